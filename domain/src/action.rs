@@ -1,0 +1,385 @@
+//! Actions: what users did, in CloudEvents 1.0.
+
+use jiff::{Timestamp, Unit};
+use serde::Deserialize;
+use serde_json::{Map, Value};
+use uuid::Uuid;
+
+use crate::calendar;
+use crate::ids::{UserId, check_name};
+
+/// What a user did, wherever it came from. `(user, source, id)` is its identity.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Action {
+    /// Who did it.
+    pub user: UserId,
+    /// Who says so, e.g. `/gifts`.
+    pub source: String,
+    /// Names the action within its source and user.
+    pub id: String,
+    /// What was done, e.g. `gift.sent`.
+    pub kind: String,
+    /// When it happened, by the producer, to the microsecond.
+    pub occurred_at: Timestamp,
+    /// Details, as the producer knows them.
+    pub data: Map<String, Value>,
+}
+
+/// The largest `data` of an action, in bytes of compact JSON.
+pub const DATA_BYTES_MAX: usize = 64 * 1024;
+
+/// The action type by which the facts about a user arrive that rules use.
+pub const USER_UPDATED: &str = "plaudit.user.updated";
+
+/// The namespace of [`Action::identity`].
+const IDENTITY_NAMESPACE: Uuid = Uuid::from_u128(0x5d0c_5d3e_7a55_5a0e_9f5e_52a8_61d0_6a1c);
+
+impl Action {
+    /// Checks what is true of every action, whatever shape it arrived in.
+    pub fn new(parts: Parts<'_>) -> Result<Self, Unreadable> {
+        let user = UserId::try_from(parts.user.to_owned())?;
+        for (what, got) in [("source", parts.source), ("id", parts.id), ("type", parts.kind)] {
+            check_name(what, got)?;
+        }
+        let occurred_at = instant(parts.time)?;
+        if json_bytes(&parts.data) > DATA_BYTES_MAX {
+            return Err(Unreadable::DataTooLarge);
+        }
+        if parts.kind == USER_UPDATED {
+            UserUpdate::read(&parts.data)?;
+        }
+        Ok(Self {
+            user,
+            source: parts.source.to_owned(),
+            id: parts.id.to_owned(),
+            kind: parts.kind.to_owned(),
+            occurred_at,
+            data: parts.data,
+        })
+    }
+
+    /// Reads a CloudEvent in structured mode.
+    pub fn from_structured(bytes: &[u8]) -> Result<Self, Unreadable> {
+        let event: Structured<'_> =
+            serde_json::from_slice(bytes).map_err(|e| Unreadable::Json(e.to_string()))?;
+        event.into_action()
+    }
+
+    /// Reads a CloudEvent in structured mode that was already parsed as JSON.
+    pub fn from_json(value: &Value) -> Result<Self, Unreadable> {
+        let event = Structured::deserialize(value).map_err(|e| Unreadable::Json(e.to_string()))?;
+        event.into_action()
+    }
+
+    /// What makes a repeat recognisable: the same for the same `(user, source, id)`.
+    pub fn identity(&self) -> Uuid {
+        let name = format!("{}\u{1f}{}\u{1f}{}", self.user, self.source, self.id);
+        Uuid::new_v5(&IDENTITY_NAMESPACE, name.as_bytes())
+    }
+}
+
+/// The fields of an action before they are checked.
+#[derive(Debug)]
+pub struct Parts<'a> {
+    /// The CloudEvents `subject`.
+    pub user: &'a str,
+    /// The CloudEvents `source`.
+    pub source: &'a str,
+    /// The CloudEvents `id`.
+    pub id: &'a str,
+    /// The CloudEvents `type`.
+    pub kind: &'a str,
+    /// The CloudEvents `time`, RFC 3339.
+    pub time: &'a str,
+    /// The CloudEvents `data`; missing is empty.
+    pub data: Map<String, Value>,
+}
+
+/// A CloudEvent in structured mode, as far as it is read. Extension attributes are ignored.
+#[derive(Deserialize)]
+struct Structured<'a> {
+    #[serde(borrow)]
+    specversion: Option<std::borrow::Cow<'a, str>>,
+    #[serde(borrow)]
+    source: Option<std::borrow::Cow<'a, str>>,
+    #[serde(borrow)]
+    id: Option<std::borrow::Cow<'a, str>>,
+    #[serde(borrow, rename = "type")]
+    kind: Option<std::borrow::Cow<'a, str>>,
+    #[serde(borrow)]
+    subject: Option<std::borrow::Cow<'a, str>>,
+    #[serde(borrow)]
+    time: Option<std::borrow::Cow<'a, str>>,
+    data: Option<Value>,
+    data_base64: Option<Value>,
+}
+
+impl Structured<'_> {
+    fn into_action(self) -> Result<Action, Unreadable> {
+        let attributes = Attributes {
+            specversion: self.specversion.as_deref(),
+            source: self.source.as_deref(),
+            id: self.id.as_deref(),
+            kind: self.kind.as_deref(),
+            subject: self.subject.as_deref(),
+            time: self.time.as_deref(),
+        };
+        // The version is told before the data: what another version means by it is not known.
+        check_specversion(attributes.specversion)?;
+        if self.data_base64.is_some() {
+            return Err(Unreadable::DataNotObject);
+        }
+        attributes.action(self.data)
+    }
+}
+
+/// The attributes of a CloudEvent as they were found, in whichever mode it came.
+#[derive(Debug, Clone, Copy)]
+pub struct Attributes<'a> {
+    /// `specversion`.
+    pub specversion: Option<&'a str>,
+    /// `source`.
+    pub source: Option<&'a str>,
+    /// `id`.
+    pub id: Option<&'a str>,
+    /// `type`.
+    pub kind: Option<&'a str>,
+    /// `subject`.
+    pub subject: Option<&'a str>,
+    /// `time`.
+    pub time: Option<&'a str>,
+}
+
+impl Attributes<'_> {
+    /// The action they make with this data; missing data is empty.
+    pub fn action(&self, data: Option<Value>) -> Result<Action, Unreadable> {
+        check_specversion(self.specversion)?;
+        let data = match data {
+            None => Map::new(),
+            Some(Value::Object(data)) => data,
+            Some(_) => return Err(Unreadable::DataNotObject),
+        };
+        Action::new(Parts {
+            user: self.subject.ok_or(Unreadable::Missing("subject"))?,
+            source: self.source.ok_or(Unreadable::Missing("source"))?,
+            id: self.id.ok_or(Unreadable::Missing("id"))?,
+            kind: self.kind.ok_or(Unreadable::Missing("type"))?,
+            time: self.time.ok_or(Unreadable::Missing("time"))?,
+            data,
+        })
+    }
+}
+
+/// Refuses CloudEvents of another version.
+pub fn check_specversion(got: Option<&str>) -> Result<(), Unreadable> {
+    match got {
+        Some("1.0") => Ok(()),
+        None => Err(Unreadable::Missing("specversion")),
+        Some(other) => Err(Unreadable::SpecVersion(other.to_owned())),
+    }
+}
+
+/// Reads an instant as RFC 3339 has it, cut to microseconds. A leap second is refused.
+///
+/// # Source
+///
+/// RFC 3339, section 5.6; lower-case `t` and `z` are allowed there.
+pub fn instant(text: &str) -> Result<Timestamp, Unreadable> {
+    let invalid = || Unreadable::Time(text.to_owned());
+    let bytes = text.as_bytes();
+    let pattern = b"dddd-dd-ddTdd:dd:dd";
+    let fits = |got: u8, want: u8| match want {
+        b'd' => got.is_ascii_digit(),
+        _ => got.eq_ignore_ascii_case(&want),
+    };
+    if bytes.len() < 20 || !bytes.iter().zip(pattern).all(|(got, want)| fits(*got, *want)) {
+        return Err(invalid());
+    }
+    if &bytes[17..19] == b"60" {
+        return Err(invalid());
+    }
+    let mut rest = &text[19..];
+    if let Some(fraction) = rest.strip_prefix('.') {
+        let digits = fraction.bytes().take_while(u8::is_ascii_digit).count();
+        if digits == 0 {
+            return Err(invalid());
+        }
+        rest = &fraction[digits..];
+    }
+    let offset = |rest: &str| {
+        let b = rest.as_bytes();
+        b.len() == 6
+            && (b[0] == b'+' || b[0] == b'-')
+            && b[3] == b':'
+            && [1, 2, 4, 5].iter().all(|i| b[*i].is_ascii_digit())
+            && &b[1..3] < b"24".as_slice()
+            && &b[4..6] < b"60".as_slice()
+    };
+    if !(rest.eq_ignore_ascii_case("z") || offset(rest)) {
+        return Err(invalid());
+    }
+    // More digits than nanoseconds are cut as well; jiff reads nine at most.
+    let (whole, fraction) = (&text[..19], &text[19..text.len() - rest.len()]);
+    let shortened = format!("{whole}{}{rest}", &fraction[..fraction.len().min(10)]);
+    let at: Timestamp = shortened.to_ascii_uppercase().parse().map_err(|_| invalid())?;
+    let round =
+        jiff::TimestampRound::new().smallest(Unit::Microsecond).mode(jiff::RoundMode::Floor);
+    at.round(round).map_err(|_| invalid())
+}
+
+/// How many bytes a JSON object takes when written compactly, without writing it.
+fn json_bytes(data: &Map<String, Value>) -> usize {
+    struct Counter(usize);
+    impl std::io::Write for Counter {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0 += bytes.len();
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let mut counter = Counter(0);
+    serde_json::to_writer(&mut counter, data).expect("a JSON object can be written");
+    counter.0
+}
+
+/// The data of a [`USER_UPDATED`] action.
+#[derive(Debug, Clone, PartialEq)]
+pub struct UserUpdate {
+    /// The user's new zone, an IANA name; `None`: it stays.
+    pub zone: Option<String>,
+    /// Attributes to set; `null` removes one, others stay.
+    pub attributes: Map<String, Value>,
+}
+
+impl UserUpdate {
+    /// Reads the data of an action.
+    pub fn read(data: &Map<String, Value>) -> Result<Self, Unreadable> {
+        let zone = match data.get("zone") {
+            None | Some(Value::Null) => None,
+            Some(Value::String(name)) => {
+                calendar::zone(name)?;
+                Some(name.clone())
+            }
+            Some(_) => return Err(Unreadable::UserUpdate("`data.zone` is the name of a zone")),
+        };
+        let attributes = match data.get("attributes") {
+            None | Some(Value::Null) => Map::new(),
+            Some(Value::Object(attributes)) => attributes.clone(),
+            Some(_) => return Err(Unreadable::UserUpdate("`data.attributes` is an object")),
+        };
+        Ok(Self { zone, attributes })
+    }
+}
+
+/// Why a record is no action. It is set aside, and blocks no one.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Unreadable {
+    /// Nothing to read.
+    #[error("the record is empty; an action is a CloudEvents 1.0 object")]
+    Empty,
+    /// Not JSON, or a field of the wrong type.
+    #[error("no CloudEvents 1.0 JSON object: {0}")]
+    Json(String),
+    /// A CloudEvent of another version.
+    #[error("`specversion` is \"1.0\", got {0:?}")]
+    SpecVersion(String),
+    /// A required attribute is not there.
+    #[error("`{0}` is missing")]
+    Missing(&'static str),
+    /// `subject`, `source`, `id` or `type` is too long, empty or has control characters.
+    #[error(transparent)]
+    Name(#[from] crate::ids::InvalidName),
+    /// `time` is not RFC 3339, or a leap second.
+    #[error("`time` is an RFC 3339 instant such as 2026-03-29T01:30:00+01:00, got {0:?}")]
+    Time(String),
+    /// `data` is something else than a JSON object.
+    #[error("`data` is a JSON object")]
+    DataNotObject,
+    /// `data` is too large.
+    #[error("`data` takes more than {DATA_BYTES_MAX} bytes")]
+    DataTooLarge,
+    /// An update of a user names a zone that does not exist.
+    #[error("`data.zone`: {0}")]
+    Zone(#[from] calendar::UnknownZone),
+    /// An update of a user has another shape.
+    #[error("{0}")]
+    UserUpdate(&'static str),
+    /// The media type of a record is none of an action's.
+    #[error(
+        "the content type {0:?} is none of an action's; send application/cloudevents+json, or application/json with ce_ headers"
+    )]
+    ContentType(String),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_cut_to_microseconds() {
+        let at = instant("2026-03-29T01:30:00.1234567891234+01:00").unwrap();
+        assert_eq!(at.to_string(), "2026-03-29T00:30:00.123456Z");
+        assert_eq!(instant("2026-03-29t00:30:00z").unwrap().to_string(), "2026-03-29T00:30:00Z");
+        assert_eq!(
+            instant("1969-12-31T23:59:59.9999999Z").unwrap().to_string(),
+            "1969-12-31T23:59:59.999999Z"
+        );
+    }
+
+    #[test]
+    fn only_rfc_3339_is_a_time() {
+        let bad = [
+            "",
+            "2026-03-29",
+            "2026-03-29 01:30:00Z",
+            "2026-03-29T01:30Z",
+            "2026-03-29T01:30:00",
+            "2026-03-29T23:59:60Z",
+            "2026-13-29T01:30:00Z",
+            "2026-03-29T01:30:00.Z",
+            "2026-03-29T01:30:00+0100",
+            "2026-03-29T01:30:00Z[UTC]",
+            "2026-03-29T24:00:00Z",
+            "2026-02-30T00:00:00Z",
+            "2026-03-29T01:30:00+24:00",
+            "1774747800",
+            "2026-03-29T01:30:00é",
+        ];
+        for text in bad {
+            assert!(instant(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_action_reads_from_structured_mode() {
+        let json = br#"{"specversion":"1.0","source":"/gifts","id":"g-1001","type":"gift.sent","subject":"u42",
+            "time":"2026-03-29T01:30:00+01:00","data":{"coins":50},"traceparent":"00-1"}"#;
+        let action = Action::from_structured(json).unwrap();
+        assert_eq!((action.user.as_str(), action.kind.as_str()), ("u42", "gift.sent"));
+        assert_eq!(action.data["coins"], 50);
+    }
+
+    #[test]
+    fn what_is_no_action_is_unreadable_with_its_reason() {
+        let whole = serde_json::json!({"specversion":"1.0","source":"s","id":"i","type":"t","subject":"u",
+            "time":"2026-03-29T01:30:00Z"});
+        assert!(Action::from_json(&whole).is_ok_and(|a| a.data.is_empty()));
+        let reason = |field: &str, value: Value| {
+            let mut changed = whole.clone();
+            changed[field] = value;
+            Action::from_json(&changed).unwrap_err()
+        };
+        assert_eq!(reason("specversion", "0.3".into()), Unreadable::SpecVersion("0.3".into()));
+        assert_eq!(reason("time", Value::Null), Unreadable::Missing("time"));
+        assert_eq!(reason("data", serde_json::json!([1])), Unreadable::DataNotObject);
+        assert_eq!(reason("data", "text".into()), Unreadable::DataNotObject);
+        assert!(matches!(reason("subject", "".into()), Unreadable::Name(_)));
+        assert!(matches!(reason("id", "a\u{7}".into()), Unreadable::Name(_)));
+        assert!(matches!(reason("source", "s".repeat(257).into()), Unreadable::Name(_)));
+        assert!(matches!(reason("id", 7.into()), Unreadable::Json(_)));
+        let large = serde_json::json!({"text": "x".repeat(DATA_BYTES_MAX)});
+        assert_eq!(reason("data", large), Unreadable::DataTooLarge);
+    }
+}

@@ -1,0 +1,248 @@
+//! The catalogue: every published version of every task, and which of them judge an action.
+
+pub mod definition;
+pub mod parse;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::calendar::{Calendar, Period, PeriodKey, Zones, zone};
+use crate::expression::Filter;
+use crate::ids::TaskId;
+use definition::{TaskDefinition, ZoneRule};
+
+/// One published version of a task, ready to judge actions. Immutable.
+#[derive(Debug)]
+pub struct TaskVersion {
+    /// From 1.
+    pub version: u32,
+    /// When it was published.
+    pub published_at: Timestamp,
+    /// The task as published.
+    pub definition: TaskDefinition,
+    calendar: Calendar,
+    /// The only zone, for tasks that do not follow the user's.
+    fixed_zone: Option<Zones>,
+    filter: Option<Filter>,
+}
+
+impl TaskVersion {
+    /// Prepares a definition: compiles its expression and looks up its zone.
+    pub fn new(
+        definition: TaskDefinition,
+        version: u32,
+        published_at: Timestamp,
+    ) -> Result<Self, BrokenDefinition> {
+        let broken =
+            |reason: String| BrokenDefinition { task: definition.id.clone(), version, reason };
+        let filter = definition.objective.filter.as_deref().map(Filter::compile).transpose();
+        let filter = filter.map_err(|e| broken(e.to_string()))?;
+        let fixed_zone = match &definition.zone {
+            ZoneRule::User => None,
+            ZoneRule::Fixed(name) => {
+                zone(name).map_err(|e| broken(e.to_string()))?;
+                let mut zones = Zones::default();
+                zones.settle(name.clone());
+                Some(zones)
+            }
+        };
+        let calendar = Calendar { cadence: definition.every, day_start: definition.day_starts_at };
+        Ok(Self { version, published_at, definition, calendar, fixed_zone, filter })
+    }
+
+    /// The compiled `where`.
+    pub fn filter(&self) -> Option<&Filter> {
+        self.filter.as_ref()
+    }
+
+    /// The period that contains `at`, for a user who lived in `zones`.
+    pub fn period_at(&self, at: Timestamp, zones: &Zones) -> Period {
+        self.bounded(self.fixed_zone.as_ref().unwrap_or(zones).period_at(self.calendar, at))
+    }
+
+    /// The period called `key`, for a user who lived in `zones`; `None` if there is none.
+    pub fn period_named(&self, key: &PeriodKey, zones: &Zones) -> Option<Period> {
+        let found = self.fixed_zone.as_ref().unwrap_or(zones).period_named(self.calendar, key);
+        found.map(|period| self.bounded(period))
+    }
+
+    /// `once` is shown with the window's ends; other periods are shown uncut.
+    fn bounded(&self, period: Period) -> Period {
+        match self.definition.every {
+            crate::calendar::Cadence::Once => {
+                let window = self.definition.window;
+                Period { starts_at: window.from, ends_at: window.until, ..period }
+            }
+            _ => period,
+        }
+    }
+}
+
+/// Why a stored definition can't be used: it was checked when it was published.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("version {version} of task {task} can't be used: {reason}")]
+pub struct BrokenDefinition {
+    task: TaskId,
+    version: u32,
+    reason: String,
+}
+
+/// Whether a task moves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// It does.
+    Active,
+    /// It does not, until it is resumed. What was earned can be claimed.
+    Paused,
+    /// It never will again. What was earned can be claimed.
+    Retired,
+}
+
+/// A task with all its versions.
+#[derive(Debug)]
+pub struct CatalogueTask {
+    /// Its id.
+    pub id: TaskId,
+    /// Whether it moves.
+    pub status: Status,
+    /// Oldest first, never empty; version `n` is at `n - 1`.
+    pub versions: Vec<Arc<TaskVersion>>,
+}
+
+impl CatalogueTask {
+    /// The version that new periods begin with.
+    pub fn current(&self) -> &Arc<TaskVersion> {
+        self.versions.last().expect("a task has a version")
+    }
+
+    /// A version by its number.
+    pub fn version(&self, version: u32) -> Option<&Arc<TaskVersion>> {
+        self.versions.get(usize::try_from(version).ok()?.checked_sub(1)?)
+    }
+}
+
+/// Every task, in an order in which prerequisites come before their dependants.
+#[derive(Debug, Default)]
+pub struct Catalogue {
+    /// Rises with every change.
+    pub revision: i64,
+    tasks: Vec<CatalogueTask>,
+    by_id: HashMap<TaskId, usize>,
+    by_action: HashMap<String, Vec<usize>>,
+    dependants: HashMap<TaskId, Vec<usize>>,
+}
+
+impl Catalogue {
+    /// Puts tasks into the order in which they are judged: prerequisites first, then by `order`,
+    /// then by id.
+    ///
+    /// # Errors
+    ///
+    /// [`CircularRequires`] if a task requires itself over others.
+    pub fn new(revision: i64, tasks: Vec<CatalogueTask>) -> Result<Self, CircularRequires> {
+        let tasks = judging_order(tasks)?;
+        let by_id: HashMap<_, _> =
+            tasks.iter().enumerate().map(|(i, t)| (t.id.clone(), i)).collect();
+        let mut by_action: HashMap<String, Vec<usize>> = HashMap::new();
+        let mut dependants: HashMap<TaskId, Vec<usize>> = HashMap::new();
+        for (index, task) in tasks.iter().enumerate() {
+            // An open period may go on under an earlier version, which may listen to other actions.
+            let on: BTreeSet<_> =
+                task.versions.iter().flat_map(|v| &v.definition.objective.on).collect();
+            for kind in on {
+                by_action.entry(kind.clone()).or_default().push(index);
+            }
+            for needed in &task.current().definition.requires {
+                dependants.entry(needed.clone()).or_default().push(index);
+            }
+        }
+        Ok(Self { revision, tasks, by_id, by_action, dependants })
+    }
+
+    /// A task by its id.
+    pub fn task(&self, id: &TaskId) -> Option<&CatalogueTask> {
+        self.by_id.get(id).map(|index| &self.tasks[*index])
+    }
+
+    /// A version of a task.
+    pub fn version(&self, id: &TaskId, version: u32) -> Option<&Arc<TaskVersion>> {
+        self.task(id)?.version(version)
+    }
+
+    /// All tasks, in judging order.
+    pub fn tasks(&self) -> &[CatalogueTask] {
+        &self.tasks
+    }
+
+    /// Places in [`Self::tasks`] of the tasks that subscribe to an action type, ascending.
+    pub fn subscribers(&self, kind: &str) -> &[usize] {
+        self.by_action.get(kind).map_or(&[], Vec::as_slice)
+    }
+
+    /// Places in [`Self::tasks`] of the tasks that require `id`, ascending.
+    pub fn dependants(&self, id: &TaskId) -> &[usize] {
+        self.dependants.get(id).map_or(&[], Vec::as_slice)
+    }
+
+    /// Whether anything subscribes to an action type.
+    pub fn listens_to(&self, kind: &str) -> bool {
+        self.by_action.contains_key(kind)
+    }
+
+    /// The catalogue as it was at an instant: without what was published later.
+    #[must_use]
+    pub fn as_of(&self, at: Timestamp) -> Self {
+        let tasks = self.tasks.iter().filter_map(|task| {
+            let versions: Vec<_> =
+                task.versions.iter().filter(|v| v.published_at <= at).map(Arc::clone).collect();
+            (!versions.is_empty()).then(|| CatalogueTask {
+                id: task.id.clone(),
+                status: task.status,
+                versions,
+            })
+        });
+        Self::new(self.revision, tasks.collect()).unwrap_or_default()
+    }
+}
+
+/// Sorts tasks so that each comes after those it requires.
+fn judging_order(tasks: Vec<CatalogueTask>) -> Result<Vec<CatalogueTask>, CircularRequires> {
+    let known: BTreeSet<TaskId> = tasks.iter().map(|t| t.id.clone()).collect();
+    let rank = |t: &CatalogueTask| (t.current().definition.order, t.id.clone());
+    let mut waiting: BTreeMap<_, _> = tasks.into_iter().map(|t| (rank(&t), t)).collect();
+    let mut placed = BTreeSet::new();
+    let mut sorted = Vec::with_capacity(waiting.len());
+    while !waiting.is_empty() {
+        let ready = |t: &CatalogueTask| {
+            t.current()
+                .definition
+                .requires
+                .iter()
+                .all(|id| placed.contains(id) || !known.contains(id))
+        };
+        let next = waiting.iter().find(|(_, t)| ready(t)).map(|(rank, _)| rank.clone());
+        let Some(next) = next else {
+            return Err(CircularRequires { tasks: waiting.into_values().map(|t| t.id).collect() });
+        };
+        let task = waiting.remove(&next).expect("just found");
+        placed.insert(task.id.clone());
+        sorted.push(task);
+    }
+    Ok(sorted)
+}
+
+/// Why tasks can't be put into an order.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("these tasks require each other: {}", names(.tasks))]
+pub struct CircularRequires {
+    /// The tasks that are part of a circle, or behind one.
+    pub tasks: Vec<TaskId>,
+}
+
+fn names(tasks: &[TaskId]) -> String {
+    tasks.iter().map(TaskId::as_str).collect::<Vec<_>>().join(", ")
+}

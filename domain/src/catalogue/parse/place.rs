@@ -1,0 +1,265 @@
+//! A value on its way into a definition: what it is, where it stands and how it is called.
+
+use std::fmt::Display;
+
+use super::node::{Node, Value};
+use super::{Fault, suggestion};
+
+/// The longest piece of input that a message repeats, in characters.
+const EXCERPT_CHARS_MAX: usize = 60;
+
+/// Collects faults, so that one reading finds them all.
+#[derive(Default)]
+pub struct Faults(pub Vec<Fault>);
+
+/// A value that could not be read; why is among the faults.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Faulty;
+
+/// A node and its path.
+#[derive(Clone)]
+pub struct Place<'n> {
+    /// What stands there.
+    pub node: &'n Node,
+    /// Such as `tasks[2].objective.on`.
+    pub path: String,
+}
+
+impl Faults {
+    /// Reports a fault at the beginning of a value.
+    pub fn add(&mut self, place: &Place<'_>, message: impl Display) {
+        self.add_at(place.node, &place.path, message);
+    }
+
+    /// Reports a fault of a field called `path` that stands, or should stand, at `node`.
+    pub fn add_at(&mut self, node: &Node, path: &str, message: impl Display) {
+        self.0.push(Fault::new(node.line, node.column, path, message));
+    }
+
+    /// Reports a feature of the format that this version does not have.
+    pub fn not_supported(&mut self, place: &Place<'_>, what: impl Display) {
+        self.add(place, format_args!("`{what}` is not supported yet"));
+    }
+}
+
+/// Says what a value is, for "got …".
+fn describe(node: &Node) -> String {
+    match &node.value {
+        Value::Null => "nothing".to_owned(),
+        Value::Boolean(is) => format!("the truth value {is}"),
+        Value::Integer(number) => format!("the number {number}"),
+        Value::Float(number) => format!("the number {number}"),
+        Value::Text(text) => format!("the text {:?}", excerpt(text)),
+        Value::List(_) => "a list".to_owned(),
+        Value::Mapping(_) => "a mapping".to_owned(),
+        Value::Tagged => "a value with a YAML tag".to_owned(),
+    }
+}
+
+/// The beginning of a text from the file, short enough for a message.
+pub fn excerpt(text: &str) -> String {
+    let mut chars = text.chars();
+    let mut short: String = chars.by_ref().take(EXCERPT_CHARS_MAX).collect();
+    short.extend(chars.next().map(|_| '…'));
+    short
+}
+
+impl<'n> Place<'n> {
+    fn wrong(&self, wanted: impl Display, faults: &mut Faults) {
+        faults.add(self, format_args!("must be {wanted}, got {}", describe(self.node)));
+    }
+
+    /// A text.
+    pub fn text(&self, faults: &mut Faults) -> Option<&'n str> {
+        if let Value::Text(text) = &self.node.value {
+            return Some(text);
+        }
+        self.wrong("a text", faults);
+        None
+    }
+
+    /// A text of 1 to `chars_max` characters, none of them a control character.
+    pub fn line_of_text(&self, chars_max: usize, faults: &mut Faults) -> Option<String> {
+        let text = self.text(faults)?;
+        let got = text.chars().count();
+        if text.trim().is_empty() {
+            faults.add(self, "must not be empty");
+        } else if got > chars_max {
+            faults.add(self, format_args!("must have at most {chars_max} characters, got {got}"));
+        } else if text.chars().any(char::is_control) {
+            faults.add(self, "must be one line without control characters");
+        } else {
+            return Some(text.to_owned());
+        }
+        None
+    }
+
+    /// An integer of 64 bits.
+    pub fn integer(&self, faults: &mut Faults) -> Option<i64> {
+        const BEYOND_64_BITS: f64 = 9_223_372_036_854_775_807.0;
+        match &self.node.value {
+            Value::Integer(number) => return Some(*number),
+            Value::Float(number) if number.is_finite() && number.abs() >= BEYOND_64_BITS => {
+                faults.add(self, "must be an integer of 64 bits, at most 9223372036854775807");
+            }
+            Value::Float(_) => self.wrong("an integer, without fraction or exponent", faults),
+            Value::Text(text) if text.parse::<f64>().is_ok() => {
+                let message =
+                    format_args!("must be an integer, got a text: write {text} without quotes");
+                faults.add(self, message);
+            }
+            _ => self.wrong("an integer", faults),
+        }
+        None
+    }
+
+    /// An integer of at least 1.
+    pub fn positive(&self, faults: &mut Faults) -> Option<i64> {
+        let number = self.integer(faults)?;
+        if number < 1 {
+            faults.add(self, format_args!("must be at least 1, got {number}"));
+        }
+        (number >= 1).then_some(number)
+    }
+
+    /// `true` or `false`.
+    pub fn boolean(&self, faults: &mut Faults) -> Option<bool> {
+        if let Value::Boolean(is) = self.node.value {
+            return Some(is);
+        }
+        self.wrong("true or false", faults);
+        None
+    }
+
+    /// One of a few words, as what it stands for.
+    pub fn choice<T: Copy>(&self, words: &[(&str, T)], faults: &mut Faults) -> Option<T> {
+        let names: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
+        let Value::Text(got) = &self.node.value else {
+            self.wrong(names.join(" or "), faults);
+            return None;
+        };
+        let found = words.iter().find(|(word, _)| word == got).map(|(_, meaning)| *meaning);
+        if found.is_none() {
+            let message = format!("must be {}, got {:?}", names.join(" or "), excerpt(got));
+            faults.add(self, message + &suggestion::did_you_mean(got, &names));
+        }
+        found
+    }
+
+    /// The items of a list that has at least one.
+    pub fn items(&self, faults: &mut Faults) -> Option<Vec<Self>> {
+        let Value::List(items) = &self.node.value else {
+            self.wrong("a list", faults);
+            return None;
+        };
+        if items.is_empty() {
+            faults.add(self, "must have at least one item");
+            return None;
+        }
+        Some(self.numbered(items))
+    }
+
+    /// The items of a list that may be empty.
+    pub fn items_if_any(&self, faults: &mut Faults) -> Option<Vec<Self>> {
+        match &self.node.value {
+            Value::List(items) => Some(self.numbered(items)),
+            _ => self.items(faults),
+        }
+    }
+
+    fn numbered(&self, items: &'n [Node]) -> Vec<Self> {
+        let path = |index| format!("{}[{index}]", self.path);
+        items.iter().enumerate().map(|(index, node)| Self { node, path: path(index) }).collect()
+    }
+
+    /// The entries of a mapping: each key as text and where it stands, and its value.
+    pub fn entries(&self, faults: &mut Faults) -> Option<Vec<(&'n str, &'n Node, Self)>> {
+        let Value::Mapping(entries) = &self.node.value else {
+            self.wrong("a mapping", faults);
+            return None;
+        };
+        let mut read = Vec::with_capacity(entries.len());
+        for (key, node) in entries {
+            match &key.value {
+                Value::Text(name) => {
+                    read.push((name.as_str(), key, Self { node, path: self.below(name) }));
+                }
+                _ => faults.add_at(
+                    key,
+                    &self.path,
+                    format_args!("a key must be a text, got {}", describe(key)),
+                ),
+            }
+        }
+        Some(read)
+    }
+
+    /// A mapping in which no other keys than `known` may stand.
+    pub fn fields(&self, known: &[&str], faults: &mut Faults) -> Option<Fields<'n>> {
+        let entries = self.entries(faults)?;
+        let mut misspelt = Vec::new();
+        for (name, key, place) in &entries {
+            if !known.contains(name) {
+                let meant = suggestion::nearest(name, known);
+                let hint = suggestion::did_you_mean(name, known);
+                let message = format!("is not a known key{hint}; known here: {}", known.join(", "));
+                faults.add_at(key, &place.path, message);
+                misspelt.extend(meant.map(str::to_owned));
+            }
+        }
+        let found = entries.into_iter().map(|(name, _, place)| (name, place)).collect();
+        Some(Fields { place: self.clone(), found, misspelt })
+    }
+
+    fn below(&self, key: &str) -> String {
+        let is_plain = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-');
+        let key = match excerpt(key) {
+            short if !short.is_empty() && short.chars().all(is_plain) => short,
+            short => format!("{short:?}"),
+        };
+        if self.path.is_empty() { key } else { format!("{}.{key}", self.path) }
+    }
+}
+
+/// The fields of a mapping.
+pub struct Fields<'n> {
+    /// The mapping.
+    pub place: Place<'n>,
+    found: Vec<(&'n str, Place<'n>)>,
+    /// Which of the known keys were probably meant by unknown ones.
+    misspelt: Vec<String>,
+}
+
+impl<'n> Fields<'n> {
+    /// The value of a field, if it was given.
+    pub fn get(&self, name: &str) -> Option<&Place<'n>> {
+        self.found.iter().find(|(found, _)| *found == name).map(|(_, place)| place)
+    }
+
+    /// The value of a field that must be given.
+    pub fn require(&self, name: &str, faults: &mut Faults) -> Option<&Place<'n>> {
+        let found = self.get(name);
+        if found.is_none() {
+            self.miss(name, "", faults);
+        }
+        found
+    }
+
+    /// Reports that a field is missing, unless the fault is a misspelt key that was reported.
+    pub fn miss(&self, name: &str, reason: &str, faults: &mut Faults) {
+        if !self.misspelt.iter().any(|meant| meant == name) {
+            let path = self.place.below(name);
+            faults.add_at(self.place.node, &path, format_args!("is missing{reason}"));
+        }
+    }
+
+    /// Reads a field, or takes what its absence means.
+    pub fn read_or<T>(
+        &self,
+        name: &str,
+        absent: T,
+        read: impl FnOnce(&Place<'n>) -> Option<T>,
+    ) -> Option<T> {
+        self.get(name).map_or(Some(absent), read)
+    }
+}

@@ -1,0 +1,292 @@
+//! The fields of a task.
+
+use std::collections::BTreeMap;
+
+use crate::action;
+use crate::calendar::{Cadence, DayStart, zone};
+use crate::catalogue::definition::{
+    Claim, Kind, OnNewVersion, TaskDefinition, Text, WhileLocked, Window, ZoneRule,
+};
+use crate::ids::TaskId;
+
+use super::place::{Faults, Fields, Place};
+use super::{milestones, objective, prerequisites, streak};
+
+const KEYS: [&str; 18] = [
+    "id",
+    "kind",
+    "text",
+    "category",
+    "order",
+    "navigate",
+    "every",
+    "zone",
+    "day_starts_at",
+    "window",
+    "requires",
+    "while_locked",
+    "objective",
+    "rewards",
+    "milestones",
+    "claim",
+    "on_new_version",
+    "streak",
+];
+
+const KINDS: [(&str, Kind); 3] =
+    [("ordinary", Kind::Ordinary), ("periodic", Kind::Periodic), ("continuous", Kind::Continuous)];
+
+// Screens have little room, and every view of a task carries these texts.
+const TITLE_CHARS_MAX: usize = 500;
+const DESCRIPTION_CHARS_MAX: usize = 10_000;
+const CATEGORY_CHARS_MAX: usize = 100;
+const NAVIGATE_CHARS_MAX: usize = 2_000;
+/// The longest tag of RFC 5646, section 4.4.1, that software must be able to hold.
+const LOCALE_BYTES_MAX: usize = 35;
+
+/// A task as far as it could be read. What concerns several tasks is checked even where one of
+/// them has faults.
+pub struct Draft<'n> {
+    /// The id and where it stands.
+    pub id: Option<(TaskId, Place<'n>)>,
+    /// The prerequisites and where they stand.
+    pub requires: Vec<(TaskId, Place<'n>)>,
+    /// Absent if anything is missing or wrong.
+    pub definition: Option<TaskDefinition>,
+}
+
+impl<'n> Draft<'n> {
+    /// Reads one task. Without `default_locale` the texts are not searched for it.
+    pub fn read(place: &Place<'n>, default_locale: Option<&str>, faults: &mut Faults) -> Self {
+        let Some(fields) = place.fields(&KEYS, faults) else {
+            return Self { id: None, requires: Vec::new(), definition: None };
+        };
+        let id = fields.require("id", faults).cloned();
+        let id = id.and_then(|place| Some((task_id(&place, faults)?, place)));
+        let own_id = id.as_ref().map(|(id, _)| id);
+        let requires = fields
+            .read_or("requires", Vec::new(), |place| prerequisites::read(place, own_id, faults));
+        let definition = definition(&fields, own_id, requires.as_deref(), default_locale, faults);
+        Self { id, requires: requires.unwrap_or_default(), definition }
+    }
+}
+
+/// Reads the name of a task.
+pub fn task_id(place: &Place<'_>, faults: &mut Faults) -> Option<TaskId> {
+    let text = place.text(faults)?;
+    text.parse().map_err(|e| faults.add(place, e)).ok()
+}
+
+/// Every field is read before any of them is missed, so that each reports its faults.
+fn definition(
+    fields: &Fields<'_>,
+    id: Option<&TaskId>,
+    requires: Option<&[(TaskId, Place<'_>)]>,
+    default_locale: Option<&str>,
+    faults: &mut Faults,
+) -> Option<TaskDefinition> {
+    let kind = fields.require("kind", faults).and_then(|place| place.choice(&KINDS, faults));
+    // A task without text shows its id: enough to try one out.
+    let locale = default_locale.unwrap_or("en").to_owned();
+    let title = id.map(ToString::to_string).unwrap_or_default();
+    let untitled = BTreeMap::from([(locale.clone(), Text { title, description: String::new() })]);
+    let text =
+        fields.read_or("text", (untitled, locale), |place| texts(place, default_locale, faults));
+    let category = fields.read_or("category", None, |place| {
+        place.line_of_text(CATEGORY_CHARS_MAX, faults).map(Some)
+    });
+    let navigate = fields.read_or("navigate", None, |place| {
+        place.line_of_text(NAVIGATE_CHARS_MAX, faults).map(Some)
+    });
+    let order = fields.read_or("order", 0, |place| place.integer(faults));
+    let every = cadence(fields, kind, faults);
+    let zone = fields.read_or("zone", ZoneRule::default(), |place| zone_rule(place, faults));
+    let day_starts_at =
+        fields.read_or("day_starts_at", DayStart::default(), |place| day_start(place, faults));
+    let window = fields.read_or("window", Window::default(), |place| window(place, faults));
+    let while_locked = fields
+        .read_or("while_locked", WhileLocked::Skip, |place| while_locked(place, kind, faults));
+    let on_new_version =
+        fields.read_or("on_new_version", OnNewVersion::Keep, |place| on_new_version(place, faults));
+    let streak = streak::read(fields, kind, faults);
+    let cycle = streak.as_ref().ok().and_then(|rules| rules.as_ref()?.cycle);
+    let counted = objective::read(fields, kind, faults);
+    let course = milestones::read(fields, kind, counted.as_ref(), cycle, faults);
+    let claim = fields.read_or("claim", Claim::default(), |place| milestones::claim(place, faults));
+    let (text, default_locale) = text?;
+    let (milestones, target) = course?;
+    Some(TaskDefinition {
+        id: id?.clone(),
+        kind: kind?,
+        text,
+        default_locale,
+        category: category?,
+        order: order?,
+        navigate: navigate?,
+        every: every?,
+        zone: zone?,
+        day_starts_at: day_starts_at?,
+        window: window?,
+        requires: requires?.iter().map(|(id, _)| id.clone()).collect(),
+        while_locked: while_locked?,
+        objective: counted?.into_objective(target)?,
+        milestones,
+        claim: claim?,
+        on_new_version: on_new_version?,
+        streak: streak.ok()?,
+    })
+}
+
+/// The texts by language, and the spelling under which the default language is among them.
+fn texts(
+    place: &Place<'_>,
+    default_locale: Option<&str>,
+    faults: &mut Faults,
+) -> Option<(BTreeMap<String, Text>, String)> {
+    let entries = place.entries(faults)?;
+    let faults_before = faults.0.len();
+    let mut texts: BTreeMap<String, Text> = BTreeMap::new();
+    for (tag, key, value) in entries {
+        if let Err(message) = check_locale(tag) {
+            faults.add_at(key, &value.path, message);
+        }
+        if let Some(other) = texts.keys().find(|other| other.eq_ignore_ascii_case(tag)) {
+            faults.add_at(key, &value.path, format_args!("is the same language as {other}"));
+        }
+        if let Some(text) = text(&value, faults) {
+            texts.insert(tag.to_owned(), text);
+        }
+    }
+    let default_locale = default_locale?;
+    let spelling = texts.keys().find(|tag| tag.eq_ignore_ascii_case(default_locale)).cloned();
+    if spelling.is_none() && faults.0.len() == faults_before {
+        let message = "must have a title in the default locale";
+        faults.add(
+            place,
+            format_args!("{message}, {default_locale} (a file may set another `default_locale`)"),
+        );
+    }
+    spelling.map(|spelling| (texts, spelling))
+}
+
+fn text(place: &Place<'_>, faults: &mut Faults) -> Option<Text> {
+    let fields = place.fields(&["title", "description"], faults)?;
+    let title = fields.require("title", faults);
+    let title = title.and_then(|place| place.line_of_text(TITLE_CHARS_MAX, faults));
+    let description = fields.read_or("description", String::new(), |place| {
+        let text = place.text(faults)?;
+        let got = text.chars().count();
+        if got > DESCRIPTION_CHARS_MAX {
+            faults.add(
+                place,
+                format_args!("must have at most {DESCRIPTION_CHARS_MAX} characters, got {got}"),
+            );
+        }
+        Some(text.to_owned())
+    });
+    Some(Text { title: title?, description: description? })
+}
+
+/// Reads a language tag.
+pub fn locale<'n>(place: &Place<'n>, faults: &mut Faults) -> Option<&'n str> {
+    let tag = place.text(faults)?;
+    check_locale(tag).map_err(|message| faults.add(place, message)).ok()?;
+    Some(tag)
+}
+
+/// Checks the shape of a language tag, not whether the language exists.
+///
+/// # Source
+///
+/// BCP 47 (RFC 5646, section 2.1): subtags of 1 to 8 letters and digits, the first of 2 to 8 letters.
+fn check_locale(tag: &str) -> Result<(), String> {
+    let mut subtags = tag.split('-');
+    let language = subtags.next().unwrap_or_default();
+    let is_language =
+        (2..=8).contains(&language.len()) && language.bytes().all(|b| b.is_ascii_alphabetic());
+    let is_subtag =
+        |s: &str| (1..=8).contains(&s.len()) && s.bytes().all(|b| b.is_ascii_alphanumeric());
+    if is_language && tag.len() <= LOCALE_BYTES_MAX && subtags.all(is_subtag) {
+        return Ok(());
+    }
+    Err(format!(
+        "must be a language tag of BCP 47, such as en, zh or pt-BR, got {:?}",
+        super::place::excerpt(tag)
+    ))
+}
+
+/// Required for tasks that start over, forbidden for those that do not.
+fn cadence(fields: &Fields<'_>, kind: Option<Kind>, faults: &mut Faults) -> Option<Cadence> {
+    let words = [("day", Cadence::Day), ("week", Cadence::Week), ("month", Cadence::Month)];
+    if kind == Some(Kind::Ordinary) {
+        if let Some(place) = fields.get("every") {
+            faults.add(
+                place,
+                "an ordinary task is done once and never starts over; periodic ones have `every`",
+            );
+        }
+        return Some(Cadence::Once);
+    }
+    if kind.is_none() && fields.get("every").is_none() {
+        return None; // only a known kind needs it
+    }
+    let place = fields.require("every", faults)?;
+    if !matches!(place.node.value, super::node::Value::Mapping(_)) {
+        return place.choice(&words, faults);
+    }
+    let schedule = place.fields(&["cron"], faults)?;
+    if let Some(cron) = schedule.require("cron", faults) {
+        faults.not_supported(cron, "every: {cron: …}");
+    }
+    None
+}
+
+fn zone_rule(place: &Place<'_>, faults: &mut Faults) -> Option<ZoneRule> {
+    let name = place.text(faults)?;
+    if name == "user" {
+        return Some(ZoneRule::User);
+    }
+    let known =
+        zone(name).map_err(|e| faults.add(place, format_args!("must be user or a zone: {e}")));
+    known.ok().map(|_| ZoneRule::Fixed(name.to_owned()))
+}
+
+fn day_start(place: &Place<'_>, faults: &mut Faults) -> Option<DayStart> {
+    let text = place.text(faults)?;
+    text.to_owned().try_into().map_err(|e| faults.add(place, e)).ok()
+}
+
+fn window(place: &Place<'_>, faults: &mut Faults) -> Option<Window> {
+    let fields = place.fields(&["from", "until"], faults)?;
+    let mut bound = |name| {
+        fields.read_or(name, None, |place| {
+            let at = action::instant(place.text(faults)?);
+            at.map(Some).map_err(|e| faults.add(place, e)).ok()
+        })
+    };
+    let (from, until) = (bound("from")?, bound("until")?);
+    if let (Some(from), Some(until), Some(place)) = (from, until, fields.get("until"))
+        && from >= until
+    {
+        faults.add(place, "must be later than `from`: the window contains no instant");
+    }
+    Some(Window { from, until })
+}
+
+fn while_locked(place: &Place<'_>, kind: Option<Kind>, faults: &mut Faults) -> Option<WhileLocked> {
+    let rule =
+        place.choice(&[("skip", WhileLocked::Skip), ("count", WhileLocked::Count)], faults)?;
+    if rule == WhileLocked::Count && kind == Some(Kind::Continuous) {
+        faults.not_supported(place, "while_locked: count for a continuous task");
+    }
+    Some(rule)
+}
+
+fn on_new_version(place: &Place<'_>, faults: &mut Faults) -> Option<OnNewVersion> {
+    let words = [
+        ("keep", OnNewVersion::Keep),
+        ("adopt", OnNewVersion::Adopt),
+        ("adopt_if_easier", OnNewVersion::AdoptIfEasier),
+    ];
+    place.choice(&words, faults)
+}

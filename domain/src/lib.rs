@@ -1,0 +1,13 @@
+//! The rules of Plaudit: tasks, actions, `decide` and `evolve`.
+//!
+//! Nothing here does I/O, reads a clock or rolls dice: time arrives inside actions and commands.
+
+pub mod action;
+pub mod calendar;
+pub mod catalogue;
+pub mod duration;
+pub mod expression;
+pub mod ids;
+pub mod lane;
+pub mod screen;
+pub mod user_tasks;

@@ -1,0 +1,320 @@
+//! The task screen: everything an app shows of a user's tasks, as of one moment, in one answer.
+//!
+//! A pure function of the user's state, so the live view, a rebuilt one and the auditor's "state at
+//! that time" show the same.
+
+mod milestones;
+
+use std::str::FromStr;
+
+use jiff::Timestamp;
+use serde::Serialize;
+use uuid::Uuid;
+
+use crate::calendar::Period;
+use crate::catalogue::definition::Kind;
+use crate::catalogue::{Catalogue, CatalogueTask, Status};
+use crate::ids::{TaskId, UserId};
+use crate::user_tasks::place::{Place, place};
+use crate::user_tasks::{ReachedMilestone, RewardState, TaskState, UserTasks};
+
+/// What a reader asks for. `None` asks for all.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ScreenRequest<'a> {
+    /// BCP 47; `None` and unknown ones give the task's default.
+    pub locale: Option<&'a str>,
+    /// Only tasks of this category.
+    pub category: Option<&'a str>,
+    /// Only tasks in this state.
+    pub state: Option<TaskScreenState>,
+    /// Only this task.
+    pub task: Option<&'a TaskId>,
+}
+
+/// One task as shown. Its JSON is the contract's.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct TaskScreen {
+    /// The task.
+    pub id: TaskId,
+    /// The version that the shown period goes by.
+    pub version: u32,
+    /// Of which kind it is.
+    pub kind: Kind,
+    /// For grouping.
+    pub category: Option<String>,
+    /// Tasks come by this, then by id.
+    pub order: i64,
+    /// One line, in the reader's language.
+    pub title: String,
+    /// More about it; may be empty.
+    pub description: String,
+    /// Where a tap leads.
+    pub navigate: Option<String>,
+    /// What a reader can expect of it.
+    pub state: TaskScreenState,
+    /// Prerequisites that were never completed.
+    pub locked_by: Vec<TaskId>,
+    /// The period that contains the moment of the read.
+    pub period: Period,
+    /// What counted in it; for continuous tasks the step within the cycle.
+    pub progress: i64,
+    /// The `at` of the last milestone.
+    pub target: i64,
+    /// In ascending order of `at`; for continuous tasks those of the running cycle.
+    pub milestones: Vec<MilestoneScreen>,
+    /// What can be claimed beside `milestones`, oldest first.
+    pub unclaimed_from_earlier_periods: Vec<UnclaimedScreen>,
+    /// Present exactly for continuous tasks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub streak: Option<StreakScreen>,
+}
+
+/// What a reader can expect of a task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TaskScreenState {
+    /// A prerequisite is missing.
+    Locked,
+    /// Nothing was done yet.
+    Available,
+    /// Something was.
+    InProgress,
+    /// Something can be claimed, of this period or an earlier one.
+    Claimable,
+    /// The last milestone is reached, and the task has no rewards.
+    Completed,
+    /// The last milestone is reached, and all of it is taken.
+    Claimed,
+    /// The last milestone is reached, but a reward was not taken in time.
+    Expired,
+}
+
+impl FromStr for TaskScreenState {
+    type Err = UnknownTaskState;
+
+    fn from_str(got: &str) -> Result<Self, Self::Err> {
+        Ok(match got {
+            "locked" => Self::Locked,
+            "available" => Self::Available,
+            "in_progress" => Self::InProgress,
+            "claimable" => Self::Claimable,
+            "completed" => Self::Completed,
+            "claimed" => Self::Claimed,
+            "expired" => Self::Expired,
+            _ => return Err(UnknownTaskState { got: got.to_owned() }),
+        })
+    }
+}
+
+/// Why a text names no [`TaskScreenState`].
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "a task's state is locked, available, in_progress, claimable, completed, claimed or expired, got {got:?}"
+)]
+pub struct UnknownTaskState {
+    got: String,
+}
+
+/// One milestone as shown.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct MilestoneScreen {
+    /// The progress, or the step, that reaches it.
+    pub at: i64,
+    /// When it was reached.
+    pub reached_at: Option<Timestamp>,
+    /// What it gives.
+    pub rewards: Vec<RewardScreen>,
+}
+
+/// One reward line as shown.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RewardScreen {
+    /// What became of it; absent while it is only promised.
+    #[serde(flatten)]
+    pub granted: Option<GrantScreen>,
+    /// Names the line within its milestone.
+    pub line: String,
+    /// For the payer, e.g. `currency`.
+    pub kind: String,
+    /// For the payer, e.g. `coin`.
+    pub code: String,
+    /// How many.
+    pub amount: i64,
+}
+
+/// What became of a reward line that is owed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct GrantScreen {
+    /// Its id.
+    pub grant: Uuid,
+    /// Where it stands.
+    pub state: RewardState,
+    /// The first instant at which it can no longer be claimed; `None`: it never expires.
+    pub claim_until: Option<Timestamp>,
+}
+
+/// A milestone of another period than the one shown, with something to claim.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct UnclaimedScreen {
+    /// The period that reached it.
+    pub period: Period,
+    /// The milestone.
+    pub at: i64,
+    /// When it was reached.
+    pub reached_at: Timestamp,
+    /// What it gives.
+    pub rewards: Vec<RewardScreen>,
+}
+
+/// A streak as of the moment of the read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct StreakScreen {
+    /// Steps in a row; 0 once a period was missed.
+    pub current: i64,
+    /// The most there ever were.
+    pub longest: i64,
+    /// Freezes left.
+    pub freezes: i64,
+    /// There is a streak, and the period of the moment has no step yet.
+    pub at_risk: bool,
+}
+
+/// What a user's tasks look like at `now`, by `order`, then by id.
+pub fn screen(
+    user: &UserId,
+    state: &UserTasks,
+    catalogue: &Catalogue,
+    now: Timestamp,
+    request: &ScreenRequest<'_>,
+) -> Vec<TaskScreen> {
+    let reader = Reader { user, state, now, request };
+    let mut shown: Vec<_> = match request.task {
+        Some(id) => catalogue.task(id).and_then(|task| reader.show(task)).into_iter().collect(),
+        None => catalogue.tasks().iter().filter_map(|task| reader.show(task)).collect(),
+    };
+    shown.sort_by(|a, b| (a.order, &a.id).cmp(&(b.order, &b.id)));
+    shown
+}
+
+/// Who reads what, when.
+struct Reader<'a> {
+    user: &'a UserId,
+    state: &'a UserTasks,
+    now: Timestamp,
+    request: &'a ScreenRequest<'a>,
+}
+
+impl Reader<'_> {
+    /// A task as asked for; `None` if it is left out.
+    fn show(&self, task: &CatalogueTask) -> Option<TaskScreen> {
+        let past = self.state.tasks.get(&task.id);
+        let claimable = past.is_some_and(|past| !past.unsettled.is_empty());
+        let place = place(task, past, &self.state.zones, self.now);
+        let definition = &place.version.definition;
+        let offered = task.status != Status::Retired && definition.window.contains(self.now);
+        let of_category = |wanted| definition.category.as_deref() == Some(wanted);
+        if !(offered || claimable) || !self.request.category.is_none_or(of_category) {
+            return None;
+        }
+        let standing = Standing::of(&place, past);
+        let locked_by = self.locked_by(&definition.requires);
+        let shown_state = state_of(&place, &standing, claimable, !locked_by.is_empty());
+        if self.request.state.is_some_and(|wanted| wanted != shown_state) {
+            return None;
+        }
+        let text = definition.text_in(self.request.locale);
+        Some(TaskScreen {
+            id: task.id.clone(),
+            version: place.version.version,
+            kind: definition.kind,
+            category: definition.category.clone(),
+            order: definition.order,
+            title: text.title.clone(),
+            description: text.description.clone(),
+            navigate: definition.navigate.clone(),
+            state: shown_state,
+            locked_by,
+            progress: standing.progress,
+            target: definition.last_at(),
+            milestones: milestones::of(self.user, task, place.version, standing.reached),
+            unclaimed_from_earlier_periods: past.map_or_else(Vec::new, |past| {
+                milestones::unclaimed_beside(self.user, task, &past.unsettled, standing.reached)
+            }),
+            streak: standing.streak,
+            period: place.period,
+        })
+    }
+
+    /// The prerequisites that were never completed.
+    fn locked_by(&self, requires: &[TaskId]) -> Vec<TaskId> {
+        let completed =
+            |id: &TaskId| self.state.tasks.get(id).is_some_and(|t| t.completed_at.is_some());
+        requires.iter().filter(|id| !completed(id)).cloned().collect()
+    }
+}
+
+/// How far the user is, as of now.
+struct Standing<'a> {
+    progress: i64,
+    /// The last milestone is reached.
+    finished: bool,
+    reached: &'a [ReachedMilestone],
+    streak: Option<StreakScreen>,
+}
+
+impl<'a> Standing<'a> {
+    fn of(place: &Place<'a>, past: Option<&'a TaskState>) -> Self {
+        match place.version.definition.kind {
+            Kind::Continuous => Self::of_streak(place, past),
+            Kind::Ordinary | Kind::Periodic => Self::of_period(place),
+        }
+    }
+
+    fn of_period(place: &Place<'a>) -> Self {
+        let target = place.version.definition.last_at();
+        Self {
+            progress: place.open.map_or(0, |open| open.progress.min(target)),
+            finished: place.open.is_some_and(|open| open.completed && !open.withheld),
+            reached: place.open.map_or(&[], |open| &open.reached),
+            streak: None,
+        }
+    }
+
+    /// A streak that missed a period is over, whether or not an event has told so yet.
+    fn of_streak(place: &Place<'a>, past: Option<&'a TaskState>) -> Self {
+        let told = past.and_then(|past| past.streak.as_ref());
+        let alive = told.filter(|streak| streak.current > 0 && streak.reaches(&place.period));
+        let last_at = place.version.definition.last_at();
+        Self {
+            progress: alive.map_or(0, |streak| streak.step.min(last_at)),
+            finished: alive.is_some_and(|streak| streak.step >= last_at),
+            reached: alive.map_or(&[], |streak| &streak.reached),
+            streak: Some(StreakScreen {
+                current: alive.map_or(0, |streak| streak.current),
+                longest: told.map_or(0, |streak| streak.longest),
+                freezes: 0,
+                at_risk: alive.is_some_and(|streak| streak.last.key != place.period.key),
+            }),
+        }
+    }
+}
+
+fn state_of(
+    place: &Place<'_>,
+    standing: &Standing<'_>,
+    claimable: bool,
+    locked: bool,
+) -> TaskScreenState {
+    let rewarding = || place.version.definition.milestones.iter().any(|m| !m.rewards.is_empty());
+    match standing {
+        _ if claimable => TaskScreenState::Claimable,
+        Standing { finished: true, .. } if rewarding() => TaskScreenState::Claimed,
+        Standing { finished: true, .. } => TaskScreenState::Completed,
+        _ if locked => TaskScreenState::Locked,
+        Standing { progress: 0, .. } => TaskScreenState::Available,
+        Standing { .. } => TaskScreenState::InProgress,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,22 @@
+//! One user's tasks: the aggregate within which rules hold at once.
+//!
+//! `command` holds the wishes, `event` the facts, `decide` the rules, `evolve` the fold.
+
+pub mod command;
+pub mod decide;
+pub mod event;
+mod evolve;
+pub(crate) mod place;
+mod state;
+
+pub use command::Command;
+pub use decide::{Decision, Rejection, Unmoved, UnmovedReason, decide};
+pub use event::{Event, Reward};
+pub use evolve::{evolve, fold};
+pub use state::{
+    ClosedPeriod, PeriodState, ReachedMilestone, RewardState, StreakState, TaskState, Unsettled,
+    UserTasks,
+};
+
+#[cfg(test)]
+pub(crate) mod tests;

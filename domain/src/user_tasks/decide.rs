@@ -1,0 +1,164 @@
+//! The rules: state and command give events, or a rejection.
+
+mod claim;
+mod progress;
+mod streak;
+
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+
+use super::command::Command;
+use super::event::Event;
+use super::evolve::evolve;
+use super::state::UserTasks;
+use crate::action::{Action, USER_UPDATED, UserUpdate};
+use crate::catalogue::Catalogue;
+use crate::expression::Facts;
+use crate::ids::TaskId;
+
+pub use claim::Rejection;
+
+/// What follows from a command.
+#[derive(Debug, Default, PartialEq)]
+pub struct Decision {
+    /// The facts, in order. None means that the command is fine and alters nothing.
+    pub events: Vec<Event>,
+    /// The subscribed tasks that did not move, and why.
+    pub unmoved: Vec<Unmoved>,
+}
+
+/// A task that an action of its type did not move.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unmoved {
+    /// The task.
+    pub task: TaskId,
+    /// Why.
+    pub reason: UnmovedReason,
+}
+
+/// Why a task did not move.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum UnmovedReason {
+    /// It is paused or retired.
+    #[error("the task is paused or retired")]
+    NotActive,
+    /// The version of the open period does not listen to this action.
+    #[error("the open period goes by version {0}, which does not listen to this action")]
+    NotSubscribed(u32),
+    /// The action's time lies outside the window.
+    #[error("the action lies outside the task's window")]
+    OutsideWindow,
+    /// `where` is false.
+    #[error("`where` is false")]
+    FilteredOut,
+    /// `where` can't be evaluated for this action.
+    #[error("`where` can't be evaluated: {0}")]
+    FilterFailed(String),
+    /// The period takes no more.
+    #[error("period {0} is completed")]
+    Completed(String),
+    /// Prerequisites are missing.
+    #[error("locked by {}", .0.iter().map(TaskId::as_str).collect::<Vec<_>>().join(", "))]
+    Locked(Vec<TaskId>),
+    /// The measure is zero, or the period's cap is used up.
+    #[error("there is nothing to credit: the measure is 0 or the cap of the period is used up")]
+    NothingToCredit,
+}
+
+/// Decides which facts follow from `command`. Changes nothing and reads no clock.
+///
+/// # Errors
+///
+/// A [`Rejection`]: an answer, not a fault. Actions are never rejected.
+pub fn decide(
+    state: &UserTasks,
+    command: &Command,
+    catalogue: &Catalogue,
+) -> Result<Decision, Rejection> {
+    match command {
+        Command::RecordAction(action) => Ok(record(state, action, catalogue)),
+        Command::ClaimRewards { user, task, period, milestone, claimed_at } => {
+            let claimed = claim::claim(
+                state,
+                user,
+                task,
+                period.as_ref(),
+                *milestone,
+                *claimed_at,
+                catalogue,
+            )?;
+            Ok(Decision { events: vec![claimed], unmoved: vec![] })
+        }
+        Command::StartDeliveries { rewards } => {
+            let started =
+                |reward: &super::Reward| Event::DeliveryStarted { reward: reward.clone() };
+            Ok(Decision { events: rewards.iter().map(started).collect(), unmoved: vec![] })
+        }
+    }
+}
+
+/// What one action is judged against, task by task.
+struct Judgement<'a> {
+    state: &'a UserTasks,
+    action: &'a Action,
+    facts: Facts<'a>,
+    /// Tasks that this action completed for the first time.
+    completed_now: BTreeSet<TaskId>,
+}
+
+impl Judgement<'_> {
+    /// The prerequisites that are still missing, this action's own effects included.
+    fn locked_by(&self, requires: &[TaskId]) -> Vec<TaskId> {
+        let completed = |id: &TaskId| {
+            self.completed_now.contains(id)
+                || self.state.tasks.get(id).is_some_and(|t| t.completed_at.is_some())
+        };
+        requires.iter().filter(|id| !completed(id)).cloned().collect()
+    }
+}
+
+/// Judges an action for each task that subscribes to it, prerequisites before dependants, and for
+/// the tasks that it unlocks.
+fn record(state: &UserTasks, action: &Action, catalogue: &Catalogue) -> Decision {
+    let mut decision = Decision::default();
+    let mut state = Cow::Borrowed(state);
+    if let Some(updated) = update_user(&state, action) {
+        evolve(state.to_mut(), &updated);
+        decision.events.push(updated);
+    }
+    let facts = Facts::new(action, state.zones.current(), &state.attributes);
+    let mut judgement = Judgement { state: &state, action, facts, completed_now: BTreeSet::new() };
+    let subscribed = catalogue.subscribers(&action.kind);
+    let mut waiting: BTreeSet<usize> = subscribed.iter().copied().collect();
+    while let Some(index) = waiting.pop_first() {
+        let task = &catalogue.tasks()[index];
+        let moved_from = decision.events.len();
+        if subscribed.binary_search(&index).is_ok() {
+            match progress::advance(&judgement, task) {
+                Ok(events) => decision.events.extend(events),
+                Err(reason) => decision.unmoved.push(Unmoved { task: task.id.clone(), reason }),
+            }
+        }
+        let moved = &decision.events[moved_from..];
+        let released = progress::release(&judgement, task, moved, catalogue);
+        decision.events.extend(released);
+        let completes = |e: &Event| matches!(e, Event::TaskCompleted { .. });
+        if decision.events[moved_from..].iter().any(completes) {
+            judgement.completed_now.insert(task.id.clone());
+            waiting.extend(catalogue.dependants(&task.id));
+        }
+    }
+    decision
+}
+
+/// What an update of a user says, unless a later one was already taken.
+fn update_user(state: &UserTasks, action: &Action) -> Option<Event> {
+    if action.kind != USER_UPDATED
+        || state.updated_at.is_some_and(|taken| action.occurred_at < taken)
+    {
+        return None;
+    }
+    // It was checked when the action was read.
+    let UserUpdate { zone, attributes } = UserUpdate::read(&action.data).ok()?;
+    Some(Event::UserUpdated { at: action.occurred_at, zone, attributes })
+}

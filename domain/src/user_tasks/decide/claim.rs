@@ -1,0 +1,96 @@
+//! Claims: the user takes what a milestone granted.
+
+use jiff::Timestamp;
+
+use crate::calendar::PeriodKey;
+use crate::catalogue::{Catalogue, CatalogueTask};
+use crate::ids::{TaskId, UserId};
+use crate::user_tasks::event::{Event, Reward};
+use crate::user_tasks::state::{Unsettled, UserTasks};
+
+/// Why a claim was refused. Part of the rules: tests compare it, clients see it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Rejection {
+    /// The catalogue never had such a task.
+    #[error("there is no task {task}")]
+    UnknownTask {
+        /// What was asked for.
+        task: TaskId,
+    },
+    /// No version of the task has such a milestone.
+    #[error("task {task} has no milestone {milestone}")]
+    UnknownMilestone {
+        /// The task.
+        task: TaskId,
+        /// What was asked for.
+        milestone: i64,
+    },
+    /// The task has no such period.
+    #[error("{period:?} is no period of task {task}")]
+    UnknownPeriod {
+        /// The task.
+        task: TaskId,
+        /// What was asked for.
+        period: String,
+    },
+    /// There is nothing to claim, or no longer.
+    #[error("there is nothing to claim for task {task}")]
+    NothingClaimable {
+        /// The task.
+        task: TaskId,
+    },
+}
+
+/// The fact that the user took all lines of one milestone: the named one, else the oldest.
+pub(super) fn claim(
+    state: &UserTasks,
+    user: &UserId,
+    task_id: &TaskId,
+    period: Option<&PeriodKey>,
+    milestone: Option<i64>,
+    at: Timestamp,
+    catalogue: &Catalogue,
+) -> Result<Event, Rejection> {
+    let unknown = || Rejection::UnknownTask { task: task_id.clone() };
+    let task = catalogue.task(task_id).ok_or_else(unknown)?;
+    let unsettled = state.tasks.get(task_id).map_or(&[][..], |t| &t.unsettled);
+    let wanted = |u: &&Unsettled| {
+        period.is_none_or(|key| u.period.key == *key) && milestone.is_none_or(|at| u.at == at)
+    };
+    let oldest = unsettled.iter().filter(wanted).min_by_key(|u| (u.period.starts_at, u.at));
+    let Some(unsettled) = oldest else {
+        return Err(why_nothing(state, task, period, milestone));
+    };
+    let version = task.version(unsettled.version).ok_or_else(unknown)?;
+    let lines = version.definition.milestones.iter().find(|m| m.at == unsettled.at);
+    let reward = |line| {
+        Reward::new(user, task_id, &unsettled.period.key, unsettled.at, line, unsettled.reached_at)
+    };
+    Ok(Event::RewardsClaimed {
+        task: task_id.clone(),
+        period: unsettled.period.clone(),
+        milestone: unsettled.at,
+        at,
+        rewards: lines.map_or(&[][..], |m| &m.rewards).iter().map(reward).collect(),
+    })
+}
+
+/// Tells what does not exist from what is not there yet, or no longer.
+fn why_nothing(
+    state: &UserTasks,
+    task: &CatalogueTask,
+    period: Option<&PeriodKey>,
+    milestone: Option<i64>,
+) -> Rejection {
+    let has =
+        |at: i64| task.versions.iter().any(|v| v.definition.milestones.iter().any(|m| m.at == at));
+    if let Some(milestone) = milestone.filter(|at| !has(*at)) {
+        return Rejection::UnknownMilestone { task: task.id.clone(), milestone };
+    }
+    let exists =
+        |key: &PeriodKey| task.versions.iter().any(|v| v.period_named(key, &state.zones).is_some());
+    match period.filter(|key| !exists(key)) {
+        Some(key) => Rejection::UnknownPeriod { task: task.id.clone(), period: key.to_string() },
+        None => Rejection::NothingClaimable { task: task.id.clone() },
+    }
+}

@@ -1,0 +1,133 @@
+//! Where an instant falls in a task: which period, under which version. The rules and the screen
+//! both ask here, so that they can't disagree.
+
+use std::sync::Arc;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::state::{ClosedPeriod, PeriodState, TaskState};
+use crate::calendar::{Cadence, Period, PeriodKey, Zones};
+use crate::catalogue::definition::OnNewVersion;
+use crate::catalogue::{CatalogueTask, TaskVersion};
+
+/// A period, the version that judges what happens in it, and what was counted in it so far.
+pub(crate) struct Place<'a> {
+    pub version: &'a Arc<TaskVersion>,
+    pub period: Period,
+    /// The watermark from which on actions for this period are too late; `None`: never.
+    pub closes_at: Option<Timestamp>,
+    /// `None`: nothing was counted in it yet.
+    pub open: Option<&'a PeriodState>,
+}
+
+/// Finds the period of `task` in which `at` lies, and the version that judges it.
+pub(crate) fn place<'a>(
+    task: &'a CatalogueTask,
+    past: Option<&'a TaskState>,
+    zones: &Zones,
+    at: Timestamp,
+) -> Place<'a> {
+    let current = task.current();
+    let closed = past.and_then(|past| past.closed.as_ref());
+    let stored = past.map_or(&[][..], |past| &past.periods);
+    let containing = past.and_then(|past| past.period_at(at));
+    let (period, open) = containing.map_or_else(
+        || {
+            let fitted = fit(stored, closed, at, |at| current.period_at(at, zones));
+            // A name is given once, whatever became of the boundaries.
+            let open = stored.iter().find(|p| p.period.key == fitted.key);
+            (open.map_or(fitted, |open| open.period.clone()), open)
+        },
+        |open| (open.period.clone(), Some(open)),
+    );
+    let version = open.map_or(current, |open| judging(task, open));
+    if version.definition.every == Cadence::Once {
+        // Its ends are those of the window, which may move, and it is never too late.
+        return Place { version, period: version.period_at(at, zones), closes_at: None, open };
+    }
+    let lateness = SignedDuration::from_secs(current.definition.objective.lateness_seconds);
+    // An end beyond what a timestamp can hold is never reached.
+    let fresh_close = || period.ends_at.and_then(|end| end.checked_add(lateness).ok());
+    let closes_at = match (open, closed) {
+        (Some(open), _) => open.closes_at(),
+        // Whatever this version would call it, it lies in what was closed.
+        (None, Some(closed)) if at < closed.ends_at => Some(closed.ends_at),
+        (None, _) => fresh_close(),
+    };
+    Place { version, period, closes_at, open }
+}
+
+/// The version that an open period goes by. What is completed stays as it was completed.
+fn judging<'a>(task: &'a CatalogueTask, open: &PeriodState) -> &'a Arc<TaskVersion> {
+    let current = task.current();
+    let begun = task.version(open.version).unwrap_or(current);
+    if !open.completed && adopts(begun, current) { current } else { begun }
+}
+
+/// Whether an open period goes on under the newest version.
+fn adopts(begun: &TaskVersion, current: &TaskVersion) -> bool {
+    match current.definition.on_new_version {
+        OnNewVersion::Keep => false,
+        OnNewVersion::Adopt => true,
+        OnNewVersion::AdoptIfEasier => current.definition.last_at() <= begun.definition.last_at(),
+    }
+}
+
+/// Fits the period that contains `at` between those already known, none of which contains it.
+/// What was fixed when a period opened stays, so a boundary that moved since (another zone, another
+/// day start) gives way, and no name is given twice.
+fn fit(
+    stored: &[PeriodState],
+    closed: Option<&ClosedPeriod>,
+    at: Timestamp,
+    period_at: impl Fn(Timestamp) -> Period,
+) -> Period {
+    let next = stored.partition_point(|p| p.period.starts_at.is_none_or(|start| start <= at));
+    let opened = stored[..next].iter().filter_map(|p| Some((p.period.ends_at?, &p.period.key)));
+    let closed = closed.map(|closed| (closed.ends_at, &closed.key));
+    let earlier = opened.chain(closed).filter(|(end, _)| *end <= at).max_by_key(|(end, _)| *end);
+    let mut period = match earlier {
+        Some((end, key)) => fit_after(end, key, at, &period_at),
+        None => period_at(at),
+    };
+    if let Some(later) = stored.get(next).map(|p| &p.period) {
+        period = fit_before(later, period, &period_at);
+        period.starts_at = period.starts_at.max(earlier.map(|(end, _)| end));
+    }
+    period
+}
+
+/// After a period that ended, the next one begins where it did.
+fn fit_after(
+    end: Timestamp,
+    key: &PeriodKey,
+    at: Timestamp,
+    period_at: impl Fn(Timestamp) -> Period,
+) -> Period {
+    let period = period_at(at);
+    if period.starts_at == Some(end) && period.key.may_follow(key) {
+        return period;
+    }
+    let opening = Period::opening(end, key, period_at);
+    if opening.ends_at.is_some_and(|end| at < end) { opening } else { period }
+}
+
+/// Before a period, the one in front of it ends where it begins, and is not called the same.
+fn fit_before(
+    later: &Period,
+    mut period: Period,
+    period_at: impl Fn(Timestamp) -> Period,
+) -> Period {
+    while !later.key.may_follow(&period.key) {
+        let before =
+            period.starts_at.and_then(|at| at.checked_sub(SignedDuration::from_micros(1)).ok());
+        match before.map(&period_at).filter(|p| p.key < period.key) {
+            Some(before) => period = Period { ends_at: later.starts_at, ..before },
+            None => break,
+        }
+    }
+    if period.ends_at.is_none_or(|end| later.starts_at.is_some_and(|start| start < end)) {
+        period.ends_at = later.starts_at;
+    }
+    period
+}

@@ -1,0 +1,189 @@
+//! What the rules need of a user's past. It stays small whatever the user's age: open periods,
+//! rewards not yet settled, streaks.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::calendar::{Period, PeriodKey, Zones};
+use crate::ids::TaskId;
+
+/// The fold of a user's stream.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct UserTasks {
+    /// Where the user's days follow from.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub zones: Zones,
+    /// What producers told about the user.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub attributes: Map<String, Value>,
+    /// The time of the latest update that was taken; an older one moves nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub updated_at: Option<Timestamp>,
+    /// Whether anything was ever counted: from then on a first zone is a change from UTC.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub counted: bool,
+    /// Tasks that were touched.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub tasks: BTreeMap<TaskId, TaskState>,
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
+/// One task of a user.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct TaskState {
+    /// The latest time of an action that this task counted. Actions close periods, clocks don't.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub watermark: Option<Timestamp>,
+    /// When the last milestone was first reached, in any period. Unlocks dependants.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub completed_at: Option<Timestamp>,
+    /// Periods that still take actions, or withhold rewards; oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub periods: Vec<PeriodState>,
+    /// The latest of the periods that were closed and forgotten. A new version that is more lenient,
+    /// or whose days start elsewhere, must not open it again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub closed: Option<ClosedPeriod>,
+    /// Milestones with something to claim, in the order in which they were reached.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unsettled: Vec<Unsettled>,
+    /// For continuous tasks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub streak: Option<StreakState>,
+}
+
+impl TaskState {
+    /// The open period that contains `at`.
+    pub fn period_at(&self, at: Timestamp) -> Option<&PeriodState> {
+        self.periods.iter().find(|p| p.period.contains(at))
+    }
+}
+
+/// What is remembered of a period that takes no more actions.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClosedPeriod {
+    /// Its name.
+    pub key: PeriodKey,
+    /// The first instant no longer inside.
+    pub ends_at: Timestamp,
+}
+
+/// A period that still takes actions.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PeriodState {
+    /// Fixed when the period opened.
+    #[serde(flatten)]
+    pub period: Period,
+    /// Until when it takes actions that occurred in it, by the watermark; absent: its end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub closes_at: Option<Timestamp>,
+    /// The version it goes by.
+    pub version: u32,
+    /// What counted so far.
+    pub progress: i64,
+    /// The target was reached: it takes no more.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub completed: bool,
+    /// Progress was made while locked, which nothing was granted for yet.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub withheld: bool,
+    /// For continuous tasks: the step that the period is, while what it reaches is withheld.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub withheld_step: Option<i64>,
+    /// Milestones reached in it, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reached: Vec<ReachedMilestone>,
+}
+
+impl PeriodState {
+    /// The watermark from which on actions for this period are too late.
+    pub fn closes_at(&self) -> Option<Timestamp> {
+        self.closes_at.or(self.period.ends_at)
+    }
+}
+
+/// A milestone that was reached, and what became of its rewards.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ReachedMilestone {
+    /// The milestone.
+    pub at: i64,
+    /// The period that reached it.
+    pub period: PeriodKey,
+    /// The version that promises its rewards.
+    pub version: u32,
+    /// When.
+    pub reached_at: Timestamp,
+    /// The state of each line, in the order of the version's lines.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lines: Vec<(String, RewardState)>,
+}
+
+/// What became of a reward line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RewardState {
+    /// The user may take it.
+    Claimable,
+    /// Taken, or granted without asking; not yet handed to the payer.
+    Claimed,
+    /// Handed to the payer.
+    Delivering,
+}
+
+impl RewardState {
+    /// As stored and shown.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Claimable => "claimable",
+            Self::Claimed => "claimed",
+            Self::Delivering => "delivering",
+        }
+    }
+}
+
+/// A milestone with something to claim.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Unsettled {
+    /// The period that reached it.
+    #[serde(flatten)]
+    pub period: Period,
+    /// The milestone.
+    pub at: i64,
+    /// The version that promises its rewards.
+    pub version: u32,
+    /// When it was reached.
+    pub reached_at: Timestamp,
+}
+
+/// A streak as of its last step.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StreakState {
+    /// Steps in a row up to `last`.
+    pub current: i64,
+    /// The most there ever were.
+    pub longest: i64,
+    /// The step within the cycle, from 1.
+    pub step: i64,
+    /// The period of the last step.
+    pub last: Period,
+    /// When the period of the running cycle's first step began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cycle_from: Option<Timestamp>,
+    /// Milestones reached in the running cycle.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reached: Vec<ReachedMilestone>,
+}
+
+impl StreakState {
+    /// Whether the streak goes on in `period`: it is the last step's, or the one right after.
+    pub fn reaches(&self, period: &Period) -> bool {
+        self.last.key == period.key
+            || (self.last.ends_at.is_some() && self.last.ends_at == period.starts_at)
+    }
+}

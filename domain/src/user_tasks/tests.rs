@@ -1,0 +1,283 @@
+//! The rules of `product.md`, case by case: given events, when an action or a claim, then events.
+//!
+//! The tasks of these tests count gifts unless they say otherwise; instants are in March 2026.
+#![expect(clippy::needless_pass_by_value, reason = "definitions are written in place, as json!")]
+
+mod claims;
+mod counting;
+mod locks;
+mod sequences;
+mod streaks;
+mod times;
+mod versions;
+mod zones;
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::action::Action;
+use crate::calendar::Period;
+use crate::catalogue::definition::{ClaimMode, TaskDefinition};
+use crate::catalogue::{Catalogue, CatalogueTask, Status, TaskVersion};
+use crate::ids::{TaskId, UserId};
+
+/// `29T12:30` is 2026-03-29T12:30:00Z.
+pub(crate) fn at(text: &str) -> Timestamp {
+    format!("2026-03-{text}:00Z").parse().unwrap()
+}
+
+pub(crate) fn id(text: &str) -> TaskId {
+    text.parse().unwrap()
+}
+
+pub(crate) fn user() -> UserId {
+    "u42".parse().unwrap()
+}
+
+/// A task of three gifts a day, with some of its fields changed.
+pub(crate) fn daily(changes: Value) -> Value {
+    let mut task = json!({
+        "id": "daily", "kind": "periodic", "every": "day",
+        "text": { "en": { "title": "Daily gifts" } }, "default_locale": "en",
+        "objective": { "on": ["gift.sent"], "target": 3 },
+        "milestones": [{ "at": 3, "rewards": [coins(10)] }],
+    });
+    task.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
+    task
+}
+
+/// A daily task that pays at each of these counts of gifts, the last of which is its target.
+pub(crate) fn daily_with(milestones: &[i64], mut changes: Value) -> Value {
+    let pays = |at: &i64| json!({ "at": at, "rewards": [coins(10 * at)] });
+    changes["milestones"] = milestones.iter().map(pays).collect();
+    changes["objective"] = json!({ "on": ["gift.sent"], "target": milestones.last().unwrap() });
+    daily(changes)
+}
+
+/// A task that is done once, by one gift.
+pub(crate) fn first_gift(changes: Value) -> Value {
+    let mut task = daily(json!({
+        "id": "first-gift", "kind": "ordinary", "every": "once",
+        "objective": { "on": ["gift.sent"], "target": 1 },
+        "milestones": [{ "at": 1, "rewards": [coins(100)] }],
+    }));
+    task.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
+    task
+}
+
+/// A streak of daily sign-ins that pays at these lengths.
+pub(crate) fn sign_in(milestones: &[i64], changes: Value) -> Value {
+    let pays = |at: &i64| json!({ "at": at, "rewards": [coins(10 * at)] });
+    let mut task = daily(json!({
+        "id": "sign-in", "kind": "continuous", "streak": {},
+        "objective": { "on": ["user.signed_in"], "target": 1 },
+        "milestones": milestones.iter().map(pays).collect::<Value>(),
+    }));
+    task.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
+    task
+}
+
+pub(crate) fn coins(amount: i64) -> Value {
+    json!({ "line": "coins", "kind": "currency", "code": "coin", "amount": amount })
+}
+
+/// A catalogue of these tasks; one that is named again is a further version.
+pub(crate) fn catalogue(definitions: impl IntoIterator<Item = Value>) -> Catalogue {
+    catalogue_in(Status::Active, definitions)
+}
+
+/// A catalogue whose tasks all have this status.
+pub(crate) fn catalogue_in(
+    status: Status,
+    definitions: impl IntoIterator<Item = Value>,
+) -> Catalogue {
+    let mut tasks: Vec<CatalogueTask> = Vec::new();
+    for definition in definitions {
+        let definition: TaskDefinition = serde_json::from_value(definition).unwrap();
+        let index = tasks.iter().position(|t| t.id == definition.id).unwrap_or_else(|| {
+            tasks.push(CatalogueTask { id: definition.id.clone(), status, versions: vec![] });
+            tasks.len() - 1
+        });
+        let number = u32::try_from(tasks[index].versions.len() + 1).unwrap();
+        let version = TaskVersion::new(definition, number, at("01T00:00")).unwrap();
+        tasks[index].versions.push(Arc::new(version));
+    }
+    Catalogue::new(1, tasks).unwrap()
+}
+
+pub(crate) fn action(kind: &str, at: Timestamp, data: &Value) -> Command {
+    let event = json!({
+        "specversion": "1.0", "source": "/test", "id": at.to_string(), "type": kind,
+        "subject": "u42", "time": at, "data": data,
+    });
+    Command::RecordAction(Action::from_json(&event).unwrap())
+}
+
+pub(crate) fn gift(when: &str) -> Command {
+    action("gift.sent", at(when), &json!({}))
+}
+
+pub(crate) fn signs_in(when: &str) -> Command {
+    action("user.signed_in", at(when), &json!({}))
+}
+
+pub(crate) fn moves_to(zone: &str, when: &str) -> Command {
+    action("plaudit.user.updated", at(when), &json!({ "zone": zone }))
+}
+
+/// A wish to claim whatever is oldest.
+pub(crate) fn claim(task: &str, when: &str) -> Command {
+    claim_of(task, None, None, when)
+}
+
+pub(crate) fn claim_of(
+    task: &str,
+    period: Option<&str>,
+    milestone: Option<i64>,
+    when: &str,
+) -> Command {
+    let period = period.map(|key| key.to_owned().into());
+    let (task, claimed_at) = (id(task), at(when));
+    Command::ClaimRewards { user: user(), task, period, milestone, claimed_at }
+}
+
+/// The UTC day of March 2026.
+pub(crate) fn day(day: u8) -> Period {
+    let midnight = |day| at(&format!("{day:02}T00:00"));
+    period(&format!("2026-03-{day:02}"), Some(midnight(day)), Some(midnight(day + 1)))
+}
+
+pub(crate) fn once() -> Period {
+    period("once", None, None)
+}
+
+pub(crate) fn period(key: &str, from: Option<Timestamp>, until: Option<Timestamp>) -> Period {
+    Period { key: key.to_owned().into(), starts_at: from, ends_at: until }
+}
+
+/// Progress by version 1; `added` to make `total` of `target`.
+fn progressed(task: &str, period: Period, [added, total, target]: [i64; 3], when: &str) -> Event {
+    let (task, at) = (id(task), at(when));
+    let (version, closes_at, withheld) = (1, None, false);
+    let (credited, progress) = (added, total);
+    Event::ProgressRecorded {
+        task,
+        version,
+        period,
+        closes_at,
+        credited,
+        progress,
+        target,
+        at,
+        withheld,
+    }
+}
+
+fn withheld(mut event: Event) -> Event {
+    let Event::ProgressRecorded { withheld, .. } = &mut event else { panic!("{event:?}") };
+    *withheld = true;
+    event
+}
+
+fn closing(mut event: Event, when: &str) -> Event {
+    let Event::ProgressRecorded { closes_at, .. } = &mut event else { panic!("{event:?}") };
+    *closes_at = Some(at(when));
+    event
+}
+
+fn by_version(number: u32, mut event: Event) -> Event {
+    match &mut event {
+        Event::ProgressRecorded { version, .. }
+        | Event::MilestoneReached { version, .. }
+        | Event::TaskCompleted { version, .. } => *version = number,
+        other => panic!("{other:?}"),
+    }
+    event
+}
+
+/// A milestone of version 1 that pays these coins to whoever claims them.
+fn reached(task: &str, period: &Period, milestone: i64, amount: i64, when: &str) -> Event {
+    let rewards = rewards(task, period, milestone, amount, when);
+    let (task, period, at) = (id(task), period.clone(), at(when));
+    let mode = ClaimMode::Manual;
+    Event::MilestoneReached { task, version: 1, period, milestone, at, mode, rewards }
+}
+
+fn completed(task: &str, period: &Period, when: &str) -> Event {
+    let (task, period, at) = (id(task), period.key.clone(), at(when));
+    Event::TaskCompleted { task, version: 1, period, at }
+}
+
+fn rewards(task: &str, period: &Period, milestone: i64, amount: i64, when: &str) -> Vec<Reward> {
+    let line = serde_json::from_value(coins(amount)).unwrap();
+    vec![Reward::new(&user(), &id(task), &period.key, milestone, &line, at(when))]
+}
+
+/// A user of whom these facts are known.
+pub(crate) fn given<'c>(catalogue: &'c Catalogue, events: &[Event]) -> Given<'c> {
+    Given { catalogue, state: fold(events) }
+}
+
+pub(crate) struct Given<'c> {
+    pub catalogue: &'c Catalogue,
+    pub state: UserTasks,
+}
+
+impl Given<'_> {
+    /// Lets the rules themselves make the past.
+    #[track_caller]
+    pub(crate) fn after(mut self, commands: &[Command]) -> Self {
+        for command in commands {
+            for event in decide(&self.state, command, self.catalogue).unwrap().events {
+                evolve(&mut self.state, &event);
+            }
+        }
+        self
+    }
+
+    /// The same user under another catalogue.
+    fn under(self, catalogue: &Catalogue) -> Given<'_> {
+        Given { catalogue, state: self.state }
+    }
+
+    fn when(&self, command: &Command) -> When {
+        When { state: self.state.clone(), outcome: decide(&self.state, command, self.catalogue) }
+    }
+}
+
+struct When {
+    state: UserTasks,
+    outcome: Result<Decision, Rejection>,
+}
+
+impl When {
+    /// Exactly these facts follow; folding each of them twice is the same as once.
+    #[track_caller]
+    fn then(self, expected: &[Event]) {
+        let events = self.outcome.unwrap().events;
+        assert_eq!(events, expected);
+        let (mut once, mut twice) = (self.state.clone(), self.state);
+        for event in &events {
+            evolve(&mut once, event);
+            evolve(&mut twice, event);
+            evolve(&mut twice, event);
+        }
+        assert_eq!(once, twice, "folding a fact twice");
+    }
+
+    /// No fact follows, for this reason.
+    #[track_caller]
+    fn then_nothing(self, task: &str, reason: UnmovedReason) {
+        let decision = self.outcome.unwrap();
+        assert_eq!(decision.events, []);
+        assert!(decision.unmoved.contains(&Unmoved { task: id(task), reason }), "{decision:?}");
+    }
+
+    #[track_caller]
+    fn then_rejected(self, expected: &Rejection) {
+        assert_eq!(self.outcome.as_ref(), Err(expected));
+    }
+}

@@ -1,0 +1,184 @@
+//! Rule 7: prerequisites, and what several tasks make of one action.
+
+use super::*;
+
+fn locked(changes: Value) -> Value {
+    let mut changes = changes;
+    changes["requires"] = json!(["first-gift"]);
+    daily(changes)
+}
+
+#[test]
+fn rule_07_one_action_advances_several_tasks_prerequisites_first_then_by_order_and_id() {
+    // By order and id alone, `a` would come first.
+    let catalogue = catalogue([
+        daily_with(&[9], json!({ "id": "c", "order": 1 })),
+        daily_with(&[9], json!({ "id": "b", "order": 2 })),
+        daily_with(&[9], json!({ "id": "a", "order": 0, "requires": ["first-gift"] })),
+        first_gift(json!({ "order": 3 })),
+    ]);
+    let expected = [
+        progressed("c", day(29), [1, 1, 9], "29T12:00"),
+        progressed("b", day(29), [1, 1, 9], "29T12:00"),
+        progressed("first-gift", once(), [1, 1, 1], "29T12:00"),
+        reached("first-gift", &once(), 1, 100, "29T12:00"),
+        completed("first-gift", &once(), "29T12:00"),
+        progressed("a", day(29), [1, 1, 9], "29T12:00"),
+    ];
+    given(&catalogue, &[]).when(&gift("29T12:00")).then(&expected);
+}
+
+#[test]
+fn rule_07_a_locked_task_skips_what_happens_unless_it_says_otherwise() {
+    let prerequisite = first_gift(json!({ "objective": { "on": ["other"], "target": 1 } }));
+    let catalogue = catalogue([prerequisite, locked(json!({}))]);
+    let locked_by = UnmovedReason::Locked(vec![id("first-gift")]);
+    given(&catalogue, &[]).when(&gift("29T12:00")).then_nothing("daily", locked_by);
+}
+
+#[test]
+fn rule_07_a_prerequisite_that_nobody_knows_locks() {
+    let catalogue = catalogue([locked(json!({}))]);
+    let locked_by = UnmovedReason::Locked(vec![id("first-gift")]);
+    given(&catalogue, &[]).when(&gift("29T12:00")).then_nothing("daily", locked_by);
+}
+
+#[test]
+fn rule_07_a_prerequisite_completed_in_any_period_unlocks_for_good() {
+    let catalogue = catalogue([
+        daily_with(&[1], json!({ "id": "first-gift" })),
+        locked(json!({ "objective": { "on": ["other"], "target": 3 } })),
+    ]);
+    let past = given(&catalogue, &[]).after(&[gift("10T12:00")]);
+    let counted = progressed("daily", day(29), [1, 1, 3], "29T12:00");
+    past.when(&action("other", at("29T12:00"), &json!({}))).then(&[counted]);
+}
+
+/// Gifts count while `first-gift`, which wants something else, is missing.
+fn counting_while_locked(milestones: &[i64]) -> Catalogue {
+    let prerequisite = first_gift(json!({ "objective": { "on": ["other"], "target": 1 } }));
+    let locked = json!({ "requires": ["first-gift"], "while_locked": "count" });
+    catalogue([prerequisite, daily_with(milestones, locked)])
+}
+
+fn unlocks(when: &str) -> Command {
+    action("other", at(when), &json!({}))
+}
+
+fn unlocked(when: &str) -> [Event; 3] {
+    [
+        progressed("first-gift", once(), [1, 1, 1], when),
+        reached("first-gift", &once(), 1, 100, when),
+        completed("first-gift", &once(), when),
+    ]
+}
+
+#[test]
+fn rule_07_a_locked_task_that_counts_withholds_what_it_reaches() {
+    let catalogue = counting_while_locked(&[1, 2]);
+    let first = withheld(progressed("daily", day(28), [1, 1, 2], "28T12:00"));
+    given(&catalogue, &[]).when(&gift("28T12:00")).then(&[first]);
+}
+
+#[test]
+fn rule_07_the_unlocking_action_releases_it_under_its_own_periods_with_its_own_time() {
+    let catalogue = counting_while_locked(&[1, 2]);
+    let past = given(&catalogue, &[]).after(&[
+        gift("27T12:00"),
+        gift("28T12:00"),
+        gift("28T13:00"),
+        gift("29T12:00"),
+    ]);
+    let [a, b, c] = unlocked("30T09:00");
+    let expected = [
+        a,
+        b,
+        c,
+        reached("daily", &day(27), 1, 10, "30T09:00"),
+        reached("daily", &day(28), 1, 10, "30T09:00"),
+        reached("daily", &day(28), 2, 20, "30T09:00"),
+        completed("daily", &day(28), "30T09:00"),
+        reached("daily", &day(29), 1, 10, "30T09:00"),
+    ];
+    past.when(&unlocks("30T09:00")).then(&expected);
+}
+
+#[test]
+fn rule_07_what_was_released_is_not_released_again() {
+    let catalogue = counting_while_locked(&[1, 2]);
+    let past = given(&catalogue, &[]).after(&[gift("28T12:00"), unlocks("28T13:00")]);
+    let expected = [
+        progressed("daily", day(28), [1, 2, 2], "28T14:00"),
+        reached("daily", &day(28), 2, 20, "28T14:00"),
+        completed("daily", &day(28), "28T14:00"),
+    ];
+    past.when(&gift("28T14:00")).then(&expected);
+    past.when(&unlocks("28T14:00"))
+        .then_nothing("first-gift", UnmovedReason::Completed("once".into()));
+}
+
+#[test]
+fn rule_07_the_unlocking_action_counts_itself_and_releases_the_periods_before() {
+    let prerequisite = first_gift(json!({
+        "objective": { "on": ["gift.sent"], "target": 2 },
+        "milestones": [{ "at": 2, "rewards": [coins(100)] }],
+    }));
+    let task = json!({ "requires": ["first-gift"], "while_locked": "count" });
+    let catalogue = catalogue([prerequisite, daily_with(&[1, 2], task)]);
+    let past = given(&catalogue, &[]).after(&[gift("28T12:00")]);
+    let expected = [
+        progressed("first-gift", once(), [1, 2, 2], "29T12:00"),
+        reached("first-gift", &once(), 2, 100, "29T12:00"),
+        completed("first-gift", &once(), "29T12:00"),
+        progressed("daily", day(29), [1, 1, 2], "29T12:00"),
+        reached("daily", &day(29), 1, 10, "29T12:00"),
+        reached("daily", &day(28), 1, 10, "29T12:00"),
+    ];
+    past.when(&gift("29T12:00")).then(&expected);
+}
+
+#[test]
+fn rule_07_a_release_unlocks_in_turn() {
+    let prerequisite = first_gift(json!({ "objective": { "on": ["other"], "target": 1 } }));
+    let middle = json!({ "requires": ["first-gift"], "while_locked": "count" });
+    let last = json!({ "id": "last", "requires": ["daily"], "while_locked": "count" });
+    let catalogue = catalogue([prerequisite, daily_with(&[1], middle), daily_with(&[1], last)]);
+    let past = given(&catalogue, &[]).after(&[gift("28T12:00")]);
+    let [a, b, c] = unlocked("29T09:00");
+    let expected = [
+        a,
+        b,
+        c,
+        reached("daily", &day(28), 1, 10, "29T09:00"),
+        completed("daily", &day(28), "29T09:00"),
+        reached("last", &day(28), 1, 10, "29T09:00"),
+        completed("last", &day(28), "29T09:00"),
+    ];
+    past.when(&unlocks("29T09:00")).then(&expected);
+}
+
+#[test]
+fn rule_07_steps_of_a_locked_streak_are_released_under_their_own_periods() {
+    let prerequisite = first_gift(json!({}));
+    let streak = json!({ "requires": ["first-gift"], "while_locked": "count" });
+    let catalogue = catalogue([prerequisite, sign_in(&[1, 2], streak)]);
+    let past = given(&catalogue, &[]).after(&[
+        signs_in("25T09:00"),
+        signs_in("27T09:00"),
+        signs_in("28T09:00"),
+    ]);
+    let expected = [
+        progressed("first-gift", once(), [1, 1, 1], "28T12:00"),
+        reached("first-gift", &once(), 1, 100, "28T12:00"),
+        completed("first-gift", &once(), "28T12:00"),
+        reached("sign-in", &day(25), 1, 10, "28T12:00"),
+        reached("sign-in", &day(27), 1, 10, "28T12:00"),
+        reached("sign-in", &day(28), 2, 20, "28T12:00"),
+        completed("sign-in", &day(28), "28T12:00"),
+    ];
+    past.when(&gift("28T12:00")).then(&expected);
+    let shown = past.after(&[gift("28T12:00")]).state;
+    let streak = shown.tasks[&id("sign-in")].streak.as_ref().unwrap();
+    let of_this_run: Vec<_> = streak.reached.iter().map(|r| (r.at, r.period.as_str())).collect();
+    assert_eq!(of_this_run, [(1, "2026-03-27"), (2, "2026-03-28")]);
+}

@@ -1,0 +1,219 @@
+//! Whatever happens, in whatever order: what must hold after any sequence of commands.
+
+use std::collections::{BTreeSet, HashMap};
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+use super::*;
+use crate::screen::{ScreenRequest, TaskScreenState, screen};
+
+/// Tasks of every kind, with prerequisites, lateness and caps.
+fn zoo() -> Vec<Value> {
+    let late = json!({ "on": ["gift.sent"], "target": 4, "lateness_seconds": 90_000 });
+    let capped = json!({ "on": ["gift.sent"], "target": 50, "measure": { "sum": ["coins"] },
+        "cap": { "per_action": 20, "per_period": 60 } });
+    vec![
+        first_gift(json!({})),
+        daily_with(
+            &[1, 2, 4],
+            json!({ "id": "by-zone", "zone": "user", "objective": late.clone() }),
+        ),
+        daily(json!({ "id": "late", "objective": late,
+            "milestones": [{ "at": 2, "rewards": [coins(1)] }, { "at": 4, "rewards": [coins(2)] }] })),
+        daily(json!({ "id": "sum", "every": "week", "objective": capped,
+            "milestones": [{ "at": 10, "rewards": [coins(1)] }, { "at": 50, "rewards": [coins(2)] }] })),
+        sign_in(&[1, 3], json!({ "zone": "user", "streak": { "cycle": 3 } })),
+        daily_with(
+            &[2],
+            json!({ "id": "locked", "requires": ["sign-in"], "while_locked": "count" }),
+        ),
+        sign_in(
+            &[1, 2],
+            json!({ "id": "locked-streak", "requires": ["sum"], "while_locked": "count",
+            "claim": { "mode": "automatic" } }),
+        ),
+    ]
+}
+
+/// The same tasks a version later: other targets, other hours.
+fn zoo_later() -> Vec<Value> {
+    let mut tasks = zoo();
+    for mut task in zoo() {
+        task["day_starts_at"] = json!("05:00");
+        let kept: Vec<Value> = task["milestones"].as_array().unwrap()[1..].to_vec();
+        if !kept.is_empty() {
+            task["milestones"] = kept.into();
+        }
+        tasks.push(task);
+    }
+    tasks
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    Command(Command),
+    /// From here on the later catalogue judges.
+    Publish,
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let minute = 0..(12 * 24 * 60_i64);
+    let zones = ["UTC", "Europe/Paris", "Pacific/Kiritimati", "Pacific/Pago_Pago", "Asia/Tokyo"];
+    let instant = minute.prop_map(|m| at("05T00:00") + jiff::SignedDuration::from_mins(m));
+    let acts = |kind, at, coins: i64| action(kind, at, &json!({ "coins": coins }));
+    let gifts = (instant.clone(), -1..40_i64).prop_map(move |(at, n)| acts("gift.sent", at, n));
+    let sign_ins = instant.clone().prop_map(move |at| acts("user.signed_in", at, 0));
+    let moves = (instant.clone(), 0..zones.len()).prop_map(move |(at, zone)| {
+        action("plaudit.user.updated", at, &json!({ "zone": zones[zone] }))
+    });
+    let ids = ["first-gift", "by-zone", "late", "sum", "sign-in", "locked", "locked-streak"];
+    let claims = (instant, 0..ids.len()).prop_map(move |(claimed_at, task)| {
+        let (task, period, milestone) = (id(ids[task]), None, None);
+        Command::ClaimRewards { user: user(), task, period, milestone, claimed_at }
+    });
+    let command = prop_oneof![6 => gifts, 6 => sign_ins, 2 => moves, 2 => claims];
+    let step = prop_oneof![30 => command.prop_map(Step::Command), 1 => Just(Step::Publish)];
+    // Mostly in order of time, as actions arrive, with some disorder.
+    (vec(step, 0..80), 0..4_usize).prop_map(|(mut steps, disorder)| {
+        if disorder > 0 {
+            steps.sort_by_key(when);
+        }
+        if disorder > 1 {
+            for index in (0..steps.len().saturating_sub(4)).step_by(5) {
+                steps.swap(index, index + 3);
+            }
+        }
+        steps
+    })
+}
+
+fn when(step: &Step) -> Timestamp {
+    match step {
+        Step::Command(Command::RecordAction(action)) => action.occurred_at,
+        Step::Command(Command::ClaimRewards { claimed_at, .. }) => *claimed_at,
+        _ => at("09T00:00"),
+    }
+}
+
+/// All facts, and the state that was carried along while they were decided.
+fn run(steps: &[Step]) -> (Vec<Event>, UserTasks) {
+    let (mut catalogue, later) = (catalogue(zoo()), catalogue(zoo_later()));
+    let mut later = Some(later);
+    let (mut events, mut state) = (Vec::new(), UserTasks::default());
+    for step in steps {
+        match step {
+            Step::Publish => catalogue = later.take().unwrap_or(catalogue),
+            Step::Command(command) => {
+                let decided = decide(&state, command, &catalogue).unwrap_or_default().events;
+                for event in &decided {
+                    evolve(&mut state, event);
+                }
+                events.extend(decided);
+            }
+        }
+    }
+    (events, state)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
+
+    #[test]
+    fn rule_05_folding_all_facts_gives_the_state_that_was_carried_along(steps in steps()) {
+        let (events, state) = run(&steps);
+        prop_assert_eq!(fold(&events), state);
+    }
+
+    #[test]
+    fn rule_05_folding_each_fact_twice_changes_nothing(steps in steps()) {
+        let (events, state) = run(&steps);
+        prop_assert_eq!(fold(events.iter().flat_map(|e| [e, e])), state);
+    }
+
+    #[test]
+    fn rule_14_each_milestone_of_a_period_is_reached_once_and_claimed_once(steps in steps()) {
+        let (events, _) = run(&steps);
+        let mut seen = HashMap::new();
+        for event in &events {
+            let name = match event {
+                Event::MilestoneReached { task, period, milestone, .. } =>
+                    ("reached", task, period.key.clone(), *milestone),
+                Event::RewardsClaimed { task, period, milestone, .. } =>
+                    ("claimed", task, period.key.clone(), *milestone),
+                Event::TaskCompleted { task, period, .. } => ("completed", task, period.clone(), 0),
+                Event::StreakAdvanced { task, period, .. } =>
+                    ("stepped", task, period.key.clone(), 0),
+                _ => continue,
+            };
+            let count = seen.entry(name.clone()).or_insert(0);
+            *count += 1;
+            prop_assert_eq!(*count, 1, "{:?}", name);
+        }
+    }
+
+    #[test]
+    fn rule_06_progress_is_never_above_the_target_and_never_falls_within_a_period(steps in steps()) {
+        let (events, _) = run(&steps);
+        let mut reached: HashMap<_, i64> = HashMap::new();
+        for event in &events {
+            if let Event::ProgressRecorded { task, period, progress, target, credited, .. } = event {
+                prop_assert!(*credited > 0 && progress <= target);
+                let before = reached.insert((task, &period.key), *progress).unwrap_or(0);
+                prop_assert!(before < *progress, "{} {}: {} after {}", task, period.key, progress, before);
+            }
+        }
+    }
+
+    #[test]
+    fn rule_02_periods_of_a_task_never_overlap_and_keep_their_bounds(steps in steps()) {
+        let (events, _) = run(&steps);
+        let mut known: HashMap<_, Vec<&Period>> = HashMap::new();
+        for event in &events {
+            if let Event::ProgressRecorded { task, period, at, .. } = event {
+                prop_assert!(period.contains(*at), "{} {:?} {}", task, period, at);
+                let others = known.entry(task).or_default();
+                for other in others.iter() {
+                    let apart = period.ends_at <= other.starts_at || other.ends_at <= period.starts_at;
+                    let same = *other == period;
+                    prop_assert!(same || (apart && other.key != period.key), "{:?} {:?}", period, other);
+                }
+                others.push(period);
+            }
+        }
+    }
+
+    #[test]
+    fn rule_20_whatever_can_be_claimed_is_shown_exactly_once(
+        steps in steps(), minutes in 0..(14 * 24 * 60_i64),
+    ) {
+        let (_, state) = run(&steps);
+        let catalogue = catalogue(zoo_later());
+        let now = at("05T00:00") + jiff::SignedDuration::from_mins(minutes);
+        let shown = screen(&user(), &state, &catalogue, now, &ScreenRequest::default());
+        prop_assert_eq!(shown.len(), catalogue.tasks().len());
+        for task in shown {
+            let beside = task.unclaimed_from_earlier_periods.iter().flat_map(|u| &u.rewards);
+            let rewards = task.milestones.iter().flat_map(|m| &m.rewards).chain(beside);
+            let claimable = rewards.filter_map(|r| r.granted.as_ref());
+            let claimable = claimable.filter(|g| g.state == RewardState::Claimable);
+            let grants: BTreeSet<_> = claimable.clone().map(|g| g.grant).collect();
+            let owed = state.tasks.get(&task.id).map_or(0, |t| t.unsettled.len());
+            prop_assert_eq!((claimable.count(), grants.len()), (owed, owed), "{:?}", task);
+            prop_assert_eq!(task.state == TaskScreenState::Claimable, owed > 0);
+            prop_assert!(task.period.contains(now) && (0..=task.target).contains(&task.progress));
+        }
+    }
+
+    #[test]
+    fn state_and_facts_read_back_as_they_were_written(steps in steps()) {
+        let (events, state) = run(&steps);
+        for event in &events {
+            let json = serde_json::to_value(event).unwrap();
+            prop_assert_eq!(&json["type"], event.schema().0);
+            prop_assert_eq!(&serde_json::from_value::<Event>(json).unwrap(), event);
+        }
+        let json = serde_json::to_string(&state).unwrap();
+        prop_assert_eq!(serde_json::from_str::<UserTasks>(&json).unwrap(), state);
+    }
+}

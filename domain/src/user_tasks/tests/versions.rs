@@ -1,0 +1,151 @@
+//! Rules 9 and 10: new versions, pauses, retirement.
+
+use super::*;
+
+/// Version 1 with these milestones, and then version 2.
+fn two_versions(first: &[i64], second: &[i64], on_new_version: &str) -> [Catalogue; 2] {
+    let policy = json!({ "on_new_version": on_new_version });
+    let versions = [daily_with(first, policy.clone()), daily_with(second, policy)];
+    [catalogue([versions[0].clone()]), catalogue(versions)]
+}
+
+#[test]
+fn rule_09_an_open_period_keeps_the_version_it_began_with() {
+    let [before, after] = two_versions(&[3], &[2], "keep");
+    let past = given(&before, &[]).after(&[gift("29T10:00")]).under(&after);
+    let kept = progressed("daily", day(29), [1, 2, 3], "29T12:00");
+    past.when(&gift("29T12:00")).then(&[kept]);
+    let next_day = by_version(2, progressed("daily", day(30), [1, 1, 2], "30T12:00"));
+    past.when(&gift("30T12:00")).then(&[next_day]);
+}
+
+#[test]
+fn rule_09_an_open_period_adopts_the_new_version_if_it_says_so() {
+    let [before, after] = two_versions(&[3], &[5], "adopt");
+    let past = given(&before, &[]).after(&[gift("29T10:00")]).under(&after);
+    let adopted = by_version(2, progressed("daily", day(29), [1, 2, 5], "29T12:00"));
+    past.when(&gift("29T12:00")).then(&[adopted]);
+}
+
+#[test]
+fn rule_09_adopt_if_easier_takes_no_higher_target() {
+    let [before, harder] = two_versions(&[3], &[4], "adopt_if_easier");
+    let past = given(&before, &[]).after(&[gift("29T10:00")]).under(&harder);
+    let kept = progressed("daily", day(29), [1, 2, 3], "29T12:00");
+    past.when(&gift("29T12:00")).then(&[kept]);
+
+    let [before, easier] = two_versions(&[3], &[2], "adopt_if_easier");
+    let past = given(&before, &[]).after(&[gift("29T10:00")]).under(&easier);
+    let expected = [
+        by_version(2, progressed("daily", day(29), [1, 2, 2], "29T12:00")),
+        by_version(2, reached("daily", &day(29), 2, 20, "29T12:00")),
+        by_version(2, completed("daily", &day(29), "29T12:00")),
+    ];
+    past.when(&gift("29T12:00")).then(&expected);
+}
+
+#[test]
+fn rule_09_a_milestone_reached_under_one_version_is_not_reached_again_under_the_next() {
+    let [before, after] = two_versions(&[1, 5], &[1, 2, 3], "adopt");
+    let past = given(&before, &[]).after(&[gift("29T10:00")]).under(&after);
+    let expected = [
+        by_version(2, progressed("daily", day(29), [1, 2, 3], "29T12:00")),
+        by_version(2, reached("daily", &day(29), 2, 20, "29T12:00")),
+    ];
+    past.when(&gift("29T12:00")).then(&expected);
+}
+
+#[test]
+fn rule_09_a_version_whose_last_milestone_was_already_reached_completes_with_the_next_action() {
+    let [before, after] = two_versions(&[1, 5], &[1], "adopt");
+    let past = given(&before, &[]).after(&[gift("29T10:00")]).under(&after);
+    let expected = [
+        by_version(2, progressed("daily", day(29), [1, 1, 1], "29T12:00")),
+        by_version(2, completed("daily", &day(29), "29T12:00")),
+    ];
+    past.when(&gift("29T12:00")).then(&expected);
+}
+
+#[test]
+fn rule_09_completed_stays_completed() {
+    let [before, after] = two_versions(&[1], &[5], "adopt");
+    let past = given(&before, &[]).after(&[gift("29T10:00")]).under(&after);
+    let full = UnmovedReason::Completed("2026-03-29".to_owned());
+    past.when(&gift("29T12:00")).then_nothing("daily", full);
+}
+
+#[test]
+fn rule_09_what_is_paid_is_what_was_promised_when_it_was_reached() {
+    let pays = |amount| {
+        daily(json!({ "milestones": [{ "at": 1, "rewards": [coins(amount)] }],
+            "objective": { "on": ["gift.sent"], "target": 1 }, "on_new_version": "adopt" }))
+    };
+    let (before, after) = (catalogue([pays(10)]), catalogue([pays(10), pays(99)]));
+    let past = given(&before, &[]).after(&[gift("29T10:00")]).under(&after);
+    let rewards = rewards("daily", &day(29), 1, 10, "29T10:00");
+    let (task, period, milestone, at) = (id("daily"), day(29), 1, at("29T12:00"));
+    let claimed = Event::RewardsClaimed { task, period, milestone, at, rewards };
+    past.when(&claim("daily", "29T12:00")).then(&[claimed]);
+}
+
+#[test]
+fn rule_09_a_kept_version_may_listen_to_other_actions_than_the_newest() {
+    let other = json!({ "objective": { "on": ["other"], "target": 3 } });
+    let (before, after) =
+        (catalogue([daily(json!({}))]), catalogue([daily(json!({})), daily(other)]));
+    let past = given(&before, &[]).after(&[gift("29T10:00")]).under(&after);
+    let kept = progressed("daily", day(29), [1, 2, 3], "29T12:00");
+    past.when(&gift("29T12:00")).then(&[kept]);
+    let other = action("other", at("29T12:00"), &json!({}));
+    past.when(&other).then_nothing("daily", UnmovedReason::NotSubscribed(1));
+}
+
+#[test]
+fn rule_09_when_the_day_starts_elsewhere_the_next_period_begins_where_the_open_one_ends() {
+    let at_hour = |hour| daily(json!({ "day_starts_at": hour }));
+    let before = catalogue([at_hour("05:00")]);
+    let cases = [
+        // By the new rule 05:30 is still the 29th, which the open period is called.
+        ("06:00", "30T05:30", period("2026-03-30", Some(at("30T05:00")), Some(at("31T06:00")))),
+        // No hour is left over between the two, even if nothing happens in it.
+        ("06:00", "30T07:00", period("2026-03-30", Some(at("30T05:00")), Some(at("31T06:00")))),
+        // By the new rule 05:30 lies in a day that began before the open period ended.
+        ("04:00", "30T05:30", period("2026-03-30", Some(at("30T05:00")), Some(at("31T04:00")))),
+    ];
+    for (hour, when, next) in cases {
+        let after = catalogue([at_hour("05:00"), at_hour(hour)]);
+        let past = given(&before, &[]).after(&[gift("29T10:00")]).under(&after);
+        let counted = by_version(2, progressed("daily", next, [1, 1, 3], when));
+        past.when(&gift(when)).then(&[counted]);
+    }
+}
+
+#[test]
+fn rule_09_a_late_action_lands_before_the_newest_period_not_in_it() {
+    let at_hour = |hour| {
+        let objective = json!({ "on": ["gift.sent"], "target": 3, "lateness_seconds": 86_400 });
+        daily(json!({ "day_starts_at": hour, "objective": objective }))
+    };
+    let before = catalogue([at_hour("05:00")]);
+    let after = catalogue([at_hour("05:00"), at_hour("00:00")]);
+    let past = given(&before, &[]).after(&[gift("30T10:00")]).under(&after);
+    // By the new rule 03:00 is the 30th; but the 30th is open already, and begins at 05:00.
+    let cut = period("2026-03-29", Some(at("29T00:00")), Some(at("30T05:00")));
+    let counted = by_version(2, progressed("daily", cut, [1, 1, 3], "30T03:00"));
+    past.when(&gift("30T03:00")).then(&[closing(counted, "31T05:00")]);
+}
+
+#[test]
+fn rule_10_a_paused_or_retired_task_moves_no_more_but_pays() {
+    for status in [Status::Paused, Status::Retired] {
+        let (active, stopped) = (catalogue([daily(json!({}))]), [daily(json!({}))]);
+        let stopped = catalogue_in(status, stopped);
+        let all = [gift("28T10:00"), gift("28T11:00"), gift("28T12:00")];
+        let past = given(&active, &[]).after(&all).under(&stopped);
+        past.when(&gift("29T12:00")).then_nothing("daily", UnmovedReason::NotActive);
+        let rewards = rewards("daily", &day(28), 3, 10, "28T12:00");
+        let (task, period, milestone, at) = (id("daily"), day(28), 3, at("29T12:00"));
+        let claimed = Event::RewardsClaimed { task, period, milestone, at, rewards };
+        past.when(&claim("daily", "29T12:00")).then(&[claimed]);
+    }
+}
