@@ -1,0 +1,41 @@
+//! Ports on 127.0.0.1 that a server keeps from one start to the next.
+
+use crate::EmbeddedError;
+use std::collections::hash_map::RandomState;
+use std::fs;
+use std::hash::BuildHasher;
+use std::net::TcpListener;
+use std::ops::Range;
+use std::path::Path;
+
+/// Below Linux's ports for outgoing connections (32768 and up by default). A client that keeps
+/// trying a port from that range while the server is down may be given the same number as its own,
+/// connect to itself, and so take the port from the server.
+const CANDIDATES: Range<u16> = 20_000..32_000;
+
+/// The port written in `file`, if it is still free; else another, which is then written there.
+pub(crate) fn keep_or_choose(file: &Path) -> Result<u16, EmbeddedError> {
+    let kept = fs::read_to_string(file).ok().and_then(|text| text.trim().parse().ok());
+    match kept {
+        Some(port) if is_free(port) => Ok(port),
+        _ => choose(file),
+    }
+}
+
+/// A free port, which is written to `file`.
+pub(crate) fn choose(file: &Path) -> Result<u16, EmbeddedError> {
+    let size = u64::from(CANDIDATES.end - CANDIDATES.start);
+    // A random start keeps servers that start at the same moment apart.
+    let start = RandomState::new().hash_one(std::process::id()) % size;
+    let port = (0..size)
+        .filter_map(|step| u16::try_from((start + step) % size).ok())
+        .map(|offset| CANDIDATES.start + offset)
+        .find(|port| is_free(*port))
+        .ok_or_else(|| EmbeddedError::NoFreePort { tried: format!("{CANDIDATES:?}") })?;
+    fs::write(file, format!("{port}\n")).map_err(EmbeddedError::file("write", file))?;
+    Ok(port)
+}
+
+pub(crate) fn is_free(port: u16) -> bool {
+    TcpListener::bind(("127.0.0.1", port)).is_ok()
+}

@@ -1,0 +1,108 @@
+//! A server as a child process that ends when we do.
+
+use crate::EmbeddedError;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use std::fs::File;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// How often an ending process is looked at.
+const GLANCE: Duration = Duration::from_millis(10);
+
+#[derive(Debug)]
+pub(crate) struct ServerProcess {
+    server: Child,
+    watchdog: Child,
+}
+
+impl ServerProcess {
+    /// Runs `command` with all it says going to `log`. Should we die without stopping it, it gets
+    /// the signal `if_orphaned`.
+    pub(crate) fn spawn(
+        command: &mut Command,
+        log: &Path,
+        if_orphaned: Signal,
+    ) -> Result<Self, EmbeddedError> {
+        let program = command.get_program().to_string_lossy().into_owned();
+        let out = File::create(log).map_err(EmbeddedError::file("create", log))?;
+        let err = out.try_clone().map_err(EmbeddedError::file("open", log))?;
+        let mut server = command
+            .stdin(Stdio::null())
+            .stdout(out)
+            .stderr(err)
+            // Ctrl-C in a terminal reaches every process of a group. Ours decides what stops when.
+            .process_group(0)
+            .spawn()
+            .map_err(|source| EmbeddedError::Run { program, source })?;
+        match watchdog(server.id(), if_orphaned) {
+            Ok(watchdog) => Ok(Self { server, watchdog }),
+            Err(source) => {
+                let _ = server.kill();
+                let _ = server.wait();
+                Err(EmbeddedError::Run { program: "sh".to_owned(), source })
+            }
+        }
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.server.id()
+    }
+
+    pub(crate) fn has_ended(&mut self) -> bool {
+        !matches!(self.server.try_wait(), Ok(None))
+    }
+
+    /// Sends `signal`, waits for the end, and kills if there is none within `patience`.
+    pub(crate) async fn end(mut self, signal: Signal, patience: Duration) {
+        self.send(signal);
+        let deadline = Instant::now() + patience;
+        while !self.has_ended() && Instant::now() < deadline {
+            tokio::time::sleep(GLANCE).await;
+        }
+        // Dropping `self` kills what is left.
+    }
+
+    /// The same where nothing can be awaited.
+    pub(crate) fn end_blocking(mut self, signal: Signal, patience: Duration) {
+        self.send(signal);
+        let deadline = Instant::now() + patience;
+        while !self.has_ended() && Instant::now() < deadline {
+            std::thread::sleep(GLANCE);
+        }
+    }
+
+    fn send(&mut self, signal: Signal) {
+        if let (false, Ok(pid)) = (self.has_ended(), i32::try_from(self.server.id())) {
+            let _ = kill(Pid::from_raw(pid), signal); // not waited for yet, so the pid is still its own
+        }
+    }
+}
+
+impl Drop for ServerProcess {
+    /// The watchdog goes first: it must never see a pid that the system has given to another process.
+    fn drop(&mut self) {
+        let _ = self.watchdog.kill();
+        let _ = self.watchdog.wait();
+        let _ = self.server.kill();
+        let _ = self.server.wait();
+    }
+}
+
+/// A shell that waits until our end of its pipe is closed, which the kernel does when we die, and
+/// then signals `pid`. (Linux's parent-death signal would be sent as soon as the *thread* that
+/// spawned the server ends, and threads of an async runtime do end.)
+fn watchdog(pid: u32, signal: Signal) -> std::io::Result<Child> {
+    let name = signal.as_str().trim_start_matches("SIG");
+    Command::new("/bin/sh")
+        .args(["-c", r#"trap "" INT TERM HUP; read -r _; kill -s "$0" "$1""#])
+        .args([name, &pid.to_string()])
+        .current_dir("/")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .process_group(0)
+        .spawn()
+}

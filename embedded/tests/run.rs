@@ -1,0 +1,40 @@
+//! `plaudit-embedded run -- COMMAND…`.
+
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+fn run(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_plaudit-embedded"));
+    command.args(arguments).stdin(Stdio::null());
+    command
+}
+
+#[test]
+fn it_ends_with_the_status_of_its_command() {
+    let check =
+        r#"test -n "$EMBEDDED_DATABASE_URL" && test -n "$EMBEDDED_KAFKA_BROKERS" && exit 7"#;
+    let status = run(&["run", "--", "sh", "-c", check]).status().unwrap();
+    assert_eq!(status.code(), Some(7));
+}
+
+#[test]
+fn it_says_how_it_is_used() {
+    for arguments in [&[][..], &["run"], &["run", "--"], &["walk", "--", "true"]] {
+        let output = run(arguments).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        assert!(String::from_utf8(output.stderr).unwrap().starts_with("usage:"));
+    }
+}
+
+#[test]
+fn a_signal_reaches_the_command_and_what_that_started() {
+    let mut owner = run(&["run", "--", "sh", "-c", "sleep 60; true"]).spawn().unwrap();
+    let begun = Instant::now();
+    // Whenever it comes, during the start or after it, everything ends.
+    std::thread::sleep(Duration::from_secs(1));
+    let terminated =
+        Command::new("kill").args(["-TERM", &owner.id().to_string()]).status().unwrap();
+    assert!(terminated.success());
+    assert_eq!(owner.wait().unwrap().code(), Some(143));
+    assert!(begun.elapsed() < Duration::from_secs(50), "it waited for the command's own end");
+}
