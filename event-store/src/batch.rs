@@ -1,0 +1,274 @@
+//! What is put to the executor, and what comes back.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use plaudit_domain::action::Action;
+use plaudit_domain::calendar::PeriodKey;
+use plaudit_domain::ids::{TaskId, UserId};
+use plaudit_domain::lane::{Lane, Position};
+use plaudit_domain::user_tasks::{Event, Rejection, Reward, UserTasks};
+use serde::{Deserialize, Serialize};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+/// Work that is applied in one transaction.
+#[derive(Debug, Clone, Default)]
+pub struct Batch {
+    /// In order; each user's items are applied in this order.
+    pub items: Vec<Item>,
+    /// Checkpoints that move with it.
+    pub checkpoints: Vec<CheckpointMove>,
+}
+
+/// One piece of work for one lane.
+#[derive(Debug, Clone)]
+pub struct Item {
+    /// Where its user lies; records that name no user lie in the lane of their partition.
+    pub lane: Lane,
+    /// What to do.
+    pub work: Work,
+    /// Where it came from.
+    pub origin: Origin,
+}
+
+/// What to do.
+#[derive(Debug, Clone)]
+pub enum Work {
+    /// Judge an action.
+    Action(Action),
+    /// Hand out the rewards of one milestone.
+    Claim {
+        /// Whose.
+        user: UserId,
+        /// Of which task.
+        task: TaskId,
+        /// Of which period; absent: the oldest with something to claim.
+        period: Option<PeriodKey>,
+        /// Which milestone; absent: the lowest with something to claim.
+        milestone: Option<i64>,
+        /// When the claim arrived.
+        at: Timestamp,
+        /// A retry under the same key gets the first receipt.
+        idempotency_key: Option<String>,
+    },
+    /// Hand out everything that can be claimed.
+    ClaimAll {
+        /// Whose.
+        user: UserId,
+        /// When the claim arrived.
+        at: Timestamp,
+    },
+    /// Note that grants were handed to the paying system.
+    StartDeliveries {
+        /// Whose.
+        user: UserId,
+        /// What was handed over.
+        rewards: Vec<Reward>,
+    },
+    /// Set a record aside.
+    Park(ParkedRecord),
+}
+
+/// Where a piece of work came from.
+#[derive(Debug, Clone)]
+pub enum Origin {
+    /// A Kafka record. What lies below the lane's offset of its partition was applied before.
+    Record(SourcePosition),
+    /// An HTTP request, by an id of its own.
+    Request(Uuid),
+    /// A follower of the log.
+    Follower,
+}
+
+/// Topic, partition and offset of a record.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct SourcePosition {
+    /// The topic.
+    pub topic: Arc<str>,
+    /// How often the topic was accepted anew after it had been created again.
+    pub incarnation: i32,
+    /// The partition.
+    pub partition: i32,
+    /// The offset.
+    pub offset: i64,
+}
+
+/// A record, or an action, that could not be understood or applied.
+#[derive(Debug, Clone)]
+pub struct ParkedRecord {
+    /// Derived from where it came from, so that reading it again adds nothing.
+    pub id: Uuid,
+    /// Why, for an operator.
+    pub reason: String,
+    /// Whether someone can mend the cause, so that releasing it helps.
+    pub repairable: bool,
+    /// The user, where one is known.
+    pub user: Option<UserId>,
+    /// Its headers, or the fields of the request, as JSON.
+    pub headers: serde_json::Value,
+    /// Its value.
+    pub bytes: Vec<u8>,
+}
+
+/// What became of an item.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Outcome {
+    /// The action was judged, or the deliveries noted. It may have moved nothing.
+    Accepted,
+    /// An action with this identity was judged before.
+    Duplicate,
+    /// The record was applied before.
+    AlreadyApplied,
+    /// It was set aside under this id.
+    Parked {
+        /// To find it by.
+        id: Uuid,
+        /// Why.
+        reason: String,
+    },
+    /// The rewards were taken, now or by an earlier request that this one repeats.
+    Claimed(Receipt),
+    /// Everything that could be claimed was taken: one receipt each, maybe none.
+    ClaimedAll(Vec<Receipt>),
+    /// The rules said no.
+    Rejected(Rejection),
+}
+
+/// An outcome, and a position at or after its effect.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Applied {
+    /// What became of the item.
+    pub outcome: Outcome,
+    /// The head of the lane after the batch.
+    pub position: Position,
+}
+
+/// The proof of a claim. A repeated claim returns it unchanged.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Receipt {
+    /// Who claimed.
+    pub user: UserId,
+    /// The task.
+    pub task: TaskId,
+    /// The period.
+    pub period: PeriodKey,
+    /// The milestone.
+    pub milestone: i64,
+    /// Where the claim stands in the log.
+    pub position: String,
+    /// When the claim arrived.
+    pub claimed_at: Timestamp,
+    /// What was taken.
+    pub rewards: Vec<ReceiptLine>,
+}
+
+/// One line of a receipt.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReceiptLine {
+    /// The id of the grant.
+    pub grant: Uuid,
+    /// Names the line within its milestone.
+    pub line: String,
+    /// For the payer.
+    pub kind: String,
+    /// For the payer.
+    pub code: String,
+    /// How many.
+    pub amount: i64,
+    /// `claimed`: as of the receipt.
+    pub state: String,
+}
+
+impl Receipt {
+    /// What a claim gave.
+    pub fn new(user: &UserId, event: &Event, position: Position) -> Option<Self> {
+        let Event::RewardsClaimed { task, period, milestone, at, rewards } = event else {
+            return None;
+        };
+        let line = |r: &Reward| ReceiptLine {
+            grant: r.grant,
+            line: r.line.clone(),
+            kind: r.kind.clone(),
+            code: r.code.clone(),
+            amount: r.amount,
+            state: "claimed".to_owned(),
+        };
+        Some(Self {
+            user: user.clone(),
+            task: task.clone(),
+            period: period.key.clone(),
+            milestone: *milestone,
+            position: position.to_string(),
+            claimed_at: *at,
+            rewards: rewards.iter().map(line).collect(),
+        })
+    }
+}
+
+/// A follower's step in one lane.
+#[derive(Debug, Clone)]
+pub struct CheckpointMove {
+    /// The follower.
+    pub follower: &'static str,
+    /// The lane.
+    pub lane: Lane,
+    /// Where it must stand.
+    pub from: i64,
+    /// Where it then stands.
+    pub to: i64,
+}
+
+/// What a batch changed, for the read models that are folded in its transaction.
+#[derive(Debug, Default)]
+pub struct Changes {
+    /// Users with new events.
+    pub users: Vec<ChangedUser>,
+    /// The new events, in order.
+    pub events: Vec<NewEvent>,
+}
+
+/// A user with new events.
+#[derive(Debug)]
+pub struct ChangedUser {
+    /// Where the user lies.
+    pub lane: Lane,
+    /// Who.
+    pub user: UserId,
+    /// The state after the batch.
+    pub state: UserTasks,
+    /// The sequence of the last event.
+    pub sequence: i64,
+    /// The tasks that the new events speak of.
+    pub touched: BTreeSet<TaskId>,
+    /// Whether the user's zone may have changed.
+    pub user_touched: bool,
+    /// Whether the state was folded from the log: then every row of the user may be behind.
+    pub refolded: bool,
+}
+
+/// An event on its way into the log.
+#[derive(Debug)]
+pub struct NewEvent {
+    /// The lane.
+    pub lane: Lane,
+    /// The user.
+    pub user: UserId,
+    /// Its place in the user's stream.
+    pub sequence: i64,
+    /// Its place in the lane.
+    pub position: i64,
+    /// The fact.
+    pub event: Event,
+    /// What is about it: a flat object of strings, shared by the events of one command.
+    pub metadata: Arc<str>,
+}
+
+/// Read models that are folded inside the batch's transaction.
+#[async_trait]
+pub trait BatchProjection: Send + Sync {
+    /// Writes the rows that follow from the changes, with set-based statements.
+    async fn apply(&self, changes: &Changes, connection: &mut PgConnection) -> sqlx::Result<()>;
+}

@@ -1,0 +1,264 @@
+//! The catalogue in the database: published atomically, judged by the revision that each batch
+//! reads in its own transaction.
+
+use std::collections::HashMap;
+use std::sync::{Arc, RwLock};
+
+use chrono::{DateTime, Utc};
+use plaudit_domain::catalogue::definition::TaskDefinition;
+use plaudit_domain::catalogue::{Catalogue, CatalogueTask, Status, TaskVersion};
+use plaudit_domain::ids::TaskId;
+use sqlx::types::Json;
+use sqlx::{PgConnection, PgPool};
+
+use crate::error::ExecuteError;
+use crate::instant;
+
+/// The catalogue as this process last read it.
+#[derive(Debug, Default)]
+pub struct CatalogueStore {
+    current: RwLock<Arc<Catalogue>>,
+}
+
+impl CatalogueStore {
+    /// What this process last read.
+    pub fn current(&self) -> Arc<Catalogue> {
+        Arc::clone(&self.current.read().expect("nothing panics while it holds the lock"))
+    }
+
+    /// The catalogue of this revision or a later one, read if it is not here yet.
+    pub async fn at_revision(
+        &self,
+        revision: i64,
+        connection: &mut PgConnection,
+    ) -> Result<Arc<Catalogue>, ExecuteError> {
+        let known = self.current();
+        if known.revision >= revision && (revision > 0 || known.tasks().is_empty()) {
+            return Ok(known);
+        }
+        let read = Arc::new(read(&known, connection).await?);
+        let mut current = self.current.write().expect("nothing panics while it holds the lock");
+        if read.revision >= current.revision {
+            *current = Arc::clone(&read);
+        }
+        Ok(read)
+    }
+
+    /// The newest catalogue.
+    pub async fn newest(&self, pool: &PgPool) -> Result<Arc<Catalogue>, ExecuteError> {
+        let mut connection = pool.acquire().await?;
+        let revision: i64 = sqlx::query_scalar("select revision from catalogue")
+            .fetch_one(&mut *connection)
+            .await?;
+        self.at_revision(revision, &mut connection).await
+    }
+}
+
+/// Revision, task, status, version, definition, when it was published.
+type VersionRow = (i64, String, String, i32, Json<TaskDefinition>, DateTime<Utc>);
+
+/// Reads the catalogue; versions that are known are not compiled again, since they never change.
+async fn read(known: &Catalogue, connection: &mut PgConnection) -> Result<Catalogue, ExecuteError> {
+    let unreadable =
+        |e: &dyn std::fmt::Display| ExecuteError::Unreadable(format!("the catalogue: {e}"));
+    // One statement, so that a publication is seen whole.
+    let rows: Vec<VersionRow> = sqlx::query_as(
+        "select c.revision, t.task_id, t.status, v.version, v.definition, v.published_at
+         from catalogue c cross join tasks t join task_versions v using (task_id)
+         order by t.task_id, v.version",
+    )
+    .fetch_all(&mut *connection)
+    .await?;
+    let mut revision = 0;
+    let mut tasks: Vec<CatalogueTask> = Vec::new();
+    for (read_at, id, status, version, Json(definition), published_at) in rows {
+        revision = read_at;
+        let id: TaskId = id.parse().map_err(|e| unreadable(&e))?;
+        let number = u32::try_from(version).map_err(|e| unreadable(&e))?;
+        let version = match known.version(&id, number) {
+            Some(known) => Arc::clone(known),
+            None => {
+                let at = instant::from_sql(published_at);
+                Arc::new(TaskVersion::new(definition, number, at).map_err(|e| unreadable(&e))?)
+            }
+        };
+        match tasks.last_mut().filter(|task| task.id == id) {
+            Some(task) => task.versions.push(version),
+            None => {
+                let status =
+                    status_from(&status).ok_or_else(|| unreadable(&format!("status {status}")))?;
+                tasks.push(CatalogueTask { id, status, versions: vec![version] });
+            }
+        }
+    }
+    Catalogue::new(revision, tasks).map_err(|e| unreadable(&e))
+}
+
+fn status_from(text: &str) -> Option<Status> {
+    match text {
+        "active" => Some(Status::Active),
+        "paused" => Some(Status::Paused),
+        "retired" => Some(Status::Retired),
+        _ => None,
+    }
+}
+
+fn status_text(status: Status) -> &'static str {
+    match status {
+        Status::Active => "active",
+        Status::Paused => "paused",
+        Status::Retired => "retired",
+    }
+}
+
+/// What a publication did to one task.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Published {
+    /// The task.
+    pub task: TaskId,
+    /// The version in force.
+    pub version: u32,
+    /// Whether it is new; false: the definition was in force already.
+    pub changed: bool,
+}
+
+/// Why nothing was published, or a task's status did not change.
+#[derive(Debug, thiserror::Error)]
+pub enum PublishError {
+    /// The definitions do not fit the catalogue. All reasons are named.
+    #[error("{}", .0.join("\n"))]
+    Unfit(Vec<String>),
+    /// There is no such task.
+    #[error("there is no task {0}; `plaudit tasks list` names those there are")]
+    UnknownTask(TaskId),
+    /// The task is retired for good.
+    #[error("task {0} is retired; a retired task never returns, and its id is never used again")]
+    Retired(TaskId),
+    /// The database.
+    #[error(transparent)]
+    Store(#[from] ExecuteError),
+}
+
+impl From<sqlx::Error> for PublishError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Store(error.into())
+    }
+}
+
+/// Publishes definitions, all or none. A definition that is in force already makes no version.
+/// Tasks that are not named stay as they are.
+pub async fn publish(
+    pool: &PgPool,
+    definitions: &[TaskDefinition],
+    published_by: &str,
+) -> Result<Vec<Published>, PublishError> {
+    let mut tx = pool.begin().await?;
+    // Publications wait for each other; batches only read the row.
+    sqlx::query("select revision from catalogue for update").execute(&mut *tx).await?;
+    let known = read(&Catalogue::default(), &mut tx).await?;
+    check_fit(&known, definitions).map_err(PublishError::Unfit)?;
+    let mut published = Vec::with_capacity(definitions.len());
+    for definition in definitions {
+        let before = known.task(&definition.id);
+        if let Some(task) = before.filter(|task| task.current().definition == *definition) {
+            let version = task.current().version;
+            published.push(Published { task: definition.id.clone(), version, changed: false });
+            continue;
+        }
+        let version = before.map_or(1, |task| task.current().version + 1);
+        sqlx::query("insert into tasks (task_id) values ($1) on conflict (task_id) do nothing")
+            .bind(definition.id.as_str())
+            .execute(&mut *tx)
+            .await?;
+        sqlx::query("insert into task_versions (task_id, version, definition, published_by) values ($1, $2, $3, $4)")
+            .bind(definition.id.as_str())
+            .bind(i64::from(version))
+            .bind(Json(definition))
+            .bind(published_by)
+            .execute(&mut *tx)
+            .await?;
+        published.push(Published { task: definition.id.clone(), version, changed: true });
+    }
+    if published.iter().any(|p| p.changed) {
+        sqlx::query("update catalogue set revision = revision + 1").execute(&mut *tx).await?;
+    }
+    tx.commit().await?;
+    Ok(published)
+}
+
+/// What can only be judged against what is there: kinds, retired ids, prerequisites, circles.
+pub fn check_fit(known: &Catalogue, definitions: &[TaskDefinition]) -> Result<(), Vec<String>> {
+    let mut faults = Vec::new();
+    let named: HashMap<_, _> = definitions.iter().map(|d| (&d.id, d)).collect();
+    for definition in definitions {
+        let id = &definition.id;
+        if let Some(task) = known.task(id) {
+            if task.status == Status::Retired {
+                faults.push(format!("{id}: the task is retired; ids are never reused"));
+            }
+            if task.current().definition.kind != definition.kind {
+                faults.push(format!(
+                    "{id}: the kind of a task never changes; give the new task an id of its own"
+                ));
+            }
+        }
+        for needed in &definition.requires {
+            if known.task(needed).is_none() && !named.contains_key(needed) {
+                faults.push(format!(
+                    "{id}: `requires` names {needed}, which is neither published nor in these files"
+                ));
+            }
+        }
+    }
+    if faults.is_empty() {
+        let now = jiff::Timestamp::UNIX_EPOCH;
+        let untouched = known.tasks().iter().filter(|task| !named.contains_key(&task.id));
+        let mut after: Vec<CatalogueTask> = untouched
+            .map(|t| CatalogueTask {
+                id: t.id.clone(),
+                status: t.status,
+                versions: t.versions.clone(),
+            })
+            .collect();
+        for definition in definitions {
+            match TaskVersion::new(definition.clone(), 1, now) {
+                Ok(version) => after.push(CatalogueTask {
+                    id: definition.id.clone(),
+                    status: Status::Active,
+                    versions: vec![Arc::new(version)],
+                }),
+                Err(broken) => faults.push(broken.to_string()),
+            }
+        }
+        if let Err(circle) = Catalogue::new(0, after) {
+            faults.push(circle.to_string());
+        }
+    }
+    if faults.is_empty() { Ok(()) } else { Err(faults) }
+}
+
+/// Pauses, resumes or retires a task.
+pub async fn set_status(pool: &PgPool, task: &TaskId, status: Status) -> Result<(), PublishError> {
+    let mut tx = pool.begin().await?;
+    sqlx::query("select revision from catalogue for update").execute(&mut *tx).await?;
+    let before: Option<String> = sqlx::query_scalar("select status from tasks where task_id = $1")
+        .bind(task.as_str())
+        .fetch_optional(&mut *tx)
+        .await?;
+    match before.as_deref().and_then(status_from) {
+        None => return Err(PublishError::UnknownTask(task.clone())),
+        Some(Status::Retired) if status != Status::Retired => {
+            return Err(PublishError::Retired(task.clone()));
+        }
+        Some(before) if before == status => return Ok(()),
+        Some(_) => {}
+    }
+    sqlx::query("update tasks set status = $1, changed_at = now() where task_id = $2")
+        .bind(status_text(status))
+        .bind(task.as_str())
+        .execute(&mut *tx)
+        .await?;
+    sqlx::query("update catalogue set revision = revision + 1").execute(&mut *tx).await?;
+    tx.commit().await?;
+    Ok(())
+}

@@ -1,0 +1,273 @@
+//! The one transaction: lock lanes, load states, decide, append, save, project, commit.
+
+mod judge;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI32, Ordering};
+use std::time::Duration;
+
+use backon::BackoffBuilder;
+use plaudit_domain::lane::{Lane, LaneCount, Position};
+use sqlx::{PgConnection, PgPool};
+
+use crate::batch::{Applied, Batch, BatchProjection, Item, Origin, Outcome, ParkedRecord, Work};
+use crate::catalogue_store::CatalogueStore;
+use crate::error::ExecuteError;
+use crate::{append, lanes, load, schema};
+use judge::Judged;
+
+/// Applies batches. Safe to drop at any await: what was not committed is not there, and what was
+/// committed is recognised when the batch is sent again.
+pub struct Executor {
+    pool: PgPool,
+    lane_count: LaneCount,
+    catalogue: Arc<CatalogueStore>,
+    projections: Vec<Arc<dyn BatchProjection>>,
+    /// The generation whose partition of `seen_actions` is known to exist.
+    prepared_generation: AtomicI32,
+}
+
+/// How often a batch is tried before its sender is told that the database is not available.
+const ATTEMPTS_MAX: usize = 6;
+
+impl Executor {
+    /// An executor over a pool whose connections were set up by [`schema::connect`].
+    pub fn new(
+        pool: PgPool,
+        lane_count: LaneCount,
+        catalogue: Arc<CatalogueStore>,
+        projections: Vec<Arc<dyn BatchProjection>>,
+    ) -> Self {
+        Self {
+            pool,
+            lane_count,
+            catalogue,
+            projections,
+            prepared_generation: AtomicI32::new(i32::MIN),
+        }
+    }
+
+    /// How many lanes the database has.
+    pub fn lane_count(&self) -> LaneCount {
+        self.lane_count
+    }
+
+    /// The catalogue that judges, as this process last saw it.
+    pub fn catalogue(&self) -> &Arc<CatalogueStore> {
+        &self.catalogue
+    }
+
+    /// Applies a batch in one transaction and answers item by item.
+    ///
+    /// A conflict or a lost connection is tried again. An item that the database or the rules
+    /// can't take is found by halving the batch, and set aside; the others are applied, which is
+    /// the only case in which a batch takes more than one transaction.
+    pub async fn execute(&self, batch: Batch) -> Result<Vec<Applied>, ExecuteError> {
+        let refused = match self.execute_whole(&batch).await {
+            Err(ExecuteError::Refused(error)) if batch.checkpoints.is_empty() => error,
+            outcome => return outcome,
+        };
+        let mut applied = Vec::with_capacity(batch.items.len());
+        // Parts still to apply, the first one on top.
+        let mut parts = vec![Batch { items: batch.items, checkpoints: vec![] }];
+        let mut why = refused;
+        while let Some(mut part) = parts.pop() {
+            match self.execute_whole(&part).await {
+                Ok(done) => applied.extend(done),
+                Err(ExecuteError::Refused(error)) => {
+                    why = error;
+                    if let Some(at) = record_boundary(&part.items) {
+                        let items = part.items.split_off(at);
+                        parts.push(Batch { items, checkpoints: vec![] });
+                        parts.push(part);
+                    } else {
+                        let reason = format!("the database refused it: {why}");
+                        let items: Result<_, _> =
+                            part.items.into_iter().map(|item| set_aside(item, &reason)).collect();
+                        parts.push(Batch { items: items?, checkpoints: vec![] });
+                    }
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        tracing::warn!(error = %why, "a batch was refused as a whole and applied in parts");
+        Ok(applied)
+    }
+
+    /// Tries a batch until it is committed, or the attempts are used up.
+    async fn execute_whole(&self, batch: &Batch) -> Result<Vec<Applied>, ExecuteError> {
+        let backoff = backon::ExponentialBuilder::default()
+            .with_min_delay(Duration::from_millis(5))
+            .with_max_delay(Duration::from_millis(500))
+            .with_jitter()
+            .with_max_times(ATTEMPTS_MAX - 1);
+        let mut backoff = backoff.build();
+        let mut sent_before: Option<Vec<Applied>> = None;
+        loop {
+            let mut sent = None;
+            match self.attempt(batch, &mut sent).await {
+                Ok(applied) => return Ok(settle(sent_before, applied)),
+                Err(error) if error.is_transient() => {
+                    // A commit that was sent may have happened: then the next attempt sees its
+                    // effects, and what it answered is the truth.
+                    sent_before = sent.or(sent_before);
+                    metrics::counter!("plaudit_batch_retries_total").increment(1);
+                    tracing::debug!(%error, "a batch is tried again");
+                    match backoff.next() {
+                        Some(delay) => tokio::time::sleep(delay).await,
+                        None => return Err(error),
+                    }
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// One transaction. `sent` is what the batch answers if its commit was sent.
+    async fn attempt(
+        &self,
+        batch: &Batch,
+        sent: &mut Option<Vec<Applied>>,
+    ) -> Result<Vec<Applied>, ExecuteError> {
+        let mut tx = self.pool.begin().await?;
+        let judged = self.judge(batch, &mut tx).await?;
+        self.write(&judged, &batch.checkpoints, &mut tx).await?;
+        let applied = judged.applied();
+        *sent = Some(applied.clone());
+        tx.commit().await.map_err(|error| {
+            // Whatever the code: after a failed commit only the next attempt tells.
+            tracing::debug!(%error, "a commit was not answered");
+            ExecuteError::Unavailable(error)
+        })?;
+        judged.count();
+        Ok(applied)
+    }
+
+    /// Locks, loads, decides.
+    async fn judge<'b>(
+        &self,
+        batch: &'b Batch,
+        tx: &mut PgConnection,
+    ) -> Result<Judged<'b>, ExecuteError> {
+        let lanes: BTreeSet<Lane> = batch
+            .items
+            .iter()
+            .map(|item| item.lane)
+            .chain(batch.checkpoints.iter().map(|step| step.lane))
+            .collect();
+        let locked = lanes::lock(&lanes, tx).await?;
+        self.prepare_generation(locked.generation).await?;
+        let catalogue = self.catalogue.at_revision(locked.catalogue_revision, tx).await?;
+        let wanted = judge::Wanted::of(&batch.items);
+        let outside =
+            locked.heads.iter().filter(|(_, head)| head.written_outside).map(|(lane, _)| *lane);
+        let outside: BTreeSet<Lane> = outside.collect();
+        let loaded = judge::Loaded {
+            states: load::states(&wanted.users, &outside, tx).await?,
+            seen: load::seen(&wanted.identities, locked.generation, tx).await?,
+            offsets: load::offsets(&wanted.sources, tx).await?,
+            receipts: load::receipts(&wanted.keys, tx).await?,
+        };
+        let mut judged = judge::judge(&batch.items, locked, loaded, &catalogue);
+        judged.find_earlier_receipts(tx).await?;
+        Ok(judged)
+    }
+
+    /// Writes what was decided, read models included.
+    async fn write(
+        &self,
+        judged: &Judged<'_>,
+        checkpoints: &[crate::batch::CheckpointMove],
+        tx: &mut PgConnection,
+    ) -> Result<(), ExecuteError> {
+        append::events(&judged.changes.events, tx).await?;
+        append::states(&judged.changes.users, tx).await?;
+        append::seen(&judged.newly_seen, judged.generation, tx).await?;
+        append::offsets(&judged.offsets_moved, tx).await?;
+        append::parked(&judged.parked, tx).await?;
+        append::receipts(&judged.receipts_given, tx).await?;
+        append::checkpoints(checkpoints, tx).await?;
+        if !judged.changes.events.is_empty() {
+            for projection in &self.projections {
+                projection.apply(&judged.changes, tx).await?;
+            }
+        }
+        lanes::close(&judged.heads, tx).await?;
+        Ok(())
+    }
+
+    /// Makes sure that the running generation and the next have their partitions, outside of any
+    /// batch, so that a batch never does DDL.
+    async fn prepare_generation(&self, generation: i32) -> Result<(), ExecuteError> {
+        if self.prepared_generation.load(Ordering::Relaxed) != generation {
+            schema::prepare_seen_generations(&self.pool, generation).await?;
+            self.prepared_generation.store(generation, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    /// The head of a lane: the position of its last committed event.
+    pub async fn head(&self, lane: Lane) -> Result<Position, ExecuteError> {
+        let next: i64 = sqlx::query_scalar("select next_position from lanes where lane = $1")
+            .bind(lane.0)
+            .fetch_one(&self.pool)
+            .await?;
+        Ok(Position { lane, number: next - 1 })
+    }
+}
+
+/// Merges what an unanswered commit would have answered with what the attempt after it saw: an
+/// action that is a duplicate of itself was accepted, a claim that finds nothing left was honoured.
+fn settle(before: Option<Vec<Applied>>, now: Vec<Applied>) -> Vec<Applied> {
+    let Some(before) = before else { return now };
+    let merge = |(before, now): (Applied, Applied)| match (&before.outcome, &now.outcome) {
+        (Outcome::Accepted, Outcome::Duplicate)
+        | (Outcome::Claimed(_), Outcome::Rejected(_))
+        | (Outcome::Accepted | Outcome::Parked { .. }, Outcome::AlreadyApplied) => {
+            Applied { outcome: before.outcome, position: now.position }
+        }
+        (Outcome::ClaimedAll(taken), Outcome::ClaimedAll(none))
+            if none.is_empty() && !taken.is_empty() =>
+        {
+            Applied { outcome: before.outcome, position: now.position }
+        }
+        _ => now,
+    };
+    before.into_iter().zip(now).map(merge).collect()
+}
+
+/// Where to halve items: near the middle, and never inside what one record means, since a lane's
+/// offset moves past a record as a whole. `None` if they are one record, or one item.
+fn record_boundary(items: &[Item]) -> Option<usize> {
+    let middle = items.len() / 2;
+    let parts_records = |at: &usize| match (&items[at - 1].origin, &items[*at].origin) {
+        (Origin::Record(before), Origin::Record(after)) => before != after,
+        _ => true,
+    };
+    let nearest = |at: &usize| at.abs_diff(middle);
+    (1..items.len()).filter(parts_records).min_by_key(nearest)
+}
+
+/// Turns an item that can't be applied into one that sets it aside.
+fn set_aside(item: Item, reason: &str) -> Result<Item, ExecuteError> {
+    match &item.work {
+        Work::Action(action) => {
+            let record = ParkedRecord::of_action(action, reason, true);
+            Ok(Item { work: Work::Park(record), ..item })
+        }
+        Work::Park(record) if record.headers != serde_json::json!({}) => {
+            // Even setting it aside was refused: its headers are what the database can't take.
+            let plain = ParkedRecord {
+                reason: reason.to_owned(),
+                headers: serde_json::json!({}),
+                ..record.clone()
+            };
+            Ok(Item { work: Work::Park(plain), ..item })
+        }
+        Work::Park(_)
+        | Work::Claim { .. }
+        | Work::ClaimAll { .. }
+        | Work::StartDeliveries { .. } => Err(ExecuteError::Unreadable(reason.to_owned())),
+    }
+}

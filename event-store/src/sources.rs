@@ -1,0 +1,81 @@
+//! What is remembered of source topics: their incarnation, and below which offset everything is
+//! applied.
+
+use std::collections::HashMap;
+
+use sqlx::PgPool;
+
+/// How often a topic was accepted anew; 0 for a topic that never was.
+pub async fn incarnation(pool: &PgPool, topic: &str) -> sqlx::Result<i32> {
+    let found = sqlx::query_scalar("select incarnation from source_topics where topic = $1");
+    Ok(found.bind(topic).fetch_optional(pool).await?.unwrap_or(0))
+}
+
+/// Begins a new incarnation of a topic: what it holds is new, whatever its offsets.
+pub async fn accept_new_topic(pool: &PgPool, topic: &str) -> sqlx::Result<i32> {
+    let accept = sqlx::query_scalar(
+        "insert into source_topics (topic, incarnation) values ($1, 1)
+         on conflict (topic) do update set incarnation = source_topics.incarnation + 1, accepted_at = now()
+         returning incarnation",
+    );
+    accept.bind(topic).fetch_one(pool).await
+}
+
+/// What is known of one source partition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Known {
+    /// All lanes have applied everything below.
+    pub applied: i64,
+    /// Some lane has applied something just below: the topic once reached to here.
+    pub read: i64,
+}
+
+/// What is known of the partitions of a topic in its running incarnation.
+pub async fn known(
+    pool: &PgPool,
+    topic: &str,
+    incarnation: i32,
+) -> sqlx::Result<HashMap<i32, Known>> {
+    let rows: Vec<(i32, i64, i64)> = sqlx::query_as(
+        "select partition, coalesce(max(applied), 0), coalesce(max(seen), 0) from (
+             select partition, next_offset as applied, next_offset as seen
+             from source_partitions where topic = $1 and incarnation = $2
+             union all
+             select partition, null, max(next_offset) from lane_offsets
+             where topic = $1 and incarnation = $2 group by partition
+         ) k group by partition",
+    )
+    .bind(topic)
+    .bind(incarnation)
+    .fetch_all(pool)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|(partition, applied, read)| (partition, Known { applied, read }))
+        .collect())
+}
+
+/// Notes that all lanes have applied everything below these offsets.
+pub async fn note_applied(
+    pool: &PgPool,
+    topic: &str,
+    incarnation: i32,
+    next_offsets: impl IntoIterator<Item = (i32, i64)>,
+) -> sqlx::Result<()> {
+    let mut sorted: Vec<(i32, i64)> = next_offsets.into_iter().collect();
+    sorted.sort_unstable();
+    let (partitions, next): (Vec<i32>, Vec<i64>) = sorted.into_iter().unzip();
+    sqlx::query(
+        "insert into source_partitions (topic, incarnation, partition, next_offset)
+         select $1, $2, n.partition, n.next_offset from unnest($3::int[], $4::bigint[]) n (partition, next_offset)
+         on conflict (topic, incarnation, partition)
+         do update set next_offset = greatest(source_partitions.next_offset, excluded.next_offset)",
+    )
+    .bind(topic)
+    .bind(incarnation)
+    .bind(&partitions)
+    .bind(&next)
+    .execute(pool)
+    .await?;
+    Ok(())
+}

@@ -1,0 +1,218 @@
+//! The batch transaction against a real PostgreSQL.
+
+mod support;
+
+use jiff::Timestamp;
+use plaudit_domain::ids::UserId;
+use plaudit_domain::lane::Lane;
+use plaudit_event_store::{Item, Origin, Outcome, ParkedRecord, SourcePosition, Work};
+use serde_json::json;
+use support::{Store, TASKS, action, request};
+
+fn record(partition: i32, offset: i64) -> Origin {
+    Origin::Record(SourcePosition { topic: "actions".into(), incarnation: 0, partition, offset })
+}
+
+const NOON: &str = "2026-03-29T12:00:00Z";
+
+fn team(user: &str, id: &str) -> plaudit_domain::action::Action {
+    action(user, id, "team.formed", NOON, &json!({}))
+}
+
+/// Rule 5: not by another delivery, not under another offset, not over another door.
+#[tokio::test]
+async fn the_same_action_never_counts_twice() {
+    let store = Store::with_tasks(TASKS).await;
+    assert_eq!(store.act(team("u1", "a")).await.outcome, Outcome::Accepted);
+    assert_eq!(store.act(team("u1", "a")).await.outcome, Outcome::Duplicate);
+    let again = store.item(team("u1", "a"), record(0, 5));
+    assert_eq!(store.execute(vec![again]).await[0].outcome, Outcome::Duplicate);
+    let other_user = store.item(team("u2", "a"), record(0, 6));
+    let twice = store.item(team("u2", "a"), record(0, 7));
+    let outcomes = store.execute(vec![other_user, twice]).await;
+    assert_eq!(outcomes[0].outcome, Outcome::Accepted);
+    assert_eq!(outcomes[1].outcome, Outcome::Duplicate);
+    assert_eq!(
+        store.count("select count(*) from events where event_type = 'progress_recorded'").await,
+        2
+    );
+}
+
+/// Rule 5: a topic that is read again from its beginning, also where records made no event.
+#[tokio::test]
+async fn a_record_below_the_lanes_offset_is_never_judged_again() {
+    let store = Store::with_tasks(TASKS).await;
+    let unheard = store.item(action("u1", "x", "later.task", NOON, &json!({})), record(0, 0));
+    store.execute(vec![unheard.clone()]).await;
+    sqlx::query("truncate seen_actions").execute(&store.pool).await.unwrap();
+    let later = TASKS.replace("team.formed", "later.task").replace("first-team", "later");
+    let later = support::tasks_of(&later);
+    plaudit_event_store::catalogue_store::publish(&store.pool, &later[..1], "test").await.unwrap();
+    assert_eq!(store.execute(vec![unheard]).await[0].outcome, Outcome::AlreadyApplied);
+    assert_eq!(store.count("select count(*) from events").await, 0);
+}
+
+/// Rule 19, and the heart of lanes: contiguous and in order of commit.
+#[tokio::test]
+async fn positions_in_a_lane_have_no_gaps() {
+    let store = Store::with_tasks(TASKS).await;
+    let mut writers = tokio::task::JoinSet::new();
+    for writer in 0..8 {
+        let executor = store.executor.clone();
+        let items: Vec<Item> = (0..40)
+            .map(|n| store.item(team(&format!("u{}", n % 20), &format!("{writer}-{n}")), request()))
+            .collect();
+        writers.spawn(async move {
+            for chunk in items.chunks(5) {
+                let batch =
+                    plaudit_event_store::Batch { items: chunk.to_vec(), checkpoints: vec![] };
+                executor.execute(batch).await.unwrap();
+            }
+        });
+    }
+    while let Some(done) = writers.join_next().await {
+        done.unwrap();
+    }
+    let gaps = "select count(*) from (select position - row_number() over (partition by lane order by position) as gap from events) g where gap <> 0";
+    assert_eq!(store.count(gaps).await, 0);
+    let heads = "select count(*) from lanes l where next_position <> 1 + (select count(*) from events e where e.lane = l.lane)";
+    assert_eq!(store.count(heads).await, 0);
+    assert_eq!(
+        store.count("select count(*) from events where event_type = 'task_completed'").await,
+        20
+    );
+}
+
+/// Rules 16 and 17.
+#[tokio::test]
+async fn a_repeated_claim_returns_the_same_receipt() {
+    let store = Store::with_tasks(TASKS).await;
+    store.act(team("u1", "a")).await;
+    let user: UserId = "u1".parse().unwrap();
+    let claim = |milestone, key: Option<&str>| Item {
+        lane: Lane::of("u1", store.lane_count),
+        work: Work::Claim {
+            user: user.clone(),
+            task: "first-team".parse().unwrap(),
+            period: Some("once".to_owned().into()),
+            milestone,
+            at: Timestamp::now(),
+            idempotency_key: key.map(str::to_owned),
+        },
+        origin: request(),
+    };
+    let applied = store.execute(vec![claim(Some(1), Some("k"))]).await.remove(0).outcome;
+    let Outcome::Claimed(receipt) = applied else { panic!("{applied:?}") };
+    assert_eq!(receipt.rewards.len(), 1);
+    for again in [claim(Some(1), Some("k")), claim(Some(1), None), claim(None, Some("k"))] {
+        assert_eq!(
+            store.execute(vec![again]).await.remove(0).outcome,
+            Outcome::Claimed(receipt.clone())
+        );
+    }
+    let nothing = store.execute(vec![claim(None, None)]).await.remove(0).outcome;
+    assert!(matches!(nothing, Outcome::Rejected(_)), "{nothing:?}");
+    assert_eq!(
+        store.count("select count(*) from events where event_type = 'rewards_claimed'").await,
+        1
+    );
+}
+
+/// Rule 21: what was set aside is kept once, whoever reads it again.
+#[tokio::test]
+async fn a_record_that_is_set_aside_is_kept_with_its_bytes() {
+    let store = Store::with_tasks(TASKS).await;
+    let parked = ParkedRecord {
+        id: ParkedRecord::id_of("actions/0/3"),
+        reason: "not JSON".to_owned(),
+        repairable: false,
+        user: None,
+        headers: json!({"k": "v"}),
+        bytes: b"\xff\x00garbage".to_vec(),
+    };
+    let item = Item { lane: Lane(5), work: Work::Park(parked.clone()), origin: record(0, 3) };
+    store.execute(vec![item.clone(), store.item(team("u1", "a"), record(0, 4))]).await;
+    store.execute(vec![item]).await;
+    let kept = plaudit_event_store::parked::list(&store.pool, None, 10).await.unwrap();
+    assert_eq!(kept.len(), 1);
+    assert_eq!(kept[0].bytes, parked.bytes);
+    assert_eq!((kept[0].topic.as_deref(), kept[0].offset), (Some("actions"), Some(3)));
+    assert_eq!(store.count("select count(*) from events").await, 3);
+}
+
+/// The role that serves can't rewrite history.
+#[tokio::test]
+async fn events_are_append_only() {
+    let store = Store::with_tasks(TASKS).await;
+    store.act(team("u1", "a")).await;
+    for statement in [
+        "update events set payload = '{}'",
+        "delete from events",
+        "truncate events",
+        "delete from task_versions",
+    ] {
+        let refused = sqlx::query(statement).execute(&store.pool).await.unwrap_err();
+        assert_eq!(
+            refused.as_database_error().and_then(sqlx::error::DatabaseError::code).as_deref(),
+            Some("42501"),
+            "{statement}"
+        );
+    }
+}
+
+/// Rules 9 and 10: an open period keeps its version; a paused task stops progress, not claims.
+#[tokio::test]
+async fn a_paused_task_stops_progress_and_not_claims() {
+    use plaudit_domain::catalogue::Status;
+    use plaudit_event_store::catalogue_store::{PublishError, set_status};
+    let store = Store::with_tasks(TASKS).await;
+    let id = "first-team".parse().unwrap();
+    store.act(team("u1", "a")).await;
+    set_status(&store.pool, &id, Status::Retired).await.unwrap();
+    store.act(team("u2", "b")).await;
+    assert_eq!(
+        store.count("select count(*) from events where event_type = 'task_completed'").await,
+        1
+    );
+    let all = Item {
+        lane: Lane::of("u1", store.lane_count),
+        work: Work::ClaimAll { user: "u1".parse().unwrap(), at: Timestamp::now() },
+        origin: request(),
+    };
+    let outcome = store.execute(vec![all]).await.remove(0).outcome;
+    assert!(
+        matches!(&outcome, Outcome::ClaimedAll(receipts) if receipts.len() == 1),
+        "{outcome:?}"
+    );
+    let tasks = support::tasks_of(TASKS);
+    let reused = plaudit_event_store::catalogue_store::publish(&store.pool, &tasks, "test")
+        .await
+        .unwrap_err();
+    assert!(matches!(&reused, PublishError::Unfit(faults) if faults.len() == 1), "{reused}");
+    assert!(matches!(
+        set_status(&store.pool, &id, Status::Active).await,
+        Err(PublishError::Retired(_))
+    ));
+}
+
+/// Rule 17: two requests at once, which share a batch, get the one receipt.
+#[tokio::test]
+async fn a_claim_that_is_repeated_in_one_batch_returns_the_same_receipt() {
+    let store = Store::with_tasks(TASKS).await;
+    store.act(team("u1", "a")).await;
+    let claim = || Item {
+        lane: Lane::of("u1", store.lane_count),
+        work: Work::Claim {
+            user: "u1".parse().unwrap(),
+            task: "first-team".parse().unwrap(),
+            period: Some("once".to_owned().into()),
+            milestone: Some(1),
+            at: Timestamp::now(),
+            idempotency_key: None,
+        },
+        origin: request(),
+    };
+    let applied = store.execute(vec![claim(), claim()]).await;
+    assert!(matches!(applied[0].outcome, Outcome::Claimed(_)), "{applied:?}");
+    assert_eq!(applied[0].outcome, applied[1].outcome);
+}

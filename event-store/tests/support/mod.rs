@@ -1,0 +1,96 @@
+//! A database of its own for each test, with tasks published.
+
+use std::sync::Arc;
+
+use plaudit_domain::action::Action;
+use plaudit_domain::catalogue::definition::TaskDefinition;
+use plaudit_domain::lane::{Lane, LaneCount};
+use plaudit_embedded::test_cluster;
+use plaudit_event_store::catalogue_store::{self, CatalogueStore};
+use plaudit_event_store::{Applied, Batch, Executor, Item, Origin, Work, schema};
+use serde_json::{Value, json};
+use sqlx::PgPool;
+use uuid::Uuid;
+
+pub struct Store {
+    pub pool: PgPool,
+    pub executor: Arc<Executor>,
+    pub lane_count: LaneCount,
+}
+
+impl Store {
+    /// A migrated database with these tasks.
+    pub async fn with_tasks(tasks: &str) -> Self {
+        let url = test_cluster::create_database("store").await;
+        let pool = schema::connect(&url, 8).unwrap();
+        schema::migrate(&pool, 64.try_into().unwrap()).await.unwrap();
+        let lane_count = schema::check(&pool).await.unwrap();
+        catalogue_store::publish(&pool, &tasks_of(tasks), "test").await.unwrap();
+        let catalogue = Arc::new(CatalogueStore::default());
+        let executor = Arc::new(Executor::new(pool.clone(), lane_count, catalogue, vec![]));
+        Self { pool, executor, lane_count }
+    }
+
+    pub fn item(&self, action: Action, origin: Origin) -> Item {
+        Item {
+            lane: Lane::of(action.user.as_str(), self.lane_count),
+            work: Work::Action(action),
+            origin,
+        }
+    }
+
+    pub async fn execute(&self, items: Vec<Item>) -> Vec<Applied> {
+        self.executor.execute(Batch { items, checkpoints: vec![] }).await.unwrap()
+    }
+
+    /// Applies one action as if it came over HTTP.
+    pub async fn act(&self, action: Action) -> Applied {
+        let item = self.item(action, request());
+        self.execute(vec![item]).await.remove(0)
+    }
+
+    pub async fn count(&self, query: &str) -> i64 {
+        sqlx::query_scalar(query).fetch_one(&self.pool).await.unwrap()
+    }
+}
+
+pub fn tasks_of(yaml: &str) -> Vec<TaskDefinition> {
+    plaudit_domain::catalogue::parse::parse(yaml).unwrap()
+}
+
+pub fn request() -> Origin {
+    Origin::Request(Uuid::from_u128(7))
+}
+
+pub fn action(user: &str, id: &str, kind: &str, time: &str, data: &Value) -> Action {
+    let event = json!({"specversion": "1.0", "source": "/test", "id": id, "type": kind, "subject": user,
+        "time": time, "data": data});
+    Action::from_json(&event).unwrap()
+}
+
+pub const TASKS: &str = r"
+tasks:
+  - id: first-team
+    kind: ordinary
+    objective: { on: team.formed, target: 1 }
+    rewards: [ { line: coins, kind: currency, code: coin, amount: 100 } ]
+  - id: daily-gifts
+    kind: periodic
+    every: day
+    zone: user
+    requires: [ first-team ]
+    while_locked: count
+    objective: { on: gift.sent, where: data.coins >= 10, measure: { sum: data.coins }, lateness: PT2H }
+    milestones:
+      - { at: 100, rewards: [ { line: small, kind: currency, code: coin, amount: 10 } ] }
+      - { at: 1000, rewards: [ { line: big, kind: item, code: badge, amount: 1 } ] }
+    claim: { mode: automatic }
+  - id: sign-in
+    kind: continuous
+    every: day
+    objective: { on: user.signed_in, target: 1 }
+    streak: { cycle: 3 }
+    milestones:
+      - { at: 1, rewards: [ { line: d1, kind: currency, code: coin, amount: 1 } ] }
+      - { at: 3, rewards: [ { line: d3, kind: currency, code: coin, amount: 5 } ] }
+";
