@@ -1,0 +1,54 @@
+//! Why a projection gave no answer.
+
+use plaudit_event_store::ExecuteError;
+
+/// Why a projection was not verified or rebuilt.
+#[derive(Debug, thiserror::Error)]
+pub enum ProjectionError {
+    /// There is no projection of this name.
+    #[error("there is no projection {got:?}; there are {}", known.join(", "))]
+    Unknown {
+        /// What was asked for.
+        got: String,
+        /// What there is.
+        known: &'static [&'static str],
+    },
+    /// Another process is at it.
+    #[error(
+        "{projection} is being rebuilt by another process; `plaudit projections list` shows how far it is"
+    )]
+    AlreadyRunning {
+        /// The projection.
+        projection: &'static str,
+    },
+    /// There is no rebuild that could be paused, resumed or cancelled.
+    #[error(
+        "no rebuild of {projection} is under way; `plaudit projections rebuild {projection}` starts one"
+    )]
+    NotRunning {
+        /// The projection.
+        projection: &'static str,
+    },
+    /// Writers never left room for the last step, for as long as it may hold them up.
+    #[error(
+        "{projection} is loaded, but writers or readers left no room to put it in place; run `plaudit projections rebuild {projection}` again when there is less load"
+    )]
+    NoRoom {
+        /// The projection.
+        projection: &'static str,
+    },
+    /// The log or the database.
+    #[error(transparent)]
+    Store(#[from] ExecuteError),
+}
+
+impl From<sqlx::Error> for ProjectionError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Store(error.into())
+    }
+}
+
+/// A stored value that this program can't read.
+pub(crate) fn undecodable(error: impl std::error::Error + Send + Sync + 'static) -> sqlx::Error {
+    sqlx::Error::Decode(Box::new(error))
+}

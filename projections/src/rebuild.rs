@@ -1,0 +1,238 @@
+//! Rebuilding a view from the log while it is served: a new version of its tables beside the old.
+//!
+//! Workers take lanes, fold users in order of their ids and load the rows in bulk; each chunk's
+//! checkpoint is in the transaction of its rows, so a rebuild that was killed goes on where it was.
+//! Then come indexes, rounds of catching up, a comparison with the live version, and, with the lane
+//! rows held for a moment, the swap. Readers never fail; writers wait for the last step only.
+
+mod catch_up;
+mod compare;
+mod control;
+mod copy;
+mod load;
+mod run;
+mod swap;
+mod tables;
+
+use std::time::Duration;
+
+use sqlx::{Connection as _, PgConnection, PgPool};
+use tokio_util::sync::CancellationToken;
+
+pub use control::{ProjectionStatus, RebuildStatus, cancel, drop_old, list, pause, resume, status};
+
+use crate::ProjectionError;
+use crate::difference::Differences;
+use crate::view::View;
+use run::{Halt, Run};
+
+/// How a rebuild is done.
+#[derive(Debug, Clone, Copy)]
+pub struct RebuildOptions {
+    /// How many lanes are worked on at a time; each takes a connection of the pool.
+    pub workers: usize,
+    /// Begin anew even if a rebuild is under way.
+    pub restart: bool,
+    /// How many events are folded between two checkpoints.
+    pub chunk_events: u32,
+}
+
+impl Default for RebuildOptions {
+    /// As many workers as there are cores, since folding is what takes the time; 20,000 events take
+    /// some tens of milliseconds and some tens of megabytes.
+    fn default() -> Self {
+        let cores = std::thread::available_parallelism().map_or(2, usize::from);
+        Self { workers: cores, restart: false, chunk_events: 20_000 }
+    }
+}
+
+/// How a rebuild ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RebuildOutcome {
+    /// The new version is live. The rows named were other than the log has it, and are so no more.
+    Swapped(Differences),
+    /// The process is to end. The same call goes on where it stopped.
+    Interrupted,
+    /// Somebody gave it up; nothing changed.
+    Cancelled,
+}
+
+/// What a rebuild is at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// Users are folded and loaded.
+    Loading,
+    /// Keys and indexes are made.
+    Indexing,
+    /// Users that moved meanwhile are folded again.
+    CatchingUp,
+    /// The new version is compared with the live one.
+    Comparing,
+    /// It waits for its moment, or takes it.
+    Swapping,
+    /// It ended.
+    Done,
+}
+
+impl Phase {
+    const ALL: [Self; 6] = [
+        Self::Loading,
+        Self::Indexing,
+        Self::CatchingUp,
+        Self::Comparing,
+        Self::Swapping,
+        Self::Done,
+    ];
+
+    /// As stored and shown.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Loading => "loading",
+            Self::Indexing => "indexing",
+            Self::CatchingUp => "catching_up",
+            Self::Comparing => "comparing",
+            Self::Swapping => "swapping",
+            Self::Done => "done",
+        }
+    }
+
+    fn from_stored(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|phase| phase.as_str() == text)
+    }
+}
+
+/// How often progress is told.
+const TELL_EVERY: Duration = Duration::from_millis(500);
+
+/// Rebuilds a view, or goes on with a rebuild that was interrupted, paused or failed.
+///
+/// `progress` is told from time to time how far it is. Safe to drop at any await: the next call
+/// goes on from the last chunk.
+///
+/// # Errors
+///
+/// [`ProjectionError::AlreadyRunning`] if another process is at it.
+pub async fn rebuild(
+    pool: &PgPool,
+    name: &str,
+    options: RebuildOptions,
+    progress: impl Fn(&RebuildStatus) + Send + Sync,
+    shutdown: CancellationToken,
+) -> Result<RebuildOutcome, ProjectionError> {
+    let view = View::named(name)?;
+    let mut guard = control::lock(pool, view).await?;
+    prepare(view, options.restart, &mut guard).await?;
+    // One connection is left for the questions that go beside the work.
+    let connections = usize::try_from(pool.options().get_max_connections()).unwrap_or(usize::MAX);
+    let workers = options.workers.clamp(1, connections.saturating_sub(2).max(1));
+    let chunk_events = i64::from(options.chunk_events.max(1));
+    let run = Run { pool: pool.clone(), view, workers, chunk_events, shutdown };
+    let ended = {
+        let mut work = std::pin::pin!(steps(&run, &mut guard));
+        let mut tick = tokio::time::interval(TELL_EVERY);
+        loop {
+            tokio::select! {
+                ended = &mut work => break ended,
+                _ = tick.tick() => {
+                    if let Ok(Some(status)) = control::status_of(pool, view).await {
+                        progress(&status);
+                    }
+                }
+            }
+        }
+    };
+    let outcome = conclude(&run, ended, &mut guard).await;
+    if let Ok(Some(status)) = control::status_of(pool, view).await {
+        progress(&status);
+    }
+    guard.close().await?;
+    outcome
+}
+
+/// The way of a rebuild. What was done before an interruption is passed over.
+async fn steps(run: &Run, guard: &mut PgConnection) -> Result<Differences, Halt> {
+    run.enter(Phase::Loading).await?;
+    load::load(run).await?;
+    run.enter(Phase::Indexing).await?;
+    {
+        let mut connection = run.pool.acquire().await?;
+        tables::index(run.view, &mut connection).await?;
+    }
+    run.enter(Phase::CatchingUp).await?;
+    catch_up::round(run, None).await?;
+    run.enter(Phase::Comparing).await?;
+    let differences = compare::compare(run).await?;
+    run.enter(Phase::Swapping).await?;
+    swap::swap(run, &differences, guard).await?;
+    Ok(differences)
+}
+
+/// Sets up a new rebuild, unless one can go on.
+async fn prepare(
+    view: View,
+    restart: bool,
+    guard: &mut PgConnection,
+) -> Result<(), ProjectionError> {
+    let state: Option<String> =
+        sqlx::query_scalar("select state from rebuilds where projection = $1")
+            .bind(view.name())
+            .fetch_optional(&mut *guard)
+            .await?;
+    let unfinished = matches!(state.as_deref(), Some("running" | "paused" | "failed"));
+    let mut tx = guard.begin().await?;
+    if unfinished && !restart && tables::exist(view, &mut tx).await? {
+        sqlx::query(
+            "update rebuilds
+             set state = 'running', error = null, resumed_at = now(), resumed_events =
+                 (select coalesce(sum(events), 0) from rebuild_lanes where projection = $1)
+             where projection = $1",
+        )
+        .bind(view.name())
+        .execute(&mut *tx)
+        .await?;
+    } else {
+        tables::drop(view, "_new", &mut tx).await?;
+        tables::create(view, &mut tx).await?;
+        for sql in [
+            "delete from rebuilds where projection = $1",
+            "delete from rebuild_lanes where projection = $1",
+            "insert into rebuilds (projection, state, phase) values ($1, 'running', 'loading')",
+            "insert into rebuild_lanes (projection, lane, position)
+             select $1, lane, next_position - 1 from lanes",
+        ] {
+            sqlx::query(sql).bind(view.name()).execute(&mut *tx).await?;
+        }
+    }
+    tx.commit().await?;
+    Ok(())
+}
+
+/// Notes how it ended.
+async fn conclude(
+    run: &Run,
+    ended: Result<Differences, Halt>,
+    guard: &mut PgConnection,
+) -> Result<RebuildOutcome, ProjectionError> {
+    match ended {
+        Ok(differences) => Ok(RebuildOutcome::Swapped(differences)),
+        Err(Halt::Interrupted) => Ok(RebuildOutcome::Interrupted),
+        Err(Halt::Cancelled) => {
+            tables::drop(run.view, "_new", guard).await?;
+            Ok(RebuildOutcome::Cancelled)
+        }
+        Err(Halt::Failed(error)) => {
+            let noted = sqlx::query(
+                "update rebuilds set state = 'failed', error = $2
+                 where projection = $1 and state in ('running', 'paused')",
+            )
+            .bind(run.view.name())
+            .bind(error.to_string())
+            .execute(guard)
+            .await;
+            if let Err(unnoted) = noted {
+                tracing::warn!(error = %unnoted, "a failed rebuild could not be noted as failed");
+            }
+            Err(error)
+        }
+    }
+}

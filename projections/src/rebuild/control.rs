@@ -1,0 +1,197 @@
+//! Rebuilds as operators see and steer them.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use jiff::Timestamp;
+use plaudit_event_store::instant;
+use sqlx::{Connection as _, PgConnection, PgPool, Row};
+
+use super::{Phase, tables};
+use crate::ProjectionError;
+use crate::view::View;
+
+/// How far a rebuild is.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RebuildStatus {
+    /// The view.
+    pub projection: &'static str,
+    /// `running`, `paused`, `cancelled`, `swapped` or `failed`.
+    pub state: String,
+    /// What it is at.
+    pub phase: Phase,
+    /// Users folded.
+    pub users: u64,
+    /// Events folded.
+    pub events: u64,
+    /// Of about how many: the log as it was when each lane was begun.
+    pub events_total: u64,
+    /// Events per second since it was last started or resumed; `None` before there is anything to
+    /// tell from.
+    pub rate: Option<f64>,
+    /// How long the load will still take at that rate.
+    pub remaining: Option<Duration>,
+    /// When it was first started.
+    pub started_at: Timestamp,
+    /// When it was swapped.
+    pub finished_at: Option<Timestamp>,
+    /// How many rows were other than the log has it, once that is known.
+    pub differences: Option<u64>,
+    /// Why it failed.
+    pub error: Option<String>,
+}
+
+/// A view, and the last rebuild of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ProjectionStatus {
+    /// The view.
+    pub name: &'static str,
+    /// The version before the last rebuild is still kept.
+    pub old_kept: bool,
+    /// The rebuild that is under way, or the last one.
+    pub rebuild: Option<RebuildStatus>,
+}
+
+/// All views that can be rebuilt.
+pub async fn list(pool: &PgPool) -> Result<Vec<ProjectionStatus>, ProjectionError> {
+    let mut all = Vec::new();
+    for view in View::ALL {
+        let old = format!("{}_old", view.name());
+        let old_kept = sqlx::query_scalar("select to_regclass($1) is not null")
+            .bind(old)
+            .fetch_one(pool)
+            .await?;
+        let rebuild = status_of(pool, view).await?;
+        all.push(ProjectionStatus { name: view.name(), old_kept, rebuild });
+    }
+    Ok(all)
+}
+
+/// The rebuild of a view that is under way, or the last one; `None` if there never was one.
+pub async fn status(pool: &PgPool, name: &str) -> Result<Option<RebuildStatus>, ProjectionError> {
+    Ok(status_of(pool, View::named(name)?).await?)
+}
+
+pub(super) async fn status_of(pool: &PgPool, view: View) -> sqlx::Result<Option<RebuildStatus>> {
+    let row = sqlx::query(
+        "select r.state, r.phase, l.users, l.events, greatest(l.total, l.events), r.started_at, r.finished_at,
+                r.differences, r.error, l.events - r.resumed_events,
+                extract(epoch from clock_timestamp() - r.resumed_at)::float8
+         from rebuilds r
+         cross join lateral (
+             select coalesce(sum(users), 0)::bigint as users, coalesce(sum(events), 0)::bigint as events,
+                    coalesce(sum(position), 0)::bigint as total
+             from rebuild_lanes where projection = r.projection
+         ) l
+         where r.projection = $1",
+    )
+    .bind(view.name())
+    .fetch_optional(pool)
+    .await?;
+    let Some(row) = row else { return Ok(None) };
+    let count = |column: usize| -> sqlx::Result<u64> {
+        Ok(u64::try_from(row.try_get::<i64, _>(column)?).unwrap_or_default())
+    };
+    let phase = Phase::from_stored(row.try_get(1)?).unwrap_or(Phase::Loading);
+    let (events, events_total) = (count(3)?, count(4)?);
+    let rate = rate(row.try_get(9)?, row.try_get(10)?).filter(|_| phase == Phase::Loading);
+    #[expect(clippy::cast_precision_loss, reason = "an estimate")]
+    let left = (events_total - events) as f64;
+    let finished_at: Option<DateTime<Utc>> = row.try_get(6)?;
+    let differences: Option<i64> = row.try_get(7)?;
+    Ok(Some(RebuildStatus {
+        projection: view.name(),
+        state: row.try_get(0)?,
+        phase,
+        users: count(2)?,
+        events,
+        events_total,
+        rate,
+        remaining: rate.and_then(|rate| Duration::try_from_secs_f64(left / rate).ok()),
+        started_at: instant::from_sql(row.try_get(5)?),
+        finished_at: finished_at.map(instant::from_sql),
+        differences: differences.and_then(|count| u64::try_from(count).ok()),
+        error: row.try_get(8)?,
+    }))
+}
+
+#[expect(clippy::cast_precision_loss, reason = "an estimate")]
+fn rate(events: i64, seconds: f64) -> Option<f64> {
+    (events > 0 && seconds > 0.0).then(|| events as f64 / seconds)
+}
+
+/// Lets a running rebuild rest after its chunk.
+pub async fn pause(pool: &PgPool, name: &str) -> Result<(), ProjectionError> {
+    steer(pool, name, "paused", &["running"]).await.map(|_| ())
+}
+
+/// Lets a paused rebuild go on. One whose process has ended needs [`super::rebuild`] for it.
+pub async fn resume(pool: &PgPool, name: &str) -> Result<(), ProjectionError> {
+    steer(pool, name, "running", &["paused"]).await.map(|_| ())
+}
+
+/// Gives a rebuild up. The live version stays as it is.
+pub async fn cancel(pool: &PgPool, name: &str) -> Result<(), ProjectionError> {
+    let view = steer(pool, name, "cancelled", &["running", "paused", "failed"]).await?;
+    // If no process is at it, nobody else clears up.
+    let mut connection = pool.acquire().await?.detach();
+    if try_lock(view, &mut connection).await? {
+        tables::drop(view, "_new", &mut connection).await?;
+    }
+    connection.close().await?;
+    Ok(())
+}
+
+async fn steer(
+    pool: &PgPool,
+    name: &str,
+    to: &str,
+    from: &[&str],
+) -> Result<View, ProjectionError> {
+    let view = View::named(name)?;
+    let done =
+        sqlx::query("update rebuilds set state = $2 where projection = $1 and state = any($3)")
+            .bind(view.name())
+            .bind(to)
+            .bind(from)
+            .execute(pool)
+            .await?;
+    let projection = view.name();
+    if done.rows_affected() == 1 {
+        Ok(view)
+    } else {
+        Err(ProjectionError::NotRunning { projection })
+    }
+}
+
+/// Drops the version from before the last rebuild.
+pub async fn drop_old(pool: &PgPool, name: &str) -> Result<(), ProjectionError> {
+    let view = View::named(name)?;
+    let mut connection = pool.acquire().await?;
+    tables::drop(view, "_old", &mut connection).await?;
+    Ok(())
+}
+
+/// How long to wait for the connection of a process that has just ended to be gone.
+const LOCK_PATIENCE: Duration = Duration::from_secs(3);
+
+/// A connection that holds the right to rebuild a view. It ends with the connection, so a process
+/// that is killed gives it up.
+pub(super) async fn lock(pool: &PgPool, view: View) -> Result<PgConnection, ProjectionError> {
+    let mut connection = pool.acquire().await?.detach();
+    let asked = tokio::time::Instant::now();
+    while !try_lock(view, &mut connection).await? {
+        if asked.elapsed() > LOCK_PATIENCE {
+            return Err(ProjectionError::AlreadyRunning { projection: view.name() });
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    Ok(connection)
+}
+
+async fn try_lock(view: View, connection: &mut PgConnection) -> sqlx::Result<bool> {
+    sqlx::query_scalar("select pg_try_advisory_lock(hashtext('plaudit rebuild'), hashtext($1))")
+        .bind(view.name())
+        .fetch_one(connection)
+        .await
+}

@@ -1,0 +1,90 @@
+//! The load: users in order of their ids, folded and copied chunk by chunk.
+
+use plaudit_domain::lane::Lane;
+use sqlx::{Connection as _, Executor as _, PgConnection};
+
+use super::copy;
+use super::run::{Halt, Run};
+use crate::fold::LaneFold;
+
+/// Loads what is not loaded yet.
+pub(crate) async fn load(run: &Run) -> Result<(), Halt> {
+    let lanes: Vec<i16> = sqlx::query_scalar(
+        "select lane from rebuild_lanes where projection = $1 and not loaded order by lane",
+    )
+    .bind(run.view.name())
+    .fetch_all(&run.pool)
+    .await?;
+    run.each_lane(lanes.into_iter().map(Lane).collect(), load_lane).await?;
+    Ok(())
+}
+
+async fn load_lane(run: Run, lane: Lane) -> Result<(), Halt> {
+    let mut connection = run.pool.acquire().await?;
+    // What is appended from here on is caught up with later; what a page shows of it already is
+    // folded once more then.
+    sqlx::query(
+        "update rebuild_lanes set position = (select next_position - 1 from lanes where lane = $2)
+         where projection = $1 and lane = $2 and user_id is null",
+    )
+    .bind(run.view.name())
+    .bind(lane.0)
+    .execute(&mut *connection)
+    .await?;
+    while !load_from_checkpoint(&run, lane, &mut connection).await? {}
+    Ok(())
+}
+
+/// Loads a lane to its end. False if its checkpoint moved meanwhile: a worker that was given up was
+/// committing still.
+async fn load_from_checkpoint(
+    run: &Run,
+    lane: Lane,
+    connection: &mut PgConnection,
+) -> Result<bool, Halt> {
+    let (mut checkpoint, loaded): (Option<String>, bool) = sqlx::query_as(
+        "select user_id, loaded from rebuild_lanes where projection = $1 and lane = $2",
+    )
+    .bind(run.view.name())
+    .bind(lane.0)
+    .fetch_one(&mut *connection)
+    .await?;
+    if loaded {
+        return Ok(true);
+    }
+    let mut fold = LaneFold::after(lane, checkpoint.clone());
+    loop {
+        run.proceed().await?;
+        let Some(users) = fold.next(run.chunk_events, connection).await? else {
+            return Ok(true);
+        };
+        if users.is_empty() && !fold.has_ended() {
+            continue; // a long history goes on
+        }
+        let mut tx = connection.begin().await?;
+        // A crash loses rows and checkpoint together: the chunk is done again.
+        tx.execute("set local synchronous_commit = off").await?;
+        let last = users.last().map(|last| last.user.to_string()).or_else(|| checkpoint.clone());
+        let moved = sqlx::query(
+            "update rebuild_lanes
+             set user_id = $4, users = users + $5, events = events + $6, loaded = $7
+             where projection = $1 and lane = $2 and user_id is not distinct from $3 and not loaded",
+        )
+        .bind(run.view.name())
+        .bind(lane.0)
+        .bind(&checkpoint)
+        .bind(&last)
+        .bind(i64::try_from(users.len()).unwrap_or(i64::MAX))
+        .bind(users.iter().map(|user| user.sequence).sum::<i64>())
+        .bind(fold.has_ended())
+        .execute(&mut *tx)
+        .await?;
+        if moved.rows_affected() == 0 {
+            tx.rollback().await?;
+            return Ok(false);
+        }
+        copy::send(copy::rows_of(run.view, lane, &users), &mut tx).await?;
+        tx.commit().await?;
+        checkpoint = last;
+    }
+}

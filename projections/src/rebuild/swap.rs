@@ -1,0 +1,108 @@
+//! The last step: under the lane rows, nothing is appended, so the new version can catch up with
+//! all there is and take the place of the old one.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use sqlx::{Connection as _, Executor as _, PgConnection};
+use tokio::time::Instant;
+
+use super::catch_up;
+use super::run::{Halt, Run};
+use super::tables;
+use crate::ProjectionError;
+use crate::difference::Differences;
+
+/// For how long writers may be held up by the last round before it lets them go and tries again.
+const ROUND_MAX: Duration = Duration::from_secs(5);
+
+/// How often that is tried.
+const ATTEMPTS_MAX: u32 = 10;
+
+/// A round without locks is short enough to be done under them when so few events are left.
+const BEHIND_MAX: i64 = 2_000;
+
+/// Swaps, with as little time under locks as can be had.
+pub(crate) async fn swap(
+    run: &Run,
+    differences: &Differences,
+    guard: &mut PgConnection,
+) -> Result<(), Halt> {
+    for attempt in 1..=ATTEMPTS_MAX {
+        for _ in 0..ATTEMPTS_MAX {
+            catch_up::round(run, None).await?;
+            if catch_up::behind(run).await? <= BEHIND_MAX {
+                break;
+            }
+        }
+        if try_swap(run, differences, guard).await? {
+            return Ok(());
+        }
+        tokio::time::sleep(Duration::from_millis(200) * attempt).await;
+    }
+    Err(ProjectionError::NoRoom { projection: run.view.name() }.into())
+}
+
+/// One attempt; false if it took too long and let everybody go.
+async fn try_swap(
+    run: &Run,
+    differences: &Differences,
+    guard: &mut PgConnection,
+) -> Result<bool, Halt> {
+    let lanes = run.lanes().await?;
+    let mut tx = guard.begin().await?;
+    // It waits for the workers of the last round, who have connections of their own.
+    let mut sql = String::from("set local idle_in_transaction_session_timeout = 0;");
+    for lane in lanes {
+        let _ = write!(sql, "update lanes set next_position = next_position where lane = {lane};");
+    }
+    let deadline = Instant::now() + ROUND_MAX;
+    if !locked(tx.execute(sqlx::raw_sql(&sql)).await)?
+        || !catch_up::round(run, Some(deadline)).await?
+    {
+        tx.rollback().await?;
+        return Ok(false);
+    }
+    // Shorter than PostgreSQL's deadlock_timeout (1 s): a reader that came in between is never ended.
+    // All readers lock the tables in this order.
+    let names: Vec<_> = run.view.tables().iter().map(|table| table.name).collect();
+    let lock = format!(
+        "set local lock_timeout = '500ms'; lock table {} in access exclusive mode",
+        names.join(", ")
+    );
+    if !locked(tx.execute(sqlx::raw_sql(&lock)).await)? {
+        tx.rollback().await?;
+        return Ok(false);
+    }
+    tables::swap(run.view, &mut tx).await?;
+    let done = sqlx::query(
+        "update rebuilds
+         set state = 'swapped', phase = 'done', finished_at = now(), differences = $2, error = null
+         where projection = $1 and state = 'running'",
+    )
+    .bind(run.view.name())
+    .bind(i64::try_from(differences.count).unwrap_or(i64::MAX))
+    .execute(&mut *tx)
+    .await?;
+    if done.rows_affected() == 0 {
+        // Paused or cancelled at the last moment.
+        tx.rollback().await?;
+        run.proceed().await?;
+        return Ok(false);
+    }
+    tx.commit().await?;
+    Ok(true)
+}
+
+/// Whether a lock was had in time.
+fn locked<T>(asked: sqlx::Result<T>) -> sqlx::Result<bool> {
+    /// `lock_not_available`.
+    const TIMED_OUT: &str = "55P03";
+    match asked {
+        Ok(_) => Ok(true),
+        Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some(TIMED_OUT) => {
+            Ok(false)
+        }
+        Err(error) => Err(error),
+    }
+}

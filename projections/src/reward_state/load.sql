@@ -1,0 +1,15 @@
+-- A page of what a user earned, oldest first, with the head of the lane. $1: the lane, $2: the user,
+-- $3 and $4: after which row, $5: only this state, $6: how many.
+select l.next_position - 1,
+       r.task_id, r.period_key, r.milestone, r.line, r.grant_id, r.kind, r.code, r.amount, r.state,
+       r.granted_at, r.granted_position, r.ordinal
+from lanes l
+left join lateral (
+    select * from reward_state r
+    where r.lane = $1 and r.user_id = $2 and (r.granted_position, r.ordinal) > ($3, $4)
+      and ($5::text is null or r.state = $5)
+    order by r.granted_position, r.ordinal
+    limit $6
+) r on true
+where l.lane = $1
+order by r.granted_position, r.ordinal

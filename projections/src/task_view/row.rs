@@ -1,0 +1,202 @@
+//! A row of `task_view`, from the fold and back.
+
+use std::borrow::Cow;
+
+use chrono::{DateTime, Utc};
+use jiff::Timestamp;
+use plaudit_domain::calendar::{Period, PeriodKey};
+use plaudit_domain::ids::TaskId;
+use plaudit_domain::user_tasks::{
+    PeriodState, ReachedMilestone, StreakState, TaskState, Unsettled, UserTasks,
+};
+use plaudit_event_store::instant;
+use serde::{Deserialize, Serialize};
+use sqlx::Row;
+use sqlx::postgres::PgRow;
+
+/// One task of one user, column by column.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TaskRow {
+    /// The task.
+    pub task: TaskId,
+    /// When its last milestone was first reached.
+    pub completed_at: Option<Timestamp>,
+    /// Its newest period.
+    pub period: Option<PeriodRow>,
+    /// What few users have, as JSON; `None` if there is nothing of it.
+    pub details: Option<String>,
+}
+
+/// The columns of a task's newest period.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PeriodRow {
+    /// The version it goes by.
+    pub version: i32,
+    /// Its name.
+    pub key: PeriodKey,
+    /// The first instant inside.
+    pub starts_at: Option<Timestamp>,
+    /// The first instant no longer inside.
+    pub ends_at: Option<Timestamp>,
+    /// The watermark from which on actions are too late; absent: `ends_at`.
+    pub closes_at: Option<Timestamp>,
+    /// What counted so far.
+    pub progress: i64,
+    /// It takes no more.
+    pub completed: bool,
+}
+
+/// What has no column.
+#[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
+struct Details<'s> {
+    /// Of the newest period.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    withheld: bool,
+    /// Of the newest period.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    withheld_step: Option<i64>,
+    /// Of the newest period.
+    #[serde(default, skip_serializing_if = "is_empty")]
+    reached: Cow<'s, [ReachedMilestone]>,
+    /// Periods before the newest that are still open.
+    #[serde(default, skip_serializing_if = "is_empty")]
+    earlier: Cow<'s, [PeriodState]>,
+    #[serde(default, skip_serializing_if = "is_empty")]
+    unsettled: Cow<'s, [Unsettled]>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    streak: Option<Cow<'s, StreakState>>,
+}
+
+#[expect(clippy::ptr_arg, reason = "serde gives the field as it is")]
+fn is_empty<T: Clone>(list: &Cow<'_, [T]>) -> bool {
+    list.is_empty()
+}
+
+/// The row of one task; `None` if nothing of it is in the state.
+pub fn row(state: &UserTasks, task: &TaskId) -> Option<TaskRow> {
+    state.tasks.get(task).map(|past| TaskRow::new(task, past))
+}
+
+/// The rows of all tasks, in order of their ids.
+pub fn rows(state: &UserTasks) -> impl Iterator<Item = TaskRow> + '_ {
+    state.tasks.iter().map(|(task, past)| TaskRow::new(task, past))
+}
+
+impl TaskRow {
+    fn new(task: &TaskId, past: &TaskState) -> Self {
+        // Named one by one: a new part of the state must find its place here. What is left out
+        // judges actions; a screen shows a moment that is neither before nor in a closed period.
+        let TaskState { watermark: _, closed: _, completed_at, periods, unsettled, streak } = past;
+        let (newest, earlier) = periods.split_last().map_or((None, &[][..]), |(n, e)| (Some(n), e));
+        let mut details = Details {
+            earlier: Cow::Borrowed(earlier),
+            unsettled: Cow::Borrowed(unsettled),
+            streak: streak.as_ref().map(Cow::Borrowed),
+            ..Details::default()
+        };
+        let period = newest.map(|newest| {
+            let PeriodState {
+                period: Period { key, starts_at, ends_at },
+                closes_at,
+                version,
+                progress,
+                completed,
+                withheld,
+                withheld_step,
+                reached,
+            } = newest;
+            details.withheld = *withheld;
+            details.withheld_step = *withheld_step;
+            details.reached = Cow::Borrowed(reached);
+            PeriodRow {
+                version: i32::try_from(*version).unwrap_or(i32::MAX),
+                key: key.clone(),
+                starts_at: starts_at.map(as_stored),
+                ends_at: ends_at.map(as_stored),
+                closes_at: closes_at.map(as_stored),
+                progress: *progress,
+                completed: *completed,
+            }
+        });
+        Self {
+            task: task.clone(),
+            completed_at: completed_at.map(as_stored),
+            period,
+            details: details.into_text(),
+        }
+    }
+
+    /// The state that the row was made of, but for what only judges actions.
+    pub fn into_state(self) -> Result<(TaskId, TaskState), serde_json::Error> {
+        let details: Details<'static> =
+            self.details.as_deref().map(serde_json::from_str).transpose()?.unwrap_or_default();
+        let mut periods = details.earlier.into_owned();
+        periods.extend(self.period.map(|newest| PeriodState {
+            period: Period {
+                key: newest.key,
+                starts_at: newest.starts_at,
+                ends_at: newest.ends_at,
+            },
+            closes_at: newest.closes_at,
+            version: u32::try_from(newest.version).unwrap_or_default(),
+            progress: newest.progress,
+            completed: newest.completed,
+            withheld: details.withheld,
+            withheld_step: details.withheld_step,
+            reached: details.reached.into_owned(),
+        }));
+        let state = TaskState {
+            watermark: None,
+            closed: None,
+            completed_at: self.completed_at,
+            periods,
+            unsettled: details.unsettled.into_owned(),
+            streak: details.streak.map(Cow::into_owned),
+        };
+        Ok((self.task, state))
+    }
+
+    /// Reads [`COLUMNS`] from the column `first` on; `None` if they are an outer join's nulls.
+    pub(crate) fn read(row: &PgRow, first: usize) -> sqlx::Result<Option<Self>> {
+        let Some(task) = row.try_get::<Option<String>, _>(first)? else { return Ok(None) };
+        let at = |column: usize| -> sqlx::Result<Option<Timestamp>> {
+            Ok(row.try_get::<Option<DateTime<Utc>>, _>(first + column)?.map(instant::from_sql))
+        };
+        let key: Option<String> = row.try_get(first + 3)?;
+        let period = match key {
+            None => None,
+            Some(key) => Some(PeriodRow {
+                version: row.try_get(first + 2)?,
+                key: key.into(),
+                starts_at: at(4)?,
+                ends_at: at(5)?,
+                closes_at: at(6)?,
+                progress: row.try_get(first + 7)?,
+                completed: row.try_get(first + 8)?,
+            }),
+        };
+        Ok(Some(Self {
+            task: task.try_into().map_err(crate::error::undecodable)?,
+            completed_at: at(1)?,
+            period,
+            // JSON travels as its text.
+            details: row.try_get_unchecked::<Option<String>, _>(first + 9)?,
+        }))
+    }
+}
+
+/// The columns of a row after its key, in the order in which [`TaskRow::read`] takes them.
+pub(crate) const COLUMNS: &str = "task_id, completed_at, version, period_key, starts_at, ends_at, closes_at, progress, completed, details";
+
+impl Details<'_> {
+    fn into_text(self) -> Option<String> {
+        (self != Self::default()).then(|| {
+            serde_json::to_string(&self).expect("its keys are strings and nothing in it can fail")
+        })
+    }
+}
+
+/// An instant as PostgreSQL keeps it, to the microsecond.
+pub(crate) fn as_stored(at: Timestamp) -> Timestamp {
+    instant::from_sql(instant::to_sql(at))
+}

@@ -1,0 +1,91 @@
+//! Holding the served rows against the log: every column, JSON by its bytes.
+
+mod columns;
+mod lane;
+
+use plaudit_domain::lane::Lane;
+use sqlx::PgPool;
+
+use crate::ProjectionError;
+use crate::difference::Differences;
+
+/// What can be verified: the views, and the stored folds that batches start from.
+pub const VERIFIABLE: &[&str] = &["task_view", "reward_state", "user_states"];
+
+/// Which rows are compared.
+#[derive(Debug, Clone, Copy)]
+struct Scope {
+    tasks: bool,
+    rewards: bool,
+    states: bool,
+}
+
+impl Scope {
+    fn named(name: Option<&str>) -> Result<Self, ProjectionError> {
+        if let Some(got) = name.filter(|name| !VERIFIABLE.contains(name)) {
+            return Err(ProjectionError::Unknown { got: got.to_owned(), known: VERIFIABLE });
+        }
+        let wanted = |what: &str| name.is_none_or(|name| name == what);
+        Ok(Self {
+            tasks: wanted("task_view"),
+            rewards: wanted("reward_state"),
+            states: wanted("user_states"),
+        })
+    }
+}
+
+/// How far a verification is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct VerifyProgress {
+    /// Users folded.
+    pub users: u64,
+    /// Events folded.
+    pub events: u64,
+    /// Of about how many.
+    pub events_total: u64,
+}
+
+/// What a verification found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct VerifyReport {
+    /// Users in the log.
+    pub users: u64,
+    /// Events in the log.
+    pub events: u64,
+    /// Rows that are not what the log says.
+    pub differences: Differences,
+    /// Users whose rows await events that stock postgres-es appended: the next batch that touches
+    /// one folds them. Their rows were not compared.
+    pub behind: Vec<(Lane, String)>,
+}
+
+impl VerifyReport {
+    /// Whether every row that was compared is what the log says.
+    pub fn is_equal(&self) -> bool {
+        self.differences.count == 0
+    }
+}
+
+/// How many events are folded before rows are compared.
+const CHUNK_EVENTS: i64 = 20_000;
+
+/// Folds the log and compares it with the rows that are served: of one view, or of all. Each lane
+/// is seen in one snapshot, so writers are not held up and what they do is no difference.
+pub async fn verify(
+    pool: &PgPool,
+    name: Option<&str>,
+    progress: impl Fn(VerifyProgress) + Send + Sync,
+) -> Result<VerifyReport, ProjectionError> {
+    let scope = Scope::named(name)?;
+    let mut connection = pool.acquire().await?;
+    let heads = plaudit_event_store::reader::heads(&mut connection).await?;
+    let events_total = heads.iter().map(|head| u64::try_from(head.number).unwrap_or(0)).sum();
+    let mut report = VerifyReport::default();
+    for head in heads {
+        let tell = |report: &VerifyReport| {
+            progress(VerifyProgress { users: report.users, events: report.events, events_total });
+        };
+        lane::verify(scope, head.lane, &mut report, tell, &mut connection).await?;
+    }
+    Ok(report)
+}

@@ -1,0 +1,113 @@
+//! Rows as named texts, to show in what they differ.
+
+use std::fmt::{Debug, Write as _};
+
+use jiff::Timestamp;
+
+use crate::reward_state::RewardRow;
+use crate::task_view::TaskRow;
+
+/// A row of some table.
+pub(super) trait Columns {
+    /// What tells it from the other rows of its user.
+    type Key: Ord + Clone + Debug;
+
+    fn key(&self) -> Self::Key;
+
+    /// Name and text of each column.
+    fn columns(&self) -> Vec<(&'static str, String)>;
+}
+
+fn shown<T: ToString>(value: Option<T>) -> String {
+    value.map_or_else(|| "null".to_owned(), |value| value.to_string())
+}
+
+impl Columns for TaskRow {
+    type Key = String;
+
+    fn key(&self) -> String {
+        self.task.to_string()
+    }
+
+    fn columns(&self) -> Vec<(&'static str, String)> {
+        let period = self.period.as_ref();
+        let at = |at: Option<Option<Timestamp>>| shown(at.flatten());
+        vec![
+            ("task_id", self.task.to_string()),
+            ("completed_at", shown(self.completed_at)),
+            ("version", shown(period.map(|p| p.version))),
+            ("period_key", shown(period.map(|p| &p.key))),
+            ("starts_at", at(period.map(|p| p.starts_at))),
+            ("ends_at", at(period.map(|p| p.ends_at))),
+            ("closes_at", at(period.map(|p| p.closes_at))),
+            ("progress", shown(period.map(|p| p.progress))),
+            ("completed", shown(period.map(|p| p.completed))),
+            ("details", shown(self.details.as_ref())),
+        ]
+    }
+}
+
+impl Columns for RewardRow {
+    type Key = (i64, i32);
+
+    fn key(&self) -> (i64, i32) {
+        (self.place.position, self.place.ordinal)
+    }
+
+    fn columns(&self) -> Vec<(&'static str, String)> {
+        let reward = &self.reward;
+        vec![
+            ("grant_id", reward.grant.to_string()),
+            ("granted_position", self.place.position.to_string()),
+            ("ordinal", self.place.ordinal.to_string()),
+            ("task_id", reward.task.to_string()),
+            ("period_key", reward.period.to_string()),
+            ("milestone", reward.milestone.to_string()),
+            ("line", reward.line.clone()),
+            ("kind", reward.kind.clone()),
+            ("code", reward.code.clone()),
+            ("amount", reward.amount.to_string()),
+            ("state", self.state.as_str().to_owned()),
+            ("granted_at", reward.reached_at.to_string()),
+        ]
+    }
+}
+
+/// Zones, or a stored state: one row per user, one column.
+#[derive(Debug, PartialEq)]
+pub(super) struct Text {
+    pub name: &'static str,
+    pub text: String,
+}
+
+impl Columns for Text {
+    type Key = ();
+
+    fn key(&self) {}
+
+    fn columns(&self) -> Vec<(&'static str, String)> {
+        vec![(self.name, self.text.clone())]
+    }
+}
+
+/// Two versions of a row: the first column, which names it, and those that differ. Where one is
+/// missing, all of the other.
+pub(super) fn both<R: Columns>(
+    live: Option<&R>,
+    log: Option<&R>,
+) -> (Option<String>, Option<String>) {
+    let (live, log) = (live.map(R::columns), log.map(R::columns));
+    let text = |columns: &[(&'static str, String)], other: Option<&[(&'static str, String)]>| {
+        let mut text = String::new();
+        for (index, column) in columns.iter().enumerate() {
+            if index == 0 || other.is_none_or(|other| other[index] != *column) {
+                let space = if text.is_empty() { "" } else { " " };
+                let _ = write!(text, "{space}{}={}", column.0, column.1);
+            }
+        }
+        text
+    };
+    let live_text = live.as_deref().map(|live| text(live, log.as_deref()));
+    let log_text = log.as_deref().map(|log| text(log, live.as_deref()));
+    (live_text, log_text)
+}

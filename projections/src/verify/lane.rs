@@ -1,0 +1,218 @@
+//! One lane, in one snapshot.
+
+use std::collections::BTreeMap;
+
+use plaudit_domain::lane::Lane;
+use plaudit_domain::user_tasks::UserTasks;
+use sqlx::postgres::PgRow;
+use sqlx::{Connection as _, Executor as _, PgConnection, Row};
+
+use super::columns::{Columns, Text, both};
+use super::{CHUNK_EVENTS, Scope, VerifyReport};
+use crate::ProjectionError;
+use crate::difference::Difference;
+use crate::fold::{FoldedUser, LaneFold};
+use crate::reward_state::{self, RewardRow};
+use crate::task_view::{self, TaskRow};
+
+/// Folds a lane and compares it. Everything is read in order of users, so that a run of users in the
+/// log and the rows of the same run are in memory, and no more.
+pub(super) async fn verify(
+    scope: Scope,
+    lane: Lane,
+    report: &mut VerifyReport,
+    tell: impl Fn(&VerifyReport),
+    connection: &mut PgConnection,
+) -> Result<(), ProjectionError> {
+    let mut tx = connection.begin().await?;
+    // Locked before the snapshot is taken: otherwise a rebuild could put tables in place whose rows
+    // this snapshot does not see.
+    tx.execute(sqlx::raw_sql(
+        "set transaction isolation level repeatable read, read only;
+         lock table user_view, task_view, reward_state in access share mode",
+    ))
+    .await?;
+    let mut fold = LaneFold::after(lane, None);
+    let mut after: Option<String> = None;
+    while let Some(users) = fold.next(CHUNK_EVENTS, &mut tx).await? {
+        let last = users.last().map(|last| last.user.to_string());
+        // After the last user of the log there must be no rows either.
+        let up_to = if fold.has_ended() { None } else { last.clone() };
+        if up_to.is_none() && !fold.has_ended() {
+            continue; // a long history goes on
+        }
+        let run = Run { lane, after: after.as_deref(), up_to: up_to.as_deref() };
+        run.compare(scope, &users, report, &mut tx).await?;
+        report.users += u64::try_from(users.len()).unwrap_or(u64::MAX);
+        report.events += users.iter().map(|u| u.sequence.unsigned_abs()).sum::<u64>();
+        tell(report);
+        after = last.or(after);
+    }
+    tx.rollback().await?;
+    Ok(())
+}
+
+/// A run of users: after one (`None`: from the first), up to and including another (`None`: to the
+/// last).
+struct Run<'a> {
+    lane: Lane,
+    after: Option<&'a str>,
+    up_to: Option<&'a str>,
+}
+
+impl Run<'_> {
+    async fn compare(
+        &self,
+        scope: Scope,
+        users: &[FoldedUser],
+        report: &mut VerifyReport,
+        connection: &mut PgConnection,
+    ) -> Result<(), ProjectionError> {
+        let stored = self.stored_states(scope.states, connection).await?;
+        let sequence_of = |user: &FoldedUser| stored.get(user.user.as_str()).map_or(0, |s| s.0);
+        let (behind, users): (Vec<_>, Vec<_>) =
+            users.iter().partition(|user| sequence_of(user) < user.sequence);
+        let names = behind.iter().map(|user| user.user.to_string());
+        report.behind.extend(names.clone().map(|name| (self.lane, name)));
+        let mut comparison = Comparison { lane: self.lane, behind: names.collect(), report };
+        if scope.states {
+            comparison.states(&users, stored);
+        }
+        if scope.tasks {
+            let live = self.live("task_view", task_view::COLUMNS, connection, TaskRow::read);
+            let log = users.iter().map(|u| (name(u), task_view::rows(&u.state).collect()));
+            comparison.tables("task_view", live.await?, log);
+            let zones =
+                |row: &PgRow, at: usize| Ok(Some(text("zones", row.try_get_unchecked(at)?)));
+            let live = self.live("user_view", "zones", connection, zones);
+            let log = users.iter().filter_map(|user| {
+                Some((name(user), vec![text("zones", task_view::zones_text(&user.state.zones)?)]))
+            });
+            comparison.tables("user_view", live.await?, log);
+        }
+        if scope.rewards {
+            let columns = reward_state::COLUMNS;
+            let live = self.live("reward_state", columns, connection, RewardRow::read);
+            let log = users.iter().map(|user| (name(user), user.ledger.granted.clone()));
+            comparison.tables("reward_state", live.await?, log);
+        }
+        Ok(())
+    }
+
+    /// The rows of these users, by user.
+    async fn live<R>(
+        &self,
+        table: &str,
+        columns: &str,
+        connection: &mut PgConnection,
+        read: impl Fn(&PgRow, usize) -> sqlx::Result<Option<R>>,
+    ) -> sqlx::Result<BTreeMap<String, Vec<R>>> {
+        let sql = format!(
+            "select user_id, {columns} from {table}
+             where lane = $1 and ($2::text is null or user_id > $2) and ($3::text is null or user_id <= $3)"
+        );
+        let rows = sqlx::query(&sql)
+            .bind(self.lane.0)
+            .bind(self.after)
+            .bind(self.up_to)
+            .fetch_all(connection)
+            .await?;
+        let mut by_user: BTreeMap<String, Vec<R>> = BTreeMap::new();
+        for row in &rows {
+            by_user.entry(row.try_get(0)?).or_default().extend(read(row, 1)?);
+        }
+        Ok(by_user)
+    }
+
+    /// Sequence and, if it is wanted, text of the stored states.
+    async fn stored_states(
+        &self,
+        with_text: bool,
+        connection: &mut PgConnection,
+    ) -> sqlx::Result<BTreeMap<String, (i64, String)>> {
+        let text = if with_text { "state::text" } else { "''" };
+        let columns = format!("sequence, {text}");
+        let read = |row: &PgRow, at: usize| Ok(Some((row.try_get(at)?, row.try_get(at + 1)?)));
+        let rows = self.live("user_states", &columns, connection, read).await?;
+        Ok(rows.into_iter().filter_map(|(user, mut rows)| Some((user, rows.pop()?))).collect())
+    }
+}
+
+fn name(user: &FoldedUser) -> String {
+    user.user.to_string()
+}
+
+fn text(name: &'static str, text: String) -> Text {
+    Text { name, text }
+}
+
+/// What is compared goes here.
+struct Comparison<'r> {
+    lane: Lane,
+    /// Users who are left out.
+    behind: Vec<String>,
+    report: &'r mut VerifyReport,
+}
+
+impl Comparison<'_> {
+    fn tables<R: Columns + PartialEq>(
+        &mut self,
+        table: &'static str,
+        mut live: BTreeMap<String, Vec<R>>,
+        log: impl Iterator<Item = (String, Vec<R>)>,
+    ) {
+        for (user, log) in log {
+            let live = live.remove(&user).unwrap_or_default();
+            self.user(table, &user, &live, &log);
+        }
+        for (user, rows) in live {
+            if !self.behind.contains(&user) {
+                self.user(table, &user, &rows, &[]);
+            }
+        }
+    }
+
+    fn user<R: Columns + PartialEq>(
+        &mut self,
+        table: &'static str,
+        user: &str,
+        live: &[R],
+        log: &[R],
+    ) {
+        let mut by_key: BTreeMap<R::Key, (Option<&R>, Option<&R>)> = BTreeMap::new();
+        for row in live {
+            by_key.entry(row.key()).or_default().0 = Some(row);
+        }
+        for row in log {
+            by_key.entry(row.key()).or_default().1 = Some(row);
+        }
+        for (live, log) in by_key.into_values().filter(|(live, log)| live != log) {
+            let (live, log) = both(live, log);
+            let (lane, user) = (self.lane, user.to_owned());
+            self.report.differences.add(Difference { table, lane, user, live, log });
+        }
+    }
+
+    /// Compares stored folds by what they say: an older program may have written the same otherwise.
+    fn states(&mut self, users: &[&FoldedUser], mut stored: BTreeMap<String, (i64, String)>) {
+        for user in users {
+            let (sequence, state) = stored.remove(user.user.as_str()).unwrap_or_default();
+            let same =
+                || serde_json::from_str::<UserTasks>(&state).is_ok_and(|state| state == user.state);
+            if sequence == user.sequence && same() {
+                continue;
+            }
+            let log =
+                serde_json::to_string(&user.state).expect("a state was stored as JSON before");
+            let live = [text("state", format!("{state} sequence={sequence}"))];
+            let log = [text("state", format!("{log} sequence={}", user.sequence))];
+            self.user("user_states", user.user.as_str(), &live, &log);
+        }
+        for (user, (sequence, state)) in stored {
+            if !self.behind.contains(&user) {
+                let live = [text("state", format!("{state} sequence={sequence}"))];
+                self.user("user_states", &user, &live, &[]);
+            }
+        }
+    }
+}

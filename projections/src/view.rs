@@ -1,0 +1,60 @@
+//! The views that can be verified and rebuilt, and the tables that each owns.
+
+use crate::{ProjectionError, reward_state, task_view};
+
+/// A view that follows from the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum View {
+    /// `task_view` with `user_view`.
+    Tasks,
+    /// `reward_state`.
+    Rewards,
+}
+
+/// A table of a view. Its key begins with `lane`.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Table {
+    pub name: &'static str,
+    /// The rest of the key.
+    pub key: &'static [&'static str],
+    /// What follows `lane` and `user_id`.
+    pub columns: &'static str,
+}
+
+const TASK_VIEW: Table =
+    Table { name: "task_view", key: &["user_id", "task_id"], columns: task_view::COLUMNS };
+const USER_VIEW: Table = Table { name: "user_view", key: &["user_id"], columns: "zones" };
+const REWARD_STATE: Table = Table {
+    name: "reward_state",
+    key: &["user_id", "granted_position", "ordinal"],
+    columns: reward_state::COLUMNS,
+};
+
+impl View {
+    pub const ALL: [Self; 2] = [Self::Tasks, Self::Rewards];
+
+    /// What operators call it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Tasks => "task_view",
+            Self::Rewards => "reward_state",
+        }
+    }
+
+    /// Its tables, in the order in which readers lock them.
+    pub fn tables(self) -> &'static [Table] {
+        match self {
+            Self::Tasks => &[USER_VIEW, TASK_VIEW],
+            Self::Rewards => &[REWARD_STATE],
+        }
+    }
+
+    /// The view of this name.
+    pub fn named(name: &str) -> Result<Self, ProjectionError> {
+        let unknown = || ProjectionError::Unknown {
+            got: name.to_owned(),
+            known: &["task_view", "reward_state"],
+        };
+        Self::ALL.into_iter().find(|view| view.name() == name).ok_or_else(unknown)
+    }
+}

@@ -1,0 +1,128 @@
+//! The views that are folded in the transaction of each batch.
+
+mod support;
+
+use plaudit_domain::screen::{ScreenRequest, screen};
+use plaudit_domain::user_tasks::{RewardState, UserTasks};
+use plaudit_event_store::batch::{Outcome, Work};
+use plaudit_event_store::reader;
+use plaudit_projections::{reward_state, task_view};
+use serde_json::json;
+use support::{Dice, World, action, days_of_work, users};
+
+#[tokio::test]
+async fn users_touched_in_many_ways_in_one_batch_get_the_same_rows_as_one_by_one() {
+    let (together, apart) = (World::new().await, World::new().await);
+    let users = users(12);
+    let items = days_of_work(&together, &users, 1200, &mut Dice(1));
+    for batch in items.chunks(150) {
+        together.apply(batch.to_vec()).await;
+    }
+    for item in items {
+        apart.apply(vec![item]).await;
+    }
+    let dump = together.dump().await;
+    assert_eq!(dump, apart.dump().await);
+    for part in ["user ", "task ", "reward ", ",claimable,", ",claimed,"] {
+        assert!(dump.iter().any(|row| row.contains(part)), "nothing like {part:?} was tried");
+    }
+    together.assert_verified().await;
+}
+
+#[tokio::test]
+async fn a_screen_from_the_rows_is_the_screen_from_the_fold() {
+    let world = World::new().await;
+    let users = users(20);
+    for batch in days_of_work(&world, &users, 2000, &mut Dice(2)).chunks(100) {
+        world.apply(batch.to_vec()).await;
+    }
+    let catalogue = world.executor.catalogue().current();
+    let mut connection = world.pool.acquire().await.unwrap();
+    let mut streaks = 0;
+    for user in &users {
+        let lane = world.lane(user);
+        let view = task_view::load(&world.pool, lane, user).await.unwrap();
+        let (state, _) = reader::fold_user(lane, user, None, &mut connection).await.unwrap();
+        assert_eq!(view.state.zones, state.zones);
+        assert_eq!(view.catalogue_revision, catalogue.revision);
+        assert_eq!(view.position, world.executor.head(lane).await.unwrap());
+        for now in ["2026-04-09T23:59:59Z", "2026-04-10T12:00:00Z", "2026-06-01T00:00:00Z"] {
+            let now = now.parse().unwrap();
+            let request = ScreenRequest::default();
+            let shown = screen(user, &view.state, &catalogue, now, &request);
+            assert_eq!(shown, screen(user, &state, &catalogue, now, &request), "{user} at {now}");
+        }
+        streaks += state.tasks.values().filter(|task| task.streak.is_some()).count();
+    }
+    assert!(streaks > 0);
+}
+
+#[tokio::test]
+async fn a_user_nobody_has_heard_of_is_empty_and_has_a_position() {
+    let world = World::new().await;
+    let user = "nobody".parse().unwrap();
+    let lane = world.lane(&user);
+    let view = task_view::load(&world.pool, lane, &user).await.unwrap();
+    assert_eq!((view.state, view.position.number), (UserTasks::default(), 0));
+    let rewards = reward_state::load(&world.pool, lane, &user, None, None, 10).await.unwrap();
+    assert_eq!((rewards.rows, rewards.position.number, rewards.next), (vec![], 0, None));
+}
+
+#[tokio::test]
+async fn a_reward_that_is_reached_and_claimed_in_one_batch_is_claimed() {
+    let world = World::new().await;
+    let user = &users(5)[0];
+    let at = "2026-03-29T12:00:00Z".parse().unwrap();
+    let formed = action(user, 1, "team.formed", at, &json!({}));
+    let applied = world
+        .apply(vec![
+            world.item(user, Work::Action(formed)),
+            world.item(user, Work::ClaimAll { user: user.clone(), at }),
+        ])
+        .await;
+    assert!(matches!(&applied[1].outcome, Outcome::ClaimedAll(receipts) if receipts.len() == 1));
+    let page =
+        reward_state::load(&world.pool, world.lane(user), user, None, None, 10).await.unwrap();
+    let states: Vec<_> = page.rows.iter().map(|row| row.state).collect();
+    assert_eq!(states, [RewardState::Claimed]);
+    world.assert_verified().await;
+}
+
+#[tokio::test]
+async fn rewards_come_oldest_first_in_pages_and_by_state() {
+    let world = World::new().await;
+    let user = &users(1)[0];
+    let items = days_of_work(&world, std::slice::from_ref(user), 600, &mut Dice(3));
+    for batch in items.chunks(40) {
+        world.apply(batch.to_vec()).await;
+    }
+    world.deliver(std::slice::from_ref(user)).await;
+    let lane = world.lane(user);
+    let load =
+        |state, after, limit| reward_state::load(&world.pool, lane, user, state, after, limit);
+    let all = load(None, None, 1000).await.unwrap();
+    assert!(all.rows.len() > 20 && all.next.is_none());
+    assert!(all.rows.is_sorted_by_key(|row| row.place));
+
+    let (mut paged, mut after) = (Vec::new(), None);
+    loop {
+        let page = load(None, after, 7).await.unwrap();
+        assert!(page.rows.len() <= 7);
+        paged.extend(page.rows);
+        after = page.next.map(|next| next.to_string().parse().unwrap());
+        if after.is_none() {
+            break;
+        }
+    }
+    assert_eq!(paged, all.rows);
+
+    for state in ["claimable", "claimed", "delivering"] {
+        let some = load(Some(state), None, 1000).await.unwrap();
+        let wanted: Vec<_> =
+            all.rows.iter().filter(|row| row.state.as_str() == state).cloned().collect();
+        assert!(!wanted.is_empty(), "nothing is {state}");
+        assert_eq!(some.rows, wanted);
+    }
+    assert_eq!(load(Some("expired"), None, 10).await.unwrap().rows, []);
+    world.assert_verified().await;
+}

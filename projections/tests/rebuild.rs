@@ -1,0 +1,257 @@
+//! Rebuilding while the view is served.
+
+mod support;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use plaudit_event_store::batch::Work;
+use plaudit_projections::rebuild::{
+    Phase, RebuildOptions, RebuildOutcome, cancel, drop_old, list, pause, rebuild, resume, status,
+};
+use plaudit_projections::{ProjectionError, reward_state, task_view};
+use serde_json::json;
+use support::{Dice, World, action, days_of_work, users};
+use tokio_util::sync::CancellationToken;
+
+const SMALL: RebuildOptions = RebuildOptions { workers: 3, restart: false, chunk_events: 50 };
+
+async fn busy_world(seed: u64) -> World {
+    let world = World::new().await;
+    let users = users(40);
+    for batch in days_of_work(&world, &users, 2500, &mut Dice(seed)).chunks(100) {
+        world.apply(batch.to_vec()).await;
+    }
+    world.deliver(&users).await;
+    world
+}
+
+async fn rebuilt(world: &World, name: &str) -> RebuildOutcome {
+    rebuild(&world.pool, name, SMALL, |_| {}, CancellationToken::new()).await.unwrap()
+}
+
+async fn schema_of(world: &World) -> Vec<String> {
+    sqlx::query_scalar(
+        "select c.relname || ' ' || coalesce(c.reloptions::text, '') || ' ' || coalesce(pg_get_indexdef(c.oid), '')
+                || coalesce((select string_agg(attname || ' ' || format_type(atttypid, atttypmod) || ' ' || attnotnull
+                                    || ' ' || attcollation::regcollation, ', ' order by attnum)
+                             from pg_attribute where attrelid = c.oid and attnum > 0), '')
+         from pg_class c
+         where c.relnamespace = 'public'::regnamespace and c.relname !~ '_old' and c.relkind in ('r', 'i')
+           and c.relname ~ '^(task_view|user_view|reward_state)'
+         order by 1",
+    )
+    .fetch_all(&world.pool)
+    .await
+    .unwrap()
+}
+
+#[tokio::test]
+async fn a_rebuilt_view_is_the_live_one_however_often() {
+    let world = busy_world(20).await;
+    let (rows, schema) = (world.dump().await, schema_of(&world).await);
+    for _ in 0..3 {
+        for name in ["task_view", "reward_state"] {
+            let outcome = rebuilt(&world, name).await;
+            let RebuildOutcome::Swapped(differences) = outcome else { panic!("{outcome:?}") };
+            assert_eq!(differences.first, []);
+            assert_eq!(
+                (world.dump().await, schema_of(&world).await),
+                (rows.clone(), schema.clone())
+            );
+        }
+    }
+    world.assert_verified().await;
+    let status = status(&world.pool, "task_view").await.unwrap().unwrap();
+    assert_eq!((status.state.as_str(), status.phase), ("swapped", Phase::Done));
+    assert_eq!(status.events, status.events_total);
+
+    assert!(list(&world.pool).await.unwrap().iter().all(|projection| projection.old_kept));
+    drop_old(&world.pool, "task_view").await.unwrap();
+    let kept: Vec<_> = list(&world.pool).await.unwrap().iter().map(|p| p.old_kept).collect();
+    assert_eq!(kept, [false, true]);
+    // Batches go on with the new tables and their old statements.
+    let user = &users(1)[0];
+    let at = "2026-05-01T00:00:00Z".parse().unwrap();
+    let gift = action(user, 1, "gift.sent", at, &json!({ "coins": 100 }));
+    world.apply(vec![world.item(user, Work::Action(gift))]).await;
+    world.assert_verified().await;
+}
+
+#[tokio::test]
+async fn a_rebuild_mends_what_was_tampered_with_and_says_so() {
+    let world = busy_world(21).await;
+    let rows = world.dump().await;
+    for sql in [
+        "update task_view set progress = -1 where user_id = 'user-3' and task_id = 'sign-in'",
+        "delete from reward_state where user_id = 'user-4'",
+        "insert into user_view values (0, 'ghost', '{}')",
+    ] {
+        assert!(sqlx::query(sql).execute(&world.pool).await.unwrap().rows_affected() > 0, "{sql}");
+    }
+    for (name, users) in [("task_view", &["ghost", "user-3"][..]), ("reward_state", &["user-4"])] {
+        let RebuildOutcome::Swapped(found) = rebuilt(&world, name).await else { panic!() };
+        let mut named: Vec<_> = found.first.iter().map(|d| d.user.as_str()).collect();
+        named.dedup();
+        named.sort_unstable();
+        assert_eq!(named, users);
+    }
+    assert_eq!(world.dump().await, rows);
+}
+
+#[tokio::test]
+async fn readers_and_writers_go_on_while_views_are_rebuilt() {
+    let world = Arc::new(busy_world(22).await);
+    let (ended, reads) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+    let users = users(40);
+    let mut readers = tokio::task::JoinSet::new();
+    for reader in 0..3 {
+        let (world, ended, reads, users) =
+            (world.clone(), ended.clone(), reads.clone(), users.clone());
+        readers.spawn(async move {
+            let mut dice = Dice(reader);
+            while !ended.load(Ordering::Relaxed) {
+                let user = &users[dice.roll(users.len())];
+                let lane = world.lane(user);
+                let view = task_view::load(&world.pool, lane, user).await.unwrap();
+                assert!(!view.state.tasks.is_empty());
+                let page =
+                    reward_state::load(&world.pool, lane, user, None, None, 100).await.unwrap();
+                assert!(!page.rows.is_empty());
+                reads.fetch_add(1, Ordering::Relaxed);
+            }
+        });
+    }
+    let writer = {
+        let (world, ended, users) = (world.clone(), ended.clone(), users.clone());
+        tokio::spawn(async move {
+            let base: jiff::Timestamp = "2026-05-01T00:00:00Z".parse().unwrap();
+            let (mut dice, mut n) = (Dice(99), 0_usize);
+            while !ended.load(Ordering::Relaxed) {
+                let mut items = Vec::new();
+                for _ in 0..30 {
+                    n += 1;
+                    let at = base + jiff::SignedDuration::from_mins(i64::try_from(n).unwrap());
+                    let user = &users[dice.roll(users.len())];
+                    let data = json!({ "coins": 50 + dice.roll(200) });
+                    items.push(
+                        world.item(user, Work::Action(action(user, n, "gift.sent", at, &data))),
+                    );
+                    items.push(world.item(user, Work::ClaimAll { user: user.clone(), at }));
+                }
+                world.apply(items).await;
+            }
+            n
+        })
+    };
+    for _ in 0..4 {
+        for name in ["task_view", "reward_state"] {
+            let outcome = rebuilt(&world, name).await;
+            let RebuildOutcome::Swapped(differences) = outcome else { panic!("{outcome:?}") };
+            assert_eq!(differences.first, []);
+        }
+    }
+    ended.store(true, Ordering::Relaxed);
+    let written = writer.await.unwrap();
+    while let Some(reader) = readers.join_next().await {
+        reader.unwrap();
+    }
+    assert!(written > 100 && reads.load(Ordering::Relaxed) > 100);
+    world.assert_verified().await;
+}
+
+/// Runs a rebuild until some of it is loaded, then does away with it.
+async fn begin_and_drop(world: &World, options: RebuildOptions) -> u64 {
+    let (pool, token) = (world.pool.clone(), CancellationToken::new());
+    let work =
+        tokio::spawn(async move { rebuild(&pool, "task_view", options, |_| {}, token).await });
+    loop {
+        let events = status(&world.pool, "task_view").await.unwrap().map_or(0, |s| s.events);
+        if events > 0 {
+            work.abort();
+            let _ = work.await;
+            return events;
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn a_rebuild_that_was_killed_goes_on_where_it_was() {
+    let world = busy_world(23).await;
+    let rows = world.dump().await;
+    let tiny = RebuildOptions { workers: 1, restart: false, chunk_events: 7 };
+    let before = begin_and_drop(&world, tiny).await;
+    // Meanwhile a user who was loaded moves on, and a new one comes before those who were.
+    let first = "!first".parse().unwrap();
+    for user in [&first, &users(5)[4]] {
+        let at = "2026-05-01T00:00:00Z".parse().unwrap();
+        let gift = action(user, 1, "gift.sent", at, &json!({ "coins": 100 }));
+        world.apply(vec![world.item(user, Work::Action(gift))]).await;
+    }
+    let started = status(&world.pool, "task_view").await.unwrap().unwrap();
+    assert_eq!(started.state, "running");
+    assert!(started.events >= before);
+    let outcome = rebuilt(&world, "task_view").await;
+    assert!(matches!(&outcome, RebuildOutcome::Swapped(d) if d.count == 0), "{outcome:?}");
+    let ended = status(&world.pool, "task_view").await.unwrap().unwrap();
+    assert_eq!(ended.started_at, started.started_at, "it began anew");
+    assert!(world.dump().await.len() > rows.len());
+    world.assert_verified().await;
+}
+
+#[tokio::test]
+async fn a_rebuild_stops_between_chunks_when_its_process_ends() {
+    let world = busy_world(24).await;
+    let token = CancellationToken::new();
+    token.cancel();
+    let outcome = rebuild(&world.pool, "reward_state", SMALL, |_| {}, token).await.unwrap();
+    assert_eq!(outcome, RebuildOutcome::Interrupted);
+    let outcome = rebuilt(&world, "reward_state").await;
+    assert!(matches!(outcome, RebuildOutcome::Swapped(_)));
+    world.assert_verified().await;
+}
+
+#[tokio::test]
+async fn one_rebuild_of_a_view_at_a_time_which_can_be_paused_resumed_and_cancelled() {
+    let world = busy_world(25).await;
+    let none = pause(&world.pool, "task_view").await;
+    assert!(matches!(none, Err(ProjectionError::NotRunning { .. })));
+    let rows = world.dump().await;
+
+    let tiny = RebuildOptions { workers: 1, restart: false, chunk_events: 3 };
+    let pool = world.pool.clone();
+    let start = || {
+        let pool = pool.clone();
+        tokio::spawn(async move {
+            rebuild(&pool, "task_view", tiny, |_| {}, CancellationToken::new()).await
+        })
+    };
+    let first = start();
+    while pause(&world.pool, "task_view").await.is_err() {
+        tokio::task::yield_now().await;
+    }
+    let second = start().await.unwrap();
+    assert!(matches!(second, Err(ProjectionError::AlreadyRunning { .. })), "{second:?}");
+    let at = status(&world.pool, "task_view").await.unwrap().unwrap();
+    assert_eq!(at.state, "paused");
+    resume(&world.pool, "task_view").await.unwrap();
+    assert!(matches!(first.await.unwrap().unwrap(), RebuildOutcome::Swapped(_)));
+
+    let third = start();
+    while cancel(&world.pool, "task_view").await.is_err() {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(third.await.unwrap().unwrap(), RebuildOutcome::Cancelled);
+    let left: i64 = sqlx::query_scalar("select count(*) from pg_class where relname ~ '_new'")
+        .fetch_one(&world.pool)
+        .await
+        .unwrap();
+    assert_eq!(left, 0);
+    assert_eq!(world.dump().await, rows);
+
+    // One that nobody is at leaves nothing either.
+    begin_and_drop(&world, tiny).await;
+    cancel(&world.pool, "task_view").await.unwrap();
+    assert!(matches!(rebuilt(&world, "task_view").await, RebuildOutcome::Swapped(_)));
+}

@@ -1,0 +1,152 @@
+//! A database of its own for each test, and users who do things.
+
+#![allow(dead_code, reason = "each test file uses a part of it")]
+
+use std::sync::Arc;
+
+use plaudit_domain::action::Action;
+use plaudit_domain::catalogue::parse;
+use plaudit_domain::ids::UserId;
+use plaudit_domain::lane::{Lane, LaneCount};
+use plaudit_embedded::test_cluster;
+use plaudit_event_store::batch::{Batch, Item, Origin, Work};
+use plaudit_event_store::catalogue_store::{self, CatalogueStore};
+use plaudit_event_store::{Applied, Executor, schema};
+use plaudit_projections::{CoreViews, reward_state, verify};
+use serde_json::{Value, json};
+use sqlx::PgPool;
+
+pub struct World {
+    pub pool: PgPool,
+    pub lanes: LaneCount,
+    pub executor: Arc<Executor>,
+    pub url: String,
+}
+
+impl World {
+    /// The sample tasks, nobody has done anything.
+    pub async fn new() -> Self {
+        let url = test_cluster::create_database("projections").await;
+        Self::open(&url).await
+    }
+
+    pub async fn open(url: &str) -> Self {
+        let pool = schema::connect(url, 16).unwrap();
+        let lanes = LaneCount::try_from(8).unwrap();
+        schema::migrate(&pool, lanes).await.unwrap();
+        let tasks = parse::parse(include_str!("../../../samples/tasks.yaml")).unwrap();
+        catalogue_store::publish(&pool, &tasks, "test").await.unwrap();
+        let catalogue = Arc::new(CatalogueStore::default());
+        let projections: Vec<Arc<dyn plaudit_event_store::BatchProjection>> =
+            vec![Arc::new(CoreViews)];
+        let executor = Executor::new(pool.clone(), lanes, catalogue, projections);
+        Self { pool, lanes, executor: Arc::new(executor), url: url.to_owned() }
+    }
+
+    pub fn lane(&self, user: &UserId) -> Lane {
+        Lane::of(user.as_str(), self.lanes)
+    }
+
+    pub async fn apply(&self, items: Vec<Item>) -> Vec<Applied> {
+        self.executor.execute(Batch { items, checkpoints: vec![] }).await.unwrap()
+    }
+
+    pub fn item(&self, user: &UserId, work: Work) -> Item {
+        Item { lane: self.lane(user), work, origin: Origin::Follower }
+    }
+
+    /// Every row of the core views, as text.
+    pub async fn dump(&self) -> Vec<String> {
+        sqlx::query_scalar(
+            "select 'user ' || t::text from user_view t union all
+             select 'task ' || t::text from task_view t union all
+             select 'reward ' || t::text from reward_state t order by 1",
+        )
+        .fetch_all(&self.pool)
+        .await
+        .unwrap()
+    }
+
+    /// Notes the delivery of half of what was claimed.
+    pub async fn deliver(&self, users: &[UserId]) {
+        let mut items = Vec::new();
+        for user in users {
+            let lane = self.lane(user);
+            let page = reward_state::load(&self.pool, lane, user, Some("claimed"), None, 1000);
+            let rewards: Vec<_> = page.await.unwrap().rows.into_iter().map(|r| r.reward).collect();
+            let some = rewards.len().div_ceil(2);
+            let rewards = rewards.into_iter().take(some).collect();
+            items.push(self.item(user, Work::StartDeliveries { user: user.clone(), rewards }));
+        }
+        self.apply(items).await;
+    }
+
+    pub async fn assert_verified(&self) {
+        let report = verify::verify(&self.pool, None, |_| {}).await.unwrap();
+        assert_eq!(report.differences.first, []);
+        assert!(report.is_equal() && report.behind.is_empty());
+        let events: i64 =
+            sqlx::query_scalar("select count(*) from events").fetch_one(&self.pool).await.unwrap();
+        assert_eq!(i64::try_from(report.events).unwrap(), events);
+    }
+}
+
+pub fn users(count: usize) -> Vec<UserId> {
+    let odd = ["ü-\\t", "O'Hara", "a\"b", "日本"].map(str::to_owned);
+    let names = odd.into_iter().chain((0..).map(|n| format!("user-{n}")));
+    names.take(count).map(|name| name.parse().unwrap()).collect()
+}
+
+/// Numbers that look random and are the same in every run (`SplitMix64`).
+pub struct Dice(pub u64);
+
+impl Dice {
+    pub fn roll(&mut self, sides: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        usize::try_from((z ^ (z >> 31)) % sides as u64).unwrap()
+    }
+}
+
+/// What users do in `count` steps over about three weeks, claims in between.
+pub fn days_of_work(world: &World, users: &[UserId], count: usize, dice: &mut Dice) -> Vec<Item> {
+    let base: jiff::Timestamp = "2026-03-20T00:00:00Z".parse().unwrap();
+    let minutes = 21 * 24 * 60;
+    let step = |n: usize| {
+        // Mostly in order, sometimes up to two days late.
+        let late = if dice.roll(8) == 0 { dice.roll(2 * 24 * 60) } else { 0 };
+        let minute = (n * minutes / count).saturating_sub(late);
+        let at = base + jiff::SignedDuration::from_mins(i64::try_from(minute).unwrap());
+        let user = &users[dice.roll(users.len())];
+        let work = match dice.roll(12) {
+            0 => Work::ClaimAll { user: user.clone(), at },
+            1 if dice.roll(3) == 0 => {
+                let zone = ["Europe/Paris", "Asia/Shanghai", "Pacific/Apia", "UTC"][dice.roll(4)];
+                let data = json!({ "zone": zone, "attributes": { "level": dice.roll(9) } });
+                Work::Action(action(user, n, "plaudit.user.updated", at, &data))
+            }
+            roll => {
+                let (kind, data) = match roll % 6 {
+                    1 => ("team.formed", json!({})),
+                    2 => ("profile.updated", json!({ "complete": dice.roll(3) == 0 })),
+                    3 => ("stream.watched", json!({ "minutes": 5 + dice.roll(30) })),
+                    4 => ("user.signed_in", json!({})),
+                    _ => ("gift.sent", json!({ "coins": 1 + dice.roll(400) })),
+                };
+                Work::Action(action(user, n, kind, at, &data))
+            }
+        };
+        world.item(user, work)
+    };
+    (0..count).map(step).collect()
+}
+
+pub fn action(user: &UserId, id: usize, kind: &str, at: jiff::Timestamp, data: &Value) -> Action {
+    let event = json!({
+        "specversion": "1.0", "source": "/test", "id": format!("{kind}-{id}"), "type": kind,
+        "subject": user.as_str(), "time": at.to_string(), "data": data,
+    });
+    Action::from_json(&event).unwrap()
+}
