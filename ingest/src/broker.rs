@@ -1,0 +1,106 @@
+//! Questions to the broker about topics and offsets. Blocks: call it where that is allowed.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+use rdkafka::{Offset, TopicPartitionList};
+
+use crate::SourcePartition;
+use crate::options::IngestOptions;
+use crate::partition_state::Watermarks;
+
+/// How long one answer may take.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// A client that joins no group.
+pub struct Broker {
+    consumer: BaseConsumer<Quiet>,
+}
+
+/// Its log lines repeat what the consumer says.
+struct Quiet;
+
+impl ClientContext for Quiet {
+    fn log(&self, _level: RDKafkaLogLevel, facility: &str, message: &str) {
+        tracing::debug!(facility, "{message}");
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::debug!(%error, "{reason}");
+    }
+}
+
+impl ConsumerContext for Quiet {}
+
+impl Broker {
+    /// A client; whether there is a broker shows with the first question.
+    pub fn new(options: &IngestOptions) -> KafkaResult<Self> {
+        Ok(Self { consumer: options.survey_config().create_with_context(Quiet)? })
+    }
+
+    /// The partitions of a topic; `None` if there is no such topic.
+    pub fn partitions(&self, topic: &str) -> KafkaResult<Option<Vec<i32>>> {
+        let metadata = match self.consumer.fetch_metadata(Some(topic), PATIENCE) {
+            Err(error) if is_unknown(&error) => return Ok(None),
+            metadata => metadata?,
+        };
+        let found = metadata.topics().iter().find(|found| found.name() == topic);
+        let Some(found) = found else { return Ok(None) };
+        if let Some(error) = found.error() {
+            let error = KafkaError::MetadataFetch(error.into());
+            return if is_unknown(&error) { Ok(None) } else { Err(error) };
+        }
+        let partitions: Vec<i32> =
+            found.partitions().iter().map(rdkafka::metadata::MetadataPartition::id).collect();
+        Ok(Some(partitions).filter(|partitions| !partitions.is_empty()))
+    }
+
+    /// Where a partition begins and ends.
+    pub fn watermarks(&self, at: &SourcePartition) -> KafkaResult<Watermarks> {
+        let (low, high) = self.consumer.fetch_watermarks(&at.topic, at.partition, PATIENCE)?;
+        Ok(Watermarks { low, high })
+    }
+
+    /// What the group has committed of these partitions.
+    pub fn committed(
+        &self,
+        partitions: &[SourcePartition],
+    ) -> KafkaResult<HashMap<SourcePartition, i64>> {
+        if partitions.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let mut list = TopicPartitionList::new();
+        for at in partitions {
+            list.add_partition(&at.topic, at.partition);
+        }
+        let committed = self.consumer.committed_offsets(list, PATIENCE)?;
+        let mut offsets = HashMap::new();
+        for element in committed.elements() {
+            element.error()?;
+            if let Offset::Offset(offset) = element.offset() {
+                let at = SourcePartition {
+                    topic: element.topic().into(),
+                    partition: element.partition(),
+                };
+                offsets.insert(at, offset);
+            }
+        }
+        Ok(offsets)
+    }
+}
+
+/// Whether an error says that there is no such topic or partition.
+pub fn is_unknown(error: &KafkaError) -> bool {
+    matches!(
+        error.rdkafka_error_code(),
+        Some(
+            RDKafkaErrorCode::UnknownTopicOrPartition
+                | RDKafkaErrorCode::UnknownTopic
+                | RDKafkaErrorCode::UnknownPartition
+        )
+    )
+}

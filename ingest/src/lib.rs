@@ -1,0 +1,42 @@
+//! Kafka records become actions, and actions become batches.
+//!
+//! This is the only crate that knows Kafka records: behind [`sources`] there are actions only.
+
+pub mod health;
+mod ingest;
+pub mod options;
+pub mod partition_state;
+pub mod record;
+pub mod sources;
+pub mod status;
+
+mod applied_notes;
+mod broker;
+mod group;
+mod partitions;
+mod poller;
+mod route;
+mod survey;
+mod tracker;
+mod worker;
+
+use std::fmt;
+use std::sync::Arc;
+
+pub use ingest::{Ingest, IngestError};
+pub use options::{GroupProtocol, IngestOptions};
+
+/// A partition of a topic.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SourcePartition {
+    /// The topic.
+    pub topic: Arc<str>,
+    /// The partition.
+    pub partition: i32,
+}
+
+impl fmt::Display for SourcePartition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.topic, self.partition)
+    }
+}

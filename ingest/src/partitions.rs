@@ -1,0 +1,222 @@
+//! The partitions that this process was given, and how each of them stands. Pure.
+
+use std::collections::BTreeMap;
+
+use crate::SourcePartition;
+use crate::health::{PartitionHealth, PartitionStanding};
+use crate::partition_state::Watermarks;
+
+/// A partition that this process was given.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Assigned {
+    /// Rises whenever its standing changes, so that an answer to an older question is known.
+    pub epoch: u64,
+    /// How often its topic was accepted anew, as of the last answer.
+    pub incarnation: Option<i32>,
+    pub standing: PartitionStanding,
+    /// The next offset to hand on; absent until it was verified once.
+    pub cursor: Option<i64>,
+    /// Everything below is applied.
+    pub applied: Option<i64>,
+    end_offset: Option<i64>,
+    /// The cursor when the broker was last asked.
+    cursor_then: Option<i64>,
+}
+
+/// The partitions of this process.
+#[derive(Debug, Default)]
+pub struct Partitions {
+    assigned: BTreeMap<SourcePartition, Assigned>,
+    next_epoch: u64,
+}
+
+impl Partitions {
+    pub fn iter(&self) -> impl Iterator<Item = (&SourcePartition, &Assigned)> {
+        self.assigned.iter()
+    }
+
+    pub fn get(&self, at: &SourcePartition) -> Option<&Assigned> {
+        self.assigned.get(at)
+    }
+
+    pub fn clear(&mut self) {
+        self.assigned.clear();
+    }
+
+    /// Adds a partition, to be verified.
+    pub fn assign(&mut self, at: SourcePartition) {
+        let epoch = self.epoch();
+        let assigned = Assigned {
+            epoch,
+            incarnation: None,
+            standing: PartitionStanding::Unverified,
+            cursor: None,
+            applied: None,
+            end_offset: None,
+            cursor_then: None,
+        };
+        self.assigned.insert(at, assigned);
+    }
+
+    pub fn revoke(&mut self, at: &SourcePartition) {
+        self.assigned.remove(at);
+    }
+
+    /// Stops all running partitions until each is verified again.
+    pub fn doubt_all(&mut self) {
+        let epoch = self.epoch();
+        for assigned in
+            self.assigned.values_mut().filter(|a| a.standing == PartitionStanding::Running)
+        {
+            assigned.epoch = epoch;
+            assigned.standing = PartitionStanding::Unverified;
+        }
+    }
+
+    /// Lets a partition run from `start`.
+    pub fn run(&mut self, at: &SourcePartition, incarnation: i32, start: i64) {
+        let epoch = self.epoch();
+        if let Some(assigned) = self.assigned.get_mut(at) {
+            assigned.epoch = epoch;
+            assigned.standing = PartitionStanding::Running;
+            assigned.incarnation = Some(incarnation);
+            assigned.cursor = Some(start);
+            assigned.cursor_then = None;
+        }
+    }
+
+    /// Stops a partition until its topic is accepted anew.
+    pub fn refuse(&mut self, at: &SourcePartition, incarnation: i32) {
+        let epoch = self.epoch();
+        if let Some(assigned) = self.assigned.get_mut(at) {
+            assigned.epoch = epoch;
+            assigned.standing = PartitionStanding::Recreated;
+            assigned.incarnation = Some(incarnation);
+            assigned.cursor = None;
+        }
+    }
+
+    /// Whether a record is to be handed on, and the incarnation it then has. Moves the cursor.
+    pub fn hand_on(&mut self, at: &SourcePartition, offset: i64) -> Option<i32> {
+        let assigned = self.assigned.get_mut(at)?;
+        let cursor = assigned.cursor.filter(|_| assigned.standing == PartitionStanding::Running)?;
+        if offset < cursor {
+            return None; // handed on before
+        }
+        assigned.cursor = Some(offset + 1);
+        assigned.incarnation
+    }
+
+    /// Notes that everything below an offset is applied.
+    pub fn note_applied(&mut self, at: &SourcePartition, next_offset: i64) {
+        if let Some(assigned) = self.assigned.get_mut(at) {
+            assigned.applied = Some(next_offset);
+        }
+    }
+
+    /// Notes what the broker has. True if a running partition stands before what is left, and has
+    /// not moved since it was last asked: then it never will.
+    pub fn note_watermarks(&mut self, at: &SourcePartition, broker: Watermarks) -> bool {
+        let Some(assigned) = self.assigned.get_mut(at) else { return false };
+        assigned.end_offset = Some(broker.high);
+        let before = std::mem::replace(&mut assigned.cursor_then, assigned.cursor);
+        assigned.standing == PartitionStanding::Running
+            && assigned.cursor == before
+            && assigned.cursor.is_some_and(|cursor| cursor < broker.low)
+    }
+
+    /// How each stands.
+    pub fn health(&self) -> impl Iterator<Item = (SourcePartition, PartitionHealth)> {
+        self.assigned.iter().map(|(at, assigned)| {
+            let next_offset = assigned.applied.or(assigned.cursor);
+            let health = PartitionHealth {
+                topic: at.topic.to_string(),
+                partition: at.partition,
+                next_offset,
+                end_offset: assigned.end_offset,
+                lag: assigned.end_offset.zip(next_offset).map(|(end, next)| (end - next).max(0)),
+                state: assigned.standing,
+            };
+            (at.clone(), health)
+        })
+    }
+
+    fn epoch(&mut self) -> u64 {
+        self.next_epoch += 1;
+        self.next_epoch
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(partition: i32) -> SourcePartition {
+        SourcePartition { topic: "t".into(), partition }
+    }
+
+    fn running(start: i64) -> Partitions {
+        let mut partitions = Partitions::default();
+        partitions.assign(at(0));
+        partitions.run(&at(0), 0, start);
+        partitions
+    }
+
+    #[test]
+    fn nothing_is_handed_on_before_a_partition_is_verified() {
+        let mut partitions = Partitions::default();
+        assert_eq!(partitions.hand_on(&at(0), 5), None);
+        partitions.assign(at(0));
+        assert_eq!(partitions.hand_on(&at(0), 5), None);
+        partitions.run(&at(0), 3, 5);
+        assert_eq!(partitions.hand_on(&at(0), 5), Some(3));
+    }
+
+    #[test]
+    fn a_record_is_handed_on_once_between_two_assignments() {
+        let mut partitions = running(5);
+        assert_eq!(partitions.hand_on(&at(0), 4), None);
+        assert_eq!(partitions.hand_on(&at(0), 5), Some(0));
+        assert_eq!(partitions.hand_on(&at(0), 5), None);
+        assert_eq!(partitions.hand_on(&at(0), 8), Some(0)); // compacted topics have holes
+        partitions.assign(at(0));
+        partitions.run(&at(0), 0, 5);
+        assert_eq!(partitions.hand_on(&at(0), 5), Some(0));
+    }
+
+    #[test]
+    fn what_is_doubted_or_refused_stands_still() {
+        let mut partitions = running(5);
+        partitions.doubt_all();
+        assert_eq!(partitions.hand_on(&at(0), 5), None);
+        partitions.refuse(&at(0), 0);
+        assert_eq!(partitions.hand_on(&at(0), 5), None);
+    }
+
+    #[test]
+    fn an_answer_to_an_older_question_is_known_by_its_epoch() {
+        let mut partitions = Partitions::default();
+        let epoch = |partitions: &Partitions| partitions.get(&at(0)).map(|a| a.epoch);
+        partitions.assign(at(0));
+        let mut asked = vec![epoch(&partitions)];
+        partitions.run(&at(0), 0, 5);
+        asked.push(epoch(&partitions));
+        partitions.doubt_all();
+        asked.push(epoch(&partitions));
+        partitions.refuse(&at(0), 0);
+        asked.push(epoch(&partitions));
+        partitions.assign(at(0));
+        asked.push(epoch(&partitions));
+        assert!(asked.is_sorted_by(|a, b| a < b), "{asked:?}");
+    }
+
+    #[test]
+    fn a_partition_that_stands_before_what_is_left_is_noticed() {
+        let mut partitions = running(5);
+        let broker = Watermarks { low: 7, high: 9 };
+        assert!(!partitions.note_watermarks(&at(0), broker));
+        assert!(partitions.note_watermarks(&at(0), broker));
+        partitions.hand_on(&at(0), 7);
+        assert!(!partitions.note_watermarks(&at(0), broker));
+    }
+}

@@ -1,0 +1,207 @@
+//! A Kafka record before anything is understood.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use jiff::Timestamp;
+use serde_json::{Map, Value, json};
+
+/// A record as read from a topic.
+#[derive(Debug, Clone, Default)]
+pub struct RawRecord<'a> {
+    /// The topic.
+    pub topic: &'a str,
+    /// The partition.
+    pub partition: i32,
+    /// The offset.
+    pub offset: i64,
+    /// When it was produced or appended, as the topic has it. Absent in records of very old
+    /// producers.
+    pub timestamp: Option<Timestamp>,
+    /// The key.
+    pub key: Option<&'a [u8]>,
+    /// The headers in order. A name may occur several times; then the last one counts.
+    pub headers: Vec<(&'a str, Option<&'a [u8]>)>,
+    /// The value; absent for a tombstone.
+    pub value: Option<&'a [u8]>,
+}
+
+impl<'a> RawRecord<'a> {
+    /// The last header of this name, whatever its case.
+    pub(crate) fn header(&self, name: &str) -> Option<&'a [u8]> {
+        let mut headers = self.headers.iter().rev();
+        headers.find(|(n, _)| n.eq_ignore_ascii_case(name)).and_then(|(_, value)| *value)
+    }
+
+    /// The headers as a JSON object: what is UTF-8 as text, anything else as `{"base64": "…"}`.
+    pub fn headers_json(&self) -> Map<String, Value> {
+        let text = |bytes: &[u8]| match std::str::from_utf8(bytes) {
+            Ok(text) => Value::from(text),
+            Err(_) => json!({ "base64": STANDARD.encode(bytes) }),
+        };
+        let value = |value: Option<&[u8]>| value.map_or(Value::Null, text);
+        self.headers.iter().map(|(name, v)| ((*name).to_owned(), value(*v))).collect()
+    }
+}
+
+/// A record of one's own: read from a file, or back from where it was set aside.
+#[derive(Debug, Clone, Default)]
+pub struct OwnedRecord {
+    topic: String,
+    partition: i32,
+    offset: i64,
+    timestamp: Option<Timestamp>,
+    key: Option<Vec<u8>>,
+    headers: Vec<(String, Option<Vec<u8>>)>,
+    value: Option<Vec<u8>>,
+}
+
+/// The names under which [`crate::sources`] keeps what else an expression may look at, beside the
+/// headers of a record that was set aside.
+pub(crate) const KEY: &str = "plaudit_key";
+pub(crate) const TIMESTAMP: &str = "plaudit_timestamp";
+
+impl OwnedRecord {
+    /// The record to read.
+    pub fn as_raw(&self) -> RawRecord<'_> {
+        RawRecord {
+            topic: &self.topic,
+            partition: self.partition,
+            offset: self.offset,
+            timestamp: self.timestamp,
+            key: self.key.as_deref(),
+            headers: self.headers.iter().map(|(n, v)| (n.as_str(), v.as_deref())).collect(),
+            value: self.value.as_deref(),
+        }
+    }
+
+    /// A record as it was before it was set aside.
+    pub fn from_parked(
+        topic: &str,
+        partition: i32,
+        offset: i64,
+        headers: &Value,
+        bytes: &[u8],
+    ) -> Self {
+        let fields = headers.as_object().into_iter().flatten();
+        let mut record = Self {
+            topic: topic.to_owned(),
+            partition,
+            offset,
+            value: Some(bytes.to_vec()),
+            ..Self::default()
+        };
+        for (name, value) in fields {
+            match name.as_str() {
+                KEY => record.key = bytes_of(value),
+                TIMESTAMP => record.timestamp = value.as_str().and_then(|at| at.parse().ok()),
+                _ => record.headers.push((name.clone(), bytes_of(value))),
+            }
+        }
+        record
+    }
+
+    /// Reads the record file of `plaudit sources try`: a JSON object of `topic`, `key`, `headers`,
+    /// `timestamp` (RFC 3339, or milliseconds since 1970) and `value`. A `value` that is a text
+    /// stands for its bytes, anything else for its JSON.
+    pub fn from_json(text: &str) -> Result<Self, String> {
+        const FIELDS: [&str; 7] =
+            ["topic", "partition", "offset", "timestamp", "key", "headers", "value"];
+        let json: Value = serde_json::from_str(text).map_err(|e| format!("no JSON: {e}"))?;
+        let fields = json.as_object().ok_or("a record file holds one JSON object")?;
+        if let Some(name) = fields.keys().find(|name| !FIELDS.contains(&name.as_str())) {
+            return Err(format!(
+                "`{name}` is no part of a record; these are {}",
+                FIELDS.join(", ")
+            ));
+        }
+        let topic = fields.get("topic").and_then(Value::as_str);
+        let number = |name: &str| fields.get(name).and_then(Value::as_i64).unwrap_or(0);
+        let timestamp = match fields.get("timestamp") {
+            None | Some(Value::Null) => None,
+            Some(Value::String(at)) => {
+                let invalid = |e| format!("`timestamp` is RFC 3339: {e}");
+                Some(at.parse().map_err(invalid)?)
+            }
+            Some(other) => {
+                let at = other.as_i64().and_then(|ms| Timestamp::from_millisecond(ms).ok());
+                Some(at.ok_or("`timestamp` is RFC 3339, or milliseconds since 1970")?)
+            }
+        };
+        let headers = match fields.get("headers") {
+            None | Some(Value::Null) => Vec::new(),
+            Some(Value::Object(headers)) => {
+                headers.iter().map(|(name, value)| (name.clone(), bytes_of(value))).collect()
+            }
+            Some(_) => return Err("`headers` is an object of texts".to_owned()),
+        };
+        Ok(Self {
+            topic: topic.ok_or("`topic` is missing")?.to_owned(),
+            partition: i32::try_from(number("partition")).unwrap_or(0),
+            offset: number("offset"),
+            timestamp,
+            key: fields.get("key").and_then(bytes_of),
+            headers,
+            value: fields.get("value").and_then(bytes_of),
+        })
+    }
+}
+
+/// What [`RawRecord::headers_json`] wrote, as bytes again; other JSON as it is written.
+fn bytes_of(value: &Value) -> Option<Vec<u8>> {
+    match value {
+        Value::Null => None,
+        Value::String(text) => Some(text.clone().into_bytes()),
+        other => {
+            let encoded = other.as_object().filter(|o| o.len() == 1).and_then(|o| o.get("base64"));
+            let decoded = encoded.and_then(Value::as_str).and_then(|t| STANDARD.decode(t).ok());
+            Some(decoded.unwrap_or_else(|| other.to_string().into_bytes()))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_comes_back_as_it_was_set_aside() {
+        let record = RawRecord {
+            headers: vec![("a", Some(b"text")), ("b", Some(b"\xff\x00")), ("c", None)],
+            ..RawRecord::default()
+        };
+        let mut headers = record.headers_json();
+        assert_eq!(
+            Value::from(headers.clone()),
+            json!({"a": "text", "b": {"base64": "/wA="}, "c": null})
+        );
+        headers.insert(KEY.into(), "k".into());
+        headers.insert(TIMESTAMP.into(), "2026-03-29T01:30:00Z".into());
+        let back = OwnedRecord::from_parked("t", 1, 2, &headers.into(), b"value");
+        let raw = back.as_raw();
+        assert_eq!(raw.headers, record.headers);
+        assert_eq!((raw.key, raw.value), (Some(&b"k"[..]), Some(&b"value"[..])));
+        assert_eq!(raw.timestamp, Some("2026-03-29T01:30:00Z".parse().unwrap()));
+    }
+
+    #[test]
+    fn the_last_header_of_a_name_counts_whatever_its_case() {
+        let headers = vec![("Content-Type", Some(&b"x"[..])), ("content-type", Some(b"y"))];
+        let record = RawRecord { headers, ..RawRecord::default() };
+        assert_eq!(record.header("content-type"), Some(&b"y"[..]));
+        assert_eq!(record.header("other"), None);
+    }
+
+    #[test]
+    fn a_record_file_is_an_object() {
+        let text =
+            r#"{"topic":"t","key":"k","headers":{"h":"v"},"timestamp":1000,"value":{"a":1}}"#;
+        let record = OwnedRecord::from_json(text).unwrap();
+        assert_eq!(record.as_raw().value, Some(&br#"{"a":1}"#[..]));
+        assert_eq!(record.as_raw().timestamp, Some(Timestamp::from_second(1).unwrap()));
+        for bad in
+            ["", "[]", "{}", r#"{"topic":"t","vaule":1}"#, r#"{"topic":"t","timestamp":"x"}"#]
+        {
+            assert!(OwnedRecord::from_json(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! From a record to pieces of work, each for the lane of its user.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use plaudit_domain::action::Action;
+use plaudit_domain::lane::{Lane, LaneCount};
+use plaudit_event_store::{Item, Origin, ParkedRecord, SourcePosition, Work};
+use serde_json::Value;
+
+use crate::record::{self, RawRecord};
+use crate::sources::{Reading, SetAside, Sources};
+
+/// Turns records into work.
+pub struct Router {
+    sources: Arc<Sources>,
+    lane_count: LaneCount,
+    future_tolerance: SignedDuration,
+}
+
+impl Router {
+    pub fn new(sources: Arc<Sources>, lane_count: LaneCount, future_tolerance: Duration) -> Self {
+        let future_tolerance =
+            SignedDuration::try_from(future_tolerance).unwrap_or(SignedDuration::MAX);
+        Self { sources, lane_count, future_tolerance }
+    }
+
+    /// What is to be done for a record: nothing, or something in each of several lanes.
+    pub fn items(&self, record: &RawRecord<'_>, at: &SourcePosition) -> Vec<Item> {
+        // A fault in reading must not stop a partition.
+        let readings = catch_unwind(AssertUnwindSafe(|| self.sources.read(record)));
+        let readings = readings.unwrap_or_else(|_| {
+            vec![Reading::SetAside(SetAside::unreadable("an internal error while reading it"))]
+        });
+        let item = |(index, reading)| self.item(index, reading, record, at);
+        readings.into_iter().enumerate().map(item).collect()
+    }
+
+    fn item(
+        &self,
+        index: usize,
+        reading: Reading,
+        record: &RawRecord<'_>,
+        at: &SourcePosition,
+    ) -> Item {
+        let set_aside = match reading {
+            Reading::SetAside(set_aside) => set_aside,
+            Reading::Action(action) => {
+                let Some(set_aside) = self.too_early(&action, record.timestamp) else {
+                    let lane = Lane::of(action.user.as_str(), self.lane_count);
+                    let origin = Origin::Record(at.clone());
+                    return Item { lane, work: Work::Action(action), origin };
+                };
+                set_aside
+            }
+        };
+        let mut headers = record.headers_json();
+        if self.sources.maps(record.topic) {
+            // What else the mapping may look at when the record is released.
+            if let Some(Value::String(key)) = record.key.map(|k| String::from_utf8_lossy(k).into())
+            {
+                headers.insert(record::KEY.to_owned(), key.into());
+            }
+            if let Some(timestamp) = record.timestamp {
+                headers.insert(record::TIMESTAMP.to_owned(), timestamp.to_string().into());
+            }
+        }
+        let name = format!(
+            "{}\u{1f}{}\u{1f}{}\u{1f}{}\u{1f}{index}",
+            at.topic, at.incarnation, at.partition, at.offset
+        );
+        let parked = ParkedRecord {
+            id: ParkedRecord::id_of(&name),
+            reason: set_aside.reason,
+            repairable: set_aside.repairable,
+            user: set_aside.user,
+            headers: headers.into(),
+            bytes: record.value.unwrap_or_default().to_vec(),
+        };
+        self.park(parked, at)
+    }
+
+    /// Work that sets a record aside, in the lane of its user or else of its partition.
+    pub fn park(&self, parked: ParkedRecord, at: &SourcePosition) -> Item {
+        let lane = match &parked.user {
+            Some(user) => Lane::of(user.as_str(), self.lane_count),
+            None => Lane::of(&format!("{}/{}", at.topic, at.partition), self.lane_count),
+        };
+        Item { lane, work: Work::Park(parked), origin: Origin::Record(at.clone()) }
+    }
+
+    fn too_early(&self, action: &Action, timestamp: Option<Timestamp>) -> Option<SetAside> {
+        // Records of very old producers have no time of their own.
+        let recorded_at = timestamp.unwrap_or_else(Timestamp::now);
+        let ahead = action.occurred_at.duration_since(recorded_at);
+        let tolerance = self.future_tolerance;
+        (ahead > tolerance).then(|| {
+            let time = action.occurred_at;
+            let why = format!(
+                "from the future: `time` {time} is more than {tolerance} after the record's timestamp {recorded_at}"
+            );
+            SetAside::too_early(action.user.clone(), why)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn router() -> Router {
+        let lanes = LaneCount::try_from(64).unwrap();
+        Router::new(Arc::default(), lanes, Duration::from_secs(300))
+    }
+
+    fn items(value: &[u8]) -> Vec<Item> {
+        let position =
+            SourcePosition { topic: "t".into(), incarnation: 0, partition: 3, offset: 7 };
+        let timestamp = Some("2026-03-29T12:00:00Z".parse().unwrap());
+        let record = RawRecord {
+            topic: "t",
+            partition: 3,
+            offset: 7,
+            timestamp,
+            value: Some(value),
+            ..RawRecord::default()
+        };
+        router().items(&record, &position)
+    }
+
+    fn event(time: &str) -> Vec<u8> {
+        let event = serde_json::json!({"specversion":"1.0","source":"/s","id":"1","type":"t","subject":"u",
+            "time":time,"data":{}});
+        event.to_string().into_bytes()
+    }
+
+    #[test]
+    fn an_action_lies_in_the_lane_of_its_user() {
+        let items = items(&event("2026-03-29T12:00:00Z"));
+        assert_eq!(items[0].lane, Lane::of("u", LaneCount::try_from(64).unwrap()));
+        assert!(matches!(&items[0].work, Work::Action(action) if action.user.as_str() == "u"));
+    }
+
+    #[test]
+    fn what_names_no_user_lies_in_the_lane_of_its_partition() {
+        let items = items(b"garbage");
+        assert_eq!(items[0].lane, Lane::of("t/3", LaneCount::try_from(64).unwrap()));
+        let Work::Park(parked) = &items[0].work else { panic!("{items:?}") };
+        assert_eq!((parked.bytes.as_slice(), parked.repairable), (&b"garbage"[..], false));
+        assert_eq!(parked.id, ParkedRecord::id_of("t\u{1f}0\u{1f}3\u{1f}7\u{1f}0"));
+    }
+
+    #[test]
+    fn an_action_from_the_future_is_set_aside_and_blocks_no_one() {
+        assert!(matches!(items(&event("2026-03-29T12:05:00Z"))[0].work, Work::Action(_)));
+        let items = items(&event("2026-03-29T12:05:00.000001Z"));
+        let Work::Park(parked) = &items[0].work else { panic!("{items:?}") };
+        assert!(!parked.repairable);
+        assert_eq!(parked.user.as_ref().map(plaudit_domain::ids::UserId::as_str), Some("u"));
+        assert!(parked.reason.contains("more than PT5M after"), "{}", parked.reason);
+    }
+}

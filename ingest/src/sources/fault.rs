@@ -1,0 +1,53 @@
+//! What is wrong with a source file.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+/// One reason why a source file is refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SourceFault {
+    /// The file.
+    pub file: PathBuf,
+    /// From 1.
+    pub line: usize,
+    /// From 1, in characters.
+    pub column: usize,
+    /// Such as `sources[0].action.user`; `file` where no part of it is meant.
+    pub path: String,
+    /// What is wrong and what would be right, in one line.
+    pub message: String,
+}
+
+/// The longest message, in characters. Some messages repeat what they were given.
+const MESSAGE_CHARS_MAX: usize = 500;
+
+impl SourceFault {
+    pub(super) fn new(
+        file: &Path,
+        (line, column): (usize, usize),
+        path: &str,
+        message: impl fmt::Display,
+    ) -> Self {
+        let path = if path.is_empty() { "file" } else { path }.to_owned();
+        let message = super::one_line(&message.to_string(), MESSAGE_CHARS_MAX);
+        Self { file: file.to_owned(), line, column, path, message }
+    }
+
+    pub(super) fn of_file(
+        file: &Path,
+        line: usize,
+        column: usize,
+        message: impl fmt::Display,
+    ) -> Self {
+        Self::new(file, (line, column), "", message)
+    }
+}
+
+impl fmt::Display for SourceFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { file, line, column, path, message } = self;
+        write!(f, "{}:{line}:{column}: {path}: {message}", file.display())
+    }
+}
+
+impl std::error::Error for SourceFault {}

@@ -1,0 +1,216 @@
+//! A source file: from YAML to mappings, or to every fault in it.
+
+use std::fmt::Display;
+use std::path::Path;
+
+use plaudit_domain::expression::Expression;
+use saphyr::{LoadableYamlNode, MarkedYaml, Scalar, YamlData};
+
+use super::fault::SourceFault;
+use super::mapping::{Mapping, VARIABLES};
+
+/// The largest source file, in bytes.
+const FILE_BYTES_MAX: usize = 1024 * 1024;
+
+const EXAMPLE: &str = "{sources: [{topic: game.teams, action: {id: value.id, source: \"'/teams'\", \
+                       type: \"'team.formed'\", user: value.member, time: timestamp(value.at)}}]}";
+
+/// Reads a source file. Every fault is reported, not only the first, in the order of the file.
+pub fn read(file: &Path) -> Result<Vec<Mapping>, Vec<SourceFault>> {
+    let fault = |message| vec![SourceFault::of_file(file, 1, 1, message)];
+    let bytes = std::fs::read(file).map_err(|e| fault(format!("can't be read: {e}")))?;
+    if bytes.len() > FILE_BYTES_MAX {
+        return Err(fault(format!("a source file has at most {FILE_BYTES_MAX} bytes")));
+    }
+    let text = String::from_utf8(bytes).map_err(|_| fault("is not UTF-8".to_owned()))?;
+    parse(file, &text)
+}
+
+pub fn parse(file: &Path, text: &str) -> Result<Vec<Mapping>, Vec<SourceFault>> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let documents = MarkedYaml::load_from_str(text).map_err(|e| {
+        let (line, column) = (e.marker().line(), e.marker().col() + 1);
+        let message = format!("this is no YAML or JSON: {}", e.info());
+        vec![SourceFault::of_file(file, line, column, message)]
+    })?;
+    let mut reading = Reading { file, faults: Vec::new() };
+    let mappings = match documents.as_slice() {
+        [root] if !matches!(root.data, YamlData::Value(Scalar::Null)) => reading.file(root),
+        [] | [_] => {
+            let message = format!("the file is empty; a small source file is {EXAMPLE}");
+            return Err(vec![SourceFault::of_file(file, 1, 1, message)]);
+        }
+        [_, second, ..] => {
+            reading.fault(second, "", "a file holds one document: put all sources into one list");
+            Vec::new()
+        }
+    };
+    let mut faults = reading.faults;
+    faults.sort_by_key(|fault| (fault.line, fault.column));
+    if faults.is_empty() { Ok(mappings) } else { Err(faults) }
+}
+
+/// A file on its way into mappings.
+struct Reading<'f> {
+    file: &'f Path,
+    faults: Vec<SourceFault>,
+}
+
+type Node<'y> = MarkedYaml<'y>;
+
+/// A mapping of the file: its fields by name, and the node for faults of what is missing.
+struct Fields<'n, 'y> {
+    node: &'n Node<'y>,
+    path: String,
+    entries: Vec<(&'n str, &'n Node<'y>)>,
+}
+
+impl<'n, 'y> Fields<'n, 'y> {
+    fn get(&self, name: &str) -> Option<&'n Node<'y>> {
+        self.entries.iter().find(|(n, _)| *n == name).map(|(_, node)| *node)
+    }
+
+    fn path_of(&self, name: &str) -> String {
+        if self.path.is_empty() { name.to_owned() } else { format!("{}.{name}", self.path) }
+    }
+}
+
+impl Reading<'_> {
+    fn fault(&mut self, at: &Node<'_>, path: &str, message: impl Display) {
+        let place = (at.span.start.line().max(1), at.span.start.col() + 1);
+        self.faults.push(SourceFault::new(self.file, place, path, message));
+    }
+
+    fn file(&mut self, root: &Node<'_>) -> Vec<Mapping> {
+        let Some(fields) = self.fields(root, String::new(), &["sources"]) else {
+            return Vec::new();
+        };
+        let Some(list) = self.required(&fields, "sources") else { return Vec::new() };
+        let YamlData::Sequence(items) = &list.data else {
+            self.fault(list, "sources", "must be a list");
+            return Vec::new();
+        };
+        if items.is_empty() {
+            self.fault(list, "sources", "must have at least one entry");
+        }
+        items
+            .iter()
+            .enumerate()
+            .filter_map(|(index, item)| self.mapping(item, format!("sources[{index}]")))
+            .collect()
+    }
+
+    fn mapping(&mut self, node: &Node<'_>, path: String) -> Option<Mapping> {
+        let file_name =
+            self.file.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned());
+        let name = format!("{file_name}: {path}");
+        let fields = self.fields(node, path, &["topic", "when", "action"])?;
+        let topic = self.topic(&fields);
+        let when = self.optional(&fields, "when");
+        let action = self.required(&fields, "action").and_then(|action| {
+            let names = ["id", "source", "type", "user", "time", "data"];
+            self.fields(action, fields.path_of("action"), &names)
+        })?;
+        let mut required = |name| {
+            let node = self.required(&action, name)?;
+            self.expression(node, &action.path_of(name))
+        };
+        let (id, source, kind, user, time) = (
+            required("id"),
+            required("source"),
+            required("type"),
+            required("user"),
+            required("time"),
+        );
+        let data = self.optional(&action, "data");
+        Some(Mapping {
+            name,
+            topic: topic?,
+            when: when.ok()?,
+            user: user?,
+            source: source?,
+            id: id?,
+            kind: kind?,
+            time: time?,
+            data: data.ok()?,
+        })
+    }
+
+    fn topic(&mut self, fields: &Fields<'_, '_>) -> Option<String> {
+        let node = self.required(fields, "topic")?;
+        let path = fields.path_of("topic");
+        let topic = self.text(node, &path)?;
+        // What Kafka allows.
+        let allowed = |c: char| c.is_ascii_alphanumeric() || ['.', '_', '-'].contains(&c);
+        if (1..=249).contains(&topic.len()) && topic.chars().all(allowed) {
+            return Some(topic.to_owned());
+        }
+        self.fault(node, &path, "a topic is 1 to 249 of a-z, A-Z, 0-9, '.', '_' and '-'");
+        None
+    }
+
+    /// An expression that may be absent; `Err` if it is there and faulty.
+    fn optional(&mut self, fields: &Fields<'_, '_>, name: &str) -> Result<Option<Expression>, ()> {
+        let Some(node) = fields.get(name) else { return Ok(None) };
+        self.expression(node, &fields.path_of(name)).map(Some).ok_or(())
+    }
+
+    fn expression(&mut self, node: &Node<'_>, path: &str) -> Option<Expression> {
+        let source = self.text(node, path)?;
+        let compiled = Expression::compile(source, &VARIABLES);
+        compiled
+            .map_err(|why| {
+                let is_bare = source.chars().all(|c| c.is_alphanumeric() || "/._-: ".contains(c));
+                let hint = if is_bare && !source.starts_with("value") {
+                    format!("; a fixed text has quotes of its own: \"'{source}'\"")
+                } else {
+                    String::new()
+                };
+                self.fault(node, path, format_args!("{why}{hint}"));
+            })
+            .ok()
+    }
+
+    fn text<'n>(&mut self, node: &'n Node<'_>, path: &str) -> Option<&'n str> {
+        if let YamlData::Value(Scalar::String(text)) = &node.data {
+            return Some(text);
+        }
+        self.fault(node, path, "must be a text; write it in quotes");
+        None
+    }
+
+    fn required<'n, 'y>(&mut self, fields: &Fields<'n, 'y>, name: &str) -> Option<&'n Node<'y>> {
+        let found = fields.get(name);
+        if found.is_none() {
+            self.fault(fields.node, &fields.path_of(name), "is missing");
+        }
+        found
+    }
+
+    fn fields<'n, 'y>(
+        &mut self,
+        node: &'n Node<'y>,
+        path: String,
+        known: &[&str],
+    ) -> Option<Fields<'n, 'y>> {
+        let YamlData::Mapping(entries) = &node.data else {
+            let message = format!("must be a mapping of {}", known.join(", "));
+            self.fault(node, &path, message);
+            return None;
+        };
+        let mut fields = Fields { node, path, entries: Vec::new() };
+        for (key, value) in entries {
+            match &key.data {
+                YamlData::Value(Scalar::String(name)) if known.contains(&name.as_ref()) => {
+                    fields.entries.push((name.as_ref(), value));
+                }
+                YamlData::Value(Scalar::String(name)) => {
+                    let message = format!("is not known here, only {}", known.join(", "));
+                    self.fault(key, &fields.path_of(name), message);
+                }
+                _ => self.fault(key, &fields.path.clone(), "a key must be a text"),
+            }
+        }
+        Some(fields)
+    }
+}

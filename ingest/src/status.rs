@@ -1,0 +1,194 @@
+//! Offsets and lag as the broker and the database have them: `plaudit ingest status`.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+
+use plaudit_event_store::error::ExecuteError;
+use serde::Serialize;
+use sqlx::PgPool;
+
+use crate::SourcePartition;
+use crate::broker::Broker;
+use crate::ingest::IngestError;
+use crate::options::IngestOptions;
+use crate::partition_state::{PartitionState, judge};
+use crate::survey::{self, Remembered};
+
+/// What stands where, for all topics that are read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Status {
+    /// The consumer group.
+    pub group: String,
+    /// By topic, as configured.
+    pub topics: Vec<TopicStatus>,
+}
+
+/// A topic.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct TopicStatus {
+    /// Its name.
+    pub topic: String,
+    /// How it stands.
+    pub state: TopicState,
+    /// How often it was accepted anew.
+    pub incarnation: i32,
+    /// What is wrong, and the command that helps.
+    pub problem: Option<String>,
+    /// Its partitions.
+    pub partitions: Vec<PartitionStatus>,
+}
+
+/// How a topic stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TopicState {
+    /// It is read.
+    Fine,
+    /// There is no such topic.
+    Missing,
+    /// It was deleted and created again, and is not read until it is accepted.
+    Recreated,
+}
+
+/// A partition.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PartitionStatus {
+    /// Its number.
+    pub partition: i32,
+    /// The first offset that the broker still has.
+    pub begin_offset: i64,
+    /// The offset that the next record will get.
+    pub end_offset: i64,
+    /// Everything below is applied.
+    pub next_offset: i64,
+    /// What the group has committed.
+    pub committed_offset: Option<i64>,
+    /// How many records are not applied yet.
+    pub lag: i64,
+    /// How many records were removed before they were read, and are not yet set aside.
+    pub lost: i64,
+}
+
+/// Why there is no status.
+#[derive(Debug, thiserror::Error)]
+pub enum StatusError {
+    /// The Kafka client.
+    #[error(transparent)]
+    Ingest(#[from] IngestError),
+    /// No broker answers, or it refuses.
+    #[error("{0}")]
+    Broker(String),
+    /// The database.
+    #[error(transparent)]
+    Database(#[from] ExecuteError),
+}
+
+impl From<sqlx::Error> for StatusError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Database(error.into())
+    }
+}
+
+/// Asks the broker and the database how the topics stand. Joins no group and changes nothing.
+pub async fn status(options: &IngestOptions, pool: &PgPool) -> Result<Status, StatusError> {
+    let remembered = Remembered::read(pool, &options.topics).await?;
+    let (asked, group) = (options.clone(), options.group.clone());
+    let ask = move || -> Result<Vec<TopicStatus>, StatusError> {
+        let broker = Broker::new(&asked).map_err(IngestError::from)?;
+        let topic = |topic: &Remembered| {
+            topic_status(topic, &broker)
+                .map_err(|e| StatusError::Broker(survey::unreachable(&asked, &e)))
+        };
+        remembered.iter().map(topic).collect()
+    };
+    let topics = tokio::task::spawn_blocking(ask)
+        .await
+        .unwrap_or_else(|_| Err(StatusError::Broker("asking the broker failed".to_owned())))?;
+    Ok(Status { group, topics })
+}
+
+fn topic_status(topic: &Remembered, broker: &Broker) -> rdkafka::error::KafkaResult<TopicStatus> {
+    let mut status = TopicStatus {
+        topic: topic.topic.to_string(),
+        state: TopicState::Fine,
+        incarnation: topic.incarnation,
+        problem: None,
+        partitions: Vec::new(),
+    };
+    let Some(partitions) = broker.partitions(&topic.topic)? else {
+        status.state = TopicState::Missing;
+        status.problem = Some(survey::missing(&topic.topic));
+        return Ok(status);
+    };
+    let at = |partition: &i32| SourcePartition {
+        topic: Arc::clone(&topic.topic),
+        partition: *partition,
+    };
+    let all: Vec<SourcePartition> = partitions.iter().map(at).collect();
+    let committed = broker.committed(&all)?;
+    let mut watermarks = HashMap::new();
+    let mut recreated = false;
+    for at in all {
+        let marks = broker.watermarks(&at)?;
+        let committed_offset = committed.get(&at).copied();
+        let memory = topic.memory(at.partition, committed_offset, None);
+        let lost = match judge(marks, memory) {
+            PartitionState::Gap { from, until } => until - from,
+            PartitionState::Recreated { .. } => {
+                recreated = true;
+                0
+            }
+            PartitionState::Fine { .. } => 0,
+        };
+        let known = memory.known.map(|known| known.applied);
+        let next_offset = known.or(memory.committed).unwrap_or(marks.low);
+        status.partitions.push(PartitionStatus {
+            partition: at.partition,
+            begin_offset: marks.low,
+            end_offset: marks.high,
+            next_offset,
+            committed_offset,
+            lag: (marks.high - next_offset.max(marks.low)).max(0),
+            lost,
+        });
+        watermarks.insert(at, marks);
+    }
+    if recreated || topic.is_recreated(&partitions, &watermarks) {
+        status.state = TopicState::Recreated;
+        status.problem = Some(survey::recreated(&topic.topic));
+    }
+    status.partitions.sort_by_key(|partition| partition.partition);
+    Ok(status)
+}
+
+impl Status {
+    /// Whether every topic is there and none was created again.
+    pub fn is_fine(&self) -> bool {
+        self.topics.iter().all(|topic| topic.state == TopicState::Fine)
+    }
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "group {}", self.group)?;
+        for topic in &self.topics {
+            match &topic.problem {
+                Some(problem) => writeln!(f, "{problem}")?,
+                None => writeln!(f, "topic {}", topic.topic)?,
+            }
+            for p in &topic.partitions {
+                write!(
+                    f,
+                    "  partition {}: next {}, end {}, lag {}",
+                    p.partition, p.next_offset, p.end_offset, p.lag
+                )?;
+                if p.lost > 0 {
+                    write!(f, ", {} lost", p.lost)?;
+                }
+                writeln!(f)?;
+            }
+        }
+        Ok(())
+    }
+}

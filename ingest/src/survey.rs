@@ -1,0 +1,320 @@
+//! Compares what the broker has with what was read: before a partition is read, after an error, and
+//! every two seconds.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
+
+use plaudit_event_store::sources::{self, Known};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use sqlx::PgPool;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::SourcePartition;
+use crate::broker::{Broker, is_unknown};
+use crate::health::{IngestHealth, PartitionStanding, Subject};
+use crate::options::IngestOptions;
+use crate::partition_state::{Memory, PartitionState, Watermarks, judge};
+use crate::poller::Signal;
+
+/// What is asked about a partition that this process was given.
+#[derive(Debug, Clone)]
+pub struct Question {
+    pub at: SourcePartition,
+    /// To know the answer by.
+    pub epoch: u64,
+    /// The incarnation it is read under.
+    pub incarnation: Option<i32>,
+    pub standing: PartitionStanding,
+    /// Where it stands, if it was read.
+    pub cursor: Option<i64>,
+}
+
+/// What was found.
+#[derive(Debug, Clone)]
+pub enum Finding {
+    /// What to do with a partition.
+    State { at: SourcePartition, epoch: u64, incarnation: i32, state: PartitionState },
+    /// What the broker has of the partitions.
+    Watermarks(HashMap<SourcePartition, Watermarks>),
+}
+
+/// How often everything is compared, which bounds how long a new topic waits after it was accepted.
+const EVERY: Duration = Duration::from_secs(2);
+/// The same while a partition waits for its answer, after the broker or the database gave none.
+const AGAIN_AFTER: Duration = Duration::from_millis(250);
+
+/// In `source_partitions` this partition stands for its whole topic: it is refused in this
+/// incarnation, even if its end should one day lie beyond what was read.
+pub const REFUSED: i32 = -1;
+
+pub struct Survey {
+    pub options: Arc<IngestOptions>,
+    pub broker: Arc<Broker>,
+    pub pool: PgPool,
+    pub health: Arc<IngestHealth>,
+    pub questions: watch::Receiver<Vec<Question>>,
+    pub findings: mpsc::Sender<Signal>,
+    pub stopped: CancellationToken,
+}
+
+/// What the database knows of a topic.
+pub struct Remembered {
+    pub topic: Arc<str>,
+    pub incarnation: i32,
+    pub known: HashMap<i32, Known>,
+}
+
+impl Remembered {
+    /// Reads what is known of topics. Read it before asking the broker: then an end that lies
+    /// before what was read is never only an older answer.
+    pub async fn read(pool: &PgPool, topics: &[String]) -> sqlx::Result<Vec<Self>> {
+        let mut remembered = Vec::with_capacity(topics.len());
+        for topic in topics {
+            let incarnation = sources::incarnation(pool, topic).await?;
+            let known = sources::known(pool, topic, incarnation).await?;
+            remembered.push(Self { topic: topic.as_str().into(), incarnation, known });
+        }
+        Ok(remembered)
+    }
+
+    /// What is known of a partition, and what its group's offset is worth.
+    pub fn memory(&self, partition: i32, committed: Option<i64>, cursor: Option<i64>) -> Memory {
+        let known = self.known.get(&partition).copied();
+        // The group's offset may be of the topic that was there before.
+        let committed = committed.filter(|_| known.is_some() || self.incarnation == 0);
+        Memory { known, committed, cursor }
+    }
+
+    /// Whether the topic was created again, by what the broker has of its partitions.
+    pub fn is_recreated(
+        &self,
+        partitions: &[i32],
+        broker: &HashMap<SourcePartition, Watermarks>,
+    ) -> bool {
+        self.known.iter().any(|(partition, known)| {
+            let at = SourcePartition { topic: Arc::clone(&self.topic), partition: *partition };
+            *partition == REFUSED
+                || (known.read > 0 && !partitions.contains(partition))
+                || broker.get(&at).is_some_and(|marks| marks.high < known.read)
+        })
+    }
+}
+
+/// What the broker said.
+struct Answer {
+    /// By topic; `None`: there is no such topic.
+    topics: HashMap<Arc<str>, Option<Vec<i32>>>,
+    watermarks: HashMap<SourcePartition, Watermarks>,
+    committed: HashMap<SourcePartition, i64>,
+}
+
+impl Survey {
+    pub async fn run(mut self) {
+        loop {
+            let questions = self.questions.borrow_and_update().clone();
+            let waiting = questions.iter().any(|q| q.standing == PartitionStanding::Unverified);
+            tokio::select! {
+                () = self.round(&questions) => {}
+                () = self.stopped.cancelled() => return,
+            }
+            let pause = if waiting { AGAIN_AFTER } else { EVERY };
+            tokio::select! {
+                changed = self.questions.changed() => if changed.is_err() { return },
+                () = tokio::time::sleep(pause) => {}
+                () = self.stopped.cancelled() => return,
+            }
+        }
+    }
+
+    async fn round(&self, questions: &[Question]) {
+        let remembered = match Remembered::read(&self.pool, &self.options.topics).await {
+            Ok(remembered) => remembered,
+            Err(error) => {
+                let problem = format!("what was read of the topics can't be looked up: {error}");
+                return self.health.report(Subject::Survey, problem);
+            }
+        };
+        self.health.resolve(&Subject::Survey);
+        let answer = match self.ask(&remembered, questions).await {
+            Ok(answer) => answer,
+            Err(error) => {
+                return self.health.report(Subject::Broker, unreachable(&self.options, &error));
+            }
+        };
+        self.health.resolve(&Subject::Broker);
+        for topic in &remembered {
+            let asked: Vec<_> = questions.iter().filter(|q| q.at.topic == topic.topic).collect();
+            if let Err(error) = self.judge_topic(topic, &asked, &answer).await {
+                let problem = format!("what was read of {} can't be noted: {error}", topic.topic);
+                self.health.report(Subject::Survey, problem);
+            }
+        }
+        self.send(Finding::Watermarks(answer.watermarks));
+    }
+
+    /// Asks the broker, on a thread that may block.
+    async fn ask(
+        &self,
+        remembered: &[Remembered],
+        questions: &[Question],
+    ) -> Result<Answer, KafkaError> {
+        let broker = Arc::clone(&self.broker);
+        let topics: Vec<Arc<str>> = remembered.iter().map(|r| Arc::clone(&r.topic)).collect();
+        let unsure: Vec<SourcePartition> = questions
+            .iter()
+            .filter(|q| q.standing != PartitionStanding::Running)
+            .map(|q| q.at.clone())
+            .collect();
+        // A topic is judged as a whole before any of its partitions is read.
+        let judged = remembered.iter().filter(|r| unsure.iter().any(|at| at.topic == r.topic));
+        let whole = judged.flat_map(|r| {
+            let partitions = r.known.keys().filter(|p| **p != REFUSED);
+            partitions.map(|p| SourcePartition { topic: Arc::clone(&r.topic), partition: *p })
+        });
+        let wanted: BTreeSet<SourcePartition> =
+            questions.iter().map(|q| q.at.clone()).chain(whole).collect();
+        let ask = move || {
+            let mut answer = Answer {
+                topics: HashMap::new(),
+                watermarks: HashMap::new(),
+                committed: HashMap::new(),
+            };
+            for topic in topics {
+                let partitions = broker.partitions(&topic)?;
+                answer.topics.insert(topic, partitions);
+            }
+            let exists = |at: &SourcePartition| {
+                answer
+                    .topics
+                    .get(&at.topic)
+                    .and_then(Option::as_ref)
+                    .is_some_and(|p| p.contains(&at.partition))
+            };
+            let (wanted, unsure): (Vec<_>, Vec<_>) = (
+                wanted.into_iter().filter(exists).collect(),
+                unsure.into_iter().filter(exists).collect(),
+            );
+            for at in wanted {
+                match broker.watermarks(&at) {
+                    Ok(marks) => {
+                        answer.watermarks.insert(at, marks);
+                    }
+                    Err(error) if is_unknown(&error) => {} // deleted a moment ago
+                    Err(error) => return Err(error),
+                }
+            }
+            answer.committed = broker.committed(&unsure)?;
+            Ok(answer)
+        };
+        tokio::task::spawn_blocking(ask).await.unwrap_or(Err(KafkaError::Canceled))
+    }
+
+    async fn judge_topic(
+        &self,
+        topic: &Remembered,
+        asked: &[&Question],
+        answer: &Answer,
+    ) -> sqlx::Result<()> {
+        let subject = Subject::Topic(topic.topic.to_string());
+        let Some(Some(partitions)) = answer.topics.get(&topic.topic) else {
+            self.health.report(subject, missing(&topic.topic));
+            return Ok(());
+        };
+        let mut recreated = topic.is_recreated(partitions, &answer.watermarks);
+        let mut states = Vec::new();
+        for question in asked {
+            let Some(marks) = answer.watermarks.get(&question.at) else { continue };
+            let same_topic = question.incarnation == Some(topic.incarnation);
+            let cursor = question.cursor.filter(|_| same_topic);
+            let running = question.standing == PartitionStanding::Running && same_topic;
+            let committed = answer.committed.get(&question.at).copied();
+            let state = judge(*marks, topic.memory(question.at.partition, committed, cursor));
+            recreated |= matches!(state, PartitionState::Recreated { .. }) && !running;
+            if !running {
+                states.push((*question, state));
+            }
+        }
+        if recreated {
+            return self.refuse(topic, asked, answer).await;
+        }
+        self.health.resolve(&subject);
+        for (question, state) in states {
+            let partition = question.at.partition;
+            if let (PartitionState::Fine { start }, None) = (state, topic.known.get(&partition)) {
+                // From now on this is what is known, whatever the group's offset says later.
+                let begun = [(partition, start)];
+                sources::note_applied(&self.pool, &topic.topic, topic.incarnation, begun).await?;
+            }
+            self.send(Finding::State {
+                at: question.at.clone(),
+                epoch: question.epoch,
+                incarnation: topic.incarnation,
+                state,
+            });
+        }
+        Ok(())
+    }
+
+    /// Nothing of the topic is read until it is accepted.
+    async fn refuse(
+        &self,
+        topic: &Remembered,
+        asked: &[&Question],
+        answer: &Answer,
+    ) -> sqlx::Result<()> {
+        let subject = Subject::Topic(topic.topic.to_string());
+        self.health.report(subject, recreated(&topic.topic));
+        for question in asked.iter().filter(|q| q.standing != PartitionStanding::Recreated) {
+            let read = topic.known.get(&question.at.partition).map_or(0, |known| known.read);
+            let end = answer.watermarks.get(&question.at).map_or(0, |marks| marks.high);
+            tracing::error!("{} ends at {end} and was read up to {read}", question.at);
+            let state = PartitionState::Recreated { end, read };
+            let (at, epoch, incarnation) = (question.at.clone(), question.epoch, topic.incarnation);
+            self.send(Finding::State { at, epoch, incarnation, state });
+        }
+        if !topic.known.contains_key(&REFUSED) {
+            let mark = [(REFUSED, 0)];
+            sources::note_applied(&self.pool, &topic.topic, topic.incarnation, mark).await?;
+        }
+        Ok(())
+    }
+
+    fn send(&self, finding: Finding) {
+        // Nobody listens any more once reading has ended.
+        let _ = self.findings.send(Signal::Finding(finding));
+    }
+}
+
+/// What is said where no broker answers.
+pub fn unreachable(options: &IngestOptions, error: &KafkaError) -> String {
+    let brokers = &options.brokers;
+    match error.rdkafka_error_code() {
+        Some(
+            RDKafkaErrorCode::BrokerTransportFailure
+            | RDKafkaErrorCode::AllBrokersDown
+            | RDKafkaErrorCode::OperationTimedOut
+            | RDKafkaErrorCode::RequestTimedOut
+            | RDKafkaErrorCode::Resolve
+            | RDKafkaErrorCode::WaitingForCoordinator,
+        ) => {
+            tracing::debug!(%error, "no broker answers");
+            format!("no Kafka broker answers at {brokers}")
+        }
+        _ => format!("Kafka at {brokers}: {error}"),
+    }
+}
+
+/// What is said of a topic that is not there.
+pub fn missing(topic: &str) -> String {
+    format!("the topic {topic} does not exist; it is read as soon as it does")
+}
+
+/// What is said of a topic that was created again, with what helps.
+pub fn recreated(topic: &str) -> String {
+    format!(
+        "the topic {topic} was deleted and created again: it ends before what was read of it; \
+         nothing of it is applied until `plaudit ingest accept-new-topic {topic}`"
+    )
+}

@@ -1,0 +1,140 @@
+//! Who reads what: groups, their members, and what each has read.
+
+use plaudit_ingest::status::status;
+use plaudit_ingest::{GroupProtocol, IngestOptions};
+
+use crate::world::{Sent, World, eventually, gift};
+
+const USERS: [&str; 6] = ["ann", "ben", "cid", "dan", "eve", "fay"];
+
+/// Each user's gifts are in one partition, as with a key.
+async fn gifts_of_all(world: &World, partitions: i32, ids: std::ops::Range<u32>) {
+    for (partition, user) in (0..partitions).cycle().zip(USERS) {
+        world.gifts(partition, ids.clone().map(|id| (user, id))).await;
+    }
+}
+
+fn all(coins: i64) -> Vec<(&'static str, i64)> {
+    USERS.iter().map(|user| (*user, coins)).collect()
+}
+
+#[tokio::test]
+async fn reading_a_topic_again_from_its_beginning_changes_nothing() {
+    let mut world = World::new(2).await;
+    gifts_of_all(&world, 2, 0..20).await;
+    let reader = world.read();
+    world.until_coins(&all(20)).await;
+    reader.stop().await;
+
+    // By their source positions alone: the identities are forgotten.
+    sqlx::query("delete from seen_actions").execute(&world.pool).await.unwrap();
+    world.group.push_str("-again");
+    let reader = world.read();
+    gifts_of_all(&world, 2, 20..21).await;
+    world.until_coins(&all(21)).await;
+    reader.stop().await;
+}
+
+#[tokio::test]
+async fn an_orderly_stop_commits_what_is_applied() {
+    for protocol in [GroupProtocol::Classic, GroupProtocol::Consumer] {
+        let world = World::new(1).await;
+        world.gifts(0, (0..50).map(|id| ("ann", id))).await;
+        let options = world.with_protocol(protocol);
+        let reader = world.read_with(options.clone());
+        world.until_coins(&[("ann", 50)]).await;
+        reader.stop().await;
+        let status = status(&options, &world.pool).await.unwrap();
+        assert!(status.is_fine(), "{status}");
+        let partition = &status.topics[0].partitions[0];
+        assert_eq!(
+            (partition.committed_offset, partition.next_offset, partition.lag),
+            (Some(50), 50, 0)
+        );
+    }
+}
+
+#[tokio::test]
+async fn what_was_applied_and_never_committed_is_not_applied_again() {
+    let world = World::new(2).await;
+    let mut forgetful = world.options();
+    forgetful.properties.insert("enable.auto.commit".into(), "false".into());
+    gifts_of_all(&world, 2, 0..20).await;
+    let reader = world.read_with(forgetful.clone());
+    world.until_coins(&all(20)).await;
+    drop(reader);
+
+    sqlx::query("delete from seen_actions").execute(&world.pool).await.unwrap();
+    sqlx::query("delete from source_partitions").execute(&world.pool).await.unwrap();
+    let reader = world.read_with(forgetful);
+    gifts_of_all(&world, 2, 20..25).await;
+    world.until_coins(&all(25)).await;
+    reader.stop().await;
+}
+
+async fn members_come_and_go(protocol: GroupProtocol, instance: bool) {
+    let world = World::new(4).await;
+    let member = |name: &str| {
+        let instance_id = instance.then(|| name.to_owned());
+        IngestOptions { instance_id, ..world.with_protocol(protocol) }
+    };
+    let first = world.read_with(member("first"));
+    gifts_of_all(&world, 4, 0..50).await;
+    first.until_partitions(|n| n == 4).await;
+    let second = world.read_with(member("second"));
+    gifts_of_all(&world, 4, 50..100).await;
+    second.until_partitions(|n| n == 2).await;
+    gifts_of_all(&world, 4, 100..150).await;
+    first.stop().await;
+    gifts_of_all(&world, 4, 150..200).await;
+    second.until_partitions(|n| n == 4).await;
+    world.until_coins(&all(200)).await;
+    second.stop().await;
+    assert!(world.parked().await.is_empty());
+}
+
+#[tokio::test]
+async fn members_of_a_classic_group_come_and_go_and_nothing_is_lost_or_doubled() {
+    members_come_and_go(GroupProtocol::Classic, false).await;
+}
+
+#[tokio::test]
+async fn static_members_come_and_go_and_nothing_is_lost_or_doubled() {
+    members_come_and_go(GroupProtocol::Classic, true).await;
+}
+
+#[tokio::test]
+async fn members_of_a_group_of_the_broker_come_and_go_and_nothing_is_lost_or_doubled() {
+    members_come_and_go(GroupProtocol::Consumer, false).await;
+}
+
+#[tokio::test]
+async fn two_groups_that_read_the_same_topic_at_once_apply_it_once() {
+    let world = World::new(2).await;
+    let first = world.read();
+    let second =
+        world.read_with(IngestOptions { group: format!("{}-two", world.group), ..world.options() });
+    gifts_of_all(&world, 2, 0..100).await;
+    world.until_coins(&all(100)).await;
+    first.stop().await;
+    second.stop().await;
+}
+
+#[tokio::test]
+async fn a_static_member_has_its_partitions_again_at_once() {
+    let world = World::new(1).await;
+    let member = || IngestOptions { instance_id: Some("one".into()), ..world.options() };
+    let reader = world.read_with(member());
+    world.gifts(0, [("ann", 1)]).await;
+    world.until_coins(&[("ann", 1)]).await;
+    reader.stop().await;
+    let began = std::time::Instant::now();
+    let reader = world.read_with(member());
+    world.send(Sent { value: Some(gift("ann", "2", 1)), ..Sent::default() }).await;
+    world.until_coins(&[("ann", 2)]).await;
+    println!("from start to the first applied record: {:?}", began.elapsed());
+    let partitions =
+        eventually("it has its partition", async || Some(reader.partitions()).filter(|n| *n == 1));
+    partitions.await;
+    reader.stop().await;
+}

@@ -1,0 +1,7 @@
+//! Reading real topics of a real Kafka into a real `PostgreSQL`.
+
+mod failures;
+mod groups;
+mod records;
+mod topics;
+mod world;

@@ -1,0 +1,244 @@
+//! What the tests share: a database and a topic of one's own, and who reads the one into the other.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use plaudit_domain::catalogue::parse;
+use plaudit_domain::lane::LaneCount;
+use plaudit_embedded::test_cluster;
+use plaudit_event_store::catalogue_store::{self, CatalogueStore};
+use plaudit_event_store::parked::{self, Parked};
+use plaudit_event_store::{Executor, schema};
+use plaudit_ingest::sources::Sources;
+use plaudit_ingest::{GroupProtocol, Ingest, IngestOptions};
+use rdkafka::ClientConfig;
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::producer::{FutureProducer, FutureRecord};
+use rdkafka::{Offset, TopicPartitionList};
+use serde_json::{Value, json};
+use sqlx::PgPool;
+use tokio_util::sync::CancellationToken;
+
+/// Adds up the coins of gifts, and never ends.
+const TASKS: &str = "
+tasks:
+  - id: gifts
+    kind: ordinary
+    text: { en: { title: Gifts } }
+    objective: { on: gift.sent, measure: { sum: data.coins }, target: 1000000000 }
+";
+
+/// The longest that anything may take on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A database and a topic.
+pub struct World {
+    pub brokers: String,
+    pub topic: String,
+    pub pool: PgPool,
+    pub group: String,
+    pub sources: Arc<Sources>,
+    executor: Arc<Executor>,
+    producer: FutureProducer,
+}
+
+/// A record to be sent.
+#[derive(Debug, Clone, Default)]
+pub struct Sent<'a> {
+    pub partition: i32,
+    pub headers: &'a [(&'a str, &'a str)],
+    pub value: Option<Vec<u8>>,
+}
+
+impl World {
+    pub async fn new(partitions: i32) -> Self {
+        let topic = test_cluster::create_topic("actions", partitions).await;
+        Self::with_topic(topic).await
+    }
+
+    /// The topic need not exist.
+    pub async fn with_topic(topic: String) -> Self {
+        // RUST_LOG shows what reading says.
+        let filter = tracing_subscriber::EnvFilter::from_default_env();
+        let _ = tracing_subscriber::fmt().with_env_filter(filter).with_test_writer().try_init();
+        let brokers = test_cluster::kafka_brokers().await;
+        let url = test_cluster::create_database("ingest").await;
+        let pool = schema::connect(&url, 8).unwrap();
+        schema::migrate(&pool, LaneCount::try_from(16).unwrap()).await.unwrap();
+        let lanes = schema::check(&pool).await.unwrap();
+        let tasks = parse::parse(TASKS).unwrap();
+        catalogue_store::publish(&pool, &tasks, "test").await.unwrap();
+        let catalogue = Arc::new(CatalogueStore::default());
+        let executor = Arc::new(Executor::new(pool.clone(), lanes, catalogue, vec![]));
+        let producer = ClientConfig::new().set("bootstrap.servers", &brokers).create().unwrap();
+        let group = test_cluster::unique_name("group");
+        Self { brokers, topic, pool, group, sources: Arc::default(), executor, producer }
+    }
+
+    pub fn options(&self) -> IngestOptions {
+        let topics = vec![self.topic.clone()];
+        IngestOptions { workers: 2, ..IngestOptions::new(&self.brokers, topics, &self.group) }
+    }
+
+    pub fn with_protocol(&self, group_protocol: GroupProtocol) -> IngestOptions {
+        IngestOptions { group_protocol, ..self.options() }
+    }
+
+    pub fn read(&self) -> Reader {
+        self.read_with(self.options())
+    }
+
+    pub fn read_with(&self, options: IngestOptions) -> Reader {
+        let stopped = CancellationToken::new();
+        let (executor, pool) = (Arc::clone(&self.executor), self.pool.clone());
+        let sources = Arc::clone(&self.sources);
+        let ingest = Ingest::start(options, executor, pool, sources, stopped.clone()).unwrap();
+        Reader { ingest, stopped }
+    }
+
+    /// Sends a record and gives its offset.
+    pub async fn send(&self, record: Sent<'_>) -> i64 {
+        let mut headers = OwnedHeaders::new();
+        for (key, value) in record.headers {
+            headers = headers.insert(Header { key, value: Some(*value) });
+        }
+        let sent: FutureRecord<'_, [u8], Vec<u8>> =
+            FutureRecord::to(&self.topic).partition(record.partition).headers(headers);
+        let sent = match &record.value {
+            Some(value) => sent.payload(value),
+            None => sent,
+        };
+        // A topic that was created a moment ago is not known to the producer yet.
+        self.producer.send(sent, PATIENCE).await.unwrap().offset
+    }
+
+    /// Sends gifts of one coin each in structured mode.
+    pub async fn gifts(&self, partition: i32, ids: impl IntoIterator<Item = (&str, u32)>) {
+        let sent = ids.into_iter().map(|(user, id)| {
+            let value = Some(gift(user, &format!("{id}"), 1));
+            self.send(Sent { partition, value, ..Sent::default() })
+        });
+        futures::future::join_all(sent).await;
+    }
+
+    /// What each user has, and in how many steps.
+    pub async fn coins(&self) -> BTreeMap<String, (i64, i64)> {
+        let rows: Vec<(String, i64, i64)> = sqlx::query_as(
+            "select aggregate_id, count(*), max((payload->>'progress')::bigint) from events
+             where event_type = 'progress_recorded' group by 1",
+        )
+        .fetch_all(&self.pool)
+        .await
+        .unwrap();
+        rows.into_iter().map(|(user, steps, coins)| (user, (coins, steps))).collect()
+    }
+
+    /// Waits until the users have these coins, in as many steps.
+    pub async fn until_coins(&self, wanted: &[(&str, i64)]) {
+        let wanted: BTreeMap<_, _> =
+            wanted.iter().map(|(user, coins)| ((*user).to_owned(), (*coins, *coins))).collect();
+        let reached = async || (self.coins().await == wanted).then_some(());
+        let reached = within(PATIENCE, reached).await;
+        assert!(reached.is_some(), "wanted {wanted:?}, got {:?}", self.coins().await);
+    }
+
+    pub async fn parked(&self) -> Vec<Parked> {
+        parked::list(&self.pool, None, 1000).await.unwrap()
+    }
+
+    pub async fn until_parked(&self, count: usize) -> Vec<Parked> {
+        eventually("records are set aside", async || {
+            Some(self.parked().await).filter(|parked| parked.len() >= count)
+        })
+        .await
+    }
+
+    /// Removes the records of a partition below an offset, as retention does.
+    pub async fn remove_records(&self, partition: i32, below: i64) {
+        let mut list = TopicPartitionList::new();
+        list.add_partition_offset(&self.topic, partition, Offset::Offset(below)).unwrap();
+        self.admin().delete_records(&list, &AdminOptions::new()).await.unwrap();
+    }
+
+    /// Creates the topic under its own name.
+    pub async fn create_topic(&self, partitions: i32) {
+        let topic = NewTopic::new(&self.topic, partitions, TopicReplication::Fixed(1));
+        let created = self.admin().create_topics([&topic], &AdminOptions::new()).await.unwrap();
+        for created in created {
+            created.unwrap();
+        }
+    }
+
+    fn admin(&self) -> AdminClient<DefaultClientContext> {
+        ClientConfig::new().set("bootstrap.servers", &self.brokers).create().unwrap()
+    }
+}
+
+/// Who reads.
+pub struct Reader {
+    ingest: Ingest,
+    stopped: CancellationToken,
+}
+
+impl Reader {
+    pub fn ready(&self) -> Result<(), String> {
+        self.ingest.health().ready()
+    }
+
+    pub fn partitions(&self) -> usize {
+        self.ingest.health().partitions().len()
+    }
+
+    pub async fn until_ready(&self) {
+        eventually("reading is ready", async || self.ready().ok()).await;
+    }
+
+    /// Waits until readiness is refused for a reason that speaks of all this.
+    pub async fn until_refused(&self, words: &[&str]) {
+        eventually(&format!("readiness is refused with {words:?}"), async || {
+            let reason = self.ready().err()?;
+            words.iter().all(|word| reason.contains(word)).then_some(())
+        })
+        .await;
+    }
+
+    pub async fn until_partitions(&self, wanted: impl Fn(usize) -> bool) {
+        eventually("partitions are divided", async || wanted(self.partitions()).then_some(()))
+            .await;
+    }
+
+    /// Ends in order.
+    pub async fn stop(self) {
+        self.stopped.cancel();
+        self.ingest.join().await;
+    }
+}
+
+/// A gift as a CloudEvent in structured mode.
+pub fn gift(user: &str, id: &str, coins: i64) -> Vec<u8> {
+    gift_at(user, id, coins, "2026-03-29T01:30:00Z").to_string().into_bytes()
+}
+
+pub fn gift_at(user: &str, id: &str, coins: i64, time: &str) -> Value {
+    json!({"specversion":"1.0","source":"/gifts","id":id,"type":"gift.sent","subject":user,
+        "time":time,"data":{"coins":coins}})
+}
+
+/// Waits for a fact. Looks often, so that a test ends when the fact is there.
+pub async fn eventually<T>(fact: &str, look: impl AsyncFnMut() -> Option<T>) -> T {
+    within(PATIENCE, look).await.unwrap_or_else(|| panic!("not within {PATIENCE:?}: {fact}"))
+}
+
+async fn within<T>(patience: Duration, mut look: impl AsyncFnMut() -> Option<T>) -> Option<T> {
+    let deadline = Instant::now() + patience;
+    loop {
+        let found = look().await;
+        if found.is_some() || Instant::now() > deadline {
+            return found;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
