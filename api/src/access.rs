@@ -1,0 +1,71 @@
+//! Who may ask for what: the table of roles, checked before the router looks for a handler, so that
+//! refusals come in the order 401, 403, 404 or 405, then the input.
+
+use std::borrow::Cow;
+
+use axum::extract::{Request, State};
+use axum::http::Method;
+use axum::middleware::Next;
+use axum::response::Response;
+
+use crate::auth::{Caller, Role, bearer};
+use crate::input::decode_segment;
+use crate::problem::{Answer, Problem};
+use crate::state::ApiState;
+
+/// Paths that need no token.
+const OPEN: [&str; 4] = ["/livez", "/readyz", "/metrics", "/openapi.json"];
+
+/// Refuses a request without a token (401) or with one that does not permit it (403). Hands the
+/// caller on to the handler.
+pub async fn check(
+    State(state): State<ApiState>,
+    mut request: Request,
+    next: Next,
+) -> Answer<Response> {
+    if OPEN.contains(&request.uri().path()) {
+        return Ok(next.run(request).await);
+    }
+    let caller = state.keys.authenticate(bearer(request.headers())?).await?;
+    if caller.roles.is_empty() {
+        return Err(Problem::Forbidden(
+            "the token has none of the roles client, producer, auditor, operator",
+        ));
+    }
+    if !permits(&caller, request.method(), request.uri().path()) {
+        return Err(Problem::Forbidden(
+            "the token's roles do not permit this, or the user is another one",
+        ));
+    }
+    request.extensions_mut().insert(caller);
+    Ok(next.run(request).await)
+}
+
+/// The table of roles. What lies at none of its paths is not there for anybody.
+fn permits(caller: &Caller, method: &Method, path: &str) -> bool {
+    let is = |role: Role| caller.roles.contains(&role);
+    let Some(rest) = path.strip_prefix("/v1/") else { return true };
+    let mut segments = rest.split('/');
+    let area = segments.next().unwrap_or_default();
+    let read = method == Method::GET || method == Method::HEAD;
+    match area {
+        "users" => {
+            let user = segments.next().map(decode_segment);
+            let own = || is(Role::Client) && (caller.act_for_all || is_own(caller, user.as_ref()));
+            match (segments.next_back(), read) {
+                (Some("freezes"), false) => is(Role::Producer) || is(Role::Operator),
+                (Some("claim" | "claims"), false) => own(),
+                _ => own() || is(Role::Auditor) || is(Role::Operator),
+            }
+        }
+        "actions" => is(Role::Producer),
+        "audit" => is(Role::Auditor),
+        "tasks" if read => is(Role::Auditor) || is(Role::Operator),
+        "tasks" | "parked" | "projections" => is(Role::Operator),
+        _ => true,
+    }
+}
+
+fn is_own(caller: &Caller, user: Option<&Option<Cow<'_, str>>>) -> bool {
+    user.and_then(Option::as_ref).is_some_and(|user| *user == caller.subject.as_str())
+}

@@ -1,0 +1,239 @@
+//! `POST /v1/actions`: actions over HTTP, answered only when they are durable.
+
+mod element;
+
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use axum::extract::{Extension, State};
+use axum::http::HeaderMap;
+use axum::response::Response;
+use jiff::Timestamp;
+use plaudit_domain::lane::Position;
+use plaudit_event_store::{Applied, Item, Origin, Outcome};
+use serde::Serialize;
+use serde_json::value::RawValue;
+use uuid::Uuid;
+
+use crate::etag::{no_store, no_store_at};
+use crate::input::{media_type, read_body, refuse_encoded};
+use crate::observe::RequestId;
+use crate::openapi::shapes;
+use crate::problem::{Answer, InputError, Problem, ProblemBody};
+use crate::state::ApiState;
+use element::Element;
+
+/// The most actions in one request.
+pub const ACTIONS_MAX: usize = 1_000;
+/// The longest body.
+pub const BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+const JSON: &str = "application/json";
+const CLOUDEVENT: &str = "application/cloudevents+json";
+const CLOUDEVENT_BATCH: &str = "application/cloudevents-batch+json";
+const WANTED: &str = "application/json, application/cloudevents+json or application/cloudevents-batch+json, or one action in binary mode";
+
+#[derive(Serialize)]
+struct Outcomes {
+    outcomes: Vec<ActionOutcome>,
+}
+
+#[derive(Serialize)]
+struct ActionOutcome {
+    source: Option<String>,
+    id: Option<String>,
+    outcome: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    position: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parked: Option<Uuid>,
+}
+
+/// `POST /v1/actions`.
+#[utoipa::path(post, path = "/v1/actions", tag = "actions", operation_id = "sendActions",
+    request_body(description = "One action or an array of up to 1,000; or the data of one, its attributes in `ce-` headers", content(
+        (shapes::Action = "application/json"), (Vec<shapes::Action> = "application/cloudevents-batch+json"),
+        (shapes::Action = "application/cloudevents+json"))),
+    responses(
+        (status = 200, description = "What became of each", body = shapes::Outcomes),
+        (status = 413, description = "More than 1,000 actions or 16 MiB", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 415, description = "Another media type", body = ProblemBody, content_type = "application/problem+json"),
+    ))]
+pub async fn send(
+    State(state): State<ApiState>,
+    Extension(RequestId(request)): Extension<RequestId>,
+    headers: HeaderMap,
+    body: Body,
+) -> Answer {
+    let received_at = Timestamp::now();
+    let mode = Mode::of(&headers)?;
+    let body = read_body(body, BODY_BYTES_MAX).await?;
+    let elements = mode.elements(&headers, &body)?;
+    let latest = latest(received_at, state.future_tolerance);
+    let mut named = Vec::with_capacity(elements.len());
+    let mut items = Vec::with_capacity(elements.len());
+    for element in elements {
+        let (lane, work) = element.work(latest, state.executor.lane_count());
+        named.push((element.source, element.id));
+        items.push(Item { lane, work, origin: Origin::Request(request) });
+    }
+    let applied = state.submit(items).await?;
+    let outcomes =
+        named.into_iter().zip(&applied).map(|((source, id), applied)| outcome(source, id, applied));
+    let body = Outcomes { outcomes: outcomes.collect() };
+    Ok(common_position(&applied)
+        .map_or_else(|| no_store(&body), |position| no_store_at(position, &body))
+        as Response)
+}
+
+/// The latest time that an action may have.
+fn latest(received_at: Timestamp, tolerance: Duration) -> Timestamp {
+    received_at.checked_add(tolerance).unwrap_or(Timestamp::MAX)
+}
+
+/// How the actions are written down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    /// As JSON: one, or an array.
+    Structured,
+    /// One, its attributes in `ce-` headers, its data in the body.
+    Binary,
+}
+
+impl Mode {
+    /// # Source
+    ///
+    /// `CloudEvents` HTTP protocol binding 1.0.2, section 3: the media type decides first.
+    fn of(headers: &HeaderMap) -> Answer<Self> {
+        refuse_encoded(headers)?;
+        let media_type = media_type(headers);
+        let media_type = media_type.as_deref();
+        if matches!(media_type, Some(CLOUDEVENT | CLOUDEVENT_BATCH)) {
+            return Ok(Self::Structured);
+        }
+        let binary = headers.keys().any(|name| name.as_str().starts_with("ce-"));
+        match media_type {
+            Some(kind) if binary && (kind == JSON || kind.ends_with("+json")) => Ok(Self::Binary),
+            None if binary => Ok(Self::Binary),
+            Some(JSON) => Ok(Self::Structured),
+            _ => Err(Problem::UnsupportedMediaType(WANTED)),
+        }
+    }
+
+    fn elements(self, headers: &HeaderMap, body: &Bytes) -> Answer<Vec<Element>> {
+        match self {
+            Self::Binary => Ok(vec![Element::binary(headers, body)?]),
+            Self::Structured => {
+                let elements = split(body)?;
+                Ok(elements.into_iter().map(|json| Element::structured(json.get())).collect())
+            }
+        }
+    }
+}
+
+/// The elements of an array, or the one object. They are read one by one later, so that one that
+/// is wrong spoils no other.
+fn split(body: &[u8]) -> Answer<Vec<&RawValue>> {
+    let no_json = |e: serde_json::Error| InputError::body("", format!("no JSON: {e}"));
+    let elements: Vec<&RawValue> = match body.iter().find(|b| !b.is_ascii_whitespace()) {
+        None => {
+            return Err(InputError::body(
+                "",
+                "the body is empty; an action or an array of them is wanted",
+            )
+            .into());
+        }
+        Some(b'[') => serde_json::from_slice(body).map_err(no_json)?,
+        Some(b'{') => vec![serde_json::from_slice(body).map_err(no_json)?],
+        Some(_) => {
+            return Err(InputError::body(
+                "",
+                "an action, which is an object, or an array of them is wanted",
+            )
+            .into());
+        }
+    };
+    match elements.len() {
+        0 => Err(InputError::body("", "the array is empty; at least one action is wanted").into()),
+        1..=ACTIONS_MAX => Ok(elements),
+        count => Err(Problem::TooLarge(format!(
+            "{count} actions in one request; at most {ACTIONS_MAX} are taken"
+        ))),
+    }
+}
+
+fn outcome(
+    source: Option<String>,
+    id: Option<String>,
+    Applied { outcome, position }: &Applied,
+) -> ActionOutcome {
+    let at = Some(position.to_string());
+    let (outcome, position, reason, parked) = match outcome {
+        Outcome::Duplicate | Outcome::AlreadyApplied => ("duplicate", at, None, None),
+        Outcome::Parked { id, reason } => ("set_aside", None, Some(reason.clone()), Some(*id)),
+        // The rules refuse no action; whatever they say of it is in its events.
+        Outcome::Accepted | Outcome::Claimed(_) | Outcome::ClaimedAll(_) | Outcome::Rejected(_) => {
+            ("accepted", at, None, None)
+        }
+    };
+    ActionOutcome { source, id, outcome, position, reason, parked }
+}
+
+/// The position of all that was judged, if it all lies in one lane.
+fn common_position(applied: &[Applied]) -> Option<Position> {
+    let judged =
+        applied.iter().filter(|a| !matches!(a.outcome, Outcome::Parked { .. })).map(|a| a.position);
+    let latest = judged.clone().max_by_key(|position| position.number)?;
+    judged.clone().all(|position| position.lane == latest.lane).then_some(latest)
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::header::CONTENT_TYPE;
+    use axum::http::{HeaderName, HeaderValue};
+
+    use super::*;
+
+    fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
+        let pair = |(name, value): &(&'static str, &str)| {
+            (HeaderName::from_static(name), HeaderValue::from_str(value).unwrap())
+        };
+        pairs.iter().map(pair).collect()
+    }
+
+    #[test]
+    fn the_media_type_decides_how_actions_are_written() {
+        let mode = |pairs| Mode::of(&headers(pairs)).ok();
+        assert_eq!(
+            mode(&[("content-type", "Application/JSON; charset=utf-8")]),
+            Some(Mode::Structured)
+        );
+        assert_eq!(mode(&[("content-type", CLOUDEVENT), ("ce-id", "1")]), Some(Mode::Structured));
+        assert_eq!(mode(&[("content-type", CLOUDEVENT_BATCH)]), Some(Mode::Structured));
+        assert_eq!(mode(&[("content-type", JSON), ("ce-id", "1")]), Some(Mode::Binary));
+        assert_eq!(mode(&[("ce-id", "1")]), Some(Mode::Binary));
+        assert_eq!(mode(&[("content-type", "text/plain"), ("ce-id", "1")]), None);
+        assert_eq!(mode(&[("content-type", "text/plain")]), None);
+        assert_eq!(mode(&[]), None);
+        assert_eq!(mode(&[("content-type", JSON), ("content-encoding", "gzip")]), None);
+        assert!(headers(&[]).get(CONTENT_TYPE).is_none());
+    }
+
+    #[test]
+    fn a_request_is_refused_whole_only_for_its_form() {
+        assert_eq!(split(b" {\"any\": 1} ").unwrap().len(), 1);
+        assert_eq!(split(b"[1, {}, \"x\"]").unwrap().len(), 3);
+        for bad in [&b""[..], b"  ", b"[]", b"7", b"\"x\"", b"{", b"[{},]", b"{} {}", b"null"] {
+            assert!(
+                matches!(split(bad), Err(Problem::BadInput(_))),
+                "{}",
+                String::from_utf8_lossy(bad)
+            );
+        }
+        let many = |count| format!("[{}]", vec!["1"; count].join(","));
+        assert_eq!(split(many(ACTIONS_MAX).as_bytes()).unwrap().len(), ACTIONS_MAX);
+        assert!(matches!(split(many(ACTIONS_MAX + 1).as_bytes()), Err(Problem::TooLarge(_))));
+    }
+}

@@ -1,0 +1,151 @@
+//! What an auditor asks: what happened to a user, because of what, and what it looked like then.
+
+mod history;
+
+use axum::extract::State;
+use axum::http::HeaderMap;
+use jiff::Timestamp;
+use plaudit_domain::ids::UserId;
+use plaudit_domain::lane::{Lane, Position};
+use plaudit_domain::screen::{ScreenRequest, TaskScreen, screen};
+use plaudit_event_store::reader::{self, Until};
+use serde::Serialize;
+use sqlx::PgConnection;
+
+use crate::etag::{no_store, no_store_at};
+use crate::input::{Query, UserPath, locale, plus_restored};
+use crate::openapi::{operator_shapes, parameters};
+use crate::position::AtLeast;
+use crate::problem::Answer;
+use crate::state::ApiState;
+
+/// `GET /v1/audit/users/{user}/history`: events in order.
+#[utoipa::path(get, path = "/v1/audit/users/{user}/history", tag = "audit", operation_id = "showHistory",
+    params(parameters::User, parameters::AtLeast, parameters::Waiting, parameters::Page,
+        ("from" = Option<String>, Query, description = "Stored at this instant or later", format = DateTime),
+        ("until" = Option<String>, Query, description = "Stored before this instant", format = DateTime)),
+    responses(
+        (status = 200, description = "Events in order", body = operator_shapes::History),
+    ))]
+pub async fn history(
+    State(state): State<ApiState>,
+    UserPath(user): UserPath,
+    mut query: Query,
+    headers: HeaderMap,
+) -> Answer {
+    let lane = state.lane_of(&user);
+    let at_least = AtLeast::read(&mut query, &headers, lane);
+    let asked = history::Asked {
+        after: query.parsed::<i64>("after").unwrap_or(0),
+        limit: usize::try_from(query.limit()).unwrap_or(usize::MAX),
+        from: query.instant("from"),
+        until: query.instant("until"),
+    };
+    query.finish()?;
+    at_least.reached(&state).await?;
+    let head = state.executor.head(lane).await?;
+    let mut connection = state.pool.acquire().await?;
+    let found = history::read(lane, &user, &asked, &mut connection).await?;
+    Ok(no_store_at(head, &found))
+}
+
+#[derive(Serialize)]
+struct StateThen {
+    user: UserId,
+    at: Timestamp,
+    sequence: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    position: Option<String>,
+    tasks: Vec<TaskScreen>,
+}
+
+/// `GET /v1/audit/users/{user}/state`: the task screen as it was, folded from the log.
+#[utoipa::path(get, path = "/v1/audit/users/{user}/state", tag = "audit", operation_id = "showState",
+    params(parameters::User, parameters::AtLeast, parameters::Waiting, parameters::Locale,
+        ("at" = Option<String>, Query, description = "An instant (RFC 3339) or a sequence number; absent: now")),
+    responses(
+        (status = 200, description = "The task screen as it was", body = operator_shapes::StateThen),
+    ))]
+pub async fn state(
+    State(state): State<ApiState>,
+    UserPath(user): UserPath,
+    mut query: Query,
+    headers: HeaderMap,
+) -> Answer {
+    let now = Timestamp::now();
+    let lane = state.lane_of(&user);
+    let at_least = AtLeast::read(&mut query, &headers, lane);
+    let locale = locale(&mut query, &headers);
+    let moment = query.text("at").and_then(|text| query.checked("at", Moment::read(&text)));
+    query.finish()?;
+    at_least.reached(&state).await?;
+    let mut connection = state.pool.acquire().await?;
+    let moment = moment.unwrap_or(Moment::Time(now));
+    let until = match moment {
+        Moment::Time(at) => Until::Time(at.min(now)),
+        Moment::Sequence(last) => Until::Sequence(last),
+    };
+    let (folded, sequence) = reader::fold_user(lane, &user, Some(until), &mut connection).await?;
+    let (at, position) = match moment {
+        Moment::Time(at) => (at.min(now), None),
+        Moment::Sequence(_) => {
+            when(lane, &user, sequence, &mut connection).await?.unwrap_or((now, None))
+        }
+    };
+    drop(connection);
+    let catalogue = state.executor.catalogue().newest(&state.pool).await?.as_of(at);
+    let request = ScreenRequest { locale: locale.as_deref(), ..ScreenRequest::default() };
+    let tasks = screen(&user, &folded, &catalogue, at, &request);
+    let position = position.map(|position| position.to_string());
+    Ok(no_store(&StateThen { user, at, sequence, position, tasks }))
+}
+
+/// When an auditor wants to look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Moment {
+    /// At this time; what was stored later was not there yet.
+    Time(Timestamp),
+    /// After this event.
+    Sequence(i64),
+}
+
+impl Moment {
+    fn read(text: &str) -> Result<Self, &'static str> {
+        if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) {
+            let sequence = text.parse().map(Self::Sequence);
+            return sequence.map_err(|_| "no history is that long");
+        }
+        let at = plaudit_domain::action::instant(&plus_restored(text)).map(Self::Time);
+        at.map_err(
+            |_| "an RFC 3339 instant such as 2026-03-29T01:30:00Z, or a sequence number, is wanted",
+        )
+    }
+}
+
+/// When and where an event was stored. Before the first event: when the first one was.
+async fn when(
+    lane: Lane,
+    user: &UserId,
+    sequence: i64,
+    connection: &mut PgConnection,
+) -> Answer<Option<(Timestamp, Option<Position>)>> {
+    let page = reader::user_page(lane, user, (sequence - 1).max(0), 1, connection).await?;
+    Ok(page
+        .first()
+        .map(|found| (found.recorded_at, (found.sequence == sequence).then_some(found.position))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_moment_is_a_time_or_a_sequence() {
+        assert_eq!(Moment::read("12"), Ok(Moment::Sequence(12)));
+        let at = "2026-03-29T01:30:00Z";
+        assert_eq!(Moment::read(at), Ok(Moment::Time(at.parse().unwrap())));
+        for bad in ["", "-1", "1.5", "yesterday", "99999999999999999999", "2026-03-29"] {
+            assert!(Moment::read(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! Who is asking: bearer tokens (JWT) and the roles in them.
+
+mod jwks;
+mod keys;
+
+use std::collections::BTreeSet;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use axum::http::HeaderMap;
+use axum::http::header::AUTHORIZATION;
+use serde_json::{Map, Value};
+
+use crate::problem::Problem;
+
+pub use jwks::JwksSource;
+pub use keys::{KeyOptions, Keys, KeysError};
+
+/// What a token allows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Role {
+    /// Sees and claims its own.
+    Client,
+    /// Sends actions.
+    Producer,
+    /// Sees everything of everybody, and changes nothing.
+    Auditor,
+    /// Publishes tasks and keeps the system running.
+    Operator,
+}
+
+impl Role {
+    fn named(name: &str) -> Option<Self> {
+        Some(match name {
+            "client" => Self::Client,
+            "producer" => Self::Producer,
+            "auditor" => Self::Auditor,
+            "operator" => Self::Operator,
+            _ => return None,
+        })
+    }
+}
+
+/// Who is asking, as a believed token says.
+#[derive(Debug, Clone)]
+pub struct Caller {
+    /// `sub`: for clients, the user.
+    pub subject: String,
+    /// The roles that are known here; others are ignored.
+    pub roles: BTreeSet<Role>,
+    /// `act_for: "*"`: a client that may see and claim for everybody.
+    pub act_for_all: bool,
+}
+
+/// How far `nbf` may lie ahead, in seconds: clocks of issuer and server differ a little. `exp` has
+/// no such leeway: a token is good for exactly as long as it says.
+const NOT_BEFORE_LEEWAY_SECONDS: f64 = 5.0;
+
+impl Caller {
+    /// Reads the claims of a token whose signature is good.
+    fn from_claims(claims: &Map<String, Value>, now_seconds: f64) -> Result<Self, Problem> {
+        let no = |why| Err(Problem::Unauthenticated(why));
+        // RFC 7519, section 4.1.4: not accepted on or after `exp`.
+        match claims.get("exp").and_then(Value::as_f64) {
+            None => return no("the token has no `exp`"),
+            Some(exp) if exp <= now_seconds => return no("the token has expired"),
+            Some(_) => {}
+        }
+        match claims.get("nbf") {
+            None => {}
+            Some(nbf) => match nbf.as_f64() {
+                Some(nbf) if nbf <= now_seconds + NOT_BEFORE_LEEWAY_SECONDS => {}
+                _ => return no("the token is not valid yet"),
+            },
+        }
+        let Some(subject) = claims.get("sub").and_then(Value::as_str).filter(|sub| !sub.is_empty())
+        else {
+            return no("the token has no `sub`");
+        };
+        let roles = match claims.get("roles") {
+            None => &[][..],
+            Some(Value::Array(roles)) => roles,
+            Some(_) => return no("`roles` of the token is no array"),
+        };
+        let roles: BTreeSet<_> =
+            roles.iter().filter_map(Value::as_str).filter_map(Role::named).collect();
+        let act_for_all = claims.get("act_for").is_some_and(|for_whom| for_whom == "*");
+        Ok(Self { subject: subject.to_owned(), roles, act_for_all })
+    }
+}
+
+fn now_seconds() -> f64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
+}
+
+/// The token of a request.
+///
+/// # Source
+///
+/// RFC 6750, section 2.1; the scheme is compared without case (RFC 9110, section 11.1).
+pub(crate) fn bearer(headers: &HeaderMap) -> Result<&str, Problem> {
+    let missing = Problem::Unauthenticated("send `Authorization: Bearer` with a token");
+    let mut values = headers.get_all(AUTHORIZATION).iter();
+    let (Some(value), None) = (values.next(), values.next()) else { return Err(missing) };
+    let token = value.to_str().ok().and_then(|text| text.split_once(' '));
+    match token {
+        Some((scheme, token))
+            if scheme.eq_ignore_ascii_case("bearer") && !token.trim().is_empty() =>
+        {
+            Ok(token.trim())
+        }
+        _ => Err(missing),
+    }
+}

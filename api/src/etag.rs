@@ -1,0 +1,97 @@
+//! Answers to reads: with their position, and an `ETag` by which a client learns that nothing that
+//! is shown has changed.
+
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH, VARY};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use plaudit_domain::lane::Position;
+use serde::Serialize;
+use uuid::Uuid;
+
+use crate::position::{PLAUDIT_POSITION, header_value};
+
+/// The namespace of tags.
+const TAG_NAMESPACE: Uuid = Uuid::from_u128(0x1b6c_77a4_40f0_5d1c_9f6e_0a4c_21de_5b77);
+
+/// What is shown, and where it was true.
+#[derive(Serialize)]
+struct Positioned<'a, T> {
+    position: String,
+    #[serde(flatten)]
+    shown: &'a T,
+}
+
+/// Answers a read of one user: 304 if the client has seen it.
+pub fn answer<T: Serialize>(request: &HeaderMap, position: Position, shown: &T) -> Response {
+    let tag = tag(shown);
+    let known = matches(request, &tag);
+    let mut response = if known {
+        StatusCode::NOT_MODIFIED.into_response()
+    } else {
+        let body = Positioned { position: position.to_string(), shown };
+        let json = serde_json::to_vec(&body).expect("what is shown is plain data");
+        ([(CONTENT_TYPE, HeaderValue::from_static("application/json"))], json).into_response()
+    };
+    let headers = response.headers_mut();
+    headers.insert(PLAUDIT_POSITION, header_value(position));
+    headers.insert(ETAG, HeaderValue::from_str(&tag).expect("hexadecimal in quotes"));
+    // Kept by the client only, and asked again each time.
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
+    headers.insert(VARY, HeaderValue::from_static("Authorization, Accept-Language"));
+    response
+}
+
+/// Weak: the same tag may stand for bodies that differ in their position.
+fn tag(shown: &impl Serialize) -> String {
+    let json = serde_json::to_vec(shown).expect("what is shown is plain data");
+    format!("W/\"{}\"", Uuid::new_v5(&TAG_NAMESPACE, &json).simple())
+}
+
+/// Whether `If-None-Match` names the tag.
+///
+/// # Source
+///
+/// RFC 9110, section 13.1.2: a list or `*`, compared weakly.
+fn matches(request: &HeaderMap, tag: &str) -> bool {
+    let opaque = |tag: &str| tag.trim().trim_start_matches("W/").to_owned();
+    let named = request.get_all(IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
+    named
+        .flat_map(|value| value.split(','))
+        .any(|one| one.trim() == "*" || opaque(one) == opaque(tag))
+}
+
+/// Answers that nobody may keep.
+pub fn no_store<T: Serialize>(body: &T) -> Response {
+    let json = serde_json::to_vec(body).expect("what is shown is plain data");
+    let headers = [
+        (CONTENT_TYPE, HeaderValue::from_static("application/json")),
+        (CACHE_CONTROL, HeaderValue::from_static("no-store")),
+    ];
+    (headers, json).into_response()
+}
+
+/// See [`no_store`], with the position of what was done or read.
+pub fn no_store_at<T: Serialize>(position: Position, body: &T) -> Response {
+    let mut response = no_store(body);
+    response.headers_mut().insert(PLAUDIT_POSITION, header_value(position));
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tag_is_found_in_a_list_and_by_a_star() {
+        let tag = tag(&"shown");
+        let asked = |value: &str| {
+            matches(
+                &HeaderMap::from_iter([(IF_NONE_MATCH, HeaderValue::from_str(value).unwrap())]),
+                &tag,
+            )
+        };
+        assert!(asked(&tag) && asked("*") && asked(&format!("\"other\", {tag}")));
+        assert!(asked(tag.trim_start_matches("W/")));
+        assert!(!asked("\"other\"") && !matches(&HeaderMap::new(), &tag));
+    }
+}

@@ -1,0 +1,260 @@
+//! Reading paths, queries, headers and bodies. Whatever is wrong with them becomes a problem that
+//! says where.
+
+use std::borrow::Cow;
+use std::fmt::Display;
+use std::str::FromStr;
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use axum::extract::{FromRequestParts, RawPathParams};
+use axum::http::HeaderMap;
+use axum::http::header::{ACCEPT_LANGUAGE, CONTENT_ENCODING, CONTENT_TYPE};
+use axum::http::request::Parts;
+use futures::StreamExt;
+use plaudit_domain::ids::{TaskId, UserId};
+
+use crate::problem::{Answer, InputError, Problem};
+
+/// How many entries a list has if nothing else is asked for, and at most.
+pub const LIMIT_DEFAULT: u32 = 100;
+/// See [`LIMIT_DEFAULT`].
+pub const LIMIT_MAX: u32 = 1_000;
+
+/// `{user}` of a path.
+#[derive(Debug)]
+pub struct UserPath(pub UserId);
+
+/// `{task}` of a path.
+#[derive(Debug)]
+pub struct TaskPath(pub TaskId);
+
+/// `{name}` of a path.
+#[derive(Debug)]
+pub struct NamePath(pub String);
+
+impl<S: Send + Sync> FromRequestParts<S> for UserPath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Answer<Self> {
+        let text = path_parameter("user", parts, state).await?;
+        let user = text.parse::<UserId>();
+        Ok(Self(user.map_err(|e| InputError::parameter("user", e.to_string()))?))
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for TaskPath {
+    type Rejection = Problem;
+
+    /// No task can have an id that is none: it is as unknown as any other.
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Answer<Self> {
+        let text = path_parameter("task", parts, state).await?;
+        text.parse().map(Self).map_err(|_| unknown_task(&text))
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for NamePath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Answer<Self> {
+        path_parameter("name", parts, state).await.map(Self)
+    }
+}
+
+async fn path_parameter<S: Send + Sync>(
+    name: &str,
+    parts: &mut Parts,
+    state: &S,
+) -> Answer<String> {
+    let not_text = |_| InputError::parameter(name, "percent-encoded UTF-8 is wanted");
+    let all = RawPathParams::from_request_parts(parts, state).await.map_err(not_text)?;
+    let found = all.iter().find(|(have, _)| *have == name);
+    Ok(found.map(|(_, value)| value.to_owned()).unwrap_or_default())
+}
+
+/// The catalogue has no such task.
+pub fn unknown_task(task: impl Display) -> Problem {
+    Problem::NotFound { kind: "unknown-task", detail: format!("there is no task {task}") }
+}
+
+/// A path segment as the client meant it; `None` if it is no text.
+pub fn decode_segment(raw: &str) -> Option<Cow<'_, str>> {
+    if !raw.contains('%') {
+        return Some(Cow::Borrowed(raw));
+    }
+    let mut bytes = Vec::with_capacity(raw.len());
+    let mut rest = raw.as_bytes();
+    while let Some((first, tail)) = rest.split_first() {
+        let digit = |i: usize| tail.get(i).and_then(|b| char::from(*b).to_digit(16));
+        if let (b'%', Some(high), Some(low)) = (first, digit(0), digit(1)) {
+            bytes.push(u8::try_from(high * 16 + low).ok()?);
+            rest = &tail[2..];
+        } else {
+            bytes.push(*first);
+            rest = tail;
+        }
+    }
+    String::from_utf8(bytes).ok().map(Cow::Owned)
+}
+
+/// The query of a request. Collects what is wrong with it, so that all of it is told at once.
+#[derive(Debug, Default)]
+pub struct Query {
+    pairs: Vec<(String, String)>,
+    errors: Vec<InputError>,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Query {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Answer<Self> {
+        let pairs = axum::extract::Query::try_from_uri(&parts.uri).map_err(|_| {
+            InputError::parameter("query", "name=value pairs, joined by &, are wanted")
+        })?;
+        Ok(Self { pairs: pairs.0, errors: vec![] })
+    }
+}
+
+impl Query {
+    /// A parameter as text. Named twice, it would be a guess which one is meant.
+    pub fn text(&mut self, name: &str) -> Option<String> {
+        let mut values = self.pairs.iter().filter(|(have, _)| have == name).map(|(_, value)| value);
+        let value = values.next().cloned();
+        if values.next().is_some() {
+            self.errors.push(InputError::parameter(name, "it is given more than once"));
+        }
+        value
+    }
+
+    /// A parameter of some type; absent, or wrong and noted: `None`.
+    pub fn parsed<T: FromStr<Err: Display>>(&mut self, name: &str) -> Option<T> {
+        let text = self.text(name)?;
+        self.checked(name, text.parse())
+    }
+
+    /// Notes what is wrong with a parameter.
+    pub fn checked<T>(&mut self, name: &str, got: Result<T, impl Display>) -> Option<T> {
+        match got {
+            Ok(value) => Some(value),
+            Err(why) => {
+                self.errors.push(InputError::parameter(name, why.to_string()));
+                None
+            }
+        }
+    }
+
+    /// `limit` of a list.
+    pub fn limit(&mut self) -> u32 {
+        let Some(text) = self.text("limit") else { return LIMIT_DEFAULT };
+        let limit = text.parse().ok().filter(|limit| (1..=LIMIT_MAX).contains(limit));
+        self.checked("limit", limit.ok_or(format_args!("from 1 to {LIMIT_MAX}")))
+            .unwrap_or(LIMIT_DEFAULT)
+    }
+
+    /// An instant, as RFC 3339 has it.
+    pub fn instant(&mut self, name: &str) -> Option<jiff::Timestamp> {
+        let text = plus_restored(&self.text(name)?);
+        let wrong =
+            format!("an RFC 3339 instant such as 2026-03-29T01:30:00Z is wanted, got {text:?}");
+        self.checked(name, plaudit_domain::action::instant(&text).map_err(|_| wrong))
+    }
+
+    /// Refuses the request if anything was noted.
+    pub fn finish(self) -> Answer<()> {
+        if self.errors.is_empty() { Ok(()) } else { Err(Problem::BadInput(self.errors)) }
+    }
+}
+
+/// A `+` that the sender forgot to encode arrives as a space, which no instant has.
+pub fn plus_restored(instant: &str) -> String {
+    instant.replace(' ', "+")
+}
+
+/// The reader's language: `locale`, else the first one of `Accept-Language`.
+pub fn locale(query: &mut Query, headers: &HeaderMap) -> Option<String> {
+    query.text("locale").or_else(|| {
+        let accepted = headers.get(ACCEPT_LANGUAGE)?.to_str().ok()?;
+        let first = accepted.split(',').next()?.split(';').next()?.trim();
+        (!first.is_empty() && first != "*").then(|| first.to_owned())
+    })
+}
+
+/// The media type of the body, in lower case and without parameters.
+pub fn media_type(headers: &HeaderMap) -> Option<String> {
+    let value = headers.get(CONTENT_TYPE)?.to_str().ok()?;
+    Some(value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase())
+}
+
+/// Refuses bodies that are compressed.
+pub fn refuse_encoded(headers: &HeaderMap) -> Answer<()> {
+    let plain = headers
+        .get(CONTENT_ENCODING)
+        .is_none_or(|coding| coding.as_bytes().eq_ignore_ascii_case(b"identity"));
+    if plain {
+        Ok(())
+    } else {
+        Err(Problem::UnsupportedMediaType("the body without a Content-Encoding"))
+    }
+}
+
+/// How much of a body that is too large is read and thrown away, and for how long: a client that
+/// is still sending would not see the answer.
+const DRAIN_BYTES_MAX: usize = 64 * 1024 * 1024;
+const DRAIN_MAX: Duration = Duration::from_secs(10);
+
+/// A body of at most `max_bytes`.
+pub async fn read_body(body: Body, max_bytes: usize) -> Answer<Bytes> {
+    let mut chunks = body.into_data_stream();
+    let mut read = Vec::new();
+    while let Some(chunk) = chunks.next().await {
+        let chunk = chunk.map_err(|_| InputError::body("", "the body was not sent to its end"))?;
+        if read.len() + chunk.len() > max_bytes {
+            let mut drained = 0;
+            let drain = async {
+                while let Some(Ok(chunk)) = chunks.next().await
+                    && drained < DRAIN_BYTES_MAX
+                {
+                    drained += chunk.len();
+                }
+            };
+            let _ = tokio::time::timeout(DRAIN_MAX, drain).await;
+            return Err(Problem::TooLarge(format!("the body is longer than {max_bytes} bytes")));
+        }
+        read.extend_from_slice(&chunk);
+    }
+    Ok(read.into())
+}
+
+/// A JSON Pointer to a field of the body.
+pub fn pointer_to(field: &str) -> String {
+    format!("/{}", field.replace('~', "~0").replace('/', "~1"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_segment_is_read_as_it_was_meant() {
+        assert_eq!(decode_segment("u42").as_deref(), Some("u42"));
+        assert_eq!(decode_segment("a%20b%2Fc").as_deref(), Some("a b/c"));
+        assert_eq!(decode_segment("%E9%A6%96").as_deref(), Some("首"));
+        assert_eq!(decode_segment("100%").as_deref(), Some("100%"));
+        assert_eq!(decode_segment("%ff"), None);
+    }
+
+    #[test]
+    fn every_wrong_parameter_is_told() {
+        let pairs =
+            [("limit", "0"), ("after", "x"), ("from", "yesterday"), ("until", "1"), ("until", "2")];
+        let pairs = pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
+        let mut query = Query { pairs, errors: vec![] };
+        query.limit();
+        query.parsed::<i64>("after");
+        query.instant("from");
+        query.text("until");
+        let Err(Problem::BadInput(errors)) = query.finish() else { panic!("refused") };
+        let named: Vec<_> = errors.iter().filter_map(|error| error.parameter.as_deref()).collect();
+        assert_eq!(named, ["limit", "after", "from", "until"]);
+    }
+}

@@ -1,0 +1,69 @@
+//! The HTTP interface: who may ask for what, and how it is answered.
+//!
+//! Reads come from the read models, writes go through the command queue; no rule is decided here.
+
+mod access;
+mod actions;
+mod audit;
+pub mod auth;
+mod claims;
+mod etag;
+mod health;
+mod input;
+mod observe;
+pub mod openapi;
+mod parked;
+mod position;
+pub mod problem;
+mod projections;
+mod rewards;
+mod state;
+mod tasks;
+mod users;
+
+use axum::Router;
+use axum::middleware::{from_fn, from_fn_with_state};
+use axum::routing::{MethodRouter, get, post};
+
+pub use state::{ApiState, Readiness, Rebuilds};
+
+/// Every path, with what answers there.
+fn routes() -> Vec<(&'static str, MethodRouter<ApiState>)> {
+    vec![
+        ("/v1/users/{user}/tasks", get(users::tasks)),
+        ("/v1/users/{user}/tasks/{task}", get(users::task)),
+        ("/v1/users/{user}/tasks/{task}/claim", post(claims::claim)),
+        ("/v1/users/{user}/claims", post(claims::claim_all)),
+        ("/v1/users/{user}/rewards", get(rewards::rewards)),
+        ("/v1/actions", post(actions::send)),
+        ("/v1/audit/users/{user}/history", get(audit::history)),
+        ("/v1/audit/users/{user}/state", get(audit::state)),
+        ("/v1/tasks", get(tasks::list)),
+        ("/v1/tasks/publish", post(tasks::publish)),
+        ("/v1/tasks/{task}", get(tasks::show)),
+        ("/v1/tasks/{task}/versions", get(tasks::versions)),
+        ("/v1/projections", get(projections::list)),
+        ("/v1/projections/{name}/rebuild", get(projections::show).post(projections::start)),
+        ("/v1/projections/{name}/rebuild/pause", post(projections::pause)),
+        ("/v1/projections/{name}/rebuild/resume", post(projections::resume)),
+        ("/v1/projections/{name}/rebuild/cancel", post(projections::cancel)),
+        ("/v1/parked", get(parked::list)),
+        ("/livez", get(health::livez)),
+        ("/readyz", get(health::readyz)),
+        ("/metrics", get(health::metrics)),
+        ("/openapi.json", get(openapi::show)),
+    ]
+}
+
+/// The whole interface, ready to be served.
+pub fn router(state: ApiState) -> Router {
+    let routes = routes()
+        .into_iter()
+        .fold(Router::new(), |router, (path, methods)| router.route(path, methods));
+    routes
+        .fallback(problem::no_such_path)
+        .method_not_allowed_fallback(problem::method_not_allowed)
+        .layer(from_fn_with_state(state.clone(), access::check))
+        .layer(from_fn(observe::request))
+        .with_state(state)
+}

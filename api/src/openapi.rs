@@ -1,0 +1,135 @@
+//! `/openapi.json`: the description of all of this, made from the handlers' own annotations.
+
+/// Structs that describe a shape and are never made.
+macro_rules! shapes {
+    ($($(#[$about:meta])* $name:ident { $($(#[$field_about:meta])* $field:ident : $type:ty,)* })*) => {
+        $($(#[$about])*
+        #[derive(Debug, Serialize, ToSchema)]
+        pub struct $name { $($(#[$field_about])* pub $field: $type,)* })*
+    };
+}
+
+pub mod operator_shapes;
+pub mod parameters;
+pub mod shapes;
+
+use std::sync::LazyLock;
+
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use axum::response::{IntoResponse, Response};
+use utoipa::openapi::path::Operation;
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
+use utoipa::openapi::{ContentBuilder, PathItem, Ref, ResponseBuilder};
+use utoipa::{Modify, OpenApi};
+
+use crate::{actions, audit, claims, health, parked, problem, projections, rewards, tasks, users};
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Plaudit",
+        description = "Tasks and rewards. Every 4xx and 5xx answer is a problem (RFC 9457); every answer about a \
+            user says at which position of the log it was true, and can be asked for at least a position.",
+        license(name = "Apache-2.0", identifier = "Apache-2.0")
+    ),
+    paths(
+        users::tasks, users::task, claims::claim, claims::claim_all, rewards::rewards, actions::send,
+        audit::history, audit::state, tasks::list, tasks::show, tasks::versions, tasks::publish,
+        projections::list, projections::show, projections::start, projections::pause, projections::resume,
+        projections::cancel, parked::list, health::livez, health::readyz, health::metrics, show
+    ),
+    components(schemas(problem::ProblemBody)),
+    modifiers(&Common)
+)]
+struct Description;
+
+/// What all operations have in common, so that none can forget it.
+struct Common;
+
+/// The one that all operations but the open ones need.
+const BEARER: &str = "bearer";
+
+impl Modify for Common {
+    fn modify(&self, openapi: &mut utoipa::openapi::OpenApi) {
+        let components = openapi.components.get_or_insert_default();
+        let token = HttpBuilder::new()
+            .scheme(HttpAuthScheme::Bearer)
+            .bearer_format("JWT")
+            .description(Some(
+                "Claims: `sub`, `roles` (client, producer, auditor, operator), `exp`, `act_for`.",
+            ));
+        components
+            .security_schemes
+            .insert(BEARER.to_owned(), SecurityScheme::Http(token.build()).into());
+        for (path, item) in &mut openapi.paths.paths {
+            let open = !path.starts_with("/v1/");
+            for operation in operations(item) {
+                if open {
+                    refuse(operation, &[("500", "A fault in Plaudit")]);
+                    continue;
+                }
+                operation.security = Some(vec![SecurityRequirement::new(BEARER, [""; 0])]);
+                refuse(
+                    operation,
+                    &[
+                        ("400", "Bad input; `errors` names each place"),
+                        ("401", "No valid token"),
+                        ("403", "Not allowed with this token"),
+                        ("404", "Not there"),
+                        ("500", "A fault in Plaudit"),
+                        (
+                            "503",
+                            "Not available now, or the position is not reached yet; `Retry-After` says when to come again",
+                        ),
+                    ],
+                );
+            }
+        }
+    }
+}
+
+fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
+    [&mut item.get, &mut item.post].into_iter().filter_map(Option::as_mut)
+}
+
+fn refuse(operation: &mut Operation, refusals: &[(&str, &str)]) {
+    let schema = Ref::from_schema_name("ProblemBody");
+    let content = ContentBuilder::new().schema(Some(schema)).build();
+    for (status, description) in refusals {
+        let response = ResponseBuilder::new()
+            .description(*description)
+            .content(problem::MEDIA_TYPE, content.clone());
+        operation
+            .responses
+            .responses
+            .entry((*status).to_owned())
+            .or_insert_with(|| response.build().into());
+    }
+}
+
+static JSON: LazyLock<String> = LazyLock::new(|| {
+    Description::openapi().to_pretty_json().expect("the description is plain data")
+});
+
+/// `GET /openapi.json`.
+#[utoipa::path(get, path = "/openapi.json", tag = "health", operation_id = "showOpenApi",
+    responses((status = 200, description = "This description", body = Object)))]
+pub async fn show() -> Response {
+    ([(CONTENT_TYPE, "application/json"), (CACHE_CONTROL, "no-cache")], JSON.as_str())
+        .into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_route_is_described_and_nothing_else() {
+        let described: BTreeSet<_> = Description::openapi().paths.paths.into_keys().collect();
+        let routed: BTreeSet<_> =
+            crate::routes().into_iter().map(|(path, _)| path.to_owned()).collect();
+        assert_eq!(described, routed);
+    }
+}

@@ -1,0 +1,68 @@
+//! What was set aside.
+
+use axum::extract::State;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use jiff::Timestamp;
+use plaudit_event_store::parked::{self, Parked};
+use serde::Serialize;
+use serde_json::Value;
+use uuid::Uuid;
+
+use crate::etag::no_store;
+use crate::input::Query;
+use crate::openapi::{operator_shapes, parameters};
+use crate::problem::Answer;
+use crate::state::ApiState;
+
+#[derive(Serialize)]
+struct ParkedList {
+    parked: Vec<ParkedEntry>,
+    next: Option<Uuid>,
+}
+
+#[derive(Serialize)]
+struct ParkedEntry {
+    id: Uuid,
+    reason: String,
+    repairable: bool,
+    user: Option<String>,
+    topic: Option<String>,
+    partition: Option<i32>,
+    offset: Option<i64>,
+    headers: Value,
+    bytes: String,
+    at: Timestamp,
+}
+
+/// `GET /v1/parked`, oldest first.
+#[utoipa::path(get, path = "/v1/parked", tag = "parked", operation_id = "listParked",
+    params(parameters::Page),
+    responses(
+        (status = 200, description = "What was set aside", body = operator_shapes::ParkedList),
+    ))]
+pub async fn list(State(state): State<ApiState>, mut query: Query) -> Answer {
+    let (after, limit) = (query.parsed::<Uuid>("after"), query.limit());
+    query.finish()?;
+    let mut found = parked::list(&state.pool, after, i64::from(limit) + 1).await?;
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    let more = found.len() > limit;
+    found.truncate(limit);
+    let next = found.last().filter(|_| more).map(|last| last.id);
+    Ok(no_store(&ParkedList { parked: found.into_iter().map(entry).collect(), next }))
+}
+
+fn entry(parked: Parked) -> ParkedEntry {
+    ParkedEntry {
+        id: parked.id,
+        reason: parked.reason,
+        repairable: parked.repairable,
+        user: parked.user,
+        topic: parked.topic,
+        partition: parked.partition,
+        offset: parked.offset,
+        headers: parked.headers,
+        bytes: STANDARD.encode(parked.bytes),
+        at: parked.at,
+    }
+}

@@ -1,0 +1,108 @@
+//! Positions: every answer says where it was true, and a reader may ask for at least one.
+
+use std::time::Duration;
+
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use plaudit_domain::lane::{Lane, Position};
+use tokio::time::{Instant, sleep_until};
+
+use crate::input::Query;
+use crate::problem::{Answer, Problem};
+use crate::state::ApiState;
+
+/// The header that carries a position, both ways.
+pub const PLAUDIT_POSITION: HeaderName = HeaderName::from_static("plaudit-position");
+
+/// The longest that a reader can wait.
+const WAIT_MAX: Duration = Duration::from_secs(10);
+/// The first and the longest pause between two looks at the head of the lane.
+const POLL_FIRST: Duration = Duration::from_millis(5);
+const POLL_MAX: Duration = Duration::from_millis(100);
+
+/// What a reader wants to see at least.
+#[derive(Debug, PartialEq, Eq)]
+pub struct AtLeast {
+    position: Option<Position>,
+    wait: Duration,
+}
+
+impl AtLeast {
+    /// Reads `at_least`, or the header in its place, and `Prefer: wait=N`.
+    pub fn read(query: &mut Query, headers: &HeaderMap, lane: Lane) -> Self {
+        let header = headers
+            .get(PLAUDIT_POSITION)
+            .map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
+        let (name, text) = match query.text("at_least") {
+            Some(text) => ("at_least", Some(text)),
+            None => ("Plaudit-Position", header),
+        };
+        let position = text.and_then(|text| query.checked(name, text.parse::<Position>()));
+        let own = |position: Position| {
+            let other = || format!("{position} lies in another lane than this user, {lane}");
+            if position.lane == lane { Ok(position) } else { Err(other()) }
+        };
+        let position = position.and_then(|position| query.checked(name, own(position)));
+        Self { position, wait: wait(headers).min(WAIT_MAX) }
+    }
+
+    /// Returns once the lane has come that far, or refuses.
+    pub async fn reached(&self, state: &ApiState) -> Answer<()> {
+        let Some(wanted) = self.position else { return Ok(()) };
+        let deadline = Instant::now() + self.wait;
+        let mut pause = POLL_FIRST;
+        while state.executor.head(wanted.lane).await?.number < wanted.number {
+            let now = Instant::now();
+            if now >= deadline {
+                return Err(Problem::PositionNotReached(wanted.to_string()));
+            }
+            sleep_until(deadline.min(now + pause)).await;
+            pause = (pause * 2).min(POLL_MAX);
+        }
+        Ok(())
+    }
+}
+
+/// The seconds of `Prefer: wait=N`. What is no preference is none.
+///
+/// # Source
+///
+/// RFC 7240, sections 2 and 4.3.
+fn wait(headers: &HeaderMap) -> Duration {
+    let preferences = headers.get_all("prefer").iter().filter_map(|value| value.to_str().ok());
+    let seconds = preferences.flat_map(|value| value.split([',', ';'])).find_map(|preference| {
+        let (name, value) = preference.split_once('=')?;
+        let value = value.trim().trim_matches('"');
+        name.trim().eq_ignore_ascii_case("wait").then(|| value.parse::<u32>().ok())?
+    });
+    Duration::from_secs(u64::from(seconds.unwrap_or(0)))
+}
+
+/// As a header's value.
+pub fn header_value(position: Position) -> HeaderValue {
+    HeaderValue::from_str(&position.to_string()).expect("digits and a colon")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wish_to_wait_is_read_among_others() {
+        let cases = [
+            ("wait=2", 2),
+            ("respond-async, wait=10", 10),
+            ("Wait = \"3\"; x=1", 3),
+            ("wait", 0),
+            ("wait=-1", 0),
+            ("wait=x", 0),
+            ("waiting=5", 0),
+        ];
+        for (value, seconds) in cases {
+            let headers = HeaderMap::from_iter([(
+                HeaderName::from_static("prefer"),
+                HeaderValue::from_static(value),
+            )]);
+            assert_eq!(wait(&headers).as_secs(), seconds, "{value}");
+        }
+    }
+}

@@ -1,0 +1,280 @@
+//! Failures as clients see them: RFC 9457, with one stable `type` for each cause.
+
+use axum::extract::Request;
+use axum::http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use plaudit_domain::screen::TaskScreenState;
+use plaudit_event_store::ExecuteError;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// The media type of every 4xx and 5xx answer.
+pub const MEDIA_TYPE: &str = "application/problem+json";
+
+/// Why a request was not answered as asked.
+#[derive(Debug, thiserror::Error)]
+pub enum Problem {
+    /// No token, or one that is not believed.
+    #[error("{0}")]
+    Unauthenticated(&'static str),
+    /// The token is good, but not for this.
+    #[error("{0}")]
+    Forbidden(&'static str),
+    /// The router knows no such path.
+    #[error("there is nothing at this path; /openapi.json describes what there is")]
+    NoSuchPath,
+    /// The path takes other methods, named in `Allow`.
+    #[error("this path does not take this method; `Allow` names those it takes")]
+    MethodNotAllowed,
+    /// The path is right, but what it names does not exist.
+    #[error("{detail}")]
+    NotFound {
+        /// Names the cause, such as `unknown-task`.
+        kind: &'static str,
+        /// For people.
+        detail: String,
+    },
+    /// Bad input; every reason is named.
+    #[error("the request can't be understood")]
+    BadInput(Vec<InputError>),
+    /// The body is of none of the types that are read here.
+    #[error("send {0}")]
+    UnsupportedMediaType(&'static str),
+    /// The body, or the number of actions in it, is above the limit.
+    #[error("{0}")]
+    TooLarge(String),
+    /// There is nothing to claim, or not yet.
+    #[error("{detail}")]
+    NothingClaimable {
+        /// For people.
+        detail: String,
+        /// The task as it is now; absent if the screen leaves it out.
+        state: Option<TaskScreenState>,
+    },
+    /// What was asked for does not go with what is.
+    #[error("{detail}")]
+    Conflict {
+        /// Names the cause, such as `rebuild-running`.
+        kind: &'static str,
+        /// For people.
+        detail: String,
+    },
+    /// The position that was asked for was not reached in time.
+    #[error("the position {0} is not reached yet; send `Prefer: wait=N` to wait up to N seconds")]
+    PositionNotReached(String),
+    /// Something that Plaudit needs does not answer. The same request may succeed later.
+    #[error("{0}")]
+    Unavailable(&'static str),
+    /// Not all parts are at work.
+    #[error("this process is not ready")]
+    NotReady(Vec<String>),
+    /// A fault in Plaudit. What it is stands in the log.
+    #[error("an internal error; the log of the server tells more")]
+    Internal,
+}
+
+/// What a handler answers.
+pub type Answer<T = Response> = Result<T, Problem>;
+
+/// One thing that is wrong with the input, and where.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct InputError {
+    /// What is wrong, and what would be right.
+    pub detail: String,
+    /// Where in the body: a JSON Pointer (RFC 6901).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pointer: Option<String>,
+    /// Which part of the path, query or headers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub parameter: Option<String>,
+    /// The line in a task file, from 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub line: Option<usize>,
+    /// The column in a task file, from 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub column: Option<usize>,
+}
+
+impl InputError {
+    /// In the body, at a JSON Pointer.
+    pub fn body(pointer: impl Into<String>, detail: impl Into<String>) -> Self {
+        let pointer = Some(pointer.into());
+        Self { detail: detail.into(), pointer, parameter: None, line: None, column: None }
+    }
+
+    /// In the path, the query or a header.
+    pub fn parameter(name: &str, detail: impl Into<String>) -> Self {
+        let parameter = Some(name.to_owned());
+        Self { detail: detail.into(), pointer: None, parameter, line: None, column: None }
+    }
+}
+
+impl From<InputError> for Problem {
+    fn from(error: InputError) -> Self {
+        Self::BadInput(vec![error])
+    }
+}
+
+/// The body of every 4xx and 5xx answer (RFC 9457).
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ProblemBody {
+    /// Names the cause: a URI reference under `/problems/`, the same for the same cause.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The cause in a few words, the same for the same `type`.
+    pub title: &'static str,
+    /// The HTTP status.
+    pub status: u16,
+    /// What is the matter this time.
+    pub detail: String,
+    /// For bad input: each error, with its place.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub errors: Vec<InputError>,
+    /// For a claim that found nothing: the state of the task.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub state: Option<TaskScreenState>,
+    /// For `/readyz`: what is not at work.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub reasons: Vec<String>,
+}
+
+impl Problem {
+    /// Status, last part of `type`, title.
+    fn cause(&self) -> (StatusCode, &'static str, &'static str) {
+        match self {
+            Self::Unauthenticated(_) => {
+                (StatusCode::UNAUTHORIZED, "unauthenticated", "No valid token")
+            }
+            Self::Forbidden(_) => {
+                (StatusCode::FORBIDDEN, "forbidden", "Not allowed with this token")
+            }
+            Self::NoSuchPath => (StatusCode::NOT_FOUND, "no-such-path", "No such path"),
+            Self::MethodNotAllowed => {
+                (StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "Method not allowed")
+            }
+            Self::NotFound { kind, .. } => (StatusCode::NOT_FOUND, kind, "Not found"),
+            Self::BadInput(_) => (StatusCode::BAD_REQUEST, "bad-input", "Bad input"),
+            Self::UnsupportedMediaType(_) => (
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "unsupported-media-type",
+                "Unsupported media type",
+            ),
+            Self::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "too-large", "Too large"),
+            Self::NothingClaimable { .. } => {
+                (StatusCode::CONFLICT, "nothing-claimable", "Nothing to claim")
+            }
+            Self::Conflict { kind, .. } => (StatusCode::CONFLICT, kind, "Conflict"),
+            Self::PositionNotReached(_) => {
+                (StatusCode::SERVICE_UNAVAILABLE, "position-not-reached", "Position not reached")
+            }
+            Self::Unavailable(_) => {
+                (StatusCode::SERVICE_UNAVAILABLE, "unavailable", "Not available now")
+            }
+            Self::NotReady(_) => (StatusCode::SERVICE_UNAVAILABLE, "not-ready", "Not ready"),
+            Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal", "Internal error"),
+        }
+    }
+}
+
+impl IntoResponse for Problem {
+    /// The one place where a failure becomes a status and a `type`. What went wrong inside was
+    /// logged where it was met, and is never sent.
+    fn into_response(self) -> Response {
+        let (status, kind, title) = self.cause();
+        let detail = self.to_string();
+        let mut body = ProblemBody {
+            kind: format!("/problems/{kind}"),
+            title,
+            status: status.as_u16(),
+            detail,
+            errors: vec![],
+            state: None,
+            reasons: vec![],
+        };
+        let mut header = None;
+        match self {
+            Self::BadInput(errors) => body.errors = errors,
+            Self::NothingClaimable { state, .. } => body.state = state,
+            Self::NotReady(reasons) => body.reasons = reasons,
+            Self::Unauthenticated(_) => {
+                header = Some((WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")));
+            }
+            Self::PositionNotReached(_) | Self::Unavailable(_) => {
+                header = Some((RETRY_AFTER, HeaderValue::from_static("1")));
+            }
+            _ => {}
+        }
+        let json = serde_json::to_vec(&body).expect("a problem is plain data");
+        let mut response =
+            (status, [(CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE))], json).into_response();
+        response.headers_mut().extend(header);
+        response
+    }
+}
+
+/// The store gave no answer: either the database is away, or something is wrong with us.
+impl From<&ExecuteError> for Problem {
+    fn from(error: &ExecuteError) -> Self {
+        if error.is_transient() {
+            tracing::warn!(%error, "the database did not answer a request");
+            return Self::Unavailable("the database does not answer");
+        }
+        tracing::error!(%error, "a request failed");
+        Self::Internal
+    }
+}
+
+impl From<ExecuteError> for Problem {
+    fn from(error: ExecuteError) -> Self {
+        Self::from(&error)
+    }
+}
+
+impl From<sqlx::Error> for Problem {
+    fn from(error: sqlx::Error) -> Self {
+        Self::from(&ExecuteError::from(error))
+    }
+}
+
+/// Answers for paths that are not there.
+pub async fn no_such_path(request: Request) -> Problem {
+    // The router matches no empty segment, but an empty id is an id, and an impossible one.
+    if request.uri().path().starts_with("/v1/users//")
+        || request.uri().path().starts_with("/v1/audit/users//")
+    {
+        return InputError::parameter("user", "a user id has 1 to 256 bytes").into();
+    }
+    Problem::NoSuchPath
+}
+
+/// Answers for methods that a path does not take.
+pub async fn method_not_allowed() -> Problem {
+    Problem::MethodNotAllowed
+}
+
+/// Turns an error answer that is no problem yet, such as one of the framework's own, into one.
+pub fn normalised(response: Response) -> Response {
+    let status = response.status();
+    let is_problem = response.headers().get(CONTENT_TYPE).is_some_and(|kind| kind == MEDIA_TYPE);
+    if is_problem || !(status.is_client_error() || status.is_server_error()) {
+        return response;
+    }
+    let problem = match status {
+        StatusCode::NOT_FOUND => Problem::NoSuchPath,
+        StatusCode::METHOD_NOT_ALLOWED => Problem::MethodNotAllowed,
+        StatusCode::PAYLOAD_TOO_LARGE => Problem::TooLarge("the request is too large".to_owned()),
+        StatusCode::UNSUPPORTED_MEDIA_TYPE => Problem::UnsupportedMediaType("another media type"),
+        status if status.is_client_error() => {
+            Problem::BadInput(vec![InputError::body("", "the request can't be read")])
+        }
+        _ => Problem::Internal,
+    };
+    let allow = response.headers().get(ALLOW).cloned();
+    let mut normalised = problem.into_response();
+    if let Some(allow) = allow {
+        normalised.headers_mut().insert(ALLOW, allow);
+    }
+    normalised
+}

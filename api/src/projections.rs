@@ -1,0 +1,213 @@
+//! Read models and their rebuilds, for operators.
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use plaudit_projections::ProjectionError;
+use plaudit_projections::rebuild::{self, ProjectionStatus, RebuildOptions, RebuildStatus};
+use serde::Serialize;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::etag::no_store;
+use crate::input::{NamePath, Query};
+use crate::openapi::{operator_shapes, parameters};
+use crate::problem::{Answer, Problem, ProblemBody};
+use crate::state::ApiState;
+
+#[derive(Serialize)]
+struct Projections {
+    projections: Vec<ProjectionEntry>,
+}
+
+#[derive(Serialize)]
+struct ProjectionEntry {
+    name: &'static str,
+    old_kept: bool,
+    rebuild: Option<RebuildEntry>,
+}
+
+#[derive(Serialize)]
+struct RebuildEntry {
+    projection: &'static str,
+    state: String,
+    phase: &'static str,
+    users: u64,
+    events: u64,
+    events_total: u64,
+    events_per_second: Option<f64>,
+    remaining_seconds: Option<u64>,
+    started_at: jiff::Timestamp,
+    finished_at: Option<jiff::Timestamp>,
+    differences: Option<u64>,
+    error: Option<String>,
+}
+
+impl From<RebuildStatus> for RebuildEntry {
+    fn from(status: RebuildStatus) -> Self {
+        Self {
+            projection: status.projection,
+            state: status.state,
+            phase: status.phase.as_str(),
+            users: status.users,
+            events: status.events,
+            events_total: status.events_total,
+            events_per_second: status.rate,
+            remaining_seconds: status.remaining.map(|remaining| remaining.as_secs()),
+            started_at: status.started_at,
+            finished_at: status.finished_at,
+            differences: status.differences,
+            error: status.error,
+        }
+    }
+}
+
+/// `GET /v1/projections`.
+#[utoipa::path(get, path = "/v1/projections", tag = "projections", operation_id = "listProjections",
+    responses(
+        (status = 200, description = "All of them", body = operator_shapes::Projections),
+    ))]
+pub async fn list(State(state): State<ApiState>) -> Answer {
+    let entry = |status: ProjectionStatus| ProjectionEntry {
+        name: status.name,
+        old_kept: status.old_kept,
+        rebuild: status.rebuild.map(Into::into),
+    };
+    let projections = rebuild::list(&state.pool).await?.into_iter().map(entry).collect();
+    Ok(no_store(&Projections { projections }))
+}
+
+/// `GET /v1/projections/{name}/rebuild`: the rebuild that is under way, or the last one.
+#[utoipa::path(get, path = "/v1/projections/{name}/rebuild", tag = "projections", operation_id = "showRebuild",
+    params(parameters::Projection),
+    responses(
+        (status = 200, description = "How far it is", body = operator_shapes::Rebuild),
+    ))]
+pub async fn show(State(state): State<ApiState>, NamePath(name): NamePath) -> Answer {
+    let status = rebuild::status(&state.pool, &name).await?;
+    let detail = format!("{name} was never rebuilt");
+    let status = status.ok_or(Problem::NotFound { kind: "no-rebuild", detail })?;
+    Ok(no_store(&RebuildEntry::from(status)))
+}
+
+/// `POST /v1/projections/{name}/rebuild`: starts one, or goes on with one that was interrupted. It
+/// runs in this process, and another one goes on with it if this one ends.
+#[utoipa::path(post, path = "/v1/projections/{name}/rebuild", tag = "projections", operation_id = "startRebuild",
+    params(parameters::Projection,
+        ("restart" = Option<bool>, Query, description = "Begin anew even if one is under way")),
+    responses(
+        (status = 202, description = "It has begun", body = operator_shapes::Rebuild),
+        (status = 409, description = "Another process is at it", body = ProblemBody, content_type = "application/problem+json"),
+    ))]
+pub async fn start(
+    State(state): State<ApiState>,
+    NamePath(name): NamePath,
+    mut query: Query,
+) -> Answer {
+    let restart = query.parsed("restart").unwrap_or(false);
+    query.finish()?;
+    // Told once the rebuild has begun.
+    let (begun_sender, mut begun) = mpsc::channel(1);
+    let (ended_sender, ended) = oneshot::channel();
+    run(
+        &state,
+        name.clone(),
+        restart,
+        move |status| drop(begun_sender.try_send(status.clone())),
+        ended_sender,
+    );
+    let status = match begun.recv().await {
+        Some(status) => status,
+        // It ended before it told anything.
+        None => match ended.await {
+            Ok(Err(error)) => return Err(error.into()),
+            Ok(Ok(())) | Err(_) => match rebuild::status(&state.pool, &name).await? {
+                Some(status) => status,
+                None => return Err(Problem::Internal),
+            },
+        },
+    };
+    Ok(accepted(status))
+}
+
+fn accepted(status: RebuildStatus) -> Response {
+    (StatusCode::ACCEPTED, no_store(&RebuildEntry::from(status))).into_response()
+}
+
+/// Runs a rebuild beside the requests.
+fn run(
+    state: &ApiState,
+    name: String,
+    restart: bool,
+    progress: impl Fn(&RebuildStatus) + Send + Sync + 'static,
+    ended: oneshot::Sender<Result<(), ProjectionError>>,
+) {
+    let (pool, stop) = (state.pool.clone(), state.rebuilds.stop.clone());
+    let options = RebuildOptions { restart, ..RebuildOptions::default() };
+    state.rebuilds.running.spawn(async move {
+        let outcome = rebuild::rebuild(&pool, &name, options, progress, stop).await;
+        match &outcome {
+            Ok(outcome) => tracing::info!(projection = name, ?outcome, "a rebuild ended"),
+            Err(error) => tracing::warn!(projection = name, %error, "a rebuild ended"),
+        }
+        // Whoever asked for it may be gone.
+        let _ = ended.send(outcome.map(|_| ()));
+    });
+}
+
+/// `POST /v1/projections/{name}/rebuild/pause`.
+#[utoipa::path(post, path = "/v1/projections/{name}/rebuild/pause", tag = "projections", operation_id = "pauseRebuild",
+    params(parameters::Projection),
+    responses(
+        (status = 200, description = "How far it is", body = operator_shapes::Rebuild),
+        (status = 409, description = "None is under way", body = ProblemBody, content_type = "application/problem+json"),
+    ))]
+pub async fn pause(State(state): State<ApiState>, NamePath(name): NamePath) -> Answer {
+    rebuild::pause(&state.pool, &name).await?;
+    show(State(state), NamePath(name)).await
+}
+
+/// `POST /v1/projections/{name}/rebuild/resume`. If the process that was at it is gone, this one
+/// takes its place.
+#[utoipa::path(post, path = "/v1/projections/{name}/rebuild/resume", tag = "projections", operation_id = "resumeRebuild",
+    params(parameters::Projection),
+    responses(
+        (status = 200, description = "How far it is", body = operator_shapes::Rebuild),
+        (status = 409, description = "None is under way", body = ProblemBody, content_type = "application/problem+json"),
+    ))]
+pub async fn resume(State(state): State<ApiState>, NamePath(name): NamePath) -> Answer {
+    rebuild::resume(&state.pool, &name).await?;
+    // Refused if another process is still at it, which is just as well.
+    run(&state, name.clone(), false, |_| {}, oneshot::channel().0);
+    show(State(state), NamePath(name)).await
+}
+
+/// `POST /v1/projections/{name}/rebuild/cancel`.
+#[utoipa::path(post, path = "/v1/projections/{name}/rebuild/cancel", tag = "projections", operation_id = "cancelRebuild",
+    params(parameters::Projection),
+    responses(
+        (status = 200, description = "How far it is", body = operator_shapes::Rebuild),
+        (status = 409, description = "None is under way", body = ProblemBody, content_type = "application/problem+json"),
+    ))]
+pub async fn cancel(State(state): State<ApiState>, NamePath(name): NamePath) -> Answer {
+    rebuild::cancel(&state.pool, &name).await?;
+    show(State(state), NamePath(name)).await
+}
+
+impl From<ProjectionError> for Problem {
+    fn from(error: ProjectionError) -> Self {
+        let detail = error.to_string();
+        match error {
+            ProjectionError::Unknown { .. } => {
+                Self::NotFound { kind: "unknown-projection", detail }
+            }
+            ProjectionError::AlreadyRunning { .. } => {
+                Self::Conflict { kind: "rebuild-running", detail }
+            }
+            ProjectionError::NotRunning { .. } => {
+                Self::Conflict { kind: "no-rebuild-running", detail }
+            }
+            ProjectionError::NoRoom { .. } => Self::Conflict { kind: "no-room-to-swap", detail },
+            ProjectionError::Store(error) => error.into(),
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! What a user earned, line by line.
+
+use axum::extract::State;
+use axum::http::HeaderMap;
+use jiff::Timestamp;
+use plaudit_domain::ids::{TaskId, UserId};
+use plaudit_projections::reward_state::{self, RewardPlace, RewardRow};
+use serde::Serialize;
+use uuid::Uuid;
+
+use crate::etag;
+use crate::input::{Query, UserPath};
+use crate::openapi::{parameters, shapes};
+use crate::position::AtLeast;
+use crate::problem::Answer;
+use crate::state::ApiState;
+
+/// The states of a reward, as the contract names them.
+const STATES: [&str; 7] =
+    ["claimable", "claimed", "delivering", "delivered", "failed", "expired", "forfeited"];
+
+#[derive(Serialize)]
+struct RewardsPage {
+    user: UserId,
+    rewards: Vec<RewardEntry>,
+    next: Option<String>,
+}
+
+#[derive(Serialize)]
+struct RewardEntry {
+    grant: Uuid,
+    task: TaskId,
+    period: String,
+    milestone: i64,
+    line: String,
+    kind: String,
+    code: String,
+    amount: i64,
+    state: &'static str,
+    granted_at: Timestamp,
+    claim_until: Option<Timestamp>,
+}
+
+/// `GET /v1/users/{user}/rewards`, oldest first.
+#[utoipa::path(get, path = "/v1/users/{user}/rewards", tag = "users", operation_id = "listRewards",
+    params(parameters::User, parameters::AtLeast, parameters::Waiting, parameters::Known, parameters::Page,
+        ("state" = Option<shapes::RewardState>, Query, description = "Only rewards in this state")),
+    responses(
+        (status = 200, description = "What was earned", body = shapes::Rewards),
+        (status = 304, description = "What is shown has not changed"),
+    ))]
+pub async fn rewards(
+    State(state): State<ApiState>,
+    UserPath(user): UserPath,
+    mut query: Query,
+    headers: HeaderMap,
+) -> Answer {
+    let lane = state.lane_of(&user);
+    let at_least = AtLeast::read(&mut query, &headers, lane);
+    let (after, limit) = (query.parsed::<RewardPlace>("after"), query.limit());
+    let in_state = query.text("state").and_then(|name| {
+        let known = STATES.into_iter().find(|known| *known == name);
+        query.checked("state", known.ok_or(format_args!("one of {} is wanted", STATES.join(", "))))
+    });
+    query.finish()?;
+    at_least.reached(&state).await?;
+    let page = reward_state::load(&state.pool, lane, &user, in_state, after, limit).await?;
+    let rewards = page.rows.into_iter().map(entry).collect();
+    let next = page.next.map(|place| place.to_string());
+    Ok(etag::answer(&headers, page.position, &RewardsPage { user, rewards, next }))
+}
+
+fn entry(RewardRow { reward, state, place: _ }: RewardRow) -> RewardEntry {
+    RewardEntry {
+        grant: reward.grant,
+        task: reward.task,
+        period: reward.period.as_str().to_owned(),
+        milestone: reward.milestone,
+        line: reward.line,
+        kind: reward.kind,
+        code: reward.code,
+        amount: reward.amount,
+        state: state.as_str(),
+        granted_at: reward.reached_at,
+        // Rewards do not expire yet.
+        claim_until: None,
+    }
+}

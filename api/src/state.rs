@@ -1,0 +1,97 @@
+//! What the handlers share.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use metrics_exporter_prometheus::PrometheusHandle;
+use plaudit_domain::ids::UserId;
+use plaudit_domain::lane::Lane;
+use plaudit_event_store::{Applied, CommandQueue, Executor, Item};
+use sqlx::PgPool;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::auth::Keys;
+use crate::problem::{Answer, Problem};
+
+/// How long a write may take. Longer than a batch's usual retries, shorter than clients wait.
+const SUBMIT_MAX: Duration = Duration::from_secs(15);
+
+/// What the handlers share. Cheap to clone.
+#[derive(Clone)]
+pub struct ApiState {
+    /// For reads.
+    pub pool: PgPool,
+    /// For the number of lanes, their heads and the catalogue.
+    pub executor: Arc<Executor>,
+    /// For writes.
+    pub commands: CommandQueue,
+    /// Whose tokens are believed.
+    pub keys: Keys,
+    /// What `/readyz` answers.
+    pub readiness: Readiness,
+    /// What `/metrics` answers.
+    pub prometheus: PrometheusHandle,
+    /// How far an action's time may lie after its receipt.
+    pub future_tolerance: Duration,
+    /// Where rebuilds run that were started over HTTP.
+    pub rebuilds: Rebuilds,
+}
+
+impl ApiState {
+    /// Applies items, or says that it could not be done in time.
+    pub(crate) async fn submit(&self, items: Vec<Item>) -> Answer<Vec<Applied>> {
+        let applied = tokio::time::timeout(SUBMIT_MAX, self.commands.submit(items)).await;
+        let late = |_| {
+            Problem::Unavailable("the database is too slow; what was sent may still be applied")
+        };
+        applied.map_err(late)?.map_err(|error| Problem::from(error.as_ref()))
+    }
+
+    /// Where a user lies.
+    pub(crate) fn lane_of(&self, user: &UserId) -> Lane {
+        Lane::of(user.as_str(), self.executor.lane_count())
+    }
+}
+
+/// Tells whether this process can do all of its work, and if not, why.
+#[derive(Clone)]
+pub struct Readiness(Arc<dyn Fn() -> BoxFuture<'static, Result<(), Vec<String>>> + Send + Sync>);
+
+impl Readiness {
+    /// Asks `check` whenever somebody wants to know. It must answer within a second or two.
+    pub fn new<F, R>(check: F) -> Self
+    where
+        F: Fn() -> R + Send + Sync + 'static,
+        R: Future<Output = Result<(), Vec<String>>> + Send + 'static,
+    {
+        Self(Arc::new(move || Box::pin(check())))
+    }
+
+    /// Always ready.
+    pub fn always() -> Self {
+        Self::new(|| std::future::ready(Ok(())))
+    }
+
+    pub(crate) async fn check(&self) -> Result<(), Vec<String>> {
+        (self.0)().await
+    }
+}
+
+impl fmt::Debug for Readiness {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Readiness")
+    }
+}
+
+/// Rebuilds that were started over HTTP. They end when `stop` is cancelled, and go on from where
+/// they were when they are started again.
+#[derive(Debug, Clone, Default)]
+pub struct Rebuilds {
+    /// The running ones; wait for it before the process ends.
+    pub running: TaskTracker,
+    /// Ends them.
+    pub stop: CancellationToken,
+}

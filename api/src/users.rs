@@ -1,0 +1,109 @@
+//! What a user sees: the task screen.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::HeaderMap;
+use jiff::Timestamp;
+use plaudit_domain::catalogue::Catalogue;
+use plaudit_domain::ids::UserId;
+use plaudit_domain::lane::Lane;
+use plaudit_domain::screen::{ScreenRequest, TaskScreen, TaskScreenState, screen};
+use plaudit_projections::task_view::{self, UserView};
+use serde::Serialize;
+
+use crate::etag;
+use crate::input::{Query, TaskPath, UserPath, locale, unknown_task};
+use crate::openapi::{parameters, shapes};
+use crate::position::AtLeast;
+use crate::problem::Answer;
+use crate::state::ApiState;
+
+#[derive(Serialize)]
+struct Screen<'a> {
+    user: &'a UserId,
+    tasks: Vec<TaskScreen>,
+}
+
+#[derive(Serialize)]
+struct OneTask<'a> {
+    user: &'a UserId,
+    #[serde(flatten)]
+    task: TaskScreen,
+}
+
+/// `GET /v1/users/{user}/tasks`: everything a task screen shows, as of now.
+#[utoipa::path(get, path = "/v1/users/{user}/tasks", tag = "users", operation_id = "listUserTasks",
+    params(parameters::User, parameters::AtLeast, parameters::Waiting, parameters::Known, parameters::Locale,
+        ("category" = Option<String>, Query, description = "Only tasks of this category"),
+        ("state" = Option<shapes::TaskState>, Query, description = "Only tasks in this state")),
+    responses(
+        (status = 200, description = "The task screen", body = shapes::TaskScreens),
+        (status = 304, description = "What is shown has not changed"),
+    ))]
+pub async fn tasks(
+    State(state): State<ApiState>,
+    UserPath(user): UserPath,
+    mut query: Query,
+    headers: HeaderMap,
+) -> Answer {
+    let lane = state.lane_of(&user);
+    let at_least = AtLeast::read(&mut query, &headers, lane);
+    let (locale, category) = (locale(&mut query, &headers), query.text("category"));
+    let in_state: Option<TaskScreenState> = query.parsed("state");
+    query.finish()?;
+    at_least.reached(&state).await?;
+    let (view, catalogue) = view(&state, lane, &user).await?;
+    let request = ScreenRequest {
+        locale: locale.as_deref(),
+        category: category.as_deref(),
+        state: in_state,
+        task: None,
+    };
+    let tasks = screen(&user, &view.state, &catalogue, Timestamp::now(), &request);
+    Ok(etag::answer(&headers, view.position, &Screen { user: &user, tasks }))
+}
+
+/// `GET /v1/users/{user}/tasks/{task}`: one of them.
+#[utoipa::path(get, path = "/v1/users/{user}/tasks/{task}", tag = "users", operation_id = "showUserTask",
+    params(parameters::User, parameters::Task, parameters::AtLeast, parameters::Waiting, parameters::Known, parameters::Locale),
+    responses(
+        (status = 200, description = "The task", body = shapes::OneTaskScreen),
+        (status = 304, description = "What is shown has not changed"),
+    ))]
+pub async fn task(
+    State(state): State<ApiState>,
+    UserPath(user): UserPath,
+    TaskPath(task): TaskPath,
+    mut query: Query,
+    headers: HeaderMap,
+) -> Answer {
+    let lane = state.lane_of(&user);
+    let at_least = AtLeast::read(&mut query, &headers, lane);
+    let locale = locale(&mut query, &headers);
+    query.finish()?;
+    at_least.reached(&state).await?;
+    let (view, catalogue) = view(&state, lane, &user).await?;
+    let request =
+        ScreenRequest { locale: locale.as_deref(), task: Some(&task), ..ScreenRequest::default() };
+    let shown = screen(&user, &view.state, &catalogue, Timestamp::now(), &request).pop();
+    let task = shown.ok_or_else(|| unknown_task(&task))?;
+    Ok(etag::answer(&headers, view.position, &OneTask { user: &user, task }))
+}
+
+/// A user as last projected, with the catalogue of that moment or a later one.
+pub async fn view(
+    state: &ApiState,
+    lane: Lane,
+    user: &UserId,
+) -> Answer<(UserView, Arc<Catalogue>)> {
+    let view = task_view::load(&state.pool, lane, user).await?;
+    let store = state.executor.catalogue();
+    let known = store.current();
+    if known.revision > 0 && known.revision >= view.catalogue_revision {
+        return Ok((view, known));
+    }
+    let mut connection = state.pool.acquire().await?;
+    let catalogue = store.at_revision(view.catalogue_revision, &mut connection).await?;
+    Ok((view, catalogue))
+}

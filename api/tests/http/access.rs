@@ -1,0 +1,119 @@
+//! The table of roles, and the order of refusals.
+
+use axum::body::Body;
+use axum::http::Method;
+use serde_json::json;
+
+use super::support::{Api, auditor, client, operator, producer, request, token};
+
+/// Who is let through: own client, another client, a backend, producer, auditor, operator.
+const TABLE: &[(&str, &str, [bool; 6])] = &[
+    ("GET", "/v1/users/u42/tasks", [true, false, true, false, true, true]),
+    ("HEAD", "/v1/users/u42/tasks", [true, false, true, false, true, true]),
+    ("GET", "/v1/users/u42/tasks/first-team", [true, false, true, false, true, true]),
+    ("GET", "/v1/users/u42/rewards", [true, false, true, false, true, true]),
+    ("POST", "/v1/users/u42/tasks/first-team/claim", [true, false, true, false, false, false]),
+    ("POST", "/v1/users/u42/claims", [true, false, true, false, false, false]),
+    ("POST", "/v1/actions", [false, false, false, true, false, false]),
+    ("GET", "/v1/audit/users/u42/history", [false, false, false, false, true, false]),
+    ("GET", "/v1/audit/users/u42/state", [false, false, false, false, true, false]),
+    ("GET", "/v1/tasks", [false, false, false, false, true, true]),
+    ("GET", "/v1/tasks/first-team", [false, false, false, false, true, true]),
+    ("GET", "/v1/tasks/first-team/versions", [false, false, false, false, true, true]),
+    ("POST", "/v1/tasks/publish", [false, false, false, false, false, true]),
+    ("GET", "/v1/parked", [false, false, false, false, false, true]),
+    ("GET", "/v1/projections", [false, false, false, false, false, true]),
+    ("GET", "/v1/projections/task_view/rebuild", [false, false, false, false, false, true]),
+    ("POST", "/v1/projections/nothing/rebuild", [false, false, false, false, false, true]),
+    ("POST", "/v1/projections/task_view/rebuild/pause", [false, false, false, false, false, true]),
+    ("POST", "/v1/projections/task_view/rebuild/resume", [false, false, false, false, false, true]),
+    ("POST", "/v1/projections/task_view/rebuild/cancel", [false, false, false, false, false, true]),
+];
+
+#[tokio::test]
+async fn each_role_may_do_what_the_table_says_and_nothing_else() {
+    let api = Api::start().await;
+    let backend = token(json!({"sub": "game", "roles": ["client"], "act_for": "*"}));
+    let callers = [client("u42"), client("u43"), backend, producer(), auditor(), operator()];
+    for (method, path, allowed) in TABLE {
+        let send = async |token: &str| {
+            let method = Method::from_bytes(method.as_bytes()).unwrap();
+            api.send(request(method, path, token, &[], Body::empty())).await
+        };
+        let anonymous = send("").await;
+        assert_eq!(anonymous.status, 401, "{method} {path}");
+        assert_eq!(anonymous.header("www-authenticate"), "Bearer");
+        for (who, (token, allowed)) in callers.iter().zip(allowed).enumerate() {
+            let status = send(token).await.status.as_u16();
+            let refused = status == 401 || status == 403;
+            assert_eq!(refused, !allowed, "{method} {path} by caller {who}: {status}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn refusals_come_in_the_order_of_the_contract() {
+    let api = Api::start().await;
+    let status = async |method: &str, path: &str, token: &str| {
+        let method = Method::from_bytes(method.as_bytes()).unwrap();
+        api.send(request(method, path, token, &[("content-type", "text/plain")], "{".into()))
+            .await
+            .status
+            .as_u16()
+    };
+    assert_eq!(status("GET", "/v1/nothing", "").await, 401);
+    assert_eq!(status("GET", "/nothing", "").await, 401);
+    assert_eq!(status("GET", "/v1/nothing", &operator()).await, 404);
+    assert_eq!(status("DELETE", "/v1/parked", &client("u42")).await, 403);
+    assert_eq!(status("DELETE", "/v1/parked", &operator()).await, 405);
+    assert_eq!(status("GET", "/v1/audit/nothing", &operator()).await, 403);
+    assert_eq!(status("GET", "/v1/audit/nothing", &auditor()).await, 404);
+    assert_eq!(status("GET", "/v1/actions", &producer()).await, 405);
+    assert_eq!(status("POST", "/v1/actions", &operator()).await, 403);
+    assert_eq!(status("POST", "/v1/actions", &producer()).await, 415);
+    assert_eq!(status("PUT", "/v1/users/u42/tasks", &client("u43")).await, 403);
+    assert_eq!(status("PUT", "/v1/users/u42/tasks", &client("u42")).await, 405);
+    assert_eq!(status("GET", "/v1/users/%07/tasks", &client("u42")).await, 403);
+    assert_eq!(status("GET", "/v1/users/%07/tasks", &operator()).await, 400);
+    assert_eq!(status("POST", "/livez", "").await, 405);
+}
+
+#[tokio::test]
+async fn roles_add_up_and_unknown_ones_are_none() {
+    let api = Api::start().await;
+    let both = token(json!({"sub": "x", "roles": ["auditor", "producer", "emperor"]}));
+    assert_eq!(api.get(&both, "/v1/users/u42/tasks").await.status, 200);
+    assert_eq!(api.get(&both, "/v1/parked").await.status, 403);
+    for roles in [json!([]), json!(["emperor"]), json!([1, null]), json!(["Client"])] {
+        let nobody = token(json!({"sub": "u42", "roles": roles, "act_for": "*"}));
+        api.get(&nobody, "/v1/users/u42/tasks").await.is_problem(403, "forbidden");
+    }
+    api.get(&token(json!({"sub": "u42"})), "/v1/users/u42/tasks")
+        .await
+        .is_problem(403, "forbidden");
+}
+
+#[tokio::test]
+async fn only_a_clients_star_acts_for_others() {
+    let api = Api::start().await;
+    for claims in [
+        json!({"sub": "x", "roles": ["client"], "act_for": "u42"}),
+        json!({"sub": "x", "roles": ["client"], "act_for": ["*"]}),
+        json!({"sub": "x", "roles": ["client"], "act_for": true}),
+        json!({"sub": "x", "roles": ["producer"], "act_for": "*"}),
+    ] {
+        assert_eq!(api.get(&token(claims), "/v1/users/u42/tasks").await.status, 403);
+    }
+    let auditor = token(json!({"sub": "x", "roles": ["auditor"], "act_for": "*"}));
+    assert_eq!(api.post(&auditor, "/v1/users/u42/claims", &json!(null), &[]).await.status, 403);
+}
+
+#[tokio::test]
+async fn a_users_id_is_compared_as_it_was_meant() {
+    let api = Api::start().await;
+    let odd = "a/b c%ü首";
+    let path = "/v1/users/a%2Fb%20c%25%C3%BC%E9%A6%96/tasks";
+    let answer = api.get(&client(odd), path).await;
+    assert_eq!((answer.status.as_u16(), &answer.body["user"]), (200, &json!(odd)));
+    assert_eq!(api.get(&client("a"), path).await.status, 403);
+}

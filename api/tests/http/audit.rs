@@ -1,0 +1,78 @@
+//! What an auditor sees.
+
+use serde_json::json;
+
+use super::support::{Api, auditor, client};
+
+#[tokio::test]
+async fn a_history_tells_each_event_with_its_cause() {
+    let api = Api::start().await;
+    api.act("u42", "team.formed", "t1", json!({})).await;
+    api.post(&client("u42"), "/v1/users/u42/tasks/first-team/claim", &json!({}), &[]).await;
+    let answer = api.get(&auditor(), "/v1/audit/users/u42/history").await;
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    let events = answer.body["events"].as_array().unwrap();
+    let types: Vec<_> = events.iter().map(|e| e["type"].as_str().unwrap()).collect();
+    assert_eq!(
+        types,
+        ["progress_recorded", "milestone_reached", "task_completed", "rewards_claimed"]
+    );
+    let sequences: Vec<_> = events.iter().map(|e| e["sequence"].as_i64().unwrap()).collect();
+    assert_eq!(sequences, [1, 2, 3, 4]);
+    let first = &events[0];
+    assert_eq!(
+        first["cause"]["action"],
+        json!({"source": "/test", "id": "t1", "type": "team.formed"})
+    );
+    assert_eq!((&first["task"], &first["task_version"]), (&json!("first-team"), &json!(1)));
+    assert_eq!(first["payload"]["progress"], 1);
+    assert!(
+        first["recorded_at"].is_string()
+            && first["occurred_at"].is_string()
+            && first["position"].is_string()
+    );
+    assert!(events[3]["cause"]["request"].is_string());
+    assert_eq!(answer.body["next"], json!(null));
+    let page = api.get(&auditor(), "/v1/audit/users/u42/history?after=1&limit=2").await;
+    assert_eq!((&page.body["events"][0]["sequence"], &page.body["next"]), (&json!(2), &json!(3)));
+    let recorded = events[3]["recorded_at"].as_str().unwrap();
+    let from = api.get(&auditor(), &format!("/v1/audit/users/u42/history?from={recorded}")).await;
+    assert_eq!(from.body["events"].as_array().unwrap().len(), 1);
+    let until = api.get(&auditor(), &format!("/v1/audit/users/u42/history?until={recorded}")).await;
+    assert_eq!(until.body["events"].as_array().unwrap().len(), 3);
+    let nobody = api.get(&auditor(), "/v1/audit/users/nobody/history").await;
+    assert_eq!((nobody.status.as_u16(), &nobody.body["events"]), (200, &json!([])));
+}
+
+#[tokio::test]
+async fn a_state_is_shown_as_it_was() {
+    let api = Api::start().await;
+    api.act("u42", "gift.sent", "g1", json!({"coins": 5})).await;
+    let between = jiff::Timestamp::now();
+    api.act("u42", "gift.sent", "g2", json!({"coins": 6})).await;
+    let progress = async |query: &str| {
+        let answer = api.get(&auditor(), &format!("/v1/audit/users/u42/state{query}")).await;
+        assert_eq!(answer.status, 200, "{}", answer.text);
+        let tasks = answer.body["tasks"].as_array().unwrap().clone();
+        tasks
+            .iter()
+            .find(|task| task["id"] == "daily-gifts")
+            .map(|task| task["progress"].as_i64().unwrap())
+    };
+    assert_eq!(progress("").await, Some(11));
+    assert_eq!(progress(&format!("?at={between}")).await, Some(5));
+    assert_eq!(progress("?at=1").await, Some(5));
+    assert_eq!(progress("?at=2").await, Some(11));
+    assert_eq!(progress("?at=99").await, Some(11));
+    assert_eq!(progress("?at=0").await, Some(0));
+    assert_eq!(
+        progress("?at=2020-01-01T00:00:00%2B01:00").await,
+        None,
+        "no task was published then"
+    );
+    assert_eq!(
+        progress("?at=2020-01-01T00:00:00+01:00").await,
+        None,
+        "a plus that was not encoded"
+    );
+}

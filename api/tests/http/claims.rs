@@ -1,0 +1,160 @@
+//! Claims that are retried, raced and refused.
+
+use serde_json::{Value, json};
+
+use super::support::{Api, client};
+
+const CLAIM: &str = "/v1/users/u42/tasks/daily-gifts/claim";
+
+async fn with_two_milestones() -> Api {
+    let api = Api::start().await;
+    api.act("u42", "gift.sent", "g1", json!({"coins": 1000})).await;
+    api
+}
+
+fn today() -> String {
+    jiff::Timestamp::now().to_string()[..10].to_owned()
+}
+
+#[tokio::test]
+async fn a_claim_answers_with_its_receipt() {
+    let api = with_two_milestones().await;
+    let answer = api.post(&client("u42"), CLAIM, &Value::Null, &[]).await;
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    let receipt = &answer.body;
+    let mut fields: Vec<_> = receipt.as_object().unwrap().keys().map(String::as_str).collect();
+    fields.sort_unstable();
+    assert_eq!(
+        fields,
+        ["claimed_at", "milestone", "period", "position", "rewards", "task", "user"]
+    );
+    assert_eq!((&receipt["user"], &receipt["task"]), (&json!("u42"), &json!("daily-gifts")));
+    assert_eq!(
+        (&receipt["milestone"], receipt["period"].as_str()),
+        (&json!(100), Some(today().as_str()))
+    );
+    let reward = &receipt["rewards"][0];
+    assert_eq!(
+        (&reward["line"], &reward["kind"], &reward["code"], &reward["amount"], &reward["state"]),
+        (&json!("small"), &json!("currency"), &json!("coin"), &json!(10), &json!("claimed"))
+    );
+    assert_eq!(answer.header("plaudit-position"), receipt["position"].as_str().unwrap());
+    let shown = api.get(&client("u42"), "/v1/users/u42/tasks/daily-gifts").await;
+    assert_eq!(shown.body["milestones"][0]["rewards"][0]["state"], "claimed");
+    assert_eq!(shown.body["milestones"][0]["rewards"][0]["grant"], reward["grant"]);
+}
+
+#[tokio::test]
+async fn a_repeated_claim_returns_the_same_receipt() {
+    let api = with_two_milestones().await;
+    let token = client("u42");
+    let named = json!({"period": today(), "milestone": 100});
+    let first = api.post(&token, CLAIM, &named, &[]).await;
+    let again = api.post(&token, CLAIM, &named, &[]).await;
+    assert_eq!((again.status.as_u16(), &again.body), (200, &first.body));
+    let key = [("idempotency-key", "retry-1")];
+    let first = api.post(&token, CLAIM, &json!({}), &key).await;
+    assert_eq!((first.status.as_u16(), &first.body["milestone"]), (200, &json!(1000)));
+    let again = api.post(&token, CLAIM, &json!({}), &key).await;
+    assert_eq!((again.status.as_u16(), &again.body), (200, &first.body));
+    let other = [("idempotency-key", "retry-2")];
+    api.post(&token, CLAIM, &json!({}), &other).await.is_problem(409, "nothing-claimable");
+}
+
+#[tokio::test]
+async fn concurrent_claims_pay_once() {
+    let api = Api::start().await;
+    api.act("u42", "team.formed", "t1", json!({})).await;
+    let path = "/v1/users/u42/tasks/first-team/claim";
+    let token = client("u42");
+    let body = json!({});
+    let (a, b, c, d) = tokio::join!(
+        api.post(&token, path, &body, &[]),
+        api.post(&token, path, &body, &[]),
+        api.post(&token, path, &body, &[]),
+        api.post(&token, path, &body, &[]),
+    );
+    let mut statuses = [a.status, b.status, c.status, d.status].map(|status| status.as_u16());
+    statuses.sort_unstable();
+    assert_eq!(statuses, [200, 409, 409, 409]);
+}
+
+#[tokio::test]
+async fn nothing_to_claim_is_409_with_the_tasks_state() {
+    let api = Api::start().await;
+    let token = client("u42");
+    let answer = api.post(&token, CLAIM, &json!({}), &[]).await;
+    answer.is_problem(409, "nothing-claimable");
+    assert_eq!(answer.body["state"], "available");
+    api.act("u42", "gift.sent", "g1", json!({"coins": 150})).await;
+    let answer = api.post(&token, CLAIM, &json!({"period": today(), "milestone": 1000}), &[]).await;
+    answer.is_problem(409, "nothing-claimable");
+    assert_eq!(answer.body["state"], "claimable");
+    let answer = api.post(&token, CLAIM, &json!({"period": "2020-01-01"}), &[]).await;
+    answer.is_problem(409, "nothing-claimable");
+}
+
+#[tokio::test]
+async fn what_is_not_there_is_404() {
+    let api = Api::start().await;
+    let token = client("u42");
+    let nothing = "/v1/users/u42/tasks/nothing/claim";
+    api.post(&token, nothing, &json!({}), &[]).await.is_problem(404, "unknown-task");
+    api.post(&token, "/v1/users/u42/tasks/NO/claim", &json!({}), &[])
+        .await
+        .is_problem(404, "unknown-task");
+    api.post(&token, CLAIM, &json!({"milestone": 7}), &[])
+        .await
+        .is_problem(404, "unknown-milestone");
+    for key in ["once", "2026-W13", "2026-02-30", "", "yesterday"] {
+        api.post(&token, CLAIM, &json!({"period": key}), &[])
+            .await
+            .is_problem(404, "unknown-period");
+    }
+}
+
+#[tokio::test]
+async fn a_claim_with_bad_input_is_told_where() {
+    let api = with_two_milestones().await;
+    let token = client("u42");
+    for (body, pointer) in [
+        (json!({"milestones": 1}), "/milestones"),
+        (json!({"milestone": "1"}), "/milestone"),
+        (json!({"milestone": 1.5}), "/milestone"),
+        (json!({"period": 1}), "/period"),
+        (json!([]), ""),
+    ] {
+        let answer = api.post(&token, CLAIM, &body, &[]).await;
+        answer.is_problem(400, "bad-input");
+        assert_eq!(answer.body["errors"][0]["pointer"], pointer);
+    }
+    let long = "k".repeat(256);
+    for key in ["", "two words", long.as_str(), "tab\tbed"] {
+        let answer = api.post(&token, CLAIM, &json!({}), &[("idempotency-key", key)]).await;
+        answer.is_problem(400, "bad-input");
+        assert_eq!(answer.body["errors"][0]["parameter"], "Idempotency-Key");
+    }
+}
+
+#[tokio::test]
+async fn all_claims_at_once_have_one_outcome_each() {
+    let api = with_two_milestones().await;
+    let token = client("u42");
+    api.act("u42", "team.formed", "t1", json!({})).await;
+    let answer = api.post(&token, "/v1/users/u42/claims", &Value::Null, &[]).await;
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    assert_eq!(answer.body["user"], "u42");
+    assert_eq!(answer.body["position"], answer.header("plaudit-position"));
+    let outcomes = answer.body["outcomes"].as_array().unwrap();
+    let mut milestones: Vec<_> = outcomes
+        .iter()
+        .map(|o| (o["task"].as_str().unwrap(), o["milestone"].as_i64().unwrap()))
+        .collect();
+    milestones.sort_unstable();
+    assert_eq!(milestones, [("daily-gifts", 100), ("daily-gifts", 1000), ("first-team", 1)]);
+    assert!(
+        outcomes.iter().all(|o| o["outcome"] == "claimed" && o["rewards"][0]["grant"].is_string())
+    );
+    let again = api.post(&token, "/v1/users/u42/claims", &json!({}), &[]).await;
+    assert_eq!((again.status.as_u16(), &again.body["outcomes"]), (200, &json!([])));
+}

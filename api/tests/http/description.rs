@@ -1,0 +1,130 @@
+//! `/openapi.json` says what is, and what is answered is what it says.
+
+use axum::body::Body;
+use axum::http::Method;
+use serde_json::{Value, json};
+
+use super::support::{Answer, Api, action, auditor, client, operator, producer, request, token};
+
+/// Lets the parts of a shape refuse fields that are not described, so that a forgotten one is
+/// noticed. A shape itself may be a part of a larger one, so only its uses can refuse.
+fn refuse_more(shape: &mut Value) {
+    match shape {
+        Value::Object(fields) => {
+            if fields.contains_key("$ref") {
+                fields.insert("unevaluatedProperties".to_owned(), json!(false));
+            }
+            fields.values_mut().for_each(refuse_more);
+        }
+        Value::Array(items) => items.iter_mut().for_each(refuse_more),
+        _ => {}
+    }
+}
+
+fn refuse_more_in_fields(shape: &mut Value) {
+    if let Some(fields) = shape.get_mut("properties").and_then(Value::as_object_mut) {
+        fields.values_mut().for_each(refuse_more);
+    }
+    if let Some(parts) = shape.get_mut("allOf").and_then(Value::as_array_mut) {
+        parts.iter_mut().for_each(refuse_more_in_fields);
+    }
+}
+
+/// What a description says of an answer.
+#[track_caller]
+fn conforms(description: &Value, method: &str, path: &str, answer: &Answer) {
+    let status = answer.status.as_u16().to_string();
+    let kind = answer.header("content-type");
+    let response = &description["paths"][path][method]["responses"][&status];
+    let schema = &response["content"][kind]["schema"];
+    assert!(schema.is_object(), "{method} {path} {status} {kind} is not described: {response}");
+    let mut whole =
+        json!({"components": description["components"].clone(), "allOf": [schema.clone()]});
+    let shapes = whole["components"]["schemas"].as_object_mut().unwrap();
+    shapes.values_mut().for_each(refuse_more_in_fields);
+    whole["unevaluatedProperties"] = json!(false);
+    let validator = jsonschema::draft202012::new(&whole).unwrap();
+    let errors: Vec<_> = validator
+        .iter_errors(&answer.body)
+        .map(|e| format!("{}: {e}", e.instance_path()))
+        .collect();
+    assert!(errors.is_empty(), "{method} {path}: {errors:#?}\n{}", answer.text);
+}
+
+#[tokio::test]
+async fn answers_are_as_described() {
+    let api = Api::start().await;
+    let description = api.get("", "/openapi.json").await.body;
+    assert_eq!(description["openapi"], "3.1.0");
+    api.act("u42", "gift.sent", "g1", json!({"coins": 150})).await;
+    let all = token(json!({"sub": "u42", "roles": ["client", "producer", "auditor", "operator"]}));
+    let post = async |path: &str, sent: &str, body: Value| {
+        let answer = api.post(&all, sent, &body, &[]).await;
+        conforms(&description, "post", path, &answer);
+    };
+    let get = async |path: &str, sent: &str| {
+        let answer = api.get(&all, sent).await;
+        conforms(&description, "get", path, &answer);
+    };
+    let mut late = action("u42", "gift.sent", "g2", json!({}));
+    late["time"] = json!("2999-01-01T00:00:00Z");
+    post(
+        "/v1/actions",
+        "/v1/actions",
+        json!([late, action("u42", "team.formed", "t1", json!({})), 1]),
+    )
+    .await;
+    get("/v1/users/{user}/tasks", "/v1/users/u42/tasks").await;
+    get("/v1/users/{user}/tasks", "/v1/users/u42/tasks?state=x").await;
+    get("/v1/users/{user}/tasks/{task}", "/v1/users/u42/tasks/daily-gifts").await;
+    post("/v1/users/{user}/tasks/{task}/claim", "/v1/users/u42/tasks/first-team/claim", json!({}))
+        .await;
+    post("/v1/users/{user}/tasks/{task}/claim", "/v1/users/u42/tasks/first-team/claim", json!({}))
+        .await;
+    post("/v1/users/{user}/claims", "/v1/users/u42/claims", Value::Null).await;
+    get("/v1/users/{user}/rewards", "/v1/users/u42/rewards").await;
+    get("/v1/audit/users/{user}/history", "/v1/audit/users/u42/history").await;
+    get("/v1/audit/users/{user}/state", "/v1/audit/users/u42/state?at=1").await;
+    get("/v1/tasks", "/v1/tasks").await;
+    get("/v1/tasks/{task}", "/v1/tasks/first-team").await;
+    get("/v1/tasks/{task}/versions", "/v1/tasks/first-team/versions").await;
+    post("/v1/tasks/publish", "/v1/tasks/publish", json!({"tasks": []})).await;
+    get("/v1/parked", "/v1/parked").await;
+    get("/v1/projections", "/v1/projections").await;
+    get("/v1/projections/{name}/rebuild", "/v1/projections/task_view/rebuild").await;
+    post("/v1/projections/{name}/rebuild", "/v1/projections/reward_state/rebuild", Value::Null)
+        .await;
+    get("/v1/projections/{name}/rebuild", "/v1/projections/reward_state/rebuild").await;
+    get("/livez", "/livez").await;
+    get("/readyz", "/readyz").await;
+}
+
+#[tokio::test]
+async fn exactly_the_described_methods_are_taken() {
+    let api = Api::start().await;
+    let description = api.get("", "/openapi.json").await.body;
+    let callers = [client("u42"), producer(), auditor(), operator()];
+    for (path, item) in description["paths"].as_object().unwrap() {
+        let sent = path
+            .replace("{user}", "u42")
+            .replace("{task}", "first-team")
+            .replace("{name}", "nothing");
+        for method in ["get", "put", "post", "delete", "patch", "options"] {
+            let as_sent = Method::from_bytes(method.to_ascii_uppercase().as_bytes()).unwrap();
+            let mut statuses = vec![];
+            for caller in &callers {
+                statuses.push(
+                    api.send(request(as_sent.clone(), &sent, caller, &[], Body::empty()))
+                        .await
+                        .status,
+                );
+            }
+            let taken = statuses.iter().any(|status| *status != 405 && *status != 403);
+            assert_eq!(taken, item.get(method).is_some(), "{method} {path}: {statuses:?}");
+            let closed = path.starts_with("/v1/");
+            if let Some(operation) = item.get(method) {
+                assert_eq!(operation.get("security").is_some(), closed, "{method} {path}");
+            }
+        }
+    }
+}

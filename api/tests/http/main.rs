@@ -1,0 +1,12 @@
+//! The HTTP interface against a real database: what the contract says, request by request.
+
+mod access;
+mod actions;
+mod audit;
+mod claims;
+mod description;
+mod operators;
+mod problems;
+mod reads;
+mod support;
+mod tokens;

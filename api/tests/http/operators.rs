@@ -1,0 +1,143 @@
+//! Publishing, rebuilding, and what was set aside.
+
+use axum::http::Method;
+use serde_json::json;
+
+use super::support::{Api, TASKS, action, auditor, client, operator, producer, request};
+
+async fn publish(api: &Api, kind: &str, text: &str) -> super::support::Answer {
+    let headers = [("content-type", kind)];
+    api.send(request(
+        Method::POST,
+        "/v1/tasks/publish",
+        &operator(),
+        &headers,
+        text.to_owned().into(),
+    ))
+    .await
+}
+
+#[tokio::test]
+async fn a_publication_is_seen_at_once() {
+    let api = Api::start().await;
+    assert_eq!(api.get(&client("u42"), "/v1/users/u42/tasks").await.body["tasks"][0]["version"], 1);
+    let changed = TASKS.replace("Form your first team", "Found a team");
+    let answer = publish(&api, "application/yaml", &changed).await;
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    let expected = json!([
+        {"task": "first-team", "version": 2, "changed": true}, {"task": "daily-gifts", "version": 1, "changed": false},
+    ]);
+    assert_eq!(answer.body["published"], expected);
+    let shown = api.get(&client("u42"), "/v1/users/u42/tasks").await;
+    assert_eq!(shown.body["tasks"][0]["title"], "Found a team");
+    let versions = api.get(&auditor(), "/v1/tasks/first-team/versions").await;
+    let numbers: Vec<_> = versions.body["versions"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|v| v["version"].clone())
+        .collect();
+    assert_eq!(numbers, [json!(1), json!(2)]);
+    let task = api.get(&auditor(), "/v1/tasks/first-team").await;
+    assert_eq!((&task.body["version"], &task.body["status"]), (&json!(2), &json!("active")));
+    assert_eq!(task.body["definition"]["text"]["en"]["title"], "Found a team");
+    let page = api.get(&auditor(), "/v1/tasks?limit=1").await;
+    assert_eq!(
+        (&page.body["tasks"][0]["id"], &page.body["next"]),
+        (&json!("daily-gifts"), &json!("daily-gifts"))
+    );
+    let page = api.get(&auditor(), "/v1/tasks?limit=1&after=daily-gifts").await;
+    assert_eq!(
+        (&page.body["tasks"][0]["id"], &page.body["next"]),
+        (&json!("first-team"), &json!(null))
+    );
+    api.get(&auditor(), "/v1/tasks/nothing").await.is_problem(404, "unknown-task");
+}
+
+#[tokio::test]
+async fn a_bad_file_is_refused_whole_with_every_fault() {
+    let api = Api::start().await;
+    let bad = TASKS.replace("kind: ordinary", "kind: odd").replace("every: day", "every: dai");
+    let answer = publish(&api, "application/yaml", &bad).await;
+    answer.is_problem(400, "bad-input");
+    let errors = answer.body["errors"].as_array().unwrap();
+    assert!(errors.len() >= 2, "{}", answer.text);
+    assert_eq!(errors[0]["pointer"], "/tasks/0/kind");
+    assert!(errors[0]["line"].is_number() && errors[0]["detail"].is_string());
+    let unfit = TASKS.replace("order: 10", "requires: [ nothing ]");
+    let answer = publish(&api, "application/yaml", &unfit).await;
+    answer.is_problem(400, "bad-input");
+    assert_eq!(answer.body["errors"][0]["pointer"], "/tasks/0");
+    publish(&api, "text/plain", TASKS).await.is_problem(415, "unsupported-media-type");
+    assert_eq!(api.get(&auditor(), "/v1/tasks/first-team").await.body["version"], 1);
+}
+
+#[tokio::test]
+async fn what_was_set_aside_is_listed_with_its_bytes() {
+    let api = Api::start().await;
+    for id in ["a", "b", "c"] {
+        let mut bad = action("u42", "gift.sent", id, json!({}));
+        bad["specversion"] = json!("0.3");
+        api.post(&producer(), "/v1/actions", &bad, &[]).await;
+    }
+    let mut path = "/v1/parked?limit=2".to_owned();
+    let mut seen = 0;
+    loop {
+        let page = api.get(&operator(), &path).await;
+        for parked in page.body["parked"].as_array().unwrap() {
+            seen += 1;
+            let mut fields: Vec<_> =
+                parked.as_object().unwrap().keys().map(String::as_str).collect();
+            fields.sort_unstable();
+            let all = [
+                "at",
+                "bytes",
+                "headers",
+                "id",
+                "offset",
+                "partition",
+                "reason",
+                "repairable",
+                "topic",
+                "user",
+            ];
+            assert_eq!(fields, all);
+            assert_eq!((&parked["user"], &parked["repairable"]), (&json!("u42"), &json!(false)));
+        }
+        let Some(next) = page.body["next"].as_str() else { break };
+        path = format!("/v1/parked?limit=2&after={next}");
+    }
+    assert_eq!(seen, 3);
+}
+
+#[tokio::test]
+async fn a_rebuild_is_started_watched_and_refused_where_there_is_none() {
+    let api = Api::start().await;
+    api.act("u42", "gift.sent", "g1", json!({"coins": 5})).await;
+    let rebuild = "/v1/projections/task_view/rebuild";
+    api.get(&operator(), rebuild).await.is_problem(404, "no-rebuild");
+    api.post(&operator(), &format!("{rebuild}/pause"), &json!(null), &[])
+        .await
+        .is_problem(409, "no-rebuild-running");
+    let nothing = "/v1/projections/nothing/rebuild";
+    api.post(&operator(), nothing, &json!(null), &[]).await.is_problem(404, "unknown-projection");
+    let answer = api.post(&operator(), rebuild, &json!(null), &[]).await;
+    assert_eq!((answer.status.as_u16(), &answer.body["projection"]), (202, &json!("task_view")));
+    let swapped = async {
+        loop {
+            let status = api.get(&operator(), rebuild).await;
+            if status.body["state"] == "swapped" {
+                return status.body;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    };
+    let status = tokio::time::timeout(std::time::Duration::from_secs(20), swapped).await.unwrap();
+    assert!(status["events"].as_i64() >= Some(1), "{status}");
+    let all = api.get(&operator(), "/v1/projections").await;
+    let names: Vec<_> =
+        all.body["projections"].as_array().unwrap().iter().map(|p| p["name"].clone()).collect();
+    assert_eq!(names, [json!("task_view"), json!("reward_state")]);
+    let shown = api.get(&client("u42"), "/v1/users/u42/tasks/daily-gifts").await;
+    assert_eq!(shown.body["progress"], 5);
+}

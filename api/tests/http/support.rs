@@ -1,0 +1,207 @@
+//! An interface of its own for each test, with a database of its own.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::http::{HeaderMap, Method, Request, StatusCode};
+use jsonwebtoken::{EncodingKey, Header, encode};
+use metrics_exporter_prometheus::PrometheusBuilder;
+use plaudit_api::auth::{KeyOptions, Keys};
+use plaudit_api::{ApiState, Readiness, Rebuilds, router};
+use plaudit_domain::catalogue::parse::parse;
+use plaudit_domain::lane::Lane;
+use plaudit_embedded::test_cluster;
+use plaudit_event_store::catalogue_store::{self, CatalogueStore};
+use plaudit_event_store::{CommandQueue, Executor, schema};
+use plaudit_projections::CoreViews;
+use serde_json::{Value, json};
+use sqlx::PgPool;
+use tower::ServiceExt;
+
+pub const SECRET: &str = "a secret that only tests know, long enough";
+
+pub const TASKS: &str = "
+tasks:
+  - id: first-team
+    kind: ordinary
+    text: { en: { title: Form your first team, description: Any team counts. }, zh: { title: 首次组队 } }
+    category: newbie
+    order: 10
+    objective: { on: team.formed, target: 1 }
+    rewards: [ { line: coins, kind: currency, code: coin, amount: 100 } ]
+  - id: daily-gifts
+    kind: periodic
+    every: day
+    text: { en: { title: Send gifts } }
+    category: daily
+    order: 20
+    objective: { on: gift.sent, measure: { sum: data.coins } }
+    milestones:
+      - { at: 100, rewards: [ { line: small, kind: currency, code: coin, amount: 10 } ] }
+      - { at: 1000, rewards: [ { line: big, kind: item, code: badge-gold, amount: 1 } ] }
+";
+
+/// The interface over a fresh database.
+pub struct Api {
+    pub router: Router,
+    pub pool: PgPool,
+    pub executor: Arc<Executor>,
+}
+
+/// An answer, read to its end.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub body: Value,
+    pub text: String,
+}
+
+impl Answer {
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+
+    /// Checks that it is a problem of this kind, in the shape that all have.
+    #[track_caller]
+    pub fn is_problem(&self, status: u16, kind: &str) {
+        assert_eq!(self.status.as_u16(), status, "{}", self.text);
+        assert_eq!(self.header("content-type"), "application/problem+json", "{}", self.text);
+        assert_eq!(self.body["type"], format!("/problems/{kind}"), "{}", self.text);
+        assert_eq!(self.body["status"], status);
+        assert!(self.body["title"].is_string() && self.body["detail"].is_string());
+    }
+}
+
+impl Api {
+    /// With the tasks of [`TASKS`].
+    pub async fn start() -> Self {
+        let api =
+            Self::with_keys(KeyOptions { hs256_secret: Some(SECRET.to_owned()), jwks: None }).await;
+        catalogue_store::publish(&api.pool, &parse(TASKS).unwrap(), "test").await.unwrap();
+        api
+    }
+
+    pub async fn with_keys(keys: KeyOptions) -> Self {
+        let url = test_cluster::create_database("api").await;
+        let pool = schema::connect(&url, 5).unwrap();
+        schema::migrate(&pool, 8.try_into().unwrap()).await.unwrap();
+        let lanes = schema::check(&pool).await.unwrap();
+        let store = Arc::new(CatalogueStore::default());
+        let executor =
+            Arc::new(Executor::new(pool.clone(), lanes, store, vec![Arc::new(CoreViews)]));
+        let (commands, _) = CommandQueue::start(Arc::clone(&executor));
+        let router = router(ApiState {
+            pool: pool.clone(),
+            executor: Arc::clone(&executor),
+            commands,
+            keys: Keys::open(&keys).await.unwrap(),
+            readiness: Readiness::always(),
+            prometheus: PrometheusBuilder::new().build_recorder().handle(),
+            future_tolerance: Duration::from_secs(300),
+            rebuilds: Rebuilds::default(),
+        });
+        Self { router, pool, executor }
+    }
+
+    pub async fn send(&self, request: Request<Body>) -> Answer {
+        let response = self.router.clone().oneshot(request).await.unwrap();
+        let (parts, body) = response.into_parts();
+        let bytes = to_bytes(body, usize::MAX).await.unwrap();
+        let text = String::from_utf8(bytes.to_vec()).unwrap();
+        let body = serde_json::from_str(&text).unwrap_or(Value::Null);
+        Answer { status: parts.status, headers: parts.headers, body, text }
+    }
+
+    pub async fn get(&self, token: &str, path: &str) -> Answer {
+        self.get_with(token, path, &[]).await
+    }
+
+    pub async fn get_with(&self, token: &str, path: &str, headers: &[(&str, &str)]) -> Answer {
+        self.send(request(Method::GET, path, token, headers, Body::empty())).await
+    }
+
+    /// Posts JSON; null: no body.
+    pub async fn post(
+        &self,
+        token: &str,
+        path: &str,
+        body: &Value,
+        headers: &[(&str, &str)],
+    ) -> Answer {
+        if body.is_null() {
+            return self.send(request(Method::POST, path, token, headers, Body::empty())).await;
+        }
+        let mut all = vec![("content-type", "application/json")];
+        all.extend(headers);
+        self.send(request(Method::POST, path, token, &all, body.to_string().into())).await
+    }
+
+    /// Sends an action that must be accepted. Gives its position.
+    pub async fn act(&self, user: &str, kind: &str, id: &str, data: Value) -> String {
+        let action = action(user, kind, id, data);
+        let answer = self.post(&producer(), "/v1/actions", &action, &[]).await;
+        assert_eq!(answer.body["outcomes"][0]["outcome"], "accepted", "{}", answer.text);
+        answer.body["outcomes"][0]["position"].as_str().unwrap().to_owned()
+    }
+
+    /// Any user who lies in another lane.
+    pub fn user_beside(&self, user: &str) -> String {
+        let lane = |user: &str| Lane::of(user, self.executor.lane_count());
+        (0..1_000).map(|n| format!("beside-{n}")).find(|other| lane(other) != lane(user)).unwrap()
+    }
+}
+
+pub fn request(
+    method: Method,
+    path: &str,
+    token: &str,
+    headers: &[(&str, &str)],
+    body: Body,
+) -> Request<Body> {
+    let mut request = Request::builder().method(method).uri(path);
+    if !token.is_empty() {
+        request = request.header("authorization", format!("Bearer {token}"));
+    }
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    request.body(body).unwrap()
+}
+
+/// An action that occurs now.
+pub fn action(user: &str, kind: &str, id: &str, data: impl Into<Value>) -> Value {
+    let data: Value = data.into();
+    let time = jiff::Timestamp::now().to_string();
+    json!({"specversion": "1.0", "source": "/test", "id": id, "type": kind, "subject": user, "time": time, "data": data})
+}
+
+pub fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
+}
+
+/// A token with these claims, for an hour unless they say otherwise.
+pub fn token(mut claims: Value) -> String {
+    if claims.get("exp").is_none() {
+        claims["exp"] = json!(now() + 3600);
+    }
+    encode(&Header::default(), &claims, &EncodingKey::from_secret(SECRET.as_bytes())).unwrap()
+}
+
+pub fn client(user: &str) -> String {
+    token(json!({"sub": user, "roles": ["client"]}))
+}
+
+pub fn producer() -> String {
+    token(json!({"sub": "gifts", "roles": ["producer"]}))
+}
+
+pub fn auditor() -> String {
+    token(json!({"sub": "audit", "roles": ["auditor"]}))
+}
+
+pub fn operator() -> String {
+    token(json!({"sub": "ops", "roles": ["operator"]}))
+}
