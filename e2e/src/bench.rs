@@ -1,0 +1,111 @@
+//! Benchmarks on real parts: a private PostgreSQL with durable commits, a private Apache Kafka, and
+//! the program as it is shipped. Each figure stands beside a reference measured in the same run.
+
+mod curves;
+mod floor;
+mod kafka;
+mod latency;
+mod place;
+mod screens;
+mod stock;
+mod throughput;
+
+use std::path::PathBuf;
+
+use clap::Parser;
+
+pub use place::Place;
+
+/// Anything that stops a benchmark; it is told and nothing is saved.
+pub type Outcome<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
+
+/// What to measure.
+#[derive(Debug, Parser)]
+#[command(name = "plaudit-bench")]
+pub struct Options {
+    /// Records of the throughput run.
+    #[arg(long, default_value_t = 1_000_000)]
+    pub records: u64,
+    /// Users of the throughput run.
+    #[arg(long, default_value_t = 100_000)]
+    pub users: u64,
+    /// Seconds of each timed run.
+    #[arg(long, default_value_t = 10)]
+    pub seconds: u64,
+    /// Only these: floor, throughput, stock, latency, screens, curves.
+    #[arg(long, value_delimiter = ',')]
+    pub only: Vec<String>,
+    /// Where the plots go.
+    #[arg(long, default_value = "docs/plots")]
+    pub plots: PathBuf,
+    /// The program; else the one beside this benchmark.
+    #[arg(long)]
+    pub plaudit: Option<PathBuf>,
+}
+
+impl Options {
+    fn wants(&self, part: &str) -> bool {
+        self.only.is_empty() || self.only.iter().any(|only| only == part)
+    }
+}
+
+/// Measures, and prints a line per figure.
+pub async fn run(options: Options) -> Outcome<()> {
+    let place = Place::start(options.plaudit.clone()).await?;
+    place.describe();
+    let mut floor = None;
+    if options.wants("floor") {
+        let rate = floor::run(&place, options.users, options.seconds).await?;
+        println!("(a) floor: the statements alone                 {rate:>9.0} events/s");
+        floor = Some(rate);
+    }
+    let mut uniform = None;
+    if options.wants("throughput") {
+        for (name, skew) in [("uniform", kafka::Spread::Uniform), ("zipf", kafka::Spread::Zipf)] {
+            let run = throughput::run(&place, options.records, options.users, skew).await?;
+            println!(
+                "(b) Kafka to visible, {name:<8}                  {:>9.0} actions/s, peak memory {} MiB",
+                run.rate, run.peak_mib
+            );
+            if let Some(floor) = floor {
+                println!(
+                    "    of the floor                                {:>9.2}",
+                    run.rate / floor
+                );
+            }
+            uniform.get_or_insert(run.rate);
+        }
+    }
+    if options.wants("stock") {
+        for in_flight in [1, 32] {
+            let rate = stock::run(&place, options.users, options.seconds, in_flight).await?;
+            println!(
+                "(c) stock cqrs-es, {in_flight:>2} in flight                {rate:>9.0} actions/s"
+            );
+            if let Some(ours) = uniform {
+                println!("    (b) is so many times as fast                {:>9.1}", ours / rate);
+            }
+        }
+    }
+    if options.wants("latency") {
+        let found = latency::run(&place, 10_000, options.seconds).await?;
+        println!(
+            "(d) produce to visible at {} actions/s         p50 {:.1} ms, p99 {:.1} ms, max {:.1} ms, {} samples",
+            found.rate, found.p50_ms, found.p99_ms, found.max_ms, found.samples
+        );
+    }
+    if options.wants("screens") {
+        let found = screens::run(&place, options.seconds).await?;
+        println!("(e) task screens over HTTP                      {:>9.0} a second", found.http);
+        println!("    pgbench with the same statement             {:>9.0} a second", found.pgbench);
+        println!(
+            "    ratio                                       {:>9.2}",
+            found.http / found.pgbench
+        );
+    }
+    if options.wants("curves") {
+        curves::run(&place, &options.plots, options.seconds).await?;
+    }
+    place.stop().await;
+    Ok(())
+}

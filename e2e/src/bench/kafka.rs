@@ -1,0 +1,100 @@
+//! Sample actions on a topic.
+
+use std::time::Duration;
+
+use rdkafka::ClientConfig;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
+
+use super::Outcome;
+
+/// Who acts how often.
+#[derive(Debug, Clone, Copy)]
+pub enum Spread {
+    /// Every user as often.
+    Uniform,
+    /// Few users very often, with an exponent of about 1.
+    Zipf,
+}
+
+/// A small generator of numbers: the same numbers in every run.
+///
+/// Source: Vigna, `SplitMix64`.
+pub struct Numbers(pub u64);
+
+impl Numbers {
+    /// The next number.
+    pub fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+}
+
+impl Spread {
+    /// The next user of so many.
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a draw"
+    )]
+    pub fn user(self, numbers: &mut Numbers, users: u64) -> u64 {
+        match self {
+            Self::Uniform => numbers.next() % users,
+            Self::Zipf => {
+                // The inverse of the integral of 1/x.
+                let u = (numbers.next() >> 11) as f64 / (1u64 << 53) as f64;
+                ((users as f64).powf(u) as u64).min(users) - 1
+            }
+        }
+    }
+}
+
+/// The id of a user.
+pub fn user_id(number: u64) -> String {
+    format!("user-{number}")
+}
+
+/// An action in structured mode.
+pub fn action(id: u64, user: &str, time: &str, coins: u64) -> String {
+    format!(
+        r#"{{"specversion":"1.0","source":"/bench","id":"b-{id}","type":"gift.sent","subject":"{user}","time":"{time}","data":{{"coins":{coins},"room":"r7"}}}}"#
+    )
+}
+
+/// A producer as a stock client has it, keyed by user with Kafka's default partitioner.
+pub fn producer(brokers: &str) -> Outcome<ThreadedProducer<DefaultProducerContext>> {
+    Ok(ClientConfig::new()
+        .set("bootstrap.servers", brokers)
+        .set("partitioner", "murmur2_random")
+        .set("linger.ms", "5")
+        .set("batch.num.messages", "10000")
+        .set("queue.buffering.max.messages", "200000")
+        .create()?)
+}
+
+/// Produces actions as fast as the broker takes them.
+pub fn fill(brokers: &str, topic: &str, records: u64, users: u64, spread: Spread) -> Outcome<()> {
+    let producer = producer(brokers)?;
+    let time = jiff::Timestamp::now().to_string();
+    let mut numbers = Numbers(42);
+    for id in 0..records {
+        let user = user_id(spread.user(&mut numbers, users));
+        let body = action(id, &user, &time, 10 + numbers.next() % 90);
+        let mut record = BaseRecord::to(topic).key(&user).payload(&body);
+        while let Err((error, back)) = producer.send(record) {
+            match error {
+                KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull) => {
+                    std::thread::sleep(Duration::from_millis(2));
+                }
+                other => return Err(other.into()),
+            }
+            record = back;
+        }
+    }
+    producer.flush(Duration::from_secs(120))?;
+    Ok(())
+}

@@ -1,0 +1,175 @@
+//! The machine's services for a benchmark, and fresh databases on them.
+
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::sync::Arc;
+use std::time::Duration;
+
+use plaudit_domain::catalogue::parse;
+use plaudit_domain::lane::LaneCount;
+use plaudit_embedded::{Kafka, KafkaOptions, Postgres, PostgresOptions, ScratchDir};
+use plaudit_event_store::catalogue_store::{self, CatalogueStore};
+use plaudit_event_store::{Executor, schema};
+use plaudit_projections::core_views::CoreViews;
+use sqlx::{Connection, PgConnection, PgPool};
+use tokio::process::{Child, Command};
+
+use super::Outcome;
+
+/// Tokens of a benchmark are signed with this.
+pub const SECRET: &str = "a secret of benchmarks, not of anything else";
+
+/// A private PostgreSQL, a private Kafka, and the program.
+pub struct Place {
+    /// The database server; commits are durable.
+    pub postgres: Postgres,
+    /// The broker.
+    pub kafka: Kafka,
+    plaudit: PathBuf,
+    _dir: ScratchDir,
+}
+
+/// A migrated database.
+pub struct Database {
+    /// Its address.
+    pub url: String,
+    /// Connections to it.
+    pub pool: PgPool,
+    /// Its lanes.
+    pub lane_count: LaneCount,
+}
+
+impl Place {
+    /// Starts both services.
+    pub async fn start(plaudit: Option<PathBuf>) -> Outcome<Self> {
+        let dir = ScratchDir::create("bench")?;
+        let settings = PostgresOptions::default()
+            .with("shared_buffers", "2GB")
+            .with("max_wal_size", "16GB")
+            .with("checkpoint_timeout", "30min")
+            .with("wal_compression", "lz4");
+        let postgres = Postgres::start(&dir.path().join("postgres"), settings).await?;
+        let kafka = Kafka::start(&dir.path().join("kafka"), KafkaOptions::default()).await?;
+        let beside = std::env::current_exe()?.with_file_name("plaudit");
+        let plaudit = plaudit.unwrap_or(beside);
+        if !plaudit.exists() {
+            return Err(format!(
+                "{} is not there; `cargo build --release -p plaudit` makes it",
+                plaudit.display()
+            )
+            .into());
+        }
+        Ok(Self { postgres, kafka, plaudit, _dir: dir })
+    }
+
+    /// Says what was measured on.
+    pub fn describe(&self) {
+        let cpu = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+        let model = cpu
+            .lines()
+            .find_map(|l| l.strip_prefix("model name\t: "))
+            .unwrap_or("unknown")
+            .to_owned();
+        let cores = std::thread::available_parallelism().map_or(0, usize::from);
+        println!(
+            "machine: {cores} cores of {model}; broker, database, program and load on it together"
+        );
+        println!(
+            "PostgreSQL with durable commits, Apache Kafka with one node; absolute numbers are this machine's, ratios carry over"
+        );
+    }
+
+    /// A database of its own, with tasks.
+    pub async fn database(&self, name: &str, tasks: &str) -> Outcome<Database> {
+        let mut admin = PgConnection::connect(&self.postgres.url("plaudit")).await?;
+        sqlx::query(&format!("create database {name}")).execute(&mut admin).await?;
+        let url = self.postgres.url(name);
+        let pool = schema::connect(&url, 16)?;
+        schema::migrate(&pool, LaneCount::try_from(64)?).await?;
+        let lane_count = schema::check(&pool).await?;
+        if !tasks.is_empty() {
+            let definitions = parse::parse(tasks).map_err(|faults| format!("{}", faults[0]))?;
+            catalogue_store::publish(&pool, &definitions, "bench").await?;
+        }
+        Ok(Database { url, pool, lane_count })
+    }
+
+    /// The program, with some roles, on a database and a topic.
+    pub fn serve(
+        &self,
+        database: &Database,
+        topic: &str,
+        roles: &str,
+        listen: &str,
+    ) -> Outcome<Child> {
+        let log = std::env::var("PLAUDIT_BENCH_LOG").is_ok();
+        let child = Command::new(&self.plaudit)
+            .args(["serve", "--roles", roles])
+            .env_remove("PLAUDIT_BENCH_LOG")
+            .env("PLAUDIT_DATABASE_URL", &database.url)
+            .env("PLAUDIT_KAFKA_BROKERS", self.kafka.brokers())
+            .env("PLAUDIT_KAFKA_TOPICS", topic)
+            .env("PLAUDIT_KAFKA_GROUP", topic)
+            .env("PLAUDIT_HTTP_LISTEN", listen)
+            .env("PLAUDIT_AUTH_HS256_SECRET", SECRET)
+            .env("PLAUDIT_LOG_LEVEL", "warn,librdkafka=error")
+            .stderr(if log { Stdio::inherit() } else { Stdio::null() })
+            .kill_on_drop(true)
+            .spawn()?;
+        Ok(child)
+    }
+
+    /// Ends both services.
+    pub async fn stop(mut self) {
+        self.kafka.stop().await;
+        self.postgres.stop().await;
+    }
+}
+
+impl Database {
+    /// What applies batches, inside this process.
+    pub fn executor(&self) -> Arc<Executor> {
+        let projections: Vec<Arc<dyn plaudit_event_store::BatchProjection>> =
+            vec![Arc::new(CoreViews)];
+        Arc::new(Executor::new(
+            self.pool.clone(),
+            self.lane_count,
+            Arc::new(CatalogueStore::default()),
+            projections,
+        ))
+    }
+
+    /// How many events the log holds.
+    pub async fn events(&self) -> Outcome<u64> {
+        let sum: i64 = sqlx::query_scalar("select sum(next_position - 1)::bigint from lanes")
+            .fetch_one(&self.pool)
+            .await?;
+        Ok(sum.unsigned_abs())
+    }
+
+    /// Waits until the log holds so many events.
+    pub async fn wait_for(&self, events: u64, patience: Duration) -> Outcome<()> {
+        let deadline = std::time::Instant::now() + patience;
+        while self.events().await? < events {
+            if std::time::Instant::now() > deadline {
+                return Err(format!(
+                    "only {} of {events} events within {patience:?}",
+                    self.events().await?
+                )
+                .into());
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        Ok(())
+    }
+}
+
+/// One task that matches every action, and is never done.
+pub const ONE_TASK: &str = r"
+tasks:
+  - id: gifts
+    kind: periodic
+    every: day
+    objective: { on: gift.sent, measure: { sum: data.coins }, target: 1000000000 }
+    rewards: [ { line: coins, kind: currency, code: coin, amount: 1 } ]
+";

@@ -1,0 +1,191 @@
+//! (e) Task screens over HTTP, beside pgbench running the same statement.
+
+use std::path::Path;
+use std::process::Stdio;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use jsonwebtoken::{EncodingKey, Header, encode};
+use plaudit_domain::action::Action;
+use plaudit_domain::lane::Lane;
+use plaudit_event_store::{Batch, Item, Origin, Work};
+use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use uuid::Uuid;
+
+use super::Outcome;
+use super::kafka;
+use super::place::{Database, Place, SECRET};
+
+/// The statement of the hot read path, as the program sends it.
+const LOAD: &str = include_str!("../../../projections/src/task_view/load.sql");
+
+/// The sample tasks, so that a screen has something on it.
+const TASKS: &str = include_str!("../../../samples/tasks.yaml");
+
+/// Users who are read. pgbench takes at most 128 scripts, and has one for each.
+const USERS: u64 = 100;
+
+/// Connections of each load.
+const CONNECTIONS: usize = 8;
+
+/// What was found, per second.
+pub struct Found {
+    /// Screens over HTTP.
+    pub http: f64,
+    /// The statement alone.
+    pub pgbench: f64,
+}
+
+/// Measures both, one after the other.
+pub async fn run(place: &Place, seconds: u64) -> Outcome<Found> {
+    let database = place.database("bench_screens", TASKS).await?;
+    fill(&database).await?;
+    let pgbench = pgbench(place, &database, seconds).await?;
+    let listen = "127.0.0.1:18931";
+    let mut child = place.serve(&database, "bench_screens", "api", listen)?;
+    let http = http(listen, seconds).await?;
+    child.kill().await?;
+    database.pool.close().await;
+    Ok(Found { http, pgbench })
+}
+
+/// Gives each user some progress.
+async fn fill(database: &Database) -> Outcome<()> {
+    let executor = database.executor();
+    let time = jiff::Timestamp::now().to_string();
+    let mut items = Vec::new();
+    for user in 0..USERS {
+        let name = kafka::user_id(user);
+        for (n, kind) in ["user.signed_in", "gift.sent", "team.formed"].iter().enumerate() {
+            let event = json!({"specversion": "1.0", "source": "/bench", "id": format!("{n}"), "type": kind,
+                "subject": name, "time": time, "data": {"coins": 120}});
+            let lane = Lane::of(&name, database.lane_count);
+            let action = Action::from_json(&event)?;
+            items.push(Item {
+                lane,
+                work: Work::Action(action),
+                origin: Origin::Request(Uuid::now_v7()),
+            });
+        }
+    }
+    executor.execute(Batch { items, checkpoints: vec![] }).await?;
+    sqlx::query("analyze").execute(&database.pool).await?;
+    Ok(())
+}
+
+/// Transactions per second of pgbench, prepared, with the same connections.
+async fn pgbench(place: &Place, database: &Database, seconds: u64) -> Outcome<f64> {
+    let dir = plaudit_embedded::ScratchDir::create("pgbench")?;
+    let mut command = tokio::process::Command::new(program("pgbench"));
+    let connections = CONNECTIONS.to_string();
+    command.args([
+        "-n",
+        "-M",
+        "prepared",
+        "-c",
+        &connections,
+        "-j",
+        "2",
+        "-T",
+        &seconds.to_string(),
+    ]);
+    for user in 0..USERS {
+        let name = kafka::user_id(user);
+        let lane = Lane::of(&name, database.lane_count);
+        let path = dir.path().join(format!("{user}.sql"));
+        let statement: String = LOAD
+            .lines()
+            .filter(|l| !l.trim_start().starts_with("--"))
+            .collect::<Vec<_>>()
+            .join(" ");
+        let statement = statement
+            .trim_end()
+            .trim_end_matches(';')
+            .replace("$1", &format!("{}::smallint", lane.0))
+            .replace("$2", &format!("'{name}'"));
+        std::fs::write(&path, format!("{statement};\n"))?;
+        command.arg("-f").arg(&path);
+    }
+    let _ = place;
+    command.arg(&database.url).stderr(Stdio::inherit());
+    let output = command.output().await?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let line = text.lines().find_map(|line| line.strip_prefix("tps = "));
+    let rate = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
+    rate.ok_or_else(|| format!("pgbench said: {text}").into())
+}
+
+/// pgbench lies with the server's programs on Debian, which are not in PATH.
+fn program(name: &str) -> std::path::PathBuf {
+    let newest = (13..=19)
+        .rev()
+        .map(|v| Path::new("/usr/lib/postgresql").join(v.to_string()).join("bin").join(name));
+    newest.into_iter().find(|path| path.exists()).unwrap_or_else(|| name.into())
+}
+
+/// Screens per second over connections that are kept open.
+#[expect(clippy::cast_precision_loss, reason = "a rate for people")]
+async fn http(listen: &'static str, seconds: u64) -> Outcome<f64> {
+    let claims = json!({"sub": "bench", "roles": ["client"], "act_for": "*", "exp": jiff::Timestamp::now().as_second() + 3600});
+    let token = encode(&Header::default(), &claims, &EncodingKey::from_secret(SECRET.as_bytes()))?;
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while TcpStream::connect(listen).await.is_err() {
+        if Instant::now() > deadline {
+            return Err("the API did not come up within 30 s".into());
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let done = Arc::new(AtomicU64::new(0));
+    let started = Instant::now();
+    let patience = Duration::from_secs(seconds);
+    let mut clients = tokio::task::JoinSet::new();
+    for client in 0..CONNECTIONS {
+        let (done, token) = (Arc::clone(&done), token.clone());
+        clients.spawn(async move {
+            let mut stream = TcpStream::connect(listen).await?;
+            stream.set_nodelay(true)?;
+            let mut user = client as u64;
+            while started.elapsed() < patience {
+                user = (user + 7) % USERS;
+                let name = kafka::user_id(user);
+                let request = format!("GET /v1/users/{name}/tasks HTTP/1.1\r\nhost: bench\r\nauthorization: Bearer {token}\r\n\r\n");
+                stream.write_all(request.as_bytes()).await?;
+                read_response(&mut stream).await?;
+                done.fetch_add(1, Ordering::Relaxed);
+            }
+            Ok::<_, Box<dyn std::error::Error + Send + Sync>>(())
+        });
+    }
+    while let Some(ended) = clients.join_next().await {
+        ended??;
+    }
+    Ok(done.load(Ordering::Relaxed) as f64 / started.elapsed().as_secs_f64())
+}
+
+/// Reads one response, which says how long it is, and wants it to be 200.
+async fn read_response(stream: &mut TcpStream) -> Outcome<()> {
+    let mut bytes = Vec::with_capacity(8192);
+    loop {
+        if stream.read_buf(&mut bytes).await? == 0 {
+            return Err("the connection was closed".into());
+        }
+        let Some(end) = bytes.windows(4).position(|w| w == b"\r\n\r\n") else { continue };
+        let head = std::str::from_utf8(&bytes[..end])?;
+        if !head.starts_with("HTTP/1.1 200") {
+            return Err(format!("not a screen: {head}").into());
+        }
+        let length = head.lines().find_map(|l| {
+            l.to_ascii_lowercase().strip_prefix("content-length: ").map(str::to_owned)
+        });
+        let length: usize = length.ok_or("no content-length")?.parse()?;
+        while bytes.len() < end + 4 + length {
+            if stream.read_buf(&mut bytes).await? == 0 {
+                return Err("the connection was closed".into());
+            }
+        }
+        return Ok(());
+    }
+}

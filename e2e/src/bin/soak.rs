@@ -1,0 +1,95 @@
+//! `make soak`: see [`plaudit_e2e::soak`].
+
+use std::path::PathBuf;
+use std::process::{Command, ExitCode};
+use std::time::Duration;
+
+use clap::Parser;
+use plaudit_e2e::soak::{self, Options};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tracing_subscriber::EnvFilter;
+
+/// Traffic, kills and restarts; then every user's books must balance.
+#[derive(Debug, Parser)]
+struct Cli {
+    /// How long records are produced.
+    #[arg(long, default_value_t = 10.0)]
+    minutes: f64,
+    /// Repeats the traffic and the order of faults; else taken from the clock.
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Records a second.
+    #[arg(long, default_value_t = 2000)]
+    rate: u32,
+    /// Users.
+    #[arg(long, default_value_t = 2000)]
+    users: u32,
+    /// Zones that a user tells at most in the nine days that are played; plaudit remembers 64
+    /// within a hundred days.
+    #[arg(long, default_value_t = 40)]
+    zones_max: u32,
+    /// The program under test; else the one beside this, which is built if it is missing.
+    #[arg(long, value_name = "PATH")]
+    plaudit: Option<PathBuf>,
+    /// Keeps the logs of the two `plaudit serve` in this folder, and the records of users whose
+    /// books differ.
+    #[arg(long, value_name = "DIR")]
+    keep_logs: Option<PathBuf>,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    // A broker that is down is what we made it; its clients need not say so.
+    let filter = EnvFilter::new("info,rdkafka=off");
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    log.with_target(false).init();
+    let cli = Cli::parse();
+    let Some(plaudit) = cli.plaudit.or_else(built_beside) else {
+        eprintln!(
+            "soak: there is no plaudit to test; `cargo build --release -p plaudit` makes one"
+        );
+        return ExitCode::FAILURE;
+    };
+    let options = Options {
+        time: Duration::from_secs_f64(cli.minutes.max(0.0) * 60.0),
+        rate: cli.rate,
+        users: cli.users,
+        zones_max: cli.zones_max,
+        seed: cli.seed.unwrap_or_else(soak::seed_of_now),
+        plaudit,
+        keep_logs: cli.keep_logs,
+    };
+    let stop = CancellationToken::new();
+    tokio::spawn(stop_on_signal(stop.clone()));
+    match soak::run(&options, &stop).await {
+        Ok(verdict) => {
+            print!("{verdict}");
+            if verdict.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+        }
+        Err(error) => {
+            eprintln!("soak with seed {}: {error}", options.seed);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The program beside this one. `make soak` tests what the sources are now, so it is built first.
+fn built_beside() -> Option<PathBuf> {
+    let profile = if cfg!(debug_assertions) { "dev" } else { "release" };
+    let built =
+        Command::new("cargo").args(["build", "-p", "plaudit", "--profile", profile]).status();
+    let beside = std::env::current_exe().ok()?.with_file_name("plaudit");
+    (built.is_ok_and(|status| status.success()) && beside.is_file()).then_some(beside)
+}
+
+async fn stop_on_signal(stop: CancellationToken) {
+    let signals = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
+    if let (Ok(mut terminate), Ok(mut interrupt)) = signals {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        stop.cancel();
+    }
+}

@@ -1,0 +1,140 @@
+//! The comparison at the end: what plaudit says against what the oracle knows.
+
+mod rewards;
+mod screens;
+mod set_aside;
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use super::action::Action;
+use super::error::SoakError;
+use super::findings::Findings;
+use super::http::{Answer, Api};
+use super::oracle::{Books, Claimed};
+use super::producer::Sent;
+use super::program::{Program, said};
+use super::traffic::Meaning;
+
+/// How long everything may take to be applied after the last record.
+const DRAIN_MAX: Duration = Duration::from_secs(300);
+const GLANCE: Duration = Duration::from_millis(250);
+/// How often a read is tried that nothing stands in the way of any more.
+const ATTEMPTS: u32 = 5;
+/// Of how many users the records are kept beside the logs.
+const SUSPECTS_MAX: usize = 20;
+
+/// What is compared.
+pub struct Audit {
+    /// The API.
+    pub api: Arc<Api>,
+    /// The commands.
+    pub program: Program,
+    /// Where differences go.
+    pub findings: Arc<Findings>,
+    /// The broker.
+    pub brokers: String,
+    /// What the oracle knows of each user.
+    pub books: Books,
+    /// What was claimed.
+    pub claimed: Claimed,
+    /// Users who are shown something else than the oracle knows.
+    pub suspects: Mutex<BTreeSet<u32>>,
+}
+
+impl Audit {
+    /// Waits until every record is applied. Gives how long it took.
+    pub async fn drained(&self, sents: &[Sent]) -> Result<Duration, SoakError> {
+        let begun = Instant::now();
+        loop {
+            let output = self.program.run(&["ingest", "status", "--format", "json"]).await?;
+            let status: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+            let topics = status["topics"].as_array().cloned().unwrap_or_default();
+            let partitions = |topic: &Value| topic["partitions"].as_array().cloned();
+            let partitions: Vec<Value> = topics.iter().filter_map(partitions).flatten().collect();
+            let sum = |name: &str| partitions.iter().filter_map(|p| p[name].as_u64()).sum::<u64>();
+            if output.status.success() && !partitions.is_empty() && sum("lag") == 0 {
+                if sum("end_offset") != sents.len() as u64 {
+                    let (end, sent) = (sum("end_offset"), sents.len());
+                    let what = format!("the log holds {end} records, {sent} were produced");
+                    return Err(SoakError::Broken(what));
+                }
+                return Ok(begun.elapsed());
+            }
+            if begun.elapsed() > DRAIN_MAX {
+                let what = format!("after {} s: {}", DRAIN_MAX.as_secs(), said(&output));
+                self.findings.add("lag never reached 0", what);
+                return Ok(begun.elapsed());
+            }
+            tokio::time::sleep(GLANCE).await;
+        }
+    }
+
+    /// Remembers a user whose records somebody will want to see.
+    fn suspect(&self, user: u32) {
+        self.suspects.lock().unwrap_or_else(PoisonError::into_inner).insert(user);
+    }
+
+    /// What the first suspects did, in the order of the log, a line each.
+    pub fn histories(&self, sents: &[Sent]) -> String {
+        let suspects = self.suspects.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut lines = Vec::new();
+        for sent in sents {
+            if let (Meaning::Action(action), Some((partition, offset))) =
+                (&sent.meaning, sent.place)
+                && suspects.iter().take(SUSPECTS_MAX).any(|user| *user == action.user)
+            {
+                let Action { user, source, id, time, deed } = action.as_ref();
+                lines.push((
+                    (*user, partition, offset),
+                    format!("{user} {partition}@{offset} {source}/{id} {time} {deed:?}\n"),
+                ));
+            }
+        }
+        lines.sort();
+        lines.into_iter().map(|(_, line)| line).collect()
+    }
+
+    /// Compares all there is.
+    pub async fn compare(self: &Arc<Self>, sents: &[Sent]) -> Result<Compared, SoakError> {
+        let grants = self.check_topic().await?;
+        let set_aside = self.check_set_aside(sents).await?;
+        let users = self.check_users().await?;
+        let output = self.program.run(&["projections", "verify"]).await?;
+        if !output.status.success() {
+            let what = format!("{}: {}", output.status, said(&output));
+            self.findings.add("projections verify", what);
+        }
+        Ok(Compared { users, grants, set_aside })
+    }
+}
+
+/// How much was compared.
+#[derive(Debug)]
+pub struct Compared {
+    /// Users.
+    pub users: usize,
+    /// Grants on the topic.
+    pub grants: usize,
+    /// Records in the set-aside list.
+    pub set_aside: usize,
+}
+
+/// A read that must succeed now.
+async fn must<F: Future<Output = Result<Answer, String>>>(
+    what: &str,
+    read: impl Fn() -> F,
+) -> Result<Value, SoakError> {
+    let mut last = String::new();
+    for _ in 0..ATTEMPTS {
+        match read().await {
+            Ok((200, body)) => return Ok(body),
+            other => last = format!("{other:?}"),
+        }
+        tokio::time::sleep(GLANCE).await;
+    }
+    Err(SoakError::Broken(format!("{what} can't be read: {last}")))
+}

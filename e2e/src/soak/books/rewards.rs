@@ -1,0 +1,120 @@
+//! The topic of rewards: every line that is to be paid, at least once, and no other.
+
+use std::collections::{HashMap, HashSet};
+use std::time::{Duration, Instant};
+
+use rdkafka::config::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::message::Message;
+use rdkafka::{Offset, TopicPartitionList};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::Audit;
+use crate::soak::action::user_name;
+use crate::soak::error::SoakError;
+use crate::soak::oracle::{Grant, grants};
+use crate::soak::{REWARDS, REWARDS_PARTITIONS};
+
+/// How long the last rewards may take after the last record was applied.
+const PUBLISHED_MAX: Duration = Duration::from_secs(120);
+/// Nothing unexpected follows if nothing at all followed for this long.
+const SILENCE: Duration = Duration::from_secs(2);
+const POLL: Duration = Duration::from_millis(100);
+
+impl Audit {
+    /// Compares the topic. Gives how many grants it holds.
+    pub(super) async fn check_topic(&self) -> Result<usize, SoakError> {
+        let mut wanted: HashMap<Uuid, Grant> = HashMap::new();
+        let mut unclaimed: HashSet<Uuid> = HashSet::new();
+        for grant in self.books.iter().flat_map(|(user, book)| grants(*user, book)) {
+            if grant.automatic || self.claimed.contains(&grant.id) {
+                wanted.insert(grant.id, grant);
+            } else {
+                unclaimed.insert(grant.id);
+            }
+        }
+        for claimed in self.claimed.iter().filter(|id| !wanted.contains_key(id)) {
+            self.findings.add("a receipt for what was not earned", claimed.to_string());
+        }
+        let brokers = self.brokers.clone();
+        let ids: HashSet<Uuid> = wanted.keys().copied().collect();
+        let published = tokio::task::spawn_blocking(move || read_topic(&brokers, &ids))
+            .await
+            .map_err(|error| SoakError::Broken(error.to_string()))??;
+        for (id, messages) in &published {
+            match wanted.remove(id) {
+                Some(grant) => self.check_messages(&grant, messages),
+                None if unclaimed.contains(id) => {
+                    self.findings.add("paid without a claim", messages[0].to_string());
+                }
+                None => self.findings.add("paid and never earned", messages[0].to_string()),
+            }
+        }
+        for grant in wanted.values() {
+            self.findings.add("never paid", format!("{} of {grant:?}", user_name(grant.user)));
+        }
+        Ok(published.len())
+    }
+
+    /// All messages of a grant say the same, which is what was earned.
+    fn check_messages(&self, grant: &Grant, messages: &[Value]) {
+        let Grant { reward, .. } = grant;
+        let wanted = json!({
+            "key": user_name(grant.user), "id": grant.id, "source": "/plaudit",
+            "type": "plaudit.reward.granted", "subject": user_name(grant.user),
+            "data": {
+                "task": grant.task, "period": grant.period, "milestone": grant.milestone,
+                "line": reward.line, "kind": reward.kind, "code": reward.code,
+                "amount": reward.amount, "reached_at": grant.reached_at.to_string(),
+            },
+        });
+        for message in messages.iter().filter(|message| **message != wanted) {
+            self.findings.add("paid otherwise than earned", format!("{message}, wanted {wanted}"));
+        }
+    }
+}
+
+/// All messages by the grant's id, once every wanted one is there and silence has followed.
+fn read_topic(
+    brokers: &str,
+    wanted: &HashSet<Uuid>,
+) -> Result<HashMap<Uuid, Vec<Value>>, SoakError> {
+    let consumer: BaseConsumer = ClientConfig::new()
+        .set("bootstrap.servers", brokers)
+        .set("group.id", "soak-reader") // rdkafka wants one; nothing is committed under it
+        .set("enable.auto.commit", "false")
+        .create()?;
+    let mut partitions = TopicPartitionList::new();
+    for partition in 0..REWARDS_PARTITIONS {
+        partitions.add_partition_offset(REWARDS, partition, Offset::Beginning)?;
+    }
+    consumer.assign(&partitions)?;
+    let mut found: HashMap<Uuid, Vec<Value>> = HashMap::new();
+    let (begun, mut last) = (Instant::now(), Instant::now());
+    loop {
+        if let Some(message) = consumer.poll(POLL) {
+            let message = message?;
+            last = Instant::now();
+            let (id, shown) = read_message(message.key(), message.payload());
+            found.entry(id).or_default().push(shown);
+            continue;
+        }
+        let complete = wanted.iter().all(|id| found.contains_key(id));
+        if (complete && last.elapsed() > SILENCE) || begun.elapsed() > PUBLISHED_MAX {
+            return Ok(found);
+        }
+    }
+}
+
+/// What is compared of a message. One without an id is found under the id of nobody.
+fn read_message(key: Option<&[u8]>, payload: Option<&[u8]>) -> (Uuid, Value) {
+    let body: Value = serde_json::from_slice(payload.unwrap_or_default()).unwrap_or_default();
+    let id = body["id"].as_str().and_then(|id| id.parse().ok()).unwrap_or_default();
+    let shown = json!({
+        "key": String::from_utf8_lossy(key.unwrap_or_default()),
+        "id": body["id"], "source": body["source"], "type": body["type"],
+        "subject": body["subject"], "data": body["data"],
+    });
+    (id, shown)
+}

@@ -1,0 +1,61 @@
+//! The set-aside list: every record that can't be understood, with its place and bytes, and no other.
+
+use std::collections::HashMap;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::Value;
+
+use super::{Audit, must};
+use crate::soak::ACTIONS;
+use crate::soak::error::SoakError;
+use crate::soak::producer::Sent;
+use crate::soak::traffic::Meaning;
+
+/// What one request may list.
+const PAGE: &str = "1000";
+
+impl Audit {
+    /// Compares the list. Gives its length.
+    pub(super) async fn check_set_aside(&self, sents: &[Sent]) -> Result<usize, SoakError> {
+        let mut wanted: HashMap<(i32, i64), &[u8]> = HashMap::new();
+        for sent in sents {
+            if let (Meaning::SetAside(bytes), Some(place)) = (&sent.meaning, sent.place) {
+                wanted.insert(place, bytes);
+            }
+        }
+        let listed = self.set_aside().await?;
+        for entry in &listed {
+            let place = entry["partition"].as_i64().and_then(|p| i32::try_from(p).ok());
+            let place = place.zip(entry["offset"].as_i64());
+            let bytes = STANDARD.decode(entry["bytes"].as_str().unwrap_or_default());
+            let found = place.and_then(|place| wanted.remove(&place));
+            let same = found.is_some_and(|found| bytes.is_ok_and(|bytes| bytes == found));
+            if entry["topic"] != ACTIONS || !same {
+                self.findings.add("set aside without cause, twice or altered", entry.to_string());
+            }
+        }
+        for ((partition, offset), bytes) in wanted {
+            let text = String::from_utf8_lossy(bytes);
+            let what = format!("{ACTIONS}/{partition}@{offset}: {text}");
+            self.findings.add("garbage that is not set aside", what);
+        }
+        Ok(listed.len())
+    }
+
+    async fn set_aside(&self) -> Result<Vec<Value>, SoakError> {
+        let mut all = Vec::new();
+        let mut after: Option<String> = None;
+        loop {
+            let mut query = vec![("limit", PAGE.to_owned())];
+            query.extend(after.take().map(|after| ("after", after)));
+            let read = || self.api.get_as_operator(&["v1", "parked"], &query);
+            let page = must("the set-aside list", read).await?;
+            all.extend(page["parked"].as_array().cloned().unwrap_or_default());
+            match page["next"].as_str() {
+                Some(next) => after = Some(next.to_owned()),
+                None => return Ok(all),
+            }
+        }
+    }
+}

@@ -1,0 +1,285 @@
+//! What goes wrong meanwhile, one thing after the other, in a seeded order.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use plaudit_embedded::{Kafka, Postgres};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::error::SoakError;
+use super::findings::Findings;
+use super::http::Api;
+use super::instance::Instance;
+use super::program::{Program, said};
+use super::rng::Rng;
+
+/// From a restart until something is applied again. The dead member's session ends after seconds.
+const APPLIED_MAX: Duration = Duration::from_secs(60);
+const GLANCE: Duration = Duration::from_millis(50);
+
+/// A thing that goes wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Fault {
+    /// `kill -9` of a `plaudit serve`.
+    KillInstance(usize),
+    /// SIGTERM to a `plaudit serve`: its partitions go to the other one.
+    StopInstance(usize),
+    /// A crash of PostgreSQL.
+    CrashPostgres,
+    /// `kill -9` of the broker.
+    KillBroker,
+    /// A read model is built anew; it goes on while other things go wrong.
+    Rebuild(&'static str),
+}
+
+/// One of each kind.
+const KINDS: [Fault; 6] = [
+    Fault::KillInstance(0),
+    Fault::Rebuild("task_view"),
+    Fault::CrashPostgres,
+    Fault::KillBroker,
+    Fault::StopInstance(1),
+    Fault::Rebuild("reward_state"),
+];
+
+/// What else belongs into a round, once every kind was there.
+const REPEATED: [Fault; 4] = [
+    Fault::KillInstance(1),
+    Fault::StopInstance(0),
+    Fault::CrashPostgres,
+    Fault::Rebuild("task_view"),
+];
+
+impl Fault {
+    fn name(self) -> String {
+        match self {
+            Self::KillInstance(_) => "kill -9 plaudit".to_owned(),
+            Self::StopInstance(_) => "SIGTERM plaudit".to_owned(),
+            Self::CrashPostgres => "crash PostgreSQL".to_owned(),
+            Self::KillBroker => "kill -9 Kafka".to_owned(),
+            Self::Rebuild(name) => format!("rebuild {name}"),
+        }
+    }
+}
+
+/// How often what happened, and how long it took to go on.
+#[derive(Debug, Default)]
+pub struct Damage {
+    /// By name: the seconds from each restart to the first applied record.
+    pub until_applied: BTreeMap<String, Vec<f64>>,
+    /// By name.
+    pub counts: BTreeMap<String, u64>,
+}
+
+/// All that can break.
+pub struct Chaos {
+    /// The database.
+    pub postgres: Postgres,
+    /// The broker.
+    pub kafka: Kafka,
+    /// The processes under test.
+    pub instances: Vec<Instance>,
+    /// Its commands.
+    pub program: Program,
+    /// Its API.
+    pub api: Arc<Api>,
+    /// What it did wrong.
+    pub findings: Arc<Findings>,
+    /// What happened.
+    pub damage: Damage,
+    /// Crashes of PostgreSQL: they excuse a rebuild that was under way.
+    crashes: Arc<AtomicU64>,
+    rebuild: Option<JoinHandle<()>>,
+}
+
+impl Chaos {
+    /// Nothing is broken yet.
+    pub fn new(
+        (postgres, kafka): (Postgres, Kafka),
+        instances: Vec<Instance>,
+        program: Program,
+        api: Arc<Api>,
+        findings: Arc<Findings>,
+    ) -> Self {
+        let (damage, crashes, rebuild) = (Damage::default(), Arc::default(), None);
+        Self { postgres, kafka, instances, program, api, findings, damage, crashes, rebuild }
+    }
+
+    /// Breaks things until `stop`, each at least once if there is time; all is up again at the end.
+    pub async fn run(&mut self, mut rng: Rng, stop: &CancellationToken) -> Result<(), SoakError> {
+        let mut order: Vec<Fault> = Vec::new();
+        while !stop.is_cancelled() {
+            if order.is_empty() {
+                let (mut kinds, mut repeated) = (KINDS, REPEATED);
+                rng.shuffle(&mut kinds);
+                rng.shuffle(&mut repeated);
+                order = [repeated.as_slice(), &kinds].concat(); // taken from its end
+            }
+            let pause = Duration::from_millis(500 + rng.below(2500));
+            if tokio::time::timeout(pause, stop.cancelled()).await.is_ok() {
+                break;
+            }
+            if let Some(fault) = order.pop() {
+                self.look_after_instances().await?;
+                self.cause(fault, &mut rng).await?;
+            }
+        }
+        self.look_after_instances().await?;
+        if let Some(rebuild) = self.rebuild.take() {
+            rebuild.await.map_err(|error| SoakError::Broken(error.to_string()))?;
+        }
+        Ok(())
+    }
+
+    async fn cause(&mut self, fault: Fault, rng: &mut Rng) -> Result<(), SoakError> {
+        tracing::info!("soak: {}", fault.name());
+        if !matches!(fault, Fault::Rebuild(_)) {
+            *self.damage.counts.entry(fault.name()).or_default() += 1;
+        }
+        let down = Duration::from_millis(rng.below(2000));
+        match fault {
+            Fault::KillInstance(number) => {
+                self.instances[number].kill().await;
+                tokio::time::sleep(down).await;
+                self.restart_instance(fault, number).await?;
+            }
+            Fault::StopInstance(number) => {
+                let status = self.instances[number].stop().await;
+                if !status.is_some_and(|status| status.success()) {
+                    let (name, log) =
+                        (&self.instances[number].name, self.instances[number].log_tail());
+                    let how = status.map_or("not at all".to_owned(), |status| status.to_string());
+                    let what = format!("{name} ended with {how}; its log ends with:\n{log}");
+                    self.findings.add("SIGTERM without exit 0", what);
+                }
+                // Longer than a session, so that the other one takes over.
+                tokio::time::sleep(down + Duration::from_secs(3)).await;
+                self.restart_instance(fault, number).await?;
+            }
+            Fault::CrashPostgres => {
+                self.crashes.fetch_add(1, Ordering::SeqCst);
+                self.postgres.kill().await?;
+                tokio::time::sleep(down).await;
+                self.postgres.restart().await?;
+                self.wait_until_applied(fault, &[0, 1]).await;
+            }
+            Fault::KillBroker => {
+                self.kafka.kill().await?;
+                tokio::time::sleep(down).await;
+                self.kafka.restart().await?;
+                self.wait_until_applied(fault, &[0, 1]).await;
+            }
+            Fault::Rebuild(name) => self.start_rebuild(name),
+        }
+        Ok(())
+    }
+
+    async fn restart_instance(&mut self, fault: Fault, number: usize) -> Result<(), SoakError> {
+        let begun = Instant::now();
+        self.instances[number].start()?;
+        self.instances[number].ready(&self.api).await?;
+        self.wait_from(begun, fault, &[number]).await;
+        Ok(())
+    }
+
+    async fn wait_until_applied(&mut self, fault: Fault, numbers: &[usize]) {
+        self.wait_from(Instant::now(), fault, numbers).await;
+    }
+
+    /// Notes how long it takes until one of these instances applies a batch.
+    async fn wait_from(&mut self, begun: Instant, fault: Fault, numbers: &[usize]) {
+        let mut first = BTreeMap::new();
+        while begun.elapsed() < APPLIED_MAX {
+            for number in numbers {
+                let Some(applied) = self.batches_applied(*number).await else { continue };
+                // A new process begins at 0; another one has to go on from where it is.
+                let base = *first.entry(*number).or_insert_with(|| match fault {
+                    Fault::KillInstance(_) | Fault::StopInstance(_) => 0,
+                    _ => applied,
+                });
+                if applied > base {
+                    let seconds = begun.elapsed().as_secs_f64();
+                    self.damage.until_applied.entry(fault.name()).or_default().push(seconds);
+                    return;
+                }
+            }
+            tokio::time::sleep(GLANCE).await;
+        }
+        let logs: Vec<String> = numbers.iter().map(|n| self.instances[*n].log_tail()).collect();
+        let (name, seconds) = (fault.name(), APPLIED_MAX.as_secs());
+        let what =
+            format!("{name}: nothing in {seconds} s; the logs end with:\n{}", logs.join("\n"));
+        self.findings.add("nothing applied after a restart", what);
+    }
+
+    async fn batches_applied(&self, number: usize) -> Option<u64> {
+        let (_, metrics) = self.api.probe(number, "/metrics").await.ok()?;
+        let mut lines = metrics.lines();
+        let count = lines.find_map(|line| line.strip_prefix("plaudit_ingest_batch_seconds_count "));
+        Some(count.and_then(|text| text.trim().parse().ok()).unwrap_or(0))
+    }
+
+    /// A process that is gone unasked is a finding; the soak goes on with a new one.
+    async fn look_after_instances(&mut self) -> Result<(), SoakError> {
+        for instance in &mut self.instances {
+            if let Some(status) = instance.ended_by_itself() {
+                let what = format!(
+                    "{} ended with {status}; its log ends with:\n{}",
+                    instance.name,
+                    instance.log_tail()
+                );
+                self.findings.add("serve ended unasked", what);
+                instance.kill().await;
+                instance.start()?;
+                instance.ready(&self.api).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Starts one in the background, unless one is still under way.
+    fn start_rebuild(&mut self, name: &'static str) {
+        if self.rebuild.as_ref().is_some_and(|before| !before.is_finished()) {
+            return;
+        }
+        *self.damage.counts.entry(Fault::Rebuild(name).name()).or_default() += 1;
+        let (program, findings) = (self.program.clone(), Arc::clone(&self.findings));
+        let crashes = Arc::clone(&self.crashes);
+        self.rebuild = Some(tokio::spawn(async move {
+            // What a crash interrupted goes on with the same command.
+            loop {
+                let (begun, crashes_before) = (Instant::now(), crashes.load(Ordering::SeqCst));
+                let ended = program.run(&["projections", "rebuild", name]).await;
+                tracing::info!(
+                    "soak: rebuild {name} ended after {:.1} s",
+                    begun.elapsed().as_secs_f64()
+                );
+                let what = match ended {
+                    Ok(output) if output.status.success() => return,
+                    Ok(output) => format!("{name}: {}: {}", output.status, said(&output)),
+                    Err(error) => format!("{name}: {error}"),
+                };
+                tracing::info!("soak: {what}");
+                if crashes.load(Ordering::SeqCst) == crashes_before {
+                    return findings.add("rebuild failed", what);
+                }
+            }
+        }));
+    }
+
+    /// Ends all that runs and removes its data.
+    pub async fn discard(mut self) -> Result<(), SoakError> {
+        if let Some(rebuild) = self.rebuild.take() {
+            rebuild.abort();
+        }
+        for instance in &mut self.instances {
+            instance.kill().await;
+        }
+        self.kafka.discard().await?;
+        self.postgres.discard().await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,137 @@
+//! One `plaudit serve`, which may be killed and started again.
+
+use std::fs::File;
+use std::path::PathBuf;
+use std::process::{ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use tokio::process::{Child, Command};
+
+use super::error::SoakError;
+use super::http::Api;
+use super::program::{Program, last_lines};
+
+/// From the start of the process until it serves. Six engineers may share two cores.
+const READY_MAX: Duration = Duration::from_secs(60);
+/// From SIGTERM to the end: requests may run for 10 s, and a batch for some.
+const STOP_MAX: Duration = Duration::from_secs(30);
+const GLANCE: Duration = Duration::from_millis(50);
+
+/// One `plaudit serve`.
+#[derive(Debug)]
+pub struct Instance {
+    /// Its name in the consumer group, over all its lives.
+    pub name: String,
+    /// Which of the API's addresses is its own.
+    pub number: usize,
+    program: Program,
+    listen: String,
+    log: PathBuf,
+    running: Option<Running>,
+}
+
+/// A process, and the shell that ends it should the soak itself be killed.
+#[derive(Debug)]
+struct Running {
+    server: Child,
+    watchdog: Child,
+}
+
+impl Instance {
+    /// Not started yet.
+    pub fn new(program: &Program, number: usize, listen: &str, log: PathBuf) -> Self {
+        let (name, listen) = (format!("soak-{number}"), listen.to_owned());
+        Self { name, number, program: program.clone(), listen, log, running: None }
+    }
+
+    /// Starts the process; it may take a while until it serves.
+    pub fn start(&mut self) -> Result<(), SoakError> {
+        let what = || format!("start {}", self.name);
+        let log = File::options().create(true).append(true).open(&self.log);
+        let log = log.map_err(SoakError::io(what()))?;
+        let mut command = self.program.command(&["serve"]);
+        command.env("PLAUDIT_HTTP_LISTEN", &self.listen);
+        command.env("PLAUDIT_KAFKA_INSTANCE_ID", &self.name);
+        command.stdout(log.try_clone().map_err(SoakError::io(what()))?).stderr(log);
+        let server = command.spawn().map_err(SoakError::io(what()))?;
+        let watchdog = watchdog(server.id().unwrap_or_default()).map_err(SoakError::io(what()))?;
+        self.running = Some(Running { server, watchdog });
+        Ok(())
+    }
+
+    /// Waits until it serves.
+    pub async fn ready(&mut self, api: &Api) -> Result<(), SoakError> {
+        let deadline = Instant::now() + READY_MAX;
+        loop {
+            let last = match api.probe(self.number, "/readyz").await {
+                Ok((200, _)) => return Ok(()),
+                Ok((status, body)) => format!("{status} {body}"),
+                Err(error) => error,
+            };
+            let ended = self.ended_by_itself();
+            if Instant::now() > deadline || ended.is_some() {
+                let last = ended.map_or(last, |status| format!("it has ended with {status}"));
+                let (name, seconds) = (self.name.clone(), READY_MAX.as_secs());
+                return Err(SoakError::NotReady { name, seconds, last, log: self.log_tail() });
+            }
+            tokio::time::sleep(GLANCE).await;
+        }
+    }
+
+    /// Kills it, at once and unasked.
+    pub async fn kill(&mut self) {
+        if let Some(mut running) = self.running.take() {
+            running.dismiss_watchdog().await;
+            let _ = running.server.kill().await; // it may have ended by itself
+        }
+    }
+
+    /// Asks it to end. Gives how it ended, or nothing if it had to be killed.
+    pub async fn stop(&mut self) -> Option<ExitStatus> {
+        let mut running = self.running.take()?;
+        running.dismiss_watchdog().await;
+        if let Some(pid) = running.server.id().and_then(|pid| i32::try_from(pid).ok()) {
+            let _ = kill(Pid::from_raw(pid), Signal::SIGTERM); // not waited for: still its own pid
+        }
+        match tokio::time::timeout(STOP_MAX, running.server.wait()).await {
+            Ok(status) => status.ok(),
+            Err(_) => {
+                let _ = running.server.kill().await;
+                None
+            }
+        }
+    }
+
+    /// How it ended, if it did without being asked.
+    pub fn ended_by_itself(&mut self) -> Option<ExitStatus> {
+        self.running.as_mut()?.server.try_wait().ok()?
+    }
+
+    /// The end of what it said, over all its lives.
+    pub fn log_tail(&self) -> String {
+        let text = std::fs::read(&self.log).unwrap_or_default();
+        last_lines(&String::from_utf8_lossy(&text), 15)
+    }
+}
+
+impl Running {
+    /// It goes first: it must never see a pid that the system has given to another process.
+    async fn dismiss_watchdog(&mut self) {
+        let _ = self.watchdog.kill().await;
+    }
+}
+
+/// A shell that waits until our end of its pipe is closed, which the kernel does when we die.
+fn watchdog(pid: u32) -> std::io::Result<Child> {
+    Command::new("/bin/sh")
+        .args(["-c", r#"trap "" INT TERM HUP; read -r _; kill -s KILL "$0""#, &pid.to_string()])
+        .current_dir("/")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .process_group(0)
+        .kill_on_drop(true)
+        .spawn()
+}

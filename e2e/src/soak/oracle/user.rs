@@ -1,0 +1,271 @@
+//! One user's tasks as they must be after the records so far.
+
+use std::collections::{BTreeMap, HashSet};
+
+use jiff::Timestamp;
+
+use super::timeline::{Period, Timeline, key};
+use crate::soak::action::{Action, Coins, Deed};
+use crate::soak::tasks::{Kind, TASKS, Task};
+
+/// How often a rule decided something: a soak that never meets one proves nothing about it.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct Met {
+    /// Duplicates.
+    pub duplicates: u64,
+    /// Actions that came too late for a task.
+    pub too_late: u64,
+    /// Actions that a lock kept out.
+    pub locked: u64,
+    /// Milestones that waited for an unlock.
+    pub held: u64,
+    /// Changes of zone that waited for the end of a period.
+    pub zones: u64,
+    /// Streaks that were broken.
+    pub broken: u64,
+    /// Streaks that completed a cycle.
+    pub cycles: u64,
+}
+
+/// One user.
+#[derive(Debug)]
+pub struct UserBook {
+    /// What was met.
+    pub met: Met,
+    seen: HashSet<(u8, u64)>,
+    zone_told_at: Option<Timestamp>,
+    /// Whether any action ever moved a task.
+    counted: bool,
+    /// In the order of [`TASKS`].
+    pub tasks: Vec<TaskBook>,
+}
+
+/// One task of a user.
+#[derive(Debug)]
+pub struct TaskBook {
+    /// Its rules.
+    pub task: &'static Task,
+    /// Its periods, if it has any.
+    pub timeline: Option<Timeline>,
+    /// The latest time of an action that moved it.
+    watermark: Option<Timestamp>,
+    /// By period key; those in which something was done.
+    pub turns: BTreeMap<String, Turn>,
+    /// Whether its last milestone was ever reached while unlocked.
+    pub completed: bool,
+    /// Periods in a row.
+    pub streak: Streak,
+}
+
+/// What was done in a period.
+#[derive(Debug, Default)]
+pub struct Turn {
+    /// None where there is only one.
+    pub period: Option<Period>,
+    /// At most the target.
+    pub progress: i64,
+    /// When each milestone was reached.
+    pub reached: BTreeMap<i64, Timestamp>,
+    /// Milestones reached while locked.
+    held: Vec<i64>,
+}
+
+/// Periods in a row.
+#[derive(Debug, Default)]
+pub struct Streak {
+    /// As of the last step.
+    pub current: i64,
+    /// Ever.
+    pub longest: i64,
+    /// The period of the last step.
+    pub last: Option<Period>,
+    /// Where the milestones of the running cycle were reached, by `at`.
+    pub cycle: BTreeMap<i64, String>,
+}
+
+impl Default for UserBook {
+    fn default() -> Self {
+        let tasks = TASKS.iter().map(TaskBook::new).collect();
+        let (met, seen) = (Met::default(), HashSet::new());
+        Self { met, seen, zone_told_at: None, counted: false, tasks }
+    }
+}
+
+impl UserBook {
+    /// Takes the next action of the user's partition.
+    pub fn apply(&mut self, action: &Action) {
+        if !self.seen.insert((action.source, action.id)) {
+            self.met.duplicates += 1;
+            return; // the first content wins
+        }
+        let time = cut(action.time);
+        if let Deed::UserUpdated(zone) = action.deed {
+            return self.hear_of_zone(zone, time);
+        }
+        for index in 0..self.tasks.len() {
+            let Some(credit) = credit(self.tasks[index].task, action.deed) else { continue };
+            let locked = self.is_locked(index);
+            let book = &mut self.tasks[index];
+            if locked && !book.task.counts_while_locked {
+                self.met.locked += 1;
+                continue;
+            }
+            let was_completed = book.completed;
+            self.counted |= book.advance(credit, time, locked, &mut self.met);
+            if book.completed && !was_completed {
+                let id = book.task.id;
+                self.release(id, time);
+            }
+        }
+    }
+
+    fn is_locked(&self, index: usize) -> bool {
+        let wanted = self.tasks[index].task.requires;
+        wanted.is_some_and(|id| self.tasks.iter().any(|book| book.task.id == id && !book.completed))
+    }
+
+    /// What was reached while `completed` was missing is reached now.
+    fn release(&mut self, completed: &str, at: Timestamp) {
+        for book in self.tasks.iter_mut().filter(|book| book.task.requires == Some(completed)) {
+            let mut done = false;
+            for turn in book.turns.values_mut() {
+                for milestone in std::mem::take(&mut turn.held) {
+                    turn.reached.insert(milestone, at);
+                    done |= milestone == book.task.target();
+                }
+            }
+            book.completed |= done;
+        }
+    }
+
+    fn hear_of_zone(&mut self, zone: Option<usize>, at: Timestamp) {
+        let Some(zone) = zone else { return };
+        if self.zone_told_at.is_some_and(|told| at < told) {
+            return; // older than what is known
+        }
+        let at_once = self.zone_told_at.is_none() && !self.counted;
+        self.zone_told_at = Some(at);
+        for book in &mut self.tasks {
+            let Some(cadence) = book.task.cadence().filter(|cadence| cadence.of_user) else {
+                continue;
+            };
+            match &mut book.timeline {
+                Some(timeline) if !at_once => {
+                    self.met.zones += 1;
+                    timeline.change_zone(at, zone);
+                }
+                timeline => *timeline = Some(Timeline::new(cadence, zone)),
+            }
+        }
+    }
+}
+
+impl TaskBook {
+    fn new(task: &'static Task) -> Self {
+        Self {
+            task,
+            timeline: task.cadence().map(|cadence| Timeline::new(cadence, 0)),
+            watermark: None,
+            turns: BTreeMap::new(),
+            completed: false,
+            streak: Streak::default(),
+        }
+    }
+
+    /// The period of an instant and its key.
+    pub fn period_at(&self, at: Timestamp) -> (String, Option<Period>) {
+        match (&self.timeline, self.task.cadence()) {
+            (Some(timeline), Some(cadence)) => {
+                let period = timeline.period_at(at);
+                (key(cadence.unit, period.first_day), Some(period))
+            }
+            _ => ("once".to_owned(), None),
+        }
+    }
+
+    /// Whether the action moved the task.
+    fn advance(&mut self, credit: i64, at: Timestamp, locked: bool, met: &mut Met) -> bool {
+        let (key, period) = self.period_at(at);
+        let too_late = |period: &Period| {
+            let closes = period.end.saturating_add(self.task.lateness).unwrap_or(Timestamp::MAX);
+            self.watermark.is_some_and(|watermark| watermark >= closes)
+        };
+        if period.as_ref().is_some_and(too_late) {
+            met.too_late += 1;
+            return false;
+        }
+        let streak = matches!(self.task.kind, Kind::Streak { .. });
+        let target = if streak { 1 } else { self.task.target() };
+        let turn = self.turns.entry(key.clone()).or_default();
+        let before = turn.progress;
+        let after = before.saturating_add(credit).min(target);
+        if after == before {
+            return false;
+        }
+        turn.period = period;
+        turn.progress = after;
+        self.watermark = self.watermark.max(Some(at));
+        if streak {
+            self.step(&key, period, at, met);
+            return true;
+        }
+        for milestone in self.task.milestones.iter().map(|milestone| milestone.at) {
+            if before < milestone && milestone <= after {
+                if locked {
+                    met.held += 1;
+                    turn.held.push(milestone);
+                } else {
+                    turn.reached.insert(milestone, at);
+                    self.completed |= milestone == target;
+                }
+            }
+        }
+        true
+    }
+
+    /// One more period of the streak.
+    fn step(&mut self, key: &str, period: Option<Period>, at: Timestamp, met: &mut Met) {
+        let (Kind::Streak { cycle, .. }, Some(period)) = (self.task.kind, period) else { return };
+        let streak = &mut self.streak;
+        let follows = streak.last.is_some_and(|last| last.end == period.start);
+        met.broken += u64::from(!follows && streak.last.is_some());
+        streak.current = if follows { streak.current + 1 } else { 1 };
+        streak.longest = streak.longest.max(streak.current);
+        streak.last = Some(period);
+        let step = (streak.current - 1) % cycle + 1;
+        if step == 1 {
+            streak.cycle.clear();
+        }
+        met.cycles += u64::from(step == cycle);
+        if self.task.milestone(step).is_some() {
+            streak.cycle.insert(step, key.to_owned());
+            if let Some(turn) = self.turns.get_mut(key) {
+                turn.reached.insert(step, at);
+            }
+            self.completed |= step == self.task.target();
+        }
+    }
+}
+
+/// Times are kept to the microsecond; producers may write more.
+fn cut(time: Timestamp) -> Timestamp {
+    Timestamp::from_microsecond(time.as_microsecond()).unwrap_or(time)
+}
+
+/// What an action is worth for a task; nothing if the task does not ask for it, its `where` does
+/// not hold, or the measure can't be taken.
+fn credit(task: &Task, deed: Deed) -> Option<i64> {
+    let credit = match (task.id, deed) {
+        ("welcome" | "first-friends", Deed::ProfileCompleted)
+        | ("first-friends" | "early-friends", Deed::FriendAdded)
+        | ("sign-in", Deed::SignedIn) => 1,
+        ("daily-gifts", Deed::GiftSent(Coins::Whole(coins) | Coins::ZeroFraction(coins)))
+            if coins >= 10 =>
+        {
+            coins.min(500)
+        }
+        ("weekly-watching", Deed::StreamWatched(minutes)) if minutes >= 10 => 1,
+        _ => return None,
+    };
+    Some(credit)
+}

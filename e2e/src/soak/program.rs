@@ -1,0 +1,84 @@
+//! The program under test: where it is, and its commands.
+
+use std::path::{Path, PathBuf};
+use std::process::{Output, Stdio};
+use std::time::Duration;
+
+use tokio::process::Command;
+
+use super::error::SoakError;
+
+/// A command may wait 30 s for a database that is down, and a rebuild takes its time.
+const COMMAND_MAX: Duration = Duration::from_secs(180);
+
+/// The program under test, with the settings that all its processes share.
+#[derive(Debug, Clone)]
+pub struct Program {
+    path: PathBuf,
+    /// Where it runs: no `plaudit.toml` and no sources are there.
+    dir: PathBuf,
+    settings: Vec<(String, String)>,
+}
+
+impl Program {
+    /// At `path`.
+    pub fn new(path: &Path, dir: &Path, settings: &[(&str, &str)]) -> Self {
+        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        let settings = settings.iter().map(owned).collect();
+        Self { path: path.to_owned(), dir: dir.to_owned(), settings }
+    }
+
+    /// A process to be. Settings come by the environment only, and only ours.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(&self.path);
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with("PLAUDIT_") {
+                command.env_remove(name);
+            }
+        }
+        command.args(arguments).current_dir(&self.dir).stdin(Stdio::null()).kill_on_drop(true);
+        command.envs(self.settings.iter().map(|(name, value)| (name, value)));
+        // Ctrl-C in a terminal reaches every process of a group; the soak decides what ends when.
+        command.process_group(0);
+        command
+    }
+
+    /// Runs a command to its end.
+    pub async fn run(&self, arguments: &[&str]) -> Result<Output, SoakError> {
+        let what = format!("run plaudit {}", arguments.join(" "));
+        let output = self.command(arguments).output();
+        match tokio::time::timeout(COMMAND_MAX, output).await {
+            Ok(output) => output.map_err(SoakError::io(what)),
+            Err(_) => Err(SoakError::Command {
+                command: arguments.join(" "),
+                status: format!("no end within {} s", COMMAND_MAX.as_secs()),
+                output: String::new(),
+            }),
+        }
+    }
+
+    /// Runs a command that must succeed. Gives what it printed.
+    pub async fn must(&self, arguments: &[&str]) -> Result<String, SoakError> {
+        let output = self.run(arguments).await?;
+        if output.status.success() {
+            return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+        }
+        Err(SoakError::Command {
+            command: arguments.join(" "),
+            status: output.status.to_string(),
+            output: said(&output),
+        })
+    }
+}
+
+/// The end of all that a command said.
+pub fn said(output: &Output) -> String {
+    let text = [output.stdout.as_slice(), output.stderr.as_slice()].concat();
+    last_lines(&String::from_utf8_lossy(&text), 12)
+}
+
+/// The end of a text.
+pub fn last_lines(text: &str, count: usize) -> String {
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(count)..].join("\n")
+}

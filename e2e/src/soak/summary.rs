@@ -1,0 +1,98 @@
+//! What the soak says in the end.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::books::Compared;
+use super::chaos::Damage;
+use super::clients::Hands;
+use super::findings::Findings;
+use super::oracle::Met;
+use super::traffic::Counts;
+
+/// What was done, and what plaudit did wrong.
+#[derive(Debug)]
+pub struct Verdict {
+    pub(super) summary: Summary,
+    pub(super) findings: Arc<Findings>,
+    /// What users did whose books differ.
+    pub(super) histories: String,
+}
+
+/// What was done.
+#[derive(Debug)]
+pub(super) struct Summary {
+    pub seed: u64,
+    pub records: usize,
+    pub counts: Counts,
+    pub met: Met,
+    pub damage: Damage,
+    pub drained: Duration,
+    /// When each ended, since the beginning.
+    pub phases: Vec<(&'static str, Duration)>,
+    pub compared: Compared,
+    pub hands: Hands,
+}
+
+impl Verdict {
+    /// Whether plaudit did nothing wrong.
+    pub fn is_good(&self) -> bool {
+        self.findings.is_empty()
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Summary { seed, records, counts, met, damage, drained, phases, compared, hands } =
+            &self.summary;
+        writeln!(f, "soak with seed {seed}")?;
+        let Counts { duplicates, imposters, garbage } = counts;
+        writeln!(
+            f,
+            "  {records} records: {duplicates} duplicates, {imposters} under a taken identity, \
+             {garbage} garbage"
+        )?;
+        let Met { duplicates, too_late, locked, held, zones, broken, cycles } = met;
+        writeln!(
+            f,
+            "  met: {duplicates} identities again, {too_late} too late, {locked} locked out, {held} \
+             held by a lock, {zones} changes of zone, {broken} streaks broken, {cycles} cycles full"
+        )?;
+        let (reads, failures) = (hands.reads, hands.failures);
+        let (claims, refused) = (hands.claims.len(), hands.refused);
+        writeln!(
+            f,
+            "  {reads} screens read ({failures} failed while something was down), {claims} \
+             receipts, {refused} claims of nothing"
+        )?;
+        for (name, count) in &damage.counts {
+            write!(f, "  {count} × {name}")?;
+            if let Some(seconds) = damage.until_applied.get(name) {
+                let (median, max) = median_and_max(seconds);
+                write!(f, ": first record applied after {median:.1} s (median), {max:.1} s (max)")?;
+            }
+            writeln!(f)?;
+        }
+        writeln!(f, "  drained in {:.1} s", drained.as_secs_f64())?;
+        let phases = phases.iter().map(|(name, at)| format!("{name} {:.0} s", at.as_secs_f64()));
+        writeln!(f, "  {}", phases.collect::<Vec<_>>().join(", "))?;
+        let Compared { users, grants, set_aside } = compared;
+        writeln!(
+            f,
+            "  compared: {users} users, {grants} grants on the topic, {set_aside} records set aside"
+        )?;
+        if self.is_good() {
+            writeln!(f, "soak: the books balance")
+        } else {
+            writeln!(f, "soak: DIFFERENT\n{}", self.findings)
+        }
+    }
+}
+
+fn median_and_max(seconds: &[f64]) -> (f64, f64) {
+    let mut sorted = seconds.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let median = sorted.get(sorted.len() / 2).copied().unwrap_or_default();
+    (median, sorted.last().copied().unwrap_or_default())
+}
