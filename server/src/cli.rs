@@ -1,0 +1,295 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Task and reward backend: what users do becomes progress and rewards.
+#[derive(Debug, Parser)]
+#[command(
+    name = "plaudit",
+    version,
+    about = "Task and reward backend: what users do becomes progress and rewards",
+    propagate_version = true
+)]
+pub struct Cli {
+    /// Configuration file; else ./plaudit.toml if it is there.
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Overrides one setting, e.g. --set kafka.group=plaudit-2. May be repeated.
+    #[arg(long = "set", global = true, value_name = "PATH=VALUE", value_parser = parse_override)]
+    pub overrides: Vec<(String, String)>,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+fn parse_override(text: &str) -> Result<(String, String), String> {
+    let (path, value) =
+        text.split_once('=').ok_or("an override looks like kafka.group=plaudit-2")?;
+    Ok((path.to_owned(), value.to_owned()))
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Runs all of it here, with a private PostgreSQL and Kafka, sample tasks and sample traffic.
+    Dev(DevArgs),
+    /// Serves.
+    Serve(ServeArgs),
+    /// Brings the database to this version.
+    Migrate,
+    /// Prints the configuration in force, without secrets.
+    Config {
+        /// Lists every setting with unit, default and meaning instead.
+        #[arg(long)]
+        help_settings: bool,
+    },
+    /// The catalogue of tasks.
+    #[command(subcommand)]
+    Tasks(TasksCommand),
+    /// Mappings from records to actions.
+    #[command(subcommand)]
+    Sources(SourcesCommand),
+    /// Reading from Kafka.
+    #[command(subcommand)]
+    Ingest(IngestCommand),
+    /// What was set aside.
+    #[command(subcommand)]
+    Parked(ParkedCommand),
+    /// A user's history.
+    #[command(subcommand)]
+    Audit(AuditCommand),
+    /// Read models.
+    #[command(subcommand)]
+    Projections(ProjectionsCommand),
+    /// Measures this machine; see docs/performance.md. Arguments go to the benchmark.
+    Bench {
+        /// For the benchmark, e.g. --help.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+}
+
+/// `plaudit dev`.
+#[derive(Debug, Args)]
+pub struct DevArgs {
+    /// Use this database instead of a private one.
+    #[arg(long, value_name = "URL")]
+    pub database: Option<String>,
+    /// Use these brokers instead of a private one.
+    #[arg(long, value_name = "BROKERS")]
+    pub kafka: Option<String>,
+    /// Where to listen.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub listen: Option<String>,
+    /// Where private data lies.
+    #[arg(long, value_name = "DIR", default_value = ".plaudit")]
+    pub dir: PathBuf,
+    /// No sample traffic.
+    #[arg(long)]
+    pub quiet: bool,
+}
+
+/// `plaudit serve`.
+#[derive(Debug, Args)]
+pub struct ServeArgs {
+    /// Which parts to run.
+    #[arg(long, value_delimiter = ',', default_value = "ingest,api,follow,deliver")]
+    pub roles: Vec<Role>,
+}
+
+/// A part of the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Role {
+    /// Reads actions from Kafka.
+    Ingest,
+    /// Answers HTTP.
+    Api,
+    /// Further projections.
+    Follow,
+    /// Hands rewards to the paying systems.
+    Deliver,
+}
+
+/// `plaudit tasks`.
+#[derive(Debug, Subcommand)]
+pub enum TasksCommand {
+    /// Checks task files; needs nothing but the files.
+    Validate {
+        /// Task files, YAML or JSON.
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+    },
+    /// Publishes task files, all or nothing.
+    Publish {
+        /// Task files, YAML or JSON.
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+    },
+    /// Lists the catalogue.
+    List(Format),
+    /// Shows a task's version in force.
+    Show {
+        /// The task.
+        id: String,
+    },
+    /// Lists a task's versions.
+    History {
+        /// The task.
+        id: String,
+    },
+    /// Stops a task's progress, not its claims.
+    Pause {
+        /// The task.
+        id: String,
+    },
+    /// Lets a paused task move again.
+    Resume {
+        /// The task.
+        id: String,
+    },
+    /// Stops a task for good; claims go on.
+    Retire {
+        /// The task.
+        id: String,
+    },
+    /// Prints the JSON Schema of task files.
+    Schema,
+}
+
+/// How to print.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct Format {
+    /// How to print.
+    #[arg(long, value_enum, default_value_t = FormatKind::Text)]
+    pub format: FormatKind,
+}
+
+/// How to print.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum FormatKind {
+    /// For people.
+    Text,
+    /// For programs.
+    Json,
+}
+
+/// `plaudit sources`.
+#[derive(Debug, Subcommand)]
+pub enum SourcesCommand {
+    /// Checks source files.
+    Check {
+        /// Source files.
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+    },
+    /// Shows what a source file makes of a record.
+    Try {
+        /// The source file.
+        file: PathBuf,
+        /// A record as JSON: {"topic", "key", "headers", "timestamp", "value"}.
+        #[arg(long)]
+        record: PathBuf,
+    },
+}
+
+/// `plaudit ingest`.
+#[derive(Debug, Subcommand)]
+pub enum IngestCommand {
+    /// Offsets, lag, and what stands in the way. Exit 1 if something does.
+    Status(Format),
+    /// Goes on with a topic that was deleted and created again.
+    AcceptNewTopic {
+        /// The topic.
+        topic: String,
+    },
+}
+
+/// `plaudit parked`.
+#[derive(Debug, Subcommand)]
+pub enum ParkedCommand {
+    /// Lists what was set aside, oldest first.
+    List {
+        /// Begin after this id.
+        #[arg(long)]
+        after: Option<uuid::Uuid>,
+        /// How many at most.
+        #[arg(long, default_value_t = 100)]
+        limit: u16,
+        #[command(flatten)]
+        format: Format,
+    },
+    /// Shows one with its headers and bytes.
+    Show {
+        /// Its id.
+        id: uuid::Uuid,
+        #[command(flatten)]
+        format: Format,
+    },
+}
+
+/// `plaudit audit`.
+#[derive(Debug, Subcommand)]
+pub enum AuditCommand {
+    /// A user's events in order, with their causes.
+    History {
+        /// The user.
+        user: String,
+        /// Begin after this sequence.
+        #[arg(long, default_value_t = 0)]
+        after: i64,
+        #[command(flatten)]
+        format: Format,
+    },
+    /// A user's tasks as they were.
+    State {
+        /// The user.
+        user: String,
+        /// An RFC 3339 time, or a sequence; absent: now.
+        #[arg(long)]
+        at: Option<String>,
+        #[command(flatten)]
+        format: Format,
+    },
+}
+
+/// `plaudit projections`.
+#[derive(Debug, Subcommand)]
+pub enum ProjectionsCommand {
+    /// Lists read models and their rebuilds.
+    List(Format),
+    /// Builds a read model anew from the log, while clients are served; goes on with one that was
+    /// interrupted.
+    Rebuild {
+        /// The read model.
+        name: String,
+    },
+    /// Interrupts a rebuild.
+    Pause {
+        /// The read model.
+        name: String,
+    },
+    /// Lets a paused rebuild go on.
+    Resume {
+        /// The read model.
+        name: String,
+    },
+    /// Ends a rebuild and drops what it built.
+    Cancel {
+        /// The read model.
+        name: String,
+    },
+    /// Compares read models with the log. Exit 1 if they differ.
+    Verify {
+        /// The read model; absent: all.
+        name: Option<String>,
+        #[command(flatten)]
+        format: Format,
+    },
+    /// Drops what a rebuild replaced.
+    DropOld {
+        /// The read model.
+        name: String,
+    },
+}

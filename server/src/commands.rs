@@ -1,0 +1,13 @@
+//! One file per subcommand; each wires parts together and does nothing else.
+
+pub mod audit;
+pub mod bench;
+pub mod config;
+pub mod dev;
+pub mod ingest;
+pub mod migrate;
+pub mod parked;
+pub mod projections;
+pub mod serve;
+pub mod sources;
+pub mod tasks;

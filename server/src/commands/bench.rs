@@ -1,0 +1,18 @@
+//! `plaudit bench`: the benchmark is a program of its own, so that what serves carries none of it.
+
+use std::process::{Command, ExitCode};
+
+use crate::failure::Failure;
+
+/// Runs `plaudit-bench`, which lies beside this program.
+pub fn run(arguments: &[String]) -> Result<ExitCode, Failure> {
+    let beside = std::env::current_exe()?.with_file_name("plaudit-bench");
+    if !beside.exists() {
+        return Err(Failure::new(format!(
+            "{} is not there; `make bench` builds and runs it",
+            beside.display()
+        )));
+    }
+    let status = Command::new(&beside).args(arguments).status()?;
+    Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}

@@ -1,0 +1,20 @@
+//! `plaudit migrate`.
+
+use std::process::ExitCode;
+
+use plaudit_domain::lane::LaneCount;
+use plaudit_event_store::schema;
+
+use crate::config::Config;
+use crate::failure::Failure;
+use crate::startup;
+
+/// Brings the database to this version.
+pub async fn run(config: &Config) -> Result<ExitCode, Failure> {
+    let lanes = LaneCount::try_from(i64::from(config.number("database.lanes")))?;
+    let pool = startup::database(config).await?;
+    schema::migrate(&pool, lanes).await?;
+    let lanes = schema::check(&pool).await?;
+    println!("the database is ready: {} lanes", lanes.get());
+    Ok(ExitCode::SUCCESS)
+}

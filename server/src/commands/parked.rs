@@ -1,0 +1,74 @@
+//! `plaudit parked`.
+
+use std::process::ExitCode;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use plaudit_event_store::parked::{self, Parked};
+use serde_json::json;
+
+use crate::cli::{FormatKind, ParkedCommand};
+use crate::config::Config;
+use crate::failure::Failure;
+use crate::startup;
+
+/// Lists or shows what was set aside.
+pub async fn run(config: &Config, command: ParkedCommand) -> Result<ExitCode, Failure> {
+    let (pool, _) = startup::checked_database(config).await?;
+    match command {
+        ParkedCommand::List { after, limit, format } => {
+            let list = parked::list(&pool, after, i64::from(limit)).await?;
+            if format.format == FormatKind::Json {
+                println!("{}", json!({ "parked": list.iter().map(as_json).collect::<Vec<_>>() }));
+                return Ok(ExitCode::SUCCESS);
+            }
+            for record in &list {
+                println!("{}  {}  {}  {}", record.id, record.at, place(record), record.reason);
+            }
+            println!("{} set aside", list.len());
+        }
+        ParkedCommand::Show { id, format } => {
+            let found = parked::find(&pool, id).await?;
+            let record = found.ok_or_else(|| {
+                Failure::new(format!(
+                    "nothing is set aside under {id}; `plaudit parked list` names what is"
+                ))
+            })?;
+            if format.format == FormatKind::Json {
+                println!("{}", as_json(&record));
+                return Ok(ExitCode::SUCCESS);
+            }
+            println!("id          {}", record.id);
+            println!("set aside   {}", record.at);
+            println!("from        {}", place(&record));
+            println!("user        {}", record.user.as_deref().unwrap_or("none named"));
+            println!("reason      {}", record.reason);
+            println!("repairable  {}", record.repairable);
+            println!("headers     {}", record.headers);
+            println!("bytes       {}", String::from_utf8_lossy(&record.bytes));
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn place(record: &Parked) -> String {
+    match (&record.topic, record.partition, record.offset) {
+        (Some(topic), Some(partition), Some(offset)) => format!("{topic}/{partition}@{offset}"),
+        _ => "HTTP".to_owned(),
+    }
+}
+
+fn as_json(record: &Parked) -> serde_json::Value {
+    json!({
+        "id": record.id,
+        "reason": record.reason,
+        "repairable": record.repairable,
+        "user": record.user,
+        "topic": record.topic,
+        "partition": record.partition,
+        "offset": record.offset,
+        "headers": record.headers,
+        "bytes": STANDARD.encode(&record.bytes),
+        "at": record.at.to_string(),
+    })
+}

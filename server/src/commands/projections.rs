@@ -1,0 +1,198 @@
+//! `plaudit projections`.
+
+use std::io::IsTerminal;
+use std::process::ExitCode;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressStyle};
+use plaudit_projections::rebuild::{self, RebuildOptions, RebuildOutcome, RebuildStatus};
+use plaudit_projections::verify::{VerifyProgress, verify};
+use serde_json::json;
+use sqlx::PgPool;
+use tokio_util::sync::CancellationToken;
+
+use super::serve;
+use crate::cli::{FormatKind, ProjectionsCommand};
+use crate::config::Config;
+use crate::failure::Failure;
+use crate::startup;
+
+/// Lists, rebuilds and verifies read models.
+pub async fn run(config: &Config, command: ProjectionsCommand) -> Result<ExitCode, Failure> {
+    let (pool, _) = startup::checked_database(config).await?;
+    match command {
+        ProjectionsCommand::List(format) => list(&pool, format.format).await,
+        ProjectionsCommand::Rebuild { name } => rebuild_one(&pool, &name).await,
+        ProjectionsCommand::Pause { name } => {
+            done(rebuild::pause(&pool, &name).await, &name, "paused")
+        }
+        ProjectionsCommand::Resume { name } => {
+            done(rebuild::resume(&pool, &name).await, &name, "may go on")
+        }
+        ProjectionsCommand::Cancel { name } => {
+            done(rebuild::cancel(&pool, &name).await, &name, "cancelled")
+        }
+        ProjectionsCommand::DropOld { name } => {
+            done(rebuild::drop_old(&pool, &name).await, &name, "its old version is dropped")
+        }
+        ProjectionsCommand::Verify { name, format } => {
+            verify_all(&pool, name.as_deref(), format.format).await
+        }
+    }
+}
+
+fn done<E: std::error::Error>(
+    outcome: Result<(), E>,
+    name: &str,
+    what: &str,
+) -> Result<ExitCode, Failure> {
+    outcome?;
+    println!("{name}: {what}");
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn list(pool: &PgPool, format: FormatKind) -> Result<ExitCode, Failure> {
+    let all = rebuild::list(pool).await?;
+    if format == FormatKind::Json {
+        let entry = |p: &rebuild::ProjectionStatus| json!({"name": p.name, "old_kept": p.old_kept, "rebuild": p.rebuild.as_ref().map(status_json)});
+        println!("{}", json!({ "projections": all.iter().map(entry).collect::<Vec<_>>() }));
+        return Ok(ExitCode::SUCCESS);
+    }
+    for projection in &all {
+        let state = projection.rebuild.as_ref().map_or("never rebuilt".to_owned(), line);
+        let old = if projection.old_kept { ", old version kept (drop-old)" } else { "" };
+        println!("{:<14} {state}{old}", projection.name);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn status_json(status: &RebuildStatus) -> serde_json::Value {
+    json!({
+        "state": status.state, "phase": status.phase.as_str(), "users": status.users, "events": status.events,
+        "events_total": status.events_total, "events_per_second": status.rate,
+        "remaining_seconds": status.remaining.map(|r| r.as_secs()),
+        "started_at": status.started_at.to_string(),
+        "finished_at": status.finished_at.map(|at| at.to_string()),
+        "differences": status.differences, "error": status.error,
+    })
+}
+
+fn line(status: &RebuildStatus) -> String {
+    let rate = status.rate.map_or(String::new(), |rate| format!(", {rate:.0} events/s"));
+    let remaining =
+        status.remaining.map_or(String::new(), |left| format!(", about {} s left", left.as_secs()));
+    format!(
+        "{} ({}): {} users, {} of {} events{rate}{remaining}",
+        status.state,
+        status.phase.as_str(),
+        status.users,
+        status.events,
+        status.events_total
+    )
+}
+
+/// Shows progress: a bar where a terminal watches, a line every few seconds elsewhere.
+struct Shown {
+    bar: Option<ProgressBar>,
+    last_line: Mutex<Option<Instant>>,
+}
+
+impl Shown {
+    fn new() -> Self {
+        let bar = std::io::stderr().is_terminal().then(|| {
+            let style = ProgressStyle::with_template(
+                "{bar:40} {pos}/{len} events  {per_sec}  {eta} left  {msg}",
+            );
+            ProgressBar::new(0).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+        });
+        Self { bar, last_line: Mutex::new(None) }
+    }
+
+    fn tell(&self, done: u64, total: u64, message: impl Fn() -> String) {
+        if let Some(bar) = &self.bar {
+            bar.set_length(total);
+            bar.set_position(done);
+            bar.set_message(message());
+        } else if let Ok(mut last) = self.last_line.lock()
+            && last.is_none_or(|at| at.elapsed() > Duration::from_secs(2))
+        {
+            eprintln!("{done} of {total} events  {}", message());
+            *last = Some(Instant::now());
+        }
+    }
+}
+
+async fn rebuild_one(pool: &PgPool, name: &str) -> Result<ExitCode, Failure> {
+    let shown = Shown::new();
+    let stop = CancellationToken::new();
+    let on_signal = stop.clone();
+    tokio::spawn(async move {
+        if serve::stopped_by_signal().await.is_ok() {
+            on_signal.cancel();
+        }
+    });
+    let tell =
+        |status: &RebuildStatus| shown.tell(status.events, status.events_total, || line(status));
+    let outcome = rebuild::rebuild(pool, name, RebuildOptions::default(), tell, stop).await?;
+    match outcome {
+        RebuildOutcome::Swapped(differences) => {
+            println!(
+                "{name} is rebuilt and live; {} rows were other than the log has it",
+                differences.count
+            );
+            Ok(ExitCode::SUCCESS)
+        }
+        RebuildOutcome::Interrupted => {
+            println!("{name} is interrupted; the same command goes on where it stopped");
+            Ok(ExitCode::FAILURE)
+        }
+        RebuildOutcome::Cancelled => {
+            println!("{name} was cancelled; what was live stays live");
+            Ok(ExitCode::FAILURE)
+        }
+    }
+}
+
+async fn verify_all(
+    pool: &PgPool,
+    name: Option<&str>,
+    format: FormatKind,
+) -> Result<ExitCode, Failure> {
+    let shown = Shown::new();
+    let tell =
+        |p: VerifyProgress| shown.tell(p.events, p.events_total, || format!("{} users", p.users));
+    let report = verify(pool, name, tell).await?;
+    if format == FormatKind::Json {
+        let difference = |d: &plaudit_projections::difference::Difference| json!({"table": d.table, "lane": d.lane, "user": d.user, "live": d.live, "log": d.log});
+        let behind: Vec<&String> = report.behind.iter().map(|(_, user)| user).collect();
+        println!(
+            "{}",
+            json!({"equal": report.is_equal(), "users": report.users, "events": report.events,
+                   "differences": report.differences.count,
+                   "first": report.differences.first.iter().map(difference).collect::<Vec<_>>(), "behind": behind})
+        );
+    } else {
+        for d in &report.differences.first {
+            println!(
+                "{} lane {} user {}:\n  live {}\n  log  {}",
+                d.table,
+                d.lane,
+                d.user,
+                d.live.as_deref().unwrap_or("no row"),
+                d.log.as_deref().unwrap_or("no row")
+            );
+        }
+        for (lane, user) in &report.behind {
+            println!(
+                "behind: user {user} in lane {lane}; the next batch that touches the user catches up"
+            );
+        }
+        let verdict = if report.is_equal() { "equal" } else { "DIFFERENT" };
+        println!(
+            "{verdict}: {} users, {} events, {} rows differ",
+            report.users, report.events, report.differences.count
+        );
+    }
+    Ok(if report.is_equal() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}

@@ -1,0 +1,264 @@
+//! `plaudit serve`: wires the parts and drains them in order.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use plaudit_api::auth::{JwksSource, KeyOptions, Keys};
+use plaudit_api::{ApiState, Readiness, Rebuilds};
+use plaudit_delivery::DeliveryOptions;
+use plaudit_event_store::CommandQueue;
+use plaudit_event_store::catalogue_store::CatalogueStore;
+use plaudit_ingest::health::IngestHealth;
+use plaudit_ingest::sources::Sources;
+use plaudit_ingest::{GroupProtocol, Ingest, IngestOptions};
+use sqlx::PgPool;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use crate::cli::Role;
+use crate::config::Config;
+use crate::failure::Failure;
+use crate::{logging, startup};
+
+/// How long requests may still run after the signal to stop.
+const DRAIN: Duration = Duration::from_secs(10);
+
+/// A shorter secret than its hash is the weakest part of a token.
+///
+/// Source: RFC 7518, section 3.2.
+const HS256_SECRET_BYTES_MIN: usize = 32;
+
+/// How often metrics forget what fell out of their windows; without it they grow.
+const METRICS_UPKEEP: Duration = Duration::from_secs(5);
+
+/// Serves until SIGTERM or SIGINT.
+pub async fn run(config: &Config, roles: &[Role]) -> Result<ExitCode, Failure> {
+    logging::start(config)?;
+    let stop = CancellationToken::new();
+    let serving = start(config, roles, stop.clone()).await?;
+    stopped_by_signal().await?;
+    tracing::info!("stopping: draining what was begun");
+    stop.cancel();
+    serving.drain().await;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Waits for SIGTERM or SIGINT.
+pub async fn stopped_by_signal() -> Result<(), Failure> {
+    let (mut terminate, mut interrupt) =
+        (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}
+
+/// The running parts.
+pub struct Serving {
+    ingest: Option<Ingest>,
+    api: Option<tokio::task::JoinHandle<std::io::Result<()>>>,
+    delivery: Option<tokio::task::JoinHandle<()>>,
+    rebuilds: Rebuilds,
+    pool: PgPool,
+}
+
+impl Serving {
+    /// Waits until every part has ended in order, which follows from the token of [`start`].
+    pub async fn drain(self) {
+        self.rebuilds.stop.cancel();
+        self.rebuilds.running.close();
+        if let Some(api) = self.api
+            && tokio::time::timeout(DRAIN, api).await.is_err()
+        {
+            tracing::warn!("some requests were still running after {} s", DRAIN.as_secs());
+        }
+        if let Some(ingest) = self.ingest {
+            ingest.join().await;
+        }
+        if let Some(delivery) = self.delivery
+            && let Err(error) = delivery.await
+        {
+            tracing::error!(%error, "the delivery has panicked");
+        }
+        self.rebuilds.running.wait().await;
+        self.pool.close().await;
+    }
+}
+
+/// Starts the parts that `roles` name.
+pub async fn start(
+    config: &Config,
+    roles: &[Role],
+    stop: CancellationToken,
+) -> Result<Serving, Failure> {
+    let (pool, lane_count) = startup::checked_database(config).await?;
+    let prometheus = metrics_recorder()?;
+    keep_up(prometheus.clone(), stop.clone());
+    let catalogue = Arc::new(CatalogueStore::default());
+    catalogue.newest(&pool).await?;
+    let executor = startup::executor(&pool, lane_count, &catalogue);
+    let rebuilds = Rebuilds::default();
+    let mut serving = Serving {
+        ingest: None,
+        api: None,
+        delivery: None,
+        rebuilds: rebuilds.clone(),
+        pool: pool.clone(),
+    };
+    let listener = if roles.contains(&Role::Api) { Some(listen(config).await?) } else { None };
+    if roles.contains(&Role::Ingest) {
+        let sources = sources(config)?;
+        let options = ingest_options(config, &sources)?;
+        serving.ingest = Some(Ingest::start(
+            options,
+            Arc::clone(&executor),
+            pool.clone(),
+            Arc::new(sources),
+            stop.clone(),
+        )?);
+    }
+    if let Some(listener) = listener {
+        let health = serving.ingest.as_ref().map(|ingest| Arc::clone(ingest.health()));
+        let (commands, _queue) = CommandQueue::start(Arc::clone(&executor));
+        let keys = keys(config).await?;
+        tokio::spawn(keys.clone().refresh());
+        let state = ApiState {
+            pool: pool.clone(),
+            executor: Arc::clone(&executor),
+            commands,
+            keys,
+            readiness: readiness(pool.clone(), health),
+            prometheus,
+            future_tolerance: config.duration("future_tolerance"),
+            rebuilds,
+        };
+        serving.api = Some(serve_http(listener, state, stop.clone()));
+    }
+    if roles.contains(&Role::Deliver) {
+        let options = DeliveryOptions {
+            brokers: config.require("kafka.brokers")?.to_owned(),
+            topic: config.require("kafka.rewards_topic")?.to_owned(),
+            properties: config.kafka_properties(),
+        };
+        serving.delivery = Some(tokio::spawn(plaudit_delivery::run(options, executor, pool, stop)));
+    }
+    Ok(serving)
+}
+
+/// Takes the port, or says who to blame.
+async fn listen(config: &Config) -> Result<TcpListener, Failure> {
+    let address = config.require("http.listen")?;
+    TcpListener::bind(address).await.map_err(|error| {
+        Failure::new(format!("can't listen on {address}: {error}; is another process there? `http.listen` names another port"))
+    })
+}
+
+fn serve_http(
+    listener: TcpListener,
+    state: ApiState,
+    stop: CancellationToken,
+) -> tokio::task::JoinHandle<std::io::Result<()>> {
+    if let Ok(address) = listener.local_addr() {
+        tracing::info!("the API listens on http://{address}");
+    }
+    let router = plaudit_api::router(state);
+    tokio::spawn(async move {
+        axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await
+    })
+}
+
+/// The process can do its work when the database answers and, where it reads, Kafka does.
+fn readiness(pool: PgPool, ingest: Option<Arc<IngestHealth>>) -> Readiness {
+    Readiness::new(move || {
+        let (pool, ingest) = (pool.clone(), ingest.clone());
+        async move {
+            let mut reasons = Vec::new();
+            let asked = sqlx::query("select 1").execute(&pool);
+            match tokio::time::timeout(Duration::from_secs(2), asked).await {
+                Ok(Ok(_)) => {}
+                Ok(Err(error)) => reasons.push(format!("database: {error}")),
+                Err(_) => reasons.push("database: no answer within 2 s".to_owned()),
+            }
+            if let Some(Err(reason)) = ingest.map(|health| health.ready()) {
+                reasons.push(reason);
+            }
+            if reasons.is_empty() { Ok(()) } else { Err(reasons) }
+        }
+    })
+}
+
+async fn keys(config: &Config) -> Result<Keys, Failure> {
+    let jwks = match config.get("auth.jwks") {
+        None => None,
+        Some(url) if url.starts_with("http://") || url.starts_with("https://") => {
+            let client = reqwest::Client::builder().timeout(Duration::from_secs(10)).build()?;
+            let url =
+                url.parse().map_err(|_| Failure::new(format!("`auth.jwks` is no URL: {url}")))?;
+            Some(JwksSource::Url(url, client))
+        }
+        Some(_) => config.path("auth.jwks").map(JwksSource::File),
+    };
+    let hs256_secret = config.get("auth.hs256_secret").map(str::to_owned);
+    if hs256_secret.as_ref().is_some_and(|secret| secret.len() < HS256_SECRET_BYTES_MIN) {
+        tracing::warn!(
+            "`auth.hs256_secret` has fewer than {HS256_SECRET_BYTES_MIN} bytes: it can be guessed from a token"
+        );
+    }
+    Ok(Keys::open(&KeyOptions { hs256_secret, jwks }).await?)
+}
+
+/// The source files; every fault is named.
+pub fn sources(config: &Config) -> Result<Sources, Failure> {
+    let folder = config.path("sources").unwrap_or_default();
+    Sources::load(&folder).map_err(|faults| {
+        let lines: Vec<String> = faults.iter().map(ToString::to_string).collect();
+        Failure::new(format!("the source files have {} errors:\n{}", lines.len(), lines.join("\n")))
+    })
+}
+
+/// How to read: the topics of the configuration, and those that source files map.
+pub fn ingest_options(config: &Config, sources: &Sources) -> Result<IngestOptions, Failure> {
+    let mut topics = config.list("kafka.topics");
+    for mapped in sources.topics() {
+        if !topics.iter().any(|known| known == mapped) {
+            topics.push(mapped.to_owned());
+        }
+    }
+    let mut options = IngestOptions::new(
+        config.require("kafka.brokers")?,
+        topics,
+        config.require("kafka.group")?,
+    );
+    options.instance_id = config.get("kafka.instance_id").map(str::to_owned);
+    options.group_protocol = match config.get("kafka.group_protocol") {
+        Some("consumer") => GroupProtocol::Consumer,
+        _ => GroupProtocol::Classic,
+    };
+    options.properties = config.kafka_properties();
+    options.workers = usize::try_from(config.number("ingest.workers"))?;
+    options.batch_max = usize::try_from(config.number("ingest.batch_max"))?;
+    options.future_tolerance = config.duration("future_tolerance");
+    Ok(options)
+}
+
+/// Lets metrics forget, until the end.
+fn keep_up(prometheus: PrometheusHandle, stop: CancellationToken) {
+    tokio::spawn(async move {
+        while tokio::time::timeout(METRICS_UPKEEP, stop.cancelled()).await.is_err() {
+            prometheus.run_upkeep();
+        }
+    });
+}
+
+/// Metrics of this process. Durations are in seconds, so their buckets are too.
+fn metrics_recorder() -> Result<PrometheusHandle, Failure> {
+    const SECONDS: [f64; 12] =
+        [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
+    let builder = PrometheusBuilder::new()
+        .set_buckets_for_metric(Matcher::Suffix("seconds".to_owned()), &SECONDS)?;
+    Ok(builder.install_recorder()?)
+}

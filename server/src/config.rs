@@ -1,0 +1,314 @@
+//! Configuration: `plaudit.toml`, overridden by the environment, overridden by flags.
+
+mod settings;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+pub use settings::SETTINGS;
+
+/// Values in force, each with where it came from.
+#[derive(Debug, Clone)]
+pub struct Config {
+    values: BTreeMap<String, Value>,
+    /// Relative paths are relative to this: the folder of the file, else the working directory.
+    base: PathBuf,
+}
+
+#[derive(Debug, Clone)]
+struct Value {
+    text: String,
+    from: String,
+}
+
+/// Why there is no configuration. Names every fault, not only the first.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", .0.join("\n"))]
+pub struct ConfigError(pub Vec<String>);
+
+/// The free part of the configuration: whatever librdkafka knows.
+const KAFKA_PROPERTIES: &str = "kafka.properties.";
+
+impl Config {
+    /// Reads the file (`--config`, else `./plaudit.toml` if it is there), the environment, and
+    /// overrides of the form `path=value`.
+    pub fn load(
+        file: Option<&Path>,
+        environment: impl Iterator<Item = (String, String)>,
+        overrides: &[(String, String)],
+    ) -> Result<Self, ConfigError> {
+        let mut faults = Vec::new();
+        let mut values: BTreeMap<String, Value> = BTreeMap::new();
+        for setting in SETTINGS {
+            if let Some(default) = setting.default {
+                values.insert(
+                    setting.path.to_owned(),
+                    Value { text: default.to_owned(), from: "default".to_owned() },
+                );
+            }
+        }
+        let found = file
+            .map(Path::to_owned)
+            .or_else(|| Some(PathBuf::from("plaudit.toml")).filter(|p| p.exists()));
+        let base =
+            found.as_deref().and_then(Path::parent).map_or_else(PathBuf::new, Path::to_owned);
+        if let Some(path) = &found {
+            match std::fs::read_to_string(path) {
+                Ok(text) => read_file(path, &text, &mut values, &mut faults),
+                Err(error) => faults.push(format!("{}: {error}", path.display())),
+            }
+        }
+        for (name, text) in environment.filter(|(name, _)| name.starts_with("PLAUDIT_")) {
+            match setting_of_variable(&name) {
+                Some(path) => drop(values.insert(path, Value { text, from: name })),
+                None => faults.push(format!(
+                    "{name} is no setting of Plaudit; `plaudit config --help-settings` lists them"
+                )),
+            }
+        }
+        for (path, text) in overrides {
+            if is_known(path) {
+                values.insert(path.clone(), Value { text: text.clone(), from: "flag".to_owned() });
+            } else {
+                faults.push(unknown(path));
+            }
+        }
+        let config = Self { values, base };
+        faults.extend(config.check());
+        if faults.is_empty() { Ok(config) } else { Err(ConfigError(faults)) }
+    }
+
+    /// Whether nobody said anything about a setting.
+    pub fn is_default(&self, path: &str) -> bool {
+        self.values.get(path).is_some_and(|value| value.from == "default")
+    }
+
+    /// Sets what a command decides by itself, such as the address of a database that it started.
+    pub fn set(&mut self, path: &str, text: impl Into<String>) {
+        self.values
+            .insert(path.to_owned(), Value { text: text.into(), from: "this command".to_owned() });
+    }
+
+    /// The value of a setting; `None` if it has neither value nor default.
+    pub fn get(&self, path: &str) -> Option<&str> {
+        self.values.get(path).map(|value| value.text.as_str()).filter(|text| !text.is_empty())
+    }
+
+    /// The value of a setting that a command can't do without.
+    pub fn require(&self, path: &str) -> Result<&str, ConfigError> {
+        let hint = || {
+            let variable = variable_of(path);
+            ConfigError(vec![format!(
+                "`{path}` is not set; set it in plaudit.toml, as {variable}, or with --set {path}=…"
+            )])
+        };
+        self.get(path).ok_or_else(hint)
+    }
+
+    /// A whole number. Settings were checked when they were read.
+    pub fn number(&self, path: &str) -> u32 {
+        self.get(path).and_then(|text| text.parse().ok()).unwrap_or_default()
+    }
+
+    /// A duration. Settings were checked when they were read.
+    pub fn duration(&self, path: &str) -> std::time::Duration {
+        let seconds = self.get(path).and_then(|text| plaudit_domain::duration::seconds(text).ok());
+        std::time::Duration::from_secs(seconds.unwrap_or_default().unsigned_abs())
+    }
+
+    /// A path, relative to the configuration file.
+    pub fn path(&self, path: &str) -> Option<PathBuf> {
+        self.get(path).map(|text| self.base.join(text))
+    }
+
+    /// A comma list.
+    pub fn list(&self, path: &str) -> Vec<String> {
+        let text = self.get(path).unwrap_or_default();
+        text.split(',').map(str::trim).filter(|part| !part.is_empty()).map(str::to_owned).collect()
+    }
+
+    /// Further properties of the Kafka clients.
+    pub fn kafka_properties(&self) -> BTreeMap<String, String> {
+        let own = self.values.iter();
+        own.filter_map(|(path, value)| {
+            Some((path.strip_prefix(KAFKA_PROPERTIES)?.to_owned(), value.text.clone()))
+        })
+        .collect()
+    }
+
+    /// What is in force, a line each, without secrets.
+    pub fn lines(&self) -> Vec<String> {
+        let line = |(path, value): (&String, &Value)| {
+            let shown = redacted(path, &value.text);
+            format!("{path} = {shown:?}  # {}", value.from)
+        };
+        self.values.iter().map(line).collect()
+    }
+
+    fn check(&self) -> Vec<String> {
+        let mut faults = Vec::new();
+        for setting in SETTINGS {
+            let Some(value) = self.values.get(setting.path) else { continue };
+            if let Err(wanted) = setting.accepts(&value.text) {
+                faults.push(format!(
+                    "`{}` (from {}) is {wanted}, got {:?}",
+                    setting.path,
+                    value.from,
+                    redacted(setting.path, &value.text)
+                ));
+            }
+        }
+        faults
+    }
+}
+
+fn is_known(path: &str) -> bool {
+    SETTINGS.iter().any(|s| s.path == path)
+        || path.strip_prefix(KAFKA_PROPERTIES).is_some_and(|rest| !rest.is_empty())
+}
+
+fn unknown(path: &str) -> String {
+    format!("`{path}` is no setting of Plaudit; `plaudit config --help-settings` lists them")
+}
+
+/// The environment variable of a setting: its path in capitals joined by `_`.
+pub fn variable_of(path: &str) -> String {
+    format!("PLAUDIT_{}", path.replace('.', "_").to_uppercase())
+}
+
+/// The setting that a variable stands for. For librdkafka's properties, whose names have dots,
+/// `PLAUDIT_KAFKA_PROPERTIES_SASL_MECHANISM` is `sasl.mechanism`.
+fn setting_of_variable(name: &str) -> Option<String> {
+    if let Some(setting) = SETTINGS.iter().find(|s| variable_of(s.path) == name) {
+        return Some(setting.path.to_owned());
+    }
+    let property =
+        name.strip_prefix("PLAUDIT_KAFKA_PROPERTIES_").filter(|rest| !rest.is_empty())?;
+    Some(format!("{KAFKA_PROPERTIES}{}", property.to_lowercase().replace('_', ".")))
+}
+
+/// Reads a file's tables into `path = value` pairs.
+fn read_file(
+    path: &Path,
+    text: &str,
+    values: &mut BTreeMap<String, Value>,
+    faults: &mut Vec<String>,
+) {
+    let table: toml::Table = match text.parse() {
+        Ok(table) => table,
+        Err(error) => return faults.push(format!("{}: {error}", path.display())),
+    };
+    let mut waiting: Vec<(String, toml::Value)> = table.into_iter().collect();
+    while let Some((name, value)) = waiting.pop() {
+        let text = match value {
+            toml::Value::Table(inner) => {
+                waiting
+                    .extend(inner.into_iter().map(|(key, value)| (format!("{name}.{key}"), value)));
+                continue;
+            }
+            toml::Value::String(text) => text,
+            toml::Value::Array(items) => {
+                let text = |item: &toml::Value| {
+                    item.as_str().map_or_else(|| item.to_string(), str::to_owned)
+                };
+                items.iter().map(text).collect::<Vec<_>>().join(",")
+            }
+            other => other.to_string(),
+        };
+        if is_known(&name) {
+            values.insert(name, Value { text, from: path.display().to_string() });
+        } else {
+            faults.push(format!("{}: {}", path.display(), unknown(&name)));
+        }
+    }
+}
+
+/// A value as it may be shown: no secret, no password in an address.
+fn redacted(path: &str, text: &str) -> String {
+    let secret = SETTINGS.iter().any(|s| s.path == path && s.secret);
+    let property = path
+        .strip_prefix(KAFKA_PROPERTIES)
+        .is_some_and(|p| p.contains("password") || p.contains("secret") || p.contains("pem"));
+    if (secret || property) && !text.is_empty() {
+        return "***".to_owned();
+    }
+    match text.split_once("://").and_then(|(scheme, rest)| Some((scheme, rest.rsplit_once('@')?))) {
+        Some((scheme, (user, host))) => {
+            let user =
+                user.split_once(':').map_or(user.to_owned(), |(name, _)| format!("{name}:***"));
+            format!("{scheme}://{user}@{host}")
+        }
+        None => text.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(environment: &[(&str, &str)], flags: &[(&str, &str)]) -> Result<Config, ConfigError> {
+        let environment = environment.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
+        let flags: Vec<_> = flags.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        Config::load(None, environment, &flags)
+    }
+
+    #[test]
+    fn flags_override_the_environment_and_that_the_defaults() {
+        assert_eq!(load(&[], &[]).unwrap().get("kafka.group"), Some("plaudit"));
+        let environment =
+            [("PLAUDIT_KAFKA_GROUP", "a"), ("PLAUDIT_AUTH_HS256_SECRET", &"s".repeat(32))];
+        assert_eq!(load(&environment, &[]).unwrap().get("kafka.group"), Some("a"));
+        assert_eq!(
+            load(&environment, &[("kafka.group", "b")]).unwrap().get("kafka.group"),
+            Some("b")
+        );
+    }
+
+    #[test]
+    fn an_unknown_setting_is_an_error_wherever_it_stands() {
+        assert!(load(&[("PLAUDIT_KAFKA_GRUOP", "a")], &[]).is_err());
+        assert!(load(&[], &[("kafka.gruop", "a")]).is_err());
+        let mut faults = vec![];
+        read_file(
+            Path::new("plaudit.toml"),
+            "[kafka]\ngruop = 'a'\n[nothing]\nx = 1",
+            &mut BTreeMap::new(),
+            &mut faults,
+        );
+        assert_eq!(faults.len(), 2, "{faults:?}");
+    }
+
+    #[test]
+    fn a_wrong_value_says_what_is_wanted() {
+        let error = load(&[], &[("http.listen", "nowhere"), ("future_tolerance", "5 minutes")])
+            .unwrap_err();
+        assert_eq!(error.0.len(), 2, "{error}");
+    }
+
+    /// `docs/operations.md` is checked against the settings there are.
+    #[test]
+    fn every_setting_is_documented() {
+        let docs = include_str!("../../docs/operations.md");
+        for setting in SETTINGS {
+            let row = docs.lines().find(|line| line.starts_with(&format!("| `{}`", setting.path)));
+            let row =
+                row.unwrap_or_else(|| panic!("`{}` is not in docs/operations.md", setting.path));
+            assert!(row.contains(&variable_of(setting.path)), "{row}");
+            assert!(setting.default.is_none_or(|default| row.contains(default)), "{row}");
+        }
+    }
+
+    #[test]
+    fn secrets_are_not_shown() {
+        let environment = [
+            ("PLAUDIT_AUTH_HS256_SECRET", "0123456789abcdef0123456789abcdef"),
+            ("PLAUDIT_DATABASE_URL", "postgres://me:pass@host/db"),
+            ("PLAUDIT_KAFKA_PROPERTIES_SASL_PASSWORD", "hunter2"),
+        ];
+        let shown = load(&environment, &[]).unwrap().lines().join("\n");
+        for secret in ["0123456789abcdef", "pass@", "hunter2"] {
+            assert!(!shown.contains(secret), "{shown}");
+        }
+        assert!(shown.contains("me:***@host"), "{shown}");
+    }
+}

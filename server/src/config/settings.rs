@@ -1,0 +1,169 @@
+//! Every setting, with unit, default and meaning. `docs/operations.md` is checked against this.
+
+/// One setting.
+#[derive(Debug)]
+pub struct Setting {
+    /// Its path in the file; the environment's name follows from it.
+    pub path: &'static str,
+    /// In force if nothing else is said.
+    pub default: Option<&'static str>,
+    /// What kind of value it takes.
+    pub kind: Kind,
+    /// What it does.
+    pub meaning: &'static str,
+    /// Never shown.
+    pub secret: bool,
+}
+
+/// What kind of value a setting takes.
+#[derive(Debug, Clone, Copy)]
+pub enum Kind {
+    /// Any text.
+    Text,
+    /// A comma list.
+    List,
+    /// A whole number in a range.
+    Number(u32, u32),
+    /// An exact ISO 8601 duration such as `PT5M`.
+    Duration,
+    /// An address and port to listen on.
+    Address,
+    /// One of these words.
+    OneOf(&'static [&'static str]),
+}
+
+impl Kind {
+    /// The unit, for documentation.
+    pub fn unit(self) -> String {
+        match self {
+            Self::Text => "text".to_owned(),
+            Self::List => "comma list".to_owned(),
+            Self::Number(from, to) => format!("number {from}–{to}"),
+            Self::Duration => "ISO 8601 duration".to_owned(),
+            Self::Address => "address:port".to_owned(),
+            Self::OneOf(words) => words.join(" | "),
+        }
+    }
+}
+
+impl Setting {
+    /// Whether a value is possible; else what is wanted.
+    pub fn accepts(&self, text: &str) -> Result<(), String> {
+        let fits = match self.kind {
+            Kind::Text | Kind::List => true,
+            Kind::Number(from, to) => text.parse::<u32>().is_ok_and(|n| (from..=to).contains(&n)),
+            Kind::Duration => plaudit_domain::duration::seconds(text).is_ok(),
+            Kind::Address => text.parse::<std::net::SocketAddr>().is_ok(),
+            Kind::OneOf(words) => words.contains(&text),
+        };
+        if fits { Ok(()) } else { Err(format!("a value of the kind: {}", self.kind.unit())) }
+    }
+}
+
+const fn setting(
+    path: &'static str,
+    default: Option<&'static str>,
+    kind: Kind,
+    meaning: &'static str,
+) -> Setting {
+    Setting { path, default, kind, meaning, secret: false }
+}
+
+/// Every setting, in the order of documentation.
+pub const SETTINGS: &[Setting] = &[
+    setting(
+        "database.url",
+        None,
+        Kind::Text,
+        "PostgreSQL, e.g. postgres://plaudit@db.internal/plaudit",
+    ),
+    setting(
+        "database.connections_max",
+        Some("16"),
+        Kind::Number(4, 1000),
+        "connections of one process, for reads and batches together",
+    ),
+    setting(
+        "database.startup_timeout",
+        Some("PT30S"),
+        Kind::Duration,
+        "how long the start tries to reach the database before it gives up",
+    ),
+    setting(
+        "database.lanes",
+        Some("64"),
+        Kind::Number(1, 1024),
+        "lanes of a new database, a power of two; fixed once it is migrated",
+    ),
+    setting(
+        "kafka.brokers",
+        None,
+        Kind::Text,
+        "addresses of the brokers, e.g. kafka-1:9092,kafka-2:9092",
+    ),
+    setting("kafka.topics", Some("plaudit.actions"), Kind::List, "topics with actions"),
+    setting("kafka.group", Some("plaudit"), Kind::Text, "the consumer group"),
+    setting(
+        "kafka.instance_id",
+        None,
+        Kind::Text,
+        "static membership: unique per process and kept over restarts, so that a restart does not wait for the dead member",
+    ),
+    setting(
+        "kafka.group_protocol",
+        Some("classic"),
+        Kind::OneOf(&["classic", "consumer"]),
+        "`classic` (cooperative), or `consumer` (KIP-848, brokers from 4.0)",
+    ),
+    setting(
+        "kafka.rewards_topic",
+        Some("plaudit.rewards"),
+        Kind::Text,
+        "where granted rewards are published",
+    ),
+    setting("http.listen", Some("127.0.0.1:8080"), Kind::Address, "where the API listens"),
+    Setting {
+        path: "auth.hs256_secret",
+        default: None,
+        kind: Kind::Text,
+        meaning: "shared secret of HS256 tokens; 32 bytes or more (RFC 7518, 3.2)",
+        secret: true,
+    },
+    setting(
+        "auth.jwks",
+        None,
+        Kind::Text,
+        "file or URL of a JSON Web Key Set, for RS256, ES256 and EdDSA tokens",
+    ),
+    setting("sources", Some("sources"), Kind::Text, "folder of source files; may be absent"),
+    setting(
+        "future_tolerance",
+        Some("PT5M"),
+        Kind::Duration,
+        "how far an action's time may lie after its record's timestamp",
+    ),
+    setting(
+        "ingest.workers",
+        Some("2"),
+        Kind::Number(1, 64),
+        "batches that are applied at once; about one per core",
+    ),
+    setting(
+        "ingest.batch_max",
+        Some("4096"),
+        Kind::Number(1, 100_000),
+        "records that are read before they are applied",
+    ),
+    setting(
+        "log.level",
+        Some("info,sqlx=warn,librdkafka=off"),
+        Kind::Text,
+        "filter of the log, e.g. debug or plaudit_ingest=debug,info; what librdkafka finds is told by Plaudit itself",
+    ),
+    setting(
+        "log.format",
+        Some("text"),
+        Kind::OneOf(&["text", "json"]),
+        "how the log is written, on standard error",
+    ),
+];

@@ -1,0 +1,59 @@
+//! The private PostgreSQL and Kafka, or those of the command line.
+
+use std::path::Path;
+
+use plaudit_embedded::{Kafka, KafkaOptions, Postgres, PostgresOptions};
+
+use crate::failure::Failure;
+
+/// What runs beside the server, and ends with it.
+pub struct Services {
+    postgres: Option<Postgres>,
+    kafka: Option<Kafka>,
+    /// Where the database is.
+    pub database_url: String,
+    /// Where the broker is.
+    pub brokers: String,
+}
+
+impl Services {
+    /// Starts what the command line does not name.
+    pub async fn start(
+        dir: &Path,
+        database: Option<String>,
+        kafka: Option<String>,
+    ) -> Result<Self, Failure> {
+        std::fs::create_dir_all(dir)
+            .map_err(|error| Failure::new(format!("{}: {error}", dir.display())))?;
+        let (postgres, database_url) = match database {
+            Some(url) => (None, url),
+            None => {
+                println!("starting a private PostgreSQL under {}", dir.display());
+                let postgres =
+                    Postgres::start(&dir.join("postgres"), PostgresOptions::default()).await?;
+                let url = postgres.url("plaudit");
+                (Some(postgres), url)
+            }
+        };
+        let (kafka, brokers) = match kafka {
+            Some(brokers) => (None, brokers),
+            None => {
+                println!("starting a private Apache Kafka under {}", dir.display());
+                let kafka = Kafka::start(&dir.join("kafka"), KafkaOptions::default()).await?;
+                let brokers = kafka.brokers();
+                (Some(kafka), brokers)
+            }
+        };
+        Ok(Self { postgres, kafka, database_url, brokers })
+    }
+
+    /// Stops what was started.
+    pub async fn stop(mut self) {
+        if let Some(kafka) = &mut self.kafka {
+            kafka.stop().await;
+        }
+        if let Some(postgres) = &mut self.postgres {
+            postgres.stop().await;
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! Sample traffic: what a few users of the sample tasks might do.
+
+use std::time::Duration;
+
+use rdkafka::ClientConfig;
+use rdkafka::producer::{FutureProducer, FutureRecord};
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::failure::Failure;
+
+/// The sample users.
+pub const USERS: [&str; 3] = ["ann", "bob", "chen"];
+
+/// How often somebody does something.
+const EVERY: Duration = Duration::from_millis(700);
+
+/// Publishes sample actions until it is told to stop.
+pub fn start(
+    brokers: &str,
+    topic: String,
+    stop: CancellationToken,
+) -> Result<tokio::task::JoinHandle<()>, Failure> {
+    let producer: FutureProducer = ClientConfig::new()
+        .set("bootstrap.servers", brokers)
+        .set("partitioner", "murmur2_random")
+        .set("message.timeout.ms", "5000")
+        .create()?;
+    Ok(tokio::spawn(async move {
+        for turn in 0.. {
+            let (user, body) = action(turn);
+            let body = body.to_string();
+            let record = FutureRecord::to(&topic).key(user).payload(&body);
+            // Sample traffic that is lost is no loss; the server itself says if the broker is gone.
+            let _ = producer.send(record, Duration::from_secs(1)).await;
+            if tokio::time::timeout(EVERY, stop.cancelled()).await.is_ok() {
+                return;
+            }
+        }
+    }))
+}
+
+/// What happens in a turn: everybody arrives, then gifts go round, and a team forms now and then.
+fn action(turn: usize) -> (&'static str, Value) {
+    let user = USERS[turn % USERS.len()];
+    let zones = ["Europe/Paris", "America/New_York", "Asia/Shanghai"];
+    let (kind, data) = match turn / USERS.len() {
+        0 => ("plaudit.user.updated", json!({"zone": zones[turn % zones.len()]})),
+        1 => ("user.signed_in", json!({})),
+        round if round % 20 == 2 => {
+            ("team.formed", json!({"team": format!("t{round}"), "size": 4}))
+        }
+        round => ("gift.sent", json!({"coins": 10 + (turn * 7 + round) % 60, "room": "r7"})),
+    };
+    let event = json!({
+        "specversion": "1.0", "source": "/sample", "id": Uuid::now_v7(), "type": kind, "subject": user,
+        "time": jiff::Timestamp::now().to_string(), "data": data,
+    });
+    (user, event)
+}

@@ -1,0 +1,52 @@
+//! `plaudit`: one binary, one subcommand per job.
+
+mod cli;
+mod commands;
+mod config;
+mod dev;
+mod failure;
+mod logging;
+mod startup;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use cli::{Cli, Command};
+use config::Config;
+use failure::Failure;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    // TLS clients need a provider that the process has chosen; only a second choice would fail.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let outcome = match runtime {
+        Ok(runtime) => runtime.block_on(run(cli)),
+        Err(error) => Err(Failure::new(format!("the runtime does not start: {error}"))),
+    };
+    match outcome {
+        Ok(code) => code,
+        Err(failure) => {
+            eprintln!("plaudit: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(cli: Cli) -> Result<ExitCode, Failure> {
+    let mut config = Config::load(cli.config.as_deref(), std::env::vars(), &cli.overrides)?;
+    match cli.command {
+        Command::Dev(args) => commands::dev::run(&mut config, args).await,
+        Command::Serve(args) => commands::serve::run(&config, &args.roles).await,
+        Command::Migrate => commands::migrate::run(&config).await,
+        Command::Config { help_settings } => Ok(commands::config::run(&config, help_settings)),
+        Command::Tasks(command) => commands::tasks::run(&config, command).await,
+        Command::Sources(command) => commands::sources::run(&command),
+        Command::Ingest(command) => commands::ingest::run(&config, command).await,
+        Command::Parked(command) => commands::parked::run(&config, command).await,
+        Command::Audit(command) => commands::audit::run(&config, command).await,
+        Command::Projections(command) => commands::projections::run(&config, command).await,
+        Command::Bench { arguments } => commands::bench::run(&arguments),
+    }
+}

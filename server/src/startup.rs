@@ -1,0 +1,91 @@
+//! Reaching the database, and what every command that uses it needs.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use plaudit_domain::lane::LaneCount;
+use plaudit_event_store::catalogue_store::CatalogueStore;
+use plaudit_event_store::{Executor, schema};
+use plaudit_projections::core_views::CoreViews;
+use sqlx::PgPool;
+
+use crate::config::Config;
+use crate::failure::Failure;
+
+/// A pool whose database answers. Tries for `database.startup_timeout`, then names host and port.
+pub async fn database(config: &Config) -> Result<PgPool, Failure> {
+    let url = config.require("database.url")?;
+    let pool = schema::connect(url, config.number("database.connections_max"))?;
+    let deadline = Instant::now() + config.duration("database.startup_timeout");
+    let mut told = false;
+    loop {
+        match connection_attempt(url).await {
+            Ok(()) => return Ok(pool),
+            Err(error) if Instant::now() >= deadline || !can_wait_for(&error) => {
+                return Err(Failure::new(format!(
+                    "the database at {} does not answer: {error}; is it running, and is `database.url` right?",
+                    address(url)
+                )));
+            }
+            Err(error) => {
+                if !told {
+                    tracing::warn!(%error, "the database at {} does not answer yet: {error}", address(url));
+                    told = true;
+                }
+                tokio::time::sleep(Duration::from_millis(300)).await;
+            }
+        }
+    }
+}
+
+/// One attempt, outside of the pool, so that its error is the database's own.
+async fn connection_attempt(url: &str) -> sqlx::Result<()> {
+    use sqlx::Connection;
+    let attempt = sqlx::PgConnection::connect(url);
+    let slow = || {
+        sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::TimedOut, "no answer within 5 s"))
+    };
+    tokio::time::timeout(Duration::from_secs(5), attempt).await.map_err(|_| slow())??.close().await
+}
+
+/// Whether the database may be there later: a wrong password or name stays wrong.
+fn can_wait_for(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Database(db) => {
+            db.code().is_some_and(|code| code.starts_with("57P") || code.starts_with("53"))
+        }
+        sqlx::Error::Configuration(_) => false,
+        _ => true,
+    }
+}
+
+/// Host, port and database of an address, without its user.
+fn address(url: &str) -> String {
+    use std::str::FromStr;
+    match sqlx::postgres::PgConnectOptions::from_str(url) {
+        Ok(options) => format!(
+            "{}:{}/{}",
+            options.get_host(),
+            options.get_port(),
+            options.get_database().unwrap_or("")
+        ),
+        Err(_) => "an address that is none".to_owned(),
+    }
+}
+
+/// A database with the schema of this program.
+pub async fn checked_database(config: &Config) -> Result<(PgPool, LaneCount), Failure> {
+    let pool = database(config).await?;
+    let lane_count = schema::check(&pool).await?;
+    Ok((pool, lane_count))
+}
+
+/// What applies batches.
+pub fn executor(
+    pool: &PgPool,
+    lane_count: LaneCount,
+    catalogue: &Arc<CatalogueStore>,
+) -> Arc<Executor> {
+    let projections: Vec<Arc<dyn plaudit_event_store::BatchProjection>> = vec![Arc::new(CoreViews)];
+    Arc::new(Executor::new(pool.clone(), lane_count, Arc::clone(catalogue), projections))
+}
