@@ -26,8 +26,8 @@ async fn a_database_that_drops_its_connections_loses_and_doubles_nothing() {
         world.gifts(0, ids.clone().map(|id| ("ann", id))).await;
         world.gifts(1, ids.map(|id| ("ben", id))).await;
         let drop = "select pg_terminate_backend(pid) from pg_stat_activity
-            where datname = current_database() and pid <> pg_backend_pid()";
-        sqlx::query(drop).execute(&world.pool).await.ok();
+            where datname = current_database() and application_name = 'plaudit'";
+        sqlx::query(drop).execute(&world.looking).await.unwrap();
     }
     world.until_coins(&[("ann", 200), ("ben", 200)]).await;
     reader.stop().await;

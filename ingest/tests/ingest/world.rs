@@ -20,6 +20,7 @@ use rdkafka::producer::{FutureProducer, FutureRecord};
 use rdkafka::{Offset, TopicPartitionList};
 use serde_json::{Value, json};
 use sqlx::PgPool;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use tokio_util::sync::CancellationToken;
 
 /// Adds up the coins of gifts, and never ends.
@@ -38,7 +39,10 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub struct World {
     pub brokers: String,
     pub topic: String,
+    /// What the program works with.
     pub pool: PgPool,
+    /// What the test looks with. A test that ends the program's connections keeps this.
+    pub looking: PgPool,
     pub group: String,
     pub sources: Arc<Sources>,
     executor: Arc<Executor>,
@@ -67,6 +71,8 @@ impl World {
         let brokers = test_cluster::kafka_brokers().await;
         let url = test_cluster::create_database("ingest").await;
         let pool = schema::connect(&url, 8).unwrap();
+        let looking =
+            PgPoolOptions::new().max_connections(2).connect_with(looking_at(&url)).await.unwrap();
         schema::migrate(&pool, LaneCount::try_from(16).unwrap()).await.unwrap();
         let lanes = schema::check(&pool).await.unwrap();
         let tasks = parse::parse(TASKS).unwrap();
@@ -75,7 +81,7 @@ impl World {
         let executor = Arc::new(Executor::new(pool.clone(), lanes, catalogue, vec![]));
         let producer = ClientConfig::new().set("bootstrap.servers", &brokers).create().unwrap();
         let group = test_cluster::unique_name("group");
-        Self { brokers, topic, pool, group, sources: Arc::default(), executor, producer }
+        Self { brokers, topic, pool, looking, group, sources: Arc::default(), executor, producer }
     }
 
     pub fn options(&self) -> IngestOptions {
@@ -130,7 +136,7 @@ impl World {
             "select aggregate_id, count(*), max((payload->>'progress')::bigint) from events
              where event_type = 'progress_recorded' group by 1",
         )
-        .fetch_all(&self.pool)
+        .fetch_all(&self.looking)
         .await
         .unwrap();
         rows.into_iter().map(|(user, steps, coins)| (user, (coins, steps))).collect()
@@ -146,7 +152,7 @@ impl World {
     }
 
     pub async fn parked(&self) -> Vec<Parked> {
-        parked::list(&self.pool, None, 1000).await.unwrap()
+        parked::list(&self.looking, None, 1000).await.unwrap()
     }
 
     pub async fn until_parked(&self, count: usize) -> Vec<Parked> {
@@ -215,6 +221,11 @@ impl Reader {
         self.stopped.cancel();
         self.ingest.join().await;
     }
+}
+
+fn looking_at(url: &str) -> PgConnectOptions {
+    let options: PgConnectOptions = url.parse().unwrap();
+    options.application_name("test")
 }
 
 /// A gift as a CloudEvent in structured mode.
