@@ -9,6 +9,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use plaudit_domain::ids::UserId;
 use plaudit_domain::lane::Lane;
 use plaudit_event_store::{Applied, CommandQueue, Executor, Item};
+use plaudit_projections::task_view::Reads;
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -24,6 +25,8 @@ const SUBMIT_MAX: Duration = Duration::from_secs(15);
 pub struct ApiState {
     /// For reads.
     pub pool: PgPool,
+    /// For task screens.
+    pub screens: Reads,
     /// For the number of lanes, their heads and the catalogue.
     pub executor: Arc<Executor>,
     /// For writes.

@@ -9,14 +9,14 @@ use plaudit_domain::catalogue::Catalogue;
 use plaudit_domain::ids::UserId;
 use plaudit_domain::lane::Lane;
 use plaudit_domain::screen::{ScreenRequest, TaskScreen, TaskScreenState, screen};
-use plaudit_projections::task_view::{self, UserView};
+use plaudit_projections::task_view::UserView;
 use serde::Serialize;
 
 use crate::etag;
 use crate::input::{Query, TaskPath, UserPath, locale, unknown_task};
 use crate::openapi::{parameters, shapes};
 use crate::position::AtLeast;
-use crate::problem::Answer;
+use crate::problem::{Answer, Problem};
 use crate::state::ApiState;
 
 #[derive(Serialize)]
@@ -97,7 +97,8 @@ pub async fn view(
     lane: Lane,
     user: &UserId,
 ) -> Answer<(UserView, Arc<Catalogue>)> {
-    let view = task_view::load(&state.pool, lane, user).await?;
+    let loaded = state.screens.load(lane, user).await;
+    let view = loaded.map_err(|error| Problem::from(error.as_ref()))?;
     let store = state.executor.catalogue();
     let known = store.current();
     if known.revision > 0 && known.revision >= view.catalogue_revision {

@@ -1,6 +1,7 @@
 //! `task_view` and `user_view`: what a task screen needs of a user. Every row is a function of the
 //! user's fold, so the live view, a rebuilt one and the audit can only say the same.
 
+mod reads;
 mod row;
 
 use plaudit_domain::calendar::Zones;
@@ -9,8 +10,10 @@ use plaudit_domain::lane::{Lane, Position};
 use plaudit_domain::user_tasks::UserTasks;
 use plaudit_event_store::batch::ChangedUser;
 use plaudit_event_store::instant;
+use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, PgPool, Row};
 
+pub use reads::Reads;
 pub(crate) use row::{COLUMNS, as_stored};
 pub use row::{PeriodRow, TaskRow, row, rows};
 
@@ -34,27 +37,44 @@ pub struct UserView {
 ///
 /// `RowNotFound` if there is no such lane.
 pub async fn load(pool: &PgPool, lane: Lane, user: &UserId) -> sqlx::Result<UserView> {
+    let views = load_all(pool, &[(lane, user.clone())]).await?;
+    views.into_iter().next().ok_or(sqlx::Error::RowNotFound)
+}
+
+/// Reads some users, in the order in which they are named.
+async fn load_all(pool: &PgPool, users: &[(Lane, UserId)]) -> sqlx::Result<Vec<UserView>> {
+    let lanes: Vec<i16> = users.iter().map(|(lane, _)| lane.0).collect();
+    let names: Vec<&str> = users.iter().map(|(_, user)| user.as_str()).collect();
     let rows = sqlx::query(include_str!("task_view/load.sql"))
-        .bind(lane.0)
-        .bind(user.as_str())
+        .bind(&lanes)
+        .bind(&names)
         .fetch_all(pool)
         .await?;
-    let first = rows.first().ok_or(sqlx::Error::RowNotFound)?;
-    let mut state = UserTasks::default();
-    if let Some(zones) = first.try_get_unchecked::<Option<&str>, _>(2)? {
-        state.zones = serde_json::from_str(zones).map_err(undecodable)?;
-    }
+    let mut views: Vec<Option<UserView>> = vec![None; users.len()];
     for row in &rows {
-        if let Some(row) = TaskRow::read(row, 3)? {
+        // `with ordinality` counts from 1.
+        let place = usize::try_from(row.try_get::<i64, _>(0)? - 1).map_err(undecodable)?;
+        let (lane, view) = (users[place].0, &mut views[place]);
+        let view = match view {
+            Some(view) => view,
+            None => view.insert(read_user(row, lane)?),
+        };
+        if let Some(row) = TaskRow::read(row, 4)? {
             let (task, past) = row.into_state().map_err(undecodable)?;
-            state.tasks.insert(task, past);
+            view.state.tasks.insert(task, past);
         }
     }
-    Ok(UserView {
-        state,
-        position: Position { lane, number: first.try_get(0)? },
-        catalogue_revision: first.try_get(1)?,
-    })
+    views.into_iter().collect::<Option<_>>().ok_or(sqlx::Error::RowNotFound)
+}
+
+/// What comes with each row of a user.
+fn read_user(row: &PgRow, lane: Lane) -> sqlx::Result<UserView> {
+    let mut state = UserTasks::default();
+    if let Some(zones) = row.try_get_unchecked::<Option<&str>, _>(3)? {
+        state.zones = serde_json::from_str(zones).map_err(undecodable)?;
+    }
+    let position = Position { lane, number: row.try_get(1)? };
+    Ok(UserView { state, position, catalogue_revision: row.try_get(2)? })
 }
 
 /// The row of `user_view`; `None` for a user who never told a zone.

@@ -16,6 +16,7 @@ use plaudit_embedded::test_cluster;
 use plaudit_event_store::catalogue_store::{self, CatalogueStore};
 use plaudit_event_store::{CommandQueue, Executor, schema};
 use plaudit_projections::CoreViews;
+use plaudit_projections::task_view::Reads;
 use serde_json::{Value, json};
 use sqlx::PgPool;
 use tower::ServiceExt;
@@ -95,6 +96,7 @@ impl Api {
         let (commands, _) = CommandQueue::start(Arc::clone(&executor));
         let router = router(ApiState {
             pool: pool.clone(),
+            screens: Reads::start(pool.clone(), 2),
             executor: Arc::clone(&executor),
             commands,
             keys: Keys::open(&keys).await.unwrap(),

@@ -1,5 +1,7 @@
 //! (d) From produce to visible at a fixed rate.
 
+use std::collections::HashMap;
+use std::sync::mpsc::{self, Receiver, Sender, TryRecvError};
 use std::time::{Duration, Instant};
 
 use plaudit_domain::lane::Lane;
@@ -8,6 +10,18 @@ use rdkafka::producer::{BaseRecord, Producer};
 use super::Outcome;
 use super::kafka::{self, Numbers, Spread, user_id};
 use super::place::{Database, ONE_TASK, Place};
+
+/// Where the records go, and the database's name.
+const NAME: &str = "bench_latency";
+
+/// Every so many actions one is of a user of its own, and is followed until its row is there.
+const SAMPLE_EVERY: u64 = 50;
+
+/// What is not counted: until then the program's connections, plans and pages are new.
+const WARM_UP: Duration = Duration::from_secs(3);
+
+/// How long the last samples may take.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What was found.
 pub struct Found {
@@ -23,7 +37,13 @@ pub struct Found {
     pub samples: usize,
 }
 
-/// Produces at `rate`, and follows sampled actions until their row is there.
+/// An action that is followed.
+struct Sample {
+    user: String,
+    sent: Instant,
+}
+
+/// Produces at `rate`, and follows one action in [`SAMPLE_EVERY`] until its row is there.
 #[expect(
     clippy::cast_precision_loss,
     clippy::cast_possible_truncation,
@@ -31,37 +51,22 @@ pub struct Found {
     reason = "figures for people"
 )]
 pub async fn run(place: &Place, rate: u64, seconds: u64) -> Outcome<Found> {
-    let database = place.database("bench_latency", ONE_TASK).await?;
-    place.kafka.create_topic("bench_latency", 16).await?;
-    let mut child = place.serve(&database, "bench_latency", "ingest", "127.0.0.1:0")?;
+    let database = place.database(NAME, ONE_TASK).await?;
+    place.kafka.create_topic(NAME, 16).await?;
+    let mut child = place.serve(&database, NAME, "ingest", "127.0.0.1:0")?;
     let brokers = place.kafka.brokers();
     tokio::task::spawn_blocking({
         let brokers = brokers.clone();
-        move || kafka::fill(&brokers, "bench_latency", 20_000, 1_000, Spread::Uniform)
+        move || kafka::fill(&brokers, NAME, 20_000, 1_000, Spread::Uniform)
     })
     .await??;
     database.wait_for(20_000, Duration::from_secs(120)).await?;
-    let background = tokio::task::spawn_blocking({
-        let brokers = brokers.clone();
-        move || steady(&brokers, rate, seconds + 2)
-    });
-    tokio::time::sleep(Duration::from_secs(1)).await;
-    let producer = kafka::producer(&brokers)?;
-    let mut times = Vec::new();
-    let ends = Instant::now() + Duration::from_secs(seconds);
-    let mut number = 0;
-    while Instant::now() < ends {
-        number += 1;
-        let user = format!("sample-{number}");
-        let body = kafka::action(number, &user, &jiff::Timestamp::now().to_string(), 10);
-        let sent = Instant::now();
-        producer
-            .send(BaseRecord::to("bench_latency").key(&user).payload(&body))
-            .map_err(|(error, _)| error)?;
-        until_visible(&database, &user).await?;
-        times.push(sent.elapsed().as_secs_f64() * 1000.0);
-    }
-    background.await??;
+    let (sampled, samples) = mpsc::channel();
+    let patience = WARM_UP + Duration::from_secs(seconds);
+    let producing =
+        tokio::task::spawn_blocking(move || steady(&brokers, rate, patience, &sampled));
+    let mut times = follow(&database, &samples, Instant::now() + WARM_UP).await?;
+    producing.await??;
     child.kill().await?;
     database.pool.close().await;
     times.sort_by(f64::total_cmp);
@@ -69,38 +74,75 @@ pub async fn run(place: &Place, rate: u64, seconds: u64) -> Outcome<Found> {
     Ok(Found { rate, p50_ms: at(0.5), p99_ms: at(0.99), max_ms: at(1.0), samples: times.len() })
 }
 
-async fn until_visible(database: &Database, user: &str) -> Outcome<()> {
-    let lane = Lane::of(user, database.lane_count);
-    loop {
-        let found: Option<i64> = sqlx::query_scalar(
-            "select progress from task_view where lane = $1 and user_id = $2 and task_id = 'gifts'",
-        )
-        .bind(lane.0)
-        .bind(user)
-        .fetch_optional(&database.pool)
-        .await?;
-        if found.is_some() {
-            return Ok(());
+/// Looks every millisecond or two which of the samples are visible. Gives the milliseconds that
+/// each took which was sent after `from`.
+async fn follow(
+    database: &Database,
+    samples: &Receiver<Sample>,
+    from: Instant,
+) -> Outcome<Vec<f64>> {
+    let mut waiting: HashMap<String, Instant> = HashMap::new();
+    let (mut times, mut ended) = (Vec::new(), None);
+    while ended.is_none() || !waiting.is_empty() {
+        loop {
+            match samples.try_recv() {
+                Ok(sample) => waiting.insert(sample.user, sample.sent),
+                Err(TryRecvError::Empty) => break,
+                Err(TryRecvError::Disconnected) => {
+                    ended.get_or_insert_with(Instant::now);
+                    break;
+                }
+            };
+        }
+        if ended.is_some_and(|at| at.elapsed() > PATIENCE) {
+            return Err(format!("{} samples are not visible after {PATIENCE:?}", waiting.len()).into());
+        }
+        for user in visible(database, &waiting).await? {
+            let sent = waiting.remove(&user).filter(|sent| *sent >= from);
+            times.extend(sent.map(|sent| sent.elapsed().as_secs_f64() * 1000.0));
         }
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
+    Ok(times)
 }
 
-/// Produces at a fixed rate, in slices of five milliseconds.
-fn steady(brokers: &str, rate: u64, seconds: u64) -> Outcome<()> {
+/// Which of these users have their row.
+async fn visible(database: &Database, waiting: &HashMap<String, Instant>) -> Outcome<Vec<String>> {
+    if waiting.is_empty() {
+        return Ok(vec![]);
+    }
+    let users: Vec<&str> = waiting.keys().map(String::as_str).collect();
+    let lanes: Vec<i16> = users.iter().map(|user| Lane::of(user, database.lane_count).0).collect();
+    let found = sqlx::query_scalar(
+        "select w.user_id from unnest($1::smallint[], $2::text[]) w (lane, user_id)
+         cross join lateral (
+             select from task_view
+             where lane = w.lane and user_id = w.user_id and task_id = 'gifts' limit 1
+         ) t",
+    );
+    Ok(found.bind(&lanes).bind(&users).fetch_all(&database.pool).await?)
+}
+
+/// Produces at a fixed rate for a time, in slices of five milliseconds.
+fn steady(brokers: &str, rate: u64, time: Duration, sampled: &Sender<Sample>) -> Outcome<()> {
     let producer = kafka::producer(brokers)?;
     let mut numbers = Numbers(7);
     let started = Instant::now();
     let mut sent = 0;
-    while started.elapsed() < Duration::from_secs(seconds) {
+    while started.elapsed() < time {
         let due = rate * u64::try_from(started.elapsed().as_millis())? / 1000;
-        let time = jiff::Timestamp::now().to_string();
+        let now = jiff::Timestamp::now().to_string();
         while sent < due {
-            let user = user_id(numbers.next() % 100_000);
-            let body = kafka::action(1_000_000 + sent, &user, &time, 10);
+            let sample = sent % SAMPLE_EVERY == 0;
+            let user =
+                if sample { format!("sample-{sent}") } else { user_id(numbers.next() % 100_000) };
+            let body = kafka::action(1_000_000 + sent, &user, &now, 10);
             producer
-                .send(BaseRecord::to("bench_latency").key(&user).payload(&body))
+                .send(BaseRecord::to(NAME).key(&user).payload(&body))
                 .map_err(|(error, _)| error)?;
+            if sample {
+                sampled.send(Sample { user, sent: Instant::now() })?;
+            }
             sent += 1;
         }
         std::thread::sleep(Duration::from_millis(5));

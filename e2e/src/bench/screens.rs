@@ -104,8 +104,8 @@ async fn pgbench(place: &Place, database: &Database, seconds: u64) -> Outcome<f6
         let statement = statement
             .trim_end()
             .trim_end_matches(';')
-            .replace("$1", &format!("{}::smallint", lane.0))
-            .replace("$2", &format!("'{name}'"));
+            .replace("$1", &format!("array[{}]", lane.0))
+            .replace("$2", &format!("array['{name}']"));
         std::fs::write(&path, format!("{statement};\n"))?;
         command.arg("-f").arg(&path);
     }

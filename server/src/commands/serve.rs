@@ -13,6 +13,7 @@ use plaudit_event_store::catalogue_store::CatalogueStore;
 use plaudit_ingest::health::IngestHealth;
 use plaudit_ingest::sources::Sources;
 use plaudit_ingest::{GroupProtocol, Ingest, IngestOptions};
+use plaudit_projections::task_view::Reads;
 use sqlx::PgPool;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -128,6 +129,7 @@ pub async fn start(
         tokio::spawn(keys.clone().refresh());
         let state = ApiState {
             pool: pool.clone(),
+            screens: Reads::start(pool.clone(), reads_at_once()),
             executor: Arc::clone(&executor),
             commands,
             keys,
@@ -147,6 +149,12 @@ pub async fn start(
         serving.delivery = Some(tokio::spawn(plaudit_delivery::run(options, executor, pool, stop)));
     }
     Ok(serving)
+}
+
+/// How many statements for task screens run at a time: as many as there are cores to read their rows.
+/// More would only be smaller.
+fn reads_at_once() -> usize {
+    std::thread::available_parallelism().map_or(2, std::num::NonZero::get)
 }
 
 /// Takes the port, or says who to blame.
