@@ -12,8 +12,8 @@ mod streak;
 mod suggestion;
 mod task;
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 
 use super::definition::TaskDefinition;
@@ -66,12 +66,30 @@ impl fmt::Display for Fault {
     }
 }
 
-/// Reads a task file (YAML 1.2 or JSON). Every fault is reported, not only the first, in the order
-/// of the file; a text that is no YAML has exactly one.
-///
-/// Needs nothing but the file: that `requires` names tasks that exist is checked where they are
-/// published.
-pub fn parse(text: &str) -> Result<Vec<TaskDefinition>, Vec<Fault>> {
+/// A task and where it was written, for faults that only show beside other files or a catalogue.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PlacedTask {
+    /// The task.
+    pub definition: TaskDefinition,
+    /// Such as `tasks[2]`.
+    path: String,
+    /// Line and column, by the path below the task; the task itself is at the empty path.
+    places: BTreeMap<String, (usize, usize)>,
+}
+
+impl PlacedTask {
+    /// A fault of a field of this task, such as `id` or `requires[1]`; of the task as a whole where
+    /// the file has no such field.
+    pub fn fault(&self, field: &str, message: impl fmt::Display) -> Fault {
+        let known = self.places.get_key_value(field).or_else(|| self.places.get_key_value(""));
+        let (field, (line, column)) = known.map_or(("", (1, 1)), |(f, at)| (f.as_str(), *at));
+        let dot = if field.is_empty() { "" } else { "." };
+        Fault::new(line, column, &format!("{}{dot}{field}", self.path), message)
+    }
+}
+
+/// Reads a task file as [`parse`] does, and keeps where each task was written.
+pub fn parse_placed(text: &str) -> Result<Vec<PlacedTask>, Vec<Fault>> {
     let root = node::load(text).map_err(|fault| vec![fault])?;
     let mut faults = Faults::default();
     let tasks = read_file(&Place { node: &root, path: String::new() }, &mut faults);
@@ -85,7 +103,17 @@ pub fn parse(text: &str) -> Result<Vec<TaskDefinition>, Vec<Fault>> {
     }
 }
 
-fn read_file(root: &Place<'_>, faults: &mut Faults) -> Option<Vec<TaskDefinition>> {
+/// Reads a task file (YAML 1.2 or JSON). Every fault is reported, not only the first, in the order
+/// of the file; a text that is no YAML has exactly one.
+///
+/// Needs nothing but the file: that `requires` names tasks that exist is checked where they are
+/// published.
+pub fn parse(text: &str) -> Result<Vec<TaskDefinition>, Vec<Fault>> {
+    let placed = parse_placed(text)?;
+    Ok(placed.into_iter().map(|task| task.definition).collect())
+}
+
+fn read_file(root: &Place<'_>, faults: &mut Faults) -> Option<Vec<PlacedTask>> {
     let fields = root.fields(&["tasks", "default_locale"], faults)?;
     let locale =
         fields.read_or("default_locale", DEFAULT_LOCALE, |place| task::locale(place, faults));
@@ -95,7 +123,11 @@ fn read_file(root: &Place<'_>, faults: &mut Faults) -> Option<Vec<TaskDefinition
         places.iter().map(|place| Draft::read(place, locale, faults)).collect();
     refuse_duplicate_ids(&drafts, faults);
     prerequisites::refuse_cycles(&drafts, faults);
-    drafts.into_iter().map(|draft| draft.definition).collect()
+    let placed = places.iter().zip(drafts).map(|(place, draft)| {
+        let definition = draft.definition?;
+        Some(PlacedTask { definition, path: place.path.clone(), places: draft.places })
+    });
+    placed.collect()
 }
 
 fn refuse_duplicate_ids(drafts: &[Draft<'_>], faults: &mut Faults) {

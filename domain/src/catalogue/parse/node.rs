@@ -1,5 +1,7 @@
 //! A YAML or JSON text as a tree in which every node knows where it was written.
 
+mod surrogates;
+
 use std::collections::BTreeSet;
 
 use saphyr::{LoadableYamlNode, MarkedYaml, Scalar, YamlData};
@@ -47,11 +49,16 @@ pub enum Value {
 pub fn load(text: &str) -> Result<Node, Fault> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     check_bounds(text)?;
-    let documents = MarkedYaml::load_from_str(text).map_err(|e| {
+    let joined = surrogates::join(text);
+    let documents = MarkedYaml::load_from_str(&joined.text).map_err(|e| {
         let message = format!("this is no YAML or JSON: {}", e.info());
-        Fault::of_file(e.marker().line(), e.marker().col() + 1, message)
+        let (line, column) = (e.marker().line(), e.marker().col() + 1);
+        Fault::of_file(line, joined.original_column(line, column), message)
     })?;
-    let mut documents = documents.into_iter().map(Node::from);
+    let mut documents = documents.into_iter().map(Node::from).map(|mut document| {
+        document.restore_columns(&joined);
+        document
+    });
     let first = documents.next();
     if let Some(second) = documents.next() {
         let message =
@@ -152,6 +159,22 @@ fn names_behind(indicator: char, text: &str) -> impl Iterator<Item = &str> {
         let name = &rest[..end.map_or(rest.len(), |(_, (end, _))| end)];
         (!name.is_empty()).then_some(name)
     })
+}
+
+impl Node {
+    fn restore_columns(&mut self, joined: &surrogates::Joined<'_>) {
+        self.column = joined.original_column(self.line, self.column);
+        match &mut self.value {
+            Value::List(items) => {
+                items.iter_mut().for_each(|item| item.restore_columns(joined));
+            }
+            Value::Mapping(entries) => entries.iter_mut().for_each(|(key, value)| {
+                key.restore_columns(joined);
+                value.restore_columns(joined);
+            }),
+            _ => {}
+        }
+    }
 }
 
 impl From<MarkedYaml<'_>> for Node {

@@ -51,6 +51,8 @@ pub struct Draft<'n> {
     pub id: Option<(TaskId, Place<'n>)>,
     /// The prerequisites and where they stand.
     pub requires: Vec<(TaskId, Place<'n>)>,
+    /// Line and column of the task (the empty path), of its fields and of each prerequisite.
+    pub places: BTreeMap<String, (usize, usize)>,
     /// Absent if anything is missing or wrong.
     pub definition: Option<TaskDefinition>,
 }
@@ -59,7 +61,8 @@ impl<'n> Draft<'n> {
     /// Reads one task. Without `default_locale` the texts are not searched for it.
     pub fn read(place: &Place<'n>, default_locale: Option<&str>, faults: &mut Faults) -> Self {
         let Some(fields) = place.fields(&KEYS, faults) else {
-            return Self { id: None, requires: Vec::new(), definition: None };
+            let places = BTreeMap::new();
+            return Self { id: None, requires: Vec::new(), places, definition: None };
         };
         let id = fields.require("id", faults).cloned();
         let id = id.and_then(|place| Some((task_id(&place, faults)?, place)));
@@ -67,8 +70,25 @@ impl<'n> Draft<'n> {
         let requires = fields
             .read_or("requires", Vec::new(), |place| prerequisites::read(place, own_id, faults));
         let definition = definition(&fields, own_id, requires.as_deref(), default_locale, faults);
-        Self { id, requires: requires.unwrap_or_default(), definition }
+        let requires = requires.unwrap_or_default();
+        let places = places(&fields, &requires);
+        Self { id, requires, places, definition }
     }
+}
+
+fn places(
+    fields: &Fields<'_>,
+    requires: &[(TaskId, Place<'_>)],
+) -> BTreeMap<String, (usize, usize)> {
+    let task = &fields.place;
+    let own = KEYS.iter().filter_map(|key| fields.get(key));
+    let all = std::iter::once(task).chain(own).chain(requires.iter().map(|(_, place)| place));
+    let below = |place: &Place<'_>| {
+        let path = place.path.strip_prefix(&task.path).unwrap_or_default();
+        let path = path.strip_prefix('.').unwrap_or(path).to_owned();
+        (path, (place.node.line, place.node.column))
+    };
+    all.map(below).collect()
 }
 
 /// Reads the name of a task.

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::parse;
+use super::{parse, parse_placed};
 
 const SAMPLES: &str = include_str!("../../../../samples/tasks.yaml");
 
@@ -66,6 +66,49 @@ fn yaml_has_no_surprises() {
         assert_eq!(faults.len(), 1, "{faults:?}");
         assert!(faults[0].to_string().starts_with(expected), "{}", faults[0]);
     }
+}
+
+/// Python's `json.dumps` writes every emoji as two escapes.
+#[test]
+fn json_may_escape_an_emoji_as_two_halves() {
+    let file = |title: &str, target: &str| {
+        format!(
+            r#"{{"tasks": [{{"id": "a", "kind": "ordinary", "text": {{"en": {{"title": "{title}"}}}}, "objective": {{"on": "x", "target": {target}}}}}]}}"#
+        )
+    };
+    for (title, meant) in [
+        (r"\ud83c\udf81 and \uD83D\uDE00", "\u{1f381} and \u{1f600}"),
+        (r"\u9996\u6b21 \ud83c\udf81", "首次 \u{1f381}"),
+        (r"\\ud83c\\udf81", r"\ud83c\udf81"),
+        (r"\\\ud83c\udf81", "\\\u{1f381}"),
+    ] {
+        let tasks = parse(&file(title, "1")).unwrap_or_else(|faults| panic!("{title}: {faults:?}"));
+        assert_eq!(tasks[0].text["en"].title, meant, "{title}");
+    }
+    let alone = parse(&file(r"\ud83c", "1")).unwrap_err();
+    assert!(alone[0].message.contains("no YAML or JSON"), "{alone:?}");
+
+    let escaped = file(r"\ud83c\udf81 \ud83c\udf81", "0");
+    let column = escaped.find("0}").unwrap() + 1;
+    assert_eq!(parse(&escaped).unwrap_err()[0].column, column, "as it was written");
+}
+
+#[test]
+fn a_task_knows_where_each_of_its_fields_stands() {
+    let tasks = parse_placed(
+        "tasks:
+  - { id: a, kind: ordinary, objective: { on: x, target: 1 } }
+  - id: b
+    kind: ordinary
+    requires: [ a, c ]
+    objective: { on: x, target: 1 }
+",
+    )
+    .unwrap();
+    let at = |field: &str| tasks[1].fault(field, "no").to_string();
+    assert_eq!(at("id"), "3:9: tasks[1].id: no");
+    assert_eq!(at("requires[1]"), "5:20: tasks[1].requires[1]: no");
+    assert_eq!(at("zone"), "3:5: tasks[1]: no", "what is not there is the task's fault");
 }
 
 proptest! {
