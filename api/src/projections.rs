@@ -4,7 +4,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use plaudit_projections::ProjectionError;
-use plaudit_projections::rebuild::{self, ProjectionStatus, RebuildOptions, RebuildStatus};
+use plaudit_projections::rebuild::{self, ProjectionStatus, RebuildOptions, RebuildStatus, Start};
 use serde::Serialize;
 use tokio::sync::{mpsc, oneshot};
 
@@ -103,15 +103,22 @@ pub async fn start(
     NamePath(name): NamePath,
     mut query: Query,
 ) -> Answer {
-    let restart = query.parsed("restart").unwrap_or(false);
-    query.finish()?;
+    let start = match query.parsed("restart") {
+        Some(true) => Start::Anew,
+        Some(false) | None => Start::GoOnOrBegin,
+    };
+    if let Err(wrong) = query.finish() {
+        // What is not there is told first; this asks for nothing else.
+        rebuild::status(&state.pool, &name).await?;
+        return Err(wrong);
+    }
     // Told once the rebuild has begun.
     let (begun_sender, mut begun) = mpsc::channel(1);
     let (ended_sender, ended) = oneshot::channel();
     run(
         &state,
         name.clone(),
-        restart,
+        start,
         move |status| drop(begun_sender.try_send(status.clone())),
         ended_sender,
     );
@@ -137,16 +144,20 @@ fn accepted(status: RebuildStatus) -> Response {
 fn run(
     state: &ApiState,
     name: String,
-    restart: bool,
+    start: Start,
     progress: impl Fn(&RebuildStatus) + Send + Sync + 'static,
     ended: oneshot::Sender<Result<(), ProjectionError>>,
 ) {
     let (pool, stop) = (state.pool.clone(), state.rebuilds.stop.clone());
-    let options = RebuildOptions { restart, ..RebuildOptions::default() };
+    let options = RebuildOptions { start, ..RebuildOptions::default() };
     state.rebuilds.running.spawn(async move {
         let outcome = rebuild::rebuild(&pool, &name, options, progress, stop).await;
         match &outcome {
             Ok(outcome) => tracing::info!(projection = name, ?outcome, "a rebuild ended"),
+            Err(
+                error @ (ProjectionError::AlreadyRunning { .. }
+                | ProjectionError::NotRunning { .. }),
+            ) => tracing::info!(projection = name, %error, "a rebuild was not needed"),
             Err(error) => tracing::warn!(projection = name, %error, "a rebuild ended"),
         }
         // Whoever asked for it may be gone.
@@ -176,8 +187,8 @@ pub async fn pause(State(state): State<ApiState>, NamePath(name): NamePath) -> A
     ))]
 pub async fn resume(State(state): State<ApiState>, NamePath(name): NamePath) -> Answer {
     rebuild::resume(&state.pool, &name).await?;
-    // Refused if another process is still at it, which is just as well.
-    run(&state, name.clone(), false, |_| {}, oneshot::channel().0);
+    // Refused if another process is still at it, or was until it had ended: just as well.
+    run(&state, name.clone(), Start::OnlyGoOn, |_| {}, oneshot::channel().0);
     show(State(state), NamePath(name)).await
 }
 

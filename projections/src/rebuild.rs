@@ -31,10 +31,21 @@ use run::{Halt, Run};
 pub struct RebuildOptions {
     /// How many lanes are worked on at a time; each takes a connection of the pool.
     pub workers: usize,
-    /// Begin anew even if a rebuild is under way.
-    pub restart: bool,
+    /// What becomes of one that is under way.
+    pub start: Start,
     /// How many events are folded between two checkpoints.
     pub chunk_events: u32,
+}
+
+/// What a rebuild makes of an earlier one that has not ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Start {
+    /// Goes on with it; if there is none, begins one.
+    GoOnOrBegin,
+    /// Goes on with it, or is refused: it may have been swapped or given up since it was asked for.
+    OnlyGoOn,
+    /// Begins anew.
+    Anew,
 }
 
 impl Default for RebuildOptions {
@@ -42,7 +53,7 @@ impl Default for RebuildOptions {
     /// some tens of milliseconds and some tens of megabytes.
     fn default() -> Self {
         let cores = std::thread::available_parallelism().map_or(2, usize::from);
-        Self { workers: cores, restart: false, chunk_events: 20_000 }
+        Self { workers: cores, start: Start::GoOnOrBegin, chunk_events: 20_000 }
     }
 }
 
@@ -111,7 +122,8 @@ const TELL_EVERY: Duration = Duration::from_millis(500);
 ///
 /// # Errors
 ///
-/// [`ProjectionError::AlreadyRunning`] if another process is at it.
+/// [`ProjectionError::AlreadyRunning`] if another process is at it, [`ProjectionError::NotRunning`] if
+/// it was only to go on and there is nothing to go on with.
 pub async fn rebuild(
     pool: &PgPool,
     name: &str,
@@ -121,7 +133,10 @@ pub async fn rebuild(
 ) -> Result<RebuildOutcome, ProjectionError> {
     let view = View::named(name)?;
     let mut guard = control::lock(pool, view).await?;
-    prepare(view, options.restart, &mut guard).await?;
+    if !prepare(view, options.start, &mut guard).await? {
+        guard.close().await?;
+        return Err(ProjectionError::NotRunning { projection: view.name() });
+    }
     // One connection is left for the questions that go beside the work.
     let connections = usize::try_from(pool.options().get_max_connections()).unwrap_or(usize::MAX);
     let workers = options.workers.clamp(1, connections.saturating_sub(2).max(1));
@@ -167,29 +182,40 @@ async fn steps(run: &Run, guard: &mut PgConnection) -> Result<Differences, Halt>
     Ok(differences)
 }
 
-/// Sets up a new rebuild, unless one can go on.
+/// Sets up a new rebuild, unless one can go on. False if there is none to go on with, and no other
+/// is wanted.
 async fn prepare(
     view: View,
-    restart: bool,
+    start: Start,
     guard: &mut PgConnection,
-) -> Result<(), ProjectionError> {
-    let state: Option<String> =
-        sqlx::query_scalar("select state from rebuilds where projection = $1")
-            .bind(view.name())
-            .fetch_optional(&mut *guard)
-            .await?;
-    let unfinished = matches!(state.as_deref(), Some("running" | "paused" | "failed"));
+) -> Result<bool, ProjectionError> {
     let mut tx = guard.begin().await?;
-    if unfinished && !restart && tables::exist(view, &mut tx).await? {
+    // Locked, so that one that is given up at this moment does not run again.
+    let state: Option<String> =
+        sqlx::query_scalar("select state from rebuilds where projection = $1 for update")
+            .bind(view.name())
+            .fetch_optional(&mut *tx)
+            .await?;
+    // Whoever resumes one takes it as it finds it: paused again, or failed for all that.
+    let (unfinished, state) = match (state.as_deref(), start) {
+        (Some(state @ ("running" | "paused")), Start::OnlyGoOn) => (true, state),
+        (Some("running" | "paused" | "failed"), Start::GoOnOrBegin) => (true, "running"),
+        _ => (false, "running"),
+    };
+    if unfinished && tables::exist(view, &mut tx).await? {
         sqlx::query(
             "update rebuilds
-             set state = 'running', error = null, resumed_at = now(), resumed_events =
+             set state = $2, error = null, resumed_at = now(), resumed_events =
                  (select coalesce(sum(events), 0) from rebuild_lanes where projection = $1)
              where projection = $1",
         )
         .bind(view.name())
+        .bind(state)
         .execute(&mut *tx)
         .await?;
+    } else if start == Start::OnlyGoOn {
+        tx.rollback().await?;
+        return Ok(false);
     } else {
         tables::drop(view, "_new", &mut tx).await?;
         tables::create(view, &mut tx).await?;
@@ -204,7 +230,7 @@ async fn prepare(
         }
     }
     tx.commit().await?;
-    Ok(())
+    Ok(true)
 }
 
 /// Notes how it ended.

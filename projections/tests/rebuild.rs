@@ -4,17 +4,22 @@ mod support;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use plaudit_event_store::batch::Work;
 use plaudit_projections::rebuild::{
-    Phase, RebuildOptions, RebuildOutcome, cancel, drop_old, list, pause, rebuild, resume, status,
+    Phase, RebuildOptions, RebuildOutcome, Start, cancel, drop_old, list, pause, rebuild, resume,
+    status,
 };
 use plaudit_projections::{ProjectionError, reward_state, task_view};
 use serde_json::json;
 use support::{Dice, World, action, days_of_work, users};
 use tokio_util::sync::CancellationToken;
 
-const SMALL: RebuildOptions = RebuildOptions { workers: 3, restart: false, chunk_events: 50 };
+/// For what takes a fraction of a second on a machine with nothing else to do.
+const PATIENCE: Duration = Duration::from_secs(60);
+const SMALL: RebuildOptions =
+    RebuildOptions { workers: 3, start: Start::GoOnOrBegin, chunk_events: 50 };
 
 async fn busy_world(seed: u64) -> World {
     let world = World::new().await;
@@ -103,6 +108,7 @@ async fn a_rebuild_mends_what_was_tampered_with_and_says_so() {
 async fn readers_and_writers_go_on_while_views_are_rebuilt() {
     let world = Arc::new(busy_world(22).await);
     let (ended, reads) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+    let written = Arc::new(AtomicU64::new(0));
     let users = users(40);
     let mut readers = tokio::task::JoinSet::new();
     for reader in 0..3 {
@@ -124,6 +130,7 @@ async fn readers_and_writers_go_on_while_views_are_rebuilt() {
     }
     let writer = {
         let (world, ended, users) = (world.clone(), ended.clone(), users.clone());
+        let written = written.clone();
         tokio::spawn(async move {
             let base: jiff::Timestamp = "2026-05-01T00:00:00Z".parse().unwrap();
             let (mut dice, mut n) = (Dice(99), 0_usize);
@@ -140,11 +147,15 @@ async fn readers_and_writers_go_on_while_views_are_rebuilt() {
                     items.push(world.item(user, Work::ClaimAll { user: user.clone(), at }));
                 }
                 world.apply(items).await;
+                written.fetch_add(30, Ordering::Relaxed);
             }
-            n
         })
     };
-    for _ in 0..4 {
+    let is_enough = || [&written, &reads].iter().all(|n| n.load(Ordering::Relaxed) > 100);
+    let (begun, mut rounds) = (Instant::now(), 0);
+    while rounds < 4 || !is_enough() {
+        assert!(begun.elapsed() < PATIENCE, "{written:?} written, {reads:?} read beside rebuilds");
+        rounds += 1;
         for name in ["task_view", "reward_state"] {
             let outcome = rebuilt(&world, name).await;
             let RebuildOutcome::Swapped(differences) = outcome else { panic!("{outcome:?}") };
@@ -152,11 +163,10 @@ async fn readers_and_writers_go_on_while_views_are_rebuilt() {
         }
     }
     ended.store(true, Ordering::Relaxed);
-    let written = writer.await.unwrap();
+    writer.await.unwrap();
     while let Some(reader) = readers.join_next().await {
         reader.unwrap();
     }
-    assert!(written > 100 && reads.load(Ordering::Relaxed) > 100);
     world.assert_verified().await;
 }
 
@@ -165,7 +175,9 @@ async fn begin_and_drop(world: &World, options: RebuildOptions) -> u64 {
     let (pool, token) = (world.pool.clone(), CancellationToken::new());
     let work =
         tokio::spawn(async move { rebuild(&pool, "task_view", options, |_| {}, token).await });
+    let begun = Instant::now();
     loop {
+        assert!(begun.elapsed() < PATIENCE, "nothing was ever loaded");
         let events = status(&world.pool, "task_view").await.unwrap().map_or(0, |s| s.events);
         if events > 0 {
             work.abort();
@@ -180,7 +192,7 @@ async fn begin_and_drop(world: &World, options: RebuildOptions) -> u64 {
 async fn a_rebuild_that_was_killed_goes_on_where_it_was() {
     let world = busy_world(23).await;
     let rows = world.dump().await;
-    let tiny = RebuildOptions { workers: 1, restart: false, chunk_events: 7 };
+    let tiny = RebuildOptions { workers: 1, start: Start::GoOnOrBegin, chunk_events: 7 };
     let before = begin_and_drop(&world, tiny).await;
     // Meanwhile a user who was loaded moves on, and a new one comes before those who were.
     let first = "!first".parse().unwrap();
@@ -219,7 +231,7 @@ async fn one_rebuild_of_a_view_at_a_time_which_can_be_paused_resumed_and_cancell
     assert!(matches!(none, Err(ProjectionError::NotRunning { .. })));
     let rows = world.dump().await;
 
-    let tiny = RebuildOptions { workers: 1, restart: false, chunk_events: 3 };
+    let tiny = RebuildOptions { workers: 1, start: Start::GoOnOrBegin, chunk_events: 3 };
     let pool = world.pool.clone();
     let start = || {
         let pool = pool.clone();
@@ -228,7 +240,9 @@ async fn one_rebuild_of_a_view_at_a_time_which_can_be_paused_resumed_and_cancell
         })
     };
     let first = start();
-    while pause(&world.pool, "task_view").await.is_err() {
+    let begun = Instant::now();
+    while let Err(error) = pause(&world.pool, "task_view").await {
+        assert!(begun.elapsed() < PATIENCE, "never caught in its middle: {error}");
         tokio::task::yield_now().await;
     }
     let second = start().await.unwrap();
@@ -239,7 +253,9 @@ async fn one_rebuild_of_a_view_at_a_time_which_can_be_paused_resumed_and_cancell
     assert!(matches!(first.await.unwrap().unwrap(), RebuildOutcome::Swapped(_)));
 
     let third = start();
-    while cancel(&world.pool, "task_view").await.is_err() {
+    let begun = Instant::now();
+    while let Err(error) = cancel(&world.pool, "task_view").await {
+        assert!(begun.elapsed() < PATIENCE, "never caught in its middle: {error}");
         tokio::task::yield_now().await;
     }
     assert_eq!(third.await.unwrap().unwrap(), RebuildOutcome::Cancelled);
@@ -254,4 +270,34 @@ async fn one_rebuild_of_a_view_at_a_time_which_can_be_paused_resumed_and_cancell
     begin_and_drop(&world, tiny).await;
     cancel(&world.pool, "task_view").await.unwrap();
     assert!(matches!(rebuilt(&world, "task_view").await, RebuildOutcome::Swapped(_)));
+}
+
+#[tokio::test]
+async fn what_is_only_to_go_on_begins_nothing() {
+    let world = busy_world(26).await;
+    let only_go_on = RebuildOptions { start: Start::OnlyGoOn, ..SMALL };
+    let call =
+        async |options, token| rebuild(&world.pool, "task_view", options, |_| {}, token).await;
+    let go_on = async || call(only_go_on, CancellationToken::new()).await;
+    let begin = async || {
+        let ended = CancellationToken::new();
+        ended.cancel();
+        assert_eq!(call(SMALL, ended).await.unwrap(), RebuildOutcome::Interrupted);
+        status(&world.pool, "task_view").await.unwrap().unwrap().started_at
+    };
+    let refused = |outcome: &Result<_, _>| {
+        assert!(matches!(outcome, Err(ProjectionError::NotRunning { .. })), "{outcome:?}");
+    };
+    refused(&go_on().await);
+    let begun = begin().await;
+    assert!(matches!(go_on().await, Ok(RebuildOutcome::Swapped(_))));
+    let swapped = status(&world.pool, "task_view").await.unwrap().unwrap();
+    assert_eq!(swapped.started_at, begun);
+    refused(&go_on().await);
+    assert_eq!(status(&world.pool, "task_view").await.unwrap(), Some(swapped));
+
+    begin().await;
+    cancel(&world.pool, "task_view").await.unwrap();
+    refused(&go_on().await);
+    assert_eq!(status(&world.pool, "task_view").await.unwrap().unwrap().state, "cancelled");
 }

@@ -8,5 +8,6 @@ mod description;
 mod operators;
 mod problems;
 mod reads;
+mod rebuilds;
 mod support;
 mod tokens;

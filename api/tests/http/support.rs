@@ -49,6 +49,7 @@ pub struct Api {
     pub router: Router,
     pub pool: PgPool,
     pub executor: Arc<Executor>,
+    pub rebuilds: Rebuilds,
 }
 
 /// An answer, read to its end.
@@ -77,8 +78,9 @@ impl Answer {
 }
 
 impl Api {
-    /// With the tasks of [`TASKS`].
+    /// With the tasks of [`TASKS`]. The day does not end meanwhile.
     pub async fn start() -> Self {
+        until_the_day_has_a_minute_left().await;
         let api =
             Self::with_keys(KeyOptions { hs256_secret: Some(SECRET.to_owned()), jwks: None }).await;
         catalogue_store::publish(&api.pool, &parse(TASKS).unwrap(), "test").await.unwrap();
@@ -94,6 +96,7 @@ impl Api {
         let executor =
             Arc::new(Executor::new(pool.clone(), lanes, store, vec![Arc::new(CoreViews)]));
         let (commands, _) = CommandQueue::start(Arc::clone(&executor));
+        let rebuilds = Rebuilds::default();
         let router = router(ApiState {
             pool: pool.clone(),
             screens: Reads::start(pool.clone(), 2),
@@ -103,9 +106,9 @@ impl Api {
             readiness: Readiness::always(),
             prometheus: PrometheusBuilder::new().build_recorder().handle(),
             future_tolerance: Duration::from_secs(300),
-            rebuilds: Rebuilds::default(),
+            rebuilds: rebuilds.clone(),
         });
-        Self { router, pool, executor }
+        Self { router, pool, executor, rebuilds }
     }
 
     pub async fn send(&self, request: Request<Body>) -> Answer {
@@ -171,6 +174,14 @@ pub fn request(
         request = request.header(*name, *value);
     }
     request.body(body).unwrap()
+}
+
+/// A test's actions and looks are meant to lie in one day of UTC, and it takes seconds.
+async fn until_the_day_has_a_minute_left() {
+    const DAY: u64 = 24 * 60 * 60;
+    while DAY - now() % DAY < 60 {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
 }
 
 /// An action that occurs now.

@@ -125,7 +125,8 @@ pub async fn pause(pool: &PgPool, name: &str) -> Result<(), ProjectionError> {
     steer(pool, name, "paused", &["running"]).await.map(|_| ())
 }
 
-/// Lets a paused rebuild go on. One whose process has ended needs [`super::rebuild`] for it.
+/// Lets a paused rebuild go on. One whose process has ended needs [`super::rebuild`] for it, with
+/// [`super::Start::OnlyGoOn`].
 pub async fn resume(pool: &PgPool, name: &str) -> Result<(), ProjectionError> {
     steer(pool, name, "running", &["paused"]).await.map(|_| ())
 }

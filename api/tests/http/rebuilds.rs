@@ -1,0 +1,54 @@
+//! Rebuilds that are steered while they are at work.
+
+use serde_json::{Value, json};
+
+use super::support::{Api, operator};
+
+const REBUILD: &str = "/v1/projections/task_view/rebuild";
+
+/// Starts a rebuild that can't be swapped, pauses and resumes it. While the transaction lives,
+/// nobody gets the lanes.
+async fn resumed(api: &Api) -> (sqlx::Transaction<'static, sqlx::Postgres>, Value) {
+    api.act("u42", "gift.sent", "g1", json!({"coins": 5})).await;
+    let mut held = api.pool.begin().await.unwrap();
+    sqlx::query("select from lanes for update").execute(&mut *held).await.unwrap();
+    let started = api.post(&operator(), REBUILD, &Value::Null, &[]).await;
+    assert_eq!(started.status, 202, "{}", started.text);
+    assert_eq!(steer(api, "pause").await["state"], "paused");
+    assert_eq!(steer(api, "resume").await["state"], "running");
+    (held, started.body["started_at"].clone())
+}
+
+async fn steer(api: &Api, how: &str) -> Value {
+    let answer = api.post(&operator(), &format!("{REBUILD}/{how}"), &Value::Null, &[]).await;
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    answer.body
+}
+
+/// How it stands once nothing is at work any more.
+async fn ended(api: &Api) -> Value {
+    api.rebuilds.running.close();
+    api.rebuilds.running.wait().await;
+    api.get(&operator(), REBUILD).await.body
+}
+
+#[tokio::test]
+async fn a_resumed_rebuild_is_the_one_that_was_started_and_ends_once() {
+    let api = Api::start().await;
+    let (held, started_at) = resumed(&api).await;
+    held.rollback().await.unwrap();
+    let ended = ended(&api).await;
+    assert_eq!((&ended["state"], &ended["started_at"]), (&json!("swapped"), &started_at));
+}
+
+#[tokio::test]
+async fn a_rebuild_that_is_given_up_after_it_was_resumed_stays_so() {
+    let api = Api::start().await;
+    let (held, started_at) = resumed(&api).await;
+    assert_eq!(steer(&api, "cancel").await["state"], "cancelled");
+    held.rollback().await.unwrap();
+    let ended = ended(&api).await;
+    assert_eq!((&ended["state"], &ended["started_at"]), (&json!("cancelled"), &started_at));
+    let all = api.get(&operator(), "/v1/projections").await;
+    assert_eq!(all.body["projections"][0]["old_kept"], json!(false), "{}", all.text);
+}
