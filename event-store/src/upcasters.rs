@@ -60,6 +60,11 @@ fn raise(
             event = step.upcast(event);
         }
     }
+    // Stock steps write a version in three numbers; it is stored in two.
+    if event.event_version.matches('.').count() == 2 {
+        let two = event.event_version.strip_suffix(".0").map(str::to_owned);
+        event.event_version = two.unwrap_or(event.event_version);
+    }
     Ok(event)
 }
 
@@ -72,4 +77,45 @@ pub struct UnreadableEvent {
     event_type: String,
     event_version: String,
     reason: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use cqrs_es::persist::SemanticVersionEventUpcaster;
+    use serde_json::json;
+
+    use super::*;
+
+    /// From 1.0, which told coins, to 2.0, which told an amount, to 2.1, which tells a currency too.
+    fn steps() -> Vec<Box<dyn EventUpcaster>> {
+        let to_amount = |stored: Value| json!({"amount": stored["coins"]});
+        let to_currency = |stored: Value| json!({"amount": stored["amount"], "currency": "coin"});
+        vec![
+            Box::new(SemanticVersionEventUpcaster::new("paid", "2.0", Box::new(to_amount))),
+            Box::new(SemanticVersionEventUpcaster::new("paid", "2.1", Box::new(to_currency))),
+        ]
+    }
+
+    #[test]
+    fn an_old_event_takes_every_step_from_its_version_on() {
+        for (version, stored) in [("1.0", r#"{"coins": 5}"#), ("2.0", r#"{"amount": 5}"#)] {
+            let raised = raise(&steps(), "paid", version, stored).unwrap();
+            assert_eq!(raised.payload, json!({"amount": 5, "currency": "coin"}), "{version}");
+            assert_eq!(raised.event_version, "2.1");
+        }
+        let raised = raise(&steps()[..1], "paid", "1.0", r#"{"coins": 5}"#).unwrap();
+        assert_eq!((raised.payload, raised.event_version.as_str()), (json!({"amount": 5}), "2.0"));
+    }
+
+    #[test]
+    fn an_event_of_another_name_or_of_the_newest_version_takes_none() {
+        for (name, version) in [("taken", "1.0"), ("paid", "2.1")] {
+            let raised = raise(&steps(), name, version, r#"{"coins": 5}"#).unwrap();
+            assert_eq!(
+                (raised.payload, raised.event_version.as_str()),
+                (json!({"coins": 5}), version)
+            );
+        }
+        assert!(raise(&steps(), "paid", "1.0", "no JSON").is_err());
+    }
 }

@@ -5,6 +5,7 @@ use std::path::Path;
 use plaudit_domain::user_tasks::Event;
 use plaudit_event_store::upcasters;
 use serde_json::Value;
+use uuid::Uuid;
 
 /// The name under which an event is stored. A new variant stops the build here: add its file.
 fn name(event: &Event) -> &'static str {
@@ -24,6 +25,39 @@ fn name(event: &Event) -> &'static str {
 
 /// How many variants [`name`] has.
 const VARIANTS: usize = 10;
+
+/// What each file holds, as the name-based UUID (RFC 9562, version 5) of its bytes. Events of this
+/// form lie in databases: whoever changes a file takes away the proof that they can be read. A new
+/// version is a new file and a new line.
+const PINNED: &[(&str, &str)] = &[
+    ("action_not_counted.1.0", "bf9349c3-bebc-5131-8334-1735cd8332b8"),
+    ("action_too_late.1.0", "2739276c-59a1-5d23-9df2-097858e3e75b"),
+    ("delivery_started.1.0", "5a9f6433-adbd-52d5-8865-41f6c12b8edc"),
+    ("milestone_reached.1.0", "e53f2e0b-31fc-5c00-9628-457c53927f9d"),
+    ("progress_recorded.1.0", "dce94476-5805-59cf-a9ec-964d1cb1e23c"),
+    ("rewards_claimed.1.0", "e439451d-579d-5be6-8973-fd26ba179793"),
+    ("streak_advanced.1.0", "de35c6bf-4f5e-5fc7-8a7c-cc8afd83df0f"),
+    ("streak_broken.1.0", "e8061e46-1e0d-548d-bab6-f1e07a6c17b4"),
+    ("task_completed.1.0", "cb73de99-8a33-543c-92aa-974c95a83a9b"),
+    ("user_updated.1.0", "5c57e162-fe94-5064-8476-f798d6e4fdcd"),
+];
+
+#[test]
+fn no_golden_file_was_changed() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
+    let mut found: Vec<(String, String)> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| {
+            let path = entry.unwrap().path();
+            let held = Uuid::new_v5(&Uuid::nil(), &std::fs::read(&path).unwrap());
+            (path.file_stem().unwrap().to_str().unwrap().to_owned(), held.to_string())
+        })
+        .collect();
+    found.sort();
+    let pinned: Vec<(String, String)> =
+        PINNED.iter().map(|(name, held)| ((*name).to_owned(), (*held).to_owned())).collect();
+    assert_eq!(found, pinned);
+}
 
 #[test]
 fn every_version_of_every_event_can_be_read() {

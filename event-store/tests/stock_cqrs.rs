@@ -3,16 +3,24 @@
 
 mod support;
 
-use cqrs_es::CqrsFramework;
+use std::collections::BTreeSet;
+
 use cqrs_es::persist::PersistedEventStore;
+use cqrs_es::{AggregateError, CqrsFramework};
+use jiff::Timestamp;
 use plaudit_domain::action::Action;
-use plaudit_domain::user_tasks::Command;
+use plaudit_domain::calendar::PeriodKey;
+use plaudit_domain::ids::{TaskId, UserId};
+use plaudit_domain::lane::Lane;
+use plaudit_domain::user_tasks::{Command, Rejection, Reward};
 use plaudit_event_store::aggregate::UserTasksAggregate;
+use plaudit_event_store::{Item, Outcome, Work};
 use postgres_es::PostgresEventRepository;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
-use proptest::test_runner::TestRunner;
+use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use serde_json::{Value, json};
+use sqlx::types::Json;
 use support::{Store, TASKS, action, request};
 
 type Stock = CqrsFramework<
@@ -27,25 +35,115 @@ async fn stock(store: &Store) -> Stock {
     CqrsFramework::new(PersistedEventStore::new_event_store(repository), vec![], catalogue)
 }
 
-/// Actions of a few users over a few days, in no order.
-fn actions(count: usize) -> Vec<Action> {
-    let one = (0..40u32, 0..4u32, 0..6u32, 0..24u32, 0..400i64);
-    let mut runner = TestRunner::deterministic();
+/// A wish of one user, drawn at random.
+#[derive(Debug, Clone)]
+struct Wish {
+    user: String,
+    what: What,
+}
+
+#[derive(Debug, Clone)]
+enum What {
+    Act(Action),
+    /// Often of something that is not there.
+    Claim {
+        task: &'static str,
+        period: Option<&'static str>,
+        milestone: Option<i64>,
+        at: Timestamp,
+    },
+    /// Of some of what is owed by then: a number to choose by.
+    Deliver(usize),
+}
+
+const USERS: u32 = 25;
+const TASK_IDS: [&str; 4] = ["first-team", "daily-gifts", "sign-in", "nothing"];
+const PERIODS: [&str; 5] = ["once", "2026-03-26", "2026-03-28", "2020-01-01", "2026-02-30"];
+const MILESTONES: [i64; 5] = [1, 3, 100, 1000, 7];
+
+/// Wishes of a few users over a few days, in no order.
+fn wishes(seed: u8, count: usize) -> Vec<Wish> {
+    let one = (0..USERS, 0..10usize, 0..6u32, 0..24u32, 0..400i64, 0..10_000usize);
+    let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &[seed; 32]);
+    let mut runner = TestRunner::new_with_rng(Config::default(), rng);
     let drawn = prop::collection::vec(one, count).new_tree(&mut runner).unwrap().current();
-    let make = |(n, (user, kind, day, hour, coins)): (usize, (u32, u32, u32, u32, i64))| {
+    let make = |(n, (user, kind, day, hour, coins, dice)): (usize, _)| {
+        let (day, hour): (u32, u32) = (day, hour);
         let user = format!("user {user}");
-        let kind =
-            ["team.formed", "gift.sent", "user.signed_in", "plaudit.user.updated"][kind as usize];
-        let zone = ["Europe/Paris", "Asia/Tokyo", "UTC"][usize::try_from(coins % 3).unwrap()];
-        let data = match kind {
-            "gift.sent" => json!({"coins": coins}),
-            "plaudit.user.updated" => json!({"zone": zone, "attributes": {"level": coins}}),
-            _ => json!({}),
-        };
         let time = format!("2026-03-{:02}T{hour:02}:30:00Z", 25 + day);
-        action(&user, &format!("{n}"), kind, &time, &data)
+        let zone = ["Europe/Paris", "Asia/Tokyo", "UTC"][dice % 3];
+        let attributes = json!({"zone": zone, "attributes": {"level": coins}});
+        let act =
+            |kind: &str, data: &Value| What::Act(action(&user, &format!("{n}"), kind, &time, data));
+        let what = match kind {
+            0 => act("team.formed", &json!({})),
+            // One in eight can't be measured.
+            1 | 2 if dice % 8 == 0 => act("gift.sent", &json!({"coins": 10.5})),
+            1 | 2 => act("gift.sent", &json!({"coins": coins})),
+            3 | 4 => act("user.signed_in", &json!({})),
+            5 => act("plaudit.user.updated", &attributes),
+            6..=8 => What::Claim {
+                task: TASK_IDS[dice % TASK_IDS.len()],
+                period: (dice % 3 == 0).then(|| PERIODS[dice / 3 % PERIODS.len()]),
+                milestone: (dice % 2 == 0).then(|| MILESTONES[dice / 7 % MILESTONES.len()]),
+                at: time.parse().unwrap(),
+            },
+            _ => What::Deliver(dice),
+        };
+        Wish { user, what }
     };
     drawn.into_iter().enumerate().map(make).collect()
+}
+
+/// A wish as both sides are told it. What can be delivered is read off the log of `store`.
+async fn commanded(wish: &Wish, store: &Store) -> (Item, Command) {
+    let user: UserId = wish.user.parse().unwrap();
+    let (work, command) = match wish.what.clone() {
+        What::Act(action) => (Work::Action(action.clone()), Command::RecordAction(action)),
+        What::Claim { task, period, milestone, at } => {
+            let task: TaskId = task.parse().unwrap();
+            let period: Option<PeriodKey> = period.map(|key| key.to_owned().into());
+            let work = Work::Claim {
+                user: user.clone(),
+                task: task.clone(),
+                period: period.clone(),
+                milestone,
+                at,
+                idempotency_key: None,
+            };
+            (work, Command::ClaimRewards { user, task, period, milestone, claimed_at: at })
+        }
+        What::Deliver(dice) => {
+            let owed: Vec<Json<Vec<Reward>>> = sqlx::query_scalar(
+                "select payload -> 'rewards' from events
+                 where aggregate_id = $1 and (event_type = 'rewards_claimed'
+                       or event_type = 'milestone_reached' and payload ->> 'mode' = 'automatic')
+                 order by sequence",
+            )
+            .bind(&wish.user)
+            .fetch_all(&store.pool)
+            .await
+            .unwrap();
+            let rewards = owed.get(dice % owed.len().max(1)).map_or(vec![], |Json(r)| r.clone());
+            let work = Work::StartDeliveries { user, rewards: rewards.clone() };
+            (work, Command::StartDeliveries { rewards })
+        }
+    };
+    let lane = Lane::of(&wish.user, store.lane_count);
+    (Item { lane, work, origin: request() }, command)
+}
+
+/// Whether both sides gave the same answer. Of what was taken before, ours finds the receipt.
+fn is_same_answer(ours: &Outcome, theirs: &Result<(), AggregateError<Rejection>>) -> bool {
+    match (ours, theirs) {
+        (Outcome::Accepted | Outcome::Claimed(_), Ok(()))
+        | (
+            Outcome::Claimed(_),
+            Err(AggregateError::UserError(Rejection::NothingClaimable { .. })),
+        ) => true,
+        (Outcome::Rejected(ours), Err(AggregateError::UserError(theirs))) => ours == theirs,
+        _ => false,
+    }
 }
 
 async fn log_of(store: &Store) -> Vec<(String, i64, String, String, Value)> {
@@ -57,22 +155,37 @@ async fn log_of(store: &Store) -> Vec<(String, i64, String, String, Value)> {
 
 #[tokio::test]
 async fn the_executor_and_stock_cqrs_write_the_same_events() {
-    let (ours, theirs) = (Store::with_tasks(TASKS).await, Store::with_tasks(TASKS).await);
-    let actions = actions(4_000);
-    for chunk in actions.chunks(97) {
-        let items = chunk.iter().map(|a| ours.item(a.clone(), request())).collect();
-        ours.execute(items).await;
+    let mut kinds = BTreeSet::new();
+    let (mut rejected, mut commands) = (0, 0);
+    for seed in [1, 2, 3] {
+        let (ours, theirs) = (Store::with_tasks(TASKS).await, Store::with_tasks(TASKS).await);
+        let stock = stock(&theirs).await;
+        for chunk in wishes(seed, 1_400).chunks(67) {
+            let mut told = Vec::new();
+            for wish in chunk {
+                told.push(commanded(wish, &ours).await);
+            }
+            let items = told.iter().map(|(item, _)| item.clone()).collect();
+            let applied = ours.execute(items).await;
+            for ((wish, (_, command)), ours) in chunk.iter().zip(told).zip(applied) {
+                let theirs = stock.execute(&wish.user, command).await;
+                assert!(
+                    is_same_answer(&ours.outcome, &theirs),
+                    "seed {seed}, {wish:?}: ours {ours:?}, theirs {theirs:?}"
+                );
+                commands += 1;
+                rejected += u32::from(theirs.is_err());
+            }
+        }
+        let (a, b) = (log_of(&ours).await, log_of(&theirs).await);
+        assert_eq!(a.len(), b.len(), "seed {seed}");
+        for (a, b) in a.iter().zip(&b) {
+            assert_eq!(a, b, "seed {seed}");
+            kinds.insert(a.2.clone());
+        }
     }
-    let stock = stock(&theirs).await;
-    for action in &actions {
-        stock.execute(action.user.as_str(), Command::RecordAction(action.clone())).await.unwrap();
-    }
-    let (a, b) = (log_of(&ours).await, log_of(&theirs).await);
-    assert!(a.len() > 2_000, "the commands make events: {}", a.len());
-    assert_eq!(a.len(), b.len());
-    for (a, b) in a.iter().zip(&b) {
-        assert_eq!(a, b);
-    }
+    assert_eq!(kinds.len(), 10, "every event is among them: {kinds:?}");
+    assert!(commands > 4_000 && rejected > 500, "{rejected} of {commands} were rejected");
 }
 
 #[tokio::test]

@@ -49,6 +49,12 @@ impl Store {
         self.execute(vec![item]).await.remove(0)
     }
 
+    /// What another process over the same database has.
+    #[allow(dead_code, reason = "not every test program needs one")]
+    pub fn another_executor(&self) -> Executor {
+        Executor::new(self.pool.clone(), self.lane_count, Arc::default(), vec![])
+    }
+
     pub async fn count(&self, query: &str) -> i64 {
         sqlx::query_scalar(query).fetch_one(&self.pool).await.unwrap()
     }
