@@ -102,10 +102,9 @@ impl Place {
         roles: &str,
         listen: &str,
     ) -> Outcome<Child> {
-        let log = std::env::var("PLAUDIT_BENCH_LOG").is_ok();
+        let log = std::env::var_os("BENCH_LOG").is_some();
         let child = Command::new(&self.plaudit)
             .args(["serve", "--roles", roles])
-            .env_remove("PLAUDIT_BENCH_LOG")
             .env("PLAUDIT_DATABASE_URL", &database.url)
             .env("PLAUDIT_KAFKA_BROKERS", self.kafka.brokers())
             .env("PLAUDIT_KAFKA_TOPICS", topic)
