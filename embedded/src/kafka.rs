@@ -9,6 +9,7 @@ use crate::server_process::ServerProcess;
 use crate::{EmbeddedError, port};
 use nix::sys::signal::Signal;
 use std::fs;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -48,6 +49,11 @@ impl KafkaOptions {
         self.settings.push((name.to_owned(), value.to_owned()));
         self
     }
+}
+
+/// Where Java and the folder of Kafka's jars are, as the broker in `dir` finds them.
+pub fn kafka_programs(dir: &Path) -> Result<(PathBuf, PathBuf), EmbeddedError> {
+    Ok((programs::java(), programs::libs(dir)?))
 }
 
 /// A private Kafka: one folder, one child process that is broker and controller. Stopped when
@@ -176,7 +182,8 @@ impl Kafka {
         command.args(["kafka.tools.StorageTool", "format"]);
         // Any 16 bytes in base64 will do: nothing else is ever in this cluster.
         command.args(["--cluster-id", "cGxhdWRpdC1lbWJlZGRlZA", "--ignore-formatted", "--config"]);
-        command.arg(self.properties_file()).stdin(Stdio::null());
+        // A group of its own, here as for the broker: Ctrl-C is for us to act upon.
+        command.arg(self.properties_file()).stdin(Stdio::null()).process_group(0);
         let output = tokio::process::Command::from(command).kill_on_drop(true).output().await;
         let program = self.java.display().to_string();
         let output = output.map_err(|source| EmbeddedError::Run { program, source })?;

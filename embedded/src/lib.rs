@@ -12,13 +12,13 @@ mod account;
 mod error;
 mod kafka;
 mod owned_dir;
-mod port;
+pub mod port;
 mod postgres;
 mod scratch;
 mod server_process;
 pub mod test_cluster;
 
 pub use error::EmbeddedError;
-pub use kafka::{Kafka, KafkaOptions};
+pub use kafka::{Kafka, KafkaOptions, kafka_programs};
 pub use postgres::{Postgres, PostgresOptions};
 pub use scratch::ScratchDir;

@@ -65,7 +65,7 @@ impl OwnedDir {
 /// Kills every process of `program` that works in `dir`, and waits until they are gone, with their
 /// ports. `PostgreSQL` refuses to start while a backend of a killed postmaster still runs.
 pub(crate) async fn kill_leftovers(program: &str, dir: &Path) -> Result<(), EmbeddedError> {
-    let deadline = Instant::now() + Duration::from_secs(10);
+    let deadline = Instant::now() + Duration::from_secs(30);
     let mut killed = Vec::new();
     loop {
         for pid in processes_in(program, dir) {

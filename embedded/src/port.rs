@@ -24,16 +24,22 @@ pub(crate) fn keep_or_choose(file: &Path) -> Result<u16, EmbeddedError> {
 
 /// A free port, which is written to `file`.
 pub(crate) fn choose(file: &Path) -> Result<u16, EmbeddedError> {
+    let port = choose_free()?;
+    fs::write(file, format!("{port}\n")).map_err(EmbeddedError::file("write", file))?;
+    Ok(port)
+}
+
+/// A free port of 127.0.0.1, below those that the system gives to outgoing connections: nobody is
+/// given it by chance until it is listened on. Whoever asks at the same moment begins elsewhere.
+pub fn choose_free() -> Result<u16, EmbeddedError> {
     let size = u64::from(CANDIDATES.end - CANDIDATES.start);
     // A random start keeps servers that start at the same moment apart.
     let start = RandomState::new().hash_one(std::process::id()) % size;
-    let port = (0..size)
+    (0..size)
         .filter_map(|step| u16::try_from((start + step) % size).ok())
         .map(|offset| CANDIDATES.start + offset)
         .find(|port| is_free(*port))
-        .ok_or_else(|| EmbeddedError::NoFreePort { tried: format!("{CANDIDATES:?}") })?;
-    fs::write(file, format!("{port}\n")).map_err(EmbeddedError::file("write", file))?;
-    Ok(port)
+        .ok_or_else(|| EmbeddedError::NoFreePort { tried: format!("{CANDIDATES:?}") })
 }
 
 pub(crate) fn is_free(port: u16) -> bool {

@@ -35,10 +35,13 @@ impl Default for PostgresOptions {
 }
 
 impl PostgresOptions {
-    /// For tests, whose data nobody wants back after a power cut.
+    /// For tests, whose data nobody wants back after a power cut. Many of them may run at a time, each
+    /// with pools of its own. No autovacuum: they are done long before it is of use, and a role that
+    /// is no superuser can't drop a database that a worker of it is in.
     #[must_use]
     pub fn scratch() -> Self {
-        Self { durable: false, ..Self::default() }
+        let scratch = Self { durable: false, max_connections: 400, ..Self::default() };
+        scratch.with("autovacuum", "off")
     }
 
     /// Adds a setting, by its name in `postgresql.conf`.
@@ -91,7 +94,8 @@ impl Postgres {
         let superuser_password = cluster::password(&dir.join("password.postgres"))?;
         let password = cluster::password(&dir.join("password.plaudit"))?;
         let initdb = programs.join("initdb");
-        cluster::create_if_new(&data_dir, &initdb, &account, &superuser_password, options.durable)?;
+        let durable = options.durable;
+        cluster::create_if_new(&data_dir, &initdb, &account, &superuser_password, durable).await?;
         let port = port::keep_or_choose(&dir.join("port"))?;
         let mut postgres = Self {
             dir,

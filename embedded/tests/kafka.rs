@@ -2,11 +2,12 @@
 
 use plaudit_embedded::{Kafka, KafkaOptions, ScratchDir};
 use rdkafka::consumer::{Consumer, StreamConsumer};
+use rdkafka::error::KafkaError;
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use rdkafka::{ClientConfig, Message};
 use std::time::Duration;
 
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 async fn send(payload: &str, topic: &str, kafka: &Kafka) {
     let producer: FutureProducer =
@@ -26,10 +27,21 @@ async fn received(count: usize, protocol: &str, topic: &str, kafka: &Kafka) -> V
         .unwrap();
     consumer.subscribe(&[topic]).unwrap();
     let mut payloads = Vec::new();
-    while payloads.len() < count {
-        let record = tokio::time::timeout(PATIENCE, consumer.recv()).await.unwrap().unwrap();
-        payloads.push(String::from_utf8(record.payload().unwrap().to_vec()).unwrap());
-    }
+    let mut last_error = None;
+    let receiving = async {
+        while payloads.len() < count {
+            match consumer.recv().await {
+                Ok(record) => {
+                    payloads.push(String::from_utf8(record.payload().unwrap().to_vec()).unwrap());
+                }
+                Err(fatal @ KafkaError::MessageConsumptionFatal(_)) => panic!("{fatal}"),
+                // The client connects again by itself: the broker has only just started.
+                Err(passing) => last_error = Some(passing),
+            }
+        }
+    };
+    let is_in_time = tokio::time::timeout(PATIENCE, receiving).await.is_ok();
+    assert!(is_in_time, "{payloads:?} of {count} in {PATIENCE:?}; the last error: {last_error:?}");
     payloads
 }
 

@@ -139,7 +139,7 @@ async fn servers_end_with_a_killed_owner() {
     let begun = Instant::now();
     while PgConnection::connect(url).await.is_ok() || std::net::TcpStream::connect(brokers).is_ok()
     {
-        assert!(begun.elapsed() < Duration::from_secs(10), "a server outlived its owner");
+        assert!(begun.elapsed() < Duration::from_secs(60), "a server outlived its owner");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }

@@ -10,7 +10,8 @@ use rdkafka::{Offset, TopicPartitionList};
 use std::time::{Duration, Instant};
 use tokio::net::TcpStream;
 
-const PATIENCE: Duration = Duration::from_secs(30);
+/// On a busy machine a broker that has only just started takes its time.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Whether the broker answers a metadata request, as it does once it has been let into its cluster.
 pub(super) async fn answers(port: u16) -> Result<(), String> {
@@ -101,7 +102,8 @@ async fn with_metadata<T: Send + 'static>(
     tokio::task::spawn_blocking(fetch).await.unwrap_or(Err(KafkaError::Canceled))
 }
 
-/// A request is answered when the controller has decided; brokers learn of it a moment later.
+/// A request is answered when the controller has decided; brokers learn of it a moment later. An
+/// answer that does not come in time says nothing, so it is asked for again.
 async fn wait_until(
     brokers: &str,
     topic: &str,
@@ -111,16 +113,18 @@ async fn wait_until(
     let deadline = Instant::now() + PATIENCE;
     loop {
         let name = topic.to_owned();
-        let done = with_metadata(brokers, None, move |metadata| {
+        let is_reached = with_metadata(brokers, None, move |metadata| {
             reached(metadata.topics().iter().find(|topic| topic.name() == name))
         })
-        .await
-        .map_err(refused(action.clone()))?;
-        if done {
-            return Ok(());
-        }
+        .await;
+        let last = match is_reached {
+            Ok(true) => return Ok(()),
+            Ok(false) => "it is without effect".to_owned(),
+            Err(error) => error.to_string(),
+        };
         if Instant::now() > deadline {
-            return Err(broker_error(action, "accepted, but without effect within 30 s"));
+            let seconds = PATIENCE.as_secs();
+            return Err(broker_error(action, &format!("accepted, but after {seconds} s {last}")));
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     }

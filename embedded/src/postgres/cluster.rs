@@ -6,6 +6,7 @@ use crate::owned_dir::{OwnedDir, last_lines};
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, symlink};
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
@@ -87,7 +88,7 @@ fn write_secret(file: &Path, secret: &str) -> Result<(), EmbeddedError> {
 
 /// Makes a cluster in `data_dir` unless there is one. It is made beside it and renamed, so that one
 /// that was left half made is never taken for whole.
-pub(super) fn create_if_new(
+pub(super) async fn create_if_new(
     data_dir: &Path,
     initdb: &Path,
     account: &Account,
@@ -115,7 +116,9 @@ pub(super) fn create_if_new(
         command.arg("--no-sync");
     }
     let cwd = data_dir.parent().unwrap_or(Path::new("/"));
-    let output = command.current_dir(cwd).stdin(Stdio::null()).output();
+    // A group of its own: Ctrl-C is for us to act upon.
+    command.current_dir(cwd).stdin(Stdio::null()).process_group(0);
+    let output = tokio::process::Command::from(command).kill_on_drop(true).output().await;
     let _ = fs::remove_file(&password_file); // a second copy of what `password.postgres` keeps
     let output = output
         .map_err(|source| EmbeddedError::Run { program: initdb.display().to_string(), source })?;
