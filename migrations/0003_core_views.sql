@@ -29,7 +29,7 @@ create table task_view (
 ) with (fillfactor = 60);
 
 -- One row per granted reward line, for ever. `granted_position` and `ordinal` are the order in
--- which a user earned them.
+-- which a user earned them; `version` is the one of the task that promised it.
 create table reward_state (
     lane             smallint    not null,
     user_id          text        collate "C" not null,
@@ -45,6 +45,7 @@ create table reward_state (
     granted_at       timestamptz not null,
     granted_position bigint      not null,
     ordinal          integer     not null,
+    version          integer     not null,
     primary key (lane, user_id, granted_position, ordinal)
 ) with (fillfactor = 80);
 create unique index reward_state_by_grant on reward_state (lane, grant_id);

@@ -123,6 +123,14 @@ impl CatalogueTask {
     pub fn version(&self, version: u32) -> Option<&Arc<TaskVersion>> {
         self.versions.get(usize::try_from(version).ok()?.checked_sub(1)?)
     }
+
+    fn requires_now(&self) -> BTreeSet<&TaskId> {
+        self.current().definition.requires.iter().collect()
+    }
+
+    fn requires_in_any_version(&self) -> BTreeSet<&TaskId> {
+        self.versions.iter().flat_map(|v| &v.definition.requires).collect()
+    }
 }
 
 /// Every task, in an order in which prerequisites come before their dependants.
@@ -138,13 +146,18 @@ pub struct Catalogue {
 
 impl Catalogue {
     /// Puts tasks into the order in which they are judged: prerequisites first, then by `order`,
-    /// then by id.
+    /// then by id. What earlier versions required counts too, because open periods may go by them,
+    /// unless it goes round in a circle with what is required now.
     ///
     /// # Errors
     ///
     /// [`CircularRequires`] if a task requires itself over others.
     pub fn new(revision: i64, tasks: Vec<CatalogueTask>) -> Result<Self, CircularRequires> {
-        let tasks = judging_order(tasks)?;
+        let order = judging_order(&tasks, CatalogueTask::requires_in_any_version)
+            .or_else(|_| judging_order(&tasks, CatalogueTask::requires_now))?;
+        let mut tasks: HashMap<TaskId, CatalogueTask> =
+            tasks.into_iter().map(|task| (task.id.clone(), task)).collect();
+        let tasks: Vec<_> = order.iter().filter_map(|id| tasks.remove(id)).collect();
         let by_id: HashMap<_, _> =
             tasks.iter().enumerate().map(|(i, t)| (t.id.clone(), i)).collect();
         let mut by_action: HashMap<String, Vec<usize>> = HashMap::new();
@@ -156,7 +169,8 @@ impl Catalogue {
             for kind in on {
                 by_action.entry(kind.clone()).or_default().push(index);
             }
-            for needed in &task.current().definition.requires {
+            // The same goes for what it requires.
+            for needed in task.requires_in_any_version() {
                 dependants.entry(needed.clone()).or_default().push(index);
             }
         }
@@ -209,28 +223,29 @@ impl Catalogue {
     }
 }
 
-/// Sorts tasks so that each comes after those it requires.
-fn judging_order(tasks: Vec<CatalogueTask>) -> Result<Vec<CatalogueTask>, CircularRequires> {
-    let known: BTreeSet<TaskId> = tasks.iter().map(|t| t.id.clone()).collect();
+/// The ids of tasks, each after those it requires.
+fn judging_order(
+    tasks: &[CatalogueTask],
+    requires: impl Fn(&CatalogueTask) -> BTreeSet<&TaskId>,
+) -> Result<Vec<TaskId>, CircularRequires> {
+    let known: BTreeSet<&TaskId> = tasks.iter().map(|t| &t.id).collect();
     let rank = |t: &CatalogueTask| (t.current().definition.order, t.id.clone());
-    let mut waiting: BTreeMap<_, _> = tasks.into_iter().map(|t| (rank(&t), t)).collect();
+    let mut waiting: BTreeMap<_, _> = tasks.iter().map(|t| (rank(t), requires(t))).collect();
     let mut placed = BTreeSet::new();
     let mut sorted = Vec::with_capacity(waiting.len());
     while !waiting.is_empty() {
-        let ready = |t: &CatalogueTask| {
-            t.current()
-                .definition
-                .requires
-                .iter()
-                .all(|id| placed.contains(id) || !known.contains(id))
+        let is_ready = |requires: &BTreeSet<&TaskId>| {
+            requires.iter().all(|id| placed.contains(*id) || !known.contains(id))
         };
-        let next = waiting.iter().find(|(_, t)| ready(t)).map(|(rank, _)| rank.clone());
-        let Some(next) = next else {
-            return Err(CircularRequires { tasks: waiting.into_values().map(|t| t.id).collect() });
+        let next = waiting.iter().find(|(_, requires)| is_ready(requires));
+        let Some(next) = next.map(|(rank, _)| rank.clone()) else {
+            return Err(CircularRequires {
+                tasks: waiting.into_keys().map(|(_, id)| id).collect(),
+            });
         };
-        let task = waiting.remove(&next).expect("just found");
-        placed.insert(task.id.clone());
-        sorted.push(task);
+        waiting.remove(&next);
+        placed.insert(next.1.clone());
+        sorted.push(next.1);
     }
     Ok(sorted)
 }

@@ -46,6 +46,16 @@ impl Expression {
                 variables.join(", ")
             )));
         }
+        // Operators have names such as `_+_`, and macros make some with '@'.
+        let is_named = |name: &str| name.starts_with(|c: char| c.is_ascii_alphabetic());
+        let functions = references.functions();
+        let unknown = functions.iter().find(|name| is_named(name) && !FUNCTIONS.contains(name));
+        if let Some(name) = unknown {
+            return Err(invalid(format!("there is no function {name:?}")));
+        }
+        if loops_nested(program.expression()) > LOOPS_MAX {
+            return Err(invalid(format!("loops nested more than {LOOPS_MAX} deep")));
+        }
         Ok(Self { source: source.to_owned(), program })
     }
 
@@ -67,6 +77,60 @@ impl Expression {
     }
 }
 
+/// The functions that there are. The compiler takes any name, and a misspelt one would never match.
+///
+/// # Source
+///
+/// CEL language definition, "List of Standard Definitions"; `min` and `max` are the interpreter's.
+const FUNCTIONS: &[&str] = &[
+    "bool",
+    "bytes",
+    "contains",
+    "double",
+    "duration",
+    "dyn",
+    "endsWith",
+    "getDate",
+    "getDayOfMonth",
+    "getDayOfWeek",
+    "getDayOfYear",
+    "getFullYear",
+    "getHours",
+    "getMilliseconds",
+    "getMinutes",
+    "getMonth",
+    "getSeconds",
+    "hasValue",
+    "int",
+    "matches",
+    "max",
+    "min",
+    "optFlatMap",
+    "optMap",
+    "optional.none",
+    "optional.of",
+    "optional.ofNonZeroValue",
+    "or",
+    "orValue",
+    "size",
+    "startsWith",
+    "string",
+    "timestamp",
+    "type",
+    "uint",
+    "value",
+];
+
+/// How many loops (`all`, `exists`, `map`, `filter`) may stand inside each other: each one more takes
+/// the length of a list as many times, while a lane is held.
+const LOOPS_MAX: usize = 2;
+
+/// How many loops stand inside each other.
+fn loops_nested(expression: &IdedExpr) -> usize {
+    let own = usize::from(matches!(expression.expr, Expr::Comprehension(_)));
+    own + parts(expression).into_iter().map(loops_nested).max().unwrap_or(0)
+}
+
 /// The longest expression, in bytes: a rule, not a program.
 pub const SOURCE_BYTES_MAX: usize = 2048;
 
@@ -75,23 +139,29 @@ const DEPTH_MAX: usize = 32;
 
 /// How many levels a tree has.
 fn depth(expression: &IdedExpr) -> usize {
-    let entry = |entry: &IdedEntryExpr| match &entry.expr {
-        EntryExpr::StructField(field) => depth(&field.value),
-        EntryExpr::MapEntry(entry) => depth(&entry.key).max(depth(&entry.value)),
-    };
-    let below = match &expression.expr {
-        Expr::Unspecified | Expr::Ident(_) | Expr::Literal(_) => None,
-        Expr::Call(call) => call.target.as_deref().into_iter().chain(&call.args).map(depth).max(),
-        Expr::List(list) => list.elements.iter().map(depth).max(),
-        Expr::Select(select) => Some(depth(&select.operand)),
-        Expr::Map(map) => map.entries.iter().map(entry).max(),
-        Expr::Struct(made) => made.entries.iter().map(entry).max(),
+    1 + parts(expression).into_iter().map(depth).max().unwrap_or(0)
+}
+
+/// The expressions right below one.
+fn parts(expression: &IdedExpr) -> Vec<&IdedExpr> {
+    match &expression.expr {
+        Expr::Unspecified | Expr::Ident(_) | Expr::Literal(_) => vec![],
+        Expr::Call(call) => call.target.as_deref().into_iter().chain(&call.args).collect(),
+        Expr::List(list) => list.elements.iter().collect(),
+        Expr::Select(select) => vec![&select.operand],
+        Expr::Map(map) => map.entries.iter().flat_map(parts_of_entry).collect(),
+        Expr::Struct(made) => made.entries.iter().flat_map(parts_of_entry).collect(),
         Expr::Comprehension(c) => {
-            let parts = [&c.iter_range, &c.accu_init, &c.loop_cond, &c.loop_step, &c.result];
-            parts.into_iter().map(depth).max()
+            vec![&c.iter_range, &c.accu_init, &c.loop_cond, &c.loop_step, &c.result]
         }
-    };
-    1 + below.unwrap_or(0)
+    }
+}
+
+fn parts_of_entry(entry: &IdedEntryExpr) -> Vec<&IdedExpr> {
+    match &entry.expr {
+        EntryExpr::StructField(field) => vec![&field.value],
+        EntryExpr::MapEntry(entry) => vec![&entry.key, &entry.value],
+    }
 }
 
 /// Whether a name may be the loop variable of a macro such as `exists(m, m == 1)`: these are
@@ -217,6 +287,17 @@ pub fn timestamp(at: Timestamp) -> Value {
     Value::Timestamp(at.fixed_offset())
 }
 
+/// A number written with a fraction or an exponent. `10.0` is the integer 10, as in a measure.
+#[expect(clippy::cast_possible_truncation, reason = "it has no fraction and fits")]
+fn fraction(number: f64) -> Value {
+    // 2^63 is the first float that is too large.
+    if number.fract() == 0.0 && number.abs() < 9_223_372_036_854_775_808.0 {
+        Value::Int(number as i64)
+    } else {
+        Value::Float(number)
+    }
+}
+
 /// A JSON value as CEL has it. A number without a fraction that fits is an `int`, so that
 /// `data.coins + 1` and `data.coins >= 10` work as written.
 pub fn from_json(value: &Json) -> Value {
@@ -231,7 +312,7 @@ pub fn from_json(value: &Json) -> Value {
         Json::Number(number) => match (number.as_i64(), number.as_u64()) {
             (Some(int), _) => Value::Int(int),
             (None, Some(unsigned)) => Value::UInt(unsigned),
-            (None, None) => Value::Float(number.as_f64().unwrap_or(f64::NAN)),
+            (None, None) => fraction(number.as_f64().unwrap_or(f64::NAN)),
         },
     }
 }
@@ -255,6 +336,8 @@ mod tests {
         assert_eq!(holds("data.coins >= 10", json!({"coins": 10})), Ok(true));
         assert_eq!(holds("data.coins >= 10", json!({"coins": 9.5})), Ok(false));
         assert_eq!(holds("data.coins + 1 == 11", json!({"coins": 10})), Ok(true));
+        assert_eq!(holds("data.coins + 1 == 11", json!({"coins": 10.0})), Ok(true));
+        assert_eq!(holds("data.coins % 2 == 0", json!({"coins": 1e3})), Ok(true));
         assert_eq!(holds("action.type == 'gift.sent' && user.id == 'u'", json!({})), Ok(true));
         assert_eq!(
             holds("'vip' in user.segments && user.zone == 'Europe/Paris'", json!({})),
@@ -276,7 +359,11 @@ mod tests {
 
     #[test]
     fn what_does_not_compile_is_refused() {
-        for source in ["data.coins >=", "", "coins > 1", "data.x == '"] {
+        let loops = "data.l.all(a, data.l.all(b, data.l.all(c, true)))";
+        let misspelt = ["data.name.startWith('a')", "nosuch(data.x)"];
+        for source in
+            ["data.coins >=", "", "coins > 1", "data.x == '", loops, misspelt[0], misspelt[1]]
+        {
             assert!(Filter::compile(source).is_err(), "{source}");
         }
     }

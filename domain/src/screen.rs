@@ -16,7 +16,7 @@ use crate::catalogue::definition::Kind;
 use crate::catalogue::{Catalogue, CatalogueTask, Status};
 use crate::ids::{TaskId, UserId};
 use crate::user_tasks::place::{Place, place};
-use crate::user_tasks::{ReachedMilestone, RewardState, TaskState, UserTasks};
+use crate::user_tasks::{ReachedMilestone, RewardState, StreakState, TaskState, UserTasks};
 
 /// What a reader asks for. `None` asks for all.
 #[derive(Debug, Clone, Copy, Default)]
@@ -189,11 +189,36 @@ pub fn screen(
 ) -> Vec<TaskScreen> {
     let reader = Reader { user, state, now, request };
     let mut shown: Vec<_> = match request.task {
-        Some(id) => catalogue.task(id).and_then(|task| reader.show(task)).into_iter().collect(),
-        None => catalogue.tasks().iter().filter_map(|task| reader.show(task)).collect(),
+        Some(id) => catalogue
+            .task(id)
+            .and_then(|task| reader.show(task, LeftOut::Hidden))
+            .into_iter()
+            .collect(),
+        None => {
+            catalogue.tasks().iter().filter_map(|task| reader.show(task, LeftOut::Hidden)).collect()
+        }
     };
     shown.sort_by(|a, b| (a.order, &a.id).cmp(&(b.order, &b.id)));
     shown
+}
+
+/// The state of one task, also while a screen leaves the task out; `None` if there is no such task.
+pub fn state_of_task(
+    user: &UserId,
+    state: &UserTasks,
+    catalogue: &Catalogue,
+    now: Timestamp,
+    task: &TaskId,
+) -> Option<TaskScreenState> {
+    let reader = Reader { user, state, now, request: &ScreenRequest::default() };
+    Some(reader.show(catalogue.task(task)?, LeftOut::Shown)?.state)
+}
+
+/// What becomes of tasks that are not offered now and have nothing to claim.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum LeftOut {
+    Hidden,
+    Shown,
 }
 
 /// Who reads what, when.
@@ -206,14 +231,15 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     /// A task as asked for; `None` if it is left out.
-    fn show(&self, task: &CatalogueTask) -> Option<TaskScreen> {
+    fn show(&self, task: &CatalogueTask, left_out: LeftOut) -> Option<TaskScreen> {
         let past = self.state.tasks.get(&task.id);
         let claimable = past.is_some_and(|past| !past.unsettled.is_empty());
         let place = place(task, past, &self.state.zones, self.now);
         let definition = &place.version.definition;
         let offered = task.status != Status::Retired && definition.window.contains(self.now);
         let of_category = |wanted| definition.category.as_deref() == Some(wanted);
-        if !(offered || claimable) || !self.request.category.is_none_or(of_category) {
+        let shown = offered || claimable || left_out == LeftOut::Shown;
+        if !shown || !self.request.category.is_none_or(of_category) {
             return None;
         }
         let standing = Standing::of(&place, past);
@@ -283,7 +309,10 @@ impl<'a> Standing<'a> {
     /// A streak that missed a period is over, whether or not an event has told so yet.
     fn of_streak(place: &Place<'a>, past: Option<&'a TaskState>) -> Self {
         let told = past.and_then(|past| past.streak.as_ref());
-        let alive = told.filter(|streak| streak.current > 0 && streak.reaches(&place.period));
+        // A reader whose clock is behind the producer's looks at a period before the last step.
+        let is_behind = |streak: &StreakState| place.period.starts_at < streak.last.starts_at;
+        let reaches = |streak: &StreakState| streak.reaches(&place.period) || is_behind(streak);
+        let alive = told.filter(|streak| streak.current > 0 && reaches(streak));
         let last_at = place.version.definition.last_at();
         Self {
             progress: alive.map_or(0, |streak| streak.step.min(last_at)),
@@ -293,7 +322,9 @@ impl<'a> Standing<'a> {
                 current: alive.map_or(0, |streak| streak.current),
                 longest: told.map_or(0, |streak| streak.longest),
                 freezes: 0,
-                at_risk: alive.is_some_and(|streak| streak.last.key != place.period.key),
+                at_risk: alive.is_some_and(|streak| {
+                    streak.last.key != place.period.key && !is_behind(streak)
+                }),
             }),
         }
     }

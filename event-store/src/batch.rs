@@ -185,7 +185,7 @@ pub struct ReceiptLine {
 impl Receipt {
     /// What a claim gave.
     pub fn new(user: &UserId, event: &Event, position: Position) -> Option<Self> {
-        let Event::RewardsClaimed { task, period, milestone, at, rewards } = event else {
+        let Event::RewardsClaimed { task, period, milestone, at, rewards, .. } = event else {
             return None;
         };
         let line = |r: &Reward| ReceiptLine {

@@ -110,9 +110,14 @@ pub async fn load(
 }
 
 /// The columns of a row after its user, in the order in which [`RewardRow::read`] takes them.
-pub(crate) const COLUMNS: &str = "task_id, period_key, milestone, line, grant_id, kind, code, amount, state, granted_at, granted_position, ordinal";
+pub(crate) const COLUMNS: &str = "task_id, period_key, milestone, line, grant_id, kind, code, amount, state, granted_at, granted_position, ordinal, version";
 
 impl RewardRow {
+    /// The version that promised it, as PostgreSQL counts.
+    pub(crate) fn version(&self) -> i32 {
+        i32::try_from(self.reward.version).unwrap_or(i32::MAX)
+    }
+
     /// Reads [`COLUMNS`] from the column `first` on; `None` if they are an outer join's nulls.
     pub(crate) fn read(row: &PgRow, first: usize) -> sqlx::Result<Option<Self>> {
         let Some(task) = row.try_get::<Option<String>, _>(first)? else { return Ok(None) };
@@ -121,6 +126,7 @@ impl RewardRow {
             reward: Reward {
                 grant: row.try_get(first + 4)?,
                 task: task.try_into().map_err(undecodable)?,
+                version: u32::try_from(row.try_get::<i32, _>(first + 12)?).map_err(undecodable)?,
                 period: row.try_get::<String, _>(first + 1)?.into(),
                 milestone: row.try_get(first + 2)?,
                 line: row.try_get(first + 3)?,
@@ -220,6 +226,7 @@ pub(crate) async fn insert(
         .bind(rows().map(|row| instant::to_sql(row.reward.reached_at)).collect::<Vec<_>>())
         .bind(numbers(|row| row.place.position))
         .bind(rows().map(|row| row.place.ordinal).collect::<Vec<_>>())
+        .bind(rows().map(|row| row.version()).collect::<Vec<_>>())
         .execute(connection)
         .await?;
     Ok(())

@@ -38,8 +38,9 @@ pub struct History {
     next: Option<i64>,
 }
 
+/// An event, with what caused it.
 #[derive(Debug, Serialize)]
-struct EventEntry {
+pub struct EventEntry {
     sequence: i64,
     position: String,
     #[serde(rename = "type")]
@@ -51,7 +52,7 @@ struct EventEntry {
     source_position: Option<SourcePosition>,
     metadata: Value,
     task: Option<Value>,
-    task_version: Option<Value>,
+    task_version: Option<u32>,
     payload: Value,
 }
 
@@ -110,7 +111,8 @@ pub async fn read(
     Ok(History { user: user.clone(), events, next })
 }
 
-fn entry(recorded: Recorded) -> Answer<EventEntry> {
+/// Describes an event as the history shows it.
+pub fn entry(recorded: Recorded) -> Answer<EventEntry> {
     let (kind, version) = recorded.event.schema();
     let payload = serde_json::to_value(&recorded.event).map_err(|error| {
         tracing::error!(%error, "an event can't be written as JSON");
@@ -126,7 +128,7 @@ fn entry(recorded: Recorded) -> Answer<EventEntry> {
         recorded_at: recorded.recorded_at,
         occurred_at: field("at"),
         task: recorded.event.task().map(|task| task.as_str().into()),
-        task_version: field("version"),
+        task_version: recorded.event.task_version(),
         cause: cause(&about),
         source_position: source_position(&about),
         metadata: recorded.metadata,

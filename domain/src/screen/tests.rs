@@ -244,6 +244,22 @@ fn rule_10_a_retired_task_is_left_out_unless_something_is_claimable_and_a_paused
 }
 
 #[test]
+fn rule_20_a_task_that_is_left_out_still_has_a_state() {
+    let window = json!({ "window": { "until": at("20T00:00") } });
+    let over = catalogue([daily_with(&[2], window)]);
+    let retired = catalogue_in(Status::Retired, [daily_with(&[2], json!({}))]);
+    for catalogue in [over, retired] {
+        let state = |task: &str| {
+            let nobody = given(&catalogue, &[]);
+            assert!(see(&nobody, "29T10:00").is_empty());
+            state_of_task(&user(), &nobody.state, &catalogue, at("29T10:00"), &id(task))
+        };
+        assert_eq!(state("daily"), Some(TaskScreenState::Available));
+        assert_eq!(state("unknown"), None);
+    }
+}
+
+#[test]
 fn rule_02_the_period_shown_is_the_one_the_next_action_would_be_credited_to() {
     let catalogue = catalogue([daily_with(&[9], json!({ "zone": "user" }))]);
     let past = given(&catalogue, &[]).after(&[

@@ -9,8 +9,10 @@ use std::collections::BTreeSet;
 
 use super::command::Command;
 use super::event::Event;
-use super::evolve::evolve;
+use super::evolve::{evolve, merge_attributes};
 use super::state::UserTasks;
+use serde_json::{Map, Value};
+
 use crate::action::{Action, USER_UPDATED, UserUpdate};
 use crate::catalogue::Catalogue;
 use crate::expression::Facts;
@@ -130,17 +132,18 @@ fn record(state: &UserTasks, action: &Action, catalogue: &Catalogue) -> Decision
     let mut judgement = Judgement { state: &state, action, facts, completed_now: BTreeSet::new() };
     let subscribed = catalogue.subscribers(&action.kind);
     let mut waiting: BTreeSet<usize> = subscribed.iter().copied().collect();
+    let mut judged = BTreeSet::new();
     while let Some(index) = waiting.pop_first() {
         let task = &catalogue.tasks()[index];
         let moved_from = decision.events.len();
-        if subscribed.binary_search(&index).is_ok() {
+        // A dependant may come up again; the action counts once.
+        if subscribed.binary_search(&index).is_ok() && judged.insert(index) {
             match progress::advance(&judgement, task) {
                 Ok(events) => decision.events.extend(events),
                 Err(reason) => decision.unmoved.push(Unmoved { task: task.id.clone(), reason }),
             }
         }
-        let moved = &decision.events[moved_from..];
-        let released = progress::release(&judgement, task, moved, catalogue);
+        let released = progress::release(&judgement, task, &decision.events, catalogue);
         decision.events.extend(released);
         let completes = |e: &Event| matches!(e, Event::TaskCompleted { .. });
         if decision.events[moved_from..].iter().any(completes) {
@@ -160,5 +163,24 @@ fn update_user(state: &UserTasks, action: &Action) -> Option<Event> {
     }
     // It was checked when the action was read.
     let UserUpdate { zone, attributes } = UserUpdate::read(&action.data).ok()?;
-    Some(Event::UserUpdated { at: action.occurred_at, zone, attributes })
+    let (attributes, refused) = match attributes_fit(&state.attributes, &attributes) {
+        Ok(()) => (attributes, None),
+        Err(reason) => (Map::new(), Some(reason)),
+    };
+    Some(Event::UserUpdated { at: action.occurred_at, zone, attributes, refused })
+}
+
+/// The most that the attributes of a user may take as JSON, in bytes. They are read and written with
+/// every action of the user, and producers may go on telling new ones for ever.
+pub const ATTRIBUTES_BYTES_MAX: usize = 16 * 1024;
+
+/// Whether what is known and what is told stay within the bound together.
+fn attributes_fit(known: &Map<String, Value>, told: &Map<String, Value>) -> Result<(), String> {
+    let mut together = known.clone();
+    merge_attributes(&mut together, told);
+    let bytes = serde_json::to_vec(&together).map_or(0, |json| json.len());
+    if told.is_empty() || bytes <= ATTRIBUTES_BYTES_MAX {
+        return Ok(());
+    }
+    Err(format!("the attributes would take {bytes} bytes, at most {ATTRIBUTES_BYTES_MAX} are kept"))
 }

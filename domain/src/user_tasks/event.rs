@@ -26,6 +26,9 @@ pub enum Event {
         /// Attributes that were set; `null` removes one.
         #[serde(default, skip_serializing_if = "Map::is_empty")]
         attributes: Map<String, Value>,
+        /// Why attributes that were told are not among them.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        refused: Option<String>,
     },
     /// An action was credited.
     ProgressRecorded {
@@ -56,6 +59,8 @@ pub enum Event {
     StreakAdvanced {
         /// The task.
         task: TaskId,
+        /// The version that judged it.
+        version: u32,
         /// The period that counts.
         period: Period,
         /// Steps in a row, this one included.
@@ -71,6 +76,8 @@ pub enum Event {
     StreakBroken {
         /// The task.
         task: TaskId,
+        /// The version that judged the step after it.
+        version: u32,
         /// How long the streak had been.
         length: i64,
         /// The last period that counted.
@@ -110,6 +117,8 @@ pub enum Event {
     RewardsClaimed {
         /// The task.
         task: TaskId,
+        /// The version that promised the rewards.
+        version: u32,
         /// The period.
         period: Period,
         /// The milestone.
@@ -121,13 +130,15 @@ pub enum Event {
     },
     /// A granted reward was handed to the paying system.
     DeliveryStarted {
-        /// The reward.
+        /// The reward, with the version that promised it.
         reward: Reward,
     },
     /// An action occurred in a period that was closed. It moved nothing.
     ActionTooLate {
         /// The task.
         task: TaskId,
+        /// The version that judged it.
+        version: u32,
         /// The closed period.
         period: PeriodKey,
         /// What closed it: the latest action that this task counted.
@@ -139,6 +150,8 @@ pub enum Event {
     ActionNotCounted {
         /// The task.
         task: TaskId,
+        /// The version that judged it.
+        version: u32,
         /// Why.
         reason: String,
         /// When the action occurred.
@@ -178,6 +191,23 @@ impl Event {
             | Self::ActionNotCounted { task, .. } => Some(task),
         }
     }
+
+    /// The version of the task that judged it, or that promised what it speaks of; `None` for facts
+    /// about the user.
+    pub fn task_version(&self) -> Option<u32> {
+        match self {
+            Self::UserUpdated { .. } => None,
+            Self::DeliveryStarted { reward } => Some(reward.version),
+            Self::ProgressRecorded { version, .. }
+            | Self::StreakAdvanced { version, .. }
+            | Self::StreakBroken { version, .. }
+            | Self::MilestoneReached { version, .. }
+            | Self::TaskCompleted { version, .. }
+            | Self::RewardsClaimed { version, .. }
+            | Self::ActionTooLate { version, .. }
+            | Self::ActionNotCounted { version, .. } => Some(*version),
+        }
+    }
 }
 
 /// One reward line owed to a user. Every event that moves it tells it whole, so that no reader
@@ -188,6 +218,8 @@ pub struct Reward {
     pub grant: Uuid,
     /// The task.
     pub task: TaskId,
+    /// The version that promised it.
+    pub version: u32,
     /// The period.
     pub period: PeriodKey,
     /// The milestone.
@@ -209,6 +241,7 @@ impl Reward {
     pub fn new(
         user: &UserId,
         task: &TaskId,
+        version: u32,
         period: &PeriodKey,
         milestone: i64,
         line: &RewardLine,
@@ -217,6 +250,7 @@ impl Reward {
         Self {
             grant: grant_id(user, task, period, milestone, &line.line),
             task: task.clone(),
+            version,
             period: period.clone(),
             milestone,
             line: line.line.clone(),

@@ -1,6 +1,6 @@
 //! The fold: the only place that changes state.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value};
 
 use super::event::{Event, Reward};
@@ -18,7 +18,7 @@ use crate::catalogue::definition::ClaimMode;
 /// fact twice is harmless. A new variant must be handled here: there is no `_` arm.
 pub fn evolve(state: &mut UserTasks, event: &Event) {
     match event {
-        Event::UserUpdated { at, zone, attributes } => {
+        Event::UserUpdated { at, zone, attributes, refused: _ } => {
             update_user(state, *at, zone.as_deref(), attributes);
         }
         Event::ProgressRecorded {
@@ -124,14 +124,19 @@ fn update_user(
         Some(zone) => state.zones.change(at, zone.to_owned()),
         None => {}
     }
-    for (name, value) in attributes {
+    merge_attributes(&mut state.attributes, attributes);
+    state.updated_at = Some(at);
+}
+
+/// Sets what was told; `null` removes.
+pub(super) fn merge_attributes(known: &mut Map<String, Value>, told: &Map<String, Value>) {
+    for (name, value) in told {
         if value.is_null() {
-            state.attributes.remove(name);
+            known.remove(name);
         } else {
-            state.attributes.insert(name.clone(), value.clone());
+            known.insert(name.clone(), value.clone());
         }
     }
-    state.updated_at = Some(at);
 }
 
 /// How the lines of a milestone stand when it is reached.
@@ -197,13 +202,23 @@ fn release(task: &mut TaskState, key: &PeriodKey) {
     }
 }
 
+/// How long after the first action of a period the one before it is still shown: a producer's clock
+/// may be ahead of the reader's, for whom the period before has not ended. As much as an action may
+/// be ahead by default, `future_tolerance`.
+const SHOWN_FOR: SignedDuration = SignedDuration::from_mins(5);
+
 /// Forgets periods that no action can reach any more. The newest stays: it is what a screen shows.
 fn close_periods(task: &mut TaskState) {
     let Some(watermark) = task.watermark else { return };
     let last = task.periods.len().saturating_sub(1);
+    let newest_from = task.periods.last().and_then(|p| p.period.starts_at);
+    let is_young = newest_from.is_some_and(|from| watermark.duration_since(from) < SHOWN_FOR);
     let mut index = 0;
     task.periods.retain(|p| {
-        let keep = index == last || p.withheld || p.closes_at().is_none_or(|end| watermark < end);
+        let keep = index == last
+            || (index + 1 == last && is_young)
+            || p.withheld
+            || p.closes_at().is_none_or(|end| watermark < end);
         index += 1;
         if let (false, Some(ends_at)) = (keep, p.period.ends_at)
             && task.closed.as_ref().is_none_or(|closed| closed.ends_at < ends_at)

@@ -46,8 +46,9 @@ pub(crate) fn place<'a>(
         return Place { version, period: version.period_at(at, zones), closes_at: None, open };
     }
     let lateness = SignedDuration::from_secs(current.definition.objective.lateness_seconds);
-    // An end beyond what a timestamp can hold is never reached.
-    let fresh_close = || period.ends_at.and_then(|end| end.checked_add(lateness).ok());
+    // A time beyond what a timestamp can hold is never reached.
+    let fresh_close =
+        || period.ends_at.map(|end| end.checked_add(lateness).unwrap_or(Timestamp::MAX));
     let closes_at = match (open, closed) {
         (Some(open), _) => open.closes_at(),
         // Whatever this version would call it, it lies in what was closed.
@@ -69,7 +70,11 @@ fn adopts(begun: &TaskVersion, current: &TaskVersion) -> bool {
     match current.definition.on_new_version {
         OnNewVersion::Keep => false,
         OnNewVersion::Adopt => true,
-        OnNewVersion::AdoptIfEasier => current.definition.last_at() <= begun.definition.last_at(),
+        // Of a streak the last milestone is a length; what a period needs is its objective's target.
+        OnNewVersion::AdoptIfEasier => {
+            current.definition.last_at() <= begun.definition.last_at()
+                && current.definition.objective.target <= begun.definition.objective.target
+        }
     }
 }
 

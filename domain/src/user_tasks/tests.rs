@@ -190,9 +190,13 @@ fn closing(mut event: Event, when: &str) -> Event {
 
 fn by_version(number: u32, mut event: Event) -> Event {
     match &mut event {
-        Event::ProgressRecorded { version, .. }
-        | Event::MilestoneReached { version, .. }
-        | Event::TaskCompleted { version, .. } => *version = number,
+        Event::ProgressRecorded { version, .. } | Event::TaskCompleted { version, .. } => {
+            *version = number;
+        }
+        Event::MilestoneReached { version, rewards, .. } => {
+            *version = number;
+            rewards.iter_mut().for_each(|reward| reward.version = number);
+        }
         other => panic!("{other:?}"),
     }
     event
@@ -213,7 +217,7 @@ fn completed(task: &str, period: &Period, when: &str) -> Event {
 
 fn rewards(task: &str, period: &Period, milestone: i64, amount: i64, when: &str) -> Vec<Reward> {
     let line = serde_json::from_value(coins(amount)).unwrap();
-    vec![Reward::new(&user(), &id(task), &period.key, milestone, &line, at(when))]
+    vec![Reward::new(&user(), &id(task), 1, &period.key, milestone, &line, at(when))]
 }
 
 /// A user of whom these facts are known.

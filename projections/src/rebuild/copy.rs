@@ -93,7 +93,7 @@ impl Rows {
 
     fn reward(&mut self, lane: Lane, user: &str, row: &RewardRow) {
         let reward = &row.reward;
-        self.row(14, lane, user);
+        self.row(15, lane, user);
         self.text(Some(reward.task.as_str()));
         self.text(Some(reward.period.as_str()));
         self.fixed(Some(reward.milestone.to_be_bytes()));
@@ -106,6 +106,7 @@ impl Rows {
         self.instant(Some(reward.reached_at));
         self.fixed(Some(row.place.position.to_be_bytes()));
         self.fixed(Some(row.place.ordinal.to_be_bytes()));
+        self.fixed(Some(row.version().to_be_bytes()));
     }
 }
 

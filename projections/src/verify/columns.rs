@@ -69,6 +69,7 @@ impl Columns for RewardRow {
             ("amount", reward.amount.to_string()),
             ("state", self.state.as_str().to_owned()),
             ("granted_at", reward.reached_at.to_string()),
+            ("version", reward.version.to_string()),
         ]
     }
 }

@@ -97,3 +97,20 @@ fn rule_20_at_and_beyond_the_last_milestone_a_streak_is_claimed_and_its_progress
     let one = see_one(&on_days(&catalogue, 1..=1), "01T12:00");
     assert_eq!((one.state, one.progress), (TaskScreenState::InProgress, 1));
 }
+
+#[test]
+fn rule_20_a_reader_whose_clock_is_behind_the_producers_sees_its_own_period() {
+    let catalogue = catalogue([sign_in(&[7], json!({})), daily(json!({}))]);
+    let past = on_days(&catalogue, [8, 9, 10]).after(&[gift("09T12:00"), gift("09T13:00")]);
+    let past = past.after(&[gift("10T00:01")]);
+    let seen = see(&past, "09T23:58");
+    let (day, streak_seen) = (&seen[0], &seen[1]);
+    assert_eq!(
+        (day.id.as_str(), day.period.key.as_str(), day.progress),
+        ("daily", "2026-03-09", 2)
+    );
+    assert_eq!(streak_seen.streak.unwrap(), streak(3, 3, false));
+    // Once the producer is well inside its period, the one before is history.
+    let past = past.after(&[gift("10T00:05")]);
+    assert_eq!(see(&past, "09T23:58")[0].progress, 0);
+}

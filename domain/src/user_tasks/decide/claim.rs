@@ -64,10 +64,12 @@ pub(super) fn claim(
     let version = task.version(unsettled.version).ok_or_else(unknown)?;
     let lines = version.definition.milestones.iter().find(|m| m.at == unsettled.at);
     let reward = |line| {
-        Reward::new(user, task_id, &unsettled.period.key, unsettled.at, line, unsettled.reached_at)
+        let Unsettled { period, at, version, reached_at } = unsettled;
+        Reward::new(user, task_id, *version, &period.key, *at, line, *reached_at)
     };
     Ok(Event::RewardsClaimed {
         task: task_id.clone(),
+        version: unsettled.version,
         period: unsettled.period.clone(),
         milestone: unsettled.at,
         at,

@@ -41,7 +41,9 @@ pub(super) fn advance(
         && watermark >= closes_at
     {
         let period = place.period.key;
-        return Ok(vec![Event::ActionTooLate { task: task.id.clone(), period, watermark, at }]);
+        let version = place.version.version;
+        let task = task.id.clone();
+        return Ok(vec![Event::ActionTooLate { task, version, period, watermark, at }]);
     }
     if place.open.is_some_and(|open| open.completed) {
         return Err(UnmovedReason::Completed(place.period.key.to_string()));
@@ -55,7 +57,10 @@ pub(super) fn advance(
         Ok(credited) => {
             Ok(credited_to(judgement, task, past, &place, credited, locked_by.is_empty()))
         }
-        Err(reason) => Ok(vec![Event::ActionNotCounted { task: task.id.clone(), reason, at }]),
+        Err(reason) => {
+            let version = place.version.version;
+            Ok(vec![Event::ActionNotCounted { task: task.id.clone(), version, reason, at }])
+        }
     }
 }
 
@@ -177,7 +182,8 @@ pub(super) fn milestone_reached(
     let reached_at = judgement.action.occurred_at;
     let lines = definition.milestones.iter().find(|m| m.at == at).map_or(&[][..], |m| &m.rewards);
     let grant = |line| {
-        Reward::new(&judgement.action.user, &definition.id, &period.key, at, line, reached_at)
+        let user = &judgement.action.user;
+        Reward::new(user, &definition.id, version.version, &period.key, at, line, reached_at)
     };
     Event::MilestoneReached {
         task: definition.id.clone(),
@@ -205,20 +211,27 @@ pub(super) fn completed(
 }
 
 /// What was earned while the task was locked and is due now that it is not, beside what the action
-/// itself `moved`.
+/// itself moved or released: `so_far`.
 pub(super) fn release(
     judgement: &Judgement<'_>,
     task: &CatalogueTask,
-    moved: &[Event],
+    so_far: &[Event],
     catalogue: &Catalogue,
 ) -> Vec<Event> {
     let Some(past) = judgement.state.tasks.get(&task.id) else { return vec![] };
-    let just_moved = |p: &PeriodState| {
-        moved.iter().any(
-            |e| matches!(e, Event::ProgressRecorded { period, .. } if period.key == p.period.key),
-        )
+    let is_done = |p: &PeriodState| {
+        so_far.iter().any(|event| match event {
+            Event::ProgressRecorded { task: of, period, .. }
+            | Event::MilestoneReached { task: of, period, .. } => {
+                *of == task.id && period.key == p.period.key
+            }
+            Event::TaskCompleted { task: of, period, .. } => {
+                *of == task.id && *period == p.period.key
+            }
+            _ => false,
+        })
     };
-    let withheld = past.periods.iter().filter(|p| p.withheld && !just_moved(p));
+    let withheld = past.periods.iter().filter(|p| p.withheld && !is_done(p));
     let due = withheld.flat_map(|open| {
         let version = catalogue.version(&task.id, open.version).unwrap_or(task.current());
         if !judgement.locked_by(&version.definition.requires).is_empty() {

@@ -30,6 +30,7 @@ pub(super) fn step(
         let missed = streak.last.ends_at.map(|end| version.period_at(end, &judgement.state.zones));
         events.push(Event::StreakBroken {
             task: task.clone(),
+            version: version.version,
             length: streak.current,
             last: streak.last.key.clone(),
             at: missed.and_then(|missed| missed.ends_at).unwrap_or(at),
@@ -39,8 +40,20 @@ pub(super) fn step(
     let longest = before.map_or(0, |streak| streak.longest).max(current);
     let cycle = definition.streak.and_then(|rules| rules.cycle);
     let step = cycle.map_or(current, |cycle| (current - 1) % cycle + 1);
-    events.push(Event::StreakAdvanced { task, period: period.clone(), current, longest, step, at });
+    events.push(Event::StreakAdvanced {
+        task,
+        version: version.version,
+        period: period.clone(),
+        current,
+        longest,
+        step,
+        at,
+    });
     events.extend(reach(judgement, version, period, step));
+    // The last milestone may have moved below where the streak already was.
+    if step > definition.last_at() && past.is_none_or(|past| past.completed_at.is_none()) {
+        events.push(completed(judgement, version, period));
+    }
     events
 }
 

@@ -6,7 +6,7 @@ use crate::user_tasks::event::grant_id;
 fn claimed(period: &Period, milestone: i64, reached_at: &str, when: &str) -> Event {
     let rewards = rewards("daily", period, milestone, 10 * milestone, reached_at);
     let (task, period, at) = (id("daily"), period.clone(), at(when));
-    Event::RewardsClaimed { task, period, milestone, at, rewards }
+    Event::RewardsClaimed { task, version: 1, period, milestone, at, rewards }
 }
 
 /// Milestones 1 and 2 of the 28th and 1 of the 29th can be claimed.

@@ -17,7 +17,8 @@ fn gift_of(coins: &Value, when: &str) -> Command {
 }
 
 fn not_counted(reason: &str, when: &str) -> Event {
-    Event::ActionNotCounted { task: id("daily"), reason: reason.to_owned(), at: at(when) }
+    let (task, reason, at) = (id("daily"), reason.to_owned(), at(when));
+    Event::ActionNotCounted { task, version: 1, reason, at }
 }
 
 #[test]
@@ -161,7 +162,7 @@ fn rule_08_a_where_sees_what_the_user_became_by_the_same_action() {
     let update = json!({ "attributes": { "level": 2 } });
     let attributes = update["attributes"].as_object().unwrap().clone();
     let expected = [
-        Event::UserUpdated { at: at("29T12:00"), zone: None, attributes },
+        Event::UserUpdated { at: at("29T12:00"), zone: None, attributes, refused: None },
         progressed("daily", day(29), [1, 1, 3], "29T12:00"),
     ];
     let update = action("plaudit.user.updated", at("29T12:00"), &update);
@@ -207,4 +208,22 @@ fn rule_08_a_completed_period_takes_no_more() {
 fn rule_08_an_action_of_another_type_concerns_nobody() {
     let catalogue = catalogue([daily(json!({}))]);
     given(&catalogue, &[]).when(&signs_in("29T12:00")).then(&[]);
+}
+
+#[test]
+fn attributes_beyond_their_bound_are_refused_with_the_reason_and_the_zone_still_holds() {
+    let catalogue = catalogue([daily(json!({}))]);
+    let long = "x".repeat(10_000);
+    let told = |name: &str, zone: &str| {
+        let data = json!({ "zone": zone, "attributes": { name: long } });
+        action("plaudit.user.updated", at("28T12:00"), &data)
+    };
+    let past = given(&catalogue, &[]).after(&[told("a", "UTC"), told("b", "Europe/Paris")]);
+    assert_eq!(past.state.attributes.keys().collect::<Vec<_>>(), ["a"]);
+    assert_eq!(past.state.zones.current(), "Europe/Paris");
+    let events = decide(&past.state, &told("c", "UTC"), &catalogue).unwrap().events;
+    let [Event::UserUpdated { refused: Some(reason), .. }] = &events[..] else {
+        panic!("{events:?}")
+    };
+    assert!(reason.contains("16384"), "{reason}");
 }

@@ -182,3 +182,21 @@ fn rule_07_steps_of_a_locked_streak_are_released_under_their_own_periods() {
     let of_this_run: Vec<_> = streak.reached.iter().map(|r| (r.at, r.period.as_str())).collect();
     assert_eq!(of_this_run, [(1, "2026-03-27"), (2, "2026-03-28")]);
 }
+
+#[test]
+fn rule_07_what_a_kept_version_withheld_is_released_though_the_newest_requires_nothing() {
+    let needs_other = || first_gift(json!({ "objective": { "on": ["other"], "target": 1 } }));
+    let first = daily_with(&[1], json!({ "requires": ["first-gift"], "while_locked": "count" }));
+    let before = catalogue([needs_other(), first.clone()]);
+    let after = catalogue([needs_other(), first, daily_with(&[1], json!({}))]);
+    let past = given(&before, &[]).after(&[gift("28T12:00")]).under(&after);
+    let [a, b, c] = unlocked("28T13:00");
+    let expected = [
+        a,
+        b,
+        c,
+        reached("daily", &day(28), 1, 10, "28T13:00"),
+        completed("daily", &day(28), "28T13:00"),
+    ];
+    past.when(&unlocks("28T13:00")).then(&expected);
+}

@@ -4,12 +4,12 @@ use super::*;
 
 fn stepped(period: Period, [current, longest, step]: [i64; 3], when: &str) -> Event {
     let (task, at) = (id("sign-in"), at(when));
-    Event::StreakAdvanced { task, period, current, longest, step, at }
+    Event::StreakAdvanced { task, version: 1, period, current, longest, step, at }
 }
 
 fn broken(length: i64, last: &Period, when: &str) -> Event {
     let (task, last, at) = (id("sign-in"), last.key.clone(), at(when));
-    Event::StreakBroken { task, length, last, at }
+    Event::StreakBroken { task, version: 1, length, last, at }
 }
 
 fn signed_in(period: Period, when: &str) -> Event {

@@ -62,7 +62,7 @@ fn rule_03_an_action_of_a_closed_period_is_too_late() {
     let past = [progressed("daily", day(29), [1, 1, 3], "29T00:00")];
     let (task, period) = (id("daily"), day(28).key);
     let (watermark, at) = (at("29T00:00"), at("28T23:59"));
-    let late = Event::ActionTooLate { task, period, watermark, at };
+    let late = Event::ActionTooLate { task, version: 1, period, watermark, at };
     given(&catalogue, &past).when(&gift("28T23:59")).then(&[late]);
 }
 

@@ -84,7 +84,7 @@ fn rule_09_what_is_paid_is_what_was_promised_when_it_was_reached() {
     let past = given(&before, &[]).after(&[gift("29T10:00")]).under(&after);
     let rewards = rewards("daily", &day(29), 1, 10, "29T10:00");
     let (task, period, milestone, at) = (id("daily"), day(29), 1, at("29T12:00"));
-    let claimed = Event::RewardsClaimed { task, period, milestone, at, rewards };
+    let claimed = Event::RewardsClaimed { task, version: 1, period, milestone, at, rewards };
     past.when(&claim("daily", "29T12:00")).then(&[claimed]);
 }
 
@@ -145,7 +145,20 @@ fn rule_10_a_paused_or_retired_task_moves_no_more_but_pays() {
         past.when(&gift("29T12:00")).then_nothing("daily", UnmovedReason::NotActive);
         let rewards = rewards("daily", &day(28), 3, 10, "28T12:00");
         let (task, period, milestone, at) = (id("daily"), day(28), 3, at("29T12:00"));
-        let claimed = Event::RewardsClaimed { task, period, milestone, at, rewards };
+        let claimed = Event::RewardsClaimed { task, version: 1, period, milestone, at, rewards };
         past.when(&claim("daily", "29T12:00")).then(&[claimed]);
     }
+}
+
+#[test]
+fn rule_09_adopt_if_easier_compares_what_a_period_of_a_streak_needs() {
+    let signs = |target: i64| {
+        let objective = json!({ "on": ["user.signed_in"], "target": target });
+        sign_in(&[7], json!({ "objective": objective, "on_new_version": "adopt_if_easier" }))
+    };
+    let (before, after) = (catalogue([signs(2)]), catalogue([signs(2), signs(5)]));
+    let past = given(&before, &[]).after(&[signs_in("29T10:00")]).under(&after);
+    let kept = progressed("sign-in", day(29), [1, 2, 2], "29T12:00");
+    let events = decide(&past.state, &signs_in("29T12:00"), &after).unwrap().events;
+    assert_eq!(events[0], kept);
 }

@@ -123,7 +123,7 @@ fn rule_02_an_older_update_that_arrives_later_moves_nothing() {
     let past = given(&catalogue, &[]).after(&[moves_to(EAST, "20T12:00")]);
     past.when(&moves_to(WEST, "20T11:59")).then(&[]);
     let (zone, attributes) = (Some(WEST.to_owned()), serde_json::Map::new());
-    let same_time = Event::UserUpdated { at: at("20T12:00"), zone, attributes };
+    let same_time = Event::UserUpdated { at: at("20T12:00"), zone, attributes, refused: None };
     past.when(&moves_to(WEST, "20T12:00")).then(&[same_time]);
 }
 
