@@ -7,7 +7,7 @@ use std::time::Duration;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use plaudit_api::auth::{JwksSource, KeyOptions, Keys};
 use plaudit_api::{ApiState, Readiness, Rebuilds};
-use plaudit_delivery::DeliveryOptions;
+use plaudit_delivery::{Delivery, DeliveryHealth, DeliveryOptions};
 use plaudit_event_store::CommandQueue;
 use plaudit_event_store::catalogue_store::CatalogueStore;
 use plaudit_ingest::health::IngestHealth;
@@ -62,7 +62,7 @@ pub async fn stopped_by_signal() -> Result<(), Failure> {
 pub struct Serving {
     ingest: Option<Ingest>,
     api: Option<tokio::task::JoinHandle<std::io::Result<()>>>,
-    delivery: Option<tokio::task::JoinHandle<()>>,
+    delivery: Option<Delivery>,
     rebuilds: Rebuilds,
     pool: PgPool,
 }
@@ -80,10 +80,8 @@ impl Serving {
         if let Some(ingest) = self.ingest {
             ingest.join().await;
         }
-        if let Some(delivery) = self.delivery
-            && let Err(error) = delivery.await
-        {
-            tracing::error!(%error, "the delivery has panicked");
+        if let Some(delivery) = self.delivery {
+            delivery.join().await;
         }
         self.rebuilds.running.wait().await;
         self.pool.close().await;
@@ -122,8 +120,22 @@ pub async fn start(
             stop.clone(),
         )?);
     }
+    if roles.contains(&Role::Deliver) {
+        let options = DeliveryOptions {
+            brokers: config.require("kafka.brokers")?.to_owned(),
+            topic: config.require("kafka.rewards_topic")?.to_owned(),
+            properties: config.kafka_properties(),
+        };
+        serving.delivery = Some(Delivery::start(
+            &options,
+            Arc::clone(&executor),
+            pool.clone(),
+            stop.clone(),
+        )?);
+    }
     if let Some(listener) = listener {
         let health = serving.ingest.as_ref().map(|ingest| Arc::clone(ingest.health()));
+        let delivery = serving.delivery.as_ref().map(|delivery| Arc::clone(delivery.health()));
         let (commands, _queue) = CommandQueue::start(Arc::clone(&executor));
         let keys = keys(config).await?;
         tokio::spawn(keys.clone().refresh());
@@ -133,20 +145,12 @@ pub async fn start(
             executor: Arc::clone(&executor),
             commands,
             keys,
-            readiness: readiness(pool.clone(), health),
+            readiness: readiness(pool.clone(), health, delivery),
             prometheus,
             future_tolerance: config.duration("future_tolerance"),
             rebuilds,
         };
         serving.api = Some(serve_http(listener, state, stop.clone()));
-    }
-    if roles.contains(&Role::Deliver) {
-        let options = DeliveryOptions {
-            brokers: config.require("kafka.brokers")?.to_owned(),
-            topic: config.require("kafka.rewards_topic")?.to_owned(),
-            properties: config.kafka_properties(),
-        };
-        serving.delivery = Some(tokio::spawn(plaudit_delivery::run(options, executor, pool, stop)));
     }
     Ok(serving)
 }
@@ -179,10 +183,15 @@ fn serve_http(
     })
 }
 
-/// The process can do its work when the database answers and, where it reads, Kafka does.
-fn readiness(pool: PgPool, ingest: Option<Arc<IngestHealth>>) -> Readiness {
+/// The process can do its work when the database answers and, where it reads, Kafka does, and where
+/// it delivers, somebody is at it.
+fn readiness(
+    pool: PgPool,
+    ingest: Option<Arc<IngestHealth>>,
+    delivery: Option<Arc<DeliveryHealth>>,
+) -> Readiness {
     Readiness::new(move || {
-        let (pool, ingest) = (pool.clone(), ingest.clone());
+        let (pool, ingest, delivery) = (pool.clone(), ingest.clone(), delivery.clone());
         async move {
             let mut reasons = Vec::new();
             let asked = sqlx::query("select 1").execute(&pool);
@@ -192,6 +201,9 @@ fn readiness(pool: PgPool, ingest: Option<Arc<IngestHealth>>) -> Readiness {
                 Err(_) => reasons.push("database: no answer within 2 s".to_owned()),
             }
             if let Some(Err(reason)) = ingest.map(|health| health.ready()) {
+                reasons.push(reason);
+            }
+            if let Some(Err(reason)) = delivery.map(|health| health.ready()) {
                 reasons.push(reason);
             }
             if reasons.is_empty() { Ok(()) } else { Err(reasons) }

@@ -1,0 +1,197 @@
+//! The producer, and how many rewards are sent in one go without losing anybody's order.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use plaudit_domain::ids::UserId;
+use plaudit_domain::lane::Lane;
+use plaudit_domain::user_tasks::Reward;
+use rdkafka::ClientConfig;
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+use rdkafka::producer::future_producer::DeliveryFuture;
+use rdkafka::producer::{FutureProducer, FutureRecord, Producer as _};
+
+use crate::pending::Owed;
+use crate::{DeliveryOptions, StartError, message};
+
+/// How long the broker may take to say whether there is a topic.
+const METADATA_PATIENCE: Duration = Duration::from_secs(5);
+/// How long the end waits for what is still unsent.
+const FLUSH_PATIENCE: Duration = Duration::from_secs(2);
+
+/// Properties that are not the operator's to set, each with its reason.
+const REFUSED: &[(&str, &str)] = &[
+    ("bootstrap.servers", "the brokers are named by `kafka.brokers`"),
+    ("metadata.broker.list", "the brokers are named by `kafka.brokers`"),
+    ("enable.idempotence", "a retried send would be a second record, or out of order"),
+    ("acks", "a reward counts as sent when all replicas have it"),
+    ("request.required.acks", "a reward counts as sent when all replicas have it"),
+    ("transactional.id", "rewards are published at least once, without transactions"),
+    ("partitioner", "all rewards of a user lie in one partition, in order"),
+    ("allow.auto.create.topics", "a topic that is missing is named and waited for, never made"),
+];
+
+/// Sends rewards to their topic.
+#[derive(Clone)]
+pub struct Publisher {
+    topic: String,
+    producer: FutureProducer,
+}
+
+impl Publisher {
+    /// A publisher; whether there is a broker shows with the first question.
+    pub fn new(options: &DeliveryOptions) -> Result<Self, StartError> {
+        if let Some((name, why)) =
+            REFUSED.iter().find(|(name, _)| options.properties.contains_key(*name))
+        {
+            return Err(StartError::Property { name, why });
+        }
+        let mut config = ClientConfig::new();
+        config
+            .set("bootstrap.servers", &options.brokers)
+            .set("client.id", "plaudit-delivery")
+            // Order per user survives retries, and a retried send is not a second record.
+            .set("enable.idempotence", "true")
+            // A round waits for its acknowledgements; longer than this and it starts over.
+            .set("message.timeout.ms", "10000")
+            .set("linger.ms", "2")
+            // A topic that is missing is named, not made. Only `dev` creates topics.
+            .set("allow.auto.create.topics", "false")
+            // A broker that is back is found within a second; the default is 10 s.
+            .set("reconnect.backoff.max.ms", "1000")
+            // The partitioner that producers of actions are told to use as well.
+            .set("partitioner", "murmur2_random");
+        for (name, value) in &options.properties {
+            config.set(name, value);
+        }
+        Ok(Self { topic: options.topic.clone(), producer: config.create()? })
+    }
+
+    pub fn topic(&self) -> &str {
+        &self.topic
+    }
+
+    /// Whether there is a topic to send to.
+    pub async fn finds_topic(&self) -> KafkaResult<bool> {
+        let (producer, topic) = (self.producer.clone(), self.topic.clone());
+        let ask = move || {
+            let is_unknown = |code| {
+                matches!(
+                    code,
+                    RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic
+                )
+            };
+            let metadata = match producer.client().fetch_metadata(Some(&topic), METADATA_PATIENCE) {
+                Err(error) if error.rdkafka_error_code().is_some_and(is_unknown) => {
+                    return Ok(false);
+                }
+                metadata => metadata?,
+            };
+            let Some(found) = metadata.topics().iter().find(|found| found.name() == topic) else {
+                return Ok(false);
+            };
+            match found.error().map(RDKafkaErrorCode::from) {
+                None => Ok(!found.partitions().is_empty()),
+                Some(code) if is_unknown(code) => Ok(false),
+                Some(code) => Err(KafkaError::MetadataFetch(code)),
+            }
+        };
+        tokio::task::spawn_blocking(ask).await.unwrap_or(Err(KafkaError::Canceled))
+    }
+
+    /// Sends all rewards and waits until the broker has each of them or never will: nothing of this
+    /// call arrives after it. Gives the lanes of which something did not arrive.
+    pub async fn publish(&self, owed: &[Owed]) -> BTreeMap<Lane, KafkaError> {
+        let mut failed = BTreeMap::new();
+        let mut sent = Vec::new();
+        for lane in owed {
+            for (user, rewards) in &lane.rewards {
+                for reward in rewards {
+                    // What follows a failure is sent again after it.
+                    if failed.contains_key(&lane.lane) {
+                        break;
+                    }
+                    match self.send(user, reward, &mut sent, &mut failed).await {
+                        Ok(delivery) => sent.push((lane.lane, delivery)),
+                        Err(cause) => {
+                            failed.insert(lane.lane, cause);
+                        }
+                    }
+                }
+            }
+        }
+        settle(sent, &mut failed).await;
+        failed
+    }
+
+    /// Gives a reward to the client, after waiting for those before it if its queue is full.
+    async fn send(
+        &self,
+        user: &UserId,
+        reward: &Reward,
+        sent: &mut Vec<(Lane, DeliveryFuture)>,
+        failed: &mut BTreeMap<Lane, KafkaError>,
+    ) -> KafkaResult<DeliveryFuture> {
+        let body = message::body(user, reward);
+        loop {
+            let record = FutureRecord::to(&self.topic)
+                .key(user.as_str())
+                .payload(&body)
+                .headers(message::headers());
+            match self.producer.send_result(record).map_err(|(cause, _)| cause) {
+                Err(KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull))
+                    if !sent.is_empty() =>
+                {
+                    settle(std::mem::take(sent), failed).await;
+                }
+                sent => return sent,
+            }
+        }
+    }
+
+    /// Waits a moment for what is still unsent.
+    pub async fn close(&self) {
+        let producer = self.producer.clone();
+        let flushed = tokio::task::spawn_blocking(move || producer.flush(FLUSH_PATIENCE)).await;
+        if let Ok(Err(error)) = flushed {
+            tracing::warn!(%error, "the broker did not take the last rewards; they are sent again");
+        }
+    }
+}
+
+async fn settle(sent: Vec<(Lane, DeliveryFuture)>, failed: &mut BTreeMap<Lane, KafkaError>) {
+    for (lane, delivery) in sent {
+        let cause = match delivery.await {
+            Ok(Ok(_)) => continue,
+            Ok(Err((cause, _))) => cause,
+            Err(_) => KafkaError::Canceled,
+        };
+        failed.entry(lane).or_insert(cause);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(name: &str, value: &str) -> String {
+        let options = DeliveryOptions {
+            brokers: "127.0.0.1:9".into(),
+            topic: "rewards".into(),
+            properties: BTreeMap::from([(name.to_owned(), value.to_owned())]),
+        };
+        Publisher::new(&options).err().expect("it is refused").to_string()
+    }
+
+    #[tokio::test]
+    async fn settings_that_cannot_be_are_refused_by_name() {
+        let reason = refused("no.such.property", "1");
+        assert!(reason.contains("no.such.property"), "{reason}");
+        let reason = refused("security.protocol", "carrier-pigeon");
+        assert!(reason.contains("security.protocol"), "{reason}");
+        for (name, why) in REFUSED {
+            let reason = refused(name, "1");
+            assert!(reason.contains(name) && reason.contains(why), "{reason}");
+        }
+    }
+}

@@ -1,0 +1,5 @@
+//! Publishing real rewards from a real `PostgreSQL` to a real Kafka.
+
+mod failures;
+mod rewards;
+mod world;

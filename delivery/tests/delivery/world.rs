@@ -1,0 +1,292 @@
+//! What the tests share: a database and a topic of one's own, users who earn, and who reads the topic.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use plaudit_delivery::{Delivery, DeliveryOptions};
+use plaudit_domain::action::{Action, Parts};
+use plaudit_domain::catalogue::parse;
+use plaudit_domain::ids::{TaskId, UserId};
+use plaudit_domain::lane::{Lane, LaneCount};
+use plaudit_embedded::test_cluster;
+use plaudit_event_store::catalogue_store::{self, CatalogueStore};
+use plaudit_event_store::{Batch, Executor, Item, Origin, Outcome, Work, schema};
+use plaudit_projections::CoreViews;
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::message::Headers as _;
+use rdkafka::{ClientConfig, Message as _, Offset, TopicPartitionList};
+use serde_json::Value;
+use sqlx::PgPool;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+/// The first two milestones of `gifts` are automatic, two lines each; `team` is claimed.
+const TASKS: &str = "
+tasks:
+  - id: gifts
+    kind: ordinary
+    text: { en: { title: Gifts } }
+    objective: { on: gift.sent }
+    claim: { mode: automatic }
+    milestones:
+      - { at: 1, rewards: [ { line: coins, kind: currency, code: coin, amount: 10 },
+                            { line: badge, kind: item, code: heart, amount: 1 } ] }
+      - { at: 2, rewards: [ { line: coins, kind: currency, code: coin, amount: 20 } ] }
+  - id: team
+    kind: ordinary
+    text: { en: { title: Team } }
+    objective: { on: team.formed, target: 1 }
+    rewards: [ { line: gold, kind: currency, code: gold, amount: 5 } ]
+";
+
+pub const PARTITIONS: i32 = 4;
+
+/// The longest that anything may take on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// When everything happens; well before any clock that runs the tests.
+pub const AT: &str = "2025-03-29T01:30:00Z";
+
+/// A database and a topic.
+pub struct World {
+    pub pool: PgPool,
+    pub brokers: String,
+    pub topic: String,
+    pub executor: Arc<Executor>,
+}
+
+/// A record of the topic.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Published {
+    pub key: String,
+    pub content_type: String,
+    pub event: Value,
+}
+
+impl Published {
+    pub fn id(&self) -> Uuid {
+        self.event["id"].as_str().unwrap().parse().unwrap()
+    }
+
+    /// Task and line, such as `gifts/coins`, with the milestone.
+    pub fn what(&self) -> String {
+        let data = &self.event["data"];
+        let text = |name: &str| data[name].as_str().unwrap().to_owned();
+        format!("{}@{}/{}", text("task"), data["milestone"], text("line"))
+    }
+}
+
+impl World {
+    pub async fn new() -> Self {
+        let topic = test_cluster::create_topic("rewards", PARTITIONS).await;
+        Self::with_topic(topic).await
+    }
+
+    /// The topic need not exist.
+    pub async fn with_topic(topic: String) -> Self {
+        let brokers = test_cluster::kafka_brokers().await;
+        let pool = schema::connect(&test_cluster::create_database("delivery").await, 12).unwrap();
+        schema::migrate(&pool, LaneCount::try_from(16).unwrap()).await.unwrap();
+        let lanes = schema::check(&pool).await.unwrap();
+        catalogue_store::publish(&pool, &parse::parse(TASKS).unwrap(), "test").await.unwrap();
+        let catalogue = Arc::new(CatalogueStore::default());
+        let views: Vec<Arc<dyn plaudit_event_store::BatchProjection>> = vec![Arc::new(CoreViews)];
+        let executor = Arc::new(Executor::new(pool.clone(), lanes, catalogue, views));
+        Self { pool, brokers, topic, executor }
+    }
+
+    pub fn options(&self) -> DeliveryOptions {
+        DeliveryOptions {
+            brokers: self.brokers.clone(),
+            topic: self.topic.clone(),
+            properties: BTreeMap::new(),
+        }
+    }
+
+    pub fn deliver(&self) -> Deliverer {
+        self.deliver_with(&self.options())
+    }
+
+    pub fn deliver_with(&self, options: &DeliveryOptions) -> Deliverer {
+        let stop = CancellationToken::new();
+        let (executor, pool) = (Arc::clone(&self.executor), self.pool.clone());
+        let delivery = Delivery::start(options, executor, pool, stop.clone()).unwrap();
+        Deliverer { delivery, stop }
+    }
+
+    pub fn lane_of(&self, user: &str) -> Lane {
+        Lane::of(user, self.executor.lane_count())
+    }
+
+    /// Users send their gift of this number, all in one batch.
+    pub async fn gifts(&self, users: &[&str], number: u32) {
+        self.act(users, "gift.sent", number).await;
+    }
+
+    pub async fn act(&self, users: &[&str], kind: &str, number: u32) {
+        let id = number.to_string();
+        let item = |user: &&str| {
+            let parts = Parts {
+                user,
+                source: "/test",
+                id: &id,
+                kind,
+                time: AT,
+                data: serde_json::Map::new(),
+            };
+            self.item(user, Work::Action(Action::new(parts).unwrap()))
+        };
+        let items: Vec<Item> = users.iter().map(item).collect();
+        let applied = self.executor.execute(Batch { items, checkpoints: vec![] }).await.unwrap();
+        assert!(applied.iter().all(|applied| applied.outcome == Outcome::Accepted), "{applied:?}");
+    }
+
+    /// Claims what `user` has earned by `task`.
+    pub async fn claim(&self, user: &str, task: &str) {
+        let work = Work::Claim {
+            user: user_id(user),
+            task: TaskId::try_from(task.to_owned()).unwrap(),
+            period: None,
+            milestone: None,
+            at: AT.parse::<Timestamp>().unwrap(),
+            idempotency_key: None,
+        };
+        let items = vec![self.item(user, work)];
+        let applied = self.executor.execute(Batch { items, checkpoints: vec![] }).await.unwrap();
+        assert!(matches!(applied[0].outcome, Outcome::Claimed(_)), "{applied:?}");
+    }
+
+    fn item(&self, user: &str, work: Work) -> Item {
+        Item { lane: self.lane_of(user), work, origin: Origin::Request(Uuid::new_v4()) }
+    }
+
+    /// All that the topic holds, in order of each partition.
+    pub async fn published(&self) -> Vec<Published> {
+        let (brokers, topic) = (self.brokers.clone(), self.topic.clone());
+        tokio::task::spawn_blocking(move || read_all(&brokers, &topic)).await.unwrap()
+    }
+
+    /// Waits until the topic holds at least so many records.
+    pub async fn until_published(&self, count: usize) -> Vec<Published> {
+        let look = async || Some(self.published().await).filter(|all| all.len() >= count);
+        eventually(&format!("{count} rewards are published"), look).await
+    }
+
+    /// What was published for each user, in order, as [`Published::what`] says.
+    pub fn by_user(published: &[Published]) -> BTreeMap<String, Vec<String>> {
+        let mut by_user: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for reward in published {
+            by_user.entry(reward.key.clone()).or_default().push(reward.what());
+        }
+        by_user
+    }
+
+    /// Waits until everything in the log is behind the checkpoints.
+    pub async fn until_caught_up(&self) {
+        let behind = "select count(*) from lanes l
+            left join follower_checkpoints f on f.lane = l.lane and f.follower = 'delivery'
+            where exists (select from events e where e.lane = l.lane and e.position > f.position
+                          and e.event_type in ('milestone_reached', 'rewards_claimed'))";
+        eventually("all that is owed was delivered", async || {
+            let behind: i64 = sqlx::query_scalar(behind).fetch_one(&self.pool).await.unwrap();
+            (behind == 0).then_some(())
+        })
+        .await;
+    }
+
+    /// Creates the topic under its own name.
+    pub async fn create_topic(&self) {
+        let admin: AdminClient<DefaultClientContext> =
+            ClientConfig::new().set("bootstrap.servers", &self.brokers).create().unwrap();
+        let topic = NewTopic::new(&self.topic, PARTITIONS, TopicReplication::Fixed(1));
+        for created in admin.create_topics([&topic], &AdminOptions::new()).await.unwrap() {
+            created.unwrap();
+        }
+    }
+}
+
+pub fn user_id(user: &str) -> UserId {
+    UserId::try_from(user.to_owned()).unwrap()
+}
+
+fn read_all(brokers: &str, topic: &str) -> Vec<Published> {
+    let consumer: BaseConsumer = ClientConfig::new()
+        .set("bootstrap.servers", brokers)
+        .set("group.id", "nobody")
+        .set("enable.auto.commit", "false")
+        .create()
+        .unwrap();
+    let mut ends = BTreeMap::new();
+    let mut list = TopicPartitionList::new();
+    for partition in 0..PARTITIONS {
+        let (low, high) = consumer.fetch_watermarks(topic, partition, PATIENCE).unwrap();
+        if low < high {
+            ends.insert(partition, high);
+            list.add_partition_offset(topic, partition, Offset::Beginning).unwrap();
+        }
+    }
+    consumer.assign(&list).unwrap();
+    let mut published = Vec::new();
+    while !ends.is_empty() {
+        let Some(message) = consumer.poll(PATIENCE) else {
+            panic!("no answer within {PATIENCE:?}")
+        };
+        let message = message.unwrap();
+        let header = message.headers().unwrap().get(0);
+        assert_eq!(header.key, "content-type");
+        published.push(Published {
+            key: String::from_utf8(message.key().unwrap().to_vec()).unwrap(),
+            content_type: String::from_utf8(header.value.unwrap().to_vec()).unwrap(),
+            event: serde_json::from_slice(message.payload().unwrap()).unwrap(),
+        });
+        if ends.get(&message.partition()).is_some_and(|end| message.offset() + 1 >= *end) {
+            ends.remove(&message.partition());
+        }
+    }
+    published
+}
+
+/// Who delivers.
+pub struct Deliverer {
+    pub delivery: Delivery,
+    stop: CancellationToken,
+}
+
+impl Deliverer {
+    /// Waits until a problem is told that speaks of all this.
+    pub async fn until_problem(&self, words: &[&str]) {
+        eventually(&format!("a problem is told with {words:?}"), async || {
+            let problems = self.delivery.health().problems();
+            let speaks = |problem: &String| words.iter().all(|word| problem.contains(word));
+            problems.iter().any(speaks).then_some(())
+        })
+        .await;
+    }
+
+    pub async fn until_well(&self) {
+        let look = async || self.delivery.health().problems().is_empty().then_some(());
+        eventually("nothing is wrong", look).await;
+    }
+
+    /// Ends in order.
+    pub async fn stop(self) {
+        self.stop.cancel();
+        self.delivery.join().await;
+    }
+}
+
+/// Waits for a fact. Looks often, so that a test ends when the fact is there.
+pub async fn eventually<T>(fact: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(found) = look().await {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "not within {PATIENCE:?}: {fact}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
