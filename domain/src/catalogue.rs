@@ -109,6 +109,8 @@ pub struct CatalogueTask {
     pub id: TaskId,
     /// Whether it moves.
     pub status: Status,
+    /// Since when it has this status.
+    pub status_since: Timestamp,
     /// Oldest first, never empty; version `n` is at `n - 1`.
     pub versions: Vec<Arc<TaskVersion>>,
 }
@@ -207,7 +209,9 @@ impl Catalogue {
         self.by_action.contains_key(kind)
     }
 
-    /// The catalogue as it was at an instant: without what was published later.
+    /// The catalogue as it was at an instant: without what was published later, and without a
+    /// status that came later. Only the last change of a status is kept, so before it a task counts
+    /// as active, which it was but for an earlier pause.
     #[must_use]
     pub fn as_of(&self, at: Timestamp) -> Self {
         let tasks = self.tasks.iter().filter_map(|task| {
@@ -215,7 +219,8 @@ impl Catalogue {
                 task.versions.iter().filter(|v| v.published_at <= at).map(Arc::clone).collect();
             (!versions.is_empty()).then(|| CatalogueTask {
                 id: task.id.clone(),
-                status: task.status,
+                status: if task.status_since <= at { task.status } else { Status::Active },
+                status_since: task.status_since,
                 versions,
             })
         });

@@ -54,8 +54,9 @@ impl CatalogueStore {
     }
 }
 
-/// Revision, task, status, version, definition, when it was published.
-type VersionRow = (i64, String, String, i32, Json<TaskDefinition>, DateTime<Utc>);
+/// Revision; task, status, since when; version, definition, when it was published.
+type VersionRow =
+    (i64, String, String, DateTime<Utc>, i32, Json<TaskDefinition>, DateTime<Utc>);
 
 /// Reads the catalogue; versions that are known are not compiled again, since they never change.
 async fn read(known: &Catalogue, connection: &mut PgConnection) -> Result<Catalogue, ExecuteError> {
@@ -63,7 +64,7 @@ async fn read(known: &Catalogue, connection: &mut PgConnection) -> Result<Catalo
         |e: &dyn std::fmt::Display| ExecuteError::Unreadable(format!("the catalogue: {e}"));
     // One statement, so that a publication is seen whole.
     let rows: Vec<VersionRow> = sqlx::query_as(
-        "select c.revision, t.task_id, t.status, v.version, v.definition, v.published_at
+        "select c.revision, t.task_id, t.status, t.changed_at, v.version, v.definition, v.published_at
          from catalogue c cross join tasks t join task_versions v using (task_id)
          order by t.task_id, v.version",
     )
@@ -71,7 +72,7 @@ async fn read(known: &Catalogue, connection: &mut PgConnection) -> Result<Catalo
     .await?;
     let mut revision = 0;
     let mut tasks: Vec<CatalogueTask> = Vec::new();
-    for (read_at, id, status, version, Json(definition), published_at) in rows {
+    for (read_at, id, status, changed_at, version, Json(definition), published_at) in rows {
         revision = read_at;
         let id: TaskId = id.parse().map_err(|e| unreadable(&e))?;
         let number = u32::try_from(version).map_err(|e| unreadable(&e))?;
@@ -87,7 +88,8 @@ async fn read(known: &Catalogue, connection: &mut PgConnection) -> Result<Catalo
             None => {
                 let status =
                     status_from(&status).ok_or_else(|| unreadable(&format!("status {status}")))?;
-                tasks.push(CatalogueTask { id, status, versions: vec![version] });
+                let status_since = instant::from_sql(changed_at);
+                tasks.push(CatalogueTask { id, status, status_since, versions: vec![version] });
             }
         }
     }
@@ -217,6 +219,7 @@ pub fn check_fit(known: &Catalogue, definitions: &[TaskDefinition]) -> Result<()
             .map(|t| CatalogueTask {
                 id: t.id.clone(),
                 status: t.status,
+                status_since: t.status_since,
                 versions: t.versions.clone(),
             })
             .collect();
@@ -225,6 +228,7 @@ pub fn check_fit(known: &Catalogue, definitions: &[TaskDefinition]) -> Result<()
                 Ok(version) => after.push(CatalogueTask {
                     id: definition.id.clone(),
                     status: Status::Active,
+                    status_since: now,
                     versions: vec![Arc::new(version)],
                 }),
                 Err(broken) => faults.push(broken.to_string()),

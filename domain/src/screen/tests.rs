@@ -244,6 +244,20 @@ fn rule_10_a_retired_task_is_left_out_unless_something_is_claimable_and_a_paused
 }
 
 #[test]
+fn a_task_is_shown_as_of_a_time_before_it_was_retired() {
+    let retired = catalogue_in(Status::Retired, [daily_with(&[2], json!({}))]);
+    let mut tasks = vec![];
+    for task in retired.tasks() {
+        let (id, versions) = (task.id.clone(), task.versions.clone());
+        let status_since = at("20T00:00");
+        tasks.push(CatalogueTask { id, status: Status::Retired, status_since, versions });
+    }
+    let catalogue = Catalogue::new(2, tasks).unwrap();
+    let shown = |when: &str| see(&given(&catalogue.as_of(at(when)), &[]), when).len();
+    assert_eq!((shown("19T23:59"), shown("20T00:00"), shown("29T10:00")), (1, 0, 0));
+}
+
+#[test]
 fn rule_20_a_task_that_is_left_out_still_has_a_state() {
     let window = json!({ "window": { "until": at("20T00:00") } });
     let over = catalogue([daily_with(&[2], window)]);

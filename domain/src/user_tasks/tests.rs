@@ -98,7 +98,8 @@ pub(crate) fn catalogue_in(
     for definition in definitions {
         let definition: TaskDefinition = serde_json::from_value(definition).unwrap();
         let index = tasks.iter().position(|t| t.id == definition.id).unwrap_or_else(|| {
-            tasks.push(CatalogueTask { id: definition.id.clone(), status, versions: vec![] });
+            let (id, status_since) = (definition.id.clone(), at("01T00:00"));
+            tasks.push(CatalogueTask { id, status, status_since, versions: vec![] });
             tasks.len() - 1
         });
         let number = u32::try_from(tasks[index].versions.len() + 1).unwrap();
