@@ -1,6 +1,8 @@
 //! What an auditor asks: what happened to a user, because of what, and what it looked like then.
 
-mod history;
+pub(crate) mod history;
+
+use std::sync::Arc;
 
 use axum::extract::State;
 use axum::http::HeaderMap;
@@ -12,11 +14,11 @@ use plaudit_event_store::reader::{self, Until};
 use serde::Serialize;
 use sqlx::PgConnection;
 
-use crate::etag::{no_store, no_store_at};
+use crate::etag::no_store_at;
 use crate::input::{Query, UserPath, locale, plus_restored};
 use crate::openapi::{operator_shapes, parameters};
 use crate::position::AtLeast;
-use crate::problem::Answer;
+use crate::problem::{Answer, Problem};
 use crate::state::ApiState;
 
 /// `GET /v1/audit/users/{user}/history`: events in order.
@@ -54,8 +56,7 @@ struct StateThen {
     user: UserId,
     at: Timestamp,
     sequence: i64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    position: Option<String>,
+    position: String,
     tasks: Vec<TaskScreen>,
 }
 
@@ -72,32 +73,40 @@ pub async fn state(
     mut query: Query,
     headers: HeaderMap,
 ) -> Answer {
-    let now = Timestamp::now();
     let lane = state.lane_of(&user);
     let at_least = AtLeast::read(&mut query, &headers, lane);
     let locale = locale(&mut query, &headers);
-    let moment = query.text("at").and_then(|text| query.checked("at", Moment::read(&text)));
+    let asked = query.text("at").and_then(|text| query.checked("at", Moment::read(&text)));
     query.finish()?;
     at_least.reached(&state).await?;
-    let mut connection = state.pool.acquire().await?;
-    let moment = moment.unwrap_or(Moment::Time(now));
-    let until = match moment {
-        Moment::Time(at) => Until::Time(at.min(now)),
+    // Not before the wait: what was waited for belongs to it.
+    let now = Timestamp::now();
+    // The clock of the database may be ahead of this one, so now is whatever is there.
+    let asked = asked.filter(|moment| !matches!(moment, Moment::Time(at) if *at >= now));
+    let until = asked.map(|moment| match moment {
+        Moment::Time(at) => Until::Time(at),
         Moment::Sequence(last) => Until::Sequence(last),
+    });
+    // One snapshot, so that the head is that of what is folded.
+    let mut tx = state.pool.begin_with("begin isolation level repeatable read, read only").await?;
+    let (folded, sequence) = reader::fold_user(lane, &user, until, &mut tx).await?;
+    let last = last_event(lane, &user, sequence, &mut tx).await?;
+    let at = match asked {
+        None => now,
+        Some(Moment::Time(at)) => at,
+        Some(Moment::Sequence(_)) => last.recorded_at.unwrap_or(now),
     };
-    let (folded, sequence) = reader::fold_user(lane, &user, Some(until), &mut connection).await?;
-    let (at, position) = match moment {
-        Moment::Time(at) => (at.min(now), None),
-        Moment::Sequence(_) => {
-            when(lane, &user, sequence, &mut connection).await?.unwrap_or((now, None))
-        }
+    let position = match asked {
+        None => head(lane, &mut tx).await?,
+        Some(_) => last.position,
     };
-    drop(connection);
-    let catalogue = state.executor.catalogue().newest(&state.pool).await?.as_of(at);
+    tx.rollback().await?;
+    let newest = state.executor.catalogue().newest(&state.pool).await?;
+    let catalogue = if asked.is_some() { Arc::new(newest.as_of(at)) } else { newest };
     let request = ScreenRequest { locale: locale.as_deref(), ..ScreenRequest::default() };
     let tasks = screen(&user, &folded, &catalogue, at, &request);
-    let position = position.map(|position| position.to_string());
-    Ok(no_store(&StateThen { user, at, sequence, position, tasks }))
+    let shown = StateThen { user, at, sequence, position: position.to_string(), tasks };
+    Ok(no_store_at(position, &shown))
 }
 
 /// When an auditor wants to look.
@@ -122,17 +131,35 @@ impl Moment {
     }
 }
 
-/// When and where an event was stored. Before the first event: when the first one was.
-async fn when(
+/// Where a fold came to its end.
+struct LastEvent {
+    position: Position,
+    /// Before the first event: when the first one was stored; `None` if there is none.
+    recorded_at: Option<Timestamp>,
+}
+
+async fn last_event(
     lane: Lane,
     user: &UserId,
     sequence: i64,
     connection: &mut PgConnection,
-) -> Answer<Option<(Timestamp, Option<Position>)>> {
+) -> Answer<LastEvent> {
     let page = reader::user_page(lane, user, (sequence - 1).max(0), 1, connection).await?;
-    Ok(page
-        .first()
-        .map(|found| (found.recorded_at, (found.sequence == sequence).then_some(found.position))))
+    let found = page.first();
+    let position = found.filter(|found| found.sequence == sequence).map(|found| found.position);
+    Ok(LastEvent {
+        // Nothing of the user was there at the beginning of the lane.
+        position: position.unwrap_or(Position { lane, number: 0 }),
+        recorded_at: found.map(|found| found.recorded_at),
+    })
+}
+
+async fn head(lane: Lane, connection: &mut PgConnection) -> Answer<Position> {
+    let heads = reader::heads(connection).await?;
+    heads.into_iter().find(|head| head.lane == lane).ok_or_else(|| {
+        tracing::error!(%lane, "a lane has no row");
+        Problem::Internal
+    })
 }
 
 #[cfg(test)]

@@ -87,9 +87,8 @@ shapes! {
         at: Instant,
         /// The last event by then; 0: none.
         sequence: i64,
-        /// Where that event stands, if it was asked for by its sequence.
-        #[schema(required = false, nullable = false)]
-        position: Option<String>,
+        /// Where this was true: the head of the lane, or, of the past, the place of that event.
+        position: String,
         /// By `order`, then by `id`.
         tasks: Vec<TaskScreen>,
     }

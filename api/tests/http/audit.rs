@@ -1,5 +1,7 @@
 //! What an auditor sees.
 
+use plaudit_domain::catalogue::Status;
+use plaudit_event_store::catalogue_store;
 use serde_json::json;
 
 use super::support::{Api, auditor, client};
@@ -75,4 +77,62 @@ async fn a_state_is_shown_as_it_was() {
         None,
         "a plus that was not encoded"
     );
+}
+
+#[tokio::test]
+async fn a_state_says_where_it_was_true() {
+    let api = Api::start().await;
+    let first = api.act("u42", "gift.sent", "g1", json!({"coins": 5})).await;
+    let between = jiff::Timestamp::now();
+    let last = api.act("u42", "gift.sent", "g2", json!({"coins": 6})).await;
+    let lane = first.split_once(':').unwrap().0;
+    let beginning = format!("{lane}:0");
+    for (at, position) in [
+        (String::new(), &last),
+        ("?at=2999-01-01T00:00:00Z".to_owned(), &last),
+        (format!("?at={between}"), &first),
+        ("?at=2020-01-01T00:00:00Z".to_owned(), &beginning),
+        ("?at=0".to_owned(), &beginning),
+        ("?at=1".to_owned(), &first),
+        ("?at=99".to_owned(), &last),
+    ] {
+        let answer = api.get(&auditor(), &format!("/v1/audit/users/u42/state{at}")).await;
+        assert_eq!(answer.body["position"], json!(position), "{at}: {}", answer.text);
+        assert_eq!(answer.header("plaudit-position"), position, "{at}");
+    }
+}
+
+#[tokio::test]
+async fn a_state_of_now_has_what_was_waited_for() {
+    let api = Api::start().await;
+    let position = api.act("u42", "gift.sent", "g1", json!({"coins": 5})).await;
+    let (lane, number) = position.split_once(':').unwrap();
+    let number: i64 = number.parse().unwrap();
+    let next = format!("/v1/audit/users/u42/state?at_least={lane}:{}", number + 1);
+    let token = auditor();
+    let waiting = api.get_with(&token, &next, &[("prefer", "wait=10")]);
+    let (waited, _) = tokio::join!(waiting, api.act("u42", "gift.sent", "g2", json!({"coins": 6})));
+    assert_eq!(waited.body["tasks"][1]["progress"], 11, "{}", waited.text);
+}
+
+#[tokio::test]
+async fn a_state_before_a_task_was_retired_shows_it() {
+    let api = Api::start().await;
+    api.act("u42", "team.formed", "t1", json!({})).await;
+    api.post(&client("u42"), "/v1/users/u42/tasks/first-team/claim", &json!({}), &[]).await;
+    let before: jiff::Timestamp =
+        sqlx::query_scalar::<_, String>("select to_json(clock_timestamp()) #>> '{}'")
+            .fetch_one(&api.pool)
+            .await
+            .unwrap()
+            .parse()
+            .unwrap();
+    let retired = "first-team".parse().unwrap();
+    catalogue_store::set_status(&api.pool, &retired, Status::Retired).await.unwrap();
+    let shown = async |query: &str| {
+        let answer = api.get(&auditor(), &format!("/v1/audit/users/u42/state{query}")).await;
+        answer.body["tasks"].as_array().unwrap().iter().any(|task| task["id"] == "first-team")
+    };
+    assert!(shown(&format!("?at={before}")).await);
+    assert!(!shown("").await);
 }
