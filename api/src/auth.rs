@@ -51,15 +51,12 @@ pub struct Caller {
     pub act_for_all: bool,
 }
 
-/// How far `nbf` may lie ahead, in seconds: clocks of issuer and server differ a little. `exp` has
-/// no such leeway: a token is good for exactly as long as it says.
-const NOT_BEFORE_LEEWAY_SECONDS: f64 = 5.0;
-
 impl Caller {
     /// Reads the claims of a token whose signature is good.
     fn from_claims(claims: &Map<String, Value>, now_seconds: f64) -> Result<Self, Problem> {
         let no = |why| Err(Problem::Unauthenticated(why));
-        // RFC 7519, section 4.1.4: not accepted on or after `exp`.
+        // RFC 7519, sections 4.1.4 and 4.1.5: not accepted on or after `exp`, nor before `nbf`. No
+        // leeway for clocks that differ: a token is good for exactly as long as it says.
         match claims.get("exp").and_then(Value::as_f64) {
             None => return no("the token has no `exp`"),
             Some(exp) if exp <= now_seconds => return no("the token has expired"),
@@ -68,7 +65,7 @@ impl Caller {
         match claims.get("nbf") {
             None => {}
             Some(nbf) => match nbf.as_f64() {
-                Some(nbf) if nbf <= now_seconds + NOT_BEFORE_LEEWAY_SECONDS => {}
+                Some(nbf) if nbf <= now_seconds => {}
                 _ => return no("the token is not valid yet"),
             },
         }
@@ -109,5 +106,22 @@ pub(crate) fn bearer(headers: &HeaderMap) -> Result<&str, Problem> {
             Ok(token.trim())
         }
         _ => Err(missing),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_token_is_good_from_nbf_until_before_exp() {
+        let believed = |now: f64| {
+            let claims = json!({"sub": "u42", "roles": ["client"], "nbf": 1_000, "exp": 2_000});
+            Caller::from_claims(claims.as_object().unwrap(), now).is_ok()
+        };
+        assert!(believed(1_000.0) && believed(1_999.9));
+        assert!(!believed(999.9) && !believed(2_000.0));
     }
 }
