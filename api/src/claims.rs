@@ -8,7 +8,7 @@ use axum::response::Response;
 use jiff::Timestamp;
 use plaudit_domain::calendar::PeriodKey;
 use plaudit_domain::ids::{TaskId, UserId};
-use plaudit_domain::screen::{ScreenRequest, TaskScreenState, screen};
+use plaudit_domain::screen::{TaskScreenState, state_of_task};
 use plaudit_domain::user_tasks::Rejection;
 use plaudit_event_store::{Applied, Item, Origin, Outcome, Receipt, Work};
 use serde::Serialize;
@@ -152,9 +152,7 @@ async fn task_state(
     task: &TaskId,
 ) -> Answer<Option<TaskScreenState>> {
     let (view, catalogue) = users::view(state, state.lane_of(user), user).await?;
-    let request = ScreenRequest { task: Some(task), ..ScreenRequest::default() };
-    let shown = screen(user, &view.state, &catalogue, Timestamp::now(), &request);
-    Ok(shown.first().map(|task| task.state))
+    Ok(state_of_task(user, &view.state, &catalogue, Timestamp::now(), task))
 }
 
 /// `Idempotency-Key`: 1 to 255 visible ASCII characters.

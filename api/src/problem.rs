@@ -49,7 +49,7 @@ pub enum Problem {
     NothingClaimable {
         /// For people.
         detail: String,
-        /// The task as it is now; absent if the screen leaves it out.
+        /// The task as it is now.
         state: Option<TaskScreenState>,
     },
     /// What was asked for does not go with what is.

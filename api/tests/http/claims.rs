@@ -1,5 +1,7 @@
 //! Claims that are retried, raced and refused.
 
+use plaudit_domain::catalogue::Status;
+use plaudit_event_store::catalogue_store;
 use serde_json::{Value, json};
 
 use super::support::{Api, client};
@@ -157,4 +159,16 @@ async fn all_claims_at_once_have_one_outcome_each() {
     );
     let again = api.post(&token, "/v1/users/u42/claims", &json!({}), &[]).await;
     assert_eq!((again.status.as_u16(), &again.body["outcomes"]), (200, &json!([])));
+}
+
+#[tokio::test]
+async fn a_refused_claim_tells_the_state_of_a_task_that_is_shown_no_more() {
+    let api = Api::start().await;
+    let retired = "first-team".parse().unwrap();
+    catalogue_store::set_status(&api.pool, &retired, Status::Retired).await.unwrap();
+    let token = client("u42");
+    api.get(&token, "/v1/users/u42/tasks/first-team").await.is_problem(404, "unknown-task");
+    let answer = api.post(&token, "/v1/users/u42/tasks/first-team/claim", &json!({}), &[]).await;
+    answer.is_problem(409, "nothing-claimable");
+    assert_eq!(answer.body["state"], "available");
 }
