@@ -45,6 +45,11 @@ impl AtLeast {
         Self { position, wait: wait(headers).min(WAIT_MAX) }
     }
 
+    /// Whether what was read at `position` is recent enough.
+    pub fn is_met_at(&self, position: Position) -> bool {
+        self.position.is_none_or(|wanted| wanted.number <= position.number)
+    }
+
     /// Returns once the lane has come that far, or refuses.
     pub async fn reached(&self, state: &ApiState) -> Answer<()> {
         let Some(wanted) = self.position else { return Ok(()) };

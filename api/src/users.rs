@@ -52,8 +52,7 @@ pub async fn tasks(
     let (locale, category) = (locale(&mut query, &headers), query.text("category"));
     let in_state: Option<TaskScreenState> = query.parsed("state");
     query.finish()?;
-    at_least.reached(&state).await?;
-    let (view, catalogue) = view(&state, lane, &user).await?;
+    let (view, catalogue) = view_at(&at_least, &state, lane, &user).await?;
     let request = ScreenRequest {
         locale: locale.as_deref(),
         category: category.as_deref(),
@@ -82,13 +81,28 @@ pub async fn task(
     let at_least = AtLeast::read(&mut query, &headers, lane);
     let locale = locale(&mut query, &headers);
     query.finish()?;
-    at_least.reached(&state).await?;
-    let (view, catalogue) = view(&state, lane, &user).await?;
+    let (view, catalogue) = view_at(&at_least, &state, lane, &user).await?;
     let request =
         ScreenRequest { locale: locale.as_deref(), task: Some(&task), ..ScreenRequest::default() };
     let shown = screen(&user, &view.state, &catalogue, Timestamp::now(), &request).pop();
     let task = shown.ok_or_else(|| unknown_task(&task))?;
     Ok(etag::answer(&headers, view.position, &OneTask { user: &user, task }))
+}
+
+/// See [`view`]. Looks at once, since the position that is asked for is nearly always there, and
+/// waits only if it was not.
+async fn view_at(
+    at_least: &AtLeast,
+    state: &ApiState,
+    lane: Lane,
+    user: &UserId,
+) -> Answer<(UserView, Arc<Catalogue>)> {
+    let seen = view(state, lane, user).await?;
+    if at_least.is_met_at(seen.0.position) {
+        return Ok(seen);
+    }
+    at_least.reached(state).await?;
+    view(state, lane, user).await
 }
 
 /// A user as last projected, with the catalogue of that moment or a later one.
