@@ -77,9 +77,12 @@ fn wait(headers: &HeaderMap) -> Duration {
     let seconds = preferences.flat_map(|value| value.split([',', ';'])).find_map(|preference| {
         let (name, value) = preference.split_once('=')?;
         let value = value.trim().trim_matches('"');
-        name.trim().eq_ignore_ascii_case("wait").then(|| value.parse::<u32>().ok())?
+        let is_wait = name.trim().eq_ignore_ascii_case("wait");
+        let digits = !value.is_empty() && value.bytes().all(|b| b.is_ascii_digit());
+        // What is more than a number can hold is more than anybody waits.
+        (is_wait && digits).then(|| value.parse().unwrap_or(u64::MAX))
     });
-    Duration::from_secs(u64::from(seconds.unwrap_or(0)))
+    Duration::from_secs(seconds.unwrap_or(0))
 }
 
 /// As a header's value.
@@ -100,6 +103,9 @@ mod tests {
             ("wait", 0),
             ("wait=-1", 0),
             ("wait=x", 0),
+            ("wait=", 0),
+            ("wait=9999999999", 9_999_999_999),
+            ("wait=99999999999999999999", u64::MAX),
             ("waiting=5", 0),
         ];
         for (value, seconds) in cases {
