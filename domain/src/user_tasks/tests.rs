@@ -3,6 +3,7 @@
 //! The tasks of these tests count gifts unless they say otherwise; instants are in March 2026.
 #![expect(clippy::needless_pass_by_value, reason = "definitions are written in place, as json!")]
 
+mod age;
 mod claims;
 mod counting;
 mod locks;

@@ -64,8 +64,6 @@ fn check_tiling(
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(512))]
-
     #[test]
     fn rule_01_periods_tile_time_and_their_names_rise(
         calendar in calendars(), name in zone_names(), at in instants(),

@@ -9,7 +9,7 @@ use super::*;
 use crate::screen::{ScreenRequest, TaskScreenState, screen};
 
 /// Tasks of every kind, with prerequisites, lateness and caps.
-fn zoo() -> Vec<Value> {
+pub(super) fn zoo() -> Vec<Value> {
     let late = json!({ "on": ["gift.sent"], "target": 4, "lateness_seconds": 90_000 });
     let capped = json!({ "on": ["gift.sent"], "target": 50, "measure": { "sum": ["coins"] },
         "cap": { "per_action": 20, "per_period": 60 } });
@@ -117,8 +117,6 @@ fn run(steps: &[Step]) -> (Vec<Event>, UserTasks) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(128))]
-
     #[test]
     fn rule_05_folding_all_facts_gives_the_state_that_was_carried_along(steps in steps()) {
         let (events, state) = run(&steps);

@@ -1,0 +1,78 @@
+//! "The state must stay small whatever a user's age: open periods, unsettled rewards, streaks."
+
+use jiff::SignedDuration;
+
+use super::sequences::zoo;
+use super::*;
+
+/// What a user of seven tasks may take, claims made: some hundred bytes for each task, and some for
+/// each change of zone that is remembered.
+const BYTES_MAX: usize = 6_000;
+
+/// A day of a user who does all there is to do, and claims it in the evening.
+fn live_a_day(number: i64, user_tasks: &mut Life<'_>) {
+    let morning = at("01T06:00") + SignedDuration::from_hours(24 * number);
+    let hour = |hour: i64| morning + SignedDuration::from_hours(hour);
+    // A user who travels: a week here, a week there.
+    if number % 7 == 0 {
+        let zone = ["UTC", "Europe/Paris", "Asia/Tokyo"][usize::try_from(number / 7 % 3).unwrap()];
+        user_tasks.does(&action("plaudit.user.updated", hour(0), &json!({ "zone": zone })));
+    }
+    // One day in ten is missed, and one gift comes a day late.
+    if number % 10 != 9 {
+        user_tasks.does(&action("user.signed_in", hour(1), &json!({})));
+    }
+    for gift in 2..8 {
+        user_tasks.does(&action("gift.sent", hour(gift), &json!({ "coins": 7 })));
+    }
+    user_tasks.does(&action("gift.sent", hour(-20), &json!({ "coins": 1 })));
+    for task in ["first-gift", "by-zone", "late", "sum", "sign-in", "locked"] {
+        let claimed_at = hour(12);
+        let (period, milestone) = (None, None);
+        let claim =
+            Command::ClaimRewards { user: user(), task: id(task), period, milestone, claimed_at };
+        while user_tasks.does(&claim) {}
+    }
+}
+
+struct Life<'c> {
+    catalogue: &'c Catalogue,
+    state: UserTasks,
+    events: usize,
+}
+
+impl Life<'_> {
+    /// Whether the command was taken. What was granted is delivered at once.
+    fn does(&mut self, command: &Command) -> bool {
+        let Ok(decision) = decide(&self.state, command, self.catalogue) else { return false };
+        for event in &decision.events {
+            self.events += 1;
+            evolve(&mut self.state, event);
+            if let Event::MilestoneReached { rewards, mode: ClaimMode::Automatic, .. }
+            | Event::RewardsClaimed { rewards, .. } = event
+            {
+                let start = Command::StartDeliveries { rewards: rewards.clone() };
+                self.does(&start);
+            }
+        }
+        true
+    }
+}
+
+#[test]
+fn the_state_stays_small_whatever_the_users_age() {
+    let catalogue = catalogue(zoo());
+    let mut life = Life { catalogue: &catalogue, state: UserTasks::default(), events: 0 };
+    let mut sizes = Vec::new();
+    for day in 0..366 {
+        live_a_day(day, &mut life);
+        sizes.push(serde_json::to_string(&life.state).unwrap().len());
+    }
+    assert!(life.events > 3_000, "something was done in that year: {} events", life.events);
+    assert_eq!(life.state.tasks.len(), 7, "with every task");
+    // Changes of zone are remembered for a hundred days, so the fifth month has all there ever is.
+    let largest = |days: std::ops::Range<usize>| *sizes[days].iter().max().unwrap();
+    let (fifth_month, last_month) = (largest(122..153), largest(335..366));
+    assert!(last_month <= fifth_month + 200, "{fifth_month} bytes, then {last_month}");
+    assert!(largest(0..366) < BYTES_MAX, "{} bytes", largest(0..366));
+}
