@@ -25,6 +25,12 @@ fn program() -> PathBuf {
     target.join("debug/plaudit")
 }
 
+/// The same traffic and the same order of faults in every run, so that a red one can be repeated.
+/// Only the dates are those of the day.
+const SEED: u64 = 20_260_329;
+
+/// Rules 5 and 14, under everything that can be killed; and 1, 2, 3, 7, 8, 12, 16, 17, 19, 20 and 21
+/// as the oracle knows them.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_books_balance_whatever_is_killed() {
     let plaudit = program();
@@ -37,11 +43,14 @@ async fn the_books_balance_whatever_is_killed() {
         rate: many,
         users: many,
         zones_max: 8,
-        seed: soak::seed_of_now(),
+        seed: SEED,
         plaudit,
         keep_logs: None,
     };
-    let verdict = soak::run(&options, &CancellationToken::new()).await.unwrap();
+    println!("soak with seed {SEED}");
+    let verdict = soak::run(&options, &CancellationToken::new()).await;
+    let verdict = verdict.unwrap_or_else(|error| panic!("soak with seed {SEED}: {error}"));
     println!("{verdict}");
     assert!(verdict.is_good(), "{verdict}");
+    assert_eq!(verdict.missing(), [""; 0], "a soak that never meets a thing proves nothing of it");
 }

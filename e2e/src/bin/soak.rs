@@ -60,6 +60,7 @@ async fn main() -> ExitCode {
         plaudit,
         keep_logs: cli.keep_logs,
     };
+    eprintln!("soak: seed {}", options.seed);
     let stop = CancellationToken::new();
     tokio::spawn(stop_on_signal(stop.clone()));
     match soak::run(&options, &stop).await {

@@ -4,11 +4,12 @@ mod rewards;
 mod screens;
 mod set_aside;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use uuid::Uuid;
 
 use super::action::Action;
 use super::error::SoakError;
@@ -41,6 +42,8 @@ pub struct Audit {
     pub books: Books,
     /// What was claimed.
     pub claimed: Claimed,
+    /// At which position of the lane each grant was claimed.
+    pub claimed_at: HashMap<Uuid, u64>,
     /// Users who are shown something else than the oracle knows.
     pub suspects: Mutex<BTreeSet<u32>>,
 }

@@ -1,20 +1,22 @@
 //! What goes wrong meanwhile, one thing after the other, in a seeded order.
 
+mod rebuilds;
+mod takeover;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use plaudit_embedded::{Kafka, Postgres};
-use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::error::SoakError;
 use super::findings::Findings;
 use super::http::Api;
 use super::instance::Instance;
-use super::program::{Program, said};
+use super::program::Program;
 use super::rng::Rng;
+use rebuilds::Rebuilds;
 
 /// From a restart until something is applied again. The dead member's session ends after seconds.
 const APPLIED_MAX: Duration = Duration::from_secs(60);
@@ -25,7 +27,7 @@ const GLANCE: Duration = Duration::from_millis(50);
 pub enum Fault {
     /// `kill -9` of a `plaudit serve`.
     KillInstance(usize),
-    /// SIGTERM to a `plaudit serve`: its partitions go to the other one.
+    /// SIGTERM to a `plaudit serve`, which stays away until the other one has its partitions.
     StopInstance(usize),
     /// A crash of PostgreSQL.
     CrashPostgres,
@@ -33,12 +35,15 @@ pub enum Fault {
     KillBroker,
     /// A read model is built anew; it goes on while other things go wrong.
     Rebuild(&'static str),
+    /// `kill -9` of a rebuild that is under way; the same command goes on with it.
+    KillRebuild(&'static str),
 }
 
 /// One of each kind.
-const KINDS: [Fault; 6] = [
+const KINDS: [Fault; 7] = [
     Fault::KillInstance(0),
     Fault::Rebuild("task_view"),
+    Fault::KillRebuild("task_view"),
     Fault::CrashPostgres,
     Fault::KillBroker,
     Fault::StopInstance(1),
@@ -50,7 +55,7 @@ const REPEATED: [Fault; 4] = [
     Fault::KillInstance(1),
     Fault::StopInstance(0),
     Fault::CrashPostgres,
-    Fault::Rebuild("task_view"),
+    Fault::KillRebuild("reward_state"),
 ];
 
 impl Fault {
@@ -61,6 +66,7 @@ impl Fault {
             Self::CrashPostgres => "crash PostgreSQL".to_owned(),
             Self::KillBroker => "kill -9 Kafka".to_owned(),
             Self::Rebuild(name) => format!("rebuild {name}"),
+            Self::KillRebuild(_) => "kill -9 a rebuild".to_owned(),
         }
     }
 }
@@ -72,6 +78,22 @@ pub struct Damage {
     pub until_applied: BTreeMap<String, Vec<f64>>,
     /// By name.
     pub counts: BTreeMap<String, u64>,
+    /// The seconds from each SIGTERM until the other instance had applied something of every
+    /// partition.
+    pub takeovers: Vec<f64>,
+}
+
+impl Damage {
+    /// The kinds of which there was none.
+    pub fn missing(&self) -> Vec<String> {
+        let names = KINDS.iter().map(|fault| fault.name());
+        let mut missing: Vec<String> =
+            names.filter(|name| !self.counts.contains_key(name)).collect();
+        if self.takeovers.is_empty() {
+            missing.push("an instance that took over".to_owned());
+        }
+        missing
+    }
 }
 
 /// All that can break.
@@ -90,9 +112,7 @@ pub struct Chaos {
     pub findings: Arc<Findings>,
     /// What happened.
     pub damage: Damage,
-    /// Crashes of PostgreSQL: they excuse a rebuild that was under way.
-    crashes: Arc<AtomicU64>,
-    rebuild: Option<JoinHandle<()>>,
+    rebuilds: Rebuilds,
 }
 
 impl Chaos {
@@ -104,14 +124,18 @@ impl Chaos {
         api: Arc<Api>,
         findings: Arc<Findings>,
     ) -> Self {
-        let (damage, crashes, rebuild) = (Damage::default(), Arc::default(), None);
-        Self { postgres, kafka, instances, program, api, findings, damage, crashes, rebuild }
+        let (damage, rebuilds) = (Damage::default(), Rebuilds::new(&program, &api, &findings));
+        Self { postgres, kafka, instances, program, api, findings, damage, rebuilds }
     }
 
-    /// Breaks things until `stop`, each at least once if there is time; all is up again at the end.
+    /// Breaks things until `stop`, each kind at least once however long that takes; all is up again
+    /// at the end. Records must be produced all the while: it is by their being applied that a fault
+    /// is seen to be over.
     pub async fn run(&mut self, mut rng: Rng, stop: &CancellationToken) -> Result<(), SoakError> {
-        let mut order: Vec<Fault> = Vec::new();
-        while !stop.is_cancelled() {
+        let mut order = KINDS.to_vec();
+        rng.shuffle(&mut order);
+        let mut owed = order.len();
+        while owed > 0 || !stop.is_cancelled() {
             if order.is_empty() {
                 let (mut kinds, mut repeated) = (KINDS, REPEATED);
                 rng.shuffle(&mut kinds);
@@ -119,26 +143,26 @@ impl Chaos {
                 order = [repeated.as_slice(), &kinds].concat(); // taken from its end
             }
             let pause = Duration::from_millis(500 + rng.below(2500));
-            if tokio::time::timeout(pause, stop.cancelled()).await.is_ok() {
+            if tokio::time::timeout(pause, stop.cancelled()).await.is_ok() && owed == 0 {
                 break;
             }
             if let Some(fault) = order.pop() {
                 self.look_after_instances().await?;
                 self.cause(fault, &mut rng).await?;
+                owed = owed.saturating_sub(1);
             }
         }
-        self.look_after_instances().await?;
-        if let Some(rebuild) = self.rebuild.take() {
-            rebuild.await.map_err(|error| SoakError::Broken(error.to_string()))?;
-        }
-        Ok(())
+        self.look_after_instances().await
+    }
+
+    /// Waits for the last rebuild.
+    pub async fn finish_rebuild(&mut self) -> Result<(), SoakError> {
+        self.rebuilds.finish().await
     }
 
     async fn cause(&mut self, fault: Fault, rng: &mut Rng) -> Result<(), SoakError> {
         tracing::info!("soak: {}", fault.name());
-        if !matches!(fault, Fault::Rebuild(_)) {
-            *self.damage.counts.entry(fault.name()).or_default() += 1;
-        }
+        *self.damage.counts.entry(fault.name()).or_default() += 1;
         let down = Duration::from_millis(rng.below(2000));
         match fault {
             Fault::KillInstance(number) => {
@@ -155,12 +179,12 @@ impl Chaos {
                     let what = format!("{name} ended with {how}; its log ends with:\n{log}");
                     self.findings.add("SIGTERM without exit 0", what);
                 }
-                // Longer than a session, so that the other one takes over.
-                tokio::time::sleep(down + Duration::from_secs(3)).await;
+                // A static member leaves its group only when its session has ended.
+                self.wait_for_takeover(number).await?;
                 self.restart_instance(fault, number).await?;
             }
             Fault::CrashPostgres => {
-                self.crashes.fetch_add(1, Ordering::SeqCst);
+                self.rebuilds.excuse_a_crash();
                 self.postgres.kill().await?;
                 tokio::time::sleep(down).await;
                 self.postgres.restart().await?;
@@ -172,7 +196,11 @@ impl Chaos {
                 self.kafka.restart().await?;
                 self.wait_until_applied(fault, &[0, 1]).await;
             }
-            Fault::Rebuild(name) => self.start_rebuild(name),
+            Fault::Rebuild(name) => {
+                self.rebuilds.finish().await?;
+                self.rebuilds.start(name, None);
+            }
+            Fault::KillRebuild(name) => self.rebuilds.kill_midway(name).await?,
         }
         Ok(())
     }
@@ -240,41 +268,9 @@ impl Chaos {
         Ok(())
     }
 
-    /// Starts one in the background, unless one is still under way.
-    fn start_rebuild(&mut self, name: &'static str) {
-        if self.rebuild.as_ref().is_some_and(|before| !before.is_finished()) {
-            return;
-        }
-        *self.damage.counts.entry(Fault::Rebuild(name).name()).or_default() += 1;
-        let (program, findings) = (self.program.clone(), Arc::clone(&self.findings));
-        let crashes = Arc::clone(&self.crashes);
-        self.rebuild = Some(tokio::spawn(async move {
-            // What a crash interrupted goes on with the same command.
-            loop {
-                let (begun, crashes_before) = (Instant::now(), crashes.load(Ordering::SeqCst));
-                let ended = program.run(&["projections", "rebuild", name]).await;
-                tracing::info!(
-                    "soak: rebuild {name} ended after {:.1} s",
-                    begun.elapsed().as_secs_f64()
-                );
-                let what = match ended {
-                    Ok(output) if output.status.success() => return,
-                    Ok(output) => format!("{name}: {}: {}", output.status, said(&output)),
-                    Err(error) => format!("{name}: {error}"),
-                };
-                tracing::info!("soak: {what}");
-                if crashes.load(Ordering::SeqCst) == crashes_before {
-                    return findings.add("rebuild failed", what);
-                }
-            }
-        }));
-    }
-
     /// Ends all that runs and removes its data.
     pub async fn discard(mut self) -> Result<(), SoakError> {
-        if let Some(rebuild) = self.rebuild.take() {
-            rebuild.abort();
-        }
+        self.rebuilds.abort();
         for instance in &mut self.instances {
             instance.kill().await;
         }

@@ -51,6 +51,20 @@ pub struct Hands {
     pub failures: u64,
 }
 
+impl Hands {
+    /// At which position of its lane each grant was claimed, as the receipts say.
+    pub fn claimed_at(&self) -> HashMap<Uuid, u64> {
+        let mut claimed_at = HashMap::new();
+        for claim in &self.claims {
+            let position = claim.receipt["position"].as_str().and_then(|p| p.split_once(':'));
+            if let Some(number) = position.and_then(|(_, number)| number.parse().ok()) {
+                claimed_at.extend(grants_of(&claim.receipt).into_iter().map(|id| (id, number)));
+            }
+        }
+        claimed_at
+    }
+}
+
 /// All clients.
 #[derive(Debug)]
 pub struct Clients {

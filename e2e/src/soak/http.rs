@@ -73,6 +73,12 @@ impl Api {
         send(self.client.get(url).bearer_auth(&self.operator_token)).await
     }
 
+    /// `POST` as an operator, to any instance, once.
+    pub async fn post_as_operator(&self, path: &[&str]) -> Result<Answer, String> {
+        let url = self.url(path, &[]);
+        send(self.client.post(url).bearer_auth(&self.operator_token)).await
+    }
+
     /// `POST …/claim` until there is an answer that will not pass: every attempt under one key.
     pub async fn claim(
         &self,

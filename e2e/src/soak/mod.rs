@@ -111,34 +111,35 @@ async fn play(options: &Options, chaos: &mut Chaos, begun: Instant) -> Result<Ve
     let traffic = Traffic::new(options.seed, options.users, options.zones_max, records);
     let (api, findings) = (Arc::clone(&chaos.api), Arc::clone(&chaos.findings));
     let clients = Clients::new(Arc::clone(&api), traffic.user_names(), Arc::clone(&findings));
-    let (no_more_faults, no_more_clients) = (CancellationToken::new(), CancellationToken::new());
+    let (time_is_over, no_more_records) = (CancellationToken::new(), CancellationToken::new());
+    let no_more_clients = CancellationToken::new();
     let visits = clients.start(options.seed, &no_more_clients);
     let producer = Producer::new(&chaos.kafka.brokers())?;
-    let producing = async {
-        let sent = producer.run(traffic, options.rate, options.time, &no_more_faults).await;
-        no_more_faults.cancel(); // also if it failed
-        end_of("produced");
-        sent
-    };
+    let producing = producer.run(traffic, options, &time_is_over, &no_more_records);
+    // Records go on until the last fault is over: by them it is seen to be.
     let breaking = async {
-        let broken = chaos.run(Rng::new(options.seed, 2), &no_more_faults).await;
-        no_more_faults.cancel(); // there is no point in producing any further
-        broken
+        chaos.run(Rng::new(options.seed, 2), &time_is_over).await?;
+        no_more_records.cancel();
+        Ok(())
     };
-    let (sent, broken) = tokio::join!(producing, breaking);
-    let (traffic, sents) = sent?;
-    broken?;
+    let ((traffic, sents), ()) = tokio::try_join!(producing, breaking)?;
+    chaos.finish_rebuild().await?;
     end_of("all up again");
     no_more_clients.cancel();
     visits.join_all().await;
 
+    let (claimed, claimed_at) = {
+        let hands = clients.hands();
+        (hands.claimed.clone(), hands.claimed_at())
+    };
     let audit = Arc::new(Audit {
         api,
         program: chaos.program.clone(),
         findings: Arc::clone(&findings),
         brokers: chaos.kafka.brokers(),
         books: oracle::fold(in_order(&sents)?.into_iter()),
-        claimed: clients.hands().claimed.clone(),
+        claimed,
+        claimed_at,
         suspects: Mutex::default(),
     });
     let drained = audit.drained(&sents).await?;

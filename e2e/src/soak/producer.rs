@@ -11,10 +11,10 @@ use rdkafka::producer::{BaseRecord, Producer as _, ProducerContext, ThreadedProd
 
 use tokio_util::sync::CancellationToken;
 
-use super::ACTIONS;
 use super::action::user_name;
 use super::error::SoakError;
 use super::traffic::{Draft, Meaning, Traffic};
+use super::{ACTIONS, Options};
 
 /// A broker that was killed is back long before.
 const FLUSH_MAX: Duration = Duration::from_secs(120);
@@ -80,23 +80,27 @@ impl Producer {
         Ok(Self { kafka, sents, failure })
     }
 
-    /// Sends at a steady rate for some time, then waits until everything lies in the log. Ends early
-    /// with `stop`.
+    /// Sends at a steady rate until `stop`, then waits until everything lies in the log. Says when
+    /// the time of the options is over.
     pub async fn run(
         self,
         mut traffic: Traffic,
-        rate: u32,
-        time: Duration,
+        options: &Options,
+        time_is_over: &CancellationToken,
         stop: &CancellationToken,
     ) -> Result<(Traffic, Vec<Sent>), SoakError> {
         let begun = Instant::now();
         let mut tick = tokio::time::interval(TICK);
-        let records = f64::from(rate) * time.as_secs_f64();
+        let rate = f64::from(options.rate);
+        let records = rate * options.time.as_secs_f64();
         let mut sent: f64 = 0.0;
         let mut waiting = None;
-        while sent < records && !stop.is_cancelled() {
+        while !stop.is_cancelled() {
             tick.tick().await;
-            let due = (begun.elapsed().as_secs_f64() * f64::from(rate)).min(records);
+            let due = begun.elapsed().as_secs_f64() * rate;
+            if sent >= records {
+                time_is_over.cancel();
+            }
             while sent < due {
                 // The pace is left out of it, so that a seed gives the same traffic again.
                 let draft = waiting.take().unwrap_or_else(|| traffic.next(sent / records));

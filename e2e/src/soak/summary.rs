@@ -40,6 +40,32 @@ impl Verdict {
     pub fn is_good(&self) -> bool {
         self.findings.is_empty()
     }
+
+    /// What never happened, though a soak is there to see it happen.
+    pub fn missing(&self) -> Vec<String> {
+        let mut missing = self.summary.damage.missing();
+        let Counts { duplicates: again, imposters, garbage } = self.summary.counts;
+        let Met { duplicates, too_late, locked, held, zones, broken, cycles } = self.summary.met;
+        let claims = self.summary.hands.claims.len() as u64;
+        for (what, count) in [
+            ("duplicates", again),
+            ("imposters", imposters),
+            ("garbage", garbage),
+            ("identities again", duplicates),
+            ("actions too late", too_late),
+            ("actions locked out", locked),
+            ("milestones held by a lock", held),
+            ("changes of zone", zones),
+            ("broken streaks", broken),
+            ("full cycles of a streak", cycles),
+            ("claims", claims),
+        ] {
+            if count == 0 {
+                missing.push(what.to_owned());
+            }
+        }
+        missing
+    }
 }
 
 impl fmt::Display for Verdict {
@@ -74,6 +100,12 @@ impl fmt::Display for Verdict {
             }
             writeln!(f)?;
         }
+        let (median, max) = median_and_max(&damage.takeovers);
+        writeln!(
+            f,
+            "  {} × taken over by the other one: after {median:.1} s (median), {max:.1} s (max)",
+            damage.takeovers.len()
+        )?;
         writeln!(f, "  drained in {:.1} s", drained.as_secs_f64())?;
         let phases = phases.iter().map(|(name, at)| format!("{name} {:.0} s", at.as_secs_f64()));
         writeln!(f, "  {}", phases.collect::<Vec<_>>().join(", "))?;

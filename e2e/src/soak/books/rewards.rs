@@ -1,10 +1,11 @@
 //! The topic of rewards: every line that is to be paid, at least once, and no other.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaError;
 use rdkafka::message::Message;
 use rdkafka::{Offset, TopicPartitionList};
 use serde_json::{Value, json};
@@ -42,6 +43,8 @@ impl Audit {
         let published = tokio::task::spawn_blocking(move || read_topic(&brokers, &ids))
             .await
             .map_err(|error| SoakError::Broken(error.to_string()))??;
+        self.check_order(&published.order, &wanted);
+        let published = published.messages;
         for (id, messages) in &published {
             match wanted.remove(id) {
                 Some(grant) => self.check_messages(&grant, messages),
@@ -55,6 +58,26 @@ impl Audit {
             self.findings.add("never paid", format!("{} of {grant:?}", user_name(grant.user)));
         }
         Ok(published.len())
+    }
+
+    /// A user's grants come in the order in which they became due: with an action, or with a claim.
+    /// What a restart publishes again says nothing about the order.
+    fn check_order(&self, order: &[Uuid], wanted: &HashMap<Uuid, Grant>) {
+        let mut last: BTreeMap<(u32, bool), (u64, Uuid)> = BTreeMap::new();
+        for id in order {
+            let Some(grant) = wanted.get(id) else { continue };
+            let claimed = self.claimed_at.get(id).copied();
+            // An action and a claim can't be compared: one has a number of ours, one of the lane.
+            let Some(due) = claimed.or(grant.automatic.then_some(grant.reached_by)) else {
+                continue;
+            };
+            let before = last.insert((grant.user, grant.automatic), (due, *id));
+            if let Some((later, other)) = before.filter(|(before, _)| *before > due) {
+                let name = user_name(grant.user);
+                let what = format!("{name}: {id}, due at {due}, after {other}, due at {later}");
+                self.findings.add("paid in another order", what);
+            }
+        }
     }
 
     /// All messages of a grant say the same, which is what was earned.
@@ -75,11 +98,17 @@ impl Audit {
     }
 }
 
-/// All messages by the grant's id, once every wanted one is there and silence has followed.
-fn read_topic(
-    brokers: &str,
-    wanted: &HashSet<Uuid>,
-) -> Result<HashMap<Uuid, Vec<Value>>, SoakError> {
+/// What lies on the topic.
+#[derive(Default)]
+struct Published {
+    /// By the grant's id.
+    messages: HashMap<Uuid, Vec<Value>>,
+    /// Each grant once, as it came first. A user's lie in one partition.
+    order: Vec<Uuid>,
+}
+
+/// All messages, once every wanted one is there and silence has followed.
+fn read_topic(brokers: &str, wanted: &HashSet<Uuid>) -> Result<Published, SoakError> {
     let consumer: BaseConsumer = ClientConfig::new()
         .set("bootstrap.servers", brokers)
         .set("group.id", "soak-reader") // rdkafka wants one; nothing is committed under it
@@ -90,17 +119,26 @@ fn read_topic(
         partitions.add_partition_offset(REWARDS, partition, Offset::Beginning)?;
     }
     consumer.assign(&partitions)?;
-    let mut found: HashMap<Uuid, Vec<Value>> = HashMap::new();
+    let mut found = Published::default();
     let (begun, mut last) = (Instant::now(), Instant::now());
     loop {
-        if let Some(message) = consumer.poll(POLL) {
-            let message = message?;
-            last = Instant::now();
-            let (id, shown) = read_message(message.key(), message.payload());
-            found.entry(id).or_default().push(shown);
-            continue;
+        match consumer.poll(POLL) {
+            Some(Ok(message)) => {
+                last = Instant::now();
+                let (id, shown) = read_message(message.key(), message.payload());
+                let messages = found.messages.entry(id).or_default();
+                if messages.is_empty() {
+                    found.order.push(id);
+                }
+                messages.push(shown);
+                continue;
+            }
+            Some(Err(fatal @ KafkaError::MessageConsumptionFatal(_))) => return Err(fatal.into()),
+            // The client connects again by itself.
+            Some(Err(passing)) => tracing::info!("soak: the reader of rewards: {passing}"),
+            None => {}
         }
-        let complete = wanted.iter().all(|id| found.contains_key(id));
+        let complete = wanted.iter().all(|id| found.messages.contains_key(id));
         if (complete && last.elapsed() > SILENCE) || begun.elapsed() > PUBLISHED_MAX {
             return Ok(found);
         }

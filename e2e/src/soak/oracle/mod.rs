@@ -42,6 +42,8 @@ pub struct Grant {
     pub reward: &'static Reward,
     /// When it was earned.
     pub reached_at: jiff::Timestamp,
+    /// With which of the user's actions, counted in the order of the log.
+    pub reached_by: u64,
     /// Whether it is paid without a claim.
     pub automatic: bool,
 }
@@ -87,6 +89,7 @@ pub fn grants(user: u32, book: &UserBook) -> Vec<Grant> {
                     milestone: *at,
                     reward,
                     reached_at: *reached_at,
+                    reached_by: turn.reached_by.get(at).copied().unwrap_or_default(),
                     automatic: task.task.automatic,
                 }));
             }

@@ -33,6 +33,8 @@ pub struct UserBook {
     /// What was met.
     pub met: Met,
     seen: HashSet<(u8, u64)>,
+    /// Actions so far.
+    applied: u64,
     zone_told_at: Option<Timestamp>,
     /// Whether any action ever moved a task.
     counted: bool,
@@ -66,6 +68,8 @@ pub struct Turn {
     pub progress: i64,
     /// When each milestone was reached.
     pub reached: BTreeMap<i64, Timestamp>,
+    /// By which action of the user, counted in the order of the log.
+    pub reached_by: BTreeMap<i64, u64>,
     /// Milestones reached while locked.
     held: Vec<i64>,
 }
@@ -87,7 +91,7 @@ impl Default for UserBook {
     fn default() -> Self {
         let tasks = TASKS.iter().map(TaskBook::new).collect();
         let (met, seen) = (Met::default(), HashSet::new());
-        Self { met, seen, zone_told_at: None, counted: false, tasks }
+        Self { met, seen, applied: 0, zone_told_at: None, counted: false, tasks }
     }
 }
 
@@ -98,6 +102,7 @@ impl UserBook {
             self.met.duplicates += 1;
             return; // the first content wins
         }
+        self.applied += 1;
         let time = cut(action.time);
         if let Deed::UserUpdated(zone) = action.deed {
             return self.hear_of_zone(zone, time);
@@ -111,10 +116,10 @@ impl UserBook {
                 continue;
             }
             let was_completed = book.completed;
-            self.counted |= book.advance(credit, time, locked, &mut self.met);
+            self.counted |= book.advance(credit, (time, self.applied), locked, &mut self.met);
             if book.completed && !was_completed {
                 let id = book.task.id;
-                self.release(id, time);
+                self.release(id, (time, self.applied));
             }
         }
     }
@@ -125,12 +130,12 @@ impl UserBook {
     }
 
     /// What was reached while `completed` was missing is reached now.
-    fn release(&mut self, completed: &str, at: Timestamp) {
+    fn release(&mut self, completed: &str, by: (Timestamp, u64)) {
         for book in self.tasks.iter_mut().filter(|book| book.task.requires == Some(completed)) {
             let mut done = false;
             for turn in book.turns.values_mut() {
                 for milestone in std::mem::take(&mut turn.held) {
-                    turn.reached.insert(milestone, at);
+                    turn.reach(milestone, by);
                     done |= milestone == book.task.target();
                 }
             }
@@ -160,6 +165,13 @@ impl UserBook {
     }
 }
 
+impl Turn {
+    fn reach(&mut self, milestone: i64, (at, action): (Timestamp, u64)) {
+        self.reached.insert(milestone, at);
+        self.reached_by.insert(milestone, action);
+    }
+}
+
 impl TaskBook {
     fn new(task: &'static Task) -> Self {
         Self {
@@ -184,7 +196,8 @@ impl TaskBook {
     }
 
     /// Whether the action moved the task.
-    fn advance(&mut self, credit: i64, at: Timestamp, locked: bool, met: &mut Met) -> bool {
+    fn advance(&mut self, credit: i64, by: (Timestamp, u64), locked: bool, met: &mut Met) -> bool {
+        let (at, _) = by;
         let (key, period) = self.period_at(at);
         let too_late = |period: &Period| {
             let closes = period.end.saturating_add(self.task.lateness).unwrap_or(Timestamp::MAX);
@@ -206,7 +219,7 @@ impl TaskBook {
         turn.progress = after;
         self.watermark = self.watermark.max(Some(at));
         if streak {
-            self.step(&key, period, at, met);
+            self.step(&key, period, by, met);
             return true;
         }
         for milestone in self.task.milestones.iter().map(|milestone| milestone.at) {
@@ -215,7 +228,7 @@ impl TaskBook {
                     met.held += 1;
                     turn.held.push(milestone);
                 } else {
-                    turn.reached.insert(milestone, at);
+                    turn.reach(milestone, by);
                     self.completed |= milestone == target;
                 }
             }
@@ -224,7 +237,7 @@ impl TaskBook {
     }
 
     /// One more period of the streak.
-    fn step(&mut self, key: &str, period: Option<Period>, at: Timestamp, met: &mut Met) {
+    fn step(&mut self, key: &str, period: Option<Period>, by: (Timestamp, u64), met: &mut Met) {
         let (Kind::Streak { cycle, .. }, Some(period)) = (self.task.kind, period) else { return };
         let streak = &mut self.streak;
         let follows = streak.last.is_some_and(|last| last.end == period.start);
@@ -240,7 +253,7 @@ impl TaskBook {
         if self.task.milestone(step).is_some() {
             streak.cycle.insert(step, key.to_owned());
             if let Some(turn) = self.turns.get_mut(key) {
-                turn.reached.insert(step, at);
+                turn.reach(step, by);
             }
             self.completed |= step == self.task.target();
         }
