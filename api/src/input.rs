@@ -4,7 +4,6 @@
 use std::borrow::Cow;
 use std::fmt::Display;
 use std::str::FromStr;
-use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::extract::{FromRequestParts, RawPathParams};
@@ -197,11 +196,6 @@ pub fn refuse_encoded(headers: &HeaderMap) -> Answer<()> {
     }
 }
 
-/// How much of a body that is too large is read and thrown away, and for how long: a client that
-/// is still sending would not see the answer.
-const DRAIN_BYTES_MAX: usize = 64 * 1024 * 1024;
-const DRAIN_MAX: Duration = Duration::from_secs(10);
-
 /// A body of at most `max_bytes`.
 pub async fn read_body(body: Body, max_bytes: usize) -> Answer<Bytes> {
     let mut chunks = body.into_data_stream();
@@ -209,15 +203,6 @@ pub async fn read_body(body: Body, max_bytes: usize) -> Answer<Bytes> {
     while let Some(chunk) = chunks.next().await {
         let chunk = chunk.map_err(|_| InputError::body("", "the body was not sent to its end"))?;
         if read.len() + chunk.len() > max_bytes {
-            let mut drained = 0;
-            let drain = async {
-                while let Some(Ok(chunk)) = chunks.next().await
-                    && drained < DRAIN_BYTES_MAX
-                {
-                    drained += chunk.len();
-                }
-            };
-            let _ = tokio::time::timeout(DRAIN_MAX, drain).await;
             return Err(Problem::TooLarge(format!("the body is longer than {max_bytes} bytes")));
         }
         read.extend_from_slice(&chunk);

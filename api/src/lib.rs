@@ -7,6 +7,7 @@ mod actions;
 mod audit;
 pub mod auth;
 mod claims;
+mod drain;
 mod etag;
 mod health;
 mod input;
@@ -67,3 +68,4 @@ pub fn router(state: ApiState) -> Router {
         .layer(from_fn(observe::request))
         .with_state(state)
 }
+        .layer(from_fn(drain::request))

@@ -6,6 +6,7 @@ mod audit;
 mod claims;
 mod description;
 mod operators;
+mod over_the_wire;
 mod problems;
 mod reads;
 mod rebuilds;

@@ -1,0 +1,70 @@
+//! Reading what a refused client is still sending. Whoever closes a connection with unread bytes
+//! resets it, and the client never sees why it was refused.
+
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::body::{Body, BodyDataStream, Bytes, HttpBody};
+use axum::extract::Request;
+use axum::http::header::EXPECT;
+use axum::middleware::Next;
+use axum::response::Response;
+use futures::{Stream, StreamExt};
+
+/// How much is read and thrown away, and for how long.
+const DRAIN_BYTES_MAX: usize = 64 * 1024 * 1024;
+const DRAIN_MAX: Duration = Duration::from_secs(10);
+
+/// Answers a refused request once its body has come to an end, within bounds.
+pub async fn request(request: Request, next: Next) -> Response {
+    if request.body().is_end_stream() {
+        return next.run(request).await;
+    }
+    // Such a client sends nothing before it is told to, which the first look at its body does.
+    let waits = request.headers().contains_key(EXPECT);
+    let (parts, body) = request.into_parts();
+    let body =
+        SharedBody(Arc::new(Mutex::new(Unread { body: body.into_data_stream(), begun: false })));
+    let response = next.run(Request::from_parts(parts, Body::from_stream(body.clone()))).await;
+    let refused = response.status().is_client_error() || response.status().is_server_error();
+    if refused && (!waits || body.lock().begun) {
+        let _ = tokio::time::timeout(DRAIN_MAX, drain(body)).await;
+    }
+    response
+}
+
+async fn drain(mut body: SharedBody) {
+    let mut drained = 0;
+    while let Some(Ok(chunk)) = body.next().await
+        && drained < DRAIN_BYTES_MAX
+    {
+        drained += chunk.len();
+    }
+}
+
+/// A body that a handler reads, and what it leaves of it can be read afterwards.
+#[derive(Clone)]
+struct SharedBody(Arc<Mutex<Unread>>);
+
+struct Unread {
+    body: BodyDataStream,
+    begun: bool,
+}
+
+impl SharedBody {
+    fn lock(&self) -> MutexGuard<'_, Unread> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Stream for SharedBody {
+    type Item = Result<Bytes, axum::Error>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let mut unread = self.lock();
+        unread.begun = true;
+        unread.body.poll_next_unpin(cx)
+    }
+}
