@@ -15,7 +15,9 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::etag::no_store_at;
-use crate::input::{TaskPath, UserPath, media_type, pointer_to, read_body, refuse_encoded};
+use crate::input::{
+    TaskPath, UserPath, media_type, pointer_to, read_body, refuse_encoded, unless_unknown,
+};
 use crate::observe::RequestId;
 use crate::openapi::{parameters, shapes};
 use crate::problem::{Answer, InputError, Problem, ProblemBody};
@@ -44,8 +46,10 @@ pub async fn claim(
     body: Body,
 ) -> Answer {
     let at = now();
-    let idempotency_key = idempotency_key(&headers)?;
-    let wish = Wish::read(&headers, body).await?;
+    let (idempotency_key, wish) = match Wish::with_key(&headers, body).await {
+        Ok(wish) => wish,
+        Err(wrong) => return Err(unless_unknown(&state, &task, wrong).await),
+    };
     let work = Work::Claim {
         user: user.clone(),
         task: task.clone(),
@@ -92,8 +96,7 @@ pub async fn claim_all(
     body: Body,
 ) -> Answer<Response> {
     let at = now();
-    idempotency_key(&headers)?;
-    let wish = Wish::read(&headers, body).await?;
+    let (idempotency_key, wish) = Wish::with_key(&headers, body).await?;
     if wish.period.is_some() || wish.milestone.is_some() {
         return Err(InputError::body(
             "",
@@ -101,7 +104,7 @@ pub async fn claim_all(
         )
         .into());
     }
-    let work = Work::ClaimAll { user: user.clone(), at };
+    let work = Work::ClaimAll { user: user.clone(), at, idempotency_key };
     let applied = apply(&state, &user, work, Origin::Request(request)).await?;
     let Outcome::ClaimedAll(receipts) = applied.outcome else {
         return Err(unexpected(&applied.outcome));
@@ -181,6 +184,11 @@ struct Wish {
 }
 
 impl Wish {
+    /// What is asked for, and the key under which it may be asked again.
+    async fn with_key(headers: &HeaderMap, body: Body) -> Answer<(Option<String>, Self)> {
+        Ok((idempotency_key(headers)?, Self::read(headers, body).await?))
+    }
+
     async fn read(headers: &HeaderMap, body: Body) -> Answer<Self> {
         let body = read_body(body, BODY_BYTES_MAX).await?;
         if body.iter().all(u8::is_ascii_whitespace) {
@@ -208,7 +216,7 @@ impl Wish {
                 ("period", Value::String(key)) => wish.period = Some(key.into()),
                 ("period", _) => errors
                     .push(InputError::body("/period", "a period key such as 2026-03-29 is wanted")),
-                ("milestone", value) => match value.as_i64() {
+                ("milestone", value) => match integer(&value) {
                     Some(at) => wish.milestone = Some(at),
                     None => errors.push(InputError::body(
                         "/milestone",
@@ -225,6 +233,17 @@ impl Wish {
         }
         if errors.is_empty() { Ok(wish) } else { Err(Problem::BadInput(errors)) }
     }
+}
+
+/// A number with a zero fraction is an integer, as it is in actions.
+fn integer(value: &Value) -> Option<i64> {
+    // 2^53: up to there, a number with a fraction is what was written.
+    const EXACT_MAX: f64 = 9_007_199_254_740_992.0;
+    value.as_i64().or_else(|| {
+        let float = value.as_f64().filter(|f| f.fract() == 0.0 && f.abs() <= EXACT_MAX)?;
+        #[expect(clippy::cast_possible_truncation, reason = "the value has no fraction and fits")]
+        Some(float as i64)
+    })
 }
 
 /// The moment of a claim, to the microsecond like every other time in the log.
@@ -246,6 +265,7 @@ mod tests {
         assert_eq!(read(json!({"period": null, "milestone": null})), Wish::default());
         let named = Wish { period: Some("2026-03".to_owned().into()), milestone: Some(7) };
         assert_eq!(read(json!({"period": "2026-03", "milestone": 7})), named);
+        assert_eq!(read(json!({"period": "2026-03", "milestone": 7.0})), named);
     }
 
     #[test]

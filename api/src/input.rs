@@ -6,7 +6,7 @@ use std::fmt::Display;
 use std::str::FromStr;
 
 use axum::body::{Body, Bytes};
-use axum::extract::{FromRequestParts, RawPathParams};
+use axum::extract::{FromRequestParts, MatchedPath};
 use axum::http::HeaderMap;
 use axum::http::header::{ACCEPT_LANGUAGE, CONTENT_ENCODING, CONTENT_TYPE};
 use axum::http::request::Parts;
@@ -14,6 +14,7 @@ use futures::StreamExt;
 use plaudit_domain::ids::{TaskId, UserId};
 
 use crate::problem::{Answer, InputError, Problem};
+use crate::state::ApiState;
 
 /// How many entries a list has if nothing else is asked for, and at most.
 pub const LIMIT_DEFAULT: u32 = 100;
@@ -35,8 +36,10 @@ pub struct NamePath(pub String);
 impl<S: Send + Sync> FromRequestParts<S> for UserPath {
     type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Answer<Self> {
-        let text = path_parameter("user", parts, state).await?;
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Answer<Self> {
+        let text = decode_segment(path_segment("user", parts)).ok_or_else(|| {
+            InputError::parameter("user", "a user id is UTF-8, percent-encoded where needed")
+        })?;
         let user = text.parse::<UserId>();
         Ok(Self(user.map_err(|e| InputError::parameter("user", e.to_string()))?))
     }
@@ -46,8 +49,9 @@ impl<S: Send + Sync> FromRequestParts<S> for TaskPath {
     type Rejection = Problem;
 
     /// No task can have an id that is none: it is as unknown as any other.
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Answer<Self> {
-        let text = path_parameter("task", parts, state).await?;
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Answer<Self> {
+        let raw = path_segment("task", parts);
+        let text = decode_segment(raw).unwrap_or(Cow::Borrowed(raw));
         text.parse().map(Self).map_err(|_| unknown_task(&text))
     }
 }
@@ -55,25 +59,36 @@ impl<S: Send + Sync> FromRequestParts<S> for TaskPath {
 impl<S: Send + Sync> FromRequestParts<S> for NamePath {
     type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Answer<Self> {
-        path_parameter("name", parts, state).await.map(Self)
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Answer<Self> {
+        let raw = path_segment("name", parts);
+        Ok(Self(decode_segment(raw).unwrap_or(Cow::Borrowed(raw)).into_owned()))
     }
 }
 
-async fn path_parameter<S: Send + Sync>(
-    name: &str,
-    parts: &mut Parts,
-    state: &S,
-) -> Answer<String> {
-    let not_text = |_| InputError::parameter(name, "percent-encoded UTF-8 is wanted");
-    let all = RawPathParams::from_request_parts(parts, state).await.map_err(not_text)?;
-    let found = all.iter().find(|(have, _)| *have == name);
-    Ok(found.map(|(_, value)| value.to_owned()).unwrap_or_default())
+/// The segment at `{name}`, as sent. The framework's own extractor refuses a path for any of its
+/// segments, and does not say which.
+fn path_segment<'a>(name: &str, parts: &'a Parts) -> &'a str {
+    let is_named = |part: &str| {
+        part.strip_prefix('{').and_then(|part| part.strip_suffix('}')).is_some_and(|n| n == name)
+    };
+    let template = parts.extensions.get::<MatchedPath>().map_or("", MatchedPath::as_str);
+    let place = template.split('/').position(is_named);
+    place.and_then(|place| parts.uri.path().split('/').nth(place)).unwrap_or_default()
 }
 
 /// The catalogue has no such task.
 pub fn unknown_task(task: impl Display) -> Problem {
     Problem::NotFound { kind: "unknown-task", detail: format!("there is no task {task}") }
+}
+
+/// What to refuse a request with: that the task is not there comes before what is wrong with the
+/// input.
+pub async fn unless_unknown(state: &ApiState, task: &TaskId, wrong: Problem) -> Problem {
+    match state.executor.catalogue().newest(&state.pool).await {
+        Ok(catalogue) if catalogue.task(task).is_none() => unknown_task(task),
+        // Without an answer, what is known to be wrong.
+        Ok(_) | Err(_) => wrong,
+    }
 }
 
 /// A path segment as the client meant it; `None` if it is no text.

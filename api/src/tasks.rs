@@ -123,8 +123,8 @@ pub async fn versions(
     TaskPath(id): TaskPath,
     mut query: Query,
 ) -> Answer {
-    let (after, limit) = (query.parsed::<u32>("after").unwrap_or(0), query.limit());
     query.finish()?;
+    let (after, limit) = (query.parsed::<u32>("after").unwrap_or(0), query.limit());
     let catalogue = state.executor.catalogue().newest(&state.pool).await?;
     let task = catalogue.task(&id).ok_or_else(|| unknown_task(&id))?;
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);

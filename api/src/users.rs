@@ -13,7 +13,7 @@ use plaudit_projections::task_view::UserView;
 use serde::Serialize;
 
 use crate::etag;
-use crate::input::{Query, TaskPath, UserPath, locale, unknown_task};
+use crate::input::{Query, TaskPath, UserPath, locale, unknown_task, unless_unknown};
 use crate::openapi::{parameters, shapes};
 use crate::position::AtLeast;
 use crate::problem::{Answer, Problem};
@@ -80,7 +80,9 @@ pub async fn task(
     let lane = state.lane_of(&user);
     let at_least = AtLeast::read(&mut query, &headers, lane);
     let locale = locale(&mut query, &headers);
-    query.finish()?;
+    if let Err(wrong) = query.finish() {
+        return Err(unless_unknown(&state, &task, wrong).await);
+    }
     let (view, catalogue) = view_at(&at_least, &state, lane, &user).await?;
     let request =
         ScreenRequest { locale: locale.as_deref(), task: Some(&task), ..ScreenRequest::default() };

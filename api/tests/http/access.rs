@@ -79,6 +79,51 @@ async fn refusals_come_in_the_order_of_the_contract() {
 }
 
 #[tokio::test]
+async fn what_is_not_there_is_told_before_what_is_wrong_with_the_input() {
+    let api = Api::start().await;
+    let (client, all) =
+        (client("u42"), token(json!({"sub": "x", "roles": ["auditor", "operator"]})));
+    let claim = "/v1/users/u42/tasks/nothing/claim";
+    for body in [json!({"milestone": "x"}), json!([]), json!({"other": 1})] {
+        api.post(&client, claim, &body, &[]).await.is_problem(404, "unknown-task");
+    }
+    let key = [("idempotency-key", "two words")];
+    api.post(&client, claim, &json!({}), &key).await.is_problem(404, "unknown-task");
+    let text = [("content-type", "text/plain")];
+    let sent = request(Method::POST, claim, &client, &text, "x".into());
+    api.send(sent).await.is_problem(404, "unknown-task");
+    for path in [
+        "/v1/users/u42/tasks/nothing?at_least=x",
+        "/v1/users/u42/tasks/%ff",
+        "/v1/users/u42/tasks/%ff?at_least=x",
+    ] {
+        api.get(&client, path).await.is_problem(404, "unknown-task");
+    }
+    api.get(&all, "/v1/tasks/nothing/versions?limit=0").await.is_problem(404, "unknown-task");
+    for path in ["/v1/projections/nothing/rebuild?restart=x", "/v1/projections/%ff/rebuild"] {
+        let answer = api.post(&all, path, &json!(null), &[]).await;
+        answer.is_problem(404, "unknown-projection");
+    }
+    // What is there is looked at further, and a user's id may be of anybody.
+    let known = "/v1/users/u42/tasks/first-team";
+    api.get(&client, &format!("{known}?at_least=x")).await.is_problem(400, "bad-input");
+    api.post(&client, &format!("{known}/claim"), &json!([]), &[])
+        .await
+        .is_problem(400, "bad-input");
+    api.get(&all, "/v1/tasks/first-team/versions?limit=0").await.is_problem(400, "bad-input");
+    let answer =
+        api.post(&all, "/v1/projections/task_view/rebuild?restart=x", &json!(null), &[]).await;
+    answer.is_problem(400, "bad-input");
+    for path in
+        ["/v1/users/%00/tasks/nothing", "/v1/users/%ff/tasks/nothing", "/v1/users/%ff/tasks/%ff"]
+    {
+        let answer = api.get(&all, path).await;
+        answer.is_problem(400, "bad-input");
+        assert_eq!(answer.body["errors"][0]["parameter"], "user");
+    }
+}
+
+#[tokio::test]
 async fn roles_add_up_and_unknown_ones_are_none() {
     let api = Api::start().await;
     let both = token(json!({"sub": "x", "roles": ["auditor", "producer", "emperor"]}));
