@@ -18,7 +18,7 @@ use uuid::Uuid;
 use crate::etag::{no_store, no_store_at};
 use crate::input::{media_type, read_body, refuse_encoded};
 use crate::observe::RequestId;
-use crate::openapi::shapes;
+use crate::openapi::{parameters, shapes};
 use crate::problem::{Answer, InputError, Problem, ProblemBody};
 use crate::state::ApiState;
 use element::Element;
@@ -53,9 +53,10 @@ struct ActionOutcome {
 
 /// `POST /v1/actions`.
 #[utoipa::path(post, path = "/v1/actions", tag = "actions", operation_id = "sendActions",
-    request_body(description = "One action or an array of up to 1,000; or the data of one, its attributes in `ce-` headers", content(
-        (shapes::Action = "application/json"), (Vec<shapes::Action> = "application/cloudevents-batch+json"),
-        (shapes::Action = "application/cloudevents+json"))),
+    params(parameters::BinaryMode),
+    request_body(description = "One action or an array of up to 1,000, whichever of the types; or the data of one, its attributes in `ce-` headers", content(
+        (shapes::Actions = "application/json"), (shapes::Actions = "application/cloudevents-batch+json"),
+        (shapes::Actions = "application/cloudevents+json"))),
     responses(
         (status = 200, description = "What became of each", body = shapes::Outcomes),
         (status = 413, description = "More than 1,000 actions or 16 MiB", body = ProblemBody, content_type = "application/problem+json"),
@@ -174,9 +175,11 @@ fn outcome(
         Outcome::Duplicate | Outcome::AlreadyApplied => ("duplicate", at, None, None),
         Outcome::Parked { id, reason } => ("set_aside", None, Some(reason.clone()), Some(*id)),
         // The rules refuse no action; whatever they say of it is in its events.
-        Outcome::Accepted | Outcome::Claimed(_) | Outcome::ClaimedAll(_) | Outcome::Rejected(_) => {
-            ("accepted", at, None, None)
-        }
+        Outcome::Accepted
+        | Outcome::Claimed(_)
+        | Outcome::ClaimedAll(_)
+        | Outcome::Rejected(_)
+        | Outcome::Failed(_) => ("accepted", at, None, None),
     };
     ActionOutcome { source, id, outcome, position, reason, parked }
 }

@@ -87,3 +87,27 @@ pub struct Idempotency {
     #[param(required = false, rename = "Idempotency-Key")]
     pub key: Option<String>,
 }
+
+/// The attributes of one action in binary mode, percent-encoded. The body is its `data`.
+#[derive(Debug, IntoParams)]
+#[into_params(parameter_in = Header)]
+pub struct BinaryMode {
+    /// `1.0`. With any of these headers, a body that is no `CloudEvent` by its type is `data`.
+    #[param(required = false, rename = "ce-specversion")]
+    pub specversion: Option<String>,
+    /// Who says so.
+    #[param(required = false, rename = "ce-source")]
+    pub source: Option<String>,
+    /// Names the action within its source and user.
+    #[param(required = false, rename = "ce-id")]
+    pub id: Option<String>,
+    /// What was done.
+    #[param(required = false, rename = "ce-type")]
+    pub kind: Option<String>,
+    /// The user.
+    #[param(required = false, rename = "ce-subject")]
+    pub subject: Option<String>,
+    /// When it occurred (RFC 3339).
+    #[param(required = false, rename = "ce-time")]
+    pub time: Option<String>,
+}

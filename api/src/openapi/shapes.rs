@@ -38,6 +38,20 @@ pub enum RewardState {
     Forfeited,
 }
 
+/// One action, or up to 1,000.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(untagged)]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum Actions {
+    One(Action),
+    Many(ActionList),
+}
+
+/// Up to 1,000 actions.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(min_items = 1, max_items = 1000)]
+pub struct ActionList(pub Vec<Action>);
+
 shapes! {
     /// The task screen.
     TaskScreens {

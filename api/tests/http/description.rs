@@ -128,3 +128,21 @@ async fn exactly_the_described_methods_are_taken() {
         }
     }
 }
+
+#[tokio::test]
+async fn actions_are_described_in_all_their_forms() {
+    let api = Api::start().await;
+    let description = api.get("", "/openapi.json").await.body;
+    let send = &description["paths"]["/v1/actions"]["post"];
+    let schema = &send["requestBody"]["content"]["application/json"]["schema"];
+    let whole = json!({"components": description["components"], "allOf": [schema]});
+    let taken = jsonschema::draft202012::new(&whole).unwrap();
+    let one = action("u42", "gift.sent", "g1", json!({}));
+    assert!(taken.is_valid(&one) && taken.is_valid(&json!([one, one])));
+    assert!(!taken.is_valid(&json!([])) && !taken.is_valid(&json!({})));
+    let parameters = send["parameters"].as_array().unwrap();
+    let headers: Vec<_> = parameters.iter().map(|p| p["name"].as_str().unwrap()).collect();
+    let binary = ["ce-specversion", "ce-source", "ce-id", "ce-type", "ce-subject", "ce-time"];
+    assert_eq!(headers, binary);
+    assert!(parameters.iter().all(|p| p["in"] == "header" && p["required"] == false));
+}
