@@ -1,7 +1,9 @@
 //! One element of a request: an action, or what was sent in the place of one.
 
+use std::borrow::Cow;
+
 use axum::body::Bytes;
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, HeaderValue};
 use jiff::Timestamp;
 use plaudit_domain::action::{self, Action, Unreadable};
 use plaudit_domain::ids::UserId;
@@ -57,13 +59,7 @@ impl Element {
                     .map_err(|e| InputError::body("", format!("no JSON: {e}")))?,
             )
         };
-        let attribute = |name: &str| {
-            let value = headers.get(format!("ce-{name}"))?;
-            std::str::from_utf8(value.as_bytes())
-                .ok()
-                .and_then(decode_segment)
-                .map(std::borrow::Cow::into_owned)
-        };
+        let attribute = |name: &str| headers.get(format!("ce-{name}")).and_then(decoded);
         let attributes = Attributes {
             specversion: attribute("specversion"),
             source: attribute("source"),
@@ -74,10 +70,8 @@ impl Element {
         };
         let as_record = headers.iter().filter_map(|(name, value)| {
             let name = name.as_str().strip_prefix("ce-")?;
-            Some((
-                format!("ce_{name}"),
-                Value::String(String::from_utf8_lossy(value.as_bytes()).into_owned()),
-            ))
+            let as_sent = || String::from_utf8_lossy(value.as_bytes()).into_owned();
+            Some((format!("ce_{name}"), decoded(value).unwrap_or_else(as_sent).into()))
         });
         let mut record: Map<String, Value> = as_record.collect();
         let media_type = media_type(headers).unwrap_or_else(|| "application/json".to_owned());
@@ -123,13 +117,28 @@ impl Element {
             format!("request\u{1f}{}\u{1f}{}", self.headers, String::from_utf8_lossy(&self.bytes));
         ParkedRecord {
             id: ParkedRecord::id_of(&name),
-            reason: unreadable.to_string(),
+            reason: in_one_line(&unreadable.to_string()),
             repairable: false,
             user: self.subject.as_deref().and_then(|subject| subject.parse().ok()),
             headers: self.headers.clone(),
             bytes: self.bytes.clone(),
         }
     }
+}
+
+/// A header's value as it was meant; `None` if it is no text.
+fn decoded(value: &HeaderValue) -> Option<String> {
+    decode_segment(std::str::from_utf8(value.as_bytes()).ok()?).map(Cow::into_owned)
+}
+
+/// The longest reason, in characters. Some repeat what was sent, which may be as long as a request.
+const REASON_CHARS_MAX: usize = 500;
+
+fn in_one_line(reason: &str) -> String {
+    let cut = reason.char_indices().nth(REASON_CHARS_MAX).map(|_| "…");
+    let kept = REASON_CHARS_MAX - cut.map_or(0, |_| 1);
+    let plain = reason.chars().take(kept).map(|c| if c.is_control() { ' ' } else { c });
+    plain.chain(cut.unwrap_or_default().chars()).collect()
 }
 
 /// The attributes of an action before they are checked.
@@ -158,7 +167,7 @@ impl Attributes {
 
 #[cfg(test)]
 mod tests {
-    use axum::http::{HeaderName, HeaderValue};
+    use axum::http::HeaderName;
 
     use super::*;
 
@@ -221,5 +230,21 @@ mod tests {
         assert!(read(b"").action.unwrap().data.is_empty());
         assert_eq!(read(b"[1]").action.unwrap_err(), Unreadable::DataNotObject);
         assert!(Element::binary(&headers, &Bytes::from_static(b"{")).is_err());
+        let Work::Park(record) = work(&read(b"[1]"), "2026-03-29T01:30:00Z") else {
+            panic!("set aside")
+        };
+        assert_eq!(record.headers["ce_subject"], "首", "as a Kafka record would carry it");
+    }
+
+    #[test]
+    fn a_reason_is_one_short_line_whatever_it_repeats() {
+        let time = "first\\nsecond".repeat(10_000);
+        let sent = EVENT.replace("2026-03-29T01:30:00Z", &time);
+        let Work::Park(record) = work(&Element::structured(&sent), "2026-03-29T01:30:00Z") else {
+            panic!("set aside")
+        };
+        assert_eq!(record.reason.chars().count(), REASON_CHARS_MAX);
+        assert!(record.reason.starts_with("`time` is") && record.reason.ends_with('…'));
+        assert_eq!(in_one_line("two\nlines"), "two lines");
     }
 }
