@@ -2,7 +2,7 @@
 
 use axum::extract::Request;
 use axum::http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
-use axum::http::{HeaderValue, StatusCode};
+use axum::http::{HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use plaudit_domain::screen::TaskScreenState;
 use plaudit_event_store::ExecuteError;
@@ -250,7 +250,11 @@ pub async fn no_such_path(request: Request) -> Problem {
 }
 
 /// Answers for methods that a path does not take.
-pub async fn method_not_allowed() -> Problem {
+pub async fn method_not_allowed(request: Request) -> Problem {
+    // There is no planning yet, and nobody posts to a task of that name.
+    if request.method() == Method::POST && request.uri().path() == "/v1/tasks/plan" {
+        return Problem::NoSuchPath;
+    }
     Problem::MethodNotAllowed
 }
 

@@ -5,7 +5,7 @@ use axum::extract::{Extension, State};
 use axum::http::HeaderMap;
 use jiff::Timestamp;
 use plaudit_domain::catalogue::definition::{Kind, TaskDefinition};
-use plaudit_domain::catalogue::parse::{Fault, parse};
+use plaudit_domain::catalogue::parse::{FILE_BYTES_MAX, Fault, parse};
 use plaudit_domain::catalogue::{CatalogueTask, Status, TaskVersion};
 use plaudit_domain::ids::TaskId;
 use plaudit_event_store::catalogue_store::{self, PublishError};
@@ -17,9 +17,6 @@ use crate::input::{Query, TaskPath, media_type, read_body, refuse_encoded, unkno
 use crate::openapi::{operator_shapes, parameters};
 use crate::problem::{Answer, InputError, Problem, ProblemBody};
 use crate::state::ApiState;
-
-/// The longest task file.
-const FILE_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// Media types of task files.
 const YAML: [&str; 4] = ["application/yaml", "application/x-yaml", "text/yaml", "text/x-yaml"];

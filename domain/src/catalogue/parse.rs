@@ -17,6 +17,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 
 use super::definition::TaskDefinition;
+pub use node::FILE_BYTES_MAX;
 use place::{Faults, Place};
 use task::Draft;
 

@@ -9,7 +9,7 @@ use saphyr::{LoadableYamlNode, MarkedYaml, Scalar, YamlData};
 use super::Fault;
 
 /// The longest task file, in bytes: about a thousand tasks. Bounds what one request can cost.
-const FILE_BYTES_MAX: usize = 1024 * 1024;
+pub const FILE_BYTES_MAX: usize = 1024 * 1024;
 
 /// The widest indentation, in columns. A tree has at most two levels for each of them (and 255 of
 /// brackets, which is saphyr's bound), so that recursion over it ends before the stack does.
