@@ -35,7 +35,7 @@ struct ParkedEntry {
     at: Timestamp,
 }
 
-/// `GET /v1/parked`, oldest first.
+/// `GET /v1/parked`, oldest first. Large records make short pages.
 #[utoipa::path(get, path = "/v1/parked", tag = "parked", operation_id = "listParked",
     params(parameters::Page),
     responses(
@@ -44,12 +44,9 @@ struct ParkedEntry {
 pub async fn list(State(state): State<ApiState>, mut query: Query) -> Answer {
     let (after, limit) = (query.parsed::<Uuid>("after"), query.limit());
     query.finish()?;
-    let mut found = parked::list(&state.pool, after, i64::from(limit) + 1).await?;
-    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-    let more = found.len() > limit;
-    found.truncate(limit);
-    let next = found.last().filter(|_| more).map(|last| last.id);
-    Ok(no_store(&ParkedList { parked: found.into_iter().map(entry).collect(), next }))
+    let page = parked::page(&state.pool, after, i64::from(limit)).await?;
+    let parked = page.parked.into_iter().map(entry).collect();
+    Ok(no_store(&ParkedList { parked, next: page.next }))
 }
 
 fn entry(parked: Parked) -> ParkedEntry {

@@ -66,19 +66,68 @@ pub struct Parked {
     pub at: Timestamp,
 }
 
-/// Set-aside records, oldest first.
-pub async fn list(pool: &PgPool, after: Option<Uuid>, limit: i64) -> sqlx::Result<Vec<Parked>> {
+/// A page of what was set aside.
+#[derive(Debug, Clone)]
+pub struct ParkedPage {
+    /// Oldest first.
+    pub parked: Vec<Parked>,
+    /// After which record the next page begins; `None`: this is the last one.
+    pub next: Option<Uuid>,
+}
+
+/// How many bytes of values and headers are in a page, beside its first record. A single record may
+/// have megabytes.
+pub const PAGE_BYTES_MAX: i64 = 16 * 1024 * 1024;
+
+/// A page of at most `limit` records and about [`PAGE_BYTES_MAX`], after a record.
+pub async fn page(pool: &PgPool, after: Option<Uuid>, limit: i64) -> sqlx::Result<ParkedPage> {
+    // Sizes first: the length of stored bytes is known without reading them.
     let rows = sqlx::query(
-        "select id, reason, repairable, user_id, topic, partition, \"offset\", headers, bytes, parked_at from parked
-         where $1::uuid is null
-            or (parked_at, id) > (select parked_at, id from parked where id = $1 limit 1)
-         order by parked_at, id limit $2",
+        "with found as materialized (
+             select lane, id, parked_at,
+                    octet_length(bytes)::bigint + octet_length(headers::text) as size,
+                    row_number() over (order by parked_at, id) as place
+             from (select * from parked
+                   where $1::uuid is null
+                      or (parked_at, id) > (select parked_at, id from parked where id = $1 limit 1)
+                   order by parked_at, id limit $2 + 1) as candidate
+         ), fitting as (
+             select lane, id,
+                    place <= $2 and (place = 1 or sum(size) over (order by place) <= $3) as fits,
+                    count(*) over () as candidates
+             from found
+         )
+         select id, reason, repairable, user_id, topic, partition, \"offset\", headers, bytes, parked_at, candidates
+         from fitting join parked using (lane, id)
+         where fits
+         order by parked_at, id",
     )
     .bind(after)
     .bind(limit)
+    .bind(PAGE_BYTES_MAX)
     .fetch_all(pool)
     .await?;
-    rows.iter().map(parked).collect()
+    let records = rows.iter().map(parked).collect::<sqlx::Result<Vec<_>>>()?;
+    let candidates: i64 = rows.first().map_or(Ok(0), |row| row.try_get("candidates"))?;
+    let more = usize::try_from(candidates).is_ok_and(|candidates| candidates > records.len());
+    let next = records.last().filter(|_| more).map(|last| last.id);
+    Ok(ParkedPage { parked: records, next })
+}
+
+/// Set-aside records, oldest first, however large.
+pub async fn list(pool: &PgPool, after: Option<Uuid>, limit: i64) -> sqlx::Result<Vec<Parked>> {
+    let mut all: Vec<Parked> = Vec::new();
+    let mut after = after;
+    loop {
+        let left = limit - i64::try_from(all.len()).unwrap_or(i64::MAX);
+        if left <= 0 {
+            return Ok(all);
+        }
+        let page = page(pool, after, left).await?;
+        all.extend(page.parked);
+        let Some(next) = page.next else { return Ok(all) };
+        after = Some(next);
+    }
 }
 
 /// One set-aside record.

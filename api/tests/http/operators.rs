@@ -141,3 +141,45 @@ async fn a_rebuild_is_started_watched_and_refused_where_there_is_none() {
     let shown = api.get(&client("u42"), "/v1/users/u42/tasks/daily-gifts").await;
     assert_eq!(shown.body["progress"], 5);
 }
+
+#[tokio::test]
+async fn a_page_of_what_was_set_aside_ends_before_it_grows_large() {
+    let api = Api::start().await;
+    // Twice nine megabytes, and a small one.
+    let large = "x".repeat(9 * 1024 * 1024);
+    for (id, data) in [("a", large.as_str()), ("b", large.as_str()), ("c", "")] {
+        let sent = action("u42", "gift.sent", id, data);
+        let answer = api.post(&producer(), "/v1/actions", &sent, &[]).await;
+        assert_eq!(answer.body["outcomes"][0]["outcome"], "set_aside", "{}", answer.status);
+    }
+    let page = async |query: &str| {
+        let answer = api.get(&operator(), &format!("/v1/parked{query}")).await;
+        let count = answer.body["parked"].as_array().unwrap().len();
+        (count, answer.body["next"].as_str().map(str::to_owned))
+    };
+    let (count, next) = page("").await;
+    assert_eq!(count, 1);
+    let (count, end) = page(&format!("?after={}", next.unwrap())).await;
+    assert_eq!((count, end), (2, None));
+}
+
+#[tokio::test]
+async fn a_plan_can_not_be_asked_for_yet_and_a_task_may_have_its_name() {
+    let api = Api::start().await;
+    let planned = api.post(&operator(), "/v1/tasks/plan", &json!({}), &[]).await;
+    planned.is_problem(404, "no-such-path");
+    api.get(&operator(), "/v1/tasks/plan").await.is_problem(404, "unknown-task");
+    let named = TASKS.replace("first-team", "plan");
+    assert_eq!(publish(&api, "application/yaml", &named).await.status, 200);
+    assert_eq!(api.get(&operator(), "/v1/tasks/plan").await.body["id"], "plan");
+    let put = request(Method::PUT, "/v1/tasks/plan", &operator(), &[], "".into());
+    api.send(put).await.is_problem(405, "method-not-allowed");
+}
+
+#[tokio::test]
+async fn a_task_file_above_the_limit_is_too_large() {
+    let api = Api::start().await;
+    let fits = format!("{TASKS}#{}", "x".repeat(1024 * 1024 - TASKS.len() - 1));
+    assert_eq!(publish(&api, "application/yaml", &fits).await.status, 200);
+    publish(&api, "application/yaml", &format!("{fits}x")).await.is_problem(413, "too-large");
+}
