@@ -8,7 +8,7 @@ use plaudit_domain::catalogue::definition::{Kind, TaskDefinition};
 use plaudit_domain::catalogue::parse::{FILE_BYTES_MAX, Fault, parse};
 use plaudit_domain::catalogue::{CatalogueTask, Status, TaskVersion};
 use plaudit_domain::ids::TaskId;
-use plaudit_event_store::catalogue_store::{self, PublishError};
+use plaudit_event_store::catalogue_store::{self, PublishError, Unfit};
 use serde::Serialize;
 
 use crate::auth::Caller;
@@ -120,10 +120,10 @@ pub async fn versions(
     TaskPath(id): TaskPath,
     mut query: Query,
 ) -> Answer {
-    query.finish()?;
     let (after, limit) = (query.parsed::<u32>("after").unwrap_or(0), query.limit());
     let catalogue = state.executor.catalogue().newest(&state.pool).await?;
     let task = catalogue.task(&id).ok_or_else(|| unknown_task(&id))?;
+    query.finish()?;
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     let later: Vec<_> = task.versions.iter().filter(|v| v.version > after).collect();
     let next = later.get(limit).and_then(|_| later.get(limit - 1)).map(|last| last.version);
@@ -185,9 +185,9 @@ pub async fn publish(
 
 fn refused(error: PublishError, definitions: &[TaskDefinition]) -> Problem {
     match error {
-        PublishError::Unfit(reasons) => Problem::BadInput(
-            reasons.into_iter().map(|reason| unfit(reason, definitions)).collect(),
-        ),
+        PublishError::Unfit(reasons) => {
+            Problem::BadInput(reasons.iter().map(|reason| unfit(reason, definitions)).collect())
+        }
         PublishError::UnknownTask(task) => unknown_task(task),
         PublishError::Retired(_) => {
             Problem::Conflict { kind: "task-retired", detail: error.to_string() }
@@ -196,11 +196,13 @@ fn refused(error: PublishError, definitions: &[TaskDefinition]) -> Problem {
     }
 }
 
-/// A reason begins with the id of the task that does not fit.
-fn unfit(reason: String, definitions: &[TaskDefinition]) -> InputError {
-    let named = reason.split_once(": ").map_or("", |(id, _)| id);
-    let index = definitions.iter().position(|definition| definition.id.as_str() == named);
-    InputError::body(index.map_or_else(String::new, |index| format!("/tasks/{index}")), reason)
+fn unfit(unfit: &Unfit, definitions: &[TaskDefinition]) -> InputError {
+    let index = definitions.iter().position(|definition| definition.id == unfit.task);
+    let path = index.map(|index| match unfit.field.as_str() {
+        "" => format!("tasks[{index}]"),
+        field => format!("tasks[{index}].{field}"),
+    });
+    InputError::body(pointer(path.as_deref().unwrap_or("file")), unfit.to_string())
 }
 
 fn fault(fault: &Fault) -> InputError {

@@ -55,8 +55,7 @@ impl CatalogueStore {
 }
 
 /// Revision; task, status, since when; version, definition, when it was published.
-type VersionRow =
-    (i64, String, String, DateTime<Utc>, i32, Json<TaskDefinition>, DateTime<Utc>);
+type VersionRow = (i64, String, String, DateTime<Utc>, i32, Json<TaskDefinition>, DateTime<Utc>);
 
 /// Reads the catalogue; versions that are known are not compiled again, since they never change.
 async fn read(known: &Catalogue, connection: &mut PgConnection) -> Result<Catalogue, ExecuteError> {
@@ -128,8 +127,8 @@ pub struct Published {
 #[derive(Debug, thiserror::Error)]
 pub enum PublishError {
     /// The definitions do not fit the catalogue. All reasons are named.
-    #[error("{}", .0.join("\n"))]
-    Unfit(Vec<String>),
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+    Unfit(Vec<Unfit>),
     /// There is no such task.
     #[error("there is no task {0}; `plaudit tasks list` names those there are")]
     UnknownTask(TaskId),
@@ -139,6 +138,18 @@ pub enum PublishError {
     /// The database.
     #[error(transparent)]
     Store(#[from] ExecuteError),
+}
+
+/// Why one definition does not fit the catalogue.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{task}: {reason}")]
+pub struct Unfit {
+    /// The task.
+    pub task: TaskId,
+    /// Its field, such as `kind` or `requires[1]`.
+    pub field: String,
+    /// What is wrong with it.
+    pub reason: String,
 }
 
 impl From<sqlx::Error> for PublishError {
@@ -189,56 +200,78 @@ pub async fn publish(
 }
 
 /// What can only be judged against what is there: kinds, retired ids, prerequisites, circles.
-pub fn check_fit(known: &Catalogue, definitions: &[TaskDefinition]) -> Result<(), Vec<String>> {
+pub fn check_fit(known: &Catalogue, definitions: &[TaskDefinition]) -> Result<(), Vec<Unfit>> {
     let mut faults = Vec::new();
     let named: HashMap<_, _> = definitions.iter().map(|d| (&d.id, d)).collect();
     for definition in definitions {
-        let id = &definition.id;
-        if let Some(task) = known.task(id) {
+        let mut refuse = |field: String, reason: String| {
+            faults.push(Unfit { task: definition.id.clone(), field, reason });
+        };
+        if let Some(task) = known.task(&definition.id) {
             if task.status == Status::Retired {
-                faults.push(format!("{id}: the task is retired; ids are never reused"));
+                let reason = "the task is retired; ids are never reused";
+                refuse("id".to_owned(), reason.to_owned());
             }
             if task.current().definition.kind != definition.kind {
-                faults.push(format!(
-                    "{id}: the kind of a task never changes; give the new task an id of its own"
-                ));
+                let reason = "the kind of a task never changes; give the new task an id of its own";
+                refuse("kind".to_owned(), reason.to_owned());
             }
         }
-        for needed in &definition.requires {
+        for (index, needed) in definition.requires.iter().enumerate() {
             if known.task(needed).is_none() && !named.contains_key(needed) {
-                faults.push(format!(
-                    "{id}: `requires` names {needed}, which is neither published nor in these files"
-                ));
+                let reason = format!(
+                    "`requires` names {needed}, which is neither published nor in these files"
+                );
+                refuse(format!("requires[{index}]"), reason);
             }
         }
     }
     if faults.is_empty() {
-        let now = jiff::Timestamp::UNIX_EPOCH;
-        let untouched = known.tasks().iter().filter(|task| !named.contains_key(&task.id));
-        let mut after: Vec<CatalogueTask> = untouched
-            .map(|t| CatalogueTask {
-                id: t.id.clone(),
-                status: t.status,
-                status_since: t.status_since,
-                versions: t.versions.clone(),
-            })
-            .collect();
-        for definition in definitions {
-            match TaskVersion::new(definition.clone(), 1, now) {
-                Ok(version) => after.push(CatalogueTask {
-                    id: definition.id.clone(),
-                    status: Status::Active,
-                    status_since: now,
-                    versions: vec![Arc::new(version)],
-                }),
-                Err(broken) => faults.push(broken.to_string()),
-            }
-        }
-        if let Err(circle) = Catalogue::new(0, after) {
-            faults.push(circle.to_string());
-        }
+        faults = check_together(known, definitions, &named);
     }
     if faults.is_empty() { Ok(()) } else { Err(faults) }
+}
+
+/// Whether the catalogue as it would be can be used.
+fn check_together(
+    known: &Catalogue,
+    definitions: &[TaskDefinition],
+    named: &HashMap<&TaskId, &TaskDefinition>,
+) -> Vec<Unfit> {
+    let untouched = known.tasks().iter().filter(|task| !named.contains_key(&task.id));
+    let mut after: Vec<CatalogueTask> = untouched
+        .map(|t| CatalogueTask {
+            id: t.id.clone(),
+            status: t.status,
+            status_since: t.status_since,
+            versions: t.versions.clone(),
+        })
+        .collect();
+    let mut faults = Vec::new();
+    for definition in definitions {
+        let id = definition.id.clone();
+        match TaskVersion::new(definition.clone(), 1, jiff::Timestamp::UNIX_EPOCH) {
+            Ok(version) => after.push(CatalogueTask {
+                id,
+                status: Status::Active,
+                status_since: jiff::Timestamp::UNIX_EPOCH,
+                versions: vec![Arc::new(version)],
+            }),
+            Err(broken) => {
+                let (field, reason) = (String::new(), broken.to_string());
+                faults.push(Unfit { task: id, field, reason });
+            }
+        }
+    }
+    if let Err(circle) = Catalogue::new(0, after) {
+        // What was published before had no circle, so one of these definitions closes it.
+        let closes = |id: &&TaskId| named.get(id).is_some_and(|d| !d.requires.is_empty());
+        if let Some(task) = circle.tasks.iter().find(closes).or(circle.tasks.first()) {
+            let (field, reason) = ("requires".to_owned(), circle.to_string());
+            faults.push(Unfit { task: task.clone(), field, reason });
+        }
+    }
+    faults
 }
 
 /// Pauses, resumes or retires a task.

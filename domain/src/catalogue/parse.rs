@@ -124,11 +124,11 @@ fn read_file(root: &Place<'_>, faults: &mut Faults) -> Option<Vec<PlacedTask>> {
         places.iter().map(|place| Draft::read(place, locale, faults)).collect();
     refuse_duplicate_ids(&drafts, faults);
     prerequisites::refuse_cycles(&drafts, faults);
-    let placed = places.iter().zip(drafts).map(|(place, draft)| {
+    let tasks = places.iter().zip(drafts).map(|(place, draft)| {
         let definition = draft.definition?;
         Some(PlacedTask { definition, path: place.path.clone(), places: draft.places })
     });
-    placed.collect()
+    tasks.collect()
 }
 
 fn refuse_duplicate_ids(drafts: &[Draft<'_>], faults: &mut Faults) {
