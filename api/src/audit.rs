@@ -111,7 +111,7 @@ pub async fn state(
 
 /// When an auditor wants to look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Moment {
+pub enum Moment {
     /// At this time; what was stored later was not there yet.
     Time(Timestamp),
     /// After this event.
@@ -119,7 +119,8 @@ enum Moment {
 }
 
 impl Moment {
-    fn read(text: &str) -> Result<Self, &'static str> {
+    /// Reads an instant or a sequence number; else says what is wanted.
+    pub fn read(text: &str) -> Result<Self, &'static str> {
         if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) {
             let sequence = text.parse().map(Self::Sequence);
             return sequence.map_err(|_| "no history is that long");

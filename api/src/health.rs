@@ -1,14 +1,45 @@
 //! What a supervisor and a metrics collector ask. No token is needed.
 
-use axum::Json;
-use axum::extract::State;
+use axum::extract::{FromRef, State};
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use axum::middleware::from_fn;
 use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use metrics_exporter_prometheus::PrometheusHandle;
 use serde_json::json;
 
+use crate::observe;
 use crate::openapi::shapes;
-use crate::problem::{Answer, Problem, ProblemBody};
-use crate::state::ApiState;
+use crate::problem::{self, Answer, Problem, ProblemBody};
+use crate::state::{ApiState, Readiness};
+
+/// What these paths need, which processes have that serve nothing else.
+#[derive(Debug, Clone)]
+pub struct Health {
+    /// What `/readyz` answers.
+    pub readiness: Readiness,
+    /// What `/metrics` answers.
+    pub prometheus: PrometheusHandle,
+}
+
+impl FromRef<ApiState> for Health {
+    fn from_ref(state: &ApiState) -> Self {
+        Self { readiness: state.readiness.clone(), prometheus: state.prometheus.clone() }
+    }
+}
+
+/// These paths alone, ready to be served.
+pub fn router(health: Health) -> Router {
+    Router::new()
+        .route("/livez", get(livez))
+        .route("/readyz", get(readyz))
+        .route("/metrics", get(metrics))
+        .fallback(problem::no_such_path)
+        .method_not_allowed_fallback(problem::method_not_allowed)
+        .layer(from_fn(observe::request))
+        .with_state(health)
+}
 
 /// `GET /livez`: the process answers. Nothing else is asked, so that a lost database never makes a
 /// supervisor restart it.
@@ -26,8 +57,8 @@ pub async fn livez() -> Response {
         (status = 200, description = "All parts are at work", body = shapes::Health),
         (status = 503, description = "Not all parts are; `reasons` names them", body = ProblemBody, content_type = "application/problem+json"),
     ))]
-pub async fn readyz(State(state): State<ApiState>) -> Answer {
-    state.readiness.check().await.map_err(Problem::NotReady)?;
+pub async fn readyz(State(health): State<Health>) -> Answer {
+    health.readiness.check().await.map_err(Problem::NotReady)?;
     Ok(([(CACHE_CONTROL, "no-store")], Json(json!({ "status": "ready" }))).into_response())
 }
 
@@ -36,8 +67,8 @@ pub async fn readyz(State(state): State<ApiState>) -> Answer {
     responses(
         (status = 200, description = "The text format of Prometheus", body = String, content_type = "text/plain"),
     ))]
-pub async fn metrics(State(state): State<ApiState>) -> Response {
+pub async fn metrics(State(health): State<Health>) -> Response {
     let headers =
         [(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8"), (CACHE_CONTROL, "no-store")];
-    (headers, state.prometheus.render()).into_response()
+    (headers, health.prometheus.render()).into_response()
 }

@@ -26,6 +26,9 @@ use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{MethodRouter, get, post};
 
+pub use audit::Moment;
+pub use audit::history::{EventEntry, entry as event_entry};
+pub use health::{Health, router as health_router};
 pub use state::{ApiState, Readiness, Rebuilds};
 
 /// Every path, with what answers there.
@@ -65,7 +68,7 @@ pub fn router(state: ApiState) -> Router {
         .fallback(problem::no_such_path)
         .method_not_allowed_fallback(problem::method_not_allowed)
         .layer(from_fn_with_state(state.clone(), access::check))
+        .layer(from_fn(drain::request))
         .layer(from_fn(observe::request))
         .with_state(state)
 }
-        .layer(from_fn(drain::request))
