@@ -21,7 +21,9 @@ create table events (
     payload        json        not null,
     metadata       json        not null,
     position       bigint      not null,
-    recorded_at    timestamptz not null default now(),
+    -- The clock when the row is written, with the lane held, so that later events are never earlier.
+    -- The transaction's own time would be from before it waited for the lane.
+    recorded_at    timestamptz not null default clock_timestamp(),
     primary key (lane, aggregate_type, aggregate_id, sequence)
 );
 create unique index events_by_position on events (lane, position);
@@ -92,14 +94,16 @@ create table parked (
 );
 create index parked_by_time on parked (parked_at, id);
 
--- Receipts by Idempotency-Key: a retried claim gets the first answer.
+-- Receipts by Idempotency-Key: a retried claim gets the first answer. A list: one for a claim of one
+-- milestone, any number for a claim of everything.
 create table claim_keys (
     lane            smallint    not null,
     user_id         text        collate "C" not null,
+    operation       text        collate "C" not null check (operation in ('claim', 'claim_all')),
     idempotency_key text        collate "C" not null,
-    receipt         json        not null,
+    receipts        json        not null,
     claimed_at      timestamptz not null default now(),
-    primary key (lane, user_id, idempotency_key)
+    primary key (lane, user_id, operation, idempotency_key)
 );
 
 -- How far each follower has read each lane, inclusive. Moved in the transaction of its rows.

@@ -51,6 +51,10 @@ declare
     at_lane smallint := plaudit_lane(new.aggregate_id);
     place   bigint;
 begin
+    if new.aggregate_type is distinct from 'UserTasks' then
+        raise exception 'the log holds aggregates of the type UserTasks only, got %', new.aggregate_type
+            using errcode = 'check_violation';
+    end if;
     update lanes
     set next_position = next_position + 1, outside_position = next_position
     where lane = at_lane

@@ -9,7 +9,9 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::aggregate::AGGREGATE_TYPE;
-use crate::batch::{ChangedUser, CheckpointMove, NewEvent, Origin, ParkedRecord, Receipt};
+use crate::batch::{
+    ChangedUser, CheckpointMove, ClaimKey, NewEvent, Origin, ParkedRecord, Receipt,
+};
 use crate::error::ExecuteError;
 use crate::load::SourceKey;
 
@@ -176,18 +178,20 @@ pub async fn parked(
 
 /// Keeps receipts by idempotency key.
 pub async fn receipts(
-    given: &[(Lane, String, Receipt)],
+    given: &[(Lane, ClaimKey, Vec<Receipt>)],
     connection: &mut PgConnection,
 ) -> sqlx::Result<()> {
-    for (lane, key, receipt) in given {
+    for (lane, of, receipts) in given {
         sqlx::query(
-            "insert into claim_keys (lane, user_id, idempotency_key, receipt) values ($1, $2, $3, $4)
-             on conflict (lane, user_id, idempotency_key) do nothing",
+            "insert into claim_keys (lane, user_id, operation, idempotency_key, receipts)
+             values ($1, $2, $3, $4, $5)
+             on conflict (lane, user_id, operation, idempotency_key) do nothing",
         )
         .bind(lane.0)
-        .bind(receipt.user.as_str())
-        .bind(key)
-        .bind(sqlx::types::Json(receipt))
+        .bind(of.user.as_str())
+        .bind(of.operation.as_str())
+        .bind(&of.key)
+        .bind(sqlx::types::Json(receipts))
         .execute(&mut *connection)
         .await?;
     }

@@ -60,6 +60,8 @@ pub enum Work {
         user: UserId,
         /// When the claim arrived.
         at: Timestamp,
+        /// A retry under the same key gets the first answer.
+        idempotency_key: Option<String>,
     },
     /// Note that grants were handed to the paying system.
     StartDeliveries {
@@ -135,6 +137,39 @@ pub enum Outcome {
     ClaimedAll(Vec<Receipt>),
     /// The rules said no.
     Rejected(Rejection),
+    /// Nothing was done: what is stored of the user can't be read, or the database took it for no
+    /// reason that asking again changes. Says why, for an operator.
+    Failed(String),
+}
+
+/// What an idempotency key was sent with: a key of one request is none of the other's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Operation {
+    /// A claim of one milestone.
+    Claim,
+    /// A claim of everything.
+    ClaimAll,
+}
+
+impl Operation {
+    /// As stored.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Claim => "claim",
+            Self::ClaimAll => "claim_all",
+        }
+    }
+}
+
+/// An idempotency key, of whom and for what.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct ClaimKey {
+    /// Who claims.
+    pub user: UserId,
+    /// What is claimed.
+    pub operation: Operation,
+    /// As sent.
+    pub key: String,
 }
 
 /// An outcome, and a position at or after its effect.

@@ -1,20 +1,24 @@
 //! The one transaction: lock lanes, load states, decide, append, save, project, commit.
 
+mod generations;
 mod judge;
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::Duration;
 
 use backon::BackoffBuilder;
 use plaudit_domain::lane::{Lane, LaneCount, Position};
 use sqlx::{PgConnection, PgPool};
 
-use crate::batch::{Applied, Batch, BatchProjection, Item, Origin, Outcome, ParkedRecord, Work};
+use crate::batch::{
+    Applied, Batch, BatchProjection, Item, Origin, Outcome, ParkedRecord, Receipt, Work,
+};
 use crate::catalogue_store::CatalogueStore;
 use crate::error::ExecuteError;
-use crate::{append, lanes, load, schema};
+use crate::{append, lanes, load};
+use generations::Generations;
 use judge::Judged;
 
 /// Applies batches. Safe to drop at any await: what was not committed is not there, and what was
@@ -24,12 +28,24 @@ pub struct Executor {
     lane_count: LaneCount,
     catalogue: Arc<CatalogueStore>,
     projections: Vec<Arc<dyn BatchProjection>>,
-    /// The generation whose partition of `seen_actions` is known to exist.
-    prepared_generation: AtomicI32,
+    generations: Generations,
 }
 
 /// How often a batch is tried before its sender is told that the database is not available.
 const ATTEMPTS_MAX: usize = 6;
+
+/// How long one attempt may take. The database ends waits for locks and idle transactions before; this
+/// is for one that is gone without a word.
+const ATTEMPT_MAX: Duration = Duration::from_secs(90);
+
+/// What an attempt learns from those before it.
+#[derive(Default)]
+struct Earlier {
+    /// What the batch answers if a commit was sent: it may have happened.
+    sent: Option<Vec<Applied>>,
+    /// A sequence was taken that the state did not know of, so states may be behind the log.
+    suspicious: bool,
+}
 
 impl Executor {
     /// An executor over a pool whose connections were set up by [`schema::connect`].
@@ -39,13 +55,8 @@ impl Executor {
         catalogue: Arc<CatalogueStore>,
         projections: Vec<Arc<dyn BatchProjection>>,
     ) -> Self {
-        Self {
-            pool,
-            lane_count,
-            catalogue,
-            projections,
-            prepared_generation: AtomicI32::new(i32::MIN),
-        }
+        let generations = Generations::new(pool.clone());
+        Self { pool, lane_count, catalogue, projections, generations }
     }
 
     /// How many lanes the database has.
@@ -83,9 +94,16 @@ impl Executor {
                         parts.push(part);
                     } else {
                         let reason = format!("the database refused it: {why}");
-                        let items: Result<_, _> =
-                            part.items.into_iter().map(|item| set_aside(item, &reason)).collect();
-                        parts.push(Batch { items: items?, checkpoints: vec![] });
+                        let mut items = Vec::with_capacity(part.items.len());
+                        for item in part.items {
+                            match set_aside(item, &reason)? {
+                                SetAside::Kept(item) => items.push(*item),
+                                SetAside::Failed(failed) => applied.push(failed),
+                            }
+                        }
+                        if !items.is_empty() {
+                            parts.push(Batch { items, checkpoints: vec![] });
+                        }
                     }
                 }
                 Err(error) => return Err(error),
@@ -103,15 +121,25 @@ impl Executor {
             .with_jitter()
             .with_max_times(ATTEMPTS_MAX - 1);
         let mut backoff = backoff.build();
-        let mut sent_before: Option<Vec<Applied>> = None;
+        let mut earlier = Earlier::default();
+        let mut batch = Cow::Borrowed(batch);
         loop {
             let mut sent = None;
-            match self.attempt(batch, &mut sent).await {
-                Ok(applied) => return Ok(settle(sent_before, applied)),
+            let attempt = self.attempt(&batch, earlier.suspicious, &mut sent);
+            let attempted = match tokio::time::timeout(ATTEMPT_MAX, attempt).await {
+                Ok(attempted) => attempted,
+                Err(_) => Err(ExecuteError::Unavailable(sqlx::Error::PoolTimedOut)),
+            };
+            match attempted {
+                Ok(applied) => return Ok(settle(earlier.sent, applied)),
                 Err(error) if error.is_transient() => {
                     // A commit that was sent may have happened: then the next attempt sees its
                     // effects, and what it answered is the truth.
-                    sent_before = sent.or(sent_before);
+                    if let Some(sent) = sent {
+                        name_what_was_claimed(batch.to_mut(), &sent);
+                        earlier.sent = Some(sent);
+                    }
+                    earlier.suspicious |= is_taken(&error);
                     metrics::counter!("plaudit_batch_retries_total").increment(1);
                     tracing::debug!(%error, "a batch is tried again");
                     match backoff.next() {
@@ -128,10 +156,12 @@ impl Executor {
     async fn attempt(
         &self,
         batch: &Batch,
+        suspicious: bool,
         sent: &mut Option<Vec<Applied>>,
     ) -> Result<Vec<Applied>, ExecuteError> {
+        self.generations.before_the_first_batch().await?;
         let mut tx = self.pool.begin().await?;
-        let judged = self.judge(batch, &mut tx).await?;
+        let judged = self.judge(batch, suspicious, &mut tx).await?;
         self.write(&judged, &batch.checkpoints, &mut tx).await?;
         let applied = judged.applied();
         *sent = Some(applied.clone());
@@ -148,6 +178,7 @@ impl Executor {
     async fn judge<'b>(
         &self,
         batch: &'b Batch,
+        suspicious: bool,
         tx: &mut PgConnection,
     ) -> Result<Judged<'b>, ExecuteError> {
         let lanes: BTreeSet<Lane> = batch
@@ -157,14 +188,15 @@ impl Executor {
             .chain(batch.checkpoints.iter().map(|step| step.lane))
             .collect();
         let locked = lanes::lock(&lanes, tx).await?;
-        self.prepare_generation(locked.generation).await?;
+        self.generations.running(locked.generation);
         let catalogue = self.catalogue.at_revision(locked.catalogue_revision, tx).await?;
         let wanted = judge::Wanted::of(&batch.items);
         let outside =
             locked.heads.iter().filter(|(_, head)| head.written_outside).map(|(lane, _)| *lane);
         let outside: BTreeSet<Lane> = outside.collect();
+        let suspect = if suspicious { load::Suspect::All } else { load::Suspect::Lanes(&outside) };
         let loaded = judge::Loaded {
-            states: load::states(&wanted.users, &outside, tx).await?,
+            states: load::states(&wanted.users, suspect, tx).await?,
             seen: load::seen(&wanted.identities, locked.generation, tx).await?,
             offsets: load::offsets(&wanted.sources, tx).await?,
             receipts: load::receipts(&wanted.keys, tx).await?,
@@ -188,22 +220,12 @@ impl Executor {
         append::parked(&judged.parked, tx).await?;
         append::receipts(&judged.receipts_given, tx).await?;
         append::checkpoints(checkpoints, tx).await?;
-        if !judged.changes.events.is_empty() {
+        if !judged.changes.users.is_empty() {
             for projection in &self.projections {
                 projection.apply(&judged.changes, tx).await?;
             }
         }
         lanes::close(&judged.heads, tx).await?;
-        Ok(())
-    }
-
-    /// Makes sure that the running generation and the next have their partitions, outside of any
-    /// batch, so that a batch never does DDL.
-    async fn prepare_generation(&self, generation: i32) -> Result<(), ExecuteError> {
-        if self.prepared_generation.load(Ordering::Relaxed) != generation {
-            schema::prepare_seen_generations(&self.pool, generation).await?;
-            self.prepared_generation.store(generation, Ordering::Relaxed);
-        }
         Ok(())
     }
 
@@ -217,22 +239,46 @@ impl Executor {
     }
 }
 
+/// Whether an append found a sequence taken, although its lane was held.
+fn is_taken(error: &ExecuteError) -> bool {
+    let ExecuteError::Unavailable(sqlx::Error::Database(error)) = error else { return false };
+    error.is_unique_violation()
+}
+
+/// A claim that named nothing took something, perhaps: sent again, it must take the same, and not
+/// what comes next.
+fn name_what_was_claimed(batch: &mut Batch, sent: &[Applied]) {
+    for (item, applied) in batch.items.iter_mut().zip(sent) {
+        if let (Work::Claim { period, milestone, .. }, Outcome::Claimed(receipt)) =
+            (&mut item.work, &applied.outcome)
+        {
+            *period = Some(receipt.period.clone());
+            *milestone = Some(receipt.milestone);
+        }
+    }
+}
+
 /// Merges what an unanswered commit would have answered with what the attempt after it saw: an
-/// action that is a duplicate of itself was accepted, a claim that finds nothing left was honoured.
+/// action that is a duplicate of itself was accepted, what a claim of everything took stays taken.
 fn settle(before: Option<Vec<Applied>>, now: Vec<Applied>) -> Vec<Applied> {
     let Some(before) = before else { return now };
-    let merge = |(before, now): (Applied, Applied)| match (&before.outcome, &now.outcome) {
-        (Outcome::Accepted, Outcome::Duplicate)
-        | (Outcome::Claimed(_), Outcome::Rejected(_))
-        | (Outcome::Accepted | Outcome::Parked { .. }, Outcome::AlreadyApplied) => {
-            Applied { outcome: before.outcome, position: now.position }
+    let merge = |(before, now): (Applied, Applied)| match (before.outcome, now.outcome) {
+        (before @ Outcome::Accepted, Outcome::Duplicate)
+        | (before @ (Outcome::Accepted | Outcome::Parked { .. }), Outcome::AlreadyApplied)
+        | (before @ Outcome::Claimed(_), Outcome::Rejected(_)) => {
+            Applied { outcome: before, position: now.position }
         }
-        (Outcome::ClaimedAll(taken), Outcome::ClaimedAll(none))
-            if none.is_empty() && !taken.is_empty() =>
-        {
-            Applied { outcome: before.outcome, position: now.position }
+        (Outcome::ClaimedAll(mut taken), Outcome::ClaimedAll(more)) => {
+            let is_new = |r: &Receipt| {
+                !taken
+                    .iter()
+                    .any(|t| (&t.task, &t.period, t.milestone) == (&r.task, &r.period, r.milestone))
+            };
+            let new: Vec<_> = more.into_iter().filter(is_new).collect();
+            taken.extend(new);
+            Applied { outcome: Outcome::ClaimedAll(taken), position: now.position }
         }
-        _ => now,
+        (_, outcome) => Applied { outcome, position: now.position },
     };
     before.into_iter().zip(now).map(merge).collect()
 }
@@ -249,25 +295,31 @@ fn record_boundary(items: &[Item]) -> Option<usize> {
     (1..items.len()).filter(parts_records).min_by_key(nearest)
 }
 
+/// What becomes of an item that can't be applied.
+enum SetAside {
+    /// It is kept with its reason.
+    Kept(Box<Item>),
+    /// There is nothing to keep: whoever sent it is told, and may send it again.
+    Failed(Applied),
+}
+
 /// Turns an item that can't be applied into one that sets it aside.
-fn set_aside(item: Item, reason: &str) -> Result<Item, ExecuteError> {
-    match &item.work {
-        Work::Action(action) => {
-            let record = ParkedRecord::of_action(action, reason, true);
-            Ok(Item { work: Work::Park(record), ..item })
+fn set_aside(item: Item, reason: &str) -> Result<SetAside, ExecuteError> {
+    let record = match &item.work {
+        Work::Action(action) => ParkedRecord::of_action(action, reason, true),
+        // Even setting it aside was refused: its headers are what the database can't take.
+        Work::Park(record) if record.headers != serde_json::json!({}) => ParkedRecord {
+            reason: reason.to_owned(),
+            headers: serde_json::json!({}),
+            ..record.clone()
+        },
+        Work::Park(_) => return Err(ExecuteError::Unreadable(reason.to_owned())),
+        Work::Claim { .. } | Work::ClaimAll { .. } | Work::StartDeliveries { .. } => {
+            tracing::error!(reason, "a command was refused by the database");
+            let position = Position { lane: item.lane, number: 0 };
+            let outcome = Outcome::Failed(reason.to_owned());
+            return Ok(SetAside::Failed(Applied { outcome, position }));
         }
-        Work::Park(record) if record.headers != serde_json::json!({}) => {
-            // Even setting it aside was refused: its headers are what the database can't take.
-            let plain = ParkedRecord {
-                reason: reason.to_owned(),
-                headers: serde_json::json!({}),
-                ..record.clone()
-            };
-            Ok(Item { work: Work::Park(plain), ..item })
-        }
-        Work::Park(_)
-        | Work::Claim { .. }
-        | Work::ClaimAll { .. }
-        | Work::StartDeliveries { .. } => Err(ExecuteError::Unreadable(reason.to_owned())),
-    }
+    };
+    Ok(SetAside::Kept(Box::new(Item { work: Work::Park(record), ..item })))
 }

@@ -37,7 +37,7 @@ pub async fn write(
     let wanted: HashSet<_> = in_lanes.iter().map(|lane| (*lane, key.clone())).collect();
     let mut tx = pool.begin().await?;
     let mut locked = lanes::lock(&in_lanes, &mut tx).await?;
-    load::states(&users, &BTreeSet::new(), &mut tx).await?;
+    load::states(&users, load::Suspect::Lanes(&BTreeSet::new()), &mut tx).await?;
     load::seen(&batch.identities, locked.generation, &mut tx).await?;
     load::offsets(&wanted, &mut tx).await?;
     append::events(&batch.changes.events, &mut tx).await?;

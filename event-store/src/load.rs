@@ -15,7 +15,8 @@ use sqlx::PgConnection;
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use crate::batch::{Receipt, SourcePosition};
+use crate::aggregate::AGGREGATE_TYPE;
+use crate::batch::{ClaimKey, Receipt, SourcePosition};
 use crate::error::ExecuteError;
 use crate::reader;
 
@@ -24,14 +25,25 @@ use crate::reader;
 pub struct LoadedState {
     pub sequence: i64,
     pub state: UserTasks,
-    /// Folded from the log, because the stored state was behind.
+    /// Folded from the log, because the stored state was behind, or could not be read.
     pub refolded: bool,
+    /// Why nothing can be decided for this user: the log itself can't be read. Others go on.
+    pub fault: Option<String>,
+}
+
+/// Which stored states to hold against the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Suspect<'a> {
+    /// Those of lanes that somebody else appended to.
+    Lanes(&'a BTreeSet<Lane>),
+    /// All: an append found a sequence taken that the state did not know of.
+    All,
 }
 
 /// The states of users, from one query.
 pub async fn states(
     users: &[(Lane, UserId)],
-    check_outside: &BTreeSet<Lane>,
+    suspect: Suspect<'_>,
     connection: &mut PgConnection,
 ) -> Result<HashMap<UserId, LoadedState>, ExecuteError> {
     let user_lanes: Vec<i16> = users.iter().map(|(lane, _)| lane.0).collect();
@@ -49,40 +61,74 @@ pub async fn states(
     .fetch_all(&mut *connection)
     .await?;
     let mut loaded = HashMap::with_capacity(users.len());
+    let mut unreadable = BTreeSet::new();
     for (user, sequence, state) in rows {
-        let unreadable = |e: &dyn std::fmt::Display| {
-            ExecuteError::Unreadable(format!("the stored state of user {user}: {e}"))
-        };
-        let state = serde_json::from_str(&state).map_err(|e| unreadable(&e))?;
-        let user = UserId::try_from(user.clone()).map_err(|e| unreadable(&e))?;
-        loaded.insert(user, LoadedState { sequence, state, refolded: false });
+        let user = UserId::try_from(user).map_err(|e| ExecuteError::Unreadable(e.to_string()))?;
+        match serde_json::from_str(&state) {
+            Ok(state) => {
+                loaded.insert(user, LoadedState { sequence, state, ..LoadedState::default() });
+            }
+            // It is a cache of the log.
+            Err(error) => {
+                tracing::error!(%error, "the stored state of a user can't be read; it is folded anew");
+                unreadable.insert(user);
+            }
+        }
     }
-    let outside: Vec<_> = users.iter().filter(|(lane, _)| check_outside.contains(lane)).collect();
-    if !outside.is_empty() {
-        catch_up(&outside, &mut loaded, connection).await?;
+    let is_suspect = |(lane, user): &&(Lane, UserId)| match suspect {
+        Suspect::All => true,
+        Suspect::Lanes(lanes) => lanes.contains(lane) || unreadable.contains(user),
+    };
+    let suspects: Vec<_> = users.iter().filter(is_suspect).collect();
+    if !suspects.is_empty() {
+        catch_up(&suspects, &mut loaded, connection).await?;
     }
     Ok(loaded)
 }
 
-/// Folds users from the log whose stored state is behind it, because stock postgres-es appended.
+/// Folds users from the log whose stored state is behind it.
 async fn catch_up(
     users: &[&(Lane, UserId)],
     loaded: &mut HashMap<UserId, LoadedState>,
     connection: &mut PgConnection,
 ) -> Result<(), ExecuteError> {
-    for (lane, user) in users {
-        let head: Option<i64> = sqlx::query_scalar(
-            "select max(sequence) from events where lane = $1 and aggregate_type = 'UserTasks' and aggregate_id = $2",
-        )
-        .bind(lane.0)
-        .bind(user.as_str())
-        .fetch_one(&mut *connection)
-        .await?;
-        let known = loaded.get(user).map_or(0, |s| s.sequence);
-        if head.unwrap_or(0) > known {
-            let (state, sequence) = reader::fold_user(*lane, user, None, connection).await?;
-            loaded.insert((*user).clone(), LoadedState { sequence, state, refolded: true });
+    let lanes: Vec<i16> = users.iter().map(|(lane, _)| lane.0).collect();
+    let names: Vec<&str> = users.iter().map(|(_, user)| user.as_str()).collect();
+    let heads: Vec<(i64, i64)> = sqlx::query_as(
+        "select u.place, e.sequence
+         from unnest($1::smallint[], $2::text[]) with ordinality u (lane, user_id, place)
+         cross join lateral (
+             select sequence from events
+             where lane = u.lane and aggregate_type = $3 and aggregate_id = u.user_id
+             order by sequence desc limit 1
+         ) e",
+    )
+    .bind(&lanes)
+    .bind(&names)
+    .bind(AGGREGATE_TYPE)
+    .fetch_all(&mut *connection)
+    .await?;
+    for (place, head) in heads {
+        // `with ordinality` counts from 1.
+        let Some((lane, user)) = usize::try_from(place - 1).ok().and_then(|at| users.get(at))
+        else {
+            continue;
+        };
+        if head == loaded.get(user).map_or(0, |s| s.sequence) {
+            continue;
         }
+        let folded = match reader::fold_user(*lane, user, None, connection).await {
+            Ok((state, sequence)) => LoadedState { sequence, state, refolded: true, fault: None },
+            Err(ExecuteError::Unreadable(reason)) => {
+                tracing::error!(
+                    reason,
+                    "the log of a user can't be read; what concerns the user is set aside"
+                );
+                LoadedState { fault: Some(reason), ..LoadedState::default() }
+            }
+            Err(error) => return Err(error),
+        };
+        loaded.insert(user.clone(), folded);
     }
     Ok(())
 }
@@ -171,31 +217,36 @@ pub async fn offsets(
 
 /// The receipts that were given under these idempotency keys.
 pub async fn receipts(
-    keys: &[(Lane, UserId, String)],
+    wanted: &[(Lane, ClaimKey)],
     connection: &mut PgConnection,
-) -> sqlx::Result<HashMap<(UserId, String), Receipt>> {
-    if keys.is_empty() {
+) -> sqlx::Result<HashMap<ClaimKey, Vec<Receipt>>> {
+    if wanted.is_empty() {
         return Ok(HashMap::new());
     }
-    let in_lanes: Vec<i16> = keys.iter().map(|(lane, _, _)| lane.0).collect();
-    let users: Vec<&str> = keys.iter().map(|(_, user, _)| user.as_str()).collect();
-    let names: Vec<&str> = keys.iter().map(|(_, _, key)| key.as_str()).collect();
-    let rows: Vec<(String, Json<Receipt>)> = sqlx::query_as(
-        "select c.idempotency_key, c.receipt
-         from unnest($1::smallint[], $2::text[], $3::text[]) k (lane, user_id, idempotency_key)
+    let in_lanes: Vec<i16> = wanted.iter().map(|(lane, _)| lane.0).collect();
+    let users: Vec<&str> = wanted.iter().map(|(_, of)| of.user.as_str()).collect();
+    let operations: Vec<&str> = wanted.iter().map(|(_, of)| of.operation.as_str()).collect();
+    let keys: Vec<&str> = wanted.iter().map(|(_, of)| of.key.as_str()).collect();
+    let rows: Vec<(i64, Json<Vec<Receipt>>)> = sqlx::query_as(
+        "select k.place, c.receipts
+         from unnest($1::smallint[], $2::text[], $3::text[], $4::text[]) with ordinality
+              k (lane, user_id, operation, idempotency_key, place)
          cross join lateral (
-             select idempotency_key, receipt from claim_keys
-             where lane = k.lane and user_id = k.user_id
+             select receipts from claim_keys
+             where lane = k.lane and user_id = k.user_id and operation = k.operation
                and idempotency_key = k.idempotency_key limit 1
          ) c",
     )
     .bind(&in_lanes)
     .bind(&users)
-    .bind(&names)
+    .bind(&operations)
+    .bind(&keys)
     .fetch_all(connection)
     .await?;
-    Ok(rows
+    // `with ordinality` counts from 1.
+    let of = |place: i64| wanted.get(usize::try_from(place - 1).ok()?);
+    let found = rows
         .into_iter()
-        .map(|(key, Json(receipt))| ((receipt.user.clone(), key), receipt))
-        .collect())
+        .filter_map(|(place, Json(receipts))| of(place).map(|(_, of)| (of.clone(), receipts)));
+    Ok(found.collect())
 }

@@ -100,12 +100,7 @@ pub async fn migrate(pool: &PgPool, lane_count: LaneCount) -> Result<(), SchemaE
     )
     .execute(pool)
     .await?;
-    let generation: i32 =
-        sqlx::query_scalar("select floor(extract(epoch from now()) / $1::bigint)::int")
-            .bind(crate::lanes::GENERATION_SECONDS)
-            .fetch_one(pool)
-            .await?;
-    prepare_seen_generations(pool, generation).await?;
+    prepare_seen_generations(pool).await?;
     Ok(())
 }
 
@@ -136,29 +131,44 @@ pub async fn check(pool: &PgPool) -> Result<LaneCount, SchemaError> {
     }
 }
 
-/// Makes the partitions of `seen_actions` for the running generation and the next, and drops those
-/// that nobody looks into any more.
-pub(crate) async fn prepare_seen_generations(pool: &PgPool, generation: i32) -> sqlx::Result<()> {
+/// Makes the partitions of `seen_actions` for the running generation, the one before and the next, and
+/// drops those that nobody looks into any more. Returns the generation that runs.
+///
+/// Asks for no lock if there is nothing to do, and gives up soon if somebody holds the table.
+pub(crate) async fn prepare_seen_generations(pool: &PgPool) -> sqlx::Result<i32> {
     let mut tx = pool.begin().await?;
-    // Several processes may come here at once; creating is not idempotent under a race.
-    tx.execute(sqlx::raw_sql("select pg_advisory_xact_lock(hashtext('plaudit seen_actions'))"))
-        .await?;
+    // Several processes may come here at once.
+    tx.execute(sqlx::raw_sql(
+        "set local lock_timeout = '2s';
+         select pg_advisory_xact_lock(hashtext('plaudit seen_actions'))",
+    ))
+    .await?;
+    let generation: i32 =
+        sqlx::query_scalar("select floor(extract(epoch from clock_timestamp()) / $1::bigint)::int")
+            .bind(crate::lanes::GENERATION_SECONDS)
+            .fetch_one(&mut *tx)
+            .await?;
+    let existing: Vec<(String, i32)> = sqlx::query_as(
+        "select c.relname::text, substring(c.relname from '[0-9]+$')::int
+         from pg_inherits i join pg_class c on c.oid = i.inhrelid
+         where i.inhparent = 'seen_actions'::regclass",
+    )
+    .fetch_all(&mut *tx)
+    .await?;
     for wanted in [generation - 1, generation, generation + 1] {
+        if existing.iter().any(|(_, known)| *known == wanted) {
+            continue;
+        }
+        // Made apart and then attached: batches go on meanwhile.
         let sql = format!(
-            "create table if not exists seen_actions_{wanted} partition of seen_actions for values in ({wanted})"
+            "create table seen_actions_{wanted} (like seen_actions including all);
+             alter table seen_actions attach partition seen_actions_{wanted} for values in ({wanted})"
         );
         tx.execute(sqlx::raw_sql(&sql)).await?;
     }
-    let old: Vec<String> = sqlx::query_scalar(
-        "select c.relname::text from pg_inherits i join pg_class c on c.oid = i.inhrelid
-         where i.inhparent = 'seen_actions'::regclass
-           and substring(c.relname from '[0-9]+$')::int < $1 - 1",
-    )
-    .bind(generation)
-    .fetch_all(&mut *tx)
-    .await?;
-    for table in old {
+    for (table, _) in existing.iter().filter(|(_, known)| *known < generation - 1) {
         tx.execute(sqlx::raw_sql(&format!("drop table {table}"))).await?;
     }
-    tx.commit().await
+    tx.commit().await?;
+    Ok(generation)
 }

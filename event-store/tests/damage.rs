@@ -1,0 +1,106 @@
+//! What is damaged or lost beside the log, and what of the log can't be read: others go on.
+
+mod support;
+
+use jiff::Timestamp;
+use plaudit_domain::lane::Lane;
+use plaudit_event_store::{Item, Outcome, Work};
+use serde_json::json;
+use support::{Store, TASKS, action, request};
+
+const NOON: &str = "2026-03-29T12:00:00Z";
+
+fn gift(user: &str, id: &str) -> plaudit_domain::action::Action {
+    action(user, id, "gift.sent", NOON, &json!({ "coins": 10 }))
+}
+
+fn claim_all(store: &Store, user: &str, key: Option<&str>) -> Item {
+    let idempotency_key = key.map(str::to_owned);
+    let user: plaudit_domain::ids::UserId = user.parse().unwrap();
+    Item {
+        lane: Lane::of(user.as_str(), store.lane_count),
+        work: Work::ClaimAll { user, at: Timestamp::now(), idempotency_key },
+        origin: request(),
+    }
+}
+
+async fn progress(store: &Store, user: &str) -> i64 {
+    store
+        .count(&format!(
+            "select max((payload->>'progress')::bigint) from events
+             where event_type = 'progress_recorded' and aggregate_id = '{user}'"
+        ))
+        .await
+}
+
+/// The state of a user is a cache of the log.
+#[tokio::test]
+async fn a_state_that_is_lost_behind_or_unreadable_is_folded_from_the_log() {
+    for damage in [
+        "delete from user_states where user_id = 'u1'",
+        "update user_states set sequence = 1, state = '{}' where user_id = 'u1'",
+        "update user_states set state = '{\"tasks\": 7}' where user_id = 'u1'",
+    ] {
+        let store = Store::with_tasks(TASKS).await;
+        for id in ["a", "b"] {
+            store.act(gift("u1", id)).await;
+        }
+        sqlx::query(damage).execute(&store.pool).await.unwrap();
+        assert_eq!(store.act(gift("u1", "c")).await.outcome, Outcome::Accepted, "{damage}");
+        assert_eq!(progress(&store, "u1").await, 30, "{damage}");
+        let saved = "select sequence from user_states where user_id = 'u1'";
+        let last = "select max(sequence) from events where aggregate_id = 'u1'";
+        assert_eq!(store.count(saved).await, store.count(last).await, "{damage}");
+    }
+}
+
+/// Rule 21: whatever can't be applied is set aside; other users go on.
+#[tokio::test]
+async fn a_user_whose_log_cannot_be_read_is_set_aside_and_the_others_go_on() {
+    let store = Store::with_tasks(TASKS).await;
+    store.act(gift("u1", "a")).await;
+    store.act(gift("u2", "a")).await;
+    sqlx::query(
+        "insert into cqrs_events values
+             ('UserTasks', 'u1', 2, 'from_the_future', '9.0', '{\"type\": \"from_the_future\"}', '{}')",
+    )
+    .execute(&store.pool)
+    .await
+    .unwrap();
+    let items = vec![
+        store.item(gift("u1", "b"), request()),
+        claim_all(&store, "u1", None),
+        store.item(gift("u2", "b"), request()),
+    ];
+    let outcomes = store.execute(items).await;
+    let Outcome::Parked { reason, .. } = &outcomes[0].outcome else { panic!("{outcomes:?}") };
+    assert!(reason.contains("from_the_future"), "{reason}");
+    assert!(matches!(outcomes[1].outcome, Outcome::Failed(_)), "{outcomes:?}");
+    assert_eq!(outcomes[2].outcome, Outcome::Accepted);
+    assert_eq!(progress(&store, "u2").await, 20);
+    // It was not judged: once the log can be read, it is sent again and counts.
+    let again = store.act(gift("u1", "b")).await.outcome;
+    assert!(matches!(again, Outcome::Parked { .. }), "{again:?}");
+}
+
+#[tokio::test]
+async fn the_log_takes_no_other_aggregates() {
+    let store = Store::with_tasks(TASKS).await;
+    let other = "insert into cqrs_events values ('Other', 'u1', 1, 'a', '1.0', '{}', '{}')";
+    let refused = sqlx::query(other).execute(&store.pool).await.unwrap_err().to_string();
+    assert!(refused.contains("UserTasks only"), "{refused}");
+}
+
+/// Rule 17: a repeated claim returns the same receipt.
+#[tokio::test]
+async fn a_claim_of_everything_is_answered_the_same_under_the_same_key() {
+    let store = Store::with_tasks(TASKS).await;
+    store.act(action("u1", "t", "team.formed", NOON, &json!({}))).await;
+    let first = store.execute(vec![claim_all(&store, "u1", Some("k"))]).await.remove(0).outcome;
+    assert!(matches!(&first, Outcome::ClaimedAll(taken) if taken.len() == 1), "{first:?}");
+    store.act(action("u1", "s", "user.signed_in", NOON, &json!({}))).await;
+    let items = vec![claim_all(&store, "u1", Some("k")), claim_all(&store, "u1", Some("l"))];
+    let outcomes = store.execute(items).await;
+    assert_eq!(outcomes[0].outcome, first);
+    assert!(matches!(&outcomes[1].outcome, Outcome::ClaimedAll(taken) if taken.len() == 1));
+}
