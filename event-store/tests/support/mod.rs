@@ -1,4 +1,5 @@
 //! A database of its own for each test, with tasks published.
+#![allow(dead_code, reason = "each test program uses some of it")]
 
 use std::sync::Arc;
 
@@ -50,7 +51,6 @@ impl Store {
     }
 
     /// What another process over the same database has.
-    #[allow(dead_code, reason = "not every test program needs one")]
     pub fn another_executor(&self) -> Executor {
         Executor::new(self.pool.clone(), self.lane_count, Arc::default(), vec![])
     }

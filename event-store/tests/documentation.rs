@@ -1,0 +1,106 @@
+//! The documentation says what is, and its examples can be published as they stand.
+
+mod support;
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use plaudit_event_store::catalogue_store;
+use serde_json::Value;
+use support::{Store, TASKS, tasks_of};
+
+const TASKS_PAGE: &str = include_str!("../../docs/tasks.md");
+const EVENTS_PAGE: &str = include_str!("../../docs/events.md");
+const SCHEMA: &str = include_str!("../../domain/src/catalogue/tasks.schema.json");
+
+#[tokio::test]
+async fn every_example_of_a_task_file_can_be_published() {
+    let examples: Vec<&str> = TASKS_PAGE
+        .split("```yaml\n")
+        .skip(1)
+        .map(|rest| rest.split("```").next().unwrap())
+        .collect();
+    assert!(examples.len() > 5, "{} examples were found", examples.len());
+    let store = Store::with_tasks(TASKS).await;
+    for example in examples {
+        let tasks = tasks_of(example);
+        let published = catalogue_store::publish(&store.pool, &tasks, "documentation").await;
+        published.unwrap_or_else(|error| panic!("{example}\n{error}"));
+        let catalogue = store.executor.catalogue().newest(&store.pool).await.unwrap();
+        for task in &tasks {
+            let newest = catalogue.task(&task.id).unwrap().versions.last().unwrap();
+            assert_eq!(&newest.definition, task, "{example}");
+        }
+    }
+}
+
+/// The names that a JSON Schema gives to properties, at any depth.
+fn properties_of(schema: &Value, found: &mut BTreeSet<String>) {
+    match schema {
+        Value::Object(fields) => {
+            if let Some(Value::Object(properties)) = fields.get("properties") {
+                found.extend(properties.keys().cloned());
+            }
+            fields.values().for_each(|field| properties_of(field, found));
+        }
+        Value::Array(items) => items.iter().for_each(|item| properties_of(item, found)),
+        _ => {}
+    }
+}
+
+/// Whether a page has a name in code, by itself or as a part of a path or an example.
+fn has_in_code(page: &str, name: &str) -> bool {
+    let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    // What stands between two backticks is every second piece.
+    page.split('`').skip(1).step_by(2).any(|code| code.split(|c| !is_part(c)).any(|w| w == name))
+}
+
+#[test]
+fn every_field_of_a_task_file_is_documented() {
+    let mut fields = BTreeSet::new();
+    properties_of(&serde_json::from_str(SCHEMA).unwrap(), &mut fields);
+    assert!(fields.len() > 30, "{fields:?}");
+    let missing: Vec<_> = fields.iter().filter(|name| !has_in_code(TASKS_PAGE, name)).collect();
+    assert!(missing.is_empty(), "docs/tasks.md does not mention {missing:?}");
+}
+
+/// The names of a value's fields, at any depth.
+fn fields_of(value: &Value, found: &mut BTreeSet<String>) {
+    match value {
+        Value::Object(fields) => {
+            found.extend(fields.keys().cloned());
+            fields.values().for_each(|field| fields_of(field, found));
+        }
+        Value::Array(items) => items.iter().for_each(|item| fields_of(item, found)),
+        _ => {}
+    }
+}
+
+#[test]
+fn every_event_and_each_of_its_fields_is_documented() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
+    let mut seen = 0;
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let stored: Value =
+            serde_json::from_str(&std::fs::read_to_string(entry.unwrap().path()).unwrap()).unwrap();
+        let name = stored["type"].as_str().unwrap();
+        let heading = format!("### `{name}`\n");
+        let section = EVENTS_PAGE.split(&heading).nth(1).unwrap_or_else(|| {
+            panic!("docs/events.md has no section for {name}");
+        });
+        let section = section.split("\n### ").next().unwrap();
+        let mut fields = BTreeSet::new();
+        for (field, value) in stored.as_object().unwrap() {
+            // A user's attributes have names of their own.
+            if field != "attributes" {
+                fields_of(value, &mut fields);
+            }
+            let is_told = field == "type" || has_in_code(section, field);
+            assert!(is_told, "docs/events.md does not mention {field} of {name}");
+        }
+        let missing: Vec<_> = fields.iter().filter(|f| !has_in_code(EVENTS_PAGE, f)).collect();
+        assert!(missing.is_empty(), "docs/events.md does not mention {missing:?}, parts of {name}");
+        seen += 1;
+    }
+    assert!(seen >= 10);
+}
