@@ -7,6 +7,7 @@ use super::support::{Api, action, client, operator, producer, request};
 
 const PATH: &str = "/v1/actions";
 
+/// Rules 3, 5 and 21: the future and what is no action are set aside with their reasons, once.
 #[tokio::test]
 async fn each_element_has_its_own_outcome_in_the_order_sent() {
     let api = Api::start().await;
@@ -115,6 +116,7 @@ async fn what_has_no_form_is_refused_whole() {
     assert_eq!(answer.body["outcomes"].as_array().map(Vec::len), Some(1000));
 }
 
+/// Rule 3: within the tolerance.
 #[tokio::test]
 async fn an_action_slightly_ahead_of_our_clock_counts() {
     let api = Api::start().await;

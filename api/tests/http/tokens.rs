@@ -1,7 +1,10 @@
 //! Tokens that must not be believed.
 
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
+use axum::http::StatusCode;
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use plaudit_api::auth::{JwksSource, KeyOptions};
 use serde_json::{Value, json};
@@ -45,6 +48,7 @@ async fn claims_that_do_not_hold_are_401() {
         with("exp", Value::Null),
         with("exp", json!(-1)),
         with("nbf", json!(now() + 60)),
+        with("nbf", json!(now() + 20)),
         with("nbf", json!("soon")),
         with("sub", json!(42)),
         with("sub", json!("")),
@@ -123,6 +127,44 @@ const ED25519_PRIVATE_PEM: &[u8] = b"-----BEGIN PRIVATE KEY-----
 MC4CAQAwBQYDK2VwBCIEIJ1hsZ3v/VpguoRK9JLsLMREScVpezJpGXA7rAMcrn9g
 -----END PRIVATE KEY-----";
 
+/// Made for these tests by openssl.
+const RSA_MODULUS: &str = "q4Oksp3qKfipE57gYEpAoSGLt7xK6VVXcG2ZtrMU5rtEcV5wYawJq1j4a7TWd7M5bvzM8vwqfk9OK_Xt0B6tI0IFBT0qammoPlIETkUeW73cHB6SSwYwGI9iAk9C8xW3Wr9aHDoHkzmndy9ax4GglKgMi3cS8wHHR65Ynpo2g6-vKYSy12mHv9Eg_TTLd0huOBy9YWE8UIZKH7QiFAfL_-fg2O1WrqiNDP81SRbchCgZHcitAX85O9TnqoABx_DoBYFBqIa-RP8Mw2ngUEEm61JWPWMxKj_HnU17yqfPU7J06zoMyyCmr7s2N4c2E1p71z-X9hOELZfTXFY5FvQoaw";
+const RSA_PRIVATE_PEM: &[u8] = b"-----BEGIN PRIVATE KEY-----
+MIIEvQIBADANBgkqhkiG9w0BAQEFAASCBKcwggSjAgEAAoIBAQCrg6Syneop+KkT
+nuBgSkChIYu3vErpVVdwbZm2sxTmu0RxXnBhrAmrWPhrtNZ3szlu/Mzy/Cp+T04r
+9e3QHq0jQgUFPSpqaag+UgRORR5bvdwcHpJLBjAYj2ICT0LzFbdav1ocOgeTOad3
+L1rHgaCUqAyLdxLzAcdHrliemjaDr68phLLXaYe/0SD9NMt3SG44HL1hYTxQhkof
+tCIUB8v/5+DY7VauqI0M/zVJFtyEKBkdyK0Bfzk71OeqgAHH8OgFgUGohr5E/wzD
+aeBQQSbrUlY9YzEqP8edTXvKp89TsnTrOgzLIKavuzY3hzYTWnvXP5f2E4Qtl9Nc
+VjkW9ChrAgMBAAECggEACTTx3Fy5uzML8G+w37pcqcmhNGW5J7lbDj/z5mjKkHAx
+Blzpb3TKuBX4j9+PO7G1PY34enqq1Ujwi0+SSn+7D491sYhNBJVTYLUKYiE3tfkF
+HcVOWRSl9EuOGU2j7GSYCRkIf0dmLLMFmFJEbz04H4K92aa0r7LCvchQHYNttbfb
++xDRpz8vMdLujfTflbL3CSQMPZIoocryDJ2PLCER/n+X9TAKN68PcIf2RWEQX5aj
+rugc1QY8POzYTRYr+5vxVyPH/O6HOAgv04D1B0xB3F100ssmIbQiS0vXMNRUl2le
+52ouhAlelYB5L6eARLtOeLHWv/bSr30YbWsOPpF14QKBgQDlJ6cljY57G0CRmKCt
+3Zwq271D+sC6YQknkUZVttA5oCyH65Cwep7sTg002U9j+chLCK3HV9uV1oR3pnws
+FWJmMhtW3pVc2dFTfB1P1oGVwgmhoGhJGKHcNm5it+Ii2htEFSgTvMwdrjPpmqTe
+9tHmUGRH8MFlv5eIBYT7xsNeEwKBgQC/m1laDfqZTdC26hPuQk+An9LI5FeUIZWY
+w7lY+cwoBIKN/c7LMJjmfOo62FLEm+kZgPaIJR9mCkZOZszjr1w6ScinpPBZz1n6
+NexTVNV1dsJvBzlrkoslOLnzVJb/mHJ+Dy/1ZtNAwY+LecJ5JnYDaEVzHA5AUTNi
+S/CN9973SQKBgGHj2oc0PVVhguevZ5ReQsQcMnHDwGjd4udAK+eZvMGhJuS5QInj
+F9iiTwnwevWeUm2bO4EYivkrNlNWj1zVlb9KUFt/ohaUBdPABVWBsMGkrjCZMXNo
+Tlyf8++/1Z5FxbgDwacM07UqIYr9QMjubyQP24bP1g39FmJI2VIkynh5AoGAEOeN
+zIorL9dTsK+aLo0fIoP3Ps4Wg/Uqk53A/n6banRraEeaNQcGll8y8xoew0XWHO/p
+0D0mNgR2C3i6XuQbyPC1iUTeB65pi8+yF/AGHSTrJoyGnl0Bdbk5fqRZ5hb3EvQY
+ERiPTslE9tM5OyMPimFqryssfrQrSmLUyFG0FDECgYEAp9hpC+ZUumBIKw06MdRY
+r0boBVlG+ipEQbrk6dcolBaSmyl1BatXleXS7O0vrMMYhDSOou2ci1wmrHZ2k3Pc
+h+gAh7FJwAGtQUc98R/Hga2InQi6GxlcLCP33LXHexyIcdOV6X8nqzQ+8hK+bput
+uf1fgXJkuuVZ3WKy5IH61z0=
+-----END PRIVATE KEY-----";
+const P256_PUBLIC: (&str, &str) =
+    ("Kzy9OuzGYZUimPJDHZSTAgfDzpXHb16Qrqn3g8XPxAM", "E-nB3FI5LOKhL-Ep8_aKeoYLNDgSHeSplmC0PmvEkdQ");
+const P256_PRIVATE_PEM: &[u8] = b"-----BEGIN PRIVATE KEY-----
+MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgrS3jqdh5pu2cGP3o
+xr6ZPHh+MpePAnRdvdATvSp+TTChRANCAAQrPL067MZhlSKY8kMdlJMCB8POlcdv
+XpCuqfeDxc/EAxPpwdxSOSzioS/hKfP2inqGCzQ4Eh3kqZZgtD5rxJHU
+-----END PRIVATE KEY-----";
+
 fn signed_with_ed25519(id: Option<&str>) -> String {
     let header = Header { kid: id.map(str::to_owned), ..Header::new(Algorithm::EdDSA) };
     encode(&header, &claims(), &EncodingKey::from_ed_pem(ED25519_PRIVATE_PEM).unwrap()).unwrap()
@@ -157,27 +199,75 @@ async fn public_keys_are_found_by_their_id_and_again_after_they_were_exchanged()
     std::fs::remove_file(path).unwrap();
 }
 
+/// What identity providers sign with: each kind of key by the algorithm it is for, and by no other.
+#[tokio::test]
+async fn rs256_and_es256_are_believed_and_not_exchanged_for_each_other() {
+    let (x, y) = P256_PUBLIC;
+    let keys = json!({"keys": [
+        {"kty": "RSA", "kid": "rsa", "use": "sig", "alg": "RS256", "n": RSA_MODULUS, "e": "AQAB"},
+        {"kty": "EC", "kid": "ec", "use": "sig", "alg": "ES256", "crv": "P-256", "x": x, "y": y},
+    ]});
+    let path = scratch_file(&keys.to_string());
+    let jwks = Some(JwksSource::File(path.clone()));
+    let api = Api::with_keys(KeyOptions { hs256_secret: None, jwks }).await;
+    let rsa = EncodingKey::from_rsa_pem(RSA_PRIVATE_PEM).unwrap();
+    let ec = EncodingKey::from_ec_pem(P256_PRIVATE_PEM).unwrap();
+    let signed = |algorithm, key: &EncodingKey, id: Option<&str>| {
+        let header = Header { kid: id.map(str::to_owned), ..Header::new(algorithm) };
+        encode(&header, &claims(), key).unwrap()
+    };
+    for id in [Some("own"), None] {
+        let (of_rsa, of_ec) = (id.map(|_| "rsa"), id.map(|_| "ec"));
+        for good in [signed(Algorithm::RS256, &rsa, of_rsa), signed(Algorithm::ES256, &ec, of_ec)] {
+            let answer = api.get(&good, PATH).await;
+            assert_eq!(answer.status, 200, "{id:?}: {}", answer.text);
+        }
+    }
+    // The public key as a secret: what a server does that lets the token choose the algorithm.
+    let public = EncodingKey::from_secret(RSA_MODULUS.as_bytes());
+    let good = signed(Algorithm::RS256, &rsa, Some("rsa"));
+    let (signed_part, signature) = good.rsplit_once('.').unwrap();
+    for bad in [
+        signed(Algorithm::RS256, &rsa, Some("ec")),
+        signed(Algorithm::ES256, &ec, Some("rsa")),
+        signed(Algorithm::RS512, &rsa, Some("rsa")),
+        signed(Algorithm::PS256, &rsa, Some("rsa")),
+        signed(Algorithm::HS256, &public, Some("rsa")),
+        signed(Algorithm::RS256, &rsa, Some("nobody")),
+        format!("{signed_part}.{}", signature.chars().rev().collect::<String>()),
+    ] {
+        api.get(&bad, PATH).await.is_problem(401, "unauthenticated");
+    }
+    std::fs::remove_file(path).unwrap();
+}
+
 #[tokio::test]
 async fn keys_at_an_address_are_fetched_once_they_are_there() {
     let _ = rustls::crypto::ring::default_provider().install_default();
+    // It is listened to all the time, so that nobody else is given the port meanwhile.
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let url = format!("http://{address}/keys").parse().unwrap();
-    drop(listener);
+    let url = format!("http://{}/keys", listener.local_addr().unwrap()).parse().unwrap();
+    let are_there = Arc::new(AtomicBool::new(false));
+    let keys = {
+        let are_there = are_there.clone();
+        async move || {
+            let are_there = are_there.load(Ordering::SeqCst);
+            if are_there { Ok(key_set("first")) } else { Err(StatusCode::SERVICE_UNAVAILABLE) }
+        }
+    };
+    let key_router = axum::Router::new().route("/keys", axum::routing::get(keys));
+    let server = tokio::spawn(async move { axum::serve(listener, key_router).await });
     let jwks = Some(JwksSource::Url(url, reqwest::Client::new()));
     let api = Api::with_keys(KeyOptions { hs256_secret: None, jwks }).await;
     let answer = api.get(&signed_with_ed25519(Some("first")), PATH).await;
     answer.is_problem(503, "unavailable");
-    let listener = tokio::net::TcpListener::bind(address).await.unwrap();
-    let keys = async || key_set("first");
-    let key_router = axum::Router::new().route("/keys", axum::routing::get(keys));
-    let server = tokio::spawn(async move { axum::serve(listener, key_router).await });
+    are_there.store(true, Ordering::SeqCst);
     let believed = async {
         while api.get(&signed_with_ed25519(Some("first")), PATH).await.status != 200 {
             tokio::time::sleep(std::time::Duration::from_millis(100)).await;
         }
     };
-    tokio::time::timeout(std::time::Duration::from_secs(20), believed).await.unwrap();
+    tokio::time::timeout(std::time::Duration::from_secs(60), believed).await.unwrap();
     assert_eq!(api.get(&client("u42"), PATH).await.status, 401);
     server.abort();
 }
