@@ -145,7 +145,10 @@ async fn readers_and_writers_go_on_while_views_are_rebuilt() {
                     items.push(
                         world.item(user, Work::Action(action(user, n, "gift.sent", at, &data))),
                     );
-                    items.push(world.item(user, Work::ClaimAll { user: user.clone(), at, idempotency_key: None }));
+                    items.push(world.item(
+                        user,
+                        Work::ClaimAll { user: user.clone(), at, idempotency_key: None },
+                    ));
                 }
                 world.apply(items).await;
                 written.fetch_add(30, Ordering::Relaxed);
@@ -280,7 +283,7 @@ async fn what_is_only_to_go_on_begins_nothing() {
     let call =
         async |options, token| rebuild(&world.pool, "task_view", options, |_| {}, token).await;
     let go_on = async || call(only_go_on, CancellationToken::new()).await;
-    let begin = async || {
+    let interrupt = async || {
         let ended = CancellationToken::new();
         ended.cancel();
         assert_eq!(call(SMALL, ended).await.unwrap(), RebuildOutcome::Interrupted);
@@ -290,14 +293,14 @@ async fn what_is_only_to_go_on_begins_nothing() {
         assert!(matches!(outcome, Err(ProjectionError::NotRunning { .. })), "{outcome:?}");
     };
     refused(&go_on().await);
-    let begun = begin().await;
+    let begun = interrupt().await;
     assert!(matches!(go_on().await, Ok(RebuildOutcome::Swapped(_))));
     let swapped = status(&world.pool, "task_view").await.unwrap().unwrap();
     assert_eq!(swapped.started_at, begun);
     refused(&go_on().await);
     assert_eq!(status(&world.pool, "task_view").await.unwrap(), Some(swapped));
 
-    begin().await;
+    interrupt().await;
     cancel(&world.pool, "task_view").await.unwrap();
     refused(&go_on().await);
     assert_eq!(status(&world.pool, "task_view").await.unwrap().unwrap().state, "cancelled");

@@ -105,7 +105,7 @@ async fn a_user_whom_stock_postgres_es_appended_to_is_behind_until_the_next_batc
         "type": "milestone_reached", "task": "first-team", "version": 1,
         "period": { "key": "once", "starts_at": null, "ends_at": null }, "milestone": 9, "mode": "manual",
         "at": "2026-04-11T00:00:00Z",
-        "rewards": [{ "grant": "6f2c9f5e-0000-4000-8000-000000000001", "task": "first-team", "period": "once",
+        "rewards": [{ "grant": "6f2c9f5e-0000-4000-8000-000000000001", "task": "first-team", "version": 1, "period": "once",
             "milestone": 9, "line": "x", "kind": "item", "code": "c", "amount": 1,
             "reached_at": "2026-04-11T00:00:00Z" }],
     });
