@@ -10,9 +10,10 @@ use jiff::Timestamp;
 use plaudit_domain::ids::UserId;
 use plaudit_domain::lane::{Lane, Position};
 use plaudit_domain::screen::{ScreenRequest, TaskScreen, screen};
+use plaudit_event_store::catalogue_store::CatalogueStore;
 use plaudit_event_store::reader::{self, Until};
 use serde::Serialize;
-use sqlx::PgConnection;
+use sqlx::{PgConnection, PgPool};
 
 use crate::etag::no_store_at;
 use crate::input::{Query, UserPath, locale, plus_restored};
@@ -51,13 +52,19 @@ pub async fn history(
     Ok(no_store_at(head, &found))
 }
 
-#[derive(Serialize)]
-struct StateThen {
-    user: UserId,
-    at: Timestamp,
-    sequence: i64,
-    position: String,
-    tasks: Vec<TaskScreen>,
+/// A user's task screen as it was.
+#[derive(Debug, Serialize)]
+pub struct StateThen {
+    /// The user.
+    pub user: UserId,
+    /// When it looked like this.
+    pub at: Timestamp,
+    /// The last of the user's events that it shows; 0 before the first.
+    pub sequence: i64,
+    /// Where in the log that was.
+    pub position: String,
+    /// The screen.
+    pub tasks: Vec<TaskScreen>,
 }
 
 /// `GET /v1/audit/users/{user}/state`: the task screen as it was, folded from the log.
@@ -79,7 +86,22 @@ pub async fn state(
     let asked = query.text("at").and_then(|text| query.checked("at", Moment::read(&text)));
     query.finish()?;
     at_least.reached(&state).await?;
-    // Not before the wait: what was waited for belongs to it.
+    let catalogue = state.executor.catalogue();
+    let then = state_then(user, lane, asked, locale.as_deref(), catalogue, &state.pool).await?;
+    Ok(no_store_at(then.0, &then.1))
+}
+
+/// A user's task screen as it was, folded from the log, and the position of what it shows. Without a
+/// moment, and for one that is yet to come: as it is now.
+pub async fn state_then(
+    user: UserId,
+    lane: Lane,
+    asked: Option<Moment>,
+    locale: Option<&str>,
+    catalogue: &CatalogueStore,
+    pool: &PgPool,
+) -> Answer<(Position, StateThen)> {
+    // Taken here and not before somebody waited: what was waited for belongs to it.
     let now = Timestamp::now();
     // The clock of the database may be ahead of this one, so now is whatever is there.
     let asked = asked.filter(|moment| !matches!(moment, Moment::Time(at) if *at >= now));
@@ -88,7 +110,7 @@ pub async fn state(
         Moment::Sequence(last) => Until::Sequence(last),
     });
     // One snapshot, so that the head is that of what is folded.
-    let mut tx = state.pool.begin_with("begin isolation level repeatable read, read only").await?;
+    let mut tx = pool.begin_with("begin isolation level repeatable read, read only").await?;
     let (folded, sequence) = reader::fold_user(lane, &user, until, &mut tx).await?;
     let last = last_event(lane, &user, sequence, &mut tx).await?;
     let at = match asked {
@@ -101,12 +123,12 @@ pub async fn state(
         Some(_) => last.position,
     };
     tx.rollback().await?;
-    let newest = state.executor.catalogue().newest(&state.pool).await?;
+    let newest = catalogue.newest(pool).await?;
     let catalogue = if asked.is_some() { Arc::new(newest.as_of(at)) } else { newest };
-    let request = ScreenRequest { locale: locale.as_deref(), ..ScreenRequest::default() };
+    let request = ScreenRequest { locale, ..ScreenRequest::default() };
     let tasks = screen(&user, &folded, &catalogue, at, &request);
     let shown = StateThen { user, at, sequence, position: position.to_string(), tasks };
-    Ok(no_store_at(position, &shown))
+    Ok((position, shown))
 }
 
 /// When an auditor wants to look.

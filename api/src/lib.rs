@@ -26,7 +26,7 @@ use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{MethodRouter, get, post};
 
-pub use audit::Moment;
+pub use audit::{Moment, StateThen, state_then};
 pub use audit::history::{EventEntry, entry as event_entry};
 pub use health::{Health, router as health_router};
 pub use state::{ApiState, Readiness, Rebuilds};

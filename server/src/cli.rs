@@ -64,10 +64,11 @@ pub enum Command {
     #[command(subcommand)]
     Projections(ProjectionsCommand),
     /// Measures this machine; see docs/performance.md. Arguments go to the benchmark.
+    #[command(disable_help_flag = true, disable_version_flag = true)]
     Bench {
         /// For the benchmark, e.g. --help.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-        arguments: Vec<String>,
+        arguments: Vec<std::ffi::OsString>,
     },
 }
 
@@ -199,10 +200,14 @@ pub enum SourcesCommand {
 pub enum IngestCommand {
     /// Offsets, lag, and what stands in the way. Exit 1 if something does.
     Status(Format),
-    /// Goes on with a topic that was deleted and created again.
+    /// Goes on with a topic that was deleted and created again. Exit 1 if it was not.
     AcceptNewTopic {
         /// The topic.
         topic: String,
+        /// It was created again and has already grown beyond what was read, so that it looks like
+        /// the old one. Actions older than seven days that are in both count twice.
+        #[arg(long)]
+        even_if_it_looks_the_same: bool,
     },
 }
 
@@ -214,8 +219,8 @@ pub enum ParkedCommand {
         /// Begin after this id.
         #[arg(long)]
         after: Option<uuid::Uuid>,
-        /// How many at most.
-        #[arg(long, default_value_t = 100)]
+        /// How many at most, up to 1000.
+        #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u16).range(1..=1000))]
         limit: u16,
         #[command(flatten)]
         format: Format,
@@ -237,7 +242,7 @@ pub enum AuditCommand {
         /// The user.
         user: String,
         /// Begin after this sequence.
-        #[arg(long, default_value_t = 0)]
+        #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(i64).range(0..))]
         after: i64,
         #[command(flatten)]
         format: Format,
@@ -247,7 +252,7 @@ pub enum AuditCommand {
         /// The user.
         user: String,
         /// An RFC 3339 time, or a sequence; absent: now.
-        #[arg(long)]
+        #[arg(long, allow_hyphen_values = true)]
         at: Option<String>,
         #[command(flatten)]
         format: Format,

@@ -3,6 +3,7 @@
 mod settings;
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 pub use settings::SETTINGS;
@@ -34,7 +35,7 @@ impl Config {
     /// overrides of the form `path=value`.
     pub fn load(
         file: Option<&Path>,
-        environment: impl Iterator<Item = (String, String)>,
+        environment: impl Iterator<Item = (OsString, OsString)>,
         overrides: &[(String, String)],
     ) -> Result<Self, ConfigError> {
         let mut faults = Vec::new();
@@ -58,10 +59,16 @@ impl Config {
                 Err(error) => faults.push(format!("{}: {error}", path.display())),
             }
         }
-        for (name, text) in environment.filter(|(name, _)| name.starts_with("PLAUDIT_")) {
-            match setting_of_variable(&name) {
-                Some(path) => drop(values.insert(path, Value { text, from: name })),
-                None => faults.push(format!(
+        for (name, text) in environment {
+            // Other programs' variables may hold any bytes.
+            let name = name.to_string_lossy().into_owned();
+            if !name.starts_with("PLAUDIT_") {
+                continue;
+            }
+            match (setting_of_variable(&name), text.into_string()) {
+                (Some(path), Ok(text)) => drop(values.insert(path, Value { text, from: name })),
+                (Some(_), Err(_)) => faults.push(format!("the value of {name} is no UTF-8")),
+                (None, _) => faults.push(format!(
                     "{name} is no setting of Plaudit; `plaudit config --help-settings` lists them"
                 )),
             }
@@ -87,6 +94,12 @@ impl Config {
     pub fn set(&mut self, path: &str, text: impl Into<String>) {
         self.values
             .insert(path.to_owned(), Value { text: text.into(), from: "this command".to_owned() });
+    }
+
+    /// Checks what was set since it was loaded.
+    pub fn recheck(&self) -> Result<(), ConfigError> {
+        let faults = self.check();
+        if faults.is_empty() { Ok(()) } else { Err(ConfigError(faults)) }
     }
 
     /// The value of a setting; `None` if it has neither value nor default.
@@ -232,14 +245,26 @@ fn redacted(path: &str, text: &str) -> String {
     if (secret || property) && !text.is_empty() {
         return "***".to_owned();
     }
-    match text.split_once("://").and_then(|(scheme, rest)| Some((scheme, rest.rsplit_once('@')?))) {
-        Some((scheme, (user, host))) => {
+    let Some((scheme, rest)) = text.split_once("://") else { return text.to_owned() };
+    let rest = without_query_passwords(rest);
+    match rest.rsplit_once('@') {
+        Some((user, host)) => {
             let user =
                 user.split_once(':').map_or(user.to_owned(), |(name, _)| format!("{name}:***"));
             format!("{scheme}://{user}@{host}")
         }
-        None => text.to_owned(),
+        None => format!("{scheme}://{rest}"),
     }
+}
+
+/// The rest of an address, as in `host/db?user=me&password=…`, which PostgreSQL takes too.
+fn without_query_passwords(rest: &str) -> String {
+    let Some((before, query)) = rest.split_once('?') else { return rest.to_owned() };
+    let shown = |pair: &str| match pair.split_once('=') {
+        Some((name, _)) if name.to_lowercase().contains("password") => format!("{name}=***"),
+        _ => pair.to_owned(),
+    };
+    format!("{before}?{}", query.split('&').map(shown).collect::<Vec<_>>().join("&"))
 }
 
 #[cfg(test)]
@@ -247,7 +272,7 @@ mod tests {
     use super::*;
 
     fn load(environment: &[(&str, &str)], flags: &[(&str, &str)]) -> Result<Config, ConfigError> {
-        let environment = environment.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
+        let environment = environment.iter().map(|(k, v)| ((*k).into(), (*v).into()));
         let flags: Vec<_> = flags.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
         Config::load(None, environment, &flags)
     }
@@ -310,5 +335,35 @@ mod tests {
             assert!(!shown.contains(secret), "{shown}");
         }
         assert!(shown.contains("me:***@host"), "{shown}");
+        for (given, wanted) in [
+            ("postgres://h/db?user=me&password=hunter2", "postgres://h/db?user=me&password=***"),
+            ("postgres://h/db?sslpassword=hunter2&a=b", "postgres://h/db?sslpassword=***&a=b"),
+            ("postgres://me:a?b@h/db", "postgres://me:***@h/db"),
+            ("postgres://h/db", "postgres://h/db"),
+        ] {
+            assert_eq!(redacted("database.url", given), wanted);
+        }
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_are_a_fault_in_our_variables_only() {
+        use std::os::unix::ffi::OsStringExt as _;
+        let load = |name: &str| {
+            let bytes = OsString::from_vec(vec![0xff]);
+            Config::load(None, [(OsString::from(name), bytes)].into_iter(), &[])
+        };
+        assert!(load("LS_COLORS").is_ok());
+        let error = load("PLAUDIT_KAFKA_GROUP").unwrap_err().to_string();
+        assert!(error.contains("PLAUDIT_KAFKA_GROUP is no UTF-8"), "{error}");
+    }
+
+    #[test]
+    fn an_address_to_listen_on_may_be_a_name() {
+        for good in ["127.0.0.1:8080", "[::1]:0", "localhost:8080"] {
+            assert!(load(&[("PLAUDIT_HTTP_LISTEN", good)], &[]).is_ok(), "{good}");
+        }
+        for bad in ["8080", ":8080", "localhost", "localhost:http", "localhost:70000", "::1:80"] {
+            assert!(load(&[("PLAUDIT_HTTP_LISTEN", bad)], &[]).is_err(), "{bad}");
+        }
     }
 }

@@ -1,11 +1,16 @@
 //! `plaudit`: one binary, one subcommand per job.
 
+// They panic when their reader is gone; `say!` and `tell!` don't.
+#![warn(clippy::print_stdout, clippy::print_stderr)]
+
 mod cli;
 mod commands;
 mod config;
 mod dev;
 mod failure;
 mod logging;
+mod output;
+mod signals;
 mod startup;
 
 use std::process::ExitCode;
@@ -25,28 +30,30 @@ fn main() -> ExitCode {
         Ok(runtime) => runtime.block_on(run(cli)),
         Err(error) => Err(Failure::new(format!("the runtime does not start: {error}"))),
     };
-    match outcome {
+    match outcome.and_then(|code| output::finish().map(|()| code)) {
         Ok(code) => code,
         Err(failure) => {
-            eprintln!("plaudit: {failure}");
+            output::tell!("plaudit: {failure}");
             ExitCode::FAILURE
         }
     }
 }
 
+/// What needs no configuration does not read it, so that a fault in it is in nobody's way.
 async fn run(cli: Cli) -> Result<ExitCode, Failure> {
-    let mut config = Config::load(cli.config.as_deref(), std::env::vars(), &cli.overrides)?;
+    let config = || Config::load(cli.config.as_deref(), std::env::vars_os(), &cli.overrides);
     match cli.command {
-        Command::Dev(args) => commands::dev::run(&mut config, args).await,
-        Command::Serve(args) => commands::serve::run(&config, &args.roles).await,
-        Command::Migrate => commands::migrate::run(&config).await,
-        Command::Config { help_settings } => Ok(commands::config::run(&config, help_settings)),
+        Command::Dev(args) => commands::dev::run(&mut config()?, args).await,
+        Command::Serve(args) => commands::serve::run(&config()?, &args.roles).await,
+        Command::Migrate => commands::migrate::run(&config()?).await,
+        Command::Config { help_settings: true } => Ok(commands::config::help()),
+        Command::Config { help_settings: false } => Ok(commands::config::show(&config()?)),
         Command::Tasks(command) => commands::tasks::run(&config, command).await,
         Command::Sources(command) => commands::sources::run(&command),
-        Command::Ingest(command) => commands::ingest::run(&config, command).await,
-        Command::Parked(command) => commands::parked::run(&config, command).await,
-        Command::Audit(command) => commands::audit::run(&config, command).await,
-        Command::Projections(command) => commands::projections::run(&config, command).await,
+        Command::Ingest(command) => commands::ingest::run(&config()?, command).await,
+        Command::Parked(command) => commands::parked::run(&config()?, command).await,
+        Command::Audit(command) => commands::audit::run(&config()?, command).await,
+        Command::Projections(command) => commands::projections::run(&config()?, command).await,
         Command::Bench { arguments } => commands::bench::run(&arguments),
     }
 }

@@ -11,6 +11,7 @@ use sqlx::PgPool;
 
 use crate::config::Config;
 use crate::failure::Failure;
+use crate::output::tell;
 
 /// A pool whose database answers. Tries for `database.startup_timeout`, then names host and port.
 pub async fn database(config: &Config) -> Result<PgPool, Failure> {
@@ -29,12 +30,28 @@ pub async fn database(config: &Config) -> Result<PgPool, Failure> {
             }
             Err(error) => {
                 if !told {
-                    tracing::warn!(%error, "the database at {} does not answer yet: {error}", address(url));
+                    tell_waiting(
+                        &address(url),
+                        &error,
+                        config.duration("database.startup_timeout"),
+                    );
                     told = true;
                 }
                 tokio::time::sleep(Duration::from_millis(300)).await;
             }
         }
+    }
+}
+
+/// Said at once, in the log where there is one: half a minute of silence looks like a hang.
+fn tell_waiting(address: &str, error: &sqlx::Error, patience: Duration) {
+    let seconds = patience.as_secs();
+    if tracing::dispatcher::has_been_set() {
+        tracing::warn!(%error, "the database at {address} does not answer yet: {error}; trying for {seconds} s");
+    } else {
+        tell!(
+            "plaudit: the database at {address} does not answer yet: {error}; trying for {seconds} s"
+        );
     }
 }
 

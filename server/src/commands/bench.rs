@@ -1,11 +1,12 @@
 //! `plaudit bench`: the benchmark is a program of its own, so that what serves carries none of it.
 
+use std::ffi::OsString;
 use std::process::{Command, ExitCode};
 
 use crate::failure::Failure;
 
 /// Runs `plaudit-bench`, which lies beside this program.
-pub fn run(arguments: &[String]) -> Result<ExitCode, Failure> {
+pub fn run(arguments: &[OsString]) -> Result<ExitCode, Failure> {
     let beside = std::env::current_exe()?.with_file_name("plaudit-bench");
     if !beside.exists() {
         return Err(Failure::new(format!(
@@ -14,5 +15,6 @@ pub fn run(arguments: &[String]) -> Result<ExitCode, Failure> {
         )));
     }
     let status = Command::new(&beside).args(arguments).status()?;
-    Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    let code = status.code().and_then(|code| u8::try_from(code).ok());
+    Ok(code.map_or(ExitCode::FAILURE, ExitCode::from))
 }

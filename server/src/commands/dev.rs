@@ -1,21 +1,23 @@
 //! `plaudit dev`: all of it here, and nothing left running.
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use plaudit_domain::catalogue::parse;
 use plaudit_domain::lane::LaneCount;
 use plaudit_event_store::{catalogue_store, schema};
-use serde_json::json;
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use super::serve;
+use super::serve::{self, Serving};
 use crate::cli::{DevArgs, Role};
 use crate::config::Config;
+use crate::dev::announcement::{Announcement, url_of};
+use crate::dev::folder::Folder;
 use crate::dev::services::Services;
 use crate::dev::{tokens, topics, traffic};
 use crate::failure::Failure;
+use crate::output::say;
+use crate::signals::Stops;
 use crate::{logging, startup};
 
 /// The sample tasks.
@@ -27,38 +29,40 @@ const PARTITIONS: i32 = 8;
 
 /// Runs until Ctrl-C.
 pub async fn run(config: &mut Config, args: DevArgs) -> Result<ExitCode, Failure> {
+    let mut stops = Stops::open()?;
     if config.is_default("log.level") {
         config.set("log.level", "warn,librdkafka=off");
     }
     logging::start(config)?;
     if let Some(listen) = &args.listen {
         config.set("http.listen", listen.clone());
+        config.recheck()?;
     }
-    check_port(config).await?;
-    let services = tokio::select! {
-        services = Services::start(&args.dir, args.database.clone(), args.kafka.clone()) => services?,
-        stopped = serve::stopped_by_signal() => return stopped.map(|()| ExitCode::SUCCESS),
-    };
-    let outcome = run_beside(config, &args, &services).await;
+    // A taken port is told before minutes are spent on anything else, and a free one is kept.
+    let Some(listener) = stops.unless(serve::listen(config)).await else { return Ok(stopped()) };
+    let listener = listener?;
+    let folder = Folder::take(&args.dir)?;
+    let services = Services::start(&args.dir, args.database.clone(), args.kafka.clone());
+    let Some(services) = stops.unless(services).await else { return Ok(stopped()) };
+    let services = services?;
+    let outcome = run_beside(config, &args, &folder, &services, listener, &mut stops).await;
     services.stop().await;
-    println!("stopped");
-    outcome
+    outcome.map(|()| stopped())
 }
 
-/// A taken port is told before minutes are spent on anything else.
-async fn check_port(config: &Config) -> Result<(), Failure> {
-    let address = config.require("http.listen")?;
-    let free = tokio::net::TcpListener::bind(address).await;
-    free.map(drop).map_err(|error| {
-        Failure::new(format!("can't listen on {address}: {error}; is another process there? --listen 127.0.0.1:PORT names another"))
-    })
+fn stopped() -> ExitCode {
+    say!("stopped");
+    ExitCode::SUCCESS
 }
 
 async fn run_beside(
     config: &mut Config,
     args: &DevArgs,
+    folder: &Folder,
     services: &Services,
-) -> Result<ExitCode, Failure> {
+    listener: TcpListener,
+    stops: &mut Stops,
+) -> Result<(), Failure> {
     let secret = match config.get("auth.hs256_secret") {
         Some(secret) => secret.to_owned(),
         None => tokens::secret(&args.dir)?,
@@ -66,34 +70,54 @@ async fn run_beside(
     config.set("auth.hs256_secret", secret.clone());
     config.set("database.url", services.database_url.clone());
     config.set("kafka.brokers", services.brokers.clone());
-    let names = config.list("kafka.topics");
-    let rewards = config.require("kafka.rewards_topic")?.to_owned();
-    let wanted: Vec<(&str, i32)> = names
-        .iter()
-        .map(|name| (name.as_str(), PARTITIONS))
-        .chain([(rewards.as_str(), PARTITIONS)])
-        .collect();
-    topics::create(&services.brokers, &wanted).await?;
-    prepare_database(config).await?;
+    let topic = config.list("kafka.topics").first().cloned().unwrap_or_default();
+    let announcement = Announcement {
+        url: url_of(listener.local_addr()?),
+        brokers: &services.brokers,
+        topic: &topic,
+        tokens: tokens::mint(&secret)?,
+    };
     let stop = CancellationToken::new();
-    let roles = [Role::Ingest, Role::Api, Role::Follow, Role::Deliver];
-    let serving = serve::start(config, &roles, stop.clone()).await?;
-    let topic = names.first().cloned().unwrap_or_default();
+    let Some(serving) = stops.unless(start(config, listener, stop.clone())).await else {
+        return Ok(());
+    };
+    let serving = serving?;
     let sample = if args.quiet {
         None
     } else {
-        Some(traffic::start(&services.brokers, topic.clone(), stop.clone())?)
+        let mut client = topics::client(&services.brokers, &config.kafka_properties());
+        Some(traffic::start(&mut client, topic.clone(), stop.clone()))
     };
-    let tokens = tokens::mint(&secret)?;
-    announce(config, &args.dir, &services.brokers, &topic, &tokens)?;
-    serve::stopped_by_signal().await?;
-    println!("stopping");
+    let announced = folder.write("dev.json", &announcement.json());
+    if announced.is_ok() && sample.as_ref().is_none_or(Result::is_ok) {
+        announcement.print(&args.dir);
+        stops.next().await;
+    }
+    say!("stopping");
     stop.cancel();
     serving.drain().await;
+    announced?;
     if let Some(sample) = sample {
-        sample.abort();
+        sample?.abort();
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(())
+}
+
+/// Prepares the services and serves. Safe to drop at any await, as [`serve::start`] is.
+async fn start(
+    config: &Config,
+    listener: TcpListener,
+    stop: CancellationToken,
+) -> Result<Serving, Failure> {
+    let names = config.list("kafka.topics");
+    let rewards = config.require("kafka.rewards_topic")?;
+    let wanted: Vec<(&str, i32)> =
+        names.iter().map(String::as_str).chain([rewards]).map(|name| (name, PARTITIONS)).collect();
+    let brokers = config.require("kafka.brokers")?;
+    topics::create(brokers, &config.kafka_properties(), &wanted).await?;
+    prepare_database(config).await?;
+    let roles = [Role::Ingest, Role::Api, Role::Follow, Role::Deliver];
+    serve::start(config, &roles, listener, stop).await
 }
 
 /// Migrates, and publishes the sample tasks that are not there yet.
@@ -108,52 +132,4 @@ async fn prepare_database(config: &Config) -> Result<(), Failure> {
     catalogue_store::publish(&pool, &new, "plaudit dev").await?;
     pool.close().await;
     Ok(())
-}
-
-/// Prints where everything is and what to try, and leaves the same in `dev.json` for programs.
-fn announce(
-    config: &Config,
-    dir: &Path,
-    brokers: &str,
-    topic: &str,
-    tokens: &BTreeMap<&str, String>,
-) -> Result<(), Failure> {
-    let url = format!("http://{}", config.require("http.listen")?);
-    let users = traffic::USERS;
-    let described =
-        json!({"url": url, "brokers": brokers, "topic": topic, "tokens": tokens, "users": users});
-    let path = dir.join("dev.json");
-    std::fs::write(&path, serde_json::to_string_pretty(&described)?)?;
-    println!("API {url}");
-    println!("Kafka {brokers} topic {topic}");
-    for (role, token) in tokens {
-        println!("Token {role} {token}");
-    }
-    let (user, client) = (users[0], tokens.get("client").map_or("", String::as_str));
-    let libs = kafka_libs(dir);
-    let action = json!({"specversion": "1.0", "source": "/me", "id": "1", "type": "team.formed", "subject": user,
-        "time": jiff::Timestamp::now().to_string(), "data": {}});
-    println!();
-    println!("Try, in another terminal:");
-    println!("  # 1. produce an action with Kafka's own client");
-    println!(
-        "  echo '{action}' | java -cp '{}/*' org.apache.kafka.tools.ConsoleProducer --bootstrap-server {brokers} --topic {topic}",
-        libs.display()
-    );
-    println!("  # 2. see {user}'s task screen");
-    println!("  curl -s -H 'Authorization: Bearer {client}' {url}/v1/users/{user}/tasks");
-    println!("  # 3. claim the reward of {user}'s first team");
-    println!(
-        "  curl -s -X POST -H 'Authorization: Bearer {client}' {url}/v1/users/{user}/tasks/first-team/claim"
-    );
-    println!();
-    println!("Ready. Ctrl-C stops everything; the data stays under {}.", dir.display());
-    Ok(())
-}
-
-/// Where Kafka's jars are: as the private broker was told, or as `dev/install` left them.
-fn kafka_libs(dir: &Path) -> PathBuf {
-    let told = std::env::var_os("EMBEDDED_KAFKA_LIBS").map(PathBuf::from);
-    let beside = Some(dir.join("kafka-libs")).filter(|path| path.exists());
-    told.or(beside).unwrap_or_else(|| PathBuf::from(".plaudit/kafka-libs"))
 }

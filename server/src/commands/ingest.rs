@@ -3,30 +3,29 @@
 use std::process::ExitCode;
 
 use plaudit_event_store::sources as remembered;
-use plaudit_ingest::status::{TopicStatus, status};
+use plaudit_ingest::IngestOptions;
+use plaudit_ingest::status::{TopicState, TopicStatus, status};
+use sqlx::PgPool;
 
 use super::serve;
 use crate::cli::{FormatKind, IngestCommand};
 use crate::config::Config;
 use crate::failure::Failure;
+use crate::output::{say, word};
 use crate::startup;
 
 /// Shows how reading stands, or goes on with a topic that was created again.
 pub async fn run(config: &Config, command: IngestCommand) -> Result<ExitCode, Failure> {
+    let options = serve::ingest_options(config, &serve::sources(config)?)?;
     let (pool, _) = startup::checked_database(config).await?;
     match command {
-        IngestCommand::AcceptNewTopic { topic } => {
-            let incarnation = remembered::accept_new_topic(&pool, &topic).await?;
-            println!(
-                "{topic} is read from its beginning, as incarnation {incarnation}; running processes follow within 5 s"
-            );
-            Ok(ExitCode::SUCCESS)
+        IngestCommand::AcceptNewTopic { topic, even_if_it_looks_the_same } => {
+            accept_new_topic(options, &pool, topic, even_if_it_looks_the_same).await
         }
         IngestCommand::Status(format) => {
-            let options = serve::ingest_options(config, &serve::sources(config)?)?;
             let status = status(&options, &pool).await?;
             if format.format == FormatKind::Json {
-                println!("{}", serde_json::to_string(&status)?);
+                say!("{}", serde_json::to_string(&status)?);
             } else {
                 status.topics.iter().for_each(print_topic);
             }
@@ -35,15 +34,71 @@ pub async fn run(config: &Config, command: IngestCommand) -> Result<ExitCode, Fa
     }
 }
 
+/// Reading a topic from its beginning counts again what is older than identities are remembered, so
+/// the topic has to be another one than was read.
+async fn accept_new_topic(
+    mut options: IngestOptions,
+    pool: &PgPool,
+    topic: String,
+    even_if_it_looks_the_same: bool,
+) -> Result<ExitCode, Failure> {
+    if !options.topics.contains(&topic) {
+        return Err(Failure::new(format!(
+            "{topic} is none of the topics that are read: {}; nothing was changed",
+            options.topics.join(", ")
+        )));
+    }
+    options.topics = vec![topic.clone()];
+    let found = status(&options, pool).await.map_err(|error| {
+        let error = Failure::from(error);
+        Failure::new(format!(
+            "whether {topic} was created again can't be told: {error}; nothing was changed"
+        ))
+    })?;
+    match found.topics.first().map(|found| found.state) {
+        Some(TopicState::Recreated) => {}
+        Some(TopicState::Fine) if even_if_it_looks_the_same => {}
+        Some(TopicState::Missing) => {
+            return Err(Failure::new(format!(
+                "the topic {topic} does not exist: create it first; nothing was changed"
+            )));
+        }
+        Some(TopicState::Unreadable) => {
+            let problem = found.topics.first().and_then(|found| found.problem.as_deref());
+            return Err(Failure::new(format!(
+                "whether {topic} was created again can't be told: {}; nothing was changed",
+                problem.unwrap_or_default()
+            )));
+        }
+        Some(TopicState::Fine) | None => {
+            return Err(Failure::new(format!(
+                "{topic} is the topic that was read, by all that can be seen: it ends where it \
+                 should, or later. Read again from its beginning, actions older than seven days \
+                 would count twice; nothing was changed. If it was created again and has already \
+                 grown beyond what was read, say --even-if-it-looks-the-same"
+            )));
+        }
+    }
+    let incarnation = remembered::accept_new_topic(pool, &topic).await?;
+    say!(
+        "{topic} is read from its beginning, as incarnation {incarnation}; running processes follow within 5 s"
+    );
+    Ok(ExitCode::SUCCESS)
+}
+
 fn print_topic(topic: &TopicStatus) {
-    println!("{}  {:?}", topic.topic, topic.state);
+    say!("{}  {}", topic.topic, word(&topic.state));
     if let Some(problem) = &topic.problem {
-        println!("  {problem}");
+        say!("  {problem}");
     }
     for p in &topic.partitions {
-        println!(
+        say!(
             "  partition {:>3}  next {:>10}  end {:>10}  lag {:>8}  lost {}",
-            p.partition, p.next_offset, p.end_offset, p.lag, p.lost
+            p.partition,
+            p.next_offset,
+            p.end_offset,
+            p.lag,
+            p.lost
         );
     }
 }

@@ -10,6 +10,7 @@ use serde_json::json;
 use crate::cli::{FormatKind, ParkedCommand};
 use crate::config::Config;
 use crate::failure::Failure;
+use crate::output::say;
 use crate::startup;
 
 /// Lists or shows what was set aside.
@@ -17,15 +18,23 @@ pub async fn run(config: &Config, command: ParkedCommand) -> Result<ExitCode, Fa
     let (pool, _) = startup::checked_database(config).await?;
     match command {
         ParkedCommand::List { after, limit, format } => {
-            let list = parked::list(&pool, after, i64::from(limit)).await?;
+            // One more tells whether there is a next page.
+            let mut list = parked::list(&pool, after, i64::from(limit) + 1).await?;
+            let more = list.len() > usize::from(limit);
+            list.truncate(usize::from(limit));
+            let next = list.last().filter(|_| more).map(|last| last.id);
             if format.format == FormatKind::Json {
-                println!("{}", json!({ "parked": list.iter().map(as_json).collect::<Vec<_>>() }));
+                let parked: Vec<_> = list.iter().map(as_json).collect();
+                say!("{}", json!({ "parked": parked, "next": next }));
                 return Ok(ExitCode::SUCCESS);
             }
             for record in &list {
-                println!("{}  {}  {}  {}", record.id, record.at, place(record), record.reason);
+                say!("{}  {}  {}  {}", record.id, record.at, place(record), record.reason);
             }
-            println!("{} set aside", list.len());
+            match next {
+                Some(next) => say!("{} shown; for the next ones: --after {next}", list.len()),
+                None => say!("{} set aside", list.len()),
+            }
         }
         ParkedCommand::Show { id, format } => {
             let found = parked::find(&pool, id).await?;
@@ -35,17 +44,17 @@ pub async fn run(config: &Config, command: ParkedCommand) -> Result<ExitCode, Fa
                 ))
             })?;
             if format.format == FormatKind::Json {
-                println!("{}", as_json(&record));
+                say!("{}", as_json(&record));
                 return Ok(ExitCode::SUCCESS);
             }
-            println!("id          {}", record.id);
-            println!("set aside   {}", record.at);
-            println!("from        {}", place(&record));
-            println!("user        {}", record.user.as_deref().unwrap_or("none named"));
-            println!("reason      {}", record.reason);
-            println!("repairable  {}", record.repairable);
-            println!("headers     {}", record.headers);
-            println!("bytes       {}", String::from_utf8_lossy(&record.bytes));
+            say!("id          {}", record.id);
+            say!("set aside   {}", record.at);
+            say!("from        {}", place(&record));
+            say!("user        {}", record.user.as_deref().unwrap_or("none named"));
+            say!("reason      {}", record.reason);
+            say!("repairable  {}", record.repairable);
+            say!("headers     {}", record.headers);
+            say!("bytes       {}", String::from_utf8_lossy(&record.bytes));
         }
     }
     Ok(ExitCode::SUCCESS)

@@ -12,10 +12,11 @@ use serde_json::json;
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 
-use super::serve;
 use crate::cli::{FormatKind, ProjectionsCommand};
 use crate::config::Config;
 use crate::failure::Failure;
+use crate::output::{count, say, tell};
+use crate::signals::Stops;
 use crate::startup;
 
 /// Lists, rebuilds and verifies read models.
@@ -48,7 +49,7 @@ fn done<E: std::error::Error>(
     what: &str,
 ) -> Result<ExitCode, Failure> {
     outcome?;
-    println!("{name}: {what}");
+    say!("{name}: {what}");
     Ok(ExitCode::SUCCESS)
 }
 
@@ -56,13 +57,13 @@ async fn list(pool: &PgPool, format: FormatKind) -> Result<ExitCode, Failure> {
     let all = rebuild::list(pool).await?;
     if format == FormatKind::Json {
         let entry = |p: &rebuild::ProjectionStatus| json!({"name": p.name, "old_kept": p.old_kept, "rebuild": p.rebuild.as_ref().map(status_json)});
-        println!("{}", json!({ "projections": all.iter().map(entry).collect::<Vec<_>>() }));
+        say!("{}", json!({ "projections": all.iter().map(entry).collect::<Vec<_>>() }));
         return Ok(ExitCode::SUCCESS);
     }
     for projection in &all {
         let state = projection.rebuild.as_ref().map_or("never rebuilt".to_owned(), line);
         let old = if projection.old_kept { ", old version kept (drop-old)" } else { "" };
-        println!("{:<14} {state}{old}", projection.name);
+        say!("{:<14} {state}{old}", projection.name);
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -117,7 +118,7 @@ impl Shown {
         } else if let Ok(mut last) = self.last_line.lock()
             && last.is_none_or(|at| at.elapsed() > Duration::from_secs(2))
         {
-            eprintln!("{done} of {total} events  {}", message());
+            tell!("{done} of {total} events  {}", message());
             *last = Some(Instant::now());
         }
     }
@@ -126,29 +127,28 @@ impl Shown {
 async fn rebuild_one(pool: &PgPool, name: &str) -> Result<ExitCode, Failure> {
     let shown = Shown::new();
     let stop = CancellationToken::new();
-    let on_signal = stop.clone();
+    let (mut stops, on_signal) = (Stops::open()?, stop.clone());
     tokio::spawn(async move {
-        if serve::stopped_by_signal().await.is_ok() {
-            on_signal.cancel();
-        }
+        stops.next().await;
+        on_signal.cancel();
     });
     let tell =
         |status: &RebuildStatus| shown.tell(status.events, status.events_total, || line(status));
     let outcome = rebuild::rebuild(pool, name, RebuildOptions::default(), tell, stop).await?;
     match outcome {
         RebuildOutcome::Swapped(differences) => {
-            println!(
-                "{name} is rebuilt and live; {} rows were other than the log has it",
+            say!(
+                "{name} is rebuilt and live; rows that were other than the log has it: {}",
                 differences.count
             );
             Ok(ExitCode::SUCCESS)
         }
         RebuildOutcome::Interrupted => {
-            println!("{name} is interrupted; the same command goes on where it stopped");
+            say!("{name} is interrupted; the same command goes on where it stopped");
             Ok(ExitCode::FAILURE)
         }
         RebuildOutcome::Cancelled => {
-            println!("{name} was cancelled; what was live stays live");
+            say!("{name} was cancelled; what was live stays live");
             Ok(ExitCode::FAILURE)
         }
     }
@@ -166,7 +166,7 @@ async fn verify_all(
     if format == FormatKind::Json {
         let difference = |d: &plaudit_projections::difference::Difference| json!({"table": d.table, "lane": d.lane, "user": d.user, "live": d.live, "log": d.log});
         let behind: Vec<&String> = report.behind.iter().map(|(_, user)| user).collect();
-        println!(
+        say!(
             "{}",
             json!({"equal": report.is_equal(), "users": report.users, "events": report.events,
                    "differences": report.differences.count,
@@ -174,7 +174,7 @@ async fn verify_all(
         );
     } else {
         for d in &report.differences.first {
-            println!(
+            say!(
                 "{} lane {} user {}:\n  live {}\n  log  {}",
                 d.table,
                 d.lane,
@@ -184,14 +184,16 @@ async fn verify_all(
             );
         }
         for (lane, user) in &report.behind {
-            println!(
+            say!(
                 "behind: user {user} in lane {lane}; the next batch that touches the user catches up"
             );
         }
         let verdict = if report.is_equal() { "equal" } else { "DIFFERENT" };
-        println!(
-            "{verdict}: {} users, {} events, {} rows differ",
-            report.users, report.events, report.differences.count
+        say!(
+            "{verdict}: {}, {}, {} different",
+            count(report.users, "user"),
+            count(report.events, "event"),
+            count(report.differences.count, "row")
         );
     }
     Ok(if report.is_equal() { ExitCode::SUCCESS } else { ExitCode::FAILURE })

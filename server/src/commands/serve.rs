@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use plaudit_api::auth::{JwksSource, KeyOptions, Keys};
-use plaudit_api::{ApiState, Readiness, Rebuilds};
+use plaudit_api::{ApiState, Health, Readiness, Rebuilds};
 use plaudit_delivery::{Delivery, DeliveryHealth, DeliveryOptions};
 use plaudit_event_store::CommandQueue;
 use plaudit_event_store::catalogue_store::CatalogueStore;
@@ -16,12 +16,13 @@ use plaudit_ingest::{GroupProtocol, Ingest, IngestOptions};
 use plaudit_projections::task_view::Reads;
 use sqlx::PgPool;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::cli::Role;
 use crate::config::Config;
 use crate::failure::Failure;
+use crate::output::count;
+use crate::signals::Stops;
 use crate::{logging, startup};
 
 /// How long requests may still run after the signal to stop.
@@ -37,31 +38,24 @@ const METRICS_UPKEEP: Duration = Duration::from_secs(5);
 
 /// Serves until SIGTERM or SIGINT.
 pub async fn run(config: &Config, roles: &[Role]) -> Result<ExitCode, Failure> {
+    let mut stops = Stops::open()?;
     logging::start(config)?;
     let stop = CancellationToken::new();
-    let serving = start(config, roles, stop.clone()).await?;
-    stopped_by_signal().await?;
-    tracing::info!("stopping: draining what was begun");
-    stop.cancel();
-    serving.drain().await;
-    Ok(ExitCode::SUCCESS)
-}
-
-/// Waits for SIGTERM or SIGINT.
-pub async fn stopped_by_signal() -> Result<(), Failure> {
-    let (mut terminate, mut interrupt) =
-        (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+    let starting = async { start(config, roles, listen(config).await?, stop.clone()).await };
+    if let Some(serving) = stops.unless(starting).await {
+        let serving = serving?;
+        stops.next().await;
+        tracing::info!("stopping: draining what was begun");
+        stop.cancel();
+        serving.drain().await;
     }
-    Ok(())
+    Ok(ExitCode::SUCCESS)
 }
 
 /// The running parts.
 pub struct Serving {
     ingest: Option<Ingest>,
-    api: Option<tokio::task::JoinHandle<std::io::Result<()>>>,
+    api: tokio::task::JoinHandle<std::io::Result<()>>,
     delivery: Option<Delivery>,
     rebuilds: Rebuilds,
     pool: PgPool,
@@ -72,9 +66,7 @@ impl Serving {
     pub async fn drain(self) {
         self.rebuilds.stop.cancel();
         self.rebuilds.running.close();
-        if let Some(api) = self.api
-            && tokio::time::timeout(DRAIN, api).await.is_err()
-        {
+        if tokio::time::timeout(DRAIN, self.api).await.is_err() {
             tracing::warn!("some requests were still running after {} s", DRAIN.as_secs());
         }
         if let Some(ingest) = self.ingest {
@@ -88,71 +80,81 @@ impl Serving {
     }
 }
 
-/// Starts the parts that `roles` name.
+/// Starts the parts that `roles` name, and answers at `listener`.
+///
+/// Safe to drop at any await: all of them lie before the first part is started, and so does all that
+/// may be wrong with the configuration.
 pub async fn start(
     config: &Config,
     roles: &[Role],
+    listener: TcpListener,
     stop: CancellationToken,
 ) -> Result<Serving, Failure> {
-    let (pool, lane_count) = startup::checked_database(config).await?;
-    let prometheus = metrics_recorder()?;
-    keep_up(prometheus.clone(), stop.clone());
-    let catalogue = Arc::new(CatalogueStore::default());
-    catalogue.newest(&pool).await?;
-    let executor = startup::executor(&pool, lane_count, &catalogue);
-    let rebuilds = Rebuilds::default();
-    let mut serving = Serving {
-        ingest: None,
-        api: None,
-        delivery: None,
-        rebuilds: rebuilds.clone(),
-        pool: pool.clone(),
-    };
-    let listener = if roles.contains(&Role::Api) { Some(listen(config).await?) } else { None };
-    if roles.contains(&Role::Ingest) {
+    let keys = if roles.contains(&Role::Api) { Some(keys(config).await?) } else { None };
+    let reading = if roles.contains(&Role::Ingest) {
         let sources = sources(config)?;
-        let options = ingest_options(config, &sources)?;
-        serving.ingest = Some(Ingest::start(
-            options,
-            Arc::clone(&executor),
-            pool.clone(),
-            Arc::new(sources),
-            stop.clone(),
-        )?);
-    }
-    if roles.contains(&Role::Deliver) {
-        let options = DeliveryOptions {
+        Some((ingest_options(config, &sources)?, Arc::new(sources)))
+    } else {
+        None
+    };
+    let delivering = if roles.contains(&Role::Deliver) {
+        Some(DeliveryOptions {
             brokers: config.require("kafka.brokers")?.to_owned(),
             topic: config.require("kafka.rewards_topic")?.to_owned(),
             properties: config.kafka_properties(),
-        };
-        serving.delivery = Some(Delivery::start(
-            &options,
-            Arc::clone(&executor),
-            pool.clone(),
-            stop.clone(),
-        )?);
-    }
-    if let Some(listener) = listener {
-        let health = serving.ingest.as_ref().map(|ingest| Arc::clone(ingest.health()));
-        let delivery = serving.delivery.as_ref().map(|delivery| Arc::clone(delivery.health()));
-        let (commands, _queue) = CommandQueue::start(Arc::clone(&executor));
-        let keys = keys(config).await?;
-        tokio::spawn(keys.clone().refresh());
-        let state = ApiState {
-            pool: pool.clone(),
-            screens: Reads::start(pool.clone(), reads_at_once()),
-            executor: Arc::clone(&executor),
-            commands,
-            keys,
-            readiness: readiness(pool.clone(), health, delivery),
-            prometheus,
-            future_tolerance: config.duration("future_tolerance"),
-            rebuilds,
-        };
-        serving.api = Some(serve_http(listener, state, stop.clone()));
-    }
-    Ok(serving)
+        })
+    } else {
+        None
+    };
+    let (pool, lane_count) = startup::checked_database(config).await?;
+    let catalogue = Arc::new(CatalogueStore::default());
+    catalogue.newest(&pool).await?;
+
+    let prometheus = metrics_recorder()?;
+    keep_up(prometheus.clone(), stop.clone());
+    let executor = startup::executor(&pool, lane_count, &catalogue);
+    let rebuilds = Rebuilds::default();
+    let ingest = match reading {
+        Some((options, sources)) => {
+            let executor = Arc::clone(&executor);
+            Some(Ingest::start(options, executor, pool.clone(), sources, stop.clone())?)
+        }
+        None => None,
+    };
+    let delivery = match &delivering {
+        Some(options) => {
+            let executor = Arc::clone(&executor);
+            Some(Delivery::start(options, executor, pool.clone(), stop.clone())?)
+        }
+        None => None,
+    };
+    let readiness = readiness(
+        pool.clone(),
+        ingest.as_ref().map(|ingest| Arc::clone(ingest.health())),
+        delivery.as_ref().map(|delivery| Arc::clone(delivery.health())),
+    );
+    let health = Health { readiness, prometheus };
+    let router = match keys {
+        Some(keys) => {
+            let (commands, _queue) = CommandQueue::start(Arc::clone(&executor));
+            tokio::spawn(keys.clone().refresh());
+            plaudit_api::router(ApiState {
+                pool: pool.clone(),
+                screens: Reads::start(pool.clone(), reads_at_once()),
+                executor: Arc::clone(&executor),
+                commands,
+                keys,
+                readiness: health.readiness,
+                prometheus: health.prometheus,
+                future_tolerance: config.duration("future_tolerance"),
+                rebuilds: rebuilds.clone(),
+            })
+        }
+        // A supervisor asks every process whether it is well.
+        None => plaudit_api::health_router(health),
+    };
+    let api = serve_http(listener, router, stop);
+    Ok(Serving { ingest, api, delivery, rebuilds, pool })
 }
 
 /// How many statements for task screens run at a time: as many as there are cores to read their rows.
@@ -162,22 +164,22 @@ fn reads_at_once() -> usize {
 }
 
 /// Takes the port, or says who to blame.
-async fn listen(config: &Config) -> Result<TcpListener, Failure> {
+pub async fn listen(config: &Config) -> Result<TcpListener, Failure> {
     let address = config.require("http.listen")?;
     TcpListener::bind(address).await.map_err(|error| {
-        Failure::new(format!("can't listen on {address}: {error}; is another process there? `http.listen` names another port"))
+        let hint = "is another process there? `http.listen`, or `--listen` of `plaudit dev`, names another port";
+        Failure::new(format!("can't listen on {address}: {error}; {hint}"))
     })
 }
 
 fn serve_http(
     listener: TcpListener,
-    state: ApiState,
+    router: axum::Router,
     stop: CancellationToken,
 ) -> tokio::task::JoinHandle<std::io::Result<()>> {
     if let Ok(address) = listener.local_addr() {
-        tracing::info!("the API listens on http://{address}");
+        tracing::info!("listening on http://{address}");
     }
-    let router = plaudit_api::router(state);
     tokio::spawn(async move {
         axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await
     })
@@ -236,7 +238,8 @@ pub fn sources(config: &Config) -> Result<Sources, Failure> {
     let folder = config.path("sources").unwrap_or_default();
     Sources::load(&folder).map_err(|faults| {
         let lines: Vec<String> = faults.iter().map(ToString::to_string).collect();
-        Failure::new(format!("the source files have {} errors:\n{}", lines.len(), lines.join("\n")))
+        let errors = count(lines.len(), "error");
+        Failure::new(format!("the source files have {errors}:\n{}", lines.join("\n")))
     })
 }
 

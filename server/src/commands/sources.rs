@@ -6,18 +6,20 @@ use plaudit_ingest::sources::{self, Reading, TrialOutcome};
 
 use crate::cli::SourcesCommand;
 use crate::failure::Failure;
+use crate::output::{count, say, tell};
 
 /// Checks source files, or shows what one makes of a record.
 pub fn run(command: &SourcesCommand) -> Result<ExitCode, Failure> {
     match command {
         SourcesCommand::Check { files } => {
             let faults = sources::check(files);
-            faults.iter().for_each(|fault| eprintln!("{fault}"));
+            faults.iter().for_each(|fault| tell!("{fault}"));
             if faults.is_empty() {
-                println!("{} source files are valid", files.len());
+                let are = if files.len() == 1 { "is" } else { "are" };
+                say!("{} {are} valid", count(files.len(), "source file"));
                 return Ok(ExitCode::SUCCESS);
             }
-            eprintln!("{} errors", faults.len());
+            tell!("{}", count(faults.len(), "error"));
             Ok(ExitCode::FAILURE)
         }
         SourcesCommand::Try { file, record } => {
@@ -26,9 +28,9 @@ pub fn run(command: &SourcesCommand) -> Result<ExitCode, Failure> {
             for tried in sources::try_record(file, &text)? {
                 match tried.outcome {
                     TrialOutcome::OtherTopic(topic) => {
-                        println!("{}: speaks of topic {topic}", tried.entry);
+                        say!("{}: speaks of topic {topic}", tried.entry);
                     }
-                    TrialOutcome::DoesNotApply => println!("{}: `when` is false", tried.entry),
+                    TrialOutcome::DoesNotApply => say!("{}: `when` is false", tried.entry),
                     TrialOutcome::Readings(readings) => {
                         readings.iter().for_each(|r| print(&tried.entry, r));
                     }
@@ -41,7 +43,7 @@ pub fn run(command: &SourcesCommand) -> Result<ExitCode, Failure> {
 
 fn print(entry: &str, reading: &Reading) {
     match reading {
-        Reading::Action(action) => println!(
+        Reading::Action(action) => say!(
             "{entry}: {} of user {} at {}, id {} from {}, data {}",
             action.kind,
             action.user,
@@ -50,6 +52,6 @@ fn print(entry: &str, reading: &Reading) {
             action.source,
             serde_json::Value::Object(action.data.clone())
         ),
-        Reading::SetAside(aside) => println!("{entry}: set aside: {}", aside.reason),
+        Reading::SetAside(aside) => say!("{entry}: set aside: {}", aside.reason),
     }
 }

@@ -1,103 +1,159 @@
 //! `plaudit tasks`.
 
-use std::path::PathBuf;
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use plaudit_domain::catalogue::definition::TaskDefinition;
-use plaudit_domain::catalogue::{CatalogueTask, Status, parse};
+use plaudit_domain::catalogue::parse::{self, Fault, PlacedTask};
+use plaudit_domain::catalogue::{CatalogueTask, Status};
 use plaudit_domain::ids::TaskId;
-use plaudit_event_store::catalogue_store::{self, CatalogueStore};
+use plaudit_event_store::catalogue_store::{self, CatalogueStore, PublishError, Unfit};
 use serde_json::json;
 
 use crate::cli::{FormatKind, TasksCommand};
-use crate::config::Config;
+use crate::config::{Config, ConfigError};
 use crate::failure::Failure;
+use crate::output::{count, say, tell, word};
 use crate::startup;
 
 /// Reads, publishes and lists tasks.
-pub async fn run(config: &Config, command: TasksCommand) -> Result<ExitCode, Failure> {
+pub async fn run(
+    config: &dyn Fn() -> Result<Config, ConfigError>,
+    command: TasksCommand,
+) -> Result<ExitCode, Failure> {
     match command {
         TasksCommand::Schema => {
-            print!("{}", parse::SCHEMA);
+            say!("{}", parse::SCHEMA.trim_end());
             Ok(ExitCode::SUCCESS)
         }
-        TasksCommand::Validate { files } => Ok(read(&files).map_or(ExitCode::FAILURE, |tasks| {
-            println!("{} tasks in {} files are valid", tasks.len(), files.len());
-            ExitCode::SUCCESS
-        })),
+        TasksCommand::Validate { files } => Ok(validate(&files)),
         TasksCommand::Publish { files } => match read(&files) {
-            Some(tasks) => publish(config, &tasks).await,
+            Some(tasks) => publish(&config()?, &tasks).await,
             None => Ok(ExitCode::FAILURE),
         },
-        TasksCommand::List(format) => list(config, format.format).await,
+        TasksCommand::List(format) => list(&config()?, format.format).await,
         TasksCommand::Show { id } => {
             let task: TaskId = id.parse()?;
-            with_task(config, &task, |task| {
-                println!("{}", serde_json::to_string_pretty(&task.current().definition)?);
+            with_task(&config()?, &task, |task| {
+                say!("{}", serde_json::to_string_pretty(&task.current().definition)?);
                 Ok(())
             })
             .await
         }
         TasksCommand::History { id } => {
             let task: TaskId = id.parse()?;
-            with_task(config, &task, |task| {
+            with_task(&config()?, &task, |task| {
                 for version in &task.versions {
-                    println!("{}  {}", version.version, version.published_at);
+                    say!("{}  {}", version.version, version.published_at);
                 }
                 Ok(())
             })
             .await
         }
-        TasksCommand::Pause { id } => set_status(config, &id, Status::Paused).await,
-        TasksCommand::Resume { id } => set_status(config, &id, Status::Active).await,
-        TasksCommand::Retire { id } => set_status(config, &id, Status::Retired).await,
+        TasksCommand::Pause { id } => set_status(&config()?, &id, Status::Paused).await,
+        TasksCommand::Resume { id } => set_status(&config()?, &id, Status::Active).await,
+        TasksCommand::Retire { id } => set_status(&config()?, &id, Status::Retired).await,
+    }
+}
+
+fn validate(files: &[PathBuf]) -> ExitCode {
+    let Some(tasks) = read(files) else { return ExitCode::FAILURE };
+    let are = if tasks.len() == 1 { "is" } else { "are" };
+    say!("{} in {} {are} valid", count(tasks.len(), "task"), count(files.len(), "file"));
+    ExitCode::SUCCESS
+}
+
+/// A task of one of the files.
+struct FiledTask<'f> {
+    file: &'f Path,
+    task: PlacedTask,
+}
+
+/// Says what is wrong, a line for each fault.
+#[derive(Default)]
+struct Told(usize);
+
+impl Told {
+    fn fault(&mut self, file: &Path, fault: &Fault) {
+        tell!("{}:{fault}", file.display());
+        self.0 += 1;
+    }
+
+    /// The last line, if there were faults.
+    fn sum(&self) {
+        if self.0 > 0 {
+            tell!("{}; nothing was changed", count(self.0, "error"));
+        }
     }
 }
 
 /// Reads task files; every fault goes to standard error, a line each, then their count.
-fn read(files: &[PathBuf]) -> Option<Vec<TaskDefinition>> {
-    let mut tasks: Vec<TaskDefinition> = Vec::new();
-    let mut faults = 0;
+fn read(files: &[PathBuf]) -> Option<Vec<FiledTask<'_>>> {
+    let mut tasks: Vec<FiledTask<'_>> = Vec::new();
+    let mut told = Told::default();
     for file in files {
-        let name = file.display();
         match std::fs::read_to_string(file) {
             Err(error) => {
-                eprintln!("{name}:1:1: : {error}");
-                faults += 1;
+                tell!("{}:1:1: file: {error}", file.display());
+                told.0 += 1;
             }
-            Ok(text) => match parse::parse(&text) {
-                Err(found) => {
-                    found.iter().for_each(|fault| eprintln!("{name}:{fault}"));
-                    faults += found.len();
-                }
+            Ok(text) => match parse::parse_placed(&text) {
+                Err(found) => found.iter().for_each(|fault| told.fault(file, fault)),
                 Ok(read) => {
-                    for task in read {
-                        if tasks.iter().any(|known| known.id == task.id) {
-                            eprintln!(
-                                "{name}:1:1: tasks: {} stands in an earlier file too",
-                                task.id
-                            );
-                            faults += 1;
-                        }
-                        tasks.push(task);
-                    }
+                    tasks.extend(read.into_iter().map(|task| FiledTask { file, task }));
                 }
             },
         }
     }
-    if faults > 0 {
-        eprintln!("{faults} errors; nothing was changed");
-    }
-    (faults == 0).then_some(tasks)
+    refuse_duplicate_ids(&tasks, &mut told);
+    told.sum();
+    (told.0 == 0).then_some(tasks)
 }
 
-async fn publish(config: &Config, tasks: &[TaskDefinition]) -> Result<ExitCode, Failure> {
+/// Within a file they were refused when it was read.
+fn refuse_duplicate_ids(tasks: &[FiledTask<'_>], told: &mut Told) {
+    let mut first = HashMap::new();
+    for FiledTask { file, task } in tasks {
+        let id = &task.definition.id;
+        let earlier: &mut &Path = first.entry(id).or_insert(file);
+        if !std::ptr::eq(*earlier, *file) {
+            let message = format!("{id} is already the id of a task in {}", earlier.display());
+            told.fault(file, &task.fault("id", message));
+        }
+    }
+}
+
+async fn publish(config: &Config, tasks: &[FiledTask<'_>]) -> Result<ExitCode, Failure> {
+    let definitions: Vec<TaskDefinition> =
+        tasks.iter().map(|filed| filed.task.definition.clone()).collect();
     let (pool, _) = startup::checked_database(config).await?;
-    for published in catalogue_store::publish(&pool, tasks, "command line").await? {
+    let all = match catalogue_store::publish(&pool, &definitions, "command line").await {
+        Ok(all) => all,
+        Err(PublishError::Unfit(reasons)) => {
+            let mut told = Told::default();
+            reasons.iter().for_each(|reason| tell_unfit(reason, tasks, &mut told));
+            told.sum();
+            return Ok(ExitCode::FAILURE);
+        }
+        Err(error) => return Err(error.into()),
+    };
+    for published in all {
         let what = if published.changed { "published" } else { "unchanged" };
-        println!("{what}  {}  version {}", published.task, published.version);
+        say!("{what}  {}  version {}", published.task, published.version);
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// What only shows beside the catalogue has its place in a file all the same.
+fn tell_unfit(unfit: &Unfit, tasks: &[FiledTask<'_>], told: &mut Told) {
+    match tasks.iter().find(|filed| filed.task.definition.id == unfit.task) {
+        Some(FiledTask { file, task }) => told.fault(file, &task.fault(&unfit.field, unfit)),
+        None => {
+            tell!("{unfit}");
+            told.0 += 1;
+        }
+    }
 }
 
 async fn list(config: &Config, format: FormatKind) -> Result<ExitCode, Failure> {
@@ -109,20 +165,20 @@ async fn list(config: &Config, format: FormatKind) -> Result<ExitCode, Failure> 
             json!({"id": task.id, "status": task.status, "version": current.version,
                    "kind": current.definition.kind, "published_at": current.published_at.to_string()})
         };
-        println!("{}", json!({ "tasks": catalogue.tasks().iter().map(task).collect::<Vec<_>>() }));
+        say!("{}", json!({ "tasks": catalogue.tasks().iter().map(task).collect::<Vec<_>>() }));
     } else {
         for task in catalogue.tasks() {
             let definition = &task.current().definition;
             let title = &definition.text_in(None).title;
-            println!(
-                "{:<24} {:?} v{} {:?}  {title}",
+            say!(
+                "{:<24} {} v{} {}  {title}",
                 task.id.as_str(),
-                definition.kind,
+                word(&definition.kind),
                 task.current().version,
-                task.status
+                word(&task.status)
             );
         }
-        println!("{} tasks", catalogue.tasks().len());
+        say!("{}", count(catalogue.tasks().len(), "task"));
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -143,6 +199,6 @@ async fn set_status(config: &Config, id: &str, status: Status) -> Result<ExitCod
     let id: TaskId = id.parse()?;
     let (pool, _) = startup::checked_database(config).await?;
     catalogue_store::set_status(&pool, &id, status).await?;
-    println!("{id} is {status:?}");
+    say!("{id} is {}", word(&status));
     Ok(ExitCode::SUCCESS)
 }

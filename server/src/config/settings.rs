@@ -53,11 +53,18 @@ impl Setting {
             Kind::Text | Kind::List => true,
             Kind::Number(from, to) => text.parse::<u32>().is_ok_and(|n| (from..=to).contains(&n)),
             Kind::Duration => plaudit_domain::duration::seconds(text).is_ok(),
-            Kind::Address => text.parse::<std::net::SocketAddr>().is_ok(),
+            Kind::Address => is_address(text),
             Kind::OneOf(words) => words.contains(&text),
         };
         if fits { Ok(()) } else { Err(format!("a value of the kind: {}", self.kind.unit())) }
     }
+}
+
+/// An IP address or a name, and a port.
+fn is_address(text: &str) -> bool {
+    let is_name = |host: &str| !host.is_empty() && !host.contains([':', '/', '[', ']']);
+    let named = |(host, port): (&str, &str)| is_name(host) && port.parse::<u16>().is_ok();
+    text.parse::<std::net::SocketAddr>().is_ok() || text.rsplit_once(':').is_some_and(named)
 }
 
 const fn setting(
@@ -121,7 +128,12 @@ pub const SETTINGS: &[Setting] = &[
         Kind::Text,
         "where granted rewards are published",
     ),
-    setting("http.listen", Some("127.0.0.1:8080"), Kind::Address, "where the API listens"),
+    setting(
+        "http.listen",
+        Some("127.0.0.1:8080"),
+        Kind::Address,
+        "where it listens: the API, or the health paths alone in a process without the role `api`",
+    ),
     Setting {
         path: "auth.hs256_secret",
         default: None,

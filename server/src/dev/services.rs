@@ -5,6 +5,7 @@ use std::path::Path;
 use plaudit_embedded::{Kafka, KafkaOptions, Postgres, PostgresOptions};
 
 use crate::failure::Failure;
+use crate::output::say;
 
 /// What runs beside the server, and ends with it.
 pub struct Services {
@@ -23,12 +24,10 @@ impl Services {
         database: Option<String>,
         kafka: Option<String>,
     ) -> Result<Self, Failure> {
-        std::fs::create_dir_all(dir)
-            .map_err(|error| Failure::new(format!("{}: {error}", dir.display())))?;
         let (postgres, database_url) = match database {
             Some(url) => (None, url),
             None => {
-                println!("starting a private PostgreSQL under {}", dir.display());
+                say!("starting a private PostgreSQL under {}", dir.display());
                 let postgres =
                     Postgres::start(&dir.join("postgres"), PostgresOptions::default()).await?;
                 let url = postgres.url("plaudit");
@@ -38,7 +37,7 @@ impl Services {
         let (kafka, brokers) = match kafka {
             Some(brokers) => (None, brokers),
             None => {
-                println!("starting a private Apache Kafka under {}", dir.display());
+                say!("starting a private Apache Kafka under {}", dir.display());
                 let kafka = Kafka::start(&dir.join("kafka"), KafkaOptions::default()).await?;
                 let brokers = kafka.brokers();
                 (Some(kafka), brokers)

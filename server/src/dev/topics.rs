@@ -1,5 +1,6 @@
 //! Topics. Only `dev` creates any.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use rdkafka::ClientConfig;
@@ -9,23 +10,52 @@ use rdkafka::types::RDKafkaErrorCode;
 
 use crate::failure::Failure;
 
+/// How long a broker may take, from the first attempt to reach it.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// A client of these brokers, with the properties of the configuration.
+pub fn client(brokers: &str, properties: &BTreeMap<String, String>) -> ClientConfig {
+    let mut config = ClientConfig::new();
+    config.set("bootstrap.servers", brokers);
+    for (name, value) in properties {
+        config.set(name, value);
+    }
+    config
+}
+
 /// Creates topics that are not there yet, each with its number of partitions.
-pub async fn create(brokers: &str, topics: &[(&str, i32)]) -> Result<(), Failure> {
+pub async fn create(
+    brokers: &str,
+    properties: &BTreeMap<String, String>,
+    topics: &[(&str, i32)],
+) -> Result<(), Failure> {
+    let refused = |why: &dyn std::fmt::Display| {
+        let names: Vec<&str> = topics.iter().map(|(name, _)| *name).collect();
+        Failure::new(format!("can't create {} at the broker {brokers}: {why}", names.join(", ")))
+    };
     let client: AdminClient<DefaultClientContext> =
-        ClientConfig::new().set("bootstrap.servers", brokers).create()?;
+        client(brokers, properties).create().map_err(|error| refused(&error))?;
     let new: Vec<NewTopic<'_>> = topics
         .iter()
         .map(|(name, partitions)| NewTopic::new(name, *partitions, TopicReplication::Fixed(1)))
         .collect();
-    let options = AdminOptions::new().operation_timeout(Some(Duration::from_secs(15)));
-    for created in client.create_topics(&new, &options).await? {
-        match created {
+    let options =
+        AdminOptions::new().request_timeout(Some(PATIENCE)).operation_timeout(Some(PATIENCE));
+    let created = tokio::time::timeout(PATIENCE, client.create_topics(&new, &options)).await;
+    let no_answer = format!("no answer within {} s", PATIENCE.as_secs());
+    let created = match created {
+        Err(_) => return Err(refused(&no_answer)),
+        Ok(Err(error))
+            if error.rdkafka_error_code() == Some(RDKafkaErrorCode::OperationTimedOut) =>
+        {
+            return Err(refused(&no_answer));
+        }
+        Ok(created) => created.map_err(|error| refused(&error))?,
+    };
+    for topic in created {
+        match topic {
             Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
-            Err((topic, code)) => {
-                return Err(Failure::new(format!(
-                    "the broker at {brokers} does not create topic {topic}: {code}"
-                )));
-            }
+            Err((topic, code)) => return Err(refused(&format!("{topic}: {code}"))),
         }
     }
     Ok(())

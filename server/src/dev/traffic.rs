@@ -18,15 +18,12 @@ const EVERY: Duration = Duration::from_millis(700);
 
 /// Publishes sample actions until it is told to stop.
 pub fn start(
-    brokers: &str,
+    client: &mut ClientConfig,
     topic: String,
     stop: CancellationToken,
 ) -> Result<tokio::task::JoinHandle<()>, Failure> {
-    let producer: FutureProducer = ClientConfig::new()
-        .set("bootstrap.servers", brokers)
-        .set("partitioner", "murmur2_random")
-        .set("message.timeout.ms", "5000")
-        .create()?;
+    let producer: FutureProducer =
+        client.set("partitioner", "murmur2_random").set("message.timeout.ms", "5000").create()?;
     Ok(tokio::spawn(async move {
         for turn in 0.. {
             let (user, body) = action(turn);

@@ -1,0 +1,80 @@
+//! What a command says. Its reader may be gone (`plaudit audit history u1 | head -1`), which is no
+//! reason to panic, as `println!` does; and a disk that is full is no success.
+
+use std::fmt::Arguments;
+use std::io::Write as _;
+use std::sync::OnceLock;
+
+use serde::Serialize;
+
+use crate::failure::Failure;
+
+/// Why standard output takes no more.
+static ENDED: OnceLock<std::io::Error> = OnceLock::new();
+
+/// Prints a line of what was asked for.
+macro_rules! say {
+    ($($text:tt)*) => { $crate::output::line(format_args!($($text)*)) };
+}
+
+/// Prints a line about the command itself, on standard error.
+macro_rules! tell {
+    ($($text:tt)*) => { $crate::output::remark(format_args!($($text)*)) };
+}
+
+pub(crate) use {say, tell};
+
+/// See [`say`].
+pub fn line(text: Arguments<'_>) {
+    if !has_ended()
+        && let Err(error) = writeln!(std::io::stdout().lock(), "{text}")
+    {
+        let _ = ENDED.set(error); // the first one says why
+    }
+}
+
+/// See [`tell`]. Where nobody reads remarks, there is nobody to tell.
+pub fn remark(text: Arguments<'_>) {
+    let _ = writeln!(std::io::stderr().lock(), "{text}");
+}
+
+/// Whether nothing more can be printed, so that it need not be looked up either.
+pub fn has_ended() -> bool {
+    ENDED.get().is_some()
+}
+
+/// Whether all that was wanted was printed. A reader that has gone wanted no more.
+pub fn finish() -> Result<(), Failure> {
+    match ENDED.get().filter(|error| error.kind() != std::io::ErrorKind::BrokenPipe) {
+        Some(error) => Err(Failure::new(format!("can't write to standard output: {error}"))),
+        None => Ok(()),
+    }
+}
+
+/// The word that stands for a value in JSON.
+pub fn word(value: &impl Serialize) -> String {
+    let word = serde_json::to_value(value).ok();
+    word.as_ref().and_then(serde_json::Value::as_str).unwrap_or_default().to_owned()
+}
+
+/// A number of things: `1 error`, `2 errors`.
+pub fn count(number: impl TryInto<u64>, thing: &str) -> String {
+    match number.try_into() {
+        Ok(1) => format!("1 {thing}"),
+        Ok(number) => format!("{number} {thing}s"),
+        Err(_) => format!("many {thing}s"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_is_not_many() {
+        assert_eq!(
+            [count(0_u8, "error"), count(1_u8, "error"), count(2_usize, "error")],
+            ["0 errors", "1 error", "2 errors"]
+        );
+    }
+}

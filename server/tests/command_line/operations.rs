@@ -1,0 +1,260 @@
+//! A server, and what an operator sees of it from the command line.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use nix::sys::signal::Signal;
+use plaudit_embedded::test_cluster;
+use plaudit_event_store::{schema, sources};
+use serde_json::{Value, json};
+
+use crate::program::{
+    Running, command, eventually, migrated, plaudit, sample_sources, sample_tasks, scratch, text,
+};
+
+const SECRET: &str = "0123456789abcdef0123456789abcdef";
+
+/// A migrated database, a topic, and the settings that name them.
+struct Place {
+    variables: Vec<(&'static str, String)>,
+    topic: String,
+    database: String,
+}
+
+impl Place {
+    async fn prepare() -> Self {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let database = migrated().await;
+        let topic = test_cluster::create_topic("cli", 2).await;
+        let variables = vec![
+            ("PLAUDIT_DATABASE_URL", database.clone()),
+            ("PLAUDIT_KAFKA_BROKERS", test_cluster::kafka_brokers().await),
+            ("PLAUDIT_KAFKA_TOPICS", topic.clone()),
+            ("PLAUDIT_KAFKA_GROUP", topic.clone()),
+            ("PLAUDIT_HTTP_LISTEN", "127.0.0.1:0".to_owned()),
+            ("PLAUDIT_AUTH_HS256_SECRET", SECRET.to_owned()),
+        ];
+        Self { variables, topic, database }
+    }
+
+    fn set(&mut self, name: &'static str, value: &str) {
+        self.variables.retain(|(known, _)| *known != name);
+        self.variables.push((name, value.to_owned()));
+    }
+
+    fn variables(&self) -> Vec<(&str, &str)> {
+        self.variables.iter().map(|(name, value)| (*name, value.as_str())).collect()
+    }
+
+    fn run(&self, arguments: &[&str]) -> (Option<i32>, String, String) {
+        let done = plaudit(arguments, &self.variables());
+        (done.status.code(), text(&done.stdout), text(&done.stderr))
+    }
+
+    /// What a command prints as JSON.
+    fn json(&self, arguments: &[&str]) -> Value {
+        let (code, out, err) = self.run(&[arguments, &["--format", "json"]].concat());
+        assert_eq!(code, Some(0), "{arguments:?}: {err}");
+        serde_json::from_str(&out).unwrap_or_else(|error| panic!("{arguments:?}: {error}: {out}"))
+    }
+
+    /// Starts a server. Gives it with its address.
+    async fn serve(&self, arguments: &[&str]) -> (Running, String) {
+        let all = [&["serve"], arguments].concat();
+        let mut server = Running::start(command(&all, &self.variables()));
+        let line = server.line_with("listening on http://").await;
+        let address = line.rsplit_once("http://").unwrap().1.to_owned();
+        (server, format!("http://{address}"))
+    }
+
+    /// `ingest status` asks the broker once, which may be busy.
+    async fn ingest_status(&self, wanted: Option<i32>) -> Value {
+        eventually("the status of the topic", async || {
+            let (code, out, _) = self.run(&["ingest", "status", "--format", "json"]);
+            (code == wanted).then(|| serde_json::from_str(&out).ok()).flatten()
+        })
+        .await
+    }
+}
+
+async fn status_of(url: &str) -> u16 {
+    reqwest::get(url).await.map_or(0, |answer| answer.status().as_u16())
+}
+
+fn token(roles: &[&str]) -> String {
+    let expires = SystemTime::now().duration_since(UNIX_EPOCH).unwrap() + Duration::from_secs(600);
+    let claims = json!({"sub": "cli", "roles": roles, "exp": expires.as_secs()});
+    let key = jsonwebtoken::EncodingKey::from_secret(SECRET.as_bytes());
+    jsonwebtoken::encode(&jsonwebtoken::Header::default(), &claims, &key).unwrap()
+}
+
+async fn get(url: String) -> Value {
+    let asked = reqwest::Client::new().get(&url).bearer_auth(token(&["auditor", "operator"]));
+    let answer = asked.send().await.unwrap();
+    assert_eq!(answer.status().as_u16(), 200, "{url}");
+    answer.json().await.unwrap()
+}
+
+#[tokio::test]
+async fn what_a_server_did_is_told_by_the_command_line_as_by_http() {
+    let place = Place::prepare().await;
+    let sample = sample_tasks();
+    assert_eq!(place.run(&["tasks", "publish", sample.to_str().unwrap()]).0, Some(0));
+    let (mut server, url) = place.serve(&[]).await;
+    eventually("readiness", async || {
+        (status_of(&format!("{url}/readyz")).await == 200).then_some(())
+    })
+    .await;
+    let now = jiff::Timestamp::now().to_string();
+    let action = |id: &str| json!({"specversion": "1.0", "source": "/cli", "id": id, "type": "team.formed", "subject": "u1", "time": now});
+    let sent = reqwest::Client::new()
+        .post(format!("{url}/v1/actions"))
+        .bearer_auth(token(&["producer"]))
+        .json(&json!([action("1"), {"type": "first"}, {"type": "second"}]))
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(sent.status().as_u16(), 200);
+
+    let status = place.ingest_status(Some(0)).await;
+    assert_eq!(status["topics"][0]["state"], "fine");
+    assert!(place.run(&["ingest", "status"]).1.starts_with(&format!("{}  fine\n", place.topic)));
+
+    let history = place.json(&["audit", "history", "u1"]);
+    assert_eq!(history, get(format!("{url}/v1/audit/users/u1/history?limit=1000")).await);
+    assert!(history["events"].as_array().is_some_and(|events| events.len() >= 3), "{history}");
+    let last = history["events"].as_array().unwrap().last().unwrap()["sequence"].to_string();
+    assert!(place.run(&["audit", "history", "u1"]).1.contains("progress_recorded"));
+    for at in ["0", "2", &last, "999999"] {
+        let then = place.json(&["audit", "state", "u1", "--at", at]);
+        let answer = get(format!("{url}/v1/audit/users/u1/state?at={at}")).await;
+        assert!(then == answer, "at {at}:\n{then}\n{answer}");
+    }
+    let later = place.json(&["audit", "state", "u1", "--at", "2999-01-01T00:00:00Z"]);
+    assert!(later["at"].as_str().unwrap() < "2999", "nobody knows yet what will be: {later}");
+    for bad in ["-1", "yesterday"] {
+        let (code, _, error) = place.run(&["audit", "state", "u1", "--at", bad]);
+        assert_eq!(code, Some(1), "{error}");
+        assert!(error.contains("--at"), "{error}");
+    }
+
+    let first = place.json(&["parked", "list", "--limit", "1"]);
+    let id = first["parked"][0]["id"].as_str().unwrap();
+    assert_eq!(first["next"].as_str(), Some(id));
+    let rest = place.json(&["parked", "list", "--after", id]);
+    assert_eq!((rest["parked"].as_array().unwrap().len(), &rest["next"]), (1, &Value::Null));
+    assert_eq!(first, get(format!("{url}/v1/parked?limit=1")).await);
+    assert!(place.run(&["parked", "list"]).1.contains("`specversion` is missing"));
+    assert_eq!(place.json(&["parked", "show", id]), first["parked"][0]);
+    assert!(place.run(&["parked", "show", id]).1.contains("{\"type\":\""));
+    assert_eq!(place.run(&["parked", "list", "--limit", "1001"]).0, Some(2));
+    let unknown = "00000000-0000-0000-0000-000000000000";
+    assert_eq!(place.run(&["parked", "show", unknown]).0, Some(1));
+
+    let projections = place.json(&["projections", "list"]);
+    let names: Vec<_> =
+        projections["projections"].as_array().unwrap().iter().map(|p| &p["name"]).collect();
+    assert_eq!(names, ["task_view", "reward_state"]);
+    assert!(place.run(&["projections", "list"]).1.contains("task_view"));
+
+    let (code, _, error) = place.run(&["ingest", "accept-new-topic", &place.topic]);
+    assert_eq!(code, Some(1), "a healthy topic");
+    assert!(error.contains("nothing was changed"), "{error}");
+    assert_eq!(server.end(Signal::SIGTERM).await.code(), Some(0));
+}
+
+/// Reading a healthy topic again would let old actions count twice.
+#[tokio::test]
+async fn a_topic_is_accepted_anew_only_if_it_was_created_again() {
+    let mut place = Place::prepare().await;
+    let pool = schema::connect(&place.database, 4).unwrap();
+    let topic = place.topic.clone();
+    let accept = ["ingest", "accept-new-topic", topic.as_str()];
+    let incarnation = async || sources::incarnation(&pool, &topic).await.unwrap();
+
+    place.ingest_status(Some(0)).await; // the broker answers
+    let (code, _, error) = place.run(&accept);
+    assert_eq!(code, Some(1));
+    assert!(error.contains("--even-if-it-looks-the-same"), "{error}");
+    assert_eq!(place.run(&["ingest", "accept-new-topic", "other"]).0, Some(1));
+    assert_eq!(incarnation().await, 0);
+    let insisted = [&accept[..], &["--even-if-it-looks-the-same"]].concat();
+    assert_eq!(place.run(&insisted).0, Some(0));
+    assert_eq!(incarnation().await, 1);
+
+    // It is empty and was read up to 5: another topic under the same name.
+    sources::note_applied(&pool, &topic, 1, [(0, 5)]).await.unwrap();
+    let status = place.ingest_status(Some(1)).await;
+    assert_eq!(status["topics"][0]["state"], "recreated");
+    let (code, said, error) = place.run(&accept);
+    assert_eq!(code, Some(0), "{error}");
+    assert!(said.contains("incarnation 2"), "{said}");
+
+    place.set("PLAUDIT_KAFKA_BROKERS", "127.0.0.1:9");
+    let (code, _, error) = place.run(&accept);
+    assert_eq!(code, Some(1));
+    assert!(error.contains("can't be told") && error.contains("127.0.0.1:9"), "{error}");
+    assert_eq!(incarnation().await, 2);
+}
+
+#[tokio::test]
+async fn every_process_tells_its_supervisor_how_it_is() {
+    let place = Place::prepare().await;
+    let (mut server, url) = place.serve(&["--roles", "ingest"]).await;
+    for (path, wanted) in [("/livez", 200), ("/metrics", 200), ("/v1/tasks", 404)] {
+        assert_eq!(status_of(&format!("{url}{path}")).await, wanted, "{path}");
+    }
+    eventually("readiness", async || {
+        (status_of(&format!("{url}/readyz")).await == 200).then_some(())
+    })
+    .await;
+    assert_eq!(server.end(Signal::SIGTERM).await.code(), Some(0));
+}
+
+#[tokio::test]
+async fn a_server_that_is_stopped_while_it_starts_ends_well() {
+    let mut place = Place::prepare().await;
+    place.set("PLAUDIT_DATABASE_URL", "postgres://me@127.0.0.1:9/plaudit");
+    for signal in [Signal::SIGTERM, Signal::SIGINT] {
+        let mut server = Running::start(command(&["serve"], &place.variables()));
+        server.line_with("does not answer yet").await;
+        assert_eq!(server.end(signal).await.code(), Some(0), "{signal}");
+    }
+}
+
+/// Nothing is read before it is known that what was read could be served.
+#[tokio::test]
+async fn a_server_without_keys_does_not_start() {
+    let mut place = Place::prepare().await;
+    place.set("PLAUDIT_AUTH_HS256_SECRET", "");
+    let (code, _, error) = place.run(&["serve"]);
+    assert_eq!(code, Some(1), "{error}");
+    assert!(error.contains("PLAUDIT_AUTH_HS256_SECRET"), "{error}");
+}
+
+#[test]
+fn source_files_are_checked_and_tried() {
+    let sample = sample_sources();
+    let checked = plaudit(&["sources", "check", sample.to_str().unwrap()], &[]);
+    assert_eq!(text(&checked.stdout), "1 source file is valid\n", "{}", text(&checked.stderr));
+    let bad = scratch(
+        "sources.yaml",
+        "sources:\n  - topic: t\n    when: value.x >\n    action: { id: value.id }\n",
+    );
+    let refused = plaudit(&["sources", "check", bad.to_str().unwrap()], &[]);
+    assert_eq!(refused.status.code(), Some(1));
+    let errors = text(&refused.stderr);
+    assert!(errors.contains(bad.to_str().unwrap()) && errors.contains("when"), "{errors}");
+
+    let record = json!({"topic": "game.teams.v2", "key": null, "headers": {}, "timestamp": "2026-11-24T03:00:00Z",
+        "value": {"kind": "formed", "event_id": "e1", "team_id": "t1", "member_ids": ["ann", "bob"], "at": "2026-11-24T02:59:58Z"}});
+    let record = scratch("record.json", &record.to_string());
+    let tried = plaudit(
+        &["sources", "try", sample.to_str().unwrap(), "--record", record.to_str().unwrap()],
+        &[],
+    );
+    let said = text(&tried.stdout);
+    assert!(tried.status.success(), "{}", text(&tried.stderr));
+    for user in ["ann", "bob"] {
+        assert!(said.contains(&format!("team.formed of user {user}")), "{said}");
+    }
+}

@@ -1,0 +1,114 @@
+//! `plaudit tasks`.
+
+use crate::program::{migrated, plaudit, sample_tasks, scratch, text};
+
+/// Rule 11: refused whole, with every error named by file, line and path.
+#[test]
+fn a_file_with_ten_errors_has_all_ten_named() {
+    let file = scratch(
+        "ten.yaml",
+        "tasks:
+  - id: Bad Id
+    kind: ordinary
+    objective: { on: a, target: 0 }
+  - id: second
+    kind: sometimes
+    objective: { on: a, target: 1 }
+  - id: third
+    kind: periodic
+    every: fortnight
+    zone: Europe/Nowhere
+    objective: { on: a, where: 'data.x >=', target: 1.5 }
+    rewards: [ { line: l, kind: k, code: c, amount: -1 } ]
+  - id: fourth
+    kind: ordinary
+    colour: red
+    window: { from: yesterday }
+    objective: { on: a, target: 1, lateness: P1M }
+",
+    );
+    let refused = plaudit(&["tasks", "validate", file.to_str().unwrap()], &[]);
+    assert_eq!(refused.status.code(), Some(1));
+    let errors = text(&refused.stderr);
+    let named: Vec<&str> =
+        errors.lines().filter(|line| line.starts_with(file.to_str().unwrap())).collect();
+    assert_eq!(named.len(), 11, "{errors}");
+    for line in named {
+        let place: Vec<&str> = line[file.to_str().unwrap().len()..].splitn(4, ':').collect();
+        assert!(place[1].parse::<u32>().is_ok() && place[2].parse::<u32>().is_ok(), "{line}");
+    }
+    assert!(errors.ends_with("11 errors; nothing was changed\n"), "{errors}");
+}
+
+/// Rules 9 and 10.
+#[tokio::test]
+async fn tasks_are_published_shown_and_retired() {
+    let url = migrated().await;
+    let run = |arguments: &[&str]| plaudit(arguments, &[("PLAUDIT_DATABASE_URL", &url)]);
+    let sample = sample_tasks();
+    let first = text(&run(&["tasks", "publish", sample.to_str().unwrap()]).stdout);
+    assert!(first.contains("published  first-team  version 1"), "{first}");
+    let again = text(&run(&["tasks", "publish", sample.to_str().unwrap()]).stdout);
+    assert!(again.contains("unchanged  first-team  version 1"), "{again}");
+    assert!(text(&run(&["tasks", "list"]).stdout).contains("6 tasks"));
+    assert!(text(&run(&["tasks", "show", "first-team"]).stdout).contains("\"kind\": \"ordinary\""));
+    assert!(run(&["tasks", "retire", "first-team"]).status.success());
+    let reused = run(&["tasks", "publish", sample.to_str().unwrap()]);
+    assert!(text(&reused.stderr).contains("retired"), "{}", text(&reused.stderr));
+    let unknown = run(&["tasks", "show", "nothing"]);
+    assert!(text(&unknown.stderr).contains("there is no task nothing"));
+}
+
+/// What only shows beside other files and the catalogue has its place in a file all the same.
+#[tokio::test]
+async fn a_fault_found_while_publishing_has_its_place() {
+    let url = migrated().await;
+    let run = |arguments: &[&str]| plaudit(arguments, &[("PLAUDIT_DATABASE_URL", &url)]);
+    let task = |id: &str, kind: &str, more: &str| {
+        format!("  - id: {id}\n    kind: {kind}\n{more}    objective: {{ on: a, target: 1 }}\n")
+    };
+    let file = |tasks: &[String]| scratch("tasks.yaml", &format!("tasks:\n{}", tasks.concat()));
+    let before = file(&[task("gone", "ordinary", ""), task("stays", "ordinary", "")]);
+    let before = before.to_str().unwrap();
+    assert!(run(&["tasks", "publish", before]).status.success());
+    assert!(run(&["tasks", "retire", "gone"]).status.success());
+
+    let bad = file(&[
+        task("gone", "ordinary", ""),
+        task("stays", "periodic", "    every: day\n"),
+        task("new", "ordinary", "    requires: [ stays, nowhere ]\n"),
+    ]);
+    let bad = bad.to_str().unwrap();
+    let refused = run(&["tasks", "publish", bad]);
+    assert_eq!(refused.status.code(), Some(1));
+    let errors = text(&refused.stderr);
+    for wanted in [
+        format!("{bad}:2:9: tasks[0].id: gone: the task is retired"),
+        format!("{bad}:6:11: tasks[1].kind: stays: the kind of a task never changes"),
+        format!("{bad}:11:24: tasks[2].requires[1]: new: `requires` names nowhere"),
+        "3 errors; nothing was changed\n".to_owned(),
+    ] {
+        assert!(errors.contains(&wanted), "{wanted}\nis not in\n{errors}");
+    }
+
+    let twice = run(&["tasks", "validate", before, bad]);
+    assert_eq!(twice.status.code(), Some(1));
+    let errors = text(&twice.stderr);
+    let wanted = format!("{bad}:2:9: tasks[0].id: gone is already the id of a task in {before}");
+    assert!(errors.contains(&wanted), "{errors}");
+    assert!(errors.ends_with("2 errors; nothing was changed\n"), "{errors}");
+}
+
+#[tokio::test]
+async fn a_status_is_told_in_the_words_of_json() {
+    let url = migrated().await;
+    let run = |arguments: &[&str]| plaudit(arguments, &[("PLAUDIT_DATABASE_URL", &url)]);
+    let file = scratch(
+        "one.yaml",
+        "tasks:\n  - { id: one, kind: ordinary, objective: { on: a, target: 1 } }\n",
+    );
+    assert!(run(&["tasks", "publish", file.to_str().unwrap()]).status.success());
+    assert_eq!(text(&run(&["tasks", "pause", "one"]).stdout), "one is paused\n");
+    let list = text(&run(&["tasks", "list"]).stdout);
+    assert!(list.contains("ordinary v1 paused") && list.ends_with("\n1 task\n"), "{list}");
+}
