@@ -152,7 +152,8 @@ async fn a_repeated_claim_returns_the_same_receipt() {
     );
 }
 
-/// Rule 21: what was set aside is kept once, whoever reads it again.
+/// Rules 21 and 22: what was set aside is kept once, whoever reads it again; since it names no user, it
+/// blocks no one.
 #[tokio::test]
 async fn a_record_that_is_set_aside_is_kept_with_its_bytes() {
     let store = Store::with_tasks(TASKS).await;
