@@ -1,5 +1,7 @@
 //! Reading the log: by user, and by lane.
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, Utc};
 use jiff::Timestamp;
 use plaudit_domain::ids::{TaskId, UserId};
@@ -76,26 +78,6 @@ pub async fn user_page(
     rows.iter().map(|row| recorded(row, lane)).collect()
 }
 
-/// A page of one lane's log, after a position. Contiguous: a reader can never skip.
-pub async fn lane_page(
-    lane: Lane,
-    after: i64,
-    limit: i64,
-    connection: &mut PgConnection,
-) -> Result<Vec<Recorded>, ExecuteError> {
-    let rows = sqlx::query(
-        "select aggregate_id, sequence, position, event_type, event_version, payload::text, metadata, recorded_at
-         from events where lane = $1 and position > $2
-         order by position limit $3",
-    )
-    .bind(lane.0)
-    .bind(after)
-    .bind(limit)
-    .fetch_all(connection)
-    .await?;
-    rows.iter().map(|row| recorded(row, lane)).collect()
-}
-
 /// The events of one lane that may make rewards payable, after a position and up to a head.
 pub async fn rewards_page(
     lane: Lane,
@@ -121,28 +103,135 @@ pub async fn rewards_page(
     rows.iter().map(|row| recorded(row, lane)).collect()
 }
 
+/// An event as a fold needs it: whose, where, and the fact.
+#[derive(Debug, Clone)]
+pub struct Fact {
+    /// Its place in the user's stream, from 1.
+    pub sequence: i64,
+    /// Its place in the lane.
+    pub position: i64,
+    /// The fact.
+    pub event: Event,
+}
+
+/// Which events a fold wants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kinds {
+    /// All.
+    All,
+    /// Those that grant rewards or move them.
+    OfRewards,
+}
+
+impl Kinds {
+    fn condition(self) -> &'static str {
+        match self {
+            Self::All => "",
+            Self::OfRewards => {
+                " and event_type in ('milestone_reached', 'rewards_claimed', 'delivery_started')"
+            }
+        }
+    }
+}
+
+/// A user with some facts, in order.
+pub type UserFacts = (UserId, Vec<Fact>);
+
+/// Puts rows of (user, sequence, position, type, version, payload), in order of users, together.
+fn by_user(rows: &[PgRow]) -> Result<Vec<UserFacts>, ExecuteError> {
+    let mut users: Vec<UserFacts> = Vec::new();
+    for row in rows {
+        let user: &str = row.try_get(0)?;
+        let sequence: i64 = row.try_get(1)?;
+        let unreadable = |e: &dyn std::fmt::Display| {
+            ExecuteError::Unreadable(format!("event {sequence} of user {user}: {e}"))
+        };
+        let event = upcasters::read(row.try_get(3)?, row.try_get(4)?, row.try_get(5)?)
+            .map_err(|e| unreadable(&e))?;
+        let fact = Fact { sequence, position: row.try_get(2)?, event };
+        match users.last_mut().filter(|(open, _)| open.as_str() == user) {
+            Some((_, facts)) => facts.push(fact),
+            None => {
+                let user = UserId::try_from(user.to_owned()).map_err(|e| unreadable(&e))?;
+                users.push((user, vec![fact]));
+            }
+        }
+    }
+    Ok(users)
+}
+
 /// A page of one lane's log in order of users: each user's history is contiguous there. Begins
-/// after `(user, sequence)`. Comes without metadata, which no fold looks at.
+/// after `(user, sequence)`. Also tells how many events it has.
 pub async fn users_page(
     lane: Lane,
     after: (&str, i64),
+    kinds: Kinds,
     limit: i64,
     connection: &mut PgConnection,
-) -> Result<Vec<Recorded>, ExecuteError> {
-    let rows = sqlx::query(
-        "select aggregate_id, sequence, position, event_type, event_version, payload::text, 'null'::json as metadata, recorded_at
+) -> Result<(Vec<UserFacts>, usize), ExecuteError> {
+    let sql = format!(
+        "select aggregate_id, sequence, position, event_type, event_version, payload::text
          from events
-         where lane = $1 and aggregate_type = $2 and (aggregate_id, sequence) > ($3, $4)
+         where lane = $1 and aggregate_type = $2 and (aggregate_id, sequence) > ($3, $4){}
          order by aggregate_id, sequence limit $5",
+        kinds.condition()
+    );
+    let rows = sqlx::query(&sql)
+        .bind(lane.0)
+        .bind(AGGREGATE_TYPE)
+        .bind(after.0)
+        .bind(after.1)
+        .bind(limit)
+        .fetch_all(connection)
+        .await?;
+    Ok((by_user(&rows)?, rows.len()))
+}
+
+/// The whole streams of some users of a lane, in order of their ids.
+pub async fn users_whole(
+    lane: Lane,
+    users: &[&str],
+    kinds: Kinds,
+    connection: &mut PgConnection,
+) -> Result<Vec<UserFacts>, ExecuteError> {
+    let sql = format!(
+        "select u.user_id, e.sequence, e.position, e.event_type, e.event_version, e.payload::text
+         from unnest($2::text[]) with ordinality u (user_id, place)
+         cross join lateral (
+             select sequence, position, event_type, event_version, payload from events
+             where lane = $1 and aggregate_type = $3 and aggregate_id = u.user_id{}
+             order by sequence offset 0
+         ) e
+         order by u.place, e.sequence",
+        kinds.condition()
+    );
+    let rows = sqlx::query(&sql)
+        .bind(lane.0)
+        .bind(users)
+        .bind(AGGREGATE_TYPE)
+        .fetch_all(connection)
+        .await?;
+    by_user(&rows)
+}
+
+/// The users of a page of one lane's log after a position, and the last position of the page.
+pub async fn users_after(
+    lane: Lane,
+    after: i64,
+    limit: i64,
+    connection: &mut PgConnection,
+) -> Result<(BTreeSet<String>, i64), ExecuteError> {
+    let rows: Vec<(String, i64)> = sqlx::query_as(
+        "select aggregate_id, position from events where lane = $1 and position > $2
+         order by position limit $3",
     )
     .bind(lane.0)
-    .bind(AGGREGATE_TYPE)
-    .bind(after.0)
-    .bind(after.1)
+    .bind(after)
     .bind(limit)
     .fetch_all(connection)
     .await?;
-    rows.iter().map(|row| recorded(row, lane)).collect()
+    let last = rows.last().map_or(after, |(_, position)| *position);
+    Ok((rows.into_iter().map(|(user, _)| user).collect(), last))
 }
 
 /// Where to stop folding.

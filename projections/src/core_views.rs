@@ -9,7 +9,7 @@ use plaudit_event_store::ExecuteError;
 use plaudit_event_store::batch::{BatchProjection, ChangedUser, Changes};
 use sqlx::PgConnection;
 
-use crate::fold;
+use crate::fold::{self, Wanted};
 use crate::reward_state::{self, Ledger};
 use crate::task_view;
 
@@ -45,8 +45,11 @@ async fn write_rewards(
         }
     }
     for user in refolded {
-        let folded = fold::user(user.lane, &user.user, connection).await.map_err(as_sqlx)?;
-        ledgers.insert((user.lane, &user.user), folded.ledger);
+        let name = [user.user.as_str()];
+        let folded = fold::users(user.lane, &name, Wanted::Rewards, connection).await;
+        for folded in folded.map_err(as_sqlx)? {
+            ledgers.insert((user.lane, &user.user), folded.ledger);
+        }
     }
     if !refolded.is_empty() {
         let lanes: Vec<i16> = refolded.iter().map(|user| user.lane.0).collect();

@@ -4,10 +4,27 @@ use plaudit_domain::ids::UserId;
 use plaudit_domain::lane::Lane;
 use plaudit_domain::user_tasks::{UserTasks, evolve};
 use plaudit_event_store::ExecuteError;
-use plaudit_event_store::reader::{self, Recorded};
+use plaudit_event_store::reader::{self, Fact, Kinds};
 use sqlx::PgConnection;
 
 use crate::reward_state::Ledger;
+
+/// What of a user is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wanted {
+    /// The rules' state.
+    State,
+    /// The rewards: they follow from few of the events.
+    Rewards,
+    /// Both.
+    Both,
+}
+
+impl Wanted {
+    fn kinds(self) -> Kinds {
+        if self == Self::Rewards { Kinds::OfRewards } else { Kinds::All }
+    }
+}
 
 /// A user, folded from the first event to the last.
 #[derive(Debug)]
@@ -15,44 +32,61 @@ pub(crate) struct FoldedUser {
     pub user: UserId,
     pub state: UserTasks,
     pub ledger: Ledger,
-    /// Of the last event; also how many there are.
+    /// Of the last event that was folded.
     pub sequence: i64,
+    /// How many were folded.
+    pub events: i64,
 }
 
 impl FoldedUser {
     fn new(user: UserId) -> Self {
-        Self { user, state: UserTasks::default(), ledger: Ledger::default(), sequence: 0 }
+        Self {
+            user,
+            state: UserTasks::default(),
+            ledger: Ledger::default(),
+            sequence: 0,
+            events: 0,
+        }
     }
 
-    fn record(&mut self, recorded: &Recorded) {
-        evolve(&mut self.state, &recorded.event);
-        self.ledger.record(&recorded.event, recorded.position.number);
-        self.sequence = recorded.sequence;
+    fn record(&mut self, wanted: Wanted, fact: &Fact) {
+        if wanted != Wanted::Rewards {
+            evolve(&mut self.state, &fact.event);
+        }
+        if wanted != Wanted::State {
+            self.ledger.record(&fact.event, fact.position);
+        }
+        self.sequence = fact.sequence;
+        self.events += 1;
     }
 }
 
-/// How many events of one user are read at once.
-const USER_PAGE: i64 = 5_000;
+/// How many users are asked for at once.
+const USERS_AT_ONCE: usize = 64;
 
-/// Folds one user.
-pub(crate) async fn user(
+/// Folds some users of a lane; those of whom nothing is known are left out.
+pub(crate) async fn users(
     lane: Lane,
-    user: &UserId,
+    users: &[&str],
+    wanted: Wanted,
     connection: &mut PgConnection,
-) -> Result<FoldedUser, ExecuteError> {
-    let mut folded = FoldedUser::new(user.clone());
-    loop {
-        let page = reader::user_page(lane, user, folded.sequence, USER_PAGE, connection).await?;
-        page.iter().for_each(|recorded| folded.record(recorded));
-        if i64::try_from(page.len()).is_ok_and(|len| len < USER_PAGE) {
-            return Ok(folded);
-        }
+) -> Result<Vec<FoldedUser>, ExecuteError> {
+    let mut all = Vec::with_capacity(users.len());
+    for some in users.chunks(USERS_AT_ONCE) {
+        let found = reader::users_whole(lane, some, wanted.kinds(), connection).await?;
+        all.extend(found.into_iter().map(|(user, facts)| {
+            let mut folded = FoldedUser::new(user);
+            facts.iter().for_each(|fact| folded.record(wanted, fact));
+            folded
+        }));
     }
+    Ok(all)
 }
 
 /// The users of a lane in order of their ids, each folded whole however the log is cut into pages.
 pub(crate) struct LaneFold {
     lane: Lane,
+    wanted: Wanted,
     /// The last event that was read.
     after: (String, i64),
     /// The user whose later events may be on the next page.
@@ -62,8 +96,9 @@ pub(crate) struct LaneFold {
 
 impl LaneFold {
     /// Begins with the first user after this one.
-    pub fn after(lane: Lane, user: Option<String>) -> Self {
-        Self { lane, after: (user.unwrap_or_default(), i64::MAX), open: None, ended: false }
+    pub fn after(lane: Lane, wanted: Wanted, user: Option<String>) -> Self {
+        let after = (user.unwrap_or_default(), i64::MAX);
+        Self { lane, wanted, after, open: None, ended: false }
     }
 
     /// Reads a page and gives the users that it completes, maybe none; `None` after the last.
@@ -76,16 +111,22 @@ impl LaneFold {
             return Ok(None);
         }
         let after = (self.after.0.as_str(), self.after.1);
-        let page = reader::users_page(self.lane, after, events, connection).await?;
+        let (page, count) =
+            reader::users_page(self.lane, after, self.wanted.kinds(), events, connection).await?;
+        let last = page
+            .last()
+            .and_then(|(user, facts)| facts.last().map(|fact| (user.to_string(), fact.sequence)));
         let mut completed = Vec::new();
-        for recorded in &page {
-            if self.open.as_ref().is_none_or(|open| open.user != recorded.user) {
-                completed.extend(self.open.replace(FoldedUser::new(recorded.user.clone())));
+        for (user, facts) in page {
+            if self.open.as_ref().is_none_or(|open| open.user != user) {
+                completed.extend(self.open.replace(FoldedUser::new(user)));
             }
-            self.open.iter_mut().for_each(|open| open.record(recorded));
+            if let Some(open) = &mut self.open {
+                facts.iter().for_each(|fact| open.record(self.wanted, fact));
+            }
         }
-        match page.last().filter(|_| i64::try_from(page.len()).is_ok_and(|len| len >= events)) {
-            Some(last) => self.after = (last.user.to_string(), last.sequence),
+        match last.filter(|_| i64::try_from(count).is_ok_and(|count| count >= events)) {
+            Some(last) => self.after = last,
             None => {
                 self.ended = true;
                 completed.extend(self.open.take());

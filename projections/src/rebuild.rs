@@ -144,16 +144,20 @@ pub async fn rebuild(
     let run = Run { pool: pool.clone(), view, workers, chunk_events, shutdown };
     let ended = {
         let mut work = std::pin::pin!(steps(&run, &mut guard));
-        let mut tick = tokio::time::interval(TELL_EVERY);
-        loop {
-            tokio::select! {
-                ended = &mut work => break ended,
-                _ = tick.tick() => {
-                    if let Ok(Some(status)) = control::status_of(pool, view).await {
-                        progress(&status);
-                    }
+        // Beside the work and never instead of it: to ask needs a connection, which the work may be
+        // about to give back.
+        let mut telling = std::pin::pin!(async {
+            let mut tick = tokio::time::interval(TELL_EVERY);
+            loop {
+                tick.tick().await;
+                if let Ok(Some(status)) = control::status_of(pool, view).await {
+                    progress(&status);
                 }
             }
+        });
+        tokio::select! {
+            ended = &mut work => ended,
+            () = &mut telling => unreachable!("it tells until the work has ended"),
         }
     };
     let outcome = conclude(&run, ended, &mut guard).await;

@@ -1,5 +1,6 @@
 //! The views that can be verified and rebuilt, and the tables that each owns.
 
+use crate::fold::Wanted;
 use crate::{ProjectionError, reward_state, task_view};
 
 /// A view that follows from the log.
@@ -46,6 +47,14 @@ impl View {
         match self {
             Self::Tasks => &[USER_VIEW, TASK_VIEW],
             Self::Rewards => &[REWARD_STATE],
+        }
+    }
+
+    /// What its rows follow from.
+    pub fn wanted(self) -> Wanted {
+        match self {
+            Self::Tasks => Wanted::State,
+            Self::Rewards => Wanted::Rewards,
         }
     }
 

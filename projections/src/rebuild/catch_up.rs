@@ -2,9 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use plaudit_domain::ids::UserId;
 use plaudit_domain::lane::Lane;
-use plaudit_event_store::{ExecuteError, reader};
+use plaudit_event_store::reader;
 use sqlx::{Connection as _, Executor as _, PgConnection};
 use tokio::time::Instant;
 
@@ -13,7 +12,7 @@ use super::run::{Halt, Run};
 use crate::fold;
 
 /// How many events of the log are looked through at once.
-const PAGE: i64 = 2_000;
+pub(crate) const PAGE: i64 = 2_000;
 
 /// How many events all lanes together are behind the log.
 pub(crate) async fn behind(run: &Run) -> sqlx::Result<i64> {
@@ -41,7 +40,7 @@ async fn catch_up_lane(run: Run, lane: Lane, deadline: Option<Instant>) -> Resul
             return Ok(false);
         }
         run.proceed().await?;
-        let (users, last) = users_after(lane, position, &mut connection).await?;
+        let (users, last) = reader::users_after(lane, position, PAGE, &mut connection).await?;
         if replace(&run, lane, &users, (position, last), &mut connection).await? {
             position = last;
         } else {
@@ -57,11 +56,11 @@ async fn catch_up_lane(run: Run, lane: Lane, deadline: Option<Instant>) -> Resul
 async fn replace(
     run: &Run,
     lane: Lane,
-    users: &BTreeSet<UserId>,
+    users: &BTreeSet<String>,
     (from, to): (i64, i64),
     connection: &mut PgConnection,
 ) -> Result<bool, Halt> {
-    let names: Vec<&str> = users.iter().map(UserId::as_str).collect();
+    let names: Vec<&str> = users.iter().map(String::as_str).collect();
     let mut tx = connection.begin().await?;
     tx.execute("set local synchronous_commit = off").await?;
     let moved = sqlx::query(
@@ -77,10 +76,7 @@ async fn replace(
         tx.rollback().await?;
         return Ok(false);
     }
-    let mut folded = Vec::with_capacity(users.len());
-    for user in users {
-        folded.push(fold::user(lane, user, &mut tx).await?);
-    }
+    let folded = fold::users(lane, &names, run.view.wanted(), &mut tx).await?;
     for table in run.view.tables() {
         let sql = format!("delete from {}_new where lane = $1 and user_id = any($2)", table.name);
         sqlx::query(&sql).bind(lane.0).bind(&names).execute(&mut *tx).await?;
@@ -104,15 +100,4 @@ pub(crate) async fn places(
     .bind(lane.0)
     .fetch_one(connection)
     .await
-}
-
-/// The users of a page of the log after a position, and the last position of the page.
-pub(crate) async fn users_after(
-    lane: Lane,
-    position: i64,
-    connection: &mut PgConnection,
-) -> Result<(BTreeSet<UserId>, i64), ExecuteError> {
-    let page = reader::lane_page(lane, position, PAGE, connection).await?;
-    let last = page.last().map_or(position, |last| last.position.number);
-    Ok((page.into_iter().map(|recorded| recorded.user).collect(), last))
 }

@@ -1,9 +1,11 @@
 //! Comparing the new version with the live one, row by row, before it takes its place.
 
+use futures::TryStreamExt as _;
 use plaudit_domain::lane::Lane;
+use plaudit_event_store::reader;
 use sqlx::{Connection as _, Executor as _};
 
-use super::catch_up::{places, users_after};
+use super::catch_up::{PAGE, places};
 use super::run::{Halt, Run};
 use crate::difference::{Difference, Differences};
 use crate::view::Table;
@@ -33,16 +35,16 @@ async fn compare_lane(run: Run, lane: Lane) -> Result<Differences, Halt> {
     let (mut position, head) = places(&run, lane, &mut tx).await?;
     let mut moved = Vec::new();
     while position < head {
-        let (users, last) = users_after(lane, position, &mut tx).await?;
-        moved.extend(users.into_iter().map(|user| user.to_string()));
+        let (users, last) = reader::users_after(lane, position, PAGE, &mut tx).await?;
+        moved.extend(users);
         position = last;
     }
     let mut found = Differences::default();
     for table in run.view.tables() {
         let sql = statement(table);
-        let rows: Vec<(String, Option<String>, Option<String>)> =
-            sqlx::query_as(&sql).bind(lane.0).bind(&moved).fetch_all(&mut *tx).await?;
-        for (user, live, log) in rows {
+        // One by one: after a change of what rows look like, all of them differ.
+        let mut rows = sqlx::query_as(&sql).bind(lane.0).bind(&moved).fetch(&mut *tx);
+        while let Some((user, live, log)) = rows.try_next().await? {
             found.add(Difference { table: table.name, lane, user, live, log });
         }
     }

@@ -52,7 +52,7 @@ async fn load_from_checkpoint(
     if loaded {
         return Ok(true);
     }
-    let mut fold = LaneFold::after(lane, checkpoint.clone());
+    let mut fold = LaneFold::after(lane, run.view.wanted(), checkpoint.clone());
     loop {
         run.proceed().await?;
         let Some(users) = fold.next(run.chunk_events, connection).await? else {
@@ -67,7 +67,9 @@ async fn load_from_checkpoint(
         let last = users.last().map(|last| last.user.to_string()).or_else(|| checkpoint.clone());
         let moved = sqlx::query(
             "update rebuild_lanes
-             set user_id = $4, users = users + $5, events = events + $6, loaded = $7
+             set user_id = $4, users = users + $5, loaded = $7,
+                 -- A view that wants few of the events has looked through all of them in the end.
+                 events = case when $7 then greatest(events + $6, position) else events + $6 end
              where projection = $1 and lane = $2 and user_id is not distinct from $3 and not loaded",
         )
         .bind(run.view.name())
@@ -75,7 +77,7 @@ async fn load_from_checkpoint(
         .bind(&checkpoint)
         .bind(&last)
         .bind(i64::try_from(users.len()).unwrap_or(i64::MAX))
-        .bind(users.iter().map(|user| user.sequence).sum::<i64>())
+        .bind(users.iter().map(|user| user.events).sum::<i64>())
         .bind(fold.has_ended())
         .execute(&mut *tx)
         .await?;

@@ -12,6 +12,7 @@ use super::run::{Halt, Run};
 use super::tables;
 use crate::ProjectionError;
 use crate::difference::Differences;
+use crate::view::View;
 
 /// For how long writers may be held up by the last round before it lets them go and tries again.
 const ROUND_MAX: Duration = Duration::from_secs(5);
@@ -56,9 +57,9 @@ async fn try_swap(
     for lane in lanes {
         let _ = write!(sql, "update lanes set next_position = next_position where lane = {lane};");
     }
-    let deadline = Instant::now() + ROUND_MAX;
-    if !locked(tx.execute(sqlx::raw_sql(&sql)).await)?
-        || !catch_up::round(run, Some(deadline)).await?
+    if !locked(tx.execute(sqlx::raw_sql(&tables_held(run.view))).await)?
+        || !locked(tx.execute(sqlx::raw_sql(&sql)).await)?
+        || !last_round(run).await?
     {
         tx.rollback().await?;
         return Ok(false);
@@ -74,7 +75,10 @@ async fn try_swap(
         tx.rollback().await?;
         return Ok(false);
     }
-    tables::swap(run.view, &mut tx).await?;
+    if !locked(tables::swap(run.view, &mut tx).await)? {
+        tx.rollback().await?;
+        return Ok(false);
+    }
     let done = sqlx::query(
         "update rebuilds
          set state = 'swapped', phase = 'done', finished_at = now(), differences = $2, error = null
@@ -92,6 +96,30 @@ async fn try_swap(
     }
     tx.commit().await?;
     Ok(true)
+}
+
+/// Holds all three versions of the tables against maintenance, before anybody is held up: neither
+/// readers nor writers mind, and an autovacuum in the way is ended once it was waited for longer than
+/// PostgreSQL's `deadlock_timeout` (1 s).
+fn tables_held(view: View) -> String {
+    let mut sql = String::from("set local lock_timeout = '3s';");
+    for table in view.tables() {
+        let name = table.name;
+        let _ = write!(sql, "lock table {name}, {name}_new in share update exclusive mode;");
+    }
+    sql
+}
+
+/// The last round, for as long as writers may be held up. A connection that is not to be had is no
+/// failure of the rebuild: others let go of theirs once the lanes are free.
+async fn last_round(run: &Run) -> Result<bool, Halt> {
+    match catch_up::round(run, Some(Instant::now() + ROUND_MAX)).await {
+        Err(Halt::Failed(ProjectionError::Store(error))) if error.is_transient() => {
+            tracing::warn!(%error, "the last round of a rebuild is tried again");
+            Ok(false)
+        }
+        ended => ended,
+    }
 }
 
 /// Whether a lock was had in time.

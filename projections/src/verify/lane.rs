@@ -1,17 +1,19 @@
 //! One lane, in one snapshot.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 use plaudit_domain::lane::Lane;
 use plaudit_domain::user_tasks::UserTasks;
 use sqlx::postgres::PgRow;
+use sqlx::query::Query;
 use sqlx::{Connection as _, Executor as _, PgConnection, Row};
 
 use super::columns::{Columns, Text, both};
 use super::{CHUNK_EVENTS, Scope, VerifyReport};
 use crate::ProjectionError;
 use crate::difference::Difference;
-use crate::fold::{FoldedUser, LaneFold};
+use crate::fold::{FoldedUser, LaneFold, Wanted};
 use crate::reward_state::{self, RewardRow};
 use crate::task_view::{self, TaskRow};
 
@@ -32,7 +34,12 @@ pub(super) async fn verify(
          lock table user_view, task_view, reward_state in access share mode",
     ))
     .await?;
-    let mut fold = LaneFold::after(lane, None);
+    let outside: bool =
+        sqlx::query_scalar("select outside_position is not null from lanes where lane = $1")
+            .bind(lane.0)
+            .fetch_one(&mut *tx)
+            .await?;
+    let mut fold = LaneFold::after(lane, Wanted::Both, None);
     let mut after: Option<String> = None;
     while let Some(users) = fold.next(CHUNK_EVENTS, &mut tx).await? {
         let last = users.last().map(|last| last.user.to_string());
@@ -41,10 +48,10 @@ pub(super) async fn verify(
         if up_to.is_none() && !fold.has_ended() {
             continue; // a long history goes on
         }
-        let run = Run { lane, after: after.as_deref(), up_to: up_to.as_deref() };
+        let run = Run { lane, outside, after: after.as_deref(), up_to: up_to.as_deref() };
         run.compare(scope, &users, report, &mut tx).await?;
         report.users += u64::try_from(users.len()).unwrap_or(u64::MAX);
-        report.events += users.iter().map(|u| u.sequence.unsigned_abs()).sum::<u64>();
+        report.events += users.iter().map(|u| u.events.unsigned_abs()).sum::<u64>();
         tell(report);
         after = last.or(after);
     }
@@ -56,6 +63,8 @@ pub(super) async fn verify(
 /// last).
 struct Run<'a> {
     lane: Lane,
+    /// Whether stock postgres-es has appended to the lane. Only then may a state be behind the log.
+    outside: bool,
     after: Option<&'a str>,
     up_to: Option<&'a str>,
 }
@@ -71,7 +80,7 @@ impl Run<'_> {
         let stored = self.stored_states(scope.states, connection).await?;
         let sequence_of = |user: &FoldedUser| stored.get(user.user.as_str()).map_or(0, |s| s.0);
         let (behind, users): (Vec<_>, Vec<_>) =
-            users.iter().partition(|user| sequence_of(user) < user.sequence);
+            users.iter().partition(|user| self.outside && sequence_of(user) < user.sequence);
         let names = behind.iter().map(|user| user.user.to_string());
         report.behind.extend(names.clone().map(|name| (self.lane, name)));
         let mut comparison = Comparison { lane: self.lane, behind: names.collect(), report };
@@ -107,16 +116,17 @@ impl Run<'_> {
         connection: &mut PgConnection,
         read: impl Fn(&PgRow, usize) -> sqlx::Result<Option<R>>,
     ) -> sqlx::Result<BTreeMap<String, Vec<R>>> {
-        let sql = format!(
-            "select user_id, {columns} from {table}
-             where lane = $1 and ($2::text is null or user_id > $2) and ($3::text is null or user_id <= $3)"
-        );
-        let rows = sqlx::query(&sql)
-            .bind(self.lane.0)
-            .bind(self.after)
-            .bind(self.up_to)
-            .fetch_all(connection)
-            .await?;
+        let mut sql = format!("select user_id, {columns} from {table} where lane = $1");
+        let mut bounds = Vec::new();
+        // Only a bound that there is: what may be null is no condition of the key.
+        for (compared, bound) in [(">", self.after), ("<=", self.up_to)] {
+            if let Some(bound) = bound {
+                bounds.push(bound);
+                let _ = write!(sql, " and user_id {compared} ${}", bounds.len() + 1);
+            }
+        }
+        let query = bounds.into_iter().fold(sqlx::query(&sql).bind(self.lane.0), Query::bind);
+        let rows = query.fetch_all(connection).await?;
         let mut by_user: BTreeMap<String, Vec<R>> = BTreeMap::new();
         for row in &rows {
             by_user.entry(row.try_get(0)?).or_default().extend(read(row, 1)?);
