@@ -11,7 +11,7 @@ use axum::response::Response;
 use crate::auth::{Caller, Role, bearer};
 use crate::input::decode_segment;
 use crate::problem::{Answer, Problem};
-use crate::state::ApiState;
+use crate::state::Shared;
 
 /// Paths that need no token.
 const OPEN: [&str; 4] = ["/livez", "/readyz", "/metrics", "/openapi.json"];
@@ -19,7 +19,7 @@ const OPEN: [&str; 4] = ["/livez", "/readyz", "/metrics", "/openapi.json"];
 /// Refuses a request without a token (401) or with one that does not permit it (403). Hands the
 /// caller on to the handler.
 pub async fn check(
-    State(state): State<ApiState>,
+    State(state): State<Shared>,
     mut request: Request,
     next: Next,
 ) -> Answer<Response> {

@@ -20,7 +20,7 @@ use crate::input::{media_type, read_body, refuse_encoded};
 use crate::observe::RequestId;
 use crate::openapi::{parameters, shapes};
 use crate::problem::{Answer, InputError, Problem, ProblemBody};
-use crate::state::ApiState;
+use crate::state::Shared;
 use element::Element;
 
 /// The most actions in one request.
@@ -63,7 +63,7 @@ struct ActionOutcome {
         (status = 415, description = "Another media type", body = ProblemBody, content_type = "application/problem+json"),
     ))]
 pub async fn send(
-    State(state): State<ApiState>,
+    State(state): State<Shared>,
     Extension(RequestId(request)): Extension<RequestId>,
     headers: HeaderMap,
     body: Body,

@@ -20,7 +20,7 @@ use crate::input::{Query, UserPath, locale, plus_restored};
 use crate::openapi::{operator_shapes, parameters};
 use crate::position::AtLeast;
 use crate::problem::{Answer, Problem};
-use crate::state::ApiState;
+use crate::state::Shared;
 
 /// `GET /v1/audit/users/{user}/history`: events in order.
 #[utoipa::path(get, path = "/v1/audit/users/{user}/history", tag = "audit", operation_id = "showHistory",
@@ -31,7 +31,7 @@ use crate::state::ApiState;
         (status = 200, description = "Events in order", body = operator_shapes::History),
     ))]
 pub async fn history(
-    State(state): State<ApiState>,
+    State(state): State<Shared>,
     UserPath(user): UserPath,
     mut query: Query,
     headers: HeaderMap,
@@ -75,7 +75,7 @@ pub struct StateThen {
         (status = 200, description = "The task screen as it was", body = operator_shapes::StateThen),
     ))]
 pub async fn state(
-    State(state): State<ApiState>,
+    State(state): State<Shared>,
     UserPath(user): UserPath,
     mut query: Query,
     headers: HeaderMap,

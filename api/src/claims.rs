@@ -21,7 +21,7 @@ use crate::input::{
 use crate::observe::RequestId;
 use crate::openapi::{parameters, shapes};
 use crate::problem::{Answer, InputError, Problem, ProblemBody};
-use crate::state::ApiState;
+use crate::state::{ApiState, Shared};
 use crate::users;
 
 /// A claim names two short values.
@@ -38,7 +38,7 @@ const BODY_BYTES_MAX: usize = 64 * 1024;
         (status = 415, description = "Not JSON", body = ProblemBody, content_type = "application/problem+json"),
     ))]
 pub async fn claim(
-    State(state): State<ApiState>,
+    State(state): State<Shared>,
     Extension(RequestId(request)): Extension<RequestId>,
     UserPath(user): UserPath,
     TaskPath(task): TaskPath,
@@ -89,7 +89,7 @@ struct ClaimOutcome {
         (status = 415, description = "Not JSON", body = ProblemBody, content_type = "application/problem+json"),
     ))]
 pub async fn claim_all(
-    State(state): State<ApiState>,
+    State(state): State<Shared>,
     Extension(RequestId(request)): Extension<RequestId>,
     UserPath(user): UserPath,
     headers: HeaderMap,

@@ -1,17 +1,15 @@
 //! Answers to reads: with their position, and an `ETag` by which a client learns that nothing that
 //! is shown has changed.
 
+use std::hash::{DefaultHasher, Hasher as _};
+
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH, VARY};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use plaudit_domain::lane::Position;
 use serde::Serialize;
-use uuid::Uuid;
 
 use crate::position::{PLAUDIT_POSITION, header_value};
-
-/// The namespace of tags.
-const TAG_NAMESPACE: Uuid = Uuid::from_u128(0x1b6c_77a4_40f0_5d1c_9f6e_0a4c_21de_5b77);
 
 /// Answers a read of one user: 304 if the client has seen it.
 pub fn answer<T: Serialize>(request: &HeaderMap, position: Position, shown: &T) -> Response {
@@ -42,8 +40,13 @@ fn positioned(position: Position, shown: &[u8]) -> Vec<u8> {
 }
 
 /// Weak: the same tag may stand for bodies that differ in their position.
+///
+/// A hash for tables, with a fixed key: quick, and the same in all processes of one build. That another
+/// build's tags are others costs a client one answer.
 fn tag(shown: &[u8]) -> String {
-    format!("W/\"{}\"", Uuid::new_v5(&TAG_NAMESPACE, shown).simple())
+    let mut hasher = DefaultHasher::new();
+    hasher.write(shown);
+    format!("W/\"{:016x}\"", hasher.finish())
 }
 
 /// Whether `If-None-Match` names the tag.

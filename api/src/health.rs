@@ -12,7 +12,7 @@ use serde_json::json;
 use crate::observe;
 use crate::openapi::shapes;
 use crate::problem::{self, Answer, Problem, ProblemBody};
-use crate::state::{ApiState, Readiness};
+use crate::state::{Readiness, Shared};
 
 /// What these paths need, which processes have that serve nothing else.
 #[derive(Debug, Clone)]
@@ -23,8 +23,8 @@ pub struct Health {
     pub prometheus: PrometheusHandle,
 }
 
-impl FromRef<ApiState> for Health {
-    fn from_ref(state: &ApiState) -> Self {
+impl FromRef<Shared> for Health {
+    fn from_ref(state: &Shared) -> Self {
         Self { readiness: state.readiness.clone(), prometheus: state.prometheus.clone() }
     }
 }

@@ -26,13 +26,14 @@ use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{MethodRouter, get, post};
 
-pub use audit::{Moment, StateThen, state_then};
 pub use audit::history::{EventEntry, entry as event_entry};
+pub use audit::{Moment, StateThen, state_then};
 pub use health::{Health, router as health_router};
+use state::Shared;
 pub use state::{ApiState, Readiness, Rebuilds};
 
 /// Every path, with what answers there.
-fn routes() -> Vec<(&'static str, MethodRouter<ApiState>)> {
+fn routes() -> Vec<(&'static str, MethodRouter<Shared>)> {
     vec![
         ("/v1/users/{user}/tasks", get(users::tasks)),
         ("/v1/users/{user}/tasks/{task}", get(users::task)),
@@ -61,6 +62,7 @@ fn routes() -> Vec<(&'static str, MethodRouter<ApiState>)> {
 
 /// The whole interface, ready to be served.
 pub fn router(state: ApiState) -> Router {
+    let state = Shared::new(state);
     let routes = routes()
         .into_iter()
         .fold(Router::new(), |router, (path, methods)| router.route(path, methods));

@@ -13,7 +13,7 @@ use crate::etag::no_store;
 use crate::input::Query;
 use crate::openapi::{operator_shapes, parameters};
 use crate::problem::Answer;
-use crate::state::ApiState;
+use crate::state::Shared;
 
 #[derive(Serialize)]
 struct ParkedList {
@@ -41,7 +41,7 @@ struct ParkedEntry {
     responses(
         (status = 200, description = "What was set aside", body = operator_shapes::ParkedList),
     ))]
-pub async fn list(State(state): State<ApiState>, mut query: Query) -> Answer {
+pub async fn list(State(state): State<Shared>, mut query: Query) -> Answer {
     let (after, limit) = (query.parsed::<Uuid>("after"), query.limit());
     query.finish()?;
     let page = parked::page(&state.pool, after, i64::from(limit)).await?;

@@ -12,7 +12,7 @@ use crate::etag::no_store;
 use crate::input::{NamePath, Query};
 use crate::openapi::{operator_shapes, parameters};
 use crate::problem::{Answer, Problem, ProblemBody};
-use crate::state::ApiState;
+use crate::state::{ApiState, Shared};
 
 #[derive(Serialize)]
 struct Projections {
@@ -66,7 +66,7 @@ impl From<RebuildStatus> for RebuildEntry {
     responses(
         (status = 200, description = "All of them", body = operator_shapes::Projections),
     ))]
-pub async fn list(State(state): State<ApiState>) -> Answer {
+pub async fn list(State(state): State<Shared>) -> Answer {
     let entry = |status: ProjectionStatus| ProjectionEntry {
         name: status.name,
         old_kept: status.old_kept,
@@ -82,7 +82,7 @@ pub async fn list(State(state): State<ApiState>) -> Answer {
     responses(
         (status = 200, description = "How far it is", body = operator_shapes::Rebuild),
     ))]
-pub async fn show(State(state): State<ApiState>, NamePath(name): NamePath) -> Answer {
+pub async fn show(State(state): State<Shared>, NamePath(name): NamePath) -> Answer {
     let status = rebuild::status(&state.pool, &name).await?;
     let detail = format!("{name} was never rebuilt");
     let status = status.ok_or(Problem::NotFound { kind: "no-rebuild", detail })?;
@@ -99,7 +99,7 @@ pub async fn show(State(state): State<ApiState>, NamePath(name): NamePath) -> An
         (status = 409, description = "Another process is at it", body = ProblemBody, content_type = "application/problem+json"),
     ))]
 pub async fn start(
-    State(state): State<ApiState>,
+    State(state): State<Shared>,
     NamePath(name): NamePath,
     mut query: Query,
 ) -> Answer {
@@ -172,7 +172,7 @@ fn run(
         (status = 200, description = "How far it is", body = operator_shapes::Rebuild),
         (status = 409, description = "None is under way", body = ProblemBody, content_type = "application/problem+json"),
     ))]
-pub async fn pause(State(state): State<ApiState>, NamePath(name): NamePath) -> Answer {
+pub async fn pause(State(state): State<Shared>, NamePath(name): NamePath) -> Answer {
     rebuild::pause(&state.pool, &name).await?;
     show(State(state), NamePath(name)).await
 }
@@ -185,7 +185,7 @@ pub async fn pause(State(state): State<ApiState>, NamePath(name): NamePath) -> A
         (status = 200, description = "How far it is", body = operator_shapes::Rebuild),
         (status = 409, description = "None is under way", body = ProblemBody, content_type = "application/problem+json"),
     ))]
-pub async fn resume(State(state): State<ApiState>, NamePath(name): NamePath) -> Answer {
+pub async fn resume(State(state): State<Shared>, NamePath(name): NamePath) -> Answer {
     rebuild::resume(&state.pool, &name).await?;
     // Refused if another process is still at it, or was until it had ended: just as well.
     run(&state, name.clone(), Start::OnlyGoOn, |_| {}, oneshot::channel().0);
@@ -199,7 +199,7 @@ pub async fn resume(State(state): State<ApiState>, NamePath(name): NamePath) -> 
         (status = 200, description = "How far it is", body = operator_shapes::Rebuild),
         (status = 409, description = "None is under way", body = ProblemBody, content_type = "application/problem+json"),
     ))]
-pub async fn cancel(State(state): State<ApiState>, NamePath(name): NamePath) -> Answer {
+pub async fn cancel(State(state): State<Shared>, NamePath(name): NamePath) -> Answer {
     rebuild::cancel(&state.pool, &name).await?;
     show(State(state), NamePath(name)).await
 }

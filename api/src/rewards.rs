@@ -13,7 +13,7 @@ use crate::input::{Query, UserPath};
 use crate::openapi::{parameters, shapes};
 use crate::position::AtLeast;
 use crate::problem::Answer;
-use crate::state::ApiState;
+use crate::state::Shared;
 
 /// The states of a reward, as the contract names them.
 const STATES: [&str; 7] =
@@ -50,7 +50,7 @@ struct RewardEntry {
         (status = 304, description = "What is shown has not changed"),
     ))]
 pub async fn rewards(
-    State(state): State<ApiState>,
+    State(state): State<Shared>,
     UserPath(user): UserPath,
     mut query: Query,
     headers: HeaderMap,

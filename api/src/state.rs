@@ -20,8 +20,10 @@ use crate::problem::{Answer, Problem};
 /// How long a write may take. Longer than a batch's usual retries, shorter than clients wait.
 const SUBMIT_MAX: Duration = Duration::from_secs(15);
 
-/// What the handlers share. Cheap to clone.
-#[derive(Clone)]
+/// How the handlers have it: one count to raise for each of them.
+pub(crate) type Shared = Arc<ApiState>;
+
+/// What the handlers share.
 pub struct ApiState {
     /// For reads.
     pub pool: PgPool,

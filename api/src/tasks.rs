@@ -16,7 +16,7 @@ use crate::etag::no_store;
 use crate::input::{Query, TaskPath, media_type, read_body, refuse_encoded, unknown_task};
 use crate::openapi::{operator_shapes, parameters};
 use crate::problem::{Answer, InputError, Problem, ProblemBody};
-use crate::state::ApiState;
+use crate::state::Shared;
 
 /// Media types of task files.
 const YAML: [&str; 4] = ["application/yaml", "application/x-yaml", "text/yaml", "text/x-yaml"];
@@ -62,7 +62,7 @@ impl<'a> TaskEntry<'a> {
     responses(
         (status = 200, description = "The catalogue", body = operator_shapes::Tasks),
     ))]
-pub async fn list(State(state): State<ApiState>, mut query: Query) -> Answer {
+pub async fn list(State(state): State<Shared>, mut query: Query) -> Answer {
     let (after, limit) = (query.parsed::<TaskId>("after"), query.limit());
     query.finish()?;
     let catalogue = state.executor.catalogue().newest(&state.pool).await?;
@@ -88,7 +88,7 @@ struct OneTask<'a> {
     responses(
         (status = 200, description = "The task", body = operator_shapes::OneTask),
     ))]
-pub async fn show(State(state): State<ApiState>, TaskPath(id): TaskPath) -> Answer {
+pub async fn show(State(state): State<Shared>, TaskPath(id): TaskPath) -> Answer {
     let catalogue = state.executor.catalogue().newest(&state.pool).await?;
     let task = catalogue.task(&id).ok_or_else(|| unknown_task(&id))?;
     Ok(no_store(&OneTask { entry: TaskEntry::of(task), definition: &task.current().definition }))
@@ -116,7 +116,7 @@ struct VersionEntry<'a> {
         (status = 200, description = "Its versions", body = operator_shapes::Versions),
     ))]
 pub async fn versions(
-    State(state): State<ApiState>,
+    State(state): State<Shared>,
     TaskPath(id): TaskPath,
     mut query: Query,
 ) -> Answer {
@@ -156,7 +156,7 @@ struct PublishedTask {
         (status = 415, description = "Neither YAML nor JSON", body = ProblemBody, content_type = "application/problem+json"),
     ))]
 pub async fn publish(
-    State(state): State<ApiState>,
+    State(state): State<Shared>,
     Extension(caller): Extension<Caller>,
     headers: HeaderMap,
     body: Body,

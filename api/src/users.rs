@@ -17,7 +17,7 @@ use crate::input::{Query, TaskPath, UserPath, locale, unknown_task, unless_unkno
 use crate::openapi::{parameters, shapes};
 use crate::position::AtLeast;
 use crate::problem::{Answer, Problem};
-use crate::state::ApiState;
+use crate::state::{ApiState, Shared};
 
 #[derive(Serialize)]
 struct Screen<'a> {
@@ -42,7 +42,7 @@ struct OneTask<'a> {
         (status = 304, description = "What is shown has not changed"),
     ))]
 pub async fn tasks(
-    State(state): State<ApiState>,
+    State(state): State<Shared>,
     UserPath(user): UserPath,
     mut query: Query,
     headers: HeaderMap,
@@ -71,7 +71,7 @@ pub async fn tasks(
         (status = 304, description = "What is shown has not changed"),
     ))]
 pub async fn task(
-    State(state): State<ApiState>,
+    State(state): State<Shared>,
     UserPath(user): UserPath,
     TaskPath(task): TaskPath,
     mut query: Query,

@@ -2,6 +2,7 @@
 
 mod support;
 
+use plaudit_domain::ids::UserId;
 use plaudit_domain::screen::{ScreenRequest, screen};
 use plaudit_domain::user_tasks::{RewardState, UserTasks};
 use plaudit_event_store::batch::{Outcome, Work};
@@ -128,4 +129,29 @@ async fn rewards_come_oldest_first_in_pages_and_by_state() {
     }
     assert_eq!(load(Some("expired"), None, 10).await.unwrap().rows, []);
     world.assert_verified().await;
+}
+
+#[tokio::test]
+async fn reads_that_come_together_are_each_answered_with_their_own_user() {
+    let world = World::new().await;
+    let users = users(100);
+    world.apply(days_of_work(&world, &users, 600, &mut Dice(4))).await;
+    let reads = task_view::Reads::new(world.pool.clone(), 1);
+    let read = |user: &UserId| {
+        let (reads, lane, user) = (reads.clone(), world.lane(user), user.clone());
+        tokio::spawn(async move { reads.load(lane, &user).await.unwrap() })
+    };
+    let mut reading: Vec<_> = users.iter().map(|user| (user, read(user))).collect();
+    // Whoever gives up leaves nobody behind, whether it was its turn or not.
+    reading.retain(|(user, reading)| {
+        let gives_up = world.lane(user).0 % 3 == 0;
+        if gives_up {
+            reading.abort();
+        }
+        !gives_up
+    });
+    for (user, reading) in reading {
+        let alone = task_view::load(&world.pool, world.lane(user), user).await.unwrap();
+        assert_eq!(reading.await.unwrap(), alone);
+    }
 }

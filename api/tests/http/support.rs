@@ -99,7 +99,7 @@ impl Api {
         let rebuilds = Rebuilds::default();
         let router = router(ApiState {
             pool: pool.clone(),
-            screens: Reads::start(pool.clone(), 2),
+            screens: Reads::new(pool.clone(), 2),
             executor: Arc::clone(&executor),
             commands,
             keys: Keys::open(&keys).await.unwrap(),

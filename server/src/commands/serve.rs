@@ -140,7 +140,7 @@ pub async fn start(
             tokio::spawn(keys.clone().refresh());
             plaudit_api::router(ApiState {
                 pool: pool.clone(),
-                screens: Reads::start(pool.clone(), reads_at_once()),
+                screens: Reads::new(pool.clone(), reads_at_once()),
                 executor: Arc::clone(&executor),
                 commands,
                 keys,
