@@ -66,6 +66,15 @@ impl Place {
         (server, format!("http://{address}"))
     }
 
+    /// `accept-new-topic` asks the broker once too.
+    async fn accept(&self, arguments: &[&str]) -> (Option<i32>, String, String) {
+        let arguments = [&["ingest", "accept-new-topic", self.topic.as_str()], arguments].concat();
+        eventually("an answer of the broker", async || {
+            Some(self.run(&arguments)).filter(|(_, _, error)| !error.contains("can't be told"))
+        })
+        .await
+    }
+
     /// `ingest status` asks the broker once, which may be busy.
     async fn ingest_status(&self, wanted: Option<i32>) -> Value {
         eventually("the status of the topic", async || {
@@ -156,7 +165,7 @@ async fn what_a_server_did_is_told_by_the_command_line_as_by_http() {
     assert_eq!(names, ["task_view", "reward_state"]);
     assert!(place.run(&["projections", "list"]).1.contains("task_view"));
 
-    let (code, _, error) = place.run(&["ingest", "accept-new-topic", &place.topic]);
+    let (code, _, error) = place.accept(&[]).await;
     assert_eq!(code, Some(1), "a healthy topic");
     assert!(error.contains("nothing was changed"), "{error}");
     assert_eq!(server.end(Signal::SIGTERM).await.code(), Some(0));
@@ -168,29 +177,27 @@ async fn a_topic_is_accepted_anew_only_if_it_was_created_again() {
     let mut place = Place::prepare().await;
     let pool = schema::connect(&place.database, 4).unwrap();
     let topic = place.topic.clone();
-    let accept = ["ingest", "accept-new-topic", topic.as_str()];
     let incarnation = async || sources::incarnation(&pool, &topic).await.unwrap();
 
-    place.ingest_status(Some(0)).await; // the broker answers
-    let (code, _, error) = place.run(&accept);
+    let (code, _, error) = place.accept(&[]).await;
     assert_eq!(code, Some(1));
     assert!(error.contains("--even-if-it-looks-the-same"), "{error}");
     assert_eq!(place.run(&["ingest", "accept-new-topic", "other"]).0, Some(1));
     assert_eq!(incarnation().await, 0);
-    let insisted = [&accept[..], &["--even-if-it-looks-the-same"]].concat();
-    assert_eq!(place.run(&insisted).0, Some(0));
+    let (code, _, error) = place.accept(&["--even-if-it-looks-the-same"]).await;
+    assert_eq!(code, Some(0), "{error}");
     assert_eq!(incarnation().await, 1);
 
     // It is empty and was read up to 5: another topic under the same name.
     sources::note_applied(&pool, &topic, 1, [(0, 5)]).await.unwrap();
     let status = place.ingest_status(Some(1)).await;
     assert_eq!(status["topics"][0]["state"], "recreated");
-    let (code, said, error) = place.run(&accept);
+    let (code, said, error) = place.accept(&[]).await;
     assert_eq!(code, Some(0), "{error}");
     assert!(said.contains("incarnation 2"), "{said}");
 
     place.set("PLAUDIT_KAFKA_BROKERS", "127.0.0.1:9");
-    let (code, _, error) = place.run(&accept);
+    let (code, _, error) = place.run(&["ingest", "accept-new-topic", &topic]);
     assert_eq!(code, Some(1));
     assert!(error.contains("can't be told") && error.contains("127.0.0.1:9"), "{error}");
     assert_eq!(incarnation().await, 2);
