@@ -80,6 +80,34 @@ impl Serving {
     }
 }
 
+/// The parts that are to run, each with what it needs. Only what runs is asked for.
+struct Parts {
+    api: Option<Keys>,
+    ingest: Option<(IngestOptions, Arc<Sources>)>,
+    delivery: Option<DeliveryOptions>,
+}
+
+impl Parts {
+    async fn read(config: &Config, roles: &[Role]) -> Result<Self, Failure> {
+        let mut parts = Self { api: None, ingest: None, delivery: None };
+        if roles.contains(&Role::Api) {
+            parts.api = Some(keys(config).await?);
+        }
+        if roles.contains(&Role::Ingest) {
+            let sources = sources(config)?;
+            parts.ingest = Some((ingest_options(config, &sources)?, Arc::new(sources)));
+        }
+        if roles.contains(&Role::Deliver) {
+            parts.delivery = Some(DeliveryOptions {
+                brokers: config.require("kafka.brokers")?.to_owned(),
+                topic: config.require("kafka.rewards_topic")?.to_owned(),
+                properties: config.kafka_properties(),
+            });
+        }
+        Ok(parts)
+    }
+}
+
 /// Starts the parts that `roles` name, and answers at `listener`.
 ///
 /// Safe to drop at any await: all of them lie before the first part is started, and so does all that
@@ -90,22 +118,7 @@ pub async fn start(
     listener: TcpListener,
     stop: CancellationToken,
 ) -> Result<Serving, Failure> {
-    let keys = if roles.contains(&Role::Api) { Some(keys(config).await?) } else { None };
-    let reading = if roles.contains(&Role::Ingest) {
-        let sources = sources(config)?;
-        Some((ingest_options(config, &sources)?, Arc::new(sources)))
-    } else {
-        None
-    };
-    let delivering = if roles.contains(&Role::Deliver) {
-        Some(DeliveryOptions {
-            brokers: config.require("kafka.brokers")?.to_owned(),
-            topic: config.require("kafka.rewards_topic")?.to_owned(),
-            properties: config.kafka_properties(),
-        })
-    } else {
-        None
-    };
+    let parts = Parts::read(config, roles).await?;
     let (pool, lane_count) = startup::checked_database(config).await?;
     let catalogue = Arc::new(CatalogueStore::default());
     catalogue.newest(&pool).await?;
@@ -114,27 +127,22 @@ pub async fn start(
     keep_up(prometheus.clone(), stop.clone());
     let executor = startup::executor(&pool, lane_count, &catalogue);
     let rebuilds = Rebuilds::default();
-    let ingest = match reading {
-        Some((options, sources)) => {
-            let executor = Arc::clone(&executor);
-            Some(Ingest::start(options, executor, pool.clone(), sources, stop.clone())?)
-        }
-        None => None,
+    let start_delivery = |options: &DeliveryOptions| {
+        Delivery::start(options, Arc::clone(&executor), pool.clone(), stop.clone())
     };
-    let delivery = match &delivering {
-        Some(options) => {
-            let executor = Arc::clone(&executor);
-            Some(Delivery::start(options, executor, pool.clone(), stop.clone())?)
-        }
-        None => None,
+    let delivery = parts.delivery.as_ref().map(start_delivery).transpose()?;
+    // Last of what may fail: who joins the group and leaves it again stops the others for a while.
+    let start_ingest = |(options, sources)| {
+        Ingest::start(options, Arc::clone(&executor), pool.clone(), sources, stop.clone())
     };
+    let ingest = parts.ingest.map(start_ingest).transpose()?;
     let readiness = readiness(
         pool.clone(),
         ingest.as_ref().map(|ingest| Arc::clone(ingest.health())),
         delivery.as_ref().map(|delivery| Arc::clone(delivery.health())),
     );
     let health = Health { readiness, prometheus };
-    let router = match keys {
+    let router = match parts.api {
         Some(keys) => {
             let (commands, _queue) = CommandQueue::start(Arc::clone(&executor));
             tokio::spawn(keys.clone().refresh());
