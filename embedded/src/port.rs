@@ -45,3 +45,24 @@ pub fn choose_free() -> Result<u16, EmbeddedError> {
 pub(crate) fn is_free(port: u16) -> bool {
     TcpListener::bind(("127.0.0.1", port)).is_ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_that_was_chosen_is_free_and_below_those_of_outgoing_connections() {
+        // Another process may be faster with it.
+        let listener = loop {
+            if let Ok(listener) = TcpListener::bind(("127.0.0.1", choose_free().unwrap())) {
+                break listener;
+            }
+        };
+        let taken = listener.local_addr().unwrap().port();
+        assert!(CANDIDATES.contains(&taken) && CANDIDATES.end <= 32_768);
+        for _ in 0..50 {
+            assert!(!is_free(taken));
+            assert_ne!(choose_free().unwrap(), taken);
+        }
+    }
+}

@@ -103,7 +103,7 @@ impl Audit {
 
     /// Compares all there is.
     pub async fn compare(self: &Arc<Self>, sents: &[Sent]) -> Result<Compared, SoakError> {
-        let grants = self.check_topic().await?;
+        let (grants, in_order) = self.check_topic().await?;
         let set_aside = self.check_set_aside(sents).await?;
         let users = self.check_users().await?;
         let output = self.program.run(&["projections", "verify"]).await?;
@@ -111,7 +111,7 @@ impl Audit {
             let what = format!("{}: {}", output.status, said(&output));
             self.findings.add("projections verify", what);
         }
-        Ok(Compared { users, grants, set_aside })
+        Ok(Compared { users, grants, in_order, set_aside })
     }
 }
 
@@ -122,6 +122,8 @@ pub struct Compared {
     pub users: usize,
     /// Grants on the topic.
     pub grants: usize,
+    /// Grants whose place behind another one of the user was compared.
+    pub in_order: usize,
     /// Records in the set-aside list.
     pub set_aside: usize,
 }

@@ -1,10 +1,10 @@
 //! Everything a soak needs, up and running.
 
-use std::net::TcpListener;
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
-use plaudit_embedded::{Kafka, KafkaOptions, Postgres, PostgresOptions};
+use plaudit_embedded::{Kafka, KafkaOptions, Postgres, PostgresOptions, port};
 
 use super::Options;
 use super::chaos::Chaos;
@@ -48,7 +48,7 @@ pub async fn set(
     std::fs::write(&tasks, TASK_FILE).map_err(SoakError::io("write the task file"))?;
     program.must(&["tasks", "publish", &tasks.display().to_string()]).await?;
 
-    let listens = free_addresses().map_err(SoakError::io("find free ports"))?;
+    let listens = free_addresses()?;
     let api = Arc::new(Api::new(&listens)?);
     let mut instances: Vec<Instance> = Vec::new();
     for (number, listen) in listens.iter().enumerate() {
@@ -64,20 +64,13 @@ pub async fn set(
     Ok(Chaos::new((postgres, kafka), instances, program, api, findings))
 }
 
-/// Below Linux's ports for outgoing connections: none of these takes a port while its server is
-/// down.
-fn free_addresses() -> std::io::Result<Vec<String>> {
-    let from = 20_000 + u16::try_from(std::process::id() % 10_000).unwrap_or(0);
-    let free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
-    let found: Vec<String> = (from..32_000)
-        .filter(free)
-        .take(INSTANCES)
-        .map(|port| format!("127.0.0.1:{port}"))
-        .collect();
-    if found.len() < INSTANCES {
-        return Err(std::io::Error::other("no free port below 32000"));
+/// None of these takes a port while its server is down.
+fn free_addresses() -> Result<Vec<String>, SoakError> {
+    let mut ports = BTreeSet::new();
+    while ports.len() < INSTANCES {
+        ports.insert(port::choose_free()?);
     }
-    Ok(found)
+    Ok(ports.iter().map(|port| format!("127.0.0.1:{port}")).collect())
 }
 
 /// Copies what the processes said.

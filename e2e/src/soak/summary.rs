@@ -59,6 +59,7 @@ impl Verdict {
             ("broken streaks", broken),
             ("full cycles of a streak", cycles),
             ("claims", claims),
+            ("grants that follow one another", self.summary.compared.in_order as u64),
         ] {
             if count == 0 {
                 missing.push(what.to_owned());
@@ -109,10 +110,11 @@ impl fmt::Display for Verdict {
         writeln!(f, "  drained in {:.1} s", drained.as_secs_f64())?;
         let phases = phases.iter().map(|(name, at)| format!("{name} {:.0} s", at.as_secs_f64()));
         writeln!(f, "  {}", phases.collect::<Vec<_>>().join(", "))?;
-        let Compared { users, grants, set_aside } = compared;
+        let Compared { users, grants, in_order, set_aside } = compared;
         writeln!(
             f,
-            "  compared: {users} users, {grants} grants on the topic, {set_aside} records set aside"
+            "  compared: {users} users, {grants} grants on the topic ({in_order} by their order), \
+             {set_aside} records set aside"
         )?;
         if self.is_good() {
             writeln!(f, "soak: the books balance")

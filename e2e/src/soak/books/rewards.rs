@@ -24,8 +24,8 @@ const SILENCE: Duration = Duration::from_secs(2);
 const POLL: Duration = Duration::from_millis(100);
 
 impl Audit {
-    /// Compares the topic. Gives how many grants it holds.
-    pub(super) async fn check_topic(&self) -> Result<usize, SoakError> {
+    /// Compares the topic. Gives how many grants it holds, and of how many the order was compared.
+    pub(super) async fn check_topic(&self) -> Result<(usize, usize), SoakError> {
         let mut wanted: HashMap<Uuid, Grant> = HashMap::new();
         let mut unclaimed: HashSet<Uuid> = HashSet::new();
         for grant in self.books.iter().flat_map(|(user, book)| grants(*user, book)) {
@@ -43,7 +43,7 @@ impl Audit {
         let published = tokio::task::spawn_blocking(move || read_topic(&brokers, &ids))
             .await
             .map_err(|error| SoakError::Broken(error.to_string()))??;
-        self.check_order(&published.order, &wanted);
+        let in_order = self.check_order(&published.order, &wanted);
         let published = published.messages;
         for (id, messages) in &published {
             match wanted.remove(id) {
@@ -57,12 +57,14 @@ impl Audit {
         for grant in wanted.values() {
             self.findings.add("never paid", format!("{} of {grant:?}", user_name(grant.user)));
         }
-        Ok(published.len())
+        Ok((published.len(), in_order))
     }
 
     /// A user's grants come in the order in which they became due: with an action, or with a claim.
-    /// What a restart publishes again says nothing about the order.
-    fn check_order(&self, order: &[Uuid], wanted: &HashMap<Uuid, Grant>) {
+    /// What a restart publishes again says nothing about the order. Gives how many were compared with
+    /// one before.
+    fn check_order(&self, order: &[Uuid], wanted: &HashMap<Uuid, Grant>) -> usize {
+        let mut compared = 0;
         let mut last: BTreeMap<(u32, bool), (u64, Uuid)> = BTreeMap::new();
         for id in order {
             let Some(grant) = wanted.get(id) else { continue };
@@ -72,12 +74,15 @@ impl Audit {
                 continue;
             };
             let before = last.insert((grant.user, grant.automatic), (due, *id));
-            if let Some((later, other)) = before.filter(|(before, _)| *before > due) {
+            let Some((before, other)) = before else { continue };
+            compared += 1;
+            if before > due {
                 let name = user_name(grant.user);
-                let what = format!("{name}: {id}, due at {due}, after {other}, due at {later}");
+                let what = format!("{name}: {id}, due at {due}, after {other}, due at {before}");
                 self.findings.add("paid in another order", what);
             }
         }
+        compared
     }
 
     /// All messages of a grant say the same, which is what was earned.
