@@ -22,10 +22,22 @@ pub fn read(record: &RawRecord<'_>) -> Result<Action, Unreadable> {
     let is_binary = record.headers.iter().any(|(name, _)| name.starts_with("ce_"));
     match media_type.as_deref() {
         Some("application/cloudevents+json") => Action::from_structured(value),
-        None if !is_binary => Action::from_structured(value),
-        None | Some("application/json") if is_binary => read_binary(record, value),
-        _ => Err(Unreadable::ContentType(content_type.unwrap_or_default())),
+        Some(other) if !is_json(other) => {
+            Err(Unreadable::ContentType(content_type.unwrap_or_default()))
+        }
+        _ if is_binary => read_binary(record, value),
+        _ => Action::from_structured(value),
     }
+}
+
+/// Whether a media type is that of one JSON value. The binding to Kafka defines no batches.
+///
+/// # Source
+///
+/// RFC 6839, section 3.1: `+json` marks what can be read as JSON.
+fn is_json(media_type: &str) -> bool {
+    media_type != "application/cloudevents-batch+json"
+        && (media_type == "application/json" || media_type.ends_with("+json"))
 }
 
 /// The part of a content type before its parameters.

@@ -19,13 +19,18 @@ fn both_modes_mean_the_same() {
     let with_charset = "Application/CloudEvents+JSON; charset=utf-8";
     assert_eq!(structured(&[("Content-Type", with_charset), ("ce_id", "other")]), wanted);
     assert_eq!(structured(&[("traceparent", "00-1")]), wanted);
+    // As over HTTP.
+    assert_eq!(structured(&[("content-type", "application/json; charset=utf-8")]), wanted);
+    assert_eq!(structured(&[("content-type", "application/vnd.game+json")]), wanted);
 
     let data = br#"{"coins":50}"#;
     assert_eq!(read(&BINARY, Some(data)).unwrap(), wanted);
-    let mut headers = BINARY.to_vec();
-    headers.push(("content-type", "application/json"));
-    headers.push(("ce_partitionkey", "u42"));
-    assert_eq!(read(&headers, Some(data)).unwrap(), wanted);
+    for content_type in ["application/json", "application/vnd.gift+json"] {
+        let mut headers = BINARY.to_vec();
+        headers.push(("content-type", content_type));
+        headers.push(("ce_partitionkey", "u42"));
+        assert_eq!(read(&headers, Some(data)).unwrap(), wanted);
+    }
 }
 
 #[test]
@@ -49,7 +54,7 @@ fn a_record_without_a_value_is_unreadable_in_both_modes() {
 fn other_content_is_unreadable() {
     let structured = event().to_string();
     for content_type in
-        ["text/plain", "application/json", "application/cloudevents-batch+json", "avro/binary", ""]
+        ["text/plain", "application/cloudevents-batch+json", "application/jsonx", "avro/binary", ""]
     {
         let why = read(&[("content-type", content_type)], Some(structured.as_bytes())).unwrap_err();
         assert!(why.contains("content type"), "{content_type}: {why}");
@@ -61,9 +66,16 @@ fn other_content_is_unreadable() {
 
 #[test]
 fn what_is_no_cloud_event_is_unreadable() {
-    for value in
-        [&b"\xff\xfe"[..], b"{", b"[]", b"1", b"null", b"\"text\"", b"[".repeat(100_000).as_slice()]
-    {
+    for value in [
+        &b"\xff\xfe"[..],
+        b"{",
+        b"[]",
+        br#"["1.0","s","i","t","u","2026-03-29T01:30:00Z",{},null]"#,
+        b"1",
+        b"null",
+        b"\"text\"",
+        b"[".repeat(100_000).as_slice(),
+    ] {
         read(&[], Some(value)).unwrap_err();
     }
     for (at, missing) in
