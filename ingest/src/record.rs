@@ -32,14 +32,26 @@ impl<'a> RawRecord<'a> {
         headers.find(|(n, _)| n.eq_ignore_ascii_case(name)).and_then(|(_, value)| *value)
     }
 
-    /// The headers as a JSON object: what is UTF-8 as text, anything else as `{"base64": "…"}`.
+    /// The headers as a JSON object: what is text as text, anything else as `{"base64": "…"}`.
     pub fn headers_json(&self) -> Map<String, Value> {
-        let text = |bytes: &[u8]| match std::str::from_utf8(bytes) {
-            Ok(text) => Value::from(text),
-            Err(_) => json!({ "base64": STANDARD.encode(bytes) }),
-        };
-        let value = |value: Option<&[u8]>| value.map_or(Value::Null, text);
+        let value = |value: Option<&[u8]>| value.map_or(Value::Null, json_of);
         self.headers.iter().map(|(name, v)| ((*name).to_owned(), value(*v))).collect()
+    }
+
+    /// How many bytes key, headers and value take.
+    pub(crate) fn bytes(&self) -> usize {
+        let length = |bytes: Option<&[u8]>| bytes.map_or(0, <[u8]>::len);
+        let headers = self.headers.iter().map(|(name, value)| name.len() + length(*value));
+        length(self.key) + length(self.value) + headers.sum::<usize>()
+    }
+}
+
+/// Bytes as JSON that [`bytes_of`] reads: as text, or as `{"base64": "…"}` where they are not UTF-8 or
+/// have a NUL, which JSON can say and `PostgreSQL` can't keep.
+pub(crate) fn json_of(bytes: &[u8]) -> Value {
+    match std::str::from_utf8(bytes) {
+        Ok(text) if !text.contains('\0') => Value::from(text),
+        _ => json!({ "base64": STANDARD.encode(bytes) }),
     }
 }
 
@@ -164,17 +176,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_record_comes_back_as_it_was_set_aside() {
+    fn rule_21_a_record_comes_back_as_it_was_set_aside() {
         let record = RawRecord {
-            headers: vec![("a", Some(b"text")), ("b", Some(b"\xff\x00")), ("c", None)],
+            headers: vec![
+                ("a", Some(b"text")),
+                ("b", Some(b"\xff\x00")),
+                ("c", None),
+                ("d", Some(b"a\0b")),
+            ],
             ..RawRecord::default()
         };
+        assert_eq!(record.bytes(), 5 + 3 + 1 + 4);
         let mut headers = record.headers_json();
         assert_eq!(
             Value::from(headers.clone()),
-            json!({"a": "text", "b": {"base64": "/wA="}, "c": null})
+            json!({"a": "text", "b": {"base64": "/wA="}, "c": null, "d": {"base64": "YQBi"}})
         );
-        headers.insert(KEY.into(), "k".into());
+        headers.insert(KEY.into(), json_of(b"k"));
         headers.insert(TIMESTAMP.into(), "2026-03-29T01:30:00Z".into());
         let back = OwnedRecord::from_parked("t", 1, 2, &headers.into(), b"value");
         let raw = back.as_raw();

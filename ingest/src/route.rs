@@ -8,7 +8,6 @@ use jiff::{SignedDuration, Timestamp};
 use plaudit_domain::action::Action;
 use plaudit_domain::lane::{Lane, LaneCount};
 use plaudit_event_store::{Item, Origin, ParkedRecord, SourcePosition, Work};
-use serde_json::Value;
 
 use crate::record::{self, RawRecord};
 use crate::sources::{Reading, SetAside, Sources};
@@ -59,9 +58,8 @@ impl Router {
         let mut headers = record.headers_json();
         if self.sources.maps(record.topic) {
             // What else the mapping may look at when the record is released.
-            if let Some(Value::String(key)) = record.key.map(|k| String::from_utf8_lossy(k).into())
-            {
-                headers.insert(record::KEY.to_owned(), key.into());
+            if let Some(key) = record.key {
+                headers.insert(record::KEY.to_owned(), record::json_of(key));
             }
             if let Some(timestamp) = record.timestamp {
                 headers.insert(record::TIMESTAMP.to_owned(), timestamp.to_string().into());
@@ -144,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn what_names_no_user_lies_in_the_lane_of_its_partition() {
+    fn rule_22_what_names_no_user_lies_in_the_lane_of_its_partition() {
         let items = items(b"garbage");
         assert_eq!(items[0].lane, Lane::of("t/3", LaneCount::try_from(64).unwrap()));
         let Work::Park(parked) = &items[0].work else { panic!("{items:?}") };
@@ -153,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn an_action_from_the_future_is_set_aside_and_blocks_no_one() {
+    fn rule_03_an_action_from_the_future_is_set_aside_and_blocks_no_one() {
         assert!(matches!(items(&event("2026-03-29T12:05:00Z"))[0].work, Work::Action(_)));
         let items = items(&event("2026-03-29T12:05:00.000001Z"));
         let Work::Park(parked) = &items[0].work else { panic!("{items:?}") };

@@ -16,7 +16,7 @@ use plaudit_domain::action::Action;
 use plaudit_domain::ids::UserId;
 
 use crate::record::RawRecord;
-use mapping::Mapping;
+use mapping::{COPIES_BYTES_MAX, Mapping};
 
 pub use fault::SourceFault;
 pub use trial::{TrialError, TrialOutcome, Tried, try_record};
@@ -118,11 +118,30 @@ impl Sources {
                 Err(why) => Reading::SetAside(SetAside::unreadable(why)),
             }],
             Some(mappings) => match mapping::Facts::of(record) {
-                Ok(facts) => mappings.iter().flat_map(|mapping| mapping.read(&facts)).collect(),
+                Ok(facts) => {
+                    bounded(mappings.iter().flat_map(|m| m.read(&facts)).collect(), record)
+                }
                 Err(why) => vec![Reading::SetAside(SetAside::unreadable(why))],
             },
         }
     }
+}
+
+/// The readings, or one for all of them where as many copies of the record would be set aside as no
+/// memory is meant for. That one names no user, so nobody's later actions wait for it.
+fn bounded(readings: Vec<Reading>, record: &RawRecord<'_>) -> Vec<Reading> {
+    let set_aside = |reading: &Reading| match reading {
+        Reading::SetAside(set_aside) => Some(set_aside.reason.clone()),
+        Reading::Action(_) => None,
+    };
+    let copies = readings.iter().filter_map(set_aside).count();
+    if copies < 2 || copies.saturating_mul(record.bytes()) <= COPIES_BYTES_MAX {
+        return readings;
+    }
+    let first = readings.iter().find_map(set_aside).unwrap_or_default();
+    let why =
+        format!("set aside once instead of {copies} times, with what it means for others: {first}");
+    vec![Reading::SetAside(SetAside::unreadable(why))]
 }
 
 /// The source files of a folder, in the order of their names.

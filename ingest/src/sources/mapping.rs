@@ -1,5 +1,6 @@
 //! One entry of a source file, compiled.
 
+use std::cell::OnceCell;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -13,6 +14,13 @@ use serde_json::Value as Json;
 
 use super::{Reading, SetAside};
 use crate::record::RawRecord;
+
+/// The most users that a record may have. Each of them gets an action of its own, or a copy of the
+/// record where it can't be read, so that without a limit one record could fill the memory, and would
+/// do so again after each restart. No team is that large.
+pub(super) const USERS_MAX: usize = 1_000;
+/// The most bytes that all copies of one record may take, for the same reason.
+pub(super) const COPIES_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// The names that the expressions of a source file may speak of.
 pub const VARIABLES: [&str; 7] =
@@ -44,8 +52,9 @@ impl Facts {
         let value = match record.value {
             None => Value::Null, // a tombstone: `when: value != null` leaves it out
             Some(bytes) => {
-                let json: Json = serde_json::from_slice(bytes)
-                    .map_err(|e| format!("the value is no JSON, which source files need: {e}"))?;
+                let json: Json = serde_json::from_slice(bytes).map_err(|e| {
+                    format!("the value can't be read as JSON, which source files need: {e}")
+                })?;
                 expression::from_json(&json)
             }
         };
@@ -93,20 +102,28 @@ impl Mapping {
             Ok(true) => {}
             Err(why) => return vec![set_aside(why)],
         }
-        let users = match evaluate("user", &self.user, facts) {
-            Ok(Value::List(users)) => users.iter().map(user).collect(),
-            Ok(one) => vec![user(&one)],
-            Err(why) => vec![Err(why)],
+        let users = match self.users(facts) {
+            Ok(users) => users,
+            Err(why) => return vec![set_aside(why)],
         };
-        // The same for each user, and not evaluated for an empty list.
-        let mut fields = None;
+        // The same for each user, and not evaluated where none is known.
+        let fields = OnceCell::new();
+        let fields = || fields.get_or_init(|| self.fields(facts)).as_ref().map_err(Clone::clone);
+        let known = users.iter().filter(|user| user.is_ok()).count();
+        if known > 1
+            && let Ok(fields) = fields()
+            && known.saturating_mul(fields.data_bytes()) > COPIES_BYTES_MAX
+        {
+            return vec![set_aside(format!(
+                "`data` for each of {known} users would take more than {COPIES_BYTES_MAX} bytes"
+            ))];
+        }
         let read = |user: Result<UserId, String>| {
             let user = match user {
                 Ok(user) => user,
                 Err(why) => return set_aside(why),
             };
-            let fields = fields.get_or_insert_with(|| self.fields(facts));
-            match fields.as_ref().map_err(Clone::clone).and_then(|fields| fields.action(&user)) {
+            match fields().and_then(|fields| fields.action(&user)) {
                 Ok(action) => Reading::Action(action),
                 Err(why) => {
                     let why = format!("{}: {why}", self.name);
@@ -115,6 +132,18 @@ impl Mapping {
             }
         };
         users.into_iter().map(read).collect()
+    }
+
+    /// Whom it is about; each of them may be no user.
+    fn users(&self, facts: &Facts) -> Result<Vec<Result<UserId, String>>, String> {
+        match evaluate("user", &self.user, facts)? {
+            Value::List(users) if users.len() > USERS_MAX => {
+                let count = users.len();
+                Err(format!("`user` lists {count} users, and a record may have {USERS_MAX}"))
+            }
+            Value::List(users) => Ok(users.iter().map(user).collect()),
+            one => Ok(vec![user(&one)]),
+        }
     }
 
     fn fields(&self, facts: &Facts) -> Result<Fields, String> {
@@ -154,6 +183,11 @@ struct Fields {
 }
 
 impl Fields {
+    /// How many bytes `data` takes as JSON.
+    fn data_bytes(&self) -> usize {
+        serde_json::to_vec(&self.data).map_or(0, |bytes| bytes.len())
+    }
+
     fn action(&self, user: &UserId) -> Result<Action, String> {
         let Self { source, id, kind, time, data } = self;
         Action::new(Parts { user: user.as_str(), source, id, kind, time, data: data.clone() })

@@ -63,6 +63,36 @@ fn a_list_of_users_gives_one_action_for_each() {
     assert!(changed("user", "[]").is_empty());
 }
 
+/// Without a limit one record could fill the memory, again after each restart.
+#[test]
+fn a_record_with_too_many_users_is_set_aside_once_as_a_whole() {
+    let of_users = |count: usize| {
+        let mut value = value();
+        value["users"] = (0..count).map(|n| json!(format!("u{n}"))).collect();
+        read_value(&sources(&[entry("source", "'/teams'")]), &value)
+    };
+    assert_eq!(actions(of_users(mapping::USERS_MAX)).len(), mapping::USERS_MAX);
+    let aside = set_aside(of_users(mapping::USERS_MAX + 1));
+    assert_eq!((aside.len(), &aside[0].user, aside[0].repairable), (1, &None, false));
+    assert!(aside[0].reason.contains("lists 1001 users, and a record may have 1000"), "{aside:?}");
+}
+
+#[test]
+fn what_would_be_copied_for_each_user_is_bounded() {
+    let mut value = value();
+    value["users"] = (0..mapping::USERS_MAX).map(|n| json!(format!("u{n}"))).collect();
+    value["text"] = "x".repeat(20_000).into();
+    let large = read_value(&sources(&[entry("data", "{'text': value.text}")]), &value);
+    let aside = set_aside(large);
+    assert_eq!(aside.len(), 1);
+    assert!(aside[0].reason.contains("`data` for each of 1000 users"), "{aside:?}");
+    // The same where the record itself would be set aside for each.
+    let aside = set_aside(read_value(&sources(&[entry("id", "value.nothing")]), &value));
+    assert_eq!((aside.len(), &aside[0].user), (1, &None));
+    assert!(aside[0].reason.contains("once instead of 1000 times"), "{aside:?}");
+    assert!(aside[0].reason.contains("`id`"), "{aside:?}");
+}
+
 #[test]
 fn a_record_to_which_no_entry_applies_means_nothing() {
     let mut other = value();
@@ -136,7 +166,7 @@ fn times_are_timestamps_or_texts() {
 }
 
 #[test]
-fn a_field_that_fails_sets_each_user_aside_repairably() {
+fn rule_22_a_field_that_fails_sets_each_user_aside_repairably() {
     for (field, expression, why) in [
         ("id", "value.missing", "`id` can't be evaluated"),
         ("id", "value.users", "`id` gives list, not a text"),
@@ -162,7 +192,7 @@ fn a_field_that_fails_sets_each_user_aside_repairably() {
 }
 
 #[test]
-fn what_fails_before_its_user_is_known_blocks_no_one() {
+fn rule_22_what_fails_before_its_user_is_known_blocks_no_one() {
     for (field, expression, why) in [
         ("user", "value.missing", "`user` can't be evaluated"),
         ("user", "1.5", "`user` gives float, not a text"),
@@ -196,7 +226,7 @@ fn what_is_no_json_is_set_aside_once() {
         let record = RawRecord { topic: "t", value: Some(bytes), ..RawRecord::default() };
         let set_aside = set_aside(sources.read(&record));
         assert_eq!(set_aside.len(), 1);
-        assert!(set_aside[0].reason.contains("no JSON"));
+        assert!(set_aside[0].reason.contains("read as JSON"));
     }
 }
 
