@@ -7,6 +7,7 @@ use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+use rdkafka::metadata::MetadataPartition;
 use rdkafka::{Offset, TopicPartitionList};
 
 use crate::SourcePartition;
@@ -19,6 +20,21 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// A client that joins no group.
 pub struct Broker {
     consumer: BaseConsumer<Quiet>,
+}
+
+/// A partition of a topic, and who has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PartitionOf {
+    pub id: i32,
+    /// The broker that answers for it; absent while there is none.
+    pub leader: Option<i32>,
+}
+
+/// What the group has committed, and of which partitions it is not told.
+#[derive(Debug, Default)]
+pub struct Committed {
+    pub offsets: HashMap<SourcePartition, i64>,
+    pub refused: HashMap<SourcePartition, KafkaError>,
 }
 
 /// Its log lines repeat what the consumer says.
@@ -43,7 +59,7 @@ impl Broker {
     }
 
     /// The partitions of a topic; `None` if there is no such topic.
-    pub fn partitions(&self, topic: &str) -> KafkaResult<Option<Vec<i32>>> {
+    pub fn partitions(&self, topic: &str) -> KafkaResult<Option<Vec<PartitionOf>>> {
         let metadata = match self.consumer.fetch_metadata(Some(topic), PATIENCE) {
             Err(error) if is_unknown(&error) => return Ok(None),
             metadata => metadata?,
@@ -54,8 +70,11 @@ impl Broker {
             let error = KafkaError::MetadataFetch(error.into());
             return if is_unknown(&error) { Ok(None) } else { Err(error) };
         }
-        let partitions: Vec<i32> =
-            found.partitions().iter().map(rdkafka::metadata::MetadataPartition::id).collect();
+        let partition = |found: &MetadataPartition| PartitionOf {
+            id: found.id(),
+            leader: Some(found.leader()).filter(|leader| *leader >= 0),
+        };
+        let partitions: Vec<PartitionOf> = found.partitions().iter().map(partition).collect();
         Ok(Some(partitions).filter(|partitions| !partitions.is_empty()))
     }
 
@@ -66,31 +85,46 @@ impl Broker {
     }
 
     /// What the group has committed of these partitions.
-    pub fn committed(
-        &self,
-        partitions: &[SourcePartition],
-    ) -> KafkaResult<HashMap<SourcePartition, i64>> {
+    pub fn committed(&self, partitions: &[SourcePartition]) -> KafkaResult<Committed> {
+        let mut found = Committed::default();
         if partitions.is_empty() {
-            return Ok(HashMap::new());
+            return Ok(found);
         }
         let mut list = TopicPartitionList::new();
         for at in partitions {
             list.add_partition(&at.topic, at.partition);
         }
         let committed = self.consumer.committed_offsets(list, PATIENCE)?;
-        let mut offsets = HashMap::new();
         for element in committed.elements() {
-            element.error()?;
-            if let Offset::Offset(offset) = element.offset() {
-                let at = SourcePartition {
-                    topic: element.topic().into(),
-                    partition: element.partition(),
-                };
-                offsets.insert(at, offset);
+            let at =
+                SourcePartition { topic: element.topic().into(), partition: element.partition() };
+            match (element.error(), element.offset()) {
+                (Err(error), _) => {
+                    found.refused.insert(at, error);
+                }
+                (Ok(()), Offset::Offset(offset)) => {
+                    found.offsets.insert(at, offset);
+                }
+                (Ok(()), _) => {}
             }
         }
-        Ok(offsets)
+        Ok(found)
     }
+}
+
+/// Whether an error says that no broker answers, or that this one does not.
+pub fn is_of_the_broker(error: &KafkaError) -> bool {
+    matches!(
+        error.rdkafka_error_code(),
+        Some(
+            RDKafkaErrorCode::BrokerTransportFailure
+                | RDKafkaErrorCode::AllBrokersDown
+                | RDKafkaErrorCode::OperationTimedOut
+                | RDKafkaErrorCode::RequestTimedOut
+                | RDKafkaErrorCode::Resolve
+                | RDKafkaErrorCode::WaitingForCoordinator
+        )
+    )
 }
 
 /// Whether an error says that there is no such topic or partition.

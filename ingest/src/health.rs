@@ -19,6 +19,7 @@ struct State {
     /// One sentence for each thing that is wrong.
     problems: BTreeMap<Subject, String>,
     partitions: BTreeMap<SourcePartition, PartitionHealth>,
+    paused: bool,
 }
 
 /// What a problem is about: there is at most one of each.
@@ -26,11 +27,15 @@ struct State {
 pub(crate) enum Subject {
     Broker,
     Topic(String),
+    /// Partitions of a topic that are read, and whose broker is away.
+    Partitions(String),
     /// What the Kafka client complains about.
     Consumer,
     /// What is known of the topics could not be read from the database.
     Survey,
     Worker(usize),
+    /// A part of it ended unasked.
+    Reading,
 }
 
 /// A partition as this process reads it.
@@ -68,10 +73,12 @@ impl IngestHealth {
     pub fn ready(&self) -> Result<(), String> {
         let state = self.lock();
         // A broker that is gone again stops no one from reading what is there.
-        let blocking = state
-            .problems
-            .iter()
-            .filter(|(s, _)| !(state.broker_reached && **s == Subject::Broker));
+        let is_blocking = |subject: &Subject| match subject {
+            Subject::Broker => !state.broker_reached,
+            Subject::Partitions(_) => false,
+            _ => true,
+        };
+        let blocking = state.problems.iter().filter(|(subject, _)| is_blocking(subject));
         let reasons: Vec<&str> = blocking.map(|(_, reason)| reason.as_str()).collect();
         if !reasons.is_empty() {
             return Err(reasons.join("; "));
@@ -91,6 +98,15 @@ impl IngestHealth {
     /// The partitions that this process reads.
     pub fn partitions(&self) -> Vec<PartitionHealth> {
         self.lock().partitions.values().cloned().collect()
+    }
+
+    /// Whether reading is paused because the database is slower than Kafka.
+    pub fn is_paused(&self) -> bool {
+        self.lock().paused
+    }
+
+    pub(crate) fn set_paused(&self, paused: bool) {
+        self.lock().paused = paused;
     }
 
     /// Notes what is wrong, and logs it if that is news.
@@ -148,6 +164,8 @@ mod tests {
         health.resolve(&Subject::Broker);
         health.report(Subject::Broker, "no broker at x:9092");
         assert_eq!(health.ready(), Ok(()));
-        assert_eq!(health.problems(), ["no broker at x:9092"]);
+        health.report(Subject::Partitions("t".into()), "partition 3 of t has no leader");
+        assert_eq!(health.ready(), Ok(()));
+        assert_eq!(health.problems(), ["no broker at x:9092", "partition 3 of t has no leader"]);
     }
 }

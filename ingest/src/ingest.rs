@@ -1,24 +1,18 @@
 //! Reading as a whole: one consumer, its workers, and those who look after the partitions.
 
-use std::sync::{Arc, mpsc};
-use std::thread;
+use std::sync::Arc;
 
 use plaudit_event_store::Executor;
 use rdkafka::error::KafkaError;
 use sqlx::PgPool;
-use tokio::sync::{mpsc as tokio_mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::applied_notes;
-use crate::broker::Broker;
+use crate::attempt::Means;
 use crate::health::IngestHealth;
 use crate::options::IngestOptions;
-use crate::poller::{self, Poller};
-use crate::route::Router;
+use crate::properties::{self, RefusedProperty};
 use crate::sources::Sources;
-use crate::survey::Survey;
-use crate::worker::Worker;
 
 /// Why reading did not begin.
 #[derive(Debug, thiserror::Error)]
@@ -26,12 +20,32 @@ pub enum IngestError {
     /// librdkafka does not take its properties.
     #[error("the Kafka client refuses its configuration: {0}")]
     Config(#[from] KafkaError),
+    /// A property that is not the operator's to set.
+    #[error(transparent)]
+    Property(#[from] RefusedProperty),
     /// There is nothing to read.
     #[error("no topics are configured to be read")]
     NoTopics,
+    /// With such a topic in its subscription, the Kafka client would join no group.
+    #[error("{0:?} can't be the name of a topic; Kafka takes 1 to 249 of a-z A-Z 0-9 . _ -")]
+    TopicName(String),
     /// The operating system gave no thread.
     #[error("could not start a thread: {0}")]
     Thread(#[from] std::io::Error),
+}
+
+/// Refuses what can't work, whatever the broker says.
+pub(crate) fn check(options: &IngestOptions) -> Result<(), IngestError> {
+    let is_legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    let can_be = |topic: &&String| {
+        (1..=249).contains(&topic.len())
+            && topic.chars().all(is_legal)
+            && !matches!(topic.as_str(), "." | "..")
+    };
+    if let Some(topic) = options.topics.iter().find(|topic| !can_be(topic)) {
+        return Err(IngestError::TopicName(topic.clone()));
+    }
+    Ok(properties::check(&options.properties)?)
 }
 
 /// Reads topics and applies what their records mean, until it is told to stop.
@@ -39,8 +53,7 @@ pub enum IngestError {
 pub struct Ingest {
     health: Arc<IngestHealth>,
     stopped: CancellationToken,
-    polling: Option<thread::JoinHandle<()>>,
-    tasks: Vec<JoinHandle<()>>,
+    reading: Option<JoinHandle<()>>,
 }
 
 impl Ingest {
@@ -48,10 +61,6 @@ impl Ingest {
     ///
     /// Ends in order when `stopped` is cancelled: what was begun is committed, its offsets are
     /// stored, and the group is left. [`Self::join`] waits for that.
-    #[expect(
-        clippy::needless_pass_by_value,
-        reason = "it keeps the executor for as long as it reads"
-    )]
     pub fn start(
         options: IngestOptions,
         executor: Arc<Executor>,
@@ -62,55 +71,19 @@ impl Ingest {
         if options.topics.is_empty() {
             return Err(IngestError::NoTopics);
         }
-        let options = Arc::new(options);
+        check(&options)?;
         let health = Arc::new(IngestHealth::default());
-        let broker = Arc::new(Broker::new(&options)?);
-        let consumer = poller::connect(&options, &health)?;
-        let (signals, inbox) = mpsc::channel();
-        let (ends, ends_given) = watch::channel(applied_notes::Ends::new());
-        let (questions, questions_asked) = watch::channel(Vec::new());
-        let abandoned = CancellationToken::new();
-        let mut tasks = Vec::new();
-        let mut workers = Vec::new();
-        for number in 0..options.workers.max(1) {
-            let (give, parts) = tokio_mpsc::unbounded_channel();
-            workers.push(give);
-            let worker = Worker {
-                number,
-                executor: Arc::clone(&executor),
-                parts,
-                done: signals.clone(),
-                health: Arc::clone(&health),
-                abandoned: abandoned.clone(),
-            };
-            tasks.push(tokio::spawn(worker.run()));
-        }
-        let survey = Survey {
-            options: Arc::clone(&options),
-            broker,
-            pool: pool.clone(),
+        let means = Means {
+            options: Arc::new(options),
+            executor,
+            pool,
+            sources,
             health: Arc::clone(&health),
-            questions: questions_asked,
-            findings: signals,
             stopped: stopped.clone(),
         };
-        tasks.push(tokio::spawn(survey.run()));
-        tasks.push(tokio::spawn(applied_notes::keep(pool, ends_given)));
-        let router = Router::new(sources, executor.lane_count(), options.future_tolerance);
-        let poller = Poller {
-            options,
-            router,
-            health: Arc::clone(&health),
-            inbox,
-            workers,
-            ends,
-            questions,
-            stopped: stopped.clone(),
-            abandoned,
-        };
-        let polling = thread::Builder::new().name("ingest".to_owned());
-        let polling = polling.spawn(move || poller.run(consumer))?;
-        Ok(Self { health, stopped, polling: Some(polling), tasks })
+        let first = means.start()?;
+        let reading = Some(tokio::spawn(means.keep_reading(first)));
+        Ok(Self { health, stopped, reading })
     }
 
     /// How it goes.
@@ -120,16 +93,10 @@ impl Ingest {
 
     /// Waits for the end, which comes when `stopped` of [`Self::start`] is cancelled.
     pub async fn join(mut self) {
-        if let Some(polling) = self.polling.take() {
-            let joined = tokio::task::spawn_blocking(move || polling.join()).await;
-            if !matches!(joined, Ok(Ok(()))) {
-                tracing::error!("the thread that polls has panicked");
-            }
-        }
-        for task in self.tasks.drain(..) {
-            if let Err(error) = task.await {
-                tracing::error!(%error, "a task of reading has panicked");
-            }
+        if let Some(reading) = self.reading.take()
+            && let Err(error) = reading.await
+        {
+            tracing::error!(%error, "reading has panicked");
         }
     }
 }
@@ -138,5 +105,22 @@ impl Drop for Ingest {
     /// Nothing reads on unnoticed.
     fn drop(&mut self) {
         self.stopped.cancel();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_that_no_topic_can_have_is_refused() {
+        let checked = |topic: &str| check(&IngestOptions::new("b", vec![topic.to_owned()], "g"));
+        for topic in ["plaudit.actions", "a", "Game_Teams-v2", &"x".repeat(249)] {
+            checked(topic).unwrap();
+        }
+        for topic in ["", ".", "..", "a b", "a/b", "ä", "^regex.*", &"x".repeat(250)] {
+            let error = checked(topic).unwrap_err().to_string();
+            assert!(error.contains(topic) && error.contains("249"), "{error}");
+        }
     }
 }

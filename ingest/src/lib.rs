@@ -11,10 +11,12 @@ pub mod sources;
 pub mod status;
 
 mod applied_notes;
+mod attempt;
 mod broker;
 mod group;
 mod partitions;
 mod poller;
+mod properties;
 mod route;
 mod survey;
 mod tracker;
@@ -25,6 +27,7 @@ use std::sync::Arc;
 
 pub use ingest::{Ingest, IngestError};
 pub use options::{GroupProtocol, IngestOptions};
+pub use properties::RefusedProperty;
 
 /// A partition of a topic.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn an_end_before_what_was_read_is_another_topic() {
+    fn rule_21_an_end_before_what_was_read_is_another_topic() {
         let recreated = PartitionState::Recreated { end: 3, read: 8 };
         assert_eq!(judged(0, 3, known(7, 8), Some(7)), recreated);
         assert_eq!(judged(0, 3, known(7, 8), None), recreated);
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn records_removed_before_they_were_read_are_a_gap() {
+    fn rule_21_records_removed_before_they_were_read_are_a_gap() {
         let gap = |from, until| PartitionState::Gap { from, until };
         assert_eq!(judged(9, 10, known(7, 8), Some(7)), gap(7, 9));
         assert_eq!(judged(9, 10, known(7, 7), None), gap(7, 9));

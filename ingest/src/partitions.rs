@@ -125,6 +125,15 @@ impl Partitions {
             && assigned.cursor.is_some_and(|cursor| cursor < broker.low)
     }
 
+    /// Whether there are partitions, and all were read as far as they went when last asked.
+    pub fn are_read_to_their_ends(&self) -> bool {
+        let is_read = |assigned: &Assigned| {
+            assigned.standing == PartitionStanding::Running
+                && assigned.cursor.zip(assigned.end_offset).is_some_and(|(at, end)| at >= end)
+        };
+        !self.assigned.is_empty() && self.assigned.values().all(is_read)
+    }
+
     /// How each stands.
     pub fn health(&self) -> impl Iterator<Item = (SourcePartition, PartitionHealth)> {
         self.assigned.iter().map(|(at, assigned)| {
@@ -208,6 +217,19 @@ mod tests {
         partitions.assign(at(0));
         asked.push(epoch(&partitions));
         assert!(asked.is_sorted_by(|a, b| a < b), "{asked:?}");
+    }
+
+    #[test]
+    fn what_is_read_to_its_end_leaves_nothing_that_could_be_denied() {
+        let mut partitions = running(5);
+        assert!(!partitions.are_read_to_their_ends());
+        partitions.note_watermarks(&at(0), Watermarks { low: 0, high: 6 });
+        assert!(!partitions.are_read_to_their_ends());
+        partitions.hand_on(&at(0), 5);
+        assert!(partitions.are_read_to_their_ends());
+        partitions.assign(at(1));
+        assert!(!partitions.are_read_to_their_ends());
+        assert!(!Partitions::default().are_read_to_their_ends());
     }
 
     #[test]

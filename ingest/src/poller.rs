@@ -1,6 +1,8 @@
 //! The thread that polls: from records to chunks of work, and from committed chunks to offsets.
 
 mod chunk;
+mod failed;
+mod headers;
 mod pressure;
 mod standing;
 
@@ -12,8 +14,8 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use plaudit_event_store::SourcePosition;
 use rdkafka::consumer::Consumer as _;
-use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
-use rdkafka::message::{BorrowedMessage, Headers as _};
+use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::message::BorrowedMessage;
 use rdkafka::{Message as _, TopicPartitionList};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::watch;
@@ -66,7 +68,7 @@ pub struct Poller {
     pub questions: watch::Sender<Vec<Question>>,
     /// To end in order.
     pub stopped: CancellationToken,
-    /// Cancelled at the end: nobody waits for a batch any longer.
+    /// Nobody waits for a batch any longer: at the end, and when a worker is gone.
     pub abandoned: CancellationToken,
 }
 
@@ -95,6 +97,7 @@ impl Poller {
             topics: HashMap::new(),
             doubted_at: None,
             doubtful: false,
+            denied: false,
         };
         let mut consumer = Some(first);
         loop {
@@ -135,6 +138,8 @@ struct Polling {
     doubted_at: Option<Instant>,
     /// A partition has failed, and Kafka's client does not say which.
     doubtful: bool,
+    /// Kafka has said that we may not read, and nothing was read since.
+    denied: bool,
 }
 
 /// Makes the consumer and joins the group.
@@ -171,6 +176,7 @@ impl Polling {
             match polled {
                 None => self.flush_if(OpenChunk::is_due_when_idle),
                 Some(Ok(message)) => {
+                    self.allowed();
                     self.message(&message);
                     self.flush_if(OpenChunk::is_due);
                 }
@@ -197,7 +203,7 @@ impl Polling {
             SourcePartition { topic: self.topic(message.topic()), partition: message.partition() };
         let offset = message.offset();
         let Some(incarnation) = self.partitions.hand_on(&at, offset) else { return };
-        let headers = message.headers().into_iter().flat_map(|headers| headers.iter());
+        let headers = message.headers().map(headers::read).unwrap_or_default();
         let record = RawRecord {
             topic: message.topic(),
             partition: at.partition,
@@ -207,7 +213,7 @@ impl Polling {
                 .to_millis()
                 .and_then(|ms| Timestamp::from_millisecond(ms).ok()),
             key: message.key(),
-            headers: headers.map(|header| (header.key, header.value)).collect(),
+            headers,
             value: message.payload(),
         };
         let position = SourcePosition {
@@ -217,7 +223,8 @@ impl Polling {
             offset,
         };
         let items = self.poller.router.items(&record, &position);
-        let bytes = message.payload_len() + message.key_len();
+        // Each user of a record may have a copy.
+        let bytes = record.bytes() * items.len().max(1);
         self.open.add(at, End { incarnation, next_offset: offset + 1 }, items, bytes);
     }
 
@@ -285,39 +292,6 @@ impl Polling {
         self.poller.ends.send_modify(|ends| ends.extend(settled));
     }
 
-    fn poll_failed(&mut self, error: &KafkaError) {
-        match error.rdkafka_error_code() {
-            // Its own attempts go on; the survey says whether a broker or a topic is missing.
-            Some(
-                RDKafkaErrorCode::AllBrokersDown
-                | RDKafkaErrorCode::BrokerTransportFailure
-                | RDKafkaErrorCode::Resolve
-                | RDKafkaErrorCode::OperationTimedOut
-                | RDKafkaErrorCode::UnknownTopicOrPartition
-                | RDKafkaErrorCode::UnknownTopic
-                | RDKafkaErrorCode::UnknownPartition,
-            ) => tracing::debug!(%error, "polling failed"),
-            Some(RDKafkaErrorCode::PollExceeded) => {
-                tracing::warn!(%error, "the group took our partitions because we did not poll in time");
-            }
-            Some(
-                RDKafkaErrorCode::TopicAuthorizationFailed
-                | RDKafkaErrorCode::GroupAuthorizationFailed
-                | RDKafkaErrorCode::Authentication
-                | RDKafkaErrorCode::SaslAuthenticationFailed,
-            ) => self
-                .poller
-                .health
-                .report(Subject::Consumer, format!("Kafka does not let us read: {error}")),
-            // A record could not be fetched, or its offset is gone. After that librdkafka stands
-            // still until it is told where to go on.
-            _ => {
-                tracing::warn!(%error, "polling failed; every partition is verified again");
-                self.doubtful = true;
-            }
-        }
-    }
-
     /// Waits until a chunk is committed. The queue of librdkafka is bounded, so that for a moment
     /// nothing needs to be done; then the partitions are paused, and the group sees us polling.
     fn wait_for_room(&mut self, consumer: &GroupConsumer) -> Option<Ended> {
@@ -326,6 +300,7 @@ impl Polling {
             tracing::warn!("the database is slower than Kafka: reading is paused");
             log_failure("pause", &consumer.pause(&running));
             self.pressure.pause();
+            self.poller.health.set_paused(true);
         }
         match self.poller.inbox.recv_timeout(IDLE) {
             Ok(signal) => self.signal(signal, consumer),
@@ -348,6 +323,7 @@ impl Polling {
 
     fn resume(&mut self, consumer: &GroupConsumer) {
         tracing::info!("reading goes on");
+        self.poller.health.set_paused(false);
         log_failure("resume", &consumer.resume(&self.running()));
     }
 
@@ -365,7 +341,10 @@ impl Polling {
     /// workers is read again by whoever comes next.
     fn drain(&mut self, consumer: &GroupConsumer) {
         let deadline = Instant::now() + self.poller.options.drain_patience;
-        while self.tracker.in_flight() > 0 && Instant::now() < deadline {
+        while self.tracker.in_flight() > 0
+            && Instant::now() < deadline
+            && !self.poller.abandoned.is_cancelled()
+        {
             if let Ok(Signal::PartDone(chunk)) = self.poller.inbox.recv_timeout(IDLE) {
                 self.tracker.part_done(chunk);
             }

@@ -1,6 +1,5 @@
 //! Offsets and lag as the broker and the database have them: `plaudit ingest status`.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -10,9 +9,10 @@ use sqlx::PgPool;
 
 use crate::SourcePartition;
 use crate::broker::Broker;
-use crate::ingest::IngestError;
+use crate::ingest::{IngestError, check};
 use crate::options::IngestOptions;
 use crate::partition_state::{PartitionState, judge};
+use crate::survey::answer::Answer;
 use crate::survey::{self, Remembered};
 
 /// What stands where, for all topics that are read.
@@ -49,6 +49,8 @@ pub enum TopicState {
     Missing,
     /// It was deleted and created again, and is not read until it is accepted.
     Recreated,
+    /// The broker does not let us see it, or not all of its partitions can be.
+    Unreadable,
 }
 
 /// A partition.
@@ -92,15 +94,15 @@ impl From<sqlx::Error> for StatusError {
 
 /// Asks the broker and the database how the topics stand. Joins no group and changes nothing.
 pub async fn status(options: &IngestOptions, pool: &PgPool) -> Result<Status, StatusError> {
+    check(options)?;
     let remembered = Remembered::read(pool, &options.topics).await?;
     let (asked, group) = (options.clone(), options.group.clone());
     let ask = move || -> Result<Vec<TopicStatus>, StatusError> {
         let broker = Broker::new(&asked).map_err(IngestError::from)?;
-        let topic = |topic: &Remembered| {
-            topic_status(topic, &broker)
-                .map_err(|e| StatusError::Broker(survey::unreachable(&asked, &e)))
-        };
-        remembered.iter().map(topic).collect()
+        let topics: Vec<Arc<str>> = remembered.iter().map(|r| Arc::clone(&r.topic)).collect();
+        let answer = Answer::ask_all(&topics, &broker)
+            .map_err(|e| StatusError::Broker(survey::unreachable(&asked, &e)))?;
+        Ok(remembered.iter().map(|topic| topic_status(topic, &answer)).collect())
     };
     let topics = tokio::task::spawn_blocking(ask)
         .await
@@ -108,7 +110,7 @@ pub async fn status(options: &IngestOptions, pool: &PgPool) -> Result<Status, St
     Ok(Status { group, topics })
 }
 
-fn topic_status(topic: &Remembered, broker: &Broker) -> rdkafka::error::KafkaResult<TopicStatus> {
+fn topic_status(topic: &Remembered, answer: &Answer) -> TopicStatus {
     let mut status = TopicStatus {
         topic: topic.topic.to_string(),
         state: TopicState::Fine,
@@ -116,23 +118,25 @@ fn topic_status(topic: &Remembered, broker: &Broker) -> rdkafka::error::KafkaRes
         problem: None,
         partitions: Vec::new(),
     };
-    let Some(partitions) = broker.partitions(&topic.topic)? else {
-        status.state = TopicState::Missing;
-        status.problem = Some(survey::missing(&topic.topic));
-        return Ok(status);
+    let partitions: Vec<i32> = match answer.topics.get(&topic.topic) {
+        Some(Ok(Some(partitions))) => partitions.iter().map(|partition| partition.id).collect(),
+        Some(Err(error)) => {
+            status.state = TopicState::Unreadable;
+            status.problem = Some(survey::unreadable(&topic.topic, error));
+            return status;
+        }
+        Some(Ok(None)) | None => {
+            status.state = TopicState::Missing;
+            status.problem = Some(survey::missing(&topic.topic));
+            return status;
+        }
     };
-    let at = |partition: &i32| SourcePartition {
-        topic: Arc::clone(&topic.topic),
-        partition: *partition,
-    };
-    let all: Vec<SourcePartition> = partitions.iter().map(at).collect();
-    let committed = broker.committed(&all)?;
-    let mut watermarks = HashMap::new();
-    let mut recreated = false;
-    for at in all {
-        let marks = broker.watermarks(&at)?;
-        let committed_offset = committed.get(&at).copied();
-        let memory = topic.memory(at.partition, committed_offset, None);
+    let mut recreated = topic.is_recreated(&partitions, &answer.watermarks);
+    for partition in partitions {
+        let at = SourcePartition { topic: Arc::clone(&topic.topic), partition };
+        let Some(marks) = answer.watermarks.get(&at).copied() else { continue };
+        let committed_offset = answer.committed.get(&at).copied();
+        let memory = topic.memory(partition, committed_offset, None);
         let lost = match judge(marks, memory) {
             PartitionState::Gap { from, until } => until - from,
             PartitionState::Recreated { .. } => {
@@ -144,7 +148,7 @@ fn topic_status(topic: &Remembered, broker: &Broker) -> rdkafka::error::KafkaRes
         let known = memory.known.map(|known| known.applied);
         let next_offset = known.or(memory.committed).unwrap_or(marks.low);
         status.partitions.push(PartitionStatus {
-            partition: at.partition,
+            partition,
             begin_offset: marks.low,
             end_offset: marks.high,
             next_offset,
@@ -152,18 +156,20 @@ fn topic_status(topic: &Remembered, broker: &Broker) -> rdkafka::error::KafkaRes
             lag: (marks.high - next_offset.max(marks.low)).max(0),
             lost,
         });
-        watermarks.insert(at, marks);
     }
-    if recreated || topic.is_recreated(&partitions, &watermarks) {
+    if recreated {
         status.state = TopicState::Recreated;
         status.problem = Some(survey::recreated(&topic.topic));
+    } else if let Some(problem) = answer.refused_of(&topic.topic) {
+        status.state = TopicState::Unreadable;
+        status.problem = Some(problem);
     }
     status.partitions.sort_by_key(|partition| partition.partition);
-    Ok(status)
+    status
 }
 
 impl Status {
-    /// Whether every topic is there and none was created again.
+    /// Whether every topic is there and can be read, and none was created again.
     pub fn is_fine(&self) -> bool {
         self.topics.iter().all(|topic| topic.state == TopicState::Fine)
     }

@@ -1,22 +1,25 @@
 //! Compares what the broker has with what was read: before a partition is read, after an error, and
 //! every two seconds.
 
+pub mod answer;
+
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use plaudit_event_store::sources::{self, Known};
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::error::KafkaError;
 use sqlx::PgPool;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::SourcePartition;
-use crate::broker::{Broker, is_unknown};
+use crate::broker::{Broker, is_of_the_broker};
 use crate::health::{IngestHealth, PartitionStanding, Subject};
 use crate::options::IngestOptions;
 use crate::partition_state::{Memory, PartitionState, Watermarks, judge};
 use crate::poller::Signal;
+use answer::{Answer, Asked};
 
 /// What is asked about a partition that this process was given.
 #[derive(Debug, Clone)]
@@ -102,14 +105,6 @@ impl Remembered {
     }
 }
 
-/// What the broker said.
-struct Answer {
-    /// By topic; `None`: there is no such topic.
-    topics: HashMap<Arc<str>, Option<Vec<i32>>>,
-    watermarks: HashMap<SourcePartition, Watermarks>,
-    committed: HashMap<SourcePartition, i64>,
-}
-
 impl Survey {
     pub async fn run(mut self) {
         loop {
@@ -173,41 +168,10 @@ impl Survey {
             let partitions = r.known.keys().filter(|p| **p != REFUSED);
             partitions.map(|p| SourcePartition { topic: Arc::clone(&r.topic), partition: *p })
         });
-        let wanted: BTreeSet<SourcePartition> =
+        let ends: BTreeSet<SourcePartition> =
             questions.iter().map(|q| q.at.clone()).chain(whole).collect();
-        let ask = move || {
-            let mut answer = Answer {
-                topics: HashMap::new(),
-                watermarks: HashMap::new(),
-                committed: HashMap::new(),
-            };
-            for topic in topics {
-                let partitions = broker.partitions(&topic)?;
-                answer.topics.insert(topic, partitions);
-            }
-            let exists = |at: &SourcePartition| {
-                answer
-                    .topics
-                    .get(&at.topic)
-                    .and_then(Option::as_ref)
-                    .is_some_and(|p| p.contains(&at.partition))
-            };
-            let (wanted, unsure): (Vec<_>, Vec<_>) = (
-                wanted.into_iter().filter(exists).collect(),
-                unsure.into_iter().filter(exists).collect(),
-            );
-            for at in wanted {
-                match broker.watermarks(&at) {
-                    Ok(marks) => {
-                        answer.watermarks.insert(at, marks);
-                    }
-                    Err(error) if is_unknown(&error) => {} // deleted a moment ago
-                    Err(error) => return Err(error),
-                }
-            }
-            answer.committed = broker.committed(&unsure)?;
-            Ok(answer)
-        };
+        let asked = Asked { topics, ends, unsure };
+        let ask = move || Answer::ask(&asked, &broker);
         tokio::task::spawn_blocking(ask).await.unwrap_or(Err(KafkaError::Canceled))
     }
 
@@ -218,14 +182,24 @@ impl Survey {
         answer: &Answer,
     ) -> sqlx::Result<()> {
         let subject = Subject::Topic(topic.topic.to_string());
-        let Some(Some(partitions)) = answer.topics.get(&topic.topic) else {
-            self.health.report(subject, missing(&topic.topic));
-            return Ok(());
+        let partitions: Vec<i32> = match answer.topics.get(&topic.topic) {
+            Some(Ok(Some(partitions))) => partitions.iter().map(|partition| partition.id).collect(),
+            Some(Err(error)) => {
+                self.health.report(subject, unreadable(&topic.topic, error));
+                return Ok(());
+            }
+            Some(Ok(None)) | None => {
+                self.health.report(subject, missing(&topic.topic));
+                return Ok(());
+            }
         };
-        let mut recreated = topic.is_recreated(partitions, &answer.watermarks);
+        let mut recreated = topic.is_recreated(&partitions, &answer.watermarks);
         let mut states = Vec::new();
         for question in asked {
             let Some(marks) = answer.watermarks.get(&question.at) else { continue };
+            if answer.refused.contains_key(&question.at) {
+                continue; // what the group has committed is not known
+            }
             let same_topic = question.incarnation == Some(topic.incarnation);
             let cursor = question.cursor.filter(|_| same_topic);
             let running = question.standing == PartitionStanding::Running && same_topic;
@@ -239,10 +213,11 @@ impl Survey {
         if recreated {
             return self.refuse(topic, asked, answer).await;
         }
-        self.health.resolve(&subject);
+        self.tell_refused(topic, asked, answer);
         for (question, state) in states {
             let partition = question.at.partition;
             if let (PartitionState::Fine { start }, None) = (state, topic.known.get(&partition)) {
+                self.warn_of_start(&question.at, start, answer);
                 // From now on this is what is known, whatever the group's offset says later.
                 let begun = [(partition, start)];
                 sources::note_applied(&self.pool, &topic.topic, topic.incarnation, begun).await?;
@@ -255,6 +230,38 @@ impl Survey {
             });
         }
         Ok(())
+    }
+
+    /// A partition that is not read yet and can't be verified is a reason to wait; one that is read
+    /// already has lost its broker, which keeps nobody from being served.
+    fn tell_refused(&self, topic: &Remembered, asked: &[&Question], answer: &Answer) {
+        let whole = Subject::Topic(topic.topic.to_string());
+        let parts = Subject::Partitions(topic.topic.to_string());
+        let is_waiting = |question: &&Question| {
+            question.standing != PartitionStanding::Running
+                && answer.refused.contains_key(&question.at)
+        };
+        let (bad, good) =
+            if asked.iter().any(is_waiting) { (whole, parts) } else { (parts, whole) };
+        self.health.resolve(&good);
+        match answer.refused_of(&topic.topic) {
+            Some(problem) => self.health.report(bad, problem),
+            None => self.health.resolve(&bad),
+        }
+    }
+
+    /// Says that reading begins after the first record, where that is for no better reason than that
+    /// the group was there: the database may be another one than the group's.
+    fn warn_of_start(&self, at: &SourcePartition, start: i64, answer: &Answer) {
+        let first = answer.watermarks.get(at).map_or(0, |marks| marks.low);
+        if answer.committed.contains_key(at) && start > first {
+            tracing::warn!(
+                "{at} is read from offset {start}, where the group {} stands: this database has never \
+                 read it, and what lies between {first} and {start} is not applied to it; if it should \
+                 be, use a new `kafka.group`",
+                self.options.group
+            );
+        }
     }
 
     /// Nothing of the topic is read until it is accepted.
@@ -290,20 +297,17 @@ impl Survey {
 /// What is said where no broker answers.
 pub fn unreachable(options: &IngestOptions, error: &KafkaError) -> String {
     let brokers = &options.brokers;
-    match error.rdkafka_error_code() {
-        Some(
-            RDKafkaErrorCode::BrokerTransportFailure
-            | RDKafkaErrorCode::AllBrokersDown
-            | RDKafkaErrorCode::OperationTimedOut
-            | RDKafkaErrorCode::RequestTimedOut
-            | RDKafkaErrorCode::Resolve
-            | RDKafkaErrorCode::WaitingForCoordinator,
-        ) => {
-            tracing::debug!(%error, "no broker answers");
-            format!("no Kafka broker answers at {brokers}")
-        }
-        _ => format!("Kafka at {brokers}: {error}"),
+    if is_of_the_broker(error) {
+        tracing::debug!(%error, "no broker answers");
+        format!("no Kafka broker answers at {brokers}")
+    } else {
+        format!("Kafka at {brokers}: {error}")
     }
+}
+
+/// What is said of a topic that the broker does not let us see, or that can't be.
+pub fn unreadable(topic: &str, error: &KafkaError) -> String {
+    format!("the topic {topic} can't be read: {error}; it is read as soon as it can")
 }
 
 /// What is said of a topic that is not there.
@@ -317,4 +321,15 @@ pub fn recreated(topic: &str) -> String {
         "the topic {topic} was deleted and created again: it ends before what was read of it; \
          nothing of it is applied until `plaudit ingest accept-new-topic {topic}`"
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The contract gives it five seconds; the rest is for the broker and the database to answer.
+    #[test]
+    fn an_accepted_topic_waits_for_at_most_two_seconds() {
+        assert!(EVERY <= Duration::from_secs(2) && AGAIN_AFTER <= EVERY);
+    }
 }

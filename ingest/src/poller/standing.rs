@@ -44,6 +44,7 @@ impl Polling {
                 }
             }
         }
+        self.denied = false;
         self.poller.health.resolve(&Subject::Consumer);
         self.ask();
     }
@@ -85,6 +86,9 @@ impl Polling {
                     self.doubtful |= self.partitions.note_watermarks(&at, marks);
                 }
                 self.publish_lag();
+                if self.denied && self.partitions.are_read_to_their_ends() {
+                    self.allowed();
+                }
             }
             Finding::State { at, epoch, incarnation, state } => {
                 let Some(assigned) = self.partitions.get(&at).filter(|a| a.epoch == epoch) else {

@@ -1,6 +1,14 @@
 //! What happens while something is away.
 
-use plaudit_ingest::IngestOptions;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use async_trait::async_trait;
+use plaudit_embedded::test_cluster;
+use plaudit_event_store::{BatchProjection, Changes};
+use plaudit_ingest::{Ingest, IngestError, IngestOptions};
+use sqlx::PgConnection;
+use tokio_util::sync::CancellationToken;
 
 use crate::world::World;
 
@@ -17,7 +25,7 @@ async fn a_broker_that_does_not_answer_is_named_with_its_address() {
 }
 
 #[tokio::test]
-async fn a_database_that_drops_its_connections_loses_and_doubles_nothing() {
+async fn rule_05_a_database_that_drops_its_connections_loses_and_doubles_nothing() {
     let world = World::new(2).await;
     let options = IngestOptions { batch_max: 7, ..world.options() };
     let reader = world.read_with(options);
@@ -41,4 +49,42 @@ async fn a_refused_configuration_names_the_property() {
     options.properties.insert("no.such.property".into(), "1".into());
     let error = plaudit_ingest::status::status(&options, &world.pool).await.unwrap_err();
     assert!(error.to_string().contains("no.such.property"), "{error}");
+}
+
+/// Panics once, in the middle of a batch.
+struct Fragile(AtomicBool);
+
+#[async_trait]
+impl BatchProjection for Fragile {
+    async fn apply(&self, _: &Changes, _: &mut PgConnection) -> sqlx::Result<()> {
+        assert!(self.0.swap(true, Ordering::Relaxed), "a fault of the program");
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn rule_21_a_part_that_panics_is_told_and_reading_is_started_anew() {
+    let topic = test_cluster::create_topic("actions", 2).await;
+    let fragile = Arc::new(Fragile(AtomicBool::new(false)));
+    let world = World::projecting(topic, vec![fragile]).await;
+    let reader = world.read();
+    world.gifts(0, (0..20).map(|id| ("ann", id))).await;
+    reader.until_refused(&["started anew", "a fault of the program"]).await;
+    world.gifts(1, (0..20).map(|id| ("ben", id))).await;
+    world.until_coins(&[("ann", 20), ("ben", 20)]).await;
+    reader.until_ready().await;
+    reader.stop().await;
+    assert!(world.parked().await.is_empty());
+}
+
+#[tokio::test]
+async fn a_property_that_acknowledging_depends_on_is_refused() {
+    let world = World::new(1).await;
+    let mut options = world.options();
+    options.properties.insert("auto.offset.reset".into(), "latest".into());
+    let error = plaudit_ingest::status::status(&options, &world.pool).await.unwrap_err();
+    assert!(error.to_string().contains("auto.offset.reset"), "{error}");
+    let (executor, pool) = (Arc::clone(&world.executor), world.pool.clone());
+    let started = Ingest::start(options, executor, pool, Arc::default(), CancellationToken::new());
+    assert!(matches!(started, Err(IngestError::Property(_))), "{started:?}");
 }

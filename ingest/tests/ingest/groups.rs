@@ -1,9 +1,8 @@
 //! Who reads what: groups, their members, and what each has read.
 
-use plaudit_ingest::status::status;
 use plaudit_ingest::{GroupProtocol, IngestOptions};
 
-use crate::world::{Sent, World, eventually, gift};
+use crate::world::{Sent, World, eventually, gift, status};
 
 const USERS: [&str; 6] = ["ann", "ben", "cid", "dan", "eve", "fay"];
 
@@ -19,7 +18,7 @@ fn all(coins: i64) -> Vec<(&'static str, i64)> {
 }
 
 #[tokio::test]
-async fn reading_a_topic_again_from_its_beginning_changes_nothing() {
+async fn rule_05_reading_a_topic_again_from_its_beginning_changes_nothing() {
     let mut world = World::new(2).await;
     gifts_of_all(&world, 2, 0..20).await;
     let reader = world.read();
@@ -44,7 +43,7 @@ async fn an_orderly_stop_commits_what_is_applied() {
         let reader = world.read_with(options.clone());
         world.until_coins(&[("ann", 50)]).await;
         reader.stop().await;
-        let status = status(&options, &world.pool).await.unwrap();
+        let status = status(&options, &world).await;
         assert!(status.is_fine(), "{status}");
         let partition = &status.topics[0].partitions[0];
         assert_eq!(
@@ -55,7 +54,7 @@ async fn an_orderly_stop_commits_what_is_applied() {
 }
 
 #[tokio::test]
-async fn what_was_applied_and_never_committed_is_not_applied_again() {
+async fn rule_05_what_was_applied_and_never_committed_is_not_applied_again() {
     let world = World::new(2).await;
     let mut forgetful = world.options();
     forgetful.properties.insert("enable.auto.commit".into(), "false".into());
@@ -94,22 +93,22 @@ async fn members_come_and_go(protocol: GroupProtocol, instance: bool) {
 }
 
 #[tokio::test]
-async fn members_of_a_classic_group_come_and_go_and_nothing_is_lost_or_doubled() {
+async fn rule_05_members_of_a_classic_group_come_and_go_and_nothing_is_lost_or_doubled() {
     members_come_and_go(GroupProtocol::Classic, false).await;
 }
 
 #[tokio::test]
-async fn static_members_come_and_go_and_nothing_is_lost_or_doubled() {
+async fn rule_05_static_members_come_and_go_and_nothing_is_lost_or_doubled() {
     members_come_and_go(GroupProtocol::Classic, true).await;
 }
 
 #[tokio::test]
-async fn members_of_a_group_of_the_broker_come_and_go_and_nothing_is_lost_or_doubled() {
+async fn rule_05_members_of_a_group_of_the_broker_come_and_go_and_nothing_is_lost_or_doubled() {
     members_come_and_go(GroupProtocol::Consumer, false).await;
 }
 
 #[tokio::test]
-async fn two_groups_that_read_the_same_topic_at_once_apply_it_once() {
+async fn rule_05_two_groups_that_read_the_same_topic_at_once_apply_it_once() {
     let world = World::new(2).await;
     let first = world.read();
     let second =

@@ -2,6 +2,8 @@
 
 mod failures;
 mod groups;
+mod pressure;
 mod records;
 mod topics;
+mod wire;
 mod world;

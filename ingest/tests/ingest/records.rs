@@ -5,6 +5,7 @@ use std::sync::Arc;
 use plaudit_ingest::sources::Sources;
 use serde_json::json;
 
+use crate::wire;
 use crate::world::{Sent, World, gift, gift_at};
 
 const BINARY: &[(&str, &str)] = &[
@@ -13,7 +14,7 @@ const BINARY: &[(&str, &str)] = &[
     ("ce_id", "g-2"),
     ("ce_type", "gift.sent"),
     ("ce_subject", "ann"),
-    ("ce_time", "2026-03-29T01:30:00+01:00"),
+    ("ce_time", "2025-03-29T01:30:00+01:00"),
 ];
 
 #[tokio::test]
@@ -31,7 +32,7 @@ async fn records_of_both_modes_are_applied() {
 }
 
 #[tokio::test]
-async fn an_action_that_is_sent_again_counts_once() {
+async fn rule_05_an_action_that_is_sent_again_counts_once() {
     let world = World::new(2).await;
     let reader = world.read();
     for partition in [0, 0, 1] {
@@ -46,7 +47,7 @@ async fn an_action_that_is_sent_again_counts_once() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_read_is_set_aside_with_its_position_and_bytes_and_stops_no_one() {
+async fn rule_21_what_cannot_be_read_is_set_aside_with_its_position_and_bytes_and_stops_no_one() {
     let world = World::new(2).await;
     let unreadable = [
         Sent { value: Some(b"\xff garbage \x00".to_vec()), ..Sent::default() },
@@ -81,7 +82,7 @@ async fn what_cannot_be_read_is_set_aside_with_its_position_and_bytes_and_stops_
 }
 
 #[tokio::test]
-async fn an_action_from_the_future_is_set_aside_and_the_users_others_go_on() {
+async fn rule_03_an_action_from_the_future_is_set_aside_and_the_users_others_go_on() {
     let world = World::new(1).await;
     let reader = world.read();
     let far = jiff::Timestamp::now() + jiff::SignedDuration::from_hours(1);
@@ -110,7 +111,7 @@ async fn a_list_of_users_gives_one_action_for_each() {
     let reader = world.read();
     let team = |kind: &str, users: &[&str]| {
         let value =
-            json!({"kind": kind, "event_id": 7, "at": "2026-03-29T01:30:00Z", "member_ids": users});
+            json!({"kind": kind, "event_id": 7, "at": "2025-03-29T01:30:00Z", "member_ids": users});
         Sent { value: Some(value.to_string().into_bytes()), ..Sent::default() }
     };
     world.send(team("left", &["ann"])).await;
@@ -119,4 +120,46 @@ async fn a_list_of_users_gives_one_action_for_each() {
     let parked = world.until_parked(1).await;
     assert_eq!((parked.len(), parked[0].offset, &parked[0].user), (1, Some(1), &None));
     reader.stop().await;
+}
+
+/// Kafka's client panics at such a name, on the thread that polls.
+#[tokio::test]
+async fn rule_21_a_header_whose_name_is_not_utf_8_stops_no_one() {
+    let world = World::new(1).await;
+    let reader = world.read();
+    let (brokers, topic) = (&world.brokers, &world.topic);
+    wire::send(brokers, topic, 0, b"\xff\xfe", &gift("ann", "1", 1)).await;
+    wire::send(brokers, topic, 0, b"\xff\xfe", b"garbage").await;
+    world.gifts(0, [("ann", 2)]).await;
+    world.until_coins(&[("ann", 2)]).await;
+    let parked = world.until_parked(1).await;
+    reader.until_ready().await;
+    reader.stop().await;
+    assert_eq!((parked.len(), parked[0].offset), (1, Some(1)));
+    assert_eq!(
+        (parked[0].bytes.as_slice(), &parked[0].headers),
+        (&b"garbage"[..], &json!({"?": null}))
+    );
+}
+
+/// JSON can say NUL, and the database can't keep it as text.
+#[tokio::test]
+async fn rule_21_headers_and_keys_with_nul_are_kept_with_their_record() {
+    let mut world = World::new(1).await;
+    let file = json!({"sources": [{"topic": world.topic, "action": {"id": "value.id",
+        "source": "'/s'", "type": "'t'", "user": "value.user", "time": "value.nothing"}}]});
+    let dir = plaudit_embedded::ScratchDir::create("sources").unwrap();
+    std::fs::write(dir.path().join("s.yaml"), file.to_string()).unwrap();
+    world.sources = Arc::new(Sources::load(dir.path()).unwrap());
+    let (key, headers) = (Some(&b"k\0"[..]), &[("nul", "a\0b"), ("text", "c")]);
+    let value = Some(br#"{"id": 1, "user": "ann"}"#.to_vec());
+    world.send(Sent { key, headers, value, ..Sent::default() }).await;
+    let reader = world.read();
+    let parked = world.until_parked(1).await;
+    reader.stop().await;
+    assert!(parked[0].reason.contains("`time`"), "{}", parked[0].reason);
+    assert_eq!((parked[0].repairable, parked[0].user.as_deref()), (true, Some("ann")));
+    let headers = &parked[0].headers;
+    assert_eq!((&headers["nul"], &headers["text"]), (&json!({"base64": "YQBi"}), &json!("c")));
+    assert_eq!(headers["plaudit_key"], json!({"base64": "awA="}));
 }

@@ -1,16 +1,18 @@
 //! What the tests share: a database and a topic of one's own, and who reads the one into the other.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use plaudit_domain::catalogue::parse;
 use plaudit_domain::lane::LaneCount;
 use plaudit_embedded::test_cluster;
 use plaudit_event_store::catalogue_store::{self, CatalogueStore};
 use plaudit_event_store::parked::{self, Parked};
-use plaudit_event_store::{Executor, schema};
+use plaudit_event_store::{BatchProjection, Executor, schema};
 use plaudit_ingest::sources::Sources;
+use plaudit_ingest::status::Status;
 use plaudit_ingest::{GroupProtocol, Ingest, IngestOptions};
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
@@ -45,7 +47,7 @@ pub struct World {
     pub looking: PgPool,
     pub group: String,
     pub sources: Arc<Sources>,
-    executor: Arc<Executor>,
+    pub executor: Arc<Executor>,
     producer: FutureProducer,
 }
 
@@ -53,6 +55,7 @@ pub struct World {
 #[derive(Debug, Clone, Default)]
 pub struct Sent<'a> {
     pub partition: i32,
+    pub key: Option<&'a [u8]>,
     pub headers: &'a [(&'a str, &'a str)],
     pub value: Option<Vec<u8>>,
 }
@@ -65,6 +68,12 @@ impl World {
 
     /// The topic need not exist.
     pub async fn with_topic(topic: String) -> Self {
+        Self::projecting(topic, vec![]).await
+    }
+
+    /// With projections that are folded in the batch.
+    pub async fn projecting(topic: String, projections: Vec<Arc<dyn BatchProjection>>) -> Self {
+        metrics();
         // RUST_LOG shows what reading says.
         let filter = tracing_subscriber::EnvFilter::from_default_env();
         let _ = tracing_subscriber::fmt().with_env_filter(filter).with_test_writer().try_init();
@@ -78,8 +87,12 @@ impl World {
         let tasks = parse::parse(TASKS).unwrap();
         catalogue_store::publish(&pool, &tasks, "test").await.unwrap();
         let catalogue = Arc::new(CatalogueStore::default());
-        let executor = Arc::new(Executor::new(pool.clone(), lanes, catalogue, vec![]));
-        let producer = ClientConfig::new().set("bootstrap.servers", &brokers).create().unwrap();
+        let executor = Arc::new(Executor::new(pool.clone(), lanes, catalogue, projections));
+        let producer = ClientConfig::new()
+            .set("bootstrap.servers", &brokers)
+            .set("message.max.bytes", "3000000")
+            .create()
+            .unwrap();
         let group = test_cluster::unique_name("group");
         Self { brokers, topic, pool, looking, group, sources: Arc::default(), executor, producer }
     }
@@ -113,6 +126,10 @@ impl World {
         }
         let sent: FutureRecord<'_, [u8], Vec<u8>> =
             FutureRecord::to(&self.topic).partition(record.partition).headers(headers);
+        let sent: FutureRecord<'_, [u8], Vec<u8>> = match record.key {
+            Some(key) => sent.key(key),
+            None => sent,
+        };
         let sent = match &record.value {
             Some(value) => sent.payload(value),
             None => sent,
@@ -171,7 +188,8 @@ impl World {
 
     /// Creates the topic under its own name.
     pub async fn create_topic(&self, partitions: i32) {
-        let topic = NewTopic::new(&self.topic, partitions, TopicReplication::Fixed(1));
+        let topic = NewTopic::new(&self.topic, partitions, TopicReplication::Fixed(1))
+            .set("max.message.bytes", "3000000");
         let created = self.admin().create_topics([&topic], &AdminOptions::new()).await.unwrap();
         for created in created {
             created.unwrap();
@@ -192,6 +210,10 @@ pub struct Reader {
 impl Reader {
     pub fn ready(&self) -> Result<(), String> {
         self.ingest.health().ready()
+    }
+
+    pub fn is_paused(&self) -> bool {
+        self.ingest.health().is_paused()
     }
 
     pub fn partitions(&self) -> usize {
@@ -223,6 +245,21 @@ impl Reader {
     }
 }
 
+/// The metrics of all tests of this process, in the text format of Prometheus.
+pub fn metrics() -> String {
+    static METRICS: LazyLock<PrometheusHandle> =
+        LazyLock::new(|| PrometheusBuilder::new().install_recorder().unwrap());
+    METRICS.render()
+}
+
+/// How the topics stand, by a broker that may be slow to answer.
+pub async fn status(options: &IngestOptions, world: &World) -> Status {
+    eventually("the broker says how the topics stand", async || {
+        plaudit_ingest::status::status(options, &world.pool).await.ok()
+    })
+    .await
+}
+
 fn looking_at(url: &str) -> PgConnectOptions {
     let options: PgConnectOptions = url.parse().unwrap();
     options.application_name("test")
@@ -230,7 +267,7 @@ fn looking_at(url: &str) -> PgConnectOptions {
 
 /// A gift as a CloudEvent in structured mode.
 pub fn gift(user: &str, id: &str, coins: i64) -> Vec<u8> {
-    gift_at(user, id, coins, "2026-03-29T01:30:00Z").to_string().into_bytes()
+    gift_at(user, id, coins, "2025-03-29T01:30:00Z").to_string().into_bytes()
 }
 
 pub fn gift_at(user: &str, id: &str, coins: i64, time: &str) -> Value {

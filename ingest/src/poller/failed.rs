@@ -1,0 +1,51 @@
+//! What the Kafka client complains about, and what follows from it.
+
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+
+use super::Polling;
+use crate::health::Subject;
+
+impl Polling {
+    pub(super) fn poll_failed(&mut self, error: &KafkaError) {
+        match error.rdkafka_error_code() {
+            // Its own attempts go on; the survey says whether a broker or a topic is missing.
+            Some(
+                RDKafkaErrorCode::AllBrokersDown
+                | RDKafkaErrorCode::BrokerTransportFailure
+                | RDKafkaErrorCode::Resolve
+                | RDKafkaErrorCode::OperationTimedOut
+                | RDKafkaErrorCode::UnknownTopicOrPartition
+                | RDKafkaErrorCode::UnknownTopic
+                | RDKafkaErrorCode::UnknownPartition
+                | RDKafkaErrorCode::InvalidTopic,
+            ) => tracing::debug!(%error, "polling failed"),
+            Some(RDKafkaErrorCode::PollExceeded) => {
+                tracing::warn!(%error, "the group took our partitions because we did not poll in time");
+            }
+            Some(
+                RDKafkaErrorCode::TopicAuthorizationFailed
+                | RDKafkaErrorCode::GroupAuthorizationFailed
+                | RDKafkaErrorCode::Authentication
+                | RDKafkaErrorCode::SaslAuthenticationFailed,
+            ) => {
+                self.denied = true;
+                let problem = format!("Kafka does not let us read: {error}");
+                self.poller.health.report(Subject::Consumer, problem);
+            }
+            // A record could not be fetched, or its offset is gone. After that librdkafka stands
+            // still until it is told where to go on.
+            _ => {
+                tracing::warn!(%error, "polling failed; every partition is verified again");
+                self.doubtful = true;
+            }
+        }
+    }
+
+    /// Notes that reading works. A denial is said once, and its end not at all: a record tells, or
+    /// that there is none left to read.
+    pub(super) fn allowed(&mut self) {
+        if std::mem::take(&mut self.denied) {
+            self.poller.health.resolve(&Subject::Consumer);
+        }
+    }
+}

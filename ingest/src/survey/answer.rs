@@ -1,0 +1,150 @@
+//! What the broker says of topics and partitions, and what it does not say. Blocks.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use rdkafka::error::{KafkaError, KafkaResult};
+
+use crate::SourcePartition;
+use crate::broker::{Broker, Committed, PartitionOf, is_of_the_broker, is_unknown};
+use crate::partition_state::Watermarks;
+
+/// What is asked.
+pub struct Asked {
+    pub topics: Vec<Arc<str>>,
+    /// Partitions whose ends are wanted.
+    pub ends: BTreeSet<SourcePartition>,
+    /// Partitions of which the group's offsets are wanted too.
+    pub unsure: Vec<SourcePartition>,
+}
+
+/// What the broker said. One topic or partition that it says nothing about leaves the others as
+/// they are.
+#[derive(Debug, Default)]
+pub struct Answer {
+    /// By topic; `None`: there is no such topic.
+    pub topics: HashMap<Arc<str>, KafkaResult<Option<Vec<PartitionOf>>>>,
+    pub watermarks: HashMap<SourcePartition, Watermarks>,
+    pub committed: HashMap<SourcePartition, i64>,
+    /// Why a partition can't be verified.
+    pub refused: BTreeMap<SourcePartition, String>,
+}
+
+impl Answer {
+    /// Asks; an error is the broker's, and of no topic.
+    pub fn ask(asked: &Asked, broker: &Broker) -> KafkaResult<Self> {
+        let mut answer = Self::of_topics(&asked.topics, broker)?;
+        answer.ask_ends(&asked.ends, broker)?;
+        answer.ask_committed(&asked.unsure, broker)?;
+        Ok(answer)
+    }
+
+    /// The same for all partitions of topics.
+    pub fn ask_all(topics: &[Arc<str>], broker: &Broker) -> KafkaResult<Self> {
+        let mut answer = Self::of_topics(topics, broker)?;
+        let mut all = BTreeSet::new();
+        for (topic, partitions) in &answer.topics {
+            let at =
+                |of: &PartitionOf| SourcePartition { topic: Arc::clone(topic), partition: of.id };
+            all.extend(
+                partitions.as_ref().ok().and_then(Option::as_ref).into_iter().flatten().map(at),
+            );
+        }
+        answer.ask_ends(&all, broker)?;
+        let all: Vec<SourcePartition> = all.into_iter().collect();
+        answer.ask_committed(&all, broker)?;
+        Ok(answer)
+    }
+
+    fn of_topics(topics: &[Arc<str>], broker: &Broker) -> KafkaResult<Self> {
+        let mut answer = Self::default();
+        for topic in topics {
+            let partitions = match broker.partitions(topic) {
+                Err(error) if is_of_the_broker(&error) => return Err(error),
+                partitions => partitions,
+            };
+            answer.topics.insert(Arc::clone(topic), partitions);
+        }
+        Ok(answer)
+    }
+
+    /// The group's offsets of those whose ends are known.
+    fn ask_committed(&mut self, of: &[SourcePartition], broker: &Broker) -> KafkaResult<()> {
+        let found = |at: &&SourcePartition| self.watermarks.contains_key(*at);
+        let of: Vec<SourcePartition> = of.iter().filter(found).cloned().collect();
+        let Committed { offsets, refused } = broker.committed(&of)?;
+        self.committed = offsets;
+        self.refused.extend(refused.into_iter().map(|(at, why)| (at, why.to_string())));
+        Ok(())
+    }
+
+    fn ask_ends(&mut self, ends: &BTreeSet<SourcePartition>, broker: &Broker) -> KafkaResult<()> {
+        // A broker that gave no answer is not waited for again.
+        let mut silent: HashMap<i32, KafkaError> = HashMap::new();
+        for at in ends {
+            let Some(partition) = self.partition(at) else { continue };
+            let Some(leader) = partition.leader else {
+                self.refused.insert(at.clone(), "it has no leader".to_owned());
+                continue;
+            };
+            if let Some(error) = silent.get(&leader) {
+                self.refused.insert(at.clone(), error.to_string());
+                continue;
+            }
+            match broker.watermarks(at) {
+                Ok(marks) => {
+                    self.watermarks.insert(at.clone(), marks);
+                }
+                Err(error) if is_unknown(&error) => {} // deleted a moment ago
+                Err(error) => {
+                    self.refused.insert(at.clone(), error.to_string());
+                    if is_of_the_broker(&error) {
+                        silent.insert(leader, error);
+                    }
+                }
+            }
+        }
+        match silent.into_values().next() {
+            Some(error) if self.watermarks.is_empty() => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    fn partition(&self, at: &SourcePartition) -> Option<PartitionOf> {
+        let Some(Ok(Some(partitions))) = self.topics.get(&at.topic) else { return None };
+        partitions.iter().find(|partition| partition.id == at.partition).copied()
+    }
+
+    /// What is not known of a topic's partitions, in one line; `None`: all is.
+    pub fn refused_of(&self, topic: &str) -> Option<String> {
+        /// More would say the same.
+        const NAMED_MAX: usize = 3;
+        let refused: Vec<_> = self.refused.iter().filter(|(at, _)| *at.topic == *topic).collect();
+        let named = refused.iter().take(NAMED_MAX);
+        let named: Vec<String> =
+            named.map(|(at, why)| format!("partition {}: {why}", at.partition)).collect();
+        let more = refused.len().saturating_sub(NAMED_MAX);
+        let more = if more > 0 { format!(", and {more} more") } else { String::new() };
+        (!named.is_empty()).then(|| {
+            format!("the topic {topic} can't be verified whole: {}{more}", named.join(", "))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_known_of_a_topic_is_told_in_one_line() {
+        let mut answer = Answer::default();
+        assert_eq!(answer.refused_of("t"), None);
+        for partition in 0..5 {
+            let at = SourcePartition { topic: "t".into(), partition };
+            answer.refused.insert(at, "it has no leader".to_owned());
+        }
+        let told = answer.refused_of("t").unwrap();
+        assert!(told.contains("partition 2: it has no leader, and 2 more"), "{told}");
+        assert_eq!(answer.refused_of("other"), None);
+    }
+}

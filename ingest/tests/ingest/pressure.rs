@@ -1,0 +1,62 @@
+//! When the database is slower than Kafka, and when records are large.
+
+use plaudit_ingest::IngestOptions;
+
+use crate::world::{Sent, World, eventually, gift_at, metrics};
+
+fn paused_ms() -> u64 {
+    let metrics = metrics();
+    let line =
+        metrics.lines().find_map(|line| line.strip_prefix("plaudit_ingest_paused_ms_total "));
+    line.map_or(0, |count| count.parse().unwrap())
+}
+
+#[tokio::test]
+async fn reading_pauses_while_the_database_is_slow_and_then_applies_all() {
+    let world = World::new(2).await;
+    let reader = world.read_with(IngestOptions { batch_max: 5, ..world.options() });
+    world.gifts(0, [("ann", 0)]).await;
+    world.until_coins(&[("ann", 1)]).await;
+    assert!(!reader.is_paused());
+    let before = paused_ms();
+
+    // By a connection that may idle for as long as it likes.
+    let mut holding = world.looking.begin().await.unwrap();
+    sqlx::query("select from lanes for update").execute(&mut *holding).await.unwrap();
+    world.gifts(0, (1..300).map(|id| ("ann", id))).await;
+    world.gifts(1, (0..300).map(|id| ("ben", id))).await;
+    eventually("reading is paused", async || reader.is_paused().then_some(())).await;
+    assert_eq!(world.coins().await.len(), 1, "nothing is applied while the lanes are held");
+    holding.rollback().await.unwrap();
+
+    world.until_coins(&[("ann", 300), ("ben", 300)]).await;
+    eventually("reading goes on", async || (!reader.is_paused()).then_some(())).await;
+    assert!(paused_ms() > before);
+    reader.until_ready().await;
+    reader.stop().await;
+}
+
+#[tokio::test]
+async fn rule_21_a_record_of_two_megabytes_is_applied_or_set_aside_whole_and_the_others_go_on() {
+    let world = World::with_topic(plaudit_embedded::test_cluster::unique_name("large")).await;
+    world.create_topic(1).await;
+    let large = "x".repeat(2_000_000);
+    // What an action does not need is no part of it.
+    let mut applied = gift_at("ann", "large", 1, "2025-03-29T01:30:00Z");
+    applied["note"] = large.clone().into();
+    let mut aside = gift_at("ann", "too-large", 1, "2025-03-29T01:30:00Z");
+    aside["data"]["text"] = large.into();
+    let aside = aside.to_string().into_bytes();
+    world.gifts(0, [("ann", 1)]).await;
+    for value in [applied.to_string().into_bytes(), aside.clone()] {
+        world.send(Sent { value: Some(value), ..Sent::default() }).await;
+    }
+    world.gifts(0, [("ann", 2)]).await;
+    let reader = world.read();
+    world.until_coins(&[("ann", 3)]).await;
+    let parked = world.until_parked(1).await;
+    reader.stop().await;
+    assert_eq!((parked.len(), parked[0].offset), (1, Some(2)));
+    assert!(parked[0].bytes == aside, "all {} bytes are kept", aside.len());
+    assert!(parked[0].reason.contains("more than 65536 bytes"), "{}", parked[0].reason);
+}
