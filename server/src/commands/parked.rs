@@ -18,11 +18,8 @@ pub async fn run(config: &Config, command: ParkedCommand) -> Result<ExitCode, Fa
     let (pool, _) = startup::checked_database(config).await?;
     match command {
         ParkedCommand::List { after, limit, format } => {
-            // One more tells whether there is a next page.
-            let mut list = parked::list(&pool, after, i64::from(limit) + 1).await?;
-            let more = list.len() > usize::from(limit);
-            list.truncate(usize::from(limit));
-            let next = list.last().filter(|_| more).map(|last| last.id);
+            let page = parked::page(&pool, after, i64::from(limit)).await?;
+            let (list, next) = (page.parked, page.next);
             if format.format == FormatKind::Json {
                 let parked: Vec<_> = list.iter().map(as_json).collect();
                 say!("{}", json!({ "parked": parked, "next": next }));

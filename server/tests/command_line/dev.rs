@@ -30,6 +30,18 @@ async fn state_of_first_team(described: &Value) -> String {
     answer.json::<Value>().await.unwrap()["state"].as_str().unwrap().to_owned()
 }
 
+/// Does what `curl` would do, which need not be there.
+async fn as_copied(line: &str) -> Value {
+    let words: Vec<&str> = line.split_whitespace().collect();
+    let token = words.iter().skip_while(|word| **word != "Bearer").nth(1).unwrap();
+    let url = *words.last().unwrap();
+    let client = reqwest::Client::new();
+    let request = if line.contains("-X POST") { client.post(url) } else { client.get(url) };
+    let answer = request.bearer_auth(token.trim_end_matches('\'')).send().await.unwrap();
+    assert_eq!(answer.status().as_u16(), 200, "{line}");
+    answer.json().await.unwrap()
+}
+
 #[tokio::test]
 async fn dev_shows_all_of_it_and_finds_its_data_again() {
     let _ = rustls::crypto::ring::default_provider().install_default();
@@ -56,21 +68,16 @@ async fn dev_shows_all_of_it_and_finds_its_data_again() {
     assert!(!said.iter().any(|line| line.contains('\u{1b}')), "no colours without a terminal");
 
     // The three commands to copy: Kafka's own producer, the screen, the claim.
-    let copy = |begin: &str| {
-        let line = line(begin);
-        let done = Command::new("sh").args(["-c", line.trim()]).output().unwrap();
-        assert!(done.status.success(), "{line}\n{}", text(&done.stderr));
-        text(&done.stdout)
-    };
     assert_eq!(state_of_first_team(&announced).await, "available");
-    copy("  echo '");
+    let produce = line("  echo '");
+    let produced = Command::new("sh").args(["-c", produce.trim()]).output().unwrap();
+    assert!(produced.status.success(), "{produce}\n{}", text(&produced.stderr));
     eventually("the action on the screen", async || {
         (state_of_first_team(&announced).await == "claimable").then_some(())
     })
     .await;
-    let screen: Value = serde_json::from_str(&copy("  curl -s -H")).unwrap();
-    assert_eq!(screen["user"], "ann");
-    let receipt: Value = serde_json::from_str(&copy("  curl -s -X POST")).unwrap();
+    assert_eq!(as_copied(&line("  curl -s -H")).await["user"], "ann");
+    let receipt = as_copied(&line("  curl -s -X POST")).await;
     assert_eq!(receipt["rewards"][0]["state"], "claimed", "{receipt}");
 
     let started = first.descendants();
