@@ -117,7 +117,7 @@ async fn start(
     topics::create(brokers, &config.kafka_properties(), &wanted).await?;
     prepare_database(config).await?;
     let roles = [Role::Ingest, Role::Api, Role::Follow, Role::Deliver];
-    serve::start(config, &roles, listener, stop).await
+    serve::start(config, &roles, Some(listener), stop).await
 }
 
 /// Migrates, and publishes the sample tasks that are not there yet.

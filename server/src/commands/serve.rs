@@ -4,6 +4,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::serve::ListenerExt as _;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use plaudit_api::auth::{JwksSource, KeyOptions, Keys};
 use plaudit_api::{ApiState, Health, Readiness, Rebuilds};
@@ -41,7 +42,8 @@ pub async fn run(config: &Config, roles: &[Role]) -> Result<ExitCode, Failure> {
     let mut stops = Stops::open()?;
     logging::start(config)?;
     let stop = CancellationToken::new();
-    let starting = async { start(config, roles, listen(config).await?, stop.clone()).await };
+    let starting =
+        async { start(config, roles, listen_for(config, roles).await?, stop.clone()).await };
     if let Some(serving) = stops.unless(starting).await {
         let serving = serving?;
         stops.next().await;
@@ -55,7 +57,7 @@ pub async fn run(config: &Config, roles: &[Role]) -> Result<ExitCode, Failure> {
 /// The running parts.
 pub struct Serving {
     ingest: Option<Ingest>,
-    api: tokio::task::JoinHandle<std::io::Result<()>>,
+    api: Option<tokio::task::JoinHandle<std::io::Result<()>>>,
     delivery: Option<Delivery>,
     rebuilds: Rebuilds,
     pool: PgPool,
@@ -66,7 +68,9 @@ impl Serving {
     pub async fn drain(self) {
         self.rebuilds.stop.cancel();
         self.rebuilds.running.close();
-        if tokio::time::timeout(DRAIN, self.api).await.is_err() {
+        if let Some(api) = self.api
+            && tokio::time::timeout(DRAIN, api).await.is_err()
+        {
             tracing::warn!("some requests were still running after {} s", DRAIN.as_secs());
         }
         if let Some(ingest) = self.ingest {
@@ -108,14 +112,14 @@ impl Parts {
     }
 }
 
-/// Starts the parts that `roles` name, and answers at `listener`.
+/// Starts the parts that `roles` name, and answers at `listener` if there is one.
 ///
 /// Safe to drop at any await: all of them lie before the first part is started, and so does all that
 /// may be wrong with the configuration.
 pub async fn start(
     config: &Config,
     roles: &[Role],
-    listener: TcpListener,
+    listener: Option<TcpListener>,
     stop: CancellationToken,
 ) -> Result<Serving, Failure> {
     let parts = Parts::read(config, roles).await?;
@@ -161,7 +165,7 @@ pub async fn start(
         // A supervisor asks every process whether it is well.
         None => plaudit_api::health_router(health),
     };
-    let api = serve_http(listener, router, stop);
+    let api = listener.map(|listener| serve_http(listener, router, stop));
     Ok(Serving { ingest, api, delivery, rebuilds, pool })
 }
 
@@ -180,6 +184,19 @@ pub async fn listen(config: &Config) -> Result<TcpListener, Failure> {
     })
 }
 
+/// The port that these roles want. Without the role `api` it is for supervisors only, and one that
+/// another process here has is no reason not to work.
+async fn listen_for(config: &Config, roles: &[Role]) -> Result<Option<TcpListener>, Failure> {
+    match listen(config).await {
+        Ok(listener) => Ok(Some(listener)),
+        Err(failure) if !roles.contains(&Role::Api) => {
+            tracing::warn!("/livez, /readyz and /metrics are not served: {failure}");
+            Ok(None)
+        }
+        Err(failure) => Err(failure),
+    }
+}
+
 fn serve_http(
     listener: TcpListener,
     router: axum::Router,
@@ -188,6 +205,12 @@ fn serve_http(
     if let Ok(address) = listener.local_addr() {
         tracing::info!("listening on http://{address}");
     }
+    // An answer goes out at once, whatever the client has not acknowledged yet.
+    let listener = listener.tap_io(|connection| {
+        if let Err(error) = connection.set_nodelay(true) {
+            tracing::debug!(%error, "a connection has gone");
+        }
+    });
     tokio::spawn(async move {
         axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await
     })
