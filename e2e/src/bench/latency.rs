@@ -63,8 +63,7 @@ pub async fn run(place: &Place, rate: u64, seconds: u64) -> Outcome<Found> {
     database.wait_for(20_000, Duration::from_secs(120)).await?;
     let (sampled, samples) = mpsc::channel();
     let patience = WARM_UP + Duration::from_secs(seconds);
-    let producing =
-        tokio::task::spawn_blocking(move || steady(&brokers, rate, patience, &sampled));
+    let producing = tokio::task::spawn_blocking(move || steady(&brokers, rate, patience, &sampled));
     let mut times = follow(&database, &samples, Instant::now() + WARM_UP).await?;
     producing.await??;
     child.kill().await?;
@@ -95,7 +94,9 @@ async fn follow(
             };
         }
         if ended.is_some_and(|at| at.elapsed() > PATIENCE) {
-            return Err(format!("{} samples are not visible after {PATIENCE:?}", waiting.len()).into());
+            return Err(
+                format!("{} samples are not visible after {PATIENCE:?}", waiting.len()).into()
+            );
         }
         for user in visible(database, &waiting).await? {
             let sent = waiting.remove(&user).filter(|sent| *sent >= from);
