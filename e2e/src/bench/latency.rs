@@ -17,8 +17,12 @@ const NAME: &str = "bench_latency";
 /// Every so many actions one is of a user of its own, and is followed until its row is there.
 const SAMPLE_EVERY: u64 = 50;
 
-/// What is not counted: until then the program's connections, plans and pages are new.
-const WARM_UP: Duration = Duration::from_secs(3);
+/// What is not counted: until then the program's connections, plans and pages are new, and the broker's
+/// Java compiles what it runs, on a core of its own.
+const WARM_UP: Duration = Duration::from_secs(10);
+
+/// Sent at full speed before that, for the same reason.
+const WARM_UP_RECORDS: u64 = 200_000;
 
 /// How long the last samples may take.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -57,10 +61,10 @@ pub async fn run(place: &Place, rate: u64, seconds: u64) -> Outcome<Found> {
     let brokers = place.kafka.brokers();
     tokio::task::spawn_blocking({
         let brokers = brokers.clone();
-        move || kafka::fill(&brokers, NAME, 20_000, 1_000, Spread::Uniform)
+        move || kafka::fill(&brokers, NAME, WARM_UP_RECORDS, 1_000, Spread::Uniform)
     })
     .await??;
-    database.wait_for(20_000, Duration::from_secs(120)).await?;
+    database.wait_for(WARM_UP_RECORDS, Duration::from_secs(120)).await?;
     let (sampled, samples) = mpsc::channel();
     let patience = WARM_UP + Duration::from_secs(seconds);
     let producing = tokio::task::spawn_blocking(move || steady(&brokers, rate, patience, &sampled));
