@@ -1,7 +1,7 @@
 //! The producer, and how many rewards are sent in one go without losing anybody's order.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use plaudit_domain::ids::UserId;
 use plaudit_domain::lane::Lane;
@@ -16,6 +16,9 @@ use crate::{DeliveryOptions, StartError, message};
 
 /// How long the broker may take to say whether there is a topic.
 const METADATA_PATIENCE: Duration = Duration::from_secs(5);
+/// How long the client's queue may stay full with nothing of ours in it, and how often to look.
+const FULL_PATIENCE: Duration = Duration::from_secs(10);
+const FULL_RETRY_AFTER: Duration = Duration::from_millis(2);
 /// How long the end waits for what is still unsent.
 const FLUSH_PATIENCE: Duration = Duration::from_secs(2);
 
@@ -133,6 +136,7 @@ impl Publisher {
         failed: &mut BTreeMap<Lane, KafkaError>,
     ) -> KafkaResult<DeliveryFuture> {
         let body = message::body(user, reward);
+        let give_up_at = Instant::now() + FULL_PATIENCE;
         loop {
             let record = FutureRecord::to(&self.topic)
                 .key(user.as_str())
@@ -140,9 +144,11 @@ impl Publisher {
                 .headers(message::headers());
             match self.producer.send_result(record).map_err(|(cause, _)| cause) {
                 Err(KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull))
-                    if !sent.is_empty() =>
+                    if Instant::now() < give_up_at =>
                 {
                     settle(std::mem::take(sent), failed).await;
+                    // The client counts a message until it has reported all of its batch.
+                    tokio::time::sleep(FULL_RETRY_AFTER).await;
                 }
                 sent => return sent,
             }

@@ -88,6 +88,9 @@ impl World {
 
     /// The topic need not exist.
     pub async fn with_topic(topic: String) -> Self {
+        // RUST_LOG shows what delivering says.
+        let filter = tracing_subscriber::EnvFilter::from_default_env();
+        let _ = tracing_subscriber::fmt().with_env_filter(filter).with_test_writer().try_init();
         let brokers = test_cluster::kafka_brokers().await;
         let pool = schema::connect(&test_cluster::create_database("delivery").await, 12).unwrap();
         schema::migrate(&pool, LaneCount::try_from(16).unwrap()).await.unwrap();
