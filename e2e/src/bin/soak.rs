@@ -57,7 +57,8 @@ async fn main() -> ExitCode {
         users: cli.users,
         zones_max: cli.zones_max,
         seed: cli.seed.unwrap_or_else(soak::seed_of_now),
-        plaudit,
+        // It is started from another folder.
+        plaudit: plaudit.canonicalize().unwrap_or(plaudit),
         keep_logs: cli.keep_logs,
     };
     eprintln!("soak: seed {}", options.seed);
