@@ -95,13 +95,21 @@ pub async fn run(options: Options) -> Outcome<()> {
         );
     }
     if options.wants("screens") {
-        let found = screens::run(&place, options.seconds).await?;
-        println!("(e) task screens over HTTP                      {:>9.0} a second", found.http);
-        println!("    pgbench with the same statement             {:>9.0} a second", found.pgbench);
-        println!(
-            "    ratio                                       {:>9.2}",
-            found.http / found.pgbench
-        );
+        for found in screens::run(&place, options.seconds).await? {
+            let connections = found.connections;
+            println!(
+                "(e) task screens over HTTP, {connections:>2} connections       {:>9.0} a second",
+                found.http
+            );
+            println!(
+                "    pgbench with the same statement             {:>9.0} a second",
+                found.pgbench
+            );
+            println!(
+                "    ratio                                       {:>9.2}",
+                found.http / found.pgbench
+            );
+        }
     }
     if options.wants("curves") {
         curves::run(&place, &options.plots, options.seconds).await?;

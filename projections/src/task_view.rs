@@ -37,18 +37,22 @@ pub struct UserView {
 ///
 /// `RowNotFound` if there is no such lane.
 pub async fn load(pool: &PgPool, lane: Lane, user: &UserId) -> sqlx::Result<UserView> {
-    let views = load_all(pool, &[(lane, user.clone())]).await?;
+    let mut connection = pool.acquire().await?;
+    let views = load_all(&[(lane, user.clone())], &mut connection).await?;
     views.into_iter().next().ok_or(sqlx::Error::RowNotFound)
 }
 
 /// Reads some users, in the order in which they are named.
-async fn load_all(pool: &PgPool, users: &[(Lane, UserId)]) -> sqlx::Result<Vec<UserView>> {
+async fn load_all(
+    users: &[(Lane, UserId)],
+    connection: &mut PgConnection,
+) -> sqlx::Result<Vec<UserView>> {
     let lanes: Vec<i16> = users.iter().map(|(lane, _)| lane.0).collect();
     let names: Vec<&str> = users.iter().map(|(_, user)| user.as_str()).collect();
     let rows = sqlx::query(include_str!("task_view/load.sql"))
         .bind(&lanes)
         .bind(&names)
-        .fetch_all(pool)
+        .fetch_all(connection)
         .await?;
     let mut views: Vec<Option<UserView>> = vec![None; users.len()];
     for row in &rows {

@@ -21,6 +21,10 @@ use cli::{Cli, Command};
 use config::Config;
 use failure::Failure;
 
+/// Most of what a request allocates is small and short-lived, on whichever thread has the time.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
     // TLS clients need a provider that the process has chosen; only a second choice would fail.

@@ -65,9 +65,9 @@ pub async fn run(place: &Place, rate: u64, seconds: u64) -> Outcome<Found> {
     })
     .await??;
     database.wait_for(WARM_UP_RECORDS, Duration::from_secs(120)).await?;
-    let (sampled, samples) = mpsc::channel();
+    let (sender, samples) = mpsc::channel();
     let patience = WARM_UP + Duration::from_secs(seconds);
-    let producing = tokio::task::spawn_blocking(move || steady(&brokers, rate, patience, &sampled));
+    let producing = tokio::task::spawn_blocking(move || steady(&brokers, rate, patience, &sender));
     let mut times = follow(&database, &samples, Instant::now() + WARM_UP).await?;
     producing.await??;
     child.kill().await?;

@@ -28,11 +28,13 @@ const TASKS: &str = include_str!("../../../samples/tasks.yaml");
 /// Users who are read. pgbench takes at most 128 scripts, and has one for each.
 const USERS: u64 = 100;
 
-/// Connections of each load.
-const CONNECTIONS: usize = 8;
+/// Connections of each load: few, which leave both idle now and then, and more.
+const CONNECTIONS: [usize; 2] = [8, 32];
 
 /// What was found, per second.
 pub struct Found {
+    /// Connections of both loads.
+    pub connections: usize,
     /// Screens over HTTP.
     pub http: f64,
     /// The statement alone.
@@ -40,16 +42,20 @@ pub struct Found {
 }
 
 /// Measures both, one after the other.
-pub async fn run(place: &Place, seconds: u64) -> Outcome<Found> {
+pub async fn run(place: &Place, seconds: u64) -> Outcome<Vec<Found>> {
     let database = place.database("bench_screens", TASKS).await?;
     fill(&database).await?;
-    let pgbench = pgbench(place, &database, seconds).await?;
-    let listen = "127.0.0.1:18931";
-    let mut child = place.serve(&database, "bench_screens", "api", listen)?;
-    let http = http(listen, seconds).await?;
-    child.kill().await?;
+    let mut found = Vec::new();
+    for connections in CONNECTIONS {
+        let pgbench = pgbench(&database, connections, seconds).await?;
+        let listen = format!("127.0.0.1:{}", plaudit_embedded::port::choose_free()?);
+        let mut child = place.serve(&database, "bench_screens", "api", &listen)?;
+        let http = http(&listen, connections, seconds).await?;
+        child.kill().await?;
+        found.push(Found { connections, http, pgbench });
+    }
     database.pool.close().await;
-    Ok(Found { http, pgbench })
+    Ok(found)
 }
 
 /// Gives each user some progress.
@@ -77,10 +83,10 @@ async fn fill(database: &Database) -> Outcome<()> {
 }
 
 /// Transactions per second of pgbench, prepared, with the same connections.
-async fn pgbench(place: &Place, database: &Database, seconds: u64) -> Outcome<f64> {
+async fn pgbench(database: &Database, connections: usize, seconds: u64) -> Outcome<f64> {
     let dir = plaudit_embedded::ScratchDir::create("pgbench")?;
     let mut command = tokio::process::Command::new(program("pgbench"));
-    let connections = CONNECTIONS.to_string();
+    let connections = connections.to_string();
     command.args([
         "-n",
         "-M",
@@ -109,7 +115,6 @@ async fn pgbench(place: &Place, database: &Database, seconds: u64) -> Outcome<f6
         std::fs::write(&path, format!("{statement};\n"))?;
         command.arg("-f").arg(&path);
     }
-    let _ = place;
     command.arg(&database.url).stderr(Stdio::inherit());
     let output = command.output().await?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -128,7 +133,7 @@ fn program(name: &str) -> std::path::PathBuf {
 
 /// Screens per second over connections that are kept open.
 #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
-async fn http(listen: &'static str, seconds: u64) -> Outcome<f64> {
+async fn http(listen: &str, connections: usize, seconds: u64) -> Outcome<f64> {
     let claims = json!({"sub": "bench", "roles": ["client"], "act_for": "*", "exp": jiff::Timestamp::now().as_second() + 3600});
     let token = encode(&Header::default(), &claims, &EncodingKey::from_secret(SECRET.as_bytes()))?;
     let deadline = Instant::now() + Duration::from_secs(30);
@@ -142,10 +147,10 @@ async fn http(listen: &'static str, seconds: u64) -> Outcome<f64> {
     let started = Instant::now();
     let patience = Duration::from_secs(seconds);
     let mut clients = tokio::task::JoinSet::new();
-    for client in 0..CONNECTIONS {
-        let (done, token) = (Arc::clone(&done), token.clone());
+    for client in 0..connections {
+        let (done, token, listen) = (Arc::clone(&done), token.clone(), listen.to_owned());
         clients.spawn(async move {
-            let mut stream = TcpStream::connect(listen).await?;
+            let mut stream = TcpStream::connect(&listen).await?;
             stream.set_nodelay(true)?;
             let mut user = client as u64;
             while started.elapsed() < patience {

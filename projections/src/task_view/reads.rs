@@ -1,15 +1,20 @@
 //! Reads that come while others run share a statement: what a read costs the database is mostly the
 //! statement and the round trip, and hardly the rows.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use plaudit_domain::ids::UserId;
 use plaudit_domain::lane::Lane;
 use plaudit_event_store::ExecuteError;
-use sqlx::PgPool;
+use sqlx::pool::PoolConnection;
+use sqlx::{PgPool, Postgres};
 use tokio::sync::{Semaphore, oneshot};
 
 use super::{UserView, load_all};
+
+/// A connection that rested for so long goes back to the pool, which asks it whether it is still there.
+const RESTED: Duration = Duration::from_millis(250);
 
 /// The most users of one statement. More would make the first of them wait for the last.
 const USERS_MAX: usize = 64;
@@ -25,8 +30,11 @@ pub struct Reads {
 struct Shared {
     pool: PgPool,
     turns: Semaphore,
-    /// In order of arrival. Locked for the time of a push or a drain, never over an await.
+    /// In order of arrival.
     waiting: Mutex<Vec<Waiting>>,
+    /// Kept from one turn to the next, with the time of their last use: a pool asks a connection that
+    /// comes back whether it is well, which is another round trip.
+    connections: Mutex<Vec<(PoolConnection<Postgres>, Instant)>>,
 }
 
 #[derive(Debug)]
@@ -39,7 +47,8 @@ impl Reads {
     /// Runs up to `at_once` statements at a time, each on a connection of the pool.
     pub fn new(pool: PgPool, at_once: usize) -> Self {
         let turns = Semaphore::new(at_once);
-        Self { shared: Arc::new(Shared { pool, turns, waiting: Mutex::default() }) }
+        let (waiting, connections) = (Mutex::default(), Mutex::default());
+        Self { shared: Arc::new(Shared { pool, turns, waiting, connections }) }
     }
 
     /// Reads a user: see [`super::load`]. Safe to drop at any await: who was to be read for by the one
@@ -70,15 +79,13 @@ impl Reads {
 impl Shared {
     fn wait(&self, user: (Lane, UserId)) -> oneshot::Receiver<Result<UserView, Arc<ExecuteError>>> {
         let (answer, answered) = oneshot::channel();
-        // A list is whole whatever panicked while it was locked.
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        waiting.push(Waiting { user, answer });
+        locked(&self.waiting).push(Waiting { user, answer });
         answered
     }
 
     /// Those who came first; who has gone asks for nothing any more.
     fn next(&self) -> Vec<Waiting> {
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut waiting = locked(&self.waiting);
         waiting.retain(|one| !one.answer.is_closed());
         let count = waiting.len().min(USERS_MAX);
         waiting.drain(..count).collect()
@@ -90,7 +97,7 @@ impl Shared {
         if users.is_empty() {
             return;
         }
-        match load_all(&self.pool, &users).await {
+        match self.read(&users).await {
             Ok(views) => {
                 for (view, answer) in views.into_iter().zip(answers) {
                     let _ = answer.send(Ok(view));
@@ -104,4 +111,21 @@ impl Shared {
             }
         }
     }
+
+    async fn read(&self, users: &[(Lane, UserId)]) -> sqlx::Result<Vec<UserView>> {
+        let kept = locked(&self.connections).pop();
+        let mut connection = match kept.filter(|(_, used)| used.elapsed() < RESTED) {
+            Some((connection, _)) => connection,
+            None => self.pool.acquire().await?,
+        };
+        let views = load_all(users, &mut connection).await?;
+        // One that failed, or whose reader was dropped, goes back to the pool.
+        locked(&self.connections).push((connection, Instant::now()));
+        Ok(views)
+    }
+}
+
+/// Held for the time of a push or a drain, never over an await. A list is whole whatever panicked.
+fn locked<T>(list: &Mutex<Vec<T>>) -> MutexGuard<'_, Vec<T>> {
+    list.lock().unwrap_or_else(PoisonError::into_inner)
 }
