@@ -124,8 +124,9 @@ fn definition(
     let day_starts_at =
         fields.read_or("day_starts_at", DayStart::default(), |place| day_start(place, faults));
     let window = fields.read_or("window", Window::default(), |place| window(place, faults));
-    let while_locked = fields
-        .read_or("while_locked", WhileLocked::Skip, |place| while_locked(place, kind, faults));
+    let while_locked = fields.read_or("while_locked", WhileLocked::Skip, |place| {
+        place.choice(&[("skip", WhileLocked::Skip), ("count", WhileLocked::Count)], faults)
+    });
     let on_new_version =
         fields.read_or("on_new_version", OnNewVersion::Keep, |place| on_new_version(place, faults));
     let streak = streak::read(fields, kind, faults);
@@ -291,15 +292,6 @@ fn window(place: &Place<'_>, faults: &mut Faults) -> Option<Window> {
         faults.add(place, "must be later than `from`: the window contains no instant");
     }
     Some(Window { from, until })
-}
-
-fn while_locked(place: &Place<'_>, kind: Option<Kind>, faults: &mut Faults) -> Option<WhileLocked> {
-    let rule =
-        place.choice(&[("skip", WhileLocked::Skip), ("count", WhileLocked::Count)], faults)?;
-    if rule == WhileLocked::Count && kind == Some(Kind::Continuous) {
-        faults.not_supported(place, "while_locked: count for a continuous task");
-    }
-    Some(rule)
 }
 
 fn on_new_version(place: &Place<'_>, faults: &mut Faults) -> Option<OnNewVersion> {
