@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use plaudit_domain::lane::Lane;
-use plaudit_event_store::{Batch, CheckpointMove, ExecuteError, Executor, Item, Origin, Work};
+use plaudit_event_store::{
+    Batch, CheckpointMove, ExecuteError, Executor, Item, Origin, Outcome, Work,
+};
 use rdkafka::error::KafkaError;
 use sqlx::PgPool;
 use sqlx::pool::PoolConnection;
@@ -200,10 +202,19 @@ impl Delivery {
         items: Vec<Item>,
         moves: &[CheckpointMove],
     ) -> Result<(), ExecuteError> {
-        self.means.executor.execute(Batch { items, checkpoints: moves.to_vec() }).await?;
+        let batch = Batch { items, checkpoints: moves.to_vec() };
+        let applied = self.means.executor.execute(&batch).await?;
         self.cursor.moved(moves);
         for step in moves {
             self.means.health.resolve(Subject::Lane(step.lane));
+        }
+        // They are published; what can't be noted of a damaged user stays `claimed` on the screen.
+        for (item, applied) in batch.items.iter().zip(applied) {
+            if let Outcome::Failed(reason) = applied.outcome {
+                let problem =
+                    format!("rewards were published but not noted as delivering: {reason}");
+                self.means.health.report(Subject::Lane(item.lane), problem);
+            }
         }
         Ok(())
     }

@@ -114,7 +114,7 @@ impl Publisher {
                     if failed.contains_key(&lane.lane) {
                         break;
                     }
-                    match self.send(user, reward, &mut sent, &mut failed).await {
+                    match self.send(lane.lane, user, reward, &mut sent, &mut failed).await {
                         Ok(delivery) => sent.push((lane.lane, delivery)),
                         Err(cause) => {
                             failed.insert(lane.lane, cause);
@@ -130,6 +130,7 @@ impl Publisher {
     /// Gives a reward to the client, after waiting for those before it if its queue is full.
     async fn send(
         &self,
+        lane: Lane,
         user: &UserId,
         reward: &Reward,
         sent: &mut Vec<(Lane, DeliveryFuture)>,
@@ -147,6 +148,10 @@ impl Publisher {
                     if Instant::now() < give_up_at =>
                 {
                     settle(std::mem::take(sent), failed).await;
+                    // One before it in this lane was not taken: it must not arrive first.
+                    if let Some(cause) = failed.get(&lane) {
+                        return Err(cause.clone());
+                    }
                     // The client counts a message until it has reported all of its batch.
                     tokio::time::sleep(FULL_RETRY_AFTER).await;
                 }

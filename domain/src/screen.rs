@@ -316,7 +316,9 @@ impl<'a> Standing<'a> {
         let last_at = place.version.definition.last_at();
         Self {
             progress: alive.map_or(0, |streak| streak.step.min(last_at)),
-            finished: alive.is_some_and(|streak| streak.step >= last_at),
+            // What is withheld, because a prerequisite is missing, completes nothing.
+            finished: alive.is_some_and(|streak| streak.step >= last_at)
+                && past.is_some_and(|past| past.completed_at.is_some()),
             reached: alive.map_or(&[], |streak| &streak.reached),
             streak: Some(StreakScreen {
                 current: alive.map_or(0, |streak| streak.current),

@@ -77,10 +77,12 @@ pub async fn run(options: Options) -> Outcome<()> {
         }
     }
     if options.wants("stock") {
-        for in_flight in [1, 32] {
-            let rate = stock::run(&place, options.users, options.seconds, in_flight).await?;
+        for (in_flight, view) in [(1, true), (32, true), (1, false), (32, false)] {
+            let driven = stock::Stock { in_flight, view };
+            let rate = stock::run(&place, options.users, options.seconds, driven).await?;
+            let what = if view { "one view" } else { "no view " };
             println!(
-                "(c) stock cqrs-es, {in_flight:>2} in flight                {rate:>9.0} actions/s"
+                "(c) stock cqrs-es, {what}, {in_flight:>2} in flight      {rate:>9.0} actions/s"
             );
             if let Some(ours) = uniform {
                 println!("    (b) is so many times as fast                {:>9.1}", ours / rate);

@@ -60,7 +60,7 @@ async fn run(executor: Arc<Executor>, mut receiver: mpsc::Receiver<Request>) {
             requests.into_iter().map(|r| (r.items, r.answer)).unzip();
         let lengths: Vec<usize> = items.iter().map(Vec::len).collect();
         let batch = Batch { items: items.into_iter().flatten().collect(), checkpoints: vec![] };
-        match executor.execute(batch).await {
+        match executor.execute(&batch).await {
             Ok(applied) => {
                 let mut applied = applied.into_iter();
                 for (length, answer) in lengths.into_iter().zip(answers) {

@@ -74,14 +74,14 @@ impl Executor {
     /// A conflict or a lost connection is tried again. An item that the database or the rules
     /// can't take is found by halving the batch, and set aside; the others are applied, which is
     /// the only case in which a batch takes more than one transaction.
-    pub async fn execute(&self, batch: Batch) -> Result<Vec<Applied>, ExecuteError> {
-        let refused = match self.execute_whole(&batch).await {
+    pub async fn execute(&self, batch: &Batch) -> Result<Vec<Applied>, ExecuteError> {
+        let refused = match self.execute_whole(batch).await {
             Err(ExecuteError::Refused(error)) if batch.checkpoints.is_empty() => error,
             outcome => return outcome,
         };
         let mut applied = Vec::with_capacity(batch.items.len());
         // Parts still to apply, the first one on top.
-        let mut parts = vec![Batch { items: batch.items, checkpoints: vec![] }];
+        let mut parts = vec![batch.clone()];
         let mut why = refused;
         while let Some(mut part) = parts.pop() {
             match self.execute_whole(&part).await {
@@ -128,7 +128,7 @@ impl Executor {
             let attempt = self.attempt(&batch, earlier.suspicious, &mut sent);
             let attempted = match tokio::time::timeout(ATTEMPT_MAX, attempt).await {
                 Ok(attempted) => attempted,
-                Err(_) => Err(ExecuteError::Unavailable(sqlx::Error::PoolTimedOut)),
+                Err(_) => Err(no_answer()),
             };
             match attempted {
                 Ok(applied) => return Ok(settle(earlier.sent, applied)),
@@ -137,7 +137,8 @@ impl Executor {
                     // effects, and what it answered is the truth.
                     if let Some(sent) = sent {
                         name_what_was_claimed(batch.to_mut(), &sent);
-                        earlier.sent = Some(sent);
+                        // The one before may have happened too, and this one seen its effects.
+                        earlier.sent = Some(settle(earlier.sent.take(), sent));
                     }
                     earlier.suspicious |= is_taken(&error);
                     metrics::counter!("plaudit_batch_retries_total").increment(1);
@@ -239,6 +240,12 @@ impl Executor {
     }
 }
 
+fn no_answer() -> ExecuteError {
+    let text = format!("no answer within {} s", ATTEMPT_MAX.as_secs());
+    let error = std::io::Error::new(std::io::ErrorKind::TimedOut, text);
+    ExecuteError::Unavailable(sqlx::Error::Io(error))
+}
+
 /// Whether an append found a sequence taken, although its lane was held.
 fn is_taken(error: &ExecuteError) -> bool {
     let ExecuteError::Unavailable(sqlx::Error::Database(error)) = error else { return false };
@@ -323,3 +330,6 @@ fn set_aside(item: Item, reason: &str) -> Result<SetAside, ExecuteError> {
     };
     Ok(SetAside::Kept(Box::new(Item { work: Work::Park(record), ..item })))
 }
+
+#[cfg(test)]
+mod tests;

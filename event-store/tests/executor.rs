@@ -78,7 +78,7 @@ async fn an_identity_is_known_for_seven_days_and_forgotten_after_fourteen() {
     // A process finds out once in a generation what is to be dropped.
     let next_week = store.another_executor();
     let applied = next_week
-        .execute(Batch { items: vec![store.item(gift(), request())], checkpoints: vec![] })
+        .execute(&Batch { items: vec![store.item(gift(), request())], checkpoints: vec![] })
         .await
         .unwrap();
     assert_eq!(applied[0].outcome, Outcome::Accepted, "after two weeks it is as new");
@@ -100,7 +100,7 @@ async fn positions_in_a_lane_have_no_gaps() {
         writers.spawn(async move {
             for chunk in items.chunks(5) {
                 let batch = Batch { items: chunk.to_vec(), checkpoints: vec![] };
-                executor.execute(batch).await.unwrap();
+                executor.execute(&batch).await.unwrap();
             }
         });
     }

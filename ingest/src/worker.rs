@@ -92,7 +92,7 @@ impl Worker {
             .without_max_times();
         let mut backoff = backoff.build();
         loop {
-            match self.executor.execute(batch.clone()).await {
+            match self.executor.execute(&batch).await {
                 Ok(applied) => {
                     self.health.resolve(&Subject::Worker(self.number));
                     return applied;

@@ -39,14 +39,15 @@ pub struct UserView {
 pub async fn load(pool: &PgPool, lane: Lane, user: &UserId) -> sqlx::Result<UserView> {
     let mut connection = pool.acquire().await?;
     let views = load_all(&[(lane, user.clone())], &mut connection).await?;
-    views.into_iter().next().ok_or(sqlx::Error::RowNotFound)
+    views.into_iter().next().unwrap_or(Err(sqlx::Error::RowNotFound))
 }
 
-/// Reads some users, in the order in which they are named.
+/// Reads some users, in the order in which they are named. The outer error is the statement's; a user
+/// whose rows can't be read has one of their own.
 async fn load_all(
     users: &[(Lane, UserId)],
     connection: &mut PgConnection,
-) -> sqlx::Result<Vec<UserView>> {
+) -> sqlx::Result<Vec<sqlx::Result<UserView>>> {
     let lanes: Vec<i16> = users.iter().map(|(lane, _)| lane.0).collect();
     let names: Vec<&str> = users.iter().map(|(_, user)| user.as_str()).collect();
     let rows = sqlx::query(include_str!("task_view/load.sql"))
@@ -54,31 +55,30 @@ async fn load_all(
         .bind(&names)
         .fetch_all(connection)
         .await?;
-    let mut views: Vec<Option<UserView>> = vec![None; users.len()];
+    let mut by_user: Vec<Vec<&PgRow>> = vec![Vec::new(); users.len()];
     for row in &rows {
         // `with ordinality` counts from 1.
         let place = usize::try_from(row.try_get::<i64, _>(0)? - 1).map_err(undecodable)?;
-        let (lane, view) = (users[place].0, &mut views[place]);
-        let view = match view {
-            Some(view) => view,
-            None => view.insert(read_user(row, lane)?),
-        };
-        if let Some(row) = TaskRow::read(row, 4)? {
-            let (task, past) = row.into_state().map_err(undecodable)?;
-            view.state.tasks.insert(task, past);
-        }
+        by_user[place].push(row);
     }
-    views.into_iter().collect::<Option<_>>().ok_or(sqlx::Error::RowNotFound)
+    Ok(users.iter().zip(by_user).map(|((lane, _), rows)| read_user(&rows, *lane)).collect())
 }
 
-/// What comes with each row of a user.
-fn read_user(row: &PgRow, lane: Lane) -> sqlx::Result<UserView> {
+/// A user from their rows: the first columns are the same in each.
+fn read_user(rows: &[&PgRow], lane: Lane) -> sqlx::Result<UserView> {
+    let first = rows.first().ok_or(sqlx::Error::RowNotFound)?;
     let mut state = UserTasks::default();
-    if let Some(zones) = row.try_get_unchecked::<Option<&str>, _>(3)? {
+    if let Some(zones) = first.try_get_unchecked::<Option<&str>, _>(3)? {
         state.zones = serde_json::from_str(zones).map_err(undecodable)?;
     }
-    let position = Position { lane, number: row.try_get(1)? };
-    Ok(UserView { state, position, catalogue_revision: row.try_get(2)? })
+    for row in rows {
+        if let Some(row) = TaskRow::read(row, 4)? {
+            let (task, past) = row.into_state().map_err(undecodable)?;
+            state.tasks.insert(task, past);
+        }
+    }
+    let position = Position { lane, number: first.try_get(1)? };
+    Ok(UserView { state, position, catalogue_revision: first.try_get(2)? })
 }
 
 /// The row of `user_view`; `None` for a user who never told a zone.

@@ -141,17 +141,55 @@ async fn reads_that_come_together_are_each_answered_with_their_own_user() {
         let (reads, lane, user) = (reads.clone(), world.lane(user), user.clone());
         tokio::spawn(async move { reads.load(lane, &user).await.unwrap() })
     };
-    let mut reading: Vec<_> = users.iter().map(|user| (user, read(user))).collect();
-    // Whoever gives up leaves nobody behind, whether it was its turn or not.
-    reading.retain(|(user, reading)| {
-        let gives_up = world.lane(user).0 % 3 == 0;
-        if gives_up {
-            reading.abort();
+    // Nobody gets on while the rows are withheld: the first has its turn, the others wait for theirs.
+    let mut withheld = world.pool.begin().await.unwrap();
+    sqlx::query("lock table task_view in access exclusive mode")
+        .execute(&mut *withheld)
+        .await
+        .unwrap();
+    let first = read(&users[0]);
+    let waits = "select count(*) from pg_stat_activity
+                 where datname = current_database() and wait_event_type = 'Lock'";
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    while sqlx::query_scalar::<_, i64>(waits).fetch_one(&world.pool).await.unwrap() == 0 {
+        assert!(std::time::Instant::now() < deadline, "the first read never came to the table");
+        tokio::task::yield_now().await;
+    }
+    let others: Vec<_> = users[1..].iter().map(|user| (user, read(user))).collect();
+    tokio::task::yield_now().await;
+    // The one whose turn it is gives up, and so do some who wait.
+    first.abort();
+    for (_, reading) in others.iter().step_by(7) {
+        reading.abort();
+    }
+    withheld.rollback().await.unwrap();
+    for (index, (user, reading)) in others.into_iter().enumerate() {
+        if index % 7 != 0 {
+            let alone = task_view::load(&world.pool, world.lane(user), user).await.unwrap();
+            assert_eq!(reading.await.unwrap(), alone);
         }
-        !gives_up
-    });
-    for (user, reading) in reading {
-        let alone = task_view::load(&world.pool, world.lane(user), user).await.unwrap();
-        assert_eq!(reading.await.unwrap(), alone);
+    }
+    // With nobody waiting the pool has all its connections again.
+    let most = world.pool.options().get_max_connections();
+    let mut all = Vec::new();
+    for _ in 0..most {
+        all.push(world.pool.acquire().await.unwrap());
+    }
+}
+
+#[tokio::test]
+async fn rule_21_a_user_whose_rows_cannot_be_read_is_nobody_elses_error() {
+    let world = World::new().await;
+    let users = users(20);
+    world.apply(days_of_work(&world, &users, 200, &mut Dice(5))).await;
+    sqlx::query("update task_view set details = '7' where user_id = $1")
+        .bind(users[4].as_str())
+        .execute(&world.pool)
+        .await
+        .unwrap();
+    let reads = task_view::Reads::new(world.pool.clone(), 1);
+    let all = users.iter().map(|user| reads.load(world.lane(user), user));
+    for (user, read) in users.iter().zip(futures::future::join_all(all).await) {
+        assert_eq!(read.is_ok(), *user != users[4], "{user}");
     }
 }

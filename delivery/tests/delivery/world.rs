@@ -144,7 +144,7 @@ impl World {
             self.item(user, Work::Action(Action::new(parts).unwrap()))
         };
         let items: Vec<Item> = users.iter().map(item).collect();
-        let applied = self.executor.execute(Batch { items, checkpoints: vec![] }).await.unwrap();
+        let applied = self.executor.execute(&Batch { items, checkpoints: vec![] }).await.unwrap();
         assert!(applied.iter().all(|applied| applied.outcome == Outcome::Accepted), "{applied:?}");
     }
 
@@ -159,7 +159,7 @@ impl World {
             idempotency_key: None,
         };
         let items = vec![self.item(user, work)];
-        let applied = self.executor.execute(Batch { items, checkpoints: vec![] }).await.unwrap();
+        let applied = self.executor.execute(&Batch { items, checkpoints: vec![] }).await.unwrap();
         assert!(matches!(applied[0].outcome, Outcome::Claimed(_)), "{applied:?}");
     }
 

@@ -41,7 +41,7 @@ pub async fn run(place: &Place, plots: &Path, seconds: u64) -> Outcome<()> {
         println!("    {users:>9} users                            {cost:>9.1} µs an action");
         by_users.push((users, cost));
     }
-    database.pool.close().await;
+    database.finish(place).await?;
     let title = "Cost of an action by number of users";
     std::fs::write(plots.join("users.svg"), plot(title, "users", &by_users))?;
 
@@ -73,7 +73,7 @@ pub async fn run(place: &Place, plots: &Path, seconds: u64) -> Outcome<()> {
         println!("    {wanted:>9} events of each user             {cost:>9.1} µs an action");
         by_events.push((wanted, cost));
     }
-    database.pool.close().await;
+    database.finish(place).await?;
     let title = "Cost of an action by length of a user's history";
     std::fs::write(plots.join("events.svg"), plot(title, "events of each user", &by_events))?;
     Ok(())
@@ -118,7 +118,7 @@ async fn apply(executor: &Executor, database: &Database, users: &[u64]) -> Outco
         let lane = Lane::of(&name, database.lane_count);
         items.push(Item { lane, work: Work::Action(action), origin: Origin::Request(Uuid::nil()) });
     }
-    executor.execute(Batch { items, checkpoints: vec![] }).await?;
+    executor.execute(&Batch { items, checkpoints: vec![] }).await?;
     Ok(())
 }
 

@@ -53,7 +53,7 @@ pub async fn run(place: &Place, users: u64, seconds: u64) -> Outcome<f64> {
         written += done??;
     }
     let rate = written as f64 / started.elapsed().as_secs_f64();
-    database.pool.close().await;
+    database.finish(place).await?;
     Ok(rate)
 }
 

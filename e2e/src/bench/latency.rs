@@ -71,7 +71,7 @@ pub async fn run(place: &Place, rate: u64, seconds: u64) -> Outcome<Found> {
     let mut times = follow(&database, &samples, Instant::now() + WARM_UP).await?;
     producing.await??;
     child.kill().await?;
-    database.pool.close().await;
+    database.finish(place).await?;
     times.sort_by(f64::total_cmp);
     let at = |share: f64| times[((times.len() - 1) as f64 * share) as usize];
     Ok(Found { rate, p50_ms: at(0.5), p99_ms: at(0.99), max_ms: at(1.0), samples: times.len() })

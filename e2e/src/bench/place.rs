@@ -31,6 +31,8 @@ pub struct Place {
 
 /// A migrated database.
 pub struct Database {
+    /// Its name.
+    pub name: String,
     /// Its address.
     pub url: String,
     /// Connections to it.
@@ -91,7 +93,7 @@ impl Place {
             let definitions = parse::parse(tasks).map_err(|faults| format!("{}", faults[0]))?;
             catalogue_store::publish(&pool, &definitions, "bench").await?;
         }
-        Ok(Database { url, pool, lane_count })
+        Ok(Database { name: name.to_owned(), url, pool, lane_count })
     }
 
     /// The program, with some roles, on a database and a topic.
@@ -126,6 +128,16 @@ impl Place {
 }
 
 impl Database {
+    /// Drops it, so that nothing of it is written or cleaned up while the next is measured.
+    pub async fn finish(self, place: &Place) -> Outcome<()> {
+        self.pool.close().await;
+        let mut admin = PgConnection::connect(&place.postgres.superuser_url("postgres")).await?;
+        for sql in [format!("drop database {} with (force)", self.name), "checkpoint".to_owned()] {
+            sqlx::query(&sql).execute(&mut admin).await?;
+        }
+        Ok(admin.close().await?)
+    }
+
     /// What applies batches, inside this process.
     pub fn executor(&self) -> Arc<Executor> {
         let projections: Vec<Arc<dyn plaudit_event_store::BatchProjection>> =

@@ -54,7 +54,7 @@ pub async fn run(place: &Place, seconds: u64) -> Outcome<Vec<Found>> {
         child.kill().await?;
         found.push(Found { connections, http, pgbench });
     }
-    database.pool.close().await;
+    database.finish(place).await?;
     Ok(found)
 }
 
@@ -77,7 +77,7 @@ async fn fill(database: &Database) -> Outcome<()> {
             });
         }
     }
-    executor.execute(Batch { items, checkpoints: vec![] }).await?;
+    executor.execute(&Batch { items, checkpoints: vec![] }).await?;
     sqlx::query("analyze").execute(&database.pool).await?;
     Ok(())
 }

@@ -1,40 +1,76 @@
 //! (c) Stock cqrs-es and postgres-es on the same actions: their own tables, one command per
-//! transaction, no view.
+//! transaction, and one view, as progress is to be visible; also without it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use cqrs_es::CqrsFramework;
-use cqrs_es::persist::PersistedEventStore;
+use cqrs_es::persist::{GenericQuery, PersistedEventStore};
+use cqrs_es::{CqrsFramework, EventEnvelope, Query, View};
 use plaudit_domain::action::Action;
-use plaudit_domain::user_tasks::Command;
+use plaudit_domain::user_tasks::{Command, Event};
 use plaudit_event_store::aggregate::UserTasksAggregate;
 use plaudit_event_store::catalogue_store::CatalogueStore;
-use postgres_es::PostgresEventRepository;
+use postgres_es::{PostgresEventRepository, PostgresViewRepository};
+use serde::{Deserialize, Serialize};
 
 use super::Outcome;
 use super::kafka::{self, Numbers, Spread, user_id};
 use super::place::{ONE_TASK, Place};
 
-/// The table that postgres-es documents, under another name.
-const TABLE: &str = "create table stock_events (
+/// The tables that postgres-es documents, under other names.
+const TABLES: [&str; 2] = [
+    "create table stock_view (
+    view_id text not null primary key, version bigint not null check (version >= 0), payload json not null)",
+    "create table stock_events (
     aggregate_type text not null, aggregate_id text not null, sequence bigint not null check (sequence >= 0),
     event_type text not null, event_version text not null, payload json not null, metadata json not null,
-    primary key (aggregate_type, aggregate_id, sequence))";
+    primary key (aggregate_type, aggregate_id, sequence))",
+];
+
+/// What a screen shows: the least that makes an action visible.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Shown {
+    progress: i64,
+}
+
+impl View<UserTasksAggregate> for Shown {
+    fn update(&mut self, event: &EventEnvelope<UserTasksAggregate>) {
+        if let Event::ProgressRecorded { progress, .. } = &event.payload.0 {
+            self.progress = *progress;
+        }
+    }
+}
+
+/// How the stock crates are driven.
+#[derive(Debug, Clone, Copy)]
+pub struct Stock {
+    /// Commands in flight.
+    pub in_flight: u64,
+    /// Whether a view is written, or nothing becomes visible.
+    pub view: bool,
+}
 
 /// Actions per second.
 #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
-pub async fn run(place: &Place, users: u64, seconds: u64, in_flight: u64) -> Outcome<f64> {
-    let database = place.database(&format!("bench_stock_{in_flight}"), ONE_TASK).await?;
-    sqlx::query(TABLE).execute(&database.pool).await?;
+pub async fn run(place: &Place, users: u64, seconds: u64, stock: Stock) -> Outcome<f64> {
+    let Stock { in_flight, view } = stock;
+    let database = place.database("bench_stock", ONE_TASK).await?;
+    for table in TABLES {
+        sqlx::query(table).execute(&database.pool).await?;
+    }
     let catalogue = CatalogueStore::default().newest(&database.pool).await?;
     let pool =
         sqlx::postgres::PgPoolOptions::new().max_connections(32).connect(&database.url).await?;
     let repository =
-        PostgresEventRepository::new(pool).with_tables("stock_events", "stock_snapshots");
+        PostgresEventRepository::new(pool.clone()).with_tables("stock_events", "stock_snapshots");
     let store = PersistedEventStore::<_, UserTasksAggregate>::new_event_store(repository);
-    let stock = Arc::new(CqrsFramework::new(store, vec![], catalogue));
+    let views = Arc::new(PostgresViewRepository::new("stock_view", pool));
+    let view = view.then(|| {
+        Box::new(GenericQuery::<_, Shown, UserTasksAggregate>::new(views))
+            as Box<dyn Query<UserTasksAggregate>>
+    });
+    let stock = Arc::new(CqrsFramework::new(store, view.into_iter().collect(), catalogue));
     let done = Arc::new(AtomicU64::new(0));
     let started = Instant::now();
     let patience = Duration::from_secs(seconds);
@@ -61,6 +97,6 @@ pub async fn run(place: &Place, users: u64, seconds: u64, in_flight: u64) -> Out
         ended?;
     }
     let rate = done.load(Ordering::Relaxed) as f64 / started.elapsed().as_secs_f64();
-    database.pool.close().await;
+    database.finish(place).await?;
     Ok(rate)
 }

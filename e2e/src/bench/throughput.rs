@@ -31,7 +31,7 @@ pub async fn run(place: &Place, records: u64, users: u64, spread: Spread) -> Out
     let rate = (records - from) as f64 / begun.elapsed().as_secs_f64();
     let peak_mib = child.id().map_or(0, peak_mib);
     child.kill().await?;
-    database.pool.close().await;
+    database.finish(place).await?;
     Ok(Run { rate, peak_mib })
 }
 

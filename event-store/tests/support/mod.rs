@@ -41,7 +41,7 @@ impl Store {
     }
 
     pub async fn execute(&self, items: Vec<Item>) -> Vec<Applied> {
-        self.executor.execute(Batch { items, checkpoints: vec![] }).await.unwrap()
+        self.executor.execute(&Batch { items, checkpoints: vec![] }).await.unwrap()
     }
 
     /// Applies one action as if it came over HTTP.

@@ -98,7 +98,7 @@ async fn try_swap(
     Ok(true)
 }
 
-/// Holds all three versions of the tables against maintenance, before anybody is held up: neither
+/// Holds both versions of the tables against maintenance, before anybody is held up: neither
 /// readers nor writers mind, and an autovacuum in the way is ended once it was waited for longer than
 /// PostgreSQL's `deadlock_timeout` (1 s).
 fn tables_held(view: View) -> String {

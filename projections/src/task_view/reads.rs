@@ -2,7 +2,6 @@
 //! statement and the round trip, and hardly the rows.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
 
 use plaudit_domain::ids::UserId;
 use plaudit_domain::lane::Lane;
@@ -12,9 +11,6 @@ use sqlx::{PgPool, Postgres};
 use tokio::sync::{Semaphore, oneshot};
 
 use super::{UserView, load_all};
-
-/// A connection that rested for so long goes back to the pool, which asks it whether it is still there.
-const RESTED: Duration = Duration::from_millis(250);
 
 /// The most users of one statement. More would make the first of them wait for the last.
 const USERS_MAX: usize = 64;
@@ -32,16 +28,18 @@ struct Shared {
     turns: Semaphore,
     /// In order of arrival.
     waiting: Mutex<Vec<Waiting>>,
-    /// Kept from one turn to the next, with the time of their last use: a pool asks a connection that
-    /// comes back whether it is well, which is another round trip.
-    connections: Mutex<Vec<(PoolConnection<Postgres>, Instant)>>,
+    /// Handed from one turn to the next while somebody waits: a pool asks a connection that comes back
+    /// whether it is well, which is another round trip. With nobody waiting, the pool has them all.
+    connections: Mutex<Vec<PoolConnection<Postgres>>>,
 }
 
 #[derive(Debug)]
 struct Waiting {
     user: (Lane, UserId),
-    answer: oneshot::Sender<Result<UserView, Arc<ExecuteError>>>,
+    answer: Answer,
 }
+
+type Answer = oneshot::Sender<Result<UserView, Arc<ExecuteError>>>;
 
 impl Reads {
     /// Runs up to `at_once` statements at a time, each on a connection of the pool.
@@ -97,31 +95,47 @@ impl Shared {
         if users.is_empty() {
             return;
         }
-        match self.read(&users).await {
+        let kept = locked(&self.connections).pop();
+        let mut connection = match kept {
+            Some(connection) => connection,
+            None => match self.pool.acquire().await {
+                Ok(connection) => connection,
+                Err(error) => {
+                    // It took as long as anybody may wait for a connection, and so it would for them.
+                    let waiting = std::mem::take(&mut *locked(&self.waiting));
+                    return fail(
+                        error,
+                        answers.into_iter().chain(waiting.into_iter().map(|w| w.answer)),
+                    );
+                }
+            },
+        };
+        match load_all(&users, &mut connection).await {
             Ok(views) => {
                 for (view, answer) in views.into_iter().zip(answers) {
-                    let _ = answer.send(Ok(view));
+                    // One user's damaged row is nobody else's error.
+                    let unreadable = |error: sqlx::Error| {
+                        let text = format!("what is shown of a user can't be read: {error}");
+                        Arc::new(ExecuteError::Unreadable(text))
+                    };
+                    let _ = answer.send(view.map_err(unreadable));
+                }
+                let waiting = locked(&self.waiting);
+                if !waiting.is_empty() {
+                    locked(&self.connections).push(connection);
                 }
             }
-            Err(error) => {
-                let error = Arc::new(ExecuteError::from(error));
-                for answer in answers {
-                    let _ = answer.send(Err(Arc::clone(&error)));
-                }
-            }
+            // The connection goes back to the pool, as it does when its reader is dropped.
+            Err(error) => fail(error, answers),
         }
     }
+}
 
-    async fn read(&self, users: &[(Lane, UserId)]) -> sqlx::Result<Vec<UserView>> {
-        let kept = locked(&self.connections).pop();
-        let mut connection = match kept.filter(|(_, used)| used.elapsed() < RESTED) {
-            Some((connection, _)) => connection,
-            None => self.pool.acquire().await?,
-        };
-        let views = load_all(users, &mut connection).await?;
-        // One that failed, or whose reader was dropped, goes back to the pool.
-        locked(&self.connections).push((connection, Instant::now()));
-        Ok(views)
+/// Answers readers with an error that is none of theirs.
+fn fail(error: sqlx::Error, answers: impl IntoIterator<Item = Answer>) {
+    let error = Arc::new(ExecuteError::from(error));
+    for answer in answers {
+        let _ = answer.send(Err(Arc::clone(&error)));
     }
 }
 

@@ -48,7 +48,7 @@ impl World {
     }
 
     pub async fn apply(&self, items: Vec<Item>) -> Vec<Applied> {
-        self.executor.execute(Batch { items, checkpoints: vec![] }).await.unwrap()
+        self.executor.execute(&Batch { items, checkpoints: vec![] }).await.unwrap()
     }
 
     pub fn item(&self, user: &UserId, work: Work) -> Item {

@@ -158,7 +158,7 @@ pub async fn start(
             tokio::spawn(keys.clone().refresh());
             plaudit_api::router(ApiState {
                 pool: pool.clone(),
-                screens: Reads::new(pool.clone(), reads_at_once()),
+                screens: Reads::new(pool.clone(), reads_at_once(&pool)),
                 executor: Arc::clone(&executor),
                 commands,
                 keys,
@@ -177,10 +177,11 @@ pub async fn start(
 
 /// How many statements for task screens run at a time: as many as half of the cores. The other half
 /// makes screens of what they bring; with more, each would read for fewer (measured on two cores: 21,000
-/// screens a second with one, 17,000 with two, 16,000 with four).
-fn reads_at_once() -> usize {
+/// screens a second with one, 17,000 with two, 16,000 with four). Never more than a quarter of the connections.
+fn reads_at_once(pool: &PgPool) -> usize {
     let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
-    (cores / 2).max(1)
+    let connections = usize::try_from(pool.options().get_max_connections()).unwrap_or(usize::MAX);
+    (cores / 2).min(connections / 4).max(1)
 }
 
 /// Takes the port, or says who to blame.

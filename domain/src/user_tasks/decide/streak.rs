@@ -50,8 +50,12 @@ pub(super) fn step(
         at,
     });
     events.extend(reach(judgement, version, period, step));
-    // The last milestone may have moved below where the streak already was.
-    if step > definition.last_at() && past.is_none_or(|past| past.completed_at.is_none()) {
+    // The last milestone may have moved below where the streak already was. What is locked is not
+    // completed by every further step, but by what is released.
+    if step > definition.last_at()
+        && past.is_none_or(|past| past.completed_at.is_none())
+        && judgement.locked_by(&definition.requires).is_empty()
+    {
         events.push(completed(judgement, version, period));
     }
     events

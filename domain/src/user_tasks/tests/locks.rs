@@ -200,3 +200,17 @@ fn rule_07_what_a_kept_version_withheld_is_released_though_the_newest_requires_n
     ];
     past.when(&unlocks("28T13:00")).then(&expected);
 }
+
+#[test]
+fn rule_07_a_locked_streak_beyond_its_last_milestone_withholds_no_more() {
+    let prerequisite = first_gift(json!({}));
+    let streak = json!({ "requires": ["first-gift"], "while_locked": "count" });
+    let catalogue = catalogue([prerequisite, sign_in(&[2], streak)]);
+    let sign_ins: Vec<_> = (1..=20).map(|day| signs_in(&format!("{day:02}T09:00"))).collect();
+    let past = given(&catalogue, &[]).after(&sign_ins);
+    let periods = |given: &Given<'_>| given.state.tasks[&id("sign-in")].periods.len();
+    assert_eq!(periods(&past), 2, "the second day, which withholds its milestone, and the last");
+    let released = past.after(&[gift("20T12:00")]);
+    assert_eq!(periods(&released), 1);
+    assert!(released.state.tasks[&id("sign-in")].completed_at.is_some());
+}

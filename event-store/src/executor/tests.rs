@@ -1,0 +1,72 @@
+//! What is answered when a commit was not.
+
+use plaudit_domain::ids::TaskId;
+use plaudit_domain::user_tasks::Rejection;
+use uuid::Uuid;
+
+use super::*;
+
+const HERE: Position = Position { lane: Lane(0), number: 7 };
+
+fn applied(outcome: Outcome) -> Vec<Applied> {
+    vec![Applied { outcome, position: HERE }]
+}
+
+fn receipt(period: &str, milestone: i64) -> Receipt {
+    Receipt {
+        user: "u1".parse().unwrap(),
+        task: "daily".parse().unwrap(),
+        period: period.to_owned().into(),
+        milestone,
+        position: HERE.to_string(),
+        claimed_at: jiff::Timestamp::UNIX_EPOCH,
+        rewards: vec![],
+    }
+}
+
+fn settled(attempts: impl IntoIterator<Item = Outcome>) -> Outcome {
+    let all = attempts.into_iter().fold(None, |before, now| Some(settle(before, applied(now))));
+    all.unwrap().remove(0).outcome
+}
+
+#[test]
+fn an_action_that_is_a_duplicate_of_itself_was_accepted_however_many_commits_were_lost() {
+    let attempts = [Outcome::Accepted, Outcome::Duplicate, Outcome::Duplicate];
+    assert_eq!(settled(attempts), Outcome::Accepted);
+    assert_eq!(settled([Outcome::Accepted, Outcome::AlreadyApplied]), Outcome::Accepted);
+    assert_eq!(settled([Outcome::Duplicate, Outcome::Duplicate]), Outcome::Duplicate);
+}
+
+#[test]
+fn a_claim_that_was_honoured_keeps_its_receipt() {
+    let task: TaskId = "daily".parse().unwrap();
+    let nothing = Outcome::Rejected(Rejection::NothingClaimable { task });
+    let honoured = Outcome::Claimed(receipt("2026-03-29", 1));
+    assert_eq!(settled([honoured.clone(), nothing.clone(), nothing]), honoured);
+}
+
+#[test]
+fn a_claim_of_everything_answers_all_that_any_attempt_took_once() {
+    let (one, two) = (receipt("2026-03-28", 1), receipt("2026-03-29", 1));
+    let attempts =
+        [vec![one.clone()], vec![], vec![one.clone(), two.clone()]].map(Outcome::ClaimedAll);
+    assert_eq!(settled(attempts), Outcome::ClaimedAll(vec![one, two]));
+}
+
+/// Rule 14: sent again after an unanswered commit, "the oldest" must not take the next one.
+#[test]
+fn a_claim_of_the_oldest_names_what_it_took_before_it_is_sent_again() {
+    let work = Work::Claim {
+        user: "u1".parse().unwrap(),
+        task: "daily".parse().unwrap(),
+        period: None,
+        milestone: None,
+        at: jiff::Timestamp::UNIX_EPOCH,
+        idempotency_key: None,
+    };
+    let item = Item { lane: Lane(0), work, origin: Origin::Request(Uuid::nil()) };
+    let mut batch = Batch { items: vec![item], checkpoints: vec![] };
+    name_what_was_claimed(&mut batch, &applied(Outcome::Claimed(receipt("2026-03-28", 2))));
+    let Work::Claim { period, milestone, .. } = &batch.items[0].work else { unreachable!() };
+    assert_eq!((period.as_ref().unwrap().as_str(), *milestone), ("2026-03-28", Some(2)));
+}
