@@ -67,6 +67,10 @@ pub async fn run(options: Options) -> Outcome<()> {
                 "(b) Kafka to visible, {name:<8}                  {:>9.0} actions/s, peak memory {} MiB",
                 run.rate, run.peak_mib
             );
+            println!(
+                "    rebuild of task_view from its events        {:>9.0} events/s",
+                run.rebuild_rate
+            );
             if let Some(floor) = floor {
                 println!(
                     "    of the floor                                {:>9.2}",

@@ -120,6 +120,20 @@ impl Place {
         Ok(child)
     }
 
+    /// Runs the program to its end, and gives the time that took.
+    pub async fn run(&self, database: &Database, arguments: &[&str]) -> Outcome<Duration> {
+        let begun = std::time::Instant::now();
+        let ended = Command::new(&self.plaudit)
+            .args(arguments)
+            .env("PLAUDIT_DATABASE_URL", &database.url)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status()
+            .await?;
+        let took = begun.elapsed();
+        if ended.success() { Ok(took) } else { Err(format!("{arguments:?}: {ended}").into()) }
+    }
+
     /// Ends both services.
     pub async fn stop(mut self) {
         self.kafka.stop().await;

@@ -12,6 +12,8 @@ pub struct Run {
     pub rate: f64,
     /// The most memory that the program had, in MiB.
     pub peak_mib: u64,
+    /// Events per second of a rebuild of `task_view` afterwards, from its start to its swap.
+    pub rebuild_rate: f64,
 }
 
 /// Fills a topic of 16 partitions, then starts the program and times it.
@@ -31,8 +33,10 @@ pub async fn run(place: &Place, records: u64, users: u64, spread: Spread) -> Out
     let rate = (records - from) as f64 / begun.elapsed().as_secs_f64();
     let peak_mib = child.id().map_or(0, peak_mib);
     child.kill().await?;
+    let rebuild = place.run(&database, &["projections", "rebuild", "task_view"]).await?;
+    let rebuild_rate = records as f64 / rebuild.as_secs_f64();
     database.finish(place).await?;
-    Ok(Run { rate, peak_mib })
+    Ok(Run { rate, peak_mib, rebuild_rate })
 }
 
 /// The peak resident memory of a process.
