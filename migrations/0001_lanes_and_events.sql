@@ -95,15 +95,15 @@ create table parked (
 create index parked_by_time on parked (parked_at, id);
 
 -- Receipts by Idempotency-Key: a retried claim gets the first answer. A list: one for a claim of one
--- milestone, any number for a claim of everything.
+-- task's milestone, any number for a claim of everything, whose task is ''.
 create table claim_keys (
     lane            smallint    not null,
     user_id         text        collate "C" not null,
-    operation       text        collate "C" not null check (operation in ('claim', 'claim_all')),
+    task_id         text        collate "C" not null,
     idempotency_key text        collate "C" not null,
     receipts        json        not null,
     claimed_at      timestamptz not null default now(),
-    primary key (lane, user_id, operation, idempotency_key)
+    primary key (lane, user_id, task_id, idempotency_key)
 );
 
 -- How far each follower has read each lane, inclusive. Moved in the transaction of its rows.

@@ -105,6 +105,7 @@ pub struct Parts<'a> {
 
 /// A CloudEvent in structured mode, as far as it is read. Extension attributes are ignored.
 #[derive(Deserialize)]
+#[serde(expecting = "a JSON object with the attributes of a CloudEvent")]
 struct Structured<'a> {
     #[serde(borrow)]
     specversion: Option<std::borrow::Cow<'a, str>>,
@@ -300,10 +301,10 @@ pub enum Unreadable {
     #[error(transparent)]
     Name(#[from] crate::ids::InvalidName),
     /// `time` is not RFC 3339, or a leap second.
-    #[error("`time` is an RFC 3339 instant such as 2026-03-29T01:30:00+01:00, got {0:?}")]
+    #[error("`time` must be an RFC 3339 instant such as 2026-03-29T01:30:00+01:00, got {0:?}")]
     Time(String),
     /// `data` is something else than a JSON object.
-    #[error("`data` is a JSON object")]
+    #[error("`data` must be a JSON object")]
     DataNotObject,
     /// `data` is too large.
     #[error("`data` takes more than {DATA_BYTES_MAX} bytes")]

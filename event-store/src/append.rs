@@ -183,13 +183,13 @@ pub async fn receipts(
 ) -> sqlx::Result<()> {
     for (lane, of, receipts) in given {
         sqlx::query(
-            "insert into claim_keys (lane, user_id, operation, idempotency_key, receipts)
+            "insert into claim_keys (lane, user_id, task_id, idempotency_key, receipts)
              values ($1, $2, $3, $4, $5)
-             on conflict (lane, user_id, operation, idempotency_key) do nothing",
+             on conflict (lane, user_id, task_id, idempotency_key) do nothing",
         )
         .bind(lane.0)
         .bind(of.user.as_str())
-        .bind(of.operation.as_str())
+        .bind(of.task_text())
         .bind(&of.key)
         .bind(sqlx::types::Json(receipts))
         .execute(&mut *connection)

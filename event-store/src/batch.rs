@@ -142,34 +142,22 @@ pub enum Outcome {
     Failed(String),
 }
 
-/// What an idempotency key was sent with: a key of one request is none of the other's.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Operation {
-    /// A claim of one milestone.
-    Claim,
-    /// A claim of everything.
-    ClaimAll,
-}
-
-impl Operation {
-    /// As stored.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Claim => "claim",
-            Self::ClaimAll => "claim_all",
-        }
-    }
-}
-
-/// An idempotency key, of whom and for what.
+/// An idempotency key: of whom, and for what. A key of one request is none of another's.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct ClaimKey {
     /// Who claims.
     pub user: UserId,
-    /// What is claimed.
-    pub operation: Operation,
+    /// Of which task; `None`: of all.
+    pub task: Option<TaskId>,
     /// As sent.
     pub key: String,
+}
+
+impl ClaimKey {
+    /// The task as stored: no task has an empty id.
+    pub(crate) fn task_text(&self) -> &str {
+        self.task.as_ref().map_or("", TaskId::as_str)
+    }
 }
 
 /// An outcome, and a position at or after its effect.

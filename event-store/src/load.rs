@@ -225,21 +225,21 @@ pub async fn receipts(
     }
     let in_lanes: Vec<i16> = wanted.iter().map(|(lane, _)| lane.0).collect();
     let users: Vec<&str> = wanted.iter().map(|(_, of)| of.user.as_str()).collect();
-    let operations: Vec<&str> = wanted.iter().map(|(_, of)| of.operation.as_str()).collect();
+    let tasks: Vec<&str> = wanted.iter().map(|(_, of)| of.task_text()).collect();
     let keys: Vec<&str> = wanted.iter().map(|(_, of)| of.key.as_str()).collect();
     let rows: Vec<(i64, Json<Vec<Receipt>>)> = sqlx::query_as(
         "select k.place, c.receipts
          from unnest($1::smallint[], $2::text[], $3::text[], $4::text[]) with ordinality
-              k (lane, user_id, operation, idempotency_key, place)
+              k (lane, user_id, task_id, idempotency_key, place)
          cross join lateral (
              select receipts from claim_keys
-             where lane = k.lane and user_id = k.user_id and operation = k.operation
+             where lane = k.lane and user_id = k.user_id and task_id = k.task_id
                and idempotency_key = k.idempotency_key limit 1
          ) c",
     )
     .bind(&in_lanes)
     .bind(&users)
-    .bind(&operations)
+    .bind(&tasks)
     .bind(&keys)
     .fetch_all(connection)
     .await?;

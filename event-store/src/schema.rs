@@ -47,6 +47,11 @@ pub enum SchemaError {
 
 /// Opens connections for the batch and for reads. Does not wait for the database to be there.
 pub fn connect(url: &str, connections_max: u32) -> Result<PgPool, SchemaError> {
+    // The driver takes any scheme, and would try for long what can't be right.
+    if !["postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme)) {
+        let scheme = "it begins with neither postgres:// nor postgresql://";
+        return Err(SchemaError::Url(sqlx::Error::Configuration(scheme.into())));
+    }
     let options =
         PgConnectOptions::from_str(url).map_err(SchemaError::Url)?.application_name("plaudit");
     // Statements come with arrays whose length the planner does not know: probing the key is right

@@ -83,6 +83,31 @@ async fn a_user_whose_log_cannot_be_read_is_set_aside_and_the_others_go_on() {
     assert!(matches!(again, Outcome::Parked { .. }), "{again:?}");
 }
 
+/// Rule 17: a key is of one request, so a client that uses it for another task claims that.
+#[tokio::test]
+async fn a_key_of_one_tasks_claim_is_none_of_anothers() {
+    let store = Store::with_tasks(TASKS).await;
+    store.act(action("u1", "t", "team.formed", NOON, &json!({}))).await;
+    store.act(action("u1", "s", "user.signed_in", NOON, &json!({}))).await;
+    for task in ["first-team", "sign-in", "first-team"] {
+        let item = Item {
+            lane: Lane::of("u1", store.lane_count),
+            work: Work::Claim {
+                user: "u1".parse().unwrap(),
+                task: task.parse().unwrap(),
+                period: None,
+                milestone: None,
+                at: Timestamp::now(),
+                idempotency_key: Some("k".to_owned()),
+            },
+            origin: request(),
+        };
+        let outcome = store.execute(vec![item]).await.remove(0).outcome;
+        let Outcome::Claimed(receipt) = outcome else { panic!("{task}: {outcome:?}") };
+        assert_eq!(receipt.task.as_str(), task);
+    }
+}
+
 #[tokio::test]
 async fn the_log_takes_no_other_aggregates() {
     let store = Store::with_tasks(TASKS).await;

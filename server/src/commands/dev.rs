@@ -74,6 +74,7 @@ async fn run_beside(
     let announcement = Announcement {
         url: url_of(listener.local_addr()?),
         brokers: &services.brokers,
+        database_url: &services.database_url,
         topic: &topic,
         tokens: tokens::mint(&secret)?,
     };

@@ -51,10 +51,30 @@ pub async fn run(config: &Config, command: ParkedCommand) -> Result<ExitCode, Fa
             say!("reason      {}", record.reason);
             say!("repairable  {}", record.repairable);
             say!("headers     {}", record.headers);
-            say!("bytes       {}", String::from_utf8_lossy(&record.bytes));
+            say!("bytes       {}", shown(&record.bytes));
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// How much of a record is shown to people; `--format json` has all of it, byte by byte.
+const SHOWN_BYTES_MAX: usize = 16 * 1024;
+
+/// Bytes that come from anybody, for a terminal: what would command it is escaped.
+fn shown(bytes: &[u8]) -> String {
+    let cut = &bytes[..bytes.len().min(SHOWN_BYTES_MAX)];
+    let mut text = String::with_capacity(cut.len());
+    for character in String::from_utf8_lossy(cut).chars() {
+        match character {
+            '\n' | '\t' => text.push(character),
+            c if c.is_control() => text.extend(c.escape_default()),
+            c => text.push(c),
+        }
+    }
+    if cut.len() == bytes.len() {
+        return text;
+    }
+    format!("{text}\n… {} bytes in all; --format json has them", bytes.len())
 }
 
 fn place(record: &Parked) -> String {

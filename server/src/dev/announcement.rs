@@ -16,6 +16,8 @@ pub struct Announcement<'a> {
     pub url: String,
     /// Where the broker is.
     pub brokers: &'a str,
+    /// Where the database is, for the commands of an operator. With its password.
+    pub database_url: &'a str,
     /// Where actions are read.
     pub topic: &'a str,
     /// A token by role.
@@ -25,14 +27,15 @@ pub struct Announcement<'a> {
 impl Announcement<'_> {
     /// The text of `dev.json`.
     pub fn json(&self) -> String {
-        let Self { url, brokers, topic, tokens } = self;
-        let described = json!({"url": url, "brokers": brokers, "topic": topic, "tokens": tokens, "users": USERS});
+        let Self { url, brokers, database_url, topic, tokens } = self;
+        let described = json!({"url": url, "brokers": brokers, "database_url": database_url, "topic": topic,
+            "tokens": tokens, "users": USERS});
         format!("{described:#}\n")
     }
 
     /// The same for people. `dir` is where the private services are.
     pub fn print(&self, dir: &Path) {
-        let Self { url, brokers, topic, tokens } = self;
+        let Self { url, brokers, topic, tokens, .. } = self;
         say!("API {url}");
         say!("Kafka {brokers} topic {topic}");
         for (role, token) in tokens {
@@ -51,7 +54,7 @@ impl Announcement<'_> {
         say!("  curl -s -H 'Authorization: Bearer {client}' {url}/v1/users/{user}/tasks");
         say!("  # 3. claim the reward of {user}'s first team");
         say!(
-            "  curl -s -X POST -H 'Authorization: Bearer {client}' {url}/v1/users/{user}/tasks/first-team/claim"
+            "  curl -s -X POST -H 'Authorization: Bearer {client}' -H 'Idempotency-Key: try-1' {url}/v1/users/{user}/tasks/first-team/claim"
         );
         say!("");
         say!("Ready. Ctrl-C stops everything; the data stays under {}.", dir.display());

@@ -7,7 +7,7 @@ use plaudit_domain::user_tasks::{Command, Event, Rejection};
 use sqlx::PgConnection;
 
 use super::{Judged, Judging, metadata};
-use crate::batch::{ClaimKey, Item, Operation, Outcome, Receipt, Work};
+use crate::batch::{ClaimKey, Item, Outcome, Receipt, Work};
 use crate::error::ExecuteError;
 use crate::reader;
 
@@ -24,14 +24,12 @@ pub(super) struct Repeated {
 
 /// The idempotency key of a claim.
 pub(super) fn key_of(work: &Work) -> Option<ClaimKey> {
-    let (user, operation, key) = match work {
-        Work::Claim { user, idempotency_key, .. } => (user, Operation::Claim, idempotency_key),
-        Work::ClaimAll { user, idempotency_key, .. } => {
-            (user, Operation::ClaimAll, idempotency_key)
-        }
+    let (user, task, key) = match work {
+        Work::Claim { user, task, idempotency_key, .. } => (user, Some(task), idempotency_key),
+        Work::ClaimAll { user, idempotency_key, .. } => (user, None, idempotency_key),
         Work::Action(_) | Work::StartDeliveries { .. } | Work::Park(_) => return None,
     };
-    Some(ClaimKey { user: user.clone(), operation, key: key.clone()? })
+    Some(ClaimKey { user: user.clone(), task: task.cloned(), key: key.clone()? })
 }
 
 impl<'b> Judging<'_, 'b> {

@@ -87,7 +87,7 @@ fn what_is_no_cloud_event_is_unreadable() {
         assert!(why.contains(&format!("`{missing}` is missing")), "{why}");
     }
     for data in [&b"[]"[..], b"\"text\"", b"1", b"null"] {
-        assert!(read(&BINARY, Some(data)).unwrap_err().contains("`data` is a JSON object"));
+        assert!(read(&BINARY, Some(data)).unwrap_err().contains("`data` must be a JSON object"));
     }
     let mut headers = BINARY.to_vec();
     headers[0].1 = "0.3";
