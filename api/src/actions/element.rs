@@ -244,7 +244,7 @@ mod tests {
             panic!("set aside")
         };
         assert_eq!(record.reason.chars().count(), REASON_CHARS_MAX);
-        assert!(record.reason.starts_with("`time` is") && record.reason.ends_with('…'));
+        assert!(record.reason.starts_with("`time` must be") && record.reason.ends_with('…'));
         assert_eq!(in_one_line("two\nlines"), "two lines");
     }
 }
