@@ -114,22 +114,6 @@ pub async fn page(pool: &PgPool, after: Option<Uuid>, limit: i64) -> sqlx::Resul
     Ok(ParkedPage { parked: records, next })
 }
 
-/// Set-aside records, oldest first, however large.
-pub async fn list(pool: &PgPool, after: Option<Uuid>, limit: i64) -> sqlx::Result<Vec<Parked>> {
-    let mut all: Vec<Parked> = Vec::new();
-    let mut after = after;
-    loop {
-        let left = limit - i64::try_from(all.len()).unwrap_or(i64::MAX);
-        if left <= 0 {
-            return Ok(all);
-        }
-        let page = page(pool, after, left).await?;
-        all.extend(page.parked);
-        let Some(next) = page.next else { return Ok(all) };
-        after = Some(next);
-    }
-}
-
 /// One set-aside record.
 pub async fn find(pool: &PgPool, id: Uuid) -> sqlx::Result<Option<Parked>> {
     let row = sqlx::query(

@@ -33,6 +33,10 @@ pub struct Recorded {
     pub event: Event,
 }
 
+/// What [`recorded`] reads of each row.
+const RECORDED: &str = "select aggregate_id, sequence, position, event_type, event_version, \
+                        payload::text, metadata, recorded_at from events";
+
 fn recorded(row: &PgRow, lane: Lane) -> Result<Recorded, ExecuteError> {
     let user: String = row.try_get("aggregate_id")?;
     let unreadable = |e: &dyn std::fmt::Display| {
@@ -62,12 +66,11 @@ pub async fn user_page(
     limit: i64,
     connection: &mut PgConnection,
 ) -> Result<Vec<Recorded>, ExecuteError> {
-    let rows = sqlx::query(
-        "select aggregate_id, sequence, position, event_type, event_version, payload::text, metadata, recorded_at
-         from events
+    let rows = sqlx::query(&format!(
+        "{RECORDED}
          where lane = $1 and aggregate_type = $2 and aggregate_id = $3 and sequence > $4
-         order by sequence limit $5",
-    )
+         order by sequence limit $5"
+    ))
     .bind(lane.0)
     .bind(AGGREGATE_TYPE)
     .bind(user.as_str())
@@ -87,13 +90,12 @@ pub async fn rewards_page(
     connection: &mut PgConnection,
 ) -> Result<Vec<Recorded>, ExecuteError> {
     // The types stand in the text: they are the condition of a partial index.
-    let rows = sqlx::query(
-        "select aggregate_id, sequence, position, event_type, event_version, payload::text, metadata, recorded_at
-         from events
+    let rows = sqlx::query(&format!(
+        "{RECORDED}
          where lane = $1 and position > $2 and position <= $3
            and event_type in ('milestone_reached', 'rewards_claimed')
-         order by position limit $4",
-    )
+         order by position limit $4"
+    ))
     .bind(lane.0)
     .bind(after)
     .bind(up_to)
@@ -283,13 +285,12 @@ pub async fn earlier_claim(
     milestone: i64,
     connection: &mut PgConnection,
 ) -> Result<Option<Receipt>, ExecuteError> {
-    let row = sqlx::query(
-        "select aggregate_id, sequence, position, event_type, event_version, payload::text, metadata, recorded_at
-         from events
+    let row = sqlx::query(&format!(
+        "{RECORDED}
          where lane = $1 and aggregate_type = $2 and aggregate_id = $3 and event_type = 'rewards_claimed'
            and payload ->> 'task' = $4 and payload -> 'period' ->> 'key' = $5 and payload ->> 'milestone' = $6
-         order by sequence limit 1",
-    )
+         order by sequence limit 1"
+    ))
     .bind(lane.0)
     .bind(AGGREGATE_TYPE)
     .bind(user.as_str())

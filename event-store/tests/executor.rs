@@ -168,7 +168,7 @@ async fn a_record_that_is_set_aside_is_kept_with_its_bytes() {
     let item = Item { lane: Lane(5), work: Work::Park(parked.clone()), origin: record(0, 3) };
     store.execute(vec![item.clone(), store.item(team("u1", "a"), record(0, 4))]).await;
     store.execute(vec![item]).await;
-    let kept = plaudit_event_store::parked::list(&store.pool, None, 10).await.unwrap();
+    let kept = plaudit_event_store::parked::page(&store.pool, None, 10).await.unwrap().parked;
     assert_eq!(kept.len(), 1);
     assert_eq!(kept[0].bytes, parked.bytes);
     assert_eq!((kept[0].topic.as_deref(), kept[0].offset), (Some("actions"), Some(3)));

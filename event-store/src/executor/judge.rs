@@ -171,6 +171,13 @@ impl<'b> Judging<'_, 'b> {
             let next = self.judged.offsets_moved.entry(key).or_insert(0);
             *next = (*next).max(at.offset + 1);
         }
+        if let Work::Claim { user, .. }
+        | Work::ClaimAll { user, .. }
+        | Work::StartDeliveries { user, .. } = &item.work
+            && let Some(reason) = self.fault(item, user)
+        {
+            return Outcome::Failed(reason);
+        }
         match &item.work {
             Work::Park(record) => {
                 self.judged.parked.push((item.lane, &item.origin, Cow::Borrowed(record)));
@@ -183,13 +190,6 @@ impl<'b> Judging<'_, 'b> {
                 }
                 self.judged.newly_seen.push((item.lane, identity));
                 self.action(item, action)
-            }
-            Work::Claim { user, .. }
-            | Work::ClaimAll { user, .. }
-            | Work::StartDeliveries { user, .. }
-                if self.fault(item, user).is_some() =>
-            {
-                Outcome::Failed(self.fault(item, user).unwrap_or_default())
             }
             Work::Claim { user, task, period, milestone, at, .. } => {
                 let wish = Command::ClaimRewards {

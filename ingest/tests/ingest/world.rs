@@ -169,7 +169,7 @@ impl World {
     }
 
     pub async fn parked(&self) -> Vec<Parked> {
-        parked::list(&self.looking, None, 1000).await.unwrap()
+        parked::page(&self.looking, None, 1000).await.unwrap().parked
     }
 
     pub async fn until_parked(&self, count: usize) -> Vec<Parked> {
