@@ -116,11 +116,10 @@ pub async fn view(
     let loaded = state.screens.load(lane, user).await;
     let view = loaded.map_err(|error| Problem::from(error.as_ref()))?;
     let store = state.executor.catalogue();
-    let known = store.current();
-    if known.revision > 0 && known.revision >= view.catalogue_revision {
+    if let Some(known) = store.known_as(view.catalogue_identity) {
         return Ok((view, known));
     }
     let mut connection = state.pool.acquire().await?;
-    let catalogue = store.at_revision(view.catalogue_revision, &mut connection).await?;
+    let catalogue = store.of_identity(view.catalogue_identity, &mut connection).await?;
     Ok((view, catalogue))
 }

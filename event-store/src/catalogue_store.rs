@@ -9,7 +9,8 @@ use plaudit_domain::catalogue::definition::TaskDefinition;
 use plaudit_domain::catalogue::{Catalogue, CatalogueTask, Status, TaskVersion};
 use plaudit_domain::ids::TaskId;
 use sqlx::types::Json;
-use sqlx::{PgConnection, PgPool};
+use sqlx::{FromRow as _, PgConnection, PgPool, Row as _};
+use uuid::Uuid;
 
 use crate::error::ExecuteError;
 use crate::instant;
@@ -17,65 +18,104 @@ use crate::instant;
 /// The catalogue as this process last read it.
 #[derive(Debug, Default)]
 pub struct CatalogueStore {
-    current: RwLock<Arc<Catalogue>>,
+    cached: RwLock<Arc<Cached>>,
+}
+
+#[derive(Debug, Default)]
+struct Cached {
+    /// `None` until a catalogue was read.
+    identity: Option<Uuid>,
+    catalogue: Arc<Catalogue>,
 }
 
 impl CatalogueStore {
     /// What this process last read.
     pub fn current(&self) -> Arc<Catalogue> {
-        Arc::clone(&self.current.read().expect("nothing panics while it holds the lock"))
+        Arc::clone(&self.cached().catalogue)
     }
 
-    /// The catalogue of this revision or a later one, read if it is not here yet.
-    pub async fn at_revision(
+    /// The catalogue of this identity, if it is the one that this process read last.
+    pub fn known_as(&self, identity: Uuid) -> Option<Arc<Catalogue>> {
+        let known = self.cached();
+        (known.identity == Some(identity)).then(|| Arc::clone(&known.catalogue))
+    }
+
+    /// The catalogue of this identity, read if it is not here. A revision alone does not tell: after a restore
+    /// the same number may mean other tasks.
+    pub async fn of_identity(
         &self,
-        revision: i64,
+        identity: Uuid,
         connection: &mut PgConnection,
     ) -> Result<Arc<Catalogue>, ExecuteError> {
-        let known = self.current();
-        if known.revision >= revision && (revision > 0 || known.tasks().is_empty()) {
+        if let Some(known) = self.known_as(identity) {
             return Ok(known);
         }
-        let read = Arc::new(read(&known, connection).await?);
-        let mut current = self.current.write().expect("nothing panics while it holds the lock");
-        if read.revision >= current.revision {
-            *current = Arc::clone(&read);
-        }
-        Ok(read)
+        let known = self.cached();
+        let (read_as, catalogue) = read(&known.catalogue, connection).await?;
+        let catalogue = Arc::new(catalogue);
+        let read = Cached { identity: Some(read_as), catalogue: Arc::clone(&catalogue) };
+        *self.cached.write().expect("nothing panics while it holds the lock") = Arc::new(read);
+        Ok(catalogue)
     }
 
     /// The newest catalogue.
     pub async fn newest(&self, pool: &PgPool) -> Result<Arc<Catalogue>, ExecuteError> {
         let mut connection = pool.acquire().await?;
-        let revision: i64 = sqlx::query_scalar("select revision from catalogue")
+        let identity: Uuid = sqlx::query_scalar("select identity from catalogue")
             .fetch_one(&mut *connection)
             .await?;
-        self.at_revision(revision, &mut connection).await
+        self.of_identity(identity, &mut connection).await
+    }
+
+    fn cached(&self) -> Arc<Cached> {
+        Arc::clone(&self.cached.read().expect("nothing panics while it holds the lock"))
     }
 }
 
-/// Revision; task, status, since when; version, definition, when it was published.
-type VersionRow = (i64, String, String, DateTime<Utc>, i32, Json<TaskDefinition>, DateTime<Utc>);
+/// A version, with its task.
+#[derive(sqlx::FromRow)]
+struct VersionColumns {
+    task_id: String,
+    status: String,
+    changed_at: DateTime<Utc>,
+    version: i32,
+    definition: Json<TaskDefinition>,
+    published_at: DateTime<Utc>,
+}
 
-/// Reads the catalogue; versions that are known are not compiled again, since they never change.
-async fn read(known: &Catalogue, connection: &mut PgConnection) -> Result<Catalogue, ExecuteError> {
+/// Reads the catalogue with its identity. A version that is known and reads the same is not compiled again.
+async fn read(
+    known: &Catalogue,
+    connection: &mut PgConnection,
+) -> Result<(Uuid, Catalogue), ExecuteError> {
     let unreadable =
         |e: &dyn std::fmt::Display| ExecuteError::Unreadable(format!("the catalogue: {e}"));
-    // One statement, so that a publication is seen whole.
-    let rows: Vec<VersionRow> = sqlx::query_as(
-        "select c.revision, t.task_id, t.status, t.changed_at, v.version, v.definition, v.published_at
-         from catalogue c cross join tasks t join task_versions v using (task_id)
-         order by t.task_id, v.version",
+    // One statement, so that a publication is seen whole or not at all.
+    let rows = sqlx::query(
+        "select c.identity, c.revision, v.*
+         from catalogue c
+         left join (
+             select t.task_id, t.status, t.changed_at, v.version, v.definition, v.published_at
+             from tasks t join task_versions v using (task_id)
+         ) v on true
+         order by v.task_id, v.version",
     )
     .fetch_all(&mut *connection)
     .await?;
-    let mut revision = 0;
+    let first = rows.first().ok_or(sqlx::Error::RowNotFound)?;
+    let (identity, revision): (Uuid, i64) = (first.try_get(0)?, first.try_get(1)?);
     let mut tasks: Vec<CatalogueTask> = Vec::new();
-    for (read_at, id, status, changed_at, version, Json(definition), published_at) in rows {
-        revision = read_at;
+    for row in &rows {
+        if row.try_get::<Option<&str>, _>("task_id")?.is_none() {
+            continue; // the only row of an empty catalogue
+        }
+        let VersionColumns { task_id: id, status, changed_at, version, definition, published_at } =
+            VersionColumns::from_row(row)?;
+        let Json(definition) = definition;
         let id: TaskId = id.parse().map_err(|e| unreadable(&e))?;
         let number = u32::try_from(version).map_err(|e| unreadable(&e))?;
-        let version = match known.version(&id, number) {
+        let same = known.version(&id, number).filter(|known| known.definition == definition);
+        let version = match same {
             Some(known) => Arc::clone(known),
             None => {
                 let at = instant::from_sql(published_at);
@@ -92,7 +132,8 @@ async fn read(known: &Catalogue, connection: &mut PgConnection) -> Result<Catalo
             }
         }
     }
-    Catalogue::new(revision, tasks).map_err(|e| unreadable(&e))
+    let catalogue = Catalogue::new(revision, tasks).map_err(|e| unreadable(&e))?;
+    Ok((identity, catalogue))
 }
 
 fn status_from(text: &str) -> Option<Status> {
@@ -168,7 +209,7 @@ pub async fn publish(
     let mut tx = pool.begin().await?;
     // Publications wait for each other; batches only read the row.
     sqlx::query("select revision from catalogue for update").execute(&mut *tx).await?;
-    let known = read(&Catalogue::default(), &mut tx).await?;
+    let (_, known) = read(&Catalogue::default(), &mut tx).await?;
     check_fit(&known, definitions).map_err(PublishError::Unfit)?;
     let mut published = Vec::with_capacity(definitions.len());
     for definition in definitions {
@@ -193,7 +234,9 @@ pub async fn publish(
         published.push(Published { task: definition.id.clone(), version, changed: true });
     }
     if published.iter().any(|p| p.changed) {
-        sqlx::query("update catalogue set revision = revision + 1").execute(&mut *tx).await?;
+        sqlx::query("update catalogue set revision = revision + 1, identity = gen_random_uuid()")
+            .execute(&mut *tx)
+            .await?;
     }
     tx.commit().await?;
     Ok(published)
@@ -295,7 +338,9 @@ pub async fn set_status(pool: &PgPool, task: &TaskId, status: Status) -> Result<
         .bind(task.as_str())
         .execute(&mut *tx)
         .await?;
-    sqlx::query("update catalogue set revision = revision + 1").execute(&mut *tx).await?;
+    sqlx::query("update catalogue set revision = revision + 1, identity = gen_random_uuid()")
+        .execute(&mut *tx)
+        .await?;
     tx.commit().await?;
     Ok(())
 }

@@ -9,6 +9,9 @@ pub enum ExecuteError {
     /// The database did not answer, or lost every attempt to a concurrent writer.
     #[error("the database is not available: {0}")]
     Unavailable(#[source] sqlx::Error),
+    /// Somebody else holds these lanes: another writer, or a transaction of stock postgres-es left open.
+    #[error("{} held by another writer", lanes_are(.0))]
+    LanesBusy(std::collections::BTreeSet<Lane>),
     /// Another process has moved this follower's checkpoint.
     #[error("the checkpoint of follower {follower} in lane {lane} was moved by another process")]
     Fenced {
@@ -28,12 +31,36 @@ pub enum ExecuteError {
 impl ExecuteError {
     /// Whether the same batch may succeed later without anybody's help.
     pub fn is_transient(&self) -> bool {
-        matches!(self, Self::Unavailable(_))
+        matches!(self, Self::Unavailable(_) | Self::LanesBusy(_))
+    }
+
+    /// Whether the connection has an answer outstanding, or is gone, so that nobody can use it again.
+    ///
+    /// # Source
+    ///
+    /// PostgreSQL, appendix A "Error Codes": class 08 connection exception, 57P operator intervention,
+    /// 25P03 idle in transaction for too long.
+    pub fn is_connection_lost(&self) -> bool {
+        let (Self::Unavailable(error) | Self::Refused(error)) = self else { return false };
+        match error {
+            sqlx::Error::Database(db) => db.code().is_some_and(|code| {
+                code.starts_with("08") || code.starts_with("57P") || code == "25P03"
+            }),
+            sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::Tls(_) => true,
+            _ => false,
+        }
     }
 }
 
+fn lanes_are(lanes: &std::collections::BTreeSet<Lane>) -> String {
+    let named: Vec<String> = lanes.iter().take(8).map(ToString::to_string).collect();
+    let more = if lanes.len() > named.len() { ", …" } else { "" };
+    let (noun, verb) = if lanes.len() == 1 { ("lane", "is") } else { ("lanes", "are") };
+    format!("{noun} {}{more} {verb}", named.join(", "))
+}
+
 /// Whether the same statements may work later. Only what the values of an item can cause is not:
-/// such an item is set aside, while for everything else (a conflict, a shutdown, a full disk, a
+/// such an item is parked, while for everything else (a conflict, a shutdown, a full disk, a
 /// right that was revoked, a limit on time) a batch waits, however long it takes to mend.
 ///
 /// # Source

@@ -1,62 +1,82 @@
 //! The one transaction: lock lanes, load states, decide, append, save, project, commit.
 
-mod generations;
-mod judge;
+mod bisect;
+mod decide;
+mod retry;
 
-use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use backon::BackoffBuilder;
 use plaudit_domain::lane::{Lane, LaneCount, Position};
-use sqlx::{PgConnection, PgPool};
+use sqlx::{Connection as _, PgConnection, PgPool};
 
-use crate::batch::{
-    Applied, Batch, BatchProjection, Item, Origin, Outcome, ParkedRecord, Receipt, Work,
-};
+use crate::batch::{Applied, Batch, BatchProjection, CheckpointMove, Item};
 use crate::catalogue_store::CatalogueStore;
 use crate::error::ExecuteError;
-use crate::{append, lanes, load};
-use generations::Generations;
-use judge::Judged;
+use crate::lanes::{self, LaneWait, LockOutcome};
+use crate::pool::{self, Borrowed};
+use crate::{checkpoints, log, parked, receipts, seen_actions, source_offsets, states};
+use decide::DecidedBatch;
+use retry::RetryState;
 
-/// Applies batches. Safe to drop at any await: what was not committed is not there, and what was
-/// committed is recognised when the batch is sent again.
+pub(crate) use bisect::is_same_record;
+
+/// Applies batches. Cancel-safe: what was not committed is not there, and what was committed is recognised
+/// when the batch is sent again.
 pub struct Executor {
     pool: PgPool,
     lane_count: LaneCount,
     catalogue: Arc<CatalogueStore>,
     projections: Vec<Arc<dyn BatchProjection>>,
-    generations: Generations,
 }
 
-/// How often a batch is tried before its sender is told that the database is not available.
-const ATTEMPTS_MAX: usize = 6;
+/// How long one transaction may take, from asking for a connection to the answer of its commit. Then its
+/// connection is closed. A batch that needs longer is halved, so this bounds no work, only silence.
+const ATTEMPT_MAX: Duration = Duration::from_secs(6);
 
-/// How long one attempt may take. The database ends waits for locks and idle transactions before; this
-/// is for one that is gone without a word.
-const ATTEMPT_MAX: Duration = Duration::from_secs(90);
+/// How long [`Executor::execute`] waits for a lane that somebody else holds.
+const LANE_WAIT: Duration = Duration::from_millis(800);
 
-/// What an attempt learns from those before it.
-#[derive(Default)]
-struct Earlier {
-    /// What the batch answers if a commit was sent: it may have happened.
-    sent: Option<Vec<Applied>>,
-    /// A sequence was taken that the state did not know of, so states may be behind the log.
-    suspicious: bool,
+/// Why an attempt gave nothing, and whether it got as far as sending its statements.
+struct Failed {
+    error: ExecuteError,
+    /// The connection was lost, or out of time, after the transaction had begun.
+    connection_lost: bool,
+}
+
+/// Items that are applied in one transaction, with the checkpoints that move with them.
+#[derive(Clone, Copy)]
+struct Part<'b> {
+    items: &'b [Item],
+    checkpoints: &'b [CheckpointMove],
+}
+
+/// How one attempt goes about a part.
+#[derive(Clone, Copy)]
+struct How {
+    wait: LaneWait,
+    limits: decide::Limits,
+    /// Compare all states with the log.
+    verify_all: bool,
+}
+
+impl Part<'_> {
+    fn lanes(&self) -> BTreeSet<Lane> {
+        let of_items = self.items.iter().map(|item| item.lane);
+        of_items.chain(self.checkpoints.iter().map(|step| step.lane)).collect()
+    }
 }
 
 impl Executor {
-    /// An executor over a pool whose connections were set up by [`schema::connect`].
+    /// An executor over a pool that [`pool::connect`] opened.
     pub fn new(
         pool: PgPool,
         lane_count: LaneCount,
         catalogue: Arc<CatalogueStore>,
         projections: Vec<Arc<dyn BatchProjection>>,
     ) -> Self {
-        let generations = Generations::new(pool.clone());
-        Self { pool, lane_count, catalogue, projections, generations }
+        Self { pool, lane_count, catalogue, projections }
     }
 
     /// How many lanes the database has.
@@ -64,169 +84,181 @@ impl Executor {
         self.lane_count
     }
 
-    /// The catalogue that judges, as this process last saw it.
+    /// The catalogue by which actions are decided, as this process last saw it.
     pub fn catalogue(&self) -> &Arc<CatalogueStore> {
         &self.catalogue
     }
 
-    /// Applies a batch in one transaction and answers item by item.
+    /// Applies a batch and answers item by item. Waits a moment for lanes that somebody else holds.
     ///
-    /// A conflict or a lost connection is tried again. An item that the database or the rules
-    /// can't take is found by halving the batch, and set aside; the others are applied, which is
-    /// the only case in which a batch takes more than one transaction.
+    /// A conflict or a lost connection is tried again. An item that the database or the rules can't
+    /// take is found by halving the batch, and parked; the others are applied. A batch that makes more
+    /// events than a transaction should hold takes several transactions.
+    ///
+    /// # Errors
+    ///
+    /// [`ExecuteError::LanesBusy`] if lanes are still held by somebody else after [`LANE_WAIT`]. The first
+    /// part of a batch without checkpoints may be applied; the same batch may be sent again.
     pub async fn execute(&self, batch: &Batch) -> Result<Vec<Applied>, ExecuteError> {
-        let refused = match self.execute_whole(batch).await {
-            Err(ExecuteError::Refused(error)) if batch.checkpoints.is_empty() => error,
-            outcome => return outcome,
-        };
         let mut applied = Vec::with_capacity(batch.items.len());
-        // Parts still to apply, the first one on top.
-        let mut parts = vec![batch.clone()];
-        let mut why = refused;
-        while let Some(mut part) = parts.pop() {
-            match self.execute_whole(&part).await {
-                Ok(done) => applied.extend(done),
-                Err(ExecuteError::Refused(error)) => {
-                    why = error;
-                    if let Some(at) = record_boundary(&part.items) {
-                        let items = part.items.split_off(at);
-                        parts.push(Batch { items, checkpoints: vec![] });
-                        parts.push(part);
-                    } else {
-                        let reason = format!("the database refused it: {why}");
-                        let mut items = Vec::with_capacity(part.items.len());
-                        for item in part.items {
-                            match set_aside(item, &reason)? {
-                                SetAside::Kept(item) => items.push(*item),
-                                SetAside::Failed(failed) => applied.push(failed),
-                            }
-                        }
-                        if !items.is_empty() {
-                            parts.push(Batch { items, checkpoints: vec![] });
-                        }
-                    }
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        tracing::warn!(error = %why, "a batch was refused as a whole and applied in parts");
-        Ok(applied)
+        let ended = self.apply(batch, LaneWait::UpTo(LANE_WAIT), &mut applied).await;
+        ended.map(|()| applied)
     }
 
-    /// Tries a batch until it is committed, or the attempts are used up.
-    async fn execute_whole(&self, batch: &Batch) -> Result<Vec<Applied>, ExecuteError> {
-        let backoff = backon::ExponentialBuilder::default()
-            .with_min_delay(Duration::from_millis(5))
-            .with_max_delay(Duration::from_millis(500))
-            .with_jitter()
-            .with_max_times(ATTEMPTS_MAX - 1);
-        let mut backoff = backoff.build();
-        let mut earlier = Earlier::default();
-        let mut batch = Cow::Borrowed(batch);
-        loop {
-            let mut sent = None;
-            let attempt = self.attempt(&batch, earlier.suspicious, &mut sent);
-            let attempted = match tokio::time::timeout(ATTEMPT_MAX, attempt).await {
-                Ok(attempted) => attempted,
-                Err(_) => Err(no_answer()),
-            };
-            match attempted {
-                Ok(applied) => return Ok(settle(earlier.sent, applied)),
-                Err(error) if error.is_transient() => {
-                    // A commit that was sent may have happened: then the next attempt sees its
-                    // effects, and what it answered is the truth.
-                    if let Some(sent) = sent {
-                        name_what_was_claimed(batch.to_mut(), &sent);
-                        // The one before may have happened too, and this one seen its effects.
-                        earlier.sent = Some(settle(earlier.sent.take(), sent));
-                    }
-                    earlier.suspicious |= is_taken(&error);
-                    metrics::counter!("plaudit_batch_retries_total").increment(1);
-                    tracing::debug!(%error, "a batch is tried again");
-                    match backoff.next() {
-                        Some(delay) => tokio::time::sleep(delay).await,
-                        None => return Err(error),
-                    }
-                }
-                Err(error) => return Err(error),
-            }
-        }
+    /// As [`Self::execute`], without waiting for a lane. Also returns what became of the first items when the
+    /// others could not be applied.
+    pub async fn execute_if_free(&self, batch: &Batch) -> (Vec<Applied>, Result<(), ExecuteError>) {
+        let mut applied = Vec::with_capacity(batch.items.len());
+        let ended = self.apply(batch, LaneWait::None, &mut applied).await;
+        (applied, ended)
     }
 
-    /// One transaction. `sent` is what the batch answers if its commit was sent.
-    async fn attempt(
+    async fn apply(
         &self,
         batch: &Batch,
-        suspicious: bool,
-        sent: &mut Option<Vec<Applied>>,
+        wait: LaneWait,
+        applied: &mut Vec<Applied>,
+    ) -> Result<(), ExecuteError> {
+        loop {
+            let part =
+                Part { items: &batch.items[applied.len()..], checkpoints: &batch.checkpoints };
+            match self.execute_part(part, wait).await {
+                Ok(done) => applied.extend(done),
+                Err(ExecuteError::Refused(error)) if batch.checkpoints.is_empty() => {
+                    self.bisect(part.items, error, wait, applied).await?;
+                }
+                Err(error) => return Err(error),
+            }
+            if applied.len() >= batch.items.len() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Tries a part until it is committed, or the attempts are used up. Answers for the items that were
+    /// applied: all, or the first so many.
+    async fn execute_part(
+        &self,
+        part: Part<'_>,
+        wait: LaneWait,
     ) -> Result<Vec<Applied>, ExecuteError> {
-        self.generations.before_the_first_batch().await?;
-        let mut tx = self.pool.begin().await?;
-        let judged = self.judge(batch, suspicious, &mut tx).await?;
-        self.write(&judged, &batch.checkpoints, &mut tx).await?;
-        let applied = judged.applied();
-        *sent = Some(applied.clone());
+        let mut retry = RetryState::new(part);
+        loop {
+            let mut unconfirmed = None;
+            let how = How { wait, limits: retry.limits(), verify_all: retry.verify_all() };
+            match self.attempt(retry.part(), how, &mut unconfirmed).await {
+                Ok(applied) => return Ok(retry.settled(applied)),
+                Err(failed) => retry.after(failed, unconfirmed, &self.pool).await?,
+            }
+        }
+    }
+
+    /// One transaction within [`ATTEMPT_MAX`]. `unconfirmed` holds what the part answers once its commit
+    /// was sent. The connection is closed, not returned, unless all of it went well.
+    async fn attempt(
+        &self,
+        part: Part<'_>,
+        how: How,
+        unconfirmed: &mut Option<Vec<Applied>>,
+    ) -> Result<Vec<Applied>, Failed> {
+        let mut began = false;
+        let work = async {
+            let mut connection = Borrowed::from(&self.pool).await?;
+            began = true;
+            let applied = self.transact(part, how, unconfirmed, &mut connection).await;
+            // After a rollback that was answered, too, the connection is well.
+            if !applied.as_ref().is_err_and(ExecuteError::is_connection_lost) {
+                connection.give_back();
+            }
+            applied
+        };
+        let ended = tokio::time::timeout(ATTEMPT_MAX, work).await;
+        let ended = ended.unwrap_or_else(|_| Err(pool::no_answer(ATTEMPT_MAX).into()));
+        ended.map_err(|error| {
+            let connection_lost = began && error.is_connection_lost();
+            Failed { error, connection_lost }
+        })
+    }
+
+    async fn transact(
+        &self,
+        part: Part<'_>,
+        how: How,
+        unconfirmed: &mut Option<Vec<Applied>>,
+        connection: &mut PgConnection,
+    ) -> Result<Vec<Applied>, ExecuteError> {
+        let mut tx = connection.begin().await?;
+        let outcome = self.decide_and_write(part, how, &mut tx).await;
+        let decided = match outcome {
+            Ok(decided) => decided,
+            Err(error) => {
+                if !error.is_connection_lost() {
+                    tx.rollback().await?;
+                }
+                return Err(error);
+            }
+        };
+        let applied = decided.applied();
+        *unconfirmed = Some(applied.clone());
         tx.commit().await.map_err(|error| {
             // Whatever the code: after a failed commit only the next attempt tells.
             tracing::debug!(%error, "a commit was not answered");
             ExecuteError::Unavailable(error)
         })?;
-        judged.count();
+        decided.count();
         Ok(applied)
     }
 
-    /// Locks, loads, decides.
-    async fn judge<'b>(
+    async fn decide_and_write<'b>(
         &self,
-        batch: &'b Batch,
-        suspicious: bool,
+        part: Part<'b>,
+        how: How,
         tx: &mut PgConnection,
-    ) -> Result<Judged<'b>, ExecuteError> {
-        let lanes: BTreeSet<Lane> = batch
-            .items
-            .iter()
-            .map(|item| item.lane)
-            .chain(batch.checkpoints.iter().map(|step| step.lane))
-            .collect();
-        let locked = lanes::lock(&lanes, tx).await?;
-        self.generations.running(locked.generation);
-        let catalogue = self.catalogue.at_revision(locked.catalogue_revision, tx).await?;
-        let wanted = judge::Wanted::of(&batch.items);
-        let outside =
-            locked.heads.iter().filter(|(_, head)| head.written_outside).map(|(lane, _)| *lane);
-        let outside: BTreeSet<Lane> = outside.collect();
-        let suspect = if suspicious { load::Suspect::All } else { load::Suspect::Lanes(&outside) };
-        let loaded = judge::Loaded {
-            states: load::states(&wanted.users, suspect, tx).await?,
-            seen: load::seen(&wanted.identities, locked.generation, tx).await?,
-            offsets: load::offsets(&wanted.sources, tx).await?,
-            receipts: load::receipts(&wanted.keys, tx).await?,
+    ) -> Result<DecidedBatch<'b>, ExecuteError> {
+        let locked = match lanes::lock(&part.lanes(), how.wait, tx).await? {
+            LockOutcome::Locked(locked) => locked,
+            LockOutcome::Busy(busy) => return Err(ExecuteError::LanesBusy(busy)),
         };
-        let mut judged = judge::judge(&batch.items, locked, loaded, &catalogue);
-        judged.find_earlier_receipts(tx).await?;
-        Ok(judged)
+        let catalogue = self.catalogue.of_identity(locked.catalogue_identity, tx).await?;
+        let needed = decide::Needed::by(part.items);
+        let external = locked.heads.iter().filter(|(_, head)| head.external_appends);
+        let external: BTreeSet<Lane> = external.map(|(lane, _)| *lane).collect();
+        let verify =
+            if how.verify_all { states::Verify::All } else { states::Verify::Lanes(&external) };
+        let loaded = decide::Loaded {
+            states: states::load(&needed.users, verify, tx).await?,
+            seen: seen_actions::known(&needed.identities, locked.dedup_window, tx).await?,
+            offsets: source_offsets::load(&needed.sources, tx).await?,
+            receipts: receipts::load(&needed.keys, tx).await?,
+        };
+        let mut decided = off_the_runtime(|| {
+            decide::decide_batch(part.items, locked, loaded, &catalogue, how.limits)
+        });
+        decided.find_earlier_receipts(tx).await?;
+        self.write(&decided, part.checkpoints, tx).await?;
+        Ok(decided)
     }
 
     /// Writes what was decided, read models included.
     async fn write(
         &self,
-        judged: &Judged<'_>,
-        checkpoints: &[crate::batch::CheckpointMove],
+        decided: &DecidedBatch<'_>,
+        moves: &[CheckpointMove],
         tx: &mut PgConnection,
     ) -> Result<(), ExecuteError> {
-        append::events(&judged.changes.events, tx).await?;
-        append::states(&judged.changes.users, tx).await?;
-        append::seen(&judged.newly_seen, judged.generation, tx).await?;
-        append::offsets(&judged.offsets_moved, tx).await?;
-        append::parked(&judged.parked, tx).await?;
-        append::receipts(&judged.receipts_given, tx).await?;
-        append::checkpoints(checkpoints, tx).await?;
-        if !judged.changes.users.is_empty() {
+        log::append(&decided.changes.events, tx).await?;
+        states::save(&decided.changes.users, tx).await?;
+        lanes::forget_external_appends(&decided.caught_up(), tx).await?;
+        seen_actions::remember(&decided.newly_seen, decided.dedup_window, tx).await?;
+        source_offsets::advance(&decided.offsets_moved, tx).await?;
+        parked::insert(&decided.parked, tx).await?;
+        receipts::insert(&decided.receipts_given, tx).await?;
+        checkpoints::advance(moves, tx).await?;
+        if !decided.changes.users.is_empty() {
             for projection in &self.projections {
-                projection.apply(&judged.changes, tx).await?;
+                projection.apply(&decided.changes, tx).await?;
             }
         }
-        lanes::close(&judged.heads, tx).await?;
         Ok(())
     }
 
@@ -240,96 +272,12 @@ impl Executor {
     }
 }
 
-fn no_answer() -> ExecuteError {
-    let text = format!("no answer within {} s", ATTEMPT_MAX.as_secs());
-    let error = std::io::Error::new(std::io::ErrorKind::TimedOut, text);
-    ExecuteError::Unavailable(sqlx::Error::Io(error))
-}
-
-/// Whether an append found a sequence taken, although its lane was held.
-fn is_taken(error: &ExecuteError) -> bool {
-    let ExecuteError::Unavailable(sqlx::Error::Database(error)) = error else { return false };
-    error.is_unique_violation()
-}
-
-/// A claim that named nothing took something, perhaps: sent again, it must take the same, and not
-/// what comes next.
-fn name_what_was_claimed(batch: &mut Batch, sent: &[Applied]) {
-    for (item, applied) in batch.items.iter_mut().zip(sent) {
-        if let (Work::Claim { period, milestone, .. }, Outcome::Claimed(receipt)) =
-            (&mut item.work, &applied.outcome)
-        {
-            *period = Some(receipt.period.clone());
-            *milestone = Some(receipt.milestone);
-        }
+/// Runs what computes and does not wait where it holds up no other work of the runtime.
+fn off_the_runtime<T>(compute: impl FnOnce() -> T) -> T {
+    use tokio::runtime::{Handle, RuntimeFlavor};
+    match Handle::try_current().map(|handle| handle.runtime_flavor()) {
+        Ok(RuntimeFlavor::MultiThread) => tokio::task::block_in_place(compute),
+        // A runtime of one thread has no other to move its work to.
+        _ => compute(),
     }
 }
-
-/// Merges what an unanswered commit would have answered with what the attempt after it saw: an
-/// action that is a duplicate of itself was accepted, what a claim of everything took stays taken.
-fn settle(before: Option<Vec<Applied>>, now: Vec<Applied>) -> Vec<Applied> {
-    let Some(before) = before else { return now };
-    let merge = |(before, now): (Applied, Applied)| match (before.outcome, now.outcome) {
-        (before @ Outcome::Accepted, Outcome::Duplicate)
-        | (before @ (Outcome::Accepted | Outcome::Parked { .. }), Outcome::AlreadyApplied)
-        | (before @ Outcome::Claimed(_), Outcome::Rejected(_)) => {
-            Applied { outcome: before, position: now.position }
-        }
-        (Outcome::ClaimedAll(mut taken), Outcome::ClaimedAll(more)) => {
-            let is_new = |r: &Receipt| {
-                !taken
-                    .iter()
-                    .any(|t| (&t.task, &t.period, t.milestone) == (&r.task, &r.period, r.milestone))
-            };
-            let new: Vec<_> = more.into_iter().filter(is_new).collect();
-            taken.extend(new);
-            Applied { outcome: Outcome::ClaimedAll(taken), position: now.position }
-        }
-        (_, outcome) => Applied { outcome, position: now.position },
-    };
-    before.into_iter().zip(now).map(merge).collect()
-}
-
-/// Where to halve items: near the middle, and never inside what one record means, since a lane's
-/// offset moves past a record as a whole. `None` if they are one record, or one item.
-fn record_boundary(items: &[Item]) -> Option<usize> {
-    let middle = items.len() / 2;
-    let parts_records = |at: &usize| match (&items[at - 1].origin, &items[*at].origin) {
-        (Origin::Record(before), Origin::Record(after)) => before != after,
-        _ => true,
-    };
-    let nearest = |at: &usize| at.abs_diff(middle);
-    (1..items.len()).filter(parts_records).min_by_key(nearest)
-}
-
-/// What becomes of an item that can't be applied.
-enum SetAside {
-    /// It is kept with its reason.
-    Kept(Box<Item>),
-    /// There is nothing to keep: whoever sent it is told, and may send it again.
-    Failed(Applied),
-}
-
-/// Turns an item that can't be applied into one that sets it aside.
-fn set_aside(item: Item, reason: &str) -> Result<SetAside, ExecuteError> {
-    let record = match &item.work {
-        Work::Action(action) => ParkedRecord::of_action(action, reason, true),
-        // Even setting it aside was refused: its headers are what the database can't take.
-        Work::Park(record) if record.headers != serde_json::json!({}) => ParkedRecord {
-            reason: reason.to_owned(),
-            headers: serde_json::json!({}),
-            ..record.clone()
-        },
-        Work::Park(_) => return Err(ExecuteError::Unreadable(reason.to_owned())),
-        Work::Claim { .. } | Work::ClaimAll { .. } | Work::StartDeliveries { .. } => {
-            tracing::error!(reason, "a command was refused by the database");
-            let position = Position { lane: item.lane, number: 0 };
-            let outcome = Outcome::Failed(reason.to_owned());
-            return Ok(SetAside::Failed(Applied { outcome, position }));
-        }
-    };
-    Ok(SetAside::Kept(Box::new(Item { work: Work::Park(record), ..item })))
-}
-
-#[cfg(test)]
-mod tests;

@@ -11,8 +11,12 @@ use uuid::Uuid;
 
 use crate::batch::{BatchProjection, Changes};
 use crate::error::ExecuteError;
-use crate::load::SourceKey;
-use crate::{append, lanes, load};
+use crate::lanes::{LaneWait, LockOutcome};
+use crate::source_offsets::SourceKey;
+use crate::{lanes, log, seen_actions, source_offsets, states};
+
+/// How long a batch waits for its lanes.
+const LANE_WAIT: std::time::Duration = std::time::Duration::from_secs(5);
 
 /// A batch whose content is made.
 pub struct Synthetic {
@@ -36,24 +40,21 @@ pub async fn write(
     let key = SourceKey { topic: "floor".into(), incarnation: 0, partition: 0 };
     let wanted: HashSet<_> = in_lanes.iter().map(|lane| (*lane, key.clone())).collect();
     let mut tx = pool.begin().await?;
-    let mut locked = lanes::lock(&in_lanes, &mut tx).await?;
-    load::states(&users, load::Suspect::Lanes(&BTreeSet::new()), &mut tx).await?;
-    load::seen(&batch.identities, locked.generation, &mut tx).await?;
-    load::offsets(&wanted, &mut tx).await?;
-    append::events(&batch.changes.events, &mut tx).await?;
-    append::states(&batch.changes.users, &mut tx).await?;
-    append::seen(&batch.identities, locked.generation, &mut tx).await?;
+    let locked = match lanes::lock(&in_lanes, LaneWait::UpTo(LANE_WAIT), &mut tx).await? {
+        LockOutcome::Locked(locked) => locked,
+        LockOutcome::Busy(busy) => return Err(ExecuteError::LanesBusy(busy)),
+    };
+    states::load(&users, states::Verify::Lanes(&BTreeSet::new()), &mut tx).await?;
+    seen_actions::known(&batch.identities, locked.dedup_window, &mut tx).await?;
+    source_offsets::load(&wanted, &mut tx).await?;
+    log::append(&batch.changes.events, &mut tx).await?;
+    states::save(&batch.changes.users, &mut tx).await?;
+    seen_actions::remember(&batch.identities, locked.dedup_window, &mut tx).await?;
     let moved: HashMap<_, _> = wanted.into_iter().map(|at| (at, batch.next_offset)).collect();
-    append::offsets(&moved, &mut tx).await?;
+    source_offsets::advance(&moved, &mut tx).await?;
     for projection in projections {
         projection.apply(&batch.changes, &mut tx).await?;
     }
-    for event in &batch.changes.events {
-        if let Some(head) = locked.heads.get_mut(&event.lane) {
-            head.next_position = head.next_position.max(event.position + 1);
-        }
-    }
-    lanes::close(&locked.heads, &mut tx).await?;
     tx.commit().await?;
     Ok(())
 }

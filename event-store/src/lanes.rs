@@ -1,89 +1,178 @@
-//! The lane rows: whoever writes to a lane's users holds its row until commit.
+//! The lanes: their locks, and their heads.
+//!
+//! Whoever writes to a lane's users holds the lane's advisory lock until commit. Nothing is updated for
+//! it, so nothing grows while an old snapshot is open. The head is read after the lock, in a statement of
+//! its own, from the unique index of the log: that index is the last guard, should two writers ever
+//! hold one lane.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
+use std::time::Duration;
 
-use plaudit_domain::lane::Lane;
+use plaudit_domain::lane::{Lane, Position};
 use sqlx::{Executor as _, PgConnection, Row};
+use uuid::Uuid;
+
+/// The first key of the advisory locks, 'PLAU' in ASCII, as in the SQL function `plaudit_lock_lane`.
+const LOCK_CLASS: i32 = 0x504C_4155;
 
 /// A locked lane.
 #[derive(Debug, Clone, Copy)]
 pub struct LaneHead {
-    /// As it was when the row was locked.
-    pub locked_at: i64,
-    /// What the next event gets.
+    /// The position of the next event.
     pub next_position: i64,
-    /// Whether stock postgres-es ever appended to this lane.
-    pub written_outside: bool,
+    /// Stock postgres-es appended to users of this lane whom no batch has touched since.
+    pub external_appends: bool,
 }
 
-/// What one round trip at the start of a batch tells.
+/// What a writer knows once its lanes are locked, from one snapshot after the locks.
+#[derive(Debug)]
 pub struct Locked {
+    /// Each lane with its head.
     pub heads: BTreeMap<Lane, LaneHead>,
-    pub catalogue_revision: i64,
-    /// The generation of `seen_actions` that runs by the database's clock, read when all lanes are
-    /// held: a transaction that waited for them over a boundary must look where others wrote.
-    pub generation: i32,
+    /// Changes with every change of the catalogue.
+    pub catalogue_identity: Uuid,
+    /// The dedup window that is open.
+    pub dedup_window: i32,
 }
 
-/// How long one generation of `seen_actions` runs, in seconds: the shortest time for which an
-/// identity is known.
-pub const GENERATION_SECONDS: i64 = 7 * 24 * 3600;
+/// How long a writer waits for lanes that somebody else holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LaneWait {
+    /// Not at all.
+    None,
+    /// So long for each lane.
+    UpTo(Duration),
+}
 
-/// Locks lanes in ascending order, so that batches wait for each other and never in a circle.
+/// What became of a request for lanes.
+#[derive(Debug)]
+pub enum LockOutcome {
+    /// All are held.
+    Locked(Locked),
+    /// These are held by somebody else. The transaction must be rolled back.
+    Busy(BTreeSet<Lane>),
+}
+
+/// Locks lanes for the transaction, and reads their heads: one round trip of three statements. The second
+/// has a snapshot of its own, from after the locks.
 ///
-/// One statement per lane in one round trip: an update takes the row lock that holds while a
-/// distributed table's shards move, and each statement names one lane as a constant.
-pub async fn lock(lanes: &BTreeSet<Lane>, connection: &mut PgConnection) -> sqlx::Result<Locked> {
-    let mut sql = String::with_capacity(lanes.len() * 128 + 160);
-    for lane in lanes {
-        let _ = write!(
-            sql,
-            "update lanes set next_position = next_position where lane = {lane} \
-             returning lane, next_position, outside_position is not null as outside;"
-        );
-    }
-    let _ = write!(
-        sql,
-        "select revision, floor(extract(epoch from clock_timestamp()) / {GENERATION_SECONDS})::int as generation from catalogue"
-    );
-    let rows = connection.fetch_all(sqlx::raw_sql(&sql)).await?;
-    let Some((last, rows)) = rows.split_last().filter(|(_, rows)| rows.len() == lanes.len()) else {
+/// A writer that waits asks in ascending order (`unnest` gives the array in order), so that writers never
+/// wait for each other in a circle.
+pub async fn lock(
+    lanes: &BTreeSet<Lane>,
+    wait: LaneWait,
+    connection: &mut PgConnection,
+) -> sqlx::Result<LockOutcome> {
+    let rows = match connection.fetch_all(sqlx::raw_sql(&lock_sql(lanes, wait))).await {
+        Ok(rows) => rows,
+        Err(sqlx::Error::Database(error))
+            if error.code().as_deref() == Some(LOCK_NOT_AVAILABLE) =>
+        {
+            return Ok(LockOutcome::Busy(lanes.clone()));
+        }
+        Err(error) => return Err(error),
+    };
+    let count = lanes.len();
+    let Some((last, rows)) = rows.split_last().filter(|(_, rows)| rows.len() == 2 * count) else {
         return Err(sqlx::Error::RowNotFound);
     };
-    let mut heads = BTreeMap::new();
-    for row in rows {
-        let next_position = row.try_get("next_position")?;
-        let written_outside = row.try_get("outside")?;
-        let head = LaneHead { locked_at: next_position, next_position, written_outside };
-        heads.insert(Lane(row.try_get("lane")?), head);
+    let (locks, read) = rows.split_at(count);
+    let mut busy = BTreeSet::new();
+    for lock in locks {
+        if !lock.try_get::<bool, _>("held")? {
+            busy.insert(Lane(lock.try_get("lane")?));
+        }
     }
-    Ok(Locked {
-        heads,
-        catalogue_revision: last.try_get("revision")?,
-        generation: last.try_get("generation")?,
-    })
+    if !busy.is_empty() {
+        return Ok(LockOutcome::Busy(busy));
+    }
+    let mut heads = BTreeMap::new();
+    for row in read {
+        let next_position = row.try_get::<i64, _>("head")? + 1;
+        let external_appends = row.try_get("external_appends")?;
+        heads.insert(Lane(row.try_get("lane")?), LaneHead { next_position, external_appends });
+    }
+    let (catalogue_identity, dedup_window) = (last.try_get("identity")?, last.try_get("current")?);
+    Ok(LockOutcome::Locked(Locked { heads, catalogue_identity, dedup_window }))
 }
 
-/// Stores the new heads. Fails if a row is not where it was when it was locked.
-pub async fn close(
-    heads: &BTreeMap<Lane, LaneHead>,
+fn lock_sql(lanes: &BTreeSet<Lane>, wait: LaneWait) -> String {
+    let mut array = String::with_capacity(lanes.len() * 4);
+    for lane in lanes {
+        let _ = write!(array, "{}{lane}", if array.is_empty() { "" } else { "," });
+    }
+    let lock = match wait {
+        LaneWait::None => format!(
+            "select lane, pg_try_advisory_xact_lock({LOCK_CLASS}, lane) as held \
+             from unnest('{{{array}}}'::smallint[]) lane"
+        ),
+        LaneWait::UpTo(limit) => format!(
+            "set local lock_timeout = {}; \
+             select lane, pg_advisory_xact_lock({LOCK_CLASS}, lane)::text is not null as held \
+             from unnest('{{{array}}}'::smallint[]) lane",
+            limit.as_millis().max(1)
+        ),
+    };
+    format!(
+        "{lock}; \
+         select l.lane, coalesce((select e.position from events e where e.lane = l.lane \
+         order by e.position desc limit 1), 0) as head, \
+         exists (select from external_appends a where a.lane = l.lane) as external_appends \
+         from unnest('{{{array}}}'::smallint[]) l (lane); \
+         select c.identity, w.current from catalogue c, dedup_window w"
+    )
+}
+
+/// The error of a wait for a lock that took longer than `lock_timeout`.
+///
+/// Source: PostgreSQL, appendix A "Error Codes".
+const LOCK_NOT_AVAILABLE: &str = "55P03";
+
+/// The head of every lane: the position of its last committed event.
+pub async fn heads(connection: &mut PgConnection) -> sqlx::Result<Vec<Position>> {
+    let rows: Vec<(i16, i64)> =
+        sqlx::query_as("select lane, next_position - 1 from lanes order by lane")
+            .fetch_all(connection)
+            .await?;
+    Ok(rows.into_iter().map(|(lane, number)| Position { lane: Lane(lane), number }).collect())
+}
+
+/// The users of some lanes to whom stock postgres-es appended and whom no batch has touched since.
+pub async fn external_appends(
+    users: &[(Lane, &str)],
+    connection: &mut PgConnection,
+) -> sqlx::Result<BTreeSet<String>> {
+    let in_lanes: Vec<i16> = users.iter().map(|(lane, _)| lane.0).collect();
+    let names: Vec<&str> = users.iter().map(|(_, user)| *user).collect();
+    let found: Vec<String> = sqlx::query_scalar(
+        "select u.user_id from unnest($1::smallint[], $2::text[]) u (lane, user_id)
+         cross join lateral (
+             select from external_appends where lane = u.lane and user_id = u.user_id limit 1
+         ) e",
+    )
+    .bind(&in_lanes)
+    .bind(&names)
+    .fetch_all(connection)
+    .await?;
+    Ok(found.into_iter().collect())
+}
+
+/// Forgets appends of stock postgres-es to users who were folded from the log.
+pub async fn forget_external_appends(
+    users: &[(Lane, &str)],
     connection: &mut PgConnection,
 ) -> sqlx::Result<()> {
-    let moved: Vec<_> =
-        heads.iter().filter(|(_, head)| head.next_position != head.locked_at).collect();
-    if moved.is_empty() {
+    if users.is_empty() {
         return Ok(());
     }
-    let mut sql = String::with_capacity(moved.len() * 112);
-    for (lane, head) in &moved {
-        let _ = write!(
-            sql,
-            "update lanes set next_position = {} where lane = {lane} and next_position = {};",
-            head.next_position, head.locked_at
-        );
-    }
-    let done = connection.execute(sqlx::raw_sql(&sql)).await?;
-    let expected = u64::try_from(moved.len()).unwrap_or(u64::MAX);
-    if done.rows_affected() == expected { Ok(()) } else { Err(sqlx::Error::RowNotFound) }
+    sqlx::query(
+        "delete from external_appends e using unnest($1::smallint[], $2::text[]) u (lane, user_id)
+         where e.lane = u.lane and e.user_id = u.user_id",
+    )
+    .bind(users.iter().map(|(lane, _)| lane.0).collect::<Vec<_>>())
+    .bind(users.iter().map(|(_, user)| *user).collect::<Vec<_>>())
+    .execute(connection)
+    .await?;
+    Ok(())
 }

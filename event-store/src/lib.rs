@@ -3,26 +3,32 @@
 //! This is the only crate that knows cqrs-es, postgres-es and the `events` table.
 
 pub mod aggregate;
-mod append;
 pub mod batch;
 pub mod catalogue_store;
-pub mod command_queue;
+mod checkpoints;
 pub mod error;
 pub mod executor;
 pub mod floor;
 pub mod instant;
-mod lanes;
-mod load;
+pub mod lanes;
+mod log;
 pub mod parked;
+pub mod pool;
+mod queue;
 pub mod reader;
+mod receipts;
 pub mod schema;
+pub mod seen_actions;
+mod source_offsets;
 pub mod sources;
+mod states;
 pub mod upcasters;
+pub mod upkeep;
 
 pub use batch::{
     Applied, Batch, BatchProjection, ChangedUser, Changes, CheckpointMove, Item, NewEvent, Origin,
     Outcome, ParkedRecord, Receipt, SourcePosition, Work,
 };
-pub use command_queue::CommandQueue;
 pub use error::ExecuteError;
 pub use executor::Executor;
+pub use queue::{BusyLane, CommandQueue, Submission};

@@ -1,20 +1,24 @@
-//! Records that were set aside: kept with their source position, their reason and their bytes.
+//! Parked records: kept with their source position, their reason and their bytes.
+
+use std::borrow::Cow;
 
 use chrono::{DateTime, Utc};
 use jiff::Timestamp;
 use plaudit_domain::action::Action;
+use plaudit_domain::ids::UserId;
+use plaudit_domain::lane::Lane;
 use serde_json::{Value, json};
-use sqlx::{PgPool, Row};
+use sqlx::{PgConnection, PgPool, Row};
 use uuid::Uuid;
 
-use crate::batch::ParkedRecord;
+use crate::batch::{Origin, ParkedRecord};
 use crate::instant;
 
-/// The namespace of ids of set-aside actions and records.
+/// The namespace of the ids of parked actions and records.
 const PARKED_NAMESPACE: Uuid = Uuid::from_u128(0x8d1f_5a55_1c3e_5b0b_b2f6_3f43_b7a9_6f11);
 
 impl ParkedRecord {
-    /// An id that follows from a name, so that the same thing is set aside once.
+    /// An id that follows from a name, so that the same thing is parked once.
     pub fn id_of(name: &str) -> Uuid {
         Uuid::new_v5(&PARKED_NAMESPACE, name.as_bytes())
     }
@@ -41,7 +45,34 @@ impl ParkedRecord {
     }
 }
 
-/// A set-aside record as stored.
+/// Parks records. One that is parked already stays as it is.
+pub(crate) async fn insert(
+    records: &[(Lane, &Origin, Cow<'_, ParkedRecord>)],
+    connection: &mut PgConnection,
+) -> sqlx::Result<()> {
+    for (lane, origin, record) in records {
+        let at = match origin {
+            Origin::Record(at) => Some(at),
+            Origin::Request(_) | Origin::Follower => None,
+        };
+        sqlx::query(include_str!("parked/insert.sql"))
+            .bind(lane.0)
+            .bind(record.id)
+            .bind(&record.reason)
+            .bind(record.repairable)
+            .bind(record.user.as_ref().map(UserId::as_str))
+            .bind(at.map(|at| at.topic.as_ref()))
+            .bind(at.map(|at| at.partition))
+            .bind(at.map(|at| at.offset))
+            .bind(&record.headers)
+            .bind(&record.bytes)
+            .execute(&mut *connection)
+            .await?;
+    }
+    Ok(())
+}
+
+/// A parked record as stored.
 #[derive(Debug, Clone)]
 pub struct Parked {
     /// Its id.
@@ -62,11 +93,11 @@ pub struct Parked {
     pub headers: Value,
     /// The value.
     pub bytes: Vec<u8>,
-    /// When it was set aside.
+    /// When it was parked.
     pub at: Timestamp,
 }
 
-/// A page of what was set aside.
+/// A page of parked records.
 #[derive(Debug, Clone)]
 pub struct ParkedPage {
     /// Oldest first.
@@ -81,32 +112,12 @@ pub const PAGE_BYTES_MAX: i64 = 16 * 1024 * 1024;
 
 /// A page of at most `limit` records and about [`PAGE_BYTES_MAX`], after a record.
 pub async fn page(pool: &PgPool, after: Option<Uuid>, limit: i64) -> sqlx::Result<ParkedPage> {
-    // Sizes first: the length of stored bytes is known without reading them.
-    let rows = sqlx::query(
-        "with found as materialized (
-             select lane, id, parked_at,
-                    octet_length(bytes)::bigint + octet_length(headers::text) as size,
-                    row_number() over (order by parked_at, id) as place
-             from (select * from parked
-                   where $1::uuid is null
-                      or (parked_at, id) > (select parked_at, id from parked where id = $1 limit 1)
-                   order by parked_at, id limit $2 + 1) as candidate
-         ), fitting as (
-             select lane, id,
-                    place <= $2 and (place = 1 or sum(size) over (order by place) <= $3) as fits,
-                    count(*) over () as candidates
-             from found
-         )
-         select id, reason, repairable, user_id, topic, partition, \"offset\", headers, bytes, parked_at, candidates
-         from fitting join parked using (lane, id)
-         where fits
-         order by parked_at, id",
-    )
-    .bind(after)
-    .bind(limit)
-    .bind(PAGE_BYTES_MAX)
-    .fetch_all(pool)
-    .await?;
+    let rows = sqlx::query(include_str!("parked/page.sql"))
+        .bind(after)
+        .bind(limit)
+        .bind(PAGE_BYTES_MAX)
+        .fetch_all(pool)
+        .await?;
     let records = rows.iter().map(parked).collect::<sqlx::Result<Vec<_>>>()?;
     let candidates: i64 = rows.first().map_or(Ok(0), |row| row.try_get("candidates"))?;
     let more = usize::try_from(candidates).is_ok_and(|candidates| candidates > records.len());
@@ -114,15 +125,9 @@ pub async fn page(pool: &PgPool, after: Option<Uuid>, limit: i64) -> sqlx::Resul
     Ok(ParkedPage { parked: records, next })
 }
 
-/// One set-aside record.
+/// One parked record.
 pub async fn find(pool: &PgPool, id: Uuid) -> sqlx::Result<Option<Parked>> {
-    let row = sqlx::query(
-        "select id, reason, repairable, user_id, topic, partition, \"offset\", headers, bytes, parked_at from parked
-         where id = $1",
-    )
-    .bind(id)
-    .fetch_optional(pool)
-    .await?;
+    let row = sqlx::query(include_str!("parked/find.sql")).bind(id).fetch_optional(pool).await?;
     row.as_ref().map(parked).transpose()
 }
 

@@ -1,12 +1,10 @@
-//! The schema's version, and how connections are set up.
-
-use std::str::FromStr;
-use std::time::Duration;
+//! The schema's version: bringing a database to it, and refusing any other.
 
 use plaudit_domain::lane::{InvalidLaneCount, LaneCount};
+use sqlx::PgPool;
 use sqlx::migrate::{MigrateError, Migrator};
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{Connection as _, Executor as _, PgPool};
+
+use crate::seen_actions::windows;
 
 static MIGRATIONS: Migrator = sqlx::migrate!("../migrations");
 
@@ -35,7 +33,9 @@ pub enum SchemaError {
     #[error(transparent)]
     Lanes(#[from] InvalidLaneCount),
     /// The address of the database.
-    #[error("`database.url` is no PostgreSQL address such as postgres://user@host/database: {0}")]
+    #[error(
+        "`database.url` is not a PostgreSQL address such as postgres://user@host/database: {0}"
+    )]
     Url(#[source] sqlx::Error),
     /// A migration failed; what it did was rolled back.
     #[error("a migration failed: {0}")]
@@ -45,46 +45,6 @@ pub enum SchemaError {
     Database(#[from] sqlx::Error),
 }
 
-/// Opens connections for the batch and for reads. Does not wait for the database to be there.
-pub fn connect(url: &str, connections_max: u32) -> Result<PgPool, SchemaError> {
-    // The driver takes any scheme, and would try for long what can't be right.
-    if !["postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme)) {
-        let scheme = "it begins with neither postgres:// nor postgresql://";
-        return Err(SchemaError::Url(sqlx::Error::Configuration(scheme.into())));
-    }
-    let options =
-        PgConnectOptions::from_str(url).map_err(SchemaError::Url)?.application_name("plaudit");
-    // Statements come with arrays whose length the planner does not know: probing the key is right
-    // for every length, and a plan made once is right for every batch.
-    let options = options.options([
-        ("enable_seqscan", "off"),
-        ("enable_hashjoin", "off"),
-        ("enable_mergejoin", "off"),
-        ("plan_cache_mode", "force_generic_plan"),
-        ("jit", "off"),
-        ("lock_timeout", "30s"),
-        ("idle_in_transaction_session_timeout", "60s"),
-    ]);
-    Ok(PgPoolOptions::new()
-        .max_connections(connections_max)
-        .acquire_timeout(Duration::from_secs(5))
-        // A connection that was used a moment ago is there; asking each time would double the round
-        // trips of a read. One that rested is asked, so that a restarted database is noticed.
-        .test_before_acquire(false)
-        .before_acquire(|connection, meta| {
-            Box::pin(async move {
-                if meta.idle_for > RESTED {
-                    connection.ping().await?;
-                }
-                Ok(true)
-            })
-        })
-        .connect_lazy_with(options))
-}
-
-/// How long a connection may rest before it is asked whether it is still there.
-const RESTED: Duration = Duration::from_millis(500);
-
 /// Brings the database to this version, and makes its lanes if it is new.
 pub async fn migrate(pool: &PgPool, lane_count: LaneCount) -> Result<(), SchemaError> {
     MIGRATIONS.run(pool).await.map_err(|error| match error {
@@ -93,19 +53,29 @@ pub async fn migrate(pool: &PgPool, lane_count: LaneCount) -> Result<(), SchemaE
     })?;
     // Their number is fixed from then on: users would change lanes.
     sqlx::query(
-        "insert into lanes (lane) select n::smallint from generate_series(0, $1 - 1) n
-         where not exists (select from lanes)",
+        "insert into lane_numbers (lane) select n::smallint from generate_series(0, $1 - 1) n
+         where not exists (select from lane_numbers)",
     )
     .bind(i32::from(lane_count.get()))
     .execute(pool)
     .await?;
     sqlx::query(
-        "insert into follower_checkpoints (follower, lane, position) select 'delivery', lane, 0 from lanes
+        "insert into follower_checkpoints (follower, lane, position) select 'delivery', lane, 0 from lane_numbers
          on conflict do nothing",
     )
     .execute(pool)
     .await?;
-    prepare_seen_generations(pool).await?;
+    // Needed before the first batch only. Later, somebody may hold the table, which is nobody's fault.
+    if let Err(error) = windows::make_partitions(pool).await {
+        let has_current: bool = sqlx::query_scalar(
+            "select to_regclass('seen_actions_' || current) is not null from dedup_window",
+        )
+        .fetch_one(pool)
+        .await?;
+        if !has_current {
+            return Err(error.into());
+        }
+    }
     Ok(())
 }
 
@@ -130,50 +100,8 @@ pub async fn check(pool: &PgPool) -> Result<LaneCount, SchemaError> {
         std::cmp::Ordering::Greater => Err(SchemaError::TooNew { found, known: newest() }),
         std::cmp::Ordering::Equal => {
             let lanes: i64 =
-                sqlx::query_scalar("select count(*) from lanes").fetch_one(pool).await?;
+                sqlx::query_scalar("select count(*) from lane_numbers").fetch_one(pool).await?;
             Ok(LaneCount::try_from(lanes)?)
         }
     }
-}
-
-/// Makes the partitions of `seen_actions` for the running generation, the one before and the next, and
-/// drops those that nobody looks into any more. Returns the generation that runs.
-///
-/// Asks for no lock if there is nothing to do, and gives up soon if somebody holds the table.
-pub(crate) async fn prepare_seen_generations(pool: &PgPool) -> sqlx::Result<i32> {
-    let mut tx = pool.begin().await?;
-    // Several processes may come here at once.
-    tx.execute(sqlx::raw_sql(
-        "set local lock_timeout = '2s';
-         select pg_advisory_xact_lock(hashtext('plaudit seen_actions'))",
-    ))
-    .await?;
-    let generation: i32 =
-        sqlx::query_scalar("select floor(extract(epoch from clock_timestamp()) / $1::bigint)::int")
-            .bind(crate::lanes::GENERATION_SECONDS)
-            .fetch_one(&mut *tx)
-            .await?;
-    let existing: Vec<(String, i32)> = sqlx::query_as(
-        "select c.relname::text, substring(c.relname from '[0-9]+$')::int
-         from pg_inherits i join pg_class c on c.oid = i.inhrelid
-         where i.inhparent = 'seen_actions'::regclass",
-    )
-    .fetch_all(&mut *tx)
-    .await?;
-    for wanted in [generation - 1, generation, generation + 1] {
-        if existing.iter().any(|(_, known)| *known == wanted) {
-            continue;
-        }
-        // Made apart and then attached: batches go on meanwhile.
-        let sql = format!(
-            "create table seen_actions_{wanted} (like seen_actions including all);
-             alter table seen_actions attach partition seen_actions_{wanted} for values in ({wanted})"
-        );
-        tx.execute(sqlx::raw_sql(&sql)).await?;
-    }
-    for (table, _) in existing.iter().filter(|(_, known)| *known < generation - 1) {
-        tx.execute(sqlx::raw_sql(&format!("drop table {table}"))).await?;
-    }
-    tx.commit().await?;
-    Ok(generation)
 }

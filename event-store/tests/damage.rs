@@ -54,19 +54,14 @@ async fn a_state_that_is_lost_behind_or_unreadable_is_folded_from_the_log() {
     }
 }
 
-/// Rule 21: whatever can't be applied is set aside; other users go on.
+/// Rule 21: whatever can't be applied is parked; other users go on.
 #[tokio::test]
-async fn a_user_whose_log_cannot_be_read_is_set_aside_and_the_others_go_on() {
+async fn actions_of_a_user_whose_log_cannot_be_read_are_parked_and_the_others_go_on() {
     let store = Store::with_tasks(TASKS).await;
     store.act(gift("u1", "a")).await;
     store.act(gift("u2", "a")).await;
-    sqlx::query(
-        "insert into cqrs_events values
-             ('UserTasks', 'u1', 2, 'from_the_future', '9.0', '{\"type\": \"from_the_future\"}', '{}')",
-    )
-    .execute(&store.pool)
-    .await
-    .unwrap();
+    let damage = ("from_the_future", "9.0", r#"{"type": "from_the_future"}"#);
+    store.force_event("u1", 2, damage).await;
     let items = vec![
         store.item(gift("u1", "b"), request()),
         claim_all(&store, "u1", None),
@@ -78,7 +73,7 @@ async fn a_user_whose_log_cannot_be_read_is_set_aside_and_the_others_go_on() {
     assert!(matches!(outcomes[1].outcome, Outcome::Failed(_)), "{outcomes:?}");
     assert_eq!(outcomes[2].outcome, Outcome::Accepted);
     assert_eq!(progress(&store, "u2").await, 20);
-    // It was not judged: once the log can be read, it is sent again and counts.
+    // It was not decided: once the log can be read, it is sent again and counts.
     let again = store.act(gift("u1", "b")).await.outcome;
     assert!(matches!(again, Outcome::Parked { .. }), "{again:?}");
 }

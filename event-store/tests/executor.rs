@@ -52,41 +52,6 @@ async fn a_record_below_the_lanes_offset_is_never_judged_again() {
     assert_eq!(store.count("select count(*) from events").await, 0);
 }
 
-/// Moves all that is known of actions one generation back, as seven days do.
-async fn seven_days_pass(store: &Store) {
-    let back = "update seen_actions set generation = generation - 1";
-    assert!(sqlx::query(back).execute(&store.pool).await.unwrap().rows_affected() > 0);
-}
-
-/// Rule 5: for at least seven days, and in bounded space, so not for ever.
-#[tokio::test]
-async fn an_identity_is_known_for_seven_days_and_forgotten_after_fourteen() {
-    let store = Store::with_tasks(TASKS).await;
-    let gift = || action("u1", "g", "gift.sent", NOON, &json!({"coins": 10}));
-    assert_eq!(store.act(gift()).await.outcome, Outcome::Accepted);
-    seven_days_pass(&store).await;
-    assert_eq!(store.act(gift()).await.outcome, Outcome::Duplicate, "in the week after");
-
-    let oldest = "select min(generation)::bigint - 1 from seen_actions";
-    let table = format!("seen_actions_{}", store.count(oldest).await);
-    let generation = table.trim_start_matches("seen_actions_");
-    let create =
-        format!("create table {table} partition of seen_actions for values in ({generation})");
-    sqlx::query(&create).execute(&store.pool).await.unwrap();
-    seven_days_pass(&store).await;
-    assert_eq!(store.count("select count(*) from seen_actions").await, 1);
-    // A process finds out once in a generation what is to be dropped.
-    let next_week = store.another_executor();
-    let applied = next_week
-        .execute(&Batch { items: vec![store.item(gift(), request())], checkpoints: vec![] })
-        .await
-        .unwrap();
-    assert_eq!(applied[0].outcome, Outcome::Accepted, "after two weeks it is as new");
-    assert_eq!(store.count("select count(*) from seen_actions").await, 1, "the old one is gone");
-    let kept = format!("select count(*) from pg_class where relname = '{table}'");
-    assert_eq!(store.count(&kept).await, 0, "and its partition, with its space on the disk");
-}
-
 /// Rule 19, and the heart of lanes: contiguous and in order of commit.
 #[tokio::test]
 async fn positions_in_a_lane_have_no_gaps() {

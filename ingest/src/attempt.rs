@@ -6,7 +6,7 @@ use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 
-use plaudit_event_store::Executor;
+use plaudit_event_store::CommandQueue;
 use sqlx::PgPool;
 use tokio::sync::{mpsc as tokio_mpsc, oneshot, watch};
 use tokio::task::{JoinError, JoinSet};
@@ -31,7 +31,7 @@ const TRUSTED_AFTER: Duration = Duration::from_secs(10);
 /// What every attempt reads with.
 pub struct Means {
     pub options: Arc<IngestOptions>,
-    pub executor: Arc<Executor>,
+    pub queue: CommandQueue,
     pub pool: PgPool,
     pub sources: Arc<Sources>,
     pub health: Arc<IngestHealth>,
@@ -102,7 +102,7 @@ impl Means {
 
     /// Starts all parts.
     pub fn start(&self) -> Result<Attempt, IngestError> {
-        let Self { options, executor, pool, sources, health, .. } = self;
+        let Self { options, queue, pool, sources, health, .. } = self;
         let stopped = self.stopped.child_token();
         let broker = Arc::new(Broker::new(options)?);
         let consumer = poller::connect(options, health)?;
@@ -112,19 +112,17 @@ impl Means {
         let abandoned = CancellationToken::new();
         let mut tasks = JoinSet::new();
         let mut workers = Vec::new();
-        for number in 0..options.workers.max(1) {
-            let (give, parts) = tokio_mpsc::unbounded_channel();
-            workers.push(give);
-            let worker = Worker {
-                number,
-                executor: Arc::clone(executor),
-                parts,
-                done: signals.clone(),
-                health: Arc::clone(health),
-                abandoned: abandoned.clone(),
-            };
-            tasks.spawn(worker.run());
-        }
+        let (give, parts) = tokio_mpsc::unbounded_channel();
+        workers.push(give);
+        let worker = Worker {
+            number: 0,
+            queue: queue.clone(),
+            parts,
+            done: signals.clone(),
+            health: Arc::clone(health),
+            abandoned: abandoned.clone(),
+        };
+        tasks.spawn(worker.run());
         let survey = Survey {
             options: Arc::clone(options),
             broker,
@@ -138,11 +136,7 @@ impl Means {
         tasks.spawn(applied_notes::keep(pool.clone(), ends_given));
         let poller = Poller {
             options: Arc::clone(options),
-            router: Router::new(
-                Arc::clone(sources),
-                executor.lane_count(),
-                options.future_tolerance,
-            ),
+            router: Router::new(Arc::clone(sources), queue.lane_count(), options.future_tolerance),
             health: Arc::clone(health),
             inbox,
             workers,

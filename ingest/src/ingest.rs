@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use plaudit_event_store::Executor;
+use plaudit_event_store::CommandQueue;
 use rdkafka::error::KafkaError;
 use sqlx::PgPool;
 use tokio::task::JoinHandle;
@@ -63,7 +63,7 @@ impl Ingest {
     /// stored, and the group is left. [`Self::join`] waits for that.
     pub fn start(
         options: IngestOptions,
-        executor: Arc<Executor>,
+        queue: CommandQueue,
         pool: PgPool,
         sources: Arc<Sources>,
         stopped: CancellationToken,
@@ -75,7 +75,7 @@ impl Ingest {
         let health = Arc::new(IngestHealth::default());
         let means = Means {
             options: Arc::new(options),
-            executor,
+            queue,
             pool,
             sources,
             health: Arc::clone(&health),

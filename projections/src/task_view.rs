@@ -12,6 +12,7 @@ use plaudit_event_store::batch::ChangedUser;
 use plaudit_event_store::instant;
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, PgPool, Row};
+use uuid::Uuid;
 
 pub use reads::Reads;
 pub(crate) use row::{COLUMNS, as_stored};
@@ -28,7 +29,7 @@ pub struct UserView {
     /// The head of the user's lane at which it was true.
     pub position: Position,
     /// The catalogue that was in force then.
-    pub catalogue_revision: i64,
+    pub catalogue_identity: Uuid,
 }
 
 /// Reads a user: one statement, one round trip, one snapshot.
@@ -78,7 +79,7 @@ fn read_user(rows: &[&PgRow], lane: Lane) -> sqlx::Result<UserView> {
         }
     }
     let position = Position { lane, number: first.try_get(1)? };
-    Ok(UserView { state, position, catalogue_revision: first.try_get(2)? })
+    Ok(UserView { state, position, catalogue_identity: first.try_get(2)? })
 }
 
 /// The row of `user_view`; `None` for a user who never told a zone.

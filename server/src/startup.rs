@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use plaudit_domain::lane::LaneCount;
 use plaudit_event_store::catalogue_store::CatalogueStore;
-use plaudit_event_store::{Executor, schema};
+use plaudit_event_store::{Executor, pool, schema};
 use plaudit_projections::core_views::CoreViews;
 use sqlx::PgPool;
 
@@ -16,7 +16,7 @@ use crate::output::tell;
 /// A pool whose database answers. Tries for `database.startup_timeout`, then names host and port.
 pub async fn database(config: &Config) -> Result<PgPool, Failure> {
     let url = config.require("database.url")?;
-    let pool = schema::connect(url, config.number("database.connections_max"))?;
+    let pool = pool::connect(url, readers_max(config)?)?;
     let deadline = Instant::now() + config.duration("database.startup_timeout");
     let mut told = false;
     loop {
@@ -96,6 +96,31 @@ pub async fn checked_database(config: &Config) -> Result<(PgPool, LaneCount), Fa
     let lane_count = schema::check(&pool).await?;
     Ok((pool, lane_count))
 }
+
+/// Connections beside those of the workers: for delivery's batches and an operator's.
+const OTHER_WRITERS: u32 = 2;
+
+/// Connections for writing, apart from those for reading.
+pub fn writers(config: &Config, workers: u32) -> Result<PgPool, Failure> {
+    let url = config.require("database.url")?;
+    Ok(pool::connect(url, workers + OTHER_WRITERS)?)
+}
+
+/// How many of `database.connections_max` are for reading.
+fn readers_max(config: &Config) -> Result<u32, Failure> {
+    let (all, workers) =
+        (config.number("database.connections_max"), config.number("ingest.workers"));
+    let reserved = workers + OTHER_WRITERS;
+    all.checked_sub(reserved).filter(|left| *left >= READERS_MIN).ok_or_else(|| {
+        let wanted = reserved + READERS_MIN;
+        Failure::new(format!(
+            "`database.connections_max` is {all}; with `ingest.workers` = {workers} at least {wanted} are needed: {reserved} for writing, {READERS_MIN} for reading"
+        ))
+    })
+}
+
+/// The fewest connections for reading that let screens, followers and a rebuild go on beside each other.
+const READERS_MIN: u32 = 4;
 
 /// What applies batches.
 pub fn executor(

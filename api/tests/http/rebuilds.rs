@@ -11,7 +11,10 @@ const REBUILD: &str = "/v1/projections/task_view/rebuild";
 async fn resumed(api: &Api) -> (sqlx::Transaction<'static, sqlx::Postgres>, Value) {
     api.act("u42", "gift.sent", "g1", json!({"coins": 5})).await;
     let mut held = api.pool.begin().await.unwrap();
-    sqlx::query("select from lanes for update").execute(&mut *held).await.unwrap();
+    sqlx::query("select pg_advisory_xact_lock(1347174741, lane) from lane_numbers")
+        .execute(&mut *held)
+        .await
+        .unwrap();
     let started = api.post(&operator(), REBUILD, &Value::Null, &[]).await;
     assert_eq!(started.status, 202, "{}", started.text);
     assert_eq!(steer(api, "pause").await["state"], "paused");

@@ -14,7 +14,7 @@ use plaudit_domain::catalogue::parse::parse;
 use plaudit_domain::lane::Lane;
 use plaudit_embedded::test_cluster;
 use plaudit_event_store::catalogue_store::{self, CatalogueStore};
-use plaudit_event_store::{CommandQueue, Executor, schema};
+use plaudit_event_store::{CommandQueue, Executor, pool, schema};
 use plaudit_projections::CoreViews;
 use plaudit_projections::task_view::Reads;
 use serde_json::{Value, json};
@@ -89,13 +89,13 @@ impl Api {
 
     pub async fn with_keys(keys: KeyOptions) -> Self {
         let url = test_cluster::create_database("api").await;
-        let pool = schema::connect(&url, 5).unwrap();
+        let pool = pool::connect(&url, 5).unwrap();
         schema::migrate(&pool, 8.try_into().unwrap()).await.unwrap();
         let lanes = schema::check(&pool).await.unwrap();
         let store = Arc::new(CatalogueStore::default());
         let executor =
             Arc::new(Executor::new(pool.clone(), lanes, store, vec![Arc::new(CoreViews)]));
-        let (commands, _) = CommandQueue::start(Arc::clone(&executor));
+        let commands = CommandQueue::start(Arc::clone(&executor), 2);
         let rebuilds = Rebuilds::default();
         let router = router(ApiState {
             pool: pool.clone(),

@@ -80,12 +80,11 @@ async fn an_event_that_cannot_be_read_holds_up_its_own_lane_only() {
     assert_ne!(lane, world.lane_of(other));
     world.gifts(&[damaged], 1).await;
     let mut tx = world.pool.begin().await.unwrap();
-    let position: i64 =
-        sqlx::query_scalar("update lanes set next_position = next_position + 1 where lane = $1 returning next_position - 1")
-            .bind(lane.0)
-            .fetch_one(&mut *tx)
-            .await
-            .unwrap();
+    let position: i64 = sqlx::query_scalar("select next_position from lanes where lane = $1")
+        .bind(lane.0)
+        .fetch_one(&mut *tx)
+        .await
+        .unwrap();
     let damage = r#"insert into events (lane, aggregate_type, aggregate_id, sequence, event_type, event_version, payload, metadata, position)
         values ($1, 'UserTasks', 'nobody', 1, 'rewards_claimed', '1.0', '{"rewards": "none"}', '{}', $2)"#;
     sqlx::query(damage).bind(lane.0).bind(position).execute(&mut *tx).await.unwrap();

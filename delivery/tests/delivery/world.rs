@@ -12,7 +12,7 @@ use plaudit_domain::ids::{TaskId, UserId};
 use plaudit_domain::lane::{Lane, LaneCount};
 use plaudit_embedded::test_cluster;
 use plaudit_event_store::catalogue_store::{self, CatalogueStore};
-use plaudit_event_store::{Batch, Executor, Item, Origin, Outcome, Work, schema};
+use plaudit_event_store::{Batch, Executor, Item, Origin, Outcome, Work, pool, schema};
 use plaudit_projections::CoreViews;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
@@ -92,7 +92,7 @@ impl World {
         let filter = tracing_subscriber::EnvFilter::from_default_env();
         let _ = tracing_subscriber::fmt().with_env_filter(filter).with_test_writer().try_init();
         let brokers = test_cluster::kafka_brokers().await;
-        let pool = schema::connect(&test_cluster::create_database("delivery").await, 12).unwrap();
+        let pool = pool::connect(&test_cluster::create_database("delivery").await, 12).unwrap();
         schema::migrate(&pool, LaneCount::try_from(16).unwrap()).await.unwrap();
         let lanes = schema::check(&pool).await.unwrap();
         catalogue_store::publish(&pool, &parse::parse(TASKS).unwrap(), "test").await.unwrap();

@@ -94,12 +94,6 @@ async fn lengthen(database: &Database, from: u64, to: u64) -> Outcome<()> {
     .bind(more)
     .execute(&database.pool)
     .await?;
-    sqlx::query(
-        "update lanes l set next_position = next_position + $1 * (select count(*) from user_states s where s.lane = l.lane)",
-    )
-    .bind(more)
-    .execute(&database.pool)
-    .await?;
     sqlx::query("update user_states set sequence = sequence + $1")
         .bind(more)
         .execute(&database.pool)

@@ -9,7 +9,7 @@ use plaudit_domain::catalogue::parse;
 use plaudit_domain::lane::LaneCount;
 use plaudit_embedded::{Kafka, KafkaOptions, Postgres, PostgresOptions, ScratchDir};
 use plaudit_event_store::catalogue_store::{self, CatalogueStore};
-use plaudit_event_store::{Executor, schema};
+use plaudit_event_store::{Executor, pool, schema};
 use plaudit_projections::core_views::CoreViews;
 use sqlx::{Connection, PgConnection, PgPool};
 use tokio::process::{Child, Command};
@@ -86,7 +86,7 @@ impl Place {
         let mut admin = PgConnection::connect(&self.postgres.url("plaudit")).await?;
         sqlx::query(&format!("create database {name}")).execute(&mut admin).await?;
         let url = self.postgres.url(name);
-        let pool = schema::connect(&url, 16)?;
+        let pool = pool::connect(&url, 16)?;
         schema::migrate(&pool, LaneCount::try_from(64)?).await?;
         let lane_count = schema::check(&pool).await?;
         if !tasks.is_empty() {

@@ -8,7 +8,7 @@ use plaudit_domain::catalogue::definition::TaskDefinition;
 use plaudit_domain::lane::{Lane, LaneCount};
 use plaudit_embedded::test_cluster;
 use plaudit_event_store::catalogue_store::{self, CatalogueStore};
-use plaudit_event_store::{Applied, Batch, Executor, Item, Origin, Work, schema};
+use plaudit_event_store::{Applied, Batch, Executor, Item, Origin, Work, pool, schema};
 use serde_json::{Value, json};
 use sqlx::PgPool;
 use uuid::Uuid;
@@ -23,7 +23,7 @@ impl Store {
     /// A migrated database with these tasks.
     pub async fn with_tasks(tasks: &str) -> Self {
         let url = test_cluster::create_database("store").await;
-        let pool = schema::connect(&url, 8).unwrap();
+        let pool = pool::connect(&url, 8).unwrap();
         schema::migrate(&pool, 64.try_into().unwrap()).await.unwrap();
         let lane_count = schema::check(&pool).await.unwrap();
         catalogue_store::publish(&pool, &tasks_of(tasks), "test").await.unwrap();
@@ -53,6 +53,25 @@ impl Store {
     /// What another process over the same database has.
     pub fn another_executor(&self) -> Executor {
         Executor::new(self.pool.clone(), self.lane_count, Arc::default(), vec![])
+    }
+
+    /// Puts an event into the log behind the back of everybody, as a superuser could.
+    pub async fn force_event(&self, user: &str, sequence: i64, event: (&str, &str, &str)) {
+        let (event_type, version, payload) = event;
+        let lane = Lane::of(user, self.lane_count).0;
+        sqlx::query(
+            "insert into events (lane, aggregate_type, aggregate_id, sequence, event_type, event_version, payload, metadata, position)
+             select lane, 'UserTasks', $2, $3, $4, $5, $6::json, '{}', next_position from lanes where lane = $1",
+        )
+        .bind(lane)
+        .bind(user)
+        .bind(sequence)
+        .bind(event_type)
+        .bind(version)
+        .bind(payload)
+        .execute(&self.pool)
+        .await
+        .unwrap();
     }
 
     pub async fn count(&self, query: &str) -> i64 {

@@ -84,7 +84,7 @@ async fn a_property_that_acknowledging_depends_on_is_refused() {
     options.properties.insert("auto.offset.reset".into(), "latest".into());
     let error = plaudit_ingest::status::status(&options, &world.pool).await.unwrap_err();
     assert!(error.to_string().contains("auto.offset.reset"), "{error}");
-    let (executor, pool) = (Arc::clone(&world.executor), world.pool.clone());
-    let started = Ingest::start(options, executor, pool, Arc::default(), CancellationToken::new());
+    let (queue, pool) = (world.queue.clone(), world.pool.clone());
+    let started = Ingest::start(options, queue, pool, Arc::default(), CancellationToken::new());
     assert!(matches!(started, Err(IngestError::Property(_))), "{started:?}");
 }

@@ -22,7 +22,10 @@ async fn reading_pauses_while_the_database_is_slow_and_then_applies_all() {
 
     // By a connection that may idle for as long as it likes.
     let mut holding = world.looking.begin().await.unwrap();
-    sqlx::query("select from lanes for update").execute(&mut *holding).await.unwrap();
+    sqlx::query("select pg_advisory_xact_lock(1347174741, lane) from lane_numbers")
+        .execute(&mut *holding)
+        .await
+        .unwrap();
     world.gifts(0, (1..300).map(|id| ("ann", id))).await;
     world.gifts(1, (0..300).map(|id| ("ben", id))).await;
     eventually("reading is paused", async || reader.is_paused().then_some(())).await;

@@ -177,7 +177,10 @@ async fn rule_21_records_removed_while_reading_stands_still_are_named() {
         // Longer than the program lets itself be idle.
         let endless = "set local idle_in_transaction_session_timeout = 0";
         sqlx::query(endless).execute(&mut *holding).await.unwrap();
-        sqlx::query("select from lanes for update").execute(&mut *holding).await.unwrap();
+        sqlx::query("select pg_advisory_xact_lock(1347174741, lane) from lane_numbers")
+            .execute(&mut *holding)
+            .await
+            .unwrap();
         for id in 1..200 {
             world.gifts(0, [("ann", id)]).await;
         }

@@ -10,7 +10,7 @@ use plaudit_domain::lane::LaneCount;
 use plaudit_embedded::test_cluster;
 use plaudit_event_store::catalogue_store::{self, CatalogueStore};
 use plaudit_event_store::parked::{self, Parked};
-use plaudit_event_store::{BatchProjection, Executor, schema};
+use plaudit_event_store::{BatchProjection, CommandQueue, Executor, pool, schema};
 use plaudit_ingest::sources::Sources;
 use plaudit_ingest::status::Status;
 use plaudit_ingest::{GroupProtocol, Ingest, IngestOptions};
@@ -47,7 +47,7 @@ pub struct World {
     pub looking: PgPool,
     pub group: String,
     pub sources: Arc<Sources>,
-    pub executor: Arc<Executor>,
+    pub queue: CommandQueue,
     producer: FutureProducer,
 }
 
@@ -79,7 +79,7 @@ impl World {
         let _ = tracing_subscriber::fmt().with_env_filter(filter).with_test_writer().try_init();
         let brokers = test_cluster::kafka_brokers().await;
         let url = test_cluster::create_database("ingest").await;
-        let pool = schema::connect(&url, 8).unwrap();
+        let pool = pool::connect(&url, 8).unwrap();
         let looking =
             PgPoolOptions::new().max_connections(2).connect_with(looking_at(&url)).await.unwrap();
         schema::migrate(&pool, LaneCount::try_from(16).unwrap()).await.unwrap();
@@ -88,13 +88,14 @@ impl World {
         catalogue_store::publish(&pool, &tasks, "test").await.unwrap();
         let catalogue = Arc::new(CatalogueStore::default());
         let executor = Arc::new(Executor::new(pool.clone(), lanes, catalogue, projections));
+        let queue = CommandQueue::start(executor, 2);
         let producer = ClientConfig::new()
             .set("bootstrap.servers", &brokers)
             .set("message.max.bytes", "3000000")
             .create()
             .unwrap();
         let group = test_cluster::unique_name("group");
-        Self { brokers, topic, pool, looking, group, sources: Arc::default(), executor, producer }
+        Self { brokers, topic, pool, looking, group, sources: Arc::default(), queue, producer }
     }
 
     pub fn options(&self) -> IngestOptions {
@@ -112,9 +113,9 @@ impl World {
 
     pub fn read_with(&self, options: IngestOptions) -> Reader {
         let stopped = CancellationToken::new();
-        let (executor, pool) = (Arc::clone(&self.executor), self.pool.clone());
+        let (queue, pool) = (self.queue.clone(), self.pool.clone());
         let sources = Arc::clone(&self.sources);
-        let ingest = Ingest::start(options, executor, pool, sources, stopped.clone()).unwrap();
+        let ingest = Ingest::start(options, queue, pool, sources, stopped.clone()).unwrap();
         Reader { ingest, stopped }
     }
 

@@ -1,9 +1,11 @@
-//! The last step: under the lane rows, nothing is appended, so the new version can catch up with
+//! The last step: under the locks of all lanes, nothing is appended, so the new version can catch up with
 //! all there is and take the place of the old one.
 
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use plaudit_domain::lane::Lane;
+use plaudit_event_store::lanes::{self, LaneWait, LockOutcome};
 use sqlx::{Connection as _, Executor as _, PgConnection};
 use tokio::time::Instant;
 
@@ -53,12 +55,10 @@ async fn try_swap(
     let lanes = run.lanes().await?;
     let mut tx = guard.begin().await?;
     // It waits for the workers of the last round, who have connections of their own.
-    let mut sql = String::from("set local idle_in_transaction_session_timeout = 0;");
-    for lane in lanes {
-        let _ = write!(sql, "update lanes set next_position = next_position where lane = {lane};");
-    }
+    let waits = "set local idle_in_transaction_session_timeout = 0";
+    tx.execute(sqlx::raw_sql(waits)).await?;
     if !locked(tx.execute(sqlx::raw_sql(&tables_held(run.view))).await)?
-        || !locked(tx.execute(sqlx::raw_sql(&sql)).await)?
+        || !lanes_held(lanes, &mut tx).await?
         || !last_round(run).await?
     {
         tx.rollback().await?;
@@ -96,6 +96,13 @@ async fn try_swap(
     }
     tx.commit().await?;
     Ok(true)
+}
+
+/// Locks all lanes, so that nothing is appended. False if one can't be had soon.
+async fn lanes_held(lanes: Vec<Lane>, tx: &mut PgConnection) -> sqlx::Result<bool> {
+    let lanes = lanes.into_iter().collect();
+    let held = lanes::lock(&lanes, LaneWait::UpTo(Duration::from_secs(1)), tx).await?;
+    Ok(matches!(held, LockOutcome::Locked(_)))
 }
 
 /// Holds both versions of the tables against maintenance, before anybody is held up: neither

@@ -1,8 +1,8 @@
 -- All that task screens need of some users, from one snapshot. $1: their lanes, $2: the users, place by
--- place. The head of the lane, the revision and the zones come with each row: a user has few.
+-- place. The head of the lane, the catalogue's identity and the zones come with each row: a user has few.
 -- `c.the_one` leads the planner to the key, since connections are told not to scan tables; `offset 0`
 -- keeps each probe one of the key, whatever the planner makes of arrays.
-select w.place, l.next_position - 1, c.revision, u.zones,
+select w.place, l.next_position - 1, c.identity, u.zones,
        t.task_id, t.completed_at, t.version, t.period_key, t.starts_at, t.ends_at, t.closes_at,
        t.progress, t.completed, t.details
 from unnest($1::smallint[], $2::text[]) with ordinality w (lane, user_id, place)

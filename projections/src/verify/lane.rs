@@ -35,7 +35,7 @@ pub(super) async fn verify(
     ))
     .await?;
     let outside: bool =
-        sqlx::query_scalar("select outside_position is not null from lanes where lane = $1")
+        sqlx::query_scalar("select exists (select from external_appends where lane = $1)")
             .bind(lane.0)
             .fetch_one(&mut *tx)
             .await?;

@@ -11,7 +11,7 @@ use plaudit_domain::lane::{Lane, LaneCount};
 use plaudit_embedded::test_cluster;
 use plaudit_event_store::batch::{Batch, Item, Origin, Work};
 use plaudit_event_store::catalogue_store::{self, CatalogueStore};
-use plaudit_event_store::{Applied, Executor, schema};
+use plaudit_event_store::{Applied, Executor, pool, schema};
 use plaudit_projections::{CoreViews, reward_state, verify};
 use serde_json::{Value, json};
 use sqlx::PgPool;
@@ -31,7 +31,7 @@ impl World {
     }
 
     pub async fn open(url: &str) -> Self {
-        let pool = schema::connect(url, 16).unwrap();
+        let pool = pool::connect(url, 16).unwrap();
         let lanes = LaneCount::try_from(8).unwrap();
         schema::migrate(&pool, lanes).await.unwrap();
         let tasks = parse::parse(include_str!("../../../samples/tasks.yaml")).unwrap();

@@ -9,8 +9,8 @@ use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use plaudit_api::auth::{JwksSource, KeyOptions, Keys};
 use plaudit_api::{ApiState, Health, Readiness, Rebuilds};
 use plaudit_delivery::{Delivery, DeliveryHealth, DeliveryOptions};
-use plaudit_event_store::CommandQueue;
 use plaudit_event_store::catalogue_store::CatalogueStore;
+use plaudit_event_store::{CommandQueue, upkeep};
 use plaudit_ingest::health::IngestHealth;
 use plaudit_ingest::sources::Sources;
 use plaudit_ingest::{GroupProtocol, Ingest, IngestOptions};
@@ -135,7 +135,12 @@ pub async fn start(
 
     let prometheus = metrics_recorder()?;
     keep_up(prometheus.clone(), stop.clone());
-    let executor = startup::executor(&pool, lane_count, &catalogue);
+    let workers = config.number("ingest.workers");
+    // Writers have connections of their own, so that no number of readers keeps them waiting.
+    let writers = startup::writers(config, workers)?;
+    let executor = startup::executor(&writers, lane_count, &catalogue);
+    let commands = CommandQueue::start(Arc::clone(&executor), usize::try_from(workers)?);
+    tokio::spawn(upkeep::run(pool.clone(), stop.clone()));
     let rebuilds = Rebuilds::default();
     let start_delivery = |options: &DeliveryOptions| {
         Delivery::start(options, Arc::clone(&executor), pool.clone(), stop.clone())
@@ -143,18 +148,18 @@ pub async fn start(
     let delivery = parts.delivery.as_ref().map(start_delivery).transpose()?;
     // Last of what may fail: who joins the group and leaves it again stops the others for a while.
     let start_ingest = |(options, sources)| {
-        Ingest::start(options, Arc::clone(&executor), pool.clone(), sources, stop.clone())
+        Ingest::start(options, commands.clone(), pool.clone(), sources, stop.clone())
     };
     let ingest = parts.ingest.map(start_ingest).transpose()?;
     let readiness = readiness(
         pool.clone(),
+        commands.clone(),
         ingest.as_ref().map(|ingest| Arc::clone(ingest.health())),
         delivery.as_ref().map(|delivery| Arc::clone(delivery.health())),
     );
     let health = Health { readiness, prometheus };
     let router = match parts.api {
         Some(keys) => {
-            let (commands, _queue) = CommandQueue::start(Arc::clone(&executor));
             tokio::spawn(keys.clone().refresh());
             plaudit_api::router(ApiState {
                 pool: pool.clone(),
@@ -229,11 +234,13 @@ fn serve_http(
 /// it delivers, somebody is at it.
 fn readiness(
     pool: PgPool,
+    commands: CommandQueue,
     ingest: Option<Arc<IngestHealth>>,
     delivery: Option<Arc<DeliveryHealth>>,
 ) -> Readiness {
     Readiness::new(move || {
         let (pool, ingest, delivery) = (pool.clone(), ingest.clone(), delivery.clone());
+        let commands = commands.clone();
         async move {
             let mut reasons = Vec::new();
             let asked = sqlx::query("select 1").execute(&pool);
@@ -241,6 +248,9 @@ fn readiness(
                 Ok(Ok(_)) => {}
                 Ok(Err(error)) => reasons.push(format!("database: {error}")),
                 Err(_) => reasons.push("database: no answer within 2 s".to_owned()),
+            }
+            if let Some((_, why)) = commands.failing() {
+                reasons.push(format!("writes: {why}"));
             }
             if let Some(Err(reason)) = ingest.map(|health| health.ready()) {
                 reasons.push(reason);

@@ -87,8 +87,8 @@ pub const SETTINGS: &[Setting] = &[
     setting(
         "database.connections_max",
         Some("16"),
-        Kind::Number(4, 1000),
-        "connections of one process, for reads and batches together",
+        Kind::Number(7, 1000),
+        "connections of one process; `ingest.workers` + 2 of them are kept for writing, the others are for reading",
     ),
     setting(
         "database.startup_timeout",

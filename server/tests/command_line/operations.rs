@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use nix::sys::signal::Signal;
 use plaudit_embedded::test_cluster;
-use plaudit_event_store::{schema, sources};
+use plaudit_event_store::{pool, sources};
 use serde_json::{Value, json};
 
 use crate::program::{
@@ -175,7 +175,7 @@ async fn what_a_server_did_is_told_by_the_command_line_as_by_http() {
 #[tokio::test]
 async fn a_topic_is_accepted_anew_only_if_it_was_created_again() {
     let mut place = Place::prepare().await;
-    let pool = schema::connect(&place.database, 4).unwrap();
+    let pool = pool::connect(&place.database, 4).unwrap();
     let topic = place.topic.clone();
     let incarnation = async || sources::incarnation(&pool, &topic).await.unwrap();
 

@@ -5,6 +5,8 @@ use plaudit_domain::user_tasks::Rejection;
 use uuid::Uuid;
 
 use super::*;
+use crate::batch::Origin;
+use plaudit_domain::lane::{Lane, Position};
 
 const HERE: Position = Position { lane: Lane(0), number: 7 };
 
@@ -65,8 +67,8 @@ fn a_claim_of_the_oldest_names_what_it_took_before_it_is_sent_again() {
         idempotency_key: None,
     };
     let item = Item { lane: Lane(0), work, origin: Origin::Request(Uuid::nil()) };
-    let mut batch = Batch { items: vec![item], checkpoints: vec![] };
-    name_what_was_claimed(&mut batch, &applied(Outcome::Claimed(receipt("2026-03-28", 2))));
-    let Work::Claim { period, milestone, .. } = &batch.items[0].work else { unreachable!() };
+    let mut items = [item];
+    name_what_was_claimed(&mut items, &applied(Outcome::Claimed(receipt("2026-03-28", 2))));
+    let Work::Claim { period, milestone, .. } = &items[0].work else { unreachable!() };
     assert_eq!((period.as_ref().unwrap().as_str(), *milestone), ("2026-03-28", Some(2)));
 }

@@ -6,7 +6,7 @@ use plaudit_domain::lane::Position;
 use plaudit_domain::user_tasks::{Command, Event, Rejection};
 use sqlx::PgConnection;
 
-use super::{Judged, Judging, metadata};
+use super::{BatchDecider, DecidedBatch, metadata};
 use crate::batch::{ClaimKey, Item, Outcome, Receipt, Work};
 use crate::error::ExecuteError;
 use crate::reader;
@@ -32,14 +32,21 @@ pub(super) fn key_of(work: &Work) -> Option<ClaimKey> {
     Some(ClaimKey { user: user.clone(), task: task.cloned(), key: key.clone()? })
 }
 
-impl<'b> Judging<'_, 'b> {
+impl<'b> BatchDecider<'_, 'b> {
     /// Answers a claim of one milestone.
-    pub(super) fn claim_one(&mut self, item: &'b Item, user: &UserId, wish: &Command) -> Outcome {
+    pub(super) fn claim_one(
+        &mut self,
+        item: &'b Item,
+        user: &UserId,
+        command: &Command,
+    ) -> Outcome {
         let key = key_of(&item.work);
-        if let Some(receipt) = self.kept(key.as_ref()).and_then(|receipts| receipts.first()) {
+        if let Some(receipt) =
+            self.stored_receipts(key.as_ref()).and_then(|receipts| receipts.first())
+        {
             return Outcome::Claimed(receipt.clone());
         }
-        let rejection = match self.claim(item, user, wish) {
+        let rejection = match self.claim(item, user, command) {
             Ok(receipt) => {
                 self.remember(item, key, vec![receipt.clone()]);
                 return Outcome::Claimed(receipt);
@@ -52,11 +59,11 @@ impl<'b> Judging<'_, 'b> {
             Rejection::NothingClaimable { .. } | Rejection::UnknownPeriod { .. }
         );
         if may_be_repeated
-            && let Command::ClaimRewards { task, period, milestone, .. } = wish
+            && let Command::ClaimRewards { task, period, milestone, .. } = command
             && let (Some(period), Some(milestone)) = (period, milestone)
         {
-            self.judged.repeated.push(Repeated {
-                index: self.judged.outcomes.len(),
+            self.decided.repeated.push(Repeated {
+                index: self.decided.outcomes.len(),
                 user: user.clone(),
                 task: task.clone(),
                 period: period.to_string(),
@@ -75,7 +82,7 @@ impl<'b> Judging<'_, 'b> {
         at: Timestamp,
     ) -> Outcome {
         let key = key_of(&item.work);
-        if let Some(receipts) = self.kept(key.as_ref()) {
+        if let Some(receipts) = self.stored_receipts(key.as_ref()) {
             return Outcome::ClaimedAll(receipts.clone());
         }
         let receipts = self.claim_all(item, user, at);
@@ -84,14 +91,14 @@ impl<'b> Judging<'_, 'b> {
     }
 
     /// What was answered under a key.
-    fn kept(&self, key: Option<&ClaimKey>) -> Option<&Vec<Receipt>> {
+    fn stored_receipts(&self, key: Option<&ClaimKey>) -> Option<&Vec<Receipt>> {
         key.and_then(|key| self.receipts.get(key))
     }
 
     fn remember(&mut self, item: &Item, key: Option<ClaimKey>, receipts: Vec<Receipt>) {
         if let Some(key) = key {
             self.receipts.insert(key.clone(), receipts.clone());
-            self.judged.receipts_given.push((item.lane, key, receipts));
+            self.decided.receipts_given.push((item.lane, key, receipts));
         }
     }
 
@@ -132,7 +139,7 @@ impl<'b> Judging<'_, 'b> {
     }
 }
 
-impl Judged<'_> {
+impl DecidedBatch<'_> {
     /// Answers claims that repeat an earlier one: of this batch, or by the log, which is never behind.
     pub async fn find_earlier_receipts(
         &mut self,

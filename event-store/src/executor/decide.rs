@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use plaudit_domain::catalogue::Catalogue;
 use plaudit_domain::ids::{TaskId, UserId};
@@ -16,36 +17,38 @@ use plaudit_domain::user_tasks::{
 };
 use uuid::Uuid;
 
+use super::bisect::is_same_record;
 use crate::batch::{
     Applied, ChangedUser, Changes, ClaimKey, Item, NewEvent, Origin, Outcome, ParkedRecord,
     Receipt, Work,
 };
 use crate::lanes::{LaneHead, Locked};
-use crate::load::{LaneOffsets, LoadedState, SourceKey};
+use crate::source_offsets::{LaneOffsets, SourceKey};
+use crate::states::LoadedState;
 use claims::Repeated;
 use metadata::metadata;
 
 /// What a batch needs from the database before it can decide.
 #[derive(Default)]
-pub struct Wanted {
+pub struct Needed {
     pub users: Vec<(Lane, UserId)>,
     pub identities: Vec<(Lane, Uuid)>,
     pub sources: HashSet<(Lane, SourceKey)>,
     pub keys: Vec<(Lane, ClaimKey)>,
 }
 
-impl Wanted {
-    pub fn of(items: &[Item]) -> Self {
-        let mut wanted = Self::default();
+impl Needed {
+    pub fn by(items: &[Item]) -> Self {
+        let mut needed = Self::default();
         let mut users = BTreeSet::new();
         for item in items {
             if let Origin::Record(at) = &item.origin {
-                wanted.sources.insert((item.lane, at.into()));
+                needed.sources.insert((item.lane, at.into()));
             }
             match &item.work {
                 Work::Action(action) => {
                     users.insert((item.lane, action.user.clone()));
-                    wanted.identities.push((item.lane, action.identity()));
+                    needed.identities.push((item.lane, action.identity()));
                 }
                 Work::Claim { user, .. }
                 | Work::ClaimAll { user, .. }
@@ -54,10 +57,30 @@ impl Wanted {
                 }
                 Work::Park(_) => {}
             }
-            wanted.keys.extend(claims::key_of(&item.work).map(|key| (item.lane, key)));
+            needed.keys.extend(claims::key_of(&item.work).map(|key| (item.lane, key)));
         }
-        wanted.users = users.into_iter().collect();
-        wanted
+        needed.users = users.into_iter().collect();
+        needed
+    }
+}
+
+/// How much one transaction decides. What is left over goes into the next one.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    events: usize,
+    time: Duration,
+}
+
+impl Limits {
+    /// 10,000 events take some 10 MB here and in PostgreSQL. Lanes are held while deciding, so that has an
+    /// end too, however many actions cost their full budget of evaluation.
+    pub const DEFAULT: Self = Self { events: 10_000, time: Duration::from_millis(250) };
+
+    /// All of it, whatever it takes.
+    pub const NONE: Self = Self { events: usize::MAX, time: Duration::MAX };
+
+    fn reached(&self, events: usize, began: Instant) -> bool {
+        events >= self.events || began.elapsed() >= self.time
     }
 }
 
@@ -70,10 +93,10 @@ pub struct Loaded {
 }
 
 /// A batch, decided.
-pub struct Judged<'b> {
+pub struct DecidedBatch<'b> {
     pub changes: Changes,
     pub newly_seen: Vec<(Lane, Uuid)>,
-    pub generation: i32,
+    pub dedup_window: i32,
     pub offsets_moved: HashMap<(Lane, SourceKey), i64>,
     pub parked: Vec<(Lane, &'b Origin, Cow<'b, ParkedRecord>)>,
     pub receipts_given: Vec<(Lane, ClaimKey, Vec<Receipt>)>,
@@ -84,7 +107,7 @@ pub struct Judged<'b> {
     unevaluated: Vec<TaskId>,
 }
 
-impl Judged<'_> {
+impl DecidedBatch<'_> {
     /// The answers, item by item.
     pub fn applied(&self) -> Vec<Applied> {
         let answer = |(lane, outcome): &(Lane, Outcome)| {
@@ -92,6 +115,13 @@ impl Judged<'_> {
             Applied { outcome: outcome.clone(), position: Position { lane: *lane, number } }
         };
         self.outcomes.iter().map(answer).collect()
+    }
+
+    /// The users whose stored states are no longer behind what stock postgres-es appended.
+    pub fn caught_up(&self) -> Vec<(Lane, &str)> {
+        let external = |lane: &Lane| self.heads.get(lane).is_some_and(|head| head.external_appends);
+        let users = self.changes.users.iter().filter(|user| external(&user.lane));
+        users.map(|user| (user.lane, user.user.as_str())).collect()
     }
 
     /// Counts what was committed.
@@ -117,24 +147,25 @@ struct Working {
     changed: bool,
 }
 
-/// Decides items in order.
-pub fn judge<'b>(
+/// Decides items in order: all, or as many of the first as the limits allow.
+pub fn decide_batch<'b>(
     items: &'b [Item],
     locked: Locked,
     loaded: Loaded,
     catalogue: &Catalogue,
-) -> Judged<'b> {
-    let mut judging = Judging {
+    limits: Limits,
+) -> DecidedBatch<'b> {
+    let mut decider = BatchDecider {
         catalogue,
         users: HashMap::with_capacity(loaded.states.len()),
         states: loaded.states,
         seen: loaded.seen,
         applied_before: loaded.offsets,
         receipts: loaded.receipts,
-        judged: Judged {
+        decided: DecidedBatch {
             changes: Changes::default(),
             newly_seen: Vec::new(),
-            generation: locked.generation,
+            dedup_window: locked.dedup_window,
             offsets_moved: HashMap::new(),
             parked: Vec::new(),
             receipts_given: Vec::new(),
@@ -144,31 +175,37 @@ pub fn judge<'b>(
             unevaluated: Vec::new(),
         },
     };
-    for item in items {
-        let outcome = judging.item(item);
-        judging.judged.outcomes.push((item.lane, outcome));
+    let began = Instant::now();
+    for (index, item) in items.iter().enumerate() {
+        // What one record means stays in one transaction: the lane's offset moves past it as a whole.
+        let may_end = index > 0 && !is_same_record(&items[index - 1], item);
+        if may_end && limits.reached(decider.decided.changes.events.len(), began) {
+            break;
+        }
+        let outcome = decider.item(item);
+        decider.decided.outcomes.push((item.lane, outcome));
     }
-    judging.finish()
+    decider.finish()
 }
 
-struct Judging<'c, 'b> {
+struct BatchDecider<'c, 'b> {
     catalogue: &'c Catalogue,
     states: HashMap<UserId, LoadedState>,
     users: HashMap<UserId, Working>,
     seen: HashSet<Uuid>,
     applied_before: LaneOffsets,
     receipts: HashMap<ClaimKey, Vec<Receipt>>,
-    judged: Judged<'b>,
+    decided: DecidedBatch<'b>,
 }
 
-impl<'b> Judging<'_, 'b> {
+impl<'b> BatchDecider<'_, 'b> {
     fn item(&mut self, item: &'b Item) -> Outcome {
         if let Origin::Record(at) = &item.origin {
             let key = (item.lane, SourceKey::from(at));
             if self.applied_before.get(&key).is_some_and(|next| at.offset < *next) {
                 return Outcome::AlreadyApplied;
             }
-            let next = self.judged.offsets_moved.entry(key).or_insert(0);
+            let next = self.decided.offsets_moved.entry(key).or_insert(0);
             *next = (*next).max(at.offset + 1);
         }
         if let Work::Claim { user, .. }
@@ -180,7 +217,7 @@ impl<'b> Judging<'_, 'b> {
         }
         match &item.work {
             Work::Park(record) => {
-                self.judged.parked.push((item.lane, &item.origin, Cow::Borrowed(record)));
+                self.decided.parked.push((item.lane, &item.origin, Cow::Borrowed(record)));
                 Outcome::Parked { id: record.id, reason: record.reason.clone() }
             }
             Work::Action(action) => {
@@ -188,7 +225,7 @@ impl<'b> Judging<'_, 'b> {
                 if !self.seen.insert(identity) {
                     return Outcome::Duplicate;
                 }
-                self.judged.newly_seen.push((item.lane, identity));
+                self.decided.newly_seen.push((item.lane, identity));
                 self.action(item, action)
             }
             Work::Claim { user, task, period, milestone, at, .. } => {
@@ -216,26 +253,26 @@ impl<'b> Judging<'_, 'b> {
     }
 
     fn action(&mut self, item: &'b Item, action: &plaudit_domain::action::Action) -> Outcome {
-        let user_fact = action.kind == plaudit_domain::action::USER_UPDATED;
-        if !user_fact && !self.catalogue.listens_to(&action.kind) {
+        let is_user_update = action.kind == plaudit_domain::action::USER_UPDATED;
+        if !is_user_update && !self.catalogue.listens_to(&action.kind) {
             return Outcome::Accepted;
         }
         if let Some(reason) = self.fault(item, &action.user) {
-            return self.set_aside(item, action, &format!("nothing can be decided: {reason}"));
+            return self.park(item, action, &format!("nothing can be decided: {reason}"));
         }
         let command = Command::RecordAction(action.clone());
-        // A fault in the rules must not stop a partition: the action is set aside, others go on.
+        // A fault in the rules must not stop a partition: the action is parked, others go on.
         let Ok(decided) =
             catch_unwind(AssertUnwindSafe(|| self.decide(item, &action.user, &command)))
         else {
-            return self.set_aside(item, action, "an internal error while applying it");
+            return self.park(item, action, "an internal error while applying it");
         };
         match decided {
             Ok(Decision { events, unmoved }) => {
                 let failed = |u: &plaudit_domain::user_tasks::Unmoved| {
                     matches!(u.reason, UnmovedReason::FilterFailed(_)).then(|| u.task.clone())
                 };
-                self.judged.unevaluated.extend(unmoved.iter().filter_map(failed));
+                self.decided.unevaluated.extend(unmoved.iter().filter_map(failed));
                 if !events.is_empty() {
                     self.record(item, &action.user, events, &metadata(item, Some(action)));
                 }
@@ -245,19 +282,19 @@ impl<'b> Judging<'_, 'b> {
         }
     }
 
-    /// Sets an action aside that could not be applied. It is judged once it is released, so it is
-    /// not remembered as judged.
-    fn set_aside(
+    /// Parks an action that could not be applied. It is decided once it is released, so its identity is
+    /// not remembered.
+    fn park(
         &mut self,
         item: &'b Item,
         action: &plaudit_domain::action::Action,
         reason: &str,
     ) -> Outcome {
-        self.judged.newly_seen.pop();
+        self.decided.newly_seen.pop();
         self.seen.remove(&action.identity());
         let record = ParkedRecord::of_action(action, reason, true);
         let (id, reason) = (record.id, record.reason.clone());
-        self.judged.parked.push((item.lane, &item.origin, Cow::Owned(record)));
+        self.decided.parked.push((item.lane, &item.origin, Cow::Owned(record)));
         Outcome::Parked { id, reason }
     }
 
@@ -298,7 +335,7 @@ impl<'b> Judging<'_, 'b> {
     ) -> Position {
         let mut number = 0;
         for event in events {
-            let head = self.judged.heads.get_mut(&item.lane).expect("its lane is locked");
+            let head = self.decided.heads.get_mut(&item.lane).expect("its lane is locked");
             number = head.next_position;
             head.next_position += 1;
             let working = self.working(item, user);
@@ -321,12 +358,12 @@ impl<'b> Judging<'_, 'b> {
                 event,
                 metadata: Arc::clone(metadata),
             };
-            self.judged.changes.events.push(new);
+            self.decided.changes.events.push(new);
         }
         Position { lane: item.lane, number }
     }
 
-    fn finish(mut self) -> Judged<'b> {
+    fn finish(mut self) -> DecidedBatch<'b> {
         // A state that was folded from the log is saved even if nothing new came about.
         let is_changed = |working: &Working| working.changed || working.loaded.refolded;
         let changed = self.users.into_iter().filter(|(_, working)| is_changed(working));
@@ -343,7 +380,7 @@ impl<'b> Judging<'_, 'b> {
             .collect();
         // In the order of the key: neighbouring rows lie on the same pages.
         users.sort_by(|a, b| (a.lane, &a.user).cmp(&(b.lane, &b.user)));
-        self.judged.changes.users = users;
-        self.judged
+        self.decided.changes.users = users;
+        self.decided
     }
 }

@@ -1,0 +1,35 @@
+//! `follower_checkpoints`: how far each follower has read each lane.
+
+use std::collections::HashSet;
+
+use sqlx::PgConnection;
+
+use crate::batch::CheckpointMove;
+use crate::error::ExecuteError;
+
+/// Moves followers' checkpoints; fails if one is not where its follower thinks it is.
+pub async fn advance(
+    moves: &[CheckpointMove],
+    connection: &mut PgConnection,
+) -> Result<(), ExecuteError> {
+    let unique: HashSet<_> = moves.iter().map(|m| (m.follower, m.lane)).collect();
+    debug_assert_eq!(unique.len(), moves.len(), "one step per follower and lane");
+    for step in moves {
+        let done = sqlx::query(
+            "update follower_checkpoints set position = $1 where lane = $2 and follower = $3 and position = $4",
+        )
+        .bind(step.to)
+        .bind(step.lane.0)
+        .bind(step.follower)
+        .bind(step.from)
+        .execute(&mut *connection)
+        .await?;
+        if done.rows_affected() != 1 {
+            return Err(ExecuteError::Fenced {
+                follower: step.follower.to_owned(),
+                lane: step.lane,
+            });
+        }
+    }
+    Ok(())
+}

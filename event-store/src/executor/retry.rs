@@ -1,0 +1,183 @@
+//! State carried from one attempt at a part to the next.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use backon::{BackoffBuilder, ExponentialBackoff};
+use sqlx::PgPool;
+
+use super::decide::Limits;
+use super::{Failed, Part};
+use crate::batch::{Applied, Item, Outcome, Receipt, Work};
+use crate::error::ExecuteError;
+use crate::pool;
+
+/// How often a part is tried before its sender is told that the database is not available.
+const ATTEMPTS_MAX: usize = 6;
+
+/// So many lost connections under a part of several records, and it is halved.
+const LOST_BEFORE_HALVING: usize = 2;
+
+/// So many lost connections under a single record, with a database that answers others, and it is parked.
+const LOST_BEFORE_PARKING: usize = 5;
+
+/// How long the database may take to show that it is there.
+const ALIVE_WITHIN: Duration = Duration::from_secs(3);
+
+/// State carried from one attempt to the next.
+pub(super) struct RetryState<'b> {
+    items: Cow<'b, [Item]>,
+    part: Part<'b>,
+    backoff: ExponentialBackoff,
+    /// What the part answers if a commit was sent: it may have happened.
+    unconfirmed: Option<Vec<Applied>>,
+    /// A sequence was taken that the state did not know of, so states may be behind the log.
+    verify_all: bool,
+    connections_lost: usize,
+}
+
+impl<'b> RetryState<'b> {
+    pub fn new(part: Part<'b>) -> Self {
+        let backoff = backon::ExponentialBuilder::default()
+            .with_min_delay(Duration::from_millis(5))
+            .with_max_delay(Duration::from_millis(500))
+            .with_jitter()
+            .with_max_times(ATTEMPTS_MAX - 1);
+        Self {
+            items: Cow::Borrowed(part.items),
+            part,
+            backoff: backoff.build(),
+            unconfirmed: None,
+            verify_all: false,
+            connections_lost: 0,
+        }
+    }
+
+    /// The part as it is sent next.
+    pub fn part(&self) -> Part<'_> {
+        Part { items: &self.items, checkpoints: self.part.checkpoints }
+    }
+
+    /// How much of the part to decide.
+    pub fn limits(&self) -> Limits {
+        // A follower's checkpoints are right for all of its items, and it bounds them itself.
+        let whole = self.unconfirmed.is_some() || !self.part.checkpoints.is_empty();
+        if whole { Limits::NONE } else { Limits::DEFAULT }
+    }
+
+    /// Whether to compare all states with the log.
+    pub fn verify_all(&self) -> bool {
+        self.verify_all
+    }
+
+    /// The answer of a part whose commit is certain.
+    pub fn settled(self, applied: Vec<Applied>) -> Vec<Applied> {
+        settle(self.unconfirmed, applied)
+    }
+
+    /// Waits for the next attempt, or gives up.
+    ///
+    /// # Errors
+    ///
+    /// The attempt's, where the next one would not go better; [`ExecuteError::Refused`] where the part
+    /// should be halved.
+    pub async fn after(
+        &mut self,
+        failed: Failed,
+        unconfirmed: Option<Vec<Applied>>,
+        pool: &PgPool,
+    ) -> Result<(), ExecuteError> {
+        let Failed { error, connection_lost } = failed;
+        let ExecuteError::Unavailable(cause) = error else { return Err(error) };
+        // A commit that was sent may have happened: then the next attempt sees its effects, and what it
+        // answered is the truth.
+        if let Some(sent) = unconfirmed {
+            // The next attempt is for the same items, neither more nor less, so that answers can be compared.
+            let items = self.items.to_mut();
+            items.truncate(sent.len());
+            name_what_was_claimed(items, &sent);
+            // The one before may have happened too, and this one seen its effects.
+            self.unconfirmed = Some(settle(self.unconfirmed.take(), sent));
+        }
+        self.verify_all |= is_taken(&cause);
+        self.connections_lost += usize::from(connection_lost);
+        metrics::counter!("plaudit_batch_retries_total").increment(1);
+        tracing::debug!(error = %cause, "a batch is tried again");
+        // Halving needs no commit that may have happened: each half would answer for itself.
+        if self.is_divisible() && self.connections_lost >= LOST_BEFORE_HALVING {
+            return Err(ExecuteError::Refused(cause));
+        }
+        match self.backoff.next() {
+            Some(delay) => tokio::time::sleep(delay).await,
+            None if self.connections_lost >= LOST_BEFORE_PARKING && is_alive(pool).await => {
+                return Err(ExecuteError::Refused(cause));
+            }
+            None => return Err(ExecuteError::Unavailable(cause)),
+        }
+        Ok(())
+    }
+
+    fn is_divisible(&self) -> bool {
+        self.unconfirmed.is_none()
+            && self.part.checkpoints.is_empty()
+            && super::bisect::record_boundary(&self.items).is_some()
+    }
+}
+
+/// Whether the database answers on a connection of its own.
+async fn is_alive(pool: &PgPool) -> bool {
+    let asked = sqlx::query("select 1").execute(pool);
+    pool::within(ALIVE_WITHIN, asked).await.is_ok()
+}
+
+/// Whether an append found a sequence taken, although its lane was held.
+fn is_taken(error: &sqlx::Error) -> bool {
+    matches!(error, sqlx::Error::Database(error) if error.is_unique_violation())
+}
+
+/// Makes a claim that named nothing name what it may have taken: sent again, it must take the same, and not
+/// what comes next.
+fn name_what_was_claimed(items: &mut [Item], sent: &[Applied]) {
+    for (item, applied) in items.iter_mut().zip(sent) {
+        if let (Work::Claim { period, milestone, .. }, Outcome::Claimed(receipt)) =
+            (&mut item.work, &applied.outcome)
+        {
+            *period = Some(receipt.period.clone());
+            *milestone = Some(receipt.milestone);
+        }
+    }
+}
+
+/// Merges what an unanswered commit would have answered with what the attempt after it saw: an
+/// action that is a duplicate of itself was accepted, what a claim of everything took stays taken.
+fn settle(before: Option<Vec<Applied>>, now: Vec<Applied>) -> Vec<Applied> {
+    let Some(before) = before else { return now };
+    let merged = |(before, now): (Applied, Applied)| Applied {
+        outcome: merge(before.outcome, now.outcome),
+        position: now.position,
+    };
+    before.into_iter().zip(now).map(merged).collect()
+}
+
+fn merge(before: Outcome, now: Outcome) -> Outcome {
+    match (before, now) {
+        (before @ Outcome::Accepted, Outcome::Duplicate)
+        | (before @ (Outcome::Accepted | Outcome::Parked { .. }), Outcome::AlreadyApplied)
+        | (before @ Outcome::Claimed(_), Outcome::Rejected(_)) => before,
+        (Outcome::ClaimedAll(mut taken), Outcome::ClaimedAll(more)) => {
+            let is_new = |r: &Receipt| {
+                !taken
+                    .iter()
+                    .any(|t| (&t.task, &t.period, t.milestone) == (&r.task, &r.period, r.milestone))
+            };
+            let new: Vec<_> = more.into_iter().filter(is_new).collect();
+            taken.extend(new);
+            Outcome::ClaimedAll(taken)
+        }
+        (_, now) => now,
+    }
+}
+
+#[cfg(test)]
+#[path = "retry_tests.rs"]
+mod tests;

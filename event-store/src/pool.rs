@@ -1,0 +1,173 @@
+//! Connections to PostgreSQL: how they are set up, and how they are given up.
+
+use std::future::Future;
+use std::str::FromStr;
+use std::time::Duration;
+
+use sqlx::pool::PoolConnection;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{Connection as _, Executor as _, PgPool, Postgres};
+
+use crate::schema::SchemaError;
+
+/// What is set on every connection, after connecting, so that it also holds through `PgBouncer` in session mode.
+///
+/// Statements come with arrays whose length the planner does not know: probing the key is right for every
+/// length, and a plan made once is right for every batch. A process that is stopped while it holds lanes is
+/// thrown out by the server after 15 s, and so is one that its network has lost.
+const SETTINGS: &str = "
+    set enable_seqscan = off;
+    set enable_hashjoin = off;
+    set enable_mergejoin = off;
+    set plan_cache_mode = force_generic_plan;
+    set jit = off;
+    set lock_timeout = '5s';
+    set idle_in_transaction_session_timeout = '15s';
+    set tcp_keepalives_idle = 10;
+    set tcp_keepalives_interval = 5;
+    set tcp_keepalives_count = 3;
+    set tcp_user_timeout = '20s'";
+
+/// How long a caller waits for a connection of the pool.
+const ACQUIRE_MAX: Duration = Duration::from_secs(3);
+
+/// How long a connection may rest before it is asked whether it is still there.
+const RESTED: Duration = Duration::from_millis(500);
+
+/// How long that may take, and setting a connection up.
+const PING_MAX: Duration = Duration::from_secs(2);
+
+/// The parameters of a database URL that the driver knows.
+///
+/// Source: sqlx 0.8, `PgConnectOptions`. It only logs the others, and `sslmod=require` would not be noticed.
+const URL_PARAMETERS: [&str; 18] = [
+    "application_name",
+    "dbname",
+    "host",
+    "hostaddr",
+    "options",
+    "password",
+    "port",
+    "ssl-ca",
+    "ssl-cert",
+    "ssl-key",
+    "ssl-mode",
+    "ssl-root-cert",
+    "sslcert",
+    "sslkey",
+    "sslmode",
+    "sslrootcert",
+    "statement-cache-capacity",
+    "user",
+];
+
+/// Opens a pool of at most `connections_max` connections. Does not wait for the database to be there.
+///
+/// # Errors
+///
+/// [`SchemaError::Url`] if the address, or a parameter of it, is not one.
+pub fn connect(url: &str, connections_max: u32) -> Result<PgPool, SchemaError> {
+    let options = connect_options(url)?;
+    Ok(PgPoolOptions::new()
+        .max_connections(connections_max)
+        .acquire_timeout(ACQUIRE_MAX)
+        // A connection that was used a moment ago is there; asking each time would double the round
+        // trips of a read. One that rested is asked, so that a restarted database is noticed.
+        .test_before_acquire(false)
+        .before_acquire(|connection, meta| {
+            Box::pin(async move {
+                if meta.idle_for <= RESTED {
+                    return Ok(true);
+                }
+                // `false`, like an error, closes the connection instead of handing it out.
+                Ok(matches!(tokio::time::timeout(PING_MAX, connection.ping()).await, Ok(Ok(()))))
+            })
+        })
+        .after_connect(|connection, _| {
+            Box::pin(async move {
+                let set = connection.execute(sqlx::raw_sql(SETTINGS));
+                within(PING_MAX, set).await.map(drop)
+            })
+        })
+        .connect_lazy_with(options))
+}
+
+/// The options that an address names.
+///
+/// # Errors
+///
+/// [`SchemaError::Url`], which names a parameter that is not known.
+pub fn connect_options(url: &str) -> Result<PgConnectOptions, SchemaError> {
+    let refused = |reason: String| SchemaError::Url(sqlx::Error::Configuration(reason.into()));
+    // The driver takes any scheme, and would try for long what can't be right.
+    if !["postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme)) {
+        return Err(refused("it begins with neither postgres:// nor postgresql://".to_owned()));
+    }
+    let parameters = url.split_once('?').map_or("", |(_, parameters)| parameters);
+    let names = parameters.split('&').filter_map(|p| p.split('=').next()).filter(|n| !n.is_empty());
+    for name in names {
+        if !URL_PARAMETERS.contains(&name) && !name.starts_with("options[") {
+            let known = URL_PARAMETERS.join(", ");
+            return Err(refused(format!("unknown parameter `{name}`; known are {known}")));
+        }
+    }
+    Ok(PgConnectOptions::from_str(url).map_err(SchemaError::Url)?.application_name("plaudit"))
+}
+
+/// Waits for an answer of the database, at most so long.
+///
+/// # Errors
+///
+/// An I/O error of the kind `TimedOut`. The connection has an answer outstanding then: close it.
+pub async fn within<T>(
+    limit: Duration,
+    answer: impl Future<Output = sqlx::Result<T>>,
+) -> sqlx::Result<T> {
+    tokio::time::timeout(limit, answer).await.unwrap_or_else(|_| Err(no_answer(limit)))
+}
+
+/// The error of a database that did not answer in time.
+pub fn no_answer(limit: Duration) -> sqlx::Error {
+    let text = format!("no answer within {} s", limit.as_secs_f32());
+    sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::TimedOut, text))
+}
+
+/// A connection that is closed, not returned, unless [`Self::give_back`] is called: whoever is dropped
+/// or out of time in the middle of a statement leaves a connection that nobody should wait for.
+#[derive(Debug)]
+pub struct Borrowed(Option<PoolConnection<Postgres>>);
+
+impl Borrowed {
+    /// Takes a connection out of the pool.
+    pub async fn from(pool: &PgPool) -> sqlx::Result<Self> {
+        Ok(Self(Some(pool.acquire().await?)))
+    }
+
+    /// Returns the connection to the pool: it is idle and outside of a transaction.
+    pub fn give_back(mut self) {
+        self.0.take();
+    }
+}
+
+impl std::ops::Deref for Borrowed {
+    type Target = PoolConnection<Postgres>;
+
+    fn deref(&self) -> &Self::Target {
+        self.0.as_ref().expect("it is there until it is given back")
+    }
+}
+
+impl std::ops::DerefMut for Borrowed {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        self.0.as_mut().expect("it is there until it is given back")
+    }
+}
+
+impl Drop for Borrowed {
+    fn drop(&mut self) {
+        if let Some(connection) = self.0.take() {
+            // Dropping what is detached closes the socket, and frees the place in the pool at once.
+            drop(connection.detach());
+        }
+    }
+}

@@ -1,0 +1,304 @@
+//! Work waits by lane, and small concurrent commands share a commit.
+//!
+//! A worker takes the lanes with the most waiting work that no other worker has, and fills a transaction
+//! with them: under backlog few lanes with many items each, which touch neighbouring rows; when little
+//! waits, all of it. A lane that somebody outside of this process holds is passed over, so it delays its own
+//! users only, and is tried again a moment later.
+
+mod lane_work;
+mod submission;
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use plaudit_domain::lane::{Lane, LaneCount};
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use crate::batch::{Applied, Batch, Item, Origin, Work};
+use crate::error::ExecuteError;
+use crate::executor::Executor;
+use lane_work::{Entry, LaneWork, Taken};
+pub use submission::Submission;
+
+/// The most items of one transaction. More would only make its users wait for each other.
+const ITEMS_MAX: usize = 1_500;
+
+/// The most tasks that the actions of one transaction may touch together, by the catalogue. It bounds what
+/// is loaded, as the executor bounds the events.
+const WEIGHT_MAX: usize = 10_000;
+
+/// From then on a lane that somebody else holds is named.
+const BUSY_NAMED_AFTER: Duration = Duration::from_secs(2);
+
+/// A queue of work for all lanes. Cheap to clone; its workers end when the last clone is dropped and what
+/// was submitted is answered.
+#[derive(Clone)]
+pub struct CommandQueue {
+    handle: Arc<Handle>,
+}
+
+struct Handle {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    executor: Arc<Executor>,
+    lanes: Mutex<Lanes>,
+    /// Since when batches fail, and the latest reason.
+    failing: Mutex<Option<(Instant, String)>>,
+    /// Work came in, or a lane became free.
+    changed: Notify,
+}
+
+struct Lanes {
+    /// By the lane's number.
+    work: Vec<LaneWork>,
+    closed: bool,
+}
+
+/// A lane that somebody outside of this process holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BusyLane {
+    /// The lane.
+    pub lane: Lane,
+    /// For how long it could not be had.
+    pub since: Duration,
+}
+
+impl CommandQueue {
+    /// Starts a queue with so many workers, each of which needs a connection. About one per core.
+    pub fn start(executor: Arc<Executor>, workers: usize) -> Self {
+        let count = usize::from(executor.lane_count().get());
+        let work = (0..count).map(|_| LaneWork::default()).collect();
+        let lanes = Mutex::new(Lanes { work, closed: false });
+        let failing = Mutex::default();
+        let shared = Arc::new(Shared { executor, lanes, failing, changed: Notify::new() });
+        for _ in 0..workers.max(1) {
+            tokio::spawn(run_worker(Arc::clone(&shared)));
+        }
+        Self { handle: Arc::new(Handle { shared }) }
+    }
+
+    /// Puts items into their lanes' queues, now and in order, and answers all of them once they are applied.
+    ///
+    /// Items that came from Kafka are tried until they are applied, whatever happens to the database, so
+    /// that no later record of their lane overtakes them. Others fail with the database. If the answer is
+    /// dropped, items of requests that no worker has taken yet are forgotten.
+    pub fn submit(&self, items: Vec<Item>) -> Submission {
+        let shared = &self.handle.shared;
+        let (slots, submission) = submission::begin(items.len());
+        let catalogue = shared.executor.catalogue().current();
+        let weight = |item: &Item| match &item.work {
+            Work::Action(action) => catalogue.subscribers(&action.kind).len().max(1),
+            _ => 1,
+        };
+        let entries = items.into_iter().zip(slots);
+        let entries = entries.map(|(item, slot)| Entry { weight: weight(&item), item, slot });
+        let mut lanes = shared.lanes();
+        for entry in entries {
+            lanes.of(entry.item.lane).push(entry);
+        }
+        drop(lanes);
+        shared.changed.notify_one();
+        submission
+    }
+
+    /// How many lanes the database has.
+    pub fn lane_count(&self) -> LaneCount {
+        self.handle.shared.executor.lane_count()
+    }
+
+    /// Why nothing can be written, and for how long; `None` if the last batch was written.
+    pub fn failing(&self) -> Option<(Duration, String)> {
+        let failing = self.handle.shared.failing();
+        failing.as_ref().map(|(since, why)| (since.elapsed(), why.clone()))
+    }
+
+    /// Lanes that could not be had for a while, longest first. Their users wait; nobody else does.
+    pub fn busy_lanes(&self) -> Vec<BusyLane> {
+        let now = Instant::now();
+        let lanes = self.handle.shared.lanes();
+        let busy = (0..).zip(&lanes.work).filter_map(|(lane, work)| {
+            let since = now.saturating_duration_since(work.busy_since()?);
+            (since >= BUSY_NAMED_AFTER).then_some(BusyLane { lane: Lane(lane), since })
+        });
+        let mut busy: Vec<_> = busy.collect();
+        busy.sort_by_key(|busy| std::cmp::Reverse(busy.since));
+        busy
+    }
+
+    /// How many items wait or are being applied.
+    pub fn waiting(&self) -> usize {
+        self.handle.shared.lanes().work.iter().map(LaneWork::len).sum()
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.shared.lanes().closed = true;
+        self.shared.changed.notify_waiters();
+        self.shared.changed.notify_one();
+    }
+}
+
+impl Lanes {
+    fn of(&mut self, lane: Lane) -> &mut LaneWork {
+        let index = usize::try_from(lane.0).unwrap_or(0) % self.work.len();
+        &mut self.work[index]
+    }
+
+    /// Takes work for a transaction out of the lanes that are free, those with the most of it first.
+    fn take(&mut self, now: Instant) -> Taken {
+        let mut free: Vec<usize> =
+            (0..self.work.len()).filter(|at| self.work[*at].is_ready(now)).collect();
+        free.sort_by_key(|at| std::cmp::Reverse(self.work[*at].len()));
+        let mut taken = Taken::default();
+        for at in free {
+            if taken.is_full(ITEMS_MAX, WEIGHT_MAX) {
+                break;
+            }
+            self.work[at].take(&mut taken, ITEMS_MAX, WEIGHT_MAX);
+        }
+        taken
+    }
+
+    /// When the first lane that rests may be tried again.
+    fn earliest(&self) -> Option<Instant> {
+        self.work.iter().filter_map(LaneWork::rests_until).min()
+    }
+}
+
+impl Shared {
+    /// Held for as long as it takes to move entries, never over an await.
+    fn lanes(&self) -> MutexGuard<'_, Lanes> {
+        self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn failing(&self) -> MutexGuard<'_, Option<(Instant, String)>> {
+        self.failing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits for work. `None`: there is none, and there will be none.
+    async fn next(&self) -> Option<Taken> {
+        loop {
+            let changed = self.changed.notified();
+            let earliest = {
+                let mut lanes = self.lanes();
+                let taken = lanes.take(Instant::now());
+                if !taken.is_empty() {
+                    if lanes.work.iter().any(|work| work.is_ready(Instant::now())) {
+                        self.changed.notify_one();
+                    }
+                    return Some(taken);
+                }
+                if lanes.closed && lanes.work.iter().all(|work| work.len() == 0) {
+                    return None;
+                }
+                lanes.earliest()
+            };
+            match earliest {
+                Some(at) => {
+                    let _ = tokio::time::timeout_at(at, changed).await;
+                }
+                None => changed.await,
+            }
+        }
+    }
+
+    /// Applies what was taken, passing over lanes that somebody else holds.
+    async fn apply(&self, mut taken: Taken) {
+        while !taken.is_empty() {
+            let (items, slots) = taken.into_parts();
+            let batch = Batch { items, checkpoints: vec![] };
+            let (applied, ended) = self.executor.execute_if_free(&batch).await;
+            if !applied.is_empty() {
+                *self.failing() = None;
+            }
+            let entries = batch.items.into_iter().zip(slots);
+            let mut left: Vec<Entry> = self.answer(entries, applied);
+            taken = Taken::default();
+            match ended {
+                Ok(()) => debug_assert!(left.is_empty(), "all items are answered"),
+                Err(ExecuteError::LanesBusy(busy)) => {
+                    let rest = left.extract_if(.., |entry| !busy.contains(&entry.item.lane));
+                    taken.extend(rest.collect());
+                    self.put_back(left, LaneWork::rest_busy);
+                }
+                Err(error) => self.fail(left, error),
+            }
+        }
+    }
+
+    /// Answers the items that were applied, sets their lanes free where nothing is left, and returns the others.
+    fn answer(
+        &self,
+        entries: impl Iterator<Item = (Item, submission::Slot)>,
+        applied: Vec<Applied>,
+    ) -> Vec<Entry> {
+        let mut applied = applied.into_iter();
+        let mut left = Vec::new();
+        let mut answered = BTreeSet::new();
+        for (item, slot) in entries {
+            match applied.next() {
+                Some(applied) => {
+                    answered.insert(item.lane);
+                    slot.answer(applied);
+                }
+                None => left.push(Entry { weight: 1, item, slot }),
+            }
+        }
+        for entry in &left {
+            answered.remove(&entry.item.lane);
+        }
+        let mut lanes = self.lanes();
+        for lane in answered {
+            lanes.of(lane).set_free();
+        }
+        drop(lanes);
+        self.changed.notify_one();
+        left
+    }
+
+    /// The database is not available, or can't be read: requests are told, records wait.
+    fn fail(&self, mut left: Vec<Entry>, error: ExecuteError) {
+        metrics::counter!("plaudit_batch_failures_total").increment(1);
+        tracing::warn!(%error, "a batch could not be applied; records are tried again, requests get an error");
+        self.failing().get_or_insert_with(|| (Instant::now(), String::new())).1 = error.to_string();
+        let error = Arc::new(error);
+        let is_request = |entry: &mut Entry| !matches!(entry.item.origin, Origin::Record(_));
+        let lanes: BTreeSet<Lane> = left.iter().map(|entry| entry.item.lane).collect();
+        for entry in left.extract_if(.., is_request) {
+            entry.slot.fail(&error);
+        }
+        self.put_back(left, LaneWork::rest_failed);
+        let mut all = self.lanes();
+        for lane in lanes {
+            all.of(lane).set_free();
+        }
+        drop(all);
+        self.changed.notify_one();
+    }
+
+    fn put_back(&self, entries: Vec<Entry>, rest: impl Fn(&mut LaneWork, Instant)) {
+        let now = Instant::now();
+        let mut lanes = self.lanes();
+        let mut resting = BTreeSet::new();
+        for entry in entries.into_iter().rev() {
+            resting.insert(entry.item.lane);
+            lanes.of(entry.item.lane).put_back(entry);
+        }
+        for lane in resting {
+            rest(lanes.of(lane), now);
+        }
+    }
+}
+
+async fn run_worker(shared: Arc<Shared>) {
+    while let Some(taken) = shared.next().await {
+        shared.apply(taken).await;
+    }
+    // The others find nothing either.
+    shared.changed.notify_one();
+}

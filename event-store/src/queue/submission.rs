@@ -1,0 +1,91 @@
+//! Answers: items of one submission are applied in several transactions, and answered together.
+
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+
+use tokio::sync::oneshot;
+
+use crate::batch::Applied;
+use crate::error::ExecuteError;
+
+type Answer = Result<Vec<Applied>, Arc<ExecuteError>>;
+
+/// The answer to a submission, to be awaited: one outcome for each item, in order, or the error of the first
+/// item that has none. Dropping it gives up what no worker has taken yet.
+#[derive(Debug)]
+pub struct Submission(oneshot::Receiver<Answer>);
+
+impl Future for Submission {
+    type Output = Answer;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Answer> {
+        let stopped = || Arc::new(ExecuteError::Unavailable(sqlx::Error::PoolClosed));
+        Pin::new(&mut self.0).poll(context).map(|answer| answer.unwrap_or_else(|_| Err(stopped())))
+    }
+}
+
+/// The place of one item in its submission's answer.
+pub(super) struct Slot {
+    shared: Arc<Mutex<Unanswered>>,
+    index: usize,
+}
+
+struct Unanswered {
+    applied: Vec<Option<Applied>>,
+    left: usize,
+    error: Option<Arc<ExecuteError>>,
+    sender: Option<oneshot::Sender<Answer>>,
+}
+
+/// Begins a submission of so many items.
+pub(super) fn begin(items: usize) -> (Vec<Slot>, Submission) {
+    let (sender, receiver) = oneshot::channel();
+    let mut unanswered =
+        Unanswered { applied: vec![None; items], left: items, error: None, sender: Some(sender) };
+    if items == 0 {
+        unanswered.finish();
+    }
+    let shared = Arc::new(Mutex::new(unanswered));
+    let slots = (0..items).map(|index| Slot { shared: Arc::clone(&shared), index }).collect();
+    (slots, Submission(receiver))
+}
+
+impl Slot {
+    pub fn answer(self, applied: Applied) {
+        self.settle(|unanswered, index| unanswered.applied[index] = Some(applied));
+    }
+
+    pub fn fail(self, error: &Arc<ExecuteError>) {
+        self.settle(|unanswered, _| {
+            unanswered.error.get_or_insert_with(|| Arc::clone(error));
+        });
+    }
+
+    /// Nobody waits for the answer any more.
+    pub fn is_abandoned(&self) -> bool {
+        let unanswered = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        unanswered.sender.as_ref().is_none_or(oneshot::Sender::is_closed)
+    }
+
+    fn settle(self, note: impl FnOnce(&mut Unanswered, usize)) {
+        let mut unanswered = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        note(&mut unanswered, self.index);
+        unanswered.left -= 1;
+        if unanswered.left == 0 {
+            unanswered.finish();
+        }
+    }
+}
+
+impl Unanswered {
+    fn finish(&mut self) {
+        let Some(sender) = self.sender.take() else { return };
+        let answer = match self.error.take() {
+            Some(error) => Err(error),
+            None => Ok(std::mem::take(&mut self.applied).into_iter().flatten().collect()),
+        };
+        // Whoever submitted may have gone; the items are applied all the same.
+        let _ = sender.send(answer);
+    }
+}

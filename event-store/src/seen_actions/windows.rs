@@ -1,0 +1,117 @@
+//! The dedup windows: the next partition is made long before it is needed, the one that nobody
+//! looks into any more is dropped when nobody holds the table. No batch, start or migration waits for it.
+
+use sqlx::{Executor as _, PgPool};
+
+/// How long a window stays open, in seconds: the shortest time for which an identity is known.
+pub const WINDOW_SECONDS: i64 = 7 * 24 * 3600;
+
+/// How long upkeep waits for a lock on the table. A dump holds it for as long as it takes.
+const LOCK_TIMEOUT: &str = "2s";
+
+/// What upkeep found to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Upkeep {
+    /// The window that is open.
+    pub current: i32,
+    /// A window was opened.
+    pub opened: bool,
+}
+
+/// Makes the partitions of the open window, of the one before and of the next; opens the next one if the
+/// open one is seven days old; drops what is older than the one before.
+///
+/// Only the making is needed, and it waits for nobody who merely reads. A window is opened only if its
+/// partition is there, and one at a time, so a clock that jumped ahead drops nothing that is still looked into.
+pub async fn upkeep(pool: &PgPool) -> sqlx::Result<Upkeep> {
+    let done = make_and_open(pool).await?;
+    if let Err(error) = drop_old(done.current, pool).await {
+        tracing::debug!(%error, "an old dedup window can't be dropped now");
+    }
+    Ok(done)
+}
+
+/// As [`upkeep`], without dropping anything.
+pub async fn make_and_open(pool: &PgPool) -> sqlx::Result<Upkeep> {
+    let mut current = make_partitions(pool).await?;
+    let opened = open_next(current, pool).await?;
+    if opened {
+        current += 1;
+        make_partitions(pool).await?;
+    }
+    Ok(Upkeep { current, opened })
+}
+
+/// Makes the partitions that are missing. Returns the open window.
+pub(crate) async fn make_partitions(pool: &PgPool) -> sqlx::Result<i32> {
+    let mut tx = pool.begin().await?;
+    // Several processes may come here at once.
+    tx.execute(sqlx::raw_sql(&format!(
+        "set local lock_timeout = '{LOCK_TIMEOUT}';
+         select pg_advisory_xact_lock(hashtext('plaudit seen_actions'))"
+    )))
+    .await?;
+    let current: i32 =
+        sqlx::query_scalar("select current from dedup_window").fetch_one(&mut *tx).await?;
+    let existing = partitions(&mut tx).await?;
+    for window in current - 1..=current + 1 {
+        if existing.iter().any(|(_, known)| *known == window) {
+            continue;
+        }
+        // Made apart and then attached: that waits for no reader and no batch.
+        let sql = format!(
+            "create table seen_actions_{window} (like seen_actions including all);
+             alter table seen_actions attach partition seen_actions_{window} for values in ({window})"
+        );
+        tx.execute(sqlx::raw_sql(&sql)).await?;
+    }
+    tx.commit().await?;
+    Ok(current)
+}
+
+/// Opens the window after `current`, if `current` is old enough.
+async fn open_next(current: i32, pool: &PgPool) -> sqlx::Result<bool> {
+    // An `opened_at` in the future is from before the database's clock was set back: it counts as now.
+    let mut tx = pool.begin().await?;
+    sqlx::query(
+        "update dedup_window set opened_at = clock_timestamp()
+         where opened_at > clock_timestamp() + interval '1 day'",
+    )
+    .execute(&mut *tx)
+    .await?;
+    let opened = sqlx::query(
+        "update dedup_window set current = current + 1, opened_at = clock_timestamp()
+         where current = $1 and opened_at <= clock_timestamp() - make_interval(secs => $2)",
+    )
+    .bind(current)
+    .bind(seconds())
+    .execute(&mut *tx)
+    .await?;
+    tx.commit().await?;
+    Ok(opened.rows_affected() == 1)
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a week has few seconds")]
+fn seconds() -> f64 {
+    WINDOW_SECONDS as f64
+}
+
+/// Drops the partitions of windows that nobody looks into.
+async fn drop_old(current: i32, pool: &PgPool) -> sqlx::Result<()> {
+    let mut tx = pool.begin().await?;
+    tx.execute(sqlx::raw_sql(&format!("set local lock_timeout = '{LOCK_TIMEOUT}'"))).await?;
+    for (table, _) in partitions(&mut tx).await?.iter().filter(|(_, known)| *known < current - 1) {
+        tx.execute(sqlx::raw_sql(&format!("drop table {table}"))).await?;
+    }
+    tx.commit().await
+}
+
+async fn partitions(connection: &mut sqlx::PgConnection) -> sqlx::Result<Vec<(String, i32)>> {
+    sqlx::query_as(
+        "select c.relname::text, substring(c.relname from '[0-9]+$')::int
+         from pg_inherits i join pg_class c on c.oid = i.inhrelid
+         where i.inhparent = 'seen_actions'::regclass",
+    )
+    .fetch_all(connection)
+    .await
+}

@@ -1,0 +1,34 @@
+//! Housekeeping of the tables that batches only add to. Beside the batches: none of it is needed by the next
+//! one, and what fails is tried again a minute later.
+
+use std::time::Duration;
+
+use sqlx::PgPool;
+use tokio_util::sync::CancellationToken;
+
+use crate::seen_actions::windows;
+use crate::source_offsets;
+
+/// How often upkeep looks.
+const EVERY: Duration = Duration::from_secs(60);
+
+/// Runs until `stopped`: opens and drops dedup windows, deletes source offsets that are overtaken.
+pub async fn run(pool: PgPool, stopped: CancellationToken) {
+    loop {
+        match windows::upkeep(&pool).await {
+            Ok(done) if done.opened => {
+                tracing::info!(window = done.current, "opened a dedup window");
+            }
+            Ok(_) => {}
+            Err(error) => {
+                tracing::warn!(%error, "the dedup windows could not be looked after; trying again in a minute");
+            }
+        }
+        if let Err(error) = source_offsets::purge(&pool).await {
+            tracing::warn!(%error, "overtaken source offsets could not be deleted; trying again in a minute");
+        }
+        if tokio::time::timeout(EVERY, stopped.cancelled()).await.is_ok() {
+            return;
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! How long identities are known, and that housekeeping holds up nobody.
+
+mod support;
+
+use plaudit_event_store::Outcome;
+use plaudit_event_store::seen_actions::windows;
+use serde_json::json;
+use support::{Store, TASKS, action};
+
+const NOON: &str = "2026-03-29T12:00:00Z";
+
+fn gift(id: &str) -> plaudit_domain::action::Action {
+    action("u1", id, "gift.sent", NOON, &json!({"coins": 10}))
+}
+
+async fn run(store: &Store, sql: &str) {
+    sqlx::query(sql).execute(&store.pool).await.unwrap();
+}
+
+/// The database's clock, as upkeep sees it, goes on by some days.
+async fn days_pass(store: &Store, days: u32) {
+    run(store, &format!("update dedup_window set opened_at = opened_at - interval '{days} days'"))
+        .await;
+}
+
+async fn window_opened_now(store: &Store) {
+    run(store, "update dedup_window set opened_at = now()").await;
+}
+
+/// Rule 5: for at least seven days, and in bounded space, so not for ever.
+#[tokio::test]
+async fn an_identity_is_known_for_seven_days_and_forgotten_after_fourteen() {
+    let store = Store::with_tasks(TASKS).await;
+    window_opened_now(&store).await;
+    assert_eq!(store.act(gift("g")).await.outcome, Outcome::Accepted);
+    days_pass(&store, 6).await;
+    assert!(!windows::upkeep(&store.pool).await.unwrap().opened);
+    days_pass(&store, 1).await;
+    let first = windows::upkeep(&store.pool).await.unwrap();
+    assert!(first.opened);
+    assert_eq!(store.act(gift("g")).await.outcome, Outcome::Duplicate, "in the week after");
+    days_pass(&store, 7).await;
+    assert!(windows::upkeep(&store.pool).await.unwrap().opened);
+    assert_eq!(
+        store.act(gift("g")).await.outcome,
+        Outcome::Accepted,
+        "after two weeks it is as new"
+    );
+    let old = format!(
+        "select count(*) from pg_class where relname = 'seen_actions_{}'",
+        first.current - 1
+    );
+    assert_eq!(store.count(&old).await, 0, "its partition is gone, with its space on the disk");
+}
+
+/// Rule 5: a clock that jumps ahead opens one window, and what was known stays known.
+#[tokio::test]
+async fn a_clock_that_jumps_ahead_by_weeks_drops_no_live_window() {
+    let store = Store::with_tasks(TASKS).await;
+    window_opened_now(&store).await;
+    assert_eq!(store.act(gift("g")).await.outcome, Outcome::Accepted);
+    days_pass(&store, 40).await;
+    for _ in 0..5 {
+        windows::upkeep(&store.pool).await.unwrap();
+    }
+    assert_eq!(store.act(gift("g")).await.outcome, Outcome::Duplicate);
+}
+
+/// Rule 23: a dump holds every table for as long as it takes.
+#[tokio::test]
+async fn a_dump_holds_up_no_batch_no_upkeep_and_no_migration() {
+    let store = Store::with_tasks(TASKS).await;
+    for _ in 0..3 {
+        days_pass(&store, 7).await;
+        windows::make_and_open(&store.pool).await.unwrap();
+    }
+    let mut dump = store.pool.begin().await.unwrap();
+    sqlx::query("lock table seen_actions in access share mode").execute(&mut *dump).await.unwrap();
+    days_pass(&store, 7).await;
+    let began = std::time::Instant::now();
+    assert!(
+        windows::upkeep(&store.pool).await.unwrap().opened,
+        "making and opening needs no dump to end"
+    );
+    plaudit_event_store::schema::migrate(&store.pool, store.lane_count).await.unwrap();
+    let restarted = store.another_executor();
+    let batch = plaudit_event_store::Batch {
+        items: vec![store.item(gift("g"), support::request())],
+        checkpoints: vec![],
+    };
+    assert_eq!(restarted.execute(&batch).await.unwrap()[0].outcome, Outcome::Accepted);
+    assert!(began.elapsed() < std::time::Duration::from_secs(8), "{:?}", began.elapsed());
+    let partitions = "select count(*) from pg_inherits where inhparent = 'seen_actions'::regclass";
+    let before = store.count(partitions).await;
+    dump.rollback().await.unwrap();
+    windows::upkeep(&store.pool).await.unwrap();
+    assert_eq!(
+        store.count(partitions).await,
+        3,
+        "dropped once nobody holds it; there were {before}"
+    );
+}

@@ -1,0 +1,155 @@
+//! Whoever holds a lane, or an old snapshot, delays nobody else.
+
+mod support;
+
+use std::time::{Duration, Instant};
+
+use plaudit_domain::lane::Lane;
+use plaudit_event_store::{
+    Batch, CommandQueue, ExecuteError, Item, Origin, Outcome, SourcePosition,
+};
+use serde_json::json;
+use support::{Store, TASKS, action, request};
+
+const NOON: &str = "2026-03-29T12:00:00Z";
+
+fn sign_in(user: &str, id: &str) -> plaudit_domain::action::Action {
+    action(user, id, "user.signed_in", NOON, &json!({}))
+}
+
+/// A stock writer that leaves its transaction open after an append for this user.
+async fn stock_writer_left_open(
+    store: &Store,
+    user: &str,
+) -> sqlx::Transaction<'static, sqlx::Postgres> {
+    let mut tx = store.pool.begin().await.unwrap();
+    sqlx::query(
+        "insert into cqrs_events values ('UserTasks', $1, 1, 'user_updated', '1.0',
+             '{\"type\":\"user_updated\",\"at\":\"2026-03-29T09:12:00Z\",\"zone\":\"Europe/Paris\"}', '{}')",
+    )
+    .bind(user)
+    .execute(&mut *tx)
+    .await
+    .unwrap();
+    tx
+}
+
+/// Rule 23: an open transaction delays the users of its lane, for as long as it is open.
+#[tokio::test(flavor = "multi_thread")]
+async fn rule_23_a_lane_that_is_held_delays_its_own_users_only() {
+    let store = Store::with_tasks(TASKS).await;
+    let queue = CommandQueue::start(store.executor.clone(), 2);
+    let held = stock_writer_left_open(&store, "ann").await;
+    let lane = Lane::of("ann", store.lane_count);
+
+    let item = |user: &str, id: &str| store.item(sign_in(user, id), request());
+    let waiting = queue.submit(vec![item("ann", "1")]);
+    let others: Vec<String> = (0..200)
+        .map(|n| format!("user-{n}"))
+        .filter(|user| Lane::of(user, store.lane_count) != lane)
+        .collect();
+    let began = Instant::now();
+    for user in &others {
+        let applied = queue.submit(vec![item(user, "1")]).await.unwrap();
+        assert_eq!(applied[0].outcome, Outcome::Accepted, "{user}");
+    }
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+
+    let named = async {
+        loop {
+            let busy = queue.busy_lanes();
+            if let Some(busy) = busy.first() {
+                return busy.lane;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    assert_eq!(tokio::time::timeout(Duration::from_secs(10), named).await.unwrap(), lane);
+
+    // It comes back by itself.
+    held.commit().await.unwrap();
+    let applied = tokio::time::timeout(Duration::from_secs(5), waiting).await.unwrap().unwrap();
+    assert_eq!(applied[0].outcome, Outcome::Accepted);
+    assert!(queue.busy_lanes().is_empty());
+    assert_eq!(store.count("select count(*) from external_appends").await, 0, "ann was caught up");
+}
+
+/// A batch that asks for a held lane is told so soon, and names it.
+#[tokio::test]
+async fn a_held_lane_is_named_to_who_needs_it() {
+    let store = Store::with_tasks(TASKS).await;
+    let _held = stock_writer_left_open(&store, "ann").await;
+    let batch =
+        Batch { items: vec![store.item(sign_in("ann", "1"), request())], checkpoints: vec![] };
+    let error = store.executor.execute(&batch).await.unwrap_err();
+    assert!(matches!(&error, ExecuteError::LanesBusy(lanes) if lanes.len() == 1), "{error}");
+    let (applied, ended) = store.executor.execute_if_free(&batch).await;
+    assert!(applied.is_empty() && matches!(ended, Err(ExecuteError::LanesBusy(_))));
+}
+
+/// Rule 23: what an idle snapshot keeps alive must not be walked by each batch. Compares pages with those of
+/// the same load without a snapshot, and not times, so that it says the same on any machine.
+#[tokio::test]
+async fn rule_23_an_old_snapshot_makes_no_batch_read_more_pages() {
+    let (held, free) = (Store::with_tasks(TASKS).await, Store::with_tasks(TASKS).await);
+    let mut snapshot = held.pool.begin().await.unwrap();
+    sqlx::raw_sql("set transaction isolation level repeatable read; set idle_in_transaction_session_timeout = 0; select 1")
+        .execute(&mut *snapshot)
+        .await
+        .unwrap();
+    let (with, without) = (pages_of_late_batches(&held).await, pages_of_late_batches(&free).await);
+    snapshot.rollback().await.unwrap();
+    assert!(with * 4 <= without * 5, "{without} pages a batch became {with} with a snapshot open");
+}
+
+/// How many pages a batch looks at after 800 batches of one lane, each of eight users and partitions.
+async fn pages_of_late_batches(store: &Store) -> i64 {
+    for number in 0..800 {
+        batch_of_one_lane(store, number).await;
+    }
+    let before = pages(store).await;
+    for number in 800..850 {
+        batch_of_one_lane(store, number).await;
+    }
+    (pages(store).await - before) / 50
+}
+
+async fn batch_of_one_lane(store: &Store, number: i64) {
+    let item = |partition: i32| {
+        let at = SourcePosition { topic: "t".into(), incarnation: 0, partition, offset: number };
+        let user = format!("user-{number}-{partition}");
+        Item { lane: Lane(1), ..store.item(sign_in(&user, "1"), Origin::Record(at)) }
+    };
+    store.execute((0..8).map(item).collect()).await;
+}
+
+/// How many pages of tables and indexes were looked at so far.
+async fn pages(store: &Store) -> i64 {
+    store
+        .count(
+            "select (select sum(heap_blks_hit + heap_blks_read + coalesce(idx_blks_hit, 0) + coalesce(idx_blks_read, 0))
+                     from pg_statio_user_tables)::bigint
+             from (select pg_stat_force_next_flush(), pg_stat_clear_snapshot()) f",
+        )
+        .await
+}
+
+/// An action whose work is more than a transaction should hold is not parted, but its batch is.
+#[tokio::test(flavor = "multi_thread")]
+async fn rule_23_a_batch_is_bounded_by_the_events_it_makes() {
+    let tasks: String = (0..300).fold("tasks:\n".to_owned(), |mut all, n| {
+        use std::fmt::Write as _;
+        let _ = writeln!(
+            all,
+            "  - {{ id: t{n}, kind: ordinary, objective: {{ on: user.signed_in, target: 9 }} }}"
+        );
+        all
+    });
+    let store = Store::with_tasks(&tasks).await;
+    let items = (0..100).map(|n| store.item(sign_in(&format!("u{n}"), "1"), request())).collect();
+    let applied = store.execute(items).await;
+    assert!(applied.iter().all(|applied| applied.outcome == Outcome::Accepted));
+    assert_eq!(store.count("select count(*) from events").await, 30_000);
+    let transactions = "select count(distinct xmin::text) from events";
+    assert!(store.count(transactions).await >= 3, "several transactions");
+}
