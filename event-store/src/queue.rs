@@ -8,10 +8,13 @@
 mod lane_work;
 mod submission;
 
+use std::any::Any;
 use std::collections::BTreeSet;
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use futures::FutureExt as _;
 use plaudit_domain::lane::{Lane, LaneCount};
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -212,7 +215,12 @@ impl Shared {
         while !taken.is_empty() {
             let (items, slots) = taken.into_parts();
             let batch = Batch { items, checkpoints: vec![] };
-            let (applied, ended) = self.executor.execute_if_free(&batch).await;
+            let execute = AssertUnwindSafe(self.executor.execute_if_free(&batch)).catch_unwind();
+            let (applied, ended) = execute.await.unwrap_or_else(|panic| {
+                let text =
+                    format!("an internal error while applying a batch: {}", message_of(&*panic));
+                (vec![], Err(ExecuteError::Unreadable(text)))
+            });
             if !applied.is_empty() {
                 *self.failing() = None;
             }
@@ -293,6 +301,11 @@ impl Shared {
             rest(lanes.of(lane), now);
         }
     }
+}
+
+fn message_of(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
 }
 
 async fn run_worker(shared: Arc<Shared>) {

@@ -63,15 +63,16 @@ impl BatchProjection for Fragile {
 }
 
 #[tokio::test]
-async fn rule_21_a_part_that_panics_is_told_and_reading_is_started_anew() {
+async fn rule_21_a_batch_that_panics_is_tried_again_and_nothing_is_lost() {
     let topic = test_cluster::create_topic("actions", 2).await;
     let fragile = Arc::new(Fragile(AtomicBool::new(false)));
-    let world = World::projecting(topic, vec![fragile]).await;
+    let world =
+        World::projecting(topic, vec![Arc::clone(&fragile) as Arc<dyn BatchProjection>]).await;
     let reader = world.read();
     world.gifts(0, (0..20).map(|id| ("ann", id))).await;
-    reader.until_refused(&["started anew", "a fault of the program"]).await;
     world.gifts(1, (0..20).map(|id| ("ben", id))).await;
     world.until_coins(&[("ann", 20), ("ben", 20)]).await;
+    assert!(fragile.0.load(Ordering::Relaxed), "it panicked");
     reader.until_ready().await;
     reader.stop().await;
     assert!(world.parked().await.is_empty());
