@@ -12,6 +12,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
+use plaudit_actions::record::RawRecord;
 use plaudit_event_store::SourcePosition;
 use rdkafka::consumer::Consumer as _;
 use rdkafka::error::{KafkaError, KafkaResult};
@@ -27,7 +28,6 @@ use crate::group::{GroupConsumer, Membership};
 use crate::health::{IngestHealth, PartitionStanding, Subject};
 use crate::options::IngestOptions;
 use crate::partitions::Partitions;
-use crate::record::RawRecord;
 use crate::route::Router;
 use crate::survey::{Finding, Question};
 use crate::tracker::{ChunkId, End, Tracker};

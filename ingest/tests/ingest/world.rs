@@ -5,13 +5,13 @@ use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use plaudit_actions::sources::Sources;
 use plaudit_domain::catalogue::parse;
 use plaudit_domain::lane::LaneCount;
 use plaudit_embedded::test_cluster;
 use plaudit_event_store::catalogue_store::{self, CatalogueStore};
 use plaudit_event_store::parked::{self, Parked};
 use plaudit_event_store::{BatchProjection, Executor, schema};
-use plaudit_ingest::sources::Sources;
 use plaudit_ingest::status::Status;
 use plaudit_ingest::{GroupProtocol, Ingest, IngestOptions};
 use rdkafka::ClientConfig;
