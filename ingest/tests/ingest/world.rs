@@ -220,6 +220,11 @@ impl Reader {
         self.ingest.health().partitions().len()
     }
 
+    /// Records not applied yet; `None` while a partition is not verified.
+    pub fn lag(&self) -> Option<i64> {
+        self.ingest.health().partitions().iter().map(|partition| partition.lag).sum()
+    }
+
     pub async fn until_ready(&self) {
         eventually("reading is ready", async || self.ready().ok()).await;
     }
