@@ -220,6 +220,15 @@ impl Reader {
         self.ingest.health().partitions().len()
     }
 
+    /// How many partitions of each topic this process has.
+    pub fn partitions_by_topic(&self) -> BTreeMap<String, usize> {
+        let mut counts = BTreeMap::new();
+        for partition in self.ingest.health().partitions() {
+            *counts.entry(partition.topic).or_default() += 1;
+        }
+        counts
+    }
+
     /// Records not applied yet; `None` while a partition is not verified.
     pub fn lag(&self) -> Option<i64> {
         self.ingest.health().partitions().iter().map(|partition| partition.lag).sum()
