@@ -6,6 +6,7 @@ use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 
+use plaudit_actions::sources::Sources;
 use plaudit_event_store::CommandQueue;
 use sqlx::PgPool;
 use tokio::sync::{mpsc as tokio_mpsc, oneshot, watch};
@@ -19,7 +20,6 @@ use crate::ingest::IngestError;
 use crate::options::IngestOptions;
 use crate::poller::{self, Poller};
 use crate::route::Router;
-use crate::sources::Sources;
 use crate::survey::Survey;
 use crate::worker::Worker;
 

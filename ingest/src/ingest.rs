@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use plaudit_actions::sources::Sources;
 use plaudit_event_store::CommandQueue;
 use rdkafka::error::KafkaError;
 use sqlx::PgPool;
@@ -12,7 +13,6 @@ use crate::attempt::Means;
 use crate::health::IngestHealth;
 use crate::options::IngestOptions;
 use crate::properties::{self, RefusedProperty};
-use crate::sources::Sources;
 
 /// Why reading did not begin.
 #[derive(Debug, thiserror::Error)]

@@ -1,13 +1,11 @@
 //! Kafka records become actions, and actions become batches.
 //!
-//! This is the only crate that knows Kafka records: behind [`sources`] there are actions only.
+//! This is the only crate that knows Kafka's client. What a record means is up to `plaudit-actions`.
 
 pub mod health;
 mod ingest;
 pub mod options;
 pub mod partition_state;
-pub mod record;
-pub mod sources;
 pub mod status;
 
 mod applied_notes;

@@ -31,8 +31,8 @@ pub struct IngestOptions {
     pub linger: Duration,
     /// An action further ahead of its record's timestamp is set aside.
     pub future_tolerance: Duration,
-    /// After this long without a sign of life, a member's partitions go to others. Not with
-    /// [`GroupProtocol::Consumer`], where the broker says how long.
+    /// After this long without a sign of life, a member's partitions go to others. With
+    /// [`GroupProtocol::Consumer`] the broker says how long, and this has no effect.
     pub session_timeout: Duration,
     /// How long a shutdown waits for batches that are being applied.
     pub drain_patience: Duration,
@@ -83,14 +83,19 @@ impl IngestOptions {
             GroupProtocol::Classic => {
                 let session = self.session_timeout;
                 config.set("group.protocol", "classic");
-                // A member that comes or goes stops only the partitions that move.
-                config.set("partition.assignment.strategy", "cooperative-sticky");
+                // Every topic is shared by all members. `cooperative-sticky` evens out the number
+                // of partitions only, and leaves all of a large topic on one member. The price: a
+                // member that comes or goes stops all partitions for a moment, not only those that
+                // move.
+                config.set("partition.assignment.strategy", "roundrobin");
                 config.set("session.timeout.ms", session.as_millis().to_string());
                 // Two may be lost before the third comes too late.
                 config.set("heartbeat.interval.ms", (session / 3).as_millis().to_string());
             }
             GroupProtocol::Consumer => {
                 config.set("group.protocol", "consumer");
+                // The broker's other assignor, `uniform`, evens out the number of partitions only.
+                config.set("group.remote.assignor", "range");
             }
         }
         if let Some(id) = &self.instance_id {
@@ -110,9 +115,13 @@ impl IngestOptions {
         }
         // It asks for the group's offsets without being a member.
         config.set("enable.auto.commit", "false");
-        for name in
-            ["group.instance.id", "group.protocol", "session.timeout.ms", "heartbeat.interval.ms"]
-        {
+        for name in [
+            "group.instance.id",
+            "group.protocol",
+            "group.remote.assignor",
+            "session.timeout.ms",
+            "heartbeat.interval.ms",
+        ] {
             config.remove(name);
         }
         config

@@ -107,6 +107,19 @@ impl Partitions {
         assigned.incarnation
     }
 
+    /// Moves the cursor of a running partition to the consumer's position if that lies further, and
+    /// answers with the incarnation then. In between lie markers of transactions, or records of
+    /// aborted ones.
+    pub fn move_to(&mut self, at: &SourcePartition, position: i64) -> Option<i32> {
+        let assigned = self.assigned.get_mut(at)?;
+        let is_running = assigned.standing == PartitionStanding::Running;
+        if !is_running || assigned.cursor? >= position {
+            return None;
+        }
+        assigned.cursor = Some(position);
+        assigned.incarnation
+    }
+
     /// Notes that everything below an offset is applied.
     pub fn note_applied(&mut self, at: &SourcePartition, next_offset: i64) {
         if let Some(assigned) = self.assigned.get_mut(at) {
@@ -191,6 +204,19 @@ mod tests {
         partitions.assign(at(0));
         partitions.run(&at(0), 0, 5);
         assert_eq!(partitions.hand_on(&at(0), 5), Some(0));
+    }
+
+    #[test]
+    fn a_running_partition_follows_the_position_and_never_goes_back() {
+        let mut partitions = running(5);
+        assert_eq!(partitions.move_to(&at(0), 5), None);
+        assert_eq!(partitions.move_to(&at(0), 7), Some(0));
+        assert_eq!(partitions.move_to(&at(0), 6), None);
+        assert_eq!(partitions.hand_on(&at(0), 6), None);
+        assert_eq!(partitions.hand_on(&at(0), 7), Some(0));
+        partitions.doubt_all();
+        assert_eq!(partitions.move_to(&at(0), 9), None);
+        assert_eq!(partitions.move_to(&at(1), 9), None);
     }
 
     #[test]

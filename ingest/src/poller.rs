@@ -12,6 +12,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
+use plaudit_actions::record::RawRecord;
 use plaudit_event_store::SourcePosition;
 use rdkafka::consumer::Consumer as _;
 use rdkafka::error::{KafkaError, KafkaResult};
@@ -27,7 +28,6 @@ use crate::group::{GroupConsumer, Membership};
 use crate::health::{IngestHealth, PartitionStanding, Subject};
 use crate::options::IngestOptions;
 use crate::partitions::Partitions;
-use crate::record::RawRecord;
 use crate::route::Router;
 use crate::survey::{Finding, Question};
 use crate::tracker::{ChunkId, End, Tracker};
@@ -54,6 +54,9 @@ const IDLE: Duration = Duration::from_millis(50);
 const BUSY: Duration = Duration::from_millis(2);
 /// After an error of a record's partition all are verified again, no more often than this.
 const DOUBT_EVERY: Duration = Duration::from_millis(500);
+/// How often the consumer's position is looked at while no record comes. A bound on how late the lag
+/// reaches 0 behind a transaction.
+const FOLLOW_EVERY: Duration = Duration::from_millis(100);
 /// A partition takes no seek for a moment after it was assigned. After this long it never will.
 const SEEK_TRIED_MAX: Duration = Duration::from_secs(5);
 
@@ -95,6 +98,7 @@ impl Poller {
             pending,
             pending_since: None,
             topics: HashMap::new(),
+            followed_at: None,
             doubted_at: None,
             doubtful: false,
             denied: false,
@@ -135,6 +139,7 @@ struct Polling {
     pending: BTreeMap<SourcePartition, Finding>,
     pending_since: Option<Instant>,
     topics: HashMap<String, Arc<str>>,
+    followed_at: Option<Instant>,
     doubted_at: Option<Instant>,
     /// A partition has failed, and Kafka's client does not say which.
     doubtful: bool,
@@ -174,7 +179,10 @@ impl Polling {
             let polled = consumer.poll(self.patience());
             self.take_rebalanced(consumer);
             match polled {
-                None => self.flush_if(OpenChunk::is_due_when_idle),
+                None => {
+                    self.follow_position(consumer);
+                    self.flush_if(OpenChunk::is_due_when_idle);
+                }
                 Some(Ok(message)) => {
                     self.allowed();
                     self.message(&message);

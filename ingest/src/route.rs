@@ -5,12 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
+use plaudit_actions::record::RawRecord;
+use plaudit_actions::sources::{Mapped, ParkReason, Sources};
 use plaudit_domain::action::Action;
 use plaudit_domain::lane::{Lane, LaneCount};
 use plaudit_event_store::{Item, Origin, ParkedRecord, SourcePosition, Work};
-
-use crate::record::{self, RawRecord};
-use crate::sources::{Reading, SetAside, Sources};
 
 /// Turns records into work.
 pub struct Router {
@@ -29,58 +28,48 @@ impl Router {
     /// What is to be done for a record: nothing, or something in each of several lanes.
     pub fn items(&self, record: &RawRecord<'_>, at: &SourcePosition) -> Vec<Item> {
         // A fault in reading must not stop a partition.
-        let readings = catch_unwind(AssertUnwindSafe(|| self.sources.read(record)));
-        let readings = readings.unwrap_or_else(|_| {
-            vec![Reading::SetAside(SetAside::unreadable("an internal error while reading it"))]
+        let mapped = catch_unwind(AssertUnwindSafe(|| self.sources.map(record)));
+        let mapped = mapped.unwrap_or_else(|_| {
+            vec![Mapped::Park(ParkReason::unreadable("an internal error while reading it"))]
         });
-        let item = |(index, reading)| self.item(index, reading, record, at);
-        readings.into_iter().enumerate().map(item).collect()
+        let item = |(index, mapped)| self.item(index, mapped, record, at);
+        mapped.into_iter().enumerate().map(item).collect()
     }
 
     fn item(
         &self,
         index: usize,
-        reading: Reading,
+        mapped: Mapped,
         record: &RawRecord<'_>,
         at: &SourcePosition,
     ) -> Item {
-        let set_aside = match reading {
-            Reading::SetAside(set_aside) => set_aside,
-            Reading::Action(action) => {
-                let Some(set_aside) = self.too_early(&action, record.timestamp) else {
+        let park = match mapped {
+            Mapped::Park(park) => park,
+            Mapped::Action(action) => {
+                let Some(park) = self.too_early(&action, record.timestamp) else {
                     let lane = Lane::of(action.user.as_str(), self.lane_count);
                     let origin = Origin::Record(at.clone());
                     return Item { lane, work: Work::Action(action), origin };
                 };
-                set_aside
+                park
             }
         };
-        let mut headers = record.headers_json();
-        if self.sources.maps(record.topic) {
-            // What else the mapping may look at when the record is released.
-            if let Some(key) = record.key {
-                headers.insert(record::KEY.to_owned(), record::json_of(key));
-            }
-            if let Some(timestamp) = record.timestamp {
-                headers.insert(record::TIMESTAMP.to_owned(), timestamp.to_string().into());
-            }
-        }
         let name = format!(
             "{}\u{1f}{}\u{1f}{}\u{1f}{}\u{1f}{index}",
             at.topic, at.incarnation, at.partition, at.offset
         );
         let parked = ParkedRecord {
             id: ParkedRecord::id_of(&name),
-            reason: set_aside.reason,
-            repairable: set_aside.repairable,
-            user: set_aside.user,
-            headers: headers.into(),
+            reason: park.reason,
+            repairable: park.repairable,
+            user: park.user,
+            headers: record.parked_headers(self.sources.maps(record.topic)),
             bytes: record.value.unwrap_or_default().to_vec(),
         };
         self.park(parked, at)
     }
 
-    /// Work that sets a record aside, in the lane of its user or else of its partition.
+    /// Work that parks a record, in the lane of its user or else of its partition.
     pub fn park(&self, parked: ParkedRecord, at: &SourcePosition) -> Item {
         let lane = match &parked.user {
             Some(user) => Lane::of(user.as_str(), self.lane_count),
@@ -89,7 +78,7 @@ impl Router {
         Item { lane, work: Work::Park(parked), origin: Origin::Record(at.clone()) }
     }
 
-    fn too_early(&self, action: &Action, timestamp: Option<Timestamp>) -> Option<SetAside> {
+    fn too_early(&self, action: &Action, timestamp: Option<Timestamp>) -> Option<ParkReason> {
         // Records of very old producers have no time of their own.
         let recorded_at = timestamp.unwrap_or_else(Timestamp::now);
         let ahead = action.occurred_at.duration_since(recorded_at);
@@ -99,7 +88,7 @@ impl Router {
             let why = format!(
                 "from the future: `time` {time} is more than {tolerance} after the record's timestamp {recorded_at}"
             );
-            SetAside::too_early(action.user.clone(), why)
+            ParkReason::too_early(action.user.clone(), why)
         })
     }
 }
@@ -151,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn rule_03_an_action_from_the_future_is_set_aside_and_blocks_no_one() {
+    fn rule_03_an_action_from_the_future_is_parked_and_blocks_no_one() {
         assert!(matches!(items(&event("2026-03-29T12:05:00Z"))[0].work, Work::Action(_)));
         let items = items(&event("2026-03-29T12:05:00.000001Z"));
         let Work::Park(parked) = &items[0].work else { panic!("{items:?}") };

@@ -48,15 +48,20 @@ impl OpenChunk {
     }
 
     pub fn is_empty(&self) -> bool {
-        self.records == 0
+        self.began.is_none()
+    }
+
+    /// Adds that a partition was read further without a record to apply.
+    pub fn advance(&mut self, at: SourcePartition, end: End) {
+        self.began.get_or_insert_with(Instant::now);
+        self.ends.insert(at, end);
     }
 
     /// Adds what a record means.
     pub fn add(&mut self, at: SourcePartition, end: End, items: Vec<Item>, bytes: usize) {
-        self.began.get_or_insert_with(Instant::now);
+        self.advance(at, end);
         self.records += 1;
         self.bytes += bytes;
-        self.ends.insert(at, end);
         for item in items {
             match item.work {
                 Work::Park(_) => self.counts.set_aside += 1,

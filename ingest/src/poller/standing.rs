@@ -9,7 +9,7 @@ use rdkafka::error::KafkaResult;
 use rdkafka::topic_partition_list::TopicPartitionListElem;
 use rdkafka::{Offset, TopicPartitionList};
 
-use super::{DOUBT_EVERY, Polling, log_failure};
+use super::{DOUBT_EVERY, FOLLOW_EVERY, Polling, log_failure};
 use crate::SourcePartition;
 use crate::group::{GroupConsumer, Rebalanced, take_anew};
 use crate::health::Subject;
@@ -129,6 +129,31 @@ impl Polling {
                     resume(consumer, &at);
                 }
                 self.ask();
+            }
+        }
+    }
+
+    /// Follows the consumer past offsets that carry no record to apply: markers of transactions, and
+    /// records of aborted ones. Counting records would leave a lag that never reaches 0, and would
+    /// take their removal for a loss.
+    ///
+    /// librdkafka forgets its position at a seek and at an assignment, and sets it with the first
+    /// record or marker after that, so it never lies beyond a record that was not polled.
+    pub(super) fn follow_position(&mut self, consumer: &GroupConsumer) {
+        if self.followed_at.is_some_and(|at| at.elapsed() < FOLLOW_EVERY) {
+            return;
+        }
+        self.followed_at = Some(Instant::now());
+        let positions = match consumer.position() {
+            Ok(positions) => positions,
+            Err(error) => return tracing::debug!(%error, "the consumer's position is not known"),
+        };
+        for element in positions.elements() {
+            let Offset::Offset(next_offset) = element.offset() else { continue };
+            let topic = self.topic(element.topic());
+            let at = SourcePartition { topic, partition: element.partition() };
+            if let Some(incarnation) = self.partitions.move_to(&at, next_offset) {
+                self.open.advance(at, End { incarnation, next_offset });
             }
         }
     }

@@ -1,5 +1,6 @@
 //! Who reads what: groups, their members, and what each has read.
 
+use plaudit_embedded::test_cluster;
 use plaudit_ingest::{GroupProtocol, IngestOptions};
 
 use crate::world::{Sent, World, eventually, gift, status};
@@ -136,4 +137,32 @@ async fn a_static_member_has_its_partitions_again_at_once() {
         eventually("it has its partition", async || Some(reader.partitions()).filter(|n| *n == 1));
     partitions.await;
     reader.stop().await;
+}
+
+/// An assignor that evens out the number of partitions leaves all eight of the first topic on one of
+/// both.
+#[tokio::test]
+async fn two_processes_share_the_partitions_of_every_topic() {
+    for protocol in [GroupProtocol::Classic, GroupProtocol::Consumer] {
+        let world = World::new(8).await;
+        let mut topics = vec![world.topic.clone()];
+        for partitions in [5, 3] {
+            topics.push(test_cluster::create_topic("actions", partitions).await);
+        }
+        let options = IngestOptions { topics, ..world.with_protocol(protocol) };
+        let first = world.read_with(options.clone());
+        first.until_partitions(|n| n == 16).await;
+        let second = world.read_with(options.clone());
+        let shares = async || {
+            let (first, second) = (first.partitions_by_topic(), second.partitions_by_topic());
+            let is_even = |(topic, all): (&String, usize)| {
+                let has = [&first, &second].map(|of| of.get(topic).copied().unwrap_or(0));
+                has[0] + has[1] == all && has[0].abs_diff(has[1]) <= 1
+            };
+            options.topics.iter().zip([8, 5, 3]).all(is_even).then_some(())
+        };
+        eventually(&format!("every topic is shared with {protocol:?}"), shares).await;
+        first.stop().await;
+        second.stop().await;
+    }
 }

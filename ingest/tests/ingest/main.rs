@@ -5,5 +5,6 @@ mod groups;
 mod pressure;
 mod records;
 mod topics;
+mod transactions;
 mod wire;
 mod world;

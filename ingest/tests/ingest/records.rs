@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use plaudit_ingest::sources::Sources;
+use plaudit_actions::sources::Sources;
 use serde_json::json;
 
 use crate::wire;
@@ -58,7 +58,6 @@ async fn rule_21_what_cannot_be_read_is_set_aside_with_its_position_and_bytes_an
             headers: &[("content-type", "text/plain")],
             ..Sent::default()
         },
-        Sent { value: None, headers: BINARY, ..Sent::default() },
     ];
     for record in &unreadable {
         world.send(Sent { partition: 1, ..record.clone() }).await;

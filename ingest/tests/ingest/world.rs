@@ -5,13 +5,13 @@ use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use plaudit_actions::sources::Sources;
 use plaudit_domain::catalogue::parse;
 use plaudit_domain::lane::LaneCount;
 use plaudit_embedded::test_cluster;
 use plaudit_event_store::catalogue_store::{self, CatalogueStore};
 use plaudit_event_store::parked::{self, Parked};
 use plaudit_event_store::{BatchProjection, CommandQueue, Executor, pool, schema};
-use plaudit_ingest::sources::Sources;
 use plaudit_ingest::status::Status;
 use plaudit_ingest::{GroupProtocol, Ingest, IngestOptions};
 use rdkafka::ClientConfig;
@@ -219,6 +219,20 @@ impl Reader {
 
     pub fn partitions(&self) -> usize {
         self.ingest.health().partitions().len()
+    }
+
+    /// How many partitions of each topic this process has.
+    pub fn partitions_by_topic(&self) -> BTreeMap<String, usize> {
+        let mut counts = BTreeMap::new();
+        for partition in self.ingest.health().partitions() {
+            *counts.entry(partition.topic).or_default() += 1;
+        }
+        counts
+    }
+
+    /// Records not applied yet; `None` while a partition is not verified.
+    pub fn lag(&self) -> Option<i64> {
+        self.ingest.health().partitions().iter().map(|partition| partition.lag).sum()
     }
 
     pub async fn until_ready(&self) {

@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use axum::serve::ListenerExt as _;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use plaudit_actions::sources::Sources;
 use plaudit_api::auth::{JwksSource, KeyOptions, Keys};
 use plaudit_api::{ApiState, Health, Readiness, Rebuilds};
 use plaudit_delivery::{Delivery, DeliveryHealth, DeliveryOptions};
 use plaudit_event_store::catalogue_store::CatalogueStore;
 use plaudit_event_store::{CommandQueue, upkeep};
 use plaudit_ingest::health::IngestHealth;
-use plaudit_ingest::sources::Sources;
 use plaudit_ingest::{GroupProtocol, Ingest, IngestOptions};
 use plaudit_projections::task_view::Reads;
 use sqlx::PgPool;

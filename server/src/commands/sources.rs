@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use plaudit_ingest::sources::{self, Reading, TrialOutcome};
+use plaudit_actions::sources::{self, Mapped, TrialOutcome};
 
 use crate::cli::SourcesCommand;
 use crate::failure::Failure;
@@ -12,38 +12,39 @@ use crate::output::{count, say, tell};
 pub fn run(command: &SourcesCommand) -> Result<ExitCode, Failure> {
     match command {
         SourcesCommand::Check { files } => {
-            let faults = sources::check(files);
-            faults.iter().for_each(|fault| tell!("{fault}"));
-            if faults.is_empty() {
+            let errors = sources::check(files);
+            errors.iter().for_each(|error| tell!("{error}"));
+            if errors.is_empty() {
                 let are = if files.len() == 1 { "is" } else { "are" };
                 say!("{} {are} valid", count(files.len(), "source file"));
                 return Ok(ExitCode::SUCCESS);
             }
-            tell!("{}", count(faults.len(), "error"));
+            tell!("{}", count(errors.len(), "error"));
             Ok(ExitCode::FAILURE)
         }
         SourcesCommand::Try { file, record } => {
             let text = std::fs::read_to_string(record)
                 .map_err(|error| Failure::new(format!("{}: {error}", record.display())))?;
-            for tried in sources::try_record(file, &text)? {
-                match tried.outcome {
-                    TrialOutcome::OtherTopic(topic) => {
-                        say!("{}: speaks of topic {topic}", tried.entry);
-                    }
-                    TrialOutcome::DoesNotApply => say!("{}: `when` is false", tried.entry),
-                    TrialOutcome::Readings(readings) => {
-                        readings.iter().for_each(|r| print(&tried.entry, r));
-                    }
-                }
-            }
-            Ok(ExitCode::SUCCESS)
+            let tried = sources::try_record(file, &text)?;
+            tried.iter().for_each(|tried| print(&tried.entry, &tried.outcome));
+            let parks = tried.iter().any(|tried| tried.outcome.parks());
+            Ok(if parks { ExitCode::FAILURE } else { ExitCode::SUCCESS })
         }
     }
 }
 
-fn print(entry: &str, reading: &Reading) {
-    match reading {
-        Reading::Action(action) => say!(
+fn print(entry: &str, outcome: &TrialOutcome) {
+    match outcome {
+        TrialOutcome::OtherTopic(topic) => say!("{entry}: is for the topic {topic}"),
+        TrialOutcome::DoesNotApply => say!("{entry}: `when` is false"),
+        TrialOutcome::Mapped(mapped) if mapped.is_empty() => say!("{entry}: names no user"),
+        TrialOutcome::Mapped(mapped) => mapped.iter().for_each(|mapped| print_one(entry, mapped)),
+    }
+}
+
+fn print_one(entry: &str, mapped: &Mapped) {
+    match mapped {
+        Mapped::Action(action) => say!(
             "{entry}: {} of user {} at {}, id {} from {}, data {}",
             action.kind,
             action.user,
@@ -52,6 +53,6 @@ fn print(entry: &str, reading: &Reading) {
             action.source,
             serde_json::Value::Object(action.data.clone())
         ),
-        Reading::SetAside(aside) => say!("{entry}: set aside: {}", aside.reason),
+        Mapped::Park(park) => say!("{entry}: parked: {}", park.reason),
     }
 }

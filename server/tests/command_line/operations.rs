@@ -264,4 +264,13 @@ fn source_files_are_checked_and_tried() {
     for user in ["ann", "bob"] {
         assert!(said.contains(&format!("team.formed of user {user}")), "{said}");
     }
+    let unfit =
+        json!({"topic": "game.teams.v2", "value": {"kind": "formed", "member_ids": ["ann"]}});
+    let record = scratch("unfit.json", &unfit.to_string());
+    let tried = plaudit(
+        &["sources", "try", sample.to_str().unwrap(), "--record", record.to_str().unwrap()],
+        &[],
+    );
+    assert_eq!(tried.status.code(), Some(1));
+    assert!(text(&tried.stdout).contains("parked: "), "{}", text(&tried.stdout));
 }

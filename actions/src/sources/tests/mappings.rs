@@ -1,49 +1,12 @@
 use super::*;
 
-/// A source file of one entry for the topic `t`, changed at one field of its action.
-fn entry(field: &str, expression: &str) -> Value {
-    let mut action = json!({"id": "value.id", "source": "'/teams'", "type": "'team.formed'",
-        "user": "value.users", "time": "timestamp(value.at)", "data": "{'team': value.team}"});
-    action[field] = expression.into();
-    json!({"topic": "t", "when": "value.kind == 'formed'", "action": action})
-}
-
-fn sources(entries: &[Value]) -> Sources {
-    let text = json!({ "sources": entries }).to_string();
-    let mut sources = Sources::default();
-    let mappings = file::parse(Path::new("dir/teams.yaml"), &text).unwrap();
-    mappings.into_iter().for_each(|mapping| sources.add(mapping));
-    sources
-}
-
 fn value() -> Value {
     json!({"kind": "formed", "id": "e-1", "users": ["ann", "ben"], "at": TIME, "team": 7})
 }
 
-fn read_value(sources: &Sources, value: &Value) -> Vec<Reading> {
-    let text = value.to_string();
-    sources.read(&RawRecord { topic: "t", value: Some(text.as_bytes()), ..RawRecord::default() })
-}
-
 /// What an entry changed at one field makes of a record.
-fn changed(field: &str, expression: &str) -> Vec<Reading> {
-    read_value(&sources(&[entry(field, expression)]), &value())
-}
-
-fn actions(readings: Vec<Reading>) -> Vec<Action> {
-    let action = |reading| match reading {
-        Reading::Action(action) => action,
-        Reading::SetAside(set_aside) => panic!("{set_aside:?}"),
-    };
-    readings.into_iter().map(action).collect()
-}
-
-fn set_aside(readings: Vec<Reading>) -> Vec<SetAside> {
-    let set_aside = |reading| match reading {
-        Reading::SetAside(set_aside) => set_aside,
-        Reading::Action(action) => panic!("{action:?}"),
-    };
-    readings.into_iter().map(set_aside).collect()
+fn changed(field: &str, expression: &str) -> Vec<Mapped> {
+    map_value(&sources(&[entry(field, expression)]), &value())
 }
 
 #[test]
@@ -65,16 +28,19 @@ fn a_list_of_users_gives_one_action_for_each() {
 
 /// Without a limit one record could fill the memory, again after each restart.
 #[test]
-fn a_record_with_too_many_users_is_set_aside_once_as_a_whole() {
+fn a_record_with_too_many_users_is_parked_once_as_a_whole() {
     let of_users = |count: usize| {
         let mut value = value();
         value["users"] = (0..count).map(|n| json!(format!("u{n}"))).collect();
-        read_value(&sources(&[entry("source", "'/teams'")]), &value)
+        map_value(&sources(&[entry("source", "'/teams'")]), &value)
     };
     assert_eq!(actions(of_users(mapping::USERS_MAX)).len(), mapping::USERS_MAX);
-    let aside = set_aside(of_users(mapping::USERS_MAX + 1));
-    assert_eq!((aside.len(), &aside[0].user, aside[0].repairable), (1, &None, false));
-    assert!(aside[0].reason.contains("lists 1001 users, and a record may have 1000"), "{aside:?}");
+    let parked = parked(of_users(mapping::USERS_MAX + 1));
+    assert_eq!((parked.len(), &parked[0].user, parked[0].repairable), (1, &None, false));
+    assert!(
+        parked[0].reason.contains("lists 1001 users, and a record may have 1000"),
+        "{parked:?}"
+    );
 }
 
 #[test]
@@ -82,22 +48,22 @@ fn what_would_be_copied_for_each_user_is_bounded() {
     let mut value = value();
     value["users"] = (0..mapping::USERS_MAX).map(|n| json!(format!("u{n}"))).collect();
     value["text"] = "x".repeat(20_000).into();
-    let large = read_value(&sources(&[entry("data", "{'text': value.text}")]), &value);
-    let aside = set_aside(large);
-    assert_eq!(aside.len(), 1);
-    assert!(aside[0].reason.contains("`data` for each of 1000 users"), "{aside:?}");
-    // The same where the record itself would be set aside for each.
-    let aside = set_aside(read_value(&sources(&[entry("id", "value.nothing")]), &value));
-    assert_eq!((aside.len(), &aside[0].user), (1, &None));
-    assert!(aside[0].reason.contains("once instead of 1000 times"), "{aside:?}");
-    assert!(aside[0].reason.contains("`id`"), "{aside:?}");
+    let large = map_value(&sources(&[entry("data", "{'text': value.text}")]), &value);
+    let whole = parked(large);
+    assert_eq!(whole.len(), 1);
+    assert!(whole[0].reason.contains("`data` for each of its users"), "{whole:?}");
+    // The same if a copy of the record would be parked for each.
+    let parked = parked(map_value(&sources(&[entry("id", "value.nothing")]), &value));
+    assert_eq!((parked.len(), &parked[0].user), (1, &None));
+    assert!(parked[0].reason.contains("once instead of 1000 times"), "{parked:?}");
+    assert!(parked[0].reason.contains("`id`"), "{parked:?}");
 }
 
 #[test]
 fn a_record_to_which_no_entry_applies_means_nothing() {
     let mut other = value();
     other["kind"] = "left".into();
-    assert!(read_value(&sources(&[entry("user", "value.users")]), &other).is_empty());
+    assert!(map_value(&sources(&[entry("user", "value.users")]), &other).is_empty());
 }
 
 #[test]
@@ -107,7 +73,7 @@ fn each_entry_that_applies_gives_its_own_actions_in_order() {
     always["action"].as_object_mut().unwrap().remove("data");
     always["action"]["user"] = "value.users[0]".into();
     let sources = sources(&[entry("user", "value.users"), always]);
-    let actions = actions(read_value(&sources, &value()));
+    let actions = actions(map_value(&sources, &value()));
     let kinds: Vec<&str> = actions.iter().map(|a| a.kind.as_str()).collect();
     assert_eq!(kinds, ["team.formed", "team.formed", "team.seen"]);
     assert!(actions[2].data.is_empty());
@@ -118,7 +84,7 @@ fn other_topics_carry_cloud_events() {
     let sources = sources(&[entry("user", "value.users")]);
     let text = event().to_string();
     let record = RawRecord { topic: "other", value: Some(text.as_bytes()), ..RawRecord::default() };
-    assert_eq!(actions(sources.read(&record)).len(), 1);
+    assert_eq!(actions(sources.map(&record)).len(), 1);
     assert!(sources.maps("t") && !sources.maps("other"));
 }
 
@@ -139,7 +105,7 @@ fn expressions_see_all_of_a_record() {
         headers: vec![("h", Some(b"first")), ("h", Some(b"last"))],
         value: Some(text.as_bytes()),
     };
-    let data = actions(sources.read(&record)).remove(0).data;
+    let data = actions(sources.map(&record)).remove(0).data;
     let wanted = json!({"k":"k-1","h":"last","none":false,"t":"t","p":3,"o":9,"late":true});
     assert_eq!(Value::from(data), wanted);
 }
@@ -166,7 +132,7 @@ fn times_are_timestamps_or_texts() {
 }
 
 #[test]
-fn rule_22_a_field_that_fails_sets_each_user_aside_repairably() {
+fn rule_22_a_field_that_fails_parks_the_part_of_each_user_repairably() {
     for (field, expression, why) in [
         ("id", "value.missing", "`id` can't be evaluated"),
         ("id", "value.users", "`id` gives list, not a text"),
@@ -179,12 +145,12 @@ fn rule_22_a_field_that_fails_sets_each_user_aside_repairably() {
         ("data", "value.users", "`data` gives list, not a map"),
         ("data", "{'a': 1 / 0}", "`data` can't be evaluated"),
     ] {
-        let set_aside = set_aside(changed(field, expression));
-        let users: Vec<_> = set_aside.iter().map(|s| s.user.as_ref().unwrap().as_str()).collect();
+        let parked = parked(changed(field, expression));
+        let users: Vec<_> = parked.iter().map(|s| s.user.as_ref().unwrap().as_str()).collect();
         assert_eq!(users, ["ann", "ben"], "{field}: {expression}");
-        for set_aside in set_aside {
-            let reason = set_aside.reason;
-            assert!(set_aside.repairable, "{reason}");
+        for parked in parked {
+            let reason = parked.reason;
+            assert!(parked.repairable, "{reason}");
             assert!(reason.starts_with("teams.yaml: sources[0]: "), "{reason}");
             assert!(reason.contains(why), "{expression}: {reason}");
         }
@@ -198,35 +164,35 @@ fn rule_22_what_fails_before_its_user_is_known_blocks_no_one() {
         ("user", "1.5", "`user` gives float, not a text"),
         ("user", "''", "user is 1 to 256 bytes"),
     ] {
-        let set_aside = set_aside(changed(field, expression));
-        let [one] = set_aside.as_slice() else { panic!("{set_aside:?}") };
+        let parked = parked(changed(field, expression));
+        let [one] = parked.as_slice() else { panic!("{parked:?}") };
         assert_eq!((&one.user, one.repairable), (&None, false));
         assert!(one.reason.contains(why), "{expression}: {}", one.reason);
     }
     for when in ["value.missing", "value.id", "value.id > 1"] {
         let mut entry = entry("user", "value.users");
         entry["when"] = when.into();
-        let set_aside = set_aside(read_value(&sources(&[entry]), &value()));
-        assert_eq!((set_aside.len(), set_aside[0].repairable), (1, false));
-        assert!(set_aside[0].reason.contains("`when`"), "{}", set_aside[0].reason);
+        let parked = parked(map_value(&sources(&[entry]), &value()));
+        assert_eq!((parked.len(), parked[0].repairable), (1, false));
+        assert!(parked[0].reason.contains("`when`"), "{}", parked[0].reason);
     }
 }
 
 #[test]
 fn one_bad_user_of_a_list_does_not_take_the_others_along() {
-    let readings = changed("user", "['ann', '', 'ben', 1.5]");
-    let kinds: Vec<bool> = readings.iter().map(|r| matches!(r, Reading::Action(_))).collect();
+    let mapped = changed("user", "['ann', '', 'ben', 1.5]");
+    let kinds: Vec<bool> = mapped.iter().map(|m| matches!(m, Mapped::Action(_))).collect();
     assert_eq!(kinds, [true, false, true, false]);
 }
 
 #[test]
-fn what_is_no_json_is_set_aside_once() {
+fn what_is_not_json_is_parked_once() {
     let sources = sources(&[entry("user", "value.users"), entry("user", "value.users")]);
     for bytes in [&b"garbage"[..], b""] {
         let record = RawRecord { topic: "t", value: Some(bytes), ..RawRecord::default() };
-        let set_aside = set_aside(sources.read(&record));
-        assert_eq!(set_aside.len(), 1);
-        assert!(set_aside[0].reason.contains("read as JSON"));
+        let parked = parked(sources.map(&record));
+        assert_eq!(parked.len(), 1);
+        assert!(parked[0].reason.contains("read as JSON"));
     }
 }
 
@@ -235,15 +201,15 @@ fn a_tombstone_is_null_to_when() {
     let mut entry = entry("user", "value.users");
     entry["when"] = "value != null && value.kind == 'formed'".into();
     let record = RawRecord { topic: "t", value: None, ..RawRecord::default() };
-    assert!(sources(&[entry]).read(&record).is_empty());
+    assert!(sources(&[entry]).map(&record).is_empty());
 }
 
 #[test]
-fn a_record_that_was_set_aside_is_read_with_its_key_and_timestamp() {
+fn a_record_that_was_parked_is_mapped_with_its_key_and_timestamp() {
     let sources = sources(&[entry("id", "key + string(timestamp)")]);
     let headers = json!({"plaudit_key": "k", "plaudit_timestamp": TIME});
     let record = OwnedRecord::from_parked("t", 0, 0, &headers, value().to_string().as_bytes());
-    assert!(actions(sources.read(&record.as_raw()))[0].id.starts_with("k2026-03-29"));
+    assert!(actions(sources.map(&record.as_raw()))[0].id.starts_with("k2026-03-29"));
 }
 
 #[test]
@@ -258,10 +224,14 @@ fn trying_a_file_shows_what_each_entry_makes_of_a_record() {
     std::fs::write(&path, text).unwrap();
     let record = json!({"topic": "t", "value": value()}).to_string();
     let tried = try_record(&path, &record).unwrap();
-    assert!(matches!(&tried[0].outcome, TrialOutcome::Readings(r) if r.len() == 1));
+    assert!(matches!(&tried[0].outcome, TrialOutcome::Mapped(m) if m.len() == 1));
     assert_eq!(tried[1].outcome, TrialOutcome::OtherTopic("elsewhere".into()));
     assert_eq!(tried[2].outcome, TrialOutcome::DoesNotApply);
+    assert!(tried.iter().all(|tried| !tried.outcome.parks()));
+    let bad = json!({"topic": "t", "value": {"kind": "formed"}}).to_string();
+    let tried = try_record(&path, &bad).unwrap();
+    assert!(tried[0].outcome.parks() && !tried[1].outcome.parks());
     assert!(matches!(try_record(&path, "{}"), Err(TrialError::Record(_))));
-    assert!(matches!(try_record(&dir.join("none"), &record), Err(TrialError::Faulty(_))));
+    assert!(matches!(try_record(&dir.join("none"), &record), Err(TrialError::Source(_))));
     std::fs::remove_dir_all(dir).unwrap();
 }

@@ -1,8 +1,8 @@
 use super::*;
 
-fn faults(text: &str) -> Vec<String> {
-    let faults = file::parse(Path::new("a.yaml"), text).map(|_| ()).expect_err(text);
-    faults.iter().map(ToString::to_string).collect()
+fn errors(text: &str) -> Vec<String> {
+    let errors = file::parse(Path::new("a.yaml"), text).map(|_| ()).expect_err(text);
+    errors.iter().map(ToString::to_string).collect()
 }
 
 const EXAMPLE: &str = r#"
@@ -22,7 +22,7 @@ fn the_example_of_the_contract_is_read() {
 }
 
 #[test]
-fn every_fault_is_named_with_its_place() {
+fn every_error_is_named_with_its_place() {
     let text = "sources:
   - topic: 'a b'
     wen: true
@@ -33,9 +33,9 @@ fn every_fault_is_named_with_its_place() {
       user: usr
       data: 5
 ";
-    let faults = faults(text);
+    let errors = errors(text);
     let places: Vec<&str> =
-        faults.iter().map(|fault| fault.split_inclusive(": ").take(2).last().unwrap()).collect();
+        errors.iter().map(|error| error.split_inclusive(": ").take(2).last().unwrap()).collect();
     assert_eq!(
         places,
         [
@@ -48,13 +48,13 @@ fn every_fault_is_named_with_its_place() {
             "sources[0].action.user: ",
             "sources[0].action.data: ",
         ],
-        "{faults:#?}"
+        "{errors:#?}"
     );
-    assert!(faults[0].starts_with("a.yaml:2:12: sources[0].topic: a topic is"), "{}", faults[0]);
-    assert!(faults[4].contains("quotes of its own: \"'/teams'\""), "{}", faults[4]);
-    assert!(faults[5].contains("quotes of its own: \"'team.formed'\""), "{}", faults[5]);
-    assert!(faults[6].contains("\"usr\" is not known here, only value, headers"), "{}", faults[6]);
-    assert!(faults.iter().all(|fault| !fault.contains('\n')));
+    assert!(errors[0].starts_with("a.yaml:2:12: sources[0].topic: a topic is"), "{}", errors[0]);
+    assert!(errors[4].contains("quotes of its own: \"'/teams'\""), "{}", errors[4]);
+    assert!(errors[5].contains("quotes of its own: \"'team.formed'\""), "{}", errors[5]);
+    assert!(errors[6].contains("\"usr\" is not known here, only value, headers"), "{}", errors[6]);
+    assert!(errors.iter().all(|error| !error.contains('\n')));
 }
 
 #[test]
@@ -62,19 +62,37 @@ fn other_shapes_are_refused() {
     for (text, wanted) in [
         ("", "a.yaml:1:1: file: the file is empty"),
         ("# nothing", "the file is empty"),
-        ("sources: [", "this is no YAML or JSON"),
-        ("a: b: c", "this is no YAML or JSON"),
+        ("sources: [", "not valid YAML or JSON"),
+        ("a: b: c", "not valid YAML or JSON"),
         ("[]", "a.yaml:1:1: file: must be a mapping of sources"),
         ("sources: {}", "a.yaml:1:10: sources: must be a list"),
         ("sources: []", "sources: must have at least one entry"),
         ("tasks: []", "sources: is missing"),
-        ("sources: [5]", "sources[0]: must be a mapping of topic, when, action"),
+        ("sources: [5]", "sources[0]: must be a mapping of topic, format, when, each, action"),
         ("sources: [{topic: t}]", "sources[0].action: is missing"),
         ("sources: [{topic: 5, action: {}}]", "sources[0].topic: must be a text"),
         ("{sources: [{topic: t}]}\n---\n{}", "a file holds one document"),
+        ("sources: [{topic: t, topic: u, action: {}}]", "duplicated key in mapping"),
+        (
+            "sources: [{topic: t, format: avro, action: {}}]",
+            "sources[0].format: this version reads",
+        ),
+        (
+            "sources: [{topic: t, whne: 'true', action: {}}]",
+            "sources[0].whne: is not known here; did you mean `when`?",
+        ),
+        (
+            "sources: [{topic: t, action: {tpye: \"'a'\"}}]",
+            "sources[0].action.tpye: is not known here; did you mean `type`?",
+        ),
+        (
+            "sources: [{topic: t, action: {colour: \"'a'\"}}]",
+            "sources[0].action.colour: is not known here, only id, source,",
+        ),
+        ("source: []", "source: is not known here; did you mean `sources`?"),
     ] {
-        let faults = faults(text);
-        assert!(faults.iter().any(|fault| fault.contains(wanted)), "{text}: {faults:#?}");
+        let errors = errors(text);
+        assert!(errors.iter().any(|error| error.contains(wanted)), "{text}: {errors:#?}");
     }
 }
 
@@ -84,17 +102,17 @@ fn a_folder_that_is_absent_or_empty_has_no_sources() {
 }
 
 #[test]
-fn all_files_of_a_folder_are_read_and_all_their_faults_named() {
+fn all_files_of_a_folder_are_read_and_all_their_errors_named() {
     let dir = tempfile_dir("load");
     std::fs::write(dir.join("a.yaml"), EXAMPLE).unwrap();
     std::fs::write(dir.join("README.md"), "sources").unwrap();
     assert_eq!(Sources::load(&dir).unwrap().topics().collect::<Vec<_>>(), ["game.teams.v2"]);
     std::fs::write(dir.join("b.yml"), "sources: 5").unwrap();
     std::fs::write(dir.join("c.json"), b"\xff").unwrap();
-    let faults = Sources::load(&dir).unwrap_err();
-    assert_eq!(faults.len(), 2);
-    assert!(faults[0].file.ends_with("b.yml") && faults[1].file.ends_with("c.json"));
-    assert_eq!(check(&files_of(&dir).unwrap()), faults);
+    let errors = Sources::load(&dir).unwrap_err();
+    assert_eq!(errors.len(), 2);
+    assert!(errors[0].file.ends_with("b.yml") && errors[1].file.ends_with("c.json"));
+    assert_eq!(check(&files_of(&dir).unwrap()), errors);
     std::fs::remove_dir_all(dir).unwrap();
 }
 

@@ -5,23 +5,23 @@ use std::path::{Path, PathBuf};
 
 /// One reason why a source file is refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SourceFault {
+pub struct SourceError {
     /// The file.
     pub file: PathBuf,
-    /// From 1.
+    /// The line, from 1.
     pub line: usize,
-    /// From 1, in characters.
+    /// The column, from 1, in characters.
     pub column: usize,
-    /// Such as `sources[0].action.user`; `file` where no part of it is meant.
+    /// The place in the file, such as `sources[0].action.user`, or `file` for the whole of it.
     pub path: String,
     /// What is wrong and what would be right, in one line.
     pub message: String,
 }
 
-/// The longest message, in characters. Some messages repeat what they were given.
+/// The longest message, in characters. Some repeat what the file holds.
 const MESSAGE_CHARS_MAX: usize = 500;
 
-impl SourceFault {
+impl SourceError {
     pub(super) fn new(
         file: &Path,
         (line, column): (usize, usize),
@@ -43,11 +43,11 @@ impl SourceFault {
     }
 }
 
-impl fmt::Display for SourceFault {
+impl fmt::Display for SourceError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { file, line, column, path, message } = self;
         write!(f, "{}:{line}:{column}: {path}: {message}", file.display())
     }
 }
 
-impl std::error::Error for SourceFault {}
+impl std::error::Error for SourceError {}

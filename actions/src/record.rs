@@ -1,12 +1,12 @@
-//! A Kafka record before anything is understood.
+//! A record before anything of it is understood.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
-/// A record as read from a topic.
-#[derive(Debug, Clone, Default)]
+/// A record as read from a topic. Its bytes are borrowed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RawRecord<'a> {
     /// The topic.
     pub topic: &'a str,
@@ -32,30 +32,40 @@ impl<'a> RawRecord<'a> {
         headers.find(|(n, _)| n.eq_ignore_ascii_case(name)).and_then(|(_, value)| *value)
     }
 
-    /// The headers as a JSON object: what is text as text, anything else as `{"base64": "…"}`.
-    pub fn headers_json(&self) -> Map<String, Value> {
+    /// The headers as they are kept with a parked record: text as text, anything else as
+    /// `{"base64": "…"}`. With `all`, the key and the timestamp are among them under names of
+    /// Plaudit's: a mapping may look at them again when the record is released.
+    pub fn parked_headers(&self, all: bool) -> Value {
         let value = |value: Option<&[u8]>| value.map_or(Value::Null, json_of);
-        self.headers.iter().map(|(name, v)| ((*name).to_owned(), value(*v))).collect()
+        let mut headers: Map<String, Value> =
+            self.headers.iter().map(|(name, v)| ((*name).to_owned(), value(*v))).collect();
+        if let Some(key) = self.key.filter(|_| all) {
+            headers.insert(KEY.to_owned(), json_of(key));
+        }
+        if let Some(timestamp) = self.timestamp.filter(|_| all) {
+            headers.insert(TIMESTAMP.to_owned(), timestamp.to_string().into());
+        }
+        headers.into()
     }
 
     /// How many bytes key, headers and value take.
-    pub(crate) fn bytes(&self) -> usize {
+    pub fn bytes(&self) -> usize {
         let length = |bytes: Option<&[u8]>| bytes.map_or(0, <[u8]>::len);
         let headers = self.headers.iter().map(|(name, value)| name.len() + length(*value));
         length(self.key) + length(self.value) + headers.sum::<usize>()
     }
 }
 
-/// Bytes as JSON that [`bytes_of`] reads: as text, or as `{"base64": "…"}` where they are not UTF-8 or
+/// Bytes as JSON that [`bytes_of`] reads: as text, or as `{"base64": "…"}` if they are not UTF-8 or
 /// have a NUL, which JSON can say and `PostgreSQL` can't keep.
-pub(crate) fn json_of(bytes: &[u8]) -> Value {
+fn json_of(bytes: &[u8]) -> Value {
     match std::str::from_utf8(bytes) {
         Ok(text) if !text.contains('\0') => Value::from(text),
         _ => json!({ "base64": STANDARD.encode(bytes) }),
     }
 }
 
-/// A record of one's own: read from a file, or back from where it was set aside.
+/// A record that owns its bytes: polled, read from a file, or parked before.
 #[derive(Debug, Clone, Default)]
 pub struct OwnedRecord {
     topic: String,
@@ -67,10 +77,25 @@ pub struct OwnedRecord {
     value: Option<Vec<u8>>,
 }
 
-/// The names under which [`crate::sources`] keeps what else an expression may look at, beside the
-/// headers of a record that was set aside.
-pub(crate) const KEY: &str = "plaudit_key";
-pub(crate) const TIMESTAMP: &str = "plaudit_timestamp";
+/// The names of a parked record's key and timestamp among its headers.
+const KEY: &str = "plaudit_key";
+const TIMESTAMP: &str = "plaudit_timestamp";
+
+impl From<&RawRecord<'_>> for OwnedRecord {
+    fn from(record: &RawRecord<'_>) -> Self {
+        let owned = |bytes: &[u8]| bytes.to_vec();
+        let header = |(name, value): &(&str, Option<&[u8]>)| ((*name).to_owned(), value.map(owned));
+        Self {
+            topic: record.topic.to_owned(),
+            partition: record.partition,
+            offset: record.offset,
+            timestamp: record.timestamp,
+            key: record.key.map(owned),
+            headers: record.headers.iter().map(header).collect(),
+            value: record.value.map(owned),
+        }
+    }
+}
 
 impl OwnedRecord {
     /// The record to read.
@@ -86,7 +111,7 @@ impl OwnedRecord {
         }
     }
 
-    /// A record as it was before it was set aside.
+    /// A record as it was before it was parked.
     pub fn from_parked(
         topic: &str,
         partition: i32,
@@ -118,13 +143,11 @@ impl OwnedRecord {
     pub fn from_json(text: &str) -> Result<Self, String> {
         const FIELDS: [&str; 7] =
             ["topic", "partition", "offset", "timestamp", "key", "headers", "value"];
-        let json: Value = serde_json::from_str(text).map_err(|e| format!("no JSON: {e}"))?;
+        let json: Value = serde_json::from_str(text).map_err(|e| format!("not valid JSON: {e}"))?;
         let fields = json.as_object().ok_or("a record file holds one JSON object")?;
         if let Some(name) = fields.keys().find(|name| !FIELDS.contains(&name.as_str())) {
-            return Err(format!(
-                "`{name}` is no part of a record; these are {}",
-                FIELDS.join(", ")
-            ));
+            let fields = FIELDS.join(", ");
+            return Err(format!("`{name}` is not a field of a record, which has {fields}"));
         }
         let topic = fields.get("topic").and_then(Value::as_str);
         let number = |name: &str| fields.get(name).and_then(Value::as_i64).unwrap_or(0);
@@ -158,7 +181,7 @@ impl OwnedRecord {
     }
 }
 
-/// What [`RawRecord::headers_json`] wrote, as bytes again; other JSON as it is written.
+/// What [`RawRecord::parked_headers`] wrote, as bytes again; other JSON as it is written.
 fn bytes_of(value: &Value) -> Option<Vec<u8>> {
     match value {
         Value::Null => None,
@@ -176,8 +199,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rule_21_a_record_comes_back_as_it_was_set_aside() {
+    fn rule_21_a_record_comes_back_as_it_was_parked() {
         let record = RawRecord {
+            key: Some(b"k"),
+            timestamp: Some("2026-03-29T01:30:00Z".parse().unwrap()),
+            value: Some(b"value"),
             headers: vec![
                 ("a", Some(b"text")),
                 ("b", Some(b"\xff\x00")),
@@ -186,19 +212,20 @@ mod tests {
             ],
             ..RawRecord::default()
         };
-        assert_eq!(record.bytes(), 5 + 3 + 1 + 4);
-        let mut headers = record.headers_json();
+        assert_eq!(record.bytes(), 1 + 5 + 5 + 3 + 1 + 4);
         assert_eq!(
-            Value::from(headers.clone()),
+            record.parked_headers(false),
             json!({"a": "text", "b": {"base64": "/wA="}, "c": null, "d": {"base64": "YQBi"}})
         );
-        headers.insert(KEY.into(), json_of(b"k"));
-        headers.insert(TIMESTAMP.into(), "2026-03-29T01:30:00Z".into());
-        let back = OwnedRecord::from_parked("t", 1, 2, &headers.into(), b"value");
-        let raw = back.as_raw();
-        assert_eq!(raw.headers, record.headers);
-        assert_eq!((raw.key, raw.value), (Some(&b"k"[..]), Some(&b"value"[..])));
-        assert_eq!(raw.timestamp, Some("2026-03-29T01:30:00Z".parse().unwrap()));
+        let headers = record.parked_headers(true);
+        assert_eq!(
+            (&headers[KEY], &headers[TIMESTAMP]),
+            (&json!("k"), &json!("2026-03-29T01:30:00Z"))
+        );
+        let back = OwnedRecord::from_parked("t", 1, 2, &headers, b"value");
+        let wanted = RawRecord { topic: "t", partition: 1, offset: 2, ..record };
+        assert_eq!(back.as_raw(), wanted);
+        assert_eq!(OwnedRecord::from(&wanted).as_raw(), wanted);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! A source file: from YAML to mappings, or to every fault in it.
+//! A source file: from YAML to mappings, or to everything that is wrong with it.
 
 use std::fmt::Display;
 use std::path::Path;
@@ -6,8 +6,9 @@ use std::path::Path;
 use plaudit_domain::expression::Expression;
 use saphyr::{LoadableYamlNode, MarkedYaml, Scalar, YamlData};
 
-use super::fault::SourceFault;
-use super::mapping::{Mapping, VARIABLES};
+use super::error::SourceError;
+use super::mapping::Mapping;
+use super::variables;
 
 /// The largest source file, in bytes.
 const FILE_BYTES_MAX: usize = 1024 * 1024;
@@ -15,50 +16,50 @@ const FILE_BYTES_MAX: usize = 1024 * 1024;
 const EXAMPLE: &str = "{sources: [{topic: game.teams, action: {id: value.id, source: \"'/teams'\", \
                        type: \"'team.formed'\", user: value.member, time: timestamp(value.at)}}]}";
 
-/// Reads a source file. Every fault is reported, not only the first, in the order of the file.
-pub fn read(file: &Path) -> Result<Vec<Mapping>, Vec<SourceFault>> {
-    let fault = |message| vec![SourceFault::of_file(file, 1, 1, message)];
-    let bytes = std::fs::read(file).map_err(|e| fault(format!("can't be read: {e}")))?;
+/// Reads a source file. Every error is reported, not only the first, in the order of the file.
+pub fn read(file: &Path) -> Result<Vec<Mapping>, Vec<SourceError>> {
+    let error = |message| vec![SourceError::of_file(file, 1, 1, message)];
+    let bytes = std::fs::read(file).map_err(|e| error(format!("can't be read: {e}")))?;
     if bytes.len() > FILE_BYTES_MAX {
-        return Err(fault(format!("a source file has at most {FILE_BYTES_MAX} bytes")));
+        return Err(error(format!("a source file has at most {FILE_BYTES_MAX} bytes")));
     }
-    let text = String::from_utf8(bytes).map_err(|_| fault("is not UTF-8".to_owned()))?;
+    let text = String::from_utf8(bytes).map_err(|_| error("is not UTF-8".to_owned()))?;
     parse(file, &text)
 }
 
-pub fn parse(file: &Path, text: &str) -> Result<Vec<Mapping>, Vec<SourceFault>> {
+pub fn parse(file: &Path, text: &str) -> Result<Vec<Mapping>, Vec<SourceError>> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let documents = MarkedYaml::load_from_str(text).map_err(|e| {
         let (line, column) = (e.marker().line(), e.marker().col() + 1);
-        let message = format!("this is no YAML or JSON: {}", e.info());
-        vec![SourceFault::of_file(file, line, column, message)]
+        let message = format!("not valid YAML or JSON: {}", e.info());
+        vec![SourceError::of_file(file, line, column, message)]
     })?;
-    let mut reading = Reading { file, faults: Vec::new() };
+    let mut parser = Parser { file, errors: Vec::new() };
     let mappings = match documents.as_slice() {
-        [root] if !matches!(root.data, YamlData::Value(Scalar::Null)) => reading.file(root),
+        [root] if !matches!(root.data, YamlData::Value(Scalar::Null)) => parser.file(root),
         [] | [_] => {
             let message = format!("the file is empty; a small source file is {EXAMPLE}");
-            return Err(vec![SourceFault::of_file(file, 1, 1, message)]);
+            return Err(vec![SourceError::of_file(file, 1, 1, message)]);
         }
         [_, second, ..] => {
-            reading.fault(second, "", "a file holds one document: put all sources into one list");
+            parser.error(second, "", "a file holds one document: put all sources into one list");
             Vec::new()
         }
     };
-    let mut faults = reading.faults;
-    faults.sort_by_key(|fault| (fault.line, fault.column));
-    if faults.is_empty() { Ok(mappings) } else { Err(faults) }
+    let mut errors = parser.errors;
+    errors.sort_by_key(|error| (error.line, error.column));
+    if errors.is_empty() { Ok(mappings) } else { Err(errors) }
 }
 
-/// A file on its way into mappings.
-struct Reading<'f> {
+/// Collects the errors of a file while it becomes mappings.
+struct Parser<'f> {
     file: &'f Path,
-    faults: Vec<SourceFault>,
+    errors: Vec<SourceError>,
 }
 
 type Node<'y> = MarkedYaml<'y>;
 
-/// A mapping of the file: its fields by name, and the node for faults of what is missing.
+/// A mapping of the file: its fields by name, and its node for errors about missing ones.
 struct Fields<'n, 'y> {
     node: &'n Node<'y>,
     path: String,
@@ -75,10 +76,15 @@ impl<'n, 'y> Fields<'n, 'y> {
     }
 }
 
-impl Reading<'_> {
-    fn fault(&mut self, at: &Node<'_>, path: &str, message: impl Display) {
+/// The fields of an entry of the list `sources`.
+const ENTRY: [&str; 5] = ["topic", "format", "when", "each", "action"];
+/// The fields of its `action`.
+const ACTION: [&str; 6] = ["id", "source", "type", "user", "time", "data"];
+
+impl Parser<'_> {
+    fn error(&mut self, at: &Node<'_>, path: &str, message: impl Display) {
         let place = (at.span.start.line().max(1), at.span.start.col() + 1);
-        self.faults.push(SourceFault::new(self.file, place, path, message));
+        self.errors.push(SourceError::new(self.file, place, path, message));
     }
 
     fn file(&mut self, root: &Node<'_>) -> Vec<Mapping> {
@@ -87,11 +93,11 @@ impl Reading<'_> {
         };
         let Some(list) = self.required(&fields, "sources") else { return Vec::new() };
         let YamlData::Sequence(items) = &list.data else {
-            self.fault(list, "sources", "must be a list");
+            self.error(list, "sources", "must be a list");
             return Vec::new();
         };
         if items.is_empty() {
-            self.fault(list, "sources", "must have at least one entry");
+            self.error(list, "sources", "must have at least one entry");
         }
         items
             .iter()
@@ -104,16 +110,20 @@ impl Reading<'_> {
         let file_name =
             self.file.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned());
         let name = format!("{file_name}: {path}");
-        let fields = self.fields(node, path, &["topic", "when", "action"])?;
+        let fields = self.fields(node, path, &ENTRY)?;
         let topic = self.topic(&fields);
-        let when = self.optional(&fields, "when");
-        let action = self.required(&fields, "action").and_then(|action| {
-            let names = ["id", "source", "type", "user", "time", "data"];
-            self.fields(action, fields.path_of("action"), &names)
-        })?;
+        self.format(&fields);
+        let of_record = &variables::NAMES[..];
+        let when = self.optional(&fields, "when", of_record);
+        let each = self.optional(&fields, "each", of_record);
+        let with_item: Vec<&str> = of_record.iter().copied().chain([variables::ITEM]).collect();
+        let known = if fields.get("each").is_some() { &with_item } else { of_record };
+        let action = self
+            .required(&fields, "action")
+            .and_then(|action| self.fields(action, fields.path_of("action"), &ACTION))?;
         let mut required = |name| {
             let node = self.required(&action, name)?;
-            self.expression(node, &action.path_of(name))
+            self.expression(node, &action.path_of(name), known)
         };
         let (id, source, kind, user, time) = (
             required("id"),
@@ -122,11 +132,12 @@ impl Reading<'_> {
             required("user"),
             required("time"),
         );
-        let data = self.optional(&action, "data");
+        let data = self.optional(&action, "data", known);
         Some(Mapping {
             name,
             topic: topic?,
             when: when.ok()?,
+            each: each.ok()?,
             user: user?,
             source: source?,
             id: id?,
@@ -145,19 +156,34 @@ impl Reading<'_> {
         if (1..=249).contains(&topic.len()) && topic.chars().all(allowed) {
             return Some(topic.to_owned());
         }
-        self.fault(node, &path, "a topic is 1 to 249 of a-z, A-Z, 0-9, '.', '_' and '-'");
+        self.error(node, &path, "a topic is 1 to 249 of a-z, A-Z, 0-9, '.', '_' and '-'");
         None
     }
 
-    /// An expression that may be absent; `Err` if it is there and faulty.
-    fn optional(&mut self, fields: &Fields<'_, '_>, name: &str) -> Result<Option<Expression>, ()> {
-        let Some(node) = fields.get(name) else { return Ok(None) };
-        self.expression(node, &fields.path_of(name)).map(Some).ok_or(())
+    /// Other formats need a schema registry, which this version has no client for.
+    fn format(&mut self, fields: &Fields<'_, '_>) {
+        let Some(node) = fields.get("format") else { return };
+        let path = fields.path_of("format");
+        match self.text(node, &path) {
+            None | Some("json") => {}
+            Some(_) => self.error(node, &path, "this version reads the format json only"),
+        }
     }
 
-    fn expression(&mut self, node: &Node<'_>, path: &str) -> Option<Expression> {
+    /// An expression that may be absent; `Err` if it is there and wrong.
+    fn optional(
+        &mut self,
+        fields: &Fields<'_, '_>,
+        name: &str,
+        known: &[&str],
+    ) -> Result<Option<Expression>, ()> {
+        let Some(node) = fields.get(name) else { return Ok(None) };
+        self.expression(node, &fields.path_of(name), known).map(Some).ok_or(())
+    }
+
+    fn expression(&mut self, node: &Node<'_>, path: &str, known: &[&str]) -> Option<Expression> {
         let source = self.text(node, path)?;
-        let compiled = Expression::compile(source, &VARIABLES);
+        let compiled = Expression::compile(source, known);
         compiled
             .map_err(|why| {
                 let is_bare = source.chars().all(|c| c.is_alphanumeric() || "/._-: ".contains(c));
@@ -166,7 +192,7 @@ impl Reading<'_> {
                 } else {
                     String::new()
                 };
-                self.fault(node, path, format_args!("{why}{hint}"));
+                self.error(node, path, format_args!("{why}{hint}"));
             })
             .ok()
     }
@@ -175,14 +201,14 @@ impl Reading<'_> {
         if let YamlData::Value(Scalar::String(text)) = &node.data {
             return Some(text);
         }
-        self.fault(node, path, "must be a text; write it in quotes");
+        self.error(node, path, "must be a text; write it in quotes");
         None
     }
 
     fn required<'n, 'y>(&mut self, fields: &Fields<'n, 'y>, name: &str) -> Option<&'n Node<'y>> {
         let found = fields.get(name);
         if found.is_none() {
-            self.fault(fields.node, &fields.path_of(name), "is missing");
+            self.error(fields.node, &fields.path_of(name), "is missing");
         }
         found
     }
@@ -195,7 +221,7 @@ impl Reading<'_> {
     ) -> Option<Fields<'n, 'y>> {
         let YamlData::Mapping(entries) = &node.data else {
             let message = format!("must be a mapping of {}", known.join(", "));
-            self.fault(node, &path, message);
+            self.error(node, &path, message);
             return None;
         };
         let mut fields = Fields { node, path, entries: Vec::new() };
@@ -205,12 +231,26 @@ impl Reading<'_> {
                     fields.entries.push((name.as_ref(), value));
                 }
                 YamlData::Value(Scalar::String(name)) => {
-                    let message = format!("is not known here, only {}", known.join(", "));
-                    self.fault(key, &fields.path_of(name), message);
+                    self.error(key, &fields.path_of(name), unknown_key(name, known));
                 }
-                _ => self.fault(key, &fields.path.clone(), "a key must be a text"),
+                _ => self.error(key, &fields.path.clone(), "a key must be a text"),
             }
         }
         Some(fields)
+    }
+}
+
+/// Names the key that the author of an unknown one may have meant.
+fn unknown_key(name: &str, known: &[&str]) -> String {
+    if name == "each" {
+        return "stands beside `action`, not in it".to_owned();
+    }
+    let slips = |word: &&str| strsim::damerau_levenshtein(&name.to_lowercase(), word);
+    let nearest = known.iter().copied().min_by_key(slips);
+    // One slip in a short word, two from five letters on.
+    let is_near = |word: &&str| slips(word) <= if word.len() < 5 { 1 } else { 2 };
+    match nearest.filter(|_| name.len() <= 40).filter(is_near) {
+        Some(word) => format!("is not known here; did you mean `{word}`?"),
+        None => format!("is not known here, only {}", known.join(", ")),
     }
 }

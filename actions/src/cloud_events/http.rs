@@ -1,0 +1,101 @@
+//! Attributes of a CloudEvent in HTTP headers.
+
+use std::borrow::Cow;
+
+use percent_encoding::percent_decode_str;
+
+/// The prefix of the attributes' names among the headers of a request in binary mode.
+pub const PREFIX: &str = "ce-";
+
+/// Why the value of a header is not that of an attribute.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidHeaderValue {
+    /// The bytes are not UTF-8, neither as sent nor percent-decoded.
+    #[error("not UTF-8")]
+    NotUtf8,
+    /// A `%` without two hexadecimal digits behind it.
+    #[error("`%` must be followed by two hexadecimal digits; a percent sign itself is `%25`")]
+    Percent,
+    /// A double quote without the one that closes it.
+    #[error("a double-quoted text does not end with a double quote")]
+    Quote,
+}
+
+/// Decodes the value of a header: double quotes are taken off, then percent-encoding is.
+///
+/// # Source
+///
+/// CloudEvents HTTP protocol binding 1.0.2, section 3.1.3.2; the quoted string of RFC 7230, section
+/// 3.2.6; RFC 3986, section 2.4.
+pub fn decode(value: &[u8]) -> Result<String, InvalidHeaderValue> {
+    let text = std::str::from_utf8(value).map_err(|_| InvalidHeaderValue::NotUtf8)?;
+    let text = unquoted(text.trim_matches([' ', '\t']))?;
+    let bytes = text.as_bytes();
+    let is_hex = |at: usize| bytes.get(at).is_some_and(u8::is_ascii_hexdigit);
+    let is_encoded = |(at, _): (usize, &str)| is_hex(at + 1) && is_hex(at + 2);
+    if !text.match_indices('%').all(is_encoded) {
+        return Err(InvalidHeaderValue::Percent);
+    }
+    let decoded = percent_decode_str(&text).decode_utf8();
+    decoded.map(Cow::into_owned).map_err(|_| InvalidHeaderValue::NotUtf8)
+}
+
+/// A text without the double quotes around it and the backslashes before characters in it. Quotes
+/// inside a text that does not begin with one are part of it.
+fn unquoted(text: &str) -> Result<Cow<'_, str>, InvalidHeaderValue> {
+    let Some(quoted) = text.strip_prefix('"') else { return Ok(Cow::Borrowed(text)) };
+    let mut plain = String::with_capacity(quoted.len());
+    let mut characters = quoted.chars();
+    while let Some(character) = characters.next() {
+        match character {
+            '"' if characters.as_str().is_empty() => return Ok(Cow::Owned(plain)),
+            '"' => return Err(InvalidHeaderValue::Quote),
+            '\\' => plain.push(characters.next().ok_or(InvalidHeaderValue::Quote)?),
+            other => plain.push(other),
+        }
+    }
+    Err(InvalidHeaderValue::Quote)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_unquoted_and_then_percent_decoded_once() {
+        for (sent, meant) in [
+            ("u42", "u42"),
+            ("Euro%20%E2%82%AC%20%F0%9F%98%80", "Euro € 😀"),
+            ("%E9%A6%96", "首"),
+            ("首", "首"),
+            ("\"quo ted\"", "quo ted"),
+            (r#""a\"b\\c""#, r#"a"b\c"#),
+            ("\"%22\"", "\""),
+            ("50%2525", "50%25"),
+            ("a\"b", "a\"b"),
+            (" padded ", "padded"),
+            ("a+b", "a+b"),
+            ("\"\"", ""),
+        ] {
+            assert_eq!(decode(sent.as_bytes()).as_deref(), Ok(meant), "{sent}");
+        }
+    }
+
+    #[test]
+    fn what_can_not_be_decoded_is_refused() {
+        for (sent, why) in [
+            (&b"100%"[..], InvalidHeaderValue::Percent),
+            (b"%4", InvalidHeaderValue::Percent),
+            (b"%zz", InvalidHeaderValue::Percent),
+            (b"%+1", InvalidHeaderValue::Percent),
+            (b"%C0%A0", InvalidHeaderValue::NotUtf8),
+            (b"%FF", InvalidHeaderValue::NotUtf8),
+            (b"\xff", InvalidHeaderValue::NotUtf8),
+            (b"\"open", InvalidHeaderValue::Quote),
+            (b"\"a\" b", InvalidHeaderValue::Quote),
+            (b"\"a\\", InvalidHeaderValue::Quote),
+        ] {
+            assert_eq!(decode(sent), Err(why), "{}", String::from_utf8_lossy(sent));
+        }
+    }
+}

@@ -1,0 +1,227 @@
+//! One entry of a source file, compiled.
+
+use cel::Value;
+use chrono::SecondsFormat;
+use plaudit_domain::action::{Action, Parts};
+use plaudit_domain::expression::Expression;
+use plaudit_domain::ids::UserId;
+use serde_json::Value as Json;
+
+use super::variables::Variables;
+use super::{Mapped, ParkReason};
+
+/// The most actions that an entry makes of a record, one for each user. Without a limit one record
+/// could fill the memory, and would do so again after each restart. No team is that large.
+pub(super) const USERS_MAX: usize = 1_000;
+/// The most bytes that all copies of one record, or all `data` made of it, may take, for the same
+/// reason.
+pub(super) const COPIES_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// How the records of a topic become actions.
+#[derive(Debug)]
+pub struct Mapping {
+    /// For messages, such as `teams.yaml: sources[0]`.
+    pub name: String,
+    pub topic: String,
+    /// Absent: it applies to all records.
+    pub when: Option<Expression>,
+    /// A list whose entries are `item` in the fields below, one after the other. Absent: the fields
+    /// are evaluated once.
+    pub each: Option<Expression>,
+    pub user: Expression,
+    pub source: Expression,
+    pub id: Expression,
+    pub kind: Expression,
+    pub time: Expression,
+    /// Absent: `{}`.
+    pub data: Option<Expression>,
+}
+
+/// What the fields give for the record, or for one entry of `each`.
+struct Evaluated {
+    /// Each of them may not be a user.
+    users: Vec<Result<UserId, String>>,
+    /// The same for each user, and not evaluated if none is known.
+    fields: Result<Fields, String>,
+}
+
+/// What an action has besides its user.
+struct Fields {
+    source: String,
+    id: String,
+    kind: String,
+    time: String,
+    data: serde_json::Map<String, Json>,
+}
+
+impl Mapping {
+    pub fn topic(&self) -> &str {
+        &self.topic
+    }
+
+    /// Whether the mapping applies to a record.
+    pub fn applies(&self, variables: &Variables) -> Result<bool, String> {
+        let Some(when) = &self.when else { return Ok(true) };
+        match evaluate("when", when, variables)? {
+            Value::Bool(applies) => Ok(applies),
+            other => Err(format!("`when` gives {}, not true or false", other.type_of())),
+        }
+    }
+
+    /// What the record means for each user, in the order of the lists; empty if the mapping does not
+    /// apply. An error of a user's own fields parks that user's part; one that names no user parks
+    /// the record once.
+    pub fn map(&self, variables: &Variables) -> Vec<Mapped> {
+        let evaluated = match self.applies(variables) {
+            Ok(false) => return Vec::new(),
+            Ok(true) => self.evaluated(variables),
+            Err(why) => Err(why),
+        };
+        match evaluated {
+            Ok(evaluated) => evaluated.into_iter().flat_map(|e| self.mapped(e)).collect(),
+            Err(why) => vec![self.unreadable(&why)],
+        }
+    }
+
+    /// Evaluates the fields once, or for each entry of the list.
+    fn evaluated(&self, variables: &Variables) -> Result<Vec<Evaluated>, String> {
+        let mut evaluated = Vec::new();
+        let (mut users_count, mut data_bytes) = (0_usize, 0_usize);
+        for variables in self.rounds(variables)? {
+            let users = match self.users(&variables) {
+                Ok(users) => users,
+                // Without `each` there is no one else whose part could be kept.
+                Err(why) if self.each.is_none() => return Err(why),
+                Err(why) => vec![Err(why)],
+            };
+            users_count += users.len();
+            if users_count > USERS_MAX {
+                return Err(format!(
+                    "`user` gives {users_count} users or more, and a record may have {USERS_MAX}"
+                ));
+            }
+            let known = users.iter().filter(|user| user.is_ok()).count();
+            let fields = if known > 0 { self.fields(&variables) } else { Err(String::new()) };
+            if let Ok(fields) = &fields {
+                data_bytes = data_bytes.saturating_add(known.saturating_mul(fields.data_bytes()));
+            }
+            if users_count > 1 && data_bytes > COPIES_BYTES_MAX {
+                return Err(format!(
+                    "`data` for each of its users would take more than {COPIES_BYTES_MAX} bytes"
+                ));
+            }
+            evaluated.push(Evaluated { users, fields });
+        }
+        Ok(evaluated)
+    }
+
+    /// The variables of each evaluation of the fields.
+    fn rounds(&self, variables: &Variables) -> Result<Vec<Variables>, String> {
+        let Some(each) = &self.each else { return Ok(vec![variables.clone()]) };
+        match evaluate("each", each, variables)? {
+            Value::List(items) if items.len() > USERS_MAX => {
+                let count = items.len();
+                Err(format!("`each` lists {count} entries, and a record may have {USERS_MAX}"))
+            }
+            Value::List(items) => {
+                Ok(items.iter().map(|item| variables.with_item(item.clone())).collect())
+            }
+            other => Err(format!("`each` gives {}, not a list", other.type_of())),
+        }
+    }
+
+    fn mapped(&self, Evaluated { users, fields }: Evaluated) -> Vec<Mapped> {
+        let of_user = |user: Result<UserId, String>| {
+            let user = match user {
+                Ok(user) => user,
+                Err(why) => return self.unreadable(&why),
+            };
+            match fields.as_ref().map_err(Clone::clone).and_then(|fields| fields.action(&user)) {
+                Ok(action) => Mapped::Action(action),
+                Err(why) => {
+                    let why = format!("{}: {why}", self.name);
+                    Mapped::Park(ParkReason::new(Some(user), why, true))
+                }
+            }
+        };
+        users.into_iter().map(of_user).collect()
+    }
+
+    fn unreadable(&self, why: &str) -> Mapped {
+        Mapped::Park(ParkReason::unreadable(format!("{}: {why}", self.name)))
+    }
+
+    fn users(&self, variables: &Variables) -> Result<Vec<Result<UserId, String>>, String> {
+        match evaluate("user", &self.user, variables)? {
+            Value::List(users) if users.len() > USERS_MAX => {
+                let count = users.len();
+                Err(format!("`user` lists {count} users, and a record may have {USERS_MAX}"))
+            }
+            Value::List(users) => Ok(users.iter().map(user).collect()),
+            one => Ok(vec![user(&one)]),
+        }
+    }
+
+    fn fields(&self, variables: &Variables) -> Result<Fields, String> {
+        let text = |name, expression| {
+            let value = evaluate(name, expression, variables)?;
+            text(&value).ok_or_else(|| format!("`{name}` gives {}, not a text", value.type_of()))
+        };
+        let time = match evaluate("time", &self.time, variables)? {
+            Value::Timestamp(at) => at.to_rfc3339_opts(SecondsFormat::Nanos, true),
+            Value::String(text) => text.to_string(),
+            other => {
+                let got = other.type_of();
+                return Err(format!("`time` gives {got}, not a timestamp or an RFC 3339 text"));
+            }
+        };
+        let data = self.data.as_ref().map(|data| evaluate("data", data, variables)).transpose()?;
+        let data = match data {
+            None => serde_json::Map::new(),
+            Some(value) => match value.json() {
+                Ok(Json::Object(data)) => data,
+                Ok(_) => return Err(format!("`data` gives {}, not a map", value.type_of())),
+                Err(why) => return Err(format!("`data`: {why}")),
+            },
+        };
+        let (source, id, kind) =
+            (text("source", &self.source)?, text("id", &self.id)?, text("type", &self.kind)?);
+        Ok(Fields { source, id, kind, time, data })
+    }
+}
+
+impl Fields {
+    /// How many bytes `data` takes as JSON.
+    fn data_bytes(&self) -> usize {
+        serde_json::to_vec(&self.data).map_or(0, |bytes| bytes.len())
+    }
+
+    fn action(&self, user: &UserId) -> Result<Action, String> {
+        let Self { source, id, kind, time, data } = self;
+        Action::new(Parts { user: user.as_str(), source, id, kind, time, data: data.clone() })
+            .map_err(|why| why.to_string())
+    }
+}
+
+fn evaluate(field: &str, expression: &Expression, variables: &Variables) -> Result<Value, String> {
+    expression
+        .evaluate(variables.iter())
+        .map_err(|why| format!("`{field}` can't be evaluated: {why}"))
+}
+
+fn user(value: &Value) -> Result<UserId, String> {
+    let text = text(value).ok_or_else(|| {
+        format!("`user` gives {}, not a text or a list of texts", value.type_of())
+    })?;
+    UserId::try_from(text).map_err(|why| format!("`user`: {why}"))
+}
+
+/// A text, or a whole number as one: producers number what they name.
+fn text(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.to_string()),
+        Value::Int(number) => Some(number.to_string()),
+        Value::UInt(number) => Some(number.to_string()),
+        _ => None,
+    }
+}

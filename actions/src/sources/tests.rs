@@ -1,0 +1,76 @@
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::record::OwnedRecord;
+
+mod each;
+mod files;
+mod mappings;
+
+const TIME: &str = "2026-03-29T01:30:00Z";
+
+fn event() -> Value {
+    json!({"specversion":"1.0","source":"/gifts","id":"g-1","type":"gift.sent","subject":"u42",
+        "time":"2026-03-29T01:30:00+01:00","data":{"coins":50}})
+}
+
+/// A source file of one entry for the topic `t`, changed at one field of its action.
+fn entry(field: &str, expression: &str) -> Value {
+    let mut action = json!({"id": "value.id", "source": "'/teams'", "type": "'team.formed'",
+        "user": "value.users", "time": "timestamp(value.at)", "data": "{'team': value.team}"});
+    action[field] = expression.into();
+    json!({"topic": "t", "when": "value.kind == 'formed'", "action": action})
+}
+
+fn sources(entries: &[Value]) -> Sources {
+    let text = json!({ "sources": entries }).to_string();
+    let mut sources = Sources::default();
+    let mappings = file::parse(Path::new("dir/teams.yaml"), &text).unwrap();
+    mappings.into_iter().for_each(|mapping| sources.add(mapping));
+    sources
+}
+
+fn map_value(sources: &Sources, value: &Value) -> Vec<Mapped> {
+    let text = value.to_string();
+    sources.map(&RawRecord { topic: "t", value: Some(text.as_bytes()), ..RawRecord::default() })
+}
+
+fn actions(mapped: Vec<Mapped>) -> Vec<Action> {
+    let action = |mapped| match mapped {
+        Mapped::Action(action) => action,
+        Mapped::Park(park) => panic!("{park:?}"),
+    };
+    mapped.into_iter().map(action).collect()
+}
+
+fn parked(mapped: Vec<Mapped>) -> Vec<ParkReason> {
+    let park = |mapped| match mapped {
+        Mapped::Park(park) => park,
+        Mapped::Action(action) => panic!("{action:?}"),
+    };
+    mapped.into_iter().map(park).collect()
+}
+
+/// A folder of one's own.
+fn tempfile_dir(name: &str) -> PathBuf {
+    let dir = std::env::temp_dir().join(format!("plaudit-sources-{name}-{}", std::process::id()));
+    std::fs::create_dir_all(&dir).unwrap();
+    dir
+}
+
+#[test]
+fn a_reason_is_one_short_line() {
+    let headers = vec![("content-type", Some(&b"a\nb"[..]))];
+    let long = [b"{\"specversion\":\"1.0\",\"".as_slice(), &b"x\n".repeat(5000)].concat();
+    for record in [
+        RawRecord { headers, value: Some(b"{}"), ..RawRecord::default() },
+        RawRecord { value: Some(&long), ..RawRecord::default() },
+    ] {
+        let parked = parked(Sources::default().map(&record)).remove(0);
+        assert_eq!((&parked.user, parked.repairable), (&None, false));
+        let why = parked.reason;
+        assert!(why.chars().count() <= REASON_CHARS_MAX + 1 && !why.contains('\n'), "{why}");
+    }
+}

@@ -1,0 +1,111 @@
+//! `each`: an action for every entry of a list, with data of its own.
+
+use super::*;
+
+/// An entry whose actions are those of the players of a match.
+fn of_players(field: &str, expression: &str) -> Value {
+    let mut action = json!({"id": "value.id", "source": "'/matches'", "type": "'match.played'",
+        "user": "item.name", "time": "timestamp(value.at)",
+        "data": "{'score': item.score, 'players': size(value.players)}"});
+    action[field] = expression.into();
+    json!({"topic": "t", "each": "value.players", "action": action})
+}
+
+fn played() -> Value {
+    json!({"id": "m-1", "at": TIME, "players": [{"name": "ann", "score": 3}, {"name": "ben", "score": 5}]})
+}
+
+#[test]
+fn each_user_has_data_of_its_own() {
+    let actions = actions(map_value(&sources(&[of_players("id", "value.id")]), &played()));
+    let had: Vec<(&str, Value)> =
+        actions.iter().map(|a| (a.user.as_str(), a.data.clone().into())).collect();
+    assert_eq!(
+        had,
+        [("ann", json!({"score": 3, "players": 2})), ("ben", json!({"score": 5, "players": 2}))]
+    );
+    let numbered = sources(&[of_players("id", "value.id + '/' + item.name")]);
+    assert_eq!(super::actions(map_value(&numbered, &played()))[1].id, "m-1/ben");
+}
+
+#[test]
+fn an_entry_of_the_list_may_have_several_users() {
+    let of_teams = sources(&[of_players("user", "item.names")]);
+    let value = json!({"id": "m-1", "at": TIME, "players": [
+        {"names": ["ann", "ben"], "score": 3}, {"names": [], "score": 4}, {"names": ["cid"], "score": 5}]});
+    let actions = actions(map_value(&of_teams, &value));
+    let had: Vec<(&str, i64)> =
+        actions.iter().map(|a| (a.user.as_str(), a.data["score"].as_i64().unwrap())).collect();
+    assert_eq!(had, [("ann", 3), ("ben", 3), ("cid", 5)]);
+}
+
+#[test]
+fn rule_22_one_bad_entry_does_not_take_the_others_along() {
+    let mut value = played();
+    value["players"].as_array_mut().unwrap().insert(1, json!({"name": "cid"}));
+    value["players"].as_array_mut().unwrap().insert(2, json!(7));
+    let mapped = map_value(&sources(&[of_players("id", "value.id")]), &value);
+    let [Mapped::Action(_), Mapped::Park(no_score), Mapped::Park(no_user), Mapped::Action(_)] =
+        mapped.as_slice()
+    else {
+        panic!("{mapped:?}")
+    };
+    assert_eq!(
+        (no_score.user.as_ref().map(UserId::as_str), no_score.repairable),
+        (Some("cid"), true)
+    );
+    assert_eq!((&no_user.user, no_user.repairable), (&None, false));
+}
+
+#[test]
+fn what_is_not_a_list_is_parked_once() {
+    for (players, why) in
+        [(json!({"a": 1}), "`each` gives map"), (Value::Null, "`each` gives null")]
+    {
+        let mut value = played();
+        value["players"] = players;
+        let parked = parked(map_value(&sources(&[of_players("id", "value.id")]), &value));
+        assert_eq!((parked.len(), &parked[0].user, parked[0].repairable), (1, &None, false));
+        assert!(parked[0].reason.contains(why), "{parked:?}");
+    }
+    let mut value = played();
+    value["players"] = json!([]);
+    assert!(map_value(&sources(&[of_players("id", "value.id")]), &value).is_empty());
+}
+
+#[test]
+fn what_a_list_makes_of_a_record_is_bounded() {
+    let of_teams = sources(&[of_players("user", "item.names")]);
+    let teams = |teams: usize, users: usize, score: &str| {
+        let names: Vec<String> = (0..users).map(|n| format!("u{n}")).collect();
+        let team = json!({"names": names, "score": score});
+        json!({"id": "m-1", "at": TIME, "players": vec![team; teams]})
+    };
+    assert_eq!(actions(map_value(&of_teams, &teams(2, 500, "1"))).len(), mapping::USERS_MAX);
+    for (value, why) in [
+        (teams(2, 501, "1"), "may have 1000"),
+        (teams(mapping::USERS_MAX + 1, 1, "1"), "lists 1001 entries"),
+        (teams(2, 150, &"x".repeat(60_000)), "`data` for each of its users"),
+    ] {
+        let parked = parked(map_value(&of_teams, &value));
+        assert_eq!((parked.len(), &parked[0].user, parked[0].repairable), (1, &None, false));
+        assert!(parked[0].reason.contains(why), "{parked:?}");
+    }
+}
+
+#[test]
+fn item_is_known_beside_each_only() {
+    let error = |entry: Value| {
+        let text = json!({ "sources": [entry] }).to_string();
+        let errors = file::parse(Path::new("a.yaml"), &text).expect_err(&text);
+        errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+    };
+    let mut without = of_players("id", "value.id");
+    without.as_object_mut().unwrap().remove("each");
+    assert!(error(without).contains("\"item\" is not known here"));
+    let mut in_when = of_players("id", "value.id");
+    in_when["when"] = "item.score > 0".into();
+    assert!(error(in_when).contains("sources[0].when"));
+    let misplaced = of_players("each", "value.players");
+    assert!(error(misplaced).contains("sources[0].action.each: stands beside `action`"));
+}

@@ -1,0 +1,129 @@
+//! Transactional producers: markers and aborted records occupy offsets and are never handed out.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use plaudit_embedded::test_cluster;
+use plaudit_ingest::GroupProtocol;
+use rdkafka::ClientConfig;
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
+
+use crate::world::{World, eventually, gift, metrics, status};
+
+/// How long the broker may take to end a transaction.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A producer whose records are in transactions.
+struct Transactional(Arc<BaseProducer>);
+
+impl Transactional {
+    async fn new(world: &World) -> Self {
+        let config = ClientConfig::new()
+            .set("bootstrap.servers", &world.brokers)
+            .set("transactional.id", test_cluster::unique_name("producer"))
+            .clone();
+        blocking(move || {
+            let producer: BaseProducer = config.create().unwrap();
+            producer.init_transactions(PATIENCE).unwrap();
+            Self(Arc::new(producer))
+        })
+        .await
+    }
+
+    /// Sends gifts of one coin each in one transaction, and commits or aborts it.
+    async fn transaction(
+        &self,
+        world: &World,
+        user: &str,
+        ids: std::ops::Range<u32>,
+        commit: bool,
+    ) {
+        let (producer, topic, user) = (Arc::clone(&self.0), world.topic.clone(), user.to_owned());
+        blocking(move || {
+            producer.begin_transaction().unwrap();
+            for id in ids {
+                let value = gift(&user, &id.to_string(), 1);
+                let record: BaseRecord<'_, (), Vec<u8>> =
+                    BaseRecord::to(&topic).partition(0).payload(&value);
+                producer.send(record).unwrap();
+            }
+            // An aborted transaction leaves records in the log only if they were sent.
+            producer.flush(PATIENCE).unwrap();
+            if commit {
+                producer.commit_transaction(PATIENCE).unwrap();
+            } else {
+                producer.abort_transaction(PATIENCE).unwrap();
+            }
+        })
+        .await;
+    }
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    tokio::task::spawn_blocking(work).await.unwrap()
+}
+
+const PROTOCOLS: [GroupProtocol; 2] = [GroupProtocol::Classic, GroupProtocol::Consumer];
+
+#[tokio::test]
+async fn the_lag_behind_transactions_reaches_zero() {
+    for protocol in PROTOCOLS {
+        let world = World::new(1).await;
+        let options = world.with_protocol(protocol);
+        let producer = Transactional::new(&world).await;
+        let reader = world.read_with(options.clone());
+        producer.transaction(&world, "ann", 0..3, true).await;
+        producer.transaction(&world, "ann", 3..5, false).await;
+        producer.transaction(&world, "ann", 5..9, true).await;
+        producer.transaction(&world, "ann", 9..11, false).await;
+        world.until_coins(&[("ann", 7)]).await;
+        eventually("the lag is 0", async || (reader.lag() == Some(0)).then_some(())).await;
+        let gauge =
+            format!(r#"plaudit_ingest_lag_records{{topic="{}",partition="0"}} 0"#, world.topic);
+        eventually("the gauge is 0", async || metrics().contains(&gauge).then_some(())).await;
+        reader.stop().await;
+
+        let status = status(&options, &world).await;
+        let partition = &status.topics[0].partitions[0];
+        assert_eq!(partition.end_offset, 11 + 4, "four markers");
+        assert_eq!((partition.committed_offset, partition.next_offset), (Some(15), 15), "{status}");
+        assert_eq!((partition.lag, partition.lost), (0, 0));
+    }
+}
+
+#[tokio::test]
+async fn rule_21_removing_markers_and_aborted_records_is_not_a_loss() {
+    for protocol in PROTOCOLS {
+        let world = World::new(1).await;
+        let options = world.with_protocol(protocol);
+        let producer = Transactional::new(&world).await;
+        let reader = world.read_with(options.clone());
+        producer.transaction(&world, "ann", 0..3, true).await;
+        producer.transaction(&world, "ann", 3..6, false).await;
+        world.until_coins(&[("ann", 3)]).await;
+        let is_read = async |reader: &crate::world::Reader| {
+            eventually("the lag is 0", async || (reader.lag() == Some(0)).then_some(())).await;
+        };
+        is_read(&reader).await;
+
+        // While it is read.
+        world.remove_records(0, 8).await;
+        producer.transaction(&world, "ann", 6..7, true).await;
+        world.until_coins(&[("ann", 4)]).await;
+        producer.transaction(&world, "ann", 7..9, false).await;
+        is_read(&reader).await;
+        reader.stop().await;
+
+        // While it is not.
+        world.remove_records(0, 8 + 2 + 3).await;
+        let reader = world.read_with(options);
+        producer.transaction(&world, "ann", 9..10, true).await;
+        world.until_coins(&[("ann", 5)]).await;
+        is_read(&reader).await;
+        reader.until_ready().await;
+        reader.stop().await;
+        assert!(world.parked().await.is_empty());
+        let lost = format!(r#"plaudit_records_lost_total{{topic="{}"}}"#, world.topic);
+        assert!(!metrics().contains(&lost));
+    }
+}
