@@ -2,19 +2,20 @@
 
 use std::collections::BTreeMap;
 
-use crate::action;
-use crate::calendar::{Cadence, DayStart, zone};
-use crate::catalogue::definition::{
+use plaudit_domain::action;
+use plaudit_domain::calendar::{Cadence, DayStart, zone};
+use plaudit_domain::catalogue::definition::{
     Claim, Kind, OnNewVersion, TaskDefinition, Text, WhileLocked, Window, ZoneRule,
 };
-use crate::ids::TaskId;
+use plaudit_domain::ids::TaskId;
 
-use super::place::{Faults, Fields, Place};
-use super::{milestones, objective, prerequisites, streak};
+use crate::located::{Diagnostics, Fields, Located};
+use crate::{dependencies, milestones, objective, streak};
 
-const KEYS: [&str; 18] = [
+const KEYS: [&str; 19] = [
     "id",
     "kind",
+    "default_locale",
     "text",
     "category",
     "order",
@@ -45,95 +46,104 @@ const NAVIGATE_CHARS_MAX: usize = 2_000;
 const LOCALE_BYTES_MAX: usize = 35;
 
 /// A task as far as it could be read. What concerns several tasks is checked even where one of
-/// them has faults.
+/// them has diagnostics.
 pub struct Draft<'n> {
     /// The id and where it stands.
-    pub id: Option<(TaskId, Place<'n>)>,
+    pub id: Option<(TaskId, Located<'n>)>,
     /// The prerequisites and where they stand.
-    pub requires: Vec<(TaskId, Place<'n>)>,
-    /// Line and column of the task (the empty path), of its fields and of each prerequisite.
+    pub requires: Vec<(TaskId, Located<'n>)>,
+    /// Line and column of the task (the empty path) and of everything below it, by path.
     pub places: BTreeMap<String, (usize, usize)>,
     /// Absent if anything is missing or wrong.
     pub definition: Option<TaskDefinition>,
 }
 
 impl<'n> Draft<'n> {
-    /// Reads one task. Without `default_locale` the texts are not searched for it.
-    pub fn read(place: &Place<'n>, default_locale: Option<&str>, faults: &mut Faults) -> Self {
-        let Some(fields) = place.fields(&KEYS, faults) else {
+    /// Reads one task. `default_locale` is the file's; if it is invalid, the texts are not searched
+    /// for it.
+    pub fn read(
+        place: &Located<'n>,
+        default_locale: Option<&'n str>,
+        diagnostics: &mut Diagnostics,
+    ) -> Self {
+        let Some(fields) = place.fields(&KEYS, diagnostics) else {
             let places = BTreeMap::new();
             return Self { id: None, requires: Vec::new(), places, definition: None };
         };
-        let id = fields.require("id", faults).cloned();
-        let id = id.and_then(|place| Some((task_id(&place, faults)?, place)));
+        let id = fields.require("id", diagnostics).cloned();
+        let id = id.and_then(|place| Some((task_id(&place, diagnostics)?, place)));
         let own_id = id.as_ref().map(|(id, _)| id);
-        let requires = fields
-            .read_or("requires", Vec::new(), |place| prerequisites::read(place, own_id, faults));
-        let definition = definition(&fields, own_id, requires.as_deref(), default_locale, faults);
+        let requires = fields.read_or("requires", Vec::new(), |place| {
+            dependencies::read(place, own_id, diagnostics)
+        });
+        let default_locale = match fields.get("default_locale") {
+            Some(place) => locale(place, diagnostics),
+            None => default_locale,
+        };
+        let definition =
+            definition(&fields, own_id, requires.as_deref(), default_locale, diagnostics);
         let requires = requires.unwrap_or_default();
-        let places = places(&fields, &requires);
+        let places = places(place);
         Self { id, requires, places, definition }
     }
 }
 
-fn places(
-    fields: &Fields<'_>,
-    requires: &[(TaskId, Place<'_>)],
-) -> BTreeMap<String, (usize, usize)> {
-    let task = &fields.place;
-    let own = KEYS.iter().filter_map(|key| fields.get(key));
-    let all = std::iter::once(task).chain(own).chain(requires.iter().map(|(_, place)| place));
-    let below = |place: &Place<'_>| {
+/// The line and column of everything below a task.
+fn places(task: &Located<'_>) -> BTreeMap<String, (usize, usize)> {
+    let mut places = BTreeMap::new();
+    task.visit(&mut |place| {
         let path = place.path.strip_prefix(&task.path).unwrap_or_default();
         let path = path.strip_prefix('.').unwrap_or(path).to_owned();
-        (path, (place.node.line, place.node.column))
-    };
-    all.map(below).collect()
+        places.insert(path, (place.node.line, place.node.column));
+    });
+    places
 }
 
 /// Reads the name of a task.
-pub fn task_id(place: &Place<'_>, faults: &mut Faults) -> Option<TaskId> {
-    let text = place.text(faults)?;
-    text.parse().map_err(|e| faults.add(place, e)).ok()
+pub fn task_id(place: &Located<'_>, diagnostics: &mut Diagnostics) -> Option<TaskId> {
+    let text = place.text(diagnostics)?;
+    text.parse().map_err(|e| diagnostics.add(place, e)).ok()
 }
 
-/// Every field is read before any of them is missed, so that each reports its faults.
+/// Every field is read before any of them is missed, so that each reports its diagnostics.
 fn definition(
     fields: &Fields<'_>,
     id: Option<&TaskId>,
-    requires: Option<&[(TaskId, Place<'_>)]>,
+    requires: Option<&[(TaskId, Located<'_>)]>,
     default_locale: Option<&str>,
-    faults: &mut Faults,
+    diagnostics: &mut Diagnostics,
 ) -> Option<TaskDefinition> {
-    let kind = fields.require("kind", faults).and_then(|place| place.choice(&KINDS, faults));
+    let kind =
+        fields.require("kind", diagnostics).and_then(|place| place.choice(&KINDS, diagnostics));
     // A task without text shows its id: enough to try one out.
     let locale = default_locale.unwrap_or("en").to_owned();
     let title = id.map(ToString::to_string).unwrap_or_default();
     let untitled = BTreeMap::from([(locale.clone(), Text { title, description: String::new() })]);
-    let text =
-        fields.read_or("text", (untitled, locale), |place| texts(place, default_locale, faults));
+    let text = fields
+        .read_or("text", (untitled, locale), |place| texts(place, default_locale, diagnostics));
     let category = fields.read_or("category", None, |place| {
-        place.line_of_text(CATEGORY_CHARS_MAX, faults).map(Some)
+        place.line_of_text(CATEGORY_CHARS_MAX, diagnostics).map(Some)
     });
     let navigate = fields.read_or("navigate", None, |place| {
-        place.line_of_text(NAVIGATE_CHARS_MAX, faults).map(Some)
+        place.line_of_text(NAVIGATE_CHARS_MAX, diagnostics).map(Some)
     });
-    let order = fields.read_or("order", 0, |place| place.integer(faults));
-    let every = cadence(fields, kind, faults);
-    let zone = fields.read_or("zone", ZoneRule::default(), |place| zone_rule(place, faults));
+    let order = fields.read_or("order", 0, |place| place.integer(diagnostics));
+    let every = cadence(fields, kind, diagnostics);
+    let zone = fields.read_or("zone", ZoneRule::default(), |place| zone_rule(place, diagnostics));
     let day_starts_at =
-        fields.read_or("day_starts_at", DayStart::default(), |place| day_start(place, faults));
-    let window = fields.read_or("window", Window::default(), |place| window(place, faults));
+        fields.read_or("day_starts_at", DayStart::default(), |place| day_start(place, diagnostics));
+    let window = fields.read_or("window", Window::default(), |place| window(place, diagnostics));
     let while_locked = fields.read_or("while_locked", WhileLocked::Skip, |place| {
-        place.choice(&[("skip", WhileLocked::Skip), ("count", WhileLocked::Count)], faults)
+        place.choice(&[("skip", WhileLocked::Skip), ("count", WhileLocked::Count)], diagnostics)
     });
-    let on_new_version =
-        fields.read_or("on_new_version", OnNewVersion::Keep, |place| on_new_version(place, faults));
-    let streak = streak::read(fields, kind, faults);
+    let on_new_version = fields
+        .read_or("on_new_version", OnNewVersion::Keep, |place| on_new_version(place, diagnostics));
+    let streak = streak::read(fields, kind, diagnostics);
     let cycle = streak.as_ref().ok().and_then(|rules| rules.as_ref()?.cycle);
-    let counted = objective::read(fields, kind, faults);
-    let course = milestones::read(fields, kind, counted.as_ref(), cycle, faults);
-    let claim = fields.read_or("claim", Claim::default(), |place| milestones::claim(place, faults));
+    let counted = objective::read(fields, kind, diagnostics);
+    let course = milestones::read(fields, kind, counted.as_ref(), cycle, diagnostics);
+    let claim =
+        fields.read_or("claim", Claim::default(), |place| milestones::claim(place, diagnostics));
     let (text, default_locale) = text?;
     let (milestones, target) = course?;
     Some(TaskDefinition {
@@ -160,45 +170,47 @@ fn definition(
 
 /// The texts by language, and the spelling under which the default language is among them.
 fn texts(
-    place: &Place<'_>,
+    place: &Located<'_>,
     default_locale: Option<&str>,
-    faults: &mut Faults,
+    diagnostics: &mut Diagnostics,
 ) -> Option<(BTreeMap<String, Text>, String)> {
-    let entries = place.entries(faults)?;
-    let faults_before = faults.0.len();
+    let entries = place.entries(diagnostics)?;
+    let errors_before = diagnostics.0.len();
     let mut texts: BTreeMap<String, Text> = BTreeMap::new();
     for (tag, key, value) in entries {
         if let Err(message) = check_locale(tag) {
-            faults.add_at(key, &value.path, message);
+            diagnostics.add_at(key, &value.path, message);
         }
         if let Some(other) = texts.keys().find(|other| other.eq_ignore_ascii_case(tag)) {
-            faults.add_at(key, &value.path, format_args!("is the same language as {other}"));
+            diagnostics.add_at(key, &value.path, format_args!("is the same language as {other}"));
         }
-        if let Some(text) = text(&value, faults) {
+        if let Some(text) = text(&value, diagnostics) {
             texts.insert(tag.to_owned(), text);
         }
     }
     let default_locale = default_locale?;
     let spelling = texts.keys().find(|tag| tag.eq_ignore_ascii_case(default_locale)).cloned();
-    if spelling.is_none() && faults.0.len() == faults_before {
+    if spelling.is_none() && diagnostics.0.len() == errors_before {
         let message = "must have a title in the default locale";
-        faults.add(
+        diagnostics.add(
             place,
-            format_args!("{message}, {default_locale} (a file may set another `default_locale`)"),
+            format_args!(
+                "{message}, {default_locale} (a file or a task may set another `default_locale`)"
+            ),
         );
     }
     spelling.map(|spelling| (texts, spelling))
 }
 
-fn text(place: &Place<'_>, faults: &mut Faults) -> Option<Text> {
-    let fields = place.fields(&["title", "description"], faults)?;
-    let title = fields.require("title", faults);
-    let title = title.and_then(|place| place.line_of_text(TITLE_CHARS_MAX, faults));
+fn text(place: &Located<'_>, diagnostics: &mut Diagnostics) -> Option<Text> {
+    let fields = place.fields(&["title", "description"], diagnostics)?;
+    let title = fields.require("title", diagnostics);
+    let title = title.and_then(|place| place.line_of_text(TITLE_CHARS_MAX, diagnostics));
     let description = fields.read_or("description", String::new(), |place| {
-        let text = place.text(faults)?;
+        let text = place.text(diagnostics)?;
         let got = text.chars().count();
         if got > DESCRIPTION_CHARS_MAX {
-            faults.add(
+            diagnostics.add(
                 place,
                 format_args!("must have at most {DESCRIPTION_CHARS_MAX} characters, got {got}"),
             );
@@ -209,9 +221,9 @@ fn text(place: &Place<'_>, faults: &mut Faults) -> Option<Text> {
 }
 
 /// Reads a language tag.
-pub fn locale<'n>(place: &Place<'n>, faults: &mut Faults) -> Option<&'n str> {
-    let tag = place.text(faults)?;
-    check_locale(tag).map_err(|message| faults.add(place, message)).ok()?;
+pub fn locale<'n>(place: &Located<'n>, diagnostics: &mut Diagnostics) -> Option<&'n str> {
+    let tag = place.text(diagnostics)?;
+    check_locale(tag).map_err(|message| diagnostics.add(place, message)).ok()?;
     Some(tag)
 }
 
@@ -232,16 +244,20 @@ fn check_locale(tag: &str) -> Result<(), String> {
     }
     Err(format!(
         "must be a language tag of BCP 47, such as en, zh or pt-BR, got {:?}",
-        super::place::excerpt(tag)
+        crate::located::excerpt(tag)
     ))
 }
 
 /// Required for tasks that start over, forbidden for those that do not.
-fn cadence(fields: &Fields<'_>, kind: Option<Kind>, faults: &mut Faults) -> Option<Cadence> {
+fn cadence(
+    fields: &Fields<'_>,
+    kind: Option<Kind>,
+    diagnostics: &mut Diagnostics,
+) -> Option<Cadence> {
     let words = [("day", Cadence::Day), ("week", Cadence::Week), ("month", Cadence::Month)];
     if kind == Some(Kind::Ordinary) {
         if let Some(place) = fields.get("every") {
-            faults.add(
+            diagnostics.add(
                 place,
                 "an ordinary task is done once and never starts over; periodic ones have `every`",
             );
@@ -251,54 +267,54 @@ fn cadence(fields: &Fields<'_>, kind: Option<Kind>, faults: &mut Faults) -> Opti
     if kind.is_none() && fields.get("every").is_none() {
         return None; // only a known kind needs it
     }
-    let place = fields.require("every", faults)?;
-    if !matches!(place.node.value, super::node::Value::Mapping(_)) {
-        return place.choice(&words, faults);
+    let place = fields.require("every", diagnostics)?;
+    if !matches!(place.node.value, crate::node::Value::Mapping(_)) {
+        return place.choice(&words, diagnostics);
     }
-    let schedule = place.fields(&["cron"], faults)?;
-    if let Some(cron) = schedule.require("cron", faults) {
-        faults.not_supported(cron, "every: {cron: …}");
+    let schedule = place.fields(&["cron"], diagnostics)?;
+    if let Some(cron) = schedule.require("cron", diagnostics) {
+        diagnostics.not_supported(cron, "every: {cron: …}");
     }
     None
 }
 
-fn zone_rule(place: &Place<'_>, faults: &mut Faults) -> Option<ZoneRule> {
-    let name = place.text(faults)?;
+fn zone_rule(place: &Located<'_>, diagnostics: &mut Diagnostics) -> Option<ZoneRule> {
+    let name = place.text(diagnostics)?;
     if name == "user" {
         return Some(ZoneRule::User);
     }
     let known =
-        zone(name).map_err(|e| faults.add(place, format_args!("must be user or a zone: {e}")));
+        zone(name).map_err(|e| diagnostics.add(place, format_args!("must be user or a zone: {e}")));
     known.ok().map(|_| ZoneRule::Fixed(name.to_owned()))
 }
 
-fn day_start(place: &Place<'_>, faults: &mut Faults) -> Option<DayStart> {
-    let text = place.text(faults)?;
-    text.to_owned().try_into().map_err(|e| faults.add(place, e)).ok()
+fn day_start(place: &Located<'_>, diagnostics: &mut Diagnostics) -> Option<DayStart> {
+    let text = place.text(diagnostics)?;
+    text.to_owned().try_into().map_err(|e| diagnostics.add(place, e)).ok()
 }
 
-fn window(place: &Place<'_>, faults: &mut Faults) -> Option<Window> {
-    let fields = place.fields(&["from", "until"], faults)?;
+fn window(place: &Located<'_>, diagnostics: &mut Diagnostics) -> Option<Window> {
+    let fields = place.fields(&["from", "until"], diagnostics)?;
     let mut bound = |name| {
         fields.read_or(name, None, |place| {
-            let at = action::instant(place.text(faults)?);
-            at.map(Some).map_err(|e| faults.add(place, e)).ok()
+            let at = action::instant(place.text(diagnostics)?);
+            at.map(Some).map_err(|e| diagnostics.add(place, e)).ok()
         })
     };
     let (from, until) = (bound("from")?, bound("until")?);
     if let (Some(from), Some(until), Some(place)) = (from, until, fields.get("until"))
         && from >= until
     {
-        faults.add(place, "must be later than `from`: the window contains no instant");
+        diagnostics.add(place, "must be later than `from`: the window contains no instant");
     }
     Some(Window { from, until })
 }
 
-fn on_new_version(place: &Place<'_>, faults: &mut Faults) -> Option<OnNewVersion> {
+fn on_new_version(place: &Located<'_>, diagnostics: &mut Diagnostics) -> Option<OnNewVersion> {
     let words = [
         ("keep", OnNewVersion::Keep),
         ("adopt", OnNewVersion::Adopt),
         ("adopt_if_easier", OnNewVersion::AdoptIfEasier),
     ];
-    place.choice(&words, faults)
+    place.choice(&words, diagnostics)
 }
