@@ -1,5 +1,6 @@
 //! From definitions back to a task file that publishes to the same definitions.
 
+use jiff::Timestamp;
 use plaudit_domain::calendar::Cadence;
 use plaudit_domain::catalogue::definition::{
     ClaimMode, Kind, Measure, Milestone, Objective, OnNewVersion, RewardLine, StreakRules,
@@ -43,6 +44,12 @@ impl IntoYaml for &str {
 impl IntoYaml for String {
     fn into_yaml(self) -> Yaml<'static> {
         Yaml::Value(Scalar::String(self.into()))
+    }
+}
+
+impl IntoYaml for Yaml<'static> {
+    fn into_yaml(self) -> Yaml<'static> {
+        self
     }
 }
 
@@ -95,9 +102,10 @@ fn task(task: &TaskDefinition) -> Yaml<'static> {
     };
     let every = match task.every {
         Cadence::Once => None,
-        Cadence::Day => Some("day"),
-        Cadence::Week => Some("week"),
-        Cadence::Month => Some("month"),
+        Cadence::Day => Some("day".into_yaml()),
+        Cadence::Week => Some("week".into_yaml()),
+        Cadence::Month => Some("month".into_yaml()),
+        Cadence::Cron(cron) => Some(Fields::default().with("cron", cron.to_string()).into_yaml()),
     };
     let kind = match task.kind {
         Kind::Ordinary => "ordinary",
@@ -153,8 +161,13 @@ fn texts(task: &TaskDefinition) -> Fields {
 
 fn window(window: &Window) -> Fields {
     Fields::default()
-        .with_some("from", window.from.map(|at| at.to_string()))
-        .with_some("until", window.until.map(|at| at.to_string()))
+        .with_some("from", window.from.map(instant))
+        .with_some("until", window.until.map(instant))
+}
+
+/// The latest timestamp is what an author writes as the end of the year 9999.
+fn instant(at: Timestamp) -> String {
+    if at == Timestamp::MAX { "9999-12-31T23:59:59Z".to_owned() } else { at.to_string() }
 }
 
 fn objective(objective: &Objective, with_target: bool) -> Fields {

@@ -11,7 +11,7 @@ pub fn nearest<'k>(got: &str, known: &[&'k str]) -> Option<&'k str> {
     /// Longer words are not compared: the cost grows with the square of the length.
     const WORD_CHARS_MAX: usize = 40;
     let got: String = got.chars().take(WORD_CHARS_MAX).flat_map(char::to_lowercase).collect();
-    let near = known.iter().map(|word| (strsim::osa_distance(&got, word), *word));
+    let near = known.iter().map(|word| (strsim::osa_distance(&got, &word.to_lowercase()), *word));
     let near = near.filter(|(slips, word)| *slips <= if word.len() < 5 { 1 } else { 2 }).min();
     near.map(|(_, word)| word)
 }

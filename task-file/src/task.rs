@@ -2,15 +2,16 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
 use plaudit_domain::action;
-use plaudit_domain::calendar::{Cadence, DayStart, zone};
+use plaudit_domain::calendar::{Cadence, Cron, DayStart, zone, zone_names};
 use plaudit_domain::catalogue::definition::{
     Claim, Kind, OnNewVersion, TaskDefinition, Text, WhileLocked, Window, ZoneRule,
 };
 use plaudit_domain::ids::TaskId;
 
 use crate::located::{Diagnostics, Fields, Located};
-use crate::{dependencies, milestones, objective, streak};
+use crate::{dependencies, milestones, objective, streak, suggestion};
 
 const KEYS: [&str; 19] = [
     "id",
@@ -272,10 +273,13 @@ fn cadence(
         return place.choice(&words, diagnostics);
     }
     let schedule = place.fields(&["cron"], diagnostics)?;
-    if let Some(cron) = schedule.require("cron", diagnostics) {
-        diagnostics.not_supported(cron, "every: {cron: …}");
+    let place = schedule.require("cron", diagnostics)?;
+    let cron = place.text(diagnostics)?.parse::<Cron>();
+    let cron = cron.map_err(|e| diagnostics.add(place, e)).ok()?;
+    if let Some(place) = fields.get("day_starts_at") {
+        diagnostics.add(place, "has no meaning with `every: { cron: … }`: write the hour into it");
     }
-    None
+    Some(Cadence::Cron(cron))
 }
 
 fn zone_rule(place: &Located<'_>, diagnostics: &mut Diagnostics) -> Option<ZoneRule> {
@@ -283,9 +287,14 @@ fn zone_rule(place: &Located<'_>, diagnostics: &mut Diagnostics) -> Option<ZoneR
     if name == "user" {
         return Some(ZoneRule::User);
     }
-    let known =
-        zone(name).map_err(|e| diagnostics.add(place, format_args!("must be user or a zone: {e}")));
-    known.ok().map(|_| ZoneRule::Fixed(name.to_owned()))
+    if let Err(error) = zone(name) {
+        let names: Vec<String> = zone_names().chain(["user".to_owned()]).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let hint = suggestion::did_you_mean(name, &names);
+        diagnostics.add(place, format_args!("must be user or a zone: {error}{hint}"));
+        return None;
+    }
+    Some(ZoneRule::Fixed(name.to_owned()))
 }
 
 fn day_start(place: &Located<'_>, diagnostics: &mut Diagnostics) -> Option<DayStart> {
@@ -295,12 +304,8 @@ fn day_start(place: &Located<'_>, diagnostics: &mut Diagnostics) -> Option<DaySt
 
 fn window(place: &Located<'_>, diagnostics: &mut Diagnostics) -> Option<Window> {
     let fields = place.fields(&["from", "until"], diagnostics)?;
-    let mut bound = |name| {
-        fields.read_or(name, None, |place| {
-            let at = action::instant(place.text(diagnostics)?);
-            at.map(Some).map_err(|e| diagnostics.add(place, e)).ok()
-        })
-    };
+    let mut bound =
+        |name| fields.read_or(name, None, |place| instant(place, diagnostics).map(Some));
     let (from, until) = (bound("from")?, bound("until")?);
     if let (Some(from), Some(until), Some(place)) = (from, until, fields.get("until"))
         && from >= until
@@ -308,6 +313,24 @@ fn window(place: &Located<'_>, diagnostics: &mut Diagnostics) -> Option<Window> 
         diagnostics.add(place, "must be later than `from`: the window contains no instant");
     }
     Some(Window { from, until })
+}
+
+/// Reads an instant. The last day of the year 9999, by which people mean "for ever", lies beyond
+/// what a timestamp can hold, and beyond every action: it is the latest timestamp.
+pub fn instant(place: &Located<'_>, diagnostics: &mut Diagnostics) -> Option<Timestamp> {
+    let text = place.text(diagnostics)?;
+    let is_beyond = || {
+        let year_before = text.strip_prefix("9999-12-3").map(|rest| format!("9998-12-3{rest}"));
+        year_before.is_some_and(|text| action::instant(&text).is_ok())
+    };
+    match action::instant(text) {
+        Ok(at) => Some(at),
+        Err(_) if is_beyond() => Some(Timestamp::MAX),
+        Err(error) => {
+            diagnostics.add(place, error);
+            None
+        }
+    }
 }
 
 fn on_new_version(place: &Located<'_>, diagnostics: &mut Diagnostics) -> Option<OnNewVersion> {

@@ -240,7 +240,6 @@ fn what_comes_later_is_refused_and_never_ignored() {
         task_with(json!({"objective": objective}))
     };
     let later = [
-        (task_with(json!({"kind": "periodic", "every": {"cron": "0 5 * * MON"}})), "every.cron"),
         (objective(json!({"measure": {"max": "data.coins"}})), "objective.measure.max"),
         (objective(json!({"measure": {"latest": "data.level"}})), "objective.measure.latest"),
         (objective(json!({"measure": {"distinct": "data.room"}})), "objective.measure.distinct"),
@@ -299,6 +298,11 @@ fn every_rule_of_the_format_is_kept() {
         ("id", "missing", true, task_with(json!({"id": null}))),
         ("every", "missing", true, task_with(json!({"kind": "periodic"}))),
         ("every", "day or week or month", true, task_with(json!({"kind": "periodic", "every": "year"}))),
+        ("every.cron", "five fields", true, task_with(json!({"kind": "periodic", "every": {"cron": "0 5 * *"}}))),
+        ("every.cron", "no month has such a day", false, task_with(json!({"kind": "periodic", "every": {"cron": "0 5 31 2 *"}}))),
+        ("day_starts_at", "no meaning", true, task_with(json!({"kind": "periodic", "every": {"cron": "0 5 * * *"}, "day_starts_at": "05:00"}))),
+        ("zone", "did you mean Europe/Paris?", false, task_with(json!({"zone": "Europe/Pari"}))),
+        ("zone", "not a zone", false, task_with(json!({"zone": "localtime"}))),
         ("text", "default locale, en", false, task_with(json!({"text": {"zh": {"title": "A"}}}))),
         ("text.en.title", "empty", true, task_with(json!({"text": {"en": {"title": " "}}}))),
         ("text.zh_CN", "BCP 47", true, task_with(json!({"text": {"en": {"title": "A"}, "zh_CN": {"title": "A"}}}))),
@@ -332,6 +336,18 @@ fn every_rule_of_the_format_is_kept() {
         assert_refused(&file, &format!("tasks[0].{path}"), message);
         assert_eq!(!schema_accepts(&file), schema_can_know, "{file}");
     }
+}
+
+#[test]
+fn the_end_of_the_year_9999_is_a_bound_for_ever() {
+    for until in ["9999-12-31T23:59:59Z", "9999-12-31T23:59:59.999999+00:00"] {
+        let file = task_with(json!({"window": {"from": "2026-01-01T00:00:00Z", "until": until}}));
+        let task = parse(&file.to_string()).unwrap().remove(0);
+        assert_eq!(task.window.until, Some(jiff::Timestamp::MAX), "{until}");
+        assert!(schema_accepts(&file), "{file}");
+    }
+    let file = task_with(json!({"window": {"until": "9999-12-32T00:00:00Z"}}));
+    assert_refused(&file, "tasks[0].window.until", "RFC 3339");
 }
 
 #[test]
