@@ -5,10 +5,10 @@ use axum::extract::{Extension, State};
 use axum::http::HeaderMap;
 use jiff::Timestamp;
 use plaudit_domain::catalogue::definition::{Kind, TaskDefinition};
-use plaudit_domain::catalogue::parse::{FILE_BYTES_MAX, Fault, parse};
 use plaudit_domain::catalogue::{CatalogueTask, Status, TaskVersion};
 use plaudit_domain::ids::TaskId;
 use plaudit_event_store::catalogue_store::{self, PublishError, Unfit};
+use plaudit_task_file::{Diagnostic, FILE_BYTES_MAX, parse};
 use serde::Serialize;
 
 use crate::auth::Caller;
@@ -171,8 +171,8 @@ pub async fn publish(
     let body = read_body(body, FILE_BYTES_MAX).await?;
     let text =
         std::str::from_utf8(&body).map_err(|e| InputError::body("", format!("no UTF-8: {e}")))?;
-    let definitions =
-        parse(text).map_err(|faults| Problem::BadInput(faults.iter().map(fault).collect()))?;
+    let definitions = parse(text)
+        .map_err(|errors| Problem::BadInput(errors.iter().map(input_error).collect()))?;
     let published = catalogue_store::publish(&state.pool, &definitions, &caller.subject).await;
     let published = published.map_err(|error| refused(error, &definitions))?;
     let task = |p: catalogue_store::Published| PublishedTask {
@@ -205,9 +205,9 @@ fn unfit(unfit: &Unfit, definitions: &[TaskDefinition]) -> InputError {
     InputError::body(pointer(path.as_deref().unwrap_or("file")), unfit.to_string())
 }
 
-fn fault(fault: &Fault) -> InputError {
-    let mut error = InputError::body(pointer(&fault.path), &fault.message);
-    (error.line, error.column) = (Some(fault.line), Some(fault.column));
+fn input_error(found: &Diagnostic) -> InputError {
+    let mut error = InputError::body(pointer(&found.path), &found.message);
+    (error.line, error.column) = (Some(found.line), Some(found.column));
     error
 }
 

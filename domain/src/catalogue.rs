@@ -1,7 +1,6 @@
 //! The catalogue: every published version of every task, and which of them judge an action.
 
 pub mod definition;
-pub mod parse;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;

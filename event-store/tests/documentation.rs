@@ -6,12 +6,12 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use plaudit_event_store::catalogue_store;
+use plaudit_task_file::SCHEMA;
 use serde_json::Value;
 use support::{Store, TASKS, tasks_of};
 
 const TASKS_PAGE: &str = include_str!("../../docs/tasks.md");
 const EVENTS_PAGE: &str = include_str!("../../docs/events.md");
-const SCHEMA: &str = include_str!("../../domain/src/catalogue/tasks.schema.json");
 
 #[tokio::test]
 async fn every_example_of_a_task_file_can_be_published() {

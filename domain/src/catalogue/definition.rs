@@ -37,7 +37,7 @@ pub struct TaskDefinition {
     /// Whose days count.
     #[serde(default)]
     pub zone: ZoneRule,
-    /// The local time at which a day begins.
+    /// The local time at which a day begins; midnight, and without meaning, for cron.
     #[serde(default)]
     pub day_starts_at: DayStart,
     /// When actions count: half-open, by the action's own time.

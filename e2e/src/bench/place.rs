@@ -5,7 +5,6 @@ use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
-use plaudit_domain::catalogue::parse;
 use plaudit_domain::lane::LaneCount;
 use plaudit_embedded::{Kafka, KafkaOptions, Postgres, PostgresOptions, ScratchDir};
 use plaudit_event_store::catalogue_store::{self, CatalogueStore};
@@ -90,7 +89,8 @@ impl Place {
         schema::migrate(&pool, LaneCount::try_from(64)?).await?;
         let lane_count = schema::check(&pool).await?;
         if !tasks.is_empty() {
-            let definitions = parse::parse(tasks).map_err(|faults| format!("{}", faults[0]))?;
+            let definitions =
+                plaudit_task_file::parse(tasks).map_err(|errors| format!("{}", errors[0]))?;
             catalogue_store::publish(&pool, &definitions, "bench").await?;
         }
         Ok(Database { name: name.to_owned(), url, pool, lane_count })

@@ -80,7 +80,7 @@ impl Store {
 }
 
 pub fn tasks_of(yaml: &str) -> Vec<TaskDefinition> {
-    plaudit_domain::catalogue::parse::parse(yaml).unwrap()
+    plaudit_task_file::parse(yaml).unwrap()
 }
 
 pub fn request() -> Origin {

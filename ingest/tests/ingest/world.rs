@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use plaudit_actions::sources::Sources;
-use plaudit_domain::catalogue::parse;
 use plaudit_domain::lane::LaneCount;
 use plaudit_embedded::test_cluster;
 use plaudit_event_store::catalogue_store::{self, CatalogueStore};
@@ -84,7 +83,7 @@ impl World {
             PgPoolOptions::new().max_connections(2).connect_with(looking_at(&url)).await.unwrap();
         schema::migrate(&pool, LaneCount::try_from(16).unwrap()).await.unwrap();
         let lanes = schema::check(&pool).await.unwrap();
-        let tasks = parse::parse(TASKS).unwrap();
+        let tasks = plaudit_task_file::parse(TASKS).unwrap();
         catalogue_store::publish(&pool, &tasks, "test").await.unwrap();
         let catalogue = Arc::new(CatalogueStore::default());
         let executor = Arc::new(Executor::new(pool.clone(), lanes, catalogue, projections));

@@ -5,7 +5,6 @@
 use std::sync::Arc;
 
 use plaudit_domain::action::Action;
-use plaudit_domain::catalogue::parse;
 use plaudit_domain::ids::UserId;
 use plaudit_domain::lane::{Lane, LaneCount};
 use plaudit_embedded::test_cluster;
@@ -34,7 +33,7 @@ impl World {
         let pool = pool::connect(url, 16).unwrap();
         let lanes = LaneCount::try_from(8).unwrap();
         schema::migrate(&pool, lanes).await.unwrap();
-        let tasks = parse::parse(include_str!("../../../samples/tasks.yaml")).unwrap();
+        let tasks = plaudit_task_file::parse(include_str!("../../../samples/tasks.yaml")).unwrap();
         catalogue_store::publish(&pool, &tasks, "test").await.unwrap();
         let catalogue = Arc::new(CatalogueStore::default());
         let projections: Vec<Arc<dyn plaudit_event_store::BatchProjection>> =

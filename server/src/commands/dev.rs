@@ -2,7 +2,6 @@
 
 use std::process::ExitCode;
 
-use plaudit_domain::catalogue::parse;
 use plaudit_domain::lane::LaneCount;
 use plaudit_event_store::{catalogue_store, schema};
 use tokio::net::TcpListener;
@@ -126,7 +125,7 @@ async fn prepare_database(config: &Config) -> Result<(), Failure> {
     let pool = startup::database(config).await?;
     schema::migrate(&pool, LaneCount::try_from(i64::from(config.number("database.lanes")))?)
         .await?;
-    let tasks = parse::parse(SAMPLE_TASKS)
+    let tasks = plaudit_task_file::parse(SAMPLE_TASKS)
         .map_err(|faults| Failure::new(format!("the sample tasks: {}", faults[0])))?;
     let known = catalogue_store::CatalogueStore::default().newest(&pool).await?;
     let new: Vec<_> = tasks.into_iter().filter(|task| known.task(&task.id).is_none()).collect();

@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use plaudit_domain::catalogue::definition::TaskDefinition;
-use plaudit_domain::catalogue::parse::{self, Fault, PlacedTask};
 use plaudit_domain::catalogue::{CatalogueTask, Status};
 use plaudit_domain::ids::TaskId;
 use plaudit_event_store::catalogue_store::{self, CatalogueStore, PublishError, Unfit};
+use plaudit_task_file::{Diagnostic, LocatedTask};
 use serde_json::json;
 
 use crate::cli::{FormatKind, TasksCommand};
@@ -24,7 +24,7 @@ pub async fn run(
 ) -> Result<ExitCode, Failure> {
     match command {
         TasksCommand::Schema => {
-            say!("{}", parse::SCHEMA.trim_end());
+            say!("{}", plaudit_task_file::SCHEMA.trim_end());
             Ok(ExitCode::SUCCESS)
         }
         TasksCommand::Validate { files } => Ok(validate(&files)),
@@ -67,20 +67,20 @@ fn validate(files: &[PathBuf]) -> ExitCode {
 /// A task of one of the files.
 struct FiledTask<'f> {
     file: &'f Path,
-    task: PlacedTask,
+    task: LocatedTask,
 }
 
-/// Says what is wrong, a line for each fault.
+/// Prints what is wrong, a line for each error.
 #[derive(Default)]
 struct Told(usize);
 
 impl Told {
-    fn fault(&mut self, file: &Path, fault: &Fault) {
-        tell!("{}:{fault}", file.display());
+    fn error(&mut self, file: &Path, error: &Diagnostic) {
+        tell!("{}:{error}", file.display());
         self.0 += 1;
     }
 
-    /// The last line, if there were faults.
+    /// The last line, if there were errors.
     fn sum(&self) {
         if self.0 > 0 {
             tell!("{}; nothing was changed", count(self.0, "error"));
@@ -88,7 +88,7 @@ impl Told {
     }
 }
 
-/// Reads task files; every fault goes to standard error, a line each, then their count.
+/// Reads task files; every error goes to standard error, a line each, then their count.
 fn read(files: &[PathBuf]) -> Option<Vec<FiledTask<'_>>> {
     let mut tasks: Vec<FiledTask<'_>> = Vec::new();
     let mut told = Told::default();
@@ -98,8 +98,8 @@ fn read(files: &[PathBuf]) -> Option<Vec<FiledTask<'_>>> {
                 tell!("{}:1:1: file: {error}", file.display());
                 told.0 += 1;
             }
-            Ok(text) => match parse::parse_placed(&text) {
-                Err(found) => found.iter().for_each(|fault| told.fault(file, fault)),
+            Ok(text) => match plaudit_task_file::parse_located(&text) {
+                Err(found) => found.iter().for_each(|error| told.error(file, error)),
                 Ok(read) => {
                     tasks.extend(read.into_iter().map(|task| FiledTask { file, task }));
                 }
@@ -119,7 +119,7 @@ fn refuse_duplicate_ids(tasks: &[FiledTask<'_>], told: &mut Told) {
         let earlier: &mut &Path = first.entry(id).or_insert(file);
         if !std::ptr::eq(*earlier, *file) {
             let message = format!("{id} is already the id of a task in {}", earlier.display());
-            told.fault(file, &task.fault("id", message));
+            told.error(file, &task.diagnostic("id", message));
         }
     }
 }
@@ -148,7 +148,7 @@ async fn publish(config: &Config, tasks: &[FiledTask<'_>]) -> Result<ExitCode, F
 /// What only shows beside the catalogue has its place in a file all the same.
 fn tell_unfit(unfit: &Unfit, tasks: &[FiledTask<'_>], told: &mut Told) {
     match tasks.iter().find(|filed| filed.task.definition.id == unfit.task) {
-        Some(FiledTask { file, task }) => told.fault(file, &task.fault(&unfit.field, unfit)),
+        Some(FiledTask { file, task }) => told.error(file, &task.diagnostic(&unfit.field, unfit)),
         None => {
             tell!("{unfit}");
             told.0 += 1;

@@ -2,34 +2,34 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::ids::TaskId;
+use plaudit_domain::ids::TaskId;
 
-use super::place::{Faults, Place};
-use super::task::{Draft, task_id};
+use crate::located::{Diagnostics, Located};
+use crate::task::{Draft, task_id};
 
 /// Reads the prerequisites of the task called `own_id`.
 pub fn read<'n>(
-    place: &Place<'n>,
+    place: &Located<'n>,
     own_id: Option<&TaskId>,
-    faults: &mut Faults,
-) -> Option<Vec<(TaskId, Place<'n>)>> {
-    let items = place.items_if_any(faults)?;
+    diagnostics: &mut Diagnostics,
+) -> Option<Vec<(TaskId, Located<'n>)>> {
+    let items = place.items_if_any(diagnostics)?;
     let mut known = BTreeSet::new();
     let mut read = Vec::with_capacity(items.len());
     for item in items {
-        let Some(id) = task_id(&item, faults) else { continue };
+        let Some(id) = task_id(&item, diagnostics) else { continue };
         if own_id == Some(&id) {
-            faults.add(&item, "a task cannot require itself");
+            diagnostics.add(&item, "a task cannot require itself");
         } else if known.insert(id.clone()) {
             read.push((id, item));
         } else {
-            faults.add(&item, format_args!("{id} is listed twice"));
+            diagnostics.add(&item, format_args!("{id} is listed twice"));
         }
     }
     Some(read)
 }
 
-/// Where a search for circles stands with a task.
+/// Where a search for cycles stands with a task.
 #[derive(Clone, Copy)]
 enum Visit {
     /// On the path from where the search began, as its nth task.
@@ -38,23 +38,23 @@ enum Visit {
     Done,
 }
 
-/// Reports every requirement that closes a circle of tasks that wait for each other.
+/// Reports every requirement that closes a cycle of tasks that wait for each other.
 ///
-/// Tasks outside the file are taken for done; whether they close a circle shows where the whole
+/// Tasks outside the file are taken for done; whether they close a cycle shows where the whole
 /// catalogue is known.
-pub fn refuse_cycles(drafts: &[Draft<'_>], faults: &mut Faults) {
+pub fn refuse_cycles(drafts: &[Draft<'_>], diagnostics: &mut Diagnostics) {
     let ids =
         drafts.iter().filter_map(|draft| Some((&draft.id.as_ref()?.0, draft.requires.as_slice())));
     let requires: BTreeMap<&TaskId, Requirements<'_, '_>> = ids.collect();
     let mut visits = BTreeMap::new();
     for first in requires.keys() {
         if !visits.contains_key(first) {
-            search(first, &requires, &mut visits, faults);
+            search(first, &requires, &mut visits, diagnostics);
         }
     }
 }
 
-type Requirements<'d, 'n> = &'d [(TaskId, Place<'n>)];
+type Requirements<'d, 'n> = &'d [(TaskId, Located<'n>)];
 
 /// Goes depth first through all that `first` waits for. The path is a list and not the stack of
 /// the program, since a chain may be as long as the file.
@@ -62,7 +62,7 @@ fn search<'d>(
     first: &'d TaskId,
     requires: &BTreeMap<&'d TaskId, Requirements<'d, '_>>,
     visits: &mut BTreeMap<&'d TaskId, Visit>,
-    faults: &mut Faults,
+    diagnostics: &mut Diagnostics,
 ) {
     let of = |id: &TaskId| requires.get(id).copied().unwrap_or_default().iter();
     let mut path = vec![(first, of(first))];
@@ -76,9 +76,9 @@ fn search<'d>(
         match visits.get(next) {
             Some(Visit::Done) => {}
             Some(Visit::OnPath(start)) => {
-                let circle = path[*start..].iter().map(|(id, _)| *id);
-                faults
-                    .add(place, format_args!("these tasks wait for each other: {}", named(circle)));
+                let cycle = path[*start..].iter().map(|(id, _)| *id);
+                diagnostics
+                    .add(place, format_args!("these tasks wait for each other: {}", named(cycle)));
             }
             None => {
                 visits.insert(next, Visit::OnPath(path.len()));
@@ -88,10 +88,10 @@ fn search<'d>(
     }
 }
 
-/// Names the tasks of a circle, or the first of many.
-fn named<'d>(circle: impl ExactSizeIterator<Item = &'d TaskId> + Clone) -> String {
+/// Names the tasks of a cycle, or the first of many.
+fn named<'d>(cycle: impl ExactSizeIterator<Item = &'d TaskId> + Clone) -> String {
     const NAMED_MAX: usize = 6;
-    let left_out = (circle.len() > NAMED_MAX).then_some("…");
-    let names = circle.clone().take(NAMED_MAX).map(TaskId::as_str).chain(left_out);
-    names.chain(circle.take(1).map(TaskId::as_str)).collect::<Vec<_>>().join(" requires ")
+    let left_out = (cycle.len() > NAMED_MAX).then_some("…");
+    let names = cycle.clone().take(NAMED_MAX).map(TaskId::as_str).chain(left_out);
+    names.chain(cycle.take(1).map(TaskId::as_str)).collect::<Vec<_>>().join(" requires ")
 }

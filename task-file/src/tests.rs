@@ -1,12 +1,12 @@
-//! What YAML itself can do to a file. The meaning of fields is tested in `tests/catalogue_parse.rs`.
+//! What YAML itself can do to a file. The meaning of fields is tested in `tests/files.rs`.
 
 use proptest::prelude::*;
 
-use super::{parse, parse_placed};
+use crate::{parse, parse_located};
 
-const SAMPLES: &str = include_str!("../../../../samples/tasks.yaml");
+const SAMPLES: &str = include_str!("../../samples/tasks.yaml");
 
-/// What YAML makes of a file: each with the only fault, or none.
+/// What YAML makes of a file: each with the only error, or none.
 #[test]
 fn yaml_has_no_surprises() {
     let task = "tasks:\n- id: a\n  kind: ordinary\n  text: { en: { title: A } }\n  objective:\n    on: x\n    target: 1\n";
@@ -23,9 +23,9 @@ fn yaml_has_no_surprises() {
         ),
         (
             task.replace("  kind", "\tkind"),
-            "2:7: file: this is no YAML or JSON: while scanning a plain scalar, found a tab",
+            "2:7: file: not valid YAML or JSON: while scanning a plain scalar, found a tab",
         ),
-        (format!("{task}    on: y\n"), "8:5: file: this is no YAML or JSON: duplicated key"),
+        (format!("{task}    on: y\n"), "8:5: file: not valid YAML or JSON: duplicated key"),
         (format!("{task}---\n{task}"), "9:1: file: a file holds one document"),
         (
             task.replace("target: 1", "target: 1.0"),
@@ -49,22 +49,22 @@ fn yaml_has_no_surprises() {
         ),
         (
             task.replace("on: x", "on: &a x").replace("target: 1", "target: *a"),
-            "7:1: file: the alias *a is not supported",
+            "7:13: file: aliases are not supported",
         ),
         (
             format!("{}- 1", "- ".repeat(100_000)),
-            "1:1: file: nothing may be indented by more than 128 columns",
+            "1:257: file: nothing may be nested more than 128 deep",
         ),
-        ("[".repeat(100_000), "1:256: file: this is no YAML or JSON: recursion limit"),
+        ("[".repeat(100_000), "1:256: file: not valid YAML or JSON: recursion limit"),
         (
             format!("a: {}", "x".repeat(2_000_000)),
             "1:1: file: a task file has at most 1048576 bytes",
         ),
     ];
     for (text, expected) in odd {
-        let faults = parse(&text).expect_err("the file should be refused");
-        assert_eq!(faults.len(), 1, "{faults:?}");
-        assert!(faults[0].to_string().starts_with(expected), "{}", faults[0]);
+        let diagnostics = parse(&text).expect_err("the file should be refused");
+        assert_eq!(diagnostics.len(), 1, "{diagnostics:?}");
+        assert!(diagnostics[0].to_string().starts_with(expected), "{}", diagnostics[0]);
     }
 }
 
@@ -82,11 +82,12 @@ fn json_may_escape_an_emoji_as_two_halves() {
         (r"\\ud83c\\udf81", r"\ud83c\udf81"),
         (r"\\\ud83c\udf81", "\\\u{1f381}"),
     ] {
-        let tasks = parse(&file(title, "1")).unwrap_or_else(|faults| panic!("{title}: {faults:?}"));
+        let tasks = parse(&file(title, "1"))
+            .unwrap_or_else(|diagnostics| panic!("{title}: {diagnostics:?}"));
         assert_eq!(tasks[0].text["en"].title, meant, "{title}");
     }
     let alone = parse(&file(r"\ud83c", "1")).unwrap_err();
-    assert!(alone[0].message.contains("no YAML or JSON"), "{alone:?}");
+    assert!(alone[0].message.contains("not valid YAML or JSON"), "{alone:?}");
 
     let escaped = file(r"\ud83c\udf81 \ud83c\udf81", "0");
     let column = escaped.find("0}").unwrap() + 1;
@@ -95,7 +96,7 @@ fn json_may_escape_an_emoji_as_two_halves() {
 
 #[test]
 fn a_task_knows_where_each_of_its_fields_stands() {
-    let tasks = parse_placed(
+    let tasks = parse_located(
         "tasks:
   - { id: a, kind: ordinary, objective: { on: x, target: 1 } }
   - id: b
@@ -105,10 +106,10 @@ fn a_task_knows_where_each_of_its_fields_stands() {
 ",
     )
     .unwrap();
-    let at = |field: &str| tasks[1].fault(field, "no").to_string();
+    let at = |field: &str| tasks[1].diagnostic(field, "no").to_string();
     assert_eq!(at("id"), "3:9: tasks[1].id: no");
     assert_eq!(at("requires[1]"), "5:20: tasks[1].requires[1]: no");
-    assert_eq!(at("zone"), "3:5: tasks[1]: no", "what is not there is the task's fault");
+    assert_eq!(at("zone"), "3:5: tasks[1]: no", "what is not there is the task's error");
 }
 
 proptest! {
@@ -126,10 +127,10 @@ proptest! {
         let mut bytes = SAMPLES.as_bytes().to_vec();
         let end = (at + len).min(bytes.len());
         bytes.splice(at..end, patch.into_bytes());
-        if let Err(faults) = parse(&String::from_utf8_lossy(&bytes)) {
-            prop_assert!(!faults.is_empty());
-            for fault in faults {
-                prop_assert!(fault.line >= 1 && fault.column >= 1 && !fault.message.contains('\n'), "{fault}");
+        if let Err(diagnostics) = parse(&String::from_utf8_lossy(&bytes)) {
+            prop_assert!(!diagnostics.is_empty());
+            for error in diagnostics {
+                prop_assert!(error.line >= 1 && error.column >= 1 && !error.message.contains('\n'), "{error}");
             }
         }
     }

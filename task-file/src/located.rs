@@ -2,42 +2,42 @@
 
 use std::fmt::Display;
 
-use super::node::{Node, Value};
-use super::{Fault, suggestion};
+use crate::node::{Node, Value};
+use crate::{Diagnostic, suggestion};
 
 /// The longest piece of input that a message repeats, in characters.
 const EXCERPT_CHARS_MAX: usize = 60;
 
-/// Collects faults, so that one reading finds them all.
+/// Collects diagnostics, so that one reading finds them all.
 #[derive(Default)]
-pub struct Faults(pub Vec<Fault>);
+pub struct Diagnostics(pub Vec<Diagnostic>);
 
-/// A value that could not be read; why is among the faults.
+/// A value that could not be read; why is among the diagnostics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Faulty;
+pub struct Invalid;
 
 /// A node and its path.
 #[derive(Clone)]
-pub struct Place<'n> {
+pub struct Located<'n> {
     /// What stands there.
     pub node: &'n Node,
     /// Such as `tasks[2].objective.on`.
     pub path: String,
 }
 
-impl Faults {
-    /// Reports a fault at the beginning of a value.
-    pub fn add(&mut self, place: &Place<'_>, message: impl Display) {
+impl Diagnostics {
+    /// Reports an error at the beginning of a value.
+    pub fn add(&mut self, place: &Located<'_>, message: impl Display) {
         self.add_at(place.node, &place.path, message);
     }
 
-    /// Reports a fault of a field called `path` that stands, or should stand, at `node`.
+    /// Reports an error of a field called `path` that stands, or should stand, at `node`.
     pub fn add_at(&mut self, node: &Node, path: &str, message: impl Display) {
-        self.0.push(Fault::new(node.line, node.column, path, message));
+        self.0.push(Diagnostic::new(node.line, node.column, path, message));
     }
 
     /// Reports a feature of the format that this version does not have.
-    pub fn not_supported(&mut self, place: &Place<'_>, what: impl Display) {
+    pub fn not_supported(&mut self, place: &Located<'_>, what: impl Display) {
         self.add(place, format_args!("`{what}` is not supported yet"));
     }
 }
@@ -64,30 +64,31 @@ pub fn excerpt(text: &str) -> String {
     short
 }
 
-impl<'n> Place<'n> {
-    fn wrong(&self, wanted: impl Display, faults: &mut Faults) {
-        faults.add(self, format_args!("must be {wanted}, got {}", describe(self.node)));
+impl<'n> Located<'n> {
+    fn wrong(&self, wanted: impl Display, diagnostics: &mut Diagnostics) {
+        diagnostics.add(self, format_args!("must be {wanted}, got {}", describe(self.node)));
     }
 
     /// A text.
-    pub fn text(&self, faults: &mut Faults) -> Option<&'n str> {
+    pub fn text(&self, diagnostics: &mut Diagnostics) -> Option<&'n str> {
         if let Value::Text(text) = &self.node.value {
             return Some(text);
         }
-        self.wrong("a text", faults);
+        self.wrong("a text", diagnostics);
         None
     }
 
     /// A text of 1 to `chars_max` characters, none of them a control character.
-    pub fn line_of_text(&self, chars_max: usize, faults: &mut Faults) -> Option<String> {
-        let text = self.text(faults)?;
+    pub fn line_of_text(&self, chars_max: usize, diagnostics: &mut Diagnostics) -> Option<String> {
+        let text = self.text(diagnostics)?;
         let got = text.chars().count();
         if text.trim().is_empty() {
-            faults.add(self, "must not be empty");
+            diagnostics.add(self, "must not be empty");
         } else if got > chars_max {
-            faults.add(self, format_args!("must have at most {chars_max} characters, got {got}"));
+            diagnostics
+                .add(self, format_args!("must have at most {chars_max} characters, got {got}"));
         } else if text.chars().any(char::is_control) {
-            faults.add(self, "must be one line without control characters");
+            diagnostics.add(self, "must be one line without control characters");
         } else {
             return Some(text.to_owned());
         }
@@ -95,75 +96,75 @@ impl<'n> Place<'n> {
     }
 
     /// An integer of 64 bits.
-    pub fn integer(&self, faults: &mut Faults) -> Option<i64> {
+    pub fn integer(&self, diagnostics: &mut Diagnostics) -> Option<i64> {
         const BEYOND_64_BITS: f64 = 9_223_372_036_854_775_807.0;
         match &self.node.value {
             Value::Integer(number) => return Some(*number),
             Value::Float(number) if number.is_finite() && number.abs() >= BEYOND_64_BITS => {
-                faults.add(self, "must be an integer of 64 bits, at most 9223372036854775807");
+                diagnostics.add(self, "must be an integer of 64 bits, at most 9223372036854775807");
             }
-            Value::Float(_) => self.wrong("an integer, without fraction or exponent", faults),
+            Value::Float(_) => self.wrong("an integer, without fraction or exponent", diagnostics),
             Value::Text(text) if text.parse::<f64>().is_ok() => {
                 let message =
                     format_args!("must be an integer, got a text: write {text} without quotes");
-                faults.add(self, message);
+                diagnostics.add(self, message);
             }
-            _ => self.wrong("an integer", faults),
+            _ => self.wrong("an integer", diagnostics),
         }
         None
     }
 
     /// An integer of at least 1.
-    pub fn positive(&self, faults: &mut Faults) -> Option<i64> {
-        let number = self.integer(faults)?;
+    pub fn positive(&self, diagnostics: &mut Diagnostics) -> Option<i64> {
+        let number = self.integer(diagnostics)?;
         if number < 1 {
-            faults.add(self, format_args!("must be at least 1, got {number}"));
+            diagnostics.add(self, format_args!("must be at least 1, got {number}"));
         }
         (number >= 1).then_some(number)
     }
 
     /// `true` or `false`.
-    pub fn boolean(&self, faults: &mut Faults) -> Option<bool> {
+    pub fn boolean(&self, diagnostics: &mut Diagnostics) -> Option<bool> {
         if let Value::Boolean(is) = self.node.value {
             return Some(is);
         }
-        self.wrong("true or false", faults);
+        self.wrong("true or false", diagnostics);
         None
     }
 
     /// One of a few words, as what it stands for.
-    pub fn choice<T: Copy>(&self, words: &[(&str, T)], faults: &mut Faults) -> Option<T> {
+    pub fn choice<T: Copy>(&self, words: &[(&str, T)], diagnostics: &mut Diagnostics) -> Option<T> {
         let names: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
         let Value::Text(got) = &self.node.value else {
-            self.wrong(names.join(" or "), faults);
+            self.wrong(names.join(" or "), diagnostics);
             return None;
         };
         let found = words.iter().find(|(word, _)| word == got).map(|(_, meaning)| *meaning);
         if found.is_none() {
             let message = format!("must be {}, got {:?}", names.join(" or "), excerpt(got));
-            faults.add(self, message + &suggestion::did_you_mean(got, &names));
+            diagnostics.add(self, message + &suggestion::did_you_mean(got, &names));
         }
         found
     }
 
     /// The items of a list that has at least one.
-    pub fn items(&self, faults: &mut Faults) -> Option<Vec<Self>> {
+    pub fn items(&self, diagnostics: &mut Diagnostics) -> Option<Vec<Self>> {
         let Value::List(items) = &self.node.value else {
-            self.wrong("a list", faults);
+            self.wrong("a list", diagnostics);
             return None;
         };
         if items.is_empty() {
-            faults.add(self, "must have at least one item");
+            diagnostics.add(self, "must have at least one item");
             return None;
         }
         Some(self.numbered(items))
     }
 
     /// The items of a list that may be empty.
-    pub fn items_if_any(&self, faults: &mut Faults) -> Option<Vec<Self>> {
+    pub fn items_if_any(&self, diagnostics: &mut Diagnostics) -> Option<Vec<Self>> {
         match &self.node.value {
             Value::List(items) => Some(self.numbered(items)),
-            _ => self.items(faults),
+            _ => self.items(diagnostics),
         }
     }
 
@@ -172,10 +173,26 @@ impl<'n> Place<'n> {
         items.iter().enumerate().map(|(index, node)| Self { node, path: path(index) }).collect()
     }
 
+    /// Calls `each` with this value and all that is in it.
+    pub fn visit(&self, each: &mut impl FnMut(&Self)) {
+        each(self);
+        match &self.node.value {
+            Value::List(items) => self.numbered(items).iter().for_each(|item| item.visit(each)),
+            Value::Mapping(entries) => {
+                for (key, node) in entries {
+                    if let Value::Text(name) = &key.value {
+                        Self { node, path: self.below(name) }.visit(each);
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+
     /// The entries of a mapping: each key as text and where it stands, and its value.
-    pub fn entries(&self, faults: &mut Faults) -> Option<Vec<(&'n str, &'n Node, Self)>> {
+    pub fn entries(&self, diagnostics: &mut Diagnostics) -> Option<Vec<(&'n str, &'n Node, Self)>> {
         let Value::Mapping(entries) = &self.node.value else {
-            self.wrong("a mapping", faults);
+            self.wrong("a mapping", diagnostics);
             return None;
         };
         let mut read = Vec::with_capacity(entries.len());
@@ -184,7 +201,7 @@ impl<'n> Place<'n> {
                 Value::Text(name) => {
                     read.push((name.as_str(), key, Self { node, path: self.below(name) }));
                 }
-                _ => faults.add_at(
+                _ => diagnostics.add_at(
                     key,
                     &self.path,
                     format_args!("a key must be a text, got {}", describe(key)),
@@ -195,15 +212,15 @@ impl<'n> Place<'n> {
     }
 
     /// A mapping in which no other keys than `known` may stand.
-    pub fn fields(&self, known: &[&str], faults: &mut Faults) -> Option<Fields<'n>> {
-        let entries = self.entries(faults)?;
+    pub fn fields(&self, known: &[&str], diagnostics: &mut Diagnostics) -> Option<Fields<'n>> {
+        let entries = self.entries(diagnostics)?;
         let mut misspelt = Vec::new();
         for (name, key, place) in &entries {
             if !known.contains(name) {
                 let meant = suggestion::nearest(name, known);
                 let hint = suggestion::did_you_mean(name, known);
                 let message = format!("is not a known key{hint}; known here: {}", known.join(", "));
-                faults.add_at(key, &place.path, message);
+                diagnostics.add_at(key, &place.path, message);
                 misspelt.extend(meant.map(str::to_owned));
             }
         }
@@ -224,32 +241,32 @@ impl<'n> Place<'n> {
 /// The fields of a mapping.
 pub struct Fields<'n> {
     /// The mapping.
-    pub place: Place<'n>,
-    found: Vec<(&'n str, Place<'n>)>,
+    pub place: Located<'n>,
+    found: Vec<(&'n str, Located<'n>)>,
     /// Which of the known keys were probably meant by unknown ones.
     misspelt: Vec<String>,
 }
 
 impl<'n> Fields<'n> {
     /// The value of a field, if it was given.
-    pub fn get(&self, name: &str) -> Option<&Place<'n>> {
+    pub fn get(&self, name: &str) -> Option<&Located<'n>> {
         self.found.iter().find(|(found, _)| *found == name).map(|(_, place)| place)
     }
 
     /// The value of a field that must be given.
-    pub fn require(&self, name: &str, faults: &mut Faults) -> Option<&Place<'n>> {
+    pub fn require(&self, name: &str, diagnostics: &mut Diagnostics) -> Option<&Located<'n>> {
         let found = self.get(name);
         if found.is_none() {
-            self.miss(name, "", faults);
+            self.miss(name, "", diagnostics);
         }
         found
     }
 
-    /// Reports that a field is missing, unless the fault is a misspelt key that was reported.
-    pub fn miss(&self, name: &str, reason: &str, faults: &mut Faults) {
+    /// Reports that a field is missing, unless a misspelt key was reported in its stead.
+    pub fn miss(&self, name: &str, reason: &str, diagnostics: &mut Diagnostics) {
         if !self.misspelt.iter().any(|meant| meant == name) {
             let path = self.place.below(name);
-            faults.add_at(self.place.node, &path, format_args!("is missing{reason}"));
+            diagnostics.add_at(self.place.node, &path, format_args!("is missing{reason}"));
         }
     }
 
@@ -258,7 +275,7 @@ impl<'n> Fields<'n> {
         &self,
         name: &str,
         absent: T,
-        read: impl FnOnce(&Place<'n>) -> Option<T>,
+        read: impl FnOnce(&Located<'n>) -> Option<T>,
     ) -> Option<T> {
         self.get(name).map_or(Some(absent), read)
     }

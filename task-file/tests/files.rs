@@ -5,7 +5,7 @@ use plaudit_domain::catalogue::definition::{
     Cap, Claim, Kind, Measure, Milestone, Objective, OnNewVersion, RewardLine, StreakRules,
     TaskDefinition, Text, WhileLocked, Window, ZoneRule,
 };
-use plaudit_domain::catalogue::parse::{Fault, SCHEMA, parse};
+use plaudit_task_file::{Diagnostic, SCHEMA, parse};
 use saphyr::{LoadableYamlNode, Scalar, Yaml};
 use serde_json::{Value, json};
 
@@ -179,20 +179,20 @@ fn streak_with(changes: Value) -> Value {
     task_with(all)
 }
 
-fn faults(text: &str) -> Vec<Fault> {
+fn errors(text: &str) -> Vec<Diagnostic> {
     parse(text).expect_err("the file should be refused")
 }
 
 #[track_caller]
 fn assert_refused(file: &Value, path: &str, message: &str) {
-    let faults = faults(&file.to_string());
-    assert_eq!(faults.len(), 1, "{faults:#?}");
-    assert_eq!(faults[0].path, path);
-    assert!(faults[0].message.contains(message), "{}", faults[0]);
+    let errors = errors(&file.to_string());
+    assert_eq!(errors.len(), 1, "{errors:#?}");
+    assert_eq!(errors[0].path, path);
+    assert!(errors[0].message.contains(message), "{}", errors[0]);
 }
 
 #[test]
-fn ten_errors_are_ten_faults_each_in_its_place() {
+fn ten_errors_are_reported_each_in_its_place() {
     let file = "\
 default_locale: en
 tasks:
@@ -211,7 +211,7 @@ tasks:
     requires: [ b ]
     objective: { on: x, target: 1 }
 ";
-    let found: Vec<_> = faults(file).iter().map(|f| (f.line, f.column, f.path.clone())).collect();
+    let found: Vec<_> = errors(file).iter().map(|f| (f.line, f.column, f.path.clone())).collect();
     let expected = [
         (3, 9, "tasks[0].id"),
         (5, 12, "tasks[0].every"),
@@ -226,7 +226,7 @@ tasks:
     ];
     assert_eq!(found, expected.map(|(line, column, path)| (line, column, path.to_owned())));
     assert_eq!(
-        faults("tasks:\n  - { id: a, kind: ordinary, text: { en: { title: A } }, objective: { onn: x, target: 1 } }")[0].to_string(),
+        errors("tasks:\n  - { id: a, kind: ordinary, text: { en: { title: A } }, objective: { onn: x, target: 1 } }")[0].to_string(),
         "2:71: tasks[0].objective.onn: is not a known key (did you mean on?); \
          known here: on, where, measure, cap, lateness, carry_over, target"
     );
@@ -240,7 +240,6 @@ fn what_comes_later_is_refused_and_never_ignored() {
         task_with(json!({"objective": objective}))
     };
     let later = [
-        (task_with(json!({"kind": "periodic", "every": {"cron": "0 5 * * MON"}})), "every.cron"),
         (objective(json!({"measure": {"max": "data.coins"}})), "objective.measure.max"),
         (objective(json!({"measure": {"latest": "data.level"}})), "objective.measure.latest"),
         (objective(json!({"measure": {"distinct": "data.room"}})), "objective.measure.distinct"),
@@ -299,6 +298,11 @@ fn every_rule_of_the_format_is_kept() {
         ("id", "missing", true, task_with(json!({"id": null}))),
         ("every", "missing", true, task_with(json!({"kind": "periodic"}))),
         ("every", "day or week or month", true, task_with(json!({"kind": "periodic", "every": "year"}))),
+        ("every.cron", "five fields", true, task_with(json!({"kind": "periodic", "every": {"cron": "0 5 * *"}}))),
+        ("every.cron", "no month has such a day", false, task_with(json!({"kind": "periodic", "every": {"cron": "0 5 31 2 *"}}))),
+        ("day_starts_at", "no meaning", true, task_with(json!({"kind": "periodic", "every": {"cron": "0 5 * * *"}, "day_starts_at": "05:00"}))),
+        ("zone", "did you mean Europe/Paris?", false, task_with(json!({"zone": "Europe/Pari"}))),
+        ("zone", "not a zone", false, task_with(json!({"zone": "localtime"}))),
         ("text", "default locale, en", false, task_with(json!({"text": {"zh": {"title": "A"}}}))),
         ("text.en.title", "empty", true, task_with(json!({"text": {"en": {"title": " "}}}))),
         ("text.zh_CN", "BCP 47", true, task_with(json!({"text": {"en": {"title": "A"}, "zh_CN": {"title": "A"}}}))),
@@ -332,6 +336,18 @@ fn every_rule_of_the_format_is_kept() {
         assert_refused(&file, &format!("tasks[0].{path}"), message);
         assert_eq!(!schema_accepts(&file), schema_can_know, "{file}");
     }
+}
+
+#[test]
+fn the_end_of_the_year_9999_is_a_bound_for_ever() {
+    for until in ["9999-12-31T23:59:59Z", "9999-12-31T23:59:59.999999+00:00"] {
+        let file = task_with(json!({"window": {"from": "2026-01-01T00:00:00Z", "until": until}}));
+        let task = parse(&file.to_string()).unwrap().remove(0);
+        assert_eq!(task.window.until, Some(jiff::Timestamp::MAX), "{until}");
+        assert!(schema_accepts(&file), "{file}");
+    }
+    let file = task_with(json!({"window": {"until": "9999-12-32T00:00:00Z"}}));
+    assert_refused(&file, "tasks[0].window.until", "RFC 3339");
 }
 
 #[test]
@@ -398,7 +414,7 @@ fn every_published_example_is_a_complete_file() {
     let examples: Vec<&str> = examples.chain([SAMPLES, CONTRACT]).collect();
     assert!(examples.len() > 5);
     for example in examples {
-        parse(example).unwrap_or_else(|faults| panic!("{example}\n{faults:#?}"));
+        parse(example).unwrap_or_else(|errors| panic!("{example}\n{errors:#?}"));
         let file = json_of(&Yaml::load_from_str(example).unwrap()[0]);
         assert!(schema_accepts(&file), "{example}");
         assert_eq!(parse(&file.to_string()), parse(example), "the same as JSON");

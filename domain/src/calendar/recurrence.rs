@@ -1,0 +1,93 @@
+//! How often a task starts over. The one place that tells the cadences apart.
+
+use jiff::Timestamp;
+use jiff::civil::{Date, Time};
+use jiff::tz::TimeZone;
+use serde::{Deserialize, Serialize};
+
+use super::cron::Cron;
+use super::dates::{Dates, Unit};
+use super::{DayStart, Period, PeriodKey};
+
+/// How often a task starts over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Cadence {
+    /// Never: one period, `once`, for all time.
+    Once,
+    /// Every calendar day, `2026-03-29`.
+    Day,
+    /// Every ISO 8601 week from Monday, `2026-W13`.
+    Week,
+    /// Every calendar month, `2026-03`.
+    Month,
+    /// At every tick of a schedule, called by its instant in UTC: `2026-03-29T04:00:00Z`.
+    Cron(Cron),
+}
+
+/// The rule that tells a task's periods apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Calendar {
+    /// How often it starts over.
+    pub cadence: Cadence,
+    /// When a day begins. Means nothing to cron, whose ticks have times of their own.
+    pub day_start: DayStart,
+}
+
+/// What the cadences come down to.
+enum Recurrence {
+    Never,
+    Dates(Dates),
+    Ticks(Cron),
+}
+
+impl Calendar {
+    /// The period that contains `at` if all days follow one zone.
+    pub fn period_at(self, at: Timestamp, zone: &TimeZone) -> Period {
+        let at = in_range(at);
+        match self.recurrence() {
+            Recurrence::Never => Period::once(),
+            Recurrence::Dates(dates) => dates.period_at(at, zone),
+            Recurrence::Ticks(cron) => cron.period_at(at, zone),
+        }
+    }
+
+    /// The period named `key`, in a zone; `None` if no period of this cadence is called that.
+    pub fn period_named(self, key: &PeriodKey, zone: &TimeZone) -> Option<Period> {
+        match self.recurrence() {
+            Recurrence::Never => Some(Period::once()).filter(|once| once.key == *key),
+            Recurrence::Dates(dates) => dates.period_named(key, zone),
+            Recurrence::Ticks(cron) => cron.period_named(key, zone),
+        }
+    }
+
+    /// The longest two periods in a row, in days, those included that a change of zone made longer.
+    pub(super) fn days_in_two_periods_max(self) -> i64 {
+        match self.recurrence() {
+            Recurrence::Never => 0,
+            Recurrence::Dates(dates) => dates.days_in_two_periods_max(),
+            Recurrence::Ticks(_) => Cron::DAYS_IN_TWO_PERIODS_MAX,
+        }
+    }
+
+    fn recurrence(self) -> Recurrence {
+        let dates = |unit| Recurrence::Dates(Dates { unit, day_start: self.day_start });
+        match self.cadence {
+            Cadence::Once => Recurrence::Never,
+            Cadence::Day => dates(Unit::Day),
+            Cadence::Week => dates(Unit::Week),
+            Cadence::Month => dates(Unit::Month),
+            Cadence::Cron(cron) => Recurrence::Ticks(cron),
+        }
+    }
+}
+
+/// The nearest instant that the calendar can tell, in the years 0001 to 9997.
+pub(super) fn in_range(at: Timestamp) -> Timestamp {
+    let bound = |year| {
+        TimeZone::UTC
+            .to_timestamp(Date::constant(year, 1, 1).to_datetime(Time::midnight()))
+            .expect("in range")
+    };
+    at.clamp(bound(1), bound(9998))
+}
