@@ -17,10 +17,10 @@ use uuid::Uuid;
 
 use crate::etag::{no_store, no_store_at};
 use crate::input::{media_type, read_body, refuse_encoded};
-use crate::observe::RequestId;
 use crate::openapi::{parameters, shapes};
 use crate::problem::{Answer, InputError, Problem, ProblemBody};
 use crate::state::Shared;
+use crate::telemetry::RequestId;
 use element::Element;
 
 /// The most actions in one request.
@@ -70,7 +70,7 @@ pub async fn send(
 ) -> Answer {
     let received_at = Timestamp::now();
     let mode = Mode::of(&headers)?;
-    let body = read_body(body, BODY_BYTES_MAX).await?;
+    let (body, held) = read_body(body, BODY_BYTES_MAX, &state.in_flight).await?;
     let elements = mode.elements(&headers, &body)?;
     let latest = latest(received_at, state.future_tolerance);
     let mut named = Vec::with_capacity(elements.len());
@@ -80,7 +80,7 @@ pub async fn send(
         named.push((element.source, element.id));
         items.push(Item { lane, work, origin: Origin::Request(request) });
     }
-    let applied = state.submit(items).await?;
+    let applied = state.submit(items, held).await?;
     let outcomes =
         named.into_iter().zip(&applied).map(|((source, id), applied)| outcome(source, id, applied));
     let body = Outcomes { outcomes: outcomes.collect() };
@@ -173,7 +173,7 @@ fn outcome(
     let at = Some(position.to_string());
     let (outcome, position, reason, parked) = match outcome {
         Outcome::Duplicate | Outcome::AlreadyApplied => ("duplicate", at, None, None),
-        Outcome::Parked { id, reason } => ("set_aside", None, Some(reason.clone()), Some(*id)),
+        Outcome::Parked { id, reason } => ("parked", None, Some(reason.clone()), Some(*id)),
         // The rules refuse no action; whatever they say of it is in its events.
         Outcome::Accepted
         | Outcome::Claimed(_)

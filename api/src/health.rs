@@ -1,4 +1,4 @@
-//! What a supervisor and a metrics collector ask. No token is needed.
+//! What supervisors, load balancers and metrics collectors ask. No token is needed.
 
 use axum::extract::{FromRef, State};
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
@@ -9,35 +9,45 @@ use axum::{Json, Router};
 use metrics_exporter_prometheus::PrometheusHandle;
 use serde_json::json;
 
-use crate::observe;
 use crate::openapi::shapes;
+use crate::pages;
 use crate::problem::{self, Answer, Problem, ProblemBody};
 use crate::state::{Readiness, Shared};
+use crate::telemetry;
 
-/// What these paths need, which processes have that serve nothing else.
+/// What these paths need. Processes without the role `api` serve nothing else.
 #[derive(Debug, Clone)]
 pub struct Health {
     /// What `/readyz` answers.
     pub readiness: Readiness,
     /// What `/metrics` answers.
     pub prometheus: PrometheusHandle,
+    /// Whether this process serves the API besides.
+    pub serves_api: bool,
 }
 
 impl FromRef<Shared> for Health {
     fn from_ref(state: &Shared) -> Self {
-        Self { readiness: state.readiness.clone(), prometheus: state.prometheus.clone() }
+        Self {
+            readiness: state.readiness.clone(),
+            prometheus: state.prometheus.clone(),
+            serves_api: true,
+        }
     }
 }
 
-/// These paths alone, ready to be served.
+/// The paths that need no token, without the API.
 pub fn router(health: Health) -> Router {
     Router::new()
+        .route("/", get(pages::home))
+        .route("/problems", get(pages::problems))
+        .route("/problems/{name}", get(pages::problem))
         .route("/livez", get(livez))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
         .fallback(problem::no_such_path)
         .method_not_allowed_fallback(problem::method_not_allowed)
-        .layer(from_fn(observe::request))
+        .layer(from_fn(telemetry::request))
         .with_state(health)
 }
 

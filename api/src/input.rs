@@ -4,6 +4,7 @@
 use std::borrow::Cow;
 use std::fmt::Display;
 use std::str::FromStr;
+use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::extract::{FromRequestParts, MatchedPath};
@@ -11,9 +12,12 @@ use axum::http::HeaderMap;
 use axum::http::header::{ACCEPT_LANGUAGE, CONTENT_ENCODING, CONTENT_TYPE};
 use axum::http::request::Parts;
 use futures::StreamExt;
+use percent_encoding::percent_decode_str;
 use plaudit_domain::ids::{TaskId, UserId};
 
-use crate::problem::{Answer, InputError, Problem};
+use crate::deadline;
+use crate::in_flight::{Held, InFlight};
+use crate::problem::{Answer, InputError, Problem, causes};
 use crate::state::ApiState;
 
 /// How many entries a list has if nothing else is asked for, and at most.
@@ -78,7 +82,7 @@ fn path_segment<'a>(name: &str, parts: &'a Parts) -> &'a str {
 
 /// The catalogue has no such task.
 pub fn unknown_task(task: impl Display) -> Problem {
-    Problem::NotFound { kind: "unknown-task", detail: format!("there is no task {task}") }
+    Problem::NotFound { cause: &causes::UNKNOWN_TASK, detail: format!("there is no task {task}") }
 }
 
 /// What to refuse a request with: that the task is not there comes before what is wrong with the
@@ -91,24 +95,17 @@ pub async fn unless_unknown(state: &ApiState, task: &TaskId, wrong: Problem) -> 
     }
 }
 
-/// A path segment as the client meant it; `None` if it is no text.
+/// A path segment or a header's value as the client meant it; `None` if it is not UTF-8.
 pub fn decode_segment(raw: &str) -> Option<Cow<'_, str>> {
-    if !raw.contains('%') {
-        return Some(Cow::Borrowed(raw));
-    }
-    let mut bytes = Vec::with_capacity(raw.len());
-    let mut rest = raw.as_bytes();
-    while let Some((first, tail)) = rest.split_first() {
-        let digit = |i: usize| tail.get(i).and_then(|b| char::from(*b).to_digit(16));
-        if let (b'%', Some(high), Some(low)) = (first, digit(0), digit(1)) {
-            bytes.push(u8::try_from(high * 16 + low).ok()?);
-            rest = &tail[2..];
-        } else {
-            bytes.push(*first);
-            rest = tail;
-        }
-    }
-    String::from_utf8(bytes).ok().map(Cow::Owned)
+    percent_decode_str(raw).decode_utf8().ok()
+}
+
+/// Whether each `%` is followed by two hexadecimal digits.
+pub fn is_percent_encoded(raw: &str) -> bool {
+    let is_digit = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_hexdigit);
+    let bytes = raw.as_bytes();
+    let mut percents = bytes.iter().enumerate().filter(|(_, byte)| **byte == b'%');
+    percents.all(|(at, _)| is_digit(bytes.get(at + 1)) && is_digit(bytes.get(at + 2)))
 }
 
 /// The query of a request. Collects what is wrong with it, so that all of it is told at once.
@@ -211,8 +208,22 @@ pub fn refuse_encoded(headers: &HeaderMap) -> Answer<()> {
     }
 }
 
-/// A body of at most `max_bytes`.
-pub async fn read_body(body: Body, max_bytes: usize) -> Answer<Bytes> {
+/// How long a client may take to send the body of a request.
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Reads a body of at most `max_bytes`, in bounded time, and within what all requests may hold together.
+pub async fn read_body(
+    body: Body,
+    max_bytes: usize,
+    in_flight: &InFlight,
+) -> Answer<(Bytes, Held)> {
+    let mut held = in_flight.admit()?;
+    let reading = tokio::time::timeout(BODY_TIMEOUT, read_to_end(body, max_bytes, &mut held));
+    let read = deadline::not_counted(BODY_TIMEOUT, reading).await;
+    Ok((read.unwrap_or(Err(Problem::BodyTimeout))?, held))
+}
+
+async fn read_to_end(body: Body, max_bytes: usize, held: &mut Held) -> Answer<Bytes> {
     let mut chunks = body.into_data_stream();
     let mut read = Vec::new();
     while let Some(chunk) = chunks.next().await {
@@ -220,6 +231,7 @@ pub async fn read_body(body: Body, max_bytes: usize) -> Answer<Bytes> {
         if read.len() + chunk.len() > max_bytes {
             return Err(Problem::TooLarge(format!("the body is longer than {max_bytes} bytes")));
         }
+        held.grow(chunk.len())?;
         read.extend_from_slice(&chunk);
     }
     Ok(read.into())
@@ -241,6 +253,17 @@ mod tests {
         assert_eq!(decode_segment("%E9%A6%96").as_deref(), Some("首"));
         assert_eq!(decode_segment("100%").as_deref(), Some("100%"));
         assert_eq!(decode_segment("%ff"), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_does_not_come_to_an_end_is_given_up() {
+        let never = Body::from_stream(futures::stream::pending::<Result<Bytes, std::io::Error>>());
+        let started = tokio::time::Instant::now();
+        assert!(matches!(
+            read_body(never, 10, &InFlight::new(10_000)).await,
+            Err(Problem::BodyTimeout)
+        ));
+        assert_eq!(started.elapsed().as_secs(), BODY_TIMEOUT.as_secs());
     }
 
     #[test]

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use plaudit_domain::lane::{Lane, Position};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 
+use crate::deadline;
 use crate::input::Query;
 use crate::problem::{Answer, Problem};
 use crate::state::ApiState;
@@ -15,9 +16,6 @@ pub const PLAUDIT_POSITION: HeaderName = HeaderName::from_static("plaudit-positi
 
 /// The longest that a reader can wait.
 const WAIT_MAX: Duration = Duration::from_secs(10);
-/// The first and the longest pause between two looks at the head of the lane.
-const POLL_FIRST: Duration = Duration::from_millis(5);
-const POLL_MAX: Duration = Duration::from_millis(100);
 
 /// What a reader wants to see at least.
 #[derive(Debug, PartialEq, Eq)]
@@ -53,17 +51,13 @@ impl AtLeast {
     /// Returns once the lane has come that far, or refuses.
     pub async fn reached(&self, state: &ApiState) -> Answer<()> {
         let Some(wanted) = self.position else { return Ok(()) };
-        let deadline = Instant::now() + self.wait;
-        let mut pause = POLL_FIRST;
-        while state.executor.head(wanted.lane).await?.number < wanted.number {
-            let now = Instant::now();
-            if now >= deadline {
-                return Err(Problem::PositionNotReached(wanted.to_string()));
-            }
-            sleep_until(deadline.min(now + pause)).await;
-            pause = (pause * 2).min(POLL_MAX);
+        let waiting = state.heads.wait_for(wanted, Instant::now() + self.wait);
+        let reached = deadline::not_counted(self.wait, waiting).await;
+        if reached.map_err(|error| Problem::from(error.as_ref()))? {
+            Ok(())
+        } else {
+            Err(Problem::PositionNotReached(wanted.to_string()))
         }
-        Ok(())
     }
 }
 

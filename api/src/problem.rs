@@ -1,13 +1,17 @@
 //! Failures as clients see them: RFC 9457, with one stable `type` for each cause.
 
+pub mod causes;
+
 use axum::extract::Request;
 use axum::http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
-use axum::http::{HeaderValue, Method, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use plaudit_domain::screen::TaskScreenState;
 use plaudit_event_store::ExecuteError;
 use serde::Serialize;
 use utoipa::ToSchema;
+
+use causes::Cause;
 
 /// The media type of every 4xx and 5xx answer.
 pub const MEDIA_TYPE: &str = "application/problem+json";
@@ -30,14 +34,20 @@ pub enum Problem {
     /// The path is right, but what it names does not exist.
     #[error("{detail}")]
     NotFound {
-        /// Names the cause, such as `unknown-task`.
-        kind: &'static str,
+        /// Such as [`causes::UNKNOWN_TASK`].
+        cause: &'static Cause,
         /// For people.
         detail: String,
     },
     /// Bad input; every reason is named.
     #[error("the request can't be understood")]
     BadInput(Vec<InputError>),
+    /// The bytes are not an HTTP request. The status says in which way.
+    #[error("the request is not valid HTTP/1.1, or its head is too large")]
+    NotHttp(StatusCode),
+    /// The client did not send the body in time.
+    #[error("the body did not arrive in time")]
+    BodyTimeout,
     /// The body is of none of the types that are read here.
     #[error("send {0}")]
     UnsupportedMediaType(&'static str),
@@ -55,8 +65,8 @@ pub enum Problem {
     /// What was asked for does not go with what is.
     #[error("{detail}")]
     Conflict {
-        /// Names the cause, such as `rebuild-running`.
-        kind: &'static str,
+        /// Such as [`causes::REBUILD_RUNNING`].
+        cause: &'static Cause,
         /// For people.
         detail: String,
     },
@@ -141,76 +151,80 @@ pub struct ProblemBody {
 }
 
 impl Problem {
-    /// Status, last part of `type`, title.
-    fn cause(&self) -> (StatusCode, &'static str, &'static str) {
+    fn cause(&self) -> &'static Cause {
         match self {
-            Self::Unauthenticated(_) => {
-                (StatusCode::UNAUTHORIZED, "unauthenticated", "No valid token")
-            }
-            Self::Forbidden(_) => {
-                (StatusCode::FORBIDDEN, "forbidden", "Not allowed with this token")
-            }
-            Self::NoSuchPath => (StatusCode::NOT_FOUND, "no-such-path", "No such path"),
-            Self::MethodNotAllowed => {
-                (StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "Method not allowed")
-            }
-            Self::NotFound { kind, .. } => (StatusCode::NOT_FOUND, kind, "Not found"),
-            Self::BadInput(_) => (StatusCode::BAD_REQUEST, "bad-input", "Bad input"),
-            Self::UnsupportedMediaType(_) => (
-                StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                "unsupported-media-type",
-                "Unsupported media type",
-            ),
-            Self::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "too-large", "Too large"),
-            Self::NothingClaimable { .. } => {
-                (StatusCode::CONFLICT, "nothing-claimable", "Nothing to claim")
-            }
-            Self::Conflict { kind, .. } => (StatusCode::CONFLICT, kind, "Conflict"),
-            Self::PositionNotReached(_) => {
-                (StatusCode::SERVICE_UNAVAILABLE, "position-not-reached", "Position not reached")
-            }
-            Self::Unavailable(_) => {
-                (StatusCode::SERVICE_UNAVAILABLE, "unavailable", "Not available now")
-            }
-            Self::NotReady(_) => (StatusCode::SERVICE_UNAVAILABLE, "not-ready", "Not ready"),
-            Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal", "Internal error"),
+            Self::Unauthenticated(_) => &causes::UNAUTHENTICATED,
+            Self::Forbidden(_) => &causes::FORBIDDEN,
+            Self::NoSuchPath => &causes::NO_SUCH_PATH,
+            Self::MethodNotAllowed => &causes::METHOD_NOT_ALLOWED,
+            Self::NotFound { cause, .. } | Self::Conflict { cause, .. } => cause,
+            Self::BadInput(_) => &causes::BAD_INPUT,
+            Self::NotHttp(status) => match *status {
+                StatusCode::URI_TOO_LONG => &causes::URI_TOO_LONG,
+                StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => &causes::HEADERS_TOO_LARGE,
+                _ => &causes::MALFORMED_REQUEST,
+            },
+            Self::BodyTimeout => &causes::REQUEST_TIMEOUT,
+            Self::UnsupportedMediaType(_) => &causes::UNSUPPORTED_MEDIA_TYPE,
+            Self::TooLarge(_) => &causes::TOO_LARGE,
+            Self::NothingClaimable { .. } => &causes::NOTHING_CLAIMABLE,
+            Self::PositionNotReached(_) => &causes::POSITION_NOT_REACHED,
+            Self::Unavailable(_) => &causes::UNAVAILABLE,
+            Self::NotReady(_) => &causes::NOT_READY,
+            Self::Internal => &causes::INTERNAL,
         }
     }
-}
 
-impl IntoResponse for Problem {
-    /// The one place where a failure becomes a status and a `type`. What went wrong inside was
+    /// The one place where a failure becomes a status, a `type`, headers and a body. The inner error was
     /// logged where it was met, and is never sent.
-    fn into_response(self) -> Response {
-        let (status, kind, title) = self.cause();
-        let detail = self.to_string();
+    fn into_parts(self) -> (StatusCode, HeaderMap, Vec<u8>) {
+        let cause = self.cause();
         let mut body = ProblemBody {
-            kind: format!("/problems/{kind}"),
-            title,
-            status: status.as_u16(),
-            detail,
+            kind: format!("/problems/{}", cause.name),
+            title: cause.title,
+            status: cause.status.as_u16(),
+            detail: self.to_string(),
             errors: vec![],
             state: None,
             reasons: vec![],
         };
-        let mut header = None;
+        let mut headers = HeaderMap::new();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
         match self {
             Self::BadInput(errors) => body.errors = errors,
             Self::NothingClaimable { state, .. } => body.state = state,
             Self::NotReady(reasons) => body.reasons = reasons,
             Self::Unauthenticated(_) => {
-                header = Some((WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")));
+                headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
             }
             Self::PositionNotReached(_) | Self::Unavailable(_) => {
-                header = Some((RETRY_AFTER, HeaderValue::from_static("1")));
+                headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
             }
             _ => {}
         }
         let json = serde_json::to_vec(&body).expect("a problem is plain data");
-        let mut response =
-            (status, [(CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE))], json).into_response();
-        response.headers_mut().extend(header);
-        response
+        (cause.status, headers, json)
+    }
+
+    /// The whole answer as bytes, for a connection that is closed after it.
+    pub(crate) fn into_http1(self) -> Vec<u8> {
+        let (status, headers, body) = self.into_parts();
+        let mut bytes = format!("HTTP/1.1 {status}\r\nconnection: close\r\n").into_bytes();
+        for (name, value) in &headers {
+            bytes.extend_from_slice(name.as_str().as_bytes());
+            bytes.extend_from_slice(b": ");
+            bytes.extend_from_slice(value.as_bytes());
+            bytes.extend_from_slice(b"\r\n");
+        }
+        bytes.extend_from_slice(format!("content-length: {}\r\n\r\n", body.len()).as_bytes());
+        bytes.extend_from_slice(&body);
+        bytes
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        self.into_parts().into_response()
     }
 }
 

@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::etag::no_store;
 use crate::input::{NamePath, Query};
 use crate::openapi::{operator_shapes, parameters};
-use crate::problem::{Answer, Problem, ProblemBody};
+use crate::problem::{Answer, Problem, ProblemBody, causes};
 use crate::state::{ApiState, Shared};
 
 #[derive(Serialize)]
@@ -85,7 +85,7 @@ pub async fn list(State(state): State<Shared>) -> Answer {
 pub async fn show(State(state): State<Shared>, NamePath(name): NamePath) -> Answer {
     let status = rebuild::status(&state.pool, &name).await?;
     let detail = format!("{name} was never rebuilt");
-    let status = status.ok_or(Problem::NotFound { kind: "no-rebuild", detail })?;
+    let status = status.ok_or(Problem::NotFound { cause: &causes::NO_REBUILD, detail })?;
     Ok(no_store(&RebuildEntry::from(status)))
 }
 
@@ -209,15 +209,17 @@ impl From<ProjectionError> for Problem {
         let detail = error.to_string();
         match error {
             ProjectionError::Unknown { .. } => {
-                Self::NotFound { kind: "unknown-projection", detail }
+                Self::NotFound { cause: &causes::UNKNOWN_PROJECTION, detail }
             }
             ProjectionError::AlreadyRunning { .. } => {
-                Self::Conflict { kind: "rebuild-running", detail }
+                Self::Conflict { cause: &causes::REBUILD_RUNNING, detail }
             }
             ProjectionError::NotRunning { .. } => {
-                Self::Conflict { kind: "no-rebuild-running", detail }
+                Self::Conflict { cause: &causes::NO_REBUILD_RUNNING, detail }
             }
-            ProjectionError::NoRoom { .. } => Self::Conflict { kind: "no-room-to-swap", detail },
+            ProjectionError::NoRoom { .. } => {
+                Self::Conflict { cause: &causes::NO_ROOM_TO_SWAP, detail }
+            }
             ProjectionError::Store(error) => error.into(),
         }
     }

@@ -15,10 +15,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::auth::Keys;
+use crate::head_watch::HeadWatch;
+use crate::in_flight::{Held, InFlight};
 use crate::problem::{Answer, Problem};
-
-/// How long a write may take. Longer than a batch's usual retries, shorter than clients wait.
-const SUBMIT_MAX: Duration = Duration::from_secs(15);
 
 /// How the handlers have it: one count to raise for each of them.
 pub(crate) type Shared = Arc<ApiState>;
@@ -29,10 +28,14 @@ pub struct ApiState {
     pub pool: PgPool,
     /// For task screens.
     pub screens: Reads,
+    /// For readers that wait for a position.
+    pub heads: HeadWatch,
     /// For the number of lanes, their heads and the catalogue.
     pub executor: Arc<Executor>,
     /// For writes.
     pub commands: CommandQueue,
+    /// Bounds what all requests together hold in memory.
+    pub in_flight: InFlight,
     /// Whose tokens are believed.
     pub keys: Keys,
     /// What `/readyz` answers.
@@ -46,19 +49,32 @@ pub struct ApiState {
 }
 
 impl ApiState {
-    /// Applies items, or says that it could not be done in time.
-    pub(crate) async fn submit(&self, items: Vec<Item>) -> Answer<Vec<Applied>> {
-        let applied = tokio::time::timeout(SUBMIT_MAX, self.commands.submit(items)).await;
-        let late = |_| {
-            Problem::Unavailable("the database is too slow; what was sent may still be applied")
-        };
-        applied.map_err(late)?.map_err(|error| Problem::from(error.as_ref()))
+    /// Applies items. A request that is dropped meanwhile, as one is at its deadline, leaves them in the
+    /// queue, and its share of the memory stays `held` until they are applied or refused.
+    pub(crate) async fn submit(&self, items: Vec<Item>, held: Held) -> Answer<Vec<Applied>> {
+        let commands = self.commands.clone();
+        let submitted = detached(async move {
+            let applied = commands.submit(items).await;
+            drop(held);
+            applied
+        });
+        submitted.await?.map_err(|error| Problem::from(error.as_ref()))
     }
 
     /// Where a user lies.
     pub(crate) fn lane_of(&self, user: &UserId) -> Lane {
         Lane::of(user.as_str(), self.executor.lane_count())
     }
+}
+
+/// Runs work to its end even if the request that wants it is dropped.
+pub(crate) async fn detached<T: Send + 'static>(
+    work: impl Future<Output = T> + Send + 'static,
+) -> Answer<T> {
+    tokio::spawn(work).await.map_err(|error| {
+        tracing::error!(%error, "a request's work did not come to an end: {error}");
+        Problem::Internal
+    })
 }
 
 /// Tells whether this process can do all of its work, and if not, why.

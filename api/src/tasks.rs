@@ -15,8 +15,8 @@ use crate::auth::Caller;
 use crate::etag::no_store;
 use crate::input::{Query, TaskPath, media_type, read_body, refuse_encoded, unknown_task};
 use crate::openapi::{operator_shapes, parameters};
-use crate::problem::{Answer, InputError, Problem, ProblemBody};
-use crate::state::Shared;
+use crate::problem::{Answer, InputError, Problem, ProblemBody, causes};
+use crate::state::{Shared, detached};
 
 /// Media types of task files.
 const YAML: [&str; 4] = ["application/yaml", "application/x-yaml", "text/yaml", "text/x-yaml"];
@@ -168,13 +168,18 @@ pub async fn publish(
             "a task file as application/yaml or application/json",
         ));
     }
-    let body = read_body(body, FILE_BYTES_MAX).await?;
+    let (body, held) = read_body(body, FILE_BYTES_MAX, &state.in_flight).await?;
     let text =
         std::str::from_utf8(&body).map_err(|e| InputError::body("", format!("no UTF-8: {e}")))?;
     let definitions =
         parse(text).map_err(|faults| Problem::BadInput(faults.iter().map(fault).collect()))?;
-    let published = catalogue_store::publish(&state.pool, &definitions, &caller.subject).await;
-    let published = published.map_err(|error| refused(error, &definitions))?;
+    let pool = state.pool.clone();
+    let published = detached(async move {
+        let published = catalogue_store::publish(&pool, &definitions, &caller.subject).await;
+        drop(held);
+        published.map_err(|error| refused(error, &definitions))
+    });
+    let published = published.await??;
     let task = |p: catalogue_store::Published| PublishedTask {
         task: p.task,
         version: p.version,
@@ -190,7 +195,7 @@ fn refused(error: PublishError, definitions: &[TaskDefinition]) -> Problem {
         }
         PublishError::UnknownTask(task) => unknown_task(task),
         PublishError::Retired(_) => {
-            Problem::Conflict { kind: "task-retired", detail: error.to_string() }
+            Problem::Conflict { cause: &causes::TASK_RETIRED, detail: error.to_string() }
         }
         PublishError::Store(error) => error.into(),
     }

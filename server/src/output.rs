@@ -13,18 +13,18 @@ use crate::failure::Failure;
 static ENDED: OnceLock<std::io::Error> = OnceLock::new();
 
 /// Prints a line of what was asked for.
-macro_rules! say {
+macro_rules! outln {
     ($($text:tt)*) => { $crate::output::line(format_args!($($text)*)) };
 }
 
 /// Prints a line about the command itself, on standard error.
-macro_rules! tell {
+macro_rules! errln {
     ($($text:tt)*) => { $crate::output::remark(format_args!($($text)*)) };
 }
 
-pub(crate) use {say, tell};
+pub(crate) use {errln, outln};
 
-/// See [`say`].
+/// See [`outln`].
 pub fn line(text: Arguments<'_>) {
     if !has_ended()
         && let Err(error) = writeln!(std::io::stdout().lock(), "{text}")
@@ -33,7 +33,7 @@ pub fn line(text: Arguments<'_>) {
     }
 }
 
-/// See [`tell`]. Where nobody reads remarks, there is nobody to tell.
+/// See [`errln`]. Where nobody reads remarks, there is nobody to tell.
 pub fn remark(text: Arguments<'_>) {
     let _ = writeln!(std::io::stderr().lock(), "{text}");
 }

@@ -11,7 +11,7 @@ use sqlx::PgPool;
 
 use crate::config::Config;
 use crate::failure::Failure;
-use crate::output::tell;
+use crate::output::errln;
 
 /// A pool whose database answers. Tries for `database.startup_timeout`, then names host and port.
 pub async fn database(config: &Config) -> Result<PgPool, Failure> {
@@ -49,7 +49,7 @@ fn tell_waiting(address: &str, error: &sqlx::Error, patience: Duration) {
     if tracing::dispatcher::has_been_set() {
         tracing::warn!(%error, "the database at {address} does not answer yet: {error}; trying for {seconds} s");
     } else {
-        tell!(
+        errln!(
             "plaudit: the database at {address} does not answer yet: {error}; trying for {seconds} s"
         );
     }

@@ -291,7 +291,7 @@ shapes! {
         source: Option<String>,
         /// As sent, if it was readable.
         id: Option<String>,
-        /// `accepted`, `duplicate` or `set_aside`.
+        /// `accepted`, `duplicate` or `parked`.
         outcome: String,
         /// At or after its effect.
         #[schema(required = false, nullable = false)]

@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::cli::{FormatKind, ParkedCommand};
 use crate::config::Config;
 use crate::failure::Failure;
-use crate::output::say;
+use crate::output::outln;
 use crate::startup;
 
 /// Lists or shows what was set aside.
@@ -22,15 +22,15 @@ pub async fn run(config: &Config, command: ParkedCommand) -> Result<ExitCode, Fa
             let (list, next) = (page.parked, page.next);
             if format.format == FormatKind::Json {
                 let parked: Vec<_> = list.iter().map(as_json).collect();
-                say!("{}", json!({ "parked": parked, "next": next }));
+                outln!("{}", json!({ "parked": parked, "next": next }));
                 return Ok(ExitCode::SUCCESS);
             }
             for record in &list {
-                say!("{}  {}  {}  {}", record.id, record.at, place(record), record.reason);
+                outln!("{}  {}  {}  {}", record.id, record.at, place(record), record.reason);
             }
             match next {
-                Some(next) => say!("{} shown; for the next ones: --after {next}", list.len()),
-                None => say!("{} set aside", list.len()),
+                Some(next) => outln!("{} shown; for the next ones: --after {next}", list.len()),
+                None => outln!("{} set aside", list.len()),
             }
         }
         ParkedCommand::Show { id, format } => {
@@ -41,17 +41,17 @@ pub async fn run(config: &Config, command: ParkedCommand) -> Result<ExitCode, Fa
                 ))
             })?;
             if format.format == FormatKind::Json {
-                say!("{}", as_json(&record));
+                outln!("{}", as_json(&record));
                 return Ok(ExitCode::SUCCESS);
             }
-            say!("id          {}", record.id);
-            say!("set aside   {}", record.at);
-            say!("from        {}", place(&record));
-            say!("user        {}", record.user.as_deref().unwrap_or("none named"));
-            say!("reason      {}", record.reason);
-            say!("repairable  {}", record.repairable);
-            say!("headers     {}", record.headers);
-            say!("bytes       {}", shown(&record.bytes));
+            outln!("id          {}", record.id);
+            outln!("set aside   {}", record.at);
+            outln!("from        {}", place(&record));
+            outln!("user        {}", record.user.as_deref().unwrap_or("none named"));
+            outln!("reason      {}", record.reason);
+            outln!("repairable  {}", record.repairable);
+            outln!("headers     {}", record.headers);
+            outln!("bytes       {}", shown(&record.bytes));
         }
     }
     Ok(ExitCode::SUCCESS)

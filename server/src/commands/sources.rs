@@ -6,20 +6,20 @@ use plaudit_ingest::sources::{self, Reading, TrialOutcome};
 
 use crate::cli::SourcesCommand;
 use crate::failure::Failure;
-use crate::output::{count, say, tell};
+use crate::output::{count, errln, outln};
 
 /// Checks source files, or shows what one makes of a record.
 pub fn run(command: &SourcesCommand) -> Result<ExitCode, Failure> {
     match command {
         SourcesCommand::Check { files } => {
             let faults = sources::check(files);
-            faults.iter().for_each(|fault| tell!("{fault}"));
+            faults.iter().for_each(|fault| errln!("{fault}"));
             if faults.is_empty() {
                 let are = if files.len() == 1 { "is" } else { "are" };
-                say!("{} {are} valid", count(files.len(), "source file"));
+                outln!("{} {are} valid", count(files.len(), "source file"));
                 return Ok(ExitCode::SUCCESS);
             }
-            tell!("{}", count(faults.len(), "error"));
+            errln!("{}", count(faults.len(), "error"));
             Ok(ExitCode::FAILURE)
         }
         SourcesCommand::Try { file, record } => {
@@ -28,9 +28,9 @@ pub fn run(command: &SourcesCommand) -> Result<ExitCode, Failure> {
             for tried in sources::try_record(file, &text)? {
                 match tried.outcome {
                     TrialOutcome::OtherTopic(topic) => {
-                        say!("{}: speaks of topic {topic}", tried.entry);
+                        outln!("{}: speaks of topic {topic}", tried.entry);
                     }
-                    TrialOutcome::DoesNotApply => say!("{}: `when` is false", tried.entry),
+                    TrialOutcome::DoesNotApply => outln!("{}: `when` is false", tried.entry),
                     TrialOutcome::Readings(readings) => {
                         readings.iter().for_each(|r| print(&tried.entry, r));
                     }
@@ -43,7 +43,7 @@ pub fn run(command: &SourcesCommand) -> Result<ExitCode, Failure> {
 
 fn print(entry: &str, reading: &Reading) {
     match reading {
-        Reading::Action(action) => say!(
+        Reading::Action(action) => outln!(
             "{entry}: {} of user {} at {}, id {} from {}, data {}",
             action.kind,
             action.user,
@@ -52,6 +52,6 @@ fn print(entry: &str, reading: &Reading) {
             action.source,
             serde_json::Value::Object(action.data.clone())
         ),
-        Reading::SetAside(aside) => say!("{entry}: set aside: {}", aside.reason),
+        Reading::SetAside(aside) => outln!("{entry}: set aside: {}", aside.reason),
     }
 }

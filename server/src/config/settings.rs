@@ -134,6 +134,18 @@ pub const SETTINGS: &[Setting] = &[
         Kind::Address,
         "where it listens: the API, or the health paths alone in a process without the role `api`",
     ),
+    setting(
+        "http.connections_max",
+        Some("8192"),
+        Kind::Number(16, 1_000_000),
+        "open HTTP connections; beyond, the one that has waited longest for a request is closed",
+    ),
+    setting(
+        "http.in_flight_bytes_max",
+        Some("67108864"),
+        Kind::Number(17_825_792, u32::MAX),
+        "bytes of all request bodies that are being read or applied; beyond, requests get 503 at once",
+    ),
     Setting {
         path: "auth.hs256_secret",
         default: None,
@@ -146,6 +158,18 @@ pub const SETTINGS: &[Setting] = &[
         None,
         Kind::Text,
         "file or URL of a JSON Web Key Set, for RS256, ES256 and EdDSA tokens",
+    ),
+    setting(
+        "auth.audience",
+        None,
+        Kind::Text,
+        "what the `aud` of a token must be or contain; not set: it is not checked",
+    ),
+    setting(
+        "auth.issuer",
+        None,
+        Kind::Text,
+        "what the `iss` of a token must be; not set: it is not checked",
     ),
     setting("sources", Some("sources"), Kind::Text, "folder of source files; may be absent"),
     setting(

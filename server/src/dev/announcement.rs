@@ -8,7 +8,10 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::traffic::USERS;
-use crate::output::say;
+use crate::output::outln;
+
+/// The file with the addresses and the tokens.
+pub const VARIABLES: &str = "tokens.env";
 
 /// What a running `plaudit dev` tells people on its terminal, and programs in `dev.json`.
 pub struct Announcement<'a> {
@@ -33,31 +36,46 @@ impl Announcement<'_> {
         format!("{described:#}\n")
     }
 
-    /// The same for people. `dir` is where the private services are.
+    /// The addresses and the tokens as variables, to be read by a shell.
+    pub fn shell_variables(&self) -> String {
+        let Self { url, brokers, database_url, tokens, .. } = self;
+        let tokens = tokens.iter().map(|(role, token)| (role.to_uppercase(), token.as_str()));
+        let addresses = [
+            ("URL", url.as_str()),
+            ("BROKERS", brokers),
+            ("export PLAUDIT_KAFKA_BROKERS", brokers),
+            ("export PLAUDIT_DATABASE_URL", database_url),
+        ];
+        let addresses = addresses.into_iter().map(|(name, value)| (name.to_owned(), value));
+        let line =
+            |(name, value): (String, &str)| format!("{name}='{}'\n", value.replace('\'', "'\\''"));
+        addresses.chain(tokens).map(line).collect()
+    }
+
+    /// The same for people. `dir` is where the private services are, and the file with the variables.
     pub fn print(&self, dir: &Path) {
         let Self { url, brokers, topic, tokens, .. } = self;
-        say!("API {url}");
-        say!("Kafka {brokers} topic {topic}");
+        outln!("API {url}");
+        outln!("Kafka {brokers} topic {topic}");
         for (role, token) in tokens {
-            say!("Token {role} {token}");
+            outln!("Token {role} {token}");
         }
-        let (user, client) = (USERS[0], tokens.get("client").map_or("", String::as_str));
+        let (user, variables) = (USERS[0], dir.join(VARIABLES));
+        let (variables, auth) = (variables.display(), "-H \"Authorization: Bearer $CLIENT\"");
         // A fresh id: under a known one the action would be a repeat and change nothing.
         let action = json!({"specversion": "1.0", "source": "/me", "id": Uuid::new_v4(), "type": "team.formed",
             "subject": user, "time": jiff::Timestamp::now(), "data": {}});
         let producer = console_producer(&dir.join("kafka"));
-        say!("");
-        say!("Try, in another terminal:");
-        say!("  # 1. produce an action with Kafka's own client");
-        say!("  echo '{action}' | {producer} --bootstrap-server {brokers} --topic {topic}");
-        say!("  # 2. see {user}'s task screen");
-        say!("  curl -s -H 'Authorization: Bearer {client}' {url}/v1/users/{user}/tasks");
-        say!("  # 3. claim the reward of {user}'s first team");
-        say!(
-            "  curl -s -X POST -H 'Authorization: Bearer {client}' -H 'Idempotency-Key: try-1' {url}/v1/users/{user}/tasks/first-team/claim"
+        outln!("");
+        outln!("Open {url}/");
+        outln!("Try, in another terminal (produce an action, see the screen, claim the reward):");
+        outln!("  echo '{action}' | {producer} --bootstrap-server {brokers} --topic {topic}");
+        outln!("  . {variables}; curl -s {auth} $URL/v1/users/{user}/tasks");
+        outln!(
+            "  . {variables}; curl -s -X POST {auth} $URL/v1/users/{user}/tasks/first-team/claim"
         );
-        say!("");
-        say!("Ready. Ctrl-C stops everything; the data stays under {}.", dir.display());
+        outln!("");
+        outln!("Ready. Ctrl-C stops everything; the data stays under {}.", dir.display());
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use plaudit_embedded::{Kafka, KafkaOptions, Postgres, PostgresOptions};
 
 use crate::failure::Failure;
-use crate::output::say;
+use crate::output::outln;
 
 /// What runs beside the server, and ends with it.
 pub struct Services {
@@ -27,7 +27,7 @@ impl Services {
         let (postgres, database_url) = match database {
             Some(url) => (None, url),
             None => {
-                say!("starting a private PostgreSQL under {}", dir.display());
+                outln!("starting a private PostgreSQL under {}", dir.display());
                 let postgres =
                     Postgres::start(&dir.join("postgres"), PostgresOptions::default()).await?;
                 let url = postgres.url("plaudit");
@@ -37,7 +37,7 @@ impl Services {
         let (kafka, brokers) = match kafka {
             Some(brokers) => (None, brokers),
             None => {
-                say!("starting a private Apache Kafka under {}", dir.display());
+                outln!("starting a private Apache Kafka under {}", dir.display());
                 let kafka = Kafka::start(&dir.join("kafka"), KafkaOptions::default()).await?;
                 let brokers = kafka.brokers();
                 (Some(kafka), brokers)
