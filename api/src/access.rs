@@ -1,5 +1,5 @@
-//! Who may ask for what: the table of roles, checked before the router looks for a handler, so that
-//! refusals come in the order 401, 403, 404 or 405, then the input.
+//! The table of roles. It is checked before routing, so that refusals come in the order 401, 403, 404 or
+//! 405, then the input.
 
 use std::borrow::Cow;
 
@@ -19,8 +19,8 @@ pub fn is_open(path: &str) -> bool {
     OPEN.contains(&path) || path.starts_with("/problems/")
 }
 
-/// Refuses a request without a token (401) or with one that does not permit it (403). Hands the
-/// caller on to the handler.
+/// Refuses a request without a token (401) or with one that does not permit it (403). Passes the
+/// caller to the handler.
 pub async fn check(
     State(state): State<Shared>,
     mut request: Request,

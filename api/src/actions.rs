@@ -31,7 +31,7 @@ pub const BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
 const JSON: &str = "application/json";
 const CLOUDEVENT: &str = "application/cloudevents+json";
 const CLOUDEVENT_BATCH: &str = "application/cloudevents-batch+json";
-const WANTED: &str = "application/json, application/cloudevents+json or application/cloudevents-batch+json, or one action in binary mode";
+const ACCEPTED_TYPES: &str = "application/json, application/cloudevents+json or application/cloudevents-batch+json, or one action in binary mode";
 
 #[derive(Serialize)]
 struct Outcomes {
@@ -58,7 +58,7 @@ struct ActionOutcome {
         (shapes::Actions = "application/json"), (shapes::Actions = "application/cloudevents-batch+json"),
         (shapes::Actions = "application/cloudevents+json"))),
     responses(
-        (status = 200, description = "What became of each", body = shapes::Outcomes),
+        (status = 200, description = "One outcome for each action", body = shapes::Outcomes),
         (status = 413, description = "More than 1,000 actions or 16 MiB", body = ProblemBody, content_type = "application/problem+json"),
         (status = 415, description = "Another media type", body = ProblemBody, content_type = "application/problem+json"),
     ))]
@@ -94,7 +94,7 @@ fn latest(received_at: Timestamp, tolerance: Duration) -> Timestamp {
     received_at.checked_add(tolerance).unwrap_or(Timestamp::MAX)
 }
 
-/// How the actions are written down.
+/// The form of the actions in a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Mode {
     /// As JSON: one, or an array.
@@ -119,7 +119,7 @@ impl Mode {
             Some(kind) if binary && (kind == JSON || kind.ends_with("+json")) => Ok(Self::Binary),
             None if binary => Ok(Self::Binary),
             Some(JSON) => Ok(Self::Structured),
-            _ => Err(Problem::UnsupportedMediaType(WANTED)),
+            _ => Err(Problem::UnsupportedMediaType(ACCEPTED_TYPES)),
         }
     }
 
@@ -134,10 +134,10 @@ impl Mode {
     }
 }
 
-/// The elements of an array, or the one object. They are read one by one later, so that one that
-/// is wrong spoils no other.
+/// The elements of an array, or the one object. They are read one by one later, so that an invalid one
+/// does not affect the others.
 fn split(body: &[u8]) -> Answer<Vec<&RawValue>> {
-    let no_json = |e: serde_json::Error| InputError::body("", format!("no JSON: {e}"));
+    let no_json = |e: serde_json::Error| InputError::body("", format!("not valid JSON: {e}"));
     let elements: Vec<&RawValue> = match body.iter().find(|b| !b.is_ascii_whitespace()) {
         None => {
             return Err(InputError::body(
@@ -174,7 +174,7 @@ fn outcome(
     let (outcome, position, reason, parked) = match outcome {
         Outcome::Duplicate | Outcome::AlreadyApplied => ("duplicate", at, None, None),
         Outcome::Parked { id, reason } => ("parked", None, Some(reason.clone()), Some(*id)),
-        // The rules refuse no action; whatever they say of it is in its events.
+        // The rules refuse no action; what they decided is in its events.
         Outcome::Accepted
         | Outcome::Claimed(_)
         | Outcome::ClaimedAll(_)
@@ -184,7 +184,7 @@ fn outcome(
     ActionOutcome { source, id, outcome, position, reason, parked }
 }
 
-/// The position of all that was judged, if it all lies in one lane.
+/// The latest position of what was applied, if all of it lies in one lane.
 fn common_position(applied: &[Applied]) -> Option<Position> {
     let judged =
         applied.iter().filter(|a| !matches!(a.outcome, Outcome::Parked { .. })).map(|a| a.position);

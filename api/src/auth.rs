@@ -1,4 +1,4 @@
-//! Who is asking: bearer tokens (JWT) and the roles in them.
+//! Callers: bearer tokens (JWT) and the roles in them.
 
 mod jwks;
 mod keys;
@@ -15,14 +15,14 @@ use crate::problem::Problem;
 pub use jwks::JwksSource;
 pub use keys::{KeyOptions, Keys, KeysError};
 
-/// What a token allows.
+/// A role in a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Role {
-    /// Sees and claims its own.
+    /// Reads and claims for its own user.
     Client,
     /// Sends actions.
     Producer,
-    /// Sees everything of everybody, and changes nothing.
+    /// Reads everything of all users, and changes nothing.
     Auditor,
     /// Publishes tasks and keeps the system running.
     Operator,
@@ -40,14 +40,14 @@ impl Role {
     }
 }
 
-/// Who is asking, as a believed token says.
+/// The caller, as a verified token names it.
 #[derive(Debug, Clone)]
 pub struct Caller {
     /// `sub`: for clients, the user.
     pub subject: String,
-    /// The roles that are known here; others are ignored.
+    /// The known roles; others are ignored.
     pub roles: BTreeSet<Role>,
-    /// `act_for: "*"`: a client that may see and claim for everybody.
+    /// `act_for: "*"`: a client that reads and claims for all users.
     pub act_for_all: bool,
 }
 
@@ -60,7 +60,7 @@ impl Caller {
     ) -> Result<Self, Problem> {
         let no = |why| Err(Problem::Unauthenticated(why));
         // RFC 7519, sections 4.1.4 and 4.1.5: not accepted on or after `exp`, nor before `nbf`. No
-        // leeway for clocks that differ: a token is good for exactly as long as it says.
+        // leeway for clocks that differ: a token is valid for exactly as long as it says.
         match claims.get("exp").and_then(Value::as_f64) {
             None => return no("the token has no `exp`"),
             Some(exp) if exp <= now_seconds => return no("the token has expired"),
@@ -90,7 +90,7 @@ impl Caller {
     }
 }
 
-/// What a token must say besides. Absent: anything, or nothing.
+/// Claims that are checked when they are set.
 #[derive(Debug, Clone, Default)]
 pub struct ExpectedClaims {
     /// `aud` must be this, or an array with this in it.
@@ -178,13 +178,13 @@ mod tests {
     }
 
     #[test]
-    fn a_token_is_good_from_nbf_until_before_exp() {
-        let believed = |now: f64| {
+    fn a_token_is_valid_from_nbf_until_before_exp() {
+        let accepted = |now: f64| {
             let claims = json!({"sub": "u42", "roles": ["client"], "nbf": 1_000, "exp": 2_000});
             let any = ExpectedClaims::default();
             Caller::from_claims(claims.as_object().unwrap(), &any, now).is_ok()
         };
-        assert!(believed(1_000.0) && believed(1_999.9));
-        assert!(!believed(999.9) && !believed(2_000.0));
+        assert!(accepted(1_000.0) && accepted(1_999.9));
+        assert!(!accepted(999.9) && !accepted(2_000.0));
     }
 }

@@ -1,5 +1,5 @@
-//! Claims: the user takes what was earned. They commit before they are answered, and never depend
-//! on a read model.
+//! Claims: the user takes rewards. A claim is committed before it is answered, and never depends on a read
+//! model.
 
 use axum::body::Body;
 use axum::extract::{Extension, State};
@@ -86,7 +86,7 @@ struct ClaimOutcome {
 #[utoipa::path(post, path = "/v1/users/{user}/claims", tag = "users", operation_id = "claimAll",
     params(parameters::User, parameters::Idempotency),
     responses(
-        (status = 200, description = "What was taken", body = shapes::ClaimedAll),
+        (status = 200, description = "The receipts", body = shapes::ClaimedAll),
         (status = 413, description = "Too large", body = ProblemBody, content_type = "application/problem+json"),
         (status = 415, description = "Not JSON", body = ProblemBody, content_type = "application/problem+json"),
     ))]
@@ -127,17 +127,18 @@ async fn apply(
     let item = Item { lane: state.lane_of(user), work, origin };
     let applied = state.submit(vec![item], held).await?;
     applied.into_iter().next().ok_or_else(|| {
-        tracing::error!("a batch answered fewer items than it was given");
+        tracing::error!("a batch has fewer outcomes than items");
         Problem::Internal
     })
 }
 
 fn unexpected(outcome: &Outcome) -> Problem {
-    tracing::error!(?outcome, "a claim was answered as something else");
+    tracing::error!(?outcome, "a claim has the outcome of another kind of work");
     Problem::Internal
 }
 
-/// What is not there is 404; what is there and can't be claimed is 409, with the task's state.
+/// The problem for a rejected claim: 404 if the task, milestone or period does not exist, else 409 with the
+/// task's state.
 async fn refused(
     state: &ApiState,
     user: &UserId,
@@ -184,7 +185,7 @@ fn idempotency_key(headers: &HeaderMap) -> Answer<Option<String>> {
     }
 }
 
-/// What a claim asks for.
+/// The content of a claim.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct ClaimRequest {
     /// Absent: the oldest that is claimable.
@@ -217,9 +218,11 @@ impl ClaimRequest {
 
     fn from_json(json: Value) -> Answer<Self> {
         let Value::Object(fields) = json else {
-            return Err(
-                InputError::body("", "an object with `period` and `milestone` is wanted").into()
-            );
+            return Err(InputError::body(
+                "",
+                "an object with `period` and `milestone` is expected",
+            )
+            .into());
         };
         let (mut asked, mut errors) = (Self::default(), Vec::new());
         for (name, value) in fields {

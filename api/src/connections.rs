@@ -60,13 +60,13 @@ impl ConnectionLimits {
 /// The longest head of a request, in bytes; with a longer one the answer is 431.
 const HEAD_BYTES_MAX: usize = 64 * 1024;
 
-/// How long no connection is accepted after the operating system refused one, as it does when there are
-/// no more file descriptors.
+/// The pause after the operating system failed to accept a connection, as it does without free file
+/// descriptors.
 const ACCEPT_RETRY: Duration = Duration::from_millis(200);
 
-/// How many connections are told at a time that there is no place for them; others are just closed.
+/// The most connections that are refused with an answer at a time; others are just closed.
 const REFUSALS_MAX: usize = 64;
-/// How long it may take to tell one.
+/// The longest time that such a refusal may take.
 const REFUSAL_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Serves until `stop` is cancelled and the requests that were begun by then are answered.

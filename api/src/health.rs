@@ -15,12 +15,12 @@ use crate::problem::{self, Answer, Problem, ProblemBody};
 use crate::state::{Readiness, Shared};
 use crate::telemetry;
 
-/// What these paths need. Processes without the role `api` serve nothing else.
+/// The state of the paths that need no token. Processes without the role `api` serve nothing else.
 #[derive(Debug, Clone)]
 pub struct Health {
-    /// What `/readyz` answers.
+    /// Answers `/readyz`.
     pub readiness: Readiness,
-    /// What `/metrics` answers.
+    /// Answers `/metrics`.
     pub prometheus: PrometheusHandle,
     /// Whether this process serves the API besides.
     pub serves_api: bool,
@@ -51,8 +51,8 @@ pub fn router(health: Health) -> Router {
         .with_state(health)
 }
 
-/// `GET /livez`: the process answers. Nothing else is asked, so that a lost database never makes a
-/// supervisor restart it.
+/// `GET /livez`: the process answers. Checks nothing else, so that a lost database never makes a supervisor
+/// restart the process.
 #[utoipa::path(get, path = "/livez", tag = "health", operation_id = "livez",
     responses(
         (status = 200, description = "The process answers", body = shapes::Health),
@@ -61,10 +61,10 @@ pub async fn livez() -> Response {
     ([(CACHE_CONTROL, "no-store")], Json(json!({ "status": "alive" }))).into_response()
 }
 
-/// `GET /readyz`: all parts of the process are at work.
+/// `GET /readyz`: all parts of the process can do their work.
 #[utoipa::path(get, path = "/readyz", tag = "health", operation_id = "readyz",
     responses(
-        (status = 200, description = "All parts are at work", body = shapes::Health),
+        (status = 200, description = "All parts can do their work", body = shapes::Health),
         (status = 503, description = "Not all parts are; `reasons` names them", body = ProblemBody, content_type = "application/problem+json"),
     ))]
 pub async fn readyz(State(health): State<Health>) -> Answer {

@@ -1,5 +1,4 @@
-//! Reading paths, queries, headers and bodies. Whatever is wrong with them becomes a problem that
-//! says where.
+//! Reads paths, queries, headers and bodies. Errors in them become problems that name the place.
 
 use std::borrow::Cow;
 use std::fmt::Display;
@@ -20,20 +19,20 @@ use crate::in_flight::{Held, InFlight};
 use crate::problem::{Answer, InputError, Problem, causes};
 use crate::state::ApiState;
 
-/// How many entries a list has if nothing else is asked for, and at most.
+/// The number of entries of a list by default. [`LIMIT_MAX`] is the most.
 pub const LIMIT_DEFAULT: u32 = 100;
-/// See [`LIMIT_DEFAULT`].
+/// The most entries of a list.
 pub const LIMIT_MAX: u32 = 1_000;
 
-/// `{user}` of a path.
+/// The user id in a path.
 #[derive(Debug)]
 pub struct UserPath(pub UserId);
 
-/// `{task}` of a path.
+/// The task id in a path.
 #[derive(Debug)]
 pub struct TaskPath(pub TaskId);
 
-/// `{name}` of a path.
+/// The projection's name in a path.
 #[derive(Debug)]
 pub struct NamePath(pub String);
 
@@ -52,7 +51,7 @@ impl<S: Send + Sync> FromRequestParts<S> for UserPath {
 impl<S: Send + Sync> FromRequestParts<S> for TaskPath {
     type Rejection = Problem;
 
-    /// No task can have an id that is none: it is as unknown as any other.
+    /// A malformed id is an unknown task: no task can have it.
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Answer<Self> {
         let raw = path_segment("task", parts);
         let text = decode_segment(raw).unwrap_or(Cow::Borrowed(raw));
@@ -85,12 +84,11 @@ pub fn unknown_task(task: impl Display) -> Problem {
     Problem::NotFound { cause: &causes::UNKNOWN_TASK, detail: format!("there is no task {task}") }
 }
 
-/// What to refuse a request with: that the task is not there comes before what is wrong with the
-/// input.
+/// The problem to answer: an unknown task comes before errors in the input.
 pub async fn unless_unknown(state: &ApiState, task: &TaskId, wrong: Problem) -> Problem {
     match state.executor.catalogue().newest(&state.pool).await {
         Ok(catalogue) if catalogue.task(task).is_none() => unknown_task(task),
-        // Without an answer, what is known to be wrong.
+        // The catalogue can't be read: the error that is known.
         Ok(_) | Err(_) => wrong,
     }
 }
@@ -108,7 +106,7 @@ pub fn is_percent_encoded(raw: &str) -> bool {
     percents.all(|(at, _)| is_digit(bytes.get(at + 1)) && is_digit(bytes.get(at + 2)))
 }
 
-/// The query of a request. Collects what is wrong with it, so that all of it is told at once.
+/// The query of a request. Collects errors, so that all are reported at once.
 #[derive(Debug, Default)]
 pub struct Query {
     pairs: Vec<(String, String)>,
@@ -127,7 +125,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Query {
 }
 
 impl Query {
-    /// A parameter as text. Named twice, it would be a guess which one is meant.
+    /// A parameter as text. One that is given twice is an error.
     pub fn text(&mut self, name: &str) -> Option<String> {
         let mut values = self.pairs.iter().filter(|(have, _)| have == name).map(|(_, value)| value);
         let value = values.next().cloned();
@@ -137,13 +135,13 @@ impl Query {
         value
     }
 
-    /// A parameter of some type; absent, or wrong and noted: `None`.
+    /// A parsed parameter. `None` if it is absent, or malformed, which is noted.
     pub fn parsed<T: FromStr<Err: Display>>(&mut self, name: &str) -> Option<T> {
         let text = self.text(name)?;
         self.checked(name, text.parse())
     }
 
-    /// Notes what is wrong with a parameter.
+    /// Notes the error of a parameter.
     pub fn checked<T>(&mut self, name: &str, got: Result<T, impl Display>) -> Option<T> {
         match got {
             Ok(value) => Some(value),
@@ -170,7 +168,7 @@ impl Query {
         self.checked(name, plaudit_domain::action::instant(&text).map_err(|_| wrong))
     }
 
-    /// Refuses the request if anything was noted.
+    /// Refuses the request if an error was noted.
     pub fn finish(self) -> Answer<()> {
         if self.errors.is_empty() { Ok(()) } else { Err(Problem::BadInput(self.errors)) }
     }
@@ -247,7 +245,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_segment_is_read_as_it_was_meant() {
+    fn a_segment_is_percent_decoded() {
         assert_eq!(decode_segment("u42").as_deref(), Some("u42"));
         assert_eq!(decode_segment("a%20b%2Fc").as_deref(), Some("a b/c"));
         assert_eq!(decode_segment("%E9%A6%96").as_deref(), Some("首"));
@@ -267,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn every_wrong_parameter_is_told() {
+    fn every_error_in_the_parameters_is_reported() {
         let pairs =
             [("limit", "0"), ("after", "x"), ("from", "yesterday"), ("until", "1"), ("until", "2")];
         let pairs = pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();

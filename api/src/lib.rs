@@ -1,4 +1,4 @@
-//! The HTTP interface: who may ask for what, and how it is answered.
+//! The HTTP interface.
 //!
 //! Reads come from the read models, writes go through the command queue; no rule is decided here.
 
@@ -41,7 +41,7 @@ pub use in_flight::InFlight;
 use state::Shared;
 pub use state::{ApiState, Readiness, Rebuilds};
 
-/// Every path, with what answers there.
+/// All routes.
 fn routes() -> Vec<(&'static str, MethodRouter<Shared>)> {
     vec![
         ("/v1/users/{user}/tasks", get(users::tasks)),

@@ -1,6 +1,6 @@
-//! `/openapi.json`: the description of all of this, made from the handlers' own annotations.
+//! `/openapi.json`: the description of the API, made from the annotations of the handlers.
 
-/// Structs that describe a shape and are never made.
+/// Structs that describe a shape and are never constructed.
 macro_rules! shapes {
     ($($(#[$about:meta])* $name:ident { $($(#[$field_about:meta])* $field:ident : $type:ty,)* })*) => {
         $($(#[$about])*
@@ -57,10 +57,10 @@ use crate::{
 )]
 struct Description;
 
-/// What all operations have in common, so that none can forget it.
+/// Adds what all operations have in common.
 struct Common;
 
-/// The one that all operations but the open ones need.
+/// The security scheme of all operations that need a token.
 const BEARER: &str = "bearer";
 
 impl Modify for Common {

@@ -1,4 +1,4 @@
-//! Positions: every answer says where it was true, and a reader may ask for at least one.
+//! Positions: every answer names the one at which it was true, and a reader may ask for at least one.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ pub const PLAUDIT_POSITION: HeaderName = HeaderName::from_static("plaudit-positi
 /// The longest that a reader can wait.
 const WAIT_MAX: Duration = Duration::from_secs(10);
 
-/// What a reader wants to see at least.
+/// The position that an answer must have reached.
 #[derive(Debug, PartialEq, Eq)]
 pub struct AtLeast {
     position: Option<Position>,
@@ -43,12 +43,12 @@ impl AtLeast {
         Self { position, wait: wait(headers).min(WAIT_MAX) }
     }
 
-    /// Whether what was read at `position` is recent enough.
+    /// Whether a read at `position` is recent enough.
     pub fn is_met_at(&self, position: Position) -> bool {
         self.position.is_none_or(|wanted| wanted.number <= position.number)
     }
 
-    /// Returns once the lane has come that far, or refuses.
+    /// Waits until the lane has reached the position, or refuses the request.
     pub async fn reached(&self, state: &ApiState) -> Answer<()> {
         let Some(wanted) = self.position else { return Ok(()) };
         let waiting = state.heads.wait_for(wanted, Instant::now() + self.wait);
@@ -61,7 +61,7 @@ impl AtLeast {
     }
 }
 
-/// The seconds of `Prefer: wait=N`. What is no preference is none.
+/// The seconds of `Prefer: wait=N`; 0 if it is absent or malformed.
 ///
 /// # Source
 ///
@@ -73,7 +73,7 @@ fn wait(headers: &HeaderMap) -> Duration {
         let value = value.trim().trim_matches('"');
         let is_wait = name.trim().eq_ignore_ascii_case("wait");
         let digits = !value.is_empty() && value.bytes().all(|b| b.is_ascii_digit());
-        // What is more than a number can hold is more than anybody waits.
+        // Beyond the range of a number, the longest wait.
         (is_wait && digits).then(|| value.parse().unwrap_or(u64::MAX))
     });
     Duration::from_secs(seconds.unwrap_or(0))
@@ -89,7 +89,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_wish_to_wait_is_read_among_others() {
+    fn wait_is_read_among_other_preferences() {
         let cases = [
             ("wait=2", 2),
             ("respond-async, wait=10", 10),

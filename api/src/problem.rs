@@ -16,10 +16,10 @@ use causes::Cause;
 /// The media type of every 4xx and 5xx answer.
 pub const MEDIA_TYPE: &str = "application/problem+json";
 
-/// Why a request was not answered as asked.
+/// The refusal of a request.
 #[derive(Debug, thiserror::Error)]
 pub enum Problem {
-    /// No token, or one that is not believed.
+    /// No token, or an invalid one.
     #[error("{0}")]
     Unauthenticated(&'static str),
     /// The token is good, but not for this.
@@ -40,7 +40,7 @@ pub enum Problem {
         detail: String,
     },
     /// Bad input; every reason is named.
-    #[error("the request can't be understood")]
+    #[error("the request has errors; `errors` names each with its place")]
     BadInput(Vec<InputError>),
     /// The bytes are not an HTTP request. The status says in which way.
     #[error("the request is not valid HTTP/1.1, or its head is too large")]
@@ -62,7 +62,7 @@ pub enum Problem {
         /// The task as it is now.
         state: Option<TaskScreenState>,
     },
-    /// What was asked for does not go with what is.
+    /// The request conflicts with the present state.
     #[error("{detail}")]
     Conflict {
         /// Such as [`causes::REBUILD_RUNNING`].
@@ -76,26 +76,26 @@ pub enum Problem {
     /// Something that Plaudit needs does not answer. The same request may succeed later.
     #[error("{0}")]
     Unavailable(&'static str),
-    /// Not all parts are at work.
+    /// Not all parts can do their work.
     #[error("this process is not ready")]
     NotReady(Vec<String>),
-    /// A fault in Plaudit. What it is stands in the log.
-    #[error("an internal error; the log of the server tells more")]
+    /// A fault in Plaudit. The log has the details.
+    #[error("an internal error; the server has logged the details")]
     Internal,
 }
 
-/// What a handler answers.
+/// The result of a handler.
 pub type Answer<T = Response> = Result<T, Problem>;
 
 /// One thing that is wrong with the input, and where.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct InputError {
-    /// What is wrong, and what would be right.
+    /// The error, and what is expected.
     pub detail: String,
-    /// Where in the body: a JSON Pointer (RFC 6901).
+    /// The place in the body: a JSON Pointer (RFC 6901).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pointer: Option<String>,
-    /// Which part of the path, query or headers.
+    /// The parameter of the path, query or headers.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub parameter: Option<String>,
     /// The line in a task file, from 1.
@@ -136,7 +136,7 @@ pub struct ProblemBody {
     pub title: &'static str,
     /// The HTTP status.
     pub status: u16,
-    /// What is the matter this time.
+    /// Details of this refusal.
     pub detail: String,
     /// For bad input: each error, with its place.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -145,7 +145,7 @@ pub struct ProblemBody {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     pub state: Option<TaskScreenState>,
-    /// For `/readyz`: what is not at work.
+    /// For `/readyz`: the parts that can't do their work, and why.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub reasons: Vec<String>,
 }
@@ -228,7 +228,7 @@ impl IntoResponse for Problem {
     }
 }
 
-/// The store gave no answer: either the database is away, or something is wrong with us.
+/// The store failed: the database does not answer, or there is a fault in Plaudit.
 impl From<&ExecuteError> for Problem {
     fn from(error: &ExecuteError) -> Self {
         if error.is_transient() {
@@ -272,7 +272,7 @@ pub async fn method_not_allowed(request: Request) -> Problem {
     Problem::MethodNotAllowed
 }
 
-/// Turns an error answer that is no problem yet, such as one of the framework's own, into one.
+/// Turns an error answer of the framework into a problem.
 pub fn normalised(response: Response) -> Response {
     let status = response.status();
     let is_problem = response.headers().get(CONTENT_TYPE).is_some_and(|kind| kind == MEDIA_TYPE);

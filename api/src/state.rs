@@ -1,4 +1,4 @@
-//! What the handlers share.
+//! The state that all handlers share.
 
 use std::fmt;
 use std::sync::Arc;
@@ -19,10 +19,10 @@ use crate::head_watch::HeadWatch;
 use crate::in_flight::{Held, InFlight};
 use crate::problem::{Answer, Problem};
 
-/// How the handlers have it: one count to raise for each of them.
+/// The state as handlers get it.
 pub(crate) type Shared = Arc<ApiState>;
 
-/// What the handlers share.
+/// The state that all handlers share.
 pub struct ApiState {
     /// For reads.
     pub pool: PgPool,
@@ -36,15 +36,15 @@ pub struct ApiState {
     pub commands: CommandQueue,
     /// Bounds what all requests together hold in memory.
     pub in_flight: InFlight,
-    /// Whose tokens are believed.
+    /// Verifies tokens.
     pub keys: Keys,
-    /// What `/readyz` answers.
+    /// Answers `/readyz`.
     pub readiness: Readiness,
-    /// What `/metrics` answers.
+    /// Answers `/metrics`.
     pub prometheus: PrometheusHandle,
-    /// How far an action's time may lie after its receipt.
+    /// An action's time may lie so far after its receipt.
     pub future_tolerance: Duration,
-    /// Where rebuilds run that were started over HTTP.
+    /// The rebuilds that were started over HTTP.
     pub rebuilds: Rebuilds,
 }
 
@@ -61,7 +61,7 @@ impl ApiState {
         submitted.await?.map_err(|error| Problem::from(error.as_ref()))
     }
 
-    /// Where a user lies.
+    /// The lane of a user.
     pub(crate) fn lane_of(&self, user: &UserId) -> Lane {
         Lane::of(user.as_str(), self.executor.lane_count())
     }
@@ -77,12 +77,12 @@ pub(crate) async fn detached<T: Send + 'static>(
     })
 }
 
-/// Tells whether this process can do all of its work, and if not, why.
+/// Checks whether this process can do all of its work; else gives the reasons.
 #[derive(Clone)]
 pub struct Readiness(Arc<dyn Fn() -> BoxFuture<'static, Result<(), Vec<String>>> + Send + Sync>);
 
 impl Readiness {
-    /// Asks `check` whenever somebody wants to know. It must answer within a second or two.
+    /// Calls `check` for each request. It must answer within a second or two.
     pub fn new<F, R>(check: F) -> Self
     where
         F: Fn() -> R + Send + Sync + 'static,

@@ -1,4 +1,4 @@
-//! The catalogue: what is offered, and its publication.
+//! The catalogue and its publication.
 
 use axum::body::Body;
 use axum::extract::{Extension, State};
@@ -151,7 +151,7 @@ struct PublishedTask {
 #[utoipa::path(post, path = "/v1/tasks/publish", tag = "tasks", operation_id = "publish",
     request_body(description = "A task file", content((String = "application/yaml"), (Object = "application/json"))),
     responses(
-        (status = 200, description = "What was done", body = operator_shapes::Published),
+        (status = 200, description = "The published tasks", body = operator_shapes::Published),
         (status = 413, description = "Too large", body = ProblemBody, content_type = "application/problem+json"),
         (status = 415, description = "Neither YAML nor JSON", body = ProblemBody, content_type = "application/problem+json"),
     ))]
@@ -170,7 +170,7 @@ pub async fn publish(
     }
     let (body, held) = read_body(body, FILE_BYTES_MAX, &state.in_flight).await?;
     let text =
-        std::str::from_utf8(&body).map_err(|e| InputError::body("", format!("no UTF-8: {e}")))?;
+        std::str::from_utf8(&body).map_err(|e| InputError::body("", format!("not UTF-8: {e}")))?;
     let definitions =
         parse(text).map_err(|faults| Problem::BadInput(faults.iter().map(fault).collect()))?;
     let pool = state.pool.clone();

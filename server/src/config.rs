@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use redaction::redacted;
 pub use settings::SETTINGS;
 
-/// Values in force, each with where it came from.
+/// The settings in force, each with its origin.
 #[derive(Debug, Clone)]
 pub struct Config {
     values: BTreeMap<String, Value>,
@@ -24,7 +24,7 @@ struct Value {
     from: String,
 }
 
-/// Why there is no configuration. Names every fault, not only the first.
+/// The errors of the configuration, all of them.
 #[derive(Debug, thiserror::Error)]
 #[error("{}", .0.join("\n"))]
 pub struct ConfigError(pub Vec<String>);
@@ -40,7 +40,7 @@ impl Config {
         environment: impl Iterator<Item = (OsString, OsString)>,
         overrides: &[(String, String)],
     ) -> Result<Self, ConfigError> {
-        let mut faults = Vec::new();
+        let mut errors = Vec::new();
         let mut values: BTreeMap<String, Value> = BTreeMap::new();
         for setting in SETTINGS {
             if let Some(default) = setting.default {
@@ -57,8 +57,8 @@ impl Config {
             found.as_deref().and_then(Path::parent).map_or_else(PathBuf::new, Path::to_owned);
         if let Some(path) = &found {
             match std::fs::read_to_string(path) {
-                Ok(text) => read_file(path, &text, &mut values, &mut faults),
-                Err(error) => faults.push(format!("{}: {error}", path.display())),
+                Ok(text) => read_file(path, &text, &mut values, &mut errors),
+                Err(error) => errors.push(format!("{}: {error}", path.display())),
             }
         }
         for (name, text) in environment {
@@ -69,37 +69,37 @@ impl Config {
             }
             match (setting_of_variable(&name), text.into_string()) {
                 (Some(path), Ok(text)) => drop(values.insert(path, Value { text, from: name })),
-                (Some(_), Err(_)) => faults.push(format!("the value of {name} is not UTF-8")),
-                (None, _) => faults.push(unknown_variable(&name)),
+                (Some(_), Err(_)) => errors.push(format!("the value of {name} is not UTF-8")),
+                (None, _) => errors.push(unknown_variable(&name)),
             }
         }
         for (path, text) in overrides {
             if is_known(path) {
                 values.insert(path.clone(), Value { text: text.clone(), from: "flag".to_owned() });
             } else {
-                faults.push(unknown(path));
+                errors.push(unknown(path));
             }
         }
         let config = Self { values, base };
-        faults.extend(config.check());
-        if faults.is_empty() { Ok(config) } else { Err(ConfigError(faults)) }
+        errors.extend(config.check());
+        if errors.is_empty() { Ok(config) } else { Err(ConfigError(errors)) }
     }
 
-    /// Whether nobody said anything about a setting.
+    /// Whether a setting has its default.
     pub fn is_default(&self, path: &str) -> bool {
         self.values.get(path).is_some_and(|value| value.from == "default")
     }
 
-    /// Sets what a command decides by itself, such as the address of a database that it started.
+    /// Sets a value that a command decides by itself, such as the address of a database that it started.
     pub fn set(&mut self, path: &str, text: impl Into<String>) {
         self.values
             .insert(path.to_owned(), Value { text: text.into(), from: "this command".to_owned() });
     }
 
-    /// Checks what was set since it was loaded.
+    /// Checks the settings again, after [`Self::set`].
     pub fn recheck(&self) -> Result<(), ConfigError> {
-        let faults = self.check();
-        if faults.is_empty() { Ok(()) } else { Err(ConfigError(faults)) }
+        let errors = self.check();
+        if errors.is_empty() { Ok(()) } else { Err(ConfigError(errors)) }
     }
 
     /// The value of a setting; `None` if it has neither value nor default.
@@ -107,7 +107,7 @@ impl Config {
         self.values.get(path).map(|value| value.text.as_str()).filter(|text| !text.is_empty())
     }
 
-    /// The value of a setting that a command can't do without.
+    /// The value of a setting that a command requires.
     pub fn require(&self, path: &str) -> Result<&str, ConfigError> {
         let hint = || {
             let variable = variable_of(path);
@@ -149,7 +149,7 @@ impl Config {
         .collect()
     }
 
-    /// What is in force, a line each, without secrets.
+    /// The settings in force, one line each, without secrets.
     pub fn lines(&self) -> Vec<String> {
         let line = |(path, value): (&String, &Value)| {
             let shown = redacted(path, &value.text);
@@ -159,11 +159,11 @@ impl Config {
     }
 
     fn check(&self) -> Vec<String> {
-        let mut faults = Vec::new();
+        let mut errors = Vec::new();
         for setting in SETTINGS {
             let Some(value) = self.values.get(setting.path) else { continue };
             if let Err(wanted) = setting.accepts(&value.text) {
-                faults.push(format!(
+                errors.push(format!(
                     "`{}` (from {}) is {wanted}, got {:?}",
                     setting.path,
                     value.from,
@@ -171,7 +171,7 @@ impl Config {
                 ));
             }
         }
-        faults
+        errors
     }
 }
 
@@ -216,11 +216,11 @@ fn read_file(
     path: &Path,
     text: &str,
     values: &mut BTreeMap<String, Value>,
-    faults: &mut Vec<String>,
+    errors: &mut Vec<String>,
 ) {
     let table: toml::Table = match text.parse() {
         Ok(table) => table,
-        Err(error) => return faults.push(format!("{}: {error}", path.display())),
+        Err(error) => return errors.push(format!("{}: {error}", path.display())),
     };
     let mut waiting: Vec<(String, toml::Value)> = table.into_iter().collect();
     while let Some((name, value)) = waiting.pop() {
@@ -242,7 +242,7 @@ fn read_file(
         if is_known(&name) {
             values.insert(name, Value { text, from: path.display().to_string() });
         } else {
-            faults.push(format!("{}: {}", path.display(), unknown(&name)));
+            errors.push(format!("{}: {}", path.display(), unknown(&name)));
         }
     }
 }
@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn flags_override_the_environment_and_that_the_defaults() {
+    fn flags_override_the_environment_and_that_the_deerrors() {
         assert_eq!(load(&[], &[]).unwrap().get("kafka.group"), Some("plaudit"));
         let environment =
             [("PLAUDIT_KAFKA_GROUP", "a"), ("PLAUDIT_AUTH_HS256_SECRET", &"s".repeat(32))];
@@ -284,18 +284,18 @@ mod tests {
         assert!(message.contains("did you mean `kafka.group`?"), "{message}");
         let message = load(&[], &[("nothing.like.it", "a")]).unwrap_err().to_string();
         assert!(!message.contains("did you mean"), "{message}");
-        let mut faults = vec![];
+        let mut errors = vec![];
         read_file(
             Path::new("plaudit.toml"),
             "[kafka]\ngruop = 'a'\n[nothing]\nx = 1",
             &mut BTreeMap::new(),
-            &mut faults,
+            &mut errors,
         );
-        assert_eq!(faults.len(), 2, "{faults:?}");
+        assert_eq!(errors.len(), 2, "{errors:?}");
     }
 
     #[test]
-    fn a_wrong_value_says_what_is_wanted() {
+    fn an_invalid_value_is_reported_with_what_is_expected() {
         let error = load(&[], &[("http.listen", "nowhere"), ("future_tolerance", "5 minutes")])
             .unwrap_err();
         assert_eq!(error.0.len(), 2, "{error}");
@@ -329,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_that_are_no_text_are_a_fault_in_our_variables_only() {
+    fn bytes_that_are_not_utf_8_are_an_error_in_our_variables_only() {
         use std::os::unix::ffi::OsStringExt as _;
         let load = |name: &str| {
             let bytes = OsString::from_vec(vec![0xff]);

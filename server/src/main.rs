@@ -1,6 +1,6 @@
 //! `plaudit`: one binary, one subcommand per job.
 
-// They panic when their reader is gone; `outln!` and `errln!` don't.
+// These macros panic when their reader is gone; `outln!` and `errln!` don't.
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
 mod cli;
@@ -9,6 +9,7 @@ mod config;
 mod dev;
 mod failure;
 mod logging;
+mod metrics;
 mod open_files;
 mod output;
 mod signals;
@@ -27,7 +28,7 @@ use failure::Failure;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// How long threads may take to end after the command has.
+/// Threads may take this long to end after the command has.
 const RUNTIME_SHUTDOWN: Duration = Duration::from_millis(500);
 
 fn main() -> ExitCode {
@@ -53,7 +54,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// What needs no configuration does not read it, so that a fault in it is in nobody's way.
+/// Commands that need no configuration do not read it, so that errors in it do not matter to them.
 async fn run(cli: Cli) -> Result<ExitCode, Failure> {
     let config = || Config::load(cli.config.as_deref(), std::env::vars_os(), &cli.overrides);
     match cli.command {

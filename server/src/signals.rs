@@ -6,10 +6,10 @@ use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
-/// How long the process may take to end once it was told to, whatever hangs.
+/// The process ends within this time after the first signal, whatever hangs.
 pub const SHUTDOWN_MAX: Duration = Duration::from_millis(9_500);
 
-/// How long the orderly way out of a process that hangs may take.
+/// Exit handlers may take this long; then the process is aborted.
 const EXIT_MAX: Duration = Duration::from_millis(300);
 
 /// SIGTERM and SIGINT. Either ends the process at once until this is opened, and is remembered afterwards:

@@ -1,4 +1,4 @@
-//! One element of a request: an action, or what was sent in the place of one.
+//! One element of a request: an action, or something that is not a valid one.
 
 use std::borrow::Cow;
 
@@ -14,7 +14,7 @@ use serde_json::{Map, Value, json};
 use crate::input::{decode_segment, media_type};
 use crate::problem::{Answer, InputError};
 
-/// One element, with what is known of it even if it is no action.
+/// One element. Its identity is known even if it is not a valid action.
 #[derive(Debug)]
 pub struct Element {
     /// Its `source`, if it has one.
@@ -23,7 +23,7 @@ pub struct Element {
     pub id: Option<String>,
     subject: Option<String>,
     action: Result<Action, Unreadable>,
-    /// As a Kafka record would carry it, so that it can be read again in the same way.
+    /// The headers that a Kafka record would have, so that it can be read again in the same way.
     headers: Value,
     bytes: Vec<u8>,
 }
@@ -56,7 +56,7 @@ impl Element {
         } else {
             Some(
                 serde_json::from_slice(body)
-                    .map_err(|e| InputError::body("", format!("no JSON: {e}")))?,
+                    .map_err(|e| InputError::body("", format!("not valid JSON: {e}")))?,
             )
         };
         let attribute = |name: &str| headers.get(format!("ce-{name}")).and_then(decoded);
@@ -86,8 +86,8 @@ impl Element {
         })
     }
 
-    /// What is to be done with it, and in which lane. `latest`: what occurred later is from the
-    /// future.
+    /// The work that it causes, and its lane. An action that occurred after `latest` is from the future and
+    /// is parked.
     pub fn work(&self, latest: Timestamp, lane_count: LaneCount) -> (Lane, Work) {
         let lane = |key: &str| Lane::of(key, lane_count);
         match &self.action {
@@ -111,7 +111,7 @@ impl Element {
         }
     }
 
-    /// Sent again, it is the same record.
+    /// The record to park. Its id follows from its content, so a repeat is the same record.
     fn parked(&self, unreadable: &Unreadable) -> ParkedRecord {
         let name =
             format!("request\u{1f}{}\u{1f}{}", self.headers, String::from_utf8_lossy(&self.bytes));

@@ -21,7 +21,7 @@ use tokio::time::{Instant, timeout};
 use super::keys::KeysError;
 use crate::problem::Problem;
 
-/// Where public keys are.
+/// The source of public keys.
 #[derive(Debug, Clone)]
 pub enum JwksSource {
     /// A file; read again when a token names a key that is not known, and every few minutes.
@@ -30,7 +30,7 @@ pub enum JwksSource {
     Url(reqwest::Url, reqwest::Client),
 }
 
-/// How long keys are used before they are fetched again.
+/// Keys are fetched again after this time.
 const FRESH: Duration = Duration::from_secs(300);
 /// The first and the longest wait after a failed fetch; each one is twice the one before.
 const RETRY_FIRST: Duration = Duration::from_secs(5);

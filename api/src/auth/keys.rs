@@ -16,17 +16,17 @@ pub struct KeyOptions {
     pub hs256_secret: Option<String>,
     /// Public keys for RS256, ES256 and `EdDSA`; absent: these are refused.
     pub jwks: Option<JwksSource>,
-    /// What a token must say of its audience and issuer.
+    /// The audience and issuer that tokens must have.
     pub expected: ExpectedClaims,
 }
 
-/// Why no token could ever be checked.
+/// Tokens can't be checked.
 #[derive(Debug, thiserror::Error)]
 pub enum KeysError {
     /// Neither a secret nor public keys.
     #[error("no keys to check tokens with; set PLAUDIT_AUTH_HS256_SECRET or PLAUDIT_AUTH_JWKS")]
     None,
-    /// An empty secret would believe anybody.
+    /// With an empty secret anybody could sign.
     #[error("PLAUDIT_AUTH_HS256_SECRET is empty")]
     EmptySecret,
     /// The file with public keys.
@@ -34,7 +34,7 @@ pub enum KeysError {
     File {
         /// The file.
         path: String,
-        /// What is the matter with it.
+        /// The error.
         reason: String,
     },
 }
@@ -98,7 +98,7 @@ impl Keys {
             }
         };
         let mut validation = Validation::new(header.alg);
-        // Only the signature: what the claims must say is read by `Caller::from_claims`.
+        // Only the signature: `Caller::from_claims` reads the claims.
         validation.required_spec_claims.clear();
         (validation.validate_exp, validation.validate_nbf, validation.validate_aud) =
             (false, false, false);

@@ -1,4 +1,4 @@
-//! What a connection is doing, and since when.
+//! The present activity of a connection, and its start.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -8,13 +8,13 @@ use tokio::time::{Instant, sleep_until};
 
 use super::ConnectionLimits;
 
-/// How exact the limits are: what changes meanwhile is seen after so long.
+/// The interval at which limits are checked.
 const TICK: Duration = Duration::from_secs(1);
 
-/// How long a head that was begun may still take once the process stops.
+/// Once the process stops, a head that was begun may still take this long.
 const HEAD_WHEN_STOPPING: Duration = Duration::from_secs(1);
 
-/// What a connection is doing.
+/// The present activity of a connection.
 #[derive(Debug)]
 pub struct Activity {
     state: Mutex<State>,

@@ -9,7 +9,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::activity::Activity;
 
-/// How long a connection that gives up its place may take to do so.
+/// A connection that is evicted gives up its place within this time.
 const EVICTION_MAX: Duration = Duration::from_secs(1);
 
 /// The places.
@@ -63,7 +63,7 @@ impl Places {
 }
 
 impl Place {
-    /// What the connection at this place is doing.
+    /// The activity of the connection at this place.
     pub fn activity(&self) -> &Arc<Activity> {
         &self.activity
     }

@@ -17,7 +17,7 @@ use crate::problem::Problem;
 pub struct WatchedIo {
     stream: TcpStream,
     activity: Arc<Activity>,
-    /// What is sent in the place of a bare refusal, as far as it is not sent yet.
+    /// The unsent rest of a problem that replaces a bare refusal.
     refusal: Vec<u8>,
 }
 

@@ -296,10 +296,10 @@ shapes! {
         /// At or after its effect.
         #[schema(required = false, nullable = false)]
         position: Option<String>,
-        /// Why it was set aside.
+        /// The reason why it was parked.
         #[schema(required = false, nullable = false)]
         reason: Option<String>,
-        /// Under which id it was set aside.
+        /// The id of the parked record.
         #[schema(required = false, nullable = false)]
         parked: Option<Uuid>,
     }

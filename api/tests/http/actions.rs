@@ -7,7 +7,7 @@ use super::support::{Api, action, client, operator, producer, request};
 
 const PATH: &str = "/v1/actions";
 
-/// Rules 3, 5 and 21: the future and what is no action are set aside with their reasons, once.
+/// Rules 3, 5 and 21: the future and what is not an action are parked with their reasons, once.
 #[tokio::test]
 async fn each_element_has_its_own_outcome_in_the_order_sent() {
     let api = Api::start().await;

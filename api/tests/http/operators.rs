@@ -1,4 +1,4 @@
-//! Publishing, rebuilding, and what was set aside.
+//! Publishing, rebuilding, and parked records.
 
 use axum::http::Method;
 use serde_json::json;

@@ -1,4 +1,4 @@
-//! `plaudit audit`: what the HTTP interface answers to an auditor, without a server.
+//! `plaudit audit`: the answers of the HTTP interface to an auditor, without a server.
 
 mod history_table;
 
@@ -32,7 +32,7 @@ pub async fn run(config: &Config, command: AuditCommand) -> Result<ExitCode, Fai
     }
 }
 
-/// How many events are read at once.
+/// Events are read in pages of this size.
 const PAGE: i64 = 1_000;
 
 async fn history(

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use crate::config::{Config, SETTINGS, variable_of};
 use crate::output::outln;
 
-/// Prints what there is to set.
+/// Prints all settings.
 pub fn help() -> ExitCode {
     for setting in SETTINGS {
         let default = setting.default.map_or("none".to_owned(), |d| format!("{d:?}"));
@@ -18,7 +18,7 @@ pub fn help() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// Prints what is in force.
+/// Prints the settings in force.
 pub fn show(config: &Config) -> ExitCode {
     config.lines().iter().for_each(|line| outln!("{line}"));
     ExitCode::SUCCESS

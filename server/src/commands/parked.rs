@@ -13,7 +13,7 @@ use crate::failure::Failure;
 use crate::output::outln;
 use crate::startup;
 
-/// Lists or shows what was set aside.
+/// Lists or shows parked records.
 pub async fn run(config: &Config, command: ParkedCommand) -> Result<ExitCode, Failure> {
     let (pool, _) = startup::checked_database(config).await?;
     match command {
@@ -30,14 +30,14 @@ pub async fn run(config: &Config, command: ParkedCommand) -> Result<ExitCode, Fa
             }
             match next {
                 Some(next) => outln!("{} shown; for the next ones: --after {next}", list.len()),
-                None => outln!("{} set aside", list.len()),
+                None => outln!("{} parked", list.len()),
             }
         }
         ParkedCommand::Show { id, format } => {
             let found = parked::find(&pool, id).await?;
             let record = found.ok_or_else(|| {
                 Failure::new(format!(
-                    "nothing is set aside under {id}; `plaudit parked list` names what is"
+                    "there is no parked record {id}; `plaudit parked list` lists all"
                 ))
             })?;
             if format.format == FormatKind::Json {
@@ -45,7 +45,7 @@ pub async fn run(config: &Config, command: ParkedCommand) -> Result<ExitCode, Fa
                 return Ok(ExitCode::SUCCESS);
             }
             outln!("id          {}", record.id);
-            outln!("set aside   {}", record.at);
+            outln!("parked at   {}", record.at);
             outln!("from        {}", place(&record));
             outln!("user        {}", record.user.as_deref().unwrap_or("none named"));
             outln!("reason      {}", record.reason);
@@ -57,10 +57,10 @@ pub async fn run(config: &Config, command: ParkedCommand) -> Result<ExitCode, Fa
     Ok(ExitCode::SUCCESS)
 }
 
-/// How much of a record is shown to people; `--format json` has all of it, byte by byte.
+/// The most bytes of a record that are shown to people; `--format json` has all of it.
 const SHOWN_BYTES_MAX: usize = 16 * 1024;
 
-/// Bytes that come from anybody, for a terminal: what would command it is escaped.
+/// Untrusted bytes for a terminal: control characters are escaped.
 fn shown(bytes: &[u8]) -> String {
     let cut = &bytes[..bytes.len().min(SHOWN_BYTES_MAX)];
     let mut text = String::with_capacity(cut.len());

@@ -4,7 +4,6 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use plaudit_api::auth::{ExpectedClaims, JwksSource, KeyOptions, Keys};
 use plaudit_api::{ApiState, ConnectionLimits, HeadWatch, Health, InFlight, Readiness, Rebuilds};
 use plaudit_delivery::{Delivery, DeliveryHealth, DeliveryOptions};
@@ -23,12 +22,12 @@ use crate::config::Config;
 use crate::failure::Failure;
 use crate::output::count;
 use crate::signals::{SHUTDOWN_MAX, ShutdownSignals};
-use crate::{logging, open_files, startup};
+use crate::{logging, metrics, open_files, startup};
 
-/// How long requests may still run after the signal to stop: longer than their deadline.
+/// Requests may run this long after the signal to stop: longer than their deadline.
 const REQUESTS_DRAIN: Duration = Duration::from_secs(5);
 
-/// How long connections to the database may take to be given back at the end.
+/// Connections to the database must be given back within this time at the end.
 const POOL_CLOSE: Duration = Duration::from_secs(2);
 
 /// A shorter secret than its hash is the weakest part of a token.
@@ -38,9 +37,6 @@ const HS256_SECRET_BYTES_MIN: usize = 32;
 
 /// File descriptors that are kept for everything but HTTP and the database: Kafka's brokers, logs, files.
 const FILES_RESERVED: usize = 128;
-
-/// How often metrics forget what fell out of their windows; without it they grow.
-const METRICS_UPKEEP: Duration = Duration::from_secs(5);
 
 /// Serves until SIGTERM or SIGINT.
 pub async fn run(config: &Config, roles: &[Role]) -> Result<ExitCode, Failure> {
@@ -95,7 +91,7 @@ impl Serving {
     }
 }
 
-/// The parts that are to run, each with what it needs. Only what runs is asked for.
+/// The options of the parts that are to run.
 struct Parts {
     api: Option<Keys>,
     ingest: Option<(IngestOptions, Arc<Sources>)>,
@@ -138,8 +134,7 @@ pub async fn start(
     let catalogue = Arc::new(CatalogueStore::default());
     catalogue.newest(&pool).await?;
 
-    let prometheus = metrics_recorder()?;
-    keep_up(prometheus.clone(), stop.clone());
+    let prometheus = metrics::start(stop.clone())?;
     let executor = startup::executor(&pool, lane_count, &catalogue);
     let rebuilds = Rebuilds::default();
     let start_delivery = |options: &DeliveryOptions| {
@@ -176,7 +171,7 @@ pub async fn start(
                 rebuilds: rebuilds.clone(),
             })
         }
-        // A supervisor asks every process whether it is well.
+        // Supervisors check the health of every process.
         None => plaudit_api::health_router(health),
     };
     let api =
@@ -193,7 +188,7 @@ fn reads_at_once(pool: &PgPool) -> usize {
     (cores / 2).min(connections / 4).max(1)
 }
 
-/// Takes the port, or says who to blame.
+/// Binds the port; the error names the setting.
 pub async fn listen(config: &Config) -> Result<TcpListener, Failure> {
     let address = config.require("http.listen")?;
     TcpListener::bind(address).await.map_err(|error| {
@@ -243,8 +238,7 @@ fn serve_http(
     tokio::spawn(plaudit_api::serve(listener, router, limits, stop))
 }
 
-/// The process can do its work when the database answers and, where it reads, Kafka does, and where
-/// it delivers, somebody is at it.
+/// The process is ready when the database answers and its other roles can do their work.
 fn readiness(
     pool: PgPool,
     ingest: Option<Arc<IngestHealth>>,
@@ -276,8 +270,9 @@ async fn keys(config: &Config) -> Result<Keys, Failure> {
         None => None,
         Some(url) if url.starts_with("http://") || url.starts_with("https://") => {
             let client = reqwest::Client::builder().build()?;
-            let url =
-                url.parse().map_err(|_| Failure::new(format!("`auth.jwks` is no URL: {url}")))?;
+            let url = url
+                .parse()
+                .map_err(|_| Failure::new(format!("`auth.jwks` is not a URL: {url}")))?;
             Some(JwksSource::Url(url, client))
         }
         Some(_) => config.path("auth.jwks").map(JwksSource::File),
@@ -294,7 +289,7 @@ async fn keys(config: &Config) -> Result<Keys, Failure> {
     Ok(Keys::open(&KeyOptions { hs256_secret, jwks, expected }).await?)
 }
 
-/// The source files; every fault is named.
+/// The source files. The error names all that is wrong with them.
 pub fn sources(config: &Config) -> Result<Sources, Failure> {
     let folder = config.path("sources").unwrap_or_default();
     Sources::load(&folder).map_err(|faults| {
@@ -304,7 +299,7 @@ pub fn sources(config: &Config) -> Result<Sources, Failure> {
     })
 }
 
-/// How to read: the topics of the configuration, and those that source files map.
+/// The options of reading: the topics of the configuration, and those that source files map.
 pub fn ingest_options(config: &Config, sources: &Sources) -> Result<IngestOptions, Failure> {
     let mut topics = config.list("kafka.topics");
     for mapped in sources.topics() {
@@ -327,22 +322,4 @@ pub fn ingest_options(config: &Config, sources: &Sources) -> Result<IngestOption
     options.batch_max = usize::try_from(config.number("ingest.batch_max"))?;
     options.future_tolerance = config.duration("future_tolerance");
     Ok(options)
-}
-
-/// Lets metrics forget, until the end.
-fn keep_up(prometheus: PrometheusHandle, stop: CancellationToken) {
-    tokio::spawn(async move {
-        while tokio::time::timeout(METRICS_UPKEEP, stop.cancelled()).await.is_err() {
-            prometheus.run_upkeep();
-        }
-    });
-}
-
-/// Metrics of this process. Durations are in seconds, so their buckets are too.
-fn metrics_recorder() -> Result<PrometheusHandle, Failure> {
-    const SECONDS: [f64; 12] =
-        [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
-    let builder = PrometheusBuilder::new()
-        .set_buckets_for_metric(Matcher::Suffix("seconds".to_owned()), &SECONDS)?;
-    Ok(builder.install_recorder()?)
 }

@@ -2,7 +2,7 @@
 
 use super::{KAFKA_PROPERTIES, SETTINGS};
 
-/// What stands for a hidden value.
+/// Replaces a hidden value.
 const HIDDEN: &str = "***";
 
 /// Properties of librdkafka whose values are no secrets. Everything else is hidden: passwords, keys, SASL

@@ -1,4 +1,4 @@
-//! Where everything is and what to try.
+//! The addresses, tokens and commands that `plaudit dev` prints.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -13,15 +13,15 @@ use crate::output::outln;
 /// The file with the addresses and the tokens.
 pub const VARIABLES: &str = "tokens.env";
 
-/// What a running `plaudit dev` tells people on its terminal, and programs in `dev.json`.
+/// The content of the announcement, on the terminal for people and in `dev.json` for programs.
 pub struct Announcement<'a> {
-    /// Where the API is.
+    /// The address of the API.
     pub url: String,
-    /// Where the broker is.
+    /// The address of the broker.
     pub brokers: &'a str,
-    /// Where the database is, for the commands of an operator. With its password.
+    /// The address of the database, with its password, for the commands of an operator.
     pub database_url: &'a str,
-    /// Where actions are read.
+    /// The topic of actions.
     pub topic: &'a str,
     /// A token by role.
     pub tokens: BTreeMap<&'static str, String>,
@@ -79,8 +79,8 @@ impl Announcement<'_> {
     }
 }
 
-/// How Kafka's producer is called: from the jars of the private broker, or, where there are none, as
-/// a distribution of Kafka installs it.
+/// The command line of Kafka's producer: from the jars of the private broker, or, without them, as a
+/// distribution of Kafka installs it.
 fn console_producer(kafka_dir: &Path) -> String {
     match plaudit_embedded::kafka_programs(kafka_dir) {
         Ok((java, jars)) => format!(

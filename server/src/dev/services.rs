@@ -7,18 +7,18 @@ use plaudit_embedded::{Kafka, KafkaOptions, Postgres, PostgresOptions};
 use crate::failure::Failure;
 use crate::output::outln;
 
-/// What runs beside the server, and ends with it.
+/// The services beside the server. They end with it.
 pub struct Services {
     postgres: Option<Postgres>,
     kafka: Option<Kafka>,
-    /// Where the database is.
+    /// The address of the database.
     pub database_url: String,
-    /// Where the broker is.
+    /// The address of the broker.
     pub brokers: String,
 }
 
 impl Services {
-    /// Starts what the command line does not name.
+    /// Starts those that the command line does not name.
     pub async fn start(
         dir: &Path,
         database: Option<String>,
@@ -46,7 +46,7 @@ impl Services {
         Ok(Self { postgres, kafka, database_url, brokers })
     }
 
-    /// Stops what was started.
+    /// Stops those that were started.
     pub async fn stop(mut self) {
         if let Some(kafka) = &mut self.kafka {
             kafka.stop().await;
