@@ -1,5 +1,5 @@
-//! Who may ask for what: the table of roles, checked before the router looks for a handler, so that
-//! refusals come in the order 401, 403, 404 or 405, then the input.
+//! The table of roles. It is checked before routing, so that refusals come in the order 401, 403, 404 or
+//! 405, then the input.
 
 use std::borrow::Cow;
 
@@ -13,17 +13,20 @@ use crate::input::decode_segment;
 use crate::problem::{Answer, Problem};
 use crate::state::Shared;
 
-/// Paths that need no token.
-const OPEN: [&str; 4] = ["/livez", "/readyz", "/metrics", "/openapi.json"];
+/// Whether a path needs no token.
+pub fn is_open(path: &str) -> bool {
+    const OPEN: [&str; 6] = ["/", "/livez", "/readyz", "/metrics", "/openapi.json", "/problems"];
+    OPEN.contains(&path) || path.starts_with("/problems/")
+}
 
-/// Refuses a request without a token (401) or with one that does not permit it (403). Hands the
-/// caller on to the handler.
+/// Refuses a request without a token (401) or with one that does not permit it (403). Passes the
+/// caller to the handler.
 pub async fn check(
     State(state): State<Shared>,
     mut request: Request,
     next: Next,
 ) -> Answer<Response> {
-    if OPEN.contains(&request.uri().path()) {
+    if is_open(request.uri().path()) {
         return Ok(next.run(request).await);
     }
     let caller = state.keys.authenticate(bearer(request.headers())?).await?;
@@ -41,7 +44,7 @@ pub async fn check(
     Ok(next.run(request).await)
 }
 
-/// The table of roles. What lies at none of its paths is not there for anybody.
+/// The table of roles. Paths that are not listed get 404.
 fn permits(caller: &Caller, method: &Method, path: &str) -> bool {
     let is = |role: Role| caller.roles.contains(&role);
     let Some(rest) = path.strip_prefix("/v1/") else { return true };

@@ -17,10 +17,10 @@ use uuid::Uuid;
 
 use crate::etag::{no_store, no_store_at};
 use crate::input::{media_type, read_body, refuse_encoded};
-use crate::observe::RequestId;
 use crate::openapi::{parameters, shapes};
 use crate::problem::{Answer, InputError, Problem, ProblemBody};
 use crate::state::Shared;
+use crate::telemetry::RequestId;
 use element::Element;
 
 /// The most actions in one request.
@@ -31,7 +31,7 @@ pub const BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
 const JSON: &str = "application/json";
 const CLOUDEVENT: &str = "application/cloudevents+json";
 const CLOUDEVENT_BATCH: &str = "application/cloudevents-batch+json";
-const WANTED: &str = "application/json, application/cloudevents+json or application/cloudevents-batch+json, or one action in binary mode";
+const ACCEPTED_TYPES: &str = "application/json, application/cloudevents+json or application/cloudevents-batch+json, or one action in binary mode";
 
 #[derive(Serialize)]
 struct Outcomes {
@@ -58,7 +58,7 @@ struct ActionOutcome {
         (shapes::Actions = "application/json"), (shapes::Actions = "application/cloudevents-batch+json"),
         (shapes::Actions = "application/cloudevents+json"))),
     responses(
-        (status = 200, description = "What became of each", body = shapes::Outcomes),
+        (status = 200, description = "One outcome for each action", body = shapes::Outcomes),
         (status = 413, description = "More than 1,000 actions or 16 MiB", body = ProblemBody, content_type = "application/problem+json"),
         (status = 415, description = "Another media type", body = ProblemBody, content_type = "application/problem+json"),
     ))]
@@ -70,7 +70,7 @@ pub async fn send(
 ) -> Answer {
     let received_at = Timestamp::now();
     let mode = Mode::of(&headers)?;
-    let body = read_body(body, BODY_BYTES_MAX).await?;
+    let (body, held) = read_body(body, BODY_BYTES_MAX, &state.in_flight).await?;
     let elements = mode.elements(&headers, &body)?;
     let latest = latest(received_at, state.future_tolerance);
     let mut named = Vec::with_capacity(elements.len());
@@ -80,7 +80,7 @@ pub async fn send(
         named.push((element.source, element.id));
         items.push(Item { lane, work, origin: Origin::Request(request) });
     }
-    let applied = state.submit(items).await?;
+    let applied = state.submit(items, held).await?;
     let outcomes =
         named.into_iter().zip(&applied).map(|((source, id), applied)| outcome(source, id, applied));
     let body = Outcomes { outcomes: outcomes.collect() };
@@ -94,7 +94,7 @@ fn latest(received_at: Timestamp, tolerance: Duration) -> Timestamp {
     received_at.checked_add(tolerance).unwrap_or(Timestamp::MAX)
 }
 
-/// How the actions are written down.
+/// The form of the actions in a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Mode {
     /// As JSON: one, or an array.
@@ -119,7 +119,7 @@ impl Mode {
             Some(kind) if binary && (kind == JSON || kind.ends_with("+json")) => Ok(Self::Binary),
             None if binary => Ok(Self::Binary),
             Some(JSON) => Ok(Self::Structured),
-            _ => Err(Problem::UnsupportedMediaType(WANTED)),
+            _ => Err(Problem::UnsupportedMediaType(ACCEPTED_TYPES)),
         }
     }
 
@@ -134,10 +134,10 @@ impl Mode {
     }
 }
 
-/// The elements of an array, or the one object. They are read one by one later, so that one that
-/// is wrong spoils no other.
+/// The elements of an array, or the one object. They are read one by one later, so that an invalid one
+/// does not affect the others.
 fn split(body: &[u8]) -> Answer<Vec<&RawValue>> {
-    let no_json = |e: serde_json::Error| InputError::body("", format!("no JSON: {e}"));
+    let no_json = |e: serde_json::Error| InputError::body("", format!("not valid JSON: {e}"));
     let elements: Vec<&RawValue> = match body.iter().find(|b| !b.is_ascii_whitespace()) {
         None => {
             return Err(InputError::body(
@@ -173,8 +173,8 @@ fn outcome(
     let at = Some(position.to_string());
     let (outcome, position, reason, parked) = match outcome {
         Outcome::Duplicate | Outcome::AlreadyApplied => ("duplicate", at, None, None),
-        Outcome::Parked { id, reason } => ("set_aside", None, Some(reason.clone()), Some(*id)),
-        // The rules refuse no action; whatever they say of it is in its events.
+        Outcome::Parked { id, reason } => ("parked", None, Some(reason.clone()), Some(*id)),
+        // The rules refuse no action; what they decided is in its events.
         Outcome::Accepted
         | Outcome::Claimed(_)
         | Outcome::ClaimedAll(_)
@@ -184,7 +184,7 @@ fn outcome(
     ActionOutcome { source, id, outcome, position, reason, parked }
 }
 
-/// The position of all that was judged, if it all lies in one lane.
+/// The latest position of what was applied, if all of it lies in one lane.
 fn common_position(applied: &[Applied]) -> Option<Position> {
     let judged =
         applied.iter().filter(|a| !matches!(a.outcome, Outcome::Parked { .. })).map(|a| a.position);

@@ -1,4 +1,4 @@
-//! What an auditor asks: what happened to a user, because of what, and what it looked like then.
+//! The questions of an auditor: the events of a user, their causes, and the task screen at a moment.
 
 pub(crate) mod history;
 
@@ -57,11 +57,11 @@ pub async fn history(
 pub struct StateThen {
     /// The user.
     pub user: UserId,
-    /// When it looked like this.
+    /// The moment that is shown.
     pub at: Timestamp,
     /// The last of the user's events that it shows; 0 before the first.
     pub sequence: i64,
-    /// Where in the log that was.
+    /// The position of that event.
     pub position: String,
     /// The screen.
     pub tasks: Vec<TaskScreen>,
@@ -101,9 +101,9 @@ pub async fn state_then(
     catalogue: &CatalogueStore,
     pool: &PgPool,
 ) -> Answer<(Position, StateThen)> {
-    // Taken here and not before somebody waited: what was waited for belongs to it.
+    // Read after the wait for a position: what was waited for belongs to now.
     let now = Timestamp::now();
-    // The clock of the database may be ahead of this one, so now is whatever is there.
+    // The clock of the database may be ahead of this one, so a time from now on means the newest state.
     let asked = asked.filter(|moment| !matches!(moment, Moment::Time(at) if *at >= now));
     let until = asked.map(|moment| match moment {
         Moment::Time(at) => Until::Time(at),
@@ -131,7 +131,7 @@ pub async fn state_then(
     Ok((position, shown))
 }
 
-/// When an auditor wants to look.
+/// The moment that an auditor asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Moment {
     /// At this time; what was stored later was not there yet.
@@ -154,7 +154,7 @@ impl Moment {
     }
 }
 
-/// Where a fold came to its end.
+/// The last event of a fold.
 struct LastEvent {
     position: Position,
     /// Before the first event: when the first one was stored; `None` if there is none.

@@ -1,4 +1,4 @@
-//! Who is asking: bearer tokens (JWT) and the roles in them.
+//! Callers: bearer tokens (JWT) and the roles in them.
 
 mod jwks;
 mod keys;
@@ -15,14 +15,14 @@ use crate::problem::Problem;
 pub use jwks::JwksSource;
 pub use keys::{KeyOptions, Keys, KeysError};
 
-/// What a token allows.
+/// A role in a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Role {
-    /// Sees and claims its own.
+    /// Reads and claims for its own user.
     Client,
     /// Sends actions.
     Producer,
-    /// Sees everything of everybody, and changes nothing.
+    /// Reads everything of all users, and changes nothing.
     Auditor,
     /// Publishes tasks and keeps the system running.
     Operator,
@@ -40,23 +40,27 @@ impl Role {
     }
 }
 
-/// Who is asking, as a believed token says.
+/// The caller, as a verified token names it.
 #[derive(Debug, Clone)]
 pub struct Caller {
     /// `sub`: for clients, the user.
     pub subject: String,
-    /// The roles that are known here; others are ignored.
+    /// The known roles; others are ignored.
     pub roles: BTreeSet<Role>,
-    /// `act_for: "*"`: a client that may see and claim for everybody.
+    /// `act_for: "*"`: a client that reads and claims for all users.
     pub act_for_all: bool,
 }
 
 impl Caller {
     /// Reads the claims of a token whose signature is good.
-    fn from_claims(claims: &Map<String, Value>, now_seconds: f64) -> Result<Self, Problem> {
+    fn from_claims(
+        claims: &Map<String, Value>,
+        expected: &ExpectedClaims,
+        now_seconds: f64,
+    ) -> Result<Self, Problem> {
         let no = |why| Err(Problem::Unauthenticated(why));
         // RFC 7519, sections 4.1.4 and 4.1.5: not accepted on or after `exp`, nor before `nbf`. No
-        // leeway for clocks that differ: a token is good for exactly as long as it says.
+        // leeway for clocks that differ: a token is valid for exactly as long as it says.
         match claims.get("exp").and_then(Value::as_f64) {
             None => return no("the token has no `exp`"),
             Some(exp) if exp <= now_seconds => return no("the token has expired"),
@@ -69,6 +73,7 @@ impl Caller {
                 _ => return no("the token is not valid yet"),
             },
         }
+        expected.check(claims)?;
         let Some(subject) = claims.get("sub").and_then(Value::as_str).filter(|sub| !sub.is_empty())
         else {
             return no("the token has no `sub`");
@@ -76,12 +81,44 @@ impl Caller {
         let roles = match claims.get("roles") {
             None => &[][..],
             Some(Value::Array(roles)) => roles,
-            Some(_) => return no("`roles` of the token is no array"),
+            Some(_) => return no("`roles` of the token is not an array"),
         };
         let roles: BTreeSet<_> =
             roles.iter().filter_map(Value::as_str).filter_map(Role::named).collect();
         let act_for_all = claims.get("act_for").is_some_and(|for_whom| for_whom == "*");
         Ok(Self { subject: subject.to_owned(), roles, act_for_all })
+    }
+}
+
+/// Claims that are checked when they are set.
+#[derive(Debug, Clone, Default)]
+pub struct ExpectedClaims {
+    /// `aud` must be this, or an array with this in it.
+    pub audience: Option<String>,
+    /// `iss` must be this.
+    pub issuer: Option<String>,
+}
+
+impl ExpectedClaims {
+    /// # Source
+    ///
+    /// RFC 7519, sections 4.1.1 and 4.1.3.
+    fn check(&self, claims: &Map<String, Value>) -> Result<(), Problem> {
+        if let Some(audience) = &self.audience {
+            let is_meant = match claims.get("aud") {
+                Some(Value::Array(all)) => all.iter().any(|one| one == audience.as_str()),
+                one => one.is_some_and(|one| one == audience.as_str()),
+            };
+            if !is_meant {
+                return Err(Problem::Unauthenticated("the token is for another audience (`aud`)"));
+            }
+        }
+        if let Some(issuer) = &self.issuer
+            && claims.get("iss").is_none_or(|iss| iss != issuer.as_str())
+        {
+            return Err(Problem::Unauthenticated("the token is from another issuer (`iss`)"));
+        }
+        Ok(())
     }
 }
 
@@ -116,12 +153,38 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_token_is_good_from_nbf_until_before_exp() {
-        let believed = |now: f64| {
-            let claims = json!({"sub": "u42", "roles": ["client"], "nbf": 1_000, "exp": 2_000});
-            Caller::from_claims(claims.as_object().unwrap(), now).is_ok()
+    fn audience_and_issuer_are_compared_when_they_are_expected() {
+        let expected = ExpectedClaims {
+            audience: Some("plaudit".to_owned()),
+            issuer: Some("https://id.example".to_owned()),
         };
-        assert!(believed(1_000.0) && believed(1_999.9));
-        assert!(!believed(999.9) && !believed(2_000.0));
+        let accepted = |claims: Value| expected.check(claims.as_object().unwrap()).is_ok();
+        let iss = "https://id.example";
+        assert!(accepted(json!({"aud": "plaudit", "iss": iss})));
+        assert!(accepted(json!({"aud": ["other", "plaudit"], "iss": iss})));
+        for bad in [
+            json!({"iss": iss}),
+            json!({"aud": "other", "iss": iss}),
+            json!({"aud": ["other"], "iss": iss}),
+            json!({"aud": null, "iss": iss}),
+            json!({"aud": "plaudit"}),
+            json!({"aud": "plaudit", "iss": "https://id.example/"}),
+            json!({"aud": "plaudit", "iss": [iss]}),
+        ] {
+            assert!(!accepted(bad.clone()), "{bad}");
+        }
+        let any = json!({"aud": "other"});
+        assert!(ExpectedClaims::default().check(any.as_object().unwrap()).is_ok());
+    }
+
+    #[test]
+    fn a_token_is_valid_from_nbf_until_before_exp() {
+        let accepted = |now: f64| {
+            let claims = json!({"sub": "u42", "roles": ["client"], "nbf": 1_000, "exp": 2_000});
+            let any = ExpectedClaims::default();
+            Caller::from_claims(claims.as_object().unwrap(), &any, now).is_ok()
+        };
+        assert!(accepted(1_000.0) && accepted(1_999.9));
+        assert!(!accepted(999.9) && !accepted(2_000.0));
     }
 }

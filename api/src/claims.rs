@@ -1,5 +1,5 @@
-//! Claims: the user takes what was earned. They commit before they are answered, and never depend
-//! on a read model.
+//! Claims: the user takes rewards. A claim is committed before it is answered, and never depends on a read
+//! model.
 
 use axum::body::Body;
 use axum::extract::{Extension, State};
@@ -15,13 +15,14 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::etag::no_store_at;
+use crate::in_flight::Held;
 use crate::input::{
     TaskPath, UserPath, media_type, pointer_to, read_body, refuse_encoded, unless_unknown,
 };
-use crate::observe::RequestId;
 use crate::openapi::{parameters, shapes};
-use crate::problem::{Answer, InputError, Problem, ProblemBody};
+use crate::problem::{Answer, InputError, Problem, ProblemBody, causes};
 use crate::state::{ApiState, Shared};
+use crate::telemetry::RequestId;
 use crate::users;
 
 /// A claim names two short values.
@@ -30,7 +31,7 @@ const BODY_BYTES_MAX: usize = 64 * 1024;
 /// `POST /v1/users/{user}/tasks/{task}/claim`: one milestone, by default the oldest claimable one.
 #[utoipa::path(post, path = "/v1/users/{user}/tasks/{task}/claim", tag = "users", operation_id = "claim",
     params(parameters::User, parameters::Task, parameters::Idempotency),
-    request_body = Option<shapes::Claim>,
+    request_body(content = shapes::Claim, description = "Absent: the oldest milestone that is claimable"),
     responses(
         (status = 200, description = "The receipt", body = shapes::Receipt),
         (status = 409, description = "Nothing to claim; `state` is the task's", body = ProblemBody, content_type = "application/problem+json"),
@@ -46,19 +47,20 @@ pub async fn claim(
     body: Body,
 ) -> Answer {
     let at = now();
-    let (idempotency_key, wish) = match Wish::with_key(&headers, body).await {
-        Ok(wish) => wish,
+    let asked = ClaimRequest::read(&state, &headers, body).await;
+    let (asked, held) = match asked {
+        Ok(asked) => asked,
         Err(wrong) => return Err(unless_unknown(&state, &task, wrong).await),
     };
     let work = Work::Claim {
         user: user.clone(),
         task: task.clone(),
-        period: wish.period,
-        milestone: wish.milestone,
+        period: asked.period,
+        milestone: asked.milestone,
         at,
-        idempotency_key,
+        idempotency_key: asked.idempotency_key,
     };
-    let applied = apply(&state, &user, work, Origin::Request(request)).await?;
+    let applied = apply(&state, &user, work, Origin::Request(request), held).await?;
     match applied.outcome {
         Outcome::Claimed(receipt) => Ok(no_store_at(applied.position, &receipt)),
         Outcome::Rejected(rejection) => Err(refused(&state, &user, &task, &rejection).await?),
@@ -84,7 +86,7 @@ struct ClaimOutcome {
 #[utoipa::path(post, path = "/v1/users/{user}/claims", tag = "users", operation_id = "claimAll",
     params(parameters::User, parameters::Idempotency),
     responses(
-        (status = 200, description = "What was taken", body = shapes::ClaimedAll),
+        (status = 200, description = "The receipts", body = shapes::ClaimedAll),
         (status = 413, description = "Too large", body = ProblemBody, content_type = "application/problem+json"),
         (status = 415, description = "Not JSON", body = ProblemBody, content_type = "application/problem+json"),
     ))]
@@ -96,16 +98,16 @@ pub async fn claim_all(
     body: Body,
 ) -> Answer<Response> {
     let at = now();
-    let (idempotency_key, wish) = Wish::with_key(&headers, body).await?;
-    if wish.period.is_some() || wish.milestone.is_some() {
+    let (asked, held) = ClaimRequest::read(&state, &headers, body).await?;
+    if asked.period.is_some() || asked.milestone.is_some() {
         return Err(InputError::body(
             "",
             "this claims everything; /v1/users/{user}/tasks/{task}/claim takes one",
         )
         .into());
     }
-    let work = Work::ClaimAll { user: user.clone(), at, idempotency_key };
-    let applied = apply(&state, &user, work, Origin::Request(request)).await?;
+    let work = Work::ClaimAll { user: user.clone(), at, idempotency_key: asked.idempotency_key };
+    let applied = apply(&state, &user, work, Origin::Request(request), held).await?;
     let Outcome::ClaimedAll(receipts) = applied.outcome else {
         return Err(unexpected(&applied.outcome));
     };
@@ -115,21 +117,28 @@ pub async fn claim_all(
     Ok(no_store_at(applied.position, &ClaimedAll { user, position, outcomes }))
 }
 
-async fn apply(state: &ApiState, user: &UserId, work: Work, origin: Origin) -> Answer<Applied> {
+async fn apply(
+    state: &ApiState,
+    user: &UserId,
+    work: Work,
+    origin: Origin,
+    held: Held,
+) -> Answer<Applied> {
     let item = Item { lane: state.lane_of(user), work, origin };
-    let applied = state.submit(vec![item]).await?;
+    let applied = state.submit(vec![item], held).await?;
     applied.into_iter().next().ok_or_else(|| {
-        tracing::error!("a batch answered fewer items than it was given");
+        tracing::error!("a batch has fewer outcomes than items");
         Problem::Internal
     })
 }
 
 fn unexpected(outcome: &Outcome) -> Problem {
-    tracing::error!(?outcome, "a claim was answered as something else");
+    tracing::error!(?outcome, "a claim has the outcome of another kind of work");
     Problem::Internal
 }
 
-/// What is not there is 404; what is there and can't be claimed is 409, with the task's state.
+/// The problem for a rejected claim: 404 if the task, milestone or period does not exist, else 409 with the
+/// task's state.
 async fn refused(
     state: &ApiState,
     user: &UserId,
@@ -137,16 +146,16 @@ async fn refused(
     rejection: &Rejection,
 ) -> Answer<Problem> {
     let detail = rejection.to_string();
-    let kind = match rejection {
-        Rejection::UnknownTask { .. } => "unknown-task",
-        Rejection::UnknownMilestone { .. } => "unknown-milestone",
-        Rejection::UnknownPeriod { .. } => "unknown-period",
+    let cause = match rejection {
+        Rejection::UnknownTask { .. } => &causes::UNKNOWN_TASK,
+        Rejection::UnknownMilestone { .. } => &causes::UNKNOWN_MILESTONE,
+        Rejection::UnknownPeriod { .. } => &causes::UNKNOWN_PERIOD,
         Rejection::NothingClaimable { .. } => {
             let state = task_state(state, user, task).await?;
             return Ok(Problem::NothingClaimable { detail, state });
         }
     };
-    Ok(Problem::NotFound { kind, detail })
+    Ok(Problem::NotFound { cause, detail })
 }
 
 async fn task_state(
@@ -176,21 +185,25 @@ fn idempotency_key(headers: &HeaderMap) -> Answer<Option<String>> {
     }
 }
 
-/// What a claim's body asks for.
+/// The content of a claim.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Wish {
+struct ClaimRequest {
+    /// Absent: the oldest that is claimable.
     period: Option<PeriodKey>,
+    /// Absent: the oldest that is claimable.
     milestone: Option<i64>,
+    /// Under this key the same claim may be sent again.
+    idempotency_key: Option<String>,
 }
 
-impl Wish {
-    /// What is asked for, and the key under which it may be asked again.
-    async fn with_key(headers: &HeaderMap, body: Body) -> Answer<(Option<String>, Self)> {
-        Ok((idempotency_key(headers)?, Self::read(headers, body).await?))
+impl ClaimRequest {
+    async fn read(state: &ApiState, headers: &HeaderMap, body: Body) -> Answer<(Self, Held)> {
+        let idempotency_key = idempotency_key(headers)?;
+        let (body, held) = read_body(body, BODY_BYTES_MAX, &state.in_flight).await?;
+        Ok((Self { idempotency_key, ..Self::from_body(headers, &body)? }, held))
     }
 
-    async fn read(headers: &HeaderMap, body: Body) -> Answer<Self> {
-        let body = read_body(body, BODY_BYTES_MAX).await?;
+    fn from_body(headers: &HeaderMap, body: &[u8]) -> Answer<Self> {
         if body.iter().all(u8::is_ascii_whitespace) {
             return Ok(Self::default());
         }
@@ -198,26 +211,28 @@ impl Wish {
         if media_type(headers).is_some_and(|kind| kind != "application/json") {
             return Err(Problem::UnsupportedMediaType("application/json, or no body"));
         }
-        let json = serde_json::from_slice(&body)
-            .map_err(|e| InputError::body("", format!("no JSON: {e}")))?;
+        let json = serde_json::from_slice(body)
+            .map_err(|e| InputError::body("", format!("not valid JSON: {e}")))?;
         Self::from_json(json)
     }
 
     fn from_json(json: Value) -> Answer<Self> {
         let Value::Object(fields) = json else {
-            return Err(
-                InputError::body("", "an object with `period` and `milestone` is wanted").into()
-            );
+            return Err(InputError::body(
+                "",
+                "an object with `period` and `milestone` is expected",
+            )
+            .into());
         };
-        let (mut wish, mut errors) = (Self::default(), Vec::new());
+        let (mut asked, mut errors) = (Self::default(), Vec::new());
         for (name, value) in fields {
             match (name.as_str(), value) {
                 ("period" | "milestone", Value::Null) => {}
-                ("period", Value::String(key)) => wish.period = Some(key.into()),
+                ("period", Value::String(key)) => asked.period = Some(key.into()),
                 ("period", _) => errors
                     .push(InputError::body("/period", "a period key such as 2026-03-29 is wanted")),
                 ("milestone", value) => match integer(&value) {
-                    Some(at) => wish.milestone = Some(at),
+                    Some(at) => asked.milestone = Some(at),
                     None => errors.push(InputError::body(
                         "/milestone",
                         "the `at` of a milestone, an integer, is wanted",
@@ -231,7 +246,7 @@ impl Wish {
                 }
             }
         }
-        if errors.is_empty() { Ok(wish) } else { Err(Problem::BadInput(errors)) }
+        if errors.is_empty() { Ok(asked) } else { Err(Problem::BadInput(errors)) }
     }
 }
 
@@ -259,23 +274,29 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_wish_names_a_period_and_a_milestone_or_neither() {
-        let read = |json| Wish::from_json(json).unwrap();
-        assert_eq!(read(json!({})), Wish::default());
-        assert_eq!(read(json!({"period": null, "milestone": null})), Wish::default());
-        let named = Wish { period: Some("2026-03".to_owned().into()), milestone: Some(7) };
+    fn a_claim_names_a_period_and_a_milestone_or_neither() {
+        let read = |json| ClaimRequest::from_json(json).unwrap();
+        assert_eq!(read(json!({})), ClaimRequest::default());
+        assert_eq!(read(json!({"period": null, "milestone": null})), ClaimRequest::default());
+        let named = ClaimRequest {
+            period: Some("2026-03".to_owned().into()),
+            milestone: Some(7),
+            ..ClaimRequest::default()
+        };
         assert_eq!(read(json!({"period": "2026-03", "milestone": 7})), named);
         assert_eq!(read(json!({"period": "2026-03", "milestone": 7.0})), named);
     }
 
     #[test]
-    fn every_fault_of_a_wish_is_told_with_its_place() {
+    fn every_error_in_a_claim_is_reported_with_its_place() {
         let json = json!({"milestone": 1.5, "period": 3, "a/b": 1});
-        let Err(Problem::BadInput(errors)) = Wish::from_json(json) else { panic!("refused") };
+        let Err(Problem::BadInput(errors)) = ClaimRequest::from_json(json) else {
+            panic!("refused")
+        };
         let mut pointers: Vec<_> =
             errors.iter().filter_map(|error| error.pointer.as_deref()).collect();
         pointers.sort_unstable();
         assert_eq!(pointers, ["/a~1b", "/milestone", "/period"]);
-        assert!(Wish::from_json(json!([])).is_err());
+        assert!(ClaimRequest::from_json(json!([])).is_err());
     }
 }

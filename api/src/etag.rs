@@ -1,5 +1,4 @@
-//! Answers to reads: with their position, and an `ETag` by which a client learns that nothing that
-//! is shown has changed.
+//! Answers to reads: with their position, and with an `ETag` that changes with what is shown.
 
 use std::hash::{DefaultHasher, Hasher as _};
 
@@ -31,8 +30,8 @@ pub fn answer<T: Serialize>(request: &HeaderMap, position: Position, shown: &T) 
     response
 }
 
-/// What is shown, with where it was true as the first field. `shown` is an object with fields: it is
-/// written once, for the tag and for the body.
+/// Adds the position as the first field. `shown` is a serialized object; it is serialized once, for the tag
+/// and for the body.
 fn positioned(position: Position, shown: &[u8]) -> Vec<u8> {
     let mut json = format!("{{\"position\":\"{position}\",").into_bytes();
     json.extend_from_slice(shown.strip_prefix(b"{").expect("what is shown is an object"));
@@ -41,8 +40,8 @@ fn positioned(position: Position, shown: &[u8]) -> Vec<u8> {
 
 /// Weak: the same tag may stand for bodies that differ in their position.
 ///
-/// A hash for tables, with a fixed key: quick, and the same in all processes of one build. That another
-/// build's tags are others costs a client one answer.
+/// Fast, and the same in all processes of one build. Another build may have other tags, which costs a client
+/// one full answer.
 fn tag(shown: &[u8]) -> String {
     let mut hasher = DefaultHasher::new();
     hasher.write(shown);
@@ -62,7 +61,7 @@ fn matches(request: &HeaderMap, tag: &str) -> bool {
         .any(|one| one.trim() == "*" || opaque(one) == opaque(tag))
 }
 
-/// Answers that nobody may keep.
+/// An answer with `Cache-Control: no-store`.
 pub fn no_store<T: Serialize>(body: &T) -> Response {
     let json = serde_json::to_vec(body).expect("what is shown is plain data");
     let headers = [
@@ -72,7 +71,7 @@ pub fn no_store<T: Serialize>(body: &T) -> Response {
     (headers, json).into_response()
 }
 
-/// See [`no_store`], with the position of what was done or read.
+/// An answer with `Cache-Control: no-store` and a position.
 pub fn no_store_at<T: Serialize>(position: Position, body: &T) -> Response {
     let mut response = no_store(body);
     response.headers_mut().insert(PLAUDIT_POSITION, header_value(position));

@@ -1,4 +1,4 @@
-//! What a supervisor and a metrics collector ask. No token is needed.
+//! What supervisors, load balancers and metrics collectors ask. No token is needed.
 
 use axum::extract::{FromRef, State};
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
@@ -9,40 +9,50 @@ use axum::{Json, Router};
 use metrics_exporter_prometheus::PrometheusHandle;
 use serde_json::json;
 
-use crate::observe;
 use crate::openapi::shapes;
+use crate::pages;
 use crate::problem::{self, Answer, Problem, ProblemBody};
 use crate::state::{Readiness, Shared};
+use crate::telemetry;
 
-/// What these paths need, which processes have that serve nothing else.
+/// The state of the paths that need no token. Processes without the role `api` serve nothing else.
 #[derive(Debug, Clone)]
 pub struct Health {
-    /// What `/readyz` answers.
+    /// Answers `/readyz`.
     pub readiness: Readiness,
-    /// What `/metrics` answers.
+    /// Answers `/metrics`.
     pub prometheus: PrometheusHandle,
+    /// Whether this process serves the API besides.
+    pub serves_api: bool,
 }
 
 impl FromRef<Shared> for Health {
     fn from_ref(state: &Shared) -> Self {
-        Self { readiness: state.readiness.clone(), prometheus: state.prometheus.clone() }
+        Self {
+            readiness: state.readiness.clone(),
+            prometheus: state.prometheus.clone(),
+            serves_api: true,
+        }
     }
 }
 
-/// These paths alone, ready to be served.
+/// The paths that need no token, without the API.
 pub fn router(health: Health) -> Router {
     Router::new()
+        .route("/", get(pages::home))
+        .route("/problems", get(pages::problems))
+        .route("/problems/{name}", get(pages::problem))
         .route("/livez", get(livez))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
         .fallback(problem::no_such_path)
         .method_not_allowed_fallback(problem::method_not_allowed)
-        .layer(from_fn(observe::request))
+        .layer(from_fn(telemetry::request))
         .with_state(health)
 }
 
-/// `GET /livez`: the process answers. Nothing else is asked, so that a lost database never makes a
-/// supervisor restart it.
+/// `GET /livez`: the process answers. Checks nothing else, so that a lost database never makes a supervisor
+/// restart the process.
 #[utoipa::path(get, path = "/livez", tag = "health", operation_id = "livez",
     responses(
         (status = 200, description = "The process answers", body = shapes::Health),
@@ -51,10 +61,10 @@ pub async fn livez() -> Response {
     ([(CACHE_CONTROL, "no-store")], Json(json!({ "status": "alive" }))).into_response()
 }
 
-/// `GET /readyz`: all parts of the process are at work.
+/// `GET /readyz`: all parts of the process can do their work.
 #[utoipa::path(get, path = "/readyz", tag = "health", operation_id = "readyz",
     responses(
-        (status = 200, description = "All parts are at work", body = shapes::Health),
+        (status = 200, description = "All parts can do their work", body = shapes::Health),
         (status = 503, description = "Not all parts are; `reasons` names them", body = ProblemBody, content_type = "application/problem+json"),
     ))]
 pub async fn readyz(State(health): State<Health>) -> Answer {

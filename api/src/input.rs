@@ -1,9 +1,9 @@
-//! Reading paths, queries, headers and bodies. Whatever is wrong with them becomes a problem that
-//! says where.
+//! Reads paths, queries, headers and bodies. Errors in them become problems that name the place.
 
 use std::borrow::Cow;
 use std::fmt::Display;
 use std::str::FromStr;
+use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::extract::{FromRequestParts, MatchedPath};
@@ -11,25 +11,28 @@ use axum::http::HeaderMap;
 use axum::http::header::{ACCEPT_LANGUAGE, CONTENT_ENCODING, CONTENT_TYPE};
 use axum::http::request::Parts;
 use futures::StreamExt;
+use percent_encoding::percent_decode_str;
 use plaudit_domain::ids::{TaskId, UserId};
 
-use crate::problem::{Answer, InputError, Problem};
+use crate::deadline;
+use crate::in_flight::{Held, InFlight};
+use crate::problem::{Answer, InputError, Problem, causes};
 use crate::state::ApiState;
 
-/// How many entries a list has if nothing else is asked for, and at most.
+/// The number of entries of a list by default. [`LIMIT_MAX`] is the most.
 pub const LIMIT_DEFAULT: u32 = 100;
-/// See [`LIMIT_DEFAULT`].
+/// The most entries of a list.
 pub const LIMIT_MAX: u32 = 1_000;
 
-/// `{user}` of a path.
+/// The user id in a path.
 #[derive(Debug)]
 pub struct UserPath(pub UserId);
 
-/// `{task}` of a path.
+/// The task id in a path.
 #[derive(Debug)]
 pub struct TaskPath(pub TaskId);
 
-/// `{name}` of a path.
+/// The projection's name in a path.
 #[derive(Debug)]
 pub struct NamePath(pub String);
 
@@ -48,7 +51,7 @@ impl<S: Send + Sync> FromRequestParts<S> for UserPath {
 impl<S: Send + Sync> FromRequestParts<S> for TaskPath {
     type Rejection = Problem;
 
-    /// No task can have an id that is none: it is as unknown as any other.
+    /// A malformed id is an unknown task: no task can have it.
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Answer<Self> {
         let raw = path_segment("task", parts);
         let text = decode_segment(raw).unwrap_or(Cow::Borrowed(raw));
@@ -78,40 +81,32 @@ fn path_segment<'a>(name: &str, parts: &'a Parts) -> &'a str {
 
 /// The catalogue has no such task.
 pub fn unknown_task(task: impl Display) -> Problem {
-    Problem::NotFound { kind: "unknown-task", detail: format!("there is no task {task}") }
+    Problem::NotFound { cause: &causes::UNKNOWN_TASK, detail: format!("there is no task {task}") }
 }
 
-/// What to refuse a request with: that the task is not there comes before what is wrong with the
-/// input.
+/// The problem to answer: an unknown task comes before errors in the input.
 pub async fn unless_unknown(state: &ApiState, task: &TaskId, wrong: Problem) -> Problem {
     match state.executor.catalogue().newest(&state.pool).await {
         Ok(catalogue) if catalogue.task(task).is_none() => unknown_task(task),
-        // Without an answer, what is known to be wrong.
+        // The catalogue can't be read: the error that is known.
         Ok(_) | Err(_) => wrong,
     }
 }
 
-/// A path segment as the client meant it; `None` if it is no text.
+/// A path segment or a header's value as the client meant it; `None` if it is not UTF-8.
 pub fn decode_segment(raw: &str) -> Option<Cow<'_, str>> {
-    if !raw.contains('%') {
-        return Some(Cow::Borrowed(raw));
-    }
-    let mut bytes = Vec::with_capacity(raw.len());
-    let mut rest = raw.as_bytes();
-    while let Some((first, tail)) = rest.split_first() {
-        let digit = |i: usize| tail.get(i).and_then(|b| char::from(*b).to_digit(16));
-        if let (b'%', Some(high), Some(low)) = (first, digit(0), digit(1)) {
-            bytes.push(u8::try_from(high * 16 + low).ok()?);
-            rest = &tail[2..];
-        } else {
-            bytes.push(*first);
-            rest = tail;
-        }
-    }
-    String::from_utf8(bytes).ok().map(Cow::Owned)
+    percent_decode_str(raw).decode_utf8().ok()
 }
 
-/// The query of a request. Collects what is wrong with it, so that all of it is told at once.
+/// Whether each `%` is followed by two hexadecimal digits.
+pub fn is_percent_encoded(raw: &str) -> bool {
+    let is_digit = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_hexdigit);
+    let bytes = raw.as_bytes();
+    let mut percents = bytes.iter().enumerate().filter(|(_, byte)| **byte == b'%');
+    percents.all(|(at, _)| is_digit(bytes.get(at + 1)) && is_digit(bytes.get(at + 2)))
+}
+
+/// The query of a request. Collects errors, so that all are reported at once.
 #[derive(Debug, Default)]
 pub struct Query {
     pairs: Vec<(String, String)>,
@@ -130,7 +125,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Query {
 }
 
 impl Query {
-    /// A parameter as text. Named twice, it would be a guess which one is meant.
+    /// A parameter as text. One that is given twice is an error.
     pub fn text(&mut self, name: &str) -> Option<String> {
         let mut values = self.pairs.iter().filter(|(have, _)| have == name).map(|(_, value)| value);
         let value = values.next().cloned();
@@ -140,13 +135,13 @@ impl Query {
         value
     }
 
-    /// A parameter of some type; absent, or wrong and noted: `None`.
+    /// A parsed parameter. `None` if it is absent, or malformed, which is noted.
     pub fn parsed<T: FromStr<Err: Display>>(&mut self, name: &str) -> Option<T> {
         let text = self.text(name)?;
         self.checked(name, text.parse())
     }
 
-    /// Notes what is wrong with a parameter.
+    /// Notes the error of a parameter.
     pub fn checked<T>(&mut self, name: &str, got: Result<T, impl Display>) -> Option<T> {
         match got {
             Ok(value) => Some(value),
@@ -173,7 +168,7 @@ impl Query {
         self.checked(name, plaudit_domain::action::instant(&text).map_err(|_| wrong))
     }
 
-    /// Refuses the request if anything was noted.
+    /// Refuses the request if an error was noted.
     pub fn finish(self) -> Answer<()> {
         if self.errors.is_empty() { Ok(()) } else { Err(Problem::BadInput(self.errors)) }
     }
@@ -211,8 +206,22 @@ pub fn refuse_encoded(headers: &HeaderMap) -> Answer<()> {
     }
 }
 
-/// A body of at most `max_bytes`.
-pub async fn read_body(body: Body, max_bytes: usize) -> Answer<Bytes> {
+/// How long a client may take to send the body of a request.
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Reads a body of at most `max_bytes`, in bounded time, and within what all requests may hold together.
+pub async fn read_body(
+    body: Body,
+    max_bytes: usize,
+    in_flight: &InFlight,
+) -> Answer<(Bytes, Held)> {
+    let mut held = in_flight.admit()?;
+    let reading = tokio::time::timeout(BODY_TIMEOUT, read_to_end(body, max_bytes, &mut held));
+    let read = deadline::not_counted(BODY_TIMEOUT, reading).await;
+    Ok((read.unwrap_or(Err(Problem::BodyTimeout))?, held))
+}
+
+async fn read_to_end(body: Body, max_bytes: usize, held: &mut Held) -> Answer<Bytes> {
     let mut chunks = body.into_data_stream();
     let mut read = Vec::new();
     while let Some(chunk) = chunks.next().await {
@@ -220,6 +229,7 @@ pub async fn read_body(body: Body, max_bytes: usize) -> Answer<Bytes> {
         if read.len() + chunk.len() > max_bytes {
             return Err(Problem::TooLarge(format!("the body is longer than {max_bytes} bytes")));
         }
+        held.grow(chunk.len())?;
         read.extend_from_slice(&chunk);
     }
     Ok(read.into())
@@ -235,7 +245,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_segment_is_read_as_it_was_meant() {
+    fn a_segment_is_percent_decoded() {
         assert_eq!(decode_segment("u42").as_deref(), Some("u42"));
         assert_eq!(decode_segment("a%20b%2Fc").as_deref(), Some("a b/c"));
         assert_eq!(decode_segment("%E9%A6%96").as_deref(), Some("首"));
@@ -243,8 +253,19 @@ mod tests {
         assert_eq!(decode_segment("%ff"), None);
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_does_not_come_to_an_end_is_given_up() {
+        let never = Body::from_stream(futures::stream::pending::<Result<Bytes, std::io::Error>>());
+        let started = tokio::time::Instant::now();
+        assert!(matches!(
+            read_body(never, 10, &InFlight::new(10_000)).await,
+            Err(Problem::BodyTimeout)
+        ));
+        assert_eq!(started.elapsed().as_secs(), BODY_TIMEOUT.as_secs());
+    }
+
     #[test]
-    fn every_wrong_parameter_is_told() {
+    fn every_error_in_the_parameters_is_reported() {
         let pairs =
             [("limit", "0"), ("after", "x"), ("from", "yesterday"), ("until", "1"), ("until", "2")];
         let pairs = pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();

@@ -1,4 +1,4 @@
-//! The HTTP interface: who may ask for what, and how it is answered.
+//! The HTTP interface.
 //!
 //! Reads come from the read models, writes go through the command queue; no rule is decided here.
 
@@ -7,12 +7,16 @@ mod actions;
 mod audit;
 pub mod auth;
 mod claims;
-mod drain;
+mod connections;
+mod deadline;
 mod etag;
+mod head_watch;
 mod health;
+mod in_flight;
 mod input;
-mod observe;
+mod lingering_close;
 pub mod openapi;
+mod pages;
 mod parked;
 mod position;
 pub mod problem;
@@ -20,7 +24,9 @@ mod projections;
 mod rewards;
 mod state;
 mod tasks;
+mod telemetry;
 mod users;
+mod well_formed;
 
 use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
@@ -28,11 +34,14 @@ use axum::routing::{MethodRouter, get, post};
 
 pub use audit::history::{EventEntry, entry as event_entry};
 pub use audit::{Moment, StateThen, state_then};
+pub use connections::{ConnectionLimits, serve};
+pub use head_watch::HeadWatch;
 pub use health::{Health, router as health_router};
+pub use in_flight::InFlight;
 use state::Shared;
 pub use state::{ApiState, Readiness, Rebuilds};
 
-/// Every path, with what answers there.
+/// All routes.
 fn routes() -> Vec<(&'static str, MethodRouter<Shared>)> {
     vec![
         ("/v1/users/{user}/tasks", get(users::tasks)),
@@ -53,6 +62,9 @@ fn routes() -> Vec<(&'static str, MethodRouter<Shared>)> {
         ("/v1/projections/{name}/rebuild/resume", post(projections::resume)),
         ("/v1/projections/{name}/rebuild/cancel", post(projections::cancel)),
         ("/v1/parked", get(parked::list)),
+        ("/", get(pages::home)),
+        ("/problems", get(pages::problems)),
+        ("/problems/{name}", get(pages::problem)),
         ("/livez", get(health::livez)),
         ("/readyz", get(health::readyz)),
         ("/metrics", get(health::metrics)),
@@ -67,10 +79,13 @@ pub fn router(state: ApiState) -> Router {
         .into_iter()
         .fold(Router::new(), |router, (path, methods)| router.route(path, methods));
     routes
+        .route_layer(from_fn(well_formed::encoding))
         .fallback(problem::no_such_path)
         .method_not_allowed_fallback(problem::method_not_allowed)
         .layer(from_fn_with_state(state.clone(), access::check))
-        .layer(from_fn(drain::request))
-        .layer(from_fn(observe::request))
+        .layer(from_fn(deadline::request))
+        .layer(from_fn(lingering_close::request))
+        .layer(from_fn(well_formed::host))
+        .layer(from_fn(telemetry::request))
         .with_state(state)
 }

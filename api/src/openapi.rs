@@ -1,6 +1,6 @@
-//! `/openapi.json`: the description of all of this, made from the handlers' own annotations.
+//! `/openapi.json`: the description of the API, made from the annotations of the handlers.
 
-/// Structs that describe a shape and are never made.
+/// Structs that describe a shape and are never constructed.
 macro_rules! shapes {
     ($($(#[$about:meta])* $name:ident { $($(#[$field_about:meta])* $field:ident : $type:ty,)* })*) => {
         $($(#[$about])*
@@ -19,10 +19,15 @@ use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
 use utoipa::openapi::path::Operation;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
-use utoipa::openapi::{ContentBuilder, PathItem, Ref, ResponseBuilder};
+use utoipa::openapi::{
+    ContentBuilder, PathItem, Ref, RefOr, Required, ResponseBuilder, ServerBuilder,
+};
 use utoipa::{Modify, OpenApi};
 
-use crate::{actions, audit, claims, health, parked, problem, projections, rewards, tasks, users};
+use crate::access::is_open;
+use crate::{
+    actions, audit, claims, health, pages, parked, problem, projections, rewards, tasks, users,
+};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -36,21 +41,34 @@ use crate::{actions, audit, claims, health, parked, problem, projections, reward
         users::tasks, users::task, claims::claim, claims::claim_all, rewards::rewards, actions::send,
         audit::history, audit::state, tasks::list, tasks::show, tasks::versions, tasks::publish,
         projections::list, projections::show, projections::start, projections::pause, projections::resume,
-        projections::cancel, parked::list, health::livez, health::readyz, health::metrics, show
+        projections::cancel, parked::list, pages::home, pages::problems, pages::problem, health::livez, health::readyz, health::metrics, show
+    ),
+    tags(
+        (name = "users", description = "What a user sees and takes: the task screen, rewards, claims. Role `client`, for its own `sub` or with `act_for`."),
+        (name = "actions", description = "Actions over HTTP, answered when they are durable. Role `producer`."),
+        (name = "audit", description = "What happened to a user, because of what, and what it looked like then. Role `auditor`."),
+        (name = "tasks", description = "The catalogue of tasks and its publication. Role `operator`; reading also `auditor`."),
+        (name = "projections", description = "Read models and their rebuilds. Role `operator`."),
+        (name = "parked", description = "Records that could not be understood or applied. Role `operator`."),
+        (name = "health", description = "Health, metrics and pages for people. No token.")
     ),
     components(schemas(problem::ProblemBody)),
     modifiers(&Common)
 )]
 struct Description;
 
-/// What all operations have in common, so that none can forget it.
+/// Adds what all operations have in common.
 struct Common;
 
-/// The one that all operations but the open ones need.
+/// The security scheme of all operations that need a token.
 const BEARER: &str = "bearer";
 
 impl Modify for Common {
     fn modify(&self, openapi: &mut utoipa::openapi::OpenApi) {
+        let here = ServerBuilder::new()
+            .url("/")
+            .description(Some("The server that sent this description"));
+        openapi.servers = Some(vec![here.build()]);
         let components = openapi.components.get_or_insert_default();
         let token = HttpBuilder::new()
             .scheme(HttpAuthScheme::Bearer)
@@ -62,9 +80,14 @@ impl Modify for Common {
             .security_schemes
             .insert(BEARER.to_owned(), SecurityScheme::Http(token.build()).into());
         for (path, item) in &mut openapi.paths.paths {
-            let open = !path.starts_with("/v1/");
             for operation in operations(item) {
-                if open {
+                if let Some(RefOr::T(body)) = &mut operation.request_body {
+                    body.required =
+                        Some(if is_claim(path) { Required::False } else { Required::True });
+                }
+                if is_open(path) {
+                    // An empty list, so that generated clients ask for no token.
+                    operation.security = Some(vec![]);
                     refuse(operation, &[("500", "A fault in Plaudit")]);
                     continue;
                 }
@@ -86,6 +109,11 @@ impl Modify for Common {
             }
         }
     }
+}
+
+/// A claim without a body takes the oldest milestone that is claimable.
+fn is_claim(path: &str) -> bool {
+    path.ends_with("/claim") || path.ends_with("/claims")
 }
 
 fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {

@@ -1,4 +1,4 @@
-//! What was set aside.
+//! Parked records: those that could not be understood or applied.
 
 use axum::extract::State;
 use base64::Engine;
@@ -39,7 +39,7 @@ struct ParkedEntry {
 #[utoipa::path(get, path = "/v1/parked", tag = "parked", operation_id = "listParked",
     params(parameters::Page),
     responses(
-        (status = 200, description = "What was set aside", body = operator_shapes::ParkedList),
+        (status = 200, description = "Parked records", body = operator_shapes::ParkedList),
     ))]
 pub async fn list(State(state): State<Shared>, mut query: Query) -> Answer {
     let (after, limit) = (query.parsed::<Uuid>("after"), query.limit());

@@ -1,11 +1,12 @@
-//! Positions: every answer says where it was true, and a reader may ask for at least one.
+//! Positions: every answer names the one at which it was true, and a reader may ask for at least one.
 
 use std::time::Duration;
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use plaudit_domain::lane::{Lane, Position};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 
+use crate::deadline;
 use crate::input::Query;
 use crate::problem::{Answer, Problem};
 use crate::state::ApiState;
@@ -15,11 +16,8 @@ pub const PLAUDIT_POSITION: HeaderName = HeaderName::from_static("plaudit-positi
 
 /// The longest that a reader can wait.
 const WAIT_MAX: Duration = Duration::from_secs(10);
-/// The first and the longest pause between two looks at the head of the lane.
-const POLL_FIRST: Duration = Duration::from_millis(5);
-const POLL_MAX: Duration = Duration::from_millis(100);
 
-/// What a reader wants to see at least.
+/// The position that an answer must have reached.
 #[derive(Debug, PartialEq, Eq)]
 pub struct AtLeast {
     position: Option<Position>,
@@ -45,29 +43,25 @@ impl AtLeast {
         Self { position, wait: wait(headers).min(WAIT_MAX) }
     }
 
-    /// Whether what was read at `position` is recent enough.
+    /// Whether a read at `position` is recent enough.
     pub fn is_met_at(&self, position: Position) -> bool {
         self.position.is_none_or(|wanted| wanted.number <= position.number)
     }
 
-    /// Returns once the lane has come that far, or refuses.
+    /// Waits until the lane has reached the position, or refuses the request.
     pub async fn reached(&self, state: &ApiState) -> Answer<()> {
         let Some(wanted) = self.position else { return Ok(()) };
-        let deadline = Instant::now() + self.wait;
-        let mut pause = POLL_FIRST;
-        while state.executor.head(wanted.lane).await?.number < wanted.number {
-            let now = Instant::now();
-            if now >= deadline {
-                return Err(Problem::PositionNotReached(wanted.to_string()));
-            }
-            sleep_until(deadline.min(now + pause)).await;
-            pause = (pause * 2).min(POLL_MAX);
+        let waiting = state.heads.wait_for(wanted, Instant::now() + self.wait);
+        let reached = deadline::not_counted(self.wait, waiting).await;
+        if reached.map_err(|error| Problem::from(error.as_ref()))? {
+            Ok(())
+        } else {
+            Err(Problem::PositionNotReached(wanted.to_string()))
         }
-        Ok(())
     }
 }
 
-/// The seconds of `Prefer: wait=N`. What is no preference is none.
+/// The seconds of `Prefer: wait=N`; 0 if it is absent or malformed.
 ///
 /// # Source
 ///
@@ -79,7 +73,7 @@ fn wait(headers: &HeaderMap) -> Duration {
         let value = value.trim().trim_matches('"');
         let is_wait = name.trim().eq_ignore_ascii_case("wait");
         let digits = !value.is_empty() && value.bytes().all(|b| b.is_ascii_digit());
-        // What is more than a number can hold is more than anybody waits.
+        // Beyond the range of a number, the longest wait.
         (is_wait && digits).then(|| value.parse().unwrap_or(u64::MAX))
     });
     Duration::from_secs(seconds.unwrap_or(0))
@@ -95,7 +89,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_wish_to_wait_is_read_among_others() {
+    fn wait_is_read_among_other_preferences() {
         let cases = [
             ("wait=2", 2),
             ("respond-async, wait=10", 10),

@@ -1,21 +1,25 @@
 //! Failures as clients see them: RFC 9457, with one stable `type` for each cause.
 
+pub mod causes;
+
 use axum::extract::Request;
 use axum::http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
-use axum::http::{HeaderValue, Method, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use plaudit_domain::screen::TaskScreenState;
 use plaudit_event_store::ExecuteError;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use causes::Cause;
+
 /// The media type of every 4xx and 5xx answer.
 pub const MEDIA_TYPE: &str = "application/problem+json";
 
-/// Why a request was not answered as asked.
+/// The refusal of a request.
 #[derive(Debug, thiserror::Error)]
 pub enum Problem {
-    /// No token, or one that is not believed.
+    /// No token, or an invalid one.
     #[error("{0}")]
     Unauthenticated(&'static str),
     /// The token is good, but not for this.
@@ -30,14 +34,20 @@ pub enum Problem {
     /// The path is right, but what it names does not exist.
     #[error("{detail}")]
     NotFound {
-        /// Names the cause, such as `unknown-task`.
-        kind: &'static str,
+        /// Such as [`causes::UNKNOWN_TASK`].
+        cause: &'static Cause,
         /// For people.
         detail: String,
     },
     /// Bad input; every reason is named.
-    #[error("the request can't be understood")]
+    #[error("the request has errors; `errors` names each with its place")]
     BadInput(Vec<InputError>),
+    /// The bytes are not an HTTP request. The status says in which way.
+    #[error("the request is not valid HTTP/1.1, or its head is too large")]
+    NotHttp(StatusCode),
+    /// The client did not send the body in time.
+    #[error("the body did not arrive in time")]
+    BodyTimeout,
     /// The body is of none of the types that are read here.
     #[error("send {0}")]
     UnsupportedMediaType(&'static str),
@@ -52,11 +62,11 @@ pub enum Problem {
         /// The task as it is now.
         state: Option<TaskScreenState>,
     },
-    /// What was asked for does not go with what is.
+    /// The request conflicts with the present state.
     #[error("{detail}")]
     Conflict {
-        /// Names the cause, such as `rebuild-running`.
-        kind: &'static str,
+        /// Such as [`causes::REBUILD_RUNNING`].
+        cause: &'static Cause,
         /// For people.
         detail: String,
     },
@@ -66,26 +76,26 @@ pub enum Problem {
     /// Something that Plaudit needs does not answer. The same request may succeed later.
     #[error("{0}")]
     Unavailable(&'static str),
-    /// Not all parts are at work.
+    /// Not all parts can do their work.
     #[error("this process is not ready")]
     NotReady(Vec<String>),
-    /// A fault in Plaudit. What it is stands in the log.
-    #[error("an internal error; the log of the server tells more")]
+    /// A fault in Plaudit. The log has the details.
+    #[error("an internal error; the server has logged the details")]
     Internal,
 }
 
-/// What a handler answers.
+/// The result of a handler.
 pub type Answer<T = Response> = Result<T, Problem>;
 
 /// One thing that is wrong with the input, and where.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct InputError {
-    /// What is wrong, and what would be right.
+    /// The error, and what is expected.
     pub detail: String,
-    /// Where in the body: a JSON Pointer (RFC 6901).
+    /// The place in the body: a JSON Pointer (RFC 6901).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pointer: Option<String>,
-    /// Which part of the path, query or headers.
+    /// The parameter of the path, query or headers.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub parameter: Option<String>,
     /// The line in a task file, from 1.
@@ -126,7 +136,7 @@ pub struct ProblemBody {
     pub title: &'static str,
     /// The HTTP status.
     pub status: u16,
-    /// What is the matter this time.
+    /// Details of this refusal.
     pub detail: String,
     /// For bad input: each error, with its place.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -135,86 +145,90 @@ pub struct ProblemBody {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     pub state: Option<TaskScreenState>,
-    /// For `/readyz`: what is not at work.
+    /// For `/readyz`: the parts that can't do their work, and why.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub reasons: Vec<String>,
 }
 
 impl Problem {
-    /// Status, last part of `type`, title.
-    fn cause(&self) -> (StatusCode, &'static str, &'static str) {
+    fn cause(&self) -> &'static Cause {
         match self {
-            Self::Unauthenticated(_) => {
-                (StatusCode::UNAUTHORIZED, "unauthenticated", "No valid token")
-            }
-            Self::Forbidden(_) => {
-                (StatusCode::FORBIDDEN, "forbidden", "Not allowed with this token")
-            }
-            Self::NoSuchPath => (StatusCode::NOT_FOUND, "no-such-path", "No such path"),
-            Self::MethodNotAllowed => {
-                (StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "Method not allowed")
-            }
-            Self::NotFound { kind, .. } => (StatusCode::NOT_FOUND, kind, "Not found"),
-            Self::BadInput(_) => (StatusCode::BAD_REQUEST, "bad-input", "Bad input"),
-            Self::UnsupportedMediaType(_) => (
-                StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                "unsupported-media-type",
-                "Unsupported media type",
-            ),
-            Self::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "too-large", "Too large"),
-            Self::NothingClaimable { .. } => {
-                (StatusCode::CONFLICT, "nothing-claimable", "Nothing to claim")
-            }
-            Self::Conflict { kind, .. } => (StatusCode::CONFLICT, kind, "Conflict"),
-            Self::PositionNotReached(_) => {
-                (StatusCode::SERVICE_UNAVAILABLE, "position-not-reached", "Position not reached")
-            }
-            Self::Unavailable(_) => {
-                (StatusCode::SERVICE_UNAVAILABLE, "unavailable", "Not available now")
-            }
-            Self::NotReady(_) => (StatusCode::SERVICE_UNAVAILABLE, "not-ready", "Not ready"),
-            Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal", "Internal error"),
+            Self::Unauthenticated(_) => &causes::UNAUTHENTICATED,
+            Self::Forbidden(_) => &causes::FORBIDDEN,
+            Self::NoSuchPath => &causes::NO_SUCH_PATH,
+            Self::MethodNotAllowed => &causes::METHOD_NOT_ALLOWED,
+            Self::NotFound { cause, .. } | Self::Conflict { cause, .. } => cause,
+            Self::BadInput(_) => &causes::BAD_INPUT,
+            Self::NotHttp(status) => match *status {
+                StatusCode::URI_TOO_LONG => &causes::URI_TOO_LONG,
+                StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => &causes::HEADERS_TOO_LARGE,
+                _ => &causes::MALFORMED_REQUEST,
+            },
+            Self::BodyTimeout => &causes::REQUEST_TIMEOUT,
+            Self::UnsupportedMediaType(_) => &causes::UNSUPPORTED_MEDIA_TYPE,
+            Self::TooLarge(_) => &causes::TOO_LARGE,
+            Self::NothingClaimable { .. } => &causes::NOTHING_CLAIMABLE,
+            Self::PositionNotReached(_) => &causes::POSITION_NOT_REACHED,
+            Self::Unavailable(_) => &causes::UNAVAILABLE,
+            Self::NotReady(_) => &causes::NOT_READY,
+            Self::Internal => &causes::INTERNAL,
         }
     }
-}
 
-impl IntoResponse for Problem {
-    /// The one place where a failure becomes a status and a `type`. What went wrong inside was
+    /// The one place where a failure becomes a status, a `type`, headers and a body. The inner error was
     /// logged where it was met, and is never sent.
-    fn into_response(self) -> Response {
-        let (status, kind, title) = self.cause();
-        let detail = self.to_string();
+    fn into_parts(self) -> (StatusCode, HeaderMap, Vec<u8>) {
+        let cause = self.cause();
         let mut body = ProblemBody {
-            kind: format!("/problems/{kind}"),
-            title,
-            status: status.as_u16(),
-            detail,
+            kind: format!("/problems/{}", cause.name),
+            title: cause.title,
+            status: cause.status.as_u16(),
+            detail: self.to_string(),
             errors: vec![],
             state: None,
             reasons: vec![],
         };
-        let mut header = None;
+        let mut headers = HeaderMap::new();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
         match self {
             Self::BadInput(errors) => body.errors = errors,
             Self::NothingClaimable { state, .. } => body.state = state,
             Self::NotReady(reasons) => body.reasons = reasons,
             Self::Unauthenticated(_) => {
-                header = Some((WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")));
+                headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
             }
             Self::PositionNotReached(_) | Self::Unavailable(_) => {
-                header = Some((RETRY_AFTER, HeaderValue::from_static("1")));
+                headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
             }
             _ => {}
         }
         let json = serde_json::to_vec(&body).expect("a problem is plain data");
-        let mut response =
-            (status, [(CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE))], json).into_response();
-        response.headers_mut().extend(header);
-        response
+        (cause.status, headers, json)
+    }
+
+    /// The whole answer as bytes, for a connection that is closed after it.
+    pub(crate) fn into_http1(self) -> Vec<u8> {
+        let (status, headers, body) = self.into_parts();
+        let mut bytes = format!("HTTP/1.1 {status}\r\nconnection: close\r\n").into_bytes();
+        for (name, value) in &headers {
+            bytes.extend_from_slice(name.as_str().as_bytes());
+            bytes.extend_from_slice(b": ");
+            bytes.extend_from_slice(value.as_bytes());
+            bytes.extend_from_slice(b"\r\n");
+        }
+        bytes.extend_from_slice(format!("content-length: {}\r\n\r\n", body.len()).as_bytes());
+        bytes.extend_from_slice(&body);
+        bytes
     }
 }
 
-/// The store gave no answer: either the database is away, or something is wrong with us.
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        self.into_parts().into_response()
+    }
+}
+
+/// The store failed: the database does not answer, or there is a fault in Plaudit.
 impl From<&ExecuteError> for Problem {
     fn from(error: &ExecuteError) -> Self {
         if error.is_transient() {
@@ -258,7 +272,7 @@ pub async fn method_not_allowed(request: Request) -> Problem {
     Problem::MethodNotAllowed
 }
 
-/// Turns an error answer that is no problem yet, such as one of the framework's own, into one.
+/// Turns an error answer of the framework into a problem.
 pub fn normalised(response: Response) -> Response {
     let status = response.status();
     let is_problem = response.headers().get(CONTENT_TYPE).is_some_and(|kind| kind == MEDIA_TYPE);

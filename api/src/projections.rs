@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::etag::no_store;
 use crate::input::{NamePath, Query};
 use crate::openapi::{operator_shapes, parameters};
-use crate::problem::{Answer, Problem, ProblemBody};
+use crate::problem::{Answer, Problem, ProblemBody, causes};
 use crate::state::{ApiState, Shared};
 
 #[derive(Serialize)]
@@ -76,16 +76,16 @@ pub async fn list(State(state): State<Shared>) -> Answer {
     Ok(no_store(&Projections { projections }))
 }
 
-/// `GET /v1/projections/{name}/rebuild`: the rebuild that is under way, or the last one.
+/// `GET /v1/projections/{name}/rebuild`: the running rebuild, or the last one.
 #[utoipa::path(get, path = "/v1/projections/{name}/rebuild", tag = "projections", operation_id = "showRebuild",
     params(parameters::Projection),
     responses(
-        (status = 200, description = "How far it is", body = operator_shapes::Rebuild),
+        (status = 200, description = "The state of the rebuild", body = operator_shapes::Rebuild),
     ))]
 pub async fn show(State(state): State<Shared>, NamePath(name): NamePath) -> Answer {
     let status = rebuild::status(&state.pool, &name).await?;
     let detail = format!("{name} was never rebuilt");
-    let status = status.ok_or(Problem::NotFound { kind: "no-rebuild", detail })?;
+    let status = status.ok_or(Problem::NotFound { cause: &causes::NO_REBUILD, detail })?;
     Ok(no_store(&RebuildEntry::from(status)))
 }
 
@@ -93,10 +93,10 @@ pub async fn show(State(state): State<Shared>, NamePath(name): NamePath) -> Answ
 /// runs in this process, and another one goes on with it if this one ends.
 #[utoipa::path(post, path = "/v1/projections/{name}/rebuild", tag = "projections", operation_id = "startRebuild",
     params(parameters::Projection,
-        ("restart" = Option<bool>, Query, description = "Begin anew even if one is under way")),
+        ("restart" = Option<bool>, Query, description = "Start over even if one is running")),
     responses(
         (status = 202, description = "It has begun", body = operator_shapes::Rebuild),
-        (status = 409, description = "Another process is at it", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 409, description = "Another process is rebuilding it", body = ProblemBody, content_type = "application/problem+json"),
     ))]
 pub async fn start(
     State(state): State<Shared>,
@@ -108,11 +108,11 @@ pub async fn start(
         Some(false) | None => Start::GoOnOrBegin,
     };
     if let Err(wrong) = query.finish() {
-        // What is not there is told first; this asks for nothing else.
+        // An unknown projection is reported first.
         rebuild::status(&state.pool, &name).await?;
         return Err(wrong);
     }
-    // Told once the rebuild has begun.
+    // Answered once the rebuild has begun.
     let (begun_sender, mut begun) = mpsc::channel(1);
     let (ended_sender, ended) = oneshot::channel();
     run(
@@ -124,7 +124,7 @@ pub async fn start(
     );
     let status = match begun.recv().await {
         Some(status) => status,
-        // It ended before it told anything.
+        // It ended before it reported anything.
         None => match ended.await {
             Ok(Err(error)) => return Err(error.into()),
             Ok(Ok(())) | Err(_) => match rebuild::status(&state.pool, &name).await? {
@@ -160,7 +160,7 @@ fn run(
             ) => tracing::info!(projection = name, %error, "a rebuild was not needed"),
             Err(error) => tracing::warn!(projection = name, %error, "a rebuild ended"),
         }
-        // Whoever asked for it may be gone.
+        // The requester may be gone.
         let _ = ended.send(outcome.map(|_| ()));
     });
 }
@@ -169,8 +169,8 @@ fn run(
 #[utoipa::path(post, path = "/v1/projections/{name}/rebuild/pause", tag = "projections", operation_id = "pauseRebuild",
     params(parameters::Projection),
     responses(
-        (status = 200, description = "How far it is", body = operator_shapes::Rebuild),
-        (status = 409, description = "None is under way", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 200, description = "The state of the rebuild", body = operator_shapes::Rebuild),
+        (status = 409, description = "No rebuild is running", body = ProblemBody, content_type = "application/problem+json"),
     ))]
 pub async fn pause(State(state): State<Shared>, NamePath(name): NamePath) -> Answer {
     rebuild::pause(&state.pool, &name).await?;
@@ -182,8 +182,8 @@ pub async fn pause(State(state): State<Shared>, NamePath(name): NamePath) -> Ans
 #[utoipa::path(post, path = "/v1/projections/{name}/rebuild/resume", tag = "projections", operation_id = "resumeRebuild",
     params(parameters::Projection),
     responses(
-        (status = 200, description = "How far it is", body = operator_shapes::Rebuild),
-        (status = 409, description = "None is under way", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 200, description = "The state of the rebuild", body = operator_shapes::Rebuild),
+        (status = 409, description = "No rebuild is running", body = ProblemBody, content_type = "application/problem+json"),
     ))]
 pub async fn resume(State(state): State<Shared>, NamePath(name): NamePath) -> Answer {
     rebuild::resume(&state.pool, &name).await?;
@@ -196,8 +196,8 @@ pub async fn resume(State(state): State<Shared>, NamePath(name): NamePath) -> An
 #[utoipa::path(post, path = "/v1/projections/{name}/rebuild/cancel", tag = "projections", operation_id = "cancelRebuild",
     params(parameters::Projection),
     responses(
-        (status = 200, description = "How far it is", body = operator_shapes::Rebuild),
-        (status = 409, description = "None is under way", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 200, description = "The state of the rebuild", body = operator_shapes::Rebuild),
+        (status = 409, description = "No rebuild is running", body = ProblemBody, content_type = "application/problem+json"),
     ))]
 pub async fn cancel(State(state): State<Shared>, NamePath(name): NamePath) -> Answer {
     rebuild::cancel(&state.pool, &name).await?;
@@ -209,15 +209,17 @@ impl From<ProjectionError> for Problem {
         let detail = error.to_string();
         match error {
             ProjectionError::Unknown { .. } => {
-                Self::NotFound { kind: "unknown-projection", detail }
+                Self::NotFound { cause: &causes::UNKNOWN_PROJECTION, detail }
             }
             ProjectionError::AlreadyRunning { .. } => {
-                Self::Conflict { kind: "rebuild-running", detail }
+                Self::Conflict { cause: &causes::REBUILD_RUNNING, detail }
             }
             ProjectionError::NotRunning { .. } => {
-                Self::Conflict { kind: "no-rebuild-running", detail }
+                Self::Conflict { cause: &causes::NO_REBUILD_RUNNING, detail }
             }
-            ProjectionError::NoRoom { .. } => Self::Conflict { kind: "no-room-to-swap", detail },
+            ProjectionError::NoRoom { .. } => {
+                Self::Conflict { cause: &causes::NO_ROOM_TO_SWAP, detail }
+            }
             ProjectionError::Store(error) => error.into(),
         }
     }

@@ -1,4 +1,4 @@
-//! What a user earned, line by line.
+//! The rewards of a user, line by line.
 
 use axum::extract::State;
 use axum::http::HeaderMap;
@@ -46,7 +46,7 @@ struct RewardEntry {
     params(parameters::User, parameters::AtLeast, parameters::Waiting, parameters::Known, parameters::Page,
         ("state" = Option<shapes::RewardState>, Query, description = "Only rewards in this state")),
     responses(
-        (status = 200, description = "What was earned", body = shapes::Rewards),
+        (status = 200, description = "The rewards", body = shapes::Rewards),
         (status = 304, description = "What is shown has not changed"),
     ))]
 pub async fn rewards(

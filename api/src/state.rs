@@ -1,4 +1,4 @@
-//! What the handlers share.
+//! The state that all handlers share.
 
 use std::fmt;
 use std::sync::Arc;
@@ -15,58 +15,74 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::auth::Keys;
+use crate::head_watch::HeadWatch;
+use crate::in_flight::{Held, InFlight};
 use crate::problem::{Answer, Problem};
 
-/// How long a write may take. Longer than a batch's usual retries, shorter than clients wait.
-const SUBMIT_MAX: Duration = Duration::from_secs(15);
-
-/// How the handlers have it: one count to raise for each of them.
+/// The state as handlers get it.
 pub(crate) type Shared = Arc<ApiState>;
 
-/// What the handlers share.
+/// The state that all handlers share.
 pub struct ApiState {
     /// For reads.
     pub pool: PgPool,
     /// For task screens.
     pub screens: Reads,
+    /// For readers that wait for a position.
+    pub heads: HeadWatch,
     /// For the number of lanes, their heads and the catalogue.
     pub executor: Arc<Executor>,
     /// For writes.
     pub commands: CommandQueue,
-    /// Whose tokens are believed.
+    /// Bounds what all requests together hold in memory.
+    pub in_flight: InFlight,
+    /// Verifies tokens.
     pub keys: Keys,
-    /// What `/readyz` answers.
+    /// Answers `/readyz`.
     pub readiness: Readiness,
-    /// What `/metrics` answers.
+    /// Answers `/metrics`.
     pub prometheus: PrometheusHandle,
-    /// How far an action's time may lie after its receipt.
+    /// An action's time may lie so far after its receipt.
     pub future_tolerance: Duration,
-    /// Where rebuilds run that were started over HTTP.
+    /// The rebuilds that were started over HTTP.
     pub rebuilds: Rebuilds,
 }
 
 impl ApiState {
-    /// Applies items, or says that it could not be done in time.
-    pub(crate) async fn submit(&self, items: Vec<Item>) -> Answer<Vec<Applied>> {
-        let applied = tokio::time::timeout(SUBMIT_MAX, self.commands.submit(items)).await;
-        let late = |_| {
-            Problem::Unavailable("the database is too slow; what was sent may still be applied")
-        };
-        applied.map_err(late)?.map_err(|error| Problem::from(error.as_ref()))
+    /// Applies items. A request that is dropped meanwhile, as one is at its deadline, leaves them in the
+    /// queue, and its share of the memory stays `held` until they are applied or refused.
+    pub(crate) async fn submit(&self, items: Vec<Item>, held: Held) -> Answer<Vec<Applied>> {
+        let commands = self.commands.clone();
+        let submitted = detached(async move {
+            let applied = commands.submit(items).await;
+            drop(held);
+            applied
+        });
+        submitted.await?.map_err(|error| Problem::from(error.as_ref()))
     }
 
-    /// Where a user lies.
+    /// The lane of a user.
     pub(crate) fn lane_of(&self, user: &UserId) -> Lane {
         Lane::of(user.as_str(), self.executor.lane_count())
     }
 }
 
-/// Tells whether this process can do all of its work, and if not, why.
+/// Runs work to its end even if the request that wants it is dropped.
+pub(crate) async fn detached<T: Send + 'static>(
+    work: impl Future<Output = T> + Send + 'static,
+) -> Answer<T> {
+    tokio::spawn(work).await.map_err(|error| {
+        tracing::error!(%error, "a request's work did not come to an end: {error}");
+        Problem::Internal
+    })
+}
+
+/// Checks whether this process can do all of its work; else gives the reasons.
 #[derive(Clone)]
 pub struct Readiness(Arc<dyn Fn() -> BoxFuture<'static, Result<(), Vec<String>>> + Send + Sync>);
 
 impl Readiness {
-    /// Asks `check` whenever somebody wants to know. It must answer within a second or two.
+    /// Calls `check` for each request. It must answer within a second or two.
     pub fn new<F, R>(check: F) -> Self
     where
         F: Fn() -> R + Send + Sync + 'static,

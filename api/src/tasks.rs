@@ -1,4 +1,4 @@
-//! The catalogue: what is offered, and its publication.
+//! The catalogue and its publication.
 
 use axum::body::Body;
 use axum::extract::{Extension, State};
@@ -15,8 +15,8 @@ use crate::auth::Caller;
 use crate::etag::no_store;
 use crate::input::{Query, TaskPath, media_type, read_body, refuse_encoded, unknown_task};
 use crate::openapi::{operator_shapes, parameters};
-use crate::problem::{Answer, InputError, Problem, ProblemBody};
-use crate::state::Shared;
+use crate::problem::{Answer, InputError, Problem, ProblemBody, causes};
+use crate::state::{Shared, detached};
 
 /// Media types of task files.
 const YAML: [&str; 4] = ["application/yaml", "application/x-yaml", "text/yaml", "text/x-yaml"];
@@ -151,7 +151,7 @@ struct PublishedTask {
 #[utoipa::path(post, path = "/v1/tasks/publish", tag = "tasks", operation_id = "publish",
     request_body(description = "A task file", content((String = "application/yaml"), (Object = "application/json"))),
     responses(
-        (status = 200, description = "What was done", body = operator_shapes::Published),
+        (status = 200, description = "The published tasks", body = operator_shapes::Published),
         (status = 413, description = "Too large", body = ProblemBody, content_type = "application/problem+json"),
         (status = 415, description = "Neither YAML nor JSON", body = ProblemBody, content_type = "application/problem+json"),
     ))]
@@ -168,13 +168,18 @@ pub async fn publish(
             "a task file as application/yaml or application/json",
         ));
     }
-    let body = read_body(body, FILE_BYTES_MAX).await?;
+    let (body, held) = read_body(body, FILE_BYTES_MAX, &state.in_flight).await?;
     let text =
-        std::str::from_utf8(&body).map_err(|e| InputError::body("", format!("no UTF-8: {e}")))?;
-    let definitions = parse(text)
-        .map_err(|errors| Problem::BadInput(errors.iter().map(input_error).collect()))?;
-    let published = catalogue_store::publish(&state.pool, &definitions, &caller.subject).await;
-    let published = published.map_err(|error| refused(error, &definitions))?;
+        std::str::from_utf8(&body).map_err(|e| InputError::body("", format!("not UTF-8: {e}")))?;
+    let definitions =
+        parse(text).map_err(|errors| Problem::BadInput(errors.iter().map(input_error).collect()))?;
+    let pool = state.pool.clone();
+    let published = detached(async move {
+        let published = catalogue_store::publish(&pool, &definitions, &caller.subject).await;
+        drop(held);
+        published.map_err(|error| refused(error, &definitions))
+    });
+    let published = published.await??;
     let task = |p: catalogue_store::Published| PublishedTask {
         task: p.task,
         version: p.version,
@@ -190,7 +195,7 @@ fn refused(error: PublishError, definitions: &[TaskDefinition]) -> Problem {
         }
         PublishError::UnknownTask(task) => unknown_task(task),
         PublishError::Retired(_) => {
-            Problem::Conflict { kind: "task-retired", detail: error.to_string() }
+            Problem::Conflict { cause: &causes::TASK_RETIRED, detail: error.to_string() }
         }
         PublishError::Store(error) => error.into(),
     }

@@ -1,4 +1,4 @@
-//! What a user sees: the task screen.
+//! The task screen of a user.
 
 use std::sync::Arc;
 
@@ -91,8 +91,8 @@ pub async fn task(
     Ok(etag::answer(&headers, view.position, &OneTask { user: &user, task }))
 }
 
-/// See [`view`]. Looks at once, since the position that is asked for is nearly always there, and
-/// waits only if it was not.
+/// Like [`view`], at a position or later. Reads first, since the position is nearly always reached already,
+/// and waits only if it is not.
 async fn view_at(
     at_least: &AtLeast,
     state: &ApiState,
@@ -107,7 +107,7 @@ async fn view_at(
     view(state, lane, user).await
 }
 
-/// A user as last projected, with the catalogue of that moment or a later one.
+/// The projected state of a user, with the catalogue of that moment or a later one.
 pub async fn view(
     state: &ApiState,
     lane: Lane,

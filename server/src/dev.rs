@@ -1,4 +1,4 @@
-//! What `plaudit dev` adds to a server: private services, tokens, sample traffic, and what to try.
+//! The additions of `plaudit dev` to a server: private services, tokens, sample traffic, commands to try.
 
 pub mod announcement;
 pub mod folder;

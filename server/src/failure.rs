@@ -1,8 +1,8 @@
-//! What a command tells its user when it can't go on.
+//! The error that ends a command.
 
 use std::fmt::Display;
 
-/// A message that says what is wrong and what to do. Printed once, by `main`.
+/// A message with the error and what to do about it. Printed once, by `main`.
 #[derive(Debug)]
 pub struct Failure(String);
 

@@ -1,6 +1,6 @@
 //! `plaudit`: one binary, one subcommand per job.
 
-// They panic when their reader is gone; `say!` and `tell!` don't.
+// These macros panic when their reader is gone; `outln!` and `errln!` don't.
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
 mod cli;
@@ -9,11 +9,14 @@ mod config;
 mod dev;
 mod failure;
 mod logging;
+mod metrics;
+mod open_files;
 mod output;
 mod signals;
 mod startup;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser;
 
@@ -25,25 +28,33 @@ use failure::Failure;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+/// Threads may take this long to end after the command has.
+const RUNTIME_SHUTDOWN: Duration = Duration::from_millis(500);
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
     // TLS clients need a provider that the process has chosen; only a second choice would fail.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let outcome = match runtime {
-        Ok(runtime) => runtime.block_on(run(cli)),
+        Ok(runtime) => {
+            let outcome = runtime.block_on(run(cli));
+            // What blocks a thread, such as a client of a broker that is gone, delays nobody's end.
+            runtime.shutdown_timeout(RUNTIME_SHUTDOWN);
+            outcome
+        }
         Err(error) => Err(Failure::new(format!("the runtime does not start: {error}"))),
     };
     match outcome.and_then(|code| output::finish().map(|()| code)) {
         Ok(code) => code,
         Err(failure) => {
-            output::tell!("plaudit: {failure}");
+            output::errln!("plaudit: {failure}");
             ExitCode::FAILURE
         }
     }
 }
 
-/// What needs no configuration does not read it, so that a fault in it is in nobody's way.
+/// Commands that need no configuration do not read it, so that errors in it do not matter to them.
 async fn run(cli: Cli) -> Result<ExitCode, Failure> {
     let config = || Config::load(cli.config.as_deref(), std::env::vars_os(), &cli.overrides);
     match cli.command {

@@ -1,5 +1,5 @@
-//! What a command says. Its reader may be gone (`plaudit audit history u1 | head -1`), which is no
-//! reason to panic, as `println!` does; and a disk that is full is no success.
+//! The output of commands. Its reader may be gone (`plaudit audit history u1 | head -1`), which must not
+//! panic, as `println!` does; a full disk must not look like success.
 
 use std::fmt::Arguments;
 use std::io::Write as _;
@@ -9,22 +9,22 @@ use serde::Serialize;
 
 use crate::failure::Failure;
 
-/// Why standard output takes no more.
+/// The error after which standard output takes no more.
 static ENDED: OnceLock<std::io::Error> = OnceLock::new();
 
-/// Prints a line of what was asked for.
-macro_rules! say {
+/// Prints a line of the result on standard output.
+macro_rules! outln {
     ($($text:tt)*) => { $crate::output::line(format_args!($($text)*)) };
 }
 
 /// Prints a line about the command itself, on standard error.
-macro_rules! tell {
+macro_rules! errln {
     ($($text:tt)*) => { $crate::output::remark(format_args!($($text)*)) };
 }
 
-pub(crate) use {say, tell};
+pub(crate) use {errln, outln};
 
-/// See [`say`].
+/// See [`outln`].
 pub fn line(text: Arguments<'_>) {
     if !has_ended()
         && let Err(error) = writeln!(std::io::stdout().lock(), "{text}")
@@ -33,17 +33,17 @@ pub fn line(text: Arguments<'_>) {
     }
 }
 
-/// See [`tell`]. Where nobody reads remarks, there is nobody to tell.
+/// See [`errln`]. Errors are ignored: there is nowhere to report them.
 pub fn remark(text: Arguments<'_>) {
     let _ = writeln!(std::io::stderr().lock(), "{text}");
 }
 
-/// Whether nothing more can be printed, so that it need not be looked up either.
+/// Whether standard output takes no more, so that commands can stop early.
 pub fn has_ended() -> bool {
     ENDED.get().is_some()
 }
 
-/// Whether all that was wanted was printed. A reader that has gone wanted no more.
+/// Fails if not everything could be printed. A reader that has gone is not an error.
 pub fn finish() -> Result<(), Failure> {
     match ENDED.get().filter(|error| error.kind() != std::io::ErrorKind::BrokenPipe) {
         Some(error) => Err(Failure::new(format!("can't write to standard output: {error}"))),

@@ -1,27 +1,71 @@
-//! What can end this process from outside in an orderly way.
+//! Signals that end this process from outside in an orderly way.
 
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use std::sync::mpsc;
+use std::time::Duration;
 
-/// SIGTERM and SIGINT. Either ends the process at once until this is opened, and is remembered
-/// afterwards: open it before anything is started that wants an orderly end.
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+
+/// The process ends within this time after the first signal, whatever hangs.
+pub const SHUTDOWN_MAX: Duration = Duration::from_millis(9_500);
+
+/// Exit handlers may take this long; then the process is aborted.
+const EXIT_MAX: Duration = Duration::from_millis(300);
+
+/// SIGTERM and SIGINT. Either ends the process at once until this is opened, and is remembered afterwards:
+/// open it before anything is started that wants an orderly end.
+///
+/// They are listened to on a thread of its own, which is there even if all threads of the runtime are
+/// busy.
 #[derive(Debug)]
-pub struct Stops {
-    terminate: Signal,
-    interrupt: Signal,
+pub struct ShutdownSignals {
+    received: UnboundedReceiver<()>,
 }
 
-impl Stops {
-    /// Begins to listen.
-    pub fn open() -> std::io::Result<Self> {
-        let terminate = signal(SignalKind::terminate())?;
-        Ok(Self { terminate, interrupt: signal(SignalKind::interrupt())? })
+impl ShutdownSignals {
+    /// Begins to listen. With `exit_after`, the process ends that long after the first signal with exit code
+    /// 1, if it has not ended by itself.
+    pub fn listen(exit_after: Option<Duration>) -> std::io::Result<Self> {
+        let (sender, received) = unbounded_channel();
+        let (begun, begins) = mpsc::channel();
+        std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            let runtime = match runtime {
+                Ok(runtime) => runtime,
+                Err(error) => return drop(begun.send(Err(error))),
+            };
+            runtime.block_on(async {
+                let opened = signal(SignalKind::terminate())
+                    .and_then(|terminate| Ok((terminate, signal(SignalKind::interrupt())?)));
+                let (mut terminate, mut interrupt) = match opened {
+                    Ok(signals) => signals,
+                    Err(error) => return drop(begun.send(Err(error))),
+                };
+                let _ = begun.send(Ok(()));
+                let mut exit_after = exit_after;
+                loop {
+                    tokio::select! {
+                        _ = terminate.recv() => {}
+                        _ = interrupt.recv() => {}
+                    }
+                    if let Some(after) = exit_after.take() {
+                        std::thread::spawn(move || exit_late(after));
+                    }
+                    if sender.send(()).is_err() {
+                        return; // nobody waits any more; the process is about to end
+                    }
+                }
+            });
+        })?;
+        let stopped = || std::io::Error::other("the thread for signals has ended");
+        begins.recv().map_err(|_| stopped())??;
+        Ok(Self { received })
     }
 
     /// Waits until this process is asked to end.
     pub async fn next(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
+        if self.received.recv().await.is_none() {
+            std::future::pending::<()>().await;
         }
     }
 
@@ -34,4 +78,18 @@ impl Stops {
             done = work => Some(done),
         }
     }
+}
+
+fn exit_late(after: Duration) {
+    std::thread::sleep(after);
+    // Whatever runs at an exit may hang too, and so may standard error.
+    std::thread::spawn(|| {
+        std::thread::sleep(EXIT_MAX);
+        std::process::abort();
+    });
+    crate::output::errln!(
+        "plaudit: not all work had ended {:.1} s after the signal; what is not committed is done again after the next start",
+        after.as_secs_f64()
+    );
+    std::process::exit(1)
 }

@@ -1,4 +1,4 @@
-//! Reaching the database, and what every command that uses it needs.
+//! Connects to the database.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,14 +11,14 @@ use sqlx::PgPool;
 
 use crate::config::Config;
 use crate::failure::Failure;
-use crate::output::tell;
+use crate::output::errln;
 
 /// A pool whose database answers. Tries for `database.startup_timeout`, then names host and port.
 pub async fn database(config: &Config) -> Result<PgPool, Failure> {
     let url = config.require("database.url")?;
     let pool = pool::connect(url, readers_max(config)?)?;
     let deadline = Instant::now() + config.duration("database.startup_timeout");
-    let mut told = false;
+    let mut reported = false;
     loop {
         match connection_attempt(url).await {
             Ok(()) => return Ok(pool),
@@ -29,13 +29,13 @@ pub async fn database(config: &Config) -> Result<PgPool, Failure> {
                 )));
             }
             Err(error) => {
-                if !told {
-                    tell_waiting(
+                if !reported {
+                    report_waiting(
                         &address(url),
                         &error,
                         config.duration("database.startup_timeout"),
                     );
-                    told = true;
+                    reported = true;
                 }
                 tokio::time::sleep(Duration::from_millis(300)).await;
             }
@@ -43,13 +43,13 @@ pub async fn database(config: &Config) -> Result<PgPool, Failure> {
     }
 }
 
-/// Said at once, in the log where there is one: half a minute of silence looks like a hang.
-fn tell_waiting(address: &str, error: &sqlx::Error, patience: Duration) {
-    let seconds = patience.as_secs();
+/// Reports the wait at once, in the log if there is one: half a minute of silence looks like a hang.
+fn report_waiting(address: &str, error: &sqlx::Error, timeout: Duration) {
+    let seconds = timeout.as_secs();
     if tracing::dispatcher::has_been_set() {
         tracing::warn!(%error, "the database at {address} does not answer yet: {error}; trying for {seconds} s");
     } else {
-        tell!(
+        errln!(
             "plaudit: the database at {address} does not answer yet: {error}; trying for {seconds} s"
         );
     }
@@ -86,7 +86,7 @@ fn address(url: &str) -> String {
             options.get_port(),
             options.get_database().unwrap_or("")
         ),
-        Err(_) => "an address that is none".to_owned(),
+        Err(_) => "an invalid address".to_owned(),
     }
 }
 
@@ -122,7 +122,7 @@ fn readers_max(config: &Config) -> Result<u32, Failure> {
 /// The fewest connections for reading that let screens, followers and a rebuild go on beside each other.
 const READERS_MIN: u32 = 4;
 
-/// What applies batches.
+/// The executor of batches.
 pub fn executor(
     pool: &PgPool,
     lane_count: LaneCount,

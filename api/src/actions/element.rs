@@ -1,4 +1,4 @@
-//! One element of a request: an action, or what was sent in the place of one.
+//! One element of a request: an action, or something that is not a valid one.
 
 use std::borrow::Cow;
 
@@ -14,7 +14,7 @@ use serde_json::{Map, Value, json};
 use crate::input::{decode_segment, media_type};
 use crate::problem::{Answer, InputError};
 
-/// One element, with what is known of it even if it is no action.
+/// One element. Its identity is known even if it is not a valid action.
 #[derive(Debug)]
 pub struct Element {
     /// Its `source`, if it has one.
@@ -23,7 +23,7 @@ pub struct Element {
     pub id: Option<String>,
     subject: Option<String>,
     action: Result<Action, Unreadable>,
-    /// As a Kafka record would carry it, so that it can be read again in the same way.
+    /// The headers that a Kafka record would have, so that it can be read again in the same way.
     headers: Value,
     bytes: Vec<u8>,
 }
@@ -49,14 +49,14 @@ impl Element {
     ///
     /// # Source
     ///
-    /// `CloudEvents` HTTP protocol binding 1.0.2, section 3.1; values are percent-encoded.
+    /// `CloudEvents` HTTP protocol binding 1.0.2, section 3.1.
     pub fn binary(headers: &HeaderMap, body: &Bytes) -> Answer<Self> {
         let data: Option<Value> = if body.iter().all(u8::is_ascii_whitespace) {
             None
         } else {
             Some(
                 serde_json::from_slice(body)
-                    .map_err(|e| InputError::body("", format!("no JSON: {e}")))?,
+                    .map_err(|e| InputError::body("", format!("not valid JSON: {e}")))?,
             )
         };
         let attribute = |name: &str| headers.get(format!("ce-{name}")).and_then(decoded);
@@ -86,8 +86,8 @@ impl Element {
         })
     }
 
-    /// What is to be done with it, and in which lane. `latest`: what occurred later is from the
-    /// future.
+    /// The work that it causes, and its lane. An action that occurred after `latest` is from the future and
+    /// is parked.
     pub fn work(&self, latest: Timestamp, lane_count: LaneCount) -> (Lane, Work) {
         let lane = |key: &str| Lane::of(key, lane_count);
         match &self.action {
@@ -103,7 +103,7 @@ impl Element {
             }
             Ok(action) => (lane(action.user.as_str()), Work::Action(action.clone())),
             Err(unreadable) => {
-                let record = self.set_aside(unreadable);
+                let record = self.parked(unreadable);
                 let key =
                     record.user.as_ref().map_or_else(|| record.id.to_string(), UserId::to_string);
                 (lane(&key), Work::Park(record))
@@ -111,8 +111,8 @@ impl Element {
         }
     }
 
-    /// Sent again, it is the same record.
-    fn set_aside(&self, unreadable: &Unreadable) -> ParkedRecord {
+    /// The record to park. Its id follows from its content, so a repeat is the same record.
+    fn parked(&self, unreadable: &Unreadable) -> ParkedRecord {
         let name =
             format!("request\u{1f}{}\u{1f}{}", self.headers, String::from_utf8_lossy(&self.bytes));
         ParkedRecord {
@@ -126,9 +126,34 @@ impl Element {
     }
 }
 
-/// A header's value as it was meant; `None` if it is no text.
+/// The value of an attribute's header: quoted strings are unescaped, then one round of percent-decoding.
+/// `None` if a quote is not closed or the bytes are not UTF-8.
+///
+/// # Source
+///
+/// `CloudEvents` HTTP protocol binding 1.0.2, section 3.1.3.2.
 fn decoded(value: &HeaderValue) -> Option<String> {
-    decode_segment(std::str::from_utf8(value.as_bytes()).ok()?).map(Cow::into_owned)
+    let unquoted = unquoted(std::str::from_utf8(value.as_bytes()).ok()?)?;
+    decode_segment(&unquoted).map(Cow::into_owned)
+}
+
+/// # Source
+///
+/// RFC 7230, section 3.2.6.
+fn unquoted(text: &str) -> Option<Cow<'_, str>> {
+    if !text.contains('"') {
+        return Some(Cow::Borrowed(text));
+    }
+    let (mut plain, mut is_quoted) = (String::with_capacity(text.len()), false);
+    let mut chars = text.chars();
+    while let Some(c) = chars.next() {
+        match c {
+            '"' => is_quoted = !is_quoted,
+            '\\' if is_quoted => plain.push(chars.next()?),
+            other => plain.push(other),
+        }
+    }
+    (!is_quoted).then_some(Cow::Owned(plain))
 }
 
 /// The longest reason, in characters. Some repeat what was sent, which may be as long as a request.
@@ -179,23 +204,21 @@ mod tests {
     }
 
     #[test]
-    fn an_action_from_the_future_is_set_aside_under_its_identity() {
+    fn an_action_from_the_future_is_parked_under_its_identity() {
         let element = Element::structured(EVENT);
         assert!(matches!(work(&element, "2026-03-29T01:30:00Z"), Work::Action(_)));
-        let Work::Park(record) = work(&element, "2026-03-29T01:29:59Z") else {
-            panic!("set aside")
-        };
+        let Work::Park(record) = work(&element, "2026-03-29T01:29:59Z") else { panic!("parked") };
         assert_eq!((record.bytes.as_slice(), record.repairable), (EVENT.as_bytes(), false));
     }
 
     #[test]
-    fn what_is_no_action_is_set_aside_as_it_was_sent() {
+    fn what_is_not_an_action_is_parked_as_it_was_sent() {
         for sent in
             [r#"{"source":"/gifts","id":"g-1","subject":"u42"}"#, "7", "null", r#"{"id":{}}"#]
         {
             let element = Element::structured(sent);
             let Work::Park(record) = work(&element, "2026-03-29T01:30:00Z") else {
-                panic!("set aside: {sent}")
+                panic!("parked: {sent}")
             };
             assert_eq!(record.bytes, sent.as_bytes());
         }
@@ -231,9 +254,29 @@ mod tests {
         assert_eq!(read(b"[1]").action.unwrap_err(), Unreadable::DataNotObject);
         assert!(Element::binary(&headers, &Bytes::from_static(b"{")).is_err());
         let Work::Park(record) = work(&read(b"[1]"), "2026-03-29T01:30:00Z") else {
-            panic!("set aside")
+            panic!("parked")
         };
         assert_eq!(record.headers["ce_subject"], "首", "as a Kafka record would carry it");
+    }
+
+    #[test]
+    fn a_header_is_unquoted_and_percent_decoded_once() {
+        let read = |value: &'static str| decoded(&HeaderValue::from_static(value));
+        for (value, meant) in [
+            ("u42", "u42"),
+            (r#""quo ted""#, "quo ted"),
+            (r#""a \"b\" \\ c""#, r#"a "b" \ c"#),
+            ("Euro%20%E2%82%AC%20%F0%9F%98%80", "Euro € 😀"),
+            (r#""100%25""#, "100%"),
+            ("100%2525", "100%25"),
+            ("back\\slash", "back\\slash"),
+            (r#""""#, ""),
+        ] {
+            assert_eq!(read(value).as_deref(), Some(meant), "{value}");
+        }
+        for malformed in [r#""open"#, r#""escape\"#, "%C0%A0", "%ff"] {
+            assert_eq!(read(malformed), None, "{malformed}");
+        }
     }
 
     #[test]
@@ -241,7 +284,7 @@ mod tests {
         let time = "first\\nsecond".repeat(10_000);
         let sent = EVENT.replace("2026-03-29T01:30:00Z", &time);
         let Work::Park(record) = work(&Element::structured(&sent), "2026-03-29T01:30:00Z") else {
-            panic!("set aside")
+            panic!("parked")
         };
         assert_eq!(record.reason.chars().count(), REASON_CHARS_MAX);
         assert!(record.reason.starts_with("`time` must be") && record.reason.ends_with('…'));

@@ -1,4 +1,4 @@
-//! A user's events, with what caused them.
+//! A user's events with their causes.
 
 use jiff::Timestamp;
 use plaudit_domain::ids::UserId;
@@ -10,7 +10,7 @@ use sqlx::PgConnection;
 
 use crate::problem::{Answer, Problem};
 
-/// Which events are wanted.
+/// A filter of events.
 #[derive(Debug)]
 pub struct Asked {
     /// Those after this sequence.
@@ -38,7 +38,7 @@ pub struct History {
     next: Option<i64>,
 }
 
-/// An event, with what caused it.
+/// An event with its cause.
 #[derive(Debug, Serialize)]
 pub struct EventEntry {
     sequence: i64,
@@ -56,7 +56,7 @@ pub struct EventEntry {
     payload: Value,
 }
 
-/// What an event came from: an action, a request or a follower of the log.
+/// The cause of an event: an action, a request or a follower.
 #[derive(Debug, Serialize)]
 struct Cause {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -84,7 +84,7 @@ struct SourcePosition {
     incarnation: Option<i64>,
 }
 
-/// How many events are looked through at once.
+/// Events are read in pages of this size.
 const PAGE: i64 = 1_000;
 
 /// Reads a page. Times of storing may step back a little from event to event, since a transaction

@@ -1,46 +1,67 @@
 //! Public keys (JWK Set, RFC 7517) from a file or a URL, kept fresh.
+//!
+//! Tokens whose key is known never wait for a fetch. One fetch serves all that wait for an unknown key,
+//! and the next one begins at the earliest 5 s after it has ended, so that tokens with invented key ids
+//! neither load the key server nor queue up.
 
 use std::path::PathBuf;
-use std::sync::{Arc, RwLock};
-use std::time::{Duration, Instant};
+use std::pin::pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::Duration;
 
-use jsonwebtoken::jwk::{
-    AlgorithmParameters, EllipticCurve, Jwk, JwkSet, KeyAlgorithm, PublicKeyUse,
-};
+use futures::StreamExt as _;
+use futures::future::{BoxFuture, FutureExt as _, Shared};
+use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, KeyAlgorithm, PublicKeyUse};
 use jsonwebtoken::{Algorithm, DecodingKey};
 use serde::Deserialize;
 use serde_json::Value;
-use tokio::sync::Mutex;
+use tokio::io::AsyncReadExt as _;
+use tokio::time::{Instant, timeout};
 
 use super::keys::KeysError;
 use crate::problem::Problem;
 
-/// Where public keys are.
+/// The source of public keys.
 #[derive(Debug, Clone)]
 pub enum JwksSource {
     /// A file; read again when a token names a key that is not known, and every few minutes.
     File(PathBuf),
-    /// An `http` or `https` address, and who fetches it.
+    /// An `http` or `https` address, and the client that fetches it.
     Url(reqwest::Url, reqwest::Client),
 }
 
-/// How long keys are used before they are fetched again.
+/// Keys are fetched again after this time.
 const FRESH: Duration = Duration::from_secs(300);
 /// The first and the longest wait after a failed fetch; each one is twice the one before.
-const RETRY_FIRST: Duration = Duration::from_secs(1);
+const RETRY_FIRST: Duration = Duration::from_secs(5);
 const RETRY_MAX: Duration = Duration::from_secs(60);
-/// Tokens with invented key ids must not make us fetch more often than this.
+/// The shortest time from the end of a fetch to the next one that a token causes.
 const REFETCH_MIN: Duration = Duration::from_secs(5);
-/// The longest that one fetch may take.
-const FETCH_MAX: Duration = Duration::from_secs(5);
+/// How long one fetch may take. Shorter than a request's deadline, so that tokens are refused by it and not
+/// by the deadline.
+const FETCH_MAX: Duration = Duration::from_secs(4);
+/// The most bytes and keys of a set. Providers publish a handful of keys, with a few KB each.
+const SET_BYTES_MAX: usize = 1024 * 1024;
+const KEYS_MAX: usize = 100;
 
-pub struct Jwks {
+/// See the module. Cheap to clone.
+#[derive(Clone)]
+pub struct Jwks(Arc<Inner>);
+
+struct Inner {
     source: JwksSource,
     /// `None` until they were fetched for the first time.
     keys: RwLock<Option<Vec<PublicKey>>>,
-    /// When it was last asked for a key that was not known; held while fetching, so that one
-    /// fetch serves all who wait.
-    asked: Mutex<Option<Instant>>,
+    fetching: Mutex<Fetching>,
+}
+
+type Fetch = Shared<BoxFuture<'static, Result<(), Arc<str>>>>;
+
+#[derive(Default)]
+struct Fetching {
+    /// The fetch that is under way.
+    running: Option<Fetch>,
+    ended_at: Option<Instant>,
 }
 
 struct PublicKey {
@@ -51,23 +72,24 @@ struct PublicKey {
 
 impl Jwks {
     pub async fn open(source: JwksSource) -> Result<Self, KeysError> {
-        let jwks = Self { source, keys: RwLock::new(None), asked: Mutex::new(None) };
-        match (jwks.fetch().await, &jwks.source) {
-            (Ok(()), _) => {}
+        let inner = Inner { source, keys: RwLock::new(None), fetching: Mutex::default() };
+        let jwks = Self(Arc::new(inner));
+        match (jwks.fetch().await, &jwks.0.source) {
+            // A token may cause the next one at once: keys may have been exchanged while this started.
+            (Ok(()), _) => jwks.fetching().ended_at = None,
             (Err(reason), JwksSource::File(path)) => {
-                return Err(KeysError::File { path: path.display().to_string(), reason });
+                let path = path.display().to_string();
+                return Err(KeysError::File { path, reason: reason.to_string() });
             }
             (Err(reason), JwksSource::Url(url, _)) => {
-                tracing::warn!(
-                    host = url.host_str(),
-                    reason,
-                    "the keys for tokens could not be fetched yet"
-                );
+                let host = url.host_str();
+                tracing::warn!(host, %reason, "the keys for tokens could not be fetched yet");
             }
         }
         Ok(jwks)
     }
 
+    /// Fetches the keys every few minutes, after a failure sooner. Runs until it is dropped.
     pub async fn refresh(&self) {
         let mut retry = RETRY_FIRST;
         let mut wait = if self.is_loaded() { FRESH } else { retry };
@@ -77,7 +99,7 @@ impl Jwks {
                 Ok(()) => (wait, retry) = (FRESH, RETRY_FIRST),
                 Err(reason) => {
                     tracing::warn!(
-                        reason,
+                        %reason,
                         "the keys for tokens could not be fetched; the last ones stay in use"
                     );
                     (wait, retry) = (retry, (retry * 2).min(RETRY_MAX));
@@ -86,8 +108,8 @@ impl Jwks {
         }
     }
 
-    /// The keys that may have signed a token. A key id that is not known is looked for once more at
-    /// the source.
+    /// The keys that may have signed a token; none if it is not ours. For a key id that is not known, the
+    /// set is fetched again if that may help.
     pub async fn candidates(
         &self,
         algorithm: Algorithm,
@@ -97,13 +119,8 @@ impl Jwks {
         if !known.is_empty() {
             return Ok(known);
         }
-        let mut asked = self.asked.lock().await;
-        let known = self.known(algorithm, id);
-        if known.is_empty() && asked.is_none_or(|at| at.elapsed() >= REFETCH_MIN) {
-            *asked = Some(Instant::now());
-            if let Err(reason) = self.fetch().await {
-                tracing::warn!(reason, "the keys for tokens could not be fetched");
-            }
+        if let Some(fetch) = self.fetch_for_a_token() {
+            let _ = fetch.await; // a failure was logged by whoever ran it
         }
         if !self.is_loaded() {
             return Err(Problem::Unavailable("the keys to check tokens with can't be fetched"));
@@ -112,11 +129,11 @@ impl Jwks {
     }
 
     fn is_loaded(&self) -> bool {
-        self.keys.read().expect("nothing panics while it holds the lock").is_some()
+        self.0.keys.read().unwrap_or_else(PoisonError::into_inner).is_some()
     }
 
     fn known(&self, algorithm: Algorithm, id: Option<&str>) -> Vec<Arc<DecodingKey>> {
-        let keys = self.keys.read().expect("nothing panics while it holds the lock");
+        let keys = self.0.keys.read().unwrap_or_else(PoisonError::into_inner);
         // A token without a key id may be signed by any; a key without an id is taken for any.
         let fits = |key: &&PublicKey| {
             key.algorithm == algorithm
@@ -125,19 +142,81 @@ impl Jwks {
         keys.iter().flatten().filter(fits).map(|key| Arc::clone(&key.key)).collect()
     }
 
-    async fn fetch(&self) -> Result<(), String> {
-        let text = match &self.source {
-            JwksSource::File(path) => tokio::fs::read(path).await.map_err(|e| e.to_string())?,
-            JwksSource::Url(url, client) => {
-                let request = client.get(url.clone()).timeout(FETCH_MAX).send();
-                let response = request.await.and_then(reqwest::Response::error_for_status);
-                let body = async { response?.bytes().await };
-                body.await.map_err(|e| e.without_url().to_string())?.to_vec()
+    fn fetching(&self) -> MutexGuard<'_, Fetching> {
+        self.0.fetching.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The fetch that is under way, or a new one. `None` if the last one has only just ended.
+    fn fetch_for_a_token(&self) -> Option<Fetch> {
+        let mut fetching = self.fetching();
+        let just_ended = fetching.ended_at.is_some_and(|at| at.elapsed() < REFETCH_MIN);
+        match &fetching.running {
+            Some(running) => Some(running.clone()),
+            None if just_ended => None,
+            None => Some(self.start_fetch(&mut fetching)),
+        }
+    }
+
+    fn fetch(&self) -> Fetch {
+        let mut fetching = self.fetching();
+        match &fetching.running {
+            Some(running) => running.clone(),
+            None => self.start_fetch(&mut fetching),
+        }
+    }
+
+    /// Runs beside those that wait for it, who may all be gone before it has ended.
+    fn start_fetch(&self, fetching: &mut Fetching) -> Fetch {
+        let jwks = self.clone();
+        let task = tokio::spawn(async move {
+            let read = match timeout(FETCH_MAX, jwks.0.source.read()).await {
+                Ok(text) => text.and_then(|text| read_set(&text)),
+                Err(_) => Err(format!("no answer within {} s", FETCH_MAX.as_secs())),
+            };
+            let outcome = read.map(|keys| {
+                *jwks.0.keys.write().unwrap_or_else(PoisonError::into_inner) = Some(keys);
+            });
+            let mut fetching = jwks.fetching();
+            (fetching.running, fetching.ended_at) = (None, Some(Instant::now()));
+            if let Err(reason) = &outcome {
+                tracing::debug!(reason, "a fetch of the keys for tokens failed");
             }
-        };
-        let read = read_set(&text)?;
-        *self.keys.write().expect("nothing panics while it holds the lock") = Some(read);
-        Ok(())
+            outcome.map_err(Arc::from)
+        });
+        let fetch = task.map(|done| done.unwrap_or_else(|_| Err(Arc::from("the fetch panicked"))));
+        let fetch = fetch.boxed().shared();
+        fetching.running = Some(fetch.clone());
+        fetch
+    }
+}
+
+impl JwksSource {
+    /// Reads the set, whose length is bounded whatever the source sends.
+    async fn read(&self) -> Result<Vec<u8>, String> {
+        let too_long = || format!("the key set is longer than {SET_BYTES_MAX} bytes");
+        match self {
+            Self::File(path) => {
+                let file = tokio::fs::File::open(path).await.map_err(|e| e.to_string())?;
+                let mut text = Vec::new();
+                let limit = u64::try_from(SET_BYTES_MAX).unwrap_or(u64::MAX);
+                let mut bounded = pin!(file.take(limit + 1));
+                bounded.read_to_end(&mut text).await.map_err(|e| e.to_string())?;
+                if text.len() > SET_BYTES_MAX { Err(too_long()) } else { Ok(text) }
+            }
+            Self::Url(url, client) => {
+                let text = |error: reqwest::Error| error.without_url().to_string();
+                let response = client.get(url.clone()).send().await.map_err(text)?;
+                let mut chunks = response.error_for_status().map_err(text)?.bytes_stream();
+                let mut read = Vec::new();
+                while let Some(chunk) = chunks.next().await {
+                    read.extend_from_slice(&chunk.map_err(text)?);
+                    if read.len() > SET_BYTES_MAX {
+                        return Err(too_long());
+                    }
+                }
+                Ok(read)
+            }
+        }
     }
 }
 
@@ -147,13 +226,16 @@ fn read_set(text: &[u8]) -> Result<Vec<PublicKey>, String> {
     struct Set {
         keys: Vec<Value>,
     }
-    let Set { keys } = serde_json::from_slice(text).map_err(|e| format!("no JWK Set: {e}"))?;
+    let Set { keys } = serde_json::from_slice(text).map_err(|e| format!("not a JWK Set: {e}"))?;
+    if keys.len() > KEYS_MAX {
+        return Err(format!("the key set has {} keys, more than {KEYS_MAX}", keys.len()));
+    }
     let keys = keys.into_iter().filter_map(|key| Jwk::deserialize(key).ok());
-    Ok(JwkSet { keys: keys.collect() }.keys.iter().filter_map(public_key).collect())
+    Ok(keys.filter_map(|key| public_key(&key)).collect())
 }
 
-/// A key that signs with one of our algorithms. Symmetric keys are none: they don't belong into a
-/// set that is published.
+/// A key that signs with one of our algorithms. Symmetric keys are left out: a published set must not have
+/// any.
 fn public_key(jwk: &Jwk) -> Option<PublicKey> {
     let (algorithm, named) = match &jwk.algorithm {
         AlgorithmParameters::RSA(_) => (Algorithm::RS256, KeyAlgorithm::RS256),

@@ -6,25 +6,27 @@ use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header};
 use serde_json::{Map, Value};
 
 use super::jwks::{Jwks, JwksSource};
-use super::{Caller, now_seconds};
+use super::{Caller, ExpectedClaims, now_seconds};
 use crate::problem::Problem;
 
-/// Whose tokens are believed.
+/// Which tokens are accepted.
 #[derive(Debug, Clone, Default)]
 pub struct KeyOptions {
     /// The secret of HS256; absent: HS256 is refused.
     pub hs256_secret: Option<String>,
     /// Public keys for RS256, ES256 and `EdDSA`; absent: these are refused.
     pub jwks: Option<JwksSource>,
+    /// The audience and issuer that tokens must have.
+    pub expected: ExpectedClaims,
 }
 
-/// Why no token could ever be checked.
+/// Tokens can't be checked.
 #[derive(Debug, thiserror::Error)]
 pub enum KeysError {
     /// Neither a secret nor public keys.
     #[error("no keys to check tokens with; set PLAUDIT_AUTH_HS256_SECRET or PLAUDIT_AUTH_JWKS")]
     None,
-    /// An empty secret would believe anybody.
+    /// With an empty secret anybody could sign.
     #[error("PLAUDIT_AUTH_HS256_SECRET is empty")]
     EmptySecret,
     /// The file with public keys.
@@ -32,7 +34,7 @@ pub enum KeysError {
     File {
         /// The file.
         path: String,
-        /// What is the matter with it.
+        /// The error.
         reason: String,
     },
 }
@@ -42,17 +44,18 @@ pub enum KeysError {
 pub struct Keys(Arc<Inner>);
 
 struct Inner {
-    hs256: Option<DecodingKey>,
+    hs256: Option<Arc<DecodingKey>>,
     jwks: Option<Jwks>,
+    expected: ExpectedClaims,
 }
 
 impl Keys {
-    /// Takes a secret, and reads public keys. Keys that come from a URL which does not answer are
+    /// Reads the secret and the public keys. Keys that come from a URL which does not answer are
     /// fetched later: until then their tokens are answered with 503.
     pub async fn open(options: &KeyOptions) -> Result<Self, KeysError> {
         let hs256 = match options.hs256_secret.as_deref() {
             Some("") => return Err(KeysError::EmptySecret),
-            secret => secret.map(|secret| DecodingKey::from_secret(secret.as_bytes())),
+            secret => secret.map(|secret| Arc::new(DecodingKey::from_secret(secret.as_bytes()))),
         };
         let jwks = match &options.jwks {
             Some(source) => Some(Jwks::open(source.clone()).await?),
@@ -61,7 +64,7 @@ impl Keys {
         if hs256.is_none() && jwks.is_none() {
             return Err(KeysError::None);
         }
-        Ok(Self(Arc::new(Inner { hs256, jwks })))
+        Ok(Self(Arc::new(Inner { hs256, jwks, expected: options.expected.clone() })))
     }
 
     /// Keeps public keys fresh. Runs until it is dropped; ends at once if there are none to fetch.
@@ -71,12 +74,12 @@ impl Keys {
         }
     }
 
-    /// Believes a token, or says why not.
+    /// Verifies a token.
     pub(crate) async fn authenticate(&self, token: &str) -> Result<Caller, Problem> {
         const NOT_OURS: Problem =
             Problem::Unauthenticated("the token is not signed by a key that is trusted here");
         let header = decode_header(token)
-            .map_err(|_| Problem::Unauthenticated("the token is no signed JWT"))?;
+            .map_err(|_| Problem::Unauthenticated("the token is not a signed JWT"))?;
         if header.crit.is_some() {
             // RFC 7515, section 4.1.11: extensions that must be understood, and none is.
             return Err(Problem::Unauthenticated(
@@ -84,7 +87,7 @@ impl Keys {
             ));
         }
         let candidates = match (header.alg, &self.0.hs256, &self.0.jwks) {
-            (Algorithm::HS256, Some(secret), _) => vec![Arc::new(secret.clone())],
+            (Algorithm::HS256, Some(secret), _) => vec![Arc::clone(secret)],
             (Algorithm::RS256 | Algorithm::ES256 | Algorithm::EdDSA, _, Some(jwks)) => {
                 jwks.candidates(header.alg, header.kid.as_deref()).await?
             }
@@ -95,14 +98,14 @@ impl Keys {
             }
         };
         let mut validation = Validation::new(header.alg);
-        // Only the signature: what the claims must say is read by `Caller::from_claims`.
+        // Only the signature: `Caller::from_claims` reads the claims.
         validation.required_spec_claims.clear();
         (validation.validate_exp, validation.validate_nbf, validation.validate_aud) =
             (false, false, false);
         let claims = candidates
             .iter()
             .find_map(|key| decode::<Map<String, Value>>(token, key, &validation).ok());
-        Caller::from_claims(&claims.ok_or(NOT_OURS)?.claims, now_seconds())
+        Caller::from_claims(&claims.ok_or(NOT_OURS)?.claims, &self.0.expected, now_seconds())
     }
 }
 

@@ -203,14 +203,14 @@ shapes! {
         /// Why it failed.
         error: Option<String>,
     }
-    /// What was set aside.
+    /// Parked records.
     ParkedList {
         /// Oldest first.
         parked: Vec<Parked>,
         /// For the next page.
         next: Option<Uuid>,
     }
-    /// A record, or an action, that was set aside.
+    /// A parked record or action.
     Parked {
         /// Its id.
         id: Uuid,
@@ -231,7 +231,7 @@ shapes! {
         headers: Value,
         /// Base64.
         bytes: String,
-        /// When it was set aside.
+        /// The time when it was parked.
         at: Instant,
     }
 }

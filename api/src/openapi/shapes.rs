@@ -291,15 +291,15 @@ shapes! {
         source: Option<String>,
         /// As sent, if it was readable.
         id: Option<String>,
-        /// `accepted`, `duplicate` or `set_aside`.
+        /// `accepted`, `duplicate` or `parked`.
         outcome: String,
         /// At or after its effect.
         #[schema(required = false, nullable = false)]
         position: Option<String>,
-        /// Why it was set aside.
+        /// The reason why it was parked.
         #[schema(required = false, nullable = false)]
         reason: Option<String>,
-        /// Under which id it was set aside.
+        /// The id of the parked record.
         #[schema(required = false, nullable = false)]
         parked: Option<Uuid>,
     }

@@ -7,7 +7,7 @@ use super::support::{Api, action, client, operator, producer, request};
 
 const PATH: &str = "/v1/actions";
 
-/// Rules 3, 5 and 21: the future and what is no action are set aside with their reasons, once.
+/// Rules 3, 5 and 21: the future and what is not an action are parked with their reasons, once.
 #[tokio::test]
 async fn each_element_has_its_own_outcome_in_the_order_sent() {
     let api = Api::start().await;
@@ -22,7 +22,7 @@ async fn each_element_has_its_own_outcome_in_the_order_sent() {
     assert_eq!(answer.status, 200, "{}", answer.text);
     let outcomes = answer.body["outcomes"].as_array().unwrap();
     let names: Vec<_> = outcomes.iter().map(|o| o["outcome"].as_str().unwrap()).collect();
-    assert_eq!(names, ["accepted", "set_aside", "set_aside", "set_aside", "accepted", "duplicate"]);
+    assert_eq!(names, ["accepted", "parked", "parked", "parked", "accepted", "duplicate"]);
     let ids: Vec<_> = outcomes.iter().map(|o| o["id"].clone()).collect();
     assert_eq!(ids, [json!("g1"), json!("g2"), json!("g3"), Value::Null, json!("g4"), json!("g1")]);
     assert!(outcomes[0]["position"].is_string() && outcomes[5]["position"].is_string());

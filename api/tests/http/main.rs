@@ -3,10 +3,11 @@
 mod access;
 mod actions;
 mod audit;
+mod bounds;
 mod claims;
+mod connections;
 mod description;
 mod operators;
-mod over_the_wire;
 mod problems;
 mod reads;
 mod rebuilds;

@@ -1,4 +1,4 @@
-//! Publishing, rebuilding, and what was set aside.
+//! Publishing, rebuilding, and parked records.
 
 use axum::http::Method;
 use serde_json::json;
@@ -76,7 +76,7 @@ async fn a_bad_file_is_refused_whole_with_every_fault() {
 
 /// Rule 21.
 #[tokio::test]
-async fn what_was_set_aside_is_listed_with_its_bytes() {
+async fn parked_records_are_listed_with_its_bytes() {
     let api = Api::start().await;
     for id in ["a", "b", "c"] {
         let mut bad = action("u42", "gift.sent", id, json!({}));
@@ -146,14 +146,14 @@ async fn a_rebuild_is_started_watched_and_refused_where_there_is_none() {
 }
 
 #[tokio::test]
-async fn a_page_of_what_was_set_aside_ends_before_it_grows_large() {
+async fn a_page_of_parked_records_ends_before_it_grows_large() {
     let api = Api::start().await;
     // Twice nine megabytes, and a small one.
     let large = "x".repeat(9 * 1024 * 1024);
     for (id, data) in [("a", large.as_str()), ("b", large.as_str()), ("c", "")] {
         let sent = action("u42", "gift.sent", id, data);
         let answer = api.post(&producer(), "/v1/actions", &sent, &[]).await;
-        assert_eq!(answer.body["outcomes"][0]["outcome"], "set_aside", "{}", answer.status);
+        assert_eq!(answer.body["outcomes"][0]["outcome"], "parked", "{}", answer.status);
     }
     let page = async |query: &str| {
         let answer = api.get(&operator(), &format!("/v1/parked{query}")).await;

@@ -44,6 +44,12 @@ async fn bad_input_is_told_with_its_place() {
         ("/v1/audit/users/u42/history?from=yesterday", "from"),
         ("/v1/audit/users/u42/state?at=then", "at"),
         ("/v1/tasks?limit=-1", "limit"),
+        ("/v1/users/%zz/tasks", "user"),
+        ("/v1/users/100%/tasks", "user"),
+        ("/v1/users/u42/tasks/%f", "task"),
+        ("/v1/users/u42/tasks?locale=%zz", "locale"),
+        ("/v1/users/u42/tasks?locale=%ff", "locale"),
+        ("/v1/tasks/%", "task"),
     ];
     for (path, parameter) in parameters {
         let answer = api.get(&auditor(), path).await;
@@ -60,12 +66,37 @@ async fn bad_input_is_told_with_its_place() {
 #[tokio::test]
 async fn what_needs_no_token_answers_without() {
     let api = Api::start().await;
-    for path in ["/livez", "/readyz", "/metrics", "/openapi.json"] {
+    for path in ["/", "/problems", "/livez", "/readyz", "/metrics", "/openapi.json"] {
         assert_eq!(api.get("", path).await.status, 200, "{path}");
     }
     let answer = api.send(request(Method::HEAD, "/livez", "", &[], Body::empty())).await;
     assert_eq!((answer.status.as_u16(), answer.text.as_str()), (200, ""));
     assert!(!answer.header("x-request-id").is_empty());
+}
+
+#[tokio::test]
+async fn the_type_of_a_problem_leads_to_a_page_that_explains_it() {
+    let api = Api::start().await;
+    let refusal = api.get("", "/v1/users/u42/tasks").await;
+    let page = api.get("", refusal.body["type"].as_str().unwrap()).await;
+    assert_eq!(
+        (page.status.as_u16(), page.header("content-type")),
+        (200, "text/html; charset=utf-8")
+    );
+    assert!(
+        page.text.contains("No valid token") && page.text.contains("What to do"),
+        "{}",
+        page.text
+    );
+    let all = api.get("", "/problems").await;
+    assert!(all.text.contains("href=/problems/nothing-claimable"), "{}", all.text);
+    api.get("", "/problems/invented").await.is_problem(404, "no-such-path");
+    let home = api.get("", "/").await;
+    assert!(
+        home.text.contains(env!("CARGO_PKG_VERSION")) && home.text.contains("is ready"),
+        "{}",
+        home.text
+    );
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use axum::http::{HeaderMap, Method, Request, StatusCode};
 use jsonwebtoken::{EncodingKey, Header, encode};
 use metrics_exporter_prometheus::PrometheusBuilder;
 use plaudit_api::auth::{KeyOptions, Keys};
-use plaudit_api::{ApiState, Readiness, Rebuilds, router};
+use plaudit_api::{ApiState, HeadWatch, InFlight, Readiness, Rebuilds, router};
 use plaudit_domain::lane::Lane;
 use plaudit_embedded::test_cluster;
 use plaudit_event_store::catalogue_store::{self, CatalogueStore};
@@ -81,13 +81,21 @@ impl Api {
     /// With the tasks of [`TASKS`]. The day does not end meanwhile.
     pub async fn start() -> Self {
         until_the_day_has_a_minute_left().await;
-        let api =
-            Self::with_keys(KeyOptions { hs256_secret: Some(SECRET.to_owned()), jwks: None }).await;
+        let api = Self::with_keys(KeyOptions {
+            hs256_secret: Some(SECRET.to_owned()),
+            ..KeyOptions::default()
+        })
+        .await;
         catalogue_store::publish(&api.pool, &parse(TASKS).unwrap(), "test").await.unwrap();
         api
     }
 
     pub async fn with_keys(keys: KeyOptions) -> Self {
+        Self::with(keys, 64 * 1024 * 1024).await
+    }
+
+    /// With so much memory for the requests that are being applied.
+    pub async fn with(keys: KeyOptions, in_flight_bytes: usize) -> Self {
         let url = test_cluster::create_database("api").await;
         let pool = pool::connect(&url, 5).unwrap();
         schema::migrate(&pool, 8.try_into().unwrap()).await.unwrap();
@@ -100,6 +108,8 @@ impl Api {
         let router = router(ApiState {
             pool: pool.clone(),
             screens: Reads::new(pool.clone(), 2),
+            heads: HeadWatch::new(pool.clone()),
+            in_flight: InFlight::new(in_flight_bytes),
             executor: Arc::clone(&executor),
             commands,
             keys: Keys::open(&keys).await.unwrap(),
@@ -152,6 +162,10 @@ impl Api {
         answer.body["outcomes"][0]["position"].as_str().unwrap().to_owned()
     }
 
+    pub fn lane_of(&self, user: &str) -> Lane {
+        Lane::of(user, self.executor.lane_count())
+    }
+
     /// Any user who lies in another lane.
     pub fn user_beside(&self, user: &str) -> String {
         let lane = |user: &str| Lane::of(user, self.executor.lane_count());
@@ -166,7 +180,7 @@ pub fn request(
     headers: &[(&str, &str)],
     body: Body,
 ) -> Request<Body> {
-    let mut request = Request::builder().method(method).uri(path);
+    let mut request = Request::builder().method(method).uri(path).header("host", "test");
     if !token.is_empty() {
         request = request.header("authorization", format!("Bearer {token}"));
     }

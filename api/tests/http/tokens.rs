@@ -2,11 +2,13 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
+use axum::body::Body;
 use axum::http::StatusCode;
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
-use plaudit_api::auth::{JwksSource, KeyOptions};
+use plaudit_api::auth::{ExpectedClaims, JwksSource, KeyOptions};
 use serde_json::{Value, json};
 
 use super::support::{Api, SECRET, client, now, token};
@@ -176,6 +178,10 @@ fn key_set(id: &str) -> String {
     json!({"keys": [{"kty": "new", "kid": "x"}, okp, secret]}).to_string()
 }
 
+fn keys_at(source: JwksSource) -> KeyOptions {
+    KeyOptions { jwks: Some(source), ..KeyOptions::default() }
+}
+
 fn scratch_file(text: &str) -> PathBuf {
     let path = std::env::temp_dir().join(plaudit_embedded::test_cluster::unique_name("jwks"));
     std::fs::write(&path, text).unwrap();
@@ -185,11 +191,7 @@ fn scratch_file(text: &str) -> PathBuf {
 #[tokio::test]
 async fn public_keys_are_found_by_their_id_and_again_after_they_were_exchanged() {
     let path = scratch_file(&key_set("first"));
-    let api = Api::with_keys(KeyOptions {
-        hs256_secret: None,
-        jwks: Some(JwksSource::File(path.clone())),
-    })
-    .await;
+    let api = Api::with_keys(keys_at(JwksSource::File(path.clone()))).await;
     assert_eq!(api.get(&signed_with_ed25519(Some("first")), PATH).await.status, 200);
     assert_eq!(api.get(&signed_with_ed25519(None), PATH).await.status, 200);
     assert_eq!(api.get(&client("u42"), PATH).await.status, 401, "HS256 is not configured");
@@ -208,8 +210,7 @@ async fn rs256_and_es256_are_believed_and_not_exchanged_for_each_other() {
         {"kty": "EC", "kid": "ec", "use": "sig", "alg": "ES256", "crv": "P-256", "x": x, "y": y},
     ]});
     let path = scratch_file(&keys.to_string());
-    let jwks = Some(JwksSource::File(path.clone()));
-    let api = Api::with_keys(KeyOptions { hs256_secret: None, jwks }).await;
+    let api = Api::with_keys(keys_at(JwksSource::File(path.clone()))).await;
     let rsa = EncodingKey::from_rsa_pem(RSA_PRIVATE_PEM).unwrap();
     let ec = EncodingKey::from_ec_pem(P256_PRIVATE_PEM).unwrap();
     let signed = |algorithm, key: &EncodingKey, id: Option<&str>| {
@@ -257,8 +258,7 @@ async fn keys_at_an_address_are_fetched_once_they_are_there() {
     };
     let key_router = axum::Router::new().route("/keys", axum::routing::get(keys));
     let server = tokio::spawn(async move { axum::serve(listener, key_router).await });
-    let jwks = Some(JwksSource::Url(url, reqwest::Client::new()));
-    let api = Api::with_keys(KeyOptions { hs256_secret: None, jwks }).await;
+    let api = Api::with_keys(keys_at(JwksSource::Url(url, reqwest::Client::new()))).await;
     let answer = api.get(&signed_with_ed25519(Some("first")), PATH).await;
     answer.is_problem(503, "unavailable");
     are_there.store(true, Ordering::SeqCst);
@@ -270,4 +270,107 @@ async fn keys_at_an_address_are_fetched_once_they_are_there() {
     tokio::time::timeout(std::time::Duration::from_secs(60), believed).await.unwrap();
     assert_eq!(api.get(&client("u42"), PATH).await.status, 401);
     server.abort();
+}
+
+/// A key server that serves a set, until it is told to hang or to send without end.
+struct KeyServer {
+    url: reqwest::Url,
+    fetches: Arc<AtomicUsize>,
+    behaviour: Arc<AtomicUsize>,
+}
+
+const SERVES: usize = 0;
+const HANGS: usize = 1;
+const NEVER_ENDS: usize = 2;
+
+impl KeyServer {
+    async fn start() -> Self {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/keys", listener.local_addr().unwrap()).parse().unwrap();
+        let (fetches, behaviour) = (Arc::<AtomicUsize>::default(), Arc::<AtomicUsize>::default());
+        let answer = {
+            let (fetches, behaviour) = (fetches.clone(), behaviour.clone());
+            async move || {
+                fetches.fetch_add(1, Ordering::SeqCst);
+                match behaviour.load(Ordering::SeqCst) {
+                    SERVES => Body::from(key_set("first")),
+                    HANGS => std::future::pending().await,
+                    _ => {
+                        let chunk = || Ok::<_, std::io::Error>(vec![b' '; 64 * 1024]);
+                        Body::from_stream(futures::stream::repeat_with(chunk))
+                    }
+                }
+            }
+        };
+        let router = axum::Router::new().route("/keys", axum::routing::get(answer));
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        Self { url, fetches, behaviour }
+    }
+
+    async fn api(&self) -> Api {
+        let client = reqwest::Client::new();
+        Api::with_keys(keys_at(JwksSource::Url(self.url.clone(), client))).await
+    }
+}
+
+#[tokio::test]
+async fn tokens_with_invented_keys_share_one_fetch_and_hold_up_no_good_one() {
+    let server = KeyServer::start().await;
+    let api = server.api().await;
+    server.behaviour.store(HANGS, Ordering::SeqCst);
+    let started = Instant::now();
+    let invented = async |n: usize| {
+        let answer = api.get(&signed_with_ed25519(Some(&format!("invented-{n}"))), PATH).await;
+        answer.is_problem(401, "unauthenticated");
+        started.elapsed()
+    };
+    let good = async {
+        // Not before the fetch that hangs has begun.
+        while server.fetches.load(Ordering::SeqCst) < 2 {
+            tokio::task::yield_now().await;
+        }
+        let asked = Instant::now();
+        assert_eq!(api.get(&signed_with_ed25519(Some("first")), PATH).await.status, 200);
+        asked.elapsed()
+    };
+    let (slowest, good) = tokio::join!(
+        async { futures::future::join_all((0..12).map(invented)).await.into_iter().max().unwrap() },
+        good
+    );
+    assert!(slowest < Duration::from_secs(5), "{slowest:?}");
+    assert!(good < Duration::from_secs(2), "{good:?}");
+    // And no further fetch soon after.
+    let next = Instant::now();
+    let answer = api.get(&signed_with_ed25519(Some("invented")), PATH).await;
+    answer.is_problem(401, "unauthenticated");
+    assert!(next.elapsed() < Duration::from_secs(2));
+    assert_eq!(server.fetches.load(Ordering::SeqCst), 2, "one at the start, one for all");
+}
+
+#[tokio::test]
+async fn a_key_set_without_end_is_given_up_and_the_last_one_stays_in_use() {
+    let server = KeyServer::start().await;
+    let api = server.api().await;
+    server.behaviour.store(NEVER_ENDS, Ordering::SeqCst);
+    let answer = api.get(&signed_with_ed25519(Some("invented")), PATH).await;
+    answer.is_problem(401, "unauthenticated");
+    assert_eq!(server.fetches.load(Ordering::SeqCst), 2);
+    assert_eq!(api.get(&signed_with_ed25519(Some("first")), PATH).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_token_for_another_audience_or_of_another_issuer_is_401() {
+    let expected = ExpectedClaims {
+        audience: Some("plaudit".to_owned()),
+        issuer: Some("https://id.example".to_owned()),
+    };
+    let keys = KeyOptions { hs256_secret: Some(SECRET.to_owned()), jwks: None, expected };
+    let api = Api::with_keys(keys).await;
+    let mut good = claims();
+    (good["aud"], good["iss"]) = (json!(["plaudit", "shop"]), json!("https://id.example"));
+    assert_eq!(api.get(&token(good.clone()), PATH).await.status, 200);
+    api.get(&token(claims()), PATH).await.is_problem(401, "unauthenticated");
+    good["aud"] = json!("shop");
+    api.get(&token(good), PATH).await.is_problem(401, "unauthenticated");
 }

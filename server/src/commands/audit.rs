@@ -1,4 +1,6 @@
-//! `plaudit audit`: what the HTTP interface answers to an auditor, without a server.
+//! `plaudit audit`: the answers of the HTTP interface to an auditor, without a server.
+
+mod history_table;
 
 use std::process::ExitCode;
 
@@ -6,13 +8,13 @@ use plaudit_api::{EventEntry, Moment, event_entry, state_then};
 use plaudit_domain::ids::UserId;
 use plaudit_domain::lane::Lane;
 use plaudit_event_store::catalogue_store::CatalogueStore;
-use plaudit_event_store::reader::{self, Recorded};
+use plaudit_event_store::reader;
 use serde_json::json;
 
 use crate::cli::{AuditCommand, FormatKind};
 use crate::config::Config;
 use crate::failure::Failure;
-use crate::output::{self, say};
+use crate::output::{self, outln};
 use crate::{logging, startup};
 
 /// Shows a user's history, or their tasks as they were.
@@ -30,7 +32,7 @@ pub async fn run(config: &Config, command: AuditCommand) -> Result<ExitCode, Fai
     }
 }
 
-/// How many events are read at once.
+/// Events are read in pages of this size.
 const PAGE: i64 = 1_000;
 
 async fn history(
@@ -43,36 +45,27 @@ async fn history(
     let mut connection = pool.acquire().await?;
     let lane = Lane::of(user.as_str(), lane_count);
     let mut events: Vec<EventEntry> = Vec::new();
+    if format == FormatKind::Text {
+        outln!("{}", history_table::HEAD);
+    }
     while !output::has_ended() {
         let page = reader::user_page(lane, user, after, PAGE, &mut connection).await?;
         let Some(last) = page.last() else { break };
         after = last.sequence;
         for recorded in page {
+            let event = event_entry(recorded)?;
             if format == FormatKind::Json {
-                events.push(event_entry(recorded)?);
+                events.push(event);
             } else {
-                print_event(&recorded)?;
+                outln!("{}", history_table::row(&serde_json::to_value(&event)?));
             }
         }
     }
     if format == FormatKind::Json {
         // All of it, so there never is a next page; the shape is that of the HTTP answer.
-        say!("{}", json!({"user": user, "events": events, "next": null}));
+        outln!("{}", json!({"user": user, "events": events, "next": null}));
     }
     Ok(ExitCode::SUCCESS)
-}
-
-fn print_event(recorded: &Recorded) -> Result<(), Failure> {
-    let (name, _) = recorded.event.schema();
-    let payload = serde_json::to_value(&recorded.event)?;
-    say!(
-        "{:>6}  {}  {:<8}  {name:<20}  {payload}  caused by {}",
-        recorded.sequence,
-        recorded.recorded_at,
-        recorded.position.to_string(),
-        recorded.metadata
-    );
-    Ok(())
 }
 
 async fn state(
@@ -85,10 +78,10 @@ async fn state(
     let (lane, catalogue) = (Lane::of(user.as_str(), lane_count), CatalogueStore::default());
     let (_, then) = state_then(user, lane, moment, None, &catalogue, &pool).await?;
     if format == FormatKind::Json {
-        say!("{}", serde_json::to_string(&then)?);
+        outln!("{}", serde_json::to_string(&then)?);
     } else {
-        say!("{} at {}, after event {}", then.user, then.at, then.sequence);
-        say!("{}", serde_json::to_string_pretty(&then.tasks)?);
+        outln!("{} at {}, after event {}", then.user, then.at, then.sequence);
+        outln!("{}", serde_json::to_string_pretty(&then.tasks)?);
     }
     Ok(ExitCode::SUCCESS)
 }

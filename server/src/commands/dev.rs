@@ -10,13 +10,13 @@ use tokio_util::sync::CancellationToken;
 use super::serve::{self, Serving};
 use crate::cli::{DevArgs, Role};
 use crate::config::Config;
-use crate::dev::announcement::{Announcement, url_of};
+use crate::dev::announcement::{Announcement, VARIABLES, url_of};
 use crate::dev::folder::Folder;
 use crate::dev::services::Services;
 use crate::dev::{tokens, topics, traffic};
 use crate::failure::Failure;
-use crate::output::say;
-use crate::signals::Stops;
+use crate::output::outln;
+use crate::signals::ShutdownSignals;
 use crate::{logging, startup};
 
 /// The sample tasks.
@@ -28,7 +28,7 @@ const PARTITIONS: i32 = 8;
 
 /// Runs until Ctrl-C.
 pub async fn run(config: &mut Config, args: DevArgs) -> Result<ExitCode, Failure> {
-    let mut stops = Stops::open()?;
+    let mut signals = ShutdownSignals::listen(None)?;
     if config.is_default("log.level") {
         config.set("log.level", "warn,librdkafka=off");
     }
@@ -38,19 +38,19 @@ pub async fn run(config: &mut Config, args: DevArgs) -> Result<ExitCode, Failure
         config.recheck()?;
     }
     // A taken port is told before minutes are spent on anything else, and a free one is kept.
-    let Some(listener) = stops.unless(serve::listen(config)).await else { return Ok(stopped()) };
+    let Some(listener) = signals.unless(serve::listen(config)).await else { return Ok(stopped()) };
     let listener = listener?;
     let folder = Folder::take(&args.dir)?;
     let services = Services::start(&args.dir, args.database.clone(), args.kafka.clone());
-    let Some(services) = stops.unless(services).await else { return Ok(stopped()) };
+    let Some(services) = signals.unless(services).await else { return Ok(stopped()) };
     let services = services?;
-    let outcome = run_beside(config, &args, &folder, &services, listener, &mut stops).await;
+    let outcome = run_beside(config, &args, &folder, &services, listener, &mut signals).await;
     services.stop().await;
     outcome.map(|()| stopped())
 }
 
 fn stopped() -> ExitCode {
-    say!("stopped");
+    outln!("stopped");
     ExitCode::SUCCESS
 }
 
@@ -60,7 +60,7 @@ async fn run_beside(
     folder: &Folder,
     services: &Services,
     listener: TcpListener,
-    stops: &mut Stops,
+    signals: &mut ShutdownSignals,
 ) -> Result<(), Failure> {
     let secret = match config.get("auth.hs256_secret") {
         Some(secret) => secret.to_owned(),
@@ -78,7 +78,7 @@ async fn run_beside(
         tokens: tokens::mint(&secret)?,
     };
     let stop = CancellationToken::new();
-    let Some(serving) = stops.unless(start(config, listener, stop.clone())).await else {
+    let Some(serving) = signals.unless(start(config, listener, stop.clone())).await else {
         return Ok(());
     };
     let serving = serving?;
@@ -88,12 +88,14 @@ async fn run_beside(
         let mut client = topics::client(&services.brokers, &config.kafka_properties());
         Some(traffic::start(&mut client, topic.clone(), stop.clone()))
     };
-    let announced = folder.write("dev.json", &announcement.json());
+    let announced = folder
+        .write(VARIABLES, &announcement.shell_variables())
+        .and_then(|()| folder.write("dev.json", &announcement.json()));
     if announced.is_ok() && sample.as_ref().is_none_or(Result::is_ok) {
         announcement.print(&args.dir);
-        stops.next().await;
+        signals.next().await;
     }
-    say!("stopping");
+    outln!("stopping");
     stop.cancel();
     serving.drain().await;
     announced?;

@@ -11,7 +11,7 @@ use super::serve;
 use crate::cli::{FormatKind, IngestCommand};
 use crate::config::Config;
 use crate::failure::Failure;
-use crate::output::{say, word};
+use crate::output::{count, outln, word};
 use crate::startup;
 
 /// Shows how reading stands, or goes on with a topic that was created again.
@@ -25,9 +25,10 @@ pub async fn run(config: &Config, command: IngestCommand) -> Result<ExitCode, Fa
         IngestCommand::Status(format) => {
             let status = status(&options, &pool).await?;
             if format.format == FormatKind::Json {
-                say!("{}", serde_json::to_string(&status)?);
+                outln!("{}", serde_json::to_string(&status)?);
             } else {
                 status.topics.iter().for_each(print_topic);
+                print_totals(&status.topics);
             }
             Ok(if status.is_fine() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
@@ -80,19 +81,31 @@ async fn accept_new_topic(
         }
     }
     let incarnation = remembered::accept_new_topic(pool, &topic).await?;
-    say!(
+    outln!(
         "{topic} is read from its beginning, as incarnation {incarnation}; running processes follow within 5 s"
     );
     Ok(ExitCode::SUCCESS)
 }
 
+fn print_totals(topics: &[TopicStatus]) {
+    let partitions = || topics.iter().flat_map(|topic| &topic.partitions);
+    let (lag, lost): (i64, i64) =
+        partitions().fold((0, 0), |(lag, lost), one| (lag + one.lag, lost + one.lost));
+    let unhealthy = topics.iter().filter(|topic| topic.state != TopicState::Fine).count();
+    outln!(
+        "total: {}, {}, {unhealthy} not fine, lag {lag}, lost {lost}",
+        count(topics.len(), "topic"),
+        count(partitions().count(), "partition"),
+    );
+}
+
 fn print_topic(topic: &TopicStatus) {
-    say!("{}  {}", topic.topic, word(&topic.state));
+    outln!("{}  {}", topic.topic, word(&topic.state));
     if let Some(problem) = &topic.problem {
-        say!("  {problem}");
+        outln!("  {problem}");
     }
     for p in &topic.partitions {
-        say!(
+        outln!(
             "  partition {:>3}  next {:>10}  end {:>10}  lag {:>8}  lost {}",
             p.partition,
             p.next_offset,

@@ -7,7 +7,7 @@ use plaudit_event_store::schema;
 
 use crate::config::Config;
 use crate::failure::Failure;
-use crate::output::say;
+use crate::output::outln;
 use crate::startup;
 
 /// Brings the database to this version.
@@ -16,6 +16,6 @@ pub async fn run(config: &Config) -> Result<ExitCode, Failure> {
     let pool = startup::database(config).await?;
     schema::migrate(&pool, lanes).await?;
     let lanes = schema::check(&pool).await?;
-    say!("the database is ready: {} lanes", lanes.get());
+    outln!("the database is ready: {} lanes", lanes.get());
     Ok(ExitCode::SUCCESS)
 }

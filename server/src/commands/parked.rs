@@ -10,10 +10,10 @@ use serde_json::json;
 use crate::cli::{FormatKind, ParkedCommand};
 use crate::config::Config;
 use crate::failure::Failure;
-use crate::output::say;
+use crate::output::outln;
 use crate::startup;
 
-/// Lists or shows what was set aside.
+/// Lists or shows parked records.
 pub async fn run(config: &Config, command: ParkedCommand) -> Result<ExitCode, Failure> {
     let (pool, _) = startup::checked_database(config).await?;
     match command {
@@ -22,45 +22,45 @@ pub async fn run(config: &Config, command: ParkedCommand) -> Result<ExitCode, Fa
             let (list, next) = (page.parked, page.next);
             if format.format == FormatKind::Json {
                 let parked: Vec<_> = list.iter().map(as_json).collect();
-                say!("{}", json!({ "parked": parked, "next": next }));
+                outln!("{}", json!({ "parked": parked, "next": next }));
                 return Ok(ExitCode::SUCCESS);
             }
             for record in &list {
-                say!("{}  {}  {}  {}", record.id, record.at, place(record), record.reason);
+                outln!("{}  {}  {}  {}", record.id, record.at, place(record), record.reason);
             }
             match next {
-                Some(next) => say!("{} shown; for the next ones: --after {next}", list.len()),
-                None => say!("{} set aside", list.len()),
+                Some(next) => outln!("{} shown; for the next ones: --after {next}", list.len()),
+                None => outln!("{} parked", list.len()),
             }
         }
         ParkedCommand::Show { id, format } => {
             let found = parked::find(&pool, id).await?;
             let record = found.ok_or_else(|| {
                 Failure::new(format!(
-                    "nothing is set aside under {id}; `plaudit parked list` names what is"
+                    "there is no parked record {id}; `plaudit parked list` lists all"
                 ))
             })?;
             if format.format == FormatKind::Json {
-                say!("{}", as_json(&record));
+                outln!("{}", as_json(&record));
                 return Ok(ExitCode::SUCCESS);
             }
-            say!("id          {}", record.id);
-            say!("set aside   {}", record.at);
-            say!("from        {}", place(&record));
-            say!("user        {}", record.user.as_deref().unwrap_or("none named"));
-            say!("reason      {}", record.reason);
-            say!("repairable  {}", record.repairable);
-            say!("headers     {}", record.headers);
-            say!("bytes       {}", shown(&record.bytes));
+            outln!("id          {}", record.id);
+            outln!("parked at   {}", record.at);
+            outln!("from        {}", place(&record));
+            outln!("user        {}", record.user.as_deref().unwrap_or("none named"));
+            outln!("reason      {}", record.reason);
+            outln!("repairable  {}", record.repairable);
+            outln!("headers     {}", record.headers);
+            outln!("bytes       {}", shown(&record.bytes));
         }
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// How much of a record is shown to people; `--format json` has all of it, byte by byte.
+/// The most bytes of a record that are shown to people; `--format json` has all of it.
 const SHOWN_BYTES_MAX: usize = 16 * 1024;
 
-/// Bytes that come from anybody, for a terminal: what would command it is escaped.
+/// Untrusted bytes for a terminal: control characters are escaped.
 fn shown(bytes: &[u8]) -> String {
     let cut = &bytes[..bytes.len().min(SHOWN_BYTES_MAX)];
     let mut text = String::with_capacity(cut.len());

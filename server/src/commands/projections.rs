@@ -15,8 +15,8 @@ use tokio_util::sync::CancellationToken;
 use crate::cli::{FormatKind, ProjectionsCommand};
 use crate::config::Config;
 use crate::failure::Failure;
-use crate::output::{count, say, tell};
-use crate::signals::Stops;
+use crate::output::{count, errln, outln};
+use crate::signals::ShutdownSignals;
 use crate::startup;
 
 /// Lists, rebuilds and verifies read models.
@@ -49,7 +49,7 @@ fn done<E: std::error::Error>(
     what: &str,
 ) -> Result<ExitCode, Failure> {
     outcome?;
-    say!("{name}: {what}");
+    outln!("{name}: {what}");
     Ok(ExitCode::SUCCESS)
 }
 
@@ -57,13 +57,13 @@ async fn list(pool: &PgPool, format: FormatKind) -> Result<ExitCode, Failure> {
     let all = rebuild::list(pool).await?;
     if format == FormatKind::Json {
         let entry = |p: &rebuild::ProjectionStatus| json!({"name": p.name, "old_kept": p.old_kept, "rebuild": p.rebuild.as_ref().map(status_json)});
-        say!("{}", json!({ "projections": all.iter().map(entry).collect::<Vec<_>>() }));
+        outln!("{}", json!({ "projections": all.iter().map(entry).collect::<Vec<_>>() }));
         return Ok(ExitCode::SUCCESS);
     }
     for projection in &all {
         let state = projection.rebuild.as_ref().map_or("never rebuilt".to_owned(), line);
         let old = if projection.old_kept { ", old version kept (drop-old)" } else { "" };
-        say!("{:<14} {state}{old}", projection.name);
+        outln!("{:<14} {state}{old}", projection.name);
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -118,7 +118,7 @@ impl Shown {
         } else if let Ok(mut last) = self.last_line.lock()
             && last.is_none_or(|at| at.elapsed() > Duration::from_secs(2))
         {
-            tell!("{done} of {total} events  {}", message());
+            errln!("{done} of {total} events  {}", message());
             *last = Some(Instant::now());
         }
     }
@@ -127,9 +127,9 @@ impl Shown {
 async fn rebuild_one(pool: &PgPool, name: &str) -> Result<ExitCode, Failure> {
     let shown = Shown::new();
     let stop = CancellationToken::new();
-    let (mut stops, on_signal) = (Stops::open()?, stop.clone());
+    let (mut signals, on_signal) = (ShutdownSignals::listen(None)?, stop.clone());
     tokio::spawn(async move {
-        stops.next().await;
+        signals.next().await;
         on_signal.cancel();
     });
     let tell =
@@ -137,18 +137,18 @@ async fn rebuild_one(pool: &PgPool, name: &str) -> Result<ExitCode, Failure> {
     let outcome = rebuild::rebuild(pool, name, RebuildOptions::default(), tell, stop).await?;
     match outcome {
         RebuildOutcome::Swapped(differences) => {
-            say!(
+            outln!(
                 "{name} is rebuilt and live; rows that were other than the log has it: {}",
                 differences.count
             );
             Ok(ExitCode::SUCCESS)
         }
         RebuildOutcome::Interrupted => {
-            say!("{name} is interrupted; the same command goes on where it stopped");
+            outln!("{name} is interrupted; the same command goes on where it stopped");
             Ok(ExitCode::FAILURE)
         }
         RebuildOutcome::Cancelled => {
-            say!("{name} was cancelled; what was live stays live");
+            outln!("{name} was cancelled; what was live stays live");
             Ok(ExitCode::FAILURE)
         }
     }
@@ -166,7 +166,7 @@ async fn verify_all(
     if format == FormatKind::Json {
         let difference = |d: &plaudit_projections::difference::Difference| json!({"table": d.table, "lane": d.lane, "user": d.user, "live": d.live, "log": d.log});
         let behind: Vec<&String> = report.behind.iter().map(|(_, user)| user).collect();
-        say!(
+        outln!(
             "{}",
             json!({"equal": report.is_equal(), "users": report.users, "events": report.events,
                    "differences": report.differences.count,
@@ -174,7 +174,7 @@ async fn verify_all(
         );
     } else {
         for d in &report.differences.first {
-            say!(
+            outln!(
                 "{} lane {} user {}:\n  live {}\n  log  {}",
                 d.table,
                 d.lane,
@@ -184,12 +184,12 @@ async fn verify_all(
             );
         }
         for (lane, user) in &report.behind {
-            say!(
+            outln!(
                 "behind: user {user} in lane {lane}; the next batch that touches the user catches up"
             );
         }
         let verdict = if report.is_equal() { "equal" } else { "DIFFERENT" };
-        say!(
+        outln!(
             "{verdict}: {}, {}, {} different",
             count(report.users, "user"),
             count(report.events, "event"),

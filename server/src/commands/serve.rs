@@ -4,11 +4,9 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::serve::ListenerExt as _;
-use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use plaudit_actions::sources::Sources;
-use plaudit_api::auth::{JwksSource, KeyOptions, Keys};
-use plaudit_api::{ApiState, Health, Readiness, Rebuilds};
+use plaudit_api::auth::{ExpectedClaims, JwksSource, KeyOptions, Keys};
+use plaudit_api::{ApiState, ConnectionLimits, HeadWatch, Health, InFlight, Readiness, Rebuilds};
 use plaudit_delivery::{Delivery, DeliveryHealth, DeliveryOptions};
 use plaudit_event_store::catalogue_store::CatalogueStore;
 use plaudit_event_store::{CommandQueue, upkeep};
@@ -23,30 +21,33 @@ use crate::cli::Role;
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::output::count;
-use crate::signals::Stops;
-use crate::{logging, startup};
+use crate::signals::{SHUTDOWN_MAX, ShutdownSignals};
+use crate::{logging, metrics, open_files, startup};
 
-/// How long requests may still run after the signal to stop.
-const DRAIN: Duration = Duration::from_secs(10);
+/// Requests may run this long after the signal to stop: longer than their deadline.
+const REQUESTS_DRAIN: Duration = Duration::from_secs(5);
+
+/// Connections to the database must be given back within this time at the end.
+const POOL_CLOSE: Duration = Duration::from_secs(2);
 
 /// A shorter secret than its hash is the weakest part of a token.
 ///
 /// Source: RFC 7518, section 3.2.
 const HS256_SECRET_BYTES_MIN: usize = 32;
 
-/// How often metrics forget what fell out of their windows; without it they grow.
-const METRICS_UPKEEP: Duration = Duration::from_secs(5);
+/// File descriptors that are kept for everything but HTTP and the database: Kafka's brokers, logs, files.
+const FILES_RESERVED: usize = 128;
 
 /// Serves until SIGTERM or SIGINT.
 pub async fn run(config: &Config, roles: &[Role]) -> Result<ExitCode, Failure> {
-    let mut stops = Stops::open()?;
+    let mut signals = ShutdownSignals::listen(Some(SHUTDOWN_MAX))?;
     logging::start(config)?;
     let stop = CancellationToken::new();
     let starting =
         async { start(config, roles, listen_for(config, roles).await?, stop.clone()).await };
-    if let Some(serving) = stops.unless(starting).await {
+    if let Some(serving) = signals.unless(starting).await {
         let serving = serving?;
-        stops.next().await;
+        signals.next().await;
         tracing::info!("stopping: draining what was begun");
         stop.cancel();
         serving.drain().await;
@@ -57,7 +58,7 @@ pub async fn run(config: &Config, roles: &[Role]) -> Result<ExitCode, Failure> {
 /// The running parts.
 pub struct Serving {
     ingest: Option<Ingest>,
-    api: Option<tokio::task::JoinHandle<std::io::Result<()>>>,
+    api: Option<tokio::task::JoinHandle<()>>,
     delivery: Option<Delivery>,
     rebuilds: Rebuilds,
     pool: PgPool,
@@ -69,9 +70,9 @@ impl Serving {
         self.rebuilds.stop.cancel();
         self.rebuilds.running.close();
         if let Some(api) = self.api
-            && tokio::time::timeout(DRAIN, api).await.is_err()
+            && tokio::time::timeout(REQUESTS_DRAIN, api).await.is_err()
         {
-            tracing::warn!("some requests were still running after {} s", DRAIN.as_secs());
+            tracing::warn!("some requests were still running after {} s", REQUESTS_DRAIN.as_secs());
         }
         if let Some(ingest) = self.ingest {
             ingest.join().await;
@@ -81,16 +82,16 @@ impl Serving {
         }
         self.rebuilds.running.wait().await;
         // A client that does not take its answer keeps what it was read with.
-        if tokio::time::timeout(DRAIN, self.pool.close()).await.is_err() {
+        if tokio::time::timeout(POOL_CLOSE, self.pool.close()).await.is_err() {
             tracing::warn!(
                 "some connections to the database were still in use after {} s",
-                DRAIN.as_secs()
+                POOL_CLOSE.as_secs()
             );
         }
     }
 }
 
-/// The parts that are to run, each with what it needs. Only what runs is asked for.
+/// The options of the parts that are to run.
 struct Parts {
     api: Option<Keys>,
     ingest: Option<(IngestOptions, Arc<Sources>)>,
@@ -133,8 +134,7 @@ pub async fn start(
     let catalogue = Arc::new(CatalogueStore::default());
     catalogue.newest(&pool).await?;
 
-    let prometheus = metrics_recorder()?;
-    keep_up(prometheus.clone(), stop.clone());
+    let prometheus = metrics::start(stop.clone())?;
     let workers = config.number("ingest.workers");
     // Writers have connections of their own, so that no number of readers keeps them waiting.
     let writers = startup::writers(config, workers)?;
@@ -146,7 +146,7 @@ pub async fn start(
         Delivery::start(options, Arc::clone(&executor), pool.clone(), stop.clone())
     };
     let delivery = parts.delivery.as_ref().map(start_delivery).transpose()?;
-    // Last of what may fail: who joins the group and leaves it again stops the others for a while.
+    // Last of what may fail: who joins the group and leaves it again signals the others for a while.
     let start_ingest = |(options, sources)| {
         Ingest::start(options, commands.clone(), pool.clone(), sources, stop.clone())
     };
@@ -157,13 +157,16 @@ pub async fn start(
         ingest.as_ref().map(|ingest| Arc::clone(ingest.health())),
         delivery.as_ref().map(|delivery| Arc::clone(delivery.health())),
     );
-    let health = Health { readiness, prometheus };
+    let health = Health { readiness, prometheus, serves_api: parts.api.is_some() };
     let router = match parts.api {
         Some(keys) => {
+            let in_flight_bytes = usize::try_from(config.number("http.in_flight_bytes_max"))?;
             tokio::spawn(keys.clone().refresh());
             plaudit_api::router(ApiState {
                 pool: pool.clone(),
                 screens: Reads::new(pool.clone(), reads_at_once(&pool)),
+                heads: HeadWatch::new(pool.clone()),
+                in_flight: InFlight::new(in_flight_bytes),
                 executor: Arc::clone(&executor),
                 commands,
                 keys,
@@ -173,10 +176,11 @@ pub async fn start(
                 rebuilds: rebuilds.clone(),
             })
         }
-        // A supervisor asks every process whether it is well.
+        // Supervisors check the health of every process.
         None => plaudit_api::health_router(health),
     };
-    let api = listener.map(|listener| serve_http(listener, router, stop));
+    let api =
+        listener.map(|listener| serve_http(listener, router, connection_limits(config), stop));
     Ok(Serving { ingest, api, delivery, rebuilds, pool })
 }
 
@@ -189,7 +193,7 @@ fn reads_at_once(pool: &PgPool) -> usize {
     (cores / 2).min(connections / 4).max(1)
 }
 
-/// Takes the port, or says who to blame.
+/// Binds the port; the error names the setting.
 pub async fn listen(config: &Config) -> Result<TcpListener, Failure> {
     let address = config.require("http.listen")?;
     TcpListener::bind(address).await.map_err(|error| {
@@ -211,27 +215,35 @@ async fn listen_for(config: &Config, roles: &[Role]) -> Result<Option<TcpListene
     }
 }
 
+/// As many connections as are configured, as far as the operating system gives file descriptors.
+fn connection_limits(config: &Config) -> ConnectionLimits {
+    let wanted = usize::try_from(config.number("http.connections_max")).unwrap_or(usize::MAX);
+    let database = usize::try_from(config.number("database.connections_max")).unwrap_or_default();
+    let possible =
+        open_files::raise_limit().map(|files| files.saturating_sub(FILES_RESERVED + database));
+    let connections_max = possible.map_or(wanted, |possible| wanted.min(possible.max(1)));
+    if connections_max < wanted {
+        tracing::warn!(
+            "at most {connections_max} HTTP connections instead of {wanted} (`http.connections_max`), \
+             since the hard limit of open files is too low; raise it with `ulimit -Hn` or LimitNOFILE="
+        );
+    }
+    ConnectionLimits::new(connections_max)
+}
+
 fn serve_http(
     listener: TcpListener,
     router: axum::Router,
+    limits: ConnectionLimits,
     stop: CancellationToken,
-) -> tokio::task::JoinHandle<std::io::Result<()>> {
+) -> tokio::task::JoinHandle<()> {
     if let Ok(address) = listener.local_addr() {
         tracing::info!("listening on http://{address}");
     }
-    // An answer goes out at once, whatever the client has not acknowledged yet.
-    let listener = listener.tap_io(|connection| {
-        if let Err(error) = connection.set_nodelay(true) {
-            tracing::debug!(%error, "a connection has gone");
-        }
-    });
-    tokio::spawn(async move {
-        axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await
-    })
+    tokio::spawn(plaudit_api::serve(listener, router, limits, stop))
 }
 
-/// The process can do its work when the database answers and, where it reads, Kafka does, and where
-/// it delivers, somebody is at it.
+/// The process is ready when the database answers and its other roles can do their work.
 fn readiness(
     pool: PgPool,
     commands: CommandQueue,
@@ -267,9 +279,10 @@ async fn keys(config: &Config) -> Result<Keys, Failure> {
     let jwks = match config.get("auth.jwks") {
         None => None,
         Some(url) if url.starts_with("http://") || url.starts_with("https://") => {
-            let client = reqwest::Client::builder().timeout(Duration::from_secs(10)).build()?;
-            let url =
-                url.parse().map_err(|_| Failure::new(format!("`auth.jwks` is no URL: {url}")))?;
+            let client = reqwest::Client::builder().build()?;
+            let url = url
+                .parse()
+                .map_err(|_| Failure::new(format!("`auth.jwks` is not a URL: {url}")))?;
             Some(JwksSource::Url(url, client))
         }
         Some(_) => config.path("auth.jwks").map(JwksSource::File),
@@ -280,10 +293,13 @@ async fn keys(config: &Config) -> Result<Keys, Failure> {
             "`auth.hs256_secret` has fewer than {HS256_SECRET_BYTES_MIN} bytes: it can be guessed from a token"
         );
     }
-    Ok(Keys::open(&KeyOptions { hs256_secret, jwks }).await?)
+    let claim = |path: &str| config.get(path).map(str::to_owned);
+    let expected =
+        ExpectedClaims { audience: claim("auth.audience"), issuer: claim("auth.issuer") };
+    Ok(Keys::open(&KeyOptions { hs256_secret, jwks, expected }).await?)
 }
 
-/// The source files; every fault is named.
+/// The source files. The error names all that is wrong with them.
 pub fn sources(config: &Config) -> Result<Sources, Failure> {
     let folder = config.path("sources").unwrap_or_default();
     Sources::load(&folder).map_err(|faults| {
@@ -293,7 +309,7 @@ pub fn sources(config: &Config) -> Result<Sources, Failure> {
     })
 }
 
-/// How to read: the topics of the configuration, and those that source files map.
+/// The options of reading: the topics of the configuration, and those that source files map.
 pub fn ingest_options(config: &Config, sources: &Sources) -> Result<IngestOptions, Failure> {
     let mut topics = config.list("kafka.topics");
     for mapped in sources.topics() {
@@ -316,22 +332,4 @@ pub fn ingest_options(config: &Config, sources: &Sources) -> Result<IngestOption
     options.batch_max = usize::try_from(config.number("ingest.batch_max"))?;
     options.future_tolerance = config.duration("future_tolerance");
     Ok(options)
-}
-
-/// Lets metrics forget, until the end.
-fn keep_up(prometheus: PrometheusHandle, stop: CancellationToken) {
-    tokio::spawn(async move {
-        while tokio::time::timeout(METRICS_UPKEEP, stop.cancelled()).await.is_err() {
-            prometheus.run_upkeep();
-        }
-    });
-}
-
-/// Metrics of this process. Durations are in seconds, so their buckets are too.
-fn metrics_recorder() -> Result<PrometheusHandle, Failure> {
-    const SECONDS: [f64; 12] =
-        [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
-    let builder = PrometheusBuilder::new()
-        .set_buckets_for_metric(Matcher::Suffix("seconds".to_owned()), &SECONDS)?;
-    Ok(builder.install_recorder()?)
 }

@@ -6,20 +6,20 @@ use plaudit_actions::sources::{self, Mapped, TrialOutcome};
 
 use crate::cli::SourcesCommand;
 use crate::failure::Failure;
-use crate::output::{count, say, tell};
+use crate::output::{count, errln, outln};
 
 /// Checks source files, or shows what one makes of a record.
 pub fn run(command: &SourcesCommand) -> Result<ExitCode, Failure> {
     match command {
         SourcesCommand::Check { files } => {
             let errors = sources::check(files);
-            errors.iter().for_each(|error| tell!("{error}"));
+            errors.iter().for_each(|error| errln!("{error}"));
             if errors.is_empty() {
                 let are = if files.len() == 1 { "is" } else { "are" };
-                say!("{} {are} valid", count(files.len(), "source file"));
+                outln!("{} {are} valid", count(files.len(), "source file"));
                 return Ok(ExitCode::SUCCESS);
             }
-            tell!("{}", count(errors.len(), "error"));
+            errln!("{}", count(errors.len(), "error"));
             Ok(ExitCode::FAILURE)
         }
         SourcesCommand::Try { file, record } => {
@@ -35,16 +35,16 @@ pub fn run(command: &SourcesCommand) -> Result<ExitCode, Failure> {
 
 fn print(entry: &str, outcome: &TrialOutcome) {
     match outcome {
-        TrialOutcome::OtherTopic(topic) => say!("{entry}: is for the topic {topic}"),
-        TrialOutcome::DoesNotApply => say!("{entry}: `when` is false"),
-        TrialOutcome::Mapped(mapped) if mapped.is_empty() => say!("{entry}: names no user"),
+        TrialOutcome::OtherTopic(topic) => outln!("{entry}: is for the topic {topic}"),
+        TrialOutcome::DoesNotApply => outln!("{entry}: `when` is false"),
+        TrialOutcome::Mapped(mapped) if mapped.is_empty() => outln!("{entry}: names no user"),
         TrialOutcome::Mapped(mapped) => mapped.iter().for_each(|mapped| print_one(entry, mapped)),
     }
 }
 
 fn print_one(entry: &str, mapped: &Mapped) {
     match mapped {
-        Mapped::Action(action) => say!(
+        Mapped::Action(action) => outln!(
             "{entry}: {} of user {} at {}, id {} from {}, data {}",
             action.kind,
             action.user,
@@ -53,6 +53,6 @@ fn print_one(entry: &str, mapped: &Mapped) {
             action.source,
             serde_json::Value::Object(action.data.clone())
         ),
-        Mapped::Park(park) => say!("{entry}: parked: {}", park.reason),
+        Mapped::Park(park) => outln!("{entry}: parked: {}", park.reason),
     }
 }

@@ -14,7 +14,7 @@ use serde_json::json;
 use crate::cli::{FormatKind, TasksCommand};
 use crate::config::{Config, ConfigError};
 use crate::failure::Failure;
-use crate::output::{count, say, tell, word};
+use crate::output::{count, errln, outln, word};
 use crate::startup;
 
 /// Reads, publishes and lists tasks.
@@ -24,7 +24,7 @@ pub async fn run(
 ) -> Result<ExitCode, Failure> {
     match command {
         TasksCommand::Schema => {
-            say!("{}", plaudit_task_file::SCHEMA.trim_end());
+            outln!("{}", plaudit_task_file::SCHEMA.trim_end());
             Ok(ExitCode::SUCCESS)
         }
         TasksCommand::Validate { files } => Ok(validate(&files)),
@@ -36,7 +36,7 @@ pub async fn run(
         TasksCommand::Show { id } => {
             let task: TaskId = id.parse()?;
             with_task(&config()?, &task, |task| {
-                say!("{}", serde_json::to_string_pretty(&task.current().definition)?);
+                outln!("{}", serde_json::to_string_pretty(&task.current().definition)?);
                 Ok(())
             })
             .await
@@ -45,7 +45,7 @@ pub async fn run(
             let task: TaskId = id.parse()?;
             with_task(&config()?, &task, |task| {
                 for version in &task.versions {
-                    say!("{}  {}", version.version, version.published_at);
+                    outln!("{}  {}", version.version, version.published_at);
                 }
                 Ok(())
             })
@@ -60,7 +60,7 @@ pub async fn run(
 fn validate(files: &[PathBuf]) -> ExitCode {
     let Some(tasks) = read(files) else { return ExitCode::FAILURE };
     let are = if tasks.len() == 1 { "is" } else { "are" };
-    say!("{} in {} {are} valid", count(tasks.len(), "task"), count(files.len(), "file"));
+    outln!("{} in {} {are} valid", count(tasks.len(), "task"), count(files.len(), "file"));
     ExitCode::SUCCESS
 }
 
@@ -76,14 +76,14 @@ struct Told(usize);
 
 impl Told {
     fn error(&mut self, file: &Path, error: &Diagnostic) {
-        tell!("{}:{error}", file.display());
+        errln!("{}:{error}", file.display());
         self.0 += 1;
     }
 
     /// The last line, if there were errors.
     fn sum(&self) {
         if self.0 > 0 {
-            tell!("{}; nothing was changed", count(self.0, "error"));
+            errln!("{}; nothing was changed", count(self.0, "error"));
         }
     }
 }
@@ -95,7 +95,7 @@ fn read(files: &[PathBuf]) -> Option<Vec<FiledTask<'_>>> {
     for file in files {
         match std::fs::read_to_string(file) {
             Err(error) => {
-                tell!("{}:1:1: file: {error}", file.display());
+                errln!("{}:1:1: file: {error}", file.display());
                 told.0 += 1;
             }
             Ok(text) => match plaudit_task_file::parse_located(&text) {
@@ -140,7 +140,7 @@ async fn publish(config: &Config, tasks: &[FiledTask<'_>]) -> Result<ExitCode, F
     };
     for published in all {
         let what = if published.changed { "published" } else { "unchanged" };
-        say!("{what}  {}  version {}", published.task, published.version);
+        outln!("{what}  {}  version {}", published.task, published.version);
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -150,7 +150,7 @@ fn tell_unfit(unfit: &Unfit, tasks: &[FiledTask<'_>], told: &mut Told) {
     match tasks.iter().find(|filed| filed.task.definition.id == unfit.task) {
         Some(FiledTask { file, task }) => told.error(file, &task.diagnostic(&unfit.field, unfit)),
         None => {
-            tell!("{unfit}");
+            errln!("{unfit}");
             told.0 += 1;
         }
     }
@@ -165,12 +165,12 @@ async fn list(config: &Config, format: FormatKind) -> Result<ExitCode, Failure> 
             json!({"id": task.id, "status": task.status, "version": current.version,
                    "kind": current.definition.kind, "published_at": current.published_at.to_string()})
         };
-        say!("{}", json!({ "tasks": catalogue.tasks().iter().map(task).collect::<Vec<_>>() }));
+        outln!("{}", json!({ "tasks": catalogue.tasks().iter().map(task).collect::<Vec<_>>() }));
     } else {
         for task in catalogue.tasks() {
             let definition = &task.current().definition;
             let title = &definition.text_in(None).title;
-            say!(
+            outln!(
                 "{:<24} {} v{} {}  {title}",
                 task.id.as_str(),
                 word(&definition.kind),
@@ -178,7 +178,7 @@ async fn list(config: &Config, format: FormatKind) -> Result<ExitCode, Failure> 
                 word(&task.status)
             );
         }
-        say!("{}", count(catalogue.tasks().len(), "task"));
+        outln!("{}", count(catalogue.tasks().len(), "task"));
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -199,6 +199,6 @@ async fn set_status(config: &Config, id: &str, status: Status) -> Result<ExitCod
     let id: TaskId = id.parse()?;
     let (pool, _) = startup::checked_database(config).await?;
     catalogue_store::set_status(&pool, &id, status).await?;
-    say!("{id} is {}", word(&status));
+    outln!("{id} is {}", word(&status));
     Ok(ExitCode::SUCCESS)
 }

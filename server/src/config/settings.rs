@@ -5,17 +5,17 @@
 pub struct Setting {
     /// Its path in the file; the environment's name follows from it.
     pub path: &'static str,
-    /// In force if nothing else is said.
+    /// In force if the setting is not set.
     pub default: Option<&'static str>,
-    /// What kind of value it takes.
+    /// The kind of value that it takes.
     pub kind: Kind,
-    /// What it does.
+    /// Its meaning.
     pub meaning: &'static str,
     /// Never shown.
     pub secret: bool,
 }
 
-/// What kind of value a setting takes.
+/// The kind of value that a setting takes.
 #[derive(Debug, Clone, Copy)]
 pub enum Kind {
     /// Any text.
@@ -47,7 +47,7 @@ impl Kind {
 }
 
 impl Setting {
-    /// Whether a value is possible; else what is wanted.
+    /// Whether a value is possible; else what is expected.
     pub fn accepts(&self, text: &str) -> Result<(), String> {
         let fits = match self.kind {
             Kind::Text | Kind::List => true,
@@ -132,7 +132,19 @@ pub const SETTINGS: &[Setting] = &[
         "http.listen",
         Some("127.0.0.1:8080"),
         Kind::Address,
-        "where it listens: the API, or the health paths alone in a process without the role `api`",
+        "address of the HTTP server: the API, or the health paths alone in a process without the role `api`",
+    ),
+    setting(
+        "http.connections_max",
+        Some("8192"),
+        Kind::Number(16, 1_000_000),
+        "open HTTP connections; beyond, the one that has waited longest for a request is closed",
+    ),
+    setting(
+        "http.in_flight_bytes_max",
+        Some("67108864"),
+        Kind::Number(17_825_792, u32::MAX),
+        "bytes of all request bodies that are being read or applied; beyond, requests get 503 at once",
     ),
     Setting {
         path: "auth.hs256_secret",
@@ -146,6 +158,18 @@ pub const SETTINGS: &[Setting] = &[
         None,
         Kind::Text,
         "file or URL of a JSON Web Key Set, for RS256, ES256 and EdDSA tokens",
+    ),
+    setting(
+        "auth.audience",
+        None,
+        Kind::Text,
+        "what the `aud` of a token must be or contain; not set: it is not checked",
+    ),
+    setting(
+        "auth.issuer",
+        None,
+        Kind::Text,
+        "what the `iss` of a token must be; not set: it is not checked",
     ),
     setting("sources", Some("sources"), Kind::Text, "folder of source files; may be absent"),
     setting(
@@ -170,7 +194,7 @@ pub const SETTINGS: &[Setting] = &[
         "log.level",
         Some("info,sqlx=warn,librdkafka=off"),
         Kind::Text,
-        "filter of the log, e.g. debug or plaudit_ingest=debug,info; what librdkafka finds is told by Plaudit itself",
+        "filter of the log, e.g. debug or plaudit_ingest=debug,info; Plaudit itself reports what librdkafka finds",
     ),
     setting(
         "log.format",

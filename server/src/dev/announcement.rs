@@ -1,4 +1,4 @@
-//! Where everything is and what to try.
+//! The addresses, tokens and commands that `plaudit dev` prints.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -8,17 +8,20 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::traffic::USERS;
-use crate::output::say;
+use crate::output::outln;
 
-/// What a running `plaudit dev` tells people on its terminal, and programs in `dev.json`.
+/// The file with the addresses and the tokens.
+pub const VARIABLES: &str = "tokens.env";
+
+/// The content of the announcement, on the terminal for people and in `dev.json` for programs.
 pub struct Announcement<'a> {
-    /// Where the API is.
+    /// The address of the API.
     pub url: String,
-    /// Where the broker is.
+    /// The address of the broker.
     pub brokers: &'a str,
-    /// Where the database is, for the commands of an operator. With its password.
+    /// The address of the database, with its password, for the commands of an operator.
     pub database_url: &'a str,
-    /// Where actions are read.
+    /// The topic of actions.
     pub topic: &'a str,
     /// A token by role.
     pub tokens: BTreeMap<&'static str, String>,
@@ -33,36 +36,51 @@ impl Announcement<'_> {
         format!("{described:#}\n")
     }
 
-    /// The same for people. `dir` is where the private services are.
+    /// The addresses and the tokens as variables, to be read by a shell.
+    pub fn shell_variables(&self) -> String {
+        let Self { url, brokers, database_url, tokens, .. } = self;
+        let tokens = tokens.iter().map(|(role, token)| (role.to_uppercase(), token.as_str()));
+        let addresses = [
+            ("URL", url.as_str()),
+            ("BROKERS", brokers),
+            ("export PLAUDIT_KAFKA_BROKERS", brokers),
+            ("export PLAUDIT_DATABASE_URL", database_url),
+        ];
+        let addresses = addresses.into_iter().map(|(name, value)| (name.to_owned(), value));
+        let line =
+            |(name, value): (String, &str)| format!("{name}='{}'\n", value.replace('\'', "'\\''"));
+        addresses.chain(tokens).map(line).collect()
+    }
+
+    /// The same for people. `dir` is where the private services are, and the file with the variables.
     pub fn print(&self, dir: &Path) {
         let Self { url, brokers, topic, tokens, .. } = self;
-        say!("API {url}");
-        say!("Kafka {brokers} topic {topic}");
+        outln!("API {url}");
+        outln!("Kafka {brokers} topic {topic}");
         for (role, token) in tokens {
-            say!("Token {role} {token}");
+            outln!("Token {role} {token}");
         }
-        let (user, client) = (USERS[0], tokens.get("client").map_or("", String::as_str));
+        let (user, variables) = (USERS[0], dir.join(VARIABLES));
+        let (variables, auth) = (variables.display(), "-H \"Authorization: Bearer $CLIENT\"");
         // A fresh id: under a known one the action would be a repeat and change nothing.
         let action = json!({"specversion": "1.0", "source": "/me", "id": Uuid::new_v4(), "type": "team.formed",
             "subject": user, "time": jiff::Timestamp::now(), "data": {}});
         let producer = console_producer(&dir.join("kafka"));
-        say!("");
-        say!("Try, in another terminal:");
-        say!("  # 1. produce an action with Kafka's own client");
-        say!("  echo '{action}' | {producer} --bootstrap-server {brokers} --topic {topic}");
-        say!("  # 2. see {user}'s task screen");
-        say!("  curl -s -H 'Authorization: Bearer {client}' {url}/v1/users/{user}/tasks");
-        say!("  # 3. claim the reward of {user}'s first team");
-        say!(
-            "  curl -s -X POST -H 'Authorization: Bearer {client}' -H 'Idempotency-Key: try-1' {url}/v1/users/{user}/tasks/first-team/claim"
+        outln!("");
+        outln!("Open {url}/");
+        outln!("Try, in another terminal (produce an action, see the screen, claim the reward):");
+        outln!("  echo '{action}' | {producer} --bootstrap-server {brokers} --topic {topic}");
+        outln!("  . {variables}; curl -s {auth} $URL/v1/users/{user}/tasks");
+        outln!(
+            "  . {variables}; curl -s -X POST {auth} $URL/v1/users/{user}/tasks/first-team/claim"
         );
-        say!("");
-        say!("Ready. Ctrl-C stops everything; the data stays under {}.", dir.display());
+        outln!("");
+        outln!("Ready. Ctrl-C stops everything; the data stays under {}.", dir.display());
     }
 }
 
-/// How Kafka's producer is called: from the jars of the private broker, or, where there are none, as
-/// a distribution of Kafka installs it.
+/// The command line of Kafka's producer: from the jars of the private broker, or, without them, as a
+/// distribution of Kafka installs it.
 fn console_producer(kafka_dir: &Path) -> String {
     match plaudit_embedded::kafka_programs(kafka_dir) {
         Ok((java, jars)) => format!(

@@ -7,15 +7,15 @@ use std::path::{Path, PathBuf};
 
 use crate::failure::Failure;
 
-/// The folder, for as long as this value lives ours alone.
+/// The folder. It is locked as long as this value lives.
 pub struct Folder {
     path: PathBuf,
     _lock: File,
 }
 
 impl Folder {
-    /// Takes the folder, making it if need be, and removes what an earlier run said of itself there:
-    /// whoever waits for `dev.json` waits for this run's.
+    /// Locks the folder, which is created if need be, and removes the `dev.json` of an earlier run: programs
+    /// wait for that of this run.
     pub fn take(path: &Path) -> Result<Self, Failure> {
         let at = |path: &Path| {
             let path = path.display().to_string();
@@ -45,7 +45,7 @@ impl Folder {
         }
     }
 
-    /// Writes a file that its owner alone may read. Who finds it finds all of it.
+    /// Writes a file atomically that only its owner may read.
     pub fn write(&self, name: &str, text: &str) -> Result<(), Failure> {
         let (path, unfinished) = (self.path.join(name), self.path.join(format!("{name}.new")));
         let written = || -> std::io::Result<()> {
@@ -67,7 +67,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
     #[test]
-    fn a_folder_is_taken_once_and_forgets_what_the_last_run_said() {
+    fn a_folder_is_locked_and_the_announcement_of_an_earlier_run_removed() {
         let scratch = plaudit_embedded::ScratchDir::create("dev-folder").unwrap();
         let path = scratch.path().join("dev");
         let first = Folder::take(&path).unwrap();

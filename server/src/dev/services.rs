@@ -5,20 +5,20 @@ use std::path::Path;
 use plaudit_embedded::{Kafka, KafkaOptions, Postgres, PostgresOptions};
 
 use crate::failure::Failure;
-use crate::output::say;
+use crate::output::outln;
 
-/// What runs beside the server, and ends with it.
+/// The services beside the server. They end with it.
 pub struct Services {
     postgres: Option<Postgres>,
     kafka: Option<Kafka>,
-    /// Where the database is.
+    /// The address of the database.
     pub database_url: String,
-    /// Where the broker is.
+    /// The address of the broker.
     pub brokers: String,
 }
 
 impl Services {
-    /// Starts what the command line does not name.
+    /// Starts those that the command line does not name.
     pub async fn start(
         dir: &Path,
         database: Option<String>,
@@ -27,7 +27,7 @@ impl Services {
         let (postgres, database_url) = match database {
             Some(url) => (None, url),
             None => {
-                say!("starting a private PostgreSQL under {}", dir.display());
+                outln!("starting a private PostgreSQL under {}", dir.display());
                 let postgres =
                     Postgres::start(&dir.join("postgres"), PostgresOptions::default()).await?;
                 let url = postgres.url("plaudit");
@@ -37,7 +37,7 @@ impl Services {
         let (kafka, brokers) = match kafka {
             Some(brokers) => (None, brokers),
             None => {
-                say!("starting a private Apache Kafka under {}", dir.display());
+                outln!("starting a private Apache Kafka under {}", dir.display());
                 let kafka = Kafka::start(&dir.join("kafka"), KafkaOptions::default()).await?;
                 let brokers = kafka.brokers();
                 (Some(kafka), brokers)
@@ -46,7 +46,7 @@ impl Services {
         Ok(Self { postgres, kafka, database_url, brokers })
     }
 
-    /// Stops what was started.
+    /// Stops those that were started.
     pub async fn stop(mut self) {
         if let Some(kafka) = &mut self.kafka {
             kafka.stop().await;

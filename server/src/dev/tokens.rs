@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use crate::failure::Failure;
 
-/// How long the tokens hold, in seconds: a week of trying out.
+/// The lifetime of the tokens in seconds: a week.
 const LIFETIME_SECONDS: i64 = 7 * 24 * 3600;
 
 /// The secret, made at the first start and kept readable by its owner only.

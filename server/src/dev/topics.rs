@@ -1,4 +1,4 @@
-//! Topics. Only `dev` creates any.
+//! Creates topics. Only `dev` does.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -10,8 +10,8 @@ use rdkafka::types::RDKafkaErrorCode;
 
 use crate::failure::Failure;
 
-/// How long a broker may take, from the first attempt to reach it.
-const PATIENCE: Duration = Duration::from_secs(15);
+/// A broker must answer within this time.
+const TIMEOUT: Duration = Duration::from_secs(15);
 
 /// A client of these brokers, with the properties of the configuration.
 pub fn client(brokers: &str, properties: &BTreeMap<String, String>) -> ClientConfig {
@@ -40,9 +40,9 @@ pub async fn create(
         .map(|(name, partitions)| NewTopic::new(name, *partitions, TopicReplication::Fixed(1)))
         .collect();
     let options =
-        AdminOptions::new().request_timeout(Some(PATIENCE)).operation_timeout(Some(PATIENCE));
-    let created = tokio::time::timeout(PATIENCE, client.create_topics(&new, &options)).await;
-    let no_answer = format!("no answer within {} s", PATIENCE.as_secs());
+        AdminOptions::new().request_timeout(Some(TIMEOUT)).operation_timeout(Some(TIMEOUT));
+    let created = tokio::time::timeout(TIMEOUT, client.create_topics(&new, &options)).await;
+    let no_answer = format!("no answer within {} s", TIMEOUT.as_secs());
     let created = match created {
         Err(_) => return Err(refused(&no_answer)),
         Ok(Err(error))

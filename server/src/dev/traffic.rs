@@ -1,4 +1,4 @@
-//! Sample traffic: what a few users of the sample tasks might do.
+//! Sample traffic of a few users for the sample tasks.
 
 use std::time::Duration;
 
@@ -13,10 +13,10 @@ use crate::failure::Failure;
 /// The sample users.
 pub const USERS: [&str; 3] = ["ann", "bob", "chen"];
 
-/// How often somebody does something.
+/// The pause between two actions.
 const EVERY: Duration = Duration::from_millis(700);
 
-/// Publishes sample actions until it is told to stop.
+/// Publishes sample actions until `stop` is cancelled.
 pub fn start(
     client: &mut ClientConfig,
     topic: String,
@@ -29,7 +29,7 @@ pub fn start(
             let (user, body) = action(turn);
             let body = body.to_string();
             let record = FutureRecord::to(&topic).key(user).payload(&body);
-            // Sample traffic that is lost is no loss; the server itself says if the broker is gone.
+            // Lost sample traffic does no harm; the server itself reports a broker that is gone.
             let _ = producer.send(record, Duration::from_secs(1)).await;
             if tokio::time::timeout(EVERY, stop.cancelled()).await.is_ok() {
                 return;
@@ -38,7 +38,7 @@ pub fn start(
     }))
 }
 
-/// What happens in a turn: everybody arrives, then gifts go round, and a team forms now and then.
+/// The action of a turn: all users arrive, then they send gifts, and a team forms now and then.
 fn action(turn: usize) -> (&'static str, Value) {
     let user = USERS[turn % USERS.len()];
     let zones = ["Europe/Paris", "America/New_York", "Asia/Shanghai"];

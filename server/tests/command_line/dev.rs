@@ -30,14 +30,17 @@ async fn state_of_first_team(described: &Value) -> String {
     answer.json::<Value>().await.unwrap()["state"].as_str().unwrap().to_owned()
 }
 
-/// Does what `curl` would do, which need not be there.
+/// Does what `curl` would do, which need not be there, with what the shell makes of the line.
 async fn as_copied(line: &str) -> Value {
-    let words: Vec<&str> = line.split_whitespace().collect();
-    let token = words.iter().skip_while(|word| **word != "Bearer").nth(1).unwrap();
+    let printed = line.replace("; curl ", "; printf '%s\n' ");
+    let printed = Command::new("sh").args(["-c", printed.trim()]).output().unwrap();
+    let printed = text(&printed.stdout);
+    let words: Vec<&str> = printed.lines().collect();
+    let token = words.iter().find_map(|word| word.strip_prefix("Authorization: Bearer ")).unwrap();
     let url = *words.last().unwrap();
     let client = reqwest::Client::new();
-    let request = if line.contains("-X POST") { client.post(url) } else { client.get(url) };
-    let answer = request.bearer_auth(token.trim_end_matches('\'')).send().await.unwrap();
+    let request = if words.contains(&"POST") { client.post(url) } else { client.get(url) };
+    let answer = request.bearer_auth(token).send().await.unwrap();
     assert_eq!(answer.status().as_u16(), 200, "{line}");
     answer.json().await.unwrap()
 }
@@ -67,6 +70,11 @@ async fn dev_shows_all_of_it_and_finds_its_data_again() {
     }
     assert!(!said.iter().any(|line| line.contains('\u{1b}')), "no colours without a terminal");
 
+    // The page to open.
+    let page = line("Open ").replace("Open ", "");
+    let page = reqwest::get(page).await.unwrap().text().await.unwrap();
+    assert!(page.contains("<h1>Plaudit</h1>") && page.contains("ready"), "{page}");
+
     // The three commands to copy: Kafka's own producer, the screen, the claim.
     assert_eq!(state_of_first_team(&announced).await, "available");
     let produce = line("  echo '");
@@ -76,8 +84,9 @@ async fn dev_shows_all_of_it_and_finds_its_data_again() {
         (state_of_first_team(&announced).await == "claimable").then_some(())
     })
     .await;
-    assert_eq!(as_copied(&line("  curl -s -H")).await["user"], "ann");
-    let receipt = as_copied(&line("  curl -s -X POST")).await;
+    let line_with = |part: &str| said.iter().find(|line| line.contains(part)).unwrap();
+    assert_eq!(as_copied(line_with("curl -s -H")).await["user"], "ann");
+    let receipt = as_copied(line_with("curl -s -X POST")).await;
     assert_eq!(receipt["rewards"][0]["state"], "claimed", "{receipt}");
 
     let started = first.descendants();

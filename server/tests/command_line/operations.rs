@@ -126,7 +126,9 @@ async fn what_a_server_did_is_told_by_the_command_line_as_by_http() {
 
     let status = place.ingest_status(Some(0)).await;
     assert_eq!(status["topics"][0]["state"], "fine");
-    assert!(place.run(&["ingest", "status"]).1.starts_with(&format!("{}  fine\n", place.topic)));
+    let shown = place.run(&["ingest", "status"]).1;
+    assert!(shown.starts_with(&format!("{}  fine\n", place.topic)), "{shown}");
+    assert!(shown.lines().last().unwrap().starts_with("total: 1 topic, "), "{shown}");
 
     let history = place.json(&["audit", "history", "u1"]);
     assert_eq!(history, get(format!("{url}/v1/audit/users/u1/history?limit=1000")).await);

@@ -1,5 +1,5 @@
-//! Reading what a refused client is still sending. Whoever closes a connection with unread bytes
-//! resets it, and the client never sees why it was refused.
+//! Reads what a refused client is still sending. Closing a connection with unread bytes resets it, and the
+//! client would never see the refusal.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,16 +13,16 @@ use axum::middleware::Next;
 use axum::response::Response;
 use futures::{Stream, StreamExt};
 
-/// How much is read and thrown away, and for how long.
-const DRAIN_BYTES_MAX: usize = 64 * 1024 * 1024;
-const DRAIN_MAX: Duration = Duration::from_secs(10);
+/// The most bytes that are read and thrown away, and the longest time.
+const LINGER_BYTES_MAX: usize = 64 * 1024 * 1024;
+const LINGER_MAX: Duration = Duration::from_secs(10);
 
-/// Answers a refused request once its body has come to an end, within bounds.
+/// Sends a refusal once the body of the request has ended, within bounds.
 pub async fn request(request: Request, next: Next) -> Response {
     if request.body().is_end_stream() {
         return next.run(request).await;
     }
-    // Such a client sends nothing before it is told to, which the first look at its body does.
+    // Such a client sends its body only after `100 Continue`, which is sent when the body is first read.
     let waits = request.headers().contains_key(EXPECT);
     let (parts, body) = request.into_parts();
     let body =
@@ -30,21 +30,21 @@ pub async fn request(request: Request, next: Next) -> Response {
     let response = next.run(Request::from_parts(parts, Body::from_stream(body.clone()))).await;
     let refused = response.status().is_client_error() || response.status().is_server_error();
     if refused && (!waits || body.lock().begun) {
-        let _ = tokio::time::timeout(DRAIN_MAX, drain(body)).await;
+        let _ = tokio::time::timeout(LINGER_MAX, read_rest(body)).await;
     }
     response
 }
 
-async fn drain(mut body: SharedBody) {
-    let mut drained = 0;
+async fn read_rest(mut body: SharedBody) {
+    let mut read = 0;
     while let Some(Ok(chunk)) = body.next().await
-        && drained < DRAIN_BYTES_MAX
+        && read < LINGER_BYTES_MAX
     {
-        drained += chunk.len();
+        read += chunk.len();
     }
 }
 
-/// A body that a handler reads, and what it leaves of it can be read afterwards.
+/// A body whose rest can be read after the handler is done with it.
 #[derive(Clone)]
 struct SharedBody(Arc<Mutex<Unread>>);
 

@@ -1,7 +1,7 @@
-//! Every request: an id, a span, a count and a duration, and an answer even if its handler panics.
+//! Gives every request an id, a span, a count and a duration, and an answer even if its handler panics.
 
 use std::panic::AssertUnwindSafe;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::extract::{MatchedPath, Request};
 use axum::http::{HeaderName, HeaderValue};
@@ -13,14 +13,14 @@ use uuid::Uuid;
 
 use crate::problem::{Problem, normalised};
 
-/// By which a client can name a request to an operator.
+/// A client can name a request to an operator by this header.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The id of a request, and of the work that it causes.
 #[derive(Debug, Clone, Copy)]
 pub struct RequestId(pub Uuid);
 
-/// Watches a request. Paths carry user ids, so only the route's template is logged and counted.
+/// Measures a request. Paths carry user ids, so only the route's template is logged and counted.
 pub async fn request(mut request: Request, next: Next) -> Response {
     let started = Instant::now();
     let id = Uuid::now_v7();
@@ -43,11 +43,16 @@ pub async fn request(mut request: Request, next: Next) -> Response {
     let labels = [("method", method.to_owned()), ("route", route), ("status", status.to_string())];
     metrics::counter!("plaudit_http_requests_total", &labels).increment(1);
     metrics::histogram!("plaudit_http_request_seconds", &labels).record(took);
-    span.in_scope(|| tracing::info!(status, duration_ms = took.as_secs_f64() * 1e3, "answered"));
+    span.in_scope(|| tracing::debug!(status, duration_ms = rounded_ms(took), "answered"));
     if let Ok(id) = HeaderValue::from_str(&id.to_string()) {
         response.headers_mut().insert(REQUEST_ID, id);
     }
     response
+}
+
+/// To a tenth of a millisecond.
+fn rounded_ms(took: Duration) -> f64 {
+    (took.as_secs_f64() * 1e4).round() / 10.0
 }
 
 /// Clients may invent methods; metrics must not grow with them.

@@ -1,0 +1,82 @@
+//! The places for connections, of which there is a fixed number.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::activity::Activity;
+
+/// A connection that is evicted gives up its place within this time.
+const EVICTION_MAX: Duration = Duration::from_secs(1);
+
+/// The places.
+#[derive(Debug)]
+pub struct Places {
+    free: Arc<Semaphore>,
+    taken: Arc<Mutex<HashMap<u64, Arc<Activity>>>>,
+    next_id: AtomicU64,
+}
+
+/// A place, free again when this is dropped.
+#[derive(Debug)]
+pub struct Place {
+    activity: Arc<Activity>,
+    id: u64,
+    taken: Arc<Mutex<HashMap<u64, Arc<Activity>>>>,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Places {
+    /// `count` free places.
+    pub fn new(count: usize) -> Self {
+        let free = Arc::new(Semaphore::new(count.min(Semaphore::MAX_PERMITS)));
+        Self { free, taken: Arc::default(), next_id: AtomicU64::new(0) }
+    }
+
+    /// A free place, if need be that of the connection that has waited longest for a request: clients
+    /// that send nothing, or half a head, keep nobody out. `None` if all connections are at work.
+    pub async fn take(&self) -> Option<Place> {
+        let free = Arc::clone(&self.free);
+        let permit = match Arc::clone(&free).try_acquire_owned() {
+            Ok(permit) => permit,
+            Err(_) => {
+                self.longest_waiting()?.evict();
+                let given_up = tokio::time::timeout(EVICTION_MAX, free.acquire_owned()).await;
+                given_up.ok()?.ok()?
+            }
+        };
+        let (id, activity) =
+            (self.next_id.fetch_add(1, Ordering::Relaxed), Arc::new(Activity::new()));
+        locked(&self.taken).insert(id, Arc::clone(&activity));
+        metrics::gauge!("plaudit_http_connections").increment(1.0);
+        Some(Place { activity, id, taken: Arc::clone(&self.taken), _permit: permit })
+    }
+
+    fn longest_waiting(&self) -> Option<Arc<Activity>> {
+        let taken = locked(&self.taken);
+        let waiting = taken.values().filter_map(|one| Some((one.waiting_since()?, one)));
+        waiting.min_by_key(|(since, _)| *since).map(|(_, one)| Arc::clone(one))
+    }
+}
+
+impl Place {
+    /// The activity of the connection at this place.
+    pub fn activity(&self) -> &Arc<Activity> {
+        &self.activity
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        locked(&self.taken).remove(&self.id);
+        metrics::gauge!("plaudit_http_connections").decrement(1.0);
+    }
+}
+
+/// Held for the time of one lookup, never over an await.
+fn locked<T>(map: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    map.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,68 @@
+//! The bytes of all requests that are being read or applied. They are bounded, so that neither many large
+//! posts nor a slow database fill the memory.
+
+use std::sync::Arc;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::problem::{Answer, Problem};
+
+/// What a request takes at least: its queue entry, its task, its answer.
+const REQUEST_BYTES: usize = 4 * 1024;
+
+/// See the module. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct InFlight(Arc<Semaphore>);
+
+/// The share of one request, given back when it is dropped.
+#[derive(Debug)]
+pub struct Held {
+    permit: OwnedSemaphorePermit,
+    in_flight: InFlight,
+}
+
+impl InFlight {
+    /// At most `bytes_max` for all requests together.
+    pub fn new(bytes_max: usize) -> Self {
+        Self(Arc::new(Semaphore::new(bytes_max.min(Semaphore::MAX_PERMITS))))
+    }
+
+    /// Admits a request, or refuses it at once: one that waited would take memory too.
+    pub fn admit(&self) -> Answer<Held> {
+        let permit = self.take(REQUEST_BYTES)?;
+        Ok(Held { permit, in_flight: self.clone() })
+    }
+
+    fn take(&self, bytes: usize) -> Answer<OwnedSemaphorePermit> {
+        let permits = u32::try_from(bytes).ok();
+        let taken = permits.and_then(|n| Arc::clone(&self.0).try_acquire_many_owned(n).ok());
+        taken.ok_or_else(|| {
+            metrics::counter!("plaudit_http_overload_refusals_total").increment(1);
+            Problem::Unavailable("too many requests are being applied; come again")
+        })
+    }
+}
+
+impl Held {
+    /// Takes more, or refuses the request.
+    pub fn grow(&mut self, bytes: usize) -> Answer<()> {
+        self.permit.merge(self.in_flight.take(bytes)?);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_held_is_bounded_and_given_back() {
+        let in_flight = InFlight::new(REQUEST_BYTES + 1_000);
+        let mut first = in_flight.admit().unwrap();
+        assert!(in_flight.admit().is_err());
+        first.grow(1_000).unwrap();
+        assert!(matches!(first.grow(1), Err(Problem::Unavailable(_))));
+        drop(first);
+        in_flight.admit().unwrap().grow(1_000).unwrap();
+    }
+}

@@ -1,0 +1,115 @@
+//! Every cause of a refusal: its status, its `type`, and what a client can do about it. The pages under
+//! `/problems/` are made of this table.
+
+use axum::http::StatusCode;
+
+/// Why requests are refused.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Cause {
+    /// The last part of `type`. Stable: clients compare it.
+    pub name: &'static str,
+    /// The HTTP status that goes with it.
+    pub status: StatusCode,
+    /// The cause in a few words.
+    pub title: &'static str,
+    /// What it means, for people.
+    pub meaning: &'static str,
+    /// What the client should do, for people.
+    pub remedy: &'static str,
+}
+
+macro_rules! causes {
+    ($($constant:ident $name:literal $status:ident $title:literal $meaning:literal $remedy:literal)*) => {
+        $(
+            #[doc = $meaning]
+            pub static $constant: Cause = Cause {
+                name: $name, status: StatusCode::$status, title: $title, meaning: $meaning, remedy: $remedy,
+            };
+        )*
+        /// All causes, by status.
+        pub static ALL: &[&Cause] = &[$(&$constant),*];
+    };
+}
+
+causes! {
+    BAD_INPUT "bad-input" BAD_REQUEST "Bad input"
+        "Something in the path, the query, the headers or the body is not as described."
+        "Correct what `errors` names: each entry has the place (a JSON Pointer into the body, or the name of a parameter) and what is wanted there."
+    MALFORMED_REQUEST "malformed-request" BAD_REQUEST "Not a valid HTTP request"
+        "The bytes that arrived are not a valid HTTP/1.1 request."
+        "Use an HTTP library, and check what proxies between the client and Plaudit do to requests."
+    UNAUTHENTICATED "unauthenticated" UNAUTHORIZED "No valid token"
+        "The request has no bearer token, or one that is expired, not signed by a trusted key, or lacks a claim."
+        "Send `Authorization: Bearer` with a valid token; `detail` says what is wrong with this one."
+    FORBIDDEN "forbidden" FORBIDDEN "Not allowed with this token"
+        "The token is valid, but its roles do not permit this request, or the user is another one."
+        "Use a token with the role that the path needs. A client reads and claims for its own `sub` only, unless it has `act_for: \"*\"`."
+    NO_SUCH_PATH "no-such-path" NOT_FOUND "No such path"
+        "Plaudit has nothing at this path."
+        "Compare the path with /openapi.json. A slash at the end makes another path."
+    UNKNOWN_TASK "unknown-task" NOT_FOUND "No such task"
+        "The catalogue has no task with this id, or the user does not have it."
+        "Check the id with `GET /v1/tasks`; publish the task first if it is new."
+    UNKNOWN_MILESTONE "unknown-milestone" NOT_FOUND "No such milestone"
+        "The task has no milestone at this value."
+        "Take `at` from the task screen's `milestones`."
+    UNKNOWN_PERIOD "unknown-period" NOT_FOUND "No such period"
+        "The key is no period of this task."
+        "Take the key from the task screen's `period`."
+    UNKNOWN_PROJECTION "unknown-projection" NOT_FOUND "No such projection"
+        "There is no projection of this name."
+        "`GET /v1/projections` lists them."
+    NO_REBUILD "no-rebuild" NOT_FOUND "Never rebuilt"
+        "This projection was never rebuilt, so there is nothing to show."
+        "Start a rebuild with `POST` to the same path."
+    METHOD_NOT_ALLOWED "method-not-allowed" METHOD_NOT_ALLOWED "Method not allowed"
+        "The path exists, but does not take this method."
+        "Use one of the methods that the header `Allow` names."
+    REQUEST_TIMEOUT "request-timeout" REQUEST_TIMEOUT "The body took too long"
+        "The body of the request did not arrive within 30 s."
+        "Send the request again, in smaller pieces if the connection is slow."
+    NOTHING_CLAIMABLE "nothing-claimable" CONFLICT "Nothing to claim"
+        "The task has nothing that can be claimed, or not yet. `state` is the task's."
+        "Read the task screen again and offer a claim only where the state is `claimable`."
+    TASK_RETIRED "task-retired" CONFLICT "The task is retired"
+        "A retired task can't be changed any more."
+        "Publish a task with a new id."
+    REBUILD_RUNNING "rebuild-running" CONFLICT "A rebuild is running"
+        "Another process is rebuilding this projection."
+        "Wait for it, or pause or cancel it first."
+    NO_REBUILD_RUNNING "no-rebuild-running" CONFLICT "No rebuild is running"
+        "There is no rebuild to pause, resume or cancel."
+        "`GET` the same rebuild for its state; start one if you want one."
+    NO_ROOM_TO_SWAP "no-room-to-swap" CONFLICT "The previous version is still kept"
+        "The tables that the last rebuild replaced are still there, so the new ones can't take their place."
+        "Drop them with `plaudit projections drop-old`, then start again."
+    TOO_LARGE "too-large" PAYLOAD_TOO_LARGE "Too large"
+        "The body, or the number of actions in it, is above the limit that `detail` names."
+        "Send it in several requests."
+    URI_TOO_LONG "uri-too-long" URI_TOO_LONG "The address is too long"
+        "The path and query are longer than any that Plaudit has."
+        "Check what the client puts into the address."
+    UNSUPPORTED_MEDIA_TYPE "unsupported-media-type" UNSUPPORTED_MEDIA_TYPE "Unsupported media type"
+        "The body has a media type, or a content encoding, that is not read here."
+        "Send what `detail` names, uncompressed."
+    HEADERS_TOO_LARGE "headers-too-large" REQUEST_HEADER_FIELDS_TOO_LARGE "The headers are too large"
+        "The head of the request has more than 64 KiB or 100 headers."
+        "Check the size of the token and of what proxies add."
+    INTERNAL "internal" INTERNAL_SERVER_ERROR "Internal error"
+        "A fault in Plaudit. It was logged under the id in the header `X-Request-Id`."
+        "Report it with that id. Reads and claims with an `Idempotency-Key` may be sent again."
+    UNAVAILABLE "unavailable" SERVICE_UNAVAILABLE "Not available now"
+        "Something that Plaudit needs does not answer in time, or too much is waiting already. What was sent may still be applied."
+        "Send the same request again after `Retry-After` seconds: actions and claims count once, however often they arrive."
+    POSITION_NOT_REACHED "position-not-reached" SERVICE_UNAVAILABLE "Position not reached"
+        "The position of `at_least` was not reached in time."
+        "Send `Prefer: wait=N` to wait up to N seconds (10 at most), or ask again after `Retry-After`."
+    NOT_READY "not-ready" SERVICE_UNAVAILABLE "Not ready"
+        "Not all parts of this process can do their work; `reasons` names them."
+        "For operators: see `reasons` and docs/operations.md. Load balancers should use another process."
+}
+
+/// The cause of that name.
+pub fn named(name: &str) -> Option<&'static Cause> {
+    ALL.iter().copied().find(|cause| cause.name == name)
+}

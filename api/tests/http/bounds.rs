@@ -1,0 +1,135 @@
+//! A database that does not answer, too much at once, and many who wait: each has a bound.
+
+use std::time::{Duration, Instant};
+
+use axum::http::Method;
+use plaudit_api::auth::KeyOptions;
+use serde_json::json;
+use sqlx::{Connection as _, Executor as _, PgConnection};
+
+use super::support::{Answer, Api, SECRET, TASKS, action, client, operator, producer, request};
+
+/// What clients are promised.
+const ANSWER_MAX: Duration = Duration::from_secs(5);
+
+/// Another program's transaction that holds a table until it is dropped.
+async fn holding(api: &Api, lock: &'static str) -> PgConnection {
+    let mut connection =
+        PgConnection::connect_with(api.pool.connect_options().as_ref()).await.unwrap();
+    connection.execute("begin").await.unwrap();
+    connection.execute(lock).await.unwrap();
+    connection
+}
+
+#[track_caller]
+fn is_refused_in_time(answer: &Answer, asked: Instant, what: &str) {
+    assert!(asked.elapsed() < ANSWER_MAX, "{what}: {:?}", asked.elapsed());
+    answer.is_problem(503, "unavailable");
+    assert_eq!(answer.header("retry-after"), "1", "{what}");
+}
+
+#[tokio::test]
+async fn what_can_not_be_written_is_503_within_five_seconds() {
+    let api = Api::start().await;
+    let held = holding(&api, "lock table lanes in access exclusive mode").await;
+    let sent = action("u42", "gift.sent", "g1", json!({"coins": 10}));
+    let (producer, client, nothing) = (producer(), client("u42"), json!({}));
+    let asked = Instant::now();
+    let (sent, claim, all) = tokio::join!(
+        api.post(&producer, "/v1/actions", &sent, &[]),
+        api.post(&client, "/v1/users/u42/tasks/first-team/claim", &nothing, &[]),
+        api.post(&client, "/v1/users/u42/claims", &nothing, &[]),
+    );
+    is_refused_in_time(&sent, asked, "an action");
+    is_refused_in_time(&claim, asked, "a claim");
+    is_refused_in_time(&all, asked, "a claim of everything");
+    held.close().await.unwrap();
+    api.act("u42", "gift.sent", "g2", json!({"coins": 10})).await;
+}
+
+#[tokio::test]
+async fn what_can_not_be_read_or_published_is_503_within_five_seconds() {
+    let api = Api::start().await;
+    let held = holding(
+        &api,
+        "lock table task_view, reward_state, catalogue, lanes in access exclusive mode",
+    )
+    .await;
+    for path in [
+        "/v1/users/u42/tasks",
+        "/v1/users/u42/tasks/first-team",
+        "/v1/users/u42/rewards",
+        "/v1/users/u42/tasks?at_least=0:1",
+    ] {
+        let path = path.replace("0:1", &format!("{}:1", api.lane_of("u42")));
+        let asked = Instant::now();
+        is_refused_in_time(&api.get(&operator(), &path).await, asked, &path);
+    }
+    let asked = Instant::now();
+    let yaml = [("content-type", "application/yaml")];
+    let publish =
+        request(Method::POST, "/v1/tasks/publish", &operator(), &yaml, TASKS.to_owned().into());
+    is_refused_in_time(&api.send(publish).await, asked, "a publication");
+    held.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn requests_beyond_the_memory_for_them_are_refused_at_once() {
+    let keys = KeyOptions { hs256_secret: Some(SECRET.to_owned()), ..KeyOptions::default() };
+    let api = Api::with(keys, 64 * 1024).await;
+    let held = holding(&api, "lock table lanes in access exclusive mode").await;
+    let sent = |id: &str| action("u42", "gift.sent", id, json!({"text": "x".repeat(40_000)}));
+    let (producer, asked) = (producer(), Instant::now());
+    let (one, two) = (sent("g1"), sent("g2"));
+    let (first, second) = tokio::join!(api.post(&producer, "/v1/actions", &one, &[]), async {
+        let second = api.post(&producer, "/v1/actions", &two, &[]).await;
+        assert!(asked.elapsed() < Duration::from_secs(2), "{:?}", asked.elapsed());
+        second
+    },);
+    is_refused_in_time(&first, asked, "the one that waits");
+    second.is_problem(503, "unavailable");
+    // The first one is still in the queue, and still counted, although its client was answered.
+    let third = api.post(&producer, "/v1/actions", &sent("g3"), &[]).await;
+    third.is_problem(503, "unavailable");
+    held.close().await.unwrap();
+    let accepted = async {
+        while api.post(&producer, "/v1/actions", &sent("g4"), &[]).await.status != 200 {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), accepted).await.unwrap();
+}
+
+#[tokio::test]
+async fn many_readers_that_wait_cost_the_database_what_one_costs() {
+    const READERS: usize = 300;
+    let api = Api::start().await;
+    let position = api.act("u42", "gift.sent", "g1", json!({"coins": 10})).await;
+    let (lane, number) = position.split_once(':').unwrap();
+    let next = format!("{lane}:{}", number.parse::<i64>().unwrap() + 1);
+    let path = format!("/v1/users/u42/tasks/daily-gifts?at_least={next}");
+    let token = client("u42");
+    let read = async |_| api.get_with(&token, &path, &[("prefer", "wait=10")]).await;
+    let readers = futures::future::join_all((0..READERS).map(read));
+    let writer = async {
+        // By then they have waited for so long that polling would show.
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        let before = transactions(&api).await;
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        let during = transactions(&api).await - before;
+        api.act("u42", "gift.sent", "g2", json!({"coins": 10})).await;
+        (during, Instant::now())
+    };
+    let (answers, (during, written_at)) = tokio::join!(readers, writer);
+    assert!(written_at.elapsed() < Duration::from_secs(3), "{:?}", written_at.elapsed());
+    for answer in answers {
+        assert_eq!((answer.status.as_u16(), &answer.body["progress"]), (200, &json!(20)));
+    }
+    assert!(during < 1_000, "{during} transactions in 2 s");
+}
+
+/// All transactions of this database so far. Sessions report theirs with a delay of a second or so.
+async fn transactions(api: &Api) -> i64 {
+    let counted = "select xact_commit + xact_rollback from pg_stat_database where datname = current_database()";
+    sqlx::query_scalar(counted).fetch_one(&api.pool).await.unwrap()
+}
