@@ -32,8 +32,6 @@ use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{MethodRouter, get, post};
 
-pub use audit::history::{EventEntry, entry as event_entry};
-pub use audit::{Moment, StateThen, state_then};
 pub use connections::{ConnectionLimits, serve};
 pub use head_watch::HeadWatch;
 pub use health::{Health, router as health_router};

@@ -171,8 +171,8 @@ pub async fn publish(
     let (body, held) = read_body(body, FILE_BYTES_MAX, &state.in_flight).await?;
     let text =
         std::str::from_utf8(&body).map_err(|e| InputError::body("", format!("not UTF-8: {e}")))?;
-    let definitions =
-        parse(text).map_err(|errors| Problem::BadInput(errors.iter().map(input_error).collect()))?;
+    let definitions = parse(text)
+        .map_err(|errors| Problem::BadInput(errors.iter().map(input_error).collect()))?;
     let pool = state.pool.clone();
     let published = detached(async move {
         let published = catalogue_store::publish(&pool, &definitions, &caller.subject).await;

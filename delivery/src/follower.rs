@@ -1,135 +1,133 @@
-//! The follower: from its checkpoints to the topic, round by round.
+//! The follower that publishes: reads what is due, sends it, and stores that it was sent.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use plaudit_domain::lane::Lane;
+use plaudit_event_store::reader::Unreadable;
 use plaudit_event_store::{
     Batch, CheckpointMove, ExecuteError, Executor, Item, Origin, Outcome, Work,
 };
+use plaudit_followers::bounded::{BoundedConnection, CALL_MAX, within};
+use plaudit_followers::{FollowerHealth, Handler, LaneOutcome, Skipped, Span, Subject};
 use rdkafka::error::KafkaError;
 use sqlx::PgPool;
-use sqlx::pool::PoolConnection;
-use tokio_util::sync::CancellationToken;
+use tokio::time::Instant;
 
-use crate::health::{DeliveryHealth, Subject};
-use crate::pending::{Cursor, Owed};
+use crate::FOLLOWER;
+use crate::due::{self, DueRewards};
 use crate::publisher::Publisher;
 
-/// Why a round of deliveries did not finish. It is tried again from the checkpoint.
+/// How long it may take to store that rewards were sent, retries included.
+const STORE_MAX: Duration = Duration::from_secs(8);
+
+/// How often a missing topic is looked for while nothing is due.
+const TOPIC_LOOK_EVERY: Duration = Duration::from_secs(5);
+
+/// The notice that there is no topic to publish to.
+const TOPIC: Subject = Subject::Notice("topic");
+
+/// Why a round published nothing, or could not store what it published.
 #[derive(Debug, thiserror::Error)]
 enum DeliveryError {
     #[error(
-        "the topic {topic} does not exist; rewards are published, in order, as soon as it does"
+        "the topic {topic} does not exist; create it, and rewards are published to it in order"
     )]
     NoTopic { topic: String },
     #[error("rewards can't be published to the topic {topic}: {cause}")]
     Kafka { topic: String, cause: KafkaError },
-    #[error("deliveries can't be noted: {0}")]
+    #[error("rewards can't be read from the log: {0}")]
+    Read(#[from] sqlx::Error),
+    #[error("deliveries can't be stored: {0}")]
     Store(#[from] ExecuteError),
 }
 
-impl From<sqlx::Error> for DeliveryError {
-    fn from(error: sqlx::Error) -> Self {
-        Self::Store(error.into())
-    }
-}
-
-/// How long a round waits when it found nothing.
-const IDLE: Duration = Duration::from_millis(50);
-
-/// How long a round waits after a failure.
-const BACKOFF_MAX: Duration = Duration::from_secs(5);
-
-/// How long a round may still take once it is to stop. What it has published by then and could not
-/// note is published again.
-const STOP_PATIENCE: Duration = Duration::from_secs(5);
-
-pub struct Follower {
+pub struct RewardFollower {
     pub executor: Arc<Executor>,
     pub pool: PgPool,
     pub publisher: Publisher,
-    pub health: Arc<DeliveryHealth>,
+    pub health: Arc<FollowerHealth>,
+    pub topic: TopicState,
 }
 
-struct Delivery {
-    means: Follower,
-    /// Held while this process is the one that delivers; its session holds the advisory lock.
-    lease: Option<PoolConnection<sqlx::Postgres>>,
-    cursor: Cursor,
-    topic_found: bool,
+/// What is known of the topic.
+pub enum TopicState {
+    Unknown,
+    Missing { looked_at: Instant },
+    Found,
 }
 
-impl Follower {
-    /// Delivers until it is told to stop.
-    pub async fn run(self, stop: CancellationToken) {
-        let mut delivery =
-            Delivery { means: self, lease: None, cursor: Cursor::default(), topic_found: false };
-        let mut failures = 0u32;
-        while !stop.is_cancelled() {
-            let too_late = async {
-                stop.cancelled().await;
-                tokio::time::sleep(STOP_PATIENCE).await;
-            };
-            let round = tokio::select! {
-                round = delivery.round() => round,
-                () = too_late => break,
-            };
-            let wait = match round {
-                Ok(published) => {
-                    failures = 0;
-                    delivery.means.health.resolve(Subject::Round);
-                    delivery.means.health.resolve(Subject::Task);
-                    if published == 0 { IDLE } else { Duration::ZERO }
-                }
-                Err(error) => {
-                    failures = failures.saturating_add(1);
-                    metrics::counter!("plaudit_delivery_failures_total").increment(1);
-                    delivery.means.health.report(Subject::Round, error.to_string());
-                    delivery.forget();
-                    BACKOFF_MAX.min(IDLE * 2u32.saturating_pow(failures.min(8)))
-                }
-            };
-            let _ = tokio::time::timeout(wait, stop.cancelled()).await;
+#[async_trait]
+impl Handler for RewardFollower {
+    async fn handle(&mut self, spans: &[Span]) -> Result<Vec<LaneOutcome>, String> {
+        self.round(spans).await.map_err(|error| {
+            metrics::counter!("plaudit_delivery_failures_total").increment(1);
+            // Perhaps the topic was deleted.
+            self.topic = TopicState::Unknown;
+            error.to_string()
+        })
+    }
+
+    async fn idle(&mut self) {
+        match self.topic {
+            TopicState::Missing { looked_at } if looked_at.elapsed() > TOPIC_LOOK_EVERY => {
+                self.topic = TopicState::Unknown;
+                self.look_for_topic().await;
+            }
+            TopicState::Unknown => self.look_for_topic().await,
+            _ => {}
         }
-        delivery.forget();
-        delivery.means.publisher.close().await;
+    }
+
+    async fn close(&mut self) {
+        self.publisher.close().await;
     }
 }
 
-impl Delivery {
-    /// Delivers what is owed, as far as it fits into one round. Returns how many rewards that were.
-    async fn round(&mut self) -> Result<usize, DeliveryError> {
-        if !self.hold_lease().await? {
-            return Ok(0);
+impl RewardFollower {
+    async fn round(&mut self, spans: &[Span]) -> Result<Vec<LaneOutcome>, DeliveryError> {
+        let mut due = due::read(spans, &self.pool).await?;
+        let unreadable: Vec<Unreadable> =
+            due.iter_mut().flat_map(|lane| std::mem::take(&mut lane.unreadable)).collect();
+        self.note_unreadable(&unreadable).await?;
+        let lanes: Vec<Lane> = due.iter().map(|lane| lane.span.lane).collect();
+        let owing = due.iter().filter(|lane| !lane.rewards.is_empty()).count();
+        if owing > 0 {
+            self.find_topic().await?;
         }
-        self.find_topic().await?;
-        let (owed, unreadable) = self.cursor.read(&self.means.pool).await?;
-        for (lane, error) in unreadable {
-            self.report(lane, &error);
-        }
-        let failed = self.means.publisher.publish(&owed).await;
-        let owing = owed.iter().filter(|lane| !lane.rewards.is_empty()).count();
-        let (undone, done): (Vec<Owed>, Vec<Owed>) =
-            owed.into_iter().partition(|lane| failed.contains_key(&lane.lane));
-        let rewards: usize = done.iter().map(Owed::count).sum();
-        self.note(done).await?;
+        let mut failed = self.publisher.publish(&due).await;
+        let (unsent, sent): (Vec<DueRewards>, Vec<DueRewards>) =
+            due.into_iter().partition(|lane| failed.contains_key(&lane.span.lane));
+        let rewards: usize = sent.iter().map(DueRewards::count).sum();
+        let mut outcomes = self.note(sent).await?;
         metrics::counter!("plaudit_rewards_published_total").increment(rewards as u64);
-        self.suspend(&undone, failed, owing)?;
-        Ok(rewards)
+        let topic = self.publisher.topic().to_owned();
+        // If all that was tried has failed, the reason is not a lane's.
+        if unsent.len() == owing
+            && let Some((_, cause)) = failed.pop_first()
+        {
+            return Err(DeliveryError::Kafka { topic, cause });
+        }
+        for (lane, cause) in failed {
+            let error = DeliveryError::Kafka { topic: topic.clone(), cause };
+            outcomes.insert(lane, lane_failed(lane, &error));
+        }
+        Ok(lanes.iter().filter_map(|lane| outcomes.remove(lane)).collect())
     }
 
     /// Before anything is sent: a client that sends to a topic that is missing waits for it until
     /// its messages have expired.
     async fn find_topic(&mut self) -> Result<(), DeliveryError> {
-        if self.topic_found {
+        if matches!(self.topic, TopicState::Found) {
             return Ok(());
         }
-        let topic = self.means.publisher.topic().to_owned();
-        match self.means.publisher.finds_topic().await {
+        let topic = self.publisher.topic().to_owned();
+        match self.publisher.finds_topic().await {
             Ok(true) => {
-                self.topic_found = true;
+                self.topic = TopicState::Found;
+                self.health.resolve(&TOPIC);
                 Ok(())
             }
             Ok(false) => Err(DeliveryError::NoTopic { topic }),
@@ -137,124 +135,127 @@ impl Delivery {
         }
     }
 
-    /// Where all that was tried has failed, the reason is not a lane's.
-    fn suspend(
-        &mut self,
-        undone: &[Owed],
-        mut failed: BTreeMap<Lane, KafkaError>,
-        owing: usize,
-    ) -> Result<(), DeliveryError> {
-        let topic = self.means.publisher.topic().to_owned();
-        if undone.len() == owing
-            && let Some((_, cause)) = failed.pop_first()
-        {
-            return Err(DeliveryError::Kafka { topic, cause });
+    /// While nothing is due, a missing topic is worth a warning and stops no work.
+    async fn look_for_topic(&mut self) {
+        if let Err(error) = self.find_topic().await {
+            self.health.report(TOPIC, error.to_string());
+            self.topic = TopicState::Missing { looked_at: Instant::now() };
         }
-        for (lane, cause) in failed {
-            self.cursor.suspend(lane);
-            self.report(lane, &DeliveryError::Kafka { topic: topic.clone(), cause });
-        }
-        Ok(())
     }
 
-    fn report(&self, lane: Lane, error: &dyn std::error::Error) {
-        let problem =
-            format!("rewards of lane {lane} are not delivered, and are tried again: {error}");
-        self.means.health.report(Subject::Lane(lane), problem);
+    /// Names what can't be read, and keeps it: the checkpoint moves past it.
+    async fn note_unreadable(&self, events: &[Unreadable]) -> Result<(), DeliveryError> {
+        if events.is_empty() {
+            return Ok(());
+        }
+        for event in events {
+            self.health.user_unreadable(event.position.lane, &event.user, &event.to_string());
+        }
+        let call = async {
+            let mut connection = BoundedConnection::acquire(&self.pool).await?;
+            Skipped::note(FOLLOWER, events, &mut connection).await?;
+            connection.give_back();
+            Ok::<_, sqlx::Error>(())
+        };
+        Ok(within(CALL_MAX, call).await?)
     }
 
     /// Stores that deliveries have started, and how far the follower has come: in one transaction,
     /// or, should something in it be refused, in one for each lane.
-    async fn note(&mut self, owed: Vec<Owed>) -> Result<(), DeliveryError> {
-        let moves = self.cursor.moves_due(&owed);
-        let mut items: BTreeMap<Lane, Vec<Item>> = BTreeMap::new();
-        for Owed { lane, rewards, .. } in owed {
-            let item = |(user, rewards)| Item {
-                lane,
-                work: Work::StartDeliveries { user, rewards },
-                origin: Origin::Follower,
-            };
-            items.entry(lane).or_default().extend(rewards.into_iter().map(item));
+    async fn note(
+        &self,
+        sent: Vec<DueRewards>,
+    ) -> Result<BTreeMap<Lane, LaneOutcome>, DeliveryError> {
+        let mut outcomes = BTreeMap::new();
+        let mut notes = Vec::new();
+        for DueRewards { span, rewards, up_to, recovered, .. } in sent {
+            let is_stored = !rewards.is_empty() || span.is_store_due;
+            let handled = LaneOutcome::Handled { lane: span.lane, up_to, is_stored };
+            outcomes.insert(span.lane, handled);
+            if is_stored {
+                let item = |(user, rewards)| Item {
+                    lane: span.lane,
+                    work: Work::StartDeliveries { user, rewards },
+                    origin: Origin::Follower,
+                };
+                let items = rewards.into_iter().map(item).collect();
+                notes.push(Note { items, step: span.checkpoint(FOLLOWER, up_to), recovered });
+            }
         }
-        if moves.is_empty() {
-            return Ok(());
+        if notes.is_empty() {
+            return Ok(outcomes);
         }
-        let all = items.values().flatten().cloned().collect();
-        match self.store(all, &moves).await {
-            Err(ExecuteError::Refused(_) | ExecuteError::Unreadable(_)) if moves.len() > 1 => {}
-            stored => return Ok(stored?),
+        match self.store(&notes).await {
+            Err(error) if is_of_lanes(&error) && notes.len() > 1 => {}
+            stored => {
+                stored?;
+                return Ok(outcomes);
+            }
         }
-        for step in moves {
-            let items = items.remove(&step.lane).unwrap_or_default();
-            match self.store(items, std::slice::from_ref(&step)).await {
-                Err(error @ (ExecuteError::Refused(_) | ExecuteError::Unreadable(_))) => {
-                    self.cursor.suspend(step.lane);
-                    self.report(step.lane, &error);
+        for note in notes {
+            let lane = note.step.lane;
+            match self.store(std::slice::from_ref(&note)).await {
+                Err(error) if is_of_lanes(&error) => {
+                    outcomes.insert(lane, lane_failed(lane, &error));
                 }
                 stored => stored?,
             }
         }
-        Ok(())
+        Ok(outcomes)
     }
 
-    async fn store(
-        &mut self,
-        items: Vec<Item>,
-        moves: &[CheckpointMove],
-    ) -> Result<(), ExecuteError> {
-        let batch = Batch { items, checkpoints: moves.to_vec() };
-        let applied = self.means.executor.execute(&batch).await?;
-        self.cursor.moved(moves);
-        for step in moves {
-            self.means.health.resolve(Subject::Lane(step.lane));
-        }
-        // They are published; what can't be noted of a damaged user stays `claimed` on the screen.
+    async fn store(&self, notes: &[Note]) -> Result<(), ExecuteError> {
+        let batch = Batch {
+            items: notes.iter().flat_map(|note| note.items.iter().cloned()).collect(),
+            checkpoints: notes.iter().map(|note| note.step.clone()).collect(),
+        };
+        let applied = within(STORE_MAX, self.executor.execute(&batch)).await?;
         for (item, applied) in batch.items.iter().zip(applied) {
-            if let Outcome::Failed(reason) = applied.outcome {
-                let problem =
-                    format!("rewards were published but not noted as delivering: {reason}");
-                self.means.health.report(Subject::Lane(item.lane), problem);
+            let Work::StartDeliveries { user, .. } = &item.work else { continue };
+            let about = Subject::User(item.lane, user.to_string());
+            match applied.outcome {
+                // They are published; for a damaged user they stay `claimed` on the screen.
+                Outcome::Failed(reason) => self.health.report(
+                    about,
+                    format!("rewards of user {user} were published but not noted as delivering: {reason}"),
+                ),
+                _ => self.health.resolve(&about),
             }
         }
-        Ok(())
+        self.forget_recovered(notes).await
     }
 
-    /// Makes sure that only one process delivers at a time. Correctness does not depend on it:
-    /// checkpoints only move from where their follower thinks they are.
-    async fn hold_lease(&mut self) -> Result<bool, DeliveryError> {
-        if let Some(lease) = &mut self.lease {
-            if sqlx::query("select 1").execute(&mut **lease).await.is_ok() {
-                return Ok(true);
-            }
-            self.forget();
+    async fn forget_recovered(&self, notes: &[Note]) -> Result<(), ExecuteError> {
+        let recovered: Vec<_> = notes.iter().flat_map(|note| note.recovered.clone()).collect();
+        if recovered.is_empty() {
+            return Ok(());
         }
-        let mut connection = self.means.pool.acquire().await?;
-        let held: bool =
-            sqlx::query_scalar("select pg_try_advisory_lock(hashtext('plaudit delivery'))")
-                .fetch_one(&mut *connection)
-                .await?;
-        if held {
-            // Kept before anything can fail: whatever does, `forget` closes the session with its lock.
-            self.lease = Some(connection);
-            self.cursor = Cursor::load(&self.means.pool).await?;
-        }
-        Ok(held)
-    }
-
-    /// Gives up the lease and what was remembered: the next round begins from what is stored.
-    fn forget(&mut self) {
-        self.cursor = Cursor::default();
-        self.topic_found = false;
-        if let Some(lease) = self.lease.take() {
-            // Closed rather than given back: its session holds the lock.
-            drop(lease.detach());
-        }
+        let call = async {
+            let mut connection = BoundedConnection::acquire(&self.pool).await?;
+            Skipped::forget(FOLLOWER, &recovered, &mut connection).await?;
+            connection.give_back();
+            Ok::<_, sqlx::Error>(())
+        };
+        Ok(within(CALL_MAX, call).await?)
     }
 }
 
-impl Drop for Delivery {
-    /// A lease is never given back to the pool with its lock, not even by a panic.
-    fn drop(&mut self) {
-        self.forget();
-    }
+/// Whether the error is about some of the lanes: the others may be stored without them.
+fn is_of_lanes(error: &ExecuteError) -> bool {
+    matches!(
+        error,
+        ExecuteError::Refused(_) | ExecuteError::Unreadable(_) | ExecuteError::LanesBusy(_)
+    )
+}
+
+/// What is to be stored for one lane.
+struct Note {
+    items: Vec<Item>,
+    step: CheckpointMove,
+    recovered: Vec<plaudit_domain::lane::Position>,
+}
+
+fn lane_failed(lane: Lane, error: &dyn std::error::Error) -> LaneOutcome {
+    let reason = format!("rewards of lane {lane} are not delivered, and are tried again: {error}");
+    LaneOutcome::Failed { lane, reason }
 }

@@ -1,36 +1,28 @@
 //! Grants reach the paying systems: each claimed or automatic reward line is published once its
 //! claim is committed, and at least once.
 //!
-//! Nothing here runs in a replay or a rebuild: the only thing that publishes is a follower that
-//! goes by its stored checkpoint.
+//! A replay or a rebuild publishes nothing: the only thing that publishes is a follower that goes
+//! by its stored checkpoints. Several processes share the lanes.
 
+mod due;
 mod follower;
-mod health;
 mod message;
-mod pending;
 mod publisher;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use plaudit_event_store::Executor;
+use plaudit_followers::{FollowerHealth, HeadWatch, Runner};
 use rdkafka::error::KafkaError;
 use sqlx::PgPool;
-use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use follower::Follower;
-use health::Subject;
+use follower::{RewardFollower, TopicState};
 use publisher::Publisher;
 
-pub use health::DeliveryHealth;
-
-/// The name of the follower's checkpoints.
+/// The name of the follower's checkpoints and leases.
 pub const FOLLOWER: &str = "delivery";
-
-/// How long after a panic delivering is started anew.
-const RESTART_AFTER: Duration = Duration::from_secs(5);
 
 /// Where rewards go.
 #[derive(Debug, Clone)]
@@ -62,8 +54,7 @@ pub enum StartError {
 /// Publishes rewards until it is told to stop.
 #[derive(Debug)]
 pub struct Delivery {
-    health: Arc<DeliveryHealth>,
-    task: JoinHandle<()>,
+    runner: Runner,
 }
 
 impl Delivery {
@@ -74,44 +65,31 @@ impl Delivery {
         options: &DeliveryOptions,
         executor: Arc<Executor>,
         pool: PgPool,
+        heads: Arc<HeadWatch>,
         stop: CancellationToken,
     ) -> Result<Self, StartError> {
         let publisher = Publisher::new(options)?;
-        let health = Arc::new(DeliveryHealth::default());
-        let told = Arc::clone(&health);
-        let follower = move || Follower {
-            executor: Arc::clone(&executor),
-            pool: pool.clone(),
-            publisher: publisher.clone(),
-            health: Arc::clone(&told),
+        let health = Arc::new(FollowerHealth::new(FOLLOWER));
+        let handler = {
+            let (pool, health) = (pool.clone(), Arc::clone(&health));
+            move || RewardFollower {
+                executor: Arc::clone(&executor),
+                pool: pool.clone(),
+                publisher: publisher.clone(),
+                health: Arc::clone(&health),
+                topic: TopicState::Unknown,
+            }
         };
-        let task = tokio::spawn(keep_delivering(follower, Arc::clone(&health), stop));
-        Ok(Self { health, task })
+        Ok(Self { runner: Runner::start(FOLLOWER, handler, pool, heads, health, stop) })
     }
 
-    /// How it goes.
-    pub fn health(&self) -> &Arc<DeliveryHealth> {
-        &self.health
+    /// How it does.
+    pub fn health(&self) -> &Arc<FollowerHealth> {
+        self.runner.health()
     }
 
     /// Waits for the end, which comes when `stop` of [`Self::start`] is cancelled.
     pub async fn join(self) {
-        if let Err(error) = self.task.await {
-            tracing::error!(%error, "delivering has panicked");
-        }
-    }
-}
-
-async fn keep_delivering(
-    follower: impl Fn() -> Follower,
-    health: Arc<DeliveryHealth>,
-    stop: CancellationToken,
-) {
-    while let Err(error) = tokio::spawn(follower().run(stop.clone())).await {
-        let problem = format!("delivering rewards ended unexpectedly and is started anew: {error}");
-        health.report(Subject::Task, problem);
-        if tokio::time::timeout(RESTART_AFTER, stop.cancelled()).await.is_ok() {
-            return;
-        }
+        self.runner.join().await;
     }
 }

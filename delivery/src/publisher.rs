@@ -11,16 +11,16 @@ use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::producer::future_producer::DeliveryFuture;
 use rdkafka::producer::{FutureProducer, FutureRecord, Producer as _};
 
-use crate::pending::Owed;
+use crate::due::DueRewards;
 use crate::{DeliveryOptions, StartError, message};
 
 /// How long the broker may take to say whether there is a topic.
-const METADATA_PATIENCE: Duration = Duration::from_secs(5);
+const METADATA_MAX: Duration = Duration::from_secs(5);
 /// How long the client's queue may stay full with nothing of ours in it, and how often to look.
-const FULL_PATIENCE: Duration = Duration::from_secs(10);
+const FULL_MAX: Duration = Duration::from_secs(10);
 const FULL_RETRY_AFTER: Duration = Duration::from_millis(2);
 /// How long the end waits for what is still unsent.
-const FLUSH_PATIENCE: Duration = Duration::from_secs(2);
+const FLUSH_MAX: Duration = Duration::from_secs(2);
 
 /// Properties that are not the operator's to set, each with its reason.
 const REFUSED: &[(&str, &str)] = &[
@@ -42,7 +42,7 @@ pub struct Publisher {
 }
 
 impl Publisher {
-    /// A publisher; whether there is a broker shows with the first question.
+    /// Makes the Kafka client. Does not wait for a broker to be there.
     pub fn new(options: &DeliveryOptions) -> Result<Self, StartError> {
         if let Some((name, why)) =
             REFUSED.iter().find(|(name, _)| options.properties.contains_key(*name))
@@ -84,7 +84,7 @@ impl Publisher {
                     RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic
                 )
             };
-            let metadata = match producer.client().fetch_metadata(Some(&topic), METADATA_PATIENCE) {
+            let metadata = match producer.client().fetch_metadata(Some(&topic), METADATA_MAX) {
                 Err(error) if error.rdkafka_error_code().is_some_and(is_unknown) => {
                     return Ok(false);
                 }
@@ -104,20 +104,20 @@ impl Publisher {
 
     /// Sends all rewards and waits until the broker has each of them or never will: nothing of this
     /// call arrives after it. Gives the lanes of which something did not arrive.
-    pub async fn publish(&self, owed: &[Owed]) -> BTreeMap<Lane, KafkaError> {
+    pub async fn publish(&self, due: &[DueRewards]) -> BTreeMap<Lane, KafkaError> {
         let mut failed = BTreeMap::new();
         let mut sent = Vec::new();
-        for lane in owed {
-            for (user, rewards) in &lane.rewards {
+        for DueRewards { span, rewards, .. } in due {
+            for (user, rewards) in rewards {
                 for reward in rewards {
                     // What follows a failure is sent again after it.
-                    if failed.contains_key(&lane.lane) {
+                    if failed.contains_key(&span.lane) {
                         break;
                     }
-                    match self.send(lane.lane, user, reward, &mut sent, &mut failed).await {
-                        Ok(delivery) => sent.push((lane.lane, delivery)),
+                    match self.send(span.lane, user, reward, &mut sent, &mut failed).await {
+                        Ok(delivery) => sent.push((span.lane, delivery)),
                         Err(cause) => {
-                            failed.insert(lane.lane, cause);
+                            failed.insert(span.lane, cause);
                         }
                     }
                 }
@@ -137,7 +137,7 @@ impl Publisher {
         failed: &mut BTreeMap<Lane, KafkaError>,
     ) -> KafkaResult<DeliveryFuture> {
         let body = message::body(user, reward);
-        let give_up_at = Instant::now() + FULL_PATIENCE;
+        let give_up_at = Instant::now() + FULL_MAX;
         loop {
             let record = FutureRecord::to(&self.topic)
                 .key(user.as_str())
@@ -163,7 +163,7 @@ impl Publisher {
     /// Waits a moment for what is still unsent.
     pub async fn close(&self) {
         let producer = self.producer.clone();
-        let flushed = tokio::task::spawn_blocking(move || producer.flush(FLUSH_PATIENCE)).await;
+        let flushed = tokio::task::spawn_blocking(move || producer.flush(FLUSH_MAX)).await;
         if let Ok(Err(error)) = flushed {
             tracing::warn!(%error, "the broker did not take the last rewards; they are sent again");
         }

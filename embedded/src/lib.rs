@@ -10,6 +10,7 @@
 
 mod account;
 mod error;
+pub mod fault_proxy;
 mod kafka;
 mod owned_dir;
 pub mod port;

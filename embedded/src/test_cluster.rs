@@ -3,6 +3,7 @@
 //! All tests of a run share one `PostgreSQL` and one Kafka: those of `plaudit-embedded run`, or else
 //! a pair that the test's process starts for itself. No two tests share a database or a topic.
 
+use crate::fault_proxy::FaultProxy;
 use crate::kafka::admin;
 use crate::{EmbeddedError, Kafka, KafkaOptions, Postgres, PostgresOptions, ScratchDir};
 use sqlx::{Connection, PgConnection};
@@ -60,6 +61,21 @@ pub async fn kafka_brokers() -> String {
 /// If `PostgreSQL` refuses.
 pub async fn create_database(prefix: &str) -> String {
     create_database_from("template1", prefix).await
+}
+
+/// Puts a proxy before a database that [`create_database`] gave. Gives the URL through the proxy.
+///
+/// # Panics
+///
+/// If the URL names no host and port, or no port is free.
+pub async fn fault_proxy(url: &str) -> (FaultProxy, String) {
+    let server = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let server = server.split(['/', '?']).next().unwrap_or_default();
+    let address = server.rsplit_once('@').map_or(server, |(_, address)| address);
+    let proxy = FaultProxy::start(address.to_owned()).await;
+    let proxy = proxy.unwrap_or_else(|error| panic!("a proxy before {address}: {error}"));
+    let through = url.replacen(address, &proxy.address().to_string(), 1);
+    (proxy, through)
 }
 
 /// Creates a copy of the database `template`, to which nobody may be connected. Gives its URL.

@@ -238,6 +238,8 @@ pub struct CheckpointMove {
     pub follower: &'static str,
     /// The lane.
     pub lane: Lane,
+    /// The epoch of the lease under which it moves. A process that lost its lease has an older one.
+    pub epoch: i64,
     /// Where it must stand.
     pub from: i64,
     /// Where it then stands.

@@ -2,6 +2,8 @@
 
 use plaudit_domain::lane::Lane;
 
+use crate::reader::Unreadable;
+
 /// Why a batch has no outcome. Nothing of it was stored, unless [`Self::Unavailable`] says that the
 /// database did not answer a commit; the same batch may be sent again in any case.
 #[derive(Debug, thiserror::Error)]
@@ -79,5 +81,11 @@ pub fn is_transient(error: &sqlx::Error) -> bool {
 impl From<sqlx::Error> for ExecuteError {
     fn from(error: sqlx::Error) -> Self {
         if is_transient(&error) { Self::Unavailable(error) } else { Self::Refused(error) }
+    }
+}
+
+impl From<Unreadable> for ExecuteError {
+    fn from(event: Unreadable) -> Self {
+        Self::Unreadable(event.to_string())
     }
 }

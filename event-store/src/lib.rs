@@ -29,6 +29,7 @@ pub use batch::{
     Applied, Batch, BatchProjection, ChangedUser, Changes, CheckpointMove, Item, NewEvent, Origin,
     Outcome, ParkedRecord, Receipt, SourcePosition, Work,
 };
+pub use checkpoints::advance as move_checkpoints;
 pub use error::ExecuteError;
 pub use executor::Executor;
 pub use queue::{BusyLane, CommandQueue, Submission};

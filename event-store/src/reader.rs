@@ -33,28 +33,73 @@ pub struct Recorded {
     pub event: Event,
 }
 
-/// What [`recorded`] reads of each row.
+/// A row of the log that this program can't read: it is damaged, or newer than this program. It
+/// concerns its user only, so whoever reads for many users goes on without it.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[error("event {sequence} of user {user}: {reason}")]
+pub struct Unreadable {
+    /// The user, who may have an id that is not allowed.
+    pub user: String,
+    /// Its place in the user's stream.
+    pub sequence: i64,
+    /// Its place in the log.
+    pub position: Position,
+    /// Why it can't be read.
+    pub reason: String,
+    /// The row as it is stored.
+    pub raw: Box<RawEvent>,
+}
+
+/// A row of the log as it is stored.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RawEvent {
+    /// Its name, which this program may not know.
+    pub event_type: String,
+    /// Its version, which this program may not know.
+    pub event_version: String,
+    /// What is stored of the fact.
+    pub payload: Value,
+    /// What is about it.
+    pub metadata: Value,
+    /// When PostgreSQL stored it.
+    pub recorded_at: Timestamp,
+}
+
+/// An event, or why it can't be read.
+pub type Entry = Result<Recorded, Unreadable>;
+
+/// What [`entry`] reads of each row.
 const RECORDED: &str = "select aggregate_id, sequence, position, event_type, event_version, \
                         payload::text, metadata, recorded_at from events";
 
-fn recorded(row: &PgRow, lane: Lane) -> Result<Recorded, ExecuteError> {
-    let user: String = row.try_get("aggregate_id")?;
-    let unreadable = |e: &dyn std::fmt::Display| {
-        let sequence: i64 = row.try_get("sequence").unwrap_or(0);
-        ExecuteError::Unreadable(format!("event {sequence} of user {user}: {e}"))
-    };
-    let (event_type, version): (&str, &str) =
+fn entry(row: &PgRow, lane: Lane) -> sqlx::Result<Entry> {
+    let user: &str = row.try_get("aggregate_id")?;
+    let sequence = row.try_get("sequence")?;
+    let position = Position { lane, number: row.try_get("position")? };
+    let (event_type, event_version): (&str, &str) =
         (row.try_get("event_type")?, row.try_get("event_version")?);
-    let event = upcasters::read(event_type, version, row.try_get("payload")?)
-        .map_err(|e| unreadable(&e))?;
+    let payload: &str = row.try_get("payload")?;
     let at: DateTime<Utc> = row.try_get("recorded_at")?;
-    Ok(Recorded {
-        sequence: row.try_get("sequence")?,
-        position: Position { lane, number: row.try_get("position")? },
-        recorded_at: instant::from_sql(at),
-        metadata: row.try_get("metadata")?,
-        event,
-        user: UserId::try_from(user.clone()).map_err(|e| unreadable(&e))?,
+    let (recorded_at, metadata): (_, Value) = (instant::from_sql(at), row.try_get("metadata")?);
+    let known = UserId::try_from(user.to_owned()).map_err(|error| error.to_string());
+    let event = upcasters::read(event_type, event_version, payload).map_err(|e| e.to_string());
+    Ok(match (known, event) {
+        (Ok(user), Ok(event)) => {
+            Ok(Recorded { user, sequence, position, recorded_at, metadata, event })
+        }
+        (Err(reason), _) | (_, Err(reason)) => Err(Unreadable {
+            user: user.to_owned(),
+            sequence,
+            position,
+            reason,
+            raw: Box::new(RawEvent {
+                event_type: event_type.to_owned(),
+                event_version: event_version.to_owned(),
+                payload: serde_json::from_str(payload).unwrap_or_else(|_| payload.into()),
+                metadata,
+                recorded_at,
+            }),
+        }),
     })
 }
 
@@ -65,7 +110,7 @@ pub async fn user_page(
     after: i64,
     limit: i64,
     connection: &mut PgConnection,
-) -> Result<Vec<Recorded>, ExecuteError> {
+) -> sqlx::Result<Vec<Entry>> {
     let rows = sqlx::query(&format!(
         "{RECORDED}
          where lane = $1 and aggregate_type = $2 and aggregate_id = $3 and sequence > $4
@@ -78,7 +123,7 @@ pub async fn user_page(
     .bind(limit)
     .fetch_all(connection)
     .await?;
-    rows.iter().map(|row| recorded(row, lane)).collect()
+    rows.iter().map(|row| entry(row, lane)).collect()
 }
 
 /// The events of one lane that may make rewards payable, after a position and up to a head.
@@ -88,7 +133,7 @@ pub async fn rewards_page(
     up_to: i64,
     limit: i64,
     connection: &mut PgConnection,
-) -> Result<Vec<Recorded>, ExecuteError> {
+) -> sqlx::Result<Vec<Entry>> {
     // The types stand in the text: they are the condition of a partial index.
     let rows = sqlx::query(&format!(
         "{RECORDED}
@@ -102,7 +147,23 @@ pub async fn rewards_page(
     .bind(limit)
     .fetch_all(connection)
     .await?;
-    rows.iter().map(|row| recorded(row, lane)).collect()
+    rows.iter().map(|row| entry(row, lane)).collect()
+}
+
+/// The events at some positions of a lane, in order; those that are not there are left out.
+pub async fn at_positions(
+    lane: Lane,
+    positions: &[i64],
+    connection: &mut PgConnection,
+) -> sqlx::Result<Vec<Entry>> {
+    let rows = sqlx::query(&format!(
+        "{RECORDED} where lane = $1 and position = any($2) order by position"
+    ))
+    .bind(lane.0)
+    .bind(positions)
+    .fetch_all(connection)
+    .await?;
+    rows.iter().map(|row| entry(row, lane)).collect()
 }
 
 /// An event as a fold needs it: whose, where, and the fact.
@@ -137,40 +198,57 @@ impl Kinds {
 }
 
 /// A user with some facts, in order.
-pub type UserFacts = (UserId, Vec<Fact>);
+#[derive(Debug, Clone)]
+pub struct UserFacts {
+    /// The user, who may have an id that is not allowed if the log is damaged.
+    pub user: String,
+    /// Up to the first event that can't be read.
+    pub facts: Vec<Fact>,
+    /// Why the rest can't be read.
+    pub unreadable: Option<String>,
+}
+
+/// A page of a lane's log in order of users.
+#[derive(Debug, Clone)]
+pub struct FactsPage {
+    /// In order of their ids.
+    pub users: Vec<UserFacts>,
+    /// How many events were read.
+    pub events: usize,
+    /// User and sequence of the last of them.
+    pub last: Option<(String, i64)>,
+}
 
 /// Puts rows of (user, sequence, position, type, version, payload), in order of users, together.
-fn by_user(rows: &[PgRow]) -> Result<Vec<UserFacts>, ExecuteError> {
+fn by_user(rows: &[PgRow]) -> sqlx::Result<Vec<UserFacts>> {
     let mut users: Vec<UserFacts> = Vec::new();
     for row in rows {
         let user: &str = row.try_get(0)?;
-        let sequence: i64 = row.try_get(1)?;
-        let unreadable = |e: &dyn std::fmt::Display| {
-            ExecuteError::Unreadable(format!("event {sequence} of user {user}: {e}"))
+        if users.last().is_none_or(|open| open.user != user) {
+            let unreadable = UserId::try_from(user.to_owned()).err().map(|e| e.to_string());
+            users.push(UserFacts { user: user.to_owned(), facts: Vec::new(), unreadable });
+        }
+        let Some(open) = users.last_mut().filter(|open| open.unreadable.is_none()) else {
+            continue;
         };
-        let event = upcasters::read(row.try_get(3)?, row.try_get(4)?, row.try_get(5)?)
-            .map_err(|e| unreadable(&e))?;
-        let fact = Fact { sequence, position: row.try_get(2)?, event };
-        match users.last_mut().filter(|(open, _)| open.as_str() == user) {
-            Some((_, facts)) => facts.push(fact),
-            None => {
-                let user = UserId::try_from(user.to_owned()).map_err(|e| unreadable(&e))?;
-                users.push((user, vec![fact]));
-            }
+        let (sequence, position) = (row.try_get(1)?, row.try_get(2)?);
+        match upcasters::read(row.try_get(3)?, row.try_get(4)?, row.try_get(5)?) {
+            Ok(event) => open.facts.push(Fact { sequence, position, event }),
+            Err(error) => open.unreadable = Some(format!("event {sequence}: {error}")),
         }
     }
     Ok(users)
 }
 
 /// A page of one lane's log in order of users: each user's history is contiguous there. Begins
-/// after `(user, sequence)`. Also tells how many events it has.
+/// after `(user, sequence)`.
 pub async fn users_page(
     lane: Lane,
     after: (&str, i64),
     kinds: Kinds,
     limit: i64,
     connection: &mut PgConnection,
-) -> Result<(Vec<UserFacts>, usize), ExecuteError> {
+) -> sqlx::Result<FactsPage> {
     let sql = format!(
         "select aggregate_id, sequence, position, event_type, event_version, payload::text
          from events
@@ -186,7 +264,8 @@ pub async fn users_page(
         .bind(limit)
         .fetch_all(connection)
         .await?;
-    Ok((by_user(&rows)?, rows.len()))
+    let last = rows.last().map(|row| Ok::<_, sqlx::Error>((row.try_get(0)?, row.try_get(1)?)));
+    Ok(FactsPage { users: by_user(&rows)?, events: rows.len(), last: last.transpose()? })
 }
 
 /// The whole streams of some users of a lane, in order of their ids.
@@ -195,7 +274,7 @@ pub async fn users_whole(
     users: &[&str],
     kinds: Kinds,
     connection: &mut PgConnection,
-) -> Result<Vec<UserFacts>, ExecuteError> {
+) -> sqlx::Result<Vec<UserFacts>> {
     let sql = format!(
         "select u.user_id, e.sequence, e.position, e.event_type, e.event_version, e.payload::text
          from unnest($2::text[]) with ordinality u (user_id, place)
@@ -249,6 +328,10 @@ pub enum Until {
 const PAGE: i64 = 5_000;
 
 /// Folds a user's stream from the log, wholly or up to a point. Returns the sequence reached.
+///
+/// # Errors
+///
+/// [`ExecuteError::Unreadable`] if an event up to there can't be read.
 pub async fn fold_user(
     lane: Lane,
     user: &UserId,
@@ -258,20 +341,24 @@ pub async fn fold_user(
     let (mut state, mut sequence) = (UserTasks::default(), 0);
     loop {
         let page = user_page(lane, user, sequence, PAGE, connection).await?;
-        for recorded in &page {
-            let beyond = match until {
-                None => false,
-                Some(Until::Sequence(last)) => recorded.sequence > last,
-                Some(Until::Time(at)) => recorded.recorded_at > at,
-            };
-            if beyond {
-                return Ok((state, sequence));
-            }
-            evolve(&mut state, &recorded.event);
-            sequence = recorded.sequence;
-        }
         if page.is_empty() {
             return Ok((state, sequence));
+        }
+        for entry in page {
+            let (at_sequence, recorded_at) = match &entry {
+                Ok(recorded) => (recorded.sequence, recorded.recorded_at),
+                Err(unreadable) => (unreadable.sequence, unreadable.raw.recorded_at),
+            };
+            let is_beyond = match until {
+                None => false,
+                Some(Until::Sequence(last)) => at_sequence > last,
+                Some(Until::Time(at)) => recorded_at > at,
+            };
+            if is_beyond {
+                return Ok((state, sequence));
+            }
+            evolve(&mut state, &entry?.event);
+            sequence = at_sequence;
         }
     }
 }
@@ -299,7 +386,7 @@ pub async fn earlier_claim(
     .bind(milestone.to_string())
     .fetch_optional(connection)
     .await?;
-    let found = row.as_ref().map(|row| recorded(row, lane)).transpose()?;
+    let found = row.as_ref().map(|row| entry(row, lane)).transpose()?.transpose()?;
     Ok(found.and_then(|found| Receipt::new(user, &found.event, found.position)))
 }
 

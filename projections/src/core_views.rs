@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use async_trait::async_trait;
 use plaudit_domain::ids::UserId;
 use plaudit_domain::lane::Lane;
-use plaudit_event_store::ExecuteError;
 use plaudit_event_store::batch::{BatchProjection, ChangedUser, Changes};
 use sqlx::PgConnection;
 
@@ -46,8 +45,8 @@ async fn write_rewards(
     }
     for user in refolded {
         let name = [user.user.as_str()];
-        let folded = fold::users(user.lane, &name, Wanted::Rewards, connection).await;
-        for folded in folded.map_err(as_sqlx)? {
+        let folded = fold::users(user.lane, &name, Wanted::Rewards, connection).await?;
+        for folded in folded.users {
             ledgers.insert((user.lane, &user.user), folded.ledger);
         }
     }
@@ -65,11 +64,4 @@ async fn write_rewards(
         .iter()
         .flat_map(|((lane, user), ledger)| ledger.granted.iter().map(|row| (*lane, *user, row)));
     reward_state::insert(&granted.collect::<Vec<_>>(), connection).await
-}
-
-fn as_sqlx(error: ExecuteError) -> sqlx::Error {
-    match error {
-        ExecuteError::Unavailable(error) | ExecuteError::Refused(error) => error,
-        other => sqlx::Error::Decode(Box::new(other)),
-    }
 }

@@ -1,4 +1,4 @@
-//! Rows that are not what the log says.
+//! Rows that are not what the log says, and users of whom the log can't be read.
 
 use plaudit_domain::lane::Lane;
 
@@ -41,5 +41,37 @@ impl Differences {
         self.count += more.count;
         let room = Self::SHOWN_MAX - self.first.len();
         self.first.extend(more.first.into_iter().take(room));
+    }
+}
+
+/// A user with an event that this program can't read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnreadableUser {
+    /// The lane.
+    pub lane: Lane,
+    /// The user.
+    pub user: String,
+    /// Which event, and why it can't be read.
+    pub reason: String,
+}
+
+/// How many users can't be read, and the first of them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct UnreadableUsers {
+    /// All of them.
+    pub count: u64,
+    /// The first [`Self::SHOWN_MAX`].
+    pub first: Vec<UnreadableUser>,
+}
+
+impl UnreadableUsers {
+    /// How many are named.
+    pub const SHOWN_MAX: usize = 100;
+
+    pub(crate) fn extend(&mut self, lane: Lane, users: Vec<(String, String)>) {
+        self.count += u64::try_from(users.len()).unwrap_or(u64::MAX);
+        let room = Self::SHOWN_MAX - self.first.len();
+        let named = users.into_iter().take(room);
+        self.first.extend(named.map(|(user, reason)| UnreadableUser { lane, user, reason }));
     }
 }

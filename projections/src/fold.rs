@@ -3,8 +3,7 @@
 use plaudit_domain::ids::UserId;
 use plaudit_domain::lane::Lane;
 use plaudit_domain::user_tasks::{UserTasks, evolve};
-use plaudit_event_store::ExecuteError;
-use plaudit_event_store::reader::{self, Fact, Kinds};
+use plaudit_event_store::reader::{self, Fact, Kinds, UserFacts};
 use sqlx::PgConnection;
 
 use crate::reward_state::Ledger;
@@ -61,6 +60,48 @@ impl FoldedUser {
     }
 }
 
+/// Some users of a lane.
+#[derive(Debug, Default)]
+pub(crate) struct Folded {
+    /// In order of their ids.
+    pub users: Vec<FoldedUser>,
+    /// Users with an event that can't be read, with the reason; in order of their ids.
+    pub unreadable: Vec<(String, String)>,
+    /// The last of all these users.
+    pub last: Option<String>,
+}
+
+/// A user whose events are being folded.
+struct Open {
+    user: String,
+    /// The fold, or why it can't be made.
+    fold: Result<FoldedUser, String>,
+}
+
+impl Open {
+    fn new(user: &str) -> Self {
+        let fold = UserId::try_from(user.to_owned()).map(FoldedUser::new);
+        Self { user: user.to_owned(), fold: fold.map_err(|error| error.to_string()) }
+    }
+
+    fn record(&mut self, wanted: Wanted, facts: UserFacts) {
+        if let Ok(folded) = &mut self.fold {
+            facts.facts.iter().for_each(|fact| folded.record(wanted, fact));
+            if let Some(reason) = facts.unreadable {
+                self.fold = Err(reason);
+            }
+        }
+    }
+
+    fn close(self, into: &mut Folded) {
+        into.last = Some(self.user.clone());
+        match self.fold {
+            Ok(folded) => into.users.push(folded),
+            Err(reason) => into.unreadable.push((self.user, reason)),
+        }
+    }
+}
+
 /// How many users are asked for at once.
 const USERS_AT_ONCE: usize = 64;
 
@@ -70,15 +111,14 @@ pub(crate) async fn users(
     users: &[&str],
     wanted: Wanted,
     connection: &mut PgConnection,
-) -> Result<Vec<FoldedUser>, ExecuteError> {
-    let mut all = Vec::with_capacity(users.len());
+) -> sqlx::Result<Folded> {
+    let mut all = Folded::default();
     for some in users.chunks(USERS_AT_ONCE) {
-        let found = reader::users_whole(lane, some, wanted.kinds(), connection).await?;
-        all.extend(found.into_iter().map(|(user, facts)| {
-            let mut folded = FoldedUser::new(user);
-            facts.iter().for_each(|fact| folded.record(wanted, fact));
-            folded
-        }));
+        for facts in reader::users_whole(lane, some, wanted.kinds(), connection).await? {
+            let mut open = Open::new(&facts.user);
+            open.record(wanted, facts);
+            open.close(&mut all);
+        }
     }
     Ok(all)
 }
@@ -90,15 +130,15 @@ pub(crate) struct LaneFold {
     /// The last event that was read.
     after: (String, i64),
     /// The user whose later events may be on the next page.
-    open: Option<FoldedUser>,
-    ended: bool,
+    open: Option<Open>,
+    has_ended: bool,
 }
 
 impl LaneFold {
     /// Begins with the first user after this one.
     pub fn after(lane: Lane, wanted: Wanted, user: Option<String>) -> Self {
         let after = (user.unwrap_or_default(), i64::MAX);
-        Self { lane, wanted, after, open: None, ended: false }
+        Self { lane, wanted, after, open: None, has_ended: false }
     }
 
     /// Reads a page and gives the users that it completes, maybe none; `None` after the last.
@@ -106,30 +146,32 @@ impl LaneFold {
         &mut self,
         events: i64,
         connection: &mut PgConnection,
-    ) -> Result<Option<Vec<FoldedUser>>, ExecuteError> {
-        if self.ended {
+    ) -> sqlx::Result<Option<Folded>> {
+        if self.has_ended {
             return Ok(None);
         }
         let after = (self.after.0.as_str(), self.after.1);
-        let (page, count) =
+        let page =
             reader::users_page(self.lane, after, self.wanted.kinds(), events, connection).await?;
-        let last = page
-            .last()
-            .and_then(|(user, facts)| facts.last().map(|fact| (user.to_string(), fact.sequence)));
-        let mut completed = Vec::new();
-        for (user, facts) in page {
-            if self.open.as_ref().is_none_or(|open| open.user != user) {
-                completed.extend(self.open.replace(FoldedUser::new(user)));
+        let mut completed = Folded::default();
+        for facts in page.users {
+            if self.open.as_ref().is_none_or(|open| open.user != facts.user)
+                && let Some(closed) = self.open.replace(Open::new(&facts.user))
+            {
+                closed.close(&mut completed);
             }
             if let Some(open) = &mut self.open {
-                facts.iter().for_each(|fact| open.record(self.wanted, fact));
+                open.record(self.wanted, facts);
             }
         }
-        match last.filter(|_| i64::try_from(count).is_ok_and(|count| count >= events)) {
+        let is_full = i64::try_from(page.events).is_ok_and(|count| count >= events);
+        match page.last.filter(|_| is_full) {
             Some(last) => self.after = last,
             None => {
-                self.ended = true;
-                completed.extend(self.open.take());
+                self.has_ended = true;
+                if let Some(closed) = self.open.take() {
+                    closed.close(&mut completed);
+                }
             }
         }
         Ok(Some(completed))
@@ -137,6 +179,6 @@ impl LaneFold {
 
     /// Whether the last user was given.
     pub fn has_ended(&self) -> bool {
-        self.ended
+        self.has_ended
     }
 }

@@ -11,6 +11,7 @@ mod control;
 mod copy;
 mod load;
 mod run;
+mod skipped;
 mod swap;
 mod tables;
 
@@ -20,6 +21,7 @@ use sqlx::{Connection as _, PgConnection, PgPool};
 use tokio_util::sync::CancellationToken;
 
 pub use control::{ProjectionStatus, RebuildStatus, cancel, drop_old, list, pause, resume, status};
+pub use skipped::skipped;
 
 use crate::ProjectionError;
 use crate::difference::Differences;
@@ -226,6 +228,7 @@ async fn prepare(
         for sql in [
             "delete from rebuilds where projection = $1",
             "delete from rebuild_lanes where projection = $1",
+            "delete from rebuild_skipped where projection = $1",
             "insert into rebuilds (projection, state, phase) values ($1, 'running', 'loading')",
             "insert into rebuild_lanes (projection, lane, position)
              select $1, lane, next_position - 1 from lanes",

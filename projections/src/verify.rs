@@ -7,7 +7,7 @@ use plaudit_domain::lane::Lane;
 use sqlx::PgPool;
 
 use crate::ProjectionError;
-use crate::difference::Differences;
+use crate::difference::{Differences, UnreadableUsers};
 
 /// What can be verified: the views, and the stored folds that batches start from.
 pub const VERIFIABLE: &[&str] = &["task_view", "reward_state", "user_states"];
@@ -57,6 +57,8 @@ pub struct VerifyReport {
     /// Users whose rows await events that stock postgres-es appended: the next batch that touches
     /// one folds them. Their rows were not compared.
     pub behind: Vec<(Lane, String)>,
+    /// Users with an event that this program can't read. Their rows were not compared either.
+    pub unreadable: UnreadableUsers,
 }
 
 impl VerifyReport {

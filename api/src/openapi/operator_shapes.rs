@@ -45,6 +45,9 @@ shapes! {
         /// The fact itself.
         #[schema(value_type = Object)]
         payload: Value,
+        /// Why the event can't be read; then the rest is shown as it is stored.
+        #[schema(required = false)]
+        unreadable: Option<String>,
     }
     /// An action, a request or a follower of the log.
     Cause {

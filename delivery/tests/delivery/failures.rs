@@ -2,6 +2,8 @@
 
 use plaudit_delivery::{Delivery, DeliveryOptions};
 use plaudit_embedded::test_cluster;
+use plaudit_followers::HeadWatch;
+use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use crate::world::World;
@@ -10,27 +12,51 @@ use crate::world::World;
 async fn a_missing_topic_is_named_and_waited_for() {
     let world = World::with_topic(test_cluster::unique_name("rewards-missing")).await;
     let deliverer = world.deliver();
+    deliverer.until_problem(&[&world.topic, "does not exist"]).await;
+    assert_eq!(deliverer.delivery.health().ready(), Ok(()), "nothing is due yet");
     world.gifts(&["ann"], 1).await;
     world.gifts(&["ann"], 2).await;
-    deliverer.until_problem(&[&world.topic, "does not exist"]).await;
-    assert_eq!(deliverer.delivery.health().ready(), Ok(()), "others are served meanwhile");
+    let reason = deliverer.until_unready().await;
+    assert!(reason.contains(&world.topic) && reason.contains("does not exist"), "{reason}");
     world.create_topic().await;
     world.until_caught_up().await;
     deliverer.until_well().await;
+    assert_eq!(deliverer.delivery.health().ready(), Ok(()));
     deliverer.stop().await;
     let published = World::by_user(&world.published().await);
     assert_eq!(published["ann"], ["gifts@1/coins", "gifts@1/badge", "gifts@2/coins"]);
 }
 
 #[tokio::test]
-async fn a_broker_that_does_not_answer_is_told_and_keeps_no_one_from_being_served() {
+async fn a_broker_that_does_not_answer_is_named_and_makes_unready_while_rewards_are_due() {
     let world = World::new().await;
     // Nobody listens on the discard port.
     let nowhere = DeliveryOptions { brokers: "127.0.0.1:9".into(), ..world.options() };
     let deliverer = world.deliver_with(&nowhere);
     deliverer.until_problem(&[&world.topic, "can't be published"]).await;
-    assert_eq!(deliverer.delivery.health().ready(), Ok(()));
+    assert_eq!(deliverer.delivery.health().ready(), Ok(()), "nothing is due yet");
+    world.gifts(&["ann"], 1).await;
+    let reason = deliverer.until_unready().await;
+    assert!(reason.contains("broker") || reason.contains("can't be published"), "{reason}");
     deliverer.stop().await;
+}
+
+/// A proxy that stops forwarding and closes nothing, with rewards on the way.
+#[tokio::test]
+async fn connections_to_the_database_that_fall_silent_do_not_stop_delivery() {
+    let world = World::new().await;
+    let (deliverer, proxy) = world.deliver_through_proxy().await;
+    world.gifts(&["ann"], 1).await;
+    world.until_published(2).await;
+    proxy.freeze();
+    world.gifts(&["ann"], 2).await;
+    world.until_caught_up().await;
+    deliverer.until_well().await;
+    deliverer.stop().await;
+    let mut published = World::by_user(&world.published().await);
+    let rewards = published.get_mut("ann").unwrap();
+    rewards.dedup();
+    assert_eq!(*rewards, ["gifts@1/coins", "gifts@1/badge", "gifts@2/coins"]);
 }
 
 #[tokio::test]
@@ -39,7 +65,9 @@ async fn settings_that_the_client_refuses_are_an_error_of_the_start() {
     let mut options = world.options();
     options.properties.insert("no.such.property".into(), "1".into());
     let (executor, pool) = (world.executor.clone(), world.pool.clone());
-    let refused = Delivery::start(&options, executor, pool, CancellationToken::new()).unwrap_err();
+    let stop = CancellationToken::new();
+    let heads = HeadWatch::start(pool.clone(), stop.clone());
+    let refused = Delivery::start(&options, executor, pool, heads, stop).unwrap_err();
     assert!(refused.to_string().contains("no.such.property"), "{refused}");
 }
 
@@ -73,30 +101,38 @@ async fn a_flood_of_rewards_is_published_in_rounds() {
 }
 
 #[tokio::test]
-async fn an_event_that_cannot_be_read_holds_up_its_own_lane_only() {
+async fn an_event_that_cannot_be_read_concerns_its_user_only() {
     let world = World::new().await;
-    let (damaged, other) = ("ann", "ben");
-    let lane = world.lane_of(damaged);
-    assert_ne!(lane, world.lane_of(other));
-    world.gifts(&[damaged], 1).await;
-    let mut tx = world.pool.begin().await.unwrap();
-    let position: i64 = sqlx::query_scalar("select next_position from lanes where lane = $1")
-        .bind(lane.0)
-        .fetch_one(&mut *tx)
-        .await
-        .unwrap();
-    let damage = r#"insert into events (lane, aggregate_type, aggregate_id, sequence, event_type, event_version, payload, metadata, position)
-        values ($1, 'UserTasks', 'nobody', 1, 'rewards_claimed', '1.0', '{"rewards": "none"}', '{}', $2)"#;
-    sqlx::query(damage).bind(lane.0).bind(position).execute(&mut *tx).await.unwrap();
-    tx.commit().await.unwrap();
-    world.gifts(&[damaged], 2).await;
+    let lane = world.lane_of("ann");
+    let mut others = (0..1_000).map(|n| format!("damaged-{n}"));
+    let damaged = others.find(|user| world.lane_of(user) == lane).unwrap();
+    world.gifts(&["ann", &damaged], 1).await;
+    world.append_raw(&damaged, "rewards_claimed", "2.0", &json!({})).await;
+    world.gifts(&["ann"], 2).await;
 
     let deliverer = world.deliver();
-    deliverer.until_problem(&[&format!("lane {lane}"), "event 1 of user nobody"]).await;
-    world.gifts(&[other], 1).await;
-    let published = World::by_user(&world.until_published(4).await);
+    // The user is named, and everybody in the lane is paid, before and after.
+    deliverer.until_problem(&[&format!("user {damaged}"), &format!("lane {lane}"), "2.0"]).await;
+    world.until_caught_up().await;
+    assert_eq!(deliverer.delivery.health().ready(), Ok(()));
     deliverer.stop().await;
-    // What lies before the damage is delivered as well.
-    assert_eq!(published[damaged], ["gifts@1/coins", "gifts@1/badge"]);
-    assert_eq!(published[other], ["gifts@1/coins", "gifts@1/badge"]);
+    let published = World::by_user(&world.published().await);
+    assert_eq!(published["ann"], ["gifts@1/coins", "gifts@1/badge", "gifts@2/coins"]);
+    assert_eq!(published[&damaged], ["gifts@1/coins", "gifts@1/badge"]);
+
+    // A process that starts later still names the user. Once the event can be read, it is paid.
+    let deliverer = world.deliver();
+    deliverer.until_problem(&[&format!("user {damaged}")]).await;
+    deliverer.stop().await;
+    world.make_readable(&damaged).await;
+    let deliverer = world.deliver();
+    let published = world.until_published(6).await;
+    deliverer.until_well().await;
+    deliverer.stop().await;
+    assert_eq!(World::by_user(&published)[&damaged][2..], ["team@1/gold"]);
+    let skipped: i64 = sqlx::query_scalar("select count(*) from follower_skipped")
+        .fetch_one(&world.pool)
+        .await
+        .unwrap();
+    assert_eq!(skipped, 0);
 }

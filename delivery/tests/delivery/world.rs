@@ -9,16 +9,18 @@ use plaudit_delivery::{Delivery, DeliveryOptions};
 use plaudit_domain::action::{Action, Parts};
 use plaudit_domain::ids::{TaskId, UserId};
 use plaudit_domain::lane::{Lane, LaneCount};
+use plaudit_embedded::fault_proxy::FaultProxy;
 use plaudit_embedded::test_cluster;
 use plaudit_event_store::catalogue_store::{self, CatalogueStore};
 use plaudit_event_store::{Batch, Executor, Item, Origin, Outcome, Work, pool, schema};
+use plaudit_followers::HeadWatch;
 use plaudit_projections::CoreViews;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::message::Headers as _;
 use rdkafka::{ClientConfig, Message as _, Offset, TopicPartitionList};
-use serde_json::Value;
+use serde_json::{Value, json};
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -45,13 +47,14 @@ tasks:
 pub const PARTITIONS: i32 = 4;
 
 /// The longest that anything may take on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+const WAIT_MAX: Duration = Duration::from_secs(60);
 
 /// When everything happens; well before any clock that runs the tests.
 pub const AT: &str = "2025-03-29T01:30:00Z";
 
 /// A database and a topic.
 pub struct World {
+    pub url: String,
     pub pool: PgPool,
     pub brokers: String,
     pub topic: String,
@@ -91,16 +94,15 @@ impl World {
         let filter = tracing_subscriber::EnvFilter::from_default_env();
         let _ = tracing_subscriber::fmt().with_env_filter(filter).with_test_writer().try_init();
         let brokers = test_cluster::kafka_brokers().await;
-        let pool = pool::connect(&test_cluster::create_database("delivery").await, 12).unwrap();
+        let url = test_cluster::create_database("delivery").await;
+        let pool = pool::connect(&url, 12).unwrap();
         schema::migrate(&pool, LaneCount::try_from(16).unwrap()).await.unwrap();
         let lanes = schema::check(&pool).await.unwrap();
         catalogue_store::publish(&pool, &plaudit_task_file::parse(TASKS).unwrap(), "test")
             .await
             .unwrap();
-        let catalogue = Arc::new(CatalogueStore::default());
-        let views: Vec<Arc<dyn plaudit_event_store::BatchProjection>> = vec![Arc::new(CoreViews)];
-        let executor = Arc::new(Executor::new(pool.clone(), lanes, catalogue, views));
-        Self { pool, brokers, topic, executor }
+        let executor = executor(&pool, lanes);
+        Self { url, pool, brokers, topic, executor }
     }
 
     pub fn options(&self) -> DeliveryOptions {
@@ -116,10 +118,15 @@ impl World {
     }
 
     pub fn deliver_with(&self, options: &DeliveryOptions) -> Deliverer {
-        let stop = CancellationToken::new();
-        let (executor, pool) = (Arc::clone(&self.executor), self.pool.clone());
-        let delivery = Delivery::start(options, executor, pool, stop.clone()).unwrap();
-        Deliverer { delivery, stop }
+        Deliverer::start(options, Arc::clone(&self.executor), self.pool.clone())
+    }
+
+    /// Delivers through a proxy to the database.
+    pub async fn deliver_through_proxy(&self) -> (Deliverer, FaultProxy) {
+        let (proxy, through) = test_cluster::fault_proxy(&self.url).await;
+        let pool = pool::connect(&through, 8).unwrap();
+        let executor = executor(&pool, self.executor.lane_count());
+        (Deliverer::start(&self.options(), executor, pool), proxy)
     }
 
     pub fn lane_of(&self, user: &str) -> Lane {
@@ -202,6 +209,69 @@ impl World {
         .await;
     }
 
+    /// Writes a row behind the back of everybody: what no version of Plaudit would accept.
+    pub async fn append_raw(&self, user: &str, event_type: &str, version: &str, payload: &Value) {
+        let lane = self.lane_of(user);
+        let mut tx = self.pool.begin().await.unwrap();
+        sqlx::query(
+            "insert into events (lane, aggregate_type, aggregate_id, sequence, event_type,
+                                 event_version, payload, metadata, position)
+             select $1, 'UserTasks', $2,
+                    (select coalesce(max(sequence), 0) + 1 from events
+                     where lane = $1 and aggregate_type = 'UserTasks' and aggregate_id = $2),
+                    $3, $4, $5, '{}',
+                    (select coalesce(max(position), 0) + 1 from events where lane = $1)",
+        )
+        .bind(lane.0)
+        .bind(user)
+        .bind(event_type)
+        .bind(version)
+        .bind(payload)
+        .execute(&mut *tx)
+        .await
+        .unwrap();
+        // The head may be a stored column, or follow from the log.
+        let is_table: bool =
+            sqlx::query_scalar("select relkind = 'r' from pg_class where oid = 'lanes'::regclass")
+                .fetch_one(&mut *tx)
+                .await
+                .unwrap();
+        if is_table {
+            sqlx::query("update lanes set next_position = next_position + 1 where lane = $1")
+                .bind(lane.0)
+                .execute(&mut *tx)
+                .await
+                .unwrap();
+        }
+        tx.commit().await.unwrap();
+    }
+
+    /// Turns the row of [`Self::append_raw`] into one that this program can read, as a newer program
+    /// would.
+    pub async fn make_readable(&self, user: &str) {
+        let payload = json!({
+            "type": "rewards_claimed", "task": "team", "version": 1, "milestone": 1, "at": AT,
+            "period": { "key": "once", "starts_at": null, "ends_at": null },
+            "rewards": [{ "grant": Uuid::new_v4(), "task": "team", "version": 1, "period": "once",
+                "milestone": 1, "line": "gold", "kind": "currency", "code": "gold", "amount": 5,
+                "reached_at": AT }],
+        });
+        let mut tx = self.pool.begin().await.unwrap();
+        sqlx::query("grant update on events to current_user").execute(&mut *tx).await.unwrap();
+        let mended = sqlx::query(
+            "update events set event_version = '1.0', payload = $2
+             where aggregate_id = $1 and event_version = '2.0'",
+        )
+        .bind(user)
+        .bind(payload)
+        .execute(&mut *tx)
+        .await
+        .unwrap();
+        assert_eq!(mended.rows_affected(), 1);
+        sqlx::query("revoke update on events from current_user").execute(&mut *tx).await.unwrap();
+        tx.commit().await.unwrap();
+    }
+
     /// Creates the topic under its own name.
     pub async fn create_topic(&self) {
         let admin: AdminClient<DefaultClientContext> =
@@ -227,7 +297,7 @@ fn read_all(brokers: &str, topic: &str) -> Vec<Published> {
     let mut ends = BTreeMap::new();
     let mut list = TopicPartitionList::new();
     for partition in 0..PARTITIONS {
-        let (low, high) = consumer.fetch_watermarks(topic, partition, PATIENCE).unwrap();
+        let (low, high) = consumer.fetch_watermarks(topic, partition, WAIT_MAX).unwrap();
         if low < high {
             ends.insert(partition, high);
             list.add_partition_offset(topic, partition, Offset::Beginning).unwrap();
@@ -236,8 +306,8 @@ fn read_all(brokers: &str, topic: &str) -> Vec<Published> {
     consumer.assign(&list).unwrap();
     let mut published = Vec::new();
     while !ends.is_empty() {
-        let Some(message) = consumer.poll(PATIENCE) else {
-            panic!("no answer within {PATIENCE:?}")
+        let Some(message) = consumer.poll(WAIT_MAX) else {
+            panic!("no answer within {WAIT_MAX:?}")
         };
         let message = message.unwrap();
         let header = message.headers().unwrap().get(0);
@@ -254,25 +324,43 @@ fn read_all(brokers: &str, topic: &str) -> Vec<Published> {
     published
 }
 
-/// Who delivers.
+/// A process that delivers.
 pub struct Deliverer {
     pub delivery: Delivery,
     stop: CancellationToken,
 }
 
+fn executor(pool: &PgPool, lanes: LaneCount) -> Arc<Executor> {
+    let catalogue = Arc::new(CatalogueStore::default());
+    let views: Vec<Arc<dyn plaudit_event_store::BatchProjection>> = vec![Arc::new(CoreViews)];
+    Arc::new(Executor::new(pool.clone(), lanes, catalogue, views))
+}
+
 impl Deliverer {
-    /// Waits until a problem is told that speaks of all this.
+    fn start(options: &DeliveryOptions, executor: Arc<Executor>, pool: PgPool) -> Self {
+        let stop = CancellationToken::new();
+        let heads = HeadWatch::start(pool.clone(), stop.clone());
+        let delivery = Delivery::start(options, executor, pool, heads, stop.clone()).unwrap();
+        Self { delivery, stop }
+    }
+
+    /// Waits until a warning contains all these words.
     pub async fn until_problem(&self, words: &[&str]) {
-        eventually(&format!("a problem is told with {words:?}"), async || {
-            let problems = self.delivery.health().problems();
+        eventually(&format!("a warning with {words:?}"), async || {
+            let problems = self.delivery.health().warnings();
             let speaks = |problem: &String| words.iter().all(|word| problem.contains(word));
             problems.iter().any(speaks).then_some(())
         })
         .await;
     }
 
+    /// Waits until the process is no longer ready. Gives the reason.
+    pub async fn until_unready(&self) -> String {
+        eventually("it is unready", async || self.delivery.health().ready().err()).await
+    }
+
     pub async fn until_well(&self) {
-        let look = async || self.delivery.health().problems().is_empty().then_some(());
+        let look = async || self.delivery.health().warnings().is_empty().then_some(());
         eventually("nothing is wrong", look).await;
     }
 
@@ -285,12 +373,12 @@ impl Deliverer {
 
 /// Waits for a fact. Looks often, so that a test ends when the fact is there.
 pub async fn eventually<T>(fact: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + WAIT_MAX;
     loop {
         if let Some(found) = look().await {
             return found;
         }
-        assert!(Instant::now() < deadline, "not within {PATIENCE:?}: {fact}");
+        assert!(Instant::now() < deadline, "not within {WAIT_MAX:?}: {fact}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }

@@ -7,8 +7,8 @@ use plaudit_event_store::reader;
 use sqlx::{Connection as _, Executor as _, PgConnection};
 use tokio::time::Instant;
 
-use super::copy;
 use super::run::{Halt, Run};
+use super::{copy, skipped};
 use crate::fold;
 
 /// How many events of the log are looked through at once.
@@ -81,7 +81,8 @@ async fn replace(
         let sql = format!("delete from {}_new where lane = $1 and user_id = any($2)", table.name);
         sqlx::query(&sql).bind(lane.0).bind(&names).execute(&mut *tx).await?;
     }
-    copy::send(copy::rows_of(run.view, lane, &folded), &mut tx).await?;
+    skipped::note(run, lane, &folded.unreadable, &mut tx).await?;
+    copy::send(copy::rows_of(run.view, lane, &folded.users), &mut tx).await?;
     tx.commit().await?;
     Ok(true)
 }

@@ -7,6 +7,7 @@ use sqlx::{Connection as _, Executor as _};
 
 use super::catch_up::{PAGE, places};
 use super::run::{Halt, Run};
+use super::skipped;
 use crate::difference::{Difference, Differences};
 use crate::view::Table;
 
@@ -20,7 +21,8 @@ pub(crate) async fn compare(run: &Run) -> Result<Differences, Halt> {
     Ok(all)
 }
 
-/// Compares one lane in one snapshot, but for users who have moved since they were folded.
+/// Compares one lane in one snapshot, but for users who have moved since they were folded, and
+/// those who can't be read.
 async fn compare_lane(run: Run, lane: Lane) -> Result<Differences, Halt> {
     run.proceed().await?;
     let mut connection = run.pool.acquire().await?;
@@ -33,7 +35,7 @@ async fn compare_lane(run: Run, lane: Lane) -> Result<Differences, Halt> {
     )
     .await?;
     let (mut position, head) = places(&run, lane, &mut tx).await?;
-    let mut moved = Vec::new();
+    let mut moved = skipped::users_of(&run, lane, &mut tx).await?;
     while position < head {
         let (users, last) = reader::users_after(lane, position, PAGE, &mut tx).await?;
         moved.extend(users);

@@ -37,6 +37,9 @@ pub struct RebuildStatus {
     pub finished_at: Option<Timestamp>,
     /// How many rows were other than the log has it, once that is known.
     pub differences: Option<u64>,
+    /// How many users were skipped, because an event of theirs can't be read; [`super::skipped`]
+    /// names them.
+    pub skipped: u64,
     /// Why it failed.
     pub error: Option<String>,
 }
@@ -76,7 +79,8 @@ pub(super) async fn status_of(pool: &PgPool, view: View) -> sqlx::Result<Option<
     let row = sqlx::query(
         "select r.state, r.phase, l.users, l.events, greatest(l.total, l.events), r.started_at, r.finished_at,
                 r.differences, r.error, l.events - r.resumed_events,
-                extract(epoch from clock_timestamp() - r.resumed_at)::float8
+                extract(epoch from clock_timestamp() - r.resumed_at)::float8,
+                (select count(*) from rebuild_skipped where projection = r.projection)
          from rebuilds r
          cross join lateral (
              select coalesce(sum(users), 0)::bigint as users, coalesce(sum(events), 0)::bigint as events,
@@ -111,6 +115,7 @@ pub(super) async fn status_of(pool: &PgPool, view: View) -> sqlx::Result<Option<
         started_at: instant::from_sql(row.try_get(5)?),
         finished_at: finished_at.map(instant::from_sql),
         differences: differences.and_then(|count| u64::try_from(count).ok()),
+        skipped: count(11)?,
         error: row.try_get(8)?,
     }))
 }

@@ -3,8 +3,8 @@
 use plaudit_domain::lane::Lane;
 use sqlx::{Connection as _, Executor as _, PgConnection};
 
-use super::copy;
 use super::run::{Halt, Run};
+use super::{copy, skipped};
 use crate::fold::LaneFold;
 
 /// Loads what is not loaded yet.
@@ -55,16 +55,17 @@ async fn load_from_checkpoint(
     let mut fold = LaneFold::after(lane, run.view.wanted(), checkpoint.clone());
     loop {
         run.proceed().await?;
-        let Some(users) = fold.next(run.chunk_events, connection).await? else {
+        let Some(folded) = fold.next(run.chunk_events, connection).await? else {
             return Ok(true);
         };
-        if users.is_empty() && !fold.has_ended() {
+        if folded.last.is_none() && !fold.has_ended() {
             continue; // a long history goes on
         }
+        let users = folded.users;
         let mut tx = connection.begin().await?;
         // A crash loses rows and checkpoint together: the chunk is done again.
         tx.execute("set local synchronous_commit = off").await?;
-        let last = users.last().map(|last| last.user.to_string()).or_else(|| checkpoint.clone());
+        let last = folded.last.or_else(|| checkpoint.clone());
         let moved = sqlx::query(
             "update rebuild_lanes
              set user_id = $4, users = users + $5, loaded = $7,
@@ -85,6 +86,7 @@ async fn load_from_checkpoint(
             tx.rollback().await?;
             return Ok(false);
         }
+        skipped::note(run, lane, &folded.unreadable, &mut tx).await?;
         copy::send(copy::rows_of(run.view, lane, &users), &mut tx).await?;
         tx.commit().await?;
         checkpoint = last;

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::catch_up;
 use super::run::{Halt, Run};
-use super::tables;
+use super::{skipped, tables};
 use crate::ProjectionError;
 use crate::difference::Differences;
 use crate::view::View;
@@ -64,6 +64,7 @@ async fn try_swap(
         tx.rollback().await?;
         return Ok(false);
     }
+    skipped::carry_over(run, &mut tx).await?;
     // Shorter than PostgreSQL's deadlock_timeout (1 s): a reader that came in between is never ended.
     // All readers lock the tables in this order.
     let names: Vec<_> = run.view.tables().iter().map(|table| table.name).collect();

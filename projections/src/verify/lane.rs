@@ -41,15 +41,17 @@ pub(super) async fn verify(
             .await?;
     let mut fold = LaneFold::after(lane, Wanted::Both, None);
     let mut after: Option<String> = None;
-    while let Some(users) = fold.next(CHUNK_EVENTS, &mut tx).await? {
-        let last = users.last().map(|last| last.user.to_string());
+    while let Some(folded) = fold.next(CHUNK_EVENTS, &mut tx).await? {
+        let (users, last) = (folded.users, folded.last);
         // After the last user of the log there must be no rows either.
         let up_to = if fold.has_ended() { None } else { last.clone() };
         if up_to.is_none() && !fold.has_ended() {
             continue; // a long history goes on
         }
         let run = Run { lane, outside, after: after.as_deref(), up_to: up_to.as_deref() };
-        run.compare(scope, &users, report, &mut tx).await?;
+        let unreadable = folded.unreadable.iter().map(|(user, _)| user.clone()).collect();
+        run.compare(scope, &users, unreadable, report, &mut tx).await?;
+        report.unreadable.extend(lane, folded.unreadable);
         report.users += u64::try_from(users.len()).unwrap_or(u64::MAX);
         report.events += users.iter().map(|u| u.events.unsigned_abs()).sum::<u64>();
         tell(report);
@@ -74,6 +76,7 @@ impl Run<'_> {
         &self,
         scope: Scope,
         users: &[FoldedUser],
+        mut left_out: Vec<String>,
         report: &mut VerifyReport,
         connection: &mut PgConnection,
     ) -> Result<(), ProjectionError> {
@@ -83,7 +86,8 @@ impl Run<'_> {
             users.iter().partition(|user| self.outside && sequence_of(user) < user.sequence);
         let names = behind.iter().map(|user| user.user.to_string());
         report.behind.extend(names.clone().map(|name| (self.lane, name)));
-        let mut comparison = Comparison { lane: self.lane, behind: names.collect(), report };
+        left_out.extend(names);
+        let mut comparison = Comparison { lane: self.lane, left_out, report };
         if scope.states {
             comparison.states(&users, stored);
         }
@@ -159,8 +163,8 @@ fn text(name: &'static str, text: String) -> Text {
 /// What is compared goes here.
 struct Comparison<'r> {
     lane: Lane,
-    /// Users who are left out.
-    behind: Vec<String>,
+    /// Users whose rows are not compared: they are behind, or can't be read.
+    left_out: Vec<String>,
     report: &'r mut VerifyReport,
 }
 
@@ -176,7 +180,7 @@ impl Comparison<'_> {
             self.user(table, &user, &live, &log);
         }
         for (user, rows) in live {
-            if !self.behind.contains(&user) {
+            if !self.left_out.contains(&user) {
                 self.user(table, &user, &rows, &[]);
             }
         }
@@ -219,7 +223,7 @@ impl Comparison<'_> {
             self.user("user_states", user.user.as_str(), &live, &log);
         }
         for (user, (sequence, state)) in stored {
-            if !self.behind.contains(&user) {
+            if !self.left_out.contains(&user) {
                 let live = [text("state", format!("{state} sequence={sequence}"))];
                 self.user("user_states", &user, &live, &[]);
             }

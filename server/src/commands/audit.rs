@@ -4,7 +4,7 @@ mod history_table;
 
 use std::process::ExitCode;
 
-use plaudit_api::{EventEntry, Moment, event_entry, state_then};
+use plaudit_audit::{EventEntry, Moment, StateAt};
 use plaudit_domain::ids::UserId;
 use plaudit_domain::lane::Lane;
 use plaudit_event_store::catalogue_store::CatalogueStore;
@@ -25,7 +25,7 @@ pub async fn run(config: &Config, command: AuditCommand) -> Result<ExitCode, Fai
             history(config, &user.parse()?, after, format.format).await
         }
         AuditCommand::State { user, at, format } => {
-            let moment = at.as_deref().map(Moment::read).transpose();
+            let moment = at.as_deref().map(str::parse::<Moment>).transpose();
             let moment = moment.map_err(|wanted| Failure::new(format!("--at: {wanted}")))?;
             state(config, user.parse()?, moment, format.format).await
         }
@@ -50,10 +50,12 @@ async fn history(
     }
     while !output::has_ended() {
         let page = reader::user_page(lane, user, after, PAGE, &mut connection).await?;
-        let Some(last) = page.last() else { break };
-        after = last.sequence;
-        for recorded in page {
-            let event = event_entry(recorded)?;
+        if page.is_empty() {
+            break;
+        }
+        for entry in page {
+            let event = EventEntry::new(entry)?;
+            after = event.sequence;
             if format == FormatKind::Json {
                 events.push(event);
             } else {
@@ -76,7 +78,7 @@ async fn state(
 ) -> Result<ExitCode, Failure> {
     let (pool, lane_count) = startup::checked_database(config).await?;
     let (lane, catalogue) = (Lane::of(user.as_str(), lane_count), CatalogueStore::default());
-    let (_, then) = state_then(user, lane, moment, None, &catalogue, &pool).await?;
+    let then = StateAt::read(user, lane, moment, None, &catalogue, &pool).await?;
     if format == FormatKind::Json {
         outln!("{}", serde_json::to_string(&then)?);
     } else {

@@ -6,6 +6,7 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
+use plaudit_projections::difference::{UnreadableUser, UnreadableUsers};
 use plaudit_projections::rebuild::{self, RebuildOptions, RebuildOutcome, RebuildStatus};
 use plaudit_projections::verify::{VerifyProgress, verify};
 use serde_json::json;
@@ -75,7 +76,7 @@ fn status_json(status: &RebuildStatus) -> serde_json::Value {
         "remaining_seconds": status.remaining.map(|r| r.as_secs()),
         "started_at": status.started_at.to_string(),
         "finished_at": status.finished_at.map(|at| at.to_string()),
-        "differences": status.differences, "error": status.error,
+        "differences": status.differences, "skipped_users": status.skipped, "error": status.error,
     })
 }
 
@@ -141,6 +142,10 @@ async fn rebuild_one(pool: &PgPool, name: &str) -> Result<ExitCode, Failure> {
                 "{name} is rebuilt and live; rows that were other than the log has it: {}",
                 differences.count
             );
+            say_unreadable(
+                &rebuild::skipped(pool, name).await?,
+                "the rows of these users are as they were",
+            );
             Ok(ExitCode::SUCCESS)
         }
         RebuildOutcome::Interrupted => {
@@ -151,6 +156,17 @@ async fn rebuild_one(pool: &PgPool, name: &str) -> Result<ExitCode, Failure> {
             outln!("{name} was cancelled; what was live stays live");
             Ok(ExitCode::FAILURE)
         }
+    }
+}
+
+/// Names users with events that can't be read.
+fn say_unreadable(users: &UnreadableUsers, what_follows: &str) {
+    if users.count == 0 {
+        return;
+    }
+    say!("unreadable: {}; {what_follows}", count(users.count, "user"));
+    for UnreadableUser { lane, user, reason } in &users.first {
+        say!("  user {user} in lane {lane}: {reason}");
     }
 }
 
@@ -165,12 +181,16 @@ async fn verify_all(
     let report = verify(pool, name, tell).await?;
     if format == FormatKind::Json {
         let difference = |d: &plaudit_projections::difference::Difference| json!({"table": d.table, "lane": d.lane, "user": d.user, "live": d.live, "log": d.log});
+        let unreadable =
+            |u: &UnreadableUser| json!({"lane": u.lane, "user": u.user, "reason": u.reason});
         let behind: Vec<&String> = report.behind.iter().map(|(_, user)| user).collect();
         outln!(
             "{}",
             json!({"equal": report.is_equal(), "users": report.users, "events": report.events,
                    "differences": report.differences.count,
-                   "first": report.differences.first.iter().map(difference).collect::<Vec<_>>(), "behind": behind})
+                   "first": report.differences.first.iter().map(difference).collect::<Vec<_>>(), "behind": behind,
+                   "unreadable": report.unreadable.count,
+                   "first_unreadable": report.unreadable.first.iter().map(unreadable).collect::<Vec<_>>()})
         );
     } else {
         for d in &report.differences.first {
@@ -188,6 +208,7 @@ async fn verify_all(
                 "behind: user {user} in lane {lane}; the next batch that touches the user catches up"
             );
         }
+        say_unreadable(&report.unreadable, "the rows of these users were not compared");
         let verdict = if report.is_equal() { "equal" } else { "DIFFERENT" };
         outln!(
             "{verdict}: {}, {}, {} different",

@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use plaudit_actions::sources::Sources;
 use plaudit_api::auth::{ExpectedClaims, JwksSource, KeyOptions, Keys};
-use plaudit_api::{ApiState, ConnectionLimits, HeadWatch, Health, InFlight, Readiness, Rebuilds};
-use plaudit_delivery::{Delivery, DeliveryHealth, DeliveryOptions};
+use plaudit_api::{ApiState, ConnectionLimits, Health, InFlight, Readiness, Rebuilds};
+use plaudit_delivery::{Delivery, DeliveryOptions};
 use plaudit_event_store::catalogue_store::CatalogueStore;
 use plaudit_event_store::{CommandQueue, upkeep};
+use plaudit_followers::{FollowerHealth, HeadWatch};
 use plaudit_ingest::health::IngestHealth;
 use plaudit_ingest::{GroupProtocol, Ingest, IngestOptions};
 use plaudit_projections::task_view::Reads;
@@ -142,8 +143,10 @@ pub async fn start(
     let commands = CommandQueue::start(Arc::clone(&executor), usize::try_from(workers)?);
     tokio::spawn(upkeep::run(pool.clone(), stop.clone()));
     let rebuilds = Rebuilds::default();
+    let heads = HeadWatch::start(pool.clone(), stop.clone());
     let start_delivery = |options: &DeliveryOptions| {
-        Delivery::start(options, Arc::clone(&executor), pool.clone(), stop.clone())
+        let (executor, heads) = (Arc::clone(&executor), Arc::clone(&heads));
+        Delivery::start(options, executor, pool.clone(), heads, stop.clone())
     };
     let delivery = parts.delivery.as_ref().map(start_delivery).transpose()?;
     // Last of what may fail: who joins the group and leaves it again signals the others for a while.
@@ -165,7 +168,7 @@ pub async fn start(
             plaudit_api::router(ApiState {
                 pool: pool.clone(),
                 screens: Reads::new(pool.clone(), reads_at_once(&pool)),
-                heads: HeadWatch::new(pool.clone()),
+                heads: plaudit_api::HeadWatch::new(pool.clone()),
                 in_flight: InFlight::new(in_flight_bytes),
                 executor: Arc::clone(&executor),
                 commands,
@@ -248,7 +251,7 @@ fn readiness(
     pool: PgPool,
     commands: CommandQueue,
     ingest: Option<Arc<IngestHealth>>,
-    delivery: Option<Arc<DeliveryHealth>>,
+    delivery: Option<Arc<FollowerHealth>>,
 ) -> Readiness {
     Readiness::new(move || {
         let (pool, ingest, delivery) = (pool.clone(), ingest.clone(), delivery.clone());

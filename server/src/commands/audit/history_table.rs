@@ -12,7 +12,9 @@ pub fn row(event: &Value) -> String {
     let period = [payload.get("period"), reward.get("period")].into_iter().flatten().next();
     let period = period.map_or(String::new(), |period| plain(period.get("key").unwrap_or(period)));
     let stored_at = plain(&event["recorded_at"]);
-    let details: Vec<String> = details(&payload).collect();
+    let unreadable = event.get("unreadable").filter(|reason| !reason.is_null());
+    let unreadable = unreadable.map(|reason| format!("CAN'T BE READ: {}", plain(reason)));
+    let details: Vec<String> = details(&payload).chain(unreadable).collect();
     format!(
         "{:>6}  {:<20}  {:<8}  {:<19}  {:<20}  {period:<10}  {}  <- {}",
         plain(&event["sequence"]),

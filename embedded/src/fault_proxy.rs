@@ -1,0 +1,81 @@
+//! A TCP proxy that can stop forwarding without closing anything, as a failed firewall or a paused
+//! virtual machine does: both ends see connections that are open and silent.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+/// A proxy on a port of 127.0.0.1. It ends when it is dropped.
+pub struct FaultProxy {
+    address: SocketAddr,
+    /// Connections that were accepted before this many freezes are silent.
+    freezes: Arc<watch::Sender<u64>>,
+    accepted: Arc<AtomicUsize>,
+    accepting: JoinHandle<()>,
+}
+
+impl FaultProxy {
+    /// Forwards to `upstream`, such as `127.0.0.1:5432`.
+    pub async fn start(upstream: String) -> std::io::Result<Self> {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let address = listener.local_addr()?;
+        let freezes = Arc::new(watch::Sender::new(0));
+        let accepted = Arc::new(AtomicUsize::new(0));
+        let (count, frozen) = (Arc::clone(&accepted), Arc::clone(&freezes));
+        let accepting = tokio::spawn(async move {
+            while let Ok((client, _)) = listener.accept().await {
+                count.fetch_add(1, Ordering::Relaxed);
+                tokio::spawn(forward(client, upstream.clone(), frozen.subscribe()));
+            }
+        });
+        Ok(Self { address, freezes, accepted, accepting })
+    }
+
+    /// The address of the proxy.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// How many connections were made to it.
+    pub fn accepted(&self) -> usize {
+        self.accepted.load(Ordering::Relaxed)
+    }
+
+    /// Falls silent on all connections there are. New ones are forwarded.
+    pub fn freeze(&self) {
+        self.freezes.send_modify(|freezes| *freezes += 1);
+    }
+}
+
+impl Drop for FaultProxy {
+    fn drop(&mut self) {
+        self.accepting.abort();
+    }
+}
+
+async fn forward(client: TcpStream, upstream: String, mut freezes: watch::Receiver<u64>) {
+    freezes.mark_unchanged();
+    let Ok(server) = TcpStream::connect(upstream).await else { return };
+    let _ = (client.set_nodelay(true), server.set_nodelay(true));
+    let (mut client_out, mut client_in) = client.into_split();
+    let (mut server_out, mut server_in) = server.into_split();
+    tokio::select! {
+        () = copy(&mut client_out, &mut server_in) => {}
+        () = copy(&mut server_out, &mut client_in) => {}
+        Ok(()) = freezes.changed() => std::future::pending().await,
+    }
+}
+
+async fn copy(from: &mut (impl AsyncRead + Unpin), to: &mut (impl AsyncWrite + Unpin)) {
+    let mut bytes = vec![0; 64 * 1024];
+    while let Ok(count @ 1..) = from.read(&mut bytes).await {
+        if to.write_all(&bytes[..count]).await.is_err() {
+            return;
+        }
+    }
+}

@@ -1,0 +1,230 @@
+//! How a follower does: for `/readyz`, for the log, and for whoever asks.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+
+use plaudit_domain::lane::Lane;
+
+/// A follower that got nothing done for so long makes its process unready.
+pub const UNREADY_AFTER: Duration = Duration::from_secs(6);
+
+/// How many users with unreadable events are named.
+pub const USERS_NAMED_MAX: usize = 20;
+
+/// The state of a follower in this process.
+#[derive(Debug)]
+pub struct FollowerHealth {
+    follower: &'static str,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    problems: BTreeMap<Subject, Problem>,
+    /// When the round that is under way began.
+    round_since: Option<Instant>,
+    /// Users with events that can't be read, by lane: the first ones, each with its reason.
+    users: BTreeMap<(Lane, String), String>,
+    /// How many events of further users were skipped.
+    events_unnamed: usize,
+}
+
+#[derive(Debug)]
+struct Problem {
+    text: String,
+    since: Instant,
+}
+
+/// What a problem is about; there is at most one for each.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Subject {
+    /// The task of the follower ended unexpectedly.
+    Task,
+    /// The leases can't be renewed.
+    Lease,
+    /// No lane gets on.
+    Round,
+    /// Something that stops no work at the moment, by its name.
+    Notice(&'static str),
+    /// One lane does not get on.
+    Lane(Lane),
+    /// What was done for a user could not be noted.
+    User(Lane, String),
+}
+
+impl Subject {
+    /// Whether nobody's work gets done.
+    fn is_blocking(&self) -> bool {
+        matches!(self, Self::Task | Self::Lease | Self::Round)
+    }
+}
+
+impl FollowerHealth {
+    /// The health of a follower that has not begun.
+    pub fn new(follower: &'static str) -> Self {
+        Self { follower, state: Mutex::default() }
+    }
+
+    /// Whether the follower does its work; else what is wrong, and for how long. What affects
+    /// single lanes or users only, or nothing yet, is among the [`Self::warnings`].
+    pub fn ready(&self) -> Result<(), String> {
+        self.ready_at(Instant::now())
+    }
+
+    fn ready_at(&self, now: Instant) -> Result<(), String> {
+        let state = self.lock();
+        for (subject, problem) in &state.problems {
+            let seconds = now.saturating_duration_since(problem.since).as_secs();
+            if *subject == Subject::Task {
+                return Err(problem.text.clone());
+            }
+            if subject.is_blocking() && seconds >= UNREADY_AFTER.as_secs() {
+                return Err(format!("{} (for {seconds} s)", problem.text));
+            }
+        }
+        match state.round_since.map(|since| now.saturating_duration_since(since)) {
+            Some(lasted) if lasted >= UNREADY_AFTER => Err(format!(
+                "{} has been waiting for the database or the broker for {} s",
+                self.follower,
+                lasted.as_secs()
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    /// Everything that is wrong, one sentence each. The length of the list is bounded by the number
+    /// of lanes and [`USERS_NAMED_MAX`].
+    pub fn warnings(&self) -> Vec<String> {
+        let state = self.lock();
+        let mut warnings: Vec<String> = state.problems.values().map(|p| p.text.clone()).collect();
+        warnings.extend(state.users.iter().map(|((lane, user), reason)| {
+            format!(
+                "{} skips what it can't read of user {user} in lane {lane}: {reason}",
+                self.follower
+            )
+        }));
+        if state.events_unnamed > 0 {
+            warnings.push(format!(
+                "{} also skips {} events of more users; the table `follower_skipped` names them",
+                self.follower, state.events_unnamed
+            ));
+        }
+        warnings
+    }
+
+    /// Notes what is wrong, and logs it if that is news.
+    pub fn report(&self, about: Subject, text: String) {
+        let mut state = self.lock();
+        if matches!(about, Subject::User(..)) && !state.problems.contains_key(&about) {
+            let of_users = |s: &&Subject| matches!(s, Subject::User(..));
+            if state.problems.keys().filter(of_users).count() >= USERS_NAMED_MAX {
+                tracing::error!("{text}");
+                return;
+            }
+        }
+        let known = state.problems.get(&about);
+        if known.is_none_or(|known| known.text != text) {
+            tracing::error!("{text}");
+        }
+        let since = known.map_or_else(Instant::now, |known| known.since);
+        state.problems.insert(about, Problem { text, since });
+    }
+
+    /// Notes that something is right again, and logs it if it was wrong before.
+    pub fn resolve(&self, about: &Subject) {
+        if let Some(problem) = self.lock().problems.remove(about) {
+            tracing::info!("no longer: {}", problem.text);
+        }
+    }
+
+    /// Names a user of whom an event can't be read.
+    pub fn user_unreadable(&self, lane: Lane, user: &str, reason: &str) {
+        let mut state = self.lock();
+        let key = (lane, user.to_owned());
+        if state.users.contains_key(&key) {
+            return;
+        }
+        tracing::error!(follower = self.follower, %lane, user, reason, "an event can't be read and is skipped");
+        if state.users.len() < USERS_NAMED_MAX {
+            state.users.insert(key, reason.to_owned());
+        } else {
+            state.events_unnamed += 1;
+        }
+        let count = state.users.len() + state.events_unnamed;
+        metrics::gauge!("plaudit_follower_users_unreadable", "follower" => self.follower)
+            .set(u32::try_from(count).unwrap_or(u32::MAX));
+    }
+
+    /// Forgets the named users of lanes: another process follows them.
+    pub(crate) fn forget_lanes(&self, kept: impl Fn(Lane) -> bool) {
+        let mut state = self.lock();
+        state.users.retain(|(lane, _), _| kept(*lane));
+        if state.users.is_empty() {
+            state.events_unnamed = 0;
+        }
+        state.problems.retain(|subject, _| match subject {
+            Subject::Lane(lane) | Subject::User(lane, _) => kept(*lane),
+            _ => true,
+        });
+    }
+
+    pub(crate) fn round_begins(&self) {
+        self.lock().round_since = Some(Instant::now());
+    }
+
+    pub(crate) fn round_ends(&self) {
+        self.lock().round_since = None;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("nothing panics while it holds the lock")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_follower_that_gets_nothing_done_is_unready_after_a_while_and_lanes_never_make_it_so() {
+        let health = FollowerHealth::new("delivery");
+        let later = Instant::now() + UNREADY_AFTER * 2;
+        health.report(Subject::Lane(Lane(3)), "lane 3".to_owned());
+        health.report(Subject::Notice("topic"), "the topic r does not exist".to_owned());
+        assert_eq!(health.ready_at(later), Ok(()));
+        health.report(Subject::Round, "nothing gets on".to_owned());
+        assert_eq!(health.ready(), Ok(()), "not at once: it is tried again");
+        let reason = health.ready_at(later).unwrap_err();
+        assert!(reason.contains("nothing gets on (for 1"), "{reason}");
+        assert_eq!(health.warnings(), ["nothing gets on", "the topic r does not exist", "lane 3"]);
+        health.resolve(&Subject::Round);
+        assert_eq!(health.ready_at(later), Ok(()));
+        health.round_begins();
+        assert!(health.ready_at(later).unwrap_err().contains("has been waiting"));
+        health.round_ends();
+        health.report(Subject::Task, "it has panicked".to_owned());
+        assert_eq!(health.ready(), Err("it has panicked".to_owned()));
+    }
+
+    #[test]
+    fn a_problem_that_changes_its_words_is_as_old_as_before() {
+        let health = FollowerHealth::new("delivery");
+        health.report(Subject::Round, "one".to_owned());
+        let since = health.lock().problems[&Subject::Round].since;
+        health.report(Subject::Round, "two".to_owned());
+        assert_eq!(health.lock().problems[&Subject::Round].since, since);
+    }
+
+    #[test]
+    fn the_list_of_users_is_bounded() {
+        let health = FollowerHealth::new("delivery");
+        for n in 0..USERS_NAMED_MAX + 5 {
+            health.user_unreadable(Lane(0), &format!("u{n:03}"), "event 1");
+            health.user_unreadable(Lane(0), &format!("u{n:03}"), "event 1");
+        }
+        let warnings = health.warnings();
+        assert_eq!(warnings.len(), USERS_NAMED_MAX + 1);
+        assert!(warnings.last().unwrap().contains("more users"), "{warnings:?}");
+    }
+}

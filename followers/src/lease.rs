@@ -1,0 +1,318 @@
+//! Which lanes this process may follow: leases that expire, shared fairly among the processes.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use plaudit_domain::lane::Lane;
+use sqlx::{Connection as _, Executor as _, PgConnection, PgPool};
+use tokio::sync::Notify;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::bounded::{BoundedConnection, CALL_MAX, within};
+use crate::health::{FollowerHealth, Subject};
+
+/// How long a lease holds without being renewed. Another process takes the lanes of one that is
+/// frozen or gone after this and at most [`RENEW_EVERY`] more.
+pub const LEASE: Duration = Duration::from_secs(6);
+
+/// How often leases are renewed, and free ones are looked for.
+const RENEW_EVERY: Duration = Duration::from_secs(2);
+
+/// How long a failed turn rests: the next one has another connection.
+const RETRY_AFTER: Duration = Duration::from_millis(300);
+
+/// This process stops using a lease so long before it expires: two clocks differ in speed.
+const MARGIN: Duration = Duration::from_millis(500);
+
+/// How many groups of lanes a follower has: more processes than this can't share it.
+const GROUPS_MAX: i32 = 16;
+
+/// A lane that this process may follow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Tenure {
+    pub epoch: i64,
+    /// The checkpoint when the lease was taken. It may have moved since.
+    pub position: i64,
+    /// The lease is not to be used after this.
+    pub until: Instant,
+}
+
+/// The leases of one follower in this process.
+pub(crate) struct Leases {
+    follower: &'static str,
+    pool: PgPool,
+    member: Uuid,
+    health: Arc<FollowerHealth>,
+    groups: Mutex<BTreeMap<i16, Group>>,
+    changed: Notify,
+}
+
+#[derive(Debug, Clone)]
+struct Group {
+    epoch: i64,
+    until: Instant,
+    /// Each lane with its checkpoint when the lease was taken.
+    lanes: Vec<(Lane, i64)>,
+}
+
+impl Leases {
+    pub fn new(follower: &'static str, pool: PgPool, health: Arc<FollowerHealth>) -> Self {
+        let (groups, changed) = (Mutex::default(), Notify::new());
+        Self { follower, pool, member: Uuid::new_v4(), health, groups, changed }
+    }
+
+    /// The lanes whose lease has not expired.
+    pub fn held(&self) -> BTreeMap<Lane, Tenure> {
+        let now = Instant::now();
+        let mut held = BTreeMap::new();
+        for group in self.groups().values().filter(|group| group.until > now) {
+            for (lane, position) in &group.lanes {
+                let tenure = Tenure { epoch: group.epoch, position: *position, until: group.until };
+                held.insert(*lane, tenure);
+            }
+        }
+        held
+    }
+
+    /// Reads the checkpoints of the leased lanes again: after a failure it is unknown which moved.
+    pub async fn reread(&self) -> sqlx::Result<()> {
+        let call = async {
+            let mut connection = BoundedConnection::acquire(&self.pool).await?;
+            let rows: Vec<(i16, i64, i64)> = sqlx::query_as(
+                "select lane, epoch, position from follower_checkpoints where follower = $1",
+            )
+            .bind(self.follower)
+            .fetch_all(&mut *connection)
+            .await?;
+            connection.give_back();
+            Ok::<_, sqlx::Error>(rows)
+        };
+        let rows = within(CALL_MAX, call).await?;
+        let stored: BTreeMap<(i16, i64), i64> =
+            rows.into_iter().map(|(lane, epoch, position)| ((lane, epoch), position)).collect();
+        for group in self.groups().values_mut() {
+            for (lane, position) in &mut group.lanes {
+                if let Some(stored) = stored.get(&(lane.0, group.epoch)) {
+                    *position = *stored;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns when leases were taken or lost.
+    pub async fn changed(&self) {
+        self.changed.notified().await;
+    }
+
+    /// Renews leases and shares them with other processes until it is told to stop; then gives them
+    /// back, so that others need not wait for them to expire.
+    pub async fn keep(&self, stop: CancellationToken) {
+        let mut is_made = false;
+        while !stop.is_cancelled() {
+            let rest = match stop.run_until_cancelled(self.turn(&mut is_made)).await {
+                None => break,
+                Some(Ok(())) => {
+                    self.health.resolve(&Subject::Lease);
+                    RENEW_EVERY
+                }
+                Some(Err(error)) => {
+                    let follower = self.follower;
+                    let text = format!("the leases of {follower} can't be renewed: {error}");
+                    self.health.report(Subject::Lease, text);
+                    RETRY_AFTER
+                }
+            };
+            let _ = tokio::time::timeout(rest, stop.cancelled()).await;
+        }
+    }
+
+    /// Gives all leases back. Once no round is under way.
+    pub async fn give_back(&self) {
+        self.groups().clear();
+        let call = async {
+            let mut connection = BoundedConnection::acquire(&self.pool).await?;
+            let release = "update follower_leases set member = null, expires_at = null
+                           where follower = $1 and member = $2";
+            let leave = "delete from follower_members where follower = $1 and member = $2";
+            for sql in [release, leave] {
+                sqlx::query(sql)
+                    .bind(self.follower)
+                    .bind(self.member)
+                    .execute(&mut *connection)
+                    .await?;
+            }
+            connection.give_back();
+            Ok::<_, sqlx::Error>(())
+        };
+        if let Err(error) = within(CALL_MAX, call).await {
+            tracing::debug!(%error, "leases are left to expire");
+        }
+    }
+
+    /// One turn: say that this process is there, renew, give back what is more than its share, take
+    /// what is free.
+    async fn turn(&self, is_made: &mut bool) -> sqlx::Result<()> {
+        if !*is_made {
+            within(CALL_MAX, self.make()).await?;
+            *is_made = true;
+        }
+        let share = within(CALL_MAX, self.renew()).await?;
+        let mut in_use = Vec::new();
+        while self.groups().len() < share {
+            match within(CALL_MAX, self.take_one(&in_use)).await? {
+                Taken::Group => self.changed.notify_one(),
+                Taken::InUse(group) => in_use.push(group),
+                Taken::NoneFree => break,
+            }
+        }
+        let held = self.groups().len();
+        metrics::gauge!("plaudit_follower_lane_groups", "follower" => self.follower)
+            .set(u32::try_from(held).unwrap_or(u32::MAX));
+        Ok(())
+    }
+
+    async fn make(&self) -> sqlx::Result<()> {
+        let mut connection = BoundedConnection::acquire(&self.pool).await?;
+        sqlx::query(include_str!("lease/make.sql"))
+            .bind(self.follower)
+            .bind(GROUPS_MAX)
+            .execute(&mut *connection)
+            .await?;
+        connection.give_back();
+        Ok(())
+    }
+
+    /// Renews what is held and gives back what is too much. Returns this process's share.
+    async fn renew(&self) -> sqlx::Result<usize> {
+        let until = Instant::now() + LEASE - MARGIN;
+        let (groups, epochs): (Vec<i16>, Vec<i64>) =
+            self.groups().iter().map(|(group, held)| (*group, held.epoch)).unzip();
+        let mut connection = BoundedConnection::acquire(&self.pool).await?;
+        let mut tx = connection.begin().await?;
+        self.join(&mut tx).await?;
+        let renewed: Vec<i16> = sqlx::query_scalar(include_str!("lease/renew.sql"))
+            .bind(self.follower)
+            .bind(self.member)
+            .bind(&groups)
+            .bind(&epochs)
+            .bind(LEASE.as_secs_f64())
+            .fetch_all(&mut *tx)
+            .await?;
+        let (members, all): (i64, i64) = sqlx::query_as(
+            "select (select count(*) from follower_members where follower = $1),
+                    (select count(*) from follower_leases where follower = $1)",
+        )
+        .bind(self.follower)
+        .fetch_one(&mut *tx)
+        .await?;
+        let share = usize::try_from((all + members - 1) / members.max(1)).unwrap_or(usize::MAX);
+        let (kept, surplus) = renewed.split_at(renewed.len().min(share));
+        // Before others can take them: what is being done for these lanes moves no checkpoint.
+        self.keep_only(kept, until);
+        sqlx::query(
+            "update follower_leases set member = null, expires_at = null
+             where follower = $1 and member = $2 and lane_group = any($3)",
+        )
+        .bind(self.follower)
+        .bind(self.member)
+        .bind(surplus)
+        .execute(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        connection.give_back();
+        Ok(share)
+    }
+
+    /// Says that this process is there, and forgets those that are not.
+    async fn join(&self, connection: &mut PgConnection) -> sqlx::Result<()> {
+        let join = "insert into follower_members (follower, member, expires_at)
+                    values ($1, $2, clock_timestamp() + make_interval(secs => $3))
+                    on conflict (follower, member) do update set expires_at = excluded.expires_at";
+        sqlx::query(join)
+            .bind(self.follower)
+            .bind(self.member)
+            .bind(LEASE.as_secs_f64())
+            .execute(&mut *connection)
+            .await?;
+        let forget = "delete from follower_members where ctid in (
+                          select ctid from follower_members
+                          where follower = $1 and expires_at < clock_timestamp()
+                          for update skip locked)";
+        sqlx::query(forget).bind(self.follower).execute(&mut *connection).await?;
+        Ok(())
+    }
+
+    fn keep_only(&self, kept: &[i16], until: Instant) {
+        let mut groups = self.groups();
+        let before = groups.len();
+        groups.retain(|group, _| kept.contains(group));
+        groups.values_mut().for_each(|group| group.until = until);
+        if groups.len() < before {
+            self.changed.notify_one();
+        }
+    }
+
+    /// Takes one free group, and fences those who had it before.
+    async fn take_one(&self, in_use: &[i16]) -> sqlx::Result<Taken> {
+        let until = Instant::now() + LEASE - MARGIN;
+        let mut connection = BoundedConnection::acquire(&self.pool).await?;
+        let mut tx = connection.begin().await?;
+        let taken: Option<(i16, i64)> = sqlx::query_as(include_str!("lease/take.sql"))
+            .bind(self.follower)
+            .bind(self.member)
+            .bind(in_use)
+            .bind(LEASE.as_secs_f64())
+            .fetch_optional(&mut *tx)
+            .await?;
+        let Some((group, epoch)) = taken else {
+            tx.rollback().await?;
+            connection.give_back();
+            return Ok(Taken::NoneFree);
+        };
+        // A step of the process before may be under way for longer, if that process is frozen.
+        tx.execute("set local lock_timeout = '300ms'").await?;
+        let lanes = sqlx::query_as(include_str!("lease/fence.sql"))
+            .bind(self.follower)
+            .bind(group)
+            .bind(epoch)
+            .bind(self.group_count(&mut tx).await?)
+            .fetch_all(&mut *tx)
+            .await;
+        let lanes: Vec<(i16, i64)> = match lanes {
+            Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some("55P03") => {
+                tx.rollback().await?;
+                connection.give_back();
+                return Ok(Taken::InUse(group));
+            }
+            lanes => lanes?,
+        };
+        tx.commit().await?;
+        connection.give_back();
+        let lanes = lanes.into_iter().map(|(lane, position)| (Lane(lane), position)).collect();
+        self.groups().insert(group, Group { epoch, until, lanes });
+        Ok(Taken::Group)
+    }
+
+    async fn group_count(&self, connection: &mut PgConnection) -> sqlx::Result<i16> {
+        sqlx::query_scalar("select count(*)::smallint from follower_leases where follower = $1")
+            .bind(self.follower)
+            .fetch_one(connection)
+            .await
+    }
+
+    fn groups(&self) -> MutexGuard<'_, BTreeMap<i16, Group>> {
+        self.groups.lock().expect("nothing panics while it holds the lock")
+    }
+}
+
+/// What came of looking for a free group.
+enum Taken {
+    Group,
+    /// Free, but a checkpoint of it is locked: tried again in the next turn.
+    InUse(i16),
+    NoneFree,
+}

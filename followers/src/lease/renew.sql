@@ -1,0 +1,6 @@
+-- The leases that this process still has: nobody has taken them, expired or not.
+update follower_leases l
+set expires_at = clock_timestamp() + make_interval(secs => $5)
+from unnest($3::smallint[], $4::bigint[]) held (lane_group, epoch)
+where l.follower = $1 and l.member = $2 and l.lane_group = held.lane_group and l.epoch = held.epoch
+returning l.lane_group

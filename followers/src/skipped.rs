@@ -1,0 +1,89 @@
+//! Events that a follower could not read: kept, so that nothing is forgotten when a checkpoint
+//! moves past them.
+
+use plaudit_domain::lane::{Lane, Position};
+use plaudit_event_store::reader::Unreadable;
+use sqlx::PgConnection;
+
+/// An event that was skipped.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Skipped {
+    /// Where it lies in the log.
+    pub position: Position,
+    /// Whose it is.
+    pub user: String,
+}
+
+/// How many are read again when a lane is taken.
+const READ_MAX: i64 = 1_000;
+
+impl Skipped {
+    /// Notes events before the checkpoint moves past them. Noting one again changes nothing.
+    pub async fn note(
+        follower: &str,
+        events: &[Unreadable],
+        connection: &mut PgConnection,
+    ) -> sqlx::Result<()> {
+        let lanes: Vec<i16> = events.iter().map(|e| e.position.lane.0).collect();
+        let positions: Vec<i64> = events.iter().map(|e| e.position.number).collect();
+        let users: Vec<&str> = events.iter().map(|e| e.user.as_str()).collect();
+        let sequences: Vec<i64> = events.iter().map(|e| e.sequence).collect();
+        let reasons: Vec<&str> = events.iter().map(|e| e.reason.as_str()).collect();
+        sqlx::query(
+            "insert into follower_skipped (lane, follower, position, user_id, sequence, reason)
+             select s.lane, $1, s.position, s.user_id, s.sequence, s.reason
+             from unnest($2::smallint[], $3::bigint[], $4::text[], $5::bigint[], $6::text[])
+                  s (lane, position, user_id, sequence, reason)
+             on conflict (lane, follower, position) do nothing",
+        )
+        .bind(follower)
+        .bind(&lanes)
+        .bind(&positions)
+        .bind(&users)
+        .bind(&sequences)
+        .bind(&reasons)
+        .execute(connection)
+        .await?;
+        Ok(())
+    }
+
+    /// What a follower skipped in a lane, in order of the log: the first thousand.
+    pub async fn of_lane(
+        follower: &str,
+        lane: Lane,
+        connection: &mut PgConnection,
+    ) -> sqlx::Result<Vec<Self>> {
+        let rows: Vec<(i64, String)> = sqlx::query_as(
+            "select position, user_id from follower_skipped
+             where lane = $1 and follower = $2 order by position limit $3",
+        )
+        .bind(lane.0)
+        .bind(follower)
+        .bind(READ_MAX)
+        .fetch_all(connection)
+        .await?;
+        let skipped = |(number, user)| Self { position: Position { lane, number }, user };
+        Ok(rows.into_iter().map(skipped).collect())
+    }
+
+    /// Forgets events that could be read after all, and were handled.
+    pub async fn forget(
+        follower: &str,
+        handled: &[Position],
+        connection: &mut PgConnection,
+    ) -> sqlx::Result<()> {
+        let lanes: Vec<i16> = handled.iter().map(|p| p.lane.0).collect();
+        let numbers: Vec<i64> = handled.iter().map(|p| p.number).collect();
+        sqlx::query(
+            "delete from follower_skipped s
+             using unnest($2::smallint[], $3::bigint[]) h (lane, position)
+             where s.lane = h.lane and s.follower = $1 and s.position = h.position",
+        )
+        .bind(follower)
+        .bind(&lanes)
+        .bind(&numbers)
+        .execute(connection)
+        .await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,5 @@
+//! Followers on a real `PostgreSQL`.
+
+mod heads;
+mod leases;
+mod world;
