@@ -104,8 +104,8 @@ pub async fn start(
     mut query: Query,
 ) -> Answer {
     let start = match query.parsed("restart") {
-        Some(true) => Start::Anew,
-        Some(false) | None => Start::GoOnOrBegin,
+        Some(true) => Start::Restart,
+        Some(false) | None => Start::ResumeOrStart,
     };
     if let Err(wrong) = query.finish() {
         // An unknown projection is reported first.
@@ -188,7 +188,7 @@ pub async fn pause(State(state): State<Shared>, NamePath(name): NamePath) -> Ans
 pub async fn resume(State(state): State<Shared>, NamePath(name): NamePath) -> Answer {
     rebuild::resume(&state.pool, &name).await?;
     // Refused if another process is still at it, or was until it had ended: just as well.
-    run(&state, name.clone(), Start::OnlyGoOn, |_| {}, oneshot::channel().0);
+    run(&state, name.clone(), Start::ResumeOnly, |_| {}, oneshot::channel().0);
     show(State(state), NamePath(name)).await
 }
 

@@ -80,7 +80,7 @@ impl Delivery {
                 topic: TopicState::Unknown,
             }
         };
-        Ok(Self { runner: Runner::start(FOLLOWER, handler, pool, heads, health, stop) })
+        Ok(Self { runner: Runner::start(FOLLOWER, handler, &pool, heads, health, stop) })
     }
 
     /// How it does.

@@ -295,6 +295,55 @@ pub async fn users_whole(
     by_user(&rows)
 }
 
+/// A page of a lane's log, in order.
+#[derive(Debug, Clone)]
+pub struct LogPage {
+    /// Each with its user; or why it can't be read.
+    pub facts: Vec<(String, Result<Fact, String>)>,
+    /// The log was looked through up to here.
+    pub up_to: i64,
+}
+
+/// A page of one lane's log after a position and up to a head, which must be committed.
+pub async fn facts_after(
+    lane: Lane,
+    after: i64,
+    head: i64,
+    kinds: Kinds,
+    limit: i64,
+    connection: &mut PgConnection,
+) -> sqlx::Result<LogPage> {
+    let sql = format!(
+        "select aggregate_id, sequence, position, event_type, event_version, payload::text
+         from events
+         where lane = $1 and position > $2 and position <= $3 and aggregate_type = $4{}
+         order by position limit $5",
+        kinds.condition()
+    );
+    let rows = sqlx::query(&sql)
+        .bind(lane.0)
+        .bind(after)
+        .bind(head)
+        .bind(AGGREGATE_TYPE)
+        .bind(limit)
+        .fetch_all(connection)
+        .await?;
+    let is_full = i64::try_from(rows.len()).is_ok_and(|count| count >= limit);
+    let mut page = LogPage { facts: Vec::with_capacity(rows.len()), up_to: head };
+    for row in &rows {
+        let (sequence, position) = (row.try_get(1)?, row.try_get(2)?);
+        if is_full {
+            page.up_to = position;
+        }
+        let read = upcasters::read(row.try_get(3)?, row.try_get(4)?, row.try_get(5)?);
+        let fact = read
+            .map(|event| Fact { sequence, position, event })
+            .map_err(|error| format!("event {sequence}: {error}"));
+        page.facts.push((row.try_get(0)?, fact));
+    }
+    Ok(page)
+}
+
 /// The users of a page of one lane's log after a position, and the last position of the page.
 pub async fn users_after(
     lane: Lane,

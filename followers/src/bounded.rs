@@ -4,6 +4,7 @@ use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
 use sqlx::pool::PoolConnection;
+use sqlx::postgres::PgPoolOptions;
 use sqlx::{PgConnection, PgPool, Postgres};
 
 /// How long a call may take before its connection is closed. Well below [`crate::LEASE`], and the
@@ -53,6 +54,15 @@ impl Drop for BoundedConnection {
             drop(connection.detach());
         }
     }
+}
+
+/// A pool of one connection to the same database: what must not wait for the requests and batches
+/// that share the other pool.
+pub(crate) fn reserved(pool: &PgPool) -> PgPool {
+    PgPoolOptions::new()
+        .max_connections(1)
+        .acquire_timeout(CALL_MAX)
+        .connect_lazy_with(pool.connect_options().as_ref().clone())
 }
 
 /// Awaits a call for at most `limit`. Use a [`BoundedConnection`] inside: it is closed if time runs out.

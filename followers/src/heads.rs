@@ -11,7 +11,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-use crate::bounded::{BoundedConnection, CALL_MAX, within};
+use crate::bounded::{BoundedConnection, CALL_MAX, reserved, within};
 
 /// How often the heads are read while somebody waits for a position.
 const READER_PACE: Duration = Duration::from_millis(5);
@@ -61,10 +61,11 @@ struct Reading {
 }
 
 impl HeadWatch {
-    /// Starts the task that reads. It ends when `stop` is cancelled.
-    pub fn start(pool: PgPool, stop: CancellationToken) -> Arc<Self> {
+    /// Starts the task that reads, on a connection of its own to the database of `pool`. It ends
+    /// when `stop` is cancelled.
+    pub fn start(pool: &PgPool, stop: CancellationToken) -> Arc<Self> {
         let watch = Arc::new(Self {
-            pool,
+            pool: reserved(pool),
             paces: Mutex::default(),
             pace_changed: Notify::new(),
             latest: watch::Sender::default(),

@@ -8,6 +8,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::bounded::reserved;
 use crate::cursor::{Cursor, backoff};
 use crate::handler::Handler;
 use crate::heads::{HeadWatch, Heads};
@@ -39,18 +40,19 @@ pub struct Runner {
 
 impl Runner {
     /// Starts a follower under its permanent name, under which its checkpoints are stored. `handler`
-    /// is asked for another one after a panic.
+    /// is asked for another one after a panic. The leases are kept on a connection of their own to
+    /// the database of `pool`.
     ///
     /// Ends in order when `stop` is cancelled; [`Self::join`] waits for that.
     pub fn start<H: Handler>(
         follower: &'static str,
         handler: impl Fn() -> H + Send + 'static,
-        pool: PgPool,
+        pool: &PgPool,
         heads: Arc<HeadWatch>,
         health: Arc<FollowerHealth>,
         stop: CancellationToken,
     ) -> Self {
-        let leases = Arc::new(Leases::new(follower, pool, Arc::clone(&health)));
+        let leases = Arc::new(Leases::new(follower, reserved(pool), Arc::clone(&health)));
         let task = tokio::spawn(run(handler, leases, heads, Arc::clone(&health), stop));
         Self { health, task }
     }

@@ -20,7 +20,8 @@ pub(crate) enum Wanted {
 }
 
 impl Wanted {
-    fn kinds(self) -> Kinds {
+    /// The events that it follows from.
+    pub fn kinds(self) -> Kinds {
         if self == Self::Rewards { Kinds::OfRewards } else { Kinds::All }
     }
 }
@@ -38,7 +39,7 @@ pub(crate) struct FoldedUser {
 }
 
 impl FoldedUser {
-    fn new(user: UserId) -> Self {
+    pub fn new(user: UserId) -> Self {
         Self {
             user,
             state: UserTasks::default(),
@@ -48,7 +49,7 @@ impl FoldedUser {
         }
     }
 
-    fn record(&mut self, wanted: Wanted, fact: &Fact) {
+    pub fn record(&mut self, wanted: Wanted, fact: &Fact) {
         if wanted != Wanted::Rewards {
             evolve(&mut self.state, &fact.event);
         }

@@ -2,8 +2,9 @@
 //!
 //! Workers take lanes, fold users in order of their ids and load the rows in bulk; each chunk's
 //! checkpoint is in the transaction of its rows, so a rebuild that was killed goes on where it was.
-//! Then come indexes, rounds of catching up, a comparison with the live version, and, with the lane
-//! rows held for a moment, the swap. Readers never fail; writers wait for the last step only.
+//! Then come indexes, rounds of catching up event by event, a comparison with the live version, and,
+//! with all lanes locked for a moment, the swap. Readers never fail; writers wait for the last step
+//! only, and two seconds at most. A rebuild has connections of its own.
 
 mod catch_up;
 mod compare;
@@ -26,28 +27,29 @@ pub use skipped::skipped;
 use crate::ProjectionError;
 use crate::difference::Differences;
 use crate::view::View;
-use run::{Halt, Run};
+use run::{Run, StopReason};
 
-/// How a rebuild is done.
+/// The settings of a rebuild.
 #[derive(Debug, Clone, Copy)]
 pub struct RebuildOptions {
-    /// How many lanes are worked on at a time; each takes a connection of the pool.
+    /// How many lanes are worked on at a time. A rebuild opens a connection of its own for each of
+    /// them and two more, so that neither it nor requests wait for the other.
     pub workers: usize,
-    /// What becomes of one that is under way.
+    /// Whether to go on with an earlier rebuild that has not ended.
     pub start: Start,
     /// How many events are folded between two checkpoints.
     pub chunk_events: u32,
 }
 
-/// What a rebuild makes of an earlier one that has not ended.
+/// Whether a rebuild goes on with an earlier one that has not ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Start {
-    /// Goes on with it; if there is none, begins one.
-    GoOnOrBegin,
-    /// Goes on with it, or is refused: it may have been swapped or given up since it was asked for.
-    OnlyGoOn,
-    /// Begins anew.
-    Anew,
+    /// Goes on with it; begins a new one if there is none.
+    ResumeOrStart,
+    /// Goes on with it, or is refused: it may have been swapped or cancelled since the request.
+    ResumeOnly,
+    /// Drops it and begins a new one.
+    Restart,
 }
 
 impl Default for RebuildOptions {
@@ -55,33 +57,33 @@ impl Default for RebuildOptions {
     /// some tens of milliseconds and some tens of megabytes.
     fn default() -> Self {
         let cores = std::thread::available_parallelism().map_or(2, usize::from);
-        Self { workers: cores, start: Start::GoOnOrBegin, chunk_events: 20_000 }
+        Self { workers: cores, start: Start::ResumeOrStart, chunk_events: 20_000 }
     }
 }
 
 /// How a rebuild ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RebuildOutcome {
-    /// The new version is live. The rows named were other than the log has it, and are so no more.
+    /// The new version is live. These rows of the version before were not what the log says.
     Swapped(Differences),
     /// The process is to end. The same call goes on where it stopped.
     Interrupted,
-    /// Somebody gave it up; nothing changed.
+    /// An operator cancelled it; nothing changed.
     Cancelled,
 }
 
-/// What a rebuild is at.
+/// The step that a rebuild is at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
     /// Users are folded and loaded.
     Loading,
     /// Keys and indexes are made.
     Indexing,
-    /// Users that moved meanwhile are folded again.
+    /// Events that were appended meanwhile are applied.
     CatchingUp,
     /// The new version is compared with the live one.
     Comparing,
-    /// It waits for its moment, or takes it.
+    /// It tries to put the new version in place.
     Swapping,
     /// It ended.
     Done,
@@ -114,13 +116,12 @@ impl Phase {
     }
 }
 
-/// How often progress is told.
-const TELL_EVERY: Duration = Duration::from_millis(500);
+/// How often progress is reported.
+const PROGRESS_EVERY: Duration = Duration::from_millis(500);
 
 /// Rebuilds a view, or goes on with a rebuild that was interrupted, paused or failed.
 ///
-/// `progress` is told from time to time how far it is. Safe to drop at any await: the next call
-/// goes on from the last chunk.
+/// Calls `progress` about twice a second. Cancel-safe: the next call goes on from the last chunk.
 ///
 /// # Errors
 ///
@@ -139,20 +140,14 @@ pub async fn rebuild(
         guard.close().await?;
         return Err(ProjectionError::NotRunning { projection: view.name() });
     }
-    // One connection is left for the questions that go beside the work.
-    let connections = usize::try_from(pool.options().get_max_connections()).unwrap_or(usize::MAX);
-    let workers = options.workers.clamp(1, connections.saturating_sub(2).max(1));
-    let chunk_events = i64::from(options.chunk_events.max(1));
-    let run = Run { pool: pool.clone(), view, workers, chunk_events, shutdown };
+    let run = Run::new(pool, view, options, shutdown).await?;
     let ended = {
         let mut work = std::pin::pin!(steps(&run, &mut guard));
-        // Beside the work and never instead of it: to ask needs a connection, which the work may be
-        // about to give back.
         let mut telling = std::pin::pin!(async {
-            let mut tick = tokio::time::interval(TELL_EVERY);
+            let mut tick = tokio::time::interval(PROGRESS_EVERY);
             loop {
                 tick.tick().await;
-                if let Ok(Some(status)) = control::status_of(pool, view).await {
+                if let Ok(Some(status)) = control::status_of(&run.pool, view).await {
                     progress(&status);
                 }
             }
@@ -167,11 +162,12 @@ pub async fn rebuild(
         progress(&status);
     }
     guard.close().await?;
+    run.pool.close().await;
     outcome
 }
 
-/// The way of a rebuild. What was done before an interruption is passed over.
-async fn steps(run: &Run, guard: &mut PgConnection) -> Result<Differences, Halt> {
+/// The steps of a rebuild, in order. Those that were done before an interruption find nothing to do.
+async fn steps(run: &Run, guard: &mut PgConnection) -> Result<Differences, StopReason> {
     run.enter(Phase::Loading).await?;
     load::load(run).await?;
     run.enter(Phase::Indexing).await?;
@@ -180,7 +176,7 @@ async fn steps(run: &Run, guard: &mut PgConnection) -> Result<Differences, Halt>
         tables::index(run.view, &mut connection).await?;
     }
     run.enter(Phase::CatchingUp).await?;
-    catch_up::round(run, None).await?;
+    catch_up::round(run).await?;
     run.enter(Phase::Comparing).await?;
     let differences = compare::compare(run).await?;
     run.enter(Phase::Swapping).await?;
@@ -188,24 +184,23 @@ async fn steps(run: &Run, guard: &mut PgConnection) -> Result<Differences, Halt>
     Ok(differences)
 }
 
-/// Sets up a new rebuild, unless one can go on. False if there is none to go on with, and no other
-/// is wanted.
+/// Sets up a new rebuild, unless an earlier one goes on. False if one was to go on and there is none.
 async fn prepare(
     view: View,
     start: Start,
     guard: &mut PgConnection,
 ) -> Result<bool, ProjectionError> {
     let mut tx = guard.begin().await?;
-    // Locked, so that one that is given up at this moment does not run again.
+    // Locked, so that a rebuild that is cancelled at this moment does not run again.
     let state: Option<String> =
         sqlx::query_scalar("select state from rebuilds where projection = $1 for update")
             .bind(view.name())
             .fetch_optional(&mut *tx)
             .await?;
-    // Whoever resumes one takes it as it finds it: paused again, or failed for all that.
+    // A resumed rebuild keeps its state: an operator may have paused it again.
     let (unfinished, state) = match (state.as_deref(), start) {
-        (Some(state @ ("running" | "paused")), Start::OnlyGoOn) => (true, state),
-        (Some("running" | "paused" | "failed"), Start::GoOnOrBegin) => (true, "running"),
+        (Some(state @ ("running" | "paused")), Start::ResumeOnly) => (true, state),
+        (Some("running" | "paused" | "failed"), Start::ResumeOrStart) => (true, "running"),
         _ => (false, "running"),
     };
     if unfinished && tables::exist(view, &mut tx).await? {
@@ -219,7 +214,7 @@ async fn prepare(
         .bind(state)
         .execute(&mut *tx)
         .await?;
-    } else if start == Start::OnlyGoOn {
+    } else if start == Start::ResumeOnly {
         tx.rollback().await?;
         return Ok(false);
     } else {
@@ -240,20 +235,20 @@ async fn prepare(
     Ok(true)
 }
 
-/// Notes how it ended.
+/// Stores how the rebuild ended.
 async fn conclude(
     run: &Run,
-    ended: Result<Differences, Halt>,
+    ended: Result<Differences, StopReason>,
     guard: &mut PgConnection,
 ) -> Result<RebuildOutcome, ProjectionError> {
     match ended {
         Ok(differences) => Ok(RebuildOutcome::Swapped(differences)),
-        Err(Halt::Interrupted) => Ok(RebuildOutcome::Interrupted),
-        Err(Halt::Cancelled) => {
+        Err(StopReason::Interrupted) => Ok(RebuildOutcome::Interrupted),
+        Err(StopReason::Cancelled) => {
             tables::drop(run.view, "_new", guard).await?;
             Ok(RebuildOutcome::Cancelled)
         }
-        Err(Halt::Failed(error)) => {
+        Err(StopReason::Failed(error)) => {
             let noted = sqlx::query(
                 "update rebuilds set state = 'failed', error = $2
                  where projection = $1 and state in ('running', 'paused')",

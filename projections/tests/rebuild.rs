@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 /// For what takes a fraction of a second on a machine with nothing else to do.
 const PATIENCE: Duration = Duration::from_secs(60);
 const SMALL: RebuildOptions =
-    RebuildOptions { workers: 3, start: Start::GoOnOrBegin, chunk_events: 50 };
+    RebuildOptions { workers: 3, start: Start::ResumeOrStart, chunk_events: 50 };
 
 async fn busy_world(seed: u64) -> World {
     let world = World::new().await;
@@ -196,7 +196,7 @@ async fn begin_and_drop(world: &World, options: RebuildOptions) -> u64 {
 async fn a_rebuild_that_was_killed_goes_on_where_it_was() {
     let world = busy_world(23).await;
     let rows = world.dump().await;
-    let tiny = RebuildOptions { workers: 1, start: Start::GoOnOrBegin, chunk_events: 7 };
+    let tiny = RebuildOptions { workers: 1, start: Start::ResumeOrStart, chunk_events: 7 };
     let before = begin_and_drop(&world, tiny).await;
     // Meanwhile a user who was loaded moves on, and a new one comes before those who were.
     let first = "!first".parse().unwrap();
@@ -235,7 +235,7 @@ async fn one_rebuild_of_a_view_at_a_time_which_can_be_paused_resumed_and_cancell
     assert!(matches!(none, Err(ProjectionError::NotRunning { .. })));
     let rows = world.dump().await;
 
-    let tiny = RebuildOptions { workers: 1, start: Start::GoOnOrBegin, chunk_events: 3 };
+    let tiny = RebuildOptions { workers: 1, start: Start::ResumeOrStart, chunk_events: 3 };
     let pool = world.pool.clone();
     let start = || {
         let pool = pool.clone();
@@ -279,7 +279,7 @@ async fn one_rebuild_of_a_view_at_a_time_which_can_be_paused_resumed_and_cancell
 #[tokio::test]
 async fn what_is_only_to_go_on_begins_nothing() {
     let world = busy_world(26).await;
-    let only_go_on = RebuildOptions { start: Start::OnlyGoOn, ..SMALL };
+    let only_go_on = RebuildOptions { start: Start::ResumeOnly, ..SMALL };
     let call =
         async |options, token| rebuild(&world.pool, "task_view", options, |_| {}, token).await;
     let go_on = async || call(only_go_on, CancellationToken::new()).await;

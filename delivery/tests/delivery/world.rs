@@ -339,7 +339,7 @@ fn executor(pool: &PgPool, lanes: LaneCount) -> Arc<Executor> {
 impl Deliverer {
     fn start(options: &DeliveryOptions, executor: Arc<Executor>, pool: PgPool) -> Self {
         let stop = CancellationToken::new();
-        let heads = HeadWatch::start(pool.clone(), stop.clone());
+        let heads = HeadWatch::start(&pool, stop.clone());
         let delivery = Delivery::start(options, executor, pool, heads, stop.clone()).unwrap();
         Self { delivery, stop }
     }

@@ -17,7 +17,7 @@ use crate::world::World;
 async fn whoever_waits_is_woken_when_the_log_has_come_that_far() {
     let world = World::new().await;
     let stop = CancellationToken::new();
-    let watch = HeadWatch::start(world.pool.clone(), stop.clone());
+    let watch = HeadWatch::start(&world.pool, stop.clone());
     let lane = world.lane_of("ann");
     let next = Position { lane, number: world.head_of(lane).await.number + 1 };
     let at_once = watch.wait_for(next, Instant::now()).await;
@@ -43,7 +43,7 @@ async fn a_thousand_waiters_cost_as_many_readings_as_one() {
     let world = World::new().await;
     let stop = CancellationToken::new();
     let (proxy, through) = test_cluster::fault_proxy(&world.url).await;
-    let watch = HeadWatch::start(pool::connect(&through, 4).unwrap(), stop.clone());
+    let watch = HeadWatch::start(&pool::connect(&through, 4).unwrap(), stop.clone());
     let never = Position { lane: world.lane_of("ann"), number: i64::MAX };
     let deadline = Instant::now() + Duration::from_secs(1);
     let mut waiting = JoinSet::new();
@@ -64,7 +64,7 @@ async fn a_silent_database_is_an_error_by_the_deadline_and_heads_are_read_again_
     let world = World::new().await;
     let stop = CancellationToken::new();
     let (proxy, through) = test_cluster::fault_proxy(&world.url).await;
-    let watch = HeadWatch::start(pool::connect(&through, 1).unwrap(), stop.clone());
+    let watch = HeadWatch::start(&pool::connect(&through, 1).unwrap(), stop.clone());
     world.append(["ann".to_owned()].into_iter()).await;
     let lane = world.lane_of("ann");
     let first = world.head_of(lane).await;

@@ -161,13 +161,13 @@ pub fn start_with(
     stop: &CancellationToken,
     fails_in: Option<(Lane, Arc<std::sync::atomic::AtomicBool>)>,
 ) -> Runner {
-    let heads = HeadWatch::start(pool.clone(), stop.clone());
+    let heads = HeadWatch::start(pool, stop.clone());
     let handler = {
         let pool = pool.clone();
         move || Copier { pool: pool.clone(), fails_in: fails_in.clone() }
     };
     let health = Arc::new(FollowerHealth::new(FOLLOWER));
-    Runner::start(FOLLOWER, handler, pool.clone(), heads, health, stop.clone())
+    Runner::start(FOLLOWER, handler, pool, heads, health, stop.clone())
 }
 
 /// Waits for a fact. Looks often, so that a test ends when the fact is there.

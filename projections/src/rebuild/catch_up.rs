@@ -1,18 +1,44 @@
-//! Catching up: users with events after a lane's checkpoint are folded again.
+//! Catching up: the events after each lane's checkpoint are applied to the new version.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, HashMap};
 
+use plaudit_domain::ids::UserId;
 use plaudit_domain::lane::Lane;
-use plaudit_event_store::reader;
+use plaudit_event_store::reader::{self, Fact, LogPage};
 use sqlx::{Connection as _, Executor as _, PgConnection};
 use tokio::time::Instant;
 
-use super::run::{Halt, Run};
+use super::run::{Run, StopReason};
 use super::{copy, skipped};
-use crate::fold;
+use crate::fold::{self, FoldedUser};
+use crate::view::View;
 
-/// How many events of the log are looked through at once.
+/// How many events of the log are read at once.
 pub(crate) const PAGE: i64 = 2_000;
+
+/// How many users all lanes together keep folded.
+const FOLDS_MAX: usize = 10_000;
+
+/// Users of a lane as they were folded last. The first event of a user that is caught up with costs
+/// a fold of the whole history, each one after it costs itself.
+#[derive(Default)]
+pub(crate) struct LaneFolds(HashMap<String, FoldedUser>);
+
+impl LaneFolds {
+    /// The user, if the events kept so far and these are one unbroken run.
+    fn advance(&mut self, user: &str, facts: &[Fact], view: View) -> bool {
+        let Some(folded) = self.0.get_mut(user) else { return false };
+        let new = facts.iter().filter(|fact| fact.sequence > folded.sequence);
+        for fact in new.collect::<Vec<_>>() {
+            if fact.sequence != folded.sequence + 1 {
+                self.0.remove(user);
+                return false;
+            }
+            folded.record(view.wanted(), fact);
+        }
+        true
+    }
+}
 
 /// How many events all lanes together are behind the log.
 pub(crate) async fn behind(run: &Run) -> sqlx::Result<i64> {
@@ -25,66 +51,200 @@ pub(crate) async fn behind(run: &Run) -> sqlx::Result<i64> {
     .await
 }
 
-/// Brings every lane to the head it has now. False if that was not done by the deadline.
-pub(crate) async fn round(run: &Run, deadline: Option<Instant>) -> Result<bool, Halt> {
+/// Brings every lane to the head it has now.
+pub(crate) async fn round(run: &Run) -> Result<(), StopReason> {
     let lanes = run.lanes().await?;
-    let done = run.each_lane(lanes, |run, lane| catch_up_lane(run, lane, deadline)).await?;
-    Ok(done.into_iter().all(|done| done))
+    run.each_lane(lanes, catch_up_lane).await?;
+    Ok(())
 }
 
-async fn catch_up_lane(run: Run, lane: Lane, deadline: Option<Instant>) -> Result<bool, Halt> {
+async fn catch_up_lane(run: Run, lane: Lane) -> Result<(), StopReason> {
     let mut connection = run.pool.acquire().await?;
+    let mut folds = run.take_folds(lane);
     let (mut position, head) = places(&run, lane, &mut connection).await?;
     while position < head {
-        if deadline.is_some_and(|deadline| deadline < Instant::now()) {
-            return Ok(false);
-        }
         run.proceed().await?;
-        let (users, last) = reader::users_after(lane, position, PAGE, &mut connection).await?;
-        if replace(&run, lane, &users, (position, last), &mut connection).await? {
-            position = last;
-        } else {
-            // A worker that was given up was committing still.
-            position = places(&run, lane, &mut connection).await?.0;
+        let mut tx = connection.begin().await?;
+        tx.execute("set local synchronous_commit = off").await?;
+        match apply_page(&run, lane, (position, head), &mut folds, &mut tx).await? {
+            Some(up_to) => {
+                tx.commit().await?;
+                position = up_to;
+            }
+            None => {
+                // An aborted worker was still committing.
+                tx.rollback().await?;
+                position = places(&run, lane, &mut connection).await?.0;
+            }
         }
+    }
+    run.keep_folds(lane, folds);
+    Ok(())
+}
+
+/// The last round, on the connection that holds the lanes: it needs no other. False if it was not
+/// done by the deadline.
+pub(crate) async fn last_round(
+    run: &Run,
+    lanes: &[Lane],
+    deadline: Instant,
+    connection: &mut PgConnection,
+) -> sqlx::Result<bool> {
+    for lane in lanes {
+        let mut folds = run.take_folds(*lane);
+        let (mut position, head) = places(run, *lane, connection).await?;
+        while position < head {
+            if deadline < Instant::now() {
+                return Ok(false);
+            }
+            match apply_page(run, *lane, (position, head), &mut folds, connection).await? {
+                Some(up_to) => position = up_to,
+                None => return Ok(false),
+            }
+        }
+        run.keep_folds(*lane, folds);
     }
     Ok(true)
 }
 
-/// Folds users again and replaces their rows; the lane's checkpoint moves with them. False if it is
-/// not where it was.
-async fn replace(
+/// Applies the events of a page; the lane's checkpoint moves with them. Gives where it then is;
+/// `None` if it is not where it was, and nothing was applied.
+async fn apply_page(
     run: &Run,
     lane: Lane,
-    users: &BTreeSet<String>,
-    (from, to): (i64, i64),
+    (from, head): (i64, i64),
+    folds: &mut LaneFolds,
     connection: &mut PgConnection,
-) -> Result<bool, Halt> {
-    let names: Vec<&str> = users.iter().map(String::as_str).collect();
-    let mut tx = connection.begin().await?;
-    tx.execute("set local synchronous_commit = off").await?;
+) -> sqlx::Result<Option<i64>> {
+    let kinds = run.view.wanted().kinds();
+    let page = reader::facts_after(lane, from, head, kinds, PAGE, &mut *connection).await?;
+    let up_to = page.up_to;
     let moved = sqlx::query(
         "update rebuild_lanes set position = $4 where projection = $1 and lane = $2 and position = $3",
     )
     .bind(run.view.name())
     .bind(lane.0)
     .bind(from)
-    .bind(to)
-    .execute(&mut *tx)
+    .bind(up_to)
+    .execute(&mut *connection)
     .await?;
     if moved.rows_affected() == 0 {
-        tx.rollback().await?;
-        return Ok(false);
+        return Ok(None);
     }
-    let folded = fold::users(lane, &names, run.view.wanted(), &mut tx).await?;
+    let users = by_user(run, lane, page, connection).await?;
+    match run.view {
+        View::Tasks => refold(run, lane, users, folds, connection).await?,
+        View::Rewards => apply_rewards(run, lane, users, (from, up_to), connection).await?,
+    }
+    Ok(Some(up_to))
+}
+
+/// The facts of a page by user, without those who are skipped.
+async fn by_user(
+    run: &Run,
+    lane: Lane,
+    page: LogPage,
+    connection: &mut PgConnection,
+) -> sqlx::Result<BTreeMap<String, Vec<Fact>>> {
+    let mut users: BTreeMap<String, Vec<Fact>> = BTreeMap::new();
+    let mut unreadable: Vec<(String, String)> = Vec::new();
+    for (user, fact) in page.facts {
+        let is_allowed = || UserId::try_from(user.clone()).map_err(|error| error.to_string());
+        match fact.and_then(|fact| is_allowed().map(|_| fact)) {
+            Ok(fact) => users.entry(user).or_default().push(fact),
+            Err(reason) => unreadable.push((user, reason)),
+        }
+    }
+    skipped::note(run, lane, &unreadable, connection).await?;
+    for user in skipped::users_of(run, lane, connection).await? {
+        users.remove(&user);
+    }
+    Ok(users)
+}
+
+/// Replaces the rows of users by what follows from their events.
+async fn refold(
+    run: &Run,
+    lane: Lane,
+    users: BTreeMap<String, Vec<Fact>>,
+    folds: &mut LaneFolds,
+    connection: &mut PgConnection,
+) -> sqlx::Result<()> {
+    let mut unknown: Vec<&str> = Vec::new();
+    for (user, facts) in &users {
+        if !folds.advance(user, facts, run.view) {
+            unknown.push(user);
+        }
+    }
+    let folded = fold::users(lane, &unknown, run.view.wanted(), connection).await?;
+    skipped::note(run, lane, &folded.unreadable, connection).await?;
+    if folds.0.len() + folded.users.len() > FOLDS_MAX / run.lane_count.max(1) {
+        folds.0.retain(|user, _| users.contains_key(user));
+    }
+    folds.0.extend(folded.users.into_iter().map(|user| (user.user.to_string(), user)));
+    let names: Vec<&str> = users.keys().map(String::as_str).collect();
     for table in run.view.tables() {
         let sql = format!("delete from {}_new where lane = $1 and user_id = any($2)", table.name);
-        sqlx::query(&sql).bind(lane.0).bind(&names).execute(&mut *tx).await?;
+        sqlx::query(&sql).bind(lane.0).bind(&names).execute(&mut *connection).await?;
     }
-    skipped::note(run, lane, &folded.unreadable, &mut tx).await?;
-    copy::send(copy::rows_of(run.view, lane, &folded.users), &mut tx).await?;
-    tx.commit().await?;
-    Ok(true)
+    let folded = names.iter().filter_map(|user| folds.0.get(*user));
+    copy::send(copy::rows_of(run.view, lane, folded), connection).await
+}
+
+/// Adds the rewards that these events grant, and moves those that they move. Applying a page once
+/// more changes nothing: the load may have seen some of it.
+async fn apply_rewards(
+    run: &Run,
+    lane: Lane,
+    users: BTreeMap<String, Vec<Fact>>,
+    (from, up_to): (i64, i64),
+    connection: &mut PgConnection,
+) -> sqlx::Result<()> {
+    let mut changes = Vec::new();
+    for (user, facts) in users {
+        let Ok(user) = UserId::try_from(user) else { continue };
+        let mut change = FoldedUser::new(user);
+        facts.iter().for_each(|fact| change.record(run.view.wanted(), fact));
+        changes.push(change);
+    }
+    let names: Vec<&str> = changes.iter().map(|change| change.user.as_str()).collect();
+    sqlx::query(
+        "delete from reward_state_new where lane = $1 and user_id = any($2)
+           and granted_position > $3 and granted_position <= $4",
+    )
+    .bind(lane.0)
+    .bind(&names)
+    .bind(from)
+    .bind(up_to)
+    .execute(&mut *connection)
+    .await?;
+    let moved = changes.iter().flat_map(|change| &change.ledger.moved);
+    let (grants, states): (Vec<_>, Vec<_>) =
+        moved.map(|(grant, state)| (*grant, state.as_str())).unzip();
+    sqlx::query(
+        "update reward_state_new r set state = m.state
+         from unnest($2::uuid[], $3::text[]) m (grant_id, state)
+         where r.lane = $1 and r.grant_id = m.grant_id",
+    )
+    .bind(lane.0)
+    .bind(&grants)
+    .bind(&states)
+    .execute(&mut *connection)
+    .await?;
+    // A grant is made once; should the log tell it twice, the first counts.
+    let granted: Vec<_> =
+        changes.iter().flat_map(|c| &c.ledger.granted).map(|row| row.reward.grant).collect();
+    let known: Vec<uuid::Uuid> = sqlx::query_scalar(
+        "select grant_id from reward_state_new where lane = $1 and grant_id = any($2)",
+    )
+    .bind(lane.0)
+    .bind(&granted)
+    .fetch_all(&mut *connection)
+    .await?;
+    for change in &mut changes {
+        change.ledger.granted.retain(|row| !known.contains(&row.reward.grant));
+    }
+    copy::send(copy::rows_of(run.view, lane, &changes), connection).await
 }
 
 /// Up to where a lane's log is in the new version, and its head.

@@ -6,13 +6,13 @@ use plaudit_event_store::reader;
 use sqlx::{Connection as _, Executor as _};
 
 use super::catch_up::{PAGE, places};
-use super::run::{Halt, Run};
+use super::run::{Run, StopReason};
 use super::skipped;
 use crate::difference::{Difference, Differences};
 use crate::view::Table;
 
 /// What differs between the live version and the new one.
-pub(crate) async fn compare(run: &Run) -> Result<Differences, Halt> {
+pub(crate) async fn compare(run: &Run) -> Result<Differences, StopReason> {
     let lanes = run.lanes().await?;
     let mut all = Differences::default();
     for found in run.each_lane(lanes, compare_lane).await? {
@@ -23,7 +23,7 @@ pub(crate) async fn compare(run: &Run) -> Result<Differences, Halt> {
 
 /// Compares one lane in one snapshot, but for users who have moved since they were folded, and
 /// those who can't be read.
-async fn compare_lane(run: Run, lane: Lane) -> Result<Differences, Halt> {
+async fn compare_lane(run: Run, lane: Lane) -> Result<Differences, StopReason> {
     run.proceed().await?;
     let mut connection = run.pool.acquire().await?;
     let mut tx = connection.begin().await?;

@@ -1,4 +1,4 @@
-//! Rebuilds as operators see and steer them.
+//! Status of rebuilds, and the operators' commands: pause, resume, cancel, drop the old version.
 
 use std::time::Duration;
 
@@ -18,24 +18,23 @@ pub struct RebuildStatus {
     pub projection: &'static str,
     /// `running`, `paused`, `cancelled`, `swapped` or `failed`.
     pub state: String,
-    /// What it is at.
+    /// The step it is at.
     pub phase: Phase,
     /// Users folded.
     pub users: u64,
     /// Events folded.
     pub events: u64,
-    /// Of about how many: the log as it was when each lane was begun.
+    /// Events in the log when each lane was begun.
     pub events_total: u64,
-    /// Events per second since it was last started or resumed; `None` before there is anything to
-    /// tell from.
+    /// Events per second since it was last started or resumed; `None` before the first chunk.
     pub rate: Option<f64>,
-    /// How long the load will still take at that rate.
+    /// How long the rest of the load takes at that rate.
     pub remaining: Option<Duration>,
     /// When it was first started.
     pub started_at: Timestamp,
     /// When it was swapped.
     pub finished_at: Option<Timestamp>,
-    /// How many rows were other than the log has it, once that is known.
+    /// How many rows were not what the log says; `None` before the comparison.
     pub differences: Option<u64>,
     /// How many users were skipped, because an event of theirs can't be read; [`super::skipped`]
     /// names them.
@@ -125,21 +124,21 @@ fn rate(events: i64, seconds: f64) -> Option<f64> {
     (events > 0 && seconds > 0.0).then(|| events as f64 / seconds)
 }
 
-/// Lets a running rebuild rest after its chunk.
+/// Pauses a running rebuild after its chunk.
 pub async fn pause(pool: &PgPool, name: &str) -> Result<(), ProjectionError> {
     steer(pool, name, "paused", &["running"]).await.map(|_| ())
 }
 
-/// Lets a paused rebuild go on. One whose process has ended needs [`super::rebuild`] for it, with
-/// [`super::Start::OnlyGoOn`].
+/// Resumes a paused rebuild. One whose process has ended needs [`super::rebuild`] for it, with
+/// [`super::Start::ResumeOnly`].
 pub async fn resume(pool: &PgPool, name: &str) -> Result<(), ProjectionError> {
     steer(pool, name, "running", &["paused"]).await.map(|_| ())
 }
 
-/// Gives a rebuild up. The live version stays as it is.
+/// Cancels a rebuild. The live version stays as it is.
 pub async fn cancel(pool: &PgPool, name: &str) -> Result<(), ProjectionError> {
     let view = steer(pool, name, "cancelled", &["running", "paused", "failed"]).await?;
-    // If no process is at it, nobody else clears up.
+    // If no process works on it, nobody else drops the tables.
     let mut connection = pool.acquire().await?.detach();
     if try_lock(view, &mut connection).await? {
         tables::drop(view, "_new", &mut connection).await?;
@@ -179,15 +178,22 @@ pub async fn drop_old(pool: &PgPool, name: &str) -> Result<(), ProjectionError> 
 }
 
 /// How long to wait for the connection of a process that has just ended to be gone.
-const LOCK_PATIENCE: Duration = Duration::from_secs(3);
+const LOCK_MAX: Duration = Duration::from_secs(3);
+
+/// How long it may take to open the connection that holds the right to rebuild.
+const CONNECT_MAX: Duration = Duration::from_secs(5);
 
 /// A connection that holds the right to rebuild a view. It ends with the connection, so a process
 /// that is killed gives it up.
 pub(super) async fn lock(pool: &PgPool, view: View) -> Result<PgConnection, ProjectionError> {
-    let mut connection = pool.acquire().await?.detach();
+    // One of its own: a pool that is busy with requests is no reason to wait.
+    let options = pool.connect_options();
+    let connecting = PgConnection::connect_with(&options);
+    let late = |_| sqlx::Error::PoolTimedOut;
+    let mut connection = tokio::time::timeout(CONNECT_MAX, connecting).await.map_err(late)??;
     let asked = tokio::time::Instant::now();
     while !try_lock(view, &mut connection).await? {
-        if asked.elapsed() > LOCK_PATIENCE {
+        if asked.elapsed() > LOCK_MAX {
             return Err(ProjectionError::AlreadyRunning { projection: view.name() });
         }
         tokio::time::sleep(Duration::from_millis(100)).await;

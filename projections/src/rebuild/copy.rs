@@ -111,7 +111,11 @@ impl Rows {
 }
 
 /// The rows of users, table by table.
-pub(crate) fn rows_of(view: View, lane: Lane, users: &[FoldedUser]) -> Vec<Rows> {
+pub(crate) fn rows_of<'u>(
+    view: View,
+    lane: Lane,
+    users: impl IntoIterator<Item = &'u FoldedUser>,
+) -> Vec<Rows> {
     let mut tables: Vec<_> = view.tables().iter().copied().map(Rows::new).collect();
     for folded in users {
         let user = folded.user.as_str();

@@ -3,12 +3,12 @@
 use plaudit_domain::lane::Lane;
 use sqlx::{Connection as _, Executor as _, PgConnection};
 
-use super::run::{Halt, Run};
+use super::run::{Run, StopReason};
 use super::{copy, skipped};
 use crate::fold::LaneFold;
 
 /// Loads what is not loaded yet.
-pub(crate) async fn load(run: &Run) -> Result<(), Halt> {
+pub(crate) async fn load(run: &Run) -> Result<(), StopReason> {
     let lanes: Vec<i16> = sqlx::query_scalar(
         "select lane from rebuild_lanes where projection = $1 and not loaded order by lane",
     )
@@ -19,7 +19,7 @@ pub(crate) async fn load(run: &Run) -> Result<(), Halt> {
     Ok(())
 }
 
-async fn load_lane(run: Run, lane: Lane) -> Result<(), Halt> {
+async fn load_lane(run: Run, lane: Lane) -> Result<(), StopReason> {
     let mut connection = run.pool.acquire().await?;
     // What is appended from here on is caught up with later; what a page shows of it already is
     // folded once more then.
@@ -35,13 +35,13 @@ async fn load_lane(run: Run, lane: Lane) -> Result<(), Halt> {
     Ok(())
 }
 
-/// Loads a lane to its end. False if its checkpoint moved meanwhile: a worker that was given up was
-/// committing still.
+/// Loads a lane to its end. False if its checkpoint moved meanwhile: an aborted worker was still
+/// committing.
 async fn load_from_checkpoint(
     run: &Run,
     lane: Lane,
     connection: &mut PgConnection,
-) -> Result<bool, Halt> {
+) -> Result<bool, StopReason> {
     let (mut checkpoint, loaded): (Option<String>, bool) = sqlx::query_as(
         "select user_id, loaded from rebuild_lanes where projection = $1 and lane = $2",
     )

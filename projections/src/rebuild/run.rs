@@ -1,38 +1,45 @@
-//! What the parts of a running rebuild share: where they work, and when they stop.
+//! What the steps of a running rebuild share: connections, workers, and when to stop.
 
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use plaudit_domain::lane::Lane;
 use plaudit_event_store::ExecuteError;
 use sqlx::PgPool;
+use sqlx::postgres::PgPoolOptions;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::Phase;
+use super::catch_up::LaneFolds;
+use super::{Phase, RebuildOptions};
 use crate::ProjectionError;
 use crate::view::View;
 
 /// A running rebuild.
 #[derive(Clone)]
 pub(crate) struct Run {
+    /// Connections of its own: one for each worker, and one for questions beside the work.
     pub pool: PgPool,
     pub view: View,
     pub workers: usize,
     pub chunk_events: i64,
     pub shutdown: CancellationToken,
+    pub lane_count: usize,
+    folds: Arc<Mutex<BTreeMap<Lane, LaneFolds>>>,
 }
 
-/// Why a rebuild goes no further for now.
+/// Why a rebuild stops.
 #[derive(Debug)]
-pub(crate) enum Halt {
-    /// The process ends; another call goes on.
+pub(crate) enum StopReason {
+    /// The process ends; the next call goes on.
     Interrupted,
-    /// Somebody gave it up.
+    /// An operator cancelled it.
     Cancelled,
     Failed(ProjectionError),
 }
 
-impl<E: Into<ProjectionError>> From<E> for Halt {
+impl<E: Into<ProjectionError>> From<E> for StopReason {
     fn from(error: E) -> Self {
         Self::Failed(error.into())
     }
@@ -41,12 +48,54 @@ impl<E: Into<ProjectionError>> From<E> for Halt {
 /// How often a paused rebuild looks whether it may go on.
 const PAUSE_POLL: Duration = Duration::from_millis(500);
 
+/// How long a worker waits for one of the rebuild's own connections.
+const ACQUIRE_MAX: Duration = Duration::from_secs(30);
+
 impl Run {
+    /// A rebuild with connections of its own to the database of `pool`.
+    pub async fn new(
+        pool: &PgPool,
+        view: View,
+        options: RebuildOptions,
+        shutdown: CancellationToken,
+    ) -> sqlx::Result<Self> {
+        let workers = options.workers.max(1);
+        let connections = u32::try_from(workers).unwrap_or(u32::MAX).saturating_add(1);
+        let own = PgPoolOptions::new()
+            .max_connections(connections)
+            .acquire_timeout(ACQUIRE_MAX)
+            .connect_lazy_with(pool.connect_options().as_ref().clone());
+        let lanes: i64 = sqlx::query_scalar("select count(*) from lanes").fetch_one(&own).await?;
+        Ok(Self {
+            pool: own,
+            view,
+            workers,
+            chunk_events: i64::from(options.chunk_events.max(1)),
+            shutdown,
+            lane_count: usize::try_from(lanes).unwrap_or(1),
+            folds: Arc::default(),
+        })
+    }
+
+    /// The users of a lane that are kept folded. Whoever fails does not give them back.
+    pub fn take_folds(&self, lane: Lane) -> LaneFolds {
+        self.folds().remove(&lane).unwrap_or_default()
+    }
+
+    /// Gives them back.
+    pub fn keep_folds(&self, lane: Lane, folds: LaneFolds) {
+        self.folds().insert(lane, folds);
+    }
+
+    fn folds(&self) -> MutexGuard<'_, BTreeMap<Lane, LaneFolds>> {
+        self.folds.lock().expect("nothing panics while it holds the lock")
+    }
+
     /// Waits while the rebuild is paused. Asked before each chunk.
-    pub async fn proceed(&self) -> Result<(), Halt> {
+    pub async fn proceed(&self) -> Result<(), StopReason> {
         loop {
             if self.shutdown.is_cancelled() {
-                return Err(Halt::Interrupted);
+                return Err(StopReason::Interrupted);
             }
             let state: String =
                 sqlx::query_scalar("select state from rebuilds where projection = $1")
@@ -59,13 +108,13 @@ impl Run {
                     let pause = tokio::time::sleep(PAUSE_POLL);
                     let _ = self.shutdown.run_until_cancelled(pause).await;
                 }
-                _ => return Err(Halt::Cancelled),
+                _ => return Err(StopReason::Cancelled),
             }
         }
     }
 
-    /// Tells what the rebuild is at.
-    pub async fn enter(&self, phase: Phase) -> Result<(), Halt> {
+    /// Stores which step the rebuild is at.
+    pub async fn enter(&self, phase: Phase) -> Result<(), StopReason> {
         self.proceed().await?;
         sqlx::query("update rebuilds set phase = $2 where projection = $1")
             .bind(self.view.name())
@@ -77,10 +126,10 @@ impl Run {
 
     /// Does `work` in every lane, in as many as there are workers at a time. The first failure ends
     /// the others, and so does dropping the future.
-    pub async fn each_lane<W, F, T>(&self, lanes: Vec<Lane>, work: W) -> Result<Vec<T>, Halt>
+    pub async fn each_lane<W, F, T>(&self, lanes: Vec<Lane>, work: W) -> Result<Vec<T>, StopReason>
     where
         W: Fn(Self, Lane) -> F,
-        F: Future<Output = Result<T, Halt>> + Send + 'static,
+        F: Future<Output = Result<T, StopReason>> + Send + 'static,
         T: Send + 'static,
     {
         let mut waiting = lanes.into_iter();
@@ -93,7 +142,7 @@ impl Run {
             let unfinished = |e: tokio::task::JoinError| {
                 ExecuteError::Unreadable(format!("the work on a lane did not end: {e}"))
             };
-            match joined.map_err(|e| Halt::from(unfinished(e))).and_then(|ended| ended) {
+            match joined.map_err(|e| StopReason::from(unfinished(e))).and_then(|ended| ended) {
                 Ok(ended) => done.push(ended),
                 Err(halt) => {
                     at_work.shutdown().await;

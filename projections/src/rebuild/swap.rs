@@ -1,28 +1,38 @@
-//! The last step: under the locks of all lanes, nothing is appended, so the new version can catch up with
+//! The last step: with all lanes locked nothing is appended, so the new version can catch up with
 //! all there is and take the place of the old one.
+//!
+//! An attempt holds writers up for two seconds at most, and lets them go if it does not get on. The
+//! pauses between attempts grow, so that writers have most of the time. Whatever an attempt does
+//! under the locks it does on the one connection that holds them.
 
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use backon::BackoffBuilder as _;
 use plaudit_domain::lane::Lane;
-use plaudit_event_store::lanes::{self, LaneWait, LockOutcome};
+use plaudit_event_store::lanes::{self as lane_locks, LaneWait, LockOutcome};
 use sqlx::{Connection as _, Executor as _, PgConnection};
 use tokio::time::Instant;
 
-use super::catch_up;
-use super::run::{Halt, Run};
-use super::{skipped, tables};
+use super::run::{Run, StopReason};
+use super::{catch_up, skipped, tables};
 use crate::ProjectionError;
 use crate::difference::Differences;
 use crate::view::View;
 
-/// For how long writers may be held up by the last round before it lets them go and tries again.
-const ROUND_MAX: Duration = Duration::from_secs(5);
+/// How long the swap waits for a lane that a writer holds.
+const LANE_MAX: Duration = Duration::from_millis(100);
 
-/// How often that is tried.
-const ATTEMPTS_MAX: u32 = 10;
+/// How long the last round may take, with all lanes locked.
+const ROUND_MAX: Duration = Duration::from_secs(1);
 
-/// A round without locks is short enough to be done under them when so few events are left.
+/// How often the swap is tried.
+const ATTEMPTS_MAX: usize = 10;
+
+/// How many rounds without locks an attempt makes at most.
+const ROUNDS_MAX: u32 = 10;
+
+/// So few events are caught up with in a fraction of [`ROUND_MAX`].
 const BEHIND_MAX: i64 = 2_000;
 
 /// Swaps, with as little time under locks as can be had.
@@ -30,10 +40,16 @@ pub(crate) async fn swap(
     run: &Run,
     differences: &Differences,
     guard: &mut PgConnection,
-) -> Result<(), Halt> {
-    for attempt in 1..=ATTEMPTS_MAX {
-        for _ in 0..ATTEMPTS_MAX {
-            catch_up::round(run, None).await?;
+) -> Result<(), StopReason> {
+    let mut pauses = backon::ExponentialBuilder::default()
+        .with_min_delay(Duration::from_millis(500))
+        .with_max_delay(Duration::from_secs(15))
+        .with_max_times(ATTEMPTS_MAX - 1)
+        .with_jitter()
+        .build();
+    loop {
+        for _ in 0..ROUNDS_MAX {
+            catch_up::round(run).await?;
             if catch_up::behind(run).await? <= BEHIND_MAX {
                 break;
             }
@@ -41,45 +57,64 @@ pub(crate) async fn swap(
         if try_swap(run, differences, guard).await? {
             return Ok(());
         }
-        tokio::time::sleep(Duration::from_millis(200) * attempt).await;
+        let Some(pause) = pauses.next() else {
+            return Err(ProjectionError::NoRoom { projection: run.view.name() }.into());
+        };
+        let _ = run.shutdown.run_until_cancelled(tokio::time::sleep(pause)).await;
+        run.proceed().await?;
     }
-    Err(ProjectionError::NoRoom { projection: run.view.name() }.into())
 }
 
-/// One attempt; false if it took too long and let everybody go.
+/// One attempt; false if something was in the way, and everybody was let go.
 async fn try_swap(
     run: &Run,
     differences: &Differences,
     guard: &mut PgConnection,
-) -> Result<bool, Halt> {
+) -> Result<bool, StopReason> {
     let lanes = run.lanes().await?;
     let mut tx = guard.begin().await?;
-    // It waits for the workers of the last round, who have connections of their own.
-    let waits = "set local idle_in_transaction_session_timeout = 0";
-    tx.execute(sqlx::raw_sql(waits)).await?;
-    if !locked(tx.execute(sqlx::raw_sql(&tables_held(run.view))).await)?
-        || !lanes_held(lanes, &mut tx).await?
-        || !last_round(run).await?
-    {
+    let is_swapped = in_time(under_locks(run, &lanes, differences, &mut tx).await)?;
+    if is_swapped {
+        tx.commit().await?;
+    } else {
         tx.rollback().await?;
+    }
+    Ok(is_swapped)
+}
+
+async fn under_locks(
+    run: &Run,
+    lanes: &[Lane],
+    differences: &Differences,
+    tx: &mut PgConnection,
+) -> sqlx::Result<bool> {
+    tx.execute(sqlx::raw_sql(&tables_held(run.view))).await?;
+    // Should this process freeze with the lanes locked, PostgreSQL lets them go.
+    tx.execute(sqlx::raw_sql(
+        "set local idle_in_transaction_session_timeout = '2s';
+         -- For locking all lanes: those that are locked already hold their writers up.
+         set local statement_timeout = '500ms'",
+    ))
+    .await?;
+    let all = lanes.iter().copied().collect();
+    let held = lane_locks::lock(&all, LaneWait::UpTo(LANE_MAX), tx).await?;
+    if !matches!(held, LockOutcome::Locked(_)) {
         return Ok(false);
     }
-    skipped::carry_over(run, &mut tx).await?;
+    tx.execute("set local statement_timeout = '1s'").await?;
+    if !catch_up::last_round(run, lanes, Instant::now() + ROUND_MAX, tx).await? {
+        return Ok(false);
+    }
+    skipped::carry_over(run, tx).await?;
     // Shorter than PostgreSQL's deadlock_timeout (1 s): a reader that came in between is never ended.
     // All readers lock the tables in this order.
     let names: Vec<_> = run.view.tables().iter().map(|table| table.name).collect();
     let lock = format!(
-        "set local lock_timeout = '500ms'; lock table {} in access exclusive mode",
+        "set local lock_timeout = '300ms'; lock table {} in access exclusive mode",
         names.join(", ")
     );
-    if !locked(tx.execute(sqlx::raw_sql(&lock)).await)? {
-        tx.rollback().await?;
-        return Ok(false);
-    }
-    if !locked(tables::swap(run.view, &mut tx).await)? {
-        tx.rollback().await?;
-        return Ok(false);
-    }
+    tx.execute(sqlx::raw_sql(&lock)).await?;
+    tables::swap(run.view, tx).await?;
     let done = sqlx::query(
         "update rebuilds
          set state = 'swapped', phase = 'done', finished_at = now(), differences = $2, error = null
@@ -87,23 +122,10 @@ async fn try_swap(
     )
     .bind(run.view.name())
     .bind(i64::try_from(differences.count).unwrap_or(i64::MAX))
-    .execute(&mut *tx)
+    .execute(tx)
     .await?;
-    if done.rows_affected() == 0 {
-        // Paused or cancelled at the last moment.
-        tx.rollback().await?;
-        run.proceed().await?;
-        return Ok(false);
-    }
-    tx.commit().await?;
-    Ok(true)
-}
-
-/// Locks all lanes, so that nothing is appended. False if one can't be had soon.
-async fn lanes_held(lanes: Vec<Lane>, tx: &mut PgConnection) -> sqlx::Result<bool> {
-    let lanes = lanes.into_iter().collect();
-    let held = lanes::lock(&lanes, LaneWait::UpTo(Duration::from_secs(1)), tx).await?;
-    Ok(matches!(held, LockOutcome::Locked(_)))
+    // None if it was paused or cancelled at the last moment.
+    Ok(done.rows_affected() == 1)
 }
 
 /// Holds both versions of the tables against maintenance, before anybody is held up: neither
@@ -118,27 +140,17 @@ fn tables_held(view: View) -> String {
     sql
 }
 
-/// The last round, for as long as writers may be held up. A connection that is not to be had is no
-/// failure of the rebuild: others let go of theirs once the lanes are free.
-async fn last_round(run: &Run) -> Result<bool, Halt> {
-    match catch_up::round(run, Some(Instant::now() + ROUND_MAX)).await {
-        Err(Halt::Failed(ProjectionError::Store(error))) if error.is_transient() => {
-            tracing::warn!(%error, "the last round of a rebuild is tried again");
+/// False for what took too long: a lock, or a statement under the locks.
+fn in_time(attempted: sqlx::Result<bool>) -> sqlx::Result<bool> {
+    /// `lock_not_available`, `query_canceled`.
+    const TOO_LATE: [&str; 2] = ["55P03", "57014"];
+    match attempted {
+        Err(sqlx::Error::Database(error))
+            if error.code().is_some_and(|code| TOO_LATE.contains(&code.as_ref())) =>
+        {
+            tracing::info!(%error, "the swap of a rebuild is tried again");
             Ok(false)
         }
-        ended => ended,
-    }
-}
-
-/// Whether a lock was had in time.
-fn locked<T>(asked: sqlx::Result<T>) -> sqlx::Result<bool> {
-    /// `lock_not_available`.
-    const TIMED_OUT: &str = "55P03";
-    match asked {
-        Ok(_) => Ok(true),
-        Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some(TIMED_OUT) => {
-            Ok(false)
-        }
-        Err(error) => Err(error),
+        attempted => attempted,
     }
 }

@@ -29,8 +29,18 @@ impl World {
         Self::open(&url).await
     }
 
+    /// The same, with so many connections for everything but rebuilds.
+    pub async fn with_connections(connections: u32) -> Self {
+        let url = test_cluster::create_database("projections").await;
+        Self::open_with(&url, connections).await
+    }
+
     pub async fn open(url: &str) -> Self {
-        let pool = pool::connect(url, 16).unwrap();
+        Self::open_with(url, 16).await
+    }
+
+    async fn open_with(url: &str, connections: u32) -> Self {
+        let pool = pool::connect(url, connections).unwrap();
         let lanes = LaneCount::try_from(8).unwrap();
         schema::migrate(&pool, lanes).await.unwrap();
         let tasks = plaudit_task_file::parse(include_str!("../../../samples/tasks.yaml")).unwrap();

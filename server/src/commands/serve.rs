@@ -143,7 +143,7 @@ pub async fn start(
     let commands = CommandQueue::start(Arc::clone(&executor), usize::try_from(workers)?);
     tokio::spawn(upkeep::run(pool.clone(), stop.clone()));
     let rebuilds = Rebuilds::default();
-    let heads = HeadWatch::start(pool.clone(), stop.clone());
+    let heads = HeadWatch::start(&pool, stop.clone());
     let start_delivery = |options: &DeliveryOptions| {
         let (executor, heads) = (Arc::clone(&executor), Arc::clone(&heads));
         Delivery::start(options, executor, pool.clone(), heads, stop.clone())

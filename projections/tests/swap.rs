@@ -1,0 +1,133 @@
+//! Putting a rebuilt view in place without starving those who write.
+
+mod support;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use plaudit_domain::ids::UserId;
+use plaudit_event_store::batch::Work;
+use plaudit_projections::rebuild::{Phase, RebuildOptions, RebuildOutcome, rebuild, status};
+use plaudit_projections::verify;
+use serde_json::json;
+use support::{Dice, World, action, days_of_work, users};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+/// For what takes a second or two on a machine with nothing else to do.
+const WAIT_MAX: Duration = Duration::from_secs(90);
+
+/// The longest that a writer may be held up: an attempt's two seconds, on a machine that is busy.
+const HELD_UP_MAX: Duration = Duration::from_secs(4);
+
+async fn fill(world: &World, users: &[UserId], seed: u64) {
+    for batch in days_of_work(world, users, 1500, &mut Dice(seed)).chunks(100) {
+        world.apply(batch.to_vec()).await;
+    }
+}
+
+/// Writes for these users until told to stop. Gives how long the slowest write took.
+async fn write_on(
+    world: Arc<World>,
+    users: Vec<UserId>,
+    written: Arc<AtomicU64>,
+    has_ended: Arc<AtomicBool>,
+) -> Duration {
+    let at = "2026-05-01T00:00:00Z".parse().unwrap();
+    let mut slowest = Duration::ZERO;
+    while !has_ended.load(Ordering::Relaxed) {
+        for user in &users {
+            let number = usize::try_from(written.fetch_add(1, Ordering::Relaxed)).unwrap();
+            let gift = action(user, number, "gift.sent", at, &json!({ "coins": 50 }));
+            let claim = Work::ClaimAll { user: user.clone(), at, idempotency_key: None };
+            let begun = Instant::now();
+            let items = vec![world.item(user, Work::Action(gift)), world.item(user, claim)];
+            world.apply(items).await;
+            slowest = slowest.max(begun.elapsed());
+        }
+    }
+    slowest
+}
+
+#[tokio::test]
+async fn a_pool_of_four_connections_is_enough_for_writers_beside_a_rebuild() {
+    let world = Arc::new(World::with_connections(4).await);
+    let users = users(40);
+    fill(&world, &users, 40).await;
+    let (written, has_ended) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
+    let mut writers = JoinSet::new();
+    for some in users.chunks(5) {
+        let (written, has_ended) = (Arc::clone(&written), Arc::clone(&has_ended));
+        writers.spawn(write_on(Arc::clone(&world), some.to_vec(), written, has_ended));
+    }
+    let begun = Instant::now();
+    for view in ["task_view", "reward_state"] {
+        let options = RebuildOptions { chunk_events: 50, ..RebuildOptions::default() };
+        let outcome =
+            rebuild(&world.pool, view, options, |_| {}, CancellationToken::new()).await.unwrap();
+        let RebuildOutcome::Swapped(differences) = outcome else { panic!("{outcome:?}") };
+        assert_eq!(differences.first, []);
+    }
+    assert!(begun.elapsed() < WAIT_MAX);
+    has_ended.store(true, Ordering::Relaxed);
+    let slowest = writers.join_all().await.into_iter().max().unwrap();
+    assert!(slowest < HELD_UP_MAX, "a writer was held up for {slowest:?}");
+    world.assert_verified().await;
+}
+
+#[tokio::test]
+async fn a_lane_that_somebody_holds_delays_the_swap_and_not_the_writers_of_other_lanes() {
+    let world = Arc::new(World::new().await);
+    let users = users(40);
+    fill(&world, &users, 41).await;
+    // A stock writer that leaves its transaction open.
+    let held = &users[9];
+    let mut holder = world.pool.begin().await.unwrap();
+    sqlx::query(
+        "insert into cqrs_events select 'UserTasks', $1, max(sequence) + 1, 'user_updated', '1.0', $2, '{}'
+         from events where aggregate_id = $1",
+    )
+    .bind(held.as_str())
+    .bind(json!({"type": "user_updated", "at": "2026-05-01T00:00:00Z", "zone": "UTC", "attributes": {}}))
+    .execute(&mut *holder)
+    .await
+    .unwrap();
+    let others: Vec<_> =
+        users.iter().filter(|user| world.lane(user) != world.lane(held)).cloned().collect();
+    let (written, has_ended) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
+    let writer = {
+        let (written, has_ended) = (Arc::clone(&written), Arc::clone(&has_ended));
+        tokio::spawn(write_on(Arc::clone(&world), others, written, has_ended))
+    };
+    let rebuilding = {
+        let world = Arc::clone(&world);
+        tokio::spawn(async move {
+            let (options, stop) = (RebuildOptions::default(), CancellationToken::new());
+            rebuild(&world.pool, "task_view", options, |_| {}, stop).await
+        })
+    };
+    let begun = Instant::now();
+    let mut written_before = None;
+    loop {
+        let rebuild = status(&world.pool, "task_view").await.unwrap();
+        let now = written.load(Ordering::Relaxed);
+        if rebuild.is_some_and(|rebuild| rebuild.phase == Phase::Swapping) {
+            // Writers go on through several attempts.
+            if now > *written_before.get_or_insert(now) + 200 {
+                break;
+            }
+        }
+        assert!(begun.elapsed() < WAIT_MAX, "{now} written");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    holder.commit().await.unwrap();
+    let outcome = rebuilding.await.unwrap().unwrap();
+    assert!(matches!(outcome, RebuildOutcome::Swapped(_)), "{outcome:?}");
+    has_ended.store(true, Ordering::Relaxed);
+    let slowest = writer.await.unwrap();
+    assert!(slowest < HELD_UP_MAX, "a writer was held up for {slowest:?}");
+    let report = verify::verify(&world.pool, None, |_| {}).await.unwrap();
+    assert!(report.is_equal(), "{:?}", report.differences);
+    assert_eq!(report.behind, [(world.lane(held), held.to_string())]);
+}
