@@ -6,6 +6,7 @@ use super::{Judgement, UnmovedReason, streak};
 use crate::calendar::Period;
 use crate::catalogue::definition::{Kind, Measure, Objective, WhileLocked};
 use crate::catalogue::{Catalogue, CatalogueTask, Status, TaskVersion};
+use crate::expression::{EXACT_DOUBLE_MAX, EvaluationError};
 use crate::user_tasks::event::{Event, Reward};
 use crate::user_tasks::place::{Place, place};
 use crate::user_tasks::state::{PeriodState, ReachedMilestone, TaskState};
@@ -33,7 +34,8 @@ pub(super) fn advance(
         match filter.matches(&judgement.facts) {
             Ok(true) => {}
             Ok(false) => return Err(UnmovedReason::FilteredOut),
-            Err(why) => return Err(UnmovedReason::FilterFailed(why)),
+            Err(EvaluationError::Missing(what)) => return Err(UnmovedReason::FieldMissing(what)),
+            Err(EvaluationError::Failed(why)) => return Err(UnmovedReason::FilterFailed(why)),
         }
     }
     let watermark = past.and_then(|t| t.watermark);
@@ -99,9 +101,16 @@ fn integer_at(data: &Map<String, Value>, path: &[String]) -> Result<i64, String>
         (None, Some(float)) if float.fract() != 0.0 => {
             return Err(format!("{} is not an integer", name()));
         }
-        // 2^63 is the first float that is too large.
         #[expect(clippy::cast_possible_truncation, reason = "the value has no fraction and fits")]
-        (None, Some(float)) if float.abs() < 9_223_372_036_854_775_808.0 => float as i64,
+        (None, Some(float)) if float.abs() < EXACT_DOUBLE_MAX => float as i64,
+        // 2^63 is the first float that is too large for an integer.
+        (None, Some(float)) if float.abs() < 9_223_372_036_854_775_808.0 => {
+            return Err(format!(
+                "{} was sent with a fraction or an exponent and is not exact beyond 2^53; send it as a \
+                 plain integer",
+                name()
+            ));
+        }
         _ => return Err(beyond()),
     };
     if integer < 0 { Err(format!("{} is negative", name())) } else { Ok(integer) }
