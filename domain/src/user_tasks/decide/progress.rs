@@ -30,14 +30,7 @@ pub(super) fn advance(
     if !definition.window.contains(at) {
         return Err(UnmovedReason::OutsideWindow);
     }
-    if let Some(filter) = place.version.filter() {
-        match filter.matches(&judgement.facts) {
-            Ok(true) => {}
-            Ok(false) => return Err(UnmovedReason::FilteredOut),
-            Err(EvaluationError::Missing(what)) => return Err(UnmovedReason::FieldMissing(what)),
-            Err(EvaluationError::Failed(why)) => return Err(UnmovedReason::FilterFailed(why)),
-        }
-    }
+    check_filter(judgement, place.version)?;
     let watermark = past.and_then(|t| t.watermark);
     if let (Some(watermark), Some(closes_at)) = (watermark, place.closes_at)
         && watermark >= closes_at
@@ -63,6 +56,20 @@ pub(super) fn advance(
             let version = place.version.version;
             Ok(vec![Event::ActionNotCounted { task: task.id.clone(), version, reason, at }])
         }
+    }
+}
+
+/// Refuses the action unless the version's `where` holds for it.
+fn check_filter(judgement: &Judgement<'_>, version: &TaskVersion) -> Result<(), UnmovedReason> {
+    match version.filter() {
+        None => Ok(()),
+        Some(Err(invalid)) => Err(UnmovedReason::FilterFailed(invalid.to_string())),
+        Some(Ok(filter)) => match filter.matches(&judgement.facts) {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(UnmovedReason::FilteredOut),
+            Err(EvaluationError::Missing(what)) => Err(UnmovedReason::FieldMissing(what)),
+            Err(EvaluationError::Failed(why)) => Err(UnmovedReason::FilterFailed(why)),
+        },
     }
 }
 

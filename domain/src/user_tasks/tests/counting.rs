@@ -164,6 +164,17 @@ fn rule_08_a_where_that_cannot_be_evaluated_is_no_match() {
     assert!(matches!(wrong, UnmovedReason::FilterFailed(_)), "{wrong:?}");
 }
 
+/// Published before the language was checked as strictly as it is.
+#[test]
+fn a_stored_where_that_no_longer_compiles_stops_its_own_task_only() {
+    let broken = sum(1000, &json!({ "where": "data.coins + 1" }));
+    let catalogue = catalogue([broken, daily_with(&[9], json!({ "id": "other" }))]);
+    let decision = given(&catalogue, &[]).when(&gift("29T12:00")).outcome.unwrap();
+    assert_eq!(decision.events, [progressed("other", day(29), [1, 1, 9], "29T12:00")]);
+    let reason = &decision.unmoved[0].reason;
+    assert!(matches!(reason, UnmovedReason::FilterFailed(_)), "{reason:?}");
+}
+
 #[test]
 fn rule_08_a_where_sees_what_the_user_became_by_the_same_action() {
     let objective = json!({
