@@ -15,6 +15,9 @@ use super::operators::{arithmetic, contains, equal, key_bytes, negated, order};
 use super::plan::{Loop, LoopKind, Node};
 use super::value::{Kind, List, Value, Variable};
 
+/// What it takes to make a list or a map, and to drop it again.
+const LITERAL_STEPS: usize = 4;
+
 /// One evaluation.
 ///
 /// It recurses as deep as the expression is nested, which is bounded when it is compiled, and while it
@@ -167,12 +170,14 @@ impl<'v> Evaluation<'v> {
     }
 
     fn list(&mut self, items: &'v [Node]) -> Result<List<'v>, Stop<'v>> {
+        self.budget.steps(LITERAL_STEPS)?;
         self.budget.bytes(2 * items.len() * size_of::<Value<'_>>() + 32)?;
         let items: Result<Vec<_>, _> = items.iter().map(|item| self.value(item)).collect();
         Ok(List::Shared(items?.into()))
     }
 
     fn map(&mut self, entries: &'v [[Node; 2]]) -> Result<Map<'v>, Stop<'v>> {
+        self.budget.steps(LITERAL_STEPS)?;
         self.budget.bytes(2 * entries.len() * size_of::<Entry<'_>>() + 32)?;
         let mut made: Vec<Entry<'v>> = Vec::with_capacity(entries.len());
         for entry in entries {

@@ -288,7 +288,8 @@ fn to_text<'v>(value: &Value<'v>, budget: &mut Budget) -> Result<Value<'v>, Stop
         Value::Int(number) => number.to_string(),
         Value::Uint(number) => number.to_string(),
         Value::Double(number) => {
-            budget.steps(16)?;
+            // Up to 309 digits.
+            budget.steps(32)?;
             number.to_string()
         }
         Value::Bytes(bytes) => {

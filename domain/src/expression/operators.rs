@@ -226,7 +226,8 @@ pub(super) fn equal<'v>(
                 return Ok(false);
             }
             for key in a.keys() {
-                budget.steps(2 + b.steps_to_find(key_bytes(&key)))?;
+                // Twice a search, in a map that may be large.
+                budget.steps(8 + b.steps_to_find(key_bytes(&key)))?;
                 let (Some(mine), Some(other)) = (a.get(&key)?, b.get(&key)?) else {
                     return Ok(false);
                 };

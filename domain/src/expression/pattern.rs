@@ -72,7 +72,7 @@ const CACHE_BYTES_MAX: usize = 1024 * 1024;
 /// What a search costs for each byte beside the places of the pattern.
 const PLACES_ALWAYS: usize = 2;
 /// How many places are looked at in the time of a step.
-const PLACES_PER_STEP: usize = 8;
+const PLACES_PER_STEP: usize = 4;
 
 /// How large a pattern is, with its repetitions written out.
 #[derive(Clone, Copy, Default)]
@@ -113,9 +113,9 @@ fn extent(hir: &Hir) -> Extent {
             parts.iter().map(extent).fold(Extent::default(), Extent::and)
         }
         HirKind::Repetition(repetition) => {
-            let least = repetition.min.max(1);
-            let count = repetition.max.map_or(least.saturating_add(1), |most| most.max(1));
-            extent(&repetition.sub).and(Extent::of(1, 1)).times(count as usize)
+            // Without an upper end the last copy is entered again and again.
+            let count = repetition.max.unwrap_or(repetition.min).max(1);
+            extent(&repetition.sub).times(count as usize).and(Extent::of(1, 1))
         }
     }
 }

@@ -177,7 +177,9 @@ fn list(c: &mut Choices<'_>) -> String {
 
 /// A list, and no map: the library adds the keys of a map to a list, which the language does not know.
 fn only_list(c: &mut Choices<'_>) -> String {
-    c.part(
+    // The variable of a loop may be a map.
+    let loops = std::mem::take(&mut c.loops);
+    let list = c.part(
         &["data.l", "[]", "[1, 2, 3]", "data.texts", "data.none"],
         &[
             |c| format!("({} + {})", only_list(c), only_list(c)),
@@ -186,7 +188,9 @@ fn only_list(c: &mut Choices<'_>) -> String {
                 c.within_loop(&list, "map", number)
             },
         ],
-    )
+    );
+    c.loops = loops;
+    list
 }
 
 /// Data that suits the generated expressions.
