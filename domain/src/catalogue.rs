@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::calendar::{Calendar, Period, PeriodKey, Zones, zone};
-use crate::expression::Filter;
+use crate::expression::{Filter, InvalidFilter};
 use crate::ids::TaskId;
 use definition::{TaskDefinition, ZoneRule};
 
@@ -25,11 +25,14 @@ pub struct TaskVersion {
     calendar: Calendar,
     /// The only zone, for tasks that do not follow the user's.
     fixed_zone: Option<Zones>,
-    filter: Option<Filter>,
+    filter: Option<Result<Filter, InvalidFilter>>,
 }
 
 impl TaskVersion {
     /// Prepares a definition: compiles its expression and looks up its zone.
+    ///
+    /// A `where` that does not compile is no error here: what was published under the rules of an
+    /// earlier release must not stop the tasks beside it. Files are checked when they are parsed.
     pub fn new(
         definition: TaskDefinition,
         version: u32,
@@ -37,8 +40,7 @@ impl TaskVersion {
     ) -> Result<Self, BrokenDefinition> {
         let broken =
             |reason: String| BrokenDefinition { task: definition.id.clone(), version, reason };
-        let filter = definition.objective.filter.as_deref().map(Filter::compile).transpose();
-        let filter = filter.map_err(|e| broken(e.to_string()))?;
+        let filter = definition.objective.filter.as_deref().map(Filter::compile);
         let fixed_zone = match &definition.zone {
             ZoneRule::User => None,
             ZoneRule::Fixed(name) => {
@@ -52,9 +54,9 @@ impl TaskVersion {
         Ok(Self { version, published_at, definition, calendar, fixed_zone, filter })
     }
 
-    /// The compiled `where`.
-    pub fn filter(&self) -> Option<&Filter> {
-        self.filter.as_ref()
+    /// The compiled `where`, or why it can't be evaluated for any action.
+    pub fn filter(&self) -> Option<Result<&Filter, &InvalidFilter>> {
+        self.filter.as_ref().map(Result::as_ref)
     }
 
     /// The period that contains `at`, for a user who lived in `zones`.

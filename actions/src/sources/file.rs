@@ -183,7 +183,10 @@ impl Parser<'_> {
 
     fn expression(&mut self, node: &Node<'_>, path: &str, known: &[&str]) -> Option<Expression> {
         let source = self.text(node, path)?;
-        let compiled = Expression::compile(source, known);
+        let compiled = match path.rsplit('.').next() {
+            Some("when") => Expression::compile_condition(source, known),
+            _ => Expression::compile(source, known),
+        };
         compiled
             .map_err(|why| {
                 let is_bare = source.chars().all(|c| c.is_alphanumeric() || "/._-: ".contains(c));

@@ -1,13 +1,11 @@
 //! One entry of a source file, compiled.
 
-use cel::Value;
-use chrono::SecondsFormat;
 use plaudit_domain::action::{Action, Parts};
-use plaudit_domain::expression::Expression;
+use plaudit_domain::expression::{Allowance, Expression, Output};
 use plaudit_domain::ids::UserId;
 use serde_json::Value as Json;
 
-use super::variables::Variables;
+use super::variables::{Values, Variables};
 use super::{Mapped, ParkReason};
 
 /// The most actions that an entry makes of a record, one for each user. Without a limit one record
@@ -60,21 +58,33 @@ impl Mapping {
     }
 
     /// Whether the mapping applies to a record.
-    pub fn applies(&self, variables: &Variables) -> Result<bool, String> {
+    pub fn applies(&self, variables: &Variables<'_>) -> Result<bool, String> {
+        self.applies_within(variables, &mut Allowance::default())
+    }
+
+    fn applies_within(
+        &self,
+        variables: &Variables<'_>,
+        allowance: &mut Allowance,
+    ) -> Result<bool, String> {
         let Some(when) = &self.when else { return Ok(true) };
-        match evaluate("when", when, variables)? {
-            Value::Bool(applies) => Ok(applies),
-            other => Err(format!("`when` gives {}, not true or false", other.type_of())),
+        match evaluate("when", when, &variables.values(None), allowance)? {
+            Output::Json(Json::Bool(applies)) => Ok(applies),
+            other => Err(format!("`when` gives {}, not true or false", other.type_name())),
         }
     }
 
     /// What the record means for each user, in the order of the lists; empty if the mapping does not
     /// apply. An error of a user's own fields parks that user's part; one that names no user parks
     /// the record once.
-    pub fn map(&self, variables: &Variables) -> Vec<Mapped> {
-        let evaluated = match self.applies(variables) {
+    ///
+    /// All expressions of the mapping share what one evaluation may cost, however many entries `each`
+    /// has.
+    pub fn map(&self, variables: &Variables<'_>) -> Vec<Mapped> {
+        let mut allowance = Allowance::default();
+        let evaluated = match self.applies_within(variables, &mut allowance) {
             Ok(false) => return Vec::new(),
-            Ok(true) => self.evaluated(variables),
+            Ok(true) => self.evaluated(variables, &mut allowance),
             Err(why) => Err(why),
         };
         match evaluated {
@@ -84,11 +94,21 @@ impl Mapping {
     }
 
     /// Evaluates the fields once, or for each entry of the list.
-    fn evaluated(&self, variables: &Variables) -> Result<Vec<Evaluated>, String> {
+    fn evaluated(
+        &self,
+        variables: &Variables<'_>,
+        allowance: &mut Allowance,
+    ) -> Result<Vec<Evaluated>, String> {
         let mut evaluated = Vec::new();
         let (mut users_count, mut data_bytes) = (0_usize, 0_usize);
-        for variables in self.rounds(variables)? {
-            let users = match self.users(&variables) {
+        let items = self.items(variables, allowance)?;
+        let rounds = match &items {
+            Some(items) => items.iter().map(Some).collect(),
+            None => vec![None],
+        };
+        for item in rounds {
+            let values = variables.values(item);
+            let users = match self.users(&values, allowance) {
                 Ok(users) => users,
                 // Without `each` there is no one else whose part could be kept.
                 Err(why) if self.each.is_none() => return Err(why),
@@ -101,7 +121,8 @@ impl Mapping {
                 ));
             }
             let known = users.iter().filter(|user| user.is_ok()).count();
-            let fields = if known > 0 { self.fields(&variables) } else { Err(String::new()) };
+            let fields =
+                if known > 0 { self.fields(&values, allowance) } else { Err(String::new()) };
             if let Ok(fields) = &fields {
                 data_bytes = data_bytes.saturating_add(known.saturating_mul(fields.data_bytes()));
             }
@@ -115,18 +136,20 @@ impl Mapping {
         Ok(evaluated)
     }
 
-    /// The variables of each evaluation of the fields.
-    fn rounds(&self, variables: &Variables) -> Result<Vec<Variables>, String> {
-        let Some(each) = &self.each else { return Ok(vec![variables.clone()]) };
-        match evaluate("each", each, variables)? {
-            Value::List(items) if items.len() > USERS_MAX => {
+    /// The entries of `each`, if there is one: the fields are evaluated for every one of them.
+    fn items(
+        &self,
+        variables: &Variables<'_>,
+        allowance: &mut Allowance,
+    ) -> Result<Option<Vec<Json>>, String> {
+        let Some(each) = &self.each else { return Ok(None) };
+        match evaluate("each", each, &variables.values(None), allowance)? {
+            Output::Json(Json::Array(items)) if items.len() > USERS_MAX => {
                 let count = items.len();
                 Err(format!("`each` lists {count} entries, and a record may have {USERS_MAX}"))
             }
-            Value::List(items) => {
-                Ok(items.iter().map(|item| variables.with_item(item.clone())).collect())
-            }
-            other => Err(format!("`each` gives {}, not a list", other.type_of())),
+            Output::Json(Json::Array(items)) => Ok(Some(items)),
+            other => Err(format!("`each` gives {}, not a list", other.type_name())),
         }
     }
 
@@ -151,38 +174,41 @@ impl Mapping {
         Mapped::Park(ParkReason::unreadable(format!("{}: {why}", self.name)))
     }
 
-    fn users(&self, variables: &Variables) -> Result<Vec<Result<UserId, String>>, String> {
-        match evaluate("user", &self.user, variables)? {
-            Value::List(users) if users.len() > USERS_MAX => {
+    fn users(
+        &self,
+        values: &Values<'_>,
+        allowance: &mut Allowance,
+    ) -> Result<Vec<Result<UserId, String>>, String> {
+        match evaluate("user", &self.user, values, allowance)? {
+            Output::Json(Json::Array(users)) if users.len() > USERS_MAX => {
                 let count = users.len();
                 Err(format!("`user` lists {count} users, and a record may have {USERS_MAX}"))
             }
-            Value::List(users) => Ok(users.iter().map(user).collect()),
+            Output::Json(Json::Array(users)) => {
+                Ok(users.into_iter().map(|one| user(&Output::Json(one))).collect())
+            }
             one => Ok(vec![user(&one)]),
         }
     }
 
-    fn fields(&self, variables: &Variables) -> Result<Fields, String> {
-        let text = |name, expression| {
-            let value = evaluate(name, expression, variables)?;
-            text(&value).ok_or_else(|| format!("`{name}` gives {}, not a text", value.type_of()))
-        };
-        let time = match evaluate("time", &self.time, variables)? {
-            Value::Timestamp(at) => at.to_rfc3339_opts(SecondsFormat::Nanos, true),
-            Value::String(text) => text.to_string(),
+    fn fields(&self, values: &Values<'_>, allowance: &mut Allowance) -> Result<Fields, String> {
+        let time = match evaluate("time", &self.time, values, allowance)? {
+            Output::Instant(at) => at.to_string(),
+            Output::Json(Json::String(text)) => text,
             other => {
-                let got = other.type_of();
+                let got = other.type_name();
                 return Err(format!("`time` gives {got}, not a timestamp or an RFC 3339 text"));
             }
         };
-        let data = self.data.as_ref().map(|data| evaluate("data", data, variables)).transpose()?;
-        let data = match data {
+        let data = self.data.as_ref().map(|data| evaluate("data", data, values, allowance));
+        let data = match data.transpose()? {
             None => serde_json::Map::new(),
-            Some(value) => match value.json() {
-                Ok(Json::Object(data)) => data,
-                Ok(_) => return Err(format!("`data` gives {}, not a map", value.type_of())),
-                Err(why) => return Err(format!("`data`: {why}")),
-            },
+            Some(Output::Json(Json::Object(data))) => data,
+            Some(other) => return Err(format!("`data` gives {}, not a map", other.type_name())),
+        };
+        let mut text = |name, expression| {
+            let value = evaluate(name, expression, values, allowance)?;
+            text(&value).ok_or_else(|| format!("`{name}` gives {}, not a text", value.type_name()))
         };
         let (source, id, kind) =
             (text("source", &self.source)?, text("id", &self.id)?, text("type", &self.kind)?);
@@ -203,25 +229,31 @@ impl Fields {
     }
 }
 
-fn evaluate(field: &str, expression: &Expression, variables: &Variables) -> Result<Value, String> {
+fn evaluate(
+    field: &str,
+    expression: &Expression,
+    values: &Values<'_>,
+    allowance: &mut Allowance,
+) -> Result<Output, String> {
     expression
-        .evaluate(variables.iter())
+        .evaluate_within(values, allowance)
         .map_err(|why| format!("`{field}` can't be evaluated: {why}"))
 }
 
-fn user(value: &Value) -> Result<UserId, String> {
+fn user(value: &Output) -> Result<UserId, String> {
     let text = text(value).ok_or_else(|| {
-        format!("`user` gives {}, not a text or a list of texts", value.type_of())
+        format!("`user` gives {}, not a text or a list of texts", value.type_name())
     })?;
     UserId::try_from(text).map_err(|why| format!("`user`: {why}"))
 }
 
 /// A text, or a whole number as one: producers number what they name.
-fn text(value: &Value) -> Option<String> {
+fn text(value: &Output) -> Option<String> {
     match value {
-        Value::String(text) => Some(text.to_string()),
-        Value::Int(number) => Some(number.to_string()),
-        Value::UInt(number) => Some(number.to_string()),
+        Output::Json(Json::String(text)) => Some(text.clone()),
+        Output::Json(Json::Number(number)) if number.is_i64() || number.is_u64() => {
+            Some(number.to_string())
+        }
         _ => None,
     }
 }

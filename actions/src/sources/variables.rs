@@ -1,11 +1,8 @@
 //! A record as the expressions of a source file see it.
 
-use std::collections::HashMap;
-use std::sync::Arc;
+use std::collections::BTreeMap;
 
-use cel::Value;
-use cel::objects::{Key, Map};
-use plaudit_domain::expression;
+use plaudit_domain::expression::Variable;
 use serde_json::Value as Json;
 
 use crate::record::RawRecord;
@@ -17,51 +14,47 @@ pub const NAMES: [&str; 7] =
 /// The name of one entry of `each`, for the fields of `action`.
 pub const ITEM: &str = "item";
 
-/// The values of [`NAMES`], converted once for all expressions; with `each`, that of [`ITEM`] too.
-#[derive(Clone)]
-pub struct Variables(Vec<(&'static str, Value)>);
+/// What [`NAMES`] and [`ITEM`] stand for, in this order. Expressions outside of `each` don't know the
+/// last one.
+pub type Values<'v> = [Variable<'v>; 8];
 
-impl Variables {
+/// A record, parsed once for all expressions.
+pub struct Variables<'r> {
+    /// Absent: a tombstone; `when: value != null` leaves it out.
+    value: Option<Json>,
+    /// Of several headers of one name, the last.
+    headers: Vec<(&'r str, Variable<'r>)>,
+    record: &'r RawRecord<'r>,
+}
+
+impl<'r> Variables<'r> {
     /// The error is a record whose value is not JSON.
-    pub fn of(record: &RawRecord<'_>) -> Result<Self, String> {
-        let value = match record.value {
-            None => Value::Null, // a tombstone: `when: value != null` leaves it out
-            Some(bytes) => {
-                let json: Json = serde_json::from_slice(bytes).map_err(|e| {
-                    format!("the value can't be read as JSON, which source files need: {e}")
-                })?;
-                expression::from_json(&json)
-            }
-        };
-        let bytes = |bytes: &[u8]| match std::str::from_utf8(bytes) {
-            Ok(text) => Value::String(Arc::new(text.to_owned())),
-            Err(_) => Value::Bytes(Arc::new(bytes.to_vec())),
-        };
-        let headers: HashMap<Key, Value> = record
-            .headers
-            .iter()
-            .map(|(name, value)| (Key::from(*name), value.map_or(Value::Null, bytes)))
-            .collect();
-        let [value_name, headers_name, key, topic, partition, offset, timestamp] = NAMES;
-        Ok(Self(vec![
-            (value_name, value),
-            (headers_name, Value::Map(Map { map: Arc::new(headers) })),
-            (key, record.key.map_or(Value::Null, bytes)),
-            (topic, Value::String(Arc::new(record.topic.to_owned()))),
-            (partition, Value::Int(record.partition.into())),
-            (offset, Value::Int(record.offset)),
-            (timestamp, record.timestamp.map_or(Value::Null, expression::timestamp)),
-        ]))
+    pub fn of(record: &'r RawRecord<'_>) -> Result<Self, String> {
+        let value = record.value.map(serde_json::from_slice).transpose().map_err(|e| {
+            format!("the value can't be read as JSON, which source files need: {e}")
+        })?;
+        let headers: BTreeMap<&str, Variable<'_>> =
+            record.headers.iter().map(|(name, value)| (*name, bytes(*value))).collect();
+        Ok(Self { value, headers: headers.into_iter().collect(), record })
     }
 
-    /// The same with an entry of `each`.
-    pub fn with_item(&self, item: Value) -> Self {
-        let mut variables = self.clone();
-        variables.0.push((ITEM, item));
-        variables
+    /// The values for one evaluation; `item` is an entry of `each`.
+    pub fn values<'v>(&'v self, item: Option<&'v Json>) -> Values<'v> {
+        [
+            self.value.as_ref().map_or(Variable::Null, Variable::Json),
+            Variable::Fields { own: &self.headers, others: None },
+            bytes(self.record.key),
+            Variable::Text(self.record.topic),
+            Variable::Integer(self.record.partition.into()),
+            Variable::Integer(self.record.offset),
+            self.record.timestamp.map_or(Variable::Null, Variable::Instant),
+            item.map_or(Variable::Null, Variable::Json),
+        ]
     }
+}
 
-    pub fn iter(&self) -> impl Iterator<Item = (&'static str, Value)> + '_ {
-        self.0.iter().cloned()
-    }
+/// Bytes as expressions see them: a text if they are UTF-8.
+fn bytes(bytes: Option<&[u8]>) -> Variable<'_> {
+    let Some(bytes) = bytes else { return Variable::Null };
+    std::str::from_utf8(bytes).map_or(Variable::Bytes(bytes), Variable::Text)
 }

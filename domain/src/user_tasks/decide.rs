@@ -53,7 +53,10 @@ pub enum UnmovedReason {
     /// `where` is false.
     #[error("`where` is false")]
     FilteredOut,
-    /// `where` can't be evaluated for this action.
+    /// `where` names a field that the action or the user does not have.
+    #[error("`where` is no match: {0}")]
+    FieldMissing(String),
+    /// `where` can't be evaluated for this action: a wrong type, an overflow, or its budget is used up.
     #[error("`where` can't be evaluated: {0}")]
     FilterFailed(String),
     /// The period takes no more.

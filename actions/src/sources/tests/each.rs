@@ -109,3 +109,21 @@ fn item_is_known_beside_each_only() {
     let misplaced = of_players("each", "value.players");
     assert!(error(misplaced).contains("sources[0].action.each: stands beside `action`"));
 }
+
+/// Otherwise a thousand entries could take a thousand times as long as one.
+#[test]
+fn all_entries_share_what_a_record_may_cost() {
+    let sums = sources(&[of_players("data", "{'n': value.players.map(x, x.score).size()}")]);
+    let match_of = |players: usize| {
+        let players: Vec<Value> =
+            (0..players).map(|n| json!({"name": format!("u{n}"), "score": n})).collect();
+        json!({"id": "m-1", "at": TIME, "players": players})
+    };
+    assert_eq!(actions(map_value(&sums, &match_of(100))).len(), 100);
+    let parked = map_value(&sums, &match_of(1_000));
+    let why = parked.iter().find_map(|mapped| match mapped {
+        Mapped::Park(reason) => Some(reason.reason.clone()),
+        Mapped::Action(_) => None,
+    });
+    assert!(why.unwrap().contains("steps"), "{parked:?}");
+}

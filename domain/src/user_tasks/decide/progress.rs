@@ -6,6 +6,7 @@ use super::{Judgement, UnmovedReason, streak};
 use crate::calendar::Period;
 use crate::catalogue::definition::{Kind, Measure, Objective, WhileLocked};
 use crate::catalogue::{Catalogue, CatalogueTask, Status, TaskVersion};
+use crate::expression::{EXACT_DOUBLE_MAX, EvaluationError};
 use crate::user_tasks::event::{Event, Reward};
 use crate::user_tasks::place::{Place, place};
 use crate::user_tasks::state::{PeriodState, ReachedMilestone, TaskState};
@@ -29,13 +30,7 @@ pub(super) fn advance(
     if !definition.window.contains(at) {
         return Err(UnmovedReason::OutsideWindow);
     }
-    if let Some(filter) = place.version.filter() {
-        match filter.matches(&judgement.facts) {
-            Ok(true) => {}
-            Ok(false) => return Err(UnmovedReason::FilteredOut),
-            Err(why) => return Err(UnmovedReason::FilterFailed(why)),
-        }
-    }
+    check_filter(judgement, place.version)?;
     let watermark = past.and_then(|t| t.watermark);
     if let (Some(watermark), Some(closes_at)) = (watermark, place.closes_at)
         && watermark >= closes_at
@@ -61,6 +56,20 @@ pub(super) fn advance(
             let version = place.version.version;
             Ok(vec![Event::ActionNotCounted { task: task.id.clone(), version, reason, at }])
         }
+    }
+}
+
+/// Refuses the action unless the version's `where` holds for it.
+fn check_filter(judgement: &Judgement<'_>, version: &TaskVersion) -> Result<(), UnmovedReason> {
+    match version.filter() {
+        None => Ok(()),
+        Some(Err(invalid)) => Err(UnmovedReason::FilterFailed(invalid.to_string())),
+        Some(Ok(filter)) => match filter.matches(&judgement.facts) {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(UnmovedReason::FilteredOut),
+            Err(EvaluationError::Missing(what)) => Err(UnmovedReason::FieldMissing(what)),
+            Err(EvaluationError::Failed(why)) => Err(UnmovedReason::FilterFailed(why)),
+        },
     }
 }
 
@@ -99,9 +108,16 @@ fn integer_at(data: &Map<String, Value>, path: &[String]) -> Result<i64, String>
         (None, Some(float)) if float.fract() != 0.0 => {
             return Err(format!("{} is not an integer", name()));
         }
-        // 2^63 is the first float that is too large.
         #[expect(clippy::cast_possible_truncation, reason = "the value has no fraction and fits")]
-        (None, Some(float)) if float.abs() < 9_223_372_036_854_775_808.0 => float as i64,
+        (None, Some(float)) if float.abs() < EXACT_DOUBLE_MAX => float as i64,
+        // 2^63 is the first float that is too large for an integer.
+        (None, Some(float)) if float.abs() < 9_223_372_036_854_775_808.0 => {
+            return Err(format!(
+                "{} was sent with a fraction or an exponent and is not exact beyond 2^53; send it as a \
+                 plain integer",
+                name()
+            ));
+        }
         _ => return Err(beyond()),
     };
     if integer < 0 { Err(format!("{} is negative", name())) } else { Ok(integer) }

@@ -68,6 +68,12 @@ fn rule_06_a_measure_that_cannot_be_taken_moves_nothing_and_says_why() {
         (json!(9_223_372_036_854_775_808_u64), "data.coins is beyond 64 bits"),
         (json!(9.3e18), "data.coins is beyond 64 bits"),
         (json!(1e300), "data.coins is beyond 64 bits"),
+        // 9007199254740993.0 is read as this: its last digit is lost.
+        (
+            json!(9_007_199_254_740_992.0),
+            "data.coins was sent with a fraction or an exponent and is not exact beyond 2^53; send it as \
+             a plain integer",
+        ),
     ];
     for (coins, reason) in cases {
         let refused = not_counted(reason, "29T12:00");
@@ -147,8 +153,24 @@ fn rule_08_a_where_that_is_false_is_no_match() {
 #[test]
 fn rule_08_a_where_that_cannot_be_evaluated_is_no_match() {
     let catalogue = catalogue([sum(1000, &json!({ "where": "data.coins >= 10" }))]);
+    let reason = |action: &Command| {
+        let mut decision = given(&catalogue, &[]).when(action).outcome.unwrap();
+        assert_eq!(decision.events, []);
+        decision.unmoved.remove(0).reason
+    };
+    let missing = reason(&gift("29T12:00"));
+    assert!(matches!(missing, UnmovedReason::FieldMissing(_)), "{missing:?}");
+    let wrong = reason(&gift_of(&json!("ten"), "29T12:00"));
+    assert!(matches!(wrong, UnmovedReason::FilterFailed(_)), "{wrong:?}");
+}
+
+/// Published before the language was checked as strictly as it is.
+#[test]
+fn a_stored_where_that_no_longer_compiles_stops_its_own_task_only() {
+    let broken = sum(1000, &json!({ "where": "data.coins + 1" }));
+    let catalogue = catalogue([broken, daily_with(&[9], json!({ "id": "other" }))]);
     let decision = given(&catalogue, &[]).when(&gift("29T12:00")).outcome.unwrap();
-    assert_eq!(decision.events, []);
+    assert_eq!(decision.events, [progressed("other", day(29), [1, 1, 9], "29T12:00")]);
     let reason = &decision.unmoved[0].reason;
     assert!(matches!(reason, UnmovedReason::FilterFailed(_)), "{reason:?}");
 }

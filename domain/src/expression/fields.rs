@@ -1,0 +1,98 @@
+//! Which fields of a variable an expression relies on.
+
+use super::plan::{Loop, Node};
+
+/// The paths below a variable that are read without `has()` around them, each once, in order.
+pub(super) fn unguarded(root: &Node, variable: usize, name: &str) -> Vec<String> {
+    let mut reading = Reading { variable, name, guarded: Vec::new(), found: Vec::new() };
+    reading.node(root);
+    reading.found
+}
+
+struct Reading<'n> {
+    variable: usize,
+    name: &'n str,
+    /// The paths that are known to be there.
+    guarded: Vec<String>,
+    found: Vec<String>,
+}
+
+impl Reading<'_> {
+    fn node(&mut self, node: &Node) {
+        if let Some(path) = self.path(node) {
+            if path != self.name && !self.guarded.contains(&path) && !self.found.contains(&path) {
+                self.found.push(path);
+            }
+            return;
+        }
+        match node {
+            Node::And(operands) => self.guarded_by(&operands[0], true, &operands[1]),
+            Node::Or(operands) => self.guarded_by(&operands[0], false, &operands[1]),
+            Node::Choice(parts) => {
+                let [condition, yes, no] = &**parts;
+                self.guarded_by(condition, true, yes);
+                let before = self.guarded.len();
+                self.assume(condition, false);
+                self.node(no);
+                self.guarded.truncate(before);
+            }
+            Node::Field(of, _)
+            | Node::Has(of, _)
+            | Node::Not(of)
+            | Node::Negate(of)
+            | Node::Matches(of, _) => self.node(of),
+            Node::Index(operands)
+            | Node::Equal(operands)
+            | Node::NotEqual(operands)
+            | Node::Compare(_, operands)
+            | Node::Arithmetic(_, operands)
+            | Node::In(operands) => operands.iter().for_each(|operand| self.node(operand)),
+            Node::List(items) | Node::Call(_, items) => {
+                items.iter().for_each(|item| self.node(item));
+            }
+            Node::Map(entries) => entries.iter().flatten().for_each(|part| self.node(part)),
+            Node::Loop(of) => {
+                let Loop { range, condition, body, .. } = &**of;
+                self.node(range);
+                condition.iter().for_each(|condition| self.node(condition));
+                self.node(body);
+            }
+            Node::Constant(_) | Node::Variable(_) | Node::Local(_) => {}
+        }
+    }
+
+    /// Reads `first`, and `then` where `first` is known to have given `outcome`.
+    fn guarded_by(&mut self, first: &Node, outcome: bool, then: &Node) {
+        self.node(first);
+        let before = self.guarded.len();
+        self.assume(first, outcome);
+        self.node(then);
+        self.guarded.truncate(before);
+    }
+
+    /// Notes the paths that must be there if a node gave `outcome`.
+    fn assume(&mut self, node: &Node, outcome: bool) {
+        match node {
+            Node::Has(of, field) if outcome => {
+                self.guarded.extend(self.path(of).map(|path| format!("{path}.{field}")));
+            }
+            Node::Not(of) => self.assume(of, !outcome),
+            Node::And(operands) if outcome => {
+                operands.iter().for_each(|operand| self.assume(operand, true));
+            }
+            Node::Or(operands) if !outcome => {
+                operands.iter().for_each(|operand| self.assume(operand, false));
+            }
+            _ => {}
+        }
+    }
+
+    /// The path that a node spells, if it is the variable or a field below it.
+    fn path(&self, node: &Node) -> Option<String> {
+        match node {
+            Node::Variable(index) if *index == self.variable => Some(self.name.to_owned()),
+            Node::Field(of, field) => Some(format!("{}.{field}", self.path(of)?)),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! The `where` of an objective.
+
+use serde_json::Value as Json;
+
+use super::compile::{Declared, is_never_true};
+use super::failure::EvaluationError;
+use super::types::{Others, Type};
+use super::value::{Kind, Variable};
+use super::{Expression, InvalidExpression};
+use crate::action::Action;
+
+/// A `where`, compiled.
+///
+/// Whatever compiles costs at most [`STEPS_MAX`](super::STEPS_MAX) steps and
+/// [`BYTES_MAX`](super::BYTES_MAX) bytes on any action, which is less than 10 ms and 16 MB: either it is
+/// seen beforehand that it does, or the evaluation ends with an error when that much is used up.
+#[derive(Debug)]
+pub struct Filter(Expression);
+
+/// Why a text is no `where`.
+pub type InvalidFilter = InvalidExpression;
+
+impl Filter {
+    /// The names that a `where` may speak of.
+    pub const VARIABLES: [&str; 3] = ["data", "action", "user"];
+
+    /// Compiles a `where`.
+    ///
+    /// # Errors
+    ///
+    /// What is not the language, names what does not exist, is certainly not true or false, can be seen
+    /// never to be true, or can't be bounded.
+    pub fn compile(source: &str) -> Result<Self, InvalidFilter> {
+        let [data, action, user] = Self::VARIABLES;
+        let declared = [
+            Declared { name: data, kind: Type::Known(Kind::Map) },
+            Declared { name: action, kind: Type::Record(&ACTION_FIELDS, Others::Refused) },
+            Declared { name: user, kind: Type::Record(&USER_FIELDS, Others::Allowed) },
+        ];
+        let (expression, kind) = Expression::compile_declared(source, &declared)?;
+        expression.check_condition(kind)?;
+        Ok(Self(expression))
+    }
+
+    /// Whether the expression holds for an action. [`EvaluationError::Missing`] is an ordinary "no";
+    /// any other error is a failure of the `where` or of the data.
+    pub fn matches(&self, facts: &Facts<'_>) -> Result<bool, EvaluationError> {
+        self.0.holds(&facts.variables())
+    }
+
+    /// The fields of `data` that the expression reads without asking for them by `has()` first, such as
+    /// `data.room.id`. An action without one of them does not count.
+    pub fn unguarded_fields(&self) -> Vec<String> {
+        super::fields::unguarded(&self.0.root, 0, Self::VARIABLES[0])
+    }
+
+    #[cfg(test)]
+    pub(super) fn expression(&self) -> &Expression {
+        &self.0
+    }
+}
+
+impl Expression {
+    /// Checks that the expression may give true.
+    pub(super) fn check_condition(&self, kind: Type) -> Result<(), InvalidExpression> {
+        if !kind.may_be(Kind::Bool) {
+            let got = match kind {
+                Type::NotBool => "something that is never true or false".to_owned(),
+                kind => kind.to_string(),
+            };
+            return Err(self.invalid(format!(
+                "it gives {got}, and true or false is needed: compare it, as in `data.coins >= 10`"
+            )));
+        }
+        if is_never_true(&self.root) {
+            return Err(self.invalid("it can never be true, whatever the data".to_owned()));
+        }
+        Ok(())
+    }
+}
+
+const ACTION_FIELDS: [(&str, Kind); 4] =
+    [("id", Kind::Text), ("source", Kind::Text), ("type", Kind::Text), ("time", Kind::Timestamp)];
+const USER_FIELDS: [(&str, Kind); 2] = [("id", Kind::Text), ("zone", Kind::Text)];
+
+/// What a `where` may look at. Nothing is copied: an expression reads the fields that it names.
+pub struct Facts<'a> {
+    data: &'a serde_json::Map<String, Json>,
+    action: [(&'static str, Variable<'a>); 4],
+    user: [(&'static str, Variable<'a>); 2],
+    attributes: &'a serde_json::Map<String, Json>,
+}
+
+impl<'a> Facts<'a> {
+    /// The facts for judging one action of a user.
+    pub fn new(
+        action: &'a Action,
+        user_zone: &'a str,
+        attributes: &'a serde_json::Map<String, Json>,
+    ) -> Self {
+        Self {
+            data: &action.data,
+            action: [
+                ("id", Variable::Text(&action.id)),
+                ("source", Variable::Text(&action.source)),
+                ("type", Variable::Text(&action.kind)),
+                ("time", Variable::Instant(action.occurred_at)),
+            ],
+            user: [
+                ("id", Variable::Text(action.user.as_str())),
+                ("zone", Variable::Text(user_zone)),
+            ],
+            attributes,
+        }
+    }
+
+    /// The values of [`Filter::VARIABLES`]. What Plaudit knows of a user itself wins over an attribute of
+    /// the same name.
+    pub(super) fn variables(&self) -> [Variable<'_>; 3] {
+        [
+            Variable::Object(self.data),
+            Variable::Fields { own: &self.action, others: None },
+            Variable::Fields { own: &self.user, others: Some(self.attributes) },
+        ]
+    }
+}

@@ -1,0 +1,121 @@
+//! The patterns of `matches`: compiled once, and with a price that is known beforehand.
+
+use regex::Regex;
+use regex_syntax::hir::{Class, Hir, HirKind};
+
+/// The most ranges of characters that the patterns of one expression may have, repetitions counted out.
+/// `\p{L}` has about 650, so that `\p{L}{1,64}` has 42,000 and takes some 10 ms to compile.
+pub(super) const RANGES_MAX: usize = 100_000;
+
+/// The most places that a match may stand at, at a time: each of them is looked at for each byte.
+pub(super) const PLACES_MAX: usize = 500;
+
+/// A pattern, compiled.
+#[derive(Debug)]
+pub(super) struct Pattern {
+    regex: Regex,
+    places: usize,
+    ranges: usize,
+}
+
+impl Pattern {
+    /// Compiles a pattern that has at most `ranges_max` ranges.
+    ///
+    /// # Errors
+    ///
+    /// Why it can't be used, and what to write instead.
+    pub fn compile(pattern: &str, ranges_max: usize) -> Result<Self, String> {
+        let invalid = |why: String| {
+            let why =
+                why.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
+            format!("the pattern {pattern:?} is not valid: {why}")
+        };
+        let hir = regex_syntax::Parser::new().parse(pattern).map_err(|e| invalid(e.to_string()))?;
+        let Extent { places, ranges } = extent(&hir);
+        if places > PLACES_MAX || ranges > ranges_max {
+            return Err(format!(
+                "the pattern {pattern:?} is too large: write `+` or `*` for a counted repetition such \
+                 as {{1,64}}, and bound the length with size(), as in `size(data.s) <= 64 && \
+                 data.s.matches('^[a-z]+$')`"
+            ));
+        }
+        let mut builder = regex::RegexBuilder::new(pattern);
+        builder.size_limit(PROGRAM_BYTES_MAX).dfa_size_limit(CACHE_BYTES_MAX);
+        let regex = builder.build().map_err(|e| invalid(e.to_string()))?;
+        Ok(Self { regex, places, ranges })
+    }
+
+    /// How many ranges of characters it has.
+    pub fn ranges(&self) -> usize {
+        self.ranges
+    }
+
+    /// The steps of looking for the pattern in a text of this length, at worst.
+    ///
+    /// # Source
+    ///
+    /// The documentation of `regex`, "Untrusted inputs": a search takes a time that is proportional to
+    /// the length of the text times the size of the pattern.
+    pub fn steps(&self, text_bytes: usize) -> usize {
+        1 + text_bytes.saturating_mul(self.places + PLACES_ALWAYS) / PLACES_PER_STEP
+    }
+
+    pub fn is_in(&self, text: &str) -> bool {
+        self.regex.is_match(text)
+    }
+}
+
+/// More than any pattern within the limits above takes.
+const PROGRAM_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// What a search may keep of the states it has met.
+const CACHE_BYTES_MAX: usize = 1024 * 1024;
+/// What a search costs for each byte beside the places of the pattern.
+const PLACES_ALWAYS: usize = 2;
+/// How many places are looked at in the time of a step.
+const PLACES_PER_STEP: usize = 4;
+
+/// How large a pattern is, with its repetitions written out.
+#[derive(Clone, Copy, Default)]
+struct Extent {
+    places: usize,
+    ranges: usize,
+}
+
+impl Extent {
+    fn of(places: usize, ranges: usize) -> Self {
+        Self { places, ranges }
+    }
+
+    fn and(self, other: Self) -> Self {
+        Self {
+            places: self.places.saturating_add(other.places),
+            ranges: self.ranges.saturating_add(other.ranges),
+        }
+    }
+
+    fn times(self, count: usize) -> Self {
+        Self {
+            places: self.places.saturating_mul(count),
+            ranges: self.ranges.saturating_mul(count),
+        }
+    }
+}
+
+fn extent(hir: &Hir) -> Extent {
+    match hir.kind() {
+        HirKind::Empty => Extent::default(),
+        HirKind::Look(_) => Extent::of(1, 1),
+        HirKind::Literal(literal) => Extent::of(literal.0.len(), literal.0.len()),
+        HirKind::Class(Class::Unicode(class)) => Extent::of(1, class.ranges().len()),
+        HirKind::Class(Class::Bytes(class)) => Extent::of(1, class.ranges().len()),
+        HirKind::Capture(capture) => extent(&capture.sub),
+        HirKind::Concat(parts) | HirKind::Alternation(parts) => {
+            parts.iter().map(extent).fold(Extent::default(), Extent::and)
+        }
+        HirKind::Repetition(repetition) => {
+            // Without an upper end the last copy is entered again and again.
+            let count = repetition.max.unwrap_or(repetition.min).max(1);
+            extent(&repetition.sub).times(count as usize).and(Extent::of(1, 1))
+        }
+    }
+}

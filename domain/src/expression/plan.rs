@@ -1,0 +1,122 @@
+//! A compiled expression: what was checked and resolved, ready to be evaluated.
+
+use super::instant::Accessor;
+use super::pattern::Pattern;
+use super::value::Value;
+
+/// One operation.
+#[derive(Debug)]
+pub(super) enum Node {
+    Constant(Value<'static>),
+    /// The variable at this place of those that the expression may name.
+    Variable(usize),
+    /// The variable of a loop, by how many loops are around it.
+    Local(usize),
+    Field(Box<Node>, Box<str>),
+    Has(Box<Node>, Box<str>),
+    Index(Box<[Node; 2]>),
+    Not(Box<Node>),
+    Negate(Box<Node>),
+    And(Box<[Node; 2]>),
+    Or(Box<[Node; 2]>),
+    Choice(Box<[Node; 3]>),
+    Equal(Box<[Node; 2]>),
+    NotEqual(Box<[Node; 2]>),
+    Compare(Comparison, Box<[Node; 2]>),
+    Arithmetic(Arithmetic, Box<[Node; 2]>),
+    In(Box<[Node; 2]>),
+    List(Vec<Node>),
+    Map(Vec<[Node; 2]>),
+    Matches(Box<Node>, Box<Pattern>),
+    Call(Function, Vec<Node>),
+    Loop(Box<Loop>),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Comparison {
+    Less,
+    LessOrEqual,
+    Greater,
+    GreaterOrEqual,
+}
+
+impl Comparison {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Less => "<",
+            Self::LessOrEqual => "<=",
+            Self::Greater => ">",
+            Self::GreaterOrEqual => ">=",
+        }
+    }
+
+    pub fn holds(self, order: std::cmp::Ordering) -> bool {
+        match self {
+            Self::Less => order.is_lt(),
+            Self::LessOrEqual => order.is_le(),
+            Self::Greater => order.is_gt(),
+            Self::GreaterOrEqual => order.is_ge(),
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Arithmetic {
+    Add,
+    Subtract,
+    Multiply,
+    Divide,
+    Remainder,
+}
+
+impl Arithmetic {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Add => "+",
+            Self::Subtract => "-",
+            Self::Multiply => "*",
+            Self::Divide => "/",
+            Self::Remainder => "%",
+        }
+    }
+}
+
+/// A function whose operands are evaluated before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Function {
+    Size,
+    Contains,
+    StartsWith,
+    EndsWith,
+    Int,
+    Uint,
+    Double,
+    Text,
+    Bool,
+    Bytes,
+    Type,
+    Dyn,
+    Timestamp,
+    TimestampMs,
+    Duration,
+    Get(Accessor),
+}
+
+/// A macro over the elements of a list or the keys of a map.
+#[derive(Debug)]
+pub(super) struct Loop {
+    pub kind: LoopKind,
+    pub range: Node,
+    /// What an element must fulfil; only `map` with three arguments has one.
+    pub condition: Option<Node>,
+    pub body: Node,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum LoopKind {
+    All,
+    Exists,
+    ExistsOne,
+    Map,
+    Filter,
+}
