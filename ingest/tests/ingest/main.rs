@@ -2,6 +2,7 @@
 
 mod failures;
 mod groups;
+mod mapping;
 mod pressure;
 mod records;
 mod topics;

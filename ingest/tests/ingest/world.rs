@@ -229,6 +229,11 @@ impl Reader {
         counts
     }
 
+    /// Below this everything of the only partition is applied.
+    pub fn next_offset(&self) -> Option<i64> {
+        self.ingest.health().partitions().first()?.next_offset
+    }
+
     /// Records not applied yet; `None` while a partition is not verified.
     pub fn lag(&self) -> Option<i64> {
         self.ingest.health().partitions().iter().map(|partition| partition.lag).sum()

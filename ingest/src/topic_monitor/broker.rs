@@ -10,12 +10,12 @@ use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::metadata::MetadataPartition;
 use rdkafka::{Offset, TopicPartitionList};
 
-use crate::SourcePartition;
+use crate::offsets::partition_state::Watermarks;
 use crate::options::IngestOptions;
-use crate::partition_state::Watermarks;
+use crate::source_partition::SourcePartition;
 
 /// How long one answer may take.
-const PATIENCE: Duration = Duration::from_secs(5);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A client that joins no group.
 pub struct Broker {
@@ -37,7 +37,7 @@ pub struct Committed {
     pub refused: HashMap<SourcePartition, KafkaError>,
 }
 
-/// Its log lines repeat what the consumer says.
+/// Drops this client's log lines; the consumer logs the same.
 struct Quiet;
 
 impl ClientContext for Quiet {
@@ -53,14 +53,14 @@ impl ClientContext for Quiet {
 impl ConsumerContext for Quiet {}
 
 impl Broker {
-    /// A client; whether there is a broker shows with the first question.
+    /// Makes a client. Whether there is a broker shows with the first question.
     pub fn new(options: &IngestOptions) -> KafkaResult<Self> {
-        Ok(Self { consumer: options.survey_config().create_with_context(Quiet)? })
+        Ok(Self { consumer: options.monitor_config().create_with_context(Quiet)? })
     }
 
     /// The partitions of a topic; `None` if there is no such topic.
     pub fn partitions(&self, topic: &str) -> KafkaResult<Option<Vec<PartitionOf>>> {
-        let metadata = match self.consumer.fetch_metadata(Some(topic), PATIENCE) {
+        let metadata = match self.consumer.fetch_metadata(Some(topic), ANSWER_TIMEOUT) {
             Err(error) if is_unknown(&error) => return Ok(None),
             metadata => metadata?,
         };
@@ -80,7 +80,8 @@ impl Broker {
 
     /// Where a partition begins and ends.
     pub fn watermarks(&self, at: &SourcePartition) -> KafkaResult<Watermarks> {
-        let (low, high) = self.consumer.fetch_watermarks(&at.topic, at.partition, PATIENCE)?;
+        let (low, high) =
+            self.consumer.fetch_watermarks(&at.topic, at.partition, ANSWER_TIMEOUT)?;
         Ok(Watermarks { low, high })
     }
 
@@ -94,7 +95,7 @@ impl Broker {
         for at in partitions {
             list.add_partition(&at.topic, at.partition);
         }
-        let committed = self.consumer.committed_offsets(list, PATIENCE)?;
+        let committed = self.consumer.committed_offsets(list, ANSWER_TIMEOUT)?;
         for element in committed.elements() {
             let at =
                 SourcePartition { topic: element.topic().into(), partition: element.partition() };

@@ -1,0 +1,73 @@
+//! Why reading did not begin.
+
+use std::collections::BTreeSet;
+
+use rdkafka::error::KafkaError;
+
+use crate::options::IngestOptions;
+use crate::properties::{self, RefusedProperty};
+
+/// Why reading did not begin.
+#[derive(Debug, thiserror::Error)]
+pub enum IngestError {
+    /// librdkafka does not take its properties.
+    #[error("the Kafka client refuses its configuration: {0}")]
+    Config(#[from] KafkaError),
+    /// The operator set a property that Plaudit sets itself.
+    #[error(transparent)]
+    Property(#[from] RefusedProperty),
+    /// Neither the settings nor a source file name a topic.
+    #[error("no topics are configured to be read; name them by `kafka.topics`")]
+    NoTopics,
+    /// With such a topic in its subscription, the Kafka client would join no group.
+    #[error("{0:?} can't be the name of a topic; Kafka takes 1 to 249 of a-z A-Z 0-9 . _ -")]
+    TopicName(String),
+    /// One of both may be a typing error.
+    #[error("the topic {0} is named twice; remove one of both")]
+    TopicTwice(String),
+    /// The operating system refused a thread.
+    #[error("could not start a thread: {0}")]
+    Thread(#[from] std::io::Error),
+}
+
+/// Refuses what can't work, whatever the broker says.
+pub fn check(options: &IngestOptions) -> Result<(), IngestError> {
+    let is_legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    let can_be = |topic: &&String| {
+        (1..=249).contains(&topic.len())
+            && topic.chars().all(is_legal)
+            && !matches!(topic.as_str(), "." | "..")
+    };
+    if let Some(topic) = options.topics.iter().find(|topic| !can_be(topic)) {
+        return Err(IngestError::TopicName(topic.clone()));
+    }
+    let mut named = BTreeSet::new();
+    if let Some(topic) = options.topics.iter().find(|topic| !named.insert(topic.as_str())) {
+        return Err(IngestError::TopicTwice(topic.clone()));
+    }
+    Ok(properties::check(&options.properties)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_that_no_topic_can_have_is_refused() {
+        let checked = |topic: &str| check(&IngestOptions::new("b", vec![topic.to_owned()], "g"));
+        for topic in ["plaudit.actions", "a", "Game_Teams-v2", &"x".repeat(249)] {
+            checked(topic).unwrap();
+        }
+        for topic in ["", ".", "..", "a b", "a/b", "ä", "^regex.*", &"x".repeat(250)] {
+            let error = checked(topic).unwrap_err().to_string();
+            assert!(error.contains(topic) && error.contains("249"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_topic_that_is_named_twice_is_refused() {
+        let topics = ["a", "b", "a"].map(str::to_owned).to_vec();
+        let error = check(&IngestOptions::new("b", topics, "g")).unwrap_err().to_string();
+        assert!(error.contains("the topic a is named twice"), "{error}");
+    }
+}
