@@ -110,7 +110,7 @@ impl Consumer {
                     return polling.context.abandoned.cancel();
                 }
                 Ended::Failed(error) => {
-                    let problem = format!("the Kafka consumer failed and is made anew: {error}");
+                    let problem = format!("the Kafka consumer failed and is made again: {error}");
                     polling.context.health.report(Subject::Consumer, problem);
                     drop(current);
                     polling.wait(Duration::from_secs(2));

@@ -25,6 +25,9 @@ pub enum IngestError {
     /// One of both may be a typing error.
     #[error("the topic {0} is named twice; remove one of both")]
     TopicTwice(String),
+    /// A file of the TLS settings can't be read. The client would say less, or later.
+    #[error("`kafka.properties` sets `{name}` to {file}, which can't be read: {error}")]
+    File { name: String, file: String, error: std::io::Error },
     /// The operating system refused a thread.
     #[error("could not start a thread: {0}")]
     Thread(#[from] std::io::Error),
@@ -45,7 +48,36 @@ pub fn check(options: &IngestOptions) -> Result<(), IngestError> {
     if let Some(topic) = options.topics.iter().find(|topic| !named.insert(topic.as_str())) {
         return Err(IngestError::TopicTwice(topic.clone()));
     }
-    Ok(properties::check(&options.properties)?)
+    properties::check(&options.properties)?;
+    check_files(options)
+}
+
+/// Refuses files that can't be read, by the names of the settings that name them.
+fn check_files(options: &IngestOptions) -> Result<(), IngestError> {
+    const FILES: [&str; 4] = [
+        "ssl.ca.location",
+        "ssl.certificate.location",
+        "ssl.key.location",
+        "ssl.keystore.location",
+    ];
+    let files = options.properties.iter().filter(|(name, _)| FILES.contains(&name.as_str()));
+    // librdkafka looks for the certificates of the system itself.
+    for (name, file) in files.filter(|(_, file)| *file != "probe") {
+        check_file(file).map_err(|error| IngestError::File {
+            name: name.clone(),
+            file: file.clone(),
+            error,
+        })?;
+    }
+    Ok(())
+}
+
+/// A folder of certificates is fine too.
+fn check_file(file: &str) -> std::io::Result<()> {
+    if std::fs::metadata(file)?.is_file() {
+        std::fs::File::open(file)?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]

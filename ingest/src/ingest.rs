@@ -44,6 +44,7 @@ impl Ingest {
             pool,
             sources,
             health: Arc::clone(&health),
+            unmatched: Arc::default(),
             stopped: stopped.clone(),
         };
         let first = context.start()?;

@@ -12,6 +12,7 @@ pub mod health;
 pub mod options;
 pub mod status;
 
+mod connection_error;
 mod consumer;
 mod error;
 mod ingest;
@@ -23,6 +24,7 @@ mod session;
 mod signal;
 mod source_partition;
 mod topic_monitor;
+mod unmatched_types;
 mod worker;
 
 pub use error::IngestError;

@@ -4,10 +4,11 @@
 //! mappings stop neither polling nor the end of the process.
 
 use std::collections::BTreeMap;
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 
 use plaudit_actions::record::OwnedRecord;
 use plaudit_domain::lane::Lane;
+use plaudit_event_store::catalogue_store::CatalogueStore;
 use plaudit_event_store::{Item, SourcePosition, Work};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio_util::sync::CancellationToken;
@@ -16,6 +17,7 @@ use crate::offsets::tracker::{BatchId, NextOffset};
 use crate::route::Router;
 use crate::signal::Signal;
 use crate::source_partition::SourcePartition;
+use crate::unmatched_types::UnmatchedTypes;
 use crate::worker::{WorkerBatch, WorkerShare};
 
 /// What a mapper gets of a polled batch. Records of a partition are in order.
@@ -53,6 +55,8 @@ impl Polled {
 /// Maps the records of its partitions, one batch after the other.
 pub struct Mapper {
     pub router: Router,
+    pub catalogue: Arc<CatalogueStore>,
+    pub unmatched: Arc<UnmatchedTypes>,
     /// Bounded by how much may be in flight.
     pub batches: mpsc::Receiver<(BatchId, MapperBatch)>,
     pub signals: mpsc::Sender<Signal>,
@@ -90,7 +94,7 @@ impl Mapper {
         match polled {
             Polled::Record { at, record, bytes } => {
                 let items = self.router.items(&record.as_raw(), &at);
-                count(&items);
+                self.count(&items);
                 for item in items {
                     // Each user of a record may have a copy of it.
                     share(shares, item.lane).add(item, bytes + ITEM_BYTES);
@@ -101,12 +105,21 @@ impl Mapper {
     }
 }
 
-fn share(shares: &mut BTreeMap<Lane, WorkerShare>, lane: Lane) -> &mut WorkerShare {
-    shares.entry(lane).or_insert_with(|| WorkerShare::new(lane))
+impl Mapper {
+    fn count(&self, items: &[Item]) {
+        let catalogue = self.catalogue.current();
+        let mut parked = 0;
+        for item in items {
+            match &item.work {
+                Work::Action(action) => self.unmatched.count(action, &catalogue),
+                _ => parked += 1,
+            }
+        }
+        metrics::counter!("plaudit_ingest_parked_total").increment(parked as u64);
+        metrics::counter!("plaudit_ingest_actions_total").increment((items.len() - parked) as u64);
+    }
 }
 
-fn count(items: &[Item]) {
-    let parked = items.iter().filter(|item| matches!(item.work, Work::Park(_))).count();
-    metrics::counter!("plaudit_ingest_parked_total").increment(parked as u64);
-    metrics::counter!("plaudit_ingest_actions_total").increment((items.len() - parked) as u64);
+fn share(shares: &mut BTreeMap<Lane, WorkerShare>, lane: Lane) -> &mut WorkerShare {
+    shares.entry(lane).or_insert_with(|| WorkerShare::new(lane))
 }

@@ -24,6 +24,7 @@ use crate::route::Router;
 use crate::signal::Signal;
 use crate::topic_monitor::TopicMonitor;
 use crate::topic_monitor::broker::Broker;
+use crate::unmatched_types::UnmatchedTypes;
 use crate::worker::{Worker, WorkerBatch};
 
 /// How long after an unexpected end all parts are started again.
@@ -38,6 +39,7 @@ pub struct SessionContext {
     pub pool: PgPool,
     pub sources: Arc<Sources>,
     pub health: Arc<IngestHealth>,
+    pub unmatched: Arc<UnmatchedTypes>,
     /// Cancelled to end in order.
     pub stopped: CancellationToken,
 }
@@ -181,6 +183,8 @@ impl SessionContext {
             let (sender, batches) = mpsc::channel();
             let mapper = Mapper {
                 router: router.clone(),
+                catalogue: Arc::clone(self.queue.catalogue()),
+                unmatched: Arc::clone(&self.unmatched),
                 batches,
                 signals: signals.clone(),
                 work: work.clone(),

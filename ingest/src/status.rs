@@ -31,7 +31,7 @@ pub struct TopicStatus {
     pub topic: String,
     /// How it stands.
     pub state: TopicState,
-    /// How often it was accepted anew.
+    /// How often it was accepted again after it was created again.
     pub incarnation: i32,
     /// What is wrong, and the command that helps.
     pub problem: Option<String>,
@@ -68,7 +68,7 @@ pub struct PartitionStatus {
     pub committed_offset: Option<i64>,
     /// How many records are not applied yet.
     pub lag: i64,
-    /// How many records were removed before they were read, and are not yet set aside.
+    /// How many records were removed before they were read, and are not yet named in the parked list.
     pub lost: i64,
 }
 
@@ -101,7 +101,7 @@ pub async fn status(options: &IngestOptions, pool: &PgPool) -> Result<Status, St
         let broker = Broker::new(&asked).map_err(IngestError::from)?;
         let topics: Vec<Arc<str>> = remembered.iter().map(|r| Arc::clone(&r.topic)).collect();
         let answer = OffsetAnswer::ask_all(&topics, &broker)
-            .map_err(|e| StatusError::Broker(topic_monitor::unreachable(&asked, &e)))?;
+            .map_err(|e| StatusError::Broker(topic_monitor::unreachable(&asked, &e, &broker)))?;
         Ok(remembered.iter().map(|topic| topic_status(topic, &answer)).collect())
     };
     let topics = tokio::task::spawn_blocking(ask)

@@ -116,7 +116,8 @@ impl TopicMonitor {
         let answer = match self.ask(&remembered, queries).await {
             Ok(answer) => answer,
             Err(error) => {
-                return self.health.report(Subject::Broker, unreachable(&self.options, &error));
+                let problem = unreachable(&self.options, &error, &self.broker);
+                return self.health.report(Subject::Broker, problem);
             }
         };
         self.health.resolve(&Subject::Broker);
@@ -275,11 +276,11 @@ impl TopicMonitor {
 }
 
 /// What is said where no broker answers.
-pub fn unreachable(options: &IngestOptions, error: &KafkaError) -> String {
+pub fn unreachable(options: &IngestOptions, error: &KafkaError, broker: &Broker) -> String {
     let brokers = &options.brokers;
     if is_of_the_broker(error) {
         tracing::debug!(%error, "no broker answers");
-        format!("no Kafka broker answers at {brokers}")
+        broker.describe_error(brokers)
     } else {
         format!("Kafka at {brokers}: {error}")
     }

@@ -10,6 +10,7 @@ use rdkafka::topic_partition_list::TopicPartitionListElem;
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{Offset, TopicPartitionList};
 
+use crate::connection_error::ConnectionError;
 use crate::health::{IngestHealth, Subject};
 use crate::source_partition::SourcePartition;
 
@@ -25,13 +26,19 @@ pub enum Rebalanced {
 /// What librdkafka calls back, on the thread that polls.
 pub struct Membership {
     brokers: String,
+    connection: ConnectionError,
     health: Arc<IngestHealth>,
     rebalanced: Mutex<Vec<Rebalanced>>,
 }
 
 impl Membership {
     pub fn new(brokers: String, health: Arc<IngestHealth>) -> Self {
-        Self { brokers, health, rebalanced: Mutex::default() }
+        Self {
+            brokers,
+            connection: ConnectionError::default(),
+            health,
+            rebalanced: Mutex::default(),
+        }
     }
 
     /// What happened since the last call, in order.
@@ -59,10 +66,10 @@ impl ClientContext for Membership {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
+        self.connection.note(&error, reason);
         let code = error.rdkafka_error_code();
         if code == Some(RDKafkaErrorCode::AllBrokersDown) {
-            let problem = format!("no Kafka broker answers at {}", self.brokers);
-            self.health.report(Subject::Broker, problem);
+            self.health.report(Subject::Broker, self.connection.describe(&self.brokers));
         } else {
             tracing::debug!(%error, "Kafka client: {reason}");
         }

@@ -12,6 +12,9 @@ impl Polling {
             Some(
                 RDKafkaErrorCode::AllBrokersDown
                 | RDKafkaErrorCode::BrokerTransportFailure
+                | RDKafkaErrorCode::SSL
+                | RDKafkaErrorCode::Authentication
+                | RDKafkaErrorCode::SaslAuthenticationFailed
                 | RDKafkaErrorCode::Resolve
                 | RDKafkaErrorCode::OperationTimedOut
                 | RDKafkaErrorCode::UnknownTopicOrPartition
@@ -24,9 +27,7 @@ impl Polling {
             }
             Some(
                 RDKafkaErrorCode::TopicAuthorizationFailed
-                | RDKafkaErrorCode::GroupAuthorizationFailed
-                | RDKafkaErrorCode::Authentication
-                | RDKafkaErrorCode::SaslAuthenticationFailed,
+                | RDKafkaErrorCode::GroupAuthorizationFailed,
             ) => {
                 self.authorization_failed = true;
                 let problem = format!("Kafka does not let us read: {error}");

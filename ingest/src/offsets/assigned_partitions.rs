@@ -11,7 +11,7 @@ use crate::source_partition::SourcePartition;
 pub struct Assigned {
     /// Rises whenever its standing changes, so that an answer to an older question is known.
     pub epoch: u64,
-    /// How often its topic was accepted anew, as of the last answer.
+    /// How often its topic was accepted again, as of the last report.
     pub incarnation: Option<i32>,
     pub standing: PartitionStanding,
     /// The next offset to hand on; absent until it was verified once.
@@ -85,7 +85,7 @@ impl AssignedPartitions {
         }
     }
 
-    /// Stops a partition until its topic is accepted anew.
+    /// Stops a partition until its topic is accepted again.
     pub fn refuse(&mut self, at: &SourcePartition, incarnation: i32) {
         let epoch = self.epoch();
         if let Some(assigned) = self.assigned.get_mut(at) {

@@ -145,7 +145,7 @@ impl Tracker {
         committable
     }
 
-    /// Forgets a partition that belongs to another process now, or begins anew. Its shares go on:
+    /// Forgets a partition that belongs to another process now, or begins again. Its shares go on:
     /// what they apply is recognised by whoever reads it again.
     pub fn forget(&mut self, partition: &SourcePartition) {
         for batch in &mut self.batches {

@@ -10,10 +10,13 @@ use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::metadata::MetadataPartition;
 use rdkafka::{Offset, TopicPartitionList};
 
+use crate::connection_error::ConnectionError;
 use crate::offsets::partition_state::Watermarks;
 use crate::options::IngestOptions;
 use crate::source_partition::SourcePartition;
 
+/// The most events that are taken at once.
+const EVENTS_MAX: usize = 1000;
 /// How long one answer may take.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -30,7 +33,7 @@ pub struct PartitionOf {
     pub leader: Option<i32>,
 }
 
-/// What the group has committed, and of which partitions it is not told.
+/// What the group has committed, and the partitions for which the broker gives an error.
 #[derive(Debug, Default)]
 pub struct Committed {
     pub offsets: HashMap<SourcePartition, i64>,
@@ -38,7 +41,10 @@ pub struct Committed {
 }
 
 /// Drops this client's log lines; the consumer logs the same.
-struct Quiet;
+#[derive(Default)]
+struct Quiet {
+    connection: ConnectionError,
+}
 
 impl ClientContext for Quiet {
     fn log(&self, _level: RDKafkaLogLevel, facility: &str, message: &str) {
@@ -46,6 +52,7 @@ impl ClientContext for Quiet {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
+        self.connection.note(&error, reason);
         tracing::debug!(%error, "{reason}");
     }
 }
@@ -55,7 +62,18 @@ impl ConsumerContext for Quiet {}
 impl Broker {
     /// Makes a client. Whether there is a broker shows with the first question.
     pub fn new(options: &IngestOptions) -> KafkaResult<Self> {
-        Ok(Self { consumer: options.monitor_config().create_with_context(Quiet)? })
+        Ok(Self { consumer: options.monitor_config().create_with_context(Quiet::default())? })
+    }
+
+    /// Says why no broker of this list can be used.
+    pub fn describe_error(&self, brokers: &str) -> String {
+        // The reasons come as events, which nobody else takes.
+        for _ in 0..EVENTS_MAX {
+            if self.consumer.poll(Duration::ZERO).is_none() {
+                break;
+            }
+        }
+        self.consumer.context().connection.describe(brokers)
     }
 
     /// The partitions of a topic; `None` if there is no such topic.
@@ -124,6 +142,9 @@ pub fn is_of_the_broker(error: &KafkaError) -> bool {
                 | RDKafkaErrorCode::RequestTimedOut
                 | RDKafkaErrorCode::Resolve
                 | RDKafkaErrorCode::WaitingForCoordinator
+                | RDKafkaErrorCode::SSL
+                | RDKafkaErrorCode::Authentication
+                | RDKafkaErrorCode::SaslAuthenticationFailed
         )
     )
 }

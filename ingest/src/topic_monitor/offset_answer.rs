@@ -136,15 +136,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_not_known_of_a_topic_is_told_in_one_line() {
+    fn what_is_not_known_of_a_topic_is_described_in_one_line() {
         let mut answer = OffsetAnswer::default();
         assert_eq!(answer.refused_of("t"), None);
         for partition in 0..5 {
             let at = SourcePartition { topic: "t".into(), partition };
             answer.refused.insert(at, "it has no leader".to_owned());
         }
-        let told = answer.refused_of("t").unwrap();
-        assert!(told.contains("partition 2: it has no leader, and 2 more"), "{told}");
+        let described = answer.refused_of("t").unwrap();
+        assert!(described.contains("partition 2: it has no leader, and 2 more"), "{described}");
         assert_eq!(answer.refused_of("other"), None);
     }
 }

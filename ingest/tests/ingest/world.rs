@@ -173,7 +173,7 @@ impl World {
     }
 
     pub async fn until_parked(&self, count: usize) -> Vec<Parked> {
-        eventually("records are set aside", async || {
+        eventually("records are parked", async || {
             Some(self.parked().await).filter(|parked| parked.len() >= count)
         })
         .await
