@@ -20,6 +20,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::batch::{Applied, Batch, Item, Origin, Work};
+use crate::catalogue_store::CatalogueStore;
 use crate::error::ExecuteError;
 use crate::executor::Executor;
 use lane_work::{Entry, LaneWork, Taken};
@@ -106,6 +107,11 @@ impl CommandQueue {
         drop(lanes);
         shared.changed.notify_one();
         submission
+    }
+
+    /// The catalogue by which actions are judged, as this process last saw it.
+    pub fn catalogue(&self) -> &Arc<CatalogueStore> {
+        self.handle.shared.executor.catalogue()
     }
 
     /// How many lanes the database has.

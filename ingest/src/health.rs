@@ -1,11 +1,11 @@
-//! How reading goes: for `/readyz`, for the log, and for whoever asks.
+//! What is wrong with reading, and which partitions this process reads: for `/readyz` and the log.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard};
 
 use serde::Serialize;
 
-use crate::SourcePartition;
+use crate::source_partition::SourcePartition;
 
 /// The state of reading, shared by those who read and those who are asked about it.
 #[derive(Debug, Default)]
@@ -31,11 +31,11 @@ pub(crate) enum Subject {
     Partitions(String),
     /// What the Kafka client complains about.
     Consumer,
-    /// What is known of the topics could not be read from the database.
-    Survey,
-    Worker(usize),
-    /// A part of it ended unasked.
-    Reading,
+    /// What the database knows of the topics could not be read.
+    TopicMonitor,
+    Worker,
+    /// A part of the session ended unexpectedly.
+    Session,
 }
 
 /// A partition as this process reads it.

@@ -1,43 +1,34 @@
-//! Kafka records become actions, and actions become batches.
+//! Kafka records become batches of work.
 //!
 //! This is the only crate that knows Kafka's client. What a record means is up to `plaudit-actions`.
+//!
+//! A record's way: the [`consumer`] polls it on a thread of its own and gives it to a [`mapper`]
+//! thread, which turns it into items of work; a [`worker`] applies those; and once everything below
+//! an offset is applied, the consumer stores it ([`offsets`]). The [`topic_monitor`] compares what the
+//! brokers have with what was read. A [`session`] is all of them, from one start until one of them
+//! ends.
 
 pub mod health;
-mod ingest;
 pub mod options;
-pub mod partition_state;
 pub mod status;
 
-mod applied_notes;
-mod attempt;
-mod broker;
-mod group;
-mod partitions;
-mod poller;
+mod connection_error;
+mod consumer;
+mod error;
+mod ingest;
+mod mapper;
+mod offsets;
 mod properties;
 mod route;
-mod survey;
-mod tracker;
+mod session;
+mod signal;
+mod source_partition;
+mod topic_monitor;
+mod unmatched_types;
 mod worker;
 
-use std::fmt;
-use std::sync::Arc;
-
-pub use ingest::{Ingest, IngestError};
+pub use error::IngestError;
+pub use ingest::Ingest;
 pub use options::{GroupProtocol, IngestOptions};
 pub use properties::RefusedProperty;
-
-/// A partition of a topic.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct SourcePartition {
-    /// The topic.
-    pub topic: Arc<str>,
-    /// The partition.
-    pub partition: i32,
-}
-
-impl fmt::Display for SourcePartition {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.topic, self.partition)
-    }
-}
+pub use source_partition::SourcePartition;

@@ -29,13 +29,13 @@ pub struct IngestOptions {
     pub batch_max: usize,
     /// How long a record may wait for others that join its batch, while an earlier batch is applied.
     pub linger: Duration,
-    /// An action further ahead of its record's timestamp is set aside.
+    /// An action further ahead of its record's timestamp is parked.
     pub future_tolerance: Duration,
     /// After this long without a sign of life, a member's partitions go to others. With
     /// [`GroupProtocol::Consumer`] the broker says how long, and this has no effect.
     pub session_timeout: Duration,
     /// How long a shutdown waits for batches that are being applied.
-    pub drain_patience: Duration,
+    pub drain_timeout: Duration,
 }
 
 /// How a consumer group divides its partitions.
@@ -69,7 +69,8 @@ impl IngestOptions {
             // The shortest that a broker allows by default (group.min.session.timeout.ms): a killed
             // process is waited for this long.
             session_timeout: Duration::from_secs(6),
-            drain_patience: Duration::from_secs(10),
+            // Less than the 10 s that the whole process has.
+            drain_timeout: Duration::from_secs(8),
         }
     }
 
@@ -108,7 +109,7 @@ impl IngestOptions {
     }
 
     /// The settings of a client that asks the broker about topics and offsets, and joins no group.
-    pub(crate) fn survey_config(&self) -> ClientConfig {
+    pub(crate) fn monitor_config(&self) -> ClientConfig {
         let mut config = self.client_config();
         for (name, value) in &self.properties {
             config.set(name, value);

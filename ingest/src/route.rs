@@ -11,7 +11,8 @@ use plaudit_domain::action::Action;
 use plaudit_domain::lane::{Lane, LaneCount};
 use plaudit_event_store::{Item, Origin, ParkedRecord, SourcePosition, Work};
 
-/// Turns records into work.
+/// Turns records into work. Cheap to clone.
+#[derive(Clone)]
 pub struct Router {
     sources: Arc<Sources>,
     lane_count: LaneCount,
@@ -43,15 +44,15 @@ impl Router {
         record: &RawRecord<'_>,
         at: &SourcePosition,
     ) -> Item {
-        let park = match mapped {
-            Mapped::Park(park) => park,
+        let why = match mapped {
+            Mapped::Park(why) => why,
             Mapped::Action(action) => {
-                let Some(park) = self.too_early(&action, record.timestamp) else {
+                let Some(why) = self.too_early(&action, record.timestamp) else {
                     let lane = Lane::of(action.user.as_str(), self.lane_count);
                     let origin = Origin::Record(at.clone());
                     return Item { lane, work: Work::Action(action), origin };
                 };
-                park
+                why
             }
         };
         let name = format!(
@@ -60,22 +61,13 @@ impl Router {
         );
         let parked = ParkedRecord {
             id: ParkedRecord::id_of(&name),
-            reason: park.reason,
-            repairable: park.repairable,
-            user: park.user,
+            reason: why.reason,
+            repairable: why.repairable,
+            user: why.user,
             headers: record.parked_headers(self.sources.maps(record.topic)),
             bytes: record.value.unwrap_or_default().to_vec(),
         };
-        self.park(parked, at)
-    }
-
-    /// Work that parks a record, in the lane of its user or else of its partition.
-    pub fn park(&self, parked: ParkedRecord, at: &SourcePosition) -> Item {
-        let lane = match &parked.user {
-            Some(user) => Lane::of(user.as_str(), self.lane_count),
-            None => Lane::of(&format!("{}/{}", at.topic, at.partition), self.lane_count),
-        };
-        Item { lane, work: Work::Park(parked), origin: Origin::Record(at.clone()) }
+        park(parked, at, self.lane_count)
     }
 
     fn too_early(&self, action: &Action, timestamp: Option<Timestamp>) -> Option<ParkReason> {
@@ -91,6 +83,15 @@ impl Router {
             ParkReason::too_early(action.user.clone(), why)
         })
     }
+}
+
+/// Work that parks a record, in the lane of its user or else of its partition.
+pub fn park(parked: ParkedRecord, at: &SourcePosition, lane_count: LaneCount) -> Item {
+    let lane = match &parked.user {
+        Some(user) => Lane::of(user.as_str(), lane_count),
+        None => Lane::of(&format!("{}/{}", at.topic, at.partition), lane_count),
+    };
+    Item { lane, work: Work::Park(parked), origin: Origin::Record(at.clone()) }
 }
 
 #[cfg(test)]

@@ -7,13 +7,13 @@ use plaudit_event_store::error::ExecuteError;
 use serde::Serialize;
 use sqlx::PgPool;
 
-use crate::SourcePartition;
-use crate::broker::Broker;
-use crate::ingest::{IngestError, check};
+use crate::error::{IngestError, check};
+use crate::offsets::partition_state::{PartitionState, judge};
 use crate::options::IngestOptions;
-use crate::partition_state::{PartitionState, judge};
-use crate::survey::answer::Answer;
-use crate::survey::{self, Remembered};
+use crate::source_partition::SourcePartition;
+use crate::topic_monitor::broker::Broker;
+use crate::topic_monitor::offset_answer::OffsetAnswer;
+use crate::topic_monitor::{self, Remembered};
 
 /// What stands where, for all topics that are read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -31,7 +31,7 @@ pub struct TopicStatus {
     pub topic: String,
     /// How it stands.
     pub state: TopicState,
-    /// How often it was accepted anew.
+    /// How often it was accepted again after it was created again.
     pub incarnation: i32,
     /// What is wrong, and the command that helps.
     pub problem: Option<String>,
@@ -68,7 +68,7 @@ pub struct PartitionStatus {
     pub committed_offset: Option<i64>,
     /// How many records are not applied yet.
     pub lag: i64,
-    /// How many records were removed before they were read, and are not yet set aside.
+    /// How many records were removed before they were read, and are not yet named in the parked list.
     pub lost: i64,
 }
 
@@ -100,8 +100,8 @@ pub async fn status(options: &IngestOptions, pool: &PgPool) -> Result<Status, St
     let ask = move || -> Result<Vec<TopicStatus>, StatusError> {
         let broker = Broker::new(&asked).map_err(IngestError::from)?;
         let topics: Vec<Arc<str>> = remembered.iter().map(|r| Arc::clone(&r.topic)).collect();
-        let answer = Answer::ask_all(&topics, &broker)
-            .map_err(|e| StatusError::Broker(survey::unreachable(&asked, &e)))?;
+        let answer = OffsetAnswer::ask_all(&topics, &broker)
+            .map_err(|e| StatusError::Broker(topic_monitor::unreachable(&asked, &e, &broker)))?;
         Ok(remembered.iter().map(|topic| topic_status(topic, &answer)).collect())
     };
     let topics = tokio::task::spawn_blocking(ask)
@@ -110,7 +110,7 @@ pub async fn status(options: &IngestOptions, pool: &PgPool) -> Result<Status, St
     Ok(Status { group, topics })
 }
 
-fn topic_status(topic: &Remembered, answer: &Answer) -> TopicStatus {
+fn topic_status(topic: &Remembered, answer: &OffsetAnswer) -> TopicStatus {
     let mut status = TopicStatus {
         topic: topic.topic.to_string(),
         state: TopicState::Fine,
@@ -122,12 +122,12 @@ fn topic_status(topic: &Remembered, answer: &Answer) -> TopicStatus {
         Some(Ok(Some(partitions))) => partitions.iter().map(|partition| partition.id).collect(),
         Some(Err(error)) => {
             status.state = TopicState::Unreadable;
-            status.problem = Some(survey::unreadable(&topic.topic, error));
+            status.problem = Some(topic_monitor::unreadable(&topic.topic, error));
             return status;
         }
         Some(Ok(None)) | None => {
             status.state = TopicState::Missing;
-            status.problem = Some(survey::missing(&topic.topic));
+            status.problem = Some(topic_monitor::missing(&topic.topic));
             return status;
         }
     };
@@ -159,7 +159,7 @@ fn topic_status(topic: &Remembered, answer: &Answer) -> TopicStatus {
     }
     if recreated {
         status.state = TopicState::Recreated;
-        status.problem = Some(survey::recreated(&topic.topic));
+        status.problem = Some(topic_monitor::recreated(&topic.topic));
     } else if let Some(problem) = answer.refused_of(&topic.topic) {
         status.state = TopicState::Unreadable;
         status.problem = Some(problem);

@@ -1,7 +1,9 @@
 //! Reading real topics of a real Kafka into a real `PostgreSQL`.
 
+mod connecting;
 mod failures;
 mod groups;
+mod mapping;
 mod pressure;
 mod records;
 mod topics;

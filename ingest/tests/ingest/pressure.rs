@@ -40,18 +40,18 @@ async fn reading_pauses_while_the_database_is_slow_and_then_applies_all() {
 }
 
 #[tokio::test]
-async fn rule_21_a_record_of_two_megabytes_is_applied_or_set_aside_whole_and_the_others_go_on() {
+async fn rule_21_a_record_of_two_megabytes_is_applied_or_parked_whole_and_the_others_go_on() {
     let world = World::with_topic(plaudit_embedded::test_cluster::unique_name("large")).await;
     world.create_topic(1).await;
     let large = "x".repeat(2_000_000);
     // What an action does not need is no part of it.
     let mut applied = gift_at("ann", "large", 1, "2025-03-29T01:30:00Z");
     applied["note"] = large.clone().into();
-    let mut aside = gift_at("ann", "too-large", 1, "2025-03-29T01:30:00Z");
-    aside["data"]["text"] = large.into();
-    let aside = aside.to_string().into_bytes();
+    let mut parked_whole = gift_at("ann", "too-large", 1, "2025-03-29T01:30:00Z");
+    parked_whole["data"]["text"] = large.into();
+    let parked_whole = parked_whole.to_string().into_bytes();
     world.gifts(0, [("ann", 1)]).await;
-    for value in [applied.to_string().into_bytes(), aside.clone()] {
+    for value in [applied.to_string().into_bytes(), parked_whole.clone()] {
         world.send(Sent { value: Some(value), ..Sent::default() }).await;
     }
     world.gifts(0, [("ann", 2)]).await;
@@ -60,6 +60,6 @@ async fn rule_21_a_record_of_two_megabytes_is_applied_or_set_aside_whole_and_the
     let parked = world.until_parked(1).await;
     reader.stop().await;
     assert_eq!((parked.len(), parked[0].offset), (1, Some(2)));
-    assert!(parked[0].bytes == aside, "all {} bytes are kept", aside.len());
+    assert!(parked[0].bytes == parked_whole, "all {} bytes are kept", parked_whole.len());
     assert!(parked[0].reason.contains("more than 65536 bytes"), "{}", parked[0].reason);
 }

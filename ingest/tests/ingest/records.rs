@@ -47,7 +47,7 @@ async fn rule_05_an_action_that_is_sent_again_counts_once() {
 }
 
 #[tokio::test]
-async fn rule_21_what_cannot_be_read_is_set_aside_with_its_position_and_bytes_and_stops_no_one() {
+async fn rule_21_what_cannot_be_read_is_parked_with_its_position_and_bytes_and_stops_no_one() {
     let world = World::new(2).await;
     let unreadable = [
         Sent { value: Some(b"\xff garbage \x00".to_vec()), ..Sent::default() },
@@ -70,7 +70,7 @@ async fn rule_21_what_cannot_be_read_is_set_aside_with_its_position_and_bytes_an
 
     assert_eq!(parked.len(), unreadable.len());
     for (offset, sent) in (0..).zip(&unreadable) {
-        let parked = parked.iter().find(|p| p.offset == Some(offset)).expect("it is set aside");
+        let parked = parked.iter().find(|p| p.offset == Some(offset)).expect("it is parked");
         assert_eq!(parked.topic.as_deref(), Some(world.topic.as_str()));
         assert_eq!((parked.partition, parked.repairable, &parked.user), (Some(1), false, &None));
         assert_eq!(parked.bytes, sent.value.clone().unwrap_or_default());
@@ -81,7 +81,7 @@ async fn rule_21_what_cannot_be_read_is_set_aside_with_its_position_and_bytes_an
 }
 
 #[tokio::test]
-async fn rule_03_an_action_from_the_future_is_set_aside_and_the_users_others_go_on() {
+async fn rule_03_an_action_from_the_future_is_parked_and_the_users_others_go_on() {
     let world = World::new(1).await;
     let reader = world.read();
     let far = jiff::Timestamp::now() + jiff::SignedDuration::from_hours(1);

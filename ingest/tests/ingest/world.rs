@@ -173,7 +173,7 @@ impl World {
     }
 
     pub async fn until_parked(&self, count: usize) -> Vec<Parked> {
-        eventually("records are set aside", async || {
+        eventually("records are parked", async || {
             Some(self.parked().await).filter(|parked| parked.len() >= count)
         })
         .await
@@ -227,6 +227,11 @@ impl Reader {
             *counts.entry(partition.topic).or_default() += 1;
         }
         counts
+    }
+
+    /// Below this everything of the only partition is applied.
+    pub fn next_offset(&self) -> Option<i64> {
+        self.ingest.health().partitions().first()?.next_offset
     }
 
     /// Records not applied yet; `None` while a partition is not verified.

@@ -120,7 +120,7 @@ pub const SETTINGS: &[Setting] = &[
         "kafka.group_protocol",
         Some("classic"),
         Kind::OneOf(&["classic", "consumer"]),
-        "`classic`, or `consumer` (KIP-848, brokers from 4.0); see [Consumer group](#consumer-group)",
+        "`classic`, or `consumer` (KIP-848, brokers from 4.0)",
     ),
     setting(
         "kafka.rewards_topic",

@@ -1,4 +1,4 @@
-//! How the partitions stand: what the group and the survey say, and where reading goes on.
+//! Which partitions are read, and from where: what the group and the topic monitor say.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -9,34 +9,35 @@ use rdkafka::error::KafkaResult;
 use rdkafka::topic_partition_list::TopicPartitionListElem;
 use rdkafka::{Offset, TopicPartitionList};
 
-use super::{DOUBT_EVERY, FOLLOW_EVERY, Polling, log_failure};
-use crate::SourcePartition;
-use crate::group::{GroupConsumer, Rebalanced, take_anew};
+use super::membership::{GroupConsumer, Rebalanced, reassign};
+use super::{FOLLOW_EVERY, Polling, VERIFY_EVERY, log_failure};
 use crate::health::Subject;
-use crate::partition_state::PartitionState;
-use crate::survey::{Finding, Question};
-use crate::tracker::End;
+use crate::offsets::partition_state::PartitionState;
+use crate::offsets::query::{OffsetQuery, OffsetReport};
+use crate::offsets::tracker::NextOffset;
+use crate::route;
+use crate::source_partition::SourcePartition;
 
 /// How long librdkafka may take to answer a seek; it does not ask the broker for that.
-const SEEK_PATIENCE: Duration = Duration::from_secs(5);
+const SEEK_TIMEOUT: Duration = Duration::from_secs(5);
 
 impl Polling {
-    pub(super) fn take_rebalanced(&mut self, consumer: &GroupConsumer) {
-        let rebalanced = consumer.context().take_rebalanced();
+    pub(super) fn take_rebalanced(&mut self, client: &GroupConsumer) {
+        let rebalanced = client.context().take_rebalanced();
         if rebalanced.is_empty() {
             return;
         }
         for change in rebalanced {
             match change {
-                Rebalanced::Assigned(given) => {
-                    tracing::info!(partitions = %listed(&given), "partitions were assigned");
-                    for at in given {
+                Rebalanced::Assigned(assigned) => {
+                    tracing::info!(partitions = %listed(&assigned), "partitions were assigned");
+                    for at in assigned {
                         self.partitions.assign(at);
                     }
                 }
-                Rebalanced::Revoked(taken) => {
-                    tracing::info!(partitions = %listed(&taken), "partitions were revoked");
-                    for at in taken {
+                Rebalanced::Revoked(revoked) => {
+                    tracing::info!(partitions = %listed(&revoked), "partitions were revoked");
+                    for at in revoked {
                         self.forget(&at);
                         self.partitions.revoke(&at);
                         lag_gauge(&at).set(0.0); // its lag is another process's now
@@ -44,20 +45,20 @@ impl Polling {
                 }
             }
         }
-        self.denied = false;
-        self.poller.health.resolve(&Subject::Consumer);
+        self.authorization_failed = false;
+        self.context.health.resolve(&Subject::Consumer);
         self.ask();
     }
 
-    /// Offsets of this partition are not stored any more, unless it is read again.
+    /// Stores no offsets of this partition any more, unless it is read again.
     fn forget(&mut self, at: &SourcePartition) {
         self.tracker.forget(at);
-        self.open.forget(at);
+        self.batch.forget(at);
     }
 
     pub(super) fn forget_all(&mut self) {
         let all: Vec<SourcePartition> = self.partitions.iter().map(|(at, _)| at.clone()).collect();
-        if !self.poller.stopped.is_cancelled() {
+        if !self.context.stopped.is_cancelled() {
             for at in &all {
                 self.forget(at);
             }
@@ -66,67 +67,68 @@ impl Polling {
         }
     }
 
-    /// Asks how the partitions stand.
+    /// Asks the topic monitor about the partitions.
     fn ask(&self) {
-        let questions = self.partitions.iter().map(|(at, assigned)| Question {
+        let queries = self.partitions.iter().map(|(at, assigned)| OffsetQuery {
             at: at.clone(),
             epoch: assigned.epoch,
             incarnation: assigned.incarnation,
             standing: assigned.standing,
             cursor: assigned.cursor,
         });
-        self.poller.questions.send_replace(questions.collect());
-        self.poller.health.set_partitions(self.partitions.health());
+        self.context.queries.send_replace(queries.collect());
+        self.context.health.set_partitions(self.partitions.health());
     }
 
-    pub(super) fn finding(&mut self, finding: Finding, consumer: &GroupConsumer) {
-        match finding {
-            Finding::Watermarks(watermarks) => {
+    pub(super) fn report(&mut self, report: OffsetReport, client: &GroupConsumer) {
+        match report {
+            OffsetReport::Watermarks(watermarks) => {
                 for (at, marks) in watermarks {
-                    self.doubtful |= self.partitions.note_watermarks(&at, marks);
+                    self.needs_verification |= self.partitions.note_watermarks(&at, marks);
                 }
                 self.publish_lag();
-                if self.denied && self.partitions.are_read_to_their_ends() {
-                    self.allowed();
+                if self.authorization_failed && self.partitions.are_read_to_their_ends() {
+                    self.authorized();
                 }
             }
-            Finding::State { at, epoch, incarnation, state } => {
+            OffsetReport::State { at, epoch, incarnation, state } => {
                 let Some(assigned) = self.partitions.get(&at).filter(|a| a.epoch == epoch) else {
                     return;
                 };
-                let accepted_anew =
+                let accepted_again =
                     assigned.incarnation.is_some_and(|before| before != incarnation);
-                if accepted_anew {
+                if accepted_again {
                     self.forget(&at);
                 }
                 let start = match state {
                     PartitionState::Fine { start } => start,
                     PartitionState::Gap { until, .. } => until,
                     PartitionState::Recreated { .. } => {
-                        pause(consumer, &at);
+                        pause(client, &at);
                         self.partitions.refuse(&at, incarnation);
                         return self.ask();
                     }
                 };
-                match seek(consumer, &at, start) {
+                match seek(client, &at, start) {
                     Ok(()) => {}
                     Err(code) => {
                         tracing::debug!(%code, "{at} can't be read from {start} yet");
-                        let finding = Finding::State { at: at.clone(), epoch, incarnation, state };
-                        self.pending.insert(at, finding);
+                        let report =
+                            OffsetReport::State { at: at.clone(), epoch, incarnation, state };
+                        self.pending.insert(at, report);
                         return;
                     }
                 }
                 if let PartitionState::Gap { from, until } = state {
-                    self.set_gap_aside(&at, incarnation, from, until);
+                    self.park_loss(&at, incarnation, from, until);
                 }
-                if accepted_anew {
-                    commit(consumer, &at, start);
+                if accepted_again {
+                    commit(client, &at, start);
                 }
                 tracing::debug!(incarnation, start, "{at} is read");
                 self.partitions.run(&at, incarnation, start);
-                if !self.pressure.is_paused() {
-                    resume(consumer, &at);
+                if !self.backpressure.is_paused() {
+                    resume(client, &at);
                 }
                 self.ask();
             }
@@ -139,27 +141,27 @@ impl Polling {
     ///
     /// librdkafka forgets its position at a seek and at an assignment, and sets it with the first
     /// record or marker after that, so it never lies beyond a record that was not polled.
-    pub(super) fn follow_position(&mut self, consumer: &GroupConsumer) {
+    pub(super) fn follow_position(&mut self, client: &GroupConsumer) {
         if self.followed_at.is_some_and(|at| at.elapsed() < FOLLOW_EVERY) {
             return;
         }
         self.followed_at = Some(Instant::now());
-        let positions = match consumer.position() {
+        let positions = match client.position() {
             Ok(positions) => positions,
             Err(error) => return tracing::debug!(%error, "the consumer's position is not known"),
         };
         for element in positions.elements() {
-            let Offset::Offset(next_offset) = element.offset() else { continue };
+            let Offset::Offset(offset) = element.offset() else { continue };
             let topic = self.topic(element.topic());
             let at = SourcePartition { topic, partition: element.partition() };
-            if let Some(incarnation) = self.partitions.move_to(&at, next_offset) {
-                self.open.advance(at, End { incarnation, next_offset });
+            if let Some(incarnation) = self.partitions.move_to(&at, offset) {
+                self.batch.advance(at, NextOffset { incarnation, offset });
             }
         }
     }
 
     /// Names records that Kafka removed before they were read.
-    fn set_gap_aside(&mut self, at: &SourcePartition, incarnation: i32, from: i64, until: i64) {
+    fn park_loss(&mut self, at: &SourcePartition, incarnation: i32, from: i64, until: i64) {
         let SourcePartition { topic, partition } = at;
         let last = until - 1;
         let reason = format!(
@@ -186,21 +188,23 @@ impl Polling {
             partition: *partition,
             offset: last,
         };
-        let item = self.poller.router.park(parked, &position);
-        self.open.add_gap(at.clone(), End { incarnation, next_offset: until }, item);
+        let item = route::park(parked, &position, self.context.lane_count);
+        self.batch.add_loss(&position, item);
     }
 
-    pub(super) fn doubt_if_due(&mut self, consumer: &GroupConsumer) {
-        if !self.doubtful || self.doubted_at.is_some_and(|at| at.elapsed() < DOUBT_EVERY) {
+    pub(super) fn reverify_if_due(&mut self, client: &GroupConsumer) {
+        if !self.needs_verification
+            || self.verified_at.is_some_and(|at| at.elapsed() < VERIFY_EVERY)
+        {
             return;
         }
-        (self.doubtful, self.doubted_at) = (false, Some(Instant::now()));
-        self.partitions.doubt_all();
+        (self.needs_verification, self.verified_at) = (false, Some(Instant::now()));
+        self.partitions.reverify_all();
         let mut all = TopicPartitionList::new();
         for (at, _) in self.partitions.iter() {
             all.add_partition(&at.topic, at.partition);
         }
-        take_anew(consumer, all);
+        reassign(client, all);
         self.ask();
     }
 
@@ -214,7 +218,7 @@ impl Polling {
                 lag_gauge(&at).set(lag as f64);
             }
         }
-        self.poller.health.set_partitions(self.partitions.health());
+        self.context.health.set_partitions(self.partitions.health());
     }
 }
 
@@ -236,23 +240,23 @@ pub(super) fn list_at(at: &SourcePartition, offset: i64) -> KafkaResult<TopicPar
 }
 
 /// Goes on at an offset. Fails for a moment after the partition was assigned.
-fn seek(consumer: &GroupConsumer, at: &SourcePartition, offset: i64) -> KafkaResult<()> {
-    let sought = consumer.seek_partitions(list_at(at, offset)?, SEEK_PATIENCE)?;
+fn seek(client: &GroupConsumer, at: &SourcePartition, offset: i64) -> KafkaResult<()> {
+    let sought = client.seek_partitions(list_at(at, offset)?, SEEK_TIMEOUT)?;
     sought.elements().iter().try_for_each(TopicPartitionListElem::error)
 }
 
 /// Sets the group's offset even if it lies before the one it has.
-fn commit(consumer: &GroupConsumer, at: &SourcePartition, offset: i64) {
-    let committed = list_at(at, offset).and_then(|list| consumer.commit(&list, CommitMode::Async));
+fn commit(client: &GroupConsumer, at: &SourcePartition, offset: i64) {
+    let committed = list_at(at, offset).and_then(|list| client.commit(&list, CommitMode::Async));
     log_failure("commit", &committed);
 }
 
-fn pause(consumer: &GroupConsumer, at: &SourcePartition) {
-    log_failure("pause", &consumer.pause(&list_of(at)));
+fn pause(client: &GroupConsumer, at: &SourcePartition) {
+    log_failure("pause", &client.pause(&list_of(at)));
 }
 
-fn resume(consumer: &GroupConsumer, at: &SourcePartition) {
-    log_failure("resume", &consumer.resume(&list_of(at)));
+fn resume(client: &GroupConsumer, at: &SourcePartition) {
+    log_failure("resume", &client.resume(&list_of(at)));
 }
 
 fn listed(partitions: &[SourcePartition]) -> String {

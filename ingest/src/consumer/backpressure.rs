@@ -5,16 +5,16 @@ use std::time::{Duration, Instant};
 /// Shorter waits are not worth a pause: after one, librdkafka fetches its queue again.
 const PAUSE_AFTER: Duration = Duration::from_secs(1);
 
-/// Since when there is no room for another chunk, and whether the partitions are paused.
+/// Since when there is no room for another batch, and whether the partitions are paused.
 #[derive(Debug, Default)]
-pub struct Pressure {
+pub struct Backpressure {
     full_since: Option<Instant>,
     paused_since: Option<Instant>,
 }
 
-impl Pressure {
-    /// Notes that there is no room. Whether that lasts so long that partitions are to be paused.
-    pub fn is_too_long(&mut self) -> bool {
+impl Backpressure {
+    /// Notes that there is no room. True if that lasts so long that the partitions must be paused.
+    pub fn must_pause(&mut self) -> bool {
         let since = *self.full_since.get_or_insert_with(Instant::now);
         self.paused_since.is_none() && since.elapsed() >= PAUSE_AFTER
     }
@@ -28,8 +28,8 @@ impl Pressure {
         self.paused_since.is_some()
     }
 
-    /// Notes that there is room. Whether the partitions were paused.
-    pub fn relieved(&mut self) -> bool {
+    /// Notes that there is room. True if the partitions were paused.
+    pub fn relieve(&mut self) -> bool {
         self.full_since = None;
         let Some(since) = self.paused_since.take() else { return false };
         let paused_ms = u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX);

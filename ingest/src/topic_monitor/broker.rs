@@ -10,12 +10,15 @@ use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::metadata::MetadataPartition;
 use rdkafka::{Offset, TopicPartitionList};
 
-use crate::SourcePartition;
+use crate::connection_error::ConnectionError;
+use crate::offsets::partition_state::Watermarks;
 use crate::options::IngestOptions;
-use crate::partition_state::Watermarks;
+use crate::source_partition::SourcePartition;
 
+/// The most events that are taken at once.
+const EVENTS_MAX: usize = 1000;
 /// How long one answer may take.
-const PATIENCE: Duration = Duration::from_secs(5);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A client that joins no group.
 pub struct Broker {
@@ -30,15 +33,18 @@ pub struct PartitionOf {
     pub leader: Option<i32>,
 }
 
-/// What the group has committed, and of which partitions it is not told.
+/// What the group has committed, and the partitions for which the broker gives an error.
 #[derive(Debug, Default)]
 pub struct Committed {
     pub offsets: HashMap<SourcePartition, i64>,
     pub refused: HashMap<SourcePartition, KafkaError>,
 }
 
-/// Its log lines repeat what the consumer says.
-struct Quiet;
+/// Drops this client's log lines; the consumer logs the same.
+#[derive(Default)]
+struct Quiet {
+    connection: ConnectionError,
+}
 
 impl ClientContext for Quiet {
     fn log(&self, _level: RDKafkaLogLevel, facility: &str, message: &str) {
@@ -46,6 +52,7 @@ impl ClientContext for Quiet {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
+        self.connection.note(&error, reason);
         tracing::debug!(%error, "{reason}");
     }
 }
@@ -53,14 +60,25 @@ impl ClientContext for Quiet {
 impl ConsumerContext for Quiet {}
 
 impl Broker {
-    /// A client; whether there is a broker shows with the first question.
+    /// Makes a client. Whether there is a broker shows with the first question.
     pub fn new(options: &IngestOptions) -> KafkaResult<Self> {
-        Ok(Self { consumer: options.survey_config().create_with_context(Quiet)? })
+        Ok(Self { consumer: options.monitor_config().create_with_context(Quiet::default())? })
+    }
+
+    /// Says why no broker of this list can be used.
+    pub fn describe_error(&self, brokers: &str) -> String {
+        // The reasons come as events, which nobody else takes.
+        for _ in 0..EVENTS_MAX {
+            if self.consumer.poll(Duration::ZERO).is_none() {
+                break;
+            }
+        }
+        self.consumer.context().connection.describe(brokers)
     }
 
     /// The partitions of a topic; `None` if there is no such topic.
     pub fn partitions(&self, topic: &str) -> KafkaResult<Option<Vec<PartitionOf>>> {
-        let metadata = match self.consumer.fetch_metadata(Some(topic), PATIENCE) {
+        let metadata = match self.consumer.fetch_metadata(Some(topic), ANSWER_TIMEOUT) {
             Err(error) if is_unknown(&error) => return Ok(None),
             metadata => metadata?,
         };
@@ -80,7 +98,8 @@ impl Broker {
 
     /// Where a partition begins and ends.
     pub fn watermarks(&self, at: &SourcePartition) -> KafkaResult<Watermarks> {
-        let (low, high) = self.consumer.fetch_watermarks(&at.topic, at.partition, PATIENCE)?;
+        let (low, high) =
+            self.consumer.fetch_watermarks(&at.topic, at.partition, ANSWER_TIMEOUT)?;
         Ok(Watermarks { low, high })
     }
 
@@ -94,7 +113,7 @@ impl Broker {
         for at in partitions {
             list.add_partition(&at.topic, at.partition);
         }
-        let committed = self.consumer.committed_offsets(list, PATIENCE)?;
+        let committed = self.consumer.committed_offsets(list, ANSWER_TIMEOUT)?;
         for element in committed.elements() {
             let at =
                 SourcePartition { topic: element.topic().into(), partition: element.partition() };
@@ -123,6 +142,9 @@ pub fn is_of_the_broker(error: &KafkaError) -> bool {
                 | RDKafkaErrorCode::RequestTimedOut
                 | RDKafkaErrorCode::Resolve
                 | RDKafkaErrorCode::WaitingForCoordinator
+                | RDKafkaErrorCode::SSL
+                | RDKafkaErrorCode::Authentication
+                | RDKafkaErrorCode::SaslAuthenticationFailed
         )
     )
 }

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use rdkafka::error::{KafkaError, KafkaResult};
 
-use crate::SourcePartition;
-use crate::broker::{Broker, Committed, PartitionOf, is_of_the_broker, is_unknown};
-use crate::partition_state::Watermarks;
+use super::broker::{Broker, Committed, PartitionOf, is_of_the_broker, is_unknown};
+use crate::offsets::partition_state::Watermarks;
+use crate::source_partition::SourcePartition;
 
 /// What is asked.
 pub struct Asked {
@@ -21,7 +21,7 @@ pub struct Asked {
 /// What the broker said. One topic or partition that it says nothing about leaves the others as
 /// they are.
 #[derive(Debug, Default)]
-pub struct Answer {
+pub struct OffsetAnswer {
     /// By topic; `None`: there is no such topic.
     pub topics: HashMap<Arc<str>, KafkaResult<Option<Vec<PartitionOf>>>>,
     pub watermarks: HashMap<SourcePartition, Watermarks>,
@@ -30,7 +30,7 @@ pub struct Answer {
     pub refused: BTreeMap<SourcePartition, String>,
 }
 
-impl Answer {
+impl OffsetAnswer {
     /// Asks; an error is the broker's, and of no topic.
     pub fn ask(asked: &Asked, broker: &Broker) -> KafkaResult<Self> {
         let mut answer = Self::of_topics(&asked.topics, broker)?;
@@ -136,15 +136,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_not_known_of_a_topic_is_told_in_one_line() {
-        let mut answer = Answer::default();
+    fn what_is_not_known_of_a_topic_is_described_in_one_line() {
+        let mut answer = OffsetAnswer::default();
         assert_eq!(answer.refused_of("t"), None);
         for partition in 0..5 {
             let at = SourcePartition { topic: "t".into(), partition };
             answer.refused.insert(at, "it has no leader".to_owned());
         }
-        let told = answer.refused_of("t").unwrap();
-        assert!(told.contains("partition 2: it has no leader, and 2 more"), "{told}");
+        let described = answer.refused_of("t").unwrap();
+        assert!(described.contains("partition 2: it has no leader, and 2 more"), "{described}");
         assert_eq!(answer.refused_of("other"), None);
     }
 }

@@ -1,17 +1,17 @@
-//! The partitions that this process was given, and how each of them stands. Pure.
+//! The partitions that this process was assigned, and how each of them stands. Pure.
 
 use std::collections::BTreeMap;
 
-use crate::SourcePartition;
+use super::partition_state::Watermarks;
 use crate::health::{PartitionHealth, PartitionStanding};
-use crate::partition_state::Watermarks;
+use crate::source_partition::SourcePartition;
 
-/// A partition that this process was given.
+/// A partition that this process was assigned.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Assigned {
     /// Rises whenever its standing changes, so that an answer to an older question is known.
     pub epoch: u64,
-    /// How often its topic was accepted anew, as of the last answer.
+    /// How often its topic was accepted again, as of the last report.
     pub incarnation: Option<i32>,
     pub standing: PartitionStanding,
     /// The next offset to hand on; absent until it was verified once.
@@ -25,12 +25,12 @@ pub struct Assigned {
 
 /// The partitions of this process.
 #[derive(Debug, Default)]
-pub struct Partitions {
+pub struct AssignedPartitions {
     assigned: BTreeMap<SourcePartition, Assigned>,
     next_epoch: u64,
 }
 
-impl Partitions {
+impl AssignedPartitions {
     pub fn iter(&self) -> impl Iterator<Item = (&SourcePartition, &Assigned)> {
         self.assigned.iter()
     }
@@ -63,7 +63,7 @@ impl Partitions {
     }
 
     /// Stops all running partitions until each is verified again.
-    pub fn doubt_all(&mut self) {
+    pub fn reverify_all(&mut self) {
         let epoch = self.epoch();
         for assigned in
             self.assigned.values_mut().filter(|a| a.standing == PartitionStanding::Running)
@@ -85,7 +85,7 @@ impl Partitions {
         }
     }
 
-    /// Stops a partition until its topic is accepted anew.
+    /// Stops a partition until its topic is accepted again.
     pub fn refuse(&mut self, at: &SourcePartition, incarnation: i32) {
         let epoch = self.epoch();
         if let Some(assigned) = self.assigned.get_mut(at) {
@@ -177,8 +177,8 @@ mod tests {
         SourcePartition { topic: "t".into(), partition }
     }
 
-    fn running(start: i64) -> Partitions {
-        let mut partitions = Partitions::default();
+    fn running(start: i64) -> AssignedPartitions {
+        let mut partitions = AssignedPartitions::default();
         partitions.assign(at(0));
         partitions.run(&at(0), 0, start);
         partitions
@@ -186,7 +186,7 @@ mod tests {
 
     #[test]
     fn nothing_is_handed_on_before_a_partition_is_verified() {
-        let mut partitions = Partitions::default();
+        let mut partitions = AssignedPartitions::default();
         assert_eq!(partitions.hand_on(&at(0), 5), None);
         partitions.assign(at(0));
         assert_eq!(partitions.hand_on(&at(0), 5), None);
@@ -214,15 +214,15 @@ mod tests {
         assert_eq!(partitions.move_to(&at(0), 6), None);
         assert_eq!(partitions.hand_on(&at(0), 6), None);
         assert_eq!(partitions.hand_on(&at(0), 7), Some(0));
-        partitions.doubt_all();
+        partitions.reverify_all();
         assert_eq!(partitions.move_to(&at(0), 9), None);
         assert_eq!(partitions.move_to(&at(1), 9), None);
     }
 
     #[test]
-    fn what_is_doubted_or_refused_stands_still() {
+    fn what_is_verified_again_or_refused_stands_still() {
         let mut partitions = running(5);
-        partitions.doubt_all();
+        partitions.reverify_all();
         assert_eq!(partitions.hand_on(&at(0), 5), None);
         partitions.refuse(&at(0), 0);
         assert_eq!(partitions.hand_on(&at(0), 5), None);
@@ -230,13 +230,13 @@ mod tests {
 
     #[test]
     fn an_answer_to_an_older_question_is_known_by_its_epoch() {
-        let mut partitions = Partitions::default();
-        let epoch = |partitions: &Partitions| partitions.get(&at(0)).map(|a| a.epoch);
+        let mut partitions = AssignedPartitions::default();
+        let epoch = |partitions: &AssignedPartitions| partitions.get(&at(0)).map(|a| a.epoch);
         partitions.assign(at(0));
         let mut asked = vec![epoch(&partitions)];
         partitions.run(&at(0), 0, 5);
         asked.push(epoch(&partitions));
-        partitions.doubt_all();
+        partitions.reverify_all();
         asked.push(epoch(&partitions));
         partitions.refuse(&at(0), 0);
         asked.push(epoch(&partitions));
@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_read_to_its_end_leaves_nothing_that_could_be_denied() {
+    fn what_is_read_to_its_end_leaves_nothing_that_could_be_refused() {
         let mut partitions = running(5);
         assert!(!partitions.are_read_to_their_ends());
         partitions.note_watermarks(&at(0), Watermarks { low: 0, high: 6 });
@@ -255,7 +255,7 @@ mod tests {
         assert!(partitions.are_read_to_their_ends());
         partitions.assign(at(1));
         assert!(!partitions.are_read_to_their_ends());
-        assert!(!Partitions::default().are_read_to_their_ends());
+        assert!(!AssignedPartitions::default().are_read_to_their_ends());
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The consumer's side of the group: which partitions it is given, and which are taken away.
+//! The consumer's side of the group: which partitions are assigned and revoked.
 
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -10,8 +10,9 @@ use rdkafka::topic_partition_list::TopicPartitionListElem;
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{Offset, TopicPartitionList};
 
-use crate::SourcePartition;
+use crate::connection_error::ConnectionError;
 use crate::health::{IngestHealth, Subject};
+use crate::source_partition::SourcePartition;
 
 pub type GroupConsumer = BaseConsumer<Membership>;
 
@@ -25,13 +26,19 @@ pub enum Rebalanced {
 /// What librdkafka calls back, on the thread that polls.
 pub struct Membership {
     brokers: String,
+    connection: ConnectionError,
     health: Arc<IngestHealth>,
     rebalanced: Mutex<Vec<Rebalanced>>,
 }
 
 impl Membership {
     pub fn new(brokers: String, health: Arc<IngestHealth>) -> Self {
-        Self { brokers, health, rebalanced: Mutex::default() }
+        Self {
+            brokers,
+            connection: ConnectionError::default(),
+            health,
+            rebalanced: Mutex::default(),
+        }
     }
 
     /// What happened since the last call, in order.
@@ -59,10 +66,10 @@ impl ClientContext for Membership {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
+        self.connection.note(&error, reason);
         let code = error.rdkafka_error_code();
         if code == Some(RDKafkaErrorCode::AllBrokersDown) {
-            let problem = format!("no Kafka broker answers at {}", self.brokers);
-            self.health.report(Subject::Broker, problem);
+            self.health.report(Subject::Broker, self.connection.describe(&self.brokers));
         } else {
             tracing::debug!(%error, "Kafka client: {reason}");
         }
@@ -70,12 +77,12 @@ impl ClientContext for Membership {
 }
 
 impl ConsumerContext for Membership {
-    /// Takes what the group gives, but holds it until it was compared with what was read before:
-    /// whatever would be read until then is not handed on.
+    /// Assigns what the group gives, but paused until it was compared with what was read before: no
+    /// record is handed on until then.
     ///
     /// The place to begin is set afterwards, by a seek. Should that get lost, reading begins at the
     /// earliest record, which costs time and nothing else. Errors cost as much: a partition that
-    /// was not taken is not read, one that was not given up is read by two.
+    /// was not assigned is not read, one that was not unassigned is read by two.
     fn rebalance(
         &self,
         consumer: &BaseConsumer<Self>,
@@ -84,10 +91,10 @@ impl ConsumerContext for Membership {
     ) {
         let changed = listed(partitions);
         if what == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS {
-            log_failure("take", &take(consumer, partitions));
+            log_failure("assign", &assign(consumer, partitions));
             self.lock().push(Rebalanced::Assigned(changed));
         } else {
-            log_failure("give up", &give_up(consumer, partitions));
+            log_failure("unassign", &unassign(consumer, partitions));
             self.lock().push(Rebalanced::Revoked(changed));
         }
     }
@@ -105,8 +112,8 @@ fn is_incremental(consumer: &GroupConsumer) -> bool {
     matches!(consumer.rebalance_protocol(), RebalanceProtocol::Cooperative)
 }
 
-/// Takes partitions, but reads none of them yet.
-fn take(consumer: &GroupConsumer, partitions: &mut TopicPartitionList) -> KafkaResult<()> {
+/// Assigns partitions, paused.
+fn assign(consumer: &GroupConsumer, partitions: &mut TopicPartitionList) -> KafkaResult<()> {
     partitions.set_all_offsets(Offset::Beginning)?;
     if is_incremental(consumer) {
         consumer.incremental_assign(partitions)?;
@@ -116,7 +123,7 @@ fn take(consumer: &GroupConsumer, partitions: &mut TopicPartitionList) -> KafkaR
     consumer.pause(partitions)
 }
 
-fn give_up(consumer: &GroupConsumer, partitions: &TopicPartitionList) -> KafkaResult<()> {
+fn unassign(consumer: &GroupConsumer, partitions: &TopicPartitionList) -> KafkaResult<()> {
     if is_incremental(consumer) {
         consumer.incremental_unassign(partitions)
     } else {
@@ -124,11 +131,11 @@ fn give_up(consumer: &GroupConsumer, partitions: &TopicPartitionList) -> KafkaRe
     }
 }
 
-/// Takes all partitions anew, unread, without a word to the group. After an error librdkafka stands
-/// still in a partition, and not even a seek is taken there.
-pub fn take_anew(consumer: &GroupConsumer, mut all: TopicPartitionList) {
-    let taken = give_up(consumer, &all).and_then(|()| take(consumer, &mut all));
-    log_failure("take anew", &taken);
+/// Assigns all partitions again, paused, without telling the group. After an error librdkafka stands
+/// still in a partition and refuses even a seek there.
+pub fn reassign(consumer: &GroupConsumer, mut all: TopicPartitionList) {
+    let assigned = unassign(consumer, &all).and_then(|()| assign(consumer, &mut all));
+    log_failure("assign again", &assigned);
 }
 
 fn listed(partitions: &TopicPartitionList) -> Vec<SourcePartition> {

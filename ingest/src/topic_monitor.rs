@@ -1,7 +1,8 @@
-//! Compares what the broker has with what was read: before a partition is read, after an error, and
+//! Compares what the brokers have with what was read: before a partition is read, after an error, and
 //! every two seconds.
 
-pub mod answer;
+pub mod broker;
+pub mod offset_answer;
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, mpsc};
@@ -13,35 +14,14 @@ use sqlx::PgPool;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::SourcePartition;
-use crate::broker::{Broker, is_of_the_broker};
 use crate::health::{IngestHealth, PartitionStanding, Subject};
+use crate::offsets::partition_state::{Memory, PartitionState, Watermarks, judge};
+use crate::offsets::query::{OffsetQuery, OffsetReport};
 use crate::options::IngestOptions;
-use crate::partition_state::{Memory, PartitionState, Watermarks, judge};
-use crate::poller::Signal;
-use answer::{Answer, Asked};
-
-/// What is asked about a partition that this process was given.
-#[derive(Debug, Clone)]
-pub struct Question {
-    pub at: SourcePartition,
-    /// To know the answer by.
-    pub epoch: u64,
-    /// The incarnation it is read under.
-    pub incarnation: Option<i32>,
-    pub standing: PartitionStanding,
-    /// Where it stands, if it was read.
-    pub cursor: Option<i64>,
-}
-
-/// What was found.
-#[derive(Debug, Clone)]
-pub enum Finding {
-    /// What to do with a partition.
-    State { at: SourcePartition, epoch: u64, incarnation: i32, state: PartitionState },
-    /// What the broker has of the partitions.
-    Watermarks(HashMap<SourcePartition, Watermarks>),
-}
+use crate::signal::Signal;
+use crate::source_partition::SourcePartition;
+use broker::{Broker, is_of_the_broker};
+use offset_answer::{Asked, OffsetAnswer};
 
 /// How often everything is compared, which bounds how long a new topic waits after it was accepted.
 const EVERY: Duration = Duration::from_secs(2);
@@ -52,13 +32,14 @@ const AGAIN_AFTER: Duration = Duration::from_millis(250);
 /// incarnation, even if its end should one day lie beyond what was read.
 pub const REFUSED: i32 = -1;
 
-pub struct Survey {
+/// Asks the brokers about the topics, and tells the consumer.
+pub struct TopicMonitor {
     pub options: Arc<IngestOptions>,
     pub broker: Arc<Broker>,
     pub pool: PgPool,
     pub health: Arc<IngestHealth>,
-    pub questions: watch::Receiver<Vec<Question>>,
-    pub findings: mpsc::Sender<Signal>,
+    pub queries: watch::Receiver<Vec<OffsetQuery>>,
+    pub signals: mpsc::Sender<Signal>,
     pub stopped: CancellationToken,
 }
 
@@ -105,59 +86,60 @@ impl Remembered {
     }
 }
 
-impl Survey {
+impl TopicMonitor {
     pub async fn run(mut self) {
         loop {
-            let questions = self.questions.borrow_and_update().clone();
-            let waiting = questions.iter().any(|q| q.standing == PartitionStanding::Unverified);
+            let queries = self.queries.borrow_and_update().clone();
+            let waiting = queries.iter().any(|q| q.standing == PartitionStanding::Unverified);
             tokio::select! {
-                () = self.round(&questions) => {}
+                () = self.round(&queries) => {}
                 () = self.stopped.cancelled() => return,
             }
             let pause = if waiting { AGAIN_AFTER } else { EVERY };
             tokio::select! {
-                changed = self.questions.changed() => if changed.is_err() { return },
+                changed = self.queries.changed() => if changed.is_err() { return },
                 () = tokio::time::sleep(pause) => {}
                 () = self.stopped.cancelled() => return,
             }
         }
     }
 
-    async fn round(&self, questions: &[Question]) {
+    async fn round(&self, queries: &[OffsetQuery]) {
         let remembered = match Remembered::read(&self.pool, &self.options.topics).await {
             Ok(remembered) => remembered,
             Err(error) => {
                 let problem = format!("what was read of the topics can't be looked up: {error}");
-                return self.health.report(Subject::Survey, problem);
+                return self.health.report(Subject::TopicMonitor, problem);
             }
         };
-        self.health.resolve(&Subject::Survey);
-        let answer = match self.ask(&remembered, questions).await {
+        self.health.resolve(&Subject::TopicMonitor);
+        let answer = match self.ask(&remembered, queries).await {
             Ok(answer) => answer,
             Err(error) => {
-                return self.health.report(Subject::Broker, unreachable(&self.options, &error));
+                let problem = unreachable(&self.options, &error, &self.broker);
+                return self.health.report(Subject::Broker, problem);
             }
         };
         self.health.resolve(&Subject::Broker);
         for topic in &remembered {
-            let asked: Vec<_> = questions.iter().filter(|q| q.at.topic == topic.topic).collect();
+            let asked: Vec<_> = queries.iter().filter(|q| q.at.topic == topic.topic).collect();
             if let Err(error) = self.judge_topic(topic, &asked, &answer).await {
                 let problem = format!("what was read of {} can't be noted: {error}", topic.topic);
-                self.health.report(Subject::Survey, problem);
+                self.health.report(Subject::TopicMonitor, problem);
             }
         }
-        self.send(Finding::Watermarks(answer.watermarks));
+        self.send(OffsetReport::Watermarks(answer.watermarks));
     }
 
     /// Asks the broker, on a thread that may block.
     async fn ask(
         &self,
         remembered: &[Remembered],
-        questions: &[Question],
-    ) -> Result<Answer, KafkaError> {
+        queries: &[OffsetQuery],
+    ) -> Result<OffsetAnswer, KafkaError> {
         let broker = Arc::clone(&self.broker);
         let topics: Vec<Arc<str>> = remembered.iter().map(|r| Arc::clone(&r.topic)).collect();
-        let unsure: Vec<SourcePartition> = questions
+        let unsure: Vec<SourcePartition> = queries
             .iter()
             .filter(|q| q.standing != PartitionStanding::Running)
             .map(|q| q.at.clone())
@@ -169,17 +151,17 @@ impl Survey {
             partitions.map(|p| SourcePartition { topic: Arc::clone(&r.topic), partition: *p })
         });
         let ends: BTreeSet<SourcePartition> =
-            questions.iter().map(|q| q.at.clone()).chain(whole).collect();
+            queries.iter().map(|q| q.at.clone()).chain(whole).collect();
         let asked = Asked { topics, ends, unsure };
-        let ask = move || Answer::ask(&asked, &broker);
+        let ask = move || OffsetAnswer::ask(&asked, &broker);
         tokio::task::spawn_blocking(ask).await.unwrap_or(Err(KafkaError::Canceled))
     }
 
     async fn judge_topic(
         &self,
         topic: &Remembered,
-        asked: &[&Question],
-        answer: &Answer,
+        asked: &[&OffsetQuery],
+        answer: &OffsetAnswer,
     ) -> sqlx::Result<()> {
         let subject = Subject::Topic(topic.topic.to_string());
         let partitions: Vec<i32> = match answer.topics.get(&topic.topic) {
@@ -195,36 +177,36 @@ impl Survey {
         };
         let mut recreated = topic.is_recreated(&partitions, &answer.watermarks);
         let mut states = Vec::new();
-        for question in asked {
-            let Some(marks) = answer.watermarks.get(&question.at) else { continue };
-            if answer.refused.contains_key(&question.at) {
+        for query in asked {
+            let Some(marks) = answer.watermarks.get(&query.at) else { continue };
+            if answer.refused.contains_key(&query.at) {
                 continue; // what the group has committed is not known
             }
-            let same_topic = question.incarnation == Some(topic.incarnation);
-            let cursor = question.cursor.filter(|_| same_topic);
-            let running = question.standing == PartitionStanding::Running && same_topic;
-            let committed = answer.committed.get(&question.at).copied();
-            let state = judge(*marks, topic.memory(question.at.partition, committed, cursor));
+            let same_topic = query.incarnation == Some(topic.incarnation);
+            let cursor = query.cursor.filter(|_| same_topic);
+            let running = query.standing == PartitionStanding::Running && same_topic;
+            let committed = answer.committed.get(&query.at).copied();
+            let state = judge(*marks, topic.memory(query.at.partition, committed, cursor));
             recreated |= matches!(state, PartitionState::Recreated { .. }) && !running;
             if !running {
-                states.push((*question, state));
+                states.push((*query, state));
             }
         }
         if recreated {
             return self.refuse(topic, asked, answer).await;
         }
-        self.tell_refused(topic, asked, answer);
-        for (question, state) in states {
-            let partition = question.at.partition;
+        self.report_refused(topic, asked, answer);
+        for (query, state) in states {
+            let partition = query.at.partition;
             if let (PartitionState::Fine { start }, None) = (state, topic.known.get(&partition)) {
-                self.warn_of_start(&question.at, start, answer);
+                self.warn_of_start(&query.at, start, answer);
                 // From now on this is what is known, whatever the group's offset says later.
                 let begun = [(partition, start)];
                 sources::note_applied(&self.pool, &topic.topic, topic.incarnation, begun).await?;
             }
-            self.send(Finding::State {
-                at: question.at.clone(),
-                epoch: question.epoch,
+            self.send(OffsetReport::State {
+                at: query.at.clone(),
+                epoch: query.epoch,
                 incarnation: topic.incarnation,
                 state,
             });
@@ -234,12 +216,11 @@ impl Survey {
 
     /// A partition that is not read yet and can't be verified is a reason to wait; one that is read
     /// already has lost its broker, which keeps nobody from being served.
-    fn tell_refused(&self, topic: &Remembered, asked: &[&Question], answer: &Answer) {
+    fn report_refused(&self, topic: &Remembered, asked: &[&OffsetQuery], answer: &OffsetAnswer) {
         let whole = Subject::Topic(topic.topic.to_string());
         let parts = Subject::Partitions(topic.topic.to_string());
-        let is_waiting = |question: &&Question| {
-            question.standing != PartitionStanding::Running
-                && answer.refused.contains_key(&question.at)
+        let is_waiting = |query: &&OffsetQuery| {
+            query.standing != PartitionStanding::Running && answer.refused.contains_key(&query.at)
         };
         let (bad, good) =
             if asked.iter().any(is_waiting) { (whole, parts) } else { (parts, whole) };
@@ -252,7 +233,7 @@ impl Survey {
 
     /// Says that reading begins after the first record, where that is for no better reason than that
     /// the group was there: the database may be another one than the group's.
-    fn warn_of_start(&self, at: &SourcePartition, start: i64, answer: &Answer) {
+    fn warn_of_start(&self, at: &SourcePartition, start: i64, answer: &OffsetAnswer) {
         let first = answer.watermarks.get(at).map_or(0, |marks| marks.low);
         if answer.committed.contains_key(at) && start > first {
             tracing::warn!(
@@ -268,18 +249,18 @@ impl Survey {
     async fn refuse(
         &self,
         topic: &Remembered,
-        asked: &[&Question],
-        answer: &Answer,
+        asked: &[&OffsetQuery],
+        answer: &OffsetAnswer,
     ) -> sqlx::Result<()> {
         let subject = Subject::Topic(topic.topic.to_string());
         self.health.report(subject, recreated(&topic.topic));
-        for question in asked.iter().filter(|q| q.standing != PartitionStanding::Recreated) {
-            let read = topic.known.get(&question.at.partition).map_or(0, |known| known.read);
-            let end = answer.watermarks.get(&question.at).map_or(0, |marks| marks.high);
-            tracing::error!("{} ends at {end} and was read up to {read}", question.at);
+        for query in asked.iter().filter(|q| q.standing != PartitionStanding::Recreated) {
+            let read = topic.known.get(&query.at.partition).map_or(0, |known| known.read);
+            let end = answer.watermarks.get(&query.at).map_or(0, |marks| marks.high);
+            tracing::error!("{} ends at {end} and was read up to {read}", query.at);
             let state = PartitionState::Recreated { end, read };
-            let (at, epoch, incarnation) = (question.at.clone(), question.epoch, topic.incarnation);
-            self.send(Finding::State { at, epoch, incarnation, state });
+            let (at, epoch, incarnation) = (query.at.clone(), query.epoch, topic.incarnation);
+            self.send(OffsetReport::State { at, epoch, incarnation, state });
         }
         if !topic.known.contains_key(&REFUSED) {
             let mark = [(REFUSED, 0)];
@@ -288,18 +269,18 @@ impl Survey {
         Ok(())
     }
 
-    fn send(&self, finding: Finding) {
+    fn send(&self, report: OffsetReport) {
         // Nobody listens any more once reading has ended.
-        let _ = self.findings.send(Signal::Finding(finding));
+        let _ = self.signals.send(Signal::Report(report));
     }
 }
 
 /// What is said where no broker answers.
-pub fn unreachable(options: &IngestOptions, error: &KafkaError) -> String {
+pub fn unreachable(options: &IngestOptions, error: &KafkaError, broker: &Broker) -> String {
     let brokers = &options.brokers;
     if is_of_the_broker(error) {
         tracing::debug!(%error, "no broker answers");
-        format!("no Kafka broker answers at {brokers}")
+        broker.describe_error(brokers)
     } else {
         format!("Kafka at {brokers}: {error}")
     }

@@ -8,10 +8,13 @@ use crate::health::Subject;
 impl Polling {
     pub(super) fn poll_failed(&mut self, error: &KafkaError) {
         match error.rdkafka_error_code() {
-            // Its own attempts go on; the survey says whether a broker or a topic is missing.
+            // Its own attempts go on; the topic monitor says whether a broker or a topic is missing.
             Some(
                 RDKafkaErrorCode::AllBrokersDown
                 | RDKafkaErrorCode::BrokerTransportFailure
+                | RDKafkaErrorCode::SSL
+                | RDKafkaErrorCode::Authentication
+                | RDKafkaErrorCode::SaslAuthenticationFailed
                 | RDKafkaErrorCode::Resolve
                 | RDKafkaErrorCode::OperationTimedOut
                 | RDKafkaErrorCode::UnknownTopicOrPartition
@@ -24,28 +27,26 @@ impl Polling {
             }
             Some(
                 RDKafkaErrorCode::TopicAuthorizationFailed
-                | RDKafkaErrorCode::GroupAuthorizationFailed
-                | RDKafkaErrorCode::Authentication
-                | RDKafkaErrorCode::SaslAuthenticationFailed,
+                | RDKafkaErrorCode::GroupAuthorizationFailed,
             ) => {
-                self.denied = true;
+                self.authorization_failed = true;
                 let problem = format!("Kafka does not let us read: {error}");
-                self.poller.health.report(Subject::Consumer, problem);
+                self.context.health.report(Subject::Consumer, problem);
             }
             // A record could not be fetched, or its offset is gone. After that librdkafka stands
             // still until it is told where to go on.
             _ => {
                 tracing::warn!(%error, "polling failed; every partition is verified again");
-                self.doubtful = true;
+                self.needs_verification = true;
             }
         }
     }
 
-    /// Notes that reading works. A denial is said once, and its end not at all: a record tells, or
-    /// that there is none left to read.
-    pub(super) fn allowed(&mut self) {
-        if std::mem::take(&mut self.denied) {
-            self.poller.health.resolve(&Subject::Consumer);
+    /// Notes that Kafka lets us read. Its client reports a refusal once and never that it is over: a
+    /// record shows that, or that none is left to read.
+    pub(super) fn authorized(&mut self) {
+        if std::mem::take(&mut self.authorization_failed) {
+            self.context.health.resolve(&Subject::Consumer);
         }
     }
 }

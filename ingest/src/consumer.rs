@@ -1,0 +1,392 @@
+//! The thread that polls: from records to batches, and from committed batches to stored offsets.
+
+mod assignment;
+mod backpressure;
+mod headers;
+mod membership;
+mod poll_error;
+mod polled_batch;
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use plaudit_actions::record::{OwnedRecord, RawRecord};
+use plaudit_domain::lane::LaneCount;
+use plaudit_event_store::SourcePosition;
+use rdkafka::consumer::Consumer as _;
+use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::message::BorrowedMessage;
+use rdkafka::{Message as _, TopicPartitionList};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::health::{IngestHealth, PartitionStanding, Subject};
+use crate::mapper::MapperBatch;
+use crate::offsets::assigned_partitions::AssignedPartitions;
+use crate::offsets::query::{OffsetQuery, OffsetReport};
+use crate::offsets::tracker::{BatchId, Load, NextOffsets, Tracker};
+use crate::options::IngestOptions;
+use crate::signal::Signal;
+use crate::source_partition::SourcePartition;
+use assignment::list_at;
+use backpressure::Backpressure;
+pub use membership::GroupConsumer;
+use membership::Membership;
+use polled_batch::PolledBatch;
+
+/// How many batches of records may wait to be mapped and applied: one that is applied, one that
+/// waits for the workers, and two more, so that a slow share of one does not stop the other workers.
+const BATCHES_IN_FLIGHT: usize = 4;
+/// How many bytes of records may be in flight, all lanes and mappers together.
+const BYTES_IN_FLIGHT_MAX: usize = 32 * 1024 * 1024;
+/// How long to wait for the next record with nothing else to do; bounds how late a signal is heard.
+const POLL_WHEN_IDLE: Duration = Duration::from_millis(50);
+/// The same while batches are in flight or a seek is pending.
+const POLL_WHEN_BUSY: Duration = Duration::from_millis(2);
+/// After an error of a partition all are verified again, no more often than this.
+const VERIFY_EVERY: Duration = Duration::from_millis(500);
+/// How often the consumer's position is looked at while no record comes. It bounds how late the lag
+/// reaches 0 behind a transaction.
+const FOLLOW_EVERY: Duration = Duration::from_millis(100);
+/// A partition takes no seek for a moment after it was assigned. After this long it never will.
+const SEEK_TRIED_MAX: Duration = Duration::from_secs(5);
+
+/// Everything that the thread needs.
+pub struct Consumer {
+    pub options: Arc<IngestOptions>,
+    pub lane_count: LaneCount,
+    pub health: Arc<IngestHealth>,
+    pub signals: Receiver<Signal>,
+    pub mappers: Vec<Sender<(BatchId, MapperBatch)>>,
+    pub progress: watch::Sender<NextOffsets>,
+    pub queries: watch::Sender<Vec<OffsetQuery>>,
+    /// Cancelled to end in order.
+    pub stopped: CancellationToken,
+    /// Cancelled when nobody waits for a batch any longer: at the end, and when a part is gone.
+    pub abandoned: CancellationToken,
+}
+
+/// Why a client is not polled any longer.
+enum Ended {
+    Stopped,
+    /// Only a new client helps.
+    Failed(KafkaError),
+}
+
+impl Consumer {
+    /// Polls until it is told to stop, and then until what was begun is committed.
+    pub fn run(self, first: GroupConsumer) {
+        let batch = PolledBatch::new(self.mappers.len());
+        let mut polling = Polling {
+            context: self,
+            partitions: AssignedPartitions::default(),
+            tracker: Tracker::default(),
+            batch,
+            backpressure: Backpressure::default(),
+            pending: BTreeMap::new(),
+            pending_since: None,
+            topics: HashMap::new(),
+            followed_at: None,
+            verified_at: None,
+            needs_verification: false,
+            authorization_failed: false,
+        };
+        let mut client = Some(first);
+        loop {
+            let current = client.take().map_or_else(|| polling.connect(), Ok);
+            let ended = match &current {
+                Ok(client) => polling.poll(client),
+                Err(error) => Ended::Failed(error.clone()),
+            };
+            polling.forget_all();
+            match ended {
+                Ended::Stopped => {
+                    if let Ok(client) = &current {
+                        polling.drain(client);
+                    }
+                    return polling.context.abandoned.cancel();
+                }
+                Ended::Failed(error) => {
+                    let problem = format!("the Kafka consumer failed and is made again: {error}");
+                    polling.context.health.report(Subject::Consumer, problem);
+                    drop(current);
+                    polling.wait(Duration::from_secs(2));
+                }
+            }
+        }
+    }
+}
+
+/// The state of the thread.
+struct Polling {
+    context: Consumer,
+    partitions: AssignedPartitions,
+    tracker: Tracker,
+    /// What was polled and not handed over.
+    batch: PolledBatch,
+    backpressure: Backpressure,
+    /// Reports whose seek came too early, and since when there are any.
+    pending: BTreeMap<SourcePartition, OffsetReport>,
+    pending_since: Option<Instant>,
+    topics: HashMap<String, Arc<str>>,
+    followed_at: Option<Instant>,
+    verified_at: Option<Instant>,
+    /// A partition has failed, and Kafka's client does not say which.
+    needs_verification: bool,
+    /// Kafka has said that we may not read, and nothing was read since.
+    authorization_failed: bool,
+}
+
+/// Makes the client and joins the group.
+pub fn connect(options: &IngestOptions, health: &Arc<IngestHealth>) -> KafkaResult<GroupConsumer> {
+    let membership = Membership::new(options.brokers.clone(), Arc::clone(health));
+    let client: GroupConsumer = options.consumer_config().create_with_context(membership)?;
+    let topics: Vec<&str> = options.topics.iter().map(String::as_str).collect();
+    client.subscribe(&topics)?;
+    Ok(client)
+}
+
+impl Polling {
+    fn connect(&self) -> KafkaResult<GroupConsumer> {
+        connect(&self.context.options, &self.context.health)
+    }
+
+    fn poll(&mut self, client: &GroupConsumer) -> Ended {
+        while !self.context.stopped.is_cancelled() {
+            self.take_signals(client);
+            if self.pending_since.is_some_and(|since| since.elapsed() > SEEK_TRIED_MAX) {
+                return Ended::Failed(KafkaError::Seek("a partition takes no seek".to_owned()));
+            }
+            if !self.has_room() {
+                if let Some(ended) = self.wait_for_room(client) {
+                    return ended;
+                }
+                continue;
+            }
+            if self.backpressure.relieve() {
+                self.resume(client);
+            }
+            let polled = client.poll(self.poll_timeout());
+            self.take_rebalanced(client);
+            match polled {
+                None => {
+                    self.follow_position(client);
+                    self.hand_over_if(PolledBatch::is_due_when_idle);
+                }
+                Some(Ok(message)) => {
+                    self.authorized();
+                    self.message(&message);
+                    self.hand_over_if(PolledBatch::is_due);
+                }
+                Some(Err(error @ KafkaError::MessageConsumptionFatal(_))) => {
+                    return Ended::Failed(error);
+                }
+                Some(Err(error)) => self.poll_failed(&error),
+            }
+            self.reverify_if_due(client);
+        }
+        Ended::Stopped
+    }
+
+    fn poll_timeout(&self) -> Duration {
+        match (self.tracker.is_idle(), self.batch.is_empty()) {
+            (true, false) => Duration::ZERO,
+            (true, true) if self.pending.is_empty() => POLL_WHEN_IDLE,
+            _ => POLL_WHEN_BUSY,
+        }
+    }
+
+    /// Whether another batch may be in flight.
+    fn has_room(&self) -> bool {
+        let load = self.tracker.load();
+        load.items < BATCHES_IN_FLIGHT * self.context.options.batch_max
+            && load.bytes < BYTES_IN_FLIGHT_MAX
+    }
+
+    fn message(&mut self, message: &BorrowedMessage<'_>) {
+        let at =
+            SourcePartition { topic: self.topic(message.topic()), partition: message.partition() };
+        let offset = message.offset();
+        let Some(incarnation) = self.partitions.hand_on(&at, offset) else { return };
+        let headers = message.headers().map(headers::read).unwrap_or_default();
+        let record = RawRecord {
+            topic: message.topic(),
+            partition: at.partition,
+            offset,
+            timestamp: message
+                .timestamp()
+                .to_millis()
+                .and_then(|ms| Timestamp::from_millisecond(ms).ok()),
+            key: message.key(),
+            headers,
+            value: message.payload(),
+        };
+        let position =
+            SourcePosition { topic: at.topic, incarnation, partition: at.partition, offset };
+        self.batch.add(position, OwnedRecord::from(&record), record.bytes());
+    }
+
+    fn topic(&mut self, name: &str) -> Arc<str> {
+        if let Some(topic) = self.topics.get(name) {
+            return Arc::clone(topic);
+        }
+        let topic: Arc<str> = name.into();
+        self.topics.insert(name.to_owned(), Arc::clone(&topic));
+        topic
+    }
+
+    fn hand_over_if(&mut self, due: fn(&PolledBatch, &IngestOptions, Load) -> bool) {
+        if due(&self.batch, &self.context.options, self.tracker.load()) {
+            self.hand_over();
+        }
+    }
+
+    /// Gives the batch to the mappers, each its partitions.
+    fn hand_over(&mut self) {
+        let (batches, next_offsets) = self.batch.take();
+        let records = batches.iter().map(|(_, batch)| batch.polled.len()).sum();
+        let bytes = batches.iter().map(|(_, batch)| batch.bytes).sum();
+        let id = self.tracker.begin(batches.len(), records, bytes, next_offsets);
+        for (mapper, batch) in batches {
+            // A mapper that is gone was abandoned: then no offset is stored either.
+            let _ = self.context.mappers[mapper].send((id, batch));
+        }
+    }
+
+    /// Hears what was committed and found, without waiting.
+    fn take_signals(&mut self, client: &GroupConsumer) {
+        while let Ok(signal) = self.context.signals.try_recv() {
+            self.signal(signal, client);
+        }
+        for report in std::mem::take(&mut self.pending).into_values() {
+            self.report(report, client);
+        }
+        self.pending_since =
+            (!self.pending.is_empty()).then(|| self.pending_since.unwrap_or_else(Instant::now));
+        self.store_offsets(client);
+    }
+
+    fn signal(&mut self, signal: Signal, client: &GroupConsumer) {
+        if let Some(report) = self.track(signal) {
+            self.report(report, client);
+        }
+    }
+
+    /// Notes how far batches are. Another report is returned.
+    fn track(&mut self, signal: Signal) -> Option<OffsetReport> {
+        match signal {
+            Signal::Mapped { batch, records, bytes, shares } => {
+                self.tracker.mapped(batch, records, bytes, &shares);
+                None
+            }
+            Signal::Applied { batch, share } => {
+                self.tracker.applied(batch, &share);
+                None
+            }
+            Signal::Report(report) => Some(report),
+        }
+    }
+
+    /// Stores the offsets of what is committed. Must follow the database commit.
+    fn store_offsets(&mut self, client: &GroupConsumer) {
+        let committable = self.tracker.committable_offsets();
+        if committable.is_empty() {
+            return;
+        }
+        for (at, next) in &committable {
+            self.partitions.note_applied(at, next.offset);
+            // By a list: the call for a single partition wants the last offset, not the next one.
+            let stored = list_at(at, next.offset).and_then(|list| client.store_offsets(&list));
+            // A partition that was lost meanwhile is refused, and read again by whoever has it.
+            if let Err(error) = stored {
+                tracing::debug!(%error, "the offset of {at} was not stored");
+            }
+        }
+        self.context.progress.send_modify(|progress| progress.extend(committable));
+    }
+
+    /// Waits until something is committed. The queue of librdkafka is bounded, so that for a moment
+    /// nothing needs to be done; then the partitions are paused, and the group sees us polling.
+    fn wait_for_room(&mut self, client: &GroupConsumer) -> Option<Ended> {
+        if self.backpressure.must_pause() {
+            let running = self.running();
+            tracing::warn!("the database is slower than Kafka: reading is paused");
+            log_failure("pause", &client.pause(&running));
+            self.backpressure.pause();
+            self.context.health.set_paused(true);
+        }
+        match self.context.signals.recv_timeout(POLL_WHEN_IDLE) {
+            Ok(signal) => self.signal(signal, client),
+            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {}
+        }
+        if self.backpressure.is_paused() {
+            match client.poll(Duration::ZERO) {
+                None => {}
+                // Does not come from a paused partition; it is kept all the same.
+                Some(Ok(message)) => self.message(&message),
+                Some(Err(error @ KafkaError::MessageConsumptionFatal(_))) => {
+                    return Some(Ended::Failed(error));
+                }
+                Some(Err(error)) => self.poll_failed(&error),
+            }
+            self.take_rebalanced(client);
+        }
+        None
+    }
+
+    fn resume(&mut self, client: &GroupConsumer) {
+        tracing::info!("reading goes on");
+        self.context.health.set_paused(false);
+        log_failure("resume", &client.resume(&self.running()));
+    }
+
+    fn running(&self) -> TopicPartitionList {
+        let running =
+            self.partitions.iter().filter(|(_, a)| a.standing == PartitionStanding::Running);
+        let mut list = TopicPartitionList::new();
+        for (at, _) in running {
+            list.add_partition(&at.topic, at.partition);
+        }
+        list
+    }
+
+    /// Waits for the batches in flight, and stores their offsets. What was not handed over is read
+    /// again by whoever comes next.
+    fn drain(&mut self, client: &GroupConsumer) {
+        let deadline = Instant::now() + self.context.options.drain_timeout;
+        while !self.tracker.is_idle()
+            && Instant::now() < deadline
+            && !self.context.abandoned.is_cancelled()
+        {
+            if let Ok(signal) = self.context.signals.recv_timeout(POLL_WHEN_IDLE) {
+                self.track(signal);
+            }
+            self.store_offsets(client);
+        }
+        if !self.tracker.is_idle() {
+            tracing::warn!("stopped with batches that are not committed; they are read again");
+        }
+        // What was stored is committed when the client is closed, which dropping it does.
+    }
+
+    /// Waits without a client, while batches may still be committed.
+    fn wait(&mut self, time: Duration) {
+        let until = Instant::now() + time;
+        while Instant::now() < until && !self.context.stopped.is_cancelled() {
+            if let Ok(signal) = self.context.signals.recv_timeout(POLL_WHEN_IDLE) {
+                self.track(signal);
+                let committable = self.tracker.committable_offsets();
+                self.context.progress.send_modify(|progress| progress.extend(committable));
+            }
+        }
+    }
+}
+
+fn log_failure(what: &str, result: &KafkaResult<()>) {
+    if let Err(error) = result {
+        tracing::warn!(%error, "could not {what} partitions");
+    }
+}

@@ -1,0 +1,7 @@
+//! Which offsets are read, applied and may be stored. Pure, but for the recorder of progress.
+
+pub mod assigned_partitions;
+pub mod partition_state;
+pub mod progress_recorder;
+pub mod query;
+pub mod tracker;

@@ -1,0 +1,248 @@
+//! All parts of reading, from one start until one of them ends.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, mpsc};
+use std::thread;
+use std::time::Duration;
+
+use plaudit_actions::sources::Sources;
+use plaudit_event_store::CommandQueue;
+use sqlx::PgPool;
+use tokio::sync::{mpsc as tokio_mpsc, oneshot, watch};
+use tokio::task::{JoinError, JoinSet};
+use tokio_util::sync::CancellationToken;
+
+use crate::consumer::{self, Consumer};
+use crate::error::IngestError;
+use crate::health::{IngestHealth, Subject};
+use crate::mapper::{Mapper, MapperBatch};
+use crate::offsets::progress_recorder;
+use crate::offsets::tracker::{BatchId, NextOffsets};
+use crate::options::IngestOptions;
+use crate::route::Router;
+use crate::signal::Signal;
+use crate::topic_monitor::TopicMonitor;
+use crate::topic_monitor::broker::Broker;
+use crate::unmatched_types::UnmatchedTypes;
+use crate::worker::{Worker, WorkerBatch};
+
+/// How long after an unexpected end all parts are started again.
+const RESTART_AFTER: Duration = Duration::from_secs(2);
+/// After this long without an end, a restarted session is no longer reported as a problem.
+const TRUSTED_AFTER: Duration = Duration::from_secs(10);
+
+/// What every session needs.
+pub struct SessionContext {
+    pub options: Arc<IngestOptions>,
+    pub queue: CommandQueue,
+    pub pool: PgPool,
+    pub sources: Arc<Sources>,
+    pub health: Arc<IngestHealth>,
+    pub unmatched: Arc<UnmatchedTypes>,
+    /// Cancelled to end in order.
+    pub stopped: CancellationToken,
+}
+
+/// The parts that run.
+pub struct Session {
+    stopped: CancellationToken,
+    abandoned: CancellationToken,
+    /// Hears how the consumer's thread has ended; `None` once it was heard.
+    polling: Option<oneshot::Receiver<Result<(), String>>>,
+    /// Hears why a mapper's thread has ended; closed once all have ended in order.
+    mapping: tokio_mpsc::UnboundedReceiver<String>,
+    tasks: JoinSet<()>,
+}
+
+impl SessionContext {
+    /// Keeps a session running until it is stopped. One that ends unexpectedly, which takes a panic,
+    /// is reported and started again: what was not committed is read again.
+    pub async fn supervise(self, mut session: Session) {
+        let mut distrusted = false;
+        loop {
+            let ended = tokio::select! {
+                ended = session.ended() => ended,
+                () = tokio::time::sleep(TRUSTED_AFTER), if distrusted => {
+                    self.health.resolve(&Subject::Session);
+                    distrusted = false;
+                    continue;
+                }
+            };
+            if self.stopped.is_cancelled() {
+                if let Err(why) = ended {
+                    tracing::error!("while stopping, {why}");
+                }
+                return session.finish().await;
+            }
+            let why = ended.err().unwrap_or_else(|| "a part of it ended".to_owned());
+            let problem = format!("reading ended unexpectedly and is started again: {why}");
+            self.health.report(Subject::Session, problem);
+            distrusted = true;
+            session.abandoned.cancel();
+            session.stopped.cancel();
+            session.finish().await;
+            self.health.set_partitions([]);
+            self.health.set_paused(false);
+            session = match self.restart().await {
+                Some(session) => session,
+                None => return,
+            };
+        }
+    }
+
+    /// Starts a session after a pause, again and again until one starts. `None`: it was stopped.
+    async fn restart(&self) -> Option<Session> {
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep(RESTART_AFTER) => {}
+                () = self.stopped.cancelled() => return None,
+            }
+            match self.start() {
+                Ok(session) => return Some(session),
+                Err(error) => {
+                    let problem = format!("reading can't be started again: {error}");
+                    self.health.report(Subject::Session, problem);
+                }
+            }
+        }
+    }
+
+    /// Starts all parts.
+    pub fn start(&self) -> Result<Session, IngestError> {
+        let Self { options, queue, pool, health, .. } = self;
+        let stopped = self.stopped.child_token();
+        let abandoned = CancellationToken::new();
+        let broker = Arc::new(Broker::new(options)?);
+        let client = consumer::connect(options, health)?;
+        let (signals, signals_heard) = mpsc::channel();
+        let (progress, progress_made) = watch::channel(NextOffsets::new());
+        let (queries, queries_asked) = watch::channel(Vec::new());
+        let mut tasks = JoinSet::new();
+        let (work, batches) = tokio_mpsc::unbounded_channel();
+        let worker = Worker {
+            queue: queue.clone(),
+            batches,
+            signals: signals.clone(),
+            health: Arc::clone(health),
+            abandoned: abandoned.clone(),
+        };
+        tasks.spawn(worker.run());
+        let (mappers, mapping) = self.start_mappers(&work, &signals, &abandoned)?;
+        let monitor = TopicMonitor {
+            options: Arc::clone(options),
+            broker,
+            pool: pool.clone(),
+            health: Arc::clone(health),
+            queries: queries_asked,
+            signals,
+            stopped: stopped.clone(),
+        };
+        tasks.spawn(monitor.run());
+        tasks.spawn(progress_recorder::run(pool.clone(), progress_made));
+        let consumer = Consumer {
+            options: Arc::clone(options),
+            lane_count: queue.lane_count(),
+            health: Arc::clone(health),
+            signals: signals_heard,
+            mappers,
+            progress,
+            queries,
+            stopped: stopped.clone(),
+            abandoned: abandoned.clone(),
+        };
+        let (tell, polling) = oneshot::channel();
+        thread::Builder::new().name("ingest".to_owned()).spawn(move || {
+            let ended = catch_unwind(AssertUnwindSafe(|| consumer.run(client)));
+            // Nobody listens if the runtime is gone.
+            let _ = tell.send(ended.map_err(|panic| described("the thread that polls", &*panic)));
+        })?;
+        Ok(Session { stopped, abandoned, polling: Some(polling), mapping, tasks })
+    }
+
+    /// One thread per core that is to be used. Nobody waits for their end: a mapping may take a while, and does no
+    /// harm once its work was abandoned.
+    #[expect(clippy::type_complexity, reason = "taken apart at once by its only caller")]
+    fn start_mappers(
+        &self,
+        work: &tokio_mpsc::UnboundedSender<WorkerBatch>,
+        signals: &mpsc::Sender<Signal>,
+        abandoned: &CancellationToken,
+    ) -> std::io::Result<(
+        Vec<mpsc::Sender<(BatchId, MapperBatch)>>,
+        tokio_mpsc::UnboundedReceiver<String>,
+    )> {
+        let (tell, mapping) = tokio_mpsc::unbounded_channel();
+        let router = Router::new(
+            Arc::clone(&self.sources),
+            self.queue.lane_count(),
+            self.options.future_tolerance,
+        );
+        let mut senders = Vec::new();
+        for _ in 0..self.options.workers.max(1) {
+            let (sender, batches) = mpsc::channel();
+            let mapper = Mapper {
+                router: router.clone(),
+                catalogue: Arc::clone(self.queue.catalogue()),
+                unmatched: Arc::clone(&self.unmatched),
+                batches,
+                signals: signals.clone(),
+                work: work.clone(),
+                abandoned: abandoned.clone(),
+            };
+            let tell = tell.clone();
+            thread::Builder::new().name("ingest-map".to_owned()).spawn(move || {
+                if let Err(panic) = catch_unwind(AssertUnwindSafe(|| mapper.run())) {
+                    let _ = tell.send(described("a thread that maps records", &*panic));
+                }
+            })?;
+            senders.push(sender);
+        }
+        Ok((senders, mapping))
+    }
+}
+
+impl Session {
+    /// Waits until a part ends. The error says why, if it was a panic. Cancel-safe.
+    async fn ended(&mut self) -> Result<(), String> {
+        let Some(polling) = &mut self.polling else { return Ok(()) };
+        tokio::select! {
+            ended = polling => {
+                self.polling = None;
+                ended.unwrap_or_else(|_| Err("the thread that polls is gone".to_owned()))
+            }
+            Some(why) = self.mapping.recv() => Err(why),
+            Some(task) = self.tasks.join_next() => task.map_err(described_task),
+        }
+    }
+
+    /// Waits for the end of all parts, which were told to stop.
+    async fn finish(mut self) {
+        if let Some(Ok(Err(why))) = match self.polling.take() {
+            Some(polling) => Some(polling.await),
+            None => None,
+        } {
+            tracing::error!("{why}");
+        }
+        // Nobody hears the workers any more.
+        self.abandoned.cancel();
+        while let Some(task) = self.tasks.join_next().await {
+            if let Err(error) = task {
+                tracing::error!("{}", described_task(error));
+            }
+        }
+    }
+}
+
+fn described_task(error: JoinError) -> String {
+    match error.try_into_panic() {
+        Ok(panic) => described("a task that applies or verifies", &*panic),
+        Err(error) => format!("a task was ended: {error}"),
+    }
+}
+
+fn described(part: &str, panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().copied();
+    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    format!("{part} has panicked: {}", text.unwrap_or("without a message"))
+}

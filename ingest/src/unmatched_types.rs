@@ -1,0 +1,56 @@
+//! Counts actions that no task listens to, by type.
+
+use std::collections::BTreeSet;
+use std::sync::{Mutex, PoisonError};
+
+use plaudit_domain::action::{Action, USER_UPDATED};
+use plaudit_domain::catalogue::Catalogue;
+
+/// The most types that are counted by name. Producers may name any, and each name is a series of the
+/// metric for ever.
+const TYPES_MAX: usize = 100;
+/// Stands for all further types.
+const OTHERS: &str = "others";
+
+/// The types that were counted by name so far.
+#[derive(Debug, Default)]
+pub struct UnmatchedTypes(Mutex<BTreeSet<String>>);
+
+impl UnmatchedTypes {
+    /// Counts an action if no task of the catalogue listens to its type.
+    pub fn count(&self, action: &Action, catalogue: &Catalogue) {
+        if action.kind == USER_UPDATED || catalogue.listens_to(&action.kind) {
+            return;
+        }
+        let label = self.label(&action.kind).to_owned();
+        metrics::counter!("plaudit_actions_unmatched_total", "type" => label).increment(1);
+    }
+
+    fn label<'k>(&self, kind: &'k str) -> &'k str {
+        let mut named = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if named.contains(kind) {
+            return kind;
+        }
+        if named.len() >= TYPES_MAX {
+            return OTHERS;
+        }
+        named.insert(kind.to_owned());
+        kind
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rule_23_the_number_of_series_is_bounded() {
+        let types = UnmatchedTypes::default();
+        let kinds: Vec<String> = (0..TYPES_MAX + 5).map(|n| format!("t{n}")).collect();
+        for (index, kind) in kinds.iter().enumerate() {
+            let wanted = if index < TYPES_MAX { kind } else { OTHERS };
+            assert_eq!(types.label(kind), wanted);
+        }
+        assert_eq!(types.label("t0"), "t0");
+    }
+}
