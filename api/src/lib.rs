@@ -8,6 +8,7 @@ mod audit;
 pub mod auth;
 mod claims;
 mod connections;
+mod cors;
 mod deadline;
 mod etag;
 mod head_watch;
@@ -31,10 +32,12 @@ mod well_formed;
 use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{MethodRouter, get, post};
+use tower::util::option_layer;
 
 pub use audit::history::{EventEntry, entry as event_entry};
 pub use audit::{Moment, StateThen, state_then};
 pub use connections::{ConnectionLimits, serve};
+pub use cors::CorsOrigins;
 pub use head_watch::HeadWatch;
 pub use health::{Health, router as health_router};
 pub use in_flight::InFlight;
@@ -74,6 +77,7 @@ fn routes() -> Vec<(&'static str, MethodRouter<Shared>)> {
 
 /// The whole interface, ready to be served.
 pub fn router(state: ApiState) -> Router {
+    let cors = state.cors_origins.layer();
     let state = Shared::new(state);
     let routes = routes()
         .into_iter()
@@ -85,6 +89,7 @@ pub fn router(state: ApiState) -> Router {
         .layer(from_fn_with_state(state.clone(), access::check))
         .layer(from_fn(deadline::request))
         .layer(from_fn(lingering_close::request))
+        .layer(option_layer(cors))
         .layer(from_fn(well_formed::host))
         .layer(from_fn(telemetry::request))
         .with_state(state)

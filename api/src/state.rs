@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::auth::Keys;
+use crate::cors::CorsOrigins;
 use crate::head_watch::HeadWatch;
 use crate::in_flight::{Held, InFlight};
 use crate::problem::{Answer, Problem};
@@ -36,6 +37,8 @@ pub struct ApiState {
     pub commands: CommandQueue,
     /// Bounds what all requests together hold in memory.
     pub in_flight: InFlight,
+    /// The origins whose pages in a browser may call the API.
+    pub cors_origins: CorsOrigins,
     /// Verifies tokens.
     pub keys: Keys,
     /// Answers `/readyz`.

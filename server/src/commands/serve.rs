@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use plaudit_actions::sources::Sources;
 use plaudit_api::auth::{ExpectedClaims, JwksSource, KeyOptions, Keys};
-use plaudit_api::{ApiState, ConnectionLimits, HeadWatch, Health, InFlight, Readiness, Rebuilds};
+use plaudit_api::{
+    ApiState, ConnectionLimits, CorsOrigins, HeadWatch, Health, InFlight, Readiness, Rebuilds,
+};
 use plaudit_delivery::{Delivery, DeliveryHealth, DeliveryOptions};
 use plaudit_event_store::catalogue_store::CatalogueStore;
 use plaudit_event_store::{CommandQueue, upkeep};
@@ -167,6 +169,7 @@ pub async fn start(
                 screens: Reads::new(pool.clone(), reads_at_once(&pool)),
                 heads: HeadWatch::new(pool.clone()),
                 in_flight: InFlight::new(in_flight_bytes),
+                cors_origins: cors_origins(config)?,
                 executor: Arc::clone(&executor),
                 commands,
                 keys,
@@ -213,6 +216,14 @@ async fn listen_for(config: &Config, roles: &[Role]) -> Result<Option<TcpListene
         }
         Err(failure) => Err(failure),
     }
+}
+
+fn cors_origins(config: &Config) -> Result<CorsOrigins, Failure> {
+    CorsOrigins::parse(&config.list("http.cors_origins")).map_err(|entry| {
+        Failure::new(format!(
+            "`http.cors_origins`: {entry:?} is not an origin such as https://app.example, without a path"
+        ))
+    })
 }
 
 /// As many connections as are configured, as far as the operating system gives file descriptors.
