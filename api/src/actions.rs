@@ -54,9 +54,9 @@ struct ActionOutcome {
 /// `POST /v1/actions`.
 #[utoipa::path(post, path = "/v1/actions", tag = "actions", operation_id = "sendActions",
     params(parameters::BinaryMode),
-    request_body(description = "One action or an array of up to 1,000, whichever of the types; or the data of one, its attributes in `ce-` headers", content(
-        (shapes::Actions = "application/json"), (shapes::Actions = "application/cloudevents-batch+json"),
-        (shapes::Actions = "application/cloudevents+json"))),
+    request_body(description = "An array of up to 1,000 actions, or one action: both are taken with each of the types. Or the data of one action, with its attributes in `ce-` headers", content(
+        (shapes::ActionList = "application/json"), (shapes::ActionList = "application/cloudevents-batch+json"),
+        (shapes::Action = "application/cloudevents+json"))),
     responses(
         (status = 200, description = "One outcome for each action", body = shapes::Outcomes),
         (status = 413, description = "More than 1,000 actions or 16 MiB", body = ProblemBody, content_type = "application/problem+json"),

@@ -72,7 +72,9 @@ impl From<AuditError> for Problem {
     fn from(error: AuditError) -> Self {
         let detail = error.to_string();
         match error {
-            AuditError::Unreadable { .. } => Self::Conflict { kind: "unreadable-history", detail },
+            AuditError::Unreadable { .. } => {
+                Self::Conflict { cause: &crate::problem::causes::UNREADABLE_HISTORY, detail }
+            }
             AuditError::Store(error) => error.into(),
             AuditError::Json(error) => {
                 tracing::error!(%error, "an event can't be written as JSON");

@@ -68,8 +68,12 @@ pub async fn livez() -> Response {
         (status = 503, description = "Not all parts are; `reasons` names them", body = ProblemBody, content_type = "application/problem+json"),
     ))]
 pub async fn readyz(State(health): State<Health>) -> Answer {
-    health.readiness.check().await.map_err(Problem::NotReady)?;
-    Ok(([(CACHE_CONTROL, "no-store")], Json(json!({ "status": "ready" }))).into_response())
+    let report = health.readiness.check().await;
+    if !report.reasons.is_empty() {
+        return Err(Problem::NotReady(report));
+    }
+    let body = json!({ "status": "ready", "warnings": report.warnings });
+    Ok(([(CACHE_CONTROL, "no-store")], Json(body)).into_response())
 }
 
 /// `GET /metrics`, in the text format of Prometheus.

@@ -8,9 +8,9 @@ mod audit;
 pub mod auth;
 mod claims;
 mod connections;
+mod cors;
 mod deadline;
 mod etag;
-mod head_watch;
 mod health;
 mod in_flight;
 mod input;
@@ -31,13 +31,14 @@ mod well_formed;
 use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{MethodRouter, get, post};
+use tower::util::option_layer;
 
 pub use connections::{ConnectionLimits, serve};
-pub use head_watch::HeadWatch;
+pub use cors::CorsOrigins;
 pub use health::{Health, router as health_router};
 pub use in_flight::InFlight;
 use state::Shared;
-pub use state::{ApiState, Readiness, Rebuilds};
+pub use state::{ApiState, Readiness, ReadinessReport, Rebuilds};
 
 /// All routes.
 fn routes() -> Vec<(&'static str, MethodRouter<Shared>)> {
@@ -72,6 +73,7 @@ fn routes() -> Vec<(&'static str, MethodRouter<Shared>)> {
 
 /// The whole interface, ready to be served.
 pub fn router(state: ApiState) -> Router {
+    let cors = state.cors_origins.layer();
     let state = Shared::new(state);
     let routes = routes()
         .into_iter()
@@ -83,6 +85,7 @@ pub fn router(state: ApiState) -> Router {
         .layer(from_fn_with_state(state.clone(), access::check))
         .layer(from_fn(deadline::request))
         .layer(from_fn(lingering_close::request))
+        .layer(option_layer(cors))
         .layer(from_fn(well_formed::host))
         .layer(from_fn(telemetry::request))
         .with_state(state)

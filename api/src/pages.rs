@@ -18,14 +18,19 @@ const STYLE: &str = "body{font:16px/1.5 system-ui,sans-serif;max-width:44em;marg
 #[utoipa::path(get, path = "/", tag = "health", operation_id = "showHome",
     responses((status = 200, description = "A page for people", body = String, content_type = "text/html")))]
 pub async fn home(State(health): State<Health>) -> Response {
-    let status = match health.readiness.check().await {
-        Ok(()) => "<p class=ready>This process is ready.</p>".to_owned(),
-        Err(reasons) => {
-            let reasons: Vec<String> = reasons.iter().map(|reason| escaped(reason)).collect();
-            let reasons = format!("<li>{}</li>", reasons.join("</li><li>"));
-            format!("<p class=not-ready>This process is not ready:</p><ul>{reasons}</ul>")
-        }
+    let report = health.readiness.check().await;
+    let list = |sentences: &[String]| {
+        let items: Vec<String> = sentences.iter().map(|sentence| escaped(sentence)).collect();
+        format!("<ul><li>{}</li></ul>", items.join("</li><li>"))
     };
+    let mut status = if report.reasons.is_empty() {
+        "<p class=ready>This process is ready.</p>".to_owned()
+    } else {
+        format!("<p class=not-ready>This process is not ready:</p>{}", list(&report.reasons))
+    };
+    if !report.warnings.is_empty() {
+        status += &format!("<p>Some users or lanes are affected:</p>{}", list(&report.warnings));
+    }
     let api = if health.serves_api {
         "<dt><a href=/openapi.json>/openapi.json</a><dd>the description of the API; clients can be generated from it\
          <dt><code>/v1/…</code><dd>the API, with a bearer token: <code>curl -H \"Authorization: Bearer $TOKEN\" …/v1/users/ann/tasks</code>"

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use plaudit_domain::lane::{Lane, Position};
+use plaudit_event_store::lanes;
+use plaudit_followers::NotReached;
 use tokio::time::Instant;
 
 use crate::deadline;
@@ -51,14 +53,24 @@ impl AtLeast {
     /// Waits until the lane has reached the position, or refuses the request.
     pub async fn reached(&self, state: &ApiState) -> Answer<()> {
         let Some(wanted) = self.position else { return Ok(()) };
-        let waiting = state.heads.wait_for(wanted, Instant::now() + self.wait);
-        let reached = deadline::not_counted(self.wait, waiting).await;
-        if reached.map_err(|error| Problem::from(error.as_ref()))? {
-            Ok(())
-        } else {
-            Err(Problem::PositionNotReached(wanted.to_string()))
+        if self.wait.is_zero() {
+            // The watch may have read the heads a moment ago; who does not wait is answered as of now.
+            let head = lanes::head(wanted.lane, &mut *state.pool.acquire().await?).await?;
+            return if head.number >= wanted.number { Ok(()) } else { Err(not_reached(wanted)) };
         }
+        let waiting = state.heads.wait_for(wanted, Instant::now() + self.wait);
+        deadline::not_counted(self.wait, waiting).await.map_err(|error| match error {
+            NotReached::Behind(_) => not_reached(wanted),
+            NotReached::Unavailable(reason) => {
+                tracing::warn!(reason, "the heads of the lanes can't be read");
+                Problem::Unavailable("the database does not answer; try again")
+            }
+        })
     }
+}
+
+fn not_reached(wanted: Position) -> Problem {
+    Problem::PositionNotReached(wanted.to_string())
 }
 
 /// The seconds of `Prefer: wait=N`; 0 if it is absent or malformed.

@@ -13,6 +13,8 @@ use utoipa::ToSchema;
 
 use causes::Cause;
 
+use crate::state::ReadinessReport;
+
 /// The media type of every 4xx and 5xx answer.
 pub const MEDIA_TYPE: &str = "application/problem+json";
 
@@ -78,7 +80,7 @@ pub enum Problem {
     Unavailable(&'static str),
     /// Not all parts can do their work.
     #[error("this process is not ready")]
-    NotReady(Vec<String>),
+    NotReady(ReadinessReport),
     /// A fault in Plaudit. The log has the details.
     #[error("an internal error; the server has logged the details")]
     Internal,
@@ -148,6 +150,9 @@ pub struct ProblemBody {
     /// For `/readyz`: the parts that can't do their work, and why.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub reasons: Vec<String>,
+    /// For `/readyz`: problems of single users or lanes, which everybody else is unaffected by.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
 }
 
 impl Problem {
@@ -187,13 +192,17 @@ impl Problem {
             errors: vec![],
             state: None,
             reasons: vec![],
+            warnings: vec![],
         };
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
         match self {
             Self::BadInput(errors) => body.errors = errors,
             Self::NothingClaimable { state, .. } => body.state = state,
-            Self::NotReady(reasons) => body.reasons = reasons,
+            Self::NotReady(report) => {
+                body.reasons = report.reasons;
+                body.warnings = report.warnings;
+            }
             Self::Unauthenticated(_) => {
                 headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
             }

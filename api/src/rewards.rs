@@ -44,7 +44,7 @@ struct RewardEntry {
 /// `GET /v1/users/{user}/rewards`, oldest first.
 #[utoipa::path(get, path = "/v1/users/{user}/rewards", tag = "users", operation_id = "listRewards",
     params(parameters::User, parameters::AtLeast, parameters::Waiting, parameters::Known, parameters::Page,
-        ("state" = Option<shapes::RewardState>, Query, description = "Only rewards in this state")),
+        ("state" = inline(Option<shapes::RewardState>), Query, description = "Only rewards in this state")),
     responses(
         (status = 200, description = "The rewards", body = shapes::Rewards),
         (status = 304, description = "What is shown has not changed"),

@@ -9,13 +9,14 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use plaudit_domain::ids::UserId;
 use plaudit_domain::lane::Lane;
 use plaudit_event_store::{Applied, CommandQueue, Executor, Item};
+use plaudit_followers::HeadWatch;
 use plaudit_projections::task_view::Reads;
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::auth::Keys;
-use crate::head_watch::HeadWatch;
+use crate::cors::CorsOrigins;
 use crate::in_flight::{Held, InFlight};
 use crate::problem::{Answer, Problem};
 
@@ -29,13 +30,15 @@ pub struct ApiState {
     /// For task screens.
     pub screens: Reads,
     /// For readers that wait for a position.
-    pub heads: HeadWatch,
+    pub heads: Arc<HeadWatch>,
     /// For the number of lanes, their heads and the catalogue.
     pub executor: Arc<Executor>,
     /// For writes.
     pub commands: CommandQueue,
     /// Bounds what all requests together hold in memory.
     pub in_flight: InFlight,
+    /// The origins whose pages in a browser may call the API.
+    pub cors_origins: CorsOrigins,
     /// Verifies tokens.
     pub keys: Keys,
     /// Answers `/readyz`.
@@ -49,16 +52,12 @@ pub struct ApiState {
 }
 
 impl ApiState {
-    /// Applies items. A request that is dropped meanwhile, as one is at its deadline, leaves them in the
-    /// queue, and its share of the memory stays `held` until they are applied or refused.
+    /// Applies items. Those of a request that is dropped meanwhile, as one is at its deadline, are given up
+    /// unless they are being applied; its share of the memory comes back at once.
     pub(crate) async fn submit(&self, items: Vec<Item>, held: Held) -> Answer<Vec<Applied>> {
-        let commands = self.commands.clone();
-        let submitted = detached(async move {
-            let applied = commands.submit(items).await;
-            drop(held);
-            applied
-        });
-        submitted.await?.map_err(|error| Problem::from(error.as_ref()))
+        let applied = self.commands.submit(items).await;
+        drop(held);
+        applied.map_err(|error| Problem::from(error.as_ref()))
     }
 
     /// The lane of a user.
@@ -77,26 +76,35 @@ pub(crate) async fn detached<T: Send + 'static>(
     })
 }
 
-/// Checks whether this process can do all of its work; else gives the reasons.
+/// Whether a process can do its work.
+#[derive(Debug, Clone, Default)]
+pub struct ReadinessReport {
+    /// Why it can't, one sentence each; empty if it can.
+    pub reasons: Vec<String>,
+    /// Problems of single users or lanes, one sentence each.
+    pub warnings: Vec<String>,
+}
+
+/// Checks whether this process can do all of its work.
 #[derive(Clone)]
-pub struct Readiness(Arc<dyn Fn() -> BoxFuture<'static, Result<(), Vec<String>>> + Send + Sync>);
+pub struct Readiness(Arc<dyn Fn() -> BoxFuture<'static, ReadinessReport> + Send + Sync>);
 
 impl Readiness {
     /// Calls `check` for each request. It must answer within a second or two.
     pub fn new<F, R>(check: F) -> Self
     where
         F: Fn() -> R + Send + Sync + 'static,
-        R: Future<Output = Result<(), Vec<String>>> + Send + 'static,
+        R: Future<Output = ReadinessReport> + Send + 'static,
     {
         Self(Arc::new(move || Box::pin(check())))
     }
 
     /// Always ready.
     pub fn always() -> Self {
-        Self::new(|| std::future::ready(Ok(())))
+        Self::new(|| std::future::ready(ReadinessReport::default()))
     }
 
-    pub(crate) async fn check(&self) -> Result<(), Vec<String>> {
+    pub(crate) async fn check(&self) -> ReadinessReport {
         (self.0)().await
     }
 }

@@ -14,7 +14,7 @@ use uuid::Uuid;
 use crate::problem::{Problem, normalised};
 
 /// A client can name a request to an operator by this header.
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The id of a request, and of the work that it causes.
 #[derive(Debug, Clone, Copy)]

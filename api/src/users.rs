@@ -36,7 +36,7 @@ struct OneTask<'a> {
 #[utoipa::path(get, path = "/v1/users/{user}/tasks", tag = "users", operation_id = "listUserTasks",
     params(parameters::User, parameters::AtLeast, parameters::Waiting, parameters::Known, parameters::Locale,
         ("category" = Option<String>, Query, description = "Only tasks of this category"),
-        ("state" = Option<shapes::TaskState>, Query, description = "Only tasks in this state")),
+        ("state" = inline(Option<shapes::TaskState>), Query, description = "Only tasks in this state")),
     responses(
         (status = 200, description = "The task screen", body = shapes::TaskScreens),
         (status = 304, description = "What is shown has not changed"),

@@ -7,6 +7,7 @@ use plaudit_domain::ids::UserId;
 use plaudit_domain::lane::{Lane, Position};
 use plaudit_domain::screen::{ScreenRequest, TaskScreen, screen};
 use plaudit_event_store::catalogue_store::CatalogueStore;
+use plaudit_event_store::lanes;
 use plaudit_event_store::reader::{self, Until};
 use serde::Serialize;
 use sqlx::{PgConnection, PgPool};
@@ -138,7 +139,7 @@ impl LastEvent {
 }
 
 async fn head(lane: Lane, connection: &mut PgConnection) -> Result<Position, AuditError> {
-    let heads = reader::heads(connection).await?;
+    let heads = lanes::heads(connection).await?;
     let head = heads.into_iter().find(|head| head.lane == lane);
     Ok(head.unwrap_or(Position { lane, number: 0 }))
 }

@@ -264,11 +264,7 @@ impl Executor {
 
     /// The head of a lane: the position of its last committed event.
     pub async fn head(&self, lane: Lane) -> Result<Position, ExecuteError> {
-        let next: i64 = sqlx::query_scalar("select next_position from lanes where lane = $1")
-            .bind(lane.0)
-            .fetch_one(&self.pool)
-            .await?;
-        Ok(Position { lane, number: next - 1 })
+        Ok(lanes::head(lane, &mut *self.pool.acquire().await?).await?)
     }
 }
 

@@ -129,6 +129,15 @@ fn lock_sql(lanes: &BTreeSet<Lane>, wait: LaneWait) -> String {
 /// Source: PostgreSQL, appendix A "Error Codes".
 const LOCK_NOT_AVAILABLE: &str = "55P03";
 
+/// The head of one lane.
+pub async fn head(lane: Lane, connection: &mut PgConnection) -> sqlx::Result<Position> {
+    let next: i64 = sqlx::query_scalar("select next_position from lanes where lane = $1")
+        .bind(lane.0)
+        .fetch_one(connection)
+        .await?;
+    Ok(Position { lane, number: next - 1 })
+}
+
 /// The head of every lane: the position of its last committed event.
 pub async fn heads(connection: &mut PgConnection) -> sqlx::Result<Vec<Position>> {
     let rows: Vec<(i16, i64)> =

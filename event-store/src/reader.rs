@@ -438,12 +438,3 @@ pub async fn earlier_claim(
     let found = row.as_ref().map(|row| entry(row, lane)).transpose()?.transpose()?;
     Ok(found.and_then(|found| Receipt::new(user, &found.event, found.position)))
 }
-
-/// The head of every lane: the position of its last committed event.
-pub async fn heads(connection: &mut PgConnection) -> sqlx::Result<Vec<Position>> {
-    let rows: Vec<(i16, i64)> =
-        sqlx::query_as("select lane, next_position - 1 from lanes order by lane")
-            .fetch_all(connection)
-            .await?;
-    Ok(rows.into_iter().map(|(lane, number)| Position { lane: Lane(lane), number }).collect())
-}

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use plaudit_domain::lane::{Lane, Position};
-use plaudit_event_store::reader;
+use plaudit_event_store::lanes;
 use sqlx::PgPool;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep_until, timeout_at};
@@ -168,7 +168,7 @@ impl HeadWatch {
                 Some(connection) => connection,
                 None => BoundedConnection::acquire(&self.pool).await?,
             };
-            let heads = reader::heads(&mut connection).await?;
+            let heads = lanes::heads(&mut connection).await?;
             Ok::<_, sqlx::Error>((connection, heads))
         };
         match within(CALL_MAX, call).await {

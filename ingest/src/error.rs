@@ -27,7 +27,14 @@ pub enum IngestError {
     TopicTwice(String),
     /// A file of the TLS settings can't be read. The client would say less, or later.
     #[error("`kafka.properties` sets `{name}` to {file}, which can't be read: {error}")]
-    File { name: String, file: String, error: std::io::Error },
+    File {
+        /// The property.
+        name: String,
+        /// Its value.
+        file: String,
+        /// Why it can't be read.
+        error: std::io::Error,
+    },
     /// The operating system refused a thread.
     #[error("could not start a thread: {0}")]
     Thread(#[from] std::io::Error),

@@ -80,7 +80,7 @@ pub async fn verify(
 ) -> Result<VerifyReport, ProjectionError> {
     let scope = Scope::named(name)?;
     let mut connection = pool.acquire().await?;
-    let heads = plaudit_event_store::reader::heads(&mut connection).await?;
+    let heads = plaudit_event_store::lanes::heads(&mut connection).await?;
     let events_total = heads.iter().map(|head| u64::try_from(head.number).unwrap_or(0)).sum();
     let mut report = VerifyReport::default();
     for head in heads {

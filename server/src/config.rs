@@ -8,6 +8,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use redaction::redacted;
+use settings::Kind;
 pub use settings::SETTINGS;
 
 /// The settings in force, each with its origin.
@@ -170,9 +171,22 @@ impl Config {
                     redacted(setting.path, &value.text)
                 ));
             }
+            if matches!(setting.kind, Kind::List)
+                && let Some(twice) = named_twice(&value.text)
+            {
+                errors
+                    .push(format!("`{}` (from {}) names {twice} twice", setting.path, value.from));
+            }
         }
         errors
     }
+}
+
+/// The first entry of a comma list that is there twice.
+fn named_twice(list: &str) -> Option<&str> {
+    let entries: Vec<&str> = list.split(',').map(str::trim).filter(|e| !e.is_empty()).collect();
+    let mut later = (1..).zip(&entries);
+    later.find(|(n, entry)| entries[*n..].contains(*entry)).map(|(_, entry)| *entry)
 }
 
 fn is_known(path: &str) -> bool {
@@ -299,6 +313,14 @@ mod tests {
         let error = load(&[], &[("http.listen", "nowhere"), ("future_tolerance", "5 minutes")])
             .unwrap_err();
         assert_eq!(error.0.len(), 2, "{error}");
+    }
+
+    #[test]
+    fn a_list_that_names_an_entry_twice_is_an_error() {
+        assert_eq!(named_twice("a, b,c"), None);
+        assert_eq!(named_twice("a, b ,c,b"), Some("b"));
+        let error = load(&[("PLAUDIT_KAFKA_TOPICS", "a,b,a")], &[]).unwrap_err().to_string();
+        assert!(error.contains("names a twice"), "{error}");
     }
 
     /// `docs/operations.md` is checked against the settings there are.

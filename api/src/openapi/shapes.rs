@@ -2,7 +2,7 @@
 //! crates that know nothing of `OpenAPI`; tests hold real answers against these.
 
 use serde::Serialize;
-use utoipa::ToSchema;
+use utoipa::{PartialSchema as _, ToSchema};
 use uuid::Uuid;
 
 /// RFC 3339, in UTC.
@@ -10,7 +10,8 @@ use uuid::Uuid;
 #[schema(value_type = String, format = DateTime)]
 pub struct Instant(pub String);
 
-/// The state of a task.
+/// The state of a task. Shapes have it inline: some generators would give the constants of this enum and of
+/// [`RewardState`] the same names.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 #[expect(missing_docs, reason = "the names say it")]
@@ -36,15 +37,6 @@ pub enum RewardState {
     Failed,
     Expired,
     Forfeited,
-}
-
-/// One action, or up to 1,000.
-#[derive(Debug, Serialize, ToSchema)]
-#[serde(untagged)]
-#[expect(missing_docs, reason = "the names say it")]
-pub enum Actions {
-    One(Action),
-    Many(ActionList),
 }
 
 /// Up to 1,000 actions.
@@ -91,6 +83,7 @@ shapes! {
         /// Where a tap leads.
         navigate: Option<String>,
         /// What a reader can expect of it.
+        #[schema(schema_with = TaskState::schema)]
         state: TaskState,
         /// Prerequisites that are not completed yet.
         locked_by: Vec<String>,
@@ -132,7 +125,7 @@ shapes! {
         #[schema(required = false, nullable = false)]
         grant: Option<Uuid>,
         /// Where it stands.
-        #[schema(required = false, nullable = false)]
+        #[schema(required = false, schema_with = RewardState::schema)]
         state: Option<RewardState>,
         /// From when on it can no longer be claimed.
         #[schema(required = false)]
@@ -207,6 +200,7 @@ shapes! {
         /// How many.
         amount: i64,
         /// As of the receipt.
+        #[schema(schema_with = RewardState::schema)]
         state: RewardState,
     }
     /// What a claim of everything gave.
@@ -256,6 +250,7 @@ shapes! {
         /// How many.
         amount: i64,
         /// Where it stands.
+        #[schema(schema_with = RewardState::schema)]
         state: RewardState,
         /// When the milestone was reached.
         granted_at: Instant,

@@ -2,9 +2,10 @@
 
 use axum::body::Body;
 use axum::http::Method;
+use plaudit_api::auth::KeyOptions;
 use serde_json::json;
 
-use super::support::{Api, auditor, client, operator, producer, request, token};
+use super::support::{Api, SECRET, auditor, client, operator, producer, request, token};
 
 /// Who is let through: own client, another client, a backend, producer, auditor, operator.
 const TABLE: &[(&str, &str, [bool; 6])] = &[
@@ -121,6 +122,32 @@ async fn what_is_not_there_is_told_before_what_is_wrong_with_the_input() {
         answer.is_problem(400, "bad-input");
         assert_eq!(answer.body["errors"][0]["parameter"], "user");
     }
+}
+
+#[tokio::test]
+async fn pages_of_configured_origins_may_call_the_api() {
+    const ORIGIN: &str = "https://app.example";
+    let keys = KeyOptions { hs256_secret: Some(SECRET.to_owned()), ..KeyOptions::default() };
+    let api = Api::with(keys, 1_000_000, &[ORIGIN]).await;
+    let path = "/v1/users/u42/tasks/first-team/claim";
+    let preflight = async |origin: &str| {
+        let asked = [
+            ("origin", origin),
+            ("access-control-request-method", "POST"),
+            ("access-control-request-headers", "authorization,idempotency-key"),
+        ];
+        api.send(request(Method::OPTIONS, path, "", &asked, Body::empty())).await
+    };
+    let allowed = preflight(ORIGIN).await;
+    assert_eq!(allowed.status.as_u16(), 200, "a preflight has no token");
+    assert_eq!(allowed.header("access-control-allow-origin"), ORIGIN);
+    assert!(allowed.header("access-control-allow-headers").contains("idempotency-key"));
+    let other = preflight("https://other.example").await;
+    assert_eq!(other.header("access-control-allow-origin"), "");
+    // A refusal can be read by the page too.
+    let refused = api.get_with("", "/v1/users/u42/tasks", &[("origin", ORIGIN)]).await;
+    refused.is_problem(401, "unauthenticated");
+    assert_eq!(refused.header("access-control-allow-origin"), ORIGIN);
 }
 
 #[tokio::test]

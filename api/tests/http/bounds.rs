@@ -76,7 +76,7 @@ async fn what_can_not_be_read_or_published_is_503_within_five_seconds() {
 #[tokio::test]
 async fn requests_beyond_the_memory_for_them_are_refused_at_once() {
     let keys = KeyOptions { hs256_secret: Some(SECRET.to_owned()), ..KeyOptions::default() };
-    let api = Api::with(keys, 64 * 1024).await;
+    let api = Api::with(keys, 64 * 1024, &[]).await;
     let held = holding(&api, "lock table lanes in access exclusive mode").await;
     let sent = |id: &str| action("u42", "gift.sent", id, json!({"text": "x".repeat(40_000)}));
     let (producer, asked) = (producer(), Instant::now());

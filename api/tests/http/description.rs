@@ -163,12 +163,19 @@ async fn actions_are_described_in_all_their_forms() {
     let api = Api::start().await;
     let description = api.get("", "/openapi.json").await.body;
     let send = &description["paths"]["/v1/actions"]["post"];
-    let schema = &send["requestBody"]["content"]["application/json"]["schema"];
-    let whole = json!({"components": description["components"], "allOf": [schema]});
-    let taken = jsonschema::draft202012::new(&whole).unwrap();
+    // A choice between an object and an array is more than some generators can compile, so each type has
+    // one form, although both are taken.
+    let is_valid = |kind: &str, body: &Value| {
+        let schema = &send["requestBody"]["content"][kind]["schema"];
+        let whole = json!({"components": description["components"], "allOf": [schema]});
+        jsonschema::draft202012::new(&whole).unwrap().is_valid(body)
+    };
     let one = action("u42", "gift.sent", "g1", json!({}));
-    assert!(taken.is_valid(&one) && taken.is_valid(&json!([one, one])));
-    assert!(!taken.is_valid(&json!([])) && !taken.is_valid(&json!({})));
+    for many in ["application/json", "application/cloudevents-batch+json"] {
+        assert!(is_valid(many, &json!([one, one])) && !is_valid(many, &json!([])));
+    }
+    let single = "application/cloudevents+json";
+    assert!(is_valid(single, &one) && !is_valid(single, &json!({})));
     let parameters = send["parameters"].as_array().unwrap();
     let headers: Vec<_> = parameters.iter().map(|p| p["name"].as_str().unwrap()).collect();
     let binary = ["ce-specversion", "ce-source", "ce-id", "ce-type", "ce-subject", "ce-time"];

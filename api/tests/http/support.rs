@@ -9,16 +9,18 @@ use axum::http::{HeaderMap, Method, Request, StatusCode};
 use jsonwebtoken::{EncodingKey, Header, encode};
 use metrics_exporter_prometheus::PrometheusBuilder;
 use plaudit_api::auth::{KeyOptions, Keys};
-use plaudit_api::{ApiState, HeadWatch, InFlight, Readiness, Rebuilds, router};
+use plaudit_api::{ApiState, CorsOrigins, InFlight, Readiness, Rebuilds, router};
 use plaudit_domain::lane::Lane;
 use plaudit_embedded::test_cluster;
 use plaudit_event_store::catalogue_store::{self, CatalogueStore};
 use plaudit_event_store::{CommandQueue, Executor, pool, schema};
+use plaudit_followers::HeadWatch;
 use plaudit_projections::CoreViews;
 use plaudit_projections::task_view::Reads;
 use plaudit_task_file::parse;
 use serde_json::{Value, json};
 use sqlx::PgPool;
+use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
 pub const SECRET: &str = "a secret that only tests know, long enough";
@@ -91,11 +93,12 @@ impl Api {
     }
 
     pub async fn with_keys(keys: KeyOptions) -> Self {
-        Self::with(keys, 64 * 1024 * 1024).await
+        Self::with(keys, 64 * 1024 * 1024, &[]).await
     }
 
-    /// With so much memory for the requests that are being applied.
-    pub async fn with(keys: KeyOptions, in_flight_bytes: usize) -> Self {
+    /// With so much memory for the requests that are being applied, and for pages of these origins.
+    pub async fn with(keys: KeyOptions, in_flight_bytes: usize, origins: &[&str]) -> Self {
+        let origins: Vec<String> = origins.iter().map(ToString::to_string).collect();
         let url = test_cluster::create_database("api").await;
         let pool = pool::connect(&url, 5).unwrap();
         schema::migrate(&pool, 8.try_into().unwrap()).await.unwrap();
@@ -108,8 +111,9 @@ impl Api {
         let router = router(ApiState {
             pool: pool.clone(),
             screens: Reads::new(pool.clone(), 2),
-            heads: HeadWatch::new(pool.clone()),
+            heads: HeadWatch::start(&pool, CancellationToken::new()),
             in_flight: InFlight::new(in_flight_bytes),
+            cors_origins: CorsOrigins::parse(&origins).unwrap(),
             executor: Arc::clone(&executor),
             commands,
             keys: Keys::open(&keys).await.unwrap(),

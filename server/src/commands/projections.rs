@@ -164,9 +164,9 @@ fn say_unreadable(users: &UnreadableUsers, what_follows: &str) {
     if users.count == 0 {
         return;
     }
-    say!("unreadable: {}; {what_follows}", count(users.count, "user"));
+    outln!("unreadable: {}; {what_follows}", count(users.count, "user"));
     for UnreadableUser { lane, user, reason } in &users.first {
-        say!("  user {user} in lane {lane}: {reason}");
+        outln!("  user {user} in lane {lane}: {reason}");
     }
 }
 

@@ -6,10 +6,12 @@ use std::time::Duration;
 
 use plaudit_actions::sources::Sources;
 use plaudit_api::auth::{ExpectedClaims, JwksSource, KeyOptions, Keys};
-use plaudit_api::{ApiState, ConnectionLimits, Health, InFlight, Readiness, Rebuilds};
+use plaudit_api::{
+    ApiState, ConnectionLimits, CorsOrigins, Health, InFlight, Readiness, ReadinessReport, Rebuilds,
+};
 use plaudit_delivery::{Delivery, DeliveryOptions};
 use plaudit_event_store::catalogue_store::CatalogueStore;
-use plaudit_event_store::{CommandQueue, upkeep};
+use plaudit_event_store::{BusyLane, CommandQueue, upkeep};
 use plaudit_followers::{FollowerHealth, HeadWatch};
 use plaudit_ingest::health::IngestHealth;
 use plaudit_ingest::{GroupProtocol, Ingest, IngestOptions};
@@ -168,8 +170,9 @@ pub async fn start(
             plaudit_api::router(ApiState {
                 pool: pool.clone(),
                 screens: Reads::new(pool.clone(), reads_at_once(&pool)),
-                heads: plaudit_api::HeadWatch::new(pool.clone()),
+                heads,
                 in_flight: InFlight::new(in_flight_bytes),
+                cors_origins: cors_origins(config)?,
                 executor: Arc::clone(&executor),
                 commands,
                 keys,
@@ -218,6 +221,14 @@ async fn listen_for(config: &Config, roles: &[Role]) -> Result<Option<TcpListene
     }
 }
 
+fn cors_origins(config: &Config) -> Result<CorsOrigins, Failure> {
+    CorsOrigins::parse(&config.list("http.cors_origins")).map_err(|entry| {
+        Failure::new(format!(
+            "`http.cors_origins`: {entry:?} is not an origin such as https://app.example, without a path"
+        ))
+    })
+}
+
 /// As many connections as are configured, as far as the operating system gives file descriptors.
 fn connection_limits(config: &Config) -> ConnectionLimits {
     let wanted = usize::try_from(config.number("http.connections_max")).unwrap_or(usize::MAX);
@@ -257,7 +268,8 @@ fn readiness(
         let (pool, ingest, delivery) = (pool.clone(), ingest.clone(), delivery.clone());
         let commands = commands.clone();
         async move {
-            let mut reasons = Vec::new();
+            let mut report = ReadinessReport::default();
+            let reasons = &mut report.reasons;
             let asked = sqlx::query("select 1").execute(&pool);
             match tokio::time::timeout(Duration::from_secs(2), asked).await {
                 Ok(Ok(_)) => {}
@@ -270,12 +282,22 @@ fn readiness(
             if let Some(Err(reason)) = ingest.map(|health| health.ready()) {
                 reasons.push(reason);
             }
-            if let Some(Err(reason)) = delivery.map(|health| health.ready()) {
+            if let Some(Err(reason)) = delivery.as_ref().map(|health| health.ready()) {
                 reasons.push(reason);
             }
-            if reasons.is_empty() { Ok(()) } else { Err(reasons) }
+            report.warnings.extend(commands.busy_lanes().iter().map(busy_lane));
+            report.warnings.extend(delivery.iter().flat_map(|health| health.warnings()));
+            report
         }
     })
+}
+
+fn busy_lane(busy: &BusyLane) -> String {
+    format!(
+        "lane {} has been held by another writer for {} s, and its users wait; `select pid, granted from pg_locks where locktype = 'advisory'` shows who holds it",
+        busy.lane,
+        busy.since.as_secs()
+    )
 }
 
 async fn keys(config: &Config) -> Result<Keys, Failure> {

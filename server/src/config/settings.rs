@@ -146,6 +146,12 @@ pub const SETTINGS: &[Setting] = &[
         Kind::Number(17_825_792, u32::MAX),
         "bytes of all request bodies that are being read or applied; beyond, requests get 503 at once",
     ),
+    setting(
+        "http.cors_origins",
+        None,
+        Kind::List,
+        "origins whose pages in a browser may call the API, e.g. https://app.example; `*`: all",
+    ),
     Setting {
         path: "auth.hs256_secret",
         default: None,

@@ -1,11 +1,12 @@
 //! A server, and what an operator sees of it from the command line.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use nix::sys::signal::Signal;
 use plaudit_embedded::test_cluster;
 use plaudit_event_store::{pool, sources};
 use serde_json::{Value, json};
+use sqlx::Connection as _;
 
 use crate::program::{
     Running, command, eventually, migrated, plaudit, sample_sources, sample_tasks, scratch, text,
@@ -217,6 +218,38 @@ async fn every_process_tells_its_supervisor_how_it_is() {
     })
     .await;
     assert_eq!(server.end(Signal::SIGTERM).await.code(), Some(0));
+}
+
+#[tokio::test]
+async fn a_server_ends_within_ten_seconds_whatever_hangs() {
+    let place = Place::prepare().await;
+    let (mut server, url) = place.serve(&[]).await;
+    eventually("readiness", async || {
+        (status_of(&format!("{url}/readyz")).await == 200).then_some(())
+    })
+    .await;
+    let mut holder = sqlx::PgConnection::connect(&place.database).await.unwrap();
+    let hold = "begin; lock table lanes, catalogue, user_states in access exclusive mode";
+    sqlx::raw_sql(hold).execute(&mut holder).await.unwrap();
+    let now = jiff::Timestamp::now().to_string();
+    let action = json!({"specversion": "1.0", "source": "/cli", "id": "1", "type": "team.formed", "subject": "u1", "time": now});
+    let asked = Instant::now();
+    let refused = reqwest::Client::new()
+        .post(format!("{url}/v1/actions"))
+        .bearer_auth(token(&["producer"]))
+        .json(&action)
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(refused.status().as_u16(), 503);
+    assert!(asked.elapsed() < Duration::from_secs(5), "{:?}", asked.elapsed());
+    let mut half = std::net::TcpStream::connect(url.trim_start_matches("http://")).unwrap();
+    std::io::Write::write_all(&mut half, b"GET /livez HTTP/1.1\r\nhost: ").unwrap();
+    let stopped = Instant::now();
+    server.end(Signal::SIGTERM).await;
+    // Half a second for the signal to arrive and the process to be gone.
+    let limit = Duration::from_millis(10_500);
+    assert!(stopped.elapsed() < limit, "{:?}:\n{}", stopped.elapsed(), server.said().join("\n"));
 }
 
 #[tokio::test]
