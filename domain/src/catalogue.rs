@@ -1,17 +1,26 @@
 //! The catalogue: every published version of every task, and which of them judge an action.
 
+mod audience;
 pub mod definition;
+mod dependencies;
+pub mod text;
+mod unsupported;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::calendar::{Calendar, Period, PeriodKey, Zones, zone};
-use crate::expression::{Filter, InvalidFilter};
+use crate::expression::{Expression, Filter, InvalidFilter};
 use crate::ids::TaskId;
 use definition::{TaskDefinition, ZoneRule};
+use dependencies::judging_order;
+
+pub use audience::audience_filter;
+pub use dependencies::{DependencyCycle, TASKS_TOUCHED_MAX, TooManyTouched};
+pub use unsupported::unsupported;
 
 /// One published version of a task, ready to judge actions. Immutable.
 #[derive(Debug)]
@@ -26,10 +35,11 @@ pub struct TaskVersion {
     /// The only zone, for tasks that do not follow the user's.
     fixed_zone: Option<Zones>,
     filter: Option<Result<Filter, InvalidFilter>>,
+    audience_filter: Option<Expression>,
 }
 
 impl TaskVersion {
-    /// Prepares a definition: compiles its expression and looks up its zone.
+    /// Prepares a definition: compiles its expressions and looks up its zone.
     ///
     /// A `where` that does not compile is no error here: what was published under the rules of an
     /// earlier release must not stop the tasks beside it. Files are checked when they are parsed.
@@ -41,6 +51,9 @@ impl TaskVersion {
         let broken =
             |reason: String| BrokenDefinition { task: definition.id.clone(), version, reason };
         let filter = definition.objective.filter.as_deref().map(Filter::compile);
+        let audience_filter =
+            definition.audience.filter.as_deref().map(audience_filter).transpose();
+        let audience_filter = audience_filter.map_err(|e| broken(e.to_string()))?;
         let fixed_zone = match &definition.zone {
             ZoneRule::User => None,
             ZoneRule::Fixed(name) => {
@@ -51,7 +64,15 @@ impl TaskVersion {
             }
         };
         let calendar = Calendar { cadence: definition.every, day_start: definition.day_starts_at };
-        Ok(Self { version, published_at, definition, calendar, fixed_zone, filter })
+        Ok(Self {
+            version,
+            published_at,
+            definition,
+            calendar,
+            fixed_zone,
+            filter,
+            audience_filter,
+        })
     }
 
     /// The compiled `where`, or why it can't be evaluated for any action.
@@ -75,7 +96,9 @@ impl TaskVersion {
         match self.definition.every {
             crate::calendar::Cadence::Once => {
                 let window = self.definition.window;
-                Period { starts_at: window.from, ends_at: window.until, ..period }
+                // The latest timestamp is how a file's end of the year 9999 is kept: for ever.
+                let ends_at = window.until.filter(|until| *until < Timestamp::MAX);
+                Period { starts_at: window.from, ends_at, ..period }
             }
             _ => period,
         }
@@ -127,16 +150,23 @@ impl CatalogueTask {
         self.versions.get(usize::try_from(version).ok()?.checked_sub(1)?)
     }
 
-    fn requires_now(&self) -> BTreeSet<&TaskId> {
-        self.current().definition.requires.iter().collect()
+    /// The tasks that must be judged before this one, by its version in force.
+    fn depends_on_now(&self) -> BTreeSet<&TaskId> {
+        self.current().definition.depends_on().collect()
     }
 
-    fn requires_in_any_version(&self) -> BTreeSet<&TaskId> {
-        self.versions.iter().flat_map(|v| &v.definition.requires).collect()
+    /// The same by any version: an open period may go by an earlier one.
+    fn depends_on_in_any_version(&self) -> BTreeSet<&TaskId> {
+        self.versions.iter().flat_map(|v| v.definition.depends_on()).collect()
+    }
+
+    /// The action types that can move it, by any version.
+    fn listens_to(&self) -> BTreeSet<&String> {
+        self.versions.iter().flat_map(|v| v.definition.listens_to()).collect()
     }
 }
 
-/// Every task, in an order in which prerequisites come before their dependants.
+/// Every task, in an order in which tasks come before those that depend on them.
 #[derive(Debug, Default)]
 pub struct Catalogue {
     /// Rises with every change.
@@ -148,16 +178,16 @@ pub struct Catalogue {
 }
 
 impl Catalogue {
-    /// Puts tasks into the order in which they are judged: prerequisites first, then by `order`,
-    /// then by id. What earlier versions required counts too, because open periods may go by them,
-    /// unless it goes round in a circle with what is required now.
+    /// Puts tasks into the order in which they are judged: those that others depend on first, then
+    /// by `order`, then by id. What earlier versions depended on counts too, because open periods
+    /// may go by them, unless it makes a cycle with what the versions in force depend on.
     ///
     /// # Errors
     ///
-    /// [`CircularRequires`] if a task requires itself over others.
-    pub fn new(revision: i64, tasks: Vec<CatalogueTask>) -> Result<Self, CircularRequires> {
-        let order = judging_order(&tasks, CatalogueTask::requires_in_any_version)
-            .or_else(|_| judging_order(&tasks, CatalogueTask::requires_now))?;
+    /// [`DependencyCycle`] if tasks require, or count the completions of, each other.
+    pub fn new(revision: i64, tasks: Vec<CatalogueTask>) -> Result<Self, DependencyCycle> {
+        let order = judging_order(&tasks, CatalogueTask::depends_on_in_any_version)
+            .or_else(|_| judging_order(&tasks, CatalogueTask::depends_on_now))?;
         let mut tasks: HashMap<TaskId, CatalogueTask> =
             tasks.into_iter().map(|task| (task.id.clone(), task)).collect();
         let tasks: Vec<_> = order.iter().filter_map(|id| tasks.remove(id)).collect();
@@ -166,14 +196,12 @@ impl Catalogue {
         let mut by_action: HashMap<String, Vec<usize>> = HashMap::new();
         let mut dependants: HashMap<TaskId, Vec<usize>> = HashMap::new();
         for (index, task) in tasks.iter().enumerate() {
-            // An open period may go on under an earlier version, which may listen to other actions.
-            let on: BTreeSet<_> =
-                task.versions.iter().flat_map(|v| &v.definition.objective.on).collect();
-            for kind in on {
+            // An open period may go on under an earlier version, which may listen to other actions
+            // and depend on other tasks.
+            for kind in task.listens_to() {
                 by_action.entry(kind.clone()).or_default().push(index);
             }
-            // The same goes for what it requires.
-            for needed in task.requires_in_any_version() {
+            for needed in task.depends_on_in_any_version() {
                 dependants.entry(needed.clone()).or_default().push(index);
             }
         }
@@ -200,7 +228,7 @@ impl Catalogue {
         self.by_action.get(kind).map_or(&[], Vec::as_slice)
     }
 
-    /// Places in [`Self::tasks`] of the tasks that require `id`, ascending.
+    /// Places in [`Self::tasks`] of the tasks that require `id` or count its completions, ascending.
     pub fn dependants(&self, id: &TaskId) -> &[usize] {
         self.dependants.get(id).map_or(&[], Vec::as_slice)
     }
@@ -227,43 +255,4 @@ impl Catalogue {
         });
         Self::new(self.revision, tasks.collect()).unwrap_or_default()
     }
-}
-
-/// The ids of tasks, each after those it requires.
-fn judging_order(
-    tasks: &[CatalogueTask],
-    requires: impl Fn(&CatalogueTask) -> BTreeSet<&TaskId>,
-) -> Result<Vec<TaskId>, CircularRequires> {
-    let known: BTreeSet<&TaskId> = tasks.iter().map(|t| &t.id).collect();
-    let rank = |t: &CatalogueTask| (t.current().definition.order, t.id.clone());
-    let mut waiting: BTreeMap<_, _> = tasks.iter().map(|t| (rank(t), requires(t))).collect();
-    let mut placed = BTreeSet::new();
-    let mut sorted = Vec::with_capacity(waiting.len());
-    while !waiting.is_empty() {
-        let is_ready = |requires: &BTreeSet<&TaskId>| {
-            requires.iter().all(|id| placed.contains(*id) || !known.contains(id))
-        };
-        let next = waiting.iter().find(|(_, requires)| is_ready(requires));
-        let Some(next) = next.map(|(rank, _)| rank.clone()) else {
-            return Err(CircularRequires {
-                tasks: waiting.into_keys().map(|(_, id)| id).collect(),
-            });
-        };
-        waiting.remove(&next);
-        placed.insert(next.1.clone());
-        sorted.push(next.1);
-    }
-    Ok(sorted)
-}
-
-/// Why tasks can't be put into an order.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("these tasks require each other: {}", names(.tasks))]
-pub struct CircularRequires {
-    /// The tasks that are part of a circle, or behind one.
-    pub tasks: Vec<TaskId>,
-}
-
-fn names(tasks: &[TaskId]) -> String {
-    tasks.iter().map(TaskId::as_str).collect::<Vec<_>>().join(", ")
 }

@@ -21,10 +21,14 @@ impl Lane {
     /// The hash is that of Kafka's default partitioner, so that with a power of two of
     /// partitions, not above `lane_count`, the users of a partition lie in lanes of their own.
     pub fn of(key: &str, lane_count: LaneCount) -> Self {
-        let hash = murmur2::murmur2(key.as_bytes(), KAFKA_MURMUR2_SEED) & 0x7fff_ffff;
-        let lane = hash & (u32::from(lane_count.0) - 1);
+        let lane = kafka_hash(key) & (u32::from(lane_count.0) - 1);
         Self(i16::try_from(lane).expect("below LaneCount::MAX, which fits"))
     }
+}
+
+/// The hash of Kafka's default partitioner, as the number of at least 0 that it takes it for.
+pub(crate) fn kafka_hash(key: &str) -> u32 {
+    murmur2::murmur2(key.as_bytes(), KAFKA_MURMUR2_SEED) & 0x7fff_ffff
 }
 
 impl fmt::Display for Lane {

@@ -12,7 +12,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use crate::calendar::Period;
-use crate::catalogue::definition::Kind;
+use crate::catalogue::definition::{Kind, Meta};
 use crate::catalogue::{Catalogue, CatalogueTask, Status};
 use crate::ids::{TaskId, UserId};
 use crate::user_tasks::place::{Place, place};
@@ -64,6 +64,8 @@ pub struct TaskScreen {
     pub milestones: Vec<MilestoneScreen>,
     /// What can be claimed beside `milestones`, oldest first.
     pub unclaimed_from_earlier_periods: Vec<UnclaimedScreen>,
+    /// As the author gave it.
+    pub meta: Meta,
     /// Present exactly for continuous tasks.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub streak: Option<StreakScreen>,
@@ -124,6 +126,9 @@ pub struct MilestoneScreen {
     pub reached_at: Option<Timestamp>,
     /// What it gives.
     pub rewards: Vec<RewardScreen>,
+    /// As the author gave it.
+    #[serde(skip_serializing_if = "Meta::is_empty")]
+    pub meta: Meta,
 }
 
 /// One reward line as shown.
@@ -140,6 +145,12 @@ pub struct RewardScreen {
     pub code: String,
     /// How many.
     pub amount: i64,
+    /// What the line is called, in the reader's language.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub title: Option<String>,
+    /// As the author gave it.
+    #[serde(skip_serializing_if = "Meta::is_empty")]
+    pub meta: Meta,
 }
 
 /// What became of a reward line that is owed.
@@ -248,24 +259,29 @@ impl Reader<'_> {
         if self.request.state.is_some_and(|wanted| wanted != shown_state) {
             return None;
         }
-        let text = definition.text_in(self.request.locale);
+        let locale = self.request.locale;
+        let text = definition.text_in(locale);
+        let placeholders = definition.placeholders(standing.progress);
+        let reader =
+            milestones::Reader { user: self.user, task, locale, progress: standing.progress };
         Some(TaskScreen {
             id: task.id.clone(),
             version: place.version.version,
             kind: definition.kind,
             category: definition.category.clone(),
             order: definition.order,
-            title: text.title.clone(),
-            description: text.description.clone(),
+            title: placeholders.fill(&text.title),
+            description: placeholders.fill(&text.description),
             navigate: definition.navigate.clone(),
             state: shown_state,
             locked_by,
             progress: standing.progress,
             target: definition.last_at(),
-            milestones: milestones::of(self.user, task, place.version, standing.reached),
+            milestones: reader.milestones(place.version, standing.reached),
             unclaimed_from_earlier_periods: past.map_or_else(Vec::new, |past| {
-                milestones::unclaimed_beside(self.user, task, &past.unsettled, standing.reached)
+                reader.unclaimed_beside(&past.unsettled, standing.reached)
             }),
+            meta: definition.meta.clone(),
             streak: standing.streak,
             period: place.period,
         })

@@ -6,7 +6,7 @@ use std::sync::{Arc, RwLock};
 
 use chrono::{DateTime, Utc};
 use plaudit_domain::catalogue::definition::TaskDefinition;
-use plaudit_domain::catalogue::{Catalogue, CatalogueTask, Status, TaskVersion};
+use plaudit_domain::catalogue::{Catalogue, CatalogueTask, DependencyCycle, Status, TaskVersion};
 use plaudit_domain::ids::TaskId;
 use sqlx::types::Json;
 use sqlx::{FromRow as _, PgConnection, PgPool, Row as _};
@@ -242,7 +242,8 @@ pub async fn publish(
     Ok(published)
 }
 
-/// What can only be judged against what is there: kinds, retired ids, prerequisites, circles.
+/// What can only be judged against what is there: kinds, retired ids, prerequisites, cycles,
+/// and how many tasks one action touches.
 pub fn check_fit(known: &Catalogue, definitions: &[TaskDefinition]) -> Result<(), Vec<Unfit>> {
     let mut faults = Vec::new();
     let named: HashMap<_, _> = definitions.iter().map(|d| (&d.id, d)).collect();
@@ -260,12 +261,14 @@ pub fn check_fit(known: &Catalogue, definitions: &[TaskDefinition]) -> Result<()
                 refuse("kind".to_owned(), reason.to_owned());
             }
         }
-        for (index, needed) in definition.requires.iter().enumerate() {
-            if known.task(needed).is_none() && !named.contains_key(needed) {
-                let reason = format!(
-                    "`requires` names {needed}, which is neither published nor in these files"
-                );
-                refuse(format!("requires[{index}]"), reason);
+        for (field, ids) in dependencies(definition) {
+            for (index, needed) in ids.iter().enumerate() {
+                if known.task(needed).is_none() && !named.contains_key(needed) {
+                    let reason = format!(
+                        "`{field}` names {needed}, which is neither published nor in these files"
+                    );
+                    refuse(format!("{field}[{index}]"), reason);
+                }
             }
         }
     }
@@ -273,6 +276,14 @@ pub fn check_fit(known: &Catalogue, definitions: &[TaskDefinition]) -> Result<()
         faults = check_together(known, definitions, &named);
     }
     if faults.is_empty() { Ok(()) } else { Err(faults) }
+}
+
+/// The fields in which a definition names other tasks.
+fn dependencies(definition: &TaskDefinition) -> [(&'static str, &[TaskId]); 2] {
+    [
+        ("requires", &definition.requires),
+        ("objective.completions_of", &definition.objective.completions_of),
+    ]
 }
 
 /// Whether the catalogue as it would be can be used.
@@ -306,15 +317,30 @@ fn check_together(
             }
         }
     }
-    if let Err(circle) = Catalogue::new(0, after) {
-        // What was published before had no circle, so one of these definitions closes it.
-        let closes = |id: &&TaskId| named.get(id).is_some_and(|d| !d.requires.is_empty());
-        if let Some(task) = circle.tasks.iter().find(closes).or(circle.tasks.first()) {
-            let (field, reason) = ("requires".to_owned(), circle.to_string());
-            faults.push(Unfit { task: task.clone(), field, reason });
-        }
+    match Catalogue::new(0, after) {
+        Err(cycle) => faults.extend(closing(&cycle, named)),
+        Ok(after) => faults.extend(after.check_touched().err().and_then(|many| {
+            // What was published before touched fewer, so one of these definitions is too many.
+            let listens = |d: &&TaskDefinition| d.listens_to().any(|kind| *kind == many.action);
+            let task = definitions.iter().find(listens).or(definitions.first())?.id.clone();
+            Some(Unfit { task, field: "objective.on".to_owned(), reason: many.to_string() })
+        })),
     }
     faults
+}
+
+/// The entry of one of these definitions that closes a cycle: what was published before had none.
+fn closing(cycle: &DependencyCycle, named: &HashMap<&TaskId, &TaskDefinition>) -> Option<Unfit> {
+    let next = cycle.tasks.iter().skip(1).chain(cycle.tasks.first());
+    let entries = cycle.tasks.iter().zip(next).filter_map(|(task, next)| {
+        let fields = dependencies(named.get(task)?);
+        let (field, index) = fields
+            .iter()
+            .find_map(|(field, ids)| Some((field, ids.iter().position(|id| id == next)?)))?;
+        Some((task.clone(), format!("{field}[{index}]")))
+    });
+    let (task, field) = entries.last()?;
+    Some(Unfit { task, field, reason: cycle.to_string() })
 }
 
 /// Pauses, resumes or retires a task.

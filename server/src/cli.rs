@@ -146,6 +146,25 @@ pub enum TasksCommand {
         /// The task.
         id: String,
     },
+    /// Shows what is different between two versions of a task.
+    Diff {
+        /// The task.
+        id: String,
+        /// The earlier version.
+        #[arg(value_name = "V1")]
+        before: u32,
+        /// The later version.
+        #[arg(value_name = "V2")]
+        after: u32,
+        /// How to print.
+        #[command(flatten)]
+        format: Format,
+    },
+    /// Prints the catalogue as a task file that publishes to the same.
+    Export {
+        /// Only these tasks; without any, all that are not retired.
+        ids: Vec<String>,
+    },
     /// Pauses a task: no progress, but claims.
     Pause {
         /// The task.

@@ -1,13 +1,17 @@
 //! From definitions back to a task file that publishes to the same definitions.
 
+mod yaml;
+
 use jiff::Timestamp;
 use plaudit_domain::calendar::Cadence;
 use plaudit_domain::catalogue::definition::{
-    ClaimMode, Kind, Measure, Milestone, Objective, OnNewVersion, RewardLine, StreakRules,
-    TaskDefinition, WhileLocked, Window, ZoneRule,
+    AtPeriodEnd, Audience, Backfill, BackfillRewards, Claim, ClaimMode, FreezeUse, Freezes, Kind,
+    Measure, Meta, Milestone, Objective, OnNewVersion, Payout, RewardLine, Rewards, Share,
+    StreakRules, TaskDefinition, WhileLocked, Window, ZoneRule,
 };
-use saphyr::{Mapping, Scalar, Yaml, YamlEmitter};
-use serde::ser::{Serialize, SerializeMap, Serializer};
+use saphyr::{Yaml, YamlEmitter};
+use serde_json::Value as Json;
+use yaml::{AsJson, Fields, IntoYaml};
 
 /// A task file in YAML. What equals a default is left out.
 pub fn to_yaml(definitions: &[TaskDefinition]) -> String {
@@ -21,77 +25,19 @@ pub fn to_yaml(definitions: &[TaskDefinition]) -> String {
 /// A task file in JSON. What equals a default is left out.
 pub fn to_json(definitions: &[TaskDefinition]) -> String {
     let file = file(definitions);
-    let text = serde_json::to_string_pretty(&Json(&file)).expect("texts, numbers and their lists");
+    let text =
+        serde_json::to_string_pretty(&AsJson(&file)).expect("texts, numbers and their lists");
     format!("{text}\n")
+}
+
+/// A task as it stands in a file of JSON.
+pub fn task_as_json(definition: &TaskDefinition) -> Json {
+    serde_json::to_value(AsJson(&task(definition))).expect("texts, numbers and their lists")
 }
 
 fn file(definitions: &[TaskDefinition]) -> Yaml<'static> {
     let tasks: Vec<_> = definitions.iter().map(task).collect();
     Fields::default().with("tasks", tasks).into_yaml()
-}
-
-/// What can stand in a file.
-trait IntoYaml {
-    fn into_yaml(self) -> Yaml<'static>;
-}
-
-impl IntoYaml for &str {
-    fn into_yaml(self) -> Yaml<'static> {
-        Yaml::Value(Scalar::String(self.to_owned().into()))
-    }
-}
-
-impl IntoYaml for String {
-    fn into_yaml(self) -> Yaml<'static> {
-        Yaml::Value(Scalar::String(self.into()))
-    }
-}
-
-impl IntoYaml for Yaml<'static> {
-    fn into_yaml(self) -> Yaml<'static> {
-        self
-    }
-}
-
-impl IntoYaml for i64 {
-    fn into_yaml(self) -> Yaml<'static> {
-        Yaml::Value(Scalar::Integer(self))
-    }
-}
-
-impl IntoYaml for Vec<Yaml<'static>> {
-    fn into_yaml(self) -> Yaml<'static> {
-        Yaml::Sequence(self)
-    }
-}
-
-impl IntoYaml for Fields {
-    fn into_yaml(self) -> Yaml<'static> {
-        Yaml::Mapping(self.0)
-    }
-}
-
-/// A mapping whose fields stand in the order in which they were added.
-#[derive(Default)]
-struct Fields(Mapping<'static>);
-
-impl Fields {
-    fn with(mut self, name: &str, value: impl IntoYaml) -> Self {
-        self.0.insert(name.into_yaml(), value.into_yaml());
-        self
-    }
-
-    fn with_some(self, name: &str, value: Option<impl IntoYaml>) -> Self {
-        match value {
-            Some(value) => self.with(name, value),
-            None => self,
-        }
-    }
-
-    /// Adds what is not empty.
-    fn with_any(self, name: &str, fields: Self) -> Self {
-        if fields.0.is_empty() { self } else { self.with(name, fields) }
-    }
 }
 
 fn task(task: &TaskDefinition) -> Yaml<'static> {
@@ -119,8 +65,6 @@ fn task(task: &TaskDefinition) -> Yaml<'static> {
         OnNewVersion::Adopt => Some("adopt"),
         OnNewVersion::AdoptIfEasier => Some("adopt_if_easier"),
     };
-    let claim = Fields::default()
-        .with_some("mode", (task.claim.mode == ClaimMode::Automatic).then_some("automatic"));
     let day_starts_at = String::from(task.day_starts_at);
     let fields = Fields::default()
         .with("id", task.id.as_str())
@@ -138,9 +82,12 @@ fn task(task: &TaskDefinition) -> Yaml<'static> {
         .with_some("while_locked", counts_while_locked.then_some("count"))
         .with("objective", objective(&task.objective, has_own_target(task)))
         .with("milestones", task.milestones.iter().map(milestone).collect::<Vec<_>>())
-        .with_any("claim", claim)
+        .with_any("claim", claim(&task.claim))
         .with_some("on_new_version", on_new_version)
-        .with_any("streak", task.streak.as_ref().map(streak).unwrap_or_default());
+        .with_any("streak", task.streak.as_ref().map(streak).unwrap_or_default())
+        .with_any("audience", audience(&task.audience))
+        .with_some("backfill", task.backfill.as_ref().map(backfill))
+        .with_some("meta", some(&task.meta));
     fields.into_yaml()
 }
 
@@ -171,69 +118,131 @@ fn instant(at: Timestamp) -> String {
 }
 
 fn objective(objective: &Objective, with_target: bool) -> Fields {
+    let ids = objective.completions_of.iter().map(|id| id.as_str().into_yaml());
+    let (on, ids) = (objective.on.iter().map(|kind| kind.as_str().into_yaml()), ids);
+    let (on, completions_of) = (on.collect::<Vec<_>>(), ids.collect::<Vec<_>>());
+    let of_field = |name: &str, field: &[String]| {
+        Some(Fields::default().with(name, format!("data.{}", field.join("."))).into_yaml())
+    };
     let measure = match &objective.measure {
         Measure::Count => None,
-        Measure::Sum(field) => Some(Fields::default().with("sum", field_path(field))),
+        Measure::Days => Some("days".into_yaml()),
+        Measure::Sum(field) => of_field("sum", field),
+        Measure::Max(field) => of_field("max", field),
+        Measure::Latest(field) => of_field("latest", field),
+        Measure::Distinct(field) => of_field("distinct", field),
     };
     let cap = Fields::default()
         .with_some("per_action", objective.cap.per_action)
         .with_some("per_period", objective.cap.per_period);
     let is_late = objective.lateness_seconds != 0;
-    let on: Vec<_> = objective.on.iter().map(|kind| kind.as_str().into_yaml()).collect();
     Fields::default()
-        .with("on", on)
+        .with_some("on", (!on.is_empty()).then_some(on))
+        .with_some("completions_of", (!completions_of.is_empty()).then_some(completions_of))
         .with_some("where", objective.filter.as_deref())
         .with_some("measure", measure)
         .with_any("cap", cap)
-        .with_some("lateness", is_late.then(|| format!("PT{}S", objective.lateness_seconds)))
+        .with_some("lateness", is_late.then(|| duration(objective.lateness_seconds)))
+        .with_some("carry_over", objective.carry_over.then_some(true))
         .with_some("target", with_target.then_some(objective.target))
 }
 
-fn field_path(names: &[String]) -> String {
-    format!("data.{}", names.join("."))
+/// Whole days as days, everything else in seconds.
+fn duration(seconds: i64) -> String {
+    match (seconds / 86_400, seconds % 86_400) {
+        (days, 0) if days > 0 => format!("P{days}D"),
+        _ => format!("PT{seconds}S"),
+    }
 }
 
 fn milestone(milestone: &Milestone) -> Yaml<'static> {
     let rewards: Vec<_> = milestone.rewards.iter().map(reward_line).collect();
     let fields = Fields::default()
         .with("at", milestone.at)
-        .with_some("rewards", (!rewards.is_empty()).then_some(rewards));
+        .with_some("rewards", (!rewards.is_empty()).then_some(rewards))
+        .with_some("meta", some(&milestone.meta));
     fields.into_yaml()
 }
 
 fn reward_line(line: &RewardLine) -> Yaml<'static> {
-    let fields = Fields::default()
-        .with("line", line.line.as_str())
-        .with("kind", line.kind.as_str())
-        .with("code", line.code.as_str())
-        .with("amount", line.amount);
-    fields.into_yaml()
+    let named = Fields::default().with("line", line.line.as_str());
+    let paying = match &line.pays {
+        Rewards::Fixed(pays) => payout(named, pays),
+        Rewards::OneOf(choices) => {
+            let choices = choices.iter().map(|choice| {
+                let weighted = Fields::default().with("weight", choice.weight);
+                payout(weighted, &choice.payout).into_yaml()
+            });
+            named.with("one_of", choices.collect::<Vec<_>>())
+        }
+    };
+    let titles = line.title.iter();
+    let title = titles.fold(Fields::default(), |all, (tag, text)| all.with(tag, text.as_str()));
+    paying.with_any("title", title).with_some("meta", some(&line.meta)).into_yaml()
+}
+
+fn payout(fields: Fields, Payout { kind, code, amount }: &Payout) -> Fields {
+    fields.with("kind", kind.as_str()).with("code", code.as_str()).with("amount", *amount)
+}
+
+fn claim(claim: &Claim) -> Fields {
+    let at_period_end = match claim.at_period_end {
+        AtPeriodEnd::Keep => None,
+        AtPeriodEnd::Grant => Some("grant"),
+        AtPeriodEnd::Forfeit => Some("forfeit"),
+    };
+    Fields::default()
+        .with_some("mode", (claim.mode == ClaimMode::Automatic).then_some("automatic"))
+        .with_some("expires_after", claim.expires_after_seconds.map(duration))
+        .with_some("at_period_end", at_period_end)
 }
 
 fn streak(rules: &StreakRules) -> Fields {
-    Fields::default().with_some("cycle", rules.cycle)
+    let Freezes { initial, max, used } = rules.freezes;
+    let freezes = Fields::default()
+        .with_some("initial", (initial != 0).then_some(initial))
+        .with_some("max", (max != 0).then_some(max))
+        .with_some("use", (used == FreezeUse::Manual).then_some("manual"));
+    let make_up = rules.make_up.as_ref().map(|make_up| {
+        Fields::default().with("look_back", make_up.look_back).with("on", make_up.on.as_str())
+    });
+    let pauses = rules.pauses.iter().map(|pause| {
+        let from = Fields::default().with("from", instant(pause.from));
+        from.with("until", instant(pause.until)).into_yaml()
+    });
+    let pauses: Vec<_> = pauses.collect();
+    Fields::default()
+        .with_some("cycle", rules.cycle)
+        .with_some("grace_periods", (rules.grace_periods != 0).then_some(rules.grace_periods))
+        .with_any("freezes", freezes)
+        .with_some("make_up", make_up)
+        .with_some("pauses", (!pauses.is_empty()).then_some(pauses))
 }
 
-/// A file as JSON, its fields in the same order.
-struct Json<'y>(&'y Yaml<'static>);
+fn audience(audience: &Audience) -> Fields {
+    Fields::default()
+        .with_some("where", audience.filter.as_deref())
+        .with_some("percent", audience.share.map(percent))
+        .with_some("salt", audience.salt.as_deref())
+}
 
-impl Serialize for Json<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self.0 {
-            Yaml::Value(Scalar::Boolean(is)) => serializer.serialize_bool(*is),
-            Yaml::Value(Scalar::Integer(number)) => serializer.serialize_i64(*number),
-            Yaml::Value(Scalar::FloatingPoint(number)) => serializer.serialize_f64(**number),
-            Yaml::Value(Scalar::String(text)) => serializer.serialize_str(text),
-            Yaml::Sequence(items) => serializer.collect_seq(items.iter().map(Json)),
-            Yaml::Mapping(fields) => {
-                let mut map = serializer.serialize_map(Some(fields.len()))?;
-                for (name, value) in fields {
-                    map.serialize_entry(&Json(name), &Json(value))?;
-                }
-                map.end()
-            }
-            // Nothing else is made here.
-            _ => serializer.serialize_unit(),
-        }
+fn percent(share: Share) -> Yaml<'static> {
+    let hundredths = u32::from(share);
+    match hundredths % 100 {
+        0 => i64::from(hundredths / 100).into_yaml(),
+        _ => Json::from(f64::from(hundredths) / 100.0).into_yaml(),
     }
+}
+
+fn backfill(backfill: &Backfill) -> Fields {
+    let rewards = match backfill.rewards {
+        BackfillRewards::Grant => None,
+        BackfillRewards::Hold => Some("hold"),
+        BackfillRewards::None => Some("none"),
+    };
+    Fields::default().with("from", instant(backfill.from)).with_some("rewards", rewards)
+}
+
+fn some(meta: &Meta) -> Option<Meta> {
+    (!meta.is_empty()).then(|| meta.clone())
 }

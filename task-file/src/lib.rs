@@ -6,24 +6,33 @@
 //! Never does I/O, and never decides a rule of a task: the definitions and their invariants are
 //! those of `plaudit_domain::catalogue::definition`.
 
+mod audience;
 mod dependencies;
 mod diagnostic;
+mod diff;
 mod export;
 mod located;
+mod meta;
 mod milestones;
 mod node;
 mod objective;
+mod rewards;
 mod streak;
 mod suggestion;
 mod task;
+mod text;
+mod warnings;
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 
+use jiff::Timestamp;
 use plaudit_domain::catalogue::definition::TaskDefinition;
+use plaudit_domain::catalogue::unsupported;
 
-pub use diagnostic::Diagnostic;
+pub use diagnostic::{Diagnostic, Severity};
+pub use diff::{Change, diff};
 pub use export::{to_json, to_yaml};
 pub use node::FILE_BYTES_MAX;
 
@@ -48,28 +57,72 @@ pub struct LocatedTask {
 }
 
 impl LocatedTask {
-    /// A diagnostic for a field of this task, such as `id` or `requires[1]`; for the task as a whole
-    /// if the file has no such field.
+    /// A diagnostic for a part of this task, such as `id` or `requires[1]`; for the nearest part
+    /// around it that the file has otherwise.
     pub fn diagnostic(&self, field: &str, message: impl fmt::Display) -> Diagnostic {
-        let known = self.places.get_key_value(field).or_else(|| self.places.get_key_value(""));
+        // `rewards` is short for one milestone.
+        let short = field.strip_prefix("milestones[0].").unwrap_or(field);
+        let candidates = ancestors(field).chain(ancestors(short)).filter(|part| !part.is_empty());
+        let known = candidates.filter_map(|part| self.places.get_key_value(part));
+        let nearest = known.max_by_key(|(part, _)| part.len());
+        let known = nearest.or_else(|| self.places.get_key_value(""));
         let (field, (line, column)) = known.map_or(("", (1, 1)), |(f, at)| (f.as_str(), *at));
         let dot = if field.is_empty() { "" } else { "." };
         Diagnostic::new(line, column, &format!("{}{dot}{field}", self.path), message)
     }
+
+    /// What is legal in this task but suspicious: at this time, and beside the definition that is in
+    /// force.
+    pub fn warnings(&self, now: Timestamp, in_force: Option<&TaskDefinition>) -> Vec<Diagnostic> {
+        let found = warnings::of(&self.definition, now, in_force);
+        found.into_iter().map(|(path, m)| self.diagnostic(&path, m).into_warning()).collect()
+    }
 }
 
-/// Reads a task file as [`parse`] does, and keeps where each task was written.
-pub fn parse_located(text: &str) -> Result<Vec<LocatedTask>, Vec<Diagnostic>> {
+/// A path and those of all that is around it: `a.b[1]`, `a.b`, `a`, and the empty one.
+fn ancestors(path: &str) -> impl Iterator<Item = &str> {
+    let shorter = |path: &&'_ str| {
+        let end = path.rfind(['.', '[']);
+        (!path.is_empty()).then(|| path.get(..end.unwrap_or(0)).unwrap_or_default().len())
+    };
+    let mut rest = Some(path);
+    std::iter::from_fn(move || {
+        let part = rest?;
+        rest = shorter(&part).map(|end| &path[..end]);
+        Some(part)
+    })
+}
+
+/// A task file that was read without an error.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TaskFile {
+    /// Its tasks, in the order of the file.
+    pub tasks: Vec<LocatedTask>,
+    /// What is legal but suspicious, in the order of the file.
+    pub warnings: Vec<Diagnostic>,
+}
+
+/// Reads a task file as [`parse`] does, and keeps where each task was written, and what is
+/// suspicious.
+pub fn parse_located(text: &str) -> Result<TaskFile, Vec<Diagnostic>> {
+    parse_with(text, unsupported)
+}
+
+/// What a task uses that is to be refused: its path below the task, and why.
+type Refused = fn(&TaskDefinition) -> Vec<(String, String)>;
+
+fn parse_with(text: &str, refused: Refused) -> Result<TaskFile, Vec<Diagnostic>> {
     let root = node::load(text).map_err(|error| vec![error])?;
     let mut diagnostics = Diagnostics::default();
-    let tasks = read_file(&Located { node: &root, path: String::new() }, &mut diagnostics);
-    let Diagnostics(mut errors) = diagnostics;
+    let root = Located { node: &root, path: String::new() };
+    let tasks = read_file(&root, refused, &mut diagnostics);
+    refuse_nul(&root, &mut diagnostics);
+    let Diagnostics { mut errors, mut warnings } = diagnostics;
+    errors.sort();
+    warnings.sort();
     match tasks {
-        Some(tasks) if errors.is_empty() => Ok(tasks),
-        _ => {
-            errors.sort();
-            Err(errors)
-        }
+        Some(tasks) if errors.is_empty() => Ok(TaskFile { tasks, warnings }),
+        _ => Err(errors),
     }
 }
 
@@ -79,14 +132,31 @@ pub fn parse_located(text: &str) -> Result<Vec<LocatedTask>, Vec<Diagnostic>> {
 /// Needs nothing but the file: whether the tasks that `requires` names exist is checked when the
 /// file is published.
 pub fn parse(text: &str) -> Result<Vec<TaskDefinition>, Vec<Diagnostic>> {
-    let located = parse_located(text)?;
-    Ok(located.into_iter().map(|task| task.definition).collect())
+    let file = parse_located(text)?;
+    Ok(file.tasks.into_iter().map(|task| task.definition).collect())
 }
 
-fn read_file(root: &Located<'_>, diagnostics: &mut Diagnostics) -> Option<Vec<LocatedTask>> {
+/// PostgreSQL stores no text with the character NUL. Texts that were refused already are left out.
+fn refuse_nul(root: &Located<'_>, diagnostics: &mut Diagnostics) {
+    root.visit(&mut |place| {
+        let Located { node, path } = place;
+        let is_refused = |d: &Diagnostic| (d.line, d.column) == (node.line, node.column);
+        let has_nul = matches!(&node.value, node::Value::Text(text) if text.contains('\0'))
+            || place.keys().any(|key| key.contains('\0'));
+        if has_nul && !diagnostics.errors.iter().any(is_refused) {
+            diagnostics.add_at(node, path, "must not hold the character NUL (U+0000)");
+        }
+    });
+}
+
+fn read_file(
+    root: &Located<'_>,
+    refused: Refused,
+    diagnostics: &mut Diagnostics,
+) -> Option<Vec<LocatedTask>> {
     let fields = root.fields(&["tasks", "default_locale"], diagnostics)?;
     let locale =
-        fields.read_or("default_locale", DEFAULT_LOCALE, |place| task::locale(place, diagnostics));
+        fields.read_or("default_locale", DEFAULT_LOCALE, |place| text::locale(place, diagnostics));
     let places = fields.require("tasks", diagnostics)?.items(diagnostics)?;
     // With an invalid default locale, every text would seem to lack it.
     let drafts: Vec<Draft<'_>> =
@@ -97,7 +167,18 @@ fn read_file(root: &Located<'_>, diagnostics: &mut Diagnostics) -> Option<Vec<Lo
         let definition = draft.definition?;
         Some(LocatedTask { definition, path: place.path.clone(), places: draft.places })
     });
-    tasks.collect()
+    let tasks: Vec<_> = tasks.flatten().collect();
+    for task in &tasks {
+        // A task with errors is not read as it was meant.
+        let below = format!("{}.", task.path);
+        if diagnostics.errors.iter().any(|e| e.path == task.path || e.path.starts_with(&below)) {
+            continue;
+        }
+        for (path, reason) in refused(&task.definition) {
+            diagnostics.errors.push(task.diagnostic(&path, reason));
+        }
+    }
+    (tasks.len() == places.len()).then_some(tasks)
 }
 
 fn refuse_duplicate_ids(drafts: &[Draft<'_>], diagnostics: &mut Diagnostics) {

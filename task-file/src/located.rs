@@ -10,7 +10,12 @@ const EXCERPT_CHARS_MAX: usize = 60;
 
 /// Collects diagnostics, so that one reading finds them all.
 #[derive(Default)]
-pub struct Diagnostics(pub Vec<Diagnostic>);
+pub struct Diagnostics {
+    /// Why the file is refused.
+    pub errors: Vec<Diagnostic>,
+    /// What is legal but suspicious.
+    pub warnings: Vec<Diagnostic>,
+}
 
 /// A value that could not be read; why is among the diagnostics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,12 +38,13 @@ impl Diagnostics {
 
     /// Reports an error of a field called `path` that stands, or should stand, at `node`.
     pub fn add_at(&mut self, node: &Node, path: &str, message: impl Display) {
-        self.0.push(Diagnostic::new(node.line, node.column, path, message));
+        self.errors.push(Diagnostic::new(node.line, node.column, path, message));
     }
 
-    /// Reports a feature of the format that this version does not have.
-    pub fn not_supported(&mut self, place: &Located<'_>, what: impl Display) {
-        self.add(place, format_args!("`{what}` is not supported yet"));
+    /// Reports something that is legal but suspicious.
+    pub fn warn(&mut self, place: &Located<'_>, message: impl Display) {
+        let Located { node, path } = place;
+        self.warnings.push(Diagnostic::new(node.line, node.column, path, message).into_warning());
     }
 }
 
@@ -123,6 +129,16 @@ impl<'n> Located<'n> {
         (number >= 1).then_some(number)
     }
 
+    /// An integer in a range, both ends included.
+    pub fn integer_in(&self, least: i64, most: i64, diagnostics: &mut Diagnostics) -> Option<i64> {
+        let number = self.integer(diagnostics)?;
+        if (least..=most).contains(&number) {
+            return Some(number);
+        }
+        diagnostics.add(self, format_args!("must be {least} to {most}, got {number}"));
+        None
+    }
+
     /// `true` or `false`.
     pub fn boolean(&self, diagnostics: &mut Diagnostics) -> Option<bool> {
         if let Value::Boolean(is) = self.node.value {
@@ -171,6 +187,18 @@ impl<'n> Located<'n> {
     fn numbered(&self, items: &'n [Node]) -> Vec<Self> {
         let path = |index| format!("{}[{index}]", self.path);
         items.iter().enumerate().map(|(index, node)| Self { node, path: path(index) }).collect()
+    }
+
+    /// The keys of a mapping that are texts.
+    pub fn keys(&self) -> impl Iterator<Item = &'n str> {
+        let entries = match &self.node.value {
+            Value::Mapping(entries) => entries.as_slice(),
+            _ => &[],
+        };
+        entries.iter().filter_map(|(key, _)| match &key.value {
+            Value::Text(name) => Some(name.as_str()),
+            _ => None,
+        })
     }
 
     /// Calls `each` with this value and all that is in it.

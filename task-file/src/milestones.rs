@@ -1,16 +1,10 @@
-//! The marks of a task, their rewards, and how these change hands.
+//! The marks of a task.
 
-use std::collections::BTreeSet;
-
-use plaudit_domain::catalogue::definition::{Claim, ClaimMode, Kind, Milestone, RewardLine};
+use plaudit_domain::catalogue::definition::{Kind, Meta, Milestone};
 
 use crate::located::{Diagnostics, Fields, Located};
 use crate::objective::Counted;
-
-/// The longest name of a line, in characters.
-const LINE_CHARS_MAX: usize = 64;
-/// The longest word for the payer, in characters.
-const PAYER_CHARS_MAX: usize = 200;
+use crate::{meta, rewards};
 
 /// Reads the milestones of a task and the target that goes with them.
 pub fn read(
@@ -21,17 +15,17 @@ pub fn read(
     diagnostics: &mut Diagnostics,
 ) -> Option<(Vec<Milestone>, i64)> {
     let given = task.get("milestones");
-    let rewards = task.get("rewards");
+    let short_form = task.get("rewards");
     let listed = given.map(|place| list(place, cycle, diagnostics));
-    let short = rewards.map(|place| reward_lines(place, diagnostics));
-    if let (Some(_), Some(place)) = (given, rewards) {
+    let short = short_form.map(|place| rewards::lines(place, diagnostics));
+    if let (Some(_), Some(place)) = (given, short_form) {
         diagnostics
             .add(place, "a task has either `milestones` or the short form `rewards`, not both");
     }
     match kind? {
         Kind::Continuous if given.is_none() => {
             let message = "a continuous task has a milestone for each rewarded length of streak";
-            if let Some(place) = rewards {
+            if let Some(place) = short_form {
                 diagnostics.add(place, format_args!("{message}: use `milestones` for this"));
             } else {
                 task.miss("milestones", &format!(": {message}"), diagnostics);
@@ -51,7 +45,7 @@ pub fn read(
         Kind::Ordinary | Kind::Periodic => {
             let at = short_target(counted?, diagnostics);
             let rewards = short.unwrap_or_else(|| Some(Vec::new()))?;
-            at.map(|at| (vec![Milestone { at, rewards }], at))
+            at.map(|at| (vec![Milestone { at, rewards, meta: Meta::new() }], at))
         }
     }
 }
@@ -85,10 +79,11 @@ fn list(
     let mut read = Vec::with_capacity(places.len());
     let mut highest: Option<i64> = None;
     for place in &places {
-        let Some(fields) = place.fields(&["at", "rewards"], diagnostics) else { continue };
+        let Some(fields) = place.fields(&["at", "rewards", "meta"], diagnostics) else { continue };
         let at = fields.require("at", diagnostics).and_then(|place| place.positive(diagnostics));
         let rewards =
-            fields.read_or("rewards", Vec::new(), |place| reward_lines(place, diagnostics));
+            fields.read_or("rewards", Vec::new(), |place| rewards::lines(place, diagnostics));
+        let meta = meta::read(&fields, diagnostics);
         if let (Some(at), Some(place)) = (at, fields.get("at")) {
             if let Some(before) = highest.filter(|before| at <= *before) {
                 diagnostics.add(place, format_args!("must be above {before}: milestones ascend"));
@@ -101,67 +96,8 @@ fn list(
             }
         }
         highest = highest.max(at);
-        read.extend(at.zip(rewards).map(|(at, rewards)| Milestone { at, rewards }));
+        let milestone = || Some(Milestone { at: at?, rewards: rewards?, meta: meta? });
+        read.extend(milestone());
     }
     (read.len() == places.len()).then_some(read)
-}
-
-fn reward_lines(place: &Located<'_>, diagnostics: &mut Diagnostics) -> Option<Vec<RewardLine>> {
-    let places = place.items_if_any(diagnostics)?;
-    let mut names = BTreeSet::new();
-    let mut read = Vec::with_capacity(places.len());
-    for place in &places {
-        let Some(fields) = place.fields(&["line", "kind", "code", "amount", "one_of"], diagnostics)
-        else {
-            continue;
-        };
-        let name = word(&fields, "line", LINE_CHARS_MAX, diagnostics);
-        if let (Some(name), Some(place)) = (&name, fields.get("line"))
-            && !names.insert(name.clone())
-        {
-            diagnostics.add(place, format_args!("{name:?} is already a line of this milestone"));
-        }
-        if let Some(choices) = fields.get("one_of") {
-            diagnostics.not_supported(choices, "one_of");
-            continue;
-        }
-        let kind = word(&fields, "kind", PAYER_CHARS_MAX, diagnostics);
-        let code = word(&fields, "code", PAYER_CHARS_MAX, diagnostics);
-        let amount =
-            fields.require("amount", diagnostics).and_then(|place| place.positive(diagnostics));
-        let line = || Some(RewardLine { line: name?, kind: kind?, code: code?, amount: amount? });
-        read.extend(line());
-    }
-    (read.len() == places.len()).then_some(read)
-}
-
-/// A required name. Control characters are refused in all of them: U+001F separates the parts of a
-/// grant id.
-fn word(
-    fields: &Fields<'_>,
-    name: &str,
-    chars_max: usize,
-    diagnostics: &mut Diagnostics,
-) -> Option<String> {
-    let place = fields.require(name, diagnostics)?;
-    place.line_of_text(chars_max, diagnostics)
-}
-
-/// Reads how rewards change hands.
-pub fn claim(place: &Located<'_>, diagnostics: &mut Diagnostics) -> Option<Claim> {
-    let fields = place.fields(&["mode", "expires_after", "at_period_end"], diagnostics)?;
-    if let Some(place) = fields.get("expires_after") {
-        diagnostics.not_supported(place, "claim.expires_after");
-    }
-    let outcomes = [("keep", "keep"), ("grant", "grant"), ("forfeit", "forfeit")];
-    let at_period_end = fields.get("at_period_end");
-    if let Some((place, outcome)) =
-        at_period_end.and_then(|place| Some((place, place.choice(&outcomes, diagnostics)?)))
-        && outcome != "keep"
-    {
-        diagnostics.not_supported(place, format_args!("claim.at_period_end: {outcome}"));
-    }
-    let modes = [("manual", ClaimMode::Manual), ("automatic", ClaimMode::Automatic)];
-    let mode = fields.read_or("mode", ClaimMode::Manual, |place| place.choice(&modes, diagnostics));
-    Some(Claim { mode: mode? })
 }

@@ -1,29 +1,49 @@
 //! What a task counts.
 
+use std::collections::BTreeSet;
+
 use plaudit_domain::catalogue::definition::{Cap, Kind, Measure, Objective};
 use plaudit_domain::duration;
 use plaudit_domain::expression::Filter;
-use plaudit_domain::ids::check_name;
+use plaudit_domain::ids::{TaskId, check_name};
 
 use crate::located::{Diagnostics, Fields, Invalid, Located, excerpt};
 use crate::node::Value;
+use crate::task::task_id;
 
-const KEYS: [&str; 7] = ["on", "where", "measure", "cap", "lateness", "carry_over", "target"];
-const MEASURES: [&str; 5] = ["sum", "max", "latest", "distinct", "days"];
+const KEYS: [&str; 8] =
+    ["on", "completions_of", "where", "measure", "cap", "lateness", "carry_over", "target"];
+
+/// Makes a measure of the field at a path.
+type OfField = fn(Vec<String>) -> Measure;
+
+/// The measures of a field of an action.
+const MEASURES: [(&str, OfField); 4] = [
+    ("sum", Measure::Sum),
+    ("max", Measure::Max),
+    ("latest", Measure::Latest),
+    ("distinct", Measure::Distinct),
+];
 
 /// The longest path to a field, in bytes.
 const FIELD_BYTES_MAX: usize = 256;
 
-/// An objective whose target may still be told by the milestones.
+/// The longest lateness, in seconds: a year. Periods stay open for that long.
+const LATENESS_SECONDS_MAX: i64 = 366 * 86_400;
+
+/// An objective whose target may still follow from the milestones.
 pub struct Counted<'n> {
     /// The objective as written.
     pub fields: Fields<'n>,
-    /// The target, if one was given, and where.
+    /// The target, if one was given, and its place.
     pub target: Result<Option<(i64, Located<'n>)>, Invalid>,
+    /// The tasks whose completions count, and their places.
+    pub completions_of: Vec<(TaskId, Located<'n>)>,
     on: Option<Vec<String>>,
     filter: Result<Option<String>, Invalid>,
     measure: Option<Measure>,
     cap: Option<Cap>,
+    carry_over: Option<bool>,
     lateness_seconds: Option<i64>,
 }
 
@@ -32,11 +52,13 @@ impl Counted<'_> {
     pub fn into_objective(self, target: i64) -> Option<Objective> {
         Some(Objective {
             on: self.on?,
+            completions_of: self.completions_of.into_iter().map(|(id, _)| id).collect(),
             filter: self.filter.ok()?,
             measure: self.measure?,
             target,
             cap: self.cap?,
             lateness_seconds: self.lateness_seconds?,
+            carry_over: self.carry_over?,
         })
     }
 }
@@ -45,29 +67,102 @@ impl Counted<'_> {
 pub fn read<'n>(
     task: &Fields<'n>,
     kind: Option<Kind>,
+    own_id: Option<&TaskId>,
     diagnostics: &mut Diagnostics,
 ) -> Option<Counted<'n>> {
     let place = task.require("objective", diagnostics)?;
     let fields = place.fields(&KEYS, diagnostics)?;
-    if let Some(place) = fields.get("carry_over")
-        && place.boolean(diagnostics) == Some(true)
-    {
-        diagnostics.not_supported(place, "objective.carry_over: true");
-    }
     let target = match fields.get("target") {
         None => Ok(None),
         Some(place) => {
-            place.positive(diagnostics).map(|target| Some((target, place.clone()))).ok_or(Invalid)
+            let target = place.positive(diagnostics);
+            target.map(|target| Some((target, place.clone()))).ok_or(Invalid)
         }
     };
-    let on = fields.require("on", diagnostics).and_then(|place| action_types(place, diagnostics));
+    let (on, completions_of) = what_counts(&fields, own_id, diagnostics);
     let filter =
         fields.read_or("where", None, |place| filter(place, diagnostics).map(Some)).ok_or(Invalid);
     let measure = fields.read_or("measure", Measure::Count, |place| measure(place, diagnostics));
     let cap = fields.read_or("cap", Cap::default(), |place| cap(place, diagnostics));
-    let lateness_seconds =
-        fields.read_or("lateness", 0, |place| lateness(place, kind, diagnostics));
-    Some(Counted { fields, target, on, filter, measure, cap, lateness_seconds })
+    let carry_over = fields.read_or("carry_over", false, |place| place.boolean(diagnostics));
+    let lateness_seconds = fields.read_or("lateness", 0, |place| lateness(place, diagnostics));
+    refuse_misfits(&fields, kind, measure.as_ref(), carry_over, diagnostics);
+    Some(Counted {
+        fields,
+        target,
+        completions_of,
+        on,
+        filter,
+        measure,
+        cap,
+        carry_over,
+        lateness_seconds,
+    })
+}
+
+/// Either actions or completions of tasks.
+fn what_counts<'n>(
+    fields: &Fields<'n>,
+    own_id: Option<&TaskId>,
+    diagnostics: &mut Diagnostics,
+) -> (Option<Vec<String>>, Vec<(TaskId, Located<'n>)>) {
+    let Some(place) = fields.get("completions_of") else {
+        let on = fields.require("on", diagnostics);
+        return (on.and_then(|place| action_types(place, diagnostics)), Vec::new());
+    };
+    for name in ["on", "where", "measure", "cap"] {
+        if let Some(place) = fields.get(name) {
+            let message = "has no meaning with `completions_of`, which counts no actions";
+            diagnostics.add(place, message);
+        }
+    }
+    let items = place.items(diagnostics);
+    let tasks =
+        items.map(|items| other_tasks(items, own_id, "count its own completions", diagnostics));
+    (tasks.is_some().then(Vec::new), tasks.unwrap_or_default())
+}
+
+/// Reads ids of other tasks, each once.
+pub fn other_tasks<'n>(
+    items: Vec<Located<'n>>,
+    own_id: Option<&TaskId>,
+    verb: &str,
+    diagnostics: &mut Diagnostics,
+) -> Vec<(TaskId, Located<'n>)> {
+    let mut known = BTreeSet::new();
+    let mut read = Vec::with_capacity(items.len());
+    for item in items {
+        let Some(id) = task_id(&item, diagnostics) else { continue };
+        if own_id == Some(&id) {
+            diagnostics.add(&item, format_args!("a task cannot {verb}"));
+        } else if known.insert(id.clone()) {
+            read.push((id, item));
+        } else {
+            diagnostics.add(&item, format_args!("{id} is listed twice"));
+        }
+    }
+    read
+}
+
+/// Refuses what does not go together.
+fn refuse_misfits(
+    fields: &Fields<'_>,
+    kind: Option<Kind>,
+    measure: Option<&Measure>,
+    carry_over: Option<bool>,
+    diagnostics: &mut Diagnostics,
+) {
+    let is_additive = measure.is_none_or(Measure::is_additive);
+    if let Some(place) = fields.get("cap").filter(|_| !is_additive) {
+        diagnostics.add(place, "goes with the measures count and sum only");
+    }
+    if let Some(place) = fields.get("carry_over").filter(|_| carry_over == Some(true)) {
+        if !is_additive {
+            diagnostics.add(place, "goes with the measures count and sum only");
+        } else if kind.is_some_and(|kind| kind != Kind::Periodic) {
+            diagnostics.add(place, "only periodic tasks have a next period to carry over to");
+        }
+    }
 }
 
 fn action_types(place: &Located<'_>, diagnostics: &mut Diagnostics) -> Option<Vec<String>> {
@@ -81,15 +176,20 @@ fn action_types(place: &Located<'_>, diagnostics: &mut Diagnostics) -> Option<Ve
     };
     let mut types: Vec<String> = Vec::with_capacity(places.len());
     for place in &places {
-        let Some(name) = place.text(diagnostics) else { continue };
-        if let Err(e) = check_name("an action type", name) {
-            diagnostics.add(place, e);
-        } else if types.iter().any(|other| other == name) {
-            diagnostics.add(place, format_args!("{:?} is listed twice", excerpt(name)));
+        let Some(name) = action_type(place, diagnostics) else { continue };
+        if types.contains(&name) {
+            diagnostics.add(place, format_args!("{:?} is listed twice", excerpt(&name)));
         }
-        types.push(name.to_owned());
+        types.push(name);
     }
     (types.len() == places.len()).then_some(types)
+}
+
+/// Reads the type of an action.
+pub fn action_type(place: &Located<'_>, diagnostics: &mut Diagnostics) -> Option<String> {
+    let name = place.text(diagnostics)?;
+    check_name("an action type", name).map_err(|e| diagnostics.add(place, e)).ok()?;
+    Some(name.to_owned())
 }
 
 fn filter(place: &Located<'_>, diagnostics: &mut Diagnostics) -> Option<String> {
@@ -100,31 +200,33 @@ fn filter(place: &Located<'_>, diagnostics: &mut Diagnostics) -> Option<String> 
 
 fn measure(place: &Located<'_>, diagnostics: &mut Diagnostics) -> Option<Measure> {
     match &place.node.value {
-        Value::Text(word) if word == "count" => return Some(Measure::Count),
-        Value::Text(word) if word == "sum" => {
-            diagnostics.add(place, "needs a field: { sum: data.coins }");
+        Value::Text(word) if MEASURES.iter().any(|(name, _)| name == word) => {
+            diagnostics.add(place, format_args!("needs a field: {{ {word}: data.coins }}"));
+            None
         }
-        Value::Text(word) if MEASURES.contains(&word.as_str()) => {
-            diagnostics.not_supported(place, format_args!("measure: {word}"));
-        }
-        Value::Mapping(_) => return measure_of_field(place, diagnostics),
-        _ => {
-            place.choice(&[("count", ()), ("{ sum: data.<field> }", ())], diagnostics);
-        }
+        Value::Mapping(_) => measure_of_field(place, diagnostics),
+        _ => place.choice(&[("count", Plain::Count), ("days", Plain::Days)], diagnostics).map(
+            |word| match word {
+                Plain::Count => Measure::Count,
+                Plain::Days => Measure::Days,
+            },
+        ),
     }
-    None
+}
+
+/// The measures that need no field.
+#[derive(Clone, Copy)]
+enum Plain {
+    Count,
+    Days,
 }
 
 fn measure_of_field(place: &Located<'_>, diagnostics: &mut Diagnostics) -> Option<Measure> {
-    let fields = place.fields(&MEASURES, diagnostics)?;
-    let given: Vec<(&str, &Located<'_>)> =
-        MEASURES.iter().filter_map(|name| Some((*name, fields.get(name)?))).collect();
-    for (name, place) in given.iter().filter(|(name, _)| *name != "sum") {
-        diagnostics.not_supported(place, format_args!("measure: {name}"));
-    }
+    let fields = place.fields(&MEASURES.map(|(name, _)| name), diagnostics)?;
+    let given: Vec<_> =
+        MEASURES.iter().filter_map(|(name, of)| Some((of, fields.get(name)?))).collect();
     match given[..] {
-        [("sum", place)] => field(place, diagnostics).map(Measure::Sum),
-        [_] => None,
+        [(of, place)] => field(place, diagnostics).map(of),
         [] => {
             diagnostics.add(place, "must name one measure: count, or { sum: data.coins }");
             None
@@ -161,11 +263,17 @@ fn cap(place: &Located<'_>, diagnostics: &mut Diagnostics) -> Option<Cap> {
     Some(Cap { per_action: per_action?, per_period: per_period? })
 }
 
-fn lateness(place: &Located<'_>, kind: Option<Kind>, diagnostics: &mut Diagnostics) -> Option<i64> {
+/// Reads a duration, in seconds.
+pub fn seconds(place: &Located<'_>, diagnostics: &mut Diagnostics) -> Option<i64> {
     let seconds = duration::seconds(place.text(diagnostics)?);
-    let seconds = seconds.map_err(|e| diagnostics.add(place, e)).ok()?;
-    if seconds != 0 && kind == Some(Kind::Continuous) {
-        diagnostics.not_supported(place, "lateness for a continuous task");
+    seconds.map_err(|e| diagnostics.add(place, e)).ok()
+}
+
+fn lateness(place: &Located<'_>, diagnostics: &mut Diagnostics) -> Option<i64> {
+    let seconds = seconds(place, diagnostics)?;
+    if seconds > LATENESS_SECONDS_MAX {
+        diagnostics.add(place, "must be at most 366 days: periods stay open for that long");
+        return None;
     }
     Some(seconds)
 }

@@ -6,14 +6,16 @@ use jiff::Timestamp;
 use plaudit_domain::action;
 use plaudit_domain::calendar::{Cadence, Cron, DayStart, zone, zone_names};
 use plaudit_domain::catalogue::definition::{
-    Claim, Kind, OnNewVersion, TaskDefinition, Text, WhileLocked, Window, ZoneRule,
+    Audience, Claim, Kind, OnNewVersion, TaskDefinition, Text, WhileLocked, Window, ZoneRule,
 };
 use plaudit_domain::ids::TaskId;
 
 use crate::located::{Diagnostics, Fields, Located};
-use crate::{dependencies, milestones, objective, streak, suggestion};
+use crate::objective::Counted;
+use crate::text::{locale, texts};
+use crate::{audience, dependencies, meta, milestones, objective, rewards, streak, suggestion};
 
-const KEYS: [&str; 19] = [
+const KEYS: [&str; 22] = [
     "id",
     "kind",
     "default_locale",
@@ -33,26 +35,24 @@ const KEYS: [&str; 19] = [
     "claim",
     "on_new_version",
     "streak",
+    "audience",
+    "meta",
+    "backfill",
 ];
 
 const KINDS: [(&str, Kind); 3] =
     [("ordinary", Kind::Ordinary), ("periodic", Kind::Periodic), ("continuous", Kind::Continuous)];
 
-// Screens have little room, and every view of a task carries these texts.
-const TITLE_CHARS_MAX: usize = 500;
-const DESCRIPTION_CHARS_MAX: usize = 10_000;
 const CATEGORY_CHARS_MAX: usize = 100;
 const NAVIGATE_CHARS_MAX: usize = 2_000;
-/// The longest tag of RFC 5646, section 4.4.1, that software must be able to hold.
-const LOCALE_BYTES_MAX: usize = 35;
 
 /// A task as far as it could be read. What concerns several tasks is checked even where one of
 /// them has diagnostics.
 pub struct Draft<'n> {
     /// The id and where it stands.
     pub id: Option<(TaskId, Located<'n>)>,
-    /// The prerequisites and where they stand.
-    pub requires: Vec<(TaskId, Located<'n>)>,
+    /// The tasks that it requires or counts, and their places.
+    pub depends_on: Vec<(TaskId, Located<'n>)>,
     /// Line and column of the task (the empty path) and of everything below it, by path.
     pub places: BTreeMap<String, (usize, usize)>,
     /// Absent if anything is missing or wrong.
@@ -69,7 +69,7 @@ impl<'n> Draft<'n> {
     ) -> Self {
         let Some(fields) = place.fields(&KEYS, diagnostics) else {
             let places = BTreeMap::new();
-            return Self { id: None, requires: Vec::new(), places, definition: None };
+            return Self { id: None, depends_on: Vec::new(), places, definition: None };
         };
         let id = fields.require("id", diagnostics).cloned();
         let id = id.and_then(|place| Some((task_id(&place, diagnostics)?, place)));
@@ -81,11 +81,14 @@ impl<'n> Draft<'n> {
             Some(place) => locale(place, diagnostics),
             None => default_locale,
         };
-        let definition =
-            definition(&fields, own_id, requires.as_deref(), default_locale, diagnostics);
-        let requires = requires.unwrap_or_default();
-        let places = places(place);
-        Self { id, requires, places, definition }
+        let kind = fields.require("kind", diagnostics);
+        let kind = kind.and_then(|place| place.choice(&KINDS, diagnostics));
+        let counted = objective::read(&fields, kind, own_id, diagnostics);
+        let mut depends_on = requires.clone().unwrap_or_default();
+        depends_on.extend(counted.iter().flat_map(|counted| counted.completions_of.clone()));
+        let parts = Parts { id: own_id, kind, requires, counted, default_locale };
+        let definition = definition(&fields, parts, diagnostics);
+        Self { id, depends_on, places: places(place), definition }
     }
 }
 
@@ -106,22 +109,27 @@ pub fn task_id(place: &Located<'_>, diagnostics: &mut Diagnostics) -> Option<Tas
     text.parse().map_err(|e| diagnostics.add(place, e)).ok()
 }
 
+/// What was read of a task before the rest, because others need it.
+struct Parts<'d, 'n> {
+    id: Option<&'d TaskId>,
+    kind: Option<Kind>,
+    requires: Option<Vec<(TaskId, Located<'n>)>>,
+    counted: Option<Counted<'n>>,
+    default_locale: Option<&'n str>,
+}
+
 /// Every field is read before any of them is missed, so that each reports its diagnostics.
 fn definition(
     fields: &Fields<'_>,
-    id: Option<&TaskId>,
-    requires: Option<&[(TaskId, Located<'_>)]>,
-    default_locale: Option<&str>,
+    parts: Parts<'_, '_>,
     diagnostics: &mut Diagnostics,
 ) -> Option<TaskDefinition> {
-    let kind =
-        fields.require("kind", diagnostics).and_then(|place| place.choice(&KINDS, diagnostics));
+    let Parts { id, kind, requires, counted, default_locale } = parts;
     // A task without text shows its id: enough to try one out.
-    let locale = default_locale.unwrap_or("en").to_owned();
+    let locale = default_locale.unwrap_or(crate::DEFAULT_LOCALE).to_owned();
     let title = id.map(ToString::to_string).unwrap_or_default();
     let untitled = BTreeMap::from([(locale.clone(), Text { title, description: String::new() })]);
-    let text = fields
-        .read_or("text", (untitled, locale), |place| texts(place, default_locale, diagnostics));
+    let text = fields.read_or("text", untitled, |place| texts(place, default_locale, diagnostics));
     let category = fields.read_or("category", None, |place| {
         place.line_of_text(CATEGORY_CHARS_MAX, diagnostics).map(Some)
     });
@@ -141,17 +149,23 @@ fn definition(
         .read_or("on_new_version", OnNewVersion::Keep, |place| on_new_version(place, diagnostics));
     let streak = streak::read(fields, kind, diagnostics);
     let cycle = streak.as_ref().ok().and_then(|rules| rules.as_ref()?.cycle);
-    let counted = objective::read(fields, kind, diagnostics);
     let course = milestones::read(fields, kind, counted.as_ref(), cycle, diagnostics);
     let claim =
-        fields.read_or("claim", Claim::default(), |place| milestones::claim(place, diagnostics));
-    let (text, default_locale) = text?;
+        fields.read_or("claim", Claim::default(), |place| rewards::claim(place, diagnostics));
+    let audience =
+        fields.read_or("audience", Audience::default(), |place| audience::read(place, diagnostics));
+    let meta = meta::read(fields, diagnostics);
+    let backfill =
+        fields.read_or("backfill", None, |place| audience::backfill(place, diagnostics).map(Some));
     let (milestones, target) = course?;
+    let text = text?;
+    // The spelling under which the language is among the texts.
+    let spelling = text.keys().find(|tag| tag.eq_ignore_ascii_case(&locale)).cloned();
     Some(TaskDefinition {
         id: id?.clone(),
         kind: kind?,
         text,
-        default_locale,
+        default_locale: spelling.unwrap_or(locale),
         category: category?,
         order: order?,
         navigate: navigate?,
@@ -159,94 +173,17 @@ fn definition(
         zone: zone?,
         day_starts_at: day_starts_at?,
         window: window?,
-        requires: requires?.iter().map(|(id, _)| id.clone()).collect(),
+        requires: requires?.into_iter().map(|(id, _)| id).collect(),
         while_locked: while_locked?,
         objective: counted?.into_objective(target)?,
         milestones,
         claim: claim?,
         on_new_version: on_new_version?,
         streak: streak.ok()?,
+        audience: audience?,
+        meta: meta?,
+        backfill: backfill?,
     })
-}
-
-/// The texts by language, and the spelling under which the default language is among them.
-fn texts(
-    place: &Located<'_>,
-    default_locale: Option<&str>,
-    diagnostics: &mut Diagnostics,
-) -> Option<(BTreeMap<String, Text>, String)> {
-    let entries = place.entries(diagnostics)?;
-    let errors_before = diagnostics.0.len();
-    let mut texts: BTreeMap<String, Text> = BTreeMap::new();
-    for (tag, key, value) in entries {
-        if let Err(message) = check_locale(tag) {
-            diagnostics.add_at(key, &value.path, message);
-        }
-        if let Some(other) = texts.keys().find(|other| other.eq_ignore_ascii_case(tag)) {
-            diagnostics.add_at(key, &value.path, format_args!("is the same language as {other}"));
-        }
-        if let Some(text) = text(&value, diagnostics) {
-            texts.insert(tag.to_owned(), text);
-        }
-    }
-    let default_locale = default_locale?;
-    let spelling = texts.keys().find(|tag| tag.eq_ignore_ascii_case(default_locale)).cloned();
-    if spelling.is_none() && diagnostics.0.len() == errors_before {
-        let message = "must have a title in the default locale";
-        diagnostics.add(
-            place,
-            format_args!(
-                "{message}, {default_locale} (a file or a task may set another `default_locale`)"
-            ),
-        );
-    }
-    spelling.map(|spelling| (texts, spelling))
-}
-
-fn text(place: &Located<'_>, diagnostics: &mut Diagnostics) -> Option<Text> {
-    let fields = place.fields(&["title", "description"], diagnostics)?;
-    let title = fields.require("title", diagnostics);
-    let title = title.and_then(|place| place.line_of_text(TITLE_CHARS_MAX, diagnostics));
-    let description = fields.read_or("description", String::new(), |place| {
-        let text = place.text(diagnostics)?;
-        let got = text.chars().count();
-        if got > DESCRIPTION_CHARS_MAX {
-            diagnostics.add(
-                place,
-                format_args!("must have at most {DESCRIPTION_CHARS_MAX} characters, got {got}"),
-            );
-        }
-        Some(text.to_owned())
-    });
-    Some(Text { title: title?, description: description? })
-}
-
-/// Reads a language tag.
-pub fn locale<'n>(place: &Located<'n>, diagnostics: &mut Diagnostics) -> Option<&'n str> {
-    let tag = place.text(diagnostics)?;
-    check_locale(tag).map_err(|message| diagnostics.add(place, message)).ok()?;
-    Some(tag)
-}
-
-/// Checks the shape of a language tag, not whether the language exists.
-///
-/// # Source
-///
-/// BCP 47 (RFC 5646, section 2.1): subtags of 1 to 8 letters and digits, the first of 2 to 8 letters.
-fn check_locale(tag: &str) -> Result<(), String> {
-    let mut subtags = tag.split('-');
-    let language = subtags.next().unwrap_or_default();
-    let is_language =
-        (2..=8).contains(&language.len()) && language.bytes().all(|b| b.is_ascii_alphabetic());
-    let is_subtag =
-        |s: &str| (1..=8).contains(&s.len()) && s.bytes().all(|b| b.is_ascii_alphanumeric());
-    if is_language && tag.len() <= LOCALE_BYTES_MAX && subtags.all(is_subtag) {
-        return Ok(());
-    }
-    Err(format!(
-        "must be a language tag of BCP 47, such as en, zh or pt-BR, got {:?}",
-        crate::located::excerpt(tag)
-    ))
 }
 
 /// Required for tasks that start over, forbidden for those that do not.

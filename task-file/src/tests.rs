@@ -2,6 +2,8 @@
 
 use proptest::prelude::*;
 
+mod whole_format;
+
 use crate::{parse, parse_located};
 
 const SAMPLES: &str = include_str!("../../samples/tasks.yaml");
@@ -103,12 +105,17 @@ fn a_task_knows_where_each_of_its_fields_stands() {
     kind: ordinary
     requires: [ a, c ]
     objective: { on: x, target: 1 }
+    rewards: [ { line: a, kind: b, code: c, amount: 1 } ]
 ",
     )
-    .unwrap();
+    .unwrap()
+    .tasks;
     let at = |field: &str| tasks[1].diagnostic(field, "no").to_string();
     assert_eq!(at("id"), "3:9: tasks[1].id: no");
     assert_eq!(at("requires[1]"), "5:20: tasks[1].requires[1]: no");
+    assert_eq!(at("objective.on"), "6:22: tasks[1].objective.on: no");
+    assert_eq!(at("milestones[0].rewards[0].line"), "7:24: tasks[1].rewards[0].line: no");
+    assert_eq!(at("milestones[0].rewards[9].line"), "7:14: tasks[1].rewards: no", "the nearest");
     assert_eq!(at("zone"), "3:5: tasks[1]: no", "what is not there is the task's error");
 }
 

@@ -1,6 +1,10 @@
 //! A catalogue that is exported publishes to the same definitions.
 
-use plaudit_domain::catalogue::definition::{Milestone, RewardLine, TaskDefinition, Text};
+use std::collections::BTreeMap;
+
+use plaudit_domain::catalogue::definition::{
+    Meta, Milestone, Payout, RewardLine, Rewards, TaskDefinition, Text,
+};
 use plaudit_task_file::{parse, to_json, to_yaml};
 use proptest::prelude::*;
 
@@ -39,7 +43,7 @@ tasks:
     objective:
       \"on\":
         - x
-      lateness: PT86400S
+      lateness: P1D
     milestones:
       - at: 3
 ";
@@ -57,8 +61,10 @@ proptest! {
         tag in "(no|on|yes|null|de)",
     ) {
         let mut task = parse(SAMPLES).unwrap().remove(0);
-        let line = RewardLine { line: word.clone(), kind: word.clone(), code: word, amount: 1 };
-        task.milestones = vec![Milestone { at: 1, rewards: vec![line] }];
+        let meta = Meta::from_iter([(description.replace('\0', ""), title.clone().into())]);
+        let pays = Rewards::Fixed(Payout { kind: word.clone(), code: word.clone(), amount: 1 });
+        let line = RewardLine { line: word, pays, title: BTreeMap::new(), meta: meta.clone() };
+        task.milestones = vec![Milestone { at: 1, rewards: vec![line], meta }];
         task.text.insert(tag, Text { title, description });
         assert_round_trip(&[task]);
     }

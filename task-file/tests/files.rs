@@ -1,9 +1,11 @@
 //! Task files: what they mean, what is refused and where, and that the schema says the same.
 
+use std::collections::BTreeMap;
+
 use plaudit_domain::calendar::Cadence;
 use plaudit_domain::catalogue::definition::{
-    Cap, Claim, Kind, Measure, Milestone, Objective, OnNewVersion, RewardLine, StreakRules,
-    TaskDefinition, Text, WhileLocked, Window, ZoneRule,
+    Audience, Cap, Claim, Kind, Measure, Meta, Milestone, Objective, OnNewVersion, Payout,
+    RewardLine, Rewards, StreakRules, TaskDefinition, Text, WhileLocked, Window, ZoneRule,
 };
 use plaudit_task_file::{Diagnostic, SCHEMA, parse};
 use saphyr::{LoadableYamlNode, Scalar, Yaml};
@@ -63,9 +65,10 @@ tasks:
 "#;
 
 fn milestone(at: i64, line: &str, kind: &str, code: &str, amount: i64) -> Milestone {
+    let pays = Rewards::Fixed(Payout { kind: kind.into(), code: code.into(), amount });
     let rewards =
-        vec![RewardLine { line: line.into(), kind: kind.into(), code: code.into(), amount }];
-    Milestone { at, rewards }
+        vec![RewardLine { line: line.into(), pays, title: BTreeMap::new(), meta: Meta::new() }];
+    Milestone { at, rewards, meta: Meta::new() }
 }
 
 fn text(title: &str, description: &str) -> Text {
@@ -97,13 +100,18 @@ fn first_team() -> TaskDefinition {
             filter: None,
             measure: Measure::Count,
             target: 1,
+            completions_of: vec![],
             cap: Cap::default(),
             lateness_seconds: 0,
+            carry_over: false,
         },
         milestones: vec![milestone(1, "coins", "currency", "coin", 100)],
         claim: Claim::default(),
         on_new_version: OnNewVersion::Keep,
         streak: None,
+        audience: Audience::default(),
+        meta: Meta::new(),
+        backfill: None,
     }
 }
 
@@ -131,6 +139,7 @@ fn the_examples_of_the_contract_mean_what_they_say() {
             target: 1000,
             cap: Cap { per_action: Some(500), per_period: Some(5000) },
             lateness_seconds: 7200,
+            ..first_team().objective
         },
         milestones: vec![
             milestone(100, "small", "currency", "coin", 10),
@@ -150,7 +159,7 @@ fn the_examples_of_the_contract_mean_what_they_say() {
             milestone(1, "d1", "currency", "coin", 10),
             milestone(7, "d7", "currency", "coin", 100),
         ],
-        streak: Some(StreakRules { cycle: Some(7) }),
+        streak: Some(StreakRules { cycle: Some(7), ..StreakRules::default() }),
         ..daily_gifts.clone()
     };
     assert_eq!(parse(CONTRACT), Ok(vec![first_team(), daily_gifts, sign_in]));
@@ -228,7 +237,7 @@ tasks:
     assert_eq!(
         errors("tasks:\n  - { id: a, kind: ordinary, text: { en: { title: A } }, objective: { onn: x, target: 1 } }")[0].to_string(),
         "2:71: tasks[0].objective.onn: is not a known key (did you mean on?); \
-         known here: on, where, measure, cap, lateness, carry_over, target"
+         known here: on, completions_of, where, measure, cap, lateness, carry_over, target"
     );
 }
 
@@ -244,27 +253,44 @@ fn what_comes_later_is_refused_and_never_ignored() {
         (objective(json!({"measure": {"latest": "data.level"}})), "objective.measure.latest"),
         (objective(json!({"measure": {"distinct": "data.room"}})), "objective.measure.distinct"),
         (objective(json!({"measure": "days"})), "objective.measure"),
-        (objective(json!({"carry_over": true})), "objective.carry_over"),
+        (
+            task_with(json!({"objective": {"completions_of": ["b"], "target": 1}})),
+            "objective.completions_of",
+        ),
+        (
+            task_with(
+                json!({"kind": "periodic", "every": "day", "objective": {"on": "x", "target": 1, "carry_over": true}}),
+            ),
+            "objective.carry_over",
+        ),
         (task_with(json!({"claim": {"expires_after": "P7D"}})), "claim.expires_after"),
         (task_with(json!({"claim": {"at_period_end": "grant"}})), "claim.at_period_end"),
         (task_with(json!({"claim": {"at_period_end": "forfeit"}})), "claim.at_period_end"),
         (
-            task_with(json!({"rewards": [{"line": "a", "one_of": [{"weight": 1}]}]})),
+            task_with(
+                json!({"rewards": [{"line": "a", "one_of": [{"weight": 1, "kind": "k", "code": "c", "amount": 1}]}]}),
+            ),
             "rewards[0].one_of",
         ),
+        (task_with(json!({"audience": {"percent": 50}})), "audience"),
+        (task_with(json!({"backfill": {"from": "2026-01-01T00:00:00Z"}})), "backfill"),
         (streak_with(json!({"streak": {"grace_periods": 1}})), "streak.grace_periods"),
-        (streak_with(json!({"streak": {"freezes": {"initial": 1}}})), "streak.freezes.initial"),
-        (streak_with(json!({"streak": {"freezes": {"max": 2}}})), "streak.freezes.max"),
+        (streak_with(json!({"streak": {"freezes": {"max": 2}}})), "streak.freezes"),
         (
             streak_with(json!({"streak": {"make_up": {"look_back": 3, "on": "x"}}})),
             "streak.make_up",
         ),
-        (streak_with(json!({"streak": {"pauses": []}})), "streak.pauses"),
+        (
+            streak_with(
+                json!({"streak": {"pauses": [{"from": "2026-01-01T00:00:00Z", "until": "2026-01-02T00:00:00Z"}]}}),
+            ),
+            "streak.pauses",
+        ),
         (streak_with(json!({"objective": {"on": "x", "lateness": "PT1S"}})), "objective.lateness"),
     ];
     for (file, path) in later {
         assert_refused(&file, &format!("tasks[0].{path}"), "is not supported yet");
-        assert!(!schema_accepts(&file), "{file}");
+        assert!(schema_accepts(&file), "{file}");
     }
 }
 
@@ -303,7 +329,7 @@ fn every_rule_of_the_format_is_kept() {
         ("day_starts_at", "no meaning", true, task_with(json!({"kind": "periodic", "every": {"cron": "0 5 * * *"}, "day_starts_at": "05:00"}))),
         ("zone", "did you mean Europe/Paris?", false, task_with(json!({"zone": "Europe/Pari"}))),
         ("zone", "not a zone", false, task_with(json!({"zone": "localtime"}))),
-        ("text", "default locale, en", false, task_with(json!({"text": {"zh": {"title": "A"}}}))),
+        ("text", "at least one language", true, task_with(json!({"text": {}}))),
         ("text.en.title", "empty", true, task_with(json!({"text": {"en": {"title": " "}}}))),
         ("text.zh_CN", "BCP 47", true, task_with(json!({"text": {"en": {"title": "A"}, "zh_CN": {"title": "A"}}}))),
         ("category", "a text, got nothing", true, serde_json::from_str(
@@ -315,6 +341,28 @@ fn every_rule_of_the_format_is_kept() {
         ("window.from", "RFC 3339", true, task_with(json!({"window": {"from": "2026-01-01"}}))),
         ("requires[1]", "twice", true, task_with(json!({"requires": ["b", "b"]}))),
         ("requires[0]", "itself", false, task_with(json!({"requires": ["a"]}))),
+        ("objective.on", "no meaning with `completions_of`", true, task_with(json!({"objective": {"on": "x", "completions_of": ["b"], "target": 1}}))),
+        ("objective.completions_of[0]", "count its own", false, task_with(json!({"objective": {"completions_of": ["a"], "target": 1}}))),
+        ("objective.cap", "count and sum only", false, task_with(json!({"objective": objective(r#""target": 1, "measure": "days", "cap": {"per_action": 1}"#)}))),
+        ("objective.carry_over", "only periodic", false, task_with(json!({"objective": objective(r#""target": 1, "carry_over": true"#)}))),
+        ("objective.measure.sums", "did you mean sum?", true, task_with(json!({"objective": objective(r#""target": 1, "measure": {"sums": "data.a", "sum": "data.a"}"#)}))),
+        ("objective.lateness", "366 days", false, task_with(json!({"objective": objective(r#""target": 1, "lateness": "P367D""#)}))),
+        ("claim.expires_after", "longer than nothing", false, task_with(json!({"claim": {"expires_after": "PT0S"}}))),
+        ("rewards[0].kind", "beside it", true, task_with(json!({"rewards": [{"line": "a", "kind": "k", "one_of": [{"weight": 1, "kind": "k", "code": "c", "amount": 1}]}]}))),
+        ("rewards[0].one_of[0].weight", "1 to 1000000000", true, task_with(json!({"rewards": [{"line": "a", "one_of": [{"weight": 0, "kind": "k", "code": "c", "amount": 1}]}]}))),
+        ("rewards[0].title.en", "one line", true, task_with(json!({"rewards": [{"line": "a", "kind": "k", "code": "c", "amount": 1, "title": {"en": "A\nB"}}]}))),
+        ("audience.where", "data", false, task_with(json!({"audience": {"where": "data.coins > 1"}}))),
+        ("audience.percent", "0 to 100", true, task_with(json!({"audience": {"percent": 100.5}}))),
+        ("audience.percent", "two decimals", true, task_with(json!({"audience": {"percent": 0.125}}))),
+        ("meta", "4096 bytes", false, task_with(json!({"meta": {"a": "x".repeat(4_096)}}))),
+        ("meta", "must be a mapping", true, task_with(json!({"meta": [1]}))),
+        ("meta", "NUL", false, task_with(json!({"meta": {"a\u{0}": 1}}))),
+        ("meta.a[0]", "NUL", false, task_with(json!({"meta": {"a": ["\u{0}"]}}))),
+        ("text.en.description", "NUL", false, task_with(json!({"text": {"en": {"title": "A", "description": "a\u{0}"}}}))),
+        ("text.en.title", "control", true, task_with(json!({"text": {"en": {"title": "a\u{0}"}}}))),
+        ("streak.freezes.initial", "at most `max`, 1", false, streak_with(json!({"streak": {"freezes": {"initial": 2, "max": 1}}}))),
+        ("streak.make_up.look_back", "missing", true, streak_with(json!({"streak": {"make_up": {"on": "x"}}}))),
+        ("streak.pauses[0].until", "later", false, streak_with(json!({"streak": {"pauses": [{"from": "2026-01-01T00:00:00Z", "until": "2026-01-01T00:00:00Z"}]}}))),
         ("objective.on", "at least one", true, task_with(json!({"objective": {"on": [], "target": 1}}))),
         ("objective.on", "1 to 256", true, task_with(json!({"objective": {"on": "", "target": 1}}))),
         ("objective.target", "missing", true, task_with(json!({"objective": {"on": "x"}}))),
@@ -358,7 +406,7 @@ fn ids_are_unique_and_no_task_waits_for_itself_by_way_of_others() {
         (task["id"], task["requires"]) = (json!(id), json!([requires]));
         file["tasks"].as_array_mut().unwrap().push(task);
     }
-    assert_refused(&file, "tasks[3].requires[0]", "b requires c requires d requires b");
+    assert_refused(&file, "tasks[3].requires[0]", "b needs c needs d needs b");
     file["tasks"][3]["requires"] = json!(["a"]);
     assert!(parse(&file.to_string()).is_ok());
     file["tasks"][4]["id"] = json!("a");

@@ -97,6 +97,9 @@ shapes! {
         milestones: Vec<Milestone>,
         /// What can be claimed besides, oldest first.
         unclaimed_from_earlier_periods: Vec<Unclaimed>,
+        /// As the author gave it.
+        #[schema(value_type = Object)]
+        meta: serde_json::Value,
         /// For continuous tasks.
         #[schema(required = false, nullable = false)]
         streak: Option<Streak>,
@@ -118,6 +121,9 @@ shapes! {
         reached_at: Option<Instant>,
         /// What it gives.
         rewards: Vec<Reward>,
+        /// As the author gave it; absent if empty.
+        #[schema(required = false, value_type = Object)]
+        meta: Option<serde_json::Value>,
     }
     /// A reward line; with `grant`, `state` and `claim_until` once it is owed.
     Reward {
@@ -138,6 +144,12 @@ shapes! {
         code: String,
         /// How many.
         amount: i64,
+        /// What the line is called.
+        #[schema(required = false, nullable = false)]
+        title: Option<String>,
+        /// As the author gave it; absent if empty.
+        #[schema(required = false, value_type = Object)]
+        meta: Option<serde_json::Value>,
     }
     /// A milestone of an earlier period with something to claim.
     Unclaimed {

@@ -3,13 +3,34 @@
 //! These types are what the database stores for each version, so they only grow: a new field has a
 //! default that means what its absence meant before.
 
+mod audience;
+mod objective;
+mod rewards;
+mod streak;
+
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use crate::calendar::{Cadence, DayStart};
+use crate::catalogue::text::{Placeholders, in_locale};
 use crate::ids::TaskId;
+
+pub use audience::{Audience, Share};
+pub use objective::{Cap, Measure, Objective};
+pub use rewards::{
+    AtPeriodEnd, Claim, ClaimMode, Milestone, Payout, RewardLine, Rewards, WeightedPayout,
+};
+pub use streak::{FreezeUse, Freezes, MakeUp, Pause, StreakRules};
+
+/// What an author adds for the app to understand. It is shown as given and means nothing to the
+/// rules.
+pub type Meta = Map<String, Value>;
+
+/// The largest [`Meta`], in bytes of compact JSON.
+pub const META_BYTES_MAX: usize = 4 * 1024;
 
 /// One task as published.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,9 +40,9 @@ pub struct TaskDefinition {
     pub id: TaskId,
     /// How often it can be completed.
     pub kind: Kind,
-    /// Title and description by BCP 47 language tag. Holds `default_locale`.
+    /// Title and description by BCP 47 language tag, never empty.
     pub text: BTreeMap<String, Text>,
-    /// The language for readers whose own is missing.
+    /// The language for readers whose own is missing. If `text` lacks it, the first stands in.
     pub default_locale: String,
     /// For grouping on a screen; means nothing to the rules.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -63,6 +84,15 @@ pub struct TaskDefinition {
     /// Rules of the streak. Present exactly for continuous tasks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub streak: Option<StreakRules>,
+    /// Who has the task at all; everybody by default.
+    #[serde(default, skip_serializing_if = "Audience::is_everybody")]
+    pub audience: Audience,
+    /// Shown with the task.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub meta: Meta,
+    /// Past actions count too; absent: only those that are read after the publication.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backfill: Option<Backfill>,
 }
 
 /// The three kinds of task.
@@ -134,98 +164,6 @@ pub enum WhileLocked {
     Count,
 }
 
-/// What is counted.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Objective {
-    /// Action types, never empty.
-    pub on: Vec<String>,
-    /// A CEL expression over `data`, `action` and `user`; absent means all.
-    #[serde(default, rename = "where", skip_serializing_if = "Option::is_none")]
-    pub filter: Option<String>,
-    /// What one action is worth.
-    #[serde(default)]
-    pub measure: Measure,
-    /// How much one period needs: for continuous tasks to count as a step, for others the `at` of
-    /// the last milestone.
-    pub target: i64,
-    /// Limits on what is credited.
-    #[serde(default)]
-    pub cap: Cap,
-    /// How long after its end a period still takes actions that occurred in it, in seconds.
-    #[serde(default)]
-    pub lateness_seconds: i64,
-}
-
-/// What one action is worth.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Measure {
-    /// One.
-    #[default]
-    Count,
-    /// The integer at this path below `data`, as its field names: `data.gift.coins` is
-    /// `["gift", "coins"]`.
-    Sum(Vec<String>),
-}
-
-/// Limits on what is credited.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Cap {
-    /// The most that one action is worth.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub per_action: Option<i64>,
-    /// The most that is credited in one period.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub per_period: Option<i64>,
-}
-
-/// A mark on the way, with what is granted there.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Milestone {
-    /// The progress, or the length of streak, that reaches it; at least 1.
-    pub at: i64,
-    /// May be empty.
-    #[serde(default)]
-    pub rewards: Vec<RewardLine>,
-}
-
-/// One line of reward.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct RewardLine {
-    /// Names the line within its milestone. Part of the grant id.
-    pub line: String,
-    /// For the payer, e.g. `currency`.
-    pub kind: String,
-    /// For the payer, e.g. `coin`.
-    pub code: String,
-    /// At least 1.
-    pub amount: i64,
-}
-
-/// How rewards change hands.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Claim {
-    /// Who starts it.
-    #[serde(default)]
-    pub mode: ClaimMode,
-}
-
-/// Who starts the payment of a reward.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ClaimMode {
-    /// The user.
-    #[default]
-    Manual,
-    /// Reaching the milestone.
-    Automatic,
-}
-
 /// What a new version does to periods that are already open.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -239,36 +177,56 @@ pub enum OnNewVersion {
     AdoptIfEasier,
 }
 
-/// Rules of a streak.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// Which past actions count for a new task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct StreakRules {
-    /// Steps start over after this length; absent: never.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub cycle: Option<i64>,
+pub struct Backfill {
+    /// The earliest time of an action that counts.
+    pub from: Timestamp,
+    /// What becomes of the rewards that past actions earn.
+    #[serde(default)]
+    pub rewards: BackfillRewards,
+}
+
+/// What becomes of the rewards that past actions earn.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BackfillRewards {
+    /// They are granted like others.
+    #[default]
+    Grant,
+    /// They wait until an operator lets them go.
+    Hold,
+    /// There are none; progress counts.
+    None,
 }
 
 impl TaskDefinition {
+    /// The action types that can move it.
+    pub fn listens_to(&self) -> impl Iterator<Item = &String> {
+        let make_up = self.streak.as_ref().and_then(|rules| rules.make_up.as_ref());
+        self.objective.on.iter().chain(make_up.map(|make_up| &make_up.on))
+    }
+
+    /// The tasks that must be judged before it: its prerequisites, and those it counts.
+    pub fn depends_on(&self) -> impl Iterator<Item = &TaskId> {
+        self.requires.iter().chain(&self.objective.completions_of)
+    }
+
     /// The `at` of the last milestone: what completes the task.
     pub fn last_at(&self) -> i64 {
         self.milestones.last().map_or(self.objective.target, |m| m.at)
     }
 
-    /// The text in `locale`, by its longest known prefix (`zh-Hant-TW`, `zh-Hant`, `zh`), else in
-    /// the default one.
+    /// The text for readers of `locale`, see [`in_locale`].
     pub fn text_in(&self, locale: Option<&str>) -> &Text {
-        let mut wanted = locale;
-        while let Some(tag) = wanted {
-            if let Some((_, text)) =
-                self.text.iter().find(|(have, _)| have.eq_ignore_ascii_case(tag))
-            {
-                return text;
-            }
-            wanted = tag.rsplit_once('-').map(|(prefix, _)| prefix);
-        }
-        self.text
-            .get(&self.default_locale)
-            .or_else(|| self.text.values().next())
-            .expect("a task has text")
+        in_locale(&self.text, locale, &self.default_locale).expect("a task has text")
+    }
+
+    /// What the placeholders of its texts stand for, once this much is counted.
+    pub fn placeholders(&self, progress: i64) -> Placeholders {
+        let first = self.milestones.last().and_then(|last| last.rewards.first());
+        let amount = first.and_then(RewardLine::fixed).map(|payout| payout.amount);
+        Placeholders { target: self.last_at(), progress, amount }
     }
 }

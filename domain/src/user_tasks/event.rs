@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use crate::calendar::{Period, PeriodKey};
-use crate::catalogue::definition::{ClaimMode, RewardLine};
+use crate::catalogue::definition::{ClaimMode, Payout, RewardLine};
 use crate::ids::{TaskId, UserId};
 
 /// A fact. Stored as JSON with its name under `type`.
@@ -237,7 +237,7 @@ pub struct Reward {
 }
 
 impl Reward {
-    /// What a line of a milestone grants to a user.
+    /// What a line of a milestone grants to a user; `None` for a line that must be rolled first.
     pub fn new(
         user: &UserId,
         task: &TaskId,
@@ -246,19 +246,20 @@ impl Reward {
         milestone: i64,
         line: &RewardLine,
         reached_at: Timestamp,
-    ) -> Self {
-        Self {
+    ) -> Option<Self> {
+        let Payout { kind, code, amount } = line.fixed()?.clone();
+        Some(Self {
             grant: grant_id(user, task, period, milestone, &line.line),
             task: task.clone(),
             version,
             period: period.clone(),
             milestone,
             line: line.line.clone(),
-            kind: line.kind.clone(),
-            code: line.code.clone(),
-            amount: line.amount,
+            kind,
+            code,
+            amount,
             reached_at,
-        }
+        })
     }
 }
 

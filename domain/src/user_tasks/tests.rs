@@ -219,7 +219,7 @@ fn completed(task: &str, period: &Period, when: &str) -> Event {
 
 fn rewards(task: &str, period: &Period, milestone: i64, amount: i64, when: &str) -> Vec<Reward> {
     let line = serde_json::from_value(coins(amount)).unwrap();
-    vec![Reward::new(&user(), &id(task), 1, &period.key, milestone, &line, at(when))]
+    vec![Reward::new(&user(), &id(task), 1, &period.key, milestone, &line, at(when)).unwrap()]
 }
 
 /// A user of whom these facts are known.

@@ -51,6 +51,14 @@ pub async fn run(
             })
             .await
         }
+        TasksCommand::Diff { id, before, after, format } => {
+            let task: TaskId = id.parse()?;
+            with_task(&config()?, &task, |task| {
+                print_diff(task, [before, after], format.format).map_err(Failure::new)
+            })
+            .await
+        }
+        TasksCommand::Export { ids } => export(&config()?, &ids).await,
         TasksCommand::Pause { id } => set_status(&config()?, &id, Status::Paused).await,
         TasksCommand::Resume { id } => set_status(&config()?, &id, Status::Active).await,
         TasksCommand::Retire { id } => set_status(&config()?, &id, Status::Retired).await,
@@ -88,9 +96,11 @@ impl Told {
     }
 }
 
-/// Reads task files; every error goes to standard error, a line each, then their count.
+/// Reads task files; every error goes to standard error, a line each, then their count. If there is
+/// none, the warnings go there.
 fn read(files: &[PathBuf]) -> Option<Vec<FiledTask<'_>>> {
     let mut tasks: Vec<FiledTask<'_>> = Vec::new();
+    let mut warnings = Vec::new();
     let mut told = Told::default();
     for file in files {
         match std::fs::read_to_string(file) {
@@ -101,12 +111,22 @@ fn read(files: &[PathBuf]) -> Option<Vec<FiledTask<'_>>> {
             Ok(text) => match plaudit_task_file::parse_located(&text) {
                 Err(found) => found.iter().for_each(|error| told.error(file, error)),
                 Ok(read) => {
-                    tasks.extend(read.into_iter().map(|task| FiledTask { file, task }));
+                    let in_time = |task: &LocatedTask| task.warnings(jiff::Timestamp::now(), None);
+                    warnings.extend(read.warnings.into_iter().map(|warning| (file, warning)));
+                    let late = read.tasks.iter().flat_map(in_time);
+                    warnings.extend(late.map(|warning| (file, warning)));
+                    tasks.extend(read.tasks.into_iter().map(|task| FiledTask { file, task }));
                 }
             },
         }
     }
     refuse_duplicate_ids(&tasks, &mut told);
+    // Errors come first: nothing is looked at more closely while a file is refused.
+    if told.0 == 0 {
+        for (file, warning) in warnings {
+            errln!("{}:{warning}", file.display());
+        }
+    }
     told.sum();
     (told.0 == 0).then_some(tasks)
 }
@@ -192,6 +212,48 @@ async fn with_task(
     let catalogue = CatalogueStore::default().newest(&pool).await?;
     let missing = || catalogue_store::PublishError::UnknownTask(id.clone());
     show(catalogue.task(id).ok_or_else(missing)?)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn print_diff(task: &CatalogueTask, versions: [u32; 2], format: FormatKind) -> Result<(), String> {
+    let version = |number| {
+        let last = task.current().version;
+        let missing = || format!("task {} has no version {number}, only 1 to {last}", task.id);
+        task.version(number).map(|version| &version.definition).ok_or_else(missing)
+    };
+    let [before, after] = versions;
+    let changes = plaudit_task_file::diff(version(before)?, version(after)?);
+    if format == FormatKind::Json {
+        outln!(
+            "{}",
+            json!({ "task": task.id, "before": before, "after": after, "changes": changes })
+        );
+        return Ok(());
+    }
+    let shown = |value: &Option<serde_json::Value>| {
+        value.as_ref().map_or_else(|| "(absent)".to_owned(), ToString::to_string)
+    };
+    for change in &changes {
+        outln!("{}: {} -> {}", change.path, shown(&change.before), shown(&change.after));
+    }
+    outln!("{}", count(changes.len(), "difference"));
+    Ok(())
+}
+
+async fn export(config: &Config, ids: &[String]) -> Result<ExitCode, Failure> {
+    let (pool, _) = startup::checked_database(config).await?;
+    let catalogue = CatalogueStore::default().newest(&pool).await?;
+    let mut definitions = Vec::new();
+    if ids.is_empty() {
+        let offered = catalogue.tasks().iter().filter(|task| task.status != Status::Retired);
+        definitions.extend(offered.map(|task| task.current().definition.clone()));
+    }
+    for id in ids {
+        let id: TaskId = id.parse()?;
+        let task = catalogue.task(&id).ok_or(PublishError::UnknownTask(id))?;
+        definitions.push(task.current().definition.clone());
+    }
+    outln!("{}", plaudit_task_file::to_yaml(&definitions).trim_end());
     Ok(ExitCode::SUCCESS)
 }
 

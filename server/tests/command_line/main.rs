@@ -25,6 +25,33 @@ fn the_sample_tasks_are_valid_and_the_schema_is_json() {
 }
 
 #[test]
+fn what_is_suspicious_in_a_task_file_is_a_warning_and_no_error() {
+    let file = scratch(
+        "suspicious.yaml",
+        "tasks:
+- id: a
+  kind: ordinary
+  text: { zh: { title: '{targt}' } }
+  window: { until: 2020-01-01T00:00:00Z }
+  objective: { on: x, target: 1 }
+",
+    );
+    let file = file.to_str().unwrap();
+    let valid = plaudit(&["tasks", "validate", file], &[]);
+    assert!(valid.status.success(), "{}", text(&valid.stderr));
+    let warnings = text(&valid.stderr);
+    for expected in [
+        "4:9: tasks[0].text: warning: has no title in the default locale, en",
+        "4:22: tasks[0].text.zh.title: warning: shows {targt} as it is",
+        "(did you mean target?)",
+        "5:20: tasks[0].window.until: warning: the window has passed",
+    ] {
+        assert!(warnings.contains(expected), "{warnings}");
+    }
+    assert!(warnings.lines().all(|line| line.starts_with(file)), "{warnings}");
+}
+
+#[test]
 fn an_unknown_setting_is_named() {
     let refused = plaudit(&["config"], &[("PLAUDIT_KAFKA_GRUOP", "x")]);
     assert_eq!(refused.status.code(), Some(1));

@@ -61,6 +61,44 @@ async fn tasks_are_published_shown_and_retired() {
 
 /// What only shows beside other files and the catalogue has its place in a file all the same.
 #[tokio::test]
+async fn versions_are_compared_and_an_export_publishes_to_the_same() {
+    let url = migrated().await;
+    let run = |arguments: &[&str]| plaudit(arguments, &[("PLAUDIT_DATABASE_URL", &url)]);
+    let file = |name: &str, amount: u32| {
+        let lines = format!("[ {{ line: l, kind: item, code: '{{b}}', amount: {amount} }} ]");
+        scratch(
+            name,
+            &format!(
+                "default_locale: de
+tasks:
+- {{ id: a, kind: ordinary, text: {{ de: {{ title: A }} }}, objective: {{ on: x, target: 1 }}, rewards: {lines} }}
+- {{ id: b, kind: periodic, every: {{ cron: '0 5 * * 1' }}, text: {{ de: {{ title: 'no' }} }}, objective: {{ on: [x, 'y*'], where: '\"&\" != data.z', target: 9 }} }}
+"
+            ),
+        )
+    };
+    for (name, amount) in [("export-1.yaml", 3), ("export-2.yaml", 5)] {
+        let published = run(&["tasks", "publish", file(name, amount).to_str().unwrap()]);
+        assert!(published.status.success(), "{}", text(&published.stderr));
+    }
+    let diff = text(&run(&["tasks", "diff", "a", "1", "2"]).stdout);
+    let expected = "milestones[at: 1].rewards[line: l].amount: 3 -> 5\n1 difference\n";
+    assert_eq!(diff, expected);
+    let json = text(&run(&["tasks", "diff", "a", "2", "1", "--format", "json"]).stdout);
+    assert!(json.contains("\"before\":5") && json.contains("\"after\":3"), "{json}");
+    let missing = run(&["tasks", "diff", "a", "1", "3"]);
+    assert_eq!(missing.status.code(), Some(1));
+    assert!(text(&missing.stderr).contains("no version 3, only 1 to 2"));
+
+    let export = text(&run(&["tasks", "export"]).stdout);
+    let again = scratch("export-3.yaml", &export);
+    let published = text(&run(&["tasks", "publish", again.to_str().unwrap()]).stdout);
+    assert_eq!(published, "unchanged  a  version 2\nunchanged  b  version 1\n", "{export}");
+    let one = text(&run(&["tasks", "export", "b"]).stdout);
+    assert!(one.contains("id: b") && !one.contains("id: a"), "{one}");
+}
+
+#[tokio::test]
 async fn a_fault_found_while_publishing_has_its_place() {
     let url = migrated().await;
     let run = |arguments: &[&str]| plaudit(arguments, &[("PLAUDIT_DATABASE_URL", &url)]);

@@ -73,7 +73,7 @@ pub(super) fn claim(
         period: unsettled.period.clone(),
         milestone: unsettled.at,
         at,
-        rewards: lines.map_or(&[][..], |m| &m.rewards).iter().map(reward).collect(),
+        rewards: lines.map_or(&[][..], |m| &m.rewards).iter().filter_map(reward).collect(),
     })
 }
 

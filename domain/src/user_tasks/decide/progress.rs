@@ -79,6 +79,10 @@ fn credit(objective: &Objective, data: &Map<String, Value>, progress: i64) -> Re
     let value = match &objective.measure {
         Measure::Count => 1,
         Measure::Sum(path) => integer_at(data, path)?,
+        // No such version is published, see `catalogue/unsupported.rs`.
+        Measure::Max(_) | Measure::Latest(_) | Measure::Distinct(_) | Measure::Days => {
+            return Err("this measure is not supported yet".to_owned());
+        }
     };
     let capped = objective.cap.per_action.map_or(value, |most| value.min(most));
     let room =
@@ -208,7 +212,7 @@ pub(super) fn milestone_reached(
         milestone: at,
         at: reached_at,
         mode: definition.claim.mode,
-        rewards: lines.iter().map(grant).collect(),
+        rewards: lines.iter().filter_map(grant).collect(),
     }
 }
 

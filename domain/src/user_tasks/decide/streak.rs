@@ -38,7 +38,7 @@ pub(super) fn step(
     }
     let current = going_on.map_or(0, |streak| streak.current) + 1;
     let longest = before.map_or(0, |streak| streak.longest).max(current);
-    let cycle = definition.streak.and_then(|rules| rules.cycle);
+    let cycle = definition.streak.as_ref().and_then(|rules| rules.cycle);
     let step = cycle.map_or(current, |cycle| (current - 1) % cycle + 1);
     events.push(Event::StreakAdvanced {
         task,

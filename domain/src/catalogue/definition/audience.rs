@@ -1,0 +1,62 @@
+//! Who has a task at all.
+
+use serde::{Deserialize, Serialize};
+
+/// Who has a task. Both conditions must hold; without any, everybody has it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Audience {
+    /// A CEL expression over `user`; absent: all users.
+    #[serde(default, rename = "where", skip_serializing_if = "Option::is_none")]
+    pub filter: Option<String>,
+    /// The part of the users that is drawn by their hash; absent: all of them.
+    #[serde(default, rename = "share_of_10000", skip_serializing_if = "Option::is_none")]
+    pub share: Option<Share>,
+    /// What the hash is made of beside the user; absent: the task's id. Tasks with the same salt
+    /// draw the same users.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub salt: Option<String>,
+}
+
+impl Audience {
+    /// Whether nobody is left out.
+    pub fn is_everybody(&self) -> bool {
+        self.filter.is_none() && self.share.is_none()
+    }
+}
+
+/// A part of the users, in hundredths of a percent: 0 to 10,000.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "u32", into = "u32")]
+pub struct Share(u32);
+
+impl Share {
+    /// Everybody.
+    pub const WHOLE: u32 = 10_000;
+
+    /// Whether a hash falls into the share.
+    pub fn contains(self, hash: u32) -> bool {
+        hash % Self::WHOLE < self.0
+    }
+}
+
+impl TryFrom<u32> for Share {
+    type Error = InvalidShare;
+
+    fn try_from(got: u32) -> Result<Self, Self::Error> {
+        if got <= Self::WHOLE { Ok(Self(got)) } else { Err(InvalidShare { got }) }
+    }
+}
+
+impl From<Share> for u32 {
+    fn from(Share(share): Share) -> Self {
+        share
+    }
+}
+
+/// Why a number is not a [`Share`].
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("a share is 0 to {} hundredths of a percent, got {got}", Share::WHOLE)]
+pub struct InvalidShare {
+    got: u32,
+}

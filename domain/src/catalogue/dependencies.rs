@@ -1,0 +1,196 @@
+//! Which tasks depend on which: the order of judging, cycles, and how far one action reaches.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Catalogue, CatalogueTask, Status};
+use crate::ids::TaskId;
+
+/// The most tasks that one action may touch: those that listen to it, and those that depend on them,
+/// directly or by way of others. All of them are judged in one transaction, under the lock of a lane.
+pub const TASKS_TOUCHED_MAX: usize = 500;
+
+/// The ids of tasks, each after those it depends on.
+pub(super) fn judging_order(
+    tasks: &[CatalogueTask],
+    depends_on: impl Fn(&CatalogueTask) -> BTreeSet<&TaskId>,
+) -> Result<Vec<TaskId>, DependencyCycle> {
+    let known: BTreeSet<&TaskId> = tasks.iter().map(|t| &t.id).collect();
+    let rank = |t: &CatalogueTask| (t.current().definition.order, t.id.clone());
+    let mut waiting: BTreeMap<_, _> = tasks.iter().map(|t| (rank(t), depends_on(t))).collect();
+    let mut placed = BTreeSet::new();
+    let mut sorted = Vec::with_capacity(waiting.len());
+    while !waiting.is_empty() {
+        let is_ready = |depends_on: &BTreeSet<&TaskId>| {
+            depends_on.iter().all(|id| placed.contains(*id) || !known.contains(id))
+        };
+        let next = waiting.iter().find(|(_, depends_on)| is_ready(depends_on));
+        let Some(next) = next.map(|(rank, _)| rank.clone()) else {
+            let waiting = waiting.iter().map(|((_, id), depends_on)| (id, depends_on));
+            return Err(DependencyCycle::among(&waiting.collect()));
+        };
+        waiting.remove(&next);
+        placed.insert(next.1.clone());
+        sorted.push(next.1);
+    }
+    Ok(sorted)
+}
+
+/// Why tasks can't be put into an order: each of these depends on the next, and the last on the
+/// first.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("these tasks depend on each other: {}", chain(.tasks))]
+pub struct DependencyCycle {
+    /// The tasks of the cycle. Never empty.
+    pub tasks: Vec<TaskId>,
+}
+
+impl DependencyCycle {
+    /// The cycle that is met by following dependencies among tasks of which each has one.
+    fn among(waiting: &BTreeMap<&TaskId, &BTreeSet<&TaskId>>) -> Self {
+        let mut path: Vec<&TaskId> = waiting.keys().take(1).copied().collect();
+        while let Some(here) = path.last() {
+            let next =
+                waiting.get(here).and_then(|ids| ids.iter().find(|id| waiting.contains_key(*id)));
+            let Some(next) = next else { break };
+            if let Some(start) = path.iter().position(|seen| seen == next) {
+                path.drain(..start);
+                break;
+            }
+            path.push(next);
+        }
+        Self { tasks: path.into_iter().cloned().collect() }
+    }
+}
+
+/// Names the tasks of a cycle, or the first of many.
+fn chain(tasks: &[TaskId]) -> String {
+    const NAMED_MAX: usize = 6;
+    let left_out = (tasks.len() > NAMED_MAX).then_some("…");
+    let names = tasks.iter().take(NAMED_MAX).map(TaskId::as_str).chain(left_out);
+    names.chain(tasks.first().map(TaskId::as_str)).collect::<Vec<_>>().join(" needs ")
+}
+
+/// An action that would touch more tasks than one transaction should judge.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "an action {action:?} would touch {touched} tasks, at most {TASKS_TOUCHED_MAX} are allowed: \
+     those that listen to it and those that depend on them; retire some, or give them other actions"
+)]
+pub struct TooManyTouched {
+    /// The action type.
+    pub action: String,
+    /// How many tasks it would touch.
+    pub touched: usize,
+}
+
+impl Catalogue {
+    /// How many tasks an action of this type may touch. Retired tasks never move.
+    pub fn touched_by(&self, action: &str) -> usize {
+        let mut reached: BTreeSet<usize> = self.subscribers(action).iter().copied().collect();
+        let mut waiting: Vec<usize> = reached.iter().copied().collect();
+        while let Some(index) = waiting.pop() {
+            for dependant in self.dependants(&self.tasks()[index].id) {
+                if reached.insert(*dependant) {
+                    waiting.push(*dependant);
+                }
+            }
+        }
+        let moves = |index: &&usize| self.tasks()[**index].status != Status::Retired;
+        reached.iter().filter(moves).count()
+    }
+
+    /// Checks that no action touches more tasks than it may.
+    ///
+    /// # Errors
+    ///
+    /// [`TooManyTouched`] names the action that would touch the most.
+    pub fn check_touched(&self) -> Result<(), TooManyTouched> {
+        let most = self.by_action.keys().map(|action| (self.touched_by(action), action)).max();
+        match most {
+            Some((touched, action)) if touched > TASKS_TOUCHED_MAX => {
+                Err(TooManyTouched { action: action.clone(), touched })
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use jiff::Timestamp;
+    use serde_json::json;
+
+    use super::*;
+    use crate::catalogue::TaskVersion;
+
+    /// A task that listens to an action, requires some tasks and counts the completions of others.
+    fn task(id: &str, on: &str, requires: &[&str], completions_of: &[&str]) -> CatalogueTask {
+        let on: Vec<_> = Some(on).filter(|on| !on.is_empty()).into_iter().collect();
+        let definition = json!({
+            "id": id, "kind": "ordinary", "every": "once", "default_locale": "en",
+            "text": { "en": { "title": id } }, "requires": requires,
+            "objective": { "on": on, "completions_of": completions_of, "target": 1 },
+            "milestones": [{ "at": 1 }],
+        });
+        let definition = serde_json::from_value(definition).unwrap();
+        let version = TaskVersion::new(definition, 1, Timestamp::UNIX_EPOCH).unwrap();
+        let (status, status_since) = (Status::Active, Timestamp::UNIX_EPOCH);
+        let id = version.definition.id.clone();
+        CatalogueTask { id, status, status_since, versions: vec![Arc::new(version)] }
+    }
+
+    #[test]
+    fn a_task_is_judged_after_all_that_it_depends_on() {
+        let tasks = vec![
+            task("a", "", &[], &["c", "d"]),
+            task("b", "x", &["a"], &[]),
+            task("c", "x", &["d"], &[]),
+            task("d", "x", &["elsewhere"], &[]),
+        ];
+        let catalogue = Catalogue::new(1, tasks).unwrap();
+        let order: Vec<_> = catalogue.tasks().iter().map(|task| task.id.as_str()).collect();
+        assert_eq!(order, ["d", "c", "a", "b"]);
+    }
+
+    #[test]
+    fn a_cycle_is_named_without_what_is_only_behind_it() {
+        let tasks = vec![
+            task("a", "x", &["c"], &[]),
+            task("b", "", &[], &["a", "free"]),
+            task("c", "x", &["b"], &[]),
+            task("behind", "x", &["c"], &[]),
+            task("free", "x", &[], &[]),
+        ];
+        let cycle = Catalogue::new(1, tasks).unwrap_err();
+        let message = cycle.to_string();
+        assert_eq!(message, "these tasks depend on each other: a needs c needs b needs a");
+    }
+
+    #[test]
+    fn an_action_touches_what_listens_and_what_depends_on_that() {
+        let mut tasks = vec![
+            task("a", "x", &[], &[]),
+            task("b", "y", &["a"], &[]),
+            task("c", "", &[], &["b"]),
+            task("d", "y", &[], &[]),
+            task("e", "x", &[], &[]),
+        ];
+        tasks[4].status = Status::Retired;
+        let catalogue = Catalogue::new(1, tasks).unwrap();
+        let touched = |action: &str| catalogue.touched_by(action);
+        assert_eq!((touched("x"), touched("y"), touched("z")), (3, 3, 0));
+    }
+
+    #[test]
+    fn an_action_that_touches_too_many_tasks_is_named() {
+        let many = |count: usize| {
+            let tasks = (0..count).map(|n| task(&format!("t{n}"), "x", &[], &[])).collect();
+            Catalogue::new(1, tasks).unwrap().check_touched()
+        };
+        assert_eq!(many(TASKS_TOUCHED_MAX), Ok(()));
+        let touched = TASKS_TOUCHED_MAX + 1;
+        assert_eq!(many(touched), Err(TooManyTouched { action: "x".to_owned(), touched }));
+    }
+}

@@ -1,0 +1,124 @@
+//! Reward lines, and how they change hands.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use plaudit_domain::catalogue::definition::{
+    AtPeriodEnd, Claim, ClaimMode, Payout, RewardLine, Rewards, WeightedPayout,
+};
+
+use crate::located::{Diagnostics, Fields, Located};
+use crate::objective::seconds;
+use crate::{meta, text};
+
+/// The longest name of a line, in characters.
+const LINE_CHARS_MAX: usize = 64;
+/// The longest word for the payer, in characters.
+const PAYER_CHARS_MAX: usize = 200;
+/// The most lines of a milestone, and the most choices of a line.
+const ITEMS_MAX: usize = 100;
+
+/// Reads the lines of a milestone.
+pub fn lines(place: &Located<'_>, diagnostics: &mut Diagnostics) -> Option<Vec<RewardLine>> {
+    let places = bounded(place.items_if_any(diagnostics)?, place, diagnostics)?;
+    let mut names = BTreeSet::new();
+    let mut read = Vec::with_capacity(places.len());
+    for place in &places {
+        let known = ["line", "kind", "code", "amount", "one_of", "title", "meta"];
+        let Some(fields) = place.fields(&known, diagnostics) else { continue };
+        let line = word(&fields, "line", LINE_CHARS_MAX, diagnostics);
+        if let (Some(name), Some(place)) = (&line, fields.get("line"))
+            && !names.insert(name.clone())
+        {
+            diagnostics.add(place, format_args!("{name:?} is already a line of this milestone"));
+        }
+        let pays = pays(&fields, diagnostics);
+        let title = fields
+            .read_or("title", BTreeMap::new(), |place| text::line_by_locale(place, diagnostics));
+        let meta = meta::read(&fields, diagnostics);
+        let line = || Some(RewardLine { line: line?, pays: pays?, title: title?, meta: meta? });
+        read.extend(line());
+    }
+    (read.len() == places.len()).then_some(read)
+}
+
+fn pays(fields: &Fields<'_>, diagnostics: &mut Diagnostics) -> Option<Rewards> {
+    let Some(place) = fields.get("one_of") else {
+        return payout(fields, diagnostics).map(Rewards::Fixed);
+    };
+    for name in ["kind", "code", "amount"] {
+        if let Some(place) = fields.get(name) {
+            diagnostics.add(place, "stands in each choice of `one_of`, and not beside it");
+        }
+    }
+    let places = bounded(place.items(diagnostics)?, place, diagnostics)?;
+    let mut choices = Vec::with_capacity(places.len());
+    for place in &places {
+        let known = ["weight", "kind", "code", "amount"];
+        let Some(fields) = place.fields(&known, diagnostics) else { continue };
+        let weight = fields.require("weight", diagnostics);
+        // A hundred of these can be added up.
+        let weight = weight.and_then(|place| place.integer_in(1, 1_000_000_000, diagnostics));
+        let payout = payout(&fields, diagnostics);
+        choices
+            .extend(weight.zip(payout).map(|(weight, payout)| WeightedPayout { weight, payout }));
+    }
+    (choices.len() == places.len()).then_some(Rewards::OneOf(choices))
+}
+
+fn payout(fields: &Fields<'_>, diagnostics: &mut Diagnostics) -> Option<Payout> {
+    let kind = word(fields, "kind", PAYER_CHARS_MAX, diagnostics);
+    let code = word(fields, "code", PAYER_CHARS_MAX, diagnostics);
+    let amount = fields.require("amount", diagnostics);
+    let amount = amount.and_then(|place| place.positive(diagnostics));
+    Some(Payout { kind: kind?, code: code?, amount: amount? })
+}
+
+fn bounded<'n>(
+    items: Vec<Located<'n>>,
+    place: &Located<'_>,
+    diagnostics: &mut Diagnostics,
+) -> Option<Vec<Located<'n>>> {
+    if items.len() > ITEMS_MAX {
+        diagnostics.add(place, format_args!("must have at most {ITEMS_MAX} items"));
+        return None;
+    }
+    Some(items)
+}
+
+/// A required name. Control characters are refused in all of them: U+001F separates the parts of a
+/// grant id.
+fn word(
+    fields: &Fields<'_>,
+    name: &str,
+    chars_max: usize,
+    diagnostics: &mut Diagnostics,
+) -> Option<String> {
+    let place = fields.require(name, diagnostics)?;
+    place.line_of_text(chars_max, diagnostics)
+}
+
+/// Reads how rewards change hands.
+pub fn claim(place: &Located<'_>, diagnostics: &mut Diagnostics) -> Option<Claim> {
+    let fields = place.fields(&["mode", "expires_after", "at_period_end"], diagnostics)?;
+    let modes = [("manual", ClaimMode::Manual), ("automatic", ClaimMode::Automatic)];
+    let mode = fields.read_or("mode", ClaimMode::Manual, |place| place.choice(&modes, diagnostics));
+    let expires_after_seconds = fields.read_or("expires_after", None, |place| {
+        let seconds = seconds(place, diagnostics)?;
+        if seconds == 0 {
+            diagnostics.add(place, "must be longer than nothing; leave it out for no expiry");
+        }
+        Some(Some(seconds))
+    });
+    let outcomes = [
+        ("keep", AtPeriodEnd::Keep),
+        ("grant", AtPeriodEnd::Grant),
+        ("forfeit", AtPeriodEnd::Forfeit),
+    ];
+    let at_period_end = fields
+        .read_or("at_period_end", AtPeriodEnd::Keep, |place| place.choice(&outcomes, diagnostics));
+    Some(Claim {
+        mode: mode?,
+        expires_after_seconds: expires_after_seconds?,
+        at_period_end: at_period_end?,
+    })
+}
