@@ -57,7 +57,7 @@ impl Pattern {
     /// The documentation of `regex`, "Untrusted inputs": a search takes a time that is proportional to
     /// the length of the text times the size of the pattern.
     pub fn steps(&self, text_bytes: usize) -> usize {
-        1 + text_bytes.saturating_mul(self.places + PLACES_ALWAYS) / PLACES_PER_STEP
+        1 + text_bytes.saturating_mul(self.places.max(1)) / PLACES_PER_STEP
     }
 
     pub fn is_in(&self, text: &str) -> bool {
@@ -69,10 +69,8 @@ impl Pattern {
 const PROGRAM_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// What a search may keep of the states it has met.
 const CACHE_BYTES_MAX: usize = 1024 * 1024;
-/// What a search costs for each byte beside the places of the pattern.
-const PLACES_ALWAYS: usize = 2;
 /// How many places are looked at in the time of a step.
-const PLACES_PER_STEP: usize = 4;
+const PLACES_PER_STEP: usize = 3;
 
 /// How large a pattern is, with its repetitions written out.
 #[derive(Clone, Copy, Default)]
