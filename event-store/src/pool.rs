@@ -83,6 +83,11 @@ pub fn connect(url: &str, connections_max: u32) -> Result<PgPool, SchemaError> {
                 Ok(matches!(tokio::time::timeout(PING_MAX, connection.ping()).await, Ok(Ok(()))))
             })
         })
+        // The pool asks a connection that comes back whether it is well, and would wait for the answer for
+        // ever: one whose reader gave up because of a frozen network would keep its place.
+        .after_release(|connection, _| {
+            Box::pin(async move { within(PING_MAX, connection.ping()).await.map(|()| true) })
+        })
         .after_connect(|connection, _| {
             Box::pin(async move {
                 let set = connection.execute(sqlx::raw_sql(SETTINGS));

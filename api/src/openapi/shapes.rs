@@ -314,5 +314,8 @@ shapes! {
     Health {
         /// `alive` or `ready`.
         status: String,
+        /// `/readyz`: what affects single users or lanes only.
+        #[schema(required = false, nullable = false)]
+        warnings: Option<Vec<String>>,
     }
 }

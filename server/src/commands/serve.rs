@@ -96,7 +96,7 @@ impl Serving {
 
 /// The options of the parts that are to run.
 struct Parts {
-    api: Option<Keys>,
+    api: Option<(Keys, CorsOrigins)>,
     ingest: Option<(IngestOptions, Arc<Sources>)>,
     delivery: Option<DeliveryOptions>,
 }
@@ -105,7 +105,7 @@ impl Parts {
     async fn read(config: &Config, roles: &[Role]) -> Result<Self, Failure> {
         let mut parts = Self { api: None, ingest: None, delivery: None };
         if roles.contains(&Role::Api) {
-            parts.api = Some(keys(config).await?);
+            parts.api = Some((keys(config).await?, cors_origins(config)?));
         }
         if roles.contains(&Role::Ingest) {
             let sources = sources(config)?;
@@ -151,7 +151,7 @@ pub async fn start(
         Delivery::start(options, executor, pool.clone(), heads, stop.clone())
     };
     let delivery = parts.delivery.as_ref().map(start_delivery).transpose()?;
-    // Last of what may fail: who joins the group and leaves it again signals the others for a while.
+    // The last part that may fail: joining the group and leaving it again stops the others for a while.
     let start_ingest = |(options, sources)| {
         Ingest::start(options, commands.clone(), pool.clone(), sources, stop.clone())
     };
@@ -164,7 +164,7 @@ pub async fn start(
     );
     let health = Health { readiness, prometheus, serves_api: parts.api.is_some() };
     let router = match parts.api {
-        Some(keys) => {
+        Some((keys, cors_origins)) => {
             let in_flight_bytes = usize::try_from(config.number("http.in_flight_bytes_max"))?;
             tokio::spawn(keys.clone().refresh());
             plaudit_api::router(ApiState {
@@ -172,7 +172,7 @@ pub async fn start(
                 screens: Reads::new(pool.clone(), reads_at_once(&pool)),
                 heads,
                 in_flight: InFlight::new(in_flight_bytes),
-                cors_origins: cors_origins(config)?,
+                cors_origins,
                 executor: Arc::clone(&executor),
                 commands,
                 keys,
