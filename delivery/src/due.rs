@@ -4,8 +4,9 @@ use plaudit_domain::catalogue::definition::ClaimMode;
 use plaudit_domain::ids::UserId;
 use plaudit_domain::lane::Position;
 use plaudit_domain::user_tasks::{Event, Reward};
+use plaudit_event_store::pool::Borrowed;
 use plaudit_event_store::reader::{self, Entry, Unreadable};
-use plaudit_followers::bounded::{BoundedConnection, CALL_MAX, within};
+use plaudit_followers::bounded::{CALL_MAX, within};
 use plaudit_followers::{Skipped, Span};
 use sqlx::{PgConnection, PgPool};
 
@@ -54,7 +55,7 @@ impl DueRewards {
 
 /// Reads spans until a round is full.
 pub async fn read(spans: &[Span], pool: &PgPool) -> sqlx::Result<Vec<DueRewards>> {
-    let mut connection = within(CALL_MAX, BoundedConnection::acquire(pool)).await?;
+    let mut connection = within(CALL_MAX, Borrowed::from(pool)).await?;
     let mut all = Vec::new();
     let mut room = REWARDS_MAX;
     for span in spans {

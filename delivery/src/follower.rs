@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use plaudit_domain::lane::Lane;
+use plaudit_event_store::pool::Borrowed;
 use plaudit_event_store::reader::Unreadable;
 use plaudit_event_store::{
     Batch, CheckpointMove, ExecuteError, Executor, Item, Origin, Outcome, Work,
 };
-use plaudit_followers::bounded::{BoundedConnection, CALL_MAX, within};
+use plaudit_followers::bounded::{CALL_MAX, within};
 use plaudit_followers::{FollowerHealth, Handler, LaneOutcome, Skipped, Span, Subject};
 use rdkafka::error::KafkaError;
 use sqlx::PgPool;
@@ -152,7 +153,7 @@ impl RewardFollower {
             self.health.user_unreadable(event.position.lane, &event.user, &event.to_string());
         }
         let call = async {
-            let mut connection = BoundedConnection::acquire(&self.pool).await?;
+            let mut connection = Borrowed::from(&self.pool).await?;
             Skipped::note(FOLLOWER, events, &mut connection).await?;
             connection.give_back();
             Ok::<_, sqlx::Error>(())
@@ -231,7 +232,7 @@ impl RewardFollower {
             return Ok(());
         }
         let call = async {
-            let mut connection = BoundedConnection::acquire(&self.pool).await?;
+            let mut connection = Borrowed::from(&self.pool).await?;
             Skipped::forget(FOLLOWER, &recovered, &mut connection).await?;
             connection.give_back();
             Ok::<_, sqlx::Error>(())

@@ -97,6 +97,13 @@ pub fn connect(url: &str, connections_max: u32) -> Result<PgPool, SchemaError> {
         .connect_lazy_with(options))
 }
 
+/// A small pool to the same database, set up in the same way: for work that must not wait for the
+/// requests and batches that share `pool`, nor they for it.
+pub fn reserved(pool: &PgPool, connections: u32) -> PgPool {
+    let options = pool.options().clone().max_connections(connections);
+    options.connect_lazy_with(pool.connect_options().as_ref().clone())
+}
+
 /// The options that an address names.
 ///
 /// # Errors
@@ -149,8 +156,13 @@ impl Borrowed {
     }
 
     /// Returns the connection to the pool: it is idle and outside of a transaction.
+    ///
+    /// The pool asks it once more whether it is alive, without a deadline of its own: a connection that
+    /// has fallen silent would keep its place in the pool for ever.
     pub fn give_back(mut self) {
-        self.0.take();
+        if let Some(mut connection) = self.0.take() {
+            tokio::spawn(tokio::time::timeout(PING_MAX, connection.return_to_pool()));
+        }
     }
 }
 

@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use plaudit_domain::lane::{Lane, Position};
 use plaudit_event_store::lanes;
+use plaudit_event_store::pool::{self, Borrowed};
 use sqlx::PgPool;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-use crate::bounded::{BoundedConnection, CALL_MAX, reserved, within};
+use crate::bounded::{CALL_MAX, within};
 
 /// How often the heads are read while somebody waits for a position.
 const READER_PACE: Duration = Duration::from_millis(5);
@@ -65,7 +66,7 @@ impl HeadWatch {
     /// when `stop` is cancelled.
     pub fn start(pool: &PgPool, stop: CancellationToken) -> Arc<Self> {
         let watch = Arc::new(Self {
-            pool: reserved(pool),
+            pool: pool::reserved(pool, 1),
             paces: Mutex::default(),
             pace_changed: Notify::new(),
             latest: watch::Sender::default(),
@@ -134,7 +135,7 @@ impl HeadWatch {
     async fn read_on(&self) {
         let mut read_at: Option<Instant> = None;
         // Kept while somebody waits: to ask the pool for each reading costs more than the reading.
-        let mut connection: Option<BoundedConnection> = None;
+        let mut connection: Option<Borrowed> = None;
         loop {
             let pace = self.paces().first_key_value().map(|(pace, _)| *pace);
             let due = match (pace, read_at) {
@@ -162,11 +163,11 @@ impl HeadWatch {
     }
 
     /// Gives the connection for the next reading, unless it is closed.
-    async fn read_once(&self, kept: Option<BoundedConnection>) -> Option<BoundedConnection> {
+    async fn read_once(&self, kept: Option<Borrowed>) -> Option<Borrowed> {
         let call = async {
             let mut connection = match kept {
                 Some(connection) => connection,
-                None => BoundedConnection::acquire(&self.pool).await?,
+                None => Borrowed::from(&self.pool).await?,
             };
             let heads = lanes::heads(&mut connection).await?;
             Ok::<_, sqlx::Error>((connection, heads))

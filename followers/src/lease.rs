@@ -5,13 +5,14 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use plaudit_domain::lane::Lane;
+use plaudit_event_store::pool::Borrowed;
 use sqlx::{Connection as _, Executor as _, PgConnection, PgPool};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::bounded::{BoundedConnection, CALL_MAX, within};
+use crate::bounded::{CALL_MAX, within};
 use crate::health::{FollowerHealth, Subject};
 
 /// How long a lease holds without being renewed. Another process takes the lanes of one that is
@@ -80,12 +81,12 @@ impl Leases {
     /// Reads the checkpoints of the leased lanes again: after a failure it is unknown which moved.
     pub async fn reread(&self) -> sqlx::Result<()> {
         let call = async {
-            let mut connection = BoundedConnection::acquire(&self.pool).await?;
+            let mut connection = Borrowed::from(&self.pool).await?;
             let rows: Vec<(i16, i64, i64)> = sqlx::query_as(
                 "select lane, epoch, position from follower_checkpoints where follower = $1",
             )
             .bind(self.follower)
-            .fetch_all(&mut *connection)
+            .fetch_all(&mut **connection)
             .await?;
             connection.give_back();
             Ok::<_, sqlx::Error>(rows)
@@ -134,7 +135,7 @@ impl Leases {
     pub async fn give_back(&self) {
         self.groups().clear();
         let call = async {
-            let mut connection = BoundedConnection::acquire(&self.pool).await?;
+            let mut connection = Borrowed::from(&self.pool).await?;
             let release = "update follower_leases set member = null, expires_at = null
                            where follower = $1 and member = $2";
             let leave = "delete from follower_members where follower = $1 and member = $2";
@@ -142,7 +143,7 @@ impl Leases {
                 sqlx::query(sql)
                     .bind(self.follower)
                     .bind(self.member)
-                    .execute(&mut *connection)
+                    .execute(&mut **connection)
                     .await?;
             }
             connection.give_back();
@@ -176,11 +177,11 @@ impl Leases {
     }
 
     async fn make(&self) -> sqlx::Result<()> {
-        let mut connection = BoundedConnection::acquire(&self.pool).await?;
+        let mut connection = Borrowed::from(&self.pool).await?;
         sqlx::query(include_str!("lease/make.sql"))
             .bind(self.follower)
             .bind(GROUPS_MAX)
-            .execute(&mut *connection)
+            .execute(&mut **connection)
             .await?;
         connection.give_back();
         Ok(())
@@ -191,7 +192,7 @@ impl Leases {
         let until = Instant::now() + LEASE - MARGIN;
         let (groups, epochs): (Vec<i16>, Vec<i64>) =
             self.groups().iter().map(|(group, held)| (*group, held.epoch)).unzip();
-        let mut connection = BoundedConnection::acquire(&self.pool).await?;
+        let mut connection = Borrowed::from(&self.pool).await?;
         let mut tx = connection.begin().await?;
         self.join(&mut tx).await?;
         let renewed: Vec<i16> = sqlx::query_scalar(include_str!("lease/renew.sql"))
@@ -259,7 +260,7 @@ impl Leases {
     /// Takes one free group, and fences those who had it before.
     async fn take_one(&self, in_use: &[i16]) -> sqlx::Result<Taken> {
         let until = Instant::now() + LEASE - MARGIN;
-        let mut connection = BoundedConnection::acquire(&self.pool).await?;
+        let mut connection = Borrowed::from(&self.pool).await?;
         let mut tx = connection.begin().await?;
         let taken: Option<(i16, i64)> = sqlx::query_as(include_str!("lease/take.sql"))
             .bind(self.follower)

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use plaudit_event_store::pool;
 use sqlx::PgPool;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::bounded::reserved;
 use crate::cursor::{Cursor, backoff};
 use crate::handler::Handler;
 use crate::heads::{HeadWatch, Heads};
@@ -52,7 +52,7 @@ impl Runner {
         health: Arc<FollowerHealth>,
         stop: CancellationToken,
     ) -> Self {
-        let leases = Arc::new(Leases::new(follower, reserved(pool), Arc::clone(&health)));
+        let leases = Arc::new(Leases::new(follower, pool::reserved(pool, 1), Arc::clone(&health)));
         let task = tokio::spawn(run(handler, leases, heads, Arc::clone(&health), stop));
         Self { health, task }
     }

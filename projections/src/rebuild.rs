@@ -33,7 +33,7 @@ use run::{Run, StopReason};
 #[derive(Debug, Clone, Copy)]
 pub struct RebuildOptions {
     /// How many lanes are worked on at a time. A rebuild opens a connection of its own for each of
-    /// them and two more, so that neither it nor requests wait for the other.
+    /// them and three more, so that neither it nor requests wait for the other.
     pub workers: usize,
     /// Whether to go on with an earlier rebuild that has not ended.
     pub start: Start,

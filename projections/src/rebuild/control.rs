@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use jiff::Timestamp;
-use plaudit_event_store::instant;
+use plaudit_event_store::{instant, pool};
 use sqlx::{Connection as _, PgConnection, PgPool, Row};
 
 use super::{Phase, tables};
@@ -180,17 +180,11 @@ pub async fn drop_old(pool: &PgPool, name: &str) -> Result<(), ProjectionError> 
 /// How long to wait for the connection of a process that has just ended to be gone.
 const LOCK_MAX: Duration = Duration::from_secs(3);
 
-/// How long it may take to open the connection that holds the right to rebuild.
-const CONNECT_MAX: Duration = Duration::from_secs(5);
-
 /// A connection that holds the right to rebuild a view. It ends with the connection, so a process
 /// that is killed gives it up.
 pub(super) async fn lock(pool: &PgPool, view: View) -> Result<PgConnection, ProjectionError> {
     // One of its own: a pool that is busy with requests is no reason to wait.
-    let options = pool.connect_options();
-    let connecting = PgConnection::connect_with(&options);
-    let late = |_| sqlx::Error::PoolTimedOut;
-    let mut connection = tokio::time::timeout(CONNECT_MAX, connecting).await.map_err(late)??;
+    let mut connection = pool::reserved(pool, 1).acquire().await?.detach();
     let asked = tokio::time::Instant::now();
     while !try_lock(view, &mut connection).await? {
         if asked.elapsed() > LOCK_MAX {

@@ -5,9 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use plaudit_domain::lane::Lane;
-use plaudit_event_store::ExecuteError;
+use plaudit_event_store::{ExecuteError, pool};
 use sqlx::PgPool;
-use sqlx::postgres::PgPoolOptions;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -19,7 +18,7 @@ use crate::view::View;
 /// A running rebuild.
 #[derive(Clone)]
 pub(crate) struct Run {
-    /// Connections of its own: one for each worker, and one for questions beside the work.
+    /// Connections of its own: one for each worker, and two for questions beside the work.
     pub pool: PgPool,
     pub view: View,
     pub workers: usize,
@@ -48,9 +47,6 @@ impl<E: Into<ProjectionError>> From<E> for StopReason {
 /// How often a paused rebuild looks whether it may go on.
 const PAUSE_POLL: Duration = Duration::from_millis(500);
 
-/// How long a worker waits for one of the rebuild's own connections.
-const ACQUIRE_MAX: Duration = Duration::from_secs(30);
-
 impl Run {
     /// A rebuild with connections of its own to the database of `pool`.
     pub async fn new(
@@ -60,11 +56,8 @@ impl Run {
         shutdown: CancellationToken,
     ) -> sqlx::Result<Self> {
         let workers = options.workers.max(1);
-        let connections = u32::try_from(workers).unwrap_or(u32::MAX).saturating_add(1);
-        let own = PgPoolOptions::new()
-            .max_connections(connections)
-            .acquire_timeout(ACQUIRE_MAX)
-            .connect_lazy_with(pool.connect_options().as_ref().clone());
+        let connections = u32::try_from(workers).unwrap_or(u32::MAX).saturating_add(2);
+        let own = pool::reserved(pool, connections);
         let lanes: i64 = sqlx::query_scalar("select count(*) from lanes").fetch_one(&own).await?;
         Ok(Self {
             pool: own,
