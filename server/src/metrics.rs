@@ -54,12 +54,6 @@ const METRICS: &[Metric] = &[
         "The former name of plaudit_ingest_parked_total",
     ),
     (
-        Gauge,
-        "plaudit_ingest_lag_records",
-        Unit::Count,
-        "Records not applied yet, by partition of this process",
-    ),
-    (
         Histogram,
         "plaudit_ingest_batch_seconds",
         Unit::Seconds,
