@@ -37,6 +37,14 @@ pub enum Unreadable {
     /// An attribute in a header is not text.
     #[error("the header {0} is not UTF-8")]
     Header(String),
+    /// The value of an HTTP header can't be decoded.
+    #[error("the header {header}: {why}")]
+    HeaderValue {
+        /// The header's name.
+        header: String,
+        /// What is wrong with its value.
+        why: http::InvalidHeaderValue,
+    },
     /// A CloudEvent of another version.
     #[error("`specversion` is \"1.0\", got {0:?}")]
     SpecVersion(String),

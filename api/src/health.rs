@@ -1,5 +1,8 @@
 //! What supervisors, load balancers and metrics collectors ask. No token is needed.
 
+use std::fmt;
+use std::sync::Arc;
+
 use axum::extract::{FromRef, State};
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::middleware::from_fn;
@@ -21,16 +24,48 @@ pub struct Health {
     /// Answers `/readyz`.
     pub readiness: Readiness,
     /// Answers `/metrics`.
-    pub prometheus: PrometheusHandle,
+    pub exposition: Exposition,
     /// Whether this process serves the API besides.
     pub serves_api: bool,
+}
+
+/// The metrics of this process in the text format of Prometheus.
+#[derive(Clone)]
+pub struct Exposition {
+    recorder: PrometheusHandle,
+    live: Option<LiveMetrics>,
+}
+
+/// Writes metrics that are there only as long as what they measure. A recorder keeps every series for
+/// ever.
+type LiveMetrics = Arc<dyn Fn() -> String + Send + Sync>;
+
+impl Exposition {
+    /// What the recorder has, and then what `live` writes with its own `# HELP` and `# TYPE`.
+    pub fn new(recorder: PrometheusHandle, live: Option<LiveMetrics>) -> Self {
+        Self { recorder, live }
+    }
+
+    fn render(&self) -> String {
+        let mut text = self.recorder.render();
+        if let Some(live) = &self.live {
+            text.push_str(&live());
+        }
+        text
+    }
+}
+
+impl fmt::Debug for Exposition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Exposition").finish_non_exhaustive()
+    }
 }
 
 impl FromRef<Shared> for Health {
     fn from_ref(state: &Shared) -> Self {
         Self {
             readiness: state.readiness.clone(),
-            prometheus: state.prometheus.clone(),
+            exposition: state.exposition.clone(),
             serves_api: true,
         }
     }
@@ -84,5 +119,5 @@ pub async fn readyz(State(health): State<Health>) -> Answer {
 pub async fn metrics(State(health): State<Health>) -> Response {
     let headers =
         [(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8"), (CACHE_CONTROL, "no-store")];
-    (headers, health.prometheus.render()).into_response()
+    (headers, health.exposition.render()).into_response()
 }

@@ -35,7 +35,7 @@ use tower::util::option_layer;
 
 pub use connections::{ConnectionLimits, serve};
 pub use cors::CorsOrigins;
-pub use health::{Health, router as health_router};
+pub use health::{Exposition, Health, router as health_router};
 pub use in_flight::InFlight;
 use state::Shared;
 pub use state::{ApiState, Readiness, ReadinessReport, Rebuilds};

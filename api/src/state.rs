@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
-use metrics_exporter_prometheus::PrometheusHandle;
 use plaudit_domain::ids::UserId;
 use plaudit_domain::lane::Lane;
 use plaudit_event_store::{Applied, CommandQueue, Executor, Item};
@@ -17,6 +16,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::auth::Keys;
 use crate::cors::CorsOrigins;
+use crate::health::Exposition;
 use crate::in_flight::{Held, InFlight};
 use crate::problem::{Answer, Problem};
 
@@ -44,7 +44,7 @@ pub struct ApiState {
     /// Answers `/readyz`.
     pub readiness: Readiness,
     /// Answers `/metrics`.
-    pub prometheus: PrometheusHandle,
+    pub exposition: Exposition,
     /// An action's time may lie so far after its receipt.
     pub future_tolerance: Duration,
     /// The rebuilds that were started over HTTP.

@@ -1,6 +1,7 @@
 //! What is wrong with reading, and which partitions this process reads: for `/readyz` and the log.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::sync::{Mutex, MutexGuard};
 
 use serde::Serialize;
@@ -98,6 +99,23 @@ impl IngestHealth {
     /// The partitions that this process reads.
     pub fn partitions(&self) -> Vec<PartitionHealth> {
         self.lock().partitions.values().cloned().collect()
+    }
+
+    /// The lag of each partition that this process reads, in the text format of Prometheus. A
+    /// partition that was revoked is not in it; a gauge of a recorder would stay for ever.
+    pub fn lag_metrics(&self) -> String {
+        const NAME: &str = "plaudit_ingest_lag_records";
+        let mut text = format!(
+            "# HELP {NAME} Offsets not applied yet, by partition of this process\n# TYPE {NAME} gauge\n"
+        );
+        for PartitionHealth { topic, partition, lag, .. } in self.partitions() {
+            if let Some(lag) = lag {
+                // The names of topics have no characters that need an escape.
+                let _ =
+                    writeln!(text, "{NAME}{{topic=\"{topic}\",partition=\"{partition}\"}} {lag}");
+            }
+        }
+        text
     }
 
     /// Whether reading is paused because the database is slower than Kafka.

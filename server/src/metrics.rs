@@ -54,12 +54,6 @@ const METRICS: &[Metric] = &[
         "Actions that no task listens to, by type",
     ),
     (
-        Gauge,
-        "plaudit_ingest_lag_records",
-        Unit::Count,
-        "Records not applied yet, by partition of this process",
-    ),
-    (
         Histogram,
         "plaudit_ingest_batch_seconds",
         Unit::Seconds,

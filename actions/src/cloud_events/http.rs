@@ -40,21 +40,22 @@ pub fn decode(value: &[u8]) -> Result<String, InvalidHeaderValue> {
     decoded.map(Cow::into_owned).map_err(|_| InvalidHeaderValue::NotUtf8)
 }
 
-/// A text without the double quotes around it and the backslashes before characters in it. Quotes
-/// inside a text that does not begin with one are part of it.
+/// A text without the double quotes around its quoted parts, and without the backslashes before
+/// characters in them.
 fn unquoted(text: &str) -> Result<Cow<'_, str>, InvalidHeaderValue> {
-    let Some(quoted) = text.strip_prefix('"') else { return Ok(Cow::Borrowed(text)) };
-    let mut plain = String::with_capacity(quoted.len());
-    let mut characters = quoted.chars();
+    if !text.contains('"') {
+        return Ok(Cow::Borrowed(text));
+    }
+    let (mut plain, mut is_quoted) = (String::with_capacity(text.len()), false);
+    let mut characters = text.chars();
     while let Some(character) = characters.next() {
         match character {
-            '"' if characters.as_str().is_empty() => return Ok(Cow::Owned(plain)),
-            '"' => return Err(InvalidHeaderValue::Quote),
-            '\\' => plain.push(characters.next().ok_or(InvalidHeaderValue::Quote)?),
+            '"' => is_quoted = !is_quoted,
+            '\\' if is_quoted => plain.push(characters.next().ok_or(InvalidHeaderValue::Quote)?),
             other => plain.push(other),
         }
     }
-    Err(InvalidHeaderValue::Quote)
+    if is_quoted { Err(InvalidHeaderValue::Quote) } else { Ok(Cow::Owned(plain)) }
 }
 
 #[cfg(test)]
@@ -72,7 +73,10 @@ mod tests {
             (r#""a\"b\\c""#, r#"a"b\c"#),
             ("\"%22\"", "\""),
             ("50%2525", "50%25"),
-            ("a\"b", "a\"b"),
+            (r#""a \"b\" \\ c""#, r#"a "b" \ c"#),
+            (r#""100%25""#, "100%"),
+            ("back\\slash", "back\\slash"),
+            ("a \"b c\" d", "a b c d"),
             (" padded ", "padded"),
             ("a+b", "a+b"),
             ("\"\"", ""),
@@ -92,7 +96,7 @@ mod tests {
             (b"%FF", InvalidHeaderValue::NotUtf8),
             (b"\xff", InvalidHeaderValue::NotUtf8),
             (b"\"open", InvalidHeaderValue::Quote),
-            (b"\"a\" b", InvalidHeaderValue::Quote),
+            (b"a\"b", InvalidHeaderValue::Quote),
             (b"\"a\\", InvalidHeaderValue::Quote),
         ] {
             assert_eq!(decode(sent), Err(why), "{}", String::from_utf8_lossy(sent));

@@ -1,17 +1,19 @@
 //! One element of a request: an action, or something that is not a valid one.
 
-use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use axum::body::Bytes;
-use axum::http::{HeaderMap, HeaderValue};
+use axum::http::HeaderMap;
 use jiff::Timestamp;
-use plaudit_domain::action::{self, Action, Unreadable};
+use plaudit_actions::cloud_events::{self, KAFKA_PREFIX, STRUCTURED, Unreadable, http};
+use plaudit_domain::action::Action;
 use plaudit_domain::ids::UserId;
 use plaudit_domain::lane::{Lane, LaneCount};
 use plaudit_event_store::{ParkedRecord, Work};
+use serde::de::IgnoredAny;
 use serde_json::{Map, Value, json};
 
-use crate::input::{decode_segment, media_type};
+use crate::input::media_type;
 use crate::problem::{Answer, InputError};
 
 /// One element. Its identity is known even if it is not a valid action.
@@ -39,8 +41,8 @@ impl Element {
             source: known("source"),
             id: known("id"),
             subject: known("subject"),
-            action: Action::from_structured(json.as_bytes()),
-            headers: json!({"content-type": "application/cloudevents+json"}),
+            action: cloud_events::from_structured(json.as_bytes()),
+            headers: json!({"content-type": STRUCTURED}),
             bytes: json.as_bytes().to_vec(),
         }
     }
@@ -51,36 +53,38 @@ impl Element {
     ///
     /// `CloudEvents` HTTP protocol binding 1.0.2, section 3.1.
     pub fn binary(headers: &HeaderMap, body: &Bytes) -> Answer<Self> {
-        let data: Option<Value> = if body.iter().all(u8::is_ascii_whitespace) {
-            None
-        } else {
-            Some(
-                serde_json::from_slice(body)
-                    .map_err(|e| InputError::body("", format!("not valid JSON: {e}")))?,
-            )
-        };
-        let attribute = |name: &str| headers.get(format!("ce-{name}")).and_then(decoded);
-        let attributes = Attributes {
-            specversion: attribute("specversion"),
-            source: attribute("source"),
-            id: attribute("id"),
-            kind: attribute("type"),
-            subject: attribute("subject"),
-            time: attribute("time"),
-        };
+        if !body.iter().all(u8::is_ascii_whitespace) {
+            serde_json::from_slice::<IgnoredAny>(body)
+                .map_err(|e| InputError::body("", format!("not valid JSON: {e}")))?;
+        }
+        let mut attributes: BTreeMap<&str, String> = BTreeMap::new();
+        let mut malformed = None;
+        for name in ATTRIBUTES {
+            let header = format!("{}{name}", http::PREFIX);
+            match headers.get(&header).map(|value| http::decode(value.as_bytes())) {
+                None => {}
+                Some(Ok(text)) => {
+                    attributes.insert(name, text);
+                }
+                Some(Err(why)) => malformed = Some(Unreadable::HeaderValue { header, why }),
+            }
+        }
+        let attribute = |name: &'static str| attributes.get(name).map(String::as_bytes);
+        let action = malformed.map_or_else(|| cloud_events::from_binary(body, attribute), Err);
         let as_record = headers.iter().filter_map(|(name, value)| {
-            let name = name.as_str().strip_prefix("ce-")?;
-            let as_sent = || String::from_utf8_lossy(value.as_bytes()).into_owned();
-            Some((format!("ce_{name}"), decoded(value).unwrap_or_else(as_sent).into()))
+            let name = name.as_str().strip_prefix(http::PREFIX)?;
+            let as_sent = |_| String::from_utf8_lossy(value.as_bytes()).into_owned();
+            let value = http::decode(value.as_bytes()).unwrap_or_else(as_sent);
+            Some((format!("{KAFKA_PREFIX}{name}"), value.into()))
         });
         let mut record: Map<String, Value> = as_record.collect();
         let media_type = media_type(headers).unwrap_or_else(|| "application/json".to_owned());
         record.insert("content-type".to_owned(), media_type.into());
         Ok(Self {
-            action: attributes.action(data),
-            source: attributes.source,
-            id: attributes.id,
-            subject: attributes.subject,
+            action,
+            source: attributes.remove("source"),
+            id: attributes.remove("id"),
+            subject: attributes.remove("subject"),
             headers: Value::Object(record),
             bytes: body.to_vec(),
         })
@@ -126,35 +130,8 @@ impl Element {
     }
 }
 
-/// The value of an attribute's header: quoted strings are unescaped, then one round of percent-decoding.
-/// `None` if a quote is not closed or the bytes are not UTF-8.
-///
-/// # Source
-///
-/// `CloudEvents` HTTP protocol binding 1.0.2, section 3.1.3.2.
-fn decoded(value: &HeaderValue) -> Option<String> {
-    let unquoted = unquoted(std::str::from_utf8(value.as_bytes()).ok()?)?;
-    decode_segment(&unquoted).map(Cow::into_owned)
-}
-
-/// # Source
-///
-/// RFC 7230, section 3.2.6.
-fn unquoted(text: &str) -> Option<Cow<'_, str>> {
-    if !text.contains('"') {
-        return Some(Cow::Borrowed(text));
-    }
-    let (mut plain, mut is_quoted) = (String::with_capacity(text.len()), false);
-    let mut chars = text.chars();
-    while let Some(c) = chars.next() {
-        match c {
-            '"' => is_quoted = !is_quoted,
-            '\\' if is_quoted => plain.push(chars.next()?),
-            other => plain.push(other),
-        }
-    }
-    (!is_quoted).then_some(Cow::Owned(plain))
-}
+/// The attributes that make an action.
+const ATTRIBUTES: [&str; 6] = ["specversion", "source", "id", "type", "subject", "time"];
 
 /// The longest reason, in characters. Some repeat what was sent, which may be as long as a request.
 const REASON_CHARS_MAX: usize = 500;
@@ -166,33 +143,9 @@ fn in_one_line(reason: &str) -> String {
     plain.chain(cut.unwrap_or_default().chars()).collect()
 }
 
-/// The attributes of an action before they are checked.
-struct Attributes {
-    specversion: Option<String>,
-    source: Option<String>,
-    id: Option<String>,
-    kind: Option<String>,
-    subject: Option<String>,
-    time: Option<String>,
-}
-
-impl Attributes {
-    fn action(&self, data: Option<Value>) -> Result<Action, Unreadable> {
-        action::Attributes {
-            specversion: self.specversion.as_deref(),
-            source: self.source.as_deref(),
-            id: self.id.as_deref(),
-            kind: self.kind.as_deref(),
-            subject: self.subject.as_deref(),
-            time: self.time.as_deref(),
-        }
-        .action(data)
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use axum::http::HeaderName;
+    use axum::http::{HeaderName, HeaderValue};
 
     use super::*;
 
@@ -260,23 +213,22 @@ mod tests {
     }
 
     #[test]
-    fn a_header_is_unquoted_and_percent_decoded_once() {
-        let read = |value: &'static str| decoded(&HeaderValue::from_static(value));
-        for (value, meant) in [
-            ("u42", "u42"),
-            (r#""quo ted""#, "quo ted"),
-            (r#""a \"b\" \\ c""#, r#"a "b" \ c"#),
-            ("Euro%20%E2%82%AC%20%F0%9F%98%80", "Euro € 😀"),
-            (r#""100%25""#, "100%"),
-            ("100%2525", "100%25"),
-            ("back\\slash", "back\\slash"),
-            (r#""""#, ""),
-        ] {
-            assert_eq!(read(value).as_deref(), Some(meant), "{value}");
+    fn a_header_that_can_not_be_decoded_is_named() {
+        for (value, why) in [("a%zz", "two hexadecimal digits"), ("\"open", "double quote")] {
+            let mut headers = HeaderMap::new();
+            headers.insert("ce-specversion", HeaderValue::from_static("1.0"));
+            headers.insert("ce-subject", HeaderValue::from_static(value));
+            let refused = Element::binary(&headers, &Bytes::new()).unwrap().action.unwrap_err();
+            let refused = refused.to_string();
+            assert!(refused.contains("ce-subject") && refused.contains(why), "{refused}");
         }
-        for malformed in [r#""open"#, r#""escape\"#, "%C0%A0", "%ff"] {
-            assert_eq!(read(malformed), None, "{malformed}");
-        }
+    }
+
+    #[test]
+    fn data_in_base64_is_read_as_data_would_be() {
+        let sent = EVENT.replace(r#""data":{"coins":50}"#, r#""data_base64":"eyJjb2lucyI6NTB9""#);
+        let action = Element::structured(&sent).action.unwrap();
+        assert_eq!(action.data["coins"], 50);
     }
 
     #[test]

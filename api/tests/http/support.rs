@@ -9,7 +9,7 @@ use axum::http::{HeaderMap, Method, Request, StatusCode};
 use jsonwebtoken::{EncodingKey, Header, encode};
 use metrics_exporter_prometheus::PrometheusBuilder;
 use plaudit_api::auth::{KeyOptions, Keys};
-use plaudit_api::{ApiState, CorsOrigins, InFlight, Readiness, Rebuilds, router};
+use plaudit_api::{ApiState, CorsOrigins, Exposition, InFlight, Readiness, Rebuilds, router};
 use plaudit_domain::lane::Lane;
 use plaudit_embedded::test_cluster;
 use plaudit_event_store::catalogue_store::{self, CatalogueStore};
@@ -118,7 +118,7 @@ impl Api {
             commands,
             keys: Keys::open(&keys).await.unwrap(),
             readiness: Readiness::always(),
-            prometheus: PrometheusBuilder::new().build_recorder().handle(),
+            exposition: Exposition::new(PrometheusBuilder::new().build_recorder().handle(), None),
             future_tolerance: Duration::from_secs(300),
             rebuilds: rebuilds.clone(),
         });

@@ -40,7 +40,6 @@ impl Polling {
                     for at in revoked {
                         self.forget(&at);
                         self.partitions.revoke(&at);
-                        lag_gauge(&at).set(0.0); // its lag is another process's now
                     }
                 }
             }
@@ -209,22 +208,8 @@ impl Polling {
     }
 
     fn publish_lag(&self) {
-        for (at, partition) in self.partitions.health() {
-            if let Some(lag) = partition.lag {
-                #[expect(
-                    clippy::cast_precision_loss,
-                    reason = "a gauge, and far below 2^52 records"
-                )]
-                lag_gauge(&at).set(lag as f64);
-            }
-        }
         self.context.health.set_partitions(self.partitions.health());
     }
-}
-
-fn lag_gauge(at: &SourcePartition) -> metrics::Gauge {
-    let labels = [("topic", at.topic.to_string()), ("partition", at.partition.to_string())];
-    metrics::gauge!("plaudit_ingest_lag_records", &labels)
 }
 
 fn list_of(at: &SourcePartition) -> TopicPartitionList {

@@ -1,7 +1,7 @@
 //! Questions to the broker about topics and offsets. Blocks: call it where that is allowed.
 
 use std::collections::HashMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
@@ -15,8 +15,8 @@ use crate::offsets::partition_state::Watermarks;
 use crate::options::IngestOptions;
 use crate::source_partition::SourcePartition;
 
-/// The most events that are taken at once.
-const EVENTS_MAX: usize = 1000;
+/// How long events are waited for.
+const EVENTS_WITHIN: Duration = Duration::from_millis(200);
 /// How long one answer may take.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -67,11 +67,11 @@ impl Broker {
 
     /// Says why no broker of this list can be used.
     pub fn describe_error(&self, brokers: &str) -> String {
-        // The reasons come as events, which nobody else takes.
-        for _ in 0..EVENTS_MAX {
-            if self.consumer.poll(Duration::ZERO).is_none() {
-                break;
-            }
+        // The reasons come as events, which nobody else takes. An event that says nothing of the
+        // connection ends a call early.
+        let deadline = Instant::now() + EVENTS_WITHIN;
+        while Instant::now() < deadline {
+            let _ = self.consumer.poll(EVENTS_WITHIN / 4);
         }
         self.consumer.context().connection.describe(brokers)
     }

@@ -3,7 +3,7 @@
 use plaudit_embedded::test_cluster;
 use plaudit_ingest::{GroupProtocol, IngestOptions};
 
-use crate::world::{Sent, World, eventually, gift, status};
+use crate::world::{Reader, Sent, World, eventually, gift, status};
 
 const USERS: [&str; 6] = ["ann", "ben", "cid", "dan", "eve", "fay"];
 
@@ -84,6 +84,15 @@ async fn members_come_and_go(protocol: GroupProtocol, instance: bool) {
     let second = world.read_with(member("second"));
     gifts_of_all(&world, 4, 50..100).await;
     second.until_partitions(|n| n == 2).await;
+    let series = |reader: &Reader| {
+        let text = reader.lag_metrics();
+        text.lines().filter(|line| line.starts_with("plaudit_ingest_lag_records{")).count()
+    };
+    // What the other one reads now is its alone.
+    eventually("each has its own lag series", async || {
+        (series(&first) == 2 && series(&second) == 2).then_some(())
+    })
+    .await;
     gifts_of_all(&world, 4, 100..150).await;
     first.stop().await;
     gifts_of_all(&world, 4, 150..200).await;

@@ -80,7 +80,8 @@ async fn the_lag_behind_transactions_reaches_zero() {
         eventually("the lag is 0", async || (reader.lag() == Some(0)).then_some(())).await;
         let gauge =
             format!(r#"plaudit_ingest_lag_records{{topic="{}",partition="0"}} 0"#, world.topic);
-        eventually("the gauge is 0", async || metrics().contains(&gauge).then_some(())).await;
+        eventually("the gauge is 0", async || reader.lag_metrics().contains(&gauge).then_some(()))
+            .await;
         reader.stop().await;
 
         let status = status(&options, &world).await;

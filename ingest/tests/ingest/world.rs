@@ -229,6 +229,11 @@ impl Reader {
         counts
     }
 
+    /// The lag as `/metrics` shows it.
+    pub fn lag_metrics(&self) -> String {
+        self.ingest.health().lag_metrics()
+    }
+
     /// Below this everything of the only partition is applied.
     pub fn next_offset(&self) -> Option<i64> {
         self.ingest.health().partitions().first()?.next_offset

@@ -7,7 +7,8 @@ use std::time::Duration;
 use plaudit_actions::sources::Sources;
 use plaudit_api::auth::{ExpectedClaims, JwksSource, KeyOptions, Keys};
 use plaudit_api::{
-    ApiState, ConnectionLimits, CorsOrigins, Health, InFlight, Readiness, ReadinessReport, Rebuilds,
+    ApiState, ConnectionLimits, CorsOrigins, Exposition, Health, InFlight, Readiness,
+    ReadinessReport, Rebuilds,
 };
 use plaudit_delivery::{Delivery, DeliveryOptions};
 use plaudit_event_store::catalogue_store::CatalogueStore;
@@ -162,7 +163,12 @@ pub async fn start(
         ingest.as_ref().map(|ingest| Arc::clone(ingest.health())),
         delivery.as_ref().map(|delivery| Arc::clone(delivery.health())),
     );
-    let health = Health { readiness, prometheus, serves_api: parts.api.is_some() };
+    let lag = ingest.as_ref().map(|ingest| Arc::clone(ingest.health()));
+    let lag = lag.map(|health| -> Arc<dyn Fn() -> String + Send + Sync> {
+        Arc::new(move || health.lag_metrics())
+    });
+    let exposition = Exposition::new(prometheus, lag);
+    let health = Health { readiness, exposition, serves_api: parts.api.is_some() };
     let router = match parts.api {
         Some((keys, cors_origins)) => {
             let in_flight_bytes = usize::try_from(config.number("http.in_flight_bytes_max"))?;
@@ -177,7 +183,7 @@ pub async fn start(
                 commands,
                 keys,
                 readiness: health.readiness,
-                prometheus: health.prometheus,
+                exposition: health.exposition,
                 future_tolerance: config.duration("future_tolerance"),
                 rebuilds: rebuilds.clone(),
             })
