@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::calendar::{Calendar, Period, PeriodKey, Zones, zone};
-use crate::expression::{Expression, Filter, InvalidFilter};
+use crate::expression::{Expression, Filter, InvalidExpression, InvalidFilter};
 use crate::ids::TaskId;
 use definition::{TaskDefinition, ZoneRule};
 use dependencies::judging_order;
@@ -35,7 +35,7 @@ pub struct TaskVersion {
     /// The only zone, for tasks that do not follow the user's.
     fixed_zone: Option<Zones>,
     filter: Option<Result<Filter, InvalidFilter>>,
-    audience_filter: Option<Expression>,
+    audience_filter: Option<Result<Expression, InvalidExpression>>,
 }
 
 impl TaskVersion {
@@ -51,9 +51,7 @@ impl TaskVersion {
         let broken =
             |reason: String| BrokenDefinition { task: definition.id.clone(), version, reason };
         let filter = definition.objective.filter.as_deref().map(Filter::compile);
-        let audience_filter =
-            definition.audience.filter.as_deref().map(audience_filter).transpose();
-        let audience_filter = audience_filter.map_err(|e| broken(e.to_string()))?;
+        let audience_filter = definition.audience.filter.as_deref().map(audience_filter);
         let fixed_zone = match &definition.zone {
             ZoneRule::User => None,
             ZoneRule::Fixed(name) => {

@@ -194,7 +194,13 @@ pub fn action_type(place: &Located<'_>, diagnostics: &mut Diagnostics) -> Option
 
 fn filter(place: &Located<'_>, diagnostics: &mut Diagnostics) -> Option<String> {
     let source = place.text(diagnostics)?;
-    Filter::compile(source).map_err(|e| diagnostics.add(place, e)).ok()?;
+    let filter = Filter::compile(source).map_err(|e| diagnostics.add(place, e)).ok()?;
+    if let fields @ [first, ..] = &filter.unguarded_fields()[..] {
+        let message = "an action without the field does not count";
+        let guard = format!("has({first}) && …");
+        let fields = fields.join(", ");
+        diagnostics.warn(place, format_args!("reads {fields} without `{guard}`: {message}"));
+    }
     Some(source.to_owned())
 }
 

@@ -29,10 +29,9 @@ impl TaskVersion {
         let audience = &self.definition.audience;
         let salt = || audience.salt.as_deref().unwrap_or(self.definition.id.as_str());
         audience.share.is_none_or(|share| is_drawn(user, salt(), share))
-            && self
-                .audience_filter
-                .as_ref()
-                .is_none_or(|filter| holds(filter, user, zone, attributes))
+            && self.audience_filter.as_ref().is_none_or(|filter| {
+                filter.as_ref().is_ok_and(|f| holds(f, user, zone, attributes))
+            })
     }
 }
 
@@ -45,7 +44,8 @@ fn is_drawn(user: &UserId, salt: &str, share: Share) -> bool {
 fn holds(filter: &Expression, user: &UserId, zone: &str, attributes: &Map<String, Value>) -> bool {
     // What Plaudit knows itself wins over an attribute of the same name.
     let own = [("id", Variable::Text(user.as_str())), ("zone", Variable::Text(zone))];
-    filter.holds(&[Variable::Fields { own: &own, others: Some(attributes) }]).unwrap_or(false)
+    let user = Variable::Fields { own: &own, others: Some(attributes) };
+    filter.holds(&[user]).unwrap_or(false)
 }
 
 #[cfg(test)]

@@ -75,7 +75,8 @@ tasks:
 
 fn whole(text: &str) -> Result<Vec<TaskDefinition>, Vec<Diagnostic>> {
     let file = parse_with(text, |_| Vec::new())?;
-    assert_eq!(file.warnings, []);
+    let unguarded = "reads data.coins without";
+    assert!(file.warnings.iter().all(|w| w.message.starts_with(unguarded)), "{:?}", file.warnings);
     Ok(file.tasks.into_iter().map(|task| task.definition).collect())
 }
 
