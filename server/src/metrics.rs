@@ -49,9 +49,9 @@ const METRICS: &[Metric] = &[
     ),
     (
         Counter,
-        "plaudit_ingest_set_aside_total",
+        "plaudit_actions_unmatched_total",
         Unit::Count,
-        "The former name of plaudit_ingest_parked_total",
+        "Actions from Kafka of a type that no task listens to, by type",
     ),
     (
         Gauge,
@@ -63,13 +63,7 @@ const METRICS: &[Metric] = &[
         Histogram,
         "plaudit_ingest_batch_seconds",
         Unit::Seconds,
-        "Time to apply a worker's batch, retries included",
-    ),
-    (
-        Counter,
-        "plaudit_ingest_batch_failures_total",
-        Unit::Count,
-        "Attempts to apply a batch of records that failed and are repeated",
+        "Time to apply what a batch has for one lane, waiting and retries included",
     ),
     (
         Counter,

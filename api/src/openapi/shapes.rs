@@ -314,5 +314,8 @@ shapes! {
     Health {
         /// `alive` or `ready`.
         status: String,
+        /// For `/readyz`: problems of single users or lanes, which everybody else is unaffected by.
+        #[schema(required = false, nullable = false)]
+        warnings: Option<Vec<String>>,
     }
 }

@@ -31,7 +31,7 @@ fn is_refused_in_time(answer: &Answer, asked: Instant, what: &str) {
 #[tokio::test]
 async fn what_can_not_be_written_is_503_within_five_seconds() {
     let api = Api::start().await;
-    let held = holding(&api, "lock table lanes in access exclusive mode").await;
+    let held = holding(&api, "lock table external_appends in access exclusive mode").await;
     let sent = action("u42", "gift.sent", "g1", json!({"coins": 10}));
     let (producer, client, nothing) = (producer(), client("u42"), json!({}));
     let asked = Instant::now();
@@ -52,7 +52,7 @@ async fn what_can_not_be_read_or_published_is_503_within_five_seconds() {
     let api = Api::start().await;
     let held = holding(
         &api,
-        "lock table task_view, reward_state, catalogue, lanes in access exclusive mode",
+        "lock table task_view, reward_state, catalogue, lane_numbers in access exclusive mode",
     )
     .await;
     for path in [
@@ -77,7 +77,7 @@ async fn what_can_not_be_read_or_published_is_503_within_five_seconds() {
 async fn requests_beyond_the_memory_for_them_are_refused_at_once() {
     let keys = KeyOptions { hs256_secret: Some(SECRET.to_owned()), ..KeyOptions::default() };
     let api = Api::with(keys, 64 * 1024, &[]).await;
-    let held = holding(&api, "lock table lanes in access exclusive mode").await;
+    let held = holding(&api, "lock table external_appends in access exclusive mode").await;
     let sent = |id: &str| action("u42", "gift.sent", id, json!({"text": "x".repeat(40_000)}));
     let (producer, asked) = (producer(), Instant::now());
     let (one, two) = (sent("g1"), sent("g2"));
