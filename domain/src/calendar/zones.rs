@@ -77,7 +77,7 @@ impl Zones {
     /// How long a change is remembered, in days: longer than two periods of a year, and any
     /// lateness that makes sense. After that a boundary that it moved lies in periods that have
     /// long been closed. Only a schedule that pauses for years, such as 29 February, could tell.
-    const REMEMBERED_DAYS: i64 = 800;
+    pub(super) const REMEMBERED_DAYS: i64 = 800;
 
     /// How many changes are remembered at most, so that a state stays small whatever a producer
     /// sends. A user who changes zone more often than this within one period may see its end move.

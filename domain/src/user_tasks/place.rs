@@ -124,15 +124,24 @@ fn fit_before(
     period_at: impl Fn(Timestamp) -> Period,
 ) -> Period {
     while !later.key.may_follow(&period.key) {
-        let before =
-            period.starts_at.and_then(|at| at.checked_sub(SignedDuration::from_micros(1)).ok());
-        match before.map(&period_at).filter(|p| p.key < period.key) {
-            Some(before) => period = Period { ends_at: later.starts_at, ..before },
-            None => break,
-        }
+        let Some(before) = period_before(&period, &period_at) else { break };
+        period = Period { ends_at: later.starts_at, ..before };
     }
     if period.ends_at.is_none_or(|end| later.starts_at.is_some_and(|start| start < end)) {
         period.ends_at = later.starts_at;
     }
     period
+}
+
+/// The period of an earlier name. Right before the start of a period that was cut lies the rest of itself.
+fn period_before(period: &Period, period_at: impl Fn(Timestamp) -> Period) -> Option<Period> {
+    let mut start = period.starts_at?;
+    for _ in 0..2 {
+        let before = period_at(start.checked_sub(SignedDuration::from_micros(1)).ok()?);
+        if before.key < period.key {
+            return Some(before);
+        }
+        start = before.starts_at?;
+    }
+    None
 }

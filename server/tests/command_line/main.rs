@@ -42,7 +42,7 @@ fn what_is_suspicious_in_a_task_file_is_a_warning_and_no_error() {
     let warnings = text(&valid.stderr);
     for expected in [
         "4:9: tasks[0].text: warning: has no title in the default locale, en",
-        "4:22: tasks[0].text.zh.title: warning: shows {targt} as it is",
+        "4:24: tasks[0].text.zh.title: warning: shows {targt} as it is",
         "(did you mean target?)",
         "5:20: tasks[0].window.until: warning: the window has passed",
     ] {
