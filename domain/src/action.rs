@@ -282,7 +282,7 @@ impl UserUpdate {
     }
 }
 
-/// Why a record is no action. It is set aside, and blocks no one.
+/// Why a record is no action. It is parked, and blocks no one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Unreadable {
     /// Nothing to read.

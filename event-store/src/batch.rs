@@ -124,7 +124,7 @@ pub enum Outcome {
     Duplicate,
     /// The record was applied before.
     AlreadyApplied,
-    /// It was set aside under this id.
+    /// It was parked under this id.
     Parked {
         /// To find it by.
         id: Uuid,

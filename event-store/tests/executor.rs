@@ -117,10 +117,10 @@ async fn a_repeated_claim_returns_the_same_receipt() {
     );
 }
 
-/// Rules 21 and 22: what was set aside is kept once, whoever reads it again; since it names no user, it
+/// Rules 21 and 22: what was parked is kept once, whoever reads it again; since it names no user, it
 /// blocks no one.
 #[tokio::test]
-async fn a_record_that_is_set_aside_is_kept_with_its_bytes() {
+async fn a_parked_record_is_kept_with_its_bytes() {
     let store = Store::with_tasks(TASKS).await;
     let parked = ParkedRecord {
         id: ParkedRecord::id_of("actions/0/3"),

@@ -1,8 +1,8 @@
 //! The comparison at the end: what plaudit says against what the oracle knows.
 
+mod parked;
 mod rewards;
 mod screens;
-mod set_aside;
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -104,14 +104,14 @@ impl Audit {
     /// Compares all there is.
     pub async fn compare(self: &Arc<Self>, sents: &[Sent]) -> Result<Compared, SoakError> {
         let (grants, in_order) = self.check_topic().await?;
-        let set_aside = self.check_set_aside(sents).await?;
+        let parked = self.check_parked(sents).await?;
         let users = self.check_users().await?;
         let output = self.program.run(&["projections", "verify"]).await?;
         if !output.status.success() {
             let what = format!("{}: {}", output.status, said(&output));
             self.findings.add("projections verify", what);
         }
-        Ok(Compared { users, grants, in_order, set_aside })
+        Ok(Compared { users, grants, in_order, parked })
     }
 }
 
@@ -125,7 +125,7 @@ pub struct Compared {
     /// Grants whose place behind another one of the user was compared.
     pub in_order: usize,
     /// Records in the set-aside list.
-    pub set_aside: usize,
+    pub parked: usize,
 }
 
 /// A read that must succeed now.

@@ -38,7 +38,7 @@ pub struct Draft {
 pub enum Meaning {
     /// An action, perhaps one that was sent before.
     Action(Arc<Action>),
-    /// It must be set aside, with its bytes.
+    /// It must be parked, with its bytes.
     SetAside(Vec<u8>),
 }
 
@@ -49,7 +49,7 @@ pub struct Counts {
     pub duplicates: u64,
     /// Under an identity that was sent before, with other content.
     pub imposters: u64,
-    /// To be set aside.
+    /// To be parked.
     pub garbage: u64,
 }
 
@@ -122,7 +122,7 @@ impl Traffic {
                 self.counts.garbage += 1;
                 let draft = garbage::of(&action, &mut self.rng);
                 if self.rng.chance(300) {
-                    // What was set aside has not used up its identity.
+                    // What was parked has not used up its identity.
                     self.next = Some(self.fresh(action));
                 }
                 draft

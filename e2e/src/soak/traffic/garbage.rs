@@ -1,4 +1,4 @@
-//! Records that must be set aside.
+//! Records that must be parked.
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};

@@ -17,14 +17,14 @@ const PAGE: &str = "1000";
 
 impl Audit {
     /// Compares the list. Gives its length.
-    pub(super) async fn check_set_aside(&self, sents: &[Sent]) -> Result<usize, SoakError> {
+    pub(super) async fn check_parked(&self, sents: &[Sent]) -> Result<usize, SoakError> {
         let mut wanted: HashMap<(i32, i64), &[u8]> = HashMap::new();
         for sent in sents {
             if let (Meaning::SetAside(bytes), Some(place)) = (&sent.meaning, sent.place) {
                 wanted.insert(place, bytes);
             }
         }
-        let listed = self.set_aside().await?;
+        let listed = self.parked().await?;
         for entry in &listed {
             let place = entry["partition"].as_i64().and_then(|p| i32::try_from(p).ok());
             let place = place.zip(entry["offset"].as_i64());
@@ -32,18 +32,18 @@ impl Audit {
             let found = place.and_then(|place| wanted.remove(&place));
             let same = found.is_some_and(|found| bytes.is_ok_and(|bytes| bytes == found));
             if entry["topic"] != ACTIONS || !same {
-                self.findings.add("set aside without cause, twice or altered", entry.to_string());
+                self.findings.add("parked without cause, twice or altered", entry.to_string());
             }
         }
         for ((partition, offset), bytes) in wanted {
             let text = String::from_utf8_lossy(bytes);
             let what = format!("{ACTIONS}/{partition}@{offset}: {text}");
-            self.findings.add("garbage that is not set aside", what);
+            self.findings.add("garbage that is not parked", what);
         }
         Ok(listed.len())
     }
 
-    async fn set_aside(&self) -> Result<Vec<Value>, SoakError> {
+    async fn parked(&self) -> Result<Vec<Value>, SoakError> {
         let mut all = Vec::new();
         let mut after: Option<String> = None;
         loop {
