@@ -17,6 +17,9 @@ use crate::source_partition::SourcePartition;
 
 /// The most events that are taken at once.
 const EVENTS_MAX: usize = 1000;
+/// How long an event is waited for. With no wait at all a log line, which is an event too, would look like the
+/// end of them.
+const EVENT_TIMEOUT: Duration = Duration::from_millis(100);
 /// How long one answer may take.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -69,7 +72,7 @@ impl Broker {
     pub fn describe_error(&self, brokers: &str) -> String {
         // The reasons come as events, which nobody else takes.
         for _ in 0..EVENTS_MAX {
-            if self.consumer.poll(Duration::ZERO).is_none() {
+            if self.consumer.poll(EVENT_TIMEOUT).is_none() {
                 break;
             }
         }
