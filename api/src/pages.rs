@@ -29,7 +29,8 @@ pub async fn home(State(health): State<Health>) -> Response {
         format!("<p class=not-ready>This process is not ready:</p>{}", list(&report.reasons))
     };
     if !report.warnings.is_empty() {
-        status += &format!("<p>Some users or lanes are affected:</p>{}", list(&report.warnings));
+        status.push_str("<p>Some users or lanes are affected:</p>");
+        status.push_str(&list(&report.warnings));
     }
     let api = if health.serves_api {
         "<dt><a href=/openapi.json>/openapi.json</a><dd>the description of the API; clients can be generated from it\

@@ -64,7 +64,7 @@ impl Delivery {
     pub fn start(
         options: &DeliveryOptions,
         executor: Arc<Executor>,
-        pool: PgPool,
+        pool: &PgPool,
         heads: Arc<HeadWatch>,
         stop: CancellationToken,
     ) -> Result<Self, StartError> {
@@ -80,7 +80,7 @@ impl Delivery {
                 topic: TopicState::Unknown,
             }
         };
-        Ok(Self { runner: Runner::start(FOLLOWER, handler, &pool, heads, health, stop) })
+        Ok(Self { runner: Runner::start(FOLLOWER, handler, pool, heads, health, stop) })
     }
 
     /// How it does.

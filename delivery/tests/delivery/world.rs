@@ -118,7 +118,7 @@ impl World {
     }
 
     pub fn deliver_with(&self, options: &DeliveryOptions) -> Deliverer {
-        Deliverer::start(options, Arc::clone(&self.executor), self.pool.clone())
+        Deliverer::start(options, Arc::clone(&self.executor), &self.pool)
     }
 
     /// Delivers through a proxy to the database.
@@ -126,7 +126,7 @@ impl World {
         let (proxy, through) = test_cluster::fault_proxy(&self.url).await;
         let pool = pool::connect(&through, 8).unwrap();
         let executor = executor(&pool, self.executor.lane_count());
-        (Deliverer::start(&self.options(), executor, pool), proxy)
+        (Deliverer::start(&self.options(), executor, &pool), proxy)
     }
 
     pub fn lane_of(&self, user: &str) -> Lane {
@@ -337,9 +337,9 @@ fn executor(pool: &PgPool, lanes: LaneCount) -> Arc<Executor> {
 }
 
 impl Deliverer {
-    fn start(options: &DeliveryOptions, executor: Arc<Executor>, pool: PgPool) -> Self {
+    fn start(options: &DeliveryOptions, executor: Arc<Executor>, pool: &PgPool) -> Self {
         let stop = CancellationToken::new();
-        let heads = HeadWatch::start(&pool, stop.clone());
+        let heads = HeadWatch::start(pool, stop.clone());
         let delivery = Delivery::start(options, executor, pool, heads, stop.clone()).unwrap();
         Self { delivery, stop }
     }

@@ -1,7 +1,7 @@
 //! Questions to the broker about topics and offsets. Blocks: call it where that is allowed.
 
 use std::collections::HashMap;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
@@ -15,8 +15,11 @@ use crate::offsets::partition_state::Watermarks;
 use crate::options::IngestOptions;
 use crate::source_partition::SourcePartition;
 
-/// How long events are waited for.
-const EVENTS_WITHIN: Duration = Duration::from_millis(200);
+/// The most events that are taken at once.
+const EVENTS_MAX: usize = 1000;
+/// How long an event is waited for. With no wait at all a log line, which is an event too, would look like the
+/// end of them.
+const EVENT_TIMEOUT: Duration = Duration::from_millis(100);
 /// How long one answer may take.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -67,11 +70,11 @@ impl Broker {
 
     /// Says why no broker of this list can be used.
     pub fn describe_error(&self, brokers: &str) -> String {
-        // The reasons come as events, which nobody else takes. An event that says nothing of the
-        // connection ends a call early.
-        let deadline = Instant::now() + EVENTS_WITHIN;
-        while Instant::now() < deadline {
-            let _ = self.consumer.poll(EVENTS_WITHIN / 4);
+        // The reasons come as events, which nobody else takes.
+        for _ in 0..EVENTS_MAX {
+            if self.consumer.poll(EVENT_TIMEOUT).is_none() {
+                break;
+            }
         }
         self.consumer.context().connection.describe(brokers)
     }

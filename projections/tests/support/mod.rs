@@ -10,7 +10,7 @@ use plaudit_domain::lane::{Lane, LaneCount};
 use plaudit_embedded::test_cluster;
 use plaudit_event_store::batch::{Batch, Item, Origin, Work};
 use plaudit_event_store::catalogue_store::{self, CatalogueStore};
-use plaudit_event_store::{Applied, Executor, pool, schema};
+use plaudit_event_store::{Applied, ExecuteError, Executor, pool, schema};
 use plaudit_projections::{CoreViews, reward_state, verify};
 use serde_json::{Value, json};
 use sqlx::PgPool;
@@ -57,7 +57,14 @@ impl World {
     }
 
     pub async fn apply(&self, items: Vec<Item>) -> Vec<Applied> {
-        self.executor.execute(&Batch { items, checkpoints: vec![] }).await.unwrap()
+        let batch = Batch { items, checkpoints: vec![] };
+        loop {
+            match self.executor.execute(&batch).await {
+                // Whoever waited too long for a lane sends the same batch again.
+                Err(ExecuteError::LanesBusy(_)) => {}
+                applied => return applied.unwrap(),
+            }
+        }
     }
 
     pub fn item(&self, user: &UserId, work: Work) -> Item {

@@ -149,7 +149,7 @@ pub async fn start(
     let heads = HeadWatch::start(&pool, stop.clone());
     let start_delivery = |options: &DeliveryOptions| {
         let (executor, heads) = (Arc::clone(&executor), Arc::clone(&heads));
-        Delivery::start(options, executor, pool.clone(), heads, stop.clone())
+        Delivery::start(options, executor, &pool, heads, stop.clone())
     };
     let delivery = parts.delivery.as_ref().map(start_delivery).transpose()?;
     // The last part that may fail: joining the group and leaving it again stops the others for a while.
