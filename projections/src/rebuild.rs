@@ -4,7 +4,7 @@
 //! checkpoint is in the transaction of its rows, so a rebuild that was killed goes on where it was.
 //! Then come indexes, rounds of catching up event by event, a comparison with the live version, and,
 //! with all lanes locked for a moment, the swap. Readers never fail; writers wait for the last step
-//! only, and two seconds at most. A rebuild has connections of its own.
+//! only, and three seconds at most. A rebuild has connections of its own.
 
 mod catch_up;
 mod compare;

@@ -1,7 +1,7 @@
 //! The last step: with all lanes locked nothing is appended, so the new version can catch up with
 //! all there is and take the place of the old one.
 //!
-//! An attempt holds writers up for two seconds at most, and lets them go if it does not get on. The
+//! An attempt holds writers up for three seconds at most, and lets them go if it does not get on. The
 //! pauses between attempts grow, so that writers have most of the time. Whatever an attempt does
 //! under the locks it does on the one connection that holds them.
 
@@ -20,8 +20,9 @@ use crate::ProjectionError;
 use crate::difference::Differences;
 use crate::view::View;
 
-/// How long the swap waits for a lane that a writer holds.
-const LANE_MAX: Duration = Duration::from_millis(100);
+/// How long the first attempt waits for the lanes, and how long any: writers of the lanes that it has by then
+/// wait as well. Each attempt waits twice as long as the one before, since batches on a busy machine take long.
+const LANES_MAX: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(2));
 
 /// How long the last round may take, with all lanes locked.
 const ROUND_MAX: Duration = Duration::from_secs(1);
@@ -47,6 +48,7 @@ pub(crate) async fn swap(
         .with_max_times(ATTEMPTS_MAX - 1)
         .with_jitter()
         .build();
+    let mut patience = LANES_MAX.0;
     loop {
         for _ in 0..ROUNDS_MAX {
             catch_up::round(run).await?;
@@ -54,9 +56,10 @@ pub(crate) async fn swap(
                 break;
             }
         }
-        if try_swap(run, differences, guard).await? {
+        if try_swap(run, differences, patience, guard).await? {
             return Ok(());
         }
+        patience = (patience * 2).min(LANES_MAX.1);
         let Some(pause) = pauses.next() else {
             return Err(ProjectionError::NoRoom { projection: run.view.name() }.into());
         };
@@ -69,11 +72,12 @@ pub(crate) async fn swap(
 async fn try_swap(
     run: &Run,
     differences: &Differences,
+    patience: Duration,
     guard: &mut PgConnection,
 ) -> Result<bool, StopReason> {
     let lanes = run.lanes().await?;
     let mut tx = guard.begin().await?;
-    let is_swapped = in_time(under_locks(run, &lanes, differences, &mut tx).await)?;
+    let is_swapped = in_time(under_locks(run, &lanes, differences, patience, &mut tx).await)?;
     if is_swapped {
         tx.commit().await?;
     } else {
@@ -86,18 +90,19 @@ async fn under_locks(
     run: &Run,
     lanes: &[Lane],
     differences: &Differences,
+    patience: Duration,
     tx: &mut PgConnection,
 ) -> sqlx::Result<bool> {
     tx.execute(sqlx::raw_sql(&tables_held(run.view))).await?;
-    // Should this process freeze with the lanes locked, PostgreSQL lets them go.
-    tx.execute(sqlx::raw_sql(
-        "set local idle_in_transaction_session_timeout = '2s';
-         -- For locking all lanes: those that are locked already hold their writers up.
-         set local statement_timeout = '500ms'",
-    ))
-    .await?;
+    // Should this process freeze with the lanes locked, PostgreSQL lets them go. The time for a statement is for
+    // locking all lanes: those that are locked already hold their writers up.
+    let limits = format!(
+        "set local idle_in_transaction_session_timeout = '2s'; set local statement_timeout = {}",
+        patience.as_millis()
+    );
+    tx.execute(sqlx::raw_sql(&limits)).await?;
     let all = lanes.iter().copied().collect();
-    let held = lane_locks::lock(&all, LaneWait::UpTo(LANE_MAX), tx).await?;
+    let held = lane_locks::lock(&all, LaneWait::UpTo(patience), tx).await?;
     if !matches!(held, LockOutcome::Locked(_)) {
         return Ok(false);
     }
