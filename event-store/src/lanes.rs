@@ -16,6 +16,10 @@ use uuid::Uuid;
 /// The first key of the advisory locks, 'PLAU' in ASCII, as in the SQL function `plaudit_lock_lane`.
 const LOCK_CLASS: i32 = 0x504C_4155;
 
+/// The second key of the gate, which is no lane. Writers pass it together; whoever wants all lanes closes it first,
+/// and then waits for the batches that are under way and for none that begins later.
+const GATE: i32 = -1;
+
 /// A locked lane.
 #[derive(Debug, Clone, Copy)]
 pub struct LaneHead {
@@ -54,8 +58,8 @@ pub enum LockOutcome {
     Busy(BTreeSet<Lane>),
 }
 
-/// Locks lanes for the transaction, and reads their heads: one round trip of three statements. The second
-/// has a snapshot of its own, from after the locks.
+/// Locks lanes for the transaction, and reads their heads: one round trip. The heads are read by a
+/// statement with a snapshot of its own, from after the locks.
 ///
 /// A writer that waits asks in ascending order (`unnest` gives the array in order), so that writers never
 /// wait for each other in a circle.
@@ -64,7 +68,24 @@ pub async fn lock(
     wait: LaneWait,
     connection: &mut PgConnection,
 ) -> sqlx::Result<LockOutcome> {
-    let rows = match connection.fetch_all(sqlx::raw_sql(&lock_sql(lanes, wait))).await {
+    lock_by(&lock_sql(lanes, wait, Gate::Pass), lanes, connection).await
+}
+
+/// Locks all these lanes ahead of every batch that has not begun, for who needs them all at once.
+pub async fn lock_all(
+    lanes: &BTreeSet<Lane>,
+    limit: Duration,
+    connection: &mut PgConnection,
+) -> sqlx::Result<LockOutcome> {
+    lock_by(&lock_sql(lanes, LaneWait::UpTo(limit), Gate::Close), lanes, connection).await
+}
+
+async fn lock_by(
+    sql: &str,
+    lanes: &BTreeSet<Lane>,
+    connection: &mut PgConnection,
+) -> sqlx::Result<LockOutcome> {
+    let rows = match connection.fetch_all(sqlx::raw_sql(sql)).await {
         Ok(rows) => rows,
         Err(sqlx::Error::Database(error))
             if error.code().as_deref() == Some(LOCK_NOT_AVAILABLE) =>
@@ -74,9 +95,14 @@ pub async fn lock(
         Err(error) => return Err(error),
     };
     let count = lanes.len();
-    let Some((last, rows)) = rows.split_last().filter(|(_, rows)| rows.len() == 2 * count) else {
+    let Some((last, rows)) = rows.split_last().filter(|(_, rows)| rows.len() == 2 * count + 1)
+    else {
         return Err(sqlx::Error::RowNotFound);
     };
+    let Some((gate, rows)) = rows.split_first() else { return Err(sqlx::Error::RowNotFound) };
+    if !gate.try_get::<bool, _>("held")? {
+        return Ok(LockOutcome::Busy(lanes.clone()));
+    }
     let (locks, read) = rows.split_at(count);
     let mut busy = BTreeSet::new();
     for lock in locks {
@@ -97,18 +123,31 @@ pub async fn lock(
     Ok(LockOutcome::Locked(Locked { heads, catalogue_identity, dedup_window }))
 }
 
-fn lock_sql(lanes: &BTreeSet<Lane>, wait: LaneWait) -> String {
+/// How a writer goes by the gate.
+#[derive(Clone, Copy)]
+enum Gate {
+    Pass,
+    Close,
+}
+
+fn lock_sql(lanes: &BTreeSet<Lane>, wait: LaneWait, gate: Gate) -> String {
+    let shared = match gate {
+        Gate::Pass => "_shared",
+        Gate::Close => "",
+    };
     let mut array = String::with_capacity(lanes.len() * 4);
     for lane in lanes {
         let _ = write!(array, "{}{lane}", if array.is_empty() { "" } else { "," });
     }
     let lock = match wait {
         LaneWait::None => format!(
-            "select lane, pg_try_advisory_xact_lock({LOCK_CLASS}, lane) as held \
+            "select {GATE} as lane, pg_try_advisory_xact_lock{shared}({LOCK_CLASS}, {GATE}) as held; \
+             select lane, pg_try_advisory_xact_lock({LOCK_CLASS}, lane) as held \
              from unnest('{{{array}}}'::smallint[]) lane"
         ),
         LaneWait::UpTo(limit) => format!(
             "set local lock_timeout = {}; \
+             select {GATE} as lane, pg_advisory_xact_lock{shared}({LOCK_CLASS}, {GATE})::text is not null as held; \
              select lane, pg_advisory_xact_lock({LOCK_CLASS}, lane)::text is not null as held \
              from unnest('{{{array}}}'::smallint[]) lane",
             limit.as_millis().max(1)

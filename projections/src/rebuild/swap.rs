@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use backon::BackoffBuilder as _;
 use plaudit_domain::lane::Lane;
-use plaudit_event_store::lanes::{self as lane_locks, LaneWait, LockOutcome};
+use plaudit_event_store::lanes::{self as lane_locks, LockOutcome};
 use sqlx::{Connection as _, Executor as _, PgConnection};
 use tokio::time::Instant;
 
@@ -102,7 +102,7 @@ async fn under_locks(
     );
     tx.execute(sqlx::raw_sql(&limits)).await?;
     let all = lanes.iter().copied().collect();
-    let held = lane_locks::lock(&all, LaneWait::UpTo(patience), tx).await?;
+    let held = lane_locks::lock_all(&all, patience, tx).await?;
     if !matches!(held, LockOutcome::Locked(_)) {
         return Ok(false);
     }
