@@ -177,7 +177,7 @@ fn outcome(
         // The rules refuse no action; what they decided is in its events.
         Outcome::Accepted
         | Outcome::Claimed(_)
-        | Outcome::ClaimedAll(_)
+        | Outcome::ClaimedAll { .. }
         | Outcome::Rejected(_)
         | Outcome::Failed(_) => ("accepted", at, None, None),
     };

@@ -73,6 +73,8 @@ struct ClaimedAll {
     user: UserId,
     position: String,
     outcomes: Vec<ClaimOutcome>,
+    /// A claim takes 500 milestones at most; claim again for the others.
+    more: bool,
 }
 
 #[derive(Serialize)]
@@ -108,13 +110,13 @@ pub async fn claim_all(
     }
     let work = Work::ClaimAll { user: user.clone(), at, idempotency_key: asked.idempotency_key };
     let applied = apply(&state, &user, work, Origin::Request(request), held).await?;
-    let Outcome::ClaimedAll(receipts) = applied.outcome else {
+    let Outcome::ClaimedAll { receipts, more } = applied.outcome else {
         return Err(unexpected(&applied.outcome));
     };
     let claimed = |receipt| ClaimOutcome { outcome: "claimed", receipt };
     let outcomes = receipts.into_iter().map(claimed).collect();
     let position = applied.position.to_string();
-    Ok(no_store_at(applied.position, &ClaimedAll { user, position, outcomes }))
+    Ok(no_store_at(applied.position, &ClaimedAll { user, position, outcomes, more }))
 }
 
 async fn apply(

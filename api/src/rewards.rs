@@ -4,7 +4,7 @@ use axum::extract::State;
 use axum::http::HeaderMap;
 use jiff::Timestamp;
 use plaudit_domain::ids::{TaskId, UserId};
-use plaudit_projections::reward_state::{self, RewardPlace, RewardRow};
+use plaudit_event_store::rewards::{self, RewardPlace, RewardRow};
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -64,7 +64,7 @@ pub async fn rewards(
     });
     query.finish()?;
     at_least.reached(&state).await?;
-    let page = reward_state::load(&state.pool, lane, &user, in_state, after, limit).await?;
+    let page = rewards::load(&state.pool, lane, &user, in_state, after, limit).await?;
     let rewards = page.rows.into_iter().map(entry).collect();
     let next = page.next.map(|place| place.to_string());
     Ok(etag::answer(&headers, page.position, &RewardsPage { user, rewards, next }))

@@ -173,6 +173,7 @@ pub struct Catalogue {
     by_id: HashMap<TaskId, usize>,
     by_action: HashMap<String, Vec<usize>>,
     dependants: HashMap<TaskId, Vec<usize>>,
+    states_needed: HashMap<String, Vec<usize>>,
 }
 
 impl Catalogue {
@@ -203,7 +204,20 @@ impl Catalogue {
                 dependants.entry(needed.clone()).or_default().push(index);
             }
         }
-        Ok(Self { revision, tasks, by_id, by_action, dependants })
+        let mut catalogue = Self {
+            revision,
+            tasks,
+            by_id,
+            by_action,
+            dependants,
+            states_needed: HashMap::new(),
+        };
+        catalogue.states_needed = catalogue
+            .by_action
+            .keys()
+            .map(|action| (action.clone(), catalogue.states_that_decide(action)))
+            .collect();
+        Ok(catalogue)
     }
 
     /// A task by its id.
@@ -229,6 +243,12 @@ impl Catalogue {
     /// Places in [`Self::tasks`] of the tasks that require `id` or count its completions, ascending.
     pub fn dependants(&self, id: &TaskId) -> &[usize] {
         self.dependants.get(id).map_or(&[], Vec::as_slice)
+    }
+
+    /// Places in [`Self::tasks`] of the tasks whose states decide what an action of this type does, ascending:
+    /// those that it may move, and those that these depend on.
+    pub fn states_needed(&self, kind: &str) -> &[usize] {
+        self.states_needed.get(kind).map_or(&[], Vec::as_slice)
     }
 
     /// Whether anything subscribes to an action type.

@@ -64,11 +64,24 @@ pub struct TaskScreen {
     pub milestones: Vec<MilestoneScreen>,
     /// What can be claimed beside `milestones`, oldest first.
     pub unclaimed_from_earlier_periods: Vec<UnclaimedScreen>,
+    /// How many milestones can be claimed beside `milestones`, listed or not.
+    pub unclaimed_count: u64,
+    /// When the task takes actions.
+    pub window: WindowScreen,
     /// As the author gave it.
     pub meta: Meta,
     /// Present exactly for continuous tasks.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub streak: Option<StreakScreen>,
+}
+
+/// When a task takes actions; an open end is null.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct WindowScreen {
+    /// The first instant inside.
+    pub from: Option<Timestamp>,
+    /// The first instant no longer inside.
+    pub until: Option<Timestamp>,
 }
 
 /// What a reader can expect of a task.
@@ -244,7 +257,7 @@ impl Reader<'_> {
     /// A task as asked for; `None` if it is left out.
     fn show(&self, task: &CatalogueTask, left_out: LeftOut) -> Option<TaskScreen> {
         let past = self.state.tasks.get(&task.id);
-        let claimable = past.is_some_and(|past| !past.unsettled.is_empty());
+        let claimable = past.is_some_and(|past| past.unclaimed_count > 0);
         let place = place(task, past, &self.state.zones, self.now);
         let definition = &place.version.definition;
         let offered = task.status != Status::Retired && definition.window.contains(self.now);
@@ -279,9 +292,12 @@ impl Reader<'_> {
             target: definition.last_at(),
             milestones: reader.milestones(place.version, standing.reached),
             unclaimed_from_earlier_periods: past.map_or_else(Vec::new, |past| {
-                reader.unclaimed_beside(&past.unsettled, standing.reached)
+                reader.unclaimed_beside(&past.claimable, standing.reached)
             }),
             meta: definition.meta.clone(),
+            unclaimed_count: past
+                .map_or(0, |past| milestones::count_beside(past.unclaimed_count, standing.reached)),
+            window: WindowScreen { from: definition.window.from, until: definition.window.until },
             streak: standing.streak,
             period: place.period,
         })

@@ -14,8 +14,8 @@ pub use decide::{Decision, Rejection, Unmoved, UnmovedReason, decide};
 pub use event::{Event, Reward};
 pub use evolve::{evolve, fold};
 pub use state::{
-    ClosedPeriod, PeriodState, ReachedMilestone, RewardState, StreakState, TaskState, Unsettled,
-    UserTasks,
+    ClaimableMilestone, ClosedPeriod, GrantedLine, PeriodState, ReachedMilestone, RewardState,
+    StreakState, TaskState, UserTasks,
 };
 
 #[cfg(test)]

@@ -133,8 +133,13 @@ pub enum Outcome {
     },
     /// The rewards were taken, now or by an earlier request that this one repeats.
     Claimed(Receipt),
-    /// Everything that could be claimed was taken: one receipt each, maybe none.
-    ClaimedAll(Vec<Receipt>),
+    /// A claim of everything.
+    ClaimedAll {
+        /// One for each milestone that was taken, maybe none.
+        receipts: Vec<Receipt>,
+        /// Whether there is more to claim.
+        more: bool,
+    },
     /// The rules said no.
     Rejected(Rejection),
     /// Nothing was done: what is stored of the user can't be read, or the database took it for no

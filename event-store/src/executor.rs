@@ -4,7 +4,7 @@ mod bisect;
 mod decide;
 mod retry;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,6 +16,7 @@ use crate::catalogue_store::CatalogueStore;
 use crate::error::ExecuteError;
 use crate::lanes::{self, LaneWait, LockOutcome};
 use crate::pool::{self, Borrowed};
+use crate::rewards::{self, claimable};
 use crate::{checkpoints, log, parked, receipts, seen_actions, source_offsets, states};
 use decide::DecidedBatch;
 use retry::RetryState;
@@ -220,21 +221,24 @@ impl Executor {
             LockOutcome::Busy(busy) => return Err(ExecuteError::LanesBusy(busy)),
         };
         let catalogue = self.catalogue.of_identity(locked.catalogue_identity, tx).await?;
-        let needed = decide::Needed::by(part.items);
+        let mut needed = decide::Needed::by(part.items, &catalogue);
+        let found = claimable::load(&needed.claims, tx).await?;
+        needed.add_tasks_of(&found);
         let external = locked.heads.iter().filter(|(_, head)| head.external_appends);
         let external: BTreeSet<Lane> = external.map(|(lane, _)| *lane).collect();
         let verify =
             if how.verify_all { states::Verify::All } else { states::Verify::Lanes(&external) };
-        let loaded = decide::Loaded {
+        let mut loaded = decide::Loaded {
             states: states::load(&needed.users, verify, tx).await?,
             seen: seen_actions::known(&needed.identities, locked.dedup_window, tx).await?,
             offsets: source_offsets::load(&needed.sources, tx).await?,
             receipts: receipts::load(&needed.keys, tx).await?,
+            claimed: HashMap::new(),
         };
-        let mut decided = off_the_runtime(|| {
+        loaded.add_claims(found);
+        let decided = off_the_runtime(|| {
             decide::decide_batch(part.items, locked, loaded, &catalogue, how.limits)
         });
-        decided.find_earlier_receipts(tx).await?;
         self.write(&decided, part.checkpoints, tx).await?;
         Ok(decided)
     }
@@ -247,7 +251,10 @@ impl Executor {
         tx: &mut PgConnection,
     ) -> Result<(), ExecuteError> {
         log::append(&decided.changes.events, tx).await?;
-        states::save(&decided.changes.users, tx).await?;
+        if !decided.changes.users.is_empty() {
+            states::save(&decided.changes.users, tx).await?;
+            rewards::save(&decided.changes, tx).await?;
+        }
         lanes::forget_external_appends(&decided.caught_up(), tx).await?;
         seen_actions::remember(&decided.newly_seen, decided.dedup_window, tx).await?;
         source_offsets::advance(&decided.offsets_moved, tx).await?;

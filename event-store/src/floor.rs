@@ -4,7 +4,6 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
-use plaudit_domain::ids::UserId;
 use plaudit_domain::lane::Lane;
 use sqlx::PgPool;
 use uuid::Uuid;
@@ -13,7 +12,7 @@ use crate::batch::{BatchProjection, Changes};
 use crate::error::ExecuteError;
 use crate::lanes::{LaneWait, LockOutcome};
 use crate::source_offsets::SourceKey;
-use crate::{lanes, log, seen_actions, source_offsets, states};
+use crate::{lanes, log, rewards, seen_actions, source_offsets, states};
 
 /// How long a batch waits for its lanes.
 const LANE_WAIT: std::time::Duration = std::time::Duration::from_secs(5);
@@ -34,9 +33,13 @@ pub async fn write(
     batch: &Synthetic,
     projections: &[Arc<dyn BatchProjection>],
 ) -> Result<(), ExecuteError> {
-    let users: Vec<(Lane, UserId)> =
-        batch.changes.users.iter().map(|u| (u.lane, u.user.clone())).collect();
-    let in_lanes: BTreeSet<Lane> = users.iter().map(|(lane, _)| *lane).collect();
+    let users: states::NeededUsers = batch
+        .changes
+        .users
+        .iter()
+        .map(|u| ((u.lane, u.user.clone()), u.touched.clone()))
+        .collect();
+    let in_lanes: BTreeSet<Lane> = users.keys().map(|(lane, _)| *lane).collect();
     let key = SourceKey { topic: "floor".into(), incarnation: 0, partition: 0 };
     let wanted: HashSet<_> = in_lanes.iter().map(|lane| (*lane, key.clone())).collect();
     let mut tx = pool.begin().await?;
@@ -49,6 +52,7 @@ pub async fn write(
     source_offsets::load(&wanted, &mut tx).await?;
     log::append(&batch.changes.events, &mut tx).await?;
     states::save(&batch.changes.users, &mut tx).await?;
+    rewards::save(&batch.changes, &mut tx).await?;
     seen_actions::remember(&batch.identities, locked.dedup_window, &mut tx).await?;
     let moved: HashMap<_, _> = wanted.into_iter().map(|at| (at, batch.next_offset)).collect();
     source_offsets::advance(&moved, &mut tx).await?;

@@ -17,11 +17,12 @@ pub mod pool;
 mod queue;
 pub mod reader;
 mod receipts;
+pub mod rewards;
 pub mod schema;
 pub mod seen_actions;
 mod source_offsets;
 pub mod sources;
-mod states;
+pub mod states;
 pub mod upcasters;
 pub mod upkeep;
 

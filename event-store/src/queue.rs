@@ -95,7 +95,7 @@ impl CommandQueue {
         let (slots, submission) = submission::begin(items.len());
         let catalogue = shared.executor.catalogue().current();
         let weight = |item: &Item| match &item.work {
-            Work::Action(action) => catalogue.subscribers(&action.kind).len().max(1),
+            Work::Action(action) => catalogue.states_needed(&action.kind).len().max(1),
             _ => 1,
         };
         let entries = items.into_iter().zip(slots);

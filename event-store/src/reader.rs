@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
 use jiff::Timestamp;
-use plaudit_domain::ids::{TaskId, UserId};
+use plaudit_domain::ids::UserId;
 use plaudit_domain::lane::{Lane, Position};
 use plaudit_domain::user_tasks::{Event, UserTasks, evolve};
 use serde_json::Value;
@@ -12,7 +12,6 @@ use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
 
 use crate::aggregate::AGGREGATE_TYPE;
-use crate::batch::Receipt;
 use crate::error::ExecuteError;
 use crate::{instant, upcasters};
 
@@ -410,31 +409,4 @@ pub async fn fold_user(
             sequence = at_sequence;
         }
     }
-}
-
-/// The receipt of an earlier claim, by the log.
-pub async fn earlier_claim(
-    lane: Lane,
-    user: &UserId,
-    task: &TaskId,
-    period: &str,
-    milestone: i64,
-    connection: &mut PgConnection,
-) -> Result<Option<Receipt>, ExecuteError> {
-    let row = sqlx::query(&format!(
-        "{RECORDED}
-         where lane = $1 and aggregate_type = $2 and aggregate_id = $3 and event_type = 'rewards_claimed'
-           and payload ->> 'task' = $4 and payload -> 'period' ->> 'key' = $5 and payload ->> 'milestone' = $6
-         order by sequence limit 1"
-    ))
-    .bind(lane.0)
-    .bind(AGGREGATE_TYPE)
-    .bind(user.as_str())
-    .bind(task.as_str())
-    .bind(period)
-    .bind(milestone.to_string())
-    .fetch_optional(connection)
-    .await?;
-    let found = row.as_ref().map(|row| entry(row, lane)).transpose()?.transpose()?;
-    Ok(found.and_then(|found| Receipt::new(user, &found.event, found.position)))
 }

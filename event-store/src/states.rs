@@ -1,29 +1,42 @@
-//! `user_states`: the fold of each user's stream, a cache of the log.
+//! `task_view` and `user_view`: the fold of each user's stream in rows, one for the user and one for each task.
+//! They serve the rules and the task screens alike, are written in the transaction of the events, and can be
+//! made again from the log.
 
-use std::collections::{BTreeSet, HashMap};
+mod task_row;
+mod user_row;
 
-use plaudit_domain::ids::UserId;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use plaudit_domain::ids::{TaskId, UserId};
 use plaudit_domain::lane::Lane;
 use plaudit_domain::user_tasks::UserTasks;
-use sqlx::PgConnection;
+use sqlx::postgres::PgRow;
+use sqlx::{PgConnection, Row};
+
+pub use task_row::{COLUMNS as TASK_COLUMNS, PeriodRow, TaskRow, row, rows, truncate_to_micros};
+pub use user_row::{COLUMNS as USER_COLUMNS, UserRow};
 
 use crate::aggregate::AGGREGATE_TYPE;
 use crate::batch::ChangedUser;
 use crate::error::ExecuteError;
-use crate::{lanes, reader};
+use crate::{instant, lanes, reader};
 
 /// A user's state as a batch holds it.
 #[derive(Debug, Default, Clone)]
 pub struct LoadedState {
+    /// Of the user's last event in the log.
     pub sequence: i64,
+    /// The user, with the tasks that the batch may touch.
     pub state: UserTasks,
-    /// Folded from the log, because the stored state was behind, or could not be read.
+    /// Whether the user has a row beside those of the tasks.
+    pub has_row: bool,
+    /// The state was folded from the log, because its rows were behind, or could not be read.
     pub refolded: bool,
     /// Why nothing can be decided for this user: the log itself can't be read. Others go on.
     pub fault: Option<String>,
 }
 
-/// Which stored states to compare with the log.
+/// The stored states to compare with the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verify<'a> {
     /// Those of users of these lanes to whom stock postgres-es appended.
@@ -32,129 +45,212 @@ pub enum Verify<'a> {
     All,
 }
 
-/// The states of users, from one query.
+/// Users with the tasks of each that a batch may touch.
+pub type NeededUsers = BTreeMap<(Lane, UserId), BTreeSet<TaskId>>;
+
+/// Loads users, each with some tasks: one query for the users, one for the tasks.
 pub async fn load(
-    users: &[(Lane, UserId)],
+    users: &NeededUsers,
     verify: Verify<'_>,
     connection: &mut PgConnection,
 ) -> Result<HashMap<UserId, LoadedState>, ExecuteError> {
-    let user_lanes: Vec<i16> = users.iter().map(|(lane, _)| lane.0).collect();
-    let user_ids: Vec<&str> = users.iter().map(|(_, user)| user.as_str()).collect();
-    let rows: Vec<(String, i64, String)> = sqlx::query_as(
-        "select u.user_id, s.sequence, s.state::text
-         from unnest($1::smallint[], $2::text[]) u (lane, user_id)
-         cross join lateral (
-             select sequence, state from user_states
-             where lane = u.lane and user_id = u.user_id limit 1
-         ) s",
-    )
-    .bind(&user_lanes)
-    .bind(&user_ids)
-    .fetch_all(&mut *connection)
-    .await?;
-    let mut loaded = HashMap::with_capacity(users.len());
-    let mut unreadable: BTreeSet<String> = BTreeSet::new();
-    for (user, sequence, state) in rows {
-        let user = UserId::try_from(user).map_err(|e| ExecuteError::Unreadable(e.to_string()))?;
-        match serde_json::from_str(&state) {
-            Ok(state) => {
-                loaded.insert(user, LoadedState { sequence, state, ..LoadedState::default() });
-            }
-            // It is a cache of the log.
+    let keys: Vec<&(Lane, UserId)> = users.keys().collect();
+    let mut loaded: Vec<LoadedState> = vec![LoadedState::default(); keys.len()];
+    let mut unreadable: BTreeSet<usize> = BTreeSet::new();
+    let rows = sqlx::query(include_str!("states/load_users.sql"))
+        .bind(keys.iter().map(|(lane, _)| lane.0).collect::<Vec<_>>())
+        .bind(keys.iter().map(|(_, user)| user.as_str()).collect::<Vec<_>>())
+        .bind(AGGREGATE_TYPE)
+        .fetch_all(&mut *connection)
+        .await?;
+    for row in &rows {
+        let place = place_of(row)?;
+        let Some(user) = loaded.get_mut(place) else { continue };
+        user.sequence = row.try_get(1)?;
+        match UserRow::read(row, 2)?.map(UserRow::into_state).transpose() {
+            Ok(Some(state)) => (user.state, user.has_row) = (state, true),
+            // Every user with an event has a row.
+            Ok(None) if user.sequence > 0 => _ = unreadable.insert(place),
+            Ok(None) => {}
             Err(error) => {
                 tracing::error!(%error, "the stored state of a user can't be read; folding it from the log");
-                unreadable.insert(user.to_string());
+                unreadable.insert(place);
             }
         }
     }
-    let mut behind = unreadable;
-    if let Verify::Lanes(lanes) = verify {
-        let in_lanes = users.iter().filter(|(lane, _)| lanes.contains(lane));
-        let in_lanes: Vec<_> = in_lanes.map(|(lane, user)| (*lane, user.as_str())).collect();
-        if !in_lanes.is_empty() {
-            behind.extend(lanes::external_appends(&in_lanes, connection).await?);
+    load_tasks(users, &mut loaded, &mut unreadable, connection).await?;
+    let suspects = suspects(&keys, verify, unreadable, connection).await?;
+    for place in suspects {
+        let (lane, user) = keys[place];
+        if loaded[place].sequence > 0 {
+            loaded[place] = refold(*lane, user, loaded[place].sequence, connection).await?;
         }
     }
-    let is_suspect =
-        |(_, user): &&(Lane, UserId)| verify == Verify::All || behind.contains(user.as_str());
-    let suspects: Vec<_> = users.iter().filter(is_suspect).collect();
-    if !suspects.is_empty() {
-        catch_up(&suspects, &mut loaded, connection).await?;
-    }
-    Ok(loaded)
+    Ok(keys.into_iter().map(|(_, user)| user.clone()).zip(loaded).collect())
 }
 
-/// Folds users from the log whose stored state is behind it.
-async fn catch_up(
-    users: &[&(Lane, UserId)],
-    loaded: &mut HashMap<UserId, LoadedState>,
+async fn load_tasks(
+    users: &NeededUsers,
+    loaded: &mut [LoadedState],
+    unreadable: &mut BTreeSet<usize>,
     connection: &mut PgConnection,
-) -> Result<(), ExecuteError> {
-    let lanes: Vec<i16> = users.iter().map(|(lane, _)| lane.0).collect();
-    let names: Vec<&str> = users.iter().map(|(_, user)| user.as_str()).collect();
-    let heads: Vec<(i64, i64)> = sqlx::query_as(
-        "select u.place, e.sequence
-         from unnest($1::smallint[], $2::text[]) with ordinality u (lane, user_id, place)
-         cross join lateral (
-             select sequence from events
-             where lane = u.lane and aggregate_type = $3 and aggregate_id = u.user_id
-             order by sequence desc limit 1
-         ) e",
-    )
-    .bind(&lanes)
-    .bind(&names)
-    .bind(AGGREGATE_TYPE)
-    .fetch_all(&mut *connection)
-    .await?;
-    for (place, head) in heads {
-        // `with ordinality` counts from 1.
-        let Some((lane, user)) = usize::try_from(place - 1).ok().and_then(|at| users.get(at))
-        else {
-            continue;
-        };
-        if head == loaded.get(user).map_or(0, |s| s.sequence) {
-            continue; // the stored state is what the log says
+) -> sqlx::Result<()> {
+    let (mut in_lanes, mut names, mut tasks, mut places) = (vec![], vec![], vec![], vec![]);
+    for (place, ((lane, user), needed)) in (0_i64..).zip(users) {
+        for task in needed {
+            in_lanes.push(lane.0);
+            names.push(user.as_str());
+            tasks.push(task.as_str());
+            places.push(place + 1);
         }
-        let folded = match reader::fold_user(*lane, user, None, connection).await {
-            Ok((state, sequence)) => LoadedState { sequence, state, refolded: true, fault: None },
-            Err(ExecuteError::Unreadable(reason)) => {
-                tracing::error!(
-                    reason,
-                    "the log of a user can't be read; actions of this user are parked"
-                );
-                LoadedState { fault: Some(reason), ..LoadedState::default() }
-            }
-            Err(error) => return Err(error),
-        };
-        loaded.insert(user.clone(), folded);
     }
-    Ok(())
-}
-
-/// Stores the states of users.
-pub async fn save(users: &[ChangedUser], connection: &mut PgConnection) -> sqlx::Result<()> {
-    if users.is_empty() {
+    if tasks.is_empty() {
         return Ok(());
     }
-    let lanes: Vec<i16> = users.iter().map(|u| u.lane.0).collect();
-    let ids: Vec<&str> = users.iter().map(|u| u.user.as_str()).collect();
-    let sequences: Vec<i64> = users.iter().map(|u| u.sequence).collect();
-    let states: Vec<String> = users
-        .iter()
-        .map(|u| serde_json::to_string(&u.state))
-        .collect::<Result<_, _>>()
-        .map_err(|e| sqlx::Error::Encode(e.into()))?;
-    sqlx::query(
-        "insert into user_states (lane, user_id, sequence, state)
-         select u.lane, u.user_id, u.sequence, u.state::json
-         from unnest($1::smallint[], $2::text[], $3::bigint[], $4::text[]) u (lane, user_id, sequence, state)
-         on conflict (lane, user_id) do update set sequence = excluded.sequence, state = excluded.state",
-    )
-    .bind(&lanes)
-    .bind(&ids)
-    .bind(&sequences)
-    .bind(&states)
-    .execute(connection)
-    .await?;
+    let rows = sqlx::query(include_str!("states/load_tasks.sql"))
+        .bind(&in_lanes)
+        .bind(&names)
+        .bind(&tasks)
+        .bind(&places)
+        .fetch_all(connection)
+        .await?;
+    for row in &rows {
+        let place = place_of(row)?;
+        let (Some(user), Some(task)) = (loaded.get_mut(place), TaskRow::read(row, 1)?) else {
+            continue;
+        };
+        match task.into_state() {
+            Ok((task, state)) => _ = user.state.tasks.insert(task, state),
+            Err(error) => {
+                tracing::error!(%error, "the stored state of a task can't be read; folding the user from the log");
+                unreadable.insert(place);
+            }
+        }
+    }
     Ok(())
+}
+
+/// The place of a row's user in a list that was sent; SQL counts from 1.
+fn place_of(row: &PgRow) -> sqlx::Result<usize> {
+    usize::try_from(row.try_get::<i64, _>(0)? - 1).map_err(undecodable)
+}
+
+/// The places of the users who must be folded from the log.
+async fn suspects(
+    keys: &[&(Lane, UserId)],
+    verify: Verify<'_>,
+    unreadable: BTreeSet<usize>,
+    connection: &mut PgConnection,
+) -> sqlx::Result<BTreeSet<usize>> {
+    let Verify::Lanes(lanes) = verify else { return Ok((0..keys.len()).collect()) };
+    let in_lanes = keys.iter().filter(|(lane, _)| lanes.contains(lane));
+    let in_lanes: Vec<_> = in_lanes.map(|(lane, user)| (*lane, user.as_str())).collect();
+    if in_lanes.is_empty() {
+        return Ok(unreadable);
+    }
+    let behind = lanes::external_appends(&in_lanes, connection).await?;
+    let is_behind = |(_, (_, user)): &(usize, &&(Lane, UserId))| behind.contains(user.as_str());
+    let behind = keys.iter().enumerate().filter(is_behind).map(|(place, _)| place);
+    Ok(behind.chain(unreadable).collect())
+}
+
+/// Folds a user from the log.
+async fn refold(
+    lane: Lane,
+    user: &UserId,
+    sequence: i64,
+    connection: &mut PgConnection,
+) -> Result<LoadedState, ExecuteError> {
+    match reader::fold_user(lane, user, None, connection).await {
+        Ok((state, sequence)) => {
+            Ok(LoadedState { sequence, state, has_row: true, refolded: true, fault: None })
+        }
+        Err(ExecuteError::Unreadable(reason)) => {
+            tracing::error!(reason, "the log of a user can't be read; actions of this user are parked");
+            Ok(LoadedState { sequence, fault: Some(reason), ..LoadedState::default() })
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Writes the rows of users and of the tasks that were touched; of refolded users all rows.
+pub async fn save(users: &[ChangedUser], connection: &mut PgConnection) -> sqlx::Result<()> {
+    let refolded: Vec<_> = users.iter().filter(|user| user.refolded).collect();
+    if !refolded.is_empty() {
+        let in_lanes: Vec<i16> = refolded.iter().map(|user| user.lane.0).collect();
+        let names: Vec<&str> = refolded.iter().map(|user| user.user.as_str()).collect();
+        for table in ["user_view", "task_view"] {
+            let sql = format!("delete from {table} where lane = any($1) and user_id = any($2)");
+            sqlx::query(&sql).bind(&in_lanes).bind(&names).execute(&mut *connection).await?;
+        }
+    }
+    save_tasks(users, connection).await?;
+    save_users(users, connection).await
+}
+
+async fn save_users(users: &[ChangedUser], connection: &mut PgConnection) -> sqlx::Result<()> {
+    let changed = users.iter().filter(|user| user.user_touched || user.refolded);
+    let changed: Vec<_> = changed.map(|user| (user, UserRow::new(&user.state))).collect();
+    if changed.is_empty() {
+        return Ok(());
+    }
+    let rows = || changed.iter().map(|(_, row)| row);
+    sqlx::query(include_str!("states/upsert_users.sql"))
+        .bind(changed.iter().map(|(user, _)| user.lane.0).collect::<Vec<_>>())
+        .bind(changed.iter().map(|(user, _)| user.user.as_str()).collect::<Vec<_>>())
+        .bind(rows().map(|row| row.zones.as_str()).collect::<Vec<_>>())
+        .bind(rows().map(|row| row.attributes.as_deref()).collect::<Vec<_>>())
+        .bind(rows().map(|row| row.updated_at.map(instant::to_sql)).collect::<Vec<_>>())
+        .bind(rows().map(|row| row.counted).collect::<Vec<_>>())
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+async fn save_tasks(users: &[ChangedUser], connection: &mut PgConnection) -> sqlx::Result<()> {
+    let (mut in_lanes, mut names, mut written) = (vec![], vec![], vec![]);
+    for user in users {
+        let before = written.len();
+        if user.refolded {
+            written.extend(rows(&user.state));
+        } else {
+            // A task of which only an action that was too late is known has no row.
+            written.extend(user.touched.iter().filter_map(|task| row(&user.state, task)));
+        }
+        let count = written.len() - before;
+        in_lanes.extend(std::iter::repeat_n(user.lane.0, count));
+        names.extend(std::iter::repeat_n(user.user.as_str(), count));
+    }
+    if written.is_empty() {
+        return Ok(());
+    }
+    let periods = || written.iter().map(|row| row.period.as_ref());
+    let at = |of: fn(&TaskRow) -> Option<jiff::Timestamp>| -> Vec<_> {
+        written.iter().map(|row| of(row).map(instant::to_sql)).collect()
+    };
+    sqlx::query(include_str!("states/upsert_tasks.sql"))
+        .bind(&in_lanes)
+        .bind(&names)
+        .bind(written.iter().map(|row| row.task.as_str()).collect::<Vec<_>>())
+        .bind(at(|row| row.completed_at))
+        .bind(at(|row| row.watermark))
+        .bind(written.iter().map(|r| r.closed.as_ref().map(|c| c.key.as_str())).collect::<Vec<_>>())
+        .bind(at(|row| row.closed.as_ref().map(|closed| closed.ends_at)))
+        .bind(written.iter().map(|row| row.unclaimed_count).collect::<Vec<_>>())
+        .bind(periods().map(|p| p.map(|p| p.version)).collect::<Vec<_>>())
+        .bind(periods().map(|p| p.map(|p| p.key.as_str())).collect::<Vec<_>>())
+        .bind(at(|row| row.period.as_ref().and_then(|p| p.starts_at)))
+        .bind(at(|row| row.period.as_ref().and_then(|p| p.ends_at)))
+        .bind(at(|row| row.period.as_ref().and_then(|p| p.closes_at)))
+        .bind(periods().map(|p| p.map(|p| p.progress)).collect::<Vec<_>>())
+        .bind(periods().map(|p| p.map(|p| p.completed)).collect::<Vec<_>>())
+        .bind(written.iter().map(|row| row.details.as_deref()).collect::<Vec<_>>())
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// A stored value that this program can't read.
+pub(crate) fn undecodable(error: impl std::error::Error + Send + Sync + 'static) -> sqlx::Error {
+    sqlx::Error::Decode(Box::new(error))
 }

@@ -4,9 +4,9 @@ use plaudit_domain::ids::UserId;
 use plaudit_domain::lane::Lane;
 use plaudit_domain::user_tasks::{UserTasks, evolve};
 use plaudit_event_store::reader::{self, Fact, Kinds, UserFacts};
+use plaudit_event_store::rewards::Ledger;
 use sqlx::PgConnection;
 
-use crate::reward_state::Ledger;
 
 /// What of a user is wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

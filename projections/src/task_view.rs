@@ -1,30 +1,28 @@
-//! `task_view` and `user_view`: what a task screen needs of a user. Every row is a function of the
-//! user's fold, so the live view, a rebuilt one and the audit can only say the same.
+//! Reading the rows that a task screen is made of. Every row is a function of the user's fold, so the live rows,
+//! rebuilt ones and the audit can only say the same.
 
 mod reads;
-mod row;
 
-use plaudit_domain::calendar::Zones;
-use plaudit_domain::ids::UserId;
+use jiff::Timestamp;
+use plaudit_domain::calendar::{Period, PeriodKey};
+use plaudit_domain::ids::{TaskId, UserId};
 use plaudit_domain::lane::{Lane, Position};
-use plaudit_domain::user_tasks::UserTasks;
-use plaudit_event_store::batch::ChangedUser;
-use plaudit_event_store::instant;
+use plaudit_domain::user_tasks::{ClaimableMilestone, Reward, UserTasks};
+use plaudit_event_store::states::{TaskRow, UserRow};
+use serde::Deserialize;
 use sqlx::postgres::PgRow;
+use sqlx::types::Json;
 use sqlx::{PgConnection, PgPool, Row};
 use uuid::Uuid;
 
 pub use reads::Reads;
-pub(crate) use row::{COLUMNS, as_stored};
-pub use row::{PeriodRow, TaskRow, row, rows};
 
 use crate::error::undecodable;
 
 /// A user as last projected.
 #[derive(Debug, Clone, PartialEq)]
 pub struct UserView {
-    /// What a screen is made of: zones and tasks. What only rules ask for (attributes, watermarks,
-    /// whether anything was counted) is left out.
+    /// The user with all tasks, each with the oldest of its claimable milestones.
     pub state: UserTasks,
     /// The head of the user's lane at which it was true.
     pub position: Position,
@@ -68,13 +66,16 @@ async fn load_all(
 /// A user from their rows: the first columns are the same in each.
 fn read_user(rows: &[&PgRow], lane: Lane) -> sqlx::Result<UserView> {
     let first = rows.first().ok_or(sqlx::Error::RowNotFound)?;
-    let mut state = UserTasks::default();
-    if let Some(zones) = first.try_get_unchecked::<Option<&str>, _>(3)? {
-        state.zones = serde_json::from_str(zones).map_err(undecodable)?;
-    }
+    let mut state = match UserRow::read(first, 3)? {
+        Some(user) => user.into_state()?,
+        None => UserTasks::default(),
+    };
     for row in rows {
-        if let Some(row) = TaskRow::read(row, 4)? {
-            let (task, past) = row.into_state().map_err(undecodable)?;
+        if let Some(task) = TaskRow::read(row, 8)? {
+            let (task, mut past) = task.into_state().map_err(undecodable)?;
+            if let Some(lines) = row.try_get::<Option<Json<Vec<UnclaimedLine>>>, _>(7)? {
+                past.claimable = claimable(&task, lines.0);
+            }
             state.tasks.insert(task, past);
         }
     }
@@ -82,94 +83,55 @@ fn read_user(rows: &[&PgRow], lane: Lane) -> sqlx::Result<UserView> {
     Ok(UserView { state, position, catalogue_identity: first.try_get(2)? })
 }
 
-/// The row of `user_view`; `None` for a user who never told a zone.
-pub(crate) fn zones_text(zones: &Zones) -> Option<String> {
-    (!zones.is_unknown())
-        .then(|| serde_json::to_string(zones).expect("names and instants are always text"))
+/// A line of a claimable milestone, as `load.sql` gives it.
+#[derive(Deserialize)]
+struct UnclaimedLine {
+    period_key: String,
+    period_starts_at: Option<Timestamp>,
+    period_ends_at: Option<Timestamp>,
+    milestone: i64,
+    version: u32,
+    granted_at: Timestamp,
+    line: String,
+    grant_id: Uuid,
+    kind: String,
+    code: String,
+    amount: i64,
 }
 
-/// Removes all rows of these users.
-pub(crate) async fn delete(
-    users: &[&ChangedUser],
-    connection: &mut PgConnection,
-) -> sqlx::Result<()> {
-    let lanes: Vec<i16> = users.iter().map(|user| user.lane.0).collect();
-    let names: Vec<&str> = users.iter().map(|user| user.user.as_str()).collect();
-    for table in ["user_view", "task_view"] {
-        sqlx::query(&format!("delete from {table} where lane = any($1) and user_id = any($2)"))
-            .bind(&lanes)
-            .bind(&names)
-            .execute(&mut *connection)
-            .await?;
-    }
-    Ok(())
-}
-
-/// Writes the rows of the tasks that were touched; of refolded users all rows.
-pub(crate) async fn write_tasks(
-    users: &[ChangedUser],
-    connection: &mut PgConnection,
-) -> sqlx::Result<()> {
-    let (mut lanes, mut names, mut written) = (vec![], vec![], vec![]);
-    for user in users {
-        let before = written.len();
-        if user.refolded {
-            written.extend(rows(&user.state));
-        } else {
-            // A task that was only told about, such as of an action too late, has no row.
-            written.extend(user.touched.iter().filter_map(|task| row(&user.state, task)));
+/// The milestones that lines belong to, which come one milestone after the other.
+fn claimable(task: &TaskId, lines: Vec<UnclaimedLine>) -> Vec<ClaimableMilestone> {
+    let mut milestones: Vec<ClaimableMilestone> = Vec::new();
+    for line in lines {
+        let key = PeriodKey::from(line.period_key);
+        let reward = Reward {
+            grant: line.grant_id,
+            task: task.clone(),
+            version: line.version,
+            period: key.clone(),
+            milestone: line.milestone,
+            line: line.line,
+            kind: line.kind,
+            code: line.code,
+            amount: line.amount,
+            reached_at: line.granted_at,
+        };
+        match milestones.last_mut() {
+            Some(open) if open.period.key == key && open.at == line.milestone => {
+                open.rewards.push(reward);
+            }
+            _ => milestones.push(ClaimableMilestone {
+                period: Period {
+                    key,
+                    starts_at: line.period_starts_at,
+                    ends_at: line.period_ends_at,
+                },
+                at: line.milestone,
+                version: line.version,
+                reached_at: line.granted_at,
+                rewards: vec![reward],
+            }),
         }
-        let count = written.len() - before;
-        lanes.extend(std::iter::repeat_n(user.lane.0, count));
-        names.extend(std::iter::repeat_n(user.user.as_str(), count));
     }
-    if written.is_empty() {
-        return Ok(());
-    }
-    let periods = || written.iter().map(|row| row.period.as_ref());
-    let times = |of: fn(&PeriodRow) -> Option<jiff::Timestamp>| -> Vec<_> {
-        periods().map(|p| p.and_then(of).map(instant::to_sql)).collect()
-    };
-    let completed_at: Vec<_> =
-        written.iter().map(|row| row.completed_at.map(instant::to_sql)).collect();
-    sqlx::query(include_str!("task_view/upsert.sql"))
-        .bind(&lanes)
-        .bind(&names)
-        .bind(written.iter().map(|row| row.task.as_str()).collect::<Vec<_>>())
-        .bind(&completed_at)
-        .bind(periods().map(|p| p.map(|p| p.version)).collect::<Vec<_>>())
-        .bind(periods().map(|p| p.map(|p| p.key.as_str())).collect::<Vec<_>>())
-        .bind(times(|p| p.starts_at))
-        .bind(times(|p| p.ends_at))
-        .bind(times(|p| p.closes_at))
-        .bind(periods().map(|p| p.map(|p| p.progress)).collect::<Vec<_>>())
-        .bind(periods().map(|p| p.map(|p| p.completed)).collect::<Vec<_>>())
-        .bind(written.iter().map(|row| row.details.as_deref()).collect::<Vec<_>>())
-        .execute(connection)
-        .await?;
-    Ok(())
-}
-
-/// Writes the zones of the users who may have told one.
-pub(crate) async fn write_zones(
-    users: &[ChangedUser],
-    connection: &mut PgConnection,
-) -> sqlx::Result<()> {
-    let told = users.iter().filter(|user| user.user_touched || user.refolded);
-    let told: Vec<_> = told.filter_map(|u| Some((u, zones_text(&u.state.zones)?))).collect();
-    if told.is_empty() {
-        return Ok(());
-    }
-    sqlx::query(
-        "insert into user_view (lane, user_id, zones)
-         select u.lane, u.user_id, u.zones::json
-         from unnest($1::smallint[], $2::text[], $3::text[]) u (lane, user_id, zones)
-         on conflict (lane, user_id) do update set zones = excluded.zones",
-    )
-    .bind(told.iter().map(|(user, _)| user.lane.0).collect::<Vec<_>>())
-    .bind(told.iter().map(|(user, _)| user.user.as_str()).collect::<Vec<_>>())
-    .bind(told.iter().map(|(_, zones)| zones.as_str()).collect::<Vec<_>>())
-    .execute(connection)
-    .await?;
-    Ok(())
+    milestones
 }

@@ -1,7 +1,9 @@
 //! The views that can be verified and rebuilt, and the tables that each owns.
 
+use plaudit_event_store::{rewards, states};
+
+use crate::ProjectionError;
 use crate::fold::Wanted;
-use crate::{ProjectionError, reward_state, task_view};
 
 /// A view that follows from the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -23,12 +25,12 @@ pub(crate) struct Table {
 }
 
 const TASK_VIEW: Table =
-    Table { name: "task_view", key: &["user_id", "task_id"], columns: task_view::COLUMNS };
-const USER_VIEW: Table = Table { name: "user_view", key: &["user_id"], columns: "zones" };
+    Table { name: "task_view", key: &["user_id", "task_id"], columns: states::TASK_COLUMNS };
+const USER_VIEW: Table = Table { name: "user_view", key: &["user_id"], columns: states::USER_COLUMNS };
 const REWARD_STATE: Table = Table {
     name: "reward_state",
     key: &["user_id", "granted_position", "ordinal"],
-    columns: reward_state::COLUMNS,
+    columns: rewards::COLUMNS,
 };
 
 impl View {

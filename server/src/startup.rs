@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 use plaudit_domain::lane::LaneCount;
 use plaudit_event_store::catalogue_store::CatalogueStore;
 use plaudit_event_store::{Executor, pool, schema};
-use plaudit_projections::core_views::CoreViews;
 use sqlx::PgPool;
 
 use crate::config::Config;
@@ -128,6 +127,6 @@ pub fn executor(
     lane_count: LaneCount,
     catalogue: &Arc<CatalogueStore>,
 ) -> Arc<Executor> {
-    let projections: Vec<Arc<dyn plaudit_event_store::BatchProjection>> = vec![Arc::new(CoreViews)];
+    let projections: Vec<Arc<dyn plaudit_event_store::BatchProjection>> = vec![];
     Arc::new(Executor::new(pool.clone(), lane_count, Arc::clone(catalogue), projections))
 }

@@ -15,7 +15,6 @@ use plaudit_embedded::test_cluster;
 use plaudit_event_store::catalogue_store::{self, CatalogueStore};
 use plaudit_event_store::{CommandQueue, Executor, pool, schema};
 use plaudit_followers::HeadWatch;
-use plaudit_projections::CoreViews;
 use plaudit_projections::task_view::Reads;
 use plaudit_task_file::parse;
 use serde_json::{Value, json};
@@ -105,7 +104,7 @@ impl Api {
         let lanes = schema::check(&pool).await.unwrap();
         let store = Arc::new(CatalogueStore::default());
         let executor =
-            Arc::new(Executor::new(pool.clone(), lanes, store, vec![Arc::new(CoreViews)]));
+            Arc::new(Executor::new(pool.clone(), lanes, store, vec![]));
         let commands = CommandQueue::start(Arc::clone(&executor), 2);
         let rebuilds = Rebuilds::default();
         let router = router(ApiState {

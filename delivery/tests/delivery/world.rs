@@ -14,7 +14,6 @@ use plaudit_embedded::test_cluster;
 use plaudit_event_store::catalogue_store::{self, CatalogueStore};
 use plaudit_event_store::{Batch, Executor, Item, Origin, Outcome, Work, pool, schema};
 use plaudit_followers::HeadWatch;
-use plaudit_projections::CoreViews;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
@@ -332,7 +331,7 @@ pub struct Deliverer {
 
 fn executor(pool: &PgPool, lanes: LaneCount) -> Arc<Executor> {
     let catalogue = Arc::new(CatalogueStore::default());
-    let views: Vec<Arc<dyn plaudit_event_store::BatchProjection>> = vec![Arc::new(CoreViews)];
+    let views: Vec<Arc<dyn plaudit_event_store::BatchProjection>> = vec![];
     Arc::new(Executor::new(pool.clone(), lanes, catalogue, views))
 }
 

@@ -84,8 +84,8 @@ pub struct TooManyTouched {
 }
 
 impl Catalogue {
-    /// How many tasks an action of this type may touch. Retired tasks never move.
-    pub fn touched_by(&self, action: &str) -> usize {
+    /// The tasks that an action may move: those that listen to it, and those that depend on them.
+    fn moved_by(&self, action: &str) -> BTreeSet<usize> {
         let mut reached: BTreeSet<usize> = self.subscribers(action).iter().copied().collect();
         let mut waiting: Vec<usize> = reached.iter().copied().collect();
         while let Some(index) = waiting.pop() {
@@ -95,8 +95,24 @@ impl Catalogue {
                 }
             }
         }
+        reached
+    }
+
+    /// The tasks whose states decide what an action does: those that it may move, and those that these depend
+    /// on.
+    pub(super) fn states_that_decide(&self, action: &str) -> Vec<usize> {
+        let mut needed = self.moved_by(action);
+        let depends_on = needed.iter().flat_map(|index| self.tasks()[*index].depends_on_in_any_version());
+        let depends_on: Vec<usize> =
+            depends_on.filter_map(|id| self.by_id.get(id).copied()).collect();
+        needed.extend(depends_on);
+        needed.into_iter().collect()
+    }
+
+    /// How many tasks an action of this type may touch. Retired tasks never move.
+    pub fn touched_by(&self, action: &str) -> usize {
         let moves = |index: &&usize| self.tasks()[**index].status != Status::Retired;
-        reached.iter().filter(moves).count()
+        self.moved_by(action).iter().filter(moves).count()
     }
 
     /// Checks that no action touches more tasks than it may.

@@ -7,9 +7,12 @@ use crate::catalogue::text::{Placeholders, in_locale};
 use crate::catalogue::{CatalogueTask, TaskVersion};
 use crate::ids::UserId;
 use crate::user_tasks::event::grant_id;
-use crate::user_tasks::{ReachedMilestone, RewardState, Unsettled};
+use crate::user_tasks::{ClaimableMilestone, ReachedMilestone, RewardState};
 
-/// Who sees the milestones of which task.
+/// The most milestones of earlier periods that a screen lists; it counts all of them.
+pub const UNCLAIMED_SHOWN_MAX: usize = 20;
+
+/// A reader of the milestones of one task.
 pub(super) struct Reader<'a> {
     pub user: &'a UserId,
     pub task: &'a CatalogueTask,
@@ -17,6 +20,13 @@ pub(super) struct Reader<'a> {
     pub locale: Option<&'a str>,
     /// What counted in the period that is shown.
     pub progress: i64,
+}
+
+/// A line as it was granted, whatever the catalogue says by now.
+struct Granted<'a> {
+    line: &'a str,
+    pays: Payout,
+    state: RewardState,
 }
 
 impl Reader<'_> {
@@ -34,88 +44,134 @@ impl Reader<'_> {
             rewards: m
                 .rewards
                 .iter()
-                .filter_map(|line| self.shown(version, m.at, line, None))
+                .filter_map(|line| self.promised_line(version, m.at, line))
                 .collect(),
             meta: m.meta.clone(),
         });
-        let reached = reached.iter().map(|r| MilestoneScreen {
-            at: r.at,
-            reached_at: Some(r.reached_at),
-            rewards: self.granted(&r.period, r.version, r.at, |line| {
-                r.lines.iter().find(|(name, _)| name == line).map(|(_, state)| *state)
-            }),
-            meta: self.promised(r.version, r.at).map_or_else(Meta::new, |(_, m)| m.meta.clone()),
+        let reached = reached.iter().map(|r| {
+            let lines = r.lines.iter().map(|line| Granted {
+                line: &line.line,
+                pays: Payout {
+                    kind: line.kind.clone(),
+                    code: line.code.clone(),
+                    amount: line.amount,
+                },
+                state: line.state,
+            });
+            MilestoneScreen {
+                at: r.at,
+                reached_at: Some(r.reached_at),
+                rewards: self.granted_lines(&r.period, r.version, r.at, lines),
+                meta: self.milestone(r.version, r.at).map_or_else(Meta::new, |(_, m)| m.meta.clone()),
+            }
         });
         let mut all: Vec<_> = promised.chain(reached).collect();
         all.sort_by_key(|m| m.at);
         all
     }
 
-    /// What can be claimed and is not among `shown`, oldest first.
+    /// What can be claimed and is not among `shown`: the oldest ones, oldest first.
     pub fn unclaimed_beside(
         &self,
-        unsettled: &[Unsettled],
+        claimable: &[ClaimableMilestone],
         shown: &[ReachedMilestone],
     ) -> Vec<UnclaimedScreen> {
-        let is_shown =
-            |u: &Unsettled| shown.iter().any(|r| r.period == u.period.key && r.at == u.at);
-        let beside = unsettled.iter().filter(|u| !is_shown(u));
-        let mut all: Vec<_> = beside
-            .map(|u| UnclaimedScreen {
-                period: u.period.clone(),
-                at: u.at,
-                reached_at: u.reached_at,
-                rewards: self
-                    .granted(&u.period.key, u.version, u.at, |_| Some(RewardState::Claimable)),
-            })
-            .collect();
-        all.sort_by_key(|u| (u.period.starts_at, u.at));
-        all
+        let mut beside: Vec<_> = claimable.iter().filter(|c| !is_among(c, shown)).collect();
+        beside.sort_by_key(|c| c.order());
+        let unclaimed = |c: &&ClaimableMilestone| {
+            let lines = c.rewards.iter().map(|reward| Granted {
+                line: &reward.line,
+                pays: Payout {
+                    kind: reward.kind.clone(),
+                    code: reward.code.clone(),
+                    amount: reward.amount,
+                },
+                state: RewardState::Claimable,
+            });
+            UnclaimedScreen {
+                period: c.period.clone(),
+                at: c.at,
+                reached_at: c.reached_at,
+                rewards: self.granted_lines(&c.period.key, c.version, c.at, lines),
+            }
+        };
+        beside.iter().take(UNCLAIMED_SHOWN_MAX).map(unclaimed).collect()
     }
 
     /// A milestone as the version promised it that was in force.
-    fn promised(&self, version: u32, at: i64) -> Option<(&TaskVersion, &Milestone)> {
+    fn milestone(&self, version: u32, at: i64) -> Option<(&TaskVersion, &Milestone)> {
         let version = self.task.version(version)?;
         let milestone = version.definition.milestones.iter().find(|m| m.at == at)?;
         Some((version, milestone))
     }
 
-    /// The lines of a reached milestone.
-    fn granted(
-        &self,
-        period: &PeriodKey,
-        version: u32,
-        at: i64,
-        state_of: impl Fn(&str) -> Option<RewardState>,
-    ) -> Vec<RewardScreen> {
-        let Some((version, milestone)) = self.promised(version, at) else { return Vec::new() };
-        let grant = |line: &RewardLine| {
-            let grant = grant_id(self.user, &self.task.id, period, at, &line.line);
-            state_of(&line.line).map(|state| GrantScreen { grant, state, claim_until: None })
-        };
-        let lines = milestone.rewards.iter();
-        lines.filter_map(|line| self.shown(version, at, line, grant(line))).collect()
-    }
-
-    fn shown(
+    fn promised_line(
         &self,
         version: &TaskVersion,
         at: i64,
         line: &RewardLine,
-        granted: Option<GrantScreen>,
     ) -> Option<RewardScreen> {
-        let Payout { kind, code, amount } = line.fixed()?.clone();
-        let title = in_locale(&line.title, self.locale, &version.definition.default_locale);
+        let pays = line.fixed()?.clone();
+        Some(self.line(at, &line.line, pays, None, Some((version, line))))
+    }
+
+    /// What was granted, with the title and the meta of the version that promised it.
+    fn granted_lines<'l>(
+        &self,
+        period: &PeriodKey,
+        version: u32,
+        at: i64,
+        lines: impl Iterator<Item = Granted<'l>>,
+    ) -> Vec<RewardScreen> {
+        let promised = self.milestone(version, at);
+        let shown = |granted: Granted<'_>| {
+            let promised = promised.and_then(|(version, milestone)| {
+                let line = milestone.rewards.iter().find(|line| line.line == granted.line)?;
+                Some((version, line))
+            });
+            let grant = GrantScreen {
+                grant: grant_id(self.user, &self.task.id, period, at, granted.line),
+                state: granted.state,
+                claim_until: None,
+            };
+            self.line(at, granted.line, granted.pays, Some(grant), promised)
+        };
+        lines.map(shown).collect()
+    }
+
+    fn line(
+        &self,
+        at: i64,
+        name: &str,
+        pays: Payout,
+        granted: Option<GrantScreen>,
+        promised: Option<(&TaskVersion, &RewardLine)>,
+    ) -> RewardScreen {
+        let Payout { kind, code, amount } = pays;
+        let title = promised.and_then(|(version, line)| {
+            in_locale(&line.title, self.locale, &version.definition.default_locale)
+        });
         let (progress, pays) = (self.progress, Some(amount));
         let placeholders = Placeholders { target: at, progress, amount: pays };
-        Some(RewardScreen {
+        RewardScreen {
             granted,
-            line: line.line.clone(),
+            line: name.to_owned(),
             kind,
             code,
             amount,
             title: title.map(|title| placeholders.fill(title)),
-            meta: line.meta.clone(),
-        })
+            meta: promised.map_or_else(Meta::new, |(_, line)| line.meta.clone()),
+        }
     }
+}
+
+/// How many milestones can be claimed and are not among `shown`, of `count` in all.
+pub(super) fn count_beside(count: u64, shown: &[ReachedMilestone]) -> u64 {
+    let is_claimable =
+        |r: &&ReachedMilestone| r.lines.iter().any(|line| line.state == RewardState::Claimable);
+    count.saturating_sub(shown.iter().filter(is_claimable).count() as u64)
+}
+
+fn is_among(claimable: &ClaimableMilestone, shown: &[ReachedMilestone]) -> bool {
+    shown.iter().any(|r| r.period == claimable.period.key && r.at == claimable.at)
 }

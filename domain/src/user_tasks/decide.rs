@@ -82,16 +82,9 @@ pub fn decide(
 ) -> Result<Decision, Rejection> {
     match command {
         Command::RecordAction(action) => Ok(record(state, action, catalogue)),
-        Command::ClaimRewards { user, task, period, milestone, claimed_at } => {
-            let claimed = claim::claim(
-                state,
-                user,
-                task,
-                period.as_ref(),
-                *milestone,
-                *claimed_at,
-                catalogue,
-            )?;
+        Command::ClaimRewards { user: _, task, period, milestone, claimed_at } => {
+            let claimed =
+                claim::claim(state, task, period.as_ref(), *milestone, *claimed_at, catalogue)?;
             Ok(Decision { events: vec![claimed], unmoved: vec![] })
         }
         Command::StartDeliveries { rewards } => {

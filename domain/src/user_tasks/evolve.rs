@@ -5,8 +5,8 @@ use serde_json::{Map, Value};
 
 use super::event::{Event, Reward};
 use super::state::{
-    ClosedPeriod, PeriodState, ReachedMilestone, RewardState, StreakState, TaskState, Unsettled,
-    UserTasks,
+    ClaimableMilestone, ClosedPeriod, GrantedLine, PeriodState, ReachedMilestone, RewardState,
+    StreakState, TaskState, UserTasks,
 };
 use crate::calendar::{Period, PeriodKey};
 use crate::catalogue::definition::ClaimMode;
@@ -74,7 +74,7 @@ pub fn evolve(state: &mut UserTasks, event: &Event) {
                 lines: granted_lines(*mode, rewards),
             };
             if *mode == ClaimMode::Manual && !rewards.is_empty() {
-                owe(task, period, &reached);
+                add_claimable(task, period, &reached, rewards);
             }
             reach(task, period, reached);
         }
@@ -86,7 +86,7 @@ pub fn evolve(state: &mut UserTasks, event: &Event) {
         }
         Event::RewardsClaimed { task, period, milestone, rewards, .. } => {
             let task = state.tasks.entry(task.clone()).or_default();
-            task.unsettled.retain(|u| !(u.period.key == period.key && u.at == *milestone));
+            remove_claimable(task, &period.key, *milestone);
             for reward in rewards {
                 set_line(task, reward, RewardState::Claimed);
             }
@@ -96,7 +96,7 @@ pub fn evolve(state: &mut UserTasks, event: &Event) {
                 set_line(task, reward, RewardState::Delivering);
             }
         }
-        // They are told to auditors; no rule depends on them.
+        // For auditors; no rule depends on them.
         Event::ActionTooLate { .. } | Event::ActionNotCounted { .. } => {}
     }
 }
@@ -110,7 +110,7 @@ pub fn fold<'e>(events: impl IntoIterator<Item = &'e Event>) -> UserTasks {
     state
 }
 
-/// Takes what a producer told about the user.
+/// Takes an update of the user by a producer.
 fn update_user(
     state: &mut UserTasks,
     at: Timestamp,
@@ -128,9 +128,9 @@ fn update_user(
     state.updated_at = Some(at);
 }
 
-/// Sets what was told; `null` removes.
-pub(super) fn merge_attributes(known: &mut Map<String, Value>, told: &Map<String, Value>) {
-    for (name, value) in told {
+/// Sets the attributes that were reported; `null` removes one.
+pub(super) fn merge_attributes(known: &mut Map<String, Value>, reported: &Map<String, Value>) {
+    for (name, value) in reported {
         if value.is_null() {
             known.remove(name);
         } else {
@@ -139,24 +139,51 @@ pub(super) fn merge_attributes(known: &mut Map<String, Value>, told: &Map<String
     }
 }
 
-/// How the lines of a milestone stand when it is reached.
-fn granted_lines(mode: ClaimMode, rewards: &[Reward]) -> Vec<(String, RewardState)> {
+/// The lines of a milestone when it is reached.
+fn granted_lines(mode: ClaimMode, rewards: &[Reward]) -> Vec<GrantedLine> {
     let state = match mode {
         ClaimMode::Manual => RewardState::Claimable,
         ClaimMode::Automatic => RewardState::Claimed,
     };
-    rewards.iter().map(|reward| (reward.line.clone(), state)).collect()
+    let line = |reward: &Reward| GrantedLine {
+        line: reward.line.clone(),
+        kind: reward.kind.clone(),
+        code: reward.code.clone(),
+        amount: reward.amount,
+        state,
+    };
+    rewards.iter().map(line).collect()
 }
 
 /// The rewards of a milestone wait to be claimed.
-fn owe(task: &mut TaskState, period: &Period, reached: &ReachedMilestone) {
-    task.unsettled.retain(|u| !(u.period.key == period.key && u.at == reached.at));
-    task.unsettled.push(Unsettled {
+fn add_claimable(
+    task: &mut TaskState,
+    period: &Period,
+    reached: &ReachedMilestone,
+    rewards: &[Reward],
+) {
+    let is_it = |c: &ClaimableMilestone| c.period.key == period.key && c.at == reached.at;
+    if task.claimable.iter().any(is_it) {
+        return; // the same fact again
+    }
+    task.unclaimed_count += 1;
+    task.claimable.push(ClaimableMilestone {
         period: period.clone(),
         at: reached.at,
         version: reached.version,
         reached_at: reached.reached_at,
+        rewards: rewards.to_vec(),
     });
+}
+
+/// The rewards of a milestone are claimed. It counts although it is not among those that were read from rows.
+fn remove_claimable(task: &mut TaskState, key: &PeriodKey, milestone: i64) {
+    let loaded = task.claimable.len() as u64;
+    task.claimable.retain(|c| !(c.period.key == *key && c.at == milestone));
+    let is_known = (task.claimable.len() as u64) < loaded;
+    if is_known || loaded < task.unclaimed_count {
+        task.unclaimed_count = task.unclaimed_count.saturating_sub(1);
+    }
 }
 
 /// A milestone is reached in its period, or in the running cycle of the streak.
@@ -234,8 +261,8 @@ fn set_line(task: &mut TaskState, reward: &Reward, state: RewardState) {
     let in_streak = task.streak.iter_mut().flat_map(|s| &mut s.reached);
     for reached in in_periods.chain(in_streak) {
         if reached.at == reward.milestone && reached.period == reward.period {
-            for (_, line) in reached.lines.iter_mut().filter(|(name, _)| *name == reward.line) {
-                *line = state;
+            for line in reached.lines.iter_mut().filter(|line| line.line == reward.line) {
+                line.state = state;
             }
         }
     }

@@ -1,5 +1,5 @@
-//! What the rules need of a user's past. It stays small whatever the user's age: open periods,
-//! rewards not yet settled, streaks.
+//! The part of a user's past that the rules need. It stays small whatever the user's age: open periods,
+//! streaks, and how much is unclaimed.
 
 use std::collections::BTreeMap;
 
@@ -7,54 +7,46 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::event::Reward;
 use crate::calendar::{Period, PeriodKey, Zones};
 use crate::ids::TaskId;
 
 /// The fold of a user's stream.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct UserTasks {
-    /// Where the user's days follow from.
-    #[serde(default, skip_serializing_if = "is_default")]
+    /// The zones that the user's days follow.
     pub zones: Zones,
-    /// What producers told about the user.
-    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    /// Attributes of the user, as producers reported them.
     pub attributes: Map<String, Value>,
-    /// The time of the latest update that was taken; an older one moves nothing.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// The time of the latest update that was taken; an older one changes nothing.
     pub updated_at: Option<Timestamp>,
     /// Whether anything was ever counted: from then on a first zone is a change from UTC.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub counted: bool,
-    /// Tasks that were touched.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    /// Tasks that were touched. All of them after a fold; where the state was read from its rows, those
+    /// that were asked for.
     pub tasks: BTreeMap<TaskId, TaskState>,
-}
-
-fn is_default<T: Default + PartialEq>(value: &T) -> bool {
-    *value == T::default()
 }
 
 /// One task of a user.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct TaskState {
     /// The latest time of an action that this task counted. Actions close periods, clocks don't.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub watermark: Option<Timestamp>,
     /// When the last milestone was first reached, in any period. Unlocks dependants.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub completed_at: Option<Timestamp>,
     /// Periods that still take actions, or withhold rewards; oldest first.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub periods: Vec<PeriodState>,
     /// The latest of the periods that were closed and forgotten. A new version that is more lenient,
     /// or whose days start elsewhere, must not open it again.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub closed: Option<ClosedPeriod>,
-    /// Milestones with something to claim, in the order in which they were reached.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub unsettled: Vec<Unsettled>,
+    /// How many milestones have something to claim.
+    pub unclaimed_count: u64,
+    /// The milestones with something to claim. All of them after a fold; where the state was read from its
+    /// rows, those that were asked for, so that a state does not grow with what its user has not claimed.
+    pub claimable: Vec<ClaimableMilestone>,
     /// For continuous tasks.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub streak: Option<StreakState>,
 }
 
@@ -119,9 +111,24 @@ pub struct ReachedMilestone {
     pub version: u32,
     /// When.
     pub reached_at: Timestamp,
-    /// The state of each line, in the order of the version's lines.
+    /// What was granted, in the order of the version's lines.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub lines: Vec<(String, RewardState)>,
+    pub lines: Vec<GrantedLine>,
+}
+
+/// A reward line as it was granted, whatever the catalogue says by now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GrantedLine {
+    /// Names the line within its milestone.
+    pub line: String,
+    /// For the payer, e.g. `currency`.
+    pub kind: String,
+    /// For the payer, e.g. `coin`.
+    pub code: String,
+    /// How many.
+    pub amount: i64,
+    /// What became of it.
+    pub state: RewardState,
 }
 
 /// What became of a reward line.
@@ -149,16 +156,24 @@ impl RewardState {
 
 /// A milestone with something to claim.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Unsettled {
+pub struct ClaimableMilestone {
     /// The period that reached it.
-    #[serde(flatten)]
     pub period: Period,
     /// The milestone.
     pub at: i64,
-    /// The version that promises its rewards.
+    /// The version that promised its rewards.
     pub version: u32,
     /// When it was reached.
     pub reached_at: Timestamp,
+    /// What was promised, and is paid.
+    pub rewards: Vec<Reward>,
+}
+
+impl ClaimableMilestone {
+    /// What a claim that names nothing takes first: the oldest period, and in it the lowest milestone.
+    pub fn order(&self) -> (Option<Timestamp>, i64) {
+        (self.period.starts_at, self.at)
+    }
 }
 
 /// A streak as of its last step.

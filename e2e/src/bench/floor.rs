@@ -9,7 +9,6 @@ use plaudit_domain::lane::Lane;
 use plaudit_domain::user_tasks::{Event, UserTasks, evolve};
 use plaudit_event_store::floor::{Synthetic, write};
 use plaudit_event_store::{BatchProjection, ChangedUser, Changes, NewEvent};
-use plaudit_projections::core_views::CoreViews;
 use uuid::Uuid;
 
 use super::Outcome;
@@ -36,7 +35,7 @@ pub async fn run(place: &Place, users: u64, seconds: u64) -> Outcome<f64> {
     while let Some(batches) = made.pop() {
         let pool = database.pool.clone();
         workers.spawn(async move {
-            let projections: Vec<Arc<dyn BatchProjection>> = vec![Arc::new(CoreViews)];
+            let projections: Vec<Arc<dyn BatchProjection>> = vec![];
             let mut written = 0;
             for batch in batches {
                 write(&pool, &batch, &projections).await?;

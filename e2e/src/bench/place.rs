@@ -9,7 +9,6 @@ use plaudit_domain::lane::LaneCount;
 use plaudit_embedded::{Kafka, KafkaOptions, Postgres, PostgresOptions, ScratchDir};
 use plaudit_event_store::catalogue_store::{self, CatalogueStore};
 use plaudit_event_store::{Executor, pool, schema};
-use plaudit_projections::core_views::CoreViews;
 use sqlx::{Connection, PgConnection, PgPool};
 use tokio::process::{Child, Command};
 
@@ -155,7 +154,7 @@ impl Database {
     /// What applies batches, inside this process.
     pub fn executor(&self) -> Arc<Executor> {
         let projections: Vec<Arc<dyn plaudit_event_store::BatchProjection>> =
-            vec![Arc::new(CoreViews)];
+            vec![];
         Arc::new(Executor::new(
             self.pool.clone(),
             self.lane_count,

@@ -24,43 +24,80 @@ use crate::batch::{
 };
 use crate::lanes::{LaneHead, Locked};
 use crate::source_offsets::{LaneOffsets, SourceKey};
-use crate::states::LoadedState;
-use claims::Repeated;
+use crate::rewards::claimable::{ClaimLookup, FoundClaims, MilestoneKey};
+use crate::states::{LoadedState, NeededUsers};
 use metadata::metadata;
+
+/// The most milestones that one claim of everything takes.
+pub const CLAIM_ALL_MAX: usize = 500;
 
 /// What a batch needs from the database before it can decide.
 #[derive(Default)]
 pub struct Needed {
-    pub users: Vec<(Lane, UserId)>,
+    /// With the tasks that the items may touch.
+    pub users: NeededUsers,
     pub identities: Vec<(Lane, Uuid)>,
     pub sources: HashSet<(Lane, SourceKey)>,
     pub keys: Vec<(Lane, ClaimKey)>,
+    /// Each with how many milestones it may take.
+    pub claims: BTreeMap<ClaimLookup, i64>,
 }
 
 impl Needed {
-    pub fn by(items: &[Item]) -> Self {
+    pub fn by(items: &[Item], catalogue: &Catalogue) -> Self {
         let mut needed = Self::default();
-        let mut users = BTreeSet::new();
         for item in items {
             if let Origin::Record(at) = &item.origin {
                 needed.sources.insert((item.lane, at.into()));
             }
             match &item.work {
                 Work::Action(action) => {
-                    users.insert((item.lane, action.user.clone()));
+                    let tasks = needed.tasks_of(item.lane, &action.user);
+                    for index in catalogue.states_needed(&action.kind) {
+                        let id = &catalogue.tasks()[*index].id;
+                        if !tasks.contains(id) {
+                            tasks.insert(id.clone());
+                        }
+                    }
                     needed.identities.push((item.lane, action.identity()));
                 }
-                Work::Claim { user, .. }
-                | Work::ClaimAll { user, .. }
-                | Work::StartDeliveries { user, .. } => {
-                    users.insert((item.lane, user.clone()));
+                Work::Claim { user, task, period, milestone, .. } => {
+                    needed.tasks_of(item.lane, user).insert(task.clone());
+                    let (task, period) = (Some(task.clone()), period.clone());
+                    let (lane, user, milestone) = (item.lane, user.clone(), *milestone);
+                    let lookup = ClaimLookup { lane, user, task, period, milestone };
+                    *needed.claims.entry(lookup).or_default() += 1;
+                }
+                Work::ClaimAll { user, .. } => {
+                    needed.tasks_of(item.lane, user);
+                    let (lane, user) = (item.lane, user.clone());
+                    let lookup =
+                        ClaimLookup { lane, user, task: None, period: None, milestone: None };
+                    // One more tells whether there are others.
+                    let count = needed.claims.entry(lookup).or_insert(1);
+                    *count += i64::try_from(CLAIM_ALL_MAX).unwrap_or(i64::MAX);
+                }
+                Work::StartDeliveries { user, rewards } => {
+                    let tasks = needed.tasks_of(item.lane, user);
+                    tasks.extend(rewards.iter().map(|reward| reward.task.clone()));
                 }
                 Work::Park(_) => {}
             }
             needed.keys.extend(claims::key_of(&item.work).map(|key| (item.lane, key)));
         }
-        needed.users = users.into_iter().collect();
         needed
+    }
+
+    fn tasks_of(&mut self, lane: Lane, user: &UserId) -> &mut BTreeSet<TaskId> {
+        self.users.entry((lane, user.clone())).or_default()
+    }
+
+    /// Adds the tasks whose milestones were found to be claimable.
+    pub fn add_tasks_of(&mut self, found: &FoundClaims) {
+        for ((_, user), tasks) in &mut self.users {
+            let claimable = found.claimable.get(user);
+            tasks.extend(claimable.into_iter().flat_map(BTreeMap::keys).cloned());
+        }
     }
 }
 
@@ -90,6 +127,25 @@ pub struct Loaded {
     pub seen: HashSet<Uuid>,
     pub offsets: LaneOffsets,
     pub receipts: HashMap<ClaimKey, Vec<Receipt>>,
+    /// The receipts of milestones that claims name and that were claimed before.
+    pub claimed: HashMap<MilestoneKey, Receipt>,
+}
+
+impl Loaded {
+    /// Puts what was found for claims into the states. A state that was folded from the log has all of it.
+    pub fn add_claims(&mut self, found: FoundClaims) {
+        for (user, tasks) in found.claimable {
+            let Some(loaded) = self.states.get_mut(&user).filter(|loaded| !loaded.refolded) else {
+                continue;
+            };
+            for (task, claimable) in tasks {
+                if let Some(past) = loaded.state.tasks.get_mut(&task) {
+                    past.claimable = claimable;
+                }
+            }
+        }
+        self.claimed = found.receipts;
+    }
 }
 
 /// A batch, decided.
@@ -102,8 +158,6 @@ pub struct DecidedBatch<'b> {
     pub receipts_given: Vec<(Lane, ClaimKey, Vec<Receipt>)>,
     pub heads: BTreeMap<Lane, LaneHead>,
     outcomes: Vec<(Lane, Outcome)>,
-    /// Claims that found nothing: an earlier claim may have taken it.
-    repeated: Vec<Repeated>,
     unevaluated: Vec<TaskId>,
 }
 
@@ -142,6 +196,7 @@ impl DecidedBatch<'_> {
 struct Working {
     lane: Lane,
     loaded: LoadedState,
+    counted_before: bool,
     touched: BTreeSet<TaskId>,
     user_touched: bool,
     changed: bool,
@@ -162,6 +217,7 @@ pub fn decide_batch<'b>(
         seen: loaded.seen,
         applied_before: loaded.offsets,
         receipts: loaded.receipts,
+        claimed: loaded.claimed,
         decided: DecidedBatch {
             changes: Changes::default(),
             newly_seen: Vec::new(),
@@ -171,7 +227,6 @@ pub fn decide_batch<'b>(
             receipts_given: Vec::new(),
             heads: locked.heads,
             outcomes: Vec::with_capacity(items.len()),
-            repeated: Vec::new(),
             unevaluated: Vec::new(),
         },
     };
@@ -195,6 +250,7 @@ struct BatchDecider<'c, 'b> {
     seen: HashSet<Uuid>,
     applied_before: LaneOffsets,
     receipts: HashMap<ClaimKey, Vec<Receipt>>,
+    claimed: HashMap<MilestoneKey, Receipt>,
     decided: DecidedBatch<'b>,
 }
 
@@ -305,13 +361,16 @@ impl<'b> BatchDecider<'_, 'b> {
 
     fn working(&mut self, item: &Item, user: &UserId) -> &mut Working {
         let states = &mut self.states;
-        self.users.entry(user.clone()).or_insert_with(|| Working {
+        self.users.entry(user.clone()).or_insert_with(|| {
+            let loaded = states.remove(user).unwrap_or_default();
+            Working {
             lane: item.lane,
-            loaded: states.remove(user).unwrap_or_default(),
+            counted_before: loaded.state.counted,
+            loaded,
             touched: BTreeSet::new(),
             user_touched: false,
             changed: false,
-        })
+        }})
     }
 
     fn decide(
@@ -371,11 +430,14 @@ impl<'b> BatchDecider<'_, 'b> {
             .map(|(user, working)| ChangedUser {
                 lane: working.lane,
                 user,
-                state: working.loaded.state,
+                // The first event of a user makes the row, and the first that counts is noted in it.
+                user_touched: working.user_touched
+                    || !working.loaded.has_row
+                    || working.counted_before != working.loaded.state.counted,
                 sequence: working.loaded.sequence,
-                touched: working.touched,
-                user_touched: working.user_touched,
                 refolded: working.loaded.refolded,
+                state: working.loaded.state,
+                touched: working.touched,
             })
             .collect();
         // In the order of the key: neighbouring rows lie on the same pages.

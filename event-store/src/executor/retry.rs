@@ -164,15 +164,18 @@ fn merge(before: Outcome, now: Outcome) -> Outcome {
         (before @ Outcome::Accepted, Outcome::Duplicate)
         | (before @ (Outcome::Accepted | Outcome::Parked { .. }), Outcome::AlreadyApplied)
         | (before @ Outcome::Claimed(_), Outcome::Rejected(_)) => before,
-        (Outcome::ClaimedAll(mut taken), Outcome::ClaimedAll(more)) => {
+        (
+            Outcome::ClaimedAll { receipts: mut taken, .. },
+            Outcome::ClaimedAll { receipts: now, more },
+        ) => {
             let is_new = |r: &Receipt| {
                 !taken
                     .iter()
                     .any(|t| (&t.task, &t.period, t.milestone) == (&r.task, &r.period, r.milestone))
             };
-            let new: Vec<_> = more.into_iter().filter(is_new).collect();
+            let new: Vec<_> = now.into_iter().filter(is_new).collect();
             taken.extend(new);
-            Outcome::ClaimedAll(taken)
+            Outcome::ClaimedAll { receipts: taken, more }
         }
         (_, now) => now,
     }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use plaudit_domain::ids::UserId;
 use plaudit_domain::lane::Lane;
+use plaudit_event_store::instant;
 use plaudit_event_store::reader::{self, Fact, LogPage};
 use sqlx::{Connection as _, Executor as _, PgConnection};
 use tokio::time::Instant;
@@ -218,17 +219,21 @@ async fn apply_rewards(
     .bind(up_to)
     .execute(&mut *connection)
     .await?;
-    let moved = changes.iter().flat_map(|change| &change.ledger.moved);
-    let (grants, states): (Vec<_>, Vec<_>) =
-        moved.map(|(grant, state)| (*grant, state.as_str())).unzip();
+    let changed: Vec<_> = changes.iter().flat_map(|change| &change.ledger.changed).collect();
+    let claims = || changed.iter().map(|(_, change)| change.claimed);
     sqlx::query(
-        "update reward_state_new r set state = m.state
-         from unnest($2::uuid[], $3::text[]) m (grant_id, state)
+        "update reward_state_new r
+         set state = m.state, claimed_at = coalesce(m.claimed_at, r.claimed_at),
+             claimed_position = coalesce(m.claimed_position, r.claimed_position)
+         from unnest($2::uuid[], $3::text[], $4::timestamptz[], $5::bigint[])
+              m (grant_id, state, claimed_at, claimed_position)
          where r.lane = $1 and r.grant_id = m.grant_id",
     )
     .bind(lane.0)
-    .bind(&grants)
-    .bind(&states)
+    .bind(changed.iter().map(|(grant, _)| **grant).collect::<Vec<_>>())
+    .bind(changed.iter().map(|(_, change)| change.state.as_str()).collect::<Vec<_>>())
+    .bind(claims().map(|c| c.map(|c| instant::to_sql(c.at))).collect::<Vec<_>>())
+    .bind(claims().map(|c| c.map(|c| c.position)).collect::<Vec<_>>())
     .execute(&mut *connection)
     .await?;
     // A grant is made once; should the log tell it twice, the first counts.

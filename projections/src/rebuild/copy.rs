@@ -2,12 +2,12 @@
 
 use jiff::Timestamp;
 use plaudit_domain::lane::Lane;
+use plaudit_event_store::rewards::RewardRow;
+use plaudit_event_store::states::{self, TaskRow, UserRow};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::fold::FoldedUser;
-use crate::reward_state::RewardRow;
-use crate::task_view::{self, TaskRow};
 use crate::view::{Table, View};
 
 /// Rows for one table.
@@ -78,9 +78,14 @@ impl Rows {
 
     fn task(&mut self, lane: Lane, user: &str, row: &TaskRow) {
         let period = row.period.as_ref();
-        self.row(12, lane, user);
+        let closed = row.closed.as_ref();
+        self.row(16, lane, user);
         self.text(Some(row.task.as_str()));
         self.instant(row.completed_at);
+        self.instant(row.watermark);
+        self.text(closed.map(|closed| closed.key.as_str()));
+        self.instant(closed.map(|closed| closed.ends_at));
+        self.fixed(Some(row.unclaimed_count.to_be_bytes()));
         self.fixed(period.map(|p| p.version.to_be_bytes()));
         self.text(period.map(|p| p.key.as_str()));
         self.instant(period.and_then(|p| p.starts_at));
@@ -93,7 +98,7 @@ impl Rows {
 
     fn reward(&mut self, lane: Lane, user: &str, row: &RewardRow) {
         let reward = &row.reward;
-        self.row(15, lane, user);
+        self.row(19, lane, user);
         self.text(Some(reward.task.as_str()));
         self.text(Some(reward.period.as_str()));
         self.fixed(Some(reward.milestone.to_be_bytes()));
@@ -107,6 +112,18 @@ impl Rows {
         self.fixed(Some(row.place.position.to_be_bytes()));
         self.fixed(Some(row.place.ordinal.to_be_bytes()));
         self.fixed(Some(row.version().to_be_bytes()));
+        self.instant(row.starts_at);
+        self.instant(row.ends_at);
+        self.instant(row.claimed.map(|claimed| claimed.at));
+        self.fixed(row.claimed.map(|claimed| claimed.position.to_be_bytes()));
+    }
+
+    fn user(&mut self, lane: Lane, user: &str, row: &UserRow) {
+        self.row(6, lane, user);
+        self.text(Some(&row.zones));
+        self.text(row.attributes.as_deref());
+        self.instant(row.updated_at);
+        self.fixed(Some([u8::from(row.counted)]));
     }
 }
 
@@ -120,12 +137,9 @@ pub(crate) fn rows_of<'u>(
     for folded in users {
         let user = folded.user.as_str();
         match (view, tables.as_mut_slice()) {
-            (View::Tasks, [zones, tasks]) => {
-                if let Some(text) = task_view::zones_text(&folded.state.zones) {
-                    zones.row(3, lane, user);
-                    zones.text(Some(&text));
-                }
-                task_view::rows(&folded.state).for_each(|row| tasks.task(lane, user, &row));
+            (View::Tasks, [users, tasks]) => {
+                users.user(lane, user, &UserRow::new(&folded.state));
+                states::rows(&folded.state).for_each(|row| tasks.task(lane, user, &row));
             }
             (View::Rewards, [rewards]) => {
                 folded.ledger.granted.iter().for_each(|row| rewards.reward(lane, user, row));

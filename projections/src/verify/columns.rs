@@ -4,8 +4,8 @@ use std::fmt::{Debug, Write as _};
 
 use jiff::Timestamp;
 
-use crate::reward_state::RewardRow;
-use crate::task_view::TaskRow;
+use plaudit_event_store::rewards::RewardRow;
+use plaudit_event_store::states::{TaskRow, UserRow};
 
 /// A row of some table.
 pub(super) trait Columns {
@@ -35,6 +35,10 @@ impl Columns for TaskRow {
         vec![
             ("task_id", self.task.to_string()),
             ("completed_at", shown(self.completed_at)),
+            ("watermark", shown(self.watermark)),
+            ("closed_key", shown(self.closed.as_ref().map(|closed| &closed.key))),
+            ("closed_ends_at", shown(self.closed.as_ref().map(|closed| closed.ends_at))),
+            ("unclaimed_count", self.unclaimed_count.to_string()),
             ("version", shown(period.map(|p| p.version))),
             ("period_key", shown(period.map(|p| &p.key))),
             ("starts_at", at(period.map(|p| p.starts_at))),
@@ -70,24 +74,26 @@ impl Columns for RewardRow {
             ("state", self.state.as_str().to_owned()),
             ("granted_at", reward.reached_at.to_string()),
             ("version", reward.version.to_string()),
+            ("period_starts_at", shown(self.starts_at)),
+            ("period_ends_at", shown(self.ends_at)),
+            ("claimed_at", shown(self.claimed.map(|claimed| claimed.at))),
+            ("claimed_position", shown(self.claimed.map(|claimed| claimed.position))),
         ]
     }
 }
 
-/// Zones, or a stored state: one row per user, one column.
-#[derive(Debug, PartialEq)]
-pub(super) struct Text {
-    pub name: &'static str,
-    pub text: String,
-}
-
-impl Columns for Text {
+impl Columns for UserRow {
     type Key = ();
 
     fn key(&self) {}
 
     fn columns(&self) -> Vec<(&'static str, String)> {
-        vec![(self.name, self.text.clone())]
+        vec![
+            ("zones", self.zones.clone()),
+            ("attributes", shown(self.attributes.as_ref())),
+            ("updated_at", shown(self.updated_at)),
+            ("counted", self.counted.to_string()),
+        ]
     }
 }
 

@@ -1,21 +1,21 @@
 //! One lane, in one snapshot.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use plaudit_domain::lane::Lane;
-use plaudit_domain::user_tasks::UserTasks;
+use plaudit_event_store::rewards::{self, RewardRow};
+use plaudit_event_store::states::{self, TaskRow, UserRow};
+use plaudit_event_store::lanes;
 use sqlx::postgres::PgRow;
 use sqlx::query::Query;
 use sqlx::{Connection as _, Executor as _, PgConnection, Row};
 
-use super::columns::{Columns, Text, both};
+use super::columns::{Columns, both};
 use super::{CHUNK_EVENTS, Scope, VerifyReport};
 use crate::ProjectionError;
 use crate::difference::Difference;
 use crate::fold::{FoldedUser, LaneFold, Wanted};
-use crate::reward_state::{self, RewardRow};
-use crate::task_view::{self, TaskRow};
 
 /// Folds a lane and compares it. Everything is read in order of users, so that a run of users in the
 /// log and the rows of the same run are in memory, and no more.
@@ -80,31 +80,23 @@ impl Run<'_> {
         report: &mut VerifyReport,
         connection: &mut PgConnection,
     ) -> Result<(), ProjectionError> {
-        let stored = self.stored_states(scope.states, connection).await?;
-        let sequence_of = |user: &FoldedUser| stored.get(user.user.as_str()).map_or(0, |s| s.0);
+        let appended_to = if self.outside { self.appended_to(users, connection).await? } else { BTreeSet::new() };
         let (behind, users): (Vec<_>, Vec<_>) =
-            users.iter().partition(|user| self.outside && sequence_of(user) < user.sequence);
+            users.iter().partition(|user| appended_to.contains(user.user.as_str()));
         let names = behind.iter().map(|user| user.user.to_string());
         report.behind.extend(names.clone().map(|name| (self.lane, name)));
         left_out.extend(names);
         let mut comparison = Comparison { lane: self.lane, left_out, report };
-        if scope.states {
-            comparison.states(&users, stored);
-        }
         if scope.tasks {
-            let live = self.live("task_view", task_view::COLUMNS, connection, TaskRow::read);
-            let log = users.iter().map(|u| (name(u), task_view::rows(&u.state).collect()));
+            let live = self.live("task_view", states::TASK_COLUMNS, connection, TaskRow::read);
+            let log = users.iter().map(|u| (name(u), states::rows(&u.state).collect()));
             comparison.tables("task_view", live.await?, log);
-            let zones =
-                |row: &PgRow, at: usize| Ok(Some(text("zones", row.try_get_unchecked(at)?)));
-            let live = self.live("user_view", "zones", connection, zones);
-            let log = users.iter().filter_map(|user| {
-                Some((name(user), vec![text("zones", task_view::zones_text(&user.state.zones)?)]))
-            });
+            let live = self.live("user_view", states::USER_COLUMNS, connection, UserRow::read);
+            let log = users.iter().map(|u| (name(u), vec![UserRow::new(&u.state)]));
             comparison.tables("user_view", live.await?, log);
         }
         if scope.rewards {
-            let columns = reward_state::COLUMNS;
+            let columns = rewards::COLUMNS;
             let live = self.live("reward_state", columns, connection, RewardRow::read);
             let log = users.iter().map(|user| (name(user), user.ledger.granted.clone()));
             comparison.tables("reward_state", live.await?, log);
@@ -138,26 +130,19 @@ impl Run<'_> {
         Ok(by_user)
     }
 
-    /// Sequence and, if it is wanted, text of the stored states.
-    async fn stored_states(
+    /// The users among these to whom stock postgres-es appended, and whom no batch has touched since.
+    async fn appended_to(
         &self,
-        with_text: bool,
+        users: &[FoldedUser],
         connection: &mut PgConnection,
-    ) -> sqlx::Result<BTreeMap<String, (i64, String)>> {
-        let text = if with_text { "state::text" } else { "''" };
-        let columns = format!("sequence, {text}");
-        let read = |row: &PgRow, at: usize| Ok(Some((row.try_get(at)?, row.try_get(at + 1)?)));
-        let rows = self.live("user_states", &columns, connection, read).await?;
-        Ok(rows.into_iter().filter_map(|(user, mut rows)| Some((user, rows.pop()?))).collect())
+    ) -> sqlx::Result<BTreeSet<String>> {
+        let users: Vec<_> = users.iter().map(|user| (self.lane, user.user.as_str())).collect();
+        lanes::external_appends(&users, connection).await
     }
 }
 
 fn name(user: &FoldedUser) -> String {
     user.user.to_string()
-}
-
-fn text(name: &'static str, text: String) -> Text {
-    Text { name, text }
 }
 
 /// What is compared goes here.
@@ -204,29 +189,6 @@ impl Comparison<'_> {
             let (live, log) = both(live, log);
             let (lane, user) = (self.lane, user.to_owned());
             self.report.differences.add(Difference { table, lane, user, live, log });
-        }
-    }
-
-    /// Compares stored folds by what they say: an older program may have written the same otherwise.
-    fn states(&mut self, users: &[&FoldedUser], mut stored: BTreeMap<String, (i64, String)>) {
-        for user in users {
-            let (sequence, state) = stored.remove(user.user.as_str()).unwrap_or_default();
-            let same =
-                || serde_json::from_str::<UserTasks>(&state).is_ok_and(|state| state == user.state);
-            if sequence == user.sequence && same() {
-                continue;
-            }
-            let log =
-                serde_json::to_string(&user.state).expect("a state was stored as JSON before");
-            let live = [text("state", format!("{state} sequence={sequence}"))];
-            let log = [text("state", format!("{log} sequence={}", user.sequence))];
-            self.user("user_states", user.user.as_str(), &live, &log);
-        }
-        for (user, (sequence, state)) in stored {
-            if !self.left_out.contains(&user) {
-                let live = [text("state", format!("{state} sequence={sequence}"))];
-                self.user("user_states", &user, &live, &[]);
-            }
         }
     }
 }

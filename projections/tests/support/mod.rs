@@ -10,8 +10,9 @@ use plaudit_domain::lane::{Lane, LaneCount};
 use plaudit_embedded::test_cluster;
 use plaudit_event_store::batch::{Batch, Item, Origin, Work};
 use plaudit_event_store::catalogue_store::{self, CatalogueStore};
+use plaudit_event_store::rewards as reward_state;
 use plaudit_event_store::{Applied, ExecuteError, Executor, pool, schema};
-use plaudit_projections::{CoreViews, reward_state, verify};
+use plaudit_projections::verify;
 use serde_json::{Value, json};
 use sqlx::PgPool;
 
@@ -47,7 +48,7 @@ impl World {
         catalogue_store::publish(&pool, &tasks, "test").await.unwrap();
         let catalogue = Arc::new(CatalogueStore::default());
         let projections: Vec<Arc<dyn plaudit_event_store::BatchProjection>> =
-            vec![Arc::new(CoreViews)];
+            vec![];
         let executor = Executor::new(pool.clone(), lanes, catalogue, projections);
         Self { pool, lanes, executor: Arc::new(executor), url: url.to_owned() }
     }

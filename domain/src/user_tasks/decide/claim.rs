@@ -4,9 +4,9 @@ use jiff::Timestamp;
 
 use crate::calendar::PeriodKey;
 use crate::catalogue::{Catalogue, CatalogueTask};
-use crate::ids::{TaskId, UserId};
-use crate::user_tasks::event::{Event, Reward};
-use crate::user_tasks::state::{Unsettled, UserTasks};
+use crate::ids::TaskId;
+use crate::user_tasks::event::Event;
+use crate::user_tasks::state::{ClaimableMilestone, UserTasks};
 
 /// Why a claim was refused. Part of the rules: tests compare it, clients see it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -44,7 +44,6 @@ pub enum Rejection {
 /// The fact that the user took all lines of one milestone: the named one, else the oldest.
 pub(super) fn claim(
     state: &UserTasks,
-    user: &UserId,
     task_id: &TaskId,
     period: Option<&PeriodKey>,
     milestone: Option<i64>,
@@ -53,27 +52,22 @@ pub(super) fn claim(
 ) -> Result<Event, Rejection> {
     let unknown = || Rejection::UnknownTask { task: task_id.clone() };
     let task = catalogue.task(task_id).ok_or_else(unknown)?;
-    let unsettled = state.tasks.get(task_id).map_or(&[][..], |t| &t.unsettled);
-    let wanted = |u: &&Unsettled| {
-        period.is_none_or(|key| u.period.key == *key) && milestone.is_none_or(|at| u.at == at)
+    let claimable = state.tasks.get(task_id).map_or(&[][..], |t| &t.claimable);
+    let is_wanted = |c: &&ClaimableMilestone| {
+        period.is_none_or(|key| c.period.key == *key) && milestone.is_none_or(|at| c.at == at)
     };
-    let oldest = unsettled.iter().filter(wanted).min_by_key(|u| (u.period.starts_at, u.at));
-    let Some(unsettled) = oldest else {
+    let oldest = claimable.iter().filter(is_wanted).min_by_key(|c| c.order());
+    let Some(claimed) = oldest else {
         return Err(why_nothing(state, task, period, milestone));
     };
-    let version = task.version(unsettled.version).ok_or_else(unknown)?;
-    let lines = version.definition.milestones.iter().find(|m| m.at == unsettled.at);
-    let reward = |line| {
-        let Unsettled { period, at, version, reached_at } = unsettled;
-        Reward::new(user, task_id, *version, &period.key, *at, line, *reached_at)
-    };
+    // As promised when it was reached, whatever the catalogue says by now.
     Ok(Event::RewardsClaimed {
         task: task_id.clone(),
-        version: unsettled.version,
-        period: unsettled.period.clone(),
-        milestone: unsettled.at,
+        version: claimed.version,
+        period: claimed.period.clone(),
+        milestone: claimed.at,
         at,
-        rewards: lines.map_or(&[][..], |m| &m.rewards).iter().filter_map(reward).collect(),
+        rewards: claimed.rewards.clone(),
     })
 }
 

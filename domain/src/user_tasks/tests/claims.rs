@@ -45,7 +45,8 @@ fn rule_14_an_automatic_reward_is_granted_by_reaching_the_milestone() {
     let past = given(&catalogue, &expected);
     past.when(&claim("daily", "29T13:00")).then_rejected(&rejected("daily"));
     let open = &past.state.tasks[&id("daily")].periods[0];
-    assert_eq!(open.reached[0].lines, [("coins".to_owned(), RewardState::Claimed)]);
+    let lines: Vec<_> = open.reached[0].lines.iter().map(|l| (l.line.as_str(), l.state)).collect();
+    assert_eq!(lines, [("coins", RewardState::Claimed)]);
 }
 
 #[test]
@@ -113,7 +114,7 @@ fn rule_16_a_reward_goes_from_claimable_to_claimed_to_delivering() {
     let catalogue = catalogue([daily_with(&[1], json!({}))]);
     let line = |given: &Given<'_>| {
         let reached = &given.state.tasks[&id("daily")].periods[0].reached;
-        reached[0].lines[0].1
+        reached[0].lines[0].state
     };
     let past = given(&catalogue, &[]).after(&[gift("29T10:00")]);
     assert_eq!(line(&past), RewardState::Claimable);

@@ -138,8 +138,8 @@ fn rule_12_without_a_cycle_steps_beyond_the_last_milestone_grant_nothing() {
 fn rule_12_each_run_grants_its_steps_again() {
     let catalogue = catalogue([sign_in(&[1], json!({}))]);
     let past = given(&catalogue, &[]).after(&on_days([1, 3]));
-    let unsettled = &past.state.tasks[&id("sign-in")].unsettled;
-    let keys: Vec<_> = unsettled.iter().map(|u| u.period.key.as_str()).collect();
+    let claimable = &past.state.tasks[&id("sign-in")].claimable;
+    let keys: Vec<_> = claimable.iter().map(|c| c.period.key.as_str()).collect();
     assert_eq!(keys, ["2026-03-01", "2026-03-03"]);
 }
 

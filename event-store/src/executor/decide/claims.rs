@@ -1,26 +1,13 @@
 //! Claims in a batch: what they take, and how a repeated one gets its first answer.
 
 use jiff::Timestamp;
-use plaudit_domain::ids::{TaskId, UserId};
+use plaudit_domain::ids::UserId;
 use plaudit_domain::lane::Position;
 use plaudit_domain::user_tasks::{Command, Event, Rejection};
-use sqlx::PgConnection;
 
-use super::{BatchDecider, DecidedBatch, metadata};
+use super::{BatchDecider, CLAIM_ALL_MAX, metadata};
 use crate::batch::{ClaimKey, Item, Outcome, Receipt, Work};
-use crate::error::ExecuteError;
-use crate::reader;
-
-/// A claim that names what it wants and found nothing.
-pub(super) struct Repeated {
-    /// Its place among the outcomes.
-    index: usize,
-    user: UserId,
-    task: TaskId,
-    period: String,
-    milestone: i64,
-    key: Option<ClaimKey>,
-}
+use crate::rewards::claimable::MilestoneKey;
 
 /// The idempotency key of a claim.
 pub(super) fn key_of(work: &Work) -> Option<ClaimKey> {
@@ -53,7 +40,7 @@ impl<'b> BatchDecider<'_, 'b> {
             }
             Err(rejection) => rejection,
         };
-        // The log knows claims of periods, too, that a later change of zone took away.
+        // Claims of periods are known, too, that a later change of zone took away.
         let may_be_repeated = matches!(
             rejection,
             Rejection::NothingClaimable { .. } | Rejection::UnknownPeriod { .. }
@@ -62,16 +49,32 @@ impl<'b> BatchDecider<'_, 'b> {
             && let Command::ClaimRewards { task, period, milestone, .. } = command
             && let (Some(period), Some(milestone)) = (period, milestone)
         {
-            self.decided.repeated.push(Repeated {
-                index: self.decided.outcomes.len(),
-                user: user.clone(),
-                task: task.clone(),
-                period: period.to_string(),
-                milestone: *milestone,
-                key,
-            });
+            let (user, task, period) = (user.clone(), task.clone(), period.clone());
+            let named = MilestoneKey { user, task, period, milestone: *milestone };
+            if let Some(receipt) = self.earlier_receipt(&named) {
+                self.remember(item, key, vec![receipt.clone()]);
+                return Outcome::Claimed(receipt);
+            }
         }
         Outcome::Rejected(rejection)
+    }
+
+    /// The receipt of an earlier claim of this milestone: of this batch, or as stored.
+    fn earlier_receipt(&self, named: &MilestoneKey) -> Option<Receipt> {
+        let is_it = |event: &Event| match event {
+            Event::RewardsClaimed { task, period, milestone, .. } => {
+                (task, &period.key, *milestone) == (&named.task, &named.period, named.milestone)
+            }
+            _ => false,
+        };
+        let mut events = self.decided.changes.events.iter();
+        match events.find(|new| new.user == named.user && is_it(&new.event)) {
+            Some(new) => {
+                let position = Position { lane: new.lane, number: new.position };
+                Receipt::new(&new.user, &new.event, position)
+            }
+            None => self.claimed.get(named).cloned(),
+        }
     }
 
     /// Answers a claim of everything.
@@ -82,12 +85,17 @@ impl<'b> BatchDecider<'_, 'b> {
         at: Timestamp,
     ) -> Outcome {
         let key = key_of(&item.work);
-        if let Some(receipts) = self.stored_receipts(key.as_ref()) {
-            return Outcome::ClaimedAll(receipts.clone());
-        }
-        let receipts = self.claim_all(item, user, at);
-        self.remember(item, key, receipts.clone());
-        Outcome::ClaimedAll(receipts)
+        let receipts = match self.stored_receipts(key.as_ref()).cloned() {
+            Some(receipts) => receipts,
+            None => {
+                let receipts = self.claim_all(item, user, at);
+                self.remember(item, key, receipts.clone());
+                receipts
+            }
+        };
+        let tasks = &self.working(item, user).loaded.state.tasks;
+        let more = tasks.values().any(|task| !task.claimable.is_empty());
+        Outcome::ClaimedAll { receipts, more }
     }
 
     /// What was answered under a key.
@@ -122,8 +130,9 @@ impl<'b> BatchDecider<'_, 'b> {
             .tasks
             .iter()
             .flat_map(|(task, t)| {
-                t.unsettled.iter().map(|u| (task.clone(), u.period.key.clone(), u.at))
+                t.claimable.iter().map(|c| (task.clone(), c.period.key.clone(), c.at))
             })
+            .take(CLAIM_ALL_MAX)
             .collect();
         for (task, period, milestone) in due {
             let command = Command::ClaimRewards {
@@ -136,48 +145,5 @@ impl<'b> BatchDecider<'_, 'b> {
             receipts.extend(self.claim(item, user, &command));
         }
         receipts
-    }
-}
-
-impl DecidedBatch<'_> {
-    /// Answers claims that repeat an earlier one: of this batch, or by the log, which is never behind.
-    pub async fn find_earlier_receipts(
-        &mut self,
-        connection: &mut PgConnection,
-    ) -> Result<(), ExecuteError> {
-        for repeated in std::mem::take(&mut self.repeated) {
-            let lane = self.outcomes[repeated.index].0;
-            let Repeated { user, task, period, milestone, .. } = &repeated;
-            let found = match self.claim_of_this_batch(user, task, period, *milestone) {
-                Some(receipt) => Some(receipt),
-                None => {
-                    reader::earlier_claim(lane, user, task, period, *milestone, connection).await?
-                }
-            };
-            if let Some(receipt) = found {
-                let kept = repeated.key.map(|key| (lane, key, vec![receipt.clone()]));
-                self.receipts_given.extend(kept);
-                self.outcomes[repeated.index].1 = Outcome::Claimed(receipt);
-            }
-        }
-        Ok(())
-    }
-
-    /// The receipt of a claim that this batch itself honours, and has not written yet.
-    fn claim_of_this_batch(
-        &self,
-        user: &UserId,
-        task: &TaskId,
-        period: &str,
-        milestone: i64,
-    ) -> Option<Receipt> {
-        let is_it = |event: &Event| match event {
-            Event::RewardsClaimed { task: t, period: p, milestone: m, .. } => {
-                t == task && p.key.as_str() == period && *m == milestone
-            }
-            _ => false,
-        };
-        let new = self.changes.events.iter().find(|new| new.user == *user && is_it(&new.event))?;
-        Receipt::new(user, &new.event, Position { lane: new.lane, number: new.position })
     }
 }

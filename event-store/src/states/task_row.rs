@@ -1,4 +1,5 @@
-//! A row of `task_view`, from the fold and back.
+//! A row of `task_view`: one task of one user, from the fold and back. Nothing of a task's state is left out but
+//! the claimable milestones, which are rows of `reward_state`.
 
 use std::borrow::Cow;
 
@@ -7,12 +8,14 @@ use jiff::Timestamp;
 use plaudit_domain::calendar::{Period, PeriodKey};
 use plaudit_domain::ids::TaskId;
 use plaudit_domain::user_tasks::{
-    PeriodState, ReachedMilestone, StreakState, TaskState, Unsettled, UserTasks,
+    ClosedPeriod, PeriodState, ReachedMilestone, StreakState, TaskState, UserTasks,
 };
-use plaudit_event_store::instant;
 use serde::{Deserialize, Serialize};
 use sqlx::Row;
 use sqlx::postgres::PgRow;
+
+use crate::instant;
+use super::undecodable;
 
 /// One task of one user, column by column.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +24,12 @@ pub struct TaskRow {
     pub task: TaskId,
     /// When its last milestone was first reached.
     pub completed_at: Option<Timestamp>,
+    /// The latest time of an action that it counted.
+    pub watermark: Option<Timestamp>,
+    /// The latest of the periods that were closed and forgotten.
+    pub closed: Option<ClosedPeriod>,
+    /// How many of its milestones have something to claim.
+    pub unclaimed_count: i64,
     /// Its newest period.
     pub period: Option<PeriodRow>,
     /// What few users have, as JSON; `None` if there is nothing of it.
@@ -48,6 +57,7 @@ pub struct PeriodRow {
 
 /// What has no column.
 #[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Details<'s> {
     /// Of the newest period.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -61,8 +71,6 @@ struct Details<'s> {
     /// Periods before the newest that are still open.
     #[serde(default, skip_serializing_if = "is_empty")]
     earlier: Cow<'s, [PeriodState]>,
-    #[serde(default, skip_serializing_if = "is_empty")]
-    unsettled: Cow<'s, [Unsettled]>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     streak: Option<Cow<'s, StreakState>>,
 }
@@ -84,13 +92,19 @@ pub fn rows(state: &UserTasks) -> impl Iterator<Item = TaskRow> + '_ {
 
 impl TaskRow {
     fn new(task: &TaskId, past: &TaskState) -> Self {
-        // Named one by one: a new part of the state must find its place here. What is left out
-        // judges actions; a screen shows a moment that is neither before nor in a closed period.
-        let TaskState { watermark: _, closed: _, completed_at, periods, unsettled, streak } = past;
+        // Named one by one: a new part of the state must find its place here.
+        let TaskState {
+            watermark,
+            closed,
+            completed_at,
+            periods,
+            unclaimed_count,
+            claimable: _,
+            streak,
+        } = past;
         let (newest, earlier) = periods.split_last().map_or((None, &[][..]), |(n, e)| (Some(n), e));
         let mut details = Details {
             earlier: Cow::Borrowed(earlier),
-            unsettled: Cow::Borrowed(unsettled),
             streak: streak.as_ref().map(Cow::Borrowed),
             ..Details::default()
         };
@@ -111,22 +125,28 @@ impl TaskRow {
             PeriodRow {
                 version: i32::try_from(*version).unwrap_or(i32::MAX),
                 key: key.clone(),
-                starts_at: starts_at.map(as_stored),
-                ends_at: ends_at.map(as_stored),
-                closes_at: closes_at.map(as_stored),
+                starts_at: starts_at.map(truncate_to_micros),
+                ends_at: ends_at.map(truncate_to_micros),
+                closes_at: closes_at.map(truncate_to_micros),
                 progress: *progress,
                 completed: *completed,
             }
         });
         Self {
             task: task.clone(),
-            completed_at: completed_at.map(as_stored),
+            completed_at: completed_at.map(truncate_to_micros),
+            watermark: watermark.map(truncate_to_micros),
+            closed: closed.as_ref().map(|closed| ClosedPeriod {
+                key: closed.key.clone(),
+                ends_at: truncate_to_micros(closed.ends_at),
+            }),
+            unclaimed_count: i64::try_from(*unclaimed_count).unwrap_or(i64::MAX),
             period,
             details: details.into_text(),
         }
     }
 
-    /// The state that the row was made of, but for what only judges actions.
+    /// The state that the row was made of, without the claimable milestones.
     pub fn into_state(self) -> Result<(TaskId, TaskState), serde_json::Error> {
         let details: Details<'static> =
             self.details.as_deref().map(serde_json::from_str).transpose()?.unwrap_or_default();
@@ -146,47 +166,55 @@ impl TaskRow {
             reached: details.reached.into_owned(),
         }));
         let state = TaskState {
-            watermark: None,
-            closed: None,
+            watermark: self.watermark,
+            closed: self.closed,
             completed_at: self.completed_at,
             periods,
-            unsettled: details.unsettled.into_owned(),
+            unclaimed_count: u64::try_from(self.unclaimed_count).unwrap_or_default(),
+            claimable: Vec::new(),
             streak: details.streak.map(Cow::into_owned),
         };
         Ok((self.task, state))
     }
 
     /// Reads [`COLUMNS`] from the column `first` on; `None` if they are an outer join's nulls.
-    pub(crate) fn read(row: &PgRow, first: usize) -> sqlx::Result<Option<Self>> {
+    pub fn read(row: &PgRow, first: usize) -> sqlx::Result<Option<Self>> {
         let Some(task) = row.try_get::<Option<String>, _>(first)? else { return Ok(None) };
         let at = |column: usize| -> sqlx::Result<Option<Timestamp>> {
             Ok(row.try_get::<Option<DateTime<Utc>>, _>(first + column)?.map(instant::from_sql))
         };
-        let key: Option<String> = row.try_get(first + 3)?;
-        let period = match key {
+        let text = |column: usize| row.try_get::<Option<String>, _>(first + column);
+        let closed = match (text(3)?, at(4)?) {
+            (Some(key), Some(ends_at)) => Some(ClosedPeriod { key: key.into(), ends_at }),
+            _ => None,
+        };
+        let period = match text(7)? {
             None => None,
             Some(key) => Some(PeriodRow {
-                version: row.try_get(first + 2)?,
+                version: row.try_get(first + 6)?,
                 key: key.into(),
-                starts_at: at(4)?,
-                ends_at: at(5)?,
-                closes_at: at(6)?,
-                progress: row.try_get(first + 7)?,
-                completed: row.try_get(first + 8)?,
+                starts_at: at(8)?,
+                ends_at: at(9)?,
+                closes_at: at(10)?,
+                progress: row.try_get(first + 11)?,
+                completed: row.try_get(first + 12)?,
             }),
         };
         Ok(Some(Self {
-            task: task.try_into().map_err(crate::error::undecodable)?,
+            task: task.try_into().map_err(undecodable)?,
             completed_at: at(1)?,
+            watermark: at(2)?,
+            closed,
+            unclaimed_count: row.try_get(first + 5)?,
             period,
             // JSON travels as its text.
-            details: row.try_get_unchecked::<Option<String>, _>(first + 9)?,
+            details: row.try_get_unchecked::<Option<String>, _>(first + 13)?,
         }))
     }
 }
 
 /// The columns of a row after its key, in the order in which [`TaskRow::read`] takes them.
-pub(crate) const COLUMNS: &str = "task_id, completed_at, version, period_key, starts_at, ends_at, closes_at, progress, completed, details";
+pub const COLUMNS: &str = "task_id, completed_at, watermark, closed_key, closed_ends_at, unclaimed_count, version, period_key, starts_at, ends_at, closes_at, progress, completed, details";
 
 impl Details<'_> {
     fn into_text(self) -> Option<String> {
@@ -197,6 +225,6 @@ impl Details<'_> {
 }
 
 /// An instant as PostgreSQL keeps it, to the microsecond.
-pub(crate) fn as_stored(at: Timestamp) -> Timestamp {
+pub fn truncate_to_micros(at: Timestamp) -> Timestamp {
     instant::from_sql(instant::to_sql(at))
 }

@@ -1,7 +1,10 @@
-//! `reward_state`: one row per granted reward line, from the events that grant and move rewards.
+//! `reward_state`: one row per granted reward line, from the events that grant and change rewards. What a user
+//! can claim is found here, by index, however much there is.
 
+pub mod claimable;
 mod ledger;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
@@ -9,24 +12,41 @@ use chrono::{DateTime, Utc};
 use plaudit_domain::ids::UserId;
 use plaudit_domain::lane::{Lane, Position};
 use plaudit_domain::user_tasks::{Reward, RewardState};
-use plaudit_event_store::instant;
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, PgPool, Row};
 use uuid::Uuid;
 
-pub(crate) use ledger::Ledger;
+pub use ledger::{Change, Ledger};
 
-use crate::error::undecodable;
+use crate::batch::{Changes, ChangedUser};
+use crate::instant;
+use crate::reader::{self, Kinds};
+use crate::states::undecodable;
 
 /// One reward line of a user.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RewardRow {
     /// What was granted. `reached_at` is when.
     pub reward: Reward,
-    /// Where it stands.
+    /// The first instant of its period.
+    pub starts_at: Option<jiff::Timestamp>,
+    /// The first instant that is no longer inside.
+    pub ends_at: Option<jiff::Timestamp>,
+    /// What became of it.
     pub state: RewardState,
-    /// Where it was granted: its place in the order in which the user earned rewards.
+    /// The place in the order in which the user earned rewards.
     pub place: RewardPlace,
+    /// The claim that took it; `None` for what is not claimed, or was granted without a claim.
+    pub claimed: Option<Claimed>,
+}
+
+/// A claim.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Claimed {
+    /// When it arrived.
+    pub at: jiff::Timestamp,
+    /// The number of its position in the lane.
+    pub position: i64,
 }
 
 /// The place of a reward in its lane: of the event that granted it, and among the event's rewards.
@@ -91,7 +111,7 @@ pub async fn load(
     limit: u32,
 ) -> sqlx::Result<RewardPage> {
     let limit = limit.max(1);
-    let found = sqlx::query(include_str!("reward_state/load.sql"))
+    let found = sqlx::query(include_str!("rewards/page.sql"))
         .bind(lane.0)
         .bind(user.as_str())
         .bind(after.map_or(0, |after| after.position))
@@ -110,18 +130,22 @@ pub async fn load(
 }
 
 /// The columns of a row after its user, in the order in which [`RewardRow::read`] takes them.
-pub(crate) const COLUMNS: &str = "task_id, period_key, milestone, line, grant_id, kind, code, amount, state, granted_at, granted_position, ordinal, version";
+pub const COLUMNS: &str = "task_id, period_key, milestone, line, grant_id, kind, code, amount, state, granted_at, granted_position, ordinal, version, period_starts_at, period_ends_at, claimed_at, claimed_position";
 
 impl RewardRow {
     /// The version that promised it, as PostgreSQL counts.
-    pub(crate) fn version(&self) -> i32 {
+    pub fn version(&self) -> i32 {
         i32::try_from(self.reward.version).unwrap_or(i32::MAX)
     }
 
     /// Reads [`COLUMNS`] from the column `first` on; `None` if they are an outer join's nulls.
-    pub(crate) fn read(row: &PgRow, first: usize) -> sqlx::Result<Option<Self>> {
+    pub fn read(row: &PgRow, first: usize) -> sqlx::Result<Option<Self>> {
         let Some(task) = row.try_get::<Option<String>, _>(first)? else { return Ok(None) };
         let granted_at: DateTime<Utc> = row.try_get(first + 9)?;
+        let at = |column: usize| -> sqlx::Result<Option<jiff::Timestamp>> {
+            Ok(row.try_get::<Option<DateTime<Utc>>, _>(first + column)?.map(instant::from_sql))
+        };
+        let claimed = at(15)?.zip(row.try_get::<Option<i64>, _>(first + 16)?);
         Ok(Some(Self {
             reward: Reward {
                 grant: row.try_get(first + 4)?,
@@ -135,7 +159,10 @@ impl RewardRow {
                 amount: row.try_get(first + 7)?,
                 reached_at: instant::from_sql(granted_at),
             },
+            starts_at: at(13)?,
+            ends_at: at(14)?,
             state: state_from(row.try_get(first + 8)?)?,
+            claimed: claimed.map(|(at, position)| Claimed { at, position }),
             place: RewardPlace {
                 position: row.try_get(first + 10)?,
                 ordinal: row.try_get(first + 11)?,
@@ -159,7 +186,7 @@ struct UnknownRewardState {
 }
 
 /// Removes all rows of these users.
-pub(crate) async fn delete(
+async fn delete(
     lanes: &[i16],
     users: &[&str],
     connection: &mut PgConnection,
@@ -172,36 +199,28 @@ pub(crate) async fn delete(
     Ok(())
 }
 
-/// Sets the states of rewards that were granted before.
-pub(crate) async fn move_states(
-    moved: &[(Lane, Uuid, RewardState)],
+/// Changes rewards that were granted before.
+async fn change(
+    changed: &[(Lane, Uuid, Change)],
     connection: &mut PgConnection,
 ) -> sqlx::Result<()> {
-    if moved.is_empty() {
+    if changed.is_empty() {
         return Ok(());
     }
-    let lanes: Vec<i16> = moved.iter().map(|(lane, ..)| lane.0).collect();
-    sqlx::query(
-        // Found first, each by one probe (the `limit` sees to that), then changed in its place.
-        "update reward_state r set state = f.state
-         from (select s.place, m.state
-               from unnest($1::smallint[], $2::uuid[], $3::text[]) m (lane, grant_id, state)
-               cross join lateral (
-                   select ctid as place from reward_state
-                   where lane = any($1) and lane = m.lane and grant_id = m.grant_id limit 1
-               ) s) f
-         where r.ctid = f.place and r.lane = any($1)",
-    )
-    .bind(&lanes)
-    .bind(moved.iter().map(|(_, grant, _)| *grant).collect::<Vec<_>>())
-    .bind(moved.iter().map(|(.., state)| state.as_str()).collect::<Vec<_>>())
-    .execute(connection)
-    .await?;
+    let claims = || changed.iter().map(|(.., change)| change.claimed);
+    sqlx::query(include_str!("rewards/change_states.sql"))
+        .bind(changed.iter().map(|(lane, ..)| lane.0).collect::<Vec<_>>())
+        .bind(changed.iter().map(|(_, grant, _)| *grant).collect::<Vec<_>>())
+        .bind(changed.iter().map(|(.., change)| change.state.as_str()).collect::<Vec<_>>())
+        .bind(claims().map(|c| c.map(|c| instant::to_sql(c.at))).collect::<Vec<_>>())
+        .bind(claims().map(|c| c.map(|c| c.position)).collect::<Vec<_>>())
+        .execute(connection)
+        .await?;
     Ok(())
 }
 
 /// Adds rows.
-pub(crate) async fn insert(
+async fn insert(
     granted: &[(Lane, &UserId, &RewardRow)],
     connection: &mut PgConnection,
 ) -> sqlx::Result<()> {
@@ -211,7 +230,7 @@ pub(crate) async fn insert(
     let rows = || granted.iter().map(|(.., row)| row);
     let texts = |of: fn(&RewardRow) -> &str| rows().map(|row| of(row)).collect::<Vec<_>>();
     let numbers = |of: fn(&RewardRow) -> i64| rows().map(|row| of(row)).collect::<Vec<_>>();
-    sqlx::query(include_str!("reward_state/insert.sql"))
+    sqlx::query(include_str!("rewards/insert.sql"))
         .bind(granted.iter().map(|(lane, ..)| lane.0).collect::<Vec<_>>())
         .bind(granted.iter().map(|(_, user, _)| user.as_str()).collect::<Vec<_>>())
         .bind(texts(|row| row.reward.task.as_str()))
@@ -227,7 +246,46 @@ pub(crate) async fn insert(
         .bind(numbers(|row| row.place.position))
         .bind(rows().map(|row| row.place.ordinal).collect::<Vec<_>>())
         .bind(rows().map(|row| row.version()).collect::<Vec<_>>())
+        .bind(rows().map(|row| row.starts_at.map(instant::to_sql)).collect::<Vec<_>>())
+        .bind(rows().map(|row| row.ends_at.map(instant::to_sql)).collect::<Vec<_>>())
+        .bind(rows().map(|row| row.claimed.map(|c| instant::to_sql(c.at))).collect::<Vec<_>>())
+        .bind(rows().map(|row| row.claimed.map(|c| c.position)).collect::<Vec<_>>())
         .execute(connection)
         .await?;
     Ok(())
+}
+
+/// Writes what became of rewards: of refolded users all of them, from the log, to which the events of the
+/// batch already belong.
+pub(crate) async fn save(changes: &Changes, connection: &mut PgConnection) -> sqlx::Result<()> {
+    let refolded: Vec<&ChangedUser> = changes.users.iter().filter(|user| user.refolded).collect();
+    let mut ledgers: BTreeMap<(Lane, &UserId), Ledger> = BTreeMap::new();
+    for new in &changes.events {
+        if !refolded.iter().any(|user| user.user == new.user) {
+            let ledger = ledgers.entry((new.lane, &new.user)).or_default();
+            ledger.record(&new.event, new.position);
+        }
+    }
+    for user in &refolded {
+        let found =
+            reader::users_whole(user.lane, &[user.user.as_str()], Kinds::OfRewards, connection).await?;
+        let ledger = ledgers.entry((user.lane, &user.user)).or_default();
+        for fact in found.iter().flat_map(|user| &user.facts) {
+            ledger.record(&fact.event, fact.position);
+        }
+    }
+    if !refolded.is_empty() {
+        let in_lanes: Vec<i16> = refolded.iter().map(|user| user.lane.0).collect();
+        let names: Vec<&str> = refolded.iter().map(|user| user.user.as_str()).collect();
+        delete(&in_lanes, &names, connection).await?;
+    }
+    // Changes before grants: what a batch changed before it was granted was not there to be changed.
+    let changed = ledgers.iter().flat_map(|((lane, _), ledger)| {
+        ledger.changed.iter().map(|(grant, change)| (*lane, *grant, *change))
+    });
+    change(&changed.collect::<Vec<_>>(), connection).await?;
+    let granted = ledgers
+        .iter()
+        .flat_map(|((lane, user), ledger)| ledger.granted.iter().map(|row| (*lane, *user, row)));
+    insert(&granted.collect::<Vec<_>>(), connection).await
 }

@@ -2,7 +2,8 @@
 -- $3 and $4: after which row, $5: only this state, $6: how many.
 select l.next_position - 1,
        r.task_id, r.period_key, r.milestone, r.line, r.grant_id, r.kind, r.code, r.amount, r.state,
-       r.granted_at, r.granted_position, r.ordinal, r.version
+       r.granted_at, r.granted_position, r.ordinal, r.version, r.period_starts_at, r.period_ends_at,
+       r.claimed_at, r.claimed_position
 from lanes l
 left join lateral (
     select * from reward_state r

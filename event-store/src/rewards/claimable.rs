@@ -1,0 +1,196 @@
+//! What claims ask for: the milestones with something to claim, and the receipts of those that were claimed.
+
+use std::collections::{BTreeMap, HashMap};
+
+use plaudit_domain::calendar::{Period, PeriodKey};
+use plaudit_domain::ids::{TaskId, UserId};
+use plaudit_domain::lane::{Lane, Position};
+use plaudit_domain::user_tasks::{ClaimableMilestone, RewardState};
+use sqlx::postgres::PgRow;
+use sqlx::{PgConnection, Row};
+
+use super::RewardRow;
+use crate::batch::{Receipt, ReceiptLine};
+use crate::states::undecodable;
+
+/// A claim, or several of the same.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ClaimLookup {
+    /// The user's lane.
+    pub lane: Lane,
+    /// The user.
+    pub user: UserId,
+    /// The task; `None`: all of them.
+    pub task: Option<TaskId>,
+    /// The period, if the claim names one.
+    pub period: Option<PeriodKey>,
+    /// The milestone, if the claim names one.
+    pub milestone: Option<i64>,
+}
+
+/// A milestone of a user's task in a period.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct MilestoneKey {
+    /// The user.
+    pub user: UserId,
+    /// The task.
+    pub task: TaskId,
+    /// The period.
+    pub period: PeriodKey,
+    /// The milestone.
+    pub milestone: i64,
+}
+
+/// What was found for some claims.
+#[derive(Debug, Default)]
+pub struct FoundClaims {
+    /// By user and task, oldest first.
+    pub claimable: HashMap<UserId, BTreeMap<TaskId, Vec<ClaimableMilestone>>>,
+    /// Of milestones that were named and are claimed already.
+    pub receipts: HashMap<MilestoneKey, Receipt>,
+}
+
+/// Loads what claims may take, each with how many milestones it may take, by probes of an index.
+pub async fn load(
+    lookups: &BTreeMap<ClaimLookup, i64>,
+    connection: &mut PgConnection,
+) -> sqlx::Result<FoundClaims> {
+    let mut found = FoundClaims::default();
+    let of_period = |(lookup, _): &(&ClaimLookup, &i64)| lookup.period.is_some();
+    let (named, unnamed): (Vec<_>, Vec<_>) = lookups.iter().partition(of_period);
+    let (of_task, of_all): (Vec<_>, Vec<_>) =
+        unnamed.into_iter().partition(|(lookup, _)| lookup.task.is_some());
+    if !named.is_empty() {
+        let rows = sqlx::query(include_str!("of_period.sql"));
+        let rows = rows
+            .bind(lanes(&named))
+            .bind(users(&named))
+            .bind(tasks(&named))
+            .bind(named.iter().map(|(l, _)| l.period.as_ref().map(PeriodKey::as_str)).collect::<Vec<_>>())
+            .bind(milestones(&named))
+            .bind(places(&named))
+            .fetch_all(&mut *connection)
+            .await?;
+        found.add(&rows, &named)?;
+    }
+    if !of_task.is_empty() {
+        let rows = sqlx::query(include_str!("oldest_claimable.sql"));
+        let rows = rows
+            .bind(lanes(&of_task))
+            .bind(users(&of_task))
+            .bind(tasks(&of_task))
+            .bind(milestones(&of_task))
+            .bind(counts(&of_task))
+            .bind(places(&of_task))
+            .fetch_all(&mut *connection)
+            .await?;
+        found.add(&rows, &of_task)?;
+    }
+    if !of_all.is_empty() {
+        let rows = sqlx::query(include_str!("all_claimable.sql"));
+        let rows = rows
+            .bind(lanes(&of_all))
+            .bind(users(&of_all))
+            .bind(counts(&of_all))
+            .bind(places(&of_all))
+            .fetch_all(&mut *connection)
+            .await?;
+        found.add(&rows, &of_all)?;
+    }
+    Ok(found)
+}
+
+type Asked<'a> = (&'a ClaimLookup, &'a i64);
+
+fn lanes(asked: &[Asked<'_>]) -> Vec<i16> {
+    asked.iter().map(|(lookup, _)| lookup.lane.0).collect()
+}
+
+fn users<'a>(asked: &[Asked<'a>]) -> Vec<&'a str> {
+    asked.iter().map(|(lookup, _)| lookup.user.as_str()).collect()
+}
+
+fn tasks<'a>(asked: &[Asked<'a>]) -> Vec<Option<&'a str>> {
+    asked.iter().map(|(lookup, _)| lookup.task.as_ref().map(TaskId::as_str)).collect()
+}
+
+fn milestones(asked: &[Asked<'_>]) -> Vec<Option<i64>> {
+    asked.iter().map(|(lookup, _)| lookup.milestone).collect()
+}
+
+fn counts(asked: &[Asked<'_>]) -> Vec<i64> {
+    asked.iter().map(|(_, count)| **count).collect()
+}
+
+fn places(asked: &[Asked<'_>]) -> Vec<i64> {
+    (1..).take(asked.len()).collect()
+}
+
+impl FoundClaims {
+    /// Adds rows of (place, [`super::COLUMNS`]), the lines of a milestone one after the other.
+    fn add(&mut self, rows: &[PgRow], asked: &[Asked<'_>]) -> sqlx::Result<()> {
+        let mut by_milestone: BTreeMap<(Lane, MilestoneKey), Vec<RewardRow>> = BTreeMap::new();
+        for row in rows {
+            let place = usize::try_from(row.try_get::<i64, _>(0)? - 1).map_err(undecodable)?;
+            let (Some((lookup, _)), Some(line)) = (asked.get(place), RewardRow::read(row, 1)?) else {
+                continue;
+            };
+            let key = MilestoneKey {
+                user: lookup.user.clone(),
+                task: line.reward.task.clone(),
+                period: line.reward.period.clone(),
+                milestone: line.reward.milestone,
+            };
+            let lines = by_milestone.entry((lookup.lane, key)).or_default();
+            // Two lookups may find the same.
+            if !lines.iter().any(|known| known.place == line.place) {
+                lines.push(line);
+            }
+        }
+        for ((lane, key), lines) in by_milestone {
+            if lines.iter().all(|line| line.state == RewardState::Claimable) {
+                self.add_claimable(key, &lines);
+            } else if let Some(receipt) = receipt_of(lane, &key, &lines) {
+                self.receipts.insert(key, receipt);
+            }
+        }
+        Ok(())
+    }
+
+    fn add_claimable(&mut self, key: MilestoneKey, lines: &[RewardRow]) {
+        let Some(first) = lines.first() else { return };
+        let milestone = ClaimableMilestone {
+            period: Period { key: key.period, starts_at: first.starts_at, ends_at: first.ends_at },
+            at: key.milestone,
+            version: first.reward.version,
+            reached_at: first.reward.reached_at,
+            rewards: lines.iter().map(|line| line.reward.clone()).collect(),
+        };
+        let of_task = self.claimable.entry(key.user).or_default().entry(key.task).or_default();
+        if !of_task.contains(&milestone) {
+            of_task.push(milestone);
+        }
+    }
+}
+
+/// The receipt of the claim that took these lines; `None` if no claim did.
+fn receipt_of(lane: Lane, key: &MilestoneKey, lines: &[RewardRow]) -> Option<Receipt> {
+    let claimed = lines.iter().find_map(|line| line.claimed)?;
+    let line = |row: &RewardRow| ReceiptLine {
+        grant: row.reward.grant,
+        line: row.reward.line.clone(),
+        kind: row.reward.kind.clone(),
+        code: row.reward.code.clone(),
+        amount: row.reward.amount,
+        state: RewardState::Claimed.as_str().to_owned(),
+    };
+    Some(Receipt {
+        user: key.user.clone(),
+        task: key.task.clone(),
+        period: key.period.clone(),
+        milestone: key.milestone,
+        position: Position { lane, number: claimed.position }.to_string(),
+        claimed_at: claimed.at,
+        rewards: lines.iter().map(line).collect(),
+    })
+}

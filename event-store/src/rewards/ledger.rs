@@ -1,0 +1,89 @@
+//! The fold behind the rows: which events grant rewards, and which move them.
+
+use std::collections::HashMap;
+
+use plaudit_domain::calendar::Period;
+use plaudit_domain::catalogue::definition::ClaimMode;
+use plaudit_domain::user_tasks::{Event, Reward, RewardState};
+use uuid::Uuid;
+
+use super::{Claimed, RewardPlace, RewardRow};
+use crate::states::truncate_to_micros;
+
+/// Rewards granted and moved by a run of events: of a user's whole stream, or of a batch.
+#[derive(Debug, Default)]
+pub struct Ledger {
+    /// In the order of their grants, with the states after the last event.
+    pub granted: Vec<RewardRow>,
+    /// The last change of each of these, whether or not it is in `granted`.
+    pub changed: HashMap<Uuid, Change>,
+    by_grant: HashMap<Uuid, usize>,
+}
+
+impl Ledger {
+    /// Folds the event at this position of the lane.
+    pub fn record(&mut self, event: &Event, position: i64) {
+        match event {
+            Event::MilestoneReached { mode, rewards, period, .. } => {
+                let state = match mode {
+                    ClaimMode::Manual => RewardState::Claimable,
+                    ClaimMode::Automatic => RewardState::Claimed,
+                };
+                for (ordinal, reward) in (0..).zip(rewards) {
+                    self.grant(reward, period, state, RewardPlace { position, ordinal });
+                }
+            }
+            Event::RewardsClaimed { rewards, at, .. } => {
+                let claimed = Some(Claimed { at: truncate_to_micros(*at), position });
+                for reward in rewards {
+                    self.change(reward, RewardState::Claimed, claimed);
+                }
+            }
+            Event::DeliveryStarted { reward } => self.change(reward, RewardState::Delivering, None),
+            Event::UserUpdated { .. }
+            | Event::ProgressRecorded { .. }
+            | Event::StreakAdvanced { .. }
+            | Event::StreakBroken { .. }
+            | Event::TaskCompleted { .. }
+            | Event::ActionTooLate { .. }
+            | Event::ActionNotCounted { .. } => {}
+        }
+    }
+
+    /// A grant is made once; should the log hold it twice, the first counts.
+    fn grant(&mut self, reward: &Reward, period: &Period, state: RewardState, place: RewardPlace) {
+        let granted = &mut self.granted;
+        self.by_grant.entry(reward.grant).or_insert_with(|| {
+            let reached_at = truncate_to_micros(reward.reached_at);
+            granted.push(RewardRow {
+                reward: Reward { reached_at, ..reward.clone() },
+                starts_at: period.starts_at.map(truncate_to_micros),
+                ends_at: period.ends_at.map(truncate_to_micros),
+                state,
+                place,
+                claimed: None,
+            });
+            granted.len() - 1
+        });
+    }
+
+    fn change(&mut self, reward: &Reward, state: RewardState, claimed: Option<Claimed>) {
+        let before = self.changed.get(&reward.grant).and_then(|change| change.claimed);
+        let claimed = claimed.or(before);
+        self.changed.insert(reward.grant, Change { state, claimed });
+        if let Some(index) = self.by_grant.get(&reward.grant) {
+            let row = &mut self.granted[*index];
+            row.state = state;
+            row.claimed = claimed.or(row.claimed);
+        }
+    }
+}
+
+/// A change of a reward that may have been granted before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Change {
+    /// Its state from then on.
+    pub state: RewardState,
+    /// When it was claimed, if that is part of the change.
+    pub claimed: Option<Claimed>,
+}

@@ -1,0 +1,19 @@
+-- The oldest milestones with something to claim, of one task, as many as asked for, with
+-- all their lines.
+select w.place, r.task_id, r.period_key, r.milestone, r.line, r.grant_id, r.kind, r.code, r.amount, r.state,
+       r.granted_at, r.granted_position, r.ordinal, r.version, r.period_starts_at, r.period_ends_at,
+       r.claimed_at, r.claimed_position
+from unnest($1::smallint[], $2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[])
+     w (lane, user_id, task_id, milestone, count, place)
+cross join lateral (
+    select granted_position from reward_state
+    where lane = w.lane and user_id = w.user_id and state = 'claimable' and ordinal = 0
+      and task_id = w.task_id and (w.milestone is null or milestone = w.milestone)
+    order by period_starts_at nulls first, milestone
+    limit w.count
+) m
+join lateral (
+    select * from reward_state
+    where lane = w.lane and user_id = w.user_id and granted_position = m.granted_position offset 0
+) r on true
+order by w.place, r.period_starts_at nulls first, r.milestone, r.ordinal

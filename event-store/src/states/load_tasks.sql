@@ -1,0 +1,7 @@
+-- The rows of some tasks of some users: one probe of the key each.
+select w.place, t.task_id, t.completed_at, t.watermark, t.closed_key, t.closed_ends_at, t.unclaimed_count,
+       t.version, t.period_key, t.starts_at, t.ends_at, t.closes_at, t.progress, t.completed, t.details
+from unnest($1::smallint[], $2::text[], $3::text[], $4::bigint[]) w (lane, user_id, task_id, place)
+cross join lateral (
+    select * from task_view where lane = w.lane and user_id = w.user_id and task_id = w.task_id limit 1
+) t

@@ -1,0 +1,12 @@
+-- Users: the last sequence in the log, and what is stored of each beside the tasks.
+select u.place, coalesce(e.sequence, 0), v.zones::text, v.attributes::text, v.updated_at, v.counted
+from unnest($1::smallint[], $2::text[]) with ordinality u (lane, user_id, place)
+left join lateral (
+    select sequence from events
+    where lane = u.lane and aggregate_type = $3 and aggregate_id = u.user_id
+    order by sequence desc limit 1
+) e on true
+left join lateral (
+    select zones, attributes, updated_at, counted from user_view
+    where lane = u.lane and user_id = u.user_id limit 1
+) v on true
