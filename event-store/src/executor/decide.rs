@@ -23,8 +23,8 @@ use crate::batch::{
     Receipt, Work,
 };
 use crate::lanes::{LaneHead, Locked};
-use crate::source_offsets::{LaneOffsets, SourceKey};
 use crate::rewards::claimable::{ClaimLookup, FoundClaims, MilestoneKey};
+use crate::source_offsets::{LaneOffsets, SourceKey};
 use crate::states::{LoadedState, NeededUsers};
 use metadata::metadata;
 
@@ -364,13 +364,14 @@ impl<'b> BatchDecider<'_, 'b> {
         self.users.entry(user.clone()).or_insert_with(|| {
             let loaded = states.remove(user).unwrap_or_default();
             Working {
-            lane: item.lane,
-            counted_before: loaded.state.counted,
-            loaded,
-            touched: BTreeSet::new(),
-            user_touched: false,
-            changed: false,
-        }})
+                lane: item.lane,
+                counted_before: loaded.state.counted,
+                loaded,
+                touched: BTreeSet::new(),
+                user_touched: false,
+                changed: false,
+            }
+        })
     }
 
     fn decide(
