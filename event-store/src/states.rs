@@ -67,6 +67,9 @@ pub async fn load(
         let place = place_of(row)?;
         let Some(user) = loaded.get_mut(place) else { continue };
         user.sequence = row.try_get(1)?;
+        if !row.try_get::<bool, _>(6)? {
+            unreadable.insert(place);
+        }
         match UserRow::read(row, 2)?.map(UserRow::into_state).transpose() {
             Ok(Some(state)) => (user.state, user.has_row) = (state, true),
             // Every user with an event has a row.

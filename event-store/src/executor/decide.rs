@@ -25,7 +25,7 @@ use crate::batch::{
 use crate::lanes::{LaneHead, Locked};
 use crate::rewards::claimable::{ClaimLookup, FoundClaims, MilestoneKey};
 use crate::source_offsets::{LaneOffsets, SourceKey};
-use crate::states::{LoadedState, NeededUsers};
+use crate::states::{LoadedState, NeededUsers, truncate_to_micros};
 use metadata::metadata;
 
 /// The most milestones that one claim of everything takes.
@@ -290,11 +290,13 @@ impl<'b> BatchDecider<'_, 'b> {
                     task: task.clone(),
                     period: period.clone(),
                     milestone: *milestone,
-                    claimed_at: *at,
+                    claimed_at: truncate_to_micros(*at),
                 };
                 self.claim_one(item, user, &wish)
             }
-            Work::ClaimAll { user, at, .. } => self.claim_everything(item, user, *at),
+            Work::ClaimAll { user, at, .. } => {
+                self.claim_everything(item, user, truncate_to_micros(*at))
+            }
             Work::StartDeliveries { user, rewards } => {
                 let command = Command::StartDeliveries { rewards: rewards.clone() };
                 match self.decide(item, user, &command) {
