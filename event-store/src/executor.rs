@@ -16,7 +16,7 @@ use crate::catalogue_store::CatalogueStore;
 use crate::error::ExecuteError;
 use crate::lanes::{self, LaneWait, LockOutcome};
 use crate::pool::{self, Borrowed};
-use crate::rewards::{self, claimable};
+use crate::rewards::{self, claimable, grants};
 use crate::{checkpoints, log, parked, receipts, seen_actions, source_offsets, states};
 use decide::DecidedBatch;
 use retry::RetryState;
@@ -223,7 +223,8 @@ impl Executor {
         let catalogue = self.catalogue.of_identity(locked.catalogue_identity, tx).await?;
         let mut needed = decide::Needed::by(part.items, &catalogue);
         let found = claimable::load(&needed.claims, tx).await?;
-        needed.add_tasks_of(&found);
+        let found_grants = grants::load(&needed.grants, tx).await?;
+        needed.add_tasks_of(&found, &found_grants);
         let external = locked.heads.iter().filter(|(_, head)| head.external_appends);
         let external: BTreeSet<Lane> = external.map(|(lane, _)| *lane).collect();
         let verify =
@@ -236,6 +237,7 @@ impl Executor {
             claimed: HashMap::new(),
         };
         loaded.add_claims(found);
+        loaded.add_grants(found_grants);
         let decided = off_the_runtime(|| {
             decide::decide_batch(part.items, locked, loaded, &catalogue, how.limits)
         });
