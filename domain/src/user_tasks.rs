@@ -10,11 +10,13 @@ pub(crate) mod place;
 mod state;
 
 pub use command::Command;
-pub use decide::{Decision, Rejection, Unmoved, UnmovedReason, decide};
+pub use decide::{
+    Acknowledgement, Decision, Rejection, Unmoved, UnmovedReason, Verdict, decide,
+};
 pub use event::{Event, Reward};
 pub use evolve::{evolve, fold};
 pub use state::{
-    ClaimableMilestone, ClosedPeriod, GrantedLine, PeriodState, ReachedMilestone, RewardState,
+    ClaimableMilestone, ClosedPeriod, Grant, GrantedLine, PeriodState, ReachedMilestone, RewardState,
     StreakState, TaskState, UserTasks,
 };
 
