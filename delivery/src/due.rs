@@ -129,6 +129,7 @@ fn rewards_of(event: Event) -> Vec<Reward> {
     match event {
         Event::MilestoneReached { mode: ClaimMode::Automatic, rewards, .. }
         | Event::RewardsClaimed { rewards, .. } => rewards,
+        Event::RewardsGranted(unclaimed) => unclaimed.rewards,
         _ => vec![],
     }
 }

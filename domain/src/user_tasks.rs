@@ -7,18 +7,21 @@ pub mod decide;
 pub mod event;
 mod evolve;
 pub(crate) mod place;
+mod seed;
 mod state;
+mod terms;
 
 pub use command::Command;
-pub use decide::{
-    Acknowledgement, Decision, Rejection, Unmoved, UnmovedReason, Verdict, decide,
-};
-pub use event::{Event, Reward};
+pub use decide::{Acknowledgement, Decision, Rejection, Unmoved, UnmovedReason, Verdict, decide};
+pub use event::{Earned, Event, Reward, UnclaimedRewards};
 pub use evolve::{evolve, fold};
 pub use state::{
-    ClaimableMilestone, ClosedPeriod, Grant, GrantedLine, PeriodState, ReachedMilestone, RewardState,
-    StreakState, TaskState, UserTasks,
+    ClaimableMilestone, ClosedPeriod, Grant, GrantedLine, PeriodState, ReachedMilestone,
+    RewardState, StreakState, TaskState, UserTasks,
 };
+
+pub use seed::Seed;
+pub use terms::{ClaimTerms, Lapse, Lapsed, PeriodEnd};
 
 #[cfg(test)]
 pub(crate) mod tests;

@@ -94,7 +94,14 @@ pub enum Work {
         /// Also if it was delivered before: for a payer that has forgotten what it paid.
         even_if_delivered: bool,
     },
-    /// Set a record aside.
+    /// Record what time alone has brought about: unclaimed rewards that are due.
+    Settle {
+        /// Whose.
+        user: UserId,
+        /// Up to when.
+        as_of: Timestamp,
+    },
+    /// Park a record.
     Park(ParkedRecord),
 }
 
@@ -107,6 +114,8 @@ pub enum Origin {
     Request(Uuid),
     /// A follower of the log.
     Follower,
+    /// The sweeper, which records what time alone brings about.
+    Sweeper,
 }
 
 /// Topic, partition and offset of a record.

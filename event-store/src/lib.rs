@@ -23,6 +23,7 @@ pub mod seen_actions;
 mod source_offsets;
 pub mod sources;
 pub mod states;
+pub mod sweeper;
 pub mod upcasters;
 pub mod upkeep;
 

@@ -17,6 +17,9 @@ fn name(event: &Event) -> &'static str {
         Event::MilestoneReached { .. } => "milestone_reached",
         Event::TaskCompleted { .. } => "task_completed",
         Event::RewardsClaimed { .. } => "rewards_claimed",
+        Event::RewardsExpired(_) => "rewards_expired",
+        Event::RewardsForfeited(_) => "rewards_forfeited",
+        Event::RewardsGranted(_) => "rewards_granted",
         Event::DeliveryStarted { .. } => "delivery_started",
         Event::RewardDelivered { .. } => "reward_delivered",
         Event::RewardFailed { .. } => "reward_failed",
@@ -28,7 +31,7 @@ fn name(event: &Event) -> &'static str {
 }
 
 /// How many variants [`name`] has.
-const VARIANTS: usize = 14;
+const VARIANTS: usize = 17;
 
 /// What each file holds, as the name-based UUID (RFC 9562, version 5) of its bytes. Events of this
 /// form lie in databases: whoever changes a file takes away the proof that they can be read. A new
@@ -44,6 +47,9 @@ const PINNED: &[(&str, &str)] = &[
     ("reward_delivered.1.0", "949e979c-bc84-515d-92dd-4c225dd68214"),
     ("reward_failed.1.0", "b4374219-3ee5-5783-8465-f73c68994b5d"),
     ("rewards_claimed.1.0", "98f8ab36-ff0b-5d1e-a2d1-2a7d2dc90c31"),
+    ("rewards_expired.1.0", "5344c25d-50df-5f28-b770-fc8d3c233358"),
+    ("rewards_forfeited.1.0", "6166bd38-de63-5b48-b16d-55fcc4ab0ac2"),
+    ("rewards_granted.1.0", "9ea02a4a-6baf-5c03-ab26-979e59f29104"),
     ("streak_advanced.1.0", "64c2ea67-a98a-5d57-a082-6ed551ff229b"),
     ("streak_broken.1.0", "aacd0d37-9603-5101-99e7-b4ccc4d1f0fb"),
     ("task_completed.1.0", "cb73de99-8a33-543c-92aa-974c95a83a9b"),

@@ -3,6 +3,7 @@
 mod claim;
 mod delivery;
 mod progress;
+mod settle;
 mod streak;
 
 use std::borrow::Cow;
@@ -11,6 +12,7 @@ use std::collections::BTreeSet;
 use super::command::Command;
 use super::event::Event;
 use super::evolve::{evolve, merge_attributes};
+use super::seed::Seed;
 use super::state::UserTasks;
 use serde_json::{Map, Value};
 
@@ -83,7 +85,7 @@ pub fn decide(
     catalogue: &Catalogue,
 ) -> Result<Decision, Rejection> {
     match command {
-        Command::RecordAction(action) => Ok(record(state, action, catalogue)),
+        Command::RecordAction { action, seed } => Ok(record(state, action, *seed, catalogue)),
         Command::ClaimRewards { user: _, task, period, milestone, claimed_at } => {
             let claimed =
                 claim::claim(state, task, period.as_ref(), *milestone, *claimed_at, catalogue)?;
@@ -94,6 +96,9 @@ pub fn decide(
         }
         Command::SettleDeliveries { settled, at } => {
             Ok(Decision { events: delivery::settle(state, settled, *at), unmoved: vec![] })
+        }
+        Command::Settle { as_of } => {
+            Ok(Decision { events: settle::settle(state, *as_of), unmoved: vec![] })
         }
         Command::Redeliver { grant, by, reason, at, even_if_delivered } => {
             let requested =
@@ -107,6 +112,7 @@ pub fn decide(
 struct Judgement<'a> {
     state: &'a UserTasks,
     action: &'a Action,
+    seed: Seed,
     facts: Facts<'a>,
     /// Tasks that this action completed for the first time.
     completed_now: BTreeSet<TaskId>,
@@ -125,7 +131,7 @@ impl Judgement<'_> {
 
 /// Judges an action for each task that subscribes to it, prerequisites before dependants, and for
 /// the tasks that it unlocks.
-fn record(state: &UserTasks, action: &Action, catalogue: &Catalogue) -> Decision {
+fn record(state: &UserTasks, action: &Action, seed: Seed, catalogue: &Catalogue) -> Decision {
     let mut decision = Decision::default();
     let mut state = Cow::Borrowed(state);
     if let Some(updated) = update_user(&state, action) {
@@ -136,7 +142,8 @@ fn record(state: &UserTasks, action: &Action, catalogue: &Catalogue) -> Decision
         decision.events.push(delivery::acknowledge(&state, acknowledgement, action.occurred_at));
     }
     let facts = Facts::new(action, state.zones.current(), &state.attributes);
-    let mut judgement = Judgement { state: &state, action, facts, completed_now: BTreeSet::new() };
+    let mut judgement =
+        Judgement { state: &state, action, seed, facts, completed_now: BTreeSet::new() };
     let subscribed = catalogue.subscribers(&action.kind);
     let mut waiting: BTreeSet<usize> = subscribed.iter().copied().collect();
     let mut judged = BTreeSet::new();

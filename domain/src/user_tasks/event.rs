@@ -5,6 +5,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
+use super::seed::Seed;
+use super::terms::ClaimTerms;
 use crate::calendar::{Period, PeriodKey};
 use crate::catalogue::definition::{ClaimMode, Payout, RewardLine};
 use crate::ids::{TaskId, UserId};
@@ -101,7 +103,17 @@ pub enum Event {
         mode: ClaimMode,
         /// What is granted; may be empty.
         rewards: Vec<Reward>,
+        /// How long they can be claimed.
+        #[serde(default, skip_serializing_if = "ClaimTerms::is_unlimited")]
+        terms: ClaimTerms,
     },
+    /// Rewards were not claimed in time.
+    RewardsExpired(UnclaimedRewards),
+    /// Rewards that nobody claimed were lost with their period.
+    RewardsForfeited(UnclaimedRewards),
+    /// Rewards that nobody claimed were granted with the end of their period. Paying them is another system's
+    /// work.
+    RewardsGranted(UnclaimedRewards),
     /// The last milestone was reached, for the first and only time in its period.
     TaskCompleted {
         /// The task.
@@ -211,6 +223,9 @@ impl Event {
             Self::MilestoneReached { .. } => ("milestone_reached", "1.0"),
             Self::TaskCompleted { .. } => ("task_completed", "1.0"),
             Self::RewardsClaimed { .. } => ("rewards_claimed", "1.0"),
+            Self::RewardsExpired(_) => ("rewards_expired", "1.0"),
+            Self::RewardsForfeited(_) => ("rewards_forfeited", "1.0"),
+            Self::RewardsGranted(_) => ("rewards_granted", "1.0"),
             Self::DeliveryStarted { .. } => ("delivery_started", "1.0"),
             Self::RewardDelivered { .. } => ("reward_delivered", "1.0"),
             Self::RewardFailed { .. } => ("reward_failed", "1.0"),
@@ -235,6 +250,9 @@ impl Event {
             | Self::MilestoneReached { task, .. }
             | Self::TaskCompleted { task, .. }
             | Self::RewardsClaimed { task, .. }
+            | Self::RewardsExpired(UnclaimedRewards { task, .. })
+            | Self::RewardsForfeited(UnclaimedRewards { task, .. })
+            | Self::RewardsGranted(UnclaimedRewards { task, .. })
             | Self::ActionTooLate { task, .. }
             | Self::ActionNotCounted { task, .. } => Some(task),
         }
@@ -255,10 +273,30 @@ impl Event {
             | Self::MilestoneReached { version, .. }
             | Self::TaskCompleted { version, .. }
             | Self::RewardsClaimed { version, .. }
+            | Self::RewardsExpired(UnclaimedRewards { version, .. })
+            | Self::RewardsForfeited(UnclaimedRewards { version, .. })
+            | Self::RewardsGranted(UnclaimedRewards { version, .. })
             | Self::ActionTooLate { version, .. }
             | Self::ActionNotCounted { version, .. } => Some(*version),
         }
     }
+}
+
+/// The rewards of a milestone that nobody claimed, and what they were.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnclaimedRewards {
+    /// The task.
+    pub task: TaskId,
+    /// The version that promised the rewards.
+    pub version: u32,
+    /// The period.
+    pub period: Period,
+    /// The milestone.
+    pub milestone: i64,
+    /// From when on it is so: the same whoever notices it, and when.
+    pub at: Timestamp,
+    /// As promised.
+    pub rewards: Vec<Reward>,
 }
 
 /// One reward line owed to a user. Every event that moves it tells it whole, so that no reader
@@ -287,30 +325,41 @@ pub struct Reward {
     pub reached_at: Timestamp,
 }
 
-impl Reward {
-    /// What a line of a milestone grants to a user; `None` for a line that must be rolled first.
-    pub fn new(
-        user: &UserId,
-        task: &TaskId,
-        version: u32,
-        period: &PeriodKey,
-        milestone: i64,
-        line: &RewardLine,
-        reached_at: Timestamp,
-    ) -> Option<Self> {
-        let Payout { kind, code, amount } = line.fixed()?.clone();
-        Some(Self {
-            grant: grant_id(user, task, period, milestone, &line.line),
-            task: task.clone(),
-            version,
-            period: period.clone(),
-            milestone,
+/// A milestone that a user has reached.
+#[derive(Debug, Clone, Copy)]
+pub struct Earned<'a> {
+    /// Who.
+    pub user: &'a UserId,
+    /// The task.
+    pub task: &'a TaskId,
+    /// The version that promises the rewards.
+    pub version: u32,
+    /// The period.
+    pub period: &'a PeriodKey,
+    /// The milestone.
+    pub milestone: i64,
+    /// When it was reached.
+    pub reached_at: Timestamp,
+}
+
+impl Earned<'_> {
+    /// What a line of the milestone grants. A line that is left to chance is rolled here, once: the event keeps
+    /// what came out.
+    pub fn reward(&self, line: &RewardLine, seed: Seed) -> Reward {
+        let grant = grant_id(self.user, self.task, self.period, self.milestone, &line.line);
+        let Payout { kind, code, amount } = seed.payout(line, grant).clone();
+        Reward {
+            grant,
+            task: self.task.clone(),
+            version: self.version,
+            period: self.period.clone(),
+            milestone: self.milestone,
             line: line.line.clone(),
             kind,
             code,
             amount,
-            reached_at,
-        })
+            reached_at: self.reached_at,
+        }
     }
 }
 

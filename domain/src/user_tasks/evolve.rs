@@ -3,11 +3,12 @@
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value};
 
-use super::event::{Event, Reward};
+use super::event::{Event, Reward, UnclaimedRewards};
 use super::state::{
     ClaimableMilestone, ClosedPeriod, Grant, GrantedLine, PeriodState, ReachedMilestone,
     RewardState, StreakState, TaskState, UserTasks,
 };
+use super::terms::Lapsed;
 use crate::calendar::{Period, PeriodKey};
 use crate::catalogue::definition::ClaimMode;
 
@@ -64,7 +65,7 @@ pub fn evolve(state: &mut UserTasks, event: &Event) {
                 streak.reached.clear();
             }
         }
-        Event::MilestoneReached { task, version, period, milestone, at, mode, rewards } => {
+        Event::MilestoneReached { task, version, period, milestone, at, mode, rewards, terms } => {
             let granted_as = granted_state(*mode);
             for reward in rewards {
                 let grant = || Grant { reward: reward.clone(), state: granted_as };
@@ -77,6 +78,7 @@ pub fn evolve(state: &mut UserTasks, event: &Event) {
                 version: *version,
                 reached_at: *at,
                 lines: granted_lines(*mode, rewards),
+                terms: *terms,
             };
             if *mode == ClaimMode::Manual && !rewards.is_empty() {
                 add_claimable(task, period, &reached, rewards);
@@ -96,6 +98,9 @@ pub fn evolve(state: &mut UserTasks, event: &Event) {
                 set_state(state, reward, RewardState::Claimed);
             }
         }
+        Event::RewardsExpired(unclaimed) => lapse(state, unclaimed, Lapsed::Expired),
+        Event::RewardsForfeited(unclaimed) => lapse(state, unclaimed, Lapsed::Forfeited),
+        Event::RewardsGranted(unclaimed) => lapse(state, unclaimed, Lapsed::Granted),
         Event::DeliveryStarted { reward } => set_state(state, reward, RewardState::Delivering),
         Event::RewardDelivered { reward, .. } => set_state(state, reward, RewardState::Delivered),
         Event::RewardFailed { reward, .. } => set_state(state, reward, RewardState::Failed),
@@ -187,7 +192,17 @@ fn add_claimable(
         version: reached.version,
         reached_at: reached.reached_at,
         rewards: rewards.to_vec(),
+        terms: reached.terms,
     });
+}
+
+/// Rewards that nobody claimed can't be claimed any more.
+fn lapse(state: &mut UserTasks, unclaimed: &UnclaimedRewards, lapsed: Lapsed) {
+    let task = state.tasks.entry(unclaimed.task.clone()).or_default();
+    remove_claimable(task, &unclaimed.period.key, unclaimed.milestone);
+    for reward in &unclaimed.rewards {
+        set_state(state, reward, lapsed.state());
+    }
 }
 
 /// The rewards of a milestone are claimed. It counts although it is not among those that were read from rows.

@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use super::event::Reward;
+use super::terms::ClaimTerms;
 use crate::calendar::{Period, PeriodKey, Zones};
 use crate::ids::TaskId;
 
@@ -64,6 +65,12 @@ pub struct TaskState {
 }
 
 impl TaskState {
+    /// How many milestones can be claimed at `now`, whether or not it is recorded yet that others no longer can.
+    pub fn unclaimed_count_as_of(&self, now: Timestamp) -> u64 {
+        let lapsed = self.claimable.iter().filter(|c| c.terms.lapsed(now).is_some()).count();
+        self.unclaimed_count.saturating_sub(lapsed as u64)
+    }
+
     /// The open period that contains `at`.
     pub fn period_at(&self, at: Timestamp) -> Option<&PeriodState> {
         self.periods.iter().find(|p| p.period.contains(at))
@@ -127,6 +134,9 @@ pub struct ReachedMilestone {
     /// What was granted, in the order of the version's lines.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub lines: Vec<GrantedLine>,
+    /// How long it can be claimed.
+    #[serde(default, skip_serializing_if = "ClaimTerms::is_unlimited")]
+    pub terms: ClaimTerms,
 }
 
 /// A reward line as it was granted, whatever the catalogue says by now.
@@ -158,12 +168,23 @@ pub enum RewardState {
     Delivered,
     /// Not paid. An operator may have it handed to the payer again.
     Failed,
+    /// Not claimed in time.
+    Expired,
+    /// Not claimed by the end of its period.
+    Forfeited,
 }
 
 impl RewardState {
     /// Every state.
-    pub const ALL: [Self; 5] =
-        [Self::Claimable, Self::Claimed, Self::Delivering, Self::Delivered, Self::Failed];
+    pub const ALL: [Self; 7] = [
+        Self::Claimable,
+        Self::Claimed,
+        Self::Delivering,
+        Self::Delivered,
+        Self::Failed,
+        Self::Expired,
+        Self::Forfeited,
+    ];
 
     /// As stored and shown.
     pub fn as_str(self) -> &'static str {
@@ -173,6 +194,8 @@ impl RewardState {
             Self::Delivering => "delivering",
             Self::Delivered => "delivered",
             Self::Failed => "failed",
+            Self::Expired => "expired",
+            Self::Forfeited => "forfeited",
         }
     }
 }
@@ -190,6 +213,9 @@ pub struct ClaimableMilestone {
     pub reached_at: Timestamp,
     /// What was promised, and is paid.
     pub rewards: Vec<Reward>,
+    /// How long it can be claimed.
+    #[serde(default, skip_serializing_if = "ClaimTerms::is_unlimited")]
+    pub terms: ClaimTerms,
 }
 
 impl ClaimableMilestone {

@@ -14,7 +14,7 @@ use plaudit_domain::catalogue::Catalogue;
 use plaudit_domain::ids::{TaskId, UserId};
 use plaudit_domain::lane::{Lane, Position};
 use plaudit_domain::user_tasks::{
-    Command, Decision, Event, Rejection, UnmovedReason, UserTasks, decide, evolve,
+    Command, Decision, Event, Rejection, Seed, UnmovedReason, UserTasks, decide, evolve,
 };
 use uuid::Uuid;
 
@@ -26,6 +26,7 @@ use crate::batch::{
 use crate::lanes::{LaneHead, Locked};
 use crate::rewards::claimable::{ClaimLookup, FoundClaims, MilestoneKey};
 use crate::rewards::grants::{FoundGrants, GrantLookup};
+use crate::rewards::lapses::SettledUsers;
 use crate::source_offsets::{LaneOffsets, SourceKey};
 use crate::states::{LoadedState, NeededUsers, truncate_to_micros};
 use metadata::metadata;
@@ -44,6 +45,7 @@ pub struct Needed {
     /// Each with how many milestones it may take.
     pub claims: BTreeMap<ClaimLookup, i64>,
     pub grants: BTreeSet<GrantLookup>,
+    pub settled: SettledUsers,
 }
 
 impl Needed {
@@ -79,6 +81,11 @@ impl Needed {
                     // One more tells whether there are others.
                     let count = needed.claims.entry(lookup).or_insert(1);
                     *count += i64::try_from(CLAIM_ALL_MAX).unwrap_or(i64::MAX);
+                }
+                Work::Settle { user, as_of } => {
+                    needed.tasks_of(item.lane, user);
+                    let settled = needed.settled.entry((item.lane, user.clone())).or_insert(*as_of);
+                    *settled = (*settled).max(*as_of);
                 }
                 Work::StartDeliveries { user, .. }
                 | Work::SettleDeliveries { user, .. }
@@ -281,6 +288,7 @@ impl<'b> BatchDecider<'_, 'b> {
         }
         if let Work::Claim { user, .. }
         | Work::ClaimAll { user, .. }
+        | Work::Settle { user, .. }
         | Work::StartDeliveries { user, .. }
         | Work::SettleDeliveries { user, .. }
         | Work::Redeliver { user, .. } = &item.work
@@ -314,7 +322,8 @@ impl<'b> BatchDecider<'_, 'b> {
             Work::ClaimAll { user, at, .. } => {
                 self.claim_everything(item, user, truncate_to_micros(*at))
             }
-            Work::StartDeliveries { user, .. }
+            Work::Settle { user, .. }
+            | Work::StartDeliveries { user, .. }
             | Work::SettleDeliveries { user, .. }
             | Work::Redeliver { user, .. } => self.deliver(item, user),
         }
@@ -327,7 +336,8 @@ impl<'b> BatchDecider<'_, 'b> {
         if let Some(reason) = self.fault(item, &action.user) {
             return self.park(item, action, &format!("nothing can be decided: {reason}"));
         }
-        let command = Command::RecordAction(action.clone());
+        let seed = Seed(Uuid::new_v4().as_u64_pair().0);
+        let command = Command::RecordAction { action: action.clone(), seed };
         // A fault in the rules must not stop a partition: the action is parked, others go on.
         let Ok(decided) =
             catch_unwind(AssertUnwindSafe(|| self.decide(item, &action.user, &command)))

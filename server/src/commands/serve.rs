@@ -12,7 +12,7 @@ use plaudit_api::{
 };
 use plaudit_delivery::{Delivery, DeliveryOptions};
 use plaudit_event_store::catalogue_store::CatalogueStore;
-use plaudit_event_store::{BusyLane, CommandQueue, upkeep};
+use plaudit_event_store::{BusyLane, CommandQueue, sweeper, upkeep};
 use plaudit_followers::{FollowerHealth, HeadWatch};
 use plaudit_ingest::health::IngestHealth;
 use plaudit_ingest::{GroupProtocol, Ingest, IngestOptions};
@@ -145,6 +145,7 @@ pub async fn start(
     let executor = startup::executor(&writers, lane_count, &catalogue);
     let commands = CommandQueue::start(Arc::clone(&executor), usize::try_from(workers)?);
     tokio::spawn(upkeep::run(pool.clone(), stop.clone()));
+    tokio::spawn(sweeper::run(pool.clone(), commands.clone(), stop.clone()));
     let rebuilds = Rebuilds::default();
     let heads = HeadWatch::start(&pool, stop.clone());
     let start_delivery = |options: &DeliveryOptions| {

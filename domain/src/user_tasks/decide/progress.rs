@@ -7,9 +7,10 @@ use crate::calendar::Period;
 use crate::catalogue::definition::{Kind, Measure, Objective, WhileLocked};
 use crate::catalogue::{Catalogue, CatalogueTask, Status, TaskVersion};
 use crate::expression::{EXACT_DOUBLE_MAX, EvaluationError};
-use crate::user_tasks::event::{Event, Reward};
+use crate::user_tasks::event::{Earned, Event};
 use crate::user_tasks::place::{Place, place};
 use crate::user_tasks::state::{PeriodState, ReachedMilestone, TaskState};
+use crate::user_tasks::terms::ClaimTerms;
 
 /// Credits the action to a task, or says why it does not move it.
 pub(super) fn advance(
@@ -202,8 +203,19 @@ pub(super) fn milestone_reached(
     let reached_at = judgement.action.occurred_at;
     let lines = definition.milestones.iter().find(|m| m.at == at).map_or(&[][..], |m| &m.rewards);
     let grant = |line| {
-        let user = &judgement.action.user;
-        Reward::new(user, &definition.id, version.version, &period.key, at, line, reached_at)
+        let earned = Earned {
+            user: &judgement.action.user,
+            task: &definition.id,
+            version: version.version,
+            period: &period.key,
+            milestone: at,
+            reached_at,
+        };
+        earned.reward(line, judgement.seed)
+    };
+    let terms = match lines {
+        [] => ClaimTerms::default(),
+        _ => ClaimTerms::new(definition, period, reached_at),
     };
     Event::MilestoneReached {
         task: definition.id.clone(),
@@ -212,7 +224,8 @@ pub(super) fn milestone_reached(
         milestone: at,
         at: reached_at,
         mode: definition.claim.mode,
-        rewards: lines.iter().filter_map(grant).collect(),
+        rewards: lines.iter().map(grant).collect(),
+        terms,
     }
 }
 
