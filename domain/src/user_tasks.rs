@@ -7,12 +7,14 @@ pub mod decide;
 pub mod event;
 mod evolve;
 pub(crate) mod place;
+mod seen;
 mod state;
 
 pub use command::Command;
 pub use decide::{Decision, Rejection, Unmoved, UnmovedReason, decide};
 pub use event::{Event, Reward};
 pub use evolve::{evolve, fold};
+pub use seen::{SEEN_PER_PERIOD_MAX, Seen, ValueHash, ValueSet};
 pub use state::{
     ClaimableMilestone, ClosedPeriod, GrantedLine, PeriodState, ReachedMilestone, RewardState,
     StreakState, TaskState, UserTasks,

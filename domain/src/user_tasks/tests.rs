@@ -5,8 +5,10 @@
 
 mod age;
 mod claims;
+mod composites;
 mod counting;
 mod locks;
+mod measures;
 mod sequences;
 mod streaks;
 mod times;
@@ -175,6 +177,12 @@ fn progressed(task: &str, period: Period, [added, total, target]: [i64; 3], when
         target,
         at,
         withheld,
+        carried: 0,
+        surplus: 0,
+        latest: false,
+        value: None,
+        day: None,
+        completion_of: None,
     }
 }
 
