@@ -9,7 +9,7 @@ use plaudit_domain::action::Action;
 use plaudit_domain::calendar::PeriodKey;
 use plaudit_domain::ids::{TaskId, UserId};
 use plaudit_domain::lane::{Lane, Position};
-use plaudit_domain::user_tasks::{Event, Rejection, Reward, UserTasks};
+use plaudit_domain::user_tasks::{Event, Rejection, Reward, UserTasks, Verdict};
 use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -69,6 +69,30 @@ pub enum Work {
         user: UserId,
         /// What was handed over.
         rewards: Vec<Reward>,
+    },
+    /// Note what became of deliveries, as far as that is news.
+    SettleDeliveries {
+        /// Whose.
+        user: UserId,
+        /// Grants, each with its outcome.
+        settled: Vec<(Uuid, Verdict)>,
+        /// When that was known.
+        at: Timestamp,
+    },
+    /// Hand a reward to the paying system again.
+    Redeliver {
+        /// Whose.
+        user: UserId,
+        /// The grant.
+        grant: Uuid,
+        /// Who wants it.
+        by: String,
+        /// Why.
+        reason: String,
+        /// When the wish arrived.
+        at: Timestamp,
+        /// Also if it was delivered before: for a payer that has forgotten what it paid.
+        even_if_delivered: bool,
     },
     /// Set a record aside.
     Park(ParkedRecord),

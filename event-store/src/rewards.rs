@@ -2,6 +2,7 @@
 //! can claim is found here, by index, however much there is.
 
 pub mod claimable;
+pub mod grants;
 mod ledger;
 
 use std::collections::BTreeMap;
@@ -20,7 +21,6 @@ pub use ledger::{Change, Ledger};
 
 use crate::batch::{ChangedUser, Changes};
 use crate::instant;
-use crate::reader::{self, Kinds};
 use crate::states::undecodable;
 
 /// One reward line of a user.
@@ -172,8 +172,7 @@ impl RewardRow {
 }
 
 fn state_from(text: &str) -> sqlx::Result<RewardState> {
-    let known = [RewardState::Claimable, RewardState::Claimed, RewardState::Delivering];
-    let found = known.into_iter().find(|state| state.as_str() == text);
+    let found = RewardState::ALL.into_iter().find(|state| state.as_str() == text);
     found.ok_or_else(|| undecodable(UnknownRewardState { got: text.to_owned() }))
 }
 
@@ -263,13 +262,8 @@ pub(crate) async fn save(changes: &Changes, connection: &mut PgConnection) -> sq
         }
     }
     for user in &refolded {
-        let found =
-            reader::users_whole(user.lane, &[user.user.as_str()], Kinds::OfRewards, connection)
-                .await?;
-        let ledger = ledgers.entry((user.lane, &user.user)).or_default();
-        for fact in found.iter().flat_map(|user| &user.facts) {
-            ledger.record(&fact.event, fact.position);
-        }
+        let ledger = Ledger::of_user(user.lane, &user.user, connection).await?;
+        ledgers.insert((user.lane, &user.user), ledger);
     }
     if !refolded.is_empty() {
         let in_lanes: Vec<i16> = refolded.iter().map(|user| user.lane.0).collect();

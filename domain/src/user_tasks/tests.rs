@@ -7,6 +7,7 @@ mod age;
 mod claims;
 mod composites;
 mod counting;
+mod deliveries;
 mod locks;
 mod measures;
 mod sequences;
@@ -234,7 +235,7 @@ fn rewards(task: &str, period: &Period, milestone: i64, amount: i64, when: &str)
 pub(crate) fn given<'c>(catalogue: &'c Catalogue, events: &[Event]) -> Given<'c> {
     Given { catalogue, state: fold(events) }
 }
-
+#[derive(Clone)]
 pub(crate) struct Given<'c> {
     pub catalogue: &'c Catalogue,
     pub state: UserTasks,
