@@ -11,15 +11,13 @@ mod seen;
 mod state;
 
 pub use command::Command;
-pub use decide::{
-    Acknowledgement, Decision, Rejection, Unmoved, UnmovedReason, Verdict, decide,
-};
+pub use decide::{Acknowledgement, Decision, Rejection, Unmoved, UnmovedReason, Verdict, decide};
 pub use event::{Event, Reward};
 pub use evolve::{evolve, fold};
 pub use seen::{SEEN_PER_PERIOD_MAX, Seen, ValueHash, ValueSet};
 pub use state::{
-    ClaimableMilestone, ClosedPeriod, Grant, GrantedLine, PeriodState, ReachedMilestone, RewardState,
-    StreakState, TaskState, UserTasks,
+    ClaimableMilestone, ClosedPeriod, Grant, GrantedLine, PeriodState, ReachedMilestone,
+    RewardState, StreakState, TaskState, UserTasks,
 };
 
 #[cfg(test)]

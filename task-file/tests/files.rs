@@ -261,12 +261,6 @@ fn a_target_beyond_what_a_period_remembers_is_refused() {
 #[test]
 fn what_comes_later_is_refused_and_never_ignored() {
     let later = [
-        (
-            task_with(
-                json!({"kind": "periodic", "every": "day", "objective": {"on": "x", "target": 1, "carry_over": true}}),
-            ),
-            "objective.carry_over",
-        ),
         (task_with(json!({"claim": {"expires_after": "P7D"}})), "claim.expires_after"),
         (task_with(json!({"claim": {"at_period_end": "grant"}})), "claim.at_period_end"),
         (task_with(json!({"claim": {"at_period_end": "forfeit"}})), "claim.at_period_end"),

@@ -14,7 +14,6 @@ struct Feature {
 
 #[rustfmt::skip]
 const FEATURES: &[Feature] = &[
-    Feature { name: "objective.carry_over: true", used_at: |t| at("objective.carry_over", t.objective.carry_over) },
     Feature { name: "lateness for a continuous task", used_at: |t| at("objective.lateness", t.streak.is_some() && t.objective.lateness_seconds > 0) },
     Feature { name: "one_of", used_at: one_of },
     Feature { name: "claim.expires_after", used_at: |t| at("claim.expires_after", t.claim.expires_after_seconds.is_some()) },
