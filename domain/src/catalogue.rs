@@ -89,6 +89,12 @@ impl TaskVersion {
         found.map(|period| self.bounded(period))
     }
 
+    /// The day that contains `at`, for a user who lived in `zones`: a day of the zone that the task's
+    /// period goes by.
+    pub fn day_at(&self, at: Timestamp, zones: &Zones) -> PeriodKey {
+        self.fixed_zone.as_ref().unwrap_or(zones).day_at(self.calendar, at)
+    }
+
     /// `once` is shown with the window's ends; other periods are shown uncut.
     fn bounded(&self, period: Period) -> Period {
         match self.definition.every {
@@ -156,6 +162,11 @@ impl CatalogueTask {
     /// The same by any version: an open period may go by an earlier one.
     fn depends_on_in_any_version(&self) -> BTreeSet<&TaskId> {
         self.versions.iter().flat_map(|v| v.definition.depends_on()).collect()
+    }
+
+    /// Whether completions of another task move it, by any version.
+    pub(crate) fn counts_completions_of(&self, id: &TaskId) -> bool {
+        self.versions.iter().any(|v| v.definition.objective.completions_of.contains(id))
     }
 
     /// The action types that can move it, by any version.

@@ -362,7 +362,7 @@ impl<'a> Standing<'a> {
     fn of_period(place: &Place<'a>) -> Self {
         let target = place.version.definition.last_at();
         Self {
-            progress: place.open.map_or(0, |open| open.progress.min(target)),
+            progress: place.open.map_or(place.carried, |open| open.progress).min(target),
             finished: place.open.is_some_and(|open| open.completed && !open.withheld),
             reached: place.open.map_or(&[], |open| &open.reached),
             streak: None,

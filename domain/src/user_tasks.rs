@@ -8,6 +8,7 @@ pub mod event;
 mod evolve;
 pub(crate) mod place;
 mod seed;
+mod seen;
 mod state;
 mod terms;
 
@@ -15,6 +16,7 @@ pub use command::Command;
 pub use decide::{Acknowledgement, Decision, Rejection, Unmoved, UnmovedReason, Verdict, decide};
 pub use event::{Earned, Event, Reward, UnclaimedRewards};
 pub use evolve::{evolve, fold};
+pub use seen::{SEEN_PER_PERIOD_MAX, Seen, ValueHash, ValueSet};
 pub use state::{
     ClaimableMilestone, ClosedPeriod, Grant, GrantedLine, PeriodState, ReachedMilestone,
     RewardState, StreakState, TaskState, UserTasks,

@@ -3,7 +3,7 @@
 //! The one list of it. Whoever implements a behaviour removes its line here: from then on task files
 //! may use it.
 
-use super::definition::{Measure, TaskDefinition};
+use super::definition::TaskDefinition;
 
 /// A field whose behaviour is missing.
 struct Feature {
@@ -14,12 +14,6 @@ struct Feature {
 
 #[rustfmt::skip]
 const FEATURES: &[Feature] = &[
-    Feature { name: "objective.completions_of", used_at: |t| at("objective.completions_of", !t.objective.completions_of.is_empty()) },
-    Feature { name: "measure: max", used_at: |t| at("objective.measure.max", matches!(t.objective.measure, Measure::Max(_))) },
-    Feature { name: "measure: latest", used_at: |t| at("objective.measure.latest", matches!(t.objective.measure, Measure::Latest(_))) },
-    Feature { name: "measure: distinct", used_at: |t| at("objective.measure.distinct", matches!(t.objective.measure, Measure::Distinct(_))) },
-    Feature { name: "measure: days", used_at: |t| at("objective.measure", t.objective.measure == Measure::Days) },
-    Feature { name: "objective.carry_over: true", used_at: |t| at("objective.carry_over", t.objective.carry_over) },
     Feature { name: "lateness for a continuous task", used_at: |t| at("objective.lateness", t.streak.is_some() && t.objective.lateness_seconds > 0) },
     Feature { name: "audience", used_at: |t| at("audience", !t.audience.is_everybody()) },
     Feature { name: "backfill", used_at: |t| at("backfill", t.backfill.is_some()) },

@@ -2,6 +2,7 @@
 
 mod claim;
 mod delivery;
+mod measure;
 mod progress;
 mod settle;
 mod streak;
@@ -13,13 +14,16 @@ use super::command::Command;
 use super::event::Event;
 use super::evolve::{evolve, merge_attributes};
 use super::seed::Seed;
-use super::state::UserTasks;
+use super::state::{TaskState, UserTasks};
+use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 use crate::action::{Action, USER_UPDATED, UserUpdate};
-use crate::catalogue::Catalogue;
+use crate::catalogue::{Catalogue, CatalogueTask};
 use crate::expression::Facts;
 use crate::ids::TaskId;
+
+use measure::Cause;
 
 pub use claim::Rejection;
 pub use delivery::{Acknowledgement, Verdict};
@@ -33,7 +37,16 @@ pub struct Decision {
     pub unmoved: Vec<Unmoved>,
 }
 
-/// A task that an action of its type did not move.
+impl Decision {
+    fn add(&mut self, task: &CatalogueTask, advanced: Result<Vec<Event>, UnmovedReason>) {
+        match advanced {
+            Ok(events) => self.events.extend(events),
+            Err(reason) => self.unmoved.push(Unmoved { task: task.id.clone(), reason }),
+        }
+    }
+}
+
+/// A task that an action of its type, or a completion that it counts, did not move.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unmoved {
     /// The task.
@@ -48,8 +61,8 @@ pub enum UnmovedReason {
     /// It is paused or retired.
     #[error("the task is paused or retired")]
     NotActive,
-    /// The version of the open period does not listen to this action.
-    #[error("the open period goes by version {0}, which does not listen to this action")]
+    /// The version of the open period does not count this.
+    #[error("the open period goes by version {0}, which does not count this")]
     NotSubscribed(u32),
     /// The action's time lies outside the window.
     #[error("the action lies outside the task's window")]
@@ -72,6 +85,20 @@ pub enum UnmovedReason {
     /// The measure is zero, or the period's cap is used up.
     #[error("there is nothing to credit: the measure is 0 or the cap of the period is used up")]
     NothingToCredit,
+    /// The value of a `max` is not above the highest.
+    #[error("{value} is not above {highest}, the highest value of the period")]
+    NotHigher {
+        /// The value of the action.
+        value: i64,
+        /// The highest of the period so far.
+        highest: i64,
+    },
+    /// A later action of a `latest` was counted.
+    #[error("the action of {0} is the latest one of the period")]
+    NotLatest(Timestamp),
+    /// The value of a `distinct`, the day, or the completed task is among those counted.
+    #[error("the period has counted this value, day or task before")]
+    CountedBefore,
 }
 
 /// Decides which facts follow from `command`. Changes nothing and reads no clock.
@@ -146,15 +173,20 @@ fn record(state: &UserTasks, action: &Action, seed: Seed, catalogue: &Catalogue)
         Judgement { state: &state, action, seed, facts, completed_now: BTreeSet::new() };
     let subscribed = catalogue.subscribers(&action.kind);
     let mut waiting: BTreeSet<usize> = subscribed.iter().copied().collect();
-    let mut judged = BTreeSet::new();
+    // A dependant may come up again; what happened counts once.
+    let (mut judged, mut counted) = (BTreeSet::new(), BTreeSet::new());
     while let Some(index) = waiting.pop_first() {
         let task = &catalogue.tasks()[index];
         let moved_from = decision.events.len();
-        // A dependant may come up again; the action counts once.
         if subscribed.binary_search(&index).is_ok() && judged.insert(index) {
-            match progress::advance(&judgement, task) {
-                Ok(events) => decision.events.extend(events),
-                Err(reason) => decision.unmoved.push(Unmoved { task: task.id.clone(), reason }),
+            let past = state.tasks.get(&task.id);
+            decision.add(task, progress::advance(&judgement, task, past, Cause::Action));
+        }
+        for completed in &judgement.completed_now {
+            if task.counts_completions_of(completed) && counted.insert((index, completed.clone())) {
+                let past = past_with(&state, task, &decision.events);
+                let cause = Cause::Completion(completed);
+                decision.add(task, progress::advance(&judgement, task, past.as_deref(), cause));
             }
         }
         let released = progress::release(&judgement, task, &decision.events, catalogue);
@@ -166,6 +198,23 @@ fn record(state: &UserTasks, action: &Action, seed: Seed, catalogue: &Catalogue)
         }
     }
     decision
+}
+
+/// The past of a task together with what the action at hand did to it.
+fn past_with<'s>(
+    state: &'s UserTasks,
+    task: &CatalogueTask,
+    so_far: &[Event],
+) -> Option<Cow<'s, TaskState>> {
+    let past = state.tasks.get(&task.id);
+    let mut of_task = so_far.iter().filter(|event| event.task() == Some(&task.id)).peekable();
+    if of_task.peek().is_none() {
+        return past.map(Cow::Borrowed);
+    }
+    let tasks = past.map(|past| (task.id.clone(), past.clone())).into_iter().collect();
+    let mut folded = UserTasks { tasks, ..UserTasks::default() };
+    of_task.for_each(|event| evolve(&mut folded, event));
+    folded.tasks.remove(&task.id).map(Cow::Owned)
 }
 
 /// What an update of a user says, unless a later one was already taken.

@@ -1,7 +1,7 @@
 //! Facts about one user's tasks, stored for ever.
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
@@ -10,6 +10,7 @@ use super::terms::ClaimTerms;
 use crate::calendar::{Period, PeriodKey};
 use crate::catalogue::definition::{ClaimMode, Payout, RewardLine};
 use crate::ids::{TaskId, UserId};
+use crate::user_tasks::seen::ValueHash;
 
 /// A fact. Stored as JSON with its name under `type`.
 ///
@@ -44,7 +45,8 @@ pub enum Event {
         /// end.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         closes_at: Option<Timestamp>,
-        /// What this action added.
+        /// What this action added, caps applied; may exceed what was missing to the target. Below zero
+        /// where a `latest` value fell.
         credited: i64,
         /// The total after it, never above the target.
         progress: i64,
@@ -56,6 +58,24 @@ pub enum Event {
         /// unlocked.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         withheld: bool,
+        /// What the period before carried over into this one; part of `progress`.
+        #[serde(default, deserialize_with = "zero_if_null", skip_serializing_if = "is_zero")]
+        carried: i64,
+        /// What exceeds the target after it, for the next period.
+        #[serde(default, deserialize_with = "zero_if_null", skip_serializing_if = "is_zero")]
+        surplus: i64,
+        /// For `latest`: the action is the latest one of its period so far.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        latest: bool,
+        /// For `distinct`: the value, which was not counted before.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        value: Option<ValueHash>,
+        /// For `days`: the day, which was not counted before.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        day: Option<PeriodKey>,
+        /// For composites: the task whose completion was counted.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        completion_of: Option<TaskId>,
     },
     /// A period of a continuous task counts: the streak is one longer.
     StreakAdvanced {
@@ -376,4 +396,14 @@ pub fn grant_id(
 ) -> Uuid {
     let name = format!("{user}\u{1f}{task}\u{1f}{period}\u{1f}{milestone}\u{1f}{line}");
     Uuid::new_v5(&GRANT_NAMESPACE, name.as_bytes())
+}
+
+/// Optional fields may be null where stock postgres-es appends.
+fn zero_if_null<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
+    Option::deserialize(deserializer).map(Option::unwrap_or_default)
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it by reference")]
+fn is_zero(number: &i64) -> bool {
+    *number == 0
 }

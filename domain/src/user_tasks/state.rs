@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use super::event::Reward;
+use super::seen::Seen;
 use super::terms::ClaimTerms;
 use crate::calendar::{Period, PeriodKey, Zones};
 use crate::ids::TaskId;
@@ -84,6 +85,9 @@ pub struct ClosedPeriod {
     pub key: PeriodKey,
     /// The first instant no longer inside.
     pub ends_at: Timestamp,
+    /// What exceeded its target, for the period right after it.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub surplus: i64,
 }
 
 /// A period that still takes actions.
@@ -102,9 +106,21 @@ pub struct PeriodState {
     /// The target was reached: it takes no more.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub completed: bool,
-    /// Progress was made while locked, which nothing was granted for yet.
+    /// What the period before carried over into it; part of `progress`.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub carried: i64,
+    /// What exceeds its target and is carried over into the next period.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub surplus: i64,
+    /// What was counted, for measures that need more than the total; absent: nothing needs it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seen: Option<Seen>,
+    /// Milestones passed while locked are waiting; they are granted on unlock.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub withheld: bool,
+    /// The highest progress while milestones are waiting, if the progress has fallen since.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub withheld_progress: Option<i64>,
     /// For continuous tasks: the step that the period is, while what it reaches is withheld.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub withheld_step: Option<i64>,
@@ -117,6 +133,11 @@ impl PeriodState {
     /// The watermark from which on actions for this period are too late.
     pub fn closes_at(&self) -> Option<Timestamp> {
         self.closes_at.or(self.period.ends_at)
+    }
+
+    /// The progress up to which milestones count as passed.
+    pub fn passed(&self) -> i64 {
+        self.withheld_progress.unwrap_or(self.progress)
     }
 }
 
@@ -250,4 +271,9 @@ impl StreakState {
         self.last.key == period.key
             || (self.last.ends_at.is_some() && self.last.ends_at == period.starts_at)
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it by reference")]
+fn is_zero(number: &i64) -> bool {
+    *number == 0
 }

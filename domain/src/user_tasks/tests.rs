@@ -4,11 +4,14 @@
 #![expect(clippy::needless_pass_by_value, reason = "definitions are written in place, as json!")]
 
 mod age;
+mod carry_over;
 mod claims;
+mod composites;
 mod counting;
 mod deliveries;
 mod lapses;
 mod locks;
+mod measures;
 mod sequences;
 mod streaks;
 mod times;
@@ -177,6 +180,12 @@ fn progressed(task: &str, period: Period, [added, total, target]: [i64; 3], when
         target,
         at,
         withheld,
+        carried: 0,
+        surplus: 0,
+        latest: false,
+        value: None,
+        day: None,
+        completion_of: None,
     }
 }
 
