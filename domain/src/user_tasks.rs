@@ -6,16 +6,18 @@ pub mod command;
 pub mod decide;
 pub mod event;
 mod evolve;
+pub(crate) mod gap;
 pub(crate) mod place;
 mod state;
 
 pub use command::Command;
 pub use decide::{Decision, Rejection, Unmoved, UnmovedReason, decide};
-pub use event::{Event, Reward};
+pub use event::{Event, Protected, Protection, Rejudged, Reward};
 pub use evolve::{evolve, fold};
 pub use state::{
-    ClaimableMilestone, ClosedPeriod, GrantedLine, PeriodState, ReachedMilestone, RewardState,
-    StreakState, TaskState, UserTasks,
+    ClaimableMilestone, ClosedPeriod, FreezeChange, FreezeState, GrantedLine, PeriodState,
+    ReachedMilestone, ReachedStep, ReservedFreeze, RewardState, StreakState, Stretch, TaskState,
+    Told, UserTasks,
 };
 
 #[cfg(test)]

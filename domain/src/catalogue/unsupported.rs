@@ -20,17 +20,12 @@ const FEATURES: &[Feature] = &[
     Feature { name: "measure: distinct", used_at: |t| at("objective.measure.distinct", matches!(t.objective.measure, Measure::Distinct(_))) },
     Feature { name: "measure: days", used_at: |t| at("objective.measure", t.objective.measure == Measure::Days) },
     Feature { name: "objective.carry_over: true", used_at: |t| at("objective.carry_over", t.objective.carry_over) },
-    Feature { name: "lateness for a continuous task", used_at: |t| at("objective.lateness", t.streak.is_some() && t.objective.lateness_seconds > 0) },
     Feature { name: "one_of", used_at: one_of },
     Feature { name: "claim.expires_after", used_at: |t| at("claim.expires_after", t.claim.expires_after_seconds.is_some()) },
     Feature { name: "claim.at_period_end: grant", used_at: |t| at("claim.at_period_end", t.claim.at_period_end == AtPeriodEnd::Grant) },
     Feature { name: "claim.at_period_end: forfeit", used_at: |t| at("claim.at_period_end", t.claim.at_period_end == AtPeriodEnd::Forfeit) },
     Feature { name: "audience", used_at: |t| at("audience", !t.audience.is_everybody()) },
     Feature { name: "backfill", used_at: |t| at("backfill", t.backfill.is_some()) },
-    Feature { name: "streak.grace_periods", used_at: |t| at("streak.grace_periods", t.streak.as_ref().is_some_and(|s| s.grace_periods > 0)) },
-    Feature { name: "streak.freezes", used_at: |t| at("streak.freezes", t.streak.as_ref().is_some_and(|s| s.freezes.max > 0)) },
-    Feature { name: "streak.make_up", used_at: |t| at("streak.make_up", t.streak.as_ref().is_some_and(|s| s.make_up.is_some())) },
-    Feature { name: "streak.pauses", used_at: |t| at("streak.pauses", t.streak.as_ref().is_some_and(|s| !s.pauses.is_empty())) },
 ];
 
 /// What a task uses that the rules do not do yet: the path below the task, and the reason.

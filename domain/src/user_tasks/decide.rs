@@ -2,7 +2,7 @@
 
 mod claim;
 mod progress;
-mod streak;
+pub mod streak;
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -47,6 +47,9 @@ pub enum UnmovedReason {
     /// The version of the open period does not listen to this action.
     #[error("the open period goes by version {0}, which does not listen to this action")]
     NotSubscribed(u32),
+    /// It is a wish about another task.
+    #[error("the action names another task")]
+    OtherTask,
     /// The action's time lies outside the window.
     #[error("the action lies outside the task's window")]
     OutsideWindow,
@@ -86,6 +89,11 @@ pub fn decide(
             let claimed =
                 claim::claim(state, task, period.as_ref(), *milestone, *claimed_at, catalogue)?;
             Ok(Decision { events: vec![claimed], unmoved: vec![] })
+        }
+        Command::GrantFreezes { user: _, task, count, reason, by, at } => {
+            let (reason, by) = (reason.as_deref(), by.as_deref());
+            let request = streak::Grant { task, count: *count, reason, by, at: *at };
+            Ok(Decision { events: streak::grant(state, &request, catalogue)?, unmoved: vec![] })
         }
         Command::StartDeliveries { rewards } => {
             let started =

@@ -8,14 +8,14 @@ use jiff::Timestamp;
 use plaudit_domain::calendar::{Period, PeriodKey};
 use plaudit_domain::ids::TaskId;
 use plaudit_domain::user_tasks::{
-    ClosedPeriod, PeriodState, ReachedMilestone, StreakState, TaskState, UserTasks,
+    ClosedPeriod, FreezeState, PeriodState, ReachedMilestone, StreakState, TaskState, UserTasks,
 };
 use serde::{Deserialize, Serialize};
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 
-use crate::instant;
 use super::undecodable;
+use crate::instant;
 
 /// One task of one user, column by column.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,6 +73,8 @@ struct Details<'s> {
     earlier: Cow<'s, [PeriodState]>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     streak: Option<Cow<'s, StreakState>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    freezes: Option<Cow<'s, FreezeState>>,
 }
 
 #[expect(clippy::ptr_arg, reason = "serde gives the field as it is")]
@@ -101,11 +103,13 @@ impl TaskRow {
             unclaimed_count,
             claimable: _,
             streak,
+            freezes,
         } = past;
         let (newest, earlier) = periods.split_last().map_or((None, &[][..]), |(n, e)| (Some(n), e));
         let mut details = Details {
             earlier: Cow::Borrowed(earlier),
             streak: streak.as_ref().map(Cow::Borrowed),
+            freezes: freezes.as_ref().map(Cow::Borrowed),
             ..Details::default()
         };
         let period = newest.map(|newest| {
@@ -173,6 +177,7 @@ impl TaskRow {
             unclaimed_count: u64::try_from(self.unclaimed_count).unwrap_or_default(),
             claimable: Vec::new(),
             streak: details.streak.map(Cow::into_owned),
+            freezes: details.freezes.map(Cow::into_owned),
         };
         Ok((self.task, state))
     }
