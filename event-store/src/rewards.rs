@@ -18,9 +18,8 @@ use uuid::Uuid;
 
 pub use ledger::{Change, Ledger};
 
-use crate::batch::{Changes, ChangedUser};
+use crate::batch::{ChangedUser, Changes};
 use crate::instant;
-use crate::reader::{self, Kinds};
 use crate::states::undecodable;
 
 /// One reward line of a user.
@@ -186,11 +185,7 @@ struct UnknownRewardState {
 }
 
 /// Removes all rows of these users.
-async fn delete(
-    lanes: &[i16],
-    users: &[&str],
-    connection: &mut PgConnection,
-) -> sqlx::Result<()> {
+async fn delete(lanes: &[i16], users: &[&str], connection: &mut PgConnection) -> sqlx::Result<()> {
     sqlx::query("delete from reward_state where lane = any($1) and user_id = any($2)")
         .bind(lanes)
         .bind(users)
@@ -267,12 +262,8 @@ pub(crate) async fn save(changes: &Changes, connection: &mut PgConnection) -> sq
         }
     }
     for user in &refolded {
-        let found =
-            reader::users_whole(user.lane, &[user.user.as_str()], Kinds::OfRewards, connection).await?;
-        let ledger = ledgers.entry((user.lane, &user.user)).or_default();
-        for fact in found.iter().flat_map(|user| &user.facts) {
-            ledger.record(&fact.event, fact.position);
-        }
+        let ledger = Ledger::of_user(user.lane, &user.user, connection).await?;
+        ledgers.insert((user.lane, &user.user), ledger);
     }
     if !refolded.is_empty() {
         let in_lanes: Vec<i16> = refolded.iter().map(|user| user.lane.0).collect();

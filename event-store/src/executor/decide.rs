@@ -23,9 +23,9 @@ use crate::batch::{
     Receipt, Work,
 };
 use crate::lanes::{LaneHead, Locked};
-use crate::source_offsets::{LaneOffsets, SourceKey};
 use crate::rewards::claimable::{ClaimLookup, FoundClaims, MilestoneKey};
-use crate::states::{LoadedState, NeededUsers};
+use crate::source_offsets::{LaneOffsets, SourceKey};
+use crate::states::{LoadedState, NeededUsers, truncate_to_micros};
 use metadata::metadata;
 
 /// The most milestones that one claim of everything takes.
@@ -290,11 +290,13 @@ impl<'b> BatchDecider<'_, 'b> {
                     task: task.clone(),
                     period: period.clone(),
                     milestone: *milestone,
-                    claimed_at: *at,
+                    claimed_at: truncate_to_micros(*at),
                 };
                 self.claim_one(item, user, &wish)
             }
-            Work::ClaimAll { user, at, .. } => self.claim_everything(item, user, *at),
+            Work::ClaimAll { user, at, .. } => {
+                self.claim_everything(item, user, truncate_to_micros(*at))
+            }
             Work::StartDeliveries { user, rewards } => {
                 let command = Command::StartDeliveries { rewards: rewards.clone() };
                 match self.decide(item, user, &command) {
@@ -364,13 +366,14 @@ impl<'b> BatchDecider<'_, 'b> {
         self.users.entry(user.clone()).or_insert_with(|| {
             let loaded = states.remove(user).unwrap_or_default();
             Working {
-            lane: item.lane,
-            counted_before: loaded.state.counted,
-            loaded,
-            touched: BTreeSet::new(),
-            user_touched: false,
-            changed: false,
-        }})
+                lane: item.lane,
+                counted_before: loaded.state.counted,
+                loaded,
+                touched: BTreeSet::new(),
+                user_touched: false,
+                changed: false,
+            }
+        })
     }
 
     fn decide(
