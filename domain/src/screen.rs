@@ -4,19 +4,24 @@
 //! that time" show the same.
 
 mod milestones;
+mod streak;
 
+use std::borrow::Cow;
 use std::str::FromStr;
 
 use jiff::Timestamp;
 use serde::Serialize;
 use uuid::Uuid;
 
-use crate::calendar::Period;
+use crate::calendar::{Period, Zones};
 use crate::catalogue::definition::{Kind, Meta, Payout, WeightedPayout};
 use crate::catalogue::{Catalogue, CatalogueTask, Status};
 use crate::ids::{TaskId, UserId};
+use crate::user_tasks::gap::StreakJudge;
 use crate::user_tasks::place::{Place, place};
-use crate::user_tasks::{ReachedMilestone, RewardState, StreakState, TaskState, UserTasks};
+use crate::user_tasks::{ReachedMilestone, RewardState, TaskState, UserTasks};
+
+pub use streak::StreakScreen;
 
 /// What a reader asks for. `None` asks for all.
 #[derive(Debug, Clone, Copy, Default)]
@@ -190,19 +195,6 @@ pub struct UnclaimedScreen {
     pub rewards: Vec<RewardScreen>,
 }
 
-/// A streak as of the moment of the read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub struct StreakScreen {
-    /// Steps in a row; 0 once a period was missed.
-    pub current: i64,
-    /// The most there ever were.
-    pub longest: i64,
-    /// Freezes left.
-    pub freezes: i64,
-    /// There is a streak, and the period of the moment has no step yet.
-    pub at_risk: bool,
-}
-
 /// What a user's tasks look like at `now`, by `order`, then by id.
 pub fn screen(
     user: &UserId,
@@ -267,7 +259,7 @@ impl Reader<'_> {
         if !shown || !self.request.category.is_none_or(of_category) {
             return None;
         }
-        let standing = Standing::of(&place, past);
+        let standing = Standing::of(&place, past, &self.state.zones, self.now);
         let locked_by = self.locked_by(&definition.requires);
         let shown_state = self.state_of(&place, &standing, claimable, !locked_by.is_empty());
         if self.request.state.is_some_and(|wanted| wanted != shown_state) {
@@ -296,12 +288,12 @@ impl Reader<'_> {
             locked_by,
             progress: standing.progress,
             target: definition.last_at(),
-            milestones: reader.milestones(place.version, standing.reached),
+            milestones: reader.milestones(place.version, &standing.reached),
             unclaimed_from_earlier_periods: past.map_or_else(Vec::new, |past| {
-                reader.unclaimed_beside(&past.claimable, standing.reached)
+                reader.unclaimed_beside(&past.claimable, &standing.reached)
             }),
             meta: definition.meta.clone(),
-            unclaimed_count: reader.count_beside(unclaimed_count, standing.reached),
+            unclaimed_count: reader.count_beside(unclaimed_count, &standing.reached),
             window: WindowScreen { from: definition.window.from, until: definition.window.until },
             streak: standing.streak,
             period: place.period,
@@ -347,14 +339,16 @@ struct Standing<'a> {
     progress: i64,
     /// The last milestone is reached.
     finished: bool,
-    reached: &'a [ReachedMilestone],
+    reached: Cow<'a, [ReachedMilestone]>,
     streak: Option<StreakScreen>,
 }
 
 impl<'a> Standing<'a> {
-    fn of(place: &Place<'a>, past: Option<&'a TaskState>) -> Self {
+    fn of(place: &Place<'a>, past: Option<&'a TaskState>, zones: &Zones, now: Timestamp) -> Self {
         match place.version.definition.kind {
-            Kind::Continuous => Self::of_streak(place, past),
+            Kind::Continuous => {
+                Self::of_streak(&StreakJudge::new(place.version, past, zones), &place.period, now)
+            }
             Kind::Ordinary | Kind::Periodic => Self::of_period(place),
         }
     }
@@ -364,33 +358,8 @@ impl<'a> Standing<'a> {
         Self {
             progress: place.open.map_or(place.carried, |open| open.progress).min(target),
             finished: place.open.is_some_and(|open| open.completed && !open.withheld),
-            reached: place.open.map_or(&[], |open| &open.reached),
+            reached: Cow::Borrowed(place.open.map_or(&[], |open| &open.reached)),
             streak: None,
-        }
-    }
-
-    /// A streak that missed a period is over, whether or not an event has told so yet.
-    fn of_streak(place: &Place<'a>, past: Option<&'a TaskState>) -> Self {
-        let told = past.and_then(|past| past.streak.as_ref());
-        // A reader whose clock is behind the producer's looks at a period before the last step.
-        let is_behind = |streak: &StreakState| place.period.starts_at < streak.last.starts_at;
-        let reaches = |streak: &StreakState| streak.reaches(&place.period) || is_behind(streak);
-        let alive = told.filter(|streak| streak.current > 0 && reaches(streak));
-        let last_at = place.version.definition.last_at();
-        Self {
-            progress: alive.map_or(0, |streak| streak.step.min(last_at)),
-            // What is withheld, because a prerequisite is missing, completes nothing.
-            finished: alive.is_some_and(|streak| streak.step >= last_at)
-                && past.is_some_and(|past| past.completed_at.is_some()),
-            reached: alive.map_or(&[], |streak| &streak.reached),
-            streak: Some(StreakScreen {
-                current: alive.map_or(0, |streak| streak.current),
-                longest: told.map_or(0, |streak| streak.longest),
-                freezes: 0,
-                at_risk: alive.is_some_and(|streak| {
-                    streak.last.key != place.period.key && !is_behind(streak)
-                }),
-            }),
         }
     }
 }

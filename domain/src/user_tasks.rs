@@ -6,6 +6,7 @@ pub mod command;
 pub mod decide;
 pub mod event;
 mod evolve;
+pub(crate) mod gap;
 pub(crate) mod place;
 mod seed;
 mod seen;
@@ -14,12 +15,13 @@ mod terms;
 
 pub use command::Command;
 pub use decide::{Acknowledgement, Decision, Rejection, Unmoved, UnmovedReason, Verdict, decide};
-pub use event::{Earned, Event, Reward, UnclaimedRewards};
+pub use event::{Earned, Event, Protected, Protection, Rejudged, Reward, UnclaimedRewards};
 pub use evolve::{evolve, fold};
 pub use seen::{SEEN_PER_PERIOD_MAX, Seen, ValueHash, ValueSet};
 pub use state::{
-    ClaimableMilestone, ClosedPeriod, Grant, GrantedLine, PeriodState, ReachedMilestone,
-    RewardState, StreakState, TaskState, UserTasks,
+    ClaimableMilestone, ClosedPeriod, FreezeChange, FreezeState, Grant, GrantedLine, PeriodState,
+    ReachedMilestone, ReachedStep, ReservedFreeze, RewardState, StreakState, Stretch, TaskState,
+    Told, UserTasks,
 };
 
 pub use seed::Seed;

@@ -14,13 +14,8 @@ struct Feature {
 
 #[rustfmt::skip]
 const FEATURES: &[Feature] = &[
-    Feature { name: "lateness for a continuous task", used_at: |t| at("objective.lateness", t.streak.is_some() && t.objective.lateness_seconds > 0) },
     Feature { name: "audience", used_at: |t| at("audience", !t.audience.is_everybody()) },
     Feature { name: "backfill", used_at: |t| at("backfill", t.backfill.is_some()) },
-    Feature { name: "streak.grace_periods", used_at: |t| at("streak.grace_periods", t.streak.as_ref().is_some_and(|s| s.grace_periods > 0)) },
-    Feature { name: "streak.freezes", used_at: |t| at("streak.freezes", t.streak.as_ref().is_some_and(|s| s.freezes.max > 0)) },
-    Feature { name: "streak.make_up", used_at: |t| at("streak.make_up", t.streak.as_ref().is_some_and(|s| s.make_up.is_some())) },
-    Feature { name: "streak.pauses", used_at: |t| at("streak.pauses", t.streak.as_ref().is_some_and(|s| !s.pauses.is_empty())) },
 ];
 
 /// What a task uses that the rules do not do yet: the path below the task, and the reason.

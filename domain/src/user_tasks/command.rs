@@ -32,6 +32,21 @@ pub enum Command {
         /// When the wish arrived.
         claimed_at: Timestamp,
     },
+    /// Give the user freezes, which protect periods that end later.
+    GrantFreezes {
+        /// Whose.
+        user: UserId,
+        /// The task.
+        task: TaskId,
+        /// How many, at least 1. What exceeds the task's `max` is dropped.
+        count: i64,
+        /// Why.
+        reason: Option<String>,
+        /// Who grants them.
+        by: Option<String>,
+        /// When the wish arrived.
+        at: Timestamp,
+    },
     /// Record what time alone has brought about.
     Settle {
         /// Up to when.

@@ -5,7 +5,7 @@ mod delivery;
 mod measure;
 mod progress;
 mod settle;
-mod streak;
+pub mod streak;
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -64,6 +64,9 @@ pub enum UnmovedReason {
     /// The version of the open period does not count this.
     #[error("the open period goes by version {0}, which does not count this")]
     NotSubscribed(u32),
+    /// It is a wish about another task.
+    #[error("the action names another task")]
+    OtherTask,
     /// The action's time lies outside the window.
     #[error("the action lies outside the task's window")]
     OutsideWindow,
@@ -117,6 +120,11 @@ pub fn decide(
             let claimed =
                 claim::claim(state, task, period.as_ref(), *milestone, *claimed_at, catalogue)?;
             Ok(Decision { events: vec![claimed], unmoved: vec![] })
+        }
+        Command::GrantFreezes { user: _, task, count, reason, by, at } => {
+            let (reason, by) = (reason.as_deref(), by.as_deref());
+            let request = streak::Grant { task, count: *count, reason, by, at: *at };
+            Ok(Decision { events: streak::grant(state, &request, catalogue)?, unmoved: vec![] })
         }
         Command::StartDeliveries { rewards } => {
             Ok(Decision { events: delivery::start(state, rewards), unmoved: vec![] })

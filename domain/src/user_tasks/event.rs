@@ -1,5 +1,7 @@
 //! Facts about one user's tasks, stored for ever.
 
+mod streak;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
@@ -11,6 +13,8 @@ use crate::calendar::{Period, PeriodKey};
 use crate::catalogue::definition::{ClaimMode, Payout, RewardLine};
 use crate::ids::{TaskId, UserId};
 use crate::user_tasks::seen::ValueHash;
+
+pub use streak::{Protected, Protection, Rejudged};
 
 /// A fact. Stored as JSON with its name under `type`.
 ///
@@ -77,7 +81,7 @@ pub enum Event {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         completion_of: Option<TaskId>,
     },
-    /// A period of a continuous task counts: the streak is one longer.
+    /// A period of a continuous task counts: there is one step more.
     StreakAdvanced {
         /// The task.
         task: TaskId,
@@ -85,26 +89,99 @@ pub enum Event {
         version: u32,
         /// The period that counts.
         period: Period,
-        /// Steps in a row, this one included.
+        /// Steps in a row up to the last one, this one included if it is among them.
         current: i64,
         /// The most there ever were.
         longest: i64,
-        /// The step within the cycle, from 1.
+        /// The step within the cycle that the last one is, from 1.
         step: i64,
         /// When the action occurred.
         at: Timestamp,
+        /// How many freezes were left after it; absent: the task has none.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        freezes: Option<i64>,
+        /// Missed periods that the judgement of this step found protected, oldest first.
+        #[serde(
+            default,
+            skip_serializing_if = "Vec::is_empty",
+            deserialize_with = "streak::null_is_none"
+        )]
+        protected: Vec<Protected>,
+        /// The earliest instant of a period that can still be filled; absent: none can.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        fillable_from: Option<Timestamp>,
+        /// The past as judged anew; present exactly if the last step is a later one than this.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        rejudged: Option<Rejudged>,
     },
-    /// A period was missed. Told by the first step after it.
+    /// A missed period, or all those in a row that one pause touches, did not break the streak. Told by the
+    /// first step after it, or by whoever looks before.
+    StreakProtected {
+        /// The task.
+        task: TaskId,
+        /// The version that judged it.
+        version: u32,
+        /// The key of the first one, when it began, and when the last one ended.
+        period: Period,
+        /// What protected it.
+        by: Protection,
+        /// When that was decided: when the period had ended and its lateness was over.
+        at: Timestamp,
+    },
+    /// A period was missed. Told by the first step after it, or by whoever looks before.
     StreakBroken {
         /// The task.
         task: TaskId,
-        /// The version that judged the step after it.
+        /// The version that judged it.
         version: u32,
         /// How long the streak had been.
         length: i64,
         /// The last period that counted.
         last: PeriodKey,
-        /// When the missed period ended.
+        /// When that was decided: when the missed period had ended and its lateness was over.
+        at: Timestamp,
+    },
+    /// A missed period was filled. The step that it is follows.
+    PeriodMadeUp {
+        /// The task.
+        task: TaskId,
+        /// The version that judged it.
+        version: u32,
+        /// The period.
+        period: Period,
+        /// When the action occurred that filled it.
+        at: Timestamp,
+    },
+    /// Freezes were given to the user. They protect periods that end later.
+    FreezesGranted {
+        /// The task.
+        task: TaskId,
+        /// The version whose `max` bounds them.
+        version: u32,
+        /// How many were added.
+        count: i64,
+        /// How many were asked for in vain, because the user would have had more than `max`.
+        dropped: i64,
+        /// How many there were then.
+        freezes: i64,
+        /// When.
+        at: Timestamp,
+        /// Why, as given.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
+        /// Who granted them: the subject of a token.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        by: Option<String>,
+    },
+    /// The user wished to protect this period with a freeze, should it be missed.
+    FreezeReserved {
+        /// The task.
+        task: TaskId,
+        /// The version that judged it.
+        version: u32,
+        /// The period.
+        period: Period,
+        /// When the action occurred.
         at: Timestamp,
     },
     /// A milestone was reached, for the first and only time in its period.
@@ -219,7 +296,8 @@ pub enum Event {
         /// When the action occurred.
         at: Timestamp,
     },
-    /// An action matched, but its measure could not be taken. It moved nothing.
+    /// An action was meant for the task, but could not be taken: its measure, or the wish that it is. It moved
+    /// nothing.
     ActionNotCounted {
         /// The task.
         task: TaskId,
@@ -239,7 +317,11 @@ impl Event {
             Self::UserUpdated { .. } => ("user_updated", "1.0"),
             Self::ProgressRecorded { .. } => ("progress_recorded", "1.0"),
             Self::StreakAdvanced { .. } => ("streak_advanced", "1.0"),
+            Self::StreakProtected { .. } => ("streak_protected", "1.0"),
             Self::StreakBroken { .. } => ("streak_broken", "1.0"),
+            Self::PeriodMadeUp { .. } => ("period_made_up", "1.0"),
+            Self::FreezesGranted { .. } => ("freezes_granted", "1.0"),
+            Self::FreezeReserved { .. } => ("freeze_reserved", "1.0"),
             Self::MilestoneReached { .. } => ("milestone_reached", "1.0"),
             Self::TaskCompleted { .. } => ("task_completed", "1.0"),
             Self::RewardsClaimed { .. } => ("rewards_claimed", "1.0"),
@@ -266,7 +348,11 @@ impl Event {
             | Self::RedeliveryRequested { reward, .. } => Some(&reward.task),
             Self::ProgressRecorded { task, .. }
             | Self::StreakAdvanced { task, .. }
+            | Self::StreakProtected { task, .. }
             | Self::StreakBroken { task, .. }
+            | Self::PeriodMadeUp { task, .. }
+            | Self::FreezesGranted { task, .. }
+            | Self::FreezeReserved { task, .. }
             | Self::MilestoneReached { task, .. }
             | Self::TaskCompleted { task, .. }
             | Self::RewardsClaimed { task, .. }
@@ -289,7 +375,11 @@ impl Event {
             | Self::RedeliveryRequested { reward, .. } => Some(reward.version),
             Self::ProgressRecorded { version, .. }
             | Self::StreakAdvanced { version, .. }
+            | Self::StreakProtected { version, .. }
             | Self::StreakBroken { version, .. }
+            | Self::PeriodMadeUp { version, .. }
+            | Self::FreezesGranted { version, .. }
+            | Self::FreezeReserved { version, .. }
             | Self::MilestoneReached { version, .. }
             | Self::TaskCompleted { version, .. }
             | Self::RewardsClaimed { version, .. }

@@ -1,5 +1,7 @@
 //! The fold: the only place that changes state.
 
+mod streak;
+
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value};
 
@@ -7,7 +9,7 @@ use super::event::{Event, Reward, UnclaimedRewards};
 use super::seen::{NewlySeen, Seen};
 use super::state::{
     ClaimableMilestone, ClosedPeriod, Grant, GrantedLine, PeriodState, ReachedMilestone,
-    RewardState, StreakState, TaskState, UserTasks,
+    RewardState, TaskState, UserTasks,
 };
 use super::terms::Lapsed;
 use crate::calendar::{Period, PeriodKey};
@@ -30,26 +32,20 @@ pub fn evolve(state: &mut UserTasks, event: &Event) {
             record_progress(open_period(task, period), event);
             close_periods(task);
         }
-        Event::StreakAdvanced { task, period, current, longest, step, .. } => {
-            let task = state.tasks.entry(task.clone()).or_default();
-            if let Some(open) = task.periods.iter_mut().find(|p| p.period.key == period.key) {
-                open.withheld_step = open.withheld.then_some(*step);
-            }
-            // The first step of a cycle leaves the milestones of the one before behind.
-            let (cycle_from, reached) = match task.streak.take().filter(|_| *step > 1) {
-                Some(streak) => (streak.cycle_from, streak.reached),
-                None => (period.starts_at, Vec::new()),
-            };
-            let (current, longest, step, last) = (*current, *longest, *step, period.clone());
-            task.streak = Some(StreakState { current, longest, step, last, cycle_from, reached });
+        Event::StreakAdvanced { task, .. } => {
+            streak::advance(state.tasks.entry(task.clone()).or_default(), event);
+        }
+        Event::StreakProtected { task, period, .. } => {
+            streak::protect(state.tasks.entry(task.clone()).or_default(), period);
         }
         Event::StreakBroken { task, .. } => {
-            let streak = state.tasks.get_mut(task).and_then(|t| t.streak.as_mut());
-            if let Some(streak) = streak {
-                streak.current = 0;
-                streak.step = 0;
-                streak.reached.clear();
-            }
+            streak::break_off(state.tasks.entry(task.clone()).or_default());
+        }
+        Event::FreezesGranted { task, count, at, .. } => {
+            streak::grant_freezes(state.tasks.entry(task.clone()).or_default(), *count, *at);
+        }
+        Event::FreezeReserved { task, period, .. } => {
+            streak::reserve_freeze(state.tasks.entry(task.clone()).or_default(), period);
         }
         Event::MilestoneReached { task, version, period, milestone, at, mode, rewards, terms } => {
             let granted_as = granted_state(*mode);
@@ -96,6 +92,7 @@ pub fn evolve(state: &mut UserTasks, event: &Event) {
         // For auditors, or for the delivery alone; no rule depends on them.
         Event::RedeliveryRequested { stays_delivered: true, .. }
         | Event::AcknowledgementIgnored { .. }
+        | Event::PeriodMadeUp { .. }
         | Event::ActionTooLate { .. }
         | Event::ActionNotCounted { .. } => {}
     }
@@ -243,17 +240,17 @@ fn remove_claimable(task: &mut TaskState, key: &PeriodKey, milestone: i64) {
     }
 }
 
-/// A milestone is reached in its period, or in the running cycle of the streak.
+/// A milestone is reached in its period, or by a step of a streak.
 fn reach(task: &mut TaskState, period: &Period, reached: ReachedMilestone) {
     release(task, &period.key);
-    let list = match &mut task.streak {
-        // Released of an earlier cycle: it can be claimed, and is not what this one reached.
-        Some(streak) if period.starts_at < streak.cycle_from => return close_periods(task),
-        Some(streak) => &mut streak.reached,
-        None => &mut open_period(task, period).reached,
-    };
-    list.retain(|r| r.at != reached.at);
-    list.push(reached);
+    match &mut task.streak {
+        Some(streak) => streak.reach(period, reached),
+        None => {
+            let list = &mut open_period(task, period).reached;
+            list.retain(|r| r.at != reached.at);
+            list.push(reached);
+        }
+    }
     close_periods(task);
 }
 
@@ -332,6 +329,7 @@ fn set_state(user: &mut UserTasks, reward: &Reward, state: RewardState) {
 fn set_line(task: &mut TaskState, reward: &Reward, state: RewardState) {
     let in_periods = task.periods.iter_mut().flat_map(|p| &mut p.reached);
     let in_streak = task.streak.iter_mut().flat_map(|s| &mut s.reached);
+    let in_streak = in_streak.map(|reached| &mut reached.milestone);
     for reached in in_periods.chain(in_streak) {
         if reached.at == reward.milestone && reached.period == reward.period {
             for line in reached.lines.iter_mut().filter(|line| line.line == reward.line) {

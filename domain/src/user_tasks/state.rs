@@ -1,6 +1,8 @@
 //! The part of a user's past that the rules need. It stays small whatever the user's age: open periods,
 //! streaks, and how much is unclaimed.
 
+mod streak;
+
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
@@ -13,6 +15,10 @@ use super::seen::Seen;
 use super::terms::ClaimTerms;
 use crate::calendar::{Period, PeriodKey, Zones};
 use crate::ids::TaskId;
+
+pub use streak::{
+    FreezeChange, FreezeState, ReachedStep, ReservedFreeze, StreakState, Stretch, Told,
+};
 
 /// The fold of a user's stream.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -61,8 +67,11 @@ pub struct TaskState {
     /// The milestones with something to claim. All of them after a fold; where the state was read from its
     /// rows, those that were asked for, so that a state does not grow with what its user has not claimed.
     pub claimable: Vec<ClaimableMilestone>,
-    /// For continuous tasks.
+    /// For continuous tasks, from the first step on.
     pub streak: Option<StreakState>,
+    /// For continuous tasks, once any were counted, granted or reserved.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub freezes: Option<FreezeState>,
 }
 
 impl TaskState {
@@ -243,33 +252,6 @@ impl ClaimableMilestone {
     /// What a claim that names nothing takes first: the oldest period, and in it the lowest milestone.
     pub fn order(&self) -> (Option<Timestamp>, i64) {
         (self.period.starts_at, self.at)
-    }
-}
-
-/// A streak as of its last step.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct StreakState {
-    /// Steps in a row up to `last`.
-    pub current: i64,
-    /// The most there ever were.
-    pub longest: i64,
-    /// The step within the cycle, from 1.
-    pub step: i64,
-    /// The period of the last step.
-    pub last: Period,
-    /// When the period of the running cycle's first step began.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub cycle_from: Option<Timestamp>,
-    /// Milestones reached in the running cycle.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub reached: Vec<ReachedMilestone>,
-}
-
-impl StreakState {
-    /// Whether the streak goes on in `period`: it is the last step's, or the one right after.
-    pub fn reaches(&self, period: &Period) -> bool {
-        self.last.key == period.key
-            || (self.last.ends_at.is_some() && self.last.ends_at == period.starts_at)
     }
 }
 

@@ -80,7 +80,11 @@ impl Ledger {
             | Event::UserUpdated { .. }
             | Event::ProgressRecorded { .. }
             | Event::StreakAdvanced { .. }
+            | Event::StreakProtected { .. }
             | Event::StreakBroken { .. }
+            | Event::PeriodMadeUp { .. }
+            | Event::FreezesGranted { .. }
+            | Event::FreezeReserved { .. }
             | Event::TaskCompleted { .. }
             | Event::ActionTooLate { .. }
             | Event::ActionNotCounted { .. } => {}

@@ -18,6 +18,12 @@ pub enum Rejection {
         /// What was asked for.
         task: TaskId,
     },
+    /// The task is no streak, so there is nothing that a freeze could protect.
+    #[error("task {task} is not continuous: it has no streak that a freeze could protect")]
+    NoStreak {
+        /// The task.
+        task: TaskId,
+    },
     /// No version of the task has such a milestone.
     #[error("task {task} has no milestone {milestone}")]
     UnknownMilestone {

@@ -25,6 +25,9 @@ pub(super) fn advance(
     let action = judgement.action;
     let at = action.occurred_at;
     let place = place(task, past, &judgement.state.zones, at);
+    if let Some(moved) = streak::other_than_step(judgement, task, past, &place) {
+        return moved;
+    }
     let definition = &place.version.definition;
     let counts = match cause {
         Cause::Action => definition.objective.on.contains(&action.kind),
@@ -37,14 +40,8 @@ pub(super) fn advance(
         return Err(UnmovedReason::OutsideWindow);
     }
     check_filter(judgement, place.version)?;
-    let watermark = past.and_then(|t| t.watermark);
-    if let (Some(watermark), Some(closes_at)) = (watermark, place.closes_at)
-        && watermark >= closes_at
-    {
-        let period = place.period.key;
-        let version = place.version.version;
-        let task = task.id.clone();
-        return Ok(vec![Event::ActionTooLate { task, version, period, watermark, at }]);
+    if let Some(too_late) = place.too_late(&task.id, past, at) {
+        return Ok(vec![too_late]);
     }
     if place.open.is_some_and(|open| open.completed) && !place.carries_over {
         return Err(UnmovedReason::Completed(place.period.key.to_string()));
