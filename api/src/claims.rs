@@ -156,6 +156,10 @@ async fn refused(
             let state = task_state(state, user, task).await?;
             return Ok(Problem::NothingClaimable { detail, state });
         }
+        Rejection::UnknownGrant { .. } => &causes::UNKNOWN_GRANT,
+        Rejection::NotRedeliverable { .. } => {
+            return Ok(Problem::Conflict { cause: &causes::NOT_REDELIVERABLE, detail });
+        }
     };
     Ok(Problem::NotFound { cause, detail })
 }

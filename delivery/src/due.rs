@@ -85,7 +85,7 @@ async fn read_span(
     if span.is_first {
         read_skipped(&mut due, connection).await?;
     }
-    let page = reader::rewards_page(span.lane, span.after, span.head, PAGE, connection).await?;
+    let page = reader::delivery_page(span.lane, span.after, span.head, PAGE, connection).await?;
     let is_full = i64::try_from(page.len()).is_ok_and(|len| len == PAGE);
     for entry in page {
         if due.count() >= room {

@@ -31,6 +31,12 @@ pub const DATA_BYTES_MAX: usize = 64 * 1024;
 /// The action type by which the facts about a user arrive that rules use.
 pub const USER_UPDATED: &str = "plaudit.user.updated";
 
+/// The action type by which a payer says that it has paid a reward.
+pub const REWARD_DELIVERED: &str = "plaudit.reward.delivered";
+
+/// The action type by which a payer says that it will not pay a reward.
+pub const REWARD_FAILED: &str = "plaudit.reward.failed";
+
 /// The namespace of [`Action::identity`].
 const IDENTITY_NAMESPACE: Uuid = Uuid::from_u128(0x5d0c_5d3e_7a55_5a0e_9f5e_52a8_61d0_6a1c);
 
@@ -77,6 +83,11 @@ impl Action {
         }
         let event = Structured::deserialize(value).map_err(|e| Unreadable::Json(e.to_string()))?;
         event.into_action()
+    }
+
+    /// Whether it is one of the types that Plaudit itself listens to, whatever the catalogue says.
+    pub fn is_plaudits_own(&self) -> bool {
+        [USER_UPDATED, REWARD_DELIVERED, REWARD_FAILED].contains(&self.kind.as_str())
     }
 
     /// What makes a repeat recognisable: the same for the same `(user, source, id)`.

@@ -11,11 +11,13 @@ pub(crate) mod place;
 mod state;
 
 pub use command::Command;
-pub use decide::{Decision, Rejection, Unmoved, UnmovedReason, decide};
+pub use decide::{
+    Acknowledgement, Decision, Rejection, Unmoved, UnmovedReason, Verdict, decide,
+};
 pub use event::{Event, Protected, Protection, Rejudged, Reward};
 pub use evolve::{evolve, fold};
 pub use state::{
-    ClaimableMilestone, ClosedPeriod, FreezeChange, FreezeState, GrantedLine, PeriodState,
+    ClaimableMilestone, ClosedPeriod, FreezeChange, FreezeState, Grant, GrantedLine, PeriodState,
     ReachedMilestone, ReachedStep, ReservedFreeze, RewardState, StreakState, Stretch, TaskState,
     Told, UserTasks,
 };

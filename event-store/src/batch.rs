@@ -9,7 +9,7 @@ use plaudit_domain::action::Action;
 use plaudit_domain::calendar::PeriodKey;
 use plaudit_domain::ids::{TaskId, UserId};
 use plaudit_domain::lane::{Lane, Position};
-use plaudit_domain::user_tasks::{Event, Rejection, Reward, UserTasks};
+use plaudit_domain::user_tasks::{Event, Rejection, Reward, UserTasks, Verdict};
 use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -63,12 +63,53 @@ pub enum Work {
         /// A retry under the same key gets the first answer.
         idempotency_key: Option<String>,
     },
+    /// Give a user freezes.
+    GrantFreezes {
+        /// Names the request, so that one that is tried again gives them once.
+        id: Uuid,
+        /// Whose.
+        user: UserId,
+        /// Of which task.
+        task: TaskId,
+        /// How many, at least 1.
+        count: i64,
+        /// Why.
+        reason: Option<String>,
+        /// Who grants them.
+        by: Option<String>,
+        /// When the request arrived.
+        at: Timestamp,
+    },
     /// Note that grants were handed to the paying system.
     StartDeliveries {
         /// Whose.
         user: UserId,
         /// What was handed over.
         rewards: Vec<Reward>,
+    },
+    /// Note what became of deliveries, as far as that is news.
+    SettleDeliveries {
+        /// Whose.
+        user: UserId,
+        /// Grants, each with its outcome.
+        settled: Vec<(Uuid, Verdict)>,
+        /// When that was known.
+        at: Timestamp,
+    },
+    /// Hand a reward to the paying system again.
+    Redeliver {
+        /// Whose.
+        user: UserId,
+        /// The grant.
+        grant: Uuid,
+        /// Who wants it.
+        by: String,
+        /// Why.
+        reason: String,
+        /// When the wish arrived.
+        at: Timestamp,
+        /// Also if it was delivered before: for a payer that has forgotten what it paid.
+        even_if_delivered: bool,
     },
     /// Set a record aside.
     Park(ParkedRecord),
@@ -139,6 +180,15 @@ pub enum Outcome {
         receipts: Vec<Receipt>,
         /// Whether there is more to claim.
         more: bool,
+    },
+    /// Freezes were given.
+    FreezesGranted {
+        /// How many were added.
+        granted: i64,
+        /// How many would have been more than the user can have.
+        dropped: i64,
+        /// How many there are now.
+        freezes: i64,
     },
     /// The rules said no.
     Rejected(Rejection),

@@ -17,7 +17,6 @@ use crate::catalogue_store::CatalogueStore;
 use crate::error::ExecuteError;
 use crate::lanes::{self, LaneWait, LockOutcome};
 use crate::pool::{self, Borrowed};
-
 use crate::{checkpoints, log, parked, receipts, rewards, seen_actions, source_offsets, states};
 use decide::DecidedBatch;
 use retry::RetryState;

@@ -125,8 +125,9 @@ pub async fn user_page(
     rows.iter().map(|row| entry(row, lane)).collect()
 }
 
-/// The events of one lane that may make rewards payable, after a position and up to a head.
-pub async fn rewards_page(
+/// The events of one lane that delivery goes by, after a position and up to a head: those that may make
+/// rewards payable, and what was said about them since.
+pub async fn delivery_page(
     lane: Lane,
     after: i64,
     up_to: i64,
@@ -137,7 +138,8 @@ pub async fn rewards_page(
     let rows = sqlx::query(&format!(
         "{RECORDED}
          where lane = $1 and position > $2 and position <= $3
-           and event_type in ('milestone_reached', 'rewards_claimed')
+           and event_type in ('milestone_reached', 'rewards_claimed', 'redelivery_requested',
+                              'reward_delivered', 'reward_failed')
          order by position limit $4"
     ))
     .bind(lane.0)
@@ -190,7 +192,8 @@ impl Kinds {
         match self {
             Self::All => "",
             Self::OfRewards => {
-                " and event_type in ('milestone_reached', 'rewards_claimed', 'delivery_started')"
+                " and event_type in ('milestone_reached', 'rewards_claimed', 'delivery_started',
+                                     'reward_delivered', 'reward_failed', 'redelivery_requested')"
             }
         }
     }

@@ -2,6 +2,7 @@
 //! can claim is found here, by index, however much there is.
 
 pub mod claimable;
+pub mod grants;
 mod ledger;
 
 use std::collections::BTreeMap;
@@ -171,8 +172,7 @@ impl RewardRow {
 }
 
 fn state_from(text: &str) -> sqlx::Result<RewardState> {
-    let known = [RewardState::Claimable, RewardState::Claimed, RewardState::Delivering];
-    let found = known.into_iter().find(|state| state.as_str() == text);
+    let found = RewardState::ALL.into_iter().find(|state| state.as_str() == text);
     found.ok_or_else(|| undecodable(UnknownRewardState { got: text.to_owned() }))
 }
 

@@ -22,18 +22,23 @@ fn name(event: &Event) -> &'static str {
         Event::TaskCompleted { .. } => "task_completed",
         Event::RewardsClaimed { .. } => "rewards_claimed",
         Event::DeliveryStarted { .. } => "delivery_started",
+        Event::RewardDelivered { .. } => "reward_delivered",
+        Event::RewardFailed { .. } => "reward_failed",
+        Event::AcknowledgementIgnored { .. } => "acknowledgement_ignored",
+        Event::RedeliveryRequested { .. } => "redelivery_requested",
         Event::ActionTooLate { .. } => "action_too_late",
         Event::ActionNotCounted { .. } => "action_not_counted",
     }
 }
 
 /// How many variants [`name`] has.
-const VARIANTS: usize = 14;
+const VARIANTS: usize = 18;
 
 /// What each file holds, as the name-based UUID (RFC 9562, version 5) of its bytes. Events of this
 /// form lie in databases: whoever changes a file takes away the proof that they can be read. A new
 /// version is a new file and a new line.
 const PINNED: &[(&str, &str)] = &[
+    ("acknowledgement_ignored.1.0", "dea2e7f1-d923-591d-bba9-225764343a55"),
     ("action_not_counted.1.0", "efc432cd-5baa-5ae2-ba3c-de444927baed"),
     ("action_too_late.1.0", "c35521de-51d5-5328-8b42-a4f8f2027421"),
     ("delivery_started.1.0", "4659967c-eb42-52e6-b249-4d08327cd4ce"),
@@ -42,6 +47,9 @@ const PINNED: &[(&str, &str)] = &[
     ("milestone_reached.1.0", "1ebac68d-5f02-5ad7-9ee0-3ee38334150a"),
     ("period_made_up.1.0", "89c34380-a85a-5fe8-9941-12faa7f0b980"),
     ("progress_recorded.1.0", "dce94476-5805-59cf-a9ec-964d1cb1e23c"),
+    ("redelivery_requested.1.0", "8114fe92-c1d3-537f-8586-87e6da402fe4"),
+    ("reward_delivered.1.0", "949e979c-bc84-515d-92dd-4c225dd68214"),
+    ("reward_failed.1.0", "b4374219-3ee5-5783-8465-f73c68994b5d"),
     ("rewards_claimed.1.0", "98f8ab36-ff0b-5d1e-a2d1-2a7d2dc90c31"),
     ("streak_advanced.1.0", "64c2ea67-a98a-5d57-a082-6ed551ff229b"),
     ("streak_broken.1.0", "aacd0d37-9603-5101-99e7-b4ccc4d1f0fb"),

@@ -22,6 +22,7 @@ use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use serde_json::{Value, json};
 use sqlx::types::Json;
 use support::{Store, TASKS, action, request};
+use uuid::Uuid;
 
 type Stock = CqrsFramework<
     UserTasksAggregate,
@@ -54,6 +55,10 @@ enum What {
     },
     /// Of some of what is owed by then: a number to choose by.
     Deliver(usize),
+    /// A payer says something about one of the grants, or about none.
+    Acknowledge(usize),
+    /// An operator wants one of the grants to be delivered again.
+    Redeliver(usize),
 }
 
 const USERS: u32 = 25;
@@ -88,7 +93,11 @@ fn wishes(seed: u8, count: usize) -> Vec<Wish> {
                 milestone: (dice % 2 == 0).then(|| MILESTONES[dice / 7 % MILESTONES.len()]),
                 at: time.parse().unwrap(),
             },
-            _ => What::Deliver(dice),
+            _ => match dice % 4 {
+                0 | 1 => What::Deliver(dice / 4),
+                2 => What::Acknowledge(dice / 4),
+                _ => What::Redeliver(dice / 4),
+            },
         };
         Wish { user, what }
     };
@@ -128,9 +137,42 @@ async fn commanded(wish: &Wish, store: &Store) -> (Item, Command) {
             let work = Work::StartDeliveries { user, rewards: rewards.clone() };
             (work, Command::StartDeliveries { rewards })
         }
+        What::Acknowledge(dice) => {
+            let grant = one_of_the_grants(&wish.user, dice, store).await;
+            let kind = ["plaudit.reward.delivered", "plaudit.reward.failed"][dice % 2];
+            let data = json!({"grant": grant, "reason": "closed"});
+            let id = Uuid::new_v4().to_string();
+            let action = action(&wish.user, &id, kind, "2026-04-01T10:00:00Z", &data);
+            (Work::Action(action.clone()), Command::RecordAction(action))
+        }
+        What::Redeliver(dice) => {
+            let grant = one_of_the_grants(&wish.user, dice, store).await;
+            let (by, reason) = ("olga".to_owned(), "closed".to_owned());
+            let (at, even_if_delivered) = (Timestamp::UNIX_EPOCH, dice % 2 == 0);
+            let again = Command::Redeliver {
+                grant,
+                by: by.clone(),
+                reason: reason.clone(),
+                at,
+                even_if_delivered,
+            };
+            (Work::Redeliver { user, grant, by, reason, at, even_if_delivered }, again)
+        }
     };
     let lane = Lane::of(&wish.user, store.lane_count);
     (Item { lane, work, origin: request() }, command)
+}
+
+/// A grant of the user, or one that nobody has.
+async fn one_of_the_grants(user: &str, dice: usize, store: &Store) -> Uuid {
+    let grants: Vec<Uuid> = sqlx::query_scalar(
+        "select grant_id from reward_state where user_id = $1 order by grant_id",
+    )
+    .bind(user)
+    .fetch_all(&store.pool)
+    .await
+    .unwrap();
+    grants.get(dice % (grants.len() + 1)).copied().unwrap_or_default()
 }
 
 /// Whether both sides gave the same answer. Of what was taken before, ours finds the receipt.
@@ -184,7 +226,7 @@ async fn the_executor_and_stock_cqrs_write_the_same_events() {
             kinds.insert(a.2.clone());
         }
     }
-    assert_eq!(kinds.len(), 10, "every event is among them: {kinds:?}");
+    assert_eq!(kinds.len(), 14, "every event is among them: {kinds:?}");
     assert!(commands > 4_000 && rejected > 500, "{rejected} of {commands} were rejected");
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
 
-use plaudit_domain::action::{Action, USER_UPDATED};
+use plaudit_domain::action::Action;
 use plaudit_domain::catalogue::Catalogue;
 
 /// The most types that are counted by name. Producers may name any, and each name is a series of the
@@ -19,7 +19,7 @@ pub struct UnmatchedTypes(Mutex<BTreeSet<String>>);
 impl UnmatchedTypes {
     /// Counts an action if no task of the catalogue listens to its type.
     pub fn count(&self, action: &Action, catalogue: &Catalogue) {
-        if action.kind == USER_UPDATED || catalogue.listens_to(&action.kind) {
+        if action.is_plaudits_own() || catalogue.listens_to(&action.kind) {
             return;
         }
         let label = self.label(&action.kind).to_owned();

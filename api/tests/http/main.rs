@@ -1,6 +1,7 @@
 //! The HTTP interface against a real database: what the contract says, request by request.
 
 mod access;
+mod acknowledgements;
 mod actions;
 mod audit;
 mod bounds;

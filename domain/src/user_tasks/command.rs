@@ -1,7 +1,9 @@
 //! Wishes put to one user's tasks.
 
 use jiff::Timestamp;
+use uuid::Uuid;
 
+use super::decide::Verdict;
 use crate::action::Action;
 use crate::calendar::PeriodKey;
 use crate::ids::{TaskId, UserId};
@@ -39,9 +41,29 @@ pub enum Command {
         /// When the wish arrived.
         at: Timestamp,
     },
-    /// Note that grants were handed to the paying system.
+    /// Note that grants were handed to the paying system. What is known of already is not noted again.
     StartDeliveries {
         /// What was handed over, as it was granted.
         rewards: Vec<super::Reward>,
+    },
+    /// Note what became of deliveries, as far as it is not known by now.
+    SettleDeliveries {
+        /// Grants, each with its outcome.
+        settled: Vec<(Uuid, Verdict)>,
+        /// When that was known.
+        at: Timestamp,
+    },
+    /// Hand a reward to the paying system again.
+    Redeliver {
+        /// The grant.
+        grant: Uuid,
+        /// Who wants it.
+        by: String,
+        /// Why.
+        reason: String,
+        /// When the wish arrived.
+        at: Timestamp,
+        /// Also if it was delivered before: for a payer that has forgotten what it paid.
+        even_if_delivered: bool,
     },
 }

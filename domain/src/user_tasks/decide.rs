@@ -1,6 +1,7 @@
 //! The rules: state and command give events, or a rejection.
 
 mod claim;
+mod delivery;
 mod progress;
 pub mod streak;
 
@@ -19,6 +20,7 @@ use crate::expression::Facts;
 use crate::ids::TaskId;
 
 pub use claim::Rejection;
+pub use delivery::{Acknowledgement, Verdict};
 
 /// What follows from a command.
 #[derive(Debug, Default, PartialEq)]
@@ -96,9 +98,15 @@ pub fn decide(
             Ok(Decision { events: streak::grant(state, &request, catalogue)?, unmoved: vec![] })
         }
         Command::StartDeliveries { rewards } => {
-            let started =
-                |reward: &super::Reward| Event::DeliveryStarted { reward: reward.clone() };
-            Ok(Decision { events: rewards.iter().map(started).collect(), unmoved: vec![] })
+            Ok(Decision { events: delivery::start(state, rewards), unmoved: vec![] })
+        }
+        Command::SettleDeliveries { settled, at } => {
+            Ok(Decision { events: delivery::settle(state, settled, *at), unmoved: vec![] })
+        }
+        Command::Redeliver { grant, by, reason, at, even_if_delivered } => {
+            let requested =
+                delivery::redeliver(state, *grant, by, reason, *at, *even_if_delivered)?;
+            Ok(Decision { events: vec![requested], unmoved: vec![] })
         }
     }
 }
@@ -131,6 +139,9 @@ fn record(state: &UserTasks, action: &Action, catalogue: &Catalogue) -> Decision
     if let Some(updated) = update_user(&state, action) {
         evolve(state.to_mut(), &updated);
         decision.events.push(updated);
+    }
+    if let Some(acknowledgement) = Acknowledgement::of(action) {
+        decision.events.push(delivery::acknowledge(&state, acknowledgement, action.occurred_at));
     }
     let facts = Facts::new(action, state.zones.current(), &state.attributes);
     let mut judgement = Judgement { state: &state, action, facts, completed_now: BTreeSet::new() };

@@ -210,6 +210,47 @@ pub enum Event {
         /// The reward, with the version that promised it.
         reward: Reward,
     },
+    /// The payer has paid a reward. Nothing changes that any more.
+    RewardDelivered {
+        /// The reward, with the version that promised it.
+        reward: Reward,
+        /// When the payer said so.
+        at: Timestamp,
+    },
+    /// A reward was not paid: the payer said so, or did not answer in time.
+    RewardFailed {
+        /// The reward, with the version that promised it.
+        reward: Reward,
+        /// Why, for an operator.
+        reason: String,
+        /// When that was known.
+        at: Timestamp,
+    },
+    /// A payer acknowledged what it could not: an unknown reward, or one whose state it does not change.
+    AcknowledgementIgnored {
+        /// The grant as the payer named it.
+        grant: String,
+        /// Whether it was said to be delivered; otherwise it was said to have failed.
+        delivered: bool,
+        /// Why it changed nothing.
+        reason: String,
+        /// When the payer said so.
+        at: Timestamp,
+    },
+    /// An operator wants a reward to be handed to the paying system again, under the same grant id.
+    RedeliveryRequested {
+        /// The reward, with the version that promised it.
+        reward: Reward,
+        /// Who wants it.
+        by: String,
+        /// Why.
+        reason: String,
+        /// When.
+        at: Timestamp,
+        /// It was delivered before, and stays so: the payer is only told again.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        stays_delivered: bool,
+    },
     /// An action occurred in a period that was closed. It moved nothing.
     ActionTooLate {
         /// The task.
@@ -253,6 +294,10 @@ impl Event {
             Self::TaskCompleted { .. } => ("task_completed", "1.0"),
             Self::RewardsClaimed { .. } => ("rewards_claimed", "1.0"),
             Self::DeliveryStarted { .. } => ("delivery_started", "1.0"),
+            Self::RewardDelivered { .. } => ("reward_delivered", "1.0"),
+            Self::RewardFailed { .. } => ("reward_failed", "1.0"),
+            Self::AcknowledgementIgnored { .. } => ("acknowledgement_ignored", "1.0"),
+            Self::RedeliveryRequested { .. } => ("redelivery_requested", "1.0"),
             Self::ActionTooLate { .. } => ("action_too_late", "1.0"),
             Self::ActionNotCounted { .. } => ("action_not_counted", "1.0"),
         }
@@ -261,8 +306,11 @@ impl Event {
     /// The task it speaks of; `None` for facts about the user.
     pub fn task(&self) -> Option<&TaskId> {
         match self {
-            Self::UserUpdated { .. } => None,
-            Self::DeliveryStarted { reward } => Some(&reward.task),
+            Self::UserUpdated { .. } | Self::AcknowledgementIgnored { .. } => None,
+            Self::DeliveryStarted { reward }
+            | Self::RewardDelivered { reward, .. }
+            | Self::RewardFailed { reward, .. }
+            | Self::RedeliveryRequested { reward, .. } => Some(&reward.task),
             Self::ProgressRecorded { task, .. }
             | Self::StreakAdvanced { task, .. }
             | Self::StreakProtected { task, .. }
@@ -282,8 +330,11 @@ impl Event {
     /// about the user.
     pub fn task_version(&self) -> Option<u32> {
         match self {
-            Self::UserUpdated { .. } => None,
-            Self::DeliveryStarted { reward } => Some(reward.version),
+            Self::UserUpdated { .. } | Self::AcknowledgementIgnored { .. } => None,
+            Self::DeliveryStarted { reward }
+            | Self::RewardDelivered { reward, .. }
+            | Self::RewardFailed { reward, .. }
+            | Self::RedeliveryRequested { reward, .. } => Some(reward.version),
             Self::ProgressRecorded { version, .. }
             | Self::StreakAdvanced { version, .. }
             | Self::StreakProtected { version, .. }

@@ -7,8 +7,8 @@ use serde_json::{Map, Value};
 
 use super::event::{Event, Reward};
 use super::state::{
-    ClaimableMilestone, ClosedPeriod, GrantedLine, PeriodState, ReachedMilestone, RewardState,
-    TaskState, UserTasks,
+    ClaimableMilestone, ClosedPeriod, Grant, GrantedLine, PeriodState, ReachedMilestone,
+    RewardState, TaskState, UserTasks,
 };
 use crate::calendar::{Period, PeriodKey};
 use crate::catalogue::definition::ClaimMode;
@@ -61,6 +61,11 @@ pub fn evolve(state: &mut UserTasks, event: &Event) {
             streak::reserve_freeze(state.tasks.entry(task.clone()).or_default(), period);
         }
         Event::MilestoneReached { task, version, period, milestone, at, mode, rewards } => {
+            let granted_as = granted_state(*mode);
+            for reward in rewards {
+                let grant = || Grant { reward: reward.clone(), state: granted_as };
+                state.grants.entry(reward.grant).or_insert_with(grant);
+            }
             let task = state.tasks.entry(task.clone()).or_default();
             let reached = ReachedMilestone {
                 at: *milestone,
@@ -84,16 +89,19 @@ pub fn evolve(state: &mut UserTasks, event: &Event) {
             let task = state.tasks.entry(task.clone()).or_default();
             remove_claimable(task, &period.key, *milestone);
             for reward in rewards {
-                set_line(task, reward, RewardState::Claimed);
+                set_state(state, reward, RewardState::Claimed);
             }
         }
-        Event::DeliveryStarted { reward } => {
-            if let Some(task) = state.tasks.get_mut(&reward.task) {
-                set_line(task, reward, RewardState::Delivering);
-            }
+        Event::DeliveryStarted { reward } => set_state(state, reward, RewardState::Delivering),
+        Event::RewardDelivered { reward, .. } => set_state(state, reward, RewardState::Delivered),
+        Event::RewardFailed { reward, .. } => set_state(state, reward, RewardState::Failed),
+        Event::RedeliveryRequested { reward, stays_delivered: false, .. } => {
+            set_state(state, reward, RewardState::Claimed);
         }
-        // For auditors; no rule depends on them.
-        Event::PeriodMadeUp { .. }
+        // For auditors, or for the delivery alone; no rule depends on them.
+        Event::RedeliveryRequested { stays_delivered: true, .. }
+        | Event::AcknowledgementIgnored { .. }
+        | Event::PeriodMadeUp { .. }
         | Event::ActionTooLate { .. }
         | Event::ActionNotCounted { .. } => {}
     }
@@ -137,12 +145,17 @@ pub(super) fn merge_attributes(known: &mut Map<String, Value>, reported: &Map<St
     }
 }
 
-/// The lines of a milestone when it is reached.
-fn granted_lines(mode: ClaimMode, rewards: &[Reward]) -> Vec<GrantedLine> {
-    let state = match mode {
+/// What a reward is from the moment of its grant on.
+fn granted_state(mode: ClaimMode) -> RewardState {
+    match mode {
         ClaimMode::Manual => RewardState::Claimable,
         ClaimMode::Automatic => RewardState::Claimed,
-    };
+    }
+}
+
+/// The lines of a milestone when it is reached.
+fn granted_lines(mode: ClaimMode, rewards: &[Reward]) -> Vec<GrantedLine> {
+    let state = granted_state(mode);
     let line = |reward: &Reward| GrantedLine {
         line: reward.line.clone(),
         kind: reward.kind.clone(),
@@ -252,6 +265,16 @@ fn close_periods(task: &mut TaskState) {
         }
         keep
     });
+}
+
+/// A granted reward is in another state, wherever it is remembered.
+fn set_state(user: &mut UserTasks, reward: &Reward, state: RewardState) {
+    if let Some(grant) = user.grants.get_mut(&reward.grant) {
+        grant.state = state;
+    }
+    if let Some(task) = user.tasks.get_mut(&reward.task) {
+        set_line(task, reward, state);
+    }
 }
 
 fn set_line(task: &mut TaskState, reward: &Reward, state: RewardState) {

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use uuid::Uuid;
 
 use super::event::Reward;
 use crate::calendar::{Period, PeriodKey, Zones};
@@ -32,6 +33,18 @@ pub struct UserTasks {
     /// Tasks that were touched. All of them after a fold; where the state was read from its rows, those
     /// that were asked for.
     pub tasks: BTreeMap<TaskId, TaskState>,
+    /// What was granted, by id of the grant. All of it after a fold; where the state was read from its rows,
+    /// what was asked for.
+    pub grants: BTreeMap<Uuid, Grant>,
+}
+
+/// A granted reward, and what became of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Grant {
+    /// What was granted.
+    pub reward: Reward,
+    /// What became of it.
+    pub state: RewardState,
 }
 
 /// One task of a user.
@@ -150,15 +163,25 @@ pub enum RewardState {
     Claimed,
     /// Handed to the payer.
     Delivering,
+    /// Paid: the payer has said so.
+    Delivered,
+    /// Not paid. An operator may have it handed to the payer again.
+    Failed,
 }
 
 impl RewardState {
+    /// Every state.
+    pub const ALL: [Self; 5] =
+        [Self::Claimable, Self::Claimed, Self::Delivering, Self::Delivered, Self::Failed];
+
     /// As stored and shown.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Claimable => "claimable",
             Self::Claimed => "claimed",
             Self::Delivering => "delivering",
+            Self::Delivered => "delivered",
+            Self::Failed => "failed",
         }
     }
 }

@@ -6,6 +6,7 @@
 mod age;
 mod claims;
 mod counting;
+mod deliveries;
 mod locks;
 mod sequences;
 mod streaks;
@@ -226,7 +227,7 @@ fn rewards(task: &str, period: &Period, milestone: i64, amount: i64, when: &str)
 pub(crate) fn given<'c>(catalogue: &'c Catalogue, events: &[Event]) -> Given<'c> {
     Given { catalogue, state: fold(events) }
 }
-
+#[derive(Clone)]
 pub(crate) struct Given<'c> {
     pub catalogue: &'c Catalogue,
     pub state: UserTasks,

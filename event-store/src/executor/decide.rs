@@ -1,6 +1,8 @@
 //! Deciding a batch in memory. No I/O happens between the first decision and the last.
 
 mod claims;
+mod deliveries;
+mod freezes;
 mod metadata;
 
 use std::borrow::Cow;
@@ -24,6 +26,7 @@ use crate::batch::{
 };
 use crate::lanes::{LaneHead, Locked};
 use crate::rewards::claimable::{ClaimLookup, FoundClaims, MilestoneKey};
+use crate::rewards::grants::{FoundGrants, GrantLookup};
 use crate::source_offsets::{LaneOffsets, SourceKey};
 use crate::states::{LoadedState, NeededUsers, truncate_to_micros};
 use metadata::metadata;
@@ -41,6 +44,7 @@ pub struct Needed {
     pub keys: Vec<(Lane, ClaimKey)>,
     /// Each with how many milestones it may take.
     pub claims: BTreeMap<ClaimLookup, i64>,
+    pub grants: BTreeSet<GrantLookup>,
 }
 
 impl Needed {
@@ -77,12 +81,16 @@ impl Needed {
                     let count = needed.claims.entry(lookup).or_insert(1);
                     *count += i64::try_from(CLAIM_ALL_MAX).unwrap_or(i64::MAX);
                 }
-                Work::StartDeliveries { user, rewards } => {
-                    let tasks = needed.tasks_of(item.lane, user);
-                    tasks.extend(rewards.iter().map(|reward| reward.task.clone()));
+                Work::GrantFreezes { id, user, task, .. } => {
+                    needed.tasks_of(item.lane, user).insert(task.clone());
+                    needed.identities.push((item.lane, *id));
                 }
+                Work::StartDeliveries { user, .. }
+                | Work::SettleDeliveries { user, .. }
+                | Work::Redeliver { user, .. } => drop(needed.tasks_of(item.lane, user)),
                 Work::Park(_) => {}
             }
+            needed.grants.extend(deliveries::grants_of(item));
             needed.keys.extend(claims::key_of(&item.work).map(|key| (item.lane, key)));
         }
         needed
@@ -92,11 +100,13 @@ impl Needed {
         self.users.entry((lane, user.clone())).or_default()
     }
 
-    /// Adds the tasks whose milestones were found to be claimable.
-    pub fn add_tasks_of(&mut self, found: &FoundClaims) {
+    /// Adds the tasks whose milestones were found to be claimable, and those that granted something.
+    pub fn add_tasks_of(&mut self, found: &FoundClaims, grants: &FoundGrants) {
         for ((_, user), tasks) in &mut self.users {
             let claimable = found.claimable.get(user);
             tasks.extend(claimable.into_iter().flat_map(BTreeMap::keys).cloned());
+            let granted = grants.get(user).into_iter().flatten();
+            tasks.extend(granted.map(|grant| grant.reward.task.clone()));
         }
     }
 }
@@ -145,6 +155,16 @@ impl Loaded {
             }
         }
         self.claimed = found.receipts;
+    }
+
+    /// Puts the grants that were asked for into the states.
+    pub fn add_grants(&mut self, found: FoundGrants) {
+        for (user, grants) in found {
+            if let Some(loaded) = self.states.get_mut(&user).filter(|loaded| !loaded.refolded) {
+                let by_id = grants.into_iter().map(|grant| (grant.reward.grant, grant));
+                loaded.state.grants.extend(by_id);
+            }
+        }
     }
 }
 
@@ -266,7 +286,10 @@ impl<'b> BatchDecider<'_, 'b> {
         }
         if let Work::Claim { user, .. }
         | Work::ClaimAll { user, .. }
-        | Work::StartDeliveries { user, .. } = &item.work
+        | Work::GrantFreezes { user, .. }
+        | Work::StartDeliveries { user, .. }
+        | Work::SettleDeliveries { user, .. }
+        | Work::Redeliver { user, .. } = &item.work
             && let Some(reason) = self.fault(item, user)
         {
             return Outcome::Failed(reason);
@@ -297,22 +320,25 @@ impl<'b> BatchDecider<'_, 'b> {
             Work::ClaimAll { user, at, .. } => {
                 self.claim_everything(item, user, truncate_to_micros(*at))
             }
-            Work::StartDeliveries { user, rewards } => {
-                let command = Command::StartDeliveries { rewards: rewards.clone() };
-                match self.decide(item, user, &command) {
-                    Ok(decision) => {
-                        self.record(item, user, decision.events, &metadata(item, None));
-                        Outcome::Accepted
-                    }
-                    Err(rejection) => Outcome::Rejected(rejection),
-                }
+            Work::GrantFreezes { id, user, task, count, reason, by, at } => {
+                let command = Command::GrantFreezes {
+                    user: user.clone(),
+                    task: task.clone(),
+                    count: *count,
+                    reason: reason.clone(),
+                    by: by.clone(),
+                    at: truncate_to_micros(*at),
+                };
+                self.grant_freezes(item, *id, user, &command)
             }
+            Work::StartDeliveries { user, .. }
+            | Work::SettleDeliveries { user, .. }
+            | Work::Redeliver { user, .. } => self.deliver(item, user),
         }
     }
 
     fn action(&mut self, item: &'b Item, action: &plaudit_domain::action::Action) -> Outcome {
-        let is_user_update = action.kind == plaudit_domain::action::USER_UPDATED;
-        if !is_user_update && !self.catalogue.listens_to(&action.kind) {
+        if !action.is_plaudits_own() && !self.catalogue.listens_to(&action.kind) {
             return Outcome::Accepted;
         }
         if let Some(reason) = self.fault(item, &action.user) {

@@ -10,6 +10,7 @@ use super::decide::{Loaded, Needed};
 use crate::error::ExecuteError;
 use crate::lanes::Locked;
 use crate::rewards::claimable::{self, FoundClaims};
+use crate::rewards::grants;
 use crate::states::{self, LoadedState, Verify};
 use crate::{receipts, seen_actions, source_offsets};
 
@@ -21,7 +22,8 @@ pub async fn load(
     tx: &mut PgConnection,
 ) -> Result<Loaded, ExecuteError> {
     let mut found = claimable::load(&needed.claims, tx).await?;
-    needed.add_tasks_of(&found);
+    let found_grants = grants::load(&needed.grants, tx).await?;
+    needed.add_tasks_of(&found, &found_grants);
     let external = locked.heads.iter().filter(|(_, head)| head.external_appends);
     let external: BTreeSet<Lane> = external.map(|(lane, _)| *lane).collect();
     let verify = if verify_all { Verify::All } else { Verify::Lanes(&external) };
@@ -35,6 +37,7 @@ pub async fn load(
         claimed: HashMap::new(),
     };
     loaded.add_claims(found);
+    loaded.add_grants(found_grants);
     Ok(loaded)
 }
 

@@ -59,7 +59,16 @@ impl Ledger {
                 }
             }
             Event::DeliveryStarted { reward } => self.change(reward, RewardState::Delivering, None),
-            Event::UserUpdated { .. }
+            Event::RewardDelivered { reward, .. } => {
+                self.change(reward, RewardState::Delivered, None);
+            }
+            Event::RewardFailed { reward, .. } => self.change(reward, RewardState::Failed, None),
+            Event::RedeliveryRequested { reward, stays_delivered: false, .. } => {
+                self.change(reward, RewardState::Claimed, None);
+            }
+            Event::RedeliveryRequested { stays_delivered: true, .. }
+            | Event::AcknowledgementIgnored { .. }
+            | Event::UserUpdated { .. }
             | Event::ProgressRecorded { .. }
             | Event::StreakAdvanced { .. }
             | Event::StreakProtected { .. }

@@ -30,7 +30,7 @@ impl UserRow {
     /// The row of a user.
     pub fn new(state: &UserTasks) -> Self {
         // Named one by one: a new part of the state must find its place here, or in the rows of tasks.
-        let UserTasks { zones, attributes, updated_at, counted, tasks: _ } = state;
+        let UserTasks { zones, attributes, updated_at, counted, tasks: _, grants: _ } = state;
         let json = "names and values of JSON are always text";
         Self {
             zones: serde_json::to_string(zones).expect(json),

@@ -1,12 +1,13 @@
 //! Claims: the user takes what a milestone granted.
 
 use jiff::Timestamp;
+use uuid::Uuid;
 
 use crate::calendar::PeriodKey;
 use crate::catalogue::{Catalogue, CatalogueTask};
 use crate::ids::TaskId;
 use crate::user_tasks::event::Event;
-use crate::user_tasks::state::{ClaimableMilestone, UserTasks};
+use crate::user_tasks::state::{ClaimableMilestone, RewardState, UserTasks};
 
 /// Why a claim was refused. Part of the rules: tests compare it, clients see it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -44,6 +45,20 @@ pub enum Rejection {
     NothingClaimable {
         /// The task.
         task: TaskId,
+    },
+    /// Nothing was granted under this id.
+    #[error("there is no grant {grant}")]
+    UnknownGrant {
+        /// What was asked for.
+        grant: Uuid,
+    },
+    /// The reward can't be handed to the paying system in its state.
+    #[error("grant {grant} is {} and can't be delivered again", .state.as_str())]
+    NotRedeliverable {
+        /// The grant.
+        grant: Uuid,
+        /// What became of it.
+        state: RewardState,
     },
 }
 

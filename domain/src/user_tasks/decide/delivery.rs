@@ -1,0 +1,152 @@
+//! Deliveries: rewards are handed to the paying system, and it says what became of them.
+
+use jiff::Timestamp;
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::claim::Rejection;
+use crate::action::{Action, REWARD_DELIVERED, REWARD_FAILED};
+use crate::user_tasks::event::{Event, Reward};
+use crate::user_tasks::state::{Grant, RewardState, UserTasks};
+
+/// What became of a reward at the paying system.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// It was paid.
+    Delivered,
+    /// It was not paid.
+    Failed {
+        /// Why, for an operator.
+        reason: String,
+    },
+}
+
+/// What a payer said about a grant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Acknowledgement {
+    /// The grant as the payer named it; empty if it named none.
+    pub grant: String,
+    /// What became of it.
+    pub verdict: Verdict,
+}
+
+/// The longest name of a grant that is kept, in characters.
+const GRANT_CHARS_MAX: usize = 64;
+
+/// The longest reason of a payer that is kept, in characters.
+const REASON_CHARS_MAX: usize = 1_000;
+
+impl Acknowledgement {
+    /// Reads an action; `None` if it is no acknowledgement.
+    pub fn of(action: &Action) -> Option<Self> {
+        let text = |name: &str, chars_max: usize| -> String {
+            match action.data.get(name) {
+                None | Some(Value::Null) => String::new(),
+                Some(Value::String(text)) => text.chars().take(chars_max).collect(),
+                Some(other) => other.to_string().chars().take(chars_max).collect(),
+            }
+        };
+        let verdict = match action.kind.as_str() {
+            REWARD_DELIVERED => Verdict::Delivered,
+            REWARD_FAILED => {
+                let told = text("reason", REASON_CHARS_MAX);
+                let unnamed = || "the payer gave no reason".to_owned();
+                Verdict::Failed { reason: if told.is_empty() { unnamed() } else { told } }
+            }
+            _ => return None,
+        };
+        Some(Self { grant: text("grant", GRANT_CHARS_MAX), verdict })
+    }
+
+    /// The id of the grant, if that is what the payer named.
+    pub fn grant_id(&self) -> Option<Uuid> {
+        Uuid::try_parse(&self.grant).ok()
+    }
+}
+
+/// The fact that follows from an acknowledgement. One that changes nothing is a fact as well, so that a
+/// payer's mistake can be found.
+pub(super) fn acknowledge(
+    state: &UserTasks,
+    acknowledgement: Acknowledgement,
+    at: Timestamp,
+) -> Event {
+    let grant = acknowledgement.grant_id().and_then(|id| state.grants.get(&id));
+    let Acknowledgement { grant: named, verdict } = acknowledgement;
+    let delivered = verdict == Verdict::Delivered;
+    let refusal = match grant {
+        Some(grant) => ignores(grant.state, delivered),
+        None => Some("the user has no such grant"),
+    };
+    match (grant, refusal) {
+        (Some(grant), None) => settled(grant, verdict, at),
+        (_, refusal) => {
+            let reason = refusal.unwrap_or_default().to_owned();
+            Event::AcknowledgementIgnored { grant: named, delivered, reason, at }
+        }
+    }
+}
+
+/// Why an acknowledgement changes nothing; `None` if it does. That a reward was delivered is final, that
+/// it failed is not: the payer may have answered late.
+fn ignores(state: RewardState, delivered: bool) -> Option<&'static str> {
+    match (state, delivered) {
+        (RewardState::Claimed | RewardState::Delivering, _) | (RewardState::Failed, true) => None,
+        (RewardState::Claimable, _) => Some("the reward is not claimed, and was not handed over"),
+        (RewardState::Delivered, true) => Some("the reward was said to be delivered before"),
+        (RewardState::Delivered, false) => Some("the reward was delivered, which is final"),
+        (RewardState::Failed, false) => Some("the reward has failed before"),
+    }
+}
+
+fn settled(grant: &Grant, verdict: Verdict, at: Timestamp) -> Event {
+    let reward = grant.reward.clone();
+    match verdict {
+        Verdict::Delivered => Event::RewardDelivered { reward, at },
+        Verdict::Failed { reason } => Event::RewardFailed { reward, reason, at },
+    }
+}
+
+/// The rewards that are on their way from now on.
+pub(super) fn start(state: &UserTasks, rewards: &[Reward]) -> Vec<Event> {
+    let is_waiting = |reward: &&Reward| {
+        state.grants.get(&reward.grant).is_some_and(|grant| grant.state == RewardState::Claimed)
+    };
+    let started = |reward: &Reward| Event::DeliveryStarted { reward: reward.clone() };
+    rewards.iter().filter(is_waiting).map(started).collect()
+}
+
+/// What is news about deliveries.
+pub(super) fn settle(
+    state: &UserTasks,
+    settled_grants: &[(Uuid, Verdict)],
+    at: Timestamp,
+) -> Vec<Event> {
+    let news = |(id, verdict): &(Uuid, Verdict)| {
+        let grant = state.grants.get(id)?;
+        let is_news = ignores(grant.state, *verdict == Verdict::Delivered).is_none();
+        is_news.then(|| settled(grant, verdict.clone(), at))
+    };
+    settled_grants.iter().filter_map(news).collect()
+}
+
+/// The fact that a reward is to be handed over again.
+pub(super) fn redeliver(
+    state: &UserTasks,
+    id: Uuid,
+    by: &str,
+    reason: &str,
+    at: Timestamp,
+    even_if_delivered: bool,
+) -> Result<Event, Rejection> {
+    let grant = state.grants.get(&id).ok_or(Rejection::UnknownGrant { grant: id })?;
+    let stays_delivered = match grant.state {
+        RewardState::Claimed | RewardState::Delivering | RewardState::Failed => false,
+        RewardState::Delivered if even_if_delivered => true,
+        state @ (RewardState::Delivered | RewardState::Claimable) => {
+            return Err(Rejection::NotRedeliverable { grant: id, state });
+        }
+    };
+    let (reward, by, reason) = (grant.reward.clone(), by.to_owned(), reason.to_owned());
+    Ok(Event::RedeliveryRequested { reward, by, reason, at, stays_delivered })
+}

@@ -1,0 +1,140 @@
+//! Rule 16: deliveries and what payers say about them.
+
+use uuid::Uuid;
+
+use super::*;
+
+/// A reward that is claimed and was handed over.
+fn delivering(catalogue: &Catalogue) -> (Given<'_>, Reward) {
+    let reward = rewards("daily", &day(29), 1, 10, "29T10:00").remove(0);
+    let start = Command::StartDeliveries { rewards: vec![reward.clone()] };
+    let past = given(catalogue, &[]).after(&[gift("29T10:00"), claim("daily", "29T11:00"), start]);
+    (past, reward)
+}
+
+fn delivered(grant: &str, when: &str) -> Command {
+    action("plaudit.reward.delivered", at(when), &json!({ "grant": grant }))
+}
+
+fn failed(grant: &str, reason: &str, when: &str) -> Command {
+    let data = json!({ "grant": grant, "reason": reason });
+    action("plaudit.reward.failed", at(when), &data)
+}
+
+fn ignored(grant: &str, delivered: bool, reason: &str, when: &str) -> Event {
+    let (grant, reason, at) = (grant.to_owned(), reason.to_owned(), at(when));
+    Event::AcknowledgementIgnored { grant, delivered, reason, at }
+}
+
+fn line(past: &Given<'_>) -> RewardState {
+    past.state.tasks[&id("daily")].periods[0].reached[0].lines[0].state
+}
+
+#[test]
+fn rule_16_a_payer_says_that_a_reward_was_delivered() {
+    let catalogue = catalogue([daily_with(&[1], json!({}))]);
+    let (past, reward) = delivering(&catalogue);
+    let grant = reward.grant.to_string();
+    let yes = delivered(&grant, "29T12:00");
+    past.when(&yes).then(&[Event::RewardDelivered { reward, at: at("29T12:00") }]);
+    let past = past.after(&[yes]);
+    assert_eq!(line(&past), RewardState::Delivered);
+    // Final, whatever is said.
+    let again = "the reward was said to be delivered before";
+    past.when(&delivered(&grant, "29T13:00")).then(&[ignored(&grant, true, again, "29T13:00")]);
+    let against = "the reward was delivered, which is final";
+    let no = failed(&grant, "no", "29T13:00");
+    past.when(&no).then(&[ignored(&grant, false, against, "29T13:00")]);
+    assert_eq!(line(&past.after(&[no])), RewardState::Delivered);
+}
+
+#[test]
+fn rule_16_a_reward_that_failed_may_be_delivered_late_or_handed_over_again() {
+    let catalogue = catalogue([daily_with(&[1], json!({}))]);
+    let (past, reward) = delivering(&catalogue);
+    let grant = reward.grant.to_string();
+    let no = failed(&grant, "account closed", "29T12:00");
+    let (reason, when) = ("account closed".to_owned(), at("29T12:00"));
+    past.when(&no).then(&[Event::RewardFailed { reward: reward.clone(), reason, at: when }]);
+    let past = past.after(&[no]);
+    assert_eq!(line(&past), RewardState::Failed);
+    let twice = "the reward has failed before";
+    past.when(&failed(&grant, "x", "29T13:00")).then(&[ignored(&grant, false, twice, "29T13:00")]);
+    let late = past.clone().after(&[delivered(&grant, "29T13:00")]);
+    assert_eq!(line(&late), RewardState::Delivered);
+    let again = Command::Redeliver {
+        grant: reward.grant,
+        by: "olga".to_owned(),
+        reason: "the account is open again".to_owned(),
+        at: at("29T14:00"),
+        even_if_delivered: false,
+    };
+    let state = RewardState::Delivered;
+    late.when(&again).then_rejected(&Rejection::NotRedeliverable { grant: reward.grant, state });
+    let waiting = past.after(&[again]);
+    assert_eq!(line(&waiting), RewardState::Claimed);
+    let start = Command::StartDeliveries { rewards: vec![reward.clone()] };
+    waiting.when(&start).then(&[Event::DeliveryStarted { reward }]);
+}
+
+#[test]
+fn rule_16_an_acknowledgement_of_what_was_not_handed_over_changes_nothing() {
+    let catalogue = catalogue([daily_with(&[1], json!({}))]);
+    let reward = rewards("daily", &day(29), 1, 10, "29T10:00").remove(0);
+    let past = given(&catalogue, &[]).after(&[gift("29T10:00")]);
+    let grant = reward.grant.to_string();
+    let early = "the reward is not claimed, and was not handed over";
+    past.when(&delivered(&grant, "29T12:00")).then(&[ignored(&grant, true, early, "29T12:00")]);
+    let unknown = Uuid::nil().to_string();
+    for named in [unknown.as_str(), "coins", ""] {
+        let nobody = ignored(named, true, "the user has no such grant", "29T12:00");
+        past.when(&delivered(named, "29T12:00")).then(&[nobody]);
+    }
+    // It may be answered before it was noted that it is on its way.
+    let past = past.after(&[claim("daily", "29T12:00"), delivered(&grant, "29T12:01")]);
+    assert_eq!(line(&past), RewardState::Delivered);
+    past.when(&Command::StartDeliveries { rewards: vec![reward] }).then(&[]);
+}
+
+#[test]
+fn rule_16_the_delivery_itself_says_only_what_is_news() {
+    let catalogue = catalogue([daily_with(&[1], json!({}))]);
+    let (past, reward) = delivering(&catalogue);
+    let settle = |verdict: Verdict| Command::SettleDeliveries {
+        settled: vec![(reward.grant, verdict), (Uuid::nil(), Verdict::Delivered)],
+        at: at("30T10:00"),
+    };
+    let reason = "no answer".to_owned();
+    let no = settle(Verdict::Failed { reason: reason.clone() });
+    let when = at("30T10:00");
+    past.when(&no).then(&[Event::RewardFailed { reward: reward.clone(), reason, at: when }]);
+    past.clone().after(std::slice::from_ref(&no)).when(&no).then(&[]);
+    let past = past.after(&[settle(Verdict::Delivered)]);
+    past.when(&no).then(&[]);
+    past.when(&settle(Verdict::Delivered)).then(&[]);
+}
+
+#[test]
+fn a_reward_that_stays_delivered_can_be_handed_over_again_for_a_payer_that_forgot_it() {
+    let catalogue = catalogue([daily_with(&[1], json!({}))]);
+    let (past, reward) = delivering(&catalogue);
+    let past = past.after(&[delivered(&reward.grant.to_string(), "29T12:00")]);
+    let (by, reason, at) = ("olga".to_owned(), "restored".to_owned(), at("29T14:00"));
+    let grant = reward.grant;
+    let again = Command::Redeliver {
+        grant,
+        by: by.clone(),
+        reason: reason.clone(),
+        at,
+        even_if_delivered: true,
+    };
+    let stays_delivered = true;
+    past.when(&again).then(&[Event::RedeliveryRequested {
+        reward,
+        by,
+        reason,
+        at,
+        stays_delivered,
+    }]);
+    assert_eq!(line(&past.after(&[again])), RewardState::Delivered);
+}

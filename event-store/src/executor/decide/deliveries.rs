@@ -1,0 +1,71 @@
+//! Deliveries in a batch: which grants they are about, and the command that each is.
+
+use plaudit_domain::ids::UserId;
+use plaudit_domain::user_tasks::{Acknowledgement, Command};
+use uuid::Uuid;
+
+use super::{BatchDecider, metadata};
+use crate::batch::{Item, Outcome, Work};
+use crate::rewards::grants::GrantLookup;
+
+/// The grants that an item speaks of.
+pub(super) fn grants_of(item: &Item) -> Vec<GrantLookup> {
+    let (user, grants): (&UserId, Vec<Uuid>) = match &item.work {
+        Work::Action(action) => {
+            let named = Acknowledgement::of(action).and_then(|said| said.grant_id());
+            (&action.user, named.into_iter().collect())
+        }
+        Work::StartDeliveries { user, rewards } => {
+            (user, rewards.iter().map(|reward| reward.grant).collect())
+        }
+        Work::SettleDeliveries { user, settled, .. } => {
+            (user, settled.iter().map(|(grant, _)| *grant).collect())
+        }
+        Work::Redeliver { user, grant, .. } => (user, vec![*grant]),
+        Work::Claim { .. }
+        | Work::ClaimAll { .. }
+        | Work::GrantFreezes { .. }
+        | Work::Park(_) => return vec![],
+    };
+    let lookup = |grant| GrantLookup { lane: item.lane, user: user.clone(), grant };
+    grants.into_iter().map(lookup).collect()
+}
+
+fn command_of(work: &Work) -> Option<Command> {
+    Some(match work {
+        Work::StartDeliveries { rewards, .. } => {
+            Command::StartDeliveries { rewards: rewards.clone() }
+        }
+        Work::SettleDeliveries { settled, at, .. } => {
+            Command::SettleDeliveries { settled: settled.clone(), at: *at }
+        }
+        Work::Redeliver { grant, by, reason, at, even_if_delivered, .. } => Command::Redeliver {
+            grant: *grant,
+            by: by.clone(),
+            reason: reason.clone(),
+            at: *at,
+            even_if_delivered: *even_if_delivered,
+        },
+        Work::Action(_)
+        | Work::Claim { .. }
+        | Work::ClaimAll { .. }
+        | Work::GrantFreezes { .. }
+        | Work::Park(_) => return None,
+    })
+}
+
+impl<'b> BatchDecider<'_, 'b> {
+    /// Notes how deliveries go.
+    pub(super) fn deliver(&mut self, item: &'b Item, user: &UserId) -> Outcome {
+        let Some(command) = command_of(&item.work) else { return Outcome::Accepted };
+        match self.decide(item, user, &command) {
+            Ok(decision) => {
+                if !decision.events.is_empty() {
+                    self.record(item, user, decision.events, &metadata(item, None));
+                }
+                Outcome::Accepted
+            }
+            Err(rejection) => Outcome::Rejected(rejection),
+        }
+    }
+}

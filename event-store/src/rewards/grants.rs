@@ -1,0 +1,90 @@
+//! Grants by their ids: what acknowledgements and operators ask for.
+
+use std::collections::{BTreeSet, HashMap};
+
+use plaudit_domain::ids::UserId;
+use plaudit_domain::lane::Lane;
+use plaudit_domain::user_tasks::{Grant, RewardState};
+use sqlx::{PgConnection, Row};
+use uuid::Uuid;
+
+use super::RewardRow;
+use crate::states::undecodable;
+
+/// A grant that somebody speaks of.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct GrantLookup {
+    /// The user's lane.
+    pub lane: Lane,
+    /// Whose it is said to be. Another user's is not found.
+    pub user: UserId,
+    /// Its id.
+    pub grant: Uuid,
+}
+
+/// The grants that were found, by user.
+pub type FoundGrants = HashMap<UserId, Vec<Grant>>;
+
+/// Loads grants by probes of an index.
+pub async fn load(
+    lookups: &BTreeSet<GrantLookup>,
+    connection: &mut PgConnection,
+) -> sqlx::Result<FoundGrants> {
+    let mut found = FoundGrants::new();
+    if lookups.is_empty() {
+        return Ok(found);
+    }
+    let rows = sqlx::query(include_str!("of_grants.sql"))
+        .bind(lookups.iter().map(|lookup| lookup.lane.0).collect::<Vec<_>>())
+        .bind(lookups.iter().map(|lookup| lookup.user.as_str()).collect::<Vec<_>>())
+        .bind(lookups.iter().map(|lookup| lookup.grant).collect::<Vec<_>>())
+        .fetch_all(connection)
+        .await?;
+    for row in &rows {
+        let user: String = row.try_get(0)?;
+        let Some(RewardRow { reward, state, .. }) = RewardRow::read(row, 1)? else { continue };
+        let user = user.try_into().map_err(undecodable)?;
+        found.entry(user).or_default().push(Grant { reward, state });
+    }
+    Ok(found)
+}
+
+/// The states of grants, by id; those that are not there are left out.
+pub async fn states(
+    grants: &[(Lane, Uuid)],
+    connection: &mut PgConnection,
+) -> sqlx::Result<HashMap<Uuid, RewardState>> {
+    let rows = sqlx::query(
+        "select r.grant_id, r.state
+         from unnest($1::smallint[], $2::uuid[]) w (lane, grant_id)
+         cross join lateral (
+             select grant_id, state from reward_state
+             where lane = w.lane and grant_id = w.grant_id limit 1
+         ) r",
+    )
+    .bind(grants.iter().map(|(lane, _)| lane.0).collect::<Vec<_>>())
+    .bind(grants.iter().map(|(_, grant)| *grant).collect::<Vec<_>>())
+    .fetch_all(connection)
+    .await?;
+    rows.iter().map(|row| Ok((row.try_get(0)?, super::state_from(row.try_get(1)?)?))).collect()
+}
+
+/// Whose a grant is; `None` if there is no such grant.
+pub async fn owner(
+    grant: Uuid,
+    connection: &mut PgConnection,
+) -> sqlx::Result<Option<(Lane, UserId)>> {
+    let row = sqlx::query(
+        "select r.lane, r.user_id from lanes l
+         cross join lateral (
+             select lane, user_id from reward_state where lane = l.lane and grant_id = $1 limit 1
+         ) r
+         limit 1",
+    )
+    .bind(grant)
+    .fetch_optional(connection)
+    .await?;
+    let Some(row) = row else { return Ok(None) };
+    let user: String = row.try_get(1)?;
+    Ok(Some((Lane(row.try_get(0)?), user.try_into().map_err(undecodable)?)))
+}
