@@ -90,6 +90,7 @@ fn park(item: Item, reason: &str) -> Result<Unapplied, ExecuteError> {
         Work::Claim { .. }
         | Work::ClaimAll { .. }
         | Work::Settle { .. }
+        | Work::GrantFreezes { .. }
         | Work::StartDeliveries { .. }
         | Work::SettleDeliveries { .. }
         | Work::Redeliver { .. } => {

@@ -2,6 +2,7 @@
 
 mod claims;
 mod deliveries;
+mod freezes;
 mod metadata;
 
 use std::borrow::Cow;
@@ -86,6 +87,10 @@ impl Needed {
                     needed.tasks_of(item.lane, user);
                     let settled = needed.settled.entry((item.lane, user.clone())).or_insert(*as_of);
                     *settled = (*settled).max(*as_of);
+                }
+                Work::GrantFreezes { id, user, task, .. } => {
+                    needed.tasks_of(item.lane, user).insert(task.clone());
+                    needed.identities.push((item.lane, *id));
                 }
                 Work::StartDeliveries { user, .. }
                 | Work::SettleDeliveries { user, .. }
@@ -289,6 +294,7 @@ impl<'b> BatchDecider<'_, 'b> {
         if let Work::Claim { user, .. }
         | Work::ClaimAll { user, .. }
         | Work::Settle { user, .. }
+        | Work::GrantFreezes { user, .. }
         | Work::StartDeliveries { user, .. }
         | Work::SettleDeliveries { user, .. }
         | Work::Redeliver { user, .. } = &item.work
@@ -321,6 +327,17 @@ impl<'b> BatchDecider<'_, 'b> {
             }
             Work::ClaimAll { user, at, .. } => {
                 self.claim_everything(item, user, truncate_to_micros(*at))
+            }
+            Work::GrantFreezes { id, user, task, count, reason, by, at } => {
+                let command = Command::GrantFreezes {
+                    user: user.clone(),
+                    task: task.clone(),
+                    count: *count,
+                    reason: reason.clone(),
+                    by: by.clone(),
+                    at: truncate_to_micros(*at),
+                };
+                self.grant_freezes(item, *id, user, &command)
             }
             Work::Settle { user, .. }
             | Work::StartDeliveries { user, .. }

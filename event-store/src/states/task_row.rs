@@ -8,7 +8,8 @@ use jiff::Timestamp;
 use plaudit_domain::calendar::{Period, PeriodKey};
 use plaudit_domain::ids::TaskId;
 use plaudit_domain::user_tasks::{
-    ClosedPeriod, FreezeState, PeriodState, ReachedMilestone, Seen, StreakState, TaskState, UserTasks,
+    ClosedPeriod, FreezeState, PeriodState, ReachedMilestone, Seen, StreakState, TaskState,
+    UserTasks,
 };
 use serde::{Deserialize, Serialize};
 use sqlx::Row;

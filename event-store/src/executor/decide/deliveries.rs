@@ -22,9 +22,11 @@ pub(super) fn grants_of(item: &Item) -> Vec<GrantLookup> {
             (user, settled.iter().map(|(grant, _)| *grant).collect())
         }
         Work::Redeliver { user, grant, .. } => (user, vec![*grant]),
-        Work::Claim { .. } | Work::ClaimAll { .. } | Work::Settle { .. } | Work::Park(_) => {
-            return vec![];
-        }
+        Work::Claim { .. }
+        | Work::ClaimAll { .. }
+        | Work::GrantFreezes { .. }
+        | Work::Settle { .. }
+        | Work::Park(_) => return vec![],
     };
     let lookup = |grant| GrantLookup { lane: item.lane, user: user.clone(), grant };
     grants.into_iter().map(lookup).collect()
@@ -46,9 +48,11 @@ fn command_of(work: &Work) -> Option<Command> {
             at: *at,
             even_if_delivered: *even_if_delivered,
         },
-        Work::Action(_) | Work::Claim { .. } | Work::ClaimAll { .. } | Work::Park(_) => {
-            return None;
-        }
+        Work::Action(_)
+        | Work::Claim { .. }
+        | Work::ClaimAll { .. }
+        | Work::GrantFreezes { .. }
+        | Work::Park(_) => return None,
     })
 }
 
