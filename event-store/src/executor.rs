@@ -2,9 +2,10 @@
 
 mod bisect;
 mod decide;
+mod load;
 mod retry;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,8 +17,7 @@ use crate::catalogue_store::CatalogueStore;
 use crate::error::ExecuteError;
 use crate::lanes::{self, LaneWait, LockOutcome};
 use crate::pool::{self, Borrowed};
-use crate::rewards::{self, claimable, grants};
-use crate::{checkpoints, log, parked, receipts, seen_actions, source_offsets, states};
+use crate::{checkpoints, log, parked, receipts, rewards, seen_actions, source_offsets, states};
 use decide::DecidedBatch;
 use retry::RetryState;
 
@@ -221,23 +221,8 @@ impl Executor {
             LockOutcome::Busy(busy) => return Err(ExecuteError::LanesBusy(busy)),
         };
         let catalogue = self.catalogue.of_identity(locked.catalogue_identity, tx).await?;
-        let mut needed = decide::Needed::by(part.items, &catalogue);
-        let found = claimable::load(&needed.claims, tx).await?;
-        let found_grants = grants::load(&needed.grants, tx).await?;
-        needed.add_tasks_of(&found, &found_grants);
-        let external = locked.heads.iter().filter(|(_, head)| head.external_appends);
-        let external: BTreeSet<Lane> = external.map(|(lane, _)| *lane).collect();
-        let verify =
-            if how.verify_all { states::Verify::All } else { states::Verify::Lanes(&external) };
-        let mut loaded = decide::Loaded {
-            states: states::load(&needed.users, verify, tx).await?,
-            seen: seen_actions::known(&needed.identities, locked.dedup_window, tx).await?,
-            offsets: source_offsets::load(&needed.sources, tx).await?,
-            receipts: receipts::load(&needed.keys, tx).await?,
-            claimed: HashMap::new(),
-        };
-        loaded.add_claims(found);
-        loaded.add_grants(found_grants);
+        let needed = decide::Needed::by(part.items, &catalogue);
+        let loaded = load::load(needed, &locked, how.verify_all, tx).await?;
         let decided = off_the_runtime(|| {
             decide::decide_batch(part.items, locked, loaded, &catalogue, how.limits)
         });

@@ -206,6 +206,24 @@ pub async fn external_appends(
     Ok(found.into_iter().collect())
 }
 
+/// Notes users whose rows may be behind the log: the next batch that touches one folds the user.
+pub async fn note_external_appends(
+    lanes: &[i16],
+    users: &[&str],
+    connection: &mut PgConnection,
+) -> sqlx::Result<()> {
+    sqlx::query(
+        "insert into external_appends (lane, user_id)
+         select distinct u.lane, u.user_id from unnest($1::smallint[], $2::text[]) u (lane, user_id)
+         on conflict do nothing",
+    )
+    .bind(lanes)
+    .bind(users)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
 /// Forgets appends of stock postgres-es to users who were folded from the log.
 pub async fn forget_external_appends(
     users: &[(Lane, &str)],

@@ -21,7 +21,6 @@ pub use ledger::{Change, Ledger};
 
 use crate::batch::{ChangedUser, Changes};
 use crate::instant;
-use crate::reader::{self, Kinds};
 use crate::states::undecodable;
 
 /// One reward line of a user.
@@ -263,13 +262,8 @@ pub(crate) async fn save(changes: &Changes, connection: &mut PgConnection) -> sq
         }
     }
     for user in &refolded {
-        let found =
-            reader::users_whole(user.lane, &[user.user.as_str()], Kinds::OfRewards, connection)
-                .await?;
-        let ledger = ledgers.entry((user.lane, &user.user)).or_default();
-        for fact in found.iter().flat_map(|user| &user.facts) {
-            ledger.record(&fact.event, fact.position);
-        }
+        let ledger = Ledger::of_user(user.lane, &user.user, connection).await?;
+        ledgers.insert((user.lane, &user.user), ledger);
     }
     if !refolded.is_empty() {
         let in_lanes: Vec<i16> = refolded.iter().map(|user| user.lane.0).collect();

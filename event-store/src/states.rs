@@ -67,6 +67,9 @@ pub async fn load(
         let place = place_of(row)?;
         let Some(user) = loaded.get_mut(place) else { continue };
         user.sequence = row.try_get(1)?;
+        if !row.try_get::<bool, _>(6)? {
+            unreadable.insert(place);
+        }
         match UserRow::read(row, 2)?.map(UserRow::into_state).transpose() {
             Ok(Some(state)) => (user.state, user.has_row) = (state, true),
             // Every user with an event has a row.
@@ -83,7 +86,7 @@ pub async fn load(
     for place in suspects {
         let (lane, user) = keys[place];
         if loaded[place].sequence > 0 {
-            loaded[place] = refold(*lane, user, loaded[place].sequence, connection).await?;
+            loaded[place] = fold(*lane, user, loaded[place].sequence, connection).await?;
         }
     }
     Ok(keys.into_iter().map(|(_, user)| user.clone()).zip(loaded).collect())
@@ -154,8 +157,21 @@ async fn suspects(
     Ok(behind.chain(unreadable).collect())
 }
 
+/// Replaces the state of a user whose rows turned out to be wrong by the fold of the log.
+pub async fn refold(
+    lane: Lane,
+    user: &UserId,
+    states: &mut HashMap<UserId, LoadedState>,
+    connection: &mut PgConnection,
+) -> Result<(), ExecuteError> {
+    if let Some(loaded) = states.get_mut(user) {
+        *loaded = fold(lane, user, loaded.sequence, connection).await?;
+    }
+    Ok(())
+}
+
 /// Folds a user from the log.
-async fn refold(
+async fn fold(
     lane: Lane,
     user: &UserId,
     sequence: i64,

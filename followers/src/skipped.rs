@@ -2,6 +2,7 @@
 //! moves past them.
 
 use plaudit_domain::lane::{Lane, Position};
+use plaudit_event_store::lanes;
 use plaudit_event_store::reader::Unreadable;
 use sqlx::PgConnection;
 
@@ -18,7 +19,9 @@ pub struct Skipped {
 const READ_MAX: i64 = 1_000;
 
 impl Skipped {
-    /// Notes events before the checkpoint moves past them. Noting one again changes nothing.
+    /// Notes events before the checkpoint moves past them. Noting one again changes nothing. The rows of
+    /// their users may lack what the events say, so the next batch folds these users from the log, and
+    /// parks their actions as long as it can't.
     pub async fn note(
         follower: &str,
         events: &[Unreadable],
@@ -42,9 +45,9 @@ impl Skipped {
         .bind(&users)
         .bind(&sequences)
         .bind(&reasons)
-        .execute(connection)
+        .execute(&mut *connection)
         .await?;
-        Ok(())
+        lanes::note_external_appends(&lanes, &users, connection).await
     }
 
     /// What a follower skipped in a lane, in order of the log: the first thousand.

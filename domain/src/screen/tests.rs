@@ -67,7 +67,8 @@ fn rule_20_a_task_reads_as_the_contract_shows_it() {
                 { "at": 1000, "reached_at": null, "rewards": [
                     { "line": "big", "kind": "item", "code": "badge-gold", "amount": 1 }] },
             ],
-            "unclaimed_from_earlier_periods": [], "meta": {},
+            "unclaimed_from_earlier_periods": [], "unclaimed_count": 0,
+            "window": { "from": null, "until": null }, "meta": {},
         },
         {
             "id": "sign-in", "version": 1, "kind": "continuous", "category": null, "order": 30,
@@ -78,7 +79,8 @@ fn rule_20_a_task_reads_as_the_contract_shows_it() {
             "progress": 1, "target": 7,
             "milestones": [{ "at": 7, "reached_at": null, "rewards": [
                 { "line": "coins", "kind": "currency", "code": "coin", "amount": 70 }] }],
-            "unclaimed_from_earlier_periods": [], "meta": {},
+            "unclaimed_from_earlier_periods": [], "unclaimed_count": 0,
+            "window": { "from": null, "until": null }, "meta": {},
             "streak": { "current": 1, "longest": 1, "freezes": 0, "at_risk": true },
         },
     ]);

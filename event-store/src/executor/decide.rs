@@ -27,7 +27,7 @@ use crate::lanes::{LaneHead, Locked};
 use crate::rewards::claimable::{ClaimLookup, FoundClaims, MilestoneKey};
 use crate::rewards::grants::{FoundGrants, GrantLookup};
 use crate::source_offsets::{LaneOffsets, SourceKey};
-use crate::states::{LoadedState, NeededUsers};
+use crate::states::{LoadedState, NeededUsers, truncate_to_micros};
 use metadata::metadata;
 
 /// The most milestones that one claim of everything takes.
@@ -307,11 +307,13 @@ impl<'b> BatchDecider<'_, 'b> {
                     task: task.clone(),
                     period: period.clone(),
                     milestone: *milestone,
-                    claimed_at: *at,
+                    claimed_at: truncate_to_micros(*at),
                 };
                 self.claim_one(item, user, &wish)
             }
-            Work::ClaimAll { user, at, .. } => self.claim_everything(item, user, *at),
+            Work::ClaimAll { user, at, .. } => {
+                self.claim_everything(item, user, truncate_to_micros(*at))
+            }
             Work::StartDeliveries { user, .. }
             | Work::SettleDeliveries { user, .. }
             | Work::Redeliver { user, .. } => self.deliver(item, user),

@@ -9,9 +9,10 @@ use plaudit_domain::user_tasks::{ClaimableMilestone, RewardState};
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
 
-use super::RewardRow;
+use super::{Ledger, RewardRow};
 use crate::batch::{Receipt, ReceiptLine};
-use crate::states::undecodable;
+use crate::error::ExecuteError;
+use crate::states::{LoadedState, undecodable};
 
 /// A claim, or several of the same.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -153,6 +154,54 @@ impl FoundClaims {
                 lines.push(line);
             }
         }
+        self.add_milestones(by_milestone);
+        Ok(())
+    }
+
+    /// The users among those who claim whose tasks count something to claim of which no row was found: these
+    /// rows are lost.
+    pub fn lost_rows<'l>(
+        &'l self,
+        lookups: &'l BTreeMap<ClaimLookup, i64>,
+        states: &'l HashMap<UserId, LoadedState>,
+    ) -> impl Iterator<Item = (Lane, UserId)> + 'l {
+        let is_lost = |lookup: &&ClaimLookup| {
+            let ClaimLookup { user, task: Some(task), period: None, milestone: None, .. } = lookup
+            else {
+                return false;
+            };
+            let counted = states.get(user).and_then(|loaded| loaded.state.tasks.get(task));
+            counted.is_some_and(|past| past.unclaimed_count > 0)
+                && !self.claimable.get(user).is_some_and(|tasks| tasks.contains_key(task))
+        };
+        lookups.keys().filter(is_lost).map(|lookup| (lookup.lane, lookup.user.clone()))
+    }
+
+    /// Adds the receipts of a user whose rows are behind the log, or lost, from the log.
+    pub async fn add_receipts_of_log(
+        &mut self,
+        lane: Lane,
+        user: &UserId,
+        connection: &mut PgConnection,
+    ) -> Result<(), ExecuteError> {
+        let ledger = Ledger::of_user(lane, user, connection).await?;
+        let mut by_milestone: BTreeMap<(Lane, MilestoneKey), Vec<RewardRow>> = BTreeMap::new();
+        for row in ledger.granted {
+            let key = MilestoneKey {
+                user: user.clone(),
+                task: row.reward.task.clone(),
+                period: row.reward.period.clone(),
+                milestone: row.reward.milestone,
+            };
+            by_milestone.entry((lane, key)).or_default().push(row);
+        }
+        // What is claimable is in the state that was folded.
+        by_milestone.retain(|_, lines| lines.iter().any(|line| line.claimed.is_some()));
+        self.add_milestones(by_milestone);
+        Ok(())
+    }
+
+    fn add_milestones(&mut self, by_milestone: BTreeMap<(Lane, MilestoneKey), Vec<RewardRow>>) {
         for ((lane, key), lines) in by_milestone {
             if lines.iter().all(|line| line.state == RewardState::Claimable) {
                 self.add_claimable(key, &lines);
@@ -160,7 +209,6 @@ impl FoundClaims {
                 self.receipts.insert(key, receipt);
             }
         }
-        Ok(())
     }
 
     fn add_claimable(&mut self, key: MilestoneKey, lines: &[RewardRow]) {

@@ -4,10 +4,14 @@ use std::collections::HashMap;
 
 use plaudit_domain::calendar::Period;
 use plaudit_domain::catalogue::definition::ClaimMode;
+use plaudit_domain::ids::UserId;
+use plaudit_domain::lane::Lane;
 use plaudit_domain::user_tasks::{Event, Reward, RewardState};
+use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::{Claimed, RewardPlace, RewardRow};
+use crate::reader::{self, Kinds};
 use crate::states::truncate_to_micros;
 
 /// Rewards granted and moved by a run of events: of a user's whole stream, or of a batch.
@@ -21,6 +25,21 @@ pub struct Ledger {
 }
 
 impl Ledger {
+    /// Folds all of a user's rewards from the log.
+    pub async fn of_user(
+        lane: Lane,
+        user: &UserId,
+        connection: &mut PgConnection,
+    ) -> sqlx::Result<Self> {
+        let mut ledger = Self::default();
+        let found =
+            reader::users_whole(lane, &[user.as_str()], Kinds::OfRewards, connection).await?;
+        for fact in found.iter().flat_map(|user| &user.facts) {
+            ledger.record(&fact.event, fact.position);
+        }
+        Ok(ledger)
+    }
+
     /// Folds the event at this position of the lane.
     pub fn record(&mut self, event: &Event, position: i64) {
         match event {

@@ -1,8 +1,10 @@
--- Users: the last sequence in the log, and what is stored of each beside the tasks.
-select u.place, coalesce(e.sequence, 0), v.zones::text, v.attributes::text, v.updated_at, v.counted
+-- Users: the last sequence in the log, what is stored of each beside the tasks, and whether the last event is of
+-- a kind that can be read.
+select u.place, coalesce(e.sequence, 0), v.zones::text, v.attributes::text, v.updated_at, v.counted,
+       e.sequence is null or (e.event_type, e.event_version) in (select event_type, event_version from event_fields)
 from unnest($1::smallint[], $2::text[]) with ordinality u (lane, user_id, place)
 left join lateral (
-    select sequence from events
+    select sequence, event_type, event_version from events
     where lane = u.lane and aggregate_type = $3 and aggregate_id = u.user_id
     order by sequence desc limit 1
 ) e on true
