@@ -6,6 +6,7 @@ pub mod aggregate;
 pub mod batch;
 pub mod catalogue_store;
 mod checkpoints;
+pub mod deliveries;
 pub mod error;
 pub mod executor;
 pub mod floor;

@@ -10,7 +10,7 @@ use plaudit_api::{
     ApiState, ConnectionLimits, CorsOrigins, Exposition, Health, InFlight, Readiness,
     ReadinessReport, Rebuilds,
 };
-use plaudit_delivery::{Delivery, DeliveryOptions};
+use plaudit_delivery::{Channels, Delivery, DeliveryOptions};
 use plaudit_event_store::catalogue_store::CatalogueStore;
 use plaudit_event_store::{BusyLane, CommandQueue, sweeper, upkeep};
 use plaudit_followers::{FollowerHealth, HeadWatch};
@@ -117,6 +117,7 @@ impl Parts {
                 brokers: config.require("kafka.brokers")?.to_owned(),
                 topic: config.require("kafka.rewards_topic")?.to_owned(),
                 properties: config.kafka_properties(),
+                channels: channels(config)?,
             });
         }
         Ok(parts)
@@ -305,6 +306,12 @@ fn busy_lane(busy: &BusyLane) -> String {
         busy.lane,
         busy.since.as_secs()
     )
+}
+
+/// The channels of rewards. They were checked when the settings were read.
+pub fn channels(config: &Config) -> Result<Channels, Failure> {
+    let written = config.require("rewards.channels")?;
+    Channels::parse(written).map_err(|faults| Failure::new(faults.join("\n")))
 }
 
 async fn keys(config: &Config) -> Result<Keys, Failure> {
