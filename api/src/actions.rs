@@ -178,6 +178,9 @@ fn outcome(
         Outcome::Accepted
         | Outcome::Claimed(_)
         | Outcome::ClaimedAll { .. }
+        | Outcome::ParkedResolved { .. }
+        | Outcome::NotParked
+        | Outcome::Behind(_)
         | Outcome::Rejected(_)
         | Outcome::Failed(_) => ("accepted", at, None, None),
     };

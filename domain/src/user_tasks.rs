@@ -9,7 +9,7 @@ mod evolve;
 pub(crate) mod place;
 mod state;
 
-pub use command::Command;
+pub use command::{Command, Resolution, Verdict};
 pub use decide::{Decision, Rejection, Unmoved, UnmovedReason, decide};
 pub use event::{Event, Reward};
 pub use evolve::{evolve, fold};

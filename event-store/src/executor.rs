@@ -234,6 +234,7 @@ impl Executor {
             offsets: source_offsets::load(&needed.sources, tx).await?,
             receipts: receipts::load(&needed.keys, tx).await?,
             claimed: HashMap::new(),
+            parked: parked::load(&needed.parked, &locked.heads, &needed.users, tx).await?,
         };
         loaded.add_claims(found);
         let decided = off_the_runtime(|| {
@@ -259,6 +260,7 @@ impl Executor {
         seen_actions::remember(&decided.newly_seen, decided.dedup_window, tx).await?;
         source_offsets::advance(&decided.offsets_moved, tx).await?;
         parked::insert(&decided.parked, tx).await?;
+        parked::resolve(&decided.parked_resolved, tx).await?;
         receipts::insert(&decided.receipts_given, tx).await?;
         checkpoints::advance(moves, tx).await?;
         if !decided.changes.users.is_empty() {

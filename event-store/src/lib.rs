@@ -28,7 +28,7 @@ pub mod upkeep;
 
 pub use batch::{
     Applied, Batch, BatchProjection, ChangedUser, Changes, CheckpointMove, Item, NewEvent, Origin,
-    Outcome, ParkedRecord, Receipt, SourcePosition, Work,
+    Outcome, ParkedRecord, ParkedResolution, Receipt, SourcePosition, Work,
 };
 pub use checkpoints::advance as move_checkpoints;
 pub use error::ExecuteError;

@@ -20,11 +20,13 @@ fn name(event: &Event) -> &'static str {
         Event::DeliveryStarted { .. } => "delivery_started",
         Event::ActionTooLate { .. } => "action_too_late",
         Event::ActionNotCounted { .. } => "action_not_counted",
+        Event::ParkedReleased { .. } => "parked_released",
+        Event::ParkedDiscarded { .. } => "parked_discarded",
     }
 }
 
 /// How many variants [`name`] has.
-const VARIANTS: usize = 10;
+const VARIANTS: usize = 12;
 
 /// What each file holds, as the name-based UUID (RFC 9562, version 5) of its bytes. Events of this
 /// form lie in databases: whoever changes a file takes away the proof that they can be read. A new
@@ -34,6 +36,8 @@ const PINNED: &[(&str, &str)] = &[
     ("action_too_late.1.0", "c35521de-51d5-5328-8b42-a4f8f2027421"),
     ("delivery_started.1.0", "4659967c-eb42-52e6-b249-4d08327cd4ce"),
     ("milestone_reached.1.0", "1ebac68d-5f02-5ad7-9ee0-3ee38334150a"),
+    ("parked_discarded.1.0", "517a0ef7-1546-58e8-b3f9-723d734ee2fc"),
+    ("parked_released.1.0", "7d9fc233-595e-50a5-b002-527a2054750e"),
     ("progress_recorded.1.0", "dce94476-5805-59cf-a9ec-964d1cb1e23c"),
     ("rewards_claimed.1.0", "98f8ab36-ff0b-5d1e-a2d1-2a7d2dc90c31"),
     ("streak_advanced.1.0", "64c2ea67-a98a-5d57-a082-6ed551ff229b"),

@@ -1,6 +1,7 @@
 //! Wishes put to one user's tasks.
 
 use jiff::Timestamp;
+use uuid::Uuid;
 
 use crate::action::Action;
 use crate::calendar::PeriodKey;
@@ -28,5 +29,35 @@ pub enum Command {
     StartDeliveries {
         /// What was handed over, as it was granted.
         rewards: Vec<super::Reward>,
+    },
+    /// Note that an operator released or discarded a parked record.
+    ResolveParked(Resolution),
+}
+
+/// What an operator decided about a parked record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Resolution {
+    /// The id of the parked record.
+    pub parked: Uuid,
+    /// Whether it is applied.
+    pub verdict: Verdict,
+    /// Who decided.
+    pub by: String,
+    /// When it was decided.
+    pub at: Timestamp,
+}
+
+/// Whether a parked record is applied.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is.
+    Release {
+        /// Why, if that was said.
+        reason: Option<String>,
+    },
+    /// It never is.
+    Discard {
+        /// Why.
+        reason: String,
     },
 }

@@ -7,7 +7,7 @@ mod streak;
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
-use super::command::Command;
+use super::command::{Command, Resolution, Verdict};
 use super::event::Event;
 use super::evolve::{evolve, merge_attributes};
 use super::state::UserTasks;
@@ -91,6 +91,14 @@ pub fn decide(
             let started =
                 |reward: &super::Reward| Event::DeliveryStarted { reward: reward.clone() };
             Ok(Decision { events: rewards.iter().map(started).collect(), unmoved: vec![] })
+        }
+        Command::ResolveParked(Resolution { parked, verdict, by, at }) => {
+            let (parked, by, at) = (parked.to_string(), by.clone(), *at);
+            let resolved = match verdict.clone() {
+                Verdict::Release { reason } => Event::ParkedReleased { parked, by, reason, at },
+                Verdict::Discard { reason } => Event::ParkedDiscarded { parked, by, reason, at },
+            };
+            Ok(Decision { events: vec![resolved], unmoved: vec![] })
         }
     }
 }

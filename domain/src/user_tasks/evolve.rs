@@ -97,7 +97,10 @@ pub fn evolve(state: &mut UserTasks, event: &Event) {
             }
         }
         // For auditors; no rule depends on them.
-        Event::ActionTooLate { .. } | Event::ActionNotCounted { .. } => {}
+        Event::ActionTooLate { .. }
+        | Event::ActionNotCounted { .. }
+        | Event::ParkedReleased { .. }
+        | Event::ParkedDiscarded { .. } => {}
     }
 }
 

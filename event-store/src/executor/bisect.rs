@@ -87,7 +87,10 @@ fn park(item: Item, reason: &str) -> Result<Unapplied, ExecuteError> {
             ..record.clone()
         },
         Work::Park(_) => return Err(ExecuteError::Unreadable(reason.to_owned())),
-        Work::Claim { .. } | Work::ClaimAll { .. } | Work::StartDeliveries { .. } => {
+        Work::Claim { .. }
+        | Work::ClaimAll { .. }
+        | Work::StartDeliveries { .. }
+        | Work::ResolveParked(_) => {
             tracing::error!(reason, "a command was refused by the database");
             let position = Position { lane: item.lane, number: 0 };
             let outcome = Outcome::Failed(reason.to_owned());

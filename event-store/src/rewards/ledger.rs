@@ -46,7 +46,9 @@ impl Ledger {
             | Event::StreakBroken { .. }
             | Event::TaskCompleted { .. }
             | Event::ActionTooLate { .. }
-            | Event::ActionNotCounted { .. } => {}
+            | Event::ActionNotCounted { .. }
+            | Event::ParkedReleased { .. }
+            | Event::ParkedDiscarded { .. } => {}
         }
     }
 

@@ -14,7 +14,9 @@ pub(super) fn key_of(work: &Work) -> Option<ClaimKey> {
     let (user, task, key) = match work {
         Work::Claim { user, task, idempotency_key, .. } => (user, Some(task), idempotency_key),
         Work::ClaimAll { user, idempotency_key, .. } => (user, None, idempotency_key),
-        Work::Action(_) | Work::StartDeliveries { .. } | Work::Park(_) => return None,
+        Work::Action(_) | Work::StartDeliveries { .. } | Work::Park(_) | Work::ResolveParked(_) => {
+            return None;
+        }
     };
     Some(ClaimKey { user: user.clone(), task: task.cloned(), key: key.clone()? })
 }
