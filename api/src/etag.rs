@@ -5,24 +5,41 @@ use std::hash::{DefaultHasher, Hasher as _};
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH, VARY};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
+use jiff::Timestamp;
 use plaudit_domain::lane::Position;
 use serde::Serialize;
 
 use crate::position::{PLAUDIT_POSITION, header_value};
 
+/// When, and at which position, an answer was true. Neither is part of its tag.
+#[derive(Debug, Clone, Copy)]
+pub struct AsOf {
+    /// The head of the user's lane.
+    pub position: Position,
+    /// The moment of the read, where what is shown depends on it.
+    pub now: Option<Timestamp>,
+}
+
+impl From<Position> for AsOf {
+    fn from(position: Position) -> Self {
+        Self { position, now: None }
+    }
+}
+
 /// Answers a read of one user: 304 if the client has seen it.
-pub fn answer<T: Serialize>(request: &HeaderMap, position: Position, shown: &T) -> Response {
+pub fn answer<T: Serialize>(request: &HeaderMap, as_of: impl Into<AsOf>, shown: &T) -> Response {
+    let as_of = as_of.into();
     let shown = serde_json::to_vec(shown).expect("what is shown is plain data");
     let tag = tag(&shown);
     let known = matches(request, &tag);
     let mut response = if known {
         StatusCode::NOT_MODIFIED.into_response()
     } else {
-        let json = positioned(position, &shown);
+        let json = with_as_of(as_of, &shown);
         ([(CONTENT_TYPE, HeaderValue::from_static("application/json"))], json).into_response()
     };
     let headers = response.headers_mut();
-    headers.insert(PLAUDIT_POSITION, header_value(position));
+    headers.insert(PLAUDIT_POSITION, header_value(as_of.position));
     headers.insert(ETAG, HeaderValue::from_str(&tag).expect("hexadecimal in quotes"));
     // Kept by the client only, and asked again each time.
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
@@ -30,10 +47,11 @@ pub fn answer<T: Serialize>(request: &HeaderMap, position: Position, shown: &T) 
     response
 }
 
-/// Adds the position as the first field. `shown` is a serialized object; it is serialized once, for the tag
-/// and for the body.
-fn positioned(position: Position, shown: &[u8]) -> Vec<u8> {
-    let mut json = format!("{{\"position\":\"{position}\",").into_bytes();
+/// Adds the position, and the moment, as the first fields. `shown` is a serialized object; it is serialized
+/// once, for the tag and for the body.
+fn with_as_of(AsOf { position, now }: AsOf, shown: &[u8]) -> Vec<u8> {
+    let now = now.map_or_else(String::new, |now| format!("\"now\":\"{now}\","));
+    let mut json = format!("{{\"position\":\"{position}\",{now}").into_bytes();
     json.extend_from_slice(shown.strip_prefix(b"{").expect("what is shown is an object"));
     json
 }

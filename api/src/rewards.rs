@@ -70,7 +70,7 @@ pub async fn rewards(
     Ok(etag::answer(&headers, page.position, &RewardsPage { user, rewards, next }))
 }
 
-fn entry(RewardRow { reward, state, place: _ }: RewardRow) -> RewardEntry {
+fn entry(RewardRow { reward, state, .. }: RewardRow) -> RewardEntry {
     RewardEntry {
         grant: reward.grant,
         task: reward.task,

@@ -9,10 +9,11 @@ use plaudit_domain::catalogue::Catalogue;
 use plaudit_domain::ids::UserId;
 use plaudit_domain::lane::Lane;
 use plaudit_domain::screen::{ScreenRequest, TaskScreen, TaskScreenState, screen};
+use plaudit_event_store::states::truncate_to_micros;
 use plaudit_projections::task_view::UserView;
 use serde::Serialize;
 
-use crate::etag;
+use crate::etag::{self, AsOf};
 use crate::input::{Query, TaskPath, UserPath, locale, unknown_task, unless_unknown};
 use crate::openapi::{parameters, shapes};
 use crate::position::AtLeast;
@@ -59,8 +60,10 @@ pub async fn tasks(
         state: in_state,
         task: None,
     };
-    let tasks = screen(&user, &view.state, &catalogue, Timestamp::now(), &request);
-    Ok(etag::answer(&headers, view.position, &Screen { user: &user, tasks }))
+    let now = truncate_to_micros(Timestamp::now());
+    let tasks = screen(&user, &view.state, &catalogue, now, &request);
+    let as_of = AsOf { position: view.position, now: Some(now) };
+    Ok(etag::answer(&headers, as_of, &Screen { user: &user, tasks }))
 }
 
 /// `GET /v1/users/{user}/tasks/{task}`: one of them.
@@ -86,9 +89,11 @@ pub async fn task(
     let (view, catalogue) = view_at(&at_least, &state, lane, &user).await?;
     let request =
         ScreenRequest { locale: locale.as_deref(), task: Some(&task), ..ScreenRequest::default() };
-    let shown = screen(&user, &view.state, &catalogue, Timestamp::now(), &request).pop();
+    let now = truncate_to_micros(Timestamp::now());
+    let shown = screen(&user, &view.state, &catalogue, now, &request).pop();
     let task = shown.ok_or_else(|| unknown_task(&task))?;
-    Ok(etag::answer(&headers, view.position, &OneTask { user: &user, task }))
+    let as_of = AsOf { position: view.position, now: Some(now) };
+    Ok(etag::answer(&headers, as_of, &OneTask { user: &user, task }))
 }
 
 /// Like [`view`], at a position or later. Reads first, since the position is nearly always reached already,

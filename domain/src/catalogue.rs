@@ -204,14 +204,8 @@ impl Catalogue {
                 dependants.entry(needed.clone()).or_default().push(index);
             }
         }
-        let mut catalogue = Self {
-            revision,
-            tasks,
-            by_id,
-            by_action,
-            dependants,
-            states_needed: HashMap::new(),
-        };
+        let mut catalogue =
+            Self { revision, tasks, by_id, by_action, dependants, states_needed: HashMap::new() };
         catalogue.states_needed = catalogue
             .by_action
             .keys()

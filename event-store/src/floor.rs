@@ -33,12 +33,8 @@ pub async fn write(
     batch: &Synthetic,
     projections: &[Arc<dyn BatchProjection>],
 ) -> Result<(), ExecuteError> {
-    let users: states::NeededUsers = batch
-        .changes
-        .users
-        .iter()
-        .map(|u| ((u.lane, u.user.clone()), u.touched.clone()))
-        .collect();
+    let users: states::NeededUsers =
+        batch.changes.users.iter().map(|u| ((u.lane, u.user.clone()), u.touched.clone())).collect();
     let in_lanes: BTreeSet<Lane> = users.keys().map(|(lane, _)| *lane).collect();
     let key = SourceKey { topic: "floor".into(), incarnation: 0, partition: 0 };
     let wanted: HashSet<_> = in_lanes.iter().map(|lane| (*lane, key.clone())).collect();

@@ -18,7 +18,7 @@ use uuid::Uuid;
 
 pub use ledger::{Change, Ledger};
 
-use crate::batch::{Changes, ChangedUser};
+use crate::batch::{ChangedUser, Changes};
 use crate::instant;
 use crate::reader::{self, Kinds};
 use crate::states::undecodable;
@@ -186,11 +186,7 @@ struct UnknownRewardState {
 }
 
 /// Removes all rows of these users.
-async fn delete(
-    lanes: &[i16],
-    users: &[&str],
-    connection: &mut PgConnection,
-) -> sqlx::Result<()> {
+async fn delete(lanes: &[i16], users: &[&str], connection: &mut PgConnection) -> sqlx::Result<()> {
     sqlx::query("delete from reward_state where lane = any($1) and user_id = any($2)")
         .bind(lanes)
         .bind(users)
@@ -268,7 +264,8 @@ pub(crate) async fn save(changes: &Changes, connection: &mut PgConnection) -> sq
     }
     for user in &refolded {
         let found =
-            reader::users_whole(user.lane, &[user.user.as_str()], Kinds::OfRewards, connection).await?;
+            reader::users_whole(user.lane, &[user.user.as_str()], Kinds::OfRewards, connection)
+                .await?;
         let ledger = ledgers.entry((user.lane, &user.user)).or_default();
         for fact in found.iter().flat_map(|user| &user.facts) {
             ledger.record(&fact.event, fact.position);

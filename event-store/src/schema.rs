@@ -29,6 +29,12 @@ pub enum SchemaError {
         /// The newest that this program knows.
         known: i64,
     },
+    /// A migration emptied a projection, and `plaudit migrate` was stopped before it filled it from the log.
+    #[error("the projection {projection} is not filled from the log yet; run `plaudit migrate`")]
+    ProjectionDue {
+        /// The first of them.
+        projection: String,
+    },
     /// The number of lanes.
     #[error(transparent)]
     Lanes(#[from] InvalidLaneCount),
@@ -79,6 +85,20 @@ pub async fn migrate(pool: &PgPool, lane_count: LaneCount) -> Result<(), SchemaE
     Ok(())
 }
 
+/// The projections that a migration emptied and that have to be filled from the log.
+pub async fn projections_due(pool: &PgPool) -> sqlx::Result<Vec<String>> {
+    sqlx::query_scalar("select projection from projections_due order by projection")
+        .fetch_all(pool)
+        .await
+}
+
+/// Notes that a projection is filled.
+pub async fn projection_filled(pool: &PgPool, projection: &str) -> sqlx::Result<()> {
+    let sql = "delete from projections_due where projection = $1";
+    sqlx::query(sql).bind(projection).execute(pool).await?;
+    Ok(())
+}
+
 fn newest() -> i64 {
     MIGRATIONS.iter().map(|m| m.version).max().unwrap_or(0)
 }
@@ -99,6 +119,9 @@ pub async fn check(pool: &PgPool) -> Result<LaneCount, SchemaError> {
         std::cmp::Ordering::Less => Err(SchemaError::TooOld { found, needed: newest() }),
         std::cmp::Ordering::Greater => Err(SchemaError::TooNew { found, known: newest() }),
         std::cmp::Ordering::Equal => {
+            if let Some(projection) = projections_due(pool).await?.into_iter().next() {
+                return Err(SchemaError::ProjectionDue { projection });
+            }
             let lanes: i64 =
                 sqlx::query_scalar("select count(*) from lane_numbers").fetch_one(pool).await?;
             Ok(LaneCount::try_from(lanes)?)

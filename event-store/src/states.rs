@@ -166,7 +166,10 @@ async fn refold(
             Ok(LoadedState { sequence, state, has_row: true, refolded: true, fault: None })
         }
         Err(ExecuteError::Unreadable(reason)) => {
-            tracing::error!(reason, "the log of a user can't be read; actions of this user are parked");
+            tracing::error!(
+                reason,
+                "the log of a user can't be read; actions of this user are parked"
+            );
             Ok(LoadedState { sequence, fault: Some(reason), ..LoadedState::default() })
         }
         Err(error) => Err(error),

@@ -190,7 +190,7 @@ async fn a_paused_task_stops_progress_and_not_claims() {
     };
     let outcome = store.execute(vec![all]).await.remove(0).outcome;
     assert!(
-        matches!(&outcome, Outcome::ClaimedAll(receipts) if receipts.len() == 1),
+        matches!(&outcome, Outcome::ClaimedAll { receipts, more: false } if receipts.len() == 1),
         "{outcome:?}"
     );
     let tasks = support::tasks_of(TASKS);

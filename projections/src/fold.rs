@@ -7,7 +7,6 @@ use plaudit_event_store::reader::{self, Fact, Kinds, UserFacts};
 use plaudit_event_store::rewards::Ledger;
 use sqlx::PgConnection;
 
-
 /// What of a user is wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Wanted {

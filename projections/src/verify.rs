@@ -25,10 +25,7 @@ impl Scope {
             return Err(ProjectionError::Unknown { got: got.to_owned(), known: VERIFIABLE });
         }
         let wanted = |what: &str| name.is_none_or(|name| name == what);
-        Ok(Self {
-            tasks: wanted("task_view"),
-            rewards: wanted("reward_state"),
-        })
+        Ok(Self { tasks: wanted("task_view"), rewards: wanted("reward_state") })
     }
 }
 

@@ -26,7 +26,8 @@ pub(crate) struct Table {
 
 const TASK_VIEW: Table =
     Table { name: "task_view", key: &["user_id", "task_id"], columns: states::TASK_COLUMNS };
-const USER_VIEW: Table = Table { name: "user_view", key: &["user_id"], columns: states::USER_COLUMNS };
+const USER_VIEW: Table =
+    Table { name: "user_view", key: &["user_id"], columns: states::USER_COLUMNS };
 const REWARD_STATE: Table = Table {
     name: "reward_state",
     key: &["user_id", "granted_position", "ordinal"],

@@ -7,11 +7,12 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use plaudit_event_store::batch::Work;
+use plaudit_event_store::rewards;
 use plaudit_projections::rebuild::{
     Phase, RebuildOptions, RebuildOutcome, Start, cancel, drop_old, list, pause, rebuild, resume,
     status,
 };
-use plaudit_projections::{ProjectionError, reward_state, task_view};
+use plaudit_projections::{ProjectionError, task_view};
 use serde_json::json;
 use support::{Dice, World, action, days_of_work, users};
 use tokio_util::sync::CancellationToken;
@@ -122,8 +123,7 @@ async fn readers_and_writers_go_on_while_views_are_rebuilt() {
                 let lane = world.lane(user);
                 let view = task_view::load(&world.pool, lane, user).await.unwrap();
                 assert!(!view.state.tasks.is_empty());
-                let page =
-                    reward_state::load(&world.pool, lane, user, None, None, 100).await.unwrap();
+                let page = rewards::load(&world.pool, lane, user, None, None, 100).await.unwrap();
                 assert!(!page.rows.is_empty());
                 reads.fetch_add(1, Ordering::Relaxed);
             }

@@ -31,7 +31,13 @@ async fn a_row_that_was_tampered_with_is_found_and_shown_with_both_sides() {
         ),
         ("task_view", "user_view", "delete from user_view", "zones="),
         ("reward_state", "reward_state", "update reward_state set amount = amount + 1", "amount="),
-        ("user_states", "user_states", "update user_states set state = '{}'", "state={}"),
+        ("task_view", "task_view", "update task_view set watermark = null", "watermark="),
+        (
+            "reward_state",
+            "reward_state",
+            "update reward_state set claimed_at = now()",
+            "claimed_at=",
+        ),
     ] {
         let mut tx = world.pool.begin().await.unwrap();
         let one = format!(

@@ -51,6 +51,8 @@ shapes! {
         user: String,
         /// Where this was true.
         position: String,
+        /// When this was true. Periods, streaks and expiry are shown as of this moment.
+        now: Instant,
         /// By `order`, then by `id`.
         tasks: Vec<TaskScreen>,
     }
@@ -60,6 +62,8 @@ shapes! {
         user: String,
         /// Where this was true.
         position: String,
+        /// When this was true. Periods, streaks and expiry are shown as of this moment.
+        now: Instant,
         /// The task.
         #[serde(flatten)]
         task: TaskScreen,
@@ -95,14 +99,25 @@ shapes! {
         target: i64,
         /// In ascending order of `at`.
         milestones: Vec<Milestone>,
-        /// What can be claimed besides, oldest first.
+        /// What can be claimed besides, oldest first, at most 20.
         unclaimed_from_earlier_periods: Vec<Unclaimed>,
+        /// How many milestones can be claimed besides, listed or not.
+        unclaimed_count: u64,
+        /// When the task takes actions.
+        window: Window,
         /// As the author gave it.
         #[schema(value_type = Object)]
         meta: serde_json::Value,
         /// For continuous tasks.
         #[schema(required = false, nullable = false)]
         streak: Option<Streak>,
+    }
+    /// When a task takes actions; an open end is null.
+    Window {
+        /// The first instant inside.
+        from: Option<Instant>,
+        /// The first instant no longer inside.
+        until: Option<Instant>,
     }
     /// One turn of a task.
     Period {
@@ -221,8 +236,10 @@ shapes! {
         user: String,
         /// After all of it.
         position: String,
-        /// One for each milestone.
+        /// One for each milestone, at most 500 of them.
         outcomes: Vec<ClaimOutcome>,
+        /// Whether there is more to claim: send the request again.
+        more: bool,
     }
     /// What became of one milestone.
     ClaimOutcome {

@@ -103,8 +103,7 @@ impl Api {
         schema::migrate(&pool, 8.try_into().unwrap()).await.unwrap();
         let lanes = schema::check(&pool).await.unwrap();
         let store = Arc::new(CatalogueStore::default());
-        let executor =
-            Arc::new(Executor::new(pool.clone(), lanes, store, vec![]));
+        let executor = Arc::new(Executor::new(pool.clone(), lanes, store, vec![]));
         let commands = CommandQueue::start(Arc::clone(&executor), 2);
         let rebuilds = Rebuilds::default();
         let router = router(ApiState {

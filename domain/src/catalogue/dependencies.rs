@@ -102,7 +102,8 @@ impl Catalogue {
     /// on.
     pub(super) fn states_that_decide(&self, action: &str) -> Vec<usize> {
         let mut needed = self.moved_by(action);
-        let depends_on = needed.iter().flat_map(|index| self.tasks()[*index].depends_on_in_any_version());
+        let depends_on =
+            needed.iter().flat_map(|index| self.tasks()[*index].depends_on_in_any_version());
         let depends_on: Vec<usize> =
             depends_on.filter_map(|id| self.by_id.get(id).copied()).collect();
         needed.extend(depends_on);

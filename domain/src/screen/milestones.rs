@@ -62,7 +62,9 @@ impl Reader<'_> {
                 at: r.at,
                 reached_at: Some(r.reached_at),
                 rewards: self.granted_lines(&r.period, r.version, r.at, lines),
-                meta: self.milestone(r.version, r.at).map_or_else(Meta::new, |(_, m)| m.meta.clone()),
+                meta: self
+                    .milestone(r.version, r.at)
+                    .map_or_else(Meta::new, |(_, m)| m.meta.clone()),
             }
         });
         let mut all: Vec<_> = promised.chain(reached).collect();

@@ -86,7 +86,8 @@ async fn lengthen(database: &Database, from: u64, to: u64) -> Outcome<()> {
         "insert into events (lane, aggregate_type, aggregate_id, sequence, event_type, event_version, payload, metadata, position)
          select s.lane, 'UserTasks', s.user_id, s.sequence + n, 'progress_recorded', '1.0', e.payload, e.metadata,
                 l.next_position - 1 + row_number() over (partition by s.lane order by s.user_id, n)
-         from user_states s
+         from (select lane, aggregate_id as user_id, max(sequence) as sequence from events
+               where aggregate_type = 'UserTasks' group by lane, aggregate_id) s
          join lanes l on l.lane = s.lane
          join events e on e.lane = s.lane and e.aggregate_type = 'UserTasks' and e.aggregate_id = s.user_id and e.sequence = s.sequence
          cross join generate_series(1, $1) n",
@@ -94,10 +95,6 @@ async fn lengthen(database: &Database, from: u64, to: u64) -> Outcome<()> {
     .bind(more)
     .execute(&database.pool)
     .await?;
-    sqlx::query("update user_states set sequence = sequence + $1")
-        .bind(more)
-        .execute(&database.pool)
-        .await?;
     Ok(())
 }
 

@@ -153,8 +153,7 @@ impl Database {
 
     /// What applies batches, inside this process.
     pub fn executor(&self) -> Arc<Executor> {
-        let projections: Vec<Arc<dyn plaudit_event_store::BatchProjection>> =
-            vec![];
+        let projections: Vec<Arc<dyn plaudit_event_store::BatchProjection>> = vec![];
         Arc::new(Executor::new(
             self.pool.clone(),
             self.lane_count,

@@ -50,10 +50,8 @@ fn a_claim_that_was_honoured_keeps_its_receipt() {
 #[test]
 fn a_claim_of_everything_answers_all_that_any_attempt_took_once() {
     let (one, two) = (receipt("2026-03-28", 1), receipt("2026-03-29", 1));
-    let attempts =
-        [vec![one.clone()], vec![], vec![one.clone(), two.clone()]].map(|receipts| {
-            Outcome::ClaimedAll { receipts, more: false }
-        });
+    let attempts = [vec![one.clone()], vec![], vec![one.clone(), two.clone()]]
+        .map(|receipts| Outcome::ClaimedAll { receipts, more: false });
     let both = Outcome::ClaimedAll { receipts: vec![one, two], more: false };
     assert_eq!(settled(attempts), both);
 }

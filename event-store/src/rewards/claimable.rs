@@ -66,7 +66,12 @@ pub async fn load(
             .bind(lanes(&named))
             .bind(users(&named))
             .bind(tasks(&named))
-            .bind(named.iter().map(|(l, _)| l.period.as_ref().map(PeriodKey::as_str)).collect::<Vec<_>>())
+            .bind(
+                named
+                    .iter()
+                    .map(|(l, _)| l.period.as_ref().map(PeriodKey::as_str))
+                    .collect::<Vec<_>>(),
+            )
             .bind(milestones(&named))
             .bind(places(&named))
             .fetch_all(&mut *connection)
@@ -132,7 +137,8 @@ impl FoundClaims {
         let mut by_milestone: BTreeMap<(Lane, MilestoneKey), Vec<RewardRow>> = BTreeMap::new();
         for row in rows {
             let place = usize::try_from(row.try_get::<i64, _>(0)? - 1).map_err(undecodable)?;
-            let (Some((lookup, _)), Some(line)) = (asked.get(place), RewardRow::read(row, 1)?) else {
+            let (Some((lookup, _)), Some(line)) = (asked.get(place), RewardRow::read(row, 1)?)
+            else {
                 continue;
             };
             let key = MilestoneKey {

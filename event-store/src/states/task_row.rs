@@ -14,8 +14,8 @@ use serde::{Deserialize, Serialize};
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 
-use crate::instant;
 use super::undecodable;
+use crate::instant;
 
 /// One task of one user, column by column.
 #[derive(Debug, Clone, PartialEq, Eq)]

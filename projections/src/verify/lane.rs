@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use plaudit_domain::lane::Lane;
+use plaudit_event_store::lanes;
 use plaudit_event_store::rewards::{self, RewardRow};
 use plaudit_event_store::states::{self, TaskRow, UserRow};
-use plaudit_event_store::lanes;
 use sqlx::postgres::PgRow;
 use sqlx::query::Query;
 use sqlx::{Connection as _, Executor as _, PgConnection, Row};
@@ -80,7 +80,8 @@ impl Run<'_> {
         report: &mut VerifyReport,
         connection: &mut PgConnection,
     ) -> Result<(), ProjectionError> {
-        let appended_to = if self.outside { self.appended_to(users, connection).await? } else { BTreeSet::new() };
+        let appended_to =
+            if self.outside { self.appended_to(users, connection).await? } else { BTreeSet::new() };
         let (behind, users): (Vec<_>, Vec<_>) =
             users.iter().partition(|user| appended_to.contains(user.user.as_str()));
         let names = behind.iter().map(|user| user.user.to_string());

@@ -10,7 +10,7 @@ use plaudit_domain::lane::{Lane, LaneCount};
 use plaudit_embedded::test_cluster;
 use plaudit_event_store::batch::{Batch, Item, Origin, Work};
 use plaudit_event_store::catalogue_store::{self, CatalogueStore};
-use plaudit_event_store::rewards as reward_state;
+use plaudit_event_store::rewards;
 use plaudit_event_store::{Applied, ExecuteError, Executor, pool, schema};
 use plaudit_projections::verify;
 use serde_json::{Value, json};
@@ -47,8 +47,7 @@ impl World {
         let tasks = plaudit_task_file::parse(include_str!("../../../samples/tasks.yaml")).unwrap();
         catalogue_store::publish(&pool, &tasks, "test").await.unwrap();
         let catalogue = Arc::new(CatalogueStore::default());
-        let projections: Vec<Arc<dyn plaudit_event_store::BatchProjection>> =
-            vec![];
+        let projections: Vec<Arc<dyn plaudit_event_store::BatchProjection>> = vec![];
         let executor = Executor::new(pool.clone(), lanes, catalogue, projections);
         Self { pool, lanes, executor: Arc::new(executor), url: url.to_owned() }
     }
@@ -89,7 +88,7 @@ impl World {
         let mut items = Vec::new();
         for user in users {
             let lane = self.lane(user);
-            let page = reward_state::load(&self.pool, lane, user, Some("claimed"), None, 1000);
+            let page = rewards::load(&self.pool, lane, user, Some("claimed"), None, 1000);
             let rewards: Vec<_> = page.await.unwrap().rows.into_iter().map(|r| r.reward).collect();
             let some = rewards.len().div_ceil(2);
             let rewards = rewards.into_iter().take(some).collect();

@@ -7,6 +7,7 @@ use plaudit_event_store::{catalogue_store, schema};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use super::projections;
 use super::serve::{self, Serving};
 use crate::cli::{DevArgs, Role};
 use crate::config::Config;
@@ -127,6 +128,7 @@ async fn prepare_database(config: &Config) -> Result<(), Failure> {
     let pool = startup::database(config).await?;
     schema::migrate(&pool, LaneCount::try_from(i64::from(config.number("database.lanes")))?)
         .await?;
+    projections::fill_due(&pool).await?;
     let tasks = plaudit_task_file::parse(SAMPLE_TASKS)
         .map_err(|faults| Failure::new(format!("the sample tasks: {}", faults[0])))?;
     let known = catalogue_store::CatalogueStore::default().newest(&pool).await?;

@@ -6,6 +6,7 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
+use plaudit_event_store::schema;
 use plaudit_projections::difference::{UnreadableUser, UnreadableUsers};
 use plaudit_projections::rebuild::{self, RebuildOptions, RebuildOutcome, RebuildStatus};
 use plaudit_projections::verify::{VerifyProgress, verify};
@@ -125,7 +126,8 @@ impl Shown {
     }
 }
 
-async fn rebuild_one(pool: &PgPool, name: &str) -> Result<ExitCode, Failure> {
+/// Rebuilds a projection, shows how far it is, and stops at a signal.
+async fn rebuild_shown(pool: &PgPool, name: &str) -> Result<RebuildOutcome, Failure> {
     let shown = Shown::new();
     let stop = CancellationToken::new();
     let (mut signals, on_signal) = (ShutdownSignals::listen(None)?, stop.clone());
@@ -135,8 +137,30 @@ async fn rebuild_one(pool: &PgPool, name: &str) -> Result<ExitCode, Failure> {
     });
     let tell =
         |status: &RebuildStatus| shown.tell(status.events, status.events_total, || line(status));
-    let outcome = rebuild::rebuild(pool, name, RebuildOptions::default(), tell, stop).await?;
-    match outcome {
+    Ok(rebuild::rebuild(pool, name, RebuildOptions::default(), tell, stop).await?)
+}
+
+/// Fills the projections that a migration emptied. One that was interrupted goes on where it stopped.
+pub async fn fill_due(pool: &PgPool) -> Result<(), Failure> {
+    for name in schema::projections_due(pool).await? {
+        errln!("filling {name} from the log");
+        match rebuild_shown(pool, &name).await? {
+            RebuildOutcome::Swapped(_) => {
+                rebuild::drop_old(pool, &name).await?;
+                schema::projection_filled(pool, &name).await?;
+            }
+            RebuildOutcome::Interrupted | RebuildOutcome::Cancelled => {
+                return Err(Failure::new(format!(
+                    "{name} is not filled yet; run `plaudit migrate` again, and it goes on where it stopped"
+                )));
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn rebuild_one(pool: &PgPool, name: &str) -> Result<ExitCode, Failure> {
+    match rebuild_shown(pool, name).await? {
         RebuildOutcome::Swapped(differences) => {
             outln!(
                 "{name} is rebuilt and live; rows that were other than the log has it: {}",

@@ -229,7 +229,7 @@ async fn a_server_ends_within_ten_seconds_whatever_hangs() {
     })
     .await;
     let mut holder = sqlx::PgConnection::connect(&place.database).await.unwrap();
-    let hold = "begin; lock table catalogue, user_states in access exclusive mode";
+    let hold = "begin; lock table catalogue, user_view in access exclusive mode";
     sqlx::raw_sql(hold).execute(&mut holder).await.unwrap();
     let now = jiff::Timestamp::now().to_string();
     let action = json!({"specversion": "1.0", "source": "/cli", "id": "1", "type": "team.formed", "subject": "u1", "time": now});
