@@ -26,8 +26,9 @@ struct RewardsPage {
     next: Option<String>,
 }
 
+/// A reward line as shown.
 #[derive(Serialize)]
-struct RewardEntry {
+pub struct RewardEntry {
     grant: Uuid,
     task: TaskId,
     period: String,
@@ -70,7 +71,8 @@ pub async fn rewards(
     Ok(etag::answer(&headers, page.position, &RewardsPage { user, rewards, next }))
 }
 
-fn entry(RewardRow { reward, state, .. }: RewardRow) -> RewardEntry {
+/// Shows a reward line.
+pub fn entry(RewardRow { reward, state, .. }: RewardRow) -> RewardEntry {
     RewardEntry {
         grant: reward.grant,
         task: reward.task,

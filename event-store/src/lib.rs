@@ -14,6 +14,7 @@ pub mod lanes;
 mod log;
 pub mod parked;
 pub mod pool;
+pub mod raw_log;
 mod queue;
 pub mod reader;
 mod receipts;

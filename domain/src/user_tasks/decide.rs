@@ -11,6 +11,7 @@ use super::command::{Command, Resolution, Verdict};
 use super::event::Event;
 use super::evolve::{evolve, merge_attributes};
 use super::state::UserTasks;
+use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::action::{Action, USER_UPDATED, UserUpdate};
@@ -39,7 +40,8 @@ pub struct Unmoved {
 }
 
 /// Why a task did not move.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum UnmovedReason {
     /// It is paused or retired.
     #[error("the task is paused or retired")]
