@@ -1,0 +1,151 @@
+//! Rewards that nobody claims: what is due is shown in time, and recorded once, by whoever comes first.
+
+mod support;
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use plaudit_domain::lane::Lane;
+use plaudit_domain::user_tasks::RewardState;
+use plaudit_event_store::{CommandQueue, Item, Outcome, Work, rewards, sweeper};
+use serde_json::json;
+use support::{Store, action, request};
+use tokio_util::sync::CancellationToken;
+
+const NOON: &str = "2026-03-29T12:00:00Z";
+
+/// Three tasks that end each in another way, and one that keeps its rewards.
+const TASKS: &str = r"
+tasks:
+  - id: expiring
+    kind: periodic
+    every: day
+    objective: { on: gift.sent, target: 1 }
+    rewards: [ { line: a, kind: currency, code: coin, amount: 1 }, { line: b, kind: item, code: badge, amount: 1 } ]
+    claim: { expires_after: PT1H }
+  - id: forfeited
+    kind: periodic
+    every: day
+    objective: { on: gift.sent, target: 1 }
+    rewards: [ { line: a, kind: currency, code: coin, amount: 2 } ]
+    claim: { at_period_end: forfeit }
+  - id: granted
+    kind: periodic
+    every: day
+    objective: { on: gift.sent, target: 1 }
+    rewards: [ { line: a, kind: currency, code: coin, amount: 3 } ]
+    claim: { at_period_end: grant }
+  - id: kept
+    kind: periodic
+    every: day
+    objective: { on: gift.sent, target: 1 }
+    rewards: [ { line: a, kind: currency, code: coin, amount: 4 } ]
+";
+
+async fn states(store: &Store, user: &str, now: Timestamp) -> Vec<(String, RewardState)> {
+    let lane = Lane::of(user, store.lane_count);
+    let user = user.parse().unwrap();
+    let page = rewards::load(&store.pool, lane, &user, None, None, 100, now).await.unwrap();
+    let mut states: Vec<_> = page
+        .rows
+        .iter()
+        .filter(|row| row.reward.line == "a")
+        .map(|row| (row.reward.task.to_string(), row.state_as_of(now)))
+        .collect();
+    states.sort_by(|a, b| a.0.cmp(&b.0));
+    states
+}
+
+async fn claim(store: &Store, task: &str, at: &str) -> Outcome {
+    let item = Item {
+        lane: Lane::of("u1", store.lane_count),
+        work: Work::Claim {
+            user: "u1".parse().unwrap(),
+            task: task.parse().unwrap(),
+            period: None,
+            milestone: None,
+            at: at.parse().unwrap(),
+            idempotency_key: None,
+        },
+        origin: request(),
+    };
+    store.execute(vec![item]).await.remove(0).outcome
+}
+
+/// Runs sweepers until nothing is due, each as if it were another process.
+async fn sweep(store: &Store, sweepers: usize) {
+    let stop = CancellationToken::new();
+    let mut running = tokio::task::JoinSet::new();
+    for _ in 0..sweepers {
+        let queue = CommandQueue::start(store.executor.clone(), 2);
+        running.spawn(sweeper::run(store.pool.clone(), queue, stop.clone()));
+    }
+    let due = "select count(*) from reward_state where state = 'claimable' and lapses_at <= now()";
+    let settled = async {
+        while store.count(due).await > 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), settled).await.expect("all is settled");
+    stop.cancel();
+    while let Some(ended) = running.join_next().await {
+        ended.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rule_18_what_is_due_is_recorded_once_by_several_sweepers() {
+    let store = Store::with_tasks(TASKS).await;
+    let users: Vec<String> = (0..40).map(|n| format!("u{n}")).collect();
+    for user in &users {
+        store.act(action(user, "1", "gift.sent", NOON, &json!({}))).await;
+    }
+    sweep(&store, 3).await;
+    for (event, at) in [
+        ("rewards_expired", "2026-03-29T13:00:00Z"),
+        ("rewards_forfeited", "2026-03-30T00:00:00Z"),
+        ("rewards_granted", "2026-03-30T00:00:00Z"),
+    ] {
+        let events = format!(
+            "select count(*) from events where event_type = '{event}' and payload->>'at' = '{at}'"
+        );
+        assert_eq!(store.count(&events).await, 40, "{event}");
+    }
+    let others = "select count(*) from events where event_type like 'rewards_%'";
+    assert_eq!(store.count(others).await, 120);
+    let unclaimed = "select sum(unclaimed_count)::bigint from task_view";
+    assert_eq!(store.count(unclaimed).await, 40, "what is kept can still be claimed");
+}
+
+/// Rule 13, for rewards: what is shown does not depend on whether a sweeper was there.
+#[tokio::test(flavor = "multi_thread")]
+async fn rule_18_what_is_due_is_shown_and_refused_before_it_is_recorded() {
+    let store = Store::with_tasks(TASKS).await;
+    store.act(action("u1", "1", "gift.sent", NOON, &json!({}))).await;
+    let early = "2026-03-29T12:59:59Z".parse().unwrap();
+    let all = |expiring, forfeited, granted| {
+        vec![
+            ("expiring".to_owned(), expiring),
+            ("forfeited".to_owned(), forfeited),
+            ("granted".to_owned(), granted),
+            ("kept".to_owned(), RewardState::Claimable),
+        ]
+    };
+    let claimable = RewardState::Claimable;
+    assert_eq!(states(&store, "u1", early).await, all(claimable, claimable, claimable));
+    let shown = all(RewardState::Expired, RewardState::Forfeited, RewardState::Claimed);
+    assert_eq!(states(&store, "u1", Timestamp::now()).await, shown);
+    for task in ["expiring", "forfeited", "granted"] {
+        let refused = claim(&store, task, &Timestamp::now().to_string()).await;
+        assert!(matches!(refused, Outcome::Rejected(_)), "{task}: {refused:?}");
+    }
+    sweep(&store, 1).await;
+    assert_eq!(states(&store, "u1", Timestamp::now()).await, shown, "and after it is");
+    // What the end of the period granted has no receipt.
+    let refused = claim(&store, "granted", &Timestamp::now().to_string()).await;
+    assert!(matches!(refused, Outcome::Rejected(_)), "{refused:?}");
+    assert!(matches!(
+        claim(&store, "kept", &Timestamp::now().to_string()).await,
+        Outcome::Claimed(_)
+    ));
+}
