@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use crate::calendar::Period;
 use crate::catalogue::definition::{Kind, Meta};
-use crate::catalogue::{Catalogue, CatalogueTask, Status};
+use crate::catalogue::{Catalogue, CatalogueTask, Status, TaskVersion};
 use crate::ids::{TaskId, UserId};
 use crate::user_tasks::place::{Place, place};
 use crate::user_tasks::{ReachedMilestone, RewardState, StreakState, TaskState, UserTasks};
@@ -260,7 +260,9 @@ impl Reader<'_> {
         let claimable = past.is_some_and(|past| past.unclaimed_count > 0);
         let place = place(task, past, &self.state.zones, self.now);
         let definition = &place.version.definition;
-        let offered = task.status != Status::Retired && definition.window.contains(self.now);
+        let offered = task.status != Status::Retired
+            && definition.window.contains(self.now)
+            && self.is_in_audience(place.version);
         let of_category = |wanted| definition.category.as_deref() == Some(wanted);
         let shown = offered || claimable || left_out == LeftOut::Shown;
         if !shown || !self.request.category.is_none_or(of_category) {
@@ -301,6 +303,11 @@ impl Reader<'_> {
             streak: standing.streak,
             period: place.period,
         })
+    }
+
+    /// Whether the user has the task, with the attributes of the moment.
+    fn is_in_audience(&self, version: &TaskVersion) -> bool {
+        version.is_in_audience(self.user, self.state.zones.current(), &self.state.attributes)
     }
 
     /// The prerequisites that were never completed.

@@ -270,7 +270,6 @@ fn what_comes_later_is_refused_and_never_ignored() {
             ),
             "rewards[0].one_of",
         ),
-        (task_with(json!({"audience": {"percent": 50}})), "audience"),
         (task_with(json!({"backfill": {"from": "2026-01-01T00:00:00Z"}})), "backfill"),
         (streak_with(json!({"streak": {"grace_periods": 1}})), "streak.grace_periods"),
         (streak_with(json!({"streak": {"freezes": {"max": 2}}})), "streak.freezes"),

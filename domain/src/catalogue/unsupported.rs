@@ -19,7 +19,6 @@ const FEATURES: &[Feature] = &[
     Feature { name: "claim.expires_after", used_at: |t| at("claim.expires_after", t.claim.expires_after_seconds.is_some()) },
     Feature { name: "claim.at_period_end: grant", used_at: |t| at("claim.at_period_end", t.claim.at_period_end == AtPeriodEnd::Grant) },
     Feature { name: "claim.at_period_end: forfeit", used_at: |t| at("claim.at_period_end", t.claim.at_period_end == AtPeriodEnd::Forfeit) },
-    Feature { name: "audience", used_at: |t| at("audience", !t.audience.is_everybody()) },
     Feature { name: "backfill", used_at: |t| at("backfill", t.backfill.is_some()) },
     Feature { name: "streak.grace_periods", used_at: |t| at("streak.grace_periods", t.streak.as_ref().is_some_and(|s| s.grace_periods > 0)) },
     Feature { name: "streak.freezes", used_at: |t| at("streak.freezes", t.streak.as_ref().is_some_and(|s| s.freezes.max > 0)) },

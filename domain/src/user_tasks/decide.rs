@@ -17,7 +17,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 use crate::action::{Action, USER_UPDATED, UserUpdate};
-use crate::catalogue::{Catalogue, CatalogueTask};
+use crate::catalogue::{Catalogue, CatalogueTask, TaskVersion};
 use crate::expression::Facts;
 use crate::ids::TaskId;
 
@@ -62,6 +62,9 @@ pub enum UnmovedReason {
     /// The version of the open period does not count this.
     #[error("the open period goes by version {0}, which does not count this")]
     NotSubscribed(u32),
+    /// The user is not among those who have the task.
+    #[error("the user is outside the task's audience")]
+    OutsideAudience,
     /// The action's time lies outside the window.
     #[error("the action lies outside the task's window")]
     OutsideWindow,
@@ -140,6 +143,12 @@ struct Judgement<'a> {
 }
 
 impl Judgement<'_> {
+    /// Whether the user has the task, with the attributes that hold after this action.
+    fn is_in_audience(&self, version: &TaskVersion) -> bool {
+        let UserTasks { zones, attributes, .. } = self.state;
+        version.is_in_audience(&self.action.user, zones.current(), attributes)
+    }
+
     /// The prerequisites that are still missing, this action's own effects included.
     fn locked_by(&self, requires: &[TaskId]) -> Vec<TaskId> {
         let completed = |id: &TaskId| {

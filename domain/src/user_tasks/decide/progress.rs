@@ -32,6 +32,9 @@ pub(super) fn advance(
     if !counts {
         return Err(UnmovedReason::NotSubscribed(place.version.version));
     }
+    if !judgement.is_in_audience(place.version) {
+        return Err(UnmovedReason::OutsideAudience);
+    }
     if !definition.window.contains(at) {
         return Err(UnmovedReason::OutsideWindow);
     }
@@ -222,7 +225,8 @@ pub(super) fn release(
     let withheld = past.periods.iter().filter(|p| p.withheld && !is_done(p));
     let due = withheld.flat_map(|open| {
         let version = catalogue.version(&task.id, open.version).unwrap_or(task.current());
-        if !judgement.locked_by(&version.definition.requires).is_empty() {
+        let is_locked = !judgement.locked_by(&version.definition.requires).is_empty();
+        if is_locked || !judgement.is_in_audience(version) {
             return vec![];
         }
         match open.withheld_step {
