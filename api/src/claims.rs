@@ -157,6 +157,9 @@ async fn refused(
             return Ok(Problem::NothingClaimable { detail, state });
         }
         Rejection::UnknownGrant { .. } => &causes::UNKNOWN_GRANT,
+        Rejection::NoStreak { .. } => {
+            return Ok(Problem::Conflict { cause: &causes::NO_STREAK, detail });
+        }
         Rejection::NotRedeliverable { .. } => {
             return Ok(Problem::Conflict { cause: &causes::NOT_REDELIVERABLE, detail });
         }

@@ -170,7 +170,7 @@ impl CatalogueTask {
     }
 
     /// The action types that can move it, by any version.
-    fn listens_to(&self) -> BTreeSet<&String> {
+    fn listens_to(&self) -> BTreeSet<&str> {
         self.versions.iter().flat_map(|v| v.definition.listens_to()).collect()
     }
 }
@@ -209,7 +209,7 @@ impl Catalogue {
             // An open period may go on under an earlier version, which may listen to other actions
             // and depend on other tasks.
             for kind in task.listens_to() {
-                by_action.entry(kind.clone()).or_default().push(index);
+                by_action.entry(kind.to_owned()).or_default().push(index);
             }
             for needed in task.depends_on_in_any_version() {
                 dependants.entry(needed.clone()).or_default().push(index);

@@ -4,19 +4,24 @@
 //! that time" show the same.
 
 mod milestones;
+mod streak;
 
+use std::borrow::Cow;
 use std::str::FromStr;
 
 use jiff::Timestamp;
 use serde::Serialize;
 use uuid::Uuid;
 
-use crate::calendar::Period;
-use crate::catalogue::definition::{Kind, Meta};
+use crate::calendar::{Period, Zones};
+use crate::catalogue::definition::{Kind, Meta, Payout, WeightedPayout};
 use crate::catalogue::{Catalogue, CatalogueTask, Status, TaskVersion};
 use crate::ids::{TaskId, UserId};
+use crate::user_tasks::gap::StreakJudge;
 use crate::user_tasks::place::{Place, place};
-use crate::user_tasks::{ReachedMilestone, RewardState, StreakState, TaskState, UserTasks};
+use crate::user_tasks::{ReachedMilestone, RewardState, TaskState, UserTasks};
+
+pub use streak::StreakScreen;
 
 /// What a reader asks for. `None` asks for all.
 #[derive(Debug, Clone, Copy, Default)]
@@ -152,12 +157,12 @@ pub struct RewardScreen {
     pub granted: Option<GrantScreen>,
     /// Names the line within its milestone.
     pub line: String,
-    /// For the payer, e.g. `currency`.
-    pub kind: String,
-    /// For the payer, e.g. `coin`.
-    pub code: String,
-    /// How many.
-    pub amount: i64,
+    /// What it pays; absent while it is left to chance.
+    #[serde(flatten)]
+    pub pays: Option<Payout>,
+    /// What it may pay, while that is left to chance.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub one_of: Vec<WeightedPayout>,
     /// What the line is called, in the reader's language.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub title: Option<String>,
@@ -188,19 +193,6 @@ pub struct UnclaimedScreen {
     pub reached_at: Timestamp,
     /// What it gives.
     pub rewards: Vec<RewardScreen>,
-}
-
-/// A streak as of the moment of the read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub struct StreakScreen {
-    /// Steps in a row; 0 once a period was missed.
-    pub current: i64,
-    /// The most there ever were.
-    pub longest: i64,
-    /// Freezes left.
-    pub freezes: i64,
-    /// There is a streak, and the period of the moment has no step yet.
-    pub at_risk: bool,
 }
 
 /// What a user's tasks look like at `now`, by `order`, then by id.
@@ -257,7 +249,8 @@ impl Reader<'_> {
     /// A task as asked for; `None` if it is left out.
     fn show(&self, task: &CatalogueTask, left_out: LeftOut) -> Option<TaskScreen> {
         let past = self.state.tasks.get(&task.id);
-        let claimable = past.is_some_and(|past| past.unclaimed_count > 0);
+        let unclaimed_count = past.map_or(0, |past| past.unclaimed_count_as_of(self.now));
+        let claimable = unclaimed_count > 0;
         let place = place(task, past, &self.state.zones, self.now);
         let definition = &place.version.definition;
         let offered = task.status != Status::Retired
@@ -268,17 +261,22 @@ impl Reader<'_> {
         if !shown || !self.request.category.is_none_or(of_category) {
             return None;
         }
-        let standing = Standing::of(&place, past);
+        let standing = Standing::of(&place, past, &self.state.zones, self.now);
         let locked_by = self.locked_by(&definition.requires);
-        let shown_state = state_of(&place, &standing, claimable, !locked_by.is_empty());
+        let shown_state = self.state_of(&place, &standing, claimable, !locked_by.is_empty());
         if self.request.state.is_some_and(|wanted| wanted != shown_state) {
             return None;
         }
         let locale = self.request.locale;
         let text = definition.text_in(locale);
         let placeholders = definition.placeholders(standing.progress);
-        let reader =
-            milestones::Reader { user: self.user, task, locale, progress: standing.progress };
+        let reader = milestones::Reader {
+            user: self.user,
+            task,
+            locale,
+            progress: standing.progress,
+            now: self.now,
+        };
         Some(TaskScreen {
             id: task.id.clone(),
             version: place.version.version,
@@ -292,13 +290,12 @@ impl Reader<'_> {
             locked_by,
             progress: standing.progress,
             target: definition.last_at(),
-            milestones: reader.milestones(place.version, standing.reached),
+            milestones: reader.milestones(place.version, &standing.reached),
             unclaimed_from_earlier_periods: past.map_or_else(Vec::new, |past| {
-                reader.unclaimed_beside(&past.claimable, standing.reached)
+                reader.unclaimed_beside(&past.claimable, &standing.reached)
             }),
             meta: definition.meta.clone(),
-            unclaimed_count: past
-                .map_or(0, |past| milestones::count_beside(past.unclaimed_count, standing.reached)),
+            unclaimed_count: reader.count_beside(unclaimed_count, &standing.reached),
             window: WindowScreen { from: definition.window.from, until: definition.window.until },
             streak: standing.streak,
             period: place.period,
@@ -308,6 +305,32 @@ impl Reader<'_> {
     /// Whether the user has the task, with the attributes of the moment.
     fn is_in_audience(&self, version: &TaskVersion) -> bool {
         version.is_in_audience(self.user, self.state.zones.current(), &self.state.attributes)
+    }
+
+    fn state_of(
+        &self,
+        place: &Place<'_>,
+        standing: &Standing<'_>,
+        claimable: bool,
+        locked: bool,
+    ) -> TaskScreenState {
+        let rewarding =
+            || place.version.definition.milestones.iter().any(|m| !m.rewards.is_empty());
+        let is_lost = |reached: &ReachedMilestone| {
+            let mut lines = reached.lines.iter().map(|l| l.state.as_of(&reached.terms, self.now));
+            lines.any(|state| matches!(state, RewardState::Expired | RewardState::Forfeited))
+        };
+        match standing {
+            _ if claimable => TaskScreenState::Claimable,
+            Standing { finished: true, .. } if standing.reached.iter().any(is_lost) => {
+                TaskScreenState::Expired
+            }
+            Standing { finished: true, .. } if rewarding() => TaskScreenState::Claimed,
+            Standing { finished: true, .. } => TaskScreenState::Completed,
+            _ if locked => TaskScreenState::Locked,
+            Standing { progress: 0, .. } => TaskScreenState::Available,
+            Standing { .. } => TaskScreenState::InProgress,
+        }
     }
 
     /// The prerequisites that were never completed.
@@ -323,14 +346,16 @@ struct Standing<'a> {
     progress: i64,
     /// The last milestone is reached.
     finished: bool,
-    reached: &'a [ReachedMilestone],
+    reached: Cow<'a, [ReachedMilestone]>,
     streak: Option<StreakScreen>,
 }
 
 impl<'a> Standing<'a> {
-    fn of(place: &Place<'a>, past: Option<&'a TaskState>) -> Self {
+    fn of(place: &Place<'a>, past: Option<&'a TaskState>, zones: &Zones, now: Timestamp) -> Self {
         match place.version.definition.kind {
-            Kind::Continuous => Self::of_streak(place, past),
+            Kind::Continuous => {
+                Self::of_streak(&StreakJudge::new(place.version, past, zones), &place.period, now)
+            }
             Kind::Ordinary | Kind::Periodic => Self::of_period(place),
         }
     }
@@ -340,51 +365,9 @@ impl<'a> Standing<'a> {
         Self {
             progress: place.open.map_or(place.carried, |open| open.progress).min(target),
             finished: place.open.is_some_and(|open| open.completed && !open.withheld),
-            reached: place.open.map_or(&[], |open| &open.reached),
+            reached: Cow::Borrowed(place.open.map_or(&[], |open| &open.reached)),
             streak: None,
         }
-    }
-
-    /// A streak that missed a period is over, whether or not an event has told so yet.
-    fn of_streak(place: &Place<'a>, past: Option<&'a TaskState>) -> Self {
-        let told = past.and_then(|past| past.streak.as_ref());
-        // A reader whose clock is behind the producer's looks at a period before the last step.
-        let is_behind = |streak: &StreakState| place.period.starts_at < streak.last.starts_at;
-        let reaches = |streak: &StreakState| streak.reaches(&place.period) || is_behind(streak);
-        let alive = told.filter(|streak| streak.current > 0 && reaches(streak));
-        let last_at = place.version.definition.last_at();
-        Self {
-            progress: alive.map_or(0, |streak| streak.step.min(last_at)),
-            // What is withheld, because a prerequisite is missing, completes nothing.
-            finished: alive.is_some_and(|streak| streak.step >= last_at)
-                && past.is_some_and(|past| past.completed_at.is_some()),
-            reached: alive.map_or(&[], |streak| &streak.reached),
-            streak: Some(StreakScreen {
-                current: alive.map_or(0, |streak| streak.current),
-                longest: told.map_or(0, |streak| streak.longest),
-                freezes: 0,
-                at_risk: alive.is_some_and(|streak| {
-                    streak.last.key != place.period.key && !is_behind(streak)
-                }),
-            }),
-        }
-    }
-}
-
-fn state_of(
-    place: &Place<'_>,
-    standing: &Standing<'_>,
-    claimable: bool,
-    locked: bool,
-) -> TaskScreenState {
-    let rewarding = || place.version.definition.milestones.iter().any(|m| !m.rewards.is_empty());
-    match standing {
-        _ if claimable => TaskScreenState::Claimable,
-        Standing { finished: true, .. } if rewarding() => TaskScreenState::Claimed,
-        Standing { finished: true, .. } => TaskScreenState::Completed,
-        _ if locked => TaskScreenState::Locked,
-        Standing { progress: 0, .. } => TaskScreenState::Available,
-        Standing { .. } => TaskScreenState::InProgress,
     }
 }
 

@@ -63,6 +63,23 @@ pub enum Work {
         /// A retry under the same key gets the first answer.
         idempotency_key: Option<String>,
     },
+    /// Give a user freezes.
+    GrantFreezes {
+        /// Names the request, so that one that is tried again gives them once.
+        id: Uuid,
+        /// Whose.
+        user: UserId,
+        /// Of which task.
+        task: TaskId,
+        /// How many, at least 1.
+        count: i64,
+        /// Why.
+        reason: Option<String>,
+        /// Who grants them.
+        by: Option<String>,
+        /// When the request arrived.
+        at: Timestamp,
+    },
     /// Note that grants were handed to the paying system.
     StartDeliveries {
         /// Whose.
@@ -94,7 +111,14 @@ pub enum Work {
         /// Also if it was delivered before: for a payer that has forgotten what it paid.
         even_if_delivered: bool,
     },
-    /// Set a record aside.
+    /// Record what time alone has brought about: unclaimed rewards that are due.
+    Settle {
+        /// Whose.
+        user: UserId,
+        /// Up to when.
+        as_of: Timestamp,
+    },
+    /// Park a record.
     Park(ParkedRecord),
 }
 
@@ -107,6 +131,8 @@ pub enum Origin {
     Request(Uuid),
     /// A follower of the log.
     Follower,
+    /// The sweeper, which records what time alone brings about.
+    Sweeper,
 }
 
 /// Topic, partition and offset of a record.
@@ -163,6 +189,15 @@ pub enum Outcome {
         receipts: Vec<Receipt>,
         /// Whether there is more to claim.
         more: bool,
+    },
+    /// Freezes were given.
+    FreezesGranted {
+        /// How many were added.
+        granted: i64,
+        /// How many would have been more than the user can have.
+        dropped: i64,
+        /// How many there are now.
+        freezes: i64,
     },
     /// The rules said no.
     Rejected(Rejection),

@@ -6,6 +6,7 @@ pub mod aggregate;
 pub mod batch;
 pub mod catalogue_store;
 mod checkpoints;
+pub mod deliveries;
 pub mod error;
 pub mod executor;
 pub mod floor;
@@ -23,6 +24,7 @@ pub mod seen_actions;
 mod source_offsets;
 pub mod sources;
 pub mod states;
+pub mod sweeper;
 pub mod upcasters;
 pub mod upkeep;
 

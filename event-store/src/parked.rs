@@ -53,7 +53,7 @@ pub(crate) async fn insert(
     for (lane, origin, record) in records {
         let at = match origin {
             Origin::Record(at) => Some(at),
-            Origin::Request(_) | Origin::Follower => None,
+            Origin::Request(_) | Origin::Follower | Origin::Sweeper => None,
         };
         sqlx::query(include_str!("parked/insert.sql"))
             .bind(lane.0)

@@ -13,10 +13,17 @@ fn name(event: &Event) -> &'static str {
         Event::UserUpdated { .. } => "user_updated",
         Event::ProgressRecorded { .. } => "progress_recorded",
         Event::StreakAdvanced { .. } => "streak_advanced",
+        Event::StreakProtected { .. } => "streak_protected",
         Event::StreakBroken { .. } => "streak_broken",
+        Event::PeriodMadeUp { .. } => "period_made_up",
+        Event::FreezesGranted { .. } => "freezes_granted",
+        Event::FreezeReserved { .. } => "freeze_reserved",
         Event::MilestoneReached { .. } => "milestone_reached",
         Event::TaskCompleted { .. } => "task_completed",
         Event::RewardsClaimed { .. } => "rewards_claimed",
+        Event::RewardsExpired(_) => "rewards_expired",
+        Event::RewardsForfeited(_) => "rewards_forfeited",
+        Event::RewardsGranted(_) => "rewards_granted",
         Event::DeliveryStarted { .. } => "delivery_started",
         Event::RewardDelivered { .. } => "reward_delivered",
         Event::RewardFailed { .. } => "reward_failed",
@@ -28,7 +35,7 @@ fn name(event: &Event) -> &'static str {
 }
 
 /// How many variants [`name`] has.
-const VARIANTS: usize = 14;
+const VARIANTS: usize = 21;
 
 /// What each file holds, as the name-based UUID (RFC 9562, version 5) of its bytes. Events of this
 /// form lie in databases: whoever changes a file takes away the proof that they can be read. A new
@@ -38,14 +45,21 @@ const PINNED: &[(&str, &str)] = &[
     ("action_not_counted.1.0", "efc432cd-5baa-5ae2-ba3c-de444927baed"),
     ("action_too_late.1.0", "c35521de-51d5-5328-8b42-a4f8f2027421"),
     ("delivery_started.1.0", "4659967c-eb42-52e6-b249-4d08327cd4ce"),
+    ("freeze_reserved.1.0", "cb38c446-4c0f-5295-b5b8-9af20083b3d3"),
+    ("freezes_granted.1.0", "a3633f03-c12d-5b86-8d14-0580aa2912e5"),
     ("milestone_reached.1.0", "1ebac68d-5f02-5ad7-9ee0-3ee38334150a"),
+    ("period_made_up.1.0", "89c34380-a85a-5fe8-9941-12faa7f0b980"),
     ("progress_recorded.1.0", "dce94476-5805-59cf-a9ec-964d1cb1e23c"),
     ("redelivery_requested.1.0", "8114fe92-c1d3-537f-8586-87e6da402fe4"),
     ("reward_delivered.1.0", "949e979c-bc84-515d-92dd-4c225dd68214"),
     ("reward_failed.1.0", "b4374219-3ee5-5783-8465-f73c68994b5d"),
     ("rewards_claimed.1.0", "98f8ab36-ff0b-5d1e-a2d1-2a7d2dc90c31"),
+    ("rewards_expired.1.0", "5344c25d-50df-5f28-b770-fc8d3c233358"),
+    ("rewards_forfeited.1.0", "6166bd38-de63-5b48-b16d-55fcc4ab0ac2"),
+    ("rewards_granted.1.0", "9ea02a4a-6baf-5c03-ab26-979e59f29104"),
     ("streak_advanced.1.0", "64c2ea67-a98a-5d57-a082-6ed551ff229b"),
     ("streak_broken.1.0", "aacd0d37-9603-5101-99e7-b4ccc4d1f0fb"),
+    ("streak_protected.1.0", "2b60ed20-ef23-5018-a2f5-a6129a5fcf17"),
     ("task_completed.1.0", "cb73de99-8a33-543c-92aa-974c95a83a9b"),
     ("user_updated.1.0", "5c57e162-fe94-5064-8476-f798d6e4fdcd"),
 ];

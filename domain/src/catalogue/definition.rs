@@ -23,7 +23,7 @@ pub use objective::{Cap, Measure, Objective};
 pub use rewards::{
     AtPeriodEnd, Claim, ClaimMode, Milestone, Payout, RewardLine, Rewards, WeightedPayout,
 };
-pub use streak::{FreezeUse, Freezes, MakeUp, Pause, StreakRules};
+pub use streak::{FREEZE_WISHED, FreezeUse, Freezes, MakeUp, Pause, StreakRules};
 
 /// What an author adds for the app to understand. It is shown as given and means nothing to the
 /// rules.
@@ -203,9 +203,12 @@ pub enum BackfillRewards {
 
 impl TaskDefinition {
     /// The action types that can move it.
-    pub fn listens_to(&self) -> impl Iterator<Item = &String> {
-        let make_up = self.streak.as_ref().and_then(|rules| rules.make_up.as_ref());
-        self.objective.on.iter().chain(make_up.map(|make_up| &make_up.on))
+    pub fn listens_to(&self) -> impl Iterator<Item = &str> {
+        let rules = self.streak.as_ref();
+        let make_up = rules.and_then(|rules| rules.make_up.as_ref());
+        let wishes = rules.filter(|rules| rules.listens_for_wishes()).map(|_| FREEZE_WISHED);
+        let on = self.objective.on.iter().map(String::as_str);
+        on.chain(make_up.map(|make_up| make_up.on.as_str())).chain(wishes)
     }
 
     /// The tasks that must be judged before it: its prerequisites, and those it counts.

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::decide::Verdict;
+use super::seed::Seed;
 use crate::action::Action;
 use crate::calendar::PeriodKey;
 use crate::ids::{TaskId, UserId};
@@ -12,7 +13,12 @@ use crate::ids::{TaskId, UserId};
 #[derive(Debug, Clone, PartialEq)]
 pub enum Command {
     /// Judge what the user did.
-    RecordAction(Action),
+    RecordAction {
+        /// What the user did.
+        action: Action,
+        /// What is left to chance follows from it.
+        seed: Seed,
+    },
     /// Hand out the rewards of one milestone.
     ClaimRewards {
         /// Whose.
@@ -25,6 +31,26 @@ pub enum Command {
         milestone: Option<i64>,
         /// When the wish arrived.
         claimed_at: Timestamp,
+    },
+    /// Give the user freezes, which protect periods that end later.
+    GrantFreezes {
+        /// Whose.
+        user: UserId,
+        /// The task.
+        task: TaskId,
+        /// How many, at least 1. What exceeds the task's `max` is dropped.
+        count: i64,
+        /// Why.
+        reason: Option<String>,
+        /// Who grants them.
+        by: Option<String>,
+        /// When the wish arrived.
+        at: Timestamp,
+    },
+    /// Record what time alone has brought about.
+    Settle {
+        /// Up to when.
+        as_of: Timestamp,
     },
     /// Note that grants were handed to the paying system. What is known of already is not noted again.
     StartDeliveries {

@@ -4,7 +4,8 @@ mod claim;
 mod delivery;
 mod measure;
 mod progress;
-mod streak;
+mod settle;
+pub mod streak;
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -12,6 +13,7 @@ use std::collections::BTreeSet;
 use super::command::Command;
 use super::event::Event;
 use super::evolve::{evolve, merge_attributes};
+use super::seed::Seed;
 use super::state::{TaskState, UserTasks};
 use jiff::Timestamp;
 use serde_json::{Map, Value};
@@ -65,6 +67,9 @@ pub enum UnmovedReason {
     /// The user is not among those who have the task.
     #[error("the user is outside the task's audience")]
     OutsideAudience,
+    /// It is a wish about another task.
+    #[error("the action names another task")]
+    OtherTask,
     /// The action's time lies outside the window.
     #[error("the action lies outside the task's window")]
     OutsideWindow,
@@ -113,17 +118,25 @@ pub fn decide(
     catalogue: &Catalogue,
 ) -> Result<Decision, Rejection> {
     match command {
-        Command::RecordAction(action) => Ok(record(state, action, catalogue)),
+        Command::RecordAction { action, seed } => Ok(record(state, action, *seed, catalogue)),
         Command::ClaimRewards { user: _, task, period, milestone, claimed_at } => {
             let claimed =
                 claim::claim(state, task, period.as_ref(), *milestone, *claimed_at, catalogue)?;
             Ok(Decision { events: vec![claimed], unmoved: vec![] })
+        }
+        Command::GrantFreezes { user: _, task, count, reason, by, at } => {
+            let (reason, by) = (reason.as_deref(), by.as_deref());
+            let request = streak::Grant { task, count: *count, reason, by, at: *at };
+            Ok(Decision { events: streak::grant(state, &request, catalogue)?, unmoved: vec![] })
         }
         Command::StartDeliveries { rewards } => {
             Ok(Decision { events: delivery::start(state, rewards), unmoved: vec![] })
         }
         Command::SettleDeliveries { settled, at } => {
             Ok(Decision { events: delivery::settle(state, settled, *at), unmoved: vec![] })
+        }
+        Command::Settle { as_of } => {
+            Ok(Decision { events: settle::settle(state, *as_of), unmoved: vec![] })
         }
         Command::Redeliver { grant, by, reason, at, even_if_delivered } => {
             let requested =
@@ -137,6 +150,7 @@ pub fn decide(
 struct Judgement<'a> {
     state: &'a UserTasks,
     action: &'a Action,
+    seed: Seed,
     facts: Facts<'a>,
     /// Tasks that this action completed for the first time.
     completed_now: BTreeSet<TaskId>,
@@ -161,7 +175,7 @@ impl Judgement<'_> {
 
 /// Judges an action for each task that subscribes to it, prerequisites before dependants, and for
 /// the tasks that it unlocks.
-fn record(state: &UserTasks, action: &Action, catalogue: &Catalogue) -> Decision {
+fn record(state: &UserTasks, action: &Action, seed: Seed, catalogue: &Catalogue) -> Decision {
     let mut decision = Decision::default();
     let mut state = Cow::Borrowed(state);
     if let Some(updated) = update_user(&state, action) {
@@ -172,7 +186,8 @@ fn record(state: &UserTasks, action: &Action, catalogue: &Catalogue) -> Decision
         decision.events.push(delivery::acknowledge(&state, acknowledgement, action.occurred_at));
     }
     let facts = Facts::new(action, state.zones.current(), &state.attributes);
-    let mut judgement = Judgement { state: &state, action, facts, completed_now: BTreeSet::new() };
+    let mut judgement =
+        Judgement { state: &state, action, seed, facts, completed_now: BTreeSet::new() };
     let subscribed = catalogue.subscribers(&action.kind);
     let mut waiting: BTreeSet<usize> = subscribed.iter().copied().collect();
     // A dependant may come up again; what happened counts once.

@@ -1,14 +1,20 @@
 //! Facts about one user's tasks, stored for ever.
 
+mod streak;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
+use super::seed::Seed;
+use super::terms::ClaimTerms;
 use crate::calendar::{Period, PeriodKey};
 use crate::catalogue::definition::{ClaimMode, Payout, RewardLine};
 use crate::ids::{TaskId, UserId};
 use crate::user_tasks::seen::ValueHash;
+
+pub use streak::{Protected, Protection, Rejudged};
 
 /// A fact. Stored as JSON with its name under `type`.
 ///
@@ -75,7 +81,7 @@ pub enum Event {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         completion_of: Option<TaskId>,
     },
-    /// A period of a continuous task counts: the streak is one longer.
+    /// A period of a continuous task counts: there is one step more.
     StreakAdvanced {
         /// The task.
         task: TaskId,
@@ -83,26 +89,99 @@ pub enum Event {
         version: u32,
         /// The period that counts.
         period: Period,
-        /// Steps in a row, this one included.
+        /// Steps in a row up to the last one, this one included if it is among them.
         current: i64,
         /// The most there ever were.
         longest: i64,
-        /// The step within the cycle, from 1.
+        /// The step within the cycle that the last one is, from 1.
         step: i64,
         /// When the action occurred.
         at: Timestamp,
+        /// How many freezes were left after it; absent: the task has none.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        freezes: Option<i64>,
+        /// Missed periods that the judgement of this step found protected, oldest first.
+        #[serde(
+            default,
+            skip_serializing_if = "Vec::is_empty",
+            deserialize_with = "streak::null_is_none"
+        )]
+        protected: Vec<Protected>,
+        /// The earliest instant of a period that can still be filled; absent: none can.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        fillable_from: Option<Timestamp>,
+        /// The past as judged anew; present exactly if the last step is a later one than this.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        rejudged: Option<Rejudged>,
     },
-    /// A period was missed. Told by the first step after it.
+    /// A missed period, or all those in a row that one pause touches, did not break the streak. Told by the
+    /// first step after it, or by whoever looks before.
+    StreakProtected {
+        /// The task.
+        task: TaskId,
+        /// The version that judged it.
+        version: u32,
+        /// The key of the first one, when it began, and when the last one ended.
+        period: Period,
+        /// What protected it.
+        by: Protection,
+        /// When that was decided: when the period had ended and its lateness was over.
+        at: Timestamp,
+    },
+    /// A period was missed. Told by the first step after it, or by whoever looks before.
     StreakBroken {
         /// The task.
         task: TaskId,
-        /// The version that judged the step after it.
+        /// The version that judged it.
         version: u32,
         /// How long the streak had been.
         length: i64,
         /// The last period that counted.
         last: PeriodKey,
-        /// When the missed period ended.
+        /// When that was decided: when the missed period had ended and its lateness was over.
+        at: Timestamp,
+    },
+    /// A missed period was filled. The step that it is follows.
+    PeriodMadeUp {
+        /// The task.
+        task: TaskId,
+        /// The version that judged it.
+        version: u32,
+        /// The period.
+        period: Period,
+        /// When the action occurred that filled it.
+        at: Timestamp,
+    },
+    /// Freezes were given to the user. They protect periods that end later.
+    FreezesGranted {
+        /// The task.
+        task: TaskId,
+        /// The version whose `max` bounds them.
+        version: u32,
+        /// How many were added.
+        count: i64,
+        /// How many were asked for in vain, because the user would have had more than `max`.
+        dropped: i64,
+        /// How many there were then.
+        freezes: i64,
+        /// When.
+        at: Timestamp,
+        /// Why, as given.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
+        /// Who granted them: the subject of a token.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        by: Option<String>,
+    },
+    /// The user wished to protect this period with a freeze, should it be missed.
+    FreezeReserved {
+        /// The task.
+        task: TaskId,
+        /// The version that judged it.
+        version: u32,
+        /// The period.
+        period: Period,
+        /// When the action occurred.
         at: Timestamp,
     },
     /// A milestone was reached, for the first and only time in its period.
@@ -121,7 +200,17 @@ pub enum Event {
         mode: ClaimMode,
         /// What is granted; may be empty.
         rewards: Vec<Reward>,
+        /// How long they can be claimed.
+        #[serde(default, skip_serializing_if = "ClaimTerms::is_unlimited")]
+        terms: ClaimTerms,
     },
+    /// Rewards were not claimed in time.
+    RewardsExpired(UnclaimedRewards),
+    /// Rewards that nobody claimed were lost with their period.
+    RewardsForfeited(UnclaimedRewards),
+    /// Rewards that nobody claimed were granted with the end of their period. Paying them is another system's
+    /// work.
+    RewardsGranted(UnclaimedRewards),
     /// The last milestone was reached, for the first and only time in its period.
     TaskCompleted {
         /// The task.
@@ -207,7 +296,8 @@ pub enum Event {
         /// When the action occurred.
         at: Timestamp,
     },
-    /// An action matched, but its measure could not be taken. It moved nothing.
+    /// An action was meant for the task, but could not be taken: its measure, or the wish that it is. It moved
+    /// nothing.
     ActionNotCounted {
         /// The task.
         task: TaskId,
@@ -227,10 +317,17 @@ impl Event {
             Self::UserUpdated { .. } => ("user_updated", "1.0"),
             Self::ProgressRecorded { .. } => ("progress_recorded", "1.0"),
             Self::StreakAdvanced { .. } => ("streak_advanced", "1.0"),
+            Self::StreakProtected { .. } => ("streak_protected", "1.0"),
             Self::StreakBroken { .. } => ("streak_broken", "1.0"),
+            Self::PeriodMadeUp { .. } => ("period_made_up", "1.0"),
+            Self::FreezesGranted { .. } => ("freezes_granted", "1.0"),
+            Self::FreezeReserved { .. } => ("freeze_reserved", "1.0"),
             Self::MilestoneReached { .. } => ("milestone_reached", "1.0"),
             Self::TaskCompleted { .. } => ("task_completed", "1.0"),
             Self::RewardsClaimed { .. } => ("rewards_claimed", "1.0"),
+            Self::RewardsExpired(_) => ("rewards_expired", "1.0"),
+            Self::RewardsForfeited(_) => ("rewards_forfeited", "1.0"),
+            Self::RewardsGranted(_) => ("rewards_granted", "1.0"),
             Self::DeliveryStarted { .. } => ("delivery_started", "1.0"),
             Self::RewardDelivered { .. } => ("reward_delivered", "1.0"),
             Self::RewardFailed { .. } => ("reward_failed", "1.0"),
@@ -251,10 +348,17 @@ impl Event {
             | Self::RedeliveryRequested { reward, .. } => Some(&reward.task),
             Self::ProgressRecorded { task, .. }
             | Self::StreakAdvanced { task, .. }
+            | Self::StreakProtected { task, .. }
             | Self::StreakBroken { task, .. }
+            | Self::PeriodMadeUp { task, .. }
+            | Self::FreezesGranted { task, .. }
+            | Self::FreezeReserved { task, .. }
             | Self::MilestoneReached { task, .. }
             | Self::TaskCompleted { task, .. }
             | Self::RewardsClaimed { task, .. }
+            | Self::RewardsExpired(UnclaimedRewards { task, .. })
+            | Self::RewardsForfeited(UnclaimedRewards { task, .. })
+            | Self::RewardsGranted(UnclaimedRewards { task, .. })
             | Self::ActionTooLate { task, .. }
             | Self::ActionNotCounted { task, .. } => Some(task),
         }
@@ -271,14 +375,38 @@ impl Event {
             | Self::RedeliveryRequested { reward, .. } => Some(reward.version),
             Self::ProgressRecorded { version, .. }
             | Self::StreakAdvanced { version, .. }
+            | Self::StreakProtected { version, .. }
             | Self::StreakBroken { version, .. }
+            | Self::PeriodMadeUp { version, .. }
+            | Self::FreezesGranted { version, .. }
+            | Self::FreezeReserved { version, .. }
             | Self::MilestoneReached { version, .. }
             | Self::TaskCompleted { version, .. }
             | Self::RewardsClaimed { version, .. }
+            | Self::RewardsExpired(UnclaimedRewards { version, .. })
+            | Self::RewardsForfeited(UnclaimedRewards { version, .. })
+            | Self::RewardsGranted(UnclaimedRewards { version, .. })
             | Self::ActionTooLate { version, .. }
             | Self::ActionNotCounted { version, .. } => Some(*version),
         }
     }
+}
+
+/// The rewards of a milestone that nobody claimed, and what they were.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnclaimedRewards {
+    /// The task.
+    pub task: TaskId,
+    /// The version that promised the rewards.
+    pub version: u32,
+    /// The period.
+    pub period: Period,
+    /// The milestone.
+    pub milestone: i64,
+    /// From when on it is so: the same whoever notices it, and when.
+    pub at: Timestamp,
+    /// As promised.
+    pub rewards: Vec<Reward>,
 }
 
 /// One reward line owed to a user. Every event that moves it tells it whole, so that no reader
@@ -307,30 +435,41 @@ pub struct Reward {
     pub reached_at: Timestamp,
 }
 
-impl Reward {
-    /// What a line of a milestone grants to a user; `None` for a line that must be rolled first.
-    pub fn new(
-        user: &UserId,
-        task: &TaskId,
-        version: u32,
-        period: &PeriodKey,
-        milestone: i64,
-        line: &RewardLine,
-        reached_at: Timestamp,
-    ) -> Option<Self> {
-        let Payout { kind, code, amount } = line.fixed()?.clone();
-        Some(Self {
-            grant: grant_id(user, task, period, milestone, &line.line),
-            task: task.clone(),
-            version,
-            period: period.clone(),
-            milestone,
+/// A milestone that a user has reached.
+#[derive(Debug, Clone, Copy)]
+pub struct Earned<'a> {
+    /// Who.
+    pub user: &'a UserId,
+    /// The task.
+    pub task: &'a TaskId,
+    /// The version that promises the rewards.
+    pub version: u32,
+    /// The period.
+    pub period: &'a PeriodKey,
+    /// The milestone.
+    pub milestone: i64,
+    /// When it was reached.
+    pub reached_at: Timestamp,
+}
+
+impl Earned<'_> {
+    /// What a line of the milestone grants. A line that is left to chance is rolled here, once: the event keeps
+    /// what came out.
+    pub fn reward(&self, line: &RewardLine, seed: Seed) -> Reward {
+        let grant = grant_id(self.user, self.task, self.period, self.milestone, &line.line);
+        let Payout { kind, code, amount } = seed.payout(line, grant).clone();
+        Reward {
+            grant,
+            task: self.task.clone(),
+            version: self.version,
+            period: self.period.clone(),
+            milestone: self.milestone,
             line: line.line.clone(),
             kind,
             code,
             amount,
-            reached_at,
-        })
+            reached_at: self.reached_at,
+        }
     }
 }
 

@@ -1,14 +1,17 @@
 //! The fold: the only place that changes state.
 
+mod streak;
+
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value};
 
-use super::event::{Event, Reward};
+use super::event::{Event, Reward, UnclaimedRewards};
 use super::seen::{NewlySeen, Seen};
 use super::state::{
     ClaimableMilestone, ClosedPeriod, Grant, GrantedLine, PeriodState, ReachedMilestone,
-    RewardState, StreakState, TaskState, UserTasks,
+    RewardState, TaskState, UserTasks,
 };
+use super::terms::Lapsed;
 use crate::calendar::{Period, PeriodKey};
 use crate::catalogue::definition::ClaimMode;
 
@@ -29,28 +32,22 @@ pub fn evolve(state: &mut UserTasks, event: &Event) {
             record_progress(open_period(task, period), event);
             close_periods(task);
         }
-        Event::StreakAdvanced { task, period, current, longest, step, .. } => {
-            let task = state.tasks.entry(task.clone()).or_default();
-            if let Some(open) = task.periods.iter_mut().find(|p| p.period.key == period.key) {
-                open.withheld_step = open.withheld.then_some(*step);
-            }
-            // The first step of a cycle leaves the milestones of the one before behind.
-            let (cycle_from, reached) = match task.streak.take().filter(|_| *step > 1) {
-                Some(streak) => (streak.cycle_from, streak.reached),
-                None => (period.starts_at, Vec::new()),
-            };
-            let (current, longest, step, last) = (*current, *longest, *step, period.clone());
-            task.streak = Some(StreakState { current, longest, step, last, cycle_from, reached });
+        Event::StreakAdvanced { task, .. } => {
+            streak::advance(state.tasks.entry(task.clone()).or_default(), event);
+        }
+        Event::StreakProtected { task, period, .. } => {
+            streak::protect(state.tasks.entry(task.clone()).or_default(), period);
         }
         Event::StreakBroken { task, .. } => {
-            let streak = state.tasks.get_mut(task).and_then(|t| t.streak.as_mut());
-            if let Some(streak) = streak {
-                streak.current = 0;
-                streak.step = 0;
-                streak.reached.clear();
-            }
+            streak::break_off(state.tasks.entry(task.clone()).or_default());
         }
-        Event::MilestoneReached { task, version, period, milestone, at, mode, rewards } => {
+        Event::FreezesGranted { task, count, at, .. } => {
+            streak::grant_freezes(state.tasks.entry(task.clone()).or_default(), *count, *at);
+        }
+        Event::FreezeReserved { task, period, .. } => {
+            streak::reserve_freeze(state.tasks.entry(task.clone()).or_default(), period);
+        }
+        Event::MilestoneReached { task, version, period, milestone, at, mode, rewards, terms } => {
             let granted_as = granted_state(*mode);
             for reward in rewards {
                 let grant = || Grant { reward: reward.clone(), state: granted_as };
@@ -63,6 +60,7 @@ pub fn evolve(state: &mut UserTasks, event: &Event) {
                 version: *version,
                 reached_at: *at,
                 lines: granted_lines(*mode, rewards),
+                terms: *terms,
             };
             if *mode == ClaimMode::Manual && !rewards.is_empty() {
                 add_claimable(task, period, &reached, rewards);
@@ -82,6 +80,9 @@ pub fn evolve(state: &mut UserTasks, event: &Event) {
                 set_state(state, reward, RewardState::Claimed);
             }
         }
+        Event::RewardsExpired(unclaimed) => lapse(state, unclaimed, Lapsed::Expired),
+        Event::RewardsForfeited(unclaimed) => lapse(state, unclaimed, Lapsed::Forfeited),
+        Event::RewardsGranted(unclaimed) => lapse(state, unclaimed, Lapsed::Granted),
         Event::DeliveryStarted { reward } => set_state(state, reward, RewardState::Delivering),
         Event::RewardDelivered { reward, .. } => set_state(state, reward, RewardState::Delivered),
         Event::RewardFailed { reward, .. } => set_state(state, reward, RewardState::Failed),
@@ -91,6 +92,7 @@ pub fn evolve(state: &mut UserTasks, event: &Event) {
         // For auditors, or for the delivery alone; no rule depends on them.
         Event::RedeliveryRequested { stays_delivered: true, .. }
         | Event::AcknowledgementIgnored { .. }
+        | Event::PeriodMadeUp { .. }
         | Event::ActionTooLate { .. }
         | Event::ActionNotCounted { .. } => {}
     }
@@ -215,7 +217,17 @@ fn add_claimable(
         version: reached.version,
         reached_at: reached.reached_at,
         rewards: rewards.to_vec(),
+        terms: reached.terms,
     });
+}
+
+/// Rewards that nobody claimed can't be claimed any more.
+fn lapse(state: &mut UserTasks, unclaimed: &UnclaimedRewards, lapsed: Lapsed) {
+    let task = state.tasks.entry(unclaimed.task.clone()).or_default();
+    remove_claimable(task, &unclaimed.period.key, unclaimed.milestone);
+    for reward in &unclaimed.rewards {
+        set_state(state, reward, lapsed.state());
+    }
 }
 
 /// The rewards of a milestone are claimed. It counts although it is not among those that were read from rows.
@@ -228,17 +240,17 @@ fn remove_claimable(task: &mut TaskState, key: &PeriodKey, milestone: i64) {
     }
 }
 
-/// A milestone is reached in its period, or in the running cycle of the streak.
+/// A milestone is reached in its period, or by a step of a streak.
 fn reach(task: &mut TaskState, period: &Period, reached: ReachedMilestone) {
     release(task, &period.key);
-    let list = match &mut task.streak {
-        // Released of an earlier cycle: it can be claimed, and is not what this one reached.
-        Some(streak) if period.starts_at < streak.cycle_from => return close_periods(task),
-        Some(streak) => &mut streak.reached,
-        None => &mut open_period(task, period).reached,
-    };
-    list.retain(|r| r.at != reached.at);
-    list.push(reached);
+    match &mut task.streak {
+        Some(streak) => streak.reach(period, reached),
+        None => {
+            let list = &mut open_period(task, period).reached;
+            list.retain(|r| r.at != reached.at);
+            list.push(reached);
+        }
+    }
     close_periods(task);
 }
 
@@ -317,6 +329,7 @@ fn set_state(user: &mut UserTasks, reward: &Reward, state: RewardState) {
 fn set_line(task: &mut TaskState, reward: &Reward, state: RewardState) {
     let in_periods = task.periods.iter_mut().flat_map(|p| &mut p.reached);
     let in_streak = task.streak.iter_mut().flat_map(|s| &mut s.reached);
+    let in_streak = in_streak.map(|reached| &mut reached.milestone);
     for reached in in_periods.chain(in_streak) {
         if reached.at == reward.milestone && reached.period == reward.period {
             for line in reached.lines.iter_mut().filter(|line| line.line == reward.line) {

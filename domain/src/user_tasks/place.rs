@@ -5,10 +5,12 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::event::Event;
 use super::state::{ClosedPeriod, PeriodState, TaskState};
 use crate::calendar::{Cadence, Period, PeriodKey, Zones};
 use crate::catalogue::definition::OnNewVersion;
 use crate::catalogue::{CatalogueTask, TaskVersion};
+use crate::ids::TaskId;
 
 /// A period, the version that judges what happens in it, and what was counted in it so far.
 pub(crate) struct Place<'a> {
@@ -23,6 +25,21 @@ pub(crate) struct Place<'a> {
     /// Whether what exceeds the target goes into the next period. That is settled once the next period
     /// has counted something.
     pub carries_over: bool,
+}
+
+impl Place<'_> {
+    /// The fact that an action of this time is too late, if it is.
+    pub fn too_late(
+        &self,
+        task: &TaskId,
+        past: Option<&TaskState>,
+        at: Timestamp,
+    ) -> Option<Event> {
+        let watermark = past?.watermark.filter(|watermark| Some(*watermark) >= self.closes_at)?;
+        self.closes_at?;
+        let (task, version, period) = (task.clone(), self.version.version, self.period.key.clone());
+        Some(Event::ActionTooLate { task, version, period, watermark, at })
+    }
 }
 
 /// Finds the period of `task` in which `at` lies, and the version that judges it.
@@ -125,7 +142,7 @@ fn fit(
 }
 
 /// After a period that ended, the next one begins where it did.
-fn fit_after(
+pub(crate) fn fit_after(
     end: Timestamp,
     key: &PeriodKey,
     at: Timestamp,

@@ -1,6 +1,8 @@
 //! The part of a user's past that the rules need. It stays small whatever the user's age: open periods,
 //! streaks, and how much is unclaimed.
 
+mod streak;
+
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
@@ -10,8 +12,13 @@ use uuid::Uuid;
 
 use super::event::Reward;
 use super::seen::Seen;
+use super::terms::ClaimTerms;
 use crate::calendar::{Period, PeriodKey, Zones};
 use crate::ids::TaskId;
+
+pub use streak::{
+    FreezeChange, FreezeState, ReachedStep, ReservedFreeze, StreakState, Stretch, Told,
+};
 
 /// The fold of a user's stream.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -60,11 +67,20 @@ pub struct TaskState {
     /// The milestones with something to claim. All of them after a fold; where the state was read from its
     /// rows, those that were asked for, so that a state does not grow with what its user has not claimed.
     pub claimable: Vec<ClaimableMilestone>,
-    /// For continuous tasks.
+    /// For continuous tasks, from the first step on.
     pub streak: Option<StreakState>,
+    /// For continuous tasks, once any were counted, granted or reserved.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub freezes: Option<FreezeState>,
 }
 
 impl TaskState {
+    /// How many milestones can be claimed at `now`, whether or not it is recorded yet that others no longer can.
+    pub fn unclaimed_count_as_of(&self, now: Timestamp) -> u64 {
+        let lapsed = self.claimable.iter().filter(|c| c.terms.lapsed(now).is_some()).count();
+        self.unclaimed_count.saturating_sub(lapsed as u64)
+    }
+
     /// The open period that contains `at`.
     pub fn period_at(&self, at: Timestamp) -> Option<&PeriodState> {
         self.periods.iter().find(|p| p.period.contains(at))
@@ -148,6 +164,9 @@ pub struct ReachedMilestone {
     /// What was granted, in the order of the version's lines.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub lines: Vec<GrantedLine>,
+    /// How long it can be claimed.
+    #[serde(default, skip_serializing_if = "ClaimTerms::is_unlimited")]
+    pub terms: ClaimTerms,
 }
 
 /// A reward line as it was granted, whatever the catalogue says by now.
@@ -179,12 +198,23 @@ pub enum RewardState {
     Delivered,
     /// Not paid. An operator may have it handed to the payer again.
     Failed,
+    /// Not claimed in time.
+    Expired,
+    /// Not claimed by the end of its period.
+    Forfeited,
 }
 
 impl RewardState {
     /// Every state.
-    pub const ALL: [Self; 5] =
-        [Self::Claimable, Self::Claimed, Self::Delivering, Self::Delivered, Self::Failed];
+    pub const ALL: [Self; 7] = [
+        Self::Claimable,
+        Self::Claimed,
+        Self::Delivering,
+        Self::Delivered,
+        Self::Failed,
+        Self::Expired,
+        Self::Forfeited,
+    ];
 
     /// As stored and shown.
     pub fn as_str(self) -> &'static str {
@@ -194,6 +224,8 @@ impl RewardState {
             Self::Delivering => "delivering",
             Self::Delivered => "delivered",
             Self::Failed => "failed",
+            Self::Expired => "expired",
+            Self::Forfeited => "forfeited",
         }
     }
 }
@@ -211,39 +243,15 @@ pub struct ClaimableMilestone {
     pub reached_at: Timestamp,
     /// What was promised, and is paid.
     pub rewards: Vec<Reward>,
+    /// How long it can be claimed.
+    #[serde(default, skip_serializing_if = "ClaimTerms::is_unlimited")]
+    pub terms: ClaimTerms,
 }
 
 impl ClaimableMilestone {
     /// What a claim that names nothing takes first: the oldest period, and in it the lowest milestone.
     pub fn order(&self) -> (Option<Timestamp>, i64) {
         (self.period.starts_at, self.at)
-    }
-}
-
-/// A streak as of its last step.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct StreakState {
-    /// Steps in a row up to `last`.
-    pub current: i64,
-    /// The most there ever were.
-    pub longest: i64,
-    /// The step within the cycle, from 1.
-    pub step: i64,
-    /// The period of the last step.
-    pub last: Period,
-    /// When the period of the running cycle's first step began.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub cycle_from: Option<Timestamp>,
-    /// Milestones reached in the running cycle.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub reached: Vec<ReachedMilestone>,
-}
-
-impl StreakState {
-    /// Whether the streak goes on in `period`: it is the last step's, or the one right after.
-    pub fn reaches(&self, period: &Period) -> bool {
-        self.last.key == period.key
-            || (self.last.ends_at.is_some() && self.last.ends_at == period.starts_at)
     }
 }
 

@@ -89,6 +89,8 @@ fn park(item: Item, reason: &str) -> Result<Unapplied, ExecuteError> {
         Work::Park(_) => return Err(ExecuteError::Unreadable(reason.to_owned())),
         Work::Claim { .. }
         | Work::ClaimAll { .. }
+        | Work::Settle { .. }
+        | Work::GrantFreezes { .. }
         | Work::StartDeliveries { .. }
         | Work::SettleDeliveries { .. }
         | Work::Redeliver { .. } => {

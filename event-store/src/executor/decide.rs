@@ -2,6 +2,7 @@
 
 mod claims;
 mod deliveries;
+mod freezes;
 mod metadata;
 
 use std::borrow::Cow;
@@ -14,7 +15,7 @@ use plaudit_domain::catalogue::Catalogue;
 use plaudit_domain::ids::{TaskId, UserId};
 use plaudit_domain::lane::{Lane, Position};
 use plaudit_domain::user_tasks::{
-    Command, Decision, Event, Rejection, UnmovedReason, UserTasks, decide, evolve,
+    Command, Decision, Event, Rejection, Seed, UnmovedReason, UserTasks, decide, evolve,
 };
 use uuid::Uuid;
 
@@ -26,6 +27,7 @@ use crate::batch::{
 use crate::lanes::{LaneHead, Locked};
 use crate::rewards::claimable::{ClaimLookup, FoundClaims, MilestoneKey};
 use crate::rewards::grants::{FoundGrants, GrantLookup};
+use crate::rewards::lapses::SettledUsers;
 use crate::source_offsets::{LaneOffsets, SourceKey};
 use crate::states::{LoadedState, NeededUsers, truncate_to_micros};
 use metadata::metadata;
@@ -44,6 +46,7 @@ pub struct Needed {
     /// Each with how many milestones it may take.
     pub claims: BTreeMap<ClaimLookup, i64>,
     pub grants: BTreeSet<GrantLookup>,
+    pub settled: SettledUsers,
 }
 
 impl Needed {
@@ -79,6 +82,15 @@ impl Needed {
                     // One more tells whether there are others.
                     let count = needed.claims.entry(lookup).or_insert(1);
                     *count += i64::try_from(CLAIM_ALL_MAX).unwrap_or(i64::MAX);
+                }
+                Work::Settle { user, as_of } => {
+                    needed.tasks_of(item.lane, user);
+                    let settled = needed.settled.entry((item.lane, user.clone())).or_insert(*as_of);
+                    *settled = (*settled).max(*as_of);
+                }
+                Work::GrantFreezes { id, user, task, .. } => {
+                    needed.tasks_of(item.lane, user).insert(task.clone());
+                    needed.identities.push((item.lane, *id));
                 }
                 Work::StartDeliveries { user, .. }
                 | Work::SettleDeliveries { user, .. }
@@ -281,6 +293,8 @@ impl<'b> BatchDecider<'_, 'b> {
         }
         if let Work::Claim { user, .. }
         | Work::ClaimAll { user, .. }
+        | Work::Settle { user, .. }
+        | Work::GrantFreezes { user, .. }
         | Work::StartDeliveries { user, .. }
         | Work::SettleDeliveries { user, .. }
         | Work::Redeliver { user, .. } = &item.work
@@ -314,7 +328,19 @@ impl<'b> BatchDecider<'_, 'b> {
             Work::ClaimAll { user, at, .. } => {
                 self.claim_everything(item, user, truncate_to_micros(*at))
             }
-            Work::StartDeliveries { user, .. }
+            Work::GrantFreezes { id, user, task, count, reason, by, at } => {
+                let command = Command::GrantFreezes {
+                    user: user.clone(),
+                    task: task.clone(),
+                    count: *count,
+                    reason: reason.clone(),
+                    by: by.clone(),
+                    at: truncate_to_micros(*at),
+                };
+                self.grant_freezes(item, *id, user, &command)
+            }
+            Work::Settle { user, .. }
+            | Work::StartDeliveries { user, .. }
             | Work::SettleDeliveries { user, .. }
             | Work::Redeliver { user, .. } => self.deliver(item, user),
         }
@@ -327,7 +353,8 @@ impl<'b> BatchDecider<'_, 'b> {
         if let Some(reason) = self.fault(item, &action.user) {
             return self.park(item, action, &format!("nothing can be decided: {reason}"));
         }
-        let command = Command::RecordAction(action.clone());
+        let seed = Seed(Uuid::new_v4().as_u64_pair().0);
+        let command = Command::RecordAction { action: action.clone(), seed };
         // A fault in the rules must not stop a partition: the action is parked, others go on.
         let Ok(decided) =
             catch_unwind(AssertUnwindSafe(|| self.decide(item, &action.user, &command)))

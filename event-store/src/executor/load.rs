@@ -21,7 +21,7 @@ pub async fn load(
     verify_all: bool,
     tx: &mut PgConnection,
 ) -> Result<Loaded, ExecuteError> {
-    let mut found = claimable::load(&needed.claims, tx).await?;
+    let mut found = claimable::load(&needed.claims, &needed.settled, tx).await?;
     let found_grants = grants::load(&needed.grants, tx).await?;
     needed.add_tasks_of(&found, &found_grants);
     let external = locked.heads.iter().filter(|(_, head)| head.external_appends);

@@ -8,7 +8,8 @@ use jiff::Timestamp;
 use plaudit_domain::calendar::{Period, PeriodKey};
 use plaudit_domain::ids::TaskId;
 use plaudit_domain::user_tasks::{
-    ClosedPeriod, PeriodState, ReachedMilestone, Seen, StreakState, TaskState, UserTasks,
+    ClosedPeriod, FreezeState, PeriodState, ReachedMilestone, Seen, StreakState, TaskState,
+    UserTasks,
 };
 use serde::{Deserialize, Serialize};
 use sqlx::Row;
@@ -88,6 +89,8 @@ struct Details<'s> {
     closed_surplus: i64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     streak: Option<Cow<'s, StreakState>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    freezes: Option<Cow<'s, FreezeState>>,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it by reference")]
@@ -121,12 +124,14 @@ impl TaskRow {
             unclaimed_count,
             claimable: _,
             streak,
+            freezes,
         } = past;
         let (newest, earlier) = periods.split_last().map_or((None, &[][..]), |(n, e)| (Some(n), e));
         let mut details = Details {
             earlier: Cow::Borrowed(earlier),
             closed_surplus: closed.as_ref().map_or(0, |closed| closed.surplus),
             streak: streak.as_ref().map(Cow::Borrowed),
+            freezes: freezes.as_ref().map(Cow::Borrowed),
             ..Details::default()
         };
         let period = newest.map(|newest| {
@@ -209,6 +214,7 @@ impl TaskRow {
             unclaimed_count: u64::try_from(self.unclaimed_count).unwrap_or_default(),
             claimable: Vec::new(),
             streak: details.streak.map(Cow::into_owned),
+            freezes: details.freezes.map(Cow::into_owned),
         };
         Ok((self.task, state))
     }

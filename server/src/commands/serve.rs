@@ -10,9 +10,9 @@ use plaudit_api::{
     ApiState, ConnectionLimits, CorsOrigins, Exposition, Health, InFlight, Readiness,
     ReadinessReport, Rebuilds,
 };
-use plaudit_delivery::{Delivery, DeliveryOptions};
+use plaudit_delivery::{Channels, Delivery, DeliveryOptions};
 use plaudit_event_store::catalogue_store::CatalogueStore;
-use plaudit_event_store::{BusyLane, CommandQueue, upkeep};
+use plaudit_event_store::{BusyLane, CommandQueue, sweeper, upkeep};
 use plaudit_followers::{FollowerHealth, HeadWatch};
 use plaudit_ingest::health::IngestHealth;
 use plaudit_ingest::{GroupProtocol, Ingest, IngestOptions};
@@ -117,6 +117,7 @@ impl Parts {
                 brokers: config.require("kafka.brokers")?.to_owned(),
                 topic: config.require("kafka.rewards_topic")?.to_owned(),
                 properties: config.kafka_properties(),
+                channels: channels(config)?,
             });
         }
         Ok(parts)
@@ -145,6 +146,7 @@ pub async fn start(
     let executor = startup::executor(&writers, lane_count, &catalogue);
     let commands = CommandQueue::start(Arc::clone(&executor), usize::try_from(workers)?);
     tokio::spawn(upkeep::run(pool.clone(), stop.clone()));
+    tokio::spawn(sweeper::run(pool.clone(), commands.clone(), stop.clone()));
     let rebuilds = Rebuilds::default();
     let heads = HeadWatch::start(&pool, stop.clone());
     let start_delivery = |options: &DeliveryOptions| {
@@ -304,6 +306,12 @@ fn busy_lane(busy: &BusyLane) -> String {
         busy.lane,
         busy.since.as_secs()
     )
+}
+
+/// The channels of rewards. They were checked when the settings were read.
+pub fn channels(config: &Config) -> Result<Channels, Failure> {
+    let written = config.require("rewards.channels")?;
+    Channels::parse(written).map_err(|faults| Failure::new(faults.join("\n")))
 }
 
 async fn keys(config: &Config) -> Result<Keys, Failure> {

@@ -3,6 +3,9 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+/// The action type by which a user wishes to protect a period, named in `data.task` and `data.period`.
+pub const FREEZE_WISHED: &str = "plaudit.streak.freeze";
+
 /// Rules of a streak.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -22,6 +25,13 @@ pub struct StreakRules {
     /// Spans of time over which no streak breaks, in any order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub pauses: Vec<Pause>,
+}
+
+impl StreakRules {
+    /// Whether freezes are used by [`FREEZE_WISHED`].
+    pub fn listens_for_wishes(&self) -> bool {
+        self.freezes.used == FreezeUse::Manual && self.freezes.max > 0
+    }
 }
 
 /// Freezes, each of which protects one missed period.

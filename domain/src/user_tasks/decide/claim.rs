@@ -18,6 +18,12 @@ pub enum Rejection {
         /// What was asked for.
         task: TaskId,
     },
+    /// The task is no streak, so there is nothing that a freeze could protect.
+    #[error("task {task} is not continuous: it has no streak that a freeze could protect")]
+    NoStreak {
+        /// The task.
+        task: TaskId,
+    },
     /// No version of the task has such a milestone.
     #[error("task {task} has no milestone {milestone}")]
     UnknownMilestone {
@@ -69,7 +75,9 @@ pub(super) fn claim(
     let task = catalogue.task(task_id).ok_or_else(unknown)?;
     let claimable = state.tasks.get(task_id).map_or(&[][..], |t| &t.claimable);
     let is_wanted = |c: &&ClaimableMilestone| {
-        period.is_none_or(|key| c.period.key == *key) && milestone.is_none_or(|at| c.at == at)
+        c.terms.lapsed(at).is_none()
+            && period.is_none_or(|key| c.period.key == *key)
+            && milestone.is_none_or(|at| c.at == at)
     };
     let oldest = claimable.iter().filter(is_wanted).min_by_key(|c| c.order());
     let Some(claimed) = oldest else {

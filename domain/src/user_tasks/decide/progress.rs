@@ -6,10 +6,11 @@ use crate::calendar::Period;
 use crate::catalogue::definition::{Kind, WhileLocked};
 use crate::catalogue::{Catalogue, CatalogueTask, Status, TaskVersion};
 use crate::expression::EvaluationError;
-use crate::user_tasks::event::{Event, Reward};
+use crate::user_tasks::event::{Earned, Event};
 use crate::user_tasks::place::{Place, place};
 use crate::user_tasks::seen::NewlySeen;
 use crate::user_tasks::state::{PeriodState, ReachedMilestone, TaskState};
+use crate::user_tasks::terms::ClaimTerms;
 
 /// Credits the action, or a completion that it caused, to a task, or says why it does not move it.
 pub(super) fn advance(
@@ -24,6 +25,9 @@ pub(super) fn advance(
     let action = judgement.action;
     let at = action.occurred_at;
     let place = place(task, past, &judgement.state.zones, at);
+    if let Some(moved) = streak::other_than_step(judgement, task, past, &place) {
+        return moved;
+    }
     let definition = &place.version.definition;
     let counts = match cause {
         Cause::Action => definition.objective.on.contains(&action.kind),
@@ -39,14 +43,8 @@ pub(super) fn advance(
         return Err(UnmovedReason::OutsideWindow);
     }
     check_filter(judgement, place.version)?;
-    let watermark = past.and_then(|t| t.watermark);
-    if let (Some(watermark), Some(closes_at)) = (watermark, place.closes_at)
-        && watermark >= closes_at
-    {
-        let period = place.period.key;
-        let version = place.version.version;
-        let task = task.id.clone();
-        return Ok(vec![Event::ActionTooLate { task, version, period, watermark, at }]);
+    if let Some(too_late) = place.too_late(&task.id, past, at) {
+        return Ok(vec![too_late]);
     }
     if place.open.is_some_and(|open| open.completed) && !place.carries_over {
         return Err(UnmovedReason::Completed(place.period.key.to_string()));
@@ -173,8 +171,19 @@ pub(super) fn milestone_reached(
     let reached_at = judgement.action.occurred_at;
     let lines = definition.milestones.iter().find(|m| m.at == at).map_or(&[][..], |m| &m.rewards);
     let grant = |line| {
-        let user = &judgement.action.user;
-        Reward::new(user, &definition.id, version.version, &period.key, at, line, reached_at)
+        let earned = Earned {
+            user: &judgement.action.user,
+            task: &definition.id,
+            version: version.version,
+            period: &period.key,
+            milestone: at,
+            reached_at,
+        };
+        earned.reward(line, judgement.seed)
+    };
+    let terms = match lines {
+        [] => ClaimTerms::default(),
+        _ => ClaimTerms::new(definition, period, reached_at),
     };
     Event::MilestoneReached {
         task: definition.id.clone(),
@@ -183,7 +192,8 @@ pub(super) fn milestone_reached(
         milestone: at,
         at: reached_at,
         mode: definition.claim.mode,
-        rewards: lines.iter().filter_map(grant).collect(),
+        rewards: lines.iter().map(grant).collect(),
+        terms,
     }
 }
 

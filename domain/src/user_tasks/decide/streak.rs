@@ -1,11 +1,64 @@
 //! Continuous tasks: periods in a row.
+//!
+//! A step, a make-up and a wish come by an action; freezes are granted by hand. What became of missed periods
+//! is told before each of them, and by [`settle`] whenever somebody looks.
 
-use super::Judgement;
+mod fill;
+mod freezes;
+mod make_up;
+
+use jiff::Timestamp;
+
 use super::progress::{completed, milestone_reached};
-use crate::calendar::Period;
-use crate::catalogue::TaskVersion;
-use crate::user_tasks::event::Event;
-use crate::user_tasks::state::TaskState;
+use super::{Judgement, UnmovedReason};
+use crate::calendar::{Period, Zones};
+use crate::catalogue::definition::{FREEZE_WISHED, Kind};
+use crate::catalogue::{CatalogueTask, TaskVersion};
+use crate::ids::TaskId;
+use crate::user_tasks::event::{Event, Protection};
+use crate::user_tasks::gap::{Gap, StreakJudge, Until};
+use crate::user_tasks::place::{Place, place};
+use crate::user_tasks::state::{StreakState, TaskState, UserTasks};
+
+pub(super) use freezes::{Grant, grant};
+
+/// What an action does to a streak otherwise than by being counted; `None` if it is none of that kind.
+pub(super) fn other_than_step(
+    judgement: &Judgement<'_>,
+    task: &CatalogueTask,
+    past: Option<&TaskState>,
+    place: &Place<'_>,
+) -> Option<Result<Vec<Event>, UnmovedReason>> {
+    let definition = &place.version.definition;
+    let kind = &judgement.action.kind;
+    let rules = definition.streak.as_ref()?;
+    if rules.listens_for_wishes() && kind == FREEZE_WISHED {
+        return Some(freezes::reserve(judgement, task, past, place));
+    }
+    let make_up = rules.make_up.as_ref().filter(|make_up| make_up.on == *kind)?;
+    // Where a step and a make-up come by one type of action, a make-up names its period.
+    let is_step = definition.objective.on.contains(kind)
+        && !judgement.action.data.contains_key(make_up::PERIOD);
+    (!is_step).then(|| make_up::make_up(judgement, task, past, place, make_up.look_back))
+}
+
+/// The facts that are due about the streak of a task: which missed periods were protected, and whether it broke.
+/// Whether and when this is asked changes nothing of what becomes of the streak; a step tells what nobody asked
+/// for before.
+pub fn settle(state: &UserTasks, task: &CatalogueTask, as_of: Timestamp) -> Vec<Event> {
+    let past = state.tasks.get(&task.id);
+    let place = place(task, past, &state.zones, as_of);
+    if place.version.definition.kind != Kind::Continuous {
+        return vec![];
+    }
+    due(&StreakJudge::new(place.version, past, &state.zones), as_of)
+}
+
+/// What is due to be told as of a moment.
+fn due(judge: &StreakJudge<'_>, as_of: Timestamp) -> Vec<Event> {
+    let gap = judge.tail(as_of, &mut judge.account());
+    gap.map_or_else(Vec::new, |gap| judge.untold(&gap))
+}
 
 /// The facts of a period that counts: whether the streak broke before it, how long it is now, and
 /// what that reaches. At most one step per period: a completed period takes no more actions.
@@ -15,50 +68,90 @@ pub(super) fn step(
     past: Option<&TaskState>,
     period: &Period,
 ) -> Vec<Event> {
+    let judge = StreakJudge::new(version, past, &judgement.state.zones);
+    match judge.streak() {
+        Some(streak) if streak.has_step(period) => vec![],
+        Some(streak) if period.starts_at < streak.last.starts_at => {
+            fill::fill(judgement, &judge, streak, period, By::Step).unwrap_or_default()
+        }
+        _ => advance(judgement, &judge, period, By::Step),
+    }
+}
+
+/// What makes a period count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum By {
+    /// An action that occurred in it. As if it had come in time, the period needs no freeze.
+    Step,
+    /// A later action. A freeze that was used for the period, or for a later one, stays used.
+    MakeUp,
+}
+
+/// The facts of a step after all others.
+fn advance(
+    judgement: &Judgement<'_>,
+    judge: &StreakJudge<'_>,
+    period: &Period,
+    by: By,
+) -> Vec<Event> {
+    let version = judge.version;
     let definition = &version.definition;
-    let task = definition.id.clone();
     let at = judgement.action.occurred_at;
-    let before = past.and_then(|past| past.streak.as_ref());
-    // A period before the last step was judged as missed, or lies before the streak began.
-    if before.is_some_and(|streak| period.starts_at < streak.last.starts_at) {
-        return vec![];
-    }
-    let mut events = Vec::new();
-    let going_on = before.filter(|streak| streak.current > 0 && streak.reaches(period));
-    if let (None, Some(streak)) = (going_on, before.filter(|streak| streak.current > 0)) {
-        // It broke when the first missed period ended, whenever that is noticed.
-        let missed = streak.last.ends_at.map(|end| version.period_at(end, &judgement.state.zones));
-        events.push(Event::StreakBroken {
-            task: task.clone(),
-            version: version.version,
-            length: streak.current,
-            last: streak.last.key.clone(),
-            at: missed.and_then(|missed| missed.ends_at).unwrap_or(at),
-        });
-    }
-    let current = going_on.map_or(0, |streak| streak.current) + 1;
-    let longest = before.map_or(0, |streak| streak.longest).max(current);
-    let cycle = definition.streak.as_ref().and_then(|rules| rules.cycle);
-    let step = cycle.map_or(current, |cycle| (current - 1) % cycle + 1);
+    let before = judge.streak();
+    let mut account = judge.account();
+    let used = if by == By::MakeUp { judge.tail(at, &mut account) } else { None };
+    let mut gap = before.map_or_else(Gap::default, |streak| {
+        judge.gap(&streak.last, Until::Step(period.starts_at), &mut account)
+    });
+    let mut events = judge.untold(&gap);
+    gap.protected.extend(used.into_iter().flat_map(|tail| tail.protected).filter(|protected| {
+        protected.by == Protection::Freeze && protected.period.starts_at >= period.starts_at
+    }));
+    let going_on = before.filter(|_| gap.broke_at.is_none());
+    let current = going_on.map_or(0, |streak| streak.current).saturating_add(1);
+    let step = judge.step(current);
     events.push(Event::StreakAdvanced {
-        task,
+        task: definition.id.clone(),
         version: version.version,
         period: period.clone(),
         current,
-        longest,
+        longest: before.map_or(0, |streak| streak.longest).max(current),
         step,
         at,
+        freezes: account.exists().then(|| account.left()),
+        protected: gap.protected,
+        fillable_from: fillable_from(judge, before, period, at),
+        rejudged: None,
     });
-    events.extend(reach(judgement, version, period, step));
+    // A period that was filled may have moved others on to this step.
+    let is_granted = |streak: &StreakState| step > 1 && streak.has_reached(step);
+    if !going_on.is_some_and(is_granted) {
+        events.extend(reach(judgement, version, period, step));
+    }
     // The last milestone may have moved below where the streak already was. What is locked is not
     // completed by every further step, but by what is released.
     if step > definition.last_at()
-        && past.is_none_or(|past| past.completed_at.is_none())
+        && judge.past.is_none_or(|past| past.completed_at.is_none())
         && judgement.locked_by(&definition.requires).is_empty()
     {
         events.push(completed(judgement, version, period));
     }
     events
+}
+
+/// Before which instant no period can be filled any more. Nothing needs to be forgotten, so nothing is looked
+/// up, while there is no gap.
+fn fillable_from(
+    judge: &StreakJudge<'_>,
+    before: Option<&StreakState>,
+    period: &Period,
+    at: Timestamp,
+) -> Option<Timestamp> {
+    let only = before.and_then(|streak| match &streak.stretches[..] {
+        [only] if only.last.ends_at == period.starts_at => only.from,
+        _ => None,
+    });
+    if judge.is_fillable() { only.or_else(|| judge.fillable_from(period, at)) } else { None }
 }
 
 /// What the step that `period` is reaches.
@@ -77,4 +170,73 @@ pub(super) fn reach(
         events.push(completed(judgement, version, period));
     }
     events
+}
+
+impl StreakState {
+    /// Whether a step was reached in the running cycle.
+    fn has_reached(&self, step: i64) -> bool {
+        let in_cycle = self.reached.iter().filter(|reached| reached.starts_at >= self.cycle_from);
+        in_cycle.map(|reached| reached.milestone.at).any(|at| at == step)
+    }
+}
+
+impl StreakJudge<'_> {
+    /// The facts about missed periods after the last step that no event told yet.
+    fn untold(&self, gap: &Gap) -> Vec<Event> {
+        let Some(streak) = self.streak() else { return vec![] };
+        let told = streak.told.unwrap_or_default();
+        let (task, version) = (&self.version.definition.id, self.version.version);
+        let is_untold = |ends_at: Option<Timestamp>| ends_at > told.protected_until;
+        let untold = gap.protected.iter().filter(|protected| is_untold(protected.period.ends_at));
+        let mut events: Vec<_> = untold
+            .filter_map(|protected| {
+                Some(Event::StreakProtected {
+                    task: task.clone(),
+                    version,
+                    period: protected.period.clone(),
+                    by: protected.by,
+                    at: self.decided_at(protected.period.ends_at?),
+                })
+            })
+            .collect();
+        if let Some(at) = gap.broke_at.filter(|_| !told.broken) {
+            events.push(Event::StreakBroken {
+                task: task.clone(),
+                version,
+                length: streak.current,
+                last: streak.last.key.clone(),
+                at,
+            });
+        }
+        events
+    }
+}
+
+/// The same task once more facts about it are known.
+fn afterwards(past: Option<&TaskState>, task: &TaskId, events: &[Event]) -> Option<TaskState> {
+    if events.is_empty() {
+        return past.cloned();
+    }
+    let mut state = UserTasks::default();
+    state.tasks.extend(past.map(|past| (task.clone(), past.clone())));
+    for event in events {
+        super::evolve(&mut state, event);
+    }
+    state.tasks.remove(task)
+}
+
+/// The period of a key that an action names, with the bounds that were fixed if it opened.
+fn period_named(
+    task: &CatalogueTask,
+    place: &Place<'_>,
+    past: Option<&TaskState>,
+    zones: &Zones,
+    data: &serde_json::Map<String, serde_json::Value>,
+) -> Result<Period, String> {
+    let key = data.get(make_up::PERIOD).ok_or("data.period is missing")?;
+    let key = key.as_str().ok_or("data.period is not a text")?;
+    let unknown = || format!("data.period: {key:?} is no period of this task");
+    let named = place.version.period_named(&key.to_owned().into(), zones).ok_or_else(unknown)?;
+    let fitted = named.starts_at.map(|start| self::place(task, past, zones, start).period);
+    Ok(fitted.filter(|fitted| fitted.key == named.key).unwrap_or(named))
 }

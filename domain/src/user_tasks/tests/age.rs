@@ -85,3 +85,35 @@ fn the_state_stays_small_whatever_the_users_age() {
     assert!(last_month <= fifth_month + 64 * 120, "{fifth_month} bytes, then {last_month}");
     assert!(largest(0..366) < BYTES_MAX, "{} bytes", largest(0..366));
 }
+
+#[test]
+fn a_streak_remembers_no_more_of_its_past_than_can_be_filled() {
+    let rules = json!({
+        "cycle": 7, "grace_periods": 1, "freezes": { "initial": 1, "max": 2 },
+        "make_up": { "look_back": 7, "on": "user.made_up_day" },
+    });
+    let objective = json!({ "on": ["user.signed_in"], "target": 1, "lateness_seconds": 7200 });
+    let changes = json!({ "streak": rules, "objective": objective });
+    let catalogue = catalogue([sign_in(&[1, 2, 3, 4, 5, 6, 7], changes)]);
+    let mut life = Life { catalogue: &catalogue, state: UserTasks::default(), events: 0 };
+    let mut sizes = Vec::new();
+    for day in 0..366 {
+        let now = at("01T06:00") + SignedDuration::from_hours(24 * day);
+        if day % 30 == 0 {
+            let (user, task, reason, by) = (user(), id("sign-in"), None, None);
+            life.does(&Command::GrantFreezes { user, task, count: 2, reason, by, at: now });
+        }
+        // Every third day is missed; one of four of those is made up, some more break the streak.
+        if day % 3 != 2 && day % 50 < 45 {
+            life.does(&action("user.signed_in", now, &json!({})));
+        } else if day % 12 == 2 {
+            let missed = (now - SignedDuration::from_hours(48)).to_string();
+            life.does(&action("user.made_up_day", now, &json!({ "period": missed[..10] })));
+        }
+        sizes.push(size_of_state(&life.state));
+    }
+    let largest = |days: std::ops::Range<usize>| *sizes[days].iter().max().unwrap();
+    assert!(life.events > 500, "{} events", life.events);
+    assert!(largest(0..366) < 6_000, "{} bytes", largest(0..366));
+    assert!(largest(183..366) <= largest(0..183) + 500, "it grows: {sizes:?}");
+}

@@ -149,7 +149,7 @@ fn a_share_of_the_users_is_always_the_same_and_no_larger_than_it_says() {
         });
         let action = crate::action::Action::from_json(&event).unwrap();
         let user = action.user.clone();
-        let command = Command::RecordAction(action);
+        let command = Command::RecordAction { action, seed: Seed(1) };
         let state = UserTasks::default();
         let is_counted = !decide(&state, &command, &catalogue).unwrap().events.is_empty();
         let shown =

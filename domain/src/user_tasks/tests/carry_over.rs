@@ -39,7 +39,16 @@ fn carried(event: Event, came: i64, left: i64) -> Event {
 fn passed_four(period: &Period, when: &str) -> Event {
     let (task, version, period, milestone, at) = (id("daily"), 1, period.clone(), 4, at(when));
     let (mode, rewards) = (ClaimMode::Manual, vec![]);
-    Event::MilestoneReached { task, version, period, milestone, at, mode, rewards }
+    Event::MilestoneReached {
+        task,
+        version,
+        period,
+        milestone,
+        at,
+        mode,
+        rewards,
+        terms: ClaimTerms::default(),
+    }
 }
 
 fn newest(given: &Given<'_>) -> (String, i64, i64, i64) {

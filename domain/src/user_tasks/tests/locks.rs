@@ -179,7 +179,8 @@ fn rule_07_steps_of_a_locked_streak_are_released_under_their_own_periods() {
     past.when(&gift("28T12:00")).then(&expected);
     let shown = past.after(&[gift("28T12:00")]).state;
     let streak = shown.tasks[&id("sign-in")].streak.as_ref().unwrap();
-    let of_this_run: Vec<_> = streak.reached.iter().map(|r| (r.at, r.period.as_str())).collect();
+    let of_this_run: Vec<_> =
+        streak.reached.iter().map(|r| (r.milestone.at, r.milestone.period.as_str())).collect();
     assert_eq!(of_this_run, [(1, "2026-03-27"), (2, "2026-03-28")]);
 }
 

@@ -22,7 +22,11 @@ pub(super) fn grants_of(item: &Item) -> Vec<GrantLookup> {
             (user, settled.iter().map(|(grant, _)| *grant).collect())
         }
         Work::Redeliver { user, grant, .. } => (user, vec![*grant]),
-        Work::Claim { .. } | Work::ClaimAll { .. } | Work::Park(_) => return vec![],
+        Work::Claim { .. }
+        | Work::ClaimAll { .. }
+        | Work::GrantFreezes { .. }
+        | Work::Settle { .. }
+        | Work::Park(_) => return vec![],
     };
     let lookup = |grant| GrantLookup { lane: item.lane, user: user.clone(), grant };
     grants.into_iter().map(lookup).collect()
@@ -30,6 +34,7 @@ pub(super) fn grants_of(item: &Item) -> Vec<GrantLookup> {
 
 fn command_of(work: &Work) -> Option<Command> {
     Some(match work {
+        Work::Settle { as_of, .. } => Command::Settle { as_of: *as_of },
         Work::StartDeliveries { rewards, .. } => {
             Command::StartDeliveries { rewards: rewards.clone() }
         }
@@ -43,14 +48,16 @@ fn command_of(work: &Work) -> Option<Command> {
             at: *at,
             even_if_delivered: *even_if_delivered,
         },
-        Work::Action(_) | Work::Claim { .. } | Work::ClaimAll { .. } | Work::Park(_) => {
-            return None;
-        }
+        Work::Action(_)
+        | Work::Claim { .. }
+        | Work::ClaimAll { .. }
+        | Work::GrantFreezes { .. }
+        | Work::Park(_) => return None,
     })
 }
 
 impl<'b> BatchDecider<'_, 'b> {
-    /// Notes how deliveries go.
+    /// Records what time alone brings about, and how deliveries go.
     pub(super) fn deliver(&mut self, item: &'b Item, user: &UserId) -> Outcome {
         let Some(command) = command_of(&item.work) else { return Outcome::Accepted };
         match self.decide(item, user, &command) {

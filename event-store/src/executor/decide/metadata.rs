@@ -25,6 +25,7 @@ pub(super) fn metadata(item: &Item, action: Option<&Action>) -> Arc<str> {
             }
         }
         Origin::Request(id) => fields.push(("request_id", id.to_string())),
+        Origin::Sweeper => fields.push(("sweeper", "rewards".to_owned())),
         Origin::Follower => fields.push(("follower", "delivery".to_owned())),
     }
     let mut json = String::with_capacity(192);

@@ -1,0 +1,98 @@
+//! A streak as shown: as of now, whether or not an event has told what became of it.
+
+use std::borrow::Cow;
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::Standing;
+use crate::calendar::Period;
+use crate::user_tasks::gap::{StreakJudge, Until};
+use crate::user_tasks::{ReachedMilestone, StreakState};
+
+/// A streak as of the moment of the read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct StreakScreen {
+    /// Steps in a row; 0 once the streak broke.
+    pub current: i64,
+    /// The most there ever were.
+    pub longest: i64,
+    /// Freezes left.
+    pub freezes: i64,
+    /// There is a streak, and the period of the moment has no step yet.
+    pub at_risk: bool,
+}
+
+/// A streak that did not break.
+struct Alive {
+    current: i64,
+    /// When the running cycle began.
+    cycle_from: Option<Timestamp>,
+}
+
+impl Standing<'_> {
+    /// A streak in which a missed period broke is over, whether or not an event has told so yet.
+    pub(super) fn of_streak(judge: &StreakJudge<'_>, shown: &Period, now: Timestamp) -> Self {
+        let streak = judge.streak();
+        let mut account = judge.account();
+        // A reader whose clock is behind the producer's looks at a period before the last step.
+        let gap = judge.tail(now, &mut account).unwrap_or_default();
+        let alive = streak.filter(|_| gap.broke_at.is_none()).map(|s| alive(judge, s, now));
+        let step = alive.as_ref().map_or(0, |alive| judge.step(alive.current));
+        let last_at = judge.version.definition.last_at();
+        let current = alive.as_ref().map_or(0, |alive| alive.current);
+        let has_step = |streak: &StreakState| {
+            shown.starts_at < streak.last.starts_at || streak.has_step(shown)
+        };
+        Self {
+            progress: step.min(last_at),
+            // What is withheld, because a prerequisite is missing, completes nothing.
+            finished: step >= last_at && judge.past.is_some_and(|past| past.completed_at.is_some()),
+            reached: alive
+                .zip(streak)
+                .map_or(Cow::Borrowed(&[]), |(alive, streak)| reached(streak, alive.cycle_from)),
+            streak: Some(StreakScreen {
+                current,
+                longest: streak.map_or(0, |streak| streak.longest).max(current),
+                freezes: account.left(),
+                at_risk: current > 0 && !streak.is_some_and(has_step),
+            }),
+        }
+    }
+}
+
+/// The figures of a streak that did not break. A period before its last step that can still count does not part
+/// it from the run before, until its lateness is over.
+fn alive(judge: &StreakJudge<'_>, streak: &StreakState, now: Timestamp) -> Alive {
+    let known = Alive { current: streak.current, cycle_from: streak.cycle_from };
+    let [.., before, last] = &streak.stretches[..] else { return known };
+    if last.before > 0 {
+        return known;
+    }
+    let gap = judge.gap(&before.last, Until::Step(last.from), &mut judge.account());
+    if gap.broke_at.is_none_or(|broke_at| broke_at <= now) {
+        return known;
+    }
+    let current = before.total().saturating_add(last.count);
+    let mut cycle_from = before.cycle_from;
+    for (index, period) in (1..=last.count).zip(judge.periods(last.from, &last.last)) {
+        if judge.step(before.total().saturating_add(index)) == 1 {
+            cycle_from = period.starts_at;
+        }
+    }
+    Alive { current, cycle_from }
+}
+
+/// What was reached in the running cycle. Where runs were joined, the first grant of a step is the one shown.
+fn reached(
+    streak: &StreakState,
+    cycle_from: Option<Timestamp>,
+) -> Cow<'static, [ReachedMilestone]> {
+    let mut shown: Vec<ReachedMilestone> = Vec::new();
+    for reached in streak.reached.iter().filter(|reached| reached.starts_at >= cycle_from) {
+        if !shown.iter().any(|earlier| earlier.at == reached.milestone.at) {
+            shown.push(reached.milestone.clone());
+        }
+    }
+    Cow::Owned(shown)
+}

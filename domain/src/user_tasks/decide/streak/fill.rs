@@ -1,0 +1,190 @@
+//! A period before the last step counts after all: a late action, or a make-up. The run that it joins is judged
+//! anew.
+
+use jiff::Timestamp;
+
+use super::{By, reach};
+use crate::calendar::Period;
+use crate::user_tasks::decide::Judgement;
+use crate::user_tasks::event::{Event, Protected, Rejudged};
+use crate::user_tasks::gap::{FreezeAccount, StreakJudge, Until};
+use crate::user_tasks::state::{StreakState, Stretch};
+
+/// The most steps after a period that are judged anew. No look-back is as long; a lateness may be, where
+/// periods are short.
+const STEPS_BEHIND_MAX: i64 = 1_000;
+
+/// The facts of a period before the last step that counts after all; `None` if too little of that time is
+/// remembered.
+pub(super) fn fill(
+    judgement: &Judgement<'_>,
+    judge: &StreakJudge<'_>,
+    streak: &StreakState,
+    period: &Period,
+    by: By,
+) -> Option<Vec<Event>> {
+    let first = streak.stretches.first()?;
+    let split = streak.stretches.partition_point(|stretch| stretch.from < period.starts_at);
+    let (earlier, later) = streak.stretches.split_at(split);
+    let steps_behind: i64 = later.iter().map(|stretch| stretch.count).sum();
+    if (split == 0 && first.from != streak.first_at) || steps_behind > STEPS_BEHIND_MAX {
+        return None;
+    }
+    let mut account = judge.account();
+    match by {
+        By::Step => account.give_back(period.ends_at),
+        By::MakeUp => drop(judge.tail(judgement.action.occurred_at, &mut account)),
+    }
+    let mut run = JudgedAnew {
+        judge,
+        account,
+        stretches: earlier.to_vec(),
+        protected: Vec::new(),
+        steps: Vec::new(),
+        filled: 0,
+    };
+    let only = Stretch {
+        from: period.starts_at,
+        last: period.clone(),
+        count: 1,
+        before: 0,
+        cycle_from: period.starts_at,
+    };
+    // What lay between two parts of one run still does not part them.
+    let was_joined = later.first().is_some_and(|next| next.before > 0);
+    let joins = was_joined || run.joins(&only);
+    run.add(&only, joins);
+    run.begin_with_cycle(earlier);
+    let mut later = later.iter();
+    for next in later.by_ref() {
+        if next.before == 0 && !run.joins(next) {
+            run.stretches.push(next.clone());
+            break;
+        }
+        run.add(next, true);
+    }
+    run.stretches.extend(later.cloned());
+    Some(run.into_events(judgement, streak, period))
+}
+
+/// The run that a period joins.
+struct JudgedAnew<'a> {
+    judge: &'a StreakJudge<'a>,
+    account: FreezeAccount<'a>,
+    /// All that are known so far, oldest first.
+    stretches: Vec<Stretch>,
+    protected: Vec<Protected>,
+    /// The steps of the run from the cycle on that holds the filled period, in order.
+    steps: Vec<Step>,
+    /// Where the filled period is among them.
+    filled: usize,
+}
+
+struct Step {
+    period: Period,
+    /// Within its cycle.
+    number: i64,
+    /// When the first period of its cycle began.
+    cycle_from: Option<Timestamp>,
+}
+
+impl JudgedAnew<'_> {
+    /// Whether a stretch goes on with the last one.
+    fn joins(&mut self, next: &Stretch) -> bool {
+        let Some(last) = self.stretches.last() else { return false };
+        let gap = self.judge.gap(&last.last, Until::Step(next.from), &mut self.account);
+        self.protected.extend(gap.protected);
+        gap.broke_at.is_none()
+    }
+
+    /// Puts the earlier steps of the cycle that the filled period is in before it: what a later part of the run
+    /// was granted in their place may have moved on to another cycle.
+    fn begin_with_cycle(&mut self, earlier: &[Stretch]) {
+        let Some(filled) = self.steps.first() else { return };
+        let cycle_from = filled.cycle_from;
+        if self.judge.is_one_cycle() || !(2..=STEPS_BEHIND_MAX).contains(&filled.number) {
+            return;
+        }
+        let of_cycle = earlier.iter().filter(|stretch| stretch.last.ends_at > cycle_from);
+        let steps = of_cycle.flat_map(|stretch| {
+            // The cycle begins within the stretch, or was begun before it.
+            let first = if stretch.from < cycle_from { 1 } else { stretch.before + 1 };
+            let periods = self.judge.periods(stretch.from.max(cycle_from), &stretch.last);
+            let step =
+                |(position, period)| Step { period, number: self.judge.step(position), cycle_from };
+            (first..).zip(periods).map(step)
+        });
+        let before: Vec<_> = steps.collect();
+        self.filled = before.len();
+        self.steps.splice(..0, before);
+    }
+
+    /// Adds a stretch of steps, to the run of the last one if it joins it.
+    fn add(&mut self, next: &Stretch, joins: bool) {
+        let last = self.stretches.last_mut().filter(|_| joins);
+        let before = last.as_ref().map_or(0, |last| last.total());
+        let mut cycle_from = last.as_ref().map_or(next.from, |last| last.cycle_from);
+        for (index, period) in (1..=next.count).zip(self.judge.periods(next.from, &next.last)) {
+            let number = self.judge.step(before.saturating_add(index));
+            if number == 1 {
+                cycle_from = period.starts_at;
+            }
+            self.steps.push(Step { period, number, cycle_from });
+        }
+        match last.filter(|last| last.last.ends_at == next.from) {
+            Some(last) => {
+                last.last = next.last.clone();
+                last.count += next.count;
+                last.cycle_from = cycle_from;
+            }
+            None => self.stretches.push(Stretch { before, cycle_from, ..next.clone() }),
+        }
+    }
+
+    fn into_events(
+        self,
+        judgement: &Judgement<'_>,
+        streak: &StreakState,
+        period: &Period,
+    ) -> Vec<Event> {
+        let version = self.judge.version;
+        let at = judgement.action.occurred_at;
+        let last = self.stretches.last();
+        let current = last.map_or(0, Stretch::total);
+        let longest = self.stretches.iter().map(Stretch::total).max().unwrap_or(0);
+        let advanced = Event::StreakAdvanced {
+            task: version.definition.id.clone(),
+            version: version.version,
+            period: period.clone(),
+            current,
+            longest: streak.longest.max(longest),
+            step: self.judge.step(current),
+            at,
+            freezes: self.account.exists().then(|| self.account.left()),
+            fillable_from: self.judge.fillable_from(&streak.last, at),
+            rejudged: Some(Rejudged {
+                step: self.steps.get(self.filled).map_or(1, |step| step.number),
+                stretches: self.stretches,
+                freeze_changes: self.account.changes(),
+            }),
+            protected: self.protected,
+        };
+        let run_ends_at = self.steps.last().and_then(|step| step.period.ends_at);
+        let cycle_ends_at = |index: usize| {
+            let step = &self.steps[index];
+            let next = self.steps[index..].iter().find(|other| other.cycle_from != step.cycle_from);
+            next.map_or(run_ends_at, |next| next.cycle_from)
+        };
+        // Neither part of the run was granted it within the cycle.
+        let is_new = |index: &usize| {
+            let (step, cycle_ends_at) = (&self.steps[*index], cycle_ends_at(*index));
+            !streak.reached.iter().any(|reached| {
+                reached.milestone.at == step.number
+                    && (step.cycle_from..cycle_ends_at).contains(&reached.starts_at)
+            })
+        };
+        let new = (0..self.steps.len()).filter(is_new).map(|index| &self.steps[index]);
+        let reached = new.flat_map(|step| reach(judgement, version, &step.period, step.number));
+        [advanced].into_iter().chain(reached).collect()
+    }
+}

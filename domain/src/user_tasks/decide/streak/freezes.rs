@@ -1,0 +1,111 @@
+//! Freezes: granted by hand, or kept for a period that the user names.
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::{afterwards, due, period_named, settle};
+use crate::calendar::Period;
+use crate::catalogue::definition::Kind;
+use crate::catalogue::{Catalogue, CatalogueTask};
+use crate::ids::TaskId;
+use crate::user_tasks::decide::{Judgement, Rejection, UnmovedReason};
+use crate::user_tasks::event::Event;
+use crate::user_tasks::gap::StreakJudge;
+use crate::user_tasks::place::{Place, place};
+use crate::user_tasks::state::{TaskState, UserTasks};
+
+/// Keeps a freeze for the period that the action names, or says why it does not.
+pub(super) fn reserve(
+    judgement: &Judgement<'_>,
+    task: &CatalogueTask,
+    past: Option<&TaskState>,
+    place: &Place<'_>,
+) -> Result<Vec<Event>, UnmovedReason> {
+    let action = judgement.action;
+    let at = action.occurred_at;
+    if action.data.get("task").and_then(|named| named.as_str()) != Some(task.id.as_str()) {
+        return Err(UnmovedReason::OtherTask);
+    }
+    if !place.version.definition.window.contains(at) {
+        return Err(UnmovedReason::OutsideWindow);
+    }
+    let zones = &judgement.state.zones;
+    let mut events = due(&StreakJudge::new(place.version, past, zones), at);
+    let past = afterwards(past, &task.id, &events);
+    let judge = StreakJudge::new(place.version, past.as_ref(), zones);
+    let period = period_named(task, place, past.as_ref(), zones, &action.data);
+    let (task, version) = (task.id.clone(), place.version.version);
+    Ok(match period.and_then(|period| check(&judge, &period, at).map(|()| period)) {
+        Ok(period) => {
+            events.push(Event::FreezeReserved { task, version, period, at });
+            events
+        }
+        Err(reason) => vec![Event::ActionNotCounted { task, version, reason, at }],
+    })
+}
+
+/// Checks that a freeze can be kept for a period: one that runs, is to come, or was missed and is not decided.
+fn check(judge: &StreakJudge<'_>, period: &Period, at: Timestamp) -> Result<(), String> {
+    let key = &period.key;
+    let is_decided = period.ends_at.is_some_and(|end| judge.decided_at(end) <= at)
+        || judge.streak().is_some_and(|streak| period.starts_at <= streak.last.starts_at);
+    if is_decided {
+        return Err(format!("data.period: {key} is decided"));
+    }
+    let mut account = judge.account();
+    if account.is_reserved(period) {
+        return Err(format!("data.period: a freeze is already kept for {key}"));
+    }
+    judge.tail(at, &mut account);
+    let reserved = judge.past.and_then(|past| past.freezes.as_ref()).map(|f| &f.reserved[..]);
+    let is_open = |end: Option<Timestamp>| end.is_none_or(|end| judge.decided_at(end) > at);
+    let kept = reserved.unwrap_or_default().iter().filter(|kept| is_open(kept.ends_at)).count();
+    if account.left() <= i64::try_from(kept).unwrap_or(i64::MAX) {
+        return Err("no freeze is left".to_owned());
+    }
+    Ok(())
+}
+
+/// The facts of freezes that are granted: what is due before them, and how many there are room for.
+pub(in crate::user_tasks::decide) fn grant(
+    state: &UserTasks,
+    request: &Grant<'_>,
+    catalogue: &Catalogue,
+) -> Result<Vec<Event>, Rejection> {
+    let unknown = || Rejection::UnknownTask { task: request.task.clone() };
+    let task = catalogue.task(request.task).ok_or_else(unknown)?;
+    let mut events = settle(state, task, request.at);
+    let past = afterwards(state.tasks.get(&task.id), &task.id, &events);
+    let place = place(task, past.as_ref(), &state.zones, request.at);
+    if place.version.definition.kind != Kind::Continuous {
+        return Err(Rejection::NoStreak { task: task.id.clone() });
+    }
+    let judge = StreakJudge::new(place.version, past.as_ref(), &state.zones);
+    let mut account = judge.account();
+    judge.tail(request.at, &mut account);
+    let room = (judge.freezes.max - account.left()).max(0);
+    let count = request.count.clamp(0, room);
+    // Each grant has an instant of its own, by which it is told from the others.
+    let last =
+        account.changes().iter().filter(|change| change.by > 0).map(|change| change.at).max();
+    let next = last.and_then(|last| last.checked_add(SignedDuration::from_micros(1)).ok());
+    events.push(Event::FreezesGranted {
+        task: task.id.clone(),
+        version: place.version.version,
+        count,
+        dropped: request.count.saturating_sub(count).max(0),
+        freezes: account.left() + count,
+        at: next.map_or(request.at, |next| next.max(request.at)),
+        reason: request.reason.map(ToOwned::to_owned),
+        by: request.by.map(ToOwned::to_owned),
+    });
+    Ok(events)
+}
+
+/// Freezes to grant.
+pub(in crate::user_tasks::decide) struct Grant<'a> {
+    pub task: &'a TaskId,
+    pub count: i64,
+    pub reason: Option<&'a str>,
+    pub by: Option<&'a str>,
+    pub at: Timestamp,
+}

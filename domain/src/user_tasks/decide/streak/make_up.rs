@@ -1,0 +1,94 @@
+//! Make-ups: an action fills a period that was missed.
+
+use super::{By, advance, afterwards, due, fill, period_named};
+use crate::calendar::Period;
+use crate::catalogue::CatalogueTask;
+use crate::ids::TaskId;
+use crate::user_tasks::decide::{Judgement, UnmovedReason};
+use crate::user_tasks::event::Event;
+use crate::user_tasks::gap::StreakJudge;
+use crate::user_tasks::place::Place;
+use crate::user_tasks::state::TaskState;
+
+/// The field of `data` that names the period to fill.
+pub(super) const PERIOD: &str = "period";
+
+/// Fills the period that the action names, or says why it does not.
+pub(super) fn make_up(
+    judgement: &Judgement<'_>,
+    task: &CatalogueTask,
+    past: Option<&TaskState>,
+    place: &Place<'_>,
+    look_back: i64,
+) -> Result<Vec<Event>, UnmovedReason> {
+    let at = judgement.action.occurred_at;
+    let version = place.version.version;
+    if !place.version.definition.window.contains(at) {
+        return Err(UnmovedReason::OutsideWindow);
+    }
+    if let Some(too_late) = place.too_late(&task.id, past, at) {
+        return Ok(vec![too_late]);
+    }
+    let not_counted = |reason| {
+        let task = task.id.clone();
+        Ok(vec![Event::ActionNotCounted { task, version, reason, at }])
+    };
+    let zones = &judgement.state.zones;
+    let judge = StreakJudge::new(place.version, past, zones);
+    let period = period_named(task, place, past, zones, &judgement.action.data)
+        .and_then(|period| check(judgement, &judge, place, &period, look_back).map(|()| period));
+    let period = match period {
+        Ok(period) => period,
+        Err(reason) => return not_counted(reason),
+    };
+    let mut events = due(&judge, at);
+    let past = afterwards(past, &task.id, &events);
+    let judge = StreakJudge::new(place.version, past.as_ref(), zones);
+    let Some(streak) = judge.streak() else { return Ok(vec![]) };
+    let filled = if period.starts_at < streak.last.starts_at {
+        fill::fill(judgement, &judge, streak, &period, By::MakeUp)
+    } else {
+        Some(advance(judgement, &judge, &period, By::MakeUp))
+    };
+    let Some(filled) = filled else {
+        return not_counted(format!("data.period: {} is no longer remembered", period.key));
+    };
+    events.push(Event::PeriodMadeUp { task: task.id.clone(), version, period, at });
+    events.extend(filled);
+    Ok(events)
+}
+
+/// Checks that a period can be filled now.
+fn check(
+    judgement: &Judgement<'_>,
+    judge: &StreakJudge<'_>,
+    place: &Place<'_>,
+    period: &Period,
+    look_back: i64,
+) -> Result<(), String> {
+    let key = &period.key;
+    let locked_by = judgement.locked_by(&place.version.definition.requires);
+    if !locked_by.is_empty() {
+        let ids: Vec<_> = locked_by.iter().map(TaskId::as_str).collect();
+        return Err(format!("the task is locked by {}", ids.join(", ")));
+    }
+    let Some(streak) = judge.streak() else {
+        return Err("there is no step yet that a made-up one could join".to_owned());
+    };
+    if period.starts_at >= place.period.starts_at {
+        return Err(format!("data.period: {key} has not ended"));
+    }
+    if streak.has_step(period) {
+        return Err(format!("data.period: {key} was not missed"));
+    }
+    if period.starts_at < streak.first_at {
+        return Err(format!("data.period: {key} lies before the user's first step"));
+    }
+    let mut later = std::iter::successors(Some(period.clone()), |later| judge.following(later));
+    let reached = later.by_ref().take_while(|later| later.starts_at < place.period.starts_at);
+    let back = reached.take(usize::try_from(look_back).unwrap_or(usize::MAX).saturating_add(1));
+    if i64::try_from(back.count()).is_ok_and(|back| back <= look_back) {
+        return Ok(());
+    }
+    Err(format!("data.period: {key} lies more than {look_back} periods back"))
+}

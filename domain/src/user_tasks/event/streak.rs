@@ -1,0 +1,46 @@
+//! Parts of the facts about streaks.
+
+use serde::{Deserialize, Deserializer, Serialize};
+
+use crate::calendar::Period;
+use crate::user_tasks::state::{FreezeChange, Stretch};
+
+/// What kept a missed period from breaking a streak.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Protection {
+    /// A span of time over which no streak breaks.
+    Pause,
+    /// A freeze, which is used up by it.
+    Freeze,
+    /// One of the periods in a row that may be missed.
+    Grace,
+}
+
+/// A missed period that did not break a streak, or all those in a row that one pause protected.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Protected {
+    /// The key of the first one, when it began, and when the last one ended.
+    pub period: Period,
+    /// What protected it.
+    pub by: Protection,
+}
+
+/// The past of a streak after a period before its last step was filled: all that can still be judged anew.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rejudged {
+    /// The step within its cycle that the filled period is.
+    pub step: i64,
+    /// The latest stretches of steps, oldest first, never empty.
+    pub stretches: Vec<Stretch>,
+    /// Recent changes of the user's freezes, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub freeze_changes: Vec<FreezeChange>,
+}
+
+/// An optional list that stock writers may have stored as null.
+pub(super) fn null_is_none<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Protected>, D::Error> {
+    Ok(Option::deserialize(from)?.unwrap_or_default())
+}

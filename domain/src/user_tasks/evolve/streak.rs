@@ -1,0 +1,207 @@
+//! The fold of streaks.
+
+use jiff::Timestamp;
+
+use super::super::event::{Event, Protection, Rejudged};
+use super::super::state::{
+    FreezeChange, FreezeState, ReachedMilestone, ReachedStep, ReservedFreeze, StreakState, Stretch,
+    TaskState, Told,
+};
+use crate::calendar::Period;
+
+/// Folds a step, or a period that was filled later.
+pub(super) fn advance(task: &mut TaskState, event: &Event) {
+    let Event::StreakAdvanced { period, current, longest, step, fillable_from, rejudged, .. } =
+        event
+    else {
+        return;
+    };
+    if let Some(open) = task.periods.iter_mut().find(|p| p.period.key == period.key) {
+        let step = rejudged.as_ref().map_or(*step, |rejudged| rejudged.step);
+        open.withheld_step = open.withheld.then_some(step);
+    }
+    count_freezes(&mut task.freezes, event);
+    let figures = Figures { current: *current, longest: *longest, step: *step };
+    let mut streak = match task.streak.take() {
+        Some(streak) => streak,
+        None => begin(period, figures),
+    };
+    match rejudged {
+        Some(rejudged) => streak.rejudge(rejudged),
+        None => streak.go_on(period, figures, fillable_from.is_some()),
+    }
+    (streak.current, streak.longest, streak.step) = (*current, *longest, *step);
+    streak.first_at = streak.first_at.min(period.starts_at);
+    streak.forget(*fillable_from);
+    // What was used between the first remembered step and a period that can be filled matters too.
+    let first = streak.stretches.first().map_or(period.starts_at, |first| first.last.starts_at);
+    let kept_from = fillable_from.map_or(first, |from| first.min(Some(from)));
+    if let Some(freezes) = &mut task.freezes {
+        freezes.changes.retain(|change| Some(change.at) >= kept_from);
+        let is_open =
+            |kept: &ReservedFreeze| kept.period != period.key && kept.ends_at > period.starts_at;
+        freezes.reserved.retain(is_open);
+    }
+    task.streak = Some(streak);
+}
+
+#[derive(Clone, Copy)]
+struct Figures {
+    current: i64,
+    longest: i64,
+    step: i64,
+}
+
+fn begin(period: &Period, Figures { current, longest, step }: Figures) -> StreakState {
+    StreakState {
+        current,
+        longest,
+        step,
+        last: period.clone(),
+        cycle_from: period.starts_at,
+        first_at: period.starts_at,
+        reached: Vec::new(),
+        stretches: Vec::new(),
+        told: None,
+    }
+}
+
+impl StreakState {
+    /// Takes a step after the last one.
+    fn go_on(&mut self, period: &Period, figures: Figures, is_remembered: bool) {
+        let before = self.last_stretch();
+        if figures.step == 1 {
+            self.cycle_from = period.starts_at;
+        }
+        // What was told of periods after this one stays told.
+        let is_later = |told: &Told| told.protected_until > period.ends_at;
+        self.told = self.told.filter(is_later).map(|told| Told { broken: false, ..told });
+        if !is_remembered {
+            self.stretches.clear();
+        } else if before.last.key == period.key {
+            // The user's first step, or the same fact again.
+            if self.stretches.is_empty() {
+                self.stretches.push(before);
+            }
+        } else {
+            if self.stretches.is_empty() {
+                self.stretches.push(before.clone());
+            }
+            let goes_on = before.last.ends_at == period.starts_at
+                && before.total().saturating_add(1) == figures.current;
+            match self.stretches.last_mut().filter(|_| goes_on) {
+                Some(stretch) => {
+                    stretch.last = period.clone();
+                    stretch.count += 1;
+                    stretch.cycle_from = self.cycle_from;
+                }
+                None => self.stretches.push(Stretch {
+                    from: period.starts_at,
+                    last: period.clone(),
+                    count: 1,
+                    before: figures.current - 1,
+                    cycle_from: self.cycle_from,
+                }),
+            }
+        }
+        self.last = period.clone();
+    }
+
+    /// Takes the past as it was judged anew.
+    fn rejudge(&mut self, rejudged: &Rejudged) {
+        self.stretches.clone_from(&rejudged.stretches);
+        if let Some(last) = rejudged.stretches.last() {
+            self.last = last.last.clone();
+            self.cycle_from = last.cycle_from;
+        }
+    }
+
+    /// Forgets what no later action can change: stretches that another one follows before `fillable_from`,
+    /// and milestones of cycles that no remembered stretch is in.
+    fn forget(&mut self, fillable_from: Option<Timestamp>) {
+        let is_over = |next: &Stretch| fillable_from.is_some_and(|from| next.from <= Some(from));
+        let first = self.stretches.iter().rposition(is_over).unwrap_or(0);
+        self.stretches.drain(..first);
+        // Cycles of the first stretch that are over stay as they are, unless a period before it is filled.
+        let is_whole = |stretch: &&Stretch| fillable_from.is_some_and(|f| Some(f) <= stretch.from);
+        let begun = self.stretches.iter().filter(is_whole).map(|stretch| stretch.from);
+        let cycles = self.stretches.iter().map(|stretch| stretch.cycle_from);
+        let kept_from = cycles.chain(begun).chain([self.cycle_from]).min().flatten();
+        self.reached.retain(|reached| reached.starts_at >= kept_from);
+    }
+
+    /// Remembers a milestone that a step reached.
+    pub(super) fn reach(&mut self, period: &Period, milestone: ReachedMilestone) {
+        let remembered =
+            self.stretches.iter().flat_map(|stretch| [stretch.from, stretch.cycle_from]);
+        if period.starts_at < remembered.chain([self.cycle_from]).min().flatten() {
+            return; // released of an earlier cycle: it can be claimed, and that is all
+        }
+        let is_it = |r: &ReachedStep| {
+            r.milestone.at == milestone.at && r.milestone.period == milestone.period
+        };
+        if !self.reached.iter().any(is_it) {
+            self.reached.push(ReachedStep { starts_at: period.starts_at, milestone });
+        }
+    }
+}
+
+/// Counts the freezes that were left after a step.
+fn count_freezes(freezes: &mut Option<FreezeState>, event: &Event) {
+    let Event::StreakAdvanced { freezes: Some(left), protected, rejudged, .. } = event else {
+        return;
+    };
+    let freezes = freezes.get_or_insert_default();
+    freezes.left = Some(*left);
+    let granted = std::mem::take(&mut freezes.granted);
+    match rejudged {
+        Some(rejudged) => freezes.changes.clone_from(&rejudged.freeze_changes),
+        None => {
+            freezes.changes.extend(granted);
+            let frozen = protected.iter().filter(|p| p.by == Protection::Freeze);
+            for at in frozen.filter_map(|p| p.period.ends_at) {
+                let used = FreezeChange { at, by: -1 };
+                if !freezes.changes.contains(&used) {
+                    freezes.changes.push(used);
+                }
+            }
+            freezes.changes.sort_by_key(|change| change.at);
+        }
+    }
+}
+
+/// Notes that a protected period was told of.
+pub(super) fn protect(task: &mut TaskState, period: &Period) {
+    if let Some(streak) = &mut task.streak {
+        let told = streak.told.get_or_insert_default();
+        told.protected_until = told.protected_until.max(period.ends_at);
+    }
+}
+
+/// Notes that a broken streak was told of. What it was is kept until the next step: a period may be filled.
+pub(super) fn break_off(task: &mut TaskState) {
+    if let Some(streak) = &mut task.streak {
+        let told = streak.told.get_or_insert_with(Told::default);
+        told.broken = true;
+    }
+}
+
+/// Adds granted freezes.
+pub(super) fn grant_freezes(task: &mut TaskState, count: i64, at: Timestamp) {
+    let freezes = task.freezes.get_or_insert_default();
+    let granted = FreezeChange { at, by: count };
+    let is_known = freezes.granted.contains(&granted) || freezes.changes.contains(&granted);
+    if count > 0 && !is_known {
+        freezes.granted.push(granted);
+        freezes.granted.sort_by_key(|change| change.at);
+    }
+}
+
+/// Keeps a freeze for a period.
+pub(super) fn reserve_freeze(task: &mut TaskState, period: &Period) {
+    let freezes = task.freezes.get_or_insert_default();
+    if !freezes.reserved.iter().any(|kept| kept.period == period.key) {
+        let (key, ends_at) = (period.key.clone(), period.ends_at);
+        freezes.reserved.push(ReservedFreeze { period: key, ends_at });
+    }
+}

@@ -1,0 +1,337 @@
+//! The rules against a slow, obvious judge that shares no code with them: a list of days with marks, judged from
+//! the first day on after each thing that happens.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::SignedDuration;
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+use super::*;
+use crate::screen::{ScreenRequest, screen};
+
+/// Days that things happen on, from 2026-03-01 on.
+const DAYS: i64 = 40;
+
+#[derive(Debug, Clone)]
+struct Setup {
+    cycle: Option<i64>,
+    grace: i64,
+    initial: i64,
+    max: i64,
+    look_back: i64,
+    /// In hours since the first day began.
+    pauses: Vec<(i64, i64)>,
+}
+
+impl Setup {
+    fn milestones(&self) -> Vec<i64> {
+        (1..=self.cycle.unwrap_or(6)).filter(|at| at % 4 != 3).collect()
+    }
+
+    fn catalogue(&self, lateness_days: i64) -> Catalogue {
+        let pauses = self.pauses.iter();
+        let pauses =
+            pauses.map(|(from, until)| json!({ "from": hour(*from), "until": hour(*until) }));
+        let mut rules = json!({
+            "cycle": self.cycle, "grace_periods": self.grace, "pauses": pauses.collect::<Value>(),
+            "freezes": { "initial": self.initial, "max": self.max },
+        });
+        if self.look_back > 0 {
+            rules["make_up"] = json!({ "look_back": self.look_back, "on": "user.made_up_day" });
+        }
+        let objective = json!({ "on": ["user.signed_in"], "target": 1,
+            "lateness_seconds": lateness_days * 86_400 });
+        let changes = json!({ "streak": rules, "objective": objective });
+        catalogue([sign_in(&self.milestones(), changes)])
+    }
+}
+
+fn hour(hours: i64) -> Timestamp {
+    at("01T00:00") + SignedDuration::from_hours(hours)
+}
+
+fn setups() -> impl Strategy<Value = Setup> {
+    let cycles = prop_oneof![Just(None), (1..=7_i64).prop_map(Some)];
+    let pause = (0..DAYS * 24, 1..120_i64).prop_map(|(from, hours)| (from, from + hours));
+    let freezes = (0..=3_i64, 0..=3_i64).prop_map(|(a, b)| (a.min(b), a.max(b)));
+    (cycles, 0..=2_i64, freezes, 0..=6_i64, vec(pause, 0..3)).prop_map(
+        |(cycle, grace, (initial, max), look_back, pauses)| Setup {
+            cycle,
+            grace,
+            initial,
+            max,
+            look_back,
+            pauses,
+        },
+    )
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Happening {
+    SignIn,
+    MakeUp { days_back: i64 },
+    Grant { count: i64 },
+    Look,
+}
+
+/// Things that happen, in order of time.
+fn happenings() -> impl Strategy<Value = Vec<(i64, Happening)>> {
+    let what = prop_oneof![
+        8 => Just(Happening::SignIn),
+        4 => (0..8_i64).prop_map(|days_back| Happening::MakeUp { days_back }),
+        1 => (1..4_i64).prop_map(|count| Happening::Grant { count }),
+        2 => Just(Happening::Look),
+    ];
+    vec((0..DAYS * 24, what), 0..60).prop_map(|mut list| {
+        list.sort_by_key(|(hour, _)| *hour);
+        list
+    })
+}
+
+/// The slow judge.
+struct Judge<'s> {
+    setup: &'s Setup,
+    steps: BTreeSet<i64>,
+    /// Days for which a freeze was used.
+    frozen: BTreeSet<i64>,
+    /// By the hour.
+    grants: Vec<(i64, i64)>,
+    longest: i64,
+    /// Day and step.
+    reached: Vec<(i64, i64)>,
+}
+
+impl Judge<'_> {
+    fn freezes_at(&self, hours: i64) -> i64 {
+        let granted = self.grants.iter().filter(|(at, _)| *at < hours).map(|(_, count)| count);
+        let used = self.frozen.iter().filter(|day| (**day + 1) * 24 <= hours).count();
+        self.setup.initial + granted.sum::<i64>() - i64::try_from(used).unwrap()
+    }
+
+    fn is_paused(&self, day: i64) -> bool {
+        let mut hours = day * 24..(day + 1) * 24;
+        hours.any(|hour| {
+            self.setup.pauses.iter().any(|(from, until)| (from..until).contains(&&hour))
+        })
+    }
+
+    /// The runs of steps that there were up to an hour, and whether the last one goes on.
+    fn runs(&mut self, until: i64) -> (Vec<Vec<i64>>, bool) {
+        let mut runs: Vec<Vec<i64>> = Vec::new();
+        let (mut is_alive, mut grace) = (false, 0);
+        for day in 0..=until / 24 {
+            if self.steps.contains(&day) {
+                if !is_alive {
+                    runs.push(Vec::new());
+                }
+                runs.last_mut().unwrap().push(day);
+                (is_alive, grace) = (true, self.setup.grace);
+            } else if is_alive && (day + 1) * 24 <= until && !self.is_paused(day) {
+                // A freeze must not be one that came too late, or that another day was given.
+                let later = (day + 1) * 24..=until.max((day + 1) * 24);
+                let is_free = |judge: &Self| later.clone().all(|hour| judge.freezes_at(hour) > 0);
+                if self.frozen.contains(&day) || (self.setup.max > 0 && is_free(self)) {
+                    self.frozen.insert(day);
+                } else if grace > 0 {
+                    grace -= 1;
+                } else {
+                    is_alive = false;
+                }
+            }
+        }
+        for run in &runs {
+            self.longest = self.longest.max(i64::try_from(run.len()).unwrap());
+        }
+        (runs, is_alive)
+    }
+
+    fn step(&mut self, day: i64, now: i64) {
+        if !self.steps.insert(day) {
+            return;
+        }
+        let (runs, _) = self.runs(now);
+        let run = runs.into_iter().find(|run| run.contains(&day)).unwrap();
+        let length = usize::try_from(self.setup.cycle.unwrap_or(i64::MAX)).unwrap_or(usize::MAX);
+        for cycle in run.chunks(length).filter(|cycle| cycle.last() >= Some(&day)) {
+            let days = cycle[0]..=*cycle.last().unwrap();
+            for (step, of) in (1..).zip(cycle) {
+                let granted = self.reached.iter().any(|(on, s)| *s == step && days.contains(on));
+                if self.setup.milestones().contains(&step) && !granted {
+                    self.reached.push((*of, step));
+                }
+            }
+        }
+    }
+
+    fn happens(&mut self, hours: i64, what: Happening) {
+        self.runs(hours);
+        let today = hours / 24;
+        match what {
+            Happening::SignIn => self.step(today, hours),
+            Happening::MakeUp { days_back } => {
+                let day = today - days_back;
+                let first = self.steps.first().copied();
+                let is_taken = (1..=self.setup.look_back).contains(&days_back)
+                    && first.is_some_and(|first| first < day);
+                if is_taken {
+                    self.step(day, hours);
+                }
+            }
+            Happening::Grant { count } => {
+                let room = self.setup.max - self.freezes_at(hours + 1);
+                self.grants.push((hours, count.min(room).max(0)));
+            }
+            Happening::Look => {}
+        }
+    }
+}
+
+fn command(hours: i64, what: Happening) -> Option<Command> {
+    let now = hour(hours);
+    Some(match what {
+        Happening::SignIn => action("user.signed_in", now, &json!({})),
+        Happening::MakeUp { days_back } => {
+            let day = hour(hours - days_back * 24).to_string();
+            action("user.made_up_day", now, &json!({ "period": day[..10] }))
+        }
+        Happening::Grant { count } => {
+            let (user, task, reason, by) = (user(), id("sign-in"), None, None);
+            Command::GrantFreezes { user, task, count, reason, by, at: now }
+        }
+        Happening::Look => return None,
+    })
+}
+
+fn apply(given: &mut Given<'_>, events: &[Event], log: &mut Vec<Event>) {
+    for event in events {
+        evolve(&mut given.state, event);
+        log.push(event.clone());
+    }
+}
+
+/// Lets all of it happen; looks only if told to.
+fn live(catalogue: &Catalogue, list: &[(i64, Happening)], looks: bool) -> (UserTasks, Vec<Event>) {
+    let mut given = given(catalogue, &[]);
+    let mut log = Vec::new();
+    for (hours, what) in list {
+        let events = match command(*hours, *what) {
+            Some(command) => decide(&given.state, &command, catalogue).unwrap().events,
+            None if looks => settle(&given.state, &catalogue.tasks()[0], hour(*hours)),
+            None => vec![],
+        };
+        apply(&mut given, &events, &mut log);
+    }
+    let due_at_the_end = settle(&given.state, &catalogue.tasks()[0], hour(DAYS * 24));
+    apply(&mut given, &due_at_the_end, &mut log);
+    (given.state, log)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn rule_12_streaks_are_what_a_slow_judge_says(setup in setups(), list in happenings()) {
+        let catalogue = setup.catalogue(0);
+        let mut judge = Judge {
+            setup: &setup, steps: BTreeSet::new(), frozen: BTreeSet::new(), grants: vec![],
+            longest: 0, reached: vec![],
+        };
+        let mut given = given(&catalogue, &[]);
+        let mut log = Vec::new();
+        for (hours, what) in list {
+            let events = match command(hours, what) {
+                Some(command) => decide(&given.state, &command, &catalogue).unwrap().events,
+                None => settle(&given.state, &catalogue.tasks()[0], hour(hours)),
+            };
+            apply(&mut given, &events, &mut log);
+            judge.happens(hours, what);
+            let (runs, is_alive) = judge.runs(hours);
+            let current = runs.last().filter(|_| is_alive).map_or(0, Vec::len);
+            let shown = &screen(&user(), &given.state, &catalogue, hour(hours), &ScreenRequest::default())[0];
+            let streak = shown.streak.unwrap();
+            let stepped = judge.steps.contains(&(hours / 24));
+            let expected = (i64::try_from(current).unwrap(), judge.longest, judge.freezes_at(hours + 1),
+                current > 0 && !stepped);
+            prop_assert_eq!((streak.current, streak.longest, streak.freezes, streak.at_risk), expected,
+                "hour {}", hours);
+            let mut reached: Vec<_> = log.iter().filter_map(|event| match event {
+                Event::MilestoneReached { period, milestone, .. } => {
+                    let since = period.starts_at.unwrap().duration_since(hour(0));
+                    Some((since.as_hours() / 24, *milestone))
+                }
+                _ => None,
+            }).collect();
+            reached.sort_unstable();
+            let mut by_judge = judge.reached.clone();
+            by_judge.sort_unstable();
+            prop_assert_eq!(reached, by_judge, "hour {}", hours);
+        }
+    }
+
+    #[test]
+    fn rule_13_the_same_facts_are_told_whoever_looks_when(setup in setups(), list in happenings()) {
+        let catalogue = setup.catalogue(0);
+        let (looked_at, with_looks) = live(&catalogue, &list, true);
+        let (left_alone, without) = live(&catalogue, &list, false);
+        let of_streak = |log: &[Event]| -> Vec<Event> {
+            let is_of_streak = |e: &&Event| {
+                !matches!(e, Event::ProgressRecorded { .. } | Event::ActionNotCounted { .. })
+            };
+            log.iter().filter(is_of_streak).cloned().collect()
+        };
+        prop_assert_eq!(of_streak(&with_looks), of_streak(&without));
+        prop_assert_eq!(looked_at, left_alone);
+    }
+
+    #[test]
+    fn rule_13_a_fold_of_the_facts_is_the_state(setup in setups(), list in happenings()) {
+        let catalogue = setup.catalogue(0);
+        let (state, log) = live(&catalogue, &list, true);
+        prop_assert_eq!(&fold(&log), &state);
+        prop_assert_eq!(&fold(log.iter().flat_map(|event| [event, event])), &state);
+        let json = serde_json::to_string(&state).unwrap();
+        prop_assert_eq!(&serde_json::from_str::<UserTasks>(&json).unwrap(), &state);
+    }
+
+    #[test]
+    fn rule_03_days_that_arrive_in_any_order_make_the_same_streak(
+        setup in setups(), days in Just((0..12_i64).collect::<Vec<_>>()).prop_shuffle(), count in 0..12_usize,
+    ) {
+        let setup = Setup { initial: 0, max: 0, look_back: 0, ..setup };
+        let catalogue = setup.catalogue(366);
+        let days = &days[..count];
+        let given = given(&catalogue, &[]);
+        let arrived: Vec<_> =
+            days.iter().map(|day| action("user.signed_in", hour(day * 24 + 9), &json!({}))).collect();
+        let out_of_order = given.after(&arrived);
+        let mut judge = Judge {
+            setup: &setup, steps: days.iter().copied().collect(), frozen: BTreeSet::new(), grants: vec![],
+            longest: 0, reached: vec![],
+        };
+        let now = (DAYS + 366) * 24;
+        let (runs, is_alive) = judge.runs(now);
+        let current = runs.last().filter(|_| is_alive).map_or(0, Vec::len);
+        let shown = &screen(&user(), &out_of_order.state, &catalogue, hour(now), &ScreenRequest::default())[0];
+        let streak = shown.streak.unwrap();
+        prop_assert_eq!((streak.current, streak.longest), (i64::try_from(current).unwrap(), judge.longest));
+        // Whatever the order, every step of every run is granted in its cycle.
+        let granted: BTreeMap<(i64, i64), usize> = out_of_order.state.tasks.get(&id("sign-in")).map_or_else(
+            BTreeMap::new,
+            |task| task.claimable.iter().fold(BTreeMap::new(), |mut granted, c| {
+                let since = c.period.starts_at.unwrap().duration_since(hour(0));
+                *granted.entry((since.as_hours() / 24, c.at)).or_default() += 1;
+                granted
+            }),
+        );
+        prop_assert!(granted.values().all(|count| *count == 1));
+        let length = usize::try_from(setup.cycle.unwrap_or(i64::MAX)).unwrap_or(usize::MAX);
+        for cycle in runs.iter().flat_map(|run| run.chunks(length)) {
+            let within = cycle[0]..=*cycle.last().unwrap();
+            for step in (1..).take(cycle.len()).filter(|step| setup.milestones().contains(step)) {
+                prop_assert!(granted.keys().any(|(day, at)| *at == step && within.contains(day)),
+                    "step {} of the cycle from {}", step, cycle[0]);
+            }
+        }
+    }
+}
