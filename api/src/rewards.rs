@@ -26,8 +26,9 @@ struct RewardsPage {
     next: Option<String>,
 }
 
+/// A reward line as shown.
 #[derive(Serialize)]
-struct RewardEntry {
+pub struct RewardEntry {
     grant: Uuid,
     task: TaskId,
     period: String,
@@ -71,7 +72,8 @@ pub async fn rewards(
     Ok(etag::answer(&headers, page.position, &RewardsPage { user, rewards, next }))
 }
 
-fn entry(row: RewardRow, now: Timestamp) -> RewardEntry {
+/// Shows a reward line as of `now`.
+pub fn entry(row: RewardRow, now: Timestamp) -> RewardEntry {
     let (state, claim_until) = (row.state_as_of(now), row.claim_until);
     let reward = row.reward;
     RewardEntry {

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::calendar::{Calendar, Period, PeriodKey, Zones, zone};
 use crate::expression::{Expression, Filter, InvalidExpression, InvalidFilter};
 use crate::ids::TaskId;
-use definition::{TaskDefinition, ZoneRule};
+use definition::{OnNewVersion, TaskDefinition, ZoneRule};
 use dependencies::judging_order;
 
 pub use audience::audience_filter;
@@ -71,6 +71,20 @@ impl TaskVersion {
             filter,
             audience_filter,
         })
+    }
+
+    /// Whether an open period that began with this version goes on under the newest.
+    pub fn is_followed_by(&self, newest: &Self) -> bool {
+        let (begun, newest) = (&self.definition, &newest.definition);
+        match newest.on_new_version {
+            OnNewVersion::Keep => false,
+            OnNewVersion::Adopt => true,
+            // Of a streak the last milestone is a length; what a period needs is its objective's target.
+            OnNewVersion::AdoptIfEasier => {
+                newest.last_at() <= begun.last_at()
+                    && newest.objective.target <= begun.objective.target
+            }
+        }
     }
 
     /// The compiled `where`, or why it can't be evaluated for any action.

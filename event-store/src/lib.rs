@@ -16,6 +16,7 @@ mod log;
 pub mod parked;
 pub mod pool;
 mod queue;
+pub mod raw_log;
 pub mod reader;
 mod receipts;
 pub mod rewards;
@@ -30,7 +31,7 @@ pub mod upkeep;
 
 pub use batch::{
     Applied, Batch, BatchProjection, ChangedUser, Changes, CheckpointMove, Item, NewEvent, Origin,
-    Outcome, ParkedRecord, Receipt, SourcePosition, Work,
+    Outcome, ParkedRecord, ParkedResolution, Receipt, SourcePosition, Work,
 };
 pub use checkpoints::advance as move_checkpoints;
 pub use error::ExecuteError;

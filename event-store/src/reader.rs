@@ -1,5 +1,8 @@
 //! Reading the log: by user, and by lane.
 
+mod mentions;
+mod news;
+
 use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
@@ -14,6 +17,9 @@ use sqlx::{PgConnection, Row};
 use crate::aggregate::AGGREGATE_TYPE;
 use crate::error::ExecuteError;
 use crate::{instant, upcasters};
+
+pub use mentions::mentions;
+pub use news::{sequence_at, users_between};
 
 /// An event with what surrounds it.
 #[derive(Debug, Clone)]

@@ -1,6 +1,7 @@
 //! `reward_state`: one row per granted reward line, from the events that grant and change rewards. What a user
 //! can claim is found here, by index, however much there is.
 
+pub mod by_grant;
 pub mod claimable;
 pub mod grants;
 pub mod lapses;

@@ -31,11 +31,13 @@ fn name(event: &Event) -> &'static str {
         Event::RedeliveryRequested { .. } => "redelivery_requested",
         Event::ActionTooLate { .. } => "action_too_late",
         Event::ActionNotCounted { .. } => "action_not_counted",
+        Event::ParkedReleased { .. } => "parked_released",
+        Event::ParkedDiscarded { .. } => "parked_discarded",
     }
 }
 
 /// How many variants [`name`] has.
-const VARIANTS: usize = 21;
+const VARIANTS: usize = 23;
 
 /// What each file holds, as the name-based UUID (RFC 9562, version 5) of its bytes. Events of this
 /// form lie in databases: whoever changes a file takes away the proof that they can be read. A new
@@ -48,6 +50,8 @@ const PINNED: &[(&str, &str)] = &[
     ("freeze_reserved.1.0", "cb38c446-4c0f-5295-b5b8-9af20083b3d3"),
     ("freezes_granted.1.0", "a3633f03-c12d-5b86-8d14-0580aa2912e5"),
     ("milestone_reached.1.0", "1ebac68d-5f02-5ad7-9ee0-3ee38334150a"),
+    ("parked_discarded.1.0", "517a0ef7-1546-58e8-b3f9-723d734ee2fc"),
+    ("parked_released.1.0", "7d9fc233-595e-50a5-b002-527a2054750e"),
     ("period_made_up.1.0", "89c34380-a85a-5fe8-9941-12faa7f0b980"),
     ("progress_recorded.1.0", "dce94476-5805-59cf-a9ec-964d1cb1e23c"),
     ("redelivery_requested.1.0", "8114fe92-c1d3-537f-8586-87e6da402fe4"),

@@ -172,6 +172,8 @@ impl LanePage {
             | Event::PeriodMadeUp { .. }
             | Event::FreezesGranted { .. }
             | Event::FreezeReserved { .. }
+            | Event::ParkedReleased { .. }
+            | Event::ParkedDiscarded { .. }
             | Event::RewardsExpired(_)
             | Event::RewardsForfeited(_)
             | Event::TaskCompleted { .. }

@@ -77,4 +77,34 @@ pub enum Command {
         /// Also if it was delivered before: for a payer that has forgotten what it paid.
         even_if_delivered: bool,
     },
+    /// Note that an operator released or discarded a parked record.
+    ResolveParked(Resolution),
+}
+
+/// What an operator decided about a parked record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Resolution {
+    /// The id of the parked record.
+    pub parked: Uuid,
+    /// Whether it is applied.
+    pub verdict: ParkedVerdict,
+    /// Who decided.
+    pub by: String,
+    /// When it was decided.
+    pub at: Timestamp,
+}
+
+/// Whether a parked record is applied.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ParkedVerdict {
+    /// It is.
+    Release {
+        /// Why, if that was said.
+        reason: Option<String>,
+    },
+    /// It never is.
+    Discard {
+        /// Why.
+        reason: String,
+    },
 }

@@ -10,12 +10,13 @@ pub mod streak;
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
-use super::command::Command;
+use super::command::{Command, ParkedVerdict, Resolution};
 use super::event::Event;
 use super::evolve::{evolve, merge_attributes};
 use super::seed::Seed;
 use super::state::{TaskState, UserTasks};
 use jiff::Timestamp;
+use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::action::{Action, USER_UPDATED, UserUpdate};
@@ -56,7 +57,8 @@ pub struct Unmoved {
 }
 
 /// Why a task did not move.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum UnmovedReason {
     /// It is paused or retired.
     #[error("the task is paused or retired")]
@@ -142,6 +144,18 @@ pub fn decide(
             let requested =
                 delivery::redeliver(state, *grant, by, reason, *at, *even_if_delivered)?;
             Ok(Decision { events: vec![requested], unmoved: vec![] })
+        }
+        Command::ResolveParked(Resolution { parked, verdict, by, at }) => {
+            let (parked, by, at) = (parked.to_string(), by.clone(), *at);
+            let resolved = match verdict.clone() {
+                ParkedVerdict::Release { reason } => {
+                    Event::ParkedReleased { parked, by, reason, at }
+                }
+                ParkedVerdict::Discard { reason } => {
+                    Event::ParkedDiscarded { parked, by, reason, at }
+                }
+            };
+            Ok(Decision { events: vec![resolved], unmoved: vec![] })
         }
     }
 }

@@ -308,6 +308,29 @@ pub enum Event {
         /// When the action occurred.
         at: Timestamp,
     },
+    /// An operator released a parked record of the user: it is applied.
+    ParkedReleased {
+        /// The id of the parked record.
+        parked: String,
+        /// Who: the `sub` of a token, or a user of the operating system.
+        by: String,
+        /// Why.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
+        /// When.
+        at: Timestamp,
+    },
+    /// An operator discarded a parked record of the user: it is never applied.
+    ParkedDiscarded {
+        /// The id of the parked record.
+        parked: String,
+        /// Who: the `sub` of a token, or a user of the operating system.
+        by: String,
+        /// Why.
+        reason: String,
+        /// When.
+        at: Timestamp,
+    },
 }
 
 impl Event {
@@ -335,13 +358,18 @@ impl Event {
             Self::RedeliveryRequested { .. } => ("redelivery_requested", "1.0"),
             Self::ActionTooLate { .. } => ("action_too_late", "1.0"),
             Self::ActionNotCounted { .. } => ("action_not_counted", "1.0"),
+            Self::ParkedReleased { .. } => ("parked_released", "1.0"),
+            Self::ParkedDiscarded { .. } => ("parked_discarded", "1.0"),
         }
     }
 
     /// The task it speaks of; `None` for facts about the user.
     pub fn task(&self) -> Option<&TaskId> {
         match self {
-            Self::UserUpdated { .. } | Self::AcknowledgementIgnored { .. } => None,
+            Self::UserUpdated { .. }
+            | Self::AcknowledgementIgnored { .. }
+            | Self::ParkedReleased { .. }
+            | Self::ParkedDiscarded { .. } => None,
             Self::DeliveryStarted { reward }
             | Self::RewardDelivered { reward, .. }
             | Self::RewardFailed { reward, .. }
@@ -368,7 +396,10 @@ impl Event {
     /// about the user.
     pub fn task_version(&self) -> Option<u32> {
         match self {
-            Self::UserUpdated { .. } | Self::AcknowledgementIgnored { .. } => None,
+            Self::UserUpdated { .. }
+            | Self::AcknowledgementIgnored { .. }
+            | Self::ParkedReleased { .. }
+            | Self::ParkedDiscarded { .. } => None,
             Self::DeliveryStarted { reward }
             | Self::RewardDelivered { reward, .. }
             | Self::RewardFailed { reward, .. }

@@ -93,6 +93,8 @@ pub fn evolve(state: &mut UserTasks, event: &Event) {
         Event::RedeliveryRequested { stays_delivered: true, .. }
         | Event::AcknowledgementIgnored { .. }
         | Event::PeriodMadeUp { .. }
+        | Event::ParkedReleased { .. }
+        | Event::ParkedDiscarded { .. }
         | Event::ActionTooLate { .. }
         | Event::ActionNotCounted { .. } => {}
     }

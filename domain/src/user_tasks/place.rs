@@ -8,7 +8,6 @@ use jiff::{SignedDuration, Timestamp};
 use super::event::Event;
 use super::state::{ClosedPeriod, PeriodState, TaskState};
 use crate::calendar::{Cadence, Period, PeriodKey, Zones};
-use crate::catalogue::definition::OnNewVersion;
 use crate::catalogue::{CatalogueTask, TaskVersion};
 use crate::ids::TaskId;
 
@@ -101,20 +100,7 @@ fn surplus_before(period: &Period, stored: &[PeriodState], closed: Option<&Close
 fn judging<'a>(task: &'a CatalogueTask, open: &PeriodState) -> &'a Arc<TaskVersion> {
     let current = task.current();
     let begun = task.version(open.version).unwrap_or(current);
-    if !open.completed && adopts(begun, current) { current } else { begun }
-}
-
-/// Whether an open period goes on under the newest version.
-fn adopts(begun: &TaskVersion, current: &TaskVersion) -> bool {
-    match current.definition.on_new_version {
-        OnNewVersion::Keep => false,
-        OnNewVersion::Adopt => true,
-        // Of a streak the last milestone is a length; what a period needs is its objective's target.
-        OnNewVersion::AdoptIfEasier => {
-            current.definition.last_at() <= begun.definition.last_at()
-                && current.definition.objective.target <= begun.definition.objective.target
-        }
-    }
+    if !open.completed && begun.is_followed_by(current) { current } else { begun }
 }
 
 /// Fits the period that contains `at` between those already known, none of which contains it.

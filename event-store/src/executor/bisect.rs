@@ -93,7 +93,8 @@ fn park(item: Item, reason: &str) -> Result<Unapplied, ExecuteError> {
         | Work::GrantFreezes { .. }
         | Work::StartDeliveries { .. }
         | Work::SettleDeliveries { .. }
-        | Work::Redeliver { .. } => {
+        | Work::Redeliver { .. }
+        | Work::ResolveParked(_) => {
             tracing::error!(reason, "a command was refused by the database");
             let position = Position { lane: item.lane, number: 0 };
             let outcome = Outcome::Failed(reason.to_owned());

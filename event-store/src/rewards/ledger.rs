@@ -87,7 +87,9 @@ impl Ledger {
             | Event::FreezeReserved { .. }
             | Event::TaskCompleted { .. }
             | Event::ActionTooLate { .. }
-            | Event::ActionNotCounted { .. } => {}
+            | Event::ActionNotCounted { .. }
+            | Event::ParkedReleased { .. }
+            | Event::ParkedDiscarded { .. } => {}
         }
     }
 

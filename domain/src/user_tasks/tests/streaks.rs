@@ -114,6 +114,8 @@ fn told(event: &Event) -> Option<String> {
         Event::ProgressRecorded { .. }
         | Event::UserUpdated { .. }
         | Event::RewardsClaimed { .. }
+        | Event::ParkedReleased { .. }
+        | Event::ParkedDiscarded { .. }
         | Event::RewardsExpired(_)
         | Event::RewardsForfeited(_)
         | Event::RewardsGranted(_)

@@ -20,7 +20,8 @@ pub(super) fn key_of(work: &Work) -> Option<ClaimKey> {
         | Work::StartDeliveries { .. }
         | Work::SettleDeliveries { .. }
         | Work::Redeliver { .. }
-        | Work::Park(_) => return None,
+        | Work::Park(_)
+        | Work::ResolveParked(_) => return None,
     };
     Some(ClaimKey { user: user.clone(), task: task.cloned(), key: key.clone()? })
 }

@@ -27,6 +27,13 @@ pub(super) fn grants_of(item: &Item) -> Vec<GrantLookup> {
         | Work::GrantFreezes { .. }
         | Work::Settle { .. }
         | Work::Park(_) => return vec![],
+        Work::ResolveParked(resolution) => {
+            let named = resolution.actions.iter().filter_map(|action| {
+                let grant = Acknowledgement::of(action)?.grant_id()?;
+                Some(GrantLookup { lane: item.lane, user: action.user.clone(), grant })
+            });
+            return named.collect();
+        }
     };
     let lookup = |grant| GrantLookup { lane: item.lane, user: user.clone(), grant };
     grants.into_iter().map(lookup).collect()
@@ -52,7 +59,8 @@ fn command_of(work: &Work) -> Option<Command> {
         | Work::Claim { .. }
         | Work::ClaimAll { .. }
         | Work::GrantFreezes { .. }
-        | Work::Park(_) => return None,
+        | Work::Park(_)
+        | Work::ResolveParked(_) => return None,
     })
 }
 
