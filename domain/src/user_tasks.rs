@@ -11,9 +11,7 @@ pub(crate) mod place;
 mod state;
 
 pub use command::Command;
-pub use decide::{
-    Acknowledgement, Decision, Rejection, Unmoved, UnmovedReason, Verdict, decide,
-};
+pub use decide::{Acknowledgement, Decision, Rejection, Unmoved, UnmovedReason, Verdict, decide};
 pub use event::{Event, Protected, Protection, Rejudged, Reward};
 pub use evolve::{evolve, fold};
 pub use state::{

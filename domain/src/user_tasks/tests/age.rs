@@ -111,7 +111,7 @@ fn a_streak_remembers_no_more_of_its_past_than_can_be_filled() {
             let missed = (now - SignedDuration::from_hours(48)).to_string();
             life.does(&action("user.made_up_day", now, &json!({ "period": missed[..10] })));
         }
-        sizes.push(size_without_claimable(&life.state));
+        sizes.push(size_of_state(&life.state));
     }
     let largest = |days: std::ops::Range<usize>| *sizes[days].iter().max().unwrap();
     assert!(life.events > 500, "{} events", life.events);

@@ -111,10 +111,8 @@ fn told(event: &Event) -> Option<String> {
         Event::FreezeReserved { period, .. } => format!("{}: reserved", day_of(&period.key)),
         Event::ActionNotCounted { reason, .. } => reason.clone(),
         Event::ActionTooLate { .. } => "too late".to_owned(),
-        Event::ProgressRecorded { .. }
-        | Event::UserUpdated { .. }
-        | Event::RewardsClaimed { .. }
-        | Event::DeliveryStarted { .. } => return None,
+        // Nothing about streaks.
+        _ => return None,
     })
 }
 
