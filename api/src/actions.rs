@@ -178,6 +178,7 @@ fn outcome(
         Outcome::Accepted
         | Outcome::Claimed(_)
         | Outcome::ClaimedAll { .. }
+        | Outcome::FreezesGranted { .. }
         | Outcome::Rejected(_)
         | Outcome::Failed(_) => ("accepted", at, None, None),
     };

@@ -26,7 +26,8 @@ use utoipa::{Modify, OpenApi};
 
 use crate::access::is_open;
 use crate::{
-    actions, audit, claims, health, pages, parked, problem, projections, rewards, tasks, users,
+    actions, audit, claims, freezes, health, pages, parked, problem, projections, rewards, tasks,
+    users,
 };
 
 #[derive(OpenApi)]
@@ -38,13 +39,13 @@ use crate::{
         license(name = "Apache-2.0", identifier = "Apache-2.0")
     ),
     paths(
-        users::tasks, users::task, claims::claim, claims::claim_all, rewards::rewards, actions::send,
+        users::tasks, users::task, claims::claim, claims::claim_all, freezes::grant, rewards::rewards, actions::send,
         audit::history, audit::state, tasks::list, tasks::show, tasks::versions, tasks::publish,
         projections::list, projections::show, projections::start, projections::pause, projections::resume,
         projections::cancel, parked::list, pages::home, pages::problems, pages::problem, health::livez, health::readyz, health::metrics, show
     ),
     tags(
-        (name = "users", description = "What a user sees and takes: the task screen, rewards, claims. Role `client`, for its own `sub` or with `act_for`."),
+        (name = "users", description = "What a user sees and takes: the task screen, rewards, claims. Role `client`, for its own `sub` or with `act_for`; freezes are granted by `producer` and `operator`."),
         (name = "actions", description = "Actions over HTTP, answered when they are durable. Role `producer`."),
         (name = "audit", description = "What happened to a user, because of what, and what it looked like then. Role `auditor`."),
         (name = "tasks", description = "The catalogue of tasks and its publication. Role `operator`; reading also `auditor`."),

@@ -22,10 +22,9 @@ pub(super) fn grants_of(item: &Item) -> Vec<GrantLookup> {
             (user, settled.iter().map(|(grant, _)| *grant).collect())
         }
         Work::Redeliver { user, grant, .. } => (user, vec![*grant]),
-        Work::Claim { .. }
-        | Work::ClaimAll { .. }
-        | Work::GrantFreezes { .. }
-        | Work::Park(_) => return vec![],
+        Work::Claim { .. } | Work::ClaimAll { .. } | Work::GrantFreezes { .. } | Work::Park(_) => {
+            return vec![];
+        }
     };
     let lookup = |grant| GrantLookup { lane: item.lane, user: user.clone(), grant };
     grants.into_iter().map(lookup).collect()
