@@ -228,8 +228,6 @@ fn live(catalogue: &Catalogue, list: &[(i64, Happening)], looks: bool) -> (UserT
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(200))]
-
     #[test]
     fn rule_12_streaks_are_what_a_slow_judge_says(setup in setups(), list in happenings()) {
         let catalogue = setup.catalogue(0);
