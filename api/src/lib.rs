@@ -11,6 +11,7 @@ mod connections;
 mod cors;
 mod deadline;
 mod etag;
+mod freezes;
 mod health;
 mod in_flight;
 mod input;
@@ -50,6 +51,7 @@ fn routes() -> Vec<(&'static str, MethodRouter<Shared>)> {
         ("/v1/users/{user}/tasks", get(users::tasks)),
         ("/v1/users/{user}/tasks/{task}", get(users::task)),
         ("/v1/users/{user}/tasks/{task}/claim", post(claims::claim)),
+        ("/v1/users/{user}/tasks/{task}/freezes", post(freezes::grant)),
         ("/v1/users/{user}/claims", post(claims::claim_all)),
         ("/v1/users/{user}/rewards", get(rewards::rewards)),
         ("/v1/users/{user}/stream", get(stream::stream)),

@@ -28,7 +28,8 @@ use utoipa::{Modify, OpenApi};
 
 use crate::access::is_open;
 use crate::{
-    actions, audit, claims, health, pages, parked, problem, projections, rewards, stream, tasks,
+    actions, audit, claims, freezes, health, pages, parked, problem, projections, rewards, stream,
+    tasks,
     users,
 };
 
@@ -41,7 +42,7 @@ use crate::{
         license(name = "Apache-2.0", identifier = "Apache-2.0")
     ),
     paths(
-        users::tasks, users::task, claims::claim, claims::claim_all, rewards::rewards, stream::stream, actions::send,
+        users::tasks, users::task, claims::claim, claims::claim_all, freezes::grant, rewards::rewards, stream::stream, actions::send,
         audit::history, audit::state, audit::verify, audit::explain, tasks::list, tasks::show, tasks::versions, tasks::publication::publish,
         tasks::publication::plan, tasks::simulation::simulate, tasks::status::pause, tasks::status::resume,
         tasks::status::retire,
@@ -49,7 +50,7 @@ use crate::{
         projections::cancel, parked::list, parked::release, parked::discard, pages::home, pages::problems, pages::problem, health::livez, health::readyz, health::metrics, show
     ),
     tags(
-        (name = "users", description = "What a user sees and takes: the task screen, rewards, claims. Role `client`, for its own `sub` or with `act_for`."),
+        (name = "users", description = "What a user sees and takes: the task screen, rewards, claims. Role `client`, for its own `sub` or with `act_for`; freezes are granted by `producer` and `operator`."),
         (name = "actions", description = "Actions over HTTP, answered when they are durable. Role `producer`."),
         (name = "audit", description = "What happened to a user, because of what, and what it looked like then. Role `auditor`."),
         (name = "tasks", description = "The catalogue of tasks and its publication. Role `operator`; reading also `auditor`."),

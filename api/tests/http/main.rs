@@ -9,6 +9,7 @@ mod claims;
 mod connections;
 mod description;
 mod dry_runs;
+mod freezes;
 mod operators;
 mod parked;
 mod problems;

@@ -59,10 +59,24 @@ pub(super) fn zoo() -> Vec<Value> {
     ]
 }
 
+/// These, and a streak with all that can protect and fill a day.
+fn zoo_with_streak() -> Vec<Value> {
+    let rules = json!({
+        "cycle": 3, "grace_periods": 1, "freezes": { "initial": 1, "max": 2 },
+        "make_up": { "look_back": 4, "on": "user.made_up_day" },
+        "pauses": [{ "from": at("11T00:00"), "until": at("11T12:00") }],
+    });
+    let objective = json!({ "on": ["user.signed_in"], "target": 1, "lateness_seconds": 100_000 });
+    let changes = json!({ "id": "forgiving", "streak": rules, "objective": objective });
+    let mut tasks = zoo();
+    tasks.push(sign_in(&[1, 2, 3], changes));
+    tasks
+}
+
 /// The same tasks a version later: other targets, other hours.
 fn zoo_later() -> Vec<Value> {
-    let mut tasks = zoo();
-    for mut task in zoo() {
+    let mut tasks = zoo_with_streak();
+    for mut task in zoo_with_streak() {
         task["day_starts_at"] = json!("05:00");
         let kept: Vec<Value> = task["milestones"].as_array().unwrap()[1..].to_vec();
         if !kept.is_empty() {
@@ -91,11 +105,20 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         action("plaudit.user.updated", at, &json!({ "zone": zones[zone] }))
     });
     let ids: Vec<_> = zoo().iter().map(|task| id(task["id"].as_str().unwrap())).collect();
+    let make_ups = (instant.clone(), 4..17_u8).prop_map(|(at, day)| {
+        action("user.made_up_day", at, &json!({ "period": format!("2026-03-{day:02}") }))
+    });
+    let grants = instant.clone().prop_map(|at| {
+        let (user, task, reason, by) = (user(), id("forgiving"), None, None);
+        Command::GrantFreezes { user, task, count: 1, reason, by, at }
+    });
     let claims = (instant, 0..ids.len()).prop_map(move |(claimed_at, task)| {
         let (task, period, milestone) = (ids[task].clone(), None, None);
         Command::ClaimRewards { user: user(), task, period, milestone, claimed_at }
     });
-    let command = prop_oneof![6 => gifts, 6 => sign_ins, 2 => moves, 2 => claims];
+    let command = prop_oneof![
+        6 => gifts, 6 => sign_ins, 2 => moves, 2 => claims, 3 => make_ups, 1 => grants,
+    ];
     let step = prop_oneof![30 => command.prop_map(Step::Command), 1 => Just(Step::Publish)];
     // Mostly in order of time, as actions arrive, with some disorder.
     (vec(step, 0..80), 0..4_usize).prop_map(|(mut steps, disorder)| {
@@ -115,13 +138,14 @@ fn when(step: &Step) -> Timestamp {
     match step {
         Step::Command(Command::RecordAction { action, .. }) => action.occurred_at,
         Step::Command(Command::ClaimRewards { claimed_at, .. }) => *claimed_at,
+        Step::Command(Command::GrantFreezes { at, .. }) => *at,
         _ => at("09T00:00"),
     }
 }
 
 /// All facts, and the state that was carried along while they were decided.
 fn run(steps: &[Step]) -> (Vec<Event>, UserTasks) {
-    let (mut catalogue, later) = (catalogue(zoo()), catalogue(zoo_later()));
+    let (mut catalogue, later) = (catalogue(zoo_with_streak()), catalogue(zoo_later()));
     let mut later = Some(later);
     let (mut events, mut state) = (Vec::new(), UserTasks::default());
     for step in steps {
@@ -235,7 +259,7 @@ proptest! {
             prop_assume!(task.unclaimed_count <= 20);
             prop_assert_eq!((claimable.count(), grants.len()), (owed, owed), "{:?}", task);
             prop_assert_eq!(task.state == TaskScreenState::Claimable, owed > 0);
-            prop_assert!(task.period.contains(now) && (0..=task.target).contains(&task.progress));
+            prop_assert!(task.period.contains(now) && (0..=task.target).contains(&task.progress), "{:?}", task);
         }
     }
 
