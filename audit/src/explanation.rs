@@ -117,7 +117,7 @@ impl Explanation {
     pub async fn read(grant: Uuid, pool: &PgPool) -> Result<Option<Self>, AuditError> {
         let Some(found) = deliveries::find(pool, grant).await? else { return Ok(None) };
         let (lane, user, reward) = (found.lane, found.user, &found.row.reward);
-        let connection = &mut *pool.acquire().await?;
+        let mut connection = pool.acquire().await?;
         let number = found.row.place.position;
         let entry = GrantEntry {
             grant,
@@ -135,16 +135,16 @@ impl Explanation {
             position: Position { lane, number }.to_string(),
         };
         let deliveries = found.deliveries.into_iter().map(DeliveryEntry::from).collect();
-        let granting = reader::at_positions(lane, &[number], connection).await?;
+        let granting = reader::at_positions(lane, &[number], &mut connection).await?;
         let Some(granting) = granting.into_iter().next() else {
             return Ok(Some(Self::of_nothing(entry, deliveries)));
         };
         let (sequence, metadata) = about(&granting);
         let first = (sequence - EVENTS_MAX / 2).max(1);
-        let around = reader::user_page(lane, &user, first - 1, EVENTS_MAX, connection).await?;
+        let around = reader::user_page(lane, &user, first - 1, EVENTS_MAX, &mut connection).await?;
         let events = of_command(around, sequence, &metadata)?;
         let mentions =
-            reader::mentions(lane, &user, sequence, grant, EVENTS_MAX, connection).await?;
+            reader::mentions(lane, &user, sequence, grant, EVENTS_MAX, &mut connection).await?;
         let since = mentions.into_iter().map(EventEntry::new).collect::<Result<_, _>>()?;
         let message = Message {
             source_position: SourcePosition::of(&metadata),
