@@ -49,8 +49,8 @@ create index deliveries_undelivered on deliveries (lane, grant_id) where state <
 -- What the follower of rewards looks for in the log: what makes rewards payable, and what payers and
 -- operators said since.
 create index events_for_delivery on events (lane, position)
-where event_type in ('milestone_reached', 'rewards_claimed', 'redelivery_requested', 'reward_delivered',
-                     'reward_failed');
+where event_type in ('milestone_reached', 'rewards_claimed', 'rewards_granted', 'redelivery_requested',
+                     'reward_delivered', 'reward_failed');
 drop index events_with_rewards;
 
 insert into event_fields (event_type, event_version, field, shape, required) values

@@ -179,6 +179,9 @@ fn outcome(
         | Outcome::Claimed(_)
         | Outcome::ClaimedAll { .. }
         | Outcome::FreezesGranted { .. }
+        | Outcome::ParkedResolved { .. }
+        | Outcome::NotParked
+        | Outcome::Behind(_)
         | Outcome::Rejected(_)
         | Outcome::Failed(_) => ("accepted", at, None, None),
     };

@@ -2,11 +2,11 @@
 
 use axum::extract::State;
 use axum::http::HeaderMap;
-use plaudit_audit::{AuditError, History, HistoryQuery, Moment, StateAt};
+use plaudit_audit::{AuditError, Explanation, History, HistoryQuery, Moment, StateAt};
 
-use crate::etag::no_store_at;
-use crate::input::{Query, UserPath, locale, plus_restored};
-use crate::openapi::{operator_shapes, parameters};
+use crate::etag::{no_store, no_store_at};
+use crate::input::{GrantPath, Query, UserPath, locale, plus_restored, unknown_grant};
+use crate::openapi::{audit_shapes, parameters};
 use crate::position::AtLeast;
 use crate::problem::{Answer, Problem, ProblemBody};
 use crate::state::Shared;
@@ -17,7 +17,7 @@ use crate::state::Shared;
         ("from" = Option<String>, Query, description = "Stored at this instant or later", format = DateTime),
         ("until" = Option<String>, Query, description = "Stored before this instant", format = DateTime)),
     responses(
-        (status = 200, description = "Events in order", body = operator_shapes::History),
+        (status = 200, description = "Events in order", body = audit_shapes::History),
     ))]
 pub async fn history(
     State(state): State<Shared>,
@@ -46,7 +46,7 @@ pub async fn history(
     params(parameters::User, parameters::AtLeast, parameters::Waiting, parameters::Locale,
         ("at" = Option<String>, Query, description = "An instant (RFC 3339) or a sequence number; absent: now")),
     responses(
-        (status = 200, description = "The task screen as it was", body = operator_shapes::StateThen),
+        (status = 200, description = "The task screen as it was", body = audit_shapes::StateThen),
         (status = 409, description = "An event up to there can't be read", body = ProblemBody, content_type = "application/problem+json"),
     ))]
 pub async fn state(
@@ -66,6 +66,29 @@ pub async fn state(
     let catalogue = state.executor.catalogue();
     let then = StateAt::read(user, lane, asked, locale.as_deref(), catalogue, &state.pool).await?;
     Ok(no_store_at(then.position, &then))
+}
+
+/// `GET /v1/audit/users/{user}/verify`: makes the hash chain of the user's events again and compares.
+#[utoipa::path(get, path = "/v1/audit/users/{user}/verify", tag = "audit", operation_id = "verifyUser",
+    params(parameters::User),
+    responses(
+        (status = 200, description = "Whether the events are as they were stored", body = audit_shapes::UserVerification),
+    ))]
+pub async fn verify(State(state): State<Shared>, UserPath(user): UserPath) -> Answer {
+    let found = plaudit_digests::verify::user(&state.pool, state.lane_of(&user), &user).await?;
+    Ok(no_store(&found))
+}
+
+/// `GET /v1/audit/grants/{grant}`: where a grant came from, and what became of it.
+#[utoipa::path(get, path = "/v1/audit/grants/{grant}", tag = "audit", operation_id = "explainGrant",
+    params(parameters::Grant),
+    responses(
+        (status = 200, description = "Message, command, events, grant, deliveries", body = audit_shapes::Explanation),
+    ))]
+pub async fn explain(State(state): State<Shared>, GrantPath(grant): GrantPath) -> Answer {
+    let mut connection = state.pool.acquire().await?;
+    let found = Explanation::read(grant, &mut connection).await?;
+    Ok(no_store(&found.ok_or_else(|| unknown_grant(grant))?))
 }
 
 impl From<AuditError> for Problem {

@@ -49,6 +49,8 @@ pub struct Caller {
     pub roles: BTreeSet<Role>,
     /// `act_for: "*"`: a client that reads and claims for all users.
     pub act_for_all: bool,
+    /// `exp`: in seconds since 1970.
+    pub expires_at: f64,
 }
 
 impl Caller {
@@ -61,11 +63,11 @@ impl Caller {
         let no = |why| Err(Problem::Unauthenticated(why));
         // RFC 7519, sections 4.1.4 and 4.1.5: not accepted on or after `exp`, nor before `nbf`. No
         // leeway for clocks that differ: a token is valid for exactly as long as it says.
-        match claims.get("exp").and_then(Value::as_f64) {
+        let expires_at = match claims.get("exp").and_then(Value::as_f64) {
             None => return no("the token has no `exp`"),
             Some(exp) if exp <= now_seconds => return no("the token has expired"),
-            Some(_) => {}
-        }
+            Some(exp) => exp,
+        };
         match claims.get("nbf") {
             None => {}
             Some(nbf) => match nbf.as_f64() {
@@ -86,7 +88,7 @@ impl Caller {
         let roles: BTreeSet<_> =
             roles.iter().filter_map(Value::as_str).filter_map(Role::named).collect();
         let act_for_all = claims.get("act_for").is_some_and(|for_whom| for_whom == "*");
-        Ok(Self { subject: subject.to_owned(), roles, act_for_all })
+        Ok(Self { subject: subject.to_owned(), roles, act_for_all, expires_at })
     }
 }
 

@@ -13,6 +13,7 @@ use axum::http::request::Parts;
 use futures::StreamExt;
 use percent_encoding::percent_decode_str;
 use plaudit_domain::ids::{TaskId, UserId};
+use uuid::Uuid;
 
 use crate::deadline;
 use crate::in_flight::{Held, InFlight};
@@ -66,6 +67,43 @@ impl<S: Send + Sync> FromRequestParts<S> for NamePath {
         let raw = path_segment("name", parts);
         Ok(Self(decode_segment(raw).unwrap_or(Cow::Borrowed(raw)).into_owned()))
     }
+}
+
+/// The id of a parked record in a path.
+#[derive(Debug)]
+pub struct ParkedPath(pub Uuid);
+
+impl<S: Send + Sync> FromRequestParts<S> for ParkedPath {
+    type Rejection = Problem;
+
+    /// A malformed id is an unknown record: none can have it.
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Answer<Self> {
+        let raw = path_segment("id", parts);
+        raw.parse().map(Self).map_err(|_| Problem::NotFound {
+            cause: &causes::UNKNOWN_PARKED,
+            detail: format!("there is no parked record {raw}"),
+        })
+    }
+}
+
+/// The id of a grant in a path.
+#[derive(Debug)]
+pub struct GrantPath(pub Uuid);
+
+impl<S: Send + Sync> FromRequestParts<S> for GrantPath {
+    type Rejection = Problem;
+
+    /// A malformed id is an unknown grant: none can have it.
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Answer<Self> {
+        let raw = path_segment("grant", parts);
+        raw.parse().map(Self).map_err(|_| unknown_grant(raw))
+    }
+}
+
+/// There is no such grant.
+pub fn unknown_grant(grant: impl Display) -> Problem {
+    let detail = format!("there is no grant {grant}");
+    Problem::NotFound { cause: &causes::UNKNOWN_GRANT, detail }
 }
 
 /// The segment at `{name}`, as sent. The framework's own extractor refuses a path for any of its

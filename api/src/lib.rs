@@ -22,8 +22,10 @@ mod parked;
 mod position;
 pub mod problem;
 mod projections;
+mod reason;
 mod rewards;
 mod state;
+mod stream;
 mod tasks;
 mod telemetry;
 mod users;
@@ -40,6 +42,8 @@ pub use health::{Exposition, Health, router as health_router};
 pub use in_flight::InFlight;
 use state::Shared;
 pub use state::{ApiState, Readiness, ReadinessReport, Rebuilds};
+pub use stream::Streams;
+pub use tasks::plan::{Plan, PlannedChange, PlannedTask};
 
 /// All routes.
 fn routes() -> Vec<(&'static str, MethodRouter<Shared>)> {
@@ -50,19 +54,29 @@ fn routes() -> Vec<(&'static str, MethodRouter<Shared>)> {
         ("/v1/users/{user}/tasks/{task}/freezes", post(freezes::grant)),
         ("/v1/users/{user}/claims", post(claims::claim_all)),
         ("/v1/users/{user}/rewards", get(rewards::rewards)),
+        ("/v1/users/{user}/stream", get(stream::stream)),
         ("/v1/actions", post(actions::send)),
         ("/v1/audit/users/{user}/history", get(audit::history)),
         ("/v1/audit/users/{user}/state", get(audit::state)),
+        ("/v1/audit/users/{user}/verify", get(audit::verify)),
+        ("/v1/audit/grants/{grant}", get(audit::explain)),
         ("/v1/tasks", get(tasks::list)),
-        ("/v1/tasks/publish", post(tasks::publish)),
+        ("/v1/tasks/publish", post(tasks::publication::publish)),
+        ("/v1/tasks/plan", post(tasks::publication::plan)),
+        ("/v1/tasks/simulate", post(tasks::simulation::simulate)),
         ("/v1/tasks/{task}", get(tasks::show)),
         ("/v1/tasks/{task}/versions", get(tasks::versions)),
+        ("/v1/tasks/{task}/pause", post(tasks::status::pause)),
+        ("/v1/tasks/{task}/resume", post(tasks::status::resume)),
+        ("/v1/tasks/{task}/retire", post(tasks::status::retire)),
         ("/v1/projections", get(projections::list)),
         ("/v1/projections/{name}/rebuild", get(projections::show).post(projections::start)),
         ("/v1/projections/{name}/rebuild/pause", post(projections::pause)),
         ("/v1/projections/{name}/rebuild/resume", post(projections::resume)),
         ("/v1/projections/{name}/rebuild/cancel", post(projections::cancel)),
         ("/v1/parked", get(parked::list)),
+        ("/v1/parked/{id}/release", post(parked::release)),
+        ("/v1/parked/{id}/discard", post(parked::discard)),
         ("/", get(pages::home)),
         ("/problems", get(pages::problems)),
         ("/problems/{name}", get(pages::problem)),

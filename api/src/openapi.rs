@@ -9,6 +9,8 @@ macro_rules! shapes {
     };
 }
 
+pub mod audit_shapes;
+pub mod catalogue_shapes;
 pub mod operator_shapes;
 pub mod parameters;
 pub mod shapes;
@@ -26,8 +28,8 @@ use utoipa::{Modify, OpenApi};
 
 use crate::access::is_open;
 use crate::{
-    actions, audit, claims, freezes, health, pages, parked, problem, projections, rewards, tasks,
-    users,
+    actions, audit, claims, freezes, health, pages, parked, problem, projections, rewards, stream,
+    tasks, users,
 };
 
 #[derive(OpenApi)]
@@ -39,10 +41,12 @@ use crate::{
         license(name = "Apache-2.0", identifier = "Apache-2.0")
     ),
     paths(
-        users::tasks, users::task, claims::claim, claims::claim_all, freezes::grant, rewards::rewards, actions::send,
-        audit::history, audit::state, tasks::list, tasks::show, tasks::versions, tasks::publish,
+        users::tasks, users::task, claims::claim, claims::claim_all, freezes::grant, rewards::rewards, stream::stream, actions::send,
+        audit::history, audit::state, audit::verify, audit::explain, tasks::list, tasks::show, tasks::versions, tasks::publication::publish,
+        tasks::publication::plan, tasks::simulation::simulate, tasks::status::pause, tasks::status::resume,
+        tasks::status::retire,
         projections::list, projections::show, projections::start, projections::pause, projections::resume,
-        projections::cancel, parked::list, pages::home, pages::problems, pages::problem, health::livez, health::readyz, health::metrics, show
+        projections::cancel, parked::list, parked::release, parked::discard, pages::home, pages::problems, pages::problem, health::livez, health::readyz, health::metrics, show
     ),
     tags(
         (name = "users", description = "What a user sees and takes: the task screen, rewards, claims. Role `client`, for its own `sub` or with `act_for`; freezes are granted by `producer` and `operator`."),
@@ -83,8 +87,8 @@ impl Modify for Common {
         for (path, item) in &mut openapi.paths.paths {
             for operation in operations(item) {
                 if let Some(RefOr::T(body)) = &mut operation.request_body {
-                    body.required =
-                        Some(if is_claim(path) { Required::False } else { Required::True });
+                    let optional = is_claim(path) || has_optional_reason(path);
+                    body.required = Some(if optional { Required::False } else { Required::True });
                 }
                 if is_open(path) {
                     // An empty list, so that generated clients ask for no token.
@@ -115,6 +119,11 @@ impl Modify for Common {
 /// A claim without a body takes the oldest milestone that is claimable.
 fn is_claim(path: &str) -> bool {
     path.ends_with("/claim") || path.ends_with("/claims")
+}
+
+/// Operations whose body may say why.
+fn has_optional_reason(path: &str) -> bool {
+    ["/release", "/pause", "/resume", "/retire"].iter().any(|end| path.ends_with(end))
 }
 
 fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {

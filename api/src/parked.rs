@@ -1,19 +1,24 @@
 //! Parked records: those that could not be understood or applied.
 
-use axum::extract::State;
+use axum::body::Body;
+use axum::extract::{Extension, State};
+use axum::http::HeaderMap;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
 use plaudit_event_store::parked::{self, Parked};
+use plaudit_release::{Operator, Released, ResolveError};
 use serde::Serialize;
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::etag::no_store;
-use crate::input::Query;
+use crate::auth::Caller;
+use crate::etag::{no_store, no_store_at};
+use crate::input::{ParkedPath, Query};
 use crate::openapi::{operator_shapes, parameters};
-use crate::problem::Answer;
-use crate::state::Shared;
+use crate::problem::{Answer, Problem, ProblemBody, causes};
+use crate::reason::ReasonRequest;
+use crate::state::{Shared, detached};
 
 #[derive(Serialize)]
 struct ParkedList {
@@ -61,5 +66,106 @@ fn entry(parked: Parked) -> ParkedEntry {
         headers: parked.headers,
         bytes: STANDARD.encode(parked.bytes),
         at: parked.at,
+    }
+}
+
+#[derive(Serialize)]
+struct Resolved {
+    id: Uuid,
+    resolution: &'static str,
+    applied: usize,
+    duplicates: usize,
+    followed: usize,
+    position: Option<String>,
+    stopped: Option<StoppedAt>,
+}
+
+#[derive(Serialize)]
+struct StoppedAt {
+    id: Uuid,
+    reason: String,
+}
+
+/// `POST /v1/parked/{id}/release`: applies a record again, and then what waited behind it.
+#[utoipa::path(post, path = "/v1/parked/{id}/release", tag = "parked", operation_id = "releaseParked",
+    params(parameters::ParkedRecord),
+    request_body(description = "Why, if that is to be recorded", content((operator_shapes::Reason = "application/json"))),
+    responses(
+        (status = 200, description = "What was applied", body = operator_shapes::Resolved),
+        (status = 409, description = "It can't be applied, or not yet", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 413, description = "Too large", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 415, description = "Not JSON", body = ProblemBody, content_type = "application/problem+json"),
+    ))]
+pub async fn release(
+    State(state): State<Shared>,
+    Extension(caller): Extension<Caller>,
+    ParkedPath(id): ParkedPath,
+    headers: HeaderMap,
+    body: Body,
+) -> Answer {
+    let reason = ReasonRequest::read(&state, &headers, body).await?.reason;
+    let resolver = state.resolver.clone();
+    // What waits behind the record is applied even if the operator hangs up.
+    let released =
+        detached(
+            async move { resolver.release(id, &Operator { by: caller.subject, reason }).await },
+        );
+    Ok(resolved("released", released.await??))
+}
+
+/// `POST /v1/parked/{id}/discard`: a record that is never applied; what waited behind it is.
+#[utoipa::path(post, path = "/v1/parked/{id}/discard", tag = "parked", operation_id = "discardParked",
+    params(parameters::ParkedRecord),
+    request_body(description = "Why: required", content((operator_shapes::Reason = "application/json"))),
+    responses(
+        (status = 200, description = "What was applied behind it", body = operator_shapes::Resolved),
+        (status = 409, description = "It waits behind another record, or is not parked any more", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 413, description = "Too large", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 415, description = "Not JSON", body = ProblemBody, content_type = "application/problem+json"),
+    ))]
+pub async fn discard(
+    State(state): State<Shared>,
+    Extension(caller): Extension<Caller>,
+    ParkedPath(id): ParkedPath,
+    headers: HeaderMap,
+    body: Body,
+) -> Answer {
+    let reason = ReasonRequest::read(&state, &headers, body).await?.required()?;
+    let resolver = state.resolver.clone();
+    let discarded = detached(async move { resolver.discard(id, &caller.subject, reason).await });
+    Ok(resolved("discarded", discarded.await??))
+}
+
+fn resolved(resolution: &'static str, released: Released) -> axum::response::Response {
+    let Released { id, applied, duplicates, followed, stopped, position } = released;
+    let body = Resolved {
+        id,
+        resolution,
+        applied,
+        duplicates,
+        followed,
+        position: position.map(|position| position.to_string()),
+        stopped: stopped.map(|stopped| StoppedAt { id: stopped.id, reason: stopped.reason }),
+    };
+    match position {
+        Some(position) => no_store_at(position, &body),
+        None => no_store(&body),
+    }
+}
+
+impl From<ResolveError> for Problem {
+    fn from(error: ResolveError) -> Self {
+        let detail = error.to_string();
+        let cause = match error {
+            ResolveError::Unknown(_) => {
+                return Self::NotFound { cause: &causes::UNKNOWN_PARKED, detail };
+            }
+            ResolveError::Store(error) => return Self::from(error.as_ref()),
+            ResolveError::Resolved { .. } => &causes::PARKED_RESOLVED,
+            ResolveError::Behind { .. } => &causes::PARKED_BEHIND,
+            ResolveError::TooEarly(_) => &causes::PARKED_TOO_EARLY,
+            ResolveError::Unapplied(_) => &causes::PARKED_UNAPPLIED,
+        };
+        Self::Conflict { cause, detail }
     }
 }

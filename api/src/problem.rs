@@ -4,7 +4,7 @@ pub mod causes;
 
 use axum::extract::Request;
 use axum::http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use plaudit_domain::screen::TaskScreenState;
 use plaudit_event_store::ExecuteError;
@@ -273,11 +273,7 @@ pub async fn no_such_path(request: Request) -> Problem {
 }
 
 /// Answers for methods that a path does not take.
-pub async fn method_not_allowed(request: Request) -> Problem {
-    // There is no planning yet, and nobody posts to a task of that name.
-    if request.method() == Method::POST && request.uri().path() == "/v1/tasks/plan" {
-        return Problem::NoSuchPath;
-    }
+pub async fn method_not_allowed() -> Problem {
     Problem::MethodNotAllowed
 }
 

@@ -26,8 +26,9 @@ struct RewardsPage {
     next: Option<String>,
 }
 
+/// A reward line as shown.
 #[derive(Serialize)]
-struct RewardEntry {
+pub struct RewardEntry {
     grant: Uuid,
     task: TaskId,
     period: String,
@@ -64,13 +65,17 @@ pub async fn rewards(
     });
     query.finish()?;
     at_least.reached(&state).await?;
-    let page = rewards::load(&state.pool, lane, &user, in_state, after, limit).await?;
-    let rewards = page.rows.into_iter().map(entry).collect();
+    let now = Timestamp::now();
+    let page = rewards::load(&state.pool, lane, &user, in_state, after, limit, now).await?;
+    let rewards = page.rows.into_iter().map(|row| entry(row, now)).collect();
     let next = page.next.map(|place| place.to_string());
     Ok(etag::answer(&headers, page.position, &RewardsPage { user, rewards, next }))
 }
 
-fn entry(RewardRow { reward, state, .. }: RewardRow) -> RewardEntry {
+/// Shows a reward line as of `now`.
+pub fn entry(row: RewardRow, now: Timestamp) -> RewardEntry {
+    let (state, claim_until) = (row.state_as_of(now), row.claim_until);
+    let reward = row.reward;
     RewardEntry {
         grant: reward.grant,
         task: reward.task,
@@ -82,7 +87,6 @@ fn entry(RewardRow { reward, state, .. }: RewardRow) -> RewardEntry {
         amount: reward.amount,
         state: state.as_str(),
         granted_at: reward.reached_at,
-        // Rewards do not expire yet.
-        claim_until: None,
+        claim_until,
     }
 }

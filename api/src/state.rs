@@ -10,6 +10,7 @@ use plaudit_domain::lane::Lane;
 use plaudit_event_store::{Applied, CommandQueue, Executor, Item};
 use plaudit_followers::HeadWatch;
 use plaudit_projections::task_view::Reads;
+use plaudit_release::Resolver;
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -19,6 +20,7 @@ use crate::cors::CorsOrigins;
 use crate::health::Exposition;
 use crate::in_flight::{Held, InFlight};
 use crate::problem::{Answer, Problem};
+use crate::stream::Streams;
 
 /// The state as handlers get it.
 pub(crate) type Shared = Arc<ApiState>;
@@ -49,6 +51,10 @@ pub struct ApiState {
     pub future_tolerance: Duration,
     /// The rebuilds that were started over HTTP.
     pub rebuilds: Rebuilds,
+    /// Releases and discards parked records.
+    pub resolver: Resolver,
+    /// The open streams of server-sent events.
+    pub streams: Streams,
 }
 
 impl ApiState {

@@ -1,25 +1,23 @@
-//! The catalogue and its publication.
+//! The catalogue: what is published, and by whom.
 
-use axum::body::Body;
-use axum::extract::{Extension, State};
-use axum::http::HeaderMap;
+pub mod plan;
+pub mod publication;
+pub mod simulation;
+pub mod status;
+
+use axum::extract::State;
 use jiff::Timestamp;
 use plaudit_domain::catalogue::definition::{Kind, TaskDefinition};
 use plaudit_domain::catalogue::{CatalogueTask, Status, TaskVersion};
 use plaudit_domain::ids::TaskId;
-use plaudit_event_store::catalogue_store::{self, PublishError, Unfit};
-use plaudit_task_file::{Diagnostic, FILE_BYTES_MAX, parse};
+use plaudit_event_store::catalogue_store::{self, TaskChange};
 use serde::Serialize;
 
-use crate::auth::Caller;
 use crate::etag::no_store;
-use crate::input::{Query, TaskPath, media_type, read_body, refuse_encoded, unknown_task};
-use crate::openapi::{operator_shapes, parameters};
-use crate::problem::{Answer, InputError, Problem, ProblemBody, causes};
-use crate::state::{Shared, detached};
-
-/// Media types of task files.
-const YAML: [&str; 4] = ["application/yaml", "application/x-yaml", "text/yaml", "text/x-yaml"];
+use crate::input::{Query, TaskPath, unknown_task};
+use crate::openapi::{catalogue_shapes, parameters};
+use crate::problem::Answer;
+use crate::state::Shared;
 
 #[derive(Serialize)]
 struct Tasks<'a> {
@@ -60,7 +58,7 @@ impl<'a> TaskEntry<'a> {
 #[utoipa::path(get, path = "/v1/tasks", tag = "tasks", operation_id = "listTasks",
     params(parameters::Page),
     responses(
-        (status = 200, description = "The catalogue", body = operator_shapes::Tasks),
+        (status = 200, description = "The catalogue", body = catalogue_shapes::Tasks),
     ))]
 pub async fn list(State(state): State<Shared>, mut query: Query) -> Answer {
     let (after, limit) = (query.parsed::<TaskId>("after"), query.limit());
@@ -86,7 +84,7 @@ struct OneTask<'a> {
 #[utoipa::path(get, path = "/v1/tasks/{task}", tag = "tasks", operation_id = "showTask",
     params(parameters::Task),
     responses(
-        (status = 200, description = "The task", body = operator_shapes::OneTask),
+        (status = 200, description = "The task", body = catalogue_shapes::OneTask),
     ))]
 pub async fn show(State(state): State<Shared>, TaskPath(id): TaskPath) -> Answer {
     let catalogue = state.executor.catalogue().newest(&state.pool).await?;
@@ -100,6 +98,7 @@ struct History<'a> {
     status: Status,
     versions: Vec<VersionEntry<'a>>,
     next: Option<u32>,
+    changes: Vec<TaskChange>,
 }
 
 #[derive(Serialize)]
@@ -109,11 +108,11 @@ struct VersionEntry<'a> {
     definition: &'a TaskDefinition,
 }
 
-/// `GET /v1/tasks/{task}/versions`, oldest first.
+/// `GET /v1/tasks/{task}/versions`, oldest first, with who changed the task and why.
 #[utoipa::path(get, path = "/v1/tasks/{task}/versions", tag = "tasks", operation_id = "listVersions",
     params(parameters::Task, parameters::Page),
     responses(
-        (status = 200, description = "Its versions", body = operator_shapes::Versions),
+        (status = 200, description = "Its versions", body = catalogue_shapes::Versions),
     ))]
 pub async fn versions(
     State(state): State<Shared>,
@@ -132,116 +131,7 @@ pub async fn versions(
         let (version, published_at) = entry(v);
         VersionEntry { version, published_at, definition: &v.definition }
     });
-    Ok(no_store(&History { task: &id, status: task.status, versions: versions.collect(), next }))
-}
-
-#[derive(Serialize)]
-struct PublishedAll {
-    published: Vec<PublishedTask>,
-}
-
-#[derive(Serialize)]
-struct PublishedTask {
-    task: TaskId,
-    version: u32,
-    changed: bool,
-}
-
-/// `POST /v1/tasks/publish`: a task file, all of it or nothing.
-#[utoipa::path(post, path = "/v1/tasks/publish", tag = "tasks", operation_id = "publish",
-    request_body(description = "A task file", content((String = "application/yaml"), (Object = "application/json"))),
-    responses(
-        (status = 200, description = "The published tasks", body = operator_shapes::Published),
-        (status = 413, description = "Too large", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 415, description = "Neither YAML nor JSON", body = ProblemBody, content_type = "application/problem+json"),
-    ))]
-pub async fn publish(
-    State(state): State<Shared>,
-    Extension(caller): Extension<Caller>,
-    headers: HeaderMap,
-    body: Body,
-) -> Answer {
-    refuse_encoded(&headers)?;
-    let readable = |kind: &str| kind == "application/json" || YAML.contains(&kind);
-    if !media_type(&headers).is_some_and(|kind| readable(&kind)) {
-        return Err(Problem::UnsupportedMediaType(
-            "a task file as application/yaml or application/json",
-        ));
-    }
-    let (body, held) = read_body(body, FILE_BYTES_MAX, &state.in_flight).await?;
-    let text =
-        std::str::from_utf8(&body).map_err(|e| InputError::body("", format!("not UTF-8: {e}")))?;
-    let definitions = parse(text)
-        .map_err(|errors| Problem::BadInput(errors.iter().map(input_error).collect()))?;
-    let pool = state.pool.clone();
-    let published = detached(async move {
-        let published = catalogue_store::publish(&pool, &definitions, &caller.subject).await;
-        drop(held);
-        published.map_err(|error| refused(error, &definitions))
-    });
-    let published = published.await??;
-    let task = |p: catalogue_store::Published| PublishedTask {
-        task: p.task,
-        version: p.version,
-        changed: p.changed,
-    };
-    Ok(no_store(&PublishedAll { published: published.into_iter().map(task).collect() }))
-}
-
-fn refused(error: PublishError, definitions: &[TaskDefinition]) -> Problem {
-    match error {
-        PublishError::Unfit(reasons) => {
-            Problem::BadInput(reasons.iter().map(|reason| unfit(reason, definitions)).collect())
-        }
-        PublishError::UnknownTask(task) => unknown_task(task),
-        PublishError::Retired(_) => {
-            Problem::Conflict { cause: &causes::TASK_RETIRED, detail: error.to_string() }
-        }
-        PublishError::Store(error) => error.into(),
-    }
-}
-
-fn unfit(unfit: &Unfit, definitions: &[TaskDefinition]) -> InputError {
-    let index = definitions.iter().position(|definition| definition.id == unfit.task);
-    let path = index.map(|index| match unfit.field.as_str() {
-        "" => format!("tasks[{index}]"),
-        field => format!("tasks[{index}].{field}"),
-    });
-    InputError::body(pointer(path.as_deref().unwrap_or("file")), unfit.to_string())
-}
-
-fn input_error(found: &Diagnostic) -> InputError {
-    let mut error = InputError::body(pointer(&found.path), &found.message);
-    (error.line, error.column) = (Some(found.line), Some(found.column));
-    error
-}
-
-/// `tasks[2].objective.on` as a JSON Pointer.
-fn pointer(path: &str) -> String {
-    if path == "file" {
-        return String::new();
-    }
-    let mut pointer = String::from("/");
-    for c in path.chars() {
-        match c {
-            '.' | '[' => pointer.push('/'),
-            ']' => {}
-            '~' => pointer.push_str("~0"),
-            '/' => pointer.push_str("~1"),
-            other => pointer.push(other),
-        }
-    }
-    pointer
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_path_in_a_file_becomes_a_pointer() {
-        assert_eq!(pointer("tasks[2].objective.on"), "/tasks/2/objective/on");
-        assert_eq!(pointer("tasks[0].milestones[1].rewards[0]"), "/tasks/0/milestones/1/rewards/0");
-        assert_eq!(pointer("file"), "");
-    }
+    let changes = catalogue_store::changes_of(&state.pool, &id).await?;
+    let (status, versions) = (task.status, versions.collect());
+    Ok(no_store(&History { task: &id, status, versions, next, changes }))
 }

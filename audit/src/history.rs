@@ -205,21 +205,24 @@ impl EventEntry {
 impl Cause {
     fn of(metadata: &Value) -> Self {
         let Some(about) = metadata.as_object() else { return Self::default() };
-        let action = text(about, "action_source").zip(text(about, "action_id"));
         Self {
-            action: action.map(|(source, id)| CausingAction {
-                source,
-                id,
-                kind: text(about, "action_type"),
-            }),
+            action: CausingAction::of(metadata),
             request: text(about, "request_id"),
             follower: text(about, "follower"),
         }
     }
 }
 
+impl CausingAction {
+    pub(crate) fn of(metadata: &Value) -> Option<Self> {
+        let about = metadata.as_object()?;
+        let (source, id) = text(about, "action_source").zip(text(about, "action_id"))?;
+        Some(Self { source, id, kind: text(about, "action_type") })
+    }
+}
+
 impl SourcePosition {
-    fn of(metadata: &Value) -> Option<Self> {
+    pub(crate) fn of(metadata: &Value) -> Option<Self> {
         let about = metadata.as_object()?;
         Some(Self {
             topic: text(about, "topic")?,

@@ -4,9 +4,18 @@
 //! here writes.
 
 mod error;
+mod explanation;
 mod history;
+mod simulation;
 mod state;
+mod why;
 
 pub use error::AuditError;
+pub use explanation::{CommandEntry, Explanation, GrantEntry, Message};
 pub use history::{Cause, CausingAction, EventEntry, History, HistoryQuery, SourcePosition};
+pub use simulation::{
+    PreparedSimulation, SimulatedAction, SimulatedTask, Simulation, SimulationError,
+    SimulationInput, UnmovedTask,
+};
 pub use state::{InvalidMoment, Moment, StateAt};
+pub use why::{ActionVerdict, Obstacle, Why, WhyError};

@@ -1,25 +1,36 @@
-//! Grants reach the paying systems: each claimed or automatic reward line is published once its
-//! claim is committed, and at least once.
+//! Grants reach the paying systems: each claimed or automatic reward line leaves once its claim is
+//! committed, and at least once, always under the same id.
 //!
-//! A replay or a rebuild publishes nothing: the only thing that publishes is a follower that goes
-//! by its stored checkpoints. Several processes share the lanes.
+//! A follower of the log queues deliveries, one for each channel that a grant goes by, and a sender for each
+//! channel makes them. Only the queue starts a delivery, so a replay or a rebuild sends nothing. Several
+//! processes share the lanes.
 
-mod due;
-mod follower;
+pub mod channels;
+mod kafka;
 mod message;
-mod publisher;
+mod outbox;
+mod senders;
+mod upkeep;
+mod waits;
+pub mod webhook;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use plaudit_event_store::Executor;
-use plaudit_followers::{FollowerHealth, HeadWatch, Runner};
+use plaudit_followers::{FollowerHealth, HeadWatch, Runner, Subject};
 use rdkafka::error::KafkaError;
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 
-use follower::{RewardFollower, TopicState};
-use publisher::Publisher;
+pub use channels::Channels;
+use kafka::publisher::Publisher;
+use kafka::{KafkaSender, TopicState};
+use outbox::Outbox;
+use senders::{Desk, Senders};
+use upkeep::Upkeep;
+use webhook::{Client, WebhookSender};
 
 /// The name of the follower's checkpoints and leases.
 pub const FOLLOWER: &str = "delivery";
@@ -33,6 +44,8 @@ pub struct DeliveryOptions {
     pub topic: String,
     /// Further properties of the Kafka client, such as TLS and SASL.
     pub properties: BTreeMap<String, String>,
+    /// Which grants go where.
+    pub channels: Channels,
 }
 
 /// Why delivering did not begin.
@@ -49,9 +62,12 @@ pub enum StartError {
         /// Why not.
         why: &'static str,
     },
+    /// The HTTP client of a webhook can't be made.
+    #[error("the HTTP client of webhooks can't be made: {0}")]
+    Http(#[from] reqwest::Error),
 }
 
-/// Publishes rewards until it is told to stop.
+/// Delivers rewards until it is told to stop.
 #[derive(Debug)]
 pub struct Delivery {
     runner: Runner,
@@ -69,18 +85,49 @@ impl Delivery {
         stop: CancellationToken,
     ) -> Result<Self, StartError> {
         let publisher = Publisher::new(options)?;
+        let channels = &options.channels;
+        let client = |w: &channels::WebhookChannel| Client::new(w.timeout, w.allow_private);
+        let clients =
+            channels.webhooks.iter().map(client).collect::<Result<Vec<_>, reqwest::Error>>()?;
         let health = Arc::new(FollowerHealth::new(FOLLOWER));
+        let senders = Arc::new(Senders::new(channels.clone()));
         let handler = {
-            let (pool, health) = (pool.clone(), Arc::clone(&health));
-            move || RewardFollower {
-                executor: Arc::clone(&executor),
+            let (pool, health, senders) = (pool.clone(), Arc::clone(&health), Arc::clone(&senders));
+            move || Outbox {
                 pool: pool.clone(),
-                publisher: publisher.clone(),
                 health: Arc::clone(&health),
-                topic: TopicState::Unknown,
+                senders: Arc::clone(&senders),
             }
         };
-        Ok(Self { runner: Runner::start(FOLLOWER, handler, pool, heads, health, stop) })
+        let runner =
+            Runner::start(FOLLOWER, handler, pool, heads, Arc::clone(&health), stop.clone());
+        let desk = || {
+            let (executor, health) = (Arc::clone(&executor), Arc::clone(&health));
+            senders.desk(executor, pool.clone(), health, runner.held_lanes(), stop.clone())
+        };
+        let kafka = {
+            let (desk, channel) = (desk(), channels.kafka.clone());
+            move || {
+                let (desk, channel, publisher) = (desk.clone(), channel.clone(), publisher.clone());
+                KafkaSender { desk, channel, publisher, topic: TopicState::Unknown }.run()
+            }
+        };
+        senders.tasks.spawn(supervise("the sender of the topic", kafka, desk()));
+        for (channel, client) in channels.webhooks.iter().cloned().zip(clients) {
+            let name = format!("the sender of the channel {}", channel.name);
+            let own = desk();
+            let sender = move || {
+                let (desk, channel, client) = (own.clone(), channel.clone(), client.clone());
+                WebhookSender { desk, channel, client }.run()
+            };
+            senders.tasks.spawn(supervise(name, sender, desk()));
+        }
+        let upkeep = {
+            let (desk, channels) = (desk(), channels.clone());
+            move || Upkeep { desk: desk.clone(), channels: channels.clone() }.run()
+        };
+        senders.tasks.spawn(supervise("the upkeep of deliveries", upkeep, desk()));
+        Ok(Self { runner })
     }
 
     /// How it does.
@@ -91,5 +138,23 @@ impl Delivery {
     /// Waits for the end, which comes when `stop` of [`Self::start`] is cancelled.
     pub async fn join(self) {
         self.runner.join().await;
+    }
+}
+
+/// How long after a panic a sender is started anew.
+const RESTART_AFTER: Duration = Duration::from_secs(5);
+
+/// Starts a task, and starts it anew should it end unexpectedly.
+async fn supervise<F>(name: impl std::fmt::Display, task: impl Fn() -> F + Send, desk: Desk)
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    while let Err(error) = tokio::spawn(task()).await {
+        let text = format!("{name} ended unexpectedly and is started anew: {error}");
+        desk.health.report(Subject::Channel(name.to_string()), text);
+        desk.pause(RESTART_AFTER).await;
+        if desk.stop.is_cancelled() {
+            break;
+        }
     }
 }

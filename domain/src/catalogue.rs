@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::calendar::{Calendar, Period, PeriodKey, Zones, zone};
 use crate::expression::{Expression, Filter, InvalidExpression, InvalidFilter};
 use crate::ids::TaskId;
-use definition::{TaskDefinition, ZoneRule};
+use definition::{OnNewVersion, TaskDefinition, ZoneRule};
 use dependencies::judging_order;
 
 pub use audience::audience_filter;
@@ -73,6 +73,20 @@ impl TaskVersion {
         })
     }
 
+    /// Whether an open period that began with this version goes on under the newest.
+    pub fn is_followed_by(&self, newest: &Self) -> bool {
+        let (begun, newest) = (&self.definition, &newest.definition);
+        match newest.on_new_version {
+            OnNewVersion::Keep => false,
+            OnNewVersion::Adopt => true,
+            // Of a streak the last milestone is a length; what a period needs is its objective's target.
+            OnNewVersion::AdoptIfEasier => {
+                newest.last_at() <= begun.last_at()
+                    && newest.objective.target <= begun.objective.target
+            }
+        }
+    }
+
     /// The compiled `where`, or why it can't be evaluated for any action.
     pub fn filter(&self) -> Option<Result<&Filter, &InvalidFilter>> {
         self.filter.as_ref().map(Result::as_ref)
@@ -87,6 +101,12 @@ impl TaskVersion {
     pub fn period_named(&self, key: &PeriodKey, zones: &Zones) -> Option<Period> {
         let found = self.fixed_zone.as_ref().unwrap_or(zones).period_named(self.calendar, key);
         found.map(|period| self.bounded(period))
+    }
+
+    /// The day that contains `at`, for a user who lived in `zones`: a day of the zone that the task's
+    /// period goes by.
+    pub fn day_at(&self, at: Timestamp, zones: &Zones) -> PeriodKey {
+        self.fixed_zone.as_ref().unwrap_or(zones).day_at(self.calendar, at)
     }
 
     /// `once` is shown with the window's ends; other periods are shown uncut.
@@ -156,6 +176,11 @@ impl CatalogueTask {
     /// The same by any version: an open period may go by an earlier one.
     fn depends_on_in_any_version(&self) -> BTreeSet<&TaskId> {
         self.versions.iter().flat_map(|v| v.definition.depends_on()).collect()
+    }
+
+    /// Whether completions of another task move it, by any version.
+    pub(crate) fn counts_completions_of(&self, id: &TaskId) -> bool {
+        self.versions.iter().any(|v| v.definition.objective.completions_of.contains(id))
     }
 
     /// The action types that can move it, by any version.

@@ -14,7 +14,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use crate::calendar::{Period, Zones};
-use crate::catalogue::definition::{Kind, Meta};
+use crate::catalogue::definition::{Kind, Meta, Payout, WeightedPayout};
 use crate::catalogue::{Catalogue, CatalogueTask, Status};
 use crate::ids::{TaskId, UserId};
 use crate::user_tasks::gap::StreakJudge;
@@ -157,12 +157,12 @@ pub struct RewardScreen {
     pub granted: Option<GrantScreen>,
     /// Names the line within its milestone.
     pub line: String,
-    /// For the payer, e.g. `currency`.
-    pub kind: String,
-    /// For the payer, e.g. `coin`.
-    pub code: String,
-    /// How many.
-    pub amount: i64,
+    /// What it pays; absent while it is left to chance.
+    #[serde(flatten)]
+    pub pays: Option<Payout>,
+    /// What it may pay, while that is left to chance.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub one_of: Vec<WeightedPayout>,
     /// What the line is called, in the reader's language.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub title: Option<String>,
@@ -249,7 +249,8 @@ impl Reader<'_> {
     /// A task as asked for; `None` if it is left out.
     fn show(&self, task: &CatalogueTask, left_out: LeftOut) -> Option<TaskScreen> {
         let past = self.state.tasks.get(&task.id);
-        let claimable = past.is_some_and(|past| past.unclaimed_count > 0);
+        let unclaimed_count = past.map_or(0, |past| past.unclaimed_count_as_of(self.now));
+        let claimable = unclaimed_count > 0;
         let place = place(task, past, &self.state.zones, self.now);
         let definition = &place.version.definition;
         let offered = task.status != Status::Retired && definition.window.contains(self.now);
@@ -260,15 +261,20 @@ impl Reader<'_> {
         }
         let standing = Standing::of(&place, past, &self.state.zones, self.now);
         let locked_by = self.locked_by(&definition.requires);
-        let shown_state = state_of(&place, &standing, claimable, !locked_by.is_empty());
+        let shown_state = self.state_of(&place, &standing, claimable, !locked_by.is_empty());
         if self.request.state.is_some_and(|wanted| wanted != shown_state) {
             return None;
         }
         let locale = self.request.locale;
         let text = definition.text_in(locale);
         let placeholders = definition.placeholders(standing.progress);
-        let reader =
-            milestones::Reader { user: self.user, task, locale, progress: standing.progress };
+        let reader = milestones::Reader {
+            user: self.user,
+            task,
+            locale,
+            progress: standing.progress,
+            now: self.now,
+        };
         Some(TaskScreen {
             id: task.id.clone(),
             version: place.version.version,
@@ -287,13 +293,37 @@ impl Reader<'_> {
                 reader.unclaimed_beside(&past.claimable, &standing.reached)
             }),
             meta: definition.meta.clone(),
-            unclaimed_count: past.map_or(0, |past| {
-                milestones::count_beside(past.unclaimed_count, &standing.reached)
-            }),
+            unclaimed_count: reader.count_beside(unclaimed_count, &standing.reached),
             window: WindowScreen { from: definition.window.from, until: definition.window.until },
             streak: standing.streak,
             period: place.period,
         })
+    }
+
+    fn state_of(
+        &self,
+        place: &Place<'_>,
+        standing: &Standing<'_>,
+        claimable: bool,
+        locked: bool,
+    ) -> TaskScreenState {
+        let rewarding =
+            || place.version.definition.milestones.iter().any(|m| !m.rewards.is_empty());
+        let is_lost = |reached: &ReachedMilestone| {
+            let mut lines = reached.lines.iter().map(|l| l.state.as_of(&reached.terms, self.now));
+            lines.any(|state| matches!(state, RewardState::Expired | RewardState::Forfeited))
+        };
+        match standing {
+            _ if claimable => TaskScreenState::Claimable,
+            Standing { finished: true, .. } if standing.reached.iter().any(is_lost) => {
+                TaskScreenState::Expired
+            }
+            Standing { finished: true, .. } if rewarding() => TaskScreenState::Claimed,
+            Standing { finished: true, .. } => TaskScreenState::Completed,
+            _ if locked => TaskScreenState::Locked,
+            Standing { progress: 0, .. } => TaskScreenState::Available,
+            Standing { .. } => TaskScreenState::InProgress,
+        }
     }
 
     /// The prerequisites that were never completed.
@@ -326,28 +356,11 @@ impl<'a> Standing<'a> {
     fn of_period(place: &Place<'a>) -> Self {
         let target = place.version.definition.last_at();
         Self {
-            progress: place.open.map_or(0, |open| open.progress.min(target)),
+            progress: place.open.map_or(place.carried, |open| open.progress).min(target),
             finished: place.open.is_some_and(|open| open.completed && !open.withheld),
             reached: Cow::Borrowed(place.open.map_or(&[], |open| &open.reached)),
             streak: None,
         }
-    }
-}
-
-fn state_of(
-    place: &Place<'_>,
-    standing: &Standing<'_>,
-    claimable: bool,
-    locked: bool,
-) -> TaskScreenState {
-    let rewarding = || place.version.definition.milestones.iter().any(|m| !m.rewards.is_empty());
-    match standing {
-        _ if claimable => TaskScreenState::Claimable,
-        Standing { finished: true, .. } if rewarding() => TaskScreenState::Claimed,
-        Standing { finished: true, .. } => TaskScreenState::Completed,
-        _ if locked => TaskScreenState::Locked,
-        Standing { progress: 0, .. } => TaskScreenState::Available,
-        Standing { .. } => TaskScreenState::InProgress,
     }
 }
 

@@ -8,17 +8,24 @@ pub mod event;
 mod evolve;
 pub(crate) mod gap;
 pub(crate) mod place;
+mod seed;
+mod seen;
 mod state;
+mod terms;
 
-pub use command::Command;
+pub use command::{Command, ParkedVerdict, Resolution};
 pub use decide::{Acknowledgement, Decision, Rejection, Unmoved, UnmovedReason, Verdict, decide};
-pub use event::{Event, Protected, Protection, Rejudged, Reward};
+pub use event::{Earned, Event, Protected, Protection, Rejudged, Reward, UnclaimedRewards};
 pub use evolve::{evolve, fold};
+pub use seen::{SEEN_PER_PERIOD_MAX, Seen, ValueHash, ValueSet};
 pub use state::{
     ClaimableMilestone, ClosedPeriod, FreezeChange, FreezeState, Grant, GrantedLine, PeriodState,
     ReachedMilestone, ReachedStep, ReservedFreeze, RewardState, StreakState, Stretch, TaskState,
     Told, UserTasks,
 };
+
+pub use seed::Seed;
+pub use terms::{ClaimTerms, Lapse, Lapsed, PeriodEnd};
 
 #[cfg(test)]
 pub(crate) mod tests;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use plaudit_domain::action::Action;
 use plaudit_domain::catalogue::{Catalogue, CatalogueTask, Status, TaskVersion};
-use plaudit_domain::user_tasks::{Command, Event, UserTasks, decide, evolve};
+use plaudit_domain::user_tasks::{Command, Event, Seed, UserTasks, decide, evolve};
 use serde_json::json;
 
 fn weekly() -> Catalogue {
@@ -37,7 +37,8 @@ fn counted(actions: &[(&str, &str)]) -> Vec<String> {
             "specversion": "1.0", "source": "/test", "id": time, "type": kind, "subject": "u",
             "time": time, "data": data,
         });
-        let command = Command::RecordAction(Action::from_json(&event).unwrap());
+        let command =
+            Command::RecordAction { action: Action::from_json(&event).unwrap(), seed: Seed(1) };
         for event in decide(&state, &command, &catalogue).unwrap().events {
             if let Event::ProgressRecorded { period, progress, .. } = &event {
                 let end = period.ends_at.unwrap();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use plaudit_domain::action::Action;
 use plaudit_domain::catalogue::{Catalogue, CatalogueTask, Status, TaskVersion};
 use plaudit_domain::screen::{ScreenRequest, screen};
-use plaudit_domain::user_tasks::{Command, UserTasks, decide, evolve};
+use plaudit_domain::user_tasks::{Command, Seed, UserTasks, decide, evolve};
 use serde_json::{Value, json};
 
 fn catalogue() -> Catalogue {
@@ -40,7 +40,8 @@ fn see(locale: Option<&str>) -> Value {
         "specversion": "1.0", "source": "/test", "id": "1", "type": "gift.sent", "subject": "u",
         "time": "2026-03-29T09:00:00Z",
     });
-    let command = Command::RecordAction(Action::from_json(&gift).unwrap());
+    let command =
+        Command::RecordAction { action: Action::from_json(&gift).unwrap(), seed: Seed(1) };
     let mut state = UserTasks::default();
     for event in decide(&state, &command, &catalogue).unwrap().events {
         evolve(&mut state, &event);

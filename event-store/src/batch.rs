@@ -9,7 +9,7 @@ use plaudit_domain::action::Action;
 use plaudit_domain::calendar::PeriodKey;
 use plaudit_domain::ids::{TaskId, UserId};
 use plaudit_domain::lane::{Lane, Position};
-use plaudit_domain::user_tasks::{Event, Rejection, Reward, UserTasks, Verdict};
+use plaudit_domain::user_tasks::{Event, Rejection, Resolution, Reward, UserTasks, Verdict};
 use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -111,8 +111,28 @@ pub enum Work {
         /// Also if it was delivered before: for a payer that has forgotten what it paid.
         even_if_delivered: bool,
     },
-    /// Set a record aside.
+    /// Record what time alone has brought about: unclaimed rewards that are due.
+    Settle {
+        /// Whose.
+        user: UserId,
+        /// Up to when.
+        as_of: Timestamp,
+    },
+    /// Park a record.
     Park(ParkedRecord),
+    /// Release or discard a parked record.
+    ResolveParked(ParkedResolution),
+}
+
+/// What an operator decided about a parked record, with what it means for its user.
+#[derive(Debug, Clone)]
+pub struct ParkedResolution {
+    /// The decision. It becomes an event of the user.
+    pub decision: Resolution,
+    /// The user; absent: the record names none, and the row alone says what was decided.
+    pub user: Option<UserId>,
+    /// What a release applies for the user, in order.
+    pub actions: Vec<Action>,
 }
 
 /// Where a piece of work came from.
@@ -124,6 +144,15 @@ pub enum Origin {
     Request(Uuid),
     /// A follower of the log.
     Follower,
+    /// The sweeper, which records what time alone brings about.
+    Sweeper,
+    /// A parked record that an operator released or discarded.
+    Parked {
+        /// Its id.
+        id: Uuid,
+        /// Where the record came from; absent for HTTP requests. It is told, and moves no offset.
+        from: Option<SourcePosition>,
+    },
 }
 
 /// Topic, partition and offset of a record.
@@ -172,6 +201,17 @@ pub enum Outcome {
         /// Why.
         reason: String,
     },
+    /// The parked record is released or discarded.
+    ParkedResolved {
+        /// How many of its actions were applied.
+        applied: usize,
+        /// How many had been applied before.
+        duplicates: usize,
+    },
+    /// There is no such parked record, or it was released or discarded before.
+    NotParked,
+    /// The parked record waits behind an earlier one of its user.
+    Behind(Uuid),
     /// The rewards were taken, now or by an earlier request that this one repeats.
     Claimed(Receipt),
     /// A claim of everything.

@@ -246,6 +246,7 @@ impl Executor {
         seen_actions::remember(&decided.newly_seen, decided.dedup_window, tx).await?;
         source_offsets::advance(&decided.offsets_moved, tx).await?;
         parked::insert(&decided.parked, tx).await?;
+        parked::resolve(&decided.parked_resolved, tx).await?;
         receipts::insert(&decided.receipts_given, tx).await?;
         checkpoints::advance(moves, tx).await?;
         if !decided.changes.users.is_empty() {

@@ -27,6 +27,8 @@ pub struct LaneHead {
     pub next_position: i64,
     /// Stock postgres-es appended to users of this lane whom no batch has touched since.
     pub external_appends: bool,
+    /// Later actions of some user of this lane wait behind a parked record.
+    pub parked_blocking: bool,
 }
 
 /// What a writer knows once its lanes are locked, from one snapshot after the locks.
@@ -117,7 +119,9 @@ async fn lock_by(
     for row in read {
         let next_position = row.try_get::<i64, _>("head")? + 1;
         let external_appends = row.try_get("external_appends")?;
-        heads.insert(Lane(row.try_get("lane")?), LaneHead { next_position, external_appends });
+        let parked_blocking = row.try_get("parked_blocking")?;
+        let head = LaneHead { next_position, external_appends, parked_blocking };
+        heads.insert(Lane(row.try_get("lane")?), head);
     }
     let (catalogue_identity, dedup_window) = (last.try_get("identity")?, last.try_get("current")?);
     Ok(LockOutcome::Locked(Locked { heads, catalogue_identity, dedup_window }))
@@ -157,7 +161,9 @@ fn lock_sql(lanes: &BTreeSet<Lane>, wait: LaneWait, gate: Gate) -> String {
         "{lock}; \
          select l.lane, coalesce((select e.position from events e where e.lane = l.lane \
          order by e.position desc limit 1), 0) as head, \
-         exists (select from external_appends a where a.lane = l.lane) as external_appends \
+         exists (select from external_appends a where a.lane = l.lane) as external_appends, \
+         exists (select from parked p where p.lane = l.lane and p.repairable \
+         and p.resolved_at is null) as parked_blocking \
          from unnest('{{{array}}}'::smallint[]) l (lane); \
          select c.identity, w.current from catalogue c, dedup_window w"
     )

@@ -6,6 +6,7 @@ pub mod aggregate;
 pub mod batch;
 pub mod catalogue_store;
 mod checkpoints;
+pub mod deliveries;
 pub mod error;
 pub mod executor;
 pub mod floor;
@@ -15,6 +16,7 @@ mod log;
 pub mod parked;
 pub mod pool;
 mod queue;
+pub mod raw_log;
 pub mod reader;
 mod receipts;
 pub mod rewards;
@@ -23,12 +25,13 @@ pub mod seen_actions;
 mod source_offsets;
 pub mod sources;
 pub mod states;
+pub mod sweeper;
 pub mod upcasters;
 pub mod upkeep;
 
 pub use batch::{
     Applied, Batch, BatchProjection, ChangedUser, Changes, CheckpointMove, Item, NewEvent, Origin,
-    Outcome, ParkedRecord, Receipt, SourcePosition, Work,
+    Outcome, ParkedRecord, ParkedResolution, Receipt, SourcePosition, Work,
 };
 pub use checkpoints::advance as move_checkpoints;
 pub use error::ExecuteError;

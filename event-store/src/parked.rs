@@ -7,12 +7,17 @@ use jiff::Timestamp;
 use plaudit_domain::action::Action;
 use plaudit_domain::ids::UserId;
 use plaudit_domain::lane::Lane;
+use plaudit_domain::user_tasks::{ParkedVerdict, Resolution};
 use serde_json::{Value, json};
 use sqlx::{PgConnection, PgPool, Row};
 use uuid::Uuid;
 
-use crate::batch::{Origin, ParkedRecord};
+use crate::batch::{Origin, ParkedRecord, SourcePosition};
 use crate::instant;
+
+mod queues;
+
+pub(crate) use queues::{ParkedQueues, load};
 
 /// The namespace of the ids of parked actions and records.
 const PARKED_NAMESPACE: Uuid = Uuid::from_u128(0x8d1f_5a55_1c3e_5b0b_b2f6_3f43_b7a9_6f11);
@@ -45,23 +50,36 @@ impl ParkedRecord {
     }
 }
 
-/// Parks records. One that is parked already stays as it is.
+/// A record that a batch parks.
+pub(crate) struct NewlyParked<'b> {
+    pub lane: Lane,
+    pub origin: &'b Origin,
+    pub record: Cow<'b, ParkedRecord>,
+    /// It is parked only because an earlier record of its user is.
+    pub waiting: bool,
+}
+
+/// Parks records. One that is parked already stays as it is, unless the user's later actions wait behind it only
+/// from now on. One that was released or discarded before is parked again.
 pub(crate) async fn insert(
-    records: &[(Lane, &Origin, Cow<'_, ParkedRecord>)],
+    records: &[NewlyParked<'_>],
     connection: &mut PgConnection,
 ) -> sqlx::Result<()> {
-    for (lane, origin, record) in records {
+    for NewlyParked { lane, origin, record, waiting } in records {
         let at = match origin {
             Origin::Record(at) => Some(at),
-            Origin::Request(_) | Origin::Follower => None,
+            Origin::Parked { from, .. } => from.as_ref(),
+            Origin::Request(_) | Origin::Follower | Origin::Sweeper => None,
         };
         sqlx::query(include_str!("parked/insert.sql"))
             .bind(lane.0)
             .bind(record.id)
             .bind(&record.reason)
             .bind(record.repairable)
+            .bind(waiting)
             .bind(record.user.as_ref().map(UserId::as_str))
             .bind(at.map(|at| at.topic.as_ref()))
+            .bind(at.map(|at| at.incarnation))
             .bind(at.map(|at| at.partition))
             .bind(at.map(|at| at.offset))
             .bind(&record.headers)
@@ -72,6 +90,42 @@ pub(crate) async fn insert(
     Ok(())
 }
 
+/// Notes what operators decided.
+pub(crate) async fn resolve(
+    decisions: &[(Lane, &Resolution)],
+    connection: &mut PgConnection,
+) -> sqlx::Result<()> {
+    for (lane, decision) in decisions {
+        let (resolution, reason) = match &decision.verdict {
+            ParkedVerdict::Release { reason } => (RELEASED, reason.as_deref()),
+            ParkedVerdict::Discard { reason } => (DISCARDED, Some(reason.as_str())),
+        };
+        sqlx::query(include_str!("parked/resolve.sql"))
+            .bind(lane.0)
+            .bind(decision.parked)
+            .bind(instant::to_sql(decision.at))
+            .bind(resolution)
+            .bind(&decision.by)
+            .bind(reason)
+            .execute(&mut *connection)
+            .await?;
+    }
+    Ok(())
+}
+
+/// The decisions as stored.
+const RELEASED: &str = "released";
+const DISCARDED: &str = "discarded";
+
+/// Decisions are kept for so many days after they were made.
+const RESOLVED_KEPT_DAYS: i32 = 90;
+
+/// Deletes records that were released or discarded long ago, a thousand at most.
+pub(crate) async fn purge(pool: &PgPool) -> sqlx::Result<()> {
+    sqlx::query(include_str!("parked/purge.sql")).bind(RESOLVED_KEPT_DAYS).execute(pool).await?;
+    Ok(())
+}
+
 /// A parked record as stored.
 #[derive(Debug, Clone)]
 pub struct Parked {
@@ -79,12 +133,16 @@ pub struct Parked {
     pub id: Uuid,
     /// Why it is here.
     pub reason: String,
-    /// Whether someone can mend the cause.
+    /// Whether someone can mend the cause, so that the user's later actions wait behind it.
     pub repairable: bool,
+    /// It is parked only because an earlier record of its user is.
+    pub waiting: bool,
     /// The user, where one is known.
     pub user: Option<String>,
     /// Where it came from; absent for HTTP requests.
     pub topic: Option<String>,
+    /// See [`SourcePosition::incarnation`]; absent for records that an older program parked.
+    pub incarnation: Option<i32>,
     /// See `topic`.
     pub partition: Option<i32>,
     /// See `topic`.
@@ -95,6 +153,35 @@ pub struct Parked {
     pub bytes: Vec<u8>,
     /// When it was parked.
     pub at: Timestamp,
+    /// The lane it lies in: its user's, or else one that follows from where it came from.
+    pub lane: Lane,
+    /// What an operator decided; absent: it is still parked.
+    pub resolved: Option<Resolved>,
+}
+
+/// What an operator decided about a parked record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Resolved {
+    /// `released` or `discarded`.
+    pub resolution: String,
+    /// Who decided.
+    pub by: String,
+    /// Why.
+    pub reason: Option<String>,
+    /// When.
+    pub at: Timestamp,
+}
+
+impl Parked {
+    /// Where the record came from; `None` for HTTP requests.
+    pub fn source_position(&self) -> Option<SourcePosition> {
+        Some(SourcePosition {
+            topic: self.topic.as_deref()?.into(),
+            incarnation: self.incarnation.unwrap_or(0),
+            partition: self.partition?,
+            offset: self.offset?,
+        })
+    }
 }
 
 /// A page of parked records.
@@ -125,10 +212,27 @@ pub async fn page(pool: &PgPool, after: Option<Uuid>, limit: i64) -> sqlx::Resul
     Ok(ParkedPage { parked: records, next })
 }
 
-/// One parked record.
+/// One parked record, also one that was released or discarded and is still kept.
 pub async fn find(pool: &PgPool, id: Uuid) -> sqlx::Result<Option<Parked>> {
     let row = sqlx::query(include_str!("parked/find.sql")).bind(id).fetch_optional(pool).await?;
     row.as_ref().map(parked).transpose()
+}
+
+/// What is parked of a user and blocks later actions, in the order in which it is released: at most `limit`.
+pub async fn queue_of(
+    pool: &PgPool,
+    lane: Lane,
+    user: &str,
+    limit: i64,
+) -> sqlx::Result<Vec<Parked>> {
+    let rows = sqlx::query(include_str!("parked/queue_of.sql"))
+        .bind(lane.0)
+        .bind(user)
+        .bind(limit)
+        .bind(PAGE_BYTES_MAX)
+        .fetch_all(pool)
+        .await?;
+    rows.iter().map(parked).collect()
 }
 
 fn parked(row: &sqlx::postgres::PgRow) -> sqlx::Result<Parked> {
@@ -137,12 +241,27 @@ fn parked(row: &sqlx::postgres::PgRow) -> sqlx::Result<Parked> {
         id: row.try_get("id")?,
         reason: row.try_get("reason")?,
         repairable: row.try_get("repairable")?,
+        waiting: row.try_get("waiting")?,
         user: row.try_get("user_id")?,
         topic: row.try_get("topic")?,
+        incarnation: row.try_get("incarnation")?,
         partition: row.try_get("partition")?,
         offset: row.try_get("offset")?,
         headers: row.try_get("headers")?,
         bytes: row.try_get("bytes")?,
         at: instant::from_sql(at),
+        lane: Lane(row.try_get("lane")?),
+        resolved: resolved(row)?,
     })
+}
+
+fn resolved(row: &sqlx::postgres::PgRow) -> sqlx::Result<Option<Resolved>> {
+    let at: Option<DateTime<Utc>> = row.try_get("resolved_at")?;
+    let Some(at) = at else { return Ok(None) };
+    Ok(Some(Resolved {
+        resolution: row.try_get("resolution")?,
+        by: row.try_get("resolved_by")?,
+        reason: row.try_get("resolved_reason")?,
+        at: instant::from_sql(at),
+    }))
 }

@@ -15,6 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures::FutureExt as _;
+use plaudit_domain::action::Action;
 use plaudit_domain::lane::{Lane, LaneCount};
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -94,8 +95,10 @@ impl CommandQueue {
         let shared = &self.handle.shared;
         let (slots, submission) = submission::begin(items.len());
         let catalogue = shared.executor.catalogue().current();
+        let weight_of = |action: &Action| catalogue.states_needed(&action.kind).len().max(1);
         let weight = |item: &Item| match &item.work {
-            Work::Action(action) => catalogue.states_needed(&action.kind).len().max(1),
+            Work::Action(action) => weight_of(action),
+            Work::ResolveParked(resolved) => resolved.actions.iter().map(weight_of).sum(),
             _ => 1,
         };
         let entries = items.into_iter().zip(slots);

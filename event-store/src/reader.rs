@@ -1,5 +1,8 @@
 //! Reading the log: by user, and by lane.
 
+mod mentions;
+mod news;
+
 use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
@@ -14,6 +17,9 @@ use sqlx::{PgConnection, Row};
 use crate::aggregate::AGGREGATE_TYPE;
 use crate::error::ExecuteError;
 use crate::{instant, upcasters};
+
+pub use mentions::mentions;
+pub use news::{sequence_at, users_between};
 
 /// An event with what surrounds it.
 #[derive(Debug, Clone)]
@@ -138,7 +144,7 @@ pub async fn delivery_page(
     let rows = sqlx::query(&format!(
         "{RECORDED}
          where lane = $1 and position > $2 and position <= $3
-           and event_type in ('milestone_reached', 'rewards_claimed', 'redelivery_requested',
+           and event_type in ('milestone_reached', 'rewards_claimed', 'rewards_granted', 'redelivery_requested',
                               'reward_delivered', 'reward_failed')
          order by position limit $4"
     ))
@@ -192,7 +198,8 @@ impl Kinds {
         match self {
             Self::All => "",
             Self::OfRewards => {
-                " and event_type in ('milestone_reached', 'rewards_claimed', 'delivery_started',
+                " and event_type in ('milestone_reached', 'rewards_claimed', 'rewards_expired',
+                                     'rewards_forfeited', 'rewards_granted', 'delivery_started',
                                      'reward_delivered', 'reward_failed', 'redelivery_requested')"
             }
         }

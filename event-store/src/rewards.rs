@@ -1,8 +1,10 @@
 //! `reward_state`: one row per granted reward line, from the events that grant and change rewards. What a user
 //! can claim is found here, by index, however much there is.
 
+pub mod by_grant;
 pub mod claimable;
 pub mod grants;
+pub mod lapses;
 mod ledger;
 
 use std::collections::BTreeMap;
@@ -10,9 +12,10 @@ use std::fmt;
 use std::str::FromStr;
 
 use chrono::{DateTime, Utc};
+use plaudit_domain::catalogue::definition::AtPeriodEnd;
 use plaudit_domain::ids::UserId;
 use plaudit_domain::lane::{Lane, Position};
-use plaudit_domain::user_tasks::{Reward, RewardState};
+use plaudit_domain::user_tasks::{ClaimTerms, Lapse, Lapsed, PeriodEnd, Reward, RewardState};
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, PgPool, Row};
 use uuid::Uuid;
@@ -38,6 +41,10 @@ pub struct RewardRow {
     pub place: RewardPlace,
     /// The claim that took it; `None` for what is not claimed, or was granted without a claim.
     pub claimed: Option<Claimed>,
+    /// The first instant at which it can no longer be claimed.
+    pub claim_until: Option<jiff::Timestamp>,
+    /// The change that comes by itself while it is claimable.
+    pub lapse: Option<Lapse>,
 }
 
 /// A claim.
@@ -97,7 +104,7 @@ pub struct RewardPage {
     pub next: Option<RewardPlace>,
 }
 
-/// Reads a page of what a user earned: those in `state`, after a place, at most `limit`.
+/// Reads a page of what a user earned: those in `state` as of `now`, after a place, at most `limit`.
 ///
 /// # Errors
 ///
@@ -109,6 +116,7 @@ pub async fn load(
     state: Option<&str>,
     after: Option<RewardPlace>,
     limit: u32,
+    now: jiff::Timestamp,
 ) -> sqlx::Result<RewardPage> {
     let limit = limit.max(1);
     let found = sqlx::query(include_str!("rewards/page.sql"))
@@ -118,6 +126,7 @@ pub async fn load(
         .bind(after.map_or(0, |after| after.ordinal))
         .bind(state)
         .bind(i64::from(limit) + 1) // one more tells whether there is a next page
+        .bind(instant::to_sql(now))
         .fetch_all(pool)
         .await?;
     let number = found.first().ok_or(sqlx::Error::RowNotFound)?.try_get(0)?;
@@ -130,9 +139,27 @@ pub async fn load(
 }
 
 /// The columns of a row after its user, in the order in which [`RewardRow::read`] takes them.
-pub const COLUMNS: &str = "task_id, period_key, milestone, line, grant_id, kind, code, amount, state, granted_at, granted_position, ordinal, version, period_starts_at, period_ends_at, claimed_at, claimed_position";
+pub const COLUMNS: &str = "task_id, period_key, milestone, line, grant_id, kind, code, amount, state, granted_at, granted_position, ordinal, version, period_starts_at, period_ends_at, claimed_at, claimed_position, claim_until, lapses_at, lapses_as";
 
 impl RewardRow {
+    /// How long it can be claimed, as far as that matters to a claim.
+    pub fn terms(&self) -> ClaimTerms {
+        let at_period_end = self.lapse.and_then(|lapse| {
+            let then = match lapse.becomes {
+                Lapsed::Expired => return None,
+                Lapsed::Forfeited => AtPeriodEnd::Forfeit,
+                Lapsed::Granted => AtPeriodEnd::Grant,
+            };
+            Some(PeriodEnd { at: lapse.at, then })
+        });
+        ClaimTerms { claim_until: self.claim_until, at_period_end }
+    }
+
+    /// What became of it by `now`, recorded or not.
+    pub fn state_as_of(&self, now: jiff::Timestamp) -> RewardState {
+        self.state.as_of(&self.terms(), now)
+    }
+
     /// The version that promised it, as PostgreSQL counts.
     pub fn version(&self) -> i32 {
         i32::try_from(self.reward.version).unwrap_or(i32::MAX)
@@ -145,6 +172,7 @@ impl RewardRow {
         let at = |column: usize| -> sqlx::Result<Option<jiff::Timestamp>> {
             Ok(row.try_get::<Option<DateTime<Utc>>, _>(first + column)?.map(instant::from_sql))
         };
+        let lapsed = row.try_get::<Option<&str>, _>(first + 19)?.map(lapsed_from).transpose()?;
         let claimed = at(15)?.zip(row.try_get::<Option<i64>, _>(first + 16)?);
         Ok(Some(Self {
             reward: Reward {
@@ -163,12 +191,20 @@ impl RewardRow {
             ends_at: at(14)?,
             state: state_from(row.try_get(first + 8)?)?,
             claimed: claimed.map(|(at, position)| Claimed { at, position }),
+            claim_until: at(17)?,
+            lapse: at(18)?.zip(lapsed).map(|(at, becomes)| Lapse { at, becomes }),
             place: RewardPlace {
                 position: row.try_get(first + 10)?,
                 ordinal: row.try_get(first + 11)?,
             },
         }))
     }
+}
+
+fn lapsed_from(text: &str) -> sqlx::Result<Lapsed> {
+    let known = [Lapsed::Expired, Lapsed::Forfeited, Lapsed::Granted];
+    let found = known.into_iter().find(|lapsed| lapsed.as_str() == text);
+    found.ok_or_else(|| undecodable(UnknownRewardState { got: text.to_owned() }))
 }
 
 fn state_from(text: &str) -> sqlx::Result<RewardState> {
@@ -245,6 +281,9 @@ async fn insert(
         .bind(rows().map(|row| row.ends_at.map(instant::to_sql)).collect::<Vec<_>>())
         .bind(rows().map(|row| row.claimed.map(|c| instant::to_sql(c.at))).collect::<Vec<_>>())
         .bind(rows().map(|row| row.claimed.map(|c| c.position)).collect::<Vec<_>>())
+        .bind(rows().map(|row| row.claim_until.map(instant::to_sql)).collect::<Vec<_>>())
+        .bind(rows().map(|row| row.lapse.map(|l| instant::to_sql(l.at))).collect::<Vec<_>>())
+        .bind(rows().map(|row| row.lapse.map(|l| l.becomes.as_str())).collect::<Vec<_>>())
         .execute(connection)
         .await?;
     Ok(())

@@ -66,7 +66,8 @@ pub async fn migrate(pool: &PgPool, lane_count: LaneCount) -> Result<(), SchemaE
     .execute(pool)
     .await?;
     sqlx::query(
-        "insert into follower_checkpoints (follower, lane, position) select 'delivery', lane, 0 from lane_numbers
+        "insert into follower_checkpoints (follower, lane, position)
+         select follower, lane, 0 from lane_numbers, unnest(array['delivery', 'digests']) follower
          on conflict do nothing",
     )
     .execute(pool)

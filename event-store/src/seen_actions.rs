@@ -26,6 +26,16 @@ pub async fn known(
     Ok(rows.into_iter().collect())
 }
 
+/// As [`known`], by the dedup window that is open now. For readers that hold no lane.
+pub async fn known_now(
+    identities: &[(Lane, Uuid)],
+    connection: &mut PgConnection,
+) -> sqlx::Result<HashSet<Uuid>> {
+    let window: i32 =
+        sqlx::query_scalar("select current from dedup_window").fetch_one(&mut *connection).await?;
+    known(identities, window, connection).await
+}
+
 /// Remembers identities in the dedup window that is open.
 pub async fn remember(
     identities: &[(Lane, Uuid)],

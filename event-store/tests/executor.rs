@@ -173,7 +173,7 @@ async fn a_paused_task_stops_progress_and_not_claims() {
     let store = Store::with_tasks(TASKS).await;
     let id = "first-team".parse().unwrap();
     store.act(team("u1", "a")).await;
-    set_status(&store.pool, &id, Status::Retired).await.unwrap();
+    set_status(&store.pool, &id, Status::Retired, "test").await.unwrap();
     store.act(team("u2", "b")).await;
     assert_eq!(
         store.count("select count(*) from events where event_type = 'task_completed'").await,
@@ -199,7 +199,7 @@ async fn a_paused_task_stops_progress_and_not_claims() {
         .unwrap_err();
     assert!(matches!(&reused, PublishError::Unfit(faults) if faults.len() == 1), "{reused}");
     assert!(matches!(
-        set_status(&store.pool, &id, Status::Active).await,
+        set_status(&store.pool, &id, Status::Active, "test").await,
         Err(PublishError::Retired(_))
     ));
 }

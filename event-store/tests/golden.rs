@@ -21,6 +21,9 @@ fn name(event: &Event) -> &'static str {
         Event::MilestoneReached { .. } => "milestone_reached",
         Event::TaskCompleted { .. } => "task_completed",
         Event::RewardsClaimed { .. } => "rewards_claimed",
+        Event::RewardsExpired(_) => "rewards_expired",
+        Event::RewardsForfeited(_) => "rewards_forfeited",
+        Event::RewardsGranted(_) => "rewards_granted",
         Event::DeliveryStarted { .. } => "delivery_started",
         Event::RewardDelivered { .. } => "reward_delivered",
         Event::RewardFailed { .. } => "reward_failed",
@@ -28,11 +31,13 @@ fn name(event: &Event) -> &'static str {
         Event::RedeliveryRequested { .. } => "redelivery_requested",
         Event::ActionTooLate { .. } => "action_too_late",
         Event::ActionNotCounted { .. } => "action_not_counted",
+        Event::ParkedReleased { .. } => "parked_released",
+        Event::ParkedDiscarded { .. } => "parked_discarded",
     }
 }
 
 /// How many variants [`name`] has.
-const VARIANTS: usize = 18;
+const VARIANTS: usize = 23;
 
 /// What each file holds, as the name-based UUID (RFC 9562, version 5) of its bytes. Events of this
 /// form lie in databases: whoever changes a file takes away the proof that they can be read. A new
@@ -45,12 +50,17 @@ const PINNED: &[(&str, &str)] = &[
     ("freeze_reserved.1.0", "cb38c446-4c0f-5295-b5b8-9af20083b3d3"),
     ("freezes_granted.1.0", "a3633f03-c12d-5b86-8d14-0580aa2912e5"),
     ("milestone_reached.1.0", "1ebac68d-5f02-5ad7-9ee0-3ee38334150a"),
+    ("parked_discarded.1.0", "517a0ef7-1546-58e8-b3f9-723d734ee2fc"),
+    ("parked_released.1.0", "7d9fc233-595e-50a5-b002-527a2054750e"),
     ("period_made_up.1.0", "89c34380-a85a-5fe8-9941-12faa7f0b980"),
     ("progress_recorded.1.0", "dce94476-5805-59cf-a9ec-964d1cb1e23c"),
     ("redelivery_requested.1.0", "8114fe92-c1d3-537f-8586-87e6da402fe4"),
     ("reward_delivered.1.0", "949e979c-bc84-515d-92dd-4c225dd68214"),
     ("reward_failed.1.0", "b4374219-3ee5-5783-8465-f73c68994b5d"),
     ("rewards_claimed.1.0", "98f8ab36-ff0b-5d1e-a2d1-2a7d2dc90c31"),
+    ("rewards_expired.1.0", "5344c25d-50df-5f28-b770-fc8d3c233358"),
+    ("rewards_forfeited.1.0", "6166bd38-de63-5b48-b16d-55fcc4ab0ac2"),
+    ("rewards_granted.1.0", "9ea02a4a-6baf-5c03-ab26-979e59f29104"),
     ("streak_advanced.1.0", "64c2ea67-a98a-5d57-a082-6ed551ff229b"),
     ("streak_broken.1.0", "aacd0d37-9603-5101-99e7-b4ccc4d1f0fb"),
     ("streak_protected.1.0", "2b60ed20-ef23-5018-a2f5-a6129a5fcf17"),

@@ -12,7 +12,7 @@ use plaudit_domain::action::Action;
 use plaudit_domain::calendar::PeriodKey;
 use plaudit_domain::ids::{TaskId, UserId};
 use plaudit_domain::lane::Lane;
-use plaudit_domain::user_tasks::{Command, Rejection, Reward};
+use plaudit_domain::user_tasks::{Command, Rejection, Reward, Seed};
 use plaudit_event_store::aggregate::UserTasksAggregate;
 use plaudit_event_store::{Item, Outcome, Work};
 use postgres_es::PostgresEventRepository;
@@ -108,7 +108,9 @@ fn wishes(seed: u8, count: usize) -> Vec<Wish> {
 async fn commanded(wish: &Wish, store: &Store) -> (Item, Command) {
     let user: UserId = wish.user.parse().unwrap();
     let (work, command) = match wish.what.clone() {
-        What::Act(action) => (Work::Action(action.clone()), Command::RecordAction(action)),
+        What::Act(action) => {
+            (Work::Action(action.clone()), Command::RecordAction { action, seed: Seed::default() })
+        }
         What::Claim { task, period, milestone, at } => {
             let task: TaskId = task.parse().unwrap();
             let period: Option<PeriodKey> = period.map(|key| key.to_owned().into());
@@ -143,7 +145,7 @@ async fn commanded(wish: &Wish, store: &Store) -> (Item, Command) {
             let data = json!({"grant": grant, "reason": "closed"});
             let id = Uuid::new_v4().to_string();
             let action = action(&wish.user, &id, kind, "2026-04-01T10:00:00Z", &data);
-            (Work::Action(action.clone()), Command::RecordAction(action))
+            (Work::Action(action.clone()), Command::RecordAction { action, seed: Seed::default() })
         }
         What::Redeliver(dice) => {
             let grant = one_of_the_grants(&wish.user, dice, store).await;
@@ -239,7 +241,10 @@ async fn what_stock_code_appends_counts() {
         action("ann", id, "user.signed_in", &time, &json!({}))
     };
     store.act(signed_in("1", 27)).await;
-    stock.execute("ann", Command::RecordAction(signed_in("2", 28))).await.unwrap();
+    stock
+        .execute("ann", Command::RecordAction { action: signed_in("2", 28), seed: Seed::default() })
+        .await
+        .unwrap();
     store.act(signed_in("3", 29)).await;
     let lengths: Vec<String> = sqlx::query_scalar(
         "select payload ->> 'current' from events where event_type = 'streak_advanced' order by sequence",

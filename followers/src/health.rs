@@ -45,8 +45,12 @@ pub enum Subject {
     Lease,
     /// No lane gets on.
     Round,
+    /// A part of the follower, by its name, gets nothing done.
+    Part(&'static str),
     /// Something that stops no work at the moment, by its name.
     Notice(&'static str),
+    /// A channel to the outside, by its name, does not get on; the others do.
+    Channel(String),
     /// One lane does not get on.
     Lane(Lane),
     /// What was done for a user could not be noted.
@@ -56,7 +60,7 @@ pub enum Subject {
 impl Subject {
     /// Whether nobody's work gets done.
     fn is_blocking(&self) -> bool {
-        matches!(self, Self::Task | Self::Lease | Self::Round)
+        matches!(self, Self::Task | Self::Lease | Self::Round | Self::Part(_))
     }
 }
 
@@ -165,6 +169,14 @@ impl FollowerHealth {
         }
         state.problems.retain(|subject, _| match subject {
             Subject::Lane(lane) | Subject::User(lane, _) => kept(*lane),
+            _ => true,
+        });
+    }
+
+    /// Forgets the problems of channels that are another process's by now.
+    pub fn forget_channels(&self, kept: impl Fn(&str) -> bool) {
+        self.lock().problems.retain(|subject, _| match subject {
+            Subject::Channel(name) => kept(name),
             _ => true,
         });
     }

@@ -21,5 +21,5 @@ pub use handler::{Handler, LaneOutcome, Span};
 pub use heads::{HeadWatch, Heads, NotReached};
 pub use health::{FollowerHealth, Subject, UNREADY_AFTER, USERS_NAMED_MAX};
 pub use lease::LEASE;
-pub use runner::{ROUND_MAX, Runner};
+pub use runner::{HeldLanes, ROUND_MAX, Runner};
 pub use skipped::Skipped;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use plaudit_domain::lane::Lane;
 use plaudit_event_store::pool;
 use sqlx::PgPool;
 use tokio::task::JoinHandle;
@@ -35,7 +36,25 @@ const RESTART_AFTER: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub struct Runner {
     health: Arc<FollowerHealth>,
+    held: HeldLanes,
     task: JoinHandle<()>,
+}
+
+/// The lanes that a follower has in this process, for work beside its rounds.
+#[derive(Clone)]
+pub struct HeldLanes(Arc<Leases>);
+
+impl HeldLanes {
+    /// Those whose lease has not expired.
+    pub fn now(&self) -> Vec<Lane> {
+        self.0.held().into_keys().collect()
+    }
+}
+
+impl std::fmt::Debug for HeldLanes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("HeldLanes").field(&self.now()).finish()
+    }
 }
 
 impl Runner {
@@ -53,8 +72,14 @@ impl Runner {
         stop: CancellationToken,
     ) -> Self {
         let leases = Arc::new(Leases::new(follower, pool::reserved(pool, 1), Arc::clone(&health)));
+        let held = HeldLanes(Arc::clone(&leases));
         let task = tokio::spawn(run(handler, leases, heads, Arc::clone(&health), stop));
-        Self { health, task }
+        Self { health, held, task }
+    }
+
+    /// The lanes that it has in this process.
+    pub fn held_lanes(&self) -> HeldLanes {
+        self.held.clone()
     }
 
     /// How it does.

@@ -7,7 +7,8 @@ use jiff::Timestamp;
 use plaudit_domain::calendar::{Period, PeriodKey};
 use plaudit_domain::ids::{TaskId, UserId};
 use plaudit_domain::lane::{Lane, Position};
-use plaudit_domain::user_tasks::{ClaimableMilestone, Reward, UserTasks};
+use plaudit_domain::user_tasks::{ClaimTerms, ClaimableMilestone, Reward, UserTasks};
+use plaudit_event_store::instant;
 use plaudit_event_store::states::{TaskRow, UserRow};
 use serde::Deserialize;
 use sqlx::postgres::PgRow;
@@ -52,6 +53,7 @@ async fn load_all(
     let rows = sqlx::query(include_str!("task_view/load.sql"))
         .bind(&lanes)
         .bind(&names)
+        .bind(instant::to_sql(Timestamp::now()))
         .fetch_all(connection)
         .await?;
     let mut by_user: Vec<Vec<&PgRow>> = vec![Vec::new(); users.len()];
@@ -71,9 +73,11 @@ fn read_user(rows: &[&PgRow], lane: Lane) -> sqlx::Result<UserView> {
         None => UserTasks::default(),
     };
     for row in rows {
-        if let Some(task) = TaskRow::read(row, 8)? {
+        if let Some(task) = TaskRow::read(row, 9)? {
             let (task, mut past) = task.into_state().map_err(undecodable)?;
-            if let Some(lines) = row.try_get::<Option<Json<Vec<UnclaimedLine>>>, _>(7)? {
+            let lapsed = row.try_get::<Option<i64>, _>(7)?.unwrap_or(0).unsigned_abs();
+            past.unclaimed_count = past.unclaimed_count.saturating_sub(lapsed);
+            if let Some(lines) = row.try_get::<Option<Json<Vec<UnclaimedLine>>>, _>(8)? {
                 past.claimable = claimable(&task, lines.0);
             }
             state.tasks.insert(task, past);
@@ -97,6 +101,7 @@ struct UnclaimedLine {
     kind: String,
     code: String,
     amount: i64,
+    claim_until: Option<Timestamp>,
 }
 
 /// The milestones that lines belong to, which come one milestone after the other.
@@ -130,6 +135,8 @@ fn claimable(task: &TaskId, lines: Vec<UnclaimedLine>) -> Vec<ClaimableMilestone
                 version: line.version,
                 reached_at: line.granted_at,
                 rewards: vec![reward],
+                // What lapses with its period, and when, matters to claims and not to a screen.
+                terms: ClaimTerms { claim_until: line.claim_until, at_period_end: None },
             }),
         }
     }

@@ -2,6 +2,7 @@
 
 mod support;
 
+use jiff::Timestamp;
 use plaudit_domain::ids::UserId;
 use plaudit_domain::screen::{ScreenRequest, screen};
 use plaudit_domain::user_tasks::{RewardState, UserTasks};
@@ -69,7 +70,8 @@ async fn a_user_nobody_has_heard_of_is_empty_and_has_a_position() {
     let lane = world.lane(&user);
     let view = task_view::load(&world.pool, lane, &user).await.unwrap();
     assert_eq!((view.state, view.position.number), (UserTasks::default(), 0));
-    let rewards = rewards::load(&world.pool, lane, &user, None, None, 10).await.unwrap();
+    let rewards =
+        rewards::load(&world.pool, lane, &user, None, None, 10, Timestamp::now()).await.unwrap();
     assert_eq!((rewards.rows, rewards.position.number, rewards.next), (vec![], 0, None));
 }
 
@@ -89,7 +91,9 @@ async fn a_reward_that_is_reached_and_claimed_in_one_batch_is_claimed() {
     assert!(
         matches!(&applied[1].outcome, Outcome::ClaimedAll { receipts, more: false } if receipts.len() == 1)
     );
-    let page = rewards::load(&world.pool, world.lane(user), user, None, None, 10).await.unwrap();
+    let page = rewards::load(&world.pool, world.lane(user), user, None, None, 10, Timestamp::now())
+        .await
+        .unwrap();
     let states: Vec<_> = page.rows.iter().map(|row| row.state).collect();
     assert_eq!(states, [RewardState::Claimed]);
     world.assert_verified().await;
@@ -105,7 +109,9 @@ async fn rewards_come_oldest_first_in_pages_and_by_state() {
     }
     world.deliver(std::slice::from_ref(user)).await;
     let lane = world.lane(user);
-    let load = |state, after, limit| rewards::load(&world.pool, lane, user, state, after, limit);
+    let load = |state, after, limit| {
+        rewards::load(&world.pool, lane, user, state, after, limit, Timestamp::now())
+    };
     let all = load(None, None, 1000).await.unwrap();
     assert!(all.rows.len() > 20 && all.next.is_none());
     assert!(all.rows.is_sorted_by_key(|row| row.place));

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
 use plaudit_event_store::batch::Work;
 use plaudit_event_store::rewards;
 use plaudit_projections::rebuild::{
@@ -123,7 +124,10 @@ async fn readers_and_writers_go_on_while_views_are_rebuilt() {
                 let lane = world.lane(user);
                 let view = task_view::load(&world.pool, lane, user).await.unwrap();
                 assert!(!view.state.tasks.is_empty());
-                let page = rewards::load(&world.pool, lane, user, None, None, 100).await.unwrap();
+                let page =
+                    rewards::load(&world.pool, lane, user, None, None, 100, Timestamp::now())
+                        .await
+                        .unwrap();
                 assert!(!page.rows.is_empty());
                 reads.fetch_add(1, Ordering::Relaxed);
             }

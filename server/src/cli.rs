@@ -1,9 +1,13 @@
 //! The command line.
 
+mod tasks;
+
 use std::path::PathBuf;
 use std::sync::LazyLock;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub use tasks::{Reason, TasksArgs, TasksCommand};
 
 /// The version of this program, and of what it brings along that changes how periods are cut.
 static VERSION: LazyLock<String> = LazyLock::new(|| {
@@ -52,8 +56,7 @@ pub enum Command {
         help_settings: bool,
     },
     /// The catalogue of tasks.
-    #[command(subcommand)]
-    Tasks(TasksCommand),
+    Tasks(TasksArgs),
     /// Mappings from records to actions.
     #[command(subcommand)]
     Sources(SourcesCommand),
@@ -113,75 +116,10 @@ pub enum Role {
     Ingest,
     /// Answers HTTP.
     Api,
-    /// Further projections.
+    /// Continues the hash chains that `audit verify` compares.
     Follow,
     /// Hands rewards to the paying systems.
     Deliver,
-}
-
-/// `plaudit tasks`.
-#[derive(Debug, Subcommand)]
-pub enum TasksCommand {
-    /// Checks task files; needs nothing but the files.
-    Validate {
-        /// Task files, YAML or JSON.
-        #[arg(required = true)]
-        files: Vec<PathBuf>,
-    },
-    /// Publishes task files, all or nothing.
-    Publish {
-        /// Task files, YAML or JSON.
-        #[arg(required = true)]
-        files: Vec<PathBuf>,
-    },
-    /// Lists the catalogue.
-    List(Format),
-    /// Shows a task's version in force.
-    Show {
-        /// The task.
-        id: String,
-    },
-    /// Lists a task's versions.
-    History {
-        /// The task.
-        id: String,
-    },
-    /// Shows what is different between two versions of a task.
-    Diff {
-        /// The task.
-        id: String,
-        /// The earlier version.
-        #[arg(value_name = "V1")]
-        before: u32,
-        /// The later version.
-        #[arg(value_name = "V2")]
-        after: u32,
-        /// How to print.
-        #[command(flatten)]
-        format: Format,
-    },
-    /// Prints the catalogue as a task file that publishes to the same.
-    Export {
-        /// Only these tasks; without any, all that are not retired.
-        ids: Vec<String>,
-    },
-    /// Pauses a task: no progress, but claims.
-    Pause {
-        /// The task.
-        id: String,
-    },
-    /// Resumes a paused task.
-    Resume {
-        /// The task.
-        id: String,
-    },
-    /// Retires a task for good; claims stay possible.
-    Retire {
-        /// The task.
-        id: String,
-    },
-    /// Prints the JSON Schema of task files.
-    Schema,
 }
 
 /// How to print.
@@ -257,6 +195,26 @@ pub enum ParkedCommand {
         #[command(flatten)]
         format: Format,
     },
+    /// Applies a record again, through its source mapping, and then what waited behind it in order.
+    Release {
+        /// Its id.
+        id: uuid::Uuid,
+        /// Why; recorded with your name.
+        #[arg(long)]
+        reason: Option<String>,
+        #[command(flatten)]
+        format: Format,
+    },
+    /// Discards a record for good; what waited behind it is applied in order.
+    Discard {
+        /// Its id.
+        id: uuid::Uuid,
+        /// Why; recorded with your name.
+        #[arg(long)]
+        reason: String,
+        #[command(flatten)]
+        format: Format,
+    },
 }
 
 /// `plaudit audit`.
@@ -269,6 +227,20 @@ pub enum AuditCommand {
         /// Begin after this sequence.
         #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(i64).range(0..))]
         after: i64,
+        #[command(flatten)]
+        format: Format,
+    },
+    /// Explains where a grant came from: message, command, events, grant, deliveries.
+    Explain {
+        /// The id of the grant.
+        grant: uuid::Uuid,
+        #[command(flatten)]
+        format: Format,
+    },
+    /// Makes the hash chains again from the log and compares. Exit 1 if something was changed.
+    Verify {
+        /// The user; absent: all.
+        user: Option<String>,
         #[command(flatten)]
         format: Format,
     },

@@ -164,6 +164,10 @@ impl Config {
         for setting in SETTINGS {
             let Some(value) = self.values.get(setting.path) else { continue };
             if let Err(wanted) = setting.accepts(&value.text) {
+                if matches!(setting.kind, Kind::Channels) {
+                    errors.push(format!("`{}` (from {}): {wanted}", setting.path, value.from));
+                    continue;
+                }
                 errors.push(format!(
                     "`{}` (from {}) is {wanted}, got {:?}",
                     setting.path,
@@ -245,6 +249,10 @@ fn read_file(
                 continue;
             }
             toml::Value::String(text) => text,
+            // Tables in a list stay together, as JSON.
+            toml::Value::Array(items) if items.iter().any(toml::Value::is_table) => {
+                serde_json::to_string(&items).unwrap_or_default()
+            }
             toml::Value::Array(items) => {
                 let text = |item: &toml::Value| {
                     item.as_str().map_or_else(|| item.to_string(), str::to_owned)

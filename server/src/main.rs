@@ -11,6 +11,7 @@ mod failure;
 mod logging;
 mod metrics;
 mod open_files;
+mod operator;
 mod output;
 mod signals;
 mod startup;

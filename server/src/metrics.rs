@@ -77,6 +77,12 @@ const METRICS: &[Metric] = &[
         Unit::Count,
         "Pieces of work in committed batches: actions, claims, deliveries, parked records",
     ),
+    (
+        Gauge,
+        "plaudit_unsettled_rewards_age_seconds",
+        Unit::Seconds,
+        "For how long the oldest unclaimed reward is due that is not recorded as expired, forfeited or granted",
+    ),
     (Counter, "plaudit_events_total", Unit::Count, "Events stored"),
     (Counter, "plaudit_duplicates_total", Unit::Count, "Actions that were recognised as repeats"),
     (Counter, "plaudit_parked_total", Unit::Count, "Parked records, from Kafka or HTTP"),

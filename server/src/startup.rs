@@ -20,7 +20,10 @@ pub async fn database(config: &Config) -> Result<PgPool, Failure> {
     let mut reported = false;
     loop {
         match connection_attempt(url).await {
-            Ok(()) => return Ok(pool),
+            Ok(()) => {
+                refuse_shared_sessions(url).await?;
+                return Ok(pool);
+            }
             Err(error) if Instant::now() >= deadline || !can_wait_for(&error) => {
                 return Err(Failure::new(format!(
                     "the database at {} does not answer: {error}; is it running, and is `database.url` right?",
@@ -62,6 +65,41 @@ async fn connection_attempt(url: &str) -> sqlx::Result<()> {
         sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::TimedOut, "no answer within 5 s"))
     };
     tokio::time::timeout(Duration::from_secs(5), attempt).await.map_err(|_| slow())??.close().await
+}
+
+/// Refuses a pooler that gives one session of the database to several connections, as `PgBouncer` does with
+/// `pool_mode = transaction`. Settings, prepared statements and locks would be another connection's.
+async fn refuse_shared_sessions(url: &str) -> Result<(), Failure> {
+    use sqlx::Connection;
+    let asked = async {
+        let mut first = sqlx::PgConnection::connect(url).await?;
+        let pid = backend_pid(&mut first).await?;
+        let mut second = sqlx::PgConnection::connect(url).await?;
+        // Within a transaction, so that a pooler can't give the session back in between.
+        sqlx::raw_sql("begin").execute(&mut second).await?;
+        let is_shared =
+            backend_pid(&mut second).await? == pid || backend_pid(&mut first).await? != pid;
+        sqlx::raw_sql("rollback").execute(&mut second).await?;
+        first.close().await?;
+        second.close().await?;
+        Ok::<_, sqlx::Error>(is_shared)
+    };
+    match tokio::time::timeout(Duration::from_secs(5), asked).await {
+        Ok(Ok(true)) => Err(Failure::new(format!(
+            "the database at {} is behind a pooler that shares its sessions, such as PgBouncer with `pool_mode = transaction`; \
+             set `pool_mode = session`, or connect to PostgreSQL itself",
+            address(url)
+        ))),
+        // What else is wrong shows with the first statement.
+        _ => Ok(()),
+    }
+}
+
+/// By the simple protocol: a prepared statement would not survive such a pooler.
+async fn backend_pid(connection: &mut sqlx::PgConnection) -> sqlx::Result<i32> {
+    use sqlx::Executor as _;
+    use sqlx::Row as _;
+    connection.fetch_one(sqlx::raw_sql("select pg_backend_pid()")).await?.try_get(0)
 }
 
 /// Whether the database may be there later: a wrong password or name stays wrong.

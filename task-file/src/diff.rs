@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use crate::export;
 
 /// A field that two definitions have differently. `None`: it is absent, and means its default.
-#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Change {
     /// Such as `objective.target` or `milestones[at: 100].rewards[line: coins].amount`.
     pub path: String,

@@ -6,6 +6,7 @@ use plaudit_domain::catalogue::definition::{Cap, Kind, Measure, Objective};
 use plaudit_domain::duration;
 use plaudit_domain::expression::Filter;
 use plaudit_domain::ids::{TaskId, check_name};
+use plaudit_domain::user_tasks::SEEN_PER_PERIOD_MAX;
 
 use crate::located::{Diagnostics, Fields, Invalid, Located, excerpt};
 use crate::node::Value;
@@ -48,6 +49,20 @@ pub struct Counted<'n> {
 }
 
 impl Counted<'_> {
+    /// Refuses a target that is beyond what one period can remember.
+    pub fn refuse_beyond_memory(&self, target: i64, diagnostics: &mut Diagnostics) {
+        let counts_once = self.measure.as_ref().is_some_and(Measure::counts_once);
+        let most = i64::try_from(SEEN_PER_PERIOD_MAX).unwrap_or(i64::MAX);
+        if !counts_once || target <= most {
+            return;
+        }
+        let place = self.fields.get("target").or_else(|| self.fields.get("measure"));
+        if let Some(place) = place {
+            let message = format!("the target is {target}, but a period counts at most {most}");
+            diagnostics.add(place, format_args!("{message} different values or days"));
+        }
+    }
+
     /// The objective, once its target is known.
     pub fn into_objective(self, target: i64) -> Option<Objective> {
         Some(Objective {

@@ -150,6 +150,9 @@ fn definition(
     let streak = streak::read(fields, kind, diagnostics);
     let cycle = streak.as_ref().ok().and_then(|rules| rules.as_ref()?.cycle);
     let course = milestones::read(fields, kind, counted.as_ref(), cycle, diagnostics);
+    if let (Some(counted), Some((_, target))) = (&counted, &course) {
+        counted.refuse_beyond_memory(*target, diagnostics);
+    }
     let claim =
         fields.read_or("claim", Claim::default(), |place| rewards::claim(place, diagnostics));
     let audience =

@@ -1,7 +1,10 @@
 //! What is legal in a task but suspicious.
 
 use jiff::Timestamp;
-use plaudit_domain::catalogue::definition::{Milestone, RewardLine, Rewards, TaskDefinition};
+use plaudit_domain::calendar::Cadence;
+use plaudit_domain::catalogue::definition::{
+    Measure, Milestone, RewardLine, Rewards, TaskDefinition,
+};
 
 /// The path below the task, and what is suspicious there.
 type Warning = (String, String);
@@ -36,6 +39,18 @@ fn never_reached(task: &TaskDefinition, warnings: &mut Vec<Warning>) {
     if let Some(most) = task.objective.cap.per_period.filter(|most| *most < target) {
         let message = format!("at most {most} count in a period, but the target is {target}");
         warnings.push(("objective.cap.per_period".to_owned(), message));
+    }
+    let days = match task.every {
+        Cadence::Day => Some(1),
+        Cadence::Week => Some(7),
+        Cadence::Month => Some(31),
+        Cadence::Cron(_) | Cadence::Once => None,
+    };
+    if let Some(days) =
+        days.filter(|most| *most < target && task.objective.measure == Measure::Days)
+    {
+        let message = format!("a period has at most {days} days, but the target is {target}");
+        warnings.push(("objective.measure".to_owned(), message));
     }
     let counted = i64::try_from(task.objective.completions_of.len()).unwrap_or(i64::MAX);
     if counted > 0 && counted < target {

@@ -1,170 +1,13 @@
-//! The shapes of bodies for auditors and operators; see `shapes`.
+//! The shapes of bodies for operators; see `shapes`.
 
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::shapes::{Instant, TaskScreen};
+use super::shapes::Instant;
 
 shapes! {
-    /// A user's events.
-    History {
-        /// The user.
-        user: String,
-        /// In order.
-        events: Vec<HistoryEvent>,
-        /// For the next page.
-        next: Option<i64>,
-    }
-    /// A fact, with what surrounds it.
-    HistoryEvent {
-        /// Its place in the user's history, from 1.
-        sequence: i64,
-        /// Its place in the log.
-        position: String,
-        /// What happened.
-        r#type: String,
-        /// The version of its schema.
-        version: String,
-        /// When it was stored.
-        recorded_at: Instant,
-        /// When the action occurred.
-        occurred_at: Option<Instant>,
-        /// What it came from.
-        cause: Cause,
-        /// Which Kafka record it came from.
-        source_position: Option<SourcePosition>,
-        /// As stored.
-        #[schema(value_type = Object)]
-        metadata: Value,
-        /// The task it speaks of.
-        task: Option<String>,
-        /// The version of the task that judged it.
-        task_version: Option<u32>,
-        /// The fact itself.
-        #[schema(value_type = Object)]
-        payload: Value,
-        /// Why the event can't be read; then the rest is shown as it is stored.
-        #[schema(required = false)]
-        unreadable: Option<String>,
-    }
-    /// An action, a request or a follower of the log.
-    Cause {
-        /// The action.
-        #[schema(required = false, nullable = false)]
-        action: Option<CausingAction>,
-        /// The id of the request.
-        #[schema(required = false, nullable = false)]
-        request: Option<String>,
-        /// The follower.
-        #[schema(required = false, nullable = false)]
-        follower: Option<String>,
-    }
-    /// The identity of an action.
-    CausingAction {
-        /// Its `source`.
-        source: String,
-        /// Its `id`.
-        id: String,
-        /// Its `type`.
-        r#type: Option<String>,
-    }
-    /// The place of a Kafka record.
-    SourcePosition {
-        /// The topic.
-        topic: String,
-        /// The partition.
-        partition: Option<i64>,
-        /// The offset.
-        offset: Option<i64>,
-        /// How often the topic was accepted anew.
-        #[schema(required = false, nullable = false)]
-        incarnation: Option<i64>,
-    }
-    /// The task screen as it was.
-    StateThen {
-        /// The user.
-        user: String,
-        /// As of when.
-        at: Instant,
-        /// The last event by then; 0: none.
-        sequence: i64,
-        /// Where this was true: the head of the lane, or, of the past, the place of that event.
-        position: String,
-        /// By `order`, then by `id`.
-        tasks: Vec<TaskScreen>,
-    }
-    /// The catalogue.
-    Tasks {
-        /// By id.
-        tasks: Vec<TaskEntry>,
-        /// For the next page.
-        next: Option<String>,
-    }
-    /// A task in the catalogue.
-    TaskEntry {
-        /// Its id.
-        id: String,
-        /// `active`, `paused` or `retired`.
-        status: String,
-        /// The version in force.
-        version: u32,
-        /// `ordinary`, `periodic` or `continuous`.
-        kind: String,
-        /// For grouping.
-        category: Option<String>,
-        /// For sorting.
-        order: i64,
-        /// In its default language.
-        title: String,
-        /// When this version was published.
-        published_at: Instant,
-    }
-    /// A task in the catalogue, with its definition.
-    OneTask {
-        /// In short.
-        #[serde(flatten)]
-        entry: TaskEntry,
-        /// As published.
-        #[schema(value_type = Object)]
-        definition: Value,
-    }
-    /// The versions of a task.
-    Versions {
-        /// The task.
-        task: String,
-        /// `active`, `paused` or `retired`.
-        status: String,
-        /// Oldest first.
-        versions: Vec<Version>,
-        /// For the next page.
-        next: Option<u32>,
-    }
-    /// One version of a task.
-    Version {
-        /// From 1.
-        version: u32,
-        /// When it was published.
-        published_at: Instant,
-        /// As published.
-        #[schema(value_type = Object)]
-        definition: Value,
-    }
-    /// What a publication did.
-    Published {
-        /// Task by task, in the order of the file.
-        published: Vec<PublishedTask>,
-    }
-    /// What a publication did to a task.
-    PublishedTask {
-        /// The task.
-        task: String,
-        /// The version in force.
-        version: u32,
-        /// Whether it is new.
-        changed: bool,
-    }
     /// Read models.
     Projections {
         /// All of them.
@@ -212,6 +55,36 @@ shapes! {
         parked: Vec<Parked>,
         /// For the next page.
         next: Option<Uuid>,
+    }
+    /// Why an operator does something.
+    Reason {
+        /// 1 to 1,000 characters.
+        #[schema(required = false)]
+        reason: Option<String>,
+    }
+    /// What became of a parked record, and of what waited behind it.
+    Resolved {
+        /// The record.
+        id: Uuid,
+        /// `released` or `discarded`.
+        resolution: String,
+        /// How many actions were applied, with those that waited behind it.
+        applied: u64,
+        /// How many had been applied before.
+        duplicates: u64,
+        /// How many records that waited behind it were released with it.
+        followed: u64,
+        /// A position at or after the effect; null if it lies in several lanes.
+        position: Option<String>,
+        /// The record at which releasing stopped: it and those behind it are still parked.
+        stopped: Option<Stopped>,
+    }
+    /// A record that is still parked.
+    Stopped {
+        /// Its id.
+        id: Uuid,
+        /// Why.
+        reason: String,
     }
     /// A parked record or action.
     Parked {

@@ -28,6 +28,31 @@ pub struct Projection {
     pub name: String,
 }
 
+/// Which grant.
+#[derive(Debug, IntoParams)]
+#[into_params(parameter_in = Path)]
+pub struct Grant {
+    /// The id of the grant.
+    pub grant: uuid::Uuid,
+}
+
+/// Where a stream goes on.
+#[derive(Debug, IntoParams)]
+#[into_params(parameter_in = Header)]
+pub struct LastEventId {
+    /// The last `id` that was received: a position.
+    #[param(required = false, rename = "Last-Event-ID")]
+    pub last: Option<String>,
+}
+
+/// Which parked record.
+#[derive(Debug, IntoParams)]
+#[into_params(parameter_in = Path)]
+pub struct ParkedRecord {
+    /// The record's id.
+    pub id: uuid::Uuid,
+}
+
 /// From where on, and how many.
 #[derive(Debug, IntoParams)]
 #[into_params(parameter_in = Query)]

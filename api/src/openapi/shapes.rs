@@ -153,18 +153,35 @@ shapes! {
         claim_until: Option<Instant>,
         /// Names the line within its milestone.
         line: String,
-        /// For the payer.
-        kind: String,
-        /// For the payer.
-        code: String,
-        /// How many.
-        amount: i64,
+        /// For the payer; absent while it is left to chance.
+        #[schema(required = false, nullable = false)]
+        kind: Option<String>,
+        /// For the payer; absent while it is left to chance.
+        #[schema(required = false, nullable = false)]
+        code: Option<String>,
+        /// How many; absent while it is left to chance.
+        #[schema(required = false, nullable = false)]
+        amount: Option<i64>,
+        /// What it may pay, while that is left to chance.
+        #[schema(required = false, nullable = false)]
+        one_of: Option<Vec<Choice>>,
         /// What the line is called.
         #[schema(required = false, nullable = false)]
         title: Option<String>,
         /// As the author gave it; absent if empty.
         #[schema(required = false, value_type = Object)]
         meta: Option<serde_json::Value>,
+    }
+    /// What a line may pay.
+    Choice {
+        /// How likely it is: its share of the sum of all weights.
+        weight: i64,
+        /// For the payer.
+        kind: String,
+        /// For the payer.
+        code: String,
+        /// How many.
+        amount: i64,
     }
     /// A milestone of an earlier period with something to claim.
     Unclaimed {

@@ -128,11 +128,53 @@ async fn a_state_before_a_task_was_retired_shows_it() {
             .parse()
             .unwrap();
     let retired = "first-team".parse().unwrap();
-    catalogue_store::set_status(&api.pool, &retired, Status::Retired).await.unwrap();
+    catalogue_store::set_status(&api.pool, &retired, Status::Retired, "test").await.unwrap();
     let shown = async |query: &str| {
         let answer = api.get(&auditor(), &format!("/v1/audit/users/u42/state{query}")).await;
         answer.body["tasks"].as_array().unwrap().iter().any(|task| task["id"] == "first-team")
     };
     assert!(shown(&format!("?at={before}")).await);
     assert!(!shown("").await);
+}
+
+#[tokio::test]
+async fn a_grant_is_explained_from_the_message_to_what_became_of_it() {
+    let api = Api::start().await;
+    api.act("u42", "gift.sent", "g1", json!({"coins": 10})).await;
+    api.act("u42", "team.formed", "t1", json!({})).await;
+    let claimed =
+        api.post(&client("u42"), "/v1/users/u42/tasks/first-team/claim", &json!({}), &[]).await;
+    let grant = claimed.body["rewards"][0]["grant"].as_str().unwrap();
+    let told = api.get(&auditor(), &format!("/v1/audit/grants/{grant}")).await;
+    assert_eq!(told.status, 200, "{}", told.text);
+    assert!(told.body["message"]["request"].is_string());
+    let action = json!({"source": "/test", "id": "t1", "type": "team.formed"});
+    assert_eq!(told.body["command"], json!({"type": "record_action", "action": action}));
+    let types = |name: &str| -> Vec<String> {
+        let events = told.body[name].as_array().unwrap();
+        events.iter().map(|e| e["type"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(types("events"), ["progress_recorded", "milestone_reached", "task_completed"]);
+    assert_eq!(types("deliveries"), ["rewards_claimed"]);
+    let entry = &told.body["grant"];
+    assert_eq!(
+        (&entry["user"], &entry["task"], &entry["line"], &entry["state"]),
+        (&json!("u42"), &json!("first-team"), &json!("coins"), &json!("claimed"))
+    );
+    for unknown in ["nothing", "00000000-0000-0000-0000-000000000000"] {
+        let path = format!("/v1/audit/grants/{unknown}");
+        api.get(&auditor(), &path).await.is_problem(404, "unknown-grant");
+    }
+}
+
+#[tokio::test]
+async fn a_user_is_verified_against_the_chain() {
+    let api = Api::start().await;
+    api.act("u42", "gift.sent", "g1", json!({"coins": 10})).await;
+    let found = api.get(&auditor(), "/v1/audit/users/u42/verify").await;
+    assert_eq!((&found.body["intact"], &found.body["events"]), (&json!(true), &json!(1)));
+    assert_eq!(found.body["digest"].as_str().unwrap().len(), 64);
+    let nobody = api.get(&auditor(), "/v1/audit/users/nobody/verify").await;
+    assert_eq!((&nobody.body["intact"], &nobody.body["events"]), (&json!(true), &json!(0)));
+    api.get(&client("u42"), "/v1/audit/users/u42/verify").await.is_problem(403, "forbidden");
 }

@@ -191,7 +191,7 @@ async fn all_claims_at_once_have_one_outcome_each() {
 async fn a_refused_claim_tells_the_state_of_a_task_that_is_shown_no_more() {
     let api = Api::start().await;
     let retired = "first-team".parse().unwrap();
-    catalogue_store::set_status(&api.pool, &retired, Status::Retired).await.unwrap();
+    catalogue_store::set_status(&api.pool, &retired, Status::Retired, "test").await.unwrap();
     let token = client("u42");
     api.get(&token, "/v1/users/u42/tasks/first-team").await.is_problem(404, "unknown-task");
     let answer = api.post(&token, "/v1/users/u42/tasks/first-team/claim", &json!({}), &[]).await;

@@ -178,19 +178,6 @@ async fn a_page_of_parked_records_ends_before_it_grows_large() {
 }
 
 #[tokio::test]
-async fn a_plan_can_not_be_asked_for_yet_and_a_task_may_have_its_name() {
-    let api = Api::start().await;
-    let planned = api.post(&operator(), "/v1/tasks/plan", &json!({}), &[]).await;
-    planned.is_problem(404, "no-such-path");
-    api.get(&operator(), "/v1/tasks/plan").await.is_problem(404, "unknown-task");
-    let named = TASKS.replace("first-team", "plan");
-    assert_eq!(publish(&api, "application/yaml", &named).await.status, 200);
-    assert_eq!(api.get(&operator(), "/v1/tasks/plan").await.body["id"], "plan");
-    let put = request(Method::PUT, "/v1/tasks/plan", &operator(), &[], "".into());
-    api.send(put).await.is_problem(405, "method-not-allowed");
-}
-
-#[tokio::test]
 async fn a_task_file_above_the_limit_is_too_large() {
     let api = Api::start().await;
     let fits = format!("{TASKS}#{}", "x".repeat(1024 * 1024 - TASKS.len() - 1));

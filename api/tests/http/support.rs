@@ -9,13 +9,16 @@ use axum::http::{HeaderMap, Method, Request, StatusCode};
 use jsonwebtoken::{EncodingKey, Header, encode};
 use metrics_exporter_prometheus::PrometheusBuilder;
 use plaudit_api::auth::{KeyOptions, Keys};
-use plaudit_api::{ApiState, CorsOrigins, Exposition, InFlight, Readiness, Rebuilds, router};
+use plaudit_api::{
+    ApiState, CorsOrigins, Exposition, InFlight, Readiness, Rebuilds, Streams, router,
+};
 use plaudit_domain::lane::Lane;
 use plaudit_embedded::test_cluster;
 use plaudit_event_store::catalogue_store::{self, CatalogueStore};
 use plaudit_event_store::{CommandQueue, Executor, pool, schema};
 use plaudit_followers::HeadWatch;
 use plaudit_projections::task_view::Reads;
+use plaudit_release::Resolver;
 use plaudit_task_file::parse;
 use serde_json::{Value, json};
 use sqlx::PgPool;
@@ -51,6 +54,8 @@ pub struct Api {
     pub pool: PgPool,
     pub executor: Arc<Executor>,
     pub rebuilds: Rebuilds,
+    /// Ends all streams, as the end of a process does.
+    pub streams_stop: CancellationToken,
 }
 
 /// An answer, read to its end.
@@ -106,10 +111,14 @@ impl Api {
         let executor = Arc::new(Executor::new(pool.clone(), lanes, store, vec![]));
         let commands = CommandQueue::start(Arc::clone(&executor), 2);
         let rebuilds = Rebuilds::default();
+        let heads = HeadWatch::start(&pool, CancellationToken::new());
+        let streams_stop = CancellationToken::new();
+        let tolerance = Duration::from_secs(300);
+        let resolver = Resolver::new(pool.clone(), commands.clone(), Arc::default(), tolerance);
         let router = router(ApiState {
             pool: pool.clone(),
             screens: Reads::new(pool.clone(), 2),
-            heads: HeadWatch::start(&pool, CancellationToken::new()),
+            heads: Arc::clone(&heads),
             in_flight: InFlight::new(in_flight_bytes),
             cors_origins: CorsOrigins::parse(&origins).unwrap(),
             executor: Arc::clone(&executor),
@@ -117,10 +126,12 @@ impl Api {
             keys: Keys::open(&keys).await.unwrap(),
             readiness: Readiness::always(),
             exposition: Exposition::new(PrometheusBuilder::new().build_recorder().handle(), None),
-            future_tolerance: Duration::from_secs(300),
+            future_tolerance: tolerance,
             rebuilds: rebuilds.clone(),
+            resolver,
+            streams: Streams::start(&pool, heads, streams_stop.clone()),
         });
-        Self { router, pool, executor, rebuilds }
+        Self { router, pool, executor, rebuilds, streams_stop }
     }
 
     pub async fn send(&self, request: Request<Body>) -> Answer {

@@ -92,7 +92,7 @@ async fn what_was_published_without_a_checkpoint_is_published_again_with_the_sam
     world.until_caught_up().await;
     deliverer.stop().await;
     // As if the process had been killed between the two.
-    sqlx::query("update follower_checkpoints set position = 0").execute(&world.pool).await.unwrap();
+    sqlx::query("update deliveries set state = 'waiting'").execute(&world.pool).await.unwrap();
     let deliverer = world.deliver();
     let published = world.until_published(4).await;
     deliverer.stop().await;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use plaudit_delivery::{Delivery, DeliveryOptions};
+use plaudit_delivery::{Channels, Delivery, DeliveryOptions};
 use plaudit_domain::action::{Action, Parts};
 use plaudit_domain::ids::{TaskId, UserId};
 use plaudit_domain::lane::{Lane, LaneCount};
@@ -109,6 +109,7 @@ impl World {
             brokers: self.brokers.clone(),
             topic: self.topic.clone(),
             properties: BTreeMap::new(),
+            channels: Channels::default(),
         }
     }
 
@@ -195,9 +196,9 @@ impl World {
         by_user
     }
 
-    /// Waits until everything in the log is behind the checkpoints.
+    /// Waits until everything in the log is behind the checkpoints, and published.
     pub async fn until_caught_up(&self) {
-        let behind = "select count(*) from lanes l
+        let behind = "select (select count(*) from deliveries where state = 'waiting') + count(*) from lanes l
             left join follower_checkpoints f on f.lane = l.lane and f.follower = 'delivery'
             where exists (select from events e where e.lane = l.lane and e.position > f.position
                           and e.event_type in ('milestone_reached', 'rewards_claimed'))";

@@ -7,7 +7,7 @@ use jiff::tz::{AmbiguousOffset, TimeZone, TimeZoneDatabase};
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use super::{Calendar, Period, PeriodKey};
+use super::{Cadence, Calendar, Period, PeriodKey};
 
 /// The database that is part of the program, and never the system's: two machines, and one machine
 /// before and after an update of its system, must find the same periods.
@@ -116,6 +116,16 @@ impl Zones {
         Segments::until(at, self, calendar).period_at(at)
     }
 
+    /// The day that contains `at`, in the zone that the period of `calendar` goes by. A period without
+    /// an end never gives way to another zone, so there a change takes effect with the next day.
+    pub fn day_at(&self, calendar: Calendar, at: Timestamp) -> PeriodKey {
+        let days = Calendar { cadence: Cadence::Day, ..calendar };
+        match calendar.cadence {
+            Cadence::Once => self.period_at(days, at).key,
+            _ => days.period_at(at, &Segments::until(at, self, calendar).segment_at(at).zone).key,
+        }
+    }
+
     /// The period of `calendar` called `key`, for this user, if it exists.
     pub fn period_named(&self, calendar: Calendar, key: &PeriodKey) -> Option<Period> {
         let segments = Segments::of_all(self, calendar);
@@ -182,9 +192,13 @@ impl Segments {
         segments
     }
 
-    fn period_at(&self, at: Timestamp) -> Period {
+    fn segment_at(&self, at: Timestamp) -> &Segment {
         let index = self.0.iter().rposition(|s| s.from.is_none_or(|from| from <= at)).unwrap_or(0);
-        let segment = &self.0[index];
+        &self.0[index]
+    }
+
+    fn period_at(&self, at: Timestamp) -> Period {
+        let segment = self.segment_at(at);
         let mut period = self.1.period_at(at, &segment.zone);
         if let (Some(from), Some(after)) = (segment.from, &segment.after) {
             // The first period after a change begins where the old one ended.

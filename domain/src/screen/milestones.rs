@@ -1,8 +1,10 @@
 //! Milestones as shown: promised, reached, left unclaimed.
 
 use super::{GrantScreen, MilestoneScreen, RewardScreen, UnclaimedScreen};
+use jiff::Timestamp;
+
 use crate::calendar::PeriodKey;
-use crate::catalogue::definition::{Meta, Milestone, Payout, RewardLine};
+use crate::catalogue::definition::{Meta, Milestone, Payout, RewardLine, Rewards};
 use crate::catalogue::text::{Placeholders, in_locale};
 use crate::catalogue::{CatalogueTask, TaskVersion};
 use crate::ids::UserId;
@@ -20,6 +22,8 @@ pub(super) struct Reader<'a> {
     pub locale: Option<&'a str>,
     /// What counted in the period that is shown.
     pub progress: i64,
+    /// The moment of the read.
+    pub now: Timestamp,
 }
 
 /// A line as it was granted, whatever the catalogue says by now.
@@ -27,6 +31,7 @@ struct Granted<'a> {
     line: &'a str,
     pays: Payout,
     state: RewardState,
+    claim_until: Option<Timestamp>,
 }
 
 impl Reader<'_> {
@@ -41,11 +46,7 @@ impl Reader<'_> {
         let promised = promised.map(|m| MilestoneScreen {
             at: m.at,
             reached_at: None,
-            rewards: m
-                .rewards
-                .iter()
-                .filter_map(|line| self.promised_line(version, m.at, line))
-                .collect(),
+            rewards: m.rewards.iter().map(|line| self.promised_line(version, m.at, line)).collect(),
             meta: m.meta.clone(),
         });
         let reached = reached.iter().map(|r| {
@@ -56,7 +57,8 @@ impl Reader<'_> {
                     code: line.code.clone(),
                     amount: line.amount,
                 },
-                state: line.state,
+                state: line.state.as_of(&r.terms, self.now),
+                claim_until: r.terms.claim_until,
             });
             MilestoneScreen {
                 at: r.at,
@@ -78,7 +80,9 @@ impl Reader<'_> {
         claimable: &[ClaimableMilestone],
         shown: &[ReachedMilestone],
     ) -> Vec<UnclaimedScreen> {
-        let mut beside: Vec<_> = claimable.iter().filter(|c| !is_among(c, shown)).collect();
+        let is_open = |c: &&ClaimableMilestone| c.terms.lapsed(self.now).is_none();
+        let beside = claimable.iter().filter(is_open).filter(|c| !is_among(c, shown));
+        let mut beside: Vec<_> = beside.collect();
         beside.sort_by_key(|c| c.order());
         let unclaimed = |c: &&ClaimableMilestone| {
             let lines = c.rewards.iter().map(|reward| Granted {
@@ -89,6 +93,7 @@ impl Reader<'_> {
                     amount: reward.amount,
                 },
                 state: RewardState::Claimable,
+                claim_until: c.terms.claim_until,
             });
             UnclaimedScreen {
                 period: c.period.clone(),
@@ -100,6 +105,15 @@ impl Reader<'_> {
         beside.iter().take(UNCLAIMED_SHOWN_MAX).map(unclaimed).collect()
     }
 
+    /// How many milestones can be claimed and are not among `shown`, of `count` in all.
+    pub fn count_beside(&self, count: u64, shown: &[ReachedMilestone]) -> u64 {
+        let is_claimable = |r: &&ReachedMilestone| {
+            let mut states = r.lines.iter().map(|line| line.state.as_of(&r.terms, self.now));
+            states.any(|state| state == RewardState::Claimable)
+        };
+        count.saturating_sub(shown.iter().filter(is_claimable).count() as u64)
+    }
+
     /// A milestone as the version promised it that was in force.
     fn milestone(&self, version: u32, at: i64) -> Option<(&TaskVersion, &Milestone)> {
         let version = self.task.version(version)?;
@@ -107,14 +121,13 @@ impl Reader<'_> {
         Some((version, milestone))
     }
 
-    fn promised_line(
-        &self,
-        version: &TaskVersion,
-        at: i64,
-        line: &RewardLine,
-    ) -> Option<RewardScreen> {
-        let pays = line.fixed()?.clone();
-        Some(self.line(at, &line.line, pays, None, Some((version, line))))
+    fn promised_line(&self, version: &TaskVersion, at: i64, line: &RewardLine) -> RewardScreen {
+        let pays = line.fixed().cloned();
+        let mut shown = self.line(at, &line.line, pays, None, Some((version, line)));
+        if let Rewards::OneOf(choices) = &line.pays {
+            shown.one_of.clone_from(choices);
+        }
+        shown
     }
 
     /// What was granted, with the title and the meta of the version that promised it.
@@ -134,9 +147,9 @@ impl Reader<'_> {
             let grant = GrantScreen {
                 grant: grant_id(self.user, &self.task.id, period, at, granted.line),
                 state: granted.state,
-                claim_until: None,
+                claim_until: granted.claim_until,
             };
-            self.line(at, granted.line, granted.pays, Some(grant), promised)
+            self.line(at, granted.line, Some(granted.pays), Some(grant), promised)
         };
         lines.map(shown).collect()
     }
@@ -145,33 +158,24 @@ impl Reader<'_> {
         &self,
         at: i64,
         name: &str,
-        pays: Payout,
+        pays: Option<Payout>,
         granted: Option<GrantScreen>,
         promised: Option<(&TaskVersion, &RewardLine)>,
     ) -> RewardScreen {
-        let Payout { kind, code, amount } = pays;
         let title = promised.and_then(|(version, line)| {
             in_locale(&line.title, self.locale, &version.definition.default_locale)
         });
-        let (progress, pays) = (self.progress, Some(amount));
-        let placeholders = Placeholders { target: at, progress, amount: pays };
+        let amount = pays.as_ref().map(|pays| pays.amount);
+        let placeholders = Placeholders { target: at, progress: self.progress, amount };
         RewardScreen {
             granted,
             line: name.to_owned(),
-            kind,
-            code,
-            amount,
+            pays,
+            one_of: Vec::new(),
             title: title.map(|title| placeholders.fill(title)),
             meta: promised.map_or_else(Meta::new, |(_, line)| line.meta.clone()),
         }
     }
-}
-
-/// How many milestones can be claimed and are not among `shown`, of `count` in all.
-pub(super) fn count_beside(count: u64, shown: &[ReachedMilestone]) -> u64 {
-    let is_claimable =
-        |r: &&ReachedMilestone| r.lines.iter().any(|line| line.state == RewardState::Claimable);
-    count.saturating_sub(shown.iter().filter(is_claimable).count() as u64)
 }
 
 fn is_among(claimable: &ClaimableMilestone, shown: &[ReachedMilestone]) -> bool {

@@ -196,14 +196,16 @@ fn rule_09_rewards_are_shown_as_promised_when_they_were_reached() {
     let amounts = |task: &TaskScreen| -> Value {
         task.milestones
             .iter()
-            .map(|m| json!([m.at, m.reached_at.is_some(), m.rewards[0].amount]))
+            .map(|m| {
+                json!([m.at, m.reached_at.is_some(), m.rewards[0].pays.as_ref().unwrap().amount])
+            })
             .collect()
     };
     // The milestone of the first version is gone from the second, but not what it granted.
     let shown = see_one(&past, "29T12:00");
     assert_eq!(amounts(&shown), json!([[1, true, 10], [2, false, 99], [9, false, 99]]));
     let earlier = &see_one(&past, "30T12:00").unclaimed_from_earlier_periods[0];
-    assert_eq!((earlier.at, earlier.rewards[0].amount), (1, 10));
+    assert_eq!((earlier.at, earlier.rewards[0].pays.as_ref().unwrap().amount), (1, 10));
 }
 
 #[test]

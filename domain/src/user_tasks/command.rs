@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::decide::Verdict;
+use super::seed::Seed;
 use crate::action::Action;
 use crate::calendar::PeriodKey;
 use crate::ids::{TaskId, UserId};
@@ -12,7 +13,12 @@ use crate::ids::{TaskId, UserId};
 #[derive(Debug, Clone, PartialEq)]
 pub enum Command {
     /// Judge what the user did.
-    RecordAction(Action),
+    RecordAction {
+        /// What the user did.
+        action: Action,
+        /// What is left to chance follows from it.
+        seed: Seed,
+    },
     /// Hand out the rewards of one milestone.
     ClaimRewards {
         /// Whose.
@@ -41,6 +47,11 @@ pub enum Command {
         /// When the wish arrived.
         at: Timestamp,
     },
+    /// Record what time alone has brought about.
+    Settle {
+        /// Up to when.
+        as_of: Timestamp,
+    },
     /// Note that grants were handed to the paying system. What is known of already is not noted again.
     StartDeliveries {
         /// What was handed over, as it was granted.
@@ -65,5 +76,35 @@ pub enum Command {
         at: Timestamp,
         /// Also if it was delivered before: for a payer that has forgotten what it paid.
         even_if_delivered: bool,
+    },
+    /// Note that an operator released or discarded a parked record.
+    ResolveParked(Resolution),
+}
+
+/// What an operator decided about a parked record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Resolution {
+    /// The id of the parked record.
+    pub parked: Uuid,
+    /// Whether it is applied.
+    pub verdict: ParkedVerdict,
+    /// Who decided.
+    pub by: String,
+    /// When it was decided.
+    pub at: Timestamp,
+}
+
+/// Whether a parked record is applied.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ParkedVerdict {
+    /// It is.
+    Release {
+        /// Why, if that was said.
+        reason: Option<String>,
+    },
+    /// It never is.
+    Discard {
+        /// Why.
+        reason: String,
     },
 }

@@ -2,22 +2,29 @@
 
 mod claim;
 mod delivery;
+mod measure;
 mod progress;
+mod settle;
 pub mod streak;
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
-use super::command::Command;
+use super::command::{Command, ParkedVerdict, Resolution};
 use super::event::Event;
 use super::evolve::{evolve, merge_attributes};
-use super::state::UserTasks;
+use super::seed::Seed;
+use super::state::{TaskState, UserTasks};
+use jiff::Timestamp;
+use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::action::{Action, USER_UPDATED, UserUpdate};
-use crate::catalogue::Catalogue;
+use crate::catalogue::{Catalogue, CatalogueTask};
 use crate::expression::Facts;
 use crate::ids::TaskId;
+
+use measure::Cause;
 
 pub use claim::Rejection;
 pub use delivery::{Acknowledgement, Verdict};
@@ -31,7 +38,16 @@ pub struct Decision {
     pub unmoved: Vec<Unmoved>,
 }
 
-/// A task that an action of its type did not move.
+impl Decision {
+    fn add(&mut self, task: &CatalogueTask, advanced: Result<Vec<Event>, UnmovedReason>) {
+        match advanced {
+            Ok(events) => self.events.extend(events),
+            Err(reason) => self.unmoved.push(Unmoved { task: task.id.clone(), reason }),
+        }
+    }
+}
+
+/// A task that an action of its type, or a completion that it counts, did not move.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unmoved {
     /// The task.
@@ -41,13 +57,14 @@ pub struct Unmoved {
 }
 
 /// Why a task did not move.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum UnmovedReason {
     /// It is paused or retired.
     #[error("the task is paused or retired")]
     NotActive,
-    /// The version of the open period does not listen to this action.
-    #[error("the open period goes by version {0}, which does not listen to this action")]
+    /// The version of the open period does not count this.
+    #[error("the open period goes by version {0}, which does not count this")]
     NotSubscribed(u32),
     /// It is a wish about another task.
     #[error("the action names another task")]
@@ -73,6 +90,20 @@ pub enum UnmovedReason {
     /// The measure is zero, or the period's cap is used up.
     #[error("there is nothing to credit: the measure is 0 or the cap of the period is used up")]
     NothingToCredit,
+    /// The value of a `max` is not above the highest.
+    #[error("{value} is not above {highest}, the highest value of the period")]
+    NotHigher {
+        /// The value of the action.
+        value: i64,
+        /// The highest of the period so far.
+        highest: i64,
+    },
+    /// A later action of a `latest` was counted.
+    #[error("the action of {0} is the latest one of the period")]
+    NotLatest(Timestamp),
+    /// The value of a `distinct`, the day, or the completed task is among those counted.
+    #[error("the period has counted this value, day or task before")]
+    CountedBefore,
 }
 
 /// Decides which facts follow from `command`. Changes nothing and reads no clock.
@@ -86,7 +117,7 @@ pub fn decide(
     catalogue: &Catalogue,
 ) -> Result<Decision, Rejection> {
     match command {
-        Command::RecordAction(action) => Ok(record(state, action, catalogue)),
+        Command::RecordAction { action, seed } => Ok(record(state, action, *seed, catalogue)),
         Command::ClaimRewards { user: _, task, period, milestone, claimed_at } => {
             let claimed =
                 claim::claim(state, task, period.as_ref(), *milestone, *claimed_at, catalogue)?;
@@ -103,10 +134,25 @@ pub fn decide(
         Command::SettleDeliveries { settled, at } => {
             Ok(Decision { events: delivery::settle(state, settled, *at), unmoved: vec![] })
         }
+        Command::Settle { as_of } => {
+            Ok(Decision { events: settle::settle(state, *as_of), unmoved: vec![] })
+        }
         Command::Redeliver { grant, by, reason, at, even_if_delivered } => {
             let requested =
                 delivery::redeliver(state, *grant, by, reason, *at, *even_if_delivered)?;
             Ok(Decision { events: vec![requested], unmoved: vec![] })
+        }
+        Command::ResolveParked(Resolution { parked, verdict, by, at }) => {
+            let (parked, by, at) = (parked.to_string(), by.clone(), *at);
+            let resolved = match verdict.clone() {
+                ParkedVerdict::Release { reason } => {
+                    Event::ParkedReleased { parked, by, reason, at }
+                }
+                ParkedVerdict::Discard { reason } => {
+                    Event::ParkedDiscarded { parked, by, reason, at }
+                }
+            };
+            Ok(Decision { events: vec![resolved], unmoved: vec![] })
         }
     }
 }
@@ -115,6 +161,7 @@ pub fn decide(
 struct Judgement<'a> {
     state: &'a UserTasks,
     action: &'a Action,
+    seed: Seed,
     facts: Facts<'a>,
     /// Tasks that this action completed for the first time.
     completed_now: BTreeSet<TaskId>,
@@ -133,7 +180,7 @@ impl Judgement<'_> {
 
 /// Judges an action for each task that subscribes to it, prerequisites before dependants, and for
 /// the tasks that it unlocks.
-fn record(state: &UserTasks, action: &Action, catalogue: &Catalogue) -> Decision {
+fn record(state: &UserTasks, action: &Action, seed: Seed, catalogue: &Catalogue) -> Decision {
     let mut decision = Decision::default();
     let mut state = Cow::Borrowed(state);
     if let Some(updated) = update_user(&state, action) {
@@ -144,18 +191,24 @@ fn record(state: &UserTasks, action: &Action, catalogue: &Catalogue) -> Decision
         decision.events.push(delivery::acknowledge(&state, acknowledgement, action.occurred_at));
     }
     let facts = Facts::new(action, state.zones.current(), &state.attributes);
-    let mut judgement = Judgement { state: &state, action, facts, completed_now: BTreeSet::new() };
+    let mut judgement =
+        Judgement { state: &state, action, seed, facts, completed_now: BTreeSet::new() };
     let subscribed = catalogue.subscribers(&action.kind);
     let mut waiting: BTreeSet<usize> = subscribed.iter().copied().collect();
-    let mut judged = BTreeSet::new();
+    // A dependant may come up again; what happened counts once.
+    let (mut judged, mut counted) = (BTreeSet::new(), BTreeSet::new());
     while let Some(index) = waiting.pop_first() {
         let task = &catalogue.tasks()[index];
         let moved_from = decision.events.len();
-        // A dependant may come up again; the action counts once.
         if subscribed.binary_search(&index).is_ok() && judged.insert(index) {
-            match progress::advance(&judgement, task) {
-                Ok(events) => decision.events.extend(events),
-                Err(reason) => decision.unmoved.push(Unmoved { task: task.id.clone(), reason }),
+            let past = state.tasks.get(&task.id);
+            decision.add(task, progress::advance(&judgement, task, past, Cause::Action));
+        }
+        for completed in &judgement.completed_now {
+            if task.counts_completions_of(completed) && counted.insert((index, completed.clone())) {
+                let past = past_with(&state, task, &decision.events);
+                let cause = Cause::Completion(completed);
+                decision.add(task, progress::advance(&judgement, task, past.as_deref(), cause));
             }
         }
         let released = progress::release(&judgement, task, &decision.events, catalogue);
@@ -167,6 +220,23 @@ fn record(state: &UserTasks, action: &Action, catalogue: &Catalogue) -> Decision
         }
     }
     decision
+}
+
+/// The past of a task together with what the action at hand did to it.
+fn past_with<'s>(
+    state: &'s UserTasks,
+    task: &CatalogueTask,
+    so_far: &[Event],
+) -> Option<Cow<'s, TaskState>> {
+    let past = state.tasks.get(&task.id);
+    let mut of_task = so_far.iter().filter(|event| event.task() == Some(&task.id)).peekable();
+    if of_task.peek().is_none() {
+        return past.map(Cow::Borrowed);
+    }
+    let tasks = past.map(|past| (task.id.clone(), past.clone())).into_iter().collect();
+    let mut folded = UserTasks { tasks, ..UserTasks::default() };
+    of_task.for_each(|event| evolve(&mut folded, event));
+    folded.tasks.remove(&task.id).map(Cow::Owned)
 }
 
 /// What an update of a user says, unless a later one was already taken.

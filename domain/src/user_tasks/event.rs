@@ -3,13 +3,16 @@
 mod streak;
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
+use super::seed::Seed;
+use super::terms::ClaimTerms;
 use crate::calendar::{Period, PeriodKey};
 use crate::catalogue::definition::{ClaimMode, Payout, RewardLine};
 use crate::ids::{TaskId, UserId};
+use crate::user_tasks::seen::ValueHash;
 
 pub use streak::{Protected, Protection, Rejudged};
 
@@ -46,7 +49,8 @@ pub enum Event {
         /// end.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         closes_at: Option<Timestamp>,
-        /// What this action added.
+        /// What this action added, caps applied; may exceed what was missing to the target. Below zero
+        /// where a `latest` value fell.
         credited: i64,
         /// The total after it, never above the target.
         progress: i64,
@@ -58,6 +62,24 @@ pub enum Event {
         /// unlocked.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         withheld: bool,
+        /// What the period before carried over into this one; part of `progress`.
+        #[serde(default, deserialize_with = "zero_if_null", skip_serializing_if = "is_zero")]
+        carried: i64,
+        /// What exceeds the target after it, for the next period.
+        #[serde(default, deserialize_with = "zero_if_null", skip_serializing_if = "is_zero")]
+        surplus: i64,
+        /// For `latest`: the action is the latest one of its period so far.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        latest: bool,
+        /// For `distinct`: the value, which was not counted before.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        value: Option<ValueHash>,
+        /// For `days`: the day, which was not counted before.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        day: Option<PeriodKey>,
+        /// For composites: the task whose completion was counted.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        completion_of: Option<TaskId>,
     },
     /// A period of a continuous task counts: there is one step more.
     StreakAdvanced {
@@ -178,7 +200,17 @@ pub enum Event {
         mode: ClaimMode,
         /// What is granted; may be empty.
         rewards: Vec<Reward>,
+        /// How long they can be claimed.
+        #[serde(default, skip_serializing_if = "ClaimTerms::is_unlimited")]
+        terms: ClaimTerms,
     },
+    /// Rewards were not claimed in time.
+    RewardsExpired(UnclaimedRewards),
+    /// Rewards that nobody claimed were lost with their period.
+    RewardsForfeited(UnclaimedRewards),
+    /// Rewards that nobody claimed were granted with the end of their period. Paying them is another system's
+    /// work.
+    RewardsGranted(UnclaimedRewards),
     /// The last milestone was reached, for the first and only time in its period.
     TaskCompleted {
         /// The task.
@@ -276,6 +308,29 @@ pub enum Event {
         /// When the action occurred.
         at: Timestamp,
     },
+    /// An operator released a parked record of the user: it is applied.
+    ParkedReleased {
+        /// The id of the parked record.
+        parked: String,
+        /// Who: the `sub` of a token, or a user of the operating system.
+        by: String,
+        /// Why.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
+        /// When.
+        at: Timestamp,
+    },
+    /// An operator discarded a parked record of the user: it is never applied.
+    ParkedDiscarded {
+        /// The id of the parked record.
+        parked: String,
+        /// Who: the `sub` of a token, or a user of the operating system.
+        by: String,
+        /// Why.
+        reason: String,
+        /// When.
+        at: Timestamp,
+    },
 }
 
 impl Event {
@@ -293,6 +348,9 @@ impl Event {
             Self::MilestoneReached { .. } => ("milestone_reached", "1.0"),
             Self::TaskCompleted { .. } => ("task_completed", "1.0"),
             Self::RewardsClaimed { .. } => ("rewards_claimed", "1.0"),
+            Self::RewardsExpired(_) => ("rewards_expired", "1.0"),
+            Self::RewardsForfeited(_) => ("rewards_forfeited", "1.0"),
+            Self::RewardsGranted(_) => ("rewards_granted", "1.0"),
             Self::DeliveryStarted { .. } => ("delivery_started", "1.0"),
             Self::RewardDelivered { .. } => ("reward_delivered", "1.0"),
             Self::RewardFailed { .. } => ("reward_failed", "1.0"),
@@ -300,13 +358,18 @@ impl Event {
             Self::RedeliveryRequested { .. } => ("redelivery_requested", "1.0"),
             Self::ActionTooLate { .. } => ("action_too_late", "1.0"),
             Self::ActionNotCounted { .. } => ("action_not_counted", "1.0"),
+            Self::ParkedReleased { .. } => ("parked_released", "1.0"),
+            Self::ParkedDiscarded { .. } => ("parked_discarded", "1.0"),
         }
     }
 
     /// The task it speaks of; `None` for facts about the user.
     pub fn task(&self) -> Option<&TaskId> {
         match self {
-            Self::UserUpdated { .. } | Self::AcknowledgementIgnored { .. } => None,
+            Self::UserUpdated { .. }
+            | Self::AcknowledgementIgnored { .. }
+            | Self::ParkedReleased { .. }
+            | Self::ParkedDiscarded { .. } => None,
             Self::DeliveryStarted { reward }
             | Self::RewardDelivered { reward, .. }
             | Self::RewardFailed { reward, .. }
@@ -321,6 +384,9 @@ impl Event {
             | Self::MilestoneReached { task, .. }
             | Self::TaskCompleted { task, .. }
             | Self::RewardsClaimed { task, .. }
+            | Self::RewardsExpired(UnclaimedRewards { task, .. })
+            | Self::RewardsForfeited(UnclaimedRewards { task, .. })
+            | Self::RewardsGranted(UnclaimedRewards { task, .. })
             | Self::ActionTooLate { task, .. }
             | Self::ActionNotCounted { task, .. } => Some(task),
         }
@@ -330,7 +396,10 @@ impl Event {
     /// about the user.
     pub fn task_version(&self) -> Option<u32> {
         match self {
-            Self::UserUpdated { .. } | Self::AcknowledgementIgnored { .. } => None,
+            Self::UserUpdated { .. }
+            | Self::AcknowledgementIgnored { .. }
+            | Self::ParkedReleased { .. }
+            | Self::ParkedDiscarded { .. } => None,
             Self::DeliveryStarted { reward }
             | Self::RewardDelivered { reward, .. }
             | Self::RewardFailed { reward, .. }
@@ -345,10 +414,30 @@ impl Event {
             | Self::MilestoneReached { version, .. }
             | Self::TaskCompleted { version, .. }
             | Self::RewardsClaimed { version, .. }
+            | Self::RewardsExpired(UnclaimedRewards { version, .. })
+            | Self::RewardsForfeited(UnclaimedRewards { version, .. })
+            | Self::RewardsGranted(UnclaimedRewards { version, .. })
             | Self::ActionTooLate { version, .. }
             | Self::ActionNotCounted { version, .. } => Some(*version),
         }
     }
+}
+
+/// The rewards of a milestone that nobody claimed, and what they were.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnclaimedRewards {
+    /// The task.
+    pub task: TaskId,
+    /// The version that promised the rewards.
+    pub version: u32,
+    /// The period.
+    pub period: Period,
+    /// The milestone.
+    pub milestone: i64,
+    /// From when on it is so: the same whoever notices it, and when.
+    pub at: Timestamp,
+    /// As promised.
+    pub rewards: Vec<Reward>,
 }
 
 /// One reward line owed to a user. Every event that moves it tells it whole, so that no reader
@@ -377,30 +466,41 @@ pub struct Reward {
     pub reached_at: Timestamp,
 }
 
-impl Reward {
-    /// What a line of a milestone grants to a user; `None` for a line that must be rolled first.
-    pub fn new(
-        user: &UserId,
-        task: &TaskId,
-        version: u32,
-        period: &PeriodKey,
-        milestone: i64,
-        line: &RewardLine,
-        reached_at: Timestamp,
-    ) -> Option<Self> {
-        let Payout { kind, code, amount } = line.fixed()?.clone();
-        Some(Self {
-            grant: grant_id(user, task, period, milestone, &line.line),
-            task: task.clone(),
-            version,
-            period: period.clone(),
-            milestone,
+/// A milestone that a user has reached.
+#[derive(Debug, Clone, Copy)]
+pub struct Earned<'a> {
+    /// Who.
+    pub user: &'a UserId,
+    /// The task.
+    pub task: &'a TaskId,
+    /// The version that promises the rewards.
+    pub version: u32,
+    /// The period.
+    pub period: &'a PeriodKey,
+    /// The milestone.
+    pub milestone: i64,
+    /// When it was reached.
+    pub reached_at: Timestamp,
+}
+
+impl Earned<'_> {
+    /// What a line of the milestone grants. A line that is left to chance is rolled here, once: the event keeps
+    /// what came out.
+    pub fn reward(&self, line: &RewardLine, seed: Seed) -> Reward {
+        let grant = grant_id(self.user, self.task, self.period, self.milestone, &line.line);
+        let Payout { kind, code, amount } = seed.payout(line, grant).clone();
+        Reward {
+            grant,
+            task: self.task.clone(),
+            version: self.version,
+            period: self.period.clone(),
+            milestone: self.milestone,
             line: line.line.clone(),
             kind,
             code,
             amount,
-            reached_at,
-        })
+            reached_at: self.reached_at,
+        }
     }
 }
 
@@ -417,4 +517,14 @@ pub fn grant_id(
 ) -> Uuid {
     let name = format!("{user}\u{1f}{task}\u{1f}{period}\u{1f}{milestone}\u{1f}{line}");
     Uuid::new_v5(&GRANT_NAMESPACE, name.as_bytes())
+}
+
+/// Optional fields may be null where stock postgres-es appends.
+fn zero_if_null<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
+    Option::deserialize(deserializer).map(Option::unwrap_or_default)
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it by reference")]
+fn is_zero(number: &i64) -> bool {
+    *number == 0
 }

@@ -5,11 +5,13 @@ mod streak;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value};
 
-use super::event::{Event, Reward};
+use super::event::{Event, Reward, UnclaimedRewards};
+use super::seen::{NewlySeen, Seen};
 use super::state::{
     ClaimableMilestone, ClosedPeriod, Grant, GrantedLine, PeriodState, ReachedMilestone,
     RewardState, TaskState, UserTasks,
 };
+use super::terms::Lapsed;
 use crate::calendar::{Period, PeriodKey};
 use crate::catalogue::definition::ClaimMode;
 
@@ -23,26 +25,11 @@ pub fn evolve(state: &mut UserTasks, event: &Event) {
         Event::UserUpdated { at, zone, attributes, refused: _ } => {
             update_user(state, *at, zone.as_deref(), attributes);
         }
-        Event::ProgressRecorded {
-            task,
-            version,
-            period,
-            closes_at,
-            progress,
-            target,
-            at,
-            withheld,
-            ..
-        } => {
+        Event::ProgressRecorded { task, period, at, .. } => {
             state.counted = true;
             let task = state.tasks.entry(task.clone()).or_default();
             task.watermark = task.watermark.max(Some(*at));
-            let open = open_period(task, period);
-            open.closes_at = *closes_at;
-            open.version = *version;
-            open.progress = *progress;
-            open.completed = progress >= target;
-            open.withheld = *withheld;
+            record_progress(open_period(task, period), event);
             close_periods(task);
         }
         Event::StreakAdvanced { task, .. } => {
@@ -60,7 +47,7 @@ pub fn evolve(state: &mut UserTasks, event: &Event) {
         Event::FreezeReserved { task, period, .. } => {
             streak::reserve_freeze(state.tasks.entry(task.clone()).or_default(), period);
         }
-        Event::MilestoneReached { task, version, period, milestone, at, mode, rewards } => {
+        Event::MilestoneReached { task, version, period, milestone, at, mode, rewards, terms } => {
             let granted_as = granted_state(*mode);
             for reward in rewards {
                 let grant = || Grant { reward: reward.clone(), state: granted_as };
@@ -73,6 +60,7 @@ pub fn evolve(state: &mut UserTasks, event: &Event) {
                 version: *version,
                 reached_at: *at,
                 lines: granted_lines(*mode, rewards),
+                terms: *terms,
             };
             if *mode == ClaimMode::Manual && !rewards.is_empty() {
                 add_claimable(task, period, &reached, rewards);
@@ -92,6 +80,9 @@ pub fn evolve(state: &mut UserTasks, event: &Event) {
                 set_state(state, reward, RewardState::Claimed);
             }
         }
+        Event::RewardsExpired(unclaimed) => lapse(state, unclaimed, Lapsed::Expired),
+        Event::RewardsForfeited(unclaimed) => lapse(state, unclaimed, Lapsed::Forfeited),
+        Event::RewardsGranted(unclaimed) => lapse(state, unclaimed, Lapsed::Granted),
         Event::DeliveryStarted { reward } => set_state(state, reward, RewardState::Delivering),
         Event::RewardDelivered { reward, .. } => set_state(state, reward, RewardState::Delivered),
         Event::RewardFailed { reward, .. } => set_state(state, reward, RewardState::Failed),
@@ -102,6 +93,8 @@ pub fn evolve(state: &mut UserTasks, event: &Event) {
         Event::RedeliveryRequested { stays_delivered: true, .. }
         | Event::AcknowledgementIgnored { .. }
         | Event::PeriodMadeUp { .. }
+        | Event::ParkedReleased { .. }
+        | Event::ParkedDiscarded { .. }
         | Event::ActionTooLate { .. }
         | Event::ActionNotCounted { .. } => {}
     }
@@ -145,6 +138,48 @@ pub(super) fn merge_attributes(known: &mut Map<String, Value>, reported: &Map<St
     }
 }
 
+/// Stores what an `Event::ProgressRecorded` says of its period.
+fn record_progress(open: &mut PeriodState, event: &Event) {
+    let Event::ProgressRecorded {
+        task: _,
+        version,
+        period: _,
+        closes_at,
+        credited: _,
+        progress,
+        target,
+        at,
+        withheld,
+        carried,
+        surplus,
+        latest,
+        value,
+        day,
+        completion_of,
+    } = event
+    else {
+        return;
+    };
+    let passed = if open.withheld { open.passed() } else { 0 };
+    open.withheld_progress = Some(passed).filter(|passed| *withheld && passed > progress);
+    open.withheld = *withheld;
+    open.closes_at = *closes_at;
+    open.version = *version;
+    open.progress = *progress;
+    open.completed = progress >= target;
+    open.carried = *carried;
+    open.surplus = *surplus;
+    let newly = latest.then_some(NewlySeen::Latest(*at));
+    let newly = newly.or(value.map(NewlySeen::Value));
+    let newly = newly.or_else(|| day.clone().map(NewlySeen::Day));
+    let newly = newly.or_else(|| completion_of.clone().map(NewlySeen::Completion));
+    open.seen = newly.map(|newly| Seen::add(open.seen.take(), newly));
+    // A completed period counts no further value; only a composite may still carry over completions.
+    if open.completed && !matches!(open.seen, Some(Seen::Completions(_))) {
+        open.seen = None;
+    }
+}
+
 /// What a reward is from the moment of its grant on.
 fn granted_state(mode: ClaimMode) -> RewardState {
     match mode {
@@ -184,7 +219,17 @@ fn add_claimable(
         version: reached.version,
         reached_at: reached.reached_at,
         rewards: rewards.to_vec(),
+        terms: reached.terms,
     });
+}
+
+/// Rewards that nobody claimed can't be claimed any more.
+fn lapse(state: &mut UserTasks, unclaimed: &UnclaimedRewards, lapsed: Lapsed) {
+    let task = state.tasks.entry(unclaimed.task.clone()).or_default();
+    remove_claimable(task, &unclaimed.period.key, unclaimed.milestone);
+    for reward in &unclaimed.rewards {
+        set_state(state, reward, lapsed.state());
+    }
 }
 
 /// The rewards of a milestone are claimed. It counts although it is not among those that were read from rows.
@@ -222,7 +267,11 @@ fn open_period<'t>(task: &'t mut TaskState, period: &Period) -> &'t mut PeriodSt
             version: 0,
             progress: 0,
             completed: false,
+            carried: 0,
+            surplus: 0,
+            seen: None,
             withheld: false,
+            withheld_progress: None,
             withheld_step: None,
             reached: Vec::new(),
         };
@@ -236,6 +285,7 @@ fn open_period<'t>(task: &'t mut TaskState, period: &Period) -> &'t mut PeriodSt
 fn release(task: &mut TaskState, key: &PeriodKey) {
     for open in task.periods.iter_mut().filter(|p| p.period.key == *key) {
         open.withheld = false;
+        open.withheld_progress = None;
         open.withheld_step = None;
     }
 }
@@ -261,7 +311,8 @@ fn close_periods(task: &mut TaskState) {
         if let (false, Some(ends_at)) = (keep, p.period.ends_at)
             && task.closed.as_ref().is_none_or(|closed| closed.ends_at < ends_at)
         {
-            task.closed = Some(ClosedPeriod { key: p.period.key.clone(), ends_at });
+            let (key, surplus) = (p.period.key.clone(), p.surplus);
+            task.closed = Some(ClosedPeriod { key, ends_at, surplus });
         }
         keep
     });

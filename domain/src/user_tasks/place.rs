@@ -8,7 +8,6 @@ use jiff::{SignedDuration, Timestamp};
 use super::event::Event;
 use super::state::{ClosedPeriod, PeriodState, TaskState};
 use crate::calendar::{Cadence, Period, PeriodKey, Zones};
-use crate::catalogue::definition::OnNewVersion;
 use crate::catalogue::{CatalogueTask, TaskVersion};
 use crate::ids::TaskId;
 
@@ -20,6 +19,11 @@ pub(crate) struct Place<'a> {
     pub closes_at: Option<Timestamp>,
     /// `None`: nothing was counted in it yet.
     pub open: Option<&'a PeriodState>,
+    /// What the period before carried over into it: part of its progress from the first action on.
+    pub carried: i64,
+    /// Whether what exceeds the target goes into the next period. That is settled once the next period
+    /// has counted something.
+    pub carries_over: bool,
 }
 
 impl Place<'_> {
@@ -60,7 +64,8 @@ pub(crate) fn place<'a>(
     let version = open.map_or(current, |open| judging(task, open));
     if version.definition.every == Cadence::Once {
         // Its ends are those of the window, which may move, and it is never too late.
-        return Place { version, period: version.period_at(at, zones), closes_at: None, open };
+        let period = version.period_at(at, zones);
+        return Place { version, period, closes_at: None, open, carried: 0, carries_over: false };
     }
     let lateness = SignedDuration::from_secs(current.definition.objective.lateness_seconds);
     // A time beyond what a timestamp can hold is never reached.
@@ -72,27 +77,30 @@ pub(crate) fn place<'a>(
         (None, Some(closed)) if at < closed.ends_at => Some(closed.ends_at),
         (None, _) => fresh_close(),
     };
-    Place { version, period, closes_at, open }
+    let carries_over = version.definition.objective.carry_over;
+    let carried = match open {
+        Some(open) => open.carried,
+        None if carries_over => surplus_before(&period, stored, closed),
+        None => 0,
+    };
+    let next_is_open = stored.iter().any(|p| p.period.starts_at == period.ends_at);
+    let carries_over = carries_over && !next_is_open;
+    Place { version, period, closes_at, open, carried, carries_over }
+}
+
+/// What the period right before `period` has left over. A period in which nothing was counted ends it.
+fn surplus_before(period: &Period, stored: &[PeriodState], closed: Option<&ClosedPeriod>) -> i64 {
+    let Some(start) = period.starts_at else { return 0 };
+    let open = stored.iter().find(|p| p.period.ends_at == Some(start)).map(|p| p.surplus);
+    let closed = closed.filter(|closed| closed.ends_at == start).map(|closed| closed.surplus);
+    open.or(closed).unwrap_or(0)
 }
 
 /// The version that an open period goes by. What is completed stays as it was completed.
 fn judging<'a>(task: &'a CatalogueTask, open: &PeriodState) -> &'a Arc<TaskVersion> {
     let current = task.current();
     let begun = task.version(open.version).unwrap_or(current);
-    if !open.completed && adopts(begun, current) { current } else { begun }
-}
-
-/// Whether an open period goes on under the newest version.
-fn adopts(begun: &TaskVersion, current: &TaskVersion) -> bool {
-    match current.definition.on_new_version {
-        OnNewVersion::Keep => false,
-        OnNewVersion::Adopt => true,
-        // Of a streak the last milestone is a length; what a period needs is its objective's target.
-        OnNewVersion::AdoptIfEasier => {
-            current.definition.last_at() <= begun.definition.last_at()
-                && current.definition.objective.target <= begun.definition.objective.target
-        }
-    }
+    if !open.completed && begun.is_followed_by(current) { current } else { begun }
 }
 
 /// Fits the period that contains `at` between those already known, none of which contains it.

@@ -11,6 +11,8 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use super::event::Reward;
+use super::seen::Seen;
+use super::terms::ClaimTerms;
 use crate::calendar::{Period, PeriodKey, Zones};
 use crate::ids::TaskId;
 
@@ -73,6 +75,12 @@ pub struct TaskState {
 }
 
 impl TaskState {
+    /// How many milestones can be claimed at `now`, whether or not it is recorded yet that others no longer can.
+    pub fn unclaimed_count_as_of(&self, now: Timestamp) -> u64 {
+        let lapsed = self.claimable.iter().filter(|c| c.terms.lapsed(now).is_some()).count();
+        self.unclaimed_count.saturating_sub(lapsed as u64)
+    }
+
     /// The open period that contains `at`.
     pub fn period_at(&self, at: Timestamp) -> Option<&PeriodState> {
         self.periods.iter().find(|p| p.period.contains(at))
@@ -86,6 +94,9 @@ pub struct ClosedPeriod {
     pub key: PeriodKey,
     /// The first instant no longer inside.
     pub ends_at: Timestamp,
+    /// What exceeded its target, for the period right after it.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub surplus: i64,
 }
 
 /// A period that still takes actions.
@@ -104,9 +115,21 @@ pub struct PeriodState {
     /// The target was reached: it takes no more.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub completed: bool,
-    /// Progress was made while locked, which nothing was granted for yet.
+    /// What the period before carried over into it; part of `progress`.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub carried: i64,
+    /// What exceeds its target and is carried over into the next period.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub surplus: i64,
+    /// What was counted, for measures that need more than the total; absent: nothing needs it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seen: Option<Seen>,
+    /// Milestones passed while locked are waiting; they are granted on unlock.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub withheld: bool,
+    /// The highest progress while milestones are waiting, if the progress has fallen since.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub withheld_progress: Option<i64>,
     /// For continuous tasks: the step that the period is, while what it reaches is withheld.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub withheld_step: Option<i64>,
@@ -119,6 +142,11 @@ impl PeriodState {
     /// The watermark from which on actions for this period are too late.
     pub fn closes_at(&self) -> Option<Timestamp> {
         self.closes_at.or(self.period.ends_at)
+    }
+
+    /// The progress up to which milestones count as passed.
+    pub fn passed(&self) -> i64 {
+        self.withheld_progress.unwrap_or(self.progress)
     }
 }
 
@@ -136,6 +164,9 @@ pub struct ReachedMilestone {
     /// What was granted, in the order of the version's lines.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub lines: Vec<GrantedLine>,
+    /// How long it can be claimed.
+    #[serde(default, skip_serializing_if = "ClaimTerms::is_unlimited")]
+    pub terms: ClaimTerms,
 }
 
 /// A reward line as it was granted, whatever the catalogue says by now.
@@ -167,12 +198,23 @@ pub enum RewardState {
     Delivered,
     /// Not paid. An operator may have it handed to the payer again.
     Failed,
+    /// Not claimed in time.
+    Expired,
+    /// Not claimed by the end of its period.
+    Forfeited,
 }
 
 impl RewardState {
     /// Every state.
-    pub const ALL: [Self; 5] =
-        [Self::Claimable, Self::Claimed, Self::Delivering, Self::Delivered, Self::Failed];
+    pub const ALL: [Self; 7] = [
+        Self::Claimable,
+        Self::Claimed,
+        Self::Delivering,
+        Self::Delivered,
+        Self::Failed,
+        Self::Expired,
+        Self::Forfeited,
+    ];
 
     /// As stored and shown.
     pub fn as_str(self) -> &'static str {
@@ -182,6 +224,8 @@ impl RewardState {
             Self::Delivering => "delivering",
             Self::Delivered => "delivered",
             Self::Failed => "failed",
+            Self::Expired => "expired",
+            Self::Forfeited => "forfeited",
         }
     }
 }
@@ -199,6 +243,9 @@ pub struct ClaimableMilestone {
     pub reached_at: Timestamp,
     /// What was promised, and is paid.
     pub rewards: Vec<Reward>,
+    /// How long it can be claimed.
+    #[serde(default, skip_serializing_if = "ClaimTerms::is_unlimited")]
+    pub terms: ClaimTerms,
 }
 
 impl ClaimableMilestone {
@@ -206,4 +253,9 @@ impl ClaimableMilestone {
     pub fn order(&self) -> (Option<Timestamp>, i64) {
         (self.period.starts_at, self.at)
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it by reference")]
+fn is_zero(number: &i64) -> bool {
+    *number == 0
 }

@@ -4,10 +4,14 @@
 #![expect(clippy::needless_pass_by_value, reason = "definitions are written in place, as json!")]
 
 mod age;
+mod carry_over;
 mod claims;
+mod composites;
 mod counting;
 mod deliveries;
+mod lapses;
 mod locks;
+mod measures;
 mod sequences;
 mod streaks;
 mod times;
@@ -116,7 +120,7 @@ pub(crate) fn action(kind: &str, at: Timestamp, data: &Value) -> Command {
         "specversion": "1.0", "source": "/test", "id": at.to_string(), "type": kind,
         "subject": "u42", "time": at, "data": data,
     });
-    Command::RecordAction(Action::from_json(&event).unwrap())
+    Command::RecordAction { action: Action::from_json(&event).unwrap(), seed: Seed(1) }
 }
 
 pub(crate) fn gift(when: &str) -> Command {
@@ -176,6 +180,12 @@ fn progressed(task: &str, period: Period, [added, total, target]: [i64; 3], when
         target,
         at,
         withheld,
+        carried: 0,
+        surplus: 0,
+        latest: false,
+        value: None,
+        day: None,
+        completion_of: None,
     }
 }
 
@@ -210,7 +220,8 @@ fn reached(task: &str, period: &Period, milestone: i64, amount: i64, when: &str)
     let rewards = rewards(task, period, milestone, amount, when);
     let (task, period, at) = (id(task), period.clone(), at(when));
     let mode = ClaimMode::Manual;
-    Event::MilestoneReached { task, version: 1, period, milestone, at, mode, rewards }
+    let terms = ClaimTerms::default();
+    Event::MilestoneReached { task, version: 1, period, milestone, at, mode, rewards, terms }
 }
 
 fn completed(task: &str, period: &Period, when: &str) -> Event {
@@ -220,7 +231,10 @@ fn completed(task: &str, period: &Period, when: &str) -> Event {
 
 fn rewards(task: &str, period: &Period, milestone: i64, amount: i64, when: &str) -> Vec<Reward> {
     let line = serde_json::from_value(coins(amount)).unwrap();
-    vec![Reward::new(&user(), &id(task), 1, &period.key, milestone, &line, at(when)).unwrap()]
+    let (user, task, reached_at) = (user(), id(task), at(when));
+    let earned =
+        Earned { user: &user, task: &task, version: 1, period: &period.key, milestone, reached_at };
+    vec![earned.reward(&line, Seed::default())]
 }
 
 /// A user of whom these facts are known.
@@ -273,6 +287,12 @@ impl When {
             evolve(&mut twice, event);
         }
         assert_eq!(once, twice, "folding a fact twice");
+    }
+
+    /// The facts that follow.
+    #[track_caller]
+    fn events(self) -> Vec<Event> {
+        self.outcome.unwrap().events
     }
 
     /// No fact follows, for this reason.

@@ -97,6 +97,12 @@ fn make(database: &Database, users: u64, worker: i16, batches: u64) -> Vec<Synth
                 target: 1_000_000_000,
                 at,
                 withheld: false,
+                carried: 0,
+                surplus: 0,
+                latest: false,
+                value: None,
+                day: None,
+                completion_of: None,
             };
             evolve(state, &event);
             let touched = BTreeSet::from([task.clone()]);

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use cqrs_es::persist::{GenericQuery, PersistedEventStore};
 use cqrs_es::{CqrsFramework, EventEnvelope, Query, View};
 use plaudit_domain::action::Action;
-use plaudit_domain::user_tasks::{Command, Event};
+use plaudit_domain::user_tasks::{Command, Event, Seed};
 use plaudit_event_store::aggregate::UserTasksAggregate;
 use plaudit_event_store::catalogue_store::CatalogueStore;
 use postgres_es::{PostgresEventRepository, PostgresViewRepository};
@@ -87,7 +87,11 @@ pub async fn run(place: &Place, users: u64, seconds: u64, stock: Stock) -> Outco
                 let user = user_id(user);
                 let body = kafka::action(numbers.next(), &user, &time, 50);
                 let Ok(action) = Action::from_structured(body.as_bytes()) else { continue };
-                if stock.execute(&user, Command::RecordAction(action)).await.is_ok() {
+                if stock
+                    .execute(&user, Command::RecordAction { action, seed: Seed::default() })
+                    .await
+                    .is_ok()
+                {
                     done.fetch_add(1, Ordering::Relaxed);
                 }
             }

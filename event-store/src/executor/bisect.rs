@@ -89,10 +89,12 @@ fn park(item: Item, reason: &str) -> Result<Unapplied, ExecuteError> {
         Work::Park(_) => return Err(ExecuteError::Unreadable(reason.to_owned())),
         Work::Claim { .. }
         | Work::ClaimAll { .. }
+        | Work::Settle { .. }
         | Work::GrantFreezes { .. }
         | Work::StartDeliveries { .. }
         | Work::SettleDeliveries { .. }
-        | Work::Redeliver { .. } => {
+        | Work::Redeliver { .. }
+        | Work::ResolveParked(_) => {
             tracing::error!(reason, "a command was refused by the database");
             let position = Position { lane: item.lane, number: 0 };
             let outcome = Outcome::Failed(reason.to_owned());

@@ -1,32 +1,36 @@
 //! Deciding a batch in memory. No I/O happens between the first decision and the last.
 
+mod actions;
 mod claims;
 mod deliveries;
 mod freezes;
 mod metadata;
+mod parked;
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use plaudit_domain::action::Action;
 use plaudit_domain::catalogue::Catalogue;
 use plaudit_domain::ids::{TaskId, UserId};
 use plaudit_domain::lane::{Lane, Position};
 use plaudit_domain::user_tasks::{
-    Command, Decision, Event, Rejection, UnmovedReason, UserTasks, decide, evolve,
+    Command, Decision, Event, Rejection, Resolution, UserTasks, decide, evolve,
 };
 use uuid::Uuid;
 
 use super::bisect::is_same_record;
 use crate::batch::{
-    Applied, ChangedUser, Changes, ClaimKey, Item, NewEvent, Origin, Outcome, ParkedRecord,
+    Applied, ChangedUser, Changes, ClaimKey, Item, NewEvent, Origin, Outcome, ParkedResolution,
     Receipt, Work,
 };
 use crate::lanes::{LaneHead, Locked};
+use crate::parked::{NewlyParked, ParkedQueues};
 use crate::rewards::claimable::{ClaimLookup, FoundClaims, MilestoneKey};
 use crate::rewards::grants::{FoundGrants, GrantLookup};
+use crate::rewards::lapses::SettledUsers;
 use crate::source_offsets::{LaneOffsets, SourceKey};
 use crate::states::{LoadedState, NeededUsers, truncate_to_micros};
 use metadata::metadata;
@@ -45,6 +49,9 @@ pub struct Needed {
     /// Each with how many milestones it may take.
     pub claims: BTreeMap<ClaimLookup, i64>,
     pub grants: BTreeSet<GrantLookup>,
+    pub settled: SettledUsers,
+    /// Parked records to release or discard.
+    pub parked: Vec<(Lane, Uuid)>,
 }
 
 impl Needed {
@@ -55,15 +62,15 @@ impl Needed {
                 needed.sources.insert((item.lane, at.into()));
             }
             match &item.work {
-                Work::Action(action) => {
-                    let tasks = needed.tasks_of(item.lane, &action.user);
-                    for index in catalogue.states_needed(&action.kind) {
-                        let id = &catalogue.tasks()[*index].id;
-                        if !tasks.contains(id) {
-                            tasks.insert(id.clone());
-                        }
+                Work::Action(action) => needed.add_action(item.lane, action, catalogue),
+                Work::ResolveParked(ParkedResolution { decision, user, actions }) => {
+                    needed.parked.push((item.lane, decision.parked));
+                    if let Some(user) = user {
+                        needed.tasks_of(item.lane, user);
                     }
-                    needed.identities.push((item.lane, action.identity()));
+                    for action in actions {
+                        needed.add_action(item.lane, action, catalogue);
+                    }
                 }
                 Work::Claim { user, task, period, milestone, .. } => {
                     needed.tasks_of(item.lane, user).insert(task.clone());
@@ -81,6 +88,11 @@ impl Needed {
                     let count = needed.claims.entry(lookup).or_insert(1);
                     *count += i64::try_from(CLAIM_ALL_MAX).unwrap_or(i64::MAX);
                 }
+                Work::Settle { user, as_of } => {
+                    needed.tasks_of(item.lane, user);
+                    let settled = needed.settled.entry((item.lane, user.clone())).or_insert(*as_of);
+                    *settled = (*settled).max(*as_of);
+                }
                 Work::GrantFreezes { id, user, task, .. } => {
                     needed.tasks_of(item.lane, user).insert(task.clone());
                     needed.identities.push((item.lane, *id));
@@ -94,6 +106,17 @@ impl Needed {
             needed.keys.extend(claims::key_of(&item.work).map(|key| (item.lane, key)));
         }
         needed
+    }
+
+    fn add_action(&mut self, lane: Lane, action: &Action, catalogue: &Catalogue) {
+        let tasks = self.tasks_of(lane, &action.user);
+        for index in catalogue.states_needed(&action.kind) {
+            let id = &catalogue.tasks()[*index].id;
+            if !tasks.contains(id) {
+                tasks.insert(id.clone());
+            }
+        }
+        self.identities.push((lane, action.identity()));
     }
 
     fn tasks_of(&mut self, lane: Lane, user: &UserId) -> &mut BTreeSet<TaskId> {
@@ -139,6 +162,8 @@ pub struct Loaded {
     pub receipts: HashMap<ClaimKey, Vec<Receipt>>,
     /// The receipts of milestones that claims name and that were claimed before.
     pub claimed: HashMap<MilestoneKey, Receipt>,
+    /// What users wait behind, and what is released or discarded.
+    pub parked: ParkedQueues,
 }
 
 impl Loaded {
@@ -174,7 +199,8 @@ pub struct DecidedBatch<'b> {
     pub newly_seen: Vec<(Lane, Uuid)>,
     pub dedup_window: i32,
     pub offsets_moved: HashMap<(Lane, SourceKey), i64>,
-    pub parked: Vec<(Lane, &'b Origin, Cow<'b, ParkedRecord>)>,
+    pub parked: Vec<NewlyParked<'b>>,
+    pub parked_resolved: Vec<(Lane, &'b Resolution)>,
     pub receipts_given: Vec<(Lane, ClaimKey, Vec<Receipt>)>,
     pub heads: BTreeMap<Lane, LaneHead>,
     outcomes: Vec<(Lane, Outcome)>,
@@ -238,12 +264,14 @@ pub fn decide_batch<'b>(
         applied_before: loaded.offsets,
         receipts: loaded.receipts,
         claimed: loaded.claimed,
+        parked_queues: loaded.parked,
         decided: DecidedBatch {
             changes: Changes::default(),
             newly_seen: Vec::new(),
             dedup_window: locked.dedup_window,
             offsets_moved: HashMap::new(),
             parked: Vec::new(),
+            parked_resolved: Vec::new(),
             receipts_given: Vec::new(),
             heads: locked.heads,
             outcomes: Vec::with_capacity(items.len()),
@@ -271,6 +299,7 @@ struct BatchDecider<'c, 'b> {
     applied_before: LaneOffsets,
     receipts: HashMap<ClaimKey, Vec<Receipt>>,
     claimed: HashMap<MilestoneKey, Receipt>,
+    parked_queues: ParkedQueues,
     decided: DecidedBatch<'b>,
 }
 
@@ -286,6 +315,7 @@ impl<'b> BatchDecider<'_, 'b> {
         }
         if let Work::Claim { user, .. }
         | Work::ClaimAll { user, .. }
+        | Work::Settle { user, .. }
         | Work::GrantFreezes { user, .. }
         | Work::StartDeliveries { user, .. }
         | Work::SettleDeliveries { user, .. }
@@ -295,18 +325,9 @@ impl<'b> BatchDecider<'_, 'b> {
             return Outcome::Failed(reason);
         }
         match &item.work {
-            Work::Park(record) => {
-                self.decided.parked.push((item.lane, &item.origin, Cow::Borrowed(record)));
-                Outcome::Parked { id: record.id, reason: record.reason.clone() }
-            }
-            Work::Action(action) => {
-                let identity = action.identity();
-                if !self.seen.insert(identity) {
-                    return Outcome::Duplicate;
-                }
-                self.decided.newly_seen.push((item.lane, identity));
-                self.action(item, action)
-            }
+            Work::Park(record) => self.park(item, Cow::Borrowed(record), false),
+            Work::ResolveParked(resolved) => self.resolve_parked(item, resolved),
+            Work::Action(action) => self.action(item, action),
             Work::Claim { user, task, period, milestone, at, .. } => {
                 let wish = Command::ClaimRewards {
                     user: user.clone(),
@@ -331,55 +352,11 @@ impl<'b> BatchDecider<'_, 'b> {
                 };
                 self.grant_freezes(item, *id, user, &command)
             }
-            Work::StartDeliveries { user, .. }
+            Work::Settle { user, .. }
+            | Work::StartDeliveries { user, .. }
             | Work::SettleDeliveries { user, .. }
             | Work::Redeliver { user, .. } => self.deliver(item, user),
         }
-    }
-
-    fn action(&mut self, item: &'b Item, action: &plaudit_domain::action::Action) -> Outcome {
-        if !action.is_plaudits_own() && !self.catalogue.listens_to(&action.kind) {
-            return Outcome::Accepted;
-        }
-        if let Some(reason) = self.fault(item, &action.user) {
-            return self.park(item, action, &format!("nothing can be decided: {reason}"));
-        }
-        let command = Command::RecordAction(action.clone());
-        // A fault in the rules must not stop a partition: the action is parked, others go on.
-        let Ok(decided) =
-            catch_unwind(AssertUnwindSafe(|| self.decide(item, &action.user, &command)))
-        else {
-            return self.park(item, action, "an internal error while applying it");
-        };
-        match decided {
-            Ok(Decision { events, unmoved }) => {
-                let failed = |u: &plaudit_domain::user_tasks::Unmoved| {
-                    matches!(u.reason, UnmovedReason::FilterFailed(_)).then(|| u.task.clone())
-                };
-                self.decided.unevaluated.extend(unmoved.iter().filter_map(failed));
-                if !events.is_empty() {
-                    self.record(item, &action.user, events, &metadata(item, Some(action)));
-                }
-                Outcome::Accepted
-            }
-            Err(rejection) => Outcome::Rejected(rejection),
-        }
-    }
-
-    /// Parks an action that could not be applied. It is decided once it is released, so its identity is
-    /// not remembered.
-    fn park(
-        &mut self,
-        item: &'b Item,
-        action: &plaudit_domain::action::Action,
-        reason: &str,
-    ) -> Outcome {
-        self.decided.newly_seen.pop();
-        self.seen.remove(&action.identity());
-        let record = ParkedRecord::of_action(action, reason, true);
-        let (id, reason) = (record.id, record.reason.clone());
-        self.decided.parked.push((item.lane, &item.origin, Cow::Owned(record)));
-        Outcome::Parked { id, reason }
     }
 
     /// Why nothing can be decided for a user.

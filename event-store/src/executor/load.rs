@@ -12,7 +12,7 @@ use crate::lanes::Locked;
 use crate::rewards::claimable::{self, FoundClaims};
 use crate::rewards::grants;
 use crate::states::{self, LoadedState, Verify};
-use crate::{receipts, seen_actions, source_offsets};
+use crate::{parked, receipts, seen_actions, source_offsets};
 
 /// Loads it, under the locks. `verify_all` folds every user from the log.
 pub async fn load(
@@ -21,7 +21,7 @@ pub async fn load(
     verify_all: bool,
     tx: &mut PgConnection,
 ) -> Result<Loaded, ExecuteError> {
-    let mut found = claimable::load(&needed.claims, tx).await?;
+    let mut found = claimable::load(&needed.claims, &needed.settled, tx).await?;
     let found_grants = grants::load(&needed.grants, tx).await?;
     needed.add_tasks_of(&found, &found_grants);
     let external = locked.heads.iter().filter(|(_, head)| head.external_appends);
@@ -35,6 +35,7 @@ pub async fn load(
         offsets: source_offsets::load(&needed.sources, tx).await?,
         receipts: receipts::load(&needed.keys, tx).await?,
         claimed: HashMap::new(),
+        parked: parked::load(&needed.parked, &locked.heads, &needed.users, tx).await?,
     };
     loaded.add_claims(found);
     loaded.add_grants(found_grants);

@@ -163,7 +163,8 @@ fn merge(before: Outcome, now: Outcome) -> Outcome {
     match (before, now) {
         (before @ (Outcome::Accepted | Outcome::FreezesGranted { .. }), Outcome::Duplicate)
         | (before @ (Outcome::Accepted | Outcome::Parked { .. }), Outcome::AlreadyApplied)
-        | (before @ Outcome::Claimed(_), Outcome::Rejected(_)) => before,
+        | (before @ Outcome::Claimed(_), Outcome::Rejected(_))
+        | (before @ Outcome::ParkedResolved { .. }, Outcome::NotParked) => before,
         (
             Outcome::ClaimedAll { receipts: mut taken, .. },
             Outcome::ClaimedAll { receipts: now, more },

@@ -1,2 +1,3 @@
-select id, reason, repairable, user_id, topic, partition, "offset", headers, bytes, parked_at from parked
-where id = $1
+select lane, id, reason, repairable, waiting, user_id, topic, incarnation, partition, "offset", headers, bytes,
+       parked_at, resolved_at, resolution, resolved_by, resolved_reason
+from parked where id = $1

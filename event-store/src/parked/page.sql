@@ -4,8 +4,9 @@ with found as materialized (
            octet_length(bytes)::bigint + octet_length(headers::text) as size,
            row_number() over (order by parked_at, id) as place
     from (select * from parked
-          where $1::uuid is null
-             or (parked_at, id) > (select parked_at, id from parked where id = $1 limit 1)
+          where resolved_at is null
+            and ($1::uuid is null
+                 or (parked_at, id) > (select parked_at, id from parked where id = $1 limit 1))
           order by parked_at, id limit $2 + 1) as candidate
 ), fitting as (
     select lane, id,
@@ -13,7 +14,8 @@ with found as materialized (
            count(*) over () as candidates
     from found
 )
-select id, reason, repairable, user_id, topic, partition, "offset", headers, bytes, parked_at, candidates
+select lane, id, reason, repairable, waiting, user_id, topic, incarnation, partition, "offset", headers, bytes,
+       parked_at, resolved_at, resolution, resolved_by, resolved_reason, candidates
 from fitting join parked using (lane, id)
 where fits
 order by parked_at, id

@@ -9,9 +9,11 @@ use plaudit_domain::user_tasks::{ClaimableMilestone, RewardState};
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
 
+use super::lapses::{SETTLED_MAX, SettledUsers};
 use super::{Ledger, RewardRow};
 use crate::batch::{Receipt, ReceiptLine};
 use crate::error::ExecuteError;
+use crate::instant;
 use crate::states::{LoadedState, undecodable};
 
 /// A claim, or several of the same.
@@ -51,9 +53,11 @@ pub struct FoundClaims {
     pub receipts: HashMap<MilestoneKey, Receipt>,
 }
 
-/// Loads what claims may take, each with how many milestones it may take, by probes of an index.
+/// Loads what claims may take, each with how many milestones it may take, and what is due of users who are
+/// settled; all by probes of an index.
 pub async fn load(
     lookups: &BTreeMap<ClaimLookup, i64>,
+    settled: &SettledUsers,
     connection: &mut PgConnection,
 ) -> sqlx::Result<FoundClaims> {
     let mut found = FoundClaims::default();
@@ -102,6 +106,26 @@ pub async fn load(
             .fetch_all(&mut *connection)
             .await?;
         found.add(&rows, &of_all)?;
+    }
+    if !settled.is_empty() {
+        let lookup = |((lane, user), _): (&(Lane, UserId), _)| ClaimLookup {
+            lane: *lane,
+            user: user.clone(),
+            task: None,
+            period: None,
+            milestone: None,
+        };
+        let lookups: Vec<ClaimLookup> = settled.iter().map(lookup).collect();
+        let asked: Vec<Asked<'_>> = lookups.iter().map(|lookup| (lookup, &SETTLED_MAX)).collect();
+        let rows = sqlx::query(include_str!("due_of_users.sql"))
+            .bind(lanes(&asked))
+            .bind(users(&asked))
+            .bind(settled.values().map(|at| instant::to_sql(*at)).collect::<Vec<_>>())
+            .bind(places(&asked))
+            .bind(SETTLED_MAX)
+            .fetch_all(&mut *connection)
+            .await?;
+        found.add(&rows, &asked)?;
     }
     Ok(found)
 }
@@ -219,6 +243,7 @@ impl FoundClaims {
             version: first.reward.version,
             reached_at: first.reward.reached_at,
             rewards: lines.iter().map(|line| line.reward.clone()).collect(),
+            terms: first.terms(),
         };
         let of_task = self.claimable.entry(key.user).or_default().entry(key.task).or_default();
         if !of_task.contains(&milestone) {

@@ -6,7 +6,7 @@ use plaudit_domain::calendar::Period;
 use plaudit_domain::catalogue::definition::ClaimMode;
 use plaudit_domain::ids::UserId;
 use plaudit_domain::lane::Lane;
-use plaudit_domain::user_tasks::{Event, Reward, RewardState};
+use plaudit_domain::user_tasks::{ClaimTerms, Event, Lapse, Lapsed, Reward, RewardState};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -43,19 +43,28 @@ impl Ledger {
     /// Folds the event at this position of the lane.
     pub fn record(&mut self, event: &Event, position: i64) {
         match event {
-            Event::MilestoneReached { mode, rewards, period, .. } => {
+            Event::MilestoneReached { mode, rewards, period, terms, .. } => {
                 let state = match mode {
                     ClaimMode::Manual => RewardState::Claimable,
                     ClaimMode::Automatic => RewardState::Claimed,
                 };
                 for (ordinal, reward) in (0..).zip(rewards) {
-                    self.grant(reward, period, state, RewardPlace { position, ordinal });
+                    let place = RewardPlace { position, ordinal };
+                    self.grant(reward, period, terms, state, place);
                 }
             }
             Event::RewardsClaimed { rewards, at, .. } => {
                 let claimed = Some(Claimed { at: truncate_to_micros(*at), position });
                 for reward in rewards {
                     self.change(reward, RewardState::Claimed, claimed);
+                }
+            }
+            Event::RewardsExpired(unclaimed)
+            | Event::RewardsForfeited(unclaimed)
+            | Event::RewardsGranted(unclaimed) => {
+                let state = event.lapsed().map_or(RewardState::Expired, Lapsed::state);
+                for reward in &unclaimed.rewards {
+                    self.change(reward, state, None);
                 }
             }
             Event::DeliveryStarted { reward } => self.change(reward, RewardState::Delivering, None),
@@ -78,12 +87,21 @@ impl Ledger {
             | Event::FreezeReserved { .. }
             | Event::TaskCompleted { .. }
             | Event::ActionTooLate { .. }
-            | Event::ActionNotCounted { .. } => {}
+            | Event::ActionNotCounted { .. }
+            | Event::ParkedReleased { .. }
+            | Event::ParkedDiscarded { .. } => {}
         }
     }
 
     /// A grant is made once; should the log hold it twice, the first counts.
-    fn grant(&mut self, reward: &Reward, period: &Period, state: RewardState, place: RewardPlace) {
+    fn grant(
+        &mut self,
+        reward: &Reward,
+        period: &Period,
+        terms: &ClaimTerms,
+        state: RewardState,
+        place: RewardPlace,
+    ) {
         let granted = &mut self.granted;
         self.by_grant.entry(reward.grant).or_insert_with(|| {
             let reached_at = truncate_to_micros(reward.reached_at);
@@ -94,6 +112,10 @@ impl Ledger {
                 state,
                 place,
                 claimed: None,
+                claim_until: terms.claim_until.map(truncate_to_micros),
+                lapse: terms
+                    .lapse()
+                    .map(|lapse| Lapse { at: truncate_to_micros(lapse.at), ..lapse }),
             });
             granted.len() - 1
         });

@@ -1,7 +1,7 @@
 -- Grants by id, each if it belongs to the user who is said to have it.
 select w.user_id, r.task_id, r.period_key, r.milestone, r.line, r.grant_id, r.kind, r.code, r.amount, r.state,
        r.granted_at, r.granted_position, r.ordinal, r.version, r.period_starts_at, r.period_ends_at,
-       r.claimed_at, r.claimed_position
+       r.claimed_at, r.claimed_position, r.claim_until, r.lapses_at, r.lapses_as
 from unnest($1::smallint[], $2::text[], $3::uuid[]) w (lane, user_id, grant_id)
 cross join lateral (
     select * from reward_state

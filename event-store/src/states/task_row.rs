@@ -8,7 +8,8 @@ use jiff::Timestamp;
 use plaudit_domain::calendar::{Period, PeriodKey};
 use plaudit_domain::ids::TaskId;
 use plaudit_domain::user_tasks::{
-    ClosedPeriod, FreezeState, PeriodState, ReachedMilestone, StreakState, TaskState, UserTasks,
+    ClosedPeriod, FreezeState, PeriodState, ReachedMilestone, Seen, StreakState, TaskState,
+    UserTasks,
 };
 use serde::{Deserialize, Serialize};
 use sqlx::Row;
@@ -26,7 +27,7 @@ pub struct TaskRow {
     pub completed_at: Option<Timestamp>,
     /// The latest time of an action that it counted.
     pub watermark: Option<Timestamp>,
-    /// The latest of the periods that were closed and forgotten.
+    /// The latest of the periods that were closed and forgotten; its surplus is in `details`.
     pub closed: Option<ClosedPeriod>,
     /// How many of its milestones have something to claim.
     pub unclaimed_count: i64,
@@ -60,8 +61,20 @@ pub struct PeriodRow {
 #[serde(deny_unknown_fields)]
 struct Details<'s> {
     /// Of the newest period.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    carried: i64,
+    /// Of the newest period.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    surplus: i64,
+    /// Of the newest period.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    seen: Option<Cow<'s, Seen>>,
+    /// Of the newest period.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     withheld: bool,
+    /// Of the newest period.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    withheld_progress: Option<i64>,
     /// Of the newest period.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     withheld_step: Option<i64>,
@@ -71,10 +84,18 @@ struct Details<'s> {
     /// Periods before the newest that are still open.
     #[serde(default, skip_serializing_if = "is_empty")]
     earlier: Cow<'s, [PeriodState]>,
+    /// Of the closed period.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    closed_surplus: i64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     streak: Option<Cow<'s, StreakState>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     freezes: Option<Cow<'s, FreezeState>>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it by reference")]
+fn is_zero(number: &i64) -> bool {
+    *number == 0
 }
 
 #[expect(clippy::ptr_arg, reason = "serde gives the field as it is")]
@@ -108,6 +129,7 @@ impl TaskRow {
         let (newest, earlier) = periods.split_last().map_or((None, &[][..]), |(n, e)| (Some(n), e));
         let mut details = Details {
             earlier: Cow::Borrowed(earlier),
+            closed_surplus: closed.as_ref().map_or(0, |closed| closed.surplus),
             streak: streak.as_ref().map(Cow::Borrowed),
             freezes: freezes.as_ref().map(Cow::Borrowed),
             ..Details::default()
@@ -119,10 +141,18 @@ impl TaskRow {
                 version,
                 progress,
                 completed,
+                carried,
+                surplus,
+                seen,
                 withheld,
+                withheld_progress,
                 withheld_step,
                 reached,
             } = newest;
+            details.carried = *carried;
+            details.surplus = *surplus;
+            details.seen = seen.as_ref().map(Cow::Borrowed);
+            details.withheld_progress = *withheld_progress;
             details.withheld = *withheld;
             details.withheld_step = *withheld_step;
             details.reached = Cow::Borrowed(reached);
@@ -143,6 +173,7 @@ impl TaskRow {
             closed: closed.as_ref().map(|closed| ClosedPeriod {
                 key: closed.key.clone(),
                 ends_at: truncate_to_micros(closed.ends_at),
+                surplus: 0,
             }),
             unclaimed_count: i64::try_from(*unclaimed_count).unwrap_or(i64::MAX),
             period,
@@ -165,13 +196,19 @@ impl TaskRow {
             version: u32::try_from(newest.version).unwrap_or_default(),
             progress: newest.progress,
             completed: newest.completed,
+            carried: details.carried,
+            surplus: details.surplus,
+            seen: details.seen.map(Cow::into_owned),
             withheld: details.withheld,
+            withheld_progress: details.withheld_progress,
             withheld_step: details.withheld_step,
             reached: details.reached.into_owned(),
         }));
         let state = TaskState {
             watermark: self.watermark,
-            closed: self.closed,
+            closed: self
+                .closed
+                .map(|closed| ClosedPeriod { surplus: details.closed_surplus, ..closed }),
             completed_at: self.completed_at,
             periods,
             unclaimed_count: u64::try_from(self.unclaimed_count).unwrap_or_default(),
@@ -190,7 +227,9 @@ impl TaskRow {
         };
         let text = |column: usize| row.try_get::<Option<String>, _>(first + column);
         let closed = match (text(3)?, at(4)?) {
-            (Some(key), Some(ends_at)) => Some(ClosedPeriod { key: key.into(), ends_at }),
+            (Some(key), Some(ends_at)) => {
+                Some(ClosedPeriod { key: key.into(), ends_at, surplus: 0 })
+            }
             _ => None,
         };
         let period = match text(7)? {
@@ -232,4 +271,56 @@ impl Details<'_> {
 /// An instant as PostgreSQL keeps it, to the microsecond.
 pub fn truncate_to_micros(at: Timestamp) -> Timestamp {
     instant::from_sql(instant::to_sql(at))
+}
+
+#[cfg(test)]
+mod tests {
+    use plaudit_domain::user_tasks::ValueHash;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn period(day: u8, changes: &Value) -> Value {
+        let mut period = json!({
+            "key": format!("2026-03-{day:02}"),
+            "starts_at": format!("2026-03-{day:02}T00:00:00Z"),
+            "ends_at": format!("2026-03-{:02}T00:00:00Z", day + 1),
+            "version": 2, "progress": 3,
+        });
+        period.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
+        period
+    }
+
+    #[test]
+    fn a_row_gives_back_the_whole_state_of_a_task() {
+        let values = String::from(ValueHash::of(&json!("r7")));
+        for (earlier, newest) in [
+            (json!({}), json!({})),
+            (json!({ "completed": true, "surplus": 4 }), json!({ "carried": 4 })),
+            (
+                json!({ "completed": true }),
+                json!({ "completed": true, "carried": 1, "surplus": 9 }),
+            ),
+            (json!({ "seen": { "values": "" } }), json!({ "seen": { "values": values } })),
+            (
+                json!({ "seen": { "days": ["2026-03-01"] } }),
+                json!({ "seen": { "completions": ["a", "b"] } }),
+            ),
+            (
+                json!({ "withheld": true, "withheld_progress": 5 }),
+                json!({ "seen": { "latest": "2026-03-02T10:00:00Z" }, "withheld": true,
+                    "withheld_progress": 7, "withheld_step": 2 }),
+            ),
+        ] {
+            let state = json!({
+                "watermark": "2026-03-02T10:00:00Z",
+                "closed": { "key": "2026-02-28", "ends_at": "2026-03-01T00:00:00Z", "surplus": 3 },
+                "periods": [period(1, &earlier), period(2, &newest)],
+            });
+            let state: TaskState = serde_json::from_value(state).unwrap();
+            let task: TaskId = "daily".parse().unwrap();
+            let row = TaskRow::new(&task, &state);
+            assert_eq!(row.clone().into_state().unwrap(), (task, state), "{row:?}");
+        }
+    }
 }

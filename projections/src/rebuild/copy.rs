@@ -98,7 +98,7 @@ impl Rows {
 
     fn reward(&mut self, lane: Lane, user: &str, row: &RewardRow) {
         let reward = &row.reward;
-        self.row(19, lane, user);
+        self.row(22, lane, user);
         self.text(Some(reward.task.as_str()));
         self.text(Some(reward.period.as_str()));
         self.fixed(Some(reward.milestone.to_be_bytes()));
@@ -116,6 +116,9 @@ impl Rows {
         self.instant(row.ends_at);
         self.instant(row.claimed.map(|claimed| claimed.at));
         self.fixed(row.claimed.map(|claimed| claimed.position.to_be_bytes()));
+        self.instant(row.claim_until);
+        self.instant(row.lapse.map(|lapse| lapse.at));
+        self.text(row.lapse.map(|lapse| lapse.becomes.as_str()));
     }
 
     fn user(&mut self, lane: Lane, user: &str, row: &UserRow) {

@@ -1,19 +1,24 @@
 -- All that task screens need of some users, from one snapshot. $1: their lanes, $2: the users, place by
--- place. The head of the lane, the catalogue's identity and the user's row come with each row: a user has few.
+-- place, $3: now: what is due by then can no longer be claimed, recorded or not. The head of the lane, the catalogue's identity and the user's row come with each row: a user has few.
 -- Claimable milestones come with their task, the oldest 40 of them, and only where there are any.
 -- `c.the_one` leads the planner to the key, since connections are told not to scan tables; `offset 0`
 -- keeps each probe one of the key, whatever the planner makes of arrays.
 select w.place, l.next_position - 1, c.identity, u.zones, u.attributes, u.updated_at, u.counted,
        case when t.unclaimed_count > 0 then (
+           select count(*) from reward_state
+           where lane = w.lane and user_id = w.user_id and task_id = t.task_id
+             and state = 'claimable' and ordinal = 0 and lapses_at <= $3
+       ) end,
+       case when t.unclaimed_count > 0 then (
            select json_agg(json_build_object(
                       'period_key', r.period_key, 'period_starts_at', r.period_starts_at,
                       'period_ends_at', r.period_ends_at, 'milestone', r.milestone, 'version', r.version,
                       'granted_at', r.granted_at, 'line', r.line, 'grant_id', r.grant_id, 'kind', r.kind,
-                      'code', r.code, 'amount', r.amount)
+                      'code', r.code, 'amount', r.amount, 'claim_until', r.claim_until)
                   order by r.period_starts_at nulls first, r.milestone, r.ordinal)
            from (select granted_position from reward_state
                  where lane = w.lane and user_id = w.user_id and task_id = t.task_id
-                   and state = 'claimable' and ordinal = 0
+                   and state = 'claimable' and ordinal = 0 and (lapses_at is null or lapses_at > $3)
                  order by period_starts_at nulls first, milestone limit 40) m
            cross join lateral (
                select * from reward_state

@@ -78,6 +78,9 @@ impl Columns for RewardRow {
             ("period_ends_at", shown(self.ends_at)),
             ("claimed_at", shown(self.claimed.map(|claimed| claimed.at))),
             ("claimed_position", shown(self.claimed.map(|claimed| claimed.position))),
+            ("claim_until", shown(self.claim_until)),
+            ("lapses_at", shown(self.lapse.map(|lapse| lapse.at))),
+            ("lapses_as", shown(self.lapse.map(|lapse| lapse.becomes.as_str()))),
         ]
     }
 }

@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use plaudit_domain::action::Action;
 use plaudit_domain::ids::UserId;
 use plaudit_domain::lane::{Lane, LaneCount};
@@ -88,7 +89,15 @@ impl World {
         let mut items = Vec::new();
         for user in users {
             let lane = self.lane(user);
-            let page = rewards::load(&self.pool, lane, user, Some("claimed"), None, 1000);
+            let page = rewards::load(
+                &self.pool,
+                lane,
+                user,
+                Some("claimed"),
+                None,
+                1000,
+                Timestamp::now(),
+            );
             let rewards: Vec<_> = page.await.unwrap().rows.into_iter().map(|r| r.reward).collect();
             let some = rewards.len().div_ceil(2);
             let rewards = rewards.into_iter().take(some).collect();

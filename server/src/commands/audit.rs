@@ -4,17 +4,19 @@ mod history_table;
 
 use std::process::ExitCode;
 
-use plaudit_audit::{EventEntry, Moment, StateAt};
+use plaudit_audit::{EventEntry, Explanation, GrantEntry, Moment, StateAt};
+use plaudit_digests::verify::{self, UserVerification};
 use plaudit_domain::ids::UserId;
 use plaudit_domain::lane::Lane;
 use plaudit_event_store::catalogue_store::CatalogueStore;
 use plaudit_event_store::reader;
-use serde_json::json;
+use serde_json::{Value, json};
+use uuid::Uuid;
 
 use crate::cli::{AuditCommand, FormatKind};
 use crate::config::Config;
 use crate::failure::Failure;
-use crate::output::{self, outln};
+use crate::output::{self, count, outln};
 use crate::{logging, startup};
 
 /// Shows a user's history, or their tasks as they were.
@@ -29,6 +31,11 @@ pub async fn run(config: &Config, command: AuditCommand) -> Result<ExitCode, Fai
             let moment = moment.map_err(|wanted| Failure::new(format!("--at: {wanted}")))?;
             state(config, user.parse()?, moment, format.format).await
         }
+        AuditCommand::Explain { grant, format } => explain(config, grant, format.format).await,
+        AuditCommand::Verify { user: Some(user), format } => {
+            verify_user(config, &user.parse()?, format.format).await
+        }
+        AuditCommand::Verify { user: None, format } => verify_all(config, format.format).await,
     }
 }
 
@@ -86,4 +93,100 @@ async fn state(
         outln!("{}", serde_json::to_string_pretty(&then.tasks)?);
     }
     Ok(ExitCode::SUCCESS)
+}
+
+async fn explain(config: &Config, grant: Uuid, format: FormatKind) -> Result<ExitCode, Failure> {
+    let (pool, _) = startup::checked_database(config).await?;
+    let mut connection = pool.acquire().await?;
+    let found = Explanation::read(grant, &mut connection).await?;
+    let found = found.ok_or_else(|| Failure::new(format!("there is no grant {grant}")))?;
+    let json = serde_json::to_value(&found)?;
+    if format == FormatKind::Json {
+        outln!("{json}");
+        return Ok(ExitCode::SUCCESS);
+    }
+    let GrantEntry { user, task, period, milestone, amount, code, .. } = &found.grant;
+    let state = json["grant"]["state"].as_str().unwrap_or_default();
+    match &json["message"] {
+        Value::Null => outln!("message     unknown: the event that granted it is not there"),
+        message => match &message["source_position"] {
+            Value::Null => outln!("message     HTTP request {}", plain(&message["request"])),
+            at => outln!(
+                "message     {}/{}@{}",
+                plain(&at["topic"]),
+                plain(&at["partition"]),
+                plain(&at["offset"])
+            ),
+        },
+    }
+    match &json["command"]["action"] {
+        Value::Null => outln!("command     a request"),
+        action => outln!(
+            "command     {} {} from {}",
+            plain(&action["type"]),
+            plain(&action["id"]),
+            plain(&action["source"])
+        ),
+    }
+    let rows = |name: &str| json[name].as_array().cloned().unwrap_or_default();
+    outln!("{}", history_table::HEAD);
+    rows("events").iter().for_each(|event| outln!("{}", history_table::row(event)));
+    outln!(
+        "grant       {grant}: {amount} {code} for {user}, {task} {period} at {milestone}, {state}"
+    );
+    rows("deliveries").iter().for_each(|event| outln!("{}", history_table::row(event)));
+    Ok(ExitCode::SUCCESS)
+}
+
+fn plain(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+async fn verify_user(
+    config: &Config,
+    user: &UserId,
+    format: FormatKind,
+) -> Result<ExitCode, Failure> {
+    let (pool, lane_count) = startup::checked_database(config).await?;
+    let found = verify::user(&pool, Lane::of(user.as_str(), lane_count), user).await?;
+    if format == FormatKind::Json {
+        outln!("{}", serde_json::to_string(&found)?);
+    } else {
+        let UserVerification { events, covered, digest, .. } = &found;
+        outln!("{user}: {}, {covered} of them covered", count(*events, "event"));
+        outln!("digest {digest}");
+        print_faults(&found);
+    }
+    Ok(if found.intact { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn print_faults(found: &UserVerification) {
+    for fault in &found.faults {
+        outln!("{}: {fault}", found.user);
+    }
+}
+
+async fn verify_all(config: &Config, format: FormatKind) -> Result<ExitCode, Failure> {
+    let (pool, lane_count) = startup::checked_database(config).await?;
+    let (mut users, mut events, mut changed) = (0, 0, Vec::new());
+    for number in 0..lane_count.get() {
+        let found = verify::lane(&pool, Lane(i16::try_from(number)?)).await?;
+        users += found.users;
+        events += found.events;
+        if format == FormatKind::Text {
+            found.changed.iter().for_each(print_faults);
+        }
+        changed.extend(found.changed);
+    }
+    let intact = changed.is_empty();
+    if format == FormatKind::Json {
+        outln!(
+            "{}",
+            json!({"intact": intact, "users": users, "events": events, "changed": changed})
+        );
+    } else {
+        let verdict = if intact { "nothing was changed" } else { "the log is not as it was" };
+        outln!("{}, {}: {verdict}", count(users, "user"), count(events, "event"));
+    }
+    Ok(if intact { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

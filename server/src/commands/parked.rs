@@ -1,21 +1,27 @@
 //! `plaudit parked`.
 
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use plaudit_event_store::parked::{self, Parked};
+use plaudit_domain::lane::LaneCount;
+use plaudit_event_store::CommandQueue;
+use plaudit_event_store::parked::{self, Parked, Resolved};
+use plaudit_release::{Operator, Released, Resolver};
 use serde_json::json;
+use sqlx::PgPool;
 
 use crate::cli::{FormatKind, ParkedCommand};
+use crate::commands::serve;
 use crate::config::Config;
 use crate::failure::Failure;
-use crate::output::outln;
-use crate::startup;
+use crate::output::{count, errln, outln};
+use crate::{operator, startup};
 
-/// Lists or shows parked records.
+/// Lists, shows, releases or discards parked records.
 pub async fn run(config: &Config, command: ParkedCommand) -> Result<ExitCode, Failure> {
-    let (pool, _) = startup::checked_database(config).await?;
+    let (pool, lane_count) = startup::checked_database(config).await?;
     match command {
         ParkedCommand::List { after, limit, format } => {
             let page = parked::page(&pool, after, i64::from(limit)).await?;
@@ -51,10 +57,65 @@ pub async fn run(config: &Config, command: ParkedCommand) -> Result<ExitCode, Fa
             outln!("reason      {}", record.reason);
             outln!("repairable  {}", record.repairable);
             outln!("headers     {}", record.headers);
+            if let Some(resolved) = &record.resolved {
+                let why = resolved.reason.as_deref().map_or(String::new(), |r| format!(": {r}"));
+                let Resolved { resolution, by, at, .. } = resolved;
+                outln!("{resolution:<10}  by {by} at {at}{why}");
+            }
             outln!("bytes       {}", shown(&record.bytes));
+        }
+        ParkedCommand::Release { id, reason, format } => {
+            let reason = reason.as_deref().map(Operator::checked_reason).transpose()?;
+            let resolver = resolver(config, &pool, lane_count)?;
+            let operator = Operator { by: operator::name(), reason };
+            let released = resolver.release(id, &operator).await?;
+            return Ok(report("released", &released, format.format));
+        }
+        ParkedCommand::Discard { id, reason, format } => {
+            let reason = Operator::checked_reason(&reason)?;
+            let resolver = resolver(config, &pool, lane_count)?;
+            let discarded = resolver.discard(id, &operator::name(), reason).await?;
+            return Ok(report("discarded", &discarded, format.format));
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Applies through an executor of its own: no server is needed.
+fn resolver(config: &Config, pool: &PgPool, lane_count: LaneCount) -> Result<Resolver, Failure> {
+    let executor = startup::executor(pool, lane_count, &Arc::default());
+    let sources = Arc::new(serve::sources(config)?);
+    let commands = CommandQueue::start(executor, 1);
+    Ok(Resolver::new(pool.clone(), commands, sources, config.duration("future_tolerance")))
+}
+
+/// Exit code 1 if something is still parked that should have followed.
+fn report(resolution: &str, released: &Released, format: FormatKind) -> ExitCode {
+    let Released { id, applied, duplicates, followed, stopped, position } = released;
+    if format == FormatKind::Json {
+        let position = position.map(|position| position.to_string());
+        let stopped =
+            stopped.as_ref().map(|stopped| json!({"id": stopped.id, "reason": stopped.reason}));
+        outln!(
+            "{}",
+            json!({"id": id, "resolution": resolution, "applied": applied, "duplicates": duplicates,
+                "followed": followed, "position": position, "stopped": stopped})
+        );
+    } else {
+        let followers = count(*followed, "record");
+        outln!("{resolution}  {id}");
+        outln!(
+            "{} applied, {duplicates} had been applied before; {followers} followed",
+            count(*applied, "action")
+        );
+    }
+    match stopped {
+        None => ExitCode::SUCCESS,
+        Some(stopped) => {
+            errln!("plaudit: {} is still parked: {}", stopped.id, stopped.reason);
+            ExitCode::FAILURE
+        }
+    }
 }
 
 /// The most bytes of a record that are shown to people; `--format json` has all of it.

@@ -8,15 +8,16 @@ use plaudit_actions::sources::Sources;
 use plaudit_api::auth::{ExpectedClaims, JwksSource, KeyOptions, Keys};
 use plaudit_api::{
     ApiState, ConnectionLimits, CorsOrigins, Exposition, Health, InFlight, Readiness,
-    ReadinessReport, Rebuilds,
+    ReadinessReport, Rebuilds, Streams,
 };
-use plaudit_delivery::{Delivery, DeliveryOptions};
+use plaudit_delivery::{Channels, Delivery, DeliveryOptions};
 use plaudit_event_store::catalogue_store::CatalogueStore;
-use plaudit_event_store::{BusyLane, CommandQueue, upkeep};
-use plaudit_followers::{FollowerHealth, HeadWatch};
+use plaudit_event_store::{BusyLane, CommandQueue, sweeper, upkeep};
+use plaudit_followers::{FollowerHealth, HeadWatch, Runner};
 use plaudit_ingest::health::IngestHealth;
 use plaudit_ingest::{GroupProtocol, Ingest, IngestOptions};
 use plaudit_projections::task_view::Reads;
+use plaudit_release::Resolver;
 use sqlx::PgPool;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -64,6 +65,7 @@ pub struct Serving {
     ingest: Option<Ingest>,
     api: Option<tokio::task::JoinHandle<()>>,
     delivery: Option<Delivery>,
+    digests: Option<Runner>,
     rebuilds: Rebuilds,
     pool: PgPool,
 }
@@ -84,6 +86,9 @@ impl Serving {
         if let Some(delivery) = self.delivery {
             delivery.join().await;
         }
+        if let Some(digests) = self.digests {
+            digests.join().await;
+        }
         self.rebuilds.running.wait().await;
         // A client that does not take its answer keeps what it was read with.
         if tokio::time::timeout(POOL_CLOSE, self.pool.close()).await.is_err() {
@@ -97,7 +102,7 @@ impl Serving {
 
 /// The options of the parts that are to run.
 struct Parts {
-    api: Option<(Keys, CorsOrigins)>,
+    api: Option<(Keys, CorsOrigins, Arc<Sources>)>,
     ingest: Option<(IngestOptions, Arc<Sources>)>,
     delivery: Option<DeliveryOptions>,
 }
@@ -105,18 +110,25 @@ struct Parts {
 impl Parts {
     async fn read(config: &Config, roles: &[Role]) -> Result<Self, Failure> {
         let mut parts = Self { api: None, ingest: None, delivery: None };
-        if roles.contains(&Role::Api) {
-            parts.api = Some((keys(config).await?, cors_origins(config)?));
+        let has = |role| roles.contains(&role);
+        // The API releases parked records, which go through their source mapping again.
+        let sources = Arc::new(if has(Role::Api) || has(Role::Ingest) {
+            sources(config)?
+        } else {
+            Sources::default()
+        });
+        if has(Role::Api) {
+            parts.api = Some((keys(config).await?, cors_origins(config)?, Arc::clone(&sources)));
         }
-        if roles.contains(&Role::Ingest) {
-            let sources = sources(config)?;
-            parts.ingest = Some((ingest_options(config, &sources)?, Arc::new(sources)));
+        if has(Role::Ingest) {
+            parts.ingest = Some((ingest_options(config, &sources)?, sources));
         }
         if roles.contains(&Role::Deliver) {
             parts.delivery = Some(DeliveryOptions {
                 brokers: config.require("kafka.brokers")?.to_owned(),
                 topic: config.require("kafka.rewards_topic")?.to_owned(),
                 properties: config.kafka_properties(),
+                channels: channels(config)?,
             });
         }
         Ok(parts)
@@ -145,6 +157,7 @@ pub async fn start(
     let executor = startup::executor(&writers, lane_count, &catalogue);
     let commands = CommandQueue::start(Arc::clone(&executor), usize::try_from(workers)?);
     tokio::spawn(upkeep::run(pool.clone(), stop.clone()));
+    tokio::spawn(sweeper::run(pool.clone(), commands.clone(), stop.clone()));
     let rebuilds = Rebuilds::default();
     let heads = HeadWatch::start(&pool, stop.clone());
     let start_delivery = |options: &DeliveryOptions| {
@@ -152,6 +165,9 @@ pub async fn start(
         Delivery::start(options, executor, &pool, heads, stop.clone())
     };
     let delivery = parts.delivery.as_ref().map(start_delivery).transpose()?;
+    let digests = roles
+        .contains(&Role::Follow)
+        .then(|| plaudit_digests::start(&pool, Arc::clone(&heads), stop.clone()));
     // The last part that may fail: joining the group and leaving it again stops the others for a while.
     let start_ingest = |(options, sources)| {
         Ingest::start(options, commands.clone(), pool.clone(), sources, stop.clone())
@@ -161,7 +177,10 @@ pub async fn start(
         pool.clone(),
         commands.clone(),
         ingest.as_ref().map(|ingest| Arc::clone(ingest.health())),
-        delivery.as_ref().map(|delivery| Arc::clone(delivery.health())),
+        [
+            delivery.as_ref().map(|delivery| Arc::clone(delivery.health())),
+            digests.as_ref().map(|digests| Arc::clone(digests.health())),
+        ],
     );
     let lag = ingest.as_ref().map(|ingest| Arc::clone(ingest.health()));
     let lag = lag.map(|health| -> Arc<dyn Fn() -> String + Send + Sync> {
@@ -170,13 +189,15 @@ pub async fn start(
     let exposition = Exposition::new(prometheus, lag);
     let health = Health { readiness, exposition, serves_api: parts.api.is_some() };
     let router = match parts.api {
-        Some((keys, cors_origins)) => {
+        Some((keys, cors_origins, sources)) => {
             let in_flight_bytes = usize::try_from(config.number("http.in_flight_bytes_max"))?;
             tokio::spawn(keys.clone().refresh());
+            let tolerance = config.duration("future_tolerance");
+            let resolver = Resolver::new(pool.clone(), commands.clone(), sources, tolerance);
             plaudit_api::router(ApiState {
                 pool: pool.clone(),
                 screens: Reads::new(pool.clone(), reads_at_once(&pool)),
-                heads,
+                heads: Arc::clone(&heads),
                 in_flight: InFlight::new(in_flight_bytes),
                 cors_origins,
                 executor: Arc::clone(&executor),
@@ -184,8 +205,10 @@ pub async fn start(
                 keys,
                 readiness: health.readiness,
                 exposition: health.exposition,
-                future_tolerance: config.duration("future_tolerance"),
+                future_tolerance: tolerance,
                 rebuilds: rebuilds.clone(),
+                resolver,
+                streams: Streams::start(&pool, heads, stop.clone()),
             })
         }
         // Supervisors check the health of every process.
@@ -193,7 +216,7 @@ pub async fn start(
     };
     let api =
         listener.map(|listener| serve_http(listener, router, connection_limits(config), stop));
-    Ok(Serving { ingest, api, delivery, rebuilds, pool })
+    Ok(Serving { ingest, api, delivery, digests, rebuilds, pool })
 }
 
 /// How many statements for task screens run at a time: as many as half of the cores. The other half
@@ -268,10 +291,10 @@ fn readiness(
     pool: PgPool,
     commands: CommandQueue,
     ingest: Option<Arc<IngestHealth>>,
-    delivery: Option<Arc<FollowerHealth>>,
+    followers: [Option<Arc<FollowerHealth>>; 2],
 ) -> Readiness {
     Readiness::new(move || {
-        let (pool, ingest, delivery) = (pool.clone(), ingest.clone(), delivery.clone());
+        let (pool, ingest, followers) = (pool.clone(), ingest.clone(), followers.clone());
         let commands = commands.clone();
         async move {
             let mut report = ReadinessReport::default();
@@ -288,11 +311,10 @@ fn readiness(
             if let Some(Err(reason)) = ingest.map(|health| health.ready()) {
                 reasons.push(reason);
             }
-            if let Some(Err(reason)) = delivery.as_ref().map(|health| health.ready()) {
-                reasons.push(reason);
-            }
+            let followers = || followers.iter().flatten();
+            reasons.extend(followers().filter_map(|health| health.ready().err()));
             report.warnings.extend(commands.busy_lanes().iter().map(busy_lane));
-            report.warnings.extend(delivery.iter().flat_map(|health| health.warnings()));
+            report.warnings.extend(followers().flat_map(|health| health.warnings()));
             report
         }
     })
@@ -304,6 +326,12 @@ fn busy_lane(busy: &BusyLane) -> String {
         busy.lane,
         busy.since.as_secs()
     )
+}
+
+/// The channels of rewards. They were checked when the settings were read.
+pub fn channels(config: &Config) -> Result<Channels, Failure> {
+    let written = config.require("rewards.channels")?;
+    Channels::parse(written).map_err(|faults| Failure::new(faults.join("\n")))
 }
 
 async fn keys(config: &Config) -> Result<Keys, Failure> {

@@ -1,226 +1,238 @@
 //! `plaudit tasks`.
 
-use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+mod dry_run;
+mod files;
+mod http;
+mod source;
+
+use std::io::{BufRead as _, IsTerminal as _, Write as _};
 use std::process::ExitCode;
+use std::time::Duration;
 
-use plaudit_domain::catalogue::definition::TaskDefinition;
-use plaudit_domain::catalogue::{CatalogueTask, Status};
+use plaudit_api::{Plan, PlannedChange};
+use plaudit_domain::catalogue::Status;
 use plaudit_domain::ids::TaskId;
-use plaudit_event_store::catalogue_store::{self, CatalogueStore, PublishError, Unfit};
-use plaudit_task_file::{Diagnostic, LocatedTask};
-use serde_json::json;
+use plaudit_event_store::catalogue_store::PublishError;
+use plaudit_release::Operator;
+use serde_json::{Value, json};
 
-use crate::cli::{FormatKind, TasksCommand};
+use crate::cli::{FormatKind, Reason, TasksArgs, TasksCommand};
 use crate::config::{Config, ConfigError};
 use crate::failure::Failure;
-use crate::output::{count, errln, outln, word};
-use crate::startup;
+use crate::output::{count, outln, word};
+use files::{FiledTask, Told, definitions_of, read, tell_unfit};
+use source::{CatalogueSource, TaskHistory};
 
-/// Reads, publishes and lists tasks.
+/// How long `plan` counts users.
+const COUNTING_MAX: Duration = Duration::from_secs(60);
+
+/// Reads, publishes and lists tasks, in the database or through a server.
 pub async fn run(
     config: &dyn Fn() -> Result<Config, ConfigError>,
-    command: TasksCommand,
+    args: TasksArgs,
 ) -> Result<ExitCode, Failure> {
-    match command {
+    let source = async || CatalogueSource::open(&args.url, &args.token, config).await;
+    match args.command {
         TasksCommand::Schema => {
             outln!("{}", plaudit_task_file::SCHEMA.trim_end());
             Ok(ExitCode::SUCCESS)
         }
-        TasksCommand::Validate { files } => Ok(validate(&files)),
-        TasksCommand::Publish { files } => match read(&files) {
-            Some(tasks) => publish(&config()?, &tasks).await,
+        TasksCommand::Validate { files } => Ok(files::validate(&files)),
+        TasksCommand::Plan { files, format } => match read(&files) {
+            Some(tasks) => plan(&source().await?, &tasks, format.format).await,
             None => Ok(ExitCode::FAILURE),
         },
-        TasksCommand::List(format) => list(&config()?, format.format).await,
+        TasksCommand::Publish { files, why } => match read(&files) {
+            Some(tasks) => publish(&source().await?, &tasks, checked(why)?).await,
+            None => Ok(ExitCode::FAILURE),
+        },
+        TasksCommand::List(format) => list(&source().await?, format.format).await,
         TasksCommand::Show { id } => {
-            let task: TaskId = id.parse()?;
-            with_task(&config()?, &task, |task| {
-                outln!("{}", serde_json::to_string_pretty(&task.current().definition)?);
-                Ok(())
-            })
-            .await
+            let task = source().await?.history(&id.parse()?).await?;
+            outln!("{}", serde_json::to_string_pretty(&task.current()?.definition)?);
+            Ok(ExitCode::SUCCESS)
         }
-        TasksCommand::History { id } => {
-            let task: TaskId = id.parse()?;
-            with_task(&config()?, &task, |task| {
-                for version in &task.versions {
-                    outln!("{}  {}", version.version, version.published_at);
-                }
-                Ok(())
-            })
-            .await
+        TasksCommand::History { id, format } => {
+            print_history(&source().await?.history(&id.parse()?).await?, format.format);
+            Ok(ExitCode::SUCCESS)
         }
         TasksCommand::Diff { id, before, after, format } => {
-            let task: TaskId = id.parse()?;
-            with_task(&config()?, &task, |task| {
-                print_diff(task, [before, after], format.format).map_err(Failure::new)
-            })
-            .await
+            let task = source().await?.history(&id.parse()?).await?;
+            print_diff(&task, [before, after], format.format)?;
+            Ok(ExitCode::SUCCESS)
         }
-        TasksCommand::Export { ids } => export(&config()?, &ids).await,
-        TasksCommand::Pause { id } => set_status(&config()?, &id, Status::Paused).await,
-        TasksCommand::Resume { id } => set_status(&config()?, &id, Status::Active).await,
-        TasksCommand::Retire { id } => set_status(&config()?, &id, Status::Retired).await,
-    }
-}
-
-fn validate(files: &[PathBuf]) -> ExitCode {
-    let Some(tasks) = read(files) else { return ExitCode::FAILURE };
-    let are = if tasks.len() == 1 { "is" } else { "are" };
-    outln!("{} in {} {are} valid", count(tasks.len(), "task"), count(files.len(), "file"));
-    ExitCode::SUCCESS
-}
-
-/// A task of one of the files.
-struct FiledTask<'f> {
-    file: &'f Path,
-    task: LocatedTask,
-}
-
-/// Prints what is wrong, a line for each error.
-#[derive(Default)]
-struct Told(usize);
-
-impl Told {
-    fn error(&mut self, file: &Path, error: &Diagnostic) {
-        errln!("{}:{error}", file.display());
-        self.0 += 1;
-    }
-
-    /// The last line, if there were errors.
-    fn sum(&self) {
-        if self.0 > 0 {
-            errln!("{}; nothing was changed", count(self.0, "error"));
+        TasksCommand::Rollback { id, to, why } => {
+            let id: TaskId = id.parse()?;
+            let published = source().await?.roll_back(&id, to, checked(why)?).await?;
+            print_published(&published.task, published.version, published.changed);
+            Ok(ExitCode::SUCCESS)
         }
-    }
-}
-
-/// Reads task files; every error goes to standard error, a line each, then their count. If there is
-/// none, the warnings go there.
-fn read(files: &[PathBuf]) -> Option<Vec<FiledTask<'_>>> {
-    let mut tasks: Vec<FiledTask<'_>> = Vec::new();
-    let mut warnings = Vec::new();
-    let mut told = Told::default();
-    for file in files {
-        match std::fs::read_to_string(file) {
-            Err(error) => {
-                errln!("{}:1:1: file: {error}", file.display());
-                told.0 += 1;
+        TasksCommand::Export { ids } => export(&source().await?, &ids).await,
+        TasksCommand::Pause { id, why } => {
+            set_status(&source().await?, &id, Status::Paused, why).await
+        }
+        TasksCommand::Resume { id, why } => {
+            set_status(&source().await?, &id, Status::Active, why).await
+        }
+        TasksCommand::Retire { id, yes, why } => {
+            if !yes && !confirmed(&id)? {
+                return Err(Failure::new("nothing was changed"));
             }
-            Ok(text) => match plaudit_task_file::parse_located(&text) {
-                Err(found) => found.iter().for_each(|error| told.error(file, error)),
-                Ok(read) => {
-                    let in_time = |task: &LocatedTask| task.warnings(jiff::Timestamp::now(), None);
-                    warnings.extend(read.warnings.into_iter().map(|warning| (file, warning)));
-                    let late = read.tasks.iter().flat_map(in_time);
-                    warnings.extend(late.map(|warning| (file, warning)));
-                    tasks.extend(read.tasks.into_iter().map(|task| FiledTask { file, task }));
-                }
-            },
+            set_status(&source().await?, &id, Status::Retired, why).await
         }
+        TasksCommand::Why { user, task, action, format } => {
+            dry_run::why(&config()?, user, &task, action.as_deref(), format.format).await
+        }
+        TasksCommand::Simulate { files, user, actions, format } => match read(&files) {
+            Some(tasks) => {
+                let drafts = definitions_of(&tasks);
+                let asked = dry_run::Asked { drafts, user, actions };
+                dry_run::simulate(&source().await?, asked, &tasks, format.format).await
+            }
+            None => Ok(ExitCode::FAILURE),
+        },
     }
-    refuse_duplicate_ids(&tasks, &mut told);
-    // Errors come first: nothing is looked at more closely while a file is refused.
-    if told.0 == 0 {
-        for (file, warning) in warnings {
-            errln!("{}:{warning}", file.display());
+}
+
+fn checked(why: Reason) -> Result<Option<String>, Failure> {
+    Ok(why.reason.as_deref().map(Operator::checked_reason).transpose()?)
+}
+
+/// Asks where somebody can answer; a script that says `retire` means it.
+fn confirmed(id: &str) -> Result<bool, Failure> {
+    let mut input = std::io::stdin().lock();
+    if !std::io::stdin().is_terminal() {
+        return Ok(true);
+    }
+    let mut errors = std::io::stderr().lock();
+    write!(errors, "Retire {id} for good? Its id is never used again. Type yes: ")?;
+    errors.flush()?;
+    let mut answer = String::new();
+    input.read_line(&mut answer)?;
+    Ok(answer.trim().eq_ignore_ascii_case("yes"))
+}
+
+async fn publish(
+    source: &CatalogueSource,
+    tasks: &[FiledTask<'_>],
+    reason: Option<String>,
+) -> Result<ExitCode, Failure> {
+    match source.publish(&definitions_of(tasks), reason).await {
+        Ok(all) => {
+            for published in all {
+                print_published(&published.task, published.version, published.changed);
+            }
+            Ok(ExitCode::SUCCESS)
         }
+        Err(error) => refused(error, tasks),
+    }
+}
+
+fn print_published(task: &TaskId, version: u32, changed: bool) {
+    let what = if changed { "published" } else { "unchanged" };
+    outln!("{what}  {task}  version {version}");
+}
+
+/// Names what does not fit with its place in the files.
+fn refused(error: source::SourceError, tasks: &[FiledTask<'_>]) -> Result<ExitCode, Failure> {
+    let mut told = Told::default();
+    match error {
+        source::SourceError::Catalogue(PublishError::Unfit(reasons)) => {
+            reasons.iter().for_each(|reason| tell_unfit(reason, tasks, &mut told));
+        }
+        source::SourceError::Http(http::HttpError::BadInput(errors)) => {
+            for error in errors {
+                match error.place().and_then(|(index, field)| Some((tasks.get(index)?, field))) {
+                    Some((FiledTask { file, task }, field)) => {
+                        told.error(file, &task.diagnostic(&field, &error.detail));
+                    }
+                    None => told.plain(&error.detail),
+                }
+            }
+        }
+        other => return Err(other.into()),
     }
     told.sum();
-    (told.0 == 0).then_some(tasks)
+    Ok(ExitCode::FAILURE)
 }
 
-/// Within a file they were refused when it was read.
-fn refuse_duplicate_ids(tasks: &[FiledTask<'_>], told: &mut Told) {
-    let mut first = HashMap::new();
-    for FiledTask { file, task } in tasks {
-        let id = &task.definition.id;
-        let earlier: &mut &Path = first.entry(id).or_insert(file);
-        if !std::ptr::eq(*earlier, *file) {
-            let message = format!("{id} is already the id of a task in {}", earlier.display());
-            told.error(file, &task.diagnostic("id", message));
-        }
-    }
-}
-
-async fn publish(config: &Config, tasks: &[FiledTask<'_>]) -> Result<ExitCode, Failure> {
-    let definitions: Vec<TaskDefinition> =
-        tasks.iter().map(|filed| filed.task.definition.clone()).collect();
-    let (pool, _) = startup::checked_database(config).await?;
-    let all = match catalogue_store::publish(&pool, &definitions, "command line").await {
-        Ok(all) => all,
-        Err(PublishError::Unfit(reasons)) => {
-            let mut told = Told::default();
-            reasons.iter().for_each(|reason| tell_unfit(reason, tasks, &mut told));
-            told.sum();
-            return Ok(ExitCode::FAILURE);
-        }
-        Err(error) => return Err(error.into()),
-    };
-    for published in all {
-        let what = if published.changed { "published" } else { "unchanged" };
-        outln!("{what}  {}  version {}", published.task, published.version);
-    }
-    Ok(ExitCode::SUCCESS)
-}
-
-/// What only shows beside the catalogue has its place in a file all the same.
-fn tell_unfit(unfit: &Unfit, tasks: &[FiledTask<'_>], told: &mut Told) {
-    match tasks.iter().find(|filed| filed.task.definition.id == unfit.task) {
-        Some(FiledTask { file, task }) => told.error(file, &task.diagnostic(&unfit.field, unfit)),
-        None => {
-            errln!("{unfit}");
-            told.0 += 1;
-        }
-    }
-}
-
-async fn list(config: &Config, format: FormatKind) -> Result<ExitCode, Failure> {
-    let (pool, _) = startup::checked_database(config).await?;
-    let catalogue = CatalogueStore::default().newest(&pool).await?;
-    if format == FormatKind::Json {
-        let task = |task: &CatalogueTask| {
-            let current = task.current();
-            json!({"id": task.id, "status": task.status, "version": current.version,
-                   "kind": current.definition.kind, "published_at": current.published_at.to_string()})
-        };
-        outln!("{}", json!({ "tasks": catalogue.tasks().iter().map(task).collect::<Vec<_>>() }));
-    } else {
-        for task in catalogue.tasks() {
-            let definition = &task.current().definition;
-            let title = &definition.text_in(None).title;
-            outln!(
-                "{:<24} {} v{} {}  {title}",
-                task.id.as_str(),
-                word(&definition.kind),
-                task.current().version,
-                word(&task.status)
-            );
-        }
-        outln!("{}", count(catalogue.tasks().len(), "task"));
-    }
-    Ok(ExitCode::SUCCESS)
-}
-
-async fn with_task(
-    config: &Config,
-    id: &TaskId,
-    show: impl Fn(&CatalogueTask) -> Result<(), Failure>,
+async fn plan(
+    source: &CatalogueSource,
+    tasks: &[FiledTask<'_>],
+    format: FormatKind,
 ) -> Result<ExitCode, Failure> {
-    let (pool, _) = startup::checked_database(config).await?;
-    let catalogue = CatalogueStore::default().newest(&pool).await?;
-    let missing = || catalogue_store::PublishError::UnknownTask(id.clone());
-    show(catalogue.task(id).ok_or_else(missing)?)?;
+    let plan = match source.plan(&definitions_of(tasks), COUNTING_MAX).await {
+        Ok(plan) => plan,
+        Err(error) => return refused(error, tasks),
+    };
+    if format == FormatKind::Json {
+        outln!("{}", serde_json::to_string(&plan)?);
+        return Ok(ExitCode::SUCCESS);
+    }
+    print_plan(&plan);
     Ok(ExitCode::SUCCESS)
 }
 
-fn print_diff(task: &CatalogueTask, versions: [u32; 2], format: FormatKind) -> Result<(), String> {
-    let version = |number| {
-        let last = task.current().version;
-        let missing = || format!("task {} has no version {number}, only 1 to {last}", task.id);
-        task.version(number).map(|version| &version.definition).ok_or_else(missing)
-    };
+fn print_plan(plan: &Plan) {
+    for task in &plan.tasks {
+        outln!("{:<10} {}  version {}", word(&task.change), task.task, task.version);
+        for change in &task.changes {
+            outln!("    {}: {} -> {}", change.path, shown(&change.before), shown(&change.after));
+        }
+        if task.change != PlannedChange::Changed {
+            continue;
+        }
+        let Some(users) = &task.users else {
+            outln!("    users: too many to be counted in time");
+            continue;
+        };
+        let lines = [
+            (users.completed, "have completed their period, and stay so"),
+            (users.keep_version, "go on under the version they began with"),
+            (users.adopt_version, "go on under the new version"),
+            (users.adopt_at_target, "of these have enough for the new target already"),
+            (users.begin_anew, "begin their next period with the new version"),
+        ];
+        for (number, what) in lines.into_iter().filter(|(number, _)| *number > 0) {
+            outln!("    {} {what}", count(number, "user"));
+        }
+    }
+    let changed = plan.tasks.iter().filter(|task| task.change != PlannedChange::Unchanged);
+    outln!("{} would be published", count(changed.count(), "version"));
+}
+
+fn shown(value: &Option<Value>) -> String {
+    value.as_ref().map_or_else(|| "(absent)".to_owned(), ToString::to_string)
+}
+
+async fn list(source: &CatalogueSource, format: FormatKind) -> Result<ExitCode, Failure> {
+    let tasks = source.list().await?;
+    if format == FormatKind::Json {
+        outln!("{}", json!({ "tasks": tasks }));
+        return Ok(ExitCode::SUCCESS);
+    }
+    for task in &tasks {
+        let (kind, status) = (word(&task.kind), word(&task.status));
+        outln!("{:<24} {kind} v{} {status}  {}", task.id.as_str(), task.version, task.title);
+    }
+    outln!("{}", count(tasks.len(), "task"));
+    Ok(ExitCode::SUCCESS)
+}
+
+fn print_history(task: &TaskHistory, format: FormatKind) {
+    if format == FormatKind::Json {
+        outln!("{}", json!({"task": task.id, "status": task.status, "changes": task.changes}));
+        return;
+    }
+    for change in &task.changes {
+        let version = change.version.map_or(String::new(), |version| format!(" version {version}"));
+        let why = change.reason.as_deref().map_or(String::new(), |reason| format!(": {reason}"));
+        outln!("{}  {}{version}  by {}{why}", change.at, word(&change.change), change.by);
+    }
+}
+
+fn print_diff(task: &TaskHistory, versions: [u32; 2], format: FormatKind) -> Result<(), Failure> {
+    let version = |number| task.version(number).map(|version| &version.definition);
     let [before, after] = versions;
     let changes = plaudit_task_file::diff(version(before)?, version(after)?);
     if format == FormatKind::Json {
@@ -230,9 +242,6 @@ fn print_diff(task: &CatalogueTask, versions: [u32; 2], format: FormatKind) -> R
         );
         return Ok(());
     }
-    let shown = |value: &Option<serde_json::Value>| {
-        value.as_ref().map_or_else(|| "(absent)".to_owned(), ToString::to_string)
-    };
     for change in &changes {
         outln!("{}: {} -> {}", change.path, shown(&change.before), shown(&change.after));
     }
@@ -240,27 +249,29 @@ fn print_diff(task: &CatalogueTask, versions: [u32; 2], format: FormatKind) -> R
     Ok(())
 }
 
-async fn export(config: &Config, ids: &[String]) -> Result<ExitCode, Failure> {
-    let (pool, _) = startup::checked_database(config).await?;
-    let catalogue = CatalogueStore::default().newest(&pool).await?;
+async fn export(source: &CatalogueSource, ids: &[String]) -> Result<ExitCode, Failure> {
     let mut definitions = Vec::new();
     if ids.is_empty() {
-        let offered = catalogue.tasks().iter().filter(|task| task.status != Status::Retired);
-        definitions.extend(offered.map(|task| task.current().definition.clone()));
+        let offered = source.list().await?.into_iter().filter(|t| t.status != Status::Retired);
+        for task in offered {
+            definitions.push(source.history(&task.id).await?.current()?.definition.clone());
+        }
     }
     for id in ids {
-        let id: TaskId = id.parse()?;
-        let task = catalogue.task(&id).ok_or(PublishError::UnknownTask(id))?;
-        definitions.push(task.current().definition.clone());
+        definitions.push(source.history(&id.parse()?).await?.current()?.definition.clone());
     }
     outln!("{}", plaudit_task_file::to_yaml(&definitions).trim_end());
     Ok(ExitCode::SUCCESS)
 }
 
-async fn set_status(config: &Config, id: &str, status: Status) -> Result<ExitCode, Failure> {
+async fn set_status(
+    source: &CatalogueSource,
+    id: &str,
+    status: Status,
+    why: Reason,
+) -> Result<ExitCode, Failure> {
     let id: TaskId = id.parse()?;
-    let (pool, _) = startup::checked_database(config).await?;
-    catalogue_store::set_status(&pool, &id, status).await?;
+    source.set_status(&id, status, checked(why)?).await?;
     outln!("{id} is {}", word(&status));
     Ok(ExitCode::SUCCESS)
 }

@@ -30,6 +30,8 @@ pub enum Kind {
     Address,
     /// One of these words.
     OneOf(&'static [&'static str]),
+    /// Channels of rewards, as a JSON array.
+    Channels,
 }
 
 impl Kind {
@@ -42,6 +44,7 @@ impl Kind {
             Self::Duration => "ISO 8601 duration".to_owned(),
             Self::Address => "address:port".to_owned(),
             Self::OneOf(words) => words.join(" | "),
+            Self::Channels => "tables, or a JSON array".to_owned(),
         }
     }
 }
@@ -49,12 +52,17 @@ impl Kind {
 impl Setting {
     /// Whether a value is possible; else what is expected.
     pub fn accepts(&self, text: &str) -> Result<(), String> {
+        if matches!(self.kind, Kind::Channels) {
+            let faults = plaudit_delivery::Channels::parse(text).err();
+            return faults.map_or(Ok(()), |faults| Err(faults.join("; ")));
+        }
         let fits = match self.kind {
             Kind::Text | Kind::List => true,
             Kind::Number(from, to) => text.parse::<u32>().is_ok_and(|n| (from..=to).contains(&n)),
             Kind::Duration => plaudit_domain::duration::seconds(text).is_ok(),
             Kind::Address => is_address(text),
             Kind::OneOf(words) => words.contains(&text),
+            Kind::Channels => true,
         };
         if fits { Ok(()) } else { Err(format!("a value of the kind: {}", self.kind.unit())) }
     }
@@ -128,6 +136,13 @@ pub const SETTINGS: &[Setting] = &[
         Kind::Text,
         "where granted rewards are published",
     ),
+    Setting {
+        path: "rewards.channels",
+        default: Some("[]"),
+        kind: Kind::Channels,
+        meaning: "which rewards go to which payer, and how it confirms; see docs/rewards.md",
+        secret: true,
+    },
     setting(
         "http.listen",
         Some("127.0.0.1:8080"),

@@ -162,6 +162,54 @@ async fn what_a_server_did_is_told_by_the_command_line_as_by_http() {
     let unknown = "00000000-0000-0000-0000-000000000000";
     assert_eq!(place.run(&["parked", "show", unknown]).0, Some(1));
 
+    let release = place.run(&["parked", "release", id]);
+    assert_eq!(release.0, Some(1));
+    assert!(release.2.contains("`specversion` is missing"), "{}", release.2);
+    assert_eq!(place.run(&["parked", "discard", id]).0, Some(2), "a reason is required");
+    let discarded = place.json(&["parked", "discard", id, "--reason", "a test"]);
+    assert_eq!(discarded["resolution"], "discarded");
+    assert!(place.run(&["parked", "show", id]).1.contains("discarded   by os:"));
+    let other = get(format!("{url}/v1/parked")).await;
+    assert_eq!(other["parked"].as_array().unwrap().len(), 1);
+
+    // Over HTTP, without the database.
+    let operator = token(&["operator"]);
+    let far = |arguments: &[&str]| {
+        let all = [arguments, &["--url", &url, "--token", &operator]].concat();
+        let done = plaudit(&all, &[]);
+        assert_eq!(done.status.code(), Some(0), "{arguments:?}: {}", text(&done.stderr));
+        text(&done.stdout)
+    };
+    assert_eq!(far(&["tasks", "list"]), place.run(&["tasks", "list"]).1);
+    assert_eq!(far(&["tasks", "export"]), place.run(&["tasks", "export"]).1);
+    assert!(far(&["tasks", "plan", sample.to_str().unwrap()]).contains("0 versions"));
+    assert!(
+        far(&["tasks", "publish", sample.to_str().unwrap(), "--reason", "é & so"])
+            .contains("unchanged")
+    );
+    assert_eq!(far(&["tasks", "pause", "first-team", "--reason", "far"]), "first-team is paused\n");
+    assert!(far(&["tasks", "history", "first-team"]).contains("paused  by cli: far"));
+    assert_eq!(far(&["tasks", "resume", "first-team"]), "first-team is active\n");
+    let tried = scratch("far.json", r#"{"type": "team.formed"}"#);
+    let tried = far(&["tasks", "simulate", "--user", "u9", "--actions", tried.to_str().unwrap()]);
+    assert!(tried.contains("progress_recorded"), "{tried}");
+
+    // The chain is continued by the server.
+    eventually("the digests", async || {
+        let found = place.json(&["audit", "verify", "u1"]);
+        (found["covered"] == found["events"] && found["intact"] == true).then_some(())
+    })
+    .await;
+    let grant = get(format!("{url}/v1/users/u1/rewards")).await["rewards"][0]["grant"].clone();
+    let grant = grant.as_str().unwrap();
+    assert_eq!(
+        place.json(&["audit", "explain", grant]),
+        get(format!("{url}/v1/audit/grants/{grant}")).await
+    );
+    assert!(
+        place.run(&["audit", "explain", grant]).1.contains("command     team.formed 1 from /cli")
+    );
+
     let projections = place.json(&["projections", "list"]);
     let names: Vec<_> =
         projections["projections"].as_array().unwrap().iter().map(|p| &p["name"]).collect();

@@ -150,3 +150,60 @@ async fn a_status_is_told_in_the_words_of_json() {
     let list = text(&run(&["tasks", "list"]).stdout);
     assert!(list.contains("ordinary v1 paused") && list.ends_with("\n1 task\n"), "{list}");
 }
+
+/// Rules 9 and 24.
+#[tokio::test]
+async fn a_change_is_planned_tried_and_taken_back() {
+    let url = migrated().await;
+    let run = |arguments: &[&str]| plaudit(arguments, &[("PLAUDIT_DATABASE_URL", &url)]);
+    let said = |arguments: &[&str]| {
+        let done = run(arguments);
+        assert!(done.status.success(), "{arguments:?}: {}", text(&done.stderr));
+        text(&done.stdout)
+    };
+    let file = |name: &str, target: u32| {
+        let task = format!(
+            "tasks:\n- id: one\n  kind: ordinary\n  objective: {{ on: x, where: data.n > 3, target: {target} }}\n"
+        );
+        scratch(name, &task).to_str().unwrap().to_owned()
+    };
+    let (first, second) = (file("plan-1.yaml", 2), file("plan-2.yaml", 5));
+    assert!(said(&["tasks", "plan", &first]).contains("new        one  version 1"));
+    said(&["tasks", "publish", &first, "--reason", "the beginning"]);
+    let plan = said(&["tasks", "plan", &second]);
+    assert!(plan.contains("changed    one  version 2"), "{plan}");
+    assert!(plan.contains("objective.target: 2 -> 5"), "{plan}");
+    said(&["tasks", "publish", &second, "--reason", "harder"]);
+    let rolled = said(&["tasks", "rollback", "one", "--to", "1", "--reason", "too hard"]);
+    assert_eq!(rolled, "published  one  version 3\n");
+    let history = said(&["tasks", "history", "one"]);
+    let lines: Vec<&str> = history.lines().collect();
+    assert_eq!(lines.len(), 3, "{history}");
+    assert!(lines[0].contains("published version 1  by os:"), "{history}");
+    assert!(lines[2].ends_with(": too hard"), "{history}");
+    let missing = run(&["tasks", "rollback", "one", "--to", "9"]);
+    assert!(text(&missing.stderr).contains("no version 9, only 1 to 3"));
+
+    let actions = scratch(
+        "actions.json",
+        r#"{"type": "x", "data": {"n": 4}} {"type": "x", "data": {"n": 1}}"#,
+    );
+    let actions = actions.to_str().unwrap();
+    let tried = said(&["tasks", "simulate", &second, "--user", "u1", "--actions", actions]);
+    assert!(tried.contains("\"progress\":1,\"target\":5"), "{tried}");
+    assert!(
+        tried.contains("one would not move: `where` is false (where: data.n > 3; data.n = 1)"),
+        "{tried}"
+    );
+    assert!(tried.contains("2 actions tried, nothing was written"), "{tried}");
+    let small = scratch("small.json", r#"{"type": "x", "data": {"n": 1}}"#);
+    let why = said(&["tasks", "why", "u1", "one", "--action", small.to_str().unwrap()]);
+    assert!(why.contains("the action would not move it: `where` is false"), "{why}");
+    said(&["tasks", "pause", "one"]);
+    let why = said(&["tasks", "why", "u1", "one"]);
+    assert!(why.contains("the task is paused"), "{why}");
+    assert!(said(&["audit", "verify"]).contains("0 users, 0 events: nothing was changed"));
+    assert!(said(&["audit", "verify", "u1"]).starts_with("u1: 0 events, 0 of them covered"));
+    let unknown = run(&["audit", "explain", "00000000-0000-0000-0000-000000000000"]);
+    assert!(text(&unknown.stderr).contains("there is no grant"));
+}

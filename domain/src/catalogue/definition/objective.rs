@@ -61,6 +61,11 @@ impl Measure {
     pub fn is_additive(&self) -> bool {
         matches!(self, Self::Count | Self::Sum(_))
     }
+
+    /// Whether a period has to remember what it counted, because the same counts only once.
+    pub fn counts_once(&self) -> bool {
+        matches!(self, Self::Distinct(_) | Self::Days)
+    }
 }
 
 /// Limits on what is credited, for measures that add up.

@@ -75,7 +75,9 @@ pub(super) fn claim(
     let task = catalogue.task(task_id).ok_or_else(unknown)?;
     let claimable = state.tasks.get(task_id).map_or(&[][..], |t| &t.claimable);
     let is_wanted = |c: &&ClaimableMilestone| {
-        period.is_none_or(|key| c.period.key == *key) && milestone.is_none_or(|at| c.at == at)
+        c.terms.lapsed(at).is_none()
+            && period.is_none_or(|key| c.period.key == *key)
+            && milestone.is_none_or(|at| c.at == at)
     };
     let oldest = claimable.iter().filter(is_wanted).min_by_key(|c| c.order());
     let Some(claimed) = oldest else {

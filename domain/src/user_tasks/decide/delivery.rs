@@ -96,6 +96,9 @@ fn ignores(state: RewardState, delivered: bool) -> Option<&'static str> {
         (RewardState::Delivered, true) => Some("the reward was said to be delivered before"),
         (RewardState::Delivered, false) => Some("the reward was delivered, which is final"),
         (RewardState::Failed, false) => Some("the reward has failed before"),
+        (RewardState::Expired | RewardState::Forfeited, _) => {
+            Some("the reward was not claimed in time, and was not handed over")
+        }
     }
 }
 
@@ -143,7 +146,10 @@ pub(super) fn redeliver(
     let stays_delivered = match grant.state {
         RewardState::Claimed | RewardState::Delivering | RewardState::Failed => false,
         RewardState::Delivered if even_if_delivered => true,
-        state @ (RewardState::Delivered | RewardState::Claimable) => {
+        state @ (RewardState::Delivered
+        | RewardState::Claimable
+        | RewardState::Expired
+        | RewardState::Forfeited) => {
             return Err(Rejection::NotRedeliverable { grant: id, state });
         }
     };

@@ -1,33 +1,39 @@
 //! How an action moves one task: what ordinary, periodic and continuous tasks share.
 
-use serde_json::{Map, Value};
-
+use super::measure::{Cause, Credit, NotCredited, credit};
 use super::{Judgement, UnmovedReason, streak};
 use crate::calendar::Period;
-use crate::catalogue::definition::{Kind, Measure, Objective, WhileLocked};
+use crate::catalogue::definition::{Kind, WhileLocked};
 use crate::catalogue::{Catalogue, CatalogueTask, Status, TaskVersion};
-use crate::expression::{EXACT_DOUBLE_MAX, EvaluationError};
-use crate::user_tasks::event::{Event, Reward};
+use crate::expression::EvaluationError;
+use crate::user_tasks::event::{Earned, Event};
 use crate::user_tasks::place::{Place, place};
+use crate::user_tasks::seen::NewlySeen;
 use crate::user_tasks::state::{PeriodState, ReachedMilestone, TaskState};
+use crate::user_tasks::terms::ClaimTerms;
 
-/// Credits the action to a task, or says why it does not move it.
+/// Credits the action, or a completion that it caused, to a task, or says why it does not move it.
 pub(super) fn advance(
     judgement: &Judgement<'_>,
     task: &CatalogueTask,
+    past: Option<&TaskState>,
+    cause: Cause<'_>,
 ) -> Result<Vec<Event>, UnmovedReason> {
     if task.status != Status::Active {
         return Err(UnmovedReason::NotActive);
     }
     let action = judgement.action;
     let at = action.occurred_at;
-    let past = judgement.state.tasks.get(&task.id);
     let place = place(task, past, &judgement.state.zones, at);
     if let Some(moved) = streak::other_than_step(judgement, task, past, &place) {
         return moved;
     }
     let definition = &place.version.definition;
-    if !definition.objective.on.contains(&action.kind) {
+    let counts = match cause {
+        Cause::Action => definition.objective.on.contains(&action.kind),
+        Cause::Completion(of) => definition.objective.completions_of.contains(of),
+    };
+    if !counts {
         return Err(UnmovedReason::NotSubscribed(place.version.version));
     }
     if !definition.window.contains(at) {
@@ -37,19 +43,17 @@ pub(super) fn advance(
     if let Some(too_late) = place.too_late(&task.id, past, at) {
         return Ok(vec![too_late]);
     }
-    if place.open.is_some_and(|open| open.completed) {
+    if place.open.is_some_and(|open| open.completed) && !place.carries_over {
         return Err(UnmovedReason::Completed(place.period.key.to_string()));
     }
     let locked_by = judgement.locked_by(&definition.requires);
     if !locked_by.is_empty() && definition.while_locked == WhileLocked::Skip {
         return Err(UnmovedReason::Locked(locked_by));
     }
-    match credit(&definition.objective, &action.data, place.open.map_or(0, |open| open.progress)) {
-        Ok(0) => Err(UnmovedReason::NothingToCredit),
-        Ok(credited) => {
-            Ok(credited_to(judgement, task, past, &place, credited, locked_by.is_empty()))
-        }
-        Err(reason) => {
+    match credit(&place, past, &judgement.state.zones, action, cause) {
+        Ok(credit) => Ok(credited_to(judgement, task, past, &place, credit, locked_by.is_empty())),
+        Err(NotCredited::NoChange(reason)) => Err(reason),
+        Err(NotCredited::NotMeasured(reason)) => {
             let version = place.version.version;
             Ok(vec![Event::ActionNotCounted { task: task.id.clone(), version, reason, at }])
         }
@@ -70,76 +74,27 @@ fn check_filter(judgement: &Judgement<'_>, version: &TaskVersion) -> Result<(), 
     }
 }
 
-/// What an action adds to a period that stands at `progress`, in units of the objective; what
-/// can't be taken says why. Surplus beyond the target is dropped later.
-fn credit(objective: &Objective, data: &Map<String, Value>, progress: i64) -> Result<i64, String> {
-    let value = match &objective.measure {
-        Measure::Count => 1,
-        Measure::Sum(path) => integer_at(data, path)?,
-        // No such version is published, see `catalogue/unsupported.rs`.
-        Measure::Max(_) | Measure::Latest(_) | Measure::Distinct(_) | Measure::Days => {
-            return Err("this measure is not supported yet".to_owned());
-        }
-    };
-    let capped = objective.cap.per_action.map_or(value, |most| value.min(most));
-    let room =
-        objective.cap.per_period.map_or(i64::MAX, |most| most.saturating_sub(progress).max(0));
-    let credited = capped.min(room);
-    // Refused rather than wrapped, though the target would cut it: such a value is a mistake.
-    progress.checked_add(credited).ok_or_else(|| "the sum is beyond 64 bits".to_owned())?;
-    Ok(credited)
-}
-
-/// The integer at a path below `data`. A number with a zero fraction is an integer.
-fn integer_at(data: &Map<String, Value>, path: &[String]) -> Result<i64, String> {
-    let name = || format!("data.{}", path.join("."));
-    let (first, rest) = path.split_first().ok_or_else(|| "no field is named".to_owned())?;
-    let found = rest.iter().try_fold(data.get(first), |value, field| match value {
-        Some(Value::Object(fields)) => Some(fields.get(field)),
-        _ => None,
-    });
-    let Some(Some(value)) = found else { return Err(format!("{} is missing", name())) };
-    let Value::Number(number) = value else {
-        return Err(format!("{} is not an integer", name()));
-    };
-    let beyond = || format!("{} is beyond 64 bits", name());
-    let integer = match (number.as_i64(), number.as_f64()) {
-        (Some(integer), _) => integer,
-        (None, _) if number.is_u64() => return Err(beyond()),
-        (None, Some(float)) if float.fract() != 0.0 => {
-            return Err(format!("{} is not an integer", name()));
-        }
-        #[expect(clippy::cast_possible_truncation, reason = "the value has no fraction and fits")]
-        (None, Some(float)) if float.abs() < EXACT_DOUBLE_MAX => float as i64,
-        // 2^63 is the first float that is too large for an integer.
-        (None, Some(float)) if float.abs() < 9_223_372_036_854_775_808.0 => {
-            return Err(format!(
-                "{} was sent with a fraction or an exponent and is not exact beyond 2^53; send it as a \
-                 plain integer",
-                name()
-            ));
-        }
-        _ => return Err(beyond()),
-    };
-    if integer < 0 { Err(format!("{} is negative", name())) } else { Ok(integer) }
-}
-
 /// The facts of a credited action: progress, and what it reaches.
 fn credited_to(
     judgement: &Judgement<'_>,
     task: &CatalogueTask,
     past: Option<&TaskState>,
     place: &Place<'_>,
-    credited: i64,
+    credit: Credit,
     unlocked: bool,
 ) -> Vec<Event> {
     let at = judgement.action.occurred_at;
     let definition = &place.version.definition;
     let target = definition.objective.target;
-    let progress = (place.open.map_or(0, |open| open.progress) + credited).min(target);
-    let mut effects = if definition.kind != Kind::Continuous {
-        let reached = place.open.map_or(&[][..], |open| &open.reached);
-        reach(judgement, place.version, &place.period, progress, reached)
+    let Credit { credited, progress, surplus, seen } = credit;
+    let mut effects = if place.open.is_some_and(|open| open.completed && !open.withheld) {
+        // All of it is carried over, and reaches nothing here.
+        vec![]
+    } else if definition.kind != Kind::Continuous {
+        let open = place.open;
+        let passed = open.filter(|open| open.withheld).map_or(0, PeriodState::passed).max(progress);
+        let reached = open.map_or(&[][..], |open| &open.reached);
+        reach(judgement, place.version, &place.period, passed, reached)
     } else if progress >= target {
         streak::step(judgement, place.version, past, &place.period)
     } else {
@@ -151,6 +106,14 @@ fn credited_to(
     if withheld {
         effects.retain(|e| !is_earned(e));
     }
+    let (mut latest, mut value, mut day, mut completion_of) = (false, None, None, None);
+    match seen {
+        None => {}
+        Some(NewlySeen::Latest(_)) => latest = true,
+        Some(NewlySeen::Value(seen)) => value = Some(seen),
+        Some(NewlySeen::Day(seen)) => day = Some(seen),
+        Some(NewlySeen::Completion(of)) => completion_of = Some(of),
+    }
     let progressed = Event::ProgressRecorded {
         task: task.id.clone(),
         version: place.version.version,
@@ -161,6 +124,12 @@ fn credited_to(
         target,
         at,
         withheld,
+        carried: place.carried,
+        surplus,
+        latest,
+        value,
+        day,
+        completion_of,
     };
     effects.insert(0, progressed);
     effects
@@ -199,8 +168,19 @@ pub(super) fn milestone_reached(
     let reached_at = judgement.action.occurred_at;
     let lines = definition.milestones.iter().find(|m| m.at == at).map_or(&[][..], |m| &m.rewards);
     let grant = |line| {
-        let user = &judgement.action.user;
-        Reward::new(user, &definition.id, version.version, &period.key, at, line, reached_at)
+        let earned = Earned {
+            user: &judgement.action.user,
+            task: &definition.id,
+            version: version.version,
+            period: &period.key,
+            milestone: at,
+            reached_at,
+        };
+        earned.reward(line, judgement.seed)
+    };
+    let terms = match lines {
+        [] => ClaimTerms::default(),
+        _ => ClaimTerms::new(definition, period, reached_at),
     };
     Event::MilestoneReached {
         task: definition.id.clone(),
@@ -209,7 +189,8 @@ pub(super) fn milestone_reached(
         milestone: at,
         at: reached_at,
         mode: definition.claim.mode,
-        rewards: lines.iter().filter_map(grant).collect(),
+        rewards: lines.iter().map(grant).collect(),
+        terms,
     }
 }
 
@@ -256,7 +237,7 @@ pub(super) fn release(
         }
         match open.withheld_step {
             Some(step) => streak::reach(judgement, version, &open.period, step),
-            None => reach(judgement, version, &open.period, open.progress, &open.reached),
+            None => reach(judgement, version, &open.period, open.passed(), &open.reached),
         }
     });
     due.collect()

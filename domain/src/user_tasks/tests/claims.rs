@@ -14,7 +14,7 @@ fn three_to_claim(catalogue: &Catalogue) -> Given<'_> {
     given(catalogue, &[]).after(&[gift("28T10:00"), gift("28T11:00"), gift("29T10:00")])
 }
 
-fn rejected(task: &str) -> Rejection {
+pub(super) fn rejected(task: &str) -> Rejection {
     Rejection::NothingClaimable { task: id(task) }
 }
 
@@ -30,7 +30,7 @@ fn rule_14_a_grant_id_follows_from_user_task_period_milestone_and_line() {
 #[test]
 fn rule_14_an_automatic_reward_is_granted_by_reaching_the_milestone() {
     let catalogue = catalogue([daily_with(&[1], json!({ "claim": { "mode": "automatic" } }))]);
-    let Event::MilestoneReached { task, version, period, milestone, at, rewards, .. } =
+    let Event::MilestoneReached { task, version, period, milestone, at, rewards, terms, .. } =
         reached("daily", &day(29), 1, 10, "29T12:00")
     else {
         unreachable!()
@@ -38,7 +38,7 @@ fn rule_14_an_automatic_reward_is_granted_by_reaching_the_milestone() {
     let mode = ClaimMode::Automatic;
     let expected = [
         progressed("daily", day(29), [1, 1, 1], "29T12:00"),
-        Event::MilestoneReached { task, version, period, milestone, at, mode, rewards },
+        Event::MilestoneReached { task, version, period, milestone, at, mode, rewards, terms },
         completed("daily", &day(29), "29T12:00"),
     ];
     given(&catalogue, &[]).when(&gift("29T12:00")).then(&expected);

@@ -201,13 +201,14 @@ fn rule_08_every_milestone_passed_is_reached_in_order() {
     let mut task = sum(1000, &json!({}));
     task["milestones"] = tiers;
     let catalogue = catalogue([task]);
-    let Event::MilestoneReached { task, version, period, at, mode, .. } =
+    let Event::MilestoneReached { task, version, period, at, mode, terms, .. } =
         reached("daily", &day(29), 200, 0, "29T12:00")
     else {
         unreachable!()
     };
     let (milestone, rewards) = (200, vec![]);
-    let bare = Event::MilestoneReached { task, version, period, milestone, at, mode, rewards };
+    let bare =
+        Event::MilestoneReached { task, version, period, milestone, at, mode, rewards, terms };
     let expected = [
         progressed("daily", day(29), [1500, 1000, 1000], "29T12:00"),
         reached("daily", &day(29), 100, 10, "29T12:00"),

@@ -114,7 +114,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 
 fn when(step: &Step) -> Timestamp {
     match step {
-        Step::Command(Command::RecordAction(action)) => action.occurred_at,
+        Step::Command(Command::RecordAction { action, .. }) => action.occurred_at,
         Step::Command(Command::ClaimRewards { claimed_at, .. }) => *claimed_at,
         Step::Command(Command::GrantFreezes { at, .. }) => *at,
         _ => at("09T00:00"),

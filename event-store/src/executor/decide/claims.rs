@@ -15,11 +15,13 @@ pub(super) fn key_of(work: &Work) -> Option<ClaimKey> {
         Work::Claim { user, task, idempotency_key, .. } => (user, Some(task), idempotency_key),
         Work::ClaimAll { user, idempotency_key, .. } => (user, None, idempotency_key),
         Work::Action(_)
+        | Work::Settle { .. }
         | Work::GrantFreezes { .. }
         | Work::StartDeliveries { .. }
         | Work::SettleDeliveries { .. }
         | Work::Redeliver { .. }
-        | Work::Park(_) => return None,
+        | Work::Park(_)
+        | Work::ResolveParked(_) => return None,
     };
     Some(ClaimKey { user: user.clone(), task: task.cloned(), key: key.clone()? })
 }

@@ -22,8 +22,17 @@ pub(super) fn grants_of(item: &Item) -> Vec<GrantLookup> {
             (user, settled.iter().map(|(grant, _)| *grant).collect())
         }
         Work::Redeliver { user, grant, .. } => (user, vec![*grant]),
-        Work::Claim { .. } | Work::ClaimAll { .. } | Work::GrantFreezes { .. } | Work::Park(_) => {
-            return vec![];
+        Work::Claim { .. }
+        | Work::ClaimAll { .. }
+        | Work::GrantFreezes { .. }
+        | Work::Settle { .. }
+        | Work::Park(_) => return vec![],
+        Work::ResolveParked(resolution) => {
+            let named = resolution.actions.iter().filter_map(|action| {
+                let grant = Acknowledgement::of(action)?.grant_id()?;
+                Some(GrantLookup { lane: item.lane, user: action.user.clone(), grant })
+            });
+            return named.collect();
         }
     };
     let lookup = |grant| GrantLookup { lane: item.lane, user: user.clone(), grant };
@@ -32,6 +41,7 @@ pub(super) fn grants_of(item: &Item) -> Vec<GrantLookup> {
 
 fn command_of(work: &Work) -> Option<Command> {
     Some(match work {
+        Work::Settle { as_of, .. } => Command::Settle { as_of: *as_of },
         Work::StartDeliveries { rewards, .. } => {
             Command::StartDeliveries { rewards: rewards.clone() }
         }
@@ -49,12 +59,13 @@ fn command_of(work: &Work) -> Option<Command> {
         | Work::Claim { .. }
         | Work::ClaimAll { .. }
         | Work::GrantFreezes { .. }
-        | Work::Park(_) => return None,
+        | Work::Park(_)
+        | Work::ResolveParked(_) => return None,
     })
 }
 
 impl<'b> BatchDecider<'_, 'b> {
-    /// Notes how deliveries go.
+    /// Records what time alone brings about, and how deliveries go.
     pub(super) fn deliver(&mut self, item: &'b Item, user: &UserId) -> Outcome {
         let Some(command) = command_of(&item.work) else { return Outcome::Accepted };
         match self.decide(item, user, &command) {

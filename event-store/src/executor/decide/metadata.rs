@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use plaudit_domain::action::Action;
 
-use crate::batch::{Item, Origin};
+use crate::batch::{Item, Origin, SourcePosition};
 
 /// What is about the events of one item: where it came from, and what caused it. A flat object of
 /// strings, because stock cqrs-es reads nothing else.
@@ -16,15 +16,15 @@ pub(super) fn metadata(item: &Item, action: Option<&Action>) -> Arc<str> {
         fields.push(("action_type", action.kind.clone()));
     }
     match &item.origin {
-        Origin::Record(at) => {
-            fields.push(("topic", at.topic.to_string()));
-            fields.push(("partition", at.partition.to_string()));
-            fields.push(("offset", at.offset.to_string()));
-            if at.incarnation > 0 {
-                fields.push(("incarnation", at.incarnation.to_string()));
+        Origin::Record(at) => add_source_position(&mut fields, at),
+        Origin::Parked { id, from } => {
+            fields.push(("parked_id", id.to_string()));
+            if let Some(at) = from {
+                add_source_position(&mut fields, at);
             }
         }
         Origin::Request(id) => fields.push(("request_id", id.to_string())),
+        Origin::Sweeper => fields.push(("sweeper", "rewards".to_owned())),
         Origin::Follower => fields.push(("follower", "delivery".to_owned())),
     }
     let mut json = String::with_capacity(192);
@@ -40,4 +40,13 @@ pub(super) fn metadata(item: &Item, action: Option<&Action>) -> Arc<str> {
     }
     json.push('}');
     json.into()
+}
+
+fn add_source_position(fields: &mut Vec<(&str, String)>, at: &SourcePosition) {
+    fields.push(("topic", at.topic.to_string()));
+    fields.push(("partition", at.partition.to_string()));
+    fields.push(("offset", at.offset.to_string()));
+    if at.incarnation > 0 {
+        fields.push(("incarnation", at.incarnation.to_string()));
+    }
 }

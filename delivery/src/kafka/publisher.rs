@@ -3,15 +3,13 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use plaudit_domain::ids::UserId;
 use plaudit_domain::lane::Lane;
-use plaudit_domain::user_tasks::Reward;
+use plaudit_event_store::deliveries::Due;
 use rdkafka::ClientConfig;
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::producer::future_producer::DeliveryFuture;
 use rdkafka::producer::{FutureProducer, FutureRecord, Producer as _};
 
-use crate::due::DueRewards;
 use crate::{DeliveryOptions, StartError, message};
 
 /// How long the broker may take to say whether there is a topic.
@@ -102,54 +100,42 @@ impl Publisher {
         tokio::task::spawn_blocking(ask).await.unwrap_or(Err(KafkaError::Canceled))
     }
 
-    /// Sends all rewards and waits until the broker has each of them or never will: nothing of this
-    /// call arrives after it. Gives the lanes of which something did not arrive.
-    pub async fn publish(&self, due: &[DueRewards]) -> BTreeMap<Lane, KafkaError> {
-        let mut failed = BTreeMap::new();
-        let mut sent = Vec::new();
-        for DueRewards { span, rewards, .. } in due {
-            for (user, rewards) in rewards {
-                for reward in rewards {
-                    // What follows a failure is sent again after it.
-                    if failed.contains_key(&span.lane) {
-                        break;
-                    }
-                    match self.send(span.lane, user, reward, &mut sent, &mut failed).await {
-                        Ok(delivery) => sent.push((span.lane, delivery)),
-                        Err(cause) => {
-                            failed.insert(span.lane, cause);
-                        }
-                    }
+    /// Sends deliveries in order and waits until the broker has each of them or never will: nothing of this
+    /// call arrives after it. Gives the outcome of each; what follows a failure in its lane is not sent.
+    pub async fn publish(&self, due: &[Due]) -> Vec<Sent> {
+        let mut round = Round { outcomes: vec![Sent::Held; due.len()], ..Round::default() };
+        for (index, delivery) in due.iter().enumerate() {
+            if round.failed.contains_key(&delivery.lane) {
+                continue;
+            }
+            match self.send(delivery, &mut round).await {
+                Ok(on_its_way) => round.sent.push((index, delivery.lane, on_its_way)),
+                Err(cause) => {
+                    round.outcomes[index] = Sent::Failed(cause.clone());
+                    round.failed.insert(delivery.lane, cause);
                 }
             }
         }
-        settle(sent, &mut failed).await;
-        failed
+        round.settle().await;
+        round.outcomes
     }
 
     /// Gives a reward to the client, after waiting for those before it if its queue is full.
-    async fn send(
-        &self,
-        lane: Lane,
-        user: &UserId,
-        reward: &Reward,
-        sent: &mut Vec<(Lane, DeliveryFuture)>,
-        failed: &mut BTreeMap<Lane, KafkaError>,
-    ) -> KafkaResult<DeliveryFuture> {
-        let body = message::body(user, reward);
+    async fn send(&self, due: &Due, round: &mut Round) -> KafkaResult<DeliveryFuture> {
+        let body = message::body(&due.user, &due.reward);
         let give_up_at = Instant::now() + FULL_MAX;
         loop {
             let record = FutureRecord::to(&self.topic)
-                .key(user.as_str())
+                .key(due.user.as_str())
                 .payload(&body)
                 .headers(message::headers());
             match self.producer.send_result(record).map_err(|(cause, _)| cause) {
                 Err(KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull))
                     if Instant::now() < give_up_at =>
                 {
-                    settle(std::mem::take(sent), failed).await;
+                    round.settle().await;
                     // One before it in this lane was not taken: it must not arrive first.
-                    if let Some(cause) = failed.get(&lane) {
+                    if let Some(cause) = round.failed.get(&due.lane) {
                         return Err(cause.clone());
                     }
                     // The client counts a message until it has reported all of its batch.
@@ -170,26 +156,53 @@ impl Publisher {
     }
 }
 
-async fn settle(sent: Vec<(Lane, DeliveryFuture)>, failed: &mut BTreeMap<Lane, KafkaError>) {
-    for (lane, delivery) in sent {
-        let cause = match delivery.await {
-            Ok(Ok(_)) => continue,
-            Ok(Err((cause, _))) => cause,
-            Err(_) => KafkaError::Canceled,
-        };
-        failed.entry(lane).or_insert(cause);
+/// What became of a delivery in a round.
+#[derive(Debug, Clone)]
+pub enum Sent {
+    /// The broker has it, in this partition at this offset.
+    Stored(i32, i64),
+    /// The broker does not have it.
+    Failed(KafkaError),
+    /// It was not sent, because one before it in its lane failed.
+    Held,
+}
+
+#[derive(Default)]
+struct Round {
+    outcomes: Vec<Sent>,
+    sent: Vec<(usize, Lane, DeliveryFuture)>,
+    failed: BTreeMap<Lane, KafkaError>,
+}
+
+impl Round {
+    /// Waits for all that was sent.
+    async fn settle(&mut self) {
+        for (index, lane, on_its_way) in std::mem::take(&mut self.sent) {
+            let cause = match on_its_way.await {
+                Ok(Ok(stored)) => {
+                    self.outcomes[index] = Sent::Stored(stored.partition, stored.offset);
+                    continue;
+                }
+                Ok(Err((cause, _))) => cause,
+                Err(_) => KafkaError::Canceled,
+            };
+            self.outcomes[index] = Sent::Failed(cause.clone());
+            self.failed.entry(lane).or_insert(cause);
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Channels;
 
     fn refused(name: &str, value: &str) -> String {
         let options = DeliveryOptions {
             brokers: "127.0.0.1:9".into(),
             topic: "rewards".into(),
             properties: BTreeMap::from([(name.to_owned(), value.to_owned())]),
+            channels: Channels::default(),
         };
         Publisher::new(&options).err().expect("it is refused").to_string()
     }

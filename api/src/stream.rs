@@ -1,0 +1,188 @@
+//! `GET /v1/users/{user}/stream`: what changes for a user, as server-sent events.
+//!
+//! # Source
+//!
+//! WHATWG HTML, section 9.2, for the format and for what clients do with `id` and `retry`.
+
+mod hub;
+mod messages;
+
+use std::collections::VecDeque;
+use std::time::{Duration, SystemTime};
+
+use axum::body::{Body, Bytes};
+use axum::extract::{Extension, State};
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use axum::response::Response;
+use plaudit_domain::ids::UserId;
+use plaudit_domain::lane::{Lane, Position};
+use plaudit_event_store::reader;
+use tokio::time::{Instant, sleep_until};
+
+use crate::auth::Caller;
+use crate::input::UserPath;
+use crate::openapi::parameters;
+use crate::problem::{Answer, InputError, ProblemBody};
+use crate::state::Shared;
+pub use hub::Streams;
+use hub::Subscription;
+
+/// How long nothing is sent at most: intermediaries close connections that are silent for a minute.
+const HEARTBEAT: Duration = Duration::from_secs(15);
+
+/// How long a client waits before it comes again.
+const RETRY: Duration = Duration::from_secs(2);
+
+/// How many events of a user are read at once.
+const PAGE: i64 = 200;
+
+/// How long a stream rests after its user could not be read.
+const FAILED_PAUSE: Duration = Duration::from_secs(1);
+
+const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+
+/// `GET /v1/users/{user}/stream`: `task` and `reward` events as they happen.
+#[utoipa::path(get, path = "/v1/users/{user}/stream", tag = "users", operation_id = "streamUser",
+    params(parameters::User, parameters::LastEventId),
+    responses(
+        (status = 200, description = "Server-sent events: `task` with a task as `GET …/tasks/{task}` shows it, `reward` with a line as `GET …/rewards` shows it. `id` is a position; sent back as `Last-Event-ID` it resumes without a gap", body = String, content_type = "text/event-stream"),
+        (status = 503, description = "Too many streams; come again after `Retry-After`", body = ProblemBody, content_type = "application/problem+json"),
+    ))]
+pub async fn stream(
+    State(state): State<Shared>,
+    Extension(caller): Extension<Caller>,
+    UserPath(user): UserPath,
+    headers: HeaderMap,
+) -> Answer<Response> {
+    let lane = state.lane_of(&user);
+    let resumed = last_event_id(&headers, lane)?;
+    // The head first: what comes after it is noticed by the subscription.
+    let head = state.executor.head(lane).await?.number;
+    let subscription = state.streams.subscribe(lane, &user, head)?;
+    // After a restore a client may have seen more than there is.
+    let cursor = resumed.map_or(head, |position| position.number.min(head));
+    let mut connection = state.pool.acquire().await?;
+    let sequence = reader::sequence_at(lane, &user, cursor, &mut connection).await?;
+    drop(connection);
+    let opening = format!("retry: {}\nid: {lane}:{cursor}\n\n", RETRY.as_millis());
+    let follow = Follow {
+        state,
+        user,
+        lane,
+        sequence,
+        subscription,
+        waiting: VecDeque::from([Bytes::from(opening)]),
+        // Between the head and the subscription something may have come.
+        is_behind: true,
+        ends_at: expiry(caller.expires_at),
+    };
+    let body = Body::from_stream(futures::stream::unfold(follow, Follow::next));
+    let mut response = Response::new(body);
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    // Proxies that gather answers would hold the events back.
+    headers.insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
+    Ok(response)
+}
+
+/// The position after which the stream goes on.
+fn last_event_id(headers: &HeaderMap, lane: Lane) -> Answer<Option<Position>> {
+    let Some(value) = headers.get(LAST_EVENT_ID) else { return Ok(None) };
+    let wrong = |why: String| InputError::parameter("Last-Event-ID", why);
+    let text = String::from_utf8_lossy(value.as_bytes()).into_owned();
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let position: Position = text.parse().map_err(|e| wrong(format!("{e}")))?;
+    if position.lane != lane {
+        let why = format!("{position} lies in another lane than this user, {lane}");
+        return Err(wrong(why).into());
+    }
+    Ok(Some(position))
+}
+
+/// When the token of the request expires, on this process's clock.
+fn expiry(expires_at: f64) -> Instant {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let left = (expires_at - now.as_secs_f64()).clamp(0.0, 366.0 * 86_400.0);
+    Instant::now() + Duration::from_secs_f64(left)
+}
+
+/// One open stream.
+struct Follow {
+    state: Shared,
+    user: UserId,
+    lane: Lane,
+    /// The last of the user's events that was told.
+    sequence: i64,
+    subscription: Subscription,
+    /// Messages that are not sent yet.
+    waiting: VecDeque<Bytes>,
+    /// There may be events that were not told.
+    is_behind: bool,
+    /// The token expires.
+    ends_at: Instant,
+}
+
+impl Follow {
+    /// The next bytes of the stream; `None` ends it. The client comes again by itself.
+    async fn next(mut self) -> Option<(Result<Bytes, std::convert::Infallible>, Self)> {
+        loop {
+            if let Some(message) = self.waiting.pop_front() {
+                return Some((Ok(message), self));
+            }
+            if self.ends_at <= Instant::now() || self.subscription.is_over() {
+                return None;
+            }
+            if self.is_behind {
+                if let Err(error) = self.read().await {
+                    tracing::warn!(%error, "a stream could not read its user; it tries again");
+                    tokio::select! {
+                        () = tokio::time::sleep(FAILED_PAUSE) => {}
+                        () = self.subscription.over() => return None,
+                    }
+                    self.waiting.push_back(heartbeat());
+                }
+                continue;
+            }
+            tokio::select! {
+                changed = self.subscription.changed() => {
+                    if !changed {
+                        return None;
+                    }
+                    self.is_behind = true;
+                }
+                () = tokio::time::sleep(HEARTBEAT) => self.waiting.push_back(heartbeat()),
+                () = sleep_until(self.ends_at) => return None,
+            }
+        }
+    }
+
+    /// Reads the next page of the user's events and what they changed.
+    async fn read(&mut self) -> Result<(), String> {
+        let mut connection = self.state.pool.acquire().await.map_err(|e| e.to_string())?;
+        let page =
+            reader::user_page(self.lane, &self.user, self.sequence, PAGE, &mut connection).await;
+        let page = page.map_err(|error| error.to_string())?;
+        let Some(last) = page.last() else {
+            self.is_behind = false;
+            return Ok(());
+        };
+        let (sequence, position) = match last {
+            Ok(recorded) => (recorded.sequence, recorded.position),
+            Err(row) => (row.sequence, row.position),
+        };
+        let told = messages::of(&self.state, &self.user, &page, position, &mut connection).await?;
+        self.sequence = sequence;
+        self.is_behind = i64::try_from(page.len()).is_ok_and(|count| count >= PAGE);
+        self.waiting.extend(told);
+        Ok(())
+    }
+}
+
+/// A comment, which clients ignore.
+fn heartbeat() -> Bytes {
+    Bytes::from_static(b": still here\n\n")
+}

@@ -1,0 +1,187 @@
+//! One task per process looks for users with new events, for all streams together.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use plaudit_domain::ids::UserId;
+use plaudit_domain::lane::Lane;
+use plaudit_event_store::reader;
+use plaudit_followers::{HeadWatch, Heads};
+use sqlx::PgPool;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::problem::{Answer, Problem};
+
+/// The most open streams of a process.
+const STREAMS_MAX: usize = 1_000;
+
+/// The most open streams of one user, so that nobody takes all of them.
+const STREAMS_OF_USER_MAX: usize = 20;
+
+/// How often the heads are read while a stream is open.
+const PACE: Duration = Duration::from_millis(100);
+
+/// How long the task waits for news at most before it looks whether streams are still open.
+const LOOK_MAX: Duration = Duration::from_secs(1);
+
+/// How long the task rests after a failure.
+const FAILED_PAUSE: Duration = Duration::from_millis(500);
+
+/// The streams of a process. Cheap to clone.
+#[derive(Clone)]
+pub struct Streams(Arc<Hub>);
+
+struct Hub {
+    slots: Arc<Semaphore>,
+    lanes: Mutex<BTreeMap<Lane, WatchedLane>>,
+    opened: Notify,
+    stop: CancellationToken,
+}
+
+/// A lane with open streams.
+struct WatchedLane {
+    /// Its log was looked through up to here.
+    looked_at: i64,
+    /// Each with the position of the last event that was seen.
+    users: HashMap<String, watch::Sender<i64>>,
+}
+
+/// A stream's place; given back when it is dropped.
+pub struct Subscription {
+    news: watch::Receiver<i64>,
+    hub: Arc<Hub>,
+    lane: Lane,
+    user: UserId,
+    _slot: OwnedSemaphorePermit,
+}
+
+impl Streams {
+    /// Starts the task. All streams end when `stop` is cancelled.
+    pub fn start(pool: &PgPool, heads: Arc<HeadWatch>, stop: CancellationToken) -> Self {
+        let hub = Arc::new(Hub {
+            slots: Arc::new(Semaphore::new(STREAMS_MAX)),
+            lanes: Mutex::default(),
+            opened: Notify::new(),
+            stop: stop.clone(),
+        });
+        let (looking, pool) = (Arc::clone(&hub), pool.clone());
+        tokio::spawn(async move { stop.run_until_cancelled(looking.look(pool, heads)).await });
+        Self(hub)
+    }
+
+    /// Takes a place for a stream that has seen the lane up to `head`.
+    pub(super) fn subscribe(&self, lane: Lane, user: &UserId, head: i64) -> Answer<Subscription> {
+        const FULL: Problem = Problem::Unavailable("too many streams are open");
+        let hub = Arc::clone(&self.0);
+        let slot = Arc::clone(&hub.slots).try_acquire_owned().map_err(|_| FULL)?;
+        let mut lanes = hub.lanes();
+        let watched = lanes
+            .entry(lane)
+            .or_insert_with(|| WatchedLane { looked_at: head, users: HashMap::new() });
+        let sender =
+            watched.users.entry(user.to_string()).or_insert_with(|| watch::Sender::new(head));
+        if sender.receiver_count() >= STREAMS_OF_USER_MAX {
+            return Err(FULL);
+        }
+        let news = sender.subscribe();
+        drop(lanes);
+        hub.opened.notify_one();
+        Ok(Subscription { news, hub, lane, user: user.clone(), _slot: slot })
+    }
+}
+
+impl Subscription {
+    /// Returns `true` once the user has new events, `false` when the process stops.
+    pub async fn changed(&mut self) -> bool {
+        tokio::select! {
+            changed = self.news.changed() => changed.is_ok(),
+            () = self.hub.stop.cancelled() => false,
+        }
+    }
+
+    /// Whether the process stops.
+    pub fn is_over(&self) -> bool {
+        self.hub.stop.is_cancelled()
+    }
+
+    /// Returns when the process stops.
+    pub async fn over(&self) {
+        self.hub.stop.cancelled().await;
+    }
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        let mut lanes = self.hub.lanes();
+        let Some(watched) = lanes.get_mut(&self.lane) else { return };
+        // This one is dropped after it.
+        if watched.users.get(self.user.as_str()).is_some_and(|sender| sender.receiver_count() <= 1)
+        {
+            watched.users.remove(self.user.as_str());
+        }
+        if watched.users.is_empty() {
+            lanes.remove(&self.lane);
+        }
+    }
+}
+
+impl Hub {
+    /// Held for as long as it takes to look up users, never over an await.
+    fn lanes(&self) -> MutexGuard<'_, BTreeMap<Lane, WatchedLane>> {
+        self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn look(self: Arc<Self>, pool: PgPool, heads: Arc<HeadWatch>) {
+        let mut known = Heads::default();
+        loop {
+            if self.lanes().is_empty() {
+                self.opened.notified().await;
+                continue;
+            }
+            let read = heads.changed_from(&known, PACE, Instant::now() + LOOK_MAX).await;
+            let told = match read {
+                Ok(read) => {
+                    known = read;
+                    self.tell(&known, &pool).await
+                }
+                Err(error) => Err(error.to_string()),
+            };
+            if let Err(error) = told {
+                tracing::debug!(%error, "streams could not look for news");
+                tokio::time::sleep(FAILED_PAUSE).await;
+            }
+        }
+    }
+
+    /// Finds the users with new events, and tells their streams.
+    async fn tell(&self, heads: &Heads, pool: &PgPool) -> Result<(), String> {
+        let spans: Vec<(Lane, i64, i64)> = self
+            .lanes()
+            .iter()
+            .map(|(lane, watched)| (*lane, watched.looked_at, heads.of(*lane)))
+            .filter(|(_, after, head)| head > after)
+            .collect();
+        if spans.is_empty() {
+            return Ok(());
+        }
+        let mut connection = pool.acquire().await.map_err(|error| error.to_string())?;
+        let found = reader::users_between(&spans, &mut connection).await;
+        let found = found.map_err(|error| error.to_string())?;
+        let mut lanes = self.lanes();
+        for (lane, user, position) in found {
+            let sender = lanes.get(&lane).and_then(|watched| watched.users.get(&user));
+            if let Some(sender) = sender {
+                sender.send_replace(position);
+            }
+        }
+        for (lane, _, head) in spans {
+            if let Some(watched) = lanes.get_mut(&lane) {
+                watched.looked_at = watched.looked_at.max(head);
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,107 @@
+//! What a user's new events mean for whoever watches.
+
+use std::collections::BTreeSet;
+
+use axum::body::Bytes;
+use jiff::Timestamp;
+use plaudit_domain::ids::{TaskId, UserId};
+use plaudit_domain::lane::Position;
+use plaudit_domain::screen::{ScreenRequest, TaskScreen, screen};
+use plaudit_event_store::reader::Entry;
+use plaudit_event_store::rewards::by_grant;
+use plaudit_event_store::states::truncate_to_micros;
+use serde::Serialize;
+use serde_json::Value;
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use crate::rewards::{RewardEntry, entry};
+use crate::state::ApiState;
+use crate::users;
+
+#[derive(Serialize)]
+struct TaskMessage<'a> {
+    user: &'a UserId,
+    position: String,
+    #[serde(flatten)]
+    task: TaskScreen,
+}
+
+#[derive(Serialize)]
+struct RewardMessage<'a> {
+    user: &'a UserId,
+    position: String,
+    #[serde(flatten)]
+    reward: RewardEntry,
+}
+
+/// The messages for a page of events: the tasks and rewards that it touched, as they are now. Only the last
+/// message has the page's position as its id, so that a client whose connection breaks in between gets the
+/// whole page again.
+pub async fn of(
+    state: &ApiState,
+    user: &UserId,
+    page: &[Entry],
+    position: Position,
+    connection: &mut PgConnection,
+) -> Result<Vec<Bytes>, String> {
+    let (mut tasks, mut grants) = (BTreeSet::new(), BTreeSet::new());
+    for recorded in page.iter().filter_map(|entry| entry.as_ref().ok()) {
+        tasks.extend(recorded.event.task());
+        let json = serde_json::to_value(&recorded.event).map_err(|error| error.to_string())?;
+        grants_in(&json, &mut grants);
+    }
+    let mut messages = task_messages(state, user, &tasks, position).await?;
+    let grants: Vec<Uuid> = grants.into_iter().collect();
+    let rows = by_grant::of_lane(position.lane, &grants, connection).await;
+    for row in rows.map_err(|error| error.to_string())? {
+        let position = position.to_string();
+        let message = RewardMessage { user, position, reward: entry(row, Timestamp::now()) };
+        messages.push(written("reward", &message)?);
+    }
+    if let Some(last) = messages.last_mut() {
+        last.insert_str(0, &format!("id: {position}\n"));
+    } else {
+        // Nothing to tell, and nothing to tell again.
+        messages.push(format!("id: {position}\n\n"));
+    }
+    Ok(messages.into_iter().map(Bytes::from).collect())
+}
+
+async fn task_messages(
+    state: &ApiState,
+    user: &UserId,
+    tasks: &BTreeSet<&TaskId>,
+    position: Position,
+) -> Result<Vec<String>, String> {
+    if tasks.is_empty() {
+        return Ok(Vec::new());
+    }
+    let (view, catalogue) =
+        users::view(state, position.lane, user).await.map_err(|problem| problem.to_string())?;
+    let now = truncate_to_micros(Timestamp::now());
+    let shown = screen(user, &view.state, &catalogue, now, &ScreenRequest::default());
+    let touched = shown.into_iter().filter(|task| tasks.contains(&task.id));
+    touched
+        .map(|task| written("task", &TaskMessage { user, position: position.to_string(), task }))
+        .collect()
+}
+
+/// One event. JSON has no line breaks.
+fn written(event: &str, data: &impl Serialize) -> Result<String, String> {
+    let json = serde_json::to_string(data).map_err(|error| error.to_string())?;
+    Ok(format!("event: {event}\ndata: {json}\n\n"))
+}
+
+/// The grants that an event speaks of, at any depth.
+fn grants_in(json: &Value, found: &mut BTreeSet<Uuid>) {
+    match json {
+        Value::Object(fields) => {
+            let grant = fields.get("grant").and_then(Value::as_str);
+            found.extend(grant.and_then(|grant| grant.parse::<Uuid>().ok()));
+            fields.values().for_each(|value| grants_in(value, found));
+        }
+        Value::Array(items) => items.iter().for_each(|item| grants_in(item, found)),
+        _ => {}
+    }
+}

@@ -1,0 +1,101 @@
+//! What publishing a task file would change, and for how many users. Nothing is written.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use plaudit_domain::catalogue::Catalogue;
+use plaudit_domain::catalogue::definition::TaskDefinition;
+use plaudit_domain::ids::TaskId;
+use plaudit_event_store::ExecuteError;
+use plaudit_event_store::catalogue_store::{
+    CatalogueStore, PublishError, UsersReached, users_reached, with_drafts,
+};
+use plaudit_task_file::{Change, diff};
+use serde::{Deserialize, Serialize};
+use sqlx::PgPool;
+use tokio::time::Instant;
+
+/// What a publication would change.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Plan {
+    /// Task by task, in the order of the file.
+    pub tasks: Vec<PlannedTask>,
+}
+
+/// What a publication would change of a task.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct PlannedTask {
+    /// The task.
+    pub task: TaskId,
+    /// What would be done.
+    pub change: PlannedChange,
+    /// The version that would be in force.
+    pub version: u32,
+    /// Field by field.
+    pub changes: Vec<Change>,
+    /// The users that it concerns; absent: they are too many to be counted in time.
+    pub users: Option<UsersReached>,
+}
+
+/// What would be done to a task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PlannedChange {
+    /// It is not there yet.
+    New,
+    /// It gets a new version.
+    Changed,
+    /// It is in force as it is.
+    Unchanged,
+}
+
+impl Plan {
+    /// Compares definitions with the catalogue, and counts users for at most so long.
+    pub async fn of(
+        definitions: &[TaskDefinition],
+        catalogue: &CatalogueStore,
+        pool: &PgPool,
+        counting_max: Duration,
+    ) -> Result<Self, PublishError> {
+        let known = catalogue.newest(pool).await?;
+        let after = with_drafts(&known, definitions, Timestamp::now());
+        let after = after.map_err(PublishError::Unfit)?;
+        let counted_until = Instant::now() + counting_max;
+        let mut tasks = Vec::with_capacity(definitions.len());
+        for definition in definitions {
+            let left = counted_until.saturating_duration_since(Instant::now());
+            tasks.push(planned(&known, &after, definition, pool, left).await?);
+        }
+        Ok(Self { tasks })
+    }
+}
+
+async fn planned(
+    known: &Catalogue,
+    after: &Catalogue,
+    definition: &TaskDefinition,
+    pool: &PgPool,
+    counting_max: Duration,
+) -> Result<PlannedTask, ExecuteError> {
+    let task = definition.id.clone();
+    let draft = after.task(&task).map(|task| Arc::clone(task.current()));
+    let draft = draft.ok_or_else(|| ExecuteError::Unreadable(format!("task {task} is gone")))?;
+    let version = draft.version;
+    let nobody = Some(UsersReached::default());
+    let Some(before) = known.task(&task) else {
+        let change = PlannedChange::New;
+        return Ok(PlannedTask { task, change, version, changes: vec![], users: nobody });
+    };
+    if before.current().definition == *definition {
+        let change = PlannedChange::Unchanged;
+        return Ok(PlannedTask { task, change, version, changes: vec![], users: nobody });
+    }
+    let changes = diff(&before.current().definition, definition);
+    let users = if counting_max.is_zero() {
+        None
+    } else {
+        users_reached(pool, before, &draft, counting_max).await?
+    };
+    Ok(PlannedTask { task, change: PlannedChange::Changed, version, changes, users })
+}

@@ -1,0 +1,171 @@
+//! Publishing task files, and what that would change.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::{Extension, State};
+use axum::http::HeaderMap;
+use plaudit_domain::catalogue::definition::TaskDefinition;
+use plaudit_domain::ids::TaskId;
+use plaudit_event_store::catalogue_store::{self, Author, PublishError, Unfit};
+use plaudit_release::Operator;
+use plaudit_task_file::{Diagnostic, FILE_BYTES_MAX, parse};
+use serde::Serialize;
+
+use super::plan::Plan;
+use crate::auth::Caller;
+use crate::etag::no_store;
+use crate::in_flight::Held;
+use crate::input::{Query, media_type, read_body, refuse_encoded, unknown_task};
+use crate::openapi::catalogue_shapes;
+use crate::problem::{Answer, InputError, Problem, ProblemBody, causes};
+use crate::state::{ApiState, Shared, detached};
+
+/// Media types of task files.
+const YAML: [&str; 4] = ["application/yaml", "application/x-yaml", "text/yaml", "text/x-yaml"];
+
+#[derive(Serialize)]
+struct PublishedAll {
+    published: Vec<PublishedTask>,
+}
+
+#[derive(Serialize)]
+struct PublishedTask {
+    task: TaskId,
+    version: u32,
+    changed: bool,
+}
+
+/// `POST /v1/tasks/publish`: a task file, all of it or nothing.
+#[utoipa::path(post, path = "/v1/tasks/publish", tag = "tasks", operation_id = "publish",
+    params(("reason" = Option<String>, Query, description = "Why; recorded with the caller's `sub`")),
+    request_body(description = "A task file", content((String = "application/yaml"), (Object = "application/json"))),
+    responses(
+        (status = 200, description = "The published tasks", body = catalogue_shapes::Published),
+        (status = 413, description = "Too large", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 415, description = "Neither YAML nor JSON", body = ProblemBody, content_type = "application/problem+json"),
+    ))]
+pub async fn publish(
+    State(state): State<Shared>,
+    Extension(caller): Extension<Caller>,
+    mut query: Query,
+    headers: HeaderMap,
+    body: Body,
+) -> Answer {
+    let reason = query
+        .text("reason")
+        .and_then(|text| query.checked("reason", Operator::checked_reason(&text)));
+    query.finish()?;
+    let (definitions, held) = read_file(&state, &headers, body).await?;
+    let author = Author { by: caller.subject, reason };
+    let pool = state.pool.clone();
+    let published = detached(async move {
+        let published = catalogue_store::publish(&pool, &definitions, author).await;
+        drop(held);
+        published.map_err(|error| refused(error, &definitions))
+    });
+    let published = published.await??;
+    let task = |p: catalogue_store::Published| PublishedTask {
+        task: p.task,
+        version: p.version,
+        changed: p.changed,
+    };
+    Ok(no_store(&PublishedAll { published: published.into_iter().map(task).collect() }))
+}
+
+/// Reads a task file from the body.
+async fn read_file(
+    state: &ApiState,
+    headers: &HeaderMap,
+    body: Body,
+) -> Answer<(Vec<TaskDefinition>, Held)> {
+    refuse_encoded(headers)?;
+    let readable = |kind: &str| kind == "application/json" || YAML.contains(&kind);
+    if !media_type(headers).is_some_and(|kind| readable(&kind)) {
+        return Err(Problem::UnsupportedMediaType(
+            "a task file as application/yaml or application/json",
+        ));
+    }
+    let (body, held) = read_body(body, FILE_BYTES_MAX, &state.in_flight).await?;
+    let text =
+        std::str::from_utf8(&body).map_err(|e| InputError::body("", format!("not UTF-8: {e}")))?;
+    let definitions = parse(text)
+        .map_err(|errors| Problem::BadInput(errors.iter().map(input_error).collect()))?;
+    Ok((definitions, held))
+}
+
+/// How long the users of all tasks of a plan are counted.
+const COUNTING_MAX: Duration = Duration::from_secs(3);
+
+/// `POST /v1/tasks/plan`: what publishing a task file would change, and for how many users. Writes nothing.
+#[utoipa::path(post, path = "/v1/tasks/plan", tag = "tasks", operation_id = "plan",
+    request_body(description = "A task file", content((String = "application/yaml"), (Object = "application/json"))),
+    responses(
+        (status = 200, description = "What would change", body = catalogue_shapes::Plan),
+        (status = 413, description = "Too large", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 415, description = "Neither YAML nor JSON", body = ProblemBody, content_type = "application/problem+json"),
+    ))]
+pub async fn plan(State(state): State<Shared>, headers: HeaderMap, body: Body) -> Answer {
+    let (definitions, _held) = read_file(&state, &headers, body).await?;
+    let catalogue = state.executor.catalogue();
+    let plan = Plan::of(&definitions, catalogue, &state.pool, COUNTING_MAX).await;
+    Ok(no_store(&plan.map_err(|error| refused(error, &definitions))?))
+}
+
+pub(super) fn refused(error: PublishError, definitions: &[TaskDefinition]) -> Problem {
+    match error {
+        PublishError::Unfit(reasons) => {
+            Problem::BadInput(reasons.iter().map(|reason| unfit(reason, definitions)).collect())
+        }
+        PublishError::UnknownTask(task) => unknown_task(task),
+        PublishError::UnknownVersion { .. } | PublishError::Retired(_) => {
+            Problem::Conflict { cause: &causes::TASK_RETIRED, detail: error.to_string() }
+        }
+        PublishError::Store(error) => error.into(),
+    }
+}
+
+pub(super) fn unfit(unfit: &Unfit, definitions: &[TaskDefinition]) -> InputError {
+    let index = definitions.iter().position(|definition| definition.id == unfit.task);
+    let path = index.map(|index| match unfit.field.as_str() {
+        "" => format!("tasks[{index}]"),
+        field => format!("tasks[{index}].{field}"),
+    });
+    InputError::body(pointer(path.as_deref().unwrap_or("file")), unfit.to_string())
+}
+
+pub(super) fn input_error(found: &Diagnostic) -> InputError {
+    let mut error = InputError::body(pointer(&found.path), &found.message);
+    (error.line, error.column) = (Some(found.line), Some(found.column));
+    error
+}
+
+/// `tasks[2].objective.on` as a JSON Pointer.
+fn pointer(path: &str) -> String {
+    if path == "file" {
+        return String::new();
+    }
+    let mut pointer = String::from("/");
+    for c in path.chars() {
+        match c {
+            '.' | '[' => pointer.push('/'),
+            ']' => {}
+            '~' => pointer.push_str("~0"),
+            '/' => pointer.push_str("~1"),
+            other => pointer.push(other),
+        }
+    }
+    pointer
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_in_a_file_becomes_a_pointer() {
+        assert_eq!(pointer("tasks[2].objective.on"), "/tasks/2/objective/on");
+        assert_eq!(pointer("tasks[0].milestones[1].rewards[0]"), "/tasks/0/milestones/1/rewards/0");
+        assert_eq!(pointer("file"), "");
+    }
+}

@@ -1,0 +1,125 @@
+//! `POST /v1/tasks/simulate`: a dry run.
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::HeaderMap;
+use plaudit_actions::cloud_events;
+use plaudit_audit::{Simulation, SimulationError, SimulationInput};
+use plaudit_domain::action::Action;
+use plaudit_domain::ids::UserId;
+use serde_json::{Map, Value};
+
+use super::publication::{input_error, unfit};
+use crate::actions::ACTIONS_MAX;
+use crate::etag::no_store;
+use crate::input::{media_type, pointer_to, read_body, refuse_encoded};
+use crate::openapi::catalogue_shapes;
+use crate::problem::{Answer, InputError, Problem, ProblemBody};
+use crate::state::Shared;
+
+/// The longest body: a task file, and the actions.
+const BODY_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// `POST /v1/tasks/simulate`: what actions would do, by the catalogue in force or with drafts. Writes nothing.
+#[utoipa::path(post, path = "/v1/tasks/simulate", tag = "tasks", operation_id = "simulate",
+    request_body(description = "What is to be tried", content((catalogue_shapes::SimulationInput = "application/json"))),
+    responses(
+        (status = 200, description = "What would happen", body = catalogue_shapes::Simulation),
+        (status = 413, description = "Too large, or too much to compute", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 415, description = "Not JSON", body = ProblemBody, content_type = "application/problem+json"),
+    ))]
+pub async fn simulate(State(state): State<Shared>, headers: HeaderMap, body: Body) -> Answer {
+    refuse_encoded(&headers)?;
+    if media_type(&headers).is_none_or(|kind| kind != "application/json") {
+        return Err(Problem::UnsupportedMediaType("application/json"));
+    }
+    let (body, held) = read_body(body, BODY_BYTES_MAX, &state.in_flight).await?;
+    let input = read(&body)?;
+    let drafts = input.drafts.clone();
+    let refused = |error: SimulationError| match error {
+        SimulationError::Unfit(reasons) => Problem::BadInput(
+            reasons
+                .iter()
+                .map(|reason| {
+                    let mut error = unfit(reason, &drafts);
+                    error.pointer = error.pointer.map(|pointer| format!("/file{pointer}"));
+                    error
+                })
+                .collect(),
+        ),
+        SimulationError::OtherUser { index, .. } => {
+            InputError::body(format!("/actions/{index}/subject"), error.to_string()).into()
+        }
+        SimulationError::TooLong => Problem::TooLarge(error.to_string()),
+        SimulationError::Audit(error) => error.into(),
+    };
+    let (lanes, catalogue) = (state.executor.lane_count(), state.executor.catalogue());
+    let prepared =
+        Simulation::prepare(input, lanes, catalogue, &state.pool).await.map_err(&refused)?;
+    let computed = tokio::task::spawn_blocking(move || prepared.run()).await;
+    drop(held);
+    let simulated = computed.map_err(|error| {
+        tracing::error!(%error, "a dry run did not come to an end: {error}");
+        Problem::Internal
+    })?;
+    Ok(no_store(&simulated.map_err(&refused)?))
+}
+
+fn read(body: &[u8]) -> Answer<SimulationInput> {
+    let fields: Map<String, Value> = serde_json::from_slice(body)
+        .map_err(|e| InputError::body("", format!("not a JSON object: {e}")))?;
+    let (mut input, mut errors) = (SimulationInput::default(), Vec::new());
+    for (name, value) in fields {
+        match (name.as_str(), value) {
+            (_, Value::Null) => {}
+            ("user", Value::String(user)) => match UserId::try_from(user) {
+                Ok(user) => input.user = Some(user),
+                Err(why) => errors.push(InputError::body("/user", why.to_string())),
+            },
+            ("user", _) => errors.push(InputError::body("/user", "a user id is wanted")),
+            ("actions", Value::Array(actions)) if actions.len() <= ACTIONS_MAX => {
+                for (index, action) in actions.iter().enumerate() {
+                    match read_action(action) {
+                        Ok(action) => input.actions.push(action),
+                        Err(why) => {
+                            errors.push(InputError::body(format!("/actions/{index}"), why));
+                        }
+                    }
+                }
+            }
+            ("actions", _) => errors.push(InputError::body(
+                "/actions",
+                format!("an array of at most {ACTIONS_MAX} actions is wanted"),
+            )),
+            // YAML as a text, or the same as JSON.
+            ("file", file @ (Value::String(_) | Value::Object(_))) => {
+                let text = match file {
+                    Value::String(text) => text,
+                    json => json.to_string(),
+                };
+                match plaudit_task_file::parse(&text) {
+                    Ok(drafts) => input.drafts = drafts,
+                    Err(found) => errors.extend(found.iter().map(|diagnostic| {
+                        let mut error = input_error(diagnostic);
+                        error.pointer = error.pointer.map(|pointer| format!("/file{pointer}"));
+                        error
+                    })),
+                }
+            }
+            ("file", _) => errors.push(InputError::body("/file", "a task file is wanted")),
+            (other, _) => errors.push(InputError::body(
+                pointer_to(other),
+                "unknown field; a dry run has `file`, `user` and `actions`",
+            )),
+        }
+    }
+    if errors.is_empty() && input.user.is_none() && input.actions.is_empty() {
+        let why = "`actions`, or a `user` whose history is tried, are wanted";
+        errors.push(InputError::body("", why));
+    }
+    if errors.is_empty() { Ok(input) } else { Err(Problem::BadInput(errors)) }
+}
+
+fn read_action(action: &Value) -> Result<Action, String> {
+    cloud_events::from_json(action).map_err(|why| why.to_string())
+}

@@ -1,0 +1,100 @@
+//! Pausing, resuming and retiring a task.
+
+use axum::body::Body;
+use axum::extract::{Extension, State};
+use axum::http::HeaderMap;
+use plaudit_domain::catalogue::Status;
+use plaudit_domain::ids::TaskId;
+use plaudit_event_store::catalogue_store::{self, Author};
+use serde::Serialize;
+
+use super::publication::refused;
+use crate::auth::Caller;
+use crate::etag::no_store;
+use crate::input::TaskPath;
+use crate::openapi::{catalogue_shapes, operator_shapes, parameters};
+use crate::problem::{Answer, ProblemBody};
+use crate::reason::ReasonRequest;
+use crate::state::{Shared, detached};
+
+#[derive(Serialize)]
+struct Changed {
+    task: TaskId,
+    status: Status,
+}
+
+/// `POST /v1/tasks/{task}/pause`: the task makes no progress until it is resumed; claims go on.
+#[utoipa::path(post, path = "/v1/tasks/{task}/pause", tag = "tasks", operation_id = "pauseTask",
+    params(parameters::Task),
+    request_body(description = "Why, if that is to be recorded", content((operator_shapes::Reason = "application/json"))),
+    responses(
+        (status = 200, description = "The task is paused", body = catalogue_shapes::StatusChanged),
+        (status = 409, description = "It is retired", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 413, description = "Too large", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 415, description = "Not JSON", body = ProblemBody, content_type = "application/problem+json"),
+    ))]
+pub async fn pause(
+    state: State<Shared>,
+    caller: Extension<Caller>,
+    task: TaskPath,
+    headers: HeaderMap,
+    body: Body,
+) -> Answer {
+    set(state, caller, task, &headers, body, Status::Paused).await
+}
+
+/// `POST /v1/tasks/{task}/resume`: a paused task goes on.
+#[utoipa::path(post, path = "/v1/tasks/{task}/resume", tag = "tasks", operation_id = "resumeTask",
+    params(parameters::Task),
+    request_body(description = "Why, if that is to be recorded", content((operator_shapes::Reason = "application/json"))),
+    responses(
+        (status = 200, description = "The task is active", body = catalogue_shapes::StatusChanged),
+        (status = 409, description = "It is retired", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 413, description = "Too large", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 415, description = "Not JSON", body = ProblemBody, content_type = "application/problem+json"),
+    ))]
+pub async fn resume(
+    state: State<Shared>,
+    caller: Extension<Caller>,
+    task: TaskPath,
+    headers: HeaderMap,
+    body: Body,
+) -> Answer {
+    set(state, caller, task, &headers, body, Status::Active).await
+}
+
+/// `POST /v1/tasks/{task}/retire`: the task never makes progress again; claims go on.
+#[utoipa::path(post, path = "/v1/tasks/{task}/retire", tag = "tasks", operation_id = "retireTask",
+    params(parameters::Task),
+    request_body(description = "Why, if that is to be recorded", content((operator_shapes::Reason = "application/json"))),
+    responses(
+        (status = 200, description = "The task is retired", body = catalogue_shapes::StatusChanged),
+        (status = 413, description = "Too large", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 415, description = "Not JSON", body = ProblemBody, content_type = "application/problem+json"),
+    ))]
+pub async fn retire(
+    state: State<Shared>,
+    caller: Extension<Caller>,
+    task: TaskPath,
+    headers: HeaderMap,
+    body: Body,
+) -> Answer {
+    set(state, caller, task, &headers, body, Status::Retired).await
+}
+
+async fn set(
+    State(state): State<Shared>,
+    Extension(caller): Extension<Caller>,
+    TaskPath(task): TaskPath,
+    headers: &HeaderMap,
+    body: Body,
+    status: Status,
+) -> Answer {
+    let reason = ReasonRequest::read(&state, headers, body).await?.reason;
+    let author = Author { by: caller.subject, reason };
+    let (pool, id) = (state.pool.clone(), task.clone());
+    let changed =
+        detached(async move { catalogue_store::set_status(&pool, &id, status, author).await });
+    changed.await?.map_err(|error| refused(error, &[]))?;
+    Ok(no_store(&Changed { task, status }))
+}

@@ -1,0 +1,152 @@
+//! Plans and dry runs, and who changed the catalogue.
+
+use serde_json::{Value, json};
+
+use super::support::{Api, TASKS, action, auditor, client, operator, request};
+
+async fn post_file(api: &Api, path: &str, file: &str) -> super::support::Answer {
+    let headers = [("content-type", "application/yaml")];
+    let sent =
+        request(axum::http::Method::POST, path, &operator(), &headers, file.to_owned().into());
+    api.send(sent).await
+}
+
+#[tokio::test]
+async fn a_plan_counts_users_by_what_would_happen_to_them() {
+    let api = Api::start().await;
+    api.act("ann", "gift.sent", "1", json!({"coins": 150})).await;
+    api.act("bob", "gift.sent", "1", json!({"coins": 20})).await;
+    api.act("eve", "gift.sent", "1", json!({"coins": 1000})).await;
+    let kept = TASKS.replace("at: 1000", "at: 120");
+    let answer = post_file(&api, "/v1/tasks/plan", &kept).await;
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    let tasks = answer.body["tasks"].as_array().unwrap();
+    assert_eq!((&tasks[0]["change"], &tasks[0]["version"]), (&json!("unchanged"), &json!(1)));
+    assert_eq!((&tasks[1]["change"], &tasks[1]["version"]), (&json!("changed"), &json!(2)));
+    let changed: Vec<_> = tasks[1]["changes"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|c| c["path"].as_str().unwrap())
+        .collect();
+    assert!(changed.iter().any(|path| path.starts_with("milestones")), "{changed:?}");
+    let users = |keep: u64, adopt: u64, enough: u64| {
+        json!({"completed": 1, "keep_version": keep, "adopt_version": adopt,
+            "adopt_at_target": enough, "begin_anew": 0})
+    };
+    assert_eq!(tasks[1]["users"], users(2, 0, 0));
+    let adopted = format!("{kept}    on_new_version: adopt\n");
+    let answer = post_file(&api, "/v1/tasks/plan", &adopted).await;
+    assert_eq!(answer.body["tasks"][1]["users"], users(0, 2, 1), "{}", answer.text);
+    let unfit = TASKS.replace("order: 10", "requires: [ nothing ]");
+    let refused = post_file(&api, "/v1/tasks/plan", &unfit).await;
+    refused.is_problem(400, "bad-input");
+    assert_eq!(refused.body["errors"][0]["pointer"], "/tasks/0/requires/0");
+    assert_eq!(api.get(&auditor(), "/v1/tasks/daily-gifts").await.body["version"], 1);
+}
+
+#[tokio::test]
+async fn a_dry_run_shows_events_and_why_tasks_do_not_move() {
+    let api = Api::start().await;
+    api.act("ann", "gift.sent", "1", json!({"coins": 90})).await;
+    let file = TASKS.replace(
+        "objective: { on: gift.sent,",
+        "objective: { on: gift.sent, where: data.coins >= 5 && user.vip > 1,",
+    );
+    let small = action("ann", "gift.sent", "2", json!({"coins": 20}));
+    let seen = action("ann", "gift.sent", "1", json!({"coins": 90}));
+    let input = json!({"user": "ann", "actions": [small, seen]});
+    let in_force = api.post(&operator(), "/v1/tasks/simulate", &input, &[]).await;
+    assert_eq!(in_force.status, 200, "{}", in_force.text);
+    let actions = in_force.body["actions"].as_array().unwrap();
+    let kinds: Vec<_> =
+        actions[0]["events"].as_array().unwrap().iter().map(|e| e["type"].clone()).collect();
+    assert_eq!(kinds, [json!("progress_recorded"), json!("milestone_reached")]);
+    assert_eq!(actions[0]["events"][0]["progress"], 110);
+    let unmoved: Vec<_> = actions[0]["unmoved"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|u| (u["task"].clone(), u["reason"].clone()))
+        .collect();
+    assert_eq!(unmoved, [(json!("first-team"), json!("not_subscribed"))]);
+    assert_eq!((&actions[1]["duplicate"], &actions[1]["events"]), (&json!(true), &json!([])));
+    let changed = &in_force.body["tasks"][0];
+    assert_eq!(
+        (&changed["task"], &changed["before"]["progress"], &changed["after"]["progress"]),
+        (&json!("daily-gifts"), &json!(90), &json!(110))
+    );
+
+    // By a draft, for a user who has done nothing yet.
+    let input =
+        json!({"file": file, "actions": [action("new", "gift.sent", "1", json!({"coins": 3}))]});
+    let drafted = api.post(&operator(), "/v1/tasks/simulate", &input, &[]).await;
+    let unmoved = &drafted.body["actions"][0]["unmoved"];
+    let gifts: Vec<&Value> =
+        unmoved.as_array().unwrap().iter().filter(|u| u["task"] == "daily-gifts").collect();
+    assert_eq!(gifts[0]["reason"], "filtered_out", "{}", drafted.text);
+    assert_eq!(gifts[0]["saw"], json!({"data.coins": 3, "user.vip": null}));
+    // Nothing was written.
+    let screen = api.get(&client("ann"), "/v1/users/ann/tasks/daily-gifts").await;
+    assert_eq!((&screen.body["progress"], &screen.body["version"]), (&json!(90), &json!(1)));
+
+    for (bad, pointer) in [
+        (json!({}), ""),
+        (json!({"user": ""}), "/user"),
+        (json!({"actions": [{}]}), "/actions/0"),
+        (
+            json!({"user": "bob", "actions": [action("ann", "gift.sent", "2", json!({}))]}),
+            "/actions/0/subject",
+        ),
+        (json!({"user": "bob", "file": TASKS.replace("ordinary", "odd")}), "/file/tasks/0/kind"),
+        (json!({"users": 1, "user": "a"}), "/users"),
+    ] {
+        let refused = api.post(&operator(), "/v1/tasks/simulate", &bad, &[]).await;
+        refused.is_problem(400, "bad-input");
+        assert_eq!(refused.body["errors"][0]["pointer"], pointer, "{}", refused.text);
+    }
+}
+
+/// Rule 24.
+#[tokio::test]
+async fn changes_of_a_task_are_told_with_who_and_why() {
+    let api = Api::start().await;
+    let changed = TASKS.replace("Form your first team", "Found a team");
+    post_file(&api, "/v1/tasks/publish?reason=clearer", &changed).await;
+    let post = async |verb: &str, body: Value| {
+        api.post(&operator(), &format!("/v1/tasks/first-team/{verb}"), &body, &[]).await
+    };
+    let paused = post("pause", json!({"reason": "broken"})).await;
+    assert_eq!(paused.body, json!({"task": "first-team", "status": "paused"}));
+    assert_eq!(post("resume", Value::Null).await.body["status"], "active");
+    assert_eq!(post("retire", json!({})).await.body["status"], "retired");
+    post("resume", Value::Null).await.is_problem(409, "task-retired");
+    api.post(&operator(), "/v1/tasks/nothing/pause", &Value::Null, &[])
+        .await
+        .is_problem(404, "unknown-task");
+    api.post(&auditor(), "/v1/tasks/first-team/pause", &Value::Null, &[])
+        .await
+        .is_problem(403, "forbidden");
+    let history = api.get(&auditor(), "/v1/tasks/first-team/versions").await;
+    let told: Vec<_> = history.body["changes"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|c| {
+            (
+                c["change"].as_str().unwrap(),
+                c["version"].as_u64(),
+                c["by"].as_str().unwrap(),
+                c["reason"].as_str(),
+            )
+        })
+        .collect();
+    let wanted = [
+        ("published", Some(1), "test", None),
+        ("published", Some(2), "ops", Some("clearer")),
+        ("paused", None, "ops", Some("broken")),
+        ("resumed", None, "ops", None),
+        ("retired", None, "ops", None),
+    ];
+    assert_eq!(told, wanted);
+}

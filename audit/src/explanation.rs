@@ -1,0 +1,167 @@
+//! Where a grant came from: message, command, events, grant, deliveries.
+
+use plaudit_domain::ids::UserId;
+use plaudit_domain::lane::Position;
+use plaudit_event_store::reader::{self, Entry};
+use plaudit_event_store::rewards::by_grant;
+use serde::Serialize;
+use serde_json::{Map, Value};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use crate::error::AuditError;
+use crate::history::{CausingAction, EventEntry, SourcePosition};
+
+/// Where a grant came from, and what became of it.
+#[derive(Debug, Serialize)]
+pub struct Explanation {
+    /// What arrived; absent: the granting event is gone or names nothing.
+    pub message: Option<Message>,
+    /// What was decided for the user because of it.
+    pub command: Option<CommandEntry>,
+    /// All events that followed from the command, in order. One of them granted the reward.
+    pub events: Vec<EventEntry>,
+    /// The reward line as it stands.
+    pub grant: GrantEntry,
+    /// What moved the grant since, in order: claims and deliveries.
+    pub deliveries: Vec<EventEntry>,
+}
+
+/// What arrived.
+#[derive(Debug, Serialize)]
+pub struct Message {
+    /// The Kafka record it came from; absent: it came over HTTP.
+    pub source_position: Option<SourcePosition>,
+    /// The id of the HTTP request.
+    pub request: Option<String>,
+    /// The parked record that an operator released.
+    pub parked: Option<String>,
+    /// As stored with the events.
+    pub metadata: Value,
+}
+
+/// What was decided for the user.
+#[derive(Debug, Serialize)]
+pub struct CommandEntry {
+    /// `record_action`, or `request` for what somebody asked for.
+    #[serde(rename = "type")]
+    pub kind: &'static str,
+    /// The action.
+    pub action: Option<CausingAction>,
+}
+
+/// A reward line as it stands.
+#[derive(Debug, Serialize)]
+pub struct GrantEntry {
+    /// The id of the grant.
+    pub grant: Uuid,
+    /// The user.
+    pub user: String,
+    /// The task.
+    pub task: String,
+    /// The version that promised it.
+    pub task_version: u32,
+    /// The key of the period.
+    pub period: String,
+    /// The milestone.
+    pub milestone: i64,
+    /// Names the line within the milestone.
+    pub line: String,
+    /// For the payer.
+    pub kind: String,
+    /// For the payer.
+    pub code: String,
+    /// How many.
+    pub amount: i64,
+    /// What became of it.
+    pub state: Value,
+    /// When it was earned.
+    pub granted_at: jiff::Timestamp,
+    /// Where the granting event is.
+    pub position: String,
+}
+
+/// How many events of one command, or about one grant, are shown.
+const EVENTS_MAX: i64 = 1_000;
+
+impl Explanation {
+    /// Explains a grant; `None`: there is none with this id.
+    pub async fn read(
+        grant: Uuid,
+        connection: &mut PgConnection,
+    ) -> Result<Option<Self>, AuditError> {
+        let Some(found) = by_grant::find(grant, connection).await? else { return Ok(None) };
+        let (lane, reward) = (found.lane, &found.row.reward);
+        let number = found.row.place.position;
+        let entry = GrantEntry {
+            grant,
+            user: found.user.clone(),
+            task: reward.task.to_string(),
+            task_version: reward.version,
+            period: reward.period.to_string(),
+            milestone: reward.milestone,
+            line: reward.line.clone(),
+            kind: reward.kind.clone(),
+            code: reward.code.clone(),
+            amount: reward.amount,
+            state: serde_json::to_value(found.row.state)?,
+            granted_at: reward.reached_at,
+            position: Position { lane, number }.to_string(),
+        };
+        let Ok(user) = UserId::try_from(found.user) else {
+            return Ok(Some(Self::of_nothing(entry)));
+        };
+        let granting = reader::at_positions(lane, &[number], connection).await?;
+        let Some(granting) = granting.into_iter().next() else {
+            return Ok(Some(Self::of_nothing(entry)));
+        };
+        let (sequence, metadata) = about(&granting);
+        let first = (sequence - EVENTS_MAX / 2).max(1);
+        let around = reader::user_page(lane, &user, first - 1, EVENTS_MAX, connection).await?;
+        let events = of_command(around, sequence, &metadata)?;
+        let mentions =
+            reader::mentions(lane, &user, sequence, grant, EVENTS_MAX, connection).await?;
+        let deliveries = mentions.into_iter().map(EventEntry::new).collect::<Result<_, _>>()?;
+        let message = Message {
+            source_position: SourcePosition::of(&metadata),
+            request: text(&metadata, "request_id"),
+            parked: text(&metadata, "parked_id"),
+            metadata: metadata.clone(),
+        };
+        let action = CausingAction::of(&metadata);
+        let kind = if action.is_some() { "record_action" } else { "request" };
+        let command = Some(CommandEntry { kind, action });
+        Ok(Some(Self { message: Some(message), command, events, grant: entry, deliveries }))
+    }
+
+    /// The event that granted it is not there.
+    fn of_nothing(grant: GrantEntry) -> Self {
+        Self { message: None, command: None, events: vec![], grant, deliveries: vec![] }
+    }
+}
+
+fn about(entry: &Entry) -> (i64, Value) {
+    match entry {
+        Ok(recorded) => (recorded.sequence, recorded.metadata.clone()),
+        Err(row) => (row.sequence, row.raw.metadata.clone()),
+    }
+}
+
+/// The events around one that have the same metadata: all events of a command share theirs.
+fn of_command(
+    around: Vec<Entry>,
+    sequence: i64,
+    metadata: &Value,
+) -> Result<Vec<EventEntry>, AuditError> {
+    let is_same = |entry: &Entry| about(entry).1 == *metadata;
+    let split = around.iter().position(|entry| about(entry).0 == sequence).unwrap_or(0);
+    let before = around[..split].iter().rev().take_while(|entry| is_same(entry)).count();
+    let from = split - before;
+    let same = around.into_iter().skip(from).take_while(is_same);
+    same.map(EventEntry::new).collect()
+}
+
+fn text(metadata: &Value, name: &str) -> Option<String> {
+    let about: &Map<String, Value> = metadata.as_object()?;
+    about.get(name).and_then(Value::as_str).map(str::to_owned)
+}

@@ -1,0 +1,379 @@
+//! A dry run: what actions would do, by the catalogue in force or with drafts, and why tasks would not move.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use plaudit_domain::action::Action;
+use plaudit_domain::catalogue::Catalogue;
+use plaudit_domain::catalogue::definition::TaskDefinition;
+use plaudit_domain::ids::{TaskId, UserId};
+use plaudit_domain::lane::{Lane, LaneCount};
+use plaudit_domain::screen::{ScreenRequest, TaskScreen, screen};
+use plaudit_domain::user_tasks::{
+    Command, Decision, Event, Seed, Unmoved, UnmovedReason, UserTasks, decide, evolve,
+};
+use plaudit_event_store::catalogue_store::{CatalogueStore, Unfit, with_drafts};
+use plaudit_event_store::{reader, seen_actions};
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+use sqlx::PgPool;
+use uuid::Uuid;
+
+use crate::error::AuditError;
+
+/// How long a dry run may compute.
+const COMPUTING_MAX: Duration = Duration::from_secs(3);
+
+/// What is to be tried.
+#[derive(Debug, Clone, Default)]
+pub struct SimulationInput {
+    /// Whose history the actions come on top of; absent: each action's user has done nothing yet.
+    pub user: Option<UserId>,
+    /// In order.
+    pub actions: Vec<Action>,
+    /// Tasks as they would be published; without any, the catalogue in force is tried.
+    pub drafts: Vec<TaskDefinition>,
+}
+
+/// What would happen. Nothing was written.
+#[derive(Debug, Serialize)]
+pub struct Simulation {
+    /// In order.
+    pub actions: Vec<SimulatedAction>,
+    /// The tasks that would look different, by user.
+    pub tasks: Vec<SimulatedTask>,
+}
+
+/// What an action would do.
+#[derive(Debug, Serialize)]
+pub struct SimulatedAction {
+    /// Its user.
+    pub user: UserId,
+    /// Its source.
+    pub source: String,
+    /// Its id.
+    pub id: String,
+    /// Its type.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// When it occurs.
+    pub time: Timestamp,
+    /// An action with this identity was decided before, so nothing would happen.
+    pub duplicate: bool,
+    /// The events that would be stored, in order.
+    pub events: Vec<Event>,
+    /// The tasks that would not move.
+    pub unmoved: Vec<UnmovedTask>,
+}
+
+/// A task that would not move.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct UnmovedTask {
+    /// The task.
+    pub task: TaskId,
+    /// Names the reason, such as `filtered_out`.
+    pub reason: String,
+    /// The reason for people.
+    pub detail: String,
+    /// The `where` that was evaluated, if that is the reason.
+    #[serde(rename = "where", skip_serializing_if = "Option::is_none")]
+    pub filter: Option<String>,
+    /// What the `where` names, with its values; null: it is not there.
+    #[serde(skip_serializing_if = "Map::is_empty")]
+    pub saw: Map<String, Value>,
+}
+
+/// A task that would look different.
+#[derive(Debug, Serialize)]
+pub struct SimulatedTask {
+    /// The user.
+    pub user: UserId,
+    /// The task.
+    pub task: TaskId,
+    /// As it is; absent: the user does not have it.
+    pub before: Option<TaskScreen>,
+    /// As it would be.
+    pub after: Option<TaskScreen>,
+}
+
+/// Why nothing was tried.
+#[derive(Debug, thiserror::Error)]
+pub enum SimulationError {
+    /// The drafts do not fit the catalogue.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+    Unfit(Vec<Unfit>),
+    /// An action is another user's than the one whose history was asked for.
+    #[error("action {index} is of user {got}, and the history is of user {wanted}")]
+    OtherUser {
+        /// From 0.
+        index: usize,
+        /// Of the action.
+        got: UserId,
+        /// Of the history.
+        wanted: UserId,
+    },
+    /// It took too long.
+    #[error("the dry run takes more than {} s; try fewer actions", COMPUTING_MAX.as_secs())]
+    TooLong,
+    /// The log can't be read.
+    #[error(transparent)]
+    Audit(#[from] AuditError),
+}
+
+/// All that a dry run needs. [`Self::run`] computes for a while and waits for nothing.
+#[derive(Debug)]
+pub struct PreparedSimulation {
+    actions: Vec<Action>,
+    drafted: BTreeSet<TaskId>,
+    in_force: std::sync::Arc<Catalogue>,
+    with_drafts: Option<Catalogue>,
+    states: BTreeMap<UserId, UserTasks>,
+    seen: HashSet<Uuid>,
+    now: Timestamp,
+}
+
+impl Simulation {
+    /// Reads what the dry run needs.
+    pub async fn prepare(
+        input: SimulationInput,
+        lane_count: LaneCount,
+        catalogue: &CatalogueStore,
+        pool: &PgPool,
+    ) -> Result<PreparedSimulation, SimulationError> {
+        let SimulationInput { user, actions, drafts } = input;
+        if let Some(wanted) = &user {
+            let other = actions.iter().position(|action| action.user != *wanted);
+            if let Some(index) = other {
+                let (got, wanted) = (actions[index].user.clone(), wanted.clone());
+                return Err(SimulationError::OtherUser { index, got, wanted });
+            }
+        }
+        let now = Timestamp::now();
+        let in_force = catalogue.newest(pool).await.map_err(AuditError::from)?;
+        let with_drafts = match drafts.as_slice() {
+            [] => None,
+            drafts => Some(with_drafts(&in_force, drafts, now).map_err(SimulationError::Unfit)?),
+        };
+        let mut states: BTreeMap<UserId, UserTasks> =
+            actions.iter().map(|action| (action.user.clone(), UserTasks::default())).collect();
+        let mut seen = HashSet::new();
+        if let Some(user) = user {
+            let lane = Lane::of(user.as_str(), lane_count);
+            let mut connection = pool.acquire().await.map_err(AuditError::from)?;
+            let folded = reader::fold_user(lane, &user, None, &mut connection).await;
+            let (state, _) = folded.map_err(AuditError::from)?;
+            states.insert(user, state);
+            let identities: Vec<_> = actions.iter().map(|a| (lane, a.identity())).collect();
+            let known = seen_actions::known_now(&identities, &mut connection).await;
+            seen = known.map_err(AuditError::from)?;
+        }
+        let drafted = drafts.into_iter().map(|draft| draft.id).collect();
+        Ok(PreparedSimulation { actions, drafted, in_force, with_drafts, states, seen, now })
+    }
+}
+
+impl PreparedSimulation {
+    /// Decides one action after the other.
+    pub fn run(self) -> Result<Simulation, SimulationError> {
+        let began = Instant::now();
+        let Self { actions, drafted, in_force, with_drafts, mut states, mut seen, now } = self;
+        let catalogue = with_drafts.as_ref().unwrap_or(&in_force);
+        let before: Vec<_> =
+            states.iter().map(|(user, state)| screens(user, state, &in_force, now)).collect();
+        let mut simulated = Vec::with_capacity(actions.len());
+        for action in actions {
+            if began.elapsed() > COMPUTING_MAX {
+                return Err(SimulationError::TooLong);
+            }
+            let duplicate = !seen.insert(action.identity());
+            let state = states.entry(action.user.clone()).or_default();
+            let (mut events, mut unmoved) = (Vec::new(), Vec::new());
+            if !duplicate {
+                // What a dry run rolls is one of the possible outcomes, the same each time.
+                let seed = Seed(action.identity().as_u64_pair().0);
+                let command = Command::RecordAction { action: action.clone(), seed };
+                let decided = decide(state, &command, catalogue);
+                // An action is never rejected.
+                let decision = decided.unwrap_or_default();
+                unmoved = unmoved_tasks(state, &action, &decision, catalogue, &drafted);
+                events = decision.events;
+                events.iter().for_each(|event| evolve(state, event));
+            }
+            let Action { user, source, id, kind, occurred_at, data: _ } = action;
+            let time = occurred_at;
+            simulated.push(SimulatedAction {
+                user,
+                source,
+                id,
+                kind,
+                time,
+                duplicate,
+                events,
+                unmoved,
+            });
+        }
+        let mut tasks = Vec::new();
+        for ((user, state), before) in states.iter().zip(before) {
+            let after = screens(user, state, catalogue, now);
+            let ids: BTreeSet<_> = before.keys().chain(after.keys()).cloned().collect();
+            for task in ids {
+                let (before, after) = (before.get(&task).cloned(), after.get(&task).cloned());
+                if before != after {
+                    tasks.push(SimulatedTask { user: user.clone(), task, before, after });
+                }
+            }
+        }
+        Ok(Simulation { actions: simulated, tasks })
+    }
+}
+
+fn screens(
+    user: &UserId,
+    state: &UserTasks,
+    catalogue: &Catalogue,
+    now: Timestamp,
+) -> BTreeMap<TaskId, TaskScreen> {
+    let shown = screen(user, state, catalogue, now, &ScreenRequest::default());
+    shown.into_iter().map(|task| (task.id.clone(), task)).collect()
+}
+
+/// The tasks that an action would not move, in order of their ids: those that listen to it, and of the others
+/// those that were drafted, or all if none was.
+fn unmoved_tasks(
+    state: &UserTasks,
+    action: &Action,
+    decision: &Decision,
+    catalogue: &Catalogue,
+    drafted: &BTreeSet<TaskId>,
+) -> Vec<UnmovedTask> {
+    let judged =
+        decision.unmoved.iter().map(|unmoved| explained(state, action, unmoved, catalogue));
+    let mut found: BTreeMap<TaskId, UnmovedTask> =
+        judged.map(|unmoved| (unmoved.task.clone(), unmoved)).collect();
+    for event in &decision.events {
+        if let Event::ActionTooLate { task, .. } | Event::ActionNotCounted { task, .. } = event {
+            found.insert(task.clone(), refused_by_event(task, event));
+        }
+    }
+    let moved: BTreeSet<_> = decision.events.iter().filter_map(Event::task).collect();
+    for task in catalogue.tasks() {
+        let is_asked = drafted.is_empty() || drafted.contains(&task.id);
+        if is_asked && !moved.contains(&task.id) && !found.contains_key(&task.id) {
+            let detail = format!("it does not listen to {}", action.kind);
+            found.insert(task.id.clone(), plain(&task.id, "not_subscribed", detail));
+        }
+    }
+    found.into_values().collect()
+}
+
+fn plain(task: &TaskId, reason: &str, detail: String) -> UnmovedTask {
+    let (task, reason) = (task.clone(), reason.to_owned());
+    UnmovedTask { task, reason, detail, filter: None, saw: Map::new() }
+}
+
+fn refused_by_event(task: &TaskId, event: &Event) -> UnmovedTask {
+    match event {
+        Event::ActionTooLate { period, watermark, .. } => {
+            let detail = format!(
+                "too late: period {period} was closed by an action of {watermark}, the latest that the task counted"
+            );
+            plain(task, "too_late", detail)
+        }
+        Event::ActionNotCounted { reason, .. } => plain(task, "not_counted", reason.clone()),
+        _ => plain(task, "unmoved", String::new()),
+    }
+}
+
+fn explained(
+    state: &UserTasks,
+    action: &Action,
+    unmoved: &Unmoved,
+    catalogue: &Catalogue,
+) -> UnmovedTask {
+    let mut told = plain(&unmoved.task, &name_of(&unmoved.reason), unmoved.reason.to_string());
+    let of_filter = matches!(
+        unmoved.reason,
+        UnmovedReason::FilteredOut
+            | UnmovedReason::FieldMissing(_)
+            | UnmovedReason::FilterFailed(_)
+    );
+    let judged_by = catalogue.task(&unmoved.task).filter(|_| of_filter).map(|task| task.current());
+    if let Some(filter) = judged_by.and_then(|v| v.definition.objective.filter.clone()) {
+        told.saw = values_in(&filter, state, action);
+        told.filter = Some(filter);
+    }
+    told
+}
+
+/// The name of a reason: the first or only word of its JSON.
+fn name_of(reason: &UnmovedReason) -> String {
+    match serde_json::to_value(reason) {
+        Ok(Value::String(name)) => name,
+        Ok(Value::Object(fields)) => fields.keys().next().cloned().unwrap_or_default(),
+        _ => String::new(),
+    }
+}
+
+/// What a `where` names, such as `data.coins`, with its values.
+fn values_in(filter: &str, state: &UserTasks, action: &Action) -> Map<String, Value> {
+    let mut user = state.attributes.clone();
+    user.insert("id".to_owned(), action.user.as_str().into());
+    user.insert("zone".to_owned(), state.zones.current().into());
+    let roots = json!({
+        "data": action.data,
+        "user": user,
+        "action": {"id": action.id, "source": action.source, "type": action.kind,
+            "time": action.occurred_at.to_string()},
+    });
+    let mut saw = Map::new();
+    for path in paths_in(filter) {
+        let pointer = format!("/{}", path.replace('.', "/"));
+        let value = roots.pointer(&pointer).cloned().unwrap_or(Value::Null);
+        saw.insert(path, value);
+    }
+    saw
+}
+
+/// The paths below `data`, `user` and `action` in an expression. A path ends before a call, such as
+/// `data.name.startsWith('a')`. Those in text literals are found too, and do no harm.
+fn paths_in(filter: &str) -> BTreeSet<String> {
+    let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '.';
+    let mut paths = BTreeSet::new();
+    let mut rest = filter;
+    while let Some(start) = rest.find(is_part) {
+        let word = &rest[start..];
+        let end = word.find(|c| !is_part(c)).unwrap_or(word.len());
+        let (word, after) = word.split_at(end);
+        let path = match after.starts_with('(') {
+            true => word.rsplit_once('.').map_or("", |(path, _)| path),
+            false => word,
+        };
+        if ["data.", "user.", "action."].iter().any(|root| path.starts_with(root)) {
+            paths.insert(path.trim_end_matches('.').to_owned());
+        }
+        rest = after;
+    }
+    paths
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_paths_of_a_condition_are_found() {
+        let found = paths_in(
+            "data.coins >= 10 && user.vip in [1, 2] && !data.room.name.startsWith('a') && has(data.x)",
+        );
+        let found: Vec<_> = found.iter().map(String::as_str).collect();
+        assert_eq!(found, ["data.coins", "data.room.name", "data.x", "user.vip"]);
+    }
+
+    #[test]
+    fn a_reason_has_a_name() {
+        assert_eq!(name_of(&UnmovedReason::FilteredOut), "filtered_out");
+        assert_eq!(name_of(&UnmovedReason::NotSubscribed(3)), "not_subscribed");
+        assert_eq!(name_of(&UnmovedReason::Locked(vec![])), "locked");
+    }
+}

@@ -1,0 +1,193 @@
+//! Why a task does not move for a user.
+
+use jiff::Timestamp;
+use plaudit_domain::action::Action;
+use plaudit_domain::catalogue::{CatalogueTask, Status};
+use plaudit_domain::ids::{TaskId, UserId};
+use plaudit_domain::lane::{Lane, LaneCount};
+use plaudit_domain::screen::{ScreenRequest, TaskScreen, TaskScreenState, screen};
+use plaudit_domain::user_tasks::Event;
+use plaudit_event_store::catalogue_store::{CatalogueStore, PublishError};
+use plaudit_event_store::{parked, reader};
+use serde::Serialize;
+use sqlx::PgPool;
+use uuid::Uuid;
+
+use crate::error::AuditError;
+use crate::history::EventEntry;
+use crate::simulation::{
+    SimulatedAction, Simulation, SimulationError, SimulationInput, UnmovedTask,
+};
+
+/// Why a task does not move for a user.
+#[derive(Debug, Serialize)]
+pub struct Why {
+    /// The user.
+    pub user: UserId,
+    /// The task.
+    pub task: TaskId,
+    /// As of when.
+    pub at: Timestamp,
+    /// What would stop any action now; empty: an action that matches would count.
+    pub obstacles: Vec<Obstacle>,
+    /// What the action would do to the task, if one was given.
+    pub action: Option<ActionVerdict>,
+    /// The last actions that moved nothing although they matched, oldest first.
+    pub refused: Vec<EventEntry>,
+    /// The task as the user sees it; absent: the user does not have it.
+    pub screen: Option<TaskScreen>,
+}
+
+/// Something that stops a task.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Obstacle {
+    /// Names it, such as `locked`.
+    pub reason: &'static str,
+    /// The same for people, and what to do.
+    pub detail: String,
+}
+
+/// What an action would do to one task.
+#[derive(Debug, Serialize)]
+pub struct ActionVerdict {
+    /// An action with this identity was decided before, so nothing would happen.
+    pub duplicate: bool,
+    /// The events of the task.
+    pub events: Vec<Event>,
+    /// Why it would not move; absent: it would.
+    pub unmoved: Option<UnmovedTask>,
+}
+
+/// Why there is no explanation.
+#[derive(Debug, thiserror::Error)]
+pub enum WhyError {
+    /// There is no such task.
+    #[error(transparent)]
+    UnknownTask(PublishError),
+    /// The action can't be tried.
+    #[error(transparent)]
+    Simulation(#[from] SimulationError),
+    /// The log can't be read.
+    #[error(transparent)]
+    Audit(#[from] AuditError),
+}
+
+/// How many refused actions are shown.
+const REFUSED_MAX: usize = 5;
+
+/// How many of the user's last events are looked through for them.
+const EVENTS_LOOKED_THROUGH: i64 = 1_000;
+
+impl Why {
+    /// Explains a task of a user.
+    pub async fn explain(
+        user: UserId,
+        id: &TaskId,
+        action: Option<Action>,
+        lane_count: LaneCount,
+        catalogue: &CatalogueStore,
+        pool: &PgPool,
+    ) -> Result<Self, WhyError> {
+        let lane = Lane::of(user.as_str(), lane_count);
+        let known = catalogue.newest(pool).await.map_err(AuditError::from)?;
+        let unknown = || WhyError::UnknownTask(PublishError::UnknownTask(id.clone()));
+        let task = known.task(id).ok_or_else(unknown)?;
+        let mut connection = pool.acquire().await.map_err(AuditError::from)?;
+        let folded = reader::fold_user(lane, &user, None, &mut connection).await;
+        let (state, sequence) = folded.map_err(AuditError::from)?;
+        let after = (sequence - EVENTS_LOOKED_THROUGH).max(0);
+        let page =
+            reader::user_page(lane, &user, after, EVENTS_LOOKED_THROUGH, &mut connection).await;
+        let refused = refused(page.map_err(AuditError::from)?, id)?;
+        drop(connection);
+        let at = Timestamp::now();
+        let request = ScreenRequest { task: Some(id), ..ScreenRequest::default() };
+        let screen = screen(&user, &state, &known, at, &request).pop();
+        let blocking = parked::queue_of(pool, lane, user.as_str(), 1).await;
+        let blocking = blocking.map_err(AuditError::from)?.first().map(|parked| parked.id);
+        let obstacles = obstacles(task, screen.as_ref(), blocking, at);
+        let action = match action {
+            Some(action) => {
+                let input = SimulationInput {
+                    user: Some(user.clone()),
+                    actions: vec![action],
+                    drafts: vec![],
+                };
+                let prepared = Simulation::prepare(input, lane_count, catalogue, pool).await?;
+                prepared.run()?.actions.pop().map(|simulated| verdict(simulated, id))
+            }
+            None => None,
+        };
+        Ok(Self { user, task: id.clone(), at, obstacles, action, refused, screen })
+    }
+}
+
+fn verdict(simulated: SimulatedAction, task: &TaskId) -> ActionVerdict {
+    let SimulatedAction { duplicate, events, unmoved, .. } = simulated;
+    let events = events.into_iter().filter(|event| event.task() == Some(task)).collect();
+    let unmoved = unmoved.into_iter().find(|unmoved| unmoved.task == *task);
+    ActionVerdict { duplicate, events, unmoved }
+}
+
+fn refused(page: Vec<reader::Entry>, task: &TaskId) -> Result<Vec<EventEntry>, AuditError> {
+    let is_refusal = |entry: &reader::Entry| {
+        let event = entry.as_ref().ok().map(|recorded| &recorded.event);
+        matches!(event, Some(Event::ActionTooLate { task: of, .. } | Event::ActionNotCounted { task: of, .. }) if of == task)
+    };
+    let found: Vec<_> = page.into_iter().filter(is_refusal).collect();
+    let skipped = found.len().saturating_sub(REFUSED_MAX);
+    found.into_iter().skip(skipped).map(EventEntry::new).collect()
+}
+
+fn obstacles(
+    task: &CatalogueTask,
+    screen: Option<&TaskScreen>,
+    blocking: Option<Uuid>,
+    now: Timestamp,
+) -> Vec<Obstacle> {
+    let mut found = Vec::new();
+    let mut add = |reason, detail: String| found.push(Obstacle { reason, detail });
+    if let Some(parked) = blocking {
+        let help = "release or discard that one first";
+        add("parked", format!("the user's actions wait behind the parked record {parked}; {help}"));
+    }
+    let id = &task.id;
+    match task.status {
+        Status::Active => {}
+        Status::Paused => {
+            add("paused", format!("the task is paused; `plaudit tasks resume {id}` lets it go on"));
+        }
+        Status::Retired => add("retired", "the task is retired for good".to_owned()),
+    }
+    let window = task.current().definition.window;
+    let is_inside = window.contains(now);
+    if !is_inside {
+        let end = |at: Option<Timestamp>| at.map_or("open".to_owned(), |at| at.to_string());
+        let (from, until) = (end(window.from), end(window.until));
+        add("outside_window", format!("now is outside of the task's window: {from} to {until}"));
+    }
+    match screen {
+        None if task.status == Status::Active && is_inside => {
+            add("not_in_audience", "the user is not in the task's audience".to_owned());
+        }
+        None => {}
+        Some(screen) => {
+            if !screen.locked_by.is_empty() {
+                let ids: Vec<_> = screen.locked_by.iter().map(TaskId::as_str).collect();
+                add("locked", format!("locked until these are completed: {}", ids.join(", ")));
+            }
+            let is_done = matches!(
+                screen.state,
+                TaskScreenState::Completed | TaskScreenState::Claimed | TaskScreenState::Expired
+            ) || screen.progress >= screen.target;
+            if is_done && screen.streak.is_none() {
+                let next = screen.period.ends_at.map_or_else(
+                    || "it is not repeated".to_owned(),
+                    |ends| format!("the next one begins at {ends}"),
+                );
+                add("completed", format!("period {} is completed; {next}", screen.period.key));
+            }
+        }
+    }
+    found
+}

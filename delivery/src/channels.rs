@@ -1,0 +1,361 @@
+//! Which grants go where: the channels of the configuration.
+//!
+//! Every grant is published to the topic of rewards. The first webhook whose patterns fit it leads to its
+//! payer; without one the topic does.
+
+mod pattern;
+
+use std::time::Duration;
+
+use reqwest::Url;
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::webhook::Secret;
+use crate::webhook::address::may_be_reached;
+pub use pattern::GrantPattern;
+
+/// Where rewards go.
+#[derive(Debug, Clone)]
+pub struct Channels {
+    /// The topic.
+    pub kafka: KafkaChannel,
+    /// In the order in which they are asked whether they take a grant.
+    pub webhooks: Vec<WebhookChannel>,
+}
+
+/// How a payer confirms.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ack {
+    /// Not at all: what the broker, or the endpoint, has taken counts as delivered.
+    None,
+    /// By the action `plaudit.reward.delivered` or `plaudit.reward.failed`.
+    Action,
+    /// By a 2xx of the webhook.
+    Response,
+}
+
+/// The topic of rewards.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KafkaChannel {
+    /// How its payers confirm.
+    pub ack: Ack,
+    /// How long they may take.
+    pub ack_within: Duration,
+}
+
+/// An endpoint that is told of grants.
+#[derive(Debug, Clone)]
+pub struct WebhookChannel {
+    /// Names it in tables, metrics and logs.
+    pub name: String,
+    /// Where it is.
+    pub url: Url,
+    /// Each signs every message, so that they can be changed one after the other.
+    pub secrets: Vec<Secret>,
+    /// The grants that it takes.
+    pub grants: Vec<GrantPattern>,
+    /// How the payer confirms.
+    pub ack: Ack,
+    /// How long the payer may take to confirm by an action.
+    pub ack_within: Duration,
+    /// Messages on their way at once.
+    pub concurrency: usize,
+    /// Messages begun per second at most.
+    pub rate_per_second: Option<f64>,
+    /// How long one attempt may take.
+    pub timeout: Duration,
+    /// For how long a message is tried.
+    pub retry_for: Duration,
+    /// Whether addresses of private networks, and of this machine, may be reached.
+    pub allow_private: bool,
+}
+
+/// How long payers may take to confirm by an action, by default: a payer may stand still over a weekend.
+const ACK_WITHIN: Duration = Duration::from_hours(72);
+/// For how long a message is tried, by default.
+const RETRY_FOR: Duration = Duration::from_hours(72);
+const TIMEOUT: Duration = Duration::from_secs(10);
+const TIMEOUT_MAX: Duration = Duration::from_secs(60);
+const CONCURRENCY: usize = 8;
+const CONCURRENCY_MAX: usize = 256;
+const RATE_MAX: f64 = 10_000.0;
+const SECRETS_MAX: usize = 4;
+const CHANNELS_MAX: usize = 64;
+/// The name of the channel of the topic.
+pub const KAFKA: &str = plaudit_event_store::deliveries::IN_ORDER;
+
+/// A channel as it is written.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Written {
+    name: String,
+    r#type: Type,
+    url: Option<String>,
+    #[serde(default)]
+    secrets: Vec<String>,
+    grants: Option<Vec<GrantPattern>>,
+    ack: Option<Ack>,
+    ack_within: Option<String>,
+    concurrency: Option<usize>,
+    rate_per_second: Option<f64>,
+    timeout: Option<String>,
+    retry_for: Option<String>,
+    #[serde(default)]
+    allow_private: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Type {
+    Kafka,
+    Webhook,
+}
+
+impl Default for Channels {
+    fn default() -> Self {
+        let kafka = KafkaChannel { ack: Ack::Action, ack_within: ACK_WITHIN };
+        Self { kafka, webhooks: Vec::new() }
+    }
+}
+
+impl Channels {
+    /// Reads `rewards.channels`, a JSON array. Gives every error, each with the channel it is about.
+    pub fn parse(json: &str) -> Result<Self, Vec<String>> {
+        let list: Vec<Value> = match serde_json::from_str(json) {
+            Ok(list) => list,
+            Err(error) => return Err(vec![format!("a list of channels is wanted: {error}")]),
+        };
+        let (mut channels, mut errors, mut names) = (Self::default(), Vec::new(), Vec::new());
+        if list.len() > CHANNELS_MAX {
+            errors.push(format!("{} channels; at most {CHANNELS_MAX} are possible", list.len()));
+        }
+        for (index, written) in list.into_iter().enumerate() {
+            let named = written.get("name").and_then(Value::as_str).unwrap_or("without a name");
+            let place = format!("channel {} ({named})", index + 1);
+            match serde_json::from_value::<Written>(written) {
+                Ok(written) => {
+                    if names.contains(&written.name) {
+                        errors.push(format!("{place}: another channel has this name"));
+                    }
+                    names.push(written.name.clone());
+                    let mut faults = Vec::new();
+                    channels.add(written, &mut faults);
+                    errors.extend(faults.into_iter().map(|fault| format!("{place}: {fault}")));
+                }
+                Err(error) => errors.push(format!("{place}: {error}")),
+            }
+        }
+        if errors.is_empty() { Ok(channels) } else { Err(errors) }
+    }
+
+    fn add(&mut self, written: Written, faults: &mut Vec<String>) {
+        match written.r#type {
+            Type::Kafka => self.set_kafka(&written, faults),
+            Type::Webhook => self.webhooks.extend(webhook(written, faults)),
+        }
+    }
+
+    fn set_kafka(&mut self, written: &Written, faults: &mut Vec<String>) {
+        if written.name != KAFKA {
+            faults.push(format!(
+                "the channel of the type kafka is named {KAFKA}; `kafka.rewards_topic` is its topic"
+            ));
+        }
+        let of_webhooks = [
+            ("url", written.url.is_some()),
+            ("secrets", !written.secrets.is_empty()),
+            ("grants", written.grants.is_some()),
+            ("concurrency", written.concurrency.is_some()),
+            ("rate_per_second", written.rate_per_second.is_some()),
+            ("timeout", written.timeout.is_some()),
+            ("retry_for", written.retry_for.is_some()),
+            ("allow_private", written.allow_private),
+        ];
+        for (field, _) in of_webhooks.into_iter().filter(|(_, is_set)| *is_set) {
+            faults.push(format!("`{field}` is for webhooks; the topic gets every grant"));
+        }
+        if written.ack == Some(Ack::Response) {
+            faults.push("`ack` of the topic is none or action: a broker is no payer".to_owned());
+        }
+        self.kafka.ack = written.ack.unwrap_or(Ack::Action);
+        let ack_within = written.ack_within.as_deref();
+        self.kafka.ack_within = duration("ack_within", ack_within, ACK_WITHIN, faults);
+    }
+
+    /// The webhook that leads to the payer of such a reward; `None`: the topic does.
+    pub fn payer_of(&self, kind: &str, code: &str) -> Option<&WebhookChannel> {
+        self.webhooks.iter().find(|channel| channel.grants.iter().any(|p| p.fits(kind, code)))
+    }
+
+    /// The names of all channels.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        std::iter::once(KAFKA).chain(self.webhooks.iter().map(|channel| channel.name.as_str()))
+    }
+
+    /// Whether there is a channel of this name.
+    pub fn has(&self, name: &str) -> bool {
+        self.names().any(|known| known == name)
+    }
+}
+
+fn webhook(written: Written, faults: &mut Vec<String>) -> Option<WebhookChannel> {
+    let is_name = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "._-".contains(c);
+    let name = written.name;
+    if name == KAFKA || name.is_empty() || name.len() > 64 || !name.chars().all(is_name) {
+        faults.push(format!("a name is 1 to 64 of a-z 0-9 . _ - and not {KAFKA}"));
+    }
+    let url = url(written.url.as_deref(), written.allow_private).map_err(|e| faults.push(e)).ok();
+    if written.secrets.is_empty() || written.secrets.len() > SECRETS_MAX {
+        faults.push(format!(
+            "`secrets` has 1 to {SECRETS_MAX} secrets; `openssl rand -base64 32 | sed s/^/whsec_/` makes one"
+        ));
+    }
+    let mut secrets = Vec::new();
+    for secret in &written.secrets {
+        secrets.extend(Secret::parse(secret).map_err(|error| faults.push(error)).ok());
+    }
+    let grants = written.grants.unwrap_or_else(|| vec![GrantPattern::default()]);
+    if grants.is_empty() {
+        faults.push("`grants` names what goes there; without it everything does".to_owned());
+    }
+    let concurrency = written.concurrency.unwrap_or(CONCURRENCY);
+    if !(1..=CONCURRENCY_MAX).contains(&concurrency) {
+        faults.push(format!("`concurrency` is 1 to {CONCURRENCY_MAX}"));
+    }
+    if written.rate_per_second.is_some_and(|rate| !(rate > 0.0 && rate <= RATE_MAX)) {
+        faults.push(format!("`rate_per_second` is above 0 and at most {RATE_MAX}"));
+    }
+    let timeout = duration("timeout", written.timeout.as_deref(), TIMEOUT, faults);
+    if timeout > TIMEOUT_MAX {
+        faults.push(format!("`timeout` is at most PT{}S", TIMEOUT_MAX.as_secs()));
+    }
+    let ack_within = duration("ack_within", written.ack_within.as_deref(), ACK_WITHIN, faults);
+    let retry_for = duration("retry_for", written.retry_for.as_deref(), RETRY_FOR, faults);
+    Some(WebhookChannel {
+        name,
+        url: url?,
+        secrets,
+        grants,
+        ack: written.ack.unwrap_or(Ack::Response),
+        ack_within,
+        concurrency,
+        rate_per_second: written.rate_per_second,
+        timeout,
+        retry_for,
+        allow_private: written.allow_private,
+    })
+}
+
+/// Reads the address of an endpoint.
+pub fn url(text: Option<&str>, allow_private: bool) -> Result<Url, String> {
+    let text = text.ok_or("`url` is missing")?;
+    let url: Url = text.parse().map_err(|error| format!("`url` is no URL: {error}"))?;
+    match url.scheme() {
+        "https" => {}
+        "http" if allow_private => {}
+        "http" => {
+            return Err(
+                "`url` is not https; http is for private networks, with `allow_private = true`"
+                    .to_owned(),
+            );
+        }
+        other => return Err(format!("`url` begins with {other}; https is wanted")),
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err("`url` has a user or a password; the signature says who sends".to_owned());
+    }
+    let literal = url.host_str().map(|host| host.trim_matches(['[', ']']));
+    if let Some(address) = literal.and_then(|host| host.parse().ok())
+        && !allow_private
+    {
+        may_be_reached(address).map_err(|why| {
+            format!("`url` leads to {address}, {why}; `allow_private = true` allows it")
+        })?;
+    }
+    Ok(url)
+}
+
+fn duration(
+    field: &str,
+    written: Option<&str>,
+    default: Duration,
+    faults: &mut Vec<String>,
+) -> Duration {
+    let Some(text) = written else { return default };
+    match plaudit_domain::duration::seconds(text).map(u64::try_from) {
+        Ok(Ok(seconds)) if seconds > 0 => Duration::from_secs(seconds),
+        _ => {
+            faults.push(format!("`{field}` is a duration above zero such as PT10S, got {text:?}"));
+            default
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+
+    fn errors(json: &Value) -> String {
+        Channels::parse(&json.to_string()).unwrap_err().join("\n")
+    }
+
+    #[test]
+    fn without_channels_everything_goes_to_the_topic_and_is_confirmed_by_actions() {
+        let channels = Channels::parse("[]").unwrap();
+        assert_eq!(channels.kafka.ack, Ack::Action);
+        assert!(channels.payer_of("currency", "coin").is_none());
+    }
+
+    #[test]
+    fn the_first_webhook_that_fits_leads_to_the_payer() {
+        let webhook = |name: &str, grants: Value| {
+            serde_json::json!({"name": name, "type": "webhook", "url": "https://pay.example/hook",
+                "secrets": [SECRET], "grants": grants})
+        };
+        let all = serde_json::json!([
+            {"name": "kafka", "type": "kafka", "ack": "none"},
+            webhook("badges", serde_json::json!([{"kind": "item", "code": "badge-*"}])),
+            webhook("coins", serde_json::json!([{"kind": "currency"}])),
+            webhook("gold", serde_json::json!([{"code": "gold"}])),
+        ]);
+        let channels = Channels::parse(&all.to_string()).unwrap();
+        let payer = |kind, code| channels.payer_of(kind, code).map(|c| c.name.as_str());
+        assert_eq!(payer("item", "badge-rare"), Some("badges"));
+        assert_eq!(payer("currency", "gold"), Some("coins"));
+        assert_eq!(payer("item", "gold"), Some("gold"));
+        assert_eq!(payer("item", "chest"), None);
+        assert_eq!(channels.kafka.ack, Ack::None);
+    }
+
+    #[test]
+    fn every_error_names_its_channel_and_what_is_wanted() {
+        let bad = serde_json::json!([
+            {"name": "Coins", "type": "webhook", "url": "http://10.0.0.1/", "secrets": []},
+            {"name": "b", "type": "webhook", "url": "https://169.254.169.254/", "secrets": ["x"],
+             "concurrency": 0, "timeout": "10"},
+            {"name": "c", "type": "pigeon"},
+            {"name": "d", "type": "webhook", "url": "https://d.example", "secrets": [SECRET], "retry": 1},
+            {"name": "kafka", "type": "kafka", "ack": "response", "url": "https://d.example"},
+        ]);
+        let errors = errors(&bad);
+        for wanted in [
+            "channel 1 (Coins): a name is",
+            "channel 1 (Coins): `url` is not https",
+            "channel 1 (Coins): `secrets` has 1 to 4",
+            "channel 2 (b): `url` leads to 169.254.169.254",
+            "channel 2 (b): a secret is whsec_",
+            "channel 2 (b): `concurrency` is 1 to 256",
+            "channel 2 (b): `timeout` is a duration",
+            "channel 3 (c): unknown variant `pigeon`",
+            "channel 4 (d): unknown field `retry`",
+            "channel 5 (kafka): `url` is for webhooks",
+            "channel 5 (kafka): `ack` of the topic",
+        ] {
+            assert!(errors.contains(wanted), "{wanted:?} is not in\n{errors}");
+        }
+    }
+}

@@ -1,0 +1,221 @@
+//! The channel of the topic: everything is published in the order of the log, lane by lane.
+
+pub mod publisher;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use plaudit_domain::lane::Lane;
+use plaudit_domain::user_tasks::Verdict;
+use plaudit_event_store::deliveries::{self, Attempt, DeliveryState, Due, Noted};
+use plaudit_followers::Subject;
+use rdkafka::error::KafkaError;
+use sqlx::PgConnection;
+use tokio::time::Instant;
+
+use crate::channels::{Ack, KAFKA, KafkaChannel};
+use crate::senders::{Desk, Report};
+use crate::waits;
+use publisher::{Publisher, Sent};
+
+/// How much makes a round, over all lanes: far below the 100,000 records that the Kafka client holds by
+/// default, and acknowledged within a second or so.
+const ROUND: usize = 5_000;
+/// At most and at least so much of it from one lane.
+const PER_LANE: std::ops::RangeInclusive<usize> = 50..=500;
+/// How often a missing topic is looked for while nothing is due.
+const TOPIC_LOOK_EVERY: Duration = Duration::from_secs(5);
+/// The notice that there is no topic to publish to.
+const TOPIC: Subject = Subject::Notice("topic");
+/// The problem that nothing can be published.
+const PUBLISHING: Subject = Subject::Part("kafka");
+
+/// Why nothing was published.
+#[derive(Debug, thiserror::Error)]
+enum PublishError {
+    #[error(
+        "the topic {topic} does not exist; create it, and rewards are published to it in order"
+    )]
+    NoTopic { topic: String },
+    #[error("rewards can't be published to the topic {topic}: {cause}")]
+    Kafka { topic: String, cause: KafkaError },
+    #[error("deliveries can't be read: {0}")]
+    Read(#[from] sqlx::Error),
+    #[error("deliveries can't be stored: {0}")]
+    Store(#[from] plaudit_event_store::ExecuteError),
+}
+
+/// Publishes to the topic.
+pub struct KafkaSender {
+    pub desk: Desk,
+    pub channel: KafkaChannel,
+    pub publisher: Publisher,
+    pub topic: TopicState,
+}
+
+/// What is known of the topic.
+pub enum TopicState {
+    Unknown,
+    Missing { looked_at: Instant },
+    Found,
+}
+
+impl KafkaSender {
+    pub async fn run(mut self) {
+        let mut waits = waits::short();
+        while !self.desk.stop.is_cancelled() {
+            match self.round().await {
+                Ok(published) => {
+                    waits = waits::short();
+                    self.desk.health.resolve(&PUBLISHING);
+                    if published == 0 {
+                        self.look_for_topic().await;
+                        self.desk.rest().await;
+                    }
+                }
+                Err(error) => {
+                    metrics::counter!("plaudit_delivery_failures_total").increment(1);
+                    // Perhaps the topic was deleted.
+                    self.topic = TopicState::Unknown;
+                    self.desk.health.report(PUBLISHING, error.to_string());
+                    self.desk.pause(waits.next().unwrap_or_default()).await;
+                }
+            }
+        }
+        self.publisher.close().await;
+    }
+
+    /// Publishes what is due, or the beginning of it. Gives how many records.
+    async fn round(&mut self) -> Result<usize, PublishError> {
+        self.desk.store(KAFKA, vec![]).await?;
+        let lanes = self.desk.lanes();
+        self.forget_lanes();
+        if lanes.is_empty() {
+            return Ok(0);
+        }
+        let per_lane = (ROUND / lanes.len()).clamp(*PER_LANE.start(), *PER_LANE.end());
+        let per_lane = i64::try_from(per_lane).unwrap_or(i64::MAX);
+        let take = async |connection: &mut PgConnection| {
+            deliveries::next_in_order(&lanes, per_lane, connection).await
+        };
+        let due = self.desk.call(take).await?;
+        if due.is_empty() {
+            return Ok(0);
+        }
+        self.find_topic().await?;
+        let began = (Timestamp::now(), Instant::now());
+        let sent = self.publisher.publish(&due).await;
+        let mut failed: BTreeMap<Lane, KafkaError> = BTreeMap::new();
+        let mut reports = Vec::with_capacity(due.len());
+        for (due, sent) in due.into_iter().zip(sent) {
+            match sent {
+                Sent::Stored(partition, offset) => {
+                    self.desk.health.resolve(&about_lane(due.lane));
+                    reports.push(self.report(due, began, partition, offset));
+                }
+                Sent::Failed(cause) => drop(failed.insert(due.lane, cause)),
+                Sent::Held => {}
+            }
+        }
+        let published = reports.len();
+        metrics::counter!("plaudit_rewards_published_total").increment(published as u64);
+        attempted("published", published);
+        attempted("failed", failed.len());
+        self.desk.store(KAFKA, reports).await?;
+        let topic = self.publisher.topic().to_owned();
+        // If all that was tried has failed, the reason is not a lane's.
+        if published == 0
+            && let Some((_, cause)) = failed.pop_first()
+        {
+            return Err(PublishError::Kafka { topic, cause });
+        }
+        for (lane, cause) in failed {
+            let text = format!(
+                "rewards of lane {lane} are not published to the topic {topic}, and are tried again: {cause}"
+            );
+            self.desk.health.report(about_lane(lane), text);
+        }
+        Ok(published)
+    }
+
+    fn report(
+        &self,
+        due: Due,
+        (at, began): (Timestamp, Instant),
+        partition: i32,
+        offset: i64,
+    ) -> Report {
+        // A copy is at its end; another channel leads to the payer.
+        let is_confirmed = !due.pays || self.channel.ack == Ack::None;
+        let noted = Noted {
+            lane: due.lane,
+            grant: due.reward.grant,
+            state: if is_confirmed { DeliveryState::Delivered } else { DeliveryState::Sent },
+            wait: Duration::ZERO,
+            acknowledged_within: self.channel.ack_within,
+            attempt: Attempt {
+                at,
+                duration_ms: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
+                status: None,
+                error: None,
+                answer: Some(format!("partition {partition}, offset {offset}")),
+            },
+        };
+        Report { due, verdict: is_confirmed.then_some(Verdict::Delivered), noted }
+    }
+
+    /// Problems of lanes that other processes have now are theirs.
+    fn forget_lanes(&self) {
+        let held = self.desk.held();
+        self.desk.health.forget_channels(|name| {
+            let lane = name.strip_prefix("kafka/").and_then(|lane| lane.parse().ok());
+            lane.is_none_or(|lane| held.contains(&Lane(lane)))
+        });
+    }
+
+    /// Before anything is sent: a client that sends to a topic that is missing waits for it until
+    /// its messages have expired.
+    async fn find_topic(&mut self) -> Result<(), PublishError> {
+        if matches!(self.topic, TopicState::Found) {
+            return Ok(());
+        }
+        let topic = self.publisher.topic().to_owned();
+        match self.publisher.finds_topic().await {
+            Ok(true) => {
+                self.topic = TopicState::Found;
+                self.desk.health.resolve(&TOPIC);
+                Ok(())
+            }
+            Ok(false) => Err(PublishError::NoTopic { topic }),
+            Err(cause) => Err(PublishError::Kafka { topic, cause }),
+        }
+    }
+
+    /// While nothing is due, a missing topic is worth a warning and stops no work.
+    async fn look_for_topic(&mut self) {
+        let is_due = match self.topic {
+            TopicState::Unknown => true,
+            TopicState::Missing { looked_at } => looked_at.elapsed() > TOPIC_LOOK_EVERY,
+            TopicState::Found => false,
+        };
+        if is_due && !self.desk.held().is_empty() {
+            self.topic = TopicState::Unknown;
+            if let Err(error) = self.find_topic().await {
+                self.desk.health.report(TOPIC, error.to_string());
+                self.topic = TopicState::Missing { looked_at: Instant::now() };
+            }
+        }
+    }
+}
+
+fn about_lane(lane: Lane) -> Subject {
+    Subject::Channel(format!("{KAFKA}/{lane}"))
+}
+
+fn attempted(result: &'static str, count: usize) {
+    if count > 0 {
+        metrics::counter!("plaudit_delivery_attempts_total", "channel" => KAFKA, "result" => result)
+            .increment(count as u64);
+    }
+}

@@ -1,0 +1,209 @@
+//! What the log says about deliveries after a checkpoint.
+
+use std::collections::HashMap;
+
+use plaudit_domain::catalogue::definition::ClaimMode;
+use plaudit_domain::ids::UserId;
+use plaudit_domain::lane::Position;
+use plaudit_domain::user_tasks::{Event, Reward, UnclaimedRewards};
+use plaudit_event_store::deliveries::{DeliveryState, Queued, Settled};
+use plaudit_event_store::pool::Borrowed;
+use plaudit_event_store::reader::{self, Entry, Recorded, Unreadable};
+use plaudit_event_store::rewards::RewardPlace;
+use plaudit_followers::bounded::{CALL_MAX, within};
+use plaudit_followers::{Skipped, Span};
+use sqlx::{PgConnection, PgPool};
+use uuid::Uuid;
+
+use super::FOLLOWER;
+use crate::channels::{Channels, KAFKA};
+
+/// How many events of one lane make a round at most, and of all lanes.
+const PAGE: i64 = 500;
+const EVENTS_MAX: usize = 4_000;
+
+/// What is to be written for one lane.
+pub struct LanePage {
+    pub span: Span,
+    /// The log was read up to here.
+    pub up_to: i64,
+    /// Grants that became payable.
+    pub payable: Vec<Queued>,
+    /// Grants that are to be sent again, after `payable`.
+    pub again: Vec<Queued>,
+    /// What payers said, after `payable`.
+    pub settled: Vec<Settled>,
+    /// Events that could not be read and are skipped.
+    pub unreadable: Vec<Unreadable>,
+    /// Events that were skipped once and can be read now.
+    pub recovered: Vec<Position>,
+}
+
+/// What was last said about a grant.
+enum Last {
+    Again(Queued),
+    Settled(Settled),
+}
+
+/// Reads spans until a round is full.
+pub async fn read(
+    spans: &[Span],
+    channels: &Channels,
+    pool: &PgPool,
+) -> sqlx::Result<Vec<LanePage>> {
+    let mut connection = within(CALL_MAX, Borrowed::from(pool)).await?;
+    let (mut pages, mut events) = (Vec::new(), 0);
+    for span in spans {
+        if events >= EVENTS_MAX {
+            break;
+        }
+        let (page, read) = within(CALL_MAX, read_span(*span, channels, &mut connection)).await?;
+        events += read;
+        pages.push(page);
+    }
+    connection.give_back();
+    Ok(pages)
+}
+
+async fn read_span(
+    span: Span,
+    channels: &Channels,
+    connection: &mut PgConnection,
+) -> sqlx::Result<(LanePage, usize)> {
+    let mut page = LanePage {
+        span,
+        up_to: span.head,
+        payable: Vec::new(),
+        again: Vec::new(),
+        settled: Vec::new(),
+        unreadable: Vec::new(),
+        recovered: Vec::new(),
+    };
+    let mut last: HashMap<Uuid, Last> = HashMap::new();
+    if span.is_first {
+        for entry in skipped_before(span, connection).await? {
+            if let Ok(recorded) = &entry {
+                page.recovered.push(recorded.position);
+            }
+            page.add(entry, channels, &mut last);
+        }
+    }
+    let entries = reader::delivery_page(span.lane, span.after, span.head, PAGE, connection).await?;
+    let count = entries.len();
+    if i64::try_from(count).is_ok_and(|count| count == PAGE)
+        && let Some(entry) = entries.last()
+    {
+        page.up_to = match entry {
+            Ok(recorded) => recorded.position.number,
+            Err(unreadable) => unreadable.position.number,
+        };
+    }
+    for entry in entries {
+        page.add(entry, channels, &mut last);
+    }
+    for said in last.into_values() {
+        match said {
+            Last::Again(queued) => page.again.push(queued),
+            Last::Settled(settled) => page.settled.push(settled),
+        }
+    }
+    Ok((page, count))
+}
+
+/// Reads again what was skipped: a newer program may be able to.
+async fn skipped_before(span: Span, connection: &mut PgConnection) -> sqlx::Result<Vec<Entry>> {
+    let skipped = Skipped::of_lane(FOLLOWER, span.lane, connection).await?;
+    let numbers = skipped.iter().map(|skipped| skipped.position.number);
+    let positions: Vec<i64> = numbers.filter(|number| *number <= span.after).collect();
+    if positions.is_empty() {
+        return Ok(vec![]);
+    }
+    reader::at_positions(span.lane, &positions, connection).await
+}
+
+impl LanePage {
+    /// Whether nothing is to be written but the checkpoint.
+    pub fn is_empty(&self) -> bool {
+        self.payable.is_empty() && self.again.is_empty() && self.settled.is_empty()
+    }
+
+    /// Takes in an event. One that can't be read concerns its user only.
+    fn add(&mut self, entry: Entry, channels: &Channels, last: &mut HashMap<Uuid, Last>) {
+        let recorded = match entry {
+            Ok(recorded) => recorded,
+            Err(unreadable) => return self.unreadable.push(unreadable),
+        };
+        let Recorded { user, position, event, .. } = recorded;
+        let lane = position.lane;
+        match event {
+            Event::MilestoneReached { mode: ClaimMode::Automatic, rewards, .. }
+            | Event::RewardsClaimed { rewards, .. }
+            | Event::RewardsGranted(UnclaimedRewards { rewards, .. }) => {
+                for (ordinal, reward) in (0..).zip(rewards) {
+                    let place = RewardPlace { position: position.number, ordinal };
+                    self.payable.extend(queued(lane, &user, reward, place, channels));
+                }
+            }
+            Event::RedeliveryRequested { reward, .. } => {
+                let place = RewardPlace { position: position.number, ordinal: 0 };
+                let (grant, mut rows) =
+                    (reward.grant, queued(lane, &user, reward, place, channels));
+                if let Some(paying) = rows.iter().position(|row| row.pays) {
+                    last.insert(grant, Last::Again(rows.swap_remove(paying)));
+                }
+            }
+            Event::RewardDelivered { reward, .. } => {
+                let (grant, state) = (reward.grant, DeliveryState::Delivered);
+                let settled = Settled { lane, grant, state, reason: None };
+                last.insert(grant, Last::Settled(settled));
+            }
+            Event::RewardFailed { reward, reason, .. } => {
+                let (grant, state) = (reward.grant, DeliveryState::Failed);
+                let settled = Settled { lane, grant, state, reason: Some(reason) };
+                last.insert(grant, Last::Settled(settled));
+            }
+            // The query asks for none of these, or they make nothing payable.
+            Event::MilestoneReached { mode: ClaimMode::Manual, .. }
+            | Event::UserUpdated { .. }
+            | Event::ProgressRecorded { .. }
+            | Event::StreakAdvanced { .. }
+            | Event::StreakBroken { .. }
+            | Event::StreakProtected { .. }
+            | Event::PeriodMadeUp { .. }
+            | Event::FreezesGranted { .. }
+            | Event::FreezeReserved { .. }
+            | Event::ParkedReleased { .. }
+            | Event::ParkedDiscarded { .. }
+            | Event::RewardsExpired(_)
+            | Event::RewardsForfeited(_)
+            | Event::TaskCompleted { .. }
+            | Event::DeliveryStarted { .. }
+            | Event::AcknowledgementIgnored { .. }
+            | Event::ActionTooLate { .. }
+            | Event::ActionNotCounted { .. } => {}
+        }
+    }
+}
+
+/// The deliveries of a grant: always to the topic, and to the webhook that leads to its payer.
+fn queued(
+    lane: plaudit_domain::lane::Lane,
+    user: &UserId,
+    reward: Reward,
+    place: RewardPlace,
+    channels: &Channels,
+) -> Vec<Queued> {
+    let payer = channels.payer_of(&reward.kind, &reward.code);
+    let to = |channel: &str, pays, retry_for| Queued {
+        lane,
+        user: user.clone(),
+        reward: reward.clone(),
+        place,
+        channel: channel.to_owned(),
+        pays,
+        retry_for,
+    };
+    let mut rows = vec![to(KAFKA, payer.is_none(), None)];
+    rows.extend(payer.map(|channel| to(&channel.name, true, Some(channel.retry_for))));
+    rows
+}

@@ -1,0 +1,32 @@
+//! Waits between attempts, each with jitter, so that many who failed together do not come back together.
+
+use std::time::Duration;
+
+use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
+
+fn waits(from: Duration, to: Duration) -> ExponentialBackoff {
+    ExponentialBuilder::default()
+        .with_min_delay(from)
+        .with_max_delay(to)
+        .with_factor(2.0)
+        .with_jitter()
+        .without_max_times()
+        .build()
+}
+
+/// Of a sender whose round failed: from a tenth of a second to five.
+pub fn short() -> ExponentialBackoff {
+    waits(Duration::from_millis(100), Duration::from_secs(5))
+}
+
+/// Of a circuit that is open: from a second to a minute.
+pub fn of_circuit() -> ExponentialBackoff {
+    waits(Duration::from_secs(1), Duration::from_mins(1))
+}
+
+/// Of one message after its n-th attempt, from 1: from a second to an hour.
+pub fn of_message(attempts: i32) -> Duration {
+    let index = usize::try_from(attempts.clamp(1, 20) - 1).unwrap_or_default();
+    let mut waits = waits(Duration::from_secs(1), Duration::from_hours(1));
+    waits.nth(index).unwrap_or(Duration::from_hours(1))
+}

@@ -1,0 +1,11 @@
+//! Webhooks: grants are posted to the endpoints of payers, signed after the Standard Webhooks specification.
+
+pub(crate) mod address;
+mod circuit;
+mod client;
+mod sender;
+mod signature;
+
+pub use client::{Client, Posted, Reply};
+pub(crate) use sender::WebhookSender;
+pub use signature::{Secret, signature};

@@ -1,0 +1,158 @@
+//! One attempt: a signed request, and what the endpoint made of it.
+
+use std::time::{Duration, Instant, SystemTime};
+
+use jiff::Timestamp;
+use plaudit_event_store::deliveries::Attempt;
+use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
+use reqwest::redirect::Policy;
+use reqwest::{Response, StatusCode, Url};
+
+use super::address::CheckedResolver;
+use super::{Secret, signature};
+
+/// How much of an answer is read and kept, in bytes. The rest is never read.
+const ANSWER_BYTES_MAX: usize = 1_024;
+/// The longest wait that an endpoint may ask for.
+const RETRY_AFTER_MAX: Duration = Duration::from_hours(1);
+/// How long connections may rest.
+const IDLE_MAX: Duration = Duration::from_secs(30);
+
+/// Posts messages. Follows no redirect, goes through no proxy, and reaches no private address unless it is
+/// allowed to.
+#[derive(Debug, Clone)]
+pub struct Client(reqwest::Client);
+
+/// What an endpoint made of a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reply {
+    /// 2xx.
+    Accepted,
+    /// 422: the payer will not pay this.
+    Refused,
+    /// Another answer about this message; the next one may fare better.
+    Rejected,
+    /// No answer, or one that is about the endpoint as a whole.
+    Unavailable,
+}
+
+/// An attempt, and what follows from it.
+#[derive(Debug, Clone)]
+pub struct Posted {
+    /// What the endpoint made of it.
+    pub reply: Reply,
+    /// The endpoint does not want to be asked before.
+    pub retry_after: Option<Duration>,
+    /// For operators.
+    pub attempt: Attempt,
+}
+
+impl Client {
+    /// A client of endpoints that may take so long to answer.
+    pub fn new(timeout: Duration, allow_private: bool) -> reqwest::Result<Self> {
+        let client = reqwest::Client::builder()
+            .user_agent(concat!("plaudit/", env!("CARGO_PKG_VERSION")))
+            .redirect(Policy::none())
+            .no_proxy()
+            .referer(false)
+            .timeout(timeout)
+            .pool_idle_timeout(IDLE_MAX)
+            .dns_resolver(CheckedResolver { allow_private })
+            .build()?;
+        Ok(Self(client))
+    }
+
+    /// Posts a message under its id, which is the same however often it is sent.
+    pub async fn post(&self, url: &Url, secrets: &[Secret], id: &str, body: String) -> Posted {
+        let (at, began) = (Timestamp::now(), Instant::now());
+        let timestamp = at.as_second();
+        let request = self
+            .0
+            .post(url.clone())
+            .header(CONTENT_TYPE, "application/cloudevents+json; charset=UTF-8")
+            .header("webhook-id", id)
+            .header("webhook-timestamp", timestamp.to_string())
+            .header("webhook-signature", signature(secrets, id, timestamp, &body))
+            .body(body);
+        let answered = request.send().await;
+        let (status, error, answer, retry_after) = match answered {
+            Ok(response) => {
+                let (status, retry_after) = (response.status(), retry_after(&response));
+                let answer = first_bytes(response).await;
+                let error = (!status.is_success()).then(|| refusal(status, &answer));
+                (Some(status), error, Some(answer), retry_after)
+            }
+            Err(error) => (None, Some(told(&error.without_url())), None, None),
+        };
+        let duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let answer = answer.filter(|answer| !answer.is_empty());
+        let status_code = status.map(|status| status.as_u16());
+        let attempt = Attempt { at, duration_ms, status: status_code, error, answer };
+        Posted { reply: reply(status), retry_after, attempt }
+    }
+}
+
+fn reply(status: Option<StatusCode>) -> Reply {
+    match status.map(|status| status.as_u16()) {
+        Some(200..=299) => Reply::Accepted,
+        Some(422) => Reply::Refused,
+        // What the endpoint says to everything alike: it is moved, closed to us, or overloaded.
+        Some(300..=399 | 401 | 403 | 404 | 405 | 408 | 410 | 429 | 500..) | None => {
+            Reply::Unavailable
+        }
+        Some(_) => Reply::Rejected,
+    }
+}
+
+fn refusal(status: StatusCode, answer: &str) -> String {
+    let hint = if status.is_redirection() { ", and redirects are not followed" } else { "" };
+    let line: String = answer.lines().next().unwrap_or_default().chars().take(200).collect();
+    let said = if line.is_empty() { String::new() } else { format!(": {line}") };
+    format!("the endpoint answered {}{hint}{said}", status.as_u16())
+}
+
+/// An error with its causes: the outermost alone says "error sending request".
+fn told(error: &reqwest::Error) -> String {
+    let mut text = if error.is_timeout() {
+        "no answer in time".to_owned()
+    } else {
+        "no connection".to_owned()
+    };
+    let mut cause = std::error::Error::source(error);
+    let mut last = String::new();
+    while let Some(error) = cause {
+        last = error.to_string();
+        cause = error.source();
+    }
+    if !last.is_empty() && !error.is_timeout() {
+        text.push_str(": ");
+        text.push_str(&last);
+    }
+    text
+}
+
+/// `Retry-After`, in seconds or as a date (RFC 9110, 10.2.3).
+fn retry_after(response: &Response) -> Option<Duration> {
+    let text = response.headers().get(RETRY_AFTER)?.to_str().ok()?.trim();
+    let wait = match text.parse::<u64>() {
+        Ok(seconds) => Duration::from_secs(seconds),
+        Err(_) => {
+            let at = httpdate::parse_http_date(text).ok()?;
+            at.duration_since(SystemTime::now()).unwrap_or_default()
+        }
+    };
+    Some(wait.min(RETRY_AFTER_MAX))
+}
+
+async fn first_bytes(mut response: Response) -> String {
+    let mut bytes = Vec::new();
+    while bytes.len() < ANSWER_BYTES_MAX {
+        match response.chunk().await {
+            Ok(Some(chunk)) => bytes.extend_from_slice(&chunk),
+            Ok(None) | Err(_) => break,
+        }
+    }
+    bytes.truncate(ANSWER_BYTES_MAX);
+    // NUL is no text to PostgreSQL.
+    String::from_utf8_lossy(&bytes).replace('\0', "\u{fffd}")
+}

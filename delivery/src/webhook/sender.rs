@@ -1,0 +1,242 @@
+//! The sender of one endpoint.
+
+use std::collections::HashSet;
+use std::time::{Duration, Instant};
+
+use plaudit_domain::user_tasks::Verdict;
+use plaudit_event_store::deliveries::{self, DeliveryState, Due, Noted};
+use plaudit_followers::Subject;
+use sqlx::PgConnection;
+use tokio::task::JoinSet;
+use uuid::Uuid;
+
+use super::circuit::Circuit;
+use super::{Client, Posted, Reply};
+use crate::channels::{Ack, WebhookChannel};
+use crate::senders::{Desk, Report};
+use crate::{message, waits};
+
+/// How many messages are read ahead, for each that may be on its way.
+const READ_AHEAD: usize = 4;
+/// The shortest rest while something is on its way.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+/// Posts to one endpoint.
+pub struct WebhookSender {
+    pub desk: Desk,
+    pub channel: WebhookChannel,
+    pub client: Client,
+}
+
+/// What the sender has on its way.
+struct Traffic {
+    circuit: Circuit,
+    posts: JoinSet<(Due, Posted)>,
+    on_their_way: HashSet<Uuid>,
+    /// Read and not sent yet.
+    ready: Vec<Due>,
+    /// By the limit of the rate nothing is sent before.
+    next_at: Instant,
+    /// The table had nothing due when it was last looked at.
+    is_drained: bool,
+}
+
+impl WebhookSender {
+    pub async fn run(mut self) {
+        let mut traffic = Traffic {
+            circuit: Circuit::new(),
+            posts: JoinSet::new(),
+            on_their_way: HashSet::new(),
+            ready: Vec::new(),
+            next_at: Instant::now(),
+            is_drained: false,
+        };
+        let mut waits = waits::short();
+        while !self.desk.stop.is_cancelled() {
+            match self.turn(&mut traffic).await {
+                Ok(()) => waits = waits::short(),
+                Err(reason) => {
+                    metrics::counter!("plaudit_delivery_failures_total").increment(1);
+                    let name = &self.channel.name;
+                    self.report(format!("the channel {name} does not get on: {reason}"));
+                    self.desk.pause(waits.next().unwrap_or_default()).await;
+                }
+            }
+        }
+        // What is on its way is answered or out of time soon; what is not stored is sent again.
+        let mut reports = Vec::new();
+        while let Some(done) = traffic.posts.join_next().await {
+            reports.extend(
+                done.ok().map(|(due, posted)| self.judge(due, posted, &mut traffic.circuit)),
+            );
+        }
+        if let Err(error) = self.desk.store(&self.channel.name, reports).await {
+            tracing::warn!(%error, channel = self.channel.name, "the last attempts are not stored; they are made again");
+        }
+    }
+
+    async fn turn(&mut self, traffic: &mut Traffic) -> Result<(), String> {
+        self.collect(traffic, None).await?;
+        self.fill(traffic).await?;
+        let now = Instant::now();
+        let allowed = traffic.circuit.allows(self.channel.concurrency, now);
+        while traffic.posts.len() < allowed && traffic.next_at <= now {
+            let Some(due) = traffic.ready.pop() else { break };
+            self.post(due, traffic);
+        }
+        self.wait(traffic).await
+    }
+
+    /// Reads ahead what is due.
+    async fn fill(&mut self, traffic: &mut Traffic) -> Result<(), String> {
+        let allowed = traffic.circuit.allows(self.channel.concurrency, Instant::now());
+        if !traffic.ready.is_empty() || traffic.posts.len() >= allowed {
+            return Ok(());
+        }
+        let lanes = self.desk.lanes();
+        let limit = traffic.posts.len() + allowed * READ_AHEAD;
+        let (name, limit) = (&self.channel.name, i64::try_from(limit).unwrap_or(i64::MAX));
+        let take = async |connection: &mut PgConnection| {
+            deliveries::next_due(name, &lanes, limit, connection).await
+        };
+        let due = self.desk.call(take).await.map_err(|error| error.to_string())?;
+        traffic.ready = due
+            .into_iter()
+            .filter(|due| !traffic.on_their_way.contains(&due.reward.grant))
+            .collect();
+        traffic.ready.reverse();
+        traffic.is_drained = traffic.ready.is_empty();
+        Ok(())
+    }
+
+    fn post(&self, due: Due, traffic: &mut Traffic) {
+        if let Some(rate) = self.channel.rate_per_second {
+            traffic.next_at =
+                traffic.next_at.max(Instant::now()) + Duration::from_secs_f64(1.0 / rate);
+        }
+        traffic.on_their_way.insert(due.reward.grant);
+        let (client, channel) = (self.client.clone(), &self.channel);
+        let (url, secrets) = (channel.url.clone(), channel.secrets.clone());
+        traffic.posts.spawn(async move {
+            let body = message::body(&due.user, &due.reward);
+            let posted = client.post(&url, &secrets, &due.reward.grant.to_string(), body).await;
+            (due, posted)
+        });
+    }
+
+    /// Waits for an answer, or until something may be sent.
+    async fn wait(&mut self, traffic: &mut Traffic) -> Result<(), String> {
+        let now = Instant::now();
+        let mut at = now + LOOK_EVERY;
+        if !traffic.ready.is_empty() {
+            let opens_at = traffic.circuit.opens_at().unwrap_or(now);
+            at = at.min(traffic.next_at.max(opens_at).max(now));
+        }
+        if traffic.posts.is_empty() {
+            if traffic.is_drained {
+                self.desk.rest().await;
+            } else {
+                self.desk.pause(at.duration_since(now)).await;
+            }
+            return Ok(());
+        }
+        let full = traffic.posts.len() >= traffic.circuit.allows(self.channel.concurrency, now);
+        let wait = if full || traffic.is_drained { LOOK_EVERY } else { at.duration_since(now) };
+        let stop = self.desk.stop.clone();
+        let answered = tokio::select! {
+            answered = traffic.posts.join_next() => answered,
+            () = tokio::time::sleep(wait) => None,
+            () = stop.cancelled() => None,
+        };
+        self.collect(traffic, answered).await
+    }
+
+    /// Stores all answers that are there.
+    async fn collect(
+        &mut self,
+        traffic: &mut Traffic,
+        first: Option<Result<(Due, Posted), tokio::task::JoinError>>,
+    ) -> Result<(), String> {
+        let mut reports = Vec::new();
+        let mut next = first;
+        while let Some(done) = next.or_else(|| traffic.posts.try_join_next()) {
+            next = None;
+            if let Ok((due, posted)) = done {
+                reports.push(self.judge(due, posted, &mut traffic.circuit));
+            }
+        }
+        let grants: Vec<Uuid> = reports.iter().map(|r| r.due.reward.grant).collect();
+        let stored = self.desk.store(&self.channel.name, reports).await;
+        for grant in grants {
+            traffic.on_their_way.remove(&grant);
+        }
+        // Read before this was stored, they may be out of date.
+        if stored.is_err() {
+            traffic.ready.clear();
+        }
+        stored.map_err(|error| error.to_string())
+    }
+
+    /// What follows from an answer.
+    fn judge(&self, due: Due, posted: Posted, circuit: &mut Circuit) -> Report {
+        let Posted { reply, retry_after, attempt } = posted;
+        self.note_circuit(reply, retry_after, attempt.error.as_deref(), circuit);
+        let confirms = self.channel.ack != Ack::Action;
+        let (state, verdict) = match reply {
+            Reply::Accepted if confirms => (DeliveryState::Delivered, Some(Verdict::Delivered)),
+            Reply::Accepted => (DeliveryState::Sent, None),
+            Reply::Refused => {
+                let reason = attempt.error.clone().unwrap_or_default();
+                (DeliveryState::Failed, Some(Verdict::Failed { reason }))
+            }
+            Reply::Rejected | Reply::Unavailable => (DeliveryState::Waiting, None),
+        };
+        let noted = Noted {
+            lane: due.lane,
+            grant: due.reward.grant,
+            state,
+            wait: waits::of_message(due.attempts + 1).max(retry_after.unwrap_or_default()),
+            acknowledged_within: self.channel.ack_within,
+            attempt,
+        };
+        Report { due, verdict, noted }
+    }
+
+    fn note_circuit(
+        &self,
+        reply: Reply,
+        retry_after: Option<Duration>,
+        error: Option<&str>,
+        circuit: &mut Circuit,
+    ) {
+        let (name, result) = (
+            &self.channel.name,
+            match reply {
+                Reply::Accepted => "accepted",
+                Reply::Refused => "refused",
+                Reply::Rejected => "rejected",
+                Reply::Unavailable => "unavailable",
+            },
+        );
+        metrics::counter!(
+            "plaudit_delivery_attempts_total", "channel" => name.clone(), "result" => result
+        )
+        .increment(1);
+        if reply == Reply::Unavailable {
+            circuit.fails(retry_after, Instant::now());
+        } else {
+            circuit.succeeds();
+            self.desk.health.resolve(&Subject::Channel(name.clone()));
+        }
+        if circuit.is_open() {
+            let error = error.unwrap_or("no answer");
+            self.report(format!(
+                "the channel {name} does not get on, and its rewards wait: {error}"
+            ));
+        }
+    }
+
+    fn report(&self, text: String) {
+        self.desk.health.report(Subject::Channel(self.channel.name.clone()), text);
+    }
+}

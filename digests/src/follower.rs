@@ -1,0 +1,126 @@
+//! The follower that continues the chains.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use plaudit_event_store::pool::Borrowed;
+use plaudit_event_store::raw_log::{self, RawRow};
+use plaudit_event_store::{ExecuteError, move_checkpoints};
+use plaudit_followers::bounded::within;
+use plaudit_followers::{Handler, LaneOutcome, Span};
+use sqlx::{Connection as _, PgConnection, PgPool};
+
+use crate::FOLLOWER;
+use crate::chain::Digest;
+
+/// How many events one round covers at most: some megabytes.
+const EVENTS_MAX: i64 = 5_000;
+
+/// With less than this to do, a round waits for [`GATHERING`], so that the many small changes of an active user
+/// become one write.
+const WORTH_A_ROUND: i64 = 2_000;
+const GATHERING: Duration = Duration::from_secs(1);
+
+/// How long a lane's share of a round may take.
+const LANE_MAX: Duration = Duration::from_secs(5);
+
+/// Continues the chains of all users.
+pub struct DigestFollower {
+    pub pool: PgPool,
+}
+
+#[async_trait]
+impl Handler for DigestFollower {
+    async fn handle(&mut self, spans: &[Span]) -> Result<Vec<LaneOutcome>, String> {
+        let waiting: i64 = spans.iter().map(|span| span.head - span.after).sum();
+        if waiting < WORTH_A_ROUND {
+            tokio::time::sleep(GATHERING).await;
+        }
+        let mut outcomes = Vec::new();
+        let mut left = EVENTS_MAX;
+        for span in spans {
+            if left <= 0 {
+                break;
+            }
+            let done = within(LANE_MAX, self.cover(span, left)).await;
+            outcomes.push(match done {
+                Ok((up_to, events)) => {
+                    left -= events;
+                    LaneOutcome::Handled { lane: span.lane, up_to, is_stored: up_to > span.stored }
+                }
+                Err(error) => LaneOutcome::Failed { lane: span.lane, reason: error.to_string() },
+            });
+        }
+        Ok(outcomes)
+    }
+}
+
+impl DigestFollower {
+    /// Covers a page of a lane, and moves the checkpoint with it. Gives the last position, and how many events
+    /// there were.
+    async fn cover(&self, span: &Span, limit: i64) -> Result<(i64, i64), ExecuteError> {
+        let mut connection = Borrowed::from(&self.pool).await?;
+        let mut tx = connection.begin().await?;
+        let rows = raw_log::after(span.lane, span.stored, span.head, limit, &mut tx).await?;
+        let Some(last) = rows.last().map(|row| row.position) else {
+            tx.rollback().await?;
+            connection.give_back();
+            return Ok((span.head.max(span.stored), 0));
+        };
+        let mut by_user: BTreeMap<&str, Vec<&RawRow>> = BTreeMap::new();
+        for row in &rows {
+            by_user.entry(&row.user).or_default().push(row);
+        }
+        continue_chains(span.lane.0, &by_user, &mut tx).await?;
+        move_checkpoints(&[span.checkpoint(FOLLOWER, last)], &mut tx).await?;
+        tx.commit().await?;
+        connection.give_back();
+        let events = i64::try_from(rows.len()).unwrap_or(limit);
+        metrics::counter!("plaudit_digests_events_total").increment(rows.len() as u64);
+        Ok((last, events))
+    }
+}
+
+async fn continue_chains(
+    lane: i16,
+    by_user: &BTreeMap<&str, Vec<&RawRow>>,
+    connection: &mut PgConnection,
+) -> sqlx::Result<()> {
+    let users: Vec<&str> = by_user.keys().copied().collect();
+    let known: Vec<(String, i64, Vec<u8>)> = sqlx::query_as(
+        "select d.user_id, d.sequence, d.digest from unnest($2::text[]) u (user_id)
+         join user_digests d on d.lane = $1 and d.user_id = u.user_id",
+    )
+    .bind(lane)
+    .bind(&users)
+    .fetch_all(&mut *connection)
+    .await?;
+    let known: BTreeMap<&str, (i64, Digest)> = known
+        .iter()
+        .filter_map(|(user, at, digest)| Some((user.as_str(), (*at, Digest::from_bytes(digest)?))))
+        .collect();
+    let (mut sequences, mut digests) = (Vec::new(), Vec::new());
+    for (user, rows) in by_user {
+        let (mut sequence, mut digest) = known.get(user).copied().unwrap_or_default();
+        for row in rows.iter().filter(|row| row.sequence > sequence).collect::<Vec<_>>() {
+            digest = digest.with(row);
+            sequence = row.sequence;
+        }
+        sequences.push(sequence);
+        digests.push(digest.as_bytes().to_vec());
+    }
+    sqlx::query(
+        "insert into user_digests (lane, user_id, sequence, digest)
+         select $1, u.user_id, u.sequence, u.digest
+         from unnest($2::text[], $3::bigint[], $4::bytea[]) u (user_id, sequence, digest)
+         on conflict (lane, user_id) do update set sequence = excluded.sequence, digest = excluded.digest",
+    )
+    .bind(lane)
+    .bind(&users)
+    .bind(&sequences)
+    .bind(&digests)
+    .execute(connection)
+    .await?;
+    Ok(())
+}

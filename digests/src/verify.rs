@@ -1,0 +1,226 @@
+//! Makes the chains again from the log, and compares them with those that were stored.
+
+use std::collections::BTreeMap;
+
+use plaudit_domain::ids::UserId;
+use plaudit_domain::lane::Lane;
+use plaudit_event_store::raw_log::{self, RawRow};
+use serde::Serialize;
+use sqlx::{PgConnection, PgPool};
+
+use crate::FOLLOWER;
+use crate::chain::Digest;
+
+/// What became of the chain of one user.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct UserVerification {
+    /// The user.
+    pub user: String,
+    /// Whether the log is as it was when the chain was stored.
+    pub intact: bool,
+    /// How many events the user has.
+    pub events: i64,
+    /// The last event that the stored chain covers; those after it are not proven yet.
+    pub covered: i64,
+    /// The digest of all events, as made now. Kept elsewhere, it proves later that nothing was changed.
+    pub digest: String,
+    /// What is wrong; empty if it is intact.
+    pub faults: Vec<String>,
+}
+
+/// What became of all chains of a lane.
+#[derive(Debug, Default)]
+pub struct LaneVerification {
+    /// How many users were compared.
+    pub users: u64,
+    /// How many events there are.
+    pub events: u64,
+    /// Those whose log is not as it was.
+    pub changed: Vec<UserVerification>,
+}
+
+/// How many events are read at once.
+const PAGE: i64 = 5_000;
+
+/// A chain as it was stored.
+#[derive(Debug, Clone, Copy)]
+struct Stored {
+    sequence: i64,
+    digest: Option<Digest>,
+}
+
+/// A chain while it is made again.
+struct Remade {
+    user: String,
+    stored: Option<Stored>,
+    /// All events of the lane up to here are covered.
+    checkpoint: i64,
+    events: i64,
+    sequence: i64,
+    digest: Digest,
+    /// The digest at the event up to which the stored chain goes.
+    at_stored: Option<Digest>,
+    faults: Vec<String>,
+}
+
+impl Remade {
+    fn new(user: &str, stored: Option<Stored>, checkpoint: i64) -> Self {
+        let at_stored = stored.filter(|s| s.sequence == 0).map(|_| Digest::default());
+        Self {
+            user: user.to_owned(),
+            stored,
+            checkpoint,
+            events: 0,
+            sequence: 0,
+            digest: Digest::default(),
+            at_stored,
+            faults: Vec::new(),
+        }
+    }
+
+    fn add(&mut self, row: &RawRow) {
+        let next = self.sequence + 1;
+        if row.sequence != next && self.faults.is_empty() {
+            self.faults.push(format!("event {next} is missing"));
+        }
+        if self.stored.is_none() && row.position <= self.checkpoint && self.faults.is_empty() {
+            self.faults.push("no digest is stored of this user any more".to_owned());
+        }
+        self.events += 1;
+        self.sequence = row.sequence;
+        self.digest = self.digest.with(row);
+        if self.stored.is_some_and(|stored| stored.sequence == row.sequence) {
+            self.at_stored = Some(self.digest);
+        }
+    }
+
+    fn end(mut self) -> UserVerification {
+        if let Some(stored) = self.stored {
+            let covered = stored.sequence;
+            match (self.at_stored, stored.digest) {
+                (None, _) => self.faults.push(format!(
+                    "event {covered} was there when the digest was stored, and is missing"
+                )),
+                (Some(now), Some(then)) if now == then => {}
+                _ => self.faults.push(format!(
+                    "the events up to {covered} are not as they were when their digest was stored"
+                )),
+            }
+        }
+        UserVerification {
+            user: self.user,
+            intact: self.faults.is_empty(),
+            events: self.events,
+            covered: self.stored.map_or(0, |stored| stored.sequence),
+            digest: self.digest.to_string(),
+            faults: self.faults,
+        }
+    }
+}
+
+/// Verifies one user.
+pub async fn user(pool: &PgPool, lane: Lane, user: &UserId) -> sqlx::Result<UserVerification> {
+    // One snapshot, so that the digest and the events belong together.
+    let mut tx = pool.begin_with("begin isolation level repeatable read, read only").await?;
+    let checkpoint = checkpoint(lane, &mut tx).await?;
+    let stored = stored(lane, &[user.as_str()], &mut tx).await?;
+    let name = user.as_str();
+    let mut remade = Remade::new(name, stored.get(name).copied(), checkpoint);
+    loop {
+        let after = (name, remade.sequence);
+        let rows = raw_log::by_user(lane, after, Some(name), PAGE, &mut tx).await?;
+        if rows.is_empty() {
+            break;
+        }
+        rows.iter().for_each(|row| remade.add(row));
+    }
+    tx.rollback().await?;
+    Ok(remade.end())
+}
+
+/// Verifies all users of a lane.
+pub async fn lane(pool: &PgPool, lane: Lane) -> sqlx::Result<LaneVerification> {
+    let mut tx = pool.begin_with("begin isolation level repeatable read, read only").await?;
+    let checkpoint = checkpoint(lane, &mut tx).await?;
+    let mut found = LaneVerification::default();
+    let mut end = |remade: Option<Remade>| {
+        let Some(verified) = remade.map(Remade::end) else { return };
+        found.users += 1;
+        found.events += u64::try_from(verified.events).unwrap_or(0);
+        if !verified.intact {
+            found.changed.push(verified);
+        }
+    };
+    let mut open: Option<Remade> = None;
+    let mut after = (String::new(), 0);
+    loop {
+        let page = raw_log::by_user(lane, (&after.0, after.1), None, PAGE, &mut tx).await?;
+        let Some(last) = page.last() else { break };
+        let mut users: Vec<&str> = page.iter().map(|row| row.user.as_str()).collect();
+        users.dedup();
+        let stored = stored(lane, &users, &mut tx).await?;
+        for row in &page {
+            if open.as_ref().is_none_or(|open| open.user != row.user) {
+                end(open.take());
+                let known = stored.get(row.user.as_str()).copied();
+                open = Some(Remade::new(&row.user, known, checkpoint));
+            }
+            if let Some(open) = &mut open {
+                open.add(row);
+            }
+        }
+        after = (last.user.clone(), last.sequence);
+    }
+    end(open.take());
+    for user in without_events(lane, &mut tx).await? {
+        let known = stored(lane, &[&user], &mut tx).await?.get(user.as_str()).copied();
+        end(Some(Remade::new(&user, known, checkpoint)));
+    }
+    tx.rollback().await?;
+    Ok(found)
+}
+
+async fn checkpoint(lane: Lane, connection: &mut PgConnection) -> sqlx::Result<i64> {
+    let found = sqlx::query_scalar(
+        "select position from follower_checkpoints where lane = $1 and follower = $2",
+    );
+    Ok(found.bind(lane.0).bind(FOLLOWER).fetch_optional(connection).await?.unwrap_or(0))
+}
+
+async fn stored(
+    lane: Lane,
+    users: &[&str],
+    connection: &mut PgConnection,
+) -> sqlx::Result<BTreeMap<String, Stored>> {
+    let rows: Vec<(String, i64, Vec<u8>)> = sqlx::query_as(
+        "select d.user_id, d.sequence, d.digest from unnest($2::text[]) u (user_id)
+         join user_digests d on d.lane = $1 and d.user_id = u.user_id",
+    )
+    .bind(lane.0)
+    .bind(users)
+    .fetch_all(connection)
+    .await?;
+    let stored = |(user, sequence, digest): (String, i64, Vec<u8>)| {
+        (user, Stored { sequence, digest: Digest::from_bytes(&digest) })
+    };
+    Ok(rows.into_iter().map(stored).collect())
+}
+
+/// Users with a digest of whom no event is left.
+async fn without_events(lane: Lane, connection: &mut PgConnection) -> sqlx::Result<Vec<String>> {
+    let mut found = Vec::new();
+    let mut after = String::new();
+    loop {
+        let page: Vec<String> = sqlx::query_scalar(
+            "select user_id from user_digests where lane = $1 and user_id > $2 order by user_id limit $3",
+        )
+        .bind(lane.0)
+        .bind(&after)
+        .bind(PAGE)
+        .fetch_all(&mut *connection)
+        .await?;
+        let Some(last) = page.last() else { return Ok(found) };
+        after.clone_from(last);
+        found.extend(raw_log::without_events(lane, &page, connection).await?);
+    }
+}

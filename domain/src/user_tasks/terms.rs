@@ -1,0 +1,140 @@
+//! How long a reward can be claimed, and what becomes of it if nobody claims it. Fixed when the milestone is
+//! reached, so that neither a later version nor the moment of a look changes what was promised.
+
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use super::event::Event;
+use super::state::RewardState;
+use crate::calendar::Period;
+use crate::catalogue::definition::{AtPeriodEnd, ClaimMode, TaskDefinition};
+
+/// The terms of a claim.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClaimTerms {
+    /// The first instant at which the rewards can no longer be claimed; absent: never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub claim_until: Option<Timestamp>,
+    /// What happens when the period is over; absent: nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at_period_end: Option<PeriodEnd>,
+}
+
+/// What happens to unclaimed rewards when their period is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PeriodEnd {
+    /// The end of the period, and its lateness after that.
+    pub at: Timestamp,
+    /// `grant` or `forfeit`.
+    pub then: AtPeriodEnd,
+}
+
+/// The change that comes to unclaimed rewards by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lapse {
+    /// From then on.
+    pub at: Timestamp,
+    /// What they become.
+    pub becomes: Lapsed,
+}
+
+/// What unclaimed rewards become.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lapsed {
+    /// They were not claimed in time.
+    Expired,
+    /// They are lost with their period.
+    Forfeited,
+    /// They are granted with the end of their period.
+    Granted,
+}
+
+impl Lapsed {
+    /// As stored.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Expired => "expired",
+            Self::Forfeited => "forfeited",
+            Self::Granted => "granted",
+        }
+    }
+
+    /// The state of a reward to which it happened.
+    pub fn state(self) -> RewardState {
+        match self {
+            Self::Expired => RewardState::Expired,
+            Self::Forfeited => RewardState::Forfeited,
+            Self::Granted => RewardState::Claimed,
+        }
+    }
+}
+
+impl ClaimTerms {
+    /// The terms of a milestone that is reached at `reached_at` in `period`.
+    pub fn new(definition: &TaskDefinition, period: &Period, reached_at: Timestamp) -> Self {
+        if definition.claim.mode == ClaimMode::Automatic {
+            return Self::default();
+        }
+        // A time beyond what a timestamp can hold is never reached.
+        let after = |from: Timestamp, seconds: i64| {
+            from.checked_add(SignedDuration::from_secs(seconds)).unwrap_or(Timestamp::MAX)
+        };
+        let expires_after = definition.claim.expires_after_seconds;
+        let lateness = definition.objective.lateness_seconds;
+        let then = definition.claim.at_period_end;
+        Self {
+            claim_until: expires_after.map(|seconds| after(reached_at, seconds)),
+            at_period_end: period
+                .ends_at
+                .filter(|_| then != AtPeriodEnd::Keep)
+                .map(|end| PeriodEnd { at: after(end, lateness), then }),
+        }
+    }
+
+    /// Whether the rewards can be claimed for ever.
+    pub fn is_unlimited(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// The change that comes first. Where both come at one instant, the period's end counts: until then the
+    /// rewards could be claimed.
+    pub fn lapse(&self) -> Option<Lapse> {
+        let expiry = self.claim_until.map(|at| Lapse { at, becomes: Lapsed::Expired });
+        let end = self.at_period_end.and_then(|PeriodEnd { at, then }| match then {
+            AtPeriodEnd::Keep => None,
+            AtPeriodEnd::Grant => Some(Lapse { at, becomes: Lapsed::Granted }),
+            AtPeriodEnd::Forfeit => Some(Lapse { at, becomes: Lapsed::Forfeited }),
+        });
+        end.into_iter().chain(expiry).min_by_key(|lapse| lapse.at)
+    }
+
+    /// What became of unclaimed rewards by `now`; `None` while they can be claimed.
+    pub fn lapsed(&self, now: Timestamp) -> Option<Lapse> {
+        self.lapse().filter(|lapse| lapse.at <= now)
+    }
+}
+
+impl RewardState {
+    /// The state as of `now`, whether or not an event says so yet.
+    #[must_use]
+    pub fn as_of(self, terms: &ClaimTerms, now: Timestamp) -> Self {
+        match (self, terms.lapsed(now)) {
+            (Self::Claimable, Some(lapse)) => lapse.becomes.state(),
+            _ => self,
+        }
+    }
+}
+
+impl Event {
+    /// What became of unclaimed rewards, if that is what the event says.
+    pub fn lapsed(&self) -> Option<Lapsed> {
+        match self {
+            Self::RewardsExpired(_) => Some(Lapsed::Expired),
+            Self::RewardsForfeited(_) => Some(Lapsed::Forfeited),
+            Self::RewardsGranted(_) => Some(Lapsed::Granted),
+            _ => None,
+        }
+    }
+}

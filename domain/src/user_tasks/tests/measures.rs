@@ -1,0 +1,346 @@
+//! Rule 8: the measures that look at more than the action at hand, case by case and against an oracle
+//! that looks at all actions of a period again.
+
+use std::collections::BTreeSet;
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+use super::*;
+use crate::calendar::zone;
+use crate::user_tasks::{Seen, ValueHash};
+
+/// A task called `daily` with this measure, every day unless it says otherwise.
+fn measured(measure: Value, target: i64, changes: Value) -> Value {
+    let mut task = daily(json!({
+        "objective": { "on": ["gift.sent"], "measure": measure, "target": target },
+        "milestones": [{ "at": target, "rewards": [coins(10)] }],
+    }));
+    task.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
+    task
+}
+
+fn gift_with(field: &str, value: &Value, when: &str) -> Command {
+    action("gift.sent", at(when), &json!({ field: value }))
+}
+
+fn level(value: i64, when: &str) -> Command {
+    gift_with("level", &json!(value), when)
+}
+
+fn room(value: &Value, when: &str) -> Command {
+    gift_with("room", value, when)
+}
+
+fn latest(mut event: Event) -> Event {
+    let Event::ProgressRecorded { latest, .. } = &mut event else { panic!("{event:?}") };
+    *latest = true;
+    event
+}
+
+fn with_value(seen: &Value, mut event: Event) -> Event {
+    let Event::ProgressRecorded { value, .. } = &mut event else { panic!("{event:?}") };
+    *value = Some(ValueHash::of(seen));
+    event
+}
+
+fn on_day(key: &str, mut event: Event) -> Event {
+    let Event::ProgressRecorded { day, .. } = &mut event else { panic!("{event:?}") };
+    *day = Some(key.to_owned().into());
+    event
+}
+
+fn not_counted(reason: &str, when: &str) -> Event {
+    let (task, reason, at) = (id("daily"), reason.to_owned(), at(when));
+    Event::ActionNotCounted { task, version: 1, reason, at }
+}
+
+/// What the state has counted of the newest period of `daily`.
+fn seen_of(given: &Given<'_>) -> Option<Seen> {
+    given.state.tasks[&id("daily")].periods.last().unwrap().seen.clone()
+}
+
+#[test]
+fn rule_08_max_is_the_highest_value_up_to_the_target() {
+    let catalogue = catalogue([measured(json!({ "max": ["level"] }), 10, json!({}))]);
+    let past = given(&catalogue, &[]).after(&[level(4, "29T11:00")]);
+    let higher = progressed("daily", day(29), [3, 7, 10], "29T12:00");
+    past.when(&level(7, "29T12:00")).then(&[higher]);
+    let (value, highest) = (4, 4);
+    let same = UnmovedReason::NotHigher { value, highest };
+    past.when(&level(4, "29T12:00")).then_nothing("daily", same);
+    let expected = [
+        progressed("daily", day(29), [96, 10, 10], "29T12:00"),
+        reached("daily", &day(29), 10, 10, "29T12:00"),
+        completed("daily", &day(29), "29T12:00"),
+    ];
+    past.when(&level(100, "29T12:00")).then(&expected);
+    let missing = not_counted("data.level is missing", "29T12:00");
+    past.when(&gift("29T12:00")).then(&[missing]);
+}
+
+#[test]
+fn rule_08_latest_goes_up_and_down_by_the_time_of_the_actions() {
+    let catalogue = catalogue([measured(json!({ "latest": ["level"] }), 10, json!({}))]);
+    let past = given(&catalogue, &[]).after(&[level(4, "29T11:00")]);
+    let higher = latest(progressed("daily", day(29), [3, 7, 10], "29T12:00"));
+    past.when(&level(7, "29T12:00")).then(&[higher]);
+    let lower = latest(progressed("daily", day(29), [-4, 0, 10], "29T12:00"));
+    past.when(&level(0, "29T12:00")).then(&[lower]);
+    let earlier = UnmovedReason::NotLatest(at("29T11:00"));
+    past.when(&level(9, "29T10:00")).then_nothing("daily", earlier);
+}
+
+#[test]
+fn rule_08_latest_at_equal_times_is_the_later_in_the_log() {
+    let catalogue = catalogue([measured(json!({ "latest": ["level"] }), 10, json!({}))]);
+    let past = given(&catalogue, &[]).after(&[level(4, "29T11:00")]);
+    let later_in_the_log = latest(progressed("daily", day(29), [2, 6, 10], "29T11:00"));
+    past.when(&level(6, "29T11:00")).then(&[later_in_the_log]);
+    let same = UnmovedReason::NotLatest(at("29T11:00"));
+    past.when(&level(4, "29T11:00")).then_nothing("daily", same);
+}
+
+/// Otherwise the action of 11:30, which arrives last, would replace the one of 12:00.
+#[test]
+fn rule_08_latest_remembers_a_later_action_of_the_same_value() {
+    let catalogue = catalogue([measured(json!({ "latest": ["level"] }), 10, json!({}))]);
+    let past = given(&catalogue, &[]).after(&[level(4, "29T11:00")]);
+    let same_value = latest(progressed("daily", day(29), [0, 4, 10], "29T12:00"));
+    past.when(&level(4, "29T12:00")).then(&[same_value]);
+    let past = past.after(&[level(4, "29T12:00")]);
+    let earlier = UnmovedReason::NotLatest(at("29T12:00"));
+    past.when(&level(9, "29T11:30")).then_nothing("daily", earlier);
+    // The first value of a period may be 0, and is the latest all the same.
+    let zero = given(&catalogue, &[]).after(&[level(0, "29T12:00")]);
+    let earlier = UnmovedReason::NotLatest(at("29T12:00"));
+    zero.when(&level(9, "29T11:30")).then_nothing("daily", earlier);
+}
+
+#[test]
+fn rule_08_a_latest_that_falls_keeps_the_milestones_it_reached() {
+    let milestones =
+        json!([{ "at": 3, "rewards": [coins(1)] }, { "at": 9, "rewards": [coins(2)] }]);
+    let task =
+        measured(json!({ "latest": ["level"] }), 9, json!({ "milestones": milestones.clone() }));
+    let open = catalogue([task]);
+    let past = given(&open, &[]).after(&[level(5, "29T10:00"), level(1, "29T11:00")]);
+    let again = latest(progressed("daily", day(29), [4, 5, 9], "29T12:00"));
+    past.when(&level(5, "29T12:00")).then(&[again]);
+
+    let prerequisite = first_gift(json!({ "objective": { "on": ["other"], "target": 1 } }));
+    let changes = json!({
+        "milestones": milestones, "requires": ["first-gift"], "while_locked": "count",
+    });
+    let locked = catalogue([prerequisite, measured(json!({ "latest": ["level"] }), 9, changes)]);
+    let past = given(&locked, &[]).after(&[level(5, "29T10:00"), level(1, "29T11:00")]);
+    let unlocking = decide(&past.state, &action("other", at("29T12:00"), &json!({})), &locked);
+    let released = unlocking.unwrap().events.pop().unwrap();
+    assert_eq!(released, reached("daily", &day(29), 3, 1, "29T12:00"));
+}
+
+#[test]
+fn rule_08_distinct_counts_each_json_value_once_in_a_period() {
+    let catalogue = catalogue([measured(json!({ "distinct": ["room"] }), 10, json!({}))]);
+    let past = given(&catalogue, &[]).after(&[room(&json!(7), "29T11:00")]);
+    let other = json!("7");
+    let counted = with_value(&other, progressed("daily", day(29), [1, 2, 10], "29T12:00"));
+    past.when(&room(&other, "29T12:00")).then(&[counted]);
+    let before = UnmovedReason::CountedBefore;
+    past.when(&room(&json!(7.0), "29T12:00")).then_nothing("daily", before);
+    let next_day = with_value(&json!(7), progressed("daily", day(30), [1, 1, 10], "30T12:00"));
+    past.when(&room(&json!(7), "30T12:00")).then(&[next_day]);
+    for (sent, reason) in [
+        (json!({ "room": null }), "data.room is null"),
+        (json!({ "other": 1 }), "data.room is missing"),
+    ] {
+        let refused = not_counted(reason, "29T12:00");
+        past.when(&action("gift.sent", at("29T12:00"), &sent)).then(&[refused]);
+    }
+}
+
+#[test]
+fn rule_08_a_completed_period_forgets_what_it_has_seen() {
+    let catalogue = catalogue([measured(json!({ "distinct": ["room"] }), 2, json!({}))]);
+    let past = given(&catalogue, &[]).after(&[room(&json!("a"), "29T11:00")]);
+    assert_eq!(seen_of(&past).unwrap().len(), 1);
+    let past = past.after(&[room(&json!("b"), "29T12:00")]);
+    assert_eq!(seen_of(&past), None);
+    let full = UnmovedReason::Completed("2026-03-29".to_owned());
+    past.when(&room(&json!("c"), "29T13:00")).then_nothing("daily", full);
+}
+
+#[test]
+fn rule_23_distinct_is_exact_up_to_its_bound_and_refuses_what_is_beyond() {
+    let changes = json!({ "kind": "ordinary", "every": "once" });
+    let task = measured(json!({ "distinct": ["room"] }), 1_000_000, changes);
+    let catalogue = catalogue([task]);
+    let mut past = given(&catalogue, &[]);
+    for number in 0..SEEN_PER_PERIOD_MAX {
+        past = past.after(&[room(&json!(number), "29T11:00")]);
+    }
+    let task = &past.state.tasks[&id("daily")].periods[0];
+    assert_eq!((task.progress, task.seen.as_ref().unwrap().len()), (10_000, 10_000));
+    let stored = serde_json::to_string(&task.seen).unwrap();
+    assert!(stored.len() < 16 * 10_000 + 100, "{} bytes", stored.len());
+    let reason = "the period has counted 10000 values, the most it can";
+    past.when(&room(&json!("new"), "29T12:00")).then(&[not_counted(reason, "29T12:00")]);
+    past.when(&room(&json!(77), "29T12:00")).then_nothing("daily", UnmovedReason::CountedBefore);
+}
+
+#[test]
+fn rule_08_days_are_those_of_the_tasks_zone_and_day_start() {
+    let changes =
+        json!({ "every": "week", "zone": { "fixed": "Europe/Paris" }, "day_starts_at": "05:00" });
+    let catalogue = catalogue([measured(json!("days"), 3, changes)]);
+    let week = period("2026-W13", Some(at("23T04:00")), Some(at("30T03:00")));
+    let past = given(&catalogue, &[]).after(&[gift("24T12:00")]);
+    let same_day = UnmovedReason::CountedBefore;
+    // 04:59 in Paris still belongs to the day before.
+    past.when(&gift("25T03:59")).then_nothing("daily", same_day);
+    let next = on_day("2026-03-25", progressed("daily", week.clone(), [1, 2, 3], "25T04:00"));
+    past.when(&gift("25T04:00")).then(&[next]);
+    let earlier = on_day("2026-03-23", progressed("daily", week, [1, 2, 3], "23T05:00"));
+    past.when(&gift("23T05:00")).then(&[earlier]);
+}
+
+#[test]
+fn rule_02_days_follow_a_user_who_moves_when_the_tasks_zone_does() {
+    let changes = json!({ "every": "week", "zone": "user" });
+    let weekly = catalogue([measured(json!("days"), 9, changes)]);
+    // The running week goes by Tokyo to its end, and so do its days.
+    let past = given(&weekly, &[]).after(&[moves_to("Asia/Tokyo", "23T00:00")]);
+    let past = past.after(&[gift("24T00:00"), moves_to("America/New_York", "24T01:00")]);
+    let events = |given: &Given<'_>, when| decide(&given.state, &gift(when), given.catalogue);
+    let day_of = |given: &Given<'_>, when| match &events(given, when).unwrap().events[..] {
+        [Event::ProgressRecorded { day, .. }] => day.clone().map(|day| day.to_string()),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(day_of(&past, "25T16:00").as_deref(), Some("2026-03-26"));
+    assert_eq!(day_of(&past, "31T02:00").as_deref(), Some("2026-03-30"));
+    // `once` never ends: its days are those of the new zone from the next day on.
+    let once = json!({ "kind": "ordinary", "every": "once", "zone": "user" });
+    let ordinary = catalogue([measured(json!("days"), 9, once)]);
+    let past = given(&ordinary, &[]).after(&[moves_to("Asia/Tokyo", "23T00:00")]);
+    let past = past.after(&[gift("24T00:00"), moves_to("America/New_York", "24T01:00")]);
+    assert_eq!(day_of(&past, "26T02:00").as_deref(), Some("2026-03-25"));
+}
+
+#[test]
+fn rule_09_an_open_period_goes_on_under_another_measure_from_where_it_is() {
+    let adopt = || json!({ "on_new_version": "adopt" });
+    let distinct = || measured(json!({ "distinct": ["room"] }), 10, adopt());
+    let before = catalogue([distinct()]);
+    let after = catalogue([distinct(), measured(json!({ "latest": ["level"] }), 10, adopt())]);
+    let past =
+        given(&before, &[]).after(&[room(&json!(1), "29T10:00"), room(&json!(2), "29T11:00")]);
+    let past = past.under(&after);
+    let counted = latest(by_version(2, progressed("daily", day(29), [-1, 1, 10], "29T09:00")));
+    past.when(&level(1, "29T09:00")).then(&[counted]);
+    let past = past.after(&[level(1, "29T09:00")]);
+    assert_eq!(seen_of(&past), Some(Seen::Latest(at("29T09:00"))));
+}
+
+/// One action of a random life.
+#[derive(Debug, Clone)]
+struct Sent {
+    minute: i64,
+    value: i64,
+}
+
+fn lives() -> impl Strategy<Value = Vec<Sent>> {
+    let sent = (0..(4 * 24 * 60_i64), 0..12_i64);
+    vec(sent.prop_map(|(minute, value)| Sent { minute: minute / 30 * 30, value }), 0..40)
+}
+
+fn instant(sent: &Sent) -> Timestamp {
+    at("05T00:00") + jiff::SignedDuration::from_mins(sent.minute)
+}
+
+const TARGET: i64 = 7;
+
+/// What progress the actions of one day make, in the order of the log, by looking at all of them again
+/// for each of them; a completed day takes no more.
+fn oracle(measure: &str, day: &[&Sent]) -> i64 {
+    let mut progress = 0;
+    for count in 1..=day.len() {
+        let so_far = &day[..count];
+        let value = match measure {
+            "count" => i64::try_from(count).unwrap(),
+            "sum" => so_far.iter().map(|sent| sent.value).sum(),
+            "max" => so_far.iter().map(|sent| sent.value).max().unwrap(),
+            // Of equal times the last one of the log.
+            "latest" => so_far.iter().max_by_key(|sent| sent.minute).unwrap().value,
+            "distinct" => {
+                let values: BTreeSet<_> = so_far.iter().map(|sent| sent.value).collect();
+                i64::try_from(values.len()).unwrap()
+            }
+            other => panic!("{other}"),
+        };
+        progress = value.min(TARGET);
+        if progress == TARGET {
+            break;
+        }
+    }
+    progress
+}
+
+proptest! {
+    #[test]
+    fn rule_08_each_measure_agrees_with_an_oracle_in_whatever_order_actions_arrive(
+        life in lives(), kind in 0..5_usize,
+    ) {
+        let name = ["count", "sum", "max", "latest", "distinct"][kind];
+        let measure = if name == "count" { json!(name) } else { json!({ name: ["value"] }) };
+        let task = measured(measure.clone(), TARGET, json!({
+            // No period closes, so that everything counts however late it arrives.
+            "objective": { "on": ["gift.sent"], "measure": measure, "target": TARGET,
+                "lateness_seconds": 10 * 86_400 },
+        }));
+        let catalogue = catalogue([task]);
+        let (mut state, mut events) = (UserTasks::default(), Vec::new());
+        let act = |sent: &Sent| action("gift.sent", instant(sent), &json!({ "value": sent.value }));
+        for sent in &life {
+            let decided = decide(&state, &act(sent), &catalogue).unwrap().events;
+            decided.iter().for_each(|event| evolve(&mut state, event));
+            events.extend(decided);
+        }
+        prop_assert_eq!(&fold(&events), &state);
+        prop_assert_eq!(&fold(events.iter().flat_map(|e| [e, e])), &state);
+        for day in 0..4 {
+            let of_day: Vec<_> = life.iter().filter(|s| s.minute / (24 * 60) == day).collect();
+            let key = format!("2026-03-{:02}", 5 + day);
+            let open = state.tasks.get(&id("daily")).and_then(|task| {
+                task.periods.iter().find(|p| p.period.key.as_str() == key)
+            });
+            let progress = open.map_or(0, |open| open.progress);
+            prop_assert_eq!(progress, oracle(name, &of_day), "{} on {}", name, key);
+            prop_assert_eq!(open.is_some_and(|open| open.completed), progress == TARGET);
+        }
+        // These don't change by a repetition, however it gets past the nets for duplicates.
+        for sent in life.iter().filter(|_| matches!(name, "max" | "distinct")) {
+            prop_assert_eq!(decide(&state, &act(sent), &catalogue).unwrap().events, []);
+        }
+    }
+
+    #[test]
+    fn rule_08_days_agree_with_the_days_of_the_wall_clock(
+        life in lives(), name in 0..3_usize, hour in 0..24_i8,
+    ) {
+        let name = ["Asia/Tokyo", "America/New_York", "Pacific/Kiritimati"][name];
+        let start = format!("{hour:02}:00");
+        let changes = json!({ "every": "month", "zone": { "fixed": name }, "day_starts_at": start });
+        let catalogue = catalogue([measured(json!("days"), 30, changes)]);
+        let (mut state, mut days) = (UserTasks::default(), BTreeSet::new());
+        for sent in &life {
+            let local = zone(name).unwrap().to_datetime(instant(sent));
+            days.insert(local.checked_sub(jiff::Span::new().hours(hour)).unwrap().date());
+            let command = action("gift.sent", instant(sent), &json!({}));
+            let events = decide(&state, &command, &catalogue).unwrap().events;
+            events.iter().for_each(|event| evolve(&mut state, event));
+        }
+        let task = state.tasks.get(&id("daily"));
+        let progress: i64 = task.map_or(0, |task| task.periods.iter().map(|p| p.progress).sum());
+        prop_assert_eq!(progress, i64::try_from(days.len()).unwrap());
+    }
+}

@@ -1,0 +1,60 @@
+//! Who changed a task, and why.
+
+use chrono::{DateTime, Utc};
+use jiff::Timestamp;
+use plaudit_domain::ids::TaskId;
+use serde::{Deserialize, Serialize};
+use sqlx::{PgPool, Row as _};
+
+use crate::instant;
+
+/// A change of a task in the catalogue.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskChange {
+    /// What was done.
+    pub change: TaskChangeKind,
+    /// The version that was published; absent for other changes.
+    pub version: Option<u32>,
+    /// When.
+    pub at: Timestamp,
+    /// Who: the `sub` of a token, or a user of the operating system.
+    pub by: String,
+    /// Why, if that was said.
+    pub reason: Option<String>,
+}
+
+/// What was done to a task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TaskChangeKind {
+    /// A version was published.
+    Published,
+    /// It was paused.
+    Paused,
+    /// It was resumed.
+    Resumed,
+    /// It was retired.
+    Retired,
+}
+
+/// All changes of a task, oldest first. Nobody was noted for changes of status by older programs.
+pub async fn changes_of(pool: &PgPool, task: &TaskId) -> sqlx::Result<Vec<TaskChange>> {
+    let rows = sqlx::query(include_str!("changes.sql")).bind(task.as_str()).fetch_all(pool).await?;
+    let change = |row: &sqlx::postgres::PgRow| {
+        let at: DateTime<Utc> = row.try_get("at")?;
+        let version: Option<i32> = row.try_get("version")?;
+        Ok(TaskChange {
+            change: match row.try_get("change")? {
+                "paused" => TaskChangeKind::Paused,
+                "active" => TaskChangeKind::Resumed,
+                "retired" => TaskChangeKind::Retired,
+                _ => TaskChangeKind::Published,
+            },
+            version: version.and_then(|version| u32::try_from(version).ok()),
+            at: instant::from_sql(at),
+            by: row.try_get("by")?,
+            reason: row.try_get("reason")?,
+        })
+    };
+    rows.iter().map(change).collect()
+}

@@ -1,0 +1,163 @@
+//! Whether definitions fit the catalogue, and the catalogue as it would be with them.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use plaudit_domain::catalogue::definition::TaskDefinition;
+use plaudit_domain::catalogue::{Catalogue, CatalogueTask, DependencyCycle, Status, TaskVersion};
+use plaudit_domain::ids::TaskId;
+
+/// Why one definition does not fit the catalogue.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{task}: {reason}")]
+pub struct Unfit {
+    /// The task.
+    pub task: TaskId,
+    /// Its field, such as `kind` or `requires[1]`.
+    pub field: String,
+    /// What is wrong with it.
+    pub reason: String,
+}
+
+/// The catalogue as it would be if these definitions were published now. Nothing is stored.
+pub fn with_drafts(
+    known: &Catalogue,
+    drafts: &[TaskDefinition],
+    now: Timestamp,
+) -> Result<Catalogue, Vec<Unfit>> {
+    check_fit(known, drafts)?;
+    let mut tasks: Vec<CatalogueTask> = known.tasks().iter().map(copy_of).collect();
+    let mut faults = Vec::new();
+    for draft in drafts {
+        let task = tasks.iter_mut().find(|task| task.id == draft.id);
+        let number = match &task {
+            Some(task) if task.current().definition == *draft => continue,
+            Some(task) => task.current().version + 1,
+            None => 1,
+        };
+        match (TaskVersion::new(draft.clone(), number, now), task) {
+            (Ok(version), Some(task)) => task.versions.push(Arc::new(version)),
+            (Ok(version), None) => tasks.push(CatalogueTask {
+                id: draft.id.clone(),
+                status: Status::Active,
+                status_since: now,
+                versions: vec![Arc::new(version)],
+            }),
+            (Err(broken), _) => faults.push(Unfit {
+                task: draft.id.clone(),
+                field: String::new(),
+                reason: broken.to_string(),
+            }),
+        }
+    }
+    if !faults.is_empty() {
+        return Err(faults);
+    }
+    let named: HashMap<_, _> = drafts.iter().map(|draft| (&draft.id, draft)).collect();
+    Catalogue::new(known.revision + 1, tasks)
+        .map_err(|cycle| closing(&cycle, &named).into_iter().collect())
+}
+
+fn copy_of(task: &CatalogueTask) -> CatalogueTask {
+    CatalogueTask {
+        id: task.id.clone(),
+        status: task.status,
+        status_since: task.status_since,
+        versions: task.versions.clone(),
+    }
+}
+
+/// What can only be judged against what is there: kinds, retired ids, prerequisites, cycles,
+/// and how many tasks one action touches.
+pub fn check_fit(known: &Catalogue, definitions: &[TaskDefinition]) -> Result<(), Vec<Unfit>> {
+    let mut faults = Vec::new();
+    let named: HashMap<_, _> = definitions.iter().map(|d| (&d.id, d)).collect();
+    for definition in definitions {
+        let mut refuse = |field: String, reason: String| {
+            faults.push(Unfit { task: definition.id.clone(), field, reason });
+        };
+        if let Some(task) = known.task(&definition.id) {
+            if task.status == Status::Retired {
+                let reason = "the task is retired; ids are never reused";
+                refuse("id".to_owned(), reason.to_owned());
+            }
+            if task.current().definition.kind != definition.kind {
+                let reason = "the kind of a task never changes; give the new task an id of its own";
+                refuse("kind".to_owned(), reason.to_owned());
+            }
+        }
+        for (field, ids) in dependencies(definition) {
+            for (index, needed) in ids.iter().enumerate() {
+                if known.task(needed).is_none() && !named.contains_key(needed) {
+                    let reason = format!(
+                        "`{field}` names {needed}, which is neither published nor in these files"
+                    );
+                    refuse(format!("{field}[{index}]"), reason);
+                }
+            }
+        }
+    }
+    if faults.is_empty() {
+        faults = check_together(known, definitions, &named);
+    }
+    if faults.is_empty() { Ok(()) } else { Err(faults) }
+}
+
+/// The fields in which a definition names other tasks.
+fn dependencies(definition: &TaskDefinition) -> [(&'static str, &[TaskId]); 2] {
+    [
+        ("requires", &definition.requires),
+        ("objective.completions_of", &definition.objective.completions_of),
+    ]
+}
+
+/// Whether the catalogue as it would be can be used.
+fn check_together(
+    known: &Catalogue,
+    definitions: &[TaskDefinition],
+    named: &HashMap<&TaskId, &TaskDefinition>,
+) -> Vec<Unfit> {
+    let untouched = known.tasks().iter().filter(|task| !named.contains_key(&task.id));
+    let mut after: Vec<CatalogueTask> = untouched.map(copy_of).collect();
+    let mut faults = Vec::new();
+    for definition in definitions {
+        let id = definition.id.clone();
+        match TaskVersion::new(definition.clone(), 1, jiff::Timestamp::UNIX_EPOCH) {
+            Ok(version) => after.push(CatalogueTask {
+                id,
+                status: Status::Active,
+                status_since: jiff::Timestamp::UNIX_EPOCH,
+                versions: vec![Arc::new(version)],
+            }),
+            Err(broken) => {
+                let (field, reason) = (String::new(), broken.to_string());
+                faults.push(Unfit { task: id, field, reason });
+            }
+        }
+    }
+    match Catalogue::new(0, after) {
+        Err(cycle) => faults.extend(closing(&cycle, named)),
+        Ok(after) => faults.extend(after.check_touched().err().and_then(|many| {
+            // What was published before touched fewer, so one of these definitions is too many.
+            let listens = |d: &&TaskDefinition| d.listens_to().any(|kind| *kind == many.action);
+            let task = definitions.iter().find(listens).or(definitions.first())?.id.clone();
+            Some(Unfit { task, field: "objective.on".to_owned(), reason: many.to_string() })
+        })),
+    }
+    faults
+}
+
+/// The entry of one of these definitions that closes a cycle: what was published before had none.
+fn closing(cycle: &DependencyCycle, named: &HashMap<&TaskId, &TaskDefinition>) -> Option<Unfit> {
+    let next = cycle.tasks.iter().skip(1).chain(cycle.tasks.first());
+    let entries = cycle.tasks.iter().zip(next).filter_map(|(task, next)| {
+        let fields = dependencies(named.get(task)?);
+        let (field, index) = fields
+            .iter()
+            .find_map(|(field, ids)| Some((field, ids.iter().position(|id| id == next)?)))?;
+        Some((task.clone(), format!("{field}[{index}]")))
+    });
+    let (task, field) = entries.last()?;
+    Some(Unfit { task, field, reason: cycle.to_string() })
+}

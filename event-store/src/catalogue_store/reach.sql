@@ -1,0 +1,7 @@
+-- Users with a period of the task, by what decides how a new version concerns them. The lanes lead the index.
+select t.version, coalesce(t.closes_at, t.ends_at, 'infinity') > now() as is_open, t.completed,
+       t.progress >= $2 as is_enough, count(*)
+from lane_numbers n
+join task_view t on t.lane = n.lane and t.task_id = $1
+where t.version is not null
+group by 1, 2, 3, 4

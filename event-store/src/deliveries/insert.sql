@@ -1,0 +1,8 @@
+insert into deliveries
+    (lane, grant_id, channel, pays, user_id, position, ordinal, reward, state, due_at, give_up_at)
+select q.lane, q.grant_id, q.channel, q.pays, q.user_id, q.position, q.ordinal, q.reward, 'waiting', now(),
+       now() + make_interval(secs => q.retry_for)
+from unnest($1::smallint[], $2::uuid[], $3::text[], $4::boolean[], $5::text[], $6::bigint[], $7::integer[],
+            $8::json[], $9::double precision[])
+     q (lane, grant_id, channel, pays, user_id, position, ordinal, reward, retry_for)
+on conflict (lane, grant_id, channel) do nothing

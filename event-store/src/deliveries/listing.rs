@@ -1,0 +1,213 @@
+//! Grants with their deliveries, for operators and auditors.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, Utc};
+use jiff::Timestamp;
+use plaudit_domain::ids::UserId;
+use plaudit_domain::lane::Lane;
+use plaudit_domain::user_tasks::RewardState;
+use sqlx::postgres::PgRow;
+use sqlx::types::Json;
+use sqlx::{PgConnection, PgPool, Row};
+use uuid::Uuid;
+
+use super::Attempt;
+use crate::instant;
+use crate::rewards::{COLUMNS, RewardRow, grants};
+use crate::states::undecodable;
+
+/// Which grants are wanted.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    /// In this state.
+    pub state: Option<RewardState>,
+    /// Of this code.
+    pub code: Option<String>,
+    /// Behind this grant, in the order of the list.
+    pub after: Option<Uuid>,
+    /// How many at most.
+    pub limit: usize,
+}
+
+/// A grant with its deliveries.
+#[derive(Debug, Clone)]
+pub struct GrantEntry {
+    /// The user's lane.
+    pub lane: Lane,
+    /// Whose it is.
+    pub user: UserId,
+    /// What was granted, and what became of it.
+    pub row: RewardRow,
+    /// The one that leads to the payer first; none before it is claimed.
+    pub deliveries: Vec<Listed>,
+}
+
+/// A delivery as operators see it.
+#[derive(Debug, Clone)]
+pub struct Listed {
+    /// Its channel.
+    pub channel: String,
+    /// Whether the channel leads to the payer.
+    pub pays: bool,
+    /// `waiting`, `sent`, `delivered` or `failed`.
+    pub state: String,
+    /// How often it was tried.
+    pub attempts: i32,
+    /// The last attempts, oldest first.
+    pub attempted: Vec<Attempt>,
+    /// Why it failed, or why the last attempt did.
+    pub reason: Option<String>,
+    /// When it was first seen to be due.
+    pub queued_at: Timestamp,
+    /// If it waits: until when.
+    pub due_at: Option<Timestamp>,
+    /// When it is given up.
+    pub give_up_at: Option<Timestamp>,
+}
+
+/// A page of grants.
+#[derive(Debug, Clone)]
+pub struct GrantPage {
+    /// In the order of their ids within each lane.
+    pub grants: Vec<GrantEntry>,
+    /// For the next page; `None`: there is no more.
+    pub next: Option<Uuid>,
+}
+
+/// Lists grants lane by lane. `None` if there is no grant with the id of [`Filter::after`].
+pub async fn list(pool: &PgPool, filter: &Filter) -> sqlx::Result<Option<GrantPage>> {
+    let mut connection = pool.acquire().await?;
+    let mut after = (i16::MIN, Uuid::nil());
+    if let Some(grant) = filter.after {
+        let Some((lane, _)) = grants::owner(grant, &mut connection).await? else {
+            return Ok(None);
+        };
+        after = (lane.0, grant);
+    }
+    let lanes: Vec<i16> =
+        sqlx::query_scalar("select lane from lanes where lane >= $1 order by lane")
+            .bind(after.0)
+            .fetch_all(&mut *connection)
+            .await?;
+    let mut found = Vec::new();
+    for lane in lanes {
+        let missing = filter.limit + 1 - found.len();
+        let last = if lane == after.0 { after.1 } else { Uuid::nil() };
+        let is_first = lane != after.0;
+        found.extend(of_lane(Lane(lane), last, is_first, missing, filter, &mut connection).await?);
+        if found.len() > filter.limit {
+            break;
+        }
+    }
+    let next = (found.len() > filter.limit).then(|| found[filter.limit - 1].row.reward.grant);
+    found.truncate(filter.limit);
+    Ok(Some(GrantPage { grants: found, next }))
+}
+
+/// Grants that are not delivered lie in an index of deliveries; all others in the one of grants.
+const UNDELIVERED: [RewardState; 3] =
+    [RewardState::Claimed, RewardState::Delivering, RewardState::Failed];
+
+async fn of_lane(
+    lane: Lane,
+    after: Uuid,
+    from_start: bool,
+    limit: usize,
+    filter: &Filter,
+    connection: &mut PgConnection,
+) -> sqlx::Result<Vec<GrantEntry>> {
+    let source = match filter.state {
+        Some(state) if UNDELIVERED.contains(&state) => {
+            "deliveries d join reward_state r on r.lane = d.lane and r.grant_id = d.grant_id
+             where d.lane = $1 and d.state <> 'delivered' and d.pays
+               and (d.grant_id > $2 or $3) and r.lane = $1 and r.state = $4
+               and ($5::text is null or r.code = $5) order by d.grant_id"
+        }
+        _ => {
+            "reward_state r where r.lane = $1 and (r.grant_id > $2 or $3)
+               and ($4::text is null or r.state = $4) and ($5::text is null or r.code = $5)
+             order by r.grant_id"
+        }
+    };
+    let columns: Vec<String> = COLUMNS.split(", ").map(|name| format!("r.{name}")).collect();
+    let sql = format!("select r.user_id, {} from {source} limit $6", columns.join(", "));
+    let rows = sqlx::query(&sql)
+        .bind(lane.0)
+        .bind(after)
+        .bind(from_start)
+        .bind(filter.state.map(RewardState::as_str))
+        .bind(filter.code.as_deref())
+        .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+        .fetch_all(&mut *connection)
+        .await?;
+    let mut entries = Vec::with_capacity(rows.len());
+    for row in &rows {
+        entries.extend(entry(lane, row)?);
+    }
+    add_deliveries(lane, &mut entries, connection).await?;
+    Ok(entries)
+}
+
+/// One grant with its deliveries; `None` if there is no such grant.
+pub async fn find(pool: &PgPool, grant: Uuid) -> sqlx::Result<Option<GrantEntry>> {
+    let mut connection = pool.acquire().await?;
+    let Some((lane, _)) = grants::owner(grant, &mut connection).await? else { return Ok(None) };
+    let sql = format!(
+        "select user_id, {COLUMNS} from reward_state where lane = $1 and grant_id = $2 limit 1"
+    );
+    let row = sqlx::query(&sql).bind(lane.0).bind(grant).fetch_optional(&mut *connection).await?;
+    let mut entries = Vec::new();
+    if let Some(row) = row {
+        entries.extend(entry(lane, &row)?);
+    }
+    add_deliveries(lane, &mut entries, &mut connection).await?;
+    Ok(entries.pop())
+}
+
+fn entry(lane: Lane, row: &PgRow) -> sqlx::Result<Option<GrantEntry>> {
+    let user: String = row.try_get(0)?;
+    let user = user.try_into().map_err(undecodable)?;
+    let found = RewardRow::read(row, 1)?;
+    Ok(found.map(|row| GrantEntry { lane, user, row, deliveries: Vec::new() }))
+}
+
+async fn add_deliveries(
+    lane: Lane,
+    entries: &mut [GrantEntry],
+    connection: &mut PgConnection,
+) -> sqlx::Result<()> {
+    if entries.is_empty() {
+        return Ok(());
+    }
+    let rows = sqlx::query(include_str!("of_grants.sql"))
+        .bind(lane.0)
+        .bind(entries.iter().map(|entry| entry.row.reward.grant).collect::<Vec<_>>())
+        .fetch_all(connection)
+        .await?;
+    let mut by_grant: HashMap<Uuid, Vec<Listed>> = HashMap::new();
+    for row in &rows {
+        by_grant.entry(row.try_get(0)?).or_default().push(listed(row)?);
+    }
+    for entry in entries {
+        entry.deliveries = by_grant.remove(&entry.row.reward.grant).unwrap_or_default();
+    }
+    Ok(())
+}
+
+fn listed(row: &PgRow) -> sqlx::Result<Listed> {
+    let at = |column: usize| -> sqlx::Result<Option<Timestamp>> {
+        Ok(row.try_get::<Option<DateTime<Utc>>, _>(column)?.map(instant::from_sql))
+    };
+    Ok(Listed {
+        channel: row.try_get(1)?,
+        pays: row.try_get(2)?,
+        state: row.try_get(3)?,
+        attempts: row.try_get(4)?,
+        attempted: row.try_get::<Json<Vec<Attempt>>, _>(5)?.0,
+        reason: row.try_get(6)?,
+        queued_at: at(7)?.unwrap_or_default(),
+        due_at: at(8)?,
+        give_up_at: at(9)?,
+    })
+}

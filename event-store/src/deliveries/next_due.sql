@@ -1,0 +1,10 @@
+select d.lane, d.user_id, d.reward, d.channel, d.pays, d.attempts, d.state, d.reason
+from unnest($1::smallint[]) l (lane)
+cross join lateral (
+    select * from deliveries
+    where channel = $2 and channel <> 'kafka' and lane = l.lane and state = 'waiting' and due_at <= now()
+    order by due_at
+    limit $3
+) d
+order by d.due_at
+limit $3

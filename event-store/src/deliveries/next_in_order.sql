@@ -1,0 +1,10 @@
+-- The channel's name stands in the text: it is the condition of a partial index.
+select d.lane, d.user_id, d.reward, d.channel, d.pays, d.attempts, d.state, d.reason
+from unnest($1::smallint[]) l (lane)
+cross join lateral (
+    select * from deliveries
+    where lane = l.lane and channel = 'kafka' and state = 'waiting'
+    order by position, ordinal
+    limit $2
+) d
+order by d.lane, d.position, d.ordinal

@@ -1,0 +1,70 @@
+//! Parking records, and what operators decide about them.
+
+use std::borrow::Cow;
+
+use plaudit_domain::user_tasks::Command;
+
+use super::BatchDecider;
+use super::metadata::metadata;
+use crate::batch::{Item, Outcome, ParkedRecord, ParkedResolution};
+use crate::parked::NewlyParked;
+
+impl<'b> BatchDecider<'_, 'b> {
+    /// Parks a record. `waiting`: it does so only because of an earlier one of its user.
+    pub(super) fn park(
+        &mut self,
+        item: &'b Item,
+        record: Cow<'b, ParkedRecord>,
+        waiting: bool,
+    ) -> Outcome {
+        let (id, reason) = (record.id, record.reason.clone());
+        if let Some(user) = record.user.as_ref().filter(|_| record.repairable) {
+            self.parked_queues.add(user, id);
+        }
+        let (lane, origin) = (item.lane, &item.origin);
+        self.decided.parked.push(NewlyParked { lane, origin, record, waiting });
+        Outcome::Parked { id, reason }
+    }
+
+    /// Releases or discards a parked record. A release that fails leaves it parked: of its actions, those
+    /// that were applied are duplicates the next time.
+    pub(super) fn resolve_parked(
+        &mut self,
+        item: &'b Item,
+        resolved: &'b ParkedResolution,
+    ) -> Outcome {
+        let ParkedResolution { decision, user, actions } = resolved;
+        let id = decision.parked;
+        let Some(repairable) = self.parked_queues.unresolved(id) else { return Outcome::NotParked };
+        let first = user.as_ref().and_then(|user| self.parked_queues.first_of(user));
+        if let Some(first) = first.filter(|first| repairable && *first != id) {
+            return Outcome::Behind(first);
+        }
+        if let Some(reason) = user.as_ref().and_then(|user| self.fault(item, user)) {
+            return Outcome::Parked { id, reason: format!("nothing can be decided: {reason}") };
+        }
+        let (mut applied, mut duplicates) = (0, 0);
+        for action in actions {
+            let identity = action.identity();
+            if !self.seen.insert(identity) {
+                duplicates += 1;
+                continue;
+            }
+            if let Err(reason) = self.apply(item, action) {
+                self.seen.remove(&identity);
+                return Outcome::Parked { id, reason };
+            }
+            self.decided.newly_seen.push((item.lane, identity));
+            applied += 1;
+        }
+        if let Some(user) = user {
+            match self.decide(item, user, &Command::ResolveParked(decision.clone())) {
+                Ok(said) => self.record(item, user, said.events, &metadata(item, None)),
+                Err(rejection) => return Outcome::Rejected(rejection),
+            };
+        }
+        self.parked_queues.remove(user.as_ref(), id);
+        self.decided.parked_resolved.push((item.lane, decision));
+        Outcome::ParkedResolved { applied, duplicates }
+    }
+}

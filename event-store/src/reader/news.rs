@@ -1,0 +1,51 @@
+//! Which users have new events, for those who watch.
+
+use plaudit_domain::ids::UserId;
+use plaudit_domain::lane::Lane;
+use sqlx::PgConnection;
+
+use crate::aggregate::AGGREGATE_TYPE;
+
+/// The sequence of a user's last event up to a position; 0 if there is none.
+pub async fn sequence_at(
+    lane: Lane,
+    user: &UserId,
+    position: i64,
+    connection: &mut PgConnection,
+) -> sqlx::Result<i64> {
+    let found: Option<i64> = sqlx::query_scalar(
+        "select sequence from events
+         where lane = $1 and aggregate_type = $2 and aggregate_id = $3 and position <= $4
+         order by sequence desc limit 1",
+    )
+    .bind(lane.0)
+    .bind(AGGREGATE_TYPE)
+    .bind(user.as_str())
+    .bind(position)
+    .fetch_optional(connection)
+    .await?;
+    Ok(found.unwrap_or(0))
+}
+
+/// The users with events after a position and up to another in each of some lanes, each with the position of
+/// the last.
+pub async fn users_between(
+    spans: &[(Lane, i64, i64)],
+    connection: &mut PgConnection,
+) -> sqlx::Result<Vec<(Lane, String, i64)>> {
+    let rows: Vec<(i16, String, i64)> = sqlx::query_as(
+        "select s.lane, e.aggregate_id, max(e.position)
+         from unnest($1::smallint[], $2::bigint[], $3::bigint[]) s (lane, after, up_to)
+         cross join lateral (
+             select aggregate_id, position from events
+             where lane = s.lane and position > s.after and position <= s.up_to offset 0
+         ) e
+         group by s.lane, e.aggregate_id",
+    )
+    .bind(spans.iter().map(|(lane, ..)| lane.0).collect::<Vec<_>>())
+    .bind(spans.iter().map(|(_, after, _)| *after).collect::<Vec<_>>())
+    .bind(spans.iter().map(|(.., up_to)| *up_to).collect::<Vec<_>>())
+    .fetch_all(connection)
+    .await?;
+    Ok(rows.into_iter().map(|(lane, user, position)| (Lane(lane), user, position)).collect())
+}

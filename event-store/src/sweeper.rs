@@ -1,0 +1,87 @@
+//! The sweeper records what time alone brings about: rewards that nobody claimed expire, are forfeited, or are
+//! granted with the end of their period. Screens, lists and claims go by the time itself and never wait for it.
+//!
+//! Every process that writes may run one. The events are the same whoever records them and when, and a user
+//! whom another process has settled meanwhile has nothing left that is due.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use sqlx::PgPool;
+use tokio_util::sync::CancellationToken;
+
+use crate::batch::{Item, Origin, Work};
+use crate::error::ExecuteError;
+use crate::pool::{Borrowed, within};
+use crate::queue::CommandQueue;
+use crate::rewards::lapses::due_users;
+
+/// How often the sweeper looks while nothing is due.
+const EVERY: Duration = Duration::from_secs(1);
+
+/// How long it rests after a failure.
+const RETRY_AFTER: Duration = Duration::from_secs(5);
+
+/// How long looking may take.
+const CALL_MAX: Duration = Duration::from_secs(3);
+
+/// How long settling may take before the sweeper looks again.
+const APPLY_MAX: Duration = Duration::from_secs(5);
+
+/// The most milestones that it takes of a lane at a time: 64 lanes make some 6,000 at the most.
+const PER_LANE: i64 = 100;
+
+/// Runs until `stopped`.
+pub async fn run(pool: PgPool, queue: CommandQueue, stopped: CancellationToken) {
+    loop {
+        let rest = tokio::select! {
+            () = stopped.cancelled() => return,
+            swept = sweep(&pool, &queue) => match swept {
+                Ok(Swept::Users(0) | Swept::LanesBusy) => EVERY,
+                Ok(Swept::Users(_)) => Duration::ZERO,
+                Err(error) => {
+                    tracing::warn!(%error, "unclaimed rewards that are due could not be settled; trying again");
+                    RETRY_AFTER
+                }
+            },
+        };
+        if tokio::time::timeout(rest, stopped.cancelled()).await.is_ok() {
+            return;
+        }
+    }
+}
+
+/// What a look has led to.
+enum Swept {
+    /// So many users were settled; others may be due.
+    Users(usize),
+    /// Some lanes could not be had in time.
+    LanesBusy,
+}
+
+/// Settles what is due, or the beginning of it.
+async fn sweep(pool: &PgPool, queue: &CommandQueue) -> Result<Swept, Arc<ExecuteError>> {
+    let as_of = Timestamp::now();
+    let look = async {
+        let mut connection = Borrowed::from(pool).await?;
+        let due = due_users(as_of, PER_LANE, &mut connection).await?;
+        connection.give_back();
+        Ok::<_, sqlx::Error>(due)
+    };
+    let (users, oldest) = within(CALL_MAX, look).await.map_err(ExecuteError::from)?;
+    let age = oldest.map_or(0.0, |oldest| as_of.duration_since(oldest).as_secs_f64());
+    metrics::gauge!("plaudit_unsettled_rewards_age_seconds").set(age);
+    let count = users.len();
+    if count == 0 {
+        return Ok(Swept::Users(0));
+    }
+    let item =
+        |(lane, user)| Item { lane, work: Work::Settle { user, as_of }, origin: Origin::Sweeper };
+    let submission = queue.submit(users.into_iter().map(item).collect());
+    // A lane that somebody holds must not keep the others waiting: it comes again.
+    match tokio::time::timeout(APPLY_MAX, submission).await {
+        Ok(applied) => applied.map(|_| Swept::Users(count)),
+        Err(_) => Ok(Swept::LanesBusy),
+    }
+}

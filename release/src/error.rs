@@ -1,0 +1,58 @@
+//! Why a parked record was neither released nor discarded.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use plaudit_event_store::ExecuteError;
+use uuid::Uuid;
+
+/// Why a parked record was neither released nor discarded. It is parked as before.
+#[derive(Debug, thiserror::Error)]
+pub enum ResolveError {
+    /// There is none with this id.
+    #[error("there is no parked record {0}; `plaudit parked list` lists all")]
+    Unknown(Uuid),
+    /// Somebody decided about it before.
+    #[error("the record {id} is not parked any more: {by} {resolution} it at {at}")]
+    Resolved {
+        /// The record.
+        id: Uuid,
+        /// `released` or `discarded`.
+        resolution: String,
+        /// Who decided.
+        by: String,
+        /// When.
+        at: Timestamp,
+    },
+    /// An earlier record of the user is parked.
+    #[error(
+        "the record {id} waits behind the parked record {first} of the same user; release or discard that one first, and this one follows it"
+    )]
+    Behind {
+        /// The record.
+        id: Uuid,
+        /// What it waits behind.
+        first: Uuid,
+    },
+    /// The action lies in the future.
+    #[error("the action is from the future: release it after its `time`, {0}")]
+    TooEarly(Timestamp),
+    /// It can't be understood or applied, as before.
+    #[error("the record can't be applied: {0}; mend the cause and release it again, or discard it")]
+    Unapplied(String),
+    /// The database.
+    #[error(transparent)]
+    Store(Arc<ExecuteError>),
+}
+
+impl From<sqlx::Error> for ResolveError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Store(Arc::new(error.into()))
+    }
+}
+
+impl From<Arc<ExecuteError>> for ResolveError {
+    fn from(error: Arc<ExecuteError>) -> Self {
+        Self::Store(error)
+    }
+}

@@ -1,0 +1,311 @@
+//! Releasing and discarding.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use plaudit_actions::sources::Sources;
+use plaudit_domain::ids::UserId;
+use plaudit_domain::lane::{Lane, Position};
+use plaudit_domain::user_tasks::{ParkedVerdict, Resolution};
+use plaudit_event_store::parked::{self, Parked};
+use plaudit_event_store::{Applied, CommandQueue, Item, Origin, Outcome, ParkedResolution, Work};
+use sqlx::PgPool;
+use uuid::Uuid;
+
+use crate::error::ResolveError;
+use crate::meaning::actions_of;
+
+/// How many records of a user are released in one step.
+const QUEUE_PAGE: i64 = 100;
+
+/// Decides about parked records as operators say. Cheap to clone.
+#[derive(Clone)]
+pub struct Resolver {
+    pool: PgPool,
+    commands: CommandQueue,
+    sources: Arc<Sources>,
+    future_tolerance: SignedDuration,
+}
+
+/// Who decides, and why.
+#[derive(Debug, Clone)]
+pub struct Operator {
+    /// The `sub` of a token, or a user of the operating system.
+    pub by: String,
+    /// Why; a release needs no reason.
+    pub reason: Option<String>,
+}
+
+/// What was decided, and what followed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Released {
+    /// The record.
+    pub id: Uuid,
+    /// How many actions were applied, those that waited behind the record included.
+    pub applied: usize,
+    /// How many had been applied before.
+    pub duplicates: usize,
+    /// How many records that waited behind it were released with it.
+    pub followed: usize,
+    /// The record at which releasing stopped; it and those behind it are still parked.
+    pub stopped: Option<Stopped>,
+    /// A position at or after the effect; absent if it lies in several lanes.
+    pub position: Option<Position>,
+}
+
+/// Where releasing a user's records came to an end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stopped {
+    /// The record that is still parked.
+    pub id: Uuid,
+    /// Why.
+    pub reason: String,
+}
+
+/// Why a text is not a reason.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a reason has 1 to {max} characters, no control characters among them", max = Operator::REASON_CHARS_MAX)]
+pub struct InvalidReason;
+
+impl Operator {
+    /// The longest reason, in characters.
+    pub const REASON_CHARS_MAX: usize = 1_000;
+
+    /// Checks a reason; blank space around it is cut off.
+    pub fn checked_reason(text: &str) -> Result<String, InvalidReason> {
+        let reason = text.trim();
+        let fits = (1..=Self::REASON_CHARS_MAX).contains(&reason.chars().count());
+        if fits && !reason.chars().any(char::is_control) {
+            Ok(reason.to_owned())
+        } else {
+            Err(InvalidReason)
+        }
+    }
+}
+
+impl Resolver {
+    /// A resolver that applies through this queue.
+    pub fn new(
+        pool: PgPool,
+        commands: CommandQueue,
+        sources: Arc<Sources>,
+        future_tolerance: Duration,
+    ) -> Self {
+        let future_tolerance =
+            SignedDuration::try_from(future_tolerance).unwrap_or(SignedDuration::MAX);
+        Self { pool, commands, sources, future_tolerance }
+    }
+
+    /// Applies a parked record, and then what waited behind it, in order, up to the first that still can't be.
+    ///
+    /// # Errors
+    ///
+    /// The record itself can't be applied, or it was not its turn. It is parked as before.
+    pub async fn release(&self, id: Uuid, operator: &Operator) -> Result<Released, ResolveError> {
+        let parked = self.find(id).await?;
+        let verdict = ParkedVerdict::Release { reason: operator.reason.clone() };
+        if user_of(&parked).is_none() {
+            return self.release_for_many(&parked, verdict, operator).await;
+        }
+        let applied = self.release_one(&parked, verdict, operator).await?;
+        let mut released = Released::begin(id, &applied)?;
+        if parked.repairable {
+            self.release_waiting(&parked, operator, true, &mut released).await?;
+        }
+        Ok(released)
+    }
+
+    /// Discards a parked record for good. What waited behind it is applied, in order.
+    pub async fn discard(
+        &self,
+        id: Uuid,
+        by: &str,
+        reason: String,
+    ) -> Result<Released, ResolveError> {
+        let parked = self.find(id).await?;
+        let operator = Operator { by: by.to_owned(), reason: None };
+        let item = item(&parked, ParkedVerdict::Discard { reason }, &operator.by, vec![]);
+        let applied = self.commands.submit(vec![item]).await?;
+        let mut released = Released::begin(id, &applied[0])?;
+        if parked.repairable {
+            self.release_waiting(&parked, &operator, false, &mut released).await?;
+        }
+        Ok(released)
+    }
+
+    async fn find(&self, id: Uuid) -> Result<Parked, ResolveError> {
+        let parked = parked::find(&self.pool, id).await?.ok_or(ResolveError::Unknown(id))?;
+        match parked.resolved {
+            None => Ok(parked),
+            Some(resolved) => Err(ResolveError::Resolved {
+                id,
+                resolution: resolved.resolution,
+                by: resolved.by,
+                at: resolved.at,
+            }),
+        }
+    }
+
+    async fn release_one(
+        &self,
+        parked: &Parked,
+        verdict: ParkedVerdict,
+        operator: &Operator,
+    ) -> Result<Applied, ResolveError> {
+        let actions = actions_of(parked, &self.sources, self.future_tolerance, Timestamp::now())?;
+        let item = item(parked, verdict, &operator.by, actions);
+        Ok(self.commands.submit(vec![item]).await?.remove(0))
+    }
+
+    /// A record that names no user may mean something for several. Their actions are applied first: if the
+    /// process dies before the decision is noted, the next release finds them applied.
+    async fn release_for_many(
+        &self,
+        parked: &Parked,
+        verdict: ParkedVerdict,
+        operator: &Operator,
+    ) -> Result<Released, ResolveError> {
+        let actions = actions_of(parked, &self.sources, self.future_tolerance, Timestamp::now())?;
+        let lanes = self.commands.lane_count();
+        let items = actions.into_iter().map(|action| Item {
+            lane: Lane::of(action.user.as_str(), lanes),
+            work: Work::Action(action),
+            origin: origin(parked),
+        });
+        let applied = self.commands.submit(items.collect()).await?;
+        let count = |wanted: &Outcome| applied.iter().filter(|a| a.outcome == *wanted).count();
+        let (accepted, duplicates) = (count(&Outcome::Accepted), count(&Outcome::Duplicate));
+        // An action that waits behind another record of its user is parked in a record of its own.
+        let stopped = applied.iter().find_map(|applied| match &applied.outcome {
+            Outcome::Parked { id, reason } => Some(Stopped { id: *id, reason: reason.clone() }),
+            _ => None,
+        });
+        let position = match applied.as_slice() {
+            [one] => Some(one.position),
+            _ => None,
+        };
+        let noted = self.commands.submit(vec![item(parked, verdict, &operator.by, vec![])]).await?;
+        let noted = Released::begin(parked.id, &noted[0])?;
+        Ok(Released { applied: accepted, duplicates, stopped, position, ..noted })
+    }
+
+    /// Releases what waits behind a record that was decided. With `causes`, also records that were parked for a
+    /// reason of their own; otherwise it ends at the next of these.
+    async fn release_waiting(
+        &self,
+        first: &Parked,
+        operator: &Operator,
+        causes: bool,
+        released: &mut Released,
+    ) -> Result<(), ResolveError> {
+        let Some(user) = &first.user else { return Ok(()) };
+        let reason = Some(format!("waited behind the parked record {}", first.id));
+        loop {
+            let queue = parked::queue_of(&self.pool, first.lane, user, QUEUE_PAGE).await?;
+            let mut items = Vec::with_capacity(queue.len());
+            let mut stopped = None;
+            for waiting in &queue {
+                if !causes && !waiting.waiting {
+                    let reason = waiting.reason.clone();
+                    stopped = Some(Stopped { id: waiting.id, reason });
+                    break;
+                }
+                match actions_of(waiting, &self.sources, self.future_tolerance, Timestamp::now()) {
+                    Ok(actions) => {
+                        let verdict = ParkedVerdict::Release { reason: reason.clone() };
+                        items.push(item(waiting, verdict, &operator.by, actions));
+                    }
+                    Err(why) => {
+                        stopped = Some(Stopped { id: waiting.id, reason: why.to_string() });
+                        break;
+                    }
+                }
+            }
+            if items.is_empty() {
+                released.stopped = stopped;
+                return Ok(());
+            }
+            let applied = self.commands.submit(items).await?;
+            for (waiting, applied) in queue.iter().zip(&applied) {
+                released.position = Some(applied.position);
+                match &applied.outcome {
+                    Outcome::ParkedResolved { applied, duplicates } => {
+                        released.applied += applied;
+                        released.duplicates += duplicates;
+                        released.followed += 1;
+                    }
+                    // Somebody else released it meanwhile.
+                    Outcome::NotParked => {}
+                    other => {
+                        let reason = refusal(waiting.id, other).to_string();
+                        released.stopped = Some(Stopped { id: waiting.id, reason });
+                        return Ok(());
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl Released {
+    fn begin(id: Uuid, applied: &Applied) -> Result<Self, ResolveError> {
+        match &applied.outcome {
+            Outcome::ParkedResolved { applied: count, duplicates } => Ok(Self {
+                id,
+                applied: *count,
+                duplicates: *duplicates,
+                followed: 0,
+                stopped: None,
+                position: Some(applied.position),
+            }),
+            other => Err(refusal(id, other)),
+        }
+    }
+}
+
+fn refusal(id: Uuid, outcome: &Outcome) -> ResolveError {
+    match outcome {
+        Outcome::Behind(first) => ResolveError::Behind { id, first: *first },
+        Outcome::Parked { reason, .. } | Outcome::Failed(reason) => {
+            ResolveError::Unapplied(reason.clone())
+        }
+        // Somebody else decided between the look and the batch.
+        _ => ResolveError::Unknown(id),
+    }
+}
+
+/// The user of a record; one whose id is not allowed is nobody.
+fn user_of(parked: &Parked) -> Option<UserId> {
+    parked.user.clone().and_then(|user| UserId::try_from(user).ok())
+}
+
+fn origin(parked: &Parked) -> Origin {
+    Origin::Parked { id: parked.id, from: parked.source_position() }
+}
+
+fn item(
+    parked: &Parked,
+    verdict: ParkedVerdict,
+    by: &str,
+    actions: Vec<plaudit_domain::action::Action>,
+) -> Item {
+    // To the microsecond, as everything that is stored.
+    let at = Timestamp::from_microsecond(Timestamp::now().as_microsecond()).unwrap_or_default();
+    let decision = Resolution { parked: parked.id, verdict, by: by.to_owned(), at };
+    let work = Work::ResolveParked(ParkedResolution { decision, user: user_of(parked), actions });
+    Item { lane: parked.lane, work, origin: origin(parked) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_is_not_blank_and_not_a_novel() {
+        assert_eq!(Operator::checked_reason(" a test "), Ok("a test".to_owned()));
+        for bad in ["", "  ", "a\0b", "a\nb", &"x".repeat(1_001)] {
+            assert_eq!(Operator::checked_reason(bad), Err(InvalidReason), "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,232 @@
+//! `plaudit tasks why` and `plaudit tasks simulate`.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use plaudit_actions::cloud_events;
+use plaudit_audit::{SimulationInput, Why};
+use plaudit_domain::action::Action;
+use plaudit_domain::catalogue::definition::TaskDefinition;
+use plaudit_domain::ids::UserId;
+use plaudit_event_store::catalogue_store::CatalogueStore;
+use serde_json::{Map, Value, json};
+
+use super::files::FiledTask;
+use super::source::CatalogueSource;
+use crate::cli::FormatKind;
+use crate::config::Config;
+use crate::failure::Failure;
+use crate::output::{count, outln};
+use crate::startup;
+
+/// What `simulate` is to try.
+pub struct Asked {
+    /// Task files.
+    pub drafts: Vec<TaskDefinition>,
+    /// On whose history.
+    pub user: Option<String>,
+    /// The file with the actions.
+    pub actions: Option<PathBuf>,
+}
+
+/// Explains why a task does not move.
+pub async fn why(
+    config: &Config,
+    user: String,
+    task: &str,
+    action: Option<&Path>,
+    format: FormatKind,
+) -> Result<ExitCode, Failure> {
+    let (user, task): (UserId, _) = (user.parse()?, task.parse()?);
+    let action =
+        match action {
+            Some(path) => {
+                let mut actions = read_actions(path, Some(&user))?;
+                let one = actions.pop().filter(|_| actions.is_empty());
+                Some(one.ok_or_else(|| {
+                    Failure::new(format!("{}: one action is wanted", path.display()))
+                })?)
+            }
+            None => None,
+        };
+    let (pool, lane_count) = startup::checked_database(config).await?;
+    let catalogue = CatalogueStore::default();
+    let why = Why::explain(user, &task, action, lane_count, &catalogue, &pool).await?;
+    if format == FormatKind::Json {
+        outln!("{}", serde_json::to_string(&why)?);
+        return Ok(ExitCode::SUCCESS);
+    }
+    let screen = serde_json::to_value(&why.screen)?;
+    if let Value::Object(screen) = &screen {
+        let text = |name: &str| screen.get(name).map_or(String::new(), plain);
+        let period = screen.get("period").map_or(String::new(), |period| plain(&period["key"]));
+        let (state, progress, target) = (text("state"), text("progress"), text("target"));
+        outln!("{} of {}: {state}, {progress} of {target} in period {period}", why.task, why.user);
+    } else {
+        outln!("{} does not have {}", why.user, why.task);
+    }
+    for obstacle in &why.obstacles {
+        outln!("it does not move now: {}", obstacle.detail);
+    }
+    if why.obstacles.is_empty() && why.action.is_none() {
+        outln!("nothing stops it: an action that it listens to and whose `where` is true counts");
+    }
+    if let Some(verdict) = serde_json::to_value(&why.action)?.as_object() {
+        print_verdict(verdict);
+    }
+    for event in serde_json::to_value(&why.refused)?.as_array().into_iter().flatten() {
+        let (at, payload) = (plain(&event["recorded_at"]), &event["payload"]);
+        let cause = event["cause"]["action"]["id"].as_str().unwrap_or("?");
+        let why = match payload["reason"].as_str() {
+            Some(reason) => reason.to_owned(),
+            None => format!(
+                "too late for period {}, closed by an action of {}",
+                plain(&payload["period"]),
+                plain(&payload["watermark"])
+            ),
+        };
+        outln!("{at}  action {cause} moved nothing: {why}");
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn print_verdict(verdict: &Map<String, Value>) {
+    if verdict.get("duplicate") == Some(&Value::Bool(true)) {
+        outln!("the action is a duplicate: one with its source and id was decided before");
+    }
+    for event in verdict.get("events").and_then(Value::as_array).into_iter().flatten() {
+        outln!("the action would store {event}");
+    }
+    if let Some(unmoved) = verdict.get("unmoved").filter(|unmoved| !unmoved.is_null()) {
+        outln!("the action would not move it: {}", unmoved_text(unmoved));
+    }
+}
+
+/// Shows what actions would do.
+pub async fn simulate(
+    source: &CatalogueSource,
+    asked: Asked,
+    tasks: &[FiledTask<'_>],
+    format: FormatKind,
+) -> Result<ExitCode, Failure> {
+    let user: Option<UserId> = asked.user.map(|user| user.parse()).transpose()?;
+    let actions = match &asked.actions {
+        Some(path) => read_actions(path, user.as_ref())?,
+        None => vec![],
+    };
+    let mut sent = json!({ "actions": actions.iter().map(as_event).collect::<Vec<_>>() });
+    if let Some(user) = &user {
+        sent["user"] = user.as_str().into();
+    }
+    if !asked.drafts.is_empty() {
+        sent["file"] = plaudit_task_file::to_json(&asked.drafts).into();
+    }
+    let input = SimulationInput { user, actions, drafts: asked.drafts };
+    let simulated = match source.simulate(input, sent).await {
+        Ok(simulated) => simulated,
+        Err(super::source::SourceError::Simulation(plaudit_audit::SimulationError::Unfit(
+            reasons,
+        ))) => {
+            let unfit = plaudit_event_store::catalogue_store::PublishError::Unfit(reasons);
+            return super::refused(unfit.into(), tasks);
+        }
+        Err(error) => return super::refused(error, tasks),
+    };
+    if format == FormatKind::Json {
+        outln!("{simulated}");
+        return Ok(ExitCode::SUCCESS);
+    }
+    print_simulation(&simulated);
+    Ok(ExitCode::SUCCESS)
+}
+
+fn print_simulation(simulated: &Value) {
+    let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
+    let actions = list(&simulated["actions"]);
+    for action in &actions {
+        let [kind, id, user, time] =
+            ["type", "id", "user", "time"].map(|name| plain(&action[name]));
+        outln!("{kind} {id} of {user} at {time}");
+        if action["duplicate"] == true {
+            outln!("    a duplicate: one with its source and id was decided before");
+        }
+        for event in list(&action["events"]) {
+            outln!("    {event}");
+        }
+        for unmoved in list(&action["unmoved"]) {
+            outln!("    {} would not move: {}", plain(&unmoved["task"]), unmoved_text(&unmoved));
+        }
+    }
+    for task in list(&simulated["tasks"]) {
+        let shown = |value: &Value| match value {
+            Value::Null => "not there".to_owned(),
+            screen => format!(
+                "{} {} of {} (version {})",
+                plain(&screen["state"]),
+                screen["progress"],
+                screen["target"],
+                screen["version"]
+            ),
+        };
+        let (before, after) = (shown(&task["before"]), shown(&task["after"]));
+        outln!("{} of {}: {before} -> {after}", plain(&task["task"]), plain(&task["user"]));
+    }
+    outln!("{} tried, nothing was written", count(actions.len(), "action"));
+}
+
+fn unmoved_text(unmoved: &Value) -> String {
+    let mut text = plain(&unmoved["detail"]);
+    if let Some(filter) = unmoved["where"].as_str() {
+        text.push_str(&format!(" (where: {filter}"));
+        for (path, value) in unmoved["saw"].as_object().into_iter().flatten() {
+            text.push_str(&format!("; {path} = {value}"));
+        }
+        text.push(')');
+    }
+    text
+}
+
+fn plain(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+/// Reads actions: one, an array, or one a line. With a user, what is missing of their attributes is filled in,
+/// so that a file may hold no more than `{"type": "gift.sent", "data": {"coins": 5}}`.
+fn read_actions(path: &Path, user: Option<&UserId>) -> Result<Vec<Action>, Failure> {
+    let named = |why: &dyn std::fmt::Display| Failure::new(format!("{}: {why}", path.display()));
+    let text = std::fs::read_to_string(path).map_err(|error| named(&error))?;
+    let values = serde_json::Deserializer::from_str(&text).into_iter::<Value>();
+    let mut found = Vec::new();
+    for value in values {
+        match value.map_err(|error| named(&error))? {
+            Value::Array(many) => found.extend(many),
+            one => found.push(one),
+        }
+    }
+    if found.is_empty() {
+        return Err(named(&"no action is there"));
+    }
+    let mut actions = Vec::with_capacity(found.len());
+    for (index, mut value) in found.into_iter().enumerate() {
+        if let (Value::Object(fields), Some(user)) = (&mut value, user) {
+            let mut fill = |name: &str, text: String| {
+                fields.entry(name).or_insert_with(|| Value::from(text));
+            };
+            fill("specversion", "1.0".to_owned());
+            fill("subject", user.to_string());
+            fill("source", "/dry-run".to_owned());
+            fill("id", format!("dry-run-{}", index + 1));
+            fill("time", jiff::Timestamp::now().to_string());
+        }
+        let action = cloud_events::from_json(&value);
+        actions.push(action.map_err(|why| named(&format!("action {}: {why}", index + 1)))?);
+    }
+    Ok(actions)
+}
+
+fn as_event(action: &Action) -> Value {
+    json!({
+        "specversion": "1.0", "source": action.source, "id": action.id, "type": action.kind,
+        "subject": action.user, "time": action.occurred_at.to_string(), "data": action.data,
+    })
+}

@@ -1,0 +1,235 @@
+//! The catalogue behind a server: `--url` and `--token`.
+
+use std::time::Duration;
+
+use plaudit_api::Plan;
+use plaudit_domain::catalogue::Status;
+use plaudit_domain::catalogue::definition::TaskDefinition;
+use plaudit_domain::ids::TaskId;
+use plaudit_event_store::catalogue_store::Published;
+use reqwest::{Client, RequestBuilder};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use super::source::{ListedTask, TaskHistory};
+
+/// How long a request may take: the server answers within 5 s.
+const TIMEOUT: Duration = Duration::from_secs(15);
+
+/// How many entries a list has at most.
+const LIMIT: u32 = 1_000;
+
+/// A server.
+pub struct HttpCatalogue {
+    client: Client,
+    /// Without a slash at the end.
+    url: String,
+    token: String,
+}
+
+/// Why a server did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum HttpError {
+    /// No answer.
+    #[error("the server does not answer: {0}")]
+    Request(#[from] reqwest::Error),
+    /// The input was refused; each error has a place.
+    #[error("{}", .0.iter().map(|e| e.detail.as_str()).collect::<Vec<_>>().join("\n"))]
+    BadInput(Vec<InputError>),
+    /// Another refusal.
+    #[error("the server answers {status}: {detail}")]
+    Refused {
+        /// The HTTP status.
+        status: u16,
+        /// What the server says.
+        detail: String,
+    },
+    /// The answer is not one of this version's.
+    #[error("the server's answer can't be read; is it of the same version? {0}")]
+    Unreadable(serde_json::Error),
+}
+
+/// One error of refused input.
+#[derive(Debug, Deserialize)]
+pub struct InputError {
+    /// What is wrong.
+    pub detail: String,
+    /// Where: a JSON Pointer.
+    pub pointer: Option<String>,
+}
+
+impl InputError {
+    /// The task's place in the file and the field below it, such as `requires[0]`.
+    pub fn place(&self) -> Option<(usize, String)> {
+        let pointer = self.pointer.as_deref()?;
+        let pointer = pointer.strip_prefix("/file").unwrap_or(pointer);
+        let mut segments = pointer.strip_prefix("/tasks/")?.split('/');
+        let index = segments.next()?.parse().ok()?;
+        let mut field = String::new();
+        for segment in segments {
+            if segment.bytes().all(|b| b.is_ascii_digit()) {
+                field.push_str(&format!("[{segment}]"));
+            } else {
+                let dot = if field.is_empty() { "" } else { "." };
+                field.push_str(dot);
+                field.push_str(&segment.replace("~1", "/").replace("~0", "~"));
+            }
+        }
+        Some((index, field))
+    }
+}
+
+/// The part of a problem that is shown.
+#[derive(Deserialize)]
+struct ProblemBody {
+    detail: String,
+    #[serde(default)]
+    errors: Vec<InputError>,
+}
+
+#[derive(Deserialize)]
+struct ListPage {
+    tasks: Vec<ListedTask>,
+    next: Option<TaskId>,
+}
+
+#[derive(Deserialize)]
+struct PublishedAll {
+    published: Vec<Published>,
+}
+
+impl HttpCatalogue {
+    /// A server at this address.
+    pub fn new(url: &str, token: &str) -> Result<Self, HttpError> {
+        let client = Client::builder().timeout(TIMEOUT).build()?;
+        let url = url.trim_end_matches('/').to_owned();
+        Ok(Self { client, url, token: token.to_owned() })
+    }
+
+    /// All tasks.
+    pub async fn list(&self) -> Result<Vec<ListedTask>, HttpError> {
+        let mut tasks = Vec::new();
+        let mut after: Option<TaskId> = None;
+        loop {
+            let mut path = format!("/v1/tasks?limit={LIMIT}");
+            if let Some(after) = &after {
+                path.push_str(&format!("&after={after}"));
+            }
+            let page: ListPage = self.answer(self.client.get(self.at(&path))).await?;
+            tasks.extend(page.tasks);
+            match page.next {
+                Some(next) => after = Some(next),
+                None => return Ok(tasks),
+            }
+        }
+    }
+
+    /// One task with its last thousand versions at most.
+    pub async fn history(&self, id: &TaskId) -> Result<TaskHistory, HttpError> {
+        let path = format!("/v1/tasks/{id}/versions?limit={LIMIT}");
+        self.answer(self.client.get(self.at(&path))).await
+    }
+
+    /// Publishes definitions, all or none.
+    pub async fn publish(
+        &self,
+        definitions: &[TaskDefinition],
+        reason: Option<&str>,
+    ) -> Result<Vec<Published>, HttpError> {
+        let path = match reason {
+            None => "/v1/tasks/publish".to_owned(),
+            Some(reason) => format!("/v1/tasks/publish?reason={}", percent_encoded(reason)),
+        };
+        let published: PublishedAll = self.answer(self.file(&path, definitions)).await?;
+        Ok(published.published)
+    }
+
+    /// What publishing would change.
+    pub async fn plan(&self, definitions: &[TaskDefinition]) -> Result<Plan, HttpError> {
+        self.answer(self.file("/v1/tasks/plan", definitions)).await
+    }
+
+    /// Pauses, resumes or retires a task.
+    pub async fn set_status(
+        &self,
+        id: &TaskId,
+        status: Status,
+        reason: Option<String>,
+    ) -> Result<(), HttpError> {
+        let verb = match status {
+            Status::Active => "resume",
+            Status::Paused => "pause",
+            Status::Retired => "retire",
+        };
+        let request = self.client.post(self.at(&format!("/v1/tasks/{id}/{verb}")));
+        let _: Value = self.answer(request.json(&json!({ "reason": reason }))).await?;
+        Ok(())
+    }
+
+    /// A dry run.
+    pub async fn simulate(&self, input: &Value) -> Result<Value, HttpError> {
+        self.answer(self.client.post(self.at("/v1/tasks/simulate")).json(input)).await
+    }
+
+    fn at(&self, path: &str) -> String {
+        format!("{}{path}", self.url)
+    }
+
+    fn file(&self, path: &str, definitions: &[TaskDefinition]) -> RequestBuilder {
+        let file = plaudit_task_file::to_json(definitions);
+        let request = self.client.post(self.at(path));
+        request.header("content-type", "application/json").body(file)
+    }
+
+    async fn answer<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<T, HttpError> {
+        let answer = request.bearer_auth(&self.token).send().await?;
+        let status = answer.status();
+        let body = answer.bytes().await?;
+        if status.is_success() {
+            return serde_json::from_slice(&body).map_err(HttpError::Unreadable);
+        }
+        match serde_json::from_slice::<ProblemBody>(&body) {
+            Ok(problem) if !problem.errors.is_empty() => Err(HttpError::BadInput(problem.errors)),
+            Ok(problem) => {
+                Err(HttpError::Refused { status: status.as_u16(), detail: problem.detail })
+            }
+            Err(_) => Err(HttpError::Refused {
+                status: status.as_u16(),
+                detail: "not an answer of Plaudit".to_owned(),
+            }),
+        }
+    }
+}
+
+/// A value in a query.
+///
+/// # Source
+///
+/// RFC 3986, section 2.3: all but the unreserved characters.
+fn percent_encoded(text: &str) -> String {
+    let encoded = |byte: u8| match byte {
+        b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+            char::from(byte).to_string()
+        }
+        other => format!("%{other:02X}"),
+    };
+    text.bytes().map(encoded).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pointer_names_a_task_and_its_field() {
+        let place = |pointer: &str| {
+            let pointer = Some(pointer.to_owned());
+            InputError { detail: String::new(), pointer }.place()
+        };
+        assert_eq!(place("/tasks/2/requires/0"), Some((2, "requires[0]".to_owned())));
+        assert_eq!(place("/file/tasks/0/objective/on"), Some((0, "objective.on".to_owned())));
+        assert_eq!(place("/tasks/0"), Some((0, String::new())));
+        assert_eq!(place(""), None);
+    }
+}

@@ -1,0 +1,254 @@
+//! Where the catalogue is: in the database, or behind a server.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use plaudit_api::Plan;
+use plaudit_audit::{Simulation, SimulationError, SimulationInput};
+use plaudit_domain::catalogue::definition::{Kind, TaskDefinition};
+use plaudit_domain::catalogue::{CatalogueTask, Status};
+use plaudit_domain::ids::TaskId;
+use plaudit_domain::lane::LaneCount;
+use plaudit_event_store::ExecuteError;
+use plaudit_event_store::catalogue_store::{
+    self, Author, CatalogueStore, PublishError, Published, TaskChange,
+};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use sqlx::PgPool;
+
+use super::http::{HttpCatalogue, HttpError};
+use crate::config::{Config, ConfigError};
+use crate::failure::Failure;
+use crate::{operator, startup};
+
+/// Where the catalogue is.
+pub enum CatalogueSource {
+    /// In the database.
+    Database(PgPool, LaneCount),
+    /// Behind a server, without a connection to its database.
+    Server(HttpCatalogue),
+}
+
+/// A task in a list.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct ListedTask {
+    /// Its id.
+    pub id: TaskId,
+    /// Whether it moves.
+    pub status: Status,
+    /// The version in force.
+    pub version: u32,
+    /// Of which kind it is.
+    pub kind: Kind,
+    /// In its default language.
+    #[serde(skip_serializing)]
+    pub title: String,
+    /// When the version in force was published.
+    pub published_at: Timestamp,
+}
+
+/// A task with all that was ever published of it.
+#[derive(Debug, Deserialize)]
+pub struct TaskHistory {
+    /// Its id.
+    #[serde(rename = "task")]
+    pub id: TaskId,
+    /// Whether it moves.
+    pub status: Status,
+    /// Oldest first.
+    pub versions: Vec<PublishedVersion>,
+    /// Who changed it and why, oldest first.
+    pub changes: Vec<TaskChange>,
+}
+
+/// A version as published.
+#[derive(Debug, Deserialize)]
+pub struct PublishedVersion {
+    /// From 1.
+    pub version: u32,
+    /// The task.
+    pub definition: TaskDefinition,
+}
+
+/// Why the catalogue did not answer, or refused.
+#[derive(Debug, thiserror::Error)]
+pub enum SourceError {
+    /// The catalogue in the database.
+    #[error(transparent)]
+    Catalogue(#[from] PublishError),
+    /// The server.
+    #[error(transparent)]
+    Http(#[from] HttpError),
+    /// A dry run.
+    #[error(transparent)]
+    Simulation(#[from] SimulationError),
+}
+
+impl From<ExecuteError> for SourceError {
+    fn from(error: ExecuteError) -> Self {
+        Self::Catalogue(error.into())
+    }
+}
+
+impl From<sqlx::Error> for SourceError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Catalogue(error.into())
+    }
+}
+
+impl TaskHistory {
+    /// The version in force.
+    pub fn current(&self) -> Result<&PublishedVersion, Failure> {
+        let none = || Failure::new(format!("task {} has no version", self.id));
+        self.versions.last().ok_or_else(none)
+    }
+
+    /// A version by its number.
+    pub fn version(&self, number: u32) -> Result<&PublishedVersion, Failure> {
+        let found = self.versions.iter().find(|version| version.version == number);
+        let last = self.current()?.version;
+        let missing = || {
+            let id = &self.id;
+            Failure::new(format!("task {id} has no version {number}, only 1 to {last}"))
+        };
+        found.ok_or_else(missing)
+    }
+}
+
+impl CatalogueSource {
+    /// The server at `url`, or else the database of the configuration, which is read only then.
+    pub async fn open(
+        url: &Option<String>,
+        token: &Option<String>,
+        config: &dyn Fn() -> Result<Config, ConfigError>,
+    ) -> Result<Self, Failure> {
+        if let (Some(url), Some(token)) = (url, token) {
+            return Ok(Self::Server(HttpCatalogue::new(url, token)?));
+        }
+        let (pool, lane_count) = startup::checked_database(&config()?).await?;
+        Ok(Self::Database(pool, lane_count))
+    }
+
+    /// All tasks.
+    pub async fn list(&self) -> Result<Vec<ListedTask>, SourceError> {
+        match self {
+            Self::Server(server) => Ok(server.list().await?),
+            Self::Database(pool, _) => {
+                let catalogue = CatalogueStore::default().newest(pool).await?;
+                Ok(catalogue.tasks().iter().map(listed).collect())
+            }
+        }
+    }
+
+    /// One task.
+    pub async fn history(&self, id: &TaskId) -> Result<TaskHistory, SourceError> {
+        let pool = match self {
+            Self::Server(server) => return Ok(server.history(id).await?),
+            Self::Database(pool, _) => pool,
+        };
+        let catalogue = CatalogueStore::default().newest(pool).await?;
+        let task = catalogue.task(id).ok_or_else(|| PublishError::UnknownTask(id.clone()))?;
+        let versions = task.versions.iter().map(|version| PublishedVersion {
+            version: version.version,
+            definition: version.definition.clone(),
+        });
+        let (status, versions) = (task.status, versions.collect());
+        let changes = catalogue_store::changes_of(pool, id).await?;
+        Ok(TaskHistory { id: id.clone(), status, versions, changes })
+    }
+
+    /// Publishes definitions, all or none.
+    pub async fn publish(
+        &self,
+        definitions: &[TaskDefinition],
+        reason: Option<String>,
+    ) -> Result<Vec<Published>, SourceError> {
+        match self {
+            Self::Server(server) => Ok(server.publish(definitions, reason.as_deref()).await?),
+            Self::Database(pool, _) => {
+                Ok(catalogue_store::publish(pool, definitions, author(reason)).await?)
+            }
+        }
+    }
+
+    /// What publishing would change. A server counts users for as long as a request may take.
+    pub async fn plan(
+        &self,
+        definitions: &[TaskDefinition],
+        counting_max: Duration,
+    ) -> Result<Plan, SourceError> {
+        match self {
+            Self::Server(server) => Ok(server.plan(definitions).await?),
+            Self::Database(pool, _) => {
+                let catalogue = CatalogueStore::default();
+                Ok(Plan::of(definitions, &catalogue, pool, counting_max).await?)
+            }
+        }
+    }
+
+    /// Publishes an earlier version again.
+    pub async fn roll_back(
+        &self,
+        id: &TaskId,
+        version: u32,
+        reason: Option<String>,
+    ) -> Result<Published, Failure> {
+        if let Self::Database(pool, _) = self {
+            return Ok(catalogue_store::roll_back(pool, id, version, author(reason)).await?);
+        }
+        let task = self.history(id).await?;
+        let definition = task.version(version)?.definition.clone();
+        let published = self.publish(&[definition], reason).await?;
+        published.into_iter().next().ok_or_else(|| Failure::new("the server published nothing"))
+    }
+
+    /// Pauses, resumes or retires a task.
+    pub async fn set_status(
+        &self,
+        id: &TaskId,
+        status: Status,
+        reason: Option<String>,
+    ) -> Result<(), SourceError> {
+        match self {
+            Self::Server(server) => Ok(server.set_status(id, status, reason).await?),
+            Self::Database(pool, _) => {
+                Ok(catalogue_store::set_status(pool, id, status, author(reason)).await?)
+            }
+        }
+    }
+
+    /// A dry run, as JSON.
+    pub async fn simulate(
+        &self,
+        input: SimulationInput,
+        sent: Value,
+    ) -> Result<Value, SourceError> {
+        match self {
+            Self::Server(server) => Ok(server.simulate(&sent).await?),
+            Self::Database(pool, lane_count) => {
+                let catalogue = CatalogueStore::default();
+                let prepared = Simulation::prepare(input, *lane_count, &catalogue, pool).await?;
+                let simulated = prepared.run()?;
+                let json = serde_json::to_value(&simulated);
+                Ok(json.map_err(|e| ExecuteError::Unreadable(e.to_string()))?)
+            }
+        }
+    }
+}
+
+fn author(reason: Option<String>) -> Author {
+    Author { by: operator::name(), reason }
+}
+
+fn listed(task: &CatalogueTask) -> ListedTask {
+    let current = task.current();
+    ListedTask {
+        id: task.id.clone(),
+        status: task.status,
+        version: current.version,
+        kind: current.definition.kind,
+        title: current.definition.text_in(None).title.clone(),
+        published_at: current.published_at,
+    }
+}
