@@ -29,8 +29,7 @@ use utoipa::{Modify, OpenApi};
 use crate::access::is_open;
 use crate::{
     actions, audit, claims, freezes, health, pages, parked, problem, projections, rewards, stream,
-    tasks,
-    users,
+    tasks, users,
 };
 
 #[derive(OpenApi)]
