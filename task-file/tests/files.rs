@@ -7,7 +7,7 @@ use plaudit_domain::catalogue::definition::{
     Audience, Cap, Claim, Kind, Measure, Meta, Milestone, Objective, OnNewVersion, Payout,
     RewardLine, Rewards, StreakRules, TaskDefinition, Text, WhileLocked, Window, ZoneRule,
 };
-use plaudit_task_file::{Diagnostic, SCHEMA, parse};
+use plaudit_task_file::{Diagnostic, SCHEMA, parse, parse_located};
 use saphyr::{LoadableYamlNode, Scalar, Yaml};
 use serde_json::{Value, json};
 
@@ -256,6 +256,20 @@ fn a_target_beyond_what_a_period_remembers_is_refused() {
     });
     let path = "tasks[0].objective.measure";
     assert_refused(&task_with(milestones), path, "the target is 20000");
+}
+
+#[test]
+fn more_days_than_a_period_has_are_suspicious() {
+    let warnings = |every: &str, target: i64| {
+        let objective = json!({"on": "x", "measure": "days", "target": target});
+        let file = task_with(json!({"kind": "periodic", "every": every, "objective": objective}));
+        let file = parse_located(&file.to_string()).unwrap();
+        let found = file.tasks[0].warnings("2026-03-01T00:00:00Z".parse().unwrap(), None);
+        found.into_iter().map(|warning| warning.message).collect::<Vec<_>>()
+    };
+    assert_eq!(warnings("week", 7), Vec::<String>::new());
+    assert_eq!(warnings("week", 8), ["a period has at most 7 days, but the target is 8"]);
+    assert_eq!(warnings("day", 2), ["a period has at most 1 days, but the target is 2"]);
 }
 
 #[test]
