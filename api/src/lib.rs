@@ -11,6 +11,7 @@ mod connections;
 mod cors;
 mod deadline;
 mod etag;
+mod grants;
 mod health;
 mod in_flight;
 mod input;
@@ -51,6 +52,9 @@ fn routes() -> Vec<(&'static str, MethodRouter<Shared>)> {
         ("/v1/actions", post(actions::send)),
         ("/v1/audit/users/{user}/history", get(audit::history)),
         ("/v1/audit/users/{user}/state", get(audit::state)),
+        ("/v1/grants", get(grants::list)),
+        ("/v1/grants/{grant}", get(grants::show)),
+        ("/v1/grants/{grant}/redeliver", post(grants::redeliver)),
         ("/v1/tasks", get(tasks::list)),
         ("/v1/tasks/publish", post(tasks::publish)),
         ("/v1/tasks/{task}", get(tasks::show)),

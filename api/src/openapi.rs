@@ -26,7 +26,7 @@ use utoipa::{Modify, OpenApi};
 
 use crate::access::is_open;
 use crate::{
-    actions, audit, claims, health, pages, parked, problem, projections, rewards, tasks, users,
+    actions, audit, claims, grants, health, pages, parked, problem, projections, rewards, tasks, users,
 };
 
 #[derive(OpenApi)]
@@ -39,7 +39,7 @@ use crate::{
     ),
     paths(
         users::tasks, users::task, claims::claim, claims::claim_all, rewards::rewards, actions::send,
-        audit::history, audit::state, tasks::list, tasks::show, tasks::versions, tasks::publish,
+        audit::history, audit::state, grants::list, grants::show, grants::redeliver, tasks::list, tasks::show, tasks::versions, tasks::publish,
         projections::list, projections::show, projections::start, projections::pause, projections::resume,
         projections::cancel, parked::list, pages::home, pages::problems, pages::problem, health::livez, health::readyz, health::metrics, show
     ),
@@ -47,6 +47,7 @@ use crate::{
         (name = "users", description = "What a user sees and takes: the task screen, rewards, claims. Role `client`, for its own `sub` or with `act_for`."),
         (name = "actions", description = "Actions over HTTP, answered when they are durable. Role `producer`."),
         (name = "audit", description = "What happened to a user, because of what, and what it looked like then. Role `auditor`."),
+        (name = "grants", description = "Rewards on their way to the paying systems. Role `operator`; reading also `auditor`."),
         (name = "tasks", description = "The catalogue of tasks and its publication. Role `operator`; reading also `auditor`."),
         (name = "projections", description = "Read models and their rebuilds. Role `operator`."),
         (name = "parked", description = "Records that could not be understood or applied. Role `operator`."),

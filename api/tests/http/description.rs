@@ -89,6 +89,12 @@ async fn answers_are_as_described() {
     get("/v1/tasks/{task}", "/v1/tasks/first-team").await;
     get("/v1/tasks/{task}/versions", "/v1/tasks/first-team/versions").await;
     post("/v1/tasks/publish", "/v1/tasks/publish", json!({"tasks": []})).await;
+    let grant = api.get(&all, "/v1/grants").await.body["grants"][0]["grant"].clone();
+    let grant = grant.as_str().unwrap();
+    get("/v1/grants", "/v1/grants").await;
+    get("/v1/grants/{grant}", &format!("/v1/grants/{grant}")).await;
+    let reason = json!({"reason": "it is mended"});
+    post("/v1/grants/{grant}/redeliver", &format!("/v1/grants/{grant}/redeliver"), reason).await;
     get("/v1/parked", "/v1/parked").await;
     get("/v1/projections", "/v1/projections").await;
     get("/v1/projections/{name}/rebuild", "/v1/projections/task_view/rebuild").await;
@@ -108,6 +114,7 @@ async fn exactly_the_described_methods_are_taken() {
         let sent = path
             .replace("{user}", "u42")
             .replace("{task}", "first-team")
+            .replace("{grant}", "nothing")
             .replace("/problems/{name}", "/problems/bad-input")
             .replace("{name}", "nothing");
         for method in ["get", "put", "post", "delete", "patch", "options"] {

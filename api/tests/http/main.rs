@@ -8,6 +8,7 @@ mod bounds;
 mod claims;
 mod connections;
 mod description;
+mod grants;
 mod operators;
 mod problems;
 mod reads;
