@@ -12,6 +12,7 @@ mod cors;
 mod deadline;
 mod etag;
 mod freezes;
+mod grants;
 mod health;
 mod in_flight;
 mod input;
@@ -60,6 +61,9 @@ fn routes() -> Vec<(&'static str, MethodRouter<Shared>)> {
         ("/v1/audit/users/{user}/state", get(audit::state)),
         ("/v1/audit/users/{user}/verify", get(audit::verify)),
         ("/v1/audit/grants/{grant}", get(audit::explain)),
+        ("/v1/grants", get(grants::list)),
+        ("/v1/grants/{grant}", get(grants::show)),
+        ("/v1/grants/{grant}/redeliver", post(grants::redeliver)),
         ("/v1/tasks", get(tasks::list)),
         ("/v1/tasks/publish", post(tasks::publication::publish)),
         ("/v1/tasks/plan", post(tasks::publication::plan)),

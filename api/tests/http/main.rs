@@ -10,6 +10,7 @@ mod connections;
 mod description;
 mod dry_runs;
 mod freezes;
+mod grants;
 mod operators;
 mod parked;
 mod problems;
