@@ -86,8 +86,7 @@ pub async fn verify(State(state): State<Shared>, UserPath(user): UserPath) -> An
         (status = 200, description = "Message, command, events, grant, deliveries", body = audit_shapes::Explanation),
     ))]
 pub async fn explain(State(state): State<Shared>, GrantPath(grant): GrantPath) -> Answer {
-    let mut connection = state.pool.acquire().await?;
-    let found = Explanation::read(grant, &mut connection).await?;
+    let found = Explanation::read(grant, &state.pool).await?;
     Ok(no_store(&found.ok_or_else(|| unknown_grant(grant))?))
 }
 

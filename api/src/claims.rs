@@ -119,7 +119,7 @@ pub async fn claim_all(
     Ok(no_store_at(applied.position, &ClaimedAll { user, position, outcomes, more }))
 }
 
-async fn apply(
+pub async fn apply(
     state: &ApiState,
     user: &UserId,
     work: Work,
@@ -134,8 +134,8 @@ async fn apply(
     })
 }
 
-fn unexpected(outcome: &Outcome) -> Problem {
-    tracing::error!(?outcome, "a claim has the outcome of another kind of work");
+pub fn unexpected(outcome: &Outcome) -> Problem {
+    tracing::error!(?outcome, "a piece of work has the outcome of another kind");
     Problem::Internal
 }
 
@@ -260,7 +260,7 @@ impl ClaimRequest {
 }
 
 /// A number with a zero fraction is an integer, as it is in actions.
-fn integer(value: &Value) -> Option<i64> {
+pub fn integer(value: &Value) -> Option<i64> {
     // 2^53: up to there, a number with a fraction is what was written.
     const EXACT_MAX: f64 = 9_007_199_254_740_992.0;
     value.as_i64().or_else(|| {
@@ -270,8 +270,8 @@ fn integer(value: &Value) -> Option<i64> {
     })
 }
 
-/// The moment of a claim, to the microsecond like every other time in the log.
-fn now() -> Timestamp {
+/// The moment of a request, to the microsecond like every other time in the log.
+pub fn now() -> Timestamp {
     let now = Timestamp::now();
     Timestamp::from_microsecond(now.as_microsecond()).unwrap_or(now)
 }

@@ -108,7 +108,7 @@ pub fn unknown_grant(grant: impl Display) -> Problem {
 
 /// The segment at `{name}`, as sent. The framework's own extractor refuses a path for any of its
 /// segments, and does not say which.
-fn path_segment<'a>(name: &str, parts: &'a Parts) -> &'a str {
+pub fn path_segment<'a>(name: &str, parts: &'a Parts) -> &'a str {
     let is_named = |part: &str| {
         part.strip_prefix('{').and_then(|part| part.strip_suffix('}')).is_some_and(|n| n == name)
     };

@@ -11,6 +11,8 @@ mod connections;
 mod cors;
 mod deadline;
 mod etag;
+mod freezes;
+mod grants;
 mod health;
 mod in_flight;
 mod input;
@@ -50,6 +52,7 @@ fn routes() -> Vec<(&'static str, MethodRouter<Shared>)> {
         ("/v1/users/{user}/tasks", get(users::tasks)),
         ("/v1/users/{user}/tasks/{task}", get(users::task)),
         ("/v1/users/{user}/tasks/{task}/claim", post(claims::claim)),
+        ("/v1/users/{user}/tasks/{task}/freezes", post(freezes::grant)),
         ("/v1/users/{user}/claims", post(claims::claim_all)),
         ("/v1/users/{user}/rewards", get(rewards::rewards)),
         ("/v1/users/{user}/stream", get(stream::stream)),
@@ -58,6 +61,9 @@ fn routes() -> Vec<(&'static str, MethodRouter<Shared>)> {
         ("/v1/audit/users/{user}/state", get(audit::state)),
         ("/v1/audit/users/{user}/verify", get(audit::verify)),
         ("/v1/audit/grants/{grant}", get(audit::explain)),
+        ("/v1/grants", get(grants::list)),
+        ("/v1/grants/{grant}", get(grants::show)),
+        ("/v1/grants/{grant}/redeliver", post(grants::redeliver)),
         ("/v1/tasks", get(tasks::list)),
         ("/v1/tasks/publish", post(tasks::publication::publish)),
         ("/v1/tasks/plan", post(tasks::publication::plan)),

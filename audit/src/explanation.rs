@@ -1,12 +1,12 @@
 //! Where a grant came from: message, command, events, grant, deliveries.
 
-use plaudit_domain::ids::UserId;
+use jiff::Timestamp;
 use plaudit_domain::lane::Position;
+use plaudit_event_store::deliveries::{self, Attempt, Listed};
 use plaudit_event_store::reader::{self, Entry};
-use plaudit_event_store::rewards::by_grant;
 use serde::Serialize;
 use serde_json::{Map, Value};
-use sqlx::PgConnection;
+use sqlx::PgPool;
 use uuid::Uuid;
 
 use crate::error::AuditError;
@@ -23,8 +23,36 @@ pub struct Explanation {
     pub events: Vec<EventEntry>,
     /// The reward line as it stands.
     pub grant: GrantEntry,
-    /// What moved the grant since, in order: claims and deliveries.
-    pub deliveries: Vec<EventEntry>,
+    /// The events that moved the grant since, in order: its claim, and what became of its deliveries.
+    pub since: Vec<EventEntry>,
+    /// Its deliveries with their last attempts, the one that leads to the payer first; none before it is claimed.
+    pub deliveries: Vec<DeliveryEntry>,
+}
+
+/// A delivery of the grant.
+#[derive(Debug, Serialize)]
+pub struct DeliveryEntry {
+    /// Its channel.
+    pub channel: String,
+    /// Whether the channel leads to the payer.
+    pub pays: bool,
+    /// `waiting`, `sent`, `delivered` or `failed`.
+    pub state: String,
+    /// How often it was tried.
+    pub attempts: i32,
+    /// The last attempts, oldest first.
+    pub attempted: Vec<Attempt>,
+    /// Why it failed, or why the last attempt did.
+    pub reason: Option<String>,
+    /// When it was first seen to be due.
+    pub queued_at: Timestamp,
+}
+
+impl From<Listed> for DeliveryEntry {
+    fn from(listed: Listed) -> Self {
+        let Listed { channel, pays, state, attempts, attempted, reason, queued_at, .. } = listed;
+        Self { channel, pays, state, attempts, attempted, reason, queued_at }
+    }
 }
 
 /// What arrived.
@@ -76,7 +104,7 @@ pub struct GrantEntry {
     /// What became of it.
     pub state: Value,
     /// When it was earned.
-    pub granted_at: jiff::Timestamp,
+    pub granted_at: Timestamp,
     /// Where the granting event is.
     pub position: String,
 }
@@ -86,16 +114,14 @@ const EVENTS_MAX: i64 = 1_000;
 
 impl Explanation {
     /// Explains a grant; `None`: there is none with this id.
-    pub async fn read(
-        grant: Uuid,
-        connection: &mut PgConnection,
-    ) -> Result<Option<Self>, AuditError> {
-        let Some(found) = by_grant::find(grant, connection).await? else { return Ok(None) };
-        let (lane, reward) = (found.lane, &found.row.reward);
+    pub async fn read(grant: Uuid, pool: &PgPool) -> Result<Option<Self>, AuditError> {
+        let Some(found) = deliveries::find(pool, grant).await? else { return Ok(None) };
+        let (lane, user, reward) = (found.lane, found.user, &found.row.reward);
+        let mut connection = pool.acquire().await?;
         let number = found.row.place.position;
         let entry = GrantEntry {
             grant,
-            user: found.user.clone(),
+            user: user.to_string(),
             task: reward.task.to_string(),
             task_version: reward.version,
             period: reward.period.to_string(),
@@ -104,24 +130,22 @@ impl Explanation {
             kind: reward.kind.clone(),
             code: reward.code.clone(),
             amount: reward.amount,
-            state: serde_json::to_value(found.row.state)?,
+            state: serde_json::to_value(found.row.state_as_of(Timestamp::now()))?,
             granted_at: reward.reached_at,
             position: Position { lane, number }.to_string(),
         };
-        let Ok(user) = UserId::try_from(found.user) else {
-            return Ok(Some(Self::of_nothing(entry)));
-        };
-        let granting = reader::at_positions(lane, &[number], connection).await?;
+        let deliveries = found.deliveries.into_iter().map(DeliveryEntry::from).collect();
+        let granting = reader::at_positions(lane, &[number], &mut connection).await?;
         let Some(granting) = granting.into_iter().next() else {
-            return Ok(Some(Self::of_nothing(entry)));
+            return Ok(Some(Self::of_nothing(entry, deliveries)));
         };
         let (sequence, metadata) = about(&granting);
         let first = (sequence - EVENTS_MAX / 2).max(1);
-        let around = reader::user_page(lane, &user, first - 1, EVENTS_MAX, connection).await?;
+        let around = reader::user_page(lane, &user, first - 1, EVENTS_MAX, &mut connection).await?;
         let events = of_command(around, sequence, &metadata)?;
         let mentions =
-            reader::mentions(lane, &user, sequence, grant, EVENTS_MAX, connection).await?;
-        let deliveries = mentions.into_iter().map(EventEntry::new).collect::<Result<_, _>>()?;
+            reader::mentions(lane, &user, sequence, grant, EVENTS_MAX, &mut connection).await?;
+        let since = mentions.into_iter().map(EventEntry::new).collect::<Result<_, _>>()?;
         let message = Message {
             source_position: SourcePosition::of(&metadata),
             request: text(&metadata, "request_id"),
@@ -131,12 +155,14 @@ impl Explanation {
         let action = CausingAction::of(&metadata);
         let kind = if action.is_some() { "record_action" } else { "request" };
         let command = Some(CommandEntry { kind, action });
-        Ok(Some(Self { message: Some(message), command, events, grant: entry, deliveries }))
+        let message = Some(message);
+        Ok(Some(Self { message, command, events, grant: entry, since, deliveries }))
     }
 
     /// The event that granted it is not there.
-    fn of_nothing(grant: GrantEntry) -> Self {
-        Self { message: None, command: None, events: vec![], grant, deliveries: vec![] }
+    fn of_nothing(grant: GrantEntry, deliveries: Vec<DeliveryEntry>) -> Self {
+        let (events, since) = (vec![], vec![]);
+        Self { message: None, command: None, events, grant, since, deliveries }
     }
 }
 

@@ -11,7 +11,7 @@ mod state;
 mod why;
 
 pub use error::AuditError;
-pub use explanation::{CommandEntry, Explanation, GrantEntry, Message};
+pub use explanation::{CommandEntry, DeliveryEntry, Explanation, GrantEntry, Message};
 pub use history::{Cause, CausingAction, EventEntry, History, HistoryQuery, SourcePosition};
 pub use simulation::{
     PreparedSimulation, SimulatedAction, SimulatedTask, Simulation, SimulationError,

@@ -33,7 +33,7 @@ use types::Type;
 
 pub use budget::{BYTES_MAX, STEPS_MAX};
 pub use failure::EvaluationError;
-pub use filter::{Facts, Filter, InvalidFilter};
+pub use filter::{Filter, InvalidFilter, Variables};
 pub use output::Output;
 pub use parse::SOURCE_BYTES_MAX;
 pub(crate) use value::EXACT_DOUBLE_MAX;

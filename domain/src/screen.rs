@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use crate::calendar::{Period, Zones};
 use crate::catalogue::definition::{Kind, Meta, Payout, WeightedPayout};
-use crate::catalogue::{Catalogue, CatalogueTask, Status};
+use crate::catalogue::{Catalogue, CatalogueTask, Status, TaskVersion};
 use crate::ids::{TaskId, UserId};
 use crate::user_tasks::gap::StreakJudge;
 use crate::user_tasks::place::{Place, place};
@@ -253,7 +253,9 @@ impl Reader<'_> {
         let claimable = unclaimed_count > 0;
         let place = place(task, past, &self.state.zones, self.now);
         let definition = &place.version.definition;
-        let offered = task.status != Status::Retired && definition.window.contains(self.now);
+        let offered = task.status != Status::Retired
+            && definition.window.contains(self.now)
+            && self.is_in_audience(place.version);
         let of_category = |wanted| definition.category.as_deref() == Some(wanted);
         let shown = offered || claimable || left_out == LeftOut::Shown;
         if !shown || !self.request.category.is_none_or(of_category) {
@@ -298,6 +300,11 @@ impl Reader<'_> {
             streak: standing.streak,
             period: place.period,
         })
+    }
+
+    /// Whether the user has the task, with the attributes of the moment.
+    fn is_in_audience(&self, version: &TaskVersion) -> bool {
+        version.is_in_audience(self.user, self.state.zones.current(), &self.state.attributes)
     }
 
     fn state_of(

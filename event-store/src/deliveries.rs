@@ -2,6 +2,7 @@
 //! and note what came of it.
 
 mod listing;
+mod report;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -19,6 +20,7 @@ use crate::rewards::RewardPlace;
 use crate::states::undecodable;
 
 pub use listing::{Filter, GrantEntry, GrantPage, Listed, find, list};
+pub use report::GrantReport;
 
 /// The channel whose records are sent in the order of the log, and whose index is its own.
 pub const IN_ORDER: &str = "kafka";

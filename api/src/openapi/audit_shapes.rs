@@ -120,8 +120,28 @@ shapes! {
         events: Vec<HistoryEvent>,
         /// The reward line as it stands.
         grant: ExplainedGrant,
-        /// The events that moved the grant since: claims and deliveries.
-        deliveries: Vec<HistoryEvent>,
+        /// The events that moved the grant since, in order.
+        since: Vec<HistoryEvent>,
+        /// Its deliveries, the one that leads to the payer first; none before it is claimed.
+        deliveries: Vec<ExplainedDelivery>,
+    }
+    /// A delivery of a grant.
+    ExplainedDelivery {
+        /// Its channel.
+        channel: String,
+        /// Whether the channel leads to the payer.
+        pays: bool,
+        /// `waiting`, `sent`, `delivered` or `failed`.
+        state: String,
+        /// How often it was tried.
+        attempts: i32,
+        /// The last attempts, oldest first.
+        #[schema(value_type = Vec<Object>)]
+        attempted: Value,
+        /// Why it failed, or why the last attempt did.
+        reason: Option<String>,
+        /// When it was first seen to be due.
+        queued_at: Instant,
     }
     /// What arrived.
     CausingMessage {

@@ -2,10 +2,10 @@
 
 use serde::Serialize;
 use serde_json::Value;
-use utoipa::ToSchema;
+use utoipa::{PartialSchema, ToSchema};
 use uuid::Uuid;
 
-use super::shapes::Instant;
+use super::shapes::{Instant, RewardState};
 
 shapes! {
     /// Read models.
@@ -48,6 +48,95 @@ shapes! {
         differences: Option<u64>,
         /// Why it failed.
         error: Option<String>,
+    }
+    /// Grants with their deliveries.
+    Grants {
+        /// Lane by lane.
+        grants: Vec<Grant>,
+        /// For the next page.
+        next: Option<Uuid>,
+    }
+    /// A granted reward, and how its delivery goes.
+    Grant {
+        /// The id of the grant.
+        grant: Uuid,
+        /// Whose it is.
+        user: String,
+        /// The task.
+        task: String,
+        /// The period key.
+        period: String,
+        /// The milestone.
+        milestone: i64,
+        /// Names the line within its milestone.
+        line: String,
+        /// For the payer.
+        kind: String,
+        /// For the payer.
+        code: String,
+        /// How many.
+        amount: i64,
+        /// Where it stands.
+        #[schema(schema_with = RewardState::schema)]
+        state: RewardState,
+        /// When the milestone was reached.
+        granted_at: Instant,
+        /// Why it is not delivered, or why the last attempt failed.
+        reason: Option<String>,
+        /// The one that leads to the payer first; none before it is claimed.
+        deliveries: Vec<Delivery>,
+    }
+    /// A grant's way by one channel.
+    Delivery {
+        /// The channel.
+        channel: String,
+        /// Whether it leads to the payer; the others get a copy.
+        pays: bool,
+        /// `waiting`, `sent`, `delivered` or `failed`.
+        state: String,
+        /// How often it was tried.
+        attempts: i32,
+        /// The last attempts, oldest first.
+        attempted: Vec<DeliveryAttempt>,
+        /// Why it failed, or why the last attempt did.
+        reason: Option<String>,
+        /// When it was first due.
+        queued_at: Instant,
+        /// If it waits: until when.
+        due_at: Option<Instant>,
+        /// When it is given up.
+        give_up_at: Option<Instant>,
+    }
+    /// One attempt of a delivery.
+    DeliveryAttempt {
+        /// When it began.
+        at: Instant,
+        /// How long it took, in milliseconds.
+        duration_ms: u64,
+        /// The HTTP status of the answer.
+        #[schema(required = false, nullable = false)]
+        status: Option<u16>,
+        /// Why it failed.
+        #[schema(required = false, nullable = false)]
+        error: Option<String>,
+        /// The first bytes of the answer, or where the broker stored it.
+        #[schema(required = false, nullable = false)]
+        answer: Option<String>,
+    }
+    /// Why something is changed by hand.
+    Reason {
+        /// 1 to 1,000 characters.
+        #[schema(min_length = 1, max_length = 1000)]
+        reason: String,
+    }
+    /// A reward that is sent again.
+    Redelivery {
+        /// The grant.
+        grant: Uuid,
+        /// Whose it is.
+        user: String,
+        /// Where the request stands in the log.
+        position: String,
     }
     /// Parked records.
     ParkedList {

@@ -214,6 +214,32 @@ shapes! {
         #[schema(required = false)]
         milestone: Option<i64>,
     }
+    /// Freezes to grant.
+    FreezeGrant {
+        /// How many, at least 1. What exceeds the task's `max` is dropped.
+        #[schema(minimum = 1)]
+        count: i64,
+        /// Why, for the user's history: up to 1,000 characters.
+        #[schema(required = false)]
+        reason: Option<String>,
+    }
+    /// What a grant of freezes gave.
+    GrantedFreezes {
+        /// Whose.
+        user: String,
+        /// The task.
+        task: String,
+        /// Where the grant stands in the log, or later.
+        position: String,
+        /// When it was made. The freezes protect periods that end later.
+        granted_at: Instant,
+        /// How many were added.
+        granted: i64,
+        /// How many were dropped, because the user would have had more than `max`.
+        dropped: i64,
+        /// How many the user has now.
+        freezes: i64,
+    }
     /// The proof of a claim.
     Receipt {
         /// Who claimed.

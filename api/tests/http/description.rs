@@ -95,6 +95,12 @@ async fn answers_are_as_described() {
     get("/v1/tasks/{task}", "/v1/tasks/first-team").await;
     get("/v1/tasks/{task}/versions", "/v1/tasks/first-team/versions").await;
     post("/v1/tasks/publish", "/v1/tasks/publish", json!({"tasks": []})).await;
+    let grant = api.get(&all, "/v1/grants").await.body["grants"][0]["grant"].clone();
+    let grant = grant.as_str().unwrap();
+    get("/v1/grants", "/v1/grants").await;
+    get("/v1/grants/{grant}", &format!("/v1/grants/{grant}")).await;
+    let reason = json!({"reason": "it is mended"});
+    post("/v1/grants/{grant}/redeliver", &format!("/v1/grants/{grant}/redeliver"), reason).await;
     get("/v1/parked", "/v1/parked").await;
     let parked = api.get(&all, "/v1/parked").await.body["parked"][0]["id"].clone();
     let parked = |verb: &str| format!("/v1/parked/{}/{verb}", parked.as_str().unwrap());

@@ -9,6 +9,8 @@ mod claims;
 mod connections;
 mod description;
 mod dry_runs;
+mod freezes;
+mod grants;
 mod operators;
 mod parked;
 mod problems;

@@ -14,7 +14,6 @@ struct Feature {
 
 #[rustfmt::skip]
 const FEATURES: &[Feature] = &[
-    Feature { name: "audience", used_at: |t| at("audience", !t.audience.is_everybody()) },
     Feature { name: "backfill", used_at: |t| at("backfill", t.backfill.is_some()) },
 ];
 

@@ -44,8 +44,8 @@ impl Filter {
 
     /// Whether the expression holds for an action. [`EvaluationError::Missing`] is an ordinary "no";
     /// any other error is a failure of the `where` or of the data.
-    pub fn matches(&self, facts: &Facts<'_>) -> Result<bool, EvaluationError> {
-        self.0.holds(&facts.variables())
+    pub fn matches(&self, variables: &Variables<'_>) -> Result<bool, EvaluationError> {
+        self.0.holds(&variables.values())
     }
 
     /// The fields of `data` that the expression reads without asking for them by `has()` first, such as
@@ -84,15 +84,15 @@ const ACTION_FIELDS: [(&str, Kind); 4] =
 const USER_FIELDS: [(&str, Kind); 2] = [("id", Kind::Text), ("zone", Kind::Text)];
 
 /// What a `where` may look at. Nothing is copied: an expression reads the fields that it names.
-pub struct Facts<'a> {
+pub struct Variables<'a> {
     data: &'a serde_json::Map<String, Json>,
     action: [(&'static str, Variable<'a>); 4],
     user: [(&'static str, Variable<'a>); 2],
     attributes: &'a serde_json::Map<String, Json>,
 }
 
-impl<'a> Facts<'a> {
-    /// The facts for judging one action of a user.
+impl<'a> Variables<'a> {
+    /// The variables for one action of a user.
     pub fn new(
         action: &'a Action,
         user_zone: &'a str,
@@ -116,7 +116,7 @@ impl<'a> Facts<'a> {
 
     /// The values of [`Filter::VARIABLES`]. What Plaudit knows of a user itself wins over an attribute of
     /// the same name.
-    pub(super) fn variables(&self) -> [Variable<'_>; 3] {
+    pub(super) fn values(&self) -> [Variable<'_>; 3] {
         [
             Variable::Object(self.data),
             Variable::Fields { own: &self.action, others: None },

@@ -19,8 +19,8 @@ fn action(data: Json) -> Action {
 fn holds(source: &str, data: Json) -> Result<bool, EvaluationError> {
     let attributes = json!({"segments": ["vip"], "id": "hidden", "level": 3});
     let action = action(data);
-    let facts = Facts::new(&action, "Europe/Paris", attributes.as_object().unwrap());
-    Filter::compile(source).unwrap_or_else(|e| panic!("{e}")).matches(&facts)
+    let variables = Variables::new(&action, "Europe/Paris", attributes.as_object().unwrap());
+    Filter::compile(source).unwrap_or_else(|e| panic!("{e}")).matches(&variables)
 }
 
 /// What an expression over `data` gives as a mapping.

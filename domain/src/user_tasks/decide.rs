@@ -20,8 +20,8 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::action::{Action, USER_UPDATED, UserUpdate};
-use crate::catalogue::{Catalogue, CatalogueTask};
-use crate::expression::Facts;
+use crate::catalogue::{Catalogue, CatalogueTask, TaskVersion};
+use crate::expression::Variables;
 use crate::ids::TaskId;
 
 use measure::Cause;
@@ -66,6 +66,9 @@ pub enum UnmovedReason {
     /// The version of the open period does not count this.
     #[error("the open period goes by version {0}, which does not count this")]
     NotSubscribed(u32),
+    /// The user is not among those who have the task.
+    #[error("the user is outside the task's audience")]
+    OutsideAudience,
     /// It is a wish about another task.
     #[error("the action names another task")]
     OtherTask,
@@ -157,17 +160,23 @@ pub fn decide(
     }
 }
 
-/// What one action is judged against, task by task.
-struct Judgement<'a> {
+/// An action with everything that decides what it does to a task.
+struct ActionContext<'a> {
     state: &'a UserTasks,
     action: &'a Action,
     seed: Seed,
-    facts: Facts<'a>,
-    /// Tasks that this action completed for the first time.
+    variables: Variables<'a>,
+    /// Tasks that this action completed, in any of their periods.
     completed_now: BTreeSet<TaskId>,
 }
 
-impl Judgement<'_> {
+impl ActionContext<'_> {
+    /// Whether the user has the task, with the attributes that hold after this action.
+    fn is_in_audience(&self, version: &TaskVersion) -> bool {
+        let UserTasks { zones, attributes, .. } = self.state;
+        version.is_in_audience(&self.action.user, zones.current(), attributes)
+    }
+
     /// The prerequisites that are still missing, this action's own effects included.
     fn locked_by(&self, requires: &[TaskId]) -> Vec<TaskId> {
         let completed = |id: &TaskId| {
@@ -178,8 +187,8 @@ impl Judgement<'_> {
     }
 }
 
-/// Judges an action for each task that subscribes to it, prerequisites before dependants, and for
-/// the tasks that it unlocks.
+/// Decides what an action does to each task that subscribes to it, and what the completions that follow do
+/// to the tasks that count them or are unlocked by them. Tasks come after those that they depend on.
 fn record(state: &UserTasks, action: &Action, seed: Seed, catalogue: &Catalogue) -> Decision {
     let mut decision = Decision::default();
     let mut state = Cow::Borrowed(state);
@@ -190,9 +199,9 @@ fn record(state: &UserTasks, action: &Action, seed: Seed, catalogue: &Catalogue)
     if let Some(acknowledgement) = Acknowledgement::of(action) {
         decision.events.push(delivery::acknowledge(&state, acknowledgement, action.occurred_at));
     }
-    let facts = Facts::new(action, state.zones.current(), &state.attributes);
-    let mut judgement =
-        Judgement { state: &state, action, seed, facts, completed_now: BTreeSet::new() };
+    let variables = Variables::new(action, state.zones.current(), &state.attributes);
+    let mut context =
+        ActionContext { state: &state, action, seed, variables, completed_now: BTreeSet::new() };
     let subscribed = catalogue.subscribers(&action.kind);
     let mut waiting: BTreeSet<usize> = subscribed.iter().copied().collect();
     // A dependant may come up again; what happened counts once.
@@ -202,20 +211,20 @@ fn record(state: &UserTasks, action: &Action, seed: Seed, catalogue: &Catalogue)
         let moved_from = decision.events.len();
         if subscribed.binary_search(&index).is_ok() && judged.insert(index) {
             let past = state.tasks.get(&task.id);
-            decision.add(task, progress::advance(&judgement, task, past, Cause::Action));
+            decision.add(task, progress::advance(&context, task, past, Cause::Action));
         }
-        for completed in &judgement.completed_now {
+        for completed in &context.completed_now {
             if task.counts_completions_of(completed) && counted.insert((index, completed.clone())) {
                 let past = past_with(&state, task, &decision.events);
                 let cause = Cause::Completion(completed);
-                decision.add(task, progress::advance(&judgement, task, past.as_deref(), cause));
+                decision.add(task, progress::advance(&context, task, past.as_deref(), cause));
             }
         }
-        let released = progress::release(&judgement, task, &decision.events, catalogue);
+        let released = progress::release(&context, task, &decision.events, catalogue);
         decision.events.extend(released);
         let completes = |e: &Event| matches!(e, Event::TaskCompleted { .. });
         if decision.events[moved_from..].iter().any(completes) {
-            judgement.completed_now.insert(task.id.clone());
+            context.completed_now.insert(task.id.clone());
             waiting.extend(catalogue.dependants(&task.id));
         }
     }

@@ -365,36 +365,16 @@ impl Event {
 
     /// The task it speaks of; `None` for facts about the user.
     pub fn task(&self) -> Option<&TaskId> {
-        match self {
-            Self::UserUpdated { .. }
-            | Self::AcknowledgementIgnored { .. }
-            | Self::ParkedReleased { .. }
-            | Self::ParkedDiscarded { .. } => None,
-            Self::DeliveryStarted { reward }
-            | Self::RewardDelivered { reward, .. }
-            | Self::RewardFailed { reward, .. }
-            | Self::RedeliveryRequested { reward, .. } => Some(&reward.task),
-            Self::ProgressRecorded { task, .. }
-            | Self::StreakAdvanced { task, .. }
-            | Self::StreakProtected { task, .. }
-            | Self::StreakBroken { task, .. }
-            | Self::PeriodMadeUp { task, .. }
-            | Self::FreezesGranted { task, .. }
-            | Self::FreezeReserved { task, .. }
-            | Self::MilestoneReached { task, .. }
-            | Self::TaskCompleted { task, .. }
-            | Self::RewardsClaimed { task, .. }
-            | Self::RewardsExpired(UnclaimedRewards { task, .. })
-            | Self::RewardsForfeited(UnclaimedRewards { task, .. })
-            | Self::RewardsGranted(UnclaimedRewards { task, .. })
-            | Self::ActionTooLate { task, .. }
-            | Self::ActionNotCounted { task, .. } => Some(task),
-        }
+        self.task_and_version().map(|(task, _)| task)
     }
 
     /// The version of the task that judged it, or that promised what it speaks of; `None` for facts
     /// about the user.
     pub fn task_version(&self) -> Option<u32> {
+        self.task_and_version().map(|(_, version)| version)
+    }
+
+    fn task_and_version(&self) -> Option<(&TaskId, u32)> {
         match self {
             Self::UserUpdated { .. }
             | Self::AcknowledgementIgnored { .. }
@@ -403,22 +383,22 @@ impl Event {
             Self::DeliveryStarted { reward }
             | Self::RewardDelivered { reward, .. }
             | Self::RewardFailed { reward, .. }
-            | Self::RedeliveryRequested { reward, .. } => Some(reward.version),
-            Self::ProgressRecorded { version, .. }
-            | Self::StreakAdvanced { version, .. }
-            | Self::StreakProtected { version, .. }
-            | Self::StreakBroken { version, .. }
-            | Self::PeriodMadeUp { version, .. }
-            | Self::FreezesGranted { version, .. }
-            | Self::FreezeReserved { version, .. }
-            | Self::MilestoneReached { version, .. }
-            | Self::TaskCompleted { version, .. }
-            | Self::RewardsClaimed { version, .. }
-            | Self::RewardsExpired(UnclaimedRewards { version, .. })
-            | Self::RewardsForfeited(UnclaimedRewards { version, .. })
-            | Self::RewardsGranted(UnclaimedRewards { version, .. })
-            | Self::ActionTooLate { version, .. }
-            | Self::ActionNotCounted { version, .. } => Some(*version),
+            | Self::RedeliveryRequested { reward, .. } => Some((&reward.task, reward.version)),
+            Self::ProgressRecorded { task, version, .. }
+            | Self::StreakAdvanced { task, version, .. }
+            | Self::StreakProtected { task, version, .. }
+            | Self::StreakBroken { task, version, .. }
+            | Self::PeriodMadeUp { task, version, .. }
+            | Self::FreezesGranted { task, version, .. }
+            | Self::FreezeReserved { task, version, .. }
+            | Self::MilestoneReached { task, version, .. }
+            | Self::TaskCompleted { task, version, .. }
+            | Self::RewardsClaimed { task, version, .. }
+            | Self::RewardsExpired(UnclaimedRewards { task, version, .. })
+            | Self::RewardsForfeited(UnclaimedRewards { task, version, .. })
+            | Self::RewardsGranted(UnclaimedRewards { task, version, .. })
+            | Self::ActionTooLate { task, version, .. }
+            | Self::ActionNotCounted { task, version, .. } => Some((task, *version)),
         }
     }
 }

@@ -97,8 +97,7 @@ async fn state(
 
 async fn explain(config: &Config, grant: Uuid, format: FormatKind) -> Result<ExitCode, Failure> {
     let (pool, _) = startup::checked_database(config).await?;
-    let mut connection = pool.acquire().await?;
-    let found = Explanation::read(grant, &mut connection).await?;
+    let found = Explanation::read(grant, &pool).await?;
     let found = found.ok_or_else(|| Failure::new(format!("there is no grant {grant}")))?;
     let json = serde_json::to_value(&found)?;
     if format == FormatKind::Json {
@@ -134,7 +133,12 @@ async fn explain(config: &Config, grant: Uuid, format: FormatKind) -> Result<Exi
     outln!(
         "grant       {grant}: {amount} {code} for {user}, {task} {period} at {milestone}, {state}"
     );
-    rows("deliveries").iter().for_each(|event| outln!("{}", history_table::row(event)));
+    rows("since").iter().for_each(|event| outln!("{}", history_table::row(event)));
+    for delivery in &found.deliveries {
+        let why = delivery.reason.as_deref().map_or(String::new(), |reason| format!(": {reason}"));
+        let attempts = count(delivery.attempts, "attempt");
+        outln!("delivery    {}: {}, {attempts}{why}", delivery.channel, delivery.state);
+    }
     Ok(ExitCode::SUCCESS)
 }
 

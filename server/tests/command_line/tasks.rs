@@ -172,7 +172,7 @@ async fn a_change_is_planned_tried_and_taken_back() {
     said(&["tasks", "publish", &first, "--reason", "the beginning"]);
     let plan = said(&["tasks", "plan", &second]);
     assert!(plan.contains("changed    one  version 2"), "{plan}");
-    assert!(plan.contains("objective.target: 2 -> 5"), "{plan}");
+    assert!(plan.contains("milestones[at: 5]: (absent) -> "), "{plan}");
     said(&["tasks", "publish", &second, "--reason", "harder"]);
     let rolled = said(&["tasks", "rollback", "one", "--to", "1", "--reason", "too hard"]);
     assert_eq!(rolled, "published  one  version 3\n");

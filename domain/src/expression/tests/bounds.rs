@@ -8,8 +8,8 @@ fn spent(source: &str, data: &Json) -> (Result<Output, EvaluationError>, (u32, u
     let filter = Filter::compile(source).unwrap_or_else(|e| panic!("{e}"));
     let action = action(data.clone());
     let attributes = serde_json::Map::new();
-    let facts = Facts::new(&action, "UTC", &attributes);
-    filter.expression().spent(&facts.variables())
+    let variables = Variables::new(&action, "UTC", &attributes);
+    filter.expression().spent(&variables.values())
 }
 
 fn cut_off(source: &str, data: &Json, what: &str) {
@@ -111,8 +111,8 @@ proptest! {
         if let Ok(filter) = Filter::compile(&source) {
             let action = action(data);
             let attributes = json!({"l": vec![0; 2_000]});
-            let facts = Facts::new(&action, "UTC", attributes.as_object().unwrap());
-            let (_, (steps, bytes)) = filter.expression().spent(&facts.variables());
+            let variables = Variables::new(&action, "UTC", attributes.as_object().unwrap());
+            let (_, (steps, bytes)) = filter.expression().spent(&variables.values());
             prop_assert!(steps <= STEPS_MAX && bytes <= BYTES_MAX, "{source}");
         }
     }

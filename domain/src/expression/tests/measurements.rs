@@ -16,13 +16,13 @@ fn micros(source: &str, data: &Json) -> String {
     let filter = Filter::compile(source).unwrap_or_else(|e| panic!("{e}"));
     let action = action(data.clone());
     let attributes = json!({"segments": ["vip", "new"], "level": 3});
-    let facts = Facts::new(&action, "Europe/Paris", attributes.as_object().unwrap());
+    let variables = Variables::new(&action, "Europe/Paris", attributes.as_object().unwrap());
     let began = cpu_micros();
     for _ in 0..50 {
-        let _ = std::hint::black_box(filter.matches(&facts));
+        let _ = std::hint::black_box(filter.matches(&variables));
     }
     let each = (cpu_micros() - began) / 50.0;
-    let (steps, bytes) = filter.expression().spent(&facts.variables()).1;
+    let (steps, bytes) = filter.expression().spent(&variables.values()).1;
     format!("{each:8.0} us, {steps} steps, {bytes} bytes")
 }
 
@@ -113,8 +113,9 @@ fn ordinary_rules() {
         let rounds = 300_000;
         let began = cpu_micros();
         for _ in 0..rounds {
-            let facts = Facts::new(&action, "Europe/Paris", attributes.as_object().unwrap());
-            let _ = std::hint::black_box(filter.matches(&facts));
+            let variables =
+                Variables::new(&action, "Europe/Paris", attributes.as_object().unwrap());
+            let _ = std::hint::black_box(filter.matches(&variables));
         }
         let nanos = (cpu_micros() - began) * 1e3 / f64::from(rounds);
         println!("{nanos:7.0} ns  {source}");

@@ -157,7 +157,7 @@ fn what_would_exhaust_the_stack_is_refused() {
         ] {
             let filter = Filter::compile(&source).unwrap_or_else(|e| panic!("{e}"));
             let action = action(json!({"n": 1}));
-            let _ = filter.matches(&Facts::new(&action, "UTC", &serde_json::Map::new()));
+            let _ = filter.matches(&Variables::new(&action, "UTC", &serde_json::Map::new()));
         }
     });
     thread.unwrap().join().unwrap();

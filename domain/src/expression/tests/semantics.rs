@@ -103,7 +103,7 @@ fn a_number_whose_digits_were_lost_is_not_taken() {
     };
     let holds = |source: &str, coins: &str| {
         let (action, attributes) = (action(coins), serde_json::Map::new());
-        Filter::compile(source).unwrap().matches(&Facts::new(&action, "UTC", &attributes))
+        Filter::compile(source).unwrap().matches(&Variables::new(&action, "UTC", &attributes))
     };
     assert_eq!(holds("data.coins == 9007199254740993", "9007199254740993"), Ok(true));
     assert_eq!(holds("data.coins == 9007199254740991", "9007199254740991.0"), Ok(true));

@@ -1,7 +1,7 @@
 //! How an action moves one task: what ordinary, periodic and continuous tasks share.
 
 use super::measure::{Cause, Credit, NotCredited, credit};
-use super::{Judgement, UnmovedReason, streak};
+use super::{ActionContext, UnmovedReason, streak};
 use crate::calendar::Period;
 use crate::catalogue::definition::{Kind, WhileLocked};
 use crate::catalogue::{Catalogue, CatalogueTask, Status, TaskVersion};
@@ -14,7 +14,7 @@ use crate::user_tasks::terms::ClaimTerms;
 
 /// Credits the action, or a completion that it caused, to a task, or says why it does not move it.
 pub(super) fn advance(
-    judgement: &Judgement<'_>,
+    context: &ActionContext<'_>,
     task: &CatalogueTask,
     past: Option<&TaskState>,
     cause: Cause<'_>,
@@ -22,10 +22,10 @@ pub(super) fn advance(
     if task.status != Status::Active {
         return Err(UnmovedReason::NotActive);
     }
-    let action = judgement.action;
+    let action = context.action;
     let at = action.occurred_at;
-    let place = place(task, past, &judgement.state.zones, at);
-    if let Some(moved) = streak::other_than_step(judgement, task, past, &place) {
+    let place = place(task, past, &context.state.zones, at);
+    if let Some(moved) = streak::other_than_step(context, task, past, &place) {
         return moved;
     }
     let definition = &place.version.definition;
@@ -36,22 +36,25 @@ pub(super) fn advance(
     if !counts {
         return Err(UnmovedReason::NotSubscribed(place.version.version));
     }
+    if !context.is_in_audience(place.version) {
+        return Err(UnmovedReason::OutsideAudience);
+    }
     if !definition.window.contains(at) {
         return Err(UnmovedReason::OutsideWindow);
     }
-    check_filter(judgement, place.version)?;
+    check_filter(context, place.version)?;
     if let Some(too_late) = place.too_late(&task.id, past, at) {
         return Ok(vec![too_late]);
     }
     if place.open.is_some_and(|open| open.completed) && !place.carries_over {
         return Err(UnmovedReason::Completed(place.period.key.to_string()));
     }
-    let locked_by = judgement.locked_by(&definition.requires);
+    let locked_by = context.locked_by(&definition.requires);
     if !locked_by.is_empty() && definition.while_locked == WhileLocked::Skip {
         return Err(UnmovedReason::Locked(locked_by));
     }
-    match credit(&place, past, &judgement.state.zones, action, cause) {
-        Ok(credit) => Ok(credited_to(judgement, task, past, &place, credit, locked_by.is_empty())),
+    match credit(&place, past, &context.state.zones, action, cause) {
+        Ok(credit) => Ok(apply_credit(context, task, past, &place, credit, locked_by.is_empty())),
         Err(NotCredited::NoChange(reason)) => Err(reason),
         Err(NotCredited::NotMeasured(reason)) => {
             let version = place.version.version;
@@ -61,11 +64,11 @@ pub(super) fn advance(
 }
 
 /// Refuses the action unless the version's `where` holds for it.
-fn check_filter(judgement: &Judgement<'_>, version: &TaskVersion) -> Result<(), UnmovedReason> {
+fn check_filter(context: &ActionContext<'_>, version: &TaskVersion) -> Result<(), UnmovedReason> {
     match version.filter() {
         None => Ok(()),
         Some(Err(invalid)) => Err(UnmovedReason::FilterFailed(invalid.to_string())),
-        Some(Ok(filter)) => match filter.matches(&judgement.facts) {
+        Some(Ok(filter)) => match filter.matches(&context.variables) {
             Ok(true) => Ok(()),
             Ok(false) => Err(UnmovedReason::FilteredOut),
             Err(EvaluationError::Missing(what)) => Err(UnmovedReason::FieldMissing(what)),
@@ -74,16 +77,16 @@ fn check_filter(judgement: &Judgement<'_>, version: &TaskVersion) -> Result<(), 
     }
 }
 
-/// The facts of a credited action: progress, and what it reaches.
-fn credited_to(
-    judgement: &Judgement<'_>,
+/// The events of a credited action: its progress, and what that reaches.
+fn apply_credit(
+    context: &ActionContext<'_>,
     task: &CatalogueTask,
     past: Option<&TaskState>,
     place: &Place<'_>,
     credit: Credit,
     unlocked: bool,
 ) -> Vec<Event> {
-    let at = judgement.action.occurred_at;
+    let at = context.action.occurred_at;
     let definition = &place.version.definition;
     let target = definition.objective.target;
     let Credit { credited, progress, surplus, seen } = credit;
@@ -94,9 +97,9 @@ fn credited_to(
         let open = place.open;
         let passed = open.filter(|open| open.withheld).map_or(0, PeriodState::passed).max(progress);
         let reached = open.map_or(&[][..], |open| &open.reached);
-        reach(judgement, place.version, &place.period, passed, reached)
+        reach(context, place.version, &place.period, passed, reached)
     } else if progress >= target {
-        streak::step(judgement, place.version, past, &place.period)
+        streak::step(context, place.version, past, &place.period)
     } else {
         vec![]
     };
@@ -137,7 +140,7 @@ fn credited_to(
 
 /// The milestones that `progress` reaches and none of `reached` is.
 fn reach(
-    judgement: &Judgement<'_>,
+    context: &ActionContext<'_>,
     version: &TaskVersion,
     period: &Period,
     progress: i64,
@@ -147,36 +150,36 @@ fn reach(
     let mut events = Vec::new();
     for milestone in version.definition.milestones.iter().filter(|m| m.at <= progress) {
         if !reached.iter().any(|r| r.at == milestone.at) {
-            events.push(milestone_reached(judgement, version, period, milestone.at));
+            events.push(milestone_reached(context, version, period, milestone.at));
         }
     }
     // Once only: a completed period takes no more, and what it withheld is released once.
     if progress >= last_at {
-        events.push(completed(judgement, version, period));
+        events.push(completed(context, version, period));
     }
     events
 }
 
 /// The fact that a milestone was reached by the action at hand, with what it grants.
 pub(super) fn milestone_reached(
-    judgement: &Judgement<'_>,
+    context: &ActionContext<'_>,
     version: &TaskVersion,
     period: &Period,
     at: i64,
 ) -> Event {
     let definition = &version.definition;
-    let reached_at = judgement.action.occurred_at;
+    let reached_at = context.action.occurred_at;
     let lines = definition.milestones.iter().find(|m| m.at == at).map_or(&[][..], |m| &m.rewards);
     let grant = |line| {
         let earned = Earned {
-            user: &judgement.action.user,
+            user: &context.action.user,
             task: &definition.id,
             version: version.version,
             period: &period.key,
             milestone: at,
             reached_at,
         };
-        earned.reward(line, judgement.seed)
+        earned.reward(line, context.seed)
     };
     let terms = match lines {
         [] => ClaimTerms::default(),
@@ -196,7 +199,7 @@ pub(super) fn milestone_reached(
 
 /// The fact that the last milestone was reached by the action at hand.
 pub(super) fn completed(
-    judgement: &Judgement<'_>,
+    context: &ActionContext<'_>,
     version: &TaskVersion,
     period: &Period,
 ) -> Event {
@@ -204,19 +207,19 @@ pub(super) fn completed(
         task: version.definition.id.clone(),
         version: version.version,
         period: period.key.clone(),
-        at: judgement.action.occurred_at,
+        at: context.action.occurred_at,
     }
 }
 
 /// What was earned while the task was locked and is due now that it is not, beside what the action
 /// itself moved or released: `so_far`.
 pub(super) fn release(
-    judgement: &Judgement<'_>,
+    context: &ActionContext<'_>,
     task: &CatalogueTask,
     so_far: &[Event],
     catalogue: &Catalogue,
 ) -> Vec<Event> {
-    let Some(past) = judgement.state.tasks.get(&task.id) else { return vec![] };
+    let Some(past) = context.state.tasks.get(&task.id) else { return vec![] };
     let is_done = |p: &PeriodState| {
         so_far.iter().any(|event| match event {
             Event::ProgressRecorded { task: of, period, .. }
@@ -232,12 +235,13 @@ pub(super) fn release(
     let withheld = past.periods.iter().filter(|p| p.withheld && !is_done(p));
     let due = withheld.flat_map(|open| {
         let version = catalogue.version(&task.id, open.version).unwrap_or(task.current());
-        if !judgement.locked_by(&version.definition.requires).is_empty() {
+        let is_locked = !context.locked_by(&version.definition.requires).is_empty();
+        if is_locked || !context.is_in_audience(version) {
             return vec![];
         }
         match open.withheld_step {
-            Some(step) => streak::reach(judgement, version, &open.period, step),
-            None => reach(judgement, version, &open.period, open.passed(), &open.reached),
+            Some(step) => streak::reach(context, version, &open.period, step),
+            None => reach(context, version, &open.period, open.passed(), &open.reached),
         }
     });
     due.collect()

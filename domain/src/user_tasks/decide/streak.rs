@@ -10,7 +10,7 @@ mod make_up;
 use jiff::Timestamp;
 
 use super::progress::{completed, milestone_reached};
-use super::{Judgement, UnmovedReason};
+use super::{ActionContext, UnmovedReason};
 use crate::calendar::{Period, Zones};
 use crate::catalogue::definition::{FREEZE_WISHED, Kind};
 use crate::catalogue::{CatalogueTask, TaskVersion};
@@ -24,22 +24,22 @@ pub(super) use freezes::{Grant, grant};
 
 /// What an action does to a streak otherwise than by being counted; `None` if it is none of that kind.
 pub(super) fn other_than_step(
-    judgement: &Judgement<'_>,
+    context: &ActionContext<'_>,
     task: &CatalogueTask,
     past: Option<&TaskState>,
     place: &Place<'_>,
 ) -> Option<Result<Vec<Event>, UnmovedReason>> {
     let definition = &place.version.definition;
-    let kind = &judgement.action.kind;
+    let kind = &context.action.kind;
     let rules = definition.streak.as_ref()?;
     if rules.listens_for_wishes() && kind == FREEZE_WISHED {
-        return Some(freezes::reserve(judgement, task, past, place));
+        return Some(freezes::reserve(context, task, past, place));
     }
     let make_up = rules.make_up.as_ref().filter(|make_up| make_up.on == *kind)?;
     // Where a step and a make-up come by one type of action, a make-up names its period.
     let is_step = definition.objective.on.contains(kind)
-        && !judgement.action.data.contains_key(make_up::PERIOD);
-    (!is_step).then(|| make_up::make_up(judgement, task, past, place, make_up.look_back))
+        && !context.action.data.contains_key(make_up::PERIOD);
+    (!is_step).then(|| make_up::make_up(context, task, past, place, make_up.look_back))
 }
 
 /// The facts that are due about the streak of a task: which missed periods were protected, and whether it broke.
@@ -63,18 +63,18 @@ fn due(judge: &StreakJudge<'_>, as_of: Timestamp) -> Vec<Event> {
 /// The facts of a period that counts: whether the streak broke before it, how long it is now, and
 /// what that reaches. At most one step per period: a completed period takes no more actions.
 pub(super) fn step(
-    judgement: &Judgement<'_>,
+    context: &ActionContext<'_>,
     version: &TaskVersion,
     past: Option<&TaskState>,
     period: &Period,
 ) -> Vec<Event> {
-    let judge = StreakJudge::new(version, past, &judgement.state.zones);
+    let judge = StreakJudge::new(version, past, &context.state.zones);
     match judge.streak() {
         Some(streak) if streak.has_step(period) => vec![],
         Some(streak) if period.starts_at < streak.last.starts_at => {
-            fill::fill(judgement, &judge, streak, period, By::Step).unwrap_or_default()
+            fill::fill(context, &judge, streak, period, By::Step).unwrap_or_default()
         }
-        _ => advance(judgement, &judge, period, By::Step),
+        _ => advance(context, &judge, period, By::Step),
     }
 }
 
@@ -89,14 +89,14 @@ enum By {
 
 /// The facts of a step after all others.
 fn advance(
-    judgement: &Judgement<'_>,
+    context: &ActionContext<'_>,
     judge: &StreakJudge<'_>,
     period: &Period,
     by: By,
 ) -> Vec<Event> {
     let version = judge.version;
     let definition = &version.definition;
-    let at = judgement.action.occurred_at;
+    let at = context.action.occurred_at;
     let before = judge.streak();
     let mut account = judge.account();
     let used = if by == By::MakeUp { judge.tail(at, &mut account) } else { None };
@@ -126,15 +126,15 @@ fn advance(
     // A period that was filled may have moved others on to this step.
     let is_granted = |streak: &StreakState| step > 1 && streak.has_reached(step);
     if !going_on.is_some_and(is_granted) {
-        events.extend(reach(judgement, version, period, step));
+        events.extend(reach(context, version, period, step));
     }
     // The last milestone may have moved below where the streak already was. What is locked is not
     // completed by every further step, but by what is released.
     if step > definition.last_at()
         && judge.past.is_none_or(|past| past.completed_at.is_none())
-        && judgement.locked_by(&definition.requires).is_empty()
+        && context.locked_by(&definition.requires).is_empty()
     {
-        events.push(completed(judgement, version, period));
+        events.push(completed(context, version, period));
     }
     events
 }
@@ -156,7 +156,7 @@ fn fillable_from(
 
 /// What the step that `period` is reaches.
 pub(super) fn reach(
-    judgement: &Judgement<'_>,
+    context: &ActionContext<'_>,
     version: &TaskVersion,
     period: &Period,
     step: i64,
@@ -164,10 +164,10 @@ pub(super) fn reach(
     let definition = &version.definition;
     let mut events = Vec::new();
     if definition.milestones.iter().any(|m| m.at == step) {
-        events.push(milestone_reached(judgement, version, period, step));
+        events.push(milestone_reached(context, version, period, step));
     }
     if step == definition.last_at() {
-        events.push(completed(judgement, version, period));
+        events.push(completed(context, version, period));
     }
     events
 }

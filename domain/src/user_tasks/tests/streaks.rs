@@ -111,19 +111,8 @@ fn told(event: &Event) -> Option<String> {
         Event::FreezeReserved { period, .. } => format!("{}: reserved", day_of(&period.key)),
         Event::ActionNotCounted { reason, .. } => reason.clone(),
         Event::ActionTooLate { .. } => "too late".to_owned(),
-        Event::ProgressRecorded { .. }
-        | Event::UserUpdated { .. }
-        | Event::RewardsClaimed { .. }
-        | Event::ParkedReleased { .. }
-        | Event::ParkedDiscarded { .. }
-        | Event::RewardsExpired(_)
-        | Event::RewardsForfeited(_)
-        | Event::RewardsGranted(_)
-        | Event::DeliveryStarted { .. }
-        | Event::RewardDelivered { .. }
-        | Event::RewardFailed { .. }
-        | Event::AcknowledgementIgnored { .. }
-        | Event::RedeliveryRequested { .. } => return None,
+        // Nothing about streaks.
+        _ => return None,
     })
 }
 

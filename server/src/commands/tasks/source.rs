@@ -136,7 +136,10 @@ impl CatalogueSource {
             Self::Server(server) => Ok(server.list().await?),
             Self::Database(pool, _) => {
                 let catalogue = CatalogueStore::default().newest(pool).await?;
-                Ok(catalogue.tasks().iter().map(listed).collect())
+                let mut tasks: Vec<_> = catalogue.tasks().iter().map(listed).collect();
+                // As over HTTP.
+                tasks.sort_by(|a, b| a.id.cmp(&b.id));
+                Ok(tasks)
             }
         }
     }

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 
 use super::{By, reach};
 use crate::calendar::Period;
-use crate::user_tasks::decide::Judgement;
+use crate::user_tasks::decide::ActionContext;
 use crate::user_tasks::event::{Event, Protected, Rejudged};
 use crate::user_tasks::gap::{FreezeAccount, StreakJudge, Until};
 use crate::user_tasks::state::{StreakState, Stretch};
@@ -17,7 +17,7 @@ const STEPS_BEHIND_MAX: i64 = 1_000;
 /// The facts of a period before the last step that counts after all; `None` if too little of that time is
 /// remembered.
 pub(super) fn fill(
-    judgement: &Judgement<'_>,
+    context: &ActionContext<'_>,
     judge: &StreakJudge<'_>,
     streak: &StreakState,
     period: &Period,
@@ -33,7 +33,7 @@ pub(super) fn fill(
     let mut account = judge.account();
     match by {
         By::Step => account.give_back(period.ends_at),
-        By::MakeUp => drop(judge.tail(judgement.action.occurred_at, &mut account)),
+        By::MakeUp => drop(judge.tail(context.action.occurred_at, &mut account)),
     }
     let mut run = JudgedAnew {
         judge,
@@ -64,7 +64,7 @@ pub(super) fn fill(
         run.add(next, true);
     }
     run.stretches.extend(later.cloned());
-    Some(run.into_events(judgement, streak, period))
+    Some(run.into_events(context, streak, period))
 }
 
 /// The run that a period joins.
@@ -143,12 +143,12 @@ impl JudgedAnew<'_> {
 
     fn into_events(
         self,
-        judgement: &Judgement<'_>,
+        context: &ActionContext<'_>,
         streak: &StreakState,
         period: &Period,
     ) -> Vec<Event> {
         let version = self.judge.version;
-        let at = judgement.action.occurred_at;
+        let at = context.action.occurred_at;
         let last = self.stretches.last();
         let current = last.map_or(0, Stretch::total);
         let longest = self.stretches.iter().map(Stretch::total).max().unwrap_or(0);
@@ -184,7 +184,7 @@ impl JudgedAnew<'_> {
             })
         };
         let new = (0..self.steps.len()).filter(is_new).map(|index| &self.steps[index]);
-        let reached = new.flat_map(|step| reach(judgement, version, &step.period, step.number));
+        let reached = new.flat_map(|step| reach(context, version, &step.period, step.number));
         [advanced].into_iter().chain(reached).collect()
     }
 }

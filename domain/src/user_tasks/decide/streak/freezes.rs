@@ -7,7 +7,7 @@ use crate::calendar::Period;
 use crate::catalogue::definition::Kind;
 use crate::catalogue::{Catalogue, CatalogueTask};
 use crate::ids::TaskId;
-use crate::user_tasks::decide::{Judgement, Rejection, UnmovedReason};
+use crate::user_tasks::decide::{ActionContext, Rejection, UnmovedReason};
 use crate::user_tasks::event::Event;
 use crate::user_tasks::gap::StreakJudge;
 use crate::user_tasks::place::{Place, place};
@@ -15,12 +15,12 @@ use crate::user_tasks::state::{TaskState, UserTasks};
 
 /// Keeps a freeze for the period that the action names, or says why it does not.
 pub(super) fn reserve(
-    judgement: &Judgement<'_>,
+    context: &ActionContext<'_>,
     task: &CatalogueTask,
     past: Option<&TaskState>,
     place: &Place<'_>,
 ) -> Result<Vec<Event>, UnmovedReason> {
-    let action = judgement.action;
+    let action = context.action;
     let at = action.occurred_at;
     if action.data.get("task").and_then(|named| named.as_str()) != Some(task.id.as_str()) {
         return Err(UnmovedReason::OtherTask);
@@ -28,7 +28,7 @@ pub(super) fn reserve(
     if !place.version.definition.window.contains(at) {
         return Err(UnmovedReason::OutsideWindow);
     }
-    let zones = &judgement.state.zones;
+    let zones = &context.state.zones;
     let mut events = due(&StreakJudge::new(place.version, past, zones), at);
     let past = afterwards(past, &task.id, &events);
     let judge = StreakJudge::new(place.version, past.as_ref(), zones);

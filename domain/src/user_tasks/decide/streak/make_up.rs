@@ -4,7 +4,7 @@ use super::{By, advance, afterwards, due, fill, period_named};
 use crate::calendar::Period;
 use crate::catalogue::CatalogueTask;
 use crate::ids::TaskId;
-use crate::user_tasks::decide::{Judgement, UnmovedReason};
+use crate::user_tasks::decide::{ActionContext, UnmovedReason};
 use crate::user_tasks::event::Event;
 use crate::user_tasks::gap::StreakJudge;
 use crate::user_tasks::place::Place;
@@ -15,13 +15,13 @@ pub(super) const PERIOD: &str = "period";
 
 /// Fills the period that the action names, or says why it does not.
 pub(super) fn make_up(
-    judgement: &Judgement<'_>,
+    context: &ActionContext<'_>,
     task: &CatalogueTask,
     past: Option<&TaskState>,
     place: &Place<'_>,
     look_back: i64,
 ) -> Result<Vec<Event>, UnmovedReason> {
-    let at = judgement.action.occurred_at;
+    let at = context.action.occurred_at;
     let version = place.version.version;
     if !place.version.definition.window.contains(at) {
         return Err(UnmovedReason::OutsideWindow);
@@ -33,10 +33,10 @@ pub(super) fn make_up(
         let task = task.id.clone();
         Ok(vec![Event::ActionNotCounted { task, version, reason, at }])
     };
-    let zones = &judgement.state.zones;
+    let zones = &context.state.zones;
     let judge = StreakJudge::new(place.version, past, zones);
-    let period = period_named(task, place, past, zones, &judgement.action.data)
-        .and_then(|period| check(judgement, &judge, place, &period, look_back).map(|()| period));
+    let period = period_named(task, place, past, zones, &context.action.data)
+        .and_then(|period| check(context, &judge, place, &period, look_back).map(|()| period));
     let period = match period {
         Ok(period) => period,
         Err(reason) => return not_counted(reason),
@@ -46,9 +46,9 @@ pub(super) fn make_up(
     let judge = StreakJudge::new(place.version, past.as_ref(), zones);
     let Some(streak) = judge.streak() else { return Ok(vec![]) };
     let filled = if period.starts_at < streak.last.starts_at {
-        fill::fill(judgement, &judge, streak, &period, By::MakeUp)
+        fill::fill(context, &judge, streak, &period, By::MakeUp)
     } else {
-        Some(advance(judgement, &judge, &period, By::MakeUp))
+        Some(advance(context, &judge, &period, By::MakeUp))
     };
     let Some(filled) = filled else {
         return not_counted(format!("data.period: {} is no longer remembered", period.key));
@@ -60,14 +60,14 @@ pub(super) fn make_up(
 
 /// Checks that a period can be filled now.
 fn check(
-    judgement: &Judgement<'_>,
+    context: &ActionContext<'_>,
     judge: &StreakJudge<'_>,
     place: &Place<'_>,
     period: &Period,
     look_back: i64,
 ) -> Result<(), String> {
     let key = &period.key;
-    let locked_by = judgement.locked_by(&place.version.definition.requires);
+    let locked_by = context.locked_by(&place.version.definition.requires);
     if !locked_by.is_empty() {
         let ids: Vec<_> = locked_by.iter().map(TaskId::as_str).collect();
         return Err(format!("the task is locked by {}", ids.join(", ")));

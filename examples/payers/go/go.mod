@@ -1,0 +1,3 @@
+module example.com/payer
+
+go 1.19
