@@ -109,7 +109,7 @@ struct Redelivery {
 /// `POST /v1/grants/{grant}/redeliver`: the reward is sent again, under the same id.
 #[utoipa::path(post, path = "/v1/grants/{grant}/redeliver", tag = "grants", operation_id = "redeliver",
     params(parameters::Grant),
-    request_body(content = operator_shapes::Reason),
+    request_body(content = operator_shapes::RequiredReason),
     responses(
         (status = 200, description = "It will be sent again", body = operator_shapes::Redelivery),
         (status = 409, description = "It is not claimed, or it was delivered", body = ProblemBody, content_type = "application/problem+json"),

@@ -124,7 +124,7 @@ shapes! {
         answer: Option<String>,
     }
     /// Why something is changed by hand.
-    Reason {
+    RequiredReason {
         /// 1 to 1,000 characters.
         #[schema(min_length = 1, max_length = 1000)]
         reason: String,

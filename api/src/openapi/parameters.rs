@@ -19,15 +19,6 @@ pub struct Task {
     pub task: String,
 }
 
-/// Which grant.
-#[derive(Debug, IntoParams)]
-#[into_params(parameter_in = Path)]
-pub struct Grant {
-    /// The id of the grant.
-    #[param(format = Uuid)]
-    pub grant: String,
-}
-
 /// Which projection.
 #[derive(Debug, IntoParams)]
 #[into_params(parameter_in = Path)]
