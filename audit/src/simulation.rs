@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use plaudit_domain::action::Action;
-use plaudit_domain::catalogue::Catalogue;
 use plaudit_domain::catalogue::definition::TaskDefinition;
+use plaudit_domain::catalogue::{Catalogue, CatalogueTask};
 use plaudit_domain::ids::{TaskId, UserId};
 use plaudit_domain::lane::{Lane, LaneCount};
 use plaudit_domain::screen::{ScreenRequest, TaskScreen, screen};
@@ -298,7 +298,7 @@ fn explained(
             | UnmovedReason::FieldMissing(_)
             | UnmovedReason::FilterFailed(_)
     );
-    let judged_by = catalogue.task(&unmoved.task).filter(|_| of_filter).map(|task| task.current());
+    let judged_by = catalogue.task(&unmoved.task).filter(|_| of_filter).map(CatalogueTask::current);
     if let Some(filter) = judged_by.and_then(|v| v.definition.objective.filter.clone()) {
         told.saw = values_in(&filter, state, action);
         told.filter = Some(filter);
@@ -345,9 +345,10 @@ fn paths_in(filter: &str) -> BTreeSet<String> {
         let word = &rest[start..];
         let end = word.find(|c| !is_part(c)).unwrap_or(word.len());
         let (word, after) = word.split_at(end);
-        let path = match after.starts_with('(') {
-            true => word.rsplit_once('.').map_or("", |(path, _)| path),
-            false => word,
+        let path = if after.starts_with('(') {
+            word.rsplit_once('.').map_or("", |(path, _)| path)
+        } else {
+            word
         };
         if ["data.", "user.", "action."].iter().any(|root| path.starts_with(root)) {
             paths.insert(path.trim_end_matches('.').to_owned());

@@ -49,7 +49,7 @@ async fn what_is_changed_later_is_noticed() {
     schema::migrate(&pool, lanes).await.unwrap();
     let lane = Lane::of("ann", lanes);
     let ann: UserId = "ann".parse().unwrap();
-    let other = (0..).map(|n| format!("u{n}")).find(|u| Lane::of(u, lanes) == lane).unwrap();
+    let other = (0..1_000).map(|n| format!("u{n}")).find(|u| Lane::of(u, lanes) == lane).unwrap();
     append(&pool, lane, "ann", 1).await;
     append(&pool, lane, &other, 1).await;
     append(&pool, lane, "ann", 2).await;

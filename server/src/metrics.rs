@@ -124,6 +124,12 @@ const METRICS: &[Metric] = &[
     ),
     (
         Counter,
+        "plaudit_digests_events_total",
+        Unit::Count,
+        "Events that the hash chains cover, since the start",
+    ),
+    (
+        Counter,
         "plaudit_rewards_published_total",
         Unit::Count,
         "Rewards sent to the payer's topic, repeats included",

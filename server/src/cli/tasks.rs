@@ -9,7 +9,7 @@ use super::Format;
 /// `plaudit tasks`.
 #[derive(Debug, Args)]
 pub struct TasksArgs {
-    /// A server to talk to instead of the database, e.g. https://plaudit.example.
+    /// A server to talk to instead of the database, e.g. `https://plaudit.example`.
     #[arg(long, global = true, value_name = "URL", requires = "token")]
     pub url: Option<String>,
     /// The bearer token for the server, with the role operator.

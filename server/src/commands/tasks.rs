@@ -31,7 +31,8 @@ pub async fn run(
     config: &dyn Fn() -> Result<Config, ConfigError>,
     args: TasksArgs,
 ) -> Result<ExitCode, Failure> {
-    let source = async || CatalogueSource::open(&args.url, &args.token, config).await;
+    let source =
+        async || CatalogueSource::open(args.url.as_deref(), args.token.as_deref(), config).await;
     match args.command {
         TasksCommand::Schema => {
             outln!("{}", plaudit_task_file::SCHEMA.trim_end());
@@ -43,7 +44,7 @@ pub async fn run(
             None => Ok(ExitCode::FAILURE),
         },
         TasksCommand::Publish { files, why } => match read(&files) {
-            Some(tasks) => publish(&source().await?, &tasks, checked(why)?).await,
+            Some(tasks) => publish(&source().await?, &tasks, checked(&why)?).await,
             None => Ok(ExitCode::FAILURE),
         },
         TasksCommand::List(format) => list(&source().await?, format.format).await,
@@ -63,22 +64,22 @@ pub async fn run(
         }
         TasksCommand::Rollback { id, to, why } => {
             let id: TaskId = id.parse()?;
-            let published = source().await?.roll_back(&id, to, checked(why)?).await?;
+            let published = source().await?.roll_back(&id, to, checked(&why)?).await?;
             print_published(&published.task, published.version, published.changed);
             Ok(ExitCode::SUCCESS)
         }
         TasksCommand::Export { ids } => export(&source().await?, &ids).await,
         TasksCommand::Pause { id, why } => {
-            set_status(&source().await?, &id, Status::Paused, why).await
+            set_status(&source().await?, &id, Status::Paused, &why).await
         }
         TasksCommand::Resume { id, why } => {
-            set_status(&source().await?, &id, Status::Active, why).await
+            set_status(&source().await?, &id, Status::Active, &why).await
         }
         TasksCommand::Retire { id, yes, why } => {
             if !yes && !confirmed(&id)? {
                 return Err(Failure::new("nothing was changed"));
             }
-            set_status(&source().await?, &id, Status::Retired, why).await
+            set_status(&source().await?, &id, Status::Retired, &why).await
         }
         TasksCommand::Why { user, task, action, format } => {
             dry_run::why(&config()?, user, &task, action.as_deref(), format.format).await
@@ -94,7 +95,7 @@ pub async fn run(
     }
 }
 
-fn checked(why: Reason) -> Result<Option<String>, Failure> {
+fn checked(why: &Reason) -> Result<Option<String>, Failure> {
     Ok(why.reason.as_deref().map(Operator::checked_reason).transpose()?)
 }
 
@@ -177,7 +178,12 @@ fn print_plan(plan: &Plan) {
     for task in &plan.tasks {
         outln!("{:<10} {}  version {}", word(&task.change), task.task, task.version);
         for change in &task.changes {
-            outln!("    {}: {} -> {}", change.path, shown(&change.before), shown(&change.after));
+            outln!(
+                "    {}: {} -> {}",
+                change.path,
+                shown(change.before.as_ref()),
+                shown(change.after.as_ref())
+            );
         }
         if task.change != PlannedChange::Changed {
             continue;
@@ -201,8 +207,8 @@ fn print_plan(plan: &Plan) {
     outln!("{} would be published", count(changed.count(), "version"));
 }
 
-fn shown(value: &Option<Value>) -> String {
-    value.as_ref().map_or_else(|| "(absent)".to_owned(), ToString::to_string)
+fn shown(value: Option<&Value>) -> String {
+    value.map_or_else(|| "(absent)".to_owned(), ToString::to_string)
 }
 
 async fn list(source: &CatalogueSource, format: FormatKind) -> Result<ExitCode, Failure> {
@@ -243,7 +249,12 @@ fn print_diff(task: &TaskHistory, versions: [u32; 2], format: FormatKind) -> Res
         return Ok(());
     }
     for change in &changes {
-        outln!("{}: {} -> {}", change.path, shown(&change.before), shown(&change.after));
+        outln!(
+            "{}: {} -> {}",
+            change.path,
+            shown(change.before.as_ref()),
+            shown(change.after.as_ref())
+        );
     }
     outln!("{}", count(changes.len(), "difference"));
     Ok(())
@@ -268,7 +279,7 @@ async fn set_status(
     source: &CatalogueSource,
     id: &str,
     status: Status,
-    why: Reason,
+    why: &Reason,
 ) -> Result<ExitCode, Failure> {
     let id: TaskId = id.parse()?;
     source.set_status(&id, status, checked(why)?).await?;

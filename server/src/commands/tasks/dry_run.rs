@@ -1,5 +1,6 @@
 //! `plaudit tasks why` and `plaudit tasks simulate`.
 
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -177,9 +178,9 @@ fn print_simulation(simulated: &Value) {
 fn unmoved_text(unmoved: &Value) -> String {
     let mut text = plain(&unmoved["detail"]);
     if let Some(filter) = unmoved["where"].as_str() {
-        text.push_str(&format!(" (where: {filter}"));
+        let _ = write!(text, " (where: {filter}");
         for (path, value) in unmoved["saw"].as_object().into_iter().flatten() {
-            text.push_str(&format!("; {path} = {value}"));
+            let _ = write!(text, "; {path} = {value}");
         }
         text.push(')');
     }

@@ -1,5 +1,6 @@
 //! The catalogue behind a server: `--url` and `--token`.
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use plaudit_api::Plan;
@@ -69,7 +70,7 @@ impl InputError {
         let mut field = String::new();
         for segment in segments {
             if segment.bytes().all(|b| b.is_ascii_digit()) {
-                field.push_str(&format!("[{segment}]"));
+                let _ = write!(field, "[{segment}]");
             } else {
                 let dot = if field.is_empty() { "" } else { "." };
                 field.push_str(dot);
@@ -114,7 +115,7 @@ impl HttpCatalogue {
         loop {
             let mut path = format!("/v1/tasks?limit={LIMIT}");
             if let Some(after) = &after {
-                path.push_str(&format!("&after={after}"));
+                let _ = write!(path, "&after={after}");
             }
             let page: ListPage = self.answer(self.client.get(self.at(&path))).await?;
             tasks.extend(page.tasks);

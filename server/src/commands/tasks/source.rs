@@ -119,8 +119,8 @@ impl TaskHistory {
 impl CatalogueSource {
     /// The server at `url`, or else the database of the configuration, which is read only then.
     pub async fn open(
-        url: &Option<String>,
-        token: &Option<String>,
+        url: Option<&str>,
+        token: Option<&str>,
         config: &dyn Fn() -> Result<Config, ConfigError>,
     ) -> Result<Self, Failure> {
         if let (Some(url), Some(token)) = (url, token) {
