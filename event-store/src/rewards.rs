@@ -310,10 +310,10 @@ pub(crate) async fn save(changes: &Changes, connection: &mut PgConnection) -> sq
         delete(&in_lanes, &names, connection).await?;
     }
     // Changes before grants: what a batch changed before it was granted was not there to be changed.
-    let changed = ledgers.iter().flat_map(|((lane, _), ledger)| {
-        ledger.changed.iter().map(|(grant, change)| (*lane, *grant, *change))
+    let moved = ledgers.iter().flat_map(|((lane, _), ledger)| {
+        ledger.changed.iter().map(|(grant, last)| (*lane, *grant, *last))
     });
-    change(&changed.collect::<Vec<_>>(), connection).await?;
+    change(&moved.collect::<Vec<_>>(), connection).await?;
     let granted = ledgers
         .iter()
         .flat_map(|((lane, user), ledger)| ledger.granted.iter().map(|row| (*lane, *user, row)));

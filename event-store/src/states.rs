@@ -161,12 +161,10 @@ async fn suspects(
 pub async fn refold(
     lane: Lane,
     user: &UserId,
-    states: &mut HashMap<UserId, LoadedState>,
+    loaded: &mut LoadedState,
     connection: &mut PgConnection,
 ) -> Result<(), ExecuteError> {
-    if let Some(loaded) = states.get_mut(user) {
-        *loaded = fold(lane, user, loaded.sequence, connection).await?;
-    }
+    *loaded = fold(lane, user, loaded.sequence, connection).await?;
     Ok(())
 }
 

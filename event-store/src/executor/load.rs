@@ -52,7 +52,9 @@ async fn add_lost_claims(
     let lost: Vec<_> = found.lost_rows(&needed.claims, states).collect();
     for (lane, user) in &lost {
         tracing::error!(%lane, %user, "`reward_state` lacks rewards of a user; folding the user from the log");
-        states::refold(*lane, user, states, tx).await?;
+        if let Some(loaded) = states.get_mut(user) {
+            states::refold(*lane, user, loaded, tx).await?;
+        }
     }
     let claimants: BTreeSet<_> =
         needed.claims.keys().map(|claim| (claim.lane, &claim.user)).collect();

@@ -255,7 +255,7 @@ impl FoundClaims {
 /// The receipt of the claim that took these lines; `None` if no claim did.
 fn receipt_of(lane: Lane, key: &MilestoneKey, lines: &[RewardRow]) -> Option<Receipt> {
     let claimed = lines.iter().find_map(|line| line.claimed)?;
-    let line = |row: &RewardRow| ReceiptLine {
+    let receipt_line = |row: &RewardRow| ReceiptLine {
         grant: row.reward.grant,
         line: row.reward.line.clone(),
         kind: row.reward.kind.clone(),
@@ -270,6 +270,6 @@ fn receipt_of(lane: Lane, key: &MilestoneKey, lines: &[RewardRow]) -> Option<Rec
         milestone: key.milestone,
         position: Position { lane, number: claimed.position }.to_string(),
         claimed_at: claimed.at,
-        rewards: lines.iter().map(line).collect(),
+        rewards: lines.iter().map(receipt_line).collect(),
     })
 }

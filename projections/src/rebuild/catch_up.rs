@@ -219,8 +219,8 @@ async fn apply_rewards(
     .bind(up_to)
     .execute(&mut *connection)
     .await?;
-    let changed: Vec<_> = changes.iter().flat_map(|change| &change.ledger.changed).collect();
-    let claims = || changed.iter().map(|(_, change)| change.claimed);
+    let moved: Vec<_> = changes.iter().flat_map(|change| &change.ledger.changed).collect();
+    let claims = || moved.iter().map(|(_, change)| change.claimed);
     sqlx::query(
         "update reward_state_new r
          set state = m.state, claimed_at = coalesce(m.claimed_at, r.claimed_at),
@@ -230,8 +230,8 @@ async fn apply_rewards(
          where r.lane = $1 and r.grant_id = m.grant_id",
     )
     .bind(lane.0)
-    .bind(changed.iter().map(|(grant, _)| **grant).collect::<Vec<_>>())
-    .bind(changed.iter().map(|(_, change)| change.state.as_str()).collect::<Vec<_>>())
+    .bind(moved.iter().map(|(grant, _)| **grant).collect::<Vec<_>>())
+    .bind(moved.iter().map(|(_, change)| change.state.as_str()).collect::<Vec<_>>())
     .bind(claims().map(|c| c.map(|c| instant::to_sql(c.at))).collect::<Vec<_>>())
     .bind(claims().map(|c| c.map(|c| c.position)).collect::<Vec<_>>())
     .execute(&mut *connection)
