@@ -1,9 +1,13 @@
 //! The command line.
 
+mod rewards;
+
 use std::path::PathBuf;
 use std::sync::LazyLock;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub use rewards::RewardsCommand;
 
 /// The version of this program, and of what it brings along that changes how periods are cut.
 static VERSION: LazyLock<String> = LazyLock::new(|| {
@@ -63,6 +67,9 @@ pub enum Command {
     /// Parked records.
     #[command(subcommand)]
     Parked(ParkedCommand),
+    /// Deliveries of rewards.
+    #[command(subcommand)]
+    Rewards(RewardsCommand),
     /// A user's history.
     #[command(subcommand)]
     Audit(AuditCommand),
