@@ -73,9 +73,9 @@ pub struct WebhookChannel {
 }
 
 /// How long payers may take to confirm by an action, by default: a payer may stand still over a weekend.
-const ACK_WITHIN: Duration = Duration::from_hours(72);
+const ACK_WITHIN: Duration = Duration::from_secs(72 * 3_600);
 /// For how long a message is tried, by default.
-const RETRY_FOR: Duration = Duration::from_hours(72);
+const RETRY_FOR: Duration = Duration::from_secs(72 * 3_600);
 const TIMEOUT: Duration = Duration::from_secs(10);
 const TIMEOUT_MAX: Duration = Duration::from_secs(60);
 const CONCURRENCY: usize = 8;

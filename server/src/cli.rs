@@ -1,5 +1,6 @@
 //! The command line.
 
+mod rewards;
 mod tasks;
 
 use std::path::PathBuf;
@@ -7,6 +8,7 @@ use std::sync::LazyLock;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub use rewards::RewardsCommand;
 pub use tasks::{Reason, TasksArgs, TasksCommand};
 
 /// The version of this program, and of what it brings along that changes how periods are cut.
@@ -66,6 +68,9 @@ pub enum Command {
     /// Parked records.
     #[command(subcommand)]
     Parked(ParkedCommand),
+    /// Deliveries of rewards.
+    #[command(subcommand)]
+    Rewards(RewardsCommand),
     /// A user's history.
     #[command(subcommand)]
     Audit(AuditCommand),

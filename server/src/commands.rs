@@ -8,6 +8,7 @@ pub mod ingest;
 pub mod migrate;
 pub mod parked;
 pub mod projections;
+pub mod rewards;
 pub mod serve;
 pub mod sources;
 pub mod tasks;

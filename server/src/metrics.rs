@@ -140,6 +140,30 @@ const METRICS: &[Metric] = &[
         Unit::Count,
         "Rounds of delivery that failed and are repeated",
     ),
+    (
+        Counter,
+        "plaudit_delivery_attempts_total",
+        Unit::Count,
+        "Attempts to deliver rewards, by channel and result",
+    ),
+    (
+        Gauge,
+        "plaudit_delivery_backlog",
+        Unit::Count,
+        "Rewards that wait to be sent, by channel",
+    ),
+    (
+        Gauge,
+        "plaudit_delivery_oldest_seconds",
+        Unit::Seconds,
+        "For how long the oldest reward has waited to be sent, by channel",
+    ),
+    (
+        Gauge,
+        "plaudit_delivery_unacknowledged",
+        Unit::Count,
+        "Rewards that were sent and are not confirmed, by channel",
+    ),
     (Gauge, "plaudit_http_connections", Unit::Count, "Open HTTP connections"),
     (
         Counter,

@@ -1,5 +1,8 @@
 //! Publishing real rewards from a real `PostgreSQL` to a real Kafka.
 
+mod examples;
 mod failures;
+mod payer;
 mod rewards;
+mod webhooks;
 mod world;

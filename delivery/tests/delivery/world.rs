@@ -117,6 +117,35 @@ impl World {
         self.deliver_with(&self.options())
     }
 
+    /// Delivers by these channels.
+    pub fn deliver_through(&self, channels: &Value) -> Deliverer {
+        // The program has chosen its provider of TLS when it delivers.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let channels = Channels::parse(&channels.to_string()).unwrap();
+        self.deliver_with(&DeliveryOptions { channels, ..self.options() })
+    }
+
+    /// Delivers by these channels, to be killed.
+    pub async fn deliver_to_be_killed(&self, channels: &Value) -> Doomed {
+        let channels = Channels::parse(&channels.to_string()).unwrap();
+        let options = DeliveryOptions { channels, ..self.options() };
+        let (url, lanes) = (self.url.clone(), self.executor.lane_count());
+        let start = move || {
+            let runtime = tokio::runtime::Builder::new_multi_thread()
+                .worker_threads(1)
+                .enable_all()
+                .build()
+                .unwrap();
+            runtime.block_on(async {
+                let pool = pool::connect(&url, 8).unwrap();
+                let executor = executor(&pool, lanes);
+                drop(Deliverer::start(&options, executor, &pool));
+            });
+            Doomed(runtime)
+        };
+        tokio::task::spawn_blocking(start).await.unwrap()
+    }
+
     pub fn deliver_with(&self, options: &DeliveryOptions) -> Deliverer {
         Deliverer::start(options, Arc::clone(&self.executor), &self.pool)
     }
@@ -169,6 +198,48 @@ impl World {
         let items = vec![self.item(user, work)];
         let applied = self.executor.execute(&Batch { items, checkpoints: vec![] }).await.unwrap();
         assert!(matches!(applied[0].outcome, Outcome::Claimed(_)), "{applied:?}");
+    }
+
+    /// An operator wants a grant to be delivered again.
+    pub async fn redeliver(&self, user: &str, grant: Uuid) {
+        let work = Work::Redeliver {
+            user: user_id(user),
+            grant,
+            by: "olga".to_owned(),
+            reason: "it is mended".to_owned(),
+            at: AT.parse::<Timestamp>().unwrap(),
+            even_if_delivered: false,
+        };
+        let items = vec![self.item(user, work)];
+        let applied = self.executor.execute(&Batch { items, checkpoints: vec![] }).await.unwrap();
+        assert_eq!(applied[0].outcome, Outcome::Accepted);
+    }
+
+    /// The payer of a grant confirms it by an action.
+    pub async fn confirm(&self, user: &str, grant: Uuid) {
+        let data = json!({ "grant": grant });
+        let parts = Parts {
+            user,
+            source: "/payer",
+            id: &Uuid::new_v4().to_string(),
+            kind: "plaudit.reward.delivered",
+            time: AT,
+            data: data.as_object().unwrap().clone(),
+        };
+        let items = vec![self.item(user, Work::Action(Action::new(parts).unwrap()))];
+        let applied = self.executor.execute(&Batch { items, checkpoints: vec![] }).await.unwrap();
+        assert_eq!(applied[0].outcome, Outcome::Accepted);
+    }
+
+    /// The types of a user's events, in order.
+    pub async fn events_of(&self, user: &str) -> Vec<String> {
+        sqlx::query_scalar(
+            "select event_type from events where aggregate_id = $1 order by sequence",
+        )
+        .bind(user)
+        .fetch_all(&self.pool)
+        .await
+        .unwrap()
     }
 
     fn item(&self, user: &str, work: Work) -> Item {
@@ -280,6 +351,16 @@ impl World {
         for created in admin.create_topics([&topic], &AdminOptions::new()).await.unwrap() {
             created.unwrap();
         }
+    }
+}
+
+/// A process that delivers and is killed: it has a runtime of its own, which ends without a word.
+pub struct Doomed(tokio::runtime::Runtime);
+
+impl Doomed {
+    /// Nothing that is under way is stored. Its lanes are free when their leases have expired.
+    pub fn kill(self) {
+        self.0.shutdown_background();
     }
 }
 

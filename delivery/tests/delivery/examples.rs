@@ -1,0 +1,156 @@
+//! The example payers of `examples/payers`, run as they stand: signed messages, repeats, strangers.
+//!
+//! Python's has to run: every machine that builds Plaudit has it. Go's and TypeScript's run where there is
+//! `go`, and a `node` that runs TypeScript; elsewhere the test says that it did not run them.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use plaudit_delivery::webhook::{Client, Reply, Secret};
+use reqwest::Url;
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use uuid::Uuid;
+
+use crate::payer::SECRET;
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/payers")
+}
+
+/// A running example. Ends with the test.
+struct Example {
+    url: Url,
+    book: PathBuf,
+    _process: tokio::process::Child,
+}
+
+impl Example {
+    async fn start(program: &str, arguments: &[&str], folder: &Path) -> Self {
+        let book = std::env::temp_dir().join(format!("plaudit-payer-{}", Uuid::new_v4()));
+        let mut process = tokio::process::Command::new(program)
+            .args(arguments)
+            .arg("0")
+            .current_dir(folder)
+            // The second of two secrets is ours: the payer is changing it.
+            .env("PAYER_SECRETS", format!("whsec_c3RyYW5nZXJzdHJhbmdlcnN0cmFuZ2Vy,{SECRET}"))
+            .env("PAYER_BOOK", &book)
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap_or_else(|error| panic!("{program}: {error}"));
+        let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
+        let line = tokio::time::timeout(Duration::from_mins(2), lines.next_line()).await;
+        let url = line.unwrap().unwrap().expect("it prints its address").parse().unwrap();
+        Self { url, book, _process: process }
+    }
+
+    /// The grants that were paid, with their amounts, from the lines of a file.
+    fn lines(&self) -> Vec<(String, i64)> {
+        let text = std::fs::read_to_string(&self.book).unwrap();
+        let paid = |line: &str| {
+            let line: Value = serde_json::from_str(line).unwrap();
+            (line["grant"].as_str().unwrap().to_owned(), line["amount"].as_i64().unwrap())
+        };
+        text.lines().map(paid).collect()
+    }
+
+    /// The same from a database of SQLite, which Python reads.
+    fn rows(&self) -> Vec<(String, i64)> {
+        let script = "import json,sqlite3,sys\n\
+            print(json.dumps(sqlite3.connect(sys.argv[1]).execute('select grant_id, amount from payments').fetchall()))";
+        let output = Command::new("python3").args(["-c", script]).arg(&self.book).output().unwrap();
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+}
+
+impl Drop for Example {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.book);
+    }
+}
+
+fn message(id: &str, kind: &str) -> String {
+    json!({"specversion": "1.0", "id": id, "source": "/plaudit", "type": kind, "subject": "ü42",
+        "time": "2026-03-29T09:12:00Z", "datacontenttype": "application/json",
+        "data": {"task": "daily-gifts", "period": "2026-03-29", "milestone": 100, "line": "small",
+            "kind": "currency", "code": "coin", "amount": 10, "reached_at": "2026-03-29T09:12:00Z"}})
+    .to_string()
+}
+
+/// Does to an example what Plaudit and others do to a payer. Gives the grants that it must have paid.
+async fn is_a_payer(example: &Example) -> Vec<(String, i64)> {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let client = Client::new(Duration::from_secs(10), true).unwrap();
+    let ours = [Secret::parse(SECRET).unwrap()];
+    let strangers = [Secret::parse(&format!("whsec_{}", "AAAA".repeat(8))).unwrap()];
+    let post = async |secrets: &[Secret], id: &str, kind: &str| {
+        client.post(&example.url, secrets, id, message(id, kind)).await
+    };
+    let ids: Vec<String> = (0..5).map(|_| Uuid::new_v4().to_string()).collect();
+    for id in ids.iter().chain(&ids[..2]) {
+        let posted = post(&ours, id, "plaudit.reward.granted").await;
+        assert_eq!(posted.reply, Reply::Accepted, "{posted:?}");
+    }
+    // The same grant twice at the same moment.
+    let id = &ids[4];
+    let both =
+        (post(&ours, id, "plaudit.reward.granted"), post(&ours, id, "plaudit.reward.granted"));
+    let (one, other) = tokio::join!(both.0, both.1);
+    assert_eq!((one.reply, other.reply), (Reply::Accepted, Reply::Accepted));
+    let tested = post(&ours, &Uuid::new_v4().to_string(), "plaudit.reward.test").await;
+    assert_eq!(tested.reply, Reply::Accepted, "{tested:?}");
+    let strange = post(&strangers, &Uuid::new_v4().to_string(), "plaudit.reward.granted").await;
+    assert_eq!(strange.attempt.status, Some(401));
+    ids.iter().map(|id| (id.clone(), 10)).collect()
+}
+
+fn sorted(mut paid: Vec<(String, i64)>) -> Vec<(String, i64)> {
+    paid.sort();
+    paid
+}
+
+#[tokio::test]
+async fn the_payer_in_python_pays_each_grant_once() {
+    let example = Example::start("python3", &["payer.py"], &folder().join("python")).await;
+    let wanted = is_a_payer(&example).await;
+    assert_eq!(sorted(example.rows()), sorted(wanted));
+}
+
+/// Whether a program is there and says so.
+fn works(program: &str, arguments: &[&str]) -> bool {
+    let mut run = Command::new(program);
+    run.args(arguments).stdout(Stdio::null()).stderr(Stdio::null());
+    run.status().is_ok_and(|status| status.success())
+}
+
+#[tokio::test]
+async fn the_payer_in_go_pays_each_grant_once() {
+    if !works("go", &["version"]) {
+        eprintln!("NOT RUN: examples/payers/go, since there is no `go` on this machine");
+        return;
+    }
+    let build = std::env::temp_dir().join(format!("plaudit-payer-go-{}", Uuid::new_v4()));
+    let (out, go) = (build.to_str().unwrap(), folder().join("go"));
+    let built = Command::new("go").args(["build", "-o", out, "."]).current_dir(&go).status();
+    assert!(built.unwrap().success());
+    let example = Example::start(out, &[], &go).await;
+    let wanted = is_a_payer(&example).await;
+    assert_eq!(sorted(example.lines()), sorted(wanted));
+    std::fs::remove_file(&build).unwrap();
+}
+
+#[tokio::test]
+async fn the_payer_in_typescript_pays_each_grant_once() {
+    let script = "process.exit(process.features.typescript ? 0 : 1)";
+    if !works("node", &["-e", script]) {
+        eprintln!(
+            "NOT RUN: examples/payers/typescript, since there is no `node` 22.18 or later here"
+        );
+        return;
+    }
+    let example = Example::start("node", &["payer.mts"], &folder().join("typescript")).await;
+    let wanted = is_a_payer(&example).await;
+    assert_eq!(sorted(example.lines()), sorted(wanted));
+}

@@ -1,0 +1,117 @@
+//! A payer: a real HTTP server that answers as it is told, and pays a grant once.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use plaudit_delivery::webhook::{Secret, signature};
+use serde_json::Value;
+
+pub const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+
+/// How the payer answers a message, by how many it has got before.
+pub type Manners = fn(usize) -> Answer;
+
+#[derive(Debug, Clone)]
+pub enum Answer {
+    Paid,
+    Status(u16),
+    /// With `Retry-After`.
+    Later(u16, &'static str),
+    /// Pays, and answers after this time.
+    Slowly(Duration),
+    /// Pays, and says that it did not.
+    PaidButFailed,
+    Redirect(String),
+}
+
+#[derive(Clone)]
+pub struct Payer {
+    pub url: String,
+    seen: Arc<Mutex<Seen>>,
+}
+
+#[derive(Default)]
+struct Seen {
+    /// Every message, by its id: the bodies.
+    messages: Vec<(String, Value)>,
+    /// What was paid, by grant: how often, after dropping repeats.
+    paid: BTreeMap<String, i64>,
+    refused: usize,
+}
+
+impl Payer {
+    pub async fn start(manners: Manners) -> Self {
+        let seen = Arc::new(Mutex::new(Seen::default()));
+        let app = Router::new().route("/hook", post(take)).with_state((Arc::clone(&seen), manners));
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/hook", listener.local_addr().unwrap());
+        tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
+        Self { url, seen }
+    }
+
+    /// How often messages with a good signature came.
+    pub fn messages(&self) -> Vec<(String, Value)> {
+        self.seen.lock().unwrap().messages.clone()
+    }
+
+    /// What was paid: each grant once.
+    pub fn paid(&self) -> BTreeMap<String, i64> {
+        self.seen.lock().unwrap().paid.clone()
+    }
+
+    /// Messages with a wrong signature.
+    pub fn refused(&self) -> usize {
+        self.seen.lock().unwrap().refused
+    }
+}
+
+async fn take(
+    State((seen, manners)): State<(Arc<Mutex<Seen>>, Manners)>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    let header = |name: &str| headers.get(name).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    let (id, timestamp) = (header("webhook-id").to_owned(), header("webhook-timestamp"));
+    let text = String::from_utf8(body.to_vec()).unwrap();
+    let secret = Secret::parse(SECRET).unwrap();
+    let wanted = signature(&[secret], &id, timestamp.parse().unwrap_or_default(), &text);
+    if !header("webhook-signature").split(' ').any(|one| one == wanted) {
+        seen.lock().unwrap().refused += 1;
+        return StatusCode::UNAUTHORIZED.into_response();
+    }
+    let event: Value = serde_json::from_str(&text).unwrap();
+    let answer = {
+        let mut seen = seen.lock().unwrap();
+        let answer = manners(seen.messages.len());
+        seen.messages.push((id.clone(), event.clone()));
+        if matches!(answer, Answer::Paid | Answer::Slowly(_) | Answer::PaidButFailed) {
+            let amount = event["data"]["amount"].as_i64().unwrap();
+            seen.paid.entry(id).or_insert(amount);
+        }
+        answer
+    };
+    match answer {
+        Answer::Paid => StatusCode::NO_CONTENT.into_response(),
+        Answer::Status(status) => {
+            (StatusCode::from_u16(status).unwrap(), "not today").into_response()
+        }
+        Answer::Later(status, when) => {
+            (StatusCode::from_u16(status).unwrap(), [("retry-after", when)]).into_response()
+        }
+        Answer::Slowly(wait) => {
+            tokio::time::sleep(wait).await;
+            StatusCode::OK.into_response()
+        }
+        Answer::PaidButFailed => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+        Answer::Redirect(to) => {
+            (StatusCode::TEMPORARY_REDIRECT, [("location", to)]).into_response()
+        }
+    }
+}

@@ -1,0 +1,246 @@
+//! `plaudit rewards`.
+
+mod endpoint;
+mod reconcile;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use plaudit_domain::user_tasks::RewardState;
+use plaudit_event_store::catalogue_store::CatalogueStore;
+use plaudit_event_store::deliveries::{self, Attempt, Filter, GrantEntry, GrantReport};
+use plaudit_event_store::{Batch, Executor, Item, Origin, Outcome, Work};
+use serde_json::json;
+use sqlx::PgPool;
+use uuid::Uuid;
+
+use crate::cli::{FormatKind, RewardsCommand};
+use crate::config::Config;
+use crate::failure::Failure;
+use crate::output::{count, errln, outln};
+use crate::startup;
+
+/// How many grants are read, or sent again, at once.
+const PAGE: usize = 500;
+
+/// Shows deliveries, and has rewards delivered again.
+pub async fn run(config: &Config, command: RewardsCommand) -> Result<ExitCode, Failure> {
+    match command {
+        RewardsCommand::TestEndpoint { url, secret, allow_private } => {
+            endpoint::test(config, &url, secret.as_deref(), allow_private).await
+        }
+        RewardsCommand::List { state, code, after, limit, format } => {
+            let state = state.as_deref().map(state_named).transpose()?;
+            let filter = Filter { state, code, after, limit: usize::from(limit) };
+            list(&startup::checked_database(config).await?.0, &filter, format.format).await
+        }
+        RewardsCommand::Show { grant, format } => {
+            show(&startup::checked_database(config).await?.0, grant, format.format).await
+        }
+        RewardsCommand::Redeliver { grants, failed: false, reason, .. } => {
+            let again = Again::start(config, reason, false).await?;
+            again.of_grants(&grants).await
+        }
+        RewardsCommand::Redeliver { code, reason, .. } => {
+            let again = Again::start(config, reason, false).await?;
+            let filter = Filter { state: Some(RewardState::Failed), code, ..Filter::default() };
+            again.of_all(filter, |_| true).await
+        }
+        RewardsCommand::Resync { since, delivered, reason } => {
+            let again = Again::start(config, reason, delivered).await?;
+            let is_due = move |entry: &GrantEntry| {
+                let was_queued = entry.deliveries.iter().any(|d| d.queued_at >= since);
+                was_queued && (delivered || entry.row.state != RewardState::Delivered)
+            };
+            again.of_all(Filter::default(), is_due).await
+        }
+        RewardsCommand::Reconcile { from, until, against, format } => {
+            let (pool, _) = startup::checked_database(config).await?;
+            reconcile::run(&pool, from, until, against.as_deref(), format.format).await
+        }
+    }
+}
+
+fn state_named(name: &str) -> Result<RewardState, Failure> {
+    RewardState::ALL.into_iter().find(|state| state.as_str() == name).ok_or_else(|| {
+        let known: Vec<&str> = RewardState::ALL.iter().map(|state| state.as_str()).collect();
+        Failure::new(format!("a state is one of {}, got {name:?}", known.join(", ")))
+    })
+}
+
+async fn list(pool: &PgPool, filter: &Filter, format: FormatKind) -> Result<ExitCode, Failure> {
+    let page = deliveries::list(pool, filter).await?;
+    let page = page.ok_or_else(|| Failure::new("there is no grant with the id of --after"))?;
+    let grants: Vec<GrantReport> = page.grants.into_iter().map(GrantReport::from).collect();
+    if format == FormatKind::Json {
+        outln!("{}", json!({ "grants": grants, "next": page.next }));
+        return Ok(ExitCode::SUCCESS);
+    }
+    for grant in &grants {
+        let reason = grant.reason.as_deref().unwrap_or_default();
+        outln!("{}", format!("{}  {reason}", in_short(grant)).trim_end());
+    }
+    match page.next {
+        Some(next) => outln!("{} shown; for the next ones: --after {next}", grants.len()),
+        None => outln!("{}", count(grants.len(), "grant")),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn in_short(grant: &GrantReport) -> String {
+    let GrantReport { grant: id, state, user, task, period, kind, code, amount, .. } = grant;
+    format!("{id}  {state:<10}  {user}  {task} {period}  {amount} {kind}/{code}")
+}
+
+async fn show(pool: &PgPool, grant: Uuid, format: FormatKind) -> Result<ExitCode, Failure> {
+    let found = deliveries::find(pool, grant).await?;
+    let entry = found.ok_or_else(|| Failure::new(format!("there is no grant {grant}")))?;
+    let report = GrantReport::from(entry);
+    if format == FormatKind::Json {
+        outln!("{}", serde_json::to_string(&report)?);
+        return Ok(ExitCode::SUCCESS);
+    }
+    outln!("{}", in_short(&report));
+    outln!(
+        "granted     {} by milestone {}, line {}",
+        report.granted_at,
+        report.milestone,
+        report.line
+    );
+    for delivery in &report.deliveries {
+        let role = if delivery.pays { "to the payer" } else { "a copy" };
+        outln!(
+            "channel     {}, {role}: {} since {}",
+            delivery.channel,
+            delivery.state,
+            delivery.queued_at
+        );
+        for (name, at) in [("next at", delivery.due_at), ("given up", delivery.give_up_at)] {
+            if let Some(at) = at {
+                outln!("  {name:<10}{at}");
+            }
+        }
+        if let Some(reason) = &delivery.reason {
+            outln!("  reason    {reason}");
+        }
+        let hidden = usize::try_from(delivery.attempts).unwrap_or_default();
+        let hidden = hidden.saturating_sub(delivery.attempted.len());
+        if hidden > 0 {
+            outln!("  {} before these", count(hidden, "attempt"));
+        }
+        for Attempt { at, duration_ms, status, error, answer } in &delivery.attempted {
+            let status = status.map_or_else(|| "-".to_owned(), |status| status.to_string());
+            let said = error.as_deref().or(answer.as_deref()).unwrap_or_default();
+            outln!("  {at}  {duration_ms} ms  {status}  {}", shown(said));
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What a payer said, for a terminal: control characters are escaped.
+fn shown(text: &str) -> String {
+    text.chars()
+        .flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] })
+        .collect()
+}
+
+/// Has grants delivered again.
+struct Again {
+    pool: PgPool,
+    executor: Arc<Executor>,
+    reason: String,
+    by: String,
+    even_if_delivered: bool,
+}
+
+impl Again {
+    async fn start(
+        config: &Config,
+        reason: String,
+        even_if_delivered: bool,
+    ) -> Result<Self, Failure> {
+        if reason.trim().is_empty() {
+            return Err(Failure::new("--reason says why; it is kept in the users' histories"));
+        }
+        let (pool, lane_count) = startup::checked_database(config).await?;
+        let catalogue = Arc::new(CatalogueStore::default());
+        catalogue.newest(&pool).await?;
+        let executor = startup::executor(&startup::writers(config, 1)?, lane_count, &catalogue);
+        let user = ["SUDO_USER", "USER", "LOGNAME"].into_iter().find_map(|n| std::env::var(n).ok());
+        let by =
+            format!("command line of {}", user.unwrap_or_else(|| "an unknown user".to_owned()));
+        Ok(Self { pool, executor, reason, by, even_if_delivered })
+    }
+
+    async fn of_grants(&self, grants: &[Uuid]) -> Result<ExitCode, Failure> {
+        let (mut entries, mut all_found) = (Vec::new(), true);
+        for grant in grants {
+            match deliveries::find(&self.pool, *grant).await? {
+                Some(entry) => entries.push(entry),
+                None => {
+                    errln!("there is no grant {grant}");
+                    all_found = false;
+                }
+            }
+        }
+        let mut sent = 0;
+        for page in entries.chunks(PAGE) {
+            sent += self.send(page).await?;
+        }
+        outln!("{} will be delivered again", count(sent, "grant"));
+        let all_sent = all_found && sent == grants.len();
+        Ok(if all_sent { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+
+    async fn of_all(
+        &self,
+        mut filter: Filter,
+        is_wanted: impl Fn(&GrantEntry) -> bool,
+    ) -> Result<ExitCode, Failure> {
+        filter.limit = PAGE;
+        let (mut sent, mut wanted) = (0, 0);
+        loop {
+            let page = deliveries::list(&self.pool, &filter).await?;
+            let page = page.ok_or_else(|| Failure::new("a grant is gone from the list"))?;
+            let entries: Vec<_> = page.grants.into_iter().filter(&is_wanted).collect();
+            wanted += entries.len();
+            sent += self.send(&entries).await?;
+            match page.next {
+                Some(next) => filter.after = Some(next),
+                None => break,
+            }
+        }
+        outln!("{} will be delivered again", count(sent, "grant"));
+        Ok(if sent == wanted { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+
+    /// Asks for some grants. Gives how many will be delivered again.
+    async fn send(&self, entries: &[GrantEntry]) -> Result<usize, Failure> {
+        if entries.is_empty() {
+            return Ok(0);
+        }
+        let item = |entry: &GrantEntry| Item {
+            lane: entry.lane,
+            work: Work::Redeliver {
+                user: entry.user.clone(),
+                grant: entry.row.reward.grant,
+                by: self.by.clone(),
+                reason: self.reason.clone(),
+                at: Timestamp::now(),
+                even_if_delivered: self.even_if_delivered,
+            },
+            origin: Origin::Request(Uuid::now_v7()),
+        };
+        let batch = Batch { items: entries.iter().map(item).collect(), checkpoints: vec![] };
+        let mut sent = 0;
+        for (entry, applied) in entries.iter().zip(self.executor.execute(&batch).await?) {
+            match applied.outcome {
+                Outcome::Accepted => sent += 1,
+                Outcome::Rejected(why) => errln!("{why}"),
+                other => errln!("{}: {other:?}", entry.row.reward.grant),
+            }
+        }
+        Ok(sent)
+    }
+}
