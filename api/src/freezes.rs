@@ -30,7 +30,7 @@ const BODY_BYTES_MAX: usize = 64 * 1024;
 const REASON_CHARS_MAX: usize = 1_000;
 
 #[derive(Serialize)]
-struct Granted {
+struct FreezesGranted {
     user: UserId,
     task: TaskId,
     position: String,
@@ -76,7 +76,8 @@ pub async fn grant(
         Outcome::FreezesGranted { granted, dropped, freezes } => {
             let position = applied.position.to_string();
             let granted_at = at;
-            let answer = Granted { user, task, position, granted_at, granted, dropped, freezes };
+            let answer =
+                FreezesGranted { user, task, position, granted_at, granted, dropped, freezes };
             Ok(no_store_at(applied.position, &answer))
         }
         Outcome::Rejected(Rejection::UnknownTask { task }) => Err(unknown_task(task)),

@@ -131,10 +131,10 @@ impl Channels {
         if list.len() > CHANNELS_MAX {
             errors.push(format!("{} channels; at most {CHANNELS_MAX} are possible", list.len()));
         }
-        for (index, written) in list.into_iter().enumerate() {
-            let named = written.get("name").and_then(Value::as_str).unwrap_or("without a name");
-            let place = format!("channel {} ({named})", index + 1);
-            match serde_json::from_value::<Written>(written) {
+        for (index, entry) in list.into_iter().enumerate() {
+            let shown = entry.get("name").and_then(Value::as_str).unwrap_or("without a name");
+            let place = format!("channel {} ({shown})", index + 1);
+            match serde_json::from_value::<Written>(entry) {
                 Ok(written) => {
                     if names.contains(&written.name) {
                         errors.push(format!("{place}: another channel has this name"));

@@ -79,10 +79,10 @@ impl Delivery {
     /// Ends in order when `stop` is cancelled; [`Self::join`] waits for that.
     pub fn start(
         options: &DeliveryOptions,
-        executor: Arc<Executor>,
+        executor: &Arc<Executor>,
         pool: &PgPool,
         heads: Arc<HeadWatch>,
-        stop: CancellationToken,
+        stop: &CancellationToken,
     ) -> Result<Self, StartError> {
         let publisher = Publisher::new(options)?;
         let channels = &options.channels;
@@ -102,7 +102,7 @@ impl Delivery {
         let runner =
             Runner::start(FOLLOWER, handler, pool, heads, Arc::clone(&health), stop.clone());
         let desk = || {
-            let (executor, health) = (Arc::clone(&executor), Arc::clone(&health));
+            let (executor, health) = (Arc::clone(executor), Arc::clone(&health));
             senders.desk(executor, pool.clone(), health, runner.held_lanes(), stop.clone())
         };
         let kafka = {

@@ -21,12 +21,12 @@ pub fn short() -> ExponentialBackoff {
 
 /// Of a circuit that is open: from a second to a minute.
 pub fn of_circuit() -> ExponentialBackoff {
-    waits(Duration::from_secs(1), Duration::from_secs(1 * 60))
+    waits(Duration::from_secs(1), Duration::from_secs(60))
 }
 
 /// Of one message after its n-th attempt, from 1: from a second to an hour.
 pub fn of_message(attempts: i32) -> Duration {
     let index = usize::try_from(attempts.clamp(1, 20) - 1).unwrap_or_default();
-    let mut waits = waits(Duration::from_secs(1), Duration::from_secs(1 * 3_600));
-    waits.nth(index).unwrap_or(Duration::from_secs(1 * 3_600))
+    let mut waits = waits(Duration::from_secs(1), Duration::from_secs(3_600));
+    waits.nth(index).unwrap_or(Duration::from_secs(3_600))
 }

@@ -146,12 +146,7 @@ const METRICS: &[Metric] = &[
         Unit::Count,
         "Attempts to deliver rewards, by channel and result",
     ),
-    (
-        Gauge,
-        "plaudit_delivery_backlog",
-        Unit::Count,
-        "Rewards that wait to be sent, by channel",
-    ),
+    (Gauge, "plaudit_delivery_backlog", Unit::Count, "Rewards that wait to be sent, by channel"),
     (
         Gauge,
         "plaudit_delivery_oldest_seconds",

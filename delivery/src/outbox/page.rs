@@ -141,13 +141,13 @@ impl LanePage {
             | Event::RewardsGranted(UnclaimedRewards { rewards, .. }) => {
                 for (ordinal, reward) in (0..).zip(rewards) {
                     let place = RewardPlace { position: position.number, ordinal };
-                    self.payable.extend(queued(lane, &user, reward, place, channels));
+                    self.payable.extend(queued(lane, &user, &reward, place, channels));
                 }
             }
             Event::RedeliveryRequested { reward, .. } => {
                 let place = RewardPlace { position: position.number, ordinal: 0 };
                 let (grant, mut rows) =
-                    (reward.grant, queued(lane, &user, reward, place, channels));
+                    (reward.grant, queued(lane, &user, &reward, place, channels));
                 if let Some(paying) = rows.iter().position(|row| row.pays) {
                     last.insert(grant, Last::Again(rows.swap_remove(paying)));
                 }
@@ -189,7 +189,7 @@ impl LanePage {
 fn queued(
     lane: plaudit_domain::lane::Lane,
     user: &UserId,
-    reward: Reward,
+    reward: &Reward,
     place: RewardPlace,
     channels: &Channels,
 ) -> Vec<Queued> {

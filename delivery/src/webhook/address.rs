@@ -45,10 +45,11 @@ fn ipv6(address: Ipv6Addr) -> Result<(), &'static str> {
             inner(high, low)
         }
         [0x2002, high, low, ..] => inner(high, low),
-        [0x64, 0xff9b, 1, ..] | [0xfc00..=0xfdff, ..] => Err("an address of a private network"),
+        [0x64, 0xff9b, 1, ..] | [0xfc00..=0xfdff | 0xfec0..=0xfeff, ..] => {
+            Err("an address of a private network")
+        }
         [0xfe80..=0xfebf, ..] => Err("a link-local address"),
-        [0xfec0..=0xfeff, ..] => Err("an address of a private network"),
-        [0x2000, ..] | [0x2001, 0x0db8, ..] | [0x2001, 0..=0x01ff, ..] | [0x100, 0, 0, 0, ..] => {
+        [0x2000, ..] | [0x2001, 0x0db8 | 0..=0x01ff, ..] | [0x100, 0, 0, 0, ..] => {
             Err("an address that is reserved")
         }
         [0x2001..=0x3ffe, ..] => Ok(()),

@@ -14,7 +14,7 @@ use super::{Secret, signature};
 /// How much of an answer is read and kept, in bytes. The rest is never read.
 const ANSWER_BYTES_MAX: usize = 1_024;
 /// The longest wait that an endpoint may ask for.
-const RETRY_AFTER_MAX: Duration = Duration::from_secs(1 * 3_600);
+const RETRY_AFTER_MAX: Duration = Duration::from_secs(3_600);
 /// How long connections may rest.
 const IDLE_MAX: Duration = Duration::from_secs(30);
 

@@ -67,7 +67,7 @@ async fn settings_that_the_client_refuses_are_an_error_of_the_start() {
     let (executor, pool) = (world.executor.clone(), world.pool.clone());
     let stop = CancellationToken::new();
     let heads = HeadWatch::start(&pool, stop.clone());
-    let refused = Delivery::start(&options, executor, &pool, heads, stop).unwrap_err();
+    let refused = Delivery::start(&options, &executor, &pool, heads, &stop).unwrap_err();
     assert!(refused.to_string().contains("no.such.property"), "{refused}");
 }
 

@@ -421,7 +421,7 @@ impl Deliverer {
     fn start(options: &DeliveryOptions, executor: Arc<Executor>, pool: &PgPool) -> Self {
         let stop = CancellationToken::new();
         let heads = HeadWatch::start(pool, stop.clone());
-        let delivery = Delivery::start(options, executor, pool, heads, stop.clone()).unwrap();
+        let delivery = Delivery::start(options, &executor, pool, heads, &stop).unwrap();
         Self { delivery, stop }
     }
 

@@ -162,7 +162,7 @@ pub async fn start(
     let heads = HeadWatch::start(&pool, stop.clone());
     let start_delivery = |options: &DeliveryOptions| {
         let (executor, heads) = (Arc::clone(&executor), Arc::clone(&heads));
-        Delivery::start(options, executor, &pool, heads, stop.clone())
+        Delivery::start(options, &executor, &pool, heads, &stop)
     };
     let delivery = parts.delivery.as_ref().map(start_delivery).transpose()?;
     let digests = roles

@@ -57,12 +57,11 @@ impl Setting {
             return faults.map_or(Ok(()), |faults| Err(faults.join("; ")));
         }
         let fits = match self.kind {
-            Kind::Text | Kind::List => true,
+            Kind::Text | Kind::List | Kind::Channels => true,
             Kind::Number(from, to) => text.parse::<u32>().is_ok_and(|n| (from..=to).contains(&n)),
             Kind::Duration => plaudit_domain::duration::seconds(text).is_ok(),
             Kind::Address => is_address(text),
             Kind::OneOf(words) => words.contains(&text),
-            Kind::Channels => true,
         };
         if fits { Ok(()) } else { Err(format!("a value of the kind: {}", self.kind.unit())) }
     }

@@ -104,18 +104,12 @@ pub async fn run(
 
 /// How a grant differs from its payments; without a payer's file: whether it has failed.
 fn compare(grant: &GrantReport, state: RewardState, paid: Option<Vec<i64>>) -> Option<Difference> {
-    let kind = match (&paid, state) {
-        (None, RewardState::Failed) => Kind::Failed,
-        (None, _) => return None,
-        (Some(paid), _) if paid.len() > 1 => Kind::Double,
-        (Some(paid), _) if paid.iter().any(|amount| *amount != grant.amount) => {
-            Kind::DifferentAmount
-        }
-        (Some(paid), RewardState::Delivered) if paid.is_empty() => Kind::Missing,
-        (Some(paid), RewardState::Failed) if paid.is_empty() => Kind::Failed,
-        (Some(paid), state) if !paid.is_empty() && state != RewardState::Delivered => {
-            Kind::Unconfirmed
-        }
+    let kind = match (paid.as_deref(), state) {
+        (None | Some([]), RewardState::Failed) => Kind::Failed,
+        (Some([_, _, ..]), _) => Kind::Double,
+        (Some([amount]), _) if *amount != grant.amount => Kind::DifferentAmount,
+        (Some([]), RewardState::Delivered) => Kind::Missing,
+        (Some([_]), state) if state != RewardState::Delivered => Kind::Unconfirmed,
         _ => return None,
     };
     let (user, granted) = (Some(grant.user.clone()), Some(grant.amount));
