@@ -104,6 +104,27 @@ async fn get(url: String) -> Value {
     answer.json().await.unwrap()
 }
 
+/// The commands of the catalogue over HTTP, without the database, say what they say with it.
+fn the_catalogue_by_http_and_by_the_database(place: &Place, url: &str, sample: &str) {
+    let operator = token(&["operator"]);
+    let far = |arguments: &[&str]| {
+        let all = [arguments, &["--url", url, "--token", &operator]].concat();
+        let done = plaudit(&all, &[]);
+        assert_eq!(done.status.code(), Some(0), "{arguments:?}: {}", text(&done.stderr));
+        text(&done.stdout)
+    };
+    assert_eq!(far(&["tasks", "list"]), place.run(&["tasks", "list"]).1);
+    assert_eq!(far(&["tasks", "export"]), place.run(&["tasks", "export"]).1);
+    assert!(far(&["tasks", "plan", sample]).contains("0 versions"));
+    assert!(far(&["tasks", "publish", sample, "--reason", "é & so"]).contains("unchanged"));
+    assert_eq!(far(&["tasks", "pause", "first-team", "--reason", "far"]), "first-team is paused\n");
+    assert!(far(&["tasks", "history", "first-team"]).contains("paused  by cli: far"));
+    assert_eq!(far(&["tasks", "resume", "first-team"]), "first-team is active\n");
+    let tried = scratch("far.json", r#"{"type": "team.formed"}"#);
+    let tried = far(&["tasks", "simulate", "--user", "u9", "--actions", tried.to_str().unwrap()]);
+    assert!(tried.contains("progress_recorded"), "{tried}");
+}
+
 #[tokio::test]
 async fn what_a_server_did_is_told_by_the_command_line_as_by_http() {
     let place = Place::prepare().await;
@@ -172,27 +193,7 @@ async fn what_a_server_did_is_told_by_the_command_line_as_by_http() {
     let other = get(format!("{url}/v1/parked")).await;
     assert_eq!(other["parked"].as_array().unwrap().len(), 1);
 
-    // Over HTTP, without the database.
-    let operator = token(&["operator"]);
-    let far = |arguments: &[&str]| {
-        let all = [arguments, &["--url", &url, "--token", &operator]].concat();
-        let done = plaudit(&all, &[]);
-        assert_eq!(done.status.code(), Some(0), "{arguments:?}: {}", text(&done.stderr));
-        text(&done.stdout)
-    };
-    assert_eq!(far(&["tasks", "list"]), place.run(&["tasks", "list"]).1);
-    assert_eq!(far(&["tasks", "export"]), place.run(&["tasks", "export"]).1);
-    assert!(far(&["tasks", "plan", sample.to_str().unwrap()]).contains("0 versions"));
-    assert!(
-        far(&["tasks", "publish", sample.to_str().unwrap(), "--reason", "é & so"])
-            .contains("unchanged")
-    );
-    assert_eq!(far(&["tasks", "pause", "first-team", "--reason", "far"]), "first-team is paused\n");
-    assert!(far(&["tasks", "history", "first-team"]).contains("paused  by cli: far"));
-    assert_eq!(far(&["tasks", "resume", "first-team"]), "first-team is active\n");
-    let tried = scratch("far.json", r#"{"type": "team.formed"}"#);
-    let tried = far(&["tasks", "simulate", "--user", "u9", "--actions", tried.to_str().unwrap()]);
-    assert!(tried.contains("progress_recorded"), "{tried}");
+    the_catalogue_by_http_and_by_the_database(&place, &url, sample.to_str().unwrap());
 
     // The chain is continued by the server.
     eventually("the digests", async || {
