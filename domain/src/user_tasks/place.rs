@@ -72,6 +72,9 @@ pub(crate) fn place<'a>(
     let fresh_close =
         || period.ends_at.map(|end| end.checked_add(lateness).unwrap_or(Timestamp::MAX));
     let closes_at = match (open, closed) {
+        // It lies between two periods whose keys leave none for it, after an update of the zone that arrived
+        // late. The later of them was opened by an action after `at`, so this one is too late.
+        (Some(open), _) if !open.period.contains(at) => Some(at),
         (Some(open), _) => open.closes_at(),
         // Whatever this version would call it, it lies in what was closed.
         (None, Some(closed)) if at < closed.ends_at => Some(closed.ends_at),
