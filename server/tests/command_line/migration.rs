@@ -91,8 +91,9 @@ async fn database_of_the_first_version(source: &PgPool) -> String {
                 .fetch_one(source)
                 .await
                 .unwrap();
-        let copy =
-            format!("insert into {table} select * from json_populate_recordset(null::{table}, $1::json)");
+        let copy = format!(
+            "insert into {table} select * from json_populate_recordset(null::{table}, $1::json)"
+        );
         sqlx::query(&copy).bind(rows).execute(&mut old).await.unwrap();
     }
     sqlx::raw_sql(
