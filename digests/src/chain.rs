@@ -75,7 +75,7 @@ mod tests {
     #[test]
     fn every_part_of_a_row_counts() {
         let whole = Digest::default().with(&row());
-        let changes: [fn(&mut RawRow); 8] = [
+        let tampers: [fn(&mut RawRow); 8] = [
             |r| r.user.push('x'),
             |r| r.sequence = 2,
             |r| r.position = 8,
@@ -85,7 +85,7 @@ mod tests {
             |r| r.metadata.push(' '),
             |r| r.recorded_at_us = 6,
         ];
-        for change in changes {
+        for change in tampers {
             let mut changed = row();
             change(&mut changed);
             assert_ne!(Digest::default().with(&changed), whole, "{changed:?}");

@@ -41,7 +41,7 @@ impl Example {
             .spawn()
             .unwrap_or_else(|error| panic!("{program}: {error}"));
         let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
-        let line = tokio::time::timeout(Duration::from_mins(2), lines.next_line()).await;
+        let line = tokio::time::timeout(Duration::from_secs(120), lines.next_line()).await;
         let url = line.unwrap().unwrap().expect("it prints its address").parse().unwrap();
         Self { url, book, _process: process }
     }
@@ -56,7 +56,7 @@ impl Example {
         text.lines().map(paid).collect()
     }
 
-    /// The same from a database of SQLite, which Python reads.
+    /// The same from a database of `SQLite`, which Python reads.
     fn rows(&self) -> Vec<(String, i64)> {
         let script = "import json,sqlite3,sys\n\
             print(json.dumps(sqlite3.connect(sys.argv[1]).execute('select grant_id, amount from payments').fetchall()))";
@@ -131,14 +131,14 @@ async fn the_payer_in_go_pays_each_grant_once() {
         eprintln!("NOT RUN: examples/payers/go, since there is no `go` on this machine");
         return;
     }
-    let build = std::env::temp_dir().join(format!("plaudit-payer-go-{}", Uuid::new_v4()));
-    let (out, go) = (build.to_str().unwrap(), folder().join("go"));
+    let binary = std::env::temp_dir().join(format!("plaudit-payer-go-{}", Uuid::new_v4()));
+    let (out, go) = (binary.to_str().unwrap(), folder().join("go"));
     let built = Command::new("go").args(["build", "-o", out, "."]).current_dir(&go).status();
     assert!(built.unwrap().success());
     let example = Example::start(out, &[], &go).await;
     let wanted = is_a_payer(&example).await;
     assert_eq!(sorted(example.lines()), sorted(wanted));
-    std::fs::remove_file(&build).unwrap();
+    std::fs::remove_file(&binary).unwrap();
 }
 
 #[tokio::test]

@@ -139,7 +139,7 @@ impl World {
             runtime.block_on(async {
                 let pool = pool::connect(&url, 8).unwrap();
                 let executor = executor(&pool, lanes);
-                drop(Deliverer::start(&options, executor, &pool));
+                drop(Deliverer::start(&options, &executor, &pool));
             });
             Doomed(runtime)
         };
@@ -147,7 +147,7 @@ impl World {
     }
 
     pub fn deliver_with(&self, options: &DeliveryOptions) -> Deliverer {
-        Deliverer::start(options, Arc::clone(&self.executor), &self.pool)
+        Deliverer::start(options, &self.executor, &self.pool)
     }
 
     /// Delivers through a proxy to the database.
@@ -155,7 +155,7 @@ impl World {
         let (proxy, through) = test_cluster::fault_proxy(&self.url).await;
         let pool = pool::connect(&through, 8).unwrap();
         let executor = executor(&pool, self.executor.lane_count());
-        (Deliverer::start(&self.options(), executor, &pool), proxy)
+        (Deliverer::start(&self.options(), &executor, &pool), proxy)
     }
 
     pub fn lane_of(&self, user: &str) -> Lane {
@@ -418,10 +418,10 @@ fn executor(pool: &PgPool, lanes: LaneCount) -> Arc<Executor> {
 }
 
 impl Deliverer {
-    fn start(options: &DeliveryOptions, executor: Arc<Executor>, pool: &PgPool) -> Self {
+    fn start(options: &DeliveryOptions, executor: &Arc<Executor>, pool: &PgPool) -> Self {
         let stop = CancellationToken::new();
         let heads = HeadWatch::start(pool, stop.clone());
-        let delivery = Delivery::start(options, &executor, pool, heads, &stop).unwrap();
+        let delivery = Delivery::start(options, executor, pool, heads, &stop).unwrap();
         Self { delivery, stop }
     }
 
