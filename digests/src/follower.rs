@@ -10,6 +10,7 @@ use plaudit_event_store::{ExecuteError, move_checkpoints};
 use plaudit_followers::bounded::within;
 use plaudit_followers::{Handler, LaneOutcome, Span};
 use sqlx::{Connection as _, PgConnection, PgPool};
+use tokio::time::Instant;
 
 use crate::FOLLOWER;
 use crate::chain::Digest;
@@ -21,6 +22,10 @@ const EVENTS_MAX: i64 = 5_000;
 /// become one write.
 const WORTH_A_ROUND: i64 = 2_000;
 const GATHERING: Duration = Duration::from_secs(1);
+
+/// How much longer than a round the rest after it is while there is a backlog.
+const REST: u32 = 4;
+const REST_MAX: Duration = Duration::from_secs(2);
 
 /// How long a lane's share of a round may take.
 const LANE_MAX: Duration = Duration::from_secs(5);
@@ -37,6 +42,7 @@ impl Handler for DigestFollower {
         if waiting < WORTH_A_ROUND {
             tokio::time::sleep(GATHERING).await;
         }
+        let began = Instant::now();
         let mut outcomes = Vec::new();
         let mut left = EVENTS_MAX;
         for span in spans {
@@ -51,6 +57,11 @@ impl Handler for DigestFollower {
                 }
                 Err(error) => LaneOutcome::Failed { lane: span.lane, reason: error.to_string() },
             });
+        }
+        // Under a backlog the batches come first: proof may lag, counting may not.
+        let rest = began.elapsed().saturating_mul(REST).min(REST_MAX);
+        if waiting >= WORTH_A_ROUND {
+            tokio::time::sleep(rest).await;
         }
         Ok(outcomes)
     }
