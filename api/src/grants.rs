@@ -4,15 +4,15 @@ use axum::body::Body;
 use axum::extract::{Extension, FromRequestParts, State};
 use axum::http::HeaderMap;
 use axum::http::request::Parts;
-use jiff::Timestamp;
 use plaudit_domain::user_tasks::{Rejection, RewardState};
 use plaudit_event_store::deliveries::{self, Filter, GrantReport};
-use plaudit_event_store::{Item, Origin, Outcome, Work};
+use plaudit_event_store::{Origin, Outcome, Work};
 use serde::Serialize;
 use serde_json::Value;
 use uuid::Uuid;
 
 use crate::auth::Caller;
+use crate::claims::{apply, now, unexpected};
 use crate::etag::{no_store, no_store_at};
 use crate::input::{
     Query, decode_segment, media_type, path_segment, pointer_to, read_body, refuse_encoded,
@@ -26,9 +26,6 @@ use crate::telemetry::RequestId;
 const BODY_BYTES_MAX: usize = 64 * 1024;
 /// The longest reason, in characters.
 const REASON_CHARS_MAX: usize = 1_000;
-/// The states of a reward, as the contract names them.
-const STATES: [&str; 7] =
-    ["claimable", "claimed", "delivering", "delivered", "failed", "expired", "forfeited"];
 
 /// The grant in a path. What is no id is an unknown grant.
 #[derive(Debug)]
@@ -65,20 +62,11 @@ struct Grants {
     ))]
 pub async fn list(State(state): State<Shared>, mut query: Query) -> Answer {
     let (after, limit) = (query.parsed::<Uuid>("after"), query.limit());
-    let named = query.text("state").and_then(|name| {
-        let known = STATES.into_iter().find(|known| *known == name);
-        query.checked("state", known.ok_or(format_args!("one of {} is wanted", STATES.join(", "))))
-    });
+    let state_wanted = query.parsed::<RewardState>("state");
     let code = query.text("code");
     query.finish()?;
-    let state_wanted =
-        named.map(|name| RewardState::ALL.into_iter().find(|state| state.as_str() == name));
-    // A state that no reward can have yet.
-    if state_wanted == Some(None) {
-        return Ok(no_store(&Grants { grants: vec![], next: None }));
-    }
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-    let filter = Filter { state: state_wanted.flatten(), code, after, limit };
+    let filter = Filter { state: state_wanted, code, after, limit };
     let page = deliveries::list(&state.pool, &filter).await?.ok_or_else(|| {
         InputError::parameter(
             "after",
@@ -133,15 +121,10 @@ pub async fn redeliver(
         grant,
         by: caller.subject.clone(),
         reason,
-        at: Timestamp::now(),
+        at: now(),
         even_if_delivered: false,
     };
-    let item = Item { lane: entry.lane, work, origin: Origin::Request(request) };
-    let applied = state.submit(vec![item], held).await?.into_iter().next();
-    let applied = applied.ok_or_else(|| {
-        tracing::error!("a batch has fewer outcomes than items");
-        Problem::Internal
-    })?;
+    let applied = apply(&state, &entry.user, work, Origin::Request(request), held).await?;
     match applied.outcome {
         Outcome::Accepted => {
             let (user, position) = (entry.user.to_string(), applied.position.to_string());
@@ -152,10 +135,7 @@ pub async fn redeliver(
             let (cause, detail) = (&causes::NOT_REDELIVERABLE, rejection.to_string());
             Err(Problem::Conflict { cause, detail })
         }
-        outcome => {
-            tracing::error!(?outcome, "a redelivery has the outcome of another kind of work");
-            Err(Problem::Internal)
-        }
+        outcome => Err(unexpected(&outcome)),
     }
 }
 

@@ -4,6 +4,7 @@ use axum::extract::State;
 use axum::http::HeaderMap;
 use jiff::Timestamp;
 use plaudit_domain::ids::{TaskId, UserId};
+use plaudit_domain::user_tasks::RewardState;
 use plaudit_event_store::rewards::{self, RewardPlace, RewardRow};
 use serde::Serialize;
 use uuid::Uuid;
@@ -14,10 +15,6 @@ use crate::openapi::{parameters, shapes};
 use crate::position::AtLeast;
 use crate::problem::Answer;
 use crate::state::Shared;
-
-/// The states of a reward, as the contract names them.
-const STATES: [&str; 7] =
-    ["claimable", "claimed", "delivering", "delivered", "failed", "expired", "forfeited"];
 
 #[derive(Serialize)]
 struct RewardsPage {
@@ -59,10 +56,7 @@ pub async fn rewards(
     let lane = state.lane_of(&user);
     let at_least = AtLeast::read(&mut query, &headers, lane);
     let (after, limit) = (query.parsed::<RewardPlace>("after"), query.limit());
-    let in_state = query.text("state").and_then(|name| {
-        let known = STATES.into_iter().find(|known| *known == name);
-        query.checked("state", known.ok_or(format_args!("one of {} is wanted", STATES.join(", "))))
-    });
+    let in_state = query.parsed::<RewardState>("state").map(RewardState::as_str);
     query.finish()?;
     at_least.reached(&state).await?;
     let now = Timestamp::now();

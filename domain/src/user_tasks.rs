@@ -21,7 +21,7 @@ pub use seen::{SEEN_PER_PERIOD_MAX, Seen, ValueHash, ValueSet};
 pub use state::{
     ClaimableMilestone, ClosedPeriod, FreezeChange, FreezeState, Grant, GrantedLine, PeriodState,
     ReachedMilestone, ReachedStep, ReservedFreeze, RewardState, StreakState, Stretch, TaskState,
-    Told, UserTasks,
+    Told, UnknownRewardState, UserTasks,
 };
 
 pub use seed::Seed;

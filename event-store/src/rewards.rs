@@ -208,8 +208,7 @@ fn lapsed_from(text: &str) -> sqlx::Result<Lapsed> {
 }
 
 fn state_from(text: &str) -> sqlx::Result<RewardState> {
-    let found = RewardState::ALL.into_iter().find(|state| state.as_str() == text);
-    found.ok_or_else(|| undecodable(UnknownRewardState { got: text.to_owned() }))
+    text.parse().map_err(|_| undecodable(UnknownRewardState { got: text.to_owned() }))
 }
 
 #[derive(Debug, thiserror::Error)]

@@ -4,6 +4,7 @@
 mod streak;
 
 use std::collections::BTreeMap;
+use std::str::FromStr;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -229,6 +230,19 @@ impl RewardState {
         }
     }
 }
+
+impl FromStr for RewardState {
+    type Err = UnknownRewardState;
+
+    fn from_str(got: &str) -> Result<Self, UnknownRewardState> {
+        Self::ALL.into_iter().find(|state| state.as_str() == got).ok_or(UnknownRewardState)
+    }
+}
+
+/// The error for a text that names no [`RewardState`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("one of {} is wanted", RewardState::ALL.map(RewardState::as_str).join(", "))]
+pub struct UnknownRewardState;
 
 /// A milestone with something to claim.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -63,7 +63,7 @@ pub async fn run(config: &Config, command: RewardsCommand) -> Result<ExitCode, F
 }
 
 fn state_named(name: &str) -> Result<RewardState, Failure> {
-    RewardState::ALL.into_iter().find(|state| state.as_str() == name).ok_or_else(|| {
+    name.parse().map_err(|_| {
         let known: Vec<&str> = RewardState::ALL.iter().map(|state| state.as_str()).collect();
         Failure::new(format!("a state is one of {}, got {name:?}", known.join(", ")))
     })
