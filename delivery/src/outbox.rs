@@ -10,9 +10,9 @@ use async_trait::async_trait;
 use plaudit_event_store::pool::Borrowed;
 use plaudit_event_store::reader::Unreadable;
 use plaudit_event_store::{CheckpointMove, ExecuteError, deliveries, move_checkpoints};
-use plaudit_followers::bounded::{CALL_MAX, within};
+use plaudit_followers::bounded::{CALL_MAX, begin, within};
 use plaudit_followers::{FollowerHealth, Handler, LaneOutcome, Skipped, Span};
-use sqlx::{Connection as _, PgPool};
+use sqlx::PgPool;
 
 use crate::FOLLOWER;
 use crate::senders::Senders;
@@ -96,7 +96,7 @@ impl Outbox {
         }
         let call = async {
             let mut connection = Borrowed::from(&self.pool).await?;
-            let mut tx = connection.begin().await?;
+            let mut tx = begin(&mut connection).await?;
             let of = |part: fn(&LanePage) -> &[deliveries::Queued]| {
                 pages.iter().flat_map(|page| part(page).iter().cloned()).collect::<Vec<_>>()
             };

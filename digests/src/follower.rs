@@ -7,9 +7,9 @@ use async_trait::async_trait;
 use plaudit_event_store::pool::Borrowed;
 use plaudit_event_store::raw_log::{self, RawRow};
 use plaudit_event_store::{ExecuteError, move_checkpoints};
-use plaudit_followers::bounded::within;
+use plaudit_followers::bounded::{begin, within};
 use plaudit_followers::{Handler, LaneOutcome, Span};
-use sqlx::{Connection as _, PgConnection, PgPool};
+use sqlx::{PgConnection, PgPool};
 use tokio::time::Instant;
 
 use crate::FOLLOWER;
@@ -72,7 +72,7 @@ impl DigestFollower {
     /// there were.
     async fn cover(&self, span: &Span, limit: i64) -> Result<(i64, i64), ExecuteError> {
         let mut connection = Borrowed::from(&self.pool).await?;
-        let mut tx = connection.begin().await?;
+        let mut tx = begin(&mut connection).await?;
         let rows = raw_log::after(span.lane, span.stored, span.head, limit, &mut tx).await?;
         let Some(last) = rows.last().map(|row| row.position) else {
             tx.rollback().await?;

@@ -3,10 +3,26 @@
 use std::time::Duration;
 
 use plaudit_event_store::pool;
+use sqlx::{Connection as _, PgConnection, PgTransaction};
 
 /// How long a call may take before its connection is closed. Well below [`crate::LEASE`], and the
 /// statements of a follower take milliseconds.
 pub const CALL_MAX: Duration = Duration::from_secs(3);
+
+/// Begins a transaction that PostgreSQL ends if it hears nothing for [`CALL_MAX`].
+///
+/// A process that is frozen in the middle of a transaction keeps its row locks. They must be gone before its
+/// leases expire, or whoever takes its lanes waits for them.
+///
+/// # Errors
+///
+/// Those of the driver.
+pub async fn begin(connection: &mut PgConnection) -> sqlx::Result<PgTransaction<'_>> {
+    let idle = CALL_MAX.as_millis();
+    connection
+        .begin_with(format!("begin; set local idle_in_transaction_session_timeout = {idle}"))
+        .await
+}
 
 /// Awaits a call for at most `limit`. Use a [`pool::Borrowed`] connection inside: it is closed, and
 /// never given back to the pool, if time runs out.

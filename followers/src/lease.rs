@@ -6,18 +6,18 @@ use std::time::Duration;
 
 use plaudit_domain::lane::Lane;
 use plaudit_event_store::pool::Borrowed;
-use sqlx::{Connection as _, Executor as _, PgConnection, PgPool};
+use sqlx::{Executor as _, PgConnection, PgPool};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::bounded::{CALL_MAX, within};
+use crate::bounded::{CALL_MAX, begin, within};
 use crate::health::{FollowerHealth, Subject};
 
 /// How long a lease holds without being renewed. Another process takes the lanes of one that is
 /// frozen or gone after this and at most [`RENEW_EVERY`] more.
-pub const LEASE: Duration = Duration::from_secs(6);
+pub const LEASE: Duration = Duration::from_secs(5);
 
 /// How often leases are renewed, and free ones are looked for.
 const RENEW_EVERY: Duration = Duration::from_secs(2);
@@ -193,7 +193,7 @@ impl Leases {
         let (groups, epochs): (Vec<i16>, Vec<i64>) =
             self.groups().iter().map(|(group, held)| (*group, held.epoch)).unzip();
         let mut connection = Borrowed::from(&self.pool).await?;
-        let mut tx = connection.begin().await?;
+        let mut tx = begin(&mut connection).await?;
         self.join(&mut tx).await?;
         let renewed: Vec<i16> = sqlx::query_scalar(include_str!("lease/renew.sql"))
             .bind(self.follower)
@@ -261,7 +261,7 @@ impl Leases {
     async fn take_one(&self, in_use: &[i16]) -> sqlx::Result<Taken> {
         let until = Instant::now() + LEASE - MARGIN;
         let mut connection = Borrowed::from(&self.pool).await?;
-        let mut tx = connection.begin().await?;
+        let mut tx = begin(&mut connection).await?;
         let taken: Option<(i16, i64)> = sqlx::query_as(include_str!("lease/take.sql"))
             .bind(self.follower)
             .bind(self.member)

@@ -96,9 +96,14 @@ async fn a_frozen_process_loses_its_lanes_within_ten_seconds_and_is_fenced_when_
     let stop = CancellationToken::new();
     let frozen_at = Instant::now();
     let second = start(&world.pool, &stop);
+    eventually("the second process has all lanes", async || {
+        (world.count("select count(*) from follower_leases where epoch > 1").await == 16)
+            .then_some(())
+    })
+    .await;
+    assert!(frozen_at.elapsed() < Duration::from_secs(10), "{:?}", frozen_at.elapsed());
     world.append(users("meanwhile")).await;
     world.until_copied().await;
-    assert!(frozen_at.elapsed() < Duration::from_secs(10), "{:?}", frozen_at.elapsed());
 
     drop(wake);
     world.append(users("after")).await;
@@ -114,6 +119,23 @@ async fn a_frozen_process_loses_its_lanes_within_ten_seconds_and_is_fenced_when_
     }
     second.join().await;
     frozen.thread.join().unwrap();
+}
+
+#[tokio::test]
+async fn a_process_frozen_in_a_transaction_keeps_its_locks_for_less_than_a_lease() {
+    let world = World::new().await;
+    let stop = CancellationToken::new();
+    let runner = start(&world.pool, &stop);
+    eventually("it has all lanes", async || (world.shares().await == [16]).then_some(())).await;
+    stop.cancel();
+    runner.join().await;
+    let mut frozen = world.pool.acquire().await.unwrap();
+    let mut tx = plaudit_followers::bounded::begin(&mut frozen).await.unwrap();
+    sqlx::query("select from follower_checkpoints for update").execute(&mut *tx).await.unwrap();
+
+    let waited = Instant::now();
+    sqlx::query("select from follower_checkpoints for update").execute(&world.pool).await.unwrap();
+    assert!(waited.elapsed() < plaudit_followers::LEASE, "{:?}", waited.elapsed());
 }
 
 #[tokio::test]
