@@ -1,6 +1,7 @@
 //! The command line.
 
 mod rewards;
+mod sources;
 mod tasks;
 
 use std::path::PathBuf;
@@ -9,6 +10,7 @@ use std::sync::LazyLock;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use rewards::RewardsCommand;
+pub use sources::{SourcesCommand, Tried};
 pub use tasks::{Reason, TasksArgs, TasksCommand};
 
 /// The version of this program, and of what it brings along that changes how periods are cut.
@@ -142,25 +144,6 @@ pub enum FormatKind {
     Text,
     /// For programs.
     Json,
-}
-
-/// `plaudit sources`.
-#[derive(Debug, Subcommand)]
-pub enum SourcesCommand {
-    /// Checks source files.
-    Check {
-        /// Source files.
-        #[arg(required = true)]
-        files: Vec<PathBuf>,
-    },
-    /// Shows what a source file makes of a record.
-    Try {
-        /// The source file.
-        file: PathBuf,
-        /// A record as JSON: {"topic", "key", "headers", "timestamp", "value"}.
-        #[arg(long)]
-        record: PathBuf,
-    },
 }
 
 /// `plaudit ingest`.
