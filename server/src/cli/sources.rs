@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
+use super::{Format, Reason};
+
 /// `plaudit sources`.
 #[derive(Debug, Subcommand)]
 pub enum SourcesCommand {
@@ -19,6 +21,38 @@ pub enum SourcesCommand {
         file: Option<PathBuf>,
         #[command(flatten)]
         tried: Tried,
+    },
+    /// Publishes source files, all or none. They are in force in every process within 2 s, instead of
+    /// the files of the same name in its folder.
+    Publish {
+        /// Source files; each is published under its name.
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+        #[command(flatten)]
+        why: Reason,
+    },
+    /// Lists the source files in force, those of the folder beside the configuration included.
+    List(Format),
+    /// Shows every version of a published file: who, when, why.
+    History {
+        /// The name of the file, such as teams.yaml.
+        name: String,
+        #[command(flatten)]
+        format: Format,
+    },
+    /// Prints a published file, as it was published.
+    Export {
+        /// The name of the file, such as teams.yaml.
+        name: String,
+        /// The version; absent: the one in force.
+        number: Option<u32>,
+    },
+    /// Withdraws a published file. The folder's file of this name counts again, where there is one.
+    Withdraw {
+        /// The name of the file, such as teams.yaml.
+        name: String,
+        #[command(flatten)]
+        why: Reason,
     },
 }
 

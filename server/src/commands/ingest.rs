@@ -17,9 +17,9 @@ use crate::startup;
 
 /// Shows how reading stands, or goes on with a topic that was created again.
 pub async fn run(config: &Config, command: IngestCommand) -> Result<ExitCode, Failure> {
-    let sources = SourceFiles::read(config)?.compile()?;
-    let options = serve::ingest_options(config)?.with_topics_of(&sources);
+    let (files, options) = (SourceFiles::read(config)?, serve::ingest_options(config)?);
     let (pool, _) = startup::checked_database(config).await?;
+    let options = options.with_topics_of(&files.in_force(&pool).await?);
     match command {
         IngestCommand::AcceptNewTopic { topic, even_if_it_looks_the_same } => {
             accept_new_topic(options, &pool, topic, even_if_it_looks_the_same).await

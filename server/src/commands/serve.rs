@@ -27,7 +27,7 @@ use crate::cli::Role;
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::signals::{SHUTDOWN_MAX, ShutdownSignals};
-use crate::source_files::SourceFiles;
+use crate::source_files::{SourceFiles, SourceWatch};
 use crate::{logging, metrics, open_files, startup};
 
 /// Requests may run this long after the signal to stop: longer than their deadline.
@@ -151,11 +151,12 @@ pub async fn start(
     let catalogue = Arc::new(CatalogueStore::default());
     catalogue.newest(&pool).await?;
 
-    let sources = match &parts.sources {
-        Some(files) => files.compile()?,
-        None => Sources::default(),
+    let published = match parts.sources {
+        Some(files) => Some(SourceWatch::start(files, &pool, stop.clone()).await?),
+        None => None,
     };
-    let sources = watch::Sender::new(Arc::new(sources)).subscribe();
+    let no_sources = || watch::channel(Arc::<Sources>::default()).1;
+    let sources = published.as_ref().map_or_else(no_sources, SourceWatch::current);
 
     let prometheus = metrics::start(stop.clone())?;
     let workers = config.number("ingest.workers");
@@ -184,6 +185,7 @@ pub async fn start(
         pool.clone(),
         commands.clone(),
         ingest.as_ref().map(|ingest| Arc::clone(ingest.health())),
+        published,
         [
             delivery.as_ref().map(|delivery| Arc::clone(delivery.health())),
             digests.as_ref().map(|digests| Arc::clone(digests.health())),
@@ -298,11 +300,12 @@ fn readiness(
     pool: PgPool,
     commands: CommandQueue,
     ingest: Option<Arc<IngestHealth>>,
+    published: Option<SourceWatch>,
     followers: [Option<Arc<FollowerHealth>>; 2],
 ) -> Readiness {
     Readiness::new(move || {
         let (pool, ingest, followers) = (pool.clone(), ingest.clone(), followers.clone());
-        let commands = commands.clone();
+        let (commands, published) = (commands.clone(), published.clone());
         async move {
             let mut report = ReadinessReport::default();
             let reasons = &mut report.reasons;
@@ -321,6 +324,7 @@ fn readiness(
             let followers = || followers.iter().flatten();
             reasons.extend(followers().filter_map(|health| health.ready().err()));
             report.warnings.extend(commands.busy_lanes().iter().map(busy_lane));
+            report.warnings.extend(published.as_ref().and_then(SourceWatch::problem));
             report.warnings.extend(followers().flat_map(|health| health.warnings()));
             report
         }

@@ -1,6 +1,7 @@
 //! `plaudit sources`.
 
 mod last;
+mod published;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -14,7 +15,7 @@ use crate::failure::Failure;
 use crate::output::{count, errln, outln};
 use crate::source_files;
 
-/// Checks source files, or shows what they make of records.
+/// Checks, tries, publishes and lists source files.
 pub async fn run(
     config: &dyn Fn() -> Result<Config, ConfigError>,
     command: SourcesCommand,
@@ -28,6 +29,19 @@ pub async fn run(
         SourcesCommand::Try { file, tried: Tried { topic, last, .. } } => {
             let topic = topic.unwrap_or_default();
             last::run(&config()?, file.as_deref(), &topic, last.into()).await
+        }
+        SourcesCommand::Publish { files, why } => {
+            published::publish(&config()?, &files, &why).await
+        }
+        SourcesCommand::List(format) => published::list(&config()?, format.format).await,
+        SourcesCommand::History { name, format } => {
+            published::history(&config()?, &name, format.format).await
+        }
+        SourcesCommand::Export { name, number } => {
+            published::export(&config()?, &name, number).await
+        }
+        SourcesCommand::Withdraw { name, why } => {
+            published::withdraw(&config()?, &name, &why).await
         }
     }
 }

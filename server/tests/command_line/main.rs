@@ -3,7 +3,9 @@
 mod dev;
 mod migration;
 mod operations;
+mod place;
 mod program;
+mod sources;
 mod tasks;
 
 use std::io::Read as _;

@@ -16,6 +16,7 @@ use crate::config::Config;
 use crate::failure::Failure;
 use crate::output::{count, outln};
 use crate::source_files::SourceFiles;
+use crate::startup;
 
 /// Shows what each record would become, by this file or else by those in force. Exit code 1 if one of them
 /// would be parked.
@@ -27,7 +28,7 @@ pub async fn run(
 ) -> Result<ExitCode, Failure> {
     let sources = Arc::new(match file {
         Some(file) => sources_of(file, &|| Ok(config.clone()))?,
-        None => SourceFiles::read(config)?.compile()?,
+        None => in_force(config).await?,
     });
     let records = last_records(&serve::ingest_options(config)?, topic, last).await?;
     if records.is_empty() {
@@ -51,6 +52,16 @@ pub async fn run(
     }
     outln!("{}, {parked} would be parked", count(records.len(), "record"));
     Ok(if parked > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// Those of the folder alone where no database is configured.
+async fn in_force(config: &Config) -> Result<Sources, Failure> {
+    let files = SourceFiles::read(config)?;
+    if config.get("database.url").is_none() {
+        return files.compile(&[]);
+    }
+    let (pool, _) = startup::checked_database(config).await?;
+    files.in_force(&pool).await
 }
 
 /// What the entries for the topic make of a record, where `when` is true.
