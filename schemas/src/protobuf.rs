@@ -2,6 +2,10 @@
 
 use std::io::{self, Write};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use prost_reflect::prost::Message as _;
+use prost_reflect::prost_types::FileDescriptorProto;
 use prost_reflect::{DynamicMessage, FileDescriptor, MessageDescriptor, SerializeOptions};
 use protox::file::{ChainFileResolver, File, FileResolver, GoogleFileResolver};
 use serde_json::Value as Json;
@@ -25,9 +29,23 @@ struct Files(Vec<(String, String)>);
 impl FileResolver for Files {
     fn open_file(&self, name: &str) -> Result<File, protox::Error> {
         match self.0.iter().find(|(known, _)| known == name) {
-            Some((_, text)) => File::from_source(name, text),
+            Some((_, text)) => file_of(name, text),
             None => Err(protox::Error::file_not_found(name)),
         }
+    }
+}
+
+/// A schema is the text of a `.proto` file; or the compiled file in base64, as the serializer for Python
+/// registers it and some registries give it back.
+fn file_of(name: &str, text: &str) -> Result<File, protox::Error> {
+    let compiled = STANDARD.decode(text.trim()).ok();
+    let compiled = compiled.and_then(|bytes| FileDescriptorProto::decode(bytes.as_slice()).ok());
+    match compiled {
+        Some(compiled) => {
+            let name = Some(name.to_owned());
+            Ok(File::from_file_descriptor_proto(FileDescriptorProto { name, ..compiled }))
+        }
+        None => File::from_source(name, text),
     }
 }
 
