@@ -17,6 +17,7 @@ use crate::catalogue_store::CatalogueStore;
 use crate::error::ExecuteError;
 use crate::lanes::{self, LaneWait, LockOutcome};
 use crate::pool::{self, Borrowed};
+use crate::states::{Found, NeededUsers, RecentUsers};
 use crate::{checkpoints, log, parked, receipts, rewards, seen_actions, source_offsets, states};
 use decide::DecidedBatch;
 use retry::RetryState;
@@ -30,6 +31,7 @@ pub struct Executor {
     lane_count: LaneCount,
     catalogue: Arc<CatalogueStore>,
     projections: Vec<Arc<dyn BatchProjection>>,
+    recent: RecentUsers,
 }
 
 /// How long one transaction may take, from asking for a connection to the answer of its commit. Then its
@@ -51,6 +53,21 @@ struct Failed {
 struct Part<'b> {
     items: &'b [Item],
     checkpoints: &'b [CheckpointMove],
+}
+
+/// A part that was decided and written, and what is needed to remember its users once it is committed.
+struct Done<'b> {
+    decided: DecidedBatch<'b>,
+    found: Found,
+    needed: NeededUsers,
+}
+
+impl Done<'_> {
+    fn remember(self, recent: &RecentUsers) {
+        let Self { decided, found, needed } = self;
+        let next = |lane| decided.heads.get(&lane).map_or(0, |head| head.next_position);
+        recent.keep(&found, next, decided.changes.users, &needed);
+    }
 }
 
 /// How one attempt goes about a part.
@@ -77,7 +94,8 @@ impl Executor {
         catalogue: Arc<CatalogueStore>,
         projections: Vec<Arc<dyn BatchProjection>>,
     ) -> Self {
-        Self { pool, lane_count, catalogue, projections }
+        let recent = RecentUsers::new(lane_count);
+        Self { pool, lane_count, catalogue, projections, recent }
     }
 
     /// How many lanes the database has.
@@ -190,8 +208,8 @@ impl Executor {
     ) -> Result<Vec<Applied>, ExecuteError> {
         let mut tx = connection.begin().await?;
         let outcome = self.decide_and_write(part, how, &mut tx).await;
-        let decided = match outcome {
-            Ok(decided) => decided,
+        let done = match outcome {
+            Ok(done) => done,
             Err(error) => {
                 if !error.is_connection_lost() {
                     tx.rollback().await?;
@@ -199,14 +217,15 @@ impl Executor {
                 return Err(error);
             }
         };
-        let applied = decided.applied();
+        let applied = done.decided.applied();
         *unconfirmed = Some(applied.clone());
         tx.commit().await.map_err(|error| {
             // Whatever the code: after a failed commit only the next attempt tells.
             tracing::debug!(%error, "a commit was not answered");
             ExecuteError::Unavailable(error)
         })?;
-        decided.count();
+        done.decided.count();
+        done.remember(&self.recent);
         Ok(applied)
     }
 
@@ -215,19 +234,26 @@ impl Executor {
         part: Part<'b>,
         how: How,
         tx: &mut PgConnection,
-    ) -> Result<DecidedBatch<'b>, ExecuteError> {
+    ) -> Result<Done<'b>, ExecuteError> {
         let locked = match lanes::lock(&part.lanes(), how.wait, tx).await? {
             LockOutcome::Locked(locked) => locked,
             LockOutcome::Busy(busy) => return Err(ExecuteError::LanesBusy(busy)),
         };
         let catalogue = self.catalogue.of_identity(locked.catalogue_identity, tx).await?;
         let needed = decide::Needed::by(part.items, &catalogue);
-        let loaded = load::load(needed, &locked, how.verify_all, tx).await?;
+        let found = Found {
+            heads: locked.heads.clone(),
+            transaction: locked.transaction,
+            tables: locked.tables,
+        };
+        self.recent.open(&found);
+        let recent = (!how.verify_all).then_some(&self.recent);
+        let (loaded, needed) = load::load(needed, &locked, recent, tx).await?;
         let decided = off_the_runtime(|| {
             decide::decide_batch(part.items, locked, loaded, &catalogue, how.limits)
         });
         self.write(&decided, part.checkpoints, tx).await?;
-        Ok(decided)
+        Ok(Done { decided, found, needed })
     }
 
     /// Writes what was decided, read models included.

@@ -153,8 +153,8 @@ const CONSUMER: &[(&str, &str)] = &[
     ("auto.offset.reset", "error"),
     // One consumer's records wait in this much memory at most, whatever the number of partitions.
     // The defaults, 64 MB and 100,000 records per partition, make memory jump when we fall behind.
-    ("queued.max.messages.kbytes", "16384"),
-    ("queued.min.messages", "20000"),
+    ("queued.max.messages.kbytes", "8192"),
+    ("queued.min.messages", "4000"),
     // One answer of a broker, which may exceed the limit above by its whole size (default 50 MB).
     ("fetch.max.bytes", "8388608"),
     // A partition whose queue was full is fetched again after this, and not after a second, in

@@ -11,23 +11,24 @@ use crate::error::ExecuteError;
 use crate::lanes::Locked;
 use crate::rewards::claimable::{self, FoundClaims};
 use crate::rewards::grants;
-use crate::states::{self, LoadedState, Verify};
+use crate::states::{self, LoadedState, NeededUsers, RecentUsers, Verify};
 use crate::{parked, receipts, seen_actions, source_offsets};
 
-/// Loads it, under the locks. `verify_all` folds every user from the log.
+/// Loads it, under the locks. Without `recent` every user is folded from the log. Also returns the users, each with
+/// the tasks that were loaded.
 pub async fn load(
     mut needed: Needed,
     locked: &Locked,
-    verify_all: bool,
+    recent: Option<&RecentUsers>,
     tx: &mut PgConnection,
-) -> Result<Loaded, ExecuteError> {
+) -> Result<(Loaded, NeededUsers), ExecuteError> {
     let mut found = claimable::load(&needed.claims, &needed.settled, tx).await?;
     let found_grants = grants::load(&needed.grants, tx).await?;
     needed.add_tasks_of(&found, &found_grants);
     let external = locked.heads.iter().filter(|(_, head)| head.external_appends);
     let external: BTreeSet<Lane> = external.map(|(lane, _)| *lane).collect();
-    let verify = if verify_all { Verify::All } else { Verify::Lanes(&external) };
-    let mut states = states::load(&needed.users, verify, tx).await?;
+    let verify = if recent.is_some() { Verify::Lanes(&external) } else { Verify::All };
+    let mut states = states::load(&needed.users, verify, recent, tx).await?;
     add_lost_claims(&needed, &mut found, &mut states, tx).await?;
     let mut loaded = Loaded {
         states,
@@ -39,7 +40,7 @@ pub async fn load(
     };
     loaded.add_claims(found);
     loaded.add_grants(found_grants);
-    Ok(loaded)
+    Ok((loaded, needed.users))
 }
 
 /// Adds from the log what claims ask for and the rows of rewards lack, because they are behind or lost.
