@@ -8,6 +8,8 @@ use std::sync::LazyLock;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::dev::examples::{Example, named};
+
 pub use rewards::RewardsCommand;
 pub use tasks::{Reason, TasksArgs, TasksCommand};
 
@@ -104,6 +106,9 @@ pub struct DevArgs {
     /// No sample traffic.
     #[arg(long)]
     pub quiet: bool,
+    /// Begin with the tasks and actions of a folder of examples/ instead of the samples.
+    #[arg(long, value_name = "NAME", value_parser = named)]
+    pub example: Option<&'static Example>,
 }
 
 /// `plaudit serve`.

@@ -1,6 +1,7 @@
 //! The command line as an operator meets it: what is printed, and how a command ends.
 
 mod dev;
+mod examples;
 mod migration;
 mod operations;
 mod program;
