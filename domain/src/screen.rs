@@ -354,7 +354,7 @@ impl<'a> Standing<'a> {
     fn of(place: &Place<'a>, past: Option<&'a TaskState>, zones: &Zones, now: Timestamp) -> Self {
         match place.version.definition.kind {
             Kind::Continuous => {
-                Self::of_streak(&StreakJudge::new(place.version, past, zones), &place.period, now)
+                Self::of_streak(&StreakJudge::new(place, past, zones), &place.period, now)
             }
             Kind::Ordinary | Kind::Periodic => Self::of_period(place),
         }

@@ -137,7 +137,13 @@ async fn read(
                 let status =
                     status_from(&status).ok_or_else(|| unreadable(&format!("status {status}")))?;
                 let status_since = instant::from_sql(changed_at);
-                tasks.push(CatalogueTask { id, status, status_since, versions: vec![version] });
+                tasks.push(CatalogueTask {
+                    id,
+                    status,
+                    status_since,
+                    versions: vec![version],
+                    amnesties: vec![],
+                });
             }
         }
     }

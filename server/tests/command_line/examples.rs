@@ -50,7 +50,13 @@ impl Example {
             .map(|definition| {
                 let id = definition.id.clone();
                 let versions = vec![TaskVersion::new(definition, 1, since).unwrap().into()];
-                CatalogueTask { id, status: Status::Active, status_since: since, versions }
+                CatalogueTask {
+                    id,
+                    status: Status::Active,
+                    status_since: since,
+                    versions,
+                    amnesties: vec![],
+                }
             })
             .collect();
         let catalogue = Catalogue::new(1, tasks).unwrap();

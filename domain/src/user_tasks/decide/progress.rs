@@ -99,7 +99,7 @@ fn apply_credit(
         let reached = open.map_or(&[][..], |open| &open.reached);
         reach(context, place.version, &place.period, passed, reached)
     } else if progress >= target {
-        streak::step(context, place.version, past, &place.period)
+        streak::step(context, place, past)
     } else {
         vec![]
     };

@@ -51,7 +51,7 @@ pub fn settle(state: &UserTasks, task: &CatalogueTask, as_of: Timestamp) -> Vec<
     if place.version.definition.kind != Kind::Continuous {
         return vec![];
     }
-    due(&StreakJudge::new(place.version, past, &state.zones), as_of)
+    due(&StreakJudge::new(&place, past, &state.zones), as_of)
 }
 
 /// What is due to be told as of a moment.
@@ -64,11 +64,11 @@ fn due(judge: &StreakJudge<'_>, as_of: Timestamp) -> Vec<Event> {
 /// what that reaches. At most one step per period: a completed period takes no more actions.
 pub(super) fn step(
     context: &ActionContext<'_>,
-    version: &TaskVersion,
+    place: &Place<'_>,
     past: Option<&TaskState>,
-    period: &Period,
 ) -> Vec<Event> {
-    let judge = StreakJudge::new(version, past, &context.state.zones);
+    let period = &place.period;
+    let judge = StreakJudge::new(place, past, &context.state.zones);
     match judge.streak() {
         Some(streak) if streak.has_step(period) => vec![],
         Some(streak) if period.starts_at < streak.last.starts_at => {
@@ -199,7 +199,8 @@ impl StreakJudge<'_> {
                 })
             })
             .collect();
-        if let Some(at) = gap.broke_at.filter(|_| !told.broken) {
+        // What was told of a break is void once an amnesty protects periods after it.
+        if let Some(at) = gap.broke_at.filter(|_| !told.broken || !events.is_empty()) {
             events.push(Event::StreakBroken {
                 task: task.clone(),
                 version,
