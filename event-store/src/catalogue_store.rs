@@ -1,6 +1,7 @@
 //! The catalogue in the database: published atomically, judged by the revision that each batch
 //! reads in its own transaction.
 
+mod amnesties;
 mod changes;
 mod fit;
 mod publish;
@@ -19,6 +20,7 @@ use uuid::Uuid;
 use crate::error::ExecuteError;
 use crate::instant;
 
+pub use amnesties::{AmnestyError, AmnestyScope, DeclaredAmnesty, amnesties, declare_amnesty};
 pub use changes::{TaskChange, TaskChangeKind, changes_of};
 pub use fit::{Unfit, check_fit, with_drafts};
 pub use publish::{Author, PublishError, Published, publish, roll_back, set_status};
@@ -147,6 +149,7 @@ async fn read(
             }
         }
     }
+    amnesties::add_amnesties(&mut tasks, connection).await?;
     let catalogue = Catalogue::new(revision, tasks).map_err(|e| unreadable(&e))?;
     Ok((identity, catalogue))
 }

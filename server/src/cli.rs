@@ -1,6 +1,7 @@
 //! The command line.
 
 mod rewards;
+mod streaks;
 mod tasks;
 
 use std::path::PathBuf;
@@ -11,6 +12,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::dev::examples::{Example, named};
 
 pub use rewards::RewardsCommand;
+pub use streaks::{StreaksArgs, StreaksCommand};
 pub use tasks::{Reason, TasksArgs, TasksCommand};
 
 /// The version of this program, and of what it brings along that changes how periods are cut.
@@ -73,6 +75,8 @@ pub enum Command {
     /// Deliveries of rewards.
     #[command(subcommand)]
     Rewards(RewardsCommand),
+    /// Streaks of all users.
+    Streaks(StreaksArgs),
     /// A user's history.
     #[command(subcommand)]
     Audit(AuditCommand),

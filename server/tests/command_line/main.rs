@@ -5,6 +5,7 @@ mod examples;
 mod migration;
 mod operations;
 mod program;
+mod streaks;
 mod tasks;
 
 use std::io::Read as _;
