@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use jiff::Timestamp;
-use plaudit_domain::catalogue::definition::{Kind, Pause};
+use plaudit_domain::catalogue::definition::Pause;
 use plaudit_domain::catalogue::{AMNESTIES_MAX, Amnesty, Catalogue, CatalogueTask};
 use plaudit_domain::ids::TaskId;
 use serde::{Deserialize, Serialize};
@@ -131,7 +131,7 @@ fn checked(scope: AmnestyScope, catalogue: &Catalogue) -> Result<AmnestyScope, A
     for id in &tasks {
         match catalogue.task(id) {
             None => return Err(AmnestyError::UnknownTask(id.clone())),
-            Some(task) if task.current().definition.kind != Kind::Continuous => {
+            Some(task) if !task.current().definition.kind.shape().counts_streaks => {
                 return Err(AmnestyError::NotContinuous(id.clone()));
             }
             Some(_) => {}

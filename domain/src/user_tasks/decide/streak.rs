@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use super::progress::{completed, milestone_reached};
 use super::{ActionContext, UnmovedReason};
 use crate::calendar::{Period, Zones};
-use crate::catalogue::definition::{FREEZE_WISHED, Kind};
+use crate::catalogue::definition::FREEZE_WISHED;
 use crate::catalogue::{CatalogueTask, TaskVersion};
 use crate::ids::TaskId;
 use crate::user_tasks::event::{Event, Protection};
@@ -23,7 +23,7 @@ use crate::user_tasks::state::{StreakState, TaskState, UserTasks};
 pub(super) use freezes::{Grant, grant};
 
 /// What an action does to a streak otherwise than by being counted; `None` if it is none of that kind.
-pub(super) fn other_than_step(
+pub(crate) fn other_than_step(
     context: &ActionContext<'_>,
     task: &CatalogueTask,
     past: Option<&TaskState>,
@@ -48,21 +48,19 @@ pub(super) fn other_than_step(
 pub fn settle(state: &UserTasks, task: &CatalogueTask, as_of: Timestamp) -> Vec<Event> {
     let past = state.tasks.get(&task.id);
     let place = place(task, past, &state.zones, as_of);
-    if place.version.definition.kind != Kind::Continuous {
-        return vec![];
-    }
-    due(&StreakJudge::new(&place, past, &state.zones), as_of)
+    let kind = place.version.definition.kind;
+    kind.rules().settle(&place, past, &state.zones, as_of)
 }
 
 /// What is due to be told as of a moment.
-fn due(judge: &StreakJudge<'_>, as_of: Timestamp) -> Vec<Event> {
+pub(crate) fn due(judge: &StreakJudge<'_>, as_of: Timestamp) -> Vec<Event> {
     let gap = judge.tail(as_of, &mut judge.account());
     gap.map_or_else(Vec::new, |gap| judge.untold(&gap))
 }
 
 /// The facts of a period that counts: whether the streak broke before it, how long it is now, and
 /// what that reaches. At most one step per period: a completed period takes no more actions.
-pub(super) fn step(
+pub(crate) fn step(
     context: &ActionContext<'_>,
     place: &Place<'_>,
     past: Option<&TaskState>,
@@ -155,7 +153,7 @@ fn fillable_from(
 }
 
 /// What the step that `period` is reaches.
-pub(super) fn reach(
+pub(crate) fn reach(
     context: &ActionContext<'_>,
     version: &TaskVersion,
     period: &Period,

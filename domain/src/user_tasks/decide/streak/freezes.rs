@@ -4,7 +4,6 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{afterwards, due, period_named, settle};
 use crate::calendar::Period;
-use crate::catalogue::definition::Kind;
 use crate::catalogue::{Catalogue, CatalogueTask};
 use crate::ids::TaskId;
 use crate::user_tasks::decide::{ActionContext, Rejection, UnmovedReason};
@@ -76,7 +75,7 @@ pub(in crate::user_tasks::decide) fn grant(
     let mut events = settle(state, task, request.at);
     let past = afterwards(state.tasks.get(&task.id), &task.id, &events);
     let place = place(task, past.as_ref(), &state.zones, request.at);
-    if place.version.definition.kind != Kind::Continuous {
+    if !place.version.definition.kind.shape().counts_streaks {
         return Err(Rejection::NoStreak { task: task.id.clone() });
     }
     let judge = StreakJudge::new(&place, past.as_ref(), &state.zones);
