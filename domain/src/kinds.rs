@@ -2,7 +2,7 @@
 //!
 //! A kind is a module behind `TaskKind`, registered by its name in `REGISTERED`. What sets one kind apart from
 //! the others is asked of it; everything else (periods, windows, audiences, filters, measures, versions, locks,
-//! rewards) is the same for all and knows no kinds.
+//! rewards) is the same for all and knows no kinds. `docs/new-kind.md` walks through adding one.
 
 mod by_progress;
 mod continuous;
@@ -22,8 +22,13 @@ use crate::user_tasks::place::Place;
 use crate::user_tasks::{Event, PeriodState, TaskState};
 
 /// Every kind. A task file and a stored definition name one of them.
-const REGISTERED: &[&dyn TaskKind] =
-    &[&ordinary::Ordinary, &periodic::Periodic, &continuous::Continuous];
+const REGISTERED: &[&dyn TaskKind] = &[
+    &ordinary::Ordinary,
+    &periodic::Periodic,
+    &continuous::Continuous,
+    #[cfg(test)]
+    &tests::early_bird::EarlyBird,
+];
 
 /// The parts of a definition that are not the same for all kinds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -153,3 +158,6 @@ impl<'de> Deserialize<'de> for Kind {
         Self::named(&name).ok_or_else(|| serde::de::Error::custom(unknown()))
     }
 }
+
+#[cfg(test)]
+mod tests;
