@@ -236,6 +236,17 @@ fn period_named(
     let key = key.as_str().ok_or("data.period is not a text")?;
     let unknown = || format!("data.period: {key:?} is no period of this task");
     let named = place.version.period_named(&key.to_owned().into(), zones).ok_or_else(unknown)?;
-    let fitted = named.starts_at.map(|start| self::place(task, past, zones, start).period);
-    Ok(fitted.filter(|fitted| fitted.key == named.key).unwrap_or(named))
+    let fitted = |start: Timestamp| self::place(task, past, zones, start).period;
+    let Some(first) = named.starts_at.map(fitted) else { return Ok(named) };
+    if first.key == named.key {
+        return Ok(first);
+    }
+    // The period before reaches into this one, because days begin at another hour by now.
+    match first.ends_at.filter(|end| Some(*end) < named.ends_at) {
+        None => Ok(named),
+        Some(start) => {
+            let later = Some(fitted(start)).filter(|later| later.key == named.key);
+            Ok(later.unwrap_or(Period { starts_at: Some(start), ..named }))
+        }
+    }
 }
