@@ -26,6 +26,7 @@ mod projections;
 mod reason;
 mod rewards;
 mod state;
+mod streaks;
 mod stream;
 mod tasks;
 mod telemetry;
@@ -73,6 +74,7 @@ fn routes() -> Vec<(&'static str, MethodRouter<Shared>)> {
         ("/v1/tasks/{task}/pause", post(tasks::status::pause)),
         ("/v1/tasks/{task}/resume", post(tasks::status::resume)),
         ("/v1/tasks/{task}/retire", post(tasks::status::retire)),
+        ("/v1/streaks/amnesties", get(streaks::list).post(streaks::declare)),
         ("/v1/projections", get(projections::list)),
         ("/v1/projections/{name}/rebuild", get(projections::show).post(projections::start)),
         ("/v1/projections/{name}/rebuild/pause", post(projections::pause)),

@@ -1,5 +1,6 @@
 //! The catalogue: every published version of every task, and which of them judge an action.
 
+mod amnesty;
 mod audience;
 pub mod definition;
 mod dependencies;
@@ -18,6 +19,7 @@ use crate::ids::TaskId;
 use definition::{OnNewVersion, TaskDefinition, ZoneRule};
 use dependencies::judging_order;
 
+pub use amnesty::{AMNESTIES_MAX, Amnesty};
 pub use audience::audience_filter;
 pub use dependencies::{DependencyCycle, TASKS_TOUCHED_MAX, TooManyTouched};
 pub use unsupported::unsupported;
@@ -155,6 +157,8 @@ pub struct CatalogueTask {
     pub status_since: Timestamp,
     /// Oldest first, never empty; version `n` is at `n - 1`.
     pub versions: Vec<Arc<TaskVersion>>,
+    /// Those that concern it, in any order.
+    pub amnesties: Vec<Amnesty>,
 }
 
 impl CatalogueTask {
@@ -187,6 +191,10 @@ impl CatalogueTask {
     fn listens_to(&self) -> BTreeSet<&str> {
         self.versions.iter().flat_map(|v| v.definition.listens_to()).collect()
     }
+}
+
+fn declared_by(amnesties: &[Amnesty], at: Timestamp) -> Vec<Amnesty> {
+    amnesties.iter().filter(|amnesty| amnesty.declared_at <= at).copied().collect()
 }
 
 /// Every task, in an order in which tasks come before those that depend on them.
@@ -275,7 +283,7 @@ impl Catalogue {
         self.by_action.contains_key(kind)
     }
 
-    /// The catalogue as it was at an instant: without what was published later, and without a
+    /// The catalogue as it was at an instant: without what was published or declared later, and without a
     /// status that came later. Only the last change of a status is kept, so before it a task counts
     /// as active, which it was but for an earlier pause.
     #[must_use]
@@ -288,6 +296,7 @@ impl Catalogue {
                 status: if task.status_since <= at { task.status } else { Status::Active },
                 status_since: task.status_since,
                 versions,
+                amnesties: declared_by(&task.amnesties, at),
             })
         });
         Self::new(self.revision, tasks.collect()).unwrap_or_default()

@@ -13,13 +13,12 @@ use jiff::Timestamp;
 use serde::Serialize;
 use uuid::Uuid;
 
-use crate::calendar::{Period, Zones};
+use crate::calendar::Period;
 use crate::catalogue::definition::{Kind, Meta, Payout, WeightedPayout};
 use crate::catalogue::{Catalogue, CatalogueTask, Status, TaskVersion};
 use crate::ids::{TaskId, UserId};
-use crate::user_tasks::gap::StreakJudge;
 use crate::user_tasks::place::{Place, place};
-use crate::user_tasks::{ReachedMilestone, RewardState, TaskState, UserTasks};
+use crate::user_tasks::{ReachedMilestone, RewardState, UserTasks};
 
 pub use streak::StreakScreen;
 
@@ -261,7 +260,8 @@ impl Reader<'_> {
         if !shown || !self.request.category.is_none_or(of_category) {
             return None;
         }
-        let standing = Standing::of(&place, past, &self.state.zones, self.now);
+        let kind = definition.kind;
+        let standing = kind.rules().standing(&place, past, &self.state.zones, self.now);
         let locked_by = self.locked_by(&definition.requires);
         let shown_state = self.state_of(&place, &standing, claimable, !locked_by.is_empty());
         if self.request.state.is_some_and(|wanted| wanted != shown_state) {
@@ -280,7 +280,7 @@ impl Reader<'_> {
         Some(TaskScreen {
             id: task.id.clone(),
             version: place.version.version,
-            kind: definition.kind,
+            kind,
             category: definition.category.clone(),
             order: definition.order,
             title: placeholders.fill(&text.title),
@@ -342,25 +342,17 @@ impl Reader<'_> {
 }
 
 /// How far the user is, as of now.
-struct Standing<'a> {
-    progress: i64,
+pub(crate) struct Standing<'a> {
+    pub(crate) progress: i64,
     /// The last milestone is reached.
-    finished: bool,
-    reached: Cow<'a, [ReachedMilestone]>,
-    streak: Option<StreakScreen>,
+    pub(crate) finished: bool,
+    pub(crate) reached: Cow<'a, [ReachedMilestone]>,
+    pub(crate) streak: Option<StreakScreen>,
 }
 
 impl<'a> Standing<'a> {
-    fn of(place: &Place<'a>, past: Option<&'a TaskState>, zones: &Zones, now: Timestamp) -> Self {
-        match place.version.definition.kind {
-            Kind::Continuous => {
-                Self::of_streak(&StreakJudge::new(place.version, past, zones), &place.period, now)
-            }
-            Kind::Ordinary | Kind::Periodic => Self::of_period(place),
-        }
-    }
-
-    fn of_period(place: &Place<'a>) -> Self {
+    /// Of a task whose milestones are amounts of progress.
+    pub(crate) fn of_period(place: &Place<'a>) -> Self {
         let target = place.version.definition.last_at();
         Self {
             progress: place.open.map_or(place.carried, |open| open.progress).min(target),

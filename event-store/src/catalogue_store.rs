@@ -1,6 +1,7 @@
 //! The catalogue in the database: published atomically, judged by the revision that each batch
 //! reads in its own transaction.
 
+mod amnesties;
 mod changes;
 mod fit;
 mod publish;
@@ -19,6 +20,7 @@ use uuid::Uuid;
 use crate::error::ExecuteError;
 use crate::instant;
 
+pub use amnesties::{AmnestyError, AmnestyScope, DeclaredAmnesty, amnesties, declare_amnesty};
 pub use changes::{TaskChange, TaskChangeKind, changes_of};
 pub use fit::{Unfit, check_fit, with_drafts};
 pub use publish::{Author, PublishError, Published, publish, roll_back, set_status};
@@ -137,10 +139,17 @@ async fn read(
                 let status =
                     status_from(&status).ok_or_else(|| unreadable(&format!("status {status}")))?;
                 let status_since = instant::from_sql(changed_at);
-                tasks.push(CatalogueTask { id, status, status_since, versions: vec![version] });
+                tasks.push(CatalogueTask {
+                    id,
+                    status,
+                    status_since,
+                    versions: vec![version],
+                    amnesties: vec![],
+                });
             }
         }
     }
+    amnesties::add_amnesties(&mut tasks, connection).await?;
     let catalogue = Catalogue::new(revision, tasks).map_err(|e| unreadable(&e))?;
     Ok((identity, catalogue))
 }

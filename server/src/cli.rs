@@ -1,6 +1,7 @@
 //! The command line.
 
 mod rewards;
+mod streaks;
 mod tasks;
 
 use std::path::PathBuf;
@@ -8,7 +9,10 @@ use std::sync::LazyLock;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::dev::examples::{Example, named};
+
 pub use rewards::RewardsCommand;
+pub use streaks::{StreaksArgs, StreaksCommand};
 pub use tasks::{Reason, TasksArgs, TasksCommand};
 
 /// The version of this program, and of what it brings along that changes how periods are cut.
@@ -71,6 +75,8 @@ pub enum Command {
     /// Deliveries of rewards.
     #[command(subcommand)]
     Rewards(RewardsCommand),
+    /// Streaks of all users.
+    Streaks(StreaksArgs),
     /// A user's history.
     #[command(subcommand)]
     Audit(AuditCommand),
@@ -104,6 +110,9 @@ pub struct DevArgs {
     /// No sample traffic.
     #[arg(long)]
     pub quiet: bool,
+    /// Begin with the tasks and actions of a folder of examples/ instead of the samples.
+    #[arg(long, value_name = "NAME", value_parser = named)]
+    pub example: Option<&'static Example>,
 }
 
 /// `plaudit serve`.

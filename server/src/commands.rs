@@ -11,4 +11,5 @@ pub mod projections;
 pub mod rewards;
 pub mod serve;
 pub mod sources;
+pub mod streaks;
 pub mod tasks;

@@ -69,6 +69,7 @@ async fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Ingest(command) => commands::ingest::run(&config()?, command).await,
         Command::Parked(command) => commands::parked::run(&config()?, command).await,
         Command::Rewards(command) => commands::rewards::run(&config()?, command).await,
+        Command::Streaks(args) => commands::streaks::run(&config, args).await,
         Command::Audit(command) => commands::audit::run(&config()?, command).await,
         Command::Projections(command) => commands::projections::run(&config()?, command).await,
         Command::Bench { arguments } => commands::bench::run(&arguments),

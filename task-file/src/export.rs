@@ -5,7 +5,7 @@ mod yaml;
 use jiff::Timestamp;
 use plaudit_domain::calendar::Cadence;
 use plaudit_domain::catalogue::definition::{
-    AtPeriodEnd, Audience, Backfill, BackfillRewards, Claim, ClaimMode, FreezeUse, Freezes, Kind,
+    AtPeriodEnd, Audience, Backfill, BackfillRewards, Claim, ClaimMode, FreezeUse, Freezes,
     Measure, Meta, Milestone, Objective, OnNewVersion, Payout, RewardLine, Rewards, Share,
     StreakRules, TaskDefinition, WhileLocked, Window, ZoneRule,
 };
@@ -53,11 +53,6 @@ fn task(task: &TaskDefinition) -> Yaml<'static> {
         Cadence::Month => Some("month".into_yaml()),
         Cadence::Cron(cron) => Some(Fields::default().with("cron", cron.to_string()).into_yaml()),
     };
-    let kind = match task.kind {
-        Kind::Ordinary => "ordinary",
-        Kind::Periodic => "periodic",
-        Kind::Continuous => "continuous",
-    };
     let requires: Vec<_> = task.requires.iter().map(|id| id.as_str().into_yaml()).collect();
     let counts_while_locked = task.while_locked == WhileLocked::Count;
     let on_new_version = match task.on_new_version {
@@ -68,7 +63,7 @@ fn task(task: &TaskDefinition) -> Yaml<'static> {
     let day_starts_at = String::from(task.day_starts_at);
     let fields = Fields::default()
         .with("id", task.id.as_str())
-        .with("kind", kind)
+        .with("kind", task.kind.name())
         .with_some("default_locale", (!is_default_locale).then_some(task.default_locale.as_str()))
         .with("text", texts(task))
         .with_some("category", task.category.as_deref())
@@ -93,7 +88,7 @@ fn task(task: &TaskDefinition) -> Yaml<'static> {
 
 /// Of a continuous task the milestones are lengths of streak; of others the last one is the target.
 fn has_own_target(task: &TaskDefinition) -> bool {
-    task.kind == Kind::Continuous && task.objective.target != 1
+    task.kind.shape().counts_streaks && task.objective.target != 1
 }
 
 fn texts(task: &TaskDefinition) -> Fields {

@@ -22,32 +22,28 @@ pub fn read(
         diagnostics
             .add(place, "a task has either `milestones` or the short form `rewards`, not both");
     }
-    match kind? {
-        Kind::Continuous if given.is_none() => {
+    if kind?.shape().counts_streaks {
+        if given.is_none() {
             let message = "a continuous task has a milestone for each rewarded length of streak";
             if let Some(place) = short_form {
                 diagnostics.add(place, format_args!("{message}: use `milestones` for this"));
             } else {
                 task.miss("milestones", &format!(": {message}"), diagnostics);
             }
-            None
+            return None;
         }
-        Kind::Continuous => {
-            let target = counted?.target.as_ref().ok()?.as_ref().map_or(1, |(target, _)| *target);
-            listed.flatten().map(|milestones| (milestones, target))
-        }
-        Kind::Ordinary | Kind::Periodic if given.is_some() => {
-            let milestones = listed.flatten()?;
-            let last_at = milestones.last()?.at;
-            refuse_other_target(counted?, last_at, diagnostics);
-            Some((milestones, last_at))
-        }
-        Kind::Ordinary | Kind::Periodic => {
-            let at = short_target(counted?, diagnostics);
-            let rewards = short.unwrap_or_else(|| Some(Vec::new()))?;
-            at.map(|at| (vec![Milestone { at, rewards, meta: Meta::new() }], at))
-        }
+        let target = counted?.target.as_ref().ok()?.as_ref().map_or(1, |(target, _)| *target);
+        return listed.flatten().map(|milestones| (milestones, target));
     }
+    if given.is_some() {
+        let milestones = listed.flatten()?;
+        let last_at = milestones.last()?.at;
+        refuse_other_target(counted?, last_at, diagnostics);
+        return Some((milestones, last_at));
+    }
+    let at = short_target(counted?, diagnostics);
+    let rewards = short.unwrap_or_else(|| Some(Vec::new()))?;
+    at.map(|at| (vec![Milestone { at, rewards, meta: Meta::new() }], at))
 }
 
 /// The target of a task with milestones is the last of them.

@@ -40,9 +40,6 @@ const KEYS: [&str; 22] = [
     "backfill",
 ];
 
-const KINDS: [(&str, Kind); 3] =
-    [("ordinary", Kind::Ordinary), ("periodic", Kind::Periodic), ("continuous", Kind::Continuous)];
-
 const CATEGORY_CHARS_MAX: usize = 100;
 const NAVIGATE_CHARS_MAX: usize = 2_000;
 
@@ -82,7 +79,8 @@ impl<'n> Draft<'n> {
             None => default_locale,
         };
         let kind = fields.require("kind", diagnostics);
-        let kind = kind.and_then(|place| place.choice(&KINDS, diagnostics));
+        let kinds: Vec<_> = Kind::all().map(|kind| (kind.name(), kind)).collect();
+        let kind = kind.and_then(|place| place.choice(&kinds, diagnostics));
         let counted = objective::read(&fields, kind, own_id, diagnostics);
         let mut depends_on = requires.clone().unwrap_or_default();
         depends_on.extend(counted.iter().flat_map(|counted| counted.completions_of.clone()));
@@ -196,7 +194,7 @@ fn cadence(
     diagnostics: &mut Diagnostics,
 ) -> Option<Cadence> {
     let words = [("day", Cadence::Day), ("week", Cadence::Week), ("month", Cadence::Month)];
-    if kind == Some(Kind::Ordinary) {
+    if kind.is_some_and(|kind| !kind.shape().starts_over) {
         if let Some(place) = fields.get("every") {
             diagnostics.add(
                 place,

@@ -79,7 +79,7 @@ fn text(title: &str, description: &str) -> Text {
 fn first_team() -> TaskDefinition {
     TaskDefinition {
         id: "first-team".parse().unwrap(),
-        kind: Kind::Ordinary,
+        kind: Kind::named("ordinary").unwrap(),
         text: [
             ("en".to_owned(), text("Form your first team", "Any team counts.")),
             ("zh".to_owned(), text("首次组队", "")),
@@ -119,7 +119,7 @@ fn first_team() -> TaskDefinition {
 fn the_examples_of_the_contract_mean_what_they_say() {
     let daily_gifts = TaskDefinition {
         id: "daily-gifts".parse().unwrap(),
-        kind: Kind::Periodic,
+        kind: Kind::named("periodic").unwrap(),
         text: [("en".to_owned(), text("Send gifts", ""))].into(),
         category: None,
         order: 0,
@@ -149,7 +149,7 @@ fn the_examples_of_the_contract_mean_what_they_say() {
     };
     let sign_in = TaskDefinition {
         id: "sign-in".parse().unwrap(),
-        kind: Kind::Continuous,
+        kind: Kind::named("continuous").unwrap(),
         text: [("en".to_owned(), text("Sign in", ""))].into(),
         requires: vec![],
         day_starts_at: "00:00".to_owned().try_into().unwrap(),

@@ -57,7 +57,7 @@ shapes! {
     }
     /// A change of a task.
     TaskChange {
-        /// `published`, `paused`, `resumed` or `retired`.
+        /// `published`, `paused`, `resumed`, `retired` or `amnesty`.
         change: String,
         /// The version that was published.
         version: Option<u32>,
@@ -67,6 +67,12 @@ shapes! {
         by: String,
         /// Why, if that was said.
         reason: Option<String>,
+        /// The first instant of an amnesty.
+        #[schema(required = false, nullable = false)]
+        from: Option<Instant>,
+        /// The end of an amnesty.
+        #[schema(required = false, nullable = false)]
+        until: Option<Instant>,
     }
     /// What a publication would change.
     Plan {

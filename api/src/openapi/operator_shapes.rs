@@ -49,6 +49,40 @@ shapes! {
         /// Why it failed.
         error: Option<String>,
     }
+    /// Amnesties.
+    Amnesties {
+        /// The oldest declaration first.
+        amnesties: Vec<Amnesty>,
+    }
+    /// A span of time over which no streak breaks.
+    Amnesty {
+        /// Its id.
+        id: Uuid,
+        /// The first instant inside.
+        from: Instant,
+        /// The first instant no longer inside.
+        until: Instant,
+        /// The tasks that it is for; null: all continuous tasks.
+        tasks: Option<Vec<String>>,
+        /// When it was declared.
+        at: Instant,
+        /// Who declared it.
+        by: String,
+        /// Why.
+        reason: String,
+    }
+    /// An amnesty to declare.
+    AmnestyDeclaration {
+        /// The first instant inside.
+        from: Instant,
+        /// The first instant no longer inside.
+        until: Instant,
+        /// Continuous tasks; absent: all of them.
+        #[schema(required = false)]
+        tasks: Option<Vec<String>>,
+        /// Why: up to 1,000 characters.
+        reason: String,
+    }
     /// Grants with their deliveries.
     Grants {
         /// Lane by lane.

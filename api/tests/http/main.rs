@@ -16,6 +16,7 @@ mod parked;
 mod problems;
 mod reads;
 mod rebuilds;
+mod streaks;
 mod streams;
 mod support;
 mod tokens;

@@ -18,6 +18,7 @@ use crate::calendar::{Cadence, DayStart};
 use crate::catalogue::text::{Placeholders, in_locale};
 use crate::ids::TaskId;
 
+pub use crate::kinds::Kind;
 pub use audience::{Audience, Share};
 pub use objective::{Cap, Measure, Objective};
 pub use rewards::{
@@ -93,18 +94,6 @@ pub struct TaskDefinition {
     /// Past actions count too; absent: only those that are read after the publication.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backfill: Option<Backfill>,
-}
-
-/// The three kinds of task.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Kind {
-    /// Once in a user's life.
-    Ordinary,
-    /// Starts over every period.
-    Periodic,
-    /// Counts periods in a row.
-    Continuous,
 }
 
 /// What a screen shows of a task in one language.

@@ -155,7 +155,13 @@ mod tests {
         let version = TaskVersion::new(definition, 1, Timestamp::UNIX_EPOCH).unwrap();
         let (status, status_since) = (Status::Active, Timestamp::UNIX_EPOCH);
         let id = version.definition.id.clone();
-        CatalogueTask { id, status, status_since, versions: vec![Arc::new(version)] }
+        CatalogueTask {
+            id,
+            status,
+            status_since,
+            versions: vec![Arc::new(version)],
+            amnesties: vec![],
+        }
     }
 
     #[test]

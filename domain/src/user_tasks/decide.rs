@@ -3,7 +3,7 @@
 mod claim;
 mod delivery;
 mod measure;
-mod progress;
+pub(crate) mod progress;
 mod settle;
 pub mod streak;
 
@@ -161,9 +161,9 @@ pub fn decide(
 }
 
 /// An action with everything that decides what it does to a task.
-struct ActionContext<'a> {
-    state: &'a UserTasks,
-    action: &'a Action,
+pub(crate) struct ActionContext<'a> {
+    pub(crate) state: &'a UserTasks,
+    pub(crate) action: &'a Action,
     seed: Seed,
     variables: Variables<'a>,
     /// Tasks that this action completed, in any of their periods.

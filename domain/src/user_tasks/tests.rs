@@ -101,19 +101,30 @@ pub(crate) fn catalogue_in(
     status: Status,
     definitions: impl IntoIterator<Item = Value>,
 ) -> Catalogue {
+    Catalogue::new(1, tasks_in(status, definitions)).unwrap()
+}
+
+/// Tasks that all have this status; one that is named again is a further version.
+fn tasks_in(status: Status, definitions: impl IntoIterator<Item = Value>) -> Vec<CatalogueTask> {
     let mut tasks: Vec<CatalogueTask> = Vec::new();
     for definition in definitions {
         let definition: TaskDefinition = serde_json::from_value(definition).unwrap();
         let index = tasks.iter().position(|t| t.id == definition.id).unwrap_or_else(|| {
             let (id, status_since) = (definition.id.clone(), at("01T00:00"));
-            tasks.push(CatalogueTask { id, status, status_since, versions: vec![] });
+            tasks.push(CatalogueTask {
+                id,
+                status,
+                status_since,
+                versions: vec![],
+                amnesties: vec![],
+            });
             tasks.len() - 1
         });
         let number = u32::try_from(tasks[index].versions.len() + 1).unwrap();
         let version = TaskVersion::new(definition, number, at("01T00:00")).unwrap();
         tasks[index].versions.push(Arc::new(version));
     }
-    Catalogue::new(1, tasks).unwrap()
+    tasks
 }
 
 pub(crate) fn action(kind: &str, at: Timestamp, data: &Value) -> Command {

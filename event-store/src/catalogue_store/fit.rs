@@ -43,6 +43,7 @@ pub fn with_drafts(
                 status: Status::Active,
                 status_since: now,
                 versions: vec![Arc::new(version)],
+                amnesties: vec![],
             }),
             (Err(broken), _) => faults.push(Unfit {
                 task: draft.id.clone(),
@@ -65,6 +66,7 @@ fn copy_of(task: &CatalogueTask) -> CatalogueTask {
         status: task.status,
         status_since: task.status_since,
         versions: task.versions.clone(),
+        amnesties: task.amnesties.clone(),
     }
 }
 
@@ -129,6 +131,7 @@ fn check_together(
                 status: Status::Active,
                 status_since: jiff::Timestamp::UNIX_EPOCH,
                 versions: vec![Arc::new(version)],
+                amnesties: vec![],
             }),
             Err(broken) => {
                 let (field, reason) = (String::new(), broken.to_string());

@@ -3,7 +3,7 @@
 mod dry_run;
 mod files;
 mod http;
-mod source;
+pub(super) mod source;
 
 use std::io::{BufRead as _, IsTerminal as _, Write as _};
 use std::process::ExitCode;
@@ -233,7 +233,10 @@ fn print_history(task: &TaskHistory, format: FormatKind) {
     for change in &task.changes {
         let version = change.version.map_or(String::new(), |version| format!(" version {version}"));
         let why = change.reason.as_deref().map_or(String::new(), |reason| format!(": {reason}"));
-        outln!("{}  {}{version}  by {}{why}", change.at, word(&change.change), change.by);
+        let span = change.from.zip(change.until);
+        let span =
+            span.map_or(String::new(), |(from, until)| format!(" from {from} until {until}"));
+        outln!("{}  {}{version}{span}  by {}{why}", change.at, word(&change.change), change.by);
     }
 }
 

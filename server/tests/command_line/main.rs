@@ -1,9 +1,11 @@
 //! The command line as an operator meets it: what is printed, and how a command ends.
 
 mod dev;
+mod examples;
 mod migration;
 mod operations;
 mod program;
+mod streaks;
 mod tasks;
 
 use std::io::Read as _;

@@ -1,9 +1,9 @@
-//! How an action moves one task: what ordinary, periodic and continuous tasks share.
+//! How an action moves one task: what all kinds share.
 
 use super::measure::{Cause, Credit, NotCredited, credit};
-use super::{ActionContext, UnmovedReason, streak};
+use super::{ActionContext, UnmovedReason};
 use crate::calendar::Period;
-use crate::catalogue::definition::{Kind, WhileLocked};
+use crate::catalogue::definition::WhileLocked;
 use crate::catalogue::{Catalogue, CatalogueTask, Status, TaskVersion};
 use crate::expression::EvaluationError;
 use crate::user_tasks::event::{Earned, Event};
@@ -25,10 +25,10 @@ pub(super) fn advance(
     let action = context.action;
     let at = action.occurred_at;
     let place = place(task, past, &context.state.zones, at);
-    if let Some(moved) = streak::other_than_step(context, task, past, &place) {
+    let definition = &place.version.definition;
+    if let Some(moved) = definition.kind.rules().act(context, task, past, &place) {
         return moved;
     }
-    let definition = &place.version.definition;
     let counts = match cause {
         Cause::Action => definition.objective.on.contains(&action.kind),
         Cause::Completion(of) => definition.objective.completions_of.contains(of),
@@ -93,15 +93,8 @@ fn apply_credit(
     let mut effects = if place.open.is_some_and(|open| open.completed && !open.withheld) {
         // All of it is carried over, and reaches nothing here.
         vec![]
-    } else if definition.kind != Kind::Continuous {
-        let open = place.open;
-        let passed = open.filter(|open| open.withheld).map_or(0, PeriodState::passed).max(progress);
-        let reached = open.map_or(&[][..], |open| &open.reached);
-        reach(context, place.version, &place.period, passed, reached)
-    } else if progress >= target {
-        streak::step(context, place.version, past, &place.period)
     } else {
-        vec![]
+        definition.kind.rules().reach(context, place, past, progress)
     };
     let is_earned =
         |e: &Event| matches!(e, Event::MilestoneReached { .. } | Event::TaskCompleted { .. });
@@ -139,7 +132,7 @@ fn apply_credit(
 }
 
 /// The milestones that `progress` reaches and none of `reached` is.
-fn reach(
+pub(crate) fn reach(
     context: &ActionContext<'_>,
     version: &TaskVersion,
     period: &Period,
@@ -239,10 +232,7 @@ pub(super) fn release(
         if is_locked || !context.is_in_audience(version) {
             return vec![];
         }
-        match open.withheld_step {
-            Some(step) => streak::reach(context, version, &open.period, step),
-            None => reach(context, version, &open.period, open.passed(), &open.reached),
-        }
+        version.definition.kind.rules().release(context, version, open)
     });
     due.collect()
 }

@@ -7,7 +7,7 @@ use plaudit_api::Plan;
 use plaudit_domain::catalogue::Status;
 use plaudit_domain::catalogue::definition::TaskDefinition;
 use plaudit_domain::ids::TaskId;
-use plaudit_event_store::catalogue_store::Published;
+use plaudit_event_store::catalogue_store::{AmnestyScope, DeclaredAmnesty, Published};
 use reqwest::{Client, RequestBuilder};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -17,6 +17,9 @@ use super::source::{ListedTask, TaskHistory};
 
 /// How long a request may take: the server answers within 5 s.
 const TIMEOUT: Duration = Duration::from_secs(15);
+
+/// Amnesties of streaks.
+const AMNESTIES: &str = "/v1/streaks/amnesties";
 
 /// How many entries a list has at most.
 const LIMIT: u32 = 1_000;
@@ -96,6 +99,11 @@ struct ListPage {
 }
 
 #[derive(Deserialize)]
+struct Amnesties {
+    amnesties: Vec<DeclaredAmnesty>,
+}
+
+#[derive(Deserialize)]
 struct PublishedAll {
     published: Vec<Published>,
 }
@@ -166,6 +174,23 @@ impl HttpCatalogue {
         let request = self.client.post(self.at(&format!("/v1/tasks/{id}/{verb}")));
         let _: Value = self.answer(request.json(&json!({ "reason": reason }))).await?;
         Ok(())
+    }
+
+    /// Declares that no streak breaks over a span of time.
+    pub async fn declare_amnesty(
+        &self,
+        scope: &AmnestyScope,
+        reason: &str,
+    ) -> Result<DeclaredAmnesty, HttpError> {
+        let AmnestyScope { from, until, tasks } = scope;
+        let body = json!({ "from": from, "until": until, "tasks": tasks, "reason": reason });
+        self.answer(self.client.post(self.at(AMNESTIES)).json(&body)).await
+    }
+
+    /// All amnesties, the oldest declaration first.
+    pub async fn amnesties(&self) -> Result<Vec<DeclaredAmnesty>, HttpError> {
+        let all: Amnesties = self.answer(self.client.get(self.at(AMNESTIES))).await?;
+        Ok(all.amnesties)
     }
 
     /// A dry run.

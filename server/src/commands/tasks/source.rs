@@ -11,7 +11,8 @@ use plaudit_domain::ids::TaskId;
 use plaudit_domain::lane::LaneCount;
 use plaudit_event_store::ExecuteError;
 use plaudit_event_store::catalogue_store::{
-    self, Author, CatalogueStore, PublishError, Published, TaskChange,
+    self, AmnestyError, AmnestyScope, Author, CatalogueStore, DeclaredAmnesty, PublishError,
+    Published, TaskChange,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -80,6 +81,9 @@ pub enum SourceError {
     /// The server.
     #[error(transparent)]
     Http(#[from] HttpError),
+    /// An amnesty in the database.
+    #[error(transparent)]
+    Amnesty(#[from] AmnestyError),
     /// A dry run.
     #[error(transparent)]
     Simulation(#[from] SimulationError),
@@ -218,6 +222,29 @@ impl CatalogueSource {
             Self::Database(pool, _) => {
                 Ok(catalogue_store::set_status(pool, id, status, author(reason)).await?)
             }
+        }
+    }
+
+    /// Declares that no streak breaks over a span of time.
+    pub async fn declare_amnesty(
+        &self,
+        scope: AmnestyScope,
+        reason: &str,
+    ) -> Result<DeclaredAmnesty, SourceError> {
+        match self {
+            Self::Server(server) => Ok(server.declare_amnesty(&scope, reason).await?),
+            Self::Database(pool, _) => {
+                let by = operator::name();
+                Ok(catalogue_store::declare_amnesty(pool, scope, &by, reason).await?)
+            }
+        }
+    }
+
+    /// All amnesties, the oldest declaration first.
+    pub async fn amnesties(&self) -> Result<Vec<DeclaredAmnesty>, SourceError> {
+        match self {
+            Self::Server(server) => Ok(server.amnesties().await?),
+            Self::Database(pool, _) => Ok(catalogue_store::amnesties(pool).await?),
         }
     }
 
