@@ -4,5 +4,6 @@
 //! Nothing here knows Kafka or HTTP: a record is its headers and bytes, wherever it came from.
 
 pub mod cloud_events;
+pub mod formats;
 pub mod record;
 pub mod sources;

@@ -9,17 +9,19 @@ mod variables;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use plaudit_domain::action::Action;
 use plaudit_domain::ids::UserId;
 
 use crate::cloud_events;
+use crate::formats::{DecodeError, Decoder, Format, Unavailable};
 use crate::record::RawRecord;
 use mapping::{COPIES_BYTES_MAX, Mapping};
 use variables::Variables;
 
 pub use error::SourceError;
-pub use trial::{TrialError, TrialOutcome, TriedEntry, try_record};
+pub use trial::{TrialOutcome, TriedEntry};
 
 /// What a record means for one user.
 #[derive(Debug, Clone, PartialEq)]
@@ -69,10 +71,22 @@ fn one_line(text: &str, chars_max: usize) -> String {
     line
 }
 
-/// The mappings of all source files, by topic.
+/// The mappings of all source files.
 #[derive(Debug, Default)]
 pub struct Sources {
-    by_topic: BTreeMap<String, Vec<Mapping>>,
+    /// In the order of the files.
+    mappings: Vec<Mapping>,
+    by_topic: BTreeMap<String, MappedTopic>,
+    /// Absent: no schema registry is configured.
+    decoder: Option<Arc<dyn Decoder>>,
+}
+
+/// How the records of a topic are read.
+#[derive(Debug)]
+struct MappedTopic {
+    format: Format,
+    /// The places of its entries in [`Sources::mappings`].
+    entries: Vec<usize>,
 }
 
 impl Sources {
@@ -84,19 +98,54 @@ impl Sources {
 
     /// Reads these source files.
     pub fn from_files(files: &[PathBuf]) -> Result<Self, Vec<SourceError>> {
+        Self::from_read(files.iter().map(|file| SourceFile::read(file)))
+    }
+
+    /// Compiles source files. The error lists everything that is wrong with them.
+    pub fn compile(files: &[SourceFile]) -> Result<Self, Vec<SourceError>> {
+        Self::from_read(files.iter().cloned().map(Ok))
+    }
+
+    fn from_read(
+        files: impl Iterator<Item = Result<SourceFile, SourceError>>,
+    ) -> Result<Self, Vec<SourceError>> {
         let mut sources = Self::default();
         let mut errors = Vec::new();
         for file in files {
-            match file::read(file) {
-                Ok(mappings) => mappings.into_iter().for_each(|mapping| sources.add(mapping)),
+            let parsed = file.map_err(|error| vec![error]);
+            match parsed.and_then(|file| Ok((file::parse(&file.path, &file.text)?, file.path))) {
+                Ok((mappings, path)) => {
+                    errors.extend(mappings.into_iter().filter_map(|m| sources.add(m, &path).err()));
+                }
                 Err(found) => errors.extend(found),
             }
         }
         if errors.is_empty() { Ok(sources) } else { Err(errors) }
     }
 
-    fn add(&mut self, mapping: Mapping) {
-        self.by_topic.entry(mapping.topic().to_owned()).or_default().push(mapping);
+    /// Decodes the formats that need a schema registry with this.
+    #[must_use]
+    pub fn with_decoder(mut self, decoder: Option<Arc<dyn Decoder>>) -> Self {
+        self.decoder = decoder;
+        self
+    }
+
+    /// All entries of a topic have one format, since a record is decoded once for all of them.
+    fn add(&mut self, mapping: Mapping, file: &Path) -> Result<(), SourceError> {
+        let Mapping { topic, format, place, .. } = &mapping;
+        let new = || MappedTopic { format: *format, entries: Vec::new() };
+        let known = self.by_topic.entry(topic.clone()).or_insert_with(new);
+        if known.format != *format {
+            let first = known.entries.first().map_or("", |at| &self.mappings[*at].name);
+            let why = format!(
+                "is {format}, and {first} reads {topic} as {}; all entries of a topic have one format",
+                known.format
+            );
+            return Err(SourceError::new(file, *place, "format", why));
+        }
+        known.entries.push(self.mappings.len());
+        self.mappings.push(mapping);
+        Ok(())
     }
 
     /// The topics that source files name.
@@ -109,21 +158,71 @@ impl Sources {
         self.by_topic.contains_key(topic)
     }
 
+    /// A topic whose records only a schema registry explains, with its format.
+    pub fn needs_registry(&self) -> Option<(&str, Format)> {
+        let mut topics = self.by_topic.iter().map(|(topic, of)| (topic.as_str(), of.format));
+        topics.find(|(_, format)| *format != Format::Json)
+    }
+
     /// What a record means for each user of each mapping that applies. The same record always gives
-    /// the same in the same order.
-    pub fn map(&self, record: &RawRecord<'_>) -> Vec<Mapped> {
-        match self.by_topic.get(record.topic) {
-            None => vec![match cloud_events::from_record(record) {
+    /// the same in the same order. The error is a record that has to wait for its schema.
+    pub fn map(&self, record: &RawRecord<'_>) -> Result<Vec<Mapped>, Unavailable> {
+        let Some(topic) = self.by_topic.get(record.topic) else {
+            return Ok(vec![match cloud_events::from_record(record) {
                 Ok(action) => Mapped::Action(action),
                 Err(why) => Mapped::Park(ParkReason::unreadable(why)),
-            }],
-            Some(mappings) => match Variables::of(record) {
-                Ok(variables) => {
-                    parked_once(mappings.iter().flat_map(|m| m.map(&variables)).collect(), record)
-                }
-                Err(why) => vec![Mapped::Park(ParkReason::unreadable(why))],
-            },
+            }]);
+        };
+        match self.variables(record, topic.format) {
+            Ok(variables) => {
+                let entries = topic.entries.iter().map(|at| &self.mappings[*at]);
+                Ok(parked_once(entries.flat_map(|m| m.map(&variables)).collect(), record))
+            }
+            Err(DecodeError::Unreadable(why)) => {
+                Ok(vec![Mapped::Park(ParkReason::unreadable(why))])
+            }
+            Err(DecodeError::Unavailable(why)) => Err(why),
         }
+    }
+
+    /// Decodes a record for the expressions of its entries.
+    fn variables<'r>(
+        &self,
+        record: &'r RawRecord<'_>,
+        format: Format,
+    ) -> Result<Variables<'r>, DecodeError> {
+        let Some(bytes) = record.value else { return Ok(Variables::of(record, None)) };
+        let value = match (format, &self.decoder) {
+            (Format::Json, _) => serde_json::from_slice(bytes).map_err(|e| {
+                let why = format!("the value can't be read as JSON, which source files need: {e}");
+                DecodeError::Unreadable(why)
+            })?,
+            (format, Some(decoder)) => decoder.decode(format, bytes)?,
+            (format, None) => {
+                let why = format!(
+                    "records of {} are {format}, and no schema registry is configured; set `schema_registry`",
+                    record.topic
+                );
+                return Err(Unavailable(why).into());
+            }
+        };
+        Ok(Variables::of(record, Some(value)))
+    }
+}
+
+/// A source file that was read and is not compiled yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SourceFile {
+    /// The file, or the name under which it was published.
+    pub path: PathBuf,
+    /// What it holds.
+    pub text: String,
+}
+
+impl SourceFile {
+    /// Reads a file of at most 1 MiB.
+    pub fn read(path: &Path) -> Result<Self, SourceError> {
+        Ok(Self { path: path.to_owned(), text: file::read(path)? })
     }
 }
 

@@ -22,6 +22,7 @@ mod receipts;
 pub mod rewards;
 pub mod schema;
 pub mod seen_actions;
+pub mod source_files;
 mod source_offsets;
 pub mod sources;
 pub mod states;

@@ -2,7 +2,6 @@
 
 mod assignment;
 mod backpressure;
-mod headers;
 mod membership;
 mod poll_error;
 mod polled_batch;
@@ -12,8 +11,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant};
 
-use jiff::Timestamp;
-use plaudit_actions::record::{OwnedRecord, RawRecord};
+use plaudit_actions::record::OwnedRecord;
 use plaudit_domain::lane::LaneCount;
 use plaudit_event_store::SourcePosition;
 use rdkafka::consumer::Consumer as _;
@@ -25,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::health::{IngestHealth, PartitionStanding, Subject};
 use crate::mapper::MapperBatch;
+use crate::message;
 use crate::offsets::assigned_partitions::AssignedPartitions;
 use crate::offsets::query::{OffsetQuery, OffsetReport};
 use crate::offsets::tracker::{BatchId, Load, NextOffsets, Tracker};
@@ -51,6 +50,8 @@ const VERIFY_EVERY: Duration = Duration::from_millis(500);
 /// How often the consumer's position is looked at while no record comes. It bounds how late the lag
 /// reaches 0 behind a transaction.
 const FOLLOW_EVERY: Duration = Duration::from_millis(100);
+/// How long a partition waits for a schema before it is tried again.
+const WITHHELD_FOR: Duration = Duration::from_secs(1);
 /// A partition takes no seek for a moment after it was assigned. After this long it never will.
 const SEEK_TRIED_MAX: Duration = Duration::from_secs(5);
 
@@ -88,6 +89,7 @@ impl Consumer {
             backpressure: Backpressure::default(),
             pending: BTreeMap::new(),
             pending_since: None,
+            withheld: BTreeMap::new(),
             topics: HashMap::new(),
             followed_at: None,
             verified_at: None,
@@ -131,6 +133,8 @@ struct Polling {
     /// Reports whose seek came too early, and since when there are any.
     pending: BTreeMap<SourcePartition, OffsetReport>,
     pending_since: Option<Instant>,
+    /// Partitions that wait for a schema, and since when.
+    withheld: BTreeMap<SourcePartition, Instant>,
     topics: HashMap<String, Arc<str>>,
     followed_at: Option<Instant>,
     verified_at: Option<Instant>,
@@ -157,6 +161,7 @@ impl Polling {
     fn poll(&mut self, client: &GroupConsumer) -> Ended {
         while !self.context.stopped.is_cancelled() {
             self.take_signals(client);
+            self.try_withheld();
             if self.pending_since.is_some_and(|since| since.elapsed() > SEEK_TRIED_MAX) {
                 return Ended::Failed(KafkaError::Seek("a partition takes no seek".to_owned()));
             }
@@ -211,22 +216,11 @@ impl Polling {
             SourcePartition { topic: self.topic(message.topic()), partition: message.partition() };
         let offset = message.offset();
         let Some(incarnation) = self.partitions.hand_on(&at, offset) else { return };
-        let headers = message.headers().map(headers::read).unwrap_or_default();
-        let record = RawRecord {
-            topic: message.topic(),
-            partition: at.partition,
-            offset,
-            timestamp: message
-                .timestamp()
-                .to_millis()
-                .and_then(|ms| Timestamp::from_millisecond(ms).ok()),
-            key: message.key(),
-            headers,
-            value: message.payload(),
-        };
+        let pass = self.partitions.pass_of(&at);
+        let record = message::as_record(message);
         let position =
             SourcePosition { topic: at.topic, incarnation, partition: at.partition, offset };
-        self.batch.add(position, OwnedRecord::from(&record), record.bytes());
+        self.batch.add(position, pass, OwnedRecord::from(&record), record.bytes());
     }
 
     fn topic(&mut self, name: &str) -> Arc<str> {
@@ -270,13 +264,15 @@ impl Polling {
     }
 
     fn signal(&mut self, signal: Signal, client: &GroupConsumer) {
-        if let Some(report) = self.track(signal) {
-            self.report(report, client);
+        match self.track(signal) {
+            Some(Signal::Report(report)) => self.report(report, client),
+            Some(Signal::Withheld { at, pass, why }) => self.withhold(at, pass, &why, client),
+            _ => {}
         }
     }
 
-    /// Notes how far batches are. Another report is returned.
-    fn track(&mut self, signal: Signal) -> Option<OffsetReport> {
+    /// Notes how far batches are. Returns what a client is needed for.
+    fn track(&mut self, signal: Signal) -> Option<Signal> {
         match signal {
             Signal::Mapped { batch, records, bytes, shares } => {
                 self.tracker.mapped(batch, records, bytes, &shares);
@@ -286,7 +282,11 @@ impl Polling {
                 self.tracker.applied(batch, &share);
                 None
             }
-            Signal::Report(report) => Some(report),
+            Signal::Withheld { ref at, .. } => {
+                self.forget(at);
+                Some(signal)
+            }
+            Signal::Report(_) => Some(signal),
         }
     }
 

@@ -35,6 +35,8 @@ pub(crate) enum Subject {
     /// What the database knows of the topics could not be read.
     TopicMonitor,
     Worker,
+    /// Records of a topic wait for a schema that can't be had.
+    Schema(String),
     /// A part of the session ended unexpectedly.
     Session,
 }
@@ -64,6 +66,8 @@ pub enum PartitionStanding {
     Unverified,
     /// It is.
     Running,
+    /// Its next record has a schema that can't be had at the moment. It is tried again every second.
+    WaitingForSchema,
     /// It is not: its topic was created again.
     Recreated,
 }
@@ -144,6 +148,17 @@ impl IngestHealth {
         if let Some(problem) = state.problems.remove(about) {
             tracing::info!("no longer: {problem}");
         }
+    }
+
+    /// Forgets what was wrong with topics that are not read any more.
+    pub(crate) fn keep_topics(&self, topics: &[String]) {
+        let is_read = |topic: &String| topics.contains(topic);
+        self.lock().problems.retain(|subject, _| match subject {
+            Subject::Topic(topic) | Subject::Partitions(topic) | Subject::Schema(topic) => {
+                is_read(topic)
+            }
+            _ => true,
+        });
     }
 
     pub(crate) fn set_partitions(

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use plaudit_actions::sources::Sources;
 use plaudit_event_store::CommandQueue;
 use sqlx::PgPool;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -22,7 +23,11 @@ pub struct Ingest {
 }
 
 impl Ingest {
-    /// Begins to read. A broker that is not there, or a topic that is missing, is waited for.
+    /// Begins to read the topics of the options and those that the sources name. A broker that is not
+    /// there, or a topic that is missing, is waited for.
+    ///
+    /// New sources take effect with the next record; topics that are new or gone, by joining the group
+    /// again.
     ///
     /// Ends in order when `stopped` is cancelled: what was begun is committed, its offsets are
     /// stored, and the group is left. [`Self::join`] waits for that.
@@ -30,16 +35,17 @@ impl Ingest {
         options: IngestOptions,
         queue: CommandQueue,
         pool: PgPool,
-        sources: Arc<Sources>,
+        sources: watch::Receiver<Arc<Sources>>,
         stopped: CancellationToken,
     ) -> Result<Self, IngestError> {
-        if options.topics.is_empty() {
+        let all = options.clone().with_topics_of(&sources.borrow());
+        if all.topics.is_empty() {
             return Err(IngestError::NoTopics);
         }
-        error::check(&options)?;
+        error::check(&all)?;
         let health = Arc::new(IngestHealth::default());
         let context = SessionContext {
-            options: Arc::new(options),
+            options,
             queue,
             pool,
             sources,

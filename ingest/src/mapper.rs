@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, mpsc};
 
+use plaudit_actions::formats::Unavailable;
 use plaudit_actions::record::OwnedRecord;
 use plaudit_domain::lane::Lane;
 use plaudit_event_store::catalogue_store::CatalogueStore;
@@ -13,6 +14,7 @@ use plaudit_event_store::{Item, SourcePosition, Work};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio_util::sync::CancellationToken;
 
+use crate::health::{IngestHealth, Subject};
 use crate::offsets::tracker::{BatchId, NextOffset};
 use crate::route::Router;
 use crate::signal::Signal;
@@ -33,17 +35,21 @@ pub struct MapperBatch {
 pub enum Polled {
     Record {
         at: SourcePosition,
+        /// Over the partition; see [`Signal::Withheld`].
+        pass: u64,
         record: OwnedRecord,
         bytes: usize,
     },
     /// Records were removed from Kafka before they were read. `at` is the last of them.
-    Loss {
-        at: SourcePosition,
-        item: Box<Item>,
-    },
+    Loss { at: SourcePosition, pass: u64, item: Box<Item> },
 }
 
 impl Polled {
+    fn pass(&self) -> u64 {
+        let (Self::Record { pass, .. } | Self::Loss { pass, .. }) = self;
+        *pass
+    }
+
     /// The partition, and where it is to be read next.
     pub fn read_up_to(&self) -> (SourcePartition, NextOffset) {
         let (Self::Record { at, .. } | Self::Loss { at, .. }) = self;
@@ -61,6 +67,10 @@ pub struct Mapper {
     pub batches: mpsc::Receiver<(BatchId, MapperBatch)>,
     pub signals: mpsc::Sender<Signal>,
     pub work: UnboundedSender<WorkerBatch>,
+    pub health: Arc<IngestHealth>,
+    /// The pass over a partition that ended with a record whose schema could not be had. What is left
+    /// of that pass is dropped: the partition goes back to that record.
+    pub withheld: BTreeMap<SourcePartition, u64>,
     /// Nobody waits for the work any longer.
     pub abandoned: CancellationToken,
 }
@@ -70,7 +80,7 @@ const ITEM_BYTES: usize = 512;
 
 impl Mapper {
     /// Maps until the sender is dropped, or nobody waits any longer.
-    pub fn run(self) {
+    pub fn run(mut self) {
         while let Ok((batch, MapperBatch { polled, bytes })) = self.batches.recv() {
             let records = polled.len();
             let mut shares: BTreeMap<Lane, WorkerShare> = BTreeMap::new();
@@ -90,10 +100,20 @@ impl Mapper {
         }
     }
 
-    fn map(&self, polled: Polled, shares: &mut BTreeMap<Lane, WorkerShare>) {
+    fn map(&mut self, polled: Polled, shares: &mut BTreeMap<Lane, WorkerShare>) {
+        if self.is_withheld(&polled) {
+            return;
+        }
+        let (partition, _) = polled.read_up_to();
         match polled {
-            Polled::Record { at, record, bytes } => {
-                let items = self.router.items(&record.as_raw(), &at);
+            Polled::Record { at, pass, record, bytes } => {
+                let items = match self.router.items(&record.as_raw(), &at) {
+                    Ok(items) => items,
+                    Err(Unavailable(why)) => return self.withhold(partition, pass, why),
+                };
+                if self.withheld.remove(&partition).is_some() {
+                    self.health.resolve(&Subject::Schema(partition.topic.to_string()));
+                }
                 self.count(&items);
                 for item in items {
                     // Each user of a record may have a copy of it.
@@ -103,9 +123,18 @@ impl Mapper {
             Polled::Loss { item, .. } => share(shares, item.lane).add_loss(*item, ITEM_BYTES),
         }
     }
-}
 
-impl Mapper {
+    fn is_withheld(&self, polled: &Polled) -> bool {
+        !self.withheld.is_empty()
+            && self.withheld.get(&polled.read_up_to().0) == Some(&polled.pass())
+    }
+
+    /// Drops this record and those behind it, and says so before their batch is taken for mapped.
+    fn withhold(&mut self, at: SourcePartition, pass: u64, why: String) {
+        self.withheld.insert(at.clone(), pass);
+        // Without a consumer nothing is stored either.
+        let _ = self.signals.send(Signal::Withheld { at, pass, why });
+    }
     fn count(&self, items: &[Item]) {
         let catalogue = self.catalogue.current();
         let mut parked = 0;

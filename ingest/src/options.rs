@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use plaudit_actions::sources::Sources;
 use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
 
@@ -72,6 +73,17 @@ impl IngestOptions {
             // Less than the 10 s that the whole process has.
             drain_timeout: Duration::from_secs(8),
         }
+    }
+
+    /// These options with the topics that source files name among those to read.
+    #[must_use]
+    pub fn with_topics_of(mut self, sources: &Sources) -> Self {
+        for mapped in sources.topics() {
+            if !self.topics.iter().any(|known| known == mapped) {
+                self.topics.push(mapped.to_owned());
+            }
+        }
+        self
     }
 
     /// The settings of the consumer.

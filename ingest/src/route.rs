@@ -5,36 +5,51 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
+use plaudit_actions::formats::Unavailable;
 use plaudit_actions::record::RawRecord;
 use plaudit_actions::sources::{Mapped, ParkReason, Sources};
 use plaudit_domain::action::Action;
 use plaudit_domain::lane::{Lane, LaneCount};
 use plaudit_event_store::{Item, Origin, ParkedRecord, SourcePosition, Work};
+use tokio::sync::watch;
 
 /// Turns records into work. Cheap to clone.
 #[derive(Clone)]
 pub struct Router {
-    sources: Arc<Sources>,
+    sources: watch::Receiver<Arc<Sources>>,
     lane_count: LaneCount,
     future_tolerance: SignedDuration,
 }
 
 impl Router {
-    pub fn new(sources: Arc<Sources>, lane_count: LaneCount, future_tolerance: Duration) -> Self {
+    /// Each record is mapped by the sources of that moment.
+    pub fn new(
+        sources: watch::Receiver<Arc<Sources>>,
+        lane_count: LaneCount,
+        future_tolerance: Duration,
+    ) -> Self {
         let future_tolerance =
             SignedDuration::try_from(future_tolerance).unwrap_or(SignedDuration::MAX);
         Self { sources, lane_count, future_tolerance }
     }
 
-    /// What is to be done for a record: nothing, or something in each of several lanes.
-    pub fn items(&self, record: &RawRecord<'_>, at: &SourcePosition) -> Vec<Item> {
+    /// What is to be done for a record: nothing, or something in each of several lanes. The error is a
+    /// record that has to wait for its schema.
+    pub fn items(
+        &self,
+        record: &RawRecord<'_>,
+        at: &SourcePosition,
+    ) -> Result<Vec<Item>, Unavailable> {
+        let sources = Arc::clone(&self.sources.borrow());
         // A fault in reading must not stop a partition.
-        let mapped = catch_unwind(AssertUnwindSafe(|| self.sources.map(record)));
+        let mapped = catch_unwind(AssertUnwindSafe(|| sources.map(record)));
         let mapped = mapped.unwrap_or_else(|_| {
-            vec![Mapped::Park(ParkReason::unreadable("an internal error while reading it"))]
-        });
-        let item = |(index, mapped)| self.item(index, mapped, record, at);
-        mapped.into_iter().enumerate().map(item).collect()
+            let why = ParkReason::unreadable("an internal error while reading it");
+            Ok(vec![Mapped::Park(why)])
+        })?;
+        let is_mapped = sources.maps(record.topic);
+        let item = |(index, mapped)| self.item(index, mapped, record, at, is_mapped);
+        Ok(mapped.into_iter().enumerate().map(item).collect())
     }
 
     fn item(
@@ -43,11 +58,13 @@ impl Router {
         mapped: Mapped,
         record: &RawRecord<'_>,
         at: &SourcePosition,
+        is_mapped: bool,
     ) -> Item {
         let why = match mapped {
             Mapped::Park(why) => why,
             Mapped::Action(action) => {
-                let Some(why) = self.too_early(&action, record.timestamp) else {
+                let tolerance = self.future_tolerance;
+                let Some(why) = too_early(&action, record.timestamp, tolerance) else {
                     let lane = Lane::of(action.user.as_str(), self.lane_count);
                     let origin = Origin::Record(at.clone());
                     return Item { lane, work: Work::Action(action), origin };
@@ -64,25 +81,29 @@ impl Router {
             reason: why.reason,
             repairable: why.repairable,
             user: why.user,
-            headers: record.parked_headers(self.sources.maps(record.topic)),
+            headers: record.parked_headers(is_mapped),
             bytes: record.value.unwrap_or_default().to_vec(),
         };
         park(parked, at, self.lane_count)
     }
+}
 
-    fn too_early(&self, action: &Action, timestamp: Option<Timestamp>) -> Option<ParkReason> {
-        // Records of very old producers have no time of their own.
-        let recorded_at = timestamp.unwrap_or_else(Timestamp::now);
-        let ahead = action.occurred_at.duration_since(recorded_at);
-        let tolerance = self.future_tolerance;
-        (ahead > tolerance).then(|| {
-            let time = action.occurred_at;
-            let why = format!(
-                "from the future: `time` {time} is more than {tolerance} after the record's timestamp {recorded_at}"
-            );
-            ParkReason::too_early(action.user.clone(), why)
-        })
-    }
+/// Why an action is parked that lies further ahead of its record than is tolerated.
+pub fn too_early(
+    action: &Action,
+    timestamp: Option<Timestamp>,
+    tolerance: SignedDuration,
+) -> Option<ParkReason> {
+    // Records of very old producers have no time of their own.
+    let recorded_at = timestamp.unwrap_or_else(Timestamp::now);
+    let ahead = action.occurred_at.duration_since(recorded_at);
+    (ahead > tolerance).then(|| {
+        let time = action.occurred_at;
+        let why = format!(
+            "from the future: `time` {time} is more than {tolerance} after the record's timestamp {recorded_at}"
+        );
+        ParkReason::too_early(action.user.clone(), why)
+    })
 }
 
 /// Work that parks a record, in the lane of its user or else of its partition.
@@ -100,7 +121,7 @@ mod tests {
 
     fn router() -> Router {
         let lanes = LaneCount::try_from(64).unwrap();
-        Router::new(Arc::default(), lanes, Duration::from_secs(300))
+        Router::new(watch::channel(Arc::default()).1, lanes, Duration::from_secs(300))
     }
 
     fn items(value: &[u8]) -> Vec<Item> {
@@ -115,7 +136,7 @@ mod tests {
             value: Some(value),
             ..RawRecord::default()
         };
-        router().items(&record, &position)
+        router().items(&record, &position).unwrap()
     }
 
     fn event(time: &str) -> Vec<u8> {

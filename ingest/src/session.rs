@@ -1,6 +1,7 @@
 //! All parts of reading, from one start until one of them ends.
 
 use std::any::Any;
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, mpsc};
 use std::thread;
@@ -34,10 +35,11 @@ const TRUSTED_AFTER: Duration = Duration::from_secs(10);
 
 /// What every session needs.
 pub struct SessionContext {
-    pub options: Arc<IngestOptions>,
+    /// Without the topics of the sources.
+    pub options: IngestOptions,
     pub queue: CommandQueue,
     pub pool: PgPool,
-    pub sources: Arc<Sources>,
+    pub sources: watch::Receiver<Arc<Sources>>,
     pub health: Arc<IngestHealth>,
     pub unmatched: Arc<UnmatchedTypes>,
     /// Cancelled to end in order.
@@ -46,6 +48,7 @@ pub struct SessionContext {
 
 /// The parts that run.
 pub struct Session {
+    topics: Vec<String>,
     stopped: CancellationToken,
     abandoned: CancellationToken,
     /// Hears how the consumer's thread has ended; `None` once it was heard.
@@ -58,11 +61,22 @@ pub struct Session {
 impl SessionContext {
     /// Keeps a session running until it is stopped. One that ends unexpectedly, which takes a panic,
     /// is reported and started again: what was not committed is read again.
-    pub async fn supervise(self, mut session: Session) {
+    ///
+    /// Sources that name other topics let a session end in order and another one begin.
+    pub async fn supervise(mut self, mut session: Session) {
         let mut distrusted = false;
         loop {
             let ended = tokio::select! {
                 ended = session.ended() => ended,
+                Ok(()) = self.sources.changed() => {
+                    if self.current_options().topics != session.topics {
+                        session = match self.exchange(session).await {
+                            Some(session) => session,
+                            None => return,
+                        };
+                    }
+                    continue;
+                }
                 () = tokio::time::sleep(TRUSTED_AFTER), if distrusted => {
                     self.health.resolve(&Subject::Session);
                     distrusted = false;
@@ -82,13 +96,46 @@ impl SessionContext {
             session.abandoned.cancel();
             session.stopped.cancel();
             session.finish().await;
-            self.health.set_partitions([]);
-            self.health.set_paused(false);
+            self.forget_partitions();
             session = match self.restart().await {
                 Some(session) => session,
                 None => return,
             };
         }
+    }
+
+    /// Ends a session in order, and starts one that reads the topics of the current sources. `None`: it
+    /// was stopped.
+    async fn exchange(&self, mut session: Session) -> Option<Session> {
+        let topics = self.current_options().topics;
+        tracing::info!(?topics, "the source files name other topics: joining the group again");
+        session.stopped.cancel();
+        if let Err(why) = session.ended().await {
+            tracing::error!("while other topics are joined, {why}");
+        }
+        session.finish().await;
+        self.forget_partitions();
+        self.health.keep_topics(&topics);
+        if self.stopped.is_cancelled() {
+            return None;
+        }
+        match self.start() {
+            Ok(session) => Some(session),
+            Err(error) => {
+                let problem = format!("reading other topics can't be started: {error}");
+                self.health.report(Subject::Session, problem);
+                self.restart().await
+            }
+        }
+    }
+
+    fn forget_partitions(&self) {
+        self.health.set_partitions([]);
+        self.health.set_paused(false);
+    }
+
+    fn current_options(&self) -> IngestOptions {
+        self.options.clone().with_topics_of(&self.sources.borrow())
     }
 
     /// Starts a session after a pause, again and again until one starts. `None`: it was stopped.
@@ -110,7 +157,9 @@ impl SessionContext {
 
     /// Starts all parts.
     pub fn start(&self) -> Result<Session, IngestError> {
-        let Self { options, queue, pool, health, .. } = self;
+        let Self { queue, pool, health, .. } = self;
+        let options = Arc::new(self.current_options());
+        let options = &options;
         let stopped = self.stopped.child_token();
         let abandoned = CancellationToken::new();
         let broker = Arc::new(Broker::new(options)?);
@@ -157,7 +206,8 @@ impl SessionContext {
             // Nobody listens if the runtime is gone.
             let _ = tell.send(ended.map_err(|panic| described("the thread that polls", &*panic)));
         })?;
-        Ok(Session { stopped, abandoned, polling: Some(polling), mapping, tasks })
+        let topics = options.topics.clone();
+        Ok(Session { topics, stopped, abandoned, polling: Some(polling), mapping, tasks })
     }
 
     /// One thread per core that is to be used. Nobody waits for their end: a mapping may take a while, and does no
@@ -174,7 +224,7 @@ impl SessionContext {
     )> {
         let (tell, mapping) = tokio_mpsc::unbounded_channel();
         let router = Router::new(
-            Arc::clone(&self.sources),
+            self.sources.clone(),
             self.queue.lane_count(),
             self.options.future_tolerance,
         );
@@ -188,6 +238,8 @@ impl SessionContext {
                 batches,
                 signals: signals.clone(),
                 work: work.clone(),
+                health: Arc::clone(&self.health),
+                withheld: BTreeMap::new(),
                 abandoned: abandoned.clone(),
             };
             let tell = tell.clone();

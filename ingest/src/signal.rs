@@ -2,12 +2,16 @@
 
 use crate::offsets::query::OffsetReport;
 use crate::offsets::tracker::{BatchId, LaneShare};
+use crate::source_partition::SourcePartition;
 
 /// A message to the consumer's thread.
 #[derive(Debug)]
 pub enum Signal {
     /// A mapper has turned its records of a batch into work for these lanes. Sent before the work is.
     Mapped { batch: BatchId, records: usize, bytes: usize, shares: Vec<LaneShare> },
+    /// A mapper has met a record whose schema can't be had, and drops what it has of this pass over the
+    /// partition from there on. Sent before [`Self::Mapped`], so that no offset beyond it is stored.
+    Withheld { at: SourcePartition, pass: u64, why: String },
     /// What a batch has for a lane is committed.
     Applied { batch: BatchId, share: LaneShare },
     /// The topic monitor has asked the brokers.

@@ -42,7 +42,8 @@ fn read(parked: &Parked, sources: &Sources) -> Result<Vec<Action>, String> {
         return cloud_events::from_record(&record).map(|a| vec![a]).map_err(|why| why.to_string());
     }
     let mapped = catch_unwind(AssertUnwindSafe(|| sources.map(&record)))
-        .map_err(|_| "an internal error while reading it".to_owned())?;
+        .map_err(|_| "an internal error while reading it".to_owned())?
+        .map_err(|unavailable| unavailable.to_string())?;
     let mut actions = Vec::with_capacity(mapped.len());
     for part in mapped {
         let of = match &part {

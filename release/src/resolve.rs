@@ -5,12 +5,14 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use plaudit_actions::sources::Sources;
+use plaudit_domain::action::Action;
 use plaudit_domain::ids::UserId;
 use plaudit_domain::lane::{Lane, Position};
 use plaudit_domain::user_tasks::{ParkedVerdict, Resolution};
 use plaudit_event_store::parked::{self, Parked};
 use plaudit_event_store::{Applied, CommandQueue, Item, Origin, Outcome, ParkedResolution, Work};
 use sqlx::PgPool;
+use tokio::sync::watch;
 use uuid::Uuid;
 
 use crate::error::ResolveError;
@@ -24,7 +26,7 @@ const QUEUE_PAGE: i64 = 100;
 pub struct Resolver {
     pool: PgPool,
     commands: CommandQueue,
-    sources: Arc<Sources>,
+    sources: watch::Receiver<Arc<Sources>>,
     future_tolerance: SignedDuration,
 }
 
@@ -89,7 +91,7 @@ impl Resolver {
     pub fn new(
         pool: PgPool,
         commands: CommandQueue,
-        sources: Arc<Sources>,
+        sources: watch::Receiver<Arc<Sources>>,
         future_tolerance: Duration,
     ) -> Self {
         let future_tolerance =
@@ -147,13 +149,22 @@ impl Resolver {
         }
     }
 
+    /// What a record means now. Mapping may take a while, and may wait for a schema.
+    async fn actions_of(&self, parked: &Parked) -> Result<Vec<Action>, ResolveError> {
+        let (parked, tolerance) = (parked.clone(), self.future_tolerance);
+        let sources = Arc::clone(&self.sources.borrow());
+        let read = move || actions_of(&parked, &sources, tolerance, Timestamp::now());
+        let internal = |_| Err(ResolveError::Unapplied("an internal error".to_owned()));
+        tokio::task::spawn_blocking(read).await.unwrap_or_else(internal)
+    }
+
     async fn release_one(
         &self,
         parked: &Parked,
         verdict: ParkedVerdict,
         operator: &Operator,
     ) -> Result<Applied, ResolveError> {
-        let actions = actions_of(parked, &self.sources, self.future_tolerance, Timestamp::now())?;
+        let actions = self.actions_of(parked).await?;
         let item = item(parked, verdict, &operator.by, actions);
         Ok(self.commands.submit(vec![item]).await?.remove(0))
     }
@@ -166,7 +177,7 @@ impl Resolver {
         verdict: ParkedVerdict,
         operator: &Operator,
     ) -> Result<Released, ResolveError> {
-        let actions = actions_of(parked, &self.sources, self.future_tolerance, Timestamp::now())?;
+        let actions = self.actions_of(parked).await?;
         let lanes = self.commands.lane_count();
         let items = actions.into_iter().map(|action| Item {
             lane: Lane::of(action.user.as_str(), lanes),
@@ -211,7 +222,7 @@ impl Resolver {
                     stopped = Some(Stopped { id: waiting.id, reason });
                     break;
                 }
-                match actions_of(waiting, &self.sources, self.future_tolerance, Timestamp::now()) {
+                match self.actions_of(waiting).await {
                     Ok(actions) => {
                         let verdict = ParkedVerdict::Release { reason: reason.clone() };
                         items.push(item(waiting, verdict, &operator.by, actions));
@@ -284,12 +295,7 @@ fn origin(parked: &Parked) -> Origin {
     Origin::Parked { id: parked.id, from: parked.source_position() }
 }
 
-fn item(
-    parked: &Parked,
-    verdict: ParkedVerdict,
-    by: &str,
-    actions: Vec<plaudit_domain::action::Action>,
-) -> Item {
+fn item(parked: &Parked, verdict: ParkedVerdict, by: &str, actions: Vec<Action>) -> Item {
     // To the microsecond, as everything that is stored.
     let at = Timestamp::from_microsecond(Timestamp::now().as_microsecond()).unwrap_or_default();
     let decision = Resolution { parked: parked.id, verdict, by: by.to_owned(), at };

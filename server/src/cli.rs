@@ -1,6 +1,7 @@
 //! The command line.
 
 mod rewards;
+mod sources;
 mod streaks;
 mod tasks;
 
@@ -12,6 +13,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::dev::examples::{Example, named};
 
 pub use rewards::RewardsCommand;
+pub use sources::{SourcesCommand, Tried};
 pub use streaks::{StreaksArgs, StreaksCommand};
 pub use tasks::{Reason, TasksArgs, TasksCommand};
 
@@ -151,25 +153,6 @@ pub enum FormatKind {
     Text,
     /// For programs.
     Json,
-}
-
-/// `plaudit sources`.
-#[derive(Debug, Subcommand)]
-pub enum SourcesCommand {
-    /// Checks source files.
-    Check {
-        /// Source files.
-        #[arg(required = true)]
-        files: Vec<PathBuf>,
-    },
-    /// Shows what a source file makes of a record.
-    Try {
-        /// The source file.
-        file: PathBuf,
-        /// A record as JSON: {"topic", "key", "headers", "timestamp", "value"}.
-        #[arg(long)]
-        record: PathBuf,
-    },
 }
 
 /// `plaudit ingest`.

@@ -14,6 +14,7 @@ mod open_files;
 mod operator;
 mod output;
 mod signals;
+mod source_files;
 mod startup;
 
 use std::process::ExitCode;
@@ -65,7 +66,7 @@ async fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Config { help_settings: true } => Ok(commands::config::help()),
         Command::Config { help_settings: false } => Ok(commands::config::show(&config()?)),
         Command::Tasks(command) => commands::tasks::run(&config, command).await,
-        Command::Sources(command) => commands::sources::run(&command),
+        Command::Sources(command) => commands::sources::run(&config, command).await,
         Command::Ingest(command) => commands::ingest::run(&config()?, command).await,
         Command::Parked(command) => commands::parked::run(&config()?, command).await,
         Command::Rewards(command) => commands::rewards::run(&config()?, command).await,

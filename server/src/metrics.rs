@@ -61,6 +61,12 @@ const METRICS: &[Metric] = &[
     ),
     (
         Counter,
+        "plaudit_schema_fetches_total",
+        Unit::Count,
+        "Schemas asked of the schema registry, by outcome",
+    ),
+    (
+        Counter,
         "plaudit_ingest_paused_ms_total",
         Unit::Milliseconds,
         "Time for which reading was paused because the database was slower",

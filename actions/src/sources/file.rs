@@ -9,6 +9,7 @@ use saphyr::{LoadableYamlNode, MarkedYaml, Scalar, YamlData};
 use super::error::SourceError;
 use super::mapping::Mapping;
 use super::variables;
+use crate::formats::Format;
 
 /// The largest source file, in bytes.
 const FILE_BYTES_MAX: usize = 1024 * 1024;
@@ -16,17 +17,17 @@ const FILE_BYTES_MAX: usize = 1024 * 1024;
 const EXAMPLE: &str = "{sources: [{topic: game.teams, action: {id: value.id, source: \"'/teams'\", \
                        type: \"'team.formed'\", user: value.member, time: timestamp(value.at)}}]}";
 
-/// Reads a source file. Every error is reported, not only the first, in the order of the file.
-pub fn read(file: &Path) -> Result<Vec<Mapping>, Vec<SourceError>> {
-    let error = |message| vec![SourceError::of_file(file, 1, 1, message)];
+/// Reads the text of a source file.
+pub fn read(file: &Path) -> Result<String, SourceError> {
+    let error = |message| SourceError::of_file(file, 1, 1, message);
     let bytes = std::fs::read(file).map_err(|e| error(format!("can't be read: {e}")))?;
     if bytes.len() > FILE_BYTES_MAX {
         return Err(error(format!("a source file has at most {FILE_BYTES_MAX} bytes")));
     }
-    let text = String::from_utf8(bytes).map_err(|_| error("is not UTF-8".to_owned()))?;
-    parse(file, &text)
+    String::from_utf8(bytes).map_err(|_| error("is not UTF-8".to_owned()))
 }
 
+/// Compiles a source file. Every error is reported, not only the first, in the order of the file.
 pub fn parse(file: &Path, text: &str) -> Result<Vec<Mapping>, Vec<SourceError>> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let documents = MarkedYaml::load_from_str(text).map_err(|e| {
@@ -83,8 +84,7 @@ const ACTION: [&str; 6] = ["id", "source", "type", "user", "time", "data"];
 
 impl Parser<'_> {
     fn error(&mut self, at: &Node<'_>, path: &str, message: impl Display) {
-        let place = (at.span.start.line().max(1), at.span.start.col() + 1);
-        self.errors.push(SourceError::new(self.file, place, path, message));
+        self.errors.push(SourceError::new(self.file, place_of(at), path, message));
     }
 
     fn file(&mut self, root: &Node<'_>) -> Vec<Mapping> {
@@ -112,7 +112,7 @@ impl Parser<'_> {
         let name = format!("{file_name}: {path}");
         let fields = self.fields(node, path, &ENTRY)?;
         let topic = self.topic(&fields);
-        self.format(&fields);
+        let format = self.format(&fields);
         let of_record = &variables::NAMES[..];
         let when = self.optional(&fields, "when", of_record);
         let each = self.optional(&fields, "each", of_record);
@@ -135,7 +135,9 @@ impl Parser<'_> {
         let data = self.optional(&action, "data", known);
         Some(Mapping {
             name,
+            place: place_of(fields.get("format").unwrap_or(node)),
             topic: topic?,
+            format: format?,
             when: when.ok()?,
             each: each.ok()?,
             user: user?,
@@ -160,14 +162,16 @@ impl Parser<'_> {
         None
     }
 
-    /// Other formats need a schema registry, which this version has no client for.
-    fn format(&mut self, fields: &Fields<'_, '_>) {
-        let Some(node) = fields.get("format") else { return };
+    fn format(&mut self, fields: &Fields<'_, '_>) -> Option<Format> {
+        let Some(node) = fields.get("format") else { return Some(Format::default()) };
         let path = fields.path_of("format");
-        match self.text(node, &path) {
-            None | Some("json") => {}
-            Some(_) => self.error(node, &path, "this version reads the format json only"),
+        let name = self.text(node, &path)?;
+        let format = Format::named(name);
+        if format.is_none() {
+            let names = Format::ALL.map(|(name, _)| name).join(", ");
+            self.error(node, &path, format_args!("a format is one of {names}"));
         }
+        format
     }
 
     /// An expression that may be absent; `Err` if it is there and wrong.
@@ -241,6 +245,11 @@ impl Parser<'_> {
         }
         Some(fields)
     }
+}
+
+/// Line and column, from 1.
+fn place_of(node: &Node<'_>) -> (usize, usize) {
+    (node.span.start.line().max(1), node.span.start.col() + 1)
 }
 
 /// Names the key that the author of an unknown one may have meant.

@@ -7,6 +7,7 @@ use serde_json::Value as Json;
 
 use super::variables::{Values, Variables};
 use super::{Mapped, ParkReason};
+use crate::formats::Format;
 
 /// The most actions that an entry makes of a record, one for each user. Without a limit one record
 /// could fill the memory, and would do so again after each restart. No team is that large.
@@ -20,7 +21,10 @@ pub(super) const COPIES_BYTES_MAX: usize = 16 * 1024 * 1024;
 pub struct Mapping {
     /// For messages, such as `teams.yaml: sources[0]`.
     pub name: String,
+    /// Line and column of its `format`, or else of the entry.
+    pub place: (usize, usize),
     pub topic: String,
+    pub format: Format,
     /// Absent: it applies to all records.
     pub when: Option<Expression>,
     /// A list whose entries are `item` in the fields below, one after the other. Absent: the fields
@@ -53,10 +57,6 @@ struct Fields {
 }
 
 impl Mapping {
-    pub fn topic(&self) -> &str {
-        &self.topic
-    }
-
     /// Whether the mapping applies to a record.
     pub fn applies(&self, variables: &Variables<'_>) -> Result<bool, String> {
         self.applies_within(variables, &mut Allowance::default())

@@ -5,8 +5,10 @@ use serde_json::{Value, json};
 use super::*;
 use crate::record::OwnedRecord;
 
+mod debezium;
 mod each;
 mod files;
+mod formats;
 mod mappings;
 
 const TIME: &str = "2026-03-29T01:30:00Z";
@@ -26,15 +28,13 @@ fn entry(field: &str, expression: &str) -> Value {
 
 fn sources(entries: &[Value]) -> Sources {
     let text = json!({ "sources": entries }).to_string();
-    let mut sources = Sources::default();
-    let mappings = file::parse(Path::new("dir/teams.yaml"), &text).unwrap();
-    mappings.into_iter().for_each(|mapping| sources.add(mapping));
-    sources
+    Sources::compile(&[SourceFile { path: "dir/teams.yaml".into(), text }]).unwrap()
 }
 
 fn map_value(sources: &Sources, value: &Value) -> Vec<Mapped> {
     let text = value.to_string();
-    sources.map(&RawRecord { topic: "t", value: Some(text.as_bytes()), ..RawRecord::default() })
+    let record = RawRecord { topic: "t", value: Some(text.as_bytes()), ..RawRecord::default() };
+    sources.map(&record).unwrap()
 }
 
 fn actions(mapped: Vec<Mapped>) -> Vec<Action> {
@@ -68,7 +68,7 @@ fn a_reason_is_one_short_line() {
         RawRecord { headers, value: Some(b"{}"), ..RawRecord::default() },
         RawRecord { value: Some(&long), ..RawRecord::default() },
     ] {
-        let parked = parked(Sources::default().map(&record)).remove(0);
+        let parked = parked(Sources::default().map(&record).unwrap()).remove(0);
         assert_eq!((&parked.user, parked.repairable), (&None, false));
         let why = parked.reason;
         assert!(why.chars().count() <= REASON_CHARS_MAX + 1 && !why.contains('\n'), "{why}");

@@ -1,11 +1,9 @@
-//! What a source file makes of one record: `plaudit sources try`.
-
-use std::path::Path;
+//! What source files make of one record: `plaudit sources try`.
 
 use super::mapping::Mapping;
-use super::variables::Variables;
-use super::{Mapped, ParkReason, SourceError, file};
-use crate::record::OwnedRecord;
+use super::{Mapped, ParkReason, Sources};
+use crate::formats::{DecodeError, Unavailable};
+use crate::record::RawRecord;
 
 /// What one entry of a source file makes of a record.
 #[derive(Debug, Clone, PartialEq)]
@@ -35,30 +33,31 @@ impl TrialOutcome {
     }
 }
 
-/// Why nothing could be tried.
-#[derive(Debug, thiserror::Error)]
-pub enum TrialError {
-    /// What is wrong with the source file.
-    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
-    Source(Vec<SourceError>),
-    /// The record file does not hold a record.
-    #[error("the record: {0}")]
-    Record(String),
-}
-
-/// Tries each entry of a source file on a record, given as [`OwnedRecord::from_json`] reads it.
-pub fn try_record(source_file: &Path, record_json: &str) -> Result<Vec<TriedEntry>, TrialError> {
-    let mappings = file::read(source_file).map_err(TrialError::Source)?;
-    let record = OwnedRecord::from_json(record_json).map_err(TrialError::Record)?;
-    let record = record.as_raw();
-    let variables = Variables::of(&record);
-    let outcome = |mapping: &Mapping| match &variables {
-        _ if mapping.topic() != record.topic => {
-            TrialOutcome::OtherTopic(mapping.topic().to_owned())
-        }
-        Err(why) => TrialOutcome::Mapped(vec![Mapped::Park(ParkReason::unreadable(why))]),
-        Ok(variables) if mapping.applies(variables) == Ok(false) => TrialOutcome::DoesNotApply,
-        Ok(variables) => TrialOutcome::Mapped(mapping.map(variables)),
-    };
-    Ok(mappings.iter().map(|m| TriedEntry { entry: m.name.clone(), outcome: outcome(m) }).collect())
+impl Sources {
+    /// Tries every entry on a record, in the order of the files. The error is a record that would
+    /// have to wait for its schema.
+    pub fn try_record(&self, record: &RawRecord<'_>) -> Result<Vec<TriedEntry>, Unavailable> {
+        let topic = self.by_topic.get(record.topic);
+        let variables = match topic.map(|topic| self.variables(record, topic.format)) {
+            None => None,
+            Some(Ok(variables)) => Some(Ok(variables)),
+            Some(Err(DecodeError::Unreadable(why))) => Some(Err(why)),
+            Some(Err(DecodeError::Unavailable(why))) => return Err(why),
+        };
+        let outcome = |mapping: &Mapping| match &variables {
+            Some(variables) if mapping.topic == record.topic => match variables {
+                Err(why) => TrialOutcome::Mapped(vec![Mapped::Park(ParkReason::unreadable(why))]),
+                Ok(variables) if mapping.applies(variables) == Ok(false) => {
+                    TrialOutcome::DoesNotApply
+                }
+                Ok(variables) => TrialOutcome::Mapped(mapping.map(variables)),
+            },
+            _ => TrialOutcome::OtherTopic(mapping.topic.clone()),
+        };
+        let tried = |mapping: &Mapping| TriedEntry {
+            entry: mapping.name.clone(),
+            outcome: outcome(mapping),
+        };
+        Ok(self.mappings.iter().map(tried).collect())
+    }
 }

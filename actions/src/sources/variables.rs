@@ -28,14 +28,11 @@ pub struct Variables<'r> {
 }
 
 impl<'r> Variables<'r> {
-    /// The error is a record whose value is not JSON.
-    pub fn of(record: &'r RawRecord<'_>) -> Result<Self, String> {
-        let value = record.value.map(serde_json::from_slice).transpose().map_err(|e| {
-            format!("the value can't be read as JSON, which source files need: {e}")
-        })?;
+    /// `value` is the record's own, decoded; absent for a tombstone.
+    pub fn of(record: &'r RawRecord<'_>, value: Option<Json>) -> Self {
         let headers: BTreeMap<&str, Variable<'_>> =
             record.headers.iter().map(|(name, value)| (*name, bytes(*value))).collect();
-        Ok(Self { value, headers: headers.into_iter().collect(), record })
+        Self { value, headers: headers.into_iter().collect(), record }
     }
 
     /// The values for one evaluation; `item` is an entry of `each`.

@@ -22,6 +22,7 @@ use plaudit_release::Resolver;
 use plaudit_task_file::parse;
 use serde_json::{Value, json};
 use sqlx::PgPool;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
@@ -114,7 +115,12 @@ impl Api {
         let heads = HeadWatch::start(&pool, CancellationToken::new());
         let streams_stop = CancellationToken::new();
         let tolerance = Duration::from_secs(300);
-        let resolver = Resolver::new(pool.clone(), commands.clone(), Arc::default(), tolerance);
+        let resolver = Resolver::new(
+            pool.clone(),
+            commands.clone(),
+            watch::channel(Arc::default()).1,
+            tolerance,
+        );
         let router = router(ApiState {
             pool: pool.clone(),
             screens: Reads::new(pool.clone(), 2),

@@ -10,8 +10,9 @@ use rdkafka::topic_partition_list::TopicPartitionListElem;
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::membership::{GroupConsumer, Rebalanced, reassign};
-use super::{FOLLOW_EVERY, Polling, VERIFY_EVERY, log_failure};
-use crate::health::Subject;
+use super::{FOLLOW_EVERY, Polling, VERIFY_EVERY, WITHHELD_FOR, log_failure};
+use crate::health::{PartitionStanding, Subject};
+use crate::offsets::assigned_partitions::Assigned;
 use crate::offsets::partition_state::PartitionState;
 use crate::offsets::query::{OffsetQuery, OffsetReport};
 use crate::offsets::tracker::NextOffset;
@@ -40,6 +41,9 @@ impl Polling {
                     for at in revoked {
                         self.forget(&at);
                         self.partitions.revoke(&at);
+                        self.withheld.remove(&at);
+                        // Whoever has it now names its own problem, and so do others of the topic.
+                        self.context.health.resolve(&Subject::Schema(at.topic.to_string()));
                     }
                 }
             }
@@ -50,7 +54,7 @@ impl Polling {
     }
 
     /// Stores no offsets of this partition any more, unless it is read again.
-    fn forget(&mut self, at: &SourcePartition) {
+    pub(super) fn forget(&mut self, at: &SourcePartition) {
         self.tracker.forget(at);
         self.batch.forget(at);
     }
@@ -62,6 +66,7 @@ impl Polling {
                 self.forget(at);
             }
             self.partitions.clear();
+            self.withheld.clear();
             self.ask();
         }
     }
@@ -91,7 +96,10 @@ impl Polling {
                 }
             }
             OffsetReport::State { at, epoch, incarnation, state } => {
-                let Some(assigned) = self.partitions.get(&at).filter(|a| a.epoch == epoch) else {
+                let is_asked = |a: &&Assigned| {
+                    a.epoch == epoch && a.standing != PartitionStanding::WaitingForSchema
+                };
+                let Some(assigned) = self.partitions.get(&at).filter(is_asked) else {
                     return;
                 };
                 let accepted_again =
@@ -188,7 +196,40 @@ impl Polling {
             offset: last,
         };
         let item = route::park(parked, &position, self.context.lane_count);
-        self.batch.add_loss(&position, item);
+        self.batch.add_loss(&position, self.partitions.pass_of(at), item);
+    }
+
+    /// Stops a partition before a record whose schema can't be had, and goes back to it later.
+    pub(super) fn withhold(
+        &mut self,
+        at: SourcePartition,
+        pass: u64,
+        why: &str,
+        client: &GroupConsumer,
+    ) {
+        if !self.partitions.wait_for_schema(&at, pass) {
+            return;
+        }
+        let problem = format!("records of {} wait: {why}", at.topic);
+        self.context.health.report(Subject::Schema(at.topic.to_string()), problem);
+        pause(client, &at);
+        self.withheld.insert(at, Instant::now());
+        self.ask();
+    }
+
+    /// Lets the partitions that have waited for a schema be read again. The mapper resolves the problem
+    /// with the first record that it can map.
+    pub(super) fn try_withheld(&mut self) {
+        let is_due = |(_, since): &(&SourcePartition, &Instant)| since.elapsed() >= WITHHELD_FOR;
+        let due: Vec<SourcePartition> =
+            self.withheld.iter().filter(is_due).map(|(at, _)| at.clone()).collect();
+        for at in &due {
+            self.withheld.remove(at);
+            self.partitions.try_again(at);
+        }
+        if !due.is_empty() {
+            self.ask();
+        }
     }
 
     pub(super) fn reverify_if_due(&mut self, client: &GroupConsumer) {

@@ -43,13 +43,13 @@ impl PolledBatch {
     }
 
     /// Adds a record.
-    pub fn add(&mut self, at: SourcePosition, record: OwnedRecord, bytes: usize) {
-        self.push(Polled::Record { at, record, bytes }, bytes);
+    pub fn add(&mut self, at: SourcePosition, pass: u64, record: OwnedRecord, bytes: usize) {
+        self.push(Polled::Record { at, pass, record, bytes }, bytes);
     }
 
     /// Adds that records are lost. `at` is the last of them.
-    pub fn add_loss(&mut self, at: &SourcePosition, item: Item) {
-        self.push(Polled::Loss { at: at.clone(), item: Box::new(item) }, 0);
+    pub fn add_loss(&mut self, at: &SourcePosition, pass: u64, item: Item) {
+        self.push(Polled::Loss { at: at.clone(), pass, item: Box::new(item) }, 0);
     }
 
     fn push(&mut self, polled: Polled, bytes: usize) {
@@ -122,7 +122,7 @@ mod tests {
     }
 
     fn add(batch: &mut PolledBatch, partition: i32, offset: i64, bytes: usize) {
-        batch.add(at(partition, offset), OwnedRecord::default(), bytes);
+        batch.add(at(partition, offset), 1, OwnedRecord::default(), bytes);
     }
 
     fn load(items: usize) -> Load {

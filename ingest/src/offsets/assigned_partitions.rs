@@ -11,6 +11,9 @@ use crate::source_partition::SourcePartition;
 pub struct Assigned {
     /// Rises whenever its standing changes, so that an answer to an older question is known.
     pub epoch: u64,
+    /// Rises whenever records may be read again: with an assignment, and after records were withheld.
+    /// Records carry it, so that those of an earlier pass are known.
+    pub pass: u64,
     /// How often its topic was accepted again, as of the last report.
     pub incarnation: Option<i32>,
     pub standing: PartitionStanding,
@@ -28,6 +31,7 @@ pub struct Assigned {
 pub struct AssignedPartitions {
     assigned: BTreeMap<SourcePartition, Assigned>,
     next_epoch: u64,
+    next_pass: u64,
 }
 
 impl AssignedPartitions {
@@ -48,6 +52,7 @@ impl AssignedPartitions {
         let epoch = self.epoch();
         let assigned = Assigned {
             epoch,
+            pass: self.pass(),
             incarnation: None,
             standing: PartitionStanding::Unverified,
             cursor: None,
@@ -85,6 +90,35 @@ impl AssignedPartitions {
         }
     }
 
+    /// Stops a partition before a record that can't be mapped at the moment. False if the record belongs
+    /// to an earlier pass, so that it is read again anyway.
+    pub fn wait_for_schema(&mut self, at: &SourcePartition, pass: u64) -> bool {
+        let epoch = self.epoch();
+        let Some(assigned) = self.assigned.get_mut(at).filter(|a| a.pass == pass) else {
+            return false;
+        };
+        if assigned.standing == PartitionStanding::Recreated {
+            return false;
+        }
+        assigned.epoch = epoch;
+        assigned.standing = PartitionStanding::WaitingForSchema;
+        // What is applied says where to go on; records between there and here are recognised.
+        assigned.cursor = None;
+        true
+    }
+
+    /// Lets a partition that waits for a schema be read again, once it is verified.
+    pub fn try_again(&mut self, at: &SourcePartition) {
+        let (epoch, pass) = (self.epoch(), self.pass());
+        let waiting =
+            self.assigned.get_mut(at).filter(|a| a.standing == PartitionStanding::WaitingForSchema);
+        if let Some(assigned) = waiting {
+            assigned.epoch = epoch;
+            assigned.pass = pass;
+            assigned.standing = PartitionStanding::Unverified;
+        }
+    }
+
     /// Stops a partition until its topic is accepted again.
     pub fn refuse(&mut self, at: &SourcePartition, incarnation: i32) {
         let epoch = self.epoch();
@@ -94,6 +128,11 @@ impl AssignedPartitions {
             assigned.incarnation = Some(incarnation);
             assigned.cursor = None;
         }
+    }
+
+    /// The pass over a partition in which it is read.
+    pub fn pass_of(&self, at: &SourcePartition) -> u64 {
+        self.assigned.get(at).map_or(0, |assigned| assigned.pass)
     }
 
     /// Whether a record is to be handed on, and the incarnation it then has. Moves the cursor.
@@ -167,6 +206,11 @@ impl AssignedPartitions {
         self.next_epoch += 1;
         self.next_epoch
     }
+
+    fn pass(&mut self) -> u64 {
+        self.next_pass += 1;
+        self.next_pass
+    }
 }
 
 #[cfg(test)]
@@ -217,6 +261,26 @@ mod tests {
         partitions.reverify_all();
         assert_eq!(partitions.move_to(&at(0), 9), None);
         assert_eq!(partitions.move_to(&at(1), 9), None);
+    }
+
+    #[test]
+    fn a_partition_waits_for_a_schema_and_is_read_again_from_what_is_applied() {
+        let mut partitions = running(5);
+        let pass = partitions.pass_of(&at(0));
+        partitions.hand_on(&at(0), 5);
+        partitions.reverify_all(); // read on from the cursor: the same pass
+        assert!(partitions.wait_for_schema(&at(0), pass));
+        assert_eq!(partitions.get(&at(0)).unwrap().cursor, None);
+        partitions.reverify_all();
+        assert_eq!(partitions.hand_on(&at(0), 6), None);
+        partitions.try_again(&at(0));
+        assert_eq!(partitions.get(&at(0)).unwrap().standing, PartitionStanding::Unverified);
+        partitions.run(&at(0), 0, 5);
+        assert_eq!(partitions.hand_on(&at(0), 5), Some(0));
+        assert_ne!(partitions.pass_of(&at(0)), pass);
+        assert!(!partitions.wait_for_schema(&at(0), pass));
+        partitions.try_again(&at(0)); // it waits for nothing
+        assert_eq!(partitions.hand_on(&at(0), 6), Some(0));
     }
 
     #[test]

@@ -86,6 +86,7 @@ async fn a_property_that_acknowledging_depends_on_is_refused() {
     let error = plaudit_ingest::status::status(&options, &world.pool).await.unwrap_err();
     assert!(error.to_string().contains("auto.offset.reset"), "{error}");
     let (queue, pool) = (world.queue.clone(), world.pool.clone());
-    let started = Ingest::start(options, queue, pool, Arc::default(), CancellationToken::new());
+    let sources = world.sources.subscribe();
+    let started = Ingest::start(options, queue, pool, sources, CancellationToken::new());
     assert!(matches!(started, Err(IngestError::Property(_))), "{started:?}");
 }

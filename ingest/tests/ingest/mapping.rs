@@ -11,7 +11,7 @@ use crate::world::{Sent, World};
 
 /// Two partitions, mapped by an expression that takes as long as its record makes it.
 async fn slow_world() -> World {
-    let mut world = World::new(2).await;
+    let world = World::new(2).await;
     let file = json!({"sources": [{
         "topic": world.topic,
         "when": "value.n.exists(a, value.n.exists(b, a + b == -1)) || true",
@@ -20,7 +20,7 @@ async fn slow_world() -> World {
     }]});
     let dir = ScratchDir::create("sources").unwrap();
     std::fs::write(dir.path().join("slow.yaml"), file.to_string()).unwrap();
-    world.sources = Arc::new(Sources::load(dir.path()).unwrap());
+    world.sources.send_replace(Arc::new(Sources::load(dir.path()).unwrap()));
     world
 }
 

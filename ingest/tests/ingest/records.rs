@@ -97,7 +97,7 @@ async fn rule_03_an_action_from_the_future_is_parked_and_the_users_others_go_on(
 
 #[tokio::test]
 async fn a_list_of_users_gives_one_action_for_each() {
-    let mut world = World::new(1).await;
+    let world = World::new(1).await;
     let dir = plaudit_embedded::ScratchDir::create("sources").unwrap();
     let file = json!({"sources": [{
         "topic": world.topic,
@@ -106,7 +106,7 @@ async fn a_list_of_users_gives_one_action_for_each() {
             "user": "value.member_ids", "time": "timestamp(value.at)", "data": "{'coins': 1}"},
     }]});
     std::fs::write(dir.path().join("teams.yaml"), file.to_string()).unwrap();
-    world.sources = Arc::new(Sources::load(dir.path()).unwrap());
+    world.sources.send_replace(Arc::new(Sources::load(dir.path()).unwrap()));
     let reader = world.read();
     let team = |kind: &str, users: &[&str]| {
         let value =
@@ -144,12 +144,12 @@ async fn rule_21_a_header_whose_name_is_not_utf_8_stops_no_one() {
 /// JSON can say NUL, and the database can't keep it as text.
 #[tokio::test]
 async fn rule_21_headers_and_keys_with_nul_are_kept_with_their_record() {
-    let mut world = World::new(1).await;
+    let world = World::new(1).await;
     let file = json!({"sources": [{"topic": world.topic, "action": {"id": "value.id",
         "source": "'/s'", "type": "'t'", "user": "value.user", "time": "value.nothing"}}]});
     let dir = plaudit_embedded::ScratchDir::create("sources").unwrap();
     std::fs::write(dir.path().join("s.yaml"), file.to_string()).unwrap();
-    world.sources = Arc::new(Sources::load(dir.path()).unwrap());
+    world.sources.send_replace(Arc::new(Sources::load(dir.path()).unwrap()));
     let (key, headers) = (Some(&b"k\0"[..]), &[("nul", "a\0b"), ("text", "c")]);
     let value = Some(br#"{"id": 1, "user": "ann"}"#.to_vec());
     world.send(Sent { key, headers, value, ..Sent::default() }).await;

@@ -22,6 +22,7 @@ use rdkafka::{Offset, TopicPartitionList};
 use serde_json::{Value, json};
 use sqlx::PgPool;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 /// Adds up the coins of gifts, and never ends.
@@ -45,7 +46,7 @@ pub struct World {
     /// What the test looks with. A test that ends the program's connections keeps this.
     pub looking: PgPool,
     pub group: String,
-    pub sources: Arc<Sources>,
+    pub sources: watch::Sender<Arc<Sources>>,
     pub queue: CommandQueue,
     producer: FutureProducer,
 }
@@ -94,7 +95,8 @@ impl World {
             .create()
             .unwrap();
         let group = test_cluster::unique_name("group");
-        Self { brokers, topic, pool, looking, group, sources: Arc::default(), queue, producer }
+        let sources = watch::Sender::new(Arc::default());
+        Self { brokers, topic, pool, looking, group, sources, queue, producer }
     }
 
     pub fn options(&self) -> IngestOptions {
@@ -113,7 +115,7 @@ impl World {
     pub fn read_with(&self, options: IngestOptions) -> Reader {
         let stopped = CancellationToken::new();
         let (queue, pool) = (self.queue.clone(), self.pool.clone());
-        let sources = Arc::clone(&self.sources);
+        let sources = self.sources.subscribe();
         let ingest = Ingest::start(options, queue, pool, sources, stopped.clone()).unwrap();
         Reader { ingest, stopped }
     }

@@ -12,12 +12,14 @@ use crate::cli::{FormatKind, IngestCommand};
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::output::{count, outln, word};
+use crate::source_files::SourceFiles;
 use crate::startup;
 
 /// Shows how reading stands, or goes on with a topic that was created again.
 pub async fn run(config: &Config, command: IngestCommand) -> Result<ExitCode, Failure> {
-    let options = serve::ingest_options(config, &serve::sources(config)?)?;
+    let (files, options) = (SourceFiles::read(config)?, serve::ingest_options(config)?);
     let (pool, _) = startup::checked_database(config).await?;
+    let options = options.with_topics_of(&files.in_force(&pool).await?);
     match command {
         IngestCommand::AcceptNewTopic { topic, even_if_it_looks_the_same } => {
             accept_new_topic(options, &pool, topic, even_if_it_looks_the_same).await

@@ -11,12 +11,13 @@ use plaudit_event_store::parked::{self, Parked, Resolved};
 use plaudit_release::{Operator, Released, Resolver};
 use serde_json::json;
 use sqlx::PgPool;
+use tokio::sync::watch;
 
 use crate::cli::{FormatKind, ParkedCommand};
-use crate::commands::serve;
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::output::{count, errln, outln};
+use crate::source_files::SourceFiles;
 use crate::{operator, startup};
 
 /// Lists, shows, releases or discards parked records.
@@ -66,14 +67,14 @@ pub async fn run(config: &Config, command: ParkedCommand) -> Result<ExitCode, Fa
         }
         ParkedCommand::Release { id, reason, format } => {
             let reason = reason.as_deref().map(Operator::checked_reason).transpose()?;
-            let resolver = resolver(config, &pool, lane_count)?;
+            let resolver = resolver(config, &pool, lane_count).await?;
             let operator = Operator { by: operator::name(), reason };
             let released = resolver.release(id, &operator).await?;
             return Ok(report("released", &released, format.format));
         }
         ParkedCommand::Discard { id, reason, format } => {
             let reason = Operator::checked_reason(&reason)?;
-            let resolver = resolver(config, &pool, lane_count)?;
+            let resolver = resolver(config, &pool, lane_count).await?;
             let discarded = resolver.discard(id, &operator::name(), reason).await?;
             return Ok(report("discarded", &discarded, format.format));
         }
@@ -82,9 +83,14 @@ pub async fn run(config: &Config, command: ParkedCommand) -> Result<ExitCode, Fa
 }
 
 /// Applies through an executor of its own: no server is needed.
-fn resolver(config: &Config, pool: &PgPool, lane_count: LaneCount) -> Result<Resolver, Failure> {
+async fn resolver(
+    config: &Config,
+    pool: &PgPool,
+    lane_count: LaneCount,
+) -> Result<Resolver, Failure> {
     let executor = startup::executor(pool, lane_count, &Arc::default());
-    let sources = Arc::new(serve::sources(config)?);
+    let sources = SourceFiles::read(config)?.in_force(pool).await?;
+    let sources = watch::Sender::new(Arc::new(sources)).subscribe();
     let commands = CommandQueue::start(executor, 1);
     Ok(Resolver::new(pool.clone(), commands, sources, config.duration("future_tolerance")))
 }

@@ -20,13 +20,14 @@ use plaudit_projections::task_view::Reads;
 use plaudit_release::Resolver;
 use sqlx::PgPool;
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::cli::Role;
 use crate::config::Config;
 use crate::failure::Failure;
-use crate::output::count;
 use crate::signals::{SHUTDOWN_MAX, ShutdownSignals};
+use crate::source_files::{SourceFiles, SourceWatch};
 use crate::{logging, metrics, open_files, startup};
 
 /// Requests may run this long after the signal to stop: longer than their deadline.
@@ -102,26 +103,26 @@ impl Serving {
 
 /// The options of the parts that are to run.
 struct Parts {
-    api: Option<(Keys, CorsOrigins, Arc<Sources>)>,
-    ingest: Option<(IngestOptions, Arc<Sources>)>,
+    api: Option<(Keys, CorsOrigins)>,
+    ingest: Option<IngestOptions>,
+    /// Absent without a role that maps records.
+    sources: Option<SourceFiles>,
     delivery: Option<DeliveryOptions>,
 }
 
 impl Parts {
     async fn read(config: &Config, roles: &[Role]) -> Result<Self, Failure> {
-        let mut parts = Self { api: None, ingest: None, delivery: None };
+        let mut parts = Self { api: None, ingest: None, sources: None, delivery: None };
         let has = |role| roles.contains(&role);
         // The API releases parked records, which go through their source mapping again.
-        let sources = Arc::new(if has(Role::Api) || has(Role::Ingest) {
-            sources(config)?
-        } else {
-            Sources::default()
-        });
+        if has(Role::Api) || has(Role::Ingest) {
+            parts.sources = Some(SourceFiles::read(config)?);
+        }
         if has(Role::Api) {
-            parts.api = Some((keys(config).await?, cors_origins(config)?, Arc::clone(&sources)));
+            parts.api = Some((keys(config).await?, cors_origins(config)?));
         }
         if has(Role::Ingest) {
-            parts.ingest = Some((ingest_options(config, &sources)?, sources));
+            parts.ingest = Some(ingest_options(config)?);
         }
         if roles.contains(&Role::Deliver) {
             parts.delivery = Some(DeliveryOptions {
@@ -150,6 +151,13 @@ pub async fn start(
     let catalogue = Arc::new(CatalogueStore::default());
     catalogue.newest(&pool).await?;
 
+    let published = match parts.sources {
+        Some(files) => Some(SourceWatch::start(files, &pool, stop.clone()).await?),
+        None => None,
+    };
+    let no_sources = || watch::channel(Arc::<Sources>::default()).1;
+    let sources = published.as_ref().map_or_else(no_sources, SourceWatch::current);
+
     let prometheus = metrics::start(stop.clone())?;
     let workers = config.number("ingest.workers");
     // Writers have connections of their own, so that no number of readers keeps them waiting.
@@ -169,14 +177,15 @@ pub async fn start(
         .contains(&Role::Follow)
         .then(|| plaudit_digests::start(&pool, Arc::clone(&heads), stop.clone()));
     // The last part that may fail: joining the group and leaving it again stops the others for a while.
-    let start_ingest = |(options, sources)| {
-        Ingest::start(options, commands.clone(), pool.clone(), sources, stop.clone())
+    let start_ingest = |options| {
+        Ingest::start(options, commands.clone(), pool.clone(), sources.clone(), stop.clone())
     };
     let ingest = parts.ingest.map(start_ingest).transpose()?;
     let readiness = readiness(
         pool.clone(),
         commands.clone(),
         ingest.as_ref().map(|ingest| Arc::clone(ingest.health())),
+        published,
         [
             delivery.as_ref().map(|delivery| Arc::clone(delivery.health())),
             digests.as_ref().map(|digests| Arc::clone(digests.health())),
@@ -189,7 +198,7 @@ pub async fn start(
     let exposition = Exposition::new(prometheus, lag);
     let health = Health { readiness, exposition, serves_api: parts.api.is_some() };
     let router = match parts.api {
-        Some((keys, cors_origins, sources)) => {
+        Some((keys, cors_origins)) => {
             let in_flight_bytes = usize::try_from(config.number("http.in_flight_bytes_max"))?;
             tokio::spawn(keys.clone().refresh());
             let tolerance = config.duration("future_tolerance");
@@ -291,11 +300,12 @@ fn readiness(
     pool: PgPool,
     commands: CommandQueue,
     ingest: Option<Arc<IngestHealth>>,
+    published: Option<SourceWatch>,
     followers: [Option<Arc<FollowerHealth>>; 2],
 ) -> Readiness {
     Readiness::new(move || {
         let (pool, ingest, followers) = (pool.clone(), ingest.clone(), followers.clone());
-        let commands = commands.clone();
+        let (commands, published) = (commands.clone(), published.clone());
         async move {
             let mut report = ReadinessReport::default();
             let reasons = &mut report.reasons;
@@ -314,6 +324,7 @@ fn readiness(
             let followers = || followers.iter().flatten();
             reasons.extend(followers().filter_map(|health| health.ready().err()));
             report.warnings.extend(commands.busy_lanes().iter().map(busy_lane));
+            report.warnings.extend(published.as_ref().and_then(SourceWatch::problem));
             report.warnings.extend(followers().flat_map(|health| health.warnings()));
             report
         }
@@ -358,27 +369,11 @@ async fn keys(config: &Config) -> Result<Keys, Failure> {
     Ok(Keys::open(&KeyOptions { hs256_secret, jwks, expected }).await?)
 }
 
-/// The source files. The error names all that is wrong with them.
-pub fn sources(config: &Config) -> Result<Sources, Failure> {
-    let folder = config.path("sources").unwrap_or_default();
-    Sources::load(&folder).map_err(|faults| {
-        let lines: Vec<String> = faults.iter().map(ToString::to_string).collect();
-        let errors = count(lines.len(), "error");
-        Failure::new(format!("the source files have {errors}:\n{}", lines.join("\n")))
-    })
-}
-
-/// The options of reading: the topics of the configuration, and those that source files map.
-pub fn ingest_options(config: &Config, sources: &Sources) -> Result<IngestOptions, Failure> {
-    let mut topics = config.list("kafka.topics");
-    for mapped in sources.topics() {
-        if !topics.iter().any(|known| known == mapped) {
-            topics.push(mapped.to_owned());
-        }
-    }
+/// The options of reading, with the topics of the configuration.
+pub fn ingest_options(config: &Config) -> Result<IngestOptions, Failure> {
     let mut options = IngestOptions::new(
         config.require("kafka.brokers")?,
-        topics,
+        config.list("kafka.topics"),
         config.require("kafka.group")?,
     );
     options.instance_id = config.get("kafka.instance_id").map(str::to_owned);

@@ -1,39 +1,91 @@
 //! `plaudit sources`.
 
+mod last;
+mod published;
+
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use plaudit_actions::sources::{self, Mapped, TrialOutcome};
+use plaudit_actions::record::OwnedRecord;
+use plaudit_actions::sources::{self, Mapped, Sources, TrialOutcome, TriedEntry};
 
-use crate::cli::SourcesCommand;
+use crate::cli::{SourcesCommand, Tried};
+use crate::config::{Config, ConfigError};
 use crate::failure::Failure;
 use crate::output::{count, errln, outln};
+use crate::source_files;
 
-/// Checks source files, or shows what one makes of a record.
-pub fn run(command: &SourcesCommand) -> Result<ExitCode, Failure> {
+/// Checks, tries, publishes and lists source files.
+pub async fn run(
+    config: &dyn Fn() -> Result<Config, ConfigError>,
+    command: SourcesCommand,
+) -> Result<ExitCode, Failure> {
     match command {
-        SourcesCommand::Check { files } => {
-            let errors = sources::check(files);
-            errors.iter().for_each(|error| errln!("{error}"));
-            if errors.is_empty() {
-                let are = if files.len() == 1 { "is" } else { "are" };
-                outln!("{} {are} valid", count(files.len(), "source file"));
-                return Ok(ExitCode::SUCCESS);
-            }
-            errln!("{}", count(errors.len(), "error"));
-            Ok(ExitCode::FAILURE)
+        SourcesCommand::Check { files } => Ok(check(&files)),
+        SourcesCommand::Try { file, tried: Tried { record: Some(record), .. } } => {
+            let file = file.ok_or_else(|| Failure::new("`--record` needs the source file"))?;
+            try_file(&sources_of(&file, config)?, &record).await
         }
-        SourcesCommand::Try { file, record } => {
-            let text = std::fs::read_to_string(record)
-                .map_err(|error| Failure::new(format!("{}: {error}", record.display())))?;
-            let tried = sources::try_record(file, &text)?;
-            tried.iter().for_each(|tried| print(&tried.entry, &tried.outcome));
-            let parks = tried.iter().any(|tried| tried.outcome.parks());
-            Ok(if parks { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+        SourcesCommand::Try { file, tried: Tried { topic, last, .. } } => {
+            let topic = topic.unwrap_or_default();
+            last::run(&config()?, file.as_deref(), &topic, last.into()).await
+        }
+        SourcesCommand::Publish { files, why } => {
+            published::publish(&config()?, &files, &why).await
+        }
+        SourcesCommand::List(format) => published::list(&config()?, format.format).await,
+        SourcesCommand::History { name, format } => {
+            published::history(&config()?, &name, format.format).await
+        }
+        SourcesCommand::Export { name, number } => {
+            published::export(&config()?, &name, number).await
+        }
+        SourcesCommand::Withdraw { name, why } => {
+            published::withdraw(&config()?, &name, &why).await
         }
     }
 }
 
-fn print(entry: &str, outcome: &TrialOutcome) {
+fn check(files: &[PathBuf]) -> ExitCode {
+    let errors = sources::check(files);
+    errors.iter().for_each(|error| errln!("{error}"));
+    if errors.is_empty() {
+        let are = if files.len() == 1 { "is" } else { "are" };
+        outln!("{} {are} valid", count(files.len(), "source file"));
+        return ExitCode::SUCCESS;
+    }
+    errln!("{}", count(errors.len(), "error"));
+    ExitCode::FAILURE
+}
+
+/// The mappings of one file. The configuration is read only if it needs a schema registry.
+fn sources_of(
+    file: &Path,
+    config: &dyn Fn() -> Result<Config, ConfigError>,
+) -> Result<Sources, Failure> {
+    let sources = Sources::from_files(&[file.to_owned()]).map_err(|errors| {
+        let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
+        Failure::new(lines.join("\n"))
+    })?;
+    match sources.needs_registry() {
+        None => Ok(sources),
+        Some(_) => Ok(sources.with_decoder(source_files::decoder(&config()?)?)),
+    }
+}
+
+async fn try_file(sources: &Sources, record: &Path) -> Result<ExitCode, Failure> {
+    let text = std::fs::read_to_string(record)
+        .map_err(|error| Failure::new(format!("{}: {error}", record.display())))?;
+    let record =
+        OwnedRecord::from_json(&text).map_err(|why| Failure::new(format!("the record: {why}")))?;
+    // Decoding may wait for the schema registry.
+    let tried = tokio::task::block_in_place(|| sources.try_record(&record.as_raw()))?;
+    tried.iter().for_each(print);
+    let parks = tried.iter().any(|tried| tried.outcome.parks());
+    Ok(if parks { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+fn print(TriedEntry { entry, outcome }: &TriedEntry) {
     match outcome {
         TrialOutcome::OtherTopic(topic) => outln!("{entry}: is for the topic {topic}"),
         TrialOutcome::DoesNotApply => outln!("{entry}: `when` is false"),

@@ -193,6 +193,12 @@ pub const SETTINGS: &[Setting] = &[
     ),
     setting("sources", Some("sources"), Kind::Text, "folder of source files; may be absent"),
     setting(
+        "schema_registry",
+        None,
+        Kind::Text,
+        "URL of the schema registry, for source files of the formats avro, protobuf and json-schema",
+    ),
+    setting(
         "future_tolerance",
         Some("PT5M"),
         Kind::Duration,

@@ -4,7 +4,9 @@ mod dev;
 mod examples;
 mod migration;
 mod operations;
+mod place;
 mod program;
+mod sources;
 mod streaks;
 mod tasks;
 

@@ -28,6 +28,30 @@ fn each_user_has_data_of_its_own() {
     assert_eq!(super::actions(map_value(&numbered, &played()))[1].id, "m-1/ben");
 }
 
+/// As the contract writes it, and with a `when` beside it.
+#[test]
+fn one_mapping_gives_each_viewer_what_it_watched() {
+    let text = r#"
+sources:
+  - topic: t
+    when: value.kind == "ended"
+    each: value.viewers
+    action: { id: value.stream + '/' + item.uid, source: "'/live'", type: "'stream.watched'", user: item.uid,
+              time: timestamp(value.at), data: "{'seconds': item.seconds, 'stream': value.stream}" }
+"#;
+    let file = SourceFile { path: "live.yaml".into(), text: text.to_owned() };
+    let sources = Sources::compile(&[file]).unwrap();
+    let value = json!({"kind": "ended", "stream": "s1", "at": TIME,
+        "viewers": [{"uid": "ann", "seconds": 40}, {"uid": "ben", "seconds": 7}]});
+    let actions = actions(map_value(&sources, &value));
+    let had: Vec<(&str, &str, i64)> = actions
+        .iter()
+        .map(|a| (a.user.as_str(), a.id.as_str(), a.data["seconds"].as_i64().unwrap()))
+        .collect();
+    assert_eq!(had, [("ann", "s1/ann", 40), ("ben", "s1/ben", 7)]);
+    assert!(map_value(&sources, &json!({"kind": "began"})).is_empty());
+}
+
 #[test]
 fn an_entry_of_the_list_may_have_several_users() {
     let of_teams = sources(&[of_players("user", "item.names")]);

@@ -1,0 +1,94 @@
+//! Records that have to wait for their schema.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use plaudit_actions::formats::{DecodeError, Decoder, Format, Unavailable};
+use plaudit_actions::sources::{SourceFile, Sources};
+use serde_json::{Value, json};
+
+use crate::world::{Sent, World};
+
+/// Stands for a schema registry: a value is a byte and its JSON, and the byte 1 is a schema that was never
+/// asked for.
+#[derive(Debug)]
+struct Registry {
+    is_down: AtomicBool,
+}
+
+impl Decoder for Registry {
+    fn decode(&self, _: Format, value: &[u8]) -> Result<Value, DecodeError> {
+        if value[0] == 1 && self.is_down.load(Ordering::SeqCst) {
+            let why = "the schema registry at http://registry:8081 can't be asked";
+            return Err(Unavailable(why.to_owned()).into());
+        }
+        Ok(serde_json::from_slice(&value[1..]).unwrap())
+    }
+}
+
+/// A topic of Avro records, and a registry that is down.
+fn avro(world: &World) -> Arc<Registry> {
+    let registry = Arc::new(Registry { is_down: AtomicBool::new(true) });
+    let text = json!({"sources": [{
+        "topic": world.topic, "format": "avro",
+        "action": {"id": "value.id", "source": "'/gifts'", "type": "'gift.sent'", "user": "value.user",
+            "time": "'2025-03-29T01:30:00Z'", "data": "{'coins': 1}"},
+    }]});
+    let file = SourceFile { path: "gifts.json".into(), text: text.to_string() };
+    let sources = Sources::compile(&[file]).unwrap();
+    let decoder: Arc<dyn Decoder> = Arc::clone(&registry) as _;
+    world.sources.send_replace(Arc::new(sources.with_decoder(Some(decoder))));
+    registry
+}
+
+async fn send(world: &World, partition: i32, schema: u8, user: &str, id: u32) {
+    let json = json!({"user": user, "id": id}).to_string();
+    let value = Some([&[schema], json.as_bytes()].concat());
+    world.send(Sent { partition, value, ..Sent::default() }).await;
+}
+
+#[tokio::test]
+async fn rule_21_a_partition_waits_for_a_schema_and_loses_nothing() {
+    let world = World::new(2).await;
+    let registry = avro(&world);
+    for (id, schema) in [0, 0, 1, 0, 0].into_iter().enumerate() {
+        send(&world, 0, schema, "ann", u32::try_from(id).unwrap()).await;
+    }
+    for id in 0..3 {
+        send(&world, 1, 0, "ben", id).await;
+    }
+    let reader = world.read();
+    reader.until_refused(&["records of", "wait", "http://registry:8081"]).await;
+    // What comes before the record is applied, and so is the other partition.
+    world.until_coins(&[("ann", 2), ("ben", 3)]).await;
+    send(&world, 1, 0, "ben", 3).await;
+    send(&world, 0, 0, "ann", 5).await;
+    world.until_coins(&[("ann", 2), ("ben", 4)]).await;
+    assert!(world.parked().await.is_empty());
+
+    registry.is_down.store(false, Ordering::SeqCst);
+    world.until_coins(&[("ann", 6), ("ben", 4)]).await;
+    reader.until_ready().await;
+    assert!(world.parked().await.is_empty());
+    crate::world::eventually("nothing is left", async || (reader.lag() == Some(0)).then_some(()))
+        .await;
+    reader.stop().await;
+}
+
+#[tokio::test]
+async fn rule_21_what_waits_for_a_schema_is_read_by_whoever_comes_next() {
+    let world = World::new(1).await;
+    let registry = avro(&world);
+    for (id, schema) in [0, 1, 0].into_iter().enumerate() {
+        send(&world, 0, schema, "ann", u32::try_from(id).unwrap()).await;
+    }
+    let reader = world.read();
+    reader.until_refused(&["http://registry:8081"]).await;
+    world.until_coins(&[("ann", 1)]).await;
+    reader.stop().await;
+    registry.is_down.store(false, Ordering::SeqCst);
+    let reader = world.read();
+    world.until_coins(&[("ann", 3)]).await;
+    reader.until_ready().await;
+    reader.stop().await;
+}

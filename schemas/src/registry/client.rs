@@ -1,0 +1,188 @@
+//! The registry's HTTP interface.
+//!
+//! # Source
+//!
+//! Confluent's documentation, "Schema Registry API Reference": `GET /schemas/ids/{id}`, `GET
+//! /subjects/{subject}/versions/{version}`.
+
+use std::collections::HashSet;
+use std::fmt::Display;
+
+use reqwest::{StatusCode, Url};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use crate::schema::{Reference, SchemaKind, SchemaText};
+
+/// The most bytes of one answer.
+const ANSWER_BYTES_MAX: usize = 1024 * 1024;
+/// The most schemas that one refers to, directly or not.
+const REFERENCES_MAX: usize = 100;
+
+/// A URL at which no registry can be.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`schema_registry` is not an http or https URL such as http://registry:8081")]
+pub struct InvalidUrl;
+
+/// Why a schema was not fetched.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FetchError {
+    /// The registry does not know it, or it can't be used.
+    Refused(String),
+    /// The registry can't be asked at the moment.
+    Unavailable(String),
+}
+
+pub struct Client {
+    http: reqwest::Client,
+    base: Url,
+    /// Without its password.
+    shown: String,
+}
+
+#[derive(Deserialize)]
+struct Answer {
+    schema: String,
+    #[serde(rename = "schemaType")]
+    kind: Option<String>,
+    #[serde(default)]
+    references: Vec<ReferenceAnswer>,
+}
+
+#[derive(Deserialize)]
+struct ReferenceAnswer {
+    name: String,
+    subject: String,
+    version: i64,
+}
+
+/// What the registry says instead of a schema.
+#[derive(Deserialize)]
+struct ErrorAnswer {
+    error_code: Option<i64>,
+    message: Option<String>,
+}
+
+impl Client {
+    pub fn new(url: &str) -> Result<Self, InvalidUrl> {
+        let base: Url = url.parse().map_err(|_| InvalidUrl)?;
+        if !matches!(base.scheme(), "http" | "https") || base.host_str().is_none() {
+            return Err(InvalidUrl);
+        }
+        let mut shown = base.clone();
+        // Only URLs without a host refuse these.
+        let _ = shown.set_username("");
+        let _ = shown.set_password(None);
+        let shown = shown.as_str().trim_end_matches('/').to_owned();
+        let http = reqwest::Client::builder().build().map_err(|_| InvalidUrl)?;
+        Ok(Self { http, base, shown })
+    }
+
+    /// The URL without user and password.
+    pub fn shown_url(&self) -> &str {
+        &self.shown
+    }
+
+    /// Says that the registry can't be asked, and why.
+    pub fn unavailable(&self, why: impl Display) -> String {
+        format!("the schema registry at {} can't be asked: {why}", self.shown)
+    }
+
+    /// A schema with all that it refers to.
+    pub async fn fetch(&self, id: u32) -> Result<SchemaText, FetchError> {
+        let answer: Option<Answer> = self.get(&["schemas", "ids", &id.to_string()]).await?;
+        let Some(answer) = answer else {
+            return Err(FetchError::Refused("the registry does not know it".to_owned()));
+        };
+        let kind = SchemaKind::named(answer.kind.as_deref()).ok_or_else(|| {
+            let kind = answer.kind.unwrap_or_default();
+            FetchError::Refused(format!("Plaudit does not know the schema type {kind}"))
+        })?;
+        let references = self.references(answer.references).await?;
+        Ok(SchemaText { kind, text: answer.schema, references })
+    }
+
+    /// Everything that a schema refers to, each after what it refers to itself.
+    async fn references(&self, named: Vec<ReferenceAnswer>) -> Result<Vec<Reference>, FetchError> {
+        let mut fetched = Vec::new();
+        let mut seen = HashSet::new();
+        let mut waiting = named;
+        while let Some(ReferenceAnswer { name, subject, version }) = waiting.pop() {
+            if !seen.insert(name.clone()) {
+                continue;
+            }
+            if seen.len() > REFERENCES_MAX {
+                let why = format!("it refers to more than {REFERENCES_MAX} other schemas");
+                return Err(FetchError::Refused(why));
+            }
+            let path = ["subjects", &subject, "versions", &version.to_string()];
+            let answer = self.get::<Answer>(&path).await?.ok_or_else(|| {
+                FetchError::Refused(format!(
+                    "it refers to version {version} of {subject}, which the registry does not know"
+                ))
+            })?;
+            waiting.extend(answer.references);
+            fetched.push(Reference { name, text: answer.schema });
+        }
+        fetched.reverse();
+        Ok(fetched)
+    }
+
+    /// What lies at a path; `None`: the registry does not know it.
+    async fn get<T: DeserializeOwned>(&self, path: &[&str]) -> Result<Option<T>, FetchError> {
+        let unavailable = |why: &dyn Display| FetchError::Unavailable(self.unavailable(why));
+        let (status, body) = self.ask(path).await.map_err(|why| unavailable(&why))?;
+        if status.is_success() {
+            let answer = serde_json::from_slice(&body);
+            return answer
+                .map(Some)
+                .map_err(|e| unavailable(&format!("an unexpected answer: {e}")));
+        }
+        let error: Option<ErrorAnswer> = serde_json::from_slice(&body).ok();
+        if status == StatusCode::NOT_FOUND {
+            let is_of_a_registry = error.as_ref().is_some_and(|error| error.error_code.is_some());
+            if is_of_a_registry || self.lists_subjects().await {
+                return Ok(None);
+            }
+            let why = "it answers 404 and is no schema registry; is `schema_registry` right?";
+            return Err(unavailable(&why));
+        }
+        let said = error.and_then(|error| error.message).unwrap_or_default();
+        let said: String = said.chars().take(200).collect();
+        Err(unavailable(&format!("it answers {status} {said}")))
+    }
+
+    /// Whether this is a registry at all: another server's 404 would park every record.
+    async fn lists_subjects(&self) -> bool {
+        self.ask(&["subjects"]).await.is_ok_and(|(status, _)| status.is_success())
+    }
+
+    async fn ask(&self, path: &[&str]) -> Result<(StatusCode, Vec<u8>), String> {
+        let mut url = self.base.clone();
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.pop_if_empty().extend(path);
+        }
+        let accepted = "application/vnd.schemaregistry.v1+json, application/json";
+        let request = self.http.get(url).header("accept", accepted);
+        let mut response = request.send().await.map_err(|e| described(&e))?;
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(|e| described(&e))? {
+            if body.len() + chunk.len() > ANSWER_BYTES_MAX {
+                return Err(format!("an answer of more than {ANSWER_BYTES_MAX} bytes"));
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok((response.status(), body))
+    }
+}
+
+/// An error without the URL, which may hold a password, and with its causes.
+fn described(error: &reqwest::Error) -> String {
+    let mut causes = Vec::new();
+    let mut cause = std::error::Error::source(error);
+    while let Some(of) = cause {
+        causes.push(of.to_string());
+        cause = of.source();
+    }
+    causes.last().cloned().unwrap_or_else(|| "the request failed".to_owned())
+}

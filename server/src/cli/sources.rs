@@ -1,0 +1,71 @@
+//! `plaudit sources`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+use super::{Format, Reason};
+
+/// `plaudit sources`.
+#[derive(Debug, Subcommand)]
+pub enum SourcesCommand {
+    /// Checks source files.
+    Check {
+        /// Source files.
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+    },
+    /// Shows what source files make of records. Exit 1 if one would be parked.
+    Try {
+        /// The source file; with --topic absent: those in force.
+        file: Option<PathBuf>,
+        #[command(flatten)]
+        tried: Tried,
+    },
+    /// Publishes source files, all or none. They are in force in every process within 2 s, instead of
+    /// the files of the same name in its folder.
+    Publish {
+        /// Source files; each is published under its name.
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+        #[command(flatten)]
+        why: Reason,
+    },
+    /// Lists the source files in force, those of the folder beside the configuration included.
+    List(Format),
+    /// Shows every version of a published file: who, when, why.
+    History {
+        /// The name of the file, such as teams.yaml.
+        name: String,
+        #[command(flatten)]
+        format: Format,
+    },
+    /// Prints a published file, as it was published.
+    Export {
+        /// The name of the file, such as teams.yaml.
+        name: String,
+        /// The version; absent: the one in force.
+        number: Option<u32>,
+    },
+    /// Withdraws a published file. The folder's file of this name counts again, where there is one.
+    Withdraw {
+        /// The name of the file, such as teams.yaml.
+        name: String,
+        #[command(flatten)]
+        why: Reason,
+    },
+}
+
+/// Which records are tried.
+#[derive(Debug, Args)]
+pub struct Tried {
+    /// A record as JSON: {"topic", "key", "headers", "timestamp", "value"}.
+    #[arg(long, required_unless_present = "topic", conflicts_with_all = ["topic", "last"])]
+    pub record: Option<PathBuf>,
+    /// The last records of this topic. Joins no group and commits nothing.
+    #[arg(long)]
+    pub topic: Option<String>,
+    /// How many, up to 1000.
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub last: u16,
+}

@@ -1,0 +1,229 @@
+//! Published source files: `plaudit sources publish`, `list`, `history`, `export` and `withdraw`.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use plaudit_actions::formats::Format;
+use plaudit_actions::sources::{SourceError, SourceFile, Sources};
+use plaudit_event_store::catalogue_store::Author;
+use plaudit_event_store::source_files::{self, FilePublished, FileVersion, PublishedFile};
+use plaudit_release::Operator;
+use serde_json::json;
+use sqlx::PgPool;
+
+use crate::cli::{FormatKind, Reason};
+use crate::config::Config;
+use crate::failure::Failure;
+use crate::output::{count, errln, outln};
+use crate::source_files::{SourceFiles, name_of};
+use crate::{operator, startup};
+
+/// The most files of one publication, and the most bytes of a name.
+const FILES_MAX: usize = 100;
+const NAME_BYTES_MAX: usize = 100;
+
+/// Why nothing was published.
+enum Refused {
+    Files(Vec<SourceError>),
+    Store(sqlx::Error),
+}
+
+impl From<sqlx::Error> for Refused {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Store(error)
+    }
+}
+
+/// Publishes files. All that is wrong with them, or between them and what is published, is named.
+pub async fn publish(
+    config: &Config,
+    files: &[PathBuf],
+    why: &Reason,
+) -> Result<ExitCode, Failure> {
+    let files = read(files)?;
+    let author = author(why)?;
+    let (pool, _) = startup::checked_database(config).await?;
+    let mut topics = BTreeSet::new();
+    let before = source_files::in_force(&pool).await?.files;
+    let mut check = |after: &[PublishedFile]| -> Result<(), Refused> {
+        let sources = compiled(after).map_err(Refused::Files)?;
+        topics = topics_of(&sources);
+        if config.get("schema_registry").is_none()
+            && let Some((topic, format)) = sources.needs_registry()
+        {
+            warn_of_registry(topic, format);
+        }
+        Ok(())
+    };
+    let published = match source_files::publish(&pool, &files, &author, &mut check).await {
+        Ok(published) => published,
+        Err(Refused::Store(error)) => return Err(error.into()),
+        Err(Refused::Files(errors)) => {
+            errors.iter().for_each(|error| errln!("{error}"));
+            errln!("{}; nothing was published", count(errors.len(), "error"));
+            return Ok(ExitCode::FAILURE);
+        }
+    };
+    print_published(&published);
+    let known = compiled(&before).map(|sources| topics_of(&sources)).unwrap_or_default();
+    let new: Vec<&str> = topics.difference(&known).map(String::as_str).collect();
+    if !new.is_empty() && published.iter().any(|published| published.changed) {
+        outln!(
+            "{}: where a topic was not read before, processes join the group again, which takes a few seconds",
+            new.join(", ")
+        );
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn warn_of_registry(topic: &str, format: Format) {
+    errln!(
+        "plaudit: {topic} is read as {format}: its records wait in every process that has no `schema_registry`"
+    );
+}
+
+fn print_published(published: &[FilePublished]) {
+    for FilePublished { name, version, changed } in published {
+        match changed {
+            true => outln!("{name}  version {version}"),
+            false => outln!("{name}  unchanged, version {version}"),
+        }
+    }
+    if published.iter().any(|published| published.changed) {
+        outln!("in force in every running process within 2 s");
+    }
+}
+
+/// The files by name. Two of one name would be one.
+fn read(files: &[PathBuf]) -> Result<Vec<(String, String)>, Failure> {
+    if files.len() > FILES_MAX {
+        return Err(Failure::new(format!("at most {FILES_MAX} files can be published at once")));
+    }
+    let mut read: Vec<(String, String)> = Vec::with_capacity(files.len());
+    for path in files {
+        let name = name_of(path);
+        if !is_name(&name) {
+            return Err(Failure::new(format!(
+                "{name:?} can't be published: a name ends with .yaml, .yml or .json, has at most \
+                 {NAME_BYTES_MAX} bytes and no control characters"
+            )));
+        }
+        if read.iter().any(|(known, _)| *known == name) {
+            return Err(Failure::new(format!(
+                "two files have the name {name}; rename one of them"
+            )));
+        }
+        read.push((name, SourceFile::read(path)?.text));
+    }
+    Ok(read)
+}
+
+fn is_name(name: &str) -> bool {
+    let ends = [".yaml", ".yml", ".json"].iter().any(|end| name.ends_with(end));
+    ends && name.len() <= NAME_BYTES_MAX && !name.chars().any(char::is_control)
+}
+
+fn compiled(files: &[PublishedFile]) -> Result<Sources, Vec<SourceError>> {
+    let file = |file: &PublishedFile| SourceFile {
+        path: PathBuf::from(&file.name),
+        text: file.content.clone(),
+    };
+    Sources::compile(&files.iter().map(file).collect::<Vec<_>>())
+}
+
+fn topics_of(sources: &Sources) -> BTreeSet<String> {
+    sources.topics().map(str::to_owned).collect()
+}
+
+fn author(why: &Reason) -> Result<Author, Failure> {
+    let reason = why.reason.as_deref().map(Operator::checked_reason).transpose()?;
+    Ok(Author { by: operator::name(), reason })
+}
+
+/// Lists what is in force here.
+pub async fn list(config: &Config, format: FormatKind) -> Result<ExitCode, Failure> {
+    let (pool, _) = startup::checked_database(config).await?;
+    let folder = SourceFiles::read(config)?;
+    let published = source_files::in_force(&pool).await?.files;
+    let is_published = |name: &String| published.iter().any(|file| file.name == *name);
+    let of_folder: Vec<String> = folder.folder_names().filter(|n| !is_published(n)).collect();
+    if format == FormatKind::Json {
+        let published: Vec<_> =
+            published.iter().map(|f| json!({"name": f.name, "version": f.version})).collect();
+        outln!("{}", json!({"published": published, "folder": of_folder}));
+        return Ok(ExitCode::SUCCESS);
+    }
+    published.iter().for_each(|file| outln!("{}  version {}", file.name, file.version));
+    of_folder.iter().for_each(|name| outln!("{name}  of the folder"));
+    outln!("{}", count(published.len() + of_folder.len(), "source file"));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Shows who published a file when, and why.
+pub async fn history(config: &Config, name: &str, format: FormatKind) -> Result<ExitCode, Failure> {
+    let (pool, _) = startup::checked_database(config).await?;
+    let versions = known(&pool, name).await?;
+    if format == FormatKind::Json {
+        let version = |v: &FileVersion| {
+            json!({"version": v.version, "at": v.published_at.to_string(), "by": v.by, "reason": v.reason,
+                "withdrawn": v.content.is_none(), "content": v.content})
+        };
+        let versions: Vec<_> = versions.iter().map(version).collect();
+        outln!("{}", json!({"name": name, "versions": versions}));
+        return Ok(ExitCode::SUCCESS);
+    }
+    for FileVersion { version, content, published_at, by, reason } in &versions {
+        let did = if content.is_some() { "published" } else { "withdrawn" };
+        let why = reason.as_deref().map_or(String::new(), |reason| format!(": {reason}"));
+        outln!("{version}  {did} {published_at} by {by}{why}");
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Prints a version of a file, byte for byte.
+pub async fn export(
+    config: &Config,
+    name: &str,
+    version: Option<u32>,
+) -> Result<ExitCode, Failure> {
+    let (pool, _) = startup::checked_database(config).await?;
+    let versions = known(&pool, name).await?;
+    let last = versions.last().map_or(0, |version| version.version);
+    let wanted = version.unwrap_or(last);
+    let found = versions
+        .into_iter()
+        .find(|known| known.version == wanted)
+        .ok_or_else(|| Failure::new(format!("{name} has no version {wanted}, only 1 to {last}")))?;
+    let content = found.content.ok_or_else(|| {
+        Failure::new(format!(
+            "with version {wanted} {name} was withdrawn; `plaudit sources history {name}` names those before"
+        ))
+    })?;
+    outln!("{}", content.strip_suffix('\n').unwrap_or(&content));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Takes a published file back.
+pub async fn withdraw(config: &Config, name: &str, why: &Reason) -> Result<ExitCode, Failure> {
+    let author = author(why)?;
+    let (pool, _) = startup::checked_database(config).await?;
+    known(&pool, name).await?;
+    match source_files::withdraw(&pool, name, &author).await? {
+        Some(version) => {
+            outln!("{name}  withdrawn with version {version}, in every running process within 2 s")
+        }
+        None => outln!("{name}  was withdrawn before"),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn known(pool: &PgPool, name: &str) -> Result<Vec<FileVersion>, Failure> {
+    let versions = source_files::history(pool, name).await?;
+    if versions.is_empty() {
+        return Err(Failure::new(format!(
+            "no source file {name} was published; `plaudit sources list` names those there are"
+        )));
+    }
+    Ok(versions)
+}
