@@ -63,8 +63,8 @@ fn permits(caller: &Caller, method: &Method, path: &str) -> bool {
         }
         "actions" => is(Role::Producer),
         "audit" => is(Role::Auditor),
-        "tasks" | "grants" if read => is(Role::Auditor) || is(Role::Operator),
-        "tasks" | "grants" | "parked" | "projections" => is(Role::Operator),
+        "tasks" | "grants" | "backfills" if read => is(Role::Auditor) || is(Role::Operator),
+        "tasks" | "grants" | "backfills" | "parked" | "projections" => is(Role::Operator),
         _ => true,
     }
 }

@@ -33,6 +33,7 @@ use crate::signal::Signal;
 use crate::source_partition::SourcePartition;
 use assignment::list_at;
 use backpressure::Backpressure;
+pub use headers::read as read_headers;
 pub use membership::GroupConsumer;
 use membership::Membership;
 use polled_batch::PolledBatch;
