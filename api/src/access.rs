@@ -63,8 +63,12 @@ fn permits(caller: &Caller, method: &Method, path: &str) -> bool {
         }
         "actions" => is(Role::Producer),
         "audit" => is(Role::Auditor),
-        "tasks" | "streaks" | "grants" if read => is(Role::Auditor) || is(Role::Operator),
-        "tasks" | "streaks" | "grants" | "parked" | "projections" => is(Role::Operator),
+        "tasks" | "streaks" | "grants" | "backfills" if read => {
+            is(Role::Auditor) || is(Role::Operator)
+        }
+        "tasks" | "streaks" | "grants" | "backfills" | "parked" | "projections" => {
+            is(Role::Operator)
+        }
         _ => true,
     }
 }

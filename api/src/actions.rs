@@ -176,6 +176,7 @@ fn outcome(
         Outcome::Parked { id, reason } => ("parked", None, Some(reason.clone()), Some(*id)),
         // The rules refuse no action; what they decided is in its events.
         Outcome::Accepted
+        | Outcome::Past(_)
         | Outcome::Claimed(_)
         | Outcome::ClaimedAll { .. }
         | Outcome::FreezesGranted { .. }

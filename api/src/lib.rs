@@ -6,6 +6,7 @@ mod access;
 mod actions;
 mod audit;
 pub mod auth;
+mod backfills;
 mod claims;
 mod connections;
 mod cors;
@@ -45,6 +46,7 @@ pub use in_flight::InFlight;
 use state::Shared;
 pub use state::{ApiState, Readiness, ReadinessReport, Rebuilds};
 pub use stream::Streams;
+pub use tasks::past_records::{PastLookup, PastRecords, PlannedBackfill};
 pub use tasks::plan::{Plan, PlannedChange, PlannedTask};
 
 /// All routes.
@@ -75,6 +77,12 @@ fn routes() -> Vec<(&'static str, MethodRouter<Shared>)> {
         ("/v1/tasks/{task}/resume", post(tasks::status::resume)),
         ("/v1/tasks/{task}/retire", post(tasks::status::retire)),
         ("/v1/streaks/amnesties", get(streaks::list).post(streaks::declare)),
+        ("/v1/tasks/{task}/backfill", get(backfills::show)),
+        ("/v1/tasks/{task}/backfill/pause", post(backfills::pause)),
+        ("/v1/tasks/{task}/backfill/resume", post(backfills::resume)),
+        ("/v1/tasks/{task}/backfill/cancel", post(backfills::cancel)),
+        ("/v1/tasks/{task}/backfill/release", post(backfills::release)),
+        ("/v1/backfills", get(backfills::list)),
         ("/v1/projections", get(projections::list)),
         ("/v1/projections/{name}/rebuild", get(projections::show).post(projections::start)),
         ("/v1/projections/{name}/rebuild/pause", post(projections::pause)),

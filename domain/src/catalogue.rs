@@ -5,12 +5,11 @@ mod audience;
 pub mod definition;
 mod dependencies;
 pub mod text;
-mod unsupported;
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::calendar::{Calendar, Period, PeriodKey, Zones, zone};
@@ -22,7 +21,6 @@ use dependencies::judging_order;
 pub use amnesty::{AMNESTIES_MAX, Amnesty};
 pub use audience::audience_filter;
 pub use dependencies::{DependencyCycle, TASKS_TOUCHED_MAX, TooManyTouched};
-pub use unsupported::unsupported;
 
 /// One published version of a task, ready to judge actions. Immutable.
 #[derive(Debug)]
@@ -31,6 +29,8 @@ pub struct TaskVersion {
     pub version: u32,
     /// When it was published.
     pub published_at: Timestamp,
+    /// When the first version of the task was.
+    first_published_at: Timestamp,
     /// The task as published.
     pub definition: TaskDefinition,
     calendar: Calendar,
@@ -67,12 +67,28 @@ impl TaskVersion {
         Ok(Self {
             version,
             published_at,
+            first_published_at: published_at,
             definition,
             calendar,
             fixed_zone,
             filter,
             audience_filter,
         })
+    }
+
+    /// The same version of a task whose first one was published then. Without it, this is the first.
+    #[must_use]
+    pub fn of_task_since(mut self, first_published_at: Timestamp) -> Self {
+        self.first_published_at = first_published_at;
+        self
+    }
+
+    /// Which periods wait for past actions; `None`: the task counts none.
+    pub fn past_periods(&self) -> Option<PastPeriods> {
+        let backfill = self.definition.backfill?;
+        let before = self.first_published_at;
+        let open_until = before.checked_add(PAST_PERIODS_OPEN_FOR).unwrap_or(Timestamp::MAX);
+        Some(PastPeriods { from: backfill.from, before, open_until })
     }
 
     /// Whether an open period that began with this version goes on under the newest.
@@ -122,6 +138,29 @@ impl TaskVersion {
             }
             _ => period,
         }
+    }
+}
+
+/// The periods of a task that wait for past actions. Backfills and live actions come in no particular order, and
+/// what somebody did a moment after the publication must not close what the backfill has yet to count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PastPeriods {
+    /// The earliest time of an action that is counted.
+    pub from: Timestamp,
+    /// Periods that began before then wait: the task was published then.
+    before: Timestamp,
+    /// The watermark from which on they wait no longer.
+    pub open_until: Timestamp,
+}
+
+/// How long the periods before its publication take actions of a task that counts past ones, by the watermark: far
+/// longer than a backfill takes, and not for ever.
+pub const PAST_PERIODS_OPEN_FOR: SignedDuration = SignedDuration::from_hours(30 * 24);
+
+impl PastPeriods {
+    /// Whether a period is one of them.
+    pub fn contain(&self, period: &Period) -> bool {
+        period.starts_at.is_none_or(|start| start < self.before)
     }
 }
 
@@ -187,6 +226,11 @@ impl CatalogueTask {
         self.versions.iter().any(|v| v.definition.objective.completions_of.contains(id))
     }
 
+    /// Whether actions of a type can move it, by any version.
+    pub fn is_moved_by(&self, kind: &str) -> bool {
+        self.versions.iter().any(|v| v.definition.listens_to().any(|known| known == kind))
+    }
+
     /// The action types that can move it, by any version.
     fn listens_to(&self) -> BTreeSet<&str> {
         self.versions.iter().flat_map(|v| v.definition.listens_to()).collect()
@@ -250,6 +294,11 @@ impl Catalogue {
     /// A task by its id.
     pub fn task(&self, id: &TaskId) -> Option<&CatalogueTask> {
         self.by_id.get(id).map(|index| &self.tasks[*index])
+    }
+
+    /// The place of a task in [`Self::tasks`].
+    pub fn place_of(&self, id: &TaskId) -> Option<usize> {
+        self.by_id.get(id).copied()
     }
 
     /// A version of a task.

@@ -13,7 +13,7 @@ mod seen;
 mod state;
 mod terms;
 
-pub use command::{Command, ParkedVerdict, Resolution};
+pub use command::{BackfillRelease, Command, ParkedVerdict, PastAction, Resolution};
 pub use decide::{Acknowledgement, Decision, Rejection, Unmoved, UnmovedReason, Verdict, decide};
 pub use event::{Earned, Event, Protected, Protection, Rejudged, Reward, UnclaimedRewards};
 pub use evolve::{evolve, fold};

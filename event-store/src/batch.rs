@@ -39,6 +39,32 @@ pub struct Item {
 pub enum Work {
     /// Judge an action.
     Action(Action),
+    /// Count an action that was judged before a task was published, for this task only.
+    CountPast {
+        /// The task.
+        task: TaskId,
+        /// What the user did.
+        action: Action,
+        /// The ids under which it would be parked, each in its lane: what is parked still, or was discarded, does
+        /// not count.
+        parked_as: Vec<(Lane, Uuid)>,
+    },
+    /// Settle what the lane applied before the tasks with open backfills were published. Any other work of the lane
+    /// does so too.
+    SettleBackfills,
+    /// Grant what the backfill of a task holds back of a user.
+    ReleaseBackfill {
+        /// Whose.
+        user: UserId,
+        /// The task.
+        task: TaskId,
+        /// Who wants it.
+        by: String,
+        /// Why.
+        reason: Option<String>,
+        /// When the wish arrived.
+        at: Timestamp,
+    },
     /// Hand out the rewards of one milestone.
     Claim {
         /// Whose.
@@ -146,6 +172,13 @@ pub enum Origin {
     Follower,
     /// The sweeper, which records what time alone brings about.
     Sweeper,
+    /// A backfill. It waits until nothing else does.
+    Backfill {
+        /// The task.
+        task: TaskId,
+        /// The record that is read again. It is told, and moves no offset.
+        from: Option<SourcePosition>,
+    },
     /// A parked record that an operator released or discarded.
     Parked {
         /// Its id.
@@ -194,6 +227,8 @@ pub enum Outcome {
     Duplicate,
     /// The record was applied before.
     AlreadyApplied,
+    /// A past action, or the release of what past actions earned.
+    Past(PastOutcome),
     /// It was parked under this id.
     Parked {
         /// To find it by.
@@ -235,6 +270,23 @@ pub enum Outcome {
     /// Nothing was done: what is stored of the user can't be read, or the database took it for no
     /// reason that asking again changes. Says why, for an operator.
     Failed(String),
+}
+
+/// What became of a past action.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PastOutcome {
+    /// It moved the task.
+    Moved,
+    /// It was judged and moved nothing.
+    Unmoved,
+    /// The task was there when its record was read: it was judged live.
+    Live,
+    /// The task has judged an action with this identity.
+    Known,
+    /// It is parked, and judged once it is released; or it was discarded.
+    Parked,
+    /// The backfill is over, or its task takes no actions at the moment. It was not judged.
+    Closed,
 }
 
 /// An idempotency key: of whom, and for what. A key of one request is none of another's.

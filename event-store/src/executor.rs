@@ -12,8 +12,9 @@ use std::time::Duration;
 use plaudit_domain::lane::{Lane, LaneCount, Position};
 use sqlx::{Connection as _, PgConnection, PgPool};
 
+use crate::backfills::{actions, bounds};
 use crate::batch::{Applied, Batch, BatchProjection, CheckpointMove, Item};
-use crate::catalogue_store::CatalogueStore;
+use crate::catalogue_store::{CatalogueStore, InForce};
 use crate::error::ExecuteError;
 use crate::lanes::{self, LaneWait, LockOutcome};
 use crate::pool::{self, Borrowed};
@@ -224,6 +225,7 @@ impl Executor {
             tracing::debug!(%error, "a commit was not answered");
             ExecuteError::Unavailable(error)
         })?;
+        done.decided.note_bounded();
         done.decided.count();
         done.remember(&self.recent);
         Ok(applied)
@@ -239,8 +241,13 @@ impl Executor {
             LockOutcome::Locked(locked) => locked,
             LockOutcome::Busy(busy) => return Err(ExecuteError::LanesBusy(busy)),
         };
-        let catalogue = self.catalogue.of_identity(locked.catalogue_identity, tx).await?;
-        let needed = decide::Needed::by(part.items, &catalogue);
+        let in_force = self.catalogue.in_force(locked.catalogue_identity, tx).await?;
+        let InForce { catalogue, backfills } = &in_force;
+        let unbounded = backfills.unbounded(&part.lanes());
+        if !unbounded.is_empty() {
+            bounds::settle(&unbounded, backfills.tasks(), tx).await?;
+        }
+        let needed = decide::Needed::by(part.items, catalogue);
         let found = Found {
             heads: locked.heads.clone(),
             transaction: locked.transaction,
@@ -250,7 +257,7 @@ impl Executor {
         let recent = (!how.verify_all).then_some(&self.recent);
         let (loaded, needed) = load::load(needed, &locked, recent, tx).await?;
         let decided = off_the_runtime(|| {
-            decide::decide_batch(part.items, locked, loaded, &catalogue, how.limits)
+            decide::decide_batch(part.items, locked, loaded, &in_force, how.limits)
         });
         self.write(&decided, part.checkpoints, tx).await?;
         Ok(Done { decided, found, needed })
@@ -270,6 +277,8 @@ impl Executor {
         }
         lanes::forget_external_appends(&decided.caught_up(), tx).await?;
         seen_actions::remember(&decided.newly_seen, decided.dedup_window, tx).await?;
+        seen_actions::remember_again(&decided.seen_again, decided.dedup_window, tx).await?;
+        actions::remember(&decided.judged_for_backfills, tx).await?;
         source_offsets::advance(&decided.offsets_moved, tx).await?;
         parked::insert(&decided.parked, tx).await?;
         parked::resolve(&decided.parked_resolved, tx).await?;

@@ -3,6 +3,7 @@
 //! This is the only crate that knows cqrs-es, postgres-es and the `events` table.
 
 pub mod aggregate;
+pub mod backfills;
 pub mod batch;
 pub mod catalogue_store;
 mod checkpoints;
@@ -32,7 +33,7 @@ pub mod upkeep;
 
 pub use batch::{
     Applied, Batch, BatchProjection, ChangedUser, Changes, CheckpointMove, Item, NewEvent, Origin,
-    Outcome, ParkedRecord, ParkedResolution, Receipt, SourcePosition, Work,
+    Outcome, ParkedRecord, ParkedResolution, PastOutcome, Receipt, SourcePosition, Work,
 };
 pub use checkpoints::advance as move_checkpoints;
 pub use error::ExecuteError;

@@ -2,7 +2,7 @@
 
 pub mod windows;
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 use plaudit_domain::lane::Lane;
 use sqlx::PgConnection;
@@ -34,6 +34,28 @@ pub async fn known_now(
     let window: i32 =
         sqlx::query_scalar("select current from dedup_window").fetch_one(&mut *connection).await?;
     known(identities, window, connection).await
+}
+
+/// Remembers identities in the dedup window that is open, known or not: they were judged once more.
+pub async fn remember_again(
+    identities: &BTreeSet<(Lane, Uuid)>,
+    window: i32,
+    connection: &mut PgConnection,
+) -> sqlx::Result<()> {
+    if identities.is_empty() {
+        return Ok(());
+    }
+    sqlx::query(
+        "insert into seen_actions (lane, dedup_window, identity)
+         select a.lane, $3, a.identity from unnest($1::smallint[], $2::uuid[]) a (lane, identity)
+         on conflict do nothing",
+    )
+    .bind(identities.iter().map(|(lane, _)| lane.0).collect::<Vec<_>>())
+    .bind(identities.iter().map(|(_, id)| *id).collect::<Vec<_>>())
+    .bind(window)
+    .execute(connection)
+    .await?;
+    Ok(())
 }
 
 /// Remembers identities in the dedup window that is open.

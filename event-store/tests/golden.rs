@@ -31,13 +31,14 @@ fn name(event: &Event) -> &'static str {
         Event::RedeliveryRequested { .. } => "redelivery_requested",
         Event::ActionTooLate { .. } => "action_too_late",
         Event::ActionNotCounted { .. } => "action_not_counted",
+        Event::BackfillReleased { .. } => "backfill_released",
         Event::ParkedReleased { .. } => "parked_released",
         Event::ParkedDiscarded { .. } => "parked_discarded",
     }
 }
 
 /// How many variants [`name`] has.
-const VARIANTS: usize = 23;
+const VARIANTS: usize = 24;
 
 /// What each file holds, as the name-based UUID (RFC 9562, version 5) of its bytes. Events of this
 /// form lie in databases: whoever changes a file takes away the proof that they can be read. A new
@@ -46,6 +47,7 @@ const PINNED: &[(&str, &str)] = &[
     ("acknowledgement_ignored.1.0", "dea2e7f1-d923-591d-bba9-225764343a55"),
     ("action_not_counted.1.0", "efc432cd-5baa-5ae2-ba3c-de444927baed"),
     ("action_too_late.1.0", "c35521de-51d5-5328-8b42-a4f8f2027421"),
+    ("backfill_released.1.0", "e99e1e31-1e05-5a36-adc5-c1aa09aa8f10"),
     ("delivery_started.1.0", "4659967c-eb42-52e6-b249-4d08327cd4ce"),
     ("freeze_reserved.1.0", "cb38c446-4c0f-5295-b5b8-9af20083b3d3"),
     ("freezes_granted.1.0", "a3633f03-c12d-5b86-8d14-0580aa2912e5"),

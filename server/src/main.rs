@@ -13,6 +13,7 @@ mod metrics;
 mod open_files;
 mod operator;
 mod output;
+mod past_records;
 mod signals;
 mod source_files;
 mod startup;

@@ -158,6 +158,12 @@ fn definition(
     let meta = meta::read(fields, diagnostics);
     let backfill =
         fields.read_or("backfill", None, |place| audience::backfill(place, diagnostics).map(Some));
+    if let Some(place) = fields.get("backfill")
+        && counted.as_ref().is_some_and(|counted| !counted.completions_of.is_empty())
+    {
+        let message = "has no meaning with `completions_of`, which counts no actions";
+        diagnostics.add(place, message);
+    }
     let (milestones, target) = course?;
     let text = text?;
     // The spelling under which the language is among the texts.

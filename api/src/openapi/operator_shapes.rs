@@ -8,6 +8,65 @@ use uuid::Uuid;
 use super::shapes::{Instant, RewardState};
 
 shapes! {
+    /// Backfills.
+    Backfills {
+        /// The newest first, without their partitions.
+        backfills: Vec<Backfill>,
+    }
+    /// A new task that counts past actions, and how far it is.
+    Backfill {
+        /// The task.
+        task: String,
+        /// `running`, `paused`, `done` or `cancelled`.
+        state: String,
+        /// The earliest time of an action that counts.
+        from: Instant,
+        /// What becomes of the rewards that past actions earn: `grant`, `hold` or `none`.
+        rewards: String,
+        /// When the task was published.
+        created_at: Instant,
+        /// When it was done or cancelled.
+        finished_at: Option<Instant>,
+        /// How many records are to be read in all; null until that is settled, a moment after the publication.
+        records: Option<i64>,
+        /// How many of them are read.
+        records_read: i64,
+        /// How many past actions moved the task.
+        moved: i64,
+        /// How many did not.
+        unmoved: i64,
+        /// How many could not be judged; the log names their records.
+        failed: i64,
+        /// Why it does not get on.
+        problem: Option<String>,
+        /// When it last got on.
+        progressed_at: Instant,
+        /// When an operator released what it holds back.
+        release_requested_at: Option<Instant>,
+        /// When all of that was granted.
+        released_at: Option<Instant>,
+        /// To how many users.
+        released_users: i64,
+        /// What it reads, by partition.
+        partitions: Vec<BackfillPartition>,
+    }
+    /// What a backfill reads of a source partition.
+    BackfillPartition {
+        /// The topic.
+        topic: String,
+        /// The partition.
+        partition: i32,
+        /// The first offset that is read.
+        start_offset: i64,
+        /// The next one.
+        next_offset: i64,
+        /// The first one that is not read: it was judged with the task.
+        end_offset: i64,
+        /// Where Kafka has removed records that may have counted: the timestamp of the oldest that it still has.
+        kept_from: Option<Instant>,
+        /// How many records Kafka removed before they were read.
+        lost: i64,
+    }
     /// Read models.
     Projections {
         /// All of them.

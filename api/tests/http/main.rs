@@ -4,6 +4,7 @@ mod access;
 mod acknowledgements;
 mod actions;
 mod audit;
+mod backfills;
 mod bounds;
 mod claims;
 mod connections;

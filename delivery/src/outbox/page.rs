@@ -172,6 +172,7 @@ impl LanePage {
             | Event::PeriodMadeUp { .. }
             | Event::FreezesGranted { .. }
             | Event::FreezeReserved { .. }
+            | Event::BackfillReleased { .. }
             | Event::ParkedReleased { .. }
             | Event::ParkedDiscarded { .. }
             | Event::RewardsExpired(_)

@@ -7,6 +7,7 @@ use super::decide::Verdict;
 use super::seed::Seed;
 use crate::action::Action;
 use crate::calendar::PeriodKey;
+use crate::catalogue::definition::BackfillRewards;
 use crate::ids::{TaskId, UserId};
 
 /// A wish; it may be refused.
@@ -19,6 +20,10 @@ pub enum Command {
         /// What is left to chance follows from it.
         seed: Seed,
     },
+    /// Count an action that was judged before a task was published, for this task only.
+    CountPast(PastAction),
+    /// Let go of the rewards that the backfill of a task holds back.
+    ReleaseBackfill(BackfillRelease),
     /// Hand out the rewards of one milestone.
     ClaimRewards {
         /// Whose.
@@ -79,6 +84,38 @@ pub enum Command {
     },
     /// Note that an operator released or discarded a parked record.
     ResolveParked(Resolution),
+}
+
+/// An action that was judged before a task was published.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PastAction {
+    /// The task that counts it.
+    pub task: TaskId,
+    /// What the user did.
+    pub action: Action,
+    /// What is left to chance follows from it.
+    pub seed: Seed,
+    /// What becomes of the rewards that it earns.
+    pub rewards: BackfillRewards,
+    /// When it is counted. What expires after a time does so after this one.
+    pub counted_at: Timestamp,
+}
+
+/// The wish of an operator to grant what the backfill of a task holds back of one user.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BackfillRelease {
+    /// Whose.
+    pub user: UserId,
+    /// The task.
+    pub task: TaskId,
+    /// What is left to chance follows from it.
+    pub seed: Seed,
+    /// Who wants it.
+    pub by: String,
+    /// Why, if that was said.
+    pub reason: Option<String>,
+    /// When the wish arrived.
+    pub at: Timestamp,
 }
 
 /// What an operator decided about a parked record.

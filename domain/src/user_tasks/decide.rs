@@ -1,5 +1,6 @@
 //! The rules: state and command give events, or a rejection.
 
+mod backfill;
 mod claim;
 mod delivery;
 mod measure;
@@ -10,7 +11,7 @@ pub mod streak;
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
-use super::command::{Command, ParkedVerdict, Resolution};
+use super::command::{Command, ParkedVerdict, PastAction, Resolution};
 use super::event::Event;
 use super::evolve::{evolve, merge_attributes};
 use super::seed::Seed;
@@ -20,6 +21,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::action::{Action, USER_UPDATED, UserUpdate};
+use crate::catalogue::definition::BackfillRewards;
 use crate::catalogue::{Catalogue, CatalogueTask, TaskVersion};
 use crate::expression::Variables;
 use crate::ids::TaskId;
@@ -121,6 +123,8 @@ pub fn decide(
 ) -> Result<Decision, Rejection> {
     match command {
         Command::RecordAction { action, seed } => Ok(record(state, action, *seed, catalogue)),
+        Command::CountPast(past) => Ok(backfill::count(state, past, catalogue)),
+        Command::ReleaseBackfill(release) => Ok(backfill::release(state, release, catalogue)),
         Command::ClaimRewards { user: _, task, period, milestone, claimed_at } => {
             let claimed =
                 claim::claim(state, task, period.as_ref(), *milestone, *claimed_at, catalogue)?;
@@ -166,11 +170,49 @@ pub(crate) struct ActionContext<'a> {
     pub(crate) action: &'a Action,
     seed: Seed,
     variables: Variables<'a>,
+    /// What becomes of what the action earns.
+    earning: Earning<'a>,
     /// Tasks that this action completed, in any of their periods.
     completed_now: BTreeSet<TaskId>,
 }
 
-impl ActionContext<'_> {
+/// What becomes of what an action earns.
+#[derive(Debug, Clone, Copy)]
+enum Earning<'a> {
+    /// It is granted.
+    Granted,
+    /// The action is a past one that a backfill counts.
+    Past(&'a PastAction),
+}
+
+impl<'a> ActionContext<'a> {
+    fn new(
+        state: &'a UserTasks,
+        action: &'a Action,
+        seed: Seed,
+        earning: Earning<'a>,
+    ) -> ActionContext<'a> {
+        let variables = Variables::new(action, state.zones.current(), &state.attributes);
+        ActionContext { state, action, seed, variables, earning, completed_now: BTreeSet::new() }
+    }
+
+    /// What becomes of the rewards of this task's milestones.
+    fn rewards_of(&self, task: &TaskId) -> BackfillRewards {
+        match self.earning {
+            Earning::Past(past) if past.task == *task => past.rewards,
+            Earning::Past(_) | Earning::Granted => BackfillRewards::Grant,
+        }
+    }
+
+    /// From when on rewards can be claimed that are granted now: nobody could claim those of past actions
+    /// before they were counted.
+    fn claimable_from(&self) -> Timestamp {
+        match self.earning {
+            Earning::Past(past) => past.counted_at.max(self.action.occurred_at),
+            Earning::Granted => self.action.occurred_at,
+        }
+    }
+
     /// Whether the user has the task, with the attributes that hold after this action.
     fn is_in_audience(&self, version: &TaskVersion) -> bool {
         let UserTasks { zones, attributes, .. } = self.state;
@@ -199,11 +241,23 @@ fn record(state: &UserTasks, action: &Action, seed: Seed, catalogue: &Catalogue)
     if let Some(acknowledgement) = Acknowledgement::of(action) {
         decision.events.push(delivery::acknowledge(&state, acknowledgement, action.occurred_at));
     }
-    let variables = Variables::new(action, state.zones.current(), &state.attributes);
-    let mut context =
-        ActionContext { state: &state, action, seed, variables, completed_now: BTreeSet::new() };
+    let context = ActionContext::new(&state, action, seed, Earning::Granted);
     let subscribed = catalogue.subscribers(&action.kind);
-    let mut waiting: BTreeSet<usize> = subscribed.iter().copied().collect();
+    spread(context, subscribed, subscribed, catalogue, &mut decision);
+    decision
+}
+
+/// Judges the tasks that subscribe to an action, those that have something to release, and all that follows from
+/// their completion. Both lists hold places in the catalogue, ascending.
+fn spread(
+    mut context: ActionContext<'_>,
+    subscribed: &[usize],
+    begin_with: &[usize],
+    catalogue: &Catalogue,
+    decision: &mut Decision,
+) {
+    let state = context.state;
+    let mut waiting: BTreeSet<usize> = begin_with.iter().copied().collect();
     // A dependant may come up again; what happened counts once.
     let (mut judged, mut counted) = (BTreeSet::new(), BTreeSet::new());
     while let Some(index) = waiting.pop_first() {
@@ -215,7 +269,7 @@ fn record(state: &UserTasks, action: &Action, seed: Seed, catalogue: &Catalogue)
         }
         for completed in &context.completed_now {
             if task.counts_completions_of(completed) && counted.insert((index, completed.clone())) {
-                let past = past_with(&state, task, &decision.events);
+                let past = past_with(state, task, &decision.events);
                 let cause = Cause::Completion(completed);
                 decision.add(task, progress::advance(&context, task, past.as_deref(), cause));
             }
@@ -228,7 +282,6 @@ fn record(state: &UserTasks, action: &Action, seed: Seed, catalogue: &Catalogue)
             waiting.extend(catalogue.dependants(&task.id));
         }
     }
-    decision
 }
 
 /// The past of a task together with what the action at hand did to it.

@@ -62,6 +62,10 @@ pub enum Event {
         /// unlocked.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         withheld: bool,
+        /// A milestone was passed by actions that a backfill counted: it is reached once an operator
+        /// releases the backfill's rewards. Never without `withheld`.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        held: bool,
         /// What the period before carried over into this one; part of `progress`.
         #[serde(default, deserialize_with = "zero_if_null", skip_serializing_if = "is_zero")]
         carried: i64,
@@ -308,6 +312,23 @@ pub enum Event {
         /// When the action occurred.
         at: Timestamp,
     },
+    /// An operator released what a backfill held back in a period. The milestones follow, unless a
+    /// prerequisite is missing: then they follow once it is completed.
+    BackfillReleased {
+        /// The task.
+        task: TaskId,
+        /// The version that the period goes by.
+        version: u32,
+        /// The period.
+        period: PeriodKey,
+        /// Who: the `sub` of a token, or a user of the operating system.
+        by: String,
+        /// Why.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
+        /// When.
+        at: Timestamp,
+    },
     /// An operator released a parked record of the user: it is applied.
     ParkedReleased {
         /// The id of the parked record.
@@ -358,6 +379,7 @@ impl Event {
             Self::RedeliveryRequested { .. } => ("redelivery_requested", "1.0"),
             Self::ActionTooLate { .. } => ("action_too_late", "1.0"),
             Self::ActionNotCounted { .. } => ("action_not_counted", "1.0"),
+            Self::BackfillReleased { .. } => ("backfill_released", "1.0"),
             Self::ParkedReleased { .. } => ("parked_released", "1.0"),
             Self::ParkedDiscarded { .. } => ("parked_discarded", "1.0"),
         }
@@ -394,6 +416,7 @@ impl Event {
             | Self::MilestoneReached { task, version, .. }
             | Self::TaskCompleted { task, version, .. }
             | Self::RewardsClaimed { task, version, .. }
+            | Self::BackfillReleased { task, version, .. }
             | Self::RewardsExpired(UnclaimedRewards { task, version, .. })
             | Self::RewardsForfeited(UnclaimedRewards { task, version, .. })
             | Self::RewardsGranted(UnclaimedRewards { task, version, .. })

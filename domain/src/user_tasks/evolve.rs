@@ -73,6 +73,12 @@ pub fn evolve(state: &mut UserTasks, event: &Event) {
             release(task, period);
             close_periods(task);
         }
+        Event::BackfillReleased { task, period, .. } => {
+            let periods = &mut state.tasks.entry(task.clone()).or_default().periods;
+            if let Some(open) = periods.iter_mut().find(|p| p.period.key == *period) {
+                open.held = false;
+            }
+        }
         Event::RewardsClaimed { task, period, milestone, rewards, .. } => {
             let task = state.tasks.entry(task.clone()).or_default();
             remove_claimable(task, &period.key, *milestone);
@@ -150,6 +156,7 @@ fn record_progress(open: &mut PeriodState, event: &Event) {
         target,
         at,
         withheld,
+        held,
         carried,
         surplus,
         latest,
@@ -163,6 +170,7 @@ fn record_progress(open: &mut PeriodState, event: &Event) {
     let passed = if open.withheld { open.passed() } else { 0 };
     open.withheld_progress = Some(passed).filter(|passed| *withheld && passed > progress);
     open.withheld = *withheld;
+    open.held = *held;
     open.closes_at = *closes_at;
     open.version = *version;
     open.progress = *progress;
@@ -271,6 +279,7 @@ fn open_period<'t>(task: &'t mut TaskState, period: &Period) -> &'t mut PeriodSt
             surplus: 0,
             seen: None,
             withheld: false,
+            held: false,
             withheld_progress: None,
             withheld_step: None,
             reached: Vec::new(),
@@ -285,6 +294,7 @@ fn open_period<'t>(task: &'t mut TaskState, period: &Period) -> &'t mut PeriodSt
 fn release(task: &mut TaskState, key: &PeriodKey) {
     for open in task.periods.iter_mut().filter(|p| p.period.key == *key) {
         open.withheld = false;
+        open.held = false;
         open.withheld_progress = None;
         open.withheld_step = None;
     }

@@ -198,7 +198,7 @@ impl<'a> StreakJudge<'a> {
 
     /// Whether a period before the last step can count after all.
     pub fn is_fillable(&self) -> bool {
-        self.look_back > 0 || !self.lateness.is_zero()
+        self.look_back > 0 || !self.lateness.is_zero() || self.version.past_periods().is_some()
     }
 
     /// Before which instant no period can be filled any more, after an action of this time that is a step in
@@ -210,6 +210,9 @@ impl<'a> StreakJudge<'a> {
         let mut from = period.starts_at?;
         if let Ok(open_from) = at.checked_sub(self.lateness) {
             from = self.period_at(open_from).starts_at.map_or(from, |start| start.min(from));
+        }
+        if let Some(past) = self.version.past_periods().filter(|past| at < past.open_until) {
+            from = self.period_at(past.from).starts_at.map_or(from, |start| start.min(from));
         }
         for _ in 0..self.look_back {
             let before = from.checked_sub(SignedDuration::from_micros(1)).ok()?;

@@ -71,16 +71,23 @@ pub(crate) fn place<'a>(
         return Place { amnesties, version, period, closes_at: None, open, carried, carries_over };
     }
     let lateness = SignedDuration::from_secs(current.definition.objective.lateness_seconds);
+    let waits_until =
+        current.past_periods().filter(|past| past.contain(&period)).map(|past| past.open_until);
     // A time beyond what a timestamp can hold is never reached.
-    let fresh_close =
-        || period.ends_at.map(|end| end.checked_add(lateness).unwrap_or(Timestamp::MAX));
+    let fresh_close = || {
+        let ends_at = period.ends_at?;
+        let over = ends_at.checked_add(lateness).unwrap_or(Timestamp::MAX);
+        Some(waits_until.map_or(over, |until| until.max(over)))
+    };
     let closes_at = match (open, closed) {
         // It lies between two periods whose keys leave none for it, after an update of the zone that arrived
         // late. The later of them was opened by an action after `at`, so this one is too late.
         (Some(open), _) if !open.period.contains(at) => Some(at),
         (Some(open), _) => open.closes_at(),
         // Whatever this version would call it, it lies in what was closed.
-        (None, Some(closed)) if at < closed.ends_at => Some(closed.ends_at),
+        (None, Some(closed)) if at < closed.ends_at && waits_until.is_none() => {
+            Some(closed.ends_at)
+        }
         (None, _) => fresh_close(),
     };
     let carries_over = version.definition.objective.carry_over;

@@ -128,6 +128,10 @@ pub struct PeriodState {
     /// Milestones passed while locked are waiting; they are granted on unlock.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub withheld: bool,
+    /// What is withheld was earned by past actions, and waits for an operator whether or not the task is
+    /// locked.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub held: bool,
     /// The highest progress while milestones are waiting, if the progress has fallen since.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub withheld_progress: Option<i64>,

@@ -5,6 +5,7 @@
 
 mod age;
 mod audiences;
+mod backfill;
 mod carry_over;
 mod claims;
 mod composites;
@@ -192,6 +193,7 @@ fn progressed(task: &str, period: Period, [added, total, target]: [i64; 3], when
         target,
         at,
         withheld,
+        held: false,
         carried: 0,
         surplus: 0,
         latest: false,

@@ -103,6 +103,7 @@ fn make(database: &Database, users: u64, worker: i16, batches: u64) -> Vec<Synth
                 value: None,
                 day: None,
                 completion_of: None,
+                held: false,
             };
             evolve(state, &event);
             let touched = BTreeSet::from([task.clone()]);

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use plaudit_domain::calendar::Zones;
 use plaudit_domain::catalogue::definition::TaskDefinition;
 use plaudit_domain::catalogue::{Catalogue, CatalogueTask, DependencyCycle, Status, TaskVersion};
 use plaudit_domain::ids::TaskId;
@@ -37,7 +38,10 @@ pub fn with_drafts(
             None => 1,
         };
         match (TaskVersion::new(draft.clone(), number, now), task) {
-            (Ok(version), Some(task)) => task.versions.push(Arc::new(version)),
+            (Ok(version), Some(task)) => {
+                let version = version.of_task_since(task.versions[0].published_at);
+                task.versions.push(Arc::new(version));
+            }
             (Ok(version), None) => tasks.push(CatalogueTask {
                 id: draft.id.clone(),
                 status: Status::Active,
@@ -89,6 +93,9 @@ pub fn check_fit(known: &Catalogue, definitions: &[TaskDefinition]) -> Result<()
                 refuse("kind".to_owned(), reason.to_owned());
             }
         }
+        if let Some(reason) = backfill_fault(known.task(&definition.id), definition) {
+            refuse("backfill".to_owned(), reason);
+        }
         for (field, ids) in dependencies(definition) {
             for (index, needed) in ids.iter().enumerate() {
                 if known.task(needed).is_none() && !named.contains_key(needed) {
@@ -104,6 +111,31 @@ pub fn check_fit(known: &Catalogue, definitions: &[TaskDefinition]) -> Result<()
         faults = check_together(known, definitions, &named);
     }
     if faults.is_empty() { Ok(()) } else { Err(faults) }
+}
+
+/// The most periods before its publication that a task may count: all of them stay open until the backfill is done.
+const PAST_PERIODS_MAX: usize = 100;
+
+/// Why a task can't count the past actions that it wants to.
+fn backfill_fault(known: Option<&CatalogueTask>, definition: &TaskDefinition) -> Option<String> {
+    let backfill = definition.backfill?;
+    if let Some(task) = known {
+        let first = task.versions.first().and_then(|version| version.definition.backfill);
+        let reason = "only a new task counts past actions, and this one was published before: leave `backfill` \
+                      as it was in version 1, or out";
+        return (first != Some(backfill)).then(|| reason.to_owned());
+    }
+    let version = TaskVersion::new(definition.clone(), 1, Timestamp::now()).ok()?;
+    let (mut at, now, zones) = (backfill.from, Timestamp::now(), Zones::default());
+    for _ in 0..PAST_PERIODS_MAX {
+        match version.period_at(at, &zones).ends_at {
+            Some(end) if end <= now && end > at => at = end,
+            _ => return None,
+        }
+    }
+    Some(format!(
+        "`from` lies more than {PAST_PERIODS_MAX} periods back, the most that a task can count; name a later time"
+    ))
 }
 
 /// The fields in which a definition names other tasks.

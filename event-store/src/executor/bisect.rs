@@ -89,6 +89,9 @@ fn park(item: Item, reason: &str) -> Result<Unapplied, ExecuteError> {
         Work::Park(_) => return Err(ExecuteError::Unreadable(reason.to_owned())),
         Work::Claim { .. }
         | Work::ClaimAll { .. }
+        | Work::CountPast { .. }
+        | Work::SettleBackfills
+        | Work::ReleaseBackfill { .. }
         | Work::Settle { .. }
         | Work::GrantFreezes { .. }
         | Work::StartDeliveries { .. }

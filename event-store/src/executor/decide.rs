@@ -1,6 +1,7 @@
 //! Deciding a batch in memory. No I/O happens between the first decision and the last.
 
 mod actions;
+mod backfill;
 mod claims;
 mod deliveries;
 mod freezes;
@@ -22,10 +23,13 @@ use plaudit_domain::user_tasks::{
 use uuid::Uuid;
 
 use super::bisect::is_same_record;
+use crate::backfills::OpenBackfills;
+use crate::backfills::bounds::Bounds;
 use crate::batch::{
     Applied, ChangedUser, Changes, ClaimKey, Item, NewEvent, Origin, Outcome, ParkedResolution,
     Receipt, Work,
 };
+use crate::catalogue_store::InForce;
 use crate::lanes::{LaneHead, Locked};
 use crate::parked::{NewlyParked, ParkedQueues};
 use crate::rewards::claimable::{ClaimLookup, FoundClaims, MilestoneKey};
@@ -52,6 +56,16 @@ pub struct Needed {
     pub settled: SettledUsers,
     /// Parked records to release or discard.
     pub parked: Vec<(Lane, Uuid)>,
+    pub past: NeededPast,
+}
+
+/// What past actions need.
+#[derive(Default)]
+pub struct NeededPast {
+    /// Each with the task that is to count it.
+    pub actions: Vec<(Lane, TaskId, Uuid)>,
+    /// The ids under which they would be parked.
+    pub parked: Vec<(Lane, Uuid)>,
 }
 
 impl Needed {
@@ -63,6 +77,14 @@ impl Needed {
             }
             match &item.work {
                 Work::Action(action) => needed.add_action(item.lane, action, catalogue),
+                Work::CountPast { task, action, parked_as } => {
+                    needed.add_action(item.lane, action, catalogue);
+                    needed.past.actions.push((item.lane, task.clone(), action.identity()));
+                    needed.past.parked.extend(parked_as);
+                }
+                Work::ReleaseBackfill { user, task, .. } => {
+                    needed.add_moved_with(item.lane, user, task, catalogue);
+                }
                 Work::ResolveParked(ParkedResolution { decision, user, actions }) => {
                     needed.parked.push((item.lane, decision.parked));
                     if let Some(user) = user {
@@ -100,7 +122,7 @@ impl Needed {
                 Work::StartDeliveries { user, .. }
                 | Work::SettleDeliveries { user, .. }
                 | Work::Redeliver { user, .. } => drop(needed.tasks_of(item.lane, user)),
-                Work::Park(_) => {}
+                Work::Park(_) | Work::SettleBackfills => {}
             }
             needed.grants.extend(deliveries::grants_of(item));
             needed.keys.extend(claims::key_of(&item.work).map(|key| (item.lane, key)));
@@ -117,6 +139,16 @@ impl Needed {
             }
         }
         self.identities.push((lane, action.identity()));
+    }
+
+    /// Adds all tasks that an action may touch which moves this one.
+    fn add_moved_with(&mut self, lane: Lane, user: &UserId, task: &TaskId, catalogue: &Catalogue) {
+        let versions = catalogue.task(task).map_or(&[][..], |task| &task.versions);
+        let kinds = versions.iter().flat_map(|version| version.definition.listens_to());
+        let places = kinds.flat_map(|kind| catalogue.states_needed(kind));
+        let tasks: BTreeSet<TaskId> =
+            places.map(|index| catalogue.tasks()[*index].id.clone()).collect();
+        self.tasks_of(lane, user).extend(tasks);
     }
 
     fn tasks_of(&mut self, lane: Lane, user: &UserId) -> &mut BTreeSet<TaskId> {
@@ -164,6 +196,18 @@ pub struct Loaded {
     pub claimed: HashMap<MilestoneKey, Receipt>,
     /// What users wait behind, and what is released or discarded.
     pub parked: ParkedQueues,
+    pub past: LoadedPast,
+}
+
+/// What the database said of past actions.
+#[derive(Default)]
+pub struct LoadedPast {
+    /// Where the past of each task ends.
+    pub bounds: Bounds,
+    /// What tasks have judged.
+    pub judged: HashSet<(TaskId, Uuid)>,
+    /// Parked records that keep an action from being counted.
+    pub parked: HashSet<Uuid>,
 }
 
 impl Loaded {
@@ -197,6 +241,10 @@ impl Loaded {
 pub struct DecidedBatch<'b> {
     pub changes: Changes,
     pub newly_seen: Vec<(Lane, Uuid)>,
+    /// Identities of past actions that were judged once more, for another task.
+    pub seen_again: BTreeSet<(Lane, Uuid)>,
+    /// What tasks with open backfills have judged, past and live.
+    pub judged_for_backfills: BTreeSet<(Lane, TaskId, Uuid)>,
     pub dedup_window: i32,
     pub offsets_moved: HashMap<(Lane, SourceKey), i64>,
     pub parked: Vec<NewlyParked<'b>>,
@@ -205,9 +253,15 @@ pub struct DecidedBatch<'b> {
     pub heads: BTreeMap<Lane, LaneHead>,
     outcomes: Vec<(Lane, Outcome)>,
     unevaluated: Vec<TaskId>,
+    backfills: Arc<OpenBackfills>,
 }
 
 impl DecidedBatch<'_> {
+    /// Notes that the boundaries of backfills are committed in its lanes.
+    pub fn note_bounded(&self) {
+        self.backfills.note_bounded(self.heads.keys().copied());
+    }
+
     /// The answers, item by item.
     pub fn applied(&self) -> Vec<Applied> {
         let answer = |(lane, outcome): &(Lane, Outcome)| {
@@ -253,11 +307,13 @@ pub fn decide_batch<'b>(
     items: &'b [Item],
     locked: Locked,
     loaded: Loaded,
-    catalogue: &Catalogue,
+    in_force: &InForce,
     limits: Limits,
 ) -> DecidedBatch<'b> {
     let mut decider = BatchDecider {
-        catalogue,
+        catalogue: &in_force.catalogue,
+        backfills: &in_force.backfills,
+        past: loaded.past,
         users: HashMap::with_capacity(loaded.states.len()),
         states: loaded.states,
         seen: loaded.seen,
@@ -268,6 +324,8 @@ pub fn decide_batch<'b>(
         decided: DecidedBatch {
             changes: Changes::default(),
             newly_seen: Vec::new(),
+            seen_again: BTreeSet::new(),
+            judged_for_backfills: BTreeSet::new(),
             dedup_window: locked.dedup_window,
             offsets_moved: HashMap::new(),
             parked: Vec::new(),
@@ -276,6 +334,7 @@ pub fn decide_batch<'b>(
             heads: locked.heads,
             outcomes: Vec::with_capacity(items.len()),
             unevaluated: Vec::new(),
+            backfills: Arc::clone(&in_force.backfills),
         },
     };
     let began = Instant::now();
@@ -293,6 +352,8 @@ pub fn decide_batch<'b>(
 
 struct BatchDecider<'c, 'b> {
     catalogue: &'c Catalogue,
+    backfills: &'c OpenBackfills,
+    past: LoadedPast,
     states: HashMap<UserId, LoadedState>,
     users: HashMap<UserId, Working>,
     seen: HashSet<Uuid>,
@@ -317,6 +378,7 @@ impl<'b> BatchDecider<'_, 'b> {
         | Work::ClaimAll { user, .. }
         | Work::Settle { user, .. }
         | Work::GrantFreezes { user, .. }
+        | Work::ReleaseBackfill { user, .. }
         | Work::StartDeliveries { user, .. }
         | Work::SettleDeliveries { user, .. }
         | Work::Redeliver { user, .. } = &item.work
@@ -328,6 +390,9 @@ impl<'b> BatchDecider<'_, 'b> {
             Work::Park(record) => self.park(item, Cow::Borrowed(record), false),
             Work::ResolveParked(resolved) => self.resolve_parked(item, resolved),
             Work::Action(action) => self.action(item, action),
+            Work::CountPast { .. } => self.count_past(item),
+            Work::ReleaseBackfill { .. } => self.release_backfill(item),
+            Work::SettleBackfills => Outcome::Accepted,
             Work::Claim { user, task, period, milestone, at, .. } => {
                 let wish = Command::ClaimRewards {
                     user: user.clone(),

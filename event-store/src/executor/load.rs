@@ -6,7 +6,8 @@ use plaudit_domain::ids::UserId;
 use plaudit_domain::lane::Lane;
 use sqlx::PgConnection;
 
-use super::decide::{Loaded, Needed};
+use super::decide::{Loaded, LoadedPast, Needed, NeededPast};
+use crate::backfills::{actions, bounds};
 use crate::error::ExecuteError;
 use crate::lanes::Locked;
 use crate::rewards::claimable::{self, FoundClaims};
@@ -37,10 +38,24 @@ pub async fn load(
         receipts: receipts::load(&needed.keys, tx).await?,
         claimed: HashMap::new(),
         parked: parked::load(&needed.parked, &locked.heads, &needed.users, tx).await?,
+        past: load_past(&needed.past, tx).await?,
     };
     loaded.add_claims(found);
     loaded.add_grants(found_grants);
     Ok((loaded, needed.users))
+}
+
+/// Loads what decides whether past actions count.
+async fn load_past(needed: &NeededPast, tx: &mut PgConnection) -> Result<LoadedPast, ExecuteError> {
+    if needed.actions.is_empty() {
+        return Ok(LoadedPast::default());
+    }
+    let tasks = needed.actions.iter().map(|(lane, task, _)| (*lane, task.clone())).collect();
+    Ok(LoadedPast {
+        bounds: bounds::load(&tasks, tx).await?,
+        judged: actions::judged(&needed.actions, tx).await?,
+        parked: actions::parked(&needed.parked, tx).await?,
+    })
 }
 
 /// Adds from the log what claims ask for and the rows of rewards lack, because they are behind or lost.

@@ -8,7 +8,7 @@ use sqlx::PgPool;
 
 use super::decide::Limits;
 use super::{Failed, Part};
-use crate::batch::{Applied, Item, Outcome, Receipt, Work};
+use crate::batch::{Applied, Item, Outcome, PastOutcome, Receipt, Work};
 use crate::error::ExecuteError;
 use crate::pool;
 
@@ -163,6 +163,10 @@ fn merge(before: Outcome, now: Outcome) -> Outcome {
     match (before, now) {
         (before @ (Outcome::Accepted | Outcome::FreezesGranted { .. }), Outcome::Duplicate)
         | (before @ (Outcome::Accepted | Outcome::Parked { .. }), Outcome::AlreadyApplied)
+        | (
+            before @ Outcome::Past(PastOutcome::Moved | PastOutcome::Unmoved),
+            Outcome::Past(PastOutcome::Known | PastOutcome::Unmoved),
+        )
         | (before @ Outcome::Claimed(_), Outcome::Rejected(_))
         | (before @ Outcome::ParkedResolved { .. }, Outcome::NotParked) => before,
         (

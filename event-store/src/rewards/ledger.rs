@@ -88,6 +88,7 @@ impl Ledger {
             | Event::TaskCompleted { .. }
             | Event::ActionTooLate { .. }
             | Event::ActionNotCounted { .. }
+            | Event::BackfillReleased { .. }
             | Event::ParkedReleased { .. }
             | Event::ParkedDiscarded { .. } => {}
         }

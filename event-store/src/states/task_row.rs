@@ -73,6 +73,9 @@ struct Details<'s> {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     withheld: bool,
     /// Of the newest period.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    held: bool,
+    /// Of the newest period.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     withheld_progress: Option<i64>,
     /// Of the newest period.
@@ -145,6 +148,7 @@ impl TaskRow {
                 surplus,
                 seen,
                 withheld,
+                held,
                 withheld_progress,
                 withheld_step,
                 reached,
@@ -154,6 +158,7 @@ impl TaskRow {
             details.seen = seen.as_ref().map(Cow::Borrowed);
             details.withheld_progress = *withheld_progress;
             details.withheld = *withheld;
+            details.held = *held;
             details.withheld_step = *withheld_step;
             details.reached = Cow::Borrowed(reached);
             PeriodRow {
@@ -200,6 +205,7 @@ impl TaskRow {
             surplus: details.surplus,
             seen: details.seen.map(Cow::into_owned),
             withheld: details.withheld,
+            held: details.held,
             withheld_progress: details.withheld_progress,
             withheld_step: details.withheld_step,
             reached: details.reached.into_owned(),
@@ -307,8 +313,8 @@ mod tests {
                 json!({ "seen": { "completions": ["a", "b"] } }),
             ),
             (
-                json!({ "withheld": true, "withheld_progress": 5 }),
-                json!({ "seen": { "latest": "2026-03-02T10:00:00Z" }, "withheld": true,
+                json!({ "withheld": true, "held": true, "withheld_progress": 5 }),
+                json!({ "seen": { "latest": "2026-03-02T10:00:00Z" }, "withheld": true, "held": true,
                     "withheld_progress": 7, "withheld_step": 2 }),
             ),
         ] {

@@ -112,6 +112,12 @@ pub enum TasksCommand {
         #[command(flatten)]
         why: Reason,
     },
+    /// Shows and changes backfills: new tasks that count past actions.
+    Backfill {
+        /// What to do.
+        #[command(subcommand)]
+        command: BackfillCommand,
+    },
     /// Explains why a task did not move for a user, or would not move by an action.
     Why {
         /// The user.
@@ -139,6 +145,46 @@ pub enum TasksCommand {
     },
     /// Prints the JSON Schema of task files.
     Schema,
+}
+
+/// `plaudit tasks backfill`.
+#[derive(Debug, Subcommand)]
+pub enum BackfillCommand {
+    /// Shows how far the backfill of a task is; without a task, all of them.
+    Status {
+        /// The task.
+        id: Option<String>,
+        #[command(flatten)]
+        format: Format,
+    },
+    /// Pauses it: it reads nothing until it is resumed.
+    Pause {
+        /// The task.
+        id: String,
+        #[command(flatten)]
+        why: Reason,
+    },
+    /// Lets it go on where it was.
+    Resume {
+        /// The task.
+        id: String,
+        #[command(flatten)]
+        why: Reason,
+    },
+    /// Ends it. What it has counted stays counted.
+    Cancel {
+        /// The task.
+        id: String,
+        #[command(flatten)]
+        why: Reason,
+    },
+    /// Grants what a finished one holds back (`rewards: hold`).
+    Release {
+        /// The task.
+        id: String,
+        #[command(flatten)]
+        why: Reason,
+    },
 }
 
 /// Why something is changed.

@@ -1,5 +1,6 @@
 //! `plaudit tasks`.
 
+mod backfill;
 mod dry_run;
 mod files;
 mod http;
@@ -9,7 +10,7 @@ use std::io::{BufRead as _, IsTerminal as _, Write as _};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use plaudit_api::{Plan, PlannedChange};
+use plaudit_api::{PastLookup, Plan, PlannedChange};
 use plaudit_domain::catalogue::Status;
 use plaudit_domain::ids::TaskId;
 use plaudit_event_store::catalogue_store::PublishError;
@@ -20,6 +21,7 @@ use crate::cli::{FormatKind, Reason, TasksArgs, TasksCommand};
 use crate::config::{Config, ConfigError};
 use crate::failure::Failure;
 use crate::output::{count, outln, word};
+use crate::past_records::past_lookup;
 use files::{FiledTask, Told, definitions_of, read, tell_unfit};
 use source::{CatalogueSource, TaskHistory};
 
@@ -40,7 +42,15 @@ pub async fn run(
         }
         TasksCommand::Validate { files } => Ok(files::validate(&files)),
         TasksCommand::Plan { files, format } => match read(&files) {
-            Some(tasks) => plan(&source().await?, &tasks, format.format).await,
+            Some(tasks) => {
+                let source = source().await?;
+                // A server asks its own brokers.
+                let past = match &source {
+                    CatalogueSource::Database(..) => past_lookup(&config()?),
+                    CatalogueSource::Server(_) => PastLookup::none("the server asks"),
+                };
+                plan(&source, &tasks, &past, format.format).await
+            }
             None => Ok(ExitCode::FAILURE),
         },
         TasksCommand::Publish { files, why } => match read(&files) {
@@ -81,6 +91,7 @@ pub async fn run(
             }
             set_status(&source().await?, &id, Status::Retired, &why).await
         }
+        TasksCommand::Backfill { command } => backfill::run(&source().await?, command).await,
         TasksCommand::Why { user, task, action, format } => {
             dry_run::why(&config()?, user, &task, action.as_deref(), format.format).await
         }
@@ -160,9 +171,10 @@ fn refused(error: source::SourceError, tasks: &[FiledTask<'_>]) -> Result<ExitCo
 async fn plan(
     source: &CatalogueSource,
     tasks: &[FiledTask<'_>],
+    past: &PastLookup,
     format: FormatKind,
 ) -> Result<ExitCode, Failure> {
-    let plan = match source.plan(&definitions_of(tasks), COUNTING_MAX).await {
+    let plan = match source.plan(&definitions_of(tasks), past, COUNTING_MAX).await {
         Ok(plan) => plan,
         Err(error) => return refused(error, tasks),
     };
@@ -184,6 +196,9 @@ fn print_plan(plan: &Plan) {
                 shown(change.before.as_ref()),
                 shown(change.after.as_ref())
             );
+        }
+        if let Some(planned) = &task.backfill {
+            backfill::print_plan(planned);
         }
         if task.change != PlannedChange::Changed {
             continue;

@@ -1,4 +1,4 @@
-//! Everything that the format can say, whether the rules act on it yet or not.
+//! Everything that the format can say.
 
 use jiff::Timestamp;
 use plaudit_domain::catalogue::definition::{
@@ -7,7 +7,7 @@ use plaudit_domain::catalogue::definition::{
 };
 use serde_json::{Value, json};
 
-use crate::{Diagnostic, SCHEMA, parse_with, to_json, to_yaml};
+use crate::{Diagnostic, SCHEMA, parse_located, to_json, to_yaml};
 
 /// The examples of the contract, and what it says beside them.
 const WHOLE: &str = r#"
@@ -74,7 +74,7 @@ tasks:
 "#;
 
 fn whole(text: &str) -> Result<Vec<TaskDefinition>, Vec<Diagnostic>> {
-    let file = parse_with(text, |_| Vec::new())?;
+    let file = parse_located(text)?;
     let unguarded = "reads data.coins without";
     assert!(file.warnings.iter().all(|w| w.message.starts_with(unguarded)), "{:?}", file.warnings);
     Ok(file.tasks.into_iter().map(|task| task.definition).collect())

@@ -3,7 +3,7 @@
 use super::measure::{Cause, Credit, NotCredited, credit};
 use super::{ActionContext, UnmovedReason};
 use crate::calendar::Period;
-use crate::catalogue::definition::WhileLocked;
+use crate::catalogue::definition::{BackfillRewards, WhileLocked};
 use crate::catalogue::{Catalogue, CatalogueTask, Status, TaskVersion};
 use crate::expression::EvaluationError;
 use crate::user_tasks::event::{Earned, Event};
@@ -98,7 +98,11 @@ fn apply_credit(
     };
     let is_earned =
         |e: &Event| matches!(e, Event::MilestoneReached { .. } | Event::TaskCompleted { .. });
-    let withheld = !unlocked && effects.iter().any(is_earned);
+    let earned = effects.iter().any(is_earned);
+    // What is held stays so until it is released, whatever is added to it meanwhile.
+    let holds = context.rewards_of(&task.id) == BackfillRewards::Hold;
+    let held = earned && (holds || place.open.is_some_and(|open| open.held));
+    let withheld = earned && (held || !unlocked);
     if withheld {
         effects.retain(|e| !is_earned(e));
     }
@@ -120,6 +124,7 @@ fn apply_credit(
         target,
         at,
         withheld,
+        held,
         carried: place.carried,
         surplus,
         latest,
@@ -162,7 +167,12 @@ pub(super) fn milestone_reached(
 ) -> Event {
     let definition = &version.definition;
     let reached_at = context.action.occurred_at;
-    let lines = definition.milestones.iter().find(|m| m.at == at).map_or(&[][..], |m| &m.rewards);
+    let lines = match context.rewards_of(&definition.id) {
+        BackfillRewards::None => &[][..],
+        BackfillRewards::Grant | BackfillRewards::Hold => {
+            definition.milestones.iter().find(|m| m.at == at).map_or(&[][..], |m| &m.rewards)
+        }
+    };
     let grant = |line| {
         let earned = Earned {
             user: &context.action.user,
@@ -176,7 +186,7 @@ pub(super) fn milestone_reached(
     };
     let terms = match lines {
         [] => ClaimTerms::default(),
-        _ => ClaimTerms::new(definition, period, reached_at),
+        _ => ClaimTerms::new(definition, period, context.claimable_from()),
     };
     Event::MilestoneReached {
         task: definition.id.clone(),
@@ -225,7 +235,7 @@ pub(super) fn release(
             _ => false,
         })
     };
-    let withheld = past.periods.iter().filter(|p| p.withheld && !is_done(p));
+    let withheld = past.periods.iter().filter(|p| p.withheld && !p.held && !is_done(p));
     let due = withheld.flat_map(|open| {
         let version = catalogue.version(&task.id, open.version).unwrap_or(task.current());
         let is_locked = !context.locked_by(&version.definition.requires).is_empty();

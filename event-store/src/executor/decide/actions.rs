@@ -61,6 +61,7 @@ impl<'b> BatchDecider<'_, 'b> {
         if !events.is_empty() {
             self.record(item, &action.user, events, &metadata(item, Some(action)));
         }
+        self.note_for_backfills(item, action);
         Ok(())
     }
 }

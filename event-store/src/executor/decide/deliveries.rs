@@ -24,6 +24,9 @@ pub(super) fn grants_of(item: &Item) -> Vec<GrantLookup> {
         Work::Redeliver { user, grant, .. } => (user, vec![*grant]),
         Work::Claim { .. }
         | Work::ClaimAll { .. }
+        | Work::CountPast { .. }
+        | Work::SettleBackfills
+        | Work::ReleaseBackfill { .. }
         | Work::GrantFreezes { .. }
         | Work::Settle { .. }
         | Work::Park(_) => return vec![],
@@ -56,6 +59,9 @@ fn command_of(work: &Work) -> Option<Command> {
             even_if_delivered: *even_if_delivered,
         },
         Work::Action(_)
+        | Work::CountPast { .. }
+        | Work::SettleBackfills
+        | Work::ReleaseBackfill { .. }
         | Work::Claim { .. }
         | Work::ClaimAll { .. }
         | Work::GrantFreezes { .. }

@@ -23,6 +23,12 @@ pub(super) fn metadata(item: &Item, action: Option<&Action>) -> Arc<str> {
                 add_source_position(&mut fields, at);
             }
         }
+        Origin::Backfill { task, from } => {
+            fields.push(("backfill", task.to_string()));
+            if let Some(at) = from {
+                add_source_position(&mut fields, at);
+            }
+        }
         Origin::Request(id) => fields.push(("request_id", id.to_string())),
         Origin::Sweeper => fields.push(("sweeper", "rewards".to_owned())),
         Origin::Follower => fields.push(("follower", "delivery".to_owned())),

@@ -7,6 +7,8 @@ use plaudit_api::Plan;
 use plaudit_domain::catalogue::Status;
 use plaudit_domain::catalogue::definition::TaskDefinition;
 use plaudit_domain::ids::TaskId;
+use plaudit_event_store::backfills::BackfillStatus;
+use plaudit_event_store::backfills::changes::BackfillChange;
 use plaudit_event_store::catalogue_store::{AmnestyScope, DeclaredAmnesty, Published};
 use reqwest::{Client, RequestBuilder};
 use serde::Deserialize;
@@ -104,6 +106,11 @@ struct Amnesties {
 }
 
 #[derive(Deserialize)]
+struct ListedBackfills {
+    backfills: Vec<BackfillStatus>,
+}
+
+#[derive(Deserialize)]
 struct PublishedAll {
     published: Vec<Published>,
 }
@@ -191,6 +198,35 @@ impl HttpCatalogue {
     pub async fn amnesties(&self) -> Result<Vec<DeclaredAmnesty>, HttpError> {
         let all: Amnesties = self.answer(self.client.get(self.at(AMNESTIES))).await?;
         Ok(all.amnesties)
+    }
+
+    /// All backfills.
+    pub async fn backfills(&self) -> Result<Vec<BackfillStatus>, HttpError> {
+        let path = format!("/v1/backfills?limit={LIMIT}");
+        let listed: ListedBackfills = self.answer(self.client.get(self.at(&path))).await?;
+        Ok(listed.backfills)
+    }
+
+    /// The backfill of a task.
+    pub async fn backfill(&self, id: &TaskId) -> Result<BackfillStatus, HttpError> {
+        self.answer(self.client.get(self.at(&format!("/v1/tasks/{id}/backfill")))).await
+    }
+
+    /// Pauses, resumes, cancels or releases the backfill of a task.
+    pub async fn change_backfill(
+        &self,
+        id: &TaskId,
+        wanted: BackfillChange,
+        reason: Option<String>,
+    ) -> Result<BackfillStatus, HttpError> {
+        let verb = match wanted {
+            BackfillChange::Pause => "pause",
+            BackfillChange::Resume => "resume",
+            BackfillChange::Cancel => "cancel",
+            BackfillChange::Release => "release",
+        };
+        let request = self.client.post(self.at(&format!("/v1/tasks/{id}/backfill/{verb}")));
+        self.answer(request.json(&json!({ "reason": reason }))).await
     }
 
     /// A dry run.
