@@ -178,7 +178,8 @@ fn outcome(
         Outcome::Accepted
         | Outcome::Claimed(_)
         | Outcome::ClaimedAll { .. }
-        | Outcome::FreezesGranted { .. }
+        | Outcome::ChangedByHand(_)
+        | Outcome::Revoked(_)
         | Outcome::ParkedResolved { .. }
         | Outcome::NotParked
         | Outcome::Behind(_)

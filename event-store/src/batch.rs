@@ -9,7 +9,9 @@ use plaudit_domain::action::Action;
 use plaudit_domain::calendar::PeriodKey;
 use plaudit_domain::ids::{TaskId, UserId};
 use plaudit_domain::lane::{Lane, Position};
-use plaudit_domain::user_tasks::{Event, Rejection, Resolution, Reward, UserTasks, Verdict};
+use plaudit_domain::user_tasks::{
+    Command, Event, Rejection, Resolution, Reward, UserTasks, Verdict,
+};
 use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -63,22 +65,14 @@ pub enum Work {
         /// A retry under the same key gets the first answer.
         idempotency_key: Option<String>,
     },
-    /// Give a user freezes.
-    GrantFreezes {
-        /// Names the request, so that one that is tried again gives them once.
-        id: Uuid,
-        /// Whose.
-        user: UserId,
-        /// Of which task.
-        task: TaskId,
-        /// How many, at least 1.
-        count: i64,
-        /// Why.
-        reason: Option<String>,
-        /// Who grants them.
-        by: Option<String>,
-        /// When the request arrived.
-        at: Timestamp,
+    /// Change something of a user by hand: a [`Command::GrantFreezes`] or a [`Command::Correct`].
+    ByHand {
+        /// Whose, and how a repeat is told.
+        key: RequestKey,
+        /// The change.
+        command: Box<Command>,
+        /// The reward that a revocation takes back, as it was found: its milestone may be unclaimed.
+        revoked: Option<Box<Reward>>,
     },
     /// Note that grants were handed to the paying system.
     StartDeliveries {
@@ -221,15 +215,10 @@ pub enum Outcome {
         /// Whether there is more to claim.
         more: bool,
     },
-    /// Freezes were given.
-    FreezesGranted {
-        /// How many were added.
-        granted: i64,
-        /// How many would have been more than the user can have.
-        dropped: i64,
-        /// How many there are now.
-        freezes: i64,
-    },
+    /// Something was changed by hand, now or by an earlier request that this one repeats.
+    ChangedByHand(HandReceipt),
+    /// The deliveries are noted but for these grants, which were revoked: they must not be sent.
+    Revoked(Vec<Uuid>),
     /// The rules said no.
     Rejected(Rejection),
     /// Nothing was done: what is stored of the user can't be read, or the database took it for no
@@ -253,6 +242,71 @@ impl ClaimKey {
     pub(crate) fn task_text(&self) -> &str {
         self.task.as_ref().map_or("", TaskId::as_str)
     }
+}
+
+/// The idempotency key of a change by hand: of whom, and of what. A key of one operation is none of another's.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct RequestKey {
+    /// Whose history is changed.
+    pub user: UserId,
+    /// What is done, such as `adjust daily-gifts`.
+    pub operation: String,
+    /// As sent, or an id of the request.
+    pub key: String,
+}
+
+/// The proof of a change by hand. A repeated request returns it unchanged.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HandReceipt {
+    /// Where the change stands in the log.
+    pub position: String,
+    /// When the request arrived.
+    pub at: Timestamp,
+    /// What was changed.
+    #[serde(flatten)]
+    pub change: HandChange,
+}
+
+/// What was changed by hand.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "change", rename_all = "snake_case")]
+pub enum HandChange {
+    /// Freezes were given.
+    FreezesGranted {
+        /// How many were added.
+        granted: i64,
+        /// How many would have been more than the user can have.
+        dropped: i64,
+        /// How many there are now.
+        freezes: i64,
+    },
+    /// A reward was granted.
+    RewardGranted {
+        /// The reward.
+        reward: Reward,
+    },
+    /// Rewards were revoked.
+    RewardsRevoked {
+        /// Their grants.
+        grants: Vec<Uuid>,
+    },
+    /// Progress was changed.
+    ProgressCorrected {
+        /// The task.
+        task: TaskId,
+        /// The period.
+        period: PeriodKey,
+        /// What it added; below zero if it took something back.
+        credited: i64,
+        /// The total after it.
+        progress: i64,
+        /// What the period needs.
+        target: i64,
+        /// The milestones that it reached.
+        reached: Vec<i64>,
+        /// The rewards that it earned.
+        grants: Vec<Uuid>,
+    },
 }
 
 /// An outcome, and a position at or after its effect.

@@ -17,7 +17,10 @@ use crate::catalogue_store::CatalogueStore;
 use crate::error::ExecuteError;
 use crate::lanes::{self, LaneWait, LockOutcome};
 use crate::pool::{self, Borrowed};
-use crate::{checkpoints, log, parked, receipts, rewards, seen_actions, source_offsets, states};
+use crate::{
+    checkpoints, hand_receipts, log, parked, receipts, rewards, seen_actions, source_offsets,
+    states,
+};
 use decide::DecidedBatch;
 use retry::RetryState;
 
@@ -222,7 +225,7 @@ impl Executor {
         };
         let catalogue = self.catalogue.of_identity(locked.catalogue_identity, tx).await?;
         let needed = decide::Needed::by(part.items, &catalogue);
-        let loaded = load::load(needed, &locked, how.verify_all, tx).await?;
+        let loaded = load::load(needed, &catalogue, &locked, how.verify_all, tx).await?;
         let decided = off_the_runtime(|| {
             decide::decide_batch(part.items, locked, loaded, &catalogue, how.limits)
         });
@@ -248,6 +251,7 @@ impl Executor {
         parked::insert(&decided.parked, tx).await?;
         parked::resolve(&decided.parked_resolved, tx).await?;
         receipts::insert(&decided.receipts_given, tx).await?;
+        hand_receipts::insert(&decided.hand_receipts_given, tx).await?;
         checkpoints::advance(moves, tx).await?;
         if !decided.changes.users.is_empty() {
             for projection in &self.projections {

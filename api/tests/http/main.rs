@@ -7,6 +7,7 @@ mod audit;
 mod bounds;
 mod claims;
 mod connections;
+mod corrections;
 mod description;
 mod dry_runs;
 mod freezes;

@@ -1,9 +1,11 @@
 //! The rules: state and command give events, or a rejection.
 
 mod claim;
+mod correct;
 mod delivery;
 mod measure;
 mod progress;
+mod reverse;
 mod settle;
 pub mod streak;
 
@@ -145,6 +147,10 @@ pub fn decide(
                 delivery::redeliver(state, *grant, by, reason, *at, *even_if_delivered)?;
             Ok(Decision { events: vec![requested], unmoved: vec![] })
         }
+        Command::Correct(correction) => correct::correct(state, correction, catalogue),
+        Command::ReverseAction { action, seed, credited } => {
+            Ok(reverse::reverse(state, action, *seed, credited, catalogue))
+        }
         Command::ResolveParked(Resolution { parked, verdict, by, at }) => {
             let (parked, by, at) = (parked.to_string(), by.clone(), *at);
             let resolved = match verdict.clone() {
@@ -170,7 +176,12 @@ struct ActionContext<'a> {
     completed_now: BTreeSet<TaskId>,
 }
 
-impl ActionContext<'_> {
+impl<'a> ActionContext<'a> {
+    fn new(state: &'a UserTasks, action: &'a Action, seed: Seed) -> Self {
+        let variables = Variables::new(action, state.zones.current(), &state.attributes);
+        Self { state, action, seed, variables, completed_now: BTreeSet::new() }
+    }
+
     /// Whether the user has the task, with the attributes that hold after this action.
     fn is_in_audience(&self, version: &TaskVersion) -> bool {
         let UserTasks { zones, attributes, .. } = self.state;
@@ -199,11 +210,23 @@ fn record(state: &UserTasks, action: &Action, seed: Seed, catalogue: &Catalogue)
     if let Some(acknowledgement) = Acknowledgement::of(action) {
         decision.events.push(delivery::acknowledge(&state, acknowledgement, action.occurred_at));
     }
-    let variables = Variables::new(action, state.zones.current(), &state.attributes);
-    let mut context =
-        ActionContext { state: &state, action, seed, variables, completed_now: BTreeSet::new() };
+    let context = ActionContext::new(&state, action, seed);
     let subscribed = catalogue.subscribers(&action.kind);
-    let mut waiting: BTreeSet<usize> = subscribed.iter().copied().collect();
+    let waiting = subscribed.iter().copied().collect();
+    judge(context, &mut decision, subscribed, waiting, catalogue);
+    decision
+}
+
+/// Judges the tasks that wait: by the action, if they subscribe to it, and by the completions that are known
+/// so far. What is completed makes those wait that depend on it.
+fn judge(
+    mut context: ActionContext<'_>,
+    decision: &mut Decision,
+    subscribed: &[usize],
+    mut waiting: BTreeSet<usize>,
+    catalogue: &Catalogue,
+) {
+    let state = context.state;
     // A dependant may come up again; what happened counts once.
     let (mut judged, mut counted) = (BTreeSet::new(), BTreeSet::new());
     while let Some(index) = waiting.pop_first() {
@@ -215,7 +238,7 @@ fn record(state: &UserTasks, action: &Action, seed: Seed, catalogue: &Catalogue)
         }
         for completed in &context.completed_now {
             if task.counts_completions_of(completed) && counted.insert((index, completed.clone())) {
-                let past = past_with(&state, task, &decision.events);
+                let past = past_with(state, task, &decision.events);
                 let cause = Cause::Completion(completed);
                 decision.add(task, progress::advance(&context, task, past.as_deref(), cause));
             }
@@ -228,7 +251,6 @@ fn record(state: &UserTasks, action: &Action, seed: Seed, catalogue: &Catalogue)
             waiting.extend(catalogue.dependants(&task.id));
         }
     }
-    decision
 }
 
 /// The past of a task together with what the action at hand did to it.

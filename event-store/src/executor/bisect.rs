@@ -90,7 +90,7 @@ fn park(item: Item, reason: &str) -> Result<Unapplied, ExecuteError> {
         Work::Claim { .. }
         | Work::ClaimAll { .. }
         | Work::Settle { .. }
-        | Work::GrantFreezes { .. }
+        | Work::ByHand { .. }
         | Work::StartDeliveries { .. }
         | Work::SettleDeliveries { .. }
         | Work::Redeliver { .. }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use plaudit_domain::catalogue::Catalogue;
 use plaudit_domain::ids::UserId;
 use plaudit_domain::lane::Lane;
 use sqlx::PgConnection;
@@ -12,11 +13,12 @@ use crate::lanes::Locked;
 use crate::rewards::claimable::{self, FoundClaims};
 use crate::rewards::grants;
 use crate::states::{self, LoadedState, Verify};
-use crate::{parked, receipts, seen_actions, source_offsets};
+use crate::{hand_receipts, parked, receipts, reversals, seen_actions, source_offsets};
 
 /// Loads it, under the locks. `verify_all` folds every user from the log.
 pub async fn load(
     mut needed: Needed,
+    catalogue: &Catalogue,
     locked: &Locked,
     verify_all: bool,
     tx: &mut PgConnection,
@@ -24,6 +26,8 @@ pub async fn load(
     let mut found = claimable::load(&needed.claims, &needed.settled, tx).await?;
     let found_grants = grants::load(&needed.grants, tx).await?;
     needed.add_tasks_of(&found, &found_grants);
+    let found_reversals = reversals::load(&needed.reversals, locked.dedup_window, tx).await?;
+    needed.add_tasks_of_reversed(&found_reversals, catalogue);
     let external = locked.heads.iter().filter(|(_, head)| head.external_appends);
     let external: BTreeSet<Lane> = external.map(|(lane, _)| *lane).collect();
     let verify = if verify_all { Verify::All } else { Verify::Lanes(&external) };
@@ -34,6 +38,8 @@ pub async fn load(
         seen: seen_actions::known(&needed.identities, locked.dedup_window, tx).await?,
         offsets: source_offsets::load(&needed.sources, tx).await?,
         receipts: receipts::load(&needed.keys, tx).await?,
+        hand_receipts: hand_receipts::load(&needed.requests, tx).await?,
+        reversals: found_reversals,
         claimed: HashMap::new(),
         parked: parked::load(&needed.parked, &locked.heads, &needed.users, tx).await?,
     };

@@ -89,7 +89,7 @@ fn apply_credit(
     let at = context.action.occurred_at;
     let definition = &place.version.definition;
     let target = definition.objective.target;
-    let Credit { credited, progress, surplus, seen } = credit;
+    let Credit { credited, progress, surplus, dropped, seen } = credit;
     let mut effects = if place.open.is_some_and(|open| open.completed && !open.withheld) {
         // All of it is carried over, and reaches nothing here.
         vec![]
@@ -103,12 +103,7 @@ fn apply_credit(
     } else {
         vec![]
     };
-    let is_earned =
-        |e: &Event| matches!(e, Event::MilestoneReached { .. } | Event::TaskCompleted { .. });
-    let withheld = !unlocked && effects.iter().any(is_earned);
-    if withheld {
-        effects.retain(|e| !is_earned(e));
-    }
+    let withheld = !unlocked && withhold(&mut effects);
     let (mut latest, mut value, mut day, mut completion_of) = (false, None, None, None);
     match seen {
         None => {}
@@ -129,6 +124,7 @@ fn apply_credit(
         withheld,
         carried: place.carried,
         surplus,
+        dropped,
         latest,
         value,
         day,
@@ -138,8 +134,15 @@ fn apply_credit(
     effects
 }
 
+/// Leaves out what is earned while the task is locked. Says whether anything was.
+pub(super) fn withhold(effects: &mut Vec<Event>) -> bool {
+    let before = effects.len();
+    effects.retain(|e| !matches!(e, Event::MilestoneReached { .. } | Event::TaskCompleted { .. }));
+    effects.len() < before
+}
+
 /// The milestones that `progress` reaches and none of `reached` is.
-fn reach(
+pub(super) fn reach(
     context: &ActionContext<'_>,
     version: &TaskVersion,
     period: &Period,
@@ -153,8 +156,10 @@ fn reach(
             events.push(milestone_reached(context, version, period, milestone.at));
         }
     }
-    // Once only: a completed period takes no more, and what it withheld is released once.
-    if progress >= last_at {
+    // Once only: a completed period takes no more, and what it withheld is released once. One that was
+    // corrected to less may come here again.
+    let was_completed = |r: &ReachedMilestone| r.at == last_at && r.version == version.version;
+    if progress >= last_at && !reached.iter().any(was_completed) {
         events.push(completed(context, version, period));
     }
     events

@@ -16,7 +16,7 @@ pub(super) fn key_of(work: &Work) -> Option<ClaimKey> {
         Work::ClaimAll { user, idempotency_key, .. } => (user, None, idempotency_key),
         Work::Action(_)
         | Work::Settle { .. }
-        | Work::GrantFreezes { .. }
+        | Work::ByHand { .. }
         | Work::StartDeliveries { .. }
         | Work::SettleDeliveries { .. }
         | Work::Redeliver { .. }
