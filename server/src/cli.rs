@@ -9,7 +9,7 @@ use std::sync::LazyLock;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use rewards::RewardsCommand;
-pub use tasks::{Reason, TasksArgs, TasksCommand};
+pub use tasks::{CorrectionArgs, Reason, TasksArgs, TasksCommand};
 
 /// The version of this program, and of what it brings along that changes how periods are cut.
 static VERSION: LazyLock<String> = LazyLock::new(|| {

@@ -3,6 +3,7 @@
 mod dry_run;
 mod files;
 mod http;
+mod progress;
 mod source;
 
 use std::io::{BufRead as _, IsTerminal as _, Write as _};
@@ -12,6 +13,7 @@ use std::time::Duration;
 use plaudit_api::{Plan, PlannedChange};
 use plaudit_domain::catalogue::Status;
 use plaudit_domain::ids::TaskId;
+use plaudit_domain::user_tasks::Adjustment;
 use plaudit_event_store::catalogue_store::PublishError;
 use plaudit_release::Operator;
 use serde_json::{Value, json};
@@ -83,6 +85,22 @@ pub async fn run(
         }
         TasksCommand::Why { user, task, action, format } => {
             dry_run::why(&config()?, user, &task, action.as_deref(), format.format).await
+        }
+        TasksCommand::Adjust { user, task, by, to, how } => {
+            let adjustment = match (by, to) {
+                (_, Some(to)) => Adjustment::To(to),
+                (by, None) => Adjustment::By(by.unwrap_or_default()),
+            };
+            let wanted = progress::Wanted::Adjust(adjustment);
+            progress::correct(&args.url, &args.token, config, (&user, &task), wanted, how).await
+        }
+        TasksCommand::Complete { user, task, how } => {
+            let wanted = progress::Wanted::Complete;
+            progress::correct(&args.url, &args.token, config, (&user, &task), wanted, how).await
+        }
+        TasksCommand::Reset { user, task, how } => {
+            let wanted = progress::Wanted::Reset;
+            progress::correct(&args.url, &args.token, config, (&user, &task), wanted, how).await
         }
         TasksCommand::Simulate { files, user, actions, format } => match read(&files) {
             Some(tasks) => {
