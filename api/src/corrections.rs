@@ -113,7 +113,7 @@ pub fn refused(rejection: &Rejection) -> Problem {
 }
 
 #[derive(Serialize)]
-struct Corrected {
+struct CorrectionAnswer {
     user: UserId,
     task: TaskId,
     period: PeriodKey,
@@ -247,7 +247,7 @@ async fn progress(
         return Err(unexpected(&applied.outcome));
     };
     let (position, corrected_at) = (receipt.position, receipt.at);
-    let answer = Corrected {
+    let answer = CorrectionAnswer {
         user,
         task,
         period,
@@ -263,7 +263,7 @@ async fn progress(
 }
 
 #[derive(Serialize)]
-struct Granted {
+struct GrantAnswer {
     user: UserId,
     grant: Uuid,
     task: TaskId,
@@ -313,7 +313,7 @@ pub async fn grant(
     let HandChange::RewardGranted { reward } = receipt.change else {
         return Err(unexpected(&applied.outcome));
     };
-    let answer = Granted {
+    let answer = GrantAnswer {
         user,
         grant: reward.grant,
         task: reward.task,

@@ -147,7 +147,9 @@ pub async fn revoke(
     let whole_milestone = body.flag("whole_milestone");
     body.finish()?;
     let change = Change::Revoke { grant, whole_milestone };
-    let wanted = (change, Some(entry.row.reward));
+    // Only what nobody claimed has a milestone to look at.
+    let unclaimed = entry.row.state == RewardState::Claimable;
+    let wanted = (change, Some(entry.row.reward).filter(|_| unclaimed));
     let (receipt, applied) = correct(&state, &entry.user, wanted, (&author, reason), held).await?;
     let HandChange::RewardsRevoked { grants: revoked } = receipt.change else {
         return Err(unexpected(&applied.outcome));

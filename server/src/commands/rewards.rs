@@ -54,7 +54,15 @@ pub async fn run(config: &Config, command: RewardsCommand) -> Result<ExitCode, F
             let again = Again::start(config, reason, delivered).await?;
             let is_due = move |entry: &GrantEntry| {
                 let was_queued = entry.deliveries.iter().any(|d| d.queued_at >= since);
-                was_queued && (delivered || entry.row.state != RewardState::Delivered)
+                let is_due = match entry.row.state {
+                    RewardState::Claimed | RewardState::Delivering | RewardState::Failed => true,
+                    RewardState::Delivered => delivered,
+                    RewardState::Claimable
+                    | RewardState::Expired
+                    | RewardState::Forfeited
+                    | RewardState::Revoked => false,
+                };
+                was_queued && is_due
             };
             again.of_all(Filter::default(), is_due).await
         }

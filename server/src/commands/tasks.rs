@@ -35,6 +35,7 @@ pub async fn run(
 ) -> Result<ExitCode, Failure> {
     let source =
         async || CatalogueSource::open(args.url.as_deref(), args.token.as_deref(), config).await;
+    let server = (args.url.as_deref(), args.token.as_deref());
     match args.command {
         TasksCommand::Schema => {
             outln!("{}", plaudit_task_file::SCHEMA.trim_end());
@@ -92,15 +93,15 @@ pub async fn run(
                 (by, None) => Adjustment::By(by.unwrap_or_default()),
             };
             let wanted = progress::Wanted::Adjust(adjustment);
-            progress::correct(&args.url, &args.token, config, (&user, &task), wanted, how).await
+            progress::correct(server, config, (&user, &task), wanted, how).await
         }
         TasksCommand::Complete { user, task, how } => {
             let wanted = progress::Wanted::Complete;
-            progress::correct(&args.url, &args.token, config, (&user, &task), wanted, how).await
+            progress::correct(server, config, (&user, &task), wanted, how).await
         }
         TasksCommand::Reset { user, task, how } => {
             let wanted = progress::Wanted::Reset;
-            progress::correct(&args.url, &args.token, config, (&user, &task), wanted, how).await
+            progress::correct(server, config, (&user, &task), wanted, how).await
         }
         TasksCommand::Simulate { files, user, actions, format } => match read(&files) {
             Some(tasks) => {

@@ -1,5 +1,6 @@
 //! The command line as an operator meets it: what is printed, and how a command ends.
 
+mod corrections;
 mod dev;
 mod migration;
 mod operations;

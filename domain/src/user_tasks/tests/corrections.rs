@@ -1,5 +1,6 @@
 //! Corrections by hand: who changed what and why is a fact like any other, and what it reaches is granted once.
 
+use proptest::prelude::*;
 use uuid::Uuid;
 
 use super::*;
@@ -313,4 +314,55 @@ fn unclaimed_rewards_of_one_milestone_are_revoked_together() {
     let events = claimed.when(&revokes(grant, false, "29T12:00")).events();
     let [Event::RewardsRevoked { rewards, .. }] = &events[..] else { panic!("{events:?}") };
     assert_eq!(rewards.len(), 1);
+}
+
+/// Gifts and corrections in any order, over some days.
+fn mixed() -> impl Strategy<Value = Vec<Command>> {
+    let command = (0..4 * 24 * 60_i64, 0..9_u8, -5..9_i64).prop_map(|(minute, what, by)| {
+        let moment = at("26T00:00") + jiff::SignedDuration::from_mins(minute);
+        let (by_hand, reason) = ("ops".to_owned(), "a test".to_owned());
+        let task = if what % 2 == 0 { "daily" } else { "sign-in" };
+        let (task, period) = (id(task), None);
+        let change = match what {
+            0 | 1 => Change::Adjust { task, period, adjustment: Adjustment::By(by) },
+            2 | 3 => Change::Complete { task, period },
+            4 | 5 => Change::Reset { task, period },
+            6 => return action("gift.sent", moment, &json!({})),
+            7 => return action("user.signed_in", moment, &json!({})),
+            _ => {
+                let payout =
+                    Payout { kind: "currency".to_owned(), code: "coin".to_owned(), amount: 1 };
+                Change::Grant { line: format!("line {by}"), payout }
+            }
+        };
+        let (by, at, seed) = (by_hand, moment, Seed(1));
+        Command::Correct(Correction { user: user(), change, by, reason, at, seed })
+    });
+    proptest::collection::vec(command, 0..40)
+}
+
+proptest! {
+    #[test]
+    fn rule_05_facts_of_corrections_fold_to_the_state_that_was_carried_along(commands in mixed()) {
+        let catalogue = catalogue([
+            first_gift(json!({})),
+            daily(json!({ "requires": ["first-gift"], "while_locked": "count" })),
+            sign_in(&[1, 2], json!({})),
+        ]);
+        let (mut events, mut state) = (Vec::new(), UserTasks::default());
+        for command in &commands {
+            let decided = decide(&state, command, &catalogue).unwrap_or_default().events;
+            decided.iter().for_each(|event| evolve(&mut state, event));
+            events.extend(decided);
+        }
+        prop_assert_eq!(&fold(&events), &state);
+        prop_assert_eq!(&fold(events.iter().flat_map(|event| [event, event])), &state);
+        // Rule 14: what is reached is reached once in its period, whatever was corrected in between.
+        let mut reached = std::collections::BTreeSet::new();
+        for event in &events {
+            if let Event::MilestoneReached { task, period, milestone, .. } = event {
+                prop_assert!(reached.insert((task.clone(), period.key.clone(), *milestone)), "{:?}", event);
+            }
+        }
+    }
 }

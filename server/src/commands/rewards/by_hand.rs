@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use plaudit_domain::catalogue::definition::Payout;
-use plaudit_domain::user_tasks::Change;
+use plaudit_domain::user_tasks::{Change, RewardState};
 use plaudit_event_store::{HandChange, deliveries};
 use serde_json::json;
 use uuid::Uuid;
@@ -89,7 +89,10 @@ pub async fn revoke(
             continue;
         };
         let change = Change::Revoke { grant, whole_milestone };
-        match corrector.correct(&entry.user, (change, Some(entry.row.reward)), why).await? {
+        // Only what nobody claimed has a milestone to look at.
+        let unclaimed = entry.row.state == RewardState::Claimable;
+        let reward = Some(entry.row.reward).filter(|_| unclaimed);
+        match corrector.correct(&entry.user, (change, reward), why).await? {
             Ok(receipt) => {
                 if let HandChange::RewardsRevoked { grants } = receipt.change {
                     revoked.extend(grants);

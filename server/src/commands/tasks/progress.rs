@@ -26,8 +26,7 @@ pub enum Wanted {
 
 /// Corrects a user's progress, in the database or through a server.
 pub async fn correct(
-    url: &Option<String>,
-    token: &Option<String>,
+    (url, token): (Option<&str>, Option<&str>),
     config: &dyn Fn() -> Result<Config, ConfigError>,
     (user, task): (&str, &str),
     wanted: Wanted,
