@@ -179,7 +179,8 @@ fn outcome(
         | Outcome::Past(_)
         | Outcome::Claimed(_)
         | Outcome::ClaimedAll { .. }
-        | Outcome::FreezesGranted { .. }
+        | Outcome::ChangedByHand(_)
+        | Outcome::Revoked(_)
         | Outcome::ParkedResolved { .. }
         | Outcome::NotParked
         | Outcome::Behind(_)

@@ -14,7 +14,7 @@ use crate::etag::no_store;
 use crate::input::{Query, TaskPath};
 use crate::openapi::{operator_shapes, parameters};
 use crate::problem::{Answer, Problem, ProblemBody, causes};
-use crate::reason::ReasonRequest;
+use crate::reason::HandBody;
 use crate::state::{ApiState, Shared, detached};
 
 #[derive(Serialize)]
@@ -129,7 +129,7 @@ async fn changed(
     body: Body,
     wanted: BackfillChange,
 ) -> Answer {
-    let reason = ReasonRequest::read(&state, headers, body).await?.reason;
+    let reason = HandBody::reason_only(&state, headers, body).await?;
     let author = Author { by: caller.subject, reason };
     let (pool, id) = (state.pool.clone(), task.clone());
     detached(async move { change(&pool, &id, wanted, &author).await }).await??;

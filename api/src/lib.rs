@@ -9,6 +9,7 @@ pub mod auth;
 mod backfills;
 mod claims;
 mod connections;
+mod corrections;
 mod cors;
 mod deadline;
 mod etag;
@@ -56,6 +57,10 @@ fn routes() -> Vec<(&'static str, MethodRouter<Shared>)> {
         ("/v1/users/{user}/tasks/{task}", get(users::task)),
         ("/v1/users/{user}/tasks/{task}/claim", post(claims::claim)),
         ("/v1/users/{user}/tasks/{task}/freezes", post(freezes::grant)),
+        ("/v1/users/{user}/tasks/{task}/adjust", post(corrections::adjust)),
+        ("/v1/users/{user}/tasks/{task}/complete", post(corrections::complete)),
+        ("/v1/users/{user}/tasks/{task}/reset", post(corrections::reset)),
+        ("/v1/users/{user}/grants", post(corrections::grant)),
         ("/v1/users/{user}/claims", post(claims::claim_all)),
         ("/v1/users/{user}/rewards", get(rewards::rewards)),
         ("/v1/users/{user}/stream", get(stream::stream)),
@@ -67,6 +72,7 @@ fn routes() -> Vec<(&'static str, MethodRouter<Shared>)> {
         ("/v1/grants", get(grants::list)),
         ("/v1/grants/{grant}", get(grants::show)),
         ("/v1/grants/{grant}/redeliver", post(grants::redeliver)),
+        ("/v1/grants/{grant}/revoke", post(grants::revoke)),
         ("/v1/tasks", get(tasks::list)),
         ("/v1/tasks/publish", post(tasks::publication::publish)),
         ("/v1/tasks/plan", post(tasks::publication::plan)),

@@ -28,8 +28,8 @@ use utoipa::{Modify, OpenApi};
 
 use crate::access::is_open;
 use crate::{
-    actions, audit, backfills, claims, freezes, grants, health, pages, parked, problem,
-    projections, rewards, streaks, stream, tasks, users,
+    actions, audit, backfills, claims, corrections, freezes, grants, health, pages, parked,
+    problem, projections, rewards, streaks, stream, tasks, users,
 };
 
 #[derive(OpenApi)]
@@ -41,8 +41,8 @@ use crate::{
         license(name = "Apache-2.0", identifier = "Apache-2.0")
     ),
     paths(
-        users::tasks, users::task, claims::claim, claims::claim_all, freezes::grant, rewards::rewards, stream::stream, actions::send,
-        audit::history, audit::state, audit::verify, audit::explain, grants::list, grants::show, grants::redeliver, tasks::list, tasks::show, tasks::versions, tasks::publication::publish,
+        users::tasks, users::task, claims::claim, claims::claim_all, freezes::grant, corrections::adjust, corrections::complete, corrections::reset, corrections::grant, rewards::rewards, stream::stream, actions::send,
+        audit::history, audit::state, audit::verify, audit::explain, grants::list, grants::show, grants::redeliver, grants::revoke, tasks::list, tasks::show, tasks::versions, tasks::publication::publish,
         tasks::publication::plan, tasks::simulation::simulate, tasks::status::pause, tasks::status::resume,
         tasks::status::retire, streaks::list, streaks::declare, backfills::list, backfills::show, backfills::pause, backfills::resume, backfills::cancel,
         backfills::release,
@@ -50,7 +50,7 @@ use crate::{
         projections::cancel, parked::list, parked::release, parked::discard, pages::home, pages::problems, pages::problem, health::livez, health::readyz, health::metrics, show
     ),
     tags(
-        (name = "users", description = "What a user sees and takes: the task screen, rewards, claims. Role `client`, for its own `sub` or with `act_for`; freezes are granted by `producer` and `operator`."),
+        (name = "users", description = "What a user sees and takes: the task screen, rewards, claims. Role `client`, for its own `sub` or with `act_for`; freezes are granted by `producer` and `operator`, corrections made by `operator`."),
         (name = "actions", description = "Actions over HTTP, answered when they are durable. Role `producer`."),
         (name = "audit", description = "What happened to a user, because of what, and what it looked like then. Role `auditor`."),
         (name = "grants", description = "Rewards on their way to the paying systems. Role `operator`; reading also `auditor`."),

@@ -217,7 +217,7 @@ impl CatalogueTask {
     }
 
     /// The same by any version: an open period may go by an earlier one.
-    fn depends_on_in_any_version(&self) -> BTreeSet<&TaskId> {
+    pub fn depends_on_in_any_version(&self) -> BTreeSet<&TaskId> {
         self.versions.iter().flat_map(|v| v.definition.depends_on()).collect()
     }
 

@@ -3,6 +3,7 @@
 //! `command` holds the wishes, `event` the facts, `decide` the rules, `evolve` the fold.
 
 pub mod command;
+mod correction;
 pub mod decide;
 pub mod event;
 mod evolve;
@@ -14,6 +15,7 @@ mod state;
 mod terms;
 
 pub use command::{BackfillRelease, Command, ParkedVerdict, PastAction, Resolution};
+pub use correction::{Adjustment, BY_HAND, Change, Correction, Credited, ReversedAction};
 pub use decide::{Acknowledgement, Decision, Rejection, Unmoved, UnmovedReason, Verdict, decide};
 pub use event::{Earned, Event, Protected, Protection, Rejudged, Reward, UnclaimedRewards};
 pub use evolve::{evolve, fold};

@@ -1,5 +1,7 @@
 //! What is put to the executor, and what comes back.
 
+mod by_hand;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -9,10 +11,14 @@ use plaudit_domain::action::Action;
 use plaudit_domain::calendar::PeriodKey;
 use plaudit_domain::ids::{TaskId, UserId};
 use plaudit_domain::lane::{Lane, Position};
-use plaudit_domain::user_tasks::{Event, Rejection, Resolution, Reward, UserTasks, Verdict};
+use plaudit_domain::user_tasks::{
+    Command, Event, Rejection, Resolution, Reward, UserTasks, Verdict,
+};
 use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
 use uuid::Uuid;
+
+pub use by_hand::{HandChange, HandReceipt, RequestKey};
 
 /// Work that is applied in one transaction.
 #[derive(Debug, Clone, Default)]
@@ -89,22 +95,14 @@ pub enum Work {
         /// A retry under the same key gets the first answer.
         idempotency_key: Option<String>,
     },
-    /// Give a user freezes.
-    GrantFreezes {
-        /// Names the request, so that one that is tried again gives them once.
-        id: Uuid,
-        /// Whose.
-        user: UserId,
-        /// Of which task.
-        task: TaskId,
-        /// How many, at least 1.
-        count: i64,
-        /// Why.
-        reason: Option<String>,
-        /// Who grants them.
-        by: Option<String>,
-        /// When the request arrived.
-        at: Timestamp,
+    /// Change something of a user by hand: a [`Command::GrantFreezes`] or a [`Command::Correct`].
+    ByHand {
+        /// Whose, and how a repeat is told.
+        key: RequestKey,
+        /// The change.
+        command: Box<Command>,
+        /// The reward that a revocation takes back, if nobody had claimed it when it was found.
+        revoked: Option<Box<Reward>>,
     },
     /// Note that grants were handed to the paying system.
     StartDeliveries {
@@ -256,15 +254,10 @@ pub enum Outcome {
         /// Whether there is more to claim.
         more: bool,
     },
-    /// Freezes were given.
-    FreezesGranted {
-        /// How many were added.
-        granted: i64,
-        /// How many would have been more than the user can have.
-        dropped: i64,
-        /// How many there are now.
-        freezes: i64,
-    },
+    /// Something was changed by hand, now or by an earlier request that this one repeats.
+    ChangedByHand(HandReceipt),
+    /// The deliveries are noted but for these grants, which were revoked: they must not be sent.
+    Revoked(Vec<Uuid>),
     /// The rules said no.
     Rejected(Rejection),
     /// Nothing was done: what is stored of the user can't be read, or the database took it for no

@@ -19,7 +19,10 @@ use crate::error::ExecuteError;
 use crate::lanes::{self, LaneWait, LockOutcome};
 use crate::pool::{self, Borrowed};
 use crate::states::{Found, NeededUsers, RecentUsers};
-use crate::{checkpoints, log, parked, receipts, rewards, seen_actions, source_offsets, states};
+use crate::{
+    checkpoints, hand_receipts, log, parked, receipts, rewards, seen_actions, source_offsets,
+    states,
+};
 use decide::DecidedBatch;
 use retry::RetryState;
 
@@ -255,7 +258,7 @@ impl Executor {
         };
         self.recent.open(&found);
         let recent = (!how.verify_all).then_some(&self.recent);
-        let (loaded, needed) = load::load(needed, &locked, recent, tx).await?;
+        let (loaded, needed) = load::load(needed, catalogue, &locked, recent, tx).await?;
         let decided = off_the_runtime(|| {
             decide::decide_batch(part.items, locked, loaded, &in_force, how.limits)
         });
@@ -283,6 +286,7 @@ impl Executor {
         parked::insert(&decided.parked, tx).await?;
         parked::resolve(&decided.parked_resolved, tx).await?;
         receipts::insert(&decided.receipts_given, tx).await?;
+        hand_receipts::insert(&decided.hand_receipts_given, tx).await?;
         checkpoints::advance(moves, tx).await?;
         if !decided.changes.users.is_empty() {
             for projection in &self.projections {

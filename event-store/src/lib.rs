@@ -11,6 +11,7 @@ pub mod deliveries;
 pub mod error;
 pub mod executor;
 pub mod floor;
+mod hand_receipts;
 pub mod instant;
 pub mod lanes;
 mod log;
@@ -20,6 +21,7 @@ mod queue;
 pub mod raw_log;
 pub mod reader;
 mod receipts;
+mod reversals;
 pub mod rewards;
 pub mod schema;
 pub mod seen_actions;
@@ -32,8 +34,9 @@ pub mod upcasters;
 pub mod upkeep;
 
 pub use batch::{
-    Applied, Batch, BatchProjection, ChangedUser, Changes, CheckpointMove, Item, NewEvent, Origin,
-    Outcome, ParkedRecord, ParkedResolution, PastOutcome, Receipt, SourcePosition, Work,
+    Applied, Batch, BatchProjection, ChangedUser, Changes, CheckpointMove, HandChange, HandReceipt,
+    Item, NewEvent, Origin, Outcome, ParkedRecord, ParkedResolution, PastOutcome, Receipt,
+    RequestKey, SourcePosition, Work,
 };
 pub use checkpoints::advance as move_checkpoints;
 pub use error::ExecuteError;

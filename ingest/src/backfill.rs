@@ -113,11 +113,17 @@ impl BackfillWorker {
         }
     }
 
+    /// The options with the topics that sources map now.
+    fn options_now(&self) -> Arc<IngestOptions> {
+        let options = IngestOptions::clone(&self.options);
+        Arc::new(options.with_topics_of(&self.sources.borrow()))
+    }
+
     async fn backfill(&self, lease: &Lease) -> Result<(), Halt> {
         self.check_task(lease).await?;
         self.settle(lease).await?;
         if !lease.is_planned {
-            let planned = plan::of_backfill(lease, &self.options, &self.pool).await?;
+            let planned = plan::of_backfill(lease, &self.options_now(), &self.pool).await?;
             let records: i64 = planned.iter().map(|p| p.end_offset - p.start_offset).sum();
             tracing::info!(task = %lease.task, records, "a backfill begins");
             if !lease.plan(&self.pool, &planned).await? {

@@ -3,6 +3,7 @@
 pub mod audit;
 pub mod bench;
 pub mod config;
+mod corrections;
 pub mod dev;
 pub mod ingest;
 pub mod migrate;

@@ -185,7 +185,7 @@ shapes! {
         channel: String,
         /// Whether it leads to the payer; the others get a copy.
         pays: bool,
-        /// `waiting`, `sent`, `delivered` or `failed`.
+        /// `waiting`, `sent`, `delivered`, `failed` or `revoked`.
         state: String,
         /// How often it was tried.
         attempts: i32,
@@ -230,6 +230,121 @@ shapes! {
         user: String,
         /// Where the request stands in the log.
         position: String,
+    }
+    /// A reward that is to be revoked.
+    RevocationRequest {
+        /// Why: 1 to 1,000 characters.
+        #[schema(min_length = 1, max_length = 1000)]
+        reason: String,
+        /// Also the other lines of its milestone, if nobody claimed them: they can only be claimed together.
+        #[schema(required = false, default = false)]
+        whole_milestone: Option<bool>,
+    }
+    /// Rewards that were revoked.
+    Revocation {
+        /// The grant that was named.
+        grant: Uuid,
+        /// Whose it is.
+        user: String,
+        /// Where the change stands in the log.
+        position: String,
+        /// When the request arrived.
+        revoked_at: Instant,
+        /// All grants that were revoked.
+        revoked: Vec<Uuid>,
+    }
+    /// A reward that no task promised.
+    HandGrant {
+        /// Why: 1 to 1,000 characters.
+        #[schema(min_length = 1, max_length = 1000)]
+        reason: String,
+        /// For the payer.
+        #[schema(min_length = 1, max_length = 200)]
+        kind: String,
+        /// For the payer.
+        #[schema(min_length = 1, max_length = 200)]
+        code: String,
+        /// How many.
+        #[schema(minimum = 1)]
+        amount: i64,
+        /// Tells grants by hand of a user apart: the same line is granted once, for ever. Absent: the
+        /// `Idempotency-Key`, or an id of the request.
+        #[schema(required = false, min_length = 1, max_length = 64)]
+        line: Option<String>,
+    }
+    /// A reward that was granted by hand.
+    GrantedByHand {
+        /// Whose it is.
+        user: String,
+        /// The id of the grant.
+        grant: Uuid,
+        /// `plaudit.by-hand`.
+        task: String,
+        /// `once`.
+        period: String,
+        /// 0.
+        milestone: i64,
+        /// Tells grants by hand of a user apart.
+        line: String,
+        /// For the payer.
+        kind: String,
+        /// For the payer.
+        code: String,
+        /// How many.
+        amount: i64,
+        /// `claimed`, as of the grant: it is delivered without a claim.
+        state: String,
+        /// Where the grant stands in the log.
+        position: String,
+        /// When it was made.
+        granted_at: Instant,
+    }
+    /// A change of progress: `by` or `to`.
+    Adjustment {
+        /// Why: 1 to 1,000 characters.
+        #[schema(min_length = 1, max_length = 1000)]
+        reason: String,
+        /// The period; absent: the one that contains the moment of the request.
+        #[schema(required = false)]
+        period: Option<String>,
+        /// How much is added; below zero to take back. Progress never falls below zero.
+        #[schema(required = false)]
+        by: Option<i64>,
+        /// What the progress is to be.
+        #[schema(required = false, minimum = 0)]
+        to: Option<i64>,
+    }
+    /// A correction of a period.
+    PeriodCorrection {
+        /// Why: 1 to 1,000 characters.
+        #[schema(min_length = 1, max_length = 1000)]
+        reason: String,
+        /// The period; absent: the one that contains the moment of the request.
+        #[schema(required = false)]
+        period: Option<String>,
+    }
+    /// Progress that was corrected.
+    CorrectedProgress {
+        /// Whose.
+        user: String,
+        /// The task.
+        task: String,
+        /// The period.
+        period: String,
+        /// Where the correction stands in the log.
+        position: String,
+        /// When the request arrived.
+        corrected_at: Instant,
+        /// What it added; below zero if it took something back.
+        credited: i64,
+        /// The progress after it.
+        progress: i64,
+        /// What the period needs.
+        target: i64,
+        /// The milestones that it reached.
+        milestones: Vec<i64>,
+        /// The rewards that it earned.
+        grants: Vec<Uuid>,
     }
     /// Parked records.
     ParkedList {

@@ -37,6 +37,7 @@ pub enum RewardState {
     Failed,
     Expired,
     Forfeited,
+    Revoked,
 }
 
 /// Up to 1,000 actions.

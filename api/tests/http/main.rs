@@ -8,6 +8,7 @@ mod backfills;
 mod bounds;
 mod claims;
 mod connections;
+mod corrections;
 mod description;
 mod dry_runs;
 mod freezes;

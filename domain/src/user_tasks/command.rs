@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use uuid::Uuid;
 
+use super::correction::{Correction, Credited};
 use super::decide::Verdict;
 use super::seed::Seed;
 use crate::action::Action;
@@ -84,6 +85,17 @@ pub enum Command {
     },
     /// Note that an operator released or discarded a parked record.
     ResolveParked(Resolution),
+    /// Change something by hand.
+    Correct(Correction),
+    /// Judge an action that takes an earlier one back.
+    ReverseAction {
+        /// What the producer sent.
+        action: Action,
+        /// What is left to chance follows from it.
+        seed: Seed,
+        /// What is known of the earlier action.
+        credited: Credited,
+    },
 }
 
 /// An action that was judged before a task was published.

@@ -2,9 +2,11 @@
 
 mod backfill;
 mod claim;
+mod correct;
 mod delivery;
 mod measure;
 pub(crate) mod progress;
+mod reverse;
 mod settle;
 pub mod streak;
 
@@ -149,6 +151,10 @@ pub fn decide(
                 delivery::redeliver(state, *grant, by, reason, *at, *even_if_delivered)?;
             Ok(Decision { events: vec![requested], unmoved: vec![] })
         }
+        Command::Correct(correction) => correct::correct(state, correction, catalogue),
+        Command::ReverseAction { action, seed, credited } => {
+            Ok(reverse::reverse(state, action, *seed, credited, catalogue))
+        }
         Command::ResolveParked(Resolution { parked, verdict, by, at }) => {
             let (parked, by, at) = (parked.to_string(), by.clone(), *at);
             let resolved = match verdict.clone() {
@@ -243,21 +249,21 @@ fn record(state: &UserTasks, action: &Action, seed: Seed, catalogue: &Catalogue)
     }
     let context = ActionContext::new(&state, action, seed, Earning::Granted);
     let subscribed = catalogue.subscribers(&action.kind);
-    spread(context, subscribed, subscribed, catalogue, &mut decision);
+    let waiting = subscribed.iter().copied().collect();
+    judge(context, &mut decision, subscribed, waiting, catalogue);
     decision
 }
 
-/// Judges the tasks that subscribe to an action, those that have something to release, and all that follows from
-/// their completion. Both lists hold places in the catalogue, ascending.
-fn spread(
+/// Judges the tasks that wait: by the action, if they subscribe to it, and by the completions that are known
+/// so far. What is completed makes those wait that depend on it.
+fn judge(
     mut context: ActionContext<'_>,
-    subscribed: &[usize],
-    begin_with: &[usize],
-    catalogue: &Catalogue,
     decision: &mut Decision,
+    subscribed: &[usize],
+    mut waiting: BTreeSet<usize>,
+    catalogue: &Catalogue,
 ) {
     let state = context.state;
-    let mut waiting: BTreeSet<usize> = begin_with.iter().copied().collect();
     // A dependant may come up again; what happened counts once.
     let (mut judged, mut counted) = (BTreeSet::new(), BTreeSet::new());
     while let Some(index) = waiting.pop_first() {

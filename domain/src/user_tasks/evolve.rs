@@ -32,6 +32,15 @@ pub fn evolve(state: &mut UserTasks, event: &Event) {
             record_progress(open_period(task, period), event);
             close_periods(task);
         }
+        Event::ProgressCorrected { task, period, starts_over, .. } => {
+            state.counted = true;
+            let task = state.tasks.entry(task.clone()).or_default();
+            if *starts_over && task.streak.take().is_some() {
+                task.periods.iter_mut().for_each(PeriodState::withhold_nothing);
+            }
+            correct_progress(open_period(task, period), event);
+            close_periods(task);
+        }
         Event::StreakAdvanced { task, .. } => {
             streak::advance(state.tasks.entry(task.clone()).or_default(), event);
         }
@@ -89,6 +98,19 @@ pub fn evolve(state: &mut UserTasks, event: &Event) {
         Event::RewardsExpired(unclaimed) => lapse(state, unclaimed, Lapsed::Expired),
         Event::RewardsForfeited(unclaimed) => lapse(state, unclaimed, Lapsed::Forfeited),
         Event::RewardsGranted(unclaimed) => lapse(state, unclaimed, Lapsed::Granted),
+        Event::RewardGranted { reward, .. } => {
+            let grant = || Grant { reward: reward.clone(), state: RewardState::Claimed };
+            state.grants.entry(reward.grant).or_insert_with(grant);
+        }
+        Event::RewardsRevoked { task, period, milestone, rewards, unclaimed, .. } => {
+            if *unclaimed {
+                let task = state.tasks.entry(task.clone()).or_default();
+                remove_claimable(task, period, *milestone);
+            }
+            for reward in rewards {
+                set_state(state, reward, RewardState::Revoked);
+            }
+        }
         Event::DeliveryStarted { reward } => set_state(state, reward, RewardState::Delivering),
         Event::RewardDelivered { reward, .. } => set_state(state, reward, RewardState::Delivered),
         Event::RewardFailed { reward, .. } => set_state(state, reward, RewardState::Failed),
@@ -98,6 +120,8 @@ pub fn evolve(state: &mut UserTasks, event: &Event) {
         // For auditors, or for the delivery alone; no rule depends on them.
         Event::RedeliveryRequested { stays_delivered: true, .. }
         | Event::AcknowledgementIgnored { .. }
+        | Event::ActionReversed { .. }
+        | Event::CreditKept { .. }
         | Event::PeriodMadeUp { .. }
         | Event::ParkedReleased { .. }
         | Event::ParkedDiscarded { .. }
@@ -159,6 +183,7 @@ fn record_progress(open: &mut PeriodState, event: &Event) {
         held,
         carried,
         surplus,
+        dropped: _,
         latest,
         value,
         day,
@@ -184,6 +209,37 @@ fn record_progress(open: &mut PeriodState, event: &Event) {
     open.seen = newly.map(|newly| Seen::add(open.seen.take(), newly));
     // A completed period counts no further value; only a composite may still carry over completions.
     if open.completed && !matches!(open.seen, Some(Seen::Completions(_))) {
+        open.seen = None;
+    }
+}
+
+/// Stores what an `Event::ProgressCorrected` says of its period. What the period has counted it still has,
+/// unless it starts over.
+fn correct_progress(open: &mut PeriodState, event: &Event) {
+    let Event::ProgressCorrected {
+        version,
+        closes_at,
+        progress,
+        target,
+        withheld,
+        carried,
+        surplus,
+        starts_over,
+        ..
+    } = event
+    else {
+        return;
+    };
+    open.withhold_nothing();
+    open.withheld = *withheld;
+    open.closes_at = *closes_at;
+    open.version = *version;
+    open.progress = *progress;
+    open.completed = progress >= target;
+    open.carried = *carried;
+    open.surplus = *surplus;
+    let is_complete = open.completed && !matches!(open.seen, Some(Seen::Completions(_)));
+    if *starts_over || is_complete {
         open.seen = None;
     }
 }
@@ -292,12 +348,10 @@ fn open_period<'t>(task: &'t mut TaskState, period: &Period) -> &'t mut PeriodSt
 
 /// A period withholds nothing any more.
 fn release(task: &mut TaskState, key: &PeriodKey) {
-    for open in task.periods.iter_mut().filter(|p| p.period.key == *key) {
-        open.withheld = false;
-        open.held = false;
-        open.withheld_progress = None;
-        open.withheld_step = None;
-    }
+    task.periods
+        .iter_mut()
+        .filter(|p| p.period.key == *key)
+        .for_each(PeriodState::withhold_nothing);
 }
 
 /// How long after the first action of a period the one before it is still shown: a producer's clock

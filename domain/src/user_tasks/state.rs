@@ -149,6 +149,14 @@ impl PeriodState {
         self.closes_at.or(self.period.ends_at)
     }
 
+    /// Milestones that were passed while locked wait no more.
+    pub(super) fn withhold_nothing(&mut self) {
+        self.withheld = false;
+        self.held = false;
+        self.withheld_progress = None;
+        self.withheld_step = None;
+    }
+
     /// The progress up to which milestones count as passed.
     pub fn passed(&self) -> i64 {
         self.withheld_progress.unwrap_or(self.progress)
@@ -207,11 +215,13 @@ pub enum RewardState {
     Expired,
     /// Not claimed by the end of its period.
     Forfeited,
+    /// Taken back by an operator before it was delivered.
+    Revoked,
 }
 
 impl RewardState {
     /// Every state.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Claimable,
         Self::Claimed,
         Self::Delivering,
@@ -219,6 +229,7 @@ impl RewardState {
         Self::Failed,
         Self::Expired,
         Self::Forfeited,
+        Self::Revoked,
     ];
 
     /// As stored and shown.
@@ -231,6 +242,7 @@ impl RewardState {
             Self::Failed => "failed",
             Self::Expired => "expired",
             Self::Forfeited => "forfeited",
+            Self::Revoked => "revoked",
         }
     }
 }

@@ -9,11 +9,13 @@ mod backfill;
 mod carry_over;
 mod claims;
 mod composites;
+mod corrections;
 mod counting;
 mod deliveries;
 mod lapses;
 mod locks;
 mod measures;
+mod reversals;
 mod sequences;
 mod streaks;
 mod times;
@@ -196,6 +198,7 @@ fn progressed(task: &str, period: Period, [added, total, target]: [i64; 3], when
         held: false,
         carried: 0,
         surplus: 0,
+        dropped: 0,
         latest: false,
         value: None,
         day: None,
@@ -212,6 +215,13 @@ fn withheld(mut event: Event) -> Event {
 fn closing(mut event: Event, when: &str) -> Event {
     let Event::ProgressRecorded { closes_at, .. } = &mut event else { panic!("{event:?}") };
     *closes_at = Some(at(when));
+    event
+}
+
+/// Progress of which so much exceeds the target and counts nowhere.
+fn dropping(mut event: Event, amount: i64) -> Event {
+    let Event::ProgressRecorded { dropped, .. } = &mut event else { panic!("{event:?}") };
+    *dropped = amount;
     event
 }
 

@@ -99,6 +99,7 @@ fn make(database: &Database, users: u64, worker: i16, batches: u64) -> Vec<Synth
                 withheld: false,
                 carried: 0,
                 surplus: 0,
+                dropped: 0,
                 latest: false,
                 value: None,
                 day: None,

@@ -2,9 +2,9 @@
 
 mod actions;
 mod backfill;
+mod by_hand;
 mod claims;
 mod deliveries;
-mod freezes;
 mod metadata;
 mod parked;
 
@@ -14,11 +14,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use plaudit_domain::action::Action;
-use plaudit_domain::catalogue::Catalogue;
+use plaudit_domain::catalogue::{Catalogue, CatalogueTask};
 use plaudit_domain::ids::{TaskId, UserId};
 use plaudit_domain::lane::{Lane, Position};
 use plaudit_domain::user_tasks::{
-    Command, Decision, Event, Rejection, Resolution, UserTasks, decide, evolve,
+    Command, Decision, Event, Rejection, Resolution, ReversedAction, Reward, UserTasks, decide,
+    evolve,
 };
 use uuid::Uuid;
 
@@ -26,15 +27,17 @@ use super::bisect::is_same_record;
 use crate::backfills::OpenBackfills;
 use crate::backfills::bounds::Bounds;
 use crate::batch::{
-    Applied, ChangedUser, Changes, ClaimKey, Item, NewEvent, Origin, Outcome, ParkedResolution,
-    Receipt, Work,
+    Applied, ChangedUser, Changes, ClaimKey, HandReceipt, Item, NewEvent, Origin, Outcome,
+    ParkedResolution, Receipt, RequestKey, Work,
 };
 use crate::catalogue_store::InForce;
 use crate::lanes::{LaneHead, Locked};
 use crate::parked::{NewlyParked, ParkedQueues};
+use crate::reversals::FoundReversals;
 use crate::rewards::claimable::{ClaimLookup, FoundClaims, MilestoneKey};
 use crate::rewards::grants::{FoundGrants, GrantLookup};
 use crate::rewards::lapses::SettledUsers;
+use crate::seen_actions::NewlySeen;
 use crate::source_offsets::{LaneOffsets, SourceKey};
 use crate::states::{LoadedState, NeededUsers, truncate_to_micros};
 use metadata::metadata;
@@ -50,6 +53,9 @@ pub struct Needed {
     pub identities: Vec<(Lane, Uuid)>,
     pub sources: HashSet<(Lane, SourceKey)>,
     pub keys: Vec<(Lane, ClaimKey)>,
+    pub requests: Vec<(Lane, RequestKey)>,
+    /// Actions that are to be taken back, with their names.
+    pub reversals: BTreeMap<(Lane, UserId, Uuid), ReversedAction>,
     /// Each with how many milestones it may take.
     pub claims: BTreeMap<ClaimLookup, i64>,
     pub grants: BTreeSet<GrantLookup>,
@@ -115,9 +121,20 @@ impl Needed {
                     let settled = needed.settled.entry((item.lane, user.clone())).or_insert(*as_of);
                     *settled = (*settled).max(*as_of);
                 }
-                Work::GrantFreezes { id, user, task, .. } => {
-                    needed.tasks_of(item.lane, user).insert(task.clone());
-                    needed.identities.push((item.lane, *id));
+                Work::ByHand { key, command, revoked } => {
+                    needed.requests.push((item.lane, key.clone()));
+                    let tasks = needed.tasks_of(item.lane, &key.user);
+                    tasks.extend(by_hand::tasks_of(command, catalogue));
+                    if let Some(Reward { task, period, milestone, .. }) = revoked.as_deref() {
+                        let lookup = ClaimLookup {
+                            lane: item.lane,
+                            user: key.user.clone(),
+                            task: Some(task.clone()),
+                            period: Some(period.clone()),
+                            milestone: Some(*milestone),
+                        };
+                        *needed.claims.entry(lookup).or_default() += 1;
+                    }
                 }
                 Work::StartDeliveries { user, .. }
                 | Work::SettleDeliveries { user, .. }
@@ -139,6 +156,24 @@ impl Needed {
             }
         }
         self.identities.push((lane, action.identity()));
+        if let Some(reversed) = ReversedAction::of(action) {
+            let user = &action.user;
+            let target = reversed.identity(user);
+            self.identities.extend([(lane, target), (lane, reversed.marker(user))]);
+            self.reversals.insert((lane, user.clone(), target), reversed);
+        }
+    }
+
+    /// Adds the tasks that reversed actions moved, with those that lock them.
+    pub fn add_tasks_of_reversed(&mut self, found: &FoundReversals, catalogue: &Catalogue) {
+        for ((lane, user, target), _) in self.reversals.clone() {
+            let tasks = self.tasks_of(lane, &user);
+            for task in found.get(&target).into_iter().flatten().filter_map(Event::task) {
+                tasks.insert(task.clone());
+                let locks = catalogue.task(task).map(CatalogueTask::depends_on_in_any_version);
+                tasks.extend(locks.into_iter().flatten().cloned());
+            }
+        }
     }
 
     /// Adds all tasks that an action may touch which moves this one.
@@ -192,6 +227,9 @@ pub struct Loaded {
     pub seen: HashSet<Uuid>,
     pub offsets: LaneOffsets,
     pub receipts: HashMap<ClaimKey, Vec<Receipt>>,
+    pub hand_receipts: HashMap<RequestKey, HandReceipt>,
+    /// The facts of actions that are to be taken back.
+    pub reversals: FoundReversals,
     /// The receipts of milestones that claims name and that were claimed before.
     pub claimed: HashMap<MilestoneKey, Receipt>,
     /// What users wait behind, and what is released or discarded.
@@ -240,7 +278,7 @@ impl Loaded {
 /// A batch, decided.
 pub struct DecidedBatch<'b> {
     pub changes: Changes,
-    pub newly_seen: Vec<(Lane, Uuid)>,
+    pub newly_seen: Vec<NewlySeen>,
     /// Identities of past actions that were judged once more, for another task.
     pub seen_again: BTreeSet<(Lane, Uuid)>,
     /// What tasks with open backfills have judged, past and live.
@@ -250,6 +288,7 @@ pub struct DecidedBatch<'b> {
     pub parked: Vec<NewlyParked<'b>>,
     pub parked_resolved: Vec<(Lane, &'b Resolution)>,
     pub receipts_given: Vec<(Lane, ClaimKey, Vec<Receipt>)>,
+    pub hand_receipts_given: Vec<(Lane, RequestKey, HandReceipt)>,
     pub heads: BTreeMap<Lane, LaneHead>,
     outcomes: Vec<(Lane, Outcome)>,
     unevaluated: Vec<TaskId>,
@@ -319,6 +358,8 @@ pub fn decide_batch<'b>(
         seen: loaded.seen,
         applied_before: loaded.offsets,
         receipts: loaded.receipts,
+        hand_receipts: loaded.hand_receipts,
+        reversals: loaded.reversals,
         claimed: loaded.claimed,
         parked_queues: loaded.parked,
         decided: DecidedBatch {
@@ -331,6 +372,7 @@ pub fn decide_batch<'b>(
             parked: Vec::new(),
             parked_resolved: Vec::new(),
             receipts_given: Vec::new(),
+            hand_receipts_given: Vec::new(),
             heads: locked.heads,
             outcomes: Vec::with_capacity(items.len()),
             unevaluated: Vec::new(),
@@ -359,6 +401,8 @@ struct BatchDecider<'c, 'b> {
     seen: HashSet<Uuid>,
     applied_before: LaneOffsets,
     receipts: HashMap<ClaimKey, Vec<Receipt>>,
+    hand_receipts: HashMap<RequestKey, HandReceipt>,
+    reversals: FoundReversals,
     claimed: HashMap<MilestoneKey, Receipt>,
     parked_queues: ParkedQueues,
     decided: DecidedBatch<'b>,
@@ -377,8 +421,8 @@ impl<'b> BatchDecider<'_, 'b> {
         if let Work::Claim { user, .. }
         | Work::ClaimAll { user, .. }
         | Work::Settle { user, .. }
-        | Work::GrantFreezes { user, .. }
         | Work::ReleaseBackfill { user, .. }
+        | Work::ByHand { key: RequestKey { user, .. }, .. }
         | Work::StartDeliveries { user, .. }
         | Work::SettleDeliveries { user, .. }
         | Work::Redeliver { user, .. } = &item.work
@@ -406,17 +450,7 @@ impl<'b> BatchDecider<'_, 'b> {
             Work::ClaimAll { user, at, .. } => {
                 self.claim_everything(item, user, truncate_to_micros(*at))
             }
-            Work::GrantFreezes { id, user, task, count, reason, by, at } => {
-                let command = Command::GrantFreezes {
-                    user: user.clone(),
-                    task: task.clone(),
-                    count: *count,
-                    reason: reason.clone(),
-                    by: by.clone(),
-                    at: truncate_to_micros(*at),
-                };
-                self.grant_freezes(item, *id, user, &command)
-            }
+            Work::ByHand { key, command, .. } => self.change_by_hand(item, key, command),
             Work::Settle { user, .. }
             | Work::StartDeliveries { user, .. }
             | Work::SettleDeliveries { user, .. }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use plaudit_domain::catalogue::Catalogue;
 use plaudit_domain::ids::UserId;
 use plaudit_domain::lane::Lane;
 use sqlx::PgConnection;
@@ -13,12 +14,13 @@ use crate::lanes::Locked;
 use crate::rewards::claimable::{self, FoundClaims};
 use crate::rewards::grants;
 use crate::states::{self, LoadedState, NeededUsers, RecentUsers, Verify};
-use crate::{parked, receipts, seen_actions, source_offsets};
+use crate::{hand_receipts, parked, receipts, reversals, seen_actions, source_offsets};
 
 /// Loads it, under the locks. Without `recent` every user is folded from the log. Also returns the users, each with
 /// the tasks that were loaded.
 pub async fn load(
     mut needed: Needed,
+    catalogue: &Catalogue,
     locked: &Locked,
     recent: Option<&RecentUsers>,
     tx: &mut PgConnection,
@@ -26,6 +28,8 @@ pub async fn load(
     let mut found = claimable::load(&needed.claims, &needed.settled, tx).await?;
     let found_grants = grants::load(&needed.grants, tx).await?;
     needed.add_tasks_of(&found, &found_grants);
+    let found_reversals = reversals::load(&needed.reversals, locked.dedup_window, tx).await?;
+    needed.add_tasks_of_reversed(&found_reversals, catalogue);
     let external = locked.heads.iter().filter(|(_, head)| head.external_appends);
     let external: BTreeSet<Lane> = external.map(|(lane, _)| *lane).collect();
     let verify = if recent.is_some() { Verify::Lanes(&external) } else { Verify::All };
@@ -36,6 +40,8 @@ pub async fn load(
         seen: seen_actions::known(&needed.identities, locked.dedup_window, tx).await?,
         offsets: source_offsets::load(&needed.sources, tx).await?,
         receipts: receipts::load(&needed.keys, tx).await?,
+        hand_receipts: hand_receipts::load(&needed.requests, tx).await?,
+        reversals: found_reversals,
         claimed: HashMap::new(),
         parked: parked::load(&needed.parked, &locked.heads, &needed.users, tx).await?,
         past: load_past(&needed.past, tx).await?,

@@ -161,7 +161,7 @@ fn settle(before: Option<Vec<Applied>>, now: Vec<Applied>) -> Vec<Applied> {
 
 fn merge(before: Outcome, now: Outcome) -> Outcome {
     match (before, now) {
-        (before @ (Outcome::Accepted | Outcome::FreezesGranted { .. }), Outcome::Duplicate)
+        (before @ Outcome::Accepted, Outcome::Duplicate)
         | (before @ (Outcome::Accepted | Outcome::Parked { .. }), Outcome::AlreadyApplied)
         | (
             before @ Outcome::Past(PastOutcome::Moved | PastOutcome::Unmoved),

@@ -53,6 +53,16 @@ impl Ledger {
                     self.grant(reward, period, terms, state, place);
                 }
             }
+            Event::RewardGranted { reward, .. } => {
+                let period = Period { key: reward.period.clone(), starts_at: None, ends_at: None };
+                let place = RewardPlace { position, ordinal: 0 };
+                self.grant(reward, &period, &ClaimTerms::default(), RewardState::Claimed, place);
+            }
+            Event::RewardsRevoked { rewards, .. } => {
+                for reward in rewards {
+                    self.change(reward, RewardState::Revoked, None);
+                }
+            }
             Event::RewardsClaimed { rewards, at, .. } => {
                 let claimed = Some(Claimed { at: truncate_to_micros(*at), position });
                 for reward in rewards {
@@ -79,6 +89,9 @@ impl Ledger {
             | Event::AcknowledgementIgnored { .. }
             | Event::UserUpdated { .. }
             | Event::ProgressRecorded { .. }
+            | Event::ProgressCorrected { .. }
+            | Event::ActionReversed { .. }
+            | Event::CreditKept { .. }
             | Event::StreakAdvanced { .. }
             | Event::StreakProtected { .. }
             | Event::StreakBroken { .. }

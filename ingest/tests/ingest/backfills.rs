@@ -38,7 +38,7 @@ fn work(world: &World, records_per_second: u32) -> (JoinHandle<()>, Cancellation
         records_per_second,
         queue: world.queue.clone(),
         pool: world.pool.clone(),
-        sources: Arc::clone(&world.sources),
+        sources: world.sources.subscribe(),
         stopped: stopped.clone(),
     };
     (worker.start(), stopped)

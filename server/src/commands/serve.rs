@@ -27,7 +27,6 @@ use tokio_util::sync::CancellationToken;
 use crate::cli::Role;
 use crate::config::Config;
 use crate::failure::Failure;
-use crate::output::count;
 use crate::past_records::past_lookup;
 use crate::signals::{SHUTDOWN_MAX, ShutdownSignals};
 use crate::source_files::{SourceFiles, SourceWatch};
@@ -221,7 +220,8 @@ pub async fn start(
             let in_flight_bytes = usize::try_from(config.number("http.in_flight_bytes_max"))?;
             tokio::spawn(keys.clone().refresh());
             let tolerance = config.duration("future_tolerance");
-            let resolver = Resolver::new(pool.clone(), commands.clone(), sources, tolerance);
+            let resolver =
+                Resolver::new(pool.clone(), commands.clone(), sources.clone(), tolerance);
             plaudit_api::router(ApiState {
                 pool: pool.clone(),
                 screens: Reads::new(pool.clone(), reads_at_once(&pool)),
@@ -235,7 +235,7 @@ pub async fn start(
                 exposition: health.exposition,
                 future_tolerance: tolerance,
                 rebuilds: rebuilds.clone(),
-                past: past_lookup(config),
+                past: past_lookup(config, sources.clone()),
                 resolver,
                 streams: Streams::start(&pool, heads, stop.clone()),
             })

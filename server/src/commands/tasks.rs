@@ -4,24 +4,29 @@ mod backfill;
 mod dry_run;
 mod files;
 mod http;
+mod progress;
 pub(super) mod source;
 
 use std::io::{BufRead as _, IsTerminal as _, Write as _};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use plaudit_api::{PastLookup, Plan, PlannedChange};
 use plaudit_domain::catalogue::Status;
 use plaudit_domain::ids::TaskId;
+use plaudit_domain::user_tasks::Adjustment;
 use plaudit_event_store::catalogue_store::PublishError;
 use plaudit_release::Operator;
 use serde_json::{Value, json};
+use tokio::sync::watch;
 
 use crate::cli::{FormatKind, Reason, TasksArgs, TasksCommand};
 use crate::config::{Config, ConfigError};
 use crate::failure::Failure;
 use crate::output::{count, outln, word};
 use crate::past_records::past_lookup;
+use crate::source_files::SourceFiles;
 use files::{FiledTask, Told, definitions_of, read, tell_unfit};
 use source::{CatalogueSource, TaskHistory};
 
@@ -35,6 +40,7 @@ pub async fn run(
 ) -> Result<ExitCode, Failure> {
     let source =
         async || CatalogueSource::open(args.url.as_deref(), args.token.as_deref(), config).await;
+    let server = (args.url.as_deref(), args.token.as_deref());
     match args.command {
         TasksCommand::Schema => {
             outln!("{}", plaudit_task_file::SCHEMA.trim_end());
@@ -46,7 +52,11 @@ pub async fn run(
                 let source = source().await?;
                 // A server asks its own brokers.
                 let past = match &source {
-                    CatalogueSource::Database(..) => past_lookup(&config()?),
+                    CatalogueSource::Database(pool, _) => {
+                        let config = config()?;
+                        let sources = SourceFiles::read(&config)?.in_force(pool).await?;
+                        past_lookup(&config, watch::channel(Arc::new(sources)).1)
+                    }
                     CatalogueSource::Server(_) => PastLookup::none("the server asks"),
                 };
                 plan(&source, &tasks, &past, format.format).await
@@ -94,6 +104,22 @@ pub async fn run(
         TasksCommand::Backfill { command } => backfill::run(&source().await?, command).await,
         TasksCommand::Why { user, task, action, format } => {
             dry_run::why(&config()?, user, &task, action.as_deref(), format.format).await
+        }
+        TasksCommand::Adjust { user, task, by, to, how } => {
+            let adjustment = match (by, to) {
+                (_, Some(to)) => Adjustment::To(to),
+                (by, None) => Adjustment::By(by.unwrap_or_default()),
+            };
+            let wanted = progress::Wanted::Adjust(adjustment);
+            progress::correct(server, config, (&user, &task), wanted, how).await
+        }
+        TasksCommand::Complete { user, task, how } => {
+            let wanted = progress::Wanted::Complete;
+            progress::correct(server, config, (&user, &task), wanted, how).await
+        }
+        TasksCommand::Reset { user, task, how } => {
+            let wanted = progress::Wanted::Reset;
+            progress::correct(server, config, (&user, &task), wanted, how).await
         }
         TasksCommand::Simulate { files, user, actions, format } => match read(&files) {
             Some(tasks) => {

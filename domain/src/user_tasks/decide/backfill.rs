@@ -1,10 +1,11 @@
 //! Past actions, which a new task counts by reading the topics again, and what its backfill holds back.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 
 use serde_json::Map;
 
-use super::{ActionContext, Decision, Earning, evolve, spread};
+use super::{ActionContext, Decision, Earning, evolve, judge};
 use crate::action::Action;
 use crate::catalogue::Catalogue;
 use crate::user_tasks::command::{BackfillRelease, PastAction};
@@ -17,7 +18,7 @@ pub(super) fn count(state: &UserTasks, past: &PastAction, catalogue: &Catalogue)
     let mut decision = Decision::default();
     if let Some(index) = catalogue.place_of(&past.task) {
         let context = ActionContext::new(state, &past.action, past.seed, Earning::Past(past));
-        spread(context, &[index], &[index], catalogue, &mut decision);
+        judge(context, &mut decision, &[index], BTreeSet::from([index]), catalogue);
     }
     decision
 }
@@ -59,6 +60,6 @@ pub(super) fn release(
         data: Map::new(),
     };
     let context = ActionContext::new(&state, &stand_in, *seed, Earning::Granted);
-    spread(context, &[], &[index], catalogue, &mut decision);
+    judge(context, &mut decision, &[], BTreeSet::from([index]), catalogue);
     decision
 }

@@ -99,6 +99,7 @@ fn ignores(state: RewardState, delivered: bool) -> Option<&'static str> {
         (RewardState::Expired | RewardState::Forfeited, _) => {
             Some("the reward was not claimed in time, and was not handed over")
         }
+        (RewardState::Revoked, _) => Some("the reward was revoked, which is final"),
     }
 }
 
@@ -149,7 +150,8 @@ pub(super) fn redeliver(
         state @ (RewardState::Delivered
         | RewardState::Claimable
         | RewardState::Expired
-        | RewardState::Forfeited) => {
+        | RewardState::Forfeited
+        | RewardState::Revoked) => {
             return Err(Rejection::NotRedeliverable { grant: id, state });
         }
     };

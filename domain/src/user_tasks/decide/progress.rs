@@ -89,23 +89,18 @@ fn apply_credit(
     let at = context.action.occurred_at;
     let definition = &place.version.definition;
     let target = definition.objective.target;
-    let Credit { credited, progress, surplus, seen } = credit;
+    let Credit { credited, progress, surplus, dropped, seen } = credit;
     let mut effects = if place.open.is_some_and(|open| open.completed && !open.withheld) {
         // All of it is carried over, and reaches nothing here.
         vec![]
     } else {
         definition.kind.rules().reach(context, place, past, progress)
     };
-    let is_earned =
-        |e: &Event| matches!(e, Event::MilestoneReached { .. } | Event::TaskCompleted { .. });
-    let earned = effects.iter().any(is_earned);
     // What is held stays so until it is released, whatever is added to it meanwhile.
-    let holds = context.rewards_of(&task.id) == BackfillRewards::Hold;
-    let held = earned && (holds || place.open.is_some_and(|open| open.held));
-    let withheld = earned && (held || !unlocked);
-    if withheld {
-        effects.retain(|e| !is_earned(e));
-    }
+    let holds = context.rewards_of(&task.id) == BackfillRewards::Hold
+        || place.open.is_some_and(|open| open.held);
+    let withheld = (holds || !unlocked) && withhold(&mut effects);
+    let held = holds && withheld;
     let (mut latest, mut value, mut day, mut completion_of) = (false, None, None, None);
     match seen {
         None => {}
@@ -127,6 +122,7 @@ fn apply_credit(
         held,
         carried: place.carried,
         surplus,
+        dropped,
         latest,
         value,
         day,
@@ -134,6 +130,13 @@ fn apply_credit(
     };
     effects.insert(0, progressed);
     effects
+}
+
+/// Leaves out what is earned while the task is locked. Says whether anything was.
+pub(super) fn withhold(effects: &mut Vec<Event>) -> bool {
+    let before = effects.len();
+    effects.retain(|e| !matches!(e, Event::MilestoneReached { .. } | Event::TaskCompleted { .. }));
+    effects.len() < before
 }
 
 /// The milestones that `progress` reaches and none of `reached` is.
@@ -151,8 +154,10 @@ pub(crate) fn reach(
             events.push(milestone_reached(context, version, period, milestone.at));
         }
     }
-    // Once only: a completed period takes no more, and what it withheld is released once.
-    if progress >= last_at {
+    // Once only: a completed period takes no more, and what it withheld is released once. One that was
+    // corrected to less may come here again.
+    let was_completed = |r: &ReachedMilestone| r.at == last_at && r.version == version.version;
+    if progress >= last_at && !reached.iter().any(was_completed) {
         events.push(completed(context, version, period));
     }
     events

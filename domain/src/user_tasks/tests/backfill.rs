@@ -14,7 +14,7 @@ fn published(definitions: impl IntoIterator<Item = Value>) -> Catalogue {
         let (id, status_since) = (definition.id.clone(), at("20T12:00"));
         let version = TaskVersion::new(definition, 1, status_since).unwrap();
         let versions = vec![Arc::new(version)];
-        CatalogueTask { id, status: Status::Active, status_since, versions }
+        CatalogueTask { id, status: Status::Active, status_since, versions, amnesties: vec![] }
     };
     Catalogue::new(1, definitions.into_iter().map(task).collect()).unwrap()
 }

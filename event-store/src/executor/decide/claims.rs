@@ -19,7 +19,7 @@ pub(super) fn key_of(work: &Work) -> Option<ClaimKey> {
         | Work::SettleBackfills
         | Work::ReleaseBackfill { .. }
         | Work::Settle { .. }
-        | Work::GrantFreezes { .. }
+        | Work::ByHand { .. }
         | Work::StartDeliveries { .. }
         | Work::SettleDeliveries { .. }
         | Work::Redeliver { .. }

@@ -1,10 +1,10 @@
 //! Deliveries in a batch: which grants they are about, and the command that each is.
 
 use plaudit_domain::ids::UserId;
-use plaudit_domain::user_tasks::{Acknowledgement, Command};
+use plaudit_domain::user_tasks::{Acknowledgement, Command, RewardState};
 use uuid::Uuid;
 
-use super::{BatchDecider, metadata};
+use super::{BatchDecider, by_hand, metadata};
 use crate::batch::{Item, Outcome, Work};
 use crate::rewards::grants::GrantLookup;
 
@@ -22,12 +22,14 @@ pub(super) fn grants_of(item: &Item) -> Vec<GrantLookup> {
             (user, settled.iter().map(|(grant, _)| *grant).collect())
         }
         Work::Redeliver { user, grant, .. } => (user, vec![*grant]),
+        Work::ByHand { key, command, .. } => {
+            (&key.user, by_hand::grant_of(command).into_iter().collect())
+        }
         Work::Claim { .. }
         | Work::ClaimAll { .. }
         | Work::CountPast { .. }
         | Work::SettleBackfills
         | Work::ReleaseBackfill { .. }
-        | Work::GrantFreezes { .. }
         | Work::Settle { .. }
         | Work::Park(_) => return vec![],
         Work::ResolveParked(resolution) => {
@@ -64,13 +66,23 @@ fn command_of(work: &Work) -> Option<Command> {
         | Work::ReleaseBackfill { .. }
         | Work::Claim { .. }
         | Work::ClaimAll { .. }
-        | Work::GrantFreezes { .. }
+        | Work::ByHand { .. }
         | Work::Park(_)
         | Work::ResolveParked(_) => return None,
     })
 }
 
 impl<'b> BatchDecider<'_, 'b> {
+    /// The grants that are about to be sent and were revoked.
+    fn revoked(&mut self, item: &Item, user: &UserId) -> Vec<Uuid> {
+        let Work::StartDeliveries { rewards, .. } = &item.work else { return vec![] };
+        let grants = &self.working(item, user).loaded.state.grants;
+        let is_revoked = |grant: &Uuid| {
+            grants.get(grant).is_some_and(|grant| grant.state == RewardState::Revoked)
+        };
+        rewards.iter().map(|reward| reward.grant).filter(is_revoked).collect()
+    }
+
     /// Records what time alone brings about, and how deliveries go.
     pub(super) fn deliver(&mut self, item: &'b Item, user: &UserId) -> Outcome {
         let Some(command) = command_of(&item.work) else { return Outcome::Accepted };
@@ -79,7 +91,10 @@ impl<'b> BatchDecider<'_, 'b> {
                 if !decision.events.is_empty() {
                     self.record(item, user, decision.events, &metadata(item, None));
                 }
-                Outcome::Accepted
+                match self.revoked(item, user) {
+                    revoked if revoked.is_empty() => Outcome::Accepted,
+                    revoked => Outcome::Revoked(revoked),
+                }
             }
             Err(rejection) => Outcome::Rejected(rejection),
         }

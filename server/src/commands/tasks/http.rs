@@ -6,7 +6,7 @@ use std::time::Duration;
 use plaudit_api::Plan;
 use plaudit_domain::catalogue::Status;
 use plaudit_domain::catalogue::definition::TaskDefinition;
-use plaudit_domain::ids::TaskId;
+use plaudit_domain::ids::{TaskId, UserId};
 use plaudit_event_store::backfills::BackfillStatus;
 use plaudit_event_store::backfills::changes::BackfillChange;
 use plaudit_event_store::catalogue_store::{AmnestyScope, DeclaredAmnesty, Published};
@@ -232,6 +232,23 @@ impl HttpCatalogue {
     /// A dry run.
     pub async fn simulate(&self, input: &Value) -> Result<Value, HttpError> {
         self.answer(self.client.post(self.at("/v1/tasks/simulate")).json(input)).await
+    }
+
+    /// Corrects a user's progress.
+    pub async fn correct(
+        &self,
+        (user, task): (&UserId, &TaskId),
+        verb: &str,
+        input: &Value,
+        idempotency_key: Option<&str>,
+    ) -> Result<Value, HttpError> {
+        let user = percent_encoded(user.as_str());
+        let mut request =
+            self.client.post(self.at(&format!("/v1/users/{user}/tasks/{task}/{verb}")));
+        if let Some(key) = idempotency_key {
+            request = request.header("idempotency-key", key);
+        }
+        self.answer(request.json(input)).await
     }
 
     fn at(&self, path: &str) -> String {
