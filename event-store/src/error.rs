@@ -14,6 +14,9 @@ pub enum ExecuteError {
     /// Somebody else holds these lanes: another writer, or a transaction of stock postgres-es left open.
     #[error("{} held by another writer", lanes_are(.0))]
     LanesBusy(std::collections::BTreeSet<Lane>),
+    /// Other batches took from a budget what this one was going to.
+    #[error("a budget no longer holds what was granted of it")]
+    BudgetTaken,
     /// Another process has moved this follower's checkpoint.
     #[error("the checkpoint of follower {follower} in lane {lane} was moved by another process")]
     Fenced {
@@ -33,7 +36,7 @@ pub enum ExecuteError {
 impl ExecuteError {
     /// Whether the same batch may succeed later without anybody's help.
     pub fn is_transient(&self) -> bool {
-        matches!(self, Self::Unavailable(_) | Self::LanesBusy(_))
+        matches!(self, Self::Unavailable(_) | Self::LanesBusy(_) | Self::BudgetTaken)
     }
 
     /// Whether the connection has an answer outstanding, or is gone, so that nobody can use it again.

@@ -17,7 +17,9 @@ use crate::catalogue_store::CatalogueStore;
 use crate::error::ExecuteError;
 use crate::lanes::{self, LaneWait, LockOutcome};
 use crate::pool::{self, Borrowed};
-use crate::{checkpoints, log, parked, receipts, rewards, seen_actions, source_offsets, states};
+use crate::{
+    budgets, checkpoints, log, parked, receipts, rewards, seen_actions, source_offsets, states,
+};
 use decide::DecidedBatch;
 use retry::RetryState;
 
@@ -60,6 +62,8 @@ struct How {
     limits: decide::Limits,
     /// Compare all states with the log.
     verify_all: bool,
+    /// Lock the budgets before anything is decided.
+    lock_budgets: bool,
 }
 
 impl Part<'_> {
@@ -146,7 +150,12 @@ impl Executor {
         let mut retry = RetryState::new(part);
         loop {
             let mut unconfirmed = None;
-            let how = How { wait, limits: retry.limits(), verify_all: retry.verify_all() };
+            let how = How {
+                wait,
+                limits: retry.limits(),
+                verify_all: retry.verify_all(),
+                lock_budgets: retry.lock_budgets(),
+            };
             match self.attempt(retry.part(), how, &mut unconfirmed).await {
                 Ok(applied) => return Ok(retry.settled(applied)),
                 Err(failed) => retry.after(failed, unconfirmed, &self.pool).await?,
@@ -222,6 +231,9 @@ impl Executor {
         };
         let catalogue = self.catalogue.of_identity(locked.catalogue_identity, tx).await?;
         let needed = decide::Needed::by(part.items, &catalogue);
+        if how.lock_budgets {
+            budgets::lock(needed.budgets.iter(), tx).await?;
+        }
         let loaded = load::load(needed, &locked, how.verify_all, tx).await?;
         let decided = off_the_runtime(|| {
             decide::decide_batch(part.items, locked, loaded, &catalogue, how.limits)
@@ -254,7 +266,12 @@ impl Executor {
                 projection.apply(&decided.changes, tx).await?;
             }
         }
-        Ok(())
+        // Last, so that other batches wait for the budgets only until the commit.
+        if budgets::take(&decided.budget_takes, tx).await? {
+            Ok(())
+        } else {
+            Err(ExecuteError::BudgetTaken)
+        }
     }
 
     /// The head of a lane: the position of its last committed event.

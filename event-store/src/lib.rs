@@ -4,6 +4,7 @@
 
 pub mod aggregate;
 pub mod batch;
+pub mod budgets;
 pub mod catalogue_store;
 mod checkpoints;
 pub mod deliveries;

@@ -37,6 +37,8 @@ pub enum RewardState {
     Failed,
     Expired,
     Forfeited,
+    Waiting,
+    Refused,
 }
 
 /// Up to 1,000 actions.

@@ -4,6 +4,7 @@
 //! default that means what its absence meant before.
 
 mod audience;
+mod budget;
 mod objective;
 mod rewards;
 mod streak;
@@ -19,6 +20,7 @@ use crate::catalogue::text::{Placeholders, in_locale};
 use crate::ids::TaskId;
 
 pub use audience::{Audience, Share};
+pub use budget::{AtCap, Budget, BudgetId, BudgetUse, Counts, InvalidBudgetId};
 pub use objective::{Cap, Measure, Objective};
 pub use rewards::{
     AtPeriodEnd, Claim, ClaimMode, Milestone, Payout, RewardLine, Rewards, WeightedPayout,

@@ -1,5 +1,6 @@
 //! The rules: state and command give events, or a rejection.
 
+mod budgets;
 mod claim;
 mod delivery;
 mod measure;
@@ -20,7 +21,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::action::{Action, USER_UPDATED, UserUpdate};
-use crate::catalogue::{Catalogue, CatalogueTask, TaskVersion};
+use crate::catalogue::{BudgetsUsed, Catalogue, CatalogueTask, TaskVersion};
 use crate::expression::Variables;
 use crate::ids::TaskId;
 
@@ -109,7 +110,7 @@ pub enum UnmovedReason {
     CountedBefore,
 }
 
-/// Decides which facts follow from `command`. Changes nothing and reads no clock.
+/// Decides as [`decide_within`] does while nothing of any budget is used.
 ///
 /// # Errors
 ///
@@ -119,8 +120,27 @@ pub fn decide(
     command: &Command,
     catalogue: &Catalogue,
 ) -> Result<Decision, Rejection> {
+    decide_within(state, command, catalogue, &BudgetsUsed::default())
+}
+
+/// Decides which facts follow from `command`. Changes nothing and reads no clock. `used` is what others were
+/// granted of the budgets; what the command itself is granted is in its facts.
+///
+/// # Errors
+///
+/// A [`Rejection`]: an answer, not a fault. Actions are never rejected.
+pub fn decide_within(
+    state: &UserTasks,
+    command: &Command,
+    catalogue: &Catalogue,
+    used: &BudgetsUsed,
+) -> Result<Decision, Rejection> {
     match command {
-        Command::RecordAction { action, seed } => Ok(record(state, action, *seed, catalogue)),
+        Command::RecordAction { action, seed } => {
+            let mut decision = record(state, action, *seed, catalogue);
+            budgets::allot(&mut decision.events, catalogue, used);
+            Ok(decision)
+        }
         Command::ClaimRewards { user: _, task, period, milestone, claimed_at } => {
             let claimed =
                 claim::claim(state, task, period.as_ref(), *milestone, *claimed_at, catalogue)?;
@@ -138,7 +158,9 @@ pub fn decide(
             Ok(Decision { events: delivery::settle(state, settled, *at), unmoved: vec![] })
         }
         Command::Settle { as_of } => {
-            Ok(Decision { events: settle::settle(state, *as_of), unmoved: vec![] })
+            let mut events = settle::settle(state, *as_of);
+            events.extend(budgets::grant_waiting(state, *as_of, catalogue, used));
+            Ok(Decision { events, unmoved: vec![] })
         }
         Command::Redeliver { grant, by, reason, at, even_if_delivered } => {
             let requested =

@@ -68,6 +68,10 @@ pub struct TaskState {
     /// The milestones with something to claim. All of them after a fold; where the state was read from its
     /// rows, those that were asked for, so that a state does not grow with what its user has not claimed.
     pub claimable: Vec<ClaimableMilestone>,
+    /// The milestones whose rewards wait for a budget. All of them after a fold; where the state was read from
+    /// its rows, those that were asked for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub waiting: Vec<WaitingMilestone>,
     /// For continuous tasks, from the first step on.
     pub streak: Option<StreakState>,
     /// For continuous tasks, once any were counted, granted or reserved.
@@ -203,11 +207,15 @@ pub enum RewardState {
     Expired,
     /// Not claimed by the end of its period.
     Forfeited,
+    /// Reached, and granted once its budget holds it.
+    Waiting,
+    /// Reached, and not granted, because its budget was used up.
+    Refused,
 }
 
 impl RewardState {
     /// Every state.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 9] = [
         Self::Claimable,
         Self::Claimed,
         Self::Delivering,
@@ -215,6 +223,8 @@ impl RewardState {
         Self::Failed,
         Self::Expired,
         Self::Forfeited,
+        Self::Waiting,
+        Self::Refused,
     ];
 
     /// As stored and shown.
@@ -227,6 +237,8 @@ impl RewardState {
             Self::Failed => "failed",
             Self::Expired => "expired",
             Self::Forfeited => "forfeited",
+            Self::Waiting => "waiting",
+            Self::Refused => "refused",
         }
     }
 }
@@ -267,6 +279,21 @@ impl ClaimableMilestone {
     pub fn order(&self) -> (Option<Timestamp>, i64) {
         (self.period.starts_at, self.at)
     }
+}
+
+/// A milestone whose rewards wait for a budget.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct WaitingMilestone {
+    /// The period that reached it.
+    pub period: Period,
+    /// The milestone.
+    pub at: i64,
+    /// The version that promised its rewards.
+    pub version: u32,
+    /// When it was reached.
+    pub reached_at: Timestamp,
+    /// What is granted then.
+    pub rewards: Vec<Reward>,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it by reference")]

@@ -1,6 +1,7 @@
 //! Deciding a batch in memory. No I/O happens between the first decision and the last.
 
 mod actions;
+mod budgets;
 mod claims;
 mod deliveries;
 mod freezes;
@@ -13,11 +14,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use plaudit_domain::action::Action;
-use plaudit_domain::catalogue::Catalogue;
+use plaudit_domain::catalogue::{BudgetKey, BudgetsUsed, Catalogue};
 use plaudit_domain::ids::{TaskId, UserId};
 use plaudit_domain::lane::{Lane, Position};
 use plaudit_domain::user_tasks::{
-    Command, Decision, Event, Rejection, Resolution, UserTasks, decide, evolve,
+    Command, Decision, Event, Rejection, Resolution, UserTasks, decide_within, evolve,
 };
 use uuid::Uuid;
 
@@ -26,11 +27,13 @@ use crate::batch::{
     Applied, ChangedUser, Changes, ClaimKey, Item, NewEvent, Origin, Outcome, ParkedResolution,
     Receipt, Work,
 };
+use crate::budgets::Take;
 use crate::lanes::{LaneHead, Locked};
 use crate::parked::{NewlyParked, ParkedQueues};
 use crate::rewards::claimable::{ClaimLookup, FoundClaims, MilestoneKey};
 use crate::rewards::grants::{FoundGrants, GrantLookup};
 use crate::rewards::lapses::SettledUsers;
+use crate::rewards::waiting::FoundWaiting;
 use crate::source_offsets::{LaneOffsets, SourceKey};
 use crate::states::{LoadedState, NeededUsers, truncate_to_micros};
 use metadata::metadata;
@@ -50,6 +53,10 @@ pub struct Needed {
     pub claims: BTreeMap<ClaimLookup, i64>,
     pub grants: BTreeSet<GrantLookup>,
     pub settled: SettledUsers,
+    /// The windows that the items may draw on.
+    pub budgets: BTreeSet<BudgetKey>,
+    /// Whether those who are settled may wait for a budget.
+    pub may_wait: bool,
     /// Parked records to release or discard.
     pub parked: Vec<(Lane, Uuid)>,
 }
@@ -92,6 +99,8 @@ impl Needed {
                     needed.tasks_of(item.lane, user);
                     let settled = needed.settled.entry((item.lane, user.clone())).or_insert(*as_of);
                     *settled = (*settled).max(*as_of);
+                    needed.may_wait |= !catalogue.waiting_places().is_empty();
+                    needed.budgets.extend(catalogue.budgets_waited_for(*as_of));
                 }
                 Work::GrantFreezes { id, user, task, .. } => {
                     needed.tasks_of(item.lane, user).insert(task.clone());
@@ -117,17 +126,24 @@ impl Needed {
             }
         }
         self.identities.push((lane, action.identity()));
+        self.budgets.extend(catalogue.budgets_needed(&action.kind, action.occurred_at));
     }
 
     fn tasks_of(&mut self, lane: Lane, user: &UserId) -> &mut BTreeSet<TaskId> {
         self.users.entry((lane, user.clone())).or_default()
     }
 
-    /// Adds the tasks whose milestones were found to be claimable, and those that granted something.
-    pub fn add_tasks_of(&mut self, found: &FoundClaims, grants: &FoundGrants) {
+    /// Adds the tasks whose milestones were found to be claimable, or to wait, and those that granted something.
+    pub fn add_tasks_of(
+        &mut self,
+        found: &FoundClaims,
+        waiting: &FoundWaiting,
+        grants: &FoundGrants,
+    ) {
         for ((_, user), tasks) in &mut self.users {
             let claimable = found.claimable.get(user);
             tasks.extend(claimable.into_iter().flat_map(BTreeMap::keys).cloned());
+            tasks.extend(waiting.get(user).into_iter().flat_map(BTreeMap::keys).cloned());
             let granted = grants.get(user).into_iter().flatten();
             tasks.extend(granted.map(|grant| grant.reward.task.clone()));
         }
@@ -162,6 +178,8 @@ pub struct Loaded {
     pub receipts: HashMap<ClaimKey, Vec<Receipt>>,
     /// The receipts of milestones that claims name and that were claimed before.
     pub claimed: HashMap<MilestoneKey, Receipt>,
+    /// How much was granted of the budgets.
+    pub budgets: BudgetsUsed,
     /// What users wait behind, and what is released or discarded.
     pub parked: ParkedQueues,
 }
@@ -202,6 +220,7 @@ pub struct DecidedBatch<'b> {
     pub parked: Vec<NewlyParked<'b>>,
     pub parked_resolved: Vec<(Lane, &'b Resolution)>,
     pub receipts_given: Vec<(Lane, ClaimKey, Vec<Receipt>)>,
+    pub budget_takes: BTreeMap<BudgetKey, Take>,
     pub heads: BTreeMap<Lane, LaneHead>,
     outcomes: Vec<(Lane, Outcome)>,
     unevaluated: Vec<TaskId>,
@@ -264,6 +283,7 @@ pub fn decide_batch<'b>(
         applied_before: loaded.offsets,
         receipts: loaded.receipts,
         claimed: loaded.claimed,
+        budgets_used: loaded.budgets,
         parked_queues: loaded.parked,
         decided: DecidedBatch {
             changes: Changes::default(),
@@ -273,6 +293,7 @@ pub fn decide_batch<'b>(
             parked: Vec::new(),
             parked_resolved: Vec::new(),
             receipts_given: Vec::new(),
+            budget_takes: BTreeMap::new(),
             heads: locked.heads,
             outcomes: Vec::with_capacity(items.len()),
             unevaluated: Vec::new(),
@@ -299,6 +320,8 @@ struct BatchDecider<'c, 'b> {
     applied_before: LaneOffsets,
     receipts: HashMap<ClaimKey, Vec<Receipt>>,
     claimed: HashMap<MilestoneKey, Receipt>,
+    /// What this batch takes is in it, too.
+    budgets_used: BudgetsUsed,
     parked_queues: ParkedQueues,
     decided: DecidedBatch<'b>,
 }
@@ -385,9 +408,9 @@ impl<'b> BatchDecider<'_, 'b> {
         user: &UserId,
         command: &Command,
     ) -> Result<Decision, Rejection> {
-        let catalogue = self.catalogue;
-        let state: &UserTasks = &self.working(item, user).loaded.state;
-        decide(state, command, catalogue)
+        self.working(item, user);
+        let state: &UserTasks = &self.users[user].loaded.state;
+        decide_within(state, command, self.catalogue, &self.budgets_used)
     }
 
     /// Gives events their places and folds them. Returns the place of the last.
@@ -400,6 +423,7 @@ impl<'b> BatchDecider<'_, 'b> {
     ) -> Position {
         let mut number = 0;
         for event in events {
+            self.take_from_budgets(&event);
             let head = self.decided.heads.get_mut(&item.lane).expect("its lane is locked");
             number = head.next_position;
             head.next_position += 1;

@@ -11,8 +11,9 @@ use crate::error::ExecuteError;
 use crate::lanes::Locked;
 use crate::rewards::claimable::{self, FoundClaims};
 use crate::rewards::grants;
+use crate::rewards::waiting::{self, FoundWaiting};
 use crate::states::{self, LoadedState, Verify};
-use crate::{parked, receipts, seen_actions, source_offsets};
+use crate::{budgets, parked, receipts, seen_actions, source_offsets};
 
 /// Loads it, under the locks. `verify_all` folds every user from the log.
 pub async fn load(
@@ -22,8 +23,13 @@ pub async fn load(
     tx: &mut PgConnection,
 ) -> Result<Loaded, ExecuteError> {
     let mut found = claimable::load(&needed.claims, &needed.settled, tx).await?;
+    let waiting = if needed.may_wait {
+        waiting::load(&needed.settled, tx).await?
+    } else {
+        FoundWaiting::new()
+    };
     let found_grants = grants::load(&needed.grants, tx).await?;
-    needed.add_tasks_of(&found, &found_grants);
+    needed.add_tasks_of(&found, &waiting, &found_grants);
     let external = locked.heads.iter().filter(|(_, head)| head.external_appends);
     let external: BTreeSet<Lane> = external.map(|(lane, _)| *lane).collect();
     let verify = if verify_all { Verify::All } else { Verify::Lanes(&external) };
@@ -35,9 +41,11 @@ pub async fn load(
         offsets: source_offsets::load(&needed.sources, tx).await?,
         receipts: receipts::load(&needed.keys, tx).await?,
         claimed: HashMap::new(),
+        budgets: budgets::used(&needed.budgets, tx).await?,
         parked: parked::load(&needed.parked, &locked.heads, &needed.users, tx).await?,
     };
     loaded.add_claims(found);
+    loaded.add_waiting(waiting);
     loaded.add_grants(found_grants);
     Ok(loaded)
 }

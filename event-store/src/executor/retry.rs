@@ -34,6 +34,8 @@ pub(super) struct RetryState<'b> {
     /// A sequence was taken that the state did not know of, so states may be behind the log.
     verify_all: bool,
     connections_lost: usize,
+    /// Others took from a budget what this part was going to: the next attempt keeps them out while it decides.
+    lock_budgets: bool,
 }
 
 impl<'b> RetryState<'b> {
@@ -50,6 +52,7 @@ impl<'b> RetryState<'b> {
             unconfirmed: None,
             verify_all: false,
             connections_lost: 0,
+            lock_budgets: false,
         }
     }
 
@@ -70,6 +73,11 @@ impl<'b> RetryState<'b> {
         self.verify_all
     }
 
+    /// Whether to lock the budgets before anything is decided.
+    pub fn lock_budgets(&self) -> bool {
+        self.lock_budgets
+    }
+
     /// The answer of a part whose commit is certain.
     pub fn settled(self, applied: Vec<Applied>) -> Vec<Applied> {
         settle(self.unconfirmed, applied)
@@ -88,6 +96,11 @@ impl<'b> RetryState<'b> {
         pool: &PgPool,
     ) -> Result<(), ExecuteError> {
         let Failed { error, connection_lost } = failed;
+        if matches!(error, ExecuteError::BudgetTaken) && !self.lock_budgets {
+            self.lock_budgets = true;
+            metrics::counter!("plaudit_batch_retries_total").increment(1);
+            return Ok(());
+        }
         let ExecuteError::Unavailable(cause) = error else { return Err(error) };
         // A commit that was sent may have happened: then the next attempt sees its effects, and what it
         // answered is the truth.
