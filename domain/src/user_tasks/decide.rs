@@ -135,12 +135,23 @@ pub fn decide_within(
     catalogue: &Catalogue,
     used: &BudgetsUsed,
 ) -> Result<Decision, Rejection> {
+    let mut decision = decide_unbudgeted(state, command, catalogue)?;
+    // Whatever command reaches a milestone, its rewards are granted within the budgets.
+    budgets::allot(&mut decision.events, catalogue, used);
+    if let Command::Settle { as_of } = command {
+        decision.events.extend(budgets::grant_waiting(state, *as_of, catalogue, used));
+    }
+    Ok(decision)
+}
+
+/// Decides as if budgets held everything.
+fn decide_unbudgeted(
+    state: &UserTasks,
+    command: &Command,
+    catalogue: &Catalogue,
+) -> Result<Decision, Rejection> {
     match command {
-        Command::RecordAction { action, seed } => {
-            let mut decision = record(state, action, *seed, catalogue);
-            budgets::allot(&mut decision.events, catalogue, used);
-            Ok(decision)
-        }
+        Command::RecordAction { action, seed } => Ok(record(state, action, *seed, catalogue)),
         Command::ClaimRewards { user: _, task, period, milestone, claimed_at } => {
             let claimed =
                 claim::claim(state, task, period.as_ref(), *milestone, *claimed_at, catalogue)?;
@@ -158,9 +169,7 @@ pub fn decide_within(
             Ok(Decision { events: delivery::settle(state, settled, *at), unmoved: vec![] })
         }
         Command::Settle { as_of } => {
-            let mut events = settle::settle(state, *as_of);
-            events.extend(budgets::grant_waiting(state, *as_of, catalogue, used));
-            Ok(Decision { events, unmoved: vec![] })
+            Ok(Decision { events: settle::settle(state, *as_of), unmoved: vec![] })
         }
         Command::Redeliver { grant, by, reason, at, even_if_delivered } => {
             let requested =
