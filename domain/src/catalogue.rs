@@ -2,6 +2,7 @@
 
 mod amnesty;
 mod audience;
+mod budgets;
 pub mod definition;
 mod dependencies;
 pub mod text;
@@ -15,11 +16,13 @@ use serde::{Deserialize, Serialize};
 use crate::calendar::{Calendar, Period, PeriodKey, Zones, zone};
 use crate::expression::{Expression, Filter, InvalidExpression, InvalidFilter};
 use crate::ids::TaskId;
+use budgets::Budgets;
 use definition::{OnNewVersion, TaskDefinition, ZoneRule};
 use dependencies::judging_order;
 
 pub use amnesty::{AMNESTIES_MAX, Amnesty};
 pub use audience::audience_filter;
+pub use budgets::{BudgetInForce, BudgetKey, BudgetsUsed, WaitingPlace};
 pub use dependencies::{DependencyCycle, TASKS_TOUCHED_MAX, TooManyTouched};
 
 /// One published version of a task, ready to judge actions. Immutable.
@@ -63,6 +66,9 @@ impl TaskVersion {
                 Some(zones)
             }
         };
+        for used in definition.budgets() {
+            zone(&used.budget.zone).map_err(|e| broken(e.to_string()))?;
+        }
         let calendar = Calendar { cadence: definition.every, day_start: definition.day_starts_at };
         Ok(Self {
             version,
@@ -251,6 +257,7 @@ pub struct Catalogue {
     by_action: HashMap<String, Vec<usize>>,
     dependants: HashMap<TaskId, Vec<usize>>,
     states_needed: HashMap<String, Vec<usize>>,
+    budgets: Budgets,
 }
 
 impl Catalogue {
@@ -281,13 +288,21 @@ impl Catalogue {
                 dependants.entry(needed.clone()).or_default().push(index);
             }
         }
-        let mut catalogue =
-            Self { revision, tasks, by_id, by_action, dependants, states_needed: HashMap::new() };
+        let mut catalogue = Self {
+            revision,
+            tasks,
+            by_id,
+            by_action,
+            dependants,
+            states_needed: HashMap::new(),
+            budgets: Budgets::default(),
+        };
         catalogue.states_needed = catalogue
             .by_action
             .keys()
             .map(|action| (action.clone(), catalogue.states_that_decide(action)))
             .collect();
+        catalogue.budgets = Budgets::of(&catalogue.tasks, &catalogue.states_needed);
         Ok(catalogue)
     }
 

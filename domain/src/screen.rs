@@ -100,7 +100,8 @@ pub enum TaskScreenState {
     InProgress,
     /// Something can be claimed, of this period or an earlier one.
     Claimable,
-    /// The last milestone is reached, and the task has no rewards.
+    /// The last milestone is reached, and there is nothing to claim: the task has no rewards, or those of a
+    /// milestone wait for a budget or were refused.
     Completed,
     /// The last milestone is reached, and all of it is taken.
     Claimed,
@@ -320,10 +321,18 @@ impl Reader<'_> {
             let mut lines = reached.lines.iter().map(|l| l.state.as_of(&reached.terms, self.now));
             lines.any(|state| matches!(state, RewardState::Expired | RewardState::Forfeited))
         };
+        let is_pending = |reached: &ReachedMilestone| {
+            let mut states = reached.lines.iter().map(|line| line.state);
+            states.clone().any(|state| state == RewardState::Waiting)
+                || !reached.lines.is_empty() && states.all(|state| state == RewardState::Refused)
+        };
         match standing {
             _ if claimable => TaskScreenState::Claimable,
             Standing { finished: true, .. } if standing.reached.iter().any(is_lost) => {
                 TaskScreenState::Expired
+            }
+            Standing { finished: true, .. } if standing.reached.iter().any(is_pending) => {
+                TaskScreenState::Completed
             }
             Standing { finished: true, .. } if rewarding() => TaskScreenState::Claimed,
             Standing { finished: true, .. } => TaskScreenState::Completed,

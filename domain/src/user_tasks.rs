@@ -16,14 +16,19 @@ mod terms;
 
 pub use command::{BackfillRelease, Command, ParkedVerdict, PastAction, Resolution};
 pub use correction::{Adjustment, BY_HAND, Change, Correction, Credited, ReversedAction};
-pub use decide::{Acknowledgement, Decision, Rejection, Unmoved, UnmovedReason, Verdict, decide};
-pub use event::{Earned, Event, Protected, Protection, Rejudged, Reward, UnclaimedRewards};
-pub use evolve::{evolve, fold};
+pub use decide::{
+    Acknowledgement, Decision, Rejection, Unmoved, UnmovedReason, Verdict, decide, decide_within,
+};
+pub use event::{
+    Allotment, AllottedAs, Budgeted, Earned, Event, Protected, Protection, Rejudged, Reward,
+    UnclaimedRewards,
+};
+pub use evolve::{evolve, fold, outcomes};
 pub use seen::{SEEN_PER_PERIOD_MAX, Seen, ValueHash, ValueSet};
 pub use state::{
     ClaimableMilestone, ClosedPeriod, FreezeChange, FreezeState, Grant, GrantedLine, PeriodState,
     ReachedMilestone, ReachedStep, ReservedFreeze, RewardState, StreakState, Stretch, TaskState,
-    Told, UnknownRewardState, UserTasks,
+    Told, UnknownRewardState, UserTasks, WaitingMilestone,
 };
 
 pub use seed::Seed;

@@ -135,7 +135,8 @@ pub enum Work {
         /// Also if it was delivered before: for a payer that has forgotten what it paid.
         even_if_delivered: bool,
     },
-    /// Record what time alone has brought about: unclaimed rewards that are due.
+    /// Record what time alone has brought about: unclaimed rewards that are due. Grants what waited for budgets
+    /// and fits by now.
     Settle {
         /// Whose.
         user: UserId,

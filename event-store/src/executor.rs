@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use plaudit_domain::catalogue::BudgetKey;
 use plaudit_domain::lane::{Lane, LaneCount, Position};
 use sqlx::{Connection as _, PgConnection, PgPool};
 
@@ -20,8 +21,8 @@ use crate::lanes::{self, LaneWait, LockOutcome};
 use crate::pool::{self, Borrowed};
 use crate::states::{Found, NeededUsers, RecentUsers};
 use crate::{
-    checkpoints, hand_receipts, log, parked, receipts, rewards, seen_actions, source_offsets,
-    states,
+    budgets, checkpoints, hand_receipts, log, parked, receipts, rewards, seen_actions,
+    source_offsets, states,
 };
 use decide::DecidedBatch;
 use retry::RetryState;
@@ -76,11 +77,13 @@ impl Done<'_> {
 
 /// How one attempt goes about a part.
 #[derive(Clone, Copy)]
-struct How {
+struct How<'r> {
     wait: LaneWait,
     limits: decide::Limits,
     /// Compare all states with the log.
     verify_all: bool,
+    /// Lock these budgets, too, before anything is decided.
+    lock_budgets: Option<&'r BTreeSet<BudgetKey>>,
 }
 
 impl Part<'_> {
@@ -168,7 +171,12 @@ impl Executor {
         let mut retry = RetryState::new(part);
         loop {
             let mut unconfirmed = None;
-            let how = How { wait, limits: retry.limits(), verify_all: retry.verify_all() };
+            let how = How {
+                wait,
+                limits: retry.limits(),
+                verify_all: retry.verify_all(),
+                lock_budgets: retry.lock_budgets(),
+            };
             match self.attempt(retry.part(), how, &mut unconfirmed).await {
                 Ok(applied) => return Ok(retry.settled(applied)),
                 Err(failed) => retry.after(failed, unconfirmed, &self.pool).await?,
@@ -181,7 +189,7 @@ impl Executor {
     async fn attempt(
         &self,
         part: Part<'_>,
-        how: How,
+        how: How<'_>,
         unconfirmed: &mut Option<Vec<Applied>>,
     ) -> Result<Vec<Applied>, Failed> {
         let mut began = false;
@@ -206,7 +214,7 @@ impl Executor {
     async fn transact(
         &self,
         part: Part<'_>,
-        how: How,
+        how: How<'_>,
         unconfirmed: &mut Option<Vec<Applied>>,
         connection: &mut PgConnection,
     ) -> Result<Vec<Applied>, ExecuteError> {
@@ -237,7 +245,7 @@ impl Executor {
     async fn decide_and_write<'b>(
         &self,
         part: Part<'b>,
-        how: How,
+        how: How<'_>,
         tx: &mut PgConnection,
     ) -> Result<Done<'b>, ExecuteError> {
         let locked = match lanes::lock(&part.lanes(), how.wait, tx).await? {
@@ -250,7 +258,11 @@ impl Executor {
         if !unbounded.is_empty() {
             bounds::settle(&unbounded, backfills.tasks(), tx).await?;
         }
-        let needed = decide::Needed::by(part.items, catalogue);
+        let mut needed = decide::Needed::by(part.items, catalogue);
+        if let Some(keys) = how.lock_budgets {
+            needed.budgets.extend(keys.iter().cloned());
+            budgets::lock(needed.budgets.iter(), tx).await?;
+        }
         let found = Found {
             heads: locked.heads.clone(),
             transaction: locked.transaction,
@@ -293,7 +305,12 @@ impl Executor {
                 projection.apply(&decided.changes, tx).await?;
             }
         }
-        Ok(())
+        // Last, so that other batches wait for the budgets only until the commit.
+        if budgets::take(&decided.budget_takes, tx).await? {
+            Ok(())
+        } else {
+            Err(ExecuteError::BudgetTaken(decided.budget_takes.keys().cloned().collect()))
+        }
     }
 
     /// The head of a lane: the position of its last committed event.

@@ -5,6 +5,7 @@
 pub mod aggregate;
 pub mod backfills;
 pub mod batch;
+pub mod budgets;
 pub mod catalogue_store;
 mod checkpoints;
 pub mod deliveries;

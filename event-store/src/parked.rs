@@ -73,8 +73,7 @@ pub(crate) async fn insert(
     for NewlyParked { lane, origin, record, waiting } in records {
         let at = match origin {
             Origin::Record(at) => Some(at),
-            Origin::Parked { from, .. } => from.as_ref(),
-            Origin::Backfill { from, .. } => from.as_ref(),
+            Origin::Parked { from, .. } | Origin::Backfill { from, .. } => from.as_ref(),
             Origin::Request(_) | Origin::Follower | Origin::Sweeper => None,
         };
         sqlx::query(include_str!("parked/insert.sql"))

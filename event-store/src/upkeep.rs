@@ -7,6 +7,7 @@ use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 
 use crate::backfills;
+use crate::budgets;
 use crate::hand_receipts;
 use crate::parked;
 use crate::seen_actions::windows;
@@ -15,8 +16,9 @@ use crate::source_offsets;
 /// How often upkeep looks.
 const EVERY: Duration = Duration::from_secs(60);
 
-/// Runs until `stopped`: opens and drops dedup windows, and deletes what has had its time: source offsets that are
-/// overtaken, old decisions about parked records, what finished backfills left, and old receipts of changes by hand.
+/// Runs until `stopped`: opens and drops dedup windows, and deletes what has had its time: source offsets and totals of
+/// budgets that are overtaken, old decisions about parked records, what finished backfills left, and old receipts of
+/// changes by hand.
 pub async fn run(pool: PgPool, stopped: CancellationToken) {
     loop {
         match windows::upkeep(&pool).await {
@@ -39,6 +41,9 @@ pub async fn run(pool: PgPool, stopped: CancellationToken) {
         }
         if let Err(error) = hand_receipts::purge(&pool).await {
             tracing::warn!(%error, "old receipts of changes by hand could not be deleted; trying again in a minute");
+        }
+        if let Err(error) = budgets::purge(&pool).await {
+            tracing::warn!(%error, "overtaken totals of budgets could not be deleted; trying again in a minute");
         }
         if tokio::time::timeout(EVERY, stopped.cancelled()).await.is_ok() {
             return;

@@ -5,7 +5,7 @@ mod support;
 use std::sync::Arc;
 
 use plaudit_domain::action::Action;
-use plaudit_domain::ids::TaskId;
+use plaudit_domain::ids::{TaskId, UserId};
 use plaudit_domain::lane::Lane;
 use plaudit_event_store::backfills::changes::{BackfillChange, BackfillChangeError, change};
 use plaudit_event_store::backfills::{self, BackfillState, bounds, held, lease};
@@ -161,7 +161,7 @@ async fn held_rewards_are_found_and_released() {
     outcomes(&store, each(past)).await;
     let lane = Lane::of("u1", store.lane_count);
     let users = held::users(&store.pool, lane, &task(), "", 10).await.unwrap();
-    assert_eq!(users.iter().map(|user| user.as_str()).collect::<Vec<_>>(), ["u1"]);
+    assert_eq!(users.iter().map(UserId::as_str).collect::<Vec<_>>(), ["u1"]);
     assert_eq!(store.count("select count(*) from reward_state").await, 0);
     let item = Item {
         lane,

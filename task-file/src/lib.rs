@@ -7,6 +7,7 @@
 //! those of `plaudit_domain::catalogue::definition`.
 
 mod audience;
+mod budgets;
 mod dependencies;
 mod diagnostic;
 mod diff;
@@ -142,13 +143,15 @@ fn refuse_nul(root: &Located<'_>, diagnostics: &mut Diagnostics) {
 }
 
 fn read_file(root: &Located<'_>, diagnostics: &mut Diagnostics) -> Option<Vec<LocatedTask>> {
-    let fields = root.fields(&["tasks", "default_locale"], diagnostics)?;
+    let fields = root.fields(&["tasks", "default_locale", "budgets"], diagnostics)?;
     let locale =
         fields.read_or("default_locale", DEFAULT_LOCALE, |place| text::locale(place, diagnostics));
+    let budgets = budgets::Declared::read(&fields, diagnostics);
+    let declared = budgets.unwrap_or_default();
     let places = fields.require("tasks", diagnostics)?.items(diagnostics)?;
     // With an invalid default locale, every text would seem to lack it.
     let drafts: Vec<Draft<'_>> =
-        places.iter().map(|place| Draft::read(place, locale, diagnostics)).collect();
+        places.iter().map(|place| Draft::read(place, locale, &declared, diagnostics)).collect();
     refuse_duplicate_ids(&drafts, diagnostics);
     dependencies::refuse_cycles(&drafts, diagnostics);
     let tasks = places.iter().zip(drafts).map(|(place, draft)| {
@@ -156,6 +159,10 @@ fn read_file(root: &Located<'_>, diagnostics: &mut Diagnostics) -> Option<Vec<Lo
         Some(LocatedTask { definition, path: place.path.clone(), places: draft.places })
     });
     let tasks: Vec<_> = tasks.flatten().collect();
+    if tasks.len() == places.len() {
+        let definitions: Vec<_> = tasks.iter().map(|task: &LocatedTask| &task.definition).collect();
+        declared.warn_of_unused(&definitions, diagnostics);
+    }
     (tasks.len() == places.len()).then_some(tasks)
 }
 

@@ -2,6 +2,7 @@
 
 use plaudit_domain::catalogue::definition::{Kind, Meta, Milestone};
 
+use crate::budgets::Declared;
 use crate::located::{Diagnostics, Fields, Located};
 use crate::objective::Counted;
 use crate::{meta, rewards};
@@ -12,12 +13,13 @@ pub fn read(
     kind: Option<Kind>,
     counted: Option<&Counted<'_>>,
     cycle: Option<i64>,
+    declared: &Declared<'_>,
     diagnostics: &mut Diagnostics,
 ) -> Option<(Vec<Milestone>, i64)> {
     let given = task.get("milestones");
     let short_form = task.get("rewards");
-    let listed = given.map(|place| list(place, cycle, diagnostics));
-    let short = short_form.map(|place| rewards::lines(place, diagnostics));
+    let listed = given.map(|place| list(place, cycle, declared, diagnostics));
+    let short = short_form.map(|place| rewards::lines(place, declared, diagnostics));
     if let (Some(_), Some(place)) = (given, short_form) {
         diagnostics
             .add(place, "a task has either `milestones` or the short form `rewards`, not both");
@@ -69,6 +71,7 @@ fn short_target(counted: &Counted<'_>, diagnostics: &mut Diagnostics) -> Option<
 fn list(
     place: &Located<'_>,
     cycle: Option<i64>,
+    declared: &Declared<'_>,
     diagnostics: &mut Diagnostics,
 ) -> Option<Vec<Milestone>> {
     let places = place.items(diagnostics)?;
@@ -77,8 +80,8 @@ fn list(
     for place in &places {
         let Some(fields) = place.fields(&["at", "rewards", "meta"], diagnostics) else { continue };
         let at = fields.require("at", diagnostics).and_then(|place| place.positive(diagnostics));
-        let rewards =
-            fields.read_or("rewards", Vec::new(), |place| rewards::lines(place, diagnostics));
+        let rewards = fields
+            .read_or("rewards", Vec::new(), |place| rewards::lines(place, declared, diagnostics));
         let meta = meta::read(&fields, diagnostics);
         if let (Some(at), Some(place)) = (at, fields.get("at")) {
             if let Some(before) = highest.filter(|before| at <= *before) {

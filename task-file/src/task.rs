@@ -10,6 +10,7 @@ use plaudit_domain::catalogue::definition::{
 };
 use plaudit_domain::ids::TaskId;
 
+use crate::budgets::Declared;
 use crate::located::{Diagnostics, Fields, Located};
 use crate::objective::Counted;
 use crate::text::{locale, texts};
@@ -62,6 +63,7 @@ impl<'n> Draft<'n> {
     pub fn read(
         place: &Located<'n>,
         default_locale: Option<&'n str>,
+        declared: &Declared<'_>,
         diagnostics: &mut Diagnostics,
     ) -> Self {
         let Some(fields) = place.fields(&KEYS, diagnostics) else {
@@ -85,7 +87,7 @@ impl<'n> Draft<'n> {
         let mut depends_on = requires.clone().unwrap_or_default();
         depends_on.extend(counted.iter().flat_map(|counted| counted.completions_of.clone()));
         let parts = Parts { id: own_id, kind, requires, counted, default_locale };
-        let definition = definition(&fields, parts, diagnostics);
+        let definition = definition(&fields, parts, declared, diagnostics);
         Self { id, depends_on, places: places(place), definition }
     }
 }
@@ -120,6 +122,7 @@ struct Parts<'d, 'n> {
 fn definition(
     fields: &Fields<'_>,
     parts: Parts<'_, '_>,
+    declared: &Declared<'_>,
     diagnostics: &mut Diagnostics,
 ) -> Option<TaskDefinition> {
     let Parts { id, kind, requires, counted, default_locale } = parts;
@@ -147,7 +150,7 @@ fn definition(
         .read_or("on_new_version", OnNewVersion::Keep, |place| on_new_version(place, diagnostics));
     let streak = streak::read(fields, kind, diagnostics);
     let cycle = streak.as_ref().ok().and_then(|rules| rules.as_ref()?.cycle);
-    let course = milestones::read(fields, kind, counted.as_ref(), cycle, diagnostics);
+    let course = milestones::read(fields, kind, counted.as_ref(), cycle, declared, diagnostics);
     if let (Some(counted), Some((_, target))) = (&counted, &course) {
         counted.refuse_beyond_memory(*target, diagnostics);
     }
@@ -199,7 +202,6 @@ fn cadence(
     kind: Option<Kind>,
     diagnostics: &mut Diagnostics,
 ) -> Option<Cadence> {
-    let words = [("day", Cadence::Day), ("week", Cadence::Week), ("month", Cadence::Month)];
     if kind.is_some_and(|kind| !kind.shape().starts_over) {
         if let Some(place) = fields.get("every") {
             diagnostics.add(
@@ -213,6 +215,16 @@ fn cadence(
         return None; // only a known kind needs it
     }
     let place = fields.require("every", diagnostics)?;
+    recurrence(place, fields.get("day_starts_at"), diagnostics)
+}
+
+/// Reads how often something starts over; cron goes with no start of day.
+pub fn recurrence(
+    place: &Located<'_>,
+    day_starts_at: Option<&Located<'_>>,
+    diagnostics: &mut Diagnostics,
+) -> Option<Cadence> {
+    let words = [("day", Cadence::Day), ("week", Cadence::Week), ("month", Cadence::Month)];
     if !matches!(place.node.value, crate::node::Value::Mapping(_)) {
         return place.choice(&words, diagnostics);
     }
@@ -220,13 +232,14 @@ fn cadence(
     let place = schedule.require("cron", diagnostics)?;
     let cron = place.text(diagnostics)?.parse::<Cron>();
     let cron = cron.map_err(|e| diagnostics.add(place, e)).ok()?;
-    if let Some(place) = fields.get("day_starts_at") {
+    if let Some(place) = day_starts_at {
         diagnostics.add(place, "has no meaning with `every: { cron: … }`: write the hour into it");
     }
     Some(Cadence::Cron(cron))
 }
 
-fn zone_rule(place: &Located<'_>, diagnostics: &mut Diagnostics) -> Option<ZoneRule> {
+/// Reads whose days something follows.
+pub fn zone_rule(place: &Located<'_>, diagnostics: &mut Diagnostics) -> Option<ZoneRule> {
     let name = place.text(diagnostics)?;
     if name == "user" {
         return Some(ZoneRule::User);
@@ -241,7 +254,8 @@ fn zone_rule(place: &Located<'_>, diagnostics: &mut Diagnostics) -> Option<ZoneR
     Some(ZoneRule::Fixed(name.to_owned()))
 }
 
-fn day_start(place: &Located<'_>, diagnostics: &mut Diagnostics) -> Option<DayStart> {
+/// Reads when days begin.
+pub fn day_start(place: &Located<'_>, diagnostics: &mut Diagnostics) -> Option<DayStart> {
     let text = place.text(diagnostics)?;
     text.to_owned().try_into().map_err(|e| diagnostics.add(place, e)).ok()
 }

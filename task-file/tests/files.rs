@@ -66,8 +66,13 @@ tasks:
 
 fn milestone(at: i64, line: &str, kind: &str, code: &str, amount: i64) -> Milestone {
     let pays = Rewards::Fixed(Payout { kind: kind.into(), code: code.into(), amount });
-    let rewards =
-        vec![RewardLine { line: line.into(), pays, title: BTreeMap::new(), meta: Meta::new() }];
+    let rewards = vec![RewardLine {
+        line: line.into(),
+        pays,
+        budget: None,
+        title: BTreeMap::new(),
+        meta: Meta::new(),
+    }];
     Milestone { at, rewards, meta: Meta::new() }
 }
 

@@ -38,6 +38,8 @@ pub enum RewardState {
     Expired,
     Forfeited,
     Revoked,
+    Waiting,
+    Refused,
 }
 
 /// Up to 1,000 actions.

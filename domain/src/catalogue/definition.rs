@@ -4,6 +4,7 @@
 //! default that means what its absence meant before.
 
 mod audience;
+mod budget;
 mod objective;
 mod rewards;
 mod streak;
@@ -20,6 +21,7 @@ use crate::ids::TaskId;
 
 pub use crate::kinds::Kind;
 pub use audience::{Audience, Share};
+pub use budget::{AtCap, Budget, BudgetId, BudgetUse, Counts, InvalidBudgetId};
 pub use objective::{Cap, Measure, Objective};
 pub use rewards::{
     AtPeriodEnd, Claim, ClaimMode, Milestone, Payout, RewardLine, Rewards, WeightedPayout,

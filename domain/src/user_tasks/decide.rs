@@ -1,6 +1,7 @@
 //! The rules: state and command give events, or a rejection.
 
 mod backfill;
+mod budgets;
 mod claim;
 mod correct;
 mod delivery;
@@ -24,7 +25,7 @@ use serde_json::{Map, Value};
 
 use crate::action::{Action, USER_UPDATED, UserUpdate};
 use crate::catalogue::definition::BackfillRewards;
-use crate::catalogue::{Catalogue, CatalogueTask, TaskVersion};
+use crate::catalogue::{BudgetsUsed, Catalogue, CatalogueTask, TaskVersion};
 use crate::expression::Variables;
 use crate::ids::TaskId;
 
@@ -113,12 +114,42 @@ pub enum UnmovedReason {
     CountedBefore,
 }
 
-/// Decides which facts follow from `command`. Changes nothing and reads no clock.
+/// Decides as [`decide_within`] does while nothing of any budget is used.
 ///
 /// # Errors
 ///
 /// A [`Rejection`]: an answer, not a fault. Actions are never rejected.
 pub fn decide(
+    state: &UserTasks,
+    command: &Command,
+    catalogue: &Catalogue,
+) -> Result<Decision, Rejection> {
+    decide_within(state, command, catalogue, &BudgetsUsed::default())
+}
+
+/// Decides which facts follow from `command`. Changes nothing and reads no clock. `used` is what others were
+/// granted of the budgets; what the command itself is granted is in its facts.
+///
+/// # Errors
+///
+/// A [`Rejection`]: an answer, not a fault. Actions are never rejected.
+pub fn decide_within(
+    state: &UserTasks,
+    command: &Command,
+    catalogue: &Catalogue,
+    used: &BudgetsUsed,
+) -> Result<Decision, Rejection> {
+    let mut decision = decide_unbudgeted(state, command, catalogue)?;
+    // Whatever command reaches a milestone, its rewards are granted within the budgets.
+    budgets::allot(&mut decision.events, catalogue, used);
+    if let Command::Settle { as_of } = command {
+        decision.events.extend(budgets::grant_waiting(state, *as_of, catalogue, used));
+    }
+    Ok(decision)
+}
+
+/// Decides as if budgets held everything.
+fn decide_unbudgeted(
     state: &UserTasks,
     command: &Command,
     catalogue: &Catalogue,

@@ -1,5 +1,6 @@
 //! Facts about one user's tasks, stored for ever.
 
+mod budgeted;
 mod streak;
 
 use jiff::Timestamp;
@@ -14,6 +15,7 @@ use crate::catalogue::definition::{ClaimMode, Payout, RewardLine};
 use crate::ids::{TaskId, UserId};
 use crate::user_tasks::seen::ValueHash;
 
+pub use budgeted::{Allotment, AllottedAs, Budgeted};
 pub use streak::{Protected, Protection, Rejudged};
 
 /// A fact. Stored as JSON with its name under `type`.
@@ -275,13 +277,16 @@ pub enum Event {
         /// How long they can be claimed.
         #[serde(default, skip_serializing_if = "ClaimTerms::is_unlimited")]
         terms: ClaimTerms,
+        /// What its budgets allowed; absent: no line names one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        budgeted: Option<Box<Budgeted>>,
     },
     /// Rewards were not claimed in time.
     RewardsExpired(UnclaimedRewards),
     /// Rewards that nobody claimed were lost with their period.
     RewardsForfeited(UnclaimedRewards),
-    /// Rewards that nobody claimed were granted with the end of their period. Paying them is another system's
-    /// work.
+    /// Rewards that nobody claimed were granted with the end of their period, or rewards that waited for a
+    /// budget were granted once it held them. Paying them is another system's work.
     RewardsGranted(UnclaimedRewards),
     /// The last milestone was reached, for the first and only time in its period.
     TaskCompleted {
@@ -550,6 +555,9 @@ pub struct UnclaimedRewards {
     pub at: Timestamp,
     /// As promised.
     pub rewards: Vec<Reward>,
+    /// What they took of their budgets, if they waited for one; absent: they could be claimed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budgeted: Option<Box<Budgeted>>,
 }
 
 /// One reward line owed to a user. Every event that moves it tells it whole, so that no reader

@@ -5,11 +5,11 @@ mod streak;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value};
 
-use super::event::{Event, Reward, UnclaimedRewards};
+use super::event::{Budgeted, Event, Reward, UnclaimedRewards};
 use super::seen::{NewlySeen, Seen};
 use super::state::{
     ClaimableMilestone, ClosedPeriod, Grant, GrantedLine, PeriodState, ReachedMilestone,
-    RewardState, TaskState, UserTasks,
+    RewardState, TaskState, UserTasks, WaitingMilestone,
 };
 use super::terms::Lapsed;
 use crate::calendar::{Period, PeriodKey};
@@ -56,26 +56,7 @@ pub fn evolve(state: &mut UserTasks, event: &Event) {
         Event::FreezeReserved { task, period, .. } => {
             streak::reserve_freeze(state.tasks.entry(task.clone()).or_default(), period);
         }
-        Event::MilestoneReached { task, version, period, milestone, at, mode, rewards, terms } => {
-            let granted_as = granted_state(*mode);
-            for reward in rewards {
-                let grant = || Grant { reward: reward.clone(), state: granted_as };
-                state.grants.entry(reward.grant).or_insert_with(grant);
-            }
-            let task = state.tasks.entry(task.clone()).or_default();
-            let reached = ReachedMilestone {
-                at: *milestone,
-                period: period.key.clone(),
-                version: *version,
-                reached_at: *at,
-                lines: granted_lines(*mode, rewards),
-                terms: *terms,
-            };
-            if *mode == ClaimMode::Manual && !rewards.is_empty() {
-                add_claimable(task, period, &reached, rewards);
-            }
-            reach(task, period, reached);
-        }
+        Event::MilestoneReached { .. } => reach_milestone(state, event),
         Event::TaskCompleted { task, period, at, .. } => {
             let task = state.tasks.entry(task.clone()).or_default();
             task.completed_at.get_or_insert(*at);
@@ -97,6 +78,7 @@ pub fn evolve(state: &mut UserTasks, event: &Event) {
         }
         Event::RewardsExpired(unclaimed) => lapse(state, unclaimed, Lapsed::Expired),
         Event::RewardsForfeited(unclaimed) => lapse(state, unclaimed, Lapsed::Forfeited),
+        Event::RewardsGranted(waited) if waited.budgeted.is_some() => grant_waiting(state, waited),
         Event::RewardsGranted(unclaimed) => lapse(state, unclaimed, Lapsed::Granted),
         Event::RewardGranted { reward, .. } => {
             let grant = || Grant { reward: reward.clone(), state: RewardState::Claimed };
@@ -137,6 +119,45 @@ pub fn fold<'e>(events: impl IntoIterator<Item = &'e Event>) -> UserTasks {
         evolve(&mut state, event);
     }
     state
+}
+
+/// Grants what a milestone earns, and notes that it was reached.
+fn reach_milestone(state: &mut UserTasks, event: &Event) {
+    let Event::MilestoneReached {
+        task,
+        version,
+        period,
+        milestone,
+        at,
+        mode,
+        rewards,
+        terms,
+        budgeted,
+    } = event
+    else {
+        return;
+    };
+    let outcomes = outcomes(*mode, rewards, budgeted.as_deref());
+    for (reward, granted_as) in outcomes.clone() {
+        let grant = || Grant { reward: reward.clone(), state: granted_as };
+        state.grants.entry(reward.grant).or_insert_with(grant);
+    }
+    let task = state.tasks.entry(task.clone()).or_default();
+    let reached = ReachedMilestone {
+        at: *milestone,
+        period: period.key.clone(),
+        version: *version,
+        reached_at: *at,
+        lines: granted_lines(outcomes),
+        terms: *terms,
+    };
+    if *mode == ClaimMode::Manual && !rewards.is_empty() {
+        add_claimable(task, period, &reached, rewards);
+    }
+    if let Some(budgeted) = budgeted {
+        add_waiting(task, period, &reached, &budgeted.waiting);
+    }
+    reach(task, period, reached);
 }
 
 /// Takes an update of the user by a producer.
@@ -252,17 +273,61 @@ fn granted_state(mode: ClaimMode) -> RewardState {
     }
 }
 
+/// What becomes of the rewards of a milestone when it is reached: of those granted, those that wait, and those
+/// that are refused.
+pub fn outcomes<'e>(
+    mode: ClaimMode,
+    rewards: &'e [Reward],
+    budgeted: Option<&'e Budgeted>,
+) -> impl Iterator<Item = (&'e Reward, RewardState)> + Clone {
+    let granted = rewards.iter().map(move |reward| (reward, granted_state(mode)));
+    let waiting = budgeted.map_or(&[][..], |budgeted| &budgeted.waiting);
+    let refused = budgeted.map_or(&[][..], |budgeted| &budgeted.refused);
+    let waiting = waiting.iter().map(|reward| (reward, RewardState::Waiting));
+    granted.chain(waiting).chain(refused.iter().map(|reward| (reward, RewardState::Refused)))
+}
+
 /// The lines of a milestone when it is reached.
-fn granted_lines(mode: ClaimMode, rewards: &[Reward]) -> Vec<GrantedLine> {
-    let state = granted_state(mode);
-    let line = |reward: &Reward| GrantedLine {
+fn granted_lines<'e>(
+    outcomes: impl Iterator<Item = (&'e Reward, RewardState)>,
+) -> Vec<GrantedLine> {
+    let line = |(reward, state): (&Reward, RewardState)| GrantedLine {
         line: reward.line.clone(),
         kind: reward.kind.clone(),
         code: reward.code.clone(),
         amount: reward.amount,
         state,
     };
-    rewards.iter().map(line).collect()
+    outcomes.map(line).collect()
+}
+
+/// The rewards of a milestone wait for a budget.
+fn add_waiting(
+    task: &mut TaskState,
+    period: &Period,
+    reached: &ReachedMilestone,
+    rewards: &[Reward],
+) {
+    let is_it = |w: &WaitingMilestone| w.period.key == period.key && w.at == reached.at;
+    if rewards.is_empty() || task.waiting.iter().any(is_it) {
+        return;
+    }
+    task.waiting.push(WaitingMilestone {
+        period: period.clone(),
+        at: reached.at,
+        version: reached.version,
+        reached_at: reached.reached_at,
+        rewards: rewards.to_vec(),
+    });
+}
+
+/// Rewards that waited for a budget are granted.
+fn grant_waiting(state: &mut UserTasks, waited: &UnclaimedRewards) {
+    let task = state.tasks.entry(waited.task.clone()).or_default();
+    task.waiting.retain(|w| !(w.period.key == waited.period.key && w.at == waited.milestone));
+    for reward in &waited.rewards {
+        set_state(state, reward, RewardState::Claimed);
+    }
 }
 
 /// The rewards of a milestone wait to be claimed.

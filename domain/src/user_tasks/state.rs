@@ -68,6 +68,10 @@ pub struct TaskState {
     /// The milestones with something to claim. All of them after a fold; where the state was read from its
     /// rows, those that were asked for, so that a state does not grow with what its user has not claimed.
     pub claimable: Vec<ClaimableMilestone>,
+    /// The milestones whose rewards wait for a budget. All of them after a fold; where the state was read from
+    /// its rows, those that were asked for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub waiting: Vec<WaitingMilestone>,
     /// For continuous tasks, from the first step on.
     pub streak: Option<StreakState>,
     /// For continuous tasks, once any were counted, granted or reserved.
@@ -217,11 +221,15 @@ pub enum RewardState {
     Forfeited,
     /// Taken back by an operator before it was delivered.
     Revoked,
+    /// Reached, and granted once its budget holds it.
+    Waiting,
+    /// Reached, and not granted, because its budget was used up.
+    Refused,
 }
 
 impl RewardState {
     /// Every state.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::Claimable,
         Self::Claimed,
         Self::Delivering,
@@ -230,6 +238,8 @@ impl RewardState {
         Self::Expired,
         Self::Forfeited,
         Self::Revoked,
+        Self::Waiting,
+        Self::Refused,
     ];
 
     /// As stored and shown.
@@ -243,6 +253,8 @@ impl RewardState {
             Self::Expired => "expired",
             Self::Forfeited => "forfeited",
             Self::Revoked => "revoked",
+            Self::Waiting => "waiting",
+            Self::Refused => "refused",
         }
     }
 }
@@ -283,6 +295,21 @@ impl ClaimableMilestone {
     pub fn order(&self) -> (Option<Timestamp>, i64) {
         (self.period.starts_at, self.at)
     }
+}
+
+/// A milestone whose rewards wait for a budget.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct WaitingMilestone {
+    /// The period that reached it.
+    pub period: Period,
+    /// The milestone.
+    pub at: i64,
+    /// The version that promised its rewards.
+    pub version: u32,
+    /// When it was reached.
+    pub reached_at: Timestamp,
+    /// What is granted then.
+    pub rewards: Vec<Reward>,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it by reference")]

@@ -6,6 +6,7 @@
 mod age;
 mod audiences;
 mod backfill;
+mod budgets;
 mod carry_over;
 mod claims;
 mod composites;
@@ -245,7 +246,17 @@ fn reached(task: &str, period: &Period, milestone: i64, amount: i64, when: &str)
     let (task, period, at) = (id(task), period.clone(), at(when));
     let mode = ClaimMode::Manual;
     let terms = ClaimTerms::default();
-    Event::MilestoneReached { task, version: 1, period, milestone, at, mode, rewards, terms }
+    Event::MilestoneReached {
+        task,
+        version: 1,
+        period,
+        milestone,
+        at,
+        mode,
+        rewards,
+        terms,
+        budgeted: None,
+    }
 }
 
 fn completed(task: &str, period: &Period, when: &str) -> Event {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use plaudit_domain::calendar::Zones;
-use plaudit_domain::catalogue::definition::TaskDefinition;
+use plaudit_domain::catalogue::definition::{Budget, BudgetId, BudgetUse, TaskDefinition};
 use plaudit_domain::catalogue::{Catalogue, CatalogueTask, DependencyCycle, Status, TaskVersion};
 use plaudit_domain::ids::TaskId;
 
@@ -107,6 +107,7 @@ pub fn check_fit(known: &Catalogue, definitions: &[TaskDefinition]) -> Result<()
             }
         }
     }
+    faults.extend(check_budgets(known, definitions, &named));
     if faults.is_empty() {
         faults = check_together(known, definitions, &named);
     }
@@ -136,6 +137,43 @@ fn backfill_fault(known: Option<&CatalogueTask>, definition: &TaskDefinition) ->
     Some(format!(
         "`from` lies more than {PAST_PERIODS_MAX} periods back, the most that a task can count; name a later time"
     ))
+}
+
+/// Tasks that share a budget agree about its terms, so that there is one limit at any time.
+fn check_budgets(
+    known: &Catalogue,
+    definitions: &[TaskDefinition],
+    named: &HashMap<&TaskId, &TaskDefinition>,
+) -> Vec<Unfit> {
+    let mut terms: HashMap<&BudgetId, (&TaskId, &Budget)> = HashMap::new();
+    let others = known.tasks().iter().filter(|task| task.status != Status::Retired);
+    for task in others.filter(|task| !named.contains_key(&task.id)) {
+        for BudgetUse { budget, .. } in task.current().definition.budgets() {
+            terms.entry(&budget.id).or_insert((&task.id, budget));
+        }
+    }
+    let mut faults = Vec::new();
+    for definition in definitions {
+        for (m, milestone) in definition.milestones.iter().enumerate() {
+            for (l, line) in milestone.rewards.iter().enumerate() {
+                for BudgetUse { budget, .. } in line.budgets() {
+                    let (other, known) =
+                        *terms.entry(&budget.id).or_insert((&definition.id, budget));
+                    if known == budget {
+                        continue;
+                    }
+                    let id = &budget.id;
+                    let reason = format!(
+                        "budget {id} has other terms in task {other}; publish the tasks that share it \
+                         together, with the same terms"
+                    );
+                    let field = format!("milestones[{m}].rewards[{l}]");
+                    faults.push(Unfit { task: definition.id.clone(), field, reason });
+                }
+            }
+        }
+    }
+    faults
 }
 
 /// The fields in which a definition names other tasks.

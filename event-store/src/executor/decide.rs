@@ -2,6 +2,7 @@
 
 mod actions;
 mod backfill;
+mod budgets;
 mod by_hand;
 mod claims;
 mod deliveries;
@@ -14,12 +15,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use plaudit_domain::action::Action;
-use plaudit_domain::catalogue::{Catalogue, CatalogueTask};
+use plaudit_domain::catalogue::{BudgetKey, BudgetsUsed, Catalogue, CatalogueTask};
 use plaudit_domain::ids::{TaskId, UserId};
 use plaudit_domain::lane::{Lane, Position};
 use plaudit_domain::user_tasks::{
-    Command, Decision, Event, Rejection, Resolution, ReversedAction, Reward, UserTasks, decide,
-    evolve,
+    Command, Decision, Event, Rejection, Resolution, ReversedAction, Reward, UserTasks,
+    decide_within, evolve,
 };
 use uuid::Uuid;
 
@@ -30,6 +31,7 @@ use crate::batch::{
     Applied, ChangedUser, Changes, ClaimKey, HandReceipt, Item, NewEvent, Origin, Outcome,
     ParkedResolution, Receipt, RequestKey, Work,
 };
+use crate::budgets::Take;
 use crate::catalogue_store::InForce;
 use crate::lanes::{LaneHead, Locked};
 use crate::parked::{NewlyParked, ParkedQueues};
@@ -37,6 +39,7 @@ use crate::reversals::FoundReversals;
 use crate::rewards::claimable::{ClaimLookup, FoundClaims, MilestoneKey};
 use crate::rewards::grants::{FoundGrants, GrantLookup};
 use crate::rewards::lapses::SettledUsers;
+use crate::rewards::waiting::FoundWaiting;
 use crate::seen_actions::NewlySeen;
 use crate::source_offsets::{LaneOffsets, SourceKey};
 use crate::states::{LoadedState, NeededUsers, truncate_to_micros};
@@ -60,6 +63,10 @@ pub struct Needed {
     pub claims: BTreeMap<ClaimLookup, i64>,
     pub grants: BTreeSet<GrantLookup>,
     pub settled: SettledUsers,
+    /// The windows that the items may draw on.
+    pub budgets: BTreeSet<BudgetKey>,
+    /// Whether those who are settled may wait for a budget.
+    pub may_wait: bool,
     /// Parked records to release or discard.
     pub parked: Vec<(Lane, Uuid)>,
     pub past: NeededPast,
@@ -120,6 +127,8 @@ impl Needed {
                     needed.tasks_of(item.lane, user);
                     let settled = needed.settled.entry((item.lane, user.clone())).or_insert(*as_of);
                     *settled = (*settled).max(*as_of);
+                    needed.may_wait |= !catalogue.waiting_places().is_empty();
+                    needed.budgets.extend(catalogue.budgets_waited_for(*as_of));
                 }
                 Work::ByHand { key, command, revoked } => {
                     needed.requests.push((item.lane, key.clone()));
@@ -156,6 +165,7 @@ impl Needed {
             }
         }
         self.identities.push((lane, action.identity()));
+        self.budgets.extend(catalogue.budgets_needed(&action.kind, action.occurred_at));
         if let Some(reversed) = ReversedAction::of(action) {
             let user = &action.user;
             let target = reversed.identity(user);
@@ -190,11 +200,17 @@ impl Needed {
         self.users.entry((lane, user.clone())).or_default()
     }
 
-    /// Adds the tasks whose milestones were found to be claimable, and those that granted something.
-    pub fn add_tasks_of(&mut self, found: &FoundClaims, grants: &FoundGrants) {
+    /// Adds the tasks whose milestones were found to be claimable, or to wait, and those that granted something.
+    pub fn add_tasks_of(
+        &mut self,
+        found: &FoundClaims,
+        waiting: &FoundWaiting,
+        grants: &FoundGrants,
+    ) {
         for ((_, user), tasks) in &mut self.users {
             let claimable = found.claimable.get(user);
             tasks.extend(claimable.into_iter().flat_map(BTreeMap::keys).cloned());
+            tasks.extend(waiting.get(user).into_iter().flat_map(BTreeMap::keys).cloned());
             let granted = grants.get(user).into_iter().flatten();
             tasks.extend(granted.map(|grant| grant.reward.task.clone()));
         }
@@ -232,6 +248,8 @@ pub struct Loaded {
     pub reversals: FoundReversals,
     /// The receipts of milestones that claims name and that were claimed before.
     pub claimed: HashMap<MilestoneKey, Receipt>,
+    /// How much was granted of the budgets.
+    pub budgets: BudgetsUsed,
     /// What users wait behind, and what is released or discarded.
     pub parked: ParkedQueues,
     pub past: LoadedPast,
@@ -289,6 +307,7 @@ pub struct DecidedBatch<'b> {
     pub parked_resolved: Vec<(Lane, &'b Resolution)>,
     pub receipts_given: Vec<(Lane, ClaimKey, Vec<Receipt>)>,
     pub hand_receipts_given: Vec<(Lane, RequestKey, HandReceipt)>,
+    pub budget_takes: BTreeMap<BudgetKey, Take>,
     pub heads: BTreeMap<Lane, LaneHead>,
     outcomes: Vec<(Lane, Outcome)>,
     unevaluated: Vec<TaskId>,
@@ -361,6 +380,7 @@ pub fn decide_batch<'b>(
         hand_receipts: loaded.hand_receipts,
         reversals: loaded.reversals,
         claimed: loaded.claimed,
+        budgets_used: loaded.budgets,
         parked_queues: loaded.parked,
         decided: DecidedBatch {
             changes: Changes::default(),
@@ -373,6 +393,7 @@ pub fn decide_batch<'b>(
             parked_resolved: Vec::new(),
             receipts_given: Vec::new(),
             hand_receipts_given: Vec::new(),
+            budget_takes: BTreeMap::new(),
             heads: locked.heads,
             outcomes: Vec::with_capacity(items.len()),
             unevaluated: Vec::new(),
@@ -404,6 +425,8 @@ struct BatchDecider<'c, 'b> {
     hand_receipts: HashMap<RequestKey, HandReceipt>,
     reversals: FoundReversals,
     claimed: HashMap<MilestoneKey, Receipt>,
+    /// What this batch takes is in it, too.
+    budgets_used: BudgetsUsed,
     parked_queues: ParkedQueues,
     decided: DecidedBatch<'b>,
 }
@@ -484,9 +507,9 @@ impl<'b> BatchDecider<'_, 'b> {
         user: &UserId,
         command: &Command,
     ) -> Result<Decision, Rejection> {
-        let catalogue = self.catalogue;
-        let state: &UserTasks = &self.working(item, user).loaded.state;
-        decide(state, command, catalogue)
+        self.working(item, user);
+        let state: &UserTasks = &self.users[user].loaded.state;
+        decide_within(state, command, self.catalogue, &self.budgets_used)
     }
 
     /// Gives events their places and folds them. Returns the place of the last.
@@ -499,6 +522,7 @@ impl<'b> BatchDecider<'_, 'b> {
     ) -> Position {
         let mut number = 0;
         for event in events {
+            self.take_from_budgets(&event);
             let head = self.decided.heads.get_mut(&item.lane).expect("its lane is locked");
             number = head.next_position;
             head.next_position += 1;

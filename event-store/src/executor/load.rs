@@ -13,8 +13,9 @@ use crate::error::ExecuteError;
 use crate::lanes::Locked;
 use crate::rewards::claimable::{self, FoundClaims};
 use crate::rewards::grants;
+use crate::rewards::waiting::{self, FoundWaiting};
 use crate::states::{self, LoadedState, NeededUsers, RecentUsers, Verify};
-use crate::{hand_receipts, parked, receipts, reversals, seen_actions, source_offsets};
+use crate::{budgets, hand_receipts, parked, receipts, reversals, seen_actions, source_offsets};
 
 /// Loads it, under the locks. Without `recent` every user is folded from the log. Also returns the users, each with
 /// the tasks that were loaded.
@@ -26,8 +27,13 @@ pub async fn load(
     tx: &mut PgConnection,
 ) -> Result<(Loaded, NeededUsers), ExecuteError> {
     let mut found = claimable::load(&needed.claims, &needed.settled, tx).await?;
+    let waiting = if needed.may_wait {
+        waiting::load(&needed.settled, tx).await?
+    } else {
+        FoundWaiting::new()
+    };
     let found_grants = grants::load(&needed.grants, tx).await?;
-    needed.add_tasks_of(&found, &found_grants);
+    needed.add_tasks_of(&found, &waiting, &found_grants);
     let found_reversals = reversals::load(&needed.reversals, locked.dedup_window, tx).await?;
     needed.add_tasks_of_reversed(&found_reversals, catalogue);
     let external = locked.heads.iter().filter(|(_, head)| head.external_appends);
@@ -43,10 +49,12 @@ pub async fn load(
         hand_receipts: hand_receipts::load(&needed.requests, tx).await?,
         reversals: found_reversals,
         claimed: HashMap::new(),
+        budgets: budgets::used(&needed.budgets, tx).await?,
         parked: parked::load(&needed.parked, &locked.heads, &needed.users, tx).await?,
         past: load_past(&needed.past, tx).await?,
     };
     loaded.add_claims(found);
+    loaded.add_waiting(waiting);
     loaded.add_grants(found_grants);
     Ok((loaded, needed.users))
 }

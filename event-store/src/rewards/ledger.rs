@@ -3,10 +3,9 @@
 use std::collections::HashMap;
 
 use plaudit_domain::calendar::Period;
-use plaudit_domain::catalogue::definition::ClaimMode;
 use plaudit_domain::ids::UserId;
 use plaudit_domain::lane::Lane;
-use plaudit_domain::user_tasks::{ClaimTerms, Event, Lapse, Lapsed, Reward, RewardState};
+use plaudit_domain::user_tasks::{ClaimTerms, Event, Lapse, Lapsed, Reward, RewardState, outcomes};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -43,14 +42,16 @@ impl Ledger {
     /// Folds the event at this position of the lane.
     pub fn record(&mut self, event: &Event, position: i64) {
         match event {
-            Event::MilestoneReached { mode, rewards, period, terms, .. } => {
-                let state = match mode {
-                    ClaimMode::Manual => RewardState::Claimable,
-                    ClaimMode::Automatic => RewardState::Claimed,
-                };
-                for (ordinal, reward) in (0..).zip(rewards) {
+            Event::MilestoneReached { mode, rewards, period, terms, budgeted, .. } => {
+                let outcomes = outcomes(*mode, rewards, budgeted.as_deref());
+                for (ordinal, (reward, state)) in (0..).zip(outcomes) {
                     let place = RewardPlace { position, ordinal };
-                    self.grant(reward, period, terms, state, place);
+                    // What waits, or is refused, can't be claimed, so no terms go with it.
+                    let terms = match state {
+                        RewardState::Waiting | RewardState::Refused => ClaimTerms::default(),
+                        _ => *terms,
+                    };
+                    self.grant(reward, period, &terms, state, place);
                 }
             }
             Event::RewardGranted { reward, .. } => {

@@ -1,5 +1,5 @@
 //! A row of `task_view`: one task of one user, from the fold and back. Nothing of a task's state is left out but
-//! the claimable milestones, which are rows of `reward_state`.
+//! the milestones that can be claimed or wait, which are rows of `reward_state`.
 
 use std::borrow::Cow;
 
@@ -126,6 +126,7 @@ impl TaskRow {
             periods,
             unclaimed_count,
             claimable: _,
+            waiting: _,
             streak,
             freezes,
         } = past;
@@ -219,6 +220,7 @@ impl TaskRow {
             periods,
             unclaimed_count: u64::try_from(self.unclaimed_count).unwrap_or_default(),
             claimable: Vec::new(),
+            waiting: Vec::new(),
             streak: details.streak.map(Cow::into_owned),
             freezes: details.freezes.map(Cow::into_owned),
         };

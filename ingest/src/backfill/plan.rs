@@ -60,7 +60,7 @@ pub async fn past_records(
                     topic: at.topic.to_string(),
                     partition: at.partition,
                     records,
-                    kept_from: kept.kept_from,
+                    kept_from: kept.oldest,
                 });
             }
         }
@@ -76,7 +76,7 @@ struct Kept {
     /// The first offset that is of the time.
     start: i64,
     /// See [`PastRecords::kept_from`].
-    kept_from: Option<Timestamp>,
+    oldest: Option<Timestamp>,
 }
 
 /// Asks the broker. Blocks.
@@ -96,14 +96,14 @@ fn kept(
         let marks = broker.watermarks(at).map_err(failed)?;
         let start = offsets.get(at).copied().unwrap_or(marks.high).max(marks.low);
         // With an older record before it, nothing of the time is gone.
-        let kept_from = if marks.low == 0 || start > marks.low {
+        let oldest = if marks.low == 0 || start > marks.low {
             None
         } else if marks.low == marks.high {
             Some(Timestamp::now())
         } else {
             broker.timestamp_at(at, marks.low).map_err(failed)?.filter(|oldest| *oldest > since)
         };
-        found.insert(at.clone(), Kept { marks, start, kept_from });
+        found.insert(at.clone(), Kept { marks, start, oldest });
     }
     Ok(found)
 }
@@ -140,7 +140,7 @@ pub(super) async fn of_backfill(
                 start_offset,
                 next_offset: start_offset,
                 end_offset,
-                kept_from: kept.kept_from,
+                kept_from: kept.oldest,
                 lost: 0,
             });
         }

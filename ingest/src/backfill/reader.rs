@@ -22,7 +22,7 @@ pub const RECORDS_MAX: usize = 1_000;
 const BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// How long a chunk is gathered.
-const GATHER_MAX: Duration = Duration::from_millis(1_000);
+const GATHER_MAX: Duration = Duration::from_secs(1);
 
 /// How long one record is waited for.
 const POLL_TIMEOUT: Duration = Duration::from_millis(100);

@@ -137,7 +137,7 @@ async fn what_kafka_has_removed_is_said_beforehand_and_afterwards() {
     let planned = past_records(&world.options(), from).await.unwrap();
     assert_eq!((planned[0].records, planned[0].kept_from.is_some()), (6, true), "{planned:?}");
     let now = past_records(&world.options(), jiff::Timestamp::now()).await.unwrap();
-    assert_eq!(now[0].kept_from.is_some(), true, "records of the last minutes are among them");
+    assert!(now[0].kept_from.is_some(), "records of the last minutes are among them");
     publish(&world, COUNTED).await;
     let (worker, stopped) = work(&world, 1_000_000);
     let done = until_done(&world).await;

@@ -60,7 +60,9 @@ pub async fn run(config: &Config, command: RewardsCommand) -> Result<ExitCode, F
                     RewardState::Claimable
                     | RewardState::Expired
                     | RewardState::Forfeited
-                    | RewardState::Revoked => false,
+                    | RewardState::Revoked
+                    | RewardState::Waiting
+                    | RewardState::Refused => false,
                 };
                 was_queued && is_due
             };

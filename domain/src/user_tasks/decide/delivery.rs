@@ -93,6 +93,10 @@ fn ignores(state: RewardState, delivered: bool) -> Option<&'static str> {
     match (state, delivered) {
         (RewardState::Claimed | RewardState::Delivering, _) | (RewardState::Failed, true) => None,
         (RewardState::Claimable, _) => Some("the reward is not claimed, and was not handed over"),
+        (RewardState::Waiting, _) => {
+            Some("the reward waits for its budget, and was not handed over")
+        }
+        (RewardState::Refused, _) => Some("the reward's budget was used up: it was not granted"),
         (RewardState::Delivered, true) => Some("the reward was said to be delivered before"),
         (RewardState::Delivered, false) => Some("the reward was delivered, which is final"),
         (RewardState::Failed, false) => Some("the reward has failed before"),
@@ -149,6 +153,8 @@ pub(super) fn redeliver(
         RewardState::Delivered if even_if_delivered => true,
         state @ (RewardState::Delivered
         | RewardState::Claimable
+        | RewardState::Waiting
+        | RewardState::Refused
         | RewardState::Expired
         | RewardState::Forfeited
         | RewardState::Revoked) => {

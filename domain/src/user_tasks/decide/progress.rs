@@ -202,6 +202,7 @@ pub(super) fn milestone_reached(
         mode: definition.claim.mode,
         rewards: lines.iter().map(grant).collect(),
         terms,
+        budgeted: None,
     }
 }
 

@@ -48,6 +48,7 @@ fn passed_four(period: &Period, when: &str) -> Event {
         mode,
         rewards,
         terms: ClaimTerms::default(),
+        budgeted: None,
     }
 }
 

@@ -207,8 +207,17 @@ fn rule_08_every_milestone_passed_is_reached_in_order() {
         unreachable!()
     };
     let (milestone, rewards) = (200, vec![]);
-    let bare =
-        Event::MilestoneReached { task, version, period, milestone, at, mode, rewards, terms };
+    let bare = Event::MilestoneReached {
+        task,
+        version,
+        period,
+        milestone,
+        at,
+        mode,
+        rewards,
+        terms,
+        budgeted: None,
+    };
     let expected = [
         dropping(progressed("daily", day(29), [1500, 1000, 1000], "29T12:00"), 500),
         reached("daily", &day(29), 100, 10, "29T12:00"),

@@ -7,6 +7,7 @@ use uuid::Uuid;
 use super::{BatchDecider, by_hand, metadata};
 use crate::batch::{Item, Outcome, Work};
 use crate::rewards::grants::GrantLookup;
+use crate::states::truncate_to_micros;
 
 /// The grants that an item speaks of.
 pub(super) fn grants_of(item: &Item) -> Vec<GrantLookup> {
@@ -46,7 +47,7 @@ pub(super) fn grants_of(item: &Item) -> Vec<GrantLookup> {
 
 fn command_of(work: &Work) -> Option<Command> {
     Some(match work {
-        Work::Settle { as_of, .. } => Command::Settle { as_of: *as_of },
+        Work::Settle { as_of, .. } => Command::Settle { as_of: truncate_to_micros(*as_of) },
         Work::StartDeliveries { rewards, .. } => {
             Command::StartDeliveries { rewards: rewards.clone() }
         }

@@ -73,6 +73,12 @@ pub(super) fn revoke(
         RewardState::Expired | RewardState::Forfeited => {
             return refused(grant.state, "it was not claimed in time");
         }
+        RewardState::Waiting => {
+            return refused(grant.state, "it waits for its budget and is not granted yet");
+        }
+        RewardState::Refused => {
+            return refused(grant.state, "it was never granted, because its budget was used up");
+        }
         RewardState::Revoked => return refused(grant.state, "that was done before"),
     };
     let Reward { task, version, period, milestone, .. } = grant.reward.clone();
