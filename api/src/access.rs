@@ -58,13 +58,18 @@ fn permits(caller: &Caller, method: &Method, path: &str) -> bool {
             match (segments.next_back(), read) {
                 (Some("freezes"), false) => is(Role::Producer) || is(Role::Operator),
                 (Some("claim" | "claims"), false) => own(),
+                (Some("adjust" | "complete" | "reset" | "grants"), false) => is(Role::Operator),
                 _ => own() || is(Role::Auditor) || is(Role::Operator),
             }
         }
         "actions" => is(Role::Producer),
         "audit" => is(Role::Auditor),
-        "tasks" | "grants" if read => is(Role::Auditor) || is(Role::Operator),
-        "tasks" | "grants" | "parked" | "projections" => is(Role::Operator),
+        "tasks" | "streaks" | "grants" | "backfills" if read => {
+            is(Role::Auditor) || is(Role::Operator)
+        }
+        "tasks" | "streaks" | "grants" | "backfills" | "parked" | "projections" => {
+            is(Role::Operator)
+        }
         _ => true,
     }
 }

@@ -176,9 +176,11 @@ fn outcome(
         Outcome::Parked { id, reason } => ("parked", None, Some(reason.clone()), Some(*id)),
         // The rules refuse no action; what they decided is in its events.
         Outcome::Accepted
+        | Outcome::Past(_)
         | Outcome::Claimed(_)
         | Outcome::ClaimedAll { .. }
-        | Outcome::FreezesGranted { .. }
+        | Outcome::ChangedByHand(_)
+        | Outcome::Revoked(_)
         | Outcome::ParkedResolved { .. }
         | Outcome::NotParked
         | Outcome::Behind(_)

@@ -14,10 +14,12 @@ use plaudit_event_store::{Applied, Item, Origin, Outcome, Receipt, Work};
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::corrections;
 use crate::etag::no_store_at;
 use crate::in_flight::Held;
 use crate::input::{
-    TaskPath, UserPath, media_type, pointer_to, read_body, refuse_encoded, unless_unknown,
+    TaskPath, UserPath, idempotency_key, media_type, pointer_to, read_body, refuse_encoded,
+    unless_unknown,
 };
 use crate::openapi::{parameters, shapes};
 use crate::problem::{Answer, InputError, Problem, ProblemBody, causes};
@@ -160,9 +162,10 @@ async fn refused(
         Rejection::NoStreak { .. } => {
             return Ok(Problem::Conflict { cause: &causes::NO_STREAK, detail });
         }
-        Rejection::NotRedeliverable { .. } => {
-            return Ok(Problem::Conflict { cause: &causes::NOT_REDELIVERABLE, detail });
-        }
+        // Of changes by hand, not of claims.
+        Rejection::NotRedeliverable { .. }
+        | Rejection::NotRevocable { .. }
+        | Rejection::NotCorrectable { .. } => return Ok(corrections::refused(rejection)),
     };
     Ok(Problem::NotFound { cause, detail })
 }
@@ -174,24 +177,6 @@ async fn task_state(
 ) -> Answer<Option<TaskScreenState>> {
     let (view, catalogue) = users::view(state, state.lane_of(user), user).await?;
     Ok(state_of_task(user, &view.state, &catalogue, Timestamp::now(), task))
-}
-
-/// `Idempotency-Key`: 1 to 255 visible ASCII characters.
-fn idempotency_key(headers: &HeaderMap) -> Answer<Option<String>> {
-    let mut values = headers.get_all("idempotency-key").iter();
-    let Some(value) = values.next() else { return Ok(None) };
-    let key = value
-        .to_str()
-        .ok()
-        .filter(|key| (1..=255).contains(&key.len()) && key.bytes().all(|b| b.is_ascii_graphic()));
-    match (key, values.next()) {
-        (Some(key), None) => Ok(Some(key.to_owned())),
-        _ => Err(InputError::parameter(
-            "Idempotency-Key",
-            "one key of 1 to 255 visible ASCII characters is wanted",
-        )
-        .into()),
-    }
 }
 
 /// The content of a claim.

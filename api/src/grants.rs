@@ -1,50 +1,26 @@
 //! Grants and how their deliveries go; an operator has them delivered again.
 
 use axum::body::Body;
-use axum::extract::{Extension, FromRequestParts, State};
+use axum::extract::{Extension, State};
 use axum::http::HeaderMap;
-use axum::http::request::Parts;
-use plaudit_domain::user_tasks::{Rejection, RewardState};
+use jiff::Timestamp;
+use plaudit_domain::ids::UserId;
+use plaudit_domain::user_tasks::{Change, RewardState};
 use plaudit_event_store::deliveries::{self, Filter, GrantReport};
-use plaudit_event_store::{Origin, Outcome, Work};
+use plaudit_event_store::{HandChange, Origin, Outcome, Work};
 use serde::Serialize;
-use serde_json::Value;
 use uuid::Uuid;
 
 use crate::auth::Caller;
 use crate::claims::{apply, now, unexpected};
+use crate::corrections::{Author, correct, refused};
 use crate::etag::{no_store, no_store_at};
-use crate::input::{
-    Query, decode_segment, media_type, path_segment, pointer_to, read_body, refuse_encoded,
-};
+use crate::input::{GrantPath, Query, unknown_grant};
 use crate::openapi::{operator_shapes, parameters, shapes};
-use crate::problem::{Answer, InputError, Problem, ProblemBody, causes};
+use crate::problem::{Answer, InputError, ProblemBody};
+use crate::reason::HandBody;
 use crate::state::Shared;
 use crate::telemetry::RequestId;
-
-/// A reason is a sentence or two.
-const BODY_BYTES_MAX: usize = 64 * 1024;
-/// The longest reason, in characters.
-const REASON_CHARS_MAX: usize = 1_000;
-
-/// The grant in a path. What is no id is an unknown grant.
-#[derive(Debug)]
-pub struct GrantPath(pub Uuid);
-
-impl<S: Send + Sync> FromRequestParts<S> for GrantPath {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Answer<Self> {
-        let raw = path_segment("grant", parts);
-        let text = decode_segment(raw).unwrap_or(raw.into());
-        Uuid::try_parse(&text).map(Self).map_err(|_| unknown_grant(&text))
-    }
-}
-
-fn unknown_grant(grant: impl std::fmt::Display) -> Problem {
-    let detail = format!("there is no grant {grant}");
-    Problem::NotFound { cause: &causes::UNKNOWN_GRANT, detail }
-}
 
 #[derive(Serialize)]
 struct Grants {
@@ -112,10 +88,11 @@ pub async fn redeliver(
     headers: HeaderMap,
     body: Body,
 ) -> Answer {
-    let (body, held) = read_body(body, BODY_BYTES_MAX, &state.in_flight).await?;
-    let reason = reason_of(&headers, &body)?;
     let found = deliveries::find(&state.pool, grant).await?;
     let entry = found.ok_or_else(|| unknown_grant(grant))?;
+    let (mut body, held) = HandBody::read(&state, &headers, body).await?;
+    let reason = body.required_reason();
+    body.finish()?;
     let work = Work::Redeliver {
         user: entry.user.clone(),
         grant,
@@ -130,43 +107,53 @@ pub async fn redeliver(
             let (user, position) = (entry.user.to_string(), applied.position.to_string());
             Ok(no_store_at(applied.position, &Redelivery { grant, user, position }))
         }
-        Outcome::Rejected(Rejection::UnknownGrant { .. }) => Err(unknown_grant(grant)),
-        Outcome::Rejected(rejection) => {
-            let (cause, detail) = (&causes::NOT_REDELIVERABLE, rejection.to_string());
-            Err(Problem::Conflict { cause, detail })
-        }
+        Outcome::Rejected(rejection) => Err(refused(&rejection)),
         outcome => Err(unexpected(&outcome)),
     }
 }
 
-/// The `reason` of a change by hand, which is required.
-fn reason_of(headers: &HeaderMap, body: &[u8]) -> Answer<String> {
-    refuse_encoded(headers)?;
-    let is_empty = body.iter().all(u8::is_ascii_whitespace);
-    if !is_empty && media_type(headers).is_some_and(|kind| kind != "application/json") {
-        return Err(Problem::UnsupportedMediaType("application/json"));
-    }
-    let wanted = || InputError::body("/reason", "why it is done; 1 to 1,000 characters are wanted");
-    if is_empty {
-        return Err(wanted().into());
-    }
-    let json: Value = serde_json::from_slice(body)
-        .map_err(|e| InputError::body("", format!("not valid JSON: {e}")))?;
-    let Value::Object(mut fields) = json else {
-        return Err(InputError::body("", "an object with `reason` is wanted").into());
+#[derive(Serialize)]
+struct Revocation {
+    grant: Uuid,
+    user: UserId,
+    position: String,
+    revoked_at: Timestamp,
+    revoked: Vec<Uuid>,
+}
+
+/// `POST /v1/grants/{grant}/revoke`: takes a reward back that was not handed to the paying system.
+#[utoipa::path(post, path = "/v1/grants/{grant}/revoke", tag = "grants", operation_id = "revoke",
+    params(parameters::Grant, parameters::Idempotency),
+    request_body(content = operator_shapes::RevocationRequest),
+    responses(
+        (status = 200, description = "What was revoked", body = operator_shapes::Revocation),
+        (status = 409, description = "It is being delivered, or has come to its end", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 413, description = "Too large", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 415, description = "Not JSON", body = ProblemBody, content_type = "application/problem+json"),
+    ))]
+pub async fn revoke(
+    State(state): State<Shared>,
+    Extension(RequestId(request)): Extension<RequestId>,
+    Extension(caller): Extension<Caller>,
+    GrantPath(grant): GrantPath,
+    headers: HeaderMap,
+    body: Body,
+) -> Answer {
+    let found = deliveries::find(&state.pool, grant).await?;
+    let entry = found.ok_or_else(|| unknown_grant(grant))?;
+    let author = Author::read(request, &caller, &headers)?;
+    let (mut body, held) = HandBody::read(&state, &headers, body).await?;
+    let reason = body.required_reason();
+    let whole_milestone = body.flag("whole_milestone");
+    body.finish()?;
+    let change = Change::Revoke { grant, whole_milestone };
+    // Only what nobody claimed has a milestone to look at.
+    let unclaimed = entry.row.state == RewardState::Claimable;
+    let wanted = (change, Some(entry.row.reward).filter(|_| unclaimed));
+    let (receipt, applied) = correct(&state, &entry.user, wanted, (&author, reason), held).await?;
+    let HandChange::RewardsRevoked { grants: revoked } = receipt.change else {
+        return Err(unexpected(&applied.outcome));
     };
-    let reason = fields.remove("reason");
-    let mut errors: Vec<InputError> = fields
-        .keys()
-        .map(|other| InputError::body(pointer_to(other), "there is `reason` only"))
-        .collect();
-    match reason.as_ref().and_then(Value::as_str).map(str::trim) {
-        Some(reason) if (1..=REASON_CHARS_MAX).contains(&reason.chars().count()) => {
-            if errors.is_empty() { Ok(reason.to_owned()) } else { Err(Problem::BadInput(errors)) }
-        }
-        _ => {
-            errors.push(wanted());
-            Err(Problem::BadInput(errors))
-        }
-    }
+    let (user, position, revoked_at) = (entry.user, receipt.position, receipt.at);
+    Ok(no_store_at(applied.position, &Revocation { grant, user, position, revoked_at, revoked }))
 }

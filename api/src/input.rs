@@ -144,6 +144,24 @@ pub fn is_percent_encoded(raw: &str) -> bool {
     percents.all(|(at, _)| is_digit(bytes.get(at + 1)) && is_digit(bytes.get(at + 2)))
 }
 
+/// `Idempotency-Key`: 1 to 255 visible ASCII characters.
+pub fn idempotency_key(headers: &HeaderMap) -> Answer<Option<String>> {
+    let mut values = headers.get_all("idempotency-key").iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    let key = value
+        .to_str()
+        .ok()
+        .filter(|key| (1..=255).contains(&key.len()) && key.bytes().all(|b| b.is_ascii_graphic()));
+    match (key, values.next()) {
+        (Some(key), None) => Ok(Some(key.to_owned())),
+        _ => Err(InputError::parameter(
+            "Idempotency-Key",
+            "one key of 1 to 255 visible ASCII characters is wanted",
+        )
+        .into()),
+    }
+}
+
 /// The query of a request. Collects errors, so that all are reported at once.
 #[derive(Debug, Default)]
 pub struct Query {

@@ -6,8 +6,10 @@ mod access;
 mod actions;
 mod audit;
 pub mod auth;
+mod backfills;
 mod claims;
 mod connections;
+mod corrections;
 mod cors;
 mod deadline;
 mod etag;
@@ -26,6 +28,7 @@ mod projections;
 mod reason;
 mod rewards;
 mod state;
+mod streaks;
 mod stream;
 mod tasks;
 mod telemetry;
@@ -44,6 +47,7 @@ pub use in_flight::InFlight;
 use state::Shared;
 pub use state::{ApiState, Readiness, ReadinessReport, Rebuilds};
 pub use stream::Streams;
+pub use tasks::past_records::{PastLookup, PastRecords, PlannedBackfill};
 pub use tasks::plan::{Plan, PlannedChange, PlannedTask};
 
 /// All routes.
@@ -53,6 +57,10 @@ fn routes() -> Vec<(&'static str, MethodRouter<Shared>)> {
         ("/v1/users/{user}/tasks/{task}", get(users::task)),
         ("/v1/users/{user}/tasks/{task}/claim", post(claims::claim)),
         ("/v1/users/{user}/tasks/{task}/freezes", post(freezes::grant)),
+        ("/v1/users/{user}/tasks/{task}/adjust", post(corrections::adjust)),
+        ("/v1/users/{user}/tasks/{task}/complete", post(corrections::complete)),
+        ("/v1/users/{user}/tasks/{task}/reset", post(corrections::reset)),
+        ("/v1/users/{user}/grants", post(corrections::grant)),
         ("/v1/users/{user}/claims", post(claims::claim_all)),
         ("/v1/users/{user}/rewards", get(rewards::rewards)),
         ("/v1/users/{user}/stream", get(stream::stream)),
@@ -64,6 +72,7 @@ fn routes() -> Vec<(&'static str, MethodRouter<Shared>)> {
         ("/v1/grants", get(grants::list)),
         ("/v1/grants/{grant}", get(grants::show)),
         ("/v1/grants/{grant}/redeliver", post(grants::redeliver)),
+        ("/v1/grants/{grant}/revoke", post(grants::revoke)),
         ("/v1/tasks", get(tasks::list)),
         ("/v1/tasks/publish", post(tasks::publication::publish)),
         ("/v1/tasks/plan", post(tasks::publication::plan)),
@@ -73,6 +82,13 @@ fn routes() -> Vec<(&'static str, MethodRouter<Shared>)> {
         ("/v1/tasks/{task}/pause", post(tasks::status::pause)),
         ("/v1/tasks/{task}/resume", post(tasks::status::resume)),
         ("/v1/tasks/{task}/retire", post(tasks::status::retire)),
+        ("/v1/streaks/amnesties", get(streaks::list).post(streaks::declare)),
+        ("/v1/tasks/{task}/backfill", get(backfills::show)),
+        ("/v1/tasks/{task}/backfill/pause", post(backfills::pause)),
+        ("/v1/tasks/{task}/backfill/resume", post(backfills::resume)),
+        ("/v1/tasks/{task}/backfill/cancel", post(backfills::cancel)),
+        ("/v1/tasks/{task}/backfill/release", post(backfills::release)),
+        ("/v1/backfills", get(backfills::list)),
         ("/v1/projections", get(projections::list)),
         ("/v1/projections/{name}/rebuild", get(projections::show).post(projections::start)),
         ("/v1/projections/{name}/rebuild/pause", post(projections::pause)),

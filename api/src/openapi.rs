@@ -28,8 +28,8 @@ use utoipa::{Modify, OpenApi};
 
 use crate::access::is_open;
 use crate::{
-    actions, audit, claims, freezes, grants, health, pages, parked, problem, projections, rewards,
-    stream, tasks, users,
+    actions, audit, backfills, claims, corrections, freezes, grants, health, pages, parked,
+    problem, projections, rewards, streaks, stream, tasks, users,
 };
 
 #[derive(OpenApi)]
@@ -41,19 +41,22 @@ use crate::{
         license(name = "Apache-2.0", identifier = "Apache-2.0")
     ),
     paths(
-        users::tasks, users::task, claims::claim, claims::claim_all, freezes::grant, rewards::rewards, stream::stream, actions::send,
-        audit::history, audit::state, audit::verify, audit::explain, grants::list, grants::show, grants::redeliver, tasks::list, tasks::show, tasks::versions, tasks::publication::publish,
+        users::tasks, users::task, claims::claim, claims::claim_all, freezes::grant, corrections::adjust, corrections::complete, corrections::reset, corrections::grant, rewards::rewards, stream::stream, actions::send,
+        audit::history, audit::state, audit::verify, audit::explain, grants::list, grants::show, grants::redeliver, grants::revoke, tasks::list, tasks::show, tasks::versions, tasks::publication::publish,
         tasks::publication::plan, tasks::simulation::simulate, tasks::status::pause, tasks::status::resume,
-        tasks::status::retire,
+        tasks::status::retire, streaks::list, streaks::declare, backfills::list, backfills::show, backfills::pause, backfills::resume, backfills::cancel,
+        backfills::release,
         projections::list, projections::show, projections::start, projections::pause, projections::resume,
         projections::cancel, parked::list, parked::release, parked::discard, pages::home, pages::problems, pages::problem, health::livez, health::readyz, health::metrics, show
     ),
     tags(
-        (name = "users", description = "What a user sees and takes: the task screen, rewards, claims. Role `client`, for its own `sub` or with `act_for`; freezes are granted by `producer` and `operator`."),
+        (name = "users", description = "What a user sees and takes: the task screen, rewards, claims. Role `client`, for its own `sub` or with `act_for`; freezes are granted by `producer` and `operator`, corrections made by `operator`."),
         (name = "actions", description = "Actions over HTTP, answered when they are durable. Role `producer`."),
         (name = "audit", description = "What happened to a user, because of what, and what it looked like then. Role `auditor`."),
         (name = "grants", description = "Rewards on their way to the paying systems. Role `operator`; reading also `auditor`."),
         (name = "tasks", description = "The catalogue of tasks and its publication. Role `operator`; reading also `auditor`."),
+        (name = "streaks", description = "Amnesties, over which no streak breaks. Role `operator`; reading also `auditor`."),
+        (name = "backfills", description = "New tasks that count past actions. Role `operator`; reading also `auditor`."),
         (name = "projections", description = "Read models and their rebuilds. Role `operator`."),
         (name = "parked", description = "Records that could not be understood or applied. Role `operator`."),
         (name = "health", description = "Health, metrics and pages for people. No token.")
@@ -124,7 +127,9 @@ fn is_claim(path: &str) -> bool {
 
 /// Operations whose body may say why.
 fn has_optional_reason(path: &str) -> bool {
-    ["/release", "/pause", "/resume", "/retire"].iter().any(|end| path.ends_with(end))
+    ["/release", "/pause", "/resume", "/retire", "/backfill/cancel"]
+        .iter()
+        .any(|end| path.ends_with(end))
 }
 
 fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {

@@ -17,7 +17,7 @@ use crate::etag::{no_store, no_store_at};
 use crate::input::{ParkedPath, Query};
 use crate::openapi::{operator_shapes, parameters};
 use crate::problem::{Answer, Problem, ProblemBody, causes};
-use crate::reason::ReasonRequest;
+use crate::reason::HandBody;
 use crate::state::{Shared, detached};
 
 #[derive(Serialize)]
@@ -103,7 +103,7 @@ pub async fn release(
     headers: HeaderMap,
     body: Body,
 ) -> Answer {
-    let reason = ReasonRequest::read(&state, &headers, body).await?.reason;
+    let reason = HandBody::reason_only(&state, &headers, body).await?;
     let resolver = state.resolver.clone();
     // What waits behind the record is applied even if the operator hangs up.
     let released =
@@ -130,7 +130,9 @@ pub async fn discard(
     headers: HeaderMap,
     body: Body,
 ) -> Answer {
-    let reason = ReasonRequest::read(&state, &headers, body).await?.required()?;
+    let (mut body, _held) = HandBody::read(&state, &headers, body).await?;
+    let reason = body.required_reason();
+    body.finish()?;
     let resolver = state.resolver.clone();
     let discarded = detached(async move { resolver.discard(id, &caller.subject, reason).await });
     Ok(resolved("discarded", discarded.await??))

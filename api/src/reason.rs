@@ -1,62 +1,139 @@
-//! Bodies that say why an operator does something: `{"reason": "…"}`.
+//! Bodies of changes by hand: a JSON object that says why, with fields of its own beside `reason`.
 
 use axum::body::Body;
 use axum::http::HeaderMap;
 use plaudit_release::Operator;
 use serde_json::{Map, Value};
 
+use crate::claims::integer;
+use crate::in_flight::Held;
 use crate::input::{media_type, pointer_to, read_body, refuse_encoded};
 use crate::problem::{Answer, InputError, Problem};
 use crate::state::ApiState;
 
-/// The longest body.
+/// The longest body: a reason is a sentence or two.
 const BODY_BYTES_MAX: usize = 16 * 1024;
 
-/// Why an operator does something.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub struct ReasonRequest {
-    /// Absent: it was not said.
-    pub reason: Option<String>,
+/// The fields of a change by hand. Collects errors, so that all are reported at once.
+#[derive(Debug, Default)]
+pub struct HandBody {
+    fields: Map<String, Value>,
+    errors: Vec<InputError>,
 }
 
-impl ReasonRequest {
-    /// Reads the body; an empty one says nothing.
-    pub async fn read(state: &ApiState, headers: &HeaderMap, body: Body) -> Answer<Self> {
+impl HandBody {
+    /// Reads the body; an empty one has no fields.
+    pub async fn read(state: &ApiState, headers: &HeaderMap, body: Body) -> Answer<(Self, Held)> {
         refuse_encoded(headers)?;
-        let (body, _held) = read_body(body, BODY_BYTES_MAX, &state.in_flight).await?;
+        let (body, held) = read_body(body, BODY_BYTES_MAX, &state.in_flight).await?;
         if body.iter().all(u8::is_ascii_whitespace) {
-            return Ok(Self::default());
+            return Ok((Self::default(), held));
         }
         if media_type(headers).is_none_or(|kind| kind != "application/json") {
             return Err(Problem::UnsupportedMediaType("application/json"));
         }
-        Self::parse(&body)
+        Ok((Self::parse(&body)?, held))
+    }
+
+    /// Reads the body of an operation that has no field but `reason`.
+    pub async fn reason_only(
+        state: &ApiState,
+        headers: &HeaderMap,
+        body: Body,
+    ) -> Answer<Option<String>> {
+        let (mut body, _held) = Self::read(state, headers, body).await?;
+        let reason = body.reason();
+        body.finish()?;
+        Ok(reason)
     }
 
     fn parse(body: &[u8]) -> Answer<Self> {
-        let fields: Map<String, Value> = serde_json::from_slice(body)
+        let mut fields: Map<String, Value> = serde_json::from_slice(body)
             .map_err(|e| InputError::body("", format!("not a JSON object: {e}")))?;
-        if let Some(unknown) = fields.keys().find(|name| *name != "reason") {
-            let why = "unknown field; the body has `reason`";
-            return Err(InputError::body(pointer_to(unknown), why).into());
+        fields.retain(|_, value| !value.is_null());
+        Ok(Self { fields, errors: Vec::new() })
+    }
+
+    /// Reports an error.
+    pub fn refuse(&mut self, name: &str, wanted: impl Into<String>) {
+        self.errors.push(InputError::body(pointer_to(name), wanted));
+    }
+
+    /// Why, where that may be left out.
+    pub fn reason(&mut self) -> Option<String> {
+        match self.fields.remove("reason")? {
+            Value::String(text) => match Operator::checked_reason(&text) {
+                Ok(reason) => return Some(reason),
+                Err(wrong) => self.refuse("reason", wrong.to_string()),
+            },
+            _ => self.refuse("reason", "a text is wanted"),
         }
-        let reason = match fields.get("reason") {
-            None | Some(Value::Null) => None,
-            Some(Value::String(text)) => Some(checked(text)?),
-            Some(_) => return Err(InputError::body("/reason", "a text is wanted").into()),
+        None
+    }
+
+    /// Why, where that must be said. Empty if it is not, which is an error.
+    pub fn required_reason(&mut self) -> String {
+        if !self.fields.contains_key("reason") {
+            self.refuse("reason", "a reason is required");
+        }
+        self.reason().unwrap_or_default()
+    }
+
+    /// An integer.
+    pub fn integer(&mut self, name: &str, wanted: &str) -> Option<i64> {
+        let found = integer(&self.fields.remove(name)?);
+        if found.is_none() {
+            self.refuse(name, wanted);
+        }
+        found
+    }
+
+    /// Whether a flag is set.
+    pub fn flag(&mut self, name: &str) -> bool {
+        match self.fields.remove(name) {
+            None => false,
+            Some(Value::Bool(set)) => set,
+            Some(_) => {
+                self.refuse(name, "true or false is wanted");
+                false
+            }
+        }
+    }
+
+    /// A line of text of at most so many characters.
+    pub fn text(&mut self, name: &str, chars_max: usize) -> Option<String> {
+        let fits = |text: &String| {
+            let is_short = (1..=chars_max).contains(&text.chars().count());
+            is_short && !text.trim().is_empty() && !text.chars().any(char::is_control)
         };
-        Ok(Self { reason })
+        match self.fields.remove(name)? {
+            Value::String(text) if fits(&text) => Some(text),
+            _ => {
+                let wanted = format!(
+                    "a text of 1 to {chars_max} characters without control characters is wanted"
+                );
+                self.refuse(name, wanted);
+                None
+            }
+        }
     }
 
-    /// The reason, where one must be given.
-    pub fn required(self) -> Answer<String> {
-        let missing = || InputError::body("/reason", "a reason is required").into();
-        self.reason.ok_or_else(missing)
+    /// As [`Self::text`], for a field that must be there. Empty if it is not, which is an error.
+    pub fn required_text(&mut self, name: &str, chars_max: usize) -> String {
+        if !self.fields.contains_key(name) {
+            self.refuse(name, "it is missing");
+        }
+        self.text(name, chars_max).unwrap_or_default()
     }
-}
 
-fn checked(text: &str) -> Answer<String> {
-    Operator::checked_reason(text).map_err(|e| InputError::body("/reason", e.to_string()).into())
+    /// Refuses the body if anything is wrong with it, or fields are left.
+    pub fn finish(mut self) -> Answer<()> {
+        let left: Vec<String> = self.fields.keys().cloned().collect();
+        for name in left {
+            self.refuse(&name, "there is no such field here");
+        }
+        if self.errors.is_empty() { Ok(()) } else { Err(Problem::BadInput(self.errors)) }
+    }
 }
 
 #[cfg(test)]
@@ -65,12 +142,29 @@ mod tests {
 
     #[test]
     fn a_reason_is_a_text() {
-        let reason = |body: &str| ReasonRequest::parse(body.as_bytes()).map(|r| r.reason);
-        assert_eq!(reason(r#"{"reason": "a test"}"#).unwrap().as_deref(), Some("a test"));
+        let reason = |body: &str| {
+            let mut body = HandBody::parse(body.as_bytes())?;
+            let reason = body.reason();
+            body.finish().map(|()| reason)
+        };
+        assert_eq!(reason(r#"{"reason": " a test"}"#).unwrap().as_deref(), Some("a test"));
         assert_eq!(reason("{}").unwrap(), None);
         for bad in ["", "[]", r#"{"reason": 1}"#, r#"{"reason": ""}"#, r#"{"reasons": "x"}"#] {
             assert!(matches!(reason(bad), Err(Problem::BadInput(_))), "{bad}");
         }
-        assert!(ReasonRequest::default().required().is_err());
+    }
+
+    #[test]
+    fn every_error_of_a_body_is_reported_with_its_place() {
+        let json = br#"{"count": 1.5, "line": "", "force": "yes", "more/less": 1}"#;
+        let mut body = HandBody::parse(json).unwrap();
+        body.required_reason();
+        body.integer("count", "an integer is wanted");
+        body.text("line", 64);
+        body.flag("force");
+        body.required_text("kind", 200);
+        let Err(Problem::BadInput(errors)) = body.finish() else { panic!("refused") };
+        let places: Vec<_> = errors.iter().filter_map(|error| error.pointer.as_deref()).collect();
+        assert_eq!(places, ["/reason", "/count", "/line", "/force", "/kind", "/more~1less"]);
     }
 }

@@ -21,6 +21,7 @@ use crate::health::Exposition;
 use crate::in_flight::{Held, InFlight};
 use crate::problem::{Answer, Problem};
 use crate::stream::Streams;
+use crate::tasks::past_records::PastLookup;
 
 /// The state as handlers get it.
 pub(crate) type Shared = Arc<ApiState>;
@@ -51,6 +52,8 @@ pub struct ApiState {
     pub future_tolerance: Duration,
     /// The rebuilds that were started over HTTP.
     pub rebuilds: Rebuilds,
+    /// Asks what new tasks would count of the past.
+    pub past: PastLookup,
     /// Releases and discards parked records.
     pub resolver: Resolver,
     /// The open streams of server-sent events.

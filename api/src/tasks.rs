@@ -1,5 +1,6 @@
 //! The catalogue: what is published, and by whom.
 
+pub mod past_records;
 pub mod plan;
 pub mod publication;
 pub mod simulation;

@@ -6,15 +6,15 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use plaudit_domain::action::Action;
 use plaudit_domain::catalogue::definition::TaskDefinition;
-use plaudit_domain::catalogue::{Catalogue, CatalogueTask};
+use plaudit_domain::catalogue::{BudgetsUsed, Catalogue, CatalogueTask};
 use plaudit_domain::ids::{TaskId, UserId};
 use plaudit_domain::lane::{Lane, LaneCount};
 use plaudit_domain::screen::{ScreenRequest, TaskScreen, screen};
 use plaudit_domain::user_tasks::{
-    Command, Decision, Event, Seed, Unmoved, UnmovedReason, UserTasks, decide, evolve,
+    Command, Decision, Event, Seed, Unmoved, UnmovedReason, UserTasks, decide_within, evolve,
 };
 use plaudit_event_store::catalogue_store::{CatalogueStore, Unfit, with_drafts};
-use plaudit_event_store::{reader, seen_actions};
+use plaudit_event_store::{budgets, reader, seen_actions};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use sqlx::PgPool;
@@ -130,6 +130,8 @@ pub struct PreparedSimulation {
     with_drafts: Option<Catalogue>,
     states: BTreeMap<UserId, UserTasks>,
     seen: HashSet<Uuid>,
+    /// What was granted of the budgets that the actions may draw on. A dry run takes nothing of them.
+    budgets_used: BudgetsUsed,
     now: Timestamp,
 }
 
@@ -168,8 +170,26 @@ impl Simulation {
             let known = seen_actions::known_now(&identities, &mut connection).await;
             seen = known.map_err(AuditError::from)?;
         }
+        let tried = with_drafts.as_ref().unwrap_or(&in_force);
+        let needed = |a: &Action| tried.budgets_needed(&a.kind, a.occurred_at).collect::<Vec<_>>();
+        let needed: BTreeSet<_> = actions.iter().flat_map(needed).collect();
+        let mut budgets_used = BudgetsUsed::default();
+        if !needed.is_empty() {
+            let mut connection = pool.acquire().await.map_err(AuditError::from)?;
+            let used = budgets::used(&needed, &mut connection).await;
+            budgets_used = used.map_err(AuditError::from)?;
+        }
         let drafted = drafts.into_iter().map(|draft| draft.id).collect();
-        Ok(PreparedSimulation { actions, drafted, in_force, with_drafts, states, seen, now })
+        Ok(PreparedSimulation {
+            actions,
+            drafted,
+            in_force,
+            with_drafts,
+            states,
+            seen,
+            budgets_used,
+            now,
+        })
     }
 }
 
@@ -177,7 +197,16 @@ impl PreparedSimulation {
     /// Decides one action after the other.
     pub fn run(self) -> Result<Simulation, SimulationError> {
         let began = Instant::now();
-        let Self { actions, drafted, in_force, with_drafts, mut states, mut seen, now } = self;
+        let Self {
+            actions,
+            drafted,
+            in_force,
+            with_drafts,
+            mut states,
+            mut seen,
+            mut budgets_used,
+            now,
+        } = self;
         let catalogue = with_drafts.as_ref().unwrap_or(&in_force);
         let before: Vec<_> =
             states.iter().map(|(user, state)| screens(user, state, &in_force, now)).collect();
@@ -193,12 +222,15 @@ impl PreparedSimulation {
                 // What a dry run rolls is one of the possible outcomes, the same each time.
                 let seed = Seed(action.identity().as_u64_pair().0);
                 let command = Command::RecordAction { action: action.clone(), seed };
-                let decided = decide(state, &command, catalogue);
+                let decided = decide_within(state, &command, catalogue, &budgets_used);
                 // An action is never rejected.
                 let decision = decided.unwrap_or_default();
                 unmoved = unmoved_tasks(state, &action, &decision, catalogue, &drafted);
                 events = decision.events;
-                events.iter().for_each(|event| evolve(state, event));
+                for event in &events {
+                    evolve(state, event);
+                    event.budget_takes().for_each(|(key, taken)| budgets_used.add(key, taken));
+                }
             }
             let Action { user, source, id, kind, occurred_at, data: _ } = action;
             let time = occurred_at;

@@ -104,6 +104,7 @@ impl KafkaSender {
             return Ok(0);
         }
         self.find_topic().await?;
+        let due = self.desk.clear(due).await?;
         let began = (Timestamp::now(), Instant::now());
         let sent = self.publisher.publish(&due).await;
         let mut failed: BTreeMap<Lane, KafkaError> = BTreeMap::new();

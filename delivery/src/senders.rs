@@ -11,13 +11,14 @@ use plaudit_domain::lane::Lane;
 use plaudit_domain::user_tasks::{Reward, Verdict};
 use plaudit_event_store::deliveries::{self, Due, Noted};
 use plaudit_event_store::pool::Borrowed;
-use plaudit_event_store::{Batch, ExecuteError, Executor, Item, Origin, Outcome, Work};
+use plaudit_event_store::{Applied, Batch, ExecuteError, Executor, Item, Origin, Outcome, Work};
 use plaudit_followers::bounded::{CALL_MAX, within};
 use plaudit_followers::{FollowerHealth, HeldLanes, Subject};
 use sqlx::{PgConnection, PgPool};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use uuid::Uuid;
 
 use crate::channels::Channels;
 
@@ -173,6 +174,36 @@ impl Desk {
         Ok(self.call(note).await?)
     }
 
+    /// Notes in the users' histories that these are handed over from now on, and leaves out what was revoked.
+    /// What is committed before is seen here, and what comes later finds the reward on its way: so a revoked
+    /// reward is never sent.
+    pub async fn clear(&self, due: Vec<Due>) -> Result<Vec<Due>, ExecuteError> {
+        let mut by_user: BTreeMap<(Lane, &UserId), Vec<Reward>> = BTreeMap::new();
+        for due in due.iter().filter(|due| !due.is_sent) {
+            by_user.entry((due.lane, &due.user)).or_default().push(due.reward.clone());
+        }
+        let started = by_user.into_iter().map(|((lane, user), rewards)| Item {
+            lane,
+            work: Work::StartDeliveries { user: user.clone(), rewards },
+            origin: Origin::Follower,
+        });
+        let batch = Batch { items: started.collect(), checkpoints: vec![] };
+        if batch.items.is_empty() {
+            return Ok(due);
+        }
+        let applied = within(STORE_MAX, self.executor.execute(&batch)).await?;
+        self.report_unnoted(&batch, &applied);
+        let revoked: BTreeSet<Uuid> = applied
+            .into_iter()
+            .filter_map(|applied| match applied.outcome {
+                Outcome::Revoked(grants) => Some(grants),
+                _ => None,
+            })
+            .flatten()
+            .collect();
+        Ok(due.into_iter().filter(|due| !revoked.contains(&due.reward.grant)).collect())
+    }
+
     /// Writes into the users' histories what is news there.
     pub async fn tell(&self, reports: &[Report]) -> Result<(), ExecuteError> {
         let mut by_user: BTreeMap<(Lane, &UserId), Vec<&Report>> = BTreeMap::new();
@@ -182,16 +213,11 @@ impl Desk {
         let at = Timestamp::now();
         let mut items = Vec::new();
         for ((lane, user), reports) in by_user {
-            let rewards: Vec<Reward> =
-                reports.iter().filter(|r| !r.due.is_sent).map(|r| r.due.reward.clone()).collect();
             let settled: Vec<_> = reports
                 .iter()
                 .filter_map(|r| Some((r.due.reward.grant, r.verdict.clone()?)))
                 .collect();
             let item = |work| Item { lane, work, origin: Origin::Follower };
-            if !rewards.is_empty() {
-                items.push(item(Work::StartDeliveries { user: user.clone(), rewards }));
-            }
             if !settled.is_empty() {
                 items.push(item(Work::SettleDeliveries { user: user.clone(), settled, at }));
             }
@@ -201,6 +227,12 @@ impl Desk {
         }
         let batch = Batch { items, checkpoints: vec![] };
         let applied = within(STORE_MAX, self.executor.execute(&batch)).await?;
+        self.report_unnoted(&batch, &applied);
+        Ok(())
+    }
+
+    /// Names the users in whose histories nothing can be noted.
+    fn report_unnoted(&self, batch: &Batch, applied: &[Applied]) {
         for (item, applied) in batch.items.iter().zip(applied) {
             let (Work::StartDeliveries { user, .. } | Work::SettleDeliveries { user, .. }) =
                 &item.work
@@ -208,15 +240,14 @@ impl Desk {
                 continue;
             };
             let about = Subject::User(item.lane, user.to_string());
-            match applied.outcome {
+            match &applied.outcome {
                 // They are sent; for a damaged user they stay `claimed` on the screen.
                 Outcome::Failed(reason) => self.health.report(
                     about,
-                    format!("rewards of user {user} were sent but that is not noted: {reason}"),
+                    format!("rewards of user {user} are sent but that is not noted: {reason}"),
                 ),
                 _ => self.health.resolve(&about),
             }
         }
-        Ok(())
     }
 }

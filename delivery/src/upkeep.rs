@@ -74,6 +74,10 @@ impl Upkeep {
                             let state = DeliveryState::Delivered;
                             Settled { lane, grant, state, reason: None }
                         }
+                        Some(RewardState::Revoked) => {
+                            let state = DeliveryState::Revoked;
+                            Settled { lane, grant, state, reason: None }
+                        }
                         _ => {
                             let reason = report.noted.attempt.error.clone();
                             Settled { lane, grant, state: DeliveryState::Failed, reason }

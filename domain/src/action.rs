@@ -37,6 +37,9 @@ pub const REWARD_DELIVERED: &str = "plaudit.reward.delivered";
 /// The action type by which a payer says that it will not pay a reward.
 pub const REWARD_FAILED: &str = "plaudit.reward.failed";
 
+/// The action type by which a producer takes an earlier action back.
+pub const ACTION_REVERSED: &str = "plaudit.action.reversed";
+
 /// The namespace of [`Action::identity`].
 const IDENTITY_NAMESPACE: Uuid = Uuid::from_u128(0x5d0c_5d3e_7a55_5a0e_9f5e_52a8_61d0_6a1c);
 
@@ -87,14 +90,20 @@ impl Action {
 
     /// Whether it is one of the types that Plaudit itself listens to, whatever the catalogue says.
     pub fn is_plaudits_own(&self) -> bool {
-        [USER_UPDATED, REWARD_DELIVERED, REWARD_FAILED].contains(&self.kind.as_str())
+        [USER_UPDATED, REWARD_DELIVERED, REWARD_FAILED, ACTION_REVERSED]
+            .contains(&self.kind.as_str())
     }
 
     /// What makes a repeat recognisable: the same for the same `(user, source, id)`.
     pub fn identity(&self) -> Uuid {
-        let name = format!("{}\u{1f}{}\u{1f}{}", self.user, self.source, self.id);
-        Uuid::new_v5(&IDENTITY_NAMESPACE, name.as_bytes())
+        identity_of(&self.user, &self.source, &self.id)
     }
+}
+
+/// The identity of a user's action, by its name.
+pub(crate) fn identity_of(user: &UserId, source: &str, id: &str) -> Uuid {
+    let name = format!("{user}\u{1f}{source}\u{1f}{id}");
+    Uuid::new_v5(&IDENTITY_NAMESPACE, name.as_bytes())
 }
 
 /// The fields of an action before they are checked.

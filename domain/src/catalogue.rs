@@ -1,26 +1,29 @@
 //! The catalogue: every published version of every task, and which of them judge an action.
 
+mod amnesty;
 mod audience;
+mod budgets;
 pub mod definition;
 mod dependencies;
 pub mod text;
-mod unsupported;
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::calendar::{Calendar, Period, PeriodKey, Zones, zone};
 use crate::expression::{Expression, Filter, InvalidExpression, InvalidFilter};
 use crate::ids::TaskId;
+use budgets::Budgets;
 use definition::{OnNewVersion, TaskDefinition, ZoneRule};
 use dependencies::judging_order;
 
+pub use amnesty::{AMNESTIES_MAX, Amnesty};
 pub use audience::audience_filter;
+pub use budgets::{BudgetInForce, BudgetKey, BudgetsUsed, WaitingPlace};
 pub use dependencies::{DependencyCycle, TASKS_TOUCHED_MAX, TooManyTouched};
-pub use unsupported::unsupported;
 
 /// One published version of a task, ready to judge actions. Immutable.
 #[derive(Debug)]
@@ -29,6 +32,8 @@ pub struct TaskVersion {
     pub version: u32,
     /// When it was published.
     pub published_at: Timestamp,
+    /// When the first version of the task was.
+    first_published_at: Timestamp,
     /// The task as published.
     pub definition: TaskDefinition,
     calendar: Calendar,
@@ -61,16 +66,35 @@ impl TaskVersion {
                 Some(zones)
             }
         };
+        for used in definition.budgets() {
+            zone(&used.budget.zone).map_err(|e| broken(e.to_string()))?;
+        }
         let calendar = Calendar { cadence: definition.every, day_start: definition.day_starts_at };
         Ok(Self {
             version,
             published_at,
+            first_published_at: published_at,
             definition,
             calendar,
             fixed_zone,
             filter,
             audience_filter,
         })
+    }
+
+    /// The same version of a task whose first one was published then. Without it, this is the first.
+    #[must_use]
+    pub fn of_task_since(mut self, first_published_at: Timestamp) -> Self {
+        self.first_published_at = first_published_at;
+        self
+    }
+
+    /// Which periods wait for past actions; `None`: the task counts none.
+    pub fn past_periods(&self) -> Option<PastPeriods> {
+        let backfill = self.definition.backfill?;
+        let before = self.first_published_at;
+        let open_until = before.checked_add(PAST_PERIODS_OPEN_FOR).unwrap_or(Timestamp::MAX);
+        Some(PastPeriods { from: backfill.from, before, open_until })
     }
 
     /// Whether an open period that began with this version goes on under the newest.
@@ -123,6 +147,29 @@ impl TaskVersion {
     }
 }
 
+/// The periods of a task that wait for past actions. Backfills and live actions come in no particular order, and
+/// what somebody did a moment after the publication must not close what the backfill has yet to count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PastPeriods {
+    /// The earliest time of an action that is counted.
+    pub from: Timestamp,
+    /// Periods that began before then wait: the task was published then.
+    before: Timestamp,
+    /// The watermark from which on they wait no longer.
+    pub open_until: Timestamp,
+}
+
+/// How long the periods before its publication take actions of a task that counts past ones, by the watermark: far
+/// longer than a backfill takes, and not for ever.
+pub const PAST_PERIODS_OPEN_FOR: SignedDuration = SignedDuration::from_hours(30 * 24);
+
+impl PastPeriods {
+    /// Whether a period is one of them.
+    pub fn contain(&self, period: &Period) -> bool {
+        period.starts_at.is_none_or(|start| start < self.before)
+    }
+}
+
 /// Why a stored definition can't be used: it was checked when it was published.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("version {version} of task {task} can't be used: {reason}")]
@@ -155,6 +202,8 @@ pub struct CatalogueTask {
     pub status_since: Timestamp,
     /// Oldest first, never empty; version `n` is at `n - 1`.
     pub versions: Vec<Arc<TaskVersion>>,
+    /// Those that concern it, in any order.
+    pub amnesties: Vec<Amnesty>,
 }
 
 impl CatalogueTask {
@@ -174,7 +223,7 @@ impl CatalogueTask {
     }
 
     /// The same by any version: an open period may go by an earlier one.
-    fn depends_on_in_any_version(&self) -> BTreeSet<&TaskId> {
+    pub fn depends_on_in_any_version(&self) -> BTreeSet<&TaskId> {
         self.versions.iter().flat_map(|v| v.definition.depends_on()).collect()
     }
 
@@ -183,10 +232,19 @@ impl CatalogueTask {
         self.versions.iter().any(|v| v.definition.objective.completions_of.contains(id))
     }
 
+    /// Whether actions of a type can move it, by any version.
+    pub fn is_moved_by(&self, kind: &str) -> bool {
+        self.versions.iter().any(|v| v.definition.listens_to().any(|known| known == kind))
+    }
+
     /// The action types that can move it, by any version.
     fn listens_to(&self) -> BTreeSet<&str> {
         self.versions.iter().flat_map(|v| v.definition.listens_to()).collect()
     }
+}
+
+fn declared_by(amnesties: &[Amnesty], at: Timestamp) -> Vec<Amnesty> {
+    amnesties.iter().filter(|amnesty| amnesty.declared_at <= at).copied().collect()
 }
 
 /// Every task, in an order in which tasks come before those that depend on them.
@@ -199,6 +257,7 @@ pub struct Catalogue {
     by_action: HashMap<String, Vec<usize>>,
     dependants: HashMap<TaskId, Vec<usize>>,
     states_needed: HashMap<String, Vec<usize>>,
+    budgets: Budgets,
 }
 
 impl Catalogue {
@@ -229,19 +288,32 @@ impl Catalogue {
                 dependants.entry(needed.clone()).or_default().push(index);
             }
         }
-        let mut catalogue =
-            Self { revision, tasks, by_id, by_action, dependants, states_needed: HashMap::new() };
+        let mut catalogue = Self {
+            revision,
+            tasks,
+            by_id,
+            by_action,
+            dependants,
+            states_needed: HashMap::new(),
+            budgets: Budgets::default(),
+        };
         catalogue.states_needed = catalogue
             .by_action
             .keys()
             .map(|action| (action.clone(), catalogue.states_that_decide(action)))
             .collect();
+        catalogue.budgets = Budgets::of(&catalogue.tasks, &catalogue.states_needed);
         Ok(catalogue)
     }
 
     /// A task by its id.
     pub fn task(&self, id: &TaskId) -> Option<&CatalogueTask> {
         self.by_id.get(id).map(|index| &self.tasks[*index])
+    }
+
+    /// The place of a task in [`Self::tasks`].
+    pub fn place_of(&self, id: &TaskId) -> Option<usize> {
+        self.by_id.get(id).copied()
     }
 
     /// A version of a task.
@@ -275,7 +347,7 @@ impl Catalogue {
         self.by_action.contains_key(kind)
     }
 
-    /// The catalogue as it was at an instant: without what was published later, and without a
+    /// The catalogue as it was at an instant: without what was published or declared later, and without a
     /// status that came later. Only the last change of a status is kept, so before it a task counts
     /// as active, which it was but for an earlier pause.
     #[must_use]
@@ -288,6 +360,7 @@ impl Catalogue {
                 status: if task.status_since <= at { task.status } else { Status::Active },
                 status_since: task.status_since,
                 versions,
+                amnesties: declared_by(&task.amnesties, at),
             })
         });
         Self::new(self.revision, tasks.collect()).unwrap_or_default()

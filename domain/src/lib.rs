@@ -8,6 +8,7 @@ pub mod catalogue;
 pub mod duration;
 pub mod expression;
 pub mod ids;
+pub mod kinds;
 pub mod lane;
 pub mod screen;
 pub mod user_tasks;

@@ -13,13 +13,12 @@ use jiff::Timestamp;
 use serde::Serialize;
 use uuid::Uuid;
 
-use crate::calendar::{Period, Zones};
+use crate::calendar::Period;
 use crate::catalogue::definition::{Kind, Meta, Payout, WeightedPayout};
 use crate::catalogue::{Catalogue, CatalogueTask, Status, TaskVersion};
 use crate::ids::{TaskId, UserId};
-use crate::user_tasks::gap::StreakJudge;
 use crate::user_tasks::place::{Place, place};
-use crate::user_tasks::{ReachedMilestone, RewardState, TaskState, UserTasks};
+use crate::user_tasks::{ReachedMilestone, RewardState, UserTasks};
 
 pub use streak::StreakScreen;
 
@@ -101,7 +100,8 @@ pub enum TaskScreenState {
     InProgress,
     /// Something can be claimed, of this period or an earlier one.
     Claimable,
-    /// The last milestone is reached, and the task has no rewards.
+    /// The last milestone is reached, and there is nothing to claim: the task has no rewards, or those of a
+    /// milestone wait for a budget or were refused.
     Completed,
     /// The last milestone is reached, and all of it is taken.
     Claimed,
@@ -261,7 +261,8 @@ impl Reader<'_> {
         if !shown || !self.request.category.is_none_or(of_category) {
             return None;
         }
-        let standing = Standing::of(&place, past, &self.state.zones, self.now);
+        let kind = definition.kind;
+        let standing = kind.rules().standing(&place, past, &self.state.zones, self.now);
         let locked_by = self.locked_by(&definition.requires);
         let shown_state = self.state_of(&place, &standing, claimable, !locked_by.is_empty());
         if self.request.state.is_some_and(|wanted| wanted != shown_state) {
@@ -280,7 +281,7 @@ impl Reader<'_> {
         Some(TaskScreen {
             id: task.id.clone(),
             version: place.version.version,
-            kind: definition.kind,
+            kind,
             category: definition.category.clone(),
             order: definition.order,
             title: placeholders.fill(&text.title),
@@ -320,10 +321,18 @@ impl Reader<'_> {
             let mut lines = reached.lines.iter().map(|l| l.state.as_of(&reached.terms, self.now));
             lines.any(|state| matches!(state, RewardState::Expired | RewardState::Forfeited))
         };
+        let is_pending = |reached: &ReachedMilestone| {
+            let mut states = reached.lines.iter().map(|line| line.state);
+            states.clone().any(|state| state == RewardState::Waiting)
+                || !reached.lines.is_empty() && states.all(|state| state == RewardState::Refused)
+        };
         match standing {
             _ if claimable => TaskScreenState::Claimable,
             Standing { finished: true, .. } if standing.reached.iter().any(is_lost) => {
                 TaskScreenState::Expired
+            }
+            Standing { finished: true, .. } if standing.reached.iter().any(is_pending) => {
+                TaskScreenState::Completed
             }
             Standing { finished: true, .. } if rewarding() => TaskScreenState::Claimed,
             Standing { finished: true, .. } => TaskScreenState::Completed,
@@ -342,25 +351,17 @@ impl Reader<'_> {
 }
 
 /// How far the user is, as of now.
-struct Standing<'a> {
-    progress: i64,
+pub(crate) struct Standing<'a> {
+    pub(crate) progress: i64,
     /// The last milestone is reached.
-    finished: bool,
-    reached: Cow<'a, [ReachedMilestone]>,
-    streak: Option<StreakScreen>,
+    pub(crate) finished: bool,
+    pub(crate) reached: Cow<'a, [ReachedMilestone]>,
+    pub(crate) streak: Option<StreakScreen>,
 }
 
 impl<'a> Standing<'a> {
-    fn of(place: &Place<'a>, past: Option<&'a TaskState>, zones: &Zones, now: Timestamp) -> Self {
-        match place.version.definition.kind {
-            Kind::Continuous => {
-                Self::of_streak(&StreakJudge::new(place.version, past, zones), &place.period, now)
-            }
-            Kind::Ordinary | Kind::Periodic => Self::of_period(place),
-        }
-    }
-
-    fn of_period(place: &Place<'a>) -> Self {
+    /// Of a task whose milestones are amounts of progress.
+    pub(crate) fn of_period(place: &Place<'a>) -> Self {
         let target = place.version.definition.last_at();
         Self {
             progress: place.open.map_or(place.carried, |open| open.progress).min(target),

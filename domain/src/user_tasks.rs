@@ -3,6 +3,7 @@
 //! `command` holds the wishes, `event` the facts, `decide` the rules, `evolve` the fold.
 
 pub mod command;
+mod correction;
 pub mod decide;
 pub mod event;
 mod evolve;
@@ -13,15 +14,21 @@ mod seen;
 mod state;
 mod terms;
 
-pub use command::{Command, ParkedVerdict, Resolution};
-pub use decide::{Acknowledgement, Decision, Rejection, Unmoved, UnmovedReason, Verdict, decide};
-pub use event::{Earned, Event, Protected, Protection, Rejudged, Reward, UnclaimedRewards};
-pub use evolve::{evolve, fold};
+pub use command::{BackfillRelease, Command, ParkedVerdict, PastAction, Resolution};
+pub use correction::{Adjustment, BY_HAND, Change, Correction, Credited, ReversedAction};
+pub use decide::{
+    Acknowledgement, Decision, Rejection, Unmoved, UnmovedReason, Verdict, decide, decide_within,
+};
+pub use event::{
+    Allotment, AllottedAs, Budgeted, Earned, Event, Protected, Protection, Rejudged, Reward,
+    UnclaimedRewards,
+};
+pub use evolve::{evolve, fold, outcomes};
 pub use seen::{SEEN_PER_PERIOD_MAX, Seen, ValueHash, ValueSet};
 pub use state::{
     ClaimableMilestone, ClosedPeriod, FreezeChange, FreezeState, Grant, GrantedLine, PeriodState,
     ReachedMilestone, ReachedStep, ReservedFreeze, RewardState, StreakState, Stretch, TaskState,
-    Told, UnknownRewardState, UserTasks,
+    Told, UnknownRewardState, UserTasks, WaitingMilestone,
 };
 
 pub use seed::Seed;

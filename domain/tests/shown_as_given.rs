@@ -29,7 +29,8 @@ fn catalogue() -> Catalogue {
     let version = Arc::new(TaskVersion::new(definition, 1, published_at).unwrap());
     let id = version.definition.id.clone();
     let (status, status_since) = (Status::Active, published_at);
-    let task = CatalogueTask { id, status, status_since, versions: vec![version] };
+    let task =
+        CatalogueTask { id, status, status_since, versions: vec![version], amnesties: vec![] };
     Catalogue::new(1, vec![task]).unwrap()
 }
 

@@ -1,6 +1,7 @@
 //! Benchmarks on real parts: a private PostgreSQL with durable commits, a private Apache Kafka, and
 //! the program as it is shipped. Each figure stands beside a reference measured in the same run.
 
+mod cpu;
 mod curves;
 mod floor;
 mod kafka;
@@ -32,7 +33,7 @@ pub struct Options {
     /// Seconds of each timed run.
     #[arg(long, default_value_t = 10)]
     pub seconds: u64,
-    /// Only these: floor, throughput, stock, latency, screens, curves.
+    /// Only these: floor, throughput, catalogue, snapshot, stock, latency, screens, curves.
     #[arg(long, value_delimiter = ',')]
     pub only: Vec<String>,
     /// Where the plots go.
@@ -59,26 +60,29 @@ pub async fn run(options: Options) -> Outcome<()> {
         println!("(a) floor: the statements alone                 {rate:>9.0} events/s");
         floor = Some(rate);
     }
+    let one_task = throughput::Load {
+        name: "uniform",
+        records: options.records,
+        users: options.users,
+        spread: kafka::Spread::Uniform,
+        catalogue: false,
+        snapshot: false,
+    };
     let mut uniform = None;
     if options.wants("throughput") {
-        for (name, skew) in [("uniform", kafka::Spread::Uniform), ("zipf", kafka::Spread::Zipf)] {
-            let run = throughput::run(&place, options.records, options.users, skew).await?;
-            println!(
-                "(b) Kafka to visible, {name:<8}                  {:>9.0} actions/s, peak memory {} MiB",
-                run.rate, run.peak_mib
-            );
-            println!(
-                "    rebuild of task_view from its events        {:>9.0} events/s",
-                run.rebuild_rate
-            );
-            if let Some(floor) = floor {
-                println!(
-                    "    of the floor                                {:>9.2}",
-                    run.rate / floor
-                );
-            }
-            uniform.get_or_insert(run.rate);
-        }
+        let run = throughput::run(&place, one_task).await?;
+        report("(b) Kafka to visible, uniform", &run, floor);
+        uniform = Some(run.rate);
+        let zipf = throughput::Load { name: "zipf", spread: kafka::Spread::Zipf, ..one_task };
+        report("(b) Kafka to visible, zipf", &throughput::run(&place, zipf).await?, floor);
+    }
+    if options.wants("catalogue") {
+        let load = throughput::Load { name: "catalogue", catalogue: true, ..one_task };
+        report("(b) 24 tasks, 3 moved by each", &throughput::run(&place, load).await?, floor);
+    }
+    if options.wants("snapshot") {
+        let load = throughput::Load { name: "snapshot", snapshot: true, ..one_task };
+        report("(b) with an old snapshot open", &throughput::run(&place, load).await?, floor);
     }
     if options.wants("stock") {
         for (in_flight, view) in [(1, true), (32, true), (1, false), (32, false)] {
@@ -122,4 +126,18 @@ pub async fn run(options: Options) -> Outcome<()> {
     }
     place.stop().await;
     Ok(())
+}
+
+/// Prints what a run of throughput found.
+#[expect(clippy::cast_precision_loss, reason = "a ratio for people")]
+fn report(what: &str, run: &throughput::Run, floor: Option<f64>) {
+    println!("{what:<45} {:>11.0} actions/s, peak memory {} MiB", run.rate, run.peak_mib);
+    run.cpu.print(run.actions);
+    println!("    rebuild of task_view from its events        {:>9.0} events/s", run.rebuild_rate);
+    if let Some(floor) = floor {
+        println!(
+            "    events, of the floor                        {:>9.2}",
+            run.rate * run.events as f64 / floor
+        );
+    }
 }

@@ -1,5 +1,7 @@
 //! What is put to the executor, and what comes back.
 
+mod by_hand;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -9,10 +11,14 @@ use plaudit_domain::action::Action;
 use plaudit_domain::calendar::PeriodKey;
 use plaudit_domain::ids::{TaskId, UserId};
 use plaudit_domain::lane::{Lane, Position};
-use plaudit_domain::user_tasks::{Event, Rejection, Resolution, Reward, UserTasks, Verdict};
+use plaudit_domain::user_tasks::{
+    Command, Event, Rejection, Resolution, Reward, UserTasks, Verdict,
+};
 use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
 use uuid::Uuid;
+
+pub use by_hand::{HandChange, HandReceipt, RequestKey};
 
 /// Work that is applied in one transaction.
 #[derive(Debug, Clone, Default)]
@@ -39,6 +45,32 @@ pub struct Item {
 pub enum Work {
     /// Judge an action.
     Action(Action),
+    /// Count an action that was judged before a task was published, for this task only.
+    CountPast {
+        /// The task.
+        task: TaskId,
+        /// What the user did.
+        action: Action,
+        /// The ids under which it would be parked, each in its lane: what is parked still, or was discarded, does
+        /// not count.
+        parked_as: Vec<(Lane, Uuid)>,
+    },
+    /// Settle what the lane applied before the tasks with open backfills were published. Any other work of the lane
+    /// does so too.
+    SettleBackfills,
+    /// Grant what the backfill of a task holds back of a user.
+    ReleaseBackfill {
+        /// Whose.
+        user: UserId,
+        /// The task.
+        task: TaskId,
+        /// Who wants it.
+        by: String,
+        /// Why.
+        reason: Option<String>,
+        /// When the wish arrived.
+        at: Timestamp,
+    },
     /// Hand out the rewards of one milestone.
     Claim {
         /// Whose.
@@ -63,22 +95,14 @@ pub enum Work {
         /// A retry under the same key gets the first answer.
         idempotency_key: Option<String>,
     },
-    /// Give a user freezes.
-    GrantFreezes {
-        /// Names the request, so that one that is tried again gives them once.
-        id: Uuid,
-        /// Whose.
-        user: UserId,
-        /// Of which task.
-        task: TaskId,
-        /// How many, at least 1.
-        count: i64,
-        /// Why.
-        reason: Option<String>,
-        /// Who grants them.
-        by: Option<String>,
-        /// When the request arrived.
-        at: Timestamp,
+    /// Change something of a user by hand: a [`Command::GrantFreezes`] or a [`Command::Correct`].
+    ByHand {
+        /// Whose, and how a repeat is told.
+        key: RequestKey,
+        /// The change.
+        command: Box<Command>,
+        /// The reward that a revocation takes back, if nobody had claimed it when it was found.
+        revoked: Option<Box<Reward>>,
     },
     /// Note that grants were handed to the paying system.
     StartDeliveries {
@@ -111,7 +135,8 @@ pub enum Work {
         /// Also if it was delivered before: for a payer that has forgotten what it paid.
         even_if_delivered: bool,
     },
-    /// Record what time alone has brought about: unclaimed rewards that are due.
+    /// Record what time alone has brought about: unclaimed rewards that are due. Grants what waited for budgets
+    /// and fits by now.
     Settle {
         /// Whose.
         user: UserId,
@@ -146,6 +171,13 @@ pub enum Origin {
     Follower,
     /// The sweeper, which records what time alone brings about.
     Sweeper,
+    /// A backfill. It waits until nothing else does.
+    Backfill {
+        /// The task.
+        task: TaskId,
+        /// The record that is read again. It is told, and moves no offset.
+        from: Option<SourcePosition>,
+    },
     /// A parked record that an operator released or discarded.
     Parked {
         /// Its id.
@@ -194,6 +226,8 @@ pub enum Outcome {
     Duplicate,
     /// The record was applied before.
     AlreadyApplied,
+    /// A past action, or the release of what past actions earned.
+    Past(PastOutcome),
     /// It was parked under this id.
     Parked {
         /// To find it by.
@@ -221,20 +255,32 @@ pub enum Outcome {
         /// Whether there is more to claim.
         more: bool,
     },
-    /// Freezes were given.
-    FreezesGranted {
-        /// How many were added.
-        granted: i64,
-        /// How many would have been more than the user can have.
-        dropped: i64,
-        /// How many there are now.
-        freezes: i64,
-    },
+    /// Something was changed by hand, now or by an earlier request that this one repeats.
+    ChangedByHand(HandReceipt),
+    /// The deliveries are noted but for these grants, which were revoked: they must not be sent.
+    Revoked(Vec<Uuid>),
     /// The rules said no.
     Rejected(Rejection),
     /// Nothing was done: what is stored of the user can't be read, or the database took it for no
     /// reason that asking again changes. Says why, for an operator.
     Failed(String),
+}
+
+/// What became of a past action.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PastOutcome {
+    /// It moved the task.
+    Moved,
+    /// It was judged and moved nothing.
+    Unmoved,
+    /// The task was there when its record was read: it was judged live.
+    Live,
+    /// The task has judged an action with this identity.
+    Known,
+    /// It is parked, and judged once it is released; or it was discarded.
+    Parked,
+    /// The backfill is over, or its task takes no actions at the moment. It was not judged.
+    Closed,
 }
 
 /// An idempotency key: of whom, and for what. A key of one request is none of another's.

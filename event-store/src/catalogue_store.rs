@@ -1,6 +1,7 @@
 //! The catalogue in the database: published atomically, judged by the revision that each batch
 //! reads in its own transaction.
 
+mod amnesties;
 mod changes;
 mod fit;
 mod publish;
@@ -16,9 +17,11 @@ use sqlx::types::Json;
 use sqlx::{FromRow as _, PgConnection, PgPool, Row as _};
 use uuid::Uuid;
 
+use crate::backfills::OpenBackfills;
 use crate::error::ExecuteError;
 use crate::instant;
 
+pub use amnesties::{AmnestyError, AmnestyScope, DeclaredAmnesty, amnesties, declare_amnesty};
 pub use changes::{TaskChange, TaskChangeKind, changes_of};
 pub use fit::{Unfit, check_fit, with_drafts};
 pub use publish::{Author, PublishError, Published, publish, roll_back, set_status};
@@ -34,19 +37,30 @@ pub struct CatalogueStore {
 struct Cached {
     /// `None` until a catalogue was read.
     identity: Option<Uuid>,
-    catalogue: Arc<Catalogue>,
+    in_force: InForce,
+}
+
+/// What judges an action.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct InForce {
+    pub catalogue: Arc<Catalogue>,
+    pub backfills: Arc<OpenBackfills>,
 }
 
 impl CatalogueStore {
     /// What this process last read.
     pub fn current(&self) -> Arc<Catalogue> {
-        Arc::clone(&self.cached().catalogue)
+        Arc::clone(&self.cached().in_force.catalogue)
     }
 
     /// The catalogue of this identity, if it is the one that this process read last.
     pub fn known_as(&self, identity: Uuid) -> Option<Arc<Catalogue>> {
+        self.in_force_as(identity).map(|in_force| in_force.catalogue)
+    }
+
+    fn in_force_as(&self, identity: Uuid) -> Option<InForce> {
         let known = self.cached();
-        (known.identity == Some(identity)).then(|| Arc::clone(&known.catalogue))
+        (known.identity == Some(identity)).then(|| known.in_force.clone())
     }
 
     /// The catalogue of this identity, read if it is not here. A revision alone does not tell: after a restore
@@ -56,15 +70,25 @@ impl CatalogueStore {
         identity: Uuid,
         connection: &mut PgConnection,
     ) -> Result<Arc<Catalogue>, ExecuteError> {
-        if let Some(known) = self.known_as(identity) {
+        Ok(self.in_force(identity, connection).await?.catalogue)
+    }
+
+    /// As [`Self::of_identity`], with the backfills that are open.
+    pub(crate) async fn in_force(
+        &self,
+        identity: Uuid,
+        connection: &mut PgConnection,
+    ) -> Result<InForce, ExecuteError> {
+        if let Some(known) = self.in_force_as(identity) {
             return Ok(known);
         }
         let known = self.cached();
-        let (read_as, catalogue) = read(&known.catalogue, connection).await?;
-        let catalogue = Arc::new(catalogue);
-        let read = Cached { identity: Some(read_as), catalogue: Arc::clone(&catalogue) };
+        let (read_as, catalogue) = read(&known.in_force.catalogue, connection).await?;
+        let backfills = OpenBackfills::read(&catalogue, connection).await?;
+        let in_force = InForce { catalogue: Arc::new(catalogue), backfills: Arc::new(backfills) };
+        let read = Cached { identity: Some(read_as), in_force: in_force.clone() };
         *self.cached.write().expect("nothing panics while it holds the lock") = Arc::new(read);
-        Ok(catalogue)
+        Ok(in_force)
     }
 
     /// The newest catalogue.
@@ -128,7 +152,10 @@ async fn read(
             Some(known) => Arc::clone(known),
             None => {
                 let at = instant::from_sql(published_at);
-                Arc::new(TaskVersion::new(definition, number, at).map_err(|e| unreadable(&e))?)
+                let earlier = tasks.last().filter(|task| task.id == id);
+                let first_at = earlier.map_or(at, |task| task.versions[0].published_at);
+                let version = TaskVersion::new(definition, number, at);
+                Arc::new(version.map_err(|e| unreadable(&e))?.of_task_since(first_at))
             }
         };
         match tasks.last_mut().filter(|task| task.id == id) {
@@ -137,10 +164,17 @@ async fn read(
                 let status =
                     status_from(&status).ok_or_else(|| unreadable(&format!("status {status}")))?;
                 let status_since = instant::from_sql(changed_at);
-                tasks.push(CatalogueTask { id, status, status_since, versions: vec![version] });
+                tasks.push(CatalogueTask {
+                    id,
+                    status,
+                    status_since,
+                    versions: vec![version],
+                    amnesties: vec![],
+                });
             }
         }
     }
+    amnesties::add_amnesties(&mut tasks, connection).await?;
     let catalogue = Catalogue::new(revision, tasks).map_err(|e| unreadable(&e))?;
     Ok((identity, catalogue))
 }

@@ -36,6 +36,8 @@ pub enum DeliveryState {
     Delivered,
     /// Given up, or refused by the payer.
     Failed,
+    /// Taken back by an operator. It is not sent.
+    Revoked,
 }
 
 impl DeliveryState {
@@ -46,6 +48,7 @@ impl DeliveryState {
             Self::Sent => "sent",
             Self::Delivered => "delivered",
             Self::Failed => "failed",
+            Self::Revoked => "revoked",
         }
     }
 }
@@ -180,7 +183,7 @@ async fn insert(rows: &[Queued], sql: &str, connection: &mut PgConnection) -> sq
     Ok(())
 }
 
-/// Notes what payers said, of the deliveries that lead to them.
+/// Notes what payers said, of the deliveries that lead to them; of revoked grants, copies that wait as well.
 pub async fn settle(settled: &[Settled], connection: &mut PgConnection) -> sqlx::Result<()> {
     if settled.is_empty() {
         return Ok(());
@@ -188,7 +191,8 @@ pub async fn settle(settled: &[Settled], connection: &mut PgConnection) -> sqlx:
     sqlx::query(
         "update deliveries d set state = s.state, reason = s.reason, give_up_at = null
          from unnest($1::smallint[], $2::uuid[], $3::text[], $4::text[]) s (lane, grant_id, state, reason)
-         where d.lane = s.lane and d.grant_id = s.grant_id and d.pays",
+         where d.lane = s.lane and d.grant_id = s.grant_id
+           and (d.pays or (s.state = 'revoked' and d.state = 'waiting'))",
     )
     .bind(settled.iter().map(|s| s.lane.0).collect::<Vec<_>>())
     .bind(settled.iter().map(|s| s.grant).collect::<Vec<_>>())

@@ -1,5 +1,8 @@
 //! Why the store gave no answer.
 
+use std::collections::BTreeSet;
+
+use plaudit_domain::catalogue::BudgetKey;
 use plaudit_domain::lane::Lane;
 
 use crate::reader::Unreadable;
@@ -14,6 +17,9 @@ pub enum ExecuteError {
     /// Somebody else holds these lanes: another writer, or a transaction of stock postgres-es left open.
     #[error("{} held by another writer", lanes_are(.0))]
     LanesBusy(std::collections::BTreeSet<Lane>),
+    /// Other batches took from a budget what this one was going to. Names the windows that it takes from.
+    #[error("a budget no longer holds what was granted of it")]
+    BudgetTaken(BTreeSet<BudgetKey>),
     /// Another process has moved this follower's checkpoint.
     #[error("the checkpoint of follower {follower} in lane {lane} was moved by another process")]
     Fenced {
@@ -33,7 +39,7 @@ pub enum ExecuteError {
 impl ExecuteError {
     /// Whether the same batch may succeed later without anybody's help.
     pub fn is_transient(&self) -> bool {
-        matches!(self, Self::Unavailable(_) | Self::LanesBusy(_))
+        matches!(self, Self::Unavailable(_) | Self::LanesBusy(_) | Self::BudgetTaken(_))
     }
 
     /// Whether the connection has an answer outstanding, or is gone, so that nobody can use it again.

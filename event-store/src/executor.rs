@@ -9,15 +9,21 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use plaudit_domain::catalogue::BudgetKey;
 use plaudit_domain::lane::{Lane, LaneCount, Position};
 use sqlx::{Connection as _, PgConnection, PgPool};
 
+use crate::backfills::{actions, bounds};
 use crate::batch::{Applied, Batch, BatchProjection, CheckpointMove, Item};
-use crate::catalogue_store::CatalogueStore;
+use crate::catalogue_store::{CatalogueStore, InForce};
 use crate::error::ExecuteError;
 use crate::lanes::{self, LaneWait, LockOutcome};
 use crate::pool::{self, Borrowed};
-use crate::{checkpoints, log, parked, receipts, rewards, seen_actions, source_offsets, states};
+use crate::states::{Found, NeededUsers, RecentUsers};
+use crate::{
+    budgets, checkpoints, hand_receipts, log, parked, receipts, rewards, seen_actions,
+    source_offsets, states,
+};
 use decide::DecidedBatch;
 use retry::RetryState;
 
@@ -30,6 +36,7 @@ pub struct Executor {
     lane_count: LaneCount,
     catalogue: Arc<CatalogueStore>,
     projections: Vec<Arc<dyn BatchProjection>>,
+    recent: RecentUsers,
 }
 
 /// How long one transaction may take, from asking for a connection to the answer of its commit. Then its
@@ -53,13 +60,30 @@ struct Part<'b> {
     checkpoints: &'b [CheckpointMove],
 }
 
+/// A part that was decided and written, and what is needed to remember its users once it is committed.
+struct Done<'b> {
+    decided: DecidedBatch<'b>,
+    found: Found,
+    needed: NeededUsers,
+}
+
+impl Done<'_> {
+    fn remember(self, recent: &RecentUsers) {
+        let Self { decided, found, needed } = self;
+        let next = |lane| decided.heads.get(&lane).map_or(0, |head| head.next_position);
+        recent.keep(&found, next, decided.changes.users, &needed);
+    }
+}
+
 /// How one attempt goes about a part.
 #[derive(Clone, Copy)]
-struct How {
+struct How<'r> {
     wait: LaneWait,
     limits: decide::Limits,
     /// Compare all states with the log.
     verify_all: bool,
+    /// Lock these budgets, too, before anything is decided.
+    lock_budgets: Option<&'r BTreeSet<BudgetKey>>,
 }
 
 impl Part<'_> {
@@ -77,7 +101,8 @@ impl Executor {
         catalogue: Arc<CatalogueStore>,
         projections: Vec<Arc<dyn BatchProjection>>,
     ) -> Self {
-        Self { pool, lane_count, catalogue, projections }
+        let recent = RecentUsers::new(lane_count);
+        Self { pool, lane_count, catalogue, projections, recent }
     }
 
     /// How many lanes the database has.
@@ -146,7 +171,12 @@ impl Executor {
         let mut retry = RetryState::new(part);
         loop {
             let mut unconfirmed = None;
-            let how = How { wait, limits: retry.limits(), verify_all: retry.verify_all() };
+            let how = How {
+                wait,
+                limits: retry.limits(),
+                verify_all: retry.verify_all(),
+                lock_budgets: retry.lock_budgets(),
+            };
             match self.attempt(retry.part(), how, &mut unconfirmed).await {
                 Ok(applied) => return Ok(retry.settled(applied)),
                 Err(failed) => retry.after(failed, unconfirmed, &self.pool).await?,
@@ -159,7 +189,7 @@ impl Executor {
     async fn attempt(
         &self,
         part: Part<'_>,
-        how: How,
+        how: How<'_>,
         unconfirmed: &mut Option<Vec<Applied>>,
     ) -> Result<Vec<Applied>, Failed> {
         let mut began = false;
@@ -184,14 +214,14 @@ impl Executor {
     async fn transact(
         &self,
         part: Part<'_>,
-        how: How,
+        how: How<'_>,
         unconfirmed: &mut Option<Vec<Applied>>,
         connection: &mut PgConnection,
     ) -> Result<Vec<Applied>, ExecuteError> {
         let mut tx = connection.begin().await?;
         let outcome = self.decide_and_write(part, how, &mut tx).await;
-        let decided = match outcome {
-            Ok(decided) => decided,
+        let done = match outcome {
+            Ok(done) => done,
             Err(error) => {
                 if !error.is_connection_lost() {
                     tx.rollback().await?;
@@ -199,35 +229,53 @@ impl Executor {
                 return Err(error);
             }
         };
-        let applied = decided.applied();
+        let applied = done.decided.applied();
         *unconfirmed = Some(applied.clone());
         tx.commit().await.map_err(|error| {
             // Whatever the code: after a failed commit only the next attempt tells.
             tracing::debug!(%error, "a commit was not answered");
             ExecuteError::Unavailable(error)
         })?;
-        decided.count();
+        done.decided.note_bounded();
+        done.decided.count();
+        done.remember(&self.recent);
         Ok(applied)
     }
 
     async fn decide_and_write<'b>(
         &self,
         part: Part<'b>,
-        how: How,
+        how: How<'_>,
         tx: &mut PgConnection,
-    ) -> Result<DecidedBatch<'b>, ExecuteError> {
+    ) -> Result<Done<'b>, ExecuteError> {
         let locked = match lanes::lock(&part.lanes(), how.wait, tx).await? {
             LockOutcome::Locked(locked) => locked,
             LockOutcome::Busy(busy) => return Err(ExecuteError::LanesBusy(busy)),
         };
-        let catalogue = self.catalogue.of_identity(locked.catalogue_identity, tx).await?;
-        let needed = decide::Needed::by(part.items, &catalogue);
-        let loaded = load::load(needed, &locked, how.verify_all, tx).await?;
+        let in_force = self.catalogue.in_force(locked.catalogue_identity, tx).await?;
+        let InForce { catalogue, backfills } = &in_force;
+        let unbounded = backfills.unbounded(&part.lanes());
+        if !unbounded.is_empty() {
+            bounds::settle(&unbounded, backfills.tasks(), tx).await?;
+        }
+        let mut needed = decide::Needed::by(part.items, catalogue);
+        if let Some(keys) = how.lock_budgets {
+            needed.budgets.extend(keys.iter().cloned());
+            budgets::lock(needed.budgets.iter(), tx).await?;
+        }
+        let found = Found {
+            heads: locked.heads.clone(),
+            transaction: locked.transaction,
+            tables: locked.tables,
+        };
+        self.recent.open(&found);
+        let recent = (!how.verify_all).then_some(&self.recent);
+        let (loaded, needed) = load::load(needed, catalogue, &locked, recent, tx).await?;
         let decided = off_the_runtime(|| {
-            decide::decide_batch(part.items, locked, loaded, &catalogue, how.limits)
+            decide::decide_batch(part.items, locked, loaded, &in_force, how.limits)
         });
         self.write(&decided, part.checkpoints, tx).await?;
-        Ok(decided)
+        Ok(Done { decided, found, needed })
     }
 
     /// Writes what was decided, read models included.
@@ -244,17 +292,25 @@ impl Executor {
         }
         lanes::forget_external_appends(&decided.caught_up(), tx).await?;
         seen_actions::remember(&decided.newly_seen, decided.dedup_window, tx).await?;
+        seen_actions::remember_again(&decided.seen_again, decided.dedup_window, tx).await?;
+        actions::remember(&decided.judged_for_backfills, tx).await?;
         source_offsets::advance(&decided.offsets_moved, tx).await?;
         parked::insert(&decided.parked, tx).await?;
         parked::resolve(&decided.parked_resolved, tx).await?;
         receipts::insert(&decided.receipts_given, tx).await?;
+        hand_receipts::insert(&decided.hand_receipts_given, tx).await?;
         checkpoints::advance(moves, tx).await?;
         if !decided.changes.users.is_empty() {
             for projection in &self.projections {
                 projection.apply(&decided.changes, tx).await?;
             }
         }
-        Ok(())
+        // Last, so that other batches wait for the budgets only until the commit.
+        if budgets::take(&decided.budget_takes, tx).await? {
+            Ok(())
+        } else {
+            Err(ExecuteError::BudgetTaken(decided.budget_takes.keys().cloned().collect()))
+        }
     }
 
     /// The head of a lane: the position of its last committed event.

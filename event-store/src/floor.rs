@@ -11,6 +11,7 @@ use uuid::Uuid;
 use crate::batch::{BatchProjection, Changes};
 use crate::error::ExecuteError;
 use crate::lanes::{LaneWait, LockOutcome};
+use crate::seen_actions::NewlySeen;
 use crate::source_offsets::SourceKey;
 use crate::{lanes, log, rewards, seen_actions, source_offsets, states};
 
@@ -43,13 +44,19 @@ pub async fn write(
         LockOutcome::Locked(locked) => locked,
         LockOutcome::Busy(busy) => return Err(ExecuteError::LanesBusy(busy)),
     };
-    states::load(&users, states::Verify::Lanes(&BTreeSet::new()), &mut tx).await?;
+    states::load(&users, states::Verify::Lanes(&BTreeSet::new()), None, &mut tx).await?;
     seen_actions::known(&batch.identities, locked.dedup_window, &mut tx).await?;
     source_offsets::load(&wanted, &mut tx).await?;
     log::append(&batch.changes.events, &mut tx).await?;
     states::save(&batch.changes.users, &mut tx).await?;
     rewards::save(&batch.changes, &mut tx).await?;
-    seen_actions::remember(&batch.identities, locked.dedup_window, &mut tx).await?;
+    let seen = |(lane, identity): &(Lane, Uuid)| NewlySeen {
+        lane: *lane,
+        identity: *identity,
+        sequence: None,
+    };
+    let seen: Vec<NewlySeen> = batch.identities.iter().map(seen).collect();
+    seen_actions::remember(&seen, locked.dedup_window, &mut tx).await?;
     let moved: HashMap<_, _> = wanted.into_iter().map(|at| (at, batch.next_offset)).collect();
     source_offsets::advance(&moved, &mut tx).await?;
     for projection in projections {

@@ -25,6 +25,9 @@ const GATE: i32 = -1;
 pub struct LaneHead {
     /// The position of the next event.
     pub next_position: i64,
+    /// The transaction that wrote the last event, by its `xmin`; 0 for an empty lane. With the position it tells
+    /// whether the lane is as somebody left it, also in a database that was restored meanwhile.
+    pub last_writer: i64,
     /// Stock postgres-es appended to users of this lane whom no batch has touched since.
     pub external_appends: bool,
     /// Later actions of some user of this lane wait behind a parked record.
@@ -40,6 +43,10 @@ pub struct Locked {
     pub catalogue_identity: Uuid,
     /// The dedup window that is open.
     pub dedup_window: i32,
+    /// The transaction that holds the locks: the `xmin` of what it writes.
+    pub transaction: i64,
+    /// The tables that hold the rows of users and tasks. A rebuild and a restore put others in their place.
+    pub tables: i64,
 }
 
 /// How long a writer waits for lanes that somebody else holds.
@@ -120,11 +127,17 @@ async fn lock_by(
         let next_position = row.try_get::<i64, _>("head")? + 1;
         let external_appends = row.try_get("external_appends")?;
         let parked_blocking = row.try_get("parked_blocking")?;
-        let head = LaneHead { next_position, external_appends, parked_blocking };
+        let last_writer = row.try_get("last_writer")?;
+        let head = LaneHead { next_position, last_writer, external_appends, parked_blocking };
         heads.insert(Lane(row.try_get("lane")?), head);
     }
-    let (catalogue_identity, dedup_window) = (last.try_get("identity")?, last.try_get("current")?);
-    Ok(LockOutcome::Locked(Locked { heads, catalogue_identity, dedup_window }))
+    Ok(LockOutcome::Locked(Locked {
+        heads,
+        catalogue_identity: last.try_get("identity")?,
+        dedup_window: last.try_get("current")?,
+        transaction: last.try_get("transaction")?,
+        tables: last.try_get("tables")?,
+    }))
 }
 
 /// How a writer goes by the gate.
@@ -159,13 +172,16 @@ fn lock_sql(lanes: &BTreeSet<Lane>, wait: LaneWait, gate: Gate) -> String {
     };
     format!(
         "{lock}; \
-         select l.lane, coalesce((select e.position from events e where e.lane = l.lane \
-         order by e.position desc limit 1), 0) as head, \
+         select l.lane, coalesce(e.position, 0) as head, coalesce(e.xmin::text::bigint, 0) as last_writer, \
          exists (select from external_appends a where a.lane = l.lane) as external_appends, \
          exists (select from parked p where p.lane = l.lane and p.repairable \
          and p.resolved_at is null) as parked_blocking \
-         from unnest('{{{array}}}'::smallint[]) l (lane); \
-         select c.identity, w.current from catalogue c, dedup_window w"
+         from unnest('{{{array}}}'::smallint[]) l (lane) \
+         left join lateral (select position, xmin from events where lane = l.lane \
+         order by position desc limit 1) e on true; \
+         select c.identity, w.current, pg_current_xact_id()::xid::text::bigint as transaction, \
+         ('task_view'::regclass::oid::bigint << 31) # 'user_view'::regclass::oid::bigint as tables \
+         from catalogue c, dedup_window w"
     )
 }
 

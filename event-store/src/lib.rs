@@ -3,13 +3,16 @@
 //! This is the only crate that knows cqrs-es, postgres-es and the `events` table.
 
 pub mod aggregate;
+pub mod backfills;
 pub mod batch;
+pub mod budgets;
 pub mod catalogue_store;
 mod checkpoints;
 pub mod deliveries;
 pub mod error;
 pub mod executor;
 pub mod floor;
+mod hand_receipts;
 pub mod instant;
 pub mod lanes;
 mod log;
@@ -19,6 +22,7 @@ mod queue;
 pub mod raw_log;
 pub mod reader;
 mod receipts;
+mod reversals;
 pub mod rewards;
 pub mod schema;
 pub mod seen_actions;
@@ -31,8 +35,9 @@ pub mod upcasters;
 pub mod upkeep;
 
 pub use batch::{
-    Applied, Batch, BatchProjection, ChangedUser, Changes, CheckpointMove, Item, NewEvent, Origin,
-    Outcome, ParkedRecord, ParkedResolution, Receipt, SourcePosition, Work,
+    Applied, Batch, BatchProjection, ChangedUser, Changes, CheckpointMove, HandChange, HandReceipt,
+    Item, NewEvent, Origin, Outcome, ParkedRecord, ParkedResolution, PastOutcome, Receipt,
+    RequestKey, SourcePosition, Work,
 };
 pub use checkpoints::advance as move_checkpoints;
 pub use error::ExecuteError;

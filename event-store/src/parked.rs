@@ -28,6 +28,11 @@ impl ParkedRecord {
         Uuid::new_v5(&PARKED_NAMESPACE, name.as_bytes())
     }
 
+    /// The id under which an action is parked that was readable and could not be applied.
+    pub fn id_of_action(action: &Action) -> Uuid {
+        Self::id_of(&format!("action\u{1f}{}", action.identity()))
+    }
+
     /// An action that was readable and could not be applied.
     pub fn of_action(action: &Action, reason: &str, repairable: bool) -> Self {
         let event = json!({
@@ -40,7 +45,7 @@ impl ParkedRecord {
             "data": action.data,
         });
         Self {
-            id: Self::id_of(&format!("action\u{1f}{}", action.identity())),
+            id: Self::id_of_action(action),
             reason: reason.to_owned(),
             repairable,
             user: Some(action.user.clone()),
@@ -68,7 +73,7 @@ pub(crate) async fn insert(
     for NewlyParked { lane, origin, record, waiting } in records {
         let at = match origin {
             Origin::Record(at) => Some(at),
-            Origin::Parked { from, .. } => from.as_ref(),
+            Origin::Parked { from, .. } | Origin::Backfill { from, .. } => from.as_ref(),
             Origin::Request(_) | Origin::Follower | Origin::Sweeper => None,
         };
         sqlx::query(include_str!("parked/insert.sql"))

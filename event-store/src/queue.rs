@@ -34,6 +34,9 @@ const ITEMS_MAX: usize = 1_500;
 /// is loaded, as the executor bounds the events.
 const WEIGHT_MAX: usize = 10_000;
 
+/// The most items of backfills in one transaction: live work of a lane waits for no more than these.
+const BACKGROUND_ITEMS_MAX: usize = 250;
+
 /// From then on a lane that somebody else holds is named.
 const BUSY_NAMED_AFTER: Duration = Duration::from_secs(2);
 
@@ -61,6 +64,8 @@ struct Lanes {
     /// By the lane's number.
     work: Vec<LaneWork>,
     closed: bool,
+    /// A worker applies something for backfills. No second one does, so that one is always free for live work.
+    in_background: bool,
 }
 
 /// A lane that somebody outside of this process holds.
@@ -77,7 +82,7 @@ impl CommandQueue {
     pub fn start(executor: Arc<Executor>, workers: usize) -> Self {
         let count = usize::from(executor.lane_count().get());
         let work = (0..count).map(|_| LaneWork::default()).collect();
-        let lanes = Mutex::new(Lanes { work, closed: false });
+        let lanes = Mutex::new(Lanes { work, closed: false, in_background: false });
         let failing = Mutex::default();
         let shared = Arc::new(Shared { executor, lanes, failing, changed: Notify::new() });
         for _ in 0..workers.max(1) {
@@ -97,7 +102,7 @@ impl CommandQueue {
         let catalogue = shared.executor.catalogue().current();
         let weight_of = |action: &Action| catalogue.states_needed(&action.kind).len().max(1);
         let weight = |item: &Item| match &item.work {
-            Work::Action(action) => weight_of(action),
+            Work::Action(action) | Work::CountPast { action, .. } => weight_of(action),
             Work::ResolveParked(resolved) => resolved.actions.iter().map(weight_of).sum(),
             _ => 1,
         };
@@ -173,12 +178,30 @@ impl Lanes {
             }
             self.work[at].take(&mut taken, ITEMS_MAX, WEIGHT_MAX);
         }
+        if taken.is_empty() { self.take_in_background(now) } else { taken }
+    }
+
+    /// Takes work of backfills, while no lane has any other that could be taken.
+    fn take_in_background(&mut self, now: Instant) -> Taken {
+        let mut taken = Taken::in_background();
+        if self.in_background {
+            return taken;
+        }
+        for work in self.work.iter_mut().filter(|work| work.is_ready_in_background(now)) {
+            if taken.is_full(BACKGROUND_ITEMS_MAX, WEIGHT_MAX) {
+                break;
+            }
+            work.take(&mut taken, BACKGROUND_ITEMS_MAX, WEIGHT_MAX);
+        }
+        self.in_background = !taken.is_empty();
         taken
     }
 
     /// When the first lane that rests may be tried again.
     fn earliest(&self) -> Option<Instant> {
-        self.work.iter().filter_map(LaneWork::rests_until).min()
+        // While one worker applies something for backfills, no other is to try.
+        let background = !self.in_background;
+        self.work.iter().filter_map(|work| work.rests_until(background)).min()
     }
 }
 
@@ -205,7 +228,7 @@ impl Shared {
                     }
                     return Some(taken);
                 }
-                if lanes.closed && lanes.work.iter().all(|work| work.len() == 0) {
+                if lanes.closed && lanes.work.iter().all(LaneWork::is_empty) {
                     return None;
                 }
                 lanes.earliest()
@@ -221,6 +244,7 @@ impl Shared {
 
     /// Applies what was taken, passing over lanes that somebody else holds.
     async fn apply(&self, mut taken: Taken) {
+        let in_background = taken.in_background;
         while !taken.is_empty() {
             let (items, slots) = taken.into_parts();
             let batch = Batch { items, checkpoints: vec![] };
@@ -245,6 +269,10 @@ impl Shared {
                 }
                 Err(error) => self.fail(left, error),
             }
+        }
+        if in_background {
+            self.lanes().in_background = false;
+            self.changed.notify_one();
         }
     }
 

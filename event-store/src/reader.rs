@@ -145,7 +145,7 @@ pub async fn delivery_page(
         "{RECORDED}
          where lane = $1 and position > $2 and position <= $3
            and event_type in ('milestone_reached', 'rewards_claimed', 'rewards_granted', 'redelivery_requested',
-                              'reward_delivered', 'reward_failed')
+                              'reward_delivered', 'reward_failed', 'reward_granted', 'rewards_revoked')
          order by position limit $4"
     ))
     .bind(lane.0)
@@ -200,7 +200,8 @@ impl Kinds {
             Self::OfRewards => {
                 " and event_type in ('milestone_reached', 'rewards_claimed', 'rewards_expired',
                                      'rewards_forfeited', 'rewards_granted', 'delivery_started',
-                                     'reward_delivered', 'reward_failed', 'redelivery_requested')"
+                                     'reward_delivered', 'reward_failed', 'redelivery_requested',
+                                     'reward_granted', 'rewards_revoked')"
             }
         }
     }

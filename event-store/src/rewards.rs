@@ -6,6 +6,7 @@ pub mod claimable;
 pub mod grants;
 pub mod lapses;
 mod ledger;
+pub(crate) mod waiting;
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -2,7 +2,7 @@
 
 pub mod windows;
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use plaudit_domain::lane::Lane;
 use sqlx::PgConnection;
@@ -36,9 +36,9 @@ pub async fn known_now(
     known(identities, window, connection).await
 }
 
-/// Remembers identities in the dedup window that is open.
-pub async fn remember(
-    identities: &[(Lane, Uuid)],
+/// Remembers identities in the dedup window that is open, known or not: they were judged once more.
+pub async fn remember_again(
+    identities: &BTreeSet<(Lane, Uuid)>,
     window: i32,
     connection: &mut PgConnection,
 ) -> sqlx::Result<()> {
@@ -47,11 +47,63 @@ pub async fn remember(
     }
     sqlx::query(
         "insert into seen_actions (lane, dedup_window, identity)
-         select a.lane, $3, a.identity from unnest($1::smallint[], $2::uuid[]) a (lane, identity)",
+         select a.lane, $3, a.identity from unnest($1::smallint[], $2::uuid[]) a (lane, identity)
+         on conflict do nothing",
     )
     .bind(identities.iter().map(|(lane, _)| lane.0).collect::<Vec<_>>())
     .bind(identities.iter().map(|(_, id)| *id).collect::<Vec<_>>())
     .bind(window)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// The sequences of the first events of some actions, each in its user's stream. Actions without events, and
+/// those that are forgotten, are left out.
+pub async fn first_events(
+    identities: &[(Lane, Uuid)],
+    window: i32,
+    connection: &mut PgConnection,
+) -> sqlx::Result<HashMap<Uuid, i64>> {
+    let rows: Vec<(Uuid, i64)> = sqlx::query_as(include_str!("seen_actions/first_events.sql"))
+        .bind(identities.iter().map(|(lane, _)| lane.0).collect::<Vec<_>>())
+        .bind(identities.iter().map(|(_, id)| *id).collect::<Vec<_>>())
+        .bind(window)
+        .fetch_all(connection)
+        .await?;
+    Ok(rows.into_iter().collect())
+}
+
+/// An identity that is to be remembered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NewlySeen {
+    /// The user's lane.
+    pub lane: Lane,
+    /// Of an action, or of the reversal of one.
+    pub identity: Uuid,
+    /// The sequence of the first event of the action in its user's stream, by which its facts are found should it
+    /// be taken back.
+    pub sequence: Option<i64>,
+}
+
+/// Remembers identities in the dedup window that is open.
+pub async fn remember(
+    seen: &[NewlySeen],
+    window: i32,
+    connection: &mut PgConnection,
+) -> sqlx::Result<()> {
+    if seen.is_empty() {
+        return Ok(());
+    }
+    sqlx::query(
+        "insert into seen_actions (lane, dedup_window, identity, sequence)
+         select a.lane, $3, a.identity, a.sequence
+         from unnest($1::smallint[], $2::uuid[], $4::bigint[]) a (lane, identity, sequence)",
+    )
+    .bind(seen.iter().map(|seen| seen.lane.0).collect::<Vec<_>>())
+    .bind(seen.iter().map(|seen| seen.identity).collect::<Vec<_>>())
+    .bind(window)
+    .bind(seen.iter().map(|seen| seen.sequence).collect::<Vec<_>>())
     .execute(connection)
     .await?;
     Ok(())

@@ -2,6 +2,7 @@
 //! They serve the rules and the task screens alike, are written in the transaction of the events, and can be
 //! made again from the log.
 
+mod recent;
 mod task_row;
 mod user_row;
 
@@ -13,6 +14,7 @@ use plaudit_domain::user_tasks::UserTasks;
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
 
+pub use recent::{Found, RecentUsers};
 pub use task_row::{COLUMNS as TASK_COLUMNS, PeriodRow, TaskRow, row, rows, truncate_to_micros};
 pub use user_row::{COLUMNS as USER_COLUMNS, UserRow};
 
@@ -48,40 +50,19 @@ pub enum Verify<'a> {
 /// Users with the tasks of each that a batch may touch.
 pub type NeededUsers = BTreeMap<(Lane, UserId), BTreeSet<TaskId>>;
 
-/// Loads users, each with some tasks: one query for the users, one for the tasks.
+/// Loads users, each with some tasks: what `recent` does not know, with one query for the users and one for the
+/// tasks.
 pub async fn load(
     users: &NeededUsers,
     verify: Verify<'_>,
+    recent: Option<&RecentUsers>,
     connection: &mut PgConnection,
 ) -> Result<HashMap<UserId, LoadedState>, ExecuteError> {
     let keys: Vec<&(Lane, UserId)> = users.keys().collect();
-    let mut loaded: Vec<LoadedState> = vec![LoadedState::default(); keys.len()];
-    let mut unreadable: BTreeSet<usize> = BTreeSet::new();
-    let rows = sqlx::query(include_str!("states/load_users.sql"))
-        .bind(keys.iter().map(|(lane, _)| lane.0).collect::<Vec<_>>())
-        .bind(keys.iter().map(|(_, user)| user.as_str()).collect::<Vec<_>>())
-        .bind(AGGREGATE_TYPE)
-        .fetch_all(&mut *connection)
-        .await?;
-    for row in &rows {
-        let place = place_of(row)?;
-        let Some(user) = loaded.get_mut(place) else { continue };
-        user.sequence = row.try_get(1)?;
-        if !row.try_get::<bool, _>(6)? {
-            unreadable.insert(place);
-        }
-        match UserRow::read(row, 2)?.map(UserRow::into_state).transpose() {
-            Ok(Some(state)) => (user.state, user.has_row) = (state, true),
-            // Every user with an event has a row.
-            Ok(None) if user.sequence > 0 => _ = unreadable.insert(place),
-            Ok(None) => {}
-            Err(error) => {
-                tracing::error!(%error, "the stored state of a user can't be read; folding it from the log");
-                unreadable.insert(place);
-            }
-        }
-    }
-    load_tasks(users, &mut loaded, &mut unreadable, connection).await?;
+    let mut loading = Loading::new(users, recent);
+    loading.read_users(&keys, &mut *connection).await?;
+    loading.read_tasks(&keys, &mut *connection).await?;
+    let Loading { mut loaded, unreadable, .. } = loading;
     let suspects = suspects(&keys, verify, unreadable, connection).await?;
     for place in suspects {
         let (lane, user) = keys[place];
@@ -92,48 +73,109 @@ pub async fn load(
     Ok(keys.into_iter().map(|(_, user)| user.clone()).zip(loaded).collect())
 }
 
-async fn load_tasks(
-    users: &NeededUsers,
-    loaded: &mut [LoadedState],
-    unreadable: &mut BTreeSet<usize>,
-    connection: &mut PgConnection,
-) -> sqlx::Result<()> {
-    let (mut in_lanes, mut names, mut tasks, mut places) = (vec![], vec![], vec![], vec![]);
-    for (place, ((lane, user), needed)) in (0_i64..).zip(users) {
-        for task in needed {
-            in_lanes.push(lane.0);
-            names.push(user.as_str());
-            tasks.push(task.as_str());
-            places.push(place + 1);
-        }
-    }
-    if tasks.is_empty() {
-        return Ok(());
-    }
-    let rows = sqlx::query(include_str!("states/load_tasks.sql"))
-        .bind(&in_lanes)
-        .bind(&names)
-        .bind(&tasks)
-        .bind(&places)
-        .fetch_all(connection)
-        .await?;
-    for row in &rows {
-        let place = place_of(row)?;
-        let (Some(user), Some(task)) = (loaded.get_mut(place), TaskRow::read(row, 1)?) else {
-            continue;
-        };
-        match task.into_state() {
-            Ok((task, state)) => _ = user.state.tasks.insert(task, state),
-            Err(error) => {
-                tracing::error!(%error, "the stored state of a task can't be read; folding the user from the log");
-                unreadable.insert(place);
-            }
-        }
-    }
-    Ok(())
+/// Users on their way from the database, by their place in the list of those that are needed.
+struct Loading {
+    loaded: Vec<LoadedState>,
+    /// The users whose rows must be read.
+    users: Vec<usize>,
+    /// The tasks whose rows must be read.
+    tasks: Vec<(usize, TaskId)>,
+    /// The users who must be folded from the log.
+    unreadable: BTreeSet<usize>,
 }
 
-/// The place of a row's user in a list that was sent; SQL counts from 1.
+impl Loading {
+    /// What is remembered is there; the rest is to be read.
+    fn new(users: &NeededUsers, recent: Option<&RecentUsers>) -> Self {
+        let mut loading = Self {
+            loaded: Vec::with_capacity(users.len()),
+            users: Vec::new(),
+            tasks: Vec::new(),
+            unreadable: BTreeSet::new(),
+        };
+        for (place, ((lane, user), needed)) in users.iter().enumerate() {
+            match recent.and_then(|recent| recent.get(*lane, user, needed)) {
+                Some((state, unknown)) => {
+                    loading.loaded.push(state);
+                    loading.tasks.extend(unknown.into_iter().map(|task| (place, task)));
+                }
+                None => {
+                    loading.loaded.push(LoadedState::default());
+                    loading.users.push(place);
+                    loading.tasks.extend(needed.iter().map(|task| (place, task.clone())));
+                }
+            }
+        }
+        loading
+    }
+
+    async fn read_users(
+        &mut self,
+        keys: &[&(Lane, UserId)],
+        connection: &mut PgConnection,
+    ) -> sqlx::Result<()> {
+        if self.users.is_empty() {
+            return Ok(());
+        }
+        let asked = || self.users.iter().map(|place| keys[*place]);
+        let rows = sqlx::query(include_str!("states/load_users.sql"))
+            .bind(asked().map(|(lane, _)| lane.0).collect::<Vec<_>>())
+            .bind(asked().map(|(_, user)| user.as_str()).collect::<Vec<_>>())
+            .bind(AGGREGATE_TYPE)
+            .fetch_all(connection)
+            .await?;
+        for row in &rows {
+            let Some(&place) = self.users.get(place_of(row)?) else { continue };
+            let user = &mut self.loaded[place];
+            user.sequence = row.try_get(1)?;
+            if !row.try_get::<bool, _>(6)? {
+                self.unreadable.insert(place);
+            }
+            match UserRow::read(row, 2)?.map(UserRow::into_state).transpose() {
+                Ok(Some(state)) => (user.state, user.has_row) = (state, true),
+                // Every user with an event has a row.
+                Ok(None) if user.sequence > 0 => _ = self.unreadable.insert(place),
+                Ok(None) => {}
+                Err(error) => {
+                    tracing::error!(%error, "the stored state of a user can't be read; folding it from the log");
+                    self.unreadable.insert(place);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn read_tasks(
+        &mut self,
+        keys: &[&(Lane, UserId)],
+        connection: &mut PgConnection,
+    ) -> sqlx::Result<()> {
+        if self.tasks.is_empty() {
+            return Ok(());
+        }
+        let asked = || self.tasks.iter().map(|(place, _)| keys[*place]);
+        let rows = sqlx::query(include_str!("states/load_tasks.sql"))
+            .bind(asked().map(|(lane, _)| lane.0).collect::<Vec<_>>())
+            .bind(asked().map(|(_, user)| user.as_str()).collect::<Vec<_>>())
+            .bind(self.tasks.iter().map(|(_, task)| task.as_str()).collect::<Vec<_>>())
+            .fetch_all(connection)
+            .await?;
+        for row in &rows {
+            let Some(&(place, _)) = self.tasks.get(place_of(row)?) else { continue };
+            let Some(task) = TaskRow::read(row, 1)? else { continue };
+            match task.into_state() {
+                Ok((task, state)) => _ = self.loaded[place].state.tasks.insert(task, state),
+                Err(error) => {
+                    tracing::error!(%error, "the stored state of a task can't be read; folding the user from the log");
+                    self.unreadable.insert(place);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The place of what a row answers in a list that was sent; SQL counts from 1.
 fn place_of(row: &PgRow) -> sqlx::Result<usize> {
     usize::try_from(row.try_get::<i64, _>(0)? - 1).map_err(undecodable)
 }

@@ -1,9 +1,10 @@
 //! The sweeper records what time alone brings about: rewards that nobody claimed expire, are forfeited, or are
-//! granted with the end of their period. Screens, lists and claims go by the time itself and never wait for it.
+//! granted with the end of their period. It also grants what waited for a budget and fits by now. Screens, lists and claims go by the time itself and never wait for it.
 //!
 //! Every process that writes may run one. The events are the same whoever records them and when, and a user
 //! whom another process has settled meanwhile has nothing left that is due.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,9 +14,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::batch::{Item, Origin, Work};
 use crate::error::ExecuteError;
-use crate::pool::{Borrowed, within};
+use crate::pool::{self, Borrowed, within};
 use crate::queue::CommandQueue;
 use crate::rewards::lapses::due_users;
+use crate::rewards::waiting::users_in_front;
 
 /// How often the sweeper looks while nothing is due.
 const EVERY: Duration = Duration::from_secs(1);
@@ -63,17 +65,22 @@ enum Swept {
 /// Settles what is due, or the beginning of it.
 async fn sweep(pool: &PgPool, queue: &CommandQueue) -> Result<Swept, Arc<ExecuteError>> {
     let as_of = Timestamp::now();
+    let read = tokio::time::timeout(CALL_MAX, queue.catalogue().newest(pool)).await;
+    let catalogue = read.unwrap_or_else(|_| Err(pool::no_answer(CALL_MAX).into()))?;
     let look = async {
         let mut connection = Borrowed::from(pool).await?;
         let due = due_users(as_of, PER_LANE, &mut connection).await?;
+        let waiting = users_in_front(&catalogue, as_of, &mut connection).await?;
         connection.give_back();
-        Ok::<_, sqlx::Error>(due)
+        Ok::<_, sqlx::Error>((due, waiting))
     };
-    let (users, oldest) = within(CALL_MAX, look).await.map_err(ExecuteError::from)?;
+    let ((users, oldest), waiting) = within(CALL_MAX, look).await.map_err(ExecuteError::from)?;
     let age = oldest.map_or(0.0, |oldest| as_of.duration_since(oldest).as_secs_f64());
     metrics::gauge!("plaudit_unsettled_rewards_age_seconds").set(age);
+    // Those who wait may have to wait on, so that they are no reason to look again at once.
     let count = users.len();
-    if count == 0 {
+    let users: BTreeSet<_> = users.into_iter().chain(waiting).collect();
+    if users.is_empty() {
         return Ok(Swept::Users(0));
     }
     let item =

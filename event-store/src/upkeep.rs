@@ -6,6 +6,9 @@ use std::time::Duration;
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 
+use crate::backfills;
+use crate::budgets;
+use crate::hand_receipts;
 use crate::parked;
 use crate::seen_actions::windows;
 use crate::source_offsets;
@@ -13,7 +16,9 @@ use crate::source_offsets;
 /// How often upkeep looks.
 const EVERY: Duration = Duration::from_secs(60);
 
-/// Runs until `stopped`: opens and drops dedup windows, deletes source offsets that are overtaken and old decisions about parked records.
+/// Runs until `stopped`: opens and drops dedup windows, and deletes what has had its time: source offsets and totals of
+/// budgets that are overtaken, old decisions about parked records, what finished backfills left, and old receipts of
+/// changes by hand.
 pub async fn run(pool: PgPool, stopped: CancellationToken) {
     loop {
         match windows::upkeep(&pool).await {
@@ -30,6 +35,15 @@ pub async fn run(pool: PgPool, stopped: CancellationToken) {
         }
         if let Err(error) = parked::purge(&pool).await {
             tracing::warn!(%error, "old decisions about parked records could not be deleted; trying again in a minute");
+        }
+        if let Err(error) = backfills::actions::purge(&pool).await {
+            tracing::warn!(%error, "what finished backfills left could not be deleted; trying again in a minute");
+        }
+        if let Err(error) = hand_receipts::purge(&pool).await {
+            tracing::warn!(%error, "old receipts of changes by hand could not be deleted; trying again in a minute");
+        }
+        if let Err(error) = budgets::purge(&pool).await {
+            tracing::warn!(%error, "overtaken totals of budgets could not be deleted; trying again in a minute");
         }
         if tokio::time::timeout(EVERY, stopped.cancelled()).await.is_ok() {
             return;

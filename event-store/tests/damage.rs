@@ -4,7 +4,7 @@ mod support;
 
 use jiff::Timestamp;
 use plaudit_domain::lane::Lane;
-use plaudit_event_store::{Item, Outcome, Work};
+use plaudit_event_store::{Batch, Item, Outcome, Work};
 use serde_json::json;
 use support::{Store, TASKS, action, request};
 
@@ -47,10 +47,17 @@ async fn a_state_that_is_lost_behind_or_unreadable_is_folded_from_the_log() {
             store.act(gift("u1", id)).await;
         }
         sqlx::query(damage).execute(&store.pool).await.unwrap();
+        // Who remembers the user goes on from there; whoever does not folds and mends.
         assert_eq!(store.act(gift("u1", "c")).await.outcome, Outcome::Accepted, "{damage}");
         assert_eq!(progress(&store, "u1").await, 30, "{damage}");
+        sqlx::query(damage).execute(&store.pool).await.unwrap();
+        let batch =
+            Batch { items: vec![store.item(gift("u1", "d"), request())], checkpoints: vec![] };
+        let applied = store.another_executor().execute(&batch).await.unwrap();
+        assert_eq!(applied[0].outcome, Outcome::Accepted, "{damage}");
+        assert_eq!(progress(&store, "u1").await, 40, "{damage}");
         let mended = "select count(*) from user_view u join task_view t using (lane, user_id)
-                      where u.user_id = 'u1' and t.progress = 30 and t.details is null";
+                      where u.user_id = 'u1' and t.progress = 40 and t.details is null";
         assert_eq!(store.count(mended).await, 1, "{damage}");
     }
 }

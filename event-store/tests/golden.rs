@@ -24,6 +24,11 @@ fn name(event: &Event) -> &'static str {
         Event::RewardsExpired(_) => "rewards_expired",
         Event::RewardsForfeited(_) => "rewards_forfeited",
         Event::RewardsGranted(_) => "rewards_granted",
+        Event::ProgressCorrected { .. } => "progress_corrected",
+        Event::ActionReversed { .. } => "action_reversed",
+        Event::CreditKept { .. } => "credit_kept",
+        Event::RewardGranted { .. } => "reward_granted",
+        Event::RewardsRevoked { .. } => "rewards_revoked",
         Event::DeliveryStarted { .. } => "delivery_started",
         Event::RewardDelivered { .. } => "reward_delivered",
         Event::RewardFailed { .. } => "reward_failed",
@@ -31,13 +36,14 @@ fn name(event: &Event) -> &'static str {
         Event::RedeliveryRequested { .. } => "redelivery_requested",
         Event::ActionTooLate { .. } => "action_too_late",
         Event::ActionNotCounted { .. } => "action_not_counted",
+        Event::BackfillReleased { .. } => "backfill_released",
         Event::ParkedReleased { .. } => "parked_released",
         Event::ParkedDiscarded { .. } => "parked_discarded",
     }
 }
 
 /// How many variants [`name`] has.
-const VARIANTS: usize = 23;
+const VARIANTS: usize = 29;
 
 /// What each file holds, as the name-based UUID (RFC 9562, version 5) of its bytes. Events of this
 /// form lie in databases: whoever changes a file takes away the proof that they can be read. A new
@@ -45,7 +51,10 @@ const VARIANTS: usize = 23;
 const PINNED: &[(&str, &str)] = &[
     ("acknowledgement_ignored.1.0", "dea2e7f1-d923-591d-bba9-225764343a55"),
     ("action_not_counted.1.0", "efc432cd-5baa-5ae2-ba3c-de444927baed"),
+    ("action_reversed.1.0", "5b9a6b99-16bd-5ace-9643-4dae02c13920"),
     ("action_too_late.1.0", "c35521de-51d5-5328-8b42-a4f8f2027421"),
+    ("backfill_released.1.0", "e99e1e31-1e05-5a36-adc5-c1aa09aa8f10"),
+    ("credit_kept.1.0", "671c3b39-0a06-5620-90d0-a9defa7ad06e"),
     ("delivery_started.1.0", "4659967c-eb42-52e6-b249-4d08327cd4ce"),
     ("freeze_reserved.1.0", "cb38c446-4c0f-5295-b5b8-9af20083b3d3"),
     ("freezes_granted.1.0", "a3633f03-c12d-5b86-8d14-0580aa2912e5"),
@@ -53,14 +62,17 @@ const PINNED: &[(&str, &str)] = &[
     ("parked_discarded.1.0", "517a0ef7-1546-58e8-b3f9-723d734ee2fc"),
     ("parked_released.1.0", "7d9fc233-595e-50a5-b002-527a2054750e"),
     ("period_made_up.1.0", "89c34380-a85a-5fe8-9941-12faa7f0b980"),
+    ("progress_corrected.1.0", "dbbdf80e-c46c-57e7-bf54-5610496059c5"),
     ("progress_recorded.1.0", "dce94476-5805-59cf-a9ec-964d1cb1e23c"),
     ("redelivery_requested.1.0", "8114fe92-c1d3-537f-8586-87e6da402fe4"),
     ("reward_delivered.1.0", "949e979c-bc84-515d-92dd-4c225dd68214"),
     ("reward_failed.1.0", "b4374219-3ee5-5783-8465-f73c68994b5d"),
+    ("reward_granted.1.0", "2c1406b0-8ba7-5503-8654-02bfbe62dced"),
     ("rewards_claimed.1.0", "98f8ab36-ff0b-5d1e-a2d1-2a7d2dc90c31"),
     ("rewards_expired.1.0", "5344c25d-50df-5f28-b770-fc8d3c233358"),
     ("rewards_forfeited.1.0", "6166bd38-de63-5b48-b16d-55fcc4ab0ac2"),
     ("rewards_granted.1.0", "9ea02a4a-6baf-5c03-ab26-979e59f29104"),
+    ("rewards_revoked.1.0", "b1162994-fd08-531d-9e7b-90b2430528bb"),
     ("streak_advanced.1.0", "64c2ea67-a98a-5d57-a082-6ed551ff229b"),
     ("streak_broken.1.0", "aacd0d37-9603-5101-99e7-b4ccc4d1f0fb"),
     ("streak_protected.1.0", "2b60ed20-ef23-5018-a2f5-a6129a5fcf17"),

@@ -8,6 +8,7 @@
 //! brokers have with what was read. A [`session`] is all of them, from one start until one of them
 //! ends.
 
+pub mod backfill;
 pub mod health;
 pub mod options;
 pub mod status;

@@ -140,6 +140,16 @@ impl IngestOptions {
         config
     }
 
+    /// The settings of a client that reads past records beside the live ones. It joins no group and commits
+    /// nothing.
+    pub(crate) fn backfill_config(&self) -> ClientConfig {
+        let mut config = self.monitor_config();
+        for (name, value) in BACKFILL {
+            config.set(*name, *value);
+        }
+        config
+    }
+
     fn client_config(&self) -> ClientConfig {
         let mut config = ClientConfig::new();
         config.set("bootstrap.servers", &self.brokers);
@@ -154,6 +164,19 @@ impl IngestOptions {
     }
 }
 
+const BACKFILL: &[(&str, &str)] = &[
+    // An offset that is gone is to be noticed.
+    ("auto.offset.reset", "error"),
+    ("enable.auto.offset.store", "false"),
+    // It is in no hurry: a little memory is enough.
+    ("queued.max.messages.kbytes", "4096"),
+    ("queued.min.messages", "2000"),
+    ("fetch.max.bytes", "2097152"),
+    ("fetch.queue.backoff.ms", "50"),
+    // A pause does not make it leave anything.
+    ("max.poll.interval.ms", "86400000"),
+];
+
 const CONSUMER: &[(&str, &str)] = &[
     // An offset is stored once all that its records mean is committed, and not when it was read.
     ("enable.auto.offset.store", "false"),
@@ -165,8 +188,8 @@ const CONSUMER: &[(&str, &str)] = &[
     ("auto.offset.reset", "error"),
     // One consumer's records wait in this much memory at most, whatever the number of partitions.
     // The defaults, 64 MB and 100,000 records per partition, make memory jump when we fall behind.
-    ("queued.max.messages.kbytes", "16384"),
-    ("queued.min.messages", "20000"),
+    ("queued.max.messages.kbytes", "8192"),
+    ("queued.min.messages", "4000"),
     // One answer of a broker, which may exceed the limit above by its whole size (default 50 MB).
     ("fetch.max.bytes", "8388608"),
     // A partition whose queue was full is fetched again after this, and not after a second, in

@@ -12,6 +12,7 @@ use plaudit_domain::action::Action;
 use plaudit_domain::lane::{Lane, LaneCount};
 use plaudit_event_store::{Item, Origin, ParkedRecord, SourcePosition, Work};
 use tokio::sync::watch;
+use uuid::Uuid;
 
 /// Turns records into work. Cheap to clone.
 #[derive(Clone)]
@@ -72,12 +73,8 @@ impl Router {
                 why
             }
         };
-        let name = format!(
-            "{}\u{1f}{}\u{1f}{}\u{1f}{}\u{1f}{index}",
-            at.topic, at.incarnation, at.partition, at.offset
-        );
         let parked = ParkedRecord {
-            id: ParkedRecord::id_of(&name),
+            id: parked_id(at, index),
             reason: why.reason,
             repairable: why.repairable,
             user: why.user,
@@ -106,11 +103,25 @@ pub fn too_early(
     })
 }
 
+/// The id under which the part of a record is parked that is in this place of what the record means.
+pub fn parked_id(at: &SourcePosition, index: usize) -> Uuid {
+    let name = format!(
+        "{}\u{1f}{}\u{1f}{}\u{1f}{}\u{1f}{index}",
+        at.topic, at.incarnation, at.partition, at.offset
+    );
+    ParkedRecord::id_of(&name)
+}
+
+/// The lane of records of a partition that name no user.
+pub fn lane_of_partition(at: &SourcePosition, lane_count: LaneCount) -> Lane {
+    Lane::of(&format!("{}/{}", at.topic, at.partition), lane_count)
+}
+
 /// Work that parks a record, in the lane of its user or else of its partition.
 pub fn park(parked: ParkedRecord, at: &SourcePosition, lane_count: LaneCount) -> Item {
     let lane = match &parked.user {
         Some(user) => Lane::of(user.as_str(), lane_count),
-        None => Lane::of(&format!("{}/{}", at.topic, at.partition), lane_count),
+        None => lane_of_partition(at, lane_count),
     };
     Item { lane, work: Work::Park(parked), origin: Origin::Record(at.clone()) }
 }

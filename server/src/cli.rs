@@ -2,6 +2,7 @@
 
 mod rewards;
 mod sources;
+mod streaks;
 mod tasks;
 
 use std::path::PathBuf;
@@ -9,9 +10,12 @@ use std::sync::LazyLock;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::dev::examples::{Example, named};
+
 pub use rewards::RewardsCommand;
 pub use sources::{SourcesCommand, Tried};
-pub use tasks::{Reason, TasksArgs, TasksCommand};
+pub use streaks::{StreaksArgs, StreaksCommand};
+pub use tasks::{BackfillCommand, CorrectionArgs, Reason, TasksArgs, TasksCommand};
 
 /// The version of this program, and of what it brings along that changes how periods are cut.
 static VERSION: LazyLock<String> = LazyLock::new(|| {
@@ -73,6 +77,8 @@ pub enum Command {
     /// Deliveries of rewards.
     #[command(subcommand)]
     Rewards(RewardsCommand),
+    /// Streaks of all users.
+    Streaks(StreaksArgs),
     /// A user's history.
     #[command(subcommand)]
     Audit(AuditCommand),
@@ -106,6 +112,9 @@ pub struct DevArgs {
     /// No sample traffic.
     #[arg(long)]
     pub quiet: bool,
+    /// Begin with the tasks and actions of a folder of examples/ instead of the samples.
+    #[arg(long, value_name = "NAME", value_parser = named)]
+    pub example: Option<&'static Example>,
 }
 
 /// `plaudit serve`.

@@ -3,6 +3,7 @@
 pub mod audit;
 pub mod bench;
 pub mod config;
+mod corrections;
 pub mod dev;
 pub mod ingest;
 pub mod migrate;
@@ -11,4 +12,5 @@ pub mod projections;
 pub mod rewards;
 pub mod serve;
 pub mod sources;
+pub mod streaks;
 pub mod tasks;

@@ -13,6 +13,7 @@ mod metrics;
 mod open_files;
 mod operator;
 mod output;
+mod past_records;
 mod signals;
 mod source_files;
 mod startup;
@@ -70,6 +71,7 @@ async fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Ingest(command) => commands::ingest::run(&config()?, command).await,
         Command::Parked(command) => commands::parked::run(&config()?, command).await,
         Command::Rewards(command) => commands::rewards::run(&config()?, command).await,
+        Command::Streaks(args) => commands::streaks::run(&config, args).await,
         Command::Audit(command) => commands::audit::run(&config()?, command).await,
         Command::Projections(command) => commands::projections::run(&config()?, command).await,
         Command::Bench { arguments } => commands::bench::run(&arguments),

@@ -85,6 +85,18 @@ const METRICS: &[Metric] = &[
     ),
     (
         Gauge,
+        "plaudit_backfill_remaining_records",
+        Unit::Count,
+        "Records that the backfill of a task has still to read, in the process that works on it",
+    ),
+    (
+        Counter,
+        "plaudit_backfill_records_total",
+        Unit::Count,
+        "Records that backfills have read again",
+    ),
+    (
+        Gauge,
         "plaudit_unsettled_rewards_age_seconds",
         Unit::Seconds,
         "For how long the oldest unclaimed reward is due that is not recorded as expired, forfeited or granted",

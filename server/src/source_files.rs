@@ -31,10 +31,10 @@ impl SourceFiles {
     /// Reads the files of the folder, and refuses what is wrong with them.
     pub fn read(config: &Config) -> Result<Self, Failure> {
         let folder = config.path("sources").unwrap_or_default();
-        let files = files_of(&folder).map_err(refused)?;
+        let files = files_of(&folder).map_err(|errors| refused(&errors))?;
         let files = files.iter().map(|file| SourceFile::read(file));
         let files: Vec<SourceFile> =
-            files.collect::<Result<_, _>>().map_err(|error| refused(vec![error]))?;
+            files.collect::<Result<_, _>>().map_err(|error| refused(&[error]))?;
         let files = Self { folder: files.into(), decoder: decoder(config)? };
         let sources = files.compile(&[])?;
         if let (None, Some((topic, format))) = (&files.decoder, sources.needs_registry()) {
@@ -48,7 +48,7 @@ impl SourceFiles {
 
     /// The mappings of the folder and of what was published.
     pub fn compile(&self, published: &[PublishedFile]) -> Result<Sources, Failure> {
-        let sources = Sources::compile(&self.with(published)).map_err(refused)?;
+        let sources = Sources::compile(&self.with(published)).map_err(|errors| refused(&errors))?;
         Ok(sources.with_decoder(self.decoder.clone()))
     }
 
@@ -85,7 +85,7 @@ pub fn decoder(config: &Config) -> Result<Option<Arc<dyn Decoder>>, Failure> {
 }
 
 /// Names all that is wrong with source files.
-fn refused(errors: Vec<SourceError>) -> Failure {
+fn refused(errors: &[SourceError]) -> Failure {
     let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
     let errors = count(lines.len(), "error");
     Failure::new(format!("the source files have {errors}:\n{}", lines.join("\n")))

@@ -2,12 +2,14 @@
 
 mod yaml;
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use plaudit_domain::calendar::Cadence;
 use plaudit_domain::catalogue::definition::{
-    AtPeriodEnd, Audience, Backfill, BackfillRewards, Claim, ClaimMode, FreezeUse, Freezes, Kind,
-    Measure, Meta, Milestone, Objective, OnNewVersion, Payout, RewardLine, Rewards, Share,
-    StreakRules, TaskDefinition, WhileLocked, Window, ZoneRule,
+    AtCap, AtPeriodEnd, Audience, Backfill, BackfillRewards, Budget, BudgetUse, Claim, ClaimMode,
+    Counts, FreezeUse, Freezes, Measure, Meta, Milestone, Objective, OnNewVersion, Payout,
+    RewardLine, Rewards, Share, StreakRules, TaskDefinition, WhileLocked, Window, ZoneRule,
 };
 use saphyr::{Yaml, YamlEmitter};
 use serde_json::Value as Json;
@@ -30,33 +32,38 @@ pub fn to_json(definitions: &[TaskDefinition]) -> String {
     format!("{text}\n")
 }
 
-/// A task as it stands in a file of JSON.
+/// A task as it stands in a file of JSON, with the terms of its budgets, by id.
 pub fn task_as_json(definition: &TaskDefinition) -> Json {
-    serde_json::to_value(AsJson(&task(definition))).expect("texts, numbers and their lists")
+    let budgets = definition.budgets().fold(Fields::default(), |all, used| {
+        let Budget { id, .. } = &used.budget;
+        all.with(id.as_str(), terms(Fields::default(), &used.budget))
+    });
+    let fields = whole(definition).with_any("budgets", budgets);
+    serde_json::to_value(AsJson(&fields.into_yaml())).expect("texts, numbers and their lists")
 }
 
 fn file(definitions: &[TaskDefinition]) -> Yaml<'static> {
-    let tasks: Vec<_> = definitions.iter().map(task).collect();
-    Fields::default().with("tasks", tasks).into_yaml()
+    let tasks: Vec<_> = definitions.iter().map(|task| whole(task).into_yaml()).collect();
+    let named: BTreeMap<_, _> = definitions
+        .iter()
+        .flat_map(TaskDefinition::budgets)
+        .map(|used| (&used.budget.id, used))
+        .collect();
+    let budgets = named.into_iter().map(|(id, used)| {
+        terms(Fields::default().with("id", id.as_str()), &used.budget).into_yaml()
+    });
+    let budgets: Vec<_> = budgets.collect();
+    Fields::default()
+        .with_some("budgets", (!budgets.is_empty()).then_some(budgets))
+        .with("tasks", tasks)
+        .into_yaml()
 }
 
-fn task(task: &TaskDefinition) -> Yaml<'static> {
+fn whole(task: &TaskDefinition) -> Fields {
     let is_default_locale = task.default_locale.eq_ignore_ascii_case(crate::DEFAULT_LOCALE);
     let zone = match &task.zone {
         ZoneRule::User => Some("user"),
         ZoneRule::Fixed(name) => (task.zone != ZoneRule::default()).then_some(name.as_str()),
-    };
-    let every = match task.every {
-        Cadence::Once => None,
-        Cadence::Day => Some("day".into_yaml()),
-        Cadence::Week => Some("week".into_yaml()),
-        Cadence::Month => Some("month".into_yaml()),
-        Cadence::Cron(cron) => Some(Fields::default().with("cron", cron.to_string()).into_yaml()),
-    };
-    let kind = match task.kind {
-        Kind::Ordinary => "ordinary",
-        Kind::Periodic => "periodic",
-        Kind::Continuous => "continuous",
     };
     let requires: Vec<_> = task.requires.iter().map(|id| id.as_str().into_yaml()).collect();
     let counts_while_locked = task.while_locked == WhileLocked::Count;
@@ -66,15 +73,15 @@ fn task(task: &TaskDefinition) -> Yaml<'static> {
         OnNewVersion::AdoptIfEasier => Some("adopt_if_easier"),
     };
     let day_starts_at = String::from(task.day_starts_at);
-    let fields = Fields::default()
+    Fields::default()
         .with("id", task.id.as_str())
-        .with("kind", kind)
+        .with("kind", task.kind.name())
         .with_some("default_locale", (!is_default_locale).then_some(task.default_locale.as_str()))
         .with("text", texts(task))
         .with_some("category", task.category.as_deref())
         .with_some("order", (task.order != 0).then_some(task.order))
         .with_some("navigate", task.navigate.as_deref())
-        .with_some("every", every)
+        .with_some("every", every(task.every))
         .with_some("zone", zone)
         .with_some("day_starts_at", (day_starts_at != "00:00").then_some(day_starts_at))
         .with_any("window", window(&task.window))
@@ -87,13 +94,46 @@ fn task(task: &TaskDefinition) -> Yaml<'static> {
         .with_any("streak", task.streak.as_ref().map(streak).unwrap_or_default())
         .with_any("audience", audience(&task.audience))
         .with_some("backfill", task.backfill.as_ref().map(backfill))
-        .with_some("meta", some(&task.meta));
-    fields.into_yaml()
+        .with_some("meta", some(&task.meta))
+}
+
+fn every(cadence: Cadence) -> Option<Yaml<'static>> {
+    match cadence {
+        Cadence::Once => None,
+        Cadence::Day => Some("day".into_yaml()),
+        Cadence::Week => Some("week".into_yaml()),
+        Cadence::Month => Some("month".into_yaml()),
+        Cadence::Cron(cron) => Some(Fields::default().with("cron", cron.to_string()).into_yaml()),
+    }
+}
+
+/// The terms of a budget, beside its id.
+fn terms(fields: Fields, budget: &Budget) -> Fields {
+    let day_starts_at = String::from(budget.day_starts_at);
+    fields
+        .with("limit", budget.limit)
+        .with_some("counts", (budget.counts == Counts::Grants).then_some("grants"))
+        .with_some("every", every(budget.every))
+        .with_some("zone", (budget.zone != "UTC").then_some(budget.zone.as_str()))
+        .with_some("day_starts_at", (day_starts_at != "00:00").then_some(day_starts_at))
+}
+
+/// The budget of a line, or of one of its choices.
+fn budget(fields: Fields, used: Option<&BudgetUse>) -> Fields {
+    let Some(BudgetUse { budget, at_cap }) = used else { return fields };
+    let at_cap = match at_cap {
+        AtCap::Wait => "wait".into_yaml(),
+        AtCap::Refuse => "refuse".into_yaml(),
+        AtCap::Substitute(pays) => {
+            Fields::default().with("substitute", payout(Fields::default(), pays)).into_yaml()
+        }
+    };
+    fields.with("budget", budget.id.as_str()).with("at_cap", at_cap)
 }
 
 /// Of a continuous task the milestones are lengths of streak; of others the last one is the target.
 fn has_own_target(task: &TaskDefinition) -> bool {
-    task.kind == Kind::Continuous && task.objective.target != 1
+    task.kind.shape().counts_streaks && task.objective.target != 1
 }
 
 fn texts(task: &TaskDefinition) -> Fields {
@@ -167,11 +207,11 @@ fn milestone(milestone: &Milestone) -> Yaml<'static> {
 fn reward_line(line: &RewardLine) -> Yaml<'static> {
     let named = Fields::default().with("line", line.line.as_str());
     let paying = match &line.pays {
-        Rewards::Fixed(pays) => payout(named, pays),
+        Rewards::Fixed(pays) => budget(payout(named, pays), line.budget.as_ref()),
         Rewards::OneOf(choices) => {
             let choices = choices.iter().map(|choice| {
                 let weighted = Fields::default().with("weight", choice.weight);
-                payout(weighted, &choice.payout).into_yaml()
+                budget(payout(weighted, &choice.payout), choice.budget.as_ref()).into_yaml()
             });
             named.with("one_of", choices.collect::<Vec<_>>())
         }

@@ -7,6 +7,7 @@
 //! those of `plaudit_domain::catalogue::definition`.
 
 mod audience;
+mod budgets;
 mod dependencies;
 mod diagnostic;
 mod diff;
@@ -29,7 +30,6 @@ use std::fmt;
 
 use jiff::Timestamp;
 use plaudit_domain::catalogue::definition::TaskDefinition;
-use plaudit_domain::catalogue::unsupported;
 
 pub use diagnostic::{Diagnostic, Severity};
 pub use diff::{Change, diff};
@@ -105,17 +105,10 @@ pub struct TaskFile {
 /// Reads a task file as [`parse`] does, and keeps where each task was written, and what is
 /// suspicious.
 pub fn parse_located(text: &str) -> Result<TaskFile, Vec<Diagnostic>> {
-    parse_with(text, unsupported)
-}
-
-/// What a task uses that is to be refused: its path below the task, and why.
-type Refused = fn(&TaskDefinition) -> Vec<(String, String)>;
-
-fn parse_with(text: &str, refused: Refused) -> Result<TaskFile, Vec<Diagnostic>> {
     let root = node::load(text).map_err(|error| vec![error])?;
     let mut diagnostics = Diagnostics::default();
     let root = Located { node: &root, path: String::new() };
-    let tasks = read_file(&root, refused, &mut diagnostics);
+    let tasks = read_file(&root, &mut diagnostics);
     refuse_nul(&root, &mut diagnostics);
     let Diagnostics { mut errors, mut warnings } = diagnostics;
     errors.sort();
@@ -149,18 +142,16 @@ fn refuse_nul(root: &Located<'_>, diagnostics: &mut Diagnostics) {
     });
 }
 
-fn read_file(
-    root: &Located<'_>,
-    refused: Refused,
-    diagnostics: &mut Diagnostics,
-) -> Option<Vec<LocatedTask>> {
-    let fields = root.fields(&["tasks", "default_locale"], diagnostics)?;
+fn read_file(root: &Located<'_>, diagnostics: &mut Diagnostics) -> Option<Vec<LocatedTask>> {
+    let fields = root.fields(&["tasks", "default_locale", "budgets"], diagnostics)?;
     let locale =
         fields.read_or("default_locale", DEFAULT_LOCALE, |place| text::locale(place, diagnostics));
+    let budgets = budgets::Declared::read(&fields, diagnostics);
+    let declared = budgets.unwrap_or_default();
     let places = fields.require("tasks", diagnostics)?.items(diagnostics)?;
     // With an invalid default locale, every text would seem to lack it.
     let drafts: Vec<Draft<'_>> =
-        places.iter().map(|place| Draft::read(place, locale, diagnostics)).collect();
+        places.iter().map(|place| Draft::read(place, locale, &declared, diagnostics)).collect();
     refuse_duplicate_ids(&drafts, diagnostics);
     dependencies::refuse_cycles(&drafts, diagnostics);
     let tasks = places.iter().zip(drafts).map(|(place, draft)| {
@@ -168,15 +159,9 @@ fn read_file(
         Some(LocatedTask { definition, path: place.path.clone(), places: draft.places })
     });
     let tasks: Vec<_> = tasks.flatten().collect();
-    for task in &tasks {
-        // A task with errors is not read as it was meant.
-        let below = format!("{}.", task.path);
-        if diagnostics.errors.iter().any(|e| e.path == task.path || e.path.starts_with(&below)) {
-            continue;
-        }
-        for (path, reason) in refused(&task.definition) {
-            diagnostics.errors.push(task.diagnostic(&path, reason));
-        }
+    if tasks.len() == places.len() {
+        let definitions: Vec<_> = tasks.iter().map(|task: &LocatedTask| &task.definition).collect();
+        declared.warn_of_unused(&definitions, diagnostics);
     }
     (tasks.len() == places.len()).then_some(tasks)
 }

@@ -2,6 +2,7 @@
 
 use plaudit_domain::catalogue::definition::{Kind, Meta, Milestone};
 
+use crate::budgets::Declared;
 use crate::located::{Diagnostics, Fields, Located};
 use crate::objective::Counted;
 use crate::{meta, rewards};
@@ -12,42 +13,39 @@ pub fn read(
     kind: Option<Kind>,
     counted: Option<&Counted<'_>>,
     cycle: Option<i64>,
+    declared: &Declared<'_>,
     diagnostics: &mut Diagnostics,
 ) -> Option<(Vec<Milestone>, i64)> {
     let given = task.get("milestones");
     let short_form = task.get("rewards");
-    let listed = given.map(|place| list(place, cycle, diagnostics));
-    let short = short_form.map(|place| rewards::lines(place, diagnostics));
+    let listed = given.map(|place| list(place, cycle, declared, diagnostics));
+    let short = short_form.map(|place| rewards::lines(place, declared, diagnostics));
     if let (Some(_), Some(place)) = (given, short_form) {
         diagnostics
             .add(place, "a task has either `milestones` or the short form `rewards`, not both");
     }
-    match kind? {
-        Kind::Continuous if given.is_none() => {
+    if kind?.shape().counts_streaks {
+        if given.is_none() {
             let message = "a continuous task has a milestone for each rewarded length of streak";
             if let Some(place) = short_form {
                 diagnostics.add(place, format_args!("{message}: use `milestones` for this"));
             } else {
                 task.miss("milestones", &format!(": {message}"), diagnostics);
             }
-            None
+            return None;
         }
-        Kind::Continuous => {
-            let target = counted?.target.as_ref().ok()?.as_ref().map_or(1, |(target, _)| *target);
-            listed.flatten().map(|milestones| (milestones, target))
-        }
-        Kind::Ordinary | Kind::Periodic if given.is_some() => {
-            let milestones = listed.flatten()?;
-            let last_at = milestones.last()?.at;
-            refuse_other_target(counted?, last_at, diagnostics);
-            Some((milestones, last_at))
-        }
-        Kind::Ordinary | Kind::Periodic => {
-            let at = short_target(counted?, diagnostics);
-            let rewards = short.unwrap_or_else(|| Some(Vec::new()))?;
-            at.map(|at| (vec![Milestone { at, rewards, meta: Meta::new() }], at))
-        }
+        let target = counted?.target.as_ref().ok()?.as_ref().map_or(1, |(target, _)| *target);
+        return listed.flatten().map(|milestones| (milestones, target));
     }
+    if given.is_some() {
+        let milestones = listed.flatten()?;
+        let last_at = milestones.last()?.at;
+        refuse_other_target(counted?, last_at, diagnostics);
+        return Some((milestones, last_at));
+    }
+    let at = short_target(counted?, diagnostics);
+    let rewards = short.unwrap_or_else(|| Some(Vec::new()))?;
+    at.map(|at| (vec![Milestone { at, rewards, meta: Meta::new() }], at))
 }
 
 /// The target of a task with milestones is the last of them.
@@ -73,6 +71,7 @@ fn short_target(counted: &Counted<'_>, diagnostics: &mut Diagnostics) -> Option<
 fn list(
     place: &Located<'_>,
     cycle: Option<i64>,
+    declared: &Declared<'_>,
     diagnostics: &mut Diagnostics,
 ) -> Option<Vec<Milestone>> {
     let places = place.items(diagnostics)?;
@@ -81,8 +80,8 @@ fn list(
     for place in &places {
         let Some(fields) = place.fields(&["at", "rewards", "meta"], diagnostics) else { continue };
         let at = fields.require("at", diagnostics).and_then(|place| place.positive(diagnostics));
-        let rewards =
-            fields.read_or("rewards", Vec::new(), |place| rewards::lines(place, diagnostics));
+        let rewards = fields
+            .read_or("rewards", Vec::new(), |place| rewards::lines(place, declared, diagnostics));
         let meta = meta::read(&fields, diagnostics);
         if let (Some(at), Some(place)) = (at, fields.get("at")) {
             if let Some(before) = highest.filter(|before| at <= *before) {

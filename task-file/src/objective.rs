@@ -174,7 +174,7 @@ fn refuse_misfits(
     if let Some(place) = fields.get("carry_over").filter(|_| carry_over == Some(true)) {
         if !is_additive {
             diagnostics.add(place, "goes with the measures count and sum only");
-        } else if kind.is_some_and(|kind| kind != Kind::Periodic) {
+        } else if kind.is_some_and(|kind| !kind.shape().carries_over) {
             diagnostics.add(place, "only periodic tasks have a next period to carry over to");
         }
     }

@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use plaudit_domain::catalogue::definition::{
-    AtPeriodEnd, Claim, ClaimMode, Payout, RewardLine, Rewards, WeightedPayout,
+    AtPeriodEnd, BudgetUse, Claim, ClaimMode, Payout, RewardLine, Rewards, WeightedPayout,
 };
 
+use crate::budgets::Declared;
 use crate::located::{Diagnostics, Fields, Located};
 use crate::objective::seconds;
 use crate::{meta, text};
@@ -18,12 +19,17 @@ const PAYER_CHARS_MAX: usize = 200;
 const ITEMS_MAX: usize = 100;
 
 /// Reads the lines of a milestone.
-pub fn lines(place: &Located<'_>, diagnostics: &mut Diagnostics) -> Option<Vec<RewardLine>> {
+pub fn lines(
+    place: &Located<'_>,
+    declared: &Declared<'_>,
+    diagnostics: &mut Diagnostics,
+) -> Option<Vec<RewardLine>> {
     let places = bounded(place.items_if_any(diagnostics)?, place, diagnostics)?;
     let mut names = BTreeSet::new();
     let mut read = Vec::with_capacity(places.len());
     for place in &places {
-        let known = ["line", "kind", "code", "amount", "one_of", "title", "meta"];
+        let known =
+            ["line", "kind", "code", "amount", "one_of", "budget", "at_cap", "title", "meta"];
         let Some(fields) = place.fields(&known, diagnostics) else { continue };
         let line = word(&fields, "line", LINE_CHARS_MAX, diagnostics);
         if let (Some(name), Some(place)) = (&line, fields.get("line"))
@@ -31,21 +37,32 @@ pub fn lines(place: &Located<'_>, diagnostics: &mut Diagnostics) -> Option<Vec<R
         {
             diagnostics.add(place, format_args!("{name:?} is already a line of this milestone"));
         }
-        let pays = pays(&fields, diagnostics);
+        let pays = pays(&fields, declared, diagnostics);
         let title = fields
             .read_or("title", BTreeMap::new(), |place| text::line_by_locale(place, diagnostics));
         let meta = meta::read(&fields, diagnostics);
-        let line = || Some(RewardLine { line: line?, pays: pays?, title: title?, meta: meta? });
+        let line = || {
+            let (pays, budget) = pays?;
+            Some(RewardLine { line: line?, pays, budget, title: title?, meta: meta? })
+        };
         read.extend(line());
     }
     (read.len() == places.len()).then_some(read)
 }
 
-fn pays(fields: &Fields<'_>, diagnostics: &mut Diagnostics) -> Option<Rewards> {
+/// What a line pays, and the budget of one that always pays the same.
+fn pays(
+    fields: &Fields<'_>,
+    declared: &Declared<'_>,
+    diagnostics: &mut Diagnostics,
+) -> Option<(Rewards, Option<BudgetUse>)> {
     let Some(place) = fields.get("one_of") else {
-        return payout(fields, diagnostics).map(Rewards::Fixed);
+        let payout = payout(fields, diagnostics);
+        let amount = payout.as_ref().map(|payout| payout.amount);
+        let budget = declared.of_line(fields, amount, diagnostics);
+        return Some((Rewards::Fixed(payout?), budget.ok()?));
     };
-    for name in ["kind", "code", "amount"] {
+    for name in ["kind", "code", "amount", "budget", "at_cap"] {
         if let Some(place) = fields.get(name) {
             diagnostics.add(place, "stands in each choice of `one_of`, and not beside it");
         }
@@ -53,19 +70,29 @@ fn pays(fields: &Fields<'_>, diagnostics: &mut Diagnostics) -> Option<Rewards> {
     let places = bounded(place.items(diagnostics)?, place, diagnostics)?;
     let mut choices = Vec::with_capacity(places.len());
     for place in &places {
-        let known = ["weight", "kind", "code", "amount"];
+        let known = ["weight", "kind", "code", "amount", "budget", "at_cap"];
         let Some(fields) = place.fields(&known, diagnostics) else { continue };
         let weight = fields.require("weight", diagnostics);
         // A hundred of these can be added up.
         let weight = weight.and_then(|place| place.integer_in(1, 1_000_000_000, diagnostics));
         let payout = payout(&fields, diagnostics);
-        choices
-            .extend(weight.zip(payout).map(|(weight, payout)| WeightedPayout { weight, payout }));
+        let amount = payout.as_ref().map(|payout| payout.amount);
+        let budget = declared.of_line(&fields, amount, diagnostics);
+        let choice =
+            || Some(WeightedPayout { weight: weight?, payout: payout?, budget: budget.ok()? });
+        let Some(choice) = choice() else { continue };
+        let twin = |other: &&WeightedPayout| other.payout == choice.payout;
+        if choices.iter().find(twin).is_some_and(|twin| twin.budget != choice.budget) {
+            let message = "pays the same as an earlier choice, so it must name the same budget";
+            diagnostics.add(place, message);
+        }
+        choices.push(choice);
     }
-    (choices.len() == places.len()).then_some(Rewards::OneOf(choices))
+    (choices.len() == places.len()).then_some((Rewards::OneOf(choices), None))
 }
 
-fn payout(fields: &Fields<'_>, diagnostics: &mut Diagnostics) -> Option<Payout> {
+/// Reads what a line pays.
+pub fn payout(fields: &Fields<'_>, diagnostics: &mut Diagnostics) -> Option<Payout> {
     let kind = word(fields, "kind", PAYER_CHARS_MAX, diagnostics);
     let code = word(fields, "code", PAYER_CHARS_MAX, diagnostics);
     let amount = fields.require("amount", diagnostics);

@@ -22,8 +22,8 @@ pub fn read(
     let place = task.get("streak");
     let rules = place.map_or(Some(StreakRules::default()), |place| rules(place, diagnostics));
     match kind {
-        Some(Kind::Continuous) => rules.map(Some).ok_or(Invalid),
-        Some(Kind::Ordinary | Kind::Periodic) => {
+        Some(kind) if kind.shape().counts_streaks => rules.map(Some).ok_or(Invalid),
+        Some(_) => {
             if let Some(place) = place {
                 diagnostics.add(place, "only continuous tasks have a streak");
             }

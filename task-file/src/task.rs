@@ -10,6 +10,7 @@ use plaudit_domain::catalogue::definition::{
 };
 use plaudit_domain::ids::TaskId;
 
+use crate::budgets::Declared;
 use crate::located::{Diagnostics, Fields, Located};
 use crate::objective::Counted;
 use crate::text::{locale, texts};
@@ -40,9 +41,6 @@ const KEYS: [&str; 22] = [
     "backfill",
 ];
 
-const KINDS: [(&str, Kind); 3] =
-    [("ordinary", Kind::Ordinary), ("periodic", Kind::Periodic), ("continuous", Kind::Continuous)];
-
 const CATEGORY_CHARS_MAX: usize = 100;
 const NAVIGATE_CHARS_MAX: usize = 2_000;
 
@@ -65,6 +63,7 @@ impl<'n> Draft<'n> {
     pub fn read(
         place: &Located<'n>,
         default_locale: Option<&'n str>,
+        declared: &Declared<'_>,
         diagnostics: &mut Diagnostics,
     ) -> Self {
         let Some(fields) = place.fields(&KEYS, diagnostics) else {
@@ -82,12 +81,13 @@ impl<'n> Draft<'n> {
             None => default_locale,
         };
         let kind = fields.require("kind", diagnostics);
-        let kind = kind.and_then(|place| place.choice(&KINDS, diagnostics));
+        let kinds: Vec<_> = Kind::all().map(|kind| (kind.name(), kind)).collect();
+        let kind = kind.and_then(|place| place.choice(&kinds, diagnostics));
         let counted = objective::read(&fields, kind, own_id, diagnostics);
         let mut depends_on = requires.clone().unwrap_or_default();
         depends_on.extend(counted.iter().flat_map(|counted| counted.completions_of.clone()));
         let parts = Parts { id: own_id, kind, requires, counted, default_locale };
-        let definition = definition(&fields, parts, diagnostics);
+        let definition = definition(&fields, parts, declared, diagnostics);
         Self { id, depends_on, places: places(place), definition }
     }
 }
@@ -122,6 +122,7 @@ struct Parts<'d, 'n> {
 fn definition(
     fields: &Fields<'_>,
     parts: Parts<'_, '_>,
+    declared: &Declared<'_>,
     diagnostics: &mut Diagnostics,
 ) -> Option<TaskDefinition> {
     let Parts { id, kind, requires, counted, default_locale } = parts;
@@ -149,7 +150,7 @@ fn definition(
         .read_or("on_new_version", OnNewVersion::Keep, |place| on_new_version(place, diagnostics));
     let streak = streak::read(fields, kind, diagnostics);
     let cycle = streak.as_ref().ok().and_then(|rules| rules.as_ref()?.cycle);
-    let course = milestones::read(fields, kind, counted.as_ref(), cycle, diagnostics);
+    let course = milestones::read(fields, kind, counted.as_ref(), cycle, declared, diagnostics);
     if let (Some(counted), Some((_, target))) = (&counted, &course) {
         counted.refuse_beyond_memory(*target, diagnostics);
     }
@@ -160,6 +161,12 @@ fn definition(
     let meta = meta::read(fields, diagnostics);
     let backfill =
         fields.read_or("backfill", None, |place| audience::backfill(place, diagnostics).map(Some));
+    if let Some(place) = fields.get("backfill")
+        && counted.as_ref().is_some_and(|counted| !counted.completions_of.is_empty())
+    {
+        let message = "has no meaning with `completions_of`, which counts no actions";
+        diagnostics.add(place, message);
+    }
     let (milestones, target) = course?;
     let text = text?;
     // The spelling under which the language is among the texts.
@@ -195,8 +202,7 @@ fn cadence(
     kind: Option<Kind>,
     diagnostics: &mut Diagnostics,
 ) -> Option<Cadence> {
-    let words = [("day", Cadence::Day), ("week", Cadence::Week), ("month", Cadence::Month)];
-    if kind == Some(Kind::Ordinary) {
+    if kind.is_some_and(|kind| !kind.shape().starts_over) {
         if let Some(place) = fields.get("every") {
             diagnostics.add(
                 place,
@@ -209,6 +215,16 @@ fn cadence(
         return None; // only a known kind needs it
     }
     let place = fields.require("every", diagnostics)?;
+    recurrence(place, fields.get("day_starts_at"), diagnostics)
+}
+
+/// Reads how often something starts over; cron goes with no start of day.
+pub fn recurrence(
+    place: &Located<'_>,
+    day_starts_at: Option<&Located<'_>>,
+    diagnostics: &mut Diagnostics,
+) -> Option<Cadence> {
+    let words = [("day", Cadence::Day), ("week", Cadence::Week), ("month", Cadence::Month)];
     if !matches!(place.node.value, crate::node::Value::Mapping(_)) {
         return place.choice(&words, diagnostics);
     }
@@ -216,13 +232,14 @@ fn cadence(
     let place = schedule.require("cron", diagnostics)?;
     let cron = place.text(diagnostics)?.parse::<Cron>();
     let cron = cron.map_err(|e| diagnostics.add(place, e)).ok()?;
-    if let Some(place) = fields.get("day_starts_at") {
+    if let Some(place) = day_starts_at {
         diagnostics.add(place, "has no meaning with `every: { cron: … }`: write the hour into it");
     }
     Some(Cadence::Cron(cron))
 }
 
-fn zone_rule(place: &Located<'_>, diagnostics: &mut Diagnostics) -> Option<ZoneRule> {
+/// Reads whose days something follows.
+pub fn zone_rule(place: &Located<'_>, diagnostics: &mut Diagnostics) -> Option<ZoneRule> {
     let name = place.text(diagnostics)?;
     if name == "user" {
         return Some(ZoneRule::User);
@@ -237,7 +254,8 @@ fn zone_rule(place: &Located<'_>, diagnostics: &mut Diagnostics) -> Option<ZoneR
     Some(ZoneRule::Fixed(name.to_owned()))
 }
 
-fn day_start(place: &Located<'_>, diagnostics: &mut Diagnostics) -> Option<DayStart> {
+/// Reads when days begin.
+pub fn day_start(place: &Located<'_>, diagnostics: &mut Diagnostics) -> Option<DayStart> {
     let text = place.text(diagnostics)?;
     text.to_owned().try_into().map_err(|e| diagnostics.add(place, e)).ok()
 }

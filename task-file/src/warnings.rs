@@ -18,6 +18,10 @@ pub fn of(
     let mut warnings = Vec::new();
     window(task, now, &mut warnings);
     never_reached(task, &mut warnings);
+    if task.backfill.is_some_and(|backfill| backfill.from > now) {
+        let message = "lies ahead: no past action counts".to_owned();
+        warnings.push(("backfill.from".to_owned(), message));
+    }
     if let Some(in_force) = in_force {
         lowered_rewards(task, in_force, &mut warnings);
     }

@@ -63,7 +63,7 @@ proptest! {
         let mut task = parse(SAMPLES).unwrap().remove(0);
         let meta = Meta::from_iter([(description.replace('\0', ""), title.clone().into())]);
         let pays = Rewards::Fixed(Payout { kind: word.clone(), code: word.clone(), amount: 1 });
-        let line = RewardLine { line: word, pays, title: BTreeMap::new(), meta: meta.clone() };
+        let line = RewardLine { line: word, pays, budget: None, title: BTreeMap::new(), meta: meta.clone() };
         task.milestones = vec![Milestone { at: 1, rewards: vec![line], meta }];
         task.text.insert(tag, Text { title, description });
         assert_round_trip(&[task]);

@@ -57,7 +57,7 @@ shapes! {
     }
     /// A change of a task.
     TaskChange {
-        /// `published`, `paused`, `resumed` or `retired`.
+        /// `published`, `paused`, `resumed`, `retired` or `amnesty`.
         change: String,
         /// The version that was published.
         version: Option<u32>,
@@ -67,6 +67,12 @@ shapes! {
         by: String,
         /// Why, if that was said.
         reason: Option<String>,
+        /// The first instant of an amnesty.
+        #[schema(required = false, nullable = false)]
+        from: Option<Instant>,
+        /// The end of an amnesty.
+        #[schema(required = false, nullable = false)]
+        until: Option<Instant>,
     }
     /// What a publication would change.
     Plan {
@@ -85,6 +91,9 @@ shapes! {
         changes: Vec<FieldChange>,
         /// The users that it concerns; null: they are too many to be counted in time.
         users: Option<UsersReached>,
+        /// What a new task would count of the past; absent: nothing.
+        #[schema(required = false, nullable = false)]
+        backfill: Option<PlannedBackfill>,
     }
     /// A field that would change.
     FieldChange {
@@ -94,6 +103,30 @@ shapes! {
         before: Option<Value>,
         /// As it would be; null: absent.
         after: Option<Value>,
+    }
+    /// What a new task would count of the past.
+    PlannedBackfill {
+        /// The earliest time of an action that counts.
+        from: Instant,
+        /// What becomes of the rewards that past actions earn: `grant`, `hold` or `none`.
+        rewards: String,
+        /// What would be read, by partition; absent: it could not be asked for.
+        #[schema(required = false, nullable = false)]
+        partitions: Option<Vec<PastRecords>>,
+        /// Why it could not.
+        #[schema(required = false, nullable = false)]
+        unknown: Option<String>,
+    }
+    /// What would be read of a source partition.
+    PastRecords {
+        /// The topic.
+        topic: String,
+        /// The partition.
+        partition: i32,
+        /// How many records at most.
+        records: i64,
+        /// Where Kafka has removed records that may have counted: the timestamp of the oldest that it still has.
+        kept_from: Option<Instant>,
     }
     /// Users who have done something for a task, by what would become of the period they are in.
     UsersReached {

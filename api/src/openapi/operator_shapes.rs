@@ -8,6 +8,65 @@ use uuid::Uuid;
 use super::shapes::{Instant, RewardState};
 
 shapes! {
+    /// Backfills.
+    Backfills {
+        /// The newest first, without their partitions.
+        backfills: Vec<Backfill>,
+    }
+    /// A new task that counts past actions, and how far it is.
+    Backfill {
+        /// The task.
+        task: String,
+        /// `running`, `paused`, `done` or `cancelled`.
+        state: String,
+        /// The earliest time of an action that counts.
+        from: Instant,
+        /// What becomes of the rewards that past actions earn: `grant`, `hold` or `none`.
+        rewards: String,
+        /// When the task was published.
+        created_at: Instant,
+        /// When it was done or cancelled.
+        finished_at: Option<Instant>,
+        /// How many records are to be read in all; null until that is settled, a moment after the publication.
+        records: Option<i64>,
+        /// How many of them are read.
+        records_read: i64,
+        /// How many past actions moved the task.
+        moved: i64,
+        /// How many did not.
+        unmoved: i64,
+        /// How many could not be judged; the log names their records.
+        failed: i64,
+        /// Why it does not get on.
+        problem: Option<String>,
+        /// When it last got on.
+        progressed_at: Instant,
+        /// When an operator released what it holds back.
+        release_requested_at: Option<Instant>,
+        /// When all of that was granted.
+        released_at: Option<Instant>,
+        /// To how many users.
+        released_users: i64,
+        /// What it reads, by partition.
+        partitions: Vec<BackfillPartition>,
+    }
+    /// What a backfill reads of a source partition.
+    BackfillPartition {
+        /// The topic.
+        topic: String,
+        /// The partition.
+        partition: i32,
+        /// The first offset that is read.
+        start_offset: i64,
+        /// The next one.
+        next_offset: i64,
+        /// The first one that is not read: it was judged with the task.
+        end_offset: i64,
+        /// Where Kafka has removed records that may have counted: the timestamp of the oldest that it still has.
+        kept_from: Option<Instant>,
+        /// How many records Kafka removed before they were read.
+        lost: i64,
+    }
     /// Read models.
     Projections {
         /// All of them.
@@ -48,6 +107,40 @@ shapes! {
         differences: Option<u64>,
         /// Why it failed.
         error: Option<String>,
+    }
+    /// Amnesties.
+    Amnesties {
+        /// The oldest declaration first.
+        amnesties: Vec<Amnesty>,
+    }
+    /// A span of time over which no streak breaks.
+    Amnesty {
+        /// Its id.
+        id: Uuid,
+        /// The first instant inside.
+        from: Instant,
+        /// The first instant no longer inside.
+        until: Instant,
+        /// The tasks that it is for; null: all continuous tasks.
+        tasks: Option<Vec<String>>,
+        /// When it was declared.
+        at: Instant,
+        /// Who declared it.
+        by: String,
+        /// Why.
+        reason: String,
+    }
+    /// An amnesty to declare.
+    AmnestyDeclaration {
+        /// The first instant inside.
+        from: Instant,
+        /// The first instant no longer inside.
+        until: Instant,
+        /// Continuous tasks; absent: all of them.
+        #[schema(required = false)]
+        tasks: Option<Vec<String>>,
+        /// Why: up to 1,000 characters.
+        reason: String,
     }
     /// Grants with their deliveries.
     Grants {
@@ -92,7 +185,7 @@ shapes! {
         channel: String,
         /// Whether it leads to the payer; the others get a copy.
         pays: bool,
-        /// `waiting`, `sent`, `delivered` or `failed`.
+        /// `waiting`, `sent`, `delivered`, `failed` or `revoked`.
         state: String,
         /// How often it was tried.
         attempts: i32,
@@ -137,6 +230,121 @@ shapes! {
         user: String,
         /// Where the request stands in the log.
         position: String,
+    }
+    /// A reward that is to be revoked.
+    RevocationRequest {
+        /// Why: 1 to 1,000 characters.
+        #[schema(min_length = 1, max_length = 1000)]
+        reason: String,
+        /// Also the other lines of its milestone, if nobody claimed them: they can only be claimed together.
+        #[schema(required = false, default = false)]
+        whole_milestone: Option<bool>,
+    }
+    /// Rewards that were revoked.
+    Revocation {
+        /// The grant that was named.
+        grant: Uuid,
+        /// Whose it is.
+        user: String,
+        /// Where the change stands in the log.
+        position: String,
+        /// When the request arrived.
+        revoked_at: Instant,
+        /// All grants that were revoked.
+        revoked: Vec<Uuid>,
+    }
+    /// A reward that no task promised.
+    HandGrant {
+        /// Why: 1 to 1,000 characters.
+        #[schema(min_length = 1, max_length = 1000)]
+        reason: String,
+        /// For the payer.
+        #[schema(min_length = 1, max_length = 200)]
+        kind: String,
+        /// For the payer.
+        #[schema(min_length = 1, max_length = 200)]
+        code: String,
+        /// How many.
+        #[schema(minimum = 1)]
+        amount: i64,
+        /// Tells grants by hand of a user apart: the same line is granted once, for ever. Absent: the
+        /// `Idempotency-Key`, or an id of the request.
+        #[schema(required = false, min_length = 1, max_length = 64)]
+        line: Option<String>,
+    }
+    /// A reward that was granted by hand.
+    GrantedByHand {
+        /// Whose it is.
+        user: String,
+        /// The id of the grant.
+        grant: Uuid,
+        /// `plaudit.by-hand`.
+        task: String,
+        /// `once`.
+        period: String,
+        /// 0.
+        milestone: i64,
+        /// Tells grants by hand of a user apart.
+        line: String,
+        /// For the payer.
+        kind: String,
+        /// For the payer.
+        code: String,
+        /// How many.
+        amount: i64,
+        /// `claimed`, as of the grant: it is delivered without a claim.
+        state: String,
+        /// Where the grant stands in the log.
+        position: String,
+        /// When it was made.
+        granted_at: Instant,
+    }
+    /// A change of progress: `by` or `to`.
+    Adjustment {
+        /// Why: 1 to 1,000 characters.
+        #[schema(min_length = 1, max_length = 1000)]
+        reason: String,
+        /// The period; absent: the one that contains the moment of the request.
+        #[schema(required = false)]
+        period: Option<String>,
+        /// How much is added; below zero to take back. Progress never falls below zero.
+        #[schema(required = false)]
+        by: Option<i64>,
+        /// What the progress is to be.
+        #[schema(required = false, minimum = 0)]
+        to: Option<i64>,
+    }
+    /// A correction of a period.
+    PeriodCorrection {
+        /// Why: 1 to 1,000 characters.
+        #[schema(min_length = 1, max_length = 1000)]
+        reason: String,
+        /// The period; absent: the one that contains the moment of the request.
+        #[schema(required = false)]
+        period: Option<String>,
+    }
+    /// Progress that was corrected.
+    CorrectedProgress {
+        /// Whose.
+        user: String,
+        /// The task.
+        task: String,
+        /// The period.
+        period: String,
+        /// Where the correction stands in the log.
+        position: String,
+        /// When the request arrived.
+        corrected_at: Instant,
+        /// What it added; below zero if it took something back.
+        credited: i64,
+        /// The progress after it.
+        progress: i64,
+        /// What the period needs.
+        target: i64,
+        /// The milestones that it reached.
+        milestones: Vec<i64>,
+        /// The rewards that it earned.
+        grants: Vec<Uuid>,
     }
     /// Parked records.
     ParkedList {

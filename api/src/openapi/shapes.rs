@@ -37,6 +37,9 @@ pub enum RewardState {
     Failed,
     Expired,
     Forfeited,
+    Revoked,
+    Waiting,
+    Refused,
 }
 
 /// Up to 1,000 actions.

@@ -16,6 +16,8 @@ use serde::{Deserialize, Serialize};
 use sqlx::PgPool;
 use tokio::time::Instant;
 
+use super::past_records::{PastLookup, PlannedBackfill};
+
 /// What a publication would change.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Plan {
@@ -36,6 +38,9 @@ pub struct PlannedTask {
     pub changes: Vec<Change>,
     /// The users that it concerns; absent: they are too many to be counted in time.
     pub users: Option<UsersReached>,
+    /// What a new task would count of the past.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backfill: Option<PlannedBackfill>,
 }
 
 /// What would be done to a task.
@@ -51,11 +56,13 @@ pub enum PlannedChange {
 }
 
 impl Plan {
-    /// Compares definitions with the catalogue, and counts users for at most so long.
+    /// Compares definitions with the catalogue, counts users for at most so long, and asks for as long what new
+    /// tasks would count of the past.
     pub async fn of(
         definitions: &[TaskDefinition],
         catalogue: &CatalogueStore,
         pool: &PgPool,
+        past: &PastLookup,
         counting_max: Duration,
     ) -> Result<Self, PublishError> {
         let known = catalogue.newest(pool).await?;
@@ -65,7 +72,12 @@ impl Plan {
         let mut tasks = Vec::with_capacity(definitions.len());
         for definition in definitions {
             let left = counted_until.saturating_duration_since(Instant::now());
-            tasks.push(planned(&known, &after, definition, pool, left).await?);
+            let mut planned = planned(&known, &after, definition, pool, left).await?;
+            if let (PlannedChange::New, Some(backfill)) = (planned.change, definition.backfill) {
+                let left = counted_until.saturating_duration_since(Instant::now());
+                planned.backfill = Some(past.plan(backfill, left).await);
+            }
+            tasks.push(planned);
         }
         Ok(Self { tasks })
     }
@@ -85,11 +97,25 @@ async fn planned(
     let nobody = Some(UsersReached::default());
     let Some(before) = known.task(&task) else {
         let change = PlannedChange::New;
-        return Ok(PlannedTask { task, change, version, changes: vec![], users: nobody });
+        return Ok(PlannedTask {
+            task,
+            change,
+            version,
+            changes: vec![],
+            users: nobody,
+            backfill: None,
+        });
     };
     if before.current().definition == *definition {
         let change = PlannedChange::Unchanged;
-        return Ok(PlannedTask { task, change, version, changes: vec![], users: nobody });
+        return Ok(PlannedTask {
+            task,
+            change,
+            version,
+            changes: vec![],
+            users: nobody,
+            backfill: None,
+        });
     }
     let changes = diff(&before.current().definition, definition);
     let users = if counting_max.is_zero() {
@@ -97,5 +123,12 @@ async fn planned(
     } else {
         users_reached(pool, before, &draft, counting_max).await?
     };
-    Ok(PlannedTask { task, change: PlannedChange::Changed, version, changes, users })
+    Ok(PlannedTask {
+        task,
+        change: PlannedChange::Changed,
+        version,
+        changes,
+        users,
+        backfill: None,
+    })
 }

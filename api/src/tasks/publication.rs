@@ -108,7 +108,7 @@ const COUNTING_MAX: Duration = Duration::from_secs(3);
 pub async fn plan(State(state): State<Shared>, headers: HeaderMap, body: Body) -> Answer {
     let (definitions, _held) = read_file(&state, &headers, body).await?;
     let catalogue = state.executor.catalogue();
-    let plan = Plan::of(&definitions, catalogue, &state.pool, COUNTING_MAX).await;
+    let plan = Plan::of(&definitions, catalogue, &state.pool, &state.past, COUNTING_MAX).await;
     Ok(no_store(&plan.map_err(|error| refused(error, &definitions))?))
 }
 

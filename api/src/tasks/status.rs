@@ -14,7 +14,7 @@ use crate::etag::no_store;
 use crate::input::TaskPath;
 use crate::openapi::{catalogue_shapes, operator_shapes, parameters};
 use crate::problem::{Answer, ProblemBody};
-use crate::reason::ReasonRequest;
+use crate::reason::HandBody;
 use crate::state::{Shared, detached};
 
 #[derive(Serialize)]
@@ -90,7 +90,7 @@ async fn set(
     body: Body,
     status: Status,
 ) -> Answer {
-    let reason = ReasonRequest::read(&state, headers, body).await?.reason;
+    let reason = HandBody::reason_only(&state, headers, body).await?;
     let author = Author { by: caller.subject, reason };
     let (pool, id) = (state.pool.clone(), task.clone());
     let changed =

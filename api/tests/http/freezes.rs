@@ -45,6 +45,19 @@ async fn a_grant_tells_what_was_added_and_what_was_dropped() {
 }
 
 #[tokio::test]
+async fn a_request_that_is_repeated_under_its_key_grants_nothing_more() {
+    let api = with_a_streak().await;
+    let (one, key) = (json!({"count": 1}), [("idempotency-key", "k1")]);
+    let first = api.post(&operator(), FREEZES, &one, &key).await;
+    let again = api.post(&operator(), FREEZES, &one, &key).await;
+    assert_eq!((again.status.as_u16(), &again.body), (200, &first.body));
+    let other = api.post(&operator(), FREEZES, &one, &[("idempotency-key", "k2")]).await;
+    assert_eq!((&first.body["freezes"], &other.body["freezes"]), (&json!(2), &json!(3)));
+    let twice = [("idempotency-key", "k1"), ("idempotency-key", "k2")];
+    api.post(&operator(), FREEZES, &one, &twice).await.is_problem(400, "bad-input");
+}
+
+#[tokio::test]
 async fn a_producer_may_grant_and_a_client_may_not() {
     let api = with_a_streak().await;
     let one = json!({"count": 1});

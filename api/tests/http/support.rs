@@ -134,6 +134,7 @@ impl Api {
             exposition: Exposition::new(PrometheusBuilder::new().build_recorder().handle(), None),
             future_tolerance: tolerance,
             rebuilds: rebuilds.clone(),
+            past: plaudit_api::PastLookup::none("this test has no Kafka"),
             resolver,
             streams: Streams::start(&pool, heads, streams_stop.clone()),
         });

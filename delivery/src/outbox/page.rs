@@ -144,6 +144,16 @@ impl LanePage {
                     self.payable.extend(queued(lane, &user, &reward, place, channels));
                 }
             }
+            Event::RewardGranted { reward, .. } => {
+                let place = RewardPlace { position: position.number, ordinal: 0 };
+                self.payable.extend(queued(lane, &user, &reward, place, channels));
+            }
+            Event::RewardsRevoked { rewards, reason, .. } => {
+                for Reward { grant, .. } in rewards {
+                    let (state, reason) = (DeliveryState::Revoked, Some(reason.clone()));
+                    last.insert(grant, Last::Settled(Settled { lane, grant, state, reason }));
+                }
+            }
             Event::RedeliveryRequested { reward, .. } => {
                 let place = RewardPlace { position: position.number, ordinal: 0 };
                 let (grant, mut rows) =
@@ -166,12 +176,16 @@ impl LanePage {
             Event::MilestoneReached { mode: ClaimMode::Manual, .. }
             | Event::UserUpdated { .. }
             | Event::ProgressRecorded { .. }
+            | Event::ProgressCorrected { .. }
+            | Event::ActionReversed { .. }
+            | Event::CreditKept { .. }
             | Event::StreakAdvanced { .. }
             | Event::StreakBroken { .. }
             | Event::StreakProtected { .. }
             | Event::PeriodMadeUp { .. }
             | Event::FreezesGranted { .. }
             | Event::FreezeReserved { .. }
+            | Event::BackfillReleased { .. }
             | Event::ParkedReleased { .. }
             | Event::ParkedDiscarded { .. }
             | Event::RewardsExpired(_)

@@ -100,10 +100,9 @@ impl WebhookSender {
             deliveries::next_due(name, &lanes, limit, connection).await
         };
         let due = self.desk.call(take).await.map_err(|error| error.to_string())?;
-        traffic.ready = due
-            .into_iter()
-            .filter(|due| !traffic.on_their_way.contains(&due.reward.grant))
-            .collect();
+        let ready = due.into_iter().filter(|due| !traffic.on_their_way.contains(&due.reward.grant));
+        traffic.ready =
+            self.desk.clear(ready.collect()).await.map_err(|error| error.to_string())?;
         traffic.ready.reverse();
         traffic.is_drained = traffic.ready.is_empty();
         Ok(())

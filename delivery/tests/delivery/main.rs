@@ -3,6 +3,7 @@
 mod examples;
 mod failures;
 mod payer;
+mod revocations;
 mod rewards;
 mod webhooks;
 mod world;

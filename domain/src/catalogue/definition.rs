@@ -4,6 +4,7 @@
 //! default that means what its absence meant before.
 
 mod audience;
+mod budget;
 mod objective;
 mod rewards;
 mod streak;
@@ -18,7 +19,9 @@ use crate::calendar::{Cadence, DayStart};
 use crate::catalogue::text::{Placeholders, in_locale};
 use crate::ids::TaskId;
 
+pub use crate::kinds::Kind;
 pub use audience::{Audience, Share};
+pub use budget::{AtCap, Budget, BudgetId, BudgetUse, Counts, InvalidBudgetId};
 pub use objective::{Cap, Measure, Objective};
 pub use rewards::{
     AtPeriodEnd, Claim, ClaimMode, Milestone, Payout, RewardLine, Rewards, WeightedPayout,
@@ -93,18 +96,6 @@ pub struct TaskDefinition {
     /// Past actions count too; absent: only those that are read after the publication.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backfill: Option<Backfill>,
-}
-
-/// The three kinds of task.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Kind {
-    /// Once in a user's life.
-    Ordinary,
-    /// Starts over every period.
-    Periodic,
-    /// Counts periods in a row.
-    Continuous,
 }
 
 /// What a screen shows of a task in one language.

@@ -86,7 +86,11 @@ pub struct TooManyTouched {
 impl Catalogue {
     /// The tasks that an action may move: those that listen to it, and those that depend on them.
     fn moved_by(&self, action: &str) -> BTreeSet<usize> {
-        let mut reached: BTreeSet<usize> = self.subscribers(action).iter().copied().collect();
+        self.with_dependants(self.subscribers(action).iter().copied().collect())
+    }
+
+    /// These tasks, and those that depend on them.
+    fn with_dependants(&self, mut reached: BTreeSet<usize>) -> BTreeSet<usize> {
         let mut waiting: Vec<usize> = reached.iter().copied().collect();
         while let Some(index) = waiting.pop() {
             for dependant in self.dependants(&self.tasks()[index].id) {
@@ -101,13 +105,23 @@ impl Catalogue {
     /// The tasks whose states decide what an action does: those that it may move, and those that these depend
     /// on.
     pub(super) fn states_that_decide(&self, action: &str) -> Vec<usize> {
-        let mut needed = self.moved_by(action);
+        self.with_what_they_depend_on(self.moved_by(action)).into_iter().collect()
+    }
+
+    /// The tasks whose states decide what a correction of a task does.
+    pub fn states_of_correction(&self, task: &TaskId) -> BTreeSet<TaskId> {
+        let moved = self.with_dependants(self.by_id.get(task).copied().into_iter().collect());
+        let needed = self.with_what_they_depend_on(moved);
+        needed.into_iter().map(|index| self.tasks()[index].id.clone()).collect()
+    }
+
+    fn with_what_they_depend_on(&self, mut needed: BTreeSet<usize>) -> BTreeSet<usize> {
         let depends_on =
             needed.iter().flat_map(|index| self.tasks()[*index].depends_on_in_any_version());
         let depends_on: Vec<usize> =
             depends_on.filter_map(|id| self.by_id.get(id).copied()).collect();
         needed.extend(depends_on);
-        needed.into_iter().collect()
+        needed
     }
 
     /// How many tasks an action of this type may touch. Retired tasks never move.
@@ -155,7 +169,13 @@ mod tests {
         let version = TaskVersion::new(definition, 1, Timestamp::UNIX_EPOCH).unwrap();
         let (status, status_since) = (Status::Active, Timestamp::UNIX_EPOCH);
         let id = version.definition.id.clone();
-        CatalogueTask { id, status, status_since, versions: vec![Arc::new(version)] }
+        CatalogueTask {
+            id,
+            status,
+            status_since,
+            versions: vec![Arc::new(version)],
+            amnesties: vec![],
+        }
     }
 
     #[test]

@@ -158,6 +158,10 @@ impl<'v> Evaluation<'v> {
                 let place = match &key {
                     Value::Int(place) => usize::try_from(*place).ok(),
                     Value::Uint(place) => usize::try_from(*place).ok(),
+                    // As in maps, a double is what an integer of its value is.
+                    Value::Double(place) if place.fract() == 0.0 => {
+                        functions::to_int(*place).and_then(|place| usize::try_from(place).ok())
+                    }
                     other => return Err(Stop::NoOverload("[]", Kind::List, Some(other.kind()))),
                 };
                 match place {

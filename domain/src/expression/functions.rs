@@ -311,7 +311,7 @@ fn to_text<'v>(value: &Value<'v>, budget: &mut Budget) -> Result<Value<'v>, Stop
 
 /// Cut to a whole number, if that fits. -2^63 is refused, as in other implementations.
 #[expect(clippy::cast_possible_truncation, reason = "it was checked that it fits")]
-fn to_int(number: f64) -> Option<i64> {
+pub(super) fn to_int(number: f64) -> Option<i64> {
     (number.abs() < 9_223_372_036_854_775_808.0).then_some(number as i64)
 }
 

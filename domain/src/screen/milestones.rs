@@ -4,7 +4,7 @@ use super::{GrantScreen, MilestoneScreen, RewardScreen, UnclaimedScreen};
 use jiff::Timestamp;
 
 use crate::calendar::PeriodKey;
-use crate::catalogue::definition::{Meta, Milestone, Payout, RewardLine, Rewards};
+use crate::catalogue::definition::{Meta, Milestone, Payout, RewardLine, Rewards, WeightedPayout};
 use crate::catalogue::text::{Placeholders, in_locale};
 use crate::catalogue::{CatalogueTask, TaskVersion};
 use crate::ids::UserId;
@@ -125,7 +125,8 @@ impl Reader<'_> {
         let pays = line.fixed().cloned();
         let mut shown = self.line(at, &line.line, pays, None, Some((version, line)));
         if let Rewards::OneOf(choices) = &line.pays {
-            shown.one_of.clone_from(choices);
+            let unbudgeted = |c: &WeightedPayout| WeightedPayout { budget: None, ..c.clone() };
+            shown.one_of = choices.iter().map(unbudgeted).collect();
         }
         shown
     }

@@ -32,7 +32,7 @@ struct Alive {
 
 impl Standing<'_> {
     /// A streak in which a missed period broke is over, whether or not an event has told so yet.
-    pub(super) fn of_streak(judge: &StreakJudge<'_>, shown: &Period, now: Timestamp) -> Self {
+    pub(crate) fn of_streak(judge: &StreakJudge<'_>, shown: &Period, now: Timestamp) -> Self {
         let streak = judge.streak();
         let mut account = judge.account();
         // A reader whose clock is behind the producer's looks at a period before the last step.

@@ -254,7 +254,13 @@ fn a_task_is_shown_as_of_a_time_before_it_was_retired() {
     for task in retired.tasks() {
         let (id, versions) = (task.id.clone(), task.versions.clone());
         let status_since = at("20T00:00");
-        tasks.push(CatalogueTask { id, status: Status::Retired, status_since, versions });
+        tasks.push(CatalogueTask {
+            id,
+            status: Status::Retired,
+            status_since,
+            versions,
+            amnesties: vec![],
+        });
     }
     let catalogue = Catalogue::new(2, tasks).unwrap();
     let shown = |when: &str| see(&given(&catalogue.as_of(at(when)), &[]), when).len();

@@ -3,10 +3,12 @@
 use jiff::Timestamp;
 use uuid::Uuid;
 
+use super::correction::{Correction, Credited};
 use super::decide::Verdict;
 use super::seed::Seed;
 use crate::action::Action;
 use crate::calendar::PeriodKey;
+use crate::catalogue::definition::BackfillRewards;
 use crate::ids::{TaskId, UserId};
 
 /// A wish; it may be refused.
@@ -19,6 +21,10 @@ pub enum Command {
         /// What is left to chance follows from it.
         seed: Seed,
     },
+    /// Count an action that was judged before a task was published, for this task only.
+    CountPast(PastAction),
+    /// Let go of the rewards that the backfill of a task holds back.
+    ReleaseBackfill(BackfillRelease),
     /// Hand out the rewards of one milestone.
     ClaimRewards {
         /// Whose.
@@ -47,7 +53,7 @@ pub enum Command {
         /// When the wish arrived.
         at: Timestamp,
     },
-    /// Record what time alone has brought about.
+    /// Record what time alone has brought about, and grant what waited for budgets and fits by now.
     Settle {
         /// Up to when.
         as_of: Timestamp,
@@ -79,6 +85,49 @@ pub enum Command {
     },
     /// Note that an operator released or discarded a parked record.
     ResolveParked(Resolution),
+    /// Change something by hand.
+    Correct(Correction),
+    /// Judge an action that takes an earlier one back.
+    ReverseAction {
+        /// What the producer sent.
+        action: Action,
+        /// What is left to chance follows from it.
+        seed: Seed,
+        /// What is known of the earlier action.
+        credited: Credited,
+    },
+}
+
+/// An action that was judged before a task was published.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PastAction {
+    /// The task that counts it.
+    pub task: TaskId,
+    /// What the user did.
+    pub action: Action,
+    /// What is left to chance follows from it.
+    pub seed: Seed,
+    /// What becomes of the rewards that it earns.
+    pub rewards: BackfillRewards,
+    /// When it is counted. What expires after a time does so after this one.
+    pub counted_at: Timestamp,
+}
+
+/// The wish of an operator to grant what the backfill of a task holds back of one user.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BackfillRelease {
+    /// Whose.
+    pub user: UserId,
+    /// The task.
+    pub task: TaskId,
+    /// What is left to chance follows from it.
+    pub seed: Seed,
+    /// Who wants it.
+    pub by: String,
+    /// Why, if that was said.
+    pub reason: Option<String>,
+    /// When the wish arrived.
+    pub at: Timestamp,
 }
 
 /// What an operator decided about a parked record.

@@ -1,16 +1,20 @@
 //! The rules: state and command give events, or a rejection.
 
+mod backfill;
+mod budgets;
 mod claim;
+mod correct;
 mod delivery;
 mod measure;
-mod progress;
+pub(crate) mod progress;
+mod reverse;
 mod settle;
 pub mod streak;
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
-use super::command::{Command, ParkedVerdict, Resolution};
+use super::command::{Command, ParkedVerdict, PastAction, Resolution};
 use super::event::Event;
 use super::evolve::{evolve, merge_attributes};
 use super::seed::Seed;
@@ -20,7 +24,8 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::action::{Action, USER_UPDATED, UserUpdate};
-use crate::catalogue::{Catalogue, CatalogueTask, TaskVersion};
+use crate::catalogue::definition::BackfillRewards;
+use crate::catalogue::{BudgetsUsed, Catalogue, CatalogueTask, TaskVersion};
 use crate::expression::Variables;
 use crate::ids::TaskId;
 
@@ -109,7 +114,7 @@ pub enum UnmovedReason {
     CountedBefore,
 }
 
-/// Decides which facts follow from `command`. Changes nothing and reads no clock.
+/// Decides as [`decide_within`] does while nothing of any budget is used.
 ///
 /// # Errors
 ///
@@ -119,8 +124,40 @@ pub fn decide(
     command: &Command,
     catalogue: &Catalogue,
 ) -> Result<Decision, Rejection> {
+    decide_within(state, command, catalogue, &BudgetsUsed::default())
+}
+
+/// Decides which facts follow from `command`. Changes nothing and reads no clock. `used` is what others were
+/// granted of the budgets; what the command itself is granted is in its facts.
+///
+/// # Errors
+///
+/// A [`Rejection`]: an answer, not a fault. Actions are never rejected.
+pub fn decide_within(
+    state: &UserTasks,
+    command: &Command,
+    catalogue: &Catalogue,
+    used: &BudgetsUsed,
+) -> Result<Decision, Rejection> {
+    let mut decision = decide_unbudgeted(state, command, catalogue)?;
+    // Whatever command reaches a milestone, its rewards are granted within the budgets.
+    budgets::allot(&mut decision.events, catalogue, used);
+    if let Command::Settle { as_of } = command {
+        decision.events.extend(budgets::grant_waiting(state, *as_of, catalogue, used));
+    }
+    Ok(decision)
+}
+
+/// Decides as if budgets held everything.
+fn decide_unbudgeted(
+    state: &UserTasks,
+    command: &Command,
+    catalogue: &Catalogue,
+) -> Result<Decision, Rejection> {
     match command {
         Command::RecordAction { action, seed } => Ok(record(state, action, *seed, catalogue)),
+        Command::CountPast(past) => Ok(backfill::count(state, past, catalogue)),
+        Command::ReleaseBackfill(release) => Ok(backfill::release(state, release, catalogue)),
         Command::ClaimRewards { user: _, task, period, milestone, claimed_at } => {
             let claimed =
                 claim::claim(state, task, period.as_ref(), *milestone, *claimed_at, catalogue)?;
@@ -145,6 +182,10 @@ pub fn decide(
                 delivery::redeliver(state, *grant, by, reason, *at, *even_if_delivered)?;
             Ok(Decision { events: vec![requested], unmoved: vec![] })
         }
+        Command::Correct(correction) => correct::correct(state, correction, catalogue),
+        Command::ReverseAction { action, seed, credited } => {
+            Ok(reverse::reverse(state, action, *seed, credited, catalogue))
+        }
         Command::ResolveParked(Resolution { parked, verdict, by, at }) => {
             let (parked, by, at) = (parked.to_string(), by.clone(), *at);
             let resolved = match verdict.clone() {
@@ -161,16 +202,54 @@ pub fn decide(
 }
 
 /// An action with everything that decides what it does to a task.
-struct ActionContext<'a> {
-    state: &'a UserTasks,
-    action: &'a Action,
+pub(crate) struct ActionContext<'a> {
+    pub(crate) state: &'a UserTasks,
+    pub(crate) action: &'a Action,
     seed: Seed,
     variables: Variables<'a>,
+    /// What becomes of what the action earns.
+    earning: Earning<'a>,
     /// Tasks that this action completed, in any of their periods.
     completed_now: BTreeSet<TaskId>,
 }
 
-impl ActionContext<'_> {
+/// What becomes of what an action earns.
+#[derive(Debug, Clone, Copy)]
+enum Earning<'a> {
+    /// It is granted.
+    Granted,
+    /// The action is a past one that a backfill counts.
+    Past(&'a PastAction),
+}
+
+impl<'a> ActionContext<'a> {
+    fn new(
+        state: &'a UserTasks,
+        action: &'a Action,
+        seed: Seed,
+        earning: Earning<'a>,
+    ) -> ActionContext<'a> {
+        let variables = Variables::new(action, state.zones.current(), &state.attributes);
+        ActionContext { state, action, seed, variables, earning, completed_now: BTreeSet::new() }
+    }
+
+    /// What becomes of the rewards of this task's milestones.
+    fn rewards_of(&self, task: &TaskId) -> BackfillRewards {
+        match self.earning {
+            Earning::Past(past) if past.task == *task => past.rewards,
+            Earning::Past(_) | Earning::Granted => BackfillRewards::Grant,
+        }
+    }
+
+    /// From when on rewards can be claimed that are granted now: nobody could claim those of past actions
+    /// before they were counted.
+    fn claimable_from(&self) -> Timestamp {
+        match self.earning {
+            Earning::Past(past) => past.counted_at.max(self.action.occurred_at),
+            Earning::Granted => self.action.occurred_at,
+        }
+    }
+
     /// Whether the user has the task, with the attributes that hold after this action.
     fn is_in_audience(&self, version: &TaskVersion) -> bool {
         let UserTasks { zones, attributes, .. } = self.state;
@@ -199,11 +278,23 @@ fn record(state: &UserTasks, action: &Action, seed: Seed, catalogue: &Catalogue)
     if let Some(acknowledgement) = Acknowledgement::of(action) {
         decision.events.push(delivery::acknowledge(&state, acknowledgement, action.occurred_at));
     }
-    let variables = Variables::new(action, state.zones.current(), &state.attributes);
-    let mut context =
-        ActionContext { state: &state, action, seed, variables, completed_now: BTreeSet::new() };
+    let context = ActionContext::new(&state, action, seed, Earning::Granted);
     let subscribed = catalogue.subscribers(&action.kind);
-    let mut waiting: BTreeSet<usize> = subscribed.iter().copied().collect();
+    let waiting = subscribed.iter().copied().collect();
+    judge(context, &mut decision, subscribed, waiting, catalogue);
+    decision
+}
+
+/// Judges the tasks that wait: by the action, if they subscribe to it, and by the completions that are known
+/// so far. What is completed makes those wait that depend on it.
+fn judge(
+    mut context: ActionContext<'_>,
+    decision: &mut Decision,
+    subscribed: &[usize],
+    mut waiting: BTreeSet<usize>,
+    catalogue: &Catalogue,
+) {
+    let state = context.state;
     // A dependant may come up again; what happened counts once.
     let (mut judged, mut counted) = (BTreeSet::new(), BTreeSet::new());
     while let Some(index) = waiting.pop_first() {
@@ -215,7 +306,7 @@ fn record(state: &UserTasks, action: &Action, seed: Seed, catalogue: &Catalogue)
         }
         for completed in &context.completed_now {
             if task.counts_completions_of(completed) && counted.insert((index, completed.clone())) {
-                let past = past_with(&state, task, &decision.events);
+                let past = past_with(state, task, &decision.events);
                 let cause = Cause::Completion(completed);
                 decision.add(task, progress::advance(&context, task, past.as_deref(), cause));
             }
@@ -228,7 +319,6 @@ fn record(state: &UserTasks, action: &Action, seed: Seed, catalogue: &Catalogue)
             waiting.extend(catalogue.dependants(&task.id));
         }
     }
-    decision
 }
 
 /// The past of a task together with what the action at hand did to it.

@@ -1,5 +1,6 @@
 //! Facts about one user's tasks, stored for ever.
 
+mod budgeted;
 mod streak;
 
 use jiff::Timestamp;
@@ -14,6 +15,7 @@ use crate::catalogue::definition::{ClaimMode, Payout, RewardLine};
 use crate::ids::{TaskId, UserId};
 use crate::user_tasks::seen::ValueHash;
 
+pub use budgeted::{Allotment, AllottedAs, Budgeted};
 pub use streak::{Protected, Protection, Rejudged};
 
 /// A fact. Stored as JSON with its name under `type`.
@@ -62,12 +64,19 @@ pub enum Event {
         /// unlocked.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         withheld: bool,
+        /// A milestone was passed by actions that a backfill counted: it is reached once an operator
+        /// releases the backfill's rewards. Never without `withheld`.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        held: bool,
         /// What the period before carried over into this one; part of `progress`.
         #[serde(default, deserialize_with = "zero_if_null", skip_serializing_if = "is_zero")]
         carried: i64,
         /// What exceeds the target after it, for the next period.
         #[serde(default, deserialize_with = "zero_if_null", skip_serializing_if = "is_zero")]
         surplus: i64,
+        /// The part of `credited` that exceeds the target and counts nowhere.
+        #[serde(default, deserialize_with = "zero_if_null", skip_serializing_if = "is_zero")]
+        dropped: i64,
         /// For `latest`: the action is the latest one of its period so far.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         latest: bool,
@@ -80,6 +89,71 @@ pub enum Event {
         /// For composites: the task whose completion was counted.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         completion_of: Option<TaskId>,
+    },
+    /// The progress of an open period was changed by hand, or an action that it had counted was taken back.
+    ProgressCorrected {
+        /// The task.
+        task: TaskId,
+        /// The version that the period goes by.
+        version: u32,
+        /// The period.
+        period: Period,
+        /// Until when the period takes actions that occurred in it, by the watermark; absent: its
+        /// end.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        closes_at: Option<Timestamp>,
+        /// What it added; below zero if it took something back.
+        credited: i64,
+        /// The total after it, never above the target.
+        progress: i64,
+        /// What the period needs.
+        target: i64,
+        /// When the request arrived, or the reversing action occurred. It closes no period.
+        at: Timestamp,
+        /// A milestone is passed while a prerequisite is missing: it is reached when the task is unlocked.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        withheld: bool,
+        /// What the period before carried over into this one; part of `progress`.
+        #[serde(default, deserialize_with = "zero_if_null", skip_serializing_if = "is_zero")]
+        carried: i64,
+        /// What exceeds the target after it, for the next period.
+        #[serde(default, deserialize_with = "zero_if_null", skip_serializing_if = "is_zero")]
+        surplus: i64,
+        /// The period starts over, and forgets what it had counted; so does the streak, if the task has one.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        starts_over: bool,
+        /// Who changed it; absent: the producer of the reversing action.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        by: Option<String>,
+        /// Why.
+        reason: String,
+    },
+    /// A producer took an earlier action back. What could be taken back of it follows, and what could not.
+    ActionReversed {
+        /// The source of the earlier action; empty if none was named.
+        source: String,
+        /// Its id; empty if none was named.
+        id: String,
+        /// Why nothing is taken back; absent: what the action credited is.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        refused: Option<String>,
+        /// When the reversing action occurred.
+        at: Timestamp,
+    },
+    /// Something that a reversed action brought about stands.
+    CreditKept {
+        /// The task.
+        task: TaskId,
+        /// The version that judged the earlier action.
+        version: u32,
+        /// The period.
+        period: PeriodKey,
+        /// How much progress stands; 0 for what is no progress.
+        credited: i64,
+        /// Why it is not taken back.
+        reason: String,
+        /// When the reversing action occurred.
+        at: Timestamp,
     },
     /// A period of a continuous task counts: there is one step more.
     StreakAdvanced {
@@ -203,13 +277,16 @@ pub enum Event {
         /// How long they can be claimed.
         #[serde(default, skip_serializing_if = "ClaimTerms::is_unlimited")]
         terms: ClaimTerms,
+        /// What its budgets allowed; absent: no line names one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        budgeted: Option<Box<Budgeted>>,
     },
     /// Rewards were not claimed in time.
     RewardsExpired(UnclaimedRewards),
     /// Rewards that nobody claimed were lost with their period.
     RewardsForfeited(UnclaimedRewards),
-    /// Rewards that nobody claimed were granted with the end of their period. Paying them is another system's
-    /// work.
+    /// Rewards that nobody claimed were granted with the end of their period, or rewards that waited for a
+    /// budget were granted once it held them. Paying them is another system's work.
     RewardsGranted(UnclaimedRewards),
     /// The last milestone was reached, for the first and only time in its period.
     TaskCompleted {
@@ -237,7 +314,38 @@ pub enum Event {
         /// What was taken, as promised.
         rewards: Vec<Reward>,
     },
-    /// A granted reward was handed to the paying system.
+    /// An operator granted a reward that no task promised. Paying it is another system's work.
+    RewardGranted {
+        /// The reward: of the task [`super::BY_HAND`], version 0, milestone 0.
+        reward: Reward,
+        /// Who granted it.
+        by: String,
+        /// Why.
+        reason: String,
+    },
+    /// An operator took rewards back that were not delivered. Nothing changes that any more.
+    RewardsRevoked {
+        /// The task.
+        task: TaskId,
+        /// The version that promised the rewards.
+        version: u32,
+        /// The period.
+        period: PeriodKey,
+        /// The milestone.
+        milestone: i64,
+        /// What was taken back.
+        rewards: Vec<Reward>,
+        /// Nobody had claimed them: these are all rewards of the milestone.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        unclaimed: bool,
+        /// Who took them back.
+        by: String,
+        /// Why.
+        reason: String,
+        /// When.
+        at: Timestamp,
+    },
+    /// A granted reward is handed to the paying system.
     DeliveryStarted {
         /// The reward, with the version that promised it.
         reward: Reward,
@@ -308,6 +416,23 @@ pub enum Event {
         /// When the action occurred.
         at: Timestamp,
     },
+    /// An operator released what a backfill held back in a period. The milestones follow, unless a
+    /// prerequisite is missing: then they follow once it is completed.
+    BackfillReleased {
+        /// The task.
+        task: TaskId,
+        /// The version that the period goes by.
+        version: u32,
+        /// The period.
+        period: PeriodKey,
+        /// Who: the `sub` of a token, or a user of the operating system.
+        by: String,
+        /// Why.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
+        /// When.
+        at: Timestamp,
+    },
     /// An operator released a parked record of the user: it is applied.
     ParkedReleased {
         /// The id of the parked record.
@@ -351,6 +476,11 @@ impl Event {
             Self::RewardsExpired(_) => ("rewards_expired", "1.0"),
             Self::RewardsForfeited(_) => ("rewards_forfeited", "1.0"),
             Self::RewardsGranted(_) => ("rewards_granted", "1.0"),
+            Self::ProgressCorrected { .. } => ("progress_corrected", "1.0"),
+            Self::ActionReversed { .. } => ("action_reversed", "1.0"),
+            Self::CreditKept { .. } => ("credit_kept", "1.0"),
+            Self::RewardGranted { .. } => ("reward_granted", "1.0"),
+            Self::RewardsRevoked { .. } => ("rewards_revoked", "1.0"),
             Self::DeliveryStarted { .. } => ("delivery_started", "1.0"),
             Self::RewardDelivered { .. } => ("reward_delivered", "1.0"),
             Self::RewardFailed { .. } => ("reward_failed", "1.0"),
@@ -358,6 +488,7 @@ impl Event {
             Self::RedeliveryRequested { .. } => ("redelivery_requested", "1.0"),
             Self::ActionTooLate { .. } => ("action_too_late", "1.0"),
             Self::ActionNotCounted { .. } => ("action_not_counted", "1.0"),
+            Self::BackfillReleased { .. } => ("backfill_released", "1.0"),
             Self::ParkedReleased { .. } => ("parked_released", "1.0"),
             Self::ParkedDiscarded { .. } => ("parked_discarded", "1.0"),
         }
@@ -378,13 +509,18 @@ impl Event {
         match self {
             Self::UserUpdated { .. }
             | Self::AcknowledgementIgnored { .. }
+            | Self::ActionReversed { .. }
             | Self::ParkedReleased { .. }
             | Self::ParkedDiscarded { .. } => None,
             Self::DeliveryStarted { reward }
+            | Self::RewardGranted { reward, .. }
             | Self::RewardDelivered { reward, .. }
             | Self::RewardFailed { reward, .. }
             | Self::RedeliveryRequested { reward, .. } => Some((&reward.task, reward.version)),
             Self::ProgressRecorded { task, version, .. }
+            | Self::ProgressCorrected { task, version, .. }
+            | Self::CreditKept { task, version, .. }
+            | Self::RewardsRevoked { task, version, .. }
             | Self::StreakAdvanced { task, version, .. }
             | Self::StreakProtected { task, version, .. }
             | Self::StreakBroken { task, version, .. }
@@ -394,6 +530,7 @@ impl Event {
             | Self::MilestoneReached { task, version, .. }
             | Self::TaskCompleted { task, version, .. }
             | Self::RewardsClaimed { task, version, .. }
+            | Self::BackfillReleased { task, version, .. }
             | Self::RewardsExpired(UnclaimedRewards { task, version, .. })
             | Self::RewardsForfeited(UnclaimedRewards { task, version, .. })
             | Self::RewardsGranted(UnclaimedRewards { task, version, .. })
@@ -418,6 +555,9 @@ pub struct UnclaimedRewards {
     pub at: Timestamp,
     /// As promised.
     pub rewards: Vec<Reward>,
+    /// What they took of their budgets, if they waited for one; absent: they could be claimed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budgeted: Option<Box<Budgeted>>,
 }
 
 /// One reward line owed to a user. Every event that moves it tells it whole, so that no reader

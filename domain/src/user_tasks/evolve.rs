@@ -5,11 +5,11 @@ mod streak;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value};
 
-use super::event::{Event, Reward, UnclaimedRewards};
+use super::event::{Budgeted, Event, Reward, UnclaimedRewards};
 use super::seen::{NewlySeen, Seen};
 use super::state::{
     ClaimableMilestone, ClosedPeriod, Grant, GrantedLine, PeriodState, ReachedMilestone,
-    RewardState, TaskState, UserTasks,
+    RewardState, TaskState, UserTasks, WaitingMilestone,
 };
 use super::terms::Lapsed;
 use crate::calendar::{Period, PeriodKey};
@@ -32,6 +32,15 @@ pub fn evolve(state: &mut UserTasks, event: &Event) {
             record_progress(open_period(task, period), event);
             close_periods(task);
         }
+        Event::ProgressCorrected { task, period, starts_over, .. } => {
+            state.counted = true;
+            let task = state.tasks.entry(task.clone()).or_default();
+            if *starts_over && task.streak.take().is_some() {
+                task.periods.iter_mut().for_each(PeriodState::withhold_nothing);
+            }
+            correct_progress(open_period(task, period), event);
+            close_periods(task);
+        }
         Event::StreakAdvanced { task, .. } => {
             streak::advance(state.tasks.entry(task.clone()).or_default(), event);
         }
@@ -47,31 +56,18 @@ pub fn evolve(state: &mut UserTasks, event: &Event) {
         Event::FreezeReserved { task, period, .. } => {
             streak::reserve_freeze(state.tasks.entry(task.clone()).or_default(), period);
         }
-        Event::MilestoneReached { task, version, period, milestone, at, mode, rewards, terms } => {
-            let granted_as = granted_state(*mode);
-            for reward in rewards {
-                let grant = || Grant { reward: reward.clone(), state: granted_as };
-                state.grants.entry(reward.grant).or_insert_with(grant);
-            }
-            let task = state.tasks.entry(task.clone()).or_default();
-            let reached = ReachedMilestone {
-                at: *milestone,
-                period: period.key.clone(),
-                version: *version,
-                reached_at: *at,
-                lines: granted_lines(*mode, rewards),
-                terms: *terms,
-            };
-            if *mode == ClaimMode::Manual && !rewards.is_empty() {
-                add_claimable(task, period, &reached, rewards);
-            }
-            reach(task, period, reached);
-        }
+        Event::MilestoneReached { .. } => reach_milestone(state, event),
         Event::TaskCompleted { task, period, at, .. } => {
             let task = state.tasks.entry(task.clone()).or_default();
             task.completed_at.get_or_insert(*at);
             release(task, period);
             close_periods(task);
+        }
+        Event::BackfillReleased { task, period, .. } => {
+            let periods = &mut state.tasks.entry(task.clone()).or_default().periods;
+            if let Some(open) = periods.iter_mut().find(|p| p.period.key == *period) {
+                open.held = false;
+            }
         }
         Event::RewardsClaimed { task, period, milestone, rewards, .. } => {
             let task = state.tasks.entry(task.clone()).or_default();
@@ -82,7 +78,21 @@ pub fn evolve(state: &mut UserTasks, event: &Event) {
         }
         Event::RewardsExpired(unclaimed) => lapse(state, unclaimed, Lapsed::Expired),
         Event::RewardsForfeited(unclaimed) => lapse(state, unclaimed, Lapsed::Forfeited),
+        Event::RewardsGranted(waited) if waited.budgeted.is_some() => grant_waiting(state, waited),
         Event::RewardsGranted(unclaimed) => lapse(state, unclaimed, Lapsed::Granted),
+        Event::RewardGranted { reward, .. } => {
+            let grant = || Grant { reward: reward.clone(), state: RewardState::Claimed };
+            state.grants.entry(reward.grant).or_insert_with(grant);
+        }
+        Event::RewardsRevoked { task, period, milestone, rewards, unclaimed, .. } => {
+            if *unclaimed {
+                let task = state.tasks.entry(task.clone()).or_default();
+                remove_claimable(task, period, *milestone);
+            }
+            for reward in rewards {
+                set_state(state, reward, RewardState::Revoked);
+            }
+        }
         Event::DeliveryStarted { reward } => set_state(state, reward, RewardState::Delivering),
         Event::RewardDelivered { reward, .. } => set_state(state, reward, RewardState::Delivered),
         Event::RewardFailed { reward, .. } => set_state(state, reward, RewardState::Failed),
@@ -92,6 +102,8 @@ pub fn evolve(state: &mut UserTasks, event: &Event) {
         // For auditors, or for the delivery alone; no rule depends on them.
         Event::RedeliveryRequested { stays_delivered: true, .. }
         | Event::AcknowledgementIgnored { .. }
+        | Event::ActionReversed { .. }
+        | Event::CreditKept { .. }
         | Event::PeriodMadeUp { .. }
         | Event::ParkedReleased { .. }
         | Event::ParkedDiscarded { .. }
@@ -107,6 +119,45 @@ pub fn fold<'e>(events: impl IntoIterator<Item = &'e Event>) -> UserTasks {
         evolve(&mut state, event);
     }
     state
+}
+
+/// Grants what a milestone earns, and notes that it was reached.
+fn reach_milestone(state: &mut UserTasks, event: &Event) {
+    let Event::MilestoneReached {
+        task,
+        version,
+        period,
+        milestone,
+        at,
+        mode,
+        rewards,
+        terms,
+        budgeted,
+    } = event
+    else {
+        return;
+    };
+    let outcomes = outcomes(*mode, rewards, budgeted.as_deref());
+    for (reward, granted_as) in outcomes.clone() {
+        let grant = || Grant { reward: reward.clone(), state: granted_as };
+        state.grants.entry(reward.grant).or_insert_with(grant);
+    }
+    let task = state.tasks.entry(task.clone()).or_default();
+    let reached = ReachedMilestone {
+        at: *milestone,
+        period: period.key.clone(),
+        version: *version,
+        reached_at: *at,
+        lines: granted_lines(outcomes),
+        terms: *terms,
+    };
+    if *mode == ClaimMode::Manual && !rewards.is_empty() {
+        add_claimable(task, period, &reached, rewards);
+    }
+    if let Some(budgeted) = budgeted {
+        add_waiting(task, period, &reached, &budgeted.waiting);
+    }
+    reach(task, period, reached);
 }
 
 /// Takes an update of the user by a producer.
@@ -150,8 +201,10 @@ fn record_progress(open: &mut PeriodState, event: &Event) {
         target,
         at,
         withheld,
+        held,
         carried,
         surplus,
+        dropped: _,
         latest,
         value,
         day,
@@ -163,6 +216,7 @@ fn record_progress(open: &mut PeriodState, event: &Event) {
     let passed = if open.withheld { open.passed() } else { 0 };
     open.withheld_progress = Some(passed).filter(|passed| *withheld && passed > progress);
     open.withheld = *withheld;
+    open.held = *held;
     open.closes_at = *closes_at;
     open.version = *version;
     open.progress = *progress;
@@ -180,6 +234,37 @@ fn record_progress(open: &mut PeriodState, event: &Event) {
     }
 }
 
+/// Stores what an `Event::ProgressCorrected` says of its period. What the period has counted it still has,
+/// unless it starts over.
+fn correct_progress(open: &mut PeriodState, event: &Event) {
+    let Event::ProgressCorrected {
+        version,
+        closes_at,
+        progress,
+        target,
+        withheld,
+        carried,
+        surplus,
+        starts_over,
+        ..
+    } = event
+    else {
+        return;
+    };
+    open.withhold_nothing();
+    open.withheld = *withheld;
+    open.closes_at = *closes_at;
+    open.version = *version;
+    open.progress = *progress;
+    open.completed = progress >= target;
+    open.carried = *carried;
+    open.surplus = *surplus;
+    let is_complete = open.completed && !matches!(open.seen, Some(Seen::Completions(_)));
+    if *starts_over || is_complete {
+        open.seen = None;
+    }
+}
+
 /// What a reward is from the moment of its grant on.
 fn granted_state(mode: ClaimMode) -> RewardState {
     match mode {
@@ -188,17 +273,61 @@ fn granted_state(mode: ClaimMode) -> RewardState {
     }
 }
 
+/// What becomes of the rewards of a milestone when it is reached: of those granted, those that wait, and those
+/// that are refused.
+pub fn outcomes<'e>(
+    mode: ClaimMode,
+    rewards: &'e [Reward],
+    budgeted: Option<&'e Budgeted>,
+) -> impl Iterator<Item = (&'e Reward, RewardState)> + Clone {
+    let granted = rewards.iter().map(move |reward| (reward, granted_state(mode)));
+    let waiting = budgeted.map_or(&[][..], |budgeted| &budgeted.waiting);
+    let refused = budgeted.map_or(&[][..], |budgeted| &budgeted.refused);
+    let waiting = waiting.iter().map(|reward| (reward, RewardState::Waiting));
+    granted.chain(waiting).chain(refused.iter().map(|reward| (reward, RewardState::Refused)))
+}
+
 /// The lines of a milestone when it is reached.
-fn granted_lines(mode: ClaimMode, rewards: &[Reward]) -> Vec<GrantedLine> {
-    let state = granted_state(mode);
-    let line = |reward: &Reward| GrantedLine {
+fn granted_lines<'e>(
+    outcomes: impl Iterator<Item = (&'e Reward, RewardState)>,
+) -> Vec<GrantedLine> {
+    let line = |(reward, state): (&Reward, RewardState)| GrantedLine {
         line: reward.line.clone(),
         kind: reward.kind.clone(),
         code: reward.code.clone(),
         amount: reward.amount,
         state,
     };
-    rewards.iter().map(line).collect()
+    outcomes.map(line).collect()
+}
+
+/// The rewards of a milestone wait for a budget.
+fn add_waiting(
+    task: &mut TaskState,
+    period: &Period,
+    reached: &ReachedMilestone,
+    rewards: &[Reward],
+) {
+    let is_it = |w: &WaitingMilestone| w.period.key == period.key && w.at == reached.at;
+    if rewards.is_empty() || task.waiting.iter().any(is_it) {
+        return;
+    }
+    task.waiting.push(WaitingMilestone {
+        period: period.clone(),
+        at: reached.at,
+        version: reached.version,
+        reached_at: reached.reached_at,
+        rewards: rewards.to_vec(),
+    });
+}
+
+/// Rewards that waited for a budget are granted.
+fn grant_waiting(state: &mut UserTasks, waited: &UnclaimedRewards) {
+    let task = state.tasks.entry(waited.task.clone()).or_default();
+    task.waiting.retain(|w| !(w.period.key == waited.period.key && w.at == waited.milestone));
+    for reward in &waited.rewards {
+        set_state(state, reward, RewardState::Claimed);
+    }
 }
 
 /// The rewards of a milestone wait to be claimed.
@@ -271,6 +400,7 @@ fn open_period<'t>(task: &'t mut TaskState, period: &Period) -> &'t mut PeriodSt
             surplus: 0,
             seen: None,
             withheld: false,
+            held: false,
             withheld_progress: None,
             withheld_step: None,
             reached: Vec::new(),
@@ -283,11 +413,10 @@ fn open_period<'t>(task: &'t mut TaskState, period: &Period) -> &'t mut PeriodSt
 
 /// A period withholds nothing any more.
 fn release(task: &mut TaskState, key: &PeriodKey) {
-    for open in task.periods.iter_mut().filter(|p| p.period.key == *key) {
-        open.withheld = false;
-        open.withheld_progress = None;
-        open.withheld_step = None;
-    }
+    task.periods
+        .iter_mut()
+        .filter(|p| p.period.key == *key)
+        .for_each(PeriodState::withhold_nothing);
 }
 
 /// How long after the first action of a period the one before it is still shown: a producer's clock

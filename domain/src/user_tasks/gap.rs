@@ -1,17 +1,17 @@
 //! The missed periods of a streak: which of them are protected, and with which of them it broke.
 //!
 //! The rules, the screen and the sweep all ask here, so that they can't disagree. Periods are judged one by one,
-//! each in this order: a pause, a freeze, grace, then broken. The walk is bounded whatever the time that passed:
-//! it takes one step for each freeze, each period of grace and each pause.
+//! each in this order: a pause or an amnesty, a freeze, grace, then broken. The walk is bounded whatever the time
+//! that passed: it takes one step for each freeze, each period of grace, each pause and each amnesty.
 
 use jiff::{SignedDuration, Timestamp};
 
 use super::event::{Protected, Protection};
-use super::place::fit_after;
+use super::place::{Place, fit_after};
 use super::state::{FreezeChange, FreezeState, StreakState, TaskState};
 use crate::calendar::{Period, Zones};
-use crate::catalogue::TaskVersion;
 use crate::catalogue::definition::{FreezeUse, Freezes, Pause};
+use crate::catalogue::{Amnesty, TaskVersion};
 
 /// What a user's streak is judged by.
 pub(crate) struct StreakJudge<'a> {
@@ -21,6 +21,7 @@ pub(crate) struct StreakJudge<'a> {
     grace_periods: i64,
     pub freezes: Freezes,
     pauses: &'a [Pause],
+    amnesties: &'a [Amnesty],
     pub lateness: SignedDuration,
     cycle: Option<i64>,
     look_back: i64,
@@ -45,7 +46,8 @@ pub(crate) struct Gap {
 }
 
 impl<'a> StreakJudge<'a> {
-    pub fn new(version: &'a TaskVersion, past: Option<&'a TaskState>, zones: &'a Zones) -> Self {
+    pub fn new(place: &Place<'a>, past: Option<&'a TaskState>, zones: &'a Zones) -> Self {
+        let version: &TaskVersion = place.version;
         let rules = version.definition.streak.as_ref();
         let lateness_seconds = version.definition.objective.lateness_seconds;
         Self {
@@ -55,6 +57,7 @@ impl<'a> StreakJudge<'a> {
             grace_periods: rules.map_or(0, |rules| rules.grace_periods),
             freezes: rules.map_or_else(Freezes::default, |rules| rules.freezes),
             pauses: rules.map_or(&[], |rules| &rules.pauses),
+            amnesties: place.amnesties,
             lateness: SignedDuration::from_secs(lateness_seconds),
             cycle: rules.and_then(|rules| rules.cycle),
             look_back: rules
@@ -131,13 +134,14 @@ impl<'a> StreakJudge<'a> {
         ends_at.checked_add(self.lateness).unwrap_or(Timestamp::MAX)
     }
 
-    /// The end of the pause that touches a period; of several the last.
+    /// The end of the pause or amnesty that touches a period; of several the last.
     fn pause_over(&self, period: &Period) -> Option<Timestamp> {
         let touches = |pause: &&Pause| {
             period.ends_at.is_none_or(|end| pause.from < end)
                 && period.starts_at.is_none_or(|start| start < pause.until)
         };
-        self.pauses.iter().filter(touches).map(|pause| pause.until).max()
+        let amnesties = self.amnesties.iter().map(|amnesty| &amnesty.span);
+        self.pauses.iter().chain(amnesties).filter(touches).map(|pause| pause.until).max()
     }
 
     /// The last of the periods from `first` on that begin before `end`. However many they are, it is found at
@@ -194,7 +198,7 @@ impl<'a> StreakJudge<'a> {
 
     /// Whether a period before the last step can count after all.
     pub fn is_fillable(&self) -> bool {
-        self.look_back > 0 || !self.lateness.is_zero()
+        self.look_back > 0 || !self.lateness.is_zero() || self.version.past_periods().is_some()
     }
 
     /// Before which instant no period can be filled any more, after an action of this time that is a step in
@@ -206,6 +210,9 @@ impl<'a> StreakJudge<'a> {
         let mut from = period.starts_at?;
         if let Ok(open_from) = at.checked_sub(self.lateness) {
             from = self.period_at(open_from).starts_at.map_or(from, |start| start.min(from));
+        }
+        if let Some(past) = self.version.past_periods().filter(|past| at < past.open_until) {
+            from = self.period_at(past.from).starts_at.map_or(from, |start| start.min(from));
         }
         for _ in 0..self.look_back {
             let before = from.checked_sub(SignedDuration::from_micros(1)).ok()?;

@@ -8,11 +8,13 @@ use jiff::{SignedDuration, Timestamp};
 use super::event::Event;
 use super::state::{ClosedPeriod, PeriodState, TaskState};
 use crate::calendar::{Cadence, Period, PeriodKey, Zones};
-use crate::catalogue::{CatalogueTask, TaskVersion};
+use crate::catalogue::{Amnesty, CatalogueTask, TaskVersion};
 use crate::ids::TaskId;
 
 /// A period, the version that judges what happens in it, and what was counted in it so far.
 pub(crate) struct Place<'a> {
+    /// The task's.
+    pub amnesties: &'a [Amnesty],
     pub version: &'a Arc<TaskVersion>,
     pub period: Period,
     /// The watermark from which on actions for this period are too late; `None`: never.
@@ -48,7 +50,7 @@ pub(crate) fn place<'a>(
     zones: &Zones,
     at: Timestamp,
 ) -> Place<'a> {
-    let current = task.current();
+    let (current, amnesties) = (task.current(), &task.amnesties[..]);
     let closed = past.and_then(|past| past.closed.as_ref());
     let stored = past.map_or(&[][..], |past| &past.periods);
     let containing = past.and_then(|past| past.period_at(at));
@@ -65,19 +67,27 @@ pub(crate) fn place<'a>(
     if version.definition.every == Cadence::Once {
         // Its ends are those of the window, which may move, and it is never too late.
         let period = version.period_at(at, zones);
-        return Place { version, period, closes_at: None, open, carried: 0, carries_over: false };
+        let (carried, carries_over) = (0, false);
+        return Place { amnesties, version, period, closes_at: None, open, carried, carries_over };
     }
     let lateness = SignedDuration::from_secs(current.definition.objective.lateness_seconds);
+    let waits_until =
+        current.past_periods().filter(|past| past.contain(&period)).map(|past| past.open_until);
     // A time beyond what a timestamp can hold is never reached.
-    let fresh_close =
-        || period.ends_at.map(|end| end.checked_add(lateness).unwrap_or(Timestamp::MAX));
+    let fresh_close = || {
+        let ends_at = period.ends_at?;
+        let over = ends_at.checked_add(lateness).unwrap_or(Timestamp::MAX);
+        Some(waits_until.map_or(over, |until| until.max(over)))
+    };
     let closes_at = match (open, closed) {
         // It lies between two periods whose keys leave none for it, after an update of the zone that arrived
         // late. The later of them was opened by an action after `at`, so this one is too late.
         (Some(open), _) if !open.period.contains(at) => Some(at),
         (Some(open), _) => open.closes_at(),
         // Whatever this version would call it, it lies in what was closed.
-        (None, Some(closed)) if at < closed.ends_at => Some(closed.ends_at),
+        (None, Some(closed)) if at < closed.ends_at && waits_until.is_none() => {
+            Some(closed.ends_at)
+        }
         (None, _) => fresh_close(),
     };
     let carries_over = version.definition.objective.carry_over;
@@ -88,7 +98,7 @@ pub(crate) fn place<'a>(
     };
     let next_is_open = stored.iter().any(|p| p.period.starts_at == period.ends_at);
     let carries_over = carries_over && !next_is_open;
-    Place { version, period, closes_at, open, carried, carries_over }
+    Place { amnesties, version, period, closes_at, open, carried, carries_over }
 }
 
 /// What the period right before `period` has left over. A period in which nothing was counted ends it.

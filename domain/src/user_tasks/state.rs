@@ -68,6 +68,10 @@ pub struct TaskState {
     /// The milestones with something to claim. All of them after a fold; where the state was read from its
     /// rows, those that were asked for, so that a state does not grow with what its user has not claimed.
     pub claimable: Vec<ClaimableMilestone>,
+    /// The milestones whose rewards wait for a budget. All of them after a fold; where the state was read from
+    /// its rows, those that were asked for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub waiting: Vec<WaitingMilestone>,
     /// For continuous tasks, from the first step on.
     pub streak: Option<StreakState>,
     /// For continuous tasks, once any were counted, granted or reserved.
@@ -128,6 +132,10 @@ pub struct PeriodState {
     /// Milestones passed while locked are waiting; they are granted on unlock.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub withheld: bool,
+    /// What is withheld was earned by past actions, and waits for an operator whether or not the task is
+    /// locked.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub held: bool,
     /// The highest progress while milestones are waiting, if the progress has fallen since.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub withheld_progress: Option<i64>,
@@ -143,6 +151,14 @@ impl PeriodState {
     /// The watermark from which on actions for this period are too late.
     pub fn closes_at(&self) -> Option<Timestamp> {
         self.closes_at.or(self.period.ends_at)
+    }
+
+    /// Milestones that were passed while locked wait no more.
+    pub(super) fn withhold_nothing(&mut self) {
+        self.withheld = false;
+        self.held = false;
+        self.withheld_progress = None;
+        self.withheld_step = None;
     }
 
     /// The progress up to which milestones count as passed.
@@ -203,11 +219,17 @@ pub enum RewardState {
     Expired,
     /// Not claimed by the end of its period.
     Forfeited,
+    /// Taken back by an operator before it was delivered.
+    Revoked,
+    /// Reached, and granted once its budget holds it.
+    Waiting,
+    /// Reached, and not granted, because its budget was used up.
+    Refused,
 }
 
 impl RewardState {
     /// Every state.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 10] = [
         Self::Claimable,
         Self::Claimed,
         Self::Delivering,
@@ -215,6 +237,9 @@ impl RewardState {
         Self::Failed,
         Self::Expired,
         Self::Forfeited,
+        Self::Revoked,
+        Self::Waiting,
+        Self::Refused,
     ];
 
     /// As stored and shown.
@@ -227,6 +252,9 @@ impl RewardState {
             Self::Failed => "failed",
             Self::Expired => "expired",
             Self::Forfeited => "forfeited",
+            Self::Revoked => "revoked",
+            Self::Waiting => "waiting",
+            Self::Refused => "refused",
         }
     }
 }
@@ -267,6 +295,21 @@ impl ClaimableMilestone {
     pub fn order(&self) -> (Option<Timestamp>, i64) {
         (self.period.starts_at, self.at)
     }
+}
+
+/// A milestone whose rewards wait for a budget.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct WaitingMilestone {
+    /// The period that reached it.
+    pub period: Period,
+    /// The milestone.
+    pub at: i64,
+    /// The version that promised its rewards.
+    pub version: u32,
+    /// When it was reached.
+    pub reached_at: Timestamp,
+    /// What is granted then.
+    pub rewards: Vec<Reward>,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it by reference")]

@@ -72,8 +72,9 @@ impl Lapsed {
 }
 
 impl ClaimTerms {
-    /// The terms of a milestone that is reached at `reached_at` in `period`.
-    pub fn new(definition: &TaskDefinition, period: &Period, reached_at: Timestamp) -> Self {
+    /// The terms of a milestone of `period` whose rewards can be claimed from `from` on: since it was reached, or
+    /// since the past action that reached it was counted.
+    pub fn new(definition: &TaskDefinition, period: &Period, from: Timestamp) -> Self {
         if definition.claim.mode == ClaimMode::Automatic {
             return Self::default();
         }
@@ -85,7 +86,7 @@ impl ClaimTerms {
         let lateness = definition.objective.lateness_seconds;
         let then = definition.claim.at_period_end;
         Self {
-            claim_until: expires_after.map(|seconds| after(reached_at, seconds)),
+            claim_until: expires_after.map(|seconds| after(from, seconds)),
             at_period_end: period
                 .ends_at
                 .filter(|_| then != AtPeriodEnd::Keep)

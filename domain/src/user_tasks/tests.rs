@@ -5,14 +5,18 @@
 
 mod age;
 mod audiences;
+mod backfill;
+mod budgets;
 mod carry_over;
 mod claims;
 mod composites;
+mod corrections;
 mod counting;
 mod deliveries;
 mod lapses;
 mod locks;
 mod measures;
+mod reversals;
 mod sequences;
 mod streaks;
 mod times;
@@ -101,19 +105,30 @@ pub(crate) fn catalogue_in(
     status: Status,
     definitions: impl IntoIterator<Item = Value>,
 ) -> Catalogue {
+    Catalogue::new(1, tasks_in(status, definitions)).unwrap()
+}
+
+/// Tasks that all have this status; one that is named again is a further version.
+fn tasks_in(status: Status, definitions: impl IntoIterator<Item = Value>) -> Vec<CatalogueTask> {
     let mut tasks: Vec<CatalogueTask> = Vec::new();
     for definition in definitions {
         let definition: TaskDefinition = serde_json::from_value(definition).unwrap();
         let index = tasks.iter().position(|t| t.id == definition.id).unwrap_or_else(|| {
             let (id, status_since) = (definition.id.clone(), at("01T00:00"));
-            tasks.push(CatalogueTask { id, status, status_since, versions: vec![] });
+            tasks.push(CatalogueTask {
+                id,
+                status,
+                status_since,
+                versions: vec![],
+                amnesties: vec![],
+            });
             tasks.len() - 1
         });
         let number = u32::try_from(tasks[index].versions.len() + 1).unwrap();
         let version = TaskVersion::new(definition, number, at("01T00:00")).unwrap();
         tasks[index].versions.push(Arc::new(version));
     }
-    Catalogue::new(1, tasks).unwrap()
+    tasks
 }
 
 pub(crate) fn action(kind: &str, at: Timestamp, data: &Value) -> Command {
@@ -181,8 +196,10 @@ fn progressed(task: &str, period: Period, [added, total, target]: [i64; 3], when
         target,
         at,
         withheld,
+        held: false,
         carried: 0,
         surplus: 0,
+        dropped: 0,
         latest: false,
         value: None,
         day: None,
@@ -199,6 +216,13 @@ fn withheld(mut event: Event) -> Event {
 fn closing(mut event: Event, when: &str) -> Event {
     let Event::ProgressRecorded { closes_at, .. } = &mut event else { panic!("{event:?}") };
     *closes_at = Some(at(when));
+    event
+}
+
+/// Progress of which so much exceeds the target and counts nowhere.
+fn dropping(mut event: Event, amount: i64) -> Event {
+    let Event::ProgressRecorded { dropped, .. } = &mut event else { panic!("{event:?}") };
+    *dropped = amount;
     event
 }
 
@@ -222,7 +246,17 @@ fn reached(task: &str, period: &Period, milestone: i64, amount: i64, when: &str)
     let (task, period, at) = (id(task), period.clone(), at(when));
     let mode = ClaimMode::Manual;
     let terms = ClaimTerms::default();
-    Event::MilestoneReached { task, version: 1, period, milestone, at, mode, rewards, terms }
+    Event::MilestoneReached {
+        task,
+        version: 1,
+        period,
+        milestone,
+        at,
+        mode,
+        rewards,
+        terms,
+        budgeted: None,
+    }
 }
 
 fn completed(task: &str, period: &Period, when: &str) -> Event {

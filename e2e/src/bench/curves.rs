@@ -105,7 +105,8 @@ async fn apply(executor: &Executor, database: &Database, users: &[u64]) -> Outco
     for user in users {
         let name = user_id(*user);
         let id = Uuid::new_v4().as_u64_pair().0;
-        let action = Action::from_structured(kafka::action(id, &name, &time, 1).as_bytes())?;
+        let action =
+            Action::from_structured(kafka::action(id, kafka::GIFT, &name, &time, 1).as_bytes())?;
         let lane = Lane::of(&name, database.lane_count);
         items.push(Item { lane, work: Work::Action(action), origin: Origin::Request(Uuid::nil()) });
     }

@@ -99,10 +99,12 @@ fn make(database: &Database, users: u64, worker: i16, batches: u64) -> Vec<Synth
                 withheld: false,
                 carried: 0,
                 surplus: 0,
+                dropped: 0,
                 latest: false,
                 value: None,
                 day: None,
                 completion_of: None,
+                held: false,
             };
             evolve(state, &event);
             let touched = BTreeSet::from([task.clone()]);

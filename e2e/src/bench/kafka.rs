@@ -7,6 +7,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
 
 use super::Outcome;
+use super::place::CATALOGUE_KINDS;
 
 /// Who acts how often.
 #[derive(Debug, Clone, Copy)]
@@ -53,15 +54,36 @@ impl Spread {
     }
 }
 
+/// Which types of action are produced.
+#[derive(Debug, Clone, Copy)]
+pub enum Kinds {
+    /// Gifts alone.
+    Gifts,
+    /// Those of [`super::place::catalogue`], each as often.
+    OfCatalogue,
+}
+
+impl Kinds {
+    fn one(self, numbers: &mut Numbers) -> String {
+        match self {
+            Self::Gifts => GIFT.to_owned(),
+            Self::OfCatalogue => format!("bench.k{}", numbers.next() % CATALOGUE_KINDS),
+        }
+    }
+}
+
+/// The type of [`action`] that most benchmarks use.
+pub const GIFT: &str = "gift.sent";
+
 /// The id of a user.
 pub fn user_id(number: u64) -> String {
     format!("user-{number}")
 }
 
 /// An action in structured mode.
-pub fn action(id: u64, user: &str, time: &str, coins: u64) -> String {
+pub fn action(id: u64, kind: &str, user: &str, time: &str, coins: u64) -> String {
     format!(
-        r#"{{"specversion":"1.0","source":"/bench","id":"b-{id}","type":"gift.sent","subject":"{user}","time":"{time}","data":{{"coins":{coins},"room":"r7"}}}}"#
+        r#"{{"specversion":"1.0","source":"/bench","id":"b-{id}","type":"{kind}","subject":"{user}","time":"{time}","data":{{"coins":{coins},"room":"r7"}}}}"#
     )
 }
 
@@ -77,13 +99,21 @@ pub fn producer(brokers: &str) -> Outcome<ThreadedProducer<DefaultProducerContex
 }
 
 /// Produces actions as fast as the broker takes them.
-pub fn fill(brokers: &str, topic: &str, records: u64, users: u64, spread: Spread) -> Outcome<()> {
+pub fn fill(
+    brokers: &str,
+    topic: &str,
+    records: u64,
+    users: u64,
+    spread: Spread,
+    kinds: Kinds,
+) -> Outcome<()> {
     let producer = producer(brokers)?;
     let time = jiff::Timestamp::now().to_string();
     let mut numbers = Numbers(42);
     for id in 0..records {
         let user = user_id(spread.user(&mut numbers, users));
-        let body = action(id, &user, &time, 10 + numbers.next() % 90);
+        let kind = kinds.one(&mut numbers);
+        let body = action(id, &kind, &user, &time, 10 + numbers.next() % 90);
         let mut record = BaseRecord::to(topic).key(&user).payload(&body);
         while let Err((error, back)) = producer.send(record) {
             match error {

@@ -61,7 +61,16 @@ pub async fn run(place: &Place, rate: u64, seconds: u64) -> Outcome<Found> {
     let brokers = place.kafka.brokers();
     tokio::task::spawn_blocking({
         let brokers = brokers.clone();
-        move || kafka::fill(&brokers, NAME, WARM_UP_RECORDS, 1_000, Spread::Uniform)
+        move || {
+            kafka::fill(
+                &brokers,
+                NAME,
+                WARM_UP_RECORDS,
+                1_000,
+                Spread::Uniform,
+                kafka::Kinds::Gifts,
+            )
+        }
     })
     .await??;
     database.wait_for(WARM_UP_RECORDS, Duration::from_secs(120)).await?;
@@ -141,7 +150,7 @@ fn steady(brokers: &str, rate: u64, time: Duration, sampled: &Sender<Sample>) ->
             let sample = sent % SAMPLE_EVERY == 0;
             let user =
                 if sample { format!("sample-{sent}") } else { user_id(numbers.next() % 100_000) };
-            let body = kafka::action(1_000_000 + sent, &user, &now, 10);
+            let body = kafka::action(1_000_000 + sent, kafka::GIFT, &user, &now, 10);
             producer
                 .send(BaseRecord::to(NAME).key(&user).payload(&body))
                 .map_err(|(error, _)| error)?;

@@ -181,7 +181,7 @@ impl Database {
                 )
                 .into());
             }
-            tokio::time::sleep(Duration::from_millis(20)).await;
+            tokio::time::sleep(Duration::from_millis(50)).await;
         }
         Ok(())
     }
@@ -196,3 +196,37 @@ tasks:
     objective: { on: gift.sent, measure: { sum: data.coins }, target: 1000000000 }
     rewards: [ { line: coins, kind: currency, code: coin, amount: 1 } ]
 ";
+
+/// How many types of action the tasks of [`catalogue`] listen to.
+pub const CATALOGUE_KINDS: u64 = 8;
+
+/// 24 tasks, some without a period, some of a day and some of a week; each of eight types of action moves three of them, and none is ever done.
+pub fn catalogue() -> String {
+    use std::fmt::Write as _;
+    let mut yaml = "tasks:\n".to_owned();
+    for kind in 0..CATALOGUE_KINDS {
+        for (name, schedule) in [
+            ("once", "kind: ordinary"),
+            ("day", "kind: periodic, every: day"),
+            ("week", "kind: periodic, every: week"),
+        ] {
+            let _ = writeln!(
+                yaml,
+                "  - {{ id: {name}-{kind}, {schedule}, \
+                 objective: {{ on: bench.k{kind}, measure: {{ sum: data.coins }}, target: 1000000000 }}, \
+                 rewards: [ {{ line: coins, kind: currency, code: coin, amount: 1 }} ] }}"
+            );
+        }
+    }
+    yaml
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_catalogue_of_the_benchmark_is_one() {
+        assert_eq!(plaudit_task_file::parse(&catalogue()).unwrap().len(), 24);
+    }
+}

@@ -85,7 +85,7 @@ pub async fn run(place: &Place, users: u64, seconds: u64, stock: Stock) -> Outco
                 let user =
                     Spread::Uniform.user(&mut numbers, users / in_flight) * in_flight + worker;
                 let user = user_id(user);
-                let body = kafka::action(numbers.next(), &user, &time, 50);
+                let body = kafka::action(numbers.next(), kafka::GIFT, &user, &time, 50);
                 let Ok(action) = Action::from_structured(body.as_bytes()) else { continue };
                 if stock
                     .execute(&user, Command::RecordAction { action, seed: Seed::default() })

@@ -2,14 +2,40 @@
 
 use std::time::{Duration, Instant};
 
+use sqlx::{Connection as _, PgConnection};
+
 use super::Outcome;
-use super::kafka::{self, Spread};
-use super::place::{ONE_TASK, Place};
+use super::cpu::Cpu;
+use super::kafka::{self, Kinds, Spread};
+use super::place::{ONE_TASK, Place, catalogue};
+
+/// What is counted, and beside what.
+#[derive(Debug, Clone, Copy)]
+pub struct Load {
+    /// Its name, for the topic and the database.
+    pub name: &'static str,
+    /// Records on the topic.
+    pub records: u64,
+    /// Users who act.
+    pub users: u64,
+    /// How often each acts.
+    pub spread: Spread,
+    /// 24 tasks of which each action moves three, instead of one task.
+    pub catalogue: bool,
+    /// Somebody keeps an old snapshot open all the time, as a dump does.
+    pub snapshot: bool,
+}
 
 /// What a run found.
 pub struct Run {
     /// Actions per second, from the first tenth to the last.
     pub rate: f64,
+    /// Events for each action.
+    pub events: u64,
+    /// Processor time of the same stretch.
+    pub cpu: Cpu,
+    /// The actions of that stretch.
+    pub actions: u64,
     /// The most memory that the program had, in MiB.
     pub peak_mib: u64,
     /// Events per second of a rebuild of `task_view` afterwards, from its start to its swap.
@@ -18,25 +44,46 @@ pub struct Run {
 
 /// Fills a topic of 16 partitions, then starts the program and times it.
 #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
-pub async fn run(place: &Place, records: u64, users: u64, spread: Spread) -> Outcome<Run> {
-    let name = format!("bench_{spread:?}").to_lowercase();
-    let database = place.database(&name, ONE_TASK).await?;
+pub async fn run(place: &Place, load: Load) -> Outcome<Run> {
+    let name = format!("bench_{}", load.name);
+    let (tasks, events, kinds) = if load.catalogue {
+        (catalogue(), 3, Kinds::OfCatalogue)
+    } else {
+        (ONE_TASK.to_owned(), 1, Kinds::Gifts)
+    };
+    let database = place.database(&name, &tasks).await?;
     place.kafka.create_topic(&name, 16).await?;
     let (brokers, topic) = (place.kafka.brokers(), name.clone());
-    tokio::task::spawn_blocking(move || kafka::fill(&brokers, &topic, records, users, spread))
-        .await??;
+    let Load { records, users, spread, .. } = load;
+    tokio::task::spawn_blocking(move || {
+        kafka::fill(&brokers, &topic, records, users, spread, kinds)
+    })
+    .await??;
+    let reader = if load.snapshot { Some(old_snapshot(&database.url).await?) } else { None };
     let mut child = place.serve(&database, &name, "ingest", "127.0.0.1:0")?;
     // The start is not throughput: joining the group takes seconds.
-    database.wait_for(records / 10, Duration::from_secs(120)).await?;
+    database.wait_for(records / 10 * events, Duration::from_secs(120)).await?;
     let (begun, from) = (Instant::now(), database.events().await?);
-    database.wait_for(records, Duration::from_secs(600)).await?;
-    let rate = (records - from) as f64 / begun.elapsed().as_secs_f64();
+    let used = Cpu::read(place, child.id());
+    database.wait_for(records * events, Duration::from_secs(900)).await?;
+    let actions = records - from / events;
+    let rate = actions as f64 / begun.elapsed().as_secs_f64();
+    let cpu = Cpu::read(place, child.id()).since(&used);
     let peak_mib = child.id().map_or(0, peak_mib);
     child.kill().await?;
+    drop(reader);
     let rebuild = place.run(&database, &["projections", "rebuild", "task_view"]).await?;
-    let rebuild_rate = records as f64 / rebuild.as_secs_f64();
+    let rebuild_rate = (records * events) as f64 / rebuild.as_secs_f64();
     database.finish(place).await?;
-    Ok(Run { rate, peak_mib, rebuild_rate })
+    Ok(Run { rate, events, cpu, actions, peak_mib, rebuild_rate })
+}
+
+/// A transaction that sees the database as it was, until it is dropped.
+async fn old_snapshot(url: &str) -> Outcome<PgConnection> {
+    let mut reader = PgConnection::connect(url).await?;
+    let begin = "begin isolation level repeatable read; select count(*) from lanes";
+    sqlx::raw_sql(begin).execute(&mut reader).await?;
+    Ok(reader)
 }
 
 /// The peak resident memory of a process.

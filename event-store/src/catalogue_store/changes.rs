@@ -21,6 +21,12 @@ pub struct TaskChange {
     pub by: String,
     /// Why, if that was said.
     pub reason: Option<String>,
+    /// The first instant of an amnesty; absent for other changes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<Timestamp>,
+    /// The end of an amnesty; absent for other changes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Timestamp>,
 }
 
 /// What was done to a task.
@@ -35,6 +41,8 @@ pub enum TaskChangeKind {
     Resumed,
     /// It was retired.
     Retired,
+    /// No streak of it breaks over a span of time.
+    Amnesty,
 }
 
 /// All changes of a task, oldest first. Nobody was noted for changes of status by older programs.
@@ -43,17 +51,23 @@ pub async fn changes_of(pool: &PgPool, task: &TaskId) -> sqlx::Result<Vec<TaskCh
     let change = |row: &sqlx::postgres::PgRow| {
         let at: DateTime<Utc> = row.try_get("at")?;
         let version: Option<i32> = row.try_get("version")?;
+        let span_end = |column: &str| -> sqlx::Result<Option<Timestamp>> {
+            Ok(row.try_get::<Option<DateTime<Utc>>, _>(column)?.map(instant::from_sql))
+        };
         Ok(TaskChange {
             change: match row.try_get("change")? {
                 "paused" => TaskChangeKind::Paused,
                 "active" => TaskChangeKind::Resumed,
                 "retired" => TaskChangeKind::Retired,
+                "amnesty" => TaskChangeKind::Amnesty,
                 _ => TaskChangeKind::Published,
             },
             version: version.and_then(|version| u32::try_from(version).ok()),
             at: instant::from_sql(at),
             by: row.try_get("by")?,
             reason: row.try_get("reason")?,
+            from: span_end("starts_at")?,
+            until: span_end("ends_at")?,
         })
     };
     rows.iter().map(change).collect()

@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use plaudit_domain::catalogue::definition::TaskDefinition;
+use plaudit_domain::calendar::Zones;
+use plaudit_domain::catalogue::definition::{Budget, BudgetId, BudgetUse, TaskDefinition};
 use plaudit_domain::catalogue::{Catalogue, CatalogueTask, DependencyCycle, Status, TaskVersion};
 use plaudit_domain::ids::TaskId;
 
@@ -37,12 +38,16 @@ pub fn with_drafts(
             None => 1,
         };
         match (TaskVersion::new(draft.clone(), number, now), task) {
-            (Ok(version), Some(task)) => task.versions.push(Arc::new(version)),
+            (Ok(version), Some(task)) => {
+                let version = version.of_task_since(task.versions[0].published_at);
+                task.versions.push(Arc::new(version));
+            }
             (Ok(version), None) => tasks.push(CatalogueTask {
                 id: draft.id.clone(),
                 status: Status::Active,
                 status_since: now,
                 versions: vec![Arc::new(version)],
+                amnesties: vec![],
             }),
             (Err(broken), _) => faults.push(Unfit {
                 task: draft.id.clone(),
@@ -65,6 +70,7 @@ fn copy_of(task: &CatalogueTask) -> CatalogueTask {
         status: task.status,
         status_since: task.status_since,
         versions: task.versions.clone(),
+        amnesties: task.amnesties.clone(),
     }
 }
 
@@ -87,6 +93,9 @@ pub fn check_fit(known: &Catalogue, definitions: &[TaskDefinition]) -> Result<()
                 refuse("kind".to_owned(), reason.to_owned());
             }
         }
+        if let Some(reason) = backfill_fault(known.task(&definition.id), definition) {
+            refuse("backfill".to_owned(), reason);
+        }
         for (field, ids) in dependencies(definition) {
             for (index, needed) in ids.iter().enumerate() {
                 if known.task(needed).is_none() && !named.contains_key(needed) {
@@ -98,10 +107,73 @@ pub fn check_fit(known: &Catalogue, definitions: &[TaskDefinition]) -> Result<()
             }
         }
     }
+    faults.extend(check_budgets(known, definitions, &named));
     if faults.is_empty() {
         faults = check_together(known, definitions, &named);
     }
     if faults.is_empty() { Ok(()) } else { Err(faults) }
+}
+
+/// The most periods before its publication that a task may count: all of them stay open until the backfill is done.
+const PAST_PERIODS_MAX: usize = 100;
+
+/// Why a task can't count the past actions that it wants to.
+fn backfill_fault(known: Option<&CatalogueTask>, definition: &TaskDefinition) -> Option<String> {
+    let backfill = definition.backfill?;
+    if let Some(task) = known {
+        let first = task.versions.first().and_then(|version| version.definition.backfill);
+        let reason = "only a new task counts past actions, and this one was published before: leave `backfill` \
+                      as it was in version 1, or out";
+        return (first != Some(backfill)).then(|| reason.to_owned());
+    }
+    let version = TaskVersion::new(definition.clone(), 1, Timestamp::now()).ok()?;
+    let (mut at, now, zones) = (backfill.from, Timestamp::now(), Zones::default());
+    for _ in 0..PAST_PERIODS_MAX {
+        match version.period_at(at, &zones).ends_at {
+            Some(end) if end <= now && end > at => at = end,
+            _ => return None,
+        }
+    }
+    Some(format!(
+        "`from` lies more than {PAST_PERIODS_MAX} periods back, the most that a task can count; name a later time"
+    ))
+}
+
+/// Tasks that share a budget agree about its terms, so that there is one limit at any time.
+fn check_budgets(
+    known: &Catalogue,
+    definitions: &[TaskDefinition],
+    named: &HashMap<&TaskId, &TaskDefinition>,
+) -> Vec<Unfit> {
+    let mut terms: HashMap<&BudgetId, (&TaskId, &Budget)> = HashMap::new();
+    let others = known.tasks().iter().filter(|task| task.status != Status::Retired);
+    for task in others.filter(|task| !named.contains_key(&task.id)) {
+        for BudgetUse { budget, .. } in task.current().definition.budgets() {
+            terms.entry(&budget.id).or_insert((&task.id, budget));
+        }
+    }
+    let mut faults = Vec::new();
+    for definition in definitions {
+        for (m, milestone) in definition.milestones.iter().enumerate() {
+            for (l, line) in milestone.rewards.iter().enumerate() {
+                for BudgetUse { budget, .. } in line.budgets() {
+                    let (other, known) =
+                        *terms.entry(&budget.id).or_insert((&definition.id, budget));
+                    if known == budget {
+                        continue;
+                    }
+                    let id = &budget.id;
+                    let reason = format!(
+                        "budget {id} has other terms in task {other}; publish the tasks that share it \
+                         together, with the same terms"
+                    );
+                    let field = format!("milestones[{m}].rewards[{l}]");
+                    faults.push(Unfit { task: definition.id.clone(), field, reason });
+                }
+            }
+        }
+    }
+    faults
 }
 
 /// The fields in which a definition names other tasks.
@@ -129,6 +201,7 @@ fn check_together(
                 status: Status::Active,
                 status_since: jiff::Timestamp::UNIX_EPOCH,
                 versions: vec![Arc::new(version)],
+                amnesties: vec![],
             }),
             Err(broken) => {
                 let (field, reason) = (String::new(), broken.to_string());

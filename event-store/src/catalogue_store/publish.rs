@@ -9,6 +9,7 @@ use sqlx::types::Json;
 
 use super::fit::{Unfit, check_fit};
 use super::{read, status_from, status_text};
+use crate::backfills;
 use crate::error::ExecuteError;
 
 /// Who changes the catalogue, and why.
@@ -104,6 +105,9 @@ pub async fn publish(
             .bind(&author.reason)
             .execute(&mut *tx)
             .await?;
+        if let (None, Some(backfill)) = (before, definition.backfill) {
+            backfills::begin(&definition.id, backfill, &mut tx).await?;
+        }
         published.push(Published { task: definition.id.clone(), version, changed: true });
     }
     if published.iter().any(|p| p.changed) {
@@ -162,6 +166,9 @@ pub async fn set_status(
         .bind(task.as_str())
         .execute(&mut *tx)
         .await?;
+    if status == Status::Retired {
+        backfills::changes::cancel_retired(task, &author, &mut tx).await?;
+    }
     let revision: i64 = sqlx::query_scalar(
         "update catalogue set revision = revision + 1, identity = gen_random_uuid() returning revision",
     )

@@ -62,7 +62,7 @@ fn give_up(
     for item in part {
         match park(item, &reason)? {
             Unapplied::Parked(item) => kept.push(*item),
-            Unapplied::Failed(failed) => applied.push(failed),
+            Unapplied::Failed(failed) => applied.push(*failed),
         }
     }
     Ok(kept)
@@ -73,7 +73,7 @@ enum Unapplied {
     /// It is parked with its reason.
     Parked(Box<Item>),
     /// There is nothing to park: its sender is told, and may send it again.
-    Failed(Applied),
+    Failed(Box<Applied>),
 }
 
 /// Turns an item that can't be applied into one that parks it.
@@ -89,8 +89,11 @@ fn park(item: Item, reason: &str) -> Result<Unapplied, ExecuteError> {
         Work::Park(_) => return Err(ExecuteError::Unreadable(reason.to_owned())),
         Work::Claim { .. }
         | Work::ClaimAll { .. }
+        | Work::CountPast { .. }
+        | Work::SettleBackfills
+        | Work::ReleaseBackfill { .. }
         | Work::Settle { .. }
-        | Work::GrantFreezes { .. }
+        | Work::ByHand { .. }
         | Work::StartDeliveries { .. }
         | Work::SettleDeliveries { .. }
         | Work::Redeliver { .. }
@@ -98,7 +101,7 @@ fn park(item: Item, reason: &str) -> Result<Unapplied, ExecuteError> {
             tracing::error!(reason, "a command was refused by the database");
             let position = Position { lane: item.lane, number: 0 };
             let outcome = Outcome::Failed(reason.to_owned());
-            return Ok(Unapplied::Failed(Applied { outcome, position }));
+            return Ok(Unapplied::Failed(Box::new(Applied { outcome, position })));
         }
     };
     Ok(Unapplied::Parked(Box::new(Item { work: Work::Park(record), ..item })))

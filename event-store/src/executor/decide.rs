@@ -1,9 +1,11 @@
 //! Deciding a batch in memory. No I/O happens between the first decision and the last.
 
 mod actions;
+mod backfill;
+mod budgets;
+mod by_hand;
 mod claims;
 mod deliveries;
-mod freezes;
 mod metadata;
 mod parked;
 
@@ -13,24 +15,32 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use plaudit_domain::action::Action;
-use plaudit_domain::catalogue::Catalogue;
+use plaudit_domain::catalogue::{BudgetKey, BudgetsUsed, Catalogue, CatalogueTask};
 use plaudit_domain::ids::{TaskId, UserId};
 use plaudit_domain::lane::{Lane, Position};
 use plaudit_domain::user_tasks::{
-    Command, Decision, Event, Rejection, Resolution, UserTasks, decide, evolve,
+    Command, Decision, Event, Rejection, Resolution, ReversedAction, Reward, UserTasks,
+    decide_within, evolve,
 };
 use uuid::Uuid;
 
 use super::bisect::is_same_record;
+use crate::backfills::OpenBackfills;
+use crate::backfills::bounds::Bounds;
 use crate::batch::{
-    Applied, ChangedUser, Changes, ClaimKey, Item, NewEvent, Origin, Outcome, ParkedResolution,
-    Receipt, Work,
+    Applied, ChangedUser, Changes, ClaimKey, HandReceipt, Item, NewEvent, Origin, Outcome,
+    ParkedResolution, Receipt, RequestKey, Work,
 };
+use crate::budgets::Take;
+use crate::catalogue_store::InForce;
 use crate::lanes::{LaneHead, Locked};
 use crate::parked::{NewlyParked, ParkedQueues};
+use crate::reversals::FoundReversals;
 use crate::rewards::claimable::{ClaimLookup, FoundClaims, MilestoneKey};
 use crate::rewards::grants::{FoundGrants, GrantLookup};
 use crate::rewards::lapses::SettledUsers;
+use crate::rewards::waiting::FoundWaiting;
+use crate::seen_actions::NewlySeen;
 use crate::source_offsets::{LaneOffsets, SourceKey};
 use crate::states::{LoadedState, NeededUsers, truncate_to_micros};
 use metadata::metadata;
@@ -46,11 +56,28 @@ pub struct Needed {
     pub identities: Vec<(Lane, Uuid)>,
     pub sources: HashSet<(Lane, SourceKey)>,
     pub keys: Vec<(Lane, ClaimKey)>,
+    pub requests: Vec<(Lane, RequestKey)>,
+    /// Actions that are to be taken back, with their names.
+    pub reversals: BTreeMap<(Lane, UserId, Uuid), ReversedAction>,
     /// Each with how many milestones it may take.
     pub claims: BTreeMap<ClaimLookup, i64>,
     pub grants: BTreeSet<GrantLookup>,
     pub settled: SettledUsers,
+    /// The windows that the items may draw on.
+    pub budgets: BTreeSet<BudgetKey>,
+    /// Whether those who are settled may wait for a budget.
+    pub may_wait: bool,
     /// Parked records to release or discard.
+    pub parked: Vec<(Lane, Uuid)>,
+    pub past: NeededPast,
+}
+
+/// What past actions need.
+#[derive(Default)]
+pub struct NeededPast {
+    /// Each with the task that is to count it.
+    pub actions: Vec<(Lane, TaskId, Uuid)>,
+    /// The ids under which they would be parked.
     pub parked: Vec<(Lane, Uuid)>,
 }
 
@@ -63,6 +90,14 @@ impl Needed {
             }
             match &item.work {
                 Work::Action(action) => needed.add_action(item.lane, action, catalogue),
+                Work::CountPast { task, action, parked_as } => {
+                    needed.add_action(item.lane, action, catalogue);
+                    needed.past.actions.push((item.lane, task.clone(), action.identity()));
+                    needed.past.parked.extend(parked_as);
+                }
+                Work::ReleaseBackfill { user, task, .. } => {
+                    needed.add_moved_with(item.lane, user, task, catalogue);
+                }
                 Work::ResolveParked(ParkedResolution { decision, user, actions }) => {
                     needed.parked.push((item.lane, decision.parked));
                     if let Some(user) = user {
@@ -92,15 +127,28 @@ impl Needed {
                     needed.tasks_of(item.lane, user);
                     let settled = needed.settled.entry((item.lane, user.clone())).or_insert(*as_of);
                     *settled = (*settled).max(*as_of);
+                    needed.may_wait |= !catalogue.waiting_places().is_empty();
+                    needed.budgets.extend(catalogue.budgets_waited_for(*as_of));
                 }
-                Work::GrantFreezes { id, user, task, .. } => {
-                    needed.tasks_of(item.lane, user).insert(task.clone());
-                    needed.identities.push((item.lane, *id));
+                Work::ByHand { key, command, revoked } => {
+                    needed.requests.push((item.lane, key.clone()));
+                    let tasks = needed.tasks_of(item.lane, &key.user);
+                    tasks.extend(by_hand::tasks_of(command, catalogue));
+                    if let Some(Reward { task, period, milestone, .. }) = revoked.as_deref() {
+                        let lookup = ClaimLookup {
+                            lane: item.lane,
+                            user: key.user.clone(),
+                            task: Some(task.clone()),
+                            period: Some(period.clone()),
+                            milestone: Some(*milestone),
+                        };
+                        *needed.claims.entry(lookup).or_default() += 1;
+                    }
                 }
                 Work::StartDeliveries { user, .. }
                 | Work::SettleDeliveries { user, .. }
                 | Work::Redeliver { user, .. } => drop(needed.tasks_of(item.lane, user)),
-                Work::Park(_) => {}
+                Work::Park(_) | Work::SettleBackfills => {}
             }
             needed.grants.extend(deliveries::grants_of(item));
             needed.keys.extend(claims::key_of(&item.work).map(|key| (item.lane, key)));
@@ -117,17 +165,52 @@ impl Needed {
             }
         }
         self.identities.push((lane, action.identity()));
+        self.budgets.extend(catalogue.budgets_needed(&action.kind, action.occurred_at));
+        if let Some(reversed) = ReversedAction::of(action) {
+            let user = &action.user;
+            let target = reversed.identity(user);
+            self.identities.extend([(lane, target), (lane, reversed.marker(user))]);
+            self.reversals.insert((lane, user.clone(), target), reversed);
+        }
+    }
+
+    /// Adds the tasks that reversed actions moved, with those that lock them.
+    pub fn add_tasks_of_reversed(&mut self, found: &FoundReversals, catalogue: &Catalogue) {
+        for ((lane, user, target), _) in self.reversals.clone() {
+            let tasks = self.tasks_of(lane, &user);
+            for task in found.get(&target).into_iter().flatten().filter_map(Event::task) {
+                tasks.insert(task.clone());
+                let locks = catalogue.task(task).map(CatalogueTask::depends_on_in_any_version);
+                tasks.extend(locks.into_iter().flatten().cloned());
+            }
+        }
+    }
+
+    /// Adds all tasks that an action may touch which moves this one.
+    fn add_moved_with(&mut self, lane: Lane, user: &UserId, task: &TaskId, catalogue: &Catalogue) {
+        let versions = catalogue.task(task).map_or(&[][..], |task| &task.versions);
+        let kinds = versions.iter().flat_map(|version| version.definition.listens_to());
+        let places = kinds.flat_map(|kind| catalogue.states_needed(kind));
+        let tasks: BTreeSet<TaskId> =
+            places.map(|index| catalogue.tasks()[*index].id.clone()).collect();
+        self.tasks_of(lane, user).extend(tasks);
     }
 
     fn tasks_of(&mut self, lane: Lane, user: &UserId) -> &mut BTreeSet<TaskId> {
         self.users.entry((lane, user.clone())).or_default()
     }
 
-    /// Adds the tasks whose milestones were found to be claimable, and those that granted something.
-    pub fn add_tasks_of(&mut self, found: &FoundClaims, grants: &FoundGrants) {
+    /// Adds the tasks whose milestones were found to be claimable, or to wait, and those that granted something.
+    pub fn add_tasks_of(
+        &mut self,
+        found: &FoundClaims,
+        waiting: &FoundWaiting,
+        grants: &FoundGrants,
+    ) {
         for ((_, user), tasks) in &mut self.users {
             let claimable = found.claimable.get(user);
             tasks.extend(claimable.into_iter().flat_map(BTreeMap::keys).cloned());
+            tasks.extend(waiting.get(user).into_iter().flat_map(BTreeMap::keys).cloned());
             let granted = grants.get(user).into_iter().flatten();
             tasks.extend(granted.map(|grant| grant.reward.task.clone()));
         }
@@ -160,10 +243,27 @@ pub struct Loaded {
     pub seen: HashSet<Uuid>,
     pub offsets: LaneOffsets,
     pub receipts: HashMap<ClaimKey, Vec<Receipt>>,
+    pub hand_receipts: HashMap<RequestKey, HandReceipt>,
+    /// The facts of actions that are to be taken back.
+    pub reversals: FoundReversals,
     /// The receipts of milestones that claims name and that were claimed before.
     pub claimed: HashMap<MilestoneKey, Receipt>,
+    /// How much was granted of the budgets.
+    pub budgets: BudgetsUsed,
     /// What users wait behind, and what is released or discarded.
     pub parked: ParkedQueues,
+    pub past: LoadedPast,
+}
+
+/// What the database said of past actions.
+#[derive(Default)]
+pub struct LoadedPast {
+    /// Where the past of each task ends.
+    pub bounds: Bounds,
+    /// What tasks have judged.
+    pub judged: HashSet<(TaskId, Uuid)>,
+    /// Parked records that keep an action from being counted.
+    pub parked: HashSet<Uuid>,
 }
 
 impl Loaded {
@@ -196,18 +296,30 @@ impl Loaded {
 /// A batch, decided.
 pub struct DecidedBatch<'b> {
     pub changes: Changes,
-    pub newly_seen: Vec<(Lane, Uuid)>,
+    pub newly_seen: Vec<NewlySeen>,
+    /// Identities of past actions that were judged once more, for another task.
+    pub seen_again: BTreeSet<(Lane, Uuid)>,
+    /// What tasks with open backfills have judged, past and live.
+    pub judged_for_backfills: BTreeSet<(Lane, TaskId, Uuid)>,
     pub dedup_window: i32,
     pub offsets_moved: HashMap<(Lane, SourceKey), i64>,
     pub parked: Vec<NewlyParked<'b>>,
     pub parked_resolved: Vec<(Lane, &'b Resolution)>,
     pub receipts_given: Vec<(Lane, ClaimKey, Vec<Receipt>)>,
+    pub hand_receipts_given: Vec<(Lane, RequestKey, HandReceipt)>,
+    pub budget_takes: BTreeMap<BudgetKey, Take>,
     pub heads: BTreeMap<Lane, LaneHead>,
     outcomes: Vec<(Lane, Outcome)>,
     unevaluated: Vec<TaskId>,
+    backfills: Arc<OpenBackfills>,
 }
 
 impl DecidedBatch<'_> {
+    /// Notes that the boundaries of backfills are committed in its lanes.
+    pub fn note_bounded(&self) {
+        self.backfills.note_bounded(self.heads.keys().copied());
+    }
+
     /// The answers, item by item.
     pub fn applied(&self) -> Vec<Applied> {
         let answer = |(lane, outcome): &(Lane, Outcome)| {
@@ -253,29 +365,39 @@ pub fn decide_batch<'b>(
     items: &'b [Item],
     locked: Locked,
     loaded: Loaded,
-    catalogue: &Catalogue,
+    in_force: &InForce,
     limits: Limits,
 ) -> DecidedBatch<'b> {
     let mut decider = BatchDecider {
-        catalogue,
+        catalogue: &in_force.catalogue,
+        backfills: &in_force.backfills,
+        past: loaded.past,
         users: HashMap::with_capacity(loaded.states.len()),
         states: loaded.states,
         seen: loaded.seen,
         applied_before: loaded.offsets,
         receipts: loaded.receipts,
+        hand_receipts: loaded.hand_receipts,
+        reversals: loaded.reversals,
         claimed: loaded.claimed,
+        budgets_used: loaded.budgets,
         parked_queues: loaded.parked,
         decided: DecidedBatch {
             changes: Changes::default(),
             newly_seen: Vec::new(),
+            seen_again: BTreeSet::new(),
+            judged_for_backfills: BTreeSet::new(),
             dedup_window: locked.dedup_window,
             offsets_moved: HashMap::new(),
             parked: Vec::new(),
             parked_resolved: Vec::new(),
             receipts_given: Vec::new(),
+            hand_receipts_given: Vec::new(),
+            budget_takes: BTreeMap::new(),
             heads: locked.heads,
             outcomes: Vec::with_capacity(items.len()),
             unevaluated: Vec::new(),
+            backfills: Arc::clone(&in_force.backfills),
         },
     };
     let began = Instant::now();
@@ -293,12 +415,18 @@ pub fn decide_batch<'b>(
 
 struct BatchDecider<'c, 'b> {
     catalogue: &'c Catalogue,
+    backfills: &'c OpenBackfills,
+    past: LoadedPast,
     states: HashMap<UserId, LoadedState>,
     users: HashMap<UserId, Working>,
     seen: HashSet<Uuid>,
     applied_before: LaneOffsets,
     receipts: HashMap<ClaimKey, Vec<Receipt>>,
+    hand_receipts: HashMap<RequestKey, HandReceipt>,
+    reversals: FoundReversals,
     claimed: HashMap<MilestoneKey, Receipt>,
+    /// What this batch takes is in it, too.
+    budgets_used: BudgetsUsed,
     parked_queues: ParkedQueues,
     decided: DecidedBatch<'b>,
 }
@@ -316,7 +444,8 @@ impl<'b> BatchDecider<'_, 'b> {
         if let Work::Claim { user, .. }
         | Work::ClaimAll { user, .. }
         | Work::Settle { user, .. }
-        | Work::GrantFreezes { user, .. }
+        | Work::ReleaseBackfill { user, .. }
+        | Work::ByHand { key: RequestKey { user, .. }, .. }
         | Work::StartDeliveries { user, .. }
         | Work::SettleDeliveries { user, .. }
         | Work::Redeliver { user, .. } = &item.work
@@ -328,6 +457,9 @@ impl<'b> BatchDecider<'_, 'b> {
             Work::Park(record) => self.park(item, Cow::Borrowed(record), false),
             Work::ResolveParked(resolved) => self.resolve_parked(item, resolved),
             Work::Action(action) => self.action(item, action),
+            Work::CountPast { .. } => self.count_past(item),
+            Work::ReleaseBackfill { .. } => self.release_backfill(item),
+            Work::SettleBackfills => Outcome::Accepted,
             Work::Claim { user, task, period, milestone, at, .. } => {
                 let wish = Command::ClaimRewards {
                     user: user.clone(),
@@ -341,17 +473,7 @@ impl<'b> BatchDecider<'_, 'b> {
             Work::ClaimAll { user, at, .. } => {
                 self.claim_everything(item, user, truncate_to_micros(*at))
             }
-            Work::GrantFreezes { id, user, task, count, reason, by, at } => {
-                let command = Command::GrantFreezes {
-                    user: user.clone(),
-                    task: task.clone(),
-                    count: *count,
-                    reason: reason.clone(),
-                    by: by.clone(),
-                    at: truncate_to_micros(*at),
-                };
-                self.grant_freezes(item, *id, user, &command)
-            }
+            Work::ByHand { key, command, .. } => self.change_by_hand(item, key, command),
             Work::Settle { user, .. }
             | Work::StartDeliveries { user, .. }
             | Work::SettleDeliveries { user, .. }
@@ -385,9 +507,9 @@ impl<'b> BatchDecider<'_, 'b> {
         user: &UserId,
         command: &Command,
     ) -> Result<Decision, Rejection> {
-        let catalogue = self.catalogue;
-        let state: &UserTasks = &self.working(item, user).loaded.state;
-        decide(state, command, catalogue)
+        self.working(item, user);
+        let state: &UserTasks = &self.users[user].loaded.state;
+        decide_within(state, command, self.catalogue, &self.budgets_used)
     }
 
     /// Gives events their places and folds them. Returns the place of the last.
@@ -400,6 +522,7 @@ impl<'b> BatchDecider<'_, 'b> {
     ) -> Position {
         let mut number = 0;
         for event in events {
+            self.take_from_budgets(&event);
             let head = self.decided.heads.get_mut(&item.lane).expect("its lane is locked");
             number = head.next_position;
             head.next_position += 1;

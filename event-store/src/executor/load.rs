@@ -2,44 +2,74 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use plaudit_domain::catalogue::Catalogue;
 use plaudit_domain::ids::UserId;
 use plaudit_domain::lane::Lane;
 use sqlx::PgConnection;
 
-use super::decide::{Loaded, Needed};
+use super::decide::{Loaded, LoadedPast, Needed, NeededPast};
+use crate::backfills::{actions, bounds};
 use crate::error::ExecuteError;
 use crate::lanes::Locked;
 use crate::rewards::claimable::{self, FoundClaims};
 use crate::rewards::grants;
-use crate::states::{self, LoadedState, Verify};
-use crate::{parked, receipts, seen_actions, source_offsets};
+use crate::rewards::waiting::{self, FoundWaiting};
+use crate::states::{self, LoadedState, NeededUsers, RecentUsers, Verify};
+use crate::{budgets, hand_receipts, parked, receipts, reversals, seen_actions, source_offsets};
 
-/// Loads it, under the locks. `verify_all` folds every user from the log.
+/// Loads it, under the locks. Without `recent` every user is folded from the log. Also returns the users, each with
+/// the tasks that were loaded.
 pub async fn load(
     mut needed: Needed,
+    catalogue: &Catalogue,
     locked: &Locked,
-    verify_all: bool,
+    recent: Option<&RecentUsers>,
     tx: &mut PgConnection,
-) -> Result<Loaded, ExecuteError> {
+) -> Result<(Loaded, NeededUsers), ExecuteError> {
     let mut found = claimable::load(&needed.claims, &needed.settled, tx).await?;
+    let waiting = if needed.may_wait {
+        waiting::load(&needed.settled, tx).await?
+    } else {
+        FoundWaiting::new()
+    };
     let found_grants = grants::load(&needed.grants, tx).await?;
-    needed.add_tasks_of(&found, &found_grants);
+    needed.add_tasks_of(&found, &waiting, &found_grants);
+    let found_reversals = reversals::load(&needed.reversals, locked.dedup_window, tx).await?;
+    needed.add_tasks_of_reversed(&found_reversals, catalogue);
     let external = locked.heads.iter().filter(|(_, head)| head.external_appends);
     let external: BTreeSet<Lane> = external.map(|(lane, _)| *lane).collect();
-    let verify = if verify_all { Verify::All } else { Verify::Lanes(&external) };
-    let mut states = states::load(&needed.users, verify, tx).await?;
+    let verify = if recent.is_some() { Verify::Lanes(&external) } else { Verify::All };
+    let mut states = states::load(&needed.users, verify, recent, tx).await?;
     add_lost_claims(&needed, &mut found, &mut states, tx).await?;
     let mut loaded = Loaded {
         states,
         seen: seen_actions::known(&needed.identities, locked.dedup_window, tx).await?,
         offsets: source_offsets::load(&needed.sources, tx).await?,
         receipts: receipts::load(&needed.keys, tx).await?,
+        hand_receipts: hand_receipts::load(&needed.requests, tx).await?,
+        reversals: found_reversals,
         claimed: HashMap::new(),
+        budgets: budgets::used(&needed.budgets, tx).await?,
         parked: parked::load(&needed.parked, &locked.heads, &needed.users, tx).await?,
+        past: load_past(&needed.past, tx).await?,
     };
     loaded.add_claims(found);
+    loaded.add_waiting(waiting);
     loaded.add_grants(found_grants);
-    Ok(loaded)
+    Ok((loaded, needed.users))
+}
+
+/// Loads what decides whether past actions count.
+async fn load_past(needed: &NeededPast, tx: &mut PgConnection) -> Result<LoadedPast, ExecuteError> {
+    if needed.actions.is_empty() {
+        return Ok(LoadedPast::default());
+    }
+    let tasks = needed.actions.iter().map(|(lane, task, _)| (*lane, task.clone())).collect();
+    Ok(LoadedPast {
+        bounds: bounds::load(&tasks, tx).await?,
+        judged: actions::judged(&needed.actions, tx).await?,
+        parked: actions::parked(&needed.parked, tx).await?,
+    })
 }
 
 /// Adds from the log what claims ask for and the rows of rewards lack, because they are behind or lost.

@@ -1,14 +1,16 @@
 //! State carried from one attempt at a part to the next.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBackoff};
+use plaudit_domain::catalogue::BudgetKey;
 use sqlx::PgPool;
 
 use super::decide::Limits;
 use super::{Failed, Part};
-use crate::batch::{Applied, Item, Outcome, Receipt, Work};
+use crate::batch::{Applied, Item, Outcome, PastOutcome, Receipt, Work};
 use crate::error::ExecuteError;
 use crate::pool;
 
@@ -34,6 +36,8 @@ pub(super) struct RetryState<'b> {
     /// A sequence was taken that the state did not know of, so states may be behind the log.
     verify_all: bool,
     connections_lost: usize,
+    /// Others took from a budget what this part was going to: the next attempt keeps them out while it decides.
+    lock_budgets: Option<BTreeSet<BudgetKey>>,
 }
 
 impl<'b> RetryState<'b> {
@@ -50,6 +54,7 @@ impl<'b> RetryState<'b> {
             unconfirmed: None,
             verify_all: false,
             connections_lost: 0,
+            lock_budgets: None,
         }
     }
 
@@ -70,6 +75,11 @@ impl<'b> RetryState<'b> {
         self.verify_all
     }
 
+    /// Budgets to lock before anything is decided, with those that the items are known to draw on.
+    pub fn lock_budgets(&self) -> Option<&BTreeSet<BudgetKey>> {
+        self.lock_budgets.as_ref()
+    }
+
     /// The answer of a part whose commit is certain.
     pub fn settled(self, applied: Vec<Applied>) -> Vec<Applied> {
         settle(self.unconfirmed, applied)
@@ -88,6 +98,11 @@ impl<'b> RetryState<'b> {
         pool: &PgPool,
     ) -> Result<(), ExecuteError> {
         let Failed { error, connection_lost } = failed;
+        if let (ExecuteError::BudgetTaken(keys), None) = (&error, &self.lock_budgets) {
+            self.lock_budgets = Some(keys.clone());
+            metrics::counter!("plaudit_batch_retries_total").increment(1);
+            return Ok(());
+        }
         let ExecuteError::Unavailable(cause) = error else { return Err(error) };
         // A commit that was sent may have happened: then the next attempt sees its effects, and what it
         // answered is the truth.
@@ -161,8 +176,12 @@ fn settle(before: Option<Vec<Applied>>, now: Vec<Applied>) -> Vec<Applied> {
 
 fn merge(before: Outcome, now: Outcome) -> Outcome {
     match (before, now) {
-        (before @ (Outcome::Accepted | Outcome::FreezesGranted { .. }), Outcome::Duplicate)
+        (before @ Outcome::Accepted, Outcome::Duplicate)
         | (before @ (Outcome::Accepted | Outcome::Parked { .. }), Outcome::AlreadyApplied)
+        | (
+            before @ Outcome::Past(PastOutcome::Moved | PastOutcome::Unmoved),
+            Outcome::Past(PastOutcome::Known | PastOutcome::Unmoved),
+        )
         | (before @ Outcome::Claimed(_), Outcome::Rejected(_))
         | (before @ Outcome::ParkedResolved { .. }, Outcome::NotParked) => before,
         (

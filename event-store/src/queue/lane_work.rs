@@ -29,9 +29,16 @@ pub(super) struct Entry {
 pub(super) struct Taken {
     entries: Vec<Entry>,
     weight: usize,
+    /// It is work of backfills.
+    pub in_background: bool,
 }
 
 impl Taken {
+    /// For work of backfills.
+    pub fn in_background() -> Self {
+        Self { in_background: true, ..Self::default() }
+    }
+
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
@@ -54,6 +61,8 @@ impl Taken {
 #[derive(Default)]
 pub(super) struct LaneWork {
     waiting: VecDeque<Entry>,
+    /// What backfills have for it, which waits until nothing else does.
+    background: VecDeque<Entry>,
     /// A worker has taken some of it, and nobody else may before that is answered.
     in_progress: bool,
     in_progress_count: usize,
@@ -70,7 +79,19 @@ struct Rest {
 
 impl LaneWork {
     pub fn push(&mut self, entry: Entry) {
-        self.waiting.push_back(entry);
+        self.queue_of(&entry).push_back(entry);
+    }
+
+    fn queue_of(&mut self, entry: &Entry) -> &mut VecDeque<Entry> {
+        match entry.item.origin {
+            Origin::Backfill { .. } => &mut self.background,
+            _ => &mut self.waiting,
+        }
+    }
+
+    /// Whether nothing waits or is being applied, for backfills neither.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0 && self.background.is_empty()
     }
 
     /// How many items wait or are being applied.
@@ -79,12 +100,22 @@ impl LaneWork {
     }
 
     pub fn is_ready(&self, now: Instant) -> bool {
-        let rests = self.rests.is_some_and(|rest| now < rest.until);
-        !self.in_progress && !rests && !self.waiting.is_empty()
+        self.is_free(now) && !self.waiting.is_empty()
     }
 
-    pub fn rests_until(&self) -> Option<Instant> {
-        let waits = !self.in_progress && !self.waiting.is_empty();
+    /// Whether there is something to do for backfills.
+    pub fn is_ready_in_background(&self, now: Instant) -> bool {
+        self.is_free(now) && !self.background.is_empty()
+    }
+
+    fn is_free(&self, now: Instant) -> bool {
+        !self.in_progress && self.rests.is_none_or(|rest| now >= rest.until)
+    }
+
+    /// When it may be tried again; with `background`, also if only a backfill has something for it.
+    pub fn rests_until(&self, background: bool) -> Option<Instant> {
+        let waits = !self.waiting.is_empty() || (background && !self.background.is_empty());
+        let waits = waits && !self.in_progress;
         self.rests.filter(|_| waits).map(|rest| rest.until)
     }
 
@@ -96,13 +127,14 @@ impl LaneWork {
     /// nobody waits for any more is left out.
     pub fn take(&mut self, taken: &mut Taken, items_max: usize, weight_max: usize) {
         let before = taken.entries.len();
-        while let Some(next) = self.waiting.front() {
+        let queue = if taken.in_background { &mut self.background } else { &mut self.waiting };
+        while let Some(next) = queue.front() {
             let of_last =
                 taken.entries.last().is_some_and(|last| is_same_record(&last.item, &next.item));
             if taken.is_full(items_max, weight_max) && !of_last {
                 break;
             }
-            let Some(next) = self.waiting.pop_front() else { break };
+            let Some(next) = queue.pop_front() else { break };
             let is_request = !matches!(next.item.origin, Origin::Record(_));
             if is_request && next.slot.is_abandoned() {
                 continue;
@@ -112,7 +144,7 @@ impl LaneWork {
         }
         self.in_progress_count = taken.entries.len() - before;
         self.in_progress = self.in_progress_count > 0;
-        if self.len() == 0 {
+        if self.is_empty() {
             // Nobody waits for the lane, so whether it is still held is nobody's trouble.
             self.rests = None;
         }
@@ -129,7 +161,7 @@ impl LaneWork {
 
     /// Puts an entry back in front of all others. The last one of several comes first.
     pub fn put_back(&mut self, entry: Entry) {
-        self.waiting.push_front(entry);
+        self.queue_of(&entry).push_front(entry);
     }
 
     /// Leaves the lane alone for a moment, because somebody else holds it.

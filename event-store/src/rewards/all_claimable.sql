@@ -14,6 +14,6 @@ cross join lateral (
 ) m
 join lateral (
     select * from reward_state
-    where lane = w.lane and user_id = w.user_id and granted_position = m.granted_position offset 0
+    where lane = w.lane and user_id = w.user_id and granted_position = m.granted_position order by ordinal
 ) r on true
 order by w.place, r.task_id, r.period_starts_at nulls first, r.milestone, r.ordinal

@@ -16,7 +16,11 @@ pub async fn of_lane(
         return Ok(Vec::new());
     }
     let sql = format!(
-        "select {COLUMNS} from reward_state where lane = $1 and grant_id = any($2)
+        "select {COLUMNS} from unnest($2::uuid[]) w (wanted)
+         cross join lateral (
+             select * from reward_state where lane = $1 and grant_id >= w.wanted order by grant_id limit 1
+         ) r
+         where r.grant_id = w.wanted
          order by granted_position, ordinal"
     );
     let rows = sqlx::query(&sql).bind(lane.0).bind(grants).fetch_all(connection).await?;

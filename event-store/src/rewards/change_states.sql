@@ -1,4 +1,5 @@
--- Found first, each by one probe (the `limit` sees to that), then changed in its place.
+-- Found first, each by one probe, then changed in its place. The order and the range keep the planner on the index by
+-- grant, also where it plans on an empty table.
 update reward_state r
 set state = f.state,
     claimed_at = coalesce(f.claimed_at, r.claimed_at),
@@ -7,7 +8,8 @@ from (select s.place, m.state, m.claimed_at, m.claimed_position
       from unnest($1::smallint[], $2::uuid[], $3::text[], $4::timestamptz[], $5::bigint[])
            m (lane, grant_id, state, claimed_at, claimed_position)
       cross join lateral (
-          select ctid as place from reward_state
-          where lane = any($1) and lane = m.lane and grant_id = m.grant_id limit 1
-      ) s) f
+          select ctid as place, grant_id from reward_state
+          where lane = m.lane and grant_id >= m.grant_id order by grant_id limit 1
+      ) s
+      where s.grant_id = m.grant_id) f
 where r.ctid = f.place and r.lane = any($1)

@@ -226,7 +226,12 @@ impl FoundClaims {
     }
 
     fn add_milestones(&mut self, by_milestone: BTreeMap<(Lane, MilestoneKey), Vec<RewardRow>>) {
-        for ((lane, key), lines) in by_milestone {
+        for ((lane, key), mut lines) in by_milestone {
+            // Nobody could claim what waits for a budget or was refused.
+            let is_offered = |line: &RewardRow| {
+                !matches!(line.state, RewardState::Waiting | RewardState::Refused)
+            };
+            lines.retain(is_offered);
             if lines.iter().all(|line| line.state == RewardState::Claimable) {
                 self.add_claimable(key, &lines);
             } else if let Some(receipt) = receipt_of(lane, &key, &lines) {

@@ -59,8 +59,9 @@ pub async fn states(
          from unnest($1::smallint[], $2::uuid[]) w (lane, grant_id)
          cross join lateral (
              select grant_id, state from reward_state
-             where lane = w.lane and grant_id = w.grant_id limit 1
-         ) r",
+             where lane = w.lane and grant_id >= w.grant_id order by grant_id limit 1
+         ) r
+         where r.grant_id = w.grant_id",
     )
     .bind(grants.iter().map(|(lane, _)| lane.0).collect::<Vec<_>>())
     .bind(grants.iter().map(|(_, grant)| *grant).collect::<Vec<_>>())
@@ -77,8 +78,10 @@ pub async fn owner(
     let row = sqlx::query(
         "select r.lane, r.user_id from lanes l
          cross join lateral (
-             select lane, user_id from reward_state where lane = l.lane and grant_id = $1 limit 1
+             select lane, user_id, grant_id from reward_state
+             where lane = l.lane and grant_id >= $1 order by grant_id limit 1
          ) r
+         where r.grant_id = $1
          limit 1",
     )
     .bind(grant)

@@ -3,10 +3,9 @@
 use std::collections::HashMap;
 
 use plaudit_domain::calendar::Period;
-use plaudit_domain::catalogue::definition::ClaimMode;
 use plaudit_domain::ids::UserId;
 use plaudit_domain::lane::Lane;
-use plaudit_domain::user_tasks::{ClaimTerms, Event, Lapse, Lapsed, Reward, RewardState};
+use plaudit_domain::user_tasks::{ClaimTerms, Event, Lapse, Lapsed, Reward, RewardState, outcomes};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -43,14 +42,26 @@ impl Ledger {
     /// Folds the event at this position of the lane.
     pub fn record(&mut self, event: &Event, position: i64) {
         match event {
-            Event::MilestoneReached { mode, rewards, period, terms, .. } => {
-                let state = match mode {
-                    ClaimMode::Manual => RewardState::Claimable,
-                    ClaimMode::Automatic => RewardState::Claimed,
-                };
-                for (ordinal, reward) in (0..).zip(rewards) {
+            Event::MilestoneReached { mode, rewards, period, terms, budgeted, .. } => {
+                let outcomes = outcomes(*mode, rewards, budgeted.as_deref());
+                for (ordinal, (reward, state)) in (0..).zip(outcomes) {
                     let place = RewardPlace { position, ordinal };
-                    self.grant(reward, period, terms, state, place);
+                    // What waits, or is refused, can't be claimed, so no terms go with it.
+                    let terms = match state {
+                        RewardState::Waiting | RewardState::Refused => ClaimTerms::default(),
+                        _ => *terms,
+                    };
+                    self.grant(reward, period, &terms, state, place);
+                }
+            }
+            Event::RewardGranted { reward, .. } => {
+                let period = Period { key: reward.period.clone(), starts_at: None, ends_at: None };
+                let place = RewardPlace { position, ordinal: 0 };
+                self.grant(reward, &period, &ClaimTerms::default(), RewardState::Claimed, place);
+            }
+            Event::RewardsRevoked { rewards, .. } => {
+                for reward in rewards {
+                    self.change(reward, RewardState::Revoked, None);
                 }
             }
             Event::RewardsClaimed { rewards, at, .. } => {
@@ -79,6 +90,9 @@ impl Ledger {
             | Event::AcknowledgementIgnored { .. }
             | Event::UserUpdated { .. }
             | Event::ProgressRecorded { .. }
+            | Event::ProgressCorrected { .. }
+            | Event::ActionReversed { .. }
+            | Event::CreditKept { .. }
             | Event::StreakAdvanced { .. }
             | Event::StreakProtected { .. }
             | Event::StreakBroken { .. }
@@ -88,6 +102,7 @@ impl Ledger {
             | Event::TaskCompleted { .. }
             | Event::ActionTooLate { .. }
             | Event::ActionNotCounted { .. }
+            | Event::BackfillReleased { .. }
             | Event::ParkedReleased { .. }
             | Event::ParkedDiscarded { .. } => {}
         }

@@ -5,7 +5,7 @@ select w.user_id, r.task_id, r.period_key, r.milestone, r.line, r.grant_id, r.ki
 from unnest($1::smallint[], $2::text[], $3::uuid[]) w (lane, user_id, grant_id)
 cross join lateral (
     select * from reward_state
-    where lane = w.lane and grant_id = w.grant_id
-    limit 1
+    where lane = w.lane and grant_id >= w.grant_id
+    order by grant_id limit 1
 ) r
-where r.user_id = w.user_id
+where r.grant_id = w.grant_id and r.user_id = w.user_id

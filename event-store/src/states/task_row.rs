@@ -1,5 +1,5 @@
 //! A row of `task_view`: one task of one user, from the fold and back. Nothing of a task's state is left out but
-//! the claimable milestones, which are rows of `reward_state`.
+//! the milestones that can be claimed or wait, which are rows of `reward_state`.
 
 use std::borrow::Cow;
 
@@ -73,6 +73,9 @@ struct Details<'s> {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     withheld: bool,
     /// Of the newest period.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    held: bool,
+    /// Of the newest period.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     withheld_progress: Option<i64>,
     /// Of the newest period.
@@ -123,6 +126,7 @@ impl TaskRow {
             periods,
             unclaimed_count,
             claimable: _,
+            waiting: _,
             streak,
             freezes,
         } = past;
@@ -145,6 +149,7 @@ impl TaskRow {
                 surplus,
                 seen,
                 withheld,
+                held,
                 withheld_progress,
                 withheld_step,
                 reached,
@@ -154,6 +159,7 @@ impl TaskRow {
             details.seen = seen.as_ref().map(Cow::Borrowed);
             details.withheld_progress = *withheld_progress;
             details.withheld = *withheld;
+            details.held = *held;
             details.withheld_step = *withheld_step;
             details.reached = Cow::Borrowed(reached);
             PeriodRow {
@@ -200,6 +206,7 @@ impl TaskRow {
             surplus: details.surplus,
             seen: details.seen.map(Cow::into_owned),
             withheld: details.withheld,
+            held: details.held,
             withheld_progress: details.withheld_progress,
             withheld_step: details.withheld_step,
             reached: details.reached.into_owned(),
@@ -213,6 +220,7 @@ impl TaskRow {
             periods,
             unclaimed_count: u64::try_from(self.unclaimed_count).unwrap_or_default(),
             claimable: Vec::new(),
+            waiting: Vec::new(),
             streak: details.streak.map(Cow::into_owned),
             freezes: details.freezes.map(Cow::into_owned),
         };
@@ -307,8 +315,8 @@ mod tests {
                 json!({ "seen": { "completions": ["a", "b"] } }),
             ),
             (
-                json!({ "withheld": true, "withheld_progress": 5 }),
-                json!({ "seen": { "latest": "2026-03-02T10:00:00Z" }, "withheld": true,
+                json!({ "withheld": true, "held": true, "withheld_progress": 5 }),
+                json!({ "seen": { "latest": "2026-03-02T10:00:00Z" }, "withheld": true, "held": true,
                     "withheld_progress": 7, "withheld_step": 2 }),
             ),
         ] {

@@ -1,8 +1,10 @@
 //! Questions to the broker about topics and offsets. Blocks: call it where that is allowed.
 
 use std::collections::HashMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
+use rdkafka::Message as _;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
@@ -45,7 +47,7 @@ pub struct Committed {
 
 /// Drops this client's log lines; the consumer logs the same.
 #[derive(Default)]
-struct Quiet {
+pub struct Quiet {
     connection: ConnectionError,
 }
 
@@ -97,6 +99,50 @@ impl Broker {
         };
         let partitions: Vec<PartitionOf> = found.partitions().iter().map(partition).collect();
         Ok(Some(partitions).filter(|partitions| !partitions.is_empty()))
+    }
+
+    /// The first offsets of partitions whose records have a timestamp at or after an instant; absent: there is none.
+    pub fn offsets_since(
+        &self,
+        partitions: &[SourcePartition],
+        since: Timestamp,
+    ) -> KafkaResult<HashMap<SourcePartition, i64>> {
+        let mut list = TopicPartitionList::new();
+        let at = Offset::Offset(since.as_millisecond().max(0));
+        for partition in partitions {
+            list.add_partition_offset(&partition.topic, partition.partition, at)?;
+        }
+        let found = self.consumer.offsets_for_times(list, ANSWER_TIMEOUT)?;
+        let mut offsets = HashMap::new();
+        for element in found.elements() {
+            element.error()?;
+            if let Offset::Offset(offset) = element.offset() {
+                let (topic, partition) = (element.topic().into(), element.partition());
+                offsets.insert(SourcePartition { topic, partition }, offset);
+            }
+        }
+        Ok(offsets)
+    }
+
+    /// The timestamp of the first record of a partition at or after an offset; `None`: it has none, or does not
+    /// come in time.
+    pub fn timestamp_at(
+        &self,
+        at: &SourcePartition,
+        offset: i64,
+    ) -> KafkaResult<Option<Timestamp>> {
+        let mut list = TopicPartitionList::new();
+        list.add_partition_offset(&at.topic, at.partition, Offset::Offset(offset))?;
+        self.consumer.assign(&list)?;
+        let began = Instant::now();
+        let mut found = None;
+        while found.is_none() && began.elapsed() < ANSWER_TIMEOUT {
+            if let Some(Ok(message)) = self.consumer.poll(EVENT_TIMEOUT) {
+                found = Some(message.timestamp().to_millis());
+            }
+        }
+        self.consumer.unassign()?;
+        Ok(found.flatten().and_then(|ms| Timestamp::from_millisecond(ms).ok()))
     }
 
     /// Where a partition begins and ends.

@@ -1,5 +1,6 @@
 //! Reading real topics of a real Kafka into a real `PostgreSQL`.
 
+mod backfills;
 mod connecting;
 mod failures;
 mod groups;

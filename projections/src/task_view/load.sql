@@ -22,7 +22,7 @@ select w.place, l.next_position - 1, c.identity, u.zones, u.attributes, u.update
                  order by period_starts_at nulls first, milestone limit 40) m
            cross join lateral (
                select * from reward_state
-               where lane = w.lane and user_id = w.user_id and granted_position = m.granted_position offset 0
+               where lane = w.lane and user_id = w.user_id and granted_position = m.granted_position order by ordinal
            ) r
        ) end,
        t.task_id, t.completed_at, t.watermark, t.closed_key, t.closed_ends_at, t.unclaimed_count,

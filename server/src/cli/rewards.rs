@@ -50,6 +50,40 @@ pub enum RewardsCommand {
         #[arg(long)]
         reason: String,
     },
+    /// Grants a user a reward that no task promised. It is delivered as others are.
+    Grant {
+        /// The user.
+        user: String,
+        /// For the payer, e.g. currency.
+        #[arg(long)]
+        kind: String,
+        /// For the payer, e.g. coin.
+        #[arg(long)]
+        code: String,
+        /// How many.
+        #[arg(long, value_parser = clap::value_parser!(i64).range(1..))]
+        amount: i64,
+        /// Tells grants by hand of a user apart: the same line is granted once, for ever.
+        #[arg(long)]
+        line: Option<String>,
+        /// Why; kept in the user's history with your name.
+        #[arg(long)]
+        reason: String,
+        #[command(flatten)]
+        format: Format,
+    },
+    /// Takes rewards back that are not delivered. Exit 1 if one of them can't be.
+    Revoke {
+        /// The grants.
+        #[arg(required = true)]
+        grants: Vec<Uuid>,
+        /// Also the other lines of a milestone that nobody claimed: they can only be claimed together.
+        #[arg(long)]
+        whole_milestone: bool,
+        /// Why; kept in the user's history with your name.
+        #[arg(long)]
+        reason: String,
+    },
     /// Compares grants with what a payer says it paid. Exit 1 if they differ.
     Reconcile {
         /// Grants of milestones reached at this instant or later.

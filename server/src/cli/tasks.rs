@@ -112,6 +112,12 @@ pub enum TasksCommand {
         #[command(flatten)]
         why: Reason,
     },
+    /// Shows and changes backfills: new tasks that count past actions.
+    Backfill {
+        /// What to do.
+        #[command(subcommand)]
+        command: BackfillCommand,
+    },
     /// Explains why a task did not move for a user, or would not move by an action.
     Why {
         /// The user.
@@ -137,8 +143,104 @@ pub enum TasksCommand {
         #[command(flatten)]
         format: Format,
     },
+    /// Changes a user's progress in an open period, up or down. Exit 1 if it can't be.
+    Adjust {
+        /// The user.
+        user: String,
+        /// The task.
+        task: String,
+        /// How much is added; below zero to take back.
+        #[arg(
+            long,
+            value_name = "N",
+            allow_hyphen_values = true,
+            required_unless_present = "to",
+            conflicts_with = "to"
+        )]
+        by: Option<i64>,
+        /// What the progress is to be.
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(i64).range(0..))]
+        to: Option<i64>,
+        #[command(flatten)]
+        how: CorrectionArgs,
+    },
+    /// Completes an open period of a user, whether the task is locked or not. Exit 1 if it can't be.
+    Complete {
+        /// The user.
+        user: String,
+        /// The task.
+        task: String,
+        #[command(flatten)]
+        how: CorrectionArgs,
+    },
+    /// Starts an open period of a user over; of a continuous task, the streak. Exit 1 if it can't be.
+    Reset {
+        /// The user.
+        user: String,
+        /// The task.
+        task: String,
+        #[command(flatten)]
+        how: CorrectionArgs,
+    },
     /// Prints the JSON Schema of task files.
     Schema,
+}
+
+/// `plaudit tasks backfill`.
+#[derive(Debug, Subcommand)]
+pub enum BackfillCommand {
+    /// Shows how far the backfill of a task is; without a task, all of them.
+    Status {
+        /// The task.
+        id: Option<String>,
+        #[command(flatten)]
+        format: Format,
+    },
+    /// Pauses it: it reads nothing until it is resumed.
+    Pause {
+        /// The task.
+        id: String,
+        #[command(flatten)]
+        why: Reason,
+    },
+    /// Lets it go on where it was.
+    Resume {
+        /// The task.
+        id: String,
+        #[command(flatten)]
+        why: Reason,
+    },
+    /// Ends it. What it has counted stays counted.
+    Cancel {
+        /// The task.
+        id: String,
+        #[command(flatten)]
+        why: Reason,
+    },
+    /// Grants what a finished one holds back (`rewards: hold`).
+    Release {
+        /// The task.
+        id: String,
+        #[command(flatten)]
+        why: Reason,
+    },
+}
+
+/// How progress is corrected.
+#[derive(Debug, Clone, Args)]
+pub struct CorrectionArgs {
+    /// The period, e.g. 2026-03-29; absent: the one of this moment.
+    #[arg(long, value_name = "KEY")]
+    pub period: Option<String>,
+    /// Why; kept in the user's history with your name.
+    #[arg(long)]
+    pub reason: String,
+    /// The same key makes the change once, however often it is called.
+    #[arg(long, value_name = "KEY")]
+    pub idempotency_key: Option<String>,
+    /// How to print.
+    #[command(flatten)]
+    pub format: Format,
 }
 
 /// Why something is changed.

@@ -13,15 +13,13 @@ use crate::cli::{DevArgs, Role};
 use crate::config::Config;
 use crate::dev::announcement::{Announcement, VARIABLES, url_of};
 use crate::dev::folder::Folder;
+use crate::dev::sample::Sample;
 use crate::dev::services::Services;
-use crate::dev::{tokens, topics, traffic};
+use crate::dev::{tokens, topics};
 use crate::failure::Failure;
 use crate::output::outln;
 use crate::signals::ShutdownSignals;
 use crate::{logging, startup};
-
-/// The sample tasks.
-const SAMPLE_TASKS: &str = include_str!("../../../samples/tasks.yaml");
 
 /// Partitions of the private broker's topics: a power of two, so that users of a partition lie in
 /// lanes of their own.
@@ -71,28 +69,30 @@ async fn run_beside(
     config.set("database.url", services.database_url.clone());
     config.set("kafka.brokers", services.brokers.clone());
     let topic = config.list("kafka.topics").first().cloned().unwrap_or_default();
+    let sample = Sample::of(args.example)?;
     let announcement = Announcement {
         url: url_of(listener.local_addr()?),
         brokers: &services.brokers,
         database_url: &services.database_url,
         topic: &topic,
         tokens: tokens::mint(&secret)?,
+        sample: &sample,
     };
     let stop = CancellationToken::new();
-    let Some(serving) = signals.unless(start(config, listener, stop.clone())).await else {
+    let Some(serving) = signals.unless(start(config, &sample, listener, stop.clone())).await else {
         return Ok(());
     };
     let serving = serving?;
-    let sample = if args.quiet {
+    let traffic = if args.quiet {
         None
     } else {
         let mut client = topics::client(&services.brokers, &config.kafka_properties());
-        Some(traffic::start(&mut client, topic.clone(), stop.clone()))
+        Some(sample.start(&mut client, topic.clone(), stop.clone()))
     };
     let announced = folder
         .write(VARIABLES, &announcement.shell_variables())
         .and_then(|()| folder.write("dev.json", &announcement.json()));
-    if announced.is_ok() && sample.as_ref().is_none_or(Result::is_ok) {
+    if announced.is_ok() && traffic.as_ref().is_none_or(Result::is_ok) {
         announcement.print(&args.dir);
         signals.next().await;
     }
@@ -100,8 +100,8 @@ async fn run_beside(
     stop.cancel();
     serving.drain().await;
     announced?;
-    if let Some(sample) = sample {
-        sample?.abort();
+    if let Some(traffic) = traffic {
+        traffic?.abort();
     }
     Ok(())
 }
@@ -109,6 +109,7 @@ async fn run_beside(
 /// Prepares the services and serves. Safe to drop at any await, as [`serve::start`] is.
 async fn start(
     config: &Config,
+    sample: &Sample,
     listener: TcpListener,
     stop: CancellationToken,
 ) -> Result<Serving, Failure> {
@@ -118,18 +119,18 @@ async fn start(
         names.iter().map(String::as_str).chain([rewards]).map(|name| (name, PARTITIONS)).collect();
     let brokers = config.require("kafka.brokers")?;
     topics::create(brokers, &config.kafka_properties(), &wanted).await?;
-    prepare_database(config).await?;
+    prepare_database(config, sample).await?;
     let roles = [Role::Ingest, Role::Api, Role::Follow, Role::Deliver];
     serve::start(config, &roles, Some(listener), stop).await
 }
 
 /// Migrates, and publishes the sample tasks that are not there yet.
-async fn prepare_database(config: &Config) -> Result<(), Failure> {
+async fn prepare_database(config: &Config, sample: &Sample) -> Result<(), Failure> {
     let pool = startup::database(config).await?;
     schema::migrate(&pool, LaneCount::try_from(i64::from(config.number("database.lanes")))?)
         .await?;
     projections::fill_due(&pool).await?;
-    let tasks = plaudit_task_file::parse(SAMPLE_TASKS)
+    let tasks = plaudit_task_file::parse(sample.tasks)
         .map_err(|faults| Failure::new(format!("the sample tasks: {}", faults[0])))?;
     let known = catalogue_store::CatalogueStore::default().newest(&pool).await?;
     let new: Vec<_> = tasks.into_iter().filter(|task| known.task(&task.id).is_none()).collect();

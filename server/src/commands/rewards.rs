@@ -1,5 +1,6 @@
 //! `plaudit rewards`.
 
+mod by_hand;
 mod endpoint;
 mod reconcile;
 
@@ -7,6 +8,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use plaudit_domain::catalogue::definition::Payout;
 use plaudit_domain::user_tasks::RewardState;
 use plaudit_event_store::catalogue_store::CatalogueStore;
 use plaudit_event_store::deliveries::{self, Attempt, Filter, GrantEntry, GrantReport};
@@ -16,6 +18,7 @@ use sqlx::PgPool;
 use uuid::Uuid;
 
 use crate::cli::{FormatKind, RewardsCommand};
+use crate::commands::corrections::Why;
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::output::{count, errln, outln};
@@ -51,9 +54,28 @@ pub async fn run(config: &Config, command: RewardsCommand) -> Result<ExitCode, F
             let again = Again::start(config, reason, delivered).await?;
             let is_due = move |entry: &GrantEntry| {
                 let was_queued = entry.deliveries.iter().any(|d| d.queued_at >= since);
-                was_queued && (delivered || entry.row.state != RewardState::Delivered)
+                let is_due = match entry.row.state {
+                    RewardState::Claimed | RewardState::Delivering | RewardState::Failed => true,
+                    RewardState::Delivered => delivered,
+                    RewardState::Claimable
+                    | RewardState::Expired
+                    | RewardState::Forfeited
+                    | RewardState::Revoked
+                    | RewardState::Waiting
+                    | RewardState::Refused => false,
+                };
+                was_queued && is_due
             };
             again.of_all(Filter::default(), is_due).await
+        }
+        RewardsCommand::Grant { user, kind, code, amount, line, reason, format } => {
+            let payout = by_hand::checked(Payout { kind, code, amount }, line.as_deref())?;
+            let why = Why::new(&reason, None)?;
+            by_hand::grant(config, &user, payout, line, &why, format.format).await
+        }
+        RewardsCommand::Revoke { grants, whole_milestone, reason } => {
+            let why = Why::new(&reason, None)?;
+            by_hand::revoke(config, &grants, whole_milestone, &why).await
         }
         RewardsCommand::Reconcile { from, until, against, format } => {
             let (pool, _) = startup::checked_database(config).await?;

@@ -12,8 +12,9 @@ use plaudit_api::{
 };
 use plaudit_delivery::{Channels, Delivery, DeliveryOptions};
 use plaudit_event_store::catalogue_store::CatalogueStore;
-use plaudit_event_store::{BusyLane, CommandQueue, sweeper, upkeep};
+use plaudit_event_store::{BusyLane, CommandQueue, backfills, sweeper, upkeep};
 use plaudit_followers::{FollowerHealth, HeadWatch, Runner};
+use plaudit_ingest::backfill::BackfillWorker;
 use plaudit_ingest::health::IngestHealth;
 use plaudit_ingest::{GroupProtocol, Ingest, IngestOptions};
 use plaudit_projections::task_view::Reads;
@@ -26,6 +27,7 @@ use tokio_util::sync::CancellationToken;
 use crate::cli::Role;
 use crate::config::Config;
 use crate::failure::Failure;
+use crate::past_records::past_lookup;
 use crate::signals::{SHUTDOWN_MAX, ShutdownSignals};
 use crate::source_files::{SourceFiles, SourceWatch};
 use crate::{logging, metrics, open_files, startup};
@@ -68,6 +70,7 @@ pub struct Serving {
     delivery: Option<Delivery>,
     digests: Option<Runner>,
     rebuilds: Rebuilds,
+    backfills: Option<tokio::task::JoinHandle<()>>,
     pool: PgPool,
 }
 
@@ -83,6 +86,12 @@ impl Serving {
         }
         if let Some(ingest) = self.ingest {
             ingest.join().await;
+        }
+        if let Some(Err(error)) = match self.backfills {
+            Some(backfills) => Some(backfills.await),
+            None => None,
+        } {
+            tracing::error!(%error, "the worker of backfills has panicked");
         }
         if let Some(delivery) = self.delivery {
             delivery.join().await;
@@ -177,10 +186,19 @@ pub async fn start(
         .contains(&Role::Follow)
         .then(|| plaudit_digests::start(&pool, Arc::clone(&heads), stop.clone()));
     // The last part that may fail: joining the group and leaving it again stops the others for a while.
+    let worker = parts.ingest.as_ref().map(|options| BackfillWorker {
+        options: Arc::new(options.clone()),
+        records_per_second: config.number("backfill.records_per_second"),
+        queue: commands.clone(),
+        pool: pool.clone(),
+        sources: sources.clone(),
+        stopped: stop.clone(),
+    });
     let start_ingest = |options| {
         Ingest::start(options, commands.clone(), pool.clone(), sources.clone(), stop.clone())
     };
     let ingest = parts.ingest.map(start_ingest).transpose()?;
+    let backfills = worker.map(BackfillWorker::start);
     let readiness = readiness(
         pool.clone(),
         commands.clone(),
@@ -202,7 +220,8 @@ pub async fn start(
             let in_flight_bytes = usize::try_from(config.number("http.in_flight_bytes_max"))?;
             tokio::spawn(keys.clone().refresh());
             let tolerance = config.duration("future_tolerance");
-            let resolver = Resolver::new(pool.clone(), commands.clone(), sources, tolerance);
+            let resolver =
+                Resolver::new(pool.clone(), commands.clone(), sources.clone(), tolerance);
             plaudit_api::router(ApiState {
                 pool: pool.clone(),
                 screens: Reads::new(pool.clone(), reads_at_once(&pool)),
@@ -216,6 +235,7 @@ pub async fn start(
                 exposition: health.exposition,
                 future_tolerance: tolerance,
                 rebuilds: rebuilds.clone(),
+                past: past_lookup(config, sources.clone()),
                 resolver,
                 streams: Streams::start(&pool, heads, stop.clone()),
             })
@@ -225,7 +245,7 @@ pub async fn start(
     };
     let api =
         listener.map(|listener| serve_http(listener, router, connection_limits(config), stop));
-    Ok(Serving { ingest, api, delivery, digests, rebuilds, pool })
+    Ok(Serving { ingest, api, delivery, digests, rebuilds, backfills, pool })
 }
 
 /// How many statements for task screens run at a time: as many as half of the cores. The other half
@@ -325,6 +345,10 @@ fn readiness(
             reasons.extend(followers().filter_map(|health| health.ready().err()));
             report.warnings.extend(commands.busy_lanes().iter().map(busy_lane));
             report.warnings.extend(published.as_ref().and_then(SourceWatch::problem));
+            let stuck = backfills::warnings(&pool);
+            if let Ok(Ok(stuck)) = tokio::time::timeout(Duration::from_secs(1), stuck).await {
+                report.warnings.extend(stuck);
+            }
             report.warnings.extend(followers().flat_map(|health| health.warnings()));
             report
         }

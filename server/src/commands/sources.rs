@@ -24,7 +24,7 @@ pub async fn run(
         SourcesCommand::Check { files } => Ok(check(&files)),
         SourcesCommand::Try { file, tried: Tried { record: Some(record), .. } } => {
             let file = file.ok_or_else(|| Failure::new("`--record` needs the source file"))?;
-            try_file(&sources_of(&file, config)?, &record).await
+            try_file(&sources_of(&file, config)?, &record)
         }
         SourcesCommand::Try { file, tried: Tried { topic, last, .. } } => {
             let topic = topic.unwrap_or_default();
@@ -73,7 +73,7 @@ fn sources_of(
     }
 }
 
-async fn try_file(sources: &Sources, record: &Path) -> Result<ExitCode, Failure> {
+fn try_file(sources: &Sources, record: &Path) -> Result<ExitCode, Failure> {
     let text = std::fs::read_to_string(record)
         .map_err(|error| Failure::new(format!("{}: {error}", record.display())))?;
     let record =

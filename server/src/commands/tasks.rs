@@ -1,25 +1,32 @@
 //! `plaudit tasks`.
 
+mod backfill;
 mod dry_run;
 mod files;
 mod http;
-mod source;
+mod progress;
+pub(super) mod source;
 
 use std::io::{BufRead as _, IsTerminal as _, Write as _};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
-use plaudit_api::{Plan, PlannedChange};
+use plaudit_api::{PastLookup, Plan, PlannedChange};
 use plaudit_domain::catalogue::Status;
 use plaudit_domain::ids::TaskId;
+use plaudit_domain::user_tasks::Adjustment;
 use plaudit_event_store::catalogue_store::PublishError;
 use plaudit_release::Operator;
 use serde_json::{Value, json};
+use tokio::sync::watch;
 
 use crate::cli::{FormatKind, Reason, TasksArgs, TasksCommand};
 use crate::config::{Config, ConfigError};
 use crate::failure::Failure;
 use crate::output::{count, outln, word};
+use crate::past_records::past_lookup;
+use crate::source_files::SourceFiles;
 use files::{FiledTask, Told, definitions_of, read, tell_unfit};
 use source::{CatalogueSource, TaskHistory};
 
@@ -33,6 +40,7 @@ pub async fn run(
 ) -> Result<ExitCode, Failure> {
     let source =
         async || CatalogueSource::open(args.url.as_deref(), args.token.as_deref(), config).await;
+    let server = (args.url.as_deref(), args.token.as_deref());
     match args.command {
         TasksCommand::Schema => {
             outln!("{}", plaudit_task_file::SCHEMA.trim_end());
@@ -40,7 +48,19 @@ pub async fn run(
         }
         TasksCommand::Validate { files } => Ok(files::validate(&files)),
         TasksCommand::Plan { files, format } => match read(&files) {
-            Some(tasks) => plan(&source().await?, &tasks, format.format).await,
+            Some(tasks) => {
+                let source = source().await?;
+                // A server asks its own brokers.
+                let past = match &source {
+                    CatalogueSource::Database(pool, _) => {
+                        let config = config()?;
+                        let sources = SourceFiles::read(&config)?.in_force(pool).await?;
+                        past_lookup(&config, watch::channel(Arc::new(sources)).1)
+                    }
+                    CatalogueSource::Server(_) => PastLookup::none("the server asks"),
+                };
+                plan(&source, &tasks, &past, format.format).await
+            }
             None => Ok(ExitCode::FAILURE),
         },
         TasksCommand::Publish { files, why } => match read(&files) {
@@ -81,8 +101,25 @@ pub async fn run(
             }
             set_status(&source().await?, &id, Status::Retired, &why).await
         }
+        TasksCommand::Backfill { command } => backfill::run(&source().await?, command).await,
         TasksCommand::Why { user, task, action, format } => {
             dry_run::why(&config()?, user, &task, action.as_deref(), format.format).await
+        }
+        TasksCommand::Adjust { user, task, by, to, how } => {
+            let adjustment = match (by, to) {
+                (_, Some(to)) => Adjustment::To(to),
+                (by, None) => Adjustment::By(by.unwrap_or_default()),
+            };
+            let wanted = progress::Wanted::Adjust(adjustment);
+            progress::correct(server, config, (&user, &task), wanted, how).await
+        }
+        TasksCommand::Complete { user, task, how } => {
+            let wanted = progress::Wanted::Complete;
+            progress::correct(server, config, (&user, &task), wanted, how).await
+        }
+        TasksCommand::Reset { user, task, how } => {
+            let wanted = progress::Wanted::Reset;
+            progress::correct(server, config, (&user, &task), wanted, how).await
         }
         TasksCommand::Simulate { files, user, actions, format } => match read(&files) {
             Some(tasks) => {
@@ -160,9 +197,10 @@ fn refused(error: source::SourceError, tasks: &[FiledTask<'_>]) -> Result<ExitCo
 async fn plan(
     source: &CatalogueSource,
     tasks: &[FiledTask<'_>],
+    past: &PastLookup,
     format: FormatKind,
 ) -> Result<ExitCode, Failure> {
-    let plan = match source.plan(&definitions_of(tasks), COUNTING_MAX).await {
+    let plan = match source.plan(&definitions_of(tasks), past, COUNTING_MAX).await {
         Ok(plan) => plan,
         Err(error) => return refused(error, tasks),
     };
@@ -184,6 +222,9 @@ fn print_plan(plan: &Plan) {
                 shown(change.before.as_ref()),
                 shown(change.after.as_ref())
             );
+        }
+        if let Some(planned) = &task.backfill {
+            backfill::print_plan(planned);
         }
         if task.change != PlannedChange::Changed {
             continue;
@@ -233,7 +274,10 @@ fn print_history(task: &TaskHistory, format: FormatKind) {
     for change in &task.changes {
         let version = change.version.map_or(String::new(), |version| format!(" version {version}"));
         let why = change.reason.as_deref().map_or(String::new(), |reason| format!(": {reason}"));
-        outln!("{}  {}{version}  by {}{why}", change.at, word(&change.change), change.by);
+        let span = change.from.zip(change.until);
+        let span =
+            span.map_or(String::new(), |(from, until)| format!(" from {from} until {until}"));
+        outln!("{}  {}{version}{span}  by {}{why}", change.at, word(&change.change), change.by);
     }
 }
 

@@ -217,6 +217,12 @@ pub const SETTINGS: &[Setting] = &[
         "records that are read before they are applied",
     ),
     setting(
+        "backfill.records_per_second",
+        Some("5000"),
+        Kind::Number(1, 1_000_000),
+        "the most records that the backfill of one process reads in a second; live actions go first in any case",
+    ),
+    setting(
         "log.level",
         Some("info,sqlx=warn,librdkafka=off"),
         Kind::Text,

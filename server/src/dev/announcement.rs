@@ -5,9 +5,8 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use serde_json::json;
-use uuid::Uuid;
 
-use super::traffic::USERS;
+use super::sample::Sample;
 use crate::output::outln;
 
 /// The file with the addresses and the tokens.
@@ -25,14 +24,16 @@ pub struct Announcement<'a> {
     pub topic: &'a str,
     /// A token by role.
     pub tokens: BTreeMap<&'static str, String>,
+    /// Whom to look at, and what to try.
+    pub sample: &'a Sample,
 }
 
 impl Announcement<'_> {
     /// The text of `dev.json`.
     pub fn json(&self) -> String {
-        let Self { url, brokers, database_url, topic, tokens } = self;
+        let Self { url, brokers, database_url, topic, tokens, sample } = self;
         let described = json!({"url": url, "brokers": brokers, "database_url": database_url, "topic": topic,
-            "tokens": tokens, "users": USERS});
+            "tokens": tokens, "users": sample.users});
         format!("{described:#}\n")
     }
 
@@ -54,17 +55,16 @@ impl Announcement<'_> {
 
     /// The same for people. `dir` is where the private services are, and the file with the variables.
     pub fn print(&self, dir: &Path) {
-        let Self { url, brokers, topic, tokens, .. } = self;
+        let Self { url, brokers, topic, tokens, sample, .. } = self;
         outln!("API {url}");
         outln!("Kafka {brokers} topic {topic}");
         for (role, token) in tokens {
             outln!("Token {role} {token}");
         }
-        let (user, variables) = (USERS[0], dir.join(VARIABLES));
+        let Sample { action, claimable, users, .. } = sample;
+        let user = users.first().map_or("ann", String::as_str);
+        let variables = dir.join(VARIABLES);
         let (variables, auth) = (variables.display(), "-H \"Authorization: Bearer $CLIENT\"");
-        // A fresh id: under a known one the action would be a repeat and change nothing.
-        let action = json!({"specversion": "1.0", "source": "/me", "id": Uuid::new_v4(), "type": "team.formed",
-            "subject": user, "time": jiff::Timestamp::now(), "data": {}});
         let producer = console_producer(&dir.join("kafka"));
         outln!("");
         outln!("Open {url}/");
@@ -72,7 +72,7 @@ impl Announcement<'_> {
         outln!("  echo '{action}' | {producer} --bootstrap-server {brokers} --topic {topic}");
         outln!("  . {variables}; curl -s {auth} $URL/v1/users/{user}/tasks");
         outln!(
-            "  . {variables}; curl -s -X POST {auth} $URL/v1/users/{user}/tasks/first-team/claim"
+            "  . {variables}; curl -s -X POST {auth} $URL/v1/users/{user}/tasks/{claimable}/claim"
         );
         outln!("");
         outln!("Ready. Ctrl-C stops everything; the data stays under {}.", dir.display());

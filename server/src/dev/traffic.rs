@@ -1,4 +1,4 @@
-//! Sample traffic of a few users for the sample tasks.
+//! Sample traffic: of a few users for the sample tasks, without end; or the actions of an example, once.
 
 use std::time::Duration;
 
@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::failure::Failure;
+use crate::output::errln;
 
 /// The sample users.
 pub const USERS: [&str; 3] = ["ann", "bob", "chen"];
@@ -22,8 +23,7 @@ pub fn start(
     topic: String,
     stop: CancellationToken,
 ) -> Result<tokio::task::JoinHandle<()>, Failure> {
-    let producer: FutureProducer =
-        client.set("partitioner", "murmur2_random").set("message.timeout.ms", "5000").create()?;
+    let producer = producer(client, "5000")?;
     Ok(tokio::spawn(async move {
         for turn in 0.. {
             let (user, body) = action(turn);
@@ -36,6 +36,29 @@ pub fn start(
             }
         }
     }))
+}
+
+/// Publishes these actions, one after the other.
+pub fn play(
+    client: &mut ClientConfig,
+    topic: String,
+    actions: Vec<Value>,
+) -> Result<tokio::task::JoinHandle<()>, Failure> {
+    let producer = producer(client, "30000")?;
+    Ok(tokio::spawn(async move {
+        for action in actions {
+            let (user, body) = (action["subject"].as_str().unwrap_or_default(), action.to_string());
+            let record = FutureRecord::to(&topic).key(user).payload(&body);
+            if let Err((error, _)) = producer.send(record, Duration::from_secs(1)).await {
+                errln!("an action of the example was not published: {error}");
+            }
+        }
+    }))
+}
+
+fn producer(client: &mut ClientConfig, timeout_ms: &str) -> Result<FutureProducer, Failure> {
+    client.set("partitioner", "murmur2_random").set("message.timeout.ms", timeout_ms);
+    Ok(client.create()?)
 }
 
 /// The action of a turn: all users arrive, then they send gifts, and a team forms now and then.

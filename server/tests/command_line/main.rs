@@ -1,11 +1,15 @@
 //! The command line as an operator meets it: what is printed, and how a command ends.
 
+mod backfills;
+mod corrections;
 mod dev;
+mod examples;
 mod migration;
 mod operations;
 mod place;
 mod program;
 mod sources;
+mod streaks;
 mod tasks;
 
 use std::io::Read as _;

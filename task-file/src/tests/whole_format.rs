@@ -1,4 +1,4 @@
-//! Everything that the format can say, whether the rules act on it yet or not.
+//! Everything that the format can say.
 
 use jiff::Timestamp;
 use plaudit_domain::catalogue::definition::{
@@ -7,10 +7,15 @@ use plaudit_domain::catalogue::definition::{
 };
 use serde_json::{Value, json};
 
-use crate::{Diagnostic, SCHEMA, parse_with, to_json, to_yaml};
+use crate::{Diagnostic, SCHEMA, parse_located, to_json, to_yaml};
 
 /// The examples of the contract, and what it says beside them.
 const WHOLE: &str = r#"
+budgets:
+  - { id: gold, limit: 1000, every: day, zone: Europe/Paris, day_starts_at: "05:00" }
+  - { id: first-500, limit: 500, counts: grants }
+  - { id: rare, limit: 3, every: { cron: "0 5 * * MON" } }
+
 tasks:
   - id: first-team
     kind: ordinary
@@ -36,7 +41,7 @@ tasks:
       lateness: PT2H
     milestones:
       - { at: 100,  rewards: [ { line: small, kind: currency, code: coin, amount: 10 } ], meta: { glow: true } }
-      - { at: 1000, rewards: [ { line: big, kind: item, code: badge-gold, amount: 1, meta: { a: [ 1, 2.5, null ] } } ] }
+      - { at: 1000, rewards: [ { line: big, kind: item, code: badge-gold, amount: 1, budget: gold, at_cap: wait, meta: { a: [ 1, 2.5, null ] } } ] }
     claim: { mode: manual, expires_after: P7D, at_period_end: forfeit }
     audience: { where: user.vip >= 2, percent: 12.5, salt: spring }
     meta: { icon: gift.png, "on": { deep: [ x ] } }
@@ -53,7 +58,8 @@ tasks:
     every: day
     zone: user
     objective: { completions_of: [ daily-gifts, daily-watch ], target: 2 }
-    rewards: [ { line: chest, kind: item, code: chest, amount: 1, title: { en: Daily chest } } ]
+    rewards: [ { line: chest, kind: item, code: chest, amount: 1, title: { en: Daily chest }, budget: first-500,
+                 at_cap: { substitute: { kind: currency, code: coin, amount: 5 } } } ]
 
   - id: sign-in
     kind: continuous
@@ -70,11 +76,11 @@ tasks:
     milestones:
       - { at: 1, rewards: [ { line: d1, kind: currency, code: coin, amount: 10 } ] }
       - { at: 7, rewards: [ { line: d7, one_of: [ { weight: 9, kind: currency, code: coin, amount: 100 },
-                                                  { weight: 1, kind: item, code: badge-rare, amount: 1 } ] } ] }
+                                                  { weight: 1, kind: item, code: badge-rare, amount: 1, budget: rare, at_cap: refuse } ] } ] }
 "#;
 
 fn whole(text: &str) -> Result<Vec<TaskDefinition>, Vec<Diagnostic>> {
-    let file = parse_with(text, |_| Vec::new())?;
+    let file = parse_located(text)?;
     let unguarded = "reads data.coins without";
     assert!(file.warnings.iter().all(|w| w.message.starts_with(unguarded)), "{:?}", file.warnings);
     Ok(file.tasks.into_iter().map(|task| task.definition).collect())

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Map;
 
-use super::Meta;
+use super::{BudgetUse, Meta};
 
 /// A mark on the way, with what is granted there.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,6 +29,8 @@ pub struct RewardLine {
     pub line: String,
     /// What it pays.
     pub pays: Rewards,
+    /// What a line that always pays the same takes from. Of one that is rolled, each choice has its own.
+    pub budget: Option<BudgetUse>,
     /// What a screen calls it, by BCP 47 language tag; may be empty.
     pub title: BTreeMap<String, String>,
     /// Shown with the line.
@@ -51,6 +53,26 @@ impl RewardLine {
             Rewards::Fixed(payout) => Some(payout),
             Rewards::OneOf(_) => None,
         }
+    }
+
+    /// The budget that a payout of the line takes from.
+    pub fn budget_of(&self, paid: &Payout) -> Option<&BudgetUse> {
+        match &self.pays {
+            Rewards::Fixed(payout) if payout == paid => self.budget.as_ref(),
+            Rewards::Fixed(_) => None,
+            Rewards::OneOf(choices) => {
+                choices.iter().find(|choice| choice.payout == *paid)?.budget.as_ref()
+            }
+        }
+    }
+
+    /// Every budget that the line may take from.
+    pub fn budgets(&self) -> impl Iterator<Item = &BudgetUse> {
+        let choices = match &self.pays {
+            Rewards::Fixed(_) => &[][..],
+            Rewards::OneOf(choices) => choices,
+        };
+        self.budget.iter().chain(choices.iter().filter_map(|choice| choice.budget.as_ref()))
     }
 
     /// Everything that the line may pay.
@@ -81,6 +103,9 @@ pub struct WeightedPayout {
     /// What it pays.
     #[serde(flatten)]
     pub payout: Payout,
+    /// What it takes from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget: Option<BudgetUse>,
 }
 
 /// A line as stored: either a payout or a choice of several.
@@ -96,6 +121,8 @@ struct StoredRewardLine {
     amount: Option<i64>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     one_of: Vec<WeightedPayout>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    budget: Option<BudgetUse>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     title: BTreeMap<String, String>,
     #[serde(default, skip_serializing_if = "Map::is_empty")]
@@ -106,7 +133,7 @@ impl TryFrom<StoredRewardLine> for RewardLine {
     type Error = InvalidRewardLine;
 
     fn try_from(stored: StoredRewardLine) -> Result<Self, Self::Error> {
-        let StoredRewardLine { line, kind, code, amount, one_of, title, meta } = stored;
+        let StoredRewardLine { line, kind, code, amount, one_of, budget, title, meta } = stored;
         let pays = match (kind, code, amount) {
             (Some(kind), Some(code), Some(amount)) if one_of.is_empty() => {
                 Rewards::Fixed(Payout { kind, code, amount })
@@ -114,12 +141,12 @@ impl TryFrom<StoredRewardLine> for RewardLine {
             (None, None, None) if !one_of.is_empty() => Rewards::OneOf(one_of),
             _ => return Err(InvalidRewardLine { line }),
         };
-        Ok(Self { line, pays, title, meta })
+        Ok(Self { line, pays, budget, title, meta })
     }
 }
 
 impl From<RewardLine> for StoredRewardLine {
-    fn from(RewardLine { line, pays, title, meta }: RewardLine) -> Self {
+    fn from(RewardLine { line, pays, budget, title, meta }: RewardLine) -> Self {
         let (payout, one_of) = match pays {
             Rewards::Fixed(payout) => (Some(payout), Vec::new()),
             Rewards::OneOf(choices) => (None, choices),
@@ -128,7 +155,7 @@ impl From<RewardLine> for StoredRewardLine {
             Some(Payout { kind, code, amount }) => (Some(kind), Some(code), Some(amount)),
             None => (None, None, None),
         };
-        Self { line, kind, code, amount, one_of, title, meta }
+        Self { line, kind, code, amount, one_of, budget, title, meta }
     }
 }
 

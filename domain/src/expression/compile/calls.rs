@@ -108,11 +108,9 @@ impl Compiler<'_> {
 
     fn index(&mut self, at: u64, of: &IdedExpr, key: &IdedExpr) -> Result<Part, Refusal> {
         let (of, key) = (self.part(of)?, self.part(key)?);
-        let is_place = key.kind.may_be(Kind::Int) || key.kind.may_be(Kind::Uint);
-        let is_key = is_place
-            || key.kind.may_be(Kind::Text)
-            || key.kind.may_be(Kind::Bool)
-            || key.kind.may_be(Kind::Double);
+        // A double finds what an integer of its value would find.
+        let is_place = [Kind::Int, Kind::Uint, Kind::Double].iter().any(|k| key.kind.may_be(*k));
+        let is_key = is_place || key.kind.may_be(Kind::Text) || key.kind.may_be(Kind::Bool);
         let fits =
             (of.kind.may_be(Kind::List) && is_place) || (of.kind.may_be(Kind::Map) && is_key);
         if !fits {

@@ -52,6 +52,24 @@ pub enum Rejection {
         /// What was asked for.
         grant: Uuid,
     },
+    /// The progress can't be corrected that way.
+    #[error("task {task} can't be corrected: {reason}")]
+    NotCorrectable {
+        /// The task.
+        task: TaskId,
+        /// Why, and what can be done instead.
+        reason: String,
+    },
+    /// The reward can't be taken back.
+    #[error("grant {grant} is {} and can't be revoked: {reason}", .state.as_str())]
+    NotRevocable {
+        /// The grant.
+        grant: Uuid,
+        /// What became of it.
+        state: RewardState,
+        /// Why, and what can be done instead.
+        reason: &'static str,
+    },
     /// The reward can't be handed to the paying system in its state.
     #[error("grant {grant} is {} and can't be delivered again", .state.as_str())]
     NotRedeliverable {

@@ -93,12 +93,17 @@ fn ignores(state: RewardState, delivered: bool) -> Option<&'static str> {
     match (state, delivered) {
         (RewardState::Claimed | RewardState::Delivering, _) | (RewardState::Failed, true) => None,
         (RewardState::Claimable, _) => Some("the reward is not claimed, and was not handed over"),
+        (RewardState::Waiting, _) => {
+            Some("the reward waits for its budget, and was not handed over")
+        }
+        (RewardState::Refused, _) => Some("the reward's budget was used up: it was not granted"),
         (RewardState::Delivered, true) => Some("the reward was said to be delivered before"),
         (RewardState::Delivered, false) => Some("the reward was delivered, which is final"),
         (RewardState::Failed, false) => Some("the reward has failed before"),
         (RewardState::Expired | RewardState::Forfeited, _) => {
             Some("the reward was not claimed in time, and was not handed over")
         }
+        (RewardState::Revoked, _) => Some("the reward was revoked, which is final"),
     }
 }
 
@@ -148,8 +153,11 @@ pub(super) fn redeliver(
         RewardState::Delivered if even_if_delivered => true,
         state @ (RewardState::Delivered
         | RewardState::Claimable
+        | RewardState::Waiting
+        | RewardState::Refused
         | RewardState::Expired
-        | RewardState::Forfeited) => {
+        | RewardState::Forfeited
+        | RewardState::Revoked) => {
             return Err(Rejection::NotRedeliverable { grant: id, state });
         }
     };

@@ -31,6 +31,8 @@ pub(super) struct Credit {
     pub progress: i64,
     /// What exceeds the target and is carried over.
     pub surplus: i64,
+    /// What exceeds the target and counts nowhere.
+    pub dropped: i64,
     pub seen: Option<NewlySeen>,
 }
 
@@ -84,7 +86,8 @@ pub(super) fn credit(
     }?;
     let progress = value.min(objective.target);
     let surplus = if place.carries_over { value - progress } else { 0 };
-    Ok(Credit { credited: value - tally.value, progress, surplus, seen })
+    let dropped = value - progress - surplus;
+    Ok(Credit { credited: value - tally.value, progress, surplus, dropped, seen })
 }
 
 impl<'a> Tally<'a> {

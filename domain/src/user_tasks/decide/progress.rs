@@ -1,9 +1,9 @@
-//! How an action moves one task: what ordinary, periodic and continuous tasks share.
+//! How an action moves one task: what all kinds share.
 
 use super::measure::{Cause, Credit, NotCredited, credit};
-use super::{ActionContext, UnmovedReason, streak};
+use super::{ActionContext, UnmovedReason};
 use crate::calendar::Period;
-use crate::catalogue::definition::{Kind, WhileLocked};
+use crate::catalogue::definition::{BackfillRewards, WhileLocked};
 use crate::catalogue::{Catalogue, CatalogueTask, Status, TaskVersion};
 use crate::expression::EvaluationError;
 use crate::user_tasks::event::{Earned, Event};
@@ -25,10 +25,10 @@ pub(super) fn advance(
     let action = context.action;
     let at = action.occurred_at;
     let place = place(task, past, &context.state.zones, at);
-    if let Some(moved) = streak::other_than_step(context, task, past, &place) {
+    let definition = &place.version.definition;
+    if let Some(moved) = definition.kind.rules().act(context, task, past, &place) {
         return moved;
     }
-    let definition = &place.version.definition;
     let counts = match cause {
         Cause::Action => definition.objective.on.contains(&action.kind),
         Cause::Completion(of) => definition.objective.completions_of.contains(of),
@@ -89,26 +89,18 @@ fn apply_credit(
     let at = context.action.occurred_at;
     let definition = &place.version.definition;
     let target = definition.objective.target;
-    let Credit { credited, progress, surplus, seen } = credit;
+    let Credit { credited, progress, surplus, dropped, seen } = credit;
     let mut effects = if place.open.is_some_and(|open| open.completed && !open.withheld) {
         // All of it is carried over, and reaches nothing here.
         vec![]
-    } else if definition.kind != Kind::Continuous {
-        let open = place.open;
-        let passed = open.filter(|open| open.withheld).map_or(0, PeriodState::passed).max(progress);
-        let reached = open.map_or(&[][..], |open| &open.reached);
-        reach(context, place.version, &place.period, passed, reached)
-    } else if progress >= target {
-        streak::step(context, place.version, past, &place.period)
     } else {
-        vec![]
+        definition.kind.rules().reach(context, place, past, progress)
     };
-    let is_earned =
-        |e: &Event| matches!(e, Event::MilestoneReached { .. } | Event::TaskCompleted { .. });
-    let withheld = !unlocked && effects.iter().any(is_earned);
-    if withheld {
-        effects.retain(|e| !is_earned(e));
-    }
+    // What is held stays so until it is released, whatever is added to it meanwhile.
+    let holds = context.rewards_of(&task.id) == BackfillRewards::Hold
+        || place.open.is_some_and(|open| open.held);
+    let withheld = (holds || !unlocked) && withhold(&mut effects);
+    let held = holds && withheld;
     let (mut latest, mut value, mut day, mut completion_of) = (false, None, None, None);
     match seen {
         None => {}
@@ -127,8 +119,10 @@ fn apply_credit(
         target,
         at,
         withheld,
+        held,
         carried: place.carried,
         surplus,
+        dropped,
         latest,
         value,
         day,
@@ -138,8 +132,15 @@ fn apply_credit(
     effects
 }
 
+/// Leaves out what is earned while the task is locked. Says whether anything was.
+pub(super) fn withhold(effects: &mut Vec<Event>) -> bool {
+    let before = effects.len();
+    effects.retain(|e| !matches!(e, Event::MilestoneReached { .. } | Event::TaskCompleted { .. }));
+    effects.len() < before
+}
+
 /// The milestones that `progress` reaches and none of `reached` is.
-fn reach(
+pub(crate) fn reach(
     context: &ActionContext<'_>,
     version: &TaskVersion,
     period: &Period,
@@ -153,8 +154,10 @@ fn reach(
             events.push(milestone_reached(context, version, period, milestone.at));
         }
     }
-    // Once only: a completed period takes no more, and what it withheld is released once.
-    if progress >= last_at {
+    // Once only: a completed period takes no more, and what it withheld is released once. One that was
+    // corrected to less may come here again.
+    let was_completed = |r: &ReachedMilestone| r.at == last_at && r.version == version.version;
+    if progress >= last_at && !reached.iter().any(was_completed) {
         events.push(completed(context, version, period));
     }
     events
@@ -169,7 +172,12 @@ pub(super) fn milestone_reached(
 ) -> Event {
     let definition = &version.definition;
     let reached_at = context.action.occurred_at;
-    let lines = definition.milestones.iter().find(|m| m.at == at).map_or(&[][..], |m| &m.rewards);
+    let lines = match context.rewards_of(&definition.id) {
+        BackfillRewards::None => &[][..],
+        BackfillRewards::Grant | BackfillRewards::Hold => {
+            definition.milestones.iter().find(|m| m.at == at).map_or(&[][..], |m| &m.rewards)
+        }
+    };
     let grant = |line| {
         let earned = Earned {
             user: &context.action.user,
@@ -183,7 +191,7 @@ pub(super) fn milestone_reached(
     };
     let terms = match lines {
         [] => ClaimTerms::default(),
-        _ => ClaimTerms::new(definition, period, reached_at),
+        _ => ClaimTerms::new(definition, period, context.claimable_from()),
     };
     Event::MilestoneReached {
         task: definition.id.clone(),
@@ -194,6 +202,7 @@ pub(super) fn milestone_reached(
         mode: definition.claim.mode,
         rewards: lines.iter().map(grant).collect(),
         terms,
+        budgeted: None,
     }
 }
 
@@ -232,17 +241,14 @@ pub(super) fn release(
             _ => false,
         })
     };
-    let withheld = past.periods.iter().filter(|p| p.withheld && !is_done(p));
+    let withheld = past.periods.iter().filter(|p| p.withheld && !p.held && !is_done(p));
     let due = withheld.flat_map(|open| {
         let version = catalogue.version(&task.id, open.version).unwrap_or(task.current());
         let is_locked = !context.locked_by(&version.definition.requires).is_empty();
         if is_locked || !context.is_in_audience(version) {
             return vec![];
         }
-        match open.withheld_step {
-            Some(step) => streak::reach(context, version, &open.period, step),
-            None => reach(context, version, &open.period, open.passed(), &open.reached),
-        }
+        version.definition.kind.rules().release(context, version, open)
     });
     due.collect()
 }

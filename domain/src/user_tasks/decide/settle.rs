@@ -20,6 +20,7 @@ pub(super) fn settle(state: &UserTasks, as_of: Timestamp) -> Vec<Event> {
                 milestone: *at,
                 at: lapse.at,
                 rewards: rewards.clone(),
+                budgeted: None,
             };
             let event = match lapse.becomes {
                 Lapsed::Expired => Event::RewardsExpired(unclaimed),

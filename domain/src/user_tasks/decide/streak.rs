@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use super::progress::{completed, milestone_reached};
 use super::{ActionContext, UnmovedReason};
 use crate::calendar::{Period, Zones};
-use crate::catalogue::definition::{FREEZE_WISHED, Kind};
+use crate::catalogue::definition::FREEZE_WISHED;
 use crate::catalogue::{CatalogueTask, TaskVersion};
 use crate::ids::TaskId;
 use crate::user_tasks::event::{Event, Protection};
@@ -23,7 +23,7 @@ use crate::user_tasks::state::{StreakState, TaskState, UserTasks};
 pub(super) use freezes::{Grant, grant};
 
 /// What an action does to a streak otherwise than by being counted; `None` if it is none of that kind.
-pub(super) fn other_than_step(
+pub(crate) fn other_than_step(
     context: &ActionContext<'_>,
     task: &CatalogueTask,
     past: Option<&TaskState>,
@@ -48,27 +48,25 @@ pub(super) fn other_than_step(
 pub fn settle(state: &UserTasks, task: &CatalogueTask, as_of: Timestamp) -> Vec<Event> {
     let past = state.tasks.get(&task.id);
     let place = place(task, past, &state.zones, as_of);
-    if place.version.definition.kind != Kind::Continuous {
-        return vec![];
-    }
-    due(&StreakJudge::new(place.version, past, &state.zones), as_of)
+    let kind = place.version.definition.kind;
+    kind.rules().settle(&place, past, &state.zones, as_of)
 }
 
 /// What is due to be told as of a moment.
-fn due(judge: &StreakJudge<'_>, as_of: Timestamp) -> Vec<Event> {
+pub(crate) fn due(judge: &StreakJudge<'_>, as_of: Timestamp) -> Vec<Event> {
     let gap = judge.tail(as_of, &mut judge.account());
     gap.map_or_else(Vec::new, |gap| judge.untold(&gap))
 }
 
 /// The facts of a period that counts: whether the streak broke before it, how long it is now, and
 /// what that reaches. At most one step per period: a completed period takes no more actions.
-pub(super) fn step(
+pub(crate) fn step(
     context: &ActionContext<'_>,
-    version: &TaskVersion,
+    place: &Place<'_>,
     past: Option<&TaskState>,
-    period: &Period,
 ) -> Vec<Event> {
-    let judge = StreakJudge::new(version, past, &context.state.zones);
+    let period = &place.period;
+    let judge = StreakJudge::new(place, past, &context.state.zones);
     match judge.streak() {
         Some(streak) if streak.has_step(period) => vec![],
         Some(streak) if period.starts_at < streak.last.starts_at => {
@@ -155,7 +153,7 @@ fn fillable_from(
 }
 
 /// What the step that `period` is reaches.
-pub(super) fn reach(
+pub(crate) fn reach(
     context: &ActionContext<'_>,
     version: &TaskVersion,
     period: &Period,
@@ -199,7 +197,8 @@ impl StreakJudge<'_> {
                 })
             })
             .collect();
-        if let Some(at) = gap.broke_at.filter(|_| !told.broken) {
+        // What was told of a break is void once an amnesty protects periods after it.
+        if let Some(at) = gap.broke_at.filter(|_| !told.broken || !events.is_empty()) {
             events.push(Event::StreakBroken {
                 task: task.clone(),
                 version,
@@ -237,6 +236,17 @@ fn period_named(
     let key = key.as_str().ok_or("data.period is not a text")?;
     let unknown = || format!("data.period: {key:?} is no period of this task");
     let named = place.version.period_named(&key.to_owned().into(), zones).ok_or_else(unknown)?;
-    let fitted = named.starts_at.map(|start| self::place(task, past, zones, start).period);
-    Ok(fitted.filter(|fitted| fitted.key == named.key).unwrap_or(named))
+    let fitted = |start: Timestamp| self::place(task, past, zones, start).period;
+    let Some(first) = named.starts_at.map(fitted) else { return Ok(named) };
+    if first.key == named.key {
+        return Ok(first);
+    }
+    // The period before reaches into this one, because days begin at another hour by now.
+    match first.ends_at.filter(|end| Some(*end) < named.ends_at) {
+        None => Ok(named),
+        Some(start) => {
+            let later = Some(fitted(start)).filter(|later| later.key == named.key);
+            Ok(later.unwrap_or(Period { starts_at: Some(start), ..named }))
+        }
+    }
 }

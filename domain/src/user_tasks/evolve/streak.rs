@@ -170,11 +170,14 @@ fn count_freezes(freezes: &mut Option<FreezeState>, event: &Event) {
     }
 }
 
-/// Notes that a protected period was told of.
+/// Notes that a protected period was told of. An amnesty may protect one after whose end the streak was told to
+/// be broken: it goes on then.
 pub(super) fn protect(task: &mut TaskState, period: &Period) {
     if let Some(streak) = &mut task.streak {
         let told = streak.told.get_or_insert_default();
-        told.protected_until = told.protected_until.max(period.ends_at);
+        if period.ends_at > told.protected_until {
+            *told = Told { protected_until: period.ends_at, broken: false };
+        }
     }
 }
 

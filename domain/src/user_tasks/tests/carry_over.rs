@@ -48,6 +48,7 @@ fn passed_four(period: &Period, when: &str) -> Event {
         mode,
         rewards,
         terms: ClaimTerms::default(),
+        budgeted: None,
     }
 }
 
@@ -159,7 +160,7 @@ fn rule_06_what_comes_after_the_next_period_has_begun_is_not_carried_over() {
     // A period that is completed late drops its surplus.
     let past = given(&catalogue, &[]).after(&[gift_of(5, "28T12:00"), gift_of(1, "29T10:00")]);
     let late = [
-        closing(progressed("daily", day(28), [9, 10, 10], "28T13:00"), "30T00:00"),
+        closing(dropping(progressed("daily", day(28), [9, 10, 10], "28T13:00"), 4), "30T00:00"),
         reached("daily", &day(28), 10, 10, "28T13:00"),
         completed("daily", &day(28), "28T13:00"),
     ];

@@ -38,7 +38,17 @@ fn rule_14_an_automatic_reward_is_granted_by_reaching_the_milestone() {
     let mode = ClaimMode::Automatic;
     let expected = [
         progressed("daily", day(29), [1, 1, 1], "29T12:00"),
-        Event::MilestoneReached { task, version, period, milestone, at, mode, rewards, terms },
+        Event::MilestoneReached {
+            task,
+            version,
+            period,
+            milestone,
+            at,
+            mode,
+            rewards,
+            terms,
+            budgeted: None,
+        },
         completed("daily", &day(29), "29T12:00"),
     ];
     given(&catalogue, &[]).when(&gift("29T12:00")).then(&expected);

@@ -66,6 +66,7 @@ fn rule_07_a_completion_counts_in_its_transaction_with_the_time_of_the_completin
             mode: ClaimMode::Manual,
             rewards: vec![],
             terms: ClaimTerms::default(),
+            budgeted: None,
         },
         completed("c", &day(29), "29T12:00"),
         counting("c", progressed("chest", day(29), [1, 2, 2], "29T12:00")),

@@ -110,7 +110,7 @@ fn rule_06_surplus_beyond_the_target_is_dropped() {
     let catalogue = catalogue([sum(1000, &json!({}))]);
     let past = [progressed("daily", day(29), [900, 900, 1000], "29T11:00")];
     let expected = [
-        progressed("daily", day(29), [250, 1000, 1000], "29T12:00"),
+        dropping(progressed("daily", day(29), [250, 1000, 1000], "29T12:00"), 150),
         reached("daily", &day(29), 1000, 10, "29T12:00"),
         completed("daily", &day(29), "29T12:00"),
     ];
@@ -207,10 +207,19 @@ fn rule_08_every_milestone_passed_is_reached_in_order() {
         unreachable!()
     };
     let (milestone, rewards) = (200, vec![]);
-    let bare =
-        Event::MilestoneReached { task, version, period, milestone, at, mode, rewards, terms };
+    let bare = Event::MilestoneReached {
+        task,
+        version,
+        period,
+        milestone,
+        at,
+        mode,
+        rewards,
+        terms,
+        budgeted: None,
+    };
     let expected = [
-        progressed("daily", day(29), [1500, 1000, 1000], "29T12:00"),
+        dropping(progressed("daily", day(29), [1500, 1000, 1000], "29T12:00"), 500),
         reached("daily", &day(29), 100, 10, "29T12:00"),
         bare,
         reached("daily", &day(29), 1000, 50, "29T12:00"),

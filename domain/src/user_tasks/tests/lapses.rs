@@ -25,6 +25,7 @@ fn lapsed(becomes: Lapsed, when: &str) -> Event {
         at: at(when),
         rewards: rewards("daily", &period, 1, 10, "29T12:00"),
         period,
+        budgeted: None,
     };
     match becomes {
         Lapsed::Expired => Event::RewardsExpired(unclaimed),

@@ -70,7 +70,7 @@ fn rule_08_max_is_the_highest_value_up_to_the_target() {
     let same = UnmovedReason::NotHigher { value, highest };
     past.when(&level(4, "29T12:00")).then_nothing("daily", same);
     let expected = [
-        progressed("daily", day(29), [96, 10, 10], "29T12:00"),
+        dropping(progressed("daily", day(29), [96, 10, 10], "29T12:00"), 90),
         reached("daily", &day(29), 10, 10, "29T12:00"),
         completed("daily", &day(29), "29T12:00"),
     ];

@@ -46,6 +46,7 @@ pub(super) fn zoo() -> Vec<Value> {
             "milestones": [{ "at": 2, "rewards": [coins(1)] }, { "at": 4, "rewards": [coins(2)] }] })),
         daily(json!({ "id": "sum", "every": "week", "objective": capped,
             "milestones": [{ "at": 10, "rewards": [coins(1)] }, { "at": 50, "rewards": [coins(2)] }] })),
+        daily(json!({ "id": "early", "kind": "early_bird", "zone": "user" })),
         sign_in(&[1, 3], json!({ "zone": "user", "streak": { "cycle": 3 } })),
         daily_with(
             &[2],

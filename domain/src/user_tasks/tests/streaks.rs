@@ -1,5 +1,6 @@
 //! Rules 12 and 13: continuous tasks.
 
+mod amnesties;
 mod freezes;
 mod lateness;
 mod looks;

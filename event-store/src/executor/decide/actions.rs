@@ -2,14 +2,24 @@
 
 use std::borrow::Cow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 
 use plaudit_domain::action::Action;
-use plaudit_domain::user_tasks::{Command, Decision, Seed, Unmoved, UnmovedReason};
+use plaudit_domain::ids::UserId;
+use plaudit_domain::user_tasks::{
+    Command, Credited, Decision, Event, ReversedAction, Seed, Unmoved, UnmovedReason,
+};
 use uuid::Uuid;
 
 use super::BatchDecider;
 use super::metadata::metadata;
 use crate::batch::{Item, Outcome, ParkedRecord};
+use crate::seen_actions::NewlySeen;
+
+/// Whether the reversal among these events was not refused.
+fn takes_back(events: &[Event]) -> bool {
+    events.iter().any(|event| matches!(event, Event::ActionReversed { refused: None, .. }))
+}
 
 impl<'b> BatchDecider<'_, 'b> {
     pub(super) fn action(&mut self, item: &'b Item, action: &'b Action) -> Outcome {
@@ -26,8 +36,8 @@ impl<'b> BatchDecider<'_, 'b> {
             return self.park(item, Cow::Owned(record), true);
         }
         match self.apply(item, action) {
-            Ok(()) => {
-                self.decided.newly_seen.push((item.lane, identity));
+            Ok(sequence) => {
+                self.decided.newly_seen.push(NewlySeen { lane: item.lane, identity, sequence });
                 Outcome::Accepted
             }
             // It is decided once it is released, so its identity is not remembered.
@@ -39,16 +49,24 @@ impl<'b> BatchDecider<'_, 'b> {
         }
     }
 
-    /// Decides an action and records what follows. The error says why it can't be decided.
-    pub(super) fn apply(&mut self, item: &Item, action: &Action) -> Result<(), String> {
+    /// Decides an action and records what follows. Gives the sequence of its first event, if it has any. The
+    /// error says why it can't be decided.
+    pub(super) fn apply(&mut self, item: &Item, action: &Action) -> Result<Option<i64>, String> {
         if !action.is_plaudits_own() && !self.catalogue.listens_to(&action.kind) {
-            return Ok(());
+            return Ok(None);
         }
         if let Some(reason) = self.fault(item, &action.user) {
             return Err(format!("nothing can be decided: {reason}"));
         }
         let seed = Seed(Uuid::new_v4().as_u64_pair().0);
-        let command = Command::RecordAction { action: action.clone(), seed };
+        let reversed = ReversedAction::of(action);
+        let command = match &reversed {
+            None => Command::RecordAction { action: action.clone(), seed },
+            Some(reversed) => {
+                let credited = self.credited(&action.user, reversed);
+                Command::ReverseAction { action: action.clone(), seed, credited }
+            }
+        };
         // A fault in the rules must not stop a partition: the action is parked, others go on.
         let decided = catch_unwind(AssertUnwindSafe(|| self.decide(item, &action.user, &command)));
         let Ok(Ok(Decision { events, unmoved })) = decided else {
@@ -58,9 +76,40 @@ impl<'b> BatchDecider<'_, 'b> {
             matches!(u.reason, UnmovedReason::FilterFailed(_)).then(|| u.task.clone())
         };
         self.decided.unevaluated.extend(unmoved.iter().filter_map(failed));
-        if !events.is_empty() {
-            self.record(item, &action.user, events, &metadata(item, Some(action)));
+        self.note_for_backfills(item, action);
+        if events.is_empty() {
+            return Ok(None);
         }
-        Ok(())
+        if let Some(reversed) = reversed.filter(|_| takes_back(&events)) {
+            let identity = reversed.marker(&action.user);
+            self.seen.insert(identity);
+            self.decided.newly_seen.push(NewlySeen { lane: item.lane, identity, sequence: None });
+        }
+        let before = self.working(item, &action.user).loaded.sequence;
+        self.record(item, &action.user, events, &metadata(item, Some(action)));
+        Ok(Some(before + 1))
+    }
+
+    /// What is known of an action that is to be taken back: of this batch, or as stored.
+    fn credited(&self, user: &UserId, reversed: &ReversedAction) -> Credited {
+        if self.seen.contains(&reversed.marker(user)) {
+            return Credited::ReversedBefore;
+        }
+        let target = reversed.identity(user);
+        let of_batch = self.decided.newly_seen.iter().find(|seen| seen.identity == target);
+        if let Some(NewlySeen { sequence, .. }) = of_batch {
+            let events = self.decided.changes.events.iter().filter(|new| new.user == *user);
+            let mut events = events.skip_while(|new| Some(new.sequence) != *sequence).peekable();
+            let Some(metadata) = events.peek().map(|new| Arc::clone(&new.metadata)) else {
+                return Credited::Facts(vec![]);
+            };
+            let of_action = events.take_while(|new| Arc::ptr_eq(&new.metadata, &metadata));
+            return Credited::Facts(of_action.map(|new| new.event.clone()).collect());
+        }
+        match self.reversals.get(&target) {
+            Some(facts) => Credited::Facts(facts.clone()),
+            None if self.seen.contains(&target) => Credited::Facts(vec![]),
+            None => Credited::Unknown,
+        }
     }
 }

@@ -15,8 +15,11 @@ pub(super) fn key_of(work: &Work) -> Option<ClaimKey> {
         Work::Claim { user, task, idempotency_key, .. } => (user, Some(task), idempotency_key),
         Work::ClaimAll { user, idempotency_key, .. } => (user, None, idempotency_key),
         Work::Action(_)
+        | Work::CountPast { .. }
+        | Work::SettleBackfills
+        | Work::ReleaseBackfill { .. }
         | Work::Settle { .. }
-        | Work::GrantFreezes { .. }
+        | Work::ByHand { .. }
         | Work::StartDeliveries { .. }
         | Work::SettleDeliveries { .. }
         | Work::Redeliver { .. }

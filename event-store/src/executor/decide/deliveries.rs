@@ -1,12 +1,13 @@
 //! Deliveries in a batch: which grants they are about, and the command that each is.
 
 use plaudit_domain::ids::UserId;
-use plaudit_domain::user_tasks::{Acknowledgement, Command};
+use plaudit_domain::user_tasks::{Acknowledgement, Command, RewardState};
 use uuid::Uuid;
 
-use super::{BatchDecider, metadata};
+use super::{BatchDecider, by_hand, metadata};
 use crate::batch::{Item, Outcome, Work};
 use crate::rewards::grants::GrantLookup;
+use crate::states::truncate_to_micros;
 
 /// The grants that an item speaks of.
 pub(super) fn grants_of(item: &Item) -> Vec<GrantLookup> {
@@ -22,9 +23,14 @@ pub(super) fn grants_of(item: &Item) -> Vec<GrantLookup> {
             (user, settled.iter().map(|(grant, _)| *grant).collect())
         }
         Work::Redeliver { user, grant, .. } => (user, vec![*grant]),
+        Work::ByHand { key, command, .. } => {
+            (&key.user, by_hand::grant_of(command).into_iter().collect())
+        }
         Work::Claim { .. }
         | Work::ClaimAll { .. }
-        | Work::GrantFreezes { .. }
+        | Work::CountPast { .. }
+        | Work::SettleBackfills
+        | Work::ReleaseBackfill { .. }
         | Work::Settle { .. }
         | Work::Park(_) => return vec![],
         Work::ResolveParked(resolution) => {
@@ -41,7 +47,7 @@ pub(super) fn grants_of(item: &Item) -> Vec<GrantLookup> {
 
 fn command_of(work: &Work) -> Option<Command> {
     Some(match work {
-        Work::Settle { as_of, .. } => Command::Settle { as_of: *as_of },
+        Work::Settle { as_of, .. } => Command::Settle { as_of: truncate_to_micros(*as_of) },
         Work::StartDeliveries { rewards, .. } => {
             Command::StartDeliveries { rewards: rewards.clone() }
         }
@@ -56,15 +62,28 @@ fn command_of(work: &Work) -> Option<Command> {
             even_if_delivered: *even_if_delivered,
         },
         Work::Action(_)
+        | Work::CountPast { .. }
+        | Work::SettleBackfills
+        | Work::ReleaseBackfill { .. }
         | Work::Claim { .. }
         | Work::ClaimAll { .. }
-        | Work::GrantFreezes { .. }
+        | Work::ByHand { .. }
         | Work::Park(_)
         | Work::ResolveParked(_) => return None,
     })
 }
 
 impl<'b> BatchDecider<'_, 'b> {
+    /// The grants that are about to be sent and were revoked.
+    fn revoked(&mut self, item: &Item, user: &UserId) -> Vec<Uuid> {
+        let Work::StartDeliveries { rewards, .. } = &item.work else { return vec![] };
+        let grants = &self.working(item, user).loaded.state.grants;
+        let is_revoked = |grant: &Uuid| {
+            grants.get(grant).is_some_and(|grant| grant.state == RewardState::Revoked)
+        };
+        rewards.iter().map(|reward| reward.grant).filter(is_revoked).collect()
+    }
+
     /// Records what time alone brings about, and how deliveries go.
     pub(super) fn deliver(&mut self, item: &'b Item, user: &UserId) -> Outcome {
         let Some(command) = command_of(&item.work) else { return Outcome::Accepted };
@@ -73,7 +92,10 @@ impl<'b> BatchDecider<'_, 'b> {
                 if !decision.events.is_empty() {
                     self.record(item, user, decision.events, &metadata(item, None));
                 }
-                Outcome::Accepted
+                match self.revoked(item, user) {
+                    revoked if revoked.is_empty() => Outcome::Accepted,
+                    revoked => Outcome::Revoked(revoked),
+                }
             }
             Err(rejection) => Outcome::Rejected(rejection),
         }

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use plaudit_domain::action::Action;
 
-use crate::batch::{Item, Origin, SourcePosition};
+use super::by_hand;
+use crate::batch::{Item, Origin, SourcePosition, Work};
 
 /// What is about the events of one item: where it came from, and what caused it. A flat object of
 /// strings, because stock cqrs-es reads nothing else.
@@ -15,10 +16,19 @@ pub(super) fn metadata(item: &Item, action: Option<&Action>) -> Arc<str> {
         fields.push(("action_id", action.id.clone()));
         fields.push(("action_type", action.kind.clone()));
     }
+    if let Work::ByHand { command, .. } = &item.work {
+        fields.push(("command", by_hand::name_of(command).to_owned()));
+    }
     match &item.origin {
         Origin::Record(at) => add_source_position(&mut fields, at),
         Origin::Parked { id, from } => {
             fields.push(("parked_id", id.to_string()));
+            if let Some(at) = from {
+                add_source_position(&mut fields, at);
+            }
+        }
+        Origin::Backfill { task, from } => {
+            fields.push(("backfill", task.to_string()));
             if let Some(at) = from {
                 add_source_position(&mut fields, at);
             }

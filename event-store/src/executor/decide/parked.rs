@@ -8,6 +8,7 @@ use super::BatchDecider;
 use super::metadata::metadata;
 use crate::batch::{Item, Outcome, ParkedRecord, ParkedResolution};
 use crate::parked::NewlyParked;
+use crate::seen_actions::NewlySeen;
 
 impl<'b> BatchDecider<'_, 'b> {
     /// Parks a record. `waiting`: it does so only because of an earlier one of its user.
@@ -50,11 +51,14 @@ impl<'b> BatchDecider<'_, 'b> {
                 duplicates += 1;
                 continue;
             }
-            if let Err(reason) = self.apply(item, action) {
-                self.seen.remove(&identity);
-                return Outcome::Parked { id, reason };
-            }
-            self.decided.newly_seen.push((item.lane, identity));
+            let sequence = match self.apply(item, action) {
+                Ok(sequence) => sequence,
+                Err(reason) => {
+                    self.seen.remove(&identity);
+                    return Outcome::Parked { id, reason };
+                }
+            };
+            self.decided.newly_seen.push(NewlySeen { lane: item.lane, identity, sequence });
             applied += 1;
         }
         if let Some(user) = user {

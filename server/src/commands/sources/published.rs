@@ -211,7 +211,7 @@ pub async fn withdraw(config: &Config, name: &str, why: &Reason) -> Result<ExitC
     known(&pool, name).await?;
     match source_files::withdraw(&pool, name, &author).await? {
         Some(version) => {
-            outln!("{name}  withdrawn with version {version}, in every running process within 2 s")
+            outln!("{name}  withdrawn with version {version}, in every running process within 2 s");
         }
         None => outln!("{name}  was withdrawn before"),
     }

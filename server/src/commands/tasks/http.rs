@@ -6,8 +6,10 @@ use std::time::Duration;
 use plaudit_api::Plan;
 use plaudit_domain::catalogue::Status;
 use plaudit_domain::catalogue::definition::TaskDefinition;
-use plaudit_domain::ids::TaskId;
-use plaudit_event_store::catalogue_store::Published;
+use plaudit_domain::ids::{TaskId, UserId};
+use plaudit_event_store::backfills::BackfillStatus;
+use plaudit_event_store::backfills::changes::BackfillChange;
+use plaudit_event_store::catalogue_store::{AmnestyScope, DeclaredAmnesty, Published};
 use reqwest::{Client, RequestBuilder};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -17,6 +19,9 @@ use super::source::{ListedTask, TaskHistory};
 
 /// How long a request may take: the server answers within 5 s.
 const TIMEOUT: Duration = Duration::from_secs(15);
+
+/// Amnesties of streaks.
+const AMNESTIES: &str = "/v1/streaks/amnesties";
 
 /// How many entries a list has at most.
 const LIMIT: u32 = 1_000;
@@ -96,6 +101,16 @@ struct ListPage {
 }
 
 #[derive(Deserialize)]
+struct Amnesties {
+    amnesties: Vec<DeclaredAmnesty>,
+}
+
+#[derive(Deserialize)]
+struct ListedBackfills {
+    backfills: Vec<BackfillStatus>,
+}
+
+#[derive(Deserialize)]
 struct PublishedAll {
     published: Vec<Published>,
 }
@@ -168,9 +183,72 @@ impl HttpCatalogue {
         Ok(())
     }
 
+    /// Declares that no streak breaks over a span of time.
+    pub async fn declare_amnesty(
+        &self,
+        scope: &AmnestyScope,
+        reason: &str,
+    ) -> Result<DeclaredAmnesty, HttpError> {
+        let AmnestyScope { from, until, tasks } = scope;
+        let body = json!({ "from": from, "until": until, "tasks": tasks, "reason": reason });
+        self.answer(self.client.post(self.at(AMNESTIES)).json(&body)).await
+    }
+
+    /// All amnesties, the oldest declaration first.
+    pub async fn amnesties(&self) -> Result<Vec<DeclaredAmnesty>, HttpError> {
+        let all: Amnesties = self.answer(self.client.get(self.at(AMNESTIES))).await?;
+        Ok(all.amnesties)
+    }
+
+    /// All backfills.
+    pub async fn backfills(&self) -> Result<Vec<BackfillStatus>, HttpError> {
+        let path = format!("/v1/backfills?limit={LIMIT}");
+        let listed: ListedBackfills = self.answer(self.client.get(self.at(&path))).await?;
+        Ok(listed.backfills)
+    }
+
+    /// The backfill of a task.
+    pub async fn backfill(&self, id: &TaskId) -> Result<BackfillStatus, HttpError> {
+        self.answer(self.client.get(self.at(&format!("/v1/tasks/{id}/backfill")))).await
+    }
+
+    /// Pauses, resumes, cancels or releases the backfill of a task.
+    pub async fn change_backfill(
+        &self,
+        id: &TaskId,
+        wanted: BackfillChange,
+        reason: Option<String>,
+    ) -> Result<BackfillStatus, HttpError> {
+        let verb = match wanted {
+            BackfillChange::Pause => "pause",
+            BackfillChange::Resume => "resume",
+            BackfillChange::Cancel => "cancel",
+            BackfillChange::Release => "release",
+        };
+        let request = self.client.post(self.at(&format!("/v1/tasks/{id}/backfill/{verb}")));
+        self.answer(request.json(&json!({ "reason": reason }))).await
+    }
+
     /// A dry run.
     pub async fn simulate(&self, input: &Value) -> Result<Value, HttpError> {
         self.answer(self.client.post(self.at("/v1/tasks/simulate")).json(input)).await
+    }
+
+    /// Corrects a user's progress.
+    pub async fn correct(
+        &self,
+        (user, task): (&UserId, &TaskId),
+        verb: &str,
+        input: &Value,
+        idempotency_key: Option<&str>,
+    ) -> Result<Value, HttpError> {
+        let user = percent_encoded(user.as_str());
+        let mut request =
+            self.client.post(self.at(&format!("/v1/users/{user}/tasks/{task}/{verb}")));
+        if let Some(key) = idempotency_key {
+            request = request.header("idempotency-key", key);
+        }
+        self.answer(request.json(input)).await
     }
 
     fn at(&self, path: &str) -> String {

@@ -3,15 +3,18 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use plaudit_api::Plan;
+use plaudit_api::{PastLookup, Plan};
 use plaudit_audit::{Simulation, SimulationError, SimulationInput};
 use plaudit_domain::catalogue::definition::{Kind, TaskDefinition};
 use plaudit_domain::catalogue::{CatalogueTask, Status};
 use plaudit_domain::ids::TaskId;
 use plaudit_domain::lane::LaneCount;
 use plaudit_event_store::ExecuteError;
+use plaudit_event_store::backfills::changes::{BackfillChange, BackfillChangeError, change};
+use plaudit_event_store::backfills::{self, BackfillStatus};
 use plaudit_event_store::catalogue_store::{
-    self, Author, CatalogueStore, PublishError, Published, TaskChange,
+    self, AmnestyError, AmnestyScope, Author, CatalogueStore, DeclaredAmnesty, PublishError,
+    Published, TaskChange,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -21,6 +24,9 @@ use super::http::{HttpCatalogue, HttpError};
 use crate::config::{Config, ConfigError};
 use crate::failure::Failure;
 use crate::{operator, startup};
+
+/// How many backfills are listed.
+const BACKFILLS_MAX: i64 = 1_000;
 
 /// Where the catalogue is.
 pub enum CatalogueSource {
@@ -80,6 +86,12 @@ pub enum SourceError {
     /// The server.
     #[error(transparent)]
     Http(#[from] HttpError),
+    /// An amnesty in the database.
+    #[error(transparent)]
+    Amnesty(#[from] AmnestyError),
+    /// A backfill in the database.
+    #[error(transparent)]
+    Backfill(#[from] BackfillChangeError),
     /// A dry run.
     #[error(transparent)]
     Simulation(#[from] SimulationError),
@@ -179,13 +191,14 @@ impl CatalogueSource {
     pub async fn plan(
         &self,
         definitions: &[TaskDefinition],
+        past: &PastLookup,
         counting_max: Duration,
     ) -> Result<Plan, SourceError> {
         match self {
             Self::Server(server) => Ok(server.plan(definitions).await?),
             Self::Database(pool, _) => {
                 let catalogue = CatalogueStore::default();
-                Ok(Plan::of(definitions, &catalogue, pool, counting_max).await?)
+                Ok(Plan::of(definitions, &catalogue, pool, past, counting_max).await?)
             }
         }
     }
@@ -217,6 +230,64 @@ impl CatalogueSource {
             Self::Server(server) => Ok(server.set_status(id, status, reason).await?),
             Self::Database(pool, _) => {
                 Ok(catalogue_store::set_status(pool, id, status, author(reason)).await?)
+            }
+        }
+    }
+
+    /// Declares that no streak breaks over a span of time.
+    pub async fn declare_amnesty(
+        &self,
+        scope: AmnestyScope,
+        reason: &str,
+    ) -> Result<DeclaredAmnesty, SourceError> {
+        match self {
+            Self::Server(server) => Ok(server.declare_amnesty(&scope, reason).await?),
+            Self::Database(pool, _) => {
+                let by = operator::name();
+                Ok(catalogue_store::declare_amnesty(pool, scope, &by, reason).await?)
+            }
+        }
+    }
+
+    /// All backfills, without their partitions.
+    pub async fn backfills(&self) -> Result<Vec<BackfillStatus>, SourceError> {
+        match self {
+            Self::Server(server) => Ok(server.backfills().await?),
+            Self::Database(pool, _) => Ok(backfills::list(pool, BACKFILLS_MAX).await?),
+        }
+    }
+
+    /// The backfill of a task.
+    pub async fn backfill(&self, id: &TaskId) -> Result<BackfillStatus, SourceError> {
+        match self {
+            Self::Server(server) => Ok(server.backfill(id).await?),
+            Self::Database(pool, _) => {
+                let found = backfills::find(pool, id).await?;
+                Ok(found.ok_or_else(|| BackfillChangeError::Unknown(id.clone()))?)
+            }
+        }
+    }
+
+    /// All amnesties, the oldest declaration first.
+    pub async fn amnesties(&self) -> Result<Vec<DeclaredAmnesty>, SourceError> {
+        match self {
+            Self::Server(server) => Ok(server.amnesties().await?),
+            Self::Database(pool, _) => Ok(catalogue_store::amnesties(pool).await?),
+        }
+    }
+
+    /// Pauses, resumes, cancels or releases the backfill of a task.
+    pub async fn change_backfill(
+        &self,
+        id: &TaskId,
+        wanted: BackfillChange,
+        reason: Option<String>,
+    ) -> Result<BackfillStatus, SourceError> {
+        match self {
+            Self::Server(server) => Ok(server.change_backfill(id, wanted, reason).await?),
+            Self::Database(pool, _) => {
+                change(pool, id, wanted, &author(reason)).await?;
+                self.backfill(id).await
             }
         }
     }

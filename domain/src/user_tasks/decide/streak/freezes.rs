@@ -4,7 +4,6 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{afterwards, due, period_named, settle};
 use crate::calendar::Period;
-use crate::catalogue::definition::Kind;
 use crate::catalogue::{Catalogue, CatalogueTask};
 use crate::ids::TaskId;
 use crate::user_tasks::decide::{ActionContext, Rejection, UnmovedReason};
@@ -29,9 +28,9 @@ pub(super) fn reserve(
         return Err(UnmovedReason::OutsideWindow);
     }
     let zones = &context.state.zones;
-    let mut events = due(&StreakJudge::new(place.version, past, zones), at);
+    let mut events = due(&StreakJudge::new(place, past, zones), at);
     let past = afterwards(past, &task.id, &events);
-    let judge = StreakJudge::new(place.version, past.as_ref(), zones);
+    let judge = StreakJudge::new(place, past.as_ref(), zones);
     let period = period_named(task, place, past.as_ref(), zones, &action.data);
     let (task, version) = (task.id.clone(), place.version.version);
     Ok(match period.and_then(|period| check(&judge, &period, at).map(|()| period)) {
@@ -76,10 +75,10 @@ pub(in crate::user_tasks::decide) fn grant(
     let mut events = settle(state, task, request.at);
     let past = afterwards(state.tasks.get(&task.id), &task.id, &events);
     let place = place(task, past.as_ref(), &state.zones, request.at);
-    if place.version.definition.kind != Kind::Continuous {
+    if !place.version.definition.kind.shape().counts_streaks {
         return Err(Rejection::NoStreak { task: task.id.clone() });
     }
-    let judge = StreakJudge::new(place.version, past.as_ref(), &state.zones);
+    let judge = StreakJudge::new(&place, past.as_ref(), &state.zones);
     let mut account = judge.account();
     judge.tail(request.at, &mut account);
     let room = (judge.freezes.max - account.left()).max(0);

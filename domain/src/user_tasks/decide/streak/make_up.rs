@@ -34,7 +34,7 @@ pub(super) fn make_up(
         Ok(vec![Event::ActionNotCounted { task, version, reason, at }])
     };
     let zones = &context.state.zones;
-    let judge = StreakJudge::new(place.version, past, zones);
+    let judge = StreakJudge::new(place, past, zones);
     let period = period_named(task, place, past, zones, &context.action.data)
         .and_then(|period| check(context, &judge, place, &period, look_back).map(|()| period));
     let period = match period {
@@ -43,7 +43,7 @@ pub(super) fn make_up(
     };
     let mut events = due(&judge, at);
     let past = afterwards(past, &task.id, &events);
-    let judge = StreakJudge::new(place.version, past.as_ref(), zones);
+    let judge = StreakJudge::new(place, past.as_ref(), zones);
     let Some(streak) = judge.streak() else { return Ok(vec![]) };
     let filled = if period.starts_at < streak.last.starts_at {
         fill::fill(context, &judge, streak, &period, By::MakeUp)

@@ -8,6 +8,8 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::*;
+use crate::catalogue::Amnesty;
+use crate::catalogue::definition::Pause;
 use crate::screen::{ScreenRequest, screen};
 
 /// Days that things happen on, from 2026-03-01 on.
@@ -22,6 +24,8 @@ struct Setup {
     look_back: i64,
     /// In hours since the first day began.
     pauses: Vec<(i64, i64)>,
+    /// The pauses are amnesties, which means the same.
+    by_amnesty: bool,
 }
 
 impl Setup {
@@ -30,11 +34,11 @@ impl Setup {
     }
 
     fn catalogue(&self, lateness_days: i64) -> Catalogue {
-        let pauses = self.pauses.iter();
-        let pauses =
-            pauses.map(|(from, until)| json!({ "from": hour(*from), "until": hour(*until) }));
+        let span = |(from, until): &(i64, i64)| Pause { from: hour(*from), until: hour(*until) };
+        let spans: Vec<Pause> = self.pauses.iter().map(span).collect();
+        let (pauses, amnesties) = if self.by_amnesty { (vec![], spans) } else { (spans, vec![]) };
         let mut rules = json!({
-            "cycle": self.cycle, "grace_periods": self.grace, "pauses": pauses.collect::<Value>(),
+            "cycle": self.cycle, "grace_periods": self.grace, "pauses": pauses,
             "freezes": { "initial": self.initial, "max": self.max },
         });
         if self.look_back > 0 {
@@ -43,7 +47,10 @@ impl Setup {
         let objective = json!({ "on": ["user.signed_in"], "target": 1,
             "lateness_seconds": lateness_days * 86_400 });
         let changes = json!({ "streak": rules, "objective": objective });
-        catalogue([sign_in(&self.milestones(), changes)])
+        let mut tasks = tasks_in(Status::Active, [sign_in(&self.milestones(), changes)]);
+        let declared = |span: Pause| Amnesty { span, declared_at: at("01T00:00") };
+        tasks[0].amnesties = amnesties.into_iter().map(declared).collect();
+        Catalogue::new(1, tasks).unwrap()
     }
 }
 
@@ -55,14 +62,15 @@ fn setups() -> impl Strategy<Value = Setup> {
     let cycles = prop_oneof![Just(None), (1..=7_i64).prop_map(Some)];
     let pause = (0..DAYS * 24, 1..120_i64).prop_map(|(from, hours)| (from, from + hours));
     let freezes = (0..=3_i64, 0..=3_i64).prop_map(|(a, b)| (a.min(b), a.max(b)));
-    (cycles, 0..=2_i64, freezes, 0..=6_i64, vec(pause, 0..3)).prop_map(
-        |(cycle, grace, (initial, max), look_back, pauses)| Setup {
+    (cycles, 0..=2_i64, freezes, 0..=6_i64, vec(pause, 0..3), any::<bool>()).prop_map(
+        |(cycle, grace, (initial, max), look_back, pauses, by_amnesty)| Setup {
             cycle,
             grace,
             initial,
             max,
             look_back,
             pauses,
+            by_amnesty,
         },
     )
 }

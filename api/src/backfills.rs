@@ -1,0 +1,164 @@
+//! Backfills: how far they are, and what operators do to them.
+
+use axum::body::Body;
+use axum::extract::{Extension, State};
+use axum::http::HeaderMap;
+use plaudit_domain::ids::TaskId;
+use plaudit_event_store::backfills::changes::{BackfillChange, BackfillChangeError, change};
+use plaudit_event_store::backfills::{self, BackfillStatus};
+use plaudit_event_store::catalogue_store::Author;
+use serde::Serialize;
+
+use crate::auth::Caller;
+use crate::etag::no_store;
+use crate::input::{Query, TaskPath};
+use crate::openapi::{operator_shapes, parameters};
+use crate::problem::{Answer, Problem, ProblemBody, causes};
+use crate::reason::HandBody;
+use crate::state::{ApiState, Shared, detached};
+
+#[derive(Serialize)]
+struct Backfills {
+    backfills: Vec<BackfillStatus>,
+}
+
+/// `GET /v1/backfills`, the newest first, without their partitions.
+#[utoipa::path(get, path = "/v1/backfills", tag = "backfills", operation_id = "listBackfills",
+    params(("limit" = Option<u32>, Query, description = "How many at most, 1 to 1,000; 100 if absent")),
+    responses((status = 200, description = "All backfills", body = operator_shapes::Backfills)))]
+pub async fn list(State(state): State<Shared>, mut query: Query) -> Answer {
+    let limit = query.limit();
+    query.finish()?;
+    let backfills = backfills::list(&state.pool, i64::from(limit)).await?;
+    Ok(no_store(&Backfills { backfills }))
+}
+
+/// `GET /v1/tasks/{task}/backfill`: how far the backfill of a task is.
+#[utoipa::path(get, path = "/v1/tasks/{task}/backfill", tag = "backfills", operation_id = "showBackfill",
+    params(parameters::Task),
+    responses((status = 200, description = "The backfill", body = operator_shapes::Backfill)))]
+pub async fn show(State(state): State<Shared>, TaskPath(task): TaskPath) -> Answer {
+    found(&state, &task).await
+}
+
+/// `POST /v1/tasks/{task}/backfill/pause`: it reads nothing until it is resumed.
+#[utoipa::path(post, path = "/v1/tasks/{task}/backfill/pause", tag = "backfills", operation_id = "pauseBackfill",
+    params(parameters::Task),
+    request_body(description = "Why, if that is to be recorded", content((operator_shapes::Reason = "application/json"))),
+    responses(
+        (status = 200, description = "The backfill", body = operator_shapes::Backfill),
+        (status = 409, description = "It is over", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 413, description = "Too large", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 415, description = "Not JSON", body = ProblemBody, content_type = "application/problem+json"),
+    ))]
+pub async fn pause(
+    state: State<Shared>,
+    caller: Extension<Caller>,
+    task: TaskPath,
+    headers: HeaderMap,
+    body: Body,
+) -> Answer {
+    changed(state, caller, task, &headers, body, BackfillChange::Pause).await
+}
+
+/// `POST /v1/tasks/{task}/backfill/resume`: it goes on where it was.
+#[utoipa::path(post, path = "/v1/tasks/{task}/backfill/resume", tag = "backfills", operation_id = "resumeBackfill",
+    params(parameters::Task),
+    request_body(description = "Why, if that is to be recorded", content((operator_shapes::Reason = "application/json"))),
+    responses(
+        (status = 200, description = "The backfill", body = operator_shapes::Backfill),
+        (status = 409, description = "It is over", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 413, description = "Too large", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 415, description = "Not JSON", body = ProblemBody, content_type = "application/problem+json"),
+    ))]
+pub async fn resume(
+    state: State<Shared>,
+    caller: Extension<Caller>,
+    task: TaskPath,
+    headers: HeaderMap,
+    body: Body,
+) -> Answer {
+    changed(state, caller, task, &headers, body, BackfillChange::Resume).await
+}
+
+/// `POST /v1/tasks/{task}/backfill/cancel`: it ends. What it has counted stays counted.
+#[utoipa::path(post, path = "/v1/tasks/{task}/backfill/cancel", tag = "backfills", operation_id = "cancelBackfill",
+    params(parameters::Task),
+    request_body(description = "Why, if that is to be recorded", content((operator_shapes::Reason = "application/json"))),
+    responses(
+        (status = 200, description = "The backfill", body = operator_shapes::Backfill),
+        (status = 409, description = "It is done", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 413, description = "Too large", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 415, description = "Not JSON", body = ProblemBody, content_type = "application/problem+json"),
+    ))]
+pub async fn cancel(
+    state: State<Shared>,
+    caller: Extension<Caller>,
+    task: TaskPath,
+    headers: HeaderMap,
+    body: Body,
+) -> Answer {
+    changed(state, caller, task, &headers, body, BackfillChange::Cancel).await
+}
+
+/// `POST /v1/tasks/{task}/backfill/release`: what it holds back is granted, a moment later.
+#[utoipa::path(post, path = "/v1/tasks/{task}/backfill/release", tag = "backfills", operation_id = "releaseBackfill",
+    params(parameters::Task),
+    request_body(description = "Why, if that is to be recorded", content((operator_shapes::Reason = "application/json"))),
+    responses(
+        (status = 200, description = "The backfill; `released_at` says when all is granted", body = operator_shapes::Backfill),
+        (status = 409, description = "It is not over, or holds nothing back", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 413, description = "Too large", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 415, description = "Not JSON", body = ProblemBody, content_type = "application/problem+json"),
+    ))]
+pub async fn release(
+    state: State<Shared>,
+    caller: Extension<Caller>,
+    task: TaskPath,
+    headers: HeaderMap,
+    body: Body,
+) -> Answer {
+    changed(state, caller, task, &headers, body, BackfillChange::Release).await
+}
+
+async fn changed(
+    State(state): State<Shared>,
+    Extension(caller): Extension<Caller>,
+    TaskPath(task): TaskPath,
+    headers: &HeaderMap,
+    body: Body,
+    wanted: BackfillChange,
+) -> Answer {
+    let reason = HandBody::reason_only(&state, headers, body).await?;
+    let author = Author { by: caller.subject, reason };
+    let (pool, id) = (state.pool.clone(), task.clone());
+    detached(async move { change(&pool, &id, wanted, &author).await }).await??;
+    found(&state, &task).await
+}
+
+async fn found(state: &ApiState, task: &TaskId) -> Answer {
+    let found = backfills::find(&state.pool, task).await?;
+    let found = found.ok_or_else(|| BackfillChangeError::Unknown(task.clone()))?;
+    Ok(no_store(&found))
+}
+
+impl From<BackfillChangeError> for Problem {
+    fn from(error: BackfillChangeError) -> Self {
+        let detail = error.to_string();
+        match error {
+            BackfillChangeError::Unknown(_) => {
+                Self::NotFound { cause: &causes::NO_BACKFILL, detail }
+            }
+            BackfillChangeError::Over { .. } => {
+                Self::Conflict { cause: &causes::BACKFILL_OVER, detail }
+            }
+            BackfillChangeError::Unfinished { .. } => {
+                Self::Conflict { cause: &causes::BACKFILL_UNFINISHED, detail }
+            }
+            BackfillChangeError::HoldsNothing(_) => {
+                Self::Conflict { cause: &causes::NOTHING_HELD, detail }
+            }
+            BackfillChangeError::Database(error) => error.into(),
+        }
+    }
+}

@@ -1,0 +1,331 @@
+//! Corrections by hand: progress that is changed, rewards that are granted. Each is committed before it is
+//! answered.
+
+use axum::body::Body;
+use axum::extract::{Extension, State};
+use axum::http::HeaderMap;
+use jiff::Timestamp;
+use plaudit_domain::calendar::PeriodKey;
+use plaudit_domain::catalogue::definition::Payout;
+use plaudit_domain::ids::{TaskId, UserId};
+use plaudit_domain::user_tasks::{
+    Adjustment, Change, Command, Correction, Rejection, Reward, Seed,
+};
+use plaudit_event_store::{Applied, HandChange, HandReceipt, Origin, Outcome, RequestKey, Work};
+use serde::Serialize;
+use uuid::Uuid;
+
+use crate::auth::Caller;
+use crate::claims::{apply, now, unexpected};
+use crate::etag::no_store_at;
+use crate::in_flight::Held;
+use crate::input::{TaskPath, UserPath, idempotency_key, unknown_task, unless_unknown};
+use crate::openapi::{operator_shapes, parameters};
+use crate::problem::{Answer, Problem, ProblemBody, causes};
+use crate::reason::HandBody;
+use crate::state::{ApiState, Shared};
+use crate::telemetry::RequestId;
+
+/// The longest key of a period, in characters.
+const PERIOD_CHARS_MAX: usize = 64;
+/// The longest name of a line, in characters; as in task files.
+const LINE_CHARS_MAX: usize = 64;
+/// The longest kind or code, in characters; as in task files.
+const PAYER_CHARS_MAX: usize = 200;
+
+/// Who asks for a correction of whom, and how a repeat is told.
+pub struct Author {
+    request: Uuid,
+    by: String,
+    idempotency_key: Option<String>,
+}
+
+impl Author {
+    /// Reads the headers.
+    pub fn read(request: Uuid, caller: &Caller, headers: &HeaderMap) -> Answer<Self> {
+        let idempotency_key = idempotency_key(headers)?;
+        Ok(Self { request, by: caller.subject.clone(), idempotency_key })
+    }
+
+    /// The key by which a repeat is told, or an id of the request.
+    pub fn key(&self) -> String {
+        self.idempotency_key.clone().unwrap_or_else(|| self.request.to_string())
+    }
+
+    /// Where the change came from.
+    pub fn origin(&self) -> Origin {
+        Origin::Request(self.request)
+    }
+
+    /// Who asks.
+    pub fn by(&self) -> &str {
+        &self.by
+    }
+}
+
+/// Applies a correction. Gives its receipt, and a position at or after it.
+pub async fn correct(
+    state: &ApiState,
+    user: &UserId,
+    (change, revoked): (Change, Option<Reward>),
+    (author, reason): (&Author, String),
+    held: Held,
+) -> Answer<(HandReceipt, Applied)> {
+    let about = match &change {
+        Change::Revoke { grant, .. } => grant.to_string(),
+        other => other.task().map(TaskId::to_string).unwrap_or_default(),
+    };
+    let operation = format!("{} {about}", change.name()).trim_end().to_owned();
+    let key = RequestKey { user: user.clone(), operation, key: author.key() };
+    let (by, at) = (author.by.clone(), now());
+    let seed = Seed(Uuid::new_v4().as_u64_pair().0);
+    let correction = Correction { user: user.clone(), change, by, reason, at, seed };
+    let command = Box::new(Command::Correct(correction));
+    let work = Work::ByHand { key, command, revoked: revoked.map(Box::new) };
+    let applied = apply(state, user, work, author.origin(), held).await?;
+    match &applied.outcome {
+        Outcome::ChangedByHand(receipt) => Ok((receipt.clone(), applied)),
+        Outcome::Rejected(rejection) => Err(refused(rejection)),
+        other => Err(unexpected(other)),
+    }
+}
+
+/// The problem for a change by hand that the rules refuse.
+pub fn refused(rejection: &Rejection) -> Problem {
+    let detail = rejection.to_string();
+    let cause = match rejection {
+        Rejection::UnknownTask { task } => return unknown_task(task),
+        Rejection::UnknownMilestone { .. } => &causes::UNKNOWN_MILESTONE,
+        Rejection::UnknownPeriod { .. } => &causes::UNKNOWN_PERIOD,
+        Rejection::UnknownGrant { .. } => &causes::UNKNOWN_GRANT,
+        Rejection::NoStreak { .. } => &causes::NO_STREAK,
+        Rejection::NotRedeliverable { .. } => &causes::NOT_REDELIVERABLE,
+        Rejection::NotRevocable { .. } => &causes::NOT_REVOCABLE,
+        Rejection::NotCorrectable { .. } | Rejection::NothingClaimable { .. } => {
+            &causes::NOT_CORRECTABLE
+        }
+    };
+    if cause.status == axum::http::StatusCode::CONFLICT {
+        Problem::Conflict { cause, detail }
+    } else {
+        Problem::NotFound { cause, detail }
+    }
+}
+
+#[derive(Serialize)]
+struct CorrectionAnswer {
+    user: UserId,
+    task: TaskId,
+    period: PeriodKey,
+    position: String,
+    corrected_at: Timestamp,
+    credited: i64,
+    progress: i64,
+    target: i64,
+    milestones: Vec<i64>,
+    grants: Vec<Uuid>,
+}
+
+/// Which progress is changed, and how.
+type Wanted = fn(TaskId, Option<PeriodKey>, &mut HandBody) -> Change;
+
+/// `POST /v1/users/{user}/tasks/{task}/adjust`: changes the progress of an open period, up or down.
+#[utoipa::path(post, path = "/v1/users/{user}/tasks/{task}/adjust", tag = "users", operation_id = "adjust",
+    params(parameters::User, parameters::Task, parameters::Idempotency),
+    request_body(content = operator_shapes::Adjustment),
+    responses(
+        (status = 200, description = "Where the period stands", body = operator_shapes::CorrectedProgress),
+        (status = 409, description = "The period is closed, a step of a streak, or stands there already", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 413, description = "Too large", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 415, description = "Not JSON", body = ProblemBody, content_type = "application/problem+json"),
+    ))]
+pub async fn adjust(
+    state: State<Shared>,
+    request: Extension<RequestId>,
+    caller: Extension<Caller>,
+    user: UserPath,
+    task: TaskPath,
+    headers: HeaderMap,
+    body: Body,
+) -> Answer {
+    let wanted: Wanted = |task, period, body| {
+        let by =
+            body.integer("by", "an integer is wanted: how much is added, below zero to take back");
+        let to = body.integer("to", "an integer of at least 0 is wanted");
+        let adjustment = match (by, to) {
+            (Some(by), None) => Adjustment::By(by),
+            (None, Some(to)) if to >= 0 => Adjustment::To(to),
+            (None, Some(to)) => {
+                body.refuse("to", "an integer of at least 0 is wanted");
+                Adjustment::To(to)
+            }
+            _ => {
+                body.refuse("by", "one of `by` and `to` is wanted");
+                Adjustment::By(0)
+            }
+        };
+        Change::Adjust { task, period, adjustment }
+    };
+    progress((state, request, caller), (user, task), headers, body, wanted).await
+}
+
+/// `POST /v1/users/{user}/tasks/{task}/complete`: completes an open period, whether the task is locked or not.
+#[utoipa::path(post, path = "/v1/users/{user}/tasks/{task}/complete", tag = "users", operation_id = "complete",
+    params(parameters::User, parameters::Task, parameters::Idempotency),
+    request_body(content = operator_shapes::PeriodCorrection),
+    responses(
+        (status = 200, description = "Where the period stands", body = operator_shapes::CorrectedProgress),
+        (status = 409, description = "The period is closed, or completed already", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 413, description = "Too large", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 415, description = "Not JSON", body = ProblemBody, content_type = "application/problem+json"),
+    ))]
+pub async fn complete(
+    state: State<Shared>,
+    request: Extension<RequestId>,
+    caller: Extension<Caller>,
+    user: UserPath,
+    task: TaskPath,
+    headers: HeaderMap,
+    body: Body,
+) -> Answer {
+    let wanted: Wanted = |task, period, _| Change::Complete { task, period };
+    progress((state, request, caller), (user, task), headers, body, wanted).await
+}
+
+/// `POST /v1/users/{user}/tasks/{task}/reset`: starts an open period over; of a continuous task, the streak.
+#[utoipa::path(post, path = "/v1/users/{user}/tasks/{task}/reset", tag = "users", operation_id = "reset",
+    params(parameters::User, parameters::Task, parameters::Idempotency),
+    request_body(content = operator_shapes::PeriodCorrection),
+    responses(
+        (status = 200, description = "Where the period stands", body = operator_shapes::CorrectedProgress),
+        (status = 409, description = "The period is closed, or nothing is counted in it", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 413, description = "Too large", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 415, description = "Not JSON", body = ProblemBody, content_type = "application/problem+json"),
+    ))]
+pub async fn reset(
+    state: State<Shared>,
+    request: Extension<RequestId>,
+    caller: Extension<Caller>,
+    user: UserPath,
+    task: TaskPath,
+    headers: HeaderMap,
+    body: Body,
+) -> Answer {
+    let wanted: Wanted = |task, period, _| Change::Reset { task, period };
+    progress((state, request, caller), (user, task), headers, body, wanted).await
+}
+
+async fn progress(
+    (State(state), Extension(RequestId(request)), Extension(caller)): (
+        State<Shared>,
+        Extension<RequestId>,
+        Extension<Caller>,
+    ),
+    (UserPath(user), TaskPath(task)): (UserPath, TaskPath),
+    headers: HeaderMap,
+    body: Body,
+    wanted: Wanted,
+) -> Answer {
+    let asked = async {
+        let author = Author::read(request, &caller, &headers)?;
+        let (mut body, held) = HandBody::read(&state, &headers, body).await?;
+        let reason = body.required_reason();
+        let period = body.text("period", PERIOD_CHARS_MAX).map(PeriodKey::from);
+        let change = wanted(task.clone(), period, &mut body);
+        body.finish()?;
+        Ok((author, reason, change, held))
+    };
+    let (author, reason, change, held) = match asked.await {
+        Ok(asked) => asked,
+        Err(wrong) => return Err(unless_unknown(&state, &task, wrong).await),
+    };
+    let (receipt, applied) =
+        correct(&state, &user, (change, None), (&author, reason), held).await?;
+    let HandChange::ProgressCorrected { task, period, credited, progress, target, reached, grants } =
+        receipt.change
+    else {
+        return Err(unexpected(&applied.outcome));
+    };
+    let (position, corrected_at) = (receipt.position, receipt.at);
+    let answer = CorrectionAnswer {
+        user,
+        task,
+        period,
+        position,
+        corrected_at,
+        credited,
+        progress,
+        target,
+        milestones: reached,
+        grants,
+    };
+    Ok(no_store_at(applied.position, &answer))
+}
+
+#[derive(Serialize)]
+struct GrantAnswer {
+    user: UserId,
+    grant: Uuid,
+    task: TaskId,
+    period: PeriodKey,
+    milestone: i64,
+    line: String,
+    kind: String,
+    code: String,
+    amount: i64,
+    state: &'static str,
+    position: String,
+    granted_at: Timestamp,
+}
+
+/// `POST /v1/users/{user}/grants`: grants a reward that no task promised. It is delivered as others are.
+#[utoipa::path(post, path = "/v1/users/{user}/grants", tag = "users", operation_id = "grantByHand",
+    params(parameters::User, parameters::Idempotency),
+    request_body(content = operator_shapes::HandGrant),
+    responses(
+        (status = 200, description = "What was granted, now or by the first request of this key or line", body = operator_shapes::GrantedByHand),
+        (status = 413, description = "Too large", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 415, description = "Not JSON", body = ProblemBody, content_type = "application/problem+json"),
+    ))]
+pub async fn grant(
+    State(state): State<Shared>,
+    Extension(RequestId(request)): Extension<RequestId>,
+    Extension(caller): Extension<Caller>,
+    UserPath(user): UserPath,
+    headers: HeaderMap,
+    body: Body,
+) -> Answer {
+    let author = Author::read(request, &caller, &headers)?;
+    let (mut body, held) = HandBody::read(&state, &headers, body).await?;
+    let reason = body.required_reason();
+    let kind = body.required_text("kind", PAYER_CHARS_MAX);
+    let code = body.required_text("code", PAYER_CHARS_MAX);
+    let line = body.text("line", LINE_CHARS_MAX);
+    let amount = body.integer("amount", "an integer of at least 1 is wanted");
+    if amount.is_none_or(|amount| amount < 1) {
+        body.refuse("amount", "an integer of at least 1 is wanted");
+    }
+    body.finish()?;
+    let payout = Payout { kind, code, amount: amount.unwrap_or_default() };
+    let change = Change::Grant { line: line.unwrap_or_else(|| author.key()), payout };
+    let (receipt, applied) =
+        correct(&state, &user, (change, None), (&author, reason), held).await?;
+    let HandChange::RewardGranted { reward } = receipt.change else {
+        return Err(unexpected(&applied.outcome));
+    };
+    let answer = GrantAnswer {
+        user,
+        grant: reward.grant,
+        task: reward.task,
+        period: reward.period,
+        milestone: reward.milestone,
+        line: reward.line,
+        kind: reward.kind,
+        code: reward.code,
+        amount: reward.amount,
+        state: "claimed",
+        position: receipt.position,
+        granted_at: reward.reached_at,
+    };
+    Ok(no_store_at(applied.position, &answer))
+}

@@ -1,0 +1,80 @@
+//! What a new task would count of the past: for the plan of its publication.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use jiff::Timestamp;
+use plaudit_domain::catalogue::definition::{Backfill, BackfillRewards};
+use serde::{Deserialize, Serialize};
+
+/// What a new task would count of the past.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct PlannedBackfill {
+    /// The earliest time of an action that counts.
+    pub from: Timestamp,
+    /// What becomes of the rewards that past actions earn.
+    pub rewards: BackfillRewards,
+    /// What would be read, by partition; absent: it could not be asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub partitions: Option<Vec<PastRecords>>,
+    /// Why it could not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unknown: Option<String>,
+}
+
+/// What would be read of a source partition.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct PastRecords {
+    /// The topic.
+    pub topic: String,
+    /// The partition.
+    pub partition: i32,
+    /// How many records at most.
+    pub records: i64,
+    /// Where Kafka has removed records that may have counted: the timestamp of the oldest that it still has.
+    pub kept_from: Option<Timestamp>,
+}
+
+/// The answer of the brokers, or why there is none.
+pub type PastAnswer = Result<Vec<PastRecords>, String>;
+
+/// Asks the brokers what they have since a time.
+#[derive(Clone)]
+pub struct PastLookup(Arc<dyn Fn(Timestamp) -> BoxFuture<'static, PastAnswer> + Send + Sync>);
+
+impl PastLookup {
+    /// Asks by this function.
+    pub fn new<F, R>(ask: F) -> Self
+    where
+        F: Fn(Timestamp) -> R + Send + Sync + 'static,
+        R: Future<Output = PastAnswer> + Send + 'static,
+    {
+        Self(Arc::new(move |from| Box::pin(ask(from))))
+    }
+
+    /// For who knows no brokers.
+    pub fn none(why: &str) -> Self {
+        let why = why.to_owned();
+        Self::new(move |_| std::future::ready(Err(why.clone())))
+    }
+
+    /// What a task with this backfill would count, asked for at most so long.
+    pub(super) async fn plan(&self, backfill: Backfill, limit: Duration) -> PlannedBackfill {
+        let Backfill { from, rewards } = backfill;
+        let asked = tokio::time::timeout(limit, (self.0)(from)).await;
+        let asked = asked.unwrap_or_else(|_| Err("Kafka did not answer in time".to_owned()));
+        let (partitions, unknown) = match asked {
+            Ok(partitions) => (Some(partitions), None),
+            Err(why) => (None, Some(why)),
+        };
+        PlannedBackfill { from, rewards, partitions, unknown }
+    }
+}
+
+impl fmt::Debug for PastLookup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PastLookup")
+    }
+}

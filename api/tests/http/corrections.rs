@@ -1,0 +1,164 @@
+//! Corrections by operators.
+
+use serde_json::{Value, json};
+
+use plaudit_projections::verify::verify;
+
+use super::support::{Api, auditor, client, operator, producer};
+
+const GIFTS: &str = "/v1/users/u42/tasks/daily-gifts";
+
+fn key(key: &str) -> [(&str, &str); 1] {
+    [("idempotency-key", key)]
+}
+
+async fn last_event(api: &Api) -> Value {
+    let history = api.get(&auditor(), "/v1/audit/users/u42/history").await;
+    history.body["events"].as_array().unwrap().last().unwrap().clone()
+}
+
+/// What a rebuild would make of the log is what is there.
+async fn rows_are_as_the_log_has_it(api: &Api) {
+    let report = verify(&api.pool, None, |_| {}).await.unwrap();
+    assert!(report.is_equal(), "{report:?}");
+}
+
+#[tokio::test]
+async fn rule_24_an_operator_adjusts_progress_up_and_down_with_a_reason() {
+    let api = Api::start().await;
+    api.act("u42", "gift.sent", "g1", json!({"coins": 150})).await;
+    let path = format!("{GIFTS}/adjust");
+    let down = json!({"by": -80, "reason": "refunded"});
+    let answer = api.post(&operator(), &path, &down, &key("k1")).await;
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    let numbers =
+        ["credited", "progress", "target"].map(|name| answer.body[name].as_i64().unwrap());
+    assert_eq!(numbers, [-80, 70, 1000]);
+    let shown = api.get(&client("u42"), GIFTS).await;
+    assert_eq!(shown.body["progress"], 70, "{}", shown.text);
+    assert_eq!(shown.body["milestones"][0]["rewards"][0]["state"], "claimable");
+    let event = last_event(&api).await;
+    assert_eq!(event["type"], "progress_corrected");
+    let payload = &event["payload"];
+    assert_eq!((&payload["by"], &payload["reason"]), (&json!("ops"), &json!("refunded")));
+    assert_eq!(event["metadata"]["command"], "adjust");
+
+    let again = api.post(&operator(), &path, &down, &key("k1")).await;
+    assert_eq!((again.status.as_u16(), &again.body), (200, &answer.body));
+    let same = json!({"to": 70, "reason": "x"});
+    api.post(&operator(), &path, &same, &[]).await.is_problem(409, "not-correctable");
+    let complete = json!({"reason": "an outage"});
+    let answer = api.post(&operator(), &format!("{GIFTS}/complete"), &complete, &[]).await;
+    assert_eq!(
+        (&answer.body["progress"], &answer.body["milestones"]),
+        (&json!(1000), &json!([1000]))
+    );
+    let reset = api.post(&operator(), &format!("{GIFTS}/reset"), &complete, &[]).await;
+    assert_eq!(reset.body["progress"], 0, "{}", reset.text);
+    rows_are_as_the_log_has_it(&api).await;
+}
+
+#[tokio::test]
+async fn what_can_not_be_corrected_is_refused_with_its_place() {
+    let api = Api::start().await;
+    let path = format!("{GIFTS}/adjust");
+    for (body, pointer) in [
+        (json!({"by": 1}), "/reason"),
+        (json!({"reason": "x"}), "/by"),
+        (json!({"by": 1, "to": 2, "reason": "x"}), "/by"),
+        (json!({"to": -1, "reason": "x"}), "/to"),
+        (json!({"by": 1, "reason": "x", "force": true}), "/force"),
+    ] {
+        let answer = api.post(&operator(), &path, &body, &[]).await;
+        answer.is_problem(400, "bad-input");
+        assert_eq!(answer.body["errors"][0]["pointer"], pointer, "{}", answer.text);
+    }
+    let none = "/v1/users/u42/tasks/none/adjust";
+    api.post(&operator(), none, &json!({}), &[]).await.is_problem(404, "unknown-task");
+    let period = json!({"by": 1, "reason": "x", "period": "2020-W01"});
+    api.post(&operator(), &path, &period, &[]).await.is_problem(404, "unknown-period");
+    let closed = json!({"by": 1, "reason": "x", "period": "2020-01-01"});
+    api.post(&operator(), &path, &closed, &[]).await.is_problem(409, "not-correctable");
+    let one = json!({"by": 1, "reason": "x"});
+    for token in [client("u42"), producer(), auditor()] {
+        api.post(&token, &path, &one, &[]).await.is_problem(403, "forbidden");
+        api.post(&token, "/v1/users/u42/grants", &one, &[]).await.is_problem(403, "forbidden");
+    }
+}
+
+#[tokio::test]
+async fn rule_14_a_grant_by_hand_is_made_once_and_can_be_revoked_before_it_is_sent() {
+    let api = Api::start().await;
+    let path = "/v1/users/u42/grants";
+    let asked = json!({"kind": "currency", "code": "coin", "amount": 50, "reason": "an outage"});
+    let answer = api.post(&operator(), path, &asked, &key("case-7")).await;
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    assert_eq!(
+        (&answer.body["line"], &answer.body["state"]),
+        (&json!("case-7"), &json!("claimed"))
+    );
+    let again = api.post(&operator(), path, &asked, &key("case-7")).await;
+    assert_eq!(again.body, answer.body);
+    let other = api.post(&operator(), path, &asked, &key("case-8")).await;
+    assert_ne!(other.body["grant"], answer.body["grant"]);
+    let listed = api.get(&client("u42"), "/v1/users/u42/rewards").await;
+    assert_eq!(listed.body["rewards"].as_array().unwrap().len(), 2, "{}", listed.text);
+    let grant = answer.body["grant"].as_str().unwrap();
+    let explained = api.get(&auditor(), &format!("/v1/audit/grants/{grant}")).await;
+    assert_eq!(explained.body["events"][0]["type"], "reward_granted", "{}", explained.text);
+
+    let revoke = format!("/v1/grants/{grant}/revoke");
+    api.post(&operator(), &revoke, &json!({}), &[]).await.is_problem(400, "bad-input");
+    let reason = json!({"reason": "granted by mistake"});
+    let revoked = api.post(&operator(), &revoke, &reason, &key("r1")).await;
+    assert_eq!((revoked.status.as_u16(), &revoked.body["revoked"]), (200, &json!([grant])));
+    let again = api.post(&operator(), &revoke, &reason, &key("r1")).await;
+    assert_eq!(again.body, revoked.body);
+    api.post(&operator(), &revoke, &reason, &[]).await.is_problem(409, "not-revocable");
+    let shown = api.get(&operator(), &format!("/v1/grants/{grant}")).await;
+    assert_eq!(shown.body["state"], "revoked");
+    let redeliver = format!("/v1/grants/{grant}/redeliver");
+    api.post(&operator(), &redeliver, &reason, &[]).await.is_problem(409, "not-redeliverable");
+    let revoked = api.get(&operator(), "/v1/grants?state=revoked").await;
+    assert_eq!(revoked.body["grants"].as_array().unwrap().len(), 1, "{}", revoked.text);
+    for wrong in [json!({"kind": "a", "code": "b", "reason": "x"}), json!({"reason": "x"})] {
+        api.post(&operator(), path, &wrong, &[]).await.is_problem(400, "bad-input");
+    }
+    let unknown = "/v1/grants/00000000-0000-0000-0000-000000000000/revoke";
+    api.post(&operator(), unknown, &json!({}), &[]).await.is_problem(404, "unknown-grant");
+    rows_are_as_the_log_has_it(&api).await;
+}
+
+#[tokio::test]
+async fn an_unclaimed_reward_that_is_revoked_is_not_claimed() {
+    let api = Api::start().await;
+    api.act("u42", "team.formed", "t1", json!({})).await;
+    let listed = api.get(&operator(), "/v1/users/u42/rewards").await;
+    let grant = listed.body["rewards"][0]["grant"].as_str().unwrap().to_owned();
+    let revoke = format!("/v1/grants/{grant}/revoke");
+    let answer = api.post(&operator(), &revoke, &json!({"reason": "fraud"}), &[]).await;
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    let claim = "/v1/users/u42/tasks/first-team/claim";
+    api.post(&client("u42"), claim, &json!({}), &[]).await.is_problem(409, "nothing-claimable");
+    let all = api.post(&client("u42"), "/v1/users/u42/claims", &json!({}), &[]).await;
+    assert_eq!(all.body["outcomes"], json!([]));
+    rows_are_as_the_log_has_it(&api).await;
+}
+
+#[tokio::test]
+async fn an_action_that_a_producer_reverses_is_taken_back() {
+    let api = Api::start().await;
+    api.act("u42", "gift.sent", "g1", json!({"coins": 40})).await;
+    api.act("u42", "gift.sent", "g2", json!({"coins": 20})).await;
+    let reversed = json!({"source": "/test", "id": "g1", "reason": "refunded"});
+    api.act("u42", "plaudit.action.reversed", "r1", reversed).await;
+    let shown = api.get(&client("u42"), GIFTS).await;
+    assert_eq!(shown.body["progress"], 20, "{}", shown.text);
+    let event = last_event(&api).await;
+    assert_eq!(
+        (&event["type"], &event["payload"]["reason"]),
+        (&json!("progress_corrected"), &json!("refunded"))
+    );
+    assert_eq!(event["cause"]["action"]["id"], "r1");
+    rows_are_as_the_log_has_it(&api).await;
+}

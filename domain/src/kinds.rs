@@ -1,0 +1,163 @@
+//! Kinds of task: ordinary, periodic, continuous.
+//!
+//! A kind is a module behind `TaskKind`, registered by its name in `REGISTERED`. What sets one kind apart from
+//! the others is asked of it; everything else (periods, windows, audiences, filters, measures, versions, locks,
+//! rewards) is the same for all and knows no kinds. `docs/new-kind.md` walks through adding one.
+
+mod by_progress;
+mod continuous;
+mod ordinary;
+mod periodic;
+
+use std::fmt;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::calendar::Zones;
+use crate::catalogue::{CatalogueTask, TaskVersion};
+use crate::screen::Standing;
+use crate::user_tasks::decide::{ActionContext, UnmovedReason};
+use crate::user_tasks::place::Place;
+use crate::user_tasks::{Event, PeriodState, TaskState};
+
+/// Every kind. A task file and a stored definition name one of them.
+const REGISTERED: &[&dyn TaskKind] = &[
+    &ordinary::Ordinary,
+    &periodic::Periodic,
+    &continuous::Continuous,
+    #[cfg(test)]
+    &tests::early_bird::EarlyBird,
+];
+
+/// The parts of a definition that are not the same for all kinds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shape {
+    /// The task has periods (`every`); false: it is done once.
+    pub starts_over: bool,
+    /// The task has rules of a streak, and its milestones are lengths of it; false: they are amounts of progress.
+    pub counts_streaks: bool,
+    /// What exceeds the target of a period may open the next one (`carry_over`).
+    pub carries_over: bool,
+}
+
+/// The rules of a kind. Like all rules they are functions of what they are given: no clock, no chance, no I/O.
+pub(crate) trait TaskKind: Sync {
+    /// The kind's name in task files and stored definitions. It never changes.
+    fn name(&self) -> &'static str;
+
+    /// The fields that a definition may have.
+    fn shape(&self) -> Shape;
+
+    /// What an action does otherwise than by being counted, such as a make-up; `None`: it is to be counted.
+    fn act(
+        &self,
+        _context: &ActionContext<'_>,
+        _task: &CatalogueTask,
+        _past: Option<&TaskState>,
+        _place: &Place<'_>,
+    ) -> Option<Result<Vec<Event>, UnmovedReason>> {
+        None
+    }
+
+    /// What is reached once an action is credited: milestones, steps, the completion. `progress` is that of the
+    /// period with the credit in it. What is reached while the task is locked is withheld by the caller.
+    fn reach(
+        &self,
+        context: &ActionContext<'_>,
+        place: &Place<'_>,
+        past: Option<&TaskState>,
+        progress: i64,
+    ) -> Vec<Event>;
+
+    /// What a period withheld while the task was locked, now that it is not.
+    fn release(
+        &self,
+        context: &ActionContext<'_>,
+        version: &TaskVersion,
+        open: &PeriodState,
+    ) -> Vec<Event>;
+
+    /// What time alone brings about and no event tells yet, such as a streak that broke.
+    fn settle(
+        &self,
+        _place: &Place<'_>,
+        _past: Option<&TaskState>,
+        _zones: &Zones,
+        _as_of: Timestamp,
+    ) -> Vec<Event> {
+        Vec::new()
+    }
+
+    /// How far the user is, as of now, whether or not events told it.
+    fn standing<'a>(
+        &self,
+        place: &Place<'a>,
+        past: Option<&'a TaskState>,
+        zones: &Zones,
+        now: Timestamp,
+    ) -> Standing<'a>;
+}
+
+/// A registered kind of task.
+#[derive(Clone, Copy)]
+pub struct Kind(&'static dyn TaskKind);
+
+impl Kind {
+    /// Every kind.
+    pub fn all() -> impl Iterator<Item = Self> {
+        REGISTERED.iter().map(|kind| Self(*kind))
+    }
+
+    /// The kind of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::all().find(|kind| kind.name() == name)
+    }
+
+    /// Its name in task files and stored definitions.
+    pub fn name(self) -> &'static str {
+        self.0.name()
+    }
+
+    /// The fields that a definition may have.
+    pub fn shape(self) -> Shape {
+        self.0.shape()
+    }
+
+    /// Its rules.
+    pub(crate) fn rules(self) -> &'static dyn TaskKind {
+        self.0
+    }
+}
+
+impl fmt::Debug for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl PartialEq for Kind {
+    fn eq(&self, other: &Self) -> bool {
+        self.name() == other.name()
+    }
+}
+
+impl Eq for Kind {}
+
+impl Serialize for Kind {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
+    }
+}
+
+impl<'de> Deserialize<'de> for Kind {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let name = String::deserialize(deserializer)?;
+        let names = || Self::all().map(Self::name).collect::<Vec<_>>().join(", ");
+        let unknown = || format!("there is no kind of task {name:?}; there are {}", names());
+        Self::named(&name).ok_or_else(|| serde::de::Error::custom(unknown()))
+    }
+}
+
+#[cfg(test)]
+mod tests;

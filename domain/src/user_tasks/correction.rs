@@ -1,0 +1,175 @@
+//! Corrections: what people change by hand, and what a producer takes back.
+
+use jiff::Timestamp;
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::event::{Event, grant_id};
+use super::seed::Seed;
+use crate::action::{ACTION_REVERSED, Action, identity_of};
+use crate::calendar::PeriodKey;
+use crate::catalogue::definition::Payout;
+use crate::ids::{TaskId, UserId};
+
+/// A change that an operator makes by hand. Who makes it and why is part of the facts that follow.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Correction {
+    /// Whose.
+    pub user: UserId,
+    /// What is changed.
+    pub change: Change,
+    /// Who wants it: the `sub` of a token, or a user of the operating system.
+    pub by: String,
+    /// Why.
+    pub reason: String,
+    /// When the request arrived.
+    pub at: Timestamp,
+    /// What is left to chance follows from it.
+    pub seed: Seed,
+}
+
+/// What a correction changes.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Change {
+    /// Grants a reward that no task promised. The same line again is the same grant.
+    Grant {
+        /// Tells the user's grants by hand from each other.
+        line: String,
+        /// What is granted.
+        payout: Payout,
+    },
+    /// Takes back a reward that was not handed to the paying system, or that has failed there.
+    Revoke {
+        /// The grant.
+        grant: Uuid,
+        /// Also the other lines of its milestone, if nobody claimed them yet.
+        whole_milestone: bool,
+    },
+    /// Changes the progress of an open period, up or down.
+    Adjust {
+        /// The task.
+        task: TaskId,
+        /// The period; absent: the one that contains the moment of the request.
+        period: Option<PeriodKey>,
+        /// By how much, or to what.
+        adjustment: Adjustment,
+    },
+    /// Completes an open period, whether the task is locked or not.
+    Complete {
+        /// The task.
+        task: TaskId,
+        /// The period; absent: the one that contains the moment of the request.
+        period: Option<PeriodKey>,
+    },
+    /// Starts an open period over; of a continuous task, the streak.
+    Reset {
+        /// The task.
+        task: TaskId,
+        /// The period; absent: the one that contains the moment of the request.
+        period: Option<PeriodKey>,
+    },
+}
+
+impl Correction {
+    /// The id of the grant that it makes; `None` if it makes none by hand.
+    pub fn grant_by_hand(&self) -> Option<Uuid> {
+        let Change::Grant { line, .. } = &self.change else { return None };
+        let (task, period) = (by_hand(), Self::period_by_hand());
+        Some(grant_id(&self.user, &task, &period, 0, line))
+    }
+
+    /// The period of all grants by hand.
+    pub(super) fn period_by_hand() -> PeriodKey {
+        "once".to_owned().into()
+    }
+}
+
+/// The id of [`BY_HAND`].
+pub(super) fn by_hand() -> TaskId {
+    BY_HAND.parse().expect("it is written as ids are")
+}
+
+impl Change {
+    /// The name of the change, as it stands in the metadata of its events.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Grant { .. } => "grant",
+            Self::Revoke { .. } => "revoke",
+            Self::Adjust { .. } => "adjust",
+            Self::Complete { .. } => "complete",
+            Self::Reset { .. } => "reset",
+        }
+    }
+
+    /// The task whose progress is changed; `None` for changes of grants.
+    pub fn task(&self) -> Option<&TaskId> {
+        match self {
+            Self::Grant { .. } | Self::Revoke { .. } => None,
+            Self::Adjust { task, .. } | Self::Complete { task, .. } | Self::Reset { task, .. } => {
+                Some(task)
+            }
+        }
+    }
+}
+
+/// How progress is adjusted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Adjustment {
+    /// By this much; below zero for a refund. Progress never falls below zero.
+    By(i64),
+    /// To this value.
+    To(i64),
+}
+
+/// The task under which grants by hand are listed and paid. No catalogue has it.
+pub const BY_HAND: &str = "plaudit.by-hand";
+
+/// The action that a [`ACTION_REVERSED`] action names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReversedAction {
+    /// Its source; empty if none was named.
+    pub source: String,
+    /// Its id; empty if none was named.
+    pub id: String,
+}
+
+impl ReversedAction {
+    /// Reads an action; `None` if it reverses nothing.
+    pub fn of(action: &Action) -> Option<Self> {
+        if action.kind != ACTION_REVERSED {
+            return None;
+        }
+        let text = |name: &str| match action.data.get(name) {
+            // Longer names are no action's.
+            Some(Value::String(text)) => text.chars().take(256).collect(),
+            _ => String::new(),
+        };
+        Some(Self { source: text("source"), id: text("id") })
+    }
+
+    /// Whether both parts of a name are there.
+    pub fn is_named(&self) -> bool {
+        !self.source.is_empty() && !self.id.is_empty()
+    }
+
+    /// The identity of the action that is reversed.
+    pub fn identity(&self, user: &UserId) -> Uuid {
+        identity_of(user, &self.source, &self.id)
+    }
+
+    /// What is remembered once the action is reversed: it is taken back once, whoever asks again.
+    pub fn marker(&self, user: &UserId) -> Uuid {
+        Uuid::new_v5(&self.identity(user), b"reversed")
+    }
+}
+
+/// What is known of an action that is to be reversed.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Credited {
+    /// No such action was decided, or it was so long ago that it is forgotten.
+    Unknown,
+    /// It was reversed before.
+    ReversedBefore,
+    /// Its facts, in order.
+    Facts(Vec<Event>),
+}

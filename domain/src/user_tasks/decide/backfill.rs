@@ -1,0 +1,65 @@
+//! Past actions, which a new task counts by reading the topics again, and what its backfill holds back.
+
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+
+use serde_json::Map;
+
+use super::{ActionContext, Decision, Earning, evolve, judge};
+use crate::action::Action;
+use crate::catalogue::Catalogue;
+use crate::user_tasks::command::{BackfillRelease, PastAction};
+use crate::user_tasks::event::Event;
+use crate::user_tasks::state::UserTasks;
+
+/// Counts a past action for one task. What the task's completion sets off in others happens as ever; nothing else
+/// that listens to the action hears of it, for it was judged before.
+pub(super) fn count(state: &UserTasks, past: &PastAction, catalogue: &Catalogue) -> Decision {
+    let mut decision = Decision::default();
+    if let Some(index) = catalogue.place_of(&past.task) {
+        let context = ActionContext::new(state, &past.action, past.seed, Earning::Past(past));
+        judge(context, &mut decision, &[index], BTreeSet::from([index]), catalogue);
+    }
+    decision
+}
+
+/// Lets go of what the backfill of a task holds back. Nothing follows if it holds nothing.
+pub(super) fn release(
+    state: &UserTasks,
+    release: &BackfillRelease,
+    catalogue: &Catalogue,
+) -> Decision {
+    let BackfillRelease { user, task, seed, by, reason, at } = release;
+    let mut decision = Decision::default();
+    let Some(index) = catalogue.place_of(task) else { return decision };
+    let periods = state.tasks.get(task).map_or(&[][..], |past| &past.periods);
+    let released =
+        periods.iter().filter(|period| period.held).map(|held| Event::BackfillReleased {
+            task: task.clone(),
+            version: held.version,
+            period: held.period.key.clone(),
+            by: by.clone(),
+            reason: reason.clone(),
+            at: *at,
+        });
+    decision.events.extend(released);
+    if decision.events.is_empty() {
+        return decision;
+    }
+    let mut state = Cow::Borrowed(state);
+    for event in &decision.events {
+        evolve(state.to_mut(), event);
+    }
+    // It stands for the action that unlocks a task: milestones are reached by it, at its time.
+    let stand_in = Action {
+        user: user.clone(),
+        source: "/plaudit".to_owned(),
+        id: "backfill".to_owned(),
+        kind: String::new(),
+        occurred_at: *at,
+        data: Map::new(),
+    };
+    let context = ActionContext::new(&state, &stand_in, *seed, Earning::Granted);
+    judge(context, &mut decision, &[], BTreeSet::from([index]), catalogue);
+    decision
+}

@@ -1,0 +1,109 @@
+//! Grants by hand, and grants that are taken back.
+
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use crate::catalogue::definition::Payout;
+use crate::user_tasks::correction::{Correction, by_hand};
+use crate::user_tasks::decide::{Rejection, settle};
+use crate::user_tasks::event::{Event, Reward, grant_id};
+use crate::user_tasks::state::{ClaimableMilestone, Grant, RewardState, UserTasks};
+
+/// The fact that a reward is granted by hand; none if it was before.
+pub(super) fn grant(
+    state: &UserTasks,
+    correction: &Correction,
+    line: &str,
+    payout: &Payout,
+) -> Vec<Event> {
+    let Correction { user, by, reason, at, .. } = correction;
+    let (task, period) = (by_hand(), Correction::period_by_hand());
+    let grant = grant_id(user, &task, &period, 0, line);
+    if state.grants.contains_key(&grant) {
+        return vec![];
+    }
+    let Payout { kind, code, amount } = payout.clone();
+    let line = line.to_owned();
+    let (version, milestone, reached_at) = (0, 0, *at);
+    let reward =
+        Reward { grant, task, version, period, milestone, line, kind, code, amount, reached_at };
+    vec![Event::RewardGranted { reward, by: by.clone(), reason: reason.clone() }]
+}
+
+/// The fact that rewards are taken back, after what time alone has brought about.
+pub(super) fn revoke(
+    state: &UserTasks,
+    correction: &Correction,
+    id: Uuid,
+    whole_milestone: bool,
+) -> Result<Vec<Event>, Rejection> {
+    let grant = state.grants.get(&id).ok_or(Rejection::UnknownGrant { grant: id })?;
+    let refused = |state, reason| Err(Rejection::NotRevocable { grant: id, state, reason });
+    let (by, reason, at) = (correction.by.clone(), correction.reason.clone(), correction.at);
+    let mut events = Vec::new();
+    let (rewards, unclaimed) = match grant.state {
+        RewardState::Claimed | RewardState::Failed => (vec![grant.reward.clone()], false),
+        RewardState::Claimable => match (milestone_of(state, grant), grant_lapse(state, grant, at))
+        {
+            (_, Some(RewardState::Claimed)) => {
+                events = settle::settle(state, at);
+                (vec![grant.reward.clone()], false)
+            }
+            (_, Some(lapsed)) => return refused(lapsed, "it was not claimed in time"),
+            (Some(milestone), None) if milestone.rewards.len() > 1 && !whole_milestone => {
+                return refused(
+                    grant.state,
+                    "the rewards of its milestone can only be claimed together; revoke the whole milestone, \
+                     or this one once they are claimed",
+                );
+            }
+            (milestone, None) => {
+                let rewards = milestone.map(|milestone| milestone.rewards.clone());
+                (rewards.unwrap_or_else(|| vec![grant.reward.clone()]), true)
+            }
+        },
+        RewardState::Delivering => {
+            return refused(
+                grant.state,
+                "it was handed to the paying system, which may have paid it; once it has failed, it can be \
+                 revoked",
+            );
+        }
+        RewardState::Delivered => return refused(grant.state, "it is paid, which is final"),
+        RewardState::Expired | RewardState::Forfeited => {
+            return refused(grant.state, "it was not claimed in time");
+        }
+        RewardState::Waiting => {
+            return refused(grant.state, "it waits for its budget and is not granted yet");
+        }
+        RewardState::Refused => {
+            return refused(grant.state, "it was never granted, because its budget was used up");
+        }
+        RewardState::Revoked => return refused(grant.state, "that was done before"),
+    };
+    let Reward { task, version, period, milestone, .. } = grant.reward.clone();
+    events.push(Event::RewardsRevoked {
+        task,
+        version,
+        period,
+        milestone,
+        rewards,
+        unclaimed,
+        by,
+        reason,
+        at,
+    });
+    Ok(events)
+}
+
+/// The milestone of a grant that can be claimed.
+fn milestone_of<'s>(state: &'s UserTasks, grant: &Grant) -> Option<&'s ClaimableMilestone> {
+    let Reward { task, period, milestone, .. } = &grant.reward;
+    let claimable = &state.tasks.get(task)?.claimable;
+    claimable.iter().find(|c| c.period.key == *period && c.at == *milestone)
+}
+
+/// What became of a claimable grant by then, whether or not it is recorded.
+fn grant_lapse(state: &UserTasks, grant: &Grant, at: Timestamp) -> Option<RewardState> {
+    Some(milestone_of(state, grant)?.terms.lapsed(at)?.becomes.state())
+}

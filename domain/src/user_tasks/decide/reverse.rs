@@ -1,0 +1,224 @@
+//! Actions that are taken back: what an earlier action credited to open periods, as far as that can be told
+//! exactly.
+
+use std::borrow::Cow;
+
+use super::correct::progress::{Author, Corrected};
+use super::{ActionContext, Decision, Earning, record};
+use crate::action::Action;
+use crate::calendar::PeriodKey;
+use crate::catalogue::Catalogue;
+use crate::catalogue::definition::Measure;
+use crate::ids::TaskId;
+use crate::user_tasks::correction::{Credited, ReversedAction};
+use crate::user_tasks::event::Event;
+use crate::user_tasks::evolve::evolve;
+use crate::user_tasks::place::place;
+use crate::user_tasks::seed::Seed;
+use crate::user_tasks::seen::Seen;
+use crate::user_tasks::state::UserTasks;
+
+/// The longest reason of a producer that is kept, in characters.
+const REASON_CHARS_MAX: usize = 1_000;
+
+/// The facts of an action that reverses another one: what it moves itself, if a task listens to it, what it
+/// takes back, and what stands.
+pub(super) fn reverse(
+    state: &UserTasks,
+    action: &Action,
+    seed: Seed,
+    credited: &Credited,
+    catalogue: &Catalogue,
+) -> Decision {
+    let mut decision = record(state, action, seed, catalogue);
+    let Some(reversed) = ReversedAction::of(action) else { return decision };
+    let refused = match credited {
+        _ if !reversed.is_named() => {
+            Some("data.source and data.id name the action that is reversed")
+        }
+        Credited::Unknown => Some(
+            "no such action of the user is known; identities are remembered for at least seven days",
+        ),
+        Credited::ReversedBefore => Some("the action was reversed before"),
+        Credited::Facts(facts) if facts.is_empty() => Some("the action moved nothing"),
+        Credited::Facts(_) => None,
+    };
+    let ReversedAction { source, id } = reversed;
+    let (at, told) = (action.occurred_at, refused.map(ToOwned::to_owned));
+    decision.events.push(Event::ActionReversed { source, id, refused: told, at });
+    let Credited::Facts(facts) = credited else { return decision };
+    if refused.is_some() {
+        return decision;
+    }
+    let mut state = Cow::Borrowed(state);
+    for event in &decision.events {
+        evolve(state.to_mut(), event);
+    }
+    for fact in facts {
+        let taken = Reversal { state: &state, action, seed, facts, catalogue }.take_back(fact);
+        for event in &taken {
+            evolve(state.to_mut(), event);
+        }
+        decision.events.extend(taken);
+    }
+    decision
+}
+
+struct Reversal<'a> {
+    state: &'a UserTasks,
+    action: &'a Action,
+    seed: Seed,
+    /// All facts of the earlier action.
+    facts: &'a [Event],
+    catalogue: &'a Catalogue,
+}
+
+impl Reversal<'_> {
+    /// What follows from taking one fact back.
+    fn take_back(&self, fact: &Event) -> Vec<Event> {
+        let kept = |task: &TaskId, version: u32, period: &PeriodKey, reason: &str| {
+            vec![self.kept((task, version, period), 0, reason)]
+        };
+        match fact {
+            Event::ProgressRecorded { task, version, period, .. } => {
+                self.progress(fact, (task, *version, &period.key))
+            }
+            Event::PeriodMadeUp { task, version, period, .. } => {
+                kept(task, *version, &period.key, "a period that was made up stays a step")
+            }
+            Event::FreezeReserved { task, version, period, .. } => {
+                kept(task, *version, &period.key, "the freeze stays kept for the period")
+            }
+            // Part of the progress, or nothing that was credited.
+            _ => vec![],
+        }
+    }
+
+    fn progress(&self, fact: &Event, about: About<'_>) -> Vec<Event> {
+        let Event::ProgressRecorded { task, version, credited, dropped, progress, .. } = fact
+        else {
+            return vec![];
+        };
+        let Some(of) = self.catalogue.task(task) else {
+            return vec![self.kept(about, *credited, "the task is not in the catalogue")];
+        };
+        let past = self.state.tasks.get(task);
+        let open = past.and_then(|past| past.periods.iter().find(|p| p.period.key == *about.2));
+        let Some(open) = open else {
+            return vec![self.kept(about, *credited, "the period is closed")];
+        };
+        let inside = open.period.starts_at.unwrap_or(self.action.occurred_at);
+        let context = ActionContext::new(self.state, self.action, self.seed, Earning::Granted);
+        let place = place(of, past, &self.state.zones, inside);
+        let corrected = Corrected { context: &context, task: of, past, place };
+        if corrected.is_closed() {
+            return vec![self.kept(about, *credited, "the period is closed")];
+        }
+        let judged_by = of.version(*version).unwrap_or(of.current());
+        match how_exactly(fact, &judged_by.definition.objective.measure) {
+            // Another action's value stands already.
+            Exactness::Highest if open.progress > *progress => return vec![],
+            Exactness::Latest(at) if open.seen != Some(Seen::Latest(at)) => return vec![],
+            Exactness::Sum => {}
+            Exactness::Highest => {
+                let reason = "the next lower value of a `max` is not known";
+                return vec![self.kept(about, *credited, reason)];
+            }
+            Exactness::Latest(_) => {
+                let reason = "which value of a `latest` stood before is not known";
+                return vec![self.kept(about, *credited, reason)];
+            }
+            Exactness::Once => {
+                let reason = "another action may have counted the same value, day or completion";
+                return vec![self.kept(about, *credited, reason)];
+            }
+        }
+        if corrected.is_step() {
+            return vec![self.kept(
+                about,
+                *credited,
+                "the period is a step of the streak, which stands",
+            )];
+        }
+        self.sum(&corrected, about, credited.saturating_sub(*dropped))
+    }
+
+    /// Takes an amount back from what a period counted or summed up.
+    fn sum(&self, corrected: &Corrected<'_>, about: About<'_>, amount: i64) -> Vec<Event> {
+        let surplus = corrected.place.open.map_or(0, |open| open.surplus);
+        // What the next period has taken over is gone from here.
+        let moved_on = if corrected.place.carries_over { 0 } else { surplus };
+        let value = corrected.value();
+        let left = value.saturating_add(moved_on).saturating_sub(amount).clamp(0, value);
+        let taken = value - left;
+        let data = &self.action.data;
+        let told = data.get("reason").and_then(|reason| reason.as_str()).unwrap_or_default();
+        let reason: String = told.chars().take(REASON_CHARS_MAX).collect();
+        let unnamed = "the action was reversed";
+        let reason = if reason.is_empty() { unnamed } else { &reason };
+        let mut events = Vec::new();
+        if taken > 0 {
+            let author = Author { by: None, reason };
+            events.push(corrected.at(left, corrected.is_unlocked(), author).0);
+            events.extend(self.milestones_kept(about, left));
+        }
+        if taken < amount {
+            let reason = match moved_on {
+                0 => "the period holds no more of it: it was corrected before",
+                _ => "the next period has taken it over",
+            };
+            events.push(self.kept(about, amount - taken, reason));
+        }
+        events
+    }
+
+    /// The milestones that the earlier action reached and the period would not have reached without it.
+    fn milestones_kept(&self, about: About<'_>, progress: i64) -> Vec<Event> {
+        let of_period = self.facts.iter().filter_map(|fact| match fact {
+            Event::MilestoneReached { task, period, milestone, .. }
+                if task == about.0 && period.key == *about.2 && *milestone > progress =>
+            {
+                Some(*milestone)
+            }
+            _ => None,
+        });
+        let kept = |milestone| {
+            let reason = format!(
+                "milestone {milestone} stays reached, and its rewards granted; revoke them by hand"
+            );
+            self.kept(about, 0, &reason)
+        };
+        of_period.map(kept).collect()
+    }
+
+    fn kept(&self, (task, version, period): About<'_>, credited: i64, reason: &str) -> Event {
+        let (task, period, reason) = (task.clone(), period.clone(), reason.to_owned());
+        Event::CreditKept { task, version, period, credited, reason, at: self.action.occurred_at }
+    }
+}
+
+/// A task, the version that judged the earlier action, and a period.
+type About<'a> = (&'a TaskId, u32, &'a PeriodKey);
+
+/// What taking a credit back needs to be exact.
+enum Exactness {
+    /// Nothing: it is subtracted.
+    Sum,
+    /// The next lower value.
+    Highest,
+    /// What stood before the action of this time.
+    Latest(jiff::Timestamp),
+    /// Whether another action had the same value.
+    Once,
+}
+
+fn how_exactly(fact: &Event, measure: &Measure) -> Exactness {
+    match fact {
+        Event::ProgressRecorded { latest: true, at, .. } => Exactness::Latest(*at),
+        Event::ProgressRecorded { value: Some(_), .. }
+        | Event::ProgressRecorded { day: Some(_), .. }
+        | Event::ProgressRecorded { completion_of: Some(_), .. } => Exactness::Once,
+        _ if matches!(measure, Measure::Max(_)) => Exactness::Highest,
+        _ => Exactness::Sum,
+    }
+}

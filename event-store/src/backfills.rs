@@ -1,0 +1,279 @@
+//! Backfills: a new task counts past actions by reading the topics again. Who reads is a worker elsewhere; here is
+//! what is known of each, and what makes sure that no action counts twice.
+//!
+//! The boundary between past and live is exact. The first batch of a lane that is decided by a catalogue with the
+//! task notes how far the lane had applied each source partition ([`bounds`]); it holds the lane, so whatever lies
+//! beyond is judged with the task, and whatever lies below was judged without it. Identities make sure of the rest
+//! ([`actions`]): a resumed reading, a repeat in the topic, a repeat that came live.
+
+pub(crate) mod actions;
+pub mod bounds;
+pub mod changes;
+pub mod held;
+pub mod lease;
+mod open;
+
+use std::fmt;
+use std::str::FromStr;
+
+use chrono::{DateTime, Utc};
+use jiff::Timestamp;
+use plaudit_domain::catalogue::definition::{Backfill, BackfillRewards};
+use plaudit_domain::ids::TaskId;
+use serde::{Deserialize, Serialize};
+use sqlx::postgres::PgRow;
+use sqlx::{PgConnection, PgPool, Row as _};
+
+use crate::instant;
+use crate::states::undecodable;
+
+pub use open::{OpenBackfill, OpenBackfills};
+
+/// How a backfill stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BackfillState {
+    /// It reads.
+    Running,
+    /// An operator has paused it.
+    Paused,
+    /// All was read.
+    Done,
+    /// An operator has cancelled it, or its task was retired. What it had counted stays counted.
+    Cancelled,
+}
+
+impl BackfillState {
+    /// As stored and shown.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Paused => "paused",
+            Self::Done => "done",
+            Self::Cancelled => "cancelled",
+        }
+    }
+
+    /// Whether it may still count something.
+    pub fn is_open(self) -> bool {
+        matches!(self, Self::Running | Self::Paused)
+    }
+}
+
+impl fmt::Display for BackfillState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for BackfillState {
+    type Err = UnknownBackfillWord;
+
+    fn from_str(got: &str) -> Result<Self, Self::Err> {
+        let all = [Self::Running, Self::Paused, Self::Done, Self::Cancelled];
+        let found = all.into_iter().find(|state| state.as_str() == got);
+        found.ok_or_else(|| UnknownBackfillWord { got: got.to_owned() })
+    }
+}
+
+/// A stored word about a backfill that this program does not know.
+#[derive(Debug, thiserror::Error)]
+#[error("{got:?} is not known of backfills; is this program older than the one that wrote it?")]
+pub struct UnknownBackfillWord {
+    got: String,
+}
+
+/// A backfill, and how far it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BackfillStatus {
+    /// The task.
+    pub task: TaskId,
+    /// How it stands.
+    pub state: BackfillState,
+    /// The earliest time of an action that counts.
+    pub from: Timestamp,
+    /// What becomes of the rewards that past actions earn.
+    pub rewards: BackfillRewards,
+    /// When the task was published.
+    pub created_at: Timestamp,
+    /// When it was done or cancelled.
+    pub finished_at: Option<Timestamp>,
+    /// How many records are to be read in all; absent until that is settled, a moment after the publication.
+    pub records: Option<i64>,
+    /// How many of them are read.
+    pub records_read: i64,
+    /// How many past actions moved the task.
+    pub moved: i64,
+    /// How many did not.
+    pub unmoved: i64,
+    /// How many could not be judged; the log names their users.
+    pub failed: i64,
+    /// Why it does not get on, if it does not.
+    pub problem: Option<String>,
+    /// When it last got on.
+    pub progressed_at: Timestamp,
+    /// When an operator released what it holds back.
+    pub release_requested_at: Option<Timestamp>,
+    /// When all of that was granted.
+    pub released_at: Option<Timestamp>,
+    /// To how many users.
+    pub released_users: i64,
+    /// What it reads, by partition.
+    pub partitions: Vec<BackfillPartition>,
+}
+
+/// What a backfill reads of a source partition.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BackfillPartition {
+    /// The topic.
+    pub topic: String,
+    /// How often the topic was accepted anew after it had been created again.
+    #[serde(skip)]
+    pub incarnation: i32,
+    /// The partition.
+    pub partition: i32,
+    /// The first offset that is read.
+    pub start_offset: i64,
+    /// The next one.
+    pub next_offset: i64,
+    /// The first one that is not read: it was judged with the task.
+    pub end_offset: i64,
+    /// Where Kafka has removed records that may have counted: the timestamp of the oldest that it still has.
+    pub kept_from: Option<Timestamp>,
+    /// How many records Kafka removed after the plan and before they were read.
+    pub lost: i64,
+}
+
+/// The columns of a backfill, and its sums.
+const STATUS: &str = "select b.*, p.records, p.records_read from backfills b
+    cross join lateral (
+        select sum(end_offset - start_offset)::bigint as records,
+               coalesce(sum(next_offset - start_offset), 0)::bigint as records_read
+        from backfill_partitions where task_id = b.task_id
+    ) p";
+
+/// All backfills, the newest first: at most `limit`, without their partitions.
+pub async fn list(pool: &PgPool, limit: i64) -> sqlx::Result<Vec<BackfillStatus>> {
+    let sql = format!("{STATUS} order by b.created_at desc, b.task_id limit $1");
+    let rows = sqlx::query(&sql).bind(limit).fetch_all(pool).await?;
+    rows.iter().map(status).collect()
+}
+
+/// The backfill of a task; `None` if it has none.
+pub async fn find(pool: &PgPool, task: &TaskId) -> sqlx::Result<Option<BackfillStatus>> {
+    let sql = format!("{STATUS} where b.task_id = $1");
+    let row = sqlx::query(&sql).bind(task.as_str()).fetch_optional(pool).await?;
+    let Some(row) = row else { return Ok(None) };
+    let mut found = status(&row)?;
+    found.partitions = partitions(pool, task).await?;
+    Ok(Some(found))
+}
+
+/// What the backfill of a task reads.
+pub async fn partitions(pool: &PgPool, task: &TaskId) -> sqlx::Result<Vec<BackfillPartition>> {
+    let rows = sqlx::query(
+        "select topic, incarnation, partition, start_offset, next_offset, end_offset, kept_from, lost
+         from backfill_partitions where task_id = $1 order by topic, incarnation, partition",
+    )
+    .bind(task.as_str())
+    .fetch_all(pool)
+    .await?;
+    let partition = |row: &PgRow| {
+        Ok(BackfillPartition {
+            topic: row.try_get(0)?,
+            incarnation: row.try_get(1)?,
+            partition: row.try_get(2)?,
+            start_offset: row.try_get(3)?,
+            next_offset: row.try_get(4)?,
+            end_offset: row.try_get(5)?,
+            kept_from: row.try_get::<Option<DateTime<Utc>>, _>(6)?.map(instant::from_sql),
+            lost: row.try_get(7)?,
+        })
+    };
+    rows.iter().map(partition).collect()
+}
+
+/// For how long a running backfill may get no further before somebody is told.
+const STUCK_AFTER_SECONDS: f64 = 60.0;
+
+/// Running backfills that do not get on, one sentence each.
+pub async fn warnings(pool: &PgPool) -> sqlx::Result<Vec<String>> {
+    let rows: Vec<(String, Option<String>, f64)> = sqlx::query_as(
+        "select task_id, problem, extract(epoch from now() - progressed_at)::float8 from backfills
+         where state = 'running' and progressed_at < now() - make_interval(secs => $1)
+         order by task_id",
+    )
+    .bind(STUCK_AFTER_SECONDS)
+    .fetch_all(pool)
+    .await?;
+    let sentence = |(task, problem, seconds): (String, Option<String>, f64)| {
+        let why = problem.unwrap_or_else(|| {
+            "no process works on it, or live actions leave it no room".to_owned()
+        });
+        format!(
+            "the backfill of {task} has got no further for {seconds:.0} s: {why}; see `plaudit tasks backfill status {task}`"
+        )
+    };
+    Ok(rows.into_iter().map(sentence).collect())
+}
+
+/// Begins the backfill of a task that is published for the first time.
+pub(crate) async fn begin(
+    task: &TaskId,
+    backfill: Backfill,
+    connection: &mut PgConnection,
+) -> sqlx::Result<()> {
+    sqlx::query("insert into backfills (task_id, counts_from, rewards) values ($1, $2, $3)")
+        .bind(task.as_str())
+        .bind(instant::to_sql(backfill.from))
+        .bind(rewards_text(backfill.rewards))
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+fn rewards_text(rewards: BackfillRewards) -> &'static str {
+    match rewards {
+        BackfillRewards::Grant => "grant",
+        BackfillRewards::Hold => "hold",
+        BackfillRewards::None => "none",
+    }
+}
+
+fn rewards_from(text: &str) -> sqlx::Result<BackfillRewards> {
+    match text {
+        "grant" => Ok(BackfillRewards::Grant),
+        "hold" => Ok(BackfillRewards::Hold),
+        "none" => Ok(BackfillRewards::None),
+        other => Err(undecodable(UnknownBackfillWord { got: other.to_owned() })),
+    }
+}
+
+fn status(row: &PgRow) -> sqlx::Result<BackfillStatus> {
+    let at = |column: &str| -> sqlx::Result<Timestamp> {
+        Ok(instant::from_sql(row.try_get::<DateTime<Utc>, _>(column)?))
+    };
+    let maybe_at = |column: &str| -> sqlx::Result<Option<Timestamp>> {
+        Ok(row.try_get::<Option<DateTime<Utc>>, _>(column)?.map(instant::from_sql))
+    };
+    let is_planned = maybe_at("planned_at")?.is_some();
+    Ok(BackfillStatus {
+        task: row.try_get::<String, _>("task_id")?.try_into().map_err(undecodable)?,
+        state: row.try_get::<&str, _>("state")?.parse().map_err(undecodable)?,
+        from: at("counts_from")?,
+        rewards: rewards_from(row.try_get("rewards")?)?,
+        created_at: at("created_at")?,
+        finished_at: maybe_at("finished_at")?,
+        records: row.try_get::<Option<i64>, _>("records")?.or(Some(0)).filter(|_| is_planned),
+        records_read: row.try_get("records_read")?,
+        moved: row.try_get("moved")?,
+        unmoved: row.try_get("unmoved")?,
+        failed: row.try_get("failed")?,
+        problem: row.try_get("problem")?,
+        progressed_at: at("progressed_at")?,
+        release_requested_at: maybe_at("release_at")?,
+        released_at: maybe_at("released_at")?,
+        released_users: row.try_get("released_users")?,
+        partitions: Vec::new(),
+    })
+}

@@ -1,0 +1,109 @@
+//! `backfill_actions`: what a task with an open backfill has judged, past and live, so that nothing counts twice
+//! however long the backfill takes.
+
+use std::collections::{BTreeSet, HashSet};
+
+use plaudit_domain::ids::TaskId;
+use plaudit_domain::lane::Lane;
+use sqlx::{PgConnection, PgPool};
+use uuid::Uuid;
+
+/// Which of these actions their tasks have judged.
+pub(crate) async fn judged(
+    asked: &[(Lane, TaskId, Uuid)],
+    connection: &mut PgConnection,
+) -> sqlx::Result<HashSet<(TaskId, Uuid)>> {
+    let rows: Vec<(i64,)> = sqlx::query_as(include_str!("judged.sql"))
+        .bind(asked.iter().map(|(lane, ..)| lane.0).collect::<Vec<_>>())
+        .bind(asked.iter().map(|(_, task, _)| task.as_str()).collect::<Vec<_>>())
+        .bind(asked.iter().map(|(.., identity)| *identity).collect::<Vec<_>>())
+        .fetch_all(connection)
+        .await?;
+    let known = |(place,): (i64,)| {
+        let (_, task, identity) = asked.get(usize::try_from(place - 1).ok()?)?;
+        Some((task.clone(), *identity))
+    };
+    Ok(rows.into_iter().filter_map(known).collect())
+}
+
+/// Remembers what tasks have judged.
+pub(crate) async fn remember(
+    judged: &BTreeSet<(Lane, TaskId, Uuid)>,
+    connection: &mut PgConnection,
+) -> sqlx::Result<()> {
+    if judged.is_empty() {
+        return Ok(());
+    }
+    sqlx::query(
+        "insert into backfill_actions (lane, task_id, identity)
+         select * from unnest($1::smallint[], $2::text[], $3::uuid[]) on conflict do nothing",
+    )
+    .bind(judged.iter().map(|(lane, ..)| lane.0).collect::<Vec<_>>())
+    .bind(judged.iter().map(|(_, task, _)| task.as_str()).collect::<Vec<_>>())
+    .bind(judged.iter().map(|(.., identity)| *identity).collect::<Vec<_>>())
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Which of these parked records keep an action from being counted: those that are parked still, whose release
+/// judges it, and those that were discarded.
+pub(crate) async fn parked(
+    asked: &[(Lane, Uuid)],
+    connection: &mut PgConnection,
+) -> sqlx::Result<HashSet<Uuid>> {
+    if asked.is_empty() {
+        return Ok(HashSet::new());
+    }
+    let rows: Vec<Uuid> = sqlx::query_scalar(
+        "select p.id from unnest($1::smallint[], $2::uuid[]) a (lane, id)
+         join parked p on p.lane = a.lane and p.id = a.id
+         where p.resolved_at is null or p.resolution = 'discarded'",
+    )
+    .bind(asked.iter().map(|(lane, _)| lane.0).collect::<Vec<_>>())
+    .bind(asked.iter().map(|(_, id)| *id).collect::<Vec<_>>())
+    .fetch_all(connection)
+    .await?;
+    Ok(rows.into_iter().collect())
+}
+
+/// How many rows of a lane are deleted at a time.
+const PURGED_OF_LANE: i64 = 5_000;
+
+/// Deletes what only an open backfill needs, of one that is over: some of it, so that nobody waits.
+pub(crate) async fn purge(pool: &PgPool) -> sqlx::Result<()> {
+    // A batch that was decided a moment before the backfill was over may still have noted something.
+    let over: Option<String> = sqlx::query_scalar(
+        "select task_id from backfills where state in ('done', 'cancelled') and purged_at is null
+           and finished_at < now() - interval '1 minute' order by finished_at limit 1",
+    )
+    .fetch_optional(pool)
+    .await?;
+    let Some(task) = over else { return Ok(()) };
+    let mut deleted = 0;
+    let lanes: Vec<i16> =
+        sqlx::query_scalar("select lane from lane_numbers order by lane").fetch_all(pool).await?;
+    for lane in lanes {
+        let done = sqlx::query(
+            "delete from backfill_actions where lane = $1 and task_id = $2 and identity in (
+                 select identity from backfill_actions where lane = $1 and task_id = $2
+                 order by identity limit $3)",
+        )
+        .bind(lane)
+        .bind(&task)
+        .bind(PURGED_OF_LANE)
+        .execute(pool)
+        .await?;
+        deleted += done.rows_affected();
+    }
+    if deleted == 0 {
+        for sql in [
+            "delete from backfill_bounds where lane in (select lane from lane_numbers) and task_id = $1",
+            "delete from backfill_lanes where lane in (select lane from lane_numbers) and task_id = $1",
+            "update backfills set purged_at = now() where task_id = $1",
+        ] {
+            sqlx::query(sql).bind(&task).execute(pool).await?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,86 @@
+//! Where the past ends: below which offset each lane had applied each source partition when it first heard of a task.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use plaudit_domain::ids::TaskId;
+use plaudit_domain::lane::Lane;
+use sqlx::{PgConnection, PgPool};
+
+use crate::source_offsets::SourceKey;
+
+/// Below which offset a lane had applied a source partition before a task was published; absent: nothing of it.
+pub(crate) type Bounds = HashMap<(Lane, TaskId, SourceKey), i64>;
+
+/// Settles where the past of these tasks ends in these lanes, unless it is settled. The lanes are held, and what
+/// the batch at hand applies is not noted yet.
+pub(crate) async fn settle<'t>(
+    lanes: &[Lane],
+    tasks: impl Iterator<Item = &'t TaskId>,
+    connection: &mut PgConnection,
+) -> sqlx::Result<()> {
+    let lanes: Vec<i16> = lanes.iter().map(|lane| lane.0).collect();
+    let tasks: Vec<&str> = tasks.map(TaskId::as_str).collect();
+    for sql in [include_str!("settle_bounds.sql"), include_str!("settle_lanes.sql")] {
+        sqlx::query(sql).bind(&lanes).bind(&tasks).execute(&mut *connection).await?;
+    }
+    Ok(())
+}
+
+/// Loads where the past of tasks ends in lanes.
+pub(crate) async fn load(
+    wanted: &BTreeSet<(Lane, TaskId)>,
+    connection: &mut PgConnection,
+) -> sqlx::Result<Bounds> {
+    let rows: Vec<(i16, String, String, i32, i32, i64)> = sqlx::query_as(
+        "select b.lane, b.task_id, b.topic, b.incarnation, b.partition, b.next_offset
+         from unnest($1::smallint[], $2::text[]) w (lane, task_id)
+         join backfill_bounds b on b.lane = w.lane and b.task_id = w.task_id",
+    )
+    .bind(wanted.iter().map(|(lane, _)| lane.0).collect::<Vec<_>>())
+    .bind(wanted.iter().map(|(_, task)| task.as_str()).collect::<Vec<_>>())
+    .fetch_all(connection)
+    .await?;
+    let bound = |(lane, task, topic, incarnation, partition, next): (
+        i16,
+        String,
+        String,
+        i32,
+        i32,
+        i64,
+    )| {
+        let key = SourceKey { topic: topic.into(), incarnation, partition };
+        Some(((Lane(lane), TaskId::try_from(task).ok()?, key), next))
+    };
+    Ok(rows.into_iter().filter_map(bound).collect())
+}
+
+/// The lanes in which it is not settled yet where the past of a task ends.
+pub async fn unsettled_lanes(pool: &PgPool, task: &TaskId) -> sqlx::Result<Vec<Lane>> {
+    let lanes: Vec<i16> = sqlx::query_scalar(
+        "select n.lane from lane_numbers n
+         where not exists (select from backfill_lanes l where l.lane = n.lane and l.task_id = $1)
+         order by n.lane",
+    )
+    .bind(task.as_str())
+    .fetch_all(pool)
+    .await?;
+    Ok(lanes.into_iter().map(Lane).collect())
+}
+
+/// A partition of a topic, in an incarnation of the topic.
+pub type PartitionKey = (String, i32, i32);
+
+/// The highest offset below which any lane had applied each source partition: the first that is not read.
+pub async fn ends(pool: &PgPool, task: &TaskId) -> sqlx::Result<BTreeMap<PartitionKey, i64>> {
+    let rows: Vec<(String, i32, i32, i64)> = sqlx::query_as(
+        "select topic, incarnation, partition, max(next_offset) from backfill_bounds
+         where task_id = $1 group by topic, incarnation, partition",
+    )
+    .bind(task.as_str())
+    .fetch_all(pool)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|(topic, inc, partition, end)| ((topic, inc, partition), end))
+        .collect())
+}

@@ -1,0 +1,173 @@
+//! What operators do to backfills.
+
+use plaudit_domain::catalogue::definition::BackfillRewards;
+use plaudit_domain::ids::TaskId;
+use sqlx::{PgConnection, PgPool};
+
+use super::{BackfillState, rewards_from};
+use crate::catalogue_store::Author;
+use crate::states::undecodable;
+
+/// What an operator wants of a backfill.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BackfillChange {
+    /// It reads nothing until it is resumed.
+    Pause,
+    /// It goes on where it was.
+    Resume,
+    /// It ends. What it has counted stays counted.
+    Cancel,
+    /// What it holds back is granted.
+    Release,
+}
+
+impl BackfillChange {
+    /// As stored: what was done.
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Pause => "paused",
+            Self::Resume => "resumed",
+            Self::Cancel => "cancelled",
+            Self::Release => "released",
+        }
+    }
+}
+
+/// Why a backfill can't be changed so.
+#[derive(Debug, thiserror::Error)]
+pub enum BackfillChangeError {
+    /// The task has none.
+    #[error(
+        "task {0} has no backfill; only a task that was first published with `backfill` has one"
+    )]
+    Unknown(TaskId),
+    /// It is over.
+    #[error("the backfill of {task} is {state}, and nothing more can be done with it")]
+    Over {
+        /// The task.
+        task: TaskId,
+        /// How it ended.
+        state: BackfillState,
+    },
+    /// It may still count something that it would hold back.
+    #[error(
+        "the backfill of {task} is {state}; its rewards can be released once it is done or cancelled"
+    )]
+    Unfinished {
+        /// The task.
+        task: TaskId,
+        /// How it stands.
+        state: BackfillState,
+    },
+    /// It holds nothing back.
+    #[error("the backfill of {0} holds no rewards back; only `rewards: hold` does")]
+    HoldsNothing(TaskId),
+    /// The database.
+    #[error("the database: {0}")]
+    Database(#[from] sqlx::Error),
+}
+
+/// Changes the backfill of a task. What is so already stays so.
+pub async fn change(
+    pool: &PgPool,
+    task: &TaskId,
+    change: BackfillChange,
+    author: &Author,
+) -> Result<(), BackfillChangeError> {
+    let mut tx = pool.begin().await?;
+    let found: Option<(String, String, bool)> = sqlx::query_as(
+        "select state, rewards, release_at is not null from backfills where task_id = $1 for update",
+    )
+    .bind(task.as_str())
+    .fetch_optional(&mut *tx)
+    .await?;
+    let Some((state, rewards, is_released)) = found else {
+        return Err(BackfillChangeError::Unknown(task.clone()));
+    };
+    let state: BackfillState = state.parse().map_err(undecodable)?;
+    let task_id = task.clone();
+    let sql = match (change, state) {
+        (BackfillChange::Pause, BackfillState::Paused)
+        | (BackfillChange::Resume, BackfillState::Running)
+        | (BackfillChange::Cancel, BackfillState::Cancelled) => return Ok(()),
+        (BackfillChange::Pause, BackfillState::Running) => {
+            "update backfills set state = 'paused' where task_id = $1"
+        }
+        (BackfillChange::Resume, BackfillState::Paused) => {
+            "update backfills set state = 'running', progressed_at = now() where task_id = $1"
+        }
+        (BackfillChange::Cancel, BackfillState::Running | BackfillState::Paused) => {
+            "update backfills set state = 'cancelled', finished_at = now(), problem = null where task_id = $1"
+        }
+        (BackfillChange::Release, _) if rewards_from(&rewards)? != BackfillRewards::Hold => {
+            return Err(BackfillChangeError::HoldsNothing(task_id));
+        }
+        (BackfillChange::Release, BackfillState::Running | BackfillState::Paused) => {
+            return Err(BackfillChangeError::Unfinished { task: task_id, state });
+        }
+        (BackfillChange::Release, _) if is_released => return Ok(()),
+        (BackfillChange::Release, BackfillState::Done | BackfillState::Cancelled) => {
+            "update backfills set release_at = now(), release_by = $2, release_reason = $3,
+                    leased_until = null, progressed_at = now() where task_id = $1"
+        }
+        (BackfillChange::Pause | BackfillChange::Resume | BackfillChange::Cancel, _) => {
+            return Err(BackfillChangeError::Over { task: task_id, state });
+        }
+    };
+    let update = sqlx::query(sql).bind(task.as_str());
+    let update = match change {
+        BackfillChange::Release => update.bind(&author.by).bind(&author.reason),
+        _ => update,
+    };
+    update.execute(&mut *tx).await?;
+    note(task, change.as_str(), author, &mut tx).await?;
+    if change == BackfillChange::Cancel {
+        tell_everybody(&mut tx).await?;
+    }
+    tx.commit().await?;
+    Ok(())
+}
+
+async fn note(
+    task: &TaskId,
+    change: &str,
+    author: &Author,
+    connection: &mut PgConnection,
+) -> sqlx::Result<()> {
+    sqlx::query(
+        "insert into backfill_changes (task_id, changed_at, change, changed_by, reason)
+         values ($1, clock_timestamp(), $2, $3, $4)",
+    )
+    .bind(task.as_str())
+    .bind(change)
+    .bind(&author.by)
+    .bind(&author.reason)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Cancels the backfill of a task that is retired, if it is not over.
+pub(crate) async fn cancel_retired(
+    task: &TaskId,
+    author: &Author,
+    connection: &mut PgConnection,
+) -> sqlx::Result<()> {
+    let cancelled = sqlx::query(
+        "update backfills set state = 'cancelled', finished_at = now(), problem = null
+         where task_id = $1 and state in ('running', 'paused')",
+    )
+    .bind(task.as_str())
+    .execute(&mut *connection)
+    .await?;
+    if cancelled.rows_affected() == 1 {
+        note(task, "cancelled", author, connection).await?;
+    }
+    Ok(())
+}
+
+/// Makes every process read the catalogue anew, and with it which backfills are open.
+pub(crate) async fn tell_everybody(connection: &mut PgConnection) -> sqlx::Result<()> {
+    sqlx::query("update catalogue set identity = gen_random_uuid()").execute(connection).await?;
+    Ok(())
+}

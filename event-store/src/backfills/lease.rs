@@ -1,0 +1,242 @@
+//! Who works on a backfill: one process at a time, by a lease that expires. What a process writes that has lost its
+//! lease is refused by the epoch, and what it still counts is recognised by the identity of each action.
+
+use jiff::Timestamp;
+use plaudit_domain::catalogue::definition::BackfillRewards;
+use plaudit_domain::ids::TaskId;
+use sqlx::{PgPool, Row as _};
+use uuid::Uuid;
+
+use super::{BackfillPartition, BackfillState, rewards_from};
+use crate::instant;
+use crate::states::undecodable;
+
+/// For how long a lease is given. It is renewed with each step, and every few seconds while there is none.
+const LEASE_SECONDS: f64 = 15.0;
+
+/// A backfill that this process works on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lease {
+    /// The task.
+    pub task: TaskId,
+    /// Of the lease.
+    pub epoch: i64,
+    /// The earliest time of an action that counts.
+    pub from: Timestamp,
+    /// What becomes of the rewards that past actions earn.
+    pub rewards: BackfillRewards,
+    /// Whether it is settled what is read.
+    pub is_planned: bool,
+    /// How it stands.
+    pub state: BackfillState,
+    /// The wish to grant what it holds back.
+    pub release: Option<ReleaseWish>,
+}
+
+/// The wish of an operator to grant what a backfill holds back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReleaseWish {
+    /// Who.
+    pub by: String,
+    /// Why.
+    pub reason: Option<String>,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// What a step has counted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Actions that moved the task.
+    pub moved: i64,
+    /// Actions that did not.
+    pub unmoved: i64,
+    /// Actions that could not be judged.
+    pub failed: i64,
+}
+
+/// Takes a backfill that has work and no worker; the one that waited longest first.
+pub async fn take(pool: &PgPool, holder: Uuid) -> sqlx::Result<Option<Lease>> {
+    let row = sqlx::query(include_str!("take.sql"))
+        .bind(holder)
+        .bind(LEASE_SECONDS)
+        .fetch_optional(pool)
+        .await?;
+    let Some(row) = row else { return Ok(None) };
+    let release = match row.try_get::<Option<chrono::DateTime<chrono::Utc>>, _>("release_at")? {
+        None => None,
+        Some(at) => Some(ReleaseWish {
+            by: row.try_get::<Option<String>, _>("release_by")?.unwrap_or_default(),
+            reason: row.try_get("release_reason")?,
+            at: instant::from_sql(at),
+        }),
+    };
+    Ok(Some(Lease {
+        task: row.try_get::<String, _>("task_id")?.try_into().map_err(undecodable)?,
+        epoch: row.try_get("epoch")?,
+        from: instant::from_sql(row.try_get("counts_from")?),
+        rewards: rewards_from(row.try_get("rewards")?)?,
+        is_planned: row.try_get("is_planned")?,
+        state: row.try_get::<&str, _>("state")?.parse().map_err(undecodable)?,
+        release,
+    }))
+}
+
+impl Lease {
+    /// Keeps the lease. Answers how the backfill stands by now; `None`: another process has it.
+    pub async fn renew(&self, pool: &PgPool) -> sqlx::Result<Option<BackfillState>> {
+        let state: Option<String> = sqlx::query_scalar(
+            "update backfills set leased_until = now() + make_interval(secs => $3)
+             where task_id = $1 and epoch = $2 returning state",
+        )
+        .bind(self.task.as_str())
+        .bind(self.epoch)
+        .bind(LEASE_SECONDS)
+        .fetch_optional(pool)
+        .await?;
+        state.map(|state| state.parse().map_err(undecodable)).transpose()
+    }
+
+    /// Gives the lease back. `rest`: for so many seconds nobody takes it.
+    pub async fn give_back(&self, pool: &PgPool, rest: f64) -> sqlx::Result<()> {
+        sqlx::query(
+            "update backfills set holder = null, leased_until = now() + make_interval(secs => $3)
+             where task_id = $1 and epoch = $2",
+        )
+        .bind(self.task.as_str())
+        .bind(self.epoch)
+        .bind(rest)
+        .execute(pool)
+        .await?;
+        Ok(())
+    }
+
+    /// Notes what is read. `false`: another process has the backfill.
+    pub async fn plan(
+        &self,
+        pool: &PgPool,
+        partitions: &[BackfillPartition],
+    ) -> sqlx::Result<bool> {
+        let mut tx = pool.begin().await?;
+        let mine = sqlx::query(
+            "update backfills set planned_at = now(), progressed_at = now(), problem = null
+             where task_id = $1 and epoch = $2 and planned_at is null",
+        )
+        .bind(self.task.as_str())
+        .bind(self.epoch)
+        .execute(&mut *tx)
+        .await?;
+        if mine.rows_affected() != 1 {
+            return Ok(false);
+        }
+        for p in partitions {
+            sqlx::query(
+                "insert into backfill_partitions
+                 (task_id, topic, incarnation, partition, start_offset, next_offset, end_offset, kept_from)
+                 values ($1, $2, $3, $4, $5, $6, $7, $8)",
+            )
+            .bind(self.task.as_str())
+            .bind(&p.topic)
+            .bind(p.incarnation)
+            .bind(p.partition)
+            .bind(p.start_offset)
+            .bind(p.next_offset)
+            .bind(p.end_offset)
+            .bind(p.kept_from.map(instant::to_sql))
+            .execute(&mut *tx)
+            .await?;
+        }
+        tx.commit().await?;
+        Ok(true)
+    }
+
+    /// Notes how far partitions are read, and what that counted. Must follow the commits of what was read.
+    /// Answers how the backfill stands by now; `None`: another process has it, and nothing was noted.
+    pub async fn advance(
+        &self,
+        pool: &PgPool,
+        partitions: &[BackfillPartition],
+        counts: Counts,
+    ) -> sqlx::Result<Option<BackfillState>> {
+        let mut tx = pool.begin().await?;
+        let state: Option<String> = sqlx::query_scalar(
+            "update backfills set moved = moved + $3, unmoved = unmoved + $4, failed = failed + $5,
+                    progressed_at = now(), problem = null,
+                    leased_until = now() + make_interval(secs => $6)
+             where task_id = $1 and epoch = $2 returning state",
+        )
+        .bind(self.task.as_str())
+        .bind(self.epoch)
+        .bind(counts.moved)
+        .bind(counts.unmoved)
+        .bind(counts.failed)
+        .bind(LEASE_SECONDS)
+        .fetch_optional(&mut *tx)
+        .await?;
+        let Some(state) = state else { return Ok(None) };
+        sqlx::query(
+            "update backfill_partitions p set next_offset = n.next_offset, lost = n.lost
+             from unnest($2::text[], $3::int[], $4::int[], $5::bigint[], $6::bigint[])
+                  n (topic, incarnation, partition, next_offset, lost)
+             where p.task_id = $1 and p.topic = n.topic and p.incarnation = n.incarnation
+               and p.partition = n.partition",
+        )
+        .bind(self.task.as_str())
+        .bind(partitions.iter().map(|p| p.topic.as_str()).collect::<Vec<_>>())
+        .bind(partitions.iter().map(|p| p.incarnation).collect::<Vec<_>>())
+        .bind(partitions.iter().map(|p| p.partition).collect::<Vec<_>>())
+        .bind(partitions.iter().map(|p| p.next_offset).collect::<Vec<_>>())
+        .bind(partitions.iter().map(|p| p.lost).collect::<Vec<_>>())
+        .execute(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        Ok(Some(state.parse().map_err(undecodable)?))
+    }
+
+    /// Notes why the backfill does not get on.
+    pub async fn report(&self, pool: &PgPool, problem: &str) -> sqlx::Result<()> {
+        sqlx::query("update backfills set problem = $3 where task_id = $1 and epoch = $2")
+            .bind(self.task.as_str())
+            .bind(self.epoch)
+            .bind(problem)
+            .execute(pool)
+            .await?;
+        Ok(())
+    }
+
+    /// Notes that all is read.
+    pub async fn finish(&self, pool: &PgPool) -> sqlx::Result<()> {
+        let mut tx = pool.begin().await?;
+        let done = sqlx::query(
+            "update backfills set state = 'done', finished_at = now(), problem = null,
+                    holder = null, leased_until = null
+             where task_id = $1 and epoch = $2 and state = 'running'",
+        )
+        .bind(self.task.as_str())
+        .bind(self.epoch)
+        .execute(&mut *tx)
+        .await?;
+        if done.rows_affected() == 1 {
+            super::changes::tell_everybody(&mut tx).await?;
+        }
+        tx.commit().await
+    }
+
+    /// Notes that so many more users have what was held back.
+    pub async fn released(&self, pool: &PgPool, users: i64, is_all: bool) -> sqlx::Result<bool> {
+        let noted = sqlx::query(
+            "update backfills set released_users = released_users + $3, progressed_at = now(),
+                    released_at = case when $4 then now() end,
+                    leased_until = now() + make_interval(secs => $5)
+             where task_id = $1 and epoch = $2",
+        )
+        .bind(self.task.as_str())
+        .bind(self.epoch)
+        .bind(users)
+        .bind(is_all)
+        .bind(LEASE_SECONDS)
+        .execute(pool)
+        .await?;
+        Ok(noted.rows_affected() == 1)
+    }
+}

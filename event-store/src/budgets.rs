@@ -1,0 +1,118 @@
+//! `budget_takes`: how much was granted of each window of a budget.
+//!
+//! A batch reads the totals without a lock, decides, and takes what it granted as its last statement: under the
+//! advisory locks of these windows, so that batches wait for each other only from there to their commits. Should
+//! the window no longer hold it, because another batch was faster, the batch is rolled back and decided again
+//! under the locks. Lanes are locked before budgets and budgets in one order, so nobody waits in a circle.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use plaudit_domain::catalogue::{BudgetKey, BudgetsUsed};
+use sqlx::{PgConnection, PgPool, Row};
+use uuid::Uuid;
+
+use crate::states::undecodable;
+
+/// The first key of the advisory locks, 'PLAB' in ASCII; that of the lanes ends in U.
+const LOCK_CLASS: i32 = 0x504C_4142;
+
+/// How long a batch waits for a budget that others take from.
+const LOCK_WAIT: Duration = Duration::from_secs(2);
+
+/// The most rows that one statement of the upkeep deletes.
+const PURGED_MAX: i64 = 10_000;
+
+/// What a batch takes of a window.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Take {
+    /// How much.
+    pub taken: i64,
+    /// The limit in force.
+    pub limit: i64,
+}
+
+/// How much was granted of these windows.
+pub async fn used(
+    keys: &BTreeSet<BudgetKey>,
+    connection: &mut PgConnection,
+) -> sqlx::Result<BudgetsUsed> {
+    let mut found = BudgetsUsed::default();
+    if keys.is_empty() {
+        return Ok(found);
+    }
+    let rows = sqlx::query(include_str!("budgets/used.sql"))
+        .bind(keys.iter().map(|key| key.budget.as_str()).collect::<Vec<_>>())
+        .bind(keys.iter().map(|key| key.window.as_str()).collect::<Vec<_>>())
+        .fetch_all(connection)
+        .await?;
+    for row in rows {
+        let budget = row.try_get::<String, _>(0)?.try_into().map_err(undecodable)?;
+        let key = BudgetKey { budget, window: row.try_get::<String, _>(1)?.into() };
+        found.add(&key, row.try_get(2)?);
+    }
+    Ok(found)
+}
+
+/// Locks windows until the end of the transaction. Fails where somebody else holds one for [`LOCK_WAIT`].
+pub(crate) async fn lock<'k>(
+    keys: impl Iterator<Item = &'k BudgetKey>,
+    connection: &mut PgConnection,
+) -> sqlx::Result<()> {
+    // Two windows may share a lock; then their batches wait for each other too.
+    let locks: BTreeSet<i32> = keys.map(lock_of).collect();
+    let wait = LOCK_WAIT.as_millis().to_string();
+    sqlx::query("select set_config('lock_timeout', $1, true)")
+        .bind(wait)
+        .execute(&mut *connection)
+        .await?;
+    // `unnest` gives the array in order.
+    sqlx::query("select pg_advisory_xact_lock($1, lock) from unnest($2::integer[]) lock")
+        .bind(LOCK_CLASS)
+        .bind(locks.into_iter().collect::<Vec<_>>())
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// The second key of the lock of a window.
+fn lock_of(BudgetKey { budget, window }: &BudgetKey) -> i32 {
+    let hash = Uuid::new_v5(&Uuid::nil(), format!("{budget}\u{1f}{window}").as_bytes());
+    let [a, b, c, d, ..] = hash.into_bytes();
+    i32::from_be_bytes([a, b, c, d])
+}
+
+/// Takes what a batch grants, and returns whether the windows held all of it. If not, the batch must be rolled back.
+pub(crate) async fn take(
+    takes: &BTreeMap<BudgetKey, Take>,
+    connection: &mut PgConnection,
+) -> sqlx::Result<bool> {
+    if takes.is_empty() {
+        return Ok(true);
+    }
+    lock(takes.keys(), connection).await?;
+    // A statement of its own: its snapshot is from after the locks.
+    let done = sqlx::query(include_str!("budgets/take.sql"))
+        .bind(takes.keys().map(|key| key.budget.as_str()).collect::<Vec<_>>())
+        .bind(takes.keys().map(|key| key.window.as_str()).collect::<Vec<_>>())
+        .bind(takes.values().map(|take| take.taken).collect::<Vec<_>>())
+        .bind(takes.values().map(|take| take.limit).collect::<Vec<_>>())
+        .execute(connection)
+        .await?;
+    Ok(usize::try_from(done.rows_affected()).is_ok_and(|rows| rows == takes.len()))
+}
+
+/// Deletes totals that a later one has overtaken. The head of each window stays for ever: an action of an earlier
+/// day may still come.
+pub(crate) async fn purge(pool: &PgPool) -> sqlx::Result<()> {
+    loop {
+        let purged = sqlx::query(include_str!("budgets/purge.sql"))
+            .bind(PURGED_MAX)
+            .execute(pool)
+            .await?
+            .rows_affected();
+        if i64::try_from(purged).is_ok_and(|purged| purged < PURGED_MAX) {
+            return Ok(());
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! Past actions, which a task counts that was published after they were judged.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use jiff::Timestamp;
+use plaudit_domain::action::Action;
+use plaudit_domain::catalogue::Status;
+use plaudit_domain::ids::TaskId;
+use plaudit_domain::user_tasks::{BackfillRelease, Command, PastAction, Seed};
+use uuid::Uuid;
+
+use super::BatchDecider;
+use super::metadata::metadata;
+use crate::batch::{Item, Origin, Outcome, PastOutcome, Work};
+use crate::source_offsets::SourceKey;
+use crate::states::truncate_to_micros;
+
+impl<'b> BatchDecider<'_, 'b> {
+    /// Remembers a live action for each task with an open backfill that it may move: the backfill must not count it
+    /// once more, should it find a repeat that was forgotten.
+    pub(super) fn note_for_backfills(&mut self, item: &Item, action: &Action) {
+        for task in self.backfills.tasks() {
+            if self.catalogue.task(task).is_some_and(|task| task.is_moved_by(&action.kind)) {
+                let judged = (item.lane, task.clone(), action.identity());
+                self.decided.judged_for_backfills.insert(judged);
+            }
+        }
+    }
+
+    /// Counts a past action for one task, unless the task has judged it before or will once it is released.
+    pub(super) fn count_past(&mut self, item: &'b Item) -> Outcome {
+        let Work::CountPast { task, action, parked_as, .. } = &item.work else {
+            return Outcome::Past(PastOutcome::Closed);
+        };
+        let Some(rewards) = self.backfills.of(task).map(|open| open.rewards) else {
+            return Outcome::Past(PastOutcome::Closed);
+        };
+        if self.catalogue.task(task).is_none_or(|task| task.status != Status::Active) {
+            return Outcome::Past(PastOutcome::Closed);
+        }
+        if !self.is_past(item, task) {
+            return Outcome::Past(PastOutcome::Live);
+        }
+        let identity = action.identity();
+        let known = (task.clone(), identity);
+        let judged = (item.lane, task.clone(), identity);
+        if self.past.judged.contains(&known) || self.decided.judged_for_backfills.contains(&judged)
+        {
+            return Outcome::Past(PastOutcome::Known);
+        }
+        if parked_as.iter().any(|(_, id)| self.past.parked.contains(id)) {
+            return Outcome::Past(PastOutcome::Parked);
+        }
+        if let Some(reason) = self.fault(item, &action.user) {
+            return Outcome::Failed(format!("nothing can be decided: {reason}"));
+        }
+        let command = Command::CountPast(PastAction {
+            task: task.clone(),
+            action: action.clone(),
+            seed: Seed(Uuid::new_v4().as_u64_pair().0),
+            rewards,
+            counted_at: truncate_to_micros(Timestamp::now()),
+        });
+        let decided = catch_unwind(AssertUnwindSafe(|| self.decide(item, &action.user, &command)));
+        let Ok(Ok(decision)) = decided else {
+            return Outcome::Failed("an internal error while counting it".to_owned());
+        };
+        self.decided.judged_for_backfills.insert(judged);
+        // Sent again, it is known for as long as any other action that is judged now.
+        self.decided.seen_again.insert((item.lane, identity));
+        if decision.events.is_empty() {
+            return Outcome::Past(PastOutcome::Unmoved);
+        }
+        self.record(item, &action.user, decision.events, &metadata(item, Some(action)));
+        Outcome::Past(PastOutcome::Moved)
+    }
+
+    /// Whether the lane had applied a record before the task was published.
+    fn is_past(&self, item: &Item, task: &TaskId) -> bool {
+        let Origin::Backfill { from: Some(at), .. } = &item.origin else { return false };
+        let key = (item.lane, task.clone(), SourceKey::from(at));
+        self.past.bounds.get(&key).is_some_and(|end| at.offset < *end)
+    }
+
+    /// Grants what the backfill of a task holds back of a user.
+    pub(super) fn release_backfill(&mut self, item: &'b Item) -> Outcome {
+        let Work::ReleaseBackfill { user, task, by, reason, at } = &item.work else {
+            return Outcome::Past(PastOutcome::Closed);
+        };
+        let command = Command::ReleaseBackfill(BackfillRelease {
+            user: user.clone(),
+            task: task.clone(),
+            seed: Seed(Uuid::new_v4().as_u64_pair().0),
+            by: by.clone(),
+            reason: reason.clone(),
+            at: truncate_to_micros(*at),
+        });
+        match self.decide(item, user, &command) {
+            Err(rejection) => Outcome::Rejected(rejection),
+            Ok(decision) if decision.events.is_empty() => Outcome::Past(PastOutcome::Unmoved),
+            Ok(decision) => {
+                self.record(item, user, decision.events, &metadata(item, None));
+                Outcome::Past(PastOutcome::Moved)
+            }
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! Changes by hand in a batch: what they need, and how a repeated one gets its first answer.
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+use plaudit_domain::catalogue::Catalogue;
+use plaudit_domain::ids::TaskId;
+use plaudit_domain::lane::Position;
+use plaudit_domain::user_tasks::{Change, Command, Event};
+use uuid::Uuid;
+
+use super::{BatchDecider, metadata};
+use crate::batch::{HandChange, HandReceipt, Item, Outcome, RequestKey};
+
+/// The name of a change, for the metadata of its events.
+pub(super) fn name_of(command: &Command) -> &'static str {
+    match command {
+        Command::Correct(correction) => correction.change.name(),
+        _ => "freezes",
+    }
+}
+
+/// The tasks whose states decide what a change does.
+pub(super) fn tasks_of(command: &Command, catalogue: &Catalogue) -> BTreeSet<TaskId> {
+    match command {
+        Command::GrantFreezes { task, .. } => BTreeSet::from([task.clone()]),
+        Command::Correct(correction) => {
+            let of_task = |task: &TaskId| catalogue.states_of_correction(task);
+            correction.change.task().map(of_task).unwrap_or_default()
+        }
+        _ => BTreeSet::new(),
+    }
+}
+
+/// The grant that a change speaks of.
+pub(super) fn grant_of(command: &Command) -> Option<Uuid> {
+    let Command::Correct(correction) = command else { return None };
+    match &correction.change {
+        Change::Grant { .. } => correction.grant_by_hand(),
+        Change::Revoke { grant, .. } => Some(*grant),
+        Change::Adjust { .. } | Change::Complete { .. } | Change::Reset { .. } => None,
+    }
+}
+
+/// When the request arrived.
+fn arrived_at(command: &Command) -> Timestamp {
+    match command {
+        Command::Correct(correction) => correction.at,
+        Command::GrantFreezes { at, .. } => *at,
+        _ => Timestamp::default(),
+    }
+}
+
+impl<'b> BatchDecider<'_, 'b> {
+    /// Makes a change once for each key.
+    pub(super) fn change_by_hand(
+        &mut self,
+        item: &'b Item,
+        key: &RequestKey,
+        command: &Command,
+    ) -> Outcome {
+        if let Some(receipt) = self.hand_receipts.get(key) {
+            return Outcome::ChangedByHand(receipt.clone());
+        }
+        let events = match self.decide(item, &key.user, command) {
+            Ok(decision) => decision.events,
+            Err(rejection) => return Outcome::Rejected(rejection),
+        };
+        let change = match change_of(&events) {
+            Some(change) => change,
+            // The same grant by hand was made before.
+            None => match self.granted_before(item, key, command) {
+                Some(change) => change,
+                None => return Outcome::Failed("the change has no effect".to_owned()),
+            },
+        };
+        let position = if events.is_empty() {
+            let number =
+                self.decided.heads.get(&item.lane).map_or(0, |head| head.next_position - 1);
+            Position { lane: item.lane, number }
+        } else {
+            self.record(item, &key.user, events, &metadata(item, None))
+        };
+        let at = arrived_at(command);
+        let receipt = HandReceipt { position: position.to_string(), at, change };
+        self.hand_receipts.insert(key.clone(), receipt.clone());
+        self.decided.hand_receipts_given.push((item.lane, key.clone(), receipt.clone()));
+        Outcome::ChangedByHand(receipt)
+    }
+
+    fn granted_before(
+        &mut self,
+        item: &Item,
+        key: &RequestKey,
+        command: &Command,
+    ) -> Option<HandChange> {
+        let grants = &self.working(item, &key.user).loaded.state.grants;
+        let reward = grants.get(&grant_of(command)?)?.reward.clone();
+        Some(HandChange::RewardGranted { reward })
+    }
+}
+
+/// What the events of a change say was changed.
+fn change_of(events: &[Event]) -> Option<HandChange> {
+    events.iter().find_map(|event| match event {
+        Event::FreezesGranted { count, dropped, freezes, .. } => Some(HandChange::FreezesGranted {
+            granted: *count,
+            dropped: *dropped,
+            freezes: *freezes,
+        }),
+        Event::RewardGranted { reward, .. } => {
+            Some(HandChange::RewardGranted { reward: reward.clone() })
+        }
+        Event::RewardsRevoked { rewards, .. } => {
+            let grants = rewards.iter().map(|reward| reward.grant).collect();
+            Some(HandChange::RewardsRevoked { grants })
+        }
+        Event::ProgressCorrected { task, period, credited, progress, target, .. } => {
+            let of_task = events.iter().filter(|event| event.task() == Some(task));
+            let (mut reached, mut grants) = (Vec::new(), Vec::new());
+            for event in of_task {
+                if let Event::MilestoneReached { milestone, rewards, .. } = event {
+                    reached.push(*milestone);
+                    grants.extend(rewards.iter().map(|reward| reward.grant));
+                }
+            }
+            Some(HandChange::ProgressCorrected {
+                task: task.clone(),
+                period: period.key.clone(),
+                credited: *credited,
+                progress: *progress,
+                target: *target,
+                reached,
+                grants,
+            })
+        }
+        _ => None,
+    })
+}

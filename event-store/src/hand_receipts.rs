@@ -1,0 +1,61 @@
+//! `hand_receipts`: what changes by hand were answered with, under their idempotency keys.
+
+use std::collections::HashMap;
+
+use plaudit_domain::lane::Lane;
+use sqlx::types::Json;
+use sqlx::{PgConnection, PgPool};
+
+use crate::batch::{HandReceipt, RequestKey};
+
+/// How long a receipt is kept, in days.
+const KEPT_DAYS: i32 = 30;
+
+/// The receipts that were given under these keys.
+pub async fn load(
+    wanted: &[(Lane, RequestKey)],
+    connection: &mut PgConnection,
+) -> sqlx::Result<HashMap<RequestKey, HandReceipt>> {
+    if wanted.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let rows: Vec<(i64, Json<HandReceipt>)> =
+        sqlx::query_as(include_str!("hand_receipts/load.sql"))
+            .bind(wanted.iter().map(|(lane, _)| lane.0).collect::<Vec<_>>())
+            .bind(wanted.iter().map(|(_, of)| of.user.as_str()).collect::<Vec<_>>())
+            .bind(wanted.iter().map(|(_, of)| of.operation.as_str()).collect::<Vec<_>>())
+            .bind(wanted.iter().map(|(_, of)| of.key.as_str()).collect::<Vec<_>>())
+            .fetch_all(connection)
+            .await?;
+    // `with ordinality` counts from 1.
+    let of = |place: i64| wanted.get(usize::try_from(place - 1).ok()?);
+    let found = rows
+        .into_iter()
+        .filter_map(|(place, Json(receipt))| of(place).map(|(_, of)| (of.clone(), receipt)));
+    Ok(found.collect())
+}
+
+/// Keeps receipts.
+pub async fn insert(
+    given: &[(Lane, RequestKey, HandReceipt)],
+    connection: &mut PgConnection,
+) -> sqlx::Result<()> {
+    if given.is_empty() {
+        return Ok(());
+    }
+    sqlx::query(include_str!("hand_receipts/insert.sql"))
+        .bind(given.iter().map(|(lane, ..)| lane.0).collect::<Vec<_>>())
+        .bind(given.iter().map(|(_, of, _)| of.user.as_str()).collect::<Vec<_>>())
+        .bind(given.iter().map(|(_, of, _)| of.operation.as_str()).collect::<Vec<_>>())
+        .bind(given.iter().map(|(_, of, _)| of.key.as_str()).collect::<Vec<_>>())
+        .bind(given.iter().map(|(.., receipt)| Json(receipt)).collect::<Vec<_>>())
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// Deletes receipts that are too old to be asked for.
+pub(crate) async fn purge(pool: &PgPool) -> sqlx::Result<()> {
+    sqlx::query(include_str!("hand_receipts/purge.sql")).bind(KEPT_DAYS).execute(pool).await?;
+    Ok(())
+}

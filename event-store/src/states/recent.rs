@@ -1,0 +1,275 @@
+//! What this process remembers of users whom it changed lately, so that the next batch need not read their rows.
+//!
+//! Whoever writes to a lane holds its lock until commit. A process that finds the head of a lane where its own last
+//! commit left it knows that nobody else has written there, so everything it remembers of the lane is current. One
+//! comparison for each lane of a batch makes it exact; a user by user check is not needed.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Mutex, MutexGuard};
+
+use jiff::Timestamp;
+use plaudit_domain::calendar::Zones;
+use plaudit_domain::ids::{TaskId, UserId};
+use plaudit_domain::lane::{Lane, LaneCount};
+use plaudit_domain::user_tasks::{PeriodState, TaskState, UserTasks};
+use serde_json::{Map, Value};
+
+use super::{LoadedState, NeededUsers};
+use crate::batch::ChangedUser;
+use crate::lanes::LaneHead;
+
+/// How much all lanes remember together, in bytes, as estimated. An ordinary user with one task takes about 1 KB.
+const BYTES_MAX: usize = 48 * 1024 * 1024;
+
+/// A user who takes more than this is read each time: long lists of distinct values, large attributes.
+const USER_BYTES_MAX: usize = 16 * 1024;
+
+/// What a user takes beside the tasks, with the share of empty places of the maps.
+const USER_BYTES: usize = 450;
+
+/// A text or list behind a pointer, in a task or period.
+const PART_BYTES: usize = 64;
+
+/// Users by lane. Shared by the workers of a process; each lane is used by whoever holds its lock.
+#[derive(Debug)]
+pub struct RecentUsers {
+    lanes: Vec<Mutex<RecentLane>>,
+}
+
+/// Where a lane was left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Mark {
+    next_position: i64,
+    last_writer: i64,
+    tables: i64,
+}
+
+/// One lane. Users are in two halves: those used since the halves were last swapped, and those before. When the
+/// first is full, the second is forgotten.
+#[derive(Debug, Default)]
+struct RecentLane {
+    mark: Option<Mark>,
+    recent: HashMap<UserId, RecentUser>,
+    before: HashMap<UserId, RecentUser>,
+    bytes: usize,
+}
+
+#[derive(Debug, Clone)]
+struct RecentUser {
+    sequence: i64,
+    counted: bool,
+    /// Absent for a user of whom nothing but actions is known.
+    details: Option<Box<Details>>,
+    /// The tasks that were asked for or touched; `None` for one without a row.
+    tasks: BTreeMap<TaskId, Option<Box<TaskState>>>,
+}
+
+#[derive(Debug, Clone)]
+struct Details {
+    zones: Zones,
+    attributes: Map<String, Value>,
+    updated_at: Option<Timestamp>,
+}
+
+impl Mark {
+    fn of(head: &LaneHead, tables: i64) -> Self {
+        Self { next_position: head.next_position, last_writer: head.last_writer, tables }
+    }
+}
+
+/// What a batch found under its locks.
+#[derive(Debug)]
+pub struct Found {
+    /// The heads of its lanes.
+    pub heads: BTreeMap<Lane, LaneHead>,
+    /// As [`crate::lanes::Locked::transaction`].
+    pub transaction: i64,
+    /// As [`crate::lanes::Locked::tables`].
+    pub tables: i64,
+}
+
+impl RecentUsers {
+    /// Remembers nothing yet.
+    pub fn new(lane_count: LaneCount) -> Self {
+        let lanes = (0..lane_count.get()).map(|_| Mutex::default()).collect();
+        Self { lanes }
+    }
+
+    /// Forgets lanes that somebody else has written to since. Under their locks, before anything of them is used.
+    pub fn open(&self, found: &Found) {
+        for (lane, head) in &found.heads {
+            let Some(mut kept) = self.lane(*lane) else { continue };
+            let mark = Some(Mark::of(head, found.tables));
+            if kept.mark != mark || head.external_appends {
+                *kept = RecentLane { mark, ..RecentLane::default() };
+            }
+        }
+    }
+
+    /// What is remembered of a user, and the tasks among `needed` that are not. `None` if the user is not remembered.
+    pub(super) fn get(
+        &self,
+        lane: Lane,
+        user: &UserId,
+        needed: &BTreeSet<TaskId>,
+    ) -> Option<(LoadedState, Vec<TaskId>)> {
+        let mut kept = self.lane(lane)?;
+        let kept = kept.user(user)?;
+        let mut state = match &kept.details {
+            Some(details) => details.user(),
+            None => UserTasks::default(),
+        };
+        state.counted = kept.counted;
+        let mut unknown = Vec::new();
+        for task in needed {
+            match kept.tasks.get(task) {
+                Some(Some(found)) => _ = state.tasks.insert(task.clone(), (**found).clone()),
+                Some(None) => {}
+                None => unknown.push(task.clone()),
+            }
+        }
+        let (sequence, has_row) = (kept.sequence, true);
+        Some((LoadedState { sequence, state, has_row, ..LoadedState::default() }, unknown))
+    }
+
+    /// Remembers what a batch has committed. `next_position` is what it left for each lane, and `needed` the tasks that
+    /// it loaded.
+    pub fn keep(
+        &self,
+        found: &Found,
+        next_position: impl Fn(Lane) -> i64,
+        changed: Vec<ChangedUser>,
+        needed: &NeededUsers,
+    ) {
+        let limit = BYTES_MAX / self.lanes.len().max(1) / 2;
+        for (lane, head) in &found.heads {
+            let Some(mut kept) = self.lane(*lane) else { continue };
+            let mut mark = Mark::of(head, found.tables);
+            if kept.mark != Some(mark) {
+                *kept = RecentLane::default();
+            }
+            let next = next_position(*lane);
+            if next > head.next_position {
+                (mark.next_position, mark.last_writer) = (next, found.transaction);
+            }
+            kept.mark = Some(mark);
+        }
+        for user in changed {
+            let Some(mut kept) = self.lane(user.lane) else { continue };
+            let ChangedUser { lane, user, state, sequence, refolded, .. } = user;
+            let key = (lane, user);
+            let asked = needed.get(&key);
+            if refolded {
+                // What was remembered may be what was wrong.
+                kept.forget(&key.1);
+            }
+            kept.put(key.1, RecentUser::new(state, sequence, asked), limit);
+        }
+    }
+
+    fn lane(&self, lane: Lane) -> Option<MutexGuard<'_, RecentLane>> {
+        let kept = self.lanes.get(usize::try_from(lane.0).ok()?)?;
+        Some(kept.lock().expect("nothing panics while it holds the lock"))
+    }
+}
+
+impl Details {
+    fn user(&self) -> UserTasks {
+        UserTasks {
+            zones: self.zones.clone(),
+            attributes: self.attributes.clone(),
+            updated_at: self.updated_at,
+            ..UserTasks::default()
+        }
+    }
+}
+
+impl RecentLane {
+    fn user(&mut self, user: &UserId) -> Option<&RecentUser> {
+        if let Some((user, kept)) = self.before.remove_entry(user) {
+            self.bytes += kept.bytes();
+            self.recent.insert(user, kept);
+        }
+        self.recent.get(user)
+    }
+
+    fn forget(&mut self, user: &UserId) -> Option<RecentUser> {
+        let forgotten = self.recent.remove(user);
+        let bytes = forgotten.as_ref().map_or(0, RecentUser::bytes);
+        self.bytes = self.bytes.saturating_sub(bytes);
+        forgotten.or_else(|| self.before.remove(user))
+    }
+
+    fn put(&mut self, user: UserId, mut kept: RecentUser, limit: usize) {
+        if let Some(known) = self.forget(&user) {
+            for (task, state) in known.tasks {
+                kept.tasks.entry(task).or_insert(state);
+            }
+        }
+        let bytes = kept.bytes();
+        if bytes > USER_BYTES_MAX {
+            return;
+        }
+        if self.bytes + bytes > limit {
+            self.before = std::mem::take(&mut self.recent);
+            self.bytes = 0;
+        }
+        self.bytes += bytes;
+        self.recent.insert(user, kept);
+    }
+}
+
+impl RecentUser {
+    fn new(state: UserTasks, sequence: i64, asked: Option<&BTreeSet<TaskId>>) -> Self {
+        // What a claim or a delivery asked for is a part of what there is: it is read each time.
+        let UserTasks { zones, attributes, updated_at, counted, tasks, grants: _ } = state;
+        let is_plain = zones == Zones::default() && attributes.is_empty() && updated_at.is_none();
+        let details = (!is_plain).then(|| Box::new(Details { zones, attributes, updated_at }));
+        let mut kept: BTreeMap<TaskId, Option<Box<TaskState>>> =
+            asked.into_iter().flatten().map(|task| (task.clone(), None)).collect();
+        for (task, mut state) in tasks {
+            state.claimable = Vec::new();
+            kept.insert(task, Some(Box::new(state)));
+        }
+        Self { sequence, counted, details, tasks: kept }
+    }
+
+    /// About how much memory it takes.
+    fn bytes(&self) -> usize {
+        let details = self.details.as_ref().map_or(0, |details| {
+            PART_BYTES
+                + details
+                    .attributes
+                    .iter()
+                    .map(|(k, v)| PART_BYTES + k.len() + size(v))
+                    .sum::<usize>()
+        });
+        let tasks = self.tasks.values().flatten().map(|task| task_bytes(task)).sum::<usize>();
+        USER_BYTES + details + tasks + self.tasks.len() * PART_BYTES
+    }
+}
+
+fn task_bytes(task: &TaskState) -> usize {
+    let periods = task.periods.iter().map(|period| {
+        let seen = period.seen.as_ref().map_or(0, |seen| PART_BYTES + seen.len() * 24);
+        size_of::<PeriodState>() + PART_BYTES + seen + period.reached.len() * PART_BYTES
+    });
+    let streak = task
+        .streak
+        .as_ref()
+        .map_or(0, |streak| PART_BYTES * (1 + streak.reached.len() + streak.stretches.len()));
+    let freezes = task
+        .freezes
+        .as_ref()
+        .map_or(0, |freezes| PART_BYTES * (freezes.granted.len() + freezes.changes.len()));
+    size_of::<TaskState>() + periods.sum::<usize>() + streak + freezes
+}
+
+fn size(value: &Value) -> usize {
+    match value {
+        Value::Null | Value::Bool(_) | Value::Number(_) => 0,
+        Value::String(text) => text.len(),
+        Value::Array(list) => list.iter().map(|v| PART_BYTES + size(v)).sum(),
+        Value::Object(map) => map.iter().map(|(k, v)| PART_BYTES + k.len() + size(v)).sum(),
+    }
+}

@@ -1,0 +1,243 @@
+//! Backfills in the executor: where the past ends, and that nothing counts twice.
+
+mod support;
+
+use std::sync::Arc;
+
+use plaudit_domain::action::Action;
+use plaudit_domain::ids::{TaskId, UserId};
+use plaudit_domain::lane::Lane;
+use plaudit_event_store::backfills::changes::{BackfillChange, BackfillChangeError, change};
+use plaudit_event_store::backfills::{self, BackfillState, bounds, held, lease};
+use plaudit_event_store::catalogue_store::{self, Author};
+use plaudit_event_store::{
+    Applied, Item, Origin, Outcome, ParkedRecord, PastOutcome, SourcePosition, Work,
+};
+use serde_json::json;
+use support::{Store, action, tasks_of};
+use uuid::Uuid;
+
+const BEFORE: &str = r"
+tasks:
+  - id: first-gift
+    kind: ordinary
+    objective: { on: gift.sent, target: 9 }
+";
+
+fn five_gifts(rewards: &str) -> String {
+    format!(
+        r"
+tasks:
+  - id: five-gifts
+    kind: ordinary
+    objective: {{ on: gift.sent, target: 5 }}
+    rewards: [ {{ line: coins, kind: currency, code: coin, amount: 100 }} ]
+    backfill: {{ from: 2026-03-01T00:00:00Z, rewards: {rewards} }}
+"
+    )
+}
+
+fn gift(id: &str) -> Action {
+    action("u1", id, "gift.sent", "2026-03-10T10:00:00Z", &json!({}))
+}
+
+fn at(offset: i64) -> SourcePosition {
+    SourcePosition { topic: Arc::from("t"), incarnation: 0, partition: 0, offset }
+}
+
+fn task() -> TaskId {
+    "five-gifts".parse().unwrap()
+}
+
+/// A record as it is read live.
+fn live(store: &Store, id: &str, offset: i64) -> Item {
+    store.item(gift(id), Origin::Record(at(offset)))
+}
+
+/// The same record as a backfill reads it.
+fn past(store: &Store, id: &str, offset: i64) -> Item {
+    let action = gift(id);
+    let lane = Lane::of("u1", store.lane_count);
+    let parked_as = vec![(lane, ParkedRecord::id_of_action(&action))];
+    Item {
+        lane,
+        work: Work::CountPast { task: task(), action, parked_as },
+        origin: Origin::Backfill { task: task(), from: Some(at(offset)) },
+    }
+}
+
+async fn outcomes(store: &Store, items: Vec<Item>) -> Vec<Outcome> {
+    store.execute(items).await.into_iter().map(|Applied { outcome, .. }| outcome).collect()
+}
+
+async fn publish(store: &Store, file: &str) {
+    catalogue_store::publish(&store.pool, &tasks_of(file), "ops").await.unwrap();
+}
+
+async fn progress(store: &Store) -> i64 {
+    let sql = "select coalesce(max(progress), 0) from task_view where task_id = 'five-gifts'";
+    store.count(sql).await
+}
+
+const MOVED: Outcome = Outcome::Past(PastOutcome::Moved);
+const KNOWN: Outcome = Outcome::Past(PastOutcome::Known);
+const LIVE: Outcome = Outcome::Past(PastOutcome::Live);
+
+#[tokio::test]
+async fn rule_05_the_past_ends_where_the_first_batch_with_the_task_began() {
+    let store = Store::with_tasks(BEFORE).await;
+    outcomes(&store, vec![live(&store, "a", 0), live(&store, "b", 1)]).await;
+    publish(&store, &five_gifts("grant")).await;
+    // In flight while the task was published, and decided with it.
+    outcomes(&store, vec![live(&store, "c", 2)]).await;
+    assert_eq!(progress(&store).await, 1);
+    let read = vec![past(&store, "a", 0), past(&store, "b", 1), past(&store, "c", 2)];
+    assert_eq!(outcomes(&store, read.clone()).await, [MOVED, MOVED, LIVE]);
+    assert_eq!(progress(&store).await, 3);
+    assert_eq!(outcomes(&store, read).await, [KNOWN, KNOWN, LIVE], "a resumed reading");
+    assert_eq!(progress(&store).await, 3);
+    let others = "select count(*) from task_view where task_id = 'first-gift' and progress <> 3";
+    assert_eq!(store.count(others).await, 0, "the other task hears of nothing");
+}
+
+#[tokio::test]
+async fn rule_05_a_process_that_knows_an_older_catalogue_settles_the_boundary_too() {
+    let store = Store::with_tasks(BEFORE).await;
+    let other = store.another_executor();
+    outcomes(&store, vec![live(&store, "a", 0)]).await;
+    publish(&store, &five_gifts("grant")).await;
+    let batch = |items| plaudit_event_store::Batch { items, checkpoints: vec![] };
+    other.execute(&batch(vec![live(&store, "b", 1)])).await.unwrap();
+    outcomes(&store, vec![live(&store, "c", 2)]).await;
+    let read = vec![past(&store, "a", 0), past(&store, "b", 1), past(&store, "c", 2)];
+    assert_eq!(outcomes(&store, read).await, [MOVED, LIVE, LIVE]);
+    assert_eq!(progress(&store).await, 3);
+}
+
+#[tokio::test]
+async fn rule_05_repeats_in_the_topic_and_repeats_that_came_live_count_once() {
+    let store = Store::with_tasks(BEFORE).await;
+    let forget = || sqlx::query("delete from seen_actions").execute(&store.pool);
+    outcomes(&store, vec![live(&store, "a", 0), live(&store, "b", 1)]).await;
+    // So long ago that it counts as new when it is sent again.
+    forget().await.unwrap();
+    outcomes(&store, vec![live(&store, "a", 2)]).await;
+    publish(&store, &five_gifts("grant")).await;
+    forget().await.unwrap();
+    outcomes(&store, vec![live(&store, "b", 3)]).await;
+    let read = vec![past(&store, "a", 0), past(&store, "b", 1), past(&store, "a", 2)];
+    assert_eq!(outcomes(&store, read).await, [MOVED, KNOWN, KNOWN]);
+    assert_eq!(progress(&store).await, 2);
+    // What the backfill has judged is known to the live traffic for as long as anything judged now.
+    assert_eq!(outcomes(&store, vec![live(&store, "a", 4)]).await, [Outcome::Duplicate]);
+}
+
+#[tokio::test]
+async fn rule_22_what_is_parked_counts_once_it_is_released_and_not_before() {
+    let store = Store::with_tasks(BEFORE).await;
+    let parked = ParkedRecord::of_action(&gift("a"), "a test", false);
+    let lane = Lane::of("u1", store.lane_count);
+    let park = Item { lane, work: Work::Park(parked), origin: Origin::Record(at(0)) };
+    outcomes(&store, vec![park]).await;
+    publish(&store, &five_gifts("grant")).await;
+    let read = || vec![past(&store, "a", 0)];
+    let is_parked = Outcome::Past(PastOutcome::Parked);
+    assert_eq!(outcomes(&store, read()).await, [is_parked]);
+    let release = store.item(gift("a"), Origin::Request(Uuid::from_u128(1)));
+    assert_eq!(outcomes(&store, vec![release]).await, [Outcome::Accepted]);
+    assert_eq!(outcomes(&store, read()).await, [KNOWN]);
+    assert_eq!(progress(&store).await, 1);
+}
+
+#[tokio::test]
+async fn held_rewards_are_found_and_released() {
+    let store = Store::with_tasks(BEFORE).await;
+    let ids = ["a", "b", "c", "d", "e"];
+    let each = |item: fn(&Store, &str, i64) -> Item| -> Vec<Item> {
+        ids.iter().zip(0..).map(|(id, offset)| item(&store, id, offset)).collect()
+    };
+    outcomes(&store, each(live)).await;
+    publish(&store, &five_gifts("hold")).await;
+    outcomes(&store, each(past)).await;
+    let lane = Lane::of("u1", store.lane_count);
+    let users = held::users(&store.pool, lane, &task(), "", 10).await.unwrap();
+    assert_eq!(users.iter().map(UserId::as_str).collect::<Vec<_>>(), ["u1"]);
+    assert_eq!(store.count("select count(*) from reward_state").await, 0);
+    let item = Item {
+        lane,
+        work: Work::ReleaseBackfill {
+            user: users[0].clone(),
+            task: task(),
+            by: "ops".to_owned(),
+            reason: None,
+            at: "2026-03-20T10:00:00Z".parse().unwrap(),
+        },
+        origin: Origin::Backfill { task: task(), from: None },
+    };
+    assert_eq!(outcomes(&store, vec![item.clone()]).await, [MOVED]);
+    assert_eq!(store.count("select count(*) from reward_state where state = 'claimable'").await, 1);
+    assert_eq!(held::users(&store.pool, lane, &task(), "", 10).await.unwrap(), []);
+    assert_eq!(outcomes(&store, vec![item]).await, [Outcome::Past(PastOutcome::Unmoved)]);
+}
+
+#[tokio::test]
+async fn a_backfill_that_is_over_counts_nothing_and_its_lease_is_fenced() {
+    let store = Store::with_tasks(BEFORE).await;
+    outcomes(&store, vec![live(&store, "a", 0)]).await;
+    publish(&store, &five_gifts("grant")).await;
+    let taken = lease::take(&store.pool, Uuid::from_u128(1)).await.unwrap().unwrap();
+    assert_eq!((&taken.task, taken.is_planned), (&task(), false));
+    assert_eq!(lease::take(&store.pool, Uuid::from_u128(2)).await.unwrap(), None, "one at a time");
+    let settle = Item {
+        lane: Lane::of("u1", store.lane_count),
+        work: Work::SettleBackfills,
+        origin: Origin::Backfill { task: task(), from: None },
+    };
+    let unsettled = bounds::unsettled_lanes(&store.pool, &task()).await.unwrap();
+    assert_eq!(unsettled.len(), 64);
+    outcomes(&store, vec![settle]).await;
+    assert_eq!(bounds::unsettled_lanes(&store.pool, &task()).await.unwrap().len(), 63);
+    let ends = bounds::ends(&store.pool, &task()).await.unwrap();
+    assert_eq!(ends.into_iter().collect::<Vec<_>>(), [(("t".to_owned(), 0, 0), 1)]);
+    // The process is frozen, and another one takes over.
+    let expire = "update backfills set leased_until = now() - interval '1 s'";
+    sqlx::query(expire).execute(&store.pool).await.unwrap();
+    let other = lease::take(&store.pool, Uuid::from_u128(2)).await.unwrap().unwrap();
+    assert_eq!(taken.renew(&store.pool).await.unwrap(), None);
+    assert_eq!(other.renew(&store.pool).await.unwrap(), Some(BackfillState::Running));
+    assert!(!taken.plan(&store.pool, &[]).await.unwrap());
+    let ops = Author::from("ops");
+    let released = change(&store.pool, &task(), BackfillChange::Release, &ops).await;
+    assert!(matches!(released, Err(BackfillChangeError::HoldsNothing(_))), "{released:?}");
+    change(&store.pool, &task(), BackfillChange::Cancel, &ops).await.unwrap();
+    let read = vec![past(&store, "a", 0)];
+    assert_eq!(outcomes(&store, read).await, [Outcome::Past(PastOutcome::Closed)]);
+    let status = backfills::find(&store.pool, &task()).await.unwrap().unwrap();
+    assert_eq!((status.state, status.records), (BackfillState::Cancelled, None));
+    let resumed = change(&store.pool, &task(), BackfillChange::Resume, &ops).await;
+    assert!(matches!(resumed, Err(BackfillChangeError::Over { .. })), "{resumed:?}");
+}
+
+#[tokio::test]
+async fn only_a_new_task_counts_past_actions_and_not_from_too_far_back() {
+    let store = Store::with_tasks(BEFORE).await;
+    let refused = async |file: String| {
+        catalogue_store::publish(&store.pool, &tasks_of(&file), "ops")
+            .await
+            .unwrap_err()
+            .to_string()
+    };
+    let known = BEFORE.to_owned() + "    backfill: { from: 2026-03-01T00:00:00Z }\n";
+    assert!(refused(known).await.contains("only a new task"));
+    let daily = "
+tasks:
+  - { id: daily, kind: periodic, every: day, objective: { on: gift.sent, target: 1 },
+      backfill: { from: 2025-01-01T00:00:00Z } }
+";
+    assert!(refused(daily.to_owned()).await.contains("more than 100 periods back"));
+    publish(&store, &five_gifts("grant")).await;
+    let retold = five_gifts("grant").replace("amount: 100", "amount: 101");
+    publish(&store, &retold).await;
+    assert_eq!(store.count("select count(*) from backfills").await, 1);
+    assert!(refused(five_gifts("none")).await.contains("only a new task"));
+}

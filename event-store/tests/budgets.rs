@@ -1,0 +1,202 @@
+//! Budgets under concurrency: never exceeded, and used up.
+
+mod support;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use plaudit_domain::lane::Lane;
+use plaudit_domain::user_tasks::RewardState;
+use plaudit_event_store::catalogue_store::{self, PublishError};
+use plaudit_event_store::{Batch, CommandQueue, Executor, Item, Outcome, Work, rewards, sweeper};
+use serde_json::json;
+use support::{Store, action, request, tasks_of};
+use tokio_util::sync::CancellationToken;
+
+const NOON: &str = "2026-03-29T12:00:00Z";
+
+/// A task of one gift that pays a badge out of a budget, and coins beside it.
+fn badges(limit: i64, amount: i64, at_cap: &str) -> String {
+    format!(
+        "{{budgets: [{{id: badges, limit: {limit}}}],
+          tasks: [{{id: gifts, kind: periodic, every: day, objective: {{on: gift.sent, target: 1}},
+                    claim: {{mode: automatic}},
+                    rewards: [{{line: coins, kind: currency, code: coin, amount: 5}},
+                              {{line: badge, kind: item, code: gold, amount: {amount}, budget: badges,
+                                at_cap: {at_cap}}}]}}]}}"
+    )
+}
+
+const GRANTED: &str = "select coalesce(sum((r->>'amount')::bigint), 0)::bigint from events
+    cross join lateral json_array_elements(payload->'rewards') r where r->>'code' = 'gold'";
+
+const USED: &str = "select coalesce(max(used), 0)::bigint from budget_takes";
+
+async fn in_state(store: &Store, state: &str) -> i64 {
+    store.count(&format!("select count(*) from reward_state where state = '{state}'")).await
+}
+
+/// Lets users send a gift each, by several processes with several batches at a time.
+async fn send_gifts(store: &Store, users: std::ops::Range<usize>) {
+    let executors: Vec<Arc<Executor>> =
+        (0..3).map(|_| Arc::new(store.another_executor())).collect();
+    let users: Vec<usize> = users.collect();
+    let mut running = tokio::task::JoinSet::new();
+    for (n, some) in users.chunks(25).enumerate() {
+        let items: Vec<Item> = some
+            .iter()
+            .map(|user| {
+                let gift = action(&format!("u{user}"), "1", "gift.sent", NOON, &json!({}));
+                store.item(gift, request())
+            })
+            .collect();
+        let executor = Arc::clone(&executors[n % 3]);
+        running.spawn(async move {
+            let batch = Batch { items, checkpoints: vec![] };
+            // Lanes that another batch holds, or a budget: a queue would send it again.
+            while let Err(error) = executor.execute(&batch).await {
+                assert!(error.is_transient(), "{error}");
+            }
+        });
+    }
+    while let Some(ended) = running.join_next().await {
+        ended.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_budget_is_never_exceeded_and_used_up() {
+    let store = Store::with_tasks(&badges(503, 1, "refuse")).await;
+    send_gifts(&store, 0..1_000).await;
+    assert_eq!(store.count(GRANTED).await, 503);
+    assert_eq!(store.count(USED).await, 503);
+    assert_eq!(in_state(&store, "refused").await, 497);
+    assert_eq!(in_state(&store, "claimed").await, 1_503, "coins are granted to all");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_does_not_fit_whole_leaves_the_rest_for_who_takes_less() {
+    let substitute = "{substitute: {kind: item, code: silver, amount: 1}}";
+    let store = Store::with_tasks(&badges(100, 7, substitute)).await;
+    send_gifts(&store, 0..200).await;
+    assert_eq!((store.count(GRANTED).await, store.count(USED).await), (98, 98));
+    let silver = "select count(*) from reward_state where code = 'silver' and line = 'badge'";
+    assert_eq!(store.count(silver).await, 186);
+}
+
+async fn until(store: &Store, query: &str, wanted: i64) {
+    let reached = async {
+        while store.count(query).await != wanted {
+            tokio::task::yield_now().await;
+        }
+    };
+    let reached = tokio::time::timeout(Duration::from_secs(30), reached).await;
+    assert!(reached.is_ok(), "{query} is {}, not {wanted}", store.count(query).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_waits_is_paid_in_order_once_the_limit_is_raised() {
+    let store = Store::with_tasks(&badges(10, 1, "wait")).await;
+    send_gifts(&store, 0..40).await;
+    assert_eq!(store.count(GRANTED).await, 10);
+    assert_eq!(in_state(&store, "waiting").await, 60, "thirty milestones wait whole");
+
+    let stop = CancellationToken::new();
+    let mut running = tokio::task::JoinSet::new();
+    for _ in 0..2 {
+        let queue = CommandQueue::start(store.executor.clone(), 2);
+        running.spawn(sweeper::run(store.pool.clone(), queue, stop.clone()));
+    }
+    let raise = async |limit| {
+        let tasks = tasks_of(&badges(limit, 1, "wait"));
+        catalogue_store::publish(&store.pool, &tasks, "test").await.unwrap();
+    };
+    raise(25).await;
+    until(&store, GRANTED, 25).await;
+    raise(1_000).await;
+    until(&store, GRANTED, 40).await;
+    assert_eq!(in_state(&store, "waiting").await, 0);
+    assert_eq!(in_state(&store, "claimed").await, 80);
+    assert_eq!(store.count(USED).await, 40);
+    stop.cancel();
+    while let Some(ended) = running.join_next().await {
+        ended.unwrap();
+    }
+    let user = "u7".parse().unwrap();
+    let lane = Lane::of("u7", store.lane_count);
+    let now = jiff::Timestamp::now();
+    let page = rewards::load(&store.pool, lane, &user, None, None, 10, now).await.unwrap();
+    assert!(page.rows.iter().all(|row| row.state == RewardState::Claimed), "{page:?}");
+    // A record that is read again changes nothing.
+    let again = store.act(action("u7", "1", "gift.sent", NOON, &json!({}))).await;
+    assert_eq!(again.outcome, Outcome::Duplicate);
+    assert_eq!(store.count(USED).await, 40);
+}
+
+#[tokio::test]
+async fn a_claim_at_the_cap_takes_what_was_granted_and_names_no_more() {
+    let manual = badges(0, 1, "refuse").replace("automatic", "manual");
+    let store = Store::with_tasks(&manual).await;
+    store.act(action("u1", "1", "gift.sent", NOON, &json!({}))).await;
+    let claim = |at: &str| Item {
+        lane: Lane::of("u1", store.lane_count),
+        work: Work::Claim {
+            user: "u1".parse().unwrap(),
+            task: "gifts".parse().unwrap(),
+            period: Some("2026-03-29".to_owned().into()),
+            milestone: Some(1),
+            at: at.parse().unwrap(),
+            idempotency_key: None,
+        },
+        origin: request(),
+    };
+    let mut receipts = Vec::new();
+    for at in ["2026-03-29T13:00:00Z", "2026-03-29T14:00:00Z"] {
+        let Outcome::Claimed(receipt) = store.execute(vec![claim(at)]).await.remove(0).outcome
+        else {
+            panic!("nothing was claimed")
+        };
+        assert_eq!(receipt.rewards.iter().map(|r| r.line.as_str()).collect::<Vec<_>>(), ["coins"]);
+        receipts.push(receipt);
+    }
+    assert_eq!(receipts[0], receipts[1], "a repeated claim returns the same receipt");
+}
+
+#[tokio::test]
+async fn what_waits_can_not_be_claimed() {
+    let store = Store::with_tasks(&badges(0, 1, "wait").replace("automatic", "manual")).await;
+    store.act(action("u1", "1", "gift.sent", NOON, &json!({}))).await;
+    for period in [None, Some("2026-03-29".to_owned().into())] {
+        let work = Work::Claim {
+            user: "u1".parse().unwrap(),
+            task: "gifts".parse().unwrap(),
+            period,
+            milestone: None,
+            at: "2026-03-29T13:00:00Z".parse().unwrap(),
+            idempotency_key: None,
+        };
+        let item = Item { lane: Lane::of("u1", store.lane_count), work, origin: request() };
+        let outcome = store.execute(vec![item]).await.remove(0).outcome;
+        assert!(matches!(outcome, Outcome::Rejected(_)), "{outcome:?}");
+    }
+}
+
+#[tokio::test]
+async fn tasks_that_share_a_budget_are_published_with_the_same_terms() {
+    let store = Store::with_tasks(&badges(10, 1, "wait")).await;
+    let other = badges(20, 1, "wait").replace("id: gifts", "id: others");
+    let refused = catalogue_store::publish(&store.pool, &tasks_of(&other), "test").await;
+    let Err(PublishError::Unfit(unfit)) = refused else { panic!("{refused:?}") };
+    assert_eq!(unfit[0].field, "milestones[0].rewards[1]");
+    assert!(unfit[0].reason.contains("other terms in task gifts"), "{}", unfit[0].reason);
+    let together = [tasks_of(&badges(20, 1, "wait")), tasks_of(&other)].concat();
+    catalogue_store::publish(&store.pool, &together, "test").await.unwrap();
+}
+
+#[tokio::test]
+async fn a_batch_without_budgets_asks_for_none() {
+    let store = Store::with_tasks(support::TASKS).await;
+    sqlx::query("drop table budget_takes").execute(&store.pool).await.unwrap();
+    let applied = store.act(action("u1", "1", "team.formed", NOON, &json!({}))).await;
+    assert_eq!(applied.outcome, Outcome::Accepted);
+}

@@ -1,0 +1,180 @@
+//! Backfills: a new task counts past actions by reading the topics again, beside the live traffic.
+//!
+//! Each process that reads topics runs one worker, which takes a backfill that has none by a lease. It settles
+//! where the past ends in each lane, plans what to read ([`plan`]), reads it in chunks ([`reader`]) without a group,
+//! puts the actions that the task may count into the background of the queue, and notes how far it is once they are
+//! committed. Whatever is read twice is recognised by the batch.
+
+mod counting;
+pub mod plan;
+mod reader;
+mod release;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use plaudit_actions::sources::Sources;
+use plaudit_domain::catalogue::Status;
+use plaudit_domain::lane::Lane;
+use plaudit_event_store::backfills::lease::{self, Lease};
+use plaudit_event_store::backfills::{BackfillState, bounds};
+use plaudit_event_store::{Applied, CommandQueue, ExecuteError, Item, Origin, Work};
+use sqlx::PgPool;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::options::IngestOptions;
+
+/// How often a worker without work looks for some.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// How long a backfill that does not get on rests before a process takes it again, in seconds.
+const REST_SECONDS: f64 = 5.0;
+
+/// How often a lease is renewed while the live traffic leaves no room.
+const RENEW_EVERY: Duration = Duration::from_secs(4);
+
+/// What a worker needs. Cheap to clone.
+#[derive(Clone)]
+pub struct BackfillWorker {
+    /// How records are read.
+    pub options: Arc<IngestOptions>,
+    /// The most records that are read in a second.
+    pub records_per_second: u32,
+    /// What applies them.
+    pub queue: CommandQueue,
+    /// Where leases and progress are noted.
+    pub pool: PgPool,
+    /// What records mean.
+    pub sources: watch::Receiver<Arc<Sources>>,
+    /// Cancelled to end in order.
+    pub stopped: CancellationToken,
+}
+
+/// Why a step led no further.
+#[derive(Debug)]
+enum Halt {
+    /// Another process has the backfill, an operator has paused or cancelled it, or this process ends.
+    NotOurs,
+    /// It does not get on, for a reason that an operator should see.
+    Stuck(String),
+}
+
+impl From<sqlx::Error> for Halt {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Stuck(format!("the database: {error}"))
+    }
+}
+
+impl From<Arc<ExecuteError>> for Halt {
+    fn from(error: Arc<ExecuteError>) -> Self {
+        Self::Stuck(error.to_string())
+    }
+}
+
+impl BackfillWorker {
+    /// Works until it is stopped.
+    pub fn start(self) -> JoinHandle<()> {
+        tokio::spawn(async move {
+            let holder = Uuid::new_v4();
+            while !self.stopped.is_cancelled() {
+                match lease::take(&self.pool, holder).await {
+                    Ok(Some(lease)) => self.attend(&lease).await,
+                    Ok(None) => {}
+                    Err(error) => tracing::debug!(%error, "backfills can't be looked up"),
+                }
+                let _ = tokio::time::timeout(LOOK_EVERY, self.stopped.cancelled()).await;
+            }
+        })
+    }
+
+    /// Works on a backfill as long as that goes.
+    async fn attend(&self, lease: &Lease) {
+        let task = &lease.task;
+        let ended = match (&lease.release, lease.state.is_open()) {
+            (Some(wish), false) => self.release(lease, wish).await,
+            _ => self.backfill(lease).await,
+        };
+        let rest = match ended {
+            Ok(()) => return tracing::info!(%task, "the work on a backfill is done"),
+            Err(Halt::NotOurs) => 0.0,
+            Err(Halt::Stuck(problem)) => {
+                tracing::warn!(%task, "the backfill does not get on: {problem}");
+                if let Err(error) = lease.report(&self.pool, &problem).await {
+                    tracing::debug!(%error, "why a backfill does not get on can't be noted");
+                }
+                REST_SECONDS
+            }
+        };
+        if let Err(error) = lease.give_back(&self.pool, rest).await {
+            tracing::debug!(%error, "a lease was not given back, and expires");
+        }
+    }
+
+    /// The options with the topics that sources map now.
+    fn options_now(&self) -> Arc<IngestOptions> {
+        let options = IngestOptions::clone(&self.options);
+        Arc::new(options.with_topics_of(&self.sources.borrow()))
+    }
+
+    async fn backfill(&self, lease: &Lease) -> Result<(), Halt> {
+        self.check_task(lease).await?;
+        self.settle(lease).await?;
+        if !lease.is_planned {
+            let planned = plan::of_backfill(lease, &self.options_now(), &self.pool).await?;
+            let records: i64 = planned.iter().map(|p| p.end_offset - p.start_offset).sum();
+            tracing::info!(task = %lease.task, records, "a backfill begins");
+            if !lease.plan(&self.pool, &planned).await? {
+                return Err(Halt::NotOurs);
+            }
+        }
+        self.count(lease).await
+    }
+
+    /// A task that takes no actions waits with its backfill.
+    async fn check_task(&self, lease: &Lease) -> Result<(), Halt> {
+        let catalogue = self.queue.catalogue().newest(&self.pool).await.map_err(Arc::new)?;
+        match catalogue.task(&lease.task).map(|task| task.status) {
+            Some(Status::Active) => Ok(()),
+            Some(Status::Paused) => Err(Halt::Stuck(
+                "the task is paused; the backfill goes on once it is resumed".to_owned(),
+            )),
+            Some(Status::Retired) | None => Err(Halt::NotOurs),
+        }
+    }
+
+    /// Settles in every lane where the past ends, lanes without traffic included.
+    async fn settle(&self, lease: &Lease) -> Result<(), Halt> {
+        let lanes = bounds::unsettled_lanes(&self.pool, &lease.task).await?;
+        if lanes.is_empty() {
+            return Ok(());
+        }
+        let origin = Origin::Backfill { task: lease.task.clone(), from: None };
+        let item = |lane: Lane| Item { lane, work: Work::SettleBackfills, origin: origin.clone() };
+        self.apply(lease, lanes.into_iter().map(item).collect()).await?;
+        Ok(())
+    }
+
+    /// Applies items in the background, and keeps the lease for as long as that takes.
+    async fn apply(&self, lease: &Lease, items: Vec<Item>) -> Result<Vec<Applied>, Halt> {
+        let mut submission = self.queue.submit(items);
+        loop {
+            tokio::select! {
+                applied = &mut submission => return Ok(applied?),
+                () = self.stopped.cancelled() => return Err(Halt::NotOurs),
+                () = tokio::time::sleep(RENEW_EVERY) => self.renew(lease).await?,
+            }
+        }
+    }
+
+    async fn renew(&self, lease: &Lease) -> Result<(), Halt> {
+        go_on(lease, lease.renew(&self.pool).await?)
+    }
+}
+
+/// Whether the backfill is to be worked on as it was taken: it may have been paused or cancelled since.
+fn go_on(lease: &Lease, state: Option<BackfillState>) -> Result<(), Halt> {
+    if state == Some(lease.state) { Ok(()) } else { Err(Halt::NotOurs) }
+}

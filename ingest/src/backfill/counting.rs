@@ -1,0 +1,190 @@
+//! Reading what was planned, and counting the actions in it.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use plaudit_actions::formats::Unavailable;
+use plaudit_actions::record::OwnedRecord;
+use plaudit_actions::sources::{Mapped, Sources};
+use plaudit_domain::action::Action;
+use plaudit_domain::catalogue::Catalogue;
+use plaudit_domain::ids::TaskId;
+use plaudit_domain::lane::{Lane, LaneCount};
+use plaudit_event_store::backfills::lease::{Counts, Lease};
+use plaudit_event_store::backfills::{self, BackfillPartition};
+use plaudit_event_store::{
+    Applied, Item, Origin, Outcome, ParkedRecord, PastOutcome, SourcePosition, Work, sources,
+};
+
+use super::reader::{Chunk, Reader};
+use super::{BackfillWorker, Halt, go_on};
+use crate::route::{lane_of_partition, parked_id};
+
+/// What decides which actions of a record the task may count.
+struct Wanted {
+    task: TaskId,
+    from: jiff::Timestamp,
+    catalogue: Arc<Catalogue>,
+    sources: Arc<Sources>,
+    lane_count: LaneCount,
+}
+
+impl BackfillWorker {
+    /// Reads until all is read, or something is in the way.
+    pub(super) async fn count(&self, lease: &Lease) -> Result<(), Halt> {
+        let partitions = self.still_there(lease).await?;
+        let options = Arc::clone(&self.options);
+        let mut reader =
+            blocking(move || Reader::open(&options, partitions).map_err(Halt::Stuck)).await??;
+        while !reader.is_done() {
+            let began = Instant::now();
+            let wanted = self.wanted(lease);
+            let (read, chunk, items) = blocking(move || {
+                let chunk = reader.read().map_err(Halt::Stuck)?;
+                let mut items = Vec::new();
+                for (at, record) in &chunk.records {
+                    items.extend(wanted.items(record, at)?);
+                }
+                Ok::<_, Halt>((reader, chunk, items))
+            })
+            .await??;
+            reader = read;
+            self.count_chunk(lease, &chunk, items).await?;
+            self.throttle(chunk.records.len(), began).await?;
+        }
+        lease.finish(&self.pool).await?;
+        remaining(lease, 0);
+        Ok(())
+    }
+
+    /// The partitions as far as they are read. What was read of a topic that was created again can't be read to the
+    /// end.
+    async fn still_there(&self, lease: &Lease) -> Result<Vec<BackfillPartition>, Halt> {
+        let mut partitions = backfills::partitions(&self.pool, &lease.task).await?;
+        for p in &mut partitions {
+            let left = p.end_offset - p.next_offset;
+            if left > 0 && sources::incarnation(&self.pool, &p.topic).await? != p.incarnation {
+                p.lost += left;
+                p.next_offset = p.end_offset;
+            }
+        }
+        go_on(lease, lease.advance(&self.pool, &partitions, Counts::default()).await?)?;
+        Ok(partitions)
+    }
+
+    fn wanted(&self, lease: &Lease) -> Wanted {
+        Wanted {
+            task: lease.task.clone(),
+            from: lease.from,
+            catalogue: self.queue.catalogue().current(),
+            sources: Arc::clone(&self.sources.borrow()),
+            lane_count: self.queue.lane_count(),
+        }
+    }
+
+    /// Applies what a chunk means, and then notes how far it reaches.
+    async fn count_chunk(
+        &self,
+        lease: &Lease,
+        chunk: &Chunk,
+        items: Vec<Item>,
+    ) -> Result<(), Halt> {
+        let places: Vec<SourcePosition> = items.iter().filter_map(place_of).collect();
+        let applied = self.apply(lease, items).await?;
+        let mut counts = Counts::default();
+        for (Applied { outcome, .. }, at) in applied.iter().zip(&places) {
+            match outcome {
+                Outcome::Past(PastOutcome::Moved) => counts.moved += 1,
+                Outcome::Past(PastOutcome::Closed) => return Err(Halt::NotOurs),
+                Outcome::Failed(reason) => {
+                    let (task, topic) = (&lease.task, &at.topic);
+                    let (partition, offset) = (at.partition, at.offset);
+                    tracing::error!(%task, %topic, partition, offset, "a past action can't be judged: {reason}");
+                    counts.failed += 1;
+                }
+                _ => counts.unmoved += 1,
+            }
+        }
+        let records = u64::try_from(chunk.records.len()).unwrap_or(0);
+        metrics::counter!("plaudit_backfill_records_total").increment(records);
+        let left = chunk.partitions.iter().map(|p| p.end_offset - p.next_offset).sum();
+        remaining(lease, left);
+        // An empty chunk that leads nowhere is no progress.
+        if chunk.records.is_empty() && left > 0 {
+            return self.renew(lease).await;
+        }
+        go_on(lease, lease.advance(&self.pool, &chunk.partitions, counts).await?)
+    }
+
+    /// Waits until so many records may have been read.
+    async fn throttle(&self, records: usize, began: Instant) -> Result<(), Halt> {
+        let records = u32::try_from(records).unwrap_or(u32::MAX);
+        let wanted = Duration::from_secs(1) * records / self.records_per_second.max(1);
+        let rest = wanted.saturating_sub(began.elapsed());
+        match tokio::time::timeout(rest, self.stopped.cancelled()).await {
+            Ok(()) => Err(Halt::NotOurs),
+            Err(_) if self.stopped.is_cancelled() => Err(Halt::NotOurs),
+            Err(_) => Ok(()),
+        }
+    }
+}
+
+impl Wanted {
+    /// The actions of a record that the task may count, each for the lane of its user. What can't be read was
+    /// parked when it was read live; a schema that can't be had now is waited for.
+    fn items(&self, record: &OwnedRecord, at: &SourcePosition) -> Result<Vec<Item>, Halt> {
+        let record = record.as_raw();
+        let mapped = catch_unwind(AssertUnwindSafe(|| self.sources.map(&record)));
+        let mapped = mapped.unwrap_or_else(|_| Ok(Vec::new()));
+        let mapped = mapped.map_err(|Unavailable(why)| Halt::Stuck(why))?.into_iter().enumerate();
+        let actions = mapped.filter_map(|(index, mapped)| match mapped {
+            Mapped::Action(action) if self.is_wanted(&action) => Some(self.item(index, action, at)),
+            Mapped::Action(_) | Mapped::Park(_) => None,
+        });
+        Ok(actions.collect())
+    }
+
+    fn is_wanted(&self, action: &Action) -> bool {
+        let task = self.catalogue.task(&self.task);
+        action.occurred_at >= self.from && task.is_some_and(|task| task.is_moved_by(&action.kind))
+    }
+
+    fn item(&self, index: usize, action: Action, at: &SourcePosition) -> Item {
+        let lane = Lane::of(action.user.as_str(), self.lane_count);
+        // A record that was parked as a whole named no user.
+        let whole = lane_of_partition(at, self.lane_count);
+        let parked_as = vec![
+            (lane, ParkedRecord::id_of_action(&action)),
+            (lane, parked_id(at, index)),
+            (whole, parked_id(at, 0)),
+        ];
+        Item {
+            lane,
+            work: Work::CountPast { task: self.task.clone(), action, parked_as },
+            origin: Origin::Backfill { task: self.task.clone(), from: Some(at.clone()) },
+        }
+    }
+}
+
+fn place_of(item: &Item) -> Option<SourcePosition> {
+    match &item.origin {
+        Origin::Backfill { from, .. } => from.clone(),
+        _ => None,
+    }
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "a gauge need not tell single records of a quadrillion"
+)]
+fn remaining(lease: &Lease, records: i64) {
+    metrics::gauge!("plaudit_backfill_remaining_records", "task" => lease.task.to_string())
+        .set(records as f64);
+}
+
+/// Runs what waits for Kafka on a thread that may block.
+async fn blocking<T: Send + 'static>(run: impl FnOnce() -> T + Send + 'static) -> Result<T, Halt> {
+    let ran = tokio::task::spawn_blocking(run).await;
+    ran.map_err(|error| Halt::Stuck(format!("an internal error while reading: {error}")))
+}

@@ -1,0 +1,151 @@
+//! What a backfill reads: from the first record that may hold an action of its time, up to where the past ends.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use jiff::{SignedDuration, Timestamp};
+use plaudit_event_store::backfills::lease::Lease;
+use plaudit_event_store::backfills::{BackfillPartition, bounds};
+use plaudit_event_store::sources;
+use serde::{Deserialize, Serialize};
+use sqlx::PgPool;
+
+use super::Halt;
+use crate::error::{IngestError, check};
+use crate::offsets::partition_state::Watermarks;
+use crate::options::IngestOptions;
+use crate::source_partition::SourcePartition;
+use crate::topic_monitor::broker::Broker;
+use crate::topic_monitor::{missing, recreated, unreachable};
+
+/// What would be read of a partition if a task were published now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PastRecords {
+    /// The topic.
+    pub topic: String,
+    /// The partition.
+    pub partition: i32,
+    /// How many records: an upper bound, since offsets have gaps.
+    pub records: i64,
+    /// Where Kafka has removed records that may have counted: the timestamp of the oldest that it still has.
+    pub kept_from: Option<Timestamp>,
+}
+
+/// What a backfill that begins with actions of this time would read, by partition.
+///
+/// # Errors
+///
+/// The options are not right, or no broker answers: says what helps.
+pub async fn past_records(
+    options: &IngestOptions,
+    from: Timestamp,
+) -> Result<Vec<PastRecords>, String> {
+    check(options).map_err(|error| error.to_string())?;
+    let options = options.clone();
+    let asked = tokio::task::spawn_blocking(move || {
+        let broker = Broker::new(&options).map_err(|e| IngestError::from(e).to_string())?;
+        let mut found = Vec::new();
+        for topic in &options.topics {
+            let topic: Arc<str> = topic.as_str().into();
+            let partitions = broker
+                .partitions(&topic)
+                .map_err(|e| unreachable(&options, &e, &broker))?
+                .ok_or_else(|| missing(&topic))?;
+            let at = partitions.iter().map(|of| of.id);
+            let at: Vec<_> =
+                at.map(|partition| SourcePartition { topic: topic.clone(), partition }).collect();
+            for (at, kept) in kept(&at, from, &options, &broker)? {
+                let records = kept.marks.high - kept.start.min(kept.marks.high);
+                found.push(PastRecords {
+                    topic: at.topic.to_string(),
+                    partition: at.partition,
+                    records,
+                    kept_from: kept.oldest,
+                });
+            }
+        }
+        found.sort_by(|a, b| (&a.topic, a.partition).cmp(&(&b.topic, b.partition)));
+        Ok(found)
+    });
+    asked.await.unwrap_or_else(|_| Err("asking the broker failed".to_owned()))
+}
+
+/// What the broker has of a partition since a time.
+struct Kept {
+    marks: Watermarks,
+    /// The first offset that is of the time.
+    start: i64,
+    /// See [`PastRecords::kept_from`].
+    oldest: Option<Timestamp>,
+}
+
+/// Asks the broker. Blocks.
+fn kept(
+    partitions: &[SourcePartition],
+    from: Timestamp,
+    options: &IngestOptions,
+    broker: &Broker,
+) -> Result<HashMap<SourcePartition, Kept>, String> {
+    let failed = |e| unreachable(options, &e, broker);
+    // An action may be this far ahead of its record.
+    let ahead = SignedDuration::try_from(options.future_tolerance).unwrap_or(SignedDuration::MAX);
+    let since = from.checked_sub(ahead).unwrap_or(Timestamp::UNIX_EPOCH);
+    let offsets = broker.offsets_since(partitions, since).map_err(failed)?;
+    let mut found = HashMap::new();
+    for at in partitions {
+        let marks = broker.watermarks(at).map_err(failed)?;
+        let start = offsets.get(at).copied().unwrap_or(marks.high).max(marks.low);
+        // With an older record before it, nothing of the time is gone.
+        let oldest = if marks.low == 0 || start > marks.low {
+            None
+        } else if marks.low == marks.high {
+            Some(Timestamp::now())
+        } else {
+            broker.timestamp_at(at, marks.low).map_err(failed)?.filter(|oldest| *oldest > since)
+        };
+        found.insert(at.clone(), Kept { marks, start, oldest });
+    }
+    Ok(found)
+}
+
+/// Plans what a backfill reads: of the topics as they are now, since what was deleted can't be read.
+pub(super) async fn of_backfill(
+    lease: &Lease,
+    options: &Arc<IngestOptions>,
+    pool: &PgPool,
+) -> Result<Vec<BackfillPartition>, Halt> {
+    let mut ends: HashMap<SourcePartition, (i32, i64)> = HashMap::new();
+    for ((topic, incarnation, partition), end) in bounds::ends(pool, &lease.task).await? {
+        let is_read = options.topics.contains(&topic);
+        if is_read && sources::incarnation(pool, &topic).await? == incarnation {
+            let at = SourcePartition { topic: topic.as_str().into(), partition };
+            ends.insert(at, (incarnation, end));
+        }
+    }
+    let (options, from) = (Arc::clone(options), lease.from);
+    let asked = tokio::task::spawn_blocking(move || {
+        let broker = Broker::new(&options).map_err(|e| IngestError::from(e).to_string())?;
+        let partitions: Vec<SourcePartition> = ends.keys().cloned().collect();
+        let mut planned = Vec::new();
+        for (at, kept) in kept(&partitions, from, &options, &broker)? {
+            let (incarnation, end_offset) = ends[&at];
+            if kept.marks.high < end_offset {
+                return Err(recreated(&at.topic));
+            }
+            let start_offset = kept.start.min(end_offset);
+            planned.push(BackfillPartition {
+                topic: at.topic.to_string(),
+                incarnation,
+                partition: at.partition,
+                start_offset,
+                next_offset: start_offset,
+                end_offset,
+                kept_from: kept.oldest,
+                lost: 0,
+            });
+        }
+        Ok(planned)
+    });
+    let asked = asked.await.unwrap_or_else(|_| Err("asking the broker failed".to_owned()));
+    asked.map_err(Halt::Stuck)
+}

@@ -1,0 +1,52 @@
+//! Granting what a finished backfill holds back, once an operator wants it.
+
+use plaudit_domain::lane::Lane;
+use plaudit_event_store::backfills::held;
+use plaudit_event_store::backfills::lease::{Lease, ReleaseWish};
+use plaudit_event_store::{Item, Origin, Outcome, PastOutcome, Work};
+
+use super::{BackfillWorker, Halt};
+
+/// How many users are asked for at a time.
+const USERS: i64 = 250;
+
+impl BackfillWorker {
+    /// Goes through the users lane by lane. One that is released twice gets nothing twice.
+    pub(super) async fn release(&self, lease: &Lease, wish: &ReleaseWish) -> Result<(), Halt> {
+        let lanes = i16::try_from(self.queue.lane_count().get()).unwrap_or(i16::MAX);
+        for lane in (0..lanes).map(Lane) {
+            let mut after = String::new();
+            loop {
+                let users = held::users(&self.pool, lane, &lease.task, &after, USERS).await?;
+                let Some(last) = users.last() else { break };
+                after = last.as_str().to_owned();
+                let item = |user| Item {
+                    lane,
+                    work: Work::ReleaseBackfill {
+                        user,
+                        task: lease.task.clone(),
+                        by: wish.by.clone(),
+                        reason: wish.reason.clone(),
+                        at: wish.at,
+                    },
+                    origin: Origin::Backfill { task: lease.task.clone(), from: None },
+                };
+                let applied = self.apply(lease, users.into_iter().map(item).collect()).await?;
+                let moved = |outcome: &Outcome| *outcome == Outcome::Past(PastOutcome::Moved);
+                let released = applied.iter().filter(|a| moved(&a.outcome)).count();
+                if let Some(Outcome::Failed(why)) = applied
+                    .iter()
+                    .map(|applied| &applied.outcome)
+                    .find(|outcome| matches!(outcome, Outcome::Failed(_)))
+                {
+                    tracing::error!(task = %lease.task, %lane, "what is held back of a user can't be released: {why}");
+                }
+                let released = i64::try_from(released).unwrap_or(i64::MAX);
+                if !lease.released(&self.pool, released, false).await? {
+                    return Err(Halt::NotOurs);
+                }
+            }
+        }
+        if lease.released(&self.pool, 0, true).await? { Ok(()) } else { Err(Halt::NotOurs) }
+    }
+}

@@ -1,0 +1,43 @@
+//! `plaudit streaks`.
+
+use clap::{Args, Subcommand};
+use jiff::Timestamp;
+use plaudit_domain::ids::TaskId;
+
+use super::Format;
+
+/// `plaudit streaks`.
+#[derive(Debug, Args)]
+pub struct StreaksArgs {
+    /// A server to talk to instead of the database, e.g. `https://plaudit.example`.
+    #[arg(long, global = true, value_name = "URL", requires = "token")]
+    pub url: Option<String>,
+    /// The bearer token for the server, with the role operator.
+    #[arg(long, global = true, value_name = "TOKEN", requires = "url")]
+    pub token: Option<String>,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: StreaksCommand,
+}
+
+/// `plaudit streaks`.
+#[derive(Debug, Subcommand)]
+pub enum StreaksCommand {
+    /// Declares that no streak breaks over a span of time, such as an outage.
+    Amnesty {
+        /// The first instant of the span, e.g. 2026-03-29T00:00:00Z.
+        #[arg(long, value_name = "INSTANT")]
+        from: Timestamp,
+        /// Its end: the first instant no longer inside.
+        #[arg(long, value_name = "INSTANT")]
+        until: Timestamp,
+        /// Continuous tasks, separated by commas; without it all of them.
+        #[arg(long, value_name = "ID,…", value_delimiter = ',')]
+        tasks: Option<Vec<TaskId>>,
+        /// Why; recorded with your name.
+        #[arg(long)]
+        reason: String,
+    },
+    /// Lists the amnesties with who declared them and why.
+    List(Format),
+}

@@ -1,0 +1,136 @@
+//! Corrections of one user by hand: of progress, and of grants. Used by `plaudit tasks` and `plaudit rewards`.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use plaudit_domain::ids::{TaskId, UserId};
+use plaudit_domain::lane::{Lane, LaneCount};
+use plaudit_domain::user_tasks::{Change, Command, Correction, Rejection, Reward, Seed};
+use plaudit_event_store::catalogue_store::CatalogueStore;
+use plaudit_event_store::states::truncate_to_micros;
+use plaudit_event_store::{
+    Batch, Executor, HandChange, HandReceipt, Item, Origin, Outcome, RequestKey, Work,
+};
+use plaudit_release::Operator;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::cli::FormatKind;
+use crate::config::Config;
+use crate::failure::Failure;
+use crate::output::outln;
+use crate::{operator, startup};
+
+/// Corrects in the database: no server is needed.
+pub struct Corrector {
+    executor: Arc<Executor>,
+    lane_count: LaneCount,
+}
+
+/// Why, and how a repeat is told.
+#[derive(Debug, Clone)]
+pub struct Why {
+    /// Kept in the user's history.
+    pub reason: String,
+    /// The same key makes the change once; absent: each call makes it.
+    pub idempotency_key: Option<String>,
+}
+
+impl Why {
+    /// Checks the reason.
+    pub fn new(reason: &str, idempotency_key: Option<String>) -> Result<Self, Failure> {
+        let reason = Operator::checked_reason(reason)?;
+        Ok(Self { reason, idempotency_key })
+    }
+}
+
+impl Corrector {
+    /// A corrector over the database of the configuration.
+    pub async fn open(config: &Config) -> Result<Self, Failure> {
+        let (pool, lane_count) = startup::checked_database(config).await?;
+        let catalogue = Arc::new(CatalogueStore::default());
+        catalogue.newest(&pool).await?;
+        let executor = startup::executor(&startup::writers(config, 1)?, lane_count, &catalogue);
+        Ok(Self { executor, lane_count })
+    }
+
+    /// Makes a change. The inner error says why the rules refuse it.
+    pub async fn correct(
+        &self,
+        user: &UserId,
+        (change, revoked): (Change, Option<Reward>),
+        why: &Why,
+    ) -> Result<Result<HandReceipt, Rejection>, Failure> {
+        let request = Uuid::now_v7();
+        let about = match &change {
+            Change::Revoke { grant, .. } => grant.to_string(),
+            other => other.task().map(TaskId::to_string).unwrap_or_default(),
+        };
+        let key = RequestKey {
+            user: user.clone(),
+            operation: format!("{} {about}", change.name()).trim_end().to_owned(),
+            key: why.idempotency_key.clone().unwrap_or_else(|| request.to_string()),
+        };
+        let correction = Correction {
+            user: user.clone(),
+            change,
+            by: operator::name(),
+            reason: why.reason.clone(),
+            at: truncate_to_micros(Timestamp::now()),
+            seed: Seed(Uuid::new_v4().as_u64_pair().0),
+        };
+        let command = Box::new(Command::Correct(correction));
+        let item = Item {
+            lane: Lane::of(user.as_str(), self.lane_count),
+            work: Work::ByHand { key, command, revoked: revoked.map(Box::new) },
+            origin: Origin::Request(request),
+        };
+        let batch = Batch { items: vec![item], checkpoints: vec![] };
+        let applied = self.executor.execute(&batch).await?.pop();
+        match applied.map(|applied| applied.outcome) {
+            Some(Outcome::ChangedByHand(receipt)) => Ok(Ok(receipt)),
+            Some(Outcome::Rejected(rejection)) => Ok(Err(rejection)),
+            other => Err(Failure::new(format!("nothing was changed: {other:?}"))),
+        }
+    }
+}
+
+/// Progress that was corrected, as a server answers it too.
+#[derive(Debug, Deserialize)]
+struct CorrectedProgress {
+    task: String,
+    period: String,
+    credited: i64,
+    progress: i64,
+    target: i64,
+    milestones: Vec<i64>,
+}
+
+/// The answer of a server to a correction of progress, made here.
+pub fn as_answered(user: &UserId, receipt: &HandReceipt) -> Value {
+    let HandChange::ProgressCorrected { task, period, credited, progress, target, reached, grants } =
+        &receipt.change
+    else {
+        return Value::Null;
+    };
+    json!({"user": user, "task": task, "period": period, "position": receipt.position,
+        "corrected_at": receipt.at, "credited": credited, "progress": progress, "target": target,
+        "milestones": reached, "grants": grants})
+}
+
+/// Prints where a period stands after a correction.
+pub fn print_progress(answer: &Value, format: FormatKind) -> Result<ExitCode, Failure> {
+    if format == FormatKind::Json {
+        outln!("{answer}");
+        return Ok(ExitCode::SUCCESS);
+    }
+    let CorrectedProgress { task, period, credited, progress, target, milestones } =
+        CorrectedProgress::deserialize(answer)?;
+    outln!("{task} {period}: {progress} of {target} ({credited:+})");
+    for milestone in milestones {
+        outln!("reached milestone {milestone}");
+    }
+    Ok(ExitCode::SUCCESS)
+}

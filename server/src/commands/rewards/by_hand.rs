@@ -1,0 +1,109 @@
+//! `plaudit rewards grant` and `revoke`.
+
+use std::process::ExitCode;
+
+use plaudit_domain::catalogue::definition::Payout;
+use plaudit_domain::user_tasks::{Change, RewardState};
+use plaudit_event_store::{HandChange, deliveries};
+use serde_json::json;
+use uuid::Uuid;
+
+use crate::cli::FormatKind;
+use crate::commands::corrections::{Corrector, Why};
+use crate::config::Config;
+use crate::failure::Failure;
+use crate::output::{count, errln, outln};
+use crate::startup;
+
+/// Checks what is granted, as task files are checked.
+pub fn checked(payout: Payout, line: Option<&str>) -> Result<Payout, Failure> {
+    let words = [
+        ("--kind", Some(payout.kind.as_str()), 200),
+        ("--code", Some(payout.code.as_str()), 200),
+        ("--line", line, 64),
+    ];
+    for (name, word, chars_max) in words {
+        let fits = |word: &str| {
+            (1..=chars_max).contains(&word.chars().count())
+                && !word.trim().is_empty()
+                && !word.chars().any(char::is_control)
+        };
+        if word.is_some_and(|word| !fits(word)) {
+            return Err(Failure::new(format!(
+                "{name} is a text of 1 to {chars_max} characters without control characters"
+            )));
+        }
+    }
+    Ok(payout)
+}
+
+/// Grants a reward by hand.
+pub async fn grant(
+    config: &Config,
+    user: &str,
+    payout: Payout,
+    line: Option<String>,
+    why: &Why,
+    format: FormatKind,
+) -> Result<ExitCode, Failure> {
+    let user = user.parse()?;
+    let corrector = Corrector::open(config).await?;
+    let line = line.unwrap_or_else(|| Uuid::now_v7().to_string());
+    let change = Change::Grant { line, payout };
+    let receipt = corrector.correct(&user, (change, None), why).await?;
+    let receipt = receipt.map_err(|rejection| Failure::new(rejection.to_string()))?;
+    let HandChange::RewardGranted { reward } = &receipt.change else {
+        return Err(Failure::new("nothing was granted"));
+    };
+    if format == FormatKind::Json {
+        outln!(
+            "{}",
+            json!({"user": user, "grant": reward.grant, "line": reward.line, "kind": reward.kind,
+                "code": reward.code, "amount": reward.amount, "position": receipt.position,
+                "granted_at": reward.reached_at})
+        );
+    } else {
+        let (kind, code, amount) = (&reward.kind, &reward.code, reward.amount);
+        outln!("{}  granted to {user}  {amount} {kind}/{code}  line {}", reward.grant, reward.line);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Revokes grants. Exit code 1 if one of them can't be.
+pub async fn revoke(
+    config: &Config,
+    grants: &[Uuid],
+    whole_milestone: bool,
+    why: &Why,
+) -> Result<ExitCode, Failure> {
+    let (pool, _) = startup::checked_database(config).await?;
+    let corrector = Corrector::open(config).await?;
+    let (mut revoked, mut all_revoked) = (Vec::new(), true);
+    for grant in grants.iter().copied() {
+        if revoked.contains(&grant) {
+            continue; // with its milestone
+        }
+        let Some(entry) = deliveries::find(&pool, grant).await? else {
+            errln!("there is no grant {grant}");
+            all_revoked = false;
+            continue;
+        };
+        let change = Change::Revoke { grant, whole_milestone };
+        // Only what nobody claimed has a milestone to look at.
+        let unclaimed = entry.row.state == RewardState::Claimable;
+        let reward = Some(entry.row.reward).filter(|_| unclaimed);
+        match corrector.correct(&entry.user, (change, reward), why).await? {
+            Ok(receipt) => {
+                if let HandChange::RewardsRevoked { grants } = receipt.change {
+                    revoked.extend(grants);
+                }
+            }
+            Err(rejection) => {
+                errln!("{rejection}");
+                all_revoked = false;
+            }
+        }
+    }
+    outln!("{} revoked", count(revoked.len(), "grant"));
+    Ok(if all_revoked { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}

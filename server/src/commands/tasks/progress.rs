@@ -1,0 +1,61 @@
+//! `plaudit tasks adjust`, `complete` and `reset`.
+
+use std::process::ExitCode;
+
+use plaudit_domain::calendar::PeriodKey;
+use plaudit_domain::ids::{TaskId, UserId};
+use plaudit_domain::user_tasks::{Adjustment, Change};
+use serde_json::json;
+
+use super::http::HttpCatalogue;
+use crate::cli::CorrectionArgs;
+use crate::commands::corrections::{Corrector, Why, as_answered, print_progress};
+use crate::config::{Config, ConfigError};
+use crate::failure::Failure;
+
+/// What is wanted of a period.
+#[derive(Debug, Clone, Copy)]
+pub enum Wanted {
+    /// Other progress.
+    Adjust(Adjustment),
+    /// Its end.
+    Complete,
+    /// Its beginning.
+    Reset,
+}
+
+/// Corrects a user's progress, in the database or through a server.
+pub async fn correct(
+    (url, token): (Option<&str>, Option<&str>),
+    config: &dyn Fn() -> Result<Config, ConfigError>,
+    (user, task): (&str, &str),
+    wanted: Wanted,
+    how: CorrectionArgs,
+) -> Result<ExitCode, Failure> {
+    let (user, task): (UserId, TaskId) = (user.parse()?, task.parse()?);
+    let CorrectionArgs { period, reason, idempotency_key, format } = how;
+    let why = Why::new(&reason, idempotency_key)?;
+    if let (Some(url), Some(token)) = (url, token) {
+        let server = HttpCatalogue::new(url, token)?;
+        let (verb, mut body) = match wanted {
+            Wanted::Adjust(Adjustment::By(by)) => ("adjust", json!({ "by": by })),
+            Wanted::Adjust(Adjustment::To(to)) => ("adjust", json!({ "to": to })),
+            Wanted::Complete => ("complete", json!({})),
+            Wanted::Reset => ("reset", json!({})),
+        };
+        (body["period"], body["reason"]) = (json!(period), json!(why.reason));
+        let key = why.idempotency_key.as_deref();
+        let answer = server.correct((&user, &task), verb, &body, key).await?;
+        return print_progress(&answer, format.format);
+    }
+    let period = period.map(PeriodKey::from);
+    let change = match wanted {
+        Wanted::Adjust(adjustment) => Change::Adjust { task, period, adjustment },
+        Wanted::Complete => Change::Complete { task, period },
+        Wanted::Reset => Change::Reset { task, period },
+    };
+    let corrector = Corrector::open(&config()?).await?;
+    let receipt = corrector.correct(&user, (change, None), &why).await?;
+    let receipt = receipt.map_err(|rejection| Failure::new(rejection.to_string()))?;
+    print_progress(&as_answered(&user, &receipt), format.format)
+}

@@ -1,0 +1,33 @@
+//! What Kafka still has of the past, for plans.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use plaudit_actions::sources::Sources;
+use plaudit_api::{PastLookup, PastRecords};
+use plaudit_ingest::backfill::plan::past_records;
+use tokio::sync::watch;
+
+use crate::commands::serve::ingest_options;
+use crate::config::Config;
+
+/// Asks the brokers of the configuration, if it names any, about its topics and those that sources map.
+pub fn past_lookup(config: &Config, sources: watch::Receiver<Arc<Sources>>) -> PastLookup {
+    let options = match ingest_options(config) {
+        Ok(options) => options,
+        Err(why) => return PastLookup::none(&why.to_string()),
+    };
+    PastLookup::new(move |from: Timestamp| {
+        let options = options.clone().with_topics_of(&sources.borrow());
+        async move {
+            let found = past_records(&options, from).await?;
+            let records = found.into_iter().map(|found| PastRecords {
+                topic: found.topic,
+                partition: found.partition,
+                records: found.records,
+                kept_from: found.kept_from,
+            });
+            Ok(records.collect())
+        }
+    })
+}

@@ -1,0 +1,64 @@
+//! Corrections of a user by command, in the database.
+
+use serde_json::Value;
+
+use crate::program::{migrated, plaudit, scratch, text};
+
+const TASKS: &str = "
+tasks:
+  - id: daily
+    kind: periodic
+    every: day
+    objective: { on: gift.sent, target: 3 }
+    rewards: [ { line: coins, kind: currency, code: coin, amount: 10 } ]
+";
+
+#[tokio::test]
+async fn rule_24_an_operator_corrects_grants_and_revokes_by_command() {
+    let database = migrated().await;
+    let run = |arguments: &[&str]| {
+        let done = plaudit(arguments, &[("PLAUDIT_DATABASE_URL", database.as_str())]);
+        (done.status.code(), text(&done.stdout), text(&done.stderr))
+    };
+    let ok = |arguments: &[&str]| {
+        let (code, out, err) = run(arguments);
+        assert_eq!(code, Some(0), "{arguments:?}: {err}");
+        out
+    };
+    let tasks = scratch("tasks.yaml", TASKS);
+    ok(&["tasks", "publish", tasks.to_str().unwrap()]);
+
+    let reason = ["--reason", "a test"];
+    let adjust = ["tasks", "adjust", "ann", "daily", "--by", "2", "--idempotency-key", "k1"];
+    let adjusted = ok(&[&adjust[..], &reason].concat());
+    assert!(adjusted.ends_with(": 2 of 3 (+2)\n"), "{adjusted}");
+    assert_eq!(ok(&[&adjust[..], &reason].concat()), adjusted, "the same key makes it once");
+    let down = ok(&[&["tasks", "adjust", "ann", "daily", "--by", "-1"][..], &reason].concat());
+    assert!(down.ends_with(": 1 of 3 (-1)\n"), "{down}");
+    let complete = [&["tasks", "complete", "ann", "daily"][..], &reason].concat();
+    assert!(ok(&complete).ends_with(": 3 of 3 (+2)\nreached milestone 3\n"));
+    let (code, _, error) = run(&complete);
+    assert_eq!(code, Some(1));
+    assert!(error.contains("is completed already"), "{error}");
+    let reset = ok(&[&["tasks", "reset", "ann", "daily"][..], &reason].concat());
+    assert!(reset.ends_with(": 0 of 3 (-3)\n"), "{reset}");
+
+    let grant =
+        ["rewards", "grant", "ann", "--kind", "currency", "--code", "coin", "--amount", "5"];
+    let line = ["--line", "case-7", "--format", "json"];
+    let granted = ok(&[&grant[..], &line, &reason].concat());
+    let granted: Value = serde_json::from_str(&granted).unwrap();
+    let id = granted["grant"].as_str().unwrap();
+    assert_eq!((&granted["amount"], &granted["line"]), (&5.into(), &"case-7".into()));
+    let revoke = [&["rewards", "revoke", id][..], &reason].concat();
+    assert_eq!(ok(&revoke), "1 grant revoked\n");
+    let (code, out, error) = run(&revoke);
+    assert_eq!((code, out.as_str()), (Some(1), "0 grants revoked\n"));
+    assert!(error.contains("is revoked and can't be revoked"), "{error}");
+
+    let history = ok(&["audit", "history", "ann", "--format", "json"]);
+    for word in ["progress_corrected", "reward_granted", "rewards_revoked", "a test", "os:"] {
+        assert!(history.contains(word), "{word}: {history}");
+    }
+    ok(&["projections", "verify"]);
+}
