@@ -16,8 +16,8 @@ use tokio::time::Instant;
 
 use crate::channels::{Ack, KAFKA, KafkaChannel};
 use crate::senders::{Desk, Report};
-use crate::waits;
-use publisher::{Publisher, Sent};
+use crate::{message, waits};
+use publisher::{Outgoing, Publisher, Sent};
 
 /// How much makes a round, over all lanes: far below the 100,000 records that the Kafka client holds by
 /// default, and acknowledged within a second or so.
@@ -106,7 +106,12 @@ impl KafkaSender {
         self.find_topic().await?;
         let due = self.desk.clear(due).await?;
         let began = (Timestamp::now(), Instant::now());
-        let sent = self.publisher.publish(&due).await;
+        let outgoing = due.iter().map(|due| Outgoing {
+            lane: due.lane,
+            key: due.user.to_string(),
+            body: message::body(&due.user, &due.reward),
+        });
+        let sent = self.publisher.publish(&outgoing.collect::<Vec<_>>()).await;
         let mut failed: BTreeMap<Lane, KafkaError> = BTreeMap::new();
         let mut reports = Vec::with_capacity(due.len());
         for (due, sent) in due.into_iter().zip(sent) {

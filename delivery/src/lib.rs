@@ -4,8 +4,11 @@
 //! A follower of the log queues deliveries, one for each channel that a grant goes by, and a sender for each
 //! channel makes them. Only the queue starts a delivery, so a replay or a rebuild sends nothing. Several
 //! processes share the lanes.
+//!
+//! Beside it, [`event_topic`] publishes every stored event, where that is switched on.
 
 pub mod channels;
+pub mod event_topic;
 mod kafka;
 mod message;
 mod outbox;
@@ -14,7 +17,6 @@ mod upkeep;
 mod waits;
 pub mod webhook;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,7 +27,9 @@ use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 
 pub use channels::Channels;
+pub use event_topic::EventTopic;
 use kafka::publisher::Publisher;
+pub use kafka::publisher::Topic;
 use kafka::{KafkaSender, TopicState};
 use outbox::Outbox;
 use senders::{Desk, Senders};
@@ -38,12 +42,8 @@ pub const FOLLOWER: &str = "delivery";
 /// Where rewards go.
 #[derive(Debug, Clone)]
 pub struct DeliveryOptions {
-    /// Addresses of the brokers.
-    pub brokers: String,
     /// The topic, by default `plaudit.rewards`.
-    pub topic: String,
-    /// Further properties of the Kafka client, such as TLS and SASL.
-    pub properties: BTreeMap<String, String>,
+    pub topic: Topic,
     /// Which grants go where.
     pub channels: Channels,
 }
@@ -52,7 +52,7 @@ pub struct DeliveryOptions {
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// librdkafka does not take its properties.
-    #[error("the Kafka client that publishes rewards refuses its configuration: {0}")]
+    #[error("the Kafka client that publishes refuses its configuration: {0}")]
     Config(#[from] KafkaError),
     /// A property that is not the operator's to set.
     #[error("`kafka.properties` can't set `{name}`: {why}")]
@@ -84,7 +84,7 @@ impl Delivery {
         heads: Arc<HeadWatch>,
         stop: &CancellationToken,
     ) -> Result<Self, StartError> {
-        let publisher = Publisher::new(options)?;
+        let publisher = Publisher::new(&options.topic)?;
         let channels = &options.channels;
         let client = |w: &channels::WebhookChannel| Client::new(w.timeout, w.allow_private);
         let clients =

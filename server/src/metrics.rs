@@ -166,6 +166,12 @@ const METRICS: &[Metric] = &[
     ),
     (Gauge, "plaudit_delivery_backlog", Unit::Count, "Rewards that wait to be sent, by channel"),
     (
+        Counter,
+        "plaudit_events_published_total",
+        Unit::Count,
+        "Stored events published to the topic of `kafka.events_topic`",
+    ),
+    (
         Gauge,
         "plaudit_delivery_oldest_seconds",
         Unit::Seconds,

@@ -1,16 +1,15 @@
-//! The producer, and how many rewards are sent in one go without losing anybody's order.
+//! The producer, and how many records are sent in one go without losing anybody's order.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use plaudit_domain::lane::Lane;
-use plaudit_event_store::deliveries::Due;
 use rdkafka::ClientConfig;
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::producer::future_producer::DeliveryFuture;
 use rdkafka::producer::{FutureProducer, FutureRecord, Producer as _};
 
-use crate::{DeliveryOptions, StartError, message};
+use crate::{StartError, message};
 
 /// How long the broker may take to say whether there is a topic.
 const METADATA_MAX: Duration = Duration::from_secs(5);
@@ -25,14 +24,35 @@ const REFUSED: &[(&str, &str)] = &[
     ("bootstrap.servers", "the brokers are named by `kafka.brokers`"),
     ("metadata.broker.list", "the brokers are named by `kafka.brokers`"),
     ("enable.idempotence", "a retried send would be a second record, or out of order"),
-    ("acks", "a reward counts as sent when all replicas have it"),
-    ("request.required.acks", "a reward counts as sent when all replicas have it"),
-    ("transactional.id", "rewards are published at least once, without transactions"),
-    ("partitioner", "all rewards of a user lie in one partition, in order"),
+    ("acks", "a record counts as sent when all replicas have it"),
+    ("request.required.acks", "a record counts as sent when all replicas have it"),
+    ("transactional.id", "records are published at least once, without transactions"),
+    ("partitioner", "all records of a user lie in one partition, in order"),
     ("allow.auto.create.topics", "a topic that is missing is named and waited for, never made"),
 ];
 
-/// Sends rewards to their topic.
+/// A topic to publish to.
+#[derive(Debug, Clone)]
+pub struct Topic {
+    /// Addresses of the brokers.
+    pub brokers: String,
+    /// Its name.
+    pub name: String,
+    /// Further properties of the Kafka client, such as TLS and SASL.
+    pub properties: BTreeMap<String, String>,
+}
+
+/// A record to send: a `CloudEvent` of a user.
+#[derive(Debug, Clone)]
+pub struct Outgoing {
+    pub lane: Lane,
+    /// The user.
+    pub key: String,
+    /// In structured mode.
+    pub body: String,
+}
+
+/// Sends records to a topic.
 #[derive(Clone)]
 pub struct Publisher {
     topic: String,
@@ -41,15 +61,15 @@ pub struct Publisher {
 
 impl Publisher {
     /// Makes the Kafka client. Does not wait for a broker to be there.
-    pub fn new(options: &DeliveryOptions) -> Result<Self, StartError> {
+    pub fn new(topic: &Topic) -> Result<Self, StartError> {
         if let Some((name, why)) =
-            REFUSED.iter().find(|(name, _)| options.properties.contains_key(*name))
+            REFUSED.iter().find(|(name, _)| topic.properties.contains_key(*name))
         {
             return Err(StartError::Property { name, why });
         }
         let mut config = ClientConfig::new();
         config
-            .set("bootstrap.servers", &options.brokers)
+            .set("bootstrap.servers", &topic.brokers)
             .set("client.id", "plaudit-delivery")
             // Order per user survives retries, and a retried send is not a second record.
             .set("enable.idempotence", "true")
@@ -62,10 +82,10 @@ impl Publisher {
             .set("reconnect.backoff.max.ms", "1000")
             // The partitioner that producers of actions are told to use as well.
             .set("partitioner", "murmur2_random");
-        for (name, value) in &options.properties {
+        for (name, value) in &topic.properties {
             config.set(name, value);
         }
-        Ok(Self { topic: options.topic.clone(), producer: config.create()? })
+        Ok(Self { topic: topic.name.clone(), producer: config.create()? })
     }
 
     pub fn topic(&self) -> &str {
@@ -100,19 +120,19 @@ impl Publisher {
         tokio::task::spawn_blocking(ask).await.unwrap_or(Err(KafkaError::Canceled))
     }
 
-    /// Sends deliveries in order and waits until the broker has each of them or never will: nothing of this
+    /// Sends records in order and waits until the broker has each of them or never will: nothing of this
     /// call arrives after it. Gives the outcome of each; what follows a failure in its lane is not sent.
-    pub async fn publish(&self, due: &[Due]) -> Vec<Sent> {
-        let mut round = Round { outcomes: vec![Sent::Held; due.len()], ..Round::default() };
-        for (index, delivery) in due.iter().enumerate() {
-            if round.failed.contains_key(&delivery.lane) {
+    pub async fn publish(&self, records: &[Outgoing]) -> Vec<Sent> {
+        let mut round = Round { outcomes: vec![Sent::Held; records.len()], ..Round::default() };
+        for (index, record) in records.iter().enumerate() {
+            if round.failed.contains_key(&record.lane) {
                 continue;
             }
-            match self.send(delivery, &mut round).await {
-                Ok(on_its_way) => round.sent.push((index, delivery.lane, on_its_way)),
+            match self.send(record, &mut round).await {
+                Ok(on_its_way) => round.sent.push((index, record.lane, on_its_way)),
                 Err(cause) => {
                     round.outcomes[index] = Sent::Failed(cause.clone());
-                    round.failed.insert(delivery.lane, cause);
+                    round.failed.insert(record.lane, cause);
                 }
             }
         }
@@ -120,14 +140,13 @@ impl Publisher {
         round.outcomes
     }
 
-    /// Gives a reward to the client, after waiting for those before it if its queue is full.
-    async fn send(&self, due: &Due, round: &mut Round) -> KafkaResult<DeliveryFuture> {
-        let body = message::body(&due.user, &due.reward);
+    /// Gives a record to the client, after waiting for those before it if its queue is full.
+    async fn send(&self, outgoing: &Outgoing, round: &mut Round) -> KafkaResult<DeliveryFuture> {
         let give_up_at = Instant::now() + FULL_MAX;
         loop {
             let record = FutureRecord::to(&self.topic)
-                .key(due.user.as_str())
-                .payload(&body)
+                .key(&outgoing.key)
+                .payload(&outgoing.body)
                 .headers(message::headers());
             match self.producer.send_result(record).map_err(|(cause, _)| cause) {
                 Err(KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull))
@@ -135,7 +154,7 @@ impl Publisher {
                 {
                     round.settle().await;
                     // One before it in this lane was not taken: it must not arrive first.
-                    if let Some(cause) = round.failed.get(&due.lane) {
+                    if let Some(cause) = round.failed.get(&outgoing.lane) {
                         return Err(cause.clone());
                     }
                     // The client counts a message until it has reported all of its batch.
@@ -151,12 +170,12 @@ impl Publisher {
         let producer = self.producer.clone();
         let flushed = tokio::task::spawn_blocking(move || producer.flush(FLUSH_MAX)).await;
         if let Ok(Err(error)) = flushed {
-            tracing::warn!(%error, "the broker did not take the last rewards; they are sent again");
+            tracing::warn!(%error, "the broker did not take the last records; they are sent again");
         }
     }
 }
 
-/// What became of a delivery in a round.
+/// What became of a record in a round.
 #[derive(Debug, Clone)]
 pub enum Sent {
     /// The broker has it, in this partition at this offset.
@@ -195,16 +214,14 @@ impl Round {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Channels;
 
     fn refused(name: &str, value: &str) -> String {
-        let options = DeliveryOptions {
+        let topic = Topic {
             brokers: "127.0.0.1:9".into(),
-            topic: "rewards".into(),
+            name: "rewards".into(),
             properties: BTreeMap::from([(name.to_owned(), value.to_owned())]),
-            channels: Channels::default(),
         };
-        Publisher::new(&options).err().expect("it is refused").to_string()
+        Publisher::new(&topic).err().expect("it is refused").to_string()
     }
 
     #[tokio::test]

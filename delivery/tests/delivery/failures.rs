@@ -1,6 +1,6 @@
 //! What happens while something is away, full or damaged.
 
-use plaudit_delivery::{Delivery, DeliveryOptions};
+use plaudit_delivery::Delivery;
 use plaudit_embedded::test_cluster;
 use plaudit_followers::HeadWatch;
 use serde_json::json;
@@ -31,7 +31,8 @@ async fn a_missing_topic_is_named_and_waited_for() {
 async fn a_broker_that_does_not_answer_is_named_and_makes_unready_while_rewards_are_due() {
     let world = World::new().await;
     // Nobody listens on the discard port.
-    let nowhere = DeliveryOptions { brokers: "127.0.0.1:9".into(), ..world.options() };
+    let mut nowhere = world.options();
+    nowhere.topic.brokers = "127.0.0.1:9".into();
     let deliverer = world.deliver_with(&nowhere);
     deliverer.until_problem(&[&world.topic, "can't be published"]).await;
     assert_eq!(deliverer.delivery.health().ready(), Ok(()), "nothing is due yet");
@@ -63,7 +64,7 @@ async fn connections_to_the_database_that_fall_silent_do_not_stop_delivery() {
 async fn settings_that_the_client_refuses_are_an_error_of_the_start() {
     let world = World::new().await;
     let mut options = world.options();
-    options.properties.insert("no.such.property".into(), "1".into());
+    options.topic.properties.insert("no.such.property".into(), "1".into());
     let (executor, pool) = (world.executor.clone(), world.pool.clone());
     let stop = CancellationToken::new();
     let heads = HeadWatch::start(&pool, stop.clone());
@@ -80,7 +81,7 @@ async fn a_flood_of_rewards_is_published_in_rounds() {
     world.gifts(&users, 1).await;
     world.gifts(&users, 2).await;
     let mut options = world.options();
-    options.properties.insert("queue.buffering.max.messages".into(), "50".into());
+    options.topic.properties.insert("queue.buffering.max.messages".into(), "50".into());
     let deliverer = world.deliver_with(&options);
     world.until_caught_up().await;
     deliverer.until_well().await;

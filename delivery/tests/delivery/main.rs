@@ -1,5 +1,6 @@
 //! Publishing real rewards from a real `PostgreSQL` to a real Kafka.
 
+mod event_topic;
 mod examples;
 mod failures;
 mod payer;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use plaudit_delivery::{Channels, Delivery, DeliveryOptions};
+use plaudit_delivery::{Channels, Delivery, DeliveryOptions, Topic};
 use plaudit_domain::action::{Action, Parts};
 use plaudit_domain::ids::{TaskId, UserId};
 use plaudit_domain::lane::{Lane, LaneCount};
@@ -106,9 +106,11 @@ impl World {
 
     pub fn options(&self) -> DeliveryOptions {
         DeliveryOptions {
-            brokers: self.brokers.clone(),
-            topic: self.topic.clone(),
-            properties: BTreeMap::new(),
+            topic: Topic {
+                brokers: self.brokers.clone(),
+                name: self.topic.clone(),
+                properties: BTreeMap::new(),
+            },
             channels: Channels::default(),
         }
     }

@@ -1,5 +1,7 @@
 //! `plaudit serve`: wires the parts and drains them in order.
 
+mod readiness;
+
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,15 +9,13 @@ use std::time::Duration;
 use plaudit_actions::sources::Sources;
 use plaudit_api::auth::{ExpectedClaims, JwksSource, KeyOptions, Keys};
 use plaudit_api::{
-    ApiState, ConnectionLimits, CorsOrigins, Exposition, Health, InFlight, Readiness,
-    ReadinessReport, Rebuilds, Streams,
+    ApiState, ConnectionLimits, CorsOrigins, Exposition, Health, InFlight, Rebuilds, Streams,
 };
-use plaudit_delivery::{Channels, Delivery, DeliveryOptions};
+use plaudit_delivery::{Channels, Delivery, DeliveryOptions, EventTopic, Topic};
 use plaudit_event_store::catalogue_store::CatalogueStore;
-use plaudit_event_store::{BusyLane, CommandQueue, backfills, sweeper, upkeep};
-use plaudit_followers::{FollowerHealth, HeadWatch, Runner};
+use plaudit_event_store::{CommandQueue, sweeper, upkeep};
+use plaudit_followers::{HeadWatch, Runner};
 use plaudit_ingest::backfill::BackfillWorker;
-use plaudit_ingest::health::IngestHealth;
 use plaudit_ingest::{GroupProtocol, Ingest, IngestOptions};
 use plaudit_projections::task_view::Reads;
 use plaudit_release::Resolver;
@@ -31,6 +31,7 @@ use crate::past_records::past_lookup;
 use crate::signals::{SHUTDOWN_MAX, ShutdownSignals};
 use crate::source_files::{SourceFiles, SourceWatch};
 use crate::{logging, metrics, open_files, startup};
+use readiness::readiness;
 
 /// Requests may run this long after the signal to stop: longer than their deadline.
 const REQUESTS_DRAIN: Duration = Duration::from_secs(5);
@@ -68,6 +69,7 @@ pub struct Serving {
     ingest: Option<Ingest>,
     api: Option<tokio::task::JoinHandle<()>>,
     delivery: Option<Delivery>,
+    events: Option<EventTopic>,
     digests: Option<Runner>,
     rebuilds: Rebuilds,
     backfills: Option<tokio::task::JoinHandle<()>>,
@@ -96,6 +98,9 @@ impl Serving {
         if let Some(delivery) = self.delivery {
             delivery.join().await;
         }
+        if let Some(events) = self.events {
+            events.join().await;
+        }
         if let Some(digests) = self.digests {
             digests.join().await;
         }
@@ -117,11 +122,14 @@ struct Parts {
     /// Absent without a role that maps records.
     sources: Option<SourceFiles>,
     delivery: Option<DeliveryOptions>,
+    /// Absent: stored events are not published.
+    events: Option<Topic>,
 }
 
 impl Parts {
     async fn read(config: &Config, roles: &[Role]) -> Result<Self, Failure> {
-        let mut parts = Self { api: None, ingest: None, sources: None, delivery: None };
+        let mut parts =
+            Self { api: None, ingest: None, sources: None, delivery: None, events: None };
         let has = |role| roles.contains(&role);
         // The API releases parked records, which go through their source mapping again.
         if has(Role::Api) || has(Role::Ingest) {
@@ -135,11 +143,10 @@ impl Parts {
         }
         if roles.contains(&Role::Deliver) {
             parts.delivery = Some(DeliveryOptions {
-                brokers: config.require("kafka.brokers")?.to_owned(),
-                topic: config.require("kafka.rewards_topic")?.to_owned(),
-                properties: config.kafka_properties(),
+                topic: topic(config, config.require("kafka.rewards_topic")?)?,
                 channels: channels(config)?,
             });
+            parts.events = events_topic(config)?;
         }
         Ok(parts)
     }
@@ -182,6 +189,8 @@ pub async fn start(
         Delivery::start(options, &executor, &pool, heads, &stop)
     };
     let delivery = parts.delivery.as_ref().map(start_delivery).transpose()?;
+    let start_events = |topic| EventTopic::start(topic, &pool, Arc::clone(&heads), &stop);
+    let events = parts.events.as_ref().map(start_events).transpose()?;
     let digests = roles
         .contains(&Role::Follow)
         .then(|| plaudit_digests::start(&pool, Arc::clone(&heads), stop.clone()));
@@ -206,6 +215,7 @@ pub async fn start(
         published,
         [
             delivery.as_ref().map(|delivery| Arc::clone(delivery.health())),
+            events.as_ref().map(|events| Arc::clone(events.health())),
             digests.as_ref().map(|digests| Arc::clone(digests.health())),
         ],
     );
@@ -245,7 +255,7 @@ pub async fn start(
     };
     let api =
         listener.map(|listener| serve_http(listener, router, connection_limits(config), stop));
-    Ok(Serving { ingest, api, delivery, digests, rebuilds, backfills, pool })
+    Ok(Serving { ingest, api, delivery, events, digests, rebuilds, backfills, pool })
 }
 
 /// How many statements for task screens run at a time: as many as half of the cores. The other half
@@ -315,52 +325,26 @@ fn serve_http(
     tokio::spawn(plaudit_api::serve(listener, router, limits, stop))
 }
 
-/// The process is ready when the database answers and its other roles can do their work.
-fn readiness(
-    pool: PgPool,
-    commands: CommandQueue,
-    ingest: Option<Arc<IngestHealth>>,
-    published: Option<SourceWatch>,
-    followers: [Option<Arc<FollowerHealth>>; 2],
-) -> Readiness {
-    Readiness::new(move || {
-        let (pool, ingest, followers) = (pool.clone(), ingest.clone(), followers.clone());
-        let (commands, published) = (commands.clone(), published.clone());
-        async move {
-            let mut report = ReadinessReport::default();
-            let reasons = &mut report.reasons;
-            let asked = sqlx::query("select 1").execute(&pool);
-            match tokio::time::timeout(Duration::from_secs(2), asked).await {
-                Ok(Ok(_)) => {}
-                Ok(Err(error)) => reasons.push(format!("database: {error}")),
-                Err(_) => reasons.push("database: no answer within 2 s".to_owned()),
-            }
-            if let Some((_, why)) = commands.failing() {
-                reasons.push(format!("writes: {why}"));
-            }
-            if let Some(Err(reason)) = ingest.map(|health| health.ready()) {
-                reasons.push(reason);
-            }
-            let followers = || followers.iter().flatten();
-            reasons.extend(followers().filter_map(|health| health.ready().err()));
-            report.warnings.extend(commands.busy_lanes().iter().map(busy_lane));
-            report.warnings.extend(published.as_ref().and_then(SourceWatch::problem));
-            let stuck = backfills::warnings(&pool);
-            if let Ok(Ok(stuck)) = tokio::time::timeout(Duration::from_secs(1), stuck).await {
-                report.warnings.extend(stuck);
-            }
-            report.warnings.extend(followers().flat_map(|health| health.warnings()));
-            report
-        }
-    })
+/// The topic of stored events, if it is switched on. Consumers of actions or rewards could not tell them
+/// apart.
+fn events_topic(config: &Config) -> Result<Option<Topic>, Failure> {
+    let Some(name) = config.get("kafka.events_topic") else { return Ok(None) };
+    let is_read = config.list("kafka.topics").iter().any(|read| read == name);
+    if is_read || config.get("kafka.rewards_topic") == Some(name) {
+        return Err(Failure::new(format!(
+            "`kafka.events_topic` is {name}, which is also a topic of actions or of rewards; name another one"
+        )));
+    }
+    Ok(Some(topic(config, name)?))
 }
 
-fn busy_lane(busy: &BusyLane) -> String {
-    format!(
-        "lane {} has been held by another writer for {} s, and its users wait; `select pid, granted from pg_locks where locktype = 'advisory'` shows who holds it",
-        busy.lane,
-        busy.since.as_secs()
-    )
+/// A topic to publish to.
+fn topic(config: &Config, name: &str) -> Result<Topic, Failure> {
+    Ok(Topic {
+        brokers: config.require("kafka.brokers")?.to_owned(),
+        name: name.to_owned(),
+        properties: config.kafka_properties(),
+    })
 }
 
 /// The channels of rewards. They were checked when the settings were read.

@@ -135,6 +135,12 @@ pub const SETTINGS: &[Setting] = &[
         Kind::Text,
         "where granted rewards are published",
     ),
+    setting(
+        "kafka.events_topic",
+        None,
+        Kind::Text,
+        "where all stored events are published, e.g. plaudit.events; not set: nowhere",
+    ),
     Setting {
         path: "rewards.channels",
         default: Some("[]"),
