@@ -44,7 +44,8 @@ pub async fn write(
         LockOutcome::Locked(locked) => locked,
         LockOutcome::Busy(busy) => return Err(ExecuteError::LanesBusy(busy)),
     };
-    states::load(&users, states::Verify::Lanes(&BTreeSet::new()), None, &mut tx).await?;
+    states::load(&users, states::Verify::Lanes(&BTreeSet::new()), None, &BTreeSet::new(), &mut tx)
+        .await?;
     seen_actions::known(&batch.identities, locked.dedup_window, &mut tx).await?;
     source_offsets::load(&wanted, &mut tx).await?;
     log::append(&batch.changes.events, &mut tx).await?;

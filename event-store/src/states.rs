@@ -51,15 +51,19 @@ pub enum Verify<'a> {
 pub type NeededUsers = BTreeMap<(Lane, UserId), BTreeSet<TaskId>>;
 
 /// Loads users, each with some tasks: what `recent` does not know, with one query for the users and one for the
-/// tasks.
+/// tasks. Of the `unremembered` all is read.
 pub async fn load(
     users: &NeededUsers,
     verify: Verify<'_>,
     recent: Option<&RecentUsers>,
+    unremembered: &BTreeSet<UserId>,
     connection: &mut PgConnection,
 ) -> Result<HashMap<UserId, LoadedState>, ExecuteError> {
     let keys: Vec<&(Lane, UserId)> = users.keys().collect();
-    let mut loading = Loading::new(users, recent);
+    let remembered = |lane, user: &UserId, needed: &BTreeSet<TaskId>| {
+        recent.filter(|_| !unremembered.contains(user))?.get(lane, user, needed)
+    };
+    let mut loading = Loading::new(users, remembered);
     loading.read_users(&keys, &mut *connection).await?;
     loading.read_tasks(&keys, &mut *connection).await?;
     let Loading { mut loaded, unreadable, .. } = loading;
@@ -86,7 +90,10 @@ struct Loading {
 
 impl Loading {
     /// What is remembered is there; the rest is to be read.
-    fn new(users: &NeededUsers, recent: Option<&RecentUsers>) -> Self {
+    fn new(
+        users: &NeededUsers,
+        remembered: impl Fn(Lane, &UserId, &BTreeSet<TaskId>) -> Option<(LoadedState, Vec<TaskId>)>,
+    ) -> Self {
         let mut loading = Self {
             loaded: Vec::with_capacity(users.len()),
             users: Vec::new(),
@@ -94,7 +101,7 @@ impl Loading {
             unreadable: BTreeSet::new(),
         };
         for (place, ((lane, user), needed)) in users.iter().enumerate() {
-            match recent.and_then(|recent| recent.get(*lane, user, needed)) {
+            match remembered(*lane, user, needed) {
                 Some((state, unknown)) => {
                     loading.loaded.push(state);
                     loading.tasks.extend(unknown.into_iter().map(|task| (place, task)));

@@ -77,7 +77,10 @@ async fn rows_are_as_the_log_has_it(store: &Store) {
     let needed = [((lane, user.clone()), needed)].into();
     let none = std::collections::BTreeSet::new();
     let verify = states::Verify::Lanes(&none);
-    let loaded = states::load(&needed, verify, None, &mut connection).await.unwrap();
+    let loaded =
+        states::load(&needed, verify, None, &std::collections::BTreeSet::new(), &mut connection)
+            .await
+            .unwrap();
     let rows = |state: &UserTasks| states::rows(state).collect::<Vec<_>>();
     assert_eq!(rows(&loaded[&user].state), rows(&folded));
 }

@@ -39,7 +39,9 @@ pub async fn load(
     let external = locked.heads.iter().filter(|(_, head)| head.external_appends);
     let external: BTreeSet<Lane> = external.map(|(lane, _)| *lane).collect();
     let verify = if recent.is_some() { Verify::Lanes(&external) } else { Verify::All };
-    let mut states = states::load(&needed.users, verify, recent, tx).await?;
+    // A claim must not depend on what a process remembers: it finds lost rows by comparing all of them.
+    let claimants = needed.claims.keys().map(|claim| claim.user.clone()).collect();
+    let mut states = states::load(&needed.users, verify, recent, &claimants, tx).await?;
     add_lost_claims(&needed, &mut found, &mut states, tx).await?;
     let mut loaded = Loaded {
         states,
