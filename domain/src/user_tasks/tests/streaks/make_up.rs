@@ -179,3 +179,17 @@ fn one_type_of_action_may_be_both_step_and_make_up() {
     let fills = action("user.signed_in", at("03T12:00"), &json!({ "period": "2026-03-02" }));
     past.when(&fills).then_told(&["02: made up", "02: 3 of 3"]);
 }
+
+/// The step of the 14th began at 05:00, by the hour of the later version; the make-up is judged by the earlier one.
+#[test]
+fn rule_12_a_period_is_filled_once_although_days_begin_at_another_hour_by_now() {
+    let rules = json!({ "make_up": { "look_back": 4, "on": "user.made_up_day" } });
+    let objective = json!({ "on": ["user.signed_in"], "target": 1, "lateness_seconds": 100_000 });
+    let before = sign_in(&[7], json!({ "streak": rules, "objective": objective }));
+    let mut later = before.clone();
+    later["day_starts_at"] = json!("05:00");
+    let (before, after) = (catalogue([before.clone()]), catalogue([before, later]));
+    let past = given(&before, &[]).after(&[signs_in("05T00:00"), signs_in("15T00:00")]);
+    let past = past.under(&after).after(&[signs_in("14T05:00")]);
+    past.when(&makes_up(14, "15T00:00")).then_told(&["data.period: 2026-03-14 was not missed"]);
+}
