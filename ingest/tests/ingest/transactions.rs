@@ -82,6 +82,12 @@ async fn the_lag_behind_transactions_reaches_zero() {
             format!(r#"plaudit_ingest_lag_records{{topic="{}",partition="0"}} 0"#, world.topic);
         eventually("the gauge is 0", async || reader.lag_metrics().contains(&gauge).then_some(()))
             .await;
+        // The lag is told by what was read; that is stored a moment later.
+        eventually("the end is stored", async || {
+            let status = status(&options, &world).await;
+            (status.topics[0].partitions[0].committed_offset == Some(15)).then_some(())
+        })
+        .await;
         reader.stop().await;
 
         let status = status(&options, &world).await;
