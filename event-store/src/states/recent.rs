@@ -228,7 +228,7 @@ impl RecentUser {
         let mut kept: BTreeMap<TaskId, Option<Box<TaskState>>> =
             asked.into_iter().flatten().map(|task| (task.clone(), None)).collect();
         for (task, mut state) in tasks {
-            state.claimable = Vec::new();
+            (state.claimable, state.waiting) = (Vec::new(), Vec::new());
             kept.insert(task, Some(Box::new(state)));
         }
         Self { sequence, counted, details, tasks: kept }
