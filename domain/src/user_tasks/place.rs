@@ -88,6 +88,10 @@ pub(crate) fn place<'a>(
         (None, Some(closed)) if at < closed.ends_at && waits_until.is_none() => {
             Some(closed.ends_at)
         }
+        // As above; the earlier of the two is closed by now.
+        (None, Some(closed)) if at >= closed.ends_at && !period.key.may_follow(&closed.key) => {
+            Some(at)
+        }
         (None, _) => fresh_close(),
     };
     let carries_over = version.definition.objective.carry_over;
