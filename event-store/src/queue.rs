@@ -276,34 +276,27 @@ impl Shared {
         }
     }
 
-    /// Answers the items that were applied, sets their lanes free where nothing is left, and returns the others.
+    /// Sets the lanes of the applied items free where nothing is left of them, then answers these items, and
+    /// returns the others. Who is answered finds the lane free.
     fn answer(
         &self,
         entries: impl Iterator<Item = (Item, submission::Slot)>,
         applied: Vec<Applied>,
     ) -> Vec<Entry> {
-        let mut applied = applied.into_iter();
-        let mut left = Vec::new();
-        let mut answered = BTreeSet::new();
-        for (item, slot) in entries {
-            match applied.next() {
-                Some(applied) => {
-                    answered.insert(item.lane);
-                    slot.answer(applied);
-                }
-                None => left.push(Entry { weight: 1, item, slot }),
-            }
-        }
-        for entry in &left {
-            answered.remove(&entry.item.lane);
-        }
+        let mut entries: Vec<_> = entries.collect();
+        let left = entries.split_off(applied.len().min(entries.len()));
         let mut lanes = self.lanes();
-        for lane in answered {
+        let is_left = |lane: Lane| left.iter().any(|(item, _)| item.lane == lane);
+        let done: BTreeSet<Lane> = entries.iter().map(|(item, _)| item.lane).collect();
+        for lane in done.into_iter().filter(|lane| !is_left(*lane)) {
             lanes.of(lane).set_free();
         }
         drop(lanes);
+        for ((_, slot), applied) in entries.into_iter().zip(applied) {
+            slot.answer(applied);
+        }
         self.changed.notify_one();
-        left
+        left.into_iter().map(|(item, slot)| Entry { weight: 1, item, slot }).collect()
     }
 
     /// The database is not available, or can't be read: requests are told, records wait.
@@ -314,15 +307,16 @@ impl Shared {
         let error = Arc::new(error);
         let is_request = |entry: &mut Entry| !matches!(entry.item.origin, Origin::Record(_));
         let lanes: BTreeSet<Lane> = left.iter().map(|entry| entry.item.lane).collect();
-        for entry in left.extract_if(.., is_request) {
-            entry.slot.fail(&error);
-        }
+        let requests: Vec<Entry> = left.extract_if(.., is_request).collect();
         self.put_back(left, LaneWork::rest_failed);
         let mut all = self.lanes();
         for lane in lanes {
             all.of(lane).set_free();
         }
         drop(all);
+        for request in requests {
+            request.slot.fail(&error);
+        }
         self.changed.notify_one();
     }
 
