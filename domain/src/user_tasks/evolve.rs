@@ -228,7 +228,11 @@ fn record_progress(open: &mut PeriodState, event: &Event) {
     let newly = newly.or_else(|| day.clone().map(NewlySeen::Day));
     let newly = newly.or_else(|| completion_of.clone().map(NewlySeen::Completion));
     open.seen = newly.map(|newly| Seen::add(open.seen.take(), newly));
-    // A completed period counts no further value; only a composite may still carry over completions.
+    forget_seen_once_complete(open);
+}
+
+/// A completed period counts no further value; only a composite may still carry over completions.
+fn forget_seen_once_complete(open: &mut PeriodState) {
     if open.completed && !matches!(open.seen, Some(Seen::Completions(_))) {
         open.seen = None;
     }
@@ -251,18 +255,21 @@ fn correct_progress(open: &mut PeriodState, event: &Event) {
     else {
         return;
     };
+    // What a backfill holds is released by an operator alone.
+    let held = open.held && *withheld;
     open.withhold_nothing();
     open.withheld = *withheld;
+    open.held = held;
     open.closes_at = *closes_at;
     open.version = *version;
     open.progress = *progress;
     open.completed = progress >= target;
     open.carried = *carried;
     open.surplus = *surplus;
-    let is_complete = open.completed && !matches!(open.seen, Some(Seen::Completions(_)));
-    if *starts_over || is_complete {
+    if *starts_over {
         open.seen = None;
     }
+    forget_seen_once_complete(open);
 }
 
 /// What a reward is from the moment of its grant on.
@@ -273,7 +280,7 @@ fn granted_state(mode: ClaimMode) -> RewardState {
     }
 }
 
-/// What becomes of the rewards of a milestone when it is reached: of those granted, those that wait, and those
+/// The state of each reward of a milestone when it is reached: of those granted, those that wait, and those
 /// that are refused.
 pub fn outcomes<'e>(
     mode: ClaimMode,

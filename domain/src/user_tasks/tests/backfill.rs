@@ -200,3 +200,30 @@ fn what_is_released_while_the_task_is_locked_comes_with_its_unlocking() {
     assert!(!granted_to_daily(&user), "it is still held");
     assert!(granted_to_daily(&user.after(&[release("daily", "21T12:00")])));
 }
+
+#[test]
+fn a_correction_leaves_the_hold_of_a_period_as_it_is() {
+    let catalogue = published([daily_with(
+        &[1, 3],
+        json!({ "id": "first-gift", "kind": "ordinary", "every": "once" }),
+    )]);
+    let hold = past("first-gift", BackfillRewards::Hold, gift("10T12:00"));
+    let adjustment = Adjustment::By(1);
+    let adjust = Command::Correct(Correction {
+        user: user(),
+        change: Change::Adjust { task: id("first-gift"), period: None, adjustment },
+        by: "ops".to_owned(),
+        reason: "support case 7".to_owned(),
+        at: at("25T12:00"),
+        seed: Seed(1),
+    });
+    let user = given(&catalogue, &[]).after(&[hold, adjust]);
+    let third = held(progressed("first-gift", once(), [1, 3, 3], "26T12:00"));
+    user.when(&gift("26T12:00")).then(&[third]);
+    user.after(&[gift("26T12:00")]).when(&release("first-gift", "27T12:00")).then(&[
+        released("first-gift", &once(), "27T12:00"),
+        reached("first-gift", &once(), 1, 10, "27T12:00"),
+        reached("first-gift", &once(), 3, 30, "27T12:00"),
+        completed("first-gift", &once(), "27T12:00"),
+    ]);
+}
