@@ -37,11 +37,13 @@ pub struct Shape {
     pub starts_over: bool,
     /// The task has rules of a streak, and its milestones are lengths of it; false: they are amounts of progress.
     pub counts_streaks: bool,
-    /// What exceeds the target of a period may open the next one (`carry_over`).
+    /// Progress beyond the target may be carried over into the next period (`carry_over`).
     pub carries_over: bool,
 }
 
 /// The rules of a kind. Like all rules they are functions of what they are given: no clock, no chance, no I/O.
+///
+/// A kind whose milestones are amounts of progress in a period needs no more than a name and a shape.
 pub(crate) trait TaskKind: Sync {
     /// The kind's name in task files and stored definitions. It never changes.
     fn name(&self) -> &'static str;
@@ -49,7 +51,7 @@ pub(crate) trait TaskKind: Sync {
     /// The fields that a definition may have.
     fn shape(&self) -> Shape;
 
-    /// What an action does otherwise than by being counted, such as a make-up; `None`: it is to be counted.
+    /// Handles an action that is not counted, such as a make-up; `None`: it is to be counted.
     fn act(
         &self,
         _context: &ActionContext<'_>,
@@ -60,25 +62,29 @@ pub(crate) trait TaskKind: Sync {
         None
     }
 
-    /// What is reached once an action is credited: milestones, steps, the completion. `progress` is that of the
+    /// Gives the events of what a credited action reaches: milestones, steps, the completion. `progress` is that of the
     /// period with the credit in it. What is reached while the task is locked is withheld by the caller.
     fn reach(
         &self,
         context: &ActionContext<'_>,
         place: &Place<'_>,
-        past: Option<&TaskState>,
+        _past: Option<&TaskState>,
         progress: i64,
-    ) -> Vec<Event>;
+    ) -> Vec<Event> {
+        by_progress::reach(context, place, progress)
+    }
 
-    /// What a period withheld while the task was locked, now that it is not.
+    /// Gives the events that a period withheld while the task was locked, now that it is not.
     fn release(
         &self,
         context: &ActionContext<'_>,
         version: &TaskVersion,
         open: &PeriodState,
-    ) -> Vec<Event>;
+    ) -> Vec<Event> {
+        by_progress::release(context, version, open)
+    }
 
-    /// What time alone brings about and no event tells yet, such as a streak that broke.
+    /// Gives the events that time alone brings about and that are not recorded yet, such as a broken streak.
     fn settle(
         &self,
         _place: &Place<'_>,
@@ -89,14 +95,16 @@ pub(crate) trait TaskKind: Sync {
         Vec::new()
     }
 
-    /// How far the user is, as of now, whether or not events told it.
+    /// The user's progress as of now, whether or not it is recorded.
     fn standing<'a>(
         &self,
         place: &Place<'a>,
-        past: Option<&'a TaskState>,
-        zones: &Zones,
-        now: Timestamp,
-    ) -> Standing<'a>;
+        _past: Option<&'a TaskState>,
+        _zones: &Zones,
+        _now: Timestamp,
+    ) -> Standing<'a> {
+        Standing::of_period(place)
+    }
 }
 
 /// A registered kind of task.

@@ -1,14 +1,6 @@
 //! Tasks that start over every period.
 
-use jiff::Timestamp;
-
-use super::{Shape, TaskKind, by_progress};
-use crate::calendar::Zones;
-use crate::catalogue::TaskVersion;
-use crate::screen::Standing;
-use crate::user_tasks::decide::ActionContext;
-use crate::user_tasks::place::Place;
-use crate::user_tasks::{Event, PeriodState, TaskState};
+use super::{Shape, TaskKind};
 
 /// `periodic`.
 pub(super) struct Periodic;
@@ -20,34 +12,5 @@ impl TaskKind for Periodic {
 
     fn shape(&self) -> Shape {
         Shape { starts_over: true, counts_streaks: false, carries_over: true }
-    }
-
-    fn reach(
-        &self,
-        context: &ActionContext<'_>,
-        place: &Place<'_>,
-        _past: Option<&TaskState>,
-        progress: i64,
-    ) -> Vec<Event> {
-        by_progress::reach(context, place, progress)
-    }
-
-    fn release(
-        &self,
-        context: &ActionContext<'_>,
-        version: &TaskVersion,
-        open: &PeriodState,
-    ) -> Vec<Event> {
-        by_progress::release(context, version, open)
-    }
-
-    fn standing<'a>(
-        &self,
-        place: &Place<'a>,
-        _past: Option<&'a TaskState>,
-        _zones: &Zones,
-        _now: Timestamp,
-    ) -> Standing<'a> {
-        Standing::of_period(place)
     }
 }

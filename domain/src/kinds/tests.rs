@@ -35,7 +35,7 @@ fn early(changes: &serde_json::Value) -> serde_json::Value {
     task
 }
 
-/// What the gifts of these times reach, by the name of the event.
+/// The names of the events that gifts at these times lead to.
 fn reached(catalogue: &Catalogue, times: &[&str]) -> Vec<&'static str> {
     let mut past = given(catalogue, &[]);
     let mut names = Vec::new();

@@ -3,12 +3,11 @@
 use jiff::Timestamp;
 
 use crate::calendar::{Period, Zones};
-use crate::catalogue::TaskVersion;
 use crate::kinds::{Shape, TaskKind, by_progress};
 use crate::screen::Standing;
 use crate::user_tasks::decide::ActionContext;
 use crate::user_tasks::place::Place;
-use crate::user_tasks::{Event, PeriodState, TaskState};
+use crate::user_tasks::{Event, TaskState};
 
 /// `early_bird`.
 pub(in crate::kinds) struct EarlyBird;
@@ -35,16 +34,6 @@ impl TaskKind for EarlyBird {
         by_progress::reach(context, place, progress)
     }
 
-    /// What was withheld was reached in time.
-    fn release(
-        &self,
-        context: &ActionContext<'_>,
-        version: &TaskVersion,
-        open: &PeriodState,
-    ) -> Vec<Event> {
-        by_progress::release(context, version, open)
-    }
-
     /// A period is finished only if its last milestone was reached in time, whatever its progress.
     fn standing<'a>(
         &self,
@@ -60,7 +49,7 @@ impl TaskKind for EarlyBird {
     }
 }
 
-/// Whether the first half of a period is over.
+/// Tells whether the first half of a period is over.
 fn is_late(period: &Period, at: Timestamp) -> bool {
     let bounds = period.starts_at.zip(period.ends_at);
     bounds.is_some_and(|(start, end)| at.duration_since(start) * 2 >= end.duration_since(start))
