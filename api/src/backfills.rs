@@ -1,20 +1,16 @@
 //! Backfills: how far they are, and what operators do to them.
 
-use axum::body::Body;
-use axum::extract::{Extension, State};
-use axum::http::HeaderMap;
+use axum::extract::State;
 use plaudit_domain::ids::TaskId;
 use plaudit_event_store::backfills::changes::{BackfillChange, BackfillChangeError, change};
 use plaudit_event_store::backfills::{self, BackfillStatus};
-use plaudit_event_store::catalogue_store::Author;
 use serde::Serialize;
 
-use crate::auth::Caller;
 use crate::etag::no_store;
 use crate::input::{Query, TaskPath};
 use crate::openapi::{operator_shapes, parameters};
 use crate::problem::{Answer, Problem, ProblemBody, causes};
-use crate::reason::HandBody;
+use crate::reason::Signed;
 use crate::state::{ApiState, Shared, detached};
 
 #[derive(Serialize)]
@@ -51,14 +47,8 @@ pub async fn show(State(state): State<Shared>, TaskPath(task): TaskPath) -> Answ
         (status = 413, description = "Too large", body = ProblemBody, content_type = "application/problem+json"),
         (status = 415, description = "Not JSON", body = ProblemBody, content_type = "application/problem+json"),
     ))]
-pub async fn pause(
-    state: State<Shared>,
-    caller: Extension<Caller>,
-    task: TaskPath,
-    headers: HeaderMap,
-    body: Body,
-) -> Answer {
-    changed(state, caller, task, &headers, body, BackfillChange::Pause).await
+pub async fn pause(state: State<Shared>, task: TaskPath, by: Signed) -> Answer {
+    changed(state, task, by, BackfillChange::Pause).await
 }
 
 /// `POST /v1/tasks/{task}/backfill/resume`: it goes on where it was.
@@ -71,14 +61,8 @@ pub async fn pause(
         (status = 413, description = "Too large", body = ProblemBody, content_type = "application/problem+json"),
         (status = 415, description = "Not JSON", body = ProblemBody, content_type = "application/problem+json"),
     ))]
-pub async fn resume(
-    state: State<Shared>,
-    caller: Extension<Caller>,
-    task: TaskPath,
-    headers: HeaderMap,
-    body: Body,
-) -> Answer {
-    changed(state, caller, task, &headers, body, BackfillChange::Resume).await
+pub async fn resume(state: State<Shared>, task: TaskPath, by: Signed) -> Answer {
+    changed(state, task, by, BackfillChange::Resume).await
 }
 
 /// `POST /v1/tasks/{task}/backfill/cancel`: it ends. What it has counted stays counted.
@@ -91,14 +75,8 @@ pub async fn resume(
         (status = 413, description = "Too large", body = ProblemBody, content_type = "application/problem+json"),
         (status = 415, description = "Not JSON", body = ProblemBody, content_type = "application/problem+json"),
     ))]
-pub async fn cancel(
-    state: State<Shared>,
-    caller: Extension<Caller>,
-    task: TaskPath,
-    headers: HeaderMap,
-    body: Body,
-) -> Answer {
-    changed(state, caller, task, &headers, body, BackfillChange::Cancel).await
+pub async fn cancel(state: State<Shared>, task: TaskPath, by: Signed) -> Answer {
+    changed(state, task, by, BackfillChange::Cancel).await
 }
 
 /// `POST /v1/tasks/{task}/backfill/release`: what it holds back is granted, a moment later.
@@ -111,26 +89,16 @@ pub async fn cancel(
         (status = 413, description = "Too large", body = ProblemBody, content_type = "application/problem+json"),
         (status = 415, description = "Not JSON", body = ProblemBody, content_type = "application/problem+json"),
     ))]
-pub async fn release(
-    state: State<Shared>,
-    caller: Extension<Caller>,
-    task: TaskPath,
-    headers: HeaderMap,
-    body: Body,
-) -> Answer {
-    changed(state, caller, task, &headers, body, BackfillChange::Release).await
+pub async fn release(state: State<Shared>, task: TaskPath, by: Signed) -> Answer {
+    changed(state, task, by, BackfillChange::Release).await
 }
 
 async fn changed(
     State(state): State<Shared>,
-    Extension(caller): Extension<Caller>,
     TaskPath(task): TaskPath,
-    headers: &HeaderMap,
-    body: Body,
+    Signed(author): Signed,
     wanted: BackfillChange,
 ) -> Answer {
-    let reason = HandBody::reason_only(&state, headers, body).await?;
-    let author = Author { by: caller.subject, reason };
     let (pool, id) = (state.pool.clone(), task.clone());
     detached(async move { change(&pool, &id, wanted, &author).await }).await??;
     found(&state, &task).await

@@ -33,7 +33,7 @@ const LINE_CHARS_MAX: usize = 64;
 /// The longest kind or code, in characters; as in task files.
 const PAYER_CHARS_MAX: usize = 200;
 
-/// Who asks for a correction of whom, and how a repeat is told.
+/// The operator who asks for a correction, and the key by which a repeat is recognised.
 pub struct Author {
     request: Uuid,
     by: String,
@@ -52,12 +52,12 @@ impl Author {
         self.idempotency_key.clone().unwrap_or_else(|| self.request.to_string())
     }
 
-    /// Where the change came from.
+    /// The origin of the change: this request.
     pub fn origin(&self) -> Origin {
         Origin::Request(self.request)
     }
 
-    /// Who asks.
+    /// The operator, by the `sub` of the token.
     pub fn by(&self) -> &str {
         &self.by
     }
@@ -126,7 +126,7 @@ struct CorrectionAnswer {
     grants: Vec<Uuid>,
 }
 
-/// Which progress is changed, and how.
+/// Makes the change from the task, the period and the fields of the body.
 type Wanted = fn(TaskId, Option<PeriodKey>, &mut HandBody) -> Change;
 
 /// `POST /v1/users/{user}/tasks/{task}/adjust`: changes the progress of an open period, up or down.

@@ -6,7 +6,7 @@ use axum::http::HeaderMap;
 use jiff::Timestamp;
 use plaudit_domain::ids::UserId;
 use plaudit_domain::user_tasks::{Change, RewardState};
-use plaudit_event_store::deliveries::{self, Filter, GrantReport};
+use plaudit_event_store::deliveries::{self, Filter, GrantEntry, GrantReport};
 use plaudit_event_store::{HandChange, Origin, Outcome, Work};
 use serde::Serialize;
 use uuid::Uuid;
@@ -19,7 +19,7 @@ use crate::input::{GrantPath, Query, unknown_grant};
 use crate::openapi::{operator_shapes, parameters, shapes};
 use crate::problem::{Answer, InputError, ProblemBody};
 use crate::reason::HandBody;
-use crate::state::Shared;
+use crate::state::{ApiState, Shared};
 use crate::telemetry::RequestId;
 
 #[derive(Serialize)]
@@ -58,9 +58,12 @@ pub async fn list(State(state): State<Shared>, mut query: Query) -> Answer {
     params(parameters::Grant),
     responses((status = 200, description = "The grant with its deliveries", body = operator_shapes::Grant)))]
 pub async fn show(State(state): State<Shared>, GrantPath(grant): GrantPath) -> Answer {
+    Ok(no_store(&GrantReport::from(entry_of(&state, grant).await?)))
+}
+
+async fn entry_of(state: &ApiState, grant: Uuid) -> Answer<GrantEntry> {
     let found = deliveries::find(&state.pool, grant).await?;
-    let report = found.map(GrantReport::from).ok_or_else(|| unknown_grant(grant))?;
-    Ok(no_store(&report))
+    found.ok_or_else(|| unknown_grant(grant))
 }
 
 #[derive(Serialize)]
@@ -88,8 +91,7 @@ pub async fn redeliver(
     headers: HeaderMap,
     body: Body,
 ) -> Answer {
-    let found = deliveries::find(&state.pool, grant).await?;
-    let entry = found.ok_or_else(|| unknown_grant(grant))?;
+    let entry = entry_of(&state, grant).await?;
     let (mut body, held) = HandBody::read(&state, &headers, body).await?;
     let reason = body.required_reason();
     body.finish()?;
@@ -139,8 +141,7 @@ pub async fn revoke(
     headers: HeaderMap,
     body: Body,
 ) -> Answer {
-    let found = deliveries::find(&state.pool, grant).await?;
-    let entry = found.ok_or_else(|| unknown_grant(grant))?;
+    let entry = entry_of(&state, grant).await?;
     let author = Author::read(request, &caller, &headers)?;
     let (mut body, held) = HandBody::read(&state, &headers, body).await?;
     let reason = body.required_reason();

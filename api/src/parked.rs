@@ -6,6 +6,7 @@ use axum::http::HeaderMap;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
+use plaudit_event_store::catalogue_store::Author;
 use plaudit_event_store::parked::{self, Parked};
 use plaudit_release::{Operator, Released, ResolveError};
 use serde::Serialize;
@@ -17,7 +18,7 @@ use crate::etag::{no_store, no_store_at};
 use crate::input::{ParkedPath, Query};
 use crate::openapi::{operator_shapes, parameters};
 use crate::problem::{Answer, Problem, ProblemBody, causes};
-use crate::reason::HandBody;
+use crate::reason::{HandBody, Signed};
 use crate::state::{Shared, detached};
 
 #[derive(Serialize)]
@@ -98,18 +99,12 @@ struct StoppedAt {
     ))]
 pub async fn release(
     State(state): State<Shared>,
-    Extension(caller): Extension<Caller>,
     ParkedPath(id): ParkedPath,
-    headers: HeaderMap,
-    body: Body,
+    Signed(Author { by, reason }): Signed,
 ) -> Answer {
-    let reason = HandBody::reason_only(&state, &headers, body).await?;
     let resolver = state.resolver.clone();
     // What waits behind the record is applied even if the operator hangs up.
-    let released =
-        detached(
-            async move { resolver.release(id, &Operator { by: caller.subject, reason }).await },
-        );
+    let released = detached(async move { resolver.release(id, &Operator { by, reason }).await });
     Ok(resolved("released", released.await??))
 }
 

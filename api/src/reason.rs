@@ -1,15 +1,18 @@
 //! Bodies of changes by hand: a JSON object that says why, with fields of its own beside `reason`.
 
 use axum::body::Body;
+use axum::extract::{FromRequest, Request};
 use axum::http::HeaderMap;
+use plaudit_event_store::catalogue_store::Author;
 use plaudit_release::Operator;
 use serde_json::{Map, Value};
 
+use crate::auth::Caller;
 use crate::claims::integer;
 use crate::in_flight::Held;
 use crate::input::{media_type, pointer_to, read_body, refuse_encoded};
 use crate::problem::{Answer, InputError, Problem};
-use crate::state::ApiState;
+use crate::state::{ApiState, Shared};
 
 /// The longest body: a reason is a sentence or two.
 const BODY_BYTES_MAX: usize = 16 * 1024;
@@ -19,6 +22,23 @@ const BODY_BYTES_MAX: usize = 16 * 1024;
 pub struct HandBody {
     fields: Map<String, Value>,
     errors: Vec<InputError>,
+}
+
+/// The author of a change, with the reason that the body may give. For operations whose body has no other field.
+#[derive(Debug)]
+pub struct Signed(pub Author);
+
+impl FromRequest<Shared> for Signed {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &Shared) -> Answer<Self> {
+        let (mut parts, body) = request.into_parts();
+        let caller = parts.extensions.remove::<Caller>().ok_or(Problem::Internal)?;
+        let (mut body, _held) = HandBody::read(state, &parts.headers, body).await?;
+        let reason = body.reason();
+        body.finish()?;
+        Ok(Self(Author { by: caller.subject, reason }))
+    }
 }
 
 impl HandBody {
@@ -35,18 +55,6 @@ impl HandBody {
         Ok((Self::parse(&body)?, held))
     }
 
-    /// Reads the body of an operation that has no field but `reason`.
-    pub async fn reason_only(
-        state: &ApiState,
-        headers: &HeaderMap,
-        body: Body,
-    ) -> Answer<Option<String>> {
-        let (mut body, _held) = Self::read(state, headers, body).await?;
-        let reason = body.reason();
-        body.finish()?;
-        Ok(reason)
-    }
-
     fn parse(body: &[u8]) -> Answer<Self> {
         let mut fields: Map<String, Value> = serde_json::from_slice(body)
             .map_err(|e| InputError::body("", format!("not a JSON object: {e}")))?;
@@ -59,7 +67,7 @@ impl HandBody {
         self.errors.push(InputError::body(pointer_to(name), wanted));
     }
 
-    /// Why, where that may be left out.
+    /// The reason, where it may be left out.
     pub fn reason(&mut self) -> Option<String> {
         match self.fields.remove("reason")? {
             Value::String(text) => match Operator::checked_reason(&text) {
@@ -71,7 +79,7 @@ impl HandBody {
         None
     }
 
-    /// Why, where that must be said. Empty if it is not, which is an error.
+    /// The reason, where it is required. Empty if it is missing, which is an error.
     pub fn required_reason(&mut self) -> String {
         if !self.fields.contains_key("reason") {
             self.refuse("reason", "a reason is required");
@@ -88,7 +96,7 @@ impl HandBody {
         found
     }
 
-    /// Whether a flag is set.
+    /// Reads a flag; one that is absent is not set.
     pub fn flag(&mut self, name: &str) -> bool {
         match self.fields.remove(name) {
             None => false,

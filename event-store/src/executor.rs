@@ -17,9 +17,9 @@ use crate::backfills::{actions, bounds};
 use crate::batch::{Applied, Batch, BatchProjection, CheckpointMove, Item};
 use crate::catalogue_store::{CatalogueStore, InForce};
 use crate::error::ExecuteError;
-use crate::lanes::{self, LaneWait, LockOutcome};
+use crate::lanes::{self, LaneWait, LockOutcome, Locked};
 use crate::pool::{self, Borrowed};
-use crate::states::{Found, NeededUsers, RecentUsers};
+use crate::states::{NeededUsers, RecentUsers};
 use crate::{
     budgets, checkpoints, hand_receipts, log, parked, receipts, rewards, seen_actions,
     source_offsets, states,
@@ -63,15 +63,15 @@ struct Part<'b> {
 /// A part that was decided and written, and what is needed to remember its users once it is committed.
 struct Done<'b> {
     decided: DecidedBatch<'b>,
-    found: Found,
+    locked: Locked,
     needed: NeededUsers,
 }
 
 impl Done<'_> {
     fn remember(self, recent: &RecentUsers) {
-        let Self { decided, found, needed } = self;
+        let Self { decided, locked, needed } = self;
         let next = |lane| decided.heads.get(&lane).map_or(0, |head| head.next_position);
-        recent.keep(&found, next, decided.changes.users, &needed);
+        recent.keep(&locked, next, decided.changes.users, &needed);
     }
 }
 
@@ -263,19 +263,14 @@ impl Executor {
             needed.budgets.extend(keys.iter().cloned());
             budgets::lock(needed.budgets.iter(), tx).await?;
         }
-        let found = Found {
-            heads: locked.heads.clone(),
-            transaction: locked.transaction,
-            tables: locked.tables,
-        };
-        self.recent.open(&found);
+        self.recent.open(&locked);
         let recent = (!how.verify_all).then_some(&self.recent);
         let (loaded, needed) = load::load(needed, catalogue, &locked, recent, tx).await?;
         let decided = off_the_runtime(|| {
-            decide::decide_batch(part.items, locked, loaded, &in_force, how.limits)
+            decide::decide_batch(part.items, locked.clone(), loaded, &in_force, how.limits)
         });
         self.write(&decided, part.checkpoints, tx).await?;
-        Ok(Done { decided, found, needed })
+        Ok(Done { decided, locked, needed })
     }
 
     /// Writes what was decided, read models included.

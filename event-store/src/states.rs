@@ -14,7 +14,7 @@ use plaudit_domain::user_tasks::UserTasks;
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
 
-pub use recent::{Found, RecentUsers};
+pub use recent::RecentUsers;
 pub use task_row::{COLUMNS as TASK_COLUMNS, PeriodRow, TaskRow, row, rows, truncate_to_micros};
 pub use user_row::{COLUMNS as USER_COLUMNS, UserRow};
 
@@ -89,7 +89,7 @@ struct Loading {
 }
 
 impl Loading {
-    /// What is remembered is there; the rest is to be read.
+    /// Starts with the users that are remembered; notes the rest for reading.
     fn new(
         users: &NeededUsers,
         remembered: impl Fn(Lane, &UserId, &BTreeSet<TaskId>) -> Option<(LoadedState, Vec<TaskId>)>,

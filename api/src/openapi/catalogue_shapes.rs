@@ -91,7 +91,7 @@ shapes! {
         changes: Vec<FieldChange>,
         /// The users that it concerns; null: they are too many to be counted in time.
         users: Option<UsersReached>,
-        /// What a new task would count of the past; absent: nothing.
+        /// The past actions that a new task would count; absent: none.
         #[schema(required = false, nullable = false)]
         backfill: Option<PlannedBackfill>,
     }
@@ -104,28 +104,28 @@ shapes! {
         /// As it would be; null: absent.
         after: Option<Value>,
     }
-    /// What a new task would count of the past.
+    /// The past actions that a new task would count.
     PlannedBackfill {
         /// The earliest time of an action that counts.
         from: Instant,
-        /// What becomes of the rewards that past actions earn: `grant`, `hold` or `none`.
+        /// The treatment of rewards that past actions earn: `grant`, `hold` or `none`.
         rewards: String,
-        /// What would be read, by partition; absent: it could not be asked for.
+        /// The records that would be read, by partition; absent: the broker could not be asked.
         #[schema(required = false, nullable = false)]
         partitions: Option<Vec<PastRecords>>,
-        /// Why it could not.
+        /// The reason why it could not.
         #[schema(required = false, nullable = false)]
         unknown: Option<String>,
     }
-    /// What would be read of a source partition.
+    /// The records that would be read of a source partition.
     PastRecords {
         /// The topic.
         topic: String,
         /// The partition.
         partition: i32,
-        /// How many records at most.
+        /// The number of records, at most.
         records: i64,
-        /// Where Kafka has removed records that may have counted: the timestamp of the oldest that it still has.
+        /// Set if Kafka has removed records that may have counted: the timestamp of the oldest that it still has.
         kept_from: Option<Instant>,
     }
     /// Users who have done something for a task, by what would become of the period they are in.

@@ -21,36 +21,36 @@ shapes! {
         state: String,
         /// The earliest time of an action that counts.
         from: Instant,
-        /// What becomes of the rewards that past actions earn: `grant`, `hold` or `none`.
+        /// The treatment of rewards that past actions earn: `grant`, `hold` or `none`.
         rewards: String,
-        /// When the task was published.
+        /// The time of the task's publication.
         created_at: Instant,
-        /// When it was done or cancelled.
+        /// The time at which it was done or cancelled.
         finished_at: Option<Instant>,
-        /// How many records are to be read in all; null until that is settled, a moment after the publication.
+        /// The number of records to read in all; null until that is settled, a moment after the publication.
         records: Option<i64>,
-        /// How many of them are read.
+        /// The number of records read so far.
         records_read: i64,
-        /// How many past actions moved the task.
+        /// The number of past actions that moved the task.
         moved: i64,
-        /// How many did not.
+        /// The number of past actions that did not.
         unmoved: i64,
-        /// How many could not be judged; the log names their records.
+        /// The number of past actions that could not be decided; the log names their records.
         failed: i64,
-        /// Why it does not get on.
+        /// The problem that keeps it from getting on.
         problem: Option<String>,
-        /// When it last got on.
+        /// The last time at which it got on.
         progressed_at: Instant,
-        /// When an operator released what it holds back.
+        /// The time at which an operator released the rewards that it holds back.
         release_requested_at: Option<Instant>,
-        /// When all of that was granted.
+        /// The time at which all of these were granted.
         released_at: Option<Instant>,
         /// To how many users.
         released_users: i64,
-        /// What it reads, by partition.
+        /// The records that it reads, by partition.
         partitions: Vec<BackfillPartition>,
     }
-    /// What a backfill reads of a source partition.
+    /// The records that a backfill reads of a source partition.
     BackfillPartition {
         /// The topic.
         topic: String,
@@ -62,9 +62,9 @@ shapes! {
         next_offset: i64,
         /// The first one that is not read: it was judged with the task.
         end_offset: i64,
-        /// Where Kafka has removed records that may have counted: the timestamp of the oldest that it still has.
+        /// Set if Kafka has removed records that may have counted: the timestamp of the oldest that it still has.
         kept_from: Option<Instant>,
-        /// How many records Kafka removed before they were read.
+        /// The number of records that Kafka removed before they were read.
         lost: i64,
     }
     /// Read models.
@@ -123,11 +123,11 @@ shapes! {
         until: Instant,
         /// The tasks that it is for; null: all continuous tasks.
         tasks: Option<Vec<String>>,
-        /// When it was declared.
+        /// The time of the declaration.
         at: Instant,
-        /// Who declared it.
+        /// The person who declared it.
         by: String,
-        /// Why.
+        /// The reason.
         reason: String,
     }
     /// An amnesty to declare.
@@ -139,7 +139,7 @@ shapes! {
         /// Continuous tasks; absent: all of them.
         #[schema(required = false)]
         tasks: Option<Vec<String>>,
-        /// Why: up to 1,000 characters.
+        /// The reason: up to 1,000 characters.
         reason: String,
     }
     /// Grants with their deliveries.
@@ -233,7 +233,7 @@ shapes! {
     }
     /// A reward that is to be revoked.
     RevocationRequest {
-        /// Why: 1 to 1,000 characters.
+        /// The reason: 1 to 1,000 characters.
         #[schema(min_length = 1, max_length = 1000)]
         reason: String,
         /// Also the other lines of its milestone, if nobody claimed them: they can only be claimed together.
@@ -244,18 +244,18 @@ shapes! {
     Revocation {
         /// The grant that was named.
         grant: Uuid,
-        /// Whose it is.
+        /// The user to whom it belongs.
         user: String,
-        /// Where the change stands in the log.
+        /// The position of the change in the log.
         position: String,
-        /// When the request arrived.
+        /// The time at which the request arrived.
         revoked_at: Instant,
         /// All grants that were revoked.
         revoked: Vec<Uuid>,
     }
     /// A reward that no task promised.
     HandGrant {
-        /// Why: 1 to 1,000 characters.
+        /// The reason: 1 to 1,000 characters.
         #[schema(min_length = 1, max_length = 1000)]
         reason: String,
         /// For the payer.
@@ -264,7 +264,7 @@ shapes! {
         /// For the payer.
         #[schema(min_length = 1, max_length = 200)]
         code: String,
-        /// How many.
+        /// The amount.
         #[schema(minimum = 1)]
         amount: i64,
         /// Tells grants by hand of a user apart: the same line is granted once, for ever. Absent: the
@@ -274,7 +274,7 @@ shapes! {
     }
     /// A reward that was granted by hand.
     GrantedByHand {
-        /// Whose it is.
+        /// The user to whom it belongs.
         user: String,
         /// The id of the grant.
         grant: Uuid,
@@ -290,33 +290,33 @@ shapes! {
         kind: String,
         /// For the payer.
         code: String,
-        /// How many.
+        /// The amount.
         amount: i64,
         /// `claimed`, as of the grant: it is delivered without a claim.
         state: String,
-        /// Where the grant stands in the log.
+        /// The position of the grant in the log.
         position: String,
-        /// When it was made.
+        /// The time at which it was made.
         granted_at: Instant,
     }
     /// A change of progress: `by` or `to`.
     Adjustment {
-        /// Why: 1 to 1,000 characters.
+        /// The reason: 1 to 1,000 characters.
         #[schema(min_length = 1, max_length = 1000)]
         reason: String,
         /// The period; absent: the one that contains the moment of the request.
         #[schema(required = false)]
         period: Option<String>,
-        /// How much is added; below zero to take back. Progress never falls below zero.
+        /// The amount to add; below zero to take back. Progress never falls below zero.
         #[schema(required = false)]
         by: Option<i64>,
-        /// What the progress is to be.
+        /// The progress to set.
         #[schema(required = false, minimum = 0)]
         to: Option<i64>,
     }
     /// A correction of a period.
     PeriodCorrection {
-        /// Why: 1 to 1,000 characters.
+        /// The reason: 1 to 1,000 characters.
         #[schema(min_length = 1, max_length = 1000)]
         reason: String,
         /// The period; absent: the one that contains the moment of the request.
@@ -325,21 +325,21 @@ shapes! {
     }
     /// Progress that was corrected.
     CorrectedProgress {
-        /// Whose.
+        /// The user.
         user: String,
         /// The task.
         task: String,
         /// The period.
         period: String,
-        /// Where the correction stands in the log.
+        /// The position of the correction in the log.
         position: String,
-        /// When the request arrived.
+        /// The time at which the request arrived.
         corrected_at: Instant,
-        /// What it added; below zero if it took something back.
+        /// The amount that it added; below zero if it took something back.
         credited: i64,
         /// The progress after it.
         progress: i64,
-        /// What the period needs.
+        /// The target of the period.
         target: i64,
         /// The milestones that it reached.
         milestones: Vec<i64>,

@@ -1,4 +1,4 @@
-//! What a new task would count of the past: for the plan of its publication.
+//! The past actions that a new task would count: for the plan of its publication.
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,31 +9,31 @@ use jiff::Timestamp;
 use plaudit_domain::catalogue::definition::{Backfill, BackfillRewards};
 use serde::{Deserialize, Serialize};
 
-/// What a new task would count of the past.
+/// The past actions that a new task would count.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct PlannedBackfill {
     /// The earliest time of an action that counts.
     pub from: Timestamp,
-    /// What becomes of the rewards that past actions earn.
+    /// The treatment of rewards that past actions earn.
     pub rewards: BackfillRewards,
-    /// What would be read, by partition; absent: it could not be asked for.
+    /// The records that would be read, by partition; absent: the broker could not be asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub partitions: Option<Vec<PastRecords>>,
-    /// Why it could not.
+    /// The reason why it could not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unknown: Option<String>,
 }
 
-/// What would be read of a source partition.
+/// The records that would be read of a source partition.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct PastRecords {
     /// The topic.
     pub topic: String,
     /// The partition.
     pub partition: i32,
-    /// How many records at most.
+    /// The number of records, at most.
     pub records: i64,
-    /// Where Kafka has removed records that may have counted: the timestamp of the oldest that it still has.
+    /// Set if Kafka has removed records that may have counted: the timestamp of the oldest that it still has.
     pub kept_from: Option<Timestamp>,
 }
 
@@ -60,7 +60,7 @@ impl PastLookup {
         Self::new(move |_| std::future::ready(Err(why.clone())))
     }
 
-    /// What a task with this backfill would count, asked for at most so long.
+    /// Plans a backfill, within `limit`.
     pub(super) async fn plan(&self, backfill: Backfill, limit: Duration) -> PlannedBackfill {
         let Backfill { from, rewards } = backfill;
         let asked = tokio::time::timeout(limit, (self.0)(from)).await;

@@ -38,7 +38,7 @@ pub struct PlannedTask {
     pub changes: Vec<Change>,
     /// The users that it concerns; absent: they are too many to be counted in time.
     pub users: Option<UsersReached>,
-    /// What a new task would count of the past.
+    /// The past actions that a new task would count.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backfill: Option<PlannedBackfill>,
 }
@@ -94,41 +94,19 @@ async fn planned(
     let draft = after.task(&task).map(|task| Arc::clone(task.current()));
     let draft = draft.ok_or_else(|| ExecuteError::Unreadable(format!("task {task} is gone")))?;
     let version = draft.version;
-    let nobody = Some(UsersReached::default());
-    let Some(before) = known.task(&task) else {
-        let change = PlannedChange::New;
-        return Ok(PlannedTask {
-            task,
-            change,
-            version,
-            changes: vec![],
-            users: nobody,
-            backfill: None,
-        });
+    let (change, changes, users) = match known.task(&task) {
+        None => (PlannedChange::New, vec![], Some(UsersReached::default())),
+        Some(before) if before.current().definition == *definition => {
+            (PlannedChange::Unchanged, vec![], Some(UsersReached::default()))
+        }
+        Some(before) => {
+            let users = if counting_max.is_zero() {
+                None
+            } else {
+                users_reached(pool, before, &draft, counting_max).await?
+            };
+            (PlannedChange::Changed, diff(&before.current().definition, definition), users)
+        }
     };
-    if before.current().definition == *definition {
-        let change = PlannedChange::Unchanged;
-        return Ok(PlannedTask {
-            task,
-            change,
-            version,
-            changes: vec![],
-            users: nobody,
-            backfill: None,
-        });
-    }
-    let changes = diff(&before.current().definition, definition);
-    let users = if counting_max.is_zero() {
-        None
-    } else {
-        users_reached(pool, before, &draft, counting_max).await?
-    };
-    Ok(PlannedTask {
-        task,
-        change: PlannedChange::Changed,
-        version,
-        changes,
-        users,
-        backfill: None,
-    })
+    Ok(PlannedTask { task, change, version, changes, users, backfill: None })
 }

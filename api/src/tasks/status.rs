@@ -1,20 +1,17 @@
 //! Pausing, resuming and retiring a task.
 
-use axum::body::Body;
-use axum::extract::{Extension, State};
-use axum::http::HeaderMap;
+use axum::extract::State;
 use plaudit_domain::catalogue::Status;
 use plaudit_domain::ids::TaskId;
-use plaudit_event_store::catalogue_store::{self, Author};
+use plaudit_event_store::catalogue_store;
 use serde::Serialize;
 
 use super::publication::refused;
-use crate::auth::Caller;
 use crate::etag::no_store;
 use crate::input::TaskPath;
 use crate::openapi::{catalogue_shapes, operator_shapes, parameters};
 use crate::problem::{Answer, ProblemBody};
-use crate::reason::HandBody;
+use crate::reason::Signed;
 use crate::state::{Shared, detached};
 
 #[derive(Serialize)]
@@ -33,14 +30,8 @@ struct Changed {
         (status = 413, description = "Too large", body = ProblemBody, content_type = "application/problem+json"),
         (status = 415, description = "Not JSON", body = ProblemBody, content_type = "application/problem+json"),
     ))]
-pub async fn pause(
-    state: State<Shared>,
-    caller: Extension<Caller>,
-    task: TaskPath,
-    headers: HeaderMap,
-    body: Body,
-) -> Answer {
-    set(state, caller, task, &headers, body, Status::Paused).await
+pub async fn pause(state: State<Shared>, task: TaskPath, by: Signed) -> Answer {
+    set(state, task, by, Status::Paused).await
 }
 
 /// `POST /v1/tasks/{task}/resume`: a paused task goes on.
@@ -53,14 +44,8 @@ pub async fn pause(
         (status = 413, description = "Too large", body = ProblemBody, content_type = "application/problem+json"),
         (status = 415, description = "Not JSON", body = ProblemBody, content_type = "application/problem+json"),
     ))]
-pub async fn resume(
-    state: State<Shared>,
-    caller: Extension<Caller>,
-    task: TaskPath,
-    headers: HeaderMap,
-    body: Body,
-) -> Answer {
-    set(state, caller, task, &headers, body, Status::Active).await
+pub async fn resume(state: State<Shared>, task: TaskPath, by: Signed) -> Answer {
+    set(state, task, by, Status::Active).await
 }
 
 /// `POST /v1/tasks/{task}/retire`: the task never makes progress again; claims go on.
@@ -72,26 +57,16 @@ pub async fn resume(
         (status = 413, description = "Too large", body = ProblemBody, content_type = "application/problem+json"),
         (status = 415, description = "Not JSON", body = ProblemBody, content_type = "application/problem+json"),
     ))]
-pub async fn retire(
-    state: State<Shared>,
-    caller: Extension<Caller>,
-    task: TaskPath,
-    headers: HeaderMap,
-    body: Body,
-) -> Answer {
-    set(state, caller, task, &headers, body, Status::Retired).await
+pub async fn retire(state: State<Shared>, task: TaskPath, by: Signed) -> Answer {
+    set(state, task, by, Status::Retired).await
 }
 
 async fn set(
     State(state): State<Shared>,
-    Extension(caller): Extension<Caller>,
     TaskPath(task): TaskPath,
-    headers: &HeaderMap,
-    body: Body,
+    Signed(author): Signed,
     status: Status,
 ) -> Answer {
-    let reason = HandBody::reason_only(&state, headers, body).await?;
-    let author = Author { by: caller.subject, reason };
     let (pool, id) = (state.pool.clone(), task.clone());
     let changed =
         detached(async move { catalogue_store::set_status(&pool, &id, status, author).await });

@@ -17,7 +17,7 @@ async fn last_event(api: &Api) -> Value {
     history.body["events"].as_array().unwrap().last().unwrap().clone()
 }
 
-/// What a rebuild would make of the log is what is there.
+/// The rows are those that a rebuild would make.
 async fn rows_are_as_the_log_has_it(api: &Api) {
     let report = verify(&api.pool, None, |_| {}).await.unwrap();
     assert!(report.is_equal(), "{report:?}");

@@ -343,3 +343,29 @@ impl When {
         assert_eq!(self.outcome.as_ref(), Err(expected));
     }
 }
+
+/// A correction of a period of version 1: `credited` to make `total` of `target`, by whom and why.
+fn progress_corrected(
+    task: &str,
+    period: Period,
+    [credited, total, target]: [i64; 3],
+    when: &str,
+    (by, reason): (Option<&str>, &str),
+) -> Event {
+    Event::ProgressCorrected {
+        task: id(task),
+        version: 1,
+        period,
+        closes_at: None,
+        credited,
+        progress: total,
+        target,
+        at: at(when),
+        withheld: false,
+        carried: 0,
+        surplus: 0,
+        starts_over: false,
+        by: by.map(str::to_owned),
+        reason: reason.to_owned(),
+    }
+}

@@ -65,14 +65,14 @@ pub struct Needed {
     pub settled: SettledUsers,
     /// The windows that the items may draw on.
     pub budgets: BTreeSet<BudgetKey>,
-    /// Whether those who are settled may wait for a budget.
+    /// The users who are settled may wait for a budget.
     pub may_wait: bool,
     /// Parked records to release or discard.
     pub parked: Vec<(Lane, Uuid)>,
     pub past: NeededPast,
 }
 
-/// What past actions need.
+/// The rows that past actions need.
 #[derive(Default)]
 pub struct NeededPast {
     /// Each with the task that is to count it.
@@ -248,19 +248,19 @@ pub struct Loaded {
     pub reversals: FoundReversals,
     /// The receipts of milestones that claims name and that were claimed before.
     pub claimed: HashMap<MilestoneKey, Receipt>,
-    /// How much was granted of the budgets.
+    /// The amounts granted of the budgets.
     pub budgets: BudgetsUsed,
     /// What users wait behind, and what is released or discarded.
     pub parked: ParkedQueues,
     pub past: LoadedPast,
 }
 
-/// What the database said of past actions.
+/// The rows loaded for past actions.
 #[derive(Default)]
 pub struct LoadedPast {
-    /// Where the past of each task ends.
+    /// The end of the past of each task.
     pub bounds: Bounds,
-    /// What tasks have judged.
+    /// The actions that tasks have decided before.
     pub judged: HashSet<(TaskId, Uuid)>,
     /// Parked records that keep an action from being counted.
     pub parked: HashSet<Uuid>,
@@ -299,7 +299,7 @@ pub struct DecidedBatch<'b> {
     pub newly_seen: Vec<NewlySeen>,
     /// Identities of past actions that were judged once more, for another task.
     pub seen_again: BTreeSet<(Lane, Uuid)>,
-    /// What tasks with open backfills have judged, past and live.
+    /// The actions, past and live, that tasks with open backfills have decided.
     pub judged_for_backfills: BTreeSet<(Lane, TaskId, Uuid)>,
     pub dedup_window: i32,
     pub offsets_moved: HashMap<(Lane, SourceKey), i64>,
@@ -425,7 +425,7 @@ struct BatchDecider<'c, 'b> {
     hand_receipts: HashMap<RequestKey, HandReceipt>,
     reversals: FoundReversals,
     claimed: HashMap<MilestoneKey, Receipt>,
-    /// What this batch takes is in it, too.
+    /// The amounts granted of the budgets, those of this batch included.
     budgets_used: BudgetsUsed,
     parked_queues: ParkedQueues,
     decided: DecidedBatch<'b>,

@@ -1,4 +1,4 @@
-//! What this process remembers of users whom it changed lately, so that the next batch need not read their rows.
+//! Users whom this process changed lately, remembered so that the next batch need not read their rows.
 //!
 //! Whoever writes to a lane holds its lock until commit. A process that finds the head of a lane where its own last
 //! commit left it knows that nobody else has written there, so everything it remembers of the lane is current. One
@@ -16,15 +16,15 @@ use serde_json::{Map, Value};
 
 use super::{LoadedState, NeededUsers};
 use crate::batch::ChangedUser;
-use crate::lanes::LaneHead;
+use crate::lanes::{LaneHead, Locked};
 
-/// How much all lanes remember together, in bytes, as estimated. An ordinary user with one task takes about 1 KB.
+/// The memory of all lanes together, in bytes, as estimated. An ordinary user with one task takes about 1 KB.
 const BYTES_MAX: usize = 48 * 1024 * 1024;
 
 /// A user who takes more than this is read each time: long lists of distinct values, large attributes.
 const USER_BYTES_MAX: usize = 16 * 1024;
 
-/// What a user takes beside the tasks, with the share of empty places of the maps.
+/// The estimated memory of a user beside the tasks, with the share of empty places of the maps.
 const USER_BYTES: usize = 450;
 
 /// A text or list behind a pointer, in a task or period.
@@ -36,7 +36,7 @@ pub struct RecentUsers {
     lanes: Vec<Mutex<RecentLane>>,
 }
 
-/// Where a lane was left.
+/// The head of a lane as this process left it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Mark {
     next_position: i64,
@@ -62,6 +62,8 @@ struct RecentUser {
     details: Option<Box<Details>>,
     /// The tasks that were asked for or touched; `None` for one without a row.
     tasks: BTreeMap<TaskId, Option<Box<TaskState>>>,
+    /// About how much memory all of it takes, once it is kept.
+    bytes: usize,
 }
 
 #[derive(Debug, Clone)]
@@ -77,17 +79,6 @@ impl Mark {
     }
 }
 
-/// What a batch found under its locks.
-#[derive(Debug)]
-pub struct Found {
-    /// The heads of its lanes.
-    pub heads: BTreeMap<Lane, LaneHead>,
-    /// As [`crate::lanes::Locked::transaction`].
-    pub transaction: i64,
-    /// As [`crate::lanes::Locked::tables`].
-    pub tables: i64,
-}
-
 impl RecentUsers {
     /// Remembers nothing yet.
     pub fn new(lane_count: LaneCount) -> Self {
@@ -96,17 +87,17 @@ impl RecentUsers {
     }
 
     /// Forgets lanes that somebody else has written to since. Under their locks, before anything of them is used.
-    pub fn open(&self, found: &Found) {
-        for (lane, head) in &found.heads {
+    pub fn open(&self, locked: &Locked) {
+        for (lane, head) in &locked.heads {
             let Some(mut kept) = self.lane(*lane) else { continue };
-            let mark = Some(Mark::of(head, found.tables));
+            let mark = Some(Mark::of(head, locked.tables));
             if kept.mark != mark || head.external_appends {
                 *kept = RecentLane { mark, ..RecentLane::default() };
             }
         }
     }
 
-    /// What is remembered of a user, and the tasks among `needed` that are not. `None` if the user is not remembered.
+    /// A remembered user, and the tasks among `needed` that must be read. `None` if the user is not remembered.
     pub(super) fn get(
         &self,
         lane: Lane,
@@ -132,25 +123,25 @@ impl RecentUsers {
         Some((LoadedState { sequence, state, has_row, ..LoadedState::default() }, unknown))
     }
 
-    /// Remembers what a batch has committed. `next_position` is what it left for each lane, and `needed` the tasks that
-    /// it loaded.
+    /// Remembers what a batch has committed. `locked` is what it found under its locks, `next_position` what it left for
+    /// each lane, and `needed` the tasks that it loaded.
     pub fn keep(
         &self,
-        found: &Found,
+        locked: &Locked,
         next_position: impl Fn(Lane) -> i64,
         changed: Vec<ChangedUser>,
         needed: &NeededUsers,
     ) {
         let limit = BYTES_MAX / self.lanes.len().max(1) / 2;
-        for (lane, head) in &found.heads {
+        for (lane, head) in &locked.heads {
             let Some(mut kept) = self.lane(*lane) else { continue };
-            let mut mark = Mark::of(head, found.tables);
+            let mut mark = Mark::of(head, locked.tables);
             if kept.mark != Some(mark) {
                 *kept = RecentLane::default();
             }
             let next = next_position(*lane);
             if next > head.next_position {
-                (mark.next_position, mark.last_writer) = (next, found.transaction);
+                (mark.next_position, mark.last_writer) = (next, locked.transaction);
             }
             kept.mark = Some(mark);
         }
@@ -187,7 +178,7 @@ impl Details {
 impl RecentLane {
     fn user(&mut self, user: &UserId) -> Option<&RecentUser> {
         if let Some((user, kept)) = self.before.remove_entry(user) {
-            self.bytes += kept.bytes();
+            self.bytes += kept.bytes;
             self.recent.insert(user, kept);
         }
         self.recent.get(user)
@@ -195,7 +186,7 @@ impl RecentLane {
 
     fn forget(&mut self, user: &UserId) -> Option<RecentUser> {
         let forgotten = self.recent.remove(user);
-        let bytes = forgotten.as_ref().map_or(0, RecentUser::bytes);
+        let bytes = forgotten.as_ref().map_or(0, |user| user.bytes);
         self.bytes = self.bytes.saturating_sub(bytes);
         forgotten.or_else(|| self.before.remove(user))
     }
@@ -206,15 +197,15 @@ impl RecentLane {
                 kept.tasks.entry(task).or_insert(state);
             }
         }
-        let bytes = kept.bytes();
-        if bytes > USER_BYTES_MAX {
+        kept.bytes = kept.weigh();
+        if kept.bytes > USER_BYTES_MAX {
             return;
         }
-        if self.bytes + bytes > limit {
+        if self.bytes + kept.bytes > limit {
             self.before = std::mem::take(&mut self.recent);
             self.bytes = 0;
         }
-        self.bytes += bytes;
+        self.bytes += kept.bytes;
         self.recent.insert(user, kept);
     }
 }
@@ -231,11 +222,11 @@ impl RecentUser {
             (state.claimable, state.waiting) = (Vec::new(), Vec::new());
             kept.insert(task, Some(Box::new(state)));
         }
-        Self { sequence, counted, details, tasks: kept }
+        Self { sequence, counted, details, tasks: kept, bytes: 0 }
     }
 
     /// About how much memory it takes.
-    fn bytes(&self) -> usize {
+    fn weigh(&self) -> usize {
         let details = self.details.as_ref().map_or(0, |details| {
             PART_BYTES
                 + details

@@ -32,24 +32,9 @@ fn revokes(grant: Uuid, whole_milestone: bool, when: &str) -> Command {
     corrects(Change::Revoke { grant, whole_milestone }, when)
 }
 
-/// A correction of a day by version 1; `credited` to make `total` of `target`.
-fn corrected(task: &str, period: Period, [credited, total, target]: [i64; 3], when: &str) -> Event {
-    Event::ProgressCorrected {
-        task: id(task),
-        version: 1,
-        period,
-        closes_at: None,
-        credited,
-        progress: total,
-        target,
-        at: at(when),
-        withheld: false,
-        carried: 0,
-        surplus: 0,
-        starts_over: false,
-        by: Some("ops".to_owned()),
-        reason: "support case 7".to_owned(),
-    }
+/// A correction of a day by version 1 and by an operator; `credited` to make `total` of `target`.
+fn corrected(task: &str, period: Period, amounts: [i64; 3], when: &str) -> Event {
+    progress_corrected(task, period, amounts, when, (Some("ops"), "support case 7"))
 }
 
 fn starting_over(mut event: Event) -> Event {

@@ -21,23 +21,8 @@ fn reversed(refused: Option<&str>, when: &str) -> Event {
     Event::ActionReversed { source, id, refused, at: at(when) }
 }
 
-fn taken(period: Period, [credited, total, target]: [i64; 3], when: &str) -> Event {
-    Event::ProgressCorrected {
-        task: id("daily"),
-        version: 1,
-        period,
-        closes_at: None,
-        credited,
-        progress: total,
-        target,
-        at: at(when),
-        withheld: false,
-        carried: 0,
-        surplus: 0,
-        starts_over: false,
-        by: None,
-        reason: "refunded".to_owned(),
-    }
+fn taken(period: Period, amounts: [i64; 3], when: &str) -> Event {
+    progress_corrected("daily", period, amounts, when, (None, "refunded"))
 }
 
 fn kept(period: &Period, credited: i64, reason: &str, when: &str) -> Event {

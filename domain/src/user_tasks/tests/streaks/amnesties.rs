@@ -76,7 +76,7 @@ fn whether_a_break_was_told_before_the_amnesty_changes_nothing_of_the_streak() {
     assert_eq!(streak.current, 4);
 }
 
-/// What an earlier step decided is a fact, and the fold asks no catalogue.
+/// The decision of an earlier step is a fact, and the fold asks no catalogue.
 #[test]
 fn an_amnesty_changes_no_streak_that_has_begun_anew() {
     let before = streak(&[7], json!({}));
