@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde_json::Value as Json;
 
-/// How the value of a record is encoded: `format` of a source file.
+/// The encoding of a record's value: `format` of a source file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Format {
     /// Plain JSON.
@@ -51,7 +51,7 @@ pub trait Decoder: fmt::Debug + Send + Sync {
     fn decode(&self, format: Format, value: &[u8]) -> Result<Json, DecodeError>;
 }
 
-/// Why a value was not decoded.
+/// The reason why a value was not decoded.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {
     /// The value never becomes readable, or not without somebody's help: its record is parked.

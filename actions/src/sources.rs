@@ -81,7 +81,7 @@ pub struct Sources {
     decoder: Option<Arc<dyn Decoder>>,
 }
 
-/// How the records of a topic are read.
+/// The way in which the records of a topic are read.
 #[derive(Debug)]
 struct MappedTopic {
     format: Format,
@@ -215,7 +215,7 @@ impl Sources {
 pub struct SourceFile {
     /// The file, or the name under which it was published.
     pub path: PathBuf,
-    /// What it holds.
+    /// The content.
     pub text: String,
 }
 

@@ -130,7 +130,7 @@ pub struct PreparedSimulation {
     with_drafts: Option<Catalogue>,
     states: BTreeMap<UserId, UserTasks>,
     seen: HashSet<Uuid>,
-    /// What was granted of the budgets that the actions may draw on. A dry run takes nothing of them.
+    /// The use of the budgets that the actions may draw on. A dry run takes nothing of them.
     budgets_used: BudgetsUsed,
     now: Timestamp,
 }

@@ -26,12 +26,12 @@ use crate::kafka::publisher::{Outgoing, Publisher, Sent, Topic};
 /// The name of the follower's checkpoints and leases.
 const FOLLOWER: &str = "event_topic";
 
-/// How many events one round publishes, over all lanes, and how many of them are one lane's. Far below the
+/// The most events that one round publishes, over all lanes and of one lane. Far below the
 /// 100,000 records that the Kafka client holds.
 const ROUND: usize = 5_000;
 const PER_LANE: std::ops::RangeInclusive<usize> = 50..=500;
 
-/// How long reading or storing may take in a round.
+/// The deadline of reading, and of storing, in a round.
 const DATABASE_MAX: Duration = Duration::from_secs(5);
 
 /// Publishes events until it is told to stop.
@@ -64,7 +64,7 @@ impl EventTopic {
         Ok(Self { runner })
     }
 
-    /// How it does.
+    /// The health of the follower.
     pub fn health(&self) -> &Arc<FollowerHealth> {
         self.runner.health()
     }
@@ -179,7 +179,7 @@ fn unpublished(topic: &str, cause: &KafkaError) -> String {
     format!("stored events can't be published to the topic {topic}: {cause}")
 }
 
-/// What became of each lane, and how far its checkpoint moves: up to the first event that the broker has not.
+/// The outcome of each lane, and its new checkpoint: before the first event that the broker has not.
 fn outcomes(
     pages: &[(Span, Vec<RawRow>)],
     sent: Vec<Sent>,

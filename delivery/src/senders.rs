@@ -175,7 +175,7 @@ impl Desk {
     }
 
     /// Notes in the users' histories that these are handed over from now on, and leaves out what was revoked.
-    /// What is committed before is seen here, and what comes later finds the reward on its way: so a revoked
+    /// A revocation committed before is seen here, and a later one finds the reward on its way: so a revoked
     /// reward is never sent.
     pub async fn clear(&self, due: Vec<Due>) -> Result<Vec<Due>, ExecuteError> {
         let mut by_user: BTreeMap<(Lane, &UserId), Vec<Reward>> = BTreeMap::new();

@@ -23,7 +23,7 @@ const EVENTS_MAX: i64 = 5_000;
 const WORTH_A_ROUND: i64 = 2_000;
 const GATHERING: Duration = Duration::from_secs(1);
 
-/// How much longer than a round the rest after it is while there is a backlog.
+/// The rest after a round while there is a backlog, as a multiple of the round's duration.
 const REST: u32 = 4;
 const REST_MAX: Duration = Duration::from_secs(2);
 

@@ -32,7 +32,7 @@ pub struct TaskVersion {
     pub version: u32,
     /// When it was published.
     pub published_at: Timestamp,
-    /// When the first version of the task was.
+    /// The time of the task's first publication.
     first_published_at: Timestamp,
     /// The task as published.
     pub definition: TaskDefinition,
@@ -89,7 +89,7 @@ impl TaskVersion {
         self
     }
 
-    /// Which periods wait for past actions; `None`: the task counts none.
+    /// The periods that wait for past actions; `None`: the task counts none.
     pub fn past_periods(&self) -> Option<PastPeriods> {
         let backfill = self.definition.backfill?;
         let before = self.first_published_at;
@@ -159,12 +159,12 @@ pub struct PastPeriods {
     pub open_until: Timestamp,
 }
 
-/// How long the periods before its publication take actions of a task that counts past ones, by the watermark: far
+/// The time, by the watermark, for which periods before the publication take actions if the task counts past ones: far
 /// longer than a backfill takes, and not for ever.
 pub const PAST_PERIODS_OPEN_FOR: SignedDuration = SignedDuration::from_hours(30 * 24);
 
 impl PastPeriods {
-    /// Whether a period is one of them.
+    /// Tells whether a period is one of them.
     pub fn contain(&self, period: &Period) -> bool {
         period.starts_at.is_none_or(|start| start < self.before)
     }
@@ -232,7 +232,7 @@ impl CatalogueTask {
         self.versions.iter().any(|v| v.definition.objective.completions_of.contains(id))
     }
 
-    /// Whether actions of a type can move it, by any version.
+    /// Tells whether actions of a type can move it, by any version.
     pub fn is_moved_by(&self, kind: &str) -> bool {
         self.versions.iter().any(|v| v.definition.listens_to().any(|known| known == kind))
     }

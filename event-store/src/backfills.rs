@@ -29,7 +29,7 @@ use crate::states::undecodable;
 
 pub use open::{OpenBackfill, OpenBackfills};
 
-/// How a backfill stands.
+/// The state of a backfill.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum BackfillState {
@@ -54,7 +54,7 @@ impl BackfillState {
         }
     }
 
-    /// Whether it may still count something.
+    /// Tells whether it may still count something.
     pub fn is_open(self) -> bool {
         matches!(self, Self::Running | Self::Paused)
     }
@@ -88,46 +88,46 @@ pub struct UnknownBackfillWord {
 pub struct BackfillStatus {
     /// The task.
     pub task: TaskId,
-    /// How it stands.
+    /// Its state.
     pub state: BackfillState,
     /// The earliest time of an action that counts.
     pub from: Timestamp,
-    /// What becomes of the rewards that past actions earn.
+    /// The treatment of rewards that past actions earn.
     pub rewards: BackfillRewards,
-    /// When the task was published.
+    /// The time of the task's publication.
     pub created_at: Timestamp,
-    /// When it was done or cancelled.
+    /// The time at which it was done or cancelled.
     pub finished_at: Option<Timestamp>,
-    /// How many records are to be read in all; absent until that is settled, a moment after the publication.
+    /// The number of records to read in all; absent until that is settled, a moment after the publication.
     pub records: Option<i64>,
-    /// How many of them are read.
+    /// The number of records read so far.
     pub records_read: i64,
-    /// How many past actions moved the task.
+    /// The number of past actions that moved the task.
     pub moved: i64,
-    /// How many did not.
+    /// The number of past actions that did not.
     pub unmoved: i64,
-    /// How many could not be judged; the log names their users.
+    /// The number of past actions that could not be decided; the log names their users.
     pub failed: i64,
-    /// Why it does not get on, if it does not.
+    /// The problem that keeps it from getting on, if there is one.
     pub problem: Option<String>,
-    /// When it last got on.
+    /// The last time at which it got on.
     pub progressed_at: Timestamp,
-    /// When an operator released what it holds back.
+    /// The time at which an operator released the rewards that it holds back.
     pub release_requested_at: Option<Timestamp>,
-    /// When all of that was granted.
+    /// The time at which all of these were granted.
     pub released_at: Option<Timestamp>,
     /// To how many users.
     pub released_users: i64,
-    /// What it reads, by partition.
+    /// The records that it reads, by partition.
     pub partitions: Vec<BackfillPartition>,
 }
 
-/// What a backfill reads of a source partition.
+/// The records that a backfill reads of a source partition.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BackfillPartition {
     /// The topic.
     pub topic: String,
-    /// How often the topic was accepted anew after it had been created again.
+    /// The number of times that the topic was accepted anew after it had been created again.
     #[serde(skip)]
     pub incarnation: i32,
     /// The partition.
@@ -138,9 +138,9 @@ pub struct BackfillPartition {
     pub next_offset: i64,
     /// The first one that is not read: it was judged with the task.
     pub end_offset: i64,
-    /// Where Kafka has removed records that may have counted: the timestamp of the oldest that it still has.
+    /// Set if Kafka has removed records that may have counted: the timestamp of the oldest that it still has.
     pub kept_from: Option<Timestamp>,
-    /// How many records Kafka removed after the plan and before they were read.
+    /// The number of records that Kafka removed after the plan and before they were read.
     pub lost: i64,
 }
 
@@ -169,7 +169,7 @@ pub async fn find(pool: &PgPool, task: &TaskId) -> sqlx::Result<Option<BackfillS
     Ok(Some(found))
 }
 
-/// What the backfill of a task reads.
+/// The partitions that the backfill of a task reads.
 pub async fn partitions(pool: &PgPool, task: &TaskId) -> sqlx::Result<Vec<BackfillPartition>> {
     let rows = sqlx::query(
         "select topic, incarnation, partition, start_offset, next_offset, end_offset, kept_from, lost

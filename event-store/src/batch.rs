@@ -49,7 +49,7 @@ pub enum Work {
     CountPast {
         /// The task.
         task: TaskId,
-        /// What the user did.
+        /// The action.
         action: Action,
         /// The ids under which it would be parked, each in its lane: what is parked still, or was discarded, does
         /// not count.
@@ -60,15 +60,15 @@ pub enum Work {
     SettleBackfills,
     /// Grant what the backfill of a task holds back of a user.
     ReleaseBackfill {
-        /// Whose.
+        /// The user.
         user: UserId,
         /// The task.
         task: TaskId,
-        /// Who wants it.
+        /// The operator.
         by: String,
-        /// Why.
+        /// The reason.
         reason: Option<String>,
-        /// When the wish arrived.
+        /// The time at which the request arrived.
         at: Timestamp,
     },
     /// Hand out the rewards of one milestone.
@@ -97,7 +97,7 @@ pub enum Work {
     },
     /// Change something of a user by hand: a [`Command::GrantFreezes`] or a [`Command::Correct`].
     ByHand {
-        /// Whose, and how a repeat is told.
+        /// The user, and the key by which a repeat is recognised.
         key: RequestKey,
         /// The change.
         command: Box<Command>,
@@ -266,7 +266,7 @@ pub enum Outcome {
     Failed(String),
 }
 
-/// What became of a past action.
+/// The outcome of a past action.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PastOutcome {
     /// It moved the task.

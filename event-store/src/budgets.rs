@@ -17,22 +17,22 @@ use crate::states::undecodable;
 /// The first key of the advisory locks, 'PLAB' in ASCII; that of the lanes ends in U.
 const LOCK_CLASS: i32 = 0x504C_4142;
 
-/// How long a batch waits for a budget that others take from.
+/// The time for which a batch waits for a budget that others draw on.
 const LOCK_WAIT: Duration = Duration::from_secs(2);
 
 /// The most rows that one statement of the upkeep deletes.
 const PURGED_MAX: i64 = 10_000;
 
-/// What a batch takes of a window.
+/// The share of a window that a batch takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Take {
-    /// How much.
+    /// The amount.
     pub taken: i64,
     /// The limit in force.
     pub limit: i64,
 }
 
-/// How much was granted of these windows.
+/// Reads the amounts granted of these windows.
 pub async fn used(
     keys: &BTreeSet<BudgetKey>,
     connection: &mut PgConnection,

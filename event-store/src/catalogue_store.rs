@@ -40,7 +40,7 @@ struct Cached {
     in_force: InForce,
 }
 
-/// What judges an action.
+/// The catalogue in force, with the open backfills.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct InForce {
     pub catalogue: Arc<Catalogue>,

@@ -8,7 +8,7 @@ use sqlx::{PgConnection, PgPool};
 
 use crate::batch::{HandReceipt, RequestKey};
 
-/// How long a receipt is kept, in days.
+/// The time for which a receipt is kept, in days.
 const KEPT_DAYS: i32 = 30;
 
 /// The receipts that were given under these keys.

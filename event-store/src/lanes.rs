@@ -35,7 +35,7 @@ pub struct LaneHead {
 }
 
 /// What a writer knows once its lanes are locked, from one snapshot after the locks.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Locked {
     /// Each lane with its head.
     pub heads: BTreeMap<Lane, LaneHead>,

@@ -16,7 +16,7 @@ use crate::seen_actions;
 /// The facts of actions, by the identity of the action.
 pub type FoundReversals = HashMap<Uuid, Vec<Event>>;
 
-/// How many events are read at once: more than most actions have.
+/// The number of events read at once: more than most actions have.
 const PAGE: i64 = 32;
 
 /// Loads the facts of actions. Those that are forgotten, or have none, are left out.

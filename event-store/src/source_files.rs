@@ -24,7 +24,7 @@ pub struct PublishedFile {
     pub name: String,
     /// From 1.
     pub version: u32,
-    /// What it holds.
+    /// The content.
     pub content: String,
 }
 
@@ -33,24 +33,24 @@ pub struct PublishedFile {
 pub struct FileVersion {
     /// From 1.
     pub version: u32,
-    /// What it holds; absent: the file was withdrawn.
+    /// The content; absent: the file was withdrawn.
     pub content: Option<String>,
-    /// When it was published.
+    /// The time of publication.
     pub published_at: Timestamp,
-    /// Who published it.
+    /// The publisher.
     pub by: String,
-    /// Why; absent: it was not said.
+    /// The reason; absent: none was given.
     pub reason: Option<String>,
 }
 
-/// What a publication did to one file.
+/// The effect of a publication on one file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FilePublished {
     /// The file.
     pub name: String,
     /// The version in force.
     pub version: u32,
-    /// Whether it is new; false: the same was in force already.
+    /// A new version was published; false: the same was in force already.
     pub changed: bool,
 }
 

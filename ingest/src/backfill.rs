@@ -27,33 +27,33 @@ use uuid::Uuid;
 
 use crate::options::IngestOptions;
 
-/// How often a worker without work looks for some.
+/// The pause between two looks of a worker without work.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// How long a backfill that does not get on rests before a process takes it again, in seconds.
+/// The rest of a backfill that does not get on before a process takes it again, in seconds.
 const REST_SECONDS: f64 = 5.0;
 
-/// How often a lease is renewed while the live traffic leaves no room.
+/// The pause between renewals of a lease while the live traffic leaves no room.
 const RENEW_EVERY: Duration = Duration::from_secs(4);
 
-/// What a worker needs. Cheap to clone.
+/// The parts that a worker needs. Cheap to clone.
 #[derive(Clone)]
 pub struct BackfillWorker {
-    /// How records are read.
+    /// The options of reading.
     pub options: Arc<IngestOptions>,
     /// The most records that are read in a second.
     pub records_per_second: u32,
-    /// What applies them.
+    /// The queue that applies them.
     pub queue: CommandQueue,
-    /// Where leases and progress are noted.
+    /// Connections for leases and progress.
     pub pool: PgPool,
-    /// What records mean.
+    /// The source mappings in force.
     pub sources: watch::Receiver<Arc<Sources>>,
     /// Cancelled to end in order.
     pub stopped: CancellationToken,
 }
 
-/// Why a step led no further.
+/// The reason why a step led no further.
 #[derive(Debug)]
 enum Halt {
     /// Another process has the backfill, an operator has paused or cancelled it, or this process ends.
@@ -174,7 +174,7 @@ impl BackfillWorker {
     }
 }
 
-/// Whether the backfill is to be worked on as it was taken: it may have been paused or cancelled since.
+/// Stops the work if the backfill was paused, cancelled or taken by another process since.
 fn go_on(lease: &Lease, state: Option<BackfillState>) -> Result<(), Halt> {
     if state == Some(lease.state) { Ok(()) } else { Err(Halt::NotOurs) }
 }

@@ -50,7 +50,7 @@ const VERIFY_EVERY: Duration = Duration::from_millis(500);
 /// How often the consumer's position is looked at while no record comes. It bounds how late the lag
 /// reaches 0 behind a transaction.
 const FOLLOW_EVERY: Duration = Duration::from_millis(100);
-/// How long a partition waits for a schema before it is tried again.
+/// The time for which a partition waits for a schema before it is tried again.
 const WITHHELD_FOR: Duration = Duration::from_secs(1);
 /// A partition takes no seek for a moment after it was assigned. After this long it never will.
 const SEEK_TRIED_MAX: Duration = Duration::from_secs(5);

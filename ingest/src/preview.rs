@@ -16,12 +16,12 @@ use crate::source_partition::SourcePartition;
 use crate::topic_monitor;
 use crate::topic_monitor::broker::Broker;
 
-/// How long reading may take. What was read until then is shown.
+/// The deadline of reading. The records read until then are shown.
 const READ_MAX: Duration = Duration::from_secs(15);
-/// How long a record is waited for before the time is looked at.
+/// The time for which a record is awaited before the deadline is checked.
 const POLL_TIMEOUT: Duration = Duration::from_millis(100);
 
-/// Why no records were read.
+/// The reason why no records were read.
 #[derive(Debug, thiserror::Error)]
 pub enum PreviewError {
     /// The Kafka client, or its settings.

@@ -34,7 +34,7 @@ impl Router {
         Self { sources, lane_count, future_tolerance }
     }
 
-    /// What is to be done for a record: nothing, or something in each of several lanes. The error is a
+    /// Maps a record to items: none, or some in each of several lanes. The error is a
     /// record that has to wait for its schema.
     pub fn items(
         &self,
@@ -85,7 +85,7 @@ impl Router {
     }
 }
 
-/// Why an action is parked that lies further ahead of its record than is tolerated.
+/// The reason to park an action that lies further ahead of its record than is tolerated.
 pub fn too_early(
     action: &Action,
     timestamp: Option<Timestamp>,

@@ -149,7 +149,7 @@ impl Resolver {
         }
     }
 
-    /// What a record means now. Mapping may take a while, and may wait for a schema.
+    /// Maps a record by the sources of now. Mapping may take a while, and may wait for a schema.
     async fn actions_of(&self, parked: &Parked) -> Result<Vec<Action>, ResolveError> {
         let (parked, tolerance) = (parked.clone(), self.future_tolerance);
         let sources = Arc::clone(&self.sources.borrow());

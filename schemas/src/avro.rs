@@ -12,10 +12,10 @@ use serde_json::Value as Json;
 
 use crate::schema::SchemaText;
 
-/// What decoding one value may allocate. A record that is larger than Kafka's default of 1 MiB decodes to
+/// The most memory that decoding one value may allocate. A record larger than Kafka's default of 1 MiB decodes to
 /// less than this many times over.
 const ALLOCATED_BYTES_MAX: usize = 64 * 1024 * 1024;
-/// How deep values may nest; a union is a level too. Twice as many overflow the 2 MiB of a thread's stack
+/// The deepest nesting of values; a union is a level too. Twice as many overflow the 2 MiB of a thread's stack
 /// in a build without optimisation.
 const DEPTH_MAX: usize = 32;
 

@@ -5,10 +5,10 @@ use serde_json::Value as Json;
 
 use crate::schema::SchemaText;
 
-/// Where references lie if the schema has no `$id`.
+/// The base of references if the schema has no `$id`.
 const BASE: &str = "registry:///schema.json";
 
-/// What values of a schema must be.
+/// The validator of a schema's values.
 pub struct JsonSchema(Validator);
 
 impl JsonSchema {

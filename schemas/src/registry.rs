@@ -22,10 +22,10 @@ use kept::{Kept, Lookup};
 
 pub use client::InvalidUrl;
 
-/// How long a schema with all that it refers to may take. It bounds how long one new schema holds up the
+/// The deadline of a schema with all that it refers to. It bounds how long one new schema holds up the
 /// other partitions of its thread, and how late `/readyz` names a registry that does not answer.
 const FETCH_MAX: Duration = Duration::from_secs(3);
-/// Who waits gives up this much later: compiling comes after fetching.
+/// The deadline of those who wait for a schema: compiling comes after fetching.
 const WAIT_MAX: Duration = Duration::from_secs(5);
 /// The shortest time between a failed fetch and the next one.
 const RETRY_AFTER: Duration = Duration::from_millis(500);

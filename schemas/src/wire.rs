@@ -1,4 +1,4 @@
-//! What stands before a value: the number of its schema and, for Protobuf, which message it is.
+//! The header of a value: the number of its schema and, for Protobuf, the message.
 //!
 //! # Source
 //!

@@ -1,4 +1,4 @@
-//! What Kafka still has of the past, for plans.
+//! The past records that Kafka still has, for plans.
 
 use std::sync::Arc;
 

@@ -50,7 +50,7 @@ pub fn lines(
     (read.len() == places.len()).then_some(read)
 }
 
-/// What a line pays, and the budget of one that always pays the same.
+/// The payouts of a line, and the budget of one that always pays the same.
 fn pays(
     fields: &Fields<'_>,
     declared: &Declared<'_>,

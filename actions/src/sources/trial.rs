@@ -1,4 +1,4 @@
-//! What source files make of one record: `plaudit sources try`.
+//! Tries source files on one record: `plaudit sources try`.
 
 use super::mapping::Mapping;
 use super::{Mapped, ParkReason, Sources};

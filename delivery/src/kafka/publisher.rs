@@ -175,7 +175,7 @@ impl Publisher {
     }
 }
 
-/// What became of a record in a round.
+/// The outcome of a record in a round.
 #[derive(Debug, Clone)]
 pub enum Sent {
     /// The broker has it, in this partition at this offset.

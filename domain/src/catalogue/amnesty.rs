@@ -13,6 +13,6 @@ pub const AMNESTIES_MAX: usize = 1_000;
 pub struct Amnesty {
     /// The span of time. A missed period that it touches breaks no streak.
     pub span: Pause,
-    /// When it was declared. What was decided before stays decided.
+    /// The time of the declaration. Decisions from before stand.
     pub declared_at: Timestamp,
 }

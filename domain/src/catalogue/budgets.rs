@@ -21,12 +21,12 @@ pub struct BudgetKey {
     pub window: PeriodKey,
 }
 
-/// How much of each window was granted; of a window that is not named, nothing was.
+/// The amount granted of each window; 0 for a window that is not named.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct BudgetsUsed(BTreeMap<BudgetKey, i64>);
 
 impl BudgetsUsed {
-    /// How much of a window was granted.
+    /// The amount granted of a window.
     pub fn of(&self, key: &BudgetKey) -> i64 {
         self.0.get(key).copied().unwrap_or_default()
     }
@@ -42,7 +42,7 @@ impl BudgetsUsed {
         self.0.iter().map(|(key, used)| (key, *used))
     }
 
-    /// Whether nothing was granted of any.
+    /// Tells whether nothing was granted of any window.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -70,7 +70,7 @@ impl BudgetInForce {
         BudgetKey { budget: id.clone(), window: self.zones.period_at(calendar, at).key }
     }
 
-    /// How much a line of this amount takes.
+    /// The share of the window that a line of this amount takes.
     pub fn cost_of(&self, amount: i64) -> i64 {
         match self.budget.counts {
             Counts::Amount => amount,
@@ -163,7 +163,7 @@ fn waiting_places(task: &CatalogueTask) -> Vec<WaitingPlace> {
 }
 
 impl Catalogue {
-    /// Whether any line names a budget.
+    /// Tells whether any line names a budget.
     pub fn has_budgets(&self) -> bool {
         !self.budgets.in_force.is_empty()
     }

@@ -89,11 +89,11 @@ pub enum Command {
     Correct(Correction),
     /// Judge an action that takes an earlier one back.
     ReverseAction {
-        /// What the producer sent.
+        /// The action as the producer sent it.
         action: Action,
-        /// What is left to chance follows from it.
+        /// The seed of all chance in the decision.
         seed: Seed,
-        /// What is known of the earlier action.
+        /// The facts known of the earlier action.
         credited: Credited,
     },
 }
@@ -103,30 +103,30 @@ pub enum Command {
 pub struct PastAction {
     /// The task that counts it.
     pub task: TaskId,
-    /// What the user did.
+    /// The action.
     pub action: Action,
-    /// What is left to chance follows from it.
+    /// The seed of all chance in the decision.
     pub seed: Seed,
-    /// What becomes of the rewards that it earns.
+    /// The treatment of the rewards that it earns.
     pub rewards: BackfillRewards,
-    /// When it is counted. What expires after a time does so after this one.
+    /// The time of counting. Rewards that expire after a time do so after this one.
     pub counted_at: Timestamp,
 }
 
 /// The wish of an operator to grant what the backfill of a task holds back of one user.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BackfillRelease {
-    /// Whose.
+    /// The user.
     pub user: UserId,
     /// The task.
     pub task: TaskId,
-    /// What is left to chance follows from it.
+    /// The seed of all chance in the decision.
     pub seed: Seed,
-    /// Who wants it.
+    /// The operator.
     pub by: String,
-    /// Why, if that was said.
+    /// The reason, if one was given.
     pub reason: Option<String>,
-    /// When the wish arrived.
+    /// The time at which the request arrived.
     pub at: Timestamp,
 }
 

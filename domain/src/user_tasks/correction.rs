@@ -14,28 +14,28 @@ use crate::ids::{TaskId, UserId};
 /// A change that an operator makes by hand. Who makes it and why is part of the facts that follow.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Correction {
-    /// Whose.
+    /// The user.
     pub user: UserId,
-    /// What is changed.
+    /// The change.
     pub change: Change,
-    /// Who wants it: the `sub` of a token, or a user of the operating system.
+    /// The operator: the `sub` of a token, or a user of the operating system.
     pub by: String,
-    /// Why.
+    /// The reason.
     pub reason: String,
-    /// When the request arrived.
+    /// The time at which the request arrived.
     pub at: Timestamp,
-    /// What is left to chance follows from it.
+    /// The seed of all chance in the decision.
     pub seed: Seed,
 }
 
-/// What a correction changes.
+/// The change that a correction makes.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Change {
     /// Grants a reward that no task promised. The same line again is the same grant.
     Grant {
         /// Tells the user's grants by hand from each other.
         line: String,
-        /// What is granted.
+        /// The reward to grant.
         payout: Payout,
     },
     /// Takes back a reward that was not handed to the paying system, or that has failed there.
@@ -112,7 +112,7 @@ impl Change {
     }
 }
 
-/// How progress is adjusted.
+/// An adjustment of progress.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Adjustment {
     /// By this much; below zero for a refund. Progress never falls below zero.
@@ -147,7 +147,7 @@ impl ReversedAction {
         Some(Self { source: text("source"), id: text("id") })
     }
 
-    /// Whether both parts of a name are there.
+    /// Tells whether both parts of a name are there.
     pub fn is_named(&self) -> bool {
         !self.source.is_empty() && !self.id.is_empty()
     }
@@ -157,13 +157,13 @@ impl ReversedAction {
         identity_of(user, &self.source, &self.id)
     }
 
-    /// What is remembered once the action is reversed: it is taken back once, whoever asks again.
+    /// The identity remembered once the action is reversed, so that it is taken back once, whoever asks again.
     pub fn marker(&self, user: &UserId) -> Uuid {
         Uuid::new_v5(&self.identity(user), b"reversed")
     }
 }
 
-/// What is known of an action that is to be reversed.
+/// The facts known of an action that is to be reversed.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Credited {
     /// No such action was decided, or it was so long ago that it is forgotten.

@@ -207,13 +207,13 @@ pub(crate) struct ActionContext<'a> {
     pub(crate) action: &'a Action,
     seed: Seed,
     variables: Variables<'a>,
-    /// What becomes of what the action earns.
+    /// The treatment of the rewards that the action earns.
     earning: Earning<'a>,
     /// Tasks that this action completed, in any of their periods.
     completed_now: BTreeSet<TaskId>,
 }
 
-/// What becomes of what an action earns.
+/// The treatment of the rewards that an action earns.
 #[derive(Debug, Clone, Copy)]
 enum Earning<'a> {
     /// It is granted.
@@ -233,7 +233,7 @@ impl<'a> ActionContext<'a> {
         ActionContext { state, action, seed, variables, earning, completed_now: BTreeSet::new() }
     }
 
-    /// What becomes of the rewards of this task's milestones.
+    /// The treatment of the rewards of this task's milestones.
     fn rewards_of(&self, task: &TaskId) -> BackfillRewards {
         match self.earning {
             Earning::Past(past) if past.task == *task => past.rewards,

@@ -102,30 +102,30 @@ pub enum Event {
         /// end.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         closes_at: Option<Timestamp>,
-        /// What it added; below zero if it took something back.
+        /// The amount that it added; below zero if it took something back.
         credited: i64,
         /// The total after it, never above the target.
         progress: i64,
-        /// What the period needs.
+        /// The target of the period.
         target: i64,
-        /// When the request arrived, or the reversing action occurred. It closes no period.
+        /// The time at which the request arrived, or the reversing action occurred. It closes no period.
         at: Timestamp,
         /// A milestone is passed while a prerequisite is missing: it is reached when the task is unlocked.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         withheld: bool,
-        /// What the period before carried over into this one; part of `progress`.
+        /// The amount carried over from the period before; part of `progress`.
         #[serde(default, deserialize_with = "zero_if_null", skip_serializing_if = "is_zero")]
         carried: i64,
-        /// What exceeds the target after it, for the next period.
+        /// The amount beyond the target after the correction, for the next period.
         #[serde(default, deserialize_with = "zero_if_null", skip_serializing_if = "is_zero")]
         surplus: i64,
         /// The period starts over, and forgets what it had counted; so does the streak, if the task has one.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         starts_over: bool,
-        /// Who changed it; absent: the producer of the reversing action.
+        /// The operator; absent: the producer of the reversing action.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         by: Option<String>,
-        /// Why.
+        /// The reason.
         reason: String,
     },
     /// A producer took an earlier action back. What could be taken back of it follows, and what could not.
@@ -134,10 +134,10 @@ pub enum Event {
         source: String,
         /// Its id; empty if none was named.
         id: String,
-        /// Why nothing is taken back; absent: what the action credited is.
+        /// The reason why nothing is taken back; absent: the credit is taken back.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         refused: Option<String>,
-        /// When the reversing action occurred.
+        /// The time at which the reversing action occurred.
         at: Timestamp,
     },
     /// Something that a reversed action brought about stands.
@@ -148,11 +148,11 @@ pub enum Event {
         version: u32,
         /// The period.
         period: PeriodKey,
-        /// How much progress stands; 0 for what is no progress.
+        /// The progress that stands; 0 for what is no progress.
         credited: i64,
-        /// Why it is not taken back.
+        /// The reason why it is not taken back.
         reason: String,
-        /// When the reversing action occurred.
+        /// The time at which the reversing action occurred.
         at: Timestamp,
     },
     /// A period of a continuous task counts: there is one step more.
@@ -277,7 +277,7 @@ pub enum Event {
         /// How long they can be claimed.
         #[serde(default, skip_serializing_if = "ClaimTerms::is_unlimited")]
         terms: ClaimTerms,
-        /// What its budgets allowed; absent: no line names one.
+        /// The allotments of its budgets; absent: no line names one.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         budgeted: Option<Box<Budgeted>>,
     },
@@ -318,9 +318,9 @@ pub enum Event {
     RewardGranted {
         /// The reward: of the task [`super::BY_HAND`], version 0, milestone 0.
         reward: Reward,
-        /// Who granted it.
+        /// The operator who granted it.
         by: String,
-        /// Why.
+        /// The reason.
         reason: String,
     },
     /// An operator took rewards back that were not delivered. Nothing changes that any more.
@@ -333,16 +333,16 @@ pub enum Event {
         period: PeriodKey,
         /// The milestone.
         milestone: i64,
-        /// What was taken back.
+        /// The rewards taken back.
         rewards: Vec<Reward>,
         /// Nobody had claimed them: these are all rewards of the milestone.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         unclaimed: bool,
-        /// Who took them back.
+        /// The operator who took them back.
         by: String,
-        /// Why.
+        /// The reason.
         reason: String,
-        /// When.
+        /// The time.
         at: Timestamp,
     },
     /// A granted reward is handed to the paying system.
@@ -425,12 +425,12 @@ pub enum Event {
         version: u32,
         /// The period.
         period: PeriodKey,
-        /// Who: the `sub` of a token, or a user of the operating system.
+        /// The operator: the `sub` of a token, or a user of the operating system.
         by: String,
-        /// Why.
+        /// The reason.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         reason: Option<String>,
-        /// When.
+        /// The time.
         at: Timestamp,
     },
     /// An operator released a parked record of the user: it is applied.
@@ -555,7 +555,7 @@ pub struct UnclaimedRewards {
     pub at: Timestamp,
     /// As promised.
     pub rewards: Vec<Reward>,
-    /// What they took of their budgets, if they waited for one; absent: they could be claimed.
+    /// The allotments of their budgets, if they waited for one; absent: they could be claimed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub budgeted: Option<Box<Budgeted>>,
 }

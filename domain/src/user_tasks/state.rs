@@ -132,7 +132,7 @@ pub struct PeriodState {
     /// Milestones passed while locked are waiting; they are granted on unlock.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub withheld: bool,
-    /// What is withheld was earned by past actions, and waits for an operator whether or not the task is
+    /// The withheld rewards were earned by past actions, and wait for an operator whether or not the task is
     /// locked.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub held: bool,
@@ -306,9 +306,9 @@ pub struct WaitingMilestone {
     pub at: i64,
     /// The version that promised its rewards.
     pub version: u32,
-    /// When it was reached.
+    /// The time at which it was reached.
     pub reached_at: Timestamp,
-    /// What is granted then.
+    /// The rewards that are granted then.
     pub rewards: Vec<Reward>,
 }
 

@@ -20,7 +20,7 @@ pub struct Cpu {
 }
 
 impl Cpu {
-    /// What the parts have used up to now.
+    /// The processor time of the parts up to now.
     pub fn read(place: &Place, program: Option<u32>) -> Self {
         let of = |pid: Option<u32>| pid.map_or(Duration::ZERO, with_children);
         Self {
@@ -30,7 +30,7 @@ impl Cpu {
         }
     }
 
-    /// What was used since `earlier`.
+    /// The processor time since `earlier`.
     pub fn since(&self, earlier: &Self) -> Self {
         Self {
             postgres: self.postgres.saturating_sub(earlier.postgres),

@@ -54,7 +54,7 @@ impl Spread {
     }
 }
 
-/// Which types of action are produced.
+/// The types of action that are produced.
 #[derive(Debug, Clone, Copy)]
 pub enum Kinds {
     /// Gifts alone.

@@ -197,7 +197,7 @@ tasks:
     rewards: [ { line: coins, kind: currency, code: coin, amount: 1 } ]
 ";
 
-/// How many types of action the tasks of [`catalogue`] listen to.
+/// The number of action types that the tasks of [`catalogue`] listen to.
 pub const CATALOGUE_KINDS: u64 = 8;
 
 /// 24 tasks, some without a period, some of a day and some of a week; each of eight types of action moves three of them, and none is ever done.

@@ -9,7 +9,7 @@ use super::cpu::Cpu;
 use super::kafka::{self, Kinds, Spread};
 use super::place::{ONE_TASK, Place, catalogue};
 
-/// What is counted, and beside what.
+/// One run: its records, users and tasks.
 #[derive(Debug, Clone, Copy)]
 pub struct Load {
     /// Its name, for the topic and the database.
@@ -18,7 +18,7 @@ pub struct Load {
     pub records: u64,
     /// Users who act.
     pub users: u64,
-    /// How often each acts.
+    /// The spread of actions over the users.
     pub spread: Spread,
     /// 24 tasks of which each action moves three, instead of one task.
     pub catalogue: bool,

@@ -8,7 +8,7 @@ use plaudit_domain::lane::Lane;
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
-/// Which of these actions their tasks have judged.
+/// Finds the actions that their tasks have decided before.
 pub(crate) async fn judged(
     asked: &[(Lane, TaskId, Uuid)],
     connection: &mut PgConnection,
@@ -46,7 +46,7 @@ pub(crate) async fn remember(
     Ok(())
 }
 
-/// Which of these parked records keep an action from being counted: those that are parked still, whose release
+/// Finds the parked records that keep an action from being counted: those that are parked still, whose release
 /// judges it, and those that were discarded.
 pub(crate) async fn parked(
     asked: &[(Lane, Uuid)],
@@ -67,7 +67,7 @@ pub(crate) async fn parked(
     Ok(rows.into_iter().collect())
 }
 
-/// How many rows of a lane are deleted at a time.
+/// The number of rows of a lane that are deleted at a time.
 const PURGED_OF_LANE: i64 = 5_000;
 
 /// Deletes what only an open backfill needs, of one that is over: some of it, so that nobody waits.

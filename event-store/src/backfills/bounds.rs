@@ -1,4 +1,4 @@
-//! Where the past ends: below which offset each lane had applied each source partition when it first heard of a task.
+//! The end of the past: the offset up to which each lane had applied each partition when it first heard of a task.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 

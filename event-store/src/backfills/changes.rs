@@ -1,4 +1,4 @@
-//! What operators do to backfills.
+//! Changes of backfills by operators.
 
 use plaudit_domain::catalogue::definition::BackfillRewards;
 use plaudit_domain::ids::TaskId;
@@ -8,7 +8,7 @@ use super::{BackfillState, rewards_from};
 use crate::catalogue_store::Author;
 use crate::states::undecodable;
 
-/// What an operator wants of a backfill.
+/// A change of a backfill.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BackfillChange {
     /// It reads nothing until it is resumed.
@@ -17,7 +17,7 @@ pub enum BackfillChange {
     Resume,
     /// It ends. What it has counted stays counted.
     Cancel,
-    /// What it holds back is granted.
+    /// Grants the rewards that it holds back.
     Release,
 }
 
@@ -33,7 +33,7 @@ impl BackfillChange {
     }
 }
 
-/// Why a backfill can't be changed so.
+/// The reason why a backfill can't be changed so.
 #[derive(Debug, thiserror::Error)]
 pub enum BackfillChangeError {
     /// The task has none.
@@ -46,7 +46,7 @@ pub enum BackfillChangeError {
     Over {
         /// The task.
         task: TaskId,
-        /// How it ended.
+        /// Its final state.
         state: BackfillState,
     },
     /// It may still count something that it would hold back.
@@ -56,7 +56,7 @@ pub enum BackfillChangeError {
     Unfinished {
         /// The task.
         task: TaskId,
-        /// How it stands.
+        /// Its state.
         state: BackfillState,
     },
     /// It holds nothing back.

@@ -1,4 +1,4 @@
-//! Whose rewards a backfill holds back.
+//! The users whose rewards a backfill holds back.
 
 use plaudit_domain::ids::{TaskId, UserId};
 use plaudit_domain::lane::Lane;

@@ -1,5 +1,5 @@
-//! Who works on a backfill: one process at a time, by a lease that expires. What a process writes that has lost its
-//! lease is refused by the epoch, and what it still counts is recognised by the identity of each action.
+//! The leases of backfills: one process works on each at a time, until its lease expires. The epoch
+//! refuses writes of a process that lost its lease, and the identity of each action tells what it still counts.
 
 use jiff::Timestamp;
 use plaudit_domain::catalogue::definition::BackfillRewards;
@@ -23,11 +23,11 @@ pub struct Lease {
     pub epoch: i64,
     /// The earliest time of an action that counts.
     pub from: Timestamp,
-    /// What becomes of the rewards that past actions earn.
+    /// The treatment of rewards that past actions earn.
     pub rewards: BackfillRewards,
-    /// Whether it is settled what is read.
+    /// It is settled which records are read.
     pub is_planned: bool,
-    /// How it stands.
+    /// Its state.
     pub state: BackfillState,
     /// The wish to grant what it holds back.
     pub release: Option<ReleaseWish>,
@@ -36,15 +36,15 @@ pub struct Lease {
 /// The wish of an operator to grant what a backfill holds back.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReleaseWish {
-    /// Who.
+    /// The operator.
     pub by: String,
-    /// Why.
+    /// The reason.
     pub reason: Option<String>,
-    /// When.
+    /// The time.
     pub at: Timestamp,
 }
 
-/// What a step has counted.
+/// The counts of a step.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {
     /// Actions that moved the task.

@@ -17,7 +17,7 @@ use crate::states::undecodable;
 pub struct OpenBackfill {
     /// The task.
     pub task: TaskId,
-    /// What becomes of the rewards that past actions earn.
+    /// The treatment of rewards that past actions earn.
     pub rewards: BackfillRewards,
 }
 

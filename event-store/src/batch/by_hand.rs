@@ -10,9 +10,9 @@ use uuid::Uuid;
 /// The idempotency key of a change by hand: of whom, and of what. A key of one operation is none of another's.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct RequestKey {
-    /// Whose history is changed.
+    /// The user whose history is changed.
     pub user: UserId,
-    /// What is done, such as `adjust daily-gifts`.
+    /// The operation, such as `adjust daily-gifts`.
     pub operation: String,
     /// As sent, or an id of the request.
     pub key: String,
@@ -21,26 +21,26 @@ pub struct RequestKey {
 /// The proof of a change by hand. A repeated request returns it unchanged.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HandReceipt {
-    /// Where the change stands in the log.
+    /// The position of the change in the log.
     pub position: String,
-    /// When the request arrived.
+    /// The time at which the request arrived.
     pub at: Timestamp,
-    /// What was changed.
+    /// The change.
     #[serde(flatten)]
     pub change: HandChange,
 }
 
-/// What was changed by hand.
+/// A change that was made by hand.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "change", rename_all = "snake_case")]
 pub enum HandChange {
     /// Freezes were given.
     FreezesGranted {
-        /// How many were added.
+        /// The number of freezes added.
         granted: i64,
-        /// How many would have been more than the user can have.
+        /// The number dropped, because the user can't have more.
         dropped: i64,
-        /// How many there are now.
+        /// The number of freezes that the user has now.
         freezes: i64,
     },
     /// A reward was granted.
@@ -59,11 +59,11 @@ pub enum HandChange {
         task: TaskId,
         /// The period.
         period: PeriodKey,
-        /// What it added; below zero if it took something back.
+        /// The amount that it added; below zero if it took something back.
         credited: i64,
         /// The total after it.
         progress: i64,
-        /// What the period needs.
+        /// The target of the period.
         target: i64,
         /// The milestones that it reached.
         reached: Vec<i64>,

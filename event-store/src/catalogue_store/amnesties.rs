@@ -30,18 +30,18 @@ pub struct AmnestyScope {
 pub struct DeclaredAmnesty {
     /// Its id.
     pub id: Uuid,
-    /// When, and for which tasks.
+    /// The span of time, and its tasks.
     #[serde(flatten)]
     pub scope: AmnestyScope,
-    /// When it was declared.
+    /// The time of the declaration.
     pub at: Timestamp,
-    /// Who: the `sub` of a token, or a user of the operating system.
+    /// The operator: the `sub` of a token, or a user of the operating system.
     pub by: String,
-    /// Why.
+    /// The reason.
     pub reason: String,
 }
 
-/// Why no amnesty was declared.
+/// The reason why no amnesty was declared.
 #[derive(Debug, thiserror::Error)]
 pub enum AmnestyError {
     /// The span is empty.

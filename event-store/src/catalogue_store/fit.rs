@@ -117,7 +117,7 @@ pub fn check_fit(known: &Catalogue, definitions: &[TaskDefinition]) -> Result<()
 /// The most periods before its publication that a task may count: all of them stay open until the backfill is done.
 const PAST_PERIODS_MAX: usize = 100;
 
-/// Why a task can't count the past actions that it wants to.
+/// The reason why a task can't count the past actions that it names.
 fn backfill_fault(known: Option<&CatalogueTask>, definition: &TaskDefinition) -> Option<String> {
     let backfill = definition.backfill?;
     if let Some(task) = known {

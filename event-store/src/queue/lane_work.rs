@@ -61,7 +61,7 @@ impl Taken {
 #[derive(Default)]
 pub(super) struct LaneWork {
     waiting: VecDeque<Entry>,
-    /// What backfills have for it, which waits until nothing else does.
+    /// Work of backfills, which waits until nothing else does.
     background: VecDeque<Entry>,
     /// A worker has taken some of it, and nobody else may before that is answered.
     in_progress: bool,
@@ -89,7 +89,7 @@ impl LaneWork {
         }
     }
 
-    /// Whether nothing waits or is being applied, for backfills neither.
+    /// Tells whether nothing waits or is being applied, for backfills neither.
     pub fn is_empty(&self) -> bool {
         self.len() == 0 && self.background.is_empty()
     }
@@ -103,7 +103,7 @@ impl LaneWork {
         self.is_free(now) && !self.waiting.is_empty()
     }
 
-    /// Whether there is something to do for backfills.
+    /// Tells whether there is something to do for backfills.
     pub fn is_ready_in_background(&self, now: Instant) -> bool {
         self.is_free(now) && !self.background.is_empty()
     }
@@ -112,7 +112,7 @@ impl LaneWork {
         !self.in_progress && self.rests.is_none_or(|rest| now >= rest.until)
     }
 
-    /// When it may be tried again; with `background`, also if only a backfill has something for it.
+    /// The time at which it may be tried again; with `background`, also if only a backfill has something for it.
     pub fn rests_until(&self, background: bool) -> Option<Instant> {
         let waits = !self.waiting.is_empty() || (background && !self.background.is_empty());
         let waits = waits && !self.in_progress;

@@ -25,7 +25,7 @@ const USERS_MAX: i64 = 5_000;
 /// So many are asked for even if the budgets hold less: the first may want more than what is left.
 const USERS_MIN: i64 = 100;
 
-/// What users wait for, by task.
+/// The milestones that users wait for, by task.
 pub(crate) type FoundWaiting = HashMap<UserId, BTreeMap<TaskId, Vec<WaitingMilestone>>>;
 
 /// Loads what the users who are settled wait for.

@@ -21,7 +21,7 @@ use super::reader::{Chunk, Reader};
 use super::{BackfillWorker, Halt, go_on};
 use crate::route::{lane_of_partition, parked_id};
 
-/// What decides which actions of a record the task may count.
+/// The conditions under which the task may count an action of a record.
 struct Wanted {
     task: TaskId,
     from: jiff::Timestamp,

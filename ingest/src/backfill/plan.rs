@@ -1,4 +1,4 @@
-//! What a backfill reads: from the first record that may hold an action of its time, up to where the past ends.
+//! The plan of a backfill: from the first record that may hold an action of its time, up to the end of the past.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -18,20 +18,20 @@ use crate::source_partition::SourcePartition;
 use crate::topic_monitor::broker::Broker;
 use crate::topic_monitor::{missing, recreated, unreachable};
 
-/// What would be read of a partition if a task were published now.
+/// The records that would be read of a partition if a task were published now.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PastRecords {
     /// The topic.
     pub topic: String,
     /// The partition.
     pub partition: i32,
-    /// How many records: an upper bound, since offsets have gaps.
+    /// The number of records: an upper bound, since offsets have gaps.
     pub records: i64,
-    /// Where Kafka has removed records that may have counted: the timestamp of the oldest that it still has.
+    /// Set if Kafka has removed records that may have counted: the timestamp of the oldest that it still has.
     pub kept_from: Option<Timestamp>,
 }
 
-/// What a backfill that begins with actions of this time would read, by partition.
+/// Plans a backfill that begins with actions of this time, by partition.
 ///
 /// # Errors
 ///
@@ -70,7 +70,7 @@ pub async fn past_records(
     asked.await.unwrap_or_else(|_| Err("asking the broker failed".to_owned()))
 }
 
-/// What the broker has of a partition since a time.
+/// The offsets that the broker has of a partition since a time.
 struct Kept {
     marks: Watermarks,
     /// The first offset that is of the time.

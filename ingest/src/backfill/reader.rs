@@ -21,13 +21,13 @@ use crate::topic_monitor::recreated;
 pub const RECORDS_MAX: usize = 1_000;
 const BYTES_MAX: usize = 4 * 1024 * 1024;
 
-/// How long a chunk is gathered.
+/// The time for which a chunk is gathered.
 const GATHER_MAX: Duration = Duration::from_secs(1);
 
-/// How long one record is waited for.
+/// The time for which one record is awaited.
 const POLL_TIMEOUT: Duration = Duration::from_millis(100);
 
-/// How long one answer of the broker may take.
+/// The deadline of one answer of the broker.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A consumer without a group.
@@ -57,7 +57,7 @@ impl Reader {
         Ok(reader)
     }
 
-    /// Whether all is read.
+    /// Tells whether all is read.
     pub fn is_done(&self) -> bool {
         self.partitions.iter().all(is_read)
     }

@@ -7,7 +7,7 @@ use plaudit_event_store::{Item, Origin, Outcome, PastOutcome, Work};
 
 use super::{BackfillWorker, Halt};
 
-/// How many users are asked for at a time.
+/// The number of users read at a time.
 const USERS: i64 = 250;
 
 impl BackfillWorker {

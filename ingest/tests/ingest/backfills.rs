@@ -55,7 +55,7 @@ async fn until_done(world: &World) -> BackfillStatus {
     .await
 }
 
-/// What each user has, and by how many events.
+/// The progress of each user, with the number of events.
 async fn counted(world: &World) -> Vec<(String, i64, i64)> {
     sqlx::query_as(
         "select aggregate_id, max((payload->>'progress')::bigint), count(*) from events

@@ -24,7 +24,7 @@ const REFERENCES_MAX: usize = 100;
 #[error("`schema_registry` is not an http or https URL such as http://registry:8081")]
 pub struct InvalidUrl;
 
-/// Why a schema was not fetched.
+/// The reason why a schema was not fetched.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FetchError {
     /// The registry does not know it, or it can't be used.
@@ -56,7 +56,7 @@ struct ReferenceAnswer {
     version: i64,
 }
 
-/// What the registry says instead of a schema.
+/// The registry's answer in place of a schema.
 #[derive(Deserialize)]
 struct ErrorAnswer {
     error_code: Option<i64>,
@@ -128,7 +128,7 @@ impl Client {
         Ok(fetched)
     }
 
-    /// What lies at a path; `None`: the registry does not know it.
+    /// Gets a path; `None`: the registry does not know it.
     async fn get<T: DeserializeOwned>(&self, path: &[&str]) -> Result<Option<T>, FetchError> {
         let unavailable = |why: &dyn Display| FetchError::Unavailable(self.unavailable(why));
         let (status, body) = self.ask(path).await.map_err(|why| unavailable(&why))?;
@@ -152,7 +152,7 @@ impl Client {
         Err(unavailable(&format!("it answers {status} {said}")))
     }
 
-    /// Whether this is a registry at all: another server's 404 would park every record.
+    /// Tells whether this is a registry at all: another server's 404 would park every record.
     async fn lists_subjects(&self) -> bool {
         self.ask(&["subjects"]).await.is_ok_and(|(status, _)| status.is_success())
     }

@@ -8,7 +8,7 @@ use crate::schema::Schema;
 
 /// The most schemas that are kept; beyond, the one that was not used for longest goes.
 const KEPT_MAX: usize = 1_000;
-/// How long a refusal holds. A number that is not known may be known a moment later, for example when the
+/// The time for which a refusal holds. A number that is not known may be known a moment later, for example when the
 /// registry's replicas differ.
 const REFUSED_FOR: Duration = Duration::from_secs(10);
 /// A fetch that was begun this long ago has ended without saying so: its runtime is gone.
@@ -33,7 +33,7 @@ enum EntryState {
     Refused { why: String, until: Instant },
 }
 
-/// What is known of a schema.
+/// The result of looking a schema up.
 pub enum Lookup {
     Ready(Arc<Schema>),
     Refused(String),

@@ -60,13 +60,13 @@ pub enum RewardsCommand {
         /// For the payer, e.g. coin.
         #[arg(long)]
         code: String,
-        /// How many.
+        /// The amount.
         #[arg(long, value_parser = clap::value_parser!(i64).range(1..))]
         amount: i64,
         /// Tells grants by hand of a user apart: the same line is granted once, for ever.
         #[arg(long)]
         line: Option<String>,
-        /// Why; kept in the user's history with your name.
+        /// The reason; kept in the user's history with your name.
         #[arg(long)]
         reason: String,
         #[command(flatten)]
@@ -80,7 +80,7 @@ pub enum RewardsCommand {
         /// Also the other lines of a milestone that nobody claimed: they can only be claimed together.
         #[arg(long)]
         whole_milestone: bool,
-        /// Why; kept in the user's history with your name.
+        /// The reason; kept in the user's history with your name.
         #[arg(long)]
         reason: String,
     },

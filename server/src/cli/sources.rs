@@ -56,7 +56,7 @@ pub enum SourcesCommand {
     },
 }
 
-/// Which records are tried.
+/// The records to try.
 #[derive(Debug, Args)]
 pub struct Tried {
     /// A record as JSON: {"topic", "key", "headers", "timestamp", "value"}.
@@ -65,7 +65,7 @@ pub struct Tried {
     /// The last records of this topic. Joins no group and commits nothing.
     #[arg(long)]
     pub topic: Option<String>,
-    /// How many, up to 1000.
+    /// The number of records, up to 1000.
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub last: u16,
 }

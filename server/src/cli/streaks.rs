@@ -15,7 +15,7 @@ pub struct StreaksArgs {
     /// The bearer token for the server, with the role operator.
     #[arg(long, global = true, value_name = "TOKEN", requires = "url")]
     pub token: Option<String>,
-    /// What to do.
+    /// The operation.
     #[command(subcommand)]
     pub command: StreaksCommand,
 }
@@ -34,7 +34,7 @@ pub enum StreaksCommand {
         /// Continuous tasks, separated by commas; without it all of them.
         #[arg(long, value_name = "ID,…", value_delimiter = ',')]
         tasks: Option<Vec<TaskId>>,
-        /// Why; recorded with your name.
+        /// The reason; recorded with your name.
         #[arg(long)]
         reason: String,
     },

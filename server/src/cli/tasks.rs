@@ -114,7 +114,7 @@ pub enum TasksCommand {
     },
     /// Shows and changes backfills: new tasks that count past actions.
     Backfill {
-        /// What to do.
+        /// The operation.
         #[command(subcommand)]
         command: BackfillCommand,
     },
@@ -149,7 +149,7 @@ pub enum TasksCommand {
         user: String,
         /// The task.
         task: String,
-        /// How much is added; below zero to take back.
+        /// The amount to add; below zero to take back.
         #[arg(
             long,
             value_name = "N",
@@ -158,7 +158,7 @@ pub enum TasksCommand {
             conflicts_with = "to"
         )]
         by: Option<i64>,
-        /// What the progress is to be.
+        /// The progress to set.
         #[arg(long, value_name = "N", value_parser = clap::value_parser!(i64).range(0..))]
         to: Option<i64>,
         #[command(flatten)]
@@ -226,19 +226,19 @@ pub enum BackfillCommand {
     },
 }
 
-/// How progress is corrected.
+/// Arguments of corrections of progress.
 #[derive(Debug, Clone, Args)]
 pub struct CorrectionArgs {
     /// The period, e.g. 2026-03-29; absent: the one of this moment.
     #[arg(long, value_name = "KEY")]
     pub period: Option<String>,
-    /// Why; kept in the user's history with your name.
+    /// The reason; kept in the user's history with your name.
     #[arg(long)]
     pub reason: String,
     /// The same key makes the change once, however often it is called.
     #[arg(long, value_name = "KEY")]
     pub idempotency_key: Option<String>,
-    /// How to print.
+    /// The output format.
     #[command(flatten)]
     pub format: Format,
 }

@@ -29,7 +29,7 @@ pub struct Corrector {
     lane_count: LaneCount,
 }
 
-/// Why, and how a repeat is told.
+/// The reason of a change, and the key by which a repeat is recognised.
 #[derive(Debug, Clone)]
 pub struct Why {
     /// Kept in the user's history.

@@ -14,7 +14,7 @@ use crate::failure::Failure;
 /// The sample tasks.
 const SAMPLE_TASKS: &str = include_str!("../../../samples/tasks.yaml");
 
-/// What `plaudit dev` begins with.
+/// The tasks and traffic that `plaudit dev` begins with.
 #[derive(Debug)]
 pub struct Sample {
     /// A task file.

@@ -13,14 +13,14 @@ use uuid::Uuid;
 use super::SourceFiles;
 use crate::failure::Failure;
 
-/// How often the database is asked. A publication must be in force everywhere within 2 s.
+/// The pause between looks at the database. A publication must be in force everywhere within 2 s.
 const EVERY: Duration = Duration::from_millis(500);
 
 /// The mappings in force, kept current until the process ends. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct SourceWatch {
     current: watch::Receiver<Arc<Sources>>,
-    /// Why the newest publication is not in force here, if it is not.
+    /// The reason why the newest publication is not in force here, if it is not.
     problem: Arc<Mutex<Option<String>>>,
 }
 
@@ -53,7 +53,7 @@ impl SourceWatch {
         self.current.clone()
     }
 
-    /// Why the newest publication is not in force here, if it is not.
+    /// The reason why the newest publication is not in force here, if it is not.
     pub fn problem(&self) -> Option<String> {
         self.problem.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }

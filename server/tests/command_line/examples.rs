@@ -149,7 +149,7 @@ fn an_example_that_is_not_there_is_misuse() {
     assert!(names().iter().all(|name| said.contains(name)), "{said}");
 }
 
-/// What the users of a running program have earned.
+/// The grants of the users of a running program.
 async fn earned(described: &Value) -> BTreeSet<Grant> {
     let (url, token) = (described["url"].as_str().unwrap(), &described["tokens"]["operator"]);
     let mut grants = BTreeSet::new();

@@ -46,7 +46,7 @@ impl Place {
         (done.status.code(), text(&done.stdout), text(&done.stderr))
     }
 
-    /// What a command prints as JSON.
+    /// Runs a command, and reads the JSON that it prints.
     pub fn json(&self, arguments: &[&str]) -> Value {
         let (code, out, err) = self.run(&[arguments, &["--format", "json"]].concat());
         assert_eq!(code, Some(0), "{arguments:?}: {err}");

@@ -38,7 +38,7 @@ impl fmt::Display for BudgetId {
     }
 }
 
-/// Why a text is not a [`BudgetId`].
+/// The reason why a text is not a [`BudgetId`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "the id of a budget is 1 to {} of a-z, 0-9, '.', '_' and '-', got {got:?}",
@@ -56,12 +56,12 @@ pub struct InvalidBudgetId {
 pub struct Budget {
     /// Its name: lines that name the same budget share it, in whichever tasks they are.
     pub id: BudgetId,
-    /// How much each window holds. 0 grants nothing.
+    /// The limit of each window. 0 grants nothing.
     pub limit: i64,
-    /// What the limit counts.
+    /// The unit of the limit.
     #[serde(default)]
     pub counts: Counts,
-    /// How often it is filled anew.
+    /// The cadence at which a new window opens.
     #[serde(default = "once")]
     pub every: Cadence,
     /// The IANA zone of its days.
@@ -80,7 +80,7 @@ fn utc() -> String {
     "UTC".to_owned()
 }
 
-/// What a budget counts.
+/// The unit of a budget.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Counts {
@@ -97,11 +97,11 @@ pub enum Counts {
 pub struct BudgetUse {
     /// As the file of the task declares it.
     pub budget: Budget,
-    /// What becomes of a line that the budget no longer holds.
+    /// The treatment of a line that exceeds the budget.
     pub at_cap: AtCap,
 }
 
-/// What becomes of a reward line that its budget no longer holds.
+/// The treatment of a reward line that exceeds its budget.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AtCap {

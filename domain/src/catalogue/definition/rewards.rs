@@ -29,7 +29,7 @@ pub struct RewardLine {
     pub line: String,
     /// What it pays.
     pub pays: Rewards,
-    /// What a line that always pays the same takes from. Of one that is rolled, each choice has its own.
+    /// The budget of a line that always pays the same. Each choice of a rolled line has its own.
     pub budget: Option<BudgetUse>,
     /// What a screen calls it, by BCP 47 language tag; may be empty.
     pub title: BTreeMap<String, String>,
@@ -103,7 +103,7 @@ pub struct WeightedPayout {
     /// What it pays.
     #[serde(flatten)]
     pub payout: Payout,
-    /// What it takes from.
+    /// The budget that it draws on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub budget: Option<BudgetUse>,
 }

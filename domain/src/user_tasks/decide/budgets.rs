@@ -10,7 +10,7 @@ use crate::ids::TaskId;
 use crate::user_tasks::event::{Allotment, AllottedAs, Budgeted, Event, Reward, UnclaimedRewards};
 use crate::user_tasks::state::UserTasks;
 
-/// What is left of the budgets while one decision is made.
+/// The rest of the budgets while one decision is made.
 #[derive(Clone)]
 struct Left<'a> {
     catalogue: &'a Catalogue,

@@ -57,7 +57,7 @@ pub enum Rejection {
     NotCorrectable {
         /// The task.
         task: TaskId,
-        /// Why, and what can be done instead.
+        /// The reason, and what to do instead.
         reason: String,
     },
     /// The reward can't be taken back.
@@ -65,9 +65,9 @@ pub enum Rejection {
     NotRevocable {
         /// The grant.
         grant: Uuid,
-        /// What became of it.
+        /// Its state.
         state: RewardState,
-        /// Why, and what can be done instead.
+        /// The reason, and what to do instead.
         reason: &'static str,
     },
     /// The reward can't be handed to the paying system in its state.

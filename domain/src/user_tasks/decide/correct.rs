@@ -64,7 +64,7 @@ fn progress(
     Ok(decision)
 }
 
-/// What a correction sets off in other tasks is judged as by an action of the moment of its request, to which
+/// An action of the moment of the request, by which the effects of a correction on other tasks are decided and to which
 /// no task listens.
 fn stand_in(user: &UserId, at: Timestamp) -> Action {
     Action {

@@ -31,7 +31,7 @@ pub(super) struct Credit {
     pub progress: i64,
     /// What exceeds the target and is carried over.
     pub surplus: i64,
-    /// What exceeds the target and counts nowhere.
+    /// The amount beyond the target that counts nowhere.
     pub dropped: i64,
     pub seen: Option<NewlySeen>,
 }

@@ -1,4 +1,4 @@
-//! How an action moves one task: what all kinds share.
+//! Progress of one task by one action: the part that all kinds share.
 
 use super::measure::{Cause, Credit, NotCredited, credit};
 use super::{ActionContext, UnmovedReason};

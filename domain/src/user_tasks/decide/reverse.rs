@@ -74,7 +74,7 @@ struct Reversal<'a> {
 }
 
 impl Reversal<'_> {
-    /// What follows from taking one fact back.
+    /// The events that follow from taking one fact back.
     fn take_back(&self, fact: &Event) -> Vec<Event> {
         let kept = |task: &TaskId, version: u32, period: &PeriodKey, reason: &str| {
             vec![self.kept((task, version, period), 0, reason)]
@@ -200,15 +200,15 @@ impl Reversal<'_> {
 /// A task, the version that judged the earlier action, and a period.
 type About<'a> = (&'a TaskId, u32, &'a PeriodKey);
 
-/// What taking a credit back needs to be exact.
+/// The condition under which a credit can be taken back exactly.
 enum Exactness {
     /// Nothing: it is subtracted.
     Sum,
     /// The next lower value.
     Highest,
-    /// What stood before the action of this time.
+    /// The value from before the action of this time.
     Latest(jiff::Timestamp),
-    /// Whether another action had the same value.
+    /// That no other action had the same value.
     Once,
 }
 

@@ -1,4 +1,4 @@
-//! What budgets allowed when rewards were granted.
+//! The allotments of budgets when rewards were granted.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{Event, Reward, UnclaimedRewards};
 use crate::catalogue::BudgetKey;
 
-/// What became of the lines of a milestone that name a budget. It says what was taken, so replays and rebuilds
+/// The allotments of a milestone's lines that name a budget. They record what was taken, so replays and rebuilds
 /// ask no budget.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -18,23 +18,23 @@ pub struct Budgeted {
     /// Rewards that are not granted, because their budget is used up.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub refused: Vec<Reward>,
-    /// What each line that names a budget took of it, by the name of the line.
+    /// The allotment of each line that names a budget, by the name of the line.
     pub lines: BTreeMap<String, Allotment>,
 }
 
-/// What a line took of a budget.
+/// The share of a budget that a line took.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Allotment {
     /// The budget and its window.
     #[serde(flatten)]
     pub key: BudgetKey,
-    /// How much; 0 unless the line was granted.
+    /// The amount; 0 unless the line was granted.
     pub taken: i64,
-    /// What that means for the line.
+    /// The outcome for the line.
     pub outcome: AllottedAs,
 }
 
-/// What a budget means for a line.
+/// The outcome of a budget for a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AllottedAs {
@@ -49,7 +49,7 @@ pub enum AllottedAs {
 }
 
 impl Event {
-    /// What the event takes of budgets.
+    /// The amounts that the event takes of budgets.
     pub fn budget_takes(&self) -> impl Iterator<Item = (&BudgetKey, i64)> {
         let budgeted = match self {
             Self::MilestoneReached { budgeted, .. }

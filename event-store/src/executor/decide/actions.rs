@@ -16,7 +16,7 @@ use super::metadata::metadata;
 use crate::batch::{Item, Outcome, ParkedRecord};
 use crate::seen_actions::NewlySeen;
 
-/// Whether the reversal among these events was not refused.
+/// Tells whether the reversal among these events was not refused.
 fn takes_back(events: &[Event]) -> bool {
     events.iter().any(|event| matches!(event, Event::ActionReversed { refused: None, .. }))
 }
@@ -90,7 +90,7 @@ impl<'b> BatchDecider<'_, 'b> {
         Ok(Some(before + 1))
     }
 
-    /// What is known of an action that is to be taken back: of this batch, or as stored.
+    /// Finds the facts of an action that is to be taken back: in this batch, or as stored.
     fn credited(&self, user: &UserId, reversed: &ReversedAction) -> Credited {
         if self.seen.contains(&reversed.marker(user)) {
             return Credited::ReversedBefore;

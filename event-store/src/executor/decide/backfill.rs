@@ -75,7 +75,7 @@ impl<'b> BatchDecider<'_, 'b> {
         Outcome::Past(PastOutcome::Moved)
     }
 
-    /// Whether the lane had applied a record before the task was published.
+    /// Tells whether the lane had applied a record before the task was published.
     fn is_past(&self, item: &Item, task: &TaskId) -> bool {
         let Origin::Backfill { from: Some(at), .. } = &item.origin else { return false };
         let key = (item.lane, task.clone(), SourceKey::from(at));

@@ -23,7 +23,7 @@ impl Loaded {
 }
 
 impl BatchDecider<'_, '_> {
-    /// What an event grants of budgets is taken with the batch, and is no longer there for what follows.
+    /// Takes the amounts that an event grants from the budgets of the batch, so that later decisions see them used.
     pub(super) fn take_from_budgets(&mut self, event: &Event) {
         for (key, taken) in event.budget_takes() {
             self.budgets_used.add(key, taken);

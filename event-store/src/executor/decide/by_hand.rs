@@ -42,7 +42,7 @@ pub(super) fn grant_of(command: &Command) -> Option<Uuid> {
     }
 }
 
-/// When the request arrived.
+/// The time at which the request arrived.
 fn arrived_at(command: &Command) -> Timestamp {
     match command {
         Command::Correct(correction) => correction.at,
@@ -100,7 +100,7 @@ impl<'b> BatchDecider<'_, 'b> {
     }
 }
 
-/// What the events of a change say was changed.
+/// Reads the change from its events.
 fn change_of(events: &[Event]) -> Option<HandChange> {
     events.iter().find_map(|event| match event {
         Event::FreezesGranted { count, dropped, freezes, .. } => Some(HandChange::FreezesGranted {

@@ -1,4 +1,4 @@
-//! Whether a process can do its work, for `/readyz`.
+//! Readiness of a process, for `/readyz`.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! What source files make of the last records of a topic: `plaudit sources try --topic`.
+//! Tries source files on the last records of a topic: `plaudit sources try --topic`.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -64,7 +64,7 @@ async fn in_force(config: &Config) -> Result<Sources, Failure> {
     files.in_force(&pool).await
 }
 
-/// What the entries for the topic make of a record, where `when` is true.
+/// The outcomes of a record by the entries for its topic whose `when` is true.
 async fn outcomes(
     sources: &Arc<Sources>,
     record: &OwnedRecord,

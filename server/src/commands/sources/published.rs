@@ -23,7 +23,7 @@ use crate::{operator, startup};
 const FILES_MAX: usize = 100;
 const NAME_BYTES_MAX: usize = 100;
 
-/// Why nothing was published.
+/// The reason why nothing was published.
 enum Refused {
     Files(Vec<SourceError>),
     Store(sqlx::Error),

@@ -112,7 +112,7 @@ fn print(backfill: &BackfillStatus) {
     }
 }
 
-/// What a plan says of the past that a new task would count.
+/// Prints the part of a plan about past actions.
 pub fn print_plan(planned: &PlannedBackfill) {
     let PlannedBackfill { from, rewards, partitions, unknown } = planned;
     let Some(partitions) = partitions else {

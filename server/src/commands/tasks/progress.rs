@@ -13,7 +13,7 @@ use crate::commands::corrections::{Corrector, Why, as_answered, print_progress};
 use crate::config::{Config, ConfigError};
 use crate::failure::Failure;
 
-/// What is wanted of a period.
+/// A wanted change of a period.
 #[derive(Debug, Clone, Copy)]
 pub enum Wanted {
     /// Other progress.

@@ -25,7 +25,7 @@ use crate::config::{Config, ConfigError};
 use crate::failure::Failure;
 use crate::{operator, startup};
 
-/// How many backfills are listed.
+/// The most backfills that are listed.
 const BACKFILLS_MAX: i64 = 1_000;
 
 /// Where the catalogue is.

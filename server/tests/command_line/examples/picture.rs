@@ -190,7 +190,7 @@ fn locked_by(task: &Value, all: &[Value]) -> String {
     if titles.is_empty() { String::new() } else { format!("Opens after: {}", titles.join(", ")) }
 }
 
-/// What a reward line pays, or each thing that it may pay, with its chance.
+/// The payout of a reward line, or each possible one with its chance.
 fn reward_lines(reward: &Value) -> Vec<String> {
     let title = words(&reward["title"]);
     let pays = |of: &Value| format!("{} × {}", number(&of["amount"]), words(&of["code"]));

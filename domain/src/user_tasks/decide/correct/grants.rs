@@ -103,7 +103,7 @@ fn milestone_of<'s>(state: &'s UserTasks, grant: &Grant) -> Option<&'s Claimable
     claimable.iter().find(|c| c.period.key == *period && c.at == *milestone)
 }
 
-/// What became of a claimable grant by then, whether or not it is recorded.
+/// The state into which a claimable grant has lapsed by then, whether or not it is recorded.
 fn grant_lapse(state: &UserTasks, grant: &Grant, at: Timestamp) -> Option<RewardState> {
     Some(milestone_of(state, grant)?.terms.lapsed(at)?.becomes.state())
 }

@@ -14,7 +14,7 @@ use crate::user_tasks::state::{PeriodState, ReachedMilestone, TaskState};
 /// don't.
 const OPEN_PERIODS_MAX: usize = 400;
 
-/// How progress changes.
+/// A change of progress.
 #[derive(Debug, Clone, Copy)]
 pub enum Progress {
     Adjust(Adjustment),
@@ -25,7 +25,7 @@ pub enum Progress {
 /// The task, the period (`None`: the one of the moment), and the change.
 pub type Wanted<'a> = (&'a TaskId, Option<&'a PeriodKey>, Progress);
 
-/// Who changes it, and why.
+/// The author of a change, and the reason.
 #[derive(Debug, Clone, Copy)]
 pub struct Author<'a> {
     /// `None`: a producer.
@@ -89,7 +89,7 @@ fn not_correctable(task: &CatalogueTask, reason: impl Into<String>) -> Rejection
 }
 
 impl Corrected<'_> {
-    /// Whether actions close the period before they can reach it.
+    /// Tells whether actions close the period before they can reach it.
     pub fn is_closed(&self) -> bool {
         let at = self.context.action.occurred_at;
         self.place.too_late(&self.task.id, self.past, at).is_some()
@@ -109,7 +109,7 @@ impl Corrected<'_> {
         Ok(())
     }
 
-    /// Whether the period is a step of a streak, or is to become one by what it withholds.
+    /// Tells whether the period is a step of a streak, or becomes one once its withheld step is released.
     pub fn is_step(&self) -> bool {
         let is_completed = self.place.open.is_some_and(|open| open.completed);
         self.is_continuous() && is_completed
@@ -119,13 +119,13 @@ impl Corrected<'_> {
         self.place.version.definition.kind.shape().counts_streaks
     }
 
-    /// What the period holds: its progress, and what it will carry over.
+    /// The value of the period: its progress with the amount that it will carry over.
     pub fn value(&self) -> i64 {
         let Place { open, carried, .. } = &self.place;
         open.map_or(*carried, |open| open.progress.saturating_add(self.carried_over(open)))
     }
 
-    /// What exceeds the target and is not settled yet.
+    /// The amount beyond the target that is not settled yet.
     fn carried_over(&self, open: &PeriodState) -> i64 {
         if self.place.carries_over { open.surplus } else { 0 }
     }
