@@ -1,7 +1,5 @@
 //! A database of its own for each test, and users who do things.
 
-#![allow(dead_code, reason = "each test file uses a part of it")]
-
 use std::sync::Arc;
 
 use jiff::Timestamp;

@@ -1,16 +1,14 @@
 //! Whoever holds a lane, or an old snapshot, delays nobody else.
 
-mod support;
-
 use std::time::{Duration, Instant};
 
+use crate::support::{Store, TASKS, action, request};
 use plaudit_domain::lane::Lane;
 use plaudit_event_store::{
     Batch, CommandQueue, ExecuteError, Item, Origin, Outcome, SourcePosition,
 };
 use serde_json::json;
 use sqlx::Connection as _;
-use support::{Store, TASKS, action, request};
 
 const NOON: &str = "2026-03-29T12:00:00Z";
 

@@ -1,11 +1,9 @@
 //! An event that can't be read concerns its user only.
 
-mod support;
-
+use crate::support::{Dice, World, days_of_work, users};
 use plaudit_domain::ids::UserId;
 use plaudit_projections::rebuild::{RebuildOptions, RebuildOutcome, rebuild, skipped, status};
 use plaudit_projections::verify;
-use support::{Dice, World, days_of_work, users};
 use tokio_util::sync::CancellationToken;
 
 /// A world in which one user has an event that no version of Plaudit wrote.

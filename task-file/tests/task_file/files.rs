@@ -11,8 +11,8 @@ use plaudit_task_file::{Diagnostic, SCHEMA, parse, parse_located};
 use saphyr::{LoadableYamlNode, Scalar, Yaml};
 use serde_json::{Value, json};
 
-const SAMPLES: &str = include_str!("../../samples/tasks.yaml");
-const DOCUMENTATION: &str = include_str!("../../docs/tasks.md");
+const SAMPLES: &str = include_str!("../../../samples/tasks.yaml");
+const DOCUMENTATION: &str = include_str!("../../../docs/tasks.md");
 
 /// The examples of the contract.
 const CONTRACT: &str = r#"

@@ -1,17 +1,15 @@
 //! Putting a rebuilt view in place without starving those who write.
 
-mod support;
-
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::support::{Dice, World, action, days_of_work, users};
 use plaudit_domain::ids::UserId;
 use plaudit_event_store::batch::Work;
 use plaudit_projections::rebuild::{Phase, RebuildOptions, RebuildOutcome, rebuild, status};
 use plaudit_projections::verify;
 use serde_json::json;
-use support::{Dice, World, action, days_of_work, users};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 

@@ -1,14 +1,12 @@
 //! Rule 22: a user's later actions wait behind a record that was parked for a repairable reason, in order.
 
-mod support;
-
+use crate::support::{Store, TASKS, action, request};
 use plaudit_domain::lane::Lane;
 use plaudit_domain::user_tasks::{ParkedVerdict, Resolution};
 use plaudit_event_store::{
     Item, Origin, Outcome, ParkedRecord, ParkedResolution, SourcePosition, Work, parked,
 };
 use serde_json::json;
-use support::{Store, TASKS, action, request};
 use uuid::Uuid;
 
 const NOON: &str = "2026-03-29T12:00:00Z";

@@ -1,7 +1,6 @@
 //! The batch transaction against a real PostgreSQL.
 
-mod support;
-
+use crate::support::{Store, TASKS, action, request};
 use jiff::Timestamp;
 use plaudit_domain::ids::UserId;
 use plaudit_domain::lane::Lane;
@@ -9,7 +8,6 @@ use plaudit_event_store::{
     Batch, ExecuteError, Item, Origin, Outcome, ParkedRecord, SourcePosition, Work,
 };
 use serde_json::json;
-use support::{Store, TASKS, action, request};
 
 fn record(partition: i32, offset: i64) -> Origin {
     Origin::Record(SourcePosition { topic: "actions".into(), incarnation: 0, partition, offset })
@@ -48,7 +46,7 @@ async fn a_record_below_the_lanes_offset_is_never_judged_again() {
     store.execute(vec![unheard.clone()]).await;
     sqlx::query("truncate seen_actions").execute(&store.pool).await.unwrap();
     let later = TASKS.replace("team.formed", "later.task").replace("first-team", "later");
-    let later = support::tasks_of(&later);
+    let later = crate::support::tasks_of(&later);
     plaudit_event_store::catalogue_store::publish(&store.pool, &later[..1], "test").await.unwrap();
     assert_eq!(store.execute(vec![unheard]).await[0].outcome, Outcome::AlreadyApplied);
     assert_eq!(store.count("select count(*) from events").await, 0);
@@ -193,7 +191,7 @@ async fn a_paused_task_stops_progress_and_not_claims() {
         matches!(&outcome, Outcome::ClaimedAll { receipts, more: false } if receipts.len() == 1),
         "{outcome:?}"
     );
-    let tasks = support::tasks_of(TASKS);
+    let tasks = crate::support::tasks_of(TASKS);
     let reused = plaudit_event_store::catalogue_store::publish(&store.pool, &tasks, "test")
         .await
         .unwrap_err();

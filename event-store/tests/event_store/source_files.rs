@@ -1,10 +1,8 @@
 //! Published source files: versions that are never altered, in force as a whole.
 
-mod support;
-
+use crate::support::Store;
 use plaudit_event_store::catalogue_store::Author;
 use plaudit_event_store::source_files::{self, FilePublished, PublishedFile};
-use support::Store;
 
 const TASKS: &str = "
 tasks:

@@ -1,15 +1,13 @@
 //! Rewards that nobody claims: what is due is shown in time, and recorded once, by whoever comes first.
 
-mod support;
-
 use std::time::Duration;
 
+use crate::support::{Store, action, request};
 use jiff::Timestamp;
 use plaudit_domain::lane::Lane;
 use plaudit_domain::user_tasks::RewardState;
 use plaudit_event_store::{CommandQueue, Item, Outcome, Work, rewards, sweeper};
 use serde_json::json;
-use support::{Store, action, request};
 use tokio_util::sync::CancellationToken;
 
 const NOON: &str = "2026-03-29T12:00:00Z";

@@ -1,11 +1,10 @@
 //! Rebuilding while the view is served.
 
-mod support;
-
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::support::{Dice, World, action, days_of_work, users};
 use jiff::Timestamp;
 use plaudit_event_store::batch::Work;
 use plaudit_event_store::rewards;
@@ -15,7 +14,6 @@ use plaudit_projections::rebuild::{
 };
 use plaudit_projections::{ProjectionError, task_view};
 use serde_json::json;
-use support::{Dice, World, action, days_of_work, users};
 use tokio_util::sync::CancellationToken;
 
 /// For what takes a fraction of a second on a machine with nothing else to do.

@@ -1,11 +1,9 @@
 //! How long identities are known, and that housekeeping holds up nobody.
 
-mod support;
-
+use crate::support::{Store, TASKS, action};
 use plaudit_event_store::Outcome;
 use plaudit_event_store::seen_actions::windows;
 use serde_json::json;
-use support::{Store, TASKS, action};
 
 const NOON: &str = "2026-03-29T12:00:00Z";
 
@@ -85,7 +83,7 @@ async fn a_dump_holds_up_no_batch_no_upkeep_and_no_migration() {
     plaudit_event_store::schema::migrate(&store.pool, store.lane_count).await.unwrap();
     let restarted = store.another_executor();
     let batch = plaudit_event_store::Batch {
-        items: vec![store.item(gift("g"), support::request())],
+        items: vec![store.item(gift("g"), crate::support::request())],
         checkpoints: vec![],
     };
     assert_eq!(restarted.execute(&batch).await.unwrap()[0].outcome, Outcome::Accepted);

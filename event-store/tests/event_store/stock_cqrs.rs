@@ -1,10 +1,9 @@
 //! Our executor held against stock cqrs-es and postgres-es on the same commands, and what stock
 //! code appends taken up by ours.
 
-mod support;
-
 use std::collections::BTreeSet;
 
+use crate::support::{Store, TASKS, action, request};
 use cqrs_es::persist::PersistedEventStore;
 use cqrs_es::{AggregateError, CqrsFramework};
 use jiff::Timestamp;
@@ -21,7 +20,6 @@ use proptest::strategy::ValueTree;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use serde_json::{Value, json};
 use sqlx::types::Json;
-use support::{Store, TASKS, action, request};
 use uuid::Uuid;
 
 type Stock = CqrsFramework<

@@ -1,5 +1,4 @@
 //! A database of its own for each test, with tasks published.
-#![allow(dead_code, reason = "each test program uses some of it")]
 
 use std::sync::Arc;
 

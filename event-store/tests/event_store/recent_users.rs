@@ -1,10 +1,8 @@
 //! A process remembers users whom it changed lately, and is never misled by it.
 
-mod support;
-
+use crate::support::{Store, TASKS, action, request};
 use plaudit_event_store::{Batch, Executor, Outcome};
 use serde_json::json;
-use support::{Store, TASKS, action, request};
 
 /// Counts a gift through `executor`, and tells the day's progress as the row has it.
 async fn gift(store: &Store, executor: &Executor, id: &str) -> i64 {

@@ -1,7 +1,6 @@
 //! The views that are folded in the transaction of each batch.
 
-mod support;
-
+use crate::support::{Dice, World, action, days_of_work, users};
 use jiff::Timestamp;
 use plaudit_domain::ids::UserId;
 use plaudit_domain::screen::{ScreenRequest, screen};
@@ -11,7 +10,6 @@ use plaudit_event_store::reader;
 use plaudit_event_store::rewards;
 use plaudit_projections::task_view;
 use serde_json::json;
-use support::{Dice, World, action, days_of_work, users};
 
 #[tokio::test]
 async fn users_touched_in_many_ways_in_one_batch_get_the_same_rows_as_one_by_one() {

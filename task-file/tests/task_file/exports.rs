@@ -8,8 +8,8 @@ use plaudit_domain::catalogue::definition::{
 use plaudit_task_file::{parse, to_json, to_yaml};
 use proptest::prelude::*;
 
-const SAMPLES: &str = include_str!("../../samples/tasks.yaml");
-const DOCUMENTATION: &str = include_str!("../../docs/tasks.md");
+const SAMPLES: &str = include_str!("../../../samples/tasks.yaml");
+const DOCUMENTATION: &str = include_str!("../../../docs/tasks.md");
 
 #[track_caller]
 fn assert_round_trip(definitions: &[TaskDefinition]) {

@@ -1,7 +1,6 @@
 //! Amnesties: in force in every process with its next batch, with author and reason, and never changed.
 
-mod support;
-
+use crate::support::{Store, TASKS, action};
 use jiff::Timestamp;
 use plaudit_domain::screen::{ScreenRequest, screen};
 use plaudit_domain::user_tasks::UserTasks;
@@ -11,7 +10,6 @@ use plaudit_event_store::catalogue_store::{
 };
 use plaudit_event_store::{Batch, Executor, Origin, reader};
 use serde_json::json;
-use support::{Store, TASKS, action};
 
 fn at(text: &str) -> Timestamp {
     text.parse().unwrap()

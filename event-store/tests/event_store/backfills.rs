@@ -1,9 +1,8 @@
 //! Backfills in the executor: where the past ends, and that nothing counts twice.
 
-mod support;
-
 use std::sync::Arc;
 
+use crate::support::{Store, action, tasks_of};
 use plaudit_domain::action::Action;
 use plaudit_domain::ids::{TaskId, UserId};
 use plaudit_domain::lane::Lane;
@@ -14,7 +13,6 @@ use plaudit_event_store::{
     Applied, Item, Origin, Outcome, ParkedRecord, PastOutcome, SourcePosition, Work,
 };
 use serde_json::json;
-use support::{Store, action, tasks_of};
 use uuid::Uuid;
 
 const BEFORE: &str = r"

@@ -1,10 +1,8 @@
 //! What a period remembers of what it counted lives in rows, and each batch goes on from there.
 
-mod support;
-
+use crate::support::{Store, action};
 use plaudit_event_store::Outcome;
 use serde_json::{Value, json};
-use support::{Store, action};
 
 const TASKS: &str = r"
 tasks:

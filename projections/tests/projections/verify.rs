@@ -1,11 +1,9 @@
 //! Holding the served rows against the log.
 
-mod support;
-
+use crate::support::{Dice, World, action, days_of_work, users};
 use plaudit_event_store::batch::Work;
 use plaudit_projections::{ProjectionError, verify};
 use serde_json::json;
-use support::{Dice, World, action, days_of_work, users};
 
 async fn busy_world(seed: u64) -> World {
     let world = World::new().await;

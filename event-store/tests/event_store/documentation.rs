@@ -1,17 +1,15 @@
 //! The documentation says what is, and its examples can be published as they stand.
 
-mod support;
-
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use crate::support::{Store, TASKS, tasks_of};
 use plaudit_event_store::catalogue_store;
 use plaudit_task_file::SCHEMA;
 use serde_json::Value;
-use support::{Store, TASKS, tasks_of};
 
-const TASKS_PAGE: &str = include_str!("../../docs/tasks.md");
-const EVENTS_PAGE: &str = include_str!("../../docs/events.md");
+const TASKS_PAGE: &str = include_str!("../../../docs/tasks.md");
+const EVENTS_PAGE: &str = include_str!("../../../docs/events.md");
 
 #[tokio::test]
 async fn every_example_of_a_task_file_can_be_published() {

@@ -1,16 +1,14 @@
 //! Budgets under concurrency: never exceeded, and used up.
 
-mod support;
-
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::support::{Store, action, request, tasks_of};
 use plaudit_domain::lane::Lane;
 use plaudit_domain::user_tasks::RewardState;
 use plaudit_event_store::catalogue_store::{self, PublishError};
 use plaudit_event_store::{Batch, CommandQueue, Executor, Item, Outcome, Work, rewards, sweeper};
 use serde_json::json;
-use support::{Store, action, request, tasks_of};
 use tokio_util::sync::CancellationToken;
 
 const NOON: &str = "2026-03-29T12:00:00Z";
@@ -195,7 +193,7 @@ async fn tasks_that_share_a_budget_are_published_with_the_same_terms() {
 
 #[tokio::test]
 async fn a_batch_without_budgets_asks_for_none() {
-    let store = Store::with_tasks(support::TASKS).await;
+    let store = Store::with_tasks(crate::support::TASKS).await;
     sqlx::query("drop table budget_takes").execute(&store.pool).await.unwrap();
     let applied = store.act(action("u1", "1", "team.formed", NOON, &json!({}))).await;
     assert_eq!(applied.outcome, Outcome::Accepted);

@@ -1,16 +1,14 @@
 //! The plans of a batch's statements are made while the tables are empty, and kept. They must hold when a lane has
 //! many users: each statement probes keys, and walks no lane.
 
-mod support;
-
 use std::time::{Duration, Instant};
 
+use crate::support::{Store, TASKS, action, request};
 use jiff::Timestamp;
 use plaudit_domain::ids::{TaskId, UserId};
 use plaudit_domain::lane::Lane;
 use plaudit_event_store::{Item, Work};
 use serde_json::json;
-use support::{Store, TASKS, action, request};
 
 /// Rows that a scan of an index may read on average: what one user has, and not what a lane has.
 const ROWS_PER_SCAN: f64 = 12.0;

@@ -1,12 +1,10 @@
 //! What is damaged or lost beside the log, and what of the log can't be read: others go on.
 
-mod support;
-
+use crate::support::{Store, TASKS, action, request};
 use jiff::Timestamp;
 use plaudit_domain::lane::Lane;
 use plaudit_event_store::{Batch, Item, Outcome, Work};
 use serde_json::json;
-use support::{Store, TASKS, action, request};
 
 const NOON: &str = "2026-03-29T12:00:00Z";
 

@@ -1,8 +1,7 @@
 //! Corrections in batches: each is made once for its key, what is revoked is not handed over, and actions are
 //! taken back once.
 
-mod support;
-
+use crate::support::{Store, TASKS, action, request};
 use plaudit_domain::catalogue::definition::Payout;
 use plaudit_domain::lane::Lane;
 use plaudit_domain::user_tasks::{
@@ -12,7 +11,6 @@ use plaudit_event_store::reader::{self, Kinds};
 use plaudit_event_store::rewards::{self, Ledger};
 use plaudit_event_store::{HandChange, HandReceipt, Item, Outcome, RequestKey, Work, states};
 use serde_json::json;
-use support::{Store, TASKS, action, request};
 
 const NOON: &str = "2026-03-29T12:00:00Z";
 

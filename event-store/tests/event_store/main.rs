@@ -1,0 +1,21 @@
+//! The executor, the queue and each table on a real `PostgreSQL`.
+
+mod amnesties;
+mod backfills;
+mod budgets;
+mod catalogue_fit;
+mod corrections;
+mod counting;
+mod damage;
+mod dedup_windows;
+mod documentation;
+mod executor;
+mod golden;
+mod lanes;
+mod lapses;
+mod parked;
+mod plans;
+mod recent_users;
+mod source_files;
+mod stock_cqrs;
+mod support;

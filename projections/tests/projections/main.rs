@@ -1,0 +1,8 @@
+//! Views, their rebuild and their verification on a real `PostgreSQL`.
+
+mod core_views;
+mod rebuild;
+mod support;
+mod swap;
+mod unreadable;
+mod verify;

@@ -1,0 +1,7 @@
+//! Task files as people write them.
+
+mod budgets;
+mod diffs;
+mod exports;
+mod files;
+mod kinds;
