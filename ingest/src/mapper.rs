@@ -75,8 +75,8 @@ pub struct Mapper {
     pub abandoned: CancellationToken,
 }
 
-/// What a record takes in memory besides its bytes.
-const ITEM_BYTES: usize = 512;
+/// The memory of an item besides the bytes of its record: the parsed action, its texts, and its place in the queue.
+const ITEM_BYTES: usize = 1_536;
 
 impl Mapper {
     /// Maps until the sender is dropped, or nobody waits any longer.

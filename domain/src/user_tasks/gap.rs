@@ -68,12 +68,12 @@ impl<'a> StreakJudge<'a> {
 
     /// The streak as of the user's last step.
     pub fn streak(&self) -> Option<&'a StreakState> {
-        self.past.and_then(|past| past.streak.as_ref())
+        self.past.and_then(|past| past.streak.as_deref())
     }
 
     /// The user's freezes, to use them up.
     pub fn account(&self) -> FreezeAccount<'a> {
-        let state = self.past.and_then(|past| past.freezes.as_ref());
+        let state = self.past.and_then(|past| past.freezes.as_deref());
         FreezeAccount { freezes: self.freezes, state, used: Vec::new(), returned: None }
     }
 

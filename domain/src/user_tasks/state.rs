@@ -73,10 +73,10 @@ pub struct TaskState {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub waiting: Vec<WaitingMilestone>,
     /// For continuous tasks, from the first step on.
-    pub streak: Option<StreakState>,
+    pub streak: Option<Box<StreakState>>,
     /// For continuous tasks, once any were counted, granted or reserved.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub freezes: Option<FreezeState>,
+    pub freezes: Option<Box<FreezeState>>,
 }
 
 impl TaskState {

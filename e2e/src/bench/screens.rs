@@ -111,7 +111,8 @@ async fn pgbench(database: &Database, connections: usize, seconds: u64) -> Outco
             .trim_end()
             .trim_end_matches(';')
             .replace("$1", &format!("array[{}]", lane.0))
-            .replace("$2", &format!("array['{name}']"));
+            .replace("$2", &format!("array['{name}']"))
+            .replace("$3", "now()");
         std::fs::write(&path, format!("{statement};\n"))?;
         command.arg("-f").arg(&path);
     }

@@ -11,21 +11,21 @@ use jiff::Timestamp;
 use plaudit_domain::calendar::Zones;
 use plaudit_domain::ids::{TaskId, UserId};
 use plaudit_domain::lane::{Lane, LaneCount};
-use plaudit_domain::user_tasks::{PeriodState, TaskState, UserTasks};
+use plaudit_domain::user_tasks::{PeriodState, StreakState, TaskState, UserTasks};
 use serde_json::{Map, Value};
 
 use super::{LoadedState, NeededUsers};
 use crate::batch::ChangedUser;
 use crate::lanes::{LaneHead, Locked};
 
-/// The memory of all lanes together, in bytes, as estimated. An ordinary user with one task takes about 1 KB.
-const BYTES_MAX: usize = 48 * 1024 * 1024;
+/// The memory of all lanes together, in bytes, as estimated. An ordinary user with one task takes about 750 bytes.
+const BYTES_MAX: usize = 32 * 1024 * 1024;
 
 /// A user who takes more than this is read each time: long lists of distinct values, large attributes.
 const USER_BYTES_MAX: usize = 16 * 1024;
 
-/// The estimated memory of a user beside the tasks, with the share of empty places of the maps.
-const USER_BYTES: usize = 450;
+/// The estimated memory of a user beside the tasks, with the share of empty places of the map.
+const USER_BYTES: usize = 200;
 
 /// A text or list behind a pointer, in a task or period.
 const PART_BYTES: usize = 64;
@@ -60,8 +60,9 @@ struct RecentUser {
     counted: bool,
     /// Absent for a user of whom nothing but actions is known.
     details: Option<Box<Details>>,
-    /// The tasks that were asked for or touched; `None` for one without a row.
-    tasks: BTreeMap<TaskId, Option<Box<TaskState>>>,
+    /// The tasks that were asked for or touched, by id; `None` for one without a row. A list, since a map takes 400
+    /// bytes for the first entry.
+    tasks: Vec<(TaskId, Option<Box<TaskState>>)>,
     /// About how much memory all of it takes, once it is kept.
     bytes: usize,
 }
@@ -113,7 +114,7 @@ impl RecentUsers {
         state.counted = kept.counted;
         let mut unknown = Vec::new();
         for task in needed {
-            match kept.tasks.get(task) {
+            match kept.task(task) {
                 Some(Some(found)) => _ = state.tasks.insert(task.clone(), (**found).clone()),
                 Some(None) => {}
                 None => unknown.push(task.clone()),
@@ -194,7 +195,9 @@ impl RecentLane {
     fn put(&mut self, user: UserId, mut kept: RecentUser, limit: usize) {
         if let Some(known) = self.forget(&user) {
             for (task, state) in known.tasks {
-                kept.tasks.entry(task).or_insert(state);
+                if let Err(place) = kept.place(&task) {
+                    kept.tasks.insert(place, (task, state));
+                }
             }
         }
         kept.bytes = kept.weigh();
@@ -222,7 +225,16 @@ impl RecentUser {
             (state.claimable, state.waiting) = (Vec::new(), Vec::new());
             kept.insert(task, Some(Box::new(state)));
         }
-        Self { sequence, counted, details, tasks: kept, bytes: 0 }
+        Self { sequence, counted, details, tasks: kept.into_iter().collect(), bytes: 0 }
+    }
+
+    /// The place of a task in the list, or the one where it belongs.
+    fn place(&self, task: &TaskId) -> Result<usize, usize> {
+        self.tasks.binary_search_by(|(known, _)| known.cmp(task))
+    }
+
+    fn task(&self, task: &TaskId) -> Option<&Option<Box<TaskState>>> {
+        self.place(task).ok().map(|place| &self.tasks[place].1)
     }
 
     /// About how much memory it takes.
@@ -235,7 +247,8 @@ impl RecentUser {
                     .map(|(k, v)| PART_BYTES + k.len() + size(v))
                     .sum::<usize>()
         });
-        let tasks = self.tasks.values().flatten().map(|task| task_bytes(task)).sum::<usize>();
+        let tasks = self.tasks.iter().filter_map(|(_, task)| task.as_deref());
+        let tasks = tasks.map(task_bytes).sum::<usize>();
         USER_BYTES + details + tasks + self.tasks.len() * PART_BYTES
     }
 }
@@ -245,14 +258,13 @@ fn task_bytes(task: &TaskState) -> usize {
         let seen = period.seen.as_ref().map_or(0, |seen| PART_BYTES + seen.len() * 24);
         size_of::<PeriodState>() + PART_BYTES + seen + period.reached.len() * PART_BYTES
     });
-    let streak = task
-        .streak
-        .as_ref()
-        .map_or(0, |streak| PART_BYTES * (1 + streak.reached.len() + streak.stretches.len()));
+    let streak = task.streak.as_ref().map_or(0, |streak| {
+        size_of::<StreakState>() + PART_BYTES * (1 + streak.reached.len() + streak.stretches.len())
+    });
     let freezes = task
         .freezes
         .as_ref()
-        .map_or(0, |freezes| PART_BYTES * (freezes.granted.len() + freezes.changes.len()));
+        .map_or(0, |freezes| PART_BYTES * (1 + freezes.granted.len() + freezes.changes.len()));
     size_of::<TaskState>() + periods.sum::<usize>() + streak + freezes
 }
 

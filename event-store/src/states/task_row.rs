@@ -134,8 +134,8 @@ impl TaskRow {
         let mut details = Details {
             earlier: Cow::Borrowed(earlier),
             closed_surplus: closed.as_ref().map_or(0, |closed| closed.surplus),
-            streak: streak.as_ref().map(Cow::Borrowed),
-            freezes: freezes.as_ref().map(Cow::Borrowed),
+            streak: streak.as_deref().map(Cow::Borrowed),
+            freezes: freezes.as_deref().map(Cow::Borrowed),
             ..Details::default()
         };
         let period = newest.map(|newest| {
@@ -221,8 +221,8 @@ impl TaskRow {
             unclaimed_count: u64::try_from(self.unclaimed_count).unwrap_or_default(),
             claimable: Vec::new(),
             waiting: Vec::new(),
-            streak: details.streak.map(Cow::into_owned),
-            freezes: details.freezes.map(Cow::into_owned),
+            streak: details.streak.map(|streak| Box::new(streak.into_owned())),
+            freezes: details.freezes.map(|freezes| Box::new(freezes.into_owned())),
         };
         Ok((self.task, state))
     }

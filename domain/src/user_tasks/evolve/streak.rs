@@ -24,7 +24,7 @@ pub(super) fn advance(task: &mut TaskState, event: &Event) {
     let figures = Figures { current: *current, longest: *longest, step: *step };
     let mut streak = match task.streak.take() {
         Some(streak) => streak,
-        None => begin(period, figures),
+        None => Box::new(begin(period, figures)),
     };
     match rejudged {
         Some(rejudged) => streak.rejudge(rejudged),
@@ -147,7 +147,7 @@ impl StreakState {
 }
 
 /// Counts the freezes that were left after a step.
-fn count_freezes(freezes: &mut Option<FreezeState>, event: &Event) {
+fn count_freezes(freezes: &mut Option<Box<FreezeState>>, event: &Event) {
     let Event::StreakAdvanced { freezes: Some(left), protected, rejudged, .. } = event else {
         return;
     };
