@@ -29,7 +29,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::action::Action;
+use crate::action::{Action, Parts};
 use crate::calendar::Period;
 use crate::catalogue::definition::{ClaimMode, TaskDefinition};
 use crate::catalogue::{Catalogue, CatalogueTask, Status, TaskVersion};
@@ -132,11 +132,9 @@ fn tasks_in(status: Status, definitions: impl IntoIterator<Item = Value>) -> Vec
 }
 
 pub(crate) fn action(kind: &str, at: Timestamp, data: &Value) -> Command {
-    let event = json!({
-        "specversion": "1.0", "source": "/test", "id": at.to_string(), "type": kind,
-        "subject": "u42", "time": at, "data": data,
-    });
-    Command::RecordAction { action: Action::from_json(&event).unwrap(), seed: Seed(1) }
+    let (time, data) = (at.to_string(), data.as_object().unwrap().clone());
+    let parts = Parts { user: "u42", source: "/test", id: &time, kind, time: &time, data };
+    Command::RecordAction { action: Action::new(parts).unwrap(), seed: Seed(1) }
 }
 
 pub(crate) fn gift(when: &str) -> Command {

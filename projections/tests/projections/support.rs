@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use plaudit_domain::action::Action;
+use plaudit_domain::action::{Action, Parts};
 use plaudit_domain::ids::UserId;
 use plaudit_domain::lane::{Lane, LaneCount};
 use plaudit_embedded::test_cluster;
@@ -203,9 +203,8 @@ pub fn days_of_work(world: &World, users: &[UserId], count: usize, dice: &mut Di
 }
 
 pub fn action(user: &UserId, id: usize, kind: &str, at: jiff::Timestamp, data: &Value) -> Action {
-    let event = json!({
-        "specversion": "1.0", "source": "/test", "id": format!("{kind}-{id}"), "type": kind,
-        "subject": user.as_str(), "time": at.to_string(), "data": data,
-    });
-    Action::from_json(&event).unwrap()
+    let (id, time) = (format!("{kind}-{id}"), at.to_string());
+    let data = data.as_object().unwrap().clone();
+    let (user, source, id, time) = (user.as_str(), "/test", id.as_str(), time.as_str());
+    Action::new(Parts { user, source, id, kind, time, data }).unwrap()
 }

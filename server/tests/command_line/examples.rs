@@ -9,6 +9,7 @@ use std::{env, fs};
 
 use jiff::Timestamp;
 use nix::sys::signal::Signal;
+use plaudit_actions::cloud_events;
 use plaudit_domain::action::Action;
 use plaudit_domain::catalogue::{Catalogue, CatalogueTask, Status, TaskVersion};
 use plaudit_domain::ids::UserId;
@@ -62,7 +63,7 @@ impl Example {
         let catalogue = Catalogue::new(1, tasks).unwrap();
         let actions: Vec<Action> = read("actions.jsonl")
             .lines()
-            .map(|line| Action::from_structured(line.as_bytes()).unwrap())
+            .map(|line| cloud_events::from_structured(line.as_bytes()).unwrap())
             .collect();
         let now = actions.iter().map(|action| action.occurred_at).max().unwrap();
         let (mut states, mut grants) = (BTreeMap::<UserId, UserTasks>::new(), BTreeSet::new());
