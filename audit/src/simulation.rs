@@ -232,7 +232,7 @@ impl PreparedSimulation {
                     event.budget_takes().for_each(|(key, taken)| budgets_used.add(key, taken));
                 }
             }
-            let Action { user, source, id, kind, occurred_at, data: _ } = action;
+            let Action { user, source, id, kind, occurred_at, .. } = action;
             let time = occurred_at;
             simulated.push(SimulatedAction {
                 user,

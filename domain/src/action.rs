@@ -1,5 +1,7 @@
 //! Actions: what users did, in the terms of CloudEvents 1.0.
 
+mod body;
+
 use jiff::{Timestamp, Unit};
 use serde_json::{Map, Value};
 use uuid::Uuid;
@@ -7,6 +9,11 @@ use uuid::Uuid;
 use crate::calendar;
 use crate::cloud_event::CloudEvent;
 use crate::ids::{UserId, check_name};
+
+pub use body::{
+    ACTION_REVERSED, Acknowledgement, ActionBody, REWARD_DELIVERED, REWARD_FAILED, Reversal,
+    ReversedAction, USER_UPDATED, UserUpdate, Verdict,
+};
 
 /// What a user did, wherever it came from. `(user, source, id)` is its identity.
 #[derive(Debug, Clone, PartialEq)]
@@ -23,22 +30,11 @@ pub struct Action {
     pub occurred_at: Timestamp,
     /// Details, as the producer knows them.
     pub data: Map<String, Value>,
+    body: ActionBody,
 }
 
 /// The largest `data` of an action, in bytes of compact JSON.
 pub const DATA_BYTES_MAX: usize = 64 * 1024;
-
-/// The action type by which the facts about a user arrive that rules use.
-pub const USER_UPDATED: &str = "plaudit.user.updated";
-
-/// The action type by which a payer says that it has paid a reward.
-pub const REWARD_DELIVERED: &str = "plaudit.reward.delivered";
-
-/// The action type by which a payer says that it will not pay a reward.
-pub const REWARD_FAILED: &str = "plaudit.reward.failed";
-
-/// The action type by which a producer takes an earlier action back.
-pub const ACTION_REVERSED: &str = "plaudit.action.reversed";
 
 /// The namespace of [`Action::identity`].
 const IDENTITY_NAMESPACE: Uuid = Uuid::from_u128(0x5d0c_5d3e_7a55_5a0e_9f5e_52a8_61d0_6a1c);
@@ -54,9 +50,7 @@ impl Action {
         if json_bytes(&parts.data) > DATA_BYTES_MAX {
             return Err(Unreadable::DataTooLarge);
         }
-        if parts.kind == USER_UPDATED {
-            UserUpdate::read(&parts.data)?;
-        }
+        let body = ActionBody::read(parts.kind, &parts.data)?;
         Ok(Self {
             user,
             source: parts.source.to_owned(),
@@ -64,13 +58,39 @@ impl Action {
             kind: parts.kind.to_owned(),
             occurred_at,
             data: parts.data,
+            body,
         })
     }
 
-    /// Whether it is one of the types that Plaudit itself listens to, whatever the catalogue says.
+    /// The meaning of its type and data.
+    pub fn body(&self) -> &ActionBody {
+        &self.body
+    }
+
+    /// The id of the grant that an acknowledgement names; absent: the action is not one, or names none.
+    pub fn acknowledged_grant(&self) -> Option<Uuid> {
+        match &self.body {
+            ActionBody::Acknowledgement(acknowledgement) => acknowledgement.grant_id(),
+            ActionBody::Business | ActionBody::UserUpdate(_) | ActionBody::Reversal(_) => None,
+        }
+    }
+
+    /// Tells whether Plaudit itself acts on its type, whatever the catalogue says.
     pub fn is_plaudits_own(&self) -> bool {
-        [USER_UPDATED, REWARD_DELIVERED, REWARD_FAILED, ACTION_REVERSED]
-            .contains(&self.kind.as_str())
+        self.body != ActionBody::Business
+    }
+
+    /// An action of Plaudit's own that no task listens to, at whose time the effects of something else are decided.
+    pub(crate) fn stand_in(user: &UserId, kind: &str, at: Timestamp) -> Self {
+        Self {
+            user: user.clone(),
+            source: "/plaudit".to_owned(),
+            id: String::new(),
+            kind: kind.to_owned(),
+            occurred_at: at,
+            data: Map::new(),
+            body: ActionBody::Business,
+        }
     }
 
     /// The action as a CloudEvent, which reads as the same action.
@@ -177,35 +197,6 @@ fn json_bytes(data: &Map<String, Value>) -> usize {
     let mut counter = Counter(0);
     serde_json::to_writer(&mut counter, data).expect("a JSON object can be written");
     counter.0
-}
-
-/// The data of a [`USER_UPDATED`] action.
-#[derive(Debug, Clone, PartialEq)]
-pub struct UserUpdate {
-    /// The user's new zone, an IANA name; `None`: it stays.
-    pub zone: Option<String>,
-    /// Attributes to set; `null` removes one, others stay.
-    pub attributes: Map<String, Value>,
-}
-
-impl UserUpdate {
-    /// Reads the data of an action.
-    pub fn read(data: &Map<String, Value>) -> Result<Self, Unreadable> {
-        let zone = match data.get("zone") {
-            None | Some(Value::Null) => None,
-            Some(Value::String(name)) => {
-                calendar::zone(name)?;
-                Some(name.clone())
-            }
-            Some(_) => return Err(Unreadable::UserUpdate("`data.zone` is the name of a zone")),
-        };
-        let attributes = match data.get("attributes") {
-            None | Some(Value::Null) => Map::new(),
-            Some(Value::Object(attributes)) => attributes.clone(),
-            Some(_) => return Err(Unreadable::UserUpdate("`data.attributes` is an object")),
-        };
-        Ok(Self { zone, attributes })
-    }
 }
 
 /// Why the parts of an action are not those of one. What held them is parked, and blocks no one.

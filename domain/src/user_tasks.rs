@@ -14,11 +14,10 @@ mod seen;
 mod state;
 mod terms;
 
+pub use crate::action::Verdict;
 pub use command::{BackfillRelease, Command, ParkedVerdict, PastAction, Resolution};
-pub use correction::{Adjustment, BY_HAND, Change, Correction, Credited, ReversedAction};
-pub use decide::{
-    Acknowledgement, Decision, Rejection, Unmoved, UnmovedReason, Verdict, decide, decide_within,
-};
+pub use correction::{Adjustment, BY_HAND, Change, Correction, Credited};
+pub use decide::{Decision, Rejection, Unmoved, UnmovedReason, decide, decide_within};
 pub use event::{
     Allotment, AllottedAs, Budgeted, Earned, Event, Protected, Protection, Rejudged, Reward,
     UnclaimedRewards,

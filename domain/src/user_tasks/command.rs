@@ -4,9 +4,8 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::correction::{Correction, Credited};
-use super::decide::Verdict;
 use super::seed::Seed;
-use crate::action::Action;
+use crate::action::{Action, Verdict};
 use crate::calendar::PeriodKey;
 use crate::catalogue::definition::BackfillRewards;
 use crate::ids::{TaskId, UserId};

@@ -23,7 +23,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::action::{Action, USER_UPDATED, UserUpdate};
+use crate::action::{Action, ActionBody, UserUpdate};
 use crate::catalogue::definition::BackfillRewards;
 use crate::catalogue::{BudgetsUsed, Catalogue, CatalogueTask, TaskVersion};
 use crate::expression::Variables;
@@ -32,7 +32,6 @@ use crate::ids::TaskId;
 use measure::Cause;
 
 pub use claim::Rejection;
-pub use delivery::{Acknowledgement, Verdict};
 
 /// What follows from a command.
 #[derive(Debug, Default, PartialEq)]
@@ -271,12 +270,18 @@ impl<'a> ActionContext<'a> {
 fn record(state: &UserTasks, action: &Action, seed: Seed, catalogue: &Catalogue) -> Decision {
     let mut decision = Decision::default();
     let mut state = Cow::Borrowed(state);
-    if let Some(updated) = update_user(&state, action) {
-        evolve(state.to_mut(), &updated);
-        decision.events.push(updated);
-    }
-    if let Some(acknowledgement) = Acknowledgement::of(action) {
-        decision.events.push(delivery::acknowledge(&state, acknowledgement, action.occurred_at));
+    match action.body() {
+        ActionBody::UserUpdate(update) => {
+            if let Some(updated) = update_user(&state, update, action.occurred_at) {
+                evolve(state.to_mut(), &updated);
+                decision.events.push(updated);
+            }
+        }
+        ActionBody::Acknowledgement(acknowledgement) => {
+            let fact = delivery::acknowledge(&state, acknowledgement, action.occurred_at);
+            decision.events.push(fact);
+        }
+        ActionBody::Business | ActionBody::Reversal(_) => {}
     }
     let context = ActionContext::new(&state, action, seed, Earning::Granted);
     let subscribed = catalogue.subscribers(&action.kind);
@@ -338,20 +343,17 @@ fn past_with<'s>(
     folded.tasks.remove(&task.id).map(Cow::Owned)
 }
 
-/// What an update of a user says, unless a later one was already taken.
-fn update_user(state: &UserTasks, action: &Action) -> Option<Event> {
-    if action.kind != USER_UPDATED
-        || state.updated_at.is_some_and(|taken| action.occurred_at < taken)
-    {
+/// The fact of an update of a user; `None` if a later one was taken before.
+fn update_user(state: &UserTasks, update: &UserUpdate, at: Timestamp) -> Option<Event> {
+    if state.updated_at.is_some_and(|taken| at < taken) {
         return None;
     }
-    // It was checked when the action was read.
-    let UserUpdate { zone, attributes } = UserUpdate::read(&action.data).ok()?;
-    let (attributes, refused) = match attributes_fit(&state.attributes, &attributes) {
-        Ok(()) => (attributes, None),
+    let UserUpdate { zone, attributes } = update;
+    let (attributes, refused) = match attributes_fit(&state.attributes, attributes) {
+        Ok(()) => (attributes.clone(), None),
         Err(reason) => (Map::new(), Some(reason)),
     };
-    Some(Event::UserUpdated { at: action.occurred_at, zone, attributes, refused })
+    Some(Event::UserUpdated { at, zone: zone.clone(), attributes, refused })
 }
 
 /// The most that the attributes of a user may take as JSON, in bytes. They are read and written with

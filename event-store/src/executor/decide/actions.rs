@@ -4,10 +4,10 @@ use std::borrow::Cow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use plaudit_domain::action::Action;
+use plaudit_domain::action::{Action, ActionBody, ReversedAction};
 use plaudit_domain::ids::UserId;
 use plaudit_domain::user_tasks::{
-    Command, Credited, Decision, Event, ReversedAction, Seed, Unmoved, UnmovedReason,
+    Command, Credited, Decision, Event, Seed, Unmoved, UnmovedReason,
 };
 use uuid::Uuid;
 
@@ -59,8 +59,13 @@ impl<'b> BatchDecider<'_, 'b> {
             return Err(format!("nothing can be decided: {reason}"));
         }
         let seed = Seed(Uuid::new_v4().as_u64_pair().0);
-        let reversed = ReversedAction::of(action);
-        let command = match &reversed {
+        let reversed = match action.body() {
+            ActionBody::Reversal(reversal) => Some(&reversal.target),
+            ActionBody::Business | ActionBody::UserUpdate(_) | ActionBody::Acknowledgement(_) => {
+                None
+            }
+        };
+        let command = match reversed {
             None => Command::RecordAction { action: action.clone(), seed },
             Some(reversed) => {
                 let credited = self.credited(&action.user, reversed);
