@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use plaudit_domain::action::{Action, Parts};
-use plaudit_domain::catalogue::{Catalogue, CatalogueTask, Status, TaskVersion};
-use plaudit_domain::user_tasks::{Command, Event, Seed, UserTasks, decide, evolve};
+use plaudit_domain::catalogue::{BudgetsUsed, Catalogue, CatalogueTask, Status, TaskVersion};
+use plaudit_domain::user_tasks::{ActionInput, Event, Seed, UserTasks, decide_action, evolve};
 use serde_json::json;
 
 fn weekly() -> Catalogue {
@@ -36,8 +36,10 @@ fn counted(actions: &[(&str, &str)]) -> Vec<String> {
         };
         let data = data.as_object().unwrap().clone();
         let parts = Parts { user: "u", source: "/test", id: time, kind, time, data };
-        let command = Command::RecordAction { action: Action::new(parts).unwrap(), seed: Seed(1) };
-        for event in decide(&state, &command, &catalogue).unwrap().events {
+        let action = Action::new(parts).unwrap();
+        let input = ActionInput { action: &action, seed: Seed(1), credited: None };
+        let used = BudgetsUsed::default();
+        for event in decide_action(&state, input, &catalogue, &used).events {
             if let Event::ProgressRecorded { period, progress, .. } = &event {
                 let end = period.ends_at.unwrap();
                 counted.push(format!("{} until {end}: {progress}", period.key));

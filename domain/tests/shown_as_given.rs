@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use plaudit_domain::action::{Action, Parts};
-use plaudit_domain::catalogue::{Catalogue, CatalogueTask, Status, TaskVersion};
+use plaudit_domain::catalogue::{BudgetsUsed, Catalogue, CatalogueTask, Status, TaskVersion};
 use plaudit_domain::screen::{ScreenRequest, screen};
-use plaudit_domain::user_tasks::{Command, Seed, UserTasks, decide, evolve};
+use plaudit_domain::user_tasks::{ActionInput, Seed, UserTasks, decide_action, evolve};
 use serde_json::{Map, Value, json};
 
 fn catalogue() -> Catalogue {
@@ -39,9 +39,11 @@ fn see(locale: Option<&str>) -> Value {
     let catalogue = catalogue();
     let (source, id, kind, time) = ("/test", "1", "gift.sent", "2026-03-29T09:00:00Z");
     let parts = Parts { user: "u", source, id, kind, time, data: Map::new() };
-    let command = Command::RecordAction { action: Action::new(parts).unwrap(), seed: Seed(1) };
+    let action = Action::new(parts).unwrap();
     let mut state = UserTasks::default();
-    for event in decide(&state, &command, &catalogue).unwrap().events {
+    let input = ActionInput { action: &action, seed: Seed(1), credited: None };
+    let used = BudgetsUsed::default();
+    for event in decide_action(&state, input, &catalogue, &used).events {
         evolve(&mut state, &event);
     }
     let request = ScreenRequest { locale, ..ScreenRequest::default() };

@@ -14,7 +14,7 @@ pub mod streak;
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
-use super::command::{Command, ParkedVerdict, PastAction, Resolution};
+use super::command::{ActionInput, Command, ParkedVerdict, PastAction, Resolution};
 use super::event::Event;
 use super::evolve::{evolve, merge_attributes};
 use super::seed::Seed;
@@ -113,33 +113,48 @@ pub enum UnmovedReason {
     CountedBefore,
 }
 
-/// Decides as [`decide_within`] does while nothing of any budget is used.
-///
-/// # Errors
-///
-/// A [`Rejection`]: an answer, not a fault. Actions are never rejected.
-pub fn decide(
+/// Decides which facts follow from an action. Changes nothing and reads no clock. `used` is what others were
+/// granted of the budgets; what the action itself is granted is in its facts.
+pub fn decide_action(
     state: &UserTasks,
-    command: &Command,
+    input: ActionInput<'_>,
     catalogue: &Catalogue,
-) -> Result<Decision, Rejection> {
-    decide_within(state, command, catalogue, &BudgetsUsed::default())
+    used: &BudgetsUsed,
+) -> Decision {
+    let mut decision = record(state, input, catalogue);
+    if let (ActionBody::Reversal(reversal), Some(credited)) = (input.action.body(), input.credited)
+    {
+        reverse::reverse(&mut decision, state, input, (reversal, credited), catalogue);
+    }
+    // Whatever reaches a milestone, its rewards are granted within the budgets.
+    budgets::allot(&mut decision.events, catalogue, used);
+    decision
 }
 
-/// Decides which facts follow from `command`. Changes nothing and reads no clock. `used` is what others were
-/// granted of the budgets; what the command itself is granted is in its facts.
+/// Decides which facts follow for one task from an action that was decided before the task was published.
+pub fn decide_past_action(
+    state: &UserTasks,
+    past: PastAction<'_>,
+    catalogue: &Catalogue,
+    used: &BudgetsUsed,
+) -> Decision {
+    let mut decision = backfill::count(state, past, catalogue);
+    budgets::allot(&mut decision.events, catalogue, used);
+    decision
+}
+
+/// Decides which facts follow from a command, as [`decide_action`] does from an action.
 ///
 /// # Errors
 ///
-/// A [`Rejection`]: an answer, not a fault. Actions are never rejected.
-pub fn decide_within(
+/// A [`Rejection`]: an answer, not a fault.
+pub fn decide_command(
     state: &UserTasks,
     command: &Command,
     catalogue: &Catalogue,
     used: &BudgetsUsed,
 ) -> Result<Decision, Rejection> {
     let mut decision = decide_unbudgeted(state, command, catalogue)?;
-    // Whatever command reaches a milestone, its rewards are granted within the budgets.
     budgets::allot(&mut decision.events, catalogue, used);
     if let Command::Settle { as_of } = command {
         decision.events.extend(budgets::grant_waiting(state, *as_of, catalogue, used));
@@ -154,8 +169,6 @@ fn decide_unbudgeted(
     catalogue: &Catalogue,
 ) -> Result<Decision, Rejection> {
     match command {
-        Command::RecordAction { action, seed } => Ok(record(state, action, *seed, catalogue)),
-        Command::CountPast(past) => Ok(backfill::count(state, past, catalogue)),
         Command::ReleaseBackfill(release) => Ok(backfill::release(state, release, catalogue)),
         Command::ClaimRewards { user: _, task, period, milestone, claimed_at } => {
             let claimed =
@@ -182,9 +195,6 @@ fn decide_unbudgeted(
             Ok(Decision { events: vec![requested], unmoved: vec![] })
         }
         Command::Correct(correction) => correct::correct(state, correction, catalogue),
-        Command::ReverseAction { action, seed, credited } => {
-            Ok(reverse::reverse(state, action, *seed, credited, catalogue))
-        }
         Command::ResolveParked(Resolution { parked, verdict, by, at }) => {
             let (parked, by, at) = (parked.to_string(), by.clone(), *at);
             let resolved = match verdict.clone() {
@@ -218,7 +228,7 @@ enum Earning<'a> {
     /// It is granted.
     Granted,
     /// The action is a past one that a backfill counts.
-    Past(&'a PastAction),
+    Past(PastAction<'a>),
 }
 
 impl<'a> ActionContext<'a> {
@@ -235,7 +245,7 @@ impl<'a> ActionContext<'a> {
     /// The treatment of the rewards of this task's milestones.
     fn rewards_of(&self, task: &TaskId) -> BackfillRewards {
         match self.earning {
-            Earning::Past(past) if past.task == *task => past.rewards,
+            Earning::Past(past) if past.task == task => past.rewards,
             Earning::Past(_) | Earning::Granted => BackfillRewards::Grant,
         }
     }
@@ -267,7 +277,8 @@ impl<'a> ActionContext<'a> {
 
 /// Decides what an action does to each task that subscribes to it, and what the completions that follow do
 /// to the tasks that count them or are unlocked by them. Tasks come after those that they depend on.
-fn record(state: &UserTasks, action: &Action, seed: Seed, catalogue: &Catalogue) -> Decision {
+fn record(state: &UserTasks, input: ActionInput<'_>, catalogue: &Catalogue) -> Decision {
+    let ActionInput { action, seed, .. } = input;
     let mut decision = Decision::default();
     let mut state = Cow::Borrowed(state);
     match action.body() {

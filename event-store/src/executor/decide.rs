@@ -19,7 +19,7 @@ use plaudit_domain::catalogue::{BudgetKey, BudgetsUsed, Catalogue, CatalogueTask
 use plaudit_domain::ids::{TaskId, UserId};
 use plaudit_domain::lane::{Lane, Position};
 use plaudit_domain::user_tasks::{
-    Command, Decision, Event, Rejection, Resolution, Reward, UserTasks, decide_within, evolve,
+    Command, Decision, Event, Rejection, Resolution, Reward, UserTasks, decide_command, evolve,
 };
 use uuid::Uuid;
 
@@ -508,7 +508,7 @@ impl<'b> BatchDecider<'_, 'b> {
     ) -> Result<Decision, Rejection> {
         self.working(item, user);
         let state: &UserTasks = &self.users[user].loaded.state;
-        decide_within(state, command, self.catalogue, &self.budgets_used)
+        decide_command(state, command, self.catalogue, &self.budgets_used)
     }
 
     /// Gives events their places and folds them. Returns the place of the last.

@@ -11,10 +11,10 @@ use jiff::Timestamp;
 use nix::sys::signal::Signal;
 use plaudit_actions::cloud_events;
 use plaudit_domain::action::Action;
-use plaudit_domain::catalogue::{Catalogue, CatalogueTask, Status, TaskVersion};
+use plaudit_domain::catalogue::{BudgetsUsed, Catalogue, CatalogueTask, Status, TaskVersion};
 use plaudit_domain::ids::UserId;
 use plaudit_domain::screen::{ScreenRequest, screen};
-use plaudit_domain::user_tasks::{Command, Event, Seed, UserTasks, decide, evolve};
+use plaudit_domain::user_tasks::{ActionInput, Event, Seed, UserTasks, decide_action, evolve};
 use plaudit_embedded::{ScratchDir, test_cluster};
 use serde_json::{Value, json};
 
@@ -71,8 +71,9 @@ impl Example {
             let state = states.entry(action.user.clone()).or_default();
             let user = action.user.to_string();
             let seed = Seed(action.identity().as_u64_pair().0);
-            let decided = decide(state, &Command::RecordAction { action, seed }, &catalogue);
-            for event in decided.unwrap().events {
+            let input = ActionInput { action: &action, seed, credited: None };
+            let decided = decide_action(state, input, &catalogue, &BudgetsUsed::default());
+            for event in decided.events {
                 if let Event::MilestoneReached { task, milestone, rewards, .. } = &event {
                     let line =
                         |line: &String| (user.clone(), task.to_string(), *milestone, line.clone());

@@ -12,10 +12,10 @@ use crate::user_tasks::state::UserTasks;
 
 /// Counts a past action for one task. What the task's completion sets off in others happens as ever; nothing else
 /// that listens to the action hears of it, for it was judged before.
-pub(super) fn count(state: &UserTasks, past: &PastAction, catalogue: &Catalogue) -> Decision {
+pub(super) fn count(state: &UserTasks, past: PastAction<'_>, catalogue: &Catalogue) -> Decision {
     let mut decision = Decision::default();
-    if let Some(index) = catalogue.place_of(&past.task) {
-        let context = ActionContext::new(state, &past.action, past.seed, Earning::Past(past));
+    if let Some(index) = catalogue.place_of(past.task) {
+        let context = ActionContext::new(state, past.action, past.seed, Earning::Past(past));
         judge(context, &mut decision, &[index], BTreeSet::from([index]), catalogue);
     }
     decision

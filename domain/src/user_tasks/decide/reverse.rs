@@ -4,12 +4,13 @@
 use std::borrow::Cow;
 
 use super::correct::progress::{Author, Corrected};
-use super::{ActionContext, Decision, Earning, record};
-use crate::action::{Action, ActionBody, Reversal};
+use super::{ActionContext, Decision, Earning};
+use crate::action::{Action, Reversal};
 use crate::calendar::PeriodKey;
 use crate::catalogue::Catalogue;
 use crate::catalogue::definition::Measure;
 use crate::ids::TaskId;
+use crate::user_tasks::command::ActionInput;
 use crate::user_tasks::correction::Credited;
 use crate::user_tasks::event::Event;
 use crate::user_tasks::evolve::evolve;
@@ -18,17 +19,15 @@ use crate::user_tasks::seed::Seed;
 use crate::user_tasks::seen::Seen;
 use crate::user_tasks::state::UserTasks;
 
-/// The facts of an action that reverses another one: what it moves itself, if a task listens to it, what it
-/// takes back, and what stands.
+/// Adds the facts of a reversal to those of the action that asks for it: what it takes back, and what stands.
 pub(super) fn reverse(
+    decision: &mut Decision,
     state: &UserTasks,
-    action: &Action,
-    seed: Seed,
-    credited: &Credited,
+    input: ActionInput<'_>,
+    (reversal, credited): (&Reversal, &Credited),
     catalogue: &Catalogue,
-) -> Decision {
-    let mut decision = record(state, action, seed, catalogue);
-    let ActionBody::Reversal(reversal) = action.body() else { return decision };
+) {
+    let ActionInput { action, seed, .. } = input;
     let target = &reversal.target;
     let refused = match credited {
         _ if !target.is_named() => Some("data.source and data.id name the action that is reversed"),
@@ -45,9 +44,9 @@ pub(super) fn reverse(
         refused: refused.map(ToOwned::to_owned),
         at: action.occurred_at,
     });
-    let Credited::Facts(facts) = credited else { return decision };
+    let Credited::Facts(facts) = credited else { return };
     if refused.is_some() {
-        return decision;
+        return;
     }
     let mut state = Cow::Borrowed(state);
     for event in &decision.events {
@@ -61,7 +60,6 @@ pub(super) fn reverse(
         }
         decision.events.extend(taken);
     }
-    decision
 }
 
 struct TakeBack<'a> {

@@ -13,7 +13,7 @@ fn for_vips(changes: Value) -> Value {
     task
 }
 
-fn becomes(vip: i64, when: &str) -> Command {
+fn becomes(vip: i64, when: &str) -> Input {
     action("plaudit.user.updated", at(when), &json!({ "attributes": { "vip": vip } }))
 }
 
@@ -149,7 +149,7 @@ fn a_share_of_the_users_is_always_the_same_and_no_larger_than_it_says() {
         let (source, id, kind, time) = ("/test", "g", "gift.sent", "2026-03-29T12:00:00Z");
         let parts = Parts { user: user.as_str(), source, id, kind, time, data: Map::new() };
         let action = Action::new(parts).unwrap();
-        let command = Command::RecordAction { action, seed: Seed(1) };
+        let command = Input::RecordAction { action, seed: Seed(1) };
         let state = UserTasks::default();
         let is_counted = !decide(&state, &command, &catalogue).unwrap().events.is_empty();
         let shown =
