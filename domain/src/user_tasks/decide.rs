@@ -14,7 +14,7 @@ pub mod streak;
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
-use super::command::{Command, ParkedVerdict, PastAction, Resolution};
+use super::command::{ActionInput, Command, ParkedVerdict, PastAction, Resolution};
 use super::event::Event;
 use super::evolve::{evolve, merge_attributes};
 use super::seed::Seed;
@@ -23,7 +23,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::action::{Action, USER_UPDATED, UserUpdate};
+use crate::action::{Action, ActionBody, UserUpdate};
 use crate::catalogue::definition::BackfillRewards;
 use crate::catalogue::{BudgetsUsed, Catalogue, CatalogueTask, TaskVersion};
 use crate::expression::Variables;
@@ -32,7 +32,6 @@ use crate::ids::TaskId;
 use measure::Cause;
 
 pub use claim::Rejection;
-pub use delivery::{Acknowledgement, Verdict};
 
 /// What follows from a command.
 #[derive(Debug, Default, PartialEq)]
@@ -114,33 +113,48 @@ pub enum UnmovedReason {
     CountedBefore,
 }
 
-/// Decides as [`decide_within`] does while nothing of any budget is used.
-///
-/// # Errors
-///
-/// A [`Rejection`]: an answer, not a fault. Actions are never rejected.
-pub fn decide(
+/// Decides which facts follow from an action. Changes nothing and reads no clock. `used` is what others were
+/// granted of the budgets; what the action itself is granted is in its facts.
+pub fn decide_action(
     state: &UserTasks,
-    command: &Command,
+    input: ActionInput<'_>,
     catalogue: &Catalogue,
-) -> Result<Decision, Rejection> {
-    decide_within(state, command, catalogue, &BudgetsUsed::default())
+    used: &BudgetsUsed,
+) -> Decision {
+    let mut decision = record(state, input, catalogue);
+    if let (ActionBody::Reversal(reversal), Some(credited)) = (input.action.body(), input.credited)
+    {
+        reverse::reverse(&mut decision, state, input, (reversal, credited), catalogue);
+    }
+    // Whatever reaches a milestone, its rewards are granted within the budgets.
+    budgets::allot(&mut decision.events, catalogue, used);
+    decision
 }
 
-/// Decides which facts follow from `command`. Changes nothing and reads no clock. `used` is what others were
-/// granted of the budgets; what the command itself is granted is in its facts.
+/// Decides which facts follow for one task from an action that was decided before the task was published.
+pub fn decide_past_action(
+    state: &UserTasks,
+    past: PastAction<'_>,
+    catalogue: &Catalogue,
+    used: &BudgetsUsed,
+) -> Decision {
+    let mut decision = backfill::count(state, past, catalogue);
+    budgets::allot(&mut decision.events, catalogue, used);
+    decision
+}
+
+/// Decides which facts follow from a command, as [`decide_action`] does from an action.
 ///
 /// # Errors
 ///
-/// A [`Rejection`]: an answer, not a fault. Actions are never rejected.
-pub fn decide_within(
+/// A [`Rejection`]: an answer, not a fault.
+pub fn decide_command(
     state: &UserTasks,
     command: &Command,
     catalogue: &Catalogue,
     used: &BudgetsUsed,
 ) -> Result<Decision, Rejection> {
     let mut decision = decide_unbudgeted(state, command, catalogue)?;
-    // Whatever command reaches a milestone, its rewards are granted within the budgets.
     budgets::allot(&mut decision.events, catalogue, used);
     if let Command::Settle { as_of } = command {
         decision.events.extend(budgets::grant_waiting(state, *as_of, catalogue, used));
@@ -155,8 +169,6 @@ fn decide_unbudgeted(
     catalogue: &Catalogue,
 ) -> Result<Decision, Rejection> {
     match command {
-        Command::RecordAction { action, seed } => Ok(record(state, action, *seed, catalogue)),
-        Command::CountPast(past) => Ok(backfill::count(state, past, catalogue)),
         Command::ReleaseBackfill(release) => Ok(backfill::release(state, release, catalogue)),
         Command::ClaimRewards { user: _, task, period, milestone, claimed_at } => {
             let claimed =
@@ -183,9 +195,6 @@ fn decide_unbudgeted(
             Ok(Decision { events: vec![requested], unmoved: vec![] })
         }
         Command::Correct(correction) => correct::correct(state, correction, catalogue),
-        Command::ReverseAction { action, seed, credited } => {
-            Ok(reverse::reverse(state, action, *seed, credited, catalogue))
-        }
         Command::ResolveParked(Resolution { parked, verdict, by, at }) => {
             let (parked, by, at) = (parked.to_string(), by.clone(), *at);
             let resolved = match verdict.clone() {
@@ -219,7 +228,7 @@ enum Earning<'a> {
     /// It is granted.
     Granted,
     /// The action is a past one that a backfill counts.
-    Past(&'a PastAction),
+    Past(PastAction<'a>),
 }
 
 impl<'a> ActionContext<'a> {
@@ -236,7 +245,7 @@ impl<'a> ActionContext<'a> {
     /// The treatment of the rewards of this task's milestones.
     fn rewards_of(&self, task: &TaskId) -> BackfillRewards {
         match self.earning {
-            Earning::Past(past) if past.task == *task => past.rewards,
+            Earning::Past(past) if past.task == task => past.rewards,
             Earning::Past(_) | Earning::Granted => BackfillRewards::Grant,
         }
     }
@@ -268,15 +277,22 @@ impl<'a> ActionContext<'a> {
 
 /// Decides what an action does to each task that subscribes to it, and what the completions that follow do
 /// to the tasks that count them or are unlocked by them. Tasks come after those that they depend on.
-fn record(state: &UserTasks, action: &Action, seed: Seed, catalogue: &Catalogue) -> Decision {
+fn record(state: &UserTasks, input: ActionInput<'_>, catalogue: &Catalogue) -> Decision {
+    let ActionInput { action, seed, .. } = input;
     let mut decision = Decision::default();
     let mut state = Cow::Borrowed(state);
-    if let Some(updated) = update_user(&state, action) {
-        evolve(state.to_mut(), &updated);
-        decision.events.push(updated);
-    }
-    if let Some(acknowledgement) = Acknowledgement::of(action) {
-        decision.events.push(delivery::acknowledge(&state, acknowledgement, action.occurred_at));
+    match action.body() {
+        ActionBody::UserUpdate(update) => {
+            if let Some(updated) = update_user(&state, update, action.occurred_at) {
+                evolve(state.to_mut(), &updated);
+                decision.events.push(updated);
+            }
+        }
+        ActionBody::Acknowledgement(acknowledgement) => {
+            let fact = delivery::acknowledge(&state, acknowledgement, action.occurred_at);
+            decision.events.push(fact);
+        }
+        ActionBody::Business | ActionBody::Reversal(_) => {}
     }
     let context = ActionContext::new(&state, action, seed, Earning::Granted);
     let subscribed = catalogue.subscribers(&action.kind);
@@ -338,20 +354,17 @@ fn past_with<'s>(
     folded.tasks.remove(&task.id).map(Cow::Owned)
 }
 
-/// What an update of a user says, unless a later one was already taken.
-fn update_user(state: &UserTasks, action: &Action) -> Option<Event> {
-    if action.kind != USER_UPDATED
-        || state.updated_at.is_some_and(|taken| action.occurred_at < taken)
-    {
+/// The fact of an update of a user; `None` if a later one was taken before.
+fn update_user(state: &UserTasks, update: &UserUpdate, at: Timestamp) -> Option<Event> {
+    if state.updated_at.is_some_and(|taken| at < taken) {
         return None;
     }
-    // It was checked when the action was read.
-    let UserUpdate { zone, attributes } = UserUpdate::read(&action.data).ok()?;
-    let (attributes, refused) = match attributes_fit(&state.attributes, &attributes) {
-        Ok(()) => (attributes, None),
+    let UserUpdate { zone, attributes } = update;
+    let (attributes, refused) = match attributes_fit(&state.attributes, attributes) {
+        Ok(()) => (attributes.clone(), None),
         Err(reason) => (Map::new(), Some(reason)),
     };
-    Some(Event::UserUpdated { at: action.occurred_at, zone, attributes, refused })
+    Some(Event::UserUpdated { at, zone: zone.clone(), attributes, refused })
 }
 
 /// The most that the attributes of a user may take as JSON, in bytes. They are read and written with

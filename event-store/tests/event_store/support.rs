@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use plaudit_domain::action::Action;
+use plaudit_domain::action::{Action, Parts};
 use plaudit_domain::catalogue::definition::TaskDefinition;
 use plaudit_domain::lane::{Lane, LaneCount};
 use plaudit_embedded::test_cluster;
 use plaudit_event_store::catalogue_store::{self, CatalogueStore};
 use plaudit_event_store::{Applied, Batch, Executor, Item, Origin, Work, pool, schema};
-use serde_json::{Value, json};
+use serde_json::Value;
 use sqlx::PgPool;
 use uuid::Uuid;
 
@@ -87,9 +87,8 @@ pub fn request() -> Origin {
 }
 
 pub fn action(user: &str, id: &str, kind: &str, time: &str, data: &Value) -> Action {
-    let event = json!({"specversion": "1.0", "source": "/test", "id": id, "type": kind, "subject": user,
-        "time": time, "data": data});
-    Action::from_json(&event).unwrap()
+    let data = data.as_object().unwrap().clone();
+    Action::new(Parts { user, source: "/test", id, kind, time, data }).unwrap()
 }
 
 pub const TASKS: &str = r"

@@ -1,5 +1,7 @@
 //! Who has a task at all: judged with the attributes of the moment, on each action and each read.
 
+use serde_json::Map;
+
 use super::*;
 use crate::screen::{ScreenRequest, TaskScreenState, screen, state_of_task};
 
@@ -11,7 +13,7 @@ fn for_vips(changes: Value) -> Value {
     task
 }
 
-fn becomes(vip: i64, when: &str) -> Command {
+fn becomes(vip: i64, when: &str) -> Input {
     action("plaudit.user.updated", at(when), &json!({ "attributes": { "vip": vip } }))
 }
 
@@ -143,13 +145,11 @@ fn a_share_of_the_users_is_always_the_same_and_no_larger_than_it_says() {
         catalogue([daily_with(&[9], json!({ "audience": { "share_of_10000": 2_500 } }))]);
     let mut counted = 0;
     for number in 0..4_000 {
-        let event = json!({
-            "specversion": "1.0", "source": "/test", "id": "g", "type": "gift.sent",
-            "subject": format!("user-{number}"), "time": at("29T12:00"), "data": {},
-        });
-        let action = crate::action::Action::from_json(&event).unwrap();
-        let user = action.user.clone();
-        let command = Command::RecordAction { action, seed: Seed(1) };
+        let user: UserId = format!("user-{number}").parse().unwrap();
+        let (source, id, kind, time) = ("/test", "g", "gift.sent", "2026-03-29T12:00:00Z");
+        let parts = Parts { user: user.as_str(), source, id, kind, time, data: Map::new() };
+        let action = Action::new(parts).unwrap();
+        let command = Input::RecordAction { action, seed: Seed(1) };
         let state = UserTasks::default();
         let is_counted = !decide(&state, &command, &catalogue).unwrap().events.is_empty();
         let shown =

@@ -26,7 +26,7 @@ fn all_of(name: &str, tasks: &[&str], target: i64, changes: Value) -> Value {
     task
 }
 
-fn done(kind: &str, when: &str) -> Command {
+fn done(kind: &str, when: &str) -> Input {
     action(kind, at(when), &json!({}))
 }
 
@@ -42,7 +42,7 @@ fn of_tasks<'e>(events: &'e [Event], names: &[&str]) -> Vec<&'e Event> {
     events.iter().filter(is_of).collect()
 }
 
-fn events(given: &Given<'_>, command: &Command) -> Vec<Event> {
+fn events(given: &Given<'_>, command: &Input) -> Vec<Event> {
     decide(&given.state, command, given.catalogue).unwrap().events
 }
 
