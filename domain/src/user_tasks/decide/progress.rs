@@ -26,8 +26,14 @@ pub(super) fn advance(
     let at = action.occurred_at;
     let place = place(task, past, &context.state.zones, at);
     let definition = &place.version.definition;
-    if let Some(moved) = definition.kind.rules().act(context, task, past, &place) {
-        return moved;
+    let acted = match cause {
+        Cause::Action => definition.kind.rules().act(context, task, past, &place),
+        Cause::Completion(_) => None,
+    };
+    if let Some(moved) = acted {
+        let is_elsewhere = moved == Err(UnmovedReason::OtherTask);
+        let is_allowed = is_elsewhere || context.is_in_audience(place.version);
+        return if is_allowed { moved } else { Err(UnmovedReason::OutsideAudience) };
     }
     let counts = match cause {
         Cause::Action => definition.objective.on.contains(&action.kind),
