@@ -162,3 +162,39 @@ fn rule_09_adopt_if_easier_compares_what_a_period_of_a_streak_needs() {
     let events = decide(&past.state, &signs_in("29T12:00"), &after).unwrap().events;
     assert_eq!(events[0], kept);
 }
+
+/// Versions of the daily task with these targets, each with what it says of open periods.
+fn versions(of: &[(i64, &str)]) -> Vec<Value> {
+    let version = |(target, policy): &(i64, &str)| {
+        daily_with(&[*target], json!({ "on_new_version": policy }))
+    };
+    of.iter().map(version).collect()
+}
+
+/// The version and the target that judge an action after the second and after the third publication, whether or
+/// not the user did something between the two.
+#[track_caller]
+fn judged_by(of: &[(i64, &str)], expected: (u32, i64)) {
+    let all = versions(of);
+    let [first, second, third] = [1, 2, 3].map(|count| catalogue(all[..count].to_vec()));
+    let past = given(&first, &[]).after(&[gift("29T10:00")]);
+    let idle = past.clone().under(&second).under(&third);
+    let busy = past.under(&second).after(&[gift("29T11:00")]).under(&third);
+    for past in [idle, busy] {
+        let events = past.when(&gift("29T12:00")).events();
+        let Event::ProgressRecorded { version, target, .. } = events[0] else {
+            panic!("{events:?}")
+        };
+        assert_eq!((version, target), expected, "{of:?}");
+    }
+}
+
+#[test]
+fn rule_09_each_publication_decides_whether_open_periods_follow_it() {
+    judged_by(&[(9, "keep"), (8, "adopt"), (7, "keep")], (2, 8));
+    judged_by(&[(9, "keep"), (8, "keep"), (7, "adopt")], (3, 7));
+    judged_by(&[(9, "keep"), (8, "adopt"), (7, "adopt")], (3, 7));
+    judged_by(&[(9, "keep"), (8, "keep"), (7, "keep")], (1, 9));
+    judged_by(&[(9, "keep"), (6, "adopt_if_easier"), (8, "adopt_if_easier")], (2, 6));
+    judged_by(&[(9, "keep"), (10, "adopt_if_easier"), (8, "adopt_if_easier")], (3, 8));
+}
