@@ -84,7 +84,7 @@ fn check_filter(context: &ActionContext<'_>, version: &TaskVersion) -> Result<()
 }
 
 /// The events of a credited action: its progress, and what that reaches.
-fn apply_credit(
+pub(super) fn apply_credit(
     context: &ActionContext<'_>,
     task: &CatalogueTask,
     past: Option<&TaskState>,
