@@ -97,9 +97,9 @@ impl TaskVersion {
         Some(PastPeriods { from: backfill.from, before, open_until })
     }
 
-    /// Whether an open period that began with this version goes on under the newest.
-    pub fn is_followed_by(&self, newest: &Self) -> bool {
-        let (begun, newest) = (&self.definition, &newest.definition);
+    /// Whether an open period that goes by this version goes on under the one after it.
+    pub fn is_followed_by(&self, next: &Self) -> bool {
+        let (begun, newest) = (&self.definition, &next.definition);
         match newest.on_new_version {
             OnNewVersion::Keep => false,
             OnNewVersion::Adopt => true,
@@ -215,6 +215,17 @@ impl CatalogueTask {
     /// A version by its number.
     pub fn version(&self, version: u32) -> Option<&Arc<TaskVersion>> {
         self.versions.get(usize::try_from(version).ok()?.checked_sub(1)?)
+    }
+
+    /// The version that an open period goes by which began with version `begun`. Each later version is asked in
+    /// turn, so that it makes no difference whether the user did anything between two publications.
+    pub fn version_followed_from(&self, begun: u32) -> &Arc<TaskVersion> {
+        let Some(begun) = self.version(begun) else { return self.current() };
+        let later = self.versions.iter().filter(|next| next.version > begun.version);
+        later.fold(
+            begun,
+            |standing, next| if standing.is_followed_by(next) { next } else { standing },
+        )
     }
 
     /// The tasks that must be judged before this one, by its version in force.

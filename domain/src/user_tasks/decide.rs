@@ -1,5 +1,6 @@
 //! The rules: state and command give events, or a rejection.
 
+mod adopted;
 mod backfill;
 mod budgets;
 mod claim;
@@ -319,6 +320,7 @@ fn judge(
         if subscribed.binary_search(&index).is_ok() && judged.insert(index) {
             let past = state.tasks.get(&task.id);
             decision.add(task, progress::advance(&context, task, past, Cause::Action));
+            waiting.extend(composites_to_finish(state, task, catalogue));
         }
         for completed in &context.completed_now {
             if task.counts_completions_of(completed) && counted.insert((index, completed.clone())) {
@@ -326,6 +328,11 @@ fn judge(
                 let cause = Cause::Completion(completed);
                 decision.add(task, progress::advance(&context, task, past.as_deref(), cause));
             }
+        }
+        let finished = adopted::finish(&context, task, &decision.events);
+        if !finished.is_empty() {
+            decision.unmoved.retain(|unmoved| unmoved.task != task.id);
+            decision.events.extend(finished);
         }
         let released = progress::release(&context, task, &decision.events, catalogue);
         decision.events.extend(released);
@@ -335,6 +342,21 @@ fn judge(
             waiting.extend(catalogue.dependants(&task.id));
         }
     }
+}
+
+/// Composites that count a task and may hold what a later version asks for. None of the tasks that they count may
+/// ever be completed again, so that they are asked with each action that concerns one of these.
+fn composites_to_finish(
+    state: &UserTasks,
+    task: &CatalogueTask,
+    catalogue: &Catalogue,
+) -> Vec<usize> {
+    let may_finish = |index: &usize| {
+        let dependant = &catalogue.tasks()[*index];
+        adopted::may_finish(dependant, state.tasks.get(&dependant.id))
+            && dependant.counts_completions_of(&task.id)
+    };
+    catalogue.dependants(&task.id).iter().copied().filter(may_finish).collect()
 }
 
 /// The past of a task together with what the action at hand did to it.

@@ -160,3 +160,45 @@ fn a_share_of_the_users_is_always_the_same_and_no_larger_than_it_says() {
     // Five standard deviations of a fair draw.
     assert!(counted.abs_diff(1_000) < 137, "{counted} of 4000");
 }
+
+/// Sign-ins of VIPs, with make-ups and wishes for freezes.
+fn sign_in_of_vips() -> Catalogue {
+    let rules = json!({ "freezes": { "initial": 1, "max": 1, "use": "manual" },
+        "make_up": { "look_back": 3, "on": "user.made_up_day" } });
+    catalogue([sign_in(&[1, 2, 3], json!({ "streak": rules, "audience": { "where": VIP } }))])
+}
+
+#[test]
+fn outside_the_audience_of_a_streak_nothing_is_a_step_or_a_made_up_one() {
+    let catalogue = sign_in_of_vips();
+    let makes_up = |when| action("user.made_up_day", at(when), &json!({ "period": "2026-03-02" }));
+    let vip = given(&catalogue, &[]).after(&[
+        becomes(2, "01T08:00"),
+        signs_in("01T09:00"),
+        signs_in("03T09:00"),
+    ]);
+    let left = vip.clone().after(&[becomes(1, "03T10:00")]);
+    left.when(&signs_in("04T09:00")).then_nothing("sign-in", UnmovedReason::OutsideAudience);
+    left.when(&makes_up("03T12:00")).then_nothing("sign-in", UnmovedReason::OutsideAudience);
+    // Not even one that could not be taken leaves a trace.
+    let unnamed = action("user.made_up_day", at("03T12:00"), &json!({}));
+    left.when(&unnamed).then_nothing("sign-in", UnmovedReason::OutsideAudience);
+    let back = left.after(&[becomes(2, "03T13:00")]);
+    let made_up = |event: &Event| matches!(event, Event::PeriodMadeUp { .. });
+    assert!(back.when(&makes_up("03T14:00")).events().iter().any(made_up));
+}
+
+#[test]
+fn outside_the_audience_of_a_streak_no_freeze_is_kept() {
+    let catalogue = sign_in_of_vips();
+    let wish = |task: &str| {
+        let data = json!({ "task": task, "period": "2026-03-02" });
+        action("plaudit.streak.freeze", at("01T12:00"), &data)
+    };
+    let vip = given(&catalogue, &[]).after(&[becomes(2, "01T08:00"), signs_in("01T09:00")]);
+    let left = vip.clone().after(&[becomes(1, "01T10:00")]);
+    left.when(&wish("sign-in")).then_nothing("sign-in", UnmovedReason::OutsideAudience);
+    left.when(&wish("another")).then_nothing("sign-in", UnmovedReason::OtherTask);
+    let kept = vip.when(&wish("sign-in")).events();
+    assert!(matches!(kept[..], [Event::FreezeReserved { .. }]), "{kept:?}");
+}
