@@ -269,6 +269,7 @@ pub struct Catalogue {
     dependants: HashMap<TaskId, Vec<usize>>,
     states_needed: HashMap<String, Vec<usize>>,
     budgets: Budgets,
+    has_audience_filters: bool,
 }
 
 impl Catalogue {
@@ -307,7 +308,12 @@ impl Catalogue {
             dependants,
             states_needed: HashMap::new(),
             budgets: Budgets::default(),
+            has_audience_filters: false,
         };
+        catalogue.has_audience_filters = catalogue
+            .tasks
+            .iter()
+            .any(|task| task.versions.iter().any(|version| version.audience_filter.is_some()));
         catalogue.states_needed = catalogue
             .by_action
             .keys()
@@ -335,6 +341,11 @@ impl Catalogue {
     /// All tasks, in judging order.
     pub fn tasks(&self) -> &[CatalogueTask] {
         &self.tasks
+    }
+
+    /// Whether a screen evaluates expressions: some task's audience has a `where`.
+    pub fn has_audience_filters(&self) -> bool {
+        self.has_audience_filters
     }
 
     /// Places in [`Self::tasks`] of the tasks that subscribe to an action type, ascending.

@@ -13,6 +13,7 @@ mod settle;
 pub mod streak;
 
 use std::borrow::Cow;
+use std::cell::RefCell;
 use std::collections::BTreeSet;
 
 use super::command::{ActionInput, Command, ParkedVerdict, PastAction, Resolution};
@@ -27,7 +28,7 @@ use serde_json::{Map, Value};
 use crate::action::{Action, ActionBody, UserUpdate};
 use crate::catalogue::definition::BackfillRewards;
 use crate::catalogue::{BudgetsUsed, Catalogue, CatalogueTask, TaskVersion};
-use crate::expression::Variables;
+use crate::expression::{Allowance, EvaluationError, Filter, Variables};
 use crate::ids::TaskId;
 
 use measure::Cause;
@@ -217,6 +218,8 @@ pub(crate) struct ActionContext<'a> {
     pub(crate) action: &'a Action,
     seed: Seed,
     variables: Variables<'a>,
+    /// What the expressions of all tasks may still cost.
+    allowance: RefCell<Allowance>,
     /// The treatment of the rewards that the action earns.
     earning: Earning<'a>,
     /// Tasks that this action completed, in any of their periods.
@@ -240,7 +243,9 @@ impl<'a> ActionContext<'a> {
         earning: Earning<'a>,
     ) -> ActionContext<'a> {
         let variables = Variables::new(action, state.zones.current(), &state.attributes);
-        ActionContext { state, action, seed, variables, earning, completed_now: BTreeSet::new() }
+        let allowance = RefCell::new(Allowance::of_many_tasks());
+        let completed_now = BTreeSet::new();
+        ActionContext { state, action, seed, variables, allowance, earning, completed_now }
     }
 
     /// The treatment of the rewards of this task's milestones.
@@ -263,7 +268,13 @@ impl<'a> ActionContext<'a> {
     /// Whether the user has the task, with the attributes that hold after this action.
     fn is_in_audience(&self, version: &TaskVersion) -> bool {
         let UserTasks { zones, attributes, .. } = self.state;
-        version.is_in_audience(&self.action.user, zones.current(), attributes)
+        let allowance = &mut self.allowance.borrow_mut();
+        version.is_in_audience(&self.action.user, zones.current(), attributes, allowance)
+    }
+
+    /// Whether a `where` holds for the action.
+    fn matches(&self, filter: &Filter) -> Result<bool, EvaluationError> {
+        filter.matches_within(&self.variables, &mut self.allowance.borrow_mut())
     }
 
     /// The prerequisites that are still missing, this action's own effects included.

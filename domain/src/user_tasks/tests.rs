@@ -4,6 +4,7 @@
 #![expect(clippy::needless_pass_by_value, reason = "definitions are written in place, as json!")]
 
 mod age;
+mod allowance;
 mod audiences;
 mod backfill;
 mod budgets;

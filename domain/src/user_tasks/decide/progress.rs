@@ -74,7 +74,7 @@ fn check_filter(context: &ActionContext<'_>, version: &TaskVersion) -> Result<()
     match version.filter() {
         None => Ok(()),
         Some(Err(invalid)) => Err(UnmovedReason::FilterFailed(invalid.to_string())),
-        Some(Ok(filter)) => match filter.matches(&context.variables) {
+        Some(Ok(filter)) => match context.matches(filter) {
             Ok(true) => Ok(()),
             Ok(false) => Err(UnmovedReason::FilteredOut),
             Err(EvaluationError::Missing(what)) => Err(UnmovedReason::FieldMissing(what)),
