@@ -11,7 +11,7 @@ use plaudit_domain::ids::{TaskId, UserId};
 use plaudit_domain::lane::{Lane, LaneCount};
 use plaudit_domain::screen::{ScreenRequest, TaskScreen, screen};
 use plaudit_domain::user_tasks::{
-    Command, Decision, Event, Seed, Unmoved, UnmovedReason, UserTasks, decide_within, evolve,
+    ActionInput, Decision, Event, Seed, Unmoved, UnmovedReason, UserTasks, decide_action, evolve,
 };
 use plaudit_event_store::catalogue_store::{CatalogueStore, Unfit, with_drafts};
 use plaudit_event_store::{budgets, reader, seen_actions};
@@ -221,10 +221,8 @@ impl PreparedSimulation {
             if !duplicate {
                 // What a dry run rolls is one of the possible outcomes, the same each time.
                 let seed = Seed(action.identity().as_u64_pair().0);
-                let command = Command::RecordAction { action: action.clone(), seed };
-                let decided = decide_within(state, &command, catalogue, &budgets_used);
-                // An action is never rejected.
-                let decision = decided.unwrap_or_default();
+                let input = ActionInput { action: &action, seed, credited: None };
+                let decision = decide_action(state, input, catalogue, &budgets_used);
                 unmoved = unmoved_tasks(state, &action, &decision, catalogue, &drafted);
                 events = decision.events;
                 for event in &events {
@@ -232,7 +230,7 @@ impl PreparedSimulation {
                     event.budget_takes().for_each(|(key, taken)| budgets_used.add(key, taken));
                 }
             }
-            let Action { user, source, id, kind, occurred_at, data: _ } = action;
+            let Action { user, source, id, kind, occurred_at, .. } = action;
             let time = occurred_at;
             simulated.push(SimulatedAction {
                 user,

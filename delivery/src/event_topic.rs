@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
+use plaudit_domain::cloud_event::CloudEvent;
 use plaudit_domain::lane::{Lane, Position};
 use plaudit_event_store::pool::Borrowed;
 use plaudit_event_store::raw_log::{self, RawRow};
@@ -224,22 +225,16 @@ fn outgoing(lane: Lane, row: &RawRow) -> Outgoing {
 fn body(lane: Lane, row: &RawRow) -> String {
     let at = Timestamp::from_microsecond(row.recorded_at_us).unwrap_or_default();
     let json = |text: &str| serde_json::from_str(text).unwrap_or_else(|_| Value::from(text));
-    json!({
-        "specversion": "1.0",
-        "id": Position { lane, number: row.position }.to_string(),
-        "source": "/plaudit/events",
-        "type": format!("plaudit.event.{}", row.event_type),
-        "subject": row.user,
-        "time": at.to_string(),
-        "datacontenttype": "application/json",
-        "data": {
-            "sequence": row.sequence,
-            "version": row.event_version,
-            "payload": json(&row.payload),
-            "metadata": json(&row.metadata),
-        },
-    })
-    .to_string()
+    let id = Position { lane, number: row.position }.to_string();
+    let kind = format!("plaudit.event.{}", row.event_type);
+    let data = json!({
+        "sequence": row.sequence,
+        "version": row.event_version,
+        "payload": json(&row.payload),
+        "metadata": json(&row.metadata),
+    });
+    let (source, subject) = ("/plaudit/events", row.user.as_str());
+    CloudEvent { id: &id, source, kind: &kind, subject, time: at, data }.to_json()
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@
 pub mod channels;
 pub mod event_topic;
 mod kafka;
-mod message;
+pub mod message;
 mod outbox;
 mod senders;
 mod upkeep;

@@ -1,12 +1,19 @@
-//! Actions: what users did, in CloudEvents 1.0.
+//! Actions: what users did, in the terms of CloudEvents 1.0.
+
+mod body;
 
 use jiff::{Timestamp, Unit};
-use serde::Deserialize;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use crate::calendar;
+use crate::cloud_event::CloudEvent;
 use crate::ids::{UserId, check_name};
+
+pub use body::{
+    ACTION_REVERSED, Acknowledgement, ActionBody, REWARD_DELIVERED, REWARD_FAILED, Reversal,
+    ReversedAction, USER_UPDATED, UserUpdate, Verdict,
+};
 
 /// What a user did, wherever it came from. `(user, source, id)` is its identity.
 #[derive(Debug, Clone, PartialEq)]
@@ -23,22 +30,11 @@ pub struct Action {
     pub occurred_at: Timestamp,
     /// Details, as the producer knows them.
     pub data: Map<String, Value>,
+    body: ActionBody,
 }
 
 /// The largest `data` of an action, in bytes of compact JSON.
 pub const DATA_BYTES_MAX: usize = 64 * 1024;
-
-/// The action type by which the facts about a user arrive that rules use.
-pub const USER_UPDATED: &str = "plaudit.user.updated";
-
-/// The action type by which a payer says that it has paid a reward.
-pub const REWARD_DELIVERED: &str = "plaudit.reward.delivered";
-
-/// The action type by which a payer says that it will not pay a reward.
-pub const REWARD_FAILED: &str = "plaudit.reward.failed";
-
-/// The action type by which a producer takes an earlier action back.
-pub const ACTION_REVERSED: &str = "plaudit.action.reversed";
 
 /// The namespace of [`Action::identity`].
 const IDENTITY_NAMESPACE: Uuid = Uuid::from_u128(0x5d0c_5d3e_7a55_5a0e_9f5e_52a8_61d0_6a1c);
@@ -54,9 +50,7 @@ impl Action {
         if json_bytes(&parts.data) > DATA_BYTES_MAX {
             return Err(Unreadable::DataTooLarge);
         }
-        if parts.kind == USER_UPDATED {
-            UserUpdate::read(&parts.data)?;
-        }
+        let body = ActionBody::read(parts.kind, &parts.data)?;
         Ok(Self {
             user,
             source: parts.source.to_owned(),
@@ -64,34 +58,51 @@ impl Action {
             kind: parts.kind.to_owned(),
             occurred_at,
             data: parts.data,
+            body,
         })
     }
 
-    /// Reads a CloudEvent in structured mode.
-    pub fn from_structured(bytes: &[u8]) -> Result<Self, Unreadable> {
-        // An array of the right length would be read as well, its elements as the fields.
-        let begins = bytes.iter().find(|byte| !byte.is_ascii_whitespace());
-        if begins.is_some_and(|byte| *byte == b'[') {
-            return Err(Unreadable::Json("it is an array".to_owned()));
-        }
-        let event: Structured<'_> =
-            serde_json::from_slice(bytes).map_err(|e| Unreadable::Json(e.to_string()))?;
-        event.into_action()
+    /// The meaning of its type and data.
+    pub fn body(&self) -> &ActionBody {
+        &self.body
     }
 
-    /// Reads a CloudEvent in structured mode that was already parsed as JSON.
-    pub fn from_json(value: &Value) -> Result<Self, Unreadable> {
-        if value.is_array() {
-            return Err(Unreadable::Json("it is an array".to_owned()));
+    /// The id of the grant that an acknowledgement names; absent: the action is not one, or names none.
+    pub fn acknowledged_grant(&self) -> Option<Uuid> {
+        match &self.body {
+            ActionBody::Acknowledgement(acknowledgement) => acknowledgement.grant_id(),
+            ActionBody::Business | ActionBody::UserUpdate(_) | ActionBody::Reversal(_) => None,
         }
-        let event = Structured::deserialize(value).map_err(|e| Unreadable::Json(e.to_string()))?;
-        event.into_action()
     }
 
-    /// Whether it is one of the types that Plaudit itself listens to, whatever the catalogue says.
+    /// Tells whether Plaudit itself acts on its type, whatever the catalogue says.
     pub fn is_plaudits_own(&self) -> bool {
-        [USER_UPDATED, REWARD_DELIVERED, REWARD_FAILED, ACTION_REVERSED]
-            .contains(&self.kind.as_str())
+        self.body != ActionBody::Business
+    }
+
+    /// An action of Plaudit's own that no task listens to, at whose time the effects of something else are decided.
+    pub(crate) fn stand_in(user: &UserId, kind: &str, at: Timestamp) -> Self {
+        Self {
+            user: user.clone(),
+            source: "/plaudit".to_owned(),
+            id: String::new(),
+            kind: kind.to_owned(),
+            occurred_at: at,
+            data: Map::new(),
+            body: ActionBody::Business,
+        }
+    }
+
+    /// The action as a CloudEvent, which reads as the same action.
+    pub fn to_cloud_event(&self) -> CloudEvent<'_, &Map<String, Value>> {
+        CloudEvent {
+            id: &self.id,
+            source: &self.source,
+            kind: &self.kind,
+            subject: self.user.as_str(),
+            time: self.occurred_at,
+            data: &self.data,
+        }
     }
 
     /// What makes a repeat recognisable: the same for the same `(user, source, id)`.
@@ -121,91 +132,6 @@ pub struct Parts<'a> {
     pub time: &'a str,
     /// The CloudEvents `data`; missing is empty.
     pub data: Map<String, Value>,
-}
-
-/// A CloudEvent in structured mode, as far as it is read. Extension attributes are ignored.
-#[derive(Deserialize)]
-#[serde(expecting = "a JSON object with the attributes of a CloudEvent")]
-struct Structured<'a> {
-    #[serde(borrow)]
-    specversion: Option<std::borrow::Cow<'a, str>>,
-    #[serde(borrow)]
-    source: Option<std::borrow::Cow<'a, str>>,
-    #[serde(borrow)]
-    id: Option<std::borrow::Cow<'a, str>>,
-    #[serde(borrow, rename = "type")]
-    kind: Option<std::borrow::Cow<'a, str>>,
-    #[serde(borrow)]
-    subject: Option<std::borrow::Cow<'a, str>>,
-    #[serde(borrow)]
-    time: Option<std::borrow::Cow<'a, str>>,
-    data: Option<Value>,
-    data_base64: Option<Value>,
-}
-
-impl Structured<'_> {
-    fn into_action(self) -> Result<Action, Unreadable> {
-        let attributes = Attributes {
-            specversion: self.specversion.as_deref(),
-            source: self.source.as_deref(),
-            id: self.id.as_deref(),
-            kind: self.kind.as_deref(),
-            subject: self.subject.as_deref(),
-            time: self.time.as_deref(),
-        };
-        // The version is told before the data: what another version means by it is not known.
-        check_specversion(attributes.specversion)?;
-        if self.data_base64.is_some() {
-            return Err(Unreadable::DataNotObject);
-        }
-        attributes.action(self.data)
-    }
-}
-
-/// The attributes of a CloudEvent as they were found, in whichever mode it came.
-#[derive(Debug, Clone, Copy)]
-pub struct Attributes<'a> {
-    /// `specversion`.
-    pub specversion: Option<&'a str>,
-    /// `source`.
-    pub source: Option<&'a str>,
-    /// `id`.
-    pub id: Option<&'a str>,
-    /// `type`.
-    pub kind: Option<&'a str>,
-    /// `subject`.
-    pub subject: Option<&'a str>,
-    /// `time`.
-    pub time: Option<&'a str>,
-}
-
-impl Attributes<'_> {
-    /// The action they make with this data; missing data is empty.
-    pub fn action(&self, data: Option<Value>) -> Result<Action, Unreadable> {
-        check_specversion(self.specversion)?;
-        let data = match data {
-            None => Map::new(),
-            Some(Value::Object(data)) => data,
-            Some(_) => return Err(Unreadable::DataNotObject),
-        };
-        Action::new(Parts {
-            user: self.subject.ok_or(Unreadable::Missing("subject"))?,
-            source: self.source.ok_or(Unreadable::Missing("source"))?,
-            id: self.id.ok_or(Unreadable::Missing("id"))?,
-            kind: self.kind.ok_or(Unreadable::Missing("type"))?,
-            time: self.time.ok_or(Unreadable::Missing("time"))?,
-            data,
-        })
-    }
-}
-
-/// Refuses CloudEvents of another version.
-pub fn check_specversion(got: Option<&str>) -> Result<(), Unreadable> {
-    match got {
-        Some("1.0") => Ok(()),
-        None => Err(Unreadable::Missing("specversion")),
-        Some(other) => Err(Unreadable::SpecVersion(other.to_owned())),
-    }
 }
 
 /// Reads an instant as RFC 3339 has it, cut to microseconds. A leap second is refused.
@@ -273,59 +199,15 @@ fn json_bytes(data: &Map<String, Value>) -> usize {
     counter.0
 }
 
-/// The data of a [`USER_UPDATED`] action.
-#[derive(Debug, Clone, PartialEq)]
-pub struct UserUpdate {
-    /// The user's new zone, an IANA name; `None`: it stays.
-    pub zone: Option<String>,
-    /// Attributes to set; `null` removes one, others stay.
-    pub attributes: Map<String, Value>,
-}
-
-impl UserUpdate {
-    /// Reads the data of an action.
-    pub fn read(data: &Map<String, Value>) -> Result<Self, Unreadable> {
-        let zone = match data.get("zone") {
-            None | Some(Value::Null) => None,
-            Some(Value::String(name)) => {
-                calendar::zone(name)?;
-                Some(name.clone())
-            }
-            Some(_) => return Err(Unreadable::UserUpdate("`data.zone` is the name of a zone")),
-        };
-        let attributes = match data.get("attributes") {
-            None | Some(Value::Null) => Map::new(),
-            Some(Value::Object(attributes)) => attributes.clone(),
-            Some(_) => return Err(Unreadable::UserUpdate("`data.attributes` is an object")),
-        };
-        Ok(Self { zone, attributes })
-    }
-}
-
-/// Why a record is no action. It is parked, and blocks no one.
+/// Why the parts of an action are not those of one. What held them is parked, and blocks no one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Unreadable {
-    /// Nothing to read.
-    #[error("the record is empty; an action is a CloudEvents 1.0 object")]
-    Empty,
-    /// Not JSON, or a field of the wrong type.
-    #[error("no CloudEvents 1.0 JSON object: {0}")]
-    Json(String),
-    /// A CloudEvent of another version.
-    #[error("`specversion` is \"1.0\", got {0:?}")]
-    SpecVersion(String),
-    /// A required attribute is not there.
-    #[error("`{0}` is missing")]
-    Missing(&'static str),
     /// `subject`, `source`, `id` or `type` is too long, empty or has control characters.
     #[error(transparent)]
     Name(#[from] crate::ids::InvalidName),
     /// `time` is not RFC 3339, or a leap second.
     #[error("`time` must be an RFC 3339 instant such as 2026-03-29T01:30:00+01:00, got {0:?}")]
     Time(String),
-    /// `data` is something else than a JSON object.
-    #[error("`data` must be a JSON object")]
-    DataNotObject,
     /// `data` is too large.
     #[error("`data` takes more than {DATA_BYTES_MAX} bytes")]
     DataTooLarge,
@@ -335,11 +217,6 @@ pub enum Unreadable {
     /// An update of a user has another shape.
     #[error("{0}")]
     UserUpdate(&'static str),
-    /// The media type of a record is none of an action's.
-    #[error(
-        "the content type {0:?} is none of an action's; send application/cloudevents+json or application/json"
-    )]
-    ContentType(String),
 }
 
 #[cfg(test)]

@@ -97,9 +97,9 @@ impl TaskVersion {
         Some(PastPeriods { from: backfill.from, before, open_until })
     }
 
-    /// Whether an open period that began with this version goes on under the newest.
-    pub fn is_followed_by(&self, newest: &Self) -> bool {
-        let (begun, newest) = (&self.definition, &newest.definition);
+    /// Whether an open period that goes by this version goes on under the one after it.
+    pub fn is_followed_by(&self, next: &Self) -> bool {
+        let (begun, newest) = (&self.definition, &next.definition);
         match newest.on_new_version {
             OnNewVersion::Keep => false,
             OnNewVersion::Adopt => true,
@@ -217,6 +217,17 @@ impl CatalogueTask {
         self.versions.get(usize::try_from(version).ok()?.checked_sub(1)?)
     }
 
+    /// The version that an open period goes by which began with version `begun`. Each later version is asked in
+    /// turn, so that it makes no difference whether the user did anything between two publications.
+    pub fn version_followed_from(&self, begun: u32) -> &Arc<TaskVersion> {
+        let Some(begun) = self.version(begun) else { return self.current() };
+        let later = self.versions.iter().filter(|next| next.version > begun.version);
+        later.fold(
+            begun,
+            |standing, next| if standing.is_followed_by(next) { next } else { standing },
+        )
+    }
+
     /// The tasks that must be judged before this one, by its version in force.
     fn depends_on_now(&self) -> BTreeSet<&TaskId> {
         self.current().definition.depends_on().collect()
@@ -258,6 +269,7 @@ pub struct Catalogue {
     dependants: HashMap<TaskId, Vec<usize>>,
     states_needed: HashMap<String, Vec<usize>>,
     budgets: Budgets,
+    has_audience_filters: bool,
 }
 
 impl Catalogue {
@@ -296,7 +308,12 @@ impl Catalogue {
             dependants,
             states_needed: HashMap::new(),
             budgets: Budgets::default(),
+            has_audience_filters: false,
         };
+        catalogue.has_audience_filters = catalogue
+            .tasks
+            .iter()
+            .any(|task| task.versions.iter().any(|version| version.audience_filter.is_some()));
         catalogue.states_needed = catalogue
             .by_action
             .keys()
@@ -324,6 +341,11 @@ impl Catalogue {
     /// All tasks, in judging order.
     pub fn tasks(&self) -> &[CatalogueTask] {
         &self.tasks
+    }
+
+    /// Whether a screen evaluates expressions: some task's audience has a `where`.
+    pub fn has_audience_filters(&self) -> bool {
+        self.has_audience_filters
     }
 
     /// Places in [`Self::tasks`] of the tasks that subscribe to an action type, ascending.

@@ -8,6 +8,7 @@
 //!
 //! Common Expression Language, <https://github.com/google/cel-spec>.
 
+mod allowance;
 mod budget;
 mod compile;
 mod evaluate;
@@ -25,12 +26,12 @@ mod plan;
 mod types;
 mod value;
 
-use budget::Budget;
 use compile::Declared;
 use evaluate::Evaluation;
 use plan::Node;
 use types::Type;
 
+pub use allowance::{Allowance, FULL_EVALUATIONS_MAX};
 pub use budget::{BYTES_MAX, STEPS_MAX};
 pub use failure::EvaluationError;
 pub use filter::{Filter, InvalidFilter, Variables};
@@ -38,16 +39,6 @@ pub use output::Output;
 pub use parse::SOURCE_BYTES_MAX;
 pub(crate) use value::EXACT_DOUBLE_MAX;
 pub use value::{Object, Variable};
-
-/// What several evaluations may cost together: as much as one.
-#[derive(Debug)]
-pub struct Allowance(Budget);
-
-impl Default for Allowance {
-    fn default() -> Self {
-        Self(Budget::full())
-    }
-}
 
 /// A compiled expression over named variables.
 ///
@@ -125,11 +116,12 @@ impl Expression {
         values: &[Variable<'_>],
         allowance: &mut Allowance,
     ) -> Result<Output, EvaluationError> {
-        let budget = std::mem::replace(&mut allowance.0, Budget::new(0, 0));
-        let mut evaluation = Evaluation::new(values, budget);
-        let result = evaluation.value(&self.root);
-        let result = result.and_then(|value| output::output(&value, &mut evaluation.budget));
-        allowance.0 = evaluation.budget;
+        let result = allowance.spend(|budget| {
+            let mut evaluation = Evaluation::new(values, budget);
+            let result = evaluation.value(&self.root);
+            let result = result.and_then(|value| output::output(&value, &mut evaluation.budget));
+            (result, evaluation.budget)
+        });
         Ok(result?)
     }
 
@@ -137,9 +129,17 @@ impl Expression {
     ///
     /// # Errors
     ///
-    /// As [`Self::evaluate`]; also if it gives neither true nor false.
-    pub fn holds(&self, values: &[Variable<'_>]) -> Result<bool, EvaluationError> {
-        Ok(Evaluation::new(values, Budget::full()).truth(&self.root)?)
+    /// As [`Self::evaluate_within`]; also if it gives neither true nor false.
+    pub fn holds(
+        &self,
+        values: &[Variable<'_>],
+        allowance: &mut Allowance,
+    ) -> Result<bool, EvaluationError> {
+        let result = allowance.spend(|budget| {
+            let mut evaluation = Evaluation::new(values, budget);
+            (evaluation.truth(&self.root), evaluation.budget)
+        });
+        Ok(result?)
     }
 
     /// The expression as written.
@@ -150,7 +150,7 @@ impl Expression {
     /// Evaluates, and says what was spent: steps, and bytes.
     #[cfg(test)]
     fn spent(&self, values: &[Variable<'_>]) -> (Result<Output, EvaluationError>, (u32, u32)) {
-        let mut evaluation = Evaluation::new(values, Budget::full());
+        let mut evaluation = Evaluation::new(values, budget::Budget::full());
         let result = evaluation.value(&self.root);
         let result = result.and_then(|value| output::output(&value, &mut evaluation.budget));
         (result.map_err(EvaluationError::from), evaluation.budget.spent())

@@ -5,6 +5,7 @@
 pub mod action;
 pub mod calendar;
 pub mod catalogue;
+pub mod cloud_event;
 pub mod duration;
 pub mod expression;
 pub mod ids;

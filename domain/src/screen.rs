@@ -7,6 +7,7 @@ mod milestones;
 mod streak;
 
 use std::borrow::Cow;
+use std::cell::RefCell;
 use std::str::FromStr;
 
 use jiff::Timestamp;
@@ -16,6 +17,7 @@ use uuid::Uuid;
 use crate::calendar::Period;
 use crate::catalogue::definition::{Kind, Meta, Payout, WeightedPayout};
 use crate::catalogue::{Catalogue, CatalogueTask, Status, TaskVersion};
+use crate::expression::Allowance;
 use crate::ids::{TaskId, UserId};
 use crate::user_tasks::place::{Place, place};
 use crate::user_tasks::{ReachedMilestone, RewardState, UserTasks};
@@ -203,7 +205,7 @@ pub fn screen(
     now: Timestamp,
     request: &ScreenRequest<'_>,
 ) -> Vec<TaskScreen> {
-    let reader = Reader { user, state, now, request };
+    let reader = Reader::new(user, state, now, request);
     let mut shown: Vec<_> = match request.task {
         Some(id) => catalogue
             .task(id)
@@ -226,7 +228,8 @@ pub fn state_of_task(
     now: Timestamp,
     task: &TaskId,
 ) -> Option<TaskScreenState> {
-    let reader = Reader { user, state, now, request: &ScreenRequest::default() };
+    let request = ScreenRequest::default();
+    let reader = Reader::new(user, state, now, &request);
     Some(reader.show(catalogue.task(task)?, LeftOut::Shown)?.state)
 }
 
@@ -243,9 +246,21 @@ struct Reader<'a> {
     state: &'a UserTasks,
     now: Timestamp,
     request: &'a ScreenRequest<'a>,
+    /// What the audiences of all tasks may still cost.
+    allowance: RefCell<Allowance>,
 }
 
-impl Reader<'_> {
+impl<'a> Reader<'a> {
+    fn new(
+        user: &'a UserId,
+        state: &'a UserTasks,
+        now: Timestamp,
+        request: &'a ScreenRequest<'a>,
+    ) -> Self {
+        let allowance = RefCell::new(Allowance::of_many_tasks());
+        Self { user, state, now, request, allowance }
+    }
+
     /// A task as asked for; `None` if it is left out.
     fn show(&self, task: &CatalogueTask, left_out: LeftOut) -> Option<TaskScreen> {
         let past = self.state.tasks.get(&task.id);
@@ -305,7 +320,9 @@ impl Reader<'_> {
 
     /// Whether the user has the task, with the attributes of the moment.
     fn is_in_audience(&self, version: &TaskVersion) -> bool {
-        version.is_in_audience(self.user, self.state.zones.current(), &self.state.attributes)
+        let UserTasks { zones, attributes, .. } = self.state;
+        let allowance = &mut self.allowance.borrow_mut();
+        version.is_in_audience(self.user, zones.current(), attributes, allowance)
     }
 
     fn state_of(

@@ -1,6 +1,6 @@
 //! One user's tasks: the aggregate within which rules hold at once.
 //!
-//! `command` holds the wishes, `event` the facts, `decide` the rules, `evolve` the fold.
+//! `command` holds what is put to it, `event` the facts, `decide` the rules, `evolve` the fold.
 
 pub mod command;
 mod correction;
@@ -14,10 +14,11 @@ mod seen;
 mod state;
 mod terms;
 
-pub use command::{BackfillRelease, Command, ParkedVerdict, PastAction, Resolution};
-pub use correction::{Adjustment, BY_HAND, Change, Correction, Credited, ReversedAction};
+pub use crate::action::Verdict;
+pub use command::{ActionInput, BackfillRelease, Command, ParkedVerdict, PastAction, Resolution};
+pub use correction::{Adjustment, BY_HAND, Change, Correction, Credited};
 pub use decide::{
-    Acknowledgement, Decision, Rejection, Unmoved, UnmovedReason, Verdict, decide, decide_within,
+    Decision, Rejection, Unmoved, UnmovedReason, decide_action, decide_command, decide_past_action,
 };
 pub use event::{
     Allotment, AllottedAs, Budgeted, Earned, Event, Protected, Protection, Rejudged, Reward,

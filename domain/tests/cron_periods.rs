@@ -3,9 +3,9 @@
 
 use std::sync::Arc;
 
-use plaudit_domain::action::Action;
-use plaudit_domain::catalogue::{Catalogue, CatalogueTask, Status, TaskVersion};
-use plaudit_domain::user_tasks::{Command, Event, Seed, UserTasks, decide, evolve};
+use plaudit_domain::action::{Action, Parts};
+use plaudit_domain::catalogue::{BudgetsUsed, Catalogue, CatalogueTask, Status, TaskVersion};
+use plaudit_domain::user_tasks::{ActionInput, Event, Seed, UserTasks, decide_action, evolve};
 use serde_json::json;
 
 fn weekly() -> Catalogue {
@@ -34,13 +34,12 @@ fn counted(actions: &[(&str, &str)]) -> Vec<String> {
             Some(zone) => ("plaudit.user.updated", json!({ "zone": zone })),
             None => (*kind, json!({})),
         };
-        let event = json!({
-            "specversion": "1.0", "source": "/test", "id": time, "type": kind, "subject": "u",
-            "time": time, "data": data,
-        });
-        let command =
-            Command::RecordAction { action: Action::from_json(&event).unwrap(), seed: Seed(1) };
-        for event in decide(&state, &command, &catalogue).unwrap().events {
+        let data = data.as_object().unwrap().clone();
+        let parts = Parts { user: "u", source: "/test", id: time, kind, time, data };
+        let action = Action::new(parts).unwrap();
+        let input = ActionInput { action: &action, seed: Seed(1), credited: None };
+        let used = BudgetsUsed::default();
+        for event in decide_action(&state, input, &catalogue, &used).events {
             if let Event::ProgressRecorded { period, progress, .. } = &event {
                 let end = period.ends_at.unwrap();
                 counted.push(format!("{} until {end}: {progress}", period.key));

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use plaudit_domain::action::Action;
-use plaudit_domain::catalogue::{Catalogue, CatalogueTask, Status, TaskVersion};
+use plaudit_domain::action::{Action, Parts};
+use plaudit_domain::catalogue::{BudgetsUsed, Catalogue, CatalogueTask, Status, TaskVersion};
 use plaudit_domain::screen::{ScreenRequest, screen};
-use plaudit_domain::user_tasks::{Command, Seed, UserTasks, decide, evolve};
-use serde_json::{Value, json};
+use plaudit_domain::user_tasks::{ActionInput, Seed, UserTasks, decide_action, evolve};
+use serde_json::{Map, Value, json};
 
 fn catalogue() -> Catalogue {
     let definition = json!({
@@ -37,14 +37,13 @@ fn catalogue() -> Catalogue {
 /// What a user of one gift sees.
 fn see(locale: Option<&str>) -> Value {
     let catalogue = catalogue();
-    let gift = json!({
-        "specversion": "1.0", "source": "/test", "id": "1", "type": "gift.sent", "subject": "u",
-        "time": "2026-03-29T09:00:00Z",
-    });
-    let command =
-        Command::RecordAction { action: Action::from_json(&gift).unwrap(), seed: Seed(1) };
+    let (source, id, kind, time) = ("/test", "1", "gift.sent", "2026-03-29T09:00:00Z");
+    let parts = Parts { user: "u", source, id, kind, time, data: Map::new() };
+    let action = Action::new(parts).unwrap();
     let mut state = UserTasks::default();
-    for event in decide(&state, &command, &catalogue).unwrap().events {
+    let input = ActionInput { action: &action, seed: Seed(1), credited: None };
+    let used = BudgetsUsed::default();
+    for event in decide_action(&state, input, &catalogue, &used).events {
         evolve(&mut state, &event);
     }
     let request = ScreenRequest { locale, ..ScreenRequest::default() };

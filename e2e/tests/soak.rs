@@ -1,29 +1,9 @@
 //! The soak in its two-minute form.
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::Duration;
 
 use plaudit_e2e::soak::{self, Options};
 use tokio_util::sync::CancellationToken;
-
-/// The newest `plaudit` of this target folder, be it for debugging or for release; built if there is
-/// none.
-fn program() -> PathBuf {
-    let exe = std::env::current_exe().unwrap();
-    let target = exe.ancestors().nth(3).unwrap(); // target/debug/deps/soak-…
-    let built_at = |path: &PathBuf| path.metadata().and_then(|found| found.modified()).ok();
-    let candidates = ["debug", "release"].map(|profile| target.join(profile).join("plaudit"));
-    if let Some(newest) = candidates.into_iter().filter(|p| p.is_file()).max_by_key(built_at) {
-        return newest;
-    }
-    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
-    let workspace = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let built =
-        Command::new(cargo).args(["build", "-p", "plaudit"]).current_dir(workspace).status();
-    assert!(built.unwrap().success(), "`cargo build -p plaudit` failed");
-    target.join("debug/plaudit")
-}
 
 /// The same traffic and the same order of faults in every run, so that a red one can be repeated.
 /// Only the dates are those of the day.
@@ -33,11 +13,10 @@ const SEED: u64 = 20_260_329;
 /// as the oracle knows them.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_books_balance_whatever_is_killed() {
-    let plaudit = program();
+    let plaudit = soak::build_beside(&std::env::current_exe().unwrap()).unwrap();
     // Built for debugging it takes five times as long for a record and for a screen, and two cores
     // are all that some machines have. It shall be kept busy, and yet end within 150 s.
-    let is_release = plaudit.ancestors().any(|dir| dir.ends_with("release"));
-    let many = if is_release { 2000 } else { 800 };
+    let many = if cfg!(debug_assertions) { 800 } else { 2000 };
     let options = Options {
         time: Duration::from_secs(60),
         rate: many,

@@ -5,8 +5,11 @@ use std::sync::Arc;
 
 use cqrs_es::event_sink::EventSink;
 use cqrs_es::{Aggregate, DomainEvent};
-use plaudit_domain::catalogue::Catalogue;
-use plaudit_domain::user_tasks::{Command, Event, Rejection, UserTasks, decide, evolve};
+use plaudit_domain::action::Action;
+use plaudit_domain::catalogue::{BudgetsUsed, Catalogue};
+use plaudit_domain::user_tasks::{
+    ActionInput, Command, Event, Rejection, Seed, UserTasks, decide_action, decide_command, evolve,
+};
 use serde::{Deserialize, Serialize};
 
 /// The aggregate type under which events are stored.
@@ -16,6 +19,21 @@ pub const AGGREGATE_TYPE: &str = "UserTasks";
 #[derive(Debug, Default, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct UserTasksAggregate(pub UserTasks);
+
+/// What is put to the aggregate. Stock cqrs-es knows one type of command, which may be rejected; of these,
+/// actions never are.
+#[derive(Debug, Clone, PartialEq)]
+pub enum AggregateCommand {
+    /// Decide an action.
+    Action {
+        /// The action.
+        action: Action,
+        /// The seed of all chance in the decision.
+        seed: Seed,
+    },
+    /// Decide a command.
+    Command(Command),
+}
 
 /// A fact as cqrs-es stores it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -34,18 +52,28 @@ impl DomainEvent for StoredEvent {
 
 impl Aggregate for UserTasksAggregate {
     const TYPE: &'static str = AGGREGATE_TYPE;
-    type Command = Command;
+    type Command = AggregateCommand;
     type Event = StoredEvent;
     type Error = Rejection;
     type Services = Arc<Catalogue>; // data, not a client: deciding does no I/O
 
     async fn handle(
         &mut self,
-        command: Command,
+        command: AggregateCommand,
         catalogue: &Self::Services,
         sink: &EventSink<Self>,
     ) -> Result<(), Rejection> {
-        for event in decide(&self.0, &command, catalogue)?.events {
+        let used = BudgetsUsed::default();
+        let decision = match &command {
+            AggregateCommand::Action { action, seed } => {
+                let input = ActionInput { action, seed: *seed, credited: None };
+                decide_action(&self.0, input, catalogue, &used)
+            }
+            AggregateCommand::Command(command) => {
+                decide_command(&self.0, command, catalogue, &used)?
+            }
+        };
+        for event in decision.events {
             sink.write(StoredEvent(event), self).await;
         }
         Ok(())

@@ -35,22 +35,13 @@ impl ParkedRecord {
 
     /// An action that was readable and could not be applied.
     pub fn of_action(action: &Action, reason: &str, repairable: bool) -> Self {
-        let event = json!({
-            "specversion": "1.0",
-            "source": action.source,
-            "id": action.id,
-            "type": action.kind,
-            "subject": action.user,
-            "time": action.occurred_at.to_string(),
-            "data": action.data,
-        });
         Self {
             id: Self::id_of_action(action),
             reason: reason.to_owned(),
             repairable,
             user: Some(action.user.clone()),
             headers: json!({"content-type": "application/cloudevents+json"}),
-            bytes: event.to_string().into_bytes(),
+            bytes: action.to_cloud_event().to_json().into_bytes(),
         }
     }
 }

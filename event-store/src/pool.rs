@@ -131,11 +131,40 @@ pub fn connect_options(url: &str) -> Result<PgConnectOptions, SchemaError> {
 /// # Errors
 ///
 /// An I/O error of the kind `TimedOut`. The connection has an answer outstanding then: close it.
-pub async fn within<T>(
+pub async fn within<T, E: From<sqlx::Error>>(
     limit: Duration,
-    answer: impl Future<Output = sqlx::Result<T>>,
-) -> sqlx::Result<T> {
-    tokio::time::timeout(limit, answer).await.unwrap_or_else(|_| Err(no_answer(limit)))
+    answer: impl Future<Output = Result<T, E>>,
+) -> Result<T, E> {
+    tokio::time::timeout(limit, answer).await.unwrap_or_else(|_| Err(no_answer(limit).into()))
+}
+
+/// A pool whose every call has a deadline, for tasks that run as long as their process: one connection that
+/// falls silent would stop such a task for ever. It does not hand out the pool but for a call.
+#[derive(Debug, Clone)]
+pub struct Deadlined {
+    pool: PgPool,
+    limit: Duration,
+}
+
+impl Deadlined {
+    /// Calls over `pool` that take at most `limit` each, waiting for a connection included.
+    pub fn new(pool: &PgPool, limit: Duration) -> Self {
+        Self { pool: pool.clone(), limit }
+    }
+
+    /// Makes one call, of any number of statements. One that runs out of time is dropped. The pool then asks its
+    /// connection whether it is well, and closes a silent one instead of handing it out again.
+    ///
+    /// # Errors
+    ///
+    /// Those of `call`, and an I/O error of the kind `TimedOut`.
+    pub async fn call<T, E, F>(&self, call: impl FnOnce(PgPool) -> F) -> Result<T, E>
+    where
+        E: From<sqlx::Error>,
+        F: Future<Output = Result<T, E>>,
+    {
+        within(self.limit, call(self.pool.clone())).await
+    }
 }
 
 /// The error of a database that did not answer in time.

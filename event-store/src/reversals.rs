@@ -3,9 +3,10 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use plaudit_domain::action::ReversedAction;
 use plaudit_domain::ids::UserId;
 use plaudit_domain::lane::Lane;
-use plaudit_domain::user_tasks::{Event, ReversedAction};
+use plaudit_domain::user_tasks::Event;
 use serde_json::Value;
 use sqlx::PgConnection;
 use uuid::Uuid;

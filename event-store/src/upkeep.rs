@@ -10,43 +10,57 @@ use crate::backfills;
 use crate::budgets;
 use crate::hand_receipts;
 use crate::parked;
+use crate::pool::Deadlined;
 use crate::seen_actions::windows;
 use crate::source_offsets;
 
 /// How often upkeep looks.
 const EVERY: Duration = Duration::from_secs(60);
 
+/// How long one of its works may take. Each deletes a bounded number of rows.
+const WORK_MAX: Duration = Duration::from_secs(10);
+
 /// Runs until `stopped`: opens and drops dedup windows, and deletes what has had its time: source offsets and totals of
 /// budgets that are overtaken, old decisions about parked records, what finished backfills left, and old receipts of
 /// changes by hand.
 pub async fn run(pool: PgPool, stopped: CancellationToken) {
+    let database = Deadlined::new(&pool, WORK_MAX);
     loop {
-        match windows::upkeep(&pool).await {
-            Ok(done) if done.opened => {
-                tracing::info!(window = done.current, "opened a dedup window");
-            }
-            Ok(_) => {}
-            Err(error) => {
-                tracing::warn!(%error, "the dedup windows could not be looked after; trying again in a minute");
-            }
-        }
-        if let Err(error) = source_offsets::purge(&pool).await {
-            tracing::warn!(%error, "overtaken source offsets could not be deleted; trying again in a minute");
-        }
-        if let Err(error) = parked::purge(&pool).await {
-            tracing::warn!(%error, "old decisions about parked records could not be deleted; trying again in a minute");
-        }
-        if let Err(error) = backfills::actions::purge(&pool).await {
-            tracing::warn!(%error, "what finished backfills left could not be deleted; trying again in a minute");
-        }
-        if let Err(error) = hand_receipts::purge(&pool).await {
-            tracing::warn!(%error, "old receipts of changes by hand could not be deleted; trying again in a minute");
-        }
-        if let Err(error) = budgets::purge(&pool).await {
-            tracing::warn!(%error, "overtaken totals of budgets could not be deleted; trying again in a minute");
+        tokio::select! {
+            () = round(&database) => {}
+            () = stopped.cancelled() => return,
         }
         if tokio::time::timeout(EVERY, stopped.cancelled()).await.is_ok() {
             return;
         }
+    }
+}
+
+/// Does each work once. One that fails, or gets no answer, does not keep the next ones from being done.
+async fn round(database: &Deadlined) {
+    match database.call(|pool| async move { windows::upkeep(&pool).await }).await {
+        Ok(done) if done.opened => {
+            tracing::info!(window = done.current, "opened a dedup window");
+        }
+        Ok(_) => {}
+        Err(error) => {
+            tracing::warn!(%error, "the dedup windows could not be looked after; trying again in a minute");
+        }
+    }
+    let offsets = database.call(|pool| async move { source_offsets::purge(&pool).await });
+    warn("overtaken source offsets", offsets.await);
+    let decisions = database.call(|pool| async move { parked::purge(&pool).await });
+    warn("old decisions about parked records", decisions.await);
+    let backfills = database.call(|pool| async move { backfills::actions::purge(&pool).await });
+    warn("what finished backfills left", backfills.await);
+    let receipts = database.call(|pool| async move { hand_receipts::purge(&pool).await });
+    warn("old receipts of changes by hand", receipts.await);
+    let totals = database.call(|pool| async move { budgets::purge(&pool).await });
+    warn("overtaken totals of budgets", totals.await);
+}
+
+fn warn<T>(what: &str, deleted: sqlx::Result<T>) {
+    if let Err(error) = deleted {
+        tracing::warn!(%error, "{what} could not be deleted; trying again in a minute");
     }
 }

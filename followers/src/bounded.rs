@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use plaudit_event_store::pool;
+pub use plaudit_event_store::pool::within;
 use sqlx::{Connection as _, PgConnection, PgTransaction};
 
 /// How long a call may take before its connection is closed. Well below [`crate::LEASE`], and the
@@ -22,13 +22,4 @@ pub async fn begin(connection: &mut PgConnection) -> sqlx::Result<PgTransaction<
     connection
         .begin_with(format!("begin; set local idle_in_transaction_session_timeout = {idle}"))
         .await
-}
-
-/// Awaits a call for at most `limit`. Use a [`pool::Borrowed`] connection inside: it is closed, and
-/// never given back to the pool, if time runs out.
-pub async fn within<T, E: From<sqlx::Error>>(
-    limit: Duration,
-    call: impl Future<Output = Result<T, E>>,
-) -> Result<T, E> {
-    tokio::time::timeout(limit, call).await.unwrap_or_else(|_| Err(pool::no_answer(limit).into()))
 }

@@ -43,6 +43,12 @@ async fn a_plan_counts_users_by_what_would_happen_to_them() {
     refused.is_problem(400, "bad-input");
     assert_eq!(refused.body["errors"][0]["pointer"], "/tasks/0/requires/0");
     assert_eq!(api.get(&auditor(), "/v1/tasks/daily-gifts").await.body["version"], 1);
+    // Users who began with version 1 have gone over to 2 by then, and 3 is harder than that.
+    assert_eq!(post_file(&api, "/v1/tasks/publish", &adopted).await.status, 200);
+    let easier_than_the_first = TASKS.replace("at: 1000", "at: 500");
+    let third = format!("{easier_than_the_first}    on_new_version: adopt_if_easier\n");
+    let answer = post_file(&api, "/v1/tasks/plan", &third).await;
+    assert_eq!(answer.body["tasks"][1]["users"], users(2, 0, 0), "{}", answer.text);
 }
 
 #[tokio::test]

@@ -1,3 +1,5 @@
+use serde_json::json;
+
 use super::*;
 
 #[test]
@@ -35,53 +37,41 @@ fn only_rfc_3339_is_a_time() {
     }
 }
 
-#[test]
-fn an_action_reads_from_structured_mode() {
-    let json = br#"{"specversion":"1.0","source":"/gifts","id":"g-1001","type":"gift.sent","subject":"u42",
-        "time":"2026-03-29T01:30:00+01:00","data":{"coins":50},"traceparent":"00-1"}"#;
-    let action = Action::from_structured(json).unwrap();
-    assert_eq!((action.user.as_str(), action.kind.as_str()), ("u42", "gift.sent"));
-    assert_eq!(action.data["coins"], 50);
+/// An action of user `u` at a fixed time.
+fn action(
+    (source, id, kind): (&str, &str, &str),
+    user: &str,
+    data: &Value,
+) -> Result<Action, Unreadable> {
+    let data = data.as_object().unwrap().clone();
+    Action::new(Parts { user, source, id, kind, time: "2026-03-29T01:30:00+01:00", data })
 }
 
 #[test]
-fn an_array_is_no_action_even_if_its_elements_are_those_of_one() {
-    let fields = serde_json::json!(["1.0", "s", "i", "t", "u", "2026-03-29T01:30:00Z", {}, null]);
-    let reasons = [
-        Action::from_json(&fields).unwrap_err(),
-        Action::from_structured(format!(" \n{fields}").as_bytes()).unwrap_err(),
+fn names_and_the_size_of_data_are_bounded() {
+    let none = json!({});
+    let read = action(("s", "i", "t"), "u", &none).unwrap();
+    assert_eq!(read.occurred_at.to_string(), "2026-03-29T00:30:00Z");
+    let long = "s".repeat(257);
+    let badly_named = [
+        action(("s", "i", "t"), "", &none),
+        action(("s", "a\u{7}", "t"), "u", &none),
+        action((&long, "i", "t"), "u", &none),
     ];
-    for reason in reasons {
-        assert!(reason.to_string().contains("object: it is an array"), "{reason}");
+    for refused in badly_named {
+        assert!(matches!(refused, Err(Unreadable::Name(_))), "{refused:?}");
     }
+    let large = json!({"text": "x".repeat(DATA_BYTES_MAX)});
+    assert_eq!(action(("s", "i", "t"), "u", &large), Err(Unreadable::DataTooLarge));
 }
 
 #[test]
-fn a_number_that_is_too_large_is_named_as_the_reason() {
-    let json = br#"{"specversion":"1.0","source":"s","id":"i","type":"t","subject":"u",
-        "time":"2026-03-29T01:30:00Z","data":{"coins":1e400}}"#;
-    let reason = Action::from_structured(json).unwrap_err().to_string();
-    assert!(reason.contains("number out of range at line 2"), "{reason}");
-}
-
-#[test]
-fn what_is_no_action_is_unreadable_with_its_reason() {
-    let whole = serde_json::json!({"specversion":"1.0","source":"s","id":"i","type":"t","subject":"u",
-        "time":"2026-03-29T01:30:00Z"});
-    assert!(Action::from_json(&whole).is_ok_and(|a| a.data.is_empty()));
-    let reason = |field: &str, value: Value| {
-        let mut changed = whole.clone();
-        changed[field] = value;
-        Action::from_json(&changed).unwrap_err()
-    };
-    assert_eq!(reason("specversion", "0.3".into()), Unreadable::SpecVersion("0.3".into()));
-    assert_eq!(reason("time", Value::Null), Unreadable::Missing("time"));
-    assert_eq!(reason("data", serde_json::json!([1])), Unreadable::DataNotObject);
-    assert_eq!(reason("data", "text".into()), Unreadable::DataNotObject);
-    assert!(matches!(reason("subject", "".into()), Unreadable::Name(_)));
-    assert!(matches!(reason("id", "a\u{7}".into()), Unreadable::Name(_)));
-    assert!(matches!(reason("source", "s".repeat(257).into()), Unreadable::Name(_)));
-    assert!(matches!(reason("id", 7.into()), Unreadable::Json(_)));
-    let large = serde_json::json!({"text": "x".repeat(DATA_BYTES_MAX)});
-    assert_eq!(reason("data", large), Unreadable::DataTooLarge);
+fn an_action_is_written_as_a_cloud_event() {
+    let read = action(("/gifts", "g-1", "gift.sent"), "u42", &json!({"coins": 50})).unwrap();
+    let written: Value = serde_json::from_str(&read.to_cloud_event().to_json()).unwrap();
+    let wanted = json!({
+        "specversion": "1.0", "source": "/gifts", "id": "g-1", "type": "gift.sent", "subject": "u42",
+        "time": "2026-03-29T00:30:00Z", "datacontenttype": "application/json", "data": {"coins": 50},
+    });
+    assert_eq!(written, wanted);
 }

@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 
 use super::TaskVersion;
 use super::definition::Share;
-use crate::expression::{Expression, InvalidExpression, Variable};
+use crate::expression::{Allowance, Expression, InvalidExpression, Variable};
 use crate::ids::UserId;
 use crate::lane;
 
@@ -19,18 +19,19 @@ pub fn audience_filter(source: &str) -> Result<Expression, InvalidExpression> {
 impl TaskVersion {
     /// Whether a user with these attributes has the task. It is judged with the attributes of the
     /// moment, on each action and each read. A `where` that names a missing attribute, or can't be
-    /// evaluated, leaves the user out.
+    /// evaluated within the allowance, leaves the user out.
     pub fn is_in_audience(
         &self,
         user: &UserId,
         zone: &str,
         attributes: &Map<String, Value>,
+        allowance: &mut Allowance,
     ) -> bool {
         let audience = &self.definition.audience;
         let salt = || audience.salt.as_deref().unwrap_or(self.definition.id.as_str());
         audience.share.is_none_or(|share| is_drawn(user, salt(), share))
             && self.audience_filter.as_ref().is_none_or(|filter| {
-                filter.as_ref().is_ok_and(|f| holds(f, user, zone, attributes))
+                filter.as_ref().is_ok_and(|f| holds(f, user, zone, attributes, allowance))
             })
     }
 }
@@ -41,11 +42,17 @@ fn is_drawn(user: &UserId, salt: &str, share: Share) -> bool {
     share.contains(lane::kafka_hash(&format!("{user}\u{1f}{salt}")))
 }
 
-fn holds(filter: &Expression, user: &UserId, zone: &str, attributes: &Map<String, Value>) -> bool {
+fn holds(
+    filter: &Expression,
+    user: &UserId,
+    zone: &str,
+    attributes: &Map<String, Value>,
+    allowance: &mut Allowance,
+) -> bool {
     // What Plaudit knows itself wins over an attribute of the same name.
     let own = [("id", Variable::Text(user.as_str())), ("zone", Variable::Text(zone))];
     let user = Variable::Fields { own: &own, others: Some(attributes) };
-    filter.holds(&[user]).unwrap_or(false)
+    filter.holds(&[user], allowance).unwrap_or(false)
 }
 
 #[cfg(test)]
@@ -68,7 +75,9 @@ mod tests {
 
     fn has(audience: &Value, attributes: &Value) -> bool {
         let attributes = attributes.as_object().unwrap();
-        version(audience).is_in_audience(&"u42".parse().unwrap(), "Europe/Paris", attributes)
+        let user = "u42".parse().unwrap();
+        let mut allowance = Allowance::default();
+        version(audience).is_in_audience(&user, "Europe/Paris", attributes, &mut allowance)
     }
 
     #[test]
@@ -129,7 +138,9 @@ mod tests {
                 let version = version(&audience);
                 let users = users.clone();
                 users
-                    .map(|user| version.is_in_audience(&user, "UTC", &Map::new()))
+                    .map(|user| {
+                        version.is_in_audience(&user, "UTC", &Map::new(), &mut Allowance::default())
+                    })
                     .collect::<Vec<_>>()
             });
         assert_eq!(own, named);

@@ -63,6 +63,25 @@ impl Budget {
         Err(Stop::OutOfBytes)
     }
 
+    /// Gives up to so much of it to one evaluation, which returns what it left.
+    pub fn lend(&mut self, steps: u32, bytes: u32) -> Self {
+        let lent = Self::new(steps.min(self.steps_left), bytes.min(self.bytes_left));
+        self.steps_left -= lent.steps_left;
+        self.bytes_left -= lent.bytes_left;
+        lent
+    }
+
+    /// Adds what is left of a budget that was lent.
+    pub fn take_back(&mut self, left: &Self) {
+        self.steps_left += left.steps_left;
+        self.bytes_left += left.bytes_left;
+    }
+
+    /// Whether as much is left as of another budget.
+    pub fn covers(&self, other: &Self) -> bool {
+        self.steps_left >= other.steps_left && self.bytes_left >= other.bytes_left
+    }
+
     /// What was spent of a full budget: steps, and bytes.
     #[cfg(test)]
     pub fn spent(&self) -> (u32, u32) {

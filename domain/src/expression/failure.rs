@@ -15,6 +15,8 @@ pub(super) enum Stop<'v> {
     MissingKey(Box<Value<'v>>),
     OutOfSteps,
     OutOfBytes,
+    /// The other expressions that share its allowance left it less than it takes.
+    OutOfAllowance,
     /// An operator or a function has no meaning for operands of these kinds.
     NoOverload(&'static str, Kind, Option<Kind>),
     NotBoolean(Kind),
@@ -32,7 +34,7 @@ pub(super) enum Stop<'v> {
 impl Stop<'_> {
     /// Whether the budget is used up. Neither `&&` nor `||` absorbs that.
     pub fn is_final(&self) -> bool {
-        matches!(self, Self::OutOfSteps | Self::OutOfBytes)
+        matches!(self, Self::OutOfSteps | Self::OutOfBytes | Self::OutOfAllowance)
     }
 
     pub fn is_missing(&self) -> bool {
@@ -56,6 +58,10 @@ impl fmt::Display for Stop<'_> {
             },
             Self::OutOfSteps => write!(f, "it takes more than {STEPS_MAX} steps"),
             Self::OutOfBytes => write!(f, "it takes more than {BYTES_MAX} bytes of memory"),
+            Self::OutOfAllowance => f.write_str(
+                "it takes more than the other expressions of the same action, screen or record left of \
+                 their common allowance",
+            ),
             Self::NoOverload(name, left, Some(right)) => {
                 write!(f, "`{name}` can't take {left} and {right}")
             }

@@ -6,14 +6,15 @@ use super::compile::{Declared, is_never_true};
 use super::failure::EvaluationError;
 use super::types::{Others, Type};
 use super::value::{Kind, Variable};
-use super::{Expression, InvalidExpression};
+use super::{Allowance, Expression, InvalidExpression};
 use crate::action::Action;
 
 /// A `where`, compiled.
 ///
 /// Whatever compiles costs at most [`STEPS_MAX`](super::STEPS_MAX) steps and
 /// [`BYTES_MAX`](super::BYTES_MAX) bytes on any action, which is less than 10 ms and 16 MB: either it is
-/// seen beforehand that it does, or the evaluation ends with an error when that much is used up.
+/// seen beforehand that it does, or the evaluation ends with an error when that much is used up. All
+/// expressions that an action meets share an [`Allowance`].
 #[derive(Debug)]
 pub struct Filter(Expression);
 
@@ -43,9 +44,19 @@ impl Filter {
     }
 
     /// Whether the expression holds for an action. [`EvaluationError::Missing`] is an ordinary "no";
-    /// any other error is a failure of the `where` or of the data.
-    pub fn matches(&self, variables: &Variables<'_>) -> Result<bool, EvaluationError> {
-        self.0.holds(&variables.values())
+    /// any other error is a failure of the `where` or of the data, or the allowance is used up.
+    pub fn matches_within(
+        &self,
+        variables: &Variables<'_>,
+        allowance: &mut Allowance,
+    ) -> Result<bool, EvaluationError> {
+        self.0.holds(&variables.values(), allowance)
+    }
+
+    /// The same for a single evaluation.
+    #[cfg(test)]
+    pub(super) fn matches(&self, variables: &Variables<'_>) -> Result<bool, EvaluationError> {
+        self.matches_within(variables, &mut Allowance::default())
     }
 
     /// The fields of `data` that the expression reads without asking for them by `has()` first, such as

@@ -40,7 +40,8 @@ fn reached(catalogue: &Catalogue, times: &[&str]) -> Vec<&'static str> {
     let mut past = given(catalogue, &[]);
     let mut names = Vec::new();
     for time in times {
-        let decided = crate::user_tasks::decide(&past.state, &gift(time), catalogue).unwrap();
+        let decided =
+            crate::user_tasks::tests::decide(&past.state, &gift(time), catalogue).unwrap();
         let of_early = |event: &&Event| event.task().is_some_and(|id| id.as_str() == "daily");
         let earned = decided.events.iter().filter(of_early).map(|event| event.schema().0);
         names.extend(earned.filter(|name| *name != "progress_recorded"));

@@ -1,28 +1,18 @@
-//! Wishes put to one user's tasks.
+//! What is put to one user's tasks: commands, which may be rejected, and actions, which can't be.
 
 use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::correction::{Correction, Credited};
-use super::decide::Verdict;
 use super::seed::Seed;
-use crate::action::Action;
+use crate::action::{Action, Verdict};
 use crate::calendar::PeriodKey;
 use crate::catalogue::definition::BackfillRewards;
 use crate::ids::{TaskId, UserId};
 
-/// A wish; it may be refused.
+/// A request to change something. It may be rejected.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Command {
-    /// Judge what the user did.
-    RecordAction {
-        /// What the user did.
-        action: Action,
-        /// What is left to chance follows from it.
-        seed: Seed,
-    },
-    /// Count an action that was judged before a task was published, for this task only.
-    CountPast(PastAction),
     /// Let go of the rewards that the backfill of a task holds back.
     ReleaseBackfill(BackfillRelease),
     /// Hand out the rewards of one milestone.
@@ -87,24 +77,27 @@ pub enum Command {
     ResolveParked(Resolution),
     /// Change something by hand.
     Correct(Correction),
-    /// Judge an action that takes an earlier one back.
-    ReverseAction {
-        /// The action as the producer sent it.
-        action: Action,
-        /// The seed of all chance in the decision.
-        seed: Seed,
-        /// The facts known of the earlier action.
-        credited: Credited,
-    },
 }
 
-/// An action that was judged before a task was published.
-#[derive(Debug, Clone, PartialEq)]
-pub struct PastAction {
-    /// The task that counts it.
-    pub task: TaskId,
+/// An action as it is put to the rules. Unlike a command it can't be rejected.
+#[derive(Debug, Clone, Copy)]
+pub struct ActionInput<'a> {
     /// The action.
-    pub action: Action,
+    pub action: &'a Action,
+    /// The seed of all chance in the decision.
+    pub seed: Seed,
+    /// The facts known of the action that this one takes back. Absent: they were not looked up, and nothing is
+    /// taken back.
+    pub credited: Option<&'a Credited>,
+}
+
+/// An action that was decided before a task was published. It can't be rejected.
+#[derive(Debug, Clone, Copy)]
+pub struct PastAction<'a> {
+    /// The task that counts it.
+    pub task: &'a TaskId,
+    /// The action.
+    pub action: &'a Action,
     /// The seed of all chance in the decision.
     pub seed: Seed,
     /// The treatment of the rewards that it earns.

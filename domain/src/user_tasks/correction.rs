@@ -1,12 +1,10 @@
 //! Corrections: what people change by hand, and what a producer takes back.
 
 use jiff::Timestamp;
-use serde_json::Value;
 use uuid::Uuid;
 
 use super::event::{Event, grant_id};
 use super::seed::Seed;
-use crate::action::{ACTION_REVERSED, Action, identity_of};
 use crate::calendar::PeriodKey;
 use crate::catalogue::definition::Payout;
 use crate::ids::{TaskId, UserId};
@@ -123,45 +121,6 @@ pub enum Adjustment {
 
 /// The task under which grants by hand are listed and paid. No catalogue has it.
 pub const BY_HAND: &str = "plaudit.by-hand";
-
-/// The action that a [`ACTION_REVERSED`] action names.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ReversedAction {
-    /// Its source; empty if none was named.
-    pub source: String,
-    /// Its id; empty if none was named.
-    pub id: String,
-}
-
-impl ReversedAction {
-    /// Reads an action; `None` if it reverses nothing.
-    pub fn of(action: &Action) -> Option<Self> {
-        if action.kind != ACTION_REVERSED {
-            return None;
-        }
-        let text = |name: &str| match action.data.get(name) {
-            // Longer names are no action's.
-            Some(Value::String(text)) => text.chars().take(256).collect(),
-            _ => String::new(),
-        };
-        Some(Self { source: text("source"), id: text("id") })
-    }
-
-    /// Tells whether both parts of a name are there.
-    pub fn is_named(&self) -> bool {
-        !self.source.is_empty() && !self.id.is_empty()
-    }
-
-    /// The identity of the action that is reversed.
-    pub fn identity(&self, user: &UserId) -> Uuid {
-        identity_of(user, &self.source, &self.id)
-    }
-
-    /// The identity remembered once the action is reversed, so that it is taken back once, whoever asks again.
-    pub fn marker(&self, user: &UserId) -> Uuid {
-        Uuid::new_v5(&self.identity(user), b"reversed")
-    }
-}
 
 /// The facts known of an action that is to be reversed.
 #[derive(Debug, Clone, PartialEq)]

@@ -1,5 +1,6 @@
 //! The rules: state and command give events, or a rejection.
 
+mod adopted;
 mod backfill;
 mod budgets;
 mod claim;
@@ -12,9 +13,10 @@ mod settle;
 pub mod streak;
 
 use std::borrow::Cow;
+use std::cell::RefCell;
 use std::collections::BTreeSet;
 
-use super::command::{Command, ParkedVerdict, PastAction, Resolution};
+use super::command::{ActionInput, Command, ParkedVerdict, PastAction, Resolution};
 use super::event::Event;
 use super::evolve::{evolve, merge_attributes};
 use super::seed::Seed;
@@ -23,16 +25,15 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::action::{Action, USER_UPDATED, UserUpdate};
+use crate::action::{Action, ActionBody, UserUpdate};
 use crate::catalogue::definition::BackfillRewards;
 use crate::catalogue::{BudgetsUsed, Catalogue, CatalogueTask, TaskVersion};
-use crate::expression::Variables;
+use crate::expression::{Allowance, EvaluationError, Filter, Variables};
 use crate::ids::TaskId;
 
 use measure::Cause;
 
 pub use claim::Rejection;
-pub use delivery::{Acknowledgement, Verdict};
 
 /// What follows from a command.
 #[derive(Debug, Default, PartialEq)]
@@ -114,33 +115,48 @@ pub enum UnmovedReason {
     CountedBefore,
 }
 
-/// Decides as [`decide_within`] does while nothing of any budget is used.
-///
-/// # Errors
-///
-/// A [`Rejection`]: an answer, not a fault. Actions are never rejected.
-pub fn decide(
+/// Decides which facts follow from an action. Changes nothing and reads no clock. `used` is what others were
+/// granted of the budgets; what the action itself is granted is in its facts.
+pub fn decide_action(
     state: &UserTasks,
-    command: &Command,
+    input: ActionInput<'_>,
     catalogue: &Catalogue,
-) -> Result<Decision, Rejection> {
-    decide_within(state, command, catalogue, &BudgetsUsed::default())
+    used: &BudgetsUsed,
+) -> Decision {
+    let mut decision = record(state, input, catalogue);
+    if let (ActionBody::Reversal(reversal), Some(credited)) = (input.action.body(), input.credited)
+    {
+        reverse::reverse(&mut decision, state, input, (reversal, credited), catalogue);
+    }
+    // Whatever reaches a milestone, its rewards are granted within the budgets.
+    budgets::allot(&mut decision.events, catalogue, used);
+    decision
 }
 
-/// Decides which facts follow from `command`. Changes nothing and reads no clock. `used` is what others were
-/// granted of the budgets; what the command itself is granted is in its facts.
+/// Decides which facts follow for one task from an action that was decided before the task was published.
+pub fn decide_past_action(
+    state: &UserTasks,
+    past: PastAction<'_>,
+    catalogue: &Catalogue,
+    used: &BudgetsUsed,
+) -> Decision {
+    let mut decision = backfill::count(state, past, catalogue);
+    budgets::allot(&mut decision.events, catalogue, used);
+    decision
+}
+
+/// Decides which facts follow from a command, as [`decide_action`] does from an action.
 ///
 /// # Errors
 ///
-/// A [`Rejection`]: an answer, not a fault. Actions are never rejected.
-pub fn decide_within(
+/// A [`Rejection`]: an answer, not a fault.
+pub fn decide_command(
     state: &UserTasks,
     command: &Command,
     catalogue: &Catalogue,
     used: &BudgetsUsed,
 ) -> Result<Decision, Rejection> {
     let mut decision = decide_unbudgeted(state, command, catalogue)?;
-    // Whatever command reaches a milestone, its rewards are granted within the budgets.
     budgets::allot(&mut decision.events, catalogue, used);
     if let Command::Settle { as_of } = command {
         decision.events.extend(budgets::grant_waiting(state, *as_of, catalogue, used));
@@ -155,8 +171,6 @@ fn decide_unbudgeted(
     catalogue: &Catalogue,
 ) -> Result<Decision, Rejection> {
     match command {
-        Command::RecordAction { action, seed } => Ok(record(state, action, *seed, catalogue)),
-        Command::CountPast(past) => Ok(backfill::count(state, past, catalogue)),
         Command::ReleaseBackfill(release) => Ok(backfill::release(state, release, catalogue)),
         Command::ClaimRewards { user: _, task, period, milestone, claimed_at } => {
             let claimed =
@@ -183,9 +197,6 @@ fn decide_unbudgeted(
             Ok(Decision { events: vec![requested], unmoved: vec![] })
         }
         Command::Correct(correction) => correct::correct(state, correction, catalogue),
-        Command::ReverseAction { action, seed, credited } => {
-            Ok(reverse::reverse(state, action, *seed, credited, catalogue))
-        }
         Command::ResolveParked(Resolution { parked, verdict, by, at }) => {
             let (parked, by, at) = (parked.to_string(), by.clone(), *at);
             let resolved = match verdict.clone() {
@@ -207,6 +218,8 @@ pub(crate) struct ActionContext<'a> {
     pub(crate) action: &'a Action,
     seed: Seed,
     variables: Variables<'a>,
+    /// What the expressions of all tasks may still cost.
+    allowance: RefCell<Allowance>,
     /// The treatment of the rewards that the action earns.
     earning: Earning<'a>,
     /// Tasks that this action completed, in any of their periods.
@@ -219,7 +232,7 @@ enum Earning<'a> {
     /// It is granted.
     Granted,
     /// The action is a past one that a backfill counts.
-    Past(&'a PastAction),
+    Past(PastAction<'a>),
 }
 
 impl<'a> ActionContext<'a> {
@@ -230,13 +243,15 @@ impl<'a> ActionContext<'a> {
         earning: Earning<'a>,
     ) -> ActionContext<'a> {
         let variables = Variables::new(action, state.zones.current(), &state.attributes);
-        ActionContext { state, action, seed, variables, earning, completed_now: BTreeSet::new() }
+        let allowance = RefCell::new(Allowance::of_many_tasks());
+        let completed_now = BTreeSet::new();
+        ActionContext { state, action, seed, variables, allowance, earning, completed_now }
     }
 
     /// The treatment of the rewards of this task's milestones.
     fn rewards_of(&self, task: &TaskId) -> BackfillRewards {
         match self.earning {
-            Earning::Past(past) if past.task == *task => past.rewards,
+            Earning::Past(past) if past.task == task => past.rewards,
             Earning::Past(_) | Earning::Granted => BackfillRewards::Grant,
         }
     }
@@ -253,7 +268,13 @@ impl<'a> ActionContext<'a> {
     /// Whether the user has the task, with the attributes that hold after this action.
     fn is_in_audience(&self, version: &TaskVersion) -> bool {
         let UserTasks { zones, attributes, .. } = self.state;
-        version.is_in_audience(&self.action.user, zones.current(), attributes)
+        let allowance = &mut self.allowance.borrow_mut();
+        version.is_in_audience(&self.action.user, zones.current(), attributes, allowance)
+    }
+
+    /// Whether a `where` holds for the action.
+    fn matches(&self, filter: &Filter) -> Result<bool, EvaluationError> {
+        filter.matches_within(&self.variables, &mut self.allowance.borrow_mut())
     }
 
     /// The prerequisites that are still missing, this action's own effects included.
@@ -268,15 +289,22 @@ impl<'a> ActionContext<'a> {
 
 /// Decides what an action does to each task that subscribes to it, and what the completions that follow do
 /// to the tasks that count them or are unlocked by them. Tasks come after those that they depend on.
-fn record(state: &UserTasks, action: &Action, seed: Seed, catalogue: &Catalogue) -> Decision {
+fn record(state: &UserTasks, input: ActionInput<'_>, catalogue: &Catalogue) -> Decision {
+    let ActionInput { action, seed, .. } = input;
     let mut decision = Decision::default();
     let mut state = Cow::Borrowed(state);
-    if let Some(updated) = update_user(&state, action) {
-        evolve(state.to_mut(), &updated);
-        decision.events.push(updated);
-    }
-    if let Some(acknowledgement) = Acknowledgement::of(action) {
-        decision.events.push(delivery::acknowledge(&state, acknowledgement, action.occurred_at));
+    match action.body() {
+        ActionBody::UserUpdate(update) => {
+            if let Some(updated) = update_user(&state, update, action.occurred_at) {
+                evolve(state.to_mut(), &updated);
+                decision.events.push(updated);
+            }
+        }
+        ActionBody::Acknowledgement(acknowledgement) => {
+            let fact = delivery::acknowledge(&state, acknowledgement, action.occurred_at);
+            decision.events.push(fact);
+        }
+        ActionBody::Business | ActionBody::Reversal(_) => {}
     }
     let context = ActionContext::new(&state, action, seed, Earning::Granted);
     let subscribed = catalogue.subscribers(&action.kind);
@@ -303,6 +331,7 @@ fn judge(
         if subscribed.binary_search(&index).is_ok() && judged.insert(index) {
             let past = state.tasks.get(&task.id);
             decision.add(task, progress::advance(&context, task, past, Cause::Action));
+            waiting.extend(composites_to_finish(state, task, catalogue));
         }
         for completed in &context.completed_now {
             if task.counts_completions_of(completed) && counted.insert((index, completed.clone())) {
@@ -310,6 +339,11 @@ fn judge(
                 let cause = Cause::Completion(completed);
                 decision.add(task, progress::advance(&context, task, past.as_deref(), cause));
             }
+        }
+        let finished = adopted::finish(&context, task, &decision.events);
+        if !finished.is_empty() {
+            decision.unmoved.retain(|unmoved| unmoved.task != task.id);
+            decision.events.extend(finished);
         }
         let released = progress::release(&context, task, &decision.events, catalogue);
         decision.events.extend(released);
@@ -319,6 +353,21 @@ fn judge(
             waiting.extend(catalogue.dependants(&task.id));
         }
     }
+}
+
+/// Composites that count a task and may hold what a later version asks for. None of the tasks that they count may
+/// ever be completed again, so that they are asked with each action that concerns one of these.
+fn composites_to_finish(
+    state: &UserTasks,
+    task: &CatalogueTask,
+    catalogue: &Catalogue,
+) -> Vec<usize> {
+    let may_finish = |index: &usize| {
+        let dependant = &catalogue.tasks()[*index];
+        adopted::may_finish(dependant, state.tasks.get(&dependant.id))
+            && dependant.counts_completions_of(&task.id)
+    };
+    catalogue.dependants(&task.id).iter().copied().filter(may_finish).collect()
 }
 
 /// The past of a task together with what the action at hand did to it.
@@ -338,20 +387,17 @@ fn past_with<'s>(
     folded.tasks.remove(&task.id).map(Cow::Owned)
 }
 
-/// What an update of a user says, unless a later one was already taken.
-fn update_user(state: &UserTasks, action: &Action) -> Option<Event> {
-    if action.kind != USER_UPDATED
-        || state.updated_at.is_some_and(|taken| action.occurred_at < taken)
-    {
+/// The fact of an update of a user; `None` if a later one was taken before.
+fn update_user(state: &UserTasks, update: &UserUpdate, at: Timestamp) -> Option<Event> {
+    if state.updated_at.is_some_and(|taken| at < taken) {
         return None;
     }
-    // It was checked when the action was read.
-    let UserUpdate { zone, attributes } = UserUpdate::read(&action.data).ok()?;
-    let (attributes, refused) = match attributes_fit(&state.attributes, &attributes) {
-        Ok(()) => (attributes, None),
+    let UserUpdate { zone, attributes } = update;
+    let (attributes, refused) = match attributes_fit(&state.attributes, attributes) {
+        Ok(()) => (attributes.clone(), None),
         Err(reason) => (Map::new(), Some(reason)),
     };
-    Some(Event::UserUpdated { at: action.occurred_at, zone, attributes, refused })
+    Some(Event::UserUpdated { at, zone: zone.clone(), attributes, refused })
 }
 
 /// The most that the attributes of a user may take as JSON, in bytes. They are read and written with

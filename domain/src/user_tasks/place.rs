@@ -115,9 +115,10 @@ fn surplus_before(period: &Period, stored: &[PeriodState], closed: Option<&Close
 
 /// The version that an open period goes by. What is completed stays as it was completed.
 fn judging<'a>(task: &'a CatalogueTask, open: &PeriodState) -> &'a Arc<TaskVersion> {
-    let current = task.current();
-    let begun = task.version(open.version).unwrap_or(current);
-    if !open.completed && begun.is_followed_by(current) { current } else { begun }
+    if open.completed {
+        return task.version(open.version).unwrap_or(task.current());
+    }
+    task.version_followed_from(open.version)
 }
 
 /// Fits the period that contains `at` between those already known, none of which contains it.

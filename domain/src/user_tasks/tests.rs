@@ -4,6 +4,7 @@
 #![expect(clippy::needless_pass_by_value, reason = "definitions are written in place, as json!")]
 
 mod age;
+mod allowance;
 mod audiences;
 mod backfill;
 mod budgets;
@@ -29,10 +30,10 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::action::Action;
+use crate::action::{Action, Parts};
 use crate::calendar::Period;
-use crate::catalogue::definition::{ClaimMode, TaskDefinition};
-use crate::catalogue::{Catalogue, CatalogueTask, Status, TaskVersion};
+use crate::catalogue::definition::{BackfillRewards, ClaimMode, TaskDefinition};
+use crate::catalogue::{BudgetsUsed, Catalogue, CatalogueTask, Status, TaskVersion};
 use crate::ids::{TaskId, UserId};
 
 /// `29T12:30` is 2026-03-29T12:30:00Z.
@@ -131,28 +132,26 @@ fn tasks_in(status: Status, definitions: impl IntoIterator<Item = Value>) -> Vec
     tasks
 }
 
-pub(crate) fn action(kind: &str, at: Timestamp, data: &Value) -> Command {
-    let event = json!({
-        "specversion": "1.0", "source": "/test", "id": at.to_string(), "type": kind,
-        "subject": "u42", "time": at, "data": data,
-    });
-    Command::RecordAction { action: Action::from_json(&event).unwrap(), seed: Seed(1) }
+pub(crate) fn action(kind: &str, at: Timestamp, data: &Value) -> Input {
+    let (time, data) = (at.to_string(), data.as_object().unwrap().clone());
+    let parts = Parts { user: "u42", source: "/test", id: &time, kind, time: &time, data };
+    Input::RecordAction { action: Action::new(parts).unwrap(), seed: Seed(1) }
 }
 
-pub(crate) fn gift(when: &str) -> Command {
+pub(crate) fn gift(when: &str) -> Input {
     action("gift.sent", at(when), &json!({}))
 }
 
-pub(crate) fn signs_in(when: &str) -> Command {
+pub(crate) fn signs_in(when: &str) -> Input {
     action("user.signed_in", at(when), &json!({}))
 }
 
-pub(crate) fn moves_to(zone: &str, when: &str) -> Command {
+pub(crate) fn moves_to(zone: &str, when: &str) -> Input {
     action("plaudit.user.updated", at(when), &json!({ "zone": zone }))
 }
 
 /// A wish to claim whatever is oldest.
-pub(crate) fn claim(task: &str, when: &str) -> Command {
+pub(crate) fn claim(task: &str, when: &str) -> Input {
     claim_of(task, None, None, when)
 }
 
@@ -161,10 +160,10 @@ pub(crate) fn claim_of(
     period: Option<&str>,
     milestone: Option<i64>,
     when: &str,
-) -> Command {
+) -> Input {
     let period = period.map(|key| key.to_owned().into());
     let (task, claimed_at) = (id(task), at(when));
-    Command::ClaimRewards { user: user(), task, period, milestone, claimed_at }
+    Command::ClaimRewards { user: user(), task, period, milestone, claimed_at }.into()
 }
 
 /// The UTC day of March 2026.
@@ -285,9 +284,9 @@ pub(crate) struct Given<'c> {
 impl Given<'_> {
     /// Lets the rules themselves make the past.
     #[track_caller]
-    pub(crate) fn after(mut self, commands: &[Command]) -> Self {
-        for command in commands {
-            for event in decide(&self.state, command, self.catalogue).unwrap().events {
+    pub(crate) fn after(mut self, inputs: &[impl Into<Input> + Clone]) -> Self {
+        for input in inputs {
+            for event in decide(&self.state, input, self.catalogue).unwrap().events {
                 evolve(&mut self.state, &event);
             }
         }
@@ -299,8 +298,56 @@ impl Given<'_> {
         Given { catalogue, state: self.state }
     }
 
-    fn when(&self, command: &Command) -> When {
-        When { state: self.state.clone(), outcome: decide(&self.state, command, self.catalogue) }
+    fn when(&self, input: &(impl Into<Input> + Clone)) -> When {
+        When { state: self.state.clone(), outcome: decide(&self.state, input, self.catalogue) }
+    }
+}
+
+/// What is put to the rules: an action, or a command.
+#[derive(Debug, Clone)]
+pub(crate) enum Input {
+    RecordAction { action: Action, seed: Seed },
+    ReverseAction { action: Action, seed: Seed, credited: Credited },
+    CountPast { task: TaskId, action: Action, rewards: BackfillRewards, counted_at: Timestamp },
+    Command(Command),
+}
+
+impl From<Command> for Input {
+    fn from(command: Command) -> Self {
+        Self::Command(command)
+    }
+}
+
+/// Decides while nothing of any budget is used.
+pub(crate) fn decide(
+    state: &UserTasks,
+    input: &(impl Into<Input> + Clone),
+    catalogue: &Catalogue,
+) -> Result<Decision, Rejection> {
+    decide_within(state, input, catalogue, &BudgetsUsed::default())
+}
+
+fn decide_within(
+    state: &UserTasks,
+    input: &(impl Into<Input> + Clone),
+    catalogue: &Catalogue,
+    used: &BudgetsUsed,
+) -> Result<Decision, Rejection> {
+    match &input.clone().into() {
+        Input::RecordAction { action, seed } => {
+            let input = ActionInput { action, seed: *seed, credited: None };
+            Ok(decide_action(state, input, catalogue, used))
+        }
+        Input::ReverseAction { action, seed, credited } => {
+            let input = ActionInput { action, seed: *seed, credited: Some(credited) };
+            Ok(decide_action(state, input, catalogue, used))
+        }
+        Input::CountPast { task, action, rewards, counted_at } => {
+            let (seed, rewards, counted_at) = (Seed(1), *rewards, *counted_at);
+            let past = PastAction { task, action, seed, rewards, counted_at };
+            Ok(decide_past_action(state, past, catalogue, used))
+        }
+        Input::Command(command) => decide_command(state, command, catalogue, used),
     }
 }
 

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use plaudit_domain::action::Action;
+use plaudit_actions::cloud_events;
 use plaudit_domain::lane::Lane;
 use plaudit_event_store::{Batch, Executor, Item, Origin, Work};
 use uuid::Uuid;
@@ -105,8 +105,8 @@ async fn apply(executor: &Executor, database: &Database, users: &[u64]) -> Outco
     for user in users {
         let name = user_id(*user);
         let id = Uuid::new_v4().as_u64_pair().0;
-        let action =
-            Action::from_structured(kafka::action(id, kafka::GIFT, &name, &time, 1).as_bytes())?;
+        let event = kafka::action(id, kafka::GIFT, &name, &time, 1);
+        let action = cloud_events::from_structured(event.as_bytes())?;
         let lane = Lane::of(&name, database.lane_count);
         items.push(Item { lane, work: Work::Action(action), origin: Origin::Request(Uuid::nil()) });
     }

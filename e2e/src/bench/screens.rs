@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use jsonwebtoken::{EncodingKey, Header, encode};
-use plaudit_domain::action::Action;
+use plaudit_actions::cloud_events;
 use plaudit_domain::lane::Lane;
 use plaudit_event_store::{Batch, Item, Origin, Work};
 use serde_json::json;
@@ -69,7 +69,7 @@ async fn fill(database: &Database) -> Outcome<()> {
             let event = json!({"specversion": "1.0", "source": "/bench", "id": format!("{n}"), "type": kind,
                 "subject": name, "time": time, "data": {"coins": 120}});
             let lane = Lane::of(&name, database.lane_count);
-            let action = Action::from_json(&event)?;
+            let action = cloud_events::from_json(&event)?;
             items.push(Item {
                 lane,
                 work: Work::Action(action),

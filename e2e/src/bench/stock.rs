@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 
 use cqrs_es::persist::{GenericQuery, PersistedEventStore};
 use cqrs_es::{CqrsFramework, EventEnvelope, Query, View};
-use plaudit_domain::action::Action;
-use plaudit_domain::user_tasks::{Command, Event, Seed};
-use plaudit_event_store::aggregate::UserTasksAggregate;
+use plaudit_actions::cloud_events;
+use plaudit_domain::user_tasks::{Event, Seed};
+use plaudit_event_store::aggregate::{AggregateCommand, UserTasksAggregate};
 use plaudit_event_store::catalogue_store::CatalogueStore;
 use postgres_es::{PostgresEventRepository, PostgresViewRepository};
 use serde::{Deserialize, Serialize};
@@ -86,9 +86,9 @@ pub async fn run(place: &Place, users: u64, seconds: u64, stock: Stock) -> Outco
                     Spread::Uniform.user(&mut numbers, users / in_flight) * in_flight + worker;
                 let user = user_id(user);
                 let body = kafka::action(numbers.next(), kafka::GIFT, &user, &time, 50);
-                let Ok(action) = Action::from_structured(body.as_bytes()) else { continue };
+                let Ok(action) = cloud_events::from_structured(body.as_bytes()) else { continue };
                 if stock
-                    .execute(&user, Command::RecordAction { action, seed: Seed::default() })
+                    .execute(&user, AggregateCommand::Action { action, seed: Seed::default() })
                     .await
                     .is_ok()
                 {

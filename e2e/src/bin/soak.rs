@@ -1,7 +1,7 @@
 //! `make soak`: see [`plaudit_e2e::soak`].
 
 use std::path::PathBuf;
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
@@ -45,11 +45,14 @@ async fn main() -> ExitCode {
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     log.with_target(false).init();
     let cli = Cli::parse();
-    let Some(plaudit) = cli.plaudit.or_else(built_beside) else {
-        eprintln!(
-            "soak: there is no plaudit to test; `cargo build --release -p plaudit` makes one"
-        );
-        return ExitCode::FAILURE;
+    // What is tested is what the sources are now, unless a program is named.
+    let beside = || soak::build_beside(&std::env::current_exe().unwrap_or_default());
+    let plaudit = match cli.plaudit.map_or_else(beside, Ok) {
+        Ok(plaudit) => plaudit,
+        Err(error) => {
+            eprintln!("soak: {error}");
+            return ExitCode::FAILURE;
+        }
     };
     let options = Options {
         time: Duration::from_secs_f64(cli.minutes.max(0.0) * 60.0),
@@ -74,15 +77,6 @@ async fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
-}
-
-/// The program beside this one. `make soak` tests what the sources are now, so it is built first.
-fn built_beside() -> Option<PathBuf> {
-    let profile = if cfg!(debug_assertions) { "dev" } else { "release" };
-    let built =
-        Command::new("cargo").args(["build", "-p", "plaudit", "--profile", profile]).status();
-    let beside = std::env::current_exe().ok()?.with_file_name("plaudit");
-    (built.is_ok_and(|status| status.success()) && beside.is_file()).then_some(beside)
 }
 
 async fn stop_on_signal(stop: CancellationToken) {

@@ -1,6 +1,7 @@
 //! The comparison at the end: what plaudit says against what the oracle knows.
 
 mod parked;
+mod payers;
 mod rewards;
 mod screens;
 
@@ -8,6 +9,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -16,6 +18,7 @@ use super::error::SoakError;
 use super::findings::Findings;
 use super::http::{Answer, Api};
 use super::oracle::{Books, Claimed};
+use super::payers::Payers;
 use super::producer::Sent;
 use super::program::{Program, said};
 use super::traffic::Meaning;
@@ -44,6 +47,10 @@ pub struct Audit {
     pub claimed: Claimed,
     /// At which position of the lane each grant was claimed.
     pub claimed_at: HashMap<Uuid, u64>,
+    /// Who pays.
+    pub payers: Arc<Payers>,
+    /// Nothing was due before.
+    pub since: Timestamp,
     /// Users who are shown something else than the oracle knows.
     pub suspects: Mutex<BTreeSet<u32>>,
 }
@@ -103,7 +110,10 @@ impl Audit {
 
     /// Compares all there is.
     pub async fn compare(self: &Arc<Self>, sents: &[Sent]) -> Result<Compared, SoakError> {
+        self.deliver_the_rest().await?;
+        self.contradict().await?;
         let (grants, in_order) = self.check_topic().await?;
+        let paid = self.check_payers().await;
         let parked = self.check_parked(sents).await?;
         let users = self.check_users().await?;
         let output = self.program.run(&["projections", "verify"]).await?;
@@ -111,7 +121,7 @@ impl Audit {
             let what = format!("{}: {}", output.status, said(&output));
             self.findings.add("projections verify", what);
         }
-        Ok(Compared { users, grants, in_order, parked })
+        Ok(Compared { users, grants, in_order, paid, parked })
     }
 }
 
@@ -124,6 +134,8 @@ pub struct Compared {
     pub grants: usize,
     /// Grants whose place behind another one of the user was compared.
     pub in_order: usize,
+    /// Grants that were paid by webhook.
+    pub paid: usize,
     /// Records in the set-aside list.
     pub parked: usize,
 }

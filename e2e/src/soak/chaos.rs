@@ -1,6 +1,7 @@
 //! What goes wrong meanwhile, one thing after the other, in a seeded order.
 
 mod rebuilds;
+mod silence;
 mod takeover;
 
 use std::collections::BTreeMap;
@@ -14,6 +15,7 @@ use super::error::SoakError;
 use super::findings::Findings;
 use super::http::Api;
 use super::instance::Instance;
+use super::payers::Payers;
 use super::program::Program;
 use super::rng::Rng;
 use rebuilds::Rebuilds;
@@ -37,10 +39,12 @@ pub enum Fault {
     Rebuild(&'static str),
     /// `kill -9` of a rebuild that is under way; the same command goes on with it.
     KillRebuild(&'static str),
+    /// The payer by webhook answers nobody, until an instance leaves it alone.
+    SilencePayer,
 }
 
 /// One of each kind.
-const KINDS: [Fault; 7] = [
+const KINDS: [Fault; 8] = [
     Fault::KillInstance(0),
     Fault::Rebuild("task_view"),
     Fault::KillRebuild("task_view"),
@@ -48,6 +52,7 @@ const KINDS: [Fault; 7] = [
     Fault::KillBroker,
     Fault::StopInstance(1),
     Fault::Rebuild("reward_state"),
+    Fault::SilencePayer,
 ];
 
 /// What else belongs into a round, once every kind was there.
@@ -67,6 +72,7 @@ impl Fault {
             Self::KillBroker => "kill -9 Kafka".to_owned(),
             Self::Rebuild(name) => format!("rebuild {name}"),
             Self::KillRebuild(_) => "kill -9 a rebuild".to_owned(),
+            Self::SilencePayer => "dead payer".to_owned(),
         }
     }
 }
@@ -110,6 +116,8 @@ pub struct Chaos {
     pub api: Arc<Api>,
     /// What it did wrong.
     pub findings: Arc<Findings>,
+    /// Who pays.
+    pub payers: Arc<Payers>,
     /// What happened.
     pub damage: Damage,
     rebuilds: Rebuilds,
@@ -122,10 +130,11 @@ impl Chaos {
         instances: Vec<Instance>,
         program: Program,
         api: Arc<Api>,
+        payers: Arc<Payers>,
         findings: Arc<Findings>,
     ) -> Self {
         let (damage, rebuilds) = (Damage::default(), Rebuilds::new(&program, &api, &findings));
-        Self { postgres, kafka, instances, program, api, findings, damage, rebuilds }
+        Self { postgres, kafka, instances, program, api, findings, payers, damage, rebuilds }
     }
 
     /// Breaks things until `stop`, each kind at least once however long that takes; all is up again
@@ -201,6 +210,7 @@ impl Chaos {
                 self.rebuilds.start(name, None);
             }
             Fault::KillRebuild(name) => self.rebuilds.kill_midway(name).await?,
+            Fault::SilencePayer => self.silence_payer().await,
         }
         Ok(())
     }

@@ -29,6 +29,7 @@ pub struct Api {
     turn: AtomicUsize,
     client_token: String,
     operator_token: String,
+    producer_token: String,
 }
 
 impl Api {
@@ -45,6 +46,7 @@ impl Api {
             turn: AtomicUsize::new(0),
             client_token: token("client").map_err(|e| broken(&e))?,
             operator_token: token("operator").map_err(|e| broken(&e))?,
+            producer_token: token("producer").map_err(|e| broken(&e))?,
         })
     }
 
@@ -77,6 +79,12 @@ impl Api {
     pub async fn post_as_operator(&self, path: &[&str]) -> Result<Answer, String> {
         let url = self.url(path, &[]);
         send(self.client.post(url).bearer_auth(&self.operator_token)).await
+    }
+
+    /// `POST /v1/actions` as a producer, to any instance, once.
+    pub async fn post_actions(&self, actions: &[Value]) -> Result<Answer, String> {
+        let request = self.client.post(self.url(&["v1", "actions"], &[]));
+        send(request.bearer_auth(&self.producer_token).json(actions)).await
     }
 
     /// `POST …/claim` until there is an answer that will not pass: every attempt under one key.

@@ -43,6 +43,14 @@ impl Program {
         command
     }
 
+    /// Its path, the profile it was built with, and its version.
+    pub async fn described(&self) -> Result<String, SoakError> {
+        let version = self.must(&["--version"]).await?;
+        let folder = self.path.parent().and_then(Path::file_name).unwrap_or_default();
+        let (path, folder) = (self.path.display(), folder.to_string_lossy());
+        Ok(format!("{path} (built in {folder}): {}", version.trim()))
+    }
+
     /// Runs a command to its end.
     pub async fn run(&self, arguments: &[&str]) -> Result<Output, SoakError> {
         let what = format!("run plaudit {}", arguments.join(" "));
@@ -81,4 +89,26 @@ pub fn said(output: &Output) -> String {
 pub fn last_lines(text: &str, count: usize) -> String {
     let lines: Vec<&str> = text.lines().collect();
     lines[lines.len().saturating_sub(count)..].join("\n")
+}
+
+/// Builds `plaudit` as the sources are now, in the folder of `exe`: with its profile. Gives where it is.
+pub fn build_beside(exe: &Path) -> Result<PathBuf, SoakError> {
+    let is_profile = |dir: &&Path| dir.file_name().is_some_and(|name| name != "deps");
+    let folder = exe.ancestors().skip(1).find(is_profile).unwrap_or(exe);
+    let profile = match folder.file_name().and_then(|name| name.to_str()) {
+        None | Some("debug") => "dev",
+        Some(name) => name,
+    };
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let arguments = ["build", "-p", "plaudit", "--profile", profile];
+    let mut build = std::process::Command::new(cargo);
+    let status = build.args(arguments).current_dir(env!("CARGO_MANIFEST_DIR")).status();
+    let status = status.map_err(SoakError::io("run cargo"))?;
+    let path = folder.join("plaudit");
+    if status.success() && path.is_file() {
+        return Ok(path);
+    }
+    let command = format!("cargo {}", arguments.join(" "));
+    let output = format!("{} is wanted", path.display());
+    Err(SoakError::Command { command, status: status.to_string(), output })
 }

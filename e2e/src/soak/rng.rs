@@ -1,35 +1,30 @@
-//! Randomness that a seed repeats.
+//! Randomness that a seed repeats, on any machine and with any release of `rand`.
 
-/// `SplitMix64` (Steele, Lea, Flood: "Fast splittable pseudorandom number generators", 2014).
+use rand::seq::{IndexedRandom, SliceRandom};
+use rand::{Rng as _, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+/// The draws of the soak.
 #[derive(Debug, Clone)]
-pub struct Rng(u64);
+pub struct Rng(ChaCha8Rng);
 
 impl Rng {
     /// One stream of a seed. Streams are for threads of work, so that one does not depend on the
     /// pace of another.
     pub fn new(seed: u64, stream: u64) -> Self {
-        let mut rng = Self(seed ^ stream.wrapping_mul(0xD6E8_FEB8_6659_FD93));
-        rng.next();
-        rng
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        rng.set_stream(stream);
+        Self(rng)
     }
 
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ (z >> 31)
-    }
-
-    /// A number below `bound`, which is above 0. The bias of the remainder does not matter here.
+    /// A number below `bound`; 0 if that is 0.
     pub fn below(&mut self, bound: u64) -> u64 {
-        self.next() % bound.max(1)
+        self.0.random_range(0..bound.max(1))
     }
 
-    /// A number of `from..until`.
+    /// A number of `from..until`; `from` if there is none.
     pub fn between(&mut self, from: i64, until: i64) -> i64 {
-        let width = u64::try_from(until - from).unwrap_or(1);
-        from + i64::try_from(self.below(width)).unwrap_or(0)
+        self.0.random_range(from..until.max(from + 1))
     }
 
     /// Whether something happens that happens `per_mille` times in a thousand.
@@ -39,19 +34,16 @@ impl Rng {
 
     /// One of them, none of an empty slice.
     pub fn pick<'a, T>(&mut self, all: &'a [T]) -> Option<&'a T> {
-        all.get(self.index(all.len()))
+        all.choose(&mut self.0)
     }
 
     /// An index below `len`.
     pub fn index(&mut self, len: usize) -> usize {
-        usize::try_from(self.below(len as u64)).unwrap_or(0)
+        self.0.random_range(0..len.max(1))
     }
 
-    /// Puts them into a random order (Fisher and Yates).
+    /// Puts them into a random order.
     pub fn shuffle<T>(&mut self, all: &mut [T]) {
-        for last in (1..all.len()).rev() {
-            let other = self.index(last + 1);
-            all.swap(last, other);
-        }
+        all.shuffle(&mut self.0);
     }
 }

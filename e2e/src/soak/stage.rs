@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use plaudit_embedded::{Kafka, KafkaOptions, Postgres, PostgresOptions, port};
+use tokio::net::TcpListener;
 
 use super::Options;
 use super::chaos::Chaos;
@@ -12,6 +13,7 @@ use super::error::SoakError;
 use super::findings::Findings;
 use super::http::{Api, SECRET};
 use super::instance::Instance;
+use super::payers::{self, Payers};
 use super::program::Program;
 use super::tasks::TASK_FILE;
 use super::{ACTIONS, ACTIONS_PARTITIONS, REWARDS, REWARDS_PARTITIONS};
@@ -33,6 +35,10 @@ pub async fn set(
     for (topic, partitions) in [(ACTIONS, ACTIONS_PARTITIONS), (REWARDS, REWARDS_PARTITIONS)] {
         kafka.create_topic(topic, partitions).await?;
     }
+    let payer =
+        TcpListener::bind("127.0.0.1:0").await.map_err(SoakError::io("listen as a payer"))?;
+    let address = payer.local_addr().map_err(SoakError::io("listen as a payer"))?;
+    let channels = payers::channels(&address.to_string());
     let program = Program::new(
         &options.plaudit,
         dir,
@@ -41,6 +47,7 @@ pub async fn set(
             ("PLAUDIT_KAFKA_BROKERS", &kafka.brokers()),
             ("PLAUDIT_KAFKA_GROUP", "soak"),
             ("PLAUDIT_AUTH_HS256_SECRET", SECRET),
+            ("PLAUDIT_REWARDS_CHANNELS", &channels),
         ],
     );
     program.must(&["migrate"]).await?;
@@ -50,6 +57,7 @@ pub async fn set(
 
     let listens = free_addresses()?;
     let api = Arc::new(Api::new(&listens)?);
+    let payers = Payers::start(payer, &kafka.brokers(), &api)?;
     let mut instances: Vec<Instance> = Vec::new();
     for (number, listen) in listens.iter().enumerate() {
         let log = dir.join(format!("serve-{number}.log"));
@@ -61,7 +69,7 @@ pub async fn set(
         instance.ready(&api).await?;
     }
     let findings = Arc::clone(findings);
-    Ok(Chaos::new((postgres, kafka), instances, program, api, findings))
+    Ok(Chaos::new((postgres, kafka), instances, program, api, payers, findings))
 }
 
 /// None of these takes a port while its server is down.

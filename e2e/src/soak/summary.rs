@@ -24,10 +24,14 @@ pub struct Verdict {
 #[derive(Debug)]
 pub(super) struct Summary {
     pub seed: u64,
+    /// The program under test.
+    pub program: String,
     pub records: usize,
     pub counts: Counts,
     pub met: Met,
     pub damage: Damage,
+    /// How often payers did what they should not, by kind.
+    pub payers: Vec<(&'static str, u64)>,
     pub drained: Duration,
     /// When each ended, since the beginning.
     pub phases: Vec<(&'static str, Duration)>,
@@ -65,15 +69,28 @@ impl Verdict {
                 missing.push(what.to_owned());
             }
         }
+        let unmet = self.summary.payers.iter().filter(|(_, count)| *count == 0);
+        missing.extend(unmet.map(|(what, _)| (*what).to_owned()));
         missing
     }
 }
 
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Summary { seed, records, counts, met, damage, drained, phases, compared, hands } =
-            &self.summary;
-        writeln!(f, "soak with seed {seed}")?;
+        let Summary {
+            seed,
+            program,
+            records,
+            counts,
+            met,
+            damage,
+            payers,
+            drained,
+            phases,
+            compared,
+            hands,
+        } = &self.summary;
+        writeln!(f, "soak with seed {seed} of {program}")?;
         let Counts { duplicates, imposters, garbage } = counts;
         writeln!(
             f,
@@ -107,14 +124,17 @@ impl fmt::Display for Verdict {
             "  {} × taken over by the other one: after {median:.1} s (median), {max:.1} s (max)",
             damage.takeovers.len()
         )?;
+        for (what, count) in payers {
+            writeln!(f, "  {count} × {what}")?;
+        }
         writeln!(f, "  drained in {:.1} s", drained.as_secs_f64())?;
         let phases = phases.iter().map(|(name, at)| format!("{name} {:.0} s", at.as_secs_f64()));
         writeln!(f, "  {}", phases.collect::<Vec<_>>().join(", "))?;
-        let Compared { users, grants, in_order, parked } = compared;
+        let Compared { users, grants, in_order, paid, parked } = compared;
         writeln!(
             f,
             "  compared: {users} users, {grants} grants on the topic ({in_order} by their order), \
-             {parked} records parked"
+             {paid} paid by webhook, {parked} records parked"
         )?;
         if self.is_good() {
             writeln!(f, "soak: the books balance")

@@ -53,7 +53,8 @@ pub async fn users_reached(
         let (is_enough, users): (bool, i64) = (row.try_get(3)?, row.try_get(4)?);
         let users = u64::try_from(users).unwrap_or(0);
         let version = u32::try_from(row.try_get::<i32, _>(0)?).unwrap_or(0);
-        let adopts = task.version(version).is_none_or(|begun| begun.is_followed_by(draft));
+        let adopts = task.version(version).is_none()
+            || task.version_followed_from(version).is_followed_by(draft);
         match (is_open, is_completed, adopts) {
             (false, ..) => reached.begin_anew += users,
             (true, true, _) => reached.completed += users,

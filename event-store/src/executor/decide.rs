@@ -14,13 +14,12 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use plaudit_domain::action::Action;
+use plaudit_domain::action::{Action, ActionBody, Reversal, ReversedAction};
 use plaudit_domain::catalogue::{BudgetKey, BudgetsUsed, Catalogue, CatalogueTask};
 use plaudit_domain::ids::{TaskId, UserId};
 use plaudit_domain::lane::{Lane, Position};
 use plaudit_domain::user_tasks::{
-    Command, Decision, Event, Rejection, Resolution, ReversedAction, Reward, UserTasks,
-    decide_within, evolve,
+    Command, Decision, Event, Rejection, Resolution, Reward, UserTasks, decide_command, evolve,
 };
 use uuid::Uuid;
 
@@ -166,11 +165,11 @@ impl Needed {
         }
         self.identities.push((lane, action.identity()));
         self.budgets.extend(catalogue.budgets_needed(&action.kind, action.occurred_at));
-        if let Some(reversed) = ReversedAction::of(action) {
+        if let ActionBody::Reversal(Reversal { target: reversed, .. }) = action.body() {
             let user = &action.user;
             let target = reversed.identity(user);
             self.identities.extend([(lane, target), (lane, reversed.marker(user))]);
-            self.reversals.insert((lane, user.clone(), target), reversed);
+            self.reversals.insert((lane, user.clone(), target), reversed.clone());
         }
     }
 
@@ -509,7 +508,7 @@ impl<'b> BatchDecider<'_, 'b> {
     ) -> Result<Decision, Rejection> {
         self.working(item, user);
         let state: &UserTasks = &self.users[user].loaded.state;
-        decide_within(state, command, self.catalogue, &self.budgets_used)
+        decide_command(state, command, self.catalogue, &self.budgets_used)
     }
 
     /// Gives events their places and folds them. Returns the place of the last.

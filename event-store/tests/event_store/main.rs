@@ -19,3 +19,4 @@ mod recent_users;
 mod source_files;
 mod stock_cqrs;
 mod support;
+mod upkeep;

@@ -12,7 +12,7 @@ use plaudit_domain::calendar::PeriodKey;
 use plaudit_domain::ids::{TaskId, UserId};
 use plaudit_domain::lane::Lane;
 use plaudit_domain::user_tasks::{Command, Rejection, Reward, Seed};
-use plaudit_event_store::aggregate::UserTasksAggregate;
+use plaudit_event_store::aggregate::{AggregateCommand, UserTasksAggregate};
 use plaudit_event_store::{Item, Outcome, Work};
 use postgres_es::PostgresEventRepository;
 use proptest::prelude::*;
@@ -103,12 +103,13 @@ fn wishes(seed: u8, count: usize) -> Vec<Wish> {
 }
 
 /// A wish as both sides are told it. What can be delivered is read off the log of `store`.
-async fn commanded(wish: &Wish, store: &Store) -> (Item, Command) {
+async fn commanded(wish: &Wish, store: &Store) -> (Item, AggregateCommand) {
     let user: UserId = wish.user.parse().unwrap();
     let (work, command) = match wish.what.clone() {
-        What::Act(action) => {
-            (Work::Action(action.clone()), Command::RecordAction { action, seed: Seed::default() })
-        }
+        What::Act(action) => (
+            Work::Action(action.clone()),
+            AggregateCommand::Action { action, seed: Seed::default() },
+        ),
         What::Claim { task, period, milestone, at } => {
             let task: TaskId = task.parse().unwrap();
             let period: Option<PeriodKey> = period.map(|key| key.to_owned().into());
@@ -120,7 +121,8 @@ async fn commanded(wish: &Wish, store: &Store) -> (Item, Command) {
                 at,
                 idempotency_key: None,
             };
-            (work, Command::ClaimRewards { user, task, period, milestone, claimed_at: at })
+            let claim = Command::ClaimRewards { user, task, period, milestone, claimed_at: at };
+            (work, AggregateCommand::Command(claim))
         }
         What::Deliver(dice) => {
             let owed: Vec<Json<Vec<Reward>>> = sqlx::query_scalar(
@@ -135,7 +137,7 @@ async fn commanded(wish: &Wish, store: &Store) -> (Item, Command) {
             .unwrap();
             let rewards = owed.get(dice % owed.len().max(1)).map_or(vec![], |Json(r)| r.clone());
             let work = Work::StartDeliveries { user, rewards: rewards.clone() };
-            (work, Command::StartDeliveries { rewards })
+            (work, AggregateCommand::Command(Command::StartDeliveries { rewards }))
         }
         What::Acknowledge(dice) => {
             let grant = one_of_the_grants(&wish.user, dice, store).await;
@@ -143,7 +145,10 @@ async fn commanded(wish: &Wish, store: &Store) -> (Item, Command) {
             let data = json!({"grant": grant, "reason": "closed"});
             let id = Uuid::new_v4().to_string();
             let action = action(&wish.user, &id, kind, "2026-04-01T10:00:00Z", &data);
-            (Work::Action(action.clone()), Command::RecordAction { action, seed: Seed::default() })
+            (
+                Work::Action(action.clone()),
+                AggregateCommand::Action { action, seed: Seed::default() },
+            )
         }
         What::Redeliver(dice) => {
             let grant = one_of_the_grants(&wish.user, dice, store).await;
@@ -156,7 +161,8 @@ async fn commanded(wish: &Wish, store: &Store) -> (Item, Command) {
                 at,
                 even_if_delivered,
             };
-            (Work::Redeliver { user, grant, by, reason, at, even_if_delivered }, again)
+            let work = Work::Redeliver { user, grant, by, reason, at, even_if_delivered };
+            (work, AggregateCommand::Command(again))
         }
     };
     let lane = Lane::of(&wish.user, store.lane_count);
@@ -240,7 +246,10 @@ async fn what_stock_code_appends_counts() {
     };
     store.act(signed_in("1", 27)).await;
     stock
-        .execute("ann", Command::RecordAction { action: signed_in("2", 28), seed: Seed::default() })
+        .execute(
+            "ann",
+            AggregateCommand::Action { action: signed_in("2", 28), seed: Seed::default() },
+        )
         .await
         .unwrap();
     store.act(signed_in("3", 29)).await;

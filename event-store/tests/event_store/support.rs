@@ -1,14 +1,16 @@
 //! A database of its own for each test, with tasks published.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use plaudit_domain::action::Action;
+use plaudit_domain::action::{Action, Parts};
 use plaudit_domain::catalogue::definition::TaskDefinition;
 use plaudit_domain::lane::{Lane, LaneCount};
+use plaudit_embedded::fault_proxy::FaultProxy;
 use plaudit_embedded::test_cluster;
 use plaudit_event_store::catalogue_store::{self, CatalogueStore};
 use plaudit_event_store::{Applied, Batch, Executor, Item, Origin, Work, pool, schema};
-use serde_json::{Value, json};
+use serde_json::Value;
 use sqlx::PgPool;
 use uuid::Uuid;
 
@@ -73,6 +75,15 @@ impl Store {
         .unwrap();
     }
 
+    /// A pool to the same database through a proxy that can fall silent.
+    pub async fn through_proxy(&self) -> (FaultProxy, PgPool) {
+        let direct = self.pool.connect_options();
+        let proxy = FaultProxy::start(format!("{}:{}", direct.get_host(), direct.get_port()));
+        let proxy = proxy.await.unwrap();
+        let through = direct.as_ref().clone().host("127.0.0.1").port(proxy.address().port());
+        (proxy, self.pool.options().clone().connect_lazy_with(through))
+    }
+
     pub async fn count(&self, query: &str) -> i64 {
         sqlx::query_scalar(query).fetch_one(&self.pool).await.unwrap()
     }
@@ -87,9 +98,8 @@ pub fn request() -> Origin {
 }
 
 pub fn action(user: &str, id: &str, kind: &str, time: &str, data: &Value) -> Action {
-    let event = json!({"specversion": "1.0", "source": "/test", "id": id, "type": kind, "subject": user,
-        "time": time, "data": data});
-    Action::from_json(&event).unwrap()
+    let data = data.as_object().unwrap().clone();
+    Action::new(Parts { user, source: "/test", id, kind, time, data }).unwrap()
 }
 
 pub const TASKS: &str = r"
@@ -118,3 +128,16 @@ tasks:
       - { at: 1, rewards: [ { line: d1, kind: currency, code: coin, amount: 1 } ] }
       - { at: 3, rewards: [ { line: d3, kind: currency, code: coin, amount: 5 } ] }
 ";
+
+/// Waits for a fact. Looks often, so that a test ends when the fact is there.
+pub async fn eventually<T>(fact: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+    const WAIT_MAX: Duration = Duration::from_secs(60);
+    let deadline = Instant::now() + WAIT_MAX;
+    loop {
+        if let Some(found) = look().await {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "not within {WAIT_MAX:?}: {fact}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}

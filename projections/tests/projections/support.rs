@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use plaudit_domain::action::Action;
+use plaudit_domain::action::{Action, Parts};
 use plaudit_domain::ids::UserId;
 use plaudit_domain::lane::{Lane, LaneCount};
 use plaudit_embedded::test_cluster;
@@ -19,7 +19,6 @@ pub struct World {
     pub pool: PgPool,
     pub lanes: LaneCount,
     pub executor: Arc<Executor>,
-    pub url: String,
 }
 
 impl World {
@@ -48,7 +47,7 @@ impl World {
         let catalogue = Arc::new(CatalogueStore::default());
         let projections: Vec<Arc<dyn plaudit_event_store::BatchProjection>> = vec![];
         let executor = Executor::new(pool.clone(), lanes, catalogue, projections);
-        Self { pool, lanes, executor: Arc::new(executor), url: url.to_owned() }
+        Self { pool, lanes, executor: Arc::new(executor) }
     }
 
     pub fn lane(&self, user: &UserId) -> Lane {
@@ -203,9 +202,8 @@ pub fn days_of_work(world: &World, users: &[UserId], count: usize, dice: &mut Di
 }
 
 pub fn action(user: &UserId, id: usize, kind: &str, at: jiff::Timestamp, data: &Value) -> Action {
-    let event = json!({
-        "specversion": "1.0", "source": "/test", "id": format!("{kind}-{id}"), "type": kind,
-        "subject": user.as_str(), "time": at.to_string(), "data": data,
-    });
-    Action::from_json(&event).unwrap()
+    let (id, time) = (format!("{kind}-{id}"), at.to_string());
+    let data = data.as_object().unwrap().clone();
+    let (user, source, id, time) = (user.as_str(), "/test", id.as_str(), time.as_str());
+    Action::new(Parts { user, source, id, kind, time, data }).unwrap()
 }

@@ -9,11 +9,12 @@ use std::{env, fs};
 
 use jiff::Timestamp;
 use nix::sys::signal::Signal;
+use plaudit_actions::cloud_events;
 use plaudit_domain::action::Action;
-use plaudit_domain::catalogue::{Catalogue, CatalogueTask, Status, TaskVersion};
+use plaudit_domain::catalogue::{BudgetsUsed, Catalogue, CatalogueTask, Status, TaskVersion};
 use plaudit_domain::ids::UserId;
 use plaudit_domain::screen::{ScreenRequest, screen};
-use plaudit_domain::user_tasks::{Command, Event, Seed, UserTasks, decide, evolve};
+use plaudit_domain::user_tasks::{ActionInput, Event, Seed, UserTasks, decide_action, evolve};
 use plaudit_embedded::{ScratchDir, test_cluster};
 use serde_json::{Value, json};
 
@@ -62,7 +63,7 @@ impl Example {
         let catalogue = Catalogue::new(1, tasks).unwrap();
         let actions: Vec<Action> = read("actions.jsonl")
             .lines()
-            .map(|line| Action::from_structured(line.as_bytes()).unwrap())
+            .map(|line| cloud_events::from_structured(line.as_bytes()).unwrap())
             .collect();
         let now = actions.iter().map(|action| action.occurred_at).max().unwrap();
         let (mut states, mut grants) = (BTreeMap::<UserId, UserTasks>::new(), BTreeSet::new());
@@ -70,8 +71,9 @@ impl Example {
             let state = states.entry(action.user.clone()).or_default();
             let user = action.user.to_string();
             let seed = Seed(action.identity().as_u64_pair().0);
-            let decided = decide(state, &Command::RecordAction { action, seed }, &catalogue);
-            for event in decided.unwrap().events {
+            let input = ActionInput { action: &action, seed, credited: None };
+            let decided = decide_action(state, input, &catalogue, &BudgetsUsed::default());
+            for event in decided.events {
                 if let Event::MilestoneReached { task, milestone, rewards, .. } = &event {
                     let line =
                         |line: &String| (user.clone(), task.to_string(), *milestone, line.clone());

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use plaudit_domain::action::Action;
+use plaudit_actions::cloud_events;
 use plaudit_domain::lane::Lane;
 use plaudit_embedded::test_cluster;
 use plaudit_event_store::catalogue_store::CatalogueStore;
@@ -34,7 +34,7 @@ async fn some_history(pool: &PgPool) {
                     "specversion": "1.0", "source": "/old", "id": format!("{kind}-{day}"), "type": kind,
                     "subject": format!("user-{user}"), "time": at, "data": {"coins": 400, "minutes": 30},
                 });
-                items.push(item(&executor, Work::Action(Action::from_json(&event).unwrap())));
+                items.push(item(&executor, Work::Action(cloud_events::from_json(&event).unwrap())));
             }
         }
     }
@@ -147,7 +147,7 @@ async fn a_database_of_the_first_version_is_migrated_and_counts_on() {
         "specversion": "1.0", "source": "/new", "id": "1", "type": "gift.sent", "subject": "user-3",
         "time": "2026-03-25T11:00:00Z", "data": {"coins": 400},
     });
-    let gift = item(&executor, Work::Action(Action::from_json(&gift).unwrap()));
+    let gift = item(&executor, Work::Action(cloud_events::from_json(&gift).unwrap()));
     let batch = Batch { items: vec![repeated, first, gift], checkpoints: vec![] };
     let applied = executor.execute(&batch).await.unwrap();
     assert!(matches!(applied[0].outcome, Outcome::Claimed(_)), "{applied:?}");

@@ -3,8 +3,6 @@
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
-use serde_json::Map;
-
 use super::{ActionContext, Decision, Earning, evolve, judge};
 use crate::action::Action;
 use crate::catalogue::Catalogue;
@@ -14,10 +12,10 @@ use crate::user_tasks::state::UserTasks;
 
 /// Counts a past action for one task. What the task's completion sets off in others happens as ever; nothing else
 /// that listens to the action hears of it, for it was judged before.
-pub(super) fn count(state: &UserTasks, past: &PastAction, catalogue: &Catalogue) -> Decision {
+pub(super) fn count(state: &UserTasks, past: PastAction<'_>, catalogue: &Catalogue) -> Decision {
     let mut decision = Decision::default();
-    if let Some(index) = catalogue.place_of(&past.task) {
-        let context = ActionContext::new(state, &past.action, past.seed, Earning::Past(past));
+    if let Some(index) = catalogue.place_of(past.task) {
+        let context = ActionContext::new(state, past.action, past.seed, Earning::Past(past));
         judge(context, &mut decision, &[index], BTreeSet::from([index]), catalogue);
     }
     decision
@@ -51,14 +49,7 @@ pub(super) fn release(
         evolve(state.to_mut(), event);
     }
     // It stands for the action that unlocks a task: milestones are reached by it, at its time.
-    let stand_in = Action {
-        user: user.clone(),
-        source: "/plaudit".to_owned(),
-        id: "backfill".to_owned(),
-        kind: String::new(),
-        occurred_at: *at,
-        data: Map::new(),
-    };
+    let stand_in = Action::stand_in(user, "plaudit.backfill.released", *at);
     let context = ActionContext::new(&state, &stand_in, *seed, Earning::Granted);
     judge(context, &mut decision, &[], BTreeSet::from([index]), catalogue);
     decision

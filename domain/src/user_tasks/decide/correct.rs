@@ -3,13 +3,9 @@
 mod grants;
 pub mod progress;
 
-use jiff::Timestamp;
-use serde_json::Map;
-
 use super::{ActionContext, Decision, Earning, Rejection, judge};
 use crate::action::Action;
 use crate::catalogue::Catalogue;
-use crate::ids::UserId;
 use crate::user_tasks::correction::{Change, Correction};
 use crate::user_tasks::event::Event;
 use crate::user_tasks::state::UserTasks;
@@ -49,7 +45,7 @@ fn progress(
     catalogue: &Catalogue,
 ) -> Result<Decision, Rejection> {
     let Correction { user, by, reason, at, seed, .. } = correction;
-    let stand_in = stand_in(user, *at);
+    let stand_in = Action::stand_in(user, "plaudit.corrected", *at);
     let mut context = ActionContext::new(state, &stand_in, *seed, Earning::Granted);
     let author = progress::Author { by: Some(by), reason };
     let events = progress::correct(&context, wanted, author, catalogue)?;
@@ -62,17 +58,4 @@ fn progress(
         judge(context, &mut decision, &[], dependants, catalogue);
     }
     Ok(decision)
-}
-
-/// An action of the moment of the request, by which the effects of a correction on other tasks are decided and to which
-/// no task listens.
-fn stand_in(user: &UserId, at: Timestamp) -> Action {
-    Action {
-        user: user.clone(),
-        source: "/plaudit".to_owned(),
-        id: String::new(),
-        kind: "plaudit.corrected".to_owned(),
-        occurred_at: at,
-        data: Map::new(),
-    }
 }

@@ -1,88 +1,32 @@
 //! Deliveries: rewards are handed to the paying system, and it says what became of them.
 
 use jiff::Timestamp;
-use serde_json::Value;
 use uuid::Uuid;
 
 use super::claim::Rejection;
-use crate::action::{Action, REWARD_DELIVERED, REWARD_FAILED};
+use crate::action::{Acknowledgement, Verdict};
 use crate::user_tasks::event::{Event, Reward};
 use crate::user_tasks::state::{Grant, RewardState, UserTasks};
-
-/// What became of a reward at the paying system.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Verdict {
-    /// It was paid.
-    Delivered,
-    /// It was not paid.
-    Failed {
-        /// Why, for an operator.
-        reason: String,
-    },
-}
-
-/// What a payer said about a grant.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Acknowledgement {
-    /// The grant as the payer named it; empty if it named none.
-    pub grant: String,
-    /// What became of it.
-    pub verdict: Verdict,
-}
-
-/// The longest name of a grant that is kept, in characters.
-const GRANT_CHARS_MAX: usize = 64;
-
-/// The longest reason of a payer that is kept, in characters.
-const REASON_CHARS_MAX: usize = 1_000;
-
-impl Acknowledgement {
-    /// Reads an action; `None` if it is no acknowledgement.
-    pub fn of(action: &Action) -> Option<Self> {
-        let text = |name: &str, chars_max: usize| -> String {
-            match action.data.get(name) {
-                None | Some(Value::Null) => String::new(),
-                Some(Value::String(text)) => text.chars().take(chars_max).collect(),
-                Some(other) => other.to_string().chars().take(chars_max).collect(),
-            }
-        };
-        let verdict = match action.kind.as_str() {
-            REWARD_DELIVERED => Verdict::Delivered,
-            REWARD_FAILED => {
-                let told = text("reason", REASON_CHARS_MAX);
-                let unnamed = || "the payer gave no reason".to_owned();
-                Verdict::Failed { reason: if told.is_empty() { unnamed() } else { told } }
-            }
-            _ => return None,
-        };
-        Some(Self { grant: text("grant", GRANT_CHARS_MAX), verdict })
-    }
-
-    /// The id of the grant, if that is what the payer named.
-    pub fn grant_id(&self) -> Option<Uuid> {
-        Uuid::try_parse(&self.grant).ok()
-    }
-}
 
 /// The fact that follows from an acknowledgement. One that changes nothing is a fact as well, so that a
 /// payer's mistake can be found.
 pub(super) fn acknowledge(
     state: &UserTasks,
-    acknowledgement: Acknowledgement,
+    acknowledgement: &Acknowledgement,
     at: Timestamp,
 ) -> Event {
     let grant = acknowledgement.grant_id().and_then(|id| state.grants.get(&id));
     let Acknowledgement { grant: named, verdict } = acknowledgement;
-    let delivered = verdict == Verdict::Delivered;
+    let delivered = *verdict == Verdict::Delivered;
     let refusal = match grant {
         Some(grant) => ignores(grant.state, delivered),
         None => Some("the user has no such grant"),
     };
     match (grant, refusal) {
-        (Some(grant), None) => settled(grant, verdict, at),
+        (Some(grant), None) => settled(grant, verdict.clone(), at),
         (_, refusal) => {
             let reason = refusal.unwrap_or_default().to_owned();
-            Event::AcknowledgementIgnored { grant: named, delivered, reason, at }
+            Event::AcknowledgementIgnored { grant: named.clone(), delivered, reason, at }
         }
     }
 }

@@ -84,15 +84,33 @@ pub(super) fn credit(
             tally.count_once(NewlySeen::Day(place.version.day_at(at, zones)))
         }
     }?;
-    let progress = value.min(objective.target);
-    let surplus = if place.carries_over { value - progress } else { 0 };
+    let (progress, surplus) = divide(place, value);
     let dropped = value - progress - surplus;
     Ok(Credit { credited: value - tally.value, progress, surplus, dropped, seen })
 }
 
+/// Divides a value into progress, and what exceeds the target and is carried over.
+fn divide(place: &Place<'_>, value: i64) -> (i64, i64) {
+    let progress = value.min(place.version.definition.objective.target);
+    (progress, if place.carries_over { value - progress } else { 0 })
+}
+
+impl Credit {
+    /// Nothing is added: the value stays, and is compared with the target of the version in force.
+    pub fn of_nothing(place: &Place<'_>) -> Self {
+        let (progress, surplus) = divide(place, value_before(place));
+        Self { credited: 0, progress, surplus, dropped: 0, seen: None }
+    }
+}
+
+/// The value of a period so far: progress, and what exceeds the target.
+fn value_before(place: &Place<'_>) -> i64 {
+    place.open.map_or(place.carried, |open| open.progress + open.surplus)
+}
+
 impl<'a> Tally<'a> {
     fn of(place: &Place<'a>, past: Option<&TaskState>) -> Self {
-        let value = place.open.map_or(place.carried, |open| open.progress + open.surplus);
+        let value = value_before(place);
         let open_periods = past.map_or(&[][..], |past| &past.periods);
         Self {
             value,

@@ -26,8 +26,14 @@ pub(super) fn advance(
     let at = action.occurred_at;
     let place = place(task, past, &context.state.zones, at);
     let definition = &place.version.definition;
-    if let Some(moved) = definition.kind.rules().act(context, task, past, &place) {
-        return moved;
+    let acted = match cause {
+        Cause::Action => definition.kind.rules().act(context, task, past, &place),
+        Cause::Completion(_) => None,
+    };
+    if let Some(moved) = acted {
+        let is_elsewhere = moved == Err(UnmovedReason::OtherTask);
+        let is_allowed = is_elsewhere || context.is_in_audience(place.version);
+        return if is_allowed { moved } else { Err(UnmovedReason::OutsideAudience) };
     }
     let counts = match cause {
         Cause::Action => definition.objective.on.contains(&action.kind),
@@ -68,7 +74,7 @@ fn check_filter(context: &ActionContext<'_>, version: &TaskVersion) -> Result<()
     match version.filter() {
         None => Ok(()),
         Some(Err(invalid)) => Err(UnmovedReason::FilterFailed(invalid.to_string())),
-        Some(Ok(filter)) => match filter.matches(&context.variables) {
+        Some(Ok(filter)) => match context.matches(filter) {
             Ok(true) => Ok(()),
             Ok(false) => Err(UnmovedReason::FilteredOut),
             Err(EvaluationError::Missing(what)) => Err(UnmovedReason::FieldMissing(what)),
@@ -78,7 +84,7 @@ fn check_filter(context: &ActionContext<'_>, version: &TaskVersion) -> Result<()
 }
 
 /// The events of a credited action: its progress, and what that reaches.
-fn apply_credit(
+pub(super) fn apply_credit(
     context: &ActionContext<'_>,
     task: &CatalogueTask,
     past: Option<&TaskState>,

@@ -4,13 +4,14 @@
 use std::borrow::Cow;
 
 use super::correct::progress::{Author, Corrected};
-use super::{ActionContext, Decision, Earning, record};
-use crate::action::Action;
+use super::{ActionContext, Decision, Earning};
+use crate::action::{Action, Reversal};
 use crate::calendar::PeriodKey;
 use crate::catalogue::Catalogue;
 use crate::catalogue::definition::Measure;
 use crate::ids::TaskId;
-use crate::user_tasks::correction::{Credited, ReversedAction};
+use crate::user_tasks::command::ActionInput;
+use crate::user_tasks::correction::Credited;
 use crate::user_tasks::event::Event;
 use crate::user_tasks::evolve::evolve;
 use crate::user_tasks::place::place;
@@ -18,24 +19,18 @@ use crate::user_tasks::seed::Seed;
 use crate::user_tasks::seen::Seen;
 use crate::user_tasks::state::UserTasks;
 
-/// The longest reason of a producer that is kept, in characters.
-const REASON_CHARS_MAX: usize = 1_000;
-
-/// The facts of an action that reverses another one: what it moves itself, if a task listens to it, what it
-/// takes back, and what stands.
+/// Adds the facts of a reversal to those of the action that asks for it: what it takes back, and what stands.
 pub(super) fn reverse(
+    decision: &mut Decision,
     state: &UserTasks,
-    action: &Action,
-    seed: Seed,
-    credited: &Credited,
+    input: ActionInput<'_>,
+    (reversal, credited): (&Reversal, &Credited),
     catalogue: &Catalogue,
-) -> Decision {
-    let mut decision = record(state, action, seed, catalogue);
-    let Some(reversed) = ReversedAction::of(action) else { return decision };
+) {
+    let ActionInput { action, seed, .. } = input;
+    let target = &reversal.target;
     let refused = match credited {
-        _ if !reversed.is_named() => {
-            Some("data.source and data.id name the action that is reversed")
-        }
+        _ if !target.is_named() => Some("data.source and data.id name the action that is reversed"),
         Credited::Unknown => Some(
             "no such action of the user is known; identities are remembered for at least seven days",
         ),
@@ -43,37 +38,41 @@ pub(super) fn reverse(
         Credited::Facts(facts) if facts.is_empty() => Some("the action moved nothing"),
         Credited::Facts(_) => None,
     };
-    let ReversedAction { source, id } = reversed;
-    let (at, told) = (action.occurred_at, refused.map(ToOwned::to_owned));
-    decision.events.push(Event::ActionReversed { source, id, refused: told, at });
-    let Credited::Facts(facts) = credited else { return decision };
+    decision.events.push(Event::ActionReversed {
+        source: target.source.clone(),
+        id: target.id.clone(),
+        refused: refused.map(ToOwned::to_owned),
+        at: action.occurred_at,
+    });
+    let Credited::Facts(facts) = credited else { return };
     if refused.is_some() {
-        return decision;
+        return;
     }
     let mut state = Cow::Borrowed(state);
     for event in &decision.events {
         evolve(state.to_mut(), event);
     }
     for fact in facts {
-        let taken = Reversal { state: &state, action, seed, facts, catalogue }.take_back(fact);
+        let taking = TakeBack { state: &state, action, reversal, seed, facts, catalogue };
+        let taken = taking.take_back(fact);
         for event in &taken {
             evolve(state.to_mut(), event);
         }
         decision.events.extend(taken);
     }
-    decision
 }
 
-struct Reversal<'a> {
+struct TakeBack<'a> {
     state: &'a UserTasks,
     action: &'a Action,
+    reversal: &'a Reversal,
     seed: Seed,
     /// All facts of the earlier action.
     facts: &'a [Event],
     catalogue: &'a Catalogue,
 }
 
-impl Reversal<'_> {
+impl TakeBack<'_> {
     /// The events that follow from taking one fact back.
     fn take_back(&self, fact: &Event) -> Vec<Event> {
         let kept = |task: &TaskId, version: u32, period: &PeriodKey, reason: &str| {
@@ -151,14 +150,9 @@ impl Reversal<'_> {
         let value = corrected.value();
         let left = value.saturating_add(moved_on).saturating_sub(amount).clamp(0, value);
         let taken = value - left;
-        let data = &self.action.data;
-        let told = data.get("reason").and_then(|reason| reason.as_str()).unwrap_or_default();
-        let reason: String = told.chars().take(REASON_CHARS_MAX).collect();
-        let unnamed = "the action was reversed";
-        let reason = if reason.is_empty() { unnamed } else { &reason };
         let mut events = Vec::new();
         if taken > 0 {
-            let author = Author { by: None, reason };
+            let author = Author { by: None, reason: &self.reversal.reason };
             events.push(corrected.at(left, corrected.is_unlocked(), author).0);
             events.extend(self.milestones_kept(about, left));
         }

@@ -42,7 +42,7 @@ struct Life<'c> {
 
 impl Life<'_> {
     /// Whether the command was taken. What was granted is delivered at once.
-    fn does(&mut self, command: &Command) -> bool {
+    fn does(&mut self, command: &(impl Into<Input> + Clone)) -> bool {
         let Ok(decision) = decide(&self.state, command, self.catalogue) else { return false };
         for event in &decision.events {
             self.events += 1;

@@ -1,5 +1,7 @@
 //! Who has a task at all: judged with the attributes of the moment, on each action and each read.
 
+use serde_json::Map;
+
 use super::*;
 use crate::screen::{ScreenRequest, TaskScreenState, screen, state_of_task};
 
@@ -11,7 +13,7 @@ fn for_vips(changes: Value) -> Value {
     task
 }
 
-fn becomes(vip: i64, when: &str) -> Command {
+fn becomes(vip: i64, when: &str) -> Input {
     action("plaudit.user.updated", at(when), &json!({ "attributes": { "vip": vip } }))
 }
 
@@ -143,13 +145,11 @@ fn a_share_of_the_users_is_always_the_same_and_no_larger_than_it_says() {
         catalogue([daily_with(&[9], json!({ "audience": { "share_of_10000": 2_500 } }))]);
     let mut counted = 0;
     for number in 0..4_000 {
-        let event = json!({
-            "specversion": "1.0", "source": "/test", "id": "g", "type": "gift.sent",
-            "subject": format!("user-{number}"), "time": at("29T12:00"), "data": {},
-        });
-        let action = crate::action::Action::from_json(&event).unwrap();
-        let user = action.user.clone();
-        let command = Command::RecordAction { action, seed: Seed(1) };
+        let user: UserId = format!("user-{number}").parse().unwrap();
+        let (source, id, kind, time) = ("/test", "g", "gift.sent", "2026-03-29T12:00:00Z");
+        let parts = Parts { user: user.as_str(), source, id, kind, time, data: Map::new() };
+        let action = Action::new(parts).unwrap();
+        let command = Input::RecordAction { action, seed: Seed(1) };
         let state = UserTasks::default();
         let is_counted = !decide(&state, &command, &catalogue).unwrap().events.is_empty();
         let shown =
@@ -159,4 +159,46 @@ fn a_share_of_the_users_is_always_the_same_and_no_larger_than_it_says() {
     }
     // Five standard deviations of a fair draw.
     assert!(counted.abs_diff(1_000) < 137, "{counted} of 4000");
+}
+
+/// Sign-ins of VIPs, with make-ups and wishes for freezes.
+fn sign_in_of_vips() -> Catalogue {
+    let rules = json!({ "freezes": { "initial": 1, "max": 1, "use": "manual" },
+        "make_up": { "look_back": 3, "on": "user.made_up_day" } });
+    catalogue([sign_in(&[1, 2, 3], json!({ "streak": rules, "audience": { "where": VIP } }))])
+}
+
+#[test]
+fn outside_the_audience_of_a_streak_nothing_is_a_step_or_a_made_up_one() {
+    let catalogue = sign_in_of_vips();
+    let makes_up = |when| action("user.made_up_day", at(when), &json!({ "period": "2026-03-02" }));
+    let vip = given(&catalogue, &[]).after(&[
+        becomes(2, "01T08:00"),
+        signs_in("01T09:00"),
+        signs_in("03T09:00"),
+    ]);
+    let left = vip.clone().after(&[becomes(1, "03T10:00")]);
+    left.when(&signs_in("04T09:00")).then_nothing("sign-in", UnmovedReason::OutsideAudience);
+    left.when(&makes_up("03T12:00")).then_nothing("sign-in", UnmovedReason::OutsideAudience);
+    // Not even one that could not be taken leaves a trace.
+    let unnamed = action("user.made_up_day", at("03T12:00"), &json!({}));
+    left.when(&unnamed).then_nothing("sign-in", UnmovedReason::OutsideAudience);
+    let back = left.after(&[becomes(2, "03T13:00")]);
+    let made_up = |event: &Event| matches!(event, Event::PeriodMadeUp { .. });
+    assert!(back.when(&makes_up("03T14:00")).events().iter().any(made_up));
+}
+
+#[test]
+fn outside_the_audience_of_a_streak_no_freeze_is_kept() {
+    let catalogue = sign_in_of_vips();
+    let wish = |task: &str| {
+        let data = json!({ "task": task, "period": "2026-03-02" });
+        action("plaudit.streak.freeze", at("01T12:00"), &data)
+    };
+    let vip = given(&catalogue, &[]).after(&[becomes(2, "01T08:00"), signs_in("01T09:00")]);
+    let left = vip.clone().after(&[becomes(1, "01T10:00")]);
+    left.when(&wish("sign-in")).then_nothing("sign-in", UnmovedReason::OutsideAudience);
+    left.when(&wish("another")).then_nothing("sign-in", UnmovedReason::OtherTask);
+    let kept = vip.when(&wish("sign-in")).events();
+    assert!(matches!(kept[..], [Event::FreezeReserved { .. }]), "{kept:?}");
 }

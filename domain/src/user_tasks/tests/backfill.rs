@@ -19,17 +19,16 @@ fn published(definitions: impl IntoIterator<Item = Value>) -> Catalogue {
     Catalogue::new(1, definitions.into_iter().map(task).collect()).unwrap()
 }
 
-fn past(task: &str, rewards: BackfillRewards, command: Command) -> Command {
-    let Command::RecordAction { action, seed } = command else { panic!("{command:?}") };
-    let counted_at = at("25T00:00");
-    Command::CountPast(PastAction { task: id(task), action, seed, rewards, counted_at })
+fn past(task: &str, rewards: BackfillRewards, command: Input) -> Input {
+    let Input::RecordAction { action, .. } = command else { panic!("{command:?}") };
+    Input::CountPast { task: id(task), action, rewards, counted_at: at("25T00:00") }
 }
 
-fn granted(task: &str, command: Command) -> Command {
+fn granted(task: &str, command: Input) -> Input {
     past(task, BackfillRewards::Grant, command)
 }
 
-fn release(task: &str, when: &str) -> Command {
+fn release(task: &str, when: &str) -> Input {
     Command::ReleaseBackfill(BackfillRelease {
         user: user(),
         task: id(task),
@@ -38,6 +37,7 @@ fn release(task: &str, when: &str) -> Command {
         reason: Some("checked".to_owned()),
         at: at(when),
     })
+    .into()
 }
 
 fn released(task: &str, period: &Period, when: &str) -> Event {
@@ -216,7 +216,8 @@ fn a_correction_leaves_the_hold_of_a_period_as_it_is() {
         reason: "support case 7".to_owned(),
         at: at("25T12:00"),
         seed: Seed(1),
-    });
+    })
+    .into();
     let user = given(&catalogue, &[]).after(&[hold, adjust]);
     let third = held(progressed("first-gift", once(), [1, 3, 3], "26T12:00"));
     user.when(&gift("26T12:00")).then(&[third]);

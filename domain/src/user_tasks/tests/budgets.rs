@@ -33,7 +33,7 @@ struct Outcome {
     budgeted: Option<Budgeted>,
 }
 
-fn decided(given: &Given<'_>, command: &Command, used: &BudgetsUsed) -> Outcome {
+fn decided(given: &Given<'_>, command: &(impl Into<Input> + Clone), used: &BudgetsUsed) -> Outcome {
     let events = decide_within(&given.state, command, given.catalogue, used).unwrap().events;
     let found = events.iter().find_map(|event| match event {
         Event::MilestoneReached { rewards, budgeted, .. } => Some((rewards, budgeted)),
@@ -220,8 +220,8 @@ fn a_rolled_choice_takes_from_its_own_budget_only() {
     }))]);
     let (mut refused, mut granted) = (0, 0);
     for seed in 0..64 {
-        let Command::RecordAction { action, .. } = gift("29T12:00") else { unreachable!() };
-        let command = Command::RecordAction { action, seed: Seed(seed) };
+        let Input::RecordAction { action, .. } = gift("29T12:00") else { unreachable!() };
+        let command = Input::RecordAction { action, seed: Seed(seed) };
         match decided(&given(&catalogue, &[]), &command, &BudgetsUsed::default()) {
             Outcome { granted: codes, budgeted: None, .. } => {
                 assert_eq!(codes, [("coin".to_owned(), 1)]);

@@ -23,7 +23,7 @@ fn carrying_task(objective: &Value, changes: Value) -> Value {
     task
 }
 
-fn gift_of(coins: i64, when: &str) -> Command {
+fn gift_of(coins: i64, when: &str) -> Input {
     action("gift.sent", at(when), &json!({ "coins": coins }))
 }
 

@@ -26,7 +26,7 @@ fn all_of(name: &str, tasks: &[&str], target: i64, changes: Value) -> Value {
     task
 }
 
-fn done(kind: &str, when: &str) -> Command {
+fn done(kind: &str, when: &str) -> Input {
     action(kind, at(when), &json!({}))
 }
 
@@ -42,7 +42,7 @@ fn of_tasks<'e>(events: &'e [Event], names: &[&str]) -> Vec<&'e Event> {
     events.iter().filter(is_of).collect()
 }
 
-fn events(given: &Given<'_>, command: &Command) -> Vec<Event> {
+fn events(given: &Given<'_>, command: &Input) -> Vec<Event> {
     decide(&given.state, command, given.catalogue).unwrap().events
 }
 
@@ -282,4 +282,62 @@ proptest! {
             }
         }
     }
+}
+
+/// Version 2 of an ordinary checklist leaves out the task that the user did not complete.
+#[test]
+fn rule_09_a_composite_that_asks_for_less_is_completed_by_the_next_action_of_what_it_counted() {
+    let once = |name: &str, kind: &str, status| {
+        let mut task = wants(name, kind, 1);
+        (task["kind"], task["every"]) = (json!("ordinary"), json!("once"));
+        tasks_in(status, [task]).remove(0)
+    };
+    let checklist = |tasks: &[&str]| {
+        let target = i64::try_from(tasks.len()).unwrap();
+        let changes = json!({ "kind": "ordinary", "every": "once", "on_new_version": "adopt" });
+        all_of("chest", tasks, target, changes)
+    };
+    let versions = [checklist(&["a", "b", "c", "d"]), checklist(&["a", "b", "c"])];
+    let of = |count: usize, status_of_d| {
+        let mut tasks = tasks_in(Status::Active, versions[..count].to_vec());
+        let names = [("a", "w"), ("b", "x"), ("c", "y")];
+        tasks.extend(names.map(|(name, kind)| once(name, kind, Status::Active)));
+        tasks.push(once("d", "z", status_of_d));
+        Catalogue::new(1, tasks).unwrap()
+    };
+    let (before, after) = (of(1, Status::Active), of(2, Status::Retired));
+    let three = ["w", "x", "y"].map(|kind| done(kind, "28T10:00"));
+    let past = given(&before, &[]).after(&three).under(&after);
+    let expected = [
+        by_version(2, progressed("chest", super::once(), [0, 3, 3], "29T10:00")),
+        by_version(2, reached("chest", &super::once(), 3, 10, "29T10:00")),
+        by_version(2, completed("chest", &super::once(), "29T10:00")),
+    ];
+    // An action of a task that is completed, or retired, and so is credited nothing.
+    for kind in ["w", "y", "z"] {
+        past.when(&done(kind, "29T10:00")).then(&expected);
+    }
+    past.when(&done("elsewhere", "29T10:00")).then(&[]);
+    // The completion of a task that only the earlier version counts does it too.
+    let past = given(&before, &[]).after(&three);
+    let active = of(2, Status::Active);
+    let chest = past.under(&active).when(&done("z", "29T10:00")).events();
+    assert_eq!(of_tasks(&chest, &["chest"]), expected.iter().collect::<Vec<_>>());
+}
+
+#[test]
+fn rule_09_a_daily_composite_that_asks_for_less_is_completed_by_what_it_counts() {
+    let chest =
+        |target| all_of("chest", &["a", "b", "c"], target, json!({ "on_new_version": "adopt" }));
+    let tasks = || [wants("a", "x", 1), wants("b", "y", 1), wants("c", "z", 1)];
+    let before = catalogue(tasks().into_iter().chain([chest(3)]));
+    let after = catalogue(tasks().into_iter().chain([chest(3), chest(2)]));
+    let past = given(&before, &[]).after(&[done("x", "29T10:00"), done("y", "29T11:00")]);
+    let past = past.under(&after);
+    let expected = [
+        by_version(2, progressed("chest", day(29), [0, 2, 2], "29T12:00")),
+        by_version(2, reached("chest", &day(29), 2, 10, "29T12:00")),
+        by_version(2, completed("chest", &day(29), "29T12:00")),
+    ];
+    past.when(&done("x", "29T12:00")).then(&expected);
 }

@@ -12,7 +12,7 @@ fn sum(target: i64, changes: &Value) -> Value {
     }))
 }
 
-fn gift_of(coins: &Value, when: &str) -> Command {
+fn gift_of(coins: &Value, when: &str) -> Input {
     action("gift.sent", at(when), &json!({ "coins": coins }))
 }
 
@@ -153,7 +153,7 @@ fn rule_08_a_where_that_is_false_is_no_match() {
 #[test]
 fn rule_08_a_where_that_cannot_be_evaluated_is_no_match() {
     let catalogue = catalogue([sum(1000, &json!({ "where": "data.coins >= 10" }))]);
-    let reason = |action: &Command| {
+    let reason = |action: &Input| {
         let mut decision = given(&catalogue, &[]).when(action).outcome.unwrap();
         assert_eq!(decision.events, []);
         decision.unmoved.remove(0).reason

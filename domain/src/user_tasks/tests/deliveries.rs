@@ -8,15 +8,16 @@ use super::*;
 fn delivering(catalogue: &Catalogue) -> (Given<'_>, Reward) {
     let reward = rewards("daily", &day(29), 1, 10, "29T10:00").remove(0);
     let start = Command::StartDeliveries { rewards: vec![reward.clone()] };
-    let past = given(catalogue, &[]).after(&[gift("29T10:00"), claim("daily", "29T11:00"), start]);
+    let past =
+        given(catalogue, &[]).after(&[gift("29T10:00"), claim("daily", "29T11:00"), start.into()]);
     (past, reward)
 }
 
-fn delivered(grant: &str, when: &str) -> Command {
+fn delivered(grant: &str, when: &str) -> Input {
     action("plaudit.reward.delivered", at(when), &json!({ "grant": grant }))
 }
 
-fn failed(grant: &str, reason: &str, when: &str) -> Command {
+fn failed(grant: &str, reason: &str, when: &str) -> Input {
     let data = json!({ "grant": grant, "reason": reason });
     action("plaudit.reward.failed", at(when), &data)
 }

@@ -12,8 +12,8 @@ fn daily_claimed(claim: Value) -> Value {
     daily_with(&[1], json!({ "claim": claim }))
 }
 
-fn settle(when: &str) -> Command {
-    Command::Settle { as_of: at(when) }
+fn settle(when: &str) -> Input {
+    Command::Settle { as_of: at(when) }.into()
 }
 
 fn lapsed(becomes: Lapsed, when: &str) -> Event {
@@ -124,8 +124,8 @@ fn lucky() -> Value {
 
 /// What a gift rolls under a seed.
 fn drawn(catalogue: &Catalogue, seed: u64) -> Reward {
-    let Command::RecordAction { action, .. } = gift("29T12:00") else { unreachable!() };
-    let command = Command::RecordAction { action, seed: Seed(seed) };
+    let Input::RecordAction { action, .. } = gift("29T12:00") else { unreachable!() };
+    let command = Input::RecordAction { action, seed: Seed(seed) };
     let events = given(catalogue, &[]).when(&command).events();
     let reward = events.iter().find_map(|event| match event {
         Event::MilestoneReached { rewards, .. } => rewards.first().cloned(),
@@ -139,8 +139,8 @@ fn rule_15_what_was_rolled_is_in_the_event_and_is_what_is_paid() {
     let catalogue = catalogue([lucky()]);
     let reward = drawn(&catalogue, 7);
     assert_eq!(reward, drawn(&catalogue, 7), "the seed decides");
-    let Command::RecordAction { action, .. } = gift("29T12:00") else { unreachable!() };
-    let past = given(&catalogue, &[]).after(&[Command::RecordAction { action, seed: Seed(7) }]);
+    let Input::RecordAction { action, .. } = gift("29T12:00") else { unreachable!() };
+    let past = given(&catalogue, &[]).after(&[Input::RecordAction { action, seed: Seed(7) }]);
     let claimed = past.when(&claim("daily", "29T13:00")).events();
     let Event::RewardsClaimed { rewards, .. } = &claimed[0] else { panic!("{claimed:?}") };
     assert_eq!(*rewards, [reward]);

@@ -61,7 +61,7 @@ fn counting_while_locked(milestones: &[i64]) -> Catalogue {
     catalogue([prerequisite, daily_with(milestones, locked)])
 }
 
-fn unlocks(when: &str) -> Command {
+fn unlocks(when: &str) -> Input {
     action("other", at(when), &json!({}))
 }
 

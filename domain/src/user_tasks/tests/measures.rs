@@ -20,15 +20,15 @@ fn measured(measure: Value, target: i64, changes: Value) -> Value {
     task
 }
 
-fn gift_with(field: &str, value: &Value, when: &str) -> Command {
+fn gift_with(field: &str, value: &Value, when: &str) -> Input {
     action("gift.sent", at(when), &json!({ field: value }))
 }
 
-fn level(value: i64, when: &str) -> Command {
+fn level(value: i64, when: &str) -> Input {
     gift_with("level", &json!(value), when)
 }
 
-fn room(value: &Value, when: &str) -> Command {
+fn room(value: &Value, when: &str) -> Input {
     gift_with("room", value, when)
 }
 

@@ -3,17 +3,17 @@
 use super::*;
 
 /// The facts that a user's gift wrote.
-fn facts_of(past: &Given<'_>, command: &Command) -> Vec<Event> {
+fn facts_of(past: &Given<'_>, command: &Input) -> Vec<Event> {
     decide(&past.state, command, past.catalogue).unwrap().events
 }
 
-fn reverses(credited: Credited, when: &str) -> Command {
+fn reverses(credited: Credited, when: &str) -> Input {
     let data = json!({ "source": "/test", "id": "g1", "reason": "refunded" });
-    let Command::RecordAction { action, seed } = action("plaudit.action.reversed", at(when), &data)
+    let Input::RecordAction { action, seed } = action("plaudit.action.reversed", at(when), &data)
     else {
         unreachable!()
     };
-    Command::ReverseAction { action, seed, credited }
+    Input::ReverseAction { action, seed, credited }
 }
 
 fn reversed(refused: Option<&str>, when: &str) -> Event {
@@ -34,7 +34,7 @@ fn summing(target: i64) -> Value {
     json!({ "on": ["gift.sent"], "measure": { "sum": ["coins"] }, "target": target })
 }
 
-fn coins_sent(coins: i64, when: &str) -> Command {
+fn coins_sent(coins: i64, when: &str) -> Input {
     action("gift.sent", at(when), &json!({ "coins": coins }))
 }
 
@@ -152,7 +152,8 @@ fn what_was_corrected_before_is_taken_back_as_far_as_it_is_there() {
     let change = Change::Adjust { task: id("daily"), period: None, adjustment: Adjustment::To(20) };
     let (by, reason) = ("ops".to_owned(), "a test".to_owned());
     let (at, seed) = (at("29T10:30"), Seed(1));
-    let adjusted = Command::Correct(Correction { user: user(), change, by, reason, at, seed });
+    let adjusted =
+        Command::Correct(Correction { user: user(), change, by, reason, at, seed }).into();
     let past = past.after(&[coins_sent(50, "29T10:00"), adjusted]);
     past.when(&reverses(Credited::Facts(facts), "29T11:00")).then(&[
         reversed(None, "29T11:00"),

@@ -89,8 +89,9 @@ fn zoo_later() -> Vec<Value> {
 }
 
 #[derive(Debug, Clone)]
+#[expect(clippy::large_enum_variant, reason = "a test has a few dozen of them")]
 enum Step {
-    Command(Command),
+    Input(Input),
     /// From here on the later catalogue judges.
     Publish,
 }
@@ -111,16 +112,16 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     });
     let grants = instant.clone().prop_map(|at| {
         let (user, task, reason, by) = (user(), id("forgiving"), None, None);
-        Command::GrantFreezes { user, task, count: 1, reason, by, at }
+        Input::from(Command::GrantFreezes { user, task, count: 1, reason, by, at })
     });
     let claims = (instant, 0..ids.len()).prop_map(move |(claimed_at, task)| {
         let (task, period, milestone) = (ids[task].clone(), None, None);
-        Command::ClaimRewards { user: user(), task, period, milestone, claimed_at }
+        Input::from(Command::ClaimRewards { user: user(), task, period, milestone, claimed_at })
     });
     let command = prop_oneof![
         6 => gifts, 6 => sign_ins, 2 => moves, 2 => claims, 3 => make_ups, 1 => grants,
     ];
-    let step = prop_oneof![30 => command.prop_map(Step::Command), 1 => Just(Step::Publish)];
+    let step = prop_oneof![30 => command.prop_map(Step::Input), 1 => Just(Step::Publish)];
     // Mostly in order of time, as actions arrive, with some disorder.
     (vec(step, 0..80), 0..4_usize).prop_map(|(mut steps, disorder)| {
         if disorder > 0 {
@@ -137,9 +138,9 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 
 fn when(step: &Step) -> Timestamp {
     match step {
-        Step::Command(Command::RecordAction { action, .. }) => action.occurred_at,
-        Step::Command(Command::ClaimRewards { claimed_at, .. }) => *claimed_at,
-        Step::Command(Command::GrantFreezes { at, .. }) => *at,
+        Step::Input(Input::RecordAction { action, .. }) => action.occurred_at,
+        Step::Input(Input::Command(Command::ClaimRewards { claimed_at, .. })) => *claimed_at,
+        Step::Input(Input::Command(Command::GrantFreezes { at, .. })) => *at,
         _ => at("09T00:00"),
     }
 }
@@ -152,7 +153,7 @@ fn run(steps: &[Step]) -> (Vec<Event>, UserTasks) {
     for step in steps {
         match step {
             Step::Publish => catalogue = later.take().unwrap_or(catalogue),
-            Step::Command(command) => {
+            Step::Input(command) => {
                 let decided = decide(&state, command, &catalogue).unwrap_or_default().events;
                 for event in &decided {
                     evolve(&mut state, event);

@@ -51,7 +51,7 @@ fn signed_in(period: Period, when: &str) -> Event {
 }
 
 /// Signs in once on each of these days.
-fn on_days(days: impl IntoIterator<Item = u8>) -> Vec<Command> {
+fn on_days(days: impl IntoIterator<Item = u8>) -> Vec<Input> {
     days.into_iter().map(|day| signs_in(&format!("{day:02}T09:00"))).collect()
 }
 
@@ -61,15 +61,15 @@ fn streak(milestones: &[i64], rules: Value) -> Catalogue {
 }
 
 /// The user makes up a day.
-fn makes_up(day: u8, when: &str) -> Command {
+fn makes_up(day: u8, when: &str) -> Input {
     let data = json!({ "period": format!("2026-03-{day:02}") });
     action("user.made_up_day", at(when), &data)
 }
 
-fn grants_freezes(count: i64, when: &str) -> Command {
+fn grants_freezes(count: i64, when: &str) -> Input {
     let (user, task, at) = (user(), id("sign-in"), at(when));
     let (reason, by) = (Some("an outage".to_owned()), Some("ops".to_owned()));
-    Command::GrantFreezes { user, task, count, reason, by, at }
+    Command::GrantFreezes { user, task, count, reason, by, at }.into()
 }
 
 impl When {

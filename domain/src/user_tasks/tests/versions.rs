@@ -162,3 +162,199 @@ fn rule_09_adopt_if_easier_compares_what_a_period_of_a_streak_needs() {
     let events = decide(&past.state, &signs_in("29T12:00"), &after).unwrap().events;
     assert_eq!(events[0], kept);
 }
+
+/// Versions of the daily task with these targets, each with what it says of open periods.
+fn versions(of: &[(i64, &str)]) -> Vec<Value> {
+    let version = |(target, policy): &(i64, &str)| {
+        daily_with(&[*target], json!({ "on_new_version": policy }))
+    };
+    of.iter().map(version).collect()
+}
+
+/// The version and the target that judge an action after the second and after the third publication, whether or
+/// not the user did something between the two.
+#[track_caller]
+fn judged_by(of: &[(i64, &str)], expected: (u32, i64)) {
+    let all = versions(of);
+    let [first, second, third] = [1, 2, 3].map(|count| catalogue(all[..count].to_vec()));
+    let past = given(&first, &[]).after(&[gift("29T10:00")]);
+    let idle = past.clone().under(&second).under(&third);
+    let busy = past.under(&second).after(&[gift("29T11:00")]).under(&third);
+    for past in [idle, busy] {
+        let events = past.when(&gift("29T12:00")).events();
+        let Event::ProgressRecorded { version, target, .. } = events[0] else {
+            panic!("{events:?}")
+        };
+        assert_eq!((version, target), expected, "{of:?}");
+    }
+}
+
+#[test]
+fn rule_09_each_publication_decides_whether_open_periods_follow_it() {
+    judged_by(&[(9, "keep"), (8, "adopt"), (7, "keep")], (2, 8));
+    judged_by(&[(9, "keep"), (8, "keep"), (7, "adopt")], (3, 7));
+    judged_by(&[(9, "keep"), (8, "adopt"), (7, "adopt")], (3, 7));
+    judged_by(&[(9, "keep"), (8, "keep"), (7, "keep")], (1, 9));
+    judged_by(&[(9, "keep"), (6, "adopt_if_easier"), (8, "adopt_if_easier")], (2, 6));
+    judged_by(&[(9, "keep"), (10, "adopt_if_easier"), (8, "adopt_if_easier")], (3, 8));
+}
+
+/// What an objective asks of the first version and of the second, the actions before the second one, and an action
+/// that is credited nothing.
+struct Lowered {
+    measure: Value,
+    targets: [i64; 2],
+    before: Vec<Command>,
+    next: Command,
+}
+
+fn gift_of(field: &str, value: Value, when: &str) -> Command {
+    action("gift.sent", at(when), &json!({ field: value }))
+}
+
+fn lowered() -> Vec<Lowered> {
+    let level = |value: i64, when| gift_of("level", json!(value), when);
+    let room = |value: &str, when| gift_of("room", json!(value), when);
+    let rooms = || vec![room("a", "25T10:00"), room("b", "25T11:00"), room("c", "25T12:00")];
+    let days = || vec![gift("23T10:00"), gift("24T10:00"), gift("25T10:00")];
+    let max = json!({ "measure": { "max": ["level"] } });
+    let latest = json!({ "measure": { "latest": ["level"] } });
+    let of_value = |measure: &Value, cap: Value| json!({ "measure": measure, "cap": cap });
+    let (sum, most) = (json!({ "sum": ["level"] }), json!({ "per_period": 450 }));
+    let case = |measure, targets, before, next| Lowered { measure, targets, before, next };
+    vec![
+        case(max, [500, 400], vec![level(450, "25T10:00")], level(420, "25T11:00")),
+        case(latest, [500, 400], vec![level(450, "25T10:00")], level(420, "25T09:00")),
+        case(
+            of_value(&sum, json!({})),
+            [500, 400],
+            vec![level(450, "25T10:00")],
+            level(0, "25T11:00"),
+        ),
+        case(of_value(&sum, most), [500, 400], vec![level(450, "25T10:00")], level(9, "25T11:00")),
+        case(
+            json!({ "cap": { "per_period": 2 } }),
+            [3, 2],
+            vec![gift("25T10:00"), gift("25T11:00")],
+            gift("25T12:00"),
+        ),
+        case(
+            json!({ "measure": { "distinct": ["room"] } }),
+            [5, 3],
+            rooms(),
+            room("a", "25T13:00"),
+        ),
+        case(json!({ "measure": "days" }), [5, 3], days(), gift("25T13:00")),
+    ]
+}
+
+#[test]
+fn rule_09_a_lower_target_completes_with_the_next_action_whatever_is_measured() {
+    for Lowered { measure, targets, before, next } in lowered() {
+        let version = |target: i64, policy: &str| {
+            let mut objective = json!({ "on": ["gift.sent"], "target": target });
+            objective.as_object_mut().unwrap().extend(measure.as_object().unwrap().clone());
+            daily(json!({ "every": "week", "objective": objective, "on_new_version": policy,
+                "milestones": [{ "at": target, "rewards": [coins(10)] }] }))
+        };
+        let [first, adopting] = [version(targets[0], "keep"), version(targets[1], "adopt")];
+        let keeping = version(targets[1], "keep");
+        let before_it = catalogue([first.clone()]);
+        let (adopts, keeps) = (catalogue([first.clone(), adopting]), catalogue([first, keeping]));
+        let past = given(&before_it, &[]).after(&before);
+        let stands = past.state.tasks[&id("daily")].periods[0].progress;
+        assert!(stands >= targets[1] && stands < targets[0], "{measure}: {stands}");
+        let kept = past.clone().under(&keeps).when(&next).events();
+        assert!(
+            !kept.iter().any(|event| matches!(event, Event::TaskCompleted { .. })),
+            "{measure}"
+        );
+        let past = past.under(&adopts);
+        let decided = decide(&past.state, &next, &adopts).unwrap();
+        let names: Vec<_> = decided.events.iter().map(|event| event.schema().0).collect();
+        assert_eq!(
+            names,
+            ["progress_recorded", "milestone_reached", "task_completed"],
+            "{measure}"
+        );
+        assert_eq!(decided.unmoved, [], "{measure}");
+        let Event::ProgressRecorded { version: 2, credited: 0, progress, target, .. } =
+            &decided.events[0]
+        else {
+            panic!("{measure}: {decided:?}");
+        };
+        assert_eq!([*progress, *target], [targets[1]; 2], "{measure}");
+        past.when(&next).then(&decided.events);
+        let full = UnmovedReason::Completed("2026-W13".to_owned());
+        past.after(std::slice::from_ref(&next)).when(&gift("26T10:00")).then_nothing("daily", full);
+    }
+}
+
+#[test]
+fn rule_09_a_milestone_that_a_version_adds_below_the_progress_is_reached_once() {
+    let version = |milestones: &[i64]| {
+        let pays = |at: &i64| json!({ "at": at, "rewards": [coins(10)] });
+        daily(json!({ "on_new_version": "adopt",
+            "objective": { "on": ["gift.sent"], "measure": { "max": ["level"] }, "target": 500 },
+            "milestones": milestones.iter().map(pays).collect::<Value>() }))
+    };
+    let before = catalogue([version(&[500])]);
+    let after = catalogue([version(&[500]), version(&[300, 500])]);
+    let level = |value: i64, when| gift_of("level", json!(value), when);
+    let past = given(&before, &[]).after(&[level(450, "29T10:00")]).under(&after);
+    let expected = [
+        by_version(2, progressed("daily", day(29), [0, 450, 500], "29T11:00")),
+        by_version(2, reached("daily", &day(29), 300, 10, "29T11:00")),
+    ];
+    past.when(&level(420, "29T11:00")).then(&expected);
+    let not_higher = UnmovedReason::NotHigher { value: 420, highest: 450 };
+    let past = past.after(&[level(420, "29T11:00")]);
+    past.when(&level(420, "29T12:00")).then_nothing("daily", not_higher);
+}
+
+#[test]
+fn rule_09_an_action_of_a_type_that_only_an_earlier_version_counts_completes_too() {
+    let version = |on: &str, target: i64| {
+        let objective = json!({ "on": [on], "target": target });
+        daily(json!({ "objective": objective, "milestones": [{ "at": target }],
+            "on_new_version": "adopt" }))
+    };
+    let before = catalogue([version("gift.sent", 3)]);
+    let after = catalogue([version("gift.sent", 3), version("other", 2)]);
+    let past = given(&before, &[]).after(&[gift("29T10:00"), gift("29T11:00")]).under(&after);
+    let completes = |event: &Event| matches!(event, Event::TaskCompleted { version: 2, .. });
+    assert!(past.when(&gift("29T12:00")).events().iter().any(completes));
+}
+
+#[test]
+fn rule_09_a_lower_target_completes_nothing_while_the_task_is_locked_or_beyond_its_window() {
+    let version = |target: i64, changes: Value| {
+        let objective =
+            json!({ "on": ["gift.sent"], "measure": { "max": ["level"] }, "target": target });
+        let mut task = daily(json!({ "objective": objective, "on_new_version": "adopt",
+            "milestones": [{ "at": target, "rewards": [coins(10)] }] }));
+        task.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
+        task
+    };
+    let unlocks = first_gift(json!({ "objective": { "on": ["other"], "target": 1 } }));
+    let level = |value: i64, when| gift_of("level", json!(value), when);
+    let first = catalogue([version(500, json!({}))]);
+    let past = given(&first, &[]).after(&[level(450, "29T10:00")]);
+    let under = |changes: Value| {
+        catalogue([unlocks.clone(), version(500, json!({})), version(400, changes)])
+    };
+    let skips = under(json!({ "requires": ["first-gift"] }));
+    let locked = UnmovedReason::Locked(vec![id("first-gift")]);
+    past.clone().under(&skips).when(&level(420, "29T11:00")).then_nothing("daily", locked);
+    let over = under(json!({ "window": { "until": "2026-03-29T11:00:00Z" } }));
+    let outside = UnmovedReason::OutsideWindow;
+    past.clone().under(&over).when(&level(420, "29T11:00")).then_nothing("daily", outside);
+    // Counted while locked, it is completed, and withheld until the prerequisite is there.
+    let counts = under(json!({ "requires": ["first-gift"], "while_locked": "count" }));
+    let past = past.under(&counts);
+    let counted = by_version(2, progressed("daily", day(29), [0, 400, 400], "29T11:00"));
+    past.when(&level(420, "29T11:00")).then(&[withheld(counted)]);
+    let past = past.after(&[level(420, "29T11:00")]);
+    let unlocked = past.when(&action("other", at("29T12:00"), &json!({}))).events();
+    assert!(unlocked.contains(&by_version(2, reached("daily", &day(29), 400, 10, "29T12:00"))));
+}

@@ -18,9 +18,9 @@ use crate::soak::oracle::{Grant, grants};
 use crate::soak::{REWARDS, REWARDS_PARTITIONS};
 
 /// How long the last rewards may take after the last record was applied.
-const PUBLISHED_MAX: Duration = Duration::from_secs(120);
+pub(super) const PUBLISHED_MAX: Duration = Duration::from_secs(120);
 /// Nothing unexpected follows if nothing at all followed for this long.
-const SILENCE: Duration = Duration::from_secs(2);
+pub(super) const SILENCE: Duration = Duration::from_secs(2);
 const POLL: Duration = Duration::from_millis(100);
 
 impl Audit {

@@ -4,10 +4,10 @@ use std::borrow::Cow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use plaudit_domain::action::Action;
+use plaudit_domain::action::{Action, ActionBody, ReversedAction};
 use plaudit_domain::ids::UserId;
 use plaudit_domain::user_tasks::{
-    Command, Credited, Decision, Event, ReversedAction, Seed, Unmoved, UnmovedReason,
+    ActionInput, Credited, Decision, Event, Seed, Unmoved, UnmovedReason, decide_action,
 };
 use uuid::Uuid;
 
@@ -58,18 +58,19 @@ impl<'b> BatchDecider<'_, 'b> {
         if let Some(reason) = self.fault(item, &action.user) {
             return Err(format!("nothing can be decided: {reason}"));
         }
-        let seed = Seed(Uuid::new_v4().as_u64_pair().0);
-        let reversed = ReversedAction::of(action);
-        let command = match &reversed {
-            None => Command::RecordAction { action: action.clone(), seed },
-            Some(reversed) => {
-                let credited = self.credited(&action.user, reversed);
-                Command::ReverseAction { action: action.clone(), seed, credited }
+        let reversed = match action.body() {
+            ActionBody::Reversal(reversal) => Some(&reversal.target),
+            ActionBody::Business | ActionBody::UserUpdate(_) | ActionBody::Acknowledgement(_) => {
+                None
             }
         };
+        let credited = reversed.map(|target| self.credited(&action.user, target));
+        let state = &self.users[&action.user].loaded.state;
+        let seed = Seed(Uuid::new_v4().as_u64_pair().0);
+        let input = ActionInput { action, seed, credited: credited.as_ref() };
+        let decide = || decide_action(state, input, self.catalogue, &self.budgets_used);
         // A fault in the rules must not stop a partition: the action is parked, others go on.
-        let decided = catch_unwind(AssertUnwindSafe(|| self.decide(item, &action.user, &command)));
-        let Ok(Ok(Decision { events, unmoved })) = decided else {
+        let Ok(Decision { events, unmoved }) = catch_unwind(AssertUnwindSafe(decide)) else {
             return Err("an internal error while applying it".to_owned());
         };
         let failed = |u: &Unmoved| {

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use plaudit_domain::action::Action;
 use plaudit_domain::catalogue::Status;
 use plaudit_domain::ids::TaskId;
-use plaudit_domain::user_tasks::{BackfillRelease, Command, PastAction, Seed};
+use plaudit_domain::user_tasks::{BackfillRelease, Command, PastAction, Seed, decide_past_action};
 use uuid::Uuid;
 
 use super::BatchDecider;
@@ -54,15 +54,12 @@ impl<'b> BatchDecider<'_, 'b> {
         if let Some(reason) = self.fault(item, &action.user) {
             return Outcome::Failed(format!("nothing can be decided: {reason}"));
         }
-        let command = Command::CountPast(PastAction {
-            task: task.clone(),
-            action: action.clone(),
-            seed: Seed(Uuid::new_v4().as_u64_pair().0),
-            rewards,
-            counted_at: truncate_to_micros(Timestamp::now()),
-        });
-        let decided = catch_unwind(AssertUnwindSafe(|| self.decide(item, &action.user, &command)));
-        let Ok(Ok(decision)) = decided else {
+        let seed = Seed(Uuid::new_v4().as_u64_pair().0);
+        let counted_at = truncate_to_micros(Timestamp::now());
+        let past = PastAction { task, action, seed, rewards, counted_at };
+        let state = &self.users[&action.user].loaded.state;
+        let decide = || decide_past_action(state, past, self.catalogue, &self.budgets_used);
+        let Ok(decision) = catch_unwind(AssertUnwindSafe(decide)) else {
             return Outcome::Failed("an internal error while counting it".to_owned());
         };
         self.decided.judged_for_backfills.insert(judged);

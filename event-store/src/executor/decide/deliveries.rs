@@ -1,7 +1,7 @@
 //! Deliveries in a batch: which grants they are about, and the command that each is.
 
 use plaudit_domain::ids::UserId;
-use plaudit_domain::user_tasks::{Acknowledgement, Command, RewardState};
+use plaudit_domain::user_tasks::{Command, RewardState};
 use uuid::Uuid;
 
 use super::{BatchDecider, by_hand, metadata};
@@ -12,10 +12,7 @@ use crate::states::truncate_to_micros;
 /// The grants that an item speaks of.
 pub(super) fn grants_of(item: &Item) -> Vec<GrantLookup> {
     let (user, grants): (&UserId, Vec<Uuid>) = match &item.work {
-        Work::Action(action) => {
-            let named = Acknowledgement::of(action).and_then(|said| said.grant_id());
-            (&action.user, named.into_iter().collect())
-        }
+        Work::Action(action) => (&action.user, action.acknowledged_grant().into_iter().collect()),
         Work::StartDeliveries { user, rewards } => {
             (user, rewards.iter().map(|reward| reward.grant).collect())
         }
@@ -35,7 +32,7 @@ pub(super) fn grants_of(item: &Item) -> Vec<GrantLookup> {
         | Work::Park(_) => return vec![],
         Work::ResolveParked(resolution) => {
             let named = resolution.actions.iter().filter_map(|action| {
-                let grant = Acknowledgement::of(action)?.grant_id()?;
+                let grant = action.acknowledged_grant()?;
                 Some(GrantLookup { lane: item.lane, user: action.user.clone(), grant })
             });
             return named.collect();

@@ -5,10 +5,10 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use plaudit_delivery::channels;
 use plaudit_delivery::webhook::{Client, Posted, Secret};
+use plaudit_delivery::{channels, message};
+use plaudit_domain::user_tasks::Reward;
 use reqwest::Url;
-use serde_json::json;
 use uuid::Uuid;
 
 use crate::commands::serve;
@@ -35,21 +35,10 @@ pub async fn test(
     })?;
     let secrets = secrets(config, &url, secret)?;
     let client = Client::new(TIMEOUT, allow_private)?;
-    let id = Uuid::new_v4().to_string();
-    let body = json!({
-        "specversion": "1.0",
-        "id": id,
-        "source": "/plaudit",
-        "type": "plaudit.reward.test",
-        "subject": "plaudit-test",
-        "time": Timestamp::now().to_string(),
-        "datacontenttype": "application/json",
-        "data": {
-            "task": "plaudit-test", "period": "once", "milestone": 1, "line": "test",
-            "kind": "test", "code": "test", "amount": 1, "reached_at": Timestamp::now().to_string(),
-        },
-    })
-    .to_string();
+    let reward = test_reward();
+    let id = reward.grant.to_string();
+    let user = "plaudit-test".parse().expect("it is written as the ids of users are");
+    let body = message::test_body(&user, &reward);
     let strange = Secret::parse(&format!("whsec_{}", "c3RyYW5nZXI=".repeat(4).replace('=', "A")))
         .map_err(Failure::new)?;
     let tests: [(&str, &[Secret], bool); 3] = [
@@ -63,6 +52,23 @@ pub async fn test(
         is_right &= report(what, &posted, wants_2xx);
     }
     Ok(if is_right { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// A reward of a task that is in no catalogue.
+fn test_reward() -> Reward {
+    let test = || "test".to_owned();
+    Reward {
+        grant: Uuid::new_v4(),
+        task: "plaudit-test".parse().expect("it is written as the ids of tasks are"),
+        version: 1,
+        period: "once".to_owned().into(),
+        milestone: 1,
+        line: test(),
+        kind: test(),
+        code: test(),
+        amount: 1,
+        reached_at: Timestamp::now(),
+    }
 }
 
 fn report(what: &str, posted: &Posted, wants_2xx: bool) -> bool {

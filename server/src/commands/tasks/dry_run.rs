@@ -115,7 +115,8 @@ pub async fn simulate(
         Some(path) => read_actions(path, user.as_ref())?,
         None => vec![],
     };
-    let mut sent = json!({ "actions": actions.iter().map(as_event).collect::<Vec<_>>() });
+    let mut sent =
+        json!({ "actions": actions.iter().map(Action::to_cloud_event).collect::<Vec<_>>() });
     if let Some(user) = &user {
         sent["user"] = user.as_str().into();
     }
@@ -223,11 +224,4 @@ fn read_actions(path: &Path, user: Option<&UserId>) -> Result<Vec<Action>, Failu
         actions.push(action.map_err(|why| named(&format!("action {}: {why}", index + 1)))?);
     }
     Ok(actions)
-}
-
-fn as_event(action: &Action) -> Value {
-    json!({
-        "specversion": "1.0", "source": action.source, "id": action.id, "type": action.kind,
-        "subject": action.user, "time": action.occurred_at.to_string(), "data": action.data,
-    })
 }

@@ -2,7 +2,7 @@
 
 use super::*;
 
-fn wishes(day: u8, when: &str) -> Command {
+fn wishes(day: u8, when: &str) -> Input {
     let data = json!({ "task": "sign-in", "period": format!("2026-03-{day:02}") });
     action("plaudit.streak.freeze", at(when), &data)
 }

@@ -195,7 +195,7 @@ impl Judge<'_> {
     }
 }
 
-fn command(hours: i64, what: Happening) -> Option<Command> {
+fn command(hours: i64, what: Happening) -> Option<Input> {
     let now = hour(hours);
     Some(match what {
         Happening::SignIn => action("user.signed_in", now, &json!({})),
@@ -205,7 +205,7 @@ fn command(hours: i64, what: Happening) -> Option<Command> {
         }
         Happening::Grant { count } => {
             let (user, task, reason, by) = (user(), id("sign-in"), None, None);
-            Command::GrantFreezes { user, task, count, reason, by, at: now }
+            Command::GrantFreezes { user, task, count, reason, by, at: now }.into()
         }
         Happening::Look => return None,
     })

@@ -3,9 +3,9 @@
 //!
 //! It owns a PostgreSQL and a Kafka of its own, since it kills them, and runs two `plaudit serve` of
 //! one consumer group. A stock producer sends actions of some thousand users, with duplicates,
-//! garbage and latecomers; clients read screens and claim rewards. In the end every user's screen
-//! and rewards, the topic of rewards and the set-aside list are compared with an [`oracle`] that
-//! folds the produced records by itself.
+//! garbage and latecomers; clients read screens and claim rewards; [`payers`] fail, answer late, twice,
+//! or not at all. In the end every user's screen and rewards, the topic of rewards, what was paid and
+//! the parked records are compared with an [`oracle`] that folds the produced records by itself.
 
 mod action;
 mod books;
@@ -16,6 +16,7 @@ mod findings;
 mod http;
 mod instance;
 mod oracle;
+mod payers;
 mod producer;
 mod program;
 mod rng;
@@ -32,6 +33,7 @@ use plaudit_embedded::ScratchDir;
 use tokio_util::sync::CancellationToken;
 
 pub use error::SoakError;
+pub use program::build_beside;
 pub use summary::Verdict;
 
 use books::{Audit, Compared};
@@ -105,6 +107,7 @@ pub async fn run(options: &Options, stop: &CancellationToken) -> Result<Verdict,
 
 /// Traffic, faults and clients at once, then the comparison.
 async fn play(options: &Options, chaos: &mut Chaos, begun: Instant) -> Result<Verdict, SoakError> {
+    let since = jiff::Timestamp::now();
     let mut phases = vec![("set up", begun.elapsed())];
     let mut end_of = |phase| phases.push((phase, begun.elapsed()));
     let records = u64::from(options.rate) * options.time.as_secs();
@@ -124,6 +127,7 @@ async fn play(options: &Options, chaos: &mut Chaos, begun: Instant) -> Result<Ve
     };
     let ((traffic, sents), ()) = tokio::try_join!(producing, breaking)?;
     chaos.finish_rebuild().await?;
+    chaos.payers.behave();
     end_of("all up again");
     no_more_clients.cancel();
     visits.join_all().await;
@@ -140,6 +144,8 @@ async fn play(options: &Options, chaos: &mut Chaos, begun: Instant) -> Result<Ve
         books: oracle::fold(in_order(&sents)?.into_iter()),
         claimed,
         claimed_at,
+        payers: Arc::clone(&chaos.payers),
+        since,
         suspects: Mutex::default(),
     });
     let drained = audit.drained(&sents).await?;
@@ -157,6 +163,8 @@ async fn play(options: &Options, chaos: &mut Chaos, begun: Instant) -> Result<Ve
         counts: traffic.counts,
         met: oracle::met(&audit.books),
         damage,
+        payers: chaos.payers.met(),
+        program: chaos.program.described().await?,
         drained,
         phases,
         compared,

@@ -1,0 +1,178 @@
+//! The meaning of an action, by its type.
+
+use serde_json::{Map, Value};
+use uuid::Uuid;
+
+use super::{Unreadable, identity_of};
+use crate::calendar;
+use crate::ids::UserId;
+
+/// The action type by which the facts about a user arrive that rules use.
+pub const USER_UPDATED: &str = "plaudit.user.updated";
+
+/// The action type by which a payer reports that it has paid a reward.
+pub const REWARD_DELIVERED: &str = "plaudit.reward.delivered";
+
+/// The action type by which a payer reports that it will not pay a reward.
+pub const REWARD_FAILED: &str = "plaudit.reward.failed";
+
+/// The action type by which a producer takes an earlier action back.
+pub const ACTION_REVERSED: &str = "plaudit.action.reversed";
+
+/// The meaning of an action, read once from its type and data. Tasks may listen to any of them.
+///
+/// An acknowledgement or a reversal that names nothing is one all the same: the rules answer it with an event,
+/// so that its sender can find the mistake.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ActionBody {
+    /// An action of the business. Its type and data mean something to tasks only.
+    Business,
+    /// New facts about the user.
+    UserUpdate(UserUpdate),
+    /// The answer of a payer about a grant.
+    Acknowledgement(Acknowledgement),
+    /// An earlier action is taken back.
+    Reversal(Reversal),
+}
+
+impl ActionBody {
+    /// Reads the data of an action of this type.
+    pub(super) fn read(kind: &str, data: &Map<String, Value>) -> Result<Self, Unreadable> {
+        let acknowledgement = |verdict| {
+            let grant = shown(data, "grant", GRANT_CHARS_MAX);
+            Self::Acknowledgement(Acknowledgement { grant, verdict })
+        };
+        Ok(match kind {
+            USER_UPDATED => Self::UserUpdate(UserUpdate::read(data)?),
+            REWARD_DELIVERED => acknowledgement(Verdict::Delivered),
+            REWARD_FAILED => {
+                let given = shown(data, "reason", REASON_CHARS_MAX);
+                let unnamed = || "the payer gave no reason".to_owned();
+                let reason = if given.is_empty() { unnamed() } else { given };
+                acknowledgement(Verdict::Failed { reason })
+            }
+            ACTION_REVERSED => Self::Reversal(Reversal::read(data)),
+            _ => Self::Business,
+        })
+    }
+}
+
+/// The data of a [`USER_UPDATED`] action.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UserUpdate {
+    /// The user's new zone, an IANA name; `None`: it stays.
+    pub zone: Option<String>,
+    /// Attributes to set; `null` removes one, others stay.
+    pub attributes: Map<String, Value>,
+}
+
+impl UserUpdate {
+    fn read(data: &Map<String, Value>) -> Result<Self, Unreadable> {
+        let zone = match data.get("zone") {
+            None | Some(Value::Null) => None,
+            Some(Value::String(name)) => {
+                calendar::zone(name)?;
+                Some(name.clone())
+            }
+            Some(_) => return Err(Unreadable::UserUpdate("`data.zone` is the name of a zone")),
+        };
+        let attributes = match data.get("attributes") {
+            None | Some(Value::Null) => Map::new(),
+            Some(Value::Object(attributes)) => attributes.clone(),
+            Some(_) => return Err(Unreadable::UserUpdate("`data.attributes` is an object")),
+        };
+        Ok(Self { zone, attributes })
+    }
+}
+
+/// The outcome of a delivery at the paying system.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// The reward was paid.
+    Delivered,
+    /// The reward was not paid.
+    Failed {
+        /// For an operator.
+        reason: String,
+    },
+}
+
+/// The data of a [`REWARD_DELIVERED`] or [`REWARD_FAILED`] action.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Acknowledgement {
+    /// The grant as the payer named it; empty if it named none.
+    pub grant: String,
+    /// The outcome.
+    pub verdict: Verdict,
+}
+
+impl Acknowledgement {
+    /// The id of the grant, if that is what the payer named.
+    pub fn grant_id(&self) -> Option<Uuid> {
+        Uuid::try_parse(&self.grant).ok()
+    }
+}
+
+/// The longest name of a grant that is kept, in characters.
+const GRANT_CHARS_MAX: usize = 64;
+
+/// The longest reason of a payer or a producer that is kept, in characters.
+const REASON_CHARS_MAX: usize = 1_000;
+
+/// The start of a field as text, whatever it holds. Empty if it is missing or null.
+fn shown(data: &Map<String, Value>, name: &str, chars_max: usize) -> String {
+    match data.get(name) {
+        None | Some(Value::Null) => String::new(),
+        Some(Value::String(text)) => text.chars().take(chars_max).collect(),
+        Some(other) => other.to_string().chars().take(chars_max).collect(),
+    }
+}
+
+/// The data of an [`ACTION_REVERSED`] action.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reversal {
+    /// The action that is taken back.
+    pub target: ReversedAction,
+    /// The producer's reason; without one, a sentence that says so.
+    pub reason: String,
+}
+
+impl Reversal {
+    fn read(data: &Map<String, Value>) -> Self {
+        let text = |name: &str, chars_max: usize| -> String {
+            let text = data.get(name).and_then(Value::as_str).unwrap_or_default();
+            text.chars().take(chars_max).collect()
+        };
+        // Longer names are not those of an action.
+        let target = ReversedAction { source: text("source", 256), id: text("id", 256) };
+        let given = text("reason", REASON_CHARS_MAX);
+        let reason = if given.is_empty() { "the action was reversed".to_owned() } else { given };
+        Self { target, reason }
+    }
+}
+
+/// The name of an action that is taken back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReversedAction {
+    /// Its source; empty if none was named.
+    pub source: String,
+    /// Its id; empty if none was named.
+    pub id: String,
+}
+
+impl ReversedAction {
+    /// Tells whether both parts of a name are there.
+    pub fn is_named(&self) -> bool {
+        !self.source.is_empty() && !self.id.is_empty()
+    }
+
+    /// The identity of the action that is reversed.
+    pub fn identity(&self, user: &UserId) -> Uuid {
+        identity_of(user, &self.source, &self.id)
+    }
+
+    /// The identity remembered once the action is reversed, so that it is taken back once, whoever asks again.
+    pub fn marker(&self, user: &UserId) -> Uuid {
+        Uuid::new_v5(&self.identity(user), b"reversed")
+    }
+}

@@ -1,0 +1,99 @@
+//! What several evaluations may cost together.
+
+use super::budget::{BYTES_MAX, Budget, STEPS_MAX};
+use super::failure::Stop;
+
+/// How many full evaluations the expressions of one action, or of one screen, may cost together. One
+/// that comes when they are used up may still take [`SMALL_STEPS`], so that a dear rule of one task
+/// does not stop the cheap rules of all others.
+pub const FULL_EVALUATIONS_MAX: u32 = 20;
+
+/// What one evaluation may take when the full ones are used up: a hundredth of a full one, which is some
+/// hundred times what an ordinary rule takes.
+const SMALL_STEPS: u32 = STEPS_MAX / 100;
+const SMALL_BYTES: u32 = BYTES_MAX / 128;
+
+/// How many of these small evaluations there are. An action touches at most 500 tasks, each with an
+/// audience and a `where`.
+const SMALL_EVALUATIONS_MAX: u32 = 1_000;
+
+/// What several evaluations may cost together. Each of them costs at most one full evaluation.
+///
+/// It is spent in the order of the evaluations, and by nothing but the expressions and the data, so that
+/// the same action is decided in the same way each time.
+#[derive(Debug)]
+pub struct Allowance {
+    full: Budget,
+    small: Budget,
+}
+
+/// As much as one evaluation may cost.
+impl Default for Allowance {
+    fn default() -> Self {
+        Self { full: Budget::full(), small: Budget::new(0, 0) }
+    }
+}
+
+impl Allowance {
+    /// For the expressions of many tasks: all together cost at most 30 full evaluations.
+    pub fn of_many_tasks() -> Self {
+        let full = Budget::new(FULL_EVALUATIONS_MAX * STEPS_MAX, FULL_EVALUATIONS_MAX * BYTES_MAX);
+        let small =
+            Budget::new(SMALL_EVALUATIONS_MAX * SMALL_STEPS, SMALL_EVALUATIONS_MAX * SMALL_BYTES);
+        Self { full, small }
+    }
+
+    /// Evaluates with what one evaluation may take of the allowance. `evaluate` returns what it left.
+    pub(super) fn spend<'v, T>(
+        &mut self,
+        evaluate: impl FnOnce(Budget) -> (Result<T, Stop<'v>>, Budget),
+    ) -> Result<T, Stop<'v>> {
+        let (mut lent, small) =
+            (self.full.lend(STEPS_MAX, BYTES_MAX), self.small.lend(SMALL_STEPS, SMALL_BYTES));
+        let is_small = !lent.covers(&small);
+        let from = if is_small {
+            self.full.take_back(&lent);
+            lent = small;
+            &mut self.small
+        } else {
+            self.small.take_back(&small);
+            &mut self.full
+        };
+        let is_cut = !lent.covers(&Budget::full());
+        let (result, left) = evaluate(lent);
+        from.take_back(&left);
+        result.map_err(|stop| if is_cut && stop.is_final() { Stop::OutOfAllowance } else { stop })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn takes(allowance: &mut Allowance, steps: usize) -> Result<(), Stop<'static>> {
+        allowance.spend(|mut budget| (budget.steps(steps), budget))
+    }
+
+    #[test]
+    fn many_evaluations_cost_at_most_twenty_full_ones_and_then_small_ones() {
+        let mut allowance = Allowance::of_many_tasks();
+        let (full, small) = (STEPS_MAX as usize, SMALL_STEPS as usize);
+        assert!(matches!(takes(&mut allowance, full + 1), Err(Stop::OutOfSteps)));
+        for _ in 1..FULL_EVALUATIONS_MAX {
+            assert!(takes(&mut allowance, full).is_ok());
+        }
+        assert!(matches!(takes(&mut allowance, small + 1), Err(Stop::OutOfAllowance)));
+        for _ in 1..SMALL_EVALUATIONS_MAX {
+            assert!(takes(&mut allowance, small).is_ok());
+        }
+        assert!(matches!(takes(&mut allowance, 1), Err(Stop::OutOfAllowance)));
+    }
+
+    #[test]
+    fn an_allowance_of_one_evaluation_is_spent_to_its_end() {
+        let mut allowance = Allowance::default();
+        assert!(takes(&mut allowance, STEPS_MAX as usize - 1).is_ok());
+        assert!(takes(&mut allowance, 1).is_ok());
+        assert!(matches!(takes(&mut allowance, 1), Err(Stop::OutOfAllowance)));
+    }
+}

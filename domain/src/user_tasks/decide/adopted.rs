@@ -1,0 +1,61 @@
+//! Open periods that have adopted a version which asks no more than they hold.
+//!
+//! A publication writes nothing to the users who are under way (decision 0007). What a version with a lower target
+//! completes, or with a further milestone reaches, comes with the user's next action that concerns the task, also
+//! if it credits nothing: a `max` below the highest value, a value that was counted before, a cap that is used up.
+
+use super::ActionContext;
+use super::measure::Credit;
+use super::progress::apply_credit;
+use crate::catalogue::definition::WhileLocked;
+use crate::catalogue::{CatalogueTask, Status};
+use crate::user_tasks::event::Event;
+use crate::user_tasks::place::place;
+use crate::user_tasks::state::{PeriodState, TaskState};
+
+/// Whether an open period of the task may hold what a later version asks for.
+pub(super) fn may_finish(task: &CatalogueTask, past: Option<&TaskState>) -> bool {
+    let newest = task.current().version;
+    let is_behind = |open: &PeriodState| !open.completed && open.version < newest;
+    newest > 1 && past.is_some_and(|past| past.periods.iter().any(is_behind))
+}
+
+/// The events of a period that holds what the version asks for which it has adopted: a credit of nothing, and what
+/// that reaches. `so_far` holds the events of the action; one of the task itself leaves nothing to do.
+pub(super) fn finish(
+    context: &ActionContext<'_>,
+    task: &CatalogueTask,
+    so_far: &[Event],
+) -> Vec<Event> {
+    let past = context.state.tasks.get(&task.id);
+    if task.status != Status::Active
+        || !may_finish(task, past)
+        || so_far.iter().any(|event| event.task() == Some(&task.id))
+    {
+        return vec![];
+    }
+    let at = context.action.occurred_at;
+    let place = place(task, past, &context.state.zones, at);
+    let version = place.version;
+    let definition = &version.definition;
+    let Some(open) = place.open.filter(|open| !open.completed && open.version < version.version)
+    else {
+        return vec![];
+    };
+    let unlocked = context.locked_by(&definition.requires).is_empty();
+    if !context.is_in_audience(version)
+        || !definition.window.contains(at)
+        || place.too_late(&task.id, past, at).is_some()
+        || (!unlocked && definition.while_locked == WhileLocked::Skip)
+    {
+        return vec![];
+    }
+    let credit = Credit::of_nothing(&place);
+    let reaches =
+        || !definition.kind.rules().reach(context, &place, past, credit.progress).is_empty();
+    // What is withheld is released with all that the progress reaches then.
+    if credit.progress < definition.objective.target && (open.withheld || !reaches()) {
+        return vec![];
+    }
+    apply_credit(context, task, past, &place, credit, unlocked)
+}

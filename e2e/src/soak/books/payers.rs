@@ -1,0 +1,128 @@
+//! The payers: every line was paid once and nothing else was, and plaudit's books say so.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::rewards::{PUBLISHED_MAX, SILENCE};
+use super::{Audit, GLANCE, must};
+use crate::soak::action::user_name;
+use crate::soak::error::SoakError;
+use crate::soak::oracle::{Grant, grants};
+use crate::soak::payers::{KIND, Payment, acknowledgement};
+use crate::soak::program::said;
+
+/// How long payers that behave may take for all that is due.
+const DELIVERED_MAX: Duration = Duration::from_secs(120);
+/// What is on its way by itself gets this long before it is sent again.
+const RESYNC_EVERY: Duration = Duration::from_secs(10);
+/// Of how many delivered lines the payer says in the end that they failed.
+const CONTRADICTIONS: usize = 20;
+/// States of what a payer still has to pay, or to say something about.
+const UNDELIVERED: [&str; 3] = ["claimed", "delivering", "failed"];
+
+impl Audit {
+    /// Waits until everything is delivered by plaudit's books; what payers refused or forgot is sent again,
+    /// as an operator would.
+    pub(super) async fn deliver_the_rest(&self) -> Result<(), SoakError> {
+        let (begun, mut sent_at) = (Instant::now(), None);
+        loop {
+            let mut left = Vec::new();
+            for state in UNDELIVERED {
+                left.extend(self.grants_in(state).await?);
+            }
+            if left.is_empty() {
+                return Ok(());
+            }
+            if begun.elapsed() > DELIVERED_MAX {
+                for grant in left {
+                    self.findings.add("not delivered in the end", grant.to_string());
+                }
+                return Ok(());
+            }
+            if sent_at.is_none_or(|at: Instant| at.elapsed() > RESYNC_EVERY) {
+                let since = self.since.to_string();
+                let reason = ["--reason", "the payers are back"];
+                let arguments = [&["rewards", "resync", "--since", &since][..], &reason].concat();
+                let output = self.program.run(&arguments).await?;
+                // What was delivered while it ran is refused, and that is right.
+                tracing::info!("soak: {}", said(&output));
+                sent_at = Some(Instant::now());
+            }
+            tokio::time::sleep(GLANCE).await;
+        }
+    }
+
+    /// The first thousand grants in a state.
+    async fn grants_in(&self, state: &str) -> Result<Vec<Value>, SoakError> {
+        let query = [("state", state.to_owned()), ("limit", "1000".to_owned())];
+        let read = || self.api.get_as_operator(&["v1", "grants"], &query);
+        let page = must(&format!("the grants in {state}"), read).await?;
+        Ok(page["grants"].as_array().cloned().unwrap_or_default())
+    }
+
+    /// Says of delivered lines that they failed. The comparison of users finds what came of it.
+    pub(super) async fn contradict(&self) -> Result<(), SoakError> {
+        let delivered = self.grants_in("delivered").await?;
+        let actions: Vec<Value> = delivered
+            .iter()
+            .take(CONTRADICTIONS)
+            .filter_map(|grant| {
+                let id = grant["grant"].as_str()?.parse().ok()?;
+                Some(acknowledgement(grant["user"].as_str()?, id, false, "in-the-end"))
+            })
+            .collect();
+        let answer = must("what the payer says in the end", || self.api.post_actions(&actions));
+        let outcomes = answer.await?["outcomes"].as_array().cloned().unwrap_or_default();
+        let accepted = outcomes.iter().filter(|one| one["outcome"] == "accepted").count();
+        if accepted != actions.len() || actions.is_empty() {
+            let what = format!("{accepted} of {} accepted", actions.len());
+            self.findings.add("what a payer says is not kept", what);
+        }
+        Ok(())
+    }
+
+    /// Compares what was paid by webhook. Gives how many lines that are.
+    pub(super) async fn check_payers(&self) -> usize {
+        let is_owed = |grant: &Grant| grant.automatic || self.claimed.contains(&grant.id);
+        let earned = self.books.iter().flat_map(|(user, book)| grants(*user, book));
+        let by_webhook = earned.filter(|grant| grant.reward.kind == KIND && is_owed(grant));
+        let wanted: HashMap<Uuid, Payment> = by_webhook
+            .map(|Grant { id, user, reward, .. }| {
+                let (user, code) = (user_name(user), reward.code.to_owned());
+                (id, Payment { user, code, amount: reward.amount })
+            })
+            .collect();
+        let begun = Instant::now();
+        let paid = loop {
+            let (paid, quiet_for) = self.payers.paid();
+            let is_complete = wanted.keys().all(|id| paid.contains_key(id));
+            if (is_complete && quiet_for > SILENCE) || begun.elapsed() > PUBLISHED_MAX {
+                break paid;
+            }
+            tokio::time::sleep(GLANCE).await;
+        };
+        for (id, payment) in &paid {
+            match wanted.get(id) {
+                Some(owed) if owed == payment => {}
+                Some(owed) => {
+                    let what = format!("{id}: {payment:?}, wanted {owed:?}");
+                    self.findings.add("paid by webhook otherwise than earned", what);
+                }
+                None => {
+                    let what = format!("{id}: {payment:?}");
+                    self.findings.add("paid by webhook and not owed", what);
+                }
+            }
+        }
+        for (id, owed) in wanted.iter().filter(|(id, _)| !paid.contains_key(id)) {
+            self.findings.add("never paid by webhook", format!("{id}: {owed:?}"));
+        }
+        for wrong in self.payers.wrong() {
+            self.findings.add("a wrong word to a payer", wrong);
+        }
+        paid.len()
+    }
+}

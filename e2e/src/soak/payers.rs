@@ -1,0 +1,166 @@
+//! The systems that pay what was earned: items by webhook, all else by the topic of rewards.
+//!
+//! Both honour the grant id, and do wrong all that payers do wrong: they fail, answer late, answer twice,
+//! contradict themselves and forget, until they are told to [`Payers::behave`].
+
+mod topic;
+mod webhook;
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio::task::AbortHandle;
+use uuid::Uuid;
+
+use super::error::SoakError;
+use super::http::Api;
+
+/// What is paid by the webhook. All other rewards are paid by the reader of the topic.
+pub const KIND: &str = "item";
+/// The name of the webhook's channel.
+pub const CHANNEL: &str = "payer";
+
+/// How long plaudit waits for an action that confirms what is on the topic. Forgotten lines must have
+/// failed by the end of a short soak.
+const ACK_WITHIN_SECONDS: u64 = 20;
+
+/// What was paid under a grant id: the first message counts, the others change nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Payment {
+    /// Who gets it.
+    pub user: String,
+    /// What.
+    pub code: String,
+    /// How many.
+    pub amount: i64,
+}
+
+/// What both payers know.
+#[derive(Debug, Default)]
+struct Ledger {
+    /// By webhook.
+    paid: HashMap<Uuid, Payment>,
+    /// How often what was done that payers should not do.
+    met: HashMap<&'static str, u64>,
+    /// Messages to the webhook.
+    messages: usize,
+    last_message_at: Option<Instant>,
+    /// What plaudit said to a payer, or answered it, and should not have.
+    wrong: Vec<String>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    ledger: Mutex<Ledger>,
+    behaves: AtomicBool,
+    is_silent: AtomicBool,
+    api: Arc<Api>,
+}
+
+/// Both payers. They stop when this is dropped.
+#[derive(Debug)]
+pub struct Payers {
+    shared: Arc<Shared>,
+    running: [AbortHandle; 2],
+}
+
+impl Drop for Payers {
+    fn drop(&mut self) {
+        for payer in &self.running {
+            payer.abort();
+        }
+    }
+}
+
+impl Payers {
+    /// One pays who posts to `listener`, the other one reads the topic of rewards.
+    pub fn start(
+        listener: TcpListener,
+        brokers: &str,
+        api: &Arc<Api>,
+    ) -> Result<Arc<Self>, SoakError> {
+        let shared = Arc::new(Shared {
+            ledger: Mutex::default(),
+            behaves: AtomicBool::new(false),
+            is_silent: AtomicBool::new(false),
+            api: Arc::clone(api),
+        });
+        let by_topic = topic::start(brokers, Arc::clone(&shared))?;
+        let by_webhook = webhook::start(listener, Arc::clone(&shared));
+        Ok(Arc::new(Self { shared, running: [by_webhook, by_topic] }))
+    }
+
+    /// From now on they pay and say so.
+    pub fn behave(&self) {
+        self.shared.behaves.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the webhook gives no answer at all.
+    pub fn silence(&self, is_silent: bool) {
+        self.shared.is_silent.store(is_silent, Ordering::Relaxed);
+    }
+
+    /// How many messages a dead webhook got so far.
+    pub fn unanswered(&self) -> u64 {
+        self.shared.ledger().met.get(webhook::TO_THE_DEAD).copied().unwrap_or_default()
+    }
+
+    /// What was paid by webhook so far, and for how long no message has come.
+    pub fn paid(&self) -> (HashMap<Uuid, Payment>, Duration) {
+        let ledger = self.shared.ledger();
+        let quiet_for = ledger.last_message_at.map_or(Duration::MAX, |at| at.elapsed());
+        (ledger.paid.clone(), quiet_for)
+    }
+
+    /// How often what was done that payers should not do.
+    pub fn met(&self) -> Vec<(&'static str, u64)> {
+        let ledger = self.shared.ledger();
+        let all = webhook::ODDITIES.iter().chain(&topic::ODDITIES);
+        all.map(|name| (*name, ledger.met.get(name).copied().unwrap_or_default())).collect()
+    }
+
+    /// What plaudit said to a payer, or answered it, and should not have.
+    pub fn wrong(&self) -> Vec<String> {
+        self.shared.ledger().wrong.clone()
+    }
+}
+
+impl Shared {
+    fn ledger(&self) -> MutexGuard<'_, Ledger> {
+        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn behaves(&self) -> bool {
+        self.behaves.load(Ordering::Relaxed)
+    }
+
+    fn note(&self, oddity: &'static str) {
+        *self.ledger().met.entry(oddity).or_default() += 1;
+    }
+}
+
+/// The action by which a payer says what became of a grant. `word` sets its identity apart from those of
+/// other actions about the same grant.
+pub fn acknowledgement(user: &str, grant: Uuid, is_paid: bool, word: &str) -> Value {
+    let verdict = if is_paid { "delivered" } else { "failed" };
+    json!({
+        "specversion": "1.0", "source": "/payer", "id": format!("{word}-{grant}"),
+        "type": format!("plaudit.reward.{verdict}"), "subject": user, "time": Timestamp::now(),
+        "data": { "grant": grant, "reason": "the vault is closed" },
+    })
+}
+
+/// The setting `rewards.channels` for a webhook that listens at this address.
+pub fn channels(address: &str) -> String {
+    let ack_within = format!("PT{ACK_WITHIN_SECONDS}S");
+    json!([
+        webhook::channel(address),
+        { "name": "kafka", "type": "kafka", "ack": "action", "ack_within": ack_within },
+    ])
+    .to_string()
+}
