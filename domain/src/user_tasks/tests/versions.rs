@@ -204,11 +204,11 @@ fn rule_09_each_publication_decides_whether_open_periods_follow_it() {
 struct Lowered {
     measure: Value,
     targets: [i64; 2],
-    before: Vec<Command>,
-    next: Command,
+    before: Vec<Input>,
+    next: Input,
 }
 
-fn gift_of(field: &str, value: Value, when: &str) -> Command {
+fn gift_of(field: &str, value: Value, when: &str) -> Input {
     action("gift.sent", at(when), &json!({ field: value }))
 }
 
