@@ -1,11 +1,14 @@
 //! Where a grant came from: message, command, events, grant, deliveries.
 
+use std::borrow::Cow;
+
 use jiff::Timestamp;
 use plaudit_domain::lane::Position;
+use plaudit_event_store::Metadata;
 use plaudit_event_store::deliveries::{self, Attempt, Listed};
 use plaudit_event_store::reader::{self, Entry};
 use serde::Serialize;
-use serde_json::{Map, Value};
+use serde_json::Value;
 use sqlx::PgPool;
 use uuid::Uuid;
 
@@ -146,13 +149,14 @@ impl Explanation {
         let mentions =
             reader::mentions(lane, &user, sequence, grant, EVENTS_MAX, &mut connection).await?;
         let since = mentions.into_iter().map(EventEntry::new).collect::<Result<_, _>>()?;
+        let read = Metadata::read(&metadata);
+        let (source_position, action) = (SourcePosition::of(&read), CausingAction::of(&read));
         let message = Message {
-            source_position: SourcePosition::of(&metadata),
-            request: text(&metadata, "request_id"),
-            parked: text(&metadata, "parked_id"),
-            metadata: metadata.clone(),
+            source_position,
+            request: read.request_id.map(Cow::into_owned),
+            parked: read.parked_id.map(Cow::into_owned),
+            metadata,
         };
-        let action = CausingAction::of(&metadata);
         let kind = if action.is_some() { "record_action" } else { "request" };
         let command = Some(CommandEntry { kind, action });
         let message = Some(message);
@@ -185,9 +189,4 @@ fn of_command(
     let from = split - before;
     let same = around.into_iter().skip(from).take_while(is_same);
     same.map(EventEntry::new).collect()
-}
-
-fn text(metadata: &Value, name: &str) -> Option<String> {
-    let about: &Map<String, Value> = metadata.as_object()?;
-    about.get(name).and_then(Value::as_str).map(str::to_owned)
 }

@@ -1,11 +1,14 @@
 //! A user's events, with what caused them.
 
+use std::borrow::Cow;
+
 use jiff::Timestamp;
 use plaudit_domain::ids::UserId;
 use plaudit_domain::lane::Lane;
+use plaudit_event_store::Metadata;
 use plaudit_event_store::reader::{self, Entry, Recorded, Unreadable};
 use serde::Serialize;
-use serde_json::{Map, Value};
+use serde_json::Value;
 use sqlx::PgConnection;
 
 use crate::error::AuditError;
@@ -74,7 +77,7 @@ pub struct EventEntry {
     pub unreadable: Option<String>,
 }
 
-/// What an event came from: an action, a request or a follower of the log.
+/// The cause of an event, as far as its metadata names it. One that stock code appended may have none.
 #[derive(Debug, Default, Serialize)]
 pub struct Cause {
     /// The action.
@@ -83,6 +86,18 @@ pub struct Cause {
     /// The id of the request.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub request: Option<String>,
+    /// The name of the change by hand.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub command: Option<String>,
+    /// The task that counted a past action, or released what past actions earned.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub backfill: Option<String>,
+    /// The id of the parked record that an operator released or discarded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub parked: Option<String>,
+    /// What the sweeper looked after: `rewards`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sweeper: Option<String>,
     /// The name of the follower.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub follower: Option<String>,
@@ -106,12 +121,12 @@ pub struct SourcePosition {
     /// The topic.
     pub topic: String,
     /// The partition.
-    pub partition: Option<i64>,
+    pub partition: Option<i32>,
     /// The offset.
     pub offset: Option<i64>,
     /// How often the topic was accepted anew after it had been created again.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub incarnation: Option<i64>,
+    pub incarnation: Option<i32>,
 }
 
 /// How many events are looked through at once.
@@ -165,6 +180,7 @@ impl EventEntry {
     fn of_event(recorded: Recorded) -> Result<Self, AuditError> {
         let (kind, version) = recorded.event.schema();
         let payload = serde_json::to_value(&recorded.event)?;
+        let metadata = Metadata::read(&recorded.metadata);
         Ok(Self {
             sequence: recorded.sequence,
             position: recorded.position.to_string(),
@@ -172,8 +188,8 @@ impl EventEntry {
             version: version.to_owned(),
             recorded_at: recorded.recorded_at,
             occurred_at: payload.get("at").cloned(),
-            cause: Cause::of(&recorded.metadata),
-            source_position: SourcePosition::of(&recorded.metadata),
+            cause: Cause::of(&metadata),
+            source_position: SourcePosition::of(&metadata),
             metadata: recorded.metadata,
             task: recorded.event.task().map(|task| task.as_str().into()),
             task_version: recorded.event.task_version(),
@@ -184,6 +200,7 @@ impl EventEntry {
 
     fn of_row(row: Unreadable) -> Self {
         let raw = *row.raw;
+        let metadata = Metadata::read(&raw.metadata);
         Self {
             sequence: row.sequence,
             position: row.position.to_string(),
@@ -191,8 +208,8 @@ impl EventEntry {
             version: raw.event_version,
             recorded_at: raw.recorded_at,
             occurred_at: raw.payload.get("at").cloned(),
-            cause: Cause::of(&raw.metadata),
-            source_position: SourcePosition::of(&raw.metadata),
+            cause: Cause::of(&metadata),
+            source_position: SourcePosition::of(&metadata),
             metadata: raw.metadata,
             task: raw.payload.get("task").cloned(),
             task_version: None,
@@ -203,41 +220,38 @@ impl EventEntry {
 }
 
 impl Cause {
-    fn of(metadata: &Value) -> Self {
-        let Some(about) = metadata.as_object() else { return Self::default() };
+    fn of(metadata: &Metadata<'_>) -> Self {
+        let owned = |text: &Option<Cow<'_, str>>| text.as_deref().map(ToOwned::to_owned);
         Self {
             action: CausingAction::of(metadata),
-            request: text(about, "request_id"),
-            follower: text(about, "follower"),
+            request: owned(&metadata.request_id),
+            command: owned(&metadata.command),
+            backfill: owned(&metadata.backfill),
+            parked: owned(&metadata.parked_id),
+            sweeper: owned(&metadata.sweeper),
+            follower: owned(&metadata.follower),
         }
     }
 }
 
 impl CausingAction {
-    pub(crate) fn of(metadata: &Value) -> Option<Self> {
-        let about = metadata.as_object()?;
-        let (source, id) = text(about, "action_source").zip(text(about, "action_id"))?;
-        Some(Self { source, id, kind: text(about, "action_type") })
-    }
-}
-
-impl SourcePosition {
-    pub(crate) fn of(metadata: &Value) -> Option<Self> {
-        let about = metadata.as_object()?;
+    pub(crate) fn of(metadata: &Metadata<'_>) -> Option<Self> {
+        let Metadata { action_source, action_id, action_type, .. } = metadata;
         Some(Self {
-            topic: text(about, "topic")?,
-            partition: number(about, "partition"),
-            offset: number(about, "offset"),
-            incarnation: number(about, "incarnation"),
+            source: action_source.as_deref()?.to_owned(),
+            id: action_id.as_deref()?.to_owned(),
+            kind: action_type.as_deref().map(ToOwned::to_owned),
         })
     }
 }
 
-fn text(about: &Map<String, Value>, name: &str) -> Option<String> {
-    about.get(name).and_then(Value::as_str).map(str::to_owned)
-}
-
-/// A number, which the metadata holds as text.
-fn number(about: &Map<String, Value>, name: &str) -> Option<i64> {
-    about.get(name).and_then(Value::as_str).and_then(|digits| digits.parse().ok())
+impl SourcePosition {
+    pub(crate) fn of(metadata: &Metadata<'_>) -> Option<Self> {
+        Some(Self {
+            topic: metadata.topic.as_deref()?.to_owned(),
+            partition: metadata.partition,
+            offset: metadata.offset,
+            incarnation: metadata.incarnation,
+        })
+    }
 }

@@ -16,6 +16,7 @@ mod hand_receipts;
 pub mod instant;
 pub mod lanes;
 mod log;
+mod metadata;
 pub mod parked;
 pub mod pool;
 mod queue;
@@ -42,4 +43,5 @@ pub use batch::{
 pub use checkpoints::advance as move_checkpoints;
 pub use error::ExecuteError;
 pub use executor::Executor;
+pub use metadata::Metadata;
 pub use queue::{BusyLane, CommandQueue, Submission};

@@ -11,6 +11,7 @@ use serde_json::Value;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+use crate::metadata::Metadata;
 use crate::reader::{self, Entry};
 use crate::seen_actions;
 
@@ -68,7 +69,7 @@ async fn facts_from(
 }
 
 fn is_of(action: &ReversedAction, metadata: &Value) -> bool {
-    let text = |name: &str| metadata.get(name).and_then(Value::as_str);
-    text("action_source") == Some(action.source.as_str())
-        && text("action_id") == Some(action.id.as_str())
+    let Metadata { action_source, action_id, .. } = Metadata::read(metadata);
+    action_source.as_deref() == Some(action.source.as_str())
+        && action_id.as_deref() == Some(action.id.as_str())
 }

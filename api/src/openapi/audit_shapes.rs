@@ -49,7 +49,7 @@ shapes! {
         #[schema(required = false)]
         unreadable: Option<String>,
     }
-    /// An action, a request or a follower of the log.
+    /// The cause of an event, as far as its metadata names it.
     Cause {
         /// The action.
         #[schema(required = false, nullable = false)]
@@ -57,6 +57,18 @@ shapes! {
         /// The id of the request.
         #[schema(required = false, nullable = false)]
         request: Option<String>,
+        /// The change by hand, such as `adjust`.
+        #[schema(required = false, nullable = false)]
+        command: Option<String>,
+        /// The task whose backfill it was.
+        #[schema(required = false, nullable = false)]
+        backfill: Option<String>,
+        /// The parked record that an operator released or discarded.
+        #[schema(required = false, nullable = false)]
+        parked: Option<String>,
+        /// What the sweeper looked after: `rewards`.
+        #[schema(required = false, nullable = false)]
+        sweeper: Option<String>,
         /// The follower.
         #[schema(required = false, nullable = false)]
         follower: Option<String>,

@@ -2,8 +2,10 @@
 
 use crate::support::{Store, TASKS, action, request};
 use jiff::Timestamp;
+use plaudit_domain::catalogue::Status;
 use plaudit_domain::ids::UserId;
 use plaudit_domain::lane::Lane;
+use plaudit_event_store::catalogue_store::{self, PublishError, set_status};
 use plaudit_event_store::{
     Batch, ExecuteError, Item, Origin, Outcome, ParkedRecord, SourcePosition, Work,
 };
@@ -47,7 +49,7 @@ async fn a_record_below_the_lanes_offset_is_never_judged_again() {
     sqlx::query("truncate seen_actions").execute(&store.pool).await.unwrap();
     let later = TASKS.replace("team.formed", "later.task").replace("first-team", "later");
     let later = crate::support::tasks_of(&later);
-    plaudit_event_store::catalogue_store::publish(&store.pool, &later[..1], "test").await.unwrap();
+    catalogue_store::publish(&store.pool, &later[..1], "test").await.unwrap();
     assert_eq!(store.execute(vec![unheard]).await[0].outcome, Outcome::AlreadyApplied);
     assert_eq!(store.count("select count(*) from events").await, 0);
 }
@@ -163,43 +165,54 @@ async fn events_are_append_only() {
     }
 }
 
-/// Rules 9 and 10: an open period keeps its version; a paused task stops progress, not claims.
-#[tokio::test]
-async fn a_paused_task_stops_progress_and_not_claims() {
-    use plaudit_domain::catalogue::Status;
-    use plaudit_event_store::catalogue_store::{PublishError, set_status};
-    let store = Store::with_tasks(TASKS).await;
-    let id = "first-team".parse().unwrap();
-    store.act(team("u1", "a")).await;
-    set_status(&store.pool, &id, Status::Retired, "test").await.unwrap();
-    store.act(team("u2", "b")).await;
-    assert_eq!(
-        store.count("select count(*) from events where event_type = 'task_completed'").await,
-        1
-    );
-    let all = Item {
-        lane: Lane::of("u1", store.lane_count),
-        work: Work::ClaimAll {
-            user: "u1".parse().unwrap(),
-            at: Timestamp::now(),
-            idempotency_key: None,
-        },
+fn claim_all(store: &Store, user: &str) -> Item {
+    let user: UserId = user.parse().unwrap();
+    Item {
+        lane: Lane::of(user.as_str(), store.lane_count),
+        work: Work::ClaimAll { user, at: Timestamp::now(), idempotency_key: None },
         origin: request(),
-    };
-    let outcome = store.execute(vec![all]).await.remove(0).outcome;
+    }
+}
+
+/// Forms a team as `before` with the task active, then as `after` in this status. `before` can claim, and `after`
+/// has not moved.
+async fn stops_progress_and_not_claims(store: &Store, status: Status) {
+    let id = "first-team".parse().unwrap();
+    store.act(team("before", "a")).await;
+    set_status(&store.pool, &id, status, "test").await.unwrap();
+    store.act(team("after", "b")).await;
+    let moved = "select count(*) from events where aggregate_id = 'after'";
+    assert_eq!(store.count(moved).await, 0);
+    let outcome = store.execute(vec![claim_all(store, "before")]).await.remove(0).outcome;
     assert!(
         matches!(&outcome, Outcome::ClaimedAll { receipts, more: false } if receipts.len() == 1),
         "{outcome:?}"
     );
+}
+
+/// Rule 10.
+#[tokio::test]
+async fn a_paused_task_stops_progress_and_not_claims_until_it_is_resumed() {
+    let store = Store::with_tasks(TASKS).await;
+    stops_progress_and_not_claims(&store, Status::Paused).await;
+    let id = "first-team".parse().unwrap();
+    set_status(&store.pool, &id, Status::Active, "test").await.unwrap();
+    store.act(team("after", "c")).await;
+    let completed = "select count(*) from events where aggregate_id = 'after' and event_type = 'task_completed'";
+    assert_eq!(store.count(completed).await, 1);
+}
+
+/// Rules 9 and 10.
+#[tokio::test]
+async fn a_retired_task_stops_progress_and_not_claims_and_never_comes_back() {
+    let store = Store::with_tasks(TASKS).await;
+    stops_progress_and_not_claims(&store, Status::Retired).await;
     let tasks = crate::support::tasks_of(TASKS);
-    let reused = plaudit_event_store::catalogue_store::publish(&store.pool, &tasks, "test")
-        .await
-        .unwrap_err();
+    let reused = catalogue_store::publish(&store.pool, &tasks, "test").await.unwrap_err();
     assert!(matches!(&reused, PublishError::Unfit(faults) if faults.len() == 1), "{reused}");
-    assert!(matches!(
-        set_status(&store.pool, &id, Status::Active, "test").await,
-        Err(PublishError::Retired(_))
-    ));
+    let id = "first-team".parse().unwrap();
+    let resumed = set_status(&store.pool, &id, Status::Active, "test").await;
+    assert!(matches!(resumed, Err(PublishError::Retired(_))));
 }
 
 /// Rule 17: two requests at once, which share a batch, get the one receipt.

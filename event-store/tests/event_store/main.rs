@@ -2,6 +2,7 @@
 
 mod amnesties;
 mod backfills;
+mod bisect;
 mod budgets;
 mod catalogue_fit;
 mod corrections;
@@ -19,4 +20,5 @@ mod recent_users;
 mod source_files;
 mod stock_cqrs;
 mod support;
+mod unanswered_commits;
 mod upkeep;

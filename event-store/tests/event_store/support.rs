@@ -15,6 +15,7 @@ use sqlx::PgPool;
 use uuid::Uuid;
 
 pub struct Store {
+    pub url: String,
     pub pool: PgPool,
     pub executor: Arc<Executor>,
     pub lane_count: LaneCount,
@@ -30,7 +31,7 @@ impl Store {
         catalogue_store::publish(&pool, &tasks_of(tasks), "test").await.unwrap();
         let catalogue = Arc::new(CatalogueStore::default());
         let executor = Arc::new(Executor::new(pool.clone(), lane_count, catalogue, vec![]));
-        Self { pool, executor, lane_count }
+        Self { url, pool, executor, lane_count }
     }
 
     pub fn item(&self, action: Action, origin: Origin) -> Item {

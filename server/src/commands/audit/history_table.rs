@@ -70,15 +70,30 @@ fn cause(event: &Value) -> String {
         ),
     };
     let action = &cause["action"];
-    match (action, &cause["request"], &cause["follower"]) {
-        (Value::Object(_), _, _) => {
-            let [kind, id, source] = ["type", "id", "source"].map(|name| plain(&action[name]));
-            format!("action {kind} {id} from {source}{place}")
-        }
-        (_, Value::String(request), _) => format!("request {request}"),
-        (_, _, Value::String(follower)) => follower.clone(),
-        _ => "unknown".to_owned(),
+    let named = |name: &str| cause[name].as_str();
+    if action.is_object() {
+        let [kind, id, source] = ["type", "id", "source"].map(|name| plain(&action[name]));
+        let via = match (named("parked"), named("backfill")) {
+            (Some(parked), _) => format!(", parked as {parked}"),
+            (None, Some(task)) => format!(", counted by the backfill of {task}"),
+            (None, None) => String::new(),
+        };
+        return format!("action {kind} {id} from {source}{place}{via}");
     }
+    if let Some(request) = named("request") {
+        let command = named("command").map(|command| format!(" ({command})"));
+        return format!("request {request}{}", command.unwrap_or_default());
+    }
+    if let Some(parked) = named("parked") {
+        return format!("parked record {parked}{place}");
+    }
+    if let Some(task) = named("backfill") {
+        return format!("backfill of {task}");
+    }
+    if let Some(what) = named("sweeper") {
+        return format!("sweeper of {what}");
+    }
+    named("follower").or(named("command")).unwrap_or("unknown").to_owned()
 }
 
 /// Text without quotes; null is nothing.
@@ -95,6 +110,20 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn each_origin_is_named_as_the_cause() {
+        let of = |cause: Value| super::cause(&json!({ "cause": cause, "source_position": null }));
+        assert_eq!(of(json!({ "sweeper": "rewards" })), "sweeper of rewards");
+        assert_eq!(of(json!({ "backfill": "veteran" })), "backfill of veteran");
+        assert_eq!(of(json!({ "parked": "8d1f" })), "parked record 8d1f");
+        assert_eq!(of(json!({ "request": "01a2", "command": "adjust" })), "request 01a2 (adjust)");
+        assert_eq!(of(json!({ "follower": "delivery" })), "delivery");
+        let action = json!({ "source": "/s", "id": "a", "type": "t" });
+        let released = of(json!({ "action": action, "parked": "8d1f" }));
+        assert_eq!(released, "action t a from /s, parked as 8d1f");
+        assert_eq!(of(json!({})), "unknown", "appended by stock code");
+    }
 
     #[test]
     fn an_event_is_one_line_with_its_cause() {

@@ -1,0 +1,82 @@
+//! A batch that the database refuses: the culprit is found and parked, everything else is applied.
+
+use crate::support::{Store, TASKS, action};
+use jiff::Timestamp;
+use plaudit_domain::ids::UserId;
+use plaudit_domain::lane::Lane;
+use plaudit_event_store::{Applied, Batch, Item, Origin, Outcome, SourcePosition, Work};
+use serde_json::json;
+use uuid::Uuid;
+
+/// Refuses the events of one user for a reason that asking again does not change.
+const REFUSE_BAD: &str = "
+    create function refuse_bad() returns trigger language plpgsql as $$
+    begin raise 'refused by the test' using errcode = '22023'; end $$;
+    create trigger refuse_bad before insert on events for each row
+        when (new.aggregate_id = 'bad') execute function refuse_bad()";
+
+fn forms_a_team(store: &Store, user: &str, offset: i64) -> Item {
+    let action = action(user, "1", "team.formed", "2026-03-29T12:00:00Z", &json!({}));
+    let at = SourcePosition { topic: "actions".into(), incarnation: 0, partition: 0, offset };
+    store.item(action, Origin::Record(at))
+}
+
+fn claim(store: &Store, user: &str) -> Item {
+    let user: UserId = user.parse().unwrap();
+    Item {
+        lane: Lane::of(user.as_str(), store.lane_count),
+        work: Work::ClaimAll { user, at: Timestamp::now(), idempotency_key: None },
+        origin: Origin::Request(Uuid::from_u128(1)),
+    }
+}
+
+fn is_claimed(applied: &Applied) -> bool {
+    matches!(&applied.outcome, Outcome::ClaimedAll { receipts, .. } if receipts.len() == 1)
+}
+
+/// Rules 21 and 22. Offset 3 is one record for three users; the second of them is the culprit, and the halves of
+/// the batch would meet inside of it.
+#[tokio::test]
+async fn a_record_with_a_culprit_is_parked_whole_and_all_else_is_applied() {
+    let store = Store::with_tasks(TASKS).await;
+    store.execute(vec![forms_a_team(&store, "claimer", 0)]).await;
+    sqlx::raw_sql(REFUSE_BAD).execute(&store.pool).await.unwrap();
+    let items = vec![
+        forms_a_team(&store, "u1", 1),
+        forms_a_team(&store, "u2", 2),
+        forms_a_team(&store, "first of three", 3),
+        forms_a_team(&store, "bad", 3),
+        forms_a_team(&store, "last of three", 3),
+        claim(&store, "claimer"),
+        forms_a_team(&store, "u3", 4),
+        forms_a_team(&store, "u4", 5),
+        forms_a_team(&store, "u5", 6),
+    ];
+    let applied = store.execute(items.clone()).await;
+    let parked = [2, 3, 4];
+    for (index, applied) in applied.iter().enumerate() {
+        match &applied.outcome {
+            Outcome::Parked { reason, .. } => {
+                assert!(parked.contains(&index), "{index}: {reason}");
+                assert!(reason.contains("refused by the test"), "{reason}");
+            }
+            _ if index == 5 => assert!(is_claimed(applied), "{applied:?}"),
+            outcome => {
+                assert_eq!((outcome, parked.contains(&index)), (&Outcome::Accepted, false));
+            }
+        }
+    }
+    assert_eq!(applied.len(), items.len());
+    assert_eq!(store.count("select count(*) from parked where repairable").await, 3);
+    let users =
+        "select count(distinct aggregate_id) from events where event_type = 'task_completed'";
+    assert_eq!(store.count(users).await, 6, "of the claimer and five others");
+    // The offsets have moved past all of it, in each lane: nothing is applied when the records come again.
+    let again = Batch { items, checkpoints: vec![] };
+    for (index, applied) in store.executor.execute(&again).await.unwrap().iter().enumerate() {
+        if index != 5 {
+            assert_eq!(applied.outcome, Outcome::AlreadyApplied, "{index}");
+        }
+    }
+    assert_eq!(store.count("select count(*) from parked").await, 3);
+}
