@@ -58,7 +58,9 @@ fn permits(caller: &Caller, method: &Method, path: &str) -> bool {
             match (segments.next_back(), read) {
                 (Some("freezes"), false) => is(Role::Producer) || is(Role::Operator),
                 (Some("claim" | "claims"), false) => own(),
-                (Some("adjust" | "complete" | "reset" | "grants"), false) => is(Role::Operator),
+                (Some("adjust" | "complete" | "reset" | "restore" | "grants"), false) => {
+                    is(Role::Operator)
+                }
                 _ => own() || is(Role::Auditor) || is(Role::Operator),
             }
         }

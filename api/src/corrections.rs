@@ -215,6 +215,71 @@ pub async fn reset(
     progress((state, request, caller), (user, task), headers, body, wanted).await
 }
 
+#[derive(Serialize)]
+struct RestoreAnswer {
+    user: UserId,
+    task: TaskId,
+    period: PeriodKey,
+    position: String,
+    corrected_at: Timestamp,
+    current: i64,
+    longest: i64,
+    milestones: Vec<i64>,
+    grants: Vec<Uuid>,
+}
+
+/// `POST /v1/users/{user}/tasks/{task}/restore`: fills a missed period of a streak, as a make-up does.
+#[utoipa::path(post, path = "/v1/users/{user}/tasks/{task}/restore", tag = "users", operation_id = "restore",
+    params(parameters::User, parameters::Task, parameters::Idempotency),
+    request_body(content = operator_shapes::Restoration),
+    responses(
+        (status = 200, description = "Where the streak stands", body = operator_shapes::RestoredStreak),
+        (status = 409, description = "The task has no streak, or the period was not missed, has not ended, or is no longer remembered", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 413, description = "Too large", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 415, description = "Not JSON", body = ProblemBody, content_type = "application/problem+json"),
+    ))]
+pub async fn restore(
+    State(state): State<Shared>,
+    Extension(RequestId(request)): Extension<RequestId>,
+    Extension(caller): Extension<Caller>,
+    UserPath(user): UserPath,
+    TaskPath(task): TaskPath,
+    headers: HeaderMap,
+    body: Body,
+) -> Answer {
+    let asked = async {
+        let author = Author::read(request, &caller, &headers)?;
+        let (mut body, held) = HandBody::read(&state, &headers, body).await?;
+        let reason = body.required_reason();
+        let period = PeriodKey::from(body.required_text("period", PERIOD_CHARS_MAX));
+        body.finish()?;
+        Ok((author, reason, Change::Restore { task: task.clone(), period }, held))
+    };
+    let (author, reason, change, held) = match asked.await {
+        Ok(asked) => asked,
+        Err(wrong) => return Err(unless_unknown(&state, &task, wrong).await),
+    };
+    let (receipt, applied) =
+        correct(&state, &user, (change, None), (&author, reason), held).await?;
+    let HandChange::StreakRestored { task, period, current, longest, reached, grants } =
+        receipt.change
+    else {
+        return Err(unexpected(&applied.outcome));
+    };
+    let answer = RestoreAnswer {
+        user,
+        task,
+        period,
+        position: receipt.position,
+        corrected_at: receipt.at,
+        current,
+        longest,
+        milestones: reached,
+        grants,
+    };
+    Ok(no_store_at(applied.position, &answer))
+}
+
 async fn progress(
     (State(state), Extension(RequestId(request)), Extension(caller)): (
         State<Shared>,

@@ -60,6 +60,7 @@ fn routes() -> Vec<(&'static str, MethodRouter<Shared>)> {
         ("/v1/users/{user}/tasks/{task}/adjust", post(corrections::adjust)),
         ("/v1/users/{user}/tasks/{task}/complete", post(corrections::complete)),
         ("/v1/users/{user}/tasks/{task}/reset", post(corrections::reset)),
+        ("/v1/users/{user}/tasks/{task}/restore", post(corrections::restore)),
         ("/v1/users/{user}/grants", post(corrections::grant)),
         ("/v1/users/{user}/claims", post(claims::claim_all)),
         ("/v1/users/{user}/rewards", get(rewards::rewards)),

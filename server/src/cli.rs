@@ -15,7 +15,9 @@ use crate::dev::examples::{Example, named};
 pub use rewards::RewardsCommand;
 pub use sources::{SourcesCommand, Tried};
 pub use streaks::{StreaksArgs, StreaksCommand};
-pub use tasks::{BackfillCommand, CorrectionArgs, Reason, TasksArgs, TasksCommand};
+pub use tasks::{
+    BackfillCommand, CorrectionArgs, CorrectionReason, Reason, TasksArgs, TasksCommand,
+};
 
 /// The version of this program, and of what it brings along that changes how periods are cut.
 static VERSION: LazyLock<String> = LazyLock::new(|| {

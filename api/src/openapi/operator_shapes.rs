@@ -346,6 +346,35 @@ shapes! {
         /// The rewards that it earned.
         grants: Vec<Uuid>,
     }
+    /// A missed period to fill.
+    Restoration {
+        /// The reason: 1 to 1,000 characters.
+        #[schema(min_length = 1, max_length = 1000)]
+        reason: String,
+        /// The period.
+        period: String,
+    }
+    /// A streak that was restored.
+    RestoredStreak {
+        /// The user.
+        user: String,
+        /// The task.
+        task: String,
+        /// The period that was filled.
+        period: String,
+        /// The position of the correction in the log.
+        position: String,
+        /// The time at which the request arrived.
+        corrected_at: Instant,
+        /// The length of the streak after it.
+        current: i64,
+        /// The longest streak there was, after it.
+        longest: i64,
+        /// The milestones that it reached.
+        milestones: Vec<i64>,
+        /// The rewards that it earned.
+        grants: Vec<Uuid>,
+    }
     /// Parked records.
     ParkedList {
         /// Oldest first.

@@ -162,3 +162,70 @@ async fn an_action_that_a_producer_reverses_is_taken_back() {
     assert_eq!(event["cause"]["action"]["id"], "r1");
     rows_are_as_the_log_has_it(&api).await;
 }
+
+const SIGN_IN: &str = "
+tasks:
+  - id: sign-in
+    kind: continuous
+    every: day
+    text: { en: { title: Sign in every day } }
+    objective: { on: user.signed_in }
+    milestones: [ { at: 2, rewards: [ { line: d2, kind: currency, code: coin, amount: 20 } ] } ]
+";
+
+#[tokio::test]
+async fn rule_24_an_operator_restores_a_streak_that_broke() {
+    let api = Api::start().await;
+    plaudit_event_store::catalogue_store::publish(
+        &api.pool,
+        &plaudit_task_file::parse(SIGN_IN).unwrap(),
+        "test",
+    )
+    .await
+    .unwrap();
+    let days_ago = |days: i64| jiff::Timestamp::now() - jiff::SignedDuration::from_hours(24 * days);
+    let signs_in = json!({"specversion": "1.0", "source": "/test", "id": "s1", "subject": "u42",
+        "type": "user.signed_in", "time": days_ago(2), "data": {}});
+    let answer = api.post(&producer(), "/v1/actions", &signs_in, &[]).await;
+    assert_eq!(answer.body["outcomes"][0]["outcome"], "accepted", "{}", answer.text);
+    let task = "/v1/users/u42/tasks/sign-in";
+    let streak = |shown: Value| (shown["streak"]["current"].clone(), shown["state"].clone());
+    let before = streak(api.get(&client("u42"), task).await.body);
+    assert_eq!(before, (json!(0), json!("available")));
+
+    let path = format!("{task}/restore");
+    let yesterday = days_ago(1).to_string()[..10].to_owned();
+    let body = json!({"period": yesterday, "reason": "support case 7"});
+    let answer = api.post(&operator(), &path, &body, &key("k1")).await;
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    let told = ["task", "period", "current", "longest", "milestones"];
+    let told: Vec<_> = told.iter().map(|name| answer.body[name].clone()).collect();
+    assert_eq!(json!(told), json!(["sign-in", yesterday, 2, 2, [2]]));
+    assert_eq!(answer.body["grants"].as_array().unwrap().len(), 1);
+    let after = streak(api.get(&client("u42"), task).await.body);
+    assert_eq!(after, (json!(2), json!("claimable")));
+    let again = api.post(&operator(), &path, &body, &key("k1")).await;
+    assert_eq!((again.status.as_u16(), &again.body), (200, &answer.body));
+    api.post(&operator(), &path, &body, &key("k2")).await.is_problem(409, "not-correctable");
+
+    let history = api.get(&auditor(), "/v1/audit/users/u42/history").await;
+    let events = history.body["events"].as_array().unwrap();
+    let made_up = events.iter().find(|event| event["type"] == "period_made_up").unwrap();
+    let payload = &made_up["payload"];
+    assert_eq!((&payload["by"], &payload["reason"]), (&json!("ops"), &json!("support case 7")));
+    assert_eq!(made_up["metadata"]["command"], "restore");
+
+    for (path, body, status, kind) in [
+        (path.as_str(), json!({"reason": "x"}), 400, "bad-input"),
+        (path.as_str(), json!({"period": yesterday}), 400, "bad-input"),
+        (path.as_str(), json!({"period": "2020-W01", "reason": "x"}), 404, "unknown-period"),
+        ("/v1/users/u42/tasks/none/restore", json!({}), 404, "unknown-task"),
+        ("/v1/users/u42/tasks/daily-gifts/restore", body.clone(), 409, "no-streak"),
+    ] {
+        api.post(&operator(), path, &body, &[]).await.is_problem(status, kind);
+    }
+    for token in [client("u42"), producer(), auditor()] {
+        api.post(&token, &path, &body, &[]).await.is_problem(403, "forbidden");
+    }
+    rows_are_as_the_log_has_it(&api).await;
+}

@@ -66,6 +66,13 @@ pub enum Change {
         /// The period; absent: the one that contains the moment of the request.
         period: Option<PeriodKey>,
     },
+    /// Fills a missed period of a streak, as a make-up does.
+    Restore {
+        /// The task.
+        task: TaskId,
+        /// The period.
+        period: PeriodKey,
+    },
 }
 
 impl Correction {
@@ -96,6 +103,7 @@ impl Change {
             Self::Adjust { .. } => "adjust",
             Self::Complete { .. } => "complete",
             Self::Reset { .. } => "reset",
+            Self::Restore { .. } => "restore",
         }
     }
 
@@ -103,9 +111,10 @@ impl Change {
     pub fn task(&self) -> Option<&TaskId> {
         match self {
             Self::Grant { .. } | Self::Revoke { .. } => None,
-            Self::Adjust { task, .. } | Self::Complete { task, .. } | Self::Reset { task, .. } => {
-                Some(task)
-            }
+            Self::Adjust { task, .. }
+            | Self::Complete { task, .. }
+            | Self::Reset { task, .. }
+            | Self::Restore { task, .. } => Some(task),
         }
     }
 }

@@ -223,8 +223,14 @@ pub enum Event {
         version: u32,
         /// The period.
         period: Period,
-        /// When the action occurred that filled it.
+        /// When the action occurred that filled it, or the request of an operator arrived.
         at: Timestamp,
+        /// The operator; absent: an action filled it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        by: Option<String>,
+        /// The operator's reason.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
     },
     /// Freezes were given to the user. They protect periods that end later.
     FreezesGranted {

@@ -70,4 +70,19 @@ pub enum HandChange {
         /// The rewards that it earned.
         grants: Vec<Uuid>,
     },
+    /// A missed period of a streak was filled.
+    StreakRestored {
+        /// The task.
+        task: TaskId,
+        /// The period.
+        period: PeriodKey,
+        /// The length of the streak after it.
+        current: i64,
+        /// The longest streak there was, after it.
+        longest: i64,
+        /// The milestones that it reached.
+        reached: Vec<i64>,
+        /// The rewards that it earned.
+        grants: Vec<Uuid>,
+    },
 }

@@ -182,6 +182,18 @@ pub enum TasksCommand {
         #[command(flatten)]
         how: CorrectionArgs,
     },
+    /// Fills a missed period of a user's streak, as a make-up does. Exit 1 if it can't be.
+    Restore {
+        /// The user.
+        user: String,
+        /// The task.
+        task: String,
+        /// The missed period, e.g. 2026-03-29.
+        #[arg(long, value_name = "KEY")]
+        period: String,
+        #[command(flatten)]
+        why: CorrectionReason,
+    },
     /// Prints the JSON Schema of task files.
     Schema,
 }
@@ -232,6 +244,13 @@ pub struct CorrectionArgs {
     /// The period, e.g. 2026-03-29; absent: the one of this moment.
     #[arg(long, value_name = "KEY")]
     pub period: Option<String>,
+    #[command(flatten)]
+    pub why: CorrectionReason,
+}
+
+/// The reason of a correction, and how it is made once and printed.
+#[derive(Debug, Clone, Args)]
+pub struct CorrectionReason {
     /// The reason; kept in the user's history with your name.
     #[arg(long)]
     pub reason: String,

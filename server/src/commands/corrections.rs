@@ -134,3 +134,40 @@ pub fn print_progress(answer: &Value, format: FormatKind) -> Result<ExitCode, Fa
     }
     Ok(ExitCode::SUCCESS)
 }
+
+/// A streak that was restored, as a server answers it too.
+#[derive(Debug, Deserialize)]
+struct RestoredStreak {
+    task: String,
+    period: String,
+    current: i64,
+    longest: i64,
+    milestones: Vec<i64>,
+}
+
+/// The answer of a server to a restored streak, made here.
+pub fn restored_as_answered(user: &UserId, receipt: &HandReceipt) -> Value {
+    let HandChange::StreakRestored { task, period, current, longest, reached, grants } =
+        &receipt.change
+    else {
+        return Value::Null;
+    };
+    json!({"user": user, "task": task, "period": period, "position": receipt.position,
+        "corrected_at": receipt.at, "current": current, "longest": longest, "milestones": reached,
+        "grants": grants})
+}
+
+/// Prints where a streak stands after a period was filled.
+pub fn print_restored(answer: &Value, format: FormatKind) -> Result<ExitCode, Failure> {
+    if format == FormatKind::Json {
+        outln!("{answer}");
+        return Ok(ExitCode::SUCCESS);
+    }
+    let RestoredStreak { task, period, current, longest, milestones } =
+        RestoredStreak::deserialize(answer)?;
+    outln!("{task} {period}: filled, streak {current}, longest {longest}");
+    for milestone in milestones {
+        outln!("reached milestone {milestone}");
+    }
+    Ok(ExitCode::SUCCESS)
+}

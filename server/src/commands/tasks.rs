@@ -121,6 +121,9 @@ pub async fn run(
             let wanted = progress::Wanted::Reset;
             progress::correct(server, config, (&user, &task), wanted, how).await
         }
+        TasksCommand::Restore { user, task, period, why } => {
+            progress::restore(server, config, (&user, &task), period, why).await
+        }
         TasksCommand::Simulate { files, user, actions, format } => match read(&files) {
             Some(tasks) => {
                 let drafts = definitions_of(&tasks);

@@ -1,6 +1,12 @@
 //! Corrections of a user by command, in the database.
 
-use serde_json::Value;
+use std::sync::Arc;
+
+use jiff::{SignedDuration, Timestamp};
+use plaudit_domain::action::Action;
+use plaudit_domain::lane::Lane;
+use plaudit_event_store::{Batch, Executor, Item, Origin, Work, pool, schema};
+use serde_json::{Value, json};
 
 use crate::program::{migrated, plaudit, scratch, text};
 
@@ -61,4 +67,53 @@ async fn rule_24_an_operator_corrects_grants_and_revokes_by_command() {
         assert!(history.contains(word), "{word}: {history}");
     }
     ok(&["projections", "verify"]);
+}
+
+const SIGN_IN: &str = "
+tasks:
+  - id: sign-in
+    kind: continuous
+    every: day
+    objective: { on: user.signed_in, target: 1 }
+    milestones: [ { at: 2, rewards: [ { line: coins, kind: currency, code: coin, amount: 10 } ] } ]
+";
+
+/// Lets Ann sign in at that time.
+async fn signs_in(database: &str, at: Timestamp) {
+    let pool = pool::connect(database, 2).unwrap();
+    let lanes = schema::check(&pool).await.unwrap();
+    let event = json!({"specversion": "1.0", "source": "/test", "id": at.to_string(), "subject": "ann",
+        "type": "user.signed_in", "time": at, "data": {}});
+    let work = Work::Action(Action::from_json(&event).unwrap());
+    let origin = Origin::Request(uuid::Uuid::from_u128(7));
+    let items = vec![Item { lane: Lane::of("ann", lanes), work, origin }];
+    let executor = Executor::new(pool, lanes, Arc::default(), vec![]);
+    executor.execute(&Batch { items, checkpoints: vec![] }).await.unwrap();
+}
+
+#[tokio::test]
+async fn rule_24_an_operator_restores_a_streak_by_command() {
+    let database = migrated().await;
+    let run = |arguments: &[&str]| {
+        let done = plaudit(arguments, &[("PLAUDIT_DATABASE_URL", database.as_str())]);
+        (done.status.code(), text(&done.stdout), text(&done.stderr))
+    };
+    let tasks = scratch("sign-in.yaml", SIGN_IN);
+    assert_eq!(run(&["tasks", "publish", tasks.to_str().unwrap()]).0, Some(0));
+    let days_ago = |days: i64| Timestamp::now() - SignedDuration::from_hours(24 * days);
+    signs_in(&database, days_ago(3)).await;
+    // Not yesterday: whenever the day ends meanwhile, this one is over and was missed.
+    let missed = days_ago(2).to_string()[..10].to_owned();
+    let restore = ["tasks", "restore", "ann", "sign-in", "--period", &missed, "--reason", "case 7"];
+    let expected = format!("sign-in {missed}: filled, streak 2, longest 2\nreached milestone 2\n");
+    let (code, out, error) = run(&restore);
+    assert_eq!((code, out), (Some(0), expected), "{error}");
+    let (code, _, error) = run(&restore);
+    assert_eq!(code, Some(1));
+    assert!(error.contains(&format!("period {missed} was not missed")), "{error}");
+    let (_, history, _) = run(&["audit", "history", "ann", "--format", "json"]);
+    for word in ["period_made_up", "case 7", "os:"] {
+        assert!(history.contains(word), "{word}: {history}");
+    }
+    assert_eq!(run(&["projections", "verify"]).0, Some(0));
 }

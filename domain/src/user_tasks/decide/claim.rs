@@ -18,8 +18,8 @@ pub enum Rejection {
         /// What was asked for.
         task: TaskId,
     },
-    /// The task is no streak, so there is nothing that a freeze could protect.
-    #[error("task {task} is not continuous: it has no streak that a freeze could protect")]
+    /// The task is no streak, so there is nothing that a freeze could protect, or that could be restored.
+    #[error("task {task} is not continuous: it has no streak")]
     NoStreak {
         /// The task.
         task: TaskId,

@@ -3,9 +3,10 @@
 mod grants;
 pub mod progress;
 
-use super::{ActionContext, Decision, Earning, Rejection, judge};
+use super::{ActionContext, Decision, Earning, Rejection, judge, streak};
 use crate::action::Action;
 use crate::catalogue::Catalogue;
+use crate::ids::TaskId;
 use crate::user_tasks::correction::{Change, Correction};
 use crate::user_tasks::event::Event;
 use crate::user_tasks::state::UserTasks;
@@ -17,42 +18,47 @@ pub(super) fn correct(
     correction: &Correction,
     catalogue: &Catalogue,
 ) -> Result<Decision, Rejection> {
-    let events = match &correction.change {
-        Change::Grant { line, payout } => grants::grant(state, correction, line, payout),
+    use progress::Progress;
+    let (task, period, change) = match &correction.change {
+        Change::Grant { line, payout } => {
+            let events = grants::grant(state, correction, line, payout);
+            return Ok(Decision { events, unmoved: vec![] });
+        }
         Change::Revoke { grant, whole_milestone } => {
-            grants::revoke(state, correction, *grant, *whole_milestone)?
+            let events = grants::revoke(state, correction, *grant, *whole_milestone)?;
+            return Ok(Decision { events, unmoved: vec![] });
+        }
+        Change::Restore { task, period } => {
+            return with_dependants(state, correction, task, catalogue, |context, author| {
+                streak::restore(context, (task, period), author, catalogue)
+            });
         }
         Change::Adjust { task, period, adjustment } => {
-            let change = progress::Progress::Adjust(*adjustment);
-            return progress(state, correction, (task, period.as_ref(), change), catalogue);
+            (task, period, Progress::Adjust(*adjustment))
         }
-        Change::Complete { task, period } => {
-            let change = progress::Progress::Complete;
-            return progress(state, correction, (task, period.as_ref(), change), catalogue);
-        }
-        Change::Reset { task, period } => {
-            let change = progress::Progress::Reset;
-            return progress(state, correction, (task, period.as_ref(), change), catalogue);
-        }
+        Change::Complete { task, period } => (task, period, Progress::Complete),
+        Change::Reset { task, period } => (task, period, Progress::Reset),
     };
-    Ok(Decision { events, unmoved: vec![] })
+    with_dependants(state, correction, task, catalogue, |context, author| {
+        progress::correct(context, (task, period.as_ref(), change), author, catalogue)
+    })
 }
 
-fn progress(
+/// The facts of a correction of a task, with those of the tasks that depend on it.
+fn with_dependants(
     state: &UserTasks,
     correction: &Correction,
-    wanted: progress::Wanted<'_>,
+    task: &TaskId,
     catalogue: &Catalogue,
+    correct: impl FnOnce(&ActionContext<'_>, progress::Author<'_>) -> Result<Vec<Event>, Rejection>,
 ) -> Result<Decision, Rejection> {
     let Correction { user, by, reason, at, seed, .. } = correction;
     let stand_in = Action::stand_in(user, "plaudit.corrected", *at);
     let mut context = ActionContext::new(state, &stand_in, *seed, Earning::Granted);
-    let author = progress::Author { by: Some(by), reason };
-    let events = progress::correct(&context, wanted, author, catalogue)?;
+    let events = correct(&context, progress::Author { by: Some(by), reason })?;
     let completed = events.iter().any(|event| matches!(event, Event::TaskCompleted { .. }));
     let mut decision = Decision { events, unmoved: vec![] };
     if completed {
-        let task = wanted.0;
         context.completed_now.insert(task.clone());
         let dependants = catalogue.dependants(task).iter().copied().collect();
         judge(context, &mut decision, &[], dependants, catalogue);

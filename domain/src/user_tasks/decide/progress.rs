@@ -235,6 +235,12 @@ pub(super) fn release(
     catalogue: &Catalogue,
 ) -> Vec<Event> {
     let Some(past) = context.state.tasks.get(&task.id) else { return vec![] };
+    // An operator may release what a backfill holds of a task that is stopped; nothing else moves it.
+    let is_released_by_hand =
+        |event: &Event| matches!(event, Event::BackfillReleased { task: of, .. } if *of == task.id);
+    if task.status != Status::Active && !so_far.iter().any(is_released_by_hand) {
+        return vec![];
+    }
     let is_done = |p: &PeriodState| {
         so_far.iter().any(|event| match event {
             Event::ProgressRecorded { task: of, period, .. }

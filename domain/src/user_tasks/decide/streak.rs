@@ -1,17 +1,18 @@
 //! Continuous tasks: periods in a row.
 //!
-//! A step, a make-up and a wish come by an action; freezes are granted by hand. What became of missed periods
+//! A step, a make-up and a wish come by an action; freezes are granted, and a missed period is restored, by hand. What became of missed periods
 //! is told before each of them, and by [`settle`] whenever somebody looks.
 
 mod fill;
 mod freezes;
 mod make_up;
+mod restore;
 
 use jiff::Timestamp;
 
 use super::progress::{completed, milestone_reached};
 use super::{ActionContext, UnmovedReason};
-use crate::calendar::{Period, Zones};
+use crate::calendar::{Period, PeriodKey, Zones};
 use crate::catalogue::definition::FREEZE_WISHED;
 use crate::catalogue::{CatalogueTask, TaskVersion};
 use crate::ids::TaskId;
@@ -21,6 +22,7 @@ use crate::user_tasks::place::{Place, place};
 use crate::user_tasks::state::{StreakState, TaskState, UserTasks};
 
 pub(super) use freezes::{Grant, grant};
+pub(super) use restore::restore;
 
 /// What an action does to a streak otherwise than by being counted; `None` if it is none of that kind.
 pub(crate) fn other_than_step(
@@ -224,7 +226,7 @@ fn afterwards(past: Option<&TaskState>, task: &TaskId, events: &[Event]) -> Opti
     state.tasks.remove(task)
 }
 
-/// The period of a key that an action names, with the bounds that were fixed if it opened.
+/// The period that an action names, with the bounds that were fixed if it opened.
 fn period_named(
     task: &CatalogueTask,
     place: &Place<'_>,
@@ -235,18 +237,29 @@ fn period_named(
     let key = data.get(make_up::PERIOD).ok_or("data.period is missing")?;
     let key = key.as_str().ok_or("data.period is not a text")?;
     let unknown = || format!("data.period: {key:?} is no period of this task");
-    let named = place.version.period_named(&key.to_owned().into(), zones).ok_or_else(unknown)?;
+    period_of(task, place, past, zones, &key.to_owned().into()).ok_or_else(unknown)
+}
+
+/// The period of a key, with the bounds that were fixed if it opened; `None` if the task has none of this name.
+fn period_of(
+    task: &CatalogueTask,
+    place: &Place<'_>,
+    past: Option<&TaskState>,
+    zones: &Zones,
+    key: &PeriodKey,
+) -> Option<Period> {
+    let named = place.version.period_named(key, zones)?;
     let fitted = |start: Timestamp| self::place(task, past, zones, start).period;
-    let Some(first) = named.starts_at.map(fitted) else { return Ok(named) };
+    let Some(first) = named.starts_at.map(fitted) else { return Some(named) };
     if first.key == named.key {
-        return Ok(first);
+        return Some(first);
     }
     // The period before reaches into this one, because days begin at another hour by now.
     match first.ends_at.filter(|end| Some(*end) < named.ends_at) {
-        None => Ok(named),
+        None => Some(named),
         Some(start) => {
             let later = Some(fitted(start)).filter(|later| later.key == named.key);
-            Ok(later.unwrap_or(Period { starts_at: Some(start), ..named }))
+            Some(later.unwrap_or(Period { starts_at: Some(start), ..named }))
         }
     }
 }

@@ -101,7 +101,7 @@ fn of_expiry_and_the_end_of_the_period_the_first_counts() {
 }
 
 #[test]
-fn rule_9_a_later_version_does_not_change_what_was_promised() {
+fn rule_09_a_later_version_does_not_change_what_was_promised() {
     let generous = daily_claimed(json!({}));
     let strict = daily_claimed(json!({ "expires_after_seconds": 60 }));
     let catalogue_before = catalogue([generous.clone()]);

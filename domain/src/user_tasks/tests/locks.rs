@@ -215,3 +215,34 @@ fn rule_07_a_locked_streak_beyond_its_last_milestone_withholds_no_more() {
     assert_eq!(periods(&released), 1);
     assert!(released.state.tasks[&id("sign-in")].completed_at.is_some());
 }
+
+/// The prerequisite is completed while the task that waits for it is stopped.
+#[test]
+fn rule_10_what_is_withheld_waits_until_a_paused_task_is_resumed_and_is_never_earned_of_a_retired_one()
+ {
+    let prerequisite = || first_gift(json!({ "objective": { "on": ["other"], "target": 1 } }));
+    let locked = json!({ "requires": ["first-gift"], "while_locked": "count" });
+    let waits = || daily_with(&[1, 3], locked.clone());
+    let in_status = |status| {
+        let mut tasks = tasks_in(Status::Active, [prerequisite()]);
+        tasks.extend(tasks_in(status, [waits()]));
+        Catalogue::new(1, tasks).unwrap()
+    };
+    let active = in_status(Status::Active);
+    let past = given(&active, &[]).after(&[gift("28T11:00")]);
+    let expected = [
+        progressed("daily", day(29), [1, 1, 3], "29T13:00"),
+        reached("daily", &day(29), 1, 10, "29T13:00"),
+        reached("daily", &day(28), 1, 10, "29T13:00"),
+    ];
+    for status in [Status::Paused, Status::Retired] {
+        let stopped = in_status(status);
+        let past = past.clone().under(&stopped);
+        past.when(&unlocks("28T12:00")).then(&unlocked("28T12:00"));
+        let past = past.after(&[unlocks("28T12:00")]);
+        past.when(&gift("29T12:00")).then_nothing("daily", UnmovedReason::NotActive);
+        if status == Status::Paused {
+            past.under(&active).when(&gift("29T13:00")).then(&expected);
+        }
+    }
+}

@@ -7,6 +7,7 @@ mod looks;
 mod make_up;
 mod oracle;
 mod protection;
+mod restore;
 mod steps;
 
 use super::*;

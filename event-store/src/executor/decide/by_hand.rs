@@ -38,7 +38,10 @@ pub(super) fn grant_of(command: &Command) -> Option<Uuid> {
     match &correction.change {
         Change::Grant { .. } => correction.grant_by_hand(),
         Change::Revoke { grant, .. } => Some(*grant),
-        Change::Adjust { .. } | Change::Complete { .. } | Change::Reset { .. } => None,
+        Change::Adjust { .. }
+        | Change::Complete { .. }
+        | Change::Reset { .. }
+        | Change::Restore { .. } => None,
     }
 }
 
@@ -116,14 +119,7 @@ fn change_of(events: &[Event]) -> Option<HandChange> {
             Some(HandChange::RewardsRevoked { grants })
         }
         Event::ProgressCorrected { task, period, credited, progress, target, .. } => {
-            let of_task = events.iter().filter(|event| event.task() == Some(task));
-            let (mut reached, mut grants) = (Vec::new(), Vec::new());
-            for event in of_task {
-                if let Event::MilestoneReached { milestone, rewards, .. } = event {
-                    reached.push(*milestone);
-                    grants.extend(rewards.iter().map(|reward| reward.grant));
-                }
-            }
+            let (reached, grants) = reached_by(events, task);
             Some(HandChange::ProgressCorrected {
                 task: task.clone(),
                 period: period.key.clone(),
@@ -134,6 +130,30 @@ fn change_of(events: &[Event]) -> Option<HandChange> {
                 grants,
             })
         }
+        Event::PeriodMadeUp { task, period, .. } => {
+            let advanced = events.iter().find_map(|event| match event {
+                Event::StreakAdvanced { task: of, current, longest, .. } if of == task => {
+                    Some((*current, *longest))
+                }
+                _ => None,
+            });
+            let (current, longest) = advanced?;
+            let (reached, grants) = reached_by(events, task);
+            let (task, period) = (task.clone(), period.key.clone());
+            Some(HandChange::StreakRestored { task, period, current, longest, reached, grants })
+        }
         _ => None,
     })
+}
+
+/// The milestones of a task that were reached, and the grants that they earned.
+fn reached_by(events: &[Event], task: &TaskId) -> (Vec<i64>, Vec<Uuid>) {
+    let (mut reached, mut grants) = (Vec::new(), Vec::new());
+    for event in events.iter().filter(|event| event.task() == Some(task)) {
+        if let Event::MilestoneReached { milestone, rewards, .. } = event {
+            reached.push(*milestone);
+            grants.extend(rewards.iter().map(|reward| reward.grant));
+        }
+    }
+    (reached, grants)
 }

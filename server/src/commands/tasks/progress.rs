@@ -1,4 +1,4 @@
-//! `plaudit tasks adjust`, `complete` and `reset`.
+//! `plaudit tasks adjust`, `complete`, `reset` and `restore`.
 
 use std::process::ExitCode;
 
@@ -8,8 +8,10 @@ use plaudit_domain::user_tasks::{Adjustment, Change};
 use serde_json::json;
 
 use super::http::HttpCatalogue;
-use crate::cli::CorrectionArgs;
-use crate::commands::corrections::{Corrector, Why, as_answered, print_progress};
+use crate::cli::{CorrectionArgs, CorrectionReason};
+use crate::commands::corrections::{
+    Corrector, Why, as_answered, print_progress, print_restored, restored_as_answered,
+};
 use crate::config::{Config, ConfigError};
 use crate::failure::Failure;
 
@@ -33,7 +35,8 @@ pub async fn correct(
     how: CorrectionArgs,
 ) -> Result<ExitCode, Failure> {
     let (user, task): (UserId, TaskId) = (user.parse()?, task.parse()?);
-    let CorrectionArgs { period, reason, idempotency_key, format } = how;
+    let CorrectionArgs { period, why } = how;
+    let CorrectionReason { reason, idempotency_key, format } = why;
     let why = Why::new(&reason, idempotency_key)?;
     if let (Some(url), Some(token)) = (url, token) {
         let server = HttpCatalogue::new(url, token)?;
@@ -58,4 +61,29 @@ pub async fn correct(
     let receipt = corrector.correct(&user, (change, None), &why).await?;
     let receipt = receipt.map_err(|rejection| Failure::new(rejection.to_string()))?;
     print_progress(&as_answered(&user, &receipt), format.format)
+}
+
+/// Fills a missed period of a user's streak, in the database or through a server.
+pub async fn restore(
+    (url, token): (Option<&str>, Option<&str>),
+    config: &dyn Fn() -> Result<Config, ConfigError>,
+    (user, task): (&str, &str),
+    period: String,
+    why: CorrectionReason,
+) -> Result<ExitCode, Failure> {
+    let (user, task): (UserId, TaskId) = (user.parse()?, task.parse()?);
+    let CorrectionReason { reason, idempotency_key, format } = why;
+    let why = Why::new(&reason, idempotency_key)?;
+    if let (Some(url), Some(token)) = (url, token) {
+        let server = HttpCatalogue::new(url, token)?;
+        let body = json!({ "period": period, "reason": why.reason });
+        let key = why.idempotency_key.as_deref();
+        let answer = server.correct((&user, &task), "restore", &body, key).await?;
+        return print_restored(&answer, format.format);
+    }
+    let change = Change::Restore { task, period: PeriodKey::from(period) };
+    let corrector = Corrector::open(&config()?).await?;
+    let receipt = corrector.correct(&user, (change, None), &why).await?;
+    let receipt = receipt.map_err(|rejection| Failure::new(rejection.to_string()))?;
+    print_restored(&restored_as_answered(&user, &receipt), format.format)
 }

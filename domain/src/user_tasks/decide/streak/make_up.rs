@@ -4,6 +4,7 @@ use super::{By, advance, afterwards, due, fill, period_named};
 use crate::calendar::Period;
 use crate::catalogue::CatalogueTask;
 use crate::ids::TaskId;
+use crate::user_tasks::decide::correct::progress::Author;
 use crate::user_tasks::decide::{ActionContext, UnmovedReason};
 use crate::user_tasks::event::Event;
 use crate::user_tasks::gap::StreakJudge;
@@ -41,24 +42,47 @@ pub(super) fn make_up(
         Ok(period) => period,
         Err(reason) => return not_counted(reason),
     };
-    let mut events = due(&judge, at);
-    let past = afterwards(past, &task.id, &events);
-    let judge = StreakJudge::new(place, past.as_ref(), zones);
-    let Some(streak) = judge.streak() else { return Ok(vec![]) };
-    let filled = if period.starts_at < streak.last.starts_at {
-        fill::fill(context, &judge, streak, &period, By::MakeUp)
-    } else {
-        Some(advance(context, &judge, &period, By::MakeUp))
-    };
-    let Some(filled) = filled else {
-        return not_counted(format!("data.period: {} is no longer remembered", period.key));
-    };
-    events.push(Event::PeriodMadeUp { task: task.id.clone(), version, period, at });
-    events.extend(filled);
-    Ok(events)
+    let forgotten = || format!("data.period: {} is no longer remembered", period.key);
+    match filled(context, task, past, place, &period, None) {
+        Some(events) => Ok(events),
+        None => not_counted(forgotten()),
+    }
 }
 
-/// Checks that a period can be filled now.
+/// The events of a missed period that is filled at the time of the action, by an operator if there is an author;
+/// `None` if too little of that time is remembered.
+pub(super) fn filled(
+    context: &ActionContext<'_>,
+    task: &CatalogueTask,
+    past: Option<&TaskState>,
+    place: &Place<'_>,
+    period: &Period,
+    author: Option<Author<'_>>,
+) -> Option<Vec<Event>> {
+    let at = context.action.occurred_at;
+    let zones = &context.state.zones;
+    let mut events = due(&StreakJudge::new(place, past, zones), at);
+    let past = afterwards(past, &task.id, &events);
+    let judge = StreakJudge::new(place, past.as_ref(), zones);
+    let streak = judge.streak()?;
+    let filled = if period.starts_at < streak.last.starts_at {
+        fill::fill(context, &judge, streak, period, By::MakeUp)?
+    } else {
+        advance(context, &judge, period, By::MakeUp)
+    };
+    events.push(Event::PeriodMadeUp {
+        task: task.id.clone(),
+        version: place.version.version,
+        period: period.clone(),
+        at,
+        by: author.and_then(|author| author.by).map(ToOwned::to_owned),
+        reason: author.map(|author| author.reason.to_owned()),
+    });
+    events.extend(filled);
+    Some(events)
+}
+
+/// Checks that the period of a make-up can be filled now.
 fn check(
     context: &ActionContext<'_>,
     judge: &StreakJudge<'_>,
@@ -66,7 +90,25 @@ fn check(
     period: &Period,
     look_back: i64,
 ) -> Result<(), String> {
-    let key = &period.key;
+    let named = format!("data.period: {}", period.key);
+    check_missed(context, judge, place, period, &named)?;
+    let mut later = std::iter::successors(Some(period.clone()), |later| judge.following(later));
+    let reached = later.by_ref().take_while(|later| later.starts_at < place.period.starts_at);
+    let back = reached.take(usize::try_from(look_back).unwrap_or(usize::MAX).saturating_add(1));
+    if i64::try_from(back.count()).is_ok_and(|back| back <= look_back) {
+        return Ok(());
+    }
+    Err(format!("{named} lies more than {look_back} periods back"))
+}
+
+/// Checks that a period has ended, was missed, and may join a streak. `named` is how the refusal calls it.
+pub(super) fn check_missed(
+    context: &ActionContext<'_>,
+    judge: &StreakJudge<'_>,
+    place: &Place<'_>,
+    period: &Period,
+    named: &str,
+) -> Result<(), String> {
     let locked_by = context.locked_by(&place.version.definition.requires);
     if !locked_by.is_empty() {
         let ids: Vec<_> = locked_by.iter().map(TaskId::as_str).collect();
@@ -76,19 +118,13 @@ fn check(
         return Err("there is no step yet that a made-up one could join".to_owned());
     };
     if period.starts_at >= place.period.starts_at {
-        return Err(format!("data.period: {key} has not ended"));
+        return Err(format!("{named} has not ended"));
     }
     if streak.has_step(period) {
-        return Err(format!("data.period: {key} was not missed"));
+        return Err(format!("{named} was not missed"));
     }
     if period.starts_at < streak.first_at {
-        return Err(format!("data.period: {key} lies before the user's first step"));
+        return Err(format!("{named} lies before the user's first step"));
     }
-    let mut later = std::iter::successors(Some(period.clone()), |later| judge.following(later));
-    let reached = later.by_ref().take_while(|later| later.starts_at < place.period.starts_at);
-    let back = reached.take(usize::try_from(look_back).unwrap_or(usize::MAX).saturating_add(1));
-    if i64::try_from(back.count()).is_ok_and(|back| back <= look_back) {
-        return Ok(());
-    }
-    Err(format!("data.period: {key} lies more than {look_back} periods back"))
+    Ok(())
 }
