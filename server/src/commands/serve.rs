@@ -13,6 +13,7 @@ use plaudit_api::{
 };
 use plaudit_delivery::{Channels, Delivery, DeliveryOptions, EventTopic, Topic};
 use plaudit_event_store::catalogue_store::CatalogueStore;
+use plaudit_event_store::pool::Deadlined;
 use plaudit_event_store::{CommandQueue, sweeper, upkeep};
 use plaudit_followers::{HeadWatch, Runner};
 use plaudit_ingest::backfill::BackfillWorker;
@@ -199,13 +200,12 @@ pub async fn start(
         options: Arc::new(options.clone()),
         records_per_second: config.number("backfill.records_per_second"),
         queue: commands.clone(),
-        pool: pool.clone(),
+        database: Deadlined::new(&pool, plaudit_ingest::CALL_MAX),
         sources: sources.clone(),
         stopped: stop.clone(),
     });
-    let start_ingest = |options| {
-        Ingest::start(options, commands.clone(), pool.clone(), sources.clone(), stop.clone())
-    };
+    let start_ingest =
+        |options| Ingest::start(options, commands.clone(), &pool, sources.clone(), stop.clone());
     let ingest = parts.ingest.map(start_ingest).transpose()?;
     let backfills = worker.map(BackfillWorker::start);
     let readiness = readiness(
