@@ -26,15 +26,16 @@ use tokio_util::task::TaskTracker;
 use tower::Service as _;
 
 use crate::problem::Problem;
-use activity::Busy;
+use activity::{Activity, Busy};
 use places::{Place, Places};
 use watched_io::WatchedIo;
 
 /// The bounds of connections.
 #[derive(Debug, Clone, Copy)]
 pub struct ConnectionLimits {
-    /// How many connections may be open at a time. When one more comes, the one that has waited longest
-    /// for a request is closed in its favour; if all are at work, the new one is refused with 503.
+    /// How many connections may be open at a time. When one more comes, the one that has waited longest for a
+    /// request, or for the body of one, is closed in its favour; if all are at work, the new one is refused
+    /// with 503.
     pub connections_max: usize,
     /// How long a client may take to send the head of a request, from its first byte; for the first
     /// request of a connection, from the connection's start.
@@ -144,6 +145,7 @@ async fn connection(
     let activity = place.activity();
     let service = service_fn(|request: hyper::Request<Incoming>| {
         let busy = Busy::begin(activity);
+        let request = request.map(|body| RequestBody { body, activity: Arc::clone(activity) });
         let answer = router.clone().call(request);
         async move {
             let response = answer.await?;
@@ -176,6 +178,46 @@ async fn connection(
                 connection.as_mut().graceful_shutdown();
             }
         }
+    }
+}
+
+/// The body of a request. While its reader waits for the client, another connection may have the place.
+struct RequestBody {
+    body: Incoming,
+    activity: Arc<Activity>,
+}
+
+impl hyper::body::Body for RequestBody {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let polled = Pin::new(&mut self.body).poll_frame(cx);
+        match &polled {
+            Poll::Pending => self.activity.body_awaited(),
+            Poll::Ready(Some(Ok(frame))) => {
+                self.activity.body_received(frame.data_ref().map_or(0, Bytes::len));
+            }
+            Poll::Ready(_) => self.activity.body_ended(),
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl Drop for RequestBody {
+    fn drop(&mut self) {
+        self.activity.body_ended();
     }
 }
 

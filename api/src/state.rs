@@ -75,13 +75,23 @@ impl ApiState {
     }
 }
 
-/// Runs work to its end even if the request that wants it is dropped.
+/// How long the work of a request may go on after the request was answered. The transaction of work that is
+/// given up is rolled back, and the pool closes its connection if that gives no answer.
+const DETACHED_MAX: Duration = Duration::from_secs(60);
+
+/// Runs work to its end even if the request that wants it is dropped, for at most [`DETACHED_MAX`].
 pub(crate) async fn detached<T: Send + 'static>(
     work: impl Future<Output = T> + Send + 'static,
 ) -> Answer<T> {
-    tokio::spawn(work).await.map_err(|error| {
+    let done = tokio::spawn(tokio::time::timeout(DETACHED_MAX, work)).await.map_err(|error| {
         tracing::error!(%error, "a request's work did not come to an end: {error}");
         Problem::Internal
+    })?;
+    done.map_err(|_| {
+        tracing::warn!("a request's work was given up after {} s", DETACHED_MAX.as_secs());
+        Problem::Unavailable(
+            "the database does not answer in time; what was sent may still be applied",
+        )
     })
 }
 

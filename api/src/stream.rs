@@ -17,7 +17,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use axum::response::Response;
 use plaudit_domain::ids::UserId;
 use plaudit_domain::lane::{Lane, Position};
-use plaudit_event_store::reader;
+use plaudit_event_store::{pool, reader};
 use tokio::time::{Instant, sleep_until};
 
 use crate::auth::Caller;
@@ -36,6 +36,9 @@ const RETRY: Duration = Duration::from_secs(2);
 
 /// How many events of a user are read at once.
 const PAGE: i64 = 200;
+
+/// How long reading a page of a user may take.
+const READ_MAX: Duration = Duration::from_secs(4);
 
 /// How long a stream rests after its user could not be read.
 const FAILED_PAUSE: Duration = Duration::from_secs(1);
@@ -137,7 +140,9 @@ impl Follow {
                 return None;
             }
             if self.is_behind {
-                if let Err(error) = self.read().await {
+                let read = tokio::time::timeout(READ_MAX, self.read()).await;
+                let read = read.unwrap_or_else(|_| Err(pool::no_answer(READ_MAX).to_string()));
+                if let Err(error) = read {
                     tracing::warn!(%error, "a stream could not read its user; it tries again");
                     tokio::select! {
                         () = tokio::time::sleep(FAILED_PAUSE) => {}

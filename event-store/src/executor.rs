@@ -6,12 +6,13 @@ mod load;
 mod retry;
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use plaudit_domain::catalogue::BudgetKey;
 use plaudit_domain::lane::{Lane, LaneCount, Position};
 use sqlx::{Connection as _, PgConnection, PgPool};
+use tokio::time::Instant;
 
 use crate::backfills::{actions, bounds};
 use crate::batch::{Applied, Batch, BatchProjection, CheckpointMove, Item};
@@ -37,7 +38,11 @@ pub struct Executor {
     catalogue: Arc<CatalogueStore>,
     projections: Vec<Arc<dyn BatchProjection>>,
     recent: RecentUsers,
+    committed_at: Mutex<Option<Instant>>,
 }
+
+/// How long it may take to try lanes that somebody else holds.
+const PROBE_MAX: Duration = Duration::from_secs(3);
 
 /// How long one transaction may take, from asking for a connection to the answer of its commit. Then its
 /// connection is closed. A batch that needs longer is halved, so this bounds no work, only silence.
@@ -102,7 +107,31 @@ impl Executor {
         projections: Vec<Arc<dyn BatchProjection>>,
     ) -> Self {
         let recent = RecentUsers::new(lane_count);
-        Self { pool, lane_count, catalogue, projections, recent }
+        Self { pool, lane_count, catalogue, projections, recent, committed_at: Mutex::default() }
+    }
+
+    /// When this executor last committed something.
+    pub(crate) fn committed_at(&self) -> Option<Instant> {
+        *self.committed_at.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tries lanes, and gives those that somebody else holds.
+    pub(crate) async fn held_lanes(
+        &self,
+        lanes: &BTreeSet<Lane>,
+    ) -> Result<BTreeSet<Lane>, ExecuteError> {
+        pool::within(PROBE_MAX, async {
+            let mut connection = Borrowed::from(&self.pool).await?;
+            let mut tx = connection.begin().await?;
+            let outcome = lanes::lock(lanes, LaneWait::None, &mut tx).await?;
+            tx.rollback().await?;
+            connection.give_back();
+            Ok(match outcome {
+                LockOutcome::Locked(_) => BTreeSet::new(),
+                LockOutcome::Busy(held) => held,
+            })
+        })
+        .await
     }
 
     /// How many lanes the database has.
@@ -236,6 +265,7 @@ impl Executor {
             tracing::debug!(%error, "a commit was not answered");
             ExecuteError::Unavailable(error)
         })?;
+        *self.committed_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
         done.decided.note_bounded();
         done.decided.count();
         done.remember(&self.recent);

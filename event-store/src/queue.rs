@@ -6,6 +6,7 @@
 //! users only, and is tried again a moment later.
 
 mod lane_work;
+mod standing;
 mod submission;
 
 use std::any::Any;
@@ -24,7 +25,8 @@ use crate::batch::{Applied, Batch, Item, Origin, Work};
 use crate::catalogue_store::CatalogueStore;
 use crate::error::ExecuteError;
 use crate::executor::Executor;
-use lane_work::{Entry, LaneWork, Taken};
+use lane_work::{Entry, LaneWork, Taken, Ticket};
+pub use standing::BusyLane;
 pub use submission::Submission;
 
 /// The most items of one transaction. More would only make its users wait for each other.
@@ -36,9 +38,6 @@ const WEIGHT_MAX: usize = 10_000;
 
 /// The most items of backfills in one transaction: live work of a lane waits for no more than these.
 const BACKGROUND_ITEMS_MAX: usize = 250;
-
-/// From then on a lane that somebody else holds is named.
-const BUSY_NAMED_AFTER: Duration = Duration::from_secs(2);
 
 /// A queue of work for all lanes. Cheap to clone; its workers end when the last clone is dropped and what
 /// was submitted is answered.
@@ -68,15 +67,6 @@ struct Lanes {
     in_background: bool,
 }
 
-/// A lane that somebody outside of this process holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct BusyLane {
-    /// The lane.
-    pub lane: Lane,
-    /// For how long it could not be had.
-    pub since: Duration,
-}
-
 impl CommandQueue {
     /// Starts a queue with so many workers, each of which needs a connection. About one per core.
     pub fn start(executor: Arc<Executor>, workers: usize) -> Self {
@@ -88,6 +78,7 @@ impl CommandQueue {
         for _ in 0..workers.max(1) {
             tokio::spawn(run_worker(Arc::clone(&shared)));
         }
+        tokio::spawn(standing::watch(Arc::downgrade(&shared)));
         Self { handle: Arc::new(Handle { shared }) }
     }
 
@@ -106,8 +97,11 @@ impl CommandQueue {
             Work::ResolveParked(resolved) => resolved.actions.iter().map(weight_of).sum(),
             _ => 1,
         };
-        let entries = items.into_iter().zip(slots);
-        let entries = entries.map(|(item, slot)| Entry { weight: weight(&item), item, slot });
+        let submitted_at = Instant::now();
+        let entries = items.into_iter().zip(slots).map(|(item, slot)| {
+            let ticket = Ticket { slot, weight: weight(&item), submitted_at };
+            Entry { item, ticket }
+        });
         let mut lanes = shared.lanes();
         for entry in entries {
             lanes.of(entry.item.lane).push(entry);
@@ -131,19 +125,6 @@ impl CommandQueue {
     pub fn failing(&self) -> Option<(Duration, String)> {
         let failing = self.handle.shared.failing();
         failing.as_ref().map(|(since, why)| (since.elapsed(), why.clone()))
-    }
-
-    /// Lanes that could not be had for a while, longest first. Their users wait; nobody else does.
-    pub fn busy_lanes(&self) -> Vec<BusyLane> {
-        let now = Instant::now();
-        let lanes = self.handle.shared.lanes();
-        let busy = (0..).zip(&lanes.work).filter_map(|(lane, work)| {
-            let since = now.saturating_duration_since(work.busy_since()?);
-            (since >= BUSY_NAMED_AFTER).then_some(BusyLane { lane: Lane(lane), since })
-        });
-        let mut busy: Vec<_> = busy.collect();
-        busy.sort_by_key(|busy| std::cmp::Reverse(busy.since));
-        busy
     }
 
     /// How many items wait or are being applied.
@@ -246,7 +227,7 @@ impl Shared {
     async fn apply(&self, mut taken: Taken) {
         let in_background = taken.in_background;
         while !taken.is_empty() {
-            let (items, slots) = taken.into_parts();
+            let (items, tickets) = taken.into_parts();
             let batch = Batch { items, checkpoints: vec![] };
             let execute = AssertUnwindSafe(self.executor.execute_if_free(&batch)).catch_unwind();
             let (applied, ended) = execute.await.unwrap_or_else(|panic| {
@@ -257,7 +238,7 @@ impl Shared {
             if !applied.is_empty() {
                 *self.failing() = None;
             }
-            let entries = batch.items.into_iter().zip(slots);
+            let entries = batch.items.into_iter().zip(tickets);
             let mut left: Vec<Entry> = self.answer(entries, applied);
             taken = Taken::default();
             match ended {
@@ -280,7 +261,7 @@ impl Shared {
     /// returns the others. Who is answered finds the lane free.
     fn answer(
         &self,
-        entries: impl Iterator<Item = (Item, submission::Slot)>,
+        entries: impl Iterator<Item = (Item, Ticket)>,
         applied: Vec<Applied>,
     ) -> Vec<Entry> {
         let mut entries: Vec<_> = entries.collect();
@@ -288,15 +269,18 @@ impl Shared {
         let mut lanes = self.lanes();
         let is_left = |lane: Lane| left.iter().any(|(item, _)| item.lane == lane);
         let done: BTreeSet<Lane> = entries.iter().map(|(item, _)| item.lane).collect();
-        for lane in done.into_iter().filter(|lane| !is_left(*lane)) {
-            lanes.of(lane).set_free();
+        for lane in done {
+            lanes.of(lane).note_free();
+            if !is_left(lane) {
+                lanes.of(lane).set_free();
+            }
         }
         drop(lanes);
-        for ((_, slot), applied) in entries.into_iter().zip(applied) {
-            slot.answer(applied);
+        for ((_, ticket), applied) in entries.into_iter().zip(applied) {
+            ticket.slot.answer(applied);
         }
         self.changed.notify_one();
-        left.into_iter().map(|(item, slot)| Entry { weight: 1, item, slot }).collect()
+        left.into_iter().map(|(item, ticket)| Entry { item, ticket }).collect()
     }
 
     /// The database is not available, or can't be read: requests are told, records wait.
@@ -315,7 +299,7 @@ impl Shared {
         }
         drop(all);
         for request in requests {
-            request.slot.fail(&error);
+            request.ticket.slot.fail(&error);
         }
         self.changed.notify_one();
     }
@@ -345,4 +329,31 @@ async fn run_worker(shared: Arc<Shared>) {
     }
     // The others find nothing either.
     shared.changed.notify_one();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is left of a batch goes into the next one, which is bounded by weight.
+    #[tokio::test]
+    async fn what_a_batch_leaves_keeps_its_weight() {
+        let pool = crate::pool::connect("postgres://nobody@127.0.0.1:9/none", 1).unwrap();
+        let count = LaneCount::try_from(4).unwrap();
+        let executor = Executor::new(pool, count, Arc::default(), vec![]);
+        let queue = CommandQueue::start(Arc::new(executor), 1);
+        let (mut slots, _submission) = submission::begin(2);
+        let mut entry = |weight| {
+            let item = Item {
+                lane: Lane(1),
+                work: Work::SettleBackfills,
+                origin: Origin::Request(uuid::Uuid::from_u128(1)),
+            };
+            (item, Ticket { slot: slots.remove(0), weight, submitted_at: Instant::now() })
+        };
+        let entries = [entry(3), entry(700)];
+        let left = queue.handle.shared.answer(entries.into_iter(), vec![]);
+        let weights: Vec<usize> = left.iter().map(|entry| entry.ticket.weight).collect();
+        assert_eq!(weights, [3, 700]);
+    }
 }

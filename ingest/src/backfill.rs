@@ -18,8 +18,8 @@ use plaudit_domain::catalogue::Status;
 use plaudit_domain::lane::Lane;
 use plaudit_event_store::backfills::lease::{self, Lease};
 use plaudit_event_store::backfills::{BackfillState, bounds};
+use plaudit_event_store::pool::Deadlined;
 use plaudit_event_store::{Applied, CommandQueue, ExecuteError, Item, Origin, Work};
-use sqlx::PgPool;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -45,8 +45,8 @@ pub struct BackfillWorker {
     pub records_per_second: u32,
     /// The queue that applies them.
     pub queue: CommandQueue,
-    /// Connections for leases and progress.
-    pub pool: PgPool,
+    /// For leases and progress.
+    pub database: Deadlined,
     /// The source mappings in force.
     pub sources: watch::Receiver<Arc<Sources>>,
     /// Cancelled to end in order.
@@ -80,7 +80,8 @@ impl BackfillWorker {
         tokio::spawn(async move {
             let holder = Uuid::new_v4();
             while !self.stopped.is_cancelled() {
-                match lease::take(&self.pool, holder).await {
+                let take = |pool| async move { lease::take(&pool, holder).await };
+                match self.database.call(take).await {
                     Ok(Some(lease)) => self.attend(&lease).await,
                     Ok(None) => {}
                     Err(error) => tracing::debug!(%error, "backfills can't be looked up"),
@@ -102,13 +103,16 @@ impl BackfillWorker {
             Err(Halt::NotOurs) => 0.0,
             Err(Halt::Stuck(problem)) => {
                 tracing::warn!(%task, "the backfill does not get on: {problem}");
-                if let Err(error) = lease.report(&self.pool, &problem).await {
+                let (lease, problem) = (lease, &problem);
+                let report = |pool| async move { lease.report(&pool, problem).await };
+                if let Err(error) = self.database.call(report).await {
                     tracing::debug!(%error, "why a backfill does not get on can't be noted");
                 }
                 REST_SECONDS
             }
         };
-        if let Err(error) = lease.give_back(&self.pool, rest).await {
+        let give_back = |pool| async move { lease.give_back(&pool, rest).await };
+        if let Err(error) = self.database.call(give_back).await {
             tracing::debug!(%error, "a lease was not given back, and expires");
         }
     }
@@ -123,10 +127,12 @@ impl BackfillWorker {
         self.check_task(lease).await?;
         self.settle(lease).await?;
         if !lease.is_planned {
-            let planned = plan::of_backfill(lease, &self.options_now(), &self.pool).await?;
+            let planned = plan::of_backfill(lease, &self.options_now(), &self.database).await?;
             let records: i64 = planned.iter().map(|p| p.end_offset - p.start_offset).sum();
             tracing::info!(task = %lease.task, records, "a backfill begins");
-            if !lease.plan(&self.pool, &planned).await? {
+            let planned = &planned;
+            let plan = |pool| async move { lease.plan(&pool, planned).await };
+            if !self.database.call(plan).await? {
                 return Err(Halt::NotOurs);
             }
         }
@@ -135,7 +141,8 @@ impl BackfillWorker {
 
     /// A task that takes no actions waits with its backfill.
     async fn check_task(&self, lease: &Lease) -> Result<(), Halt> {
-        let catalogue = self.queue.catalogue().newest(&self.pool).await.map_err(Arc::new)?;
+        let newest = |pool| async move { self.queue.catalogue().newest(&pool).await };
+        let catalogue = self.database.call(newest).await.map_err(Arc::new)?;
         match catalogue.task(&lease.task).map(|task| task.status) {
             Some(Status::Active) => Ok(()),
             Some(Status::Paused) => Err(Halt::Stuck(
@@ -147,7 +154,8 @@ impl BackfillWorker {
 
     /// Settles in every lane where the past ends, lanes without traffic included.
     async fn settle(&self, lease: &Lease) -> Result<(), Halt> {
-        let lanes = bounds::unsettled_lanes(&self.pool, &lease.task).await?;
+        let unsettled = |pool| async move { bounds::unsettled_lanes(&pool, &lease.task).await };
+        let lanes = self.database.call(unsettled).await?;
         if lanes.is_empty() {
             return Ok(());
         }
@@ -170,7 +178,7 @@ impl BackfillWorker {
     }
 
     async fn renew(&self, lease: &Lease) -> Result<(), Halt> {
-        go_on(lease, lease.renew(&self.pool).await?)
+        go_on(lease, self.database.call(|pool| async move { lease.renew(&pool).await }).await?)
     }
 }
 

@@ -40,9 +40,14 @@ impl ConnectionError {
         let noted = self.lock();
         let recent = noted.as_ref().filter(|(at, _)| at.elapsed() < REPEATED_WITHIN);
         recent.map_or_else(
-            || format!("no Kafka broker answers at {brokers}"),
+            || Self::no_answer(brokers),
             |(_, described)| format!("Kafka at {brokers} {described}"),
         )
+    }
+
+    /// Says that nobody answers, for no reason that is known.
+    pub fn no_answer(brokers: &str) -> String {
+        format!("no Kafka broker answers at {brokers}")
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<(Instant, String)>> {

@@ -2,6 +2,7 @@
 
 mod assignment;
 mod backpressure;
+mod crowding;
 mod membership;
 mod poll_error;
 mod polled_batch;
@@ -14,14 +15,14 @@ use std::time::{Duration, Instant};
 use plaudit_actions::record::OwnedRecord;
 use plaudit_domain::lane::LaneCount;
 use plaudit_event_store::SourcePosition;
+use rdkafka::Message as _;
 use rdkafka::consumer::Consumer as _;
 use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::message::BorrowedMessage;
-use rdkafka::{Message as _, TopicPartitionList};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::health::{IngestHealth, PartitionStanding, Subject};
+use crate::health::{IngestHealth, Subject};
 use crate::mapper::MapperBatch;
 use crate::message;
 use crate::offsets::assigned_partitions::AssignedPartitions;
@@ -32,6 +33,7 @@ use crate::signal::Signal;
 use crate::source_partition::SourcePartition;
 use assignment::list_at;
 use backpressure::Backpressure;
+use crowding::Crowding;
 pub use membership::GroupConsumer;
 use membership::Membership;
 use polled_batch::PolledBatch;
@@ -87,6 +89,8 @@ impl Consumer {
             tracker: Tracker::default(),
             batch,
             backpressure: Backpressure::default(),
+            crowding: Crowding::default(),
+            load_changed: false,
             pending: BTreeMap::new(),
             pending_since: None,
             withheld: BTreeMap::new(),
@@ -130,6 +134,9 @@ struct Polling {
     /// What was polled and not handed over.
     batch: PolledBatch,
     backpressure: Backpressure,
+    crowding: Crowding,
+    /// What is in flight is not what it was when crowded lanes were last looked at.
+    load_changed: bool,
     /// Reports whose seek came too early, and since when there are any.
     pending: BTreeMap<SourcePartition, OffsetReport>,
     pending_since: Option<Instant>,
@@ -162,6 +169,7 @@ impl Polling {
         while !self.context.stopped.is_cancelled() {
             self.take_signals(client);
             self.try_withheld();
+            self.hold_back(client);
             if self.pending_since.is_some_and(|since| since.elapsed() > SEEK_TRIED_MAX) {
                 return Ended::Failed(KafkaError::Seek("a partition takes no seek".to_owned()));
             }
@@ -274,12 +282,15 @@ impl Polling {
     /// Notes how far batches are. Returns what a client is needed for.
     fn track(&mut self, signal: Signal) -> Option<Signal> {
         match signal {
-            Signal::Mapped { batch, records, bytes, shares } => {
+            Signal::Mapped { batch, records, bytes, shares, feeders } => {
                 self.tracker.mapped(batch, records, bytes, &shares);
+                self.crowding.note_feeders(feeders);
+                self.load_changed = true;
                 None
             }
             Signal::Applied { batch, share } => {
                 self.tracker.applied(batch, &share);
+                self.load_changed = true;
                 None
             }
             Signal::Withheld { ref at, .. } => {
@@ -341,16 +352,6 @@ impl Polling {
         tracing::info!("reading goes on");
         self.context.health.set_paused(false);
         log_failure("resume", &client.resume(&self.running()));
-    }
-
-    fn running(&self) -> TopicPartitionList {
-        let running =
-            self.partitions.iter().filter(|(_, a)| a.standing == PartitionStanding::Running);
-        let mut list = TopicPartitionList::new();
-        for (at, _) in running {
-            list.add_partition(&at.topic, at.partition);
-        }
-        list
     }
 
     /// Waits for the batches in flight, and stores their offsets. What was not handed over is read

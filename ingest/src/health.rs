@@ -3,10 +3,15 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::{Mutex, MutexGuard};
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
 use crate::source_partition::SourcePartition;
+
+/// A broker that has given no answer for so long makes the process unready. Until then it may be a broker that
+/// restarts, or a leader that moves.
+pub const UNREADY_AFTER: Duration = Duration::from_secs(6);
 
 /// The state of reading, shared by those who read and those who are asked about it.
 #[derive(Debug, Default)]
@@ -14,13 +19,21 @@ pub struct IngestHealth(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
-    /// Whether a broker ever answered. It may be gone since: then nothing new comes, but what this
-    /// process serves is not affected.
+    /// Whether a broker ever answered.
     broker_reached: bool,
-    /// One sentence for each thing that is wrong.
-    problems: BTreeMap<Subject, String>,
+    problems: BTreeMap<Subject, Problem>,
+    /// When a subject was last known to be well; only of those that may be wrong for a while.
+    good_at: BTreeMap<Subject, Instant>,
     partitions: BTreeMap<SourcePartition, PartitionHealth>,
     paused: bool,
+}
+
+#[derive(Debug)]
+struct Problem {
+    /// One sentence.
+    text: String,
+    /// When its subject was last known to be well, or else when this was noted first.
+    since: Instant,
 }
 
 /// What a problem is about: there is at most one of each.
@@ -35,6 +48,10 @@ pub(crate) enum Subject {
     /// What the database knows of the topics could not be read.
     TopicMonitor,
     Worker,
+    /// Nothing is read, because so much waits to be applied.
+    Pressure,
+    /// Some partitions are not read, because much waits to be applied for lanes of theirs.
+    CrowdedLanes,
     /// Records of a topic wait for a schema that can't be had.
     Schema(String),
     /// A part of the session ended unexpectedly.
@@ -73,18 +90,16 @@ pub enum PartitionStanding {
 }
 
 impl IngestHealth {
-    /// Whether a broker was reached, every topic is there, and none was created again. Otherwise
-    /// what is wrong and what helps, in one line.
+    /// Whether brokers answer, every topic is there, and none was created again. Otherwise what is wrong
+    /// and what helps, in one line.
     pub fn ready(&self) -> Result<(), String> {
+        self.ready_at(Instant::now())
+    }
+
+    fn ready_at(&self, now: Instant) -> Result<(), String> {
         let state = self.lock();
-        // A broker that is gone again stops no one from reading what is there.
-        let is_blocking = |subject: &Subject| match subject {
-            Subject::Broker => !state.broker_reached,
-            Subject::Partitions(_) => false,
-            _ => true,
-        };
-        let blocking = state.problems.iter().filter(|(subject, _)| is_blocking(subject));
-        let reasons: Vec<&str> = blocking.map(|(_, reason)| reason.as_str()).collect();
+        let blocking = state.problems.iter().filter(|problem| state.is_blocking(problem, now));
+        let reasons: Vec<&str> = blocking.map(|(_, problem)| problem.text.as_str()).collect();
         if !reasons.is_empty() {
             return Err(reasons.join("; "));
         }
@@ -95,9 +110,16 @@ impl IngestHealth {
         }
     }
 
+    /// What is wrong and does not make the process unready, or not yet.
+    pub fn warnings(&self) -> Vec<String> {
+        let (state, now) = (self.lock(), Instant::now());
+        let others = state.problems.iter().filter(|problem| !state.is_blocking(problem, now));
+        others.map(|(_, problem)| problem.text.clone()).collect()
+    }
+
     /// Everything that is wrong, one sentence each.
     pub fn problems(&self) -> Vec<String> {
-        self.lock().problems.values().cloned().collect()
+        self.lock().problems.values().map(|problem| problem.text.clone()).collect()
     }
 
     /// The partitions that this process reads.
@@ -133,32 +155,49 @@ impl IngestHealth {
 
     /// Notes what is wrong, and logs it if that is news.
     pub(crate) fn report(&self, about: Subject, problem: impl Into<String>) {
-        let problem = problem.into();
+        let text = problem.into();
         let mut state = self.lock();
-        if state.problems.get(&about) != Some(&problem) {
-            tracing::error!("{problem}");
-            state.problems.insert(about, problem);
+        let known = state.problems.get(&about);
+        if known.is_none_or(|known| known.text != text) {
+            tracing::error!("{text}");
         }
+        let good_at = state.good_at.get(&about).copied();
+        let since = known.map(|known| known.since).or(good_at).unwrap_or_else(Instant::now);
+        state.problems.insert(about, Problem { text, since });
     }
 
     /// Notes that something is right, and logs it if it was wrong before.
     pub(crate) fn resolve(&self, about: &Subject) {
-        let mut state = self.lock();
-        state.broker_reached |= *about == Subject::Broker;
-        if let Some(problem) = state.problems.remove(about) {
-            tracing::info!("no longer: {problem}");
+        self.note_good(about, Instant::now());
+        self.lock().broker_reached |= *about == Subject::Broker;
+        self.retract(about);
+    }
+
+    /// Notes that something was right at a time.
+    pub(crate) fn note_good(&self, about: &Subject, at: Instant) {
+        if about.may_be_wrong_for_a_while() {
+            self.lock().good_at.insert(about.clone(), at);
+        }
+    }
+
+    /// Notes that something is not known to be wrong any more, and logs it if it was.
+    pub(crate) fn retract(&self, about: &Subject) {
+        if let Some(problem) = self.lock().problems.remove(about) {
+            tracing::info!("no longer: {}", problem.text);
         }
     }
 
     /// Forgets what was wrong with topics that are not read any more.
     pub(crate) fn keep_topics(&self, topics: &[String]) {
-        let is_read = |topic: &String| topics.contains(topic);
-        self.lock().problems.retain(|subject, _| match subject {
+        let is_read = |subject: &Subject| match subject {
             Subject::Topic(topic) | Subject::Partitions(topic) | Subject::Schema(topic) => {
-                is_read(topic)
+                topics.contains(topic)
             }
             _ => true,
-        });
+        };
+        let mut state = self.lock();
+        state.problems.retain(|subject, _| is_read(subject));
+        state.good_at.retain(|subject, _| is_read(subject));
     }
 
     pub(crate) fn set_partitions(
@@ -170,6 +209,25 @@ impl IngestHealth {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.0.lock().expect("nothing panics while it holds the lock")
+    }
+}
+
+impl Subject {
+    /// A broker that restarts is back in a moment, and so is a partition whose leader moves.
+    fn may_be_wrong_for_a_while(&self) -> bool {
+        matches!(self, Self::Broker | Self::Partitions(_))
+    }
+}
+
+impl State {
+    fn is_blocking(&self, (subject, problem): &(&Subject, &Problem), now: Instant) -> bool {
+        let was_well = **subject != Subject::Broker || self.broker_reached;
+        // The users of other partitions do not wait.
+        if **subject == Subject::CrowdedLanes {
+            return false;
+        }
+        !(subject.may_be_wrong_for_a_while() && was_well)
+            || now.saturating_duration_since(problem.since) >= UNREADY_AFTER
     }
 }
 
@@ -192,13 +250,28 @@ mod tests {
     }
 
     #[test]
-    fn a_broker_that_is_gone_later_is_a_problem_but_stops_no_reader() {
+    fn a_broker_that_is_gone_later_makes_reading_unready_after_a_while() {
         let health = IngestHealth::default();
+        let now = Instant::now();
+        let later = |seconds| now + Duration::from_secs(seconds);
         health.resolve(&Subject::Broker);
+        health.note_good(&Subject::Broker, now);
         health.report(Subject::Broker, "no broker at x:9092");
-        assert_eq!(health.ready(), Ok(()));
-        health.report(Subject::Partitions("t".into()), "partition 3 of t has no leader");
-        assert_eq!(health.ready(), Ok(()));
-        assert_eq!(health.problems(), ["no broker at x:9092", "partition 3 of t has no leader"]);
+        assert_eq!(health.ready_at(later(5)), Ok(()), "it may be restarting");
+        assert_eq!(health.warnings(), ["no broker at x:9092"]);
+        let gone = Err("no broker at x:9092".to_owned());
+        assert_eq!(health.ready_at(later(6)), gone, "counted from its last answer");
+        health.report(Subject::Broker, "no broker at x:9092, says another");
+        assert!(health.ready_at(later(6)).is_err(), "as old as before, whatever the words");
+        health.resolve(&Subject::Broker);
+        assert_eq!(health.ready_at(later(60)), Ok(()));
+
+        let parts = Subject::Partitions("t".into());
+        health.note_good(&parts, now);
+        health.report(parts.clone(), "partition 3 of t has no leader");
+        assert_eq!(health.ready_at(later(5)), Ok(()));
+        assert!(health.ready_at(later(6)).is_err());
+        health.retract(&parts);
+        assert_eq!(health.ready_at(later(60)), Ok(()));
     }
 }

@@ -1,9 +1,11 @@
 //! Reading as a whole, as the program starts and ends it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use plaudit_actions::sources::Sources;
 use plaudit_event_store::CommandQueue;
+use plaudit_event_store::pool::Deadlined;
 use sqlx::PgPool;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -13,6 +15,9 @@ use crate::error::{self, IngestError};
 use crate::health::IngestHealth;
 use crate::options::IngestOptions;
 use crate::session::SessionContext;
+
+/// How long one call to the database may take: milliseconds, where nothing is wrong.
+pub const CALL_MAX: Duration = Duration::from_secs(3);
 
 /// Reads topics and applies what their records mean, until it is told to stop.
 #[derive(Debug)]
@@ -34,7 +39,7 @@ impl Ingest {
     pub fn start(
         options: IngestOptions,
         queue: CommandQueue,
-        pool: PgPool,
+        pool: &PgPool,
         sources: watch::Receiver<Arc<Sources>>,
         stopped: CancellationToken,
     ) -> Result<Self, IngestError> {
@@ -47,7 +52,7 @@ impl Ingest {
         let context = SessionContext {
             options,
             queue,
-            pool,
+            database: Deadlined::new(pool, CALL_MAX),
             sources,
             health: Arc::clone(&health),
             unmatched: Arc::default(),

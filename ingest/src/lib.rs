@@ -31,7 +31,7 @@ mod unmatched_types;
 mod worker;
 
 pub use error::IngestError;
-pub use ingest::Ingest;
+pub use ingest::{CALL_MAX, Ingest};
 pub use options::{GroupProtocol, IngestOptions};
 pub use preview::{PreviewError, last_records};
 pub use properties::RefusedProperty;

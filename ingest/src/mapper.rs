@@ -91,8 +91,10 @@ impl Mapper {
                 self.map(polled, &mut shares);
             }
             let sizes = shares.values().map(WorkerShare::size).collect();
+            let feeders = shares.values().filter_map(WorkerShare::feeder).collect();
+            let mapped = Signal::Mapped { batch, records, bytes, shares: sizes, feeders };
             // First, so that no share is applied before it is known.
-            if self.signals.send(Signal::Mapped { batch, records, bytes, shares: sizes }).is_err() {
+            if self.signals.send(mapped).is_err() {
                 return;
             }
             // A worker that is gone was abandoned: then no offset is stored either.

@@ -71,7 +71,7 @@ impl IngestOptions {
             // process is waited for this long.
             session_timeout: Duration::from_secs(6),
             // Less than the 10 s that the whole process has.
-            drain_timeout: Duration::from_secs(8),
+            drain_timeout: Duration::from_secs(6),
         }
     }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use plaudit_actions::sources::Sources;
 use plaudit_event_store::CommandQueue;
-use sqlx::PgPool;
+use plaudit_event_store::pool::Deadlined;
 use tokio::sync::{mpsc as tokio_mpsc, oneshot, watch};
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
@@ -38,7 +38,7 @@ pub struct SessionContext {
     /// Without the topics of the sources.
     pub options: IngestOptions,
     pub queue: CommandQueue,
-    pub pool: PgPool,
+    pub database: Deadlined,
     pub sources: watch::Receiver<Arc<Sources>>,
     pub health: Arc<IngestHealth>,
     pub unmatched: Arc<UnmatchedTypes>,
@@ -132,6 +132,8 @@ impl SessionContext {
     fn forget_partitions(&self) {
         self.health.set_partitions([]);
         self.health.set_paused(false);
+        self.health.retract(&Subject::Pressure);
+        self.health.retract(&Subject::CrowdedLanes);
     }
 
     fn current_options(&self) -> IngestOptions {
@@ -157,10 +159,14 @@ impl SessionContext {
 
     /// Starts all parts.
     pub fn start(&self) -> Result<Session, IngestError> {
-        let Self { queue, pool, health, .. } = self;
+        let Self { queue, database, health, .. } = self;
         let options = Arc::new(self.current_options());
         let options = &options;
         let stopped = self.stopped.child_token();
+        for topic in &options.topics {
+            // A series that is there from the start shows its first increase.
+            metrics::counter!("plaudit_records_lost_total", "topic" => topic.clone()).increment(0);
+        }
         let abandoned = CancellationToken::new();
         let broker = Arc::new(Broker::new(options)?);
         let client = consumer::connect(options, health)?;
@@ -181,14 +187,14 @@ impl SessionContext {
         let monitor = TopicMonitor {
             options: Arc::clone(options),
             broker,
-            pool: pool.clone(),
+            database: database.clone(),
             health: Arc::clone(health),
             queries: queries_asked,
             signals,
             stopped: stopped.clone(),
         };
         tasks.spawn(monitor.run());
-        tasks.spawn(progress_recorder::run(pool.clone(), progress_made));
+        tasks.spawn(progress_recorder::run(database.clone(), progress_made));
         let consumer = Consumer {
             options: Arc::clone(options),
             lane_count: queue.lane_count(),

@@ -6,14 +6,16 @@ pub mod offset_answer;
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, mpsc};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use plaudit_event_store::pool::Deadlined;
 use plaudit_event_store::sources::{self, Known};
 use rdkafka::error::KafkaError;
 use sqlx::PgPool;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::connection_error::ConnectionError;
 use crate::health::{IngestHealth, PartitionStanding, Subject};
 use crate::offsets::partition_state::{Memory, PartitionState, Watermarks, judge};
 use crate::offsets::query::{OffsetQuery, OffsetReport};
@@ -27,6 +29,10 @@ use offset_answer::{Asked, OffsetAnswer};
 const EVERY: Duration = Duration::from_secs(2);
 /// The same while a partition waits for its answer, after the broker or the database gave none.
 const AGAIN_AFTER: Duration = Duration::from_millis(250);
+/// A round that has heard of no broker for so long is not waited for: longer than one question may take.
+const SILENT_AFTER: Duration = Duration::from_millis(5_500);
+/// How often that is looked at.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// In `source_partitions` this partition stands for its whole topic: it is refused in this
 /// incarnation, even if its end should one day lie beyond what was read.
@@ -36,7 +42,7 @@ pub const REFUSED: i32 = -1;
 pub struct TopicMonitor {
     pub options: Arc<IngestOptions>,
     pub broker: Arc<Broker>,
-    pub pool: PgPool,
+    pub database: Deadlined,
     pub health: Arc<IngestHealth>,
     pub queries: watch::Receiver<Vec<OffsetQuery>>,
     pub signals: mpsc::Sender<Signal>,
@@ -105,7 +111,9 @@ impl TopicMonitor {
     }
 
     async fn round(&self, queries: &[OffsetQuery]) {
-        let remembered = match Remembered::read(&self.pool, &self.options.topics).await {
+        let topics = &self.options.topics;
+        let read = self.database.call(|pool| async move { Remembered::read(&pool, topics).await });
+        let remembered = match read.await {
             Ok(remembered) => remembered,
             Err(error) => {
                 let problem = format!("what was read of the topics can't be looked up: {error}");
@@ -113,7 +121,11 @@ impl TopicMonitor {
             }
         };
         self.health.resolve(&Subject::TopicMonitor);
-        let answer = match self.ask(&remembered, queries).await {
+        let asked = self.ask(&remembered, queries).await;
+        if let Some(at) = self.broker.answered_at() {
+            self.health.note_good(&Subject::Broker, at);
+        }
+        let answer = match asked {
             Ok(answer) => answer,
             Err(error) => {
                 let problem = unreachable(&self.options, &error, &self.broker);
@@ -154,7 +166,34 @@ impl TopicMonitor {
             queries.iter().map(|q| q.at.clone()).chain(whole).collect();
         let asked = Asked { topics, ends, unsure };
         let ask = move || OffsetAnswer::ask(&asked, &broker);
-        tokio::task::spawn_blocking(ask).await.unwrap_or(Err(KafkaError::Canceled))
+        let mut asking = tokio::task::spawn_blocking(ask);
+        let began = Instant::now();
+        loop {
+            match tokio::time::timeout(LOOK_EVERY, &mut asking).await {
+                Ok(answer) => return answer.unwrap_or(Err(KafkaError::Canceled)),
+                Err(_) => self.note_silence(began),
+            }
+        }
+    }
+
+    /// Says that nobody answers while a round, whose questions wait one after the other, is not over.
+    fn note_silence(&self, began: Instant) {
+        let answered_at = self.broker.answered_at();
+        if let Some(at) = answered_at {
+            self.health.note_good(&Subject::Broker, at);
+        }
+        let heard = answered_at.map_or(began, |at| at.max(began));
+        if heard.elapsed() >= SILENT_AFTER {
+            let problem = ConnectionError::no_answer(&self.options.brokers);
+            self.health.report(Subject::Broker, problem);
+        }
+    }
+
+    async fn note_applied(&self, topic: &Remembered, next: (i32, i64)) -> sqlx::Result<()> {
+        let (topic, incarnation) = (&topic.topic, topic.incarnation);
+        let note =
+            |pool| async move { sources::note_applied(&pool, topic, incarnation, [next]).await };
+        self.database.call(note).await
     }
 
     async fn judge_topic(
@@ -201,8 +240,7 @@ impl TopicMonitor {
             if let (PartitionState::Fine { start }, None) = (state, topic.known.get(&partition)) {
                 self.warn_of_start(&query.at, start, answer);
                 // From now on this is what is known, whatever the group's offset says later.
-                let begun = [(partition, start)];
-                sources::note_applied(&self.pool, &topic.topic, topic.incarnation, begun).await?;
+                self.note_applied(topic, (partition, start)).await?;
             }
             self.send(OffsetReport::State {
                 at: query.at.clone(),
@@ -215,7 +253,7 @@ impl TopicMonitor {
     }
 
     /// A partition that is not read yet and can't be verified is a reason to wait; one that is read
-    /// already has lost its broker, which keeps nobody from being served.
+    /// already has lost its broker, maybe for a moment.
     fn report_refused(&self, topic: &Remembered, asked: &[&OffsetQuery], answer: &OffsetAnswer) {
         let whole = Subject::Topic(topic.topic.to_string());
         let parts = Subject::Partitions(topic.topic.to_string());
@@ -224,7 +262,7 @@ impl TopicMonitor {
         };
         let (bad, good) =
             if asked.iter().any(is_waiting) { (whole, parts) } else { (parts, whole) };
-        self.health.resolve(&good);
+        self.health.retract(&good);
         match answer.refused_of(&topic.topic) {
             Some(problem) => self.health.report(bad, problem),
             None => self.health.resolve(&bad),
@@ -263,8 +301,7 @@ impl TopicMonitor {
             self.send(OffsetReport::State { at, epoch, incarnation, state });
         }
         if !topic.known.contains_key(&REFUSED) {
-            let mark = [(REFUSED, 0)];
-            sources::note_applied(&self.pool, &topic.topic, topic.incarnation, mark).await?;
+            self.note_applied(topic, (REFUSED, 0)).await?;
         }
         Ok(())
     }

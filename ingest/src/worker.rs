@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use plaudit_domain::lane::Lane;
 use plaudit_event_store::{
-    Applied, CommandQueue, ExecuteError, Item, Origin, Outcome, Submission, Work,
+    Applied, CommandQueue, ExecuteError, Item, Origin, Outcome, SourcePosition, Submission, Work,
 };
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::{JoinError, JoinSet};
@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use crate::health::{IngestHealth, Subject};
 use crate::offsets::tracker::{BatchId, LaneShare};
 use crate::signal::Signal;
+use crate::source_partition::SourcePartition;
 
 /// What there is to do for one batch.
 #[derive(Debug)]
@@ -47,6 +48,16 @@ impl WorkerShare {
     pub fn add_loss(&mut self, item: Item, bytes: usize) {
         self.losses.push(self.items.len());
         self.add(item, bytes);
+    }
+
+    /// The lane, with a partition that it has records of.
+    pub fn feeder(&self) -> Option<(Lane, SourcePartition)> {
+        let origin = self.items.last().map(|item| &item.origin);
+        let Some(Origin::Record(SourcePosition { topic, partition, .. })) = origin else {
+            return None;
+        };
+        let at = SourcePartition { topic: Arc::clone(topic), partition: *partition };
+        Some((self.lane, at))
     }
 
     pub fn size(&self) -> LaneShare {

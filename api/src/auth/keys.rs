@@ -5,7 +5,7 @@ use std::sync::Arc;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header};
 use serde_json::{Map, Value};
 
-use super::jwks::{Jwks, JwksSource};
+use super::jwks::{Jwks, JwksSource, KeysStanding};
 use super::{Caller, ExpectedClaims, now_seconds};
 use crate::problem::Problem;
 
@@ -72,6 +72,26 @@ impl Keys {
         if let Some(jwks) = &self.0.jwks {
             jwks.refresh().await;
         }
+    }
+
+    /// Whether tokens can be checked. The error says what is missing, once it has been for a while.
+    pub fn ready(&self) -> Result<(), String> {
+        match self.standing() {
+            KeysStanding::Missing(reason) => Err(reason),
+            KeysStanding::Fresh | KeysStanding::Stale(_) => Ok(()),
+        }
+    }
+
+    /// Why public keys are not fresh, or not there yet.
+    pub fn warning(&self) -> Option<String> {
+        match self.standing() {
+            KeysStanding::Stale(reason) => Some(reason),
+            KeysStanding::Fresh | KeysStanding::Missing(_) => None,
+        }
+    }
+
+    fn standing(&self) -> KeysStanding {
+        self.0.jwks.as_ref().map_or(KeysStanding::Fresh, Jwks::standing)
     }
 
     /// Verifies a token.

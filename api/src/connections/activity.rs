@@ -27,14 +27,29 @@ struct State {
     since: Instant,
     /// Since when the client has taken nothing of what was to be sent.
     blocked_since: Option<Instant>,
+    /// The wait for more of the request's body.
+    body: Option<BodyWait>,
 }
+
+/// A client owes bytes of a body.
+#[derive(Debug)]
+struct BodyWait {
+    since: Instant,
+    /// What came meanwhile; little of it is no progress.
+    bytes: usize,
+}
+
+/// A client that sends a body owes so many bytes within [`BODY_GRACE`], or its place may be given to another.
+const BODY_PROGRESS_BYTES: usize = 4 * 1024;
+/// See [`BODY_PROGRESS_BYTES`]: 16 KiB a second.
+pub const BODY_GRACE: Duration = Duration::from_millis(250);
 
 /// The phases of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
     /// The head of a request is awaited or was begun.
     Head,
-    /// A request is being answered.
+    /// A request is being read or answered.
     Busy,
     /// Between two requests.
     Idle,
@@ -43,7 +58,8 @@ pub enum Phase {
 impl Activity {
     /// A new connection owes the head of its first request.
     pub fn new() -> Self {
-        let state = State { phase: Phase::Head, since: Instant::now(), blocked_since: None };
+        let (phase, since) = (Phase::Head, Instant::now());
+        let state = State { phase, since, blocked_since: None, body: None };
         Self { state: Mutex::new(state), evict: Notify::new() }
     }
 
@@ -78,10 +94,41 @@ impl Activity {
         }
     }
 
-    /// Since when no request is being answered; `None` while one is.
+    /// Notes that the request's body has no bytes for who reads it.
+    pub fn body_awaited(&self) {
+        self.state().body.get_or_insert_with(|| BodyWait { since: Instant::now(), bytes: 0 });
+    }
+
+    /// Notes that bytes of the request's body have come.
+    pub fn body_received(&self, count: usize) {
+        let mut state = self.state();
+        if let Some(wait) = &mut state.body {
+            wait.bytes += count;
+            if wait.bytes >= BODY_PROGRESS_BYTES {
+                state.body = None;
+            }
+        }
+    }
+
+    /// Notes that no more of the request's body is wanted.
+    pub fn body_ended(&self) {
+        self.state().body = None;
+    }
+
+    /// Since when the client has owed something: a request, or bytes of a body. `None` while a request is at
+    /// work.
     pub fn waiting_since(&self) -> Option<Instant> {
         let state = self.state();
-        (state.phase != Phase::Busy).then_some(state.since)
+        match state.phase {
+            Phase::Busy => state.body.as_ref().map(|wait| wait.since),
+            Phase::Head | Phase::Idle => Some(state.since),
+        }
+    }
+
+    /// From when on another connection may have this place; `None` while a request is at work.
+    pub fn evictable_at(&self) -> Option<Instant> {
+        let since = self.waiting_since()?;
+        Some(if self.phase() == Phase::Busy { since + BODY_GRACE } else { since })
     }
 
     /// Returns when the client has exceeded one of the limits.
@@ -127,6 +174,7 @@ pub struct Busy(Arc<Activity>);
 impl Busy {
     /// The head of a request was read.
     pub fn begin(activity: &Arc<Activity>) -> Self {
+        activity.body_ended();
         activity.enter(Phase::Busy);
         Self(Arc::clone(activity))
     }

@@ -6,8 +6,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, sleep_until};
 
-use super::activity::Activity;
+use super::activity::{Activity, BODY_GRACE};
 
 /// A connection that is evicted gives up its place within this time.
 const EVICTION_MAX: Duration = Duration::from_secs(1);
@@ -36,14 +37,14 @@ impl Places {
         Self { free, taken: Arc::default(), next_id: AtomicU64::new(0) }
     }
 
-    /// A free place, if need be that of the connection that has waited longest for a request: clients
-    /// that send nothing, or half a head, keep nobody out. `None` if all connections are at work.
+    /// A free place, if need be that of the connection that has waited longest for its client: clients that
+    /// send nothing, half a head or no body keep nobody out. `None` if all connections are at work.
     pub async fn take(&self) -> Option<Place> {
         let free = Arc::clone(&self.free);
         let permit = match Arc::clone(&free).try_acquire_owned() {
             Ok(permit) => permit,
             Err(_) => {
-                self.longest_waiting()?.evict();
+                self.next_evictable().await?.evict();
                 let given_up = tokio::time::timeout(EVICTION_MAX, free.acquire_owned()).await;
                 given_up.ok()?.ok()?
             }
@@ -55,10 +56,26 @@ impl Places {
         Some(Place { activity, id, taken: Arc::clone(&self.taken), _permit: permit })
     }
 
-    fn longest_waiting(&self) -> Option<Arc<Activity>> {
+    /// The connection that has waited longest for its client. Waits a moment for one that owes its body since
+    /// less than [`BODY_GRACE`], in which it may send it; then another one is the longest waiting.
+    async fn next_evictable(&self) -> Option<Arc<Activity>> {
+        let until = Instant::now() + 2 * BODY_GRACE;
+        loop {
+            let (evictable_at, longest_waiting) = self.longest_waiting()?;
+            if evictable_at <= Instant::now() {
+                return Some(longest_waiting);
+            }
+            if evictable_at > until {
+                return None;
+            }
+            sleep_until(evictable_at).await;
+        }
+    }
+
+    fn longest_waiting(&self) -> Option<(Instant, Arc<Activity>)> {
         let taken = locked(&self.taken);
-        let waiting = taken.values().filter_map(|one| Some((one.waiting_since()?, one)));
-        waiting.min_by_key(|(since, _)| *since).map(|(_, one)| Arc::clone(one))
+        let waiting = taken.values().filter_map(|one| Some((one.evictable_at()?, one)));
+        waiting.min_by_key(|(at, _)| *at).map(|(at, one)| (at, Arc::clone(one)))
     }
 }
 

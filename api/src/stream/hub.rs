@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use plaudit_domain::ids::UserId;
 use plaudit_domain::lane::Lane;
+use plaudit_event_store::pool::Deadlined;
 use plaudit_event_store::reader;
 use plaudit_followers::{HeadWatch, Heads};
 use sqlx::PgPool;
@@ -26,6 +27,9 @@ const PACE: Duration = Duration::from_millis(100);
 
 /// How long the task waits for news at most before it looks whether streams are still open.
 const LOOK_MAX: Duration = Duration::from_secs(1);
+
+/// How long looking for users with new events may take.
+const CALL_MAX: Duration = Duration::from_secs(3);
 
 /// How long the task rests after a failure.
 const FAILED_PAUSE: Duration = Duration::from_millis(500);
@@ -67,8 +71,8 @@ impl Streams {
             opened: Notify::new(),
             stop: stop.clone(),
         });
-        let (looking, pool) = (Arc::clone(&hub), pool.clone());
-        tokio::spawn(async move { stop.run_until_cancelled(looking.look(pool, heads)).await });
+        let (looking, database) = (Arc::clone(&hub), Deadlined::new(pool, CALL_MAX));
+        tokio::spawn(async move { stop.run_until_cancelled(looking.look(database, heads)).await });
         Self(hub)
     }
 
@@ -134,7 +138,7 @@ impl Hub {
         self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn look(self: Arc<Self>, pool: PgPool, heads: Arc<HeadWatch>) {
+    async fn look(self: Arc<Self>, database: Deadlined, heads: Arc<HeadWatch>) {
         let mut known = Heads::default();
         loop {
             if self.lanes().is_empty() {
@@ -145,7 +149,7 @@ impl Hub {
             let told = match read {
                 Ok(read) => {
                     known = read;
-                    self.tell(&known, &pool).await
+                    self.tell(&known, &database).await
                 }
                 Err(error) => Err(error.to_string()),
             };
@@ -157,7 +161,7 @@ impl Hub {
     }
 
     /// Finds the users with new events, and tells their streams.
-    async fn tell(&self, heads: &Heads, pool: &PgPool) -> Result<(), String> {
+    async fn tell(&self, heads: &Heads, database: &Deadlined) -> Result<(), String> {
         let spans: Vec<(Lane, i64, i64)> = self
             .lanes()
             .iter()
@@ -167,9 +171,12 @@ impl Hub {
         if spans.is_empty() {
             return Ok(());
         }
-        let mut connection = pool.acquire().await.map_err(|error| error.to_string())?;
-        let found = reader::users_between(&spans, &mut connection).await;
-        let found = found.map_err(|error| error.to_string())?;
+        let in_spans = spans.as_slice();
+        let find = |pool: PgPool| async move {
+            let mut connection = pool.acquire().await?;
+            reader::users_between(in_spans, &mut connection).await
+        };
+        let found = database.call(find).await.map_err(|error| error.to_string())?;
         let mut lanes = self.lanes();
         for (lane, user, position) in found {
             let sender = lanes.get(&lane).and_then(|watched| watched.users.get(&user));

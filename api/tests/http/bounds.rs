@@ -13,7 +13,7 @@ use super::support::{Answer, Api, SECRET, TASKS, action, client, operator, produ
 const ANSWER_MAX: Duration = Duration::from_secs(5);
 
 /// Another program's transaction that holds a table until it is dropped.
-async fn holding(api: &Api, lock: &'static str) -> PgConnection {
+pub async fn holding(api: &Api, lock: &'static str) -> PgConnection {
     let mut connection =
         PgConnection::connect_with(api.pool.connect_options().as_ref()).await.unwrap();
     connection.execute("begin").await.unwrap();

@@ -4,11 +4,13 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use plaudit_api::{ConnectionLimits, serve};
+use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 
-use super::support::{Api, client, producer};
+use super::bounds::holding;
+use super::support::{Api, action, client, producer};
 
 /// Longer than anything here takes on a machine that is busy, shorter than the limits that are not tested.
 const PATIENCE: Duration = Duration::from_secs(8);
@@ -86,22 +88,49 @@ async fn a_head_that_takes_too_long_and_long_silence_end_a_connection() {
 }
 
 #[tokio::test]
+async fn bodies_that_are_never_sent_keep_nobody_out() {
+    const PLACES: usize = 20;
+    let api = Api::start().await;
+    let address = served_with(&api, ConnectionLimits::new(PLACES)).await;
+    let more = "content-type: application/json\r\ncontent-length: 1000\r\n";
+    let mut unsent = Vec::new();
+    for n in 0..2 * PLACES {
+        // Half of them without a token: they are refused, and owe the body all the same.
+        let token = if n % 2 == 0 { String::new() } else { producer() };
+        let mut connection = TcpStream::connect(address).await.unwrap();
+        connection.write_all(head("POST", "/v1/actions", &token, more).as_bytes()).await.unwrap();
+        connection.write_all(b"[").await.unwrap();
+        unsent.push(connection);
+    }
+    let answer = answer_to(address, head("GET", "/livez", "", "").as_bytes()).await;
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+}
+
+#[tokio::test]
 async fn a_connection_beyond_the_last_place_is_refused_while_all_are_at_work() {
     let api = Api::start().await;
     let address = served_with(&api, ConnectionLimits::new(1)).await;
-    // A body that is still being sent is work.
+    let held = holding(&api, "lock table catalogue in access exclusive mode").await;
+    let body = action("u42", "gift.sent", "g1", json!({"coins": 10})).to_string();
+    let more = format!("content-type: application/json\r\ncontent-length: {}\r\n", body.len());
     let mut at_work = TcpStream::connect(address).await.unwrap();
-    let more = "content-type: application/json\r\ncontent-length: 10\r\nexpect: 100-continue\r\n";
-    at_work.write_all(head("POST", "/v1/actions", &producer(), more).as_bytes()).await.unwrap();
-    let mut begun = [0; 12];
-    at_work.read_exact(&mut begun).await.unwrap();
-    assert_eq!(&begun, b"HTTP/1.1 100");
+    let sent = head("POST", "/v1/actions", &producer(), &more) + &body;
+    at_work.write_all(sent.as_bytes()).await.unwrap();
+    let is_at_work = async {
+        let waiting = "select count(*) from pg_locks
+                       where not granted and relation = 'catalogue'::regclass";
+        while sqlx::query_scalar::<_, i64>(waiting).fetch_one(&api.pool).await.unwrap() == 0 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, is_at_work).await.unwrap();
     let answer = answer_to(address, head("GET", "/livez", "", "").as_bytes()).await;
     assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
     assert!(
         answer.contains("retry-after: 1") && answer.contains("/problems/unavailable"),
         "{answer}"
     );
+    drop(held);
 }
 
 #[tokio::test]

@@ -92,6 +92,49 @@ async fn a_stream_tells_tasks_and_rewards_and_resumes_without_a_gap() {
     assert!(resumed.next().await.is_none() && whole.next().await.is_some());
 }
 
+/// The stream's statement is under way when its connection falls silent: the answer never comes.
+#[tokio::test]
+async fn a_connection_that_falls_silent_does_not_silence_a_stream() {
+    let (api, proxy, direct) = Api::over_proxy().await;
+    let mut stream = Stream::open(&api, &client("u42"), "u42", None).await;
+    stream.next().await.unwrap();
+    let mut locked = direct.begin().await.unwrap();
+    sqlx::query("lock table task_view in access exclusive mode")
+        .execute(&mut *locked)
+        .await
+        .unwrap();
+    // Stock postgres-es appends without the read models.
+    sqlx::query(
+        "insert into cqrs_events values ('UserTasks', 'u42', 1, 'task_completed', '1.0', $1, '{}')",
+    )
+    .bind(json!({"type": "task_completed", "task": "daily-gifts", "version": 1,
+                     "period": "2026-03-29", "at": "2026-03-29T09:12:00Z"}))
+    .execute(&direct)
+    .await
+    .unwrap();
+    // A stream reads while somebody reads it.
+    let told = tokio::spawn(async move {
+        loop {
+            let message = stream.next().await.unwrap();
+            if message.event == "task" {
+                return message;
+            }
+        }
+    });
+    let is_reading = async {
+        let waiting = "select count(*) from pg_locks
+                       where not granted and relation = 'task_view'::regclass";
+        while sqlx::query_scalar::<_, i64>(waiting).fetch_one(&mut *locked).await.unwrap() == 0 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), is_reading).await.unwrap();
+    proxy.freeze();
+    locked.rollback().await.unwrap();
+    let told = tokio::time::timeout(Duration::from_secs(60), told).await.unwrap().unwrap();
+    assert_eq!(told.data["id"], "daily-gifts");
+}
+
 #[tokio::test]
 async fn a_stream_ends_with_its_token_and_is_the_users_own() {
     let api = Api::start().await;

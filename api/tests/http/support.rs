@@ -13,6 +13,7 @@ use plaudit_api::{
     ApiState, CorsOrigins, Exposition, InFlight, Readiness, Rebuilds, Streams, router,
 };
 use plaudit_domain::lane::Lane;
+use plaudit_embedded::fault_proxy::FaultProxy;
 use plaudit_embedded::test_cluster;
 use plaudit_event_store::catalogue_store::{self, CatalogueStore};
 use plaudit_event_store::{CommandQueue, Executor, pool, schema};
@@ -48,6 +49,8 @@ tasks:
       - { at: 100, rewards: [ { line: small, kind: currency, code: coin, amount: 10 } ] }
       - { at: 1000, rewards: [ { line: big, kind: item, code: badge-gold, amount: 1 } ] }
 ";
+
+const IN_FLIGHT_BYTES: usize = 64 * 1024 * 1024;
 
 /// The interface over a fresh database.
 pub struct Api {
@@ -98,14 +101,36 @@ impl Api {
     }
 
     pub async fn with_keys(keys: KeyOptions) -> Self {
-        Self::with(keys, 64 * 1024 * 1024, &[]).await
+        Self::with(keys, IN_FLIGHT_BYTES, &[]).await
+    }
+
+    /// With keys that the test holds, too.
+    pub async fn checking_with(keys: Keys) -> Self {
+        let url = test_cluster::create_database("api").await;
+        Self::over(&url, keys, IN_FLIGHT_BYTES, &[]).await
+    }
+
+    /// Over a proxy before its database, with the tasks of [`TASKS`]; also gives what leads past the proxy.
+    pub async fn over_proxy() -> (Self, FaultProxy, PgPool) {
+        let url = test_cluster::create_database("api").await;
+        let (proxy, through) = test_cluster::fault_proxy(&url).await;
+        let keys = KeyOptions { hs256_secret: Some(SECRET.to_owned()), ..KeyOptions::default() };
+        let keys = Keys::open(&keys).await.unwrap();
+        let api = Self::over(&through, keys, IN_FLIGHT_BYTES, &[]).await;
+        catalogue_store::publish(&api.pool, &parse(TASKS).unwrap(), "test").await.unwrap();
+        (api, proxy, pool::connect(&url, 2).unwrap())
     }
 
     /// With so much memory for the requests that are being applied, and for pages of these origins.
     pub async fn with(keys: KeyOptions, in_flight_bytes: usize, origins: &[&str]) -> Self {
-        let origins: Vec<String> = origins.iter().map(ToString::to_string).collect();
         let url = test_cluster::create_database("api").await;
-        let pool = pool::connect(&url, 5).unwrap();
+        let keys = Keys::open(&keys).await.unwrap();
+        Self::over(&url, keys, in_flight_bytes, origins).await
+    }
+
+    async fn over(url: &str, keys: Keys, in_flight_bytes: usize, origins: &[&str]) -> Self {
+        let origins: Vec<String> = origins.iter().map(ToString::to_string).collect();
+        let pool = pool::connect(url, 5).unwrap();
         schema::migrate(&pool, 8.try_into().unwrap()).await.unwrap();
         let lanes = schema::check(&pool).await.unwrap();
         let store = Arc::new(CatalogueStore::default());
@@ -129,7 +154,7 @@ impl Api {
             cors_origins: CorsOrigins::parse(&origins).unwrap(),
             executor: Arc::clone(&executor),
             commands,
-            keys: Keys::open(&keys).await.unwrap(),
+            keys,
             readiness: Readiness::always(),
             exposition: Exposition::new(PrometheusBuilder::new().build_recorder().handle(), None),
             future_tolerance: tolerance,

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use axum::body::Body;
 use axum::http::StatusCode;
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
-use plaudit_api::auth::{ExpectedClaims, JwksSource, KeyOptions};
+use plaudit_api::auth::{ExpectedClaims, JwksSource, KeyOptions, Keys};
 use serde_json::{Value, json};
 
 use super::support::{Api, SECRET, client, now, token};
@@ -357,6 +357,47 @@ async fn a_key_set_without_end_is_given_up_and_the_last_one_stays_in_use() {
     answer.is_problem(401, "unauthenticated");
     assert_eq!(server.fetches.load(Ordering::SeqCst), 2);
     assert_eq!(api.get(&signed_with_ed25519(Some("first")), PATH).await.status, 200);
+}
+
+/// Tokens are answered with 503 for as long as no key was ever fetched, so the process is not ready.
+#[tokio::test]
+async fn keys_that_were_never_fetched_make_the_process_unready_until_they_are() {
+    let server = KeyServer::start().await;
+    server.behaviour.store(HANGS, Ordering::SeqCst);
+    let source = JwksSource::Url(server.url.clone(), reqwest::Client::new());
+    let keys = Keys::open(&keys_at(source)).await.unwrap();
+    tokio::spawn(keys.clone().refresh());
+    let until = async |wanted: &dyn Fn() -> bool| {
+        let reached = async {
+            while !wanted() {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(60), reached).await.unwrap();
+    };
+    until(&|| keys.ready().is_err()).await;
+    let reason = keys.ready().unwrap_err();
+    assert!(reason.contains(&server.url.to_string()) && reason.contains("no answer"), "{reason}");
+    assert_eq!(keys.warning(), None, "it is a reason by now");
+    server.behaviour.store(SERVES, Ordering::SeqCst);
+    until(&|| keys.ready().is_ok()).await;
+    assert_eq!(keys.warning(), None);
+}
+
+#[tokio::test]
+async fn keys_that_can_not_be_fetched_again_are_a_warning() {
+    let server = KeyServer::start().await;
+    let source = JwksSource::Url(server.url.clone(), reqwest::Client::new());
+    let keys = Keys::open(&keys_at(source)).await.unwrap();
+    assert_eq!((keys.ready(), keys.warning()), (Ok(()), None));
+    server.behaviour.store(NEVER_ENDS, Ordering::SeqCst);
+    // A token with a key that is not known causes the next fetch.
+    let api = Api::checking_with(keys.clone()).await;
+    let answer = api.get(&signed_with_ed25519(Some("invented")), PATH).await;
+    answer.is_problem(401, "unauthenticated");
+    assert_eq!(keys.ready(), Ok(()), "the last ones stay in use");
+    let warning = keys.warning().unwrap();
+    assert!(warning.contains("longer than"), "{warning}");
 }
 
 #[tokio::test]

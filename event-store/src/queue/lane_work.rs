@@ -16,12 +16,22 @@ const BUSY_RESTS: (Duration, Duration) = (Duration::from_millis(5), Duration::fr
 /// How long a lane is left alone after the database failed, at first and at most.
 const FAILED_RESTS: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
 
-/// An item, and where its answer goes.
+/// How long a held lane is looked after once nobody waits for it any more.
+const HELD_ASKED_WITHIN: Duration = Duration::from_secs(60);
+
+/// An item, and what the queue knows of it.
 pub(super) struct Entry {
     pub item: Item,
+    pub ticket: Ticket,
+}
+
+/// What the queue keeps of an item while a batch has it.
+pub(super) struct Ticket {
+    /// Where its answer goes.
     pub slot: Slot,
     /// How many tasks it may touch.
     pub weight: usize,
+    pub submitted_at: Instant,
 }
 
 /// What a worker took for one transaction.
@@ -48,12 +58,12 @@ impl Taken {
     }
 
     pub fn extend(&mut self, entries: Vec<Entry>) {
-        self.weight += entries.iter().map(|entry| entry.weight).sum::<usize>();
+        self.weight += entries.iter().map(|entry| entry.ticket.weight).sum::<usize>();
         self.entries.extend(entries);
     }
 
-    pub fn into_parts(self) -> (Vec<Item>, Vec<Slot>) {
-        self.entries.into_iter().map(|entry| (entry.item, entry.slot)).unzip()
+    pub fn into_parts(self) -> (Vec<Item>, Vec<Ticket>) {
+        self.entries.into_iter().map(|entry| (entry.item, entry.ticket)).unzip()
     }
 }
 
@@ -66,15 +76,24 @@ pub(super) struct LaneWork {
     /// A worker has taken some of it, and nobody else may before that is answered.
     in_progress: bool,
     in_progress_count: usize,
+    /// When the oldest item was submitted of those that are in progress.
+    in_progress_since: Option<Instant>,
     rests: Option<Rest>,
+    /// Somebody outside of this process holds the lane, as far as is known: until a lock succeeds.
+    held: Option<Held>,
 }
 
 #[derive(Clone, Copy)]
 struct Rest {
     until: Instant,
     delay: Duration,
-    /// Since when somebody else holds the lane; `None` after a failure of the database.
-    busy_since: Option<Instant>,
+}
+
+#[derive(Clone, Copy)]
+struct Held {
+    since: Instant,
+    /// When work for the lane last found it held.
+    asked_at: Instant,
 }
 
 impl LaneWork {
@@ -119,8 +138,28 @@ impl LaneWork {
         self.rests.filter(|_| waits).map(|rest| rest.until)
     }
 
-    pub fn busy_since(&self) -> Option<Instant> {
-        self.rests.and_then(|rest| rest.busy_since)
+    /// Since when somebody outside of this process holds the lane, whether work waits for it or was given up.
+    pub fn held_since(&self) -> Option<Instant> {
+        self.held.map(|held| held.since)
+    }
+
+    /// Since when the oldest item of this lane waits or is being applied, but for backfills.
+    pub fn waiting_since(&self) -> Option<Instant> {
+        let first = self.waiting.front().map(|entry| entry.ticket.submitted_at);
+        first.into_iter().chain(self.in_progress_since).min()
+    }
+
+    /// Whether the lane was held when work last came to it, and none waits that would find out how it is now. One
+    /// that nobody has asked for in a while is forgotten.
+    pub fn is_to_be_probed(&mut self, now: Instant) -> bool {
+        let is_wanted = |held: &Held| now.duration_since(held.asked_at) < HELD_ASKED_WITHIN;
+        self.held = self.held.filter(|held| !self.is_empty() || is_wanted(held));
+        self.held.is_some() && self.is_empty()
+    }
+
+    /// The lane could be had.
+    pub fn note_free(&mut self) {
+        self.held = None;
     }
 
     /// Moves work into `taken`, in order, until that is full. What one record means is not parted, and what
@@ -136,24 +175,30 @@ impl LaneWork {
             }
             let Some(next) = queue.pop_front() else { break };
             let is_request = !matches!(next.item.origin, Origin::Record(_));
-            if is_request && next.slot.is_abandoned() {
+            if is_request && next.ticket.slot.is_abandoned() {
                 continue;
             }
-            taken.weight += next.weight;
+            taken.weight += next.ticket.weight;
             taken.entries.push(next);
         }
-        self.in_progress_count = taken.entries.len() - before;
-        self.in_progress = self.in_progress_count > 0;
+        let mine = &taken.entries[before..];
+        self.in_progress_count = mine.len();
+        self.in_progress = !mine.is_empty();
+        self.in_progress_since = mine.iter().map(|entry| entry.ticket.submitted_at).min();
         if self.is_empty() {
-            // Nobody waits for the lane, so whether it is still held is nobody's trouble.
             self.rests = None;
         }
     }
 
-    /// All that was taken is answered.
-    pub fn set_free(&mut self) {
+    fn nothing_in_progress(&mut self) {
         self.in_progress = false;
         self.in_progress_count = 0;
+        self.in_progress_since = None;
+    }
+
+    /// All that was taken is answered.
+    pub fn set_free(&mut self) {
+        self.nothing_in_progress();
         if self.rests.is_some_and(|rest| rest.until <= Instant::now()) {
             self.rests = None;
         }
@@ -166,24 +211,77 @@ impl LaneWork {
 
     /// Leaves the lane alone for a moment, because somebody else holds it.
     pub fn rest_busy(&mut self, now: Instant) {
-        let since = self.busy_since().unwrap_or(now);
-        self.rest(now, BUSY_RESTS, Some(since));
+        let since = self.held_since().unwrap_or(now);
+        self.held = Some(Held { since, asked_at: now });
+        self.rest(now, BUSY_RESTS);
     }
 
     /// Leaves the lane alone for a moment, because the database failed.
     pub fn rest_failed(&mut self, now: Instant) {
-        self.rest(now, FAILED_RESTS, None);
+        self.rest(now, FAILED_RESTS);
     }
 
-    fn rest(
-        &mut self,
-        now: Instant,
-        (first, most): (Duration, Duration),
-        busy_since: Option<Instant>,
-    ) {
+    fn rest(&mut self, now: Instant, (first, most): (Duration, Duration)) {
         let delay = self.rests.map_or(first, |rest| (rest.delay * 2).clamp(first, most));
-        self.rests = Some(Rest { until: now + delay, delay, busy_since });
-        self.in_progress = false;
-        self.in_progress_count = 0;
+        self.rests = Some(Rest { until: now + delay, delay });
+        self.nothing_in_progress();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use plaudit_domain::lane::Lane;
+    use uuid::Uuid;
+
+    use super::super::submission;
+    use super::*;
+    use crate::batch::Work;
+
+    fn entry(weight: usize, submitted_at: Instant) -> (Entry, submission::Submission) {
+        let (mut slots, submission) = submission::begin(1);
+        let work = Work::SettleBackfills;
+        let item = Item { lane: Lane(0), work, origin: Origin::Request(Uuid::from_u128(1)) };
+        let ticket = Ticket { slot: slots.remove(0), weight, submitted_at };
+        (Entry { item, ticket }, submission)
+    }
+
+    #[test]
+    fn a_lane_stays_held_after_its_only_request_was_given_up_until_it_is_free_or_forgotten() {
+        let began = Instant::now();
+        let mut lane = LaneWork::default();
+        let (first, submission) = entry(1, began);
+        lane.put_back(first);
+        lane.rest_busy(began);
+        let later = began + Duration::from_secs(5);
+        assert!(!lane.is_to_be_probed(later), "its own work finds out");
+        drop(submission);
+        let mut taken = Taken::default();
+        lane.take(&mut taken, 10, 10);
+        assert!(taken.is_empty());
+        assert_eq!(lane.held_since(), Some(began));
+        assert!(lane.is_to_be_probed(later));
+        lane.rest_busy(later);
+        assert_eq!(lane.held_since(), Some(began), "it was held all the time");
+        assert!(lane.is_to_be_probed(began + HELD_ASKED_WITHIN));
+        lane.note_free();
+        assert!(!lane.is_to_be_probed(later) && lane.held_since().is_none());
+        lane.rest_busy(later);
+        assert!(!lane.is_to_be_probed(later + HELD_ASKED_WITHIN));
+        assert_eq!(lane.held_since(), None, "nobody has asked for it in a while");
+    }
+
+    #[test]
+    fn the_oldest_item_counts_whether_it_waits_or_is_being_applied() {
+        let began = Instant::now();
+        let mut lane = LaneWork::default();
+        let (old, _old) = entry(1, began);
+        let (new, _new) = entry(1, began + Duration::from_secs(1));
+        lane.push(old);
+        let mut taken = Taken::default();
+        lane.take(&mut taken, 10, 10);
+        lane.push(new);
+        assert_eq!(lane.waiting_since(), Some(began));
+        lane.set_free();
+        assert_eq!(lane.waiting_since(), Some(began + Duration::from_secs(1)));
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::support::{Store, TASKS, action, request};
+use crate::support::{Store, TASKS, action, eventually, request};
 use plaudit_domain::lane::Lane;
 use plaudit_event_store::{
     Batch, CommandQueue, ExecuteError, Item, Origin, Outcome, SourcePosition,
@@ -71,6 +71,48 @@ async fn rule_23_a_lane_that_is_held_delays_its_own_users_only() {
     assert_eq!(applied[0].outcome, Outcome::Accepted);
     assert!(queue.busy_lanes().is_empty());
     assert_eq!(store.count("select count(*) from external_appends").await, 0, "ann was caught up");
+}
+
+/// Rule 23: whoever looks after the process sees a held lane although nobody waits for it at the moment.
+#[tokio::test(flavor = "multi_thread")]
+async fn rule_23_a_held_lane_stays_named_after_its_requests_were_given_up() {
+    let store = Store::with_tasks(TASKS).await;
+    let queue = CommandQueue::start(store.executor.clone(), 2);
+    let held = stock_writer_left_open(&store, "ann").await;
+    let asked = queue.submit(vec![store.item(sign_in("ann", "1"), request())]);
+    let given_up = tokio::time::timeout(Duration::from_millis(300), asked).await;
+    assert!(given_up.is_err(), "the lane is held");
+    let held_for = eventually("the lane is named for longer than it was asked for", async || {
+        let busy = queue.busy_lanes();
+        busy.first().map(|busy| busy.since).filter(|since| *since > Duration::from_secs(4))
+    })
+    .await;
+    assert!(held_for < Duration::from_secs(60));
+    held.rollback().await.unwrap();
+    eventually("nobody holds it", async || queue.busy_lanes().is_empty().then_some(())).await;
+}
+
+/// What keeps every writer waiting is named long before an attempt fails.
+#[tokio::test(flavor = "multi_thread")]
+async fn writes_that_stand_still_are_named() {
+    let store = Store::with_tasks(TASKS).await;
+    let queue = CommandQueue::start(store.executor.clone(), 2);
+    let mut other = sqlx::PgConnection::connect_with(&store.pool.connect_options()).await.unwrap();
+    let mut other = other.begin().await.unwrap();
+    // The owner has revoked the right that locking takes.
+    let lock = "grant delete on events to current_user; lock table events in exclusive mode";
+    sqlx::raw_sql(lock).execute(&mut *other).await.unwrap();
+    let at = SourcePosition { topic: "t".into(), incarnation: 0, partition: 0, offset: 0 };
+    let began = Instant::now();
+    let waiting = queue.submit(vec![store.item(sign_in("ann", "1"), Origin::Record(at))]);
+    assert_eq!(queue.stalled(), None);
+    let why = eventually("the stall is named", async || queue.stalled()).await;
+    assert!(began.elapsed() >= Duration::from_secs(8), "{:?}", began.elapsed());
+    assert!(why.contains("nothing was written meanwhile"), "{why}");
+    other.rollback().await.unwrap();
+    let applied = tokio::time::timeout(Duration::from_secs(30), waiting).await.unwrap().unwrap();
+    assert_eq!(applied[0].outcome, Outcome::Accepted);
+    assert_eq!(queue.stalled(), None);
 }
 
 /// A batch that asks for a held lane is told so soon, and names it.

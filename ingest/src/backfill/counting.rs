@@ -53,7 +53,7 @@ impl BackfillWorker {
             self.count_chunk(lease, &chunk, items).await?;
             self.throttle(chunk.records.len(), began).await?;
         }
-        lease.finish(&self.pool).await?;
+        self.database.call(|pool| async move { lease.finish(&pool).await }).await?;
         remaining(lease, 0);
         Ok(())
     }
@@ -61,16 +61,33 @@ impl BackfillWorker {
     /// The partitions as far as they are read. What was read of a topic that was created again can't be read to the
     /// end.
     async fn still_there(&self, lease: &Lease) -> Result<Vec<BackfillPartition>, Halt> {
-        let mut partitions = backfills::partitions(&self.pool, &lease.task).await?;
+        let partitions = |pool| async move { backfills::partitions(&pool, &lease.task).await };
+        let mut partitions = self.database.call(partitions).await?;
         for p in &mut partitions {
             let left = p.end_offset - p.next_offset;
-            if left > 0 && sources::incarnation(&self.pool, &p.topic).await? != p.incarnation {
+            if left > 0 && self.incarnation(&p.topic).await? != p.incarnation {
                 p.lost += left;
                 p.next_offset = p.end_offset;
             }
         }
-        go_on(lease, lease.advance(&self.pool, &partitions, Counts::default()).await?)?;
+        self.advance(lease, &partitions, Counts::default()).await?;
         Ok(partitions)
+    }
+
+    async fn incarnation(&self, topic: &str) -> Result<i32, Halt> {
+        let read = |pool| async move { sources::incarnation(&pool, topic).await };
+        Ok(self.database.call(read).await?)
+    }
+
+    /// Notes how far partitions are read.
+    async fn advance(
+        &self,
+        lease: &Lease,
+        partitions: &[BackfillPartition],
+        counts: Counts,
+    ) -> Result<(), Halt> {
+        let advance = |pool| async move { lease.advance(&pool, partitions, counts).await };
+        go_on(lease, self.database.call(advance).await?)
     }
 
     fn wanted(&self, lease: &Lease) -> Wanted {
@@ -114,7 +131,7 @@ impl BackfillWorker {
         if chunk.records.is_empty() && left > 0 {
             return self.renew(lease).await;
         }
-        go_on(lease, lease.advance(&self.pool, &chunk.partitions, counts).await?)
+        self.advance(lease, &chunk.partitions, counts).await
     }
 
     /// Waits until so many records may have been read.

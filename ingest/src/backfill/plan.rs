@@ -6,9 +6,9 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 use plaudit_event_store::backfills::lease::Lease;
 use plaudit_event_store::backfills::{BackfillPartition, bounds};
+use plaudit_event_store::pool::Deadlined;
 use plaudit_event_store::sources;
 use serde::{Deserialize, Serialize};
-use sqlx::PgPool;
 
 use super::Halt;
 use crate::error::{IngestError, check};
@@ -112,12 +112,17 @@ fn kept(
 pub(super) async fn of_backfill(
     lease: &Lease,
     options: &Arc<IngestOptions>,
-    pool: &PgPool,
+    database: &Deadlined,
 ) -> Result<Vec<BackfillPartition>, Halt> {
     let mut ends: HashMap<SourcePartition, (i32, i64)> = HashMap::new();
-    for ((topic, incarnation, partition), end) in bounds::ends(pool, &lease.task).await? {
-        let is_read = options.topics.contains(&topic);
-        if is_read && sources::incarnation(pool, &topic).await? == incarnation {
+    let read = |pool| async move { bounds::ends(&pool, &lease.task).await };
+    for ((topic, incarnation, partition), end) in database.call(read).await? {
+        if !options.topics.contains(&topic) {
+            continue;
+        }
+        let name = topic.as_str();
+        let now = |pool| async move { sources::incarnation(&pool, name).await };
+        if database.call(now).await? == incarnation {
             let at = SourcePartition { topic: topic.as_str().into(), partition };
             ends.insert(at, (incarnation, end));
         }

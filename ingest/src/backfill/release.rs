@@ -17,7 +17,10 @@ impl BackfillWorker {
         for lane in (0..lanes).map(Lane) {
             let mut after = String::new();
             loop {
-                let users = held::users(&self.pool, lane, &lease.task, &after, USERS).await?;
+                let from = after.as_str();
+                let held =
+                    |pool| async move { held::users(&pool, lane, &lease.task, from, USERS).await };
+                let users = self.database.call(held).await?;
                 let Some(last) = users.last() else { break };
                 after = last.as_str().to_owned();
                 let item = |user| Item {
@@ -42,11 +45,14 @@ impl BackfillWorker {
                     tracing::error!(task = %lease.task, %lane, "what is held back of a user can't be released: {why}");
                 }
                 let released = i64::try_from(released).unwrap_or(i64::MAX);
-                if !lease.released(&self.pool, released, false).await? {
-                    return Err(Halt::NotOurs);
-                }
+                self.note_released(lease, released, false).await?;
             }
         }
-        if lease.released(&self.pool, 0, true).await? { Ok(()) } else { Err(Halt::NotOurs) }
+        self.note_released(lease, 0, true).await
+    }
+
+    async fn note_released(&self, lease: &Lease, users: i64, is_all: bool) -> Result<(), Halt> {
+        let note = |pool| async move { lease.released(&pool, users, is_all).await };
+        if self.database.call(note).await? { Ok(()) } else { Err(Halt::NotOurs) }
     }
 }

@@ -33,6 +33,7 @@ impl Polling {
                 Rebalanced::Assigned(assigned) => {
                     tracing::info!(partitions = %listed(&assigned), "partitions were assigned");
                     for at in assigned {
+                        self.crowding.forget(&at);
                         self.partitions.assign(at);
                     }
                 }
@@ -40,6 +41,7 @@ impl Polling {
                     tracing::info!(partitions = %listed(&revoked), "partitions were revoked");
                     for at in revoked {
                         self.forget(&at);
+                        self.crowding.forget(&at);
                         self.partitions.revoke(&at);
                         self.withheld.remove(&at);
                         // Whoever has it now names its own problem, and so do others of the topic.
@@ -67,6 +69,7 @@ impl Polling {
             }
             self.partitions.clear();
             self.withheld.clear();
+            self.load_changed = true;
             self.ask();
         }
     }
@@ -137,6 +140,9 @@ impl Polling {
                 if !self.backpressure.is_paused() {
                     resume(client, &at);
                 }
+                // If it feeds a crowded lane, it is paused again at once.
+                self.crowding.forget(&at);
+                self.load_changed = true;
                 self.ask();
             }
         }

@@ -5,6 +5,9 @@ use std::time::{Duration, Instant};
 /// Shorter waits are not worth a pause: after one, librdkafka fetches its queue again.
 const PAUSE_AFTER: Duration = Duration::from_secs(1);
 
+/// When there was no room for so long, reading stands still: what is in flight does not get on.
+const STALLED_AFTER: Duration = Duration::from_secs(8);
+
 /// Since when there is no room for another batch, and whether the partitions are paused.
 #[derive(Debug, Default)]
 pub struct Backpressure {
@@ -22,6 +25,11 @@ impl Backpressure {
     /// Notes that the partitions are paused.
     pub fn pause(&mut self) {
         self.paused_since = Some(Instant::now());
+    }
+
+    /// Whether there has been no room at all for so long that it must be named.
+    pub fn is_stalled(&self) -> bool {
+        self.full_since.is_some_and(|since| since.elapsed() >= STALLED_AFTER)
     }
 
     pub fn is_paused(&self) -> bool {

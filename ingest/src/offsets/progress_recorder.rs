@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use plaudit_event_store::pool::Deadlined;
 use plaudit_event_store::sources;
-use sqlx::PgPool;
 use tokio::sync::watch;
 
 use super::tracker::NextOffsets;
@@ -15,7 +15,7 @@ use super::tracker::NextOffsets;
 const EVERY: Duration = Duration::from_secs(1);
 
 /// Records next offsets until the sender is dropped, the last ones included.
-pub async fn run(pool: PgPool, mut progress: watch::Receiver<NextOffsets>) {
+pub async fn run(database: Deadlined, mut progress: watch::Receiver<NextOffsets>) {
     let mut recorded = NextOffsets::new();
     loop {
         let closed = progress.has_changed().is_err();
@@ -25,7 +25,7 @@ pub async fn run(pool: PgPool, mut progress: watch::Receiver<NextOffsets>) {
             let key = (Arc::clone(&at.topic), next.incarnation);
             news.entry(key).or_default().insert(at.partition, next.offset);
         }
-        match record(&pool, news).await {
+        match record(&database, news).await {
             Ok(()) => recorded = now,
             // The workers report that the database is away.
             Err(error) => tracing::debug!(%error, "applied offsets were not recorded"),
@@ -39,11 +39,14 @@ pub async fn run(pool: PgPool, mut progress: watch::Receiver<NextOffsets>) {
 }
 
 async fn record(
-    pool: &PgPool,
+    database: &Deadlined,
     news: HashMap<(Arc<str>, i32), HashMap<i32, i64>>,
 ) -> sqlx::Result<()> {
     for ((topic, incarnation), next_offsets) in news {
-        sources::note_applied(pool, &topic, incarnation, next_offsets).await?;
+        let note = |pool| async move {
+            sources::note_applied(&pool, &topic, incarnation, next_offsets).await
+        };
+        database.call(note).await?;
     }
     Ok(())
 }

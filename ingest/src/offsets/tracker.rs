@@ -99,6 +99,17 @@ impl Tracker {
         }
     }
 
+    /// The bytes in flight for a lane.
+    pub fn bytes_of(&self, lane: Lane) -> usize {
+        self.lanes.get(&lane).map_or(0, |load| load.bytes)
+    }
+
+    /// The lane with the most bytes in flight.
+    pub fn fullest_lane(&self) -> Option<Lane> {
+        let busy = self.lanes.iter().filter(|(_, load)| load.bytes > 0);
+        busy.max_by_key(|(_, load)| load.bytes).map(|(lane, _)| *lane)
+    }
+
     /// Begins a batch that so many mappers get, with so many records and bytes together.
     pub fn begin(
         &mut self,
@@ -253,6 +264,8 @@ mod tests {
         }
         let load = Load { items: LANE_ITEMS_MAX, bytes: 100 * 900 * 100 };
         assert_eq!(tracker.load(), load);
+        assert_eq!(tracker.fullest_lane(), Some(Lane(1)));
+        assert_eq!(tracker.bytes_of(Lane(1)), load.bytes);
     }
 
     proptest! {

@@ -1,6 +1,7 @@
 //! Questions to the broker about topics and offsets. Blocks: call it where that is allowed.
 
 use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -28,6 +29,8 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 /// A client that joins no group.
 pub struct Broker {
     consumer: BaseConsumer<Quiet>,
+    /// When a broker last answered a question.
+    answered_at: Mutex<Option<Instant>>,
 }
 
 /// A partition of a topic, and who has it.
@@ -67,7 +70,17 @@ impl ConsumerContext for Quiet {}
 impl Broker {
     /// Makes a client. Whether there is a broker shows with the first question.
     pub fn new(options: &IngestOptions) -> KafkaResult<Self> {
-        Ok(Self { consumer: options.monitor_config().create_with_context(Quiet::default())? })
+        let consumer = options.monitor_config().create_with_context(Quiet::default())?;
+        Ok(Self { consumer, answered_at: Mutex::default() })
+    }
+
+    /// When a broker last answered a question, even if another one does not answer.
+    pub fn answered_at(&self) -> Option<Instant> {
+        *self.answered_at.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn note_answer(&self) {
+        *self.answered_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
     }
 
     /// Says why no broker of this list can be used.
@@ -87,6 +100,7 @@ impl Broker {
             Err(error) if is_unknown(&error) => return Ok(None),
             metadata => metadata?,
         };
+        self.note_answer();
         let found = metadata.topics().iter().find(|found| found.name() == topic);
         let Some(found) = found else { return Ok(None) };
         if let Some(error) = found.error() {
@@ -149,6 +163,7 @@ impl Broker {
     pub fn watermarks(&self, at: &SourcePartition) -> KafkaResult<Watermarks> {
         let (low, high) =
             self.consumer.fetch_watermarks(&at.topic, at.partition, ANSWER_TIMEOUT)?;
+        self.note_answer();
         Ok(Watermarks { low, high })
     }
 
@@ -163,6 +178,7 @@ impl Broker {
             list.add_partition(&at.topic, at.partition);
         }
         let committed = self.consumer.committed_offsets(list, ANSWER_TIMEOUT)?;
+        self.note_answer();
         for element in committed.elements() {
             let at =
                 SourcePartition { topic: element.topic().into(), partition: element.partition() };

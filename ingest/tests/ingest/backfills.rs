@@ -6,6 +6,8 @@ use plaudit_domain::ids::TaskId;
 use plaudit_event_store::backfills::changes::{BackfillChange, change};
 use plaudit_event_store::backfills::{self, BackfillState, BackfillStatus};
 use plaudit_event_store::catalogue_store::{self, Author};
+use plaudit_event_store::pool::Deadlined;
+use plaudit_ingest::CALL_MAX;
 use plaudit_ingest::backfill::BackfillWorker;
 use plaudit_ingest::backfill::plan::past_records;
 use tokio::task::JoinHandle;
@@ -37,7 +39,7 @@ fn work(world: &World, records_per_second: u32) -> (JoinHandle<()>, Cancellation
         options: Arc::new(world.options()),
         records_per_second,
         queue: world.queue.clone(),
-        pool: world.pool.clone(),
+        database: Deadlined::new(&world.pool, CALL_MAX),
         sources: world.sources.subscribe(),
         stopped: stopped.clone(),
     };

@@ -85,8 +85,7 @@ async fn a_property_that_acknowledging_depends_on_is_refused() {
     options.properties.insert("auto.offset.reset".into(), "latest".into());
     let error = plaudit_ingest::status::status(&options, &world.pool).await.unwrap_err();
     assert!(error.to_string().contains("auto.offset.reset"), "{error}");
-    let (queue, pool) = (world.queue.clone(), world.pool.clone());
-    let sources = world.sources.subscribe();
-    let started = Ingest::start(options, queue, pool, sources, CancellationToken::new());
+    let (queue, sources) = (world.queue.clone(), world.sources.subscribe());
+    let started = Ingest::start(options, queue, &world.pool, sources, CancellationToken::new());
     assert!(matches!(started, Err(IngestError::Property(_))), "{started:?}");
 }

@@ -9,6 +9,7 @@ mod new_sources;
 mod pressure;
 mod records;
 mod schemas;
+mod silence;
 mod topics;
 mod transactions;
 mod wire;

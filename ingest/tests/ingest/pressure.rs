@@ -1,5 +1,8 @@
 //! When the database is slower than Kafka, and when records are large.
 
+use std::time::{Duration, Instant};
+
+use plaudit_domain::lane::Lane;
 use plaudit_ingest::IngestOptions;
 
 use crate::world::{Sent, World, eventually, gift_at, metrics};
@@ -35,6 +38,72 @@ async fn reading_pauses_while_the_database_is_slow_and_then_applies_all() {
     world.until_coins(&[("ann", 300), ("ben", 300)]).await;
     eventually("reading goes on", async || (!reader.is_paused()).then_some(())).await;
     assert!(paused_ms() > before);
+    reader.until_ready().await;
+    reader.stop().await;
+}
+
+/// A backlog of 40 MB for one user, whose lane somebody else holds.
+async fn backlog_of_a_held_lane(
+    world: &World,
+) -> (sqlx::Transaction<'static, sqlx::Postgres>, Lane) {
+    let mut holding = world.looking.begin().await.unwrap();
+    let lane = Lane::of("ann", world.queue.lane_count());
+    sqlx::query("select pg_advisory_xact_lock(1347174741, $1)")
+        .bind(i32::from(lane.0))
+        .execute(&mut *holding)
+        .await
+        .unwrap();
+    let note = "x".repeat(2_000_000);
+    for id in 0..20 {
+        let mut large = gift_at("ann", &format!("{id}"), 1, "2025-03-29T01:30:00Z");
+        large["note"] = note.clone().into();
+        let value = Some(large.to_string().into_bytes());
+        world.send(Sent { value, ..Sent::default() }).await;
+    }
+    (holding, lane)
+}
+
+#[tokio::test]
+async fn a_held_lane_with_a_large_backlog_stops_its_own_partition_only() {
+    let world = World::with_topic(plaudit_embedded::test_cluster::unique_name("crowded")).await;
+    world.create_topic(2).await;
+    let lane_of = |user: &str| Lane::of(user, world.queue.lane_count());
+    let mut others = (0..).map(|n| format!("ben-{n}"));
+    let ben = others.find(|user| lane_of(user) != lane_of("ann")).unwrap();
+    let ben = ben.as_str();
+    let reader = world.read();
+    reader.until_ready().await;
+    let (holding, lane) = backlog_of_a_held_lane(&world).await;
+    let warned = format!("for lane {lane} fill their share");
+    eventually("the lane is named", async || {
+        reader.warnings().iter().any(|warning| warning.contains(&warned)).then_some(())
+    })
+    .await;
+    // Well beyond the time after which a standstill would be named.
+    let began = Instant::now();
+    let mut sent = 0;
+    while began.elapsed() < Duration::from_secs(12) {
+        world.gifts(1, (sent..sent + 10).map(|id| (ben, id))).await;
+        sent += 10;
+        world.until_coins(&[(ben, i64::from(sent))]).await;
+        assert_eq!(reader.ready(), Ok(()));
+    }
+    holding.rollback().await.unwrap();
+    world.until_coins(&[("ann", 20), (ben, i64::from(sent))]).await;
+    eventually("nothing is wrong", async || reader.warnings().is_empty().then_some(())).await;
+    reader.stop().await;
+}
+
+#[tokio::test]
+async fn reading_that_stands_still_for_a_held_lane_is_named_and_goes_on_by_itself() {
+    let world = World::with_topic(plaudit_embedded::test_cluster::unique_name("full")).await;
+    world.create_topic(1).await;
+    let reader = world.read();
+    reader.until_ready().await;
+    let (holding, lane) = backlog_of_a_held_lane(&world).await;
+    reader.until_refused(&["reading stands still", &format!("lane {lane}")]).await;
+    holding.rollback().await.unwrap();
+    world.until_coins(&[("ann", 20)]).await;
     reader.until_ready().await;
     reader.stop().await;
 }

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use plaudit_actions::sources::Sources;
 use plaudit_domain::lane::LaneCount;
+use plaudit_embedded::fault_proxy::FaultProxy;
 use plaudit_embedded::test_cluster;
 use plaudit_event_store::catalogue_store::{self, CatalogueStore};
 use plaudit_event_store::parked::{self, Parked};
@@ -113,11 +114,24 @@ impl World {
     }
 
     pub fn read_with(&self, options: IngestOptions) -> Reader {
+        self.read_over(options, &self.pool)
+    }
+
+    /// With what reading asks the database, but for the queue, over a pool of its own.
+    pub fn read_over(&self, options: IngestOptions, pool: &PgPool) -> Reader {
         let stopped = CancellationToken::new();
-        let (queue, pool) = (self.queue.clone(), self.pool.clone());
-        let sources = self.sources.subscribe();
+        let (queue, sources) = (self.queue.clone(), self.sources.subscribe());
         let ingest = Ingest::start(options, queue, pool, sources, stopped.clone()).unwrap();
         Reader { ingest, stopped }
+    }
+
+    /// A pool to the same database through a proxy that can fall silent.
+    pub async fn through_proxy(&self) -> (FaultProxy, PgPool) {
+        let direct = self.pool.connect_options();
+        let proxy = FaultProxy::start(format!("{}:{}", direct.get_host(), direct.get_port()));
+        let proxy = proxy.await.unwrap();
+        let through = direct.as_ref().clone().host("127.0.0.1").port(proxy.address().port());
+        (proxy, self.pool.options().clone().connect_lazy_with(through))
     }
 
     /// Sends a record and gives its offset.
@@ -212,6 +226,10 @@ pub struct Reader {
 impl Reader {
     pub fn ready(&self) -> Result<(), String> {
         self.ingest.health().ready()
+    }
+
+    pub fn warnings(&self) -> Vec<String> {
+        self.ingest.health().warnings()
     }
 
     pub fn is_paused(&self) -> bool {

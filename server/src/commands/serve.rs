@@ -1,10 +1,10 @@
 //! `plaudit serve`: wires the parts and drains them in order.
 
+mod drain;
 mod readiness;
 
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
 
 use plaudit_actions::sources::Sources;
 use plaudit_api::auth::{ExpectedClaims, JwksSource, KeyOptions, Keys};
@@ -13,6 +13,7 @@ use plaudit_api::{
 };
 use plaudit_delivery::{Channels, Delivery, DeliveryOptions, EventTopic, Topic};
 use plaudit_event_store::catalogue_store::CatalogueStore;
+use plaudit_event_store::pool::Deadlined;
 use plaudit_event_store::{CommandQueue, sweeper, upkeep};
 use plaudit_followers::{HeadWatch, Runner};
 use plaudit_ingest::backfill::BackfillWorker;
@@ -32,12 +33,6 @@ use crate::signals::{SHUTDOWN_MAX, ShutdownSignals};
 use crate::source_files::{SourceFiles, SourceWatch};
 use crate::{logging, metrics, open_files, startup};
 use readiness::readiness;
-
-/// Requests may run this long after the signal to stop: longer than their deadline.
-const REQUESTS_DRAIN: Duration = Duration::from_secs(5);
-
-/// Connections to the database must be given back within this time at the end.
-const POOL_CLOSE: Duration = Duration::from_secs(2);
 
 /// A shorter secret than its hash is the weakest part of a token.
 ///
@@ -74,45 +69,6 @@ pub struct Serving {
     rebuilds: Rebuilds,
     backfills: Option<tokio::task::JoinHandle<()>>,
     pool: PgPool,
-}
-
-impl Serving {
-    /// Waits until every part has ended in order, which follows from the token of [`start`].
-    pub async fn drain(self) {
-        self.rebuilds.stop.cancel();
-        self.rebuilds.running.close();
-        if let Some(api) = self.api
-            && tokio::time::timeout(REQUESTS_DRAIN, api).await.is_err()
-        {
-            tracing::warn!("some requests were still running after {} s", REQUESTS_DRAIN.as_secs());
-        }
-        if let Some(ingest) = self.ingest {
-            ingest.join().await;
-        }
-        if let Some(Err(error)) = match self.backfills {
-            Some(backfills) => Some(backfills.await),
-            None => None,
-        } {
-            tracing::error!(%error, "the worker of backfills has panicked");
-        }
-        if let Some(delivery) = self.delivery {
-            delivery.join().await;
-        }
-        if let Some(events) = self.events {
-            events.join().await;
-        }
-        if let Some(digests) = self.digests {
-            digests.join().await;
-        }
-        self.rebuilds.running.wait().await;
-        // A client that does not take its answer keeps what it was read with.
-        if tokio::time::timeout(POOL_CLOSE, self.pool.close()).await.is_err() {
-            tracing::warn!(
-                "some connections to the database were still in use after {} s",
-                POOL_CLOSE.as_secs()
-            );
-        }
-    }
 }
 
 /// The options of the parts that are to run.
@@ -199,13 +155,12 @@ pub async fn start(
         options: Arc::new(options.clone()),
         records_per_second: config.number("backfill.records_per_second"),
         queue: commands.clone(),
-        pool: pool.clone(),
+        database: Deadlined::new(&pool, plaudit_ingest::CALL_MAX),
         sources: sources.clone(),
         stopped: stop.clone(),
     });
-    let start_ingest = |options| {
-        Ingest::start(options, commands.clone(), pool.clone(), sources.clone(), stop.clone())
-    };
+    let start_ingest =
+        |options| Ingest::start(options, commands.clone(), &pool, sources.clone(), stop.clone());
     let ingest = parts.ingest.map(start_ingest).transpose()?;
     let backfills = worker.map(BackfillWorker::start);
     let readiness = readiness(
@@ -218,6 +173,7 @@ pub async fn start(
             events.as_ref().map(|events| Arc::clone(events.health())),
             digests.as_ref().map(|digests| Arc::clone(digests.health())),
         ],
+        parts.api.as_ref().map(|(keys, _)| keys.clone()),
     );
     let lag = ingest.as_ref().map(|ingest| Arc::clone(ingest.health()));
     let lag = lag.map(|health| -> Arc<dyn Fn() -> String + Send + Sync> {

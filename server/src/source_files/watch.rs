@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use plaudit_actions::sources::Sources;
+use plaudit_event_store::pool::Deadlined;
 use plaudit_event_store::source_files;
 use sqlx::PgPool;
 use tokio::sync::watch;
@@ -15,6 +16,9 @@ use crate::failure::Failure;
 
 /// The pause between looks at the database. A publication must be in force everywhere within 2 s.
 const EVERY: Duration = Duration::from_millis(500);
+
+/// How long a look may take.
+const LOOK_MAX: Duration = Duration::from_secs(3);
 
 /// The mappings in force, kept current until the process ends. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -37,7 +41,7 @@ impl SourceWatch {
         let problem: Arc<Mutex<Option<String>>> = Arc::default();
         let follower = Follower {
             files,
-            pool: pool.clone(),
+            database: Deadlined::new(pool, LOOK_MAX),
             sender,
             problem: Arc::clone(&problem),
             identity: published.identity,
@@ -61,7 +65,7 @@ impl SourceWatch {
 
 struct Follower {
     files: SourceFiles,
-    pool: PgPool,
+    database: Deadlined,
     sender: watch::Sender<Arc<Sources>>,
     problem: Arc<Mutex<Option<String>>>,
     /// Of the last publication that was looked at.
@@ -80,10 +84,12 @@ impl Follower {
     }
 
     async fn look(&mut self) -> sqlx::Result<()> {
-        if source_files::identity(&self.pool).await? == self.identity {
+        let identity = |pool| async move { source_files::identity(&pool).await };
+        if self.database.call(identity).await? == self.identity {
             return Ok(());
         }
-        let published = source_files::in_force(&self.pool).await?;
+        let in_force = |pool| async move { source_files::in_force(&pool).await };
+        let published = self.database.call(in_force).await?;
         self.identity = published.identity;
         let names = || published.files.iter().map(|f| format!("{} {}", f.name, f.version));
         let problem = match self.files.compile(&published.files) {

@@ -11,6 +11,7 @@ use crate::place::{Place, get, status_of, token};
 use crate::program::{
     Running, command, eventually, plaudit, sample_sources, sample_tasks, scratch, text,
 };
+use crate::sources::produce;
 
 /// The commands of the catalogue over HTTP, without the database, say what they say with it.
 fn the_catalogue_by_http_and_by_the_database(place: &Place, url: &str, sample: &str) {
@@ -203,10 +204,56 @@ async fn a_server_ends_within_ten_seconds_whatever_hangs() {
     let mut half = std::net::TcpStream::connect(url.trim_start_matches("http://")).unwrap();
     std::io::Write::write_all(&mut half, b"GET /livez HTTP/1.1\r\nhost: ").unwrap();
     let stopped = Instant::now();
-    server.end(Signal::SIGTERM).await;
+    let ended = server.end(Signal::SIGTERM).await;
+    assert_eq!(ended.code(), Some(0), "{}", server.said().join("\n"));
     // Half a second for the signal to arrive and the process to be gone.
     let limit = Duration::from_millis(10_500);
     assert!(stopped.elapsed() < limit, "{:?}:\n{}", stopped.elapsed(), server.said().join("\n"));
+}
+
+/// What waits for a lane is read again after the next start.
+#[tokio::test]
+async fn a_server_ends_well_while_its_lanes_are_held() {
+    let place = Place::prepare().await;
+    assert_eq!(place.run(&["tasks", "publish", sample_tasks().to_str().unwrap()]).0, Some(0));
+    let (mut server, url) = place.serve(&[]).await;
+    eventually("readiness", async || {
+        (status_of(&format!("{url}/readyz")).await == 200).then_some(())
+    })
+    .await;
+    let mut holder = sqlx::PgConnection::connect(&place.database).await.unwrap();
+    let hold = "begin; select pg_advisory_xact_lock(1347174741, lane) from lane_numbers";
+    sqlx::raw_sql(hold).execute(&mut holder).await.unwrap();
+    let now = jiff::Timestamp::now().to_string();
+    let action = json!({"specversion": "1.0", "source": "/cli", "id": "1", "type": "team.formed", "subject": "u1", "time": now});
+    produce(&place, action.to_string().as_bytes()).await;
+    eventually("the held lane is named", async || {
+        let metrics = reqwest::get(format!("{url}/metrics")).await.ok()?.text().await.ok()?;
+        metrics.contains("\nplaudit_lanes_busy 1\n").then_some(())
+    })
+    .await;
+    let stopped = Instant::now();
+    let ended = server.end(Signal::SIGTERM).await;
+    assert_eq!(ended.code(), Some(0), "{}", server.said().join("\n"));
+    assert!(stopped.elapsed() < Duration::from_millis(10_500), "{:?}", stopped.elapsed());
+}
+
+#[tokio::test]
+async fn a_server_whose_keys_were_never_fetched_is_not_ready() {
+    let mut place = Place::prepare().await;
+    // It takes connections and says nothing.
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("http://{}/keys", silent.local_addr().unwrap());
+    place.set("PLAUDIT_AUTH_JWKS", &address);
+    let (mut server, url) = place.serve(&["--roles", "api"]).await;
+    eventually("the keys are named", async || {
+        let answer = reqwest::get(format!("{url}/readyz")).await.ok()?;
+        let status = answer.status().as_u16();
+        let body = answer.text().await.ok()?;
+        (status == 503 && body.contains(&address)).then_some(())
+    })
+    .await;
+    assert_eq!(server.end(Signal::SIGTERM).await.code(), Some(0));
 }
 
 #[tokio::test]

@@ -10,6 +10,7 @@ use plaudit_embedded::test_cluster;
 use rdkafka::ClientConfig;
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use serde_json::{Value, json};
+use sqlx::Connection as _;
 use tokio::net::TcpListener;
 
 use crate::place::{Place, status_of};
@@ -33,7 +34,7 @@ fn teams(folder: &Path, topic: &str, format: &str, user: &str) -> String {
     file.to_str().unwrap().to_owned()
 }
 
-async fn produce(place: &Place, value: &[u8]) {
+pub async fn produce(place: &Place, value: &[u8]) {
     let brokers = test_cluster::kafka_brokers().await;
     let producer: FutureProducer =
         ClientConfig::new().set("bootstrap.servers", &brokers).create().unwrap();
@@ -100,6 +101,38 @@ async fn a_published_file_is_in_force_within_two_seconds_and_keeps_its_history()
     assert_eq!(place.run(&["sources", "export", "teams.yaml"]).0, Some(1));
     assert_eq!(place.json(&["sources", "list"])["published"], json!([]));
     assert_eq!(place.run(&["sources", "history", "other.yaml"]).0, Some(1));
+    assert_eq!(server.end(Signal::SIGTERM).await.code(), Some(0));
+}
+
+/// The look at the database is under way when its connection falls silent: the answer never comes.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_falls_silent_does_not_hide_a_published_file() {
+    let mut place = Place::prepare().await;
+    place.set("PLAUDIT_SOURCES", folder().to_str().unwrap());
+    let (proxy, through) = test_cluster::fault_proxy(&place.database).await;
+    let direct = place.database.clone();
+    place.set("PLAUDIT_DATABASE_URL", &through);
+    let (mut server, _) = place.serve(&["--roles", "api"]).await;
+    place.set("PLAUDIT_DATABASE_URL", &direct);
+    let mut locking = sqlx::PgConnection::connect(&direct).await.unwrap();
+    let lock = "begin; lock table source_files in access exclusive mode";
+    sqlx::raw_sql(lock).execute(&mut locking).await.unwrap();
+    eventually("the server waits for the table", async || {
+        let waiting: i64 = sqlx::query_scalar(
+            "select count(*) from pg_locks where not granted and relation = 'source_files'::regclass",
+        )
+        .fetch_one(&mut locking)
+        .await
+        .unwrap();
+        (waiting > 0).then_some(())
+    })
+    .await;
+    proxy.freeze();
+    sqlx::raw_sql("rollback").execute(&mut locking).await.unwrap();
+    let file = teams(&folder(), &place.topic, "json", "value.user");
+    let (code, _, error) = place.run(&["sources", "publish", &file, "--reason", "new teams"]);
+    assert_eq!(code, Some(0), "{error}");
+    server.line_with("published source files are in force").await;
     assert_eq!(server.end(Signal::SIGTERM).await.code(), Some(0));
 }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use plaudit_api::auth::Keys;
 use plaudit_api::{Readiness, ReadinessReport};
 use plaudit_event_store::{BusyLane, CommandQueue, backfills};
 use plaudit_followers::FollowerHealth;
@@ -18,10 +19,11 @@ pub fn readiness(
     ingest: Option<Arc<IngestHealth>>,
     published: Option<SourceWatch>,
     followers: [Option<Arc<FollowerHealth>>; 3],
+    keys: Option<Keys>,
 ) -> Readiness {
     Readiness::new(move || {
         let (pool, ingest, followers) = (pool.clone(), ingest.clone(), followers.clone());
-        let (commands, published) = (commands.clone(), published.clone());
+        let (commands, published, keys) = (commands.clone(), published.clone(), keys.clone());
         async move {
             let mut report = ReadinessReport::default();
             let reasons = &mut report.reasons;
@@ -31,15 +33,16 @@ pub fn readiness(
                 Ok(Err(error)) => reasons.push(format!("database: {error}")),
                 Err(_) => reasons.push("database: no answer within 2 s".to_owned()),
             }
-            if let Some((_, why)) = commands.failing() {
-                reasons.push(format!("writes: {why}"));
-            }
-            if let Some(Err(reason)) = ingest.map(|health| health.ready()) {
-                reasons.push(reason);
-            }
+            let failing = commands.failing().map(|(_, why)| why);
+            reasons
+                .extend(failing.or_else(|| commands.stalled()).map(|why| format!("writes: {why}")));
+            reasons.extend(ingest.as_ref().and_then(|health| health.ready().err()));
+            reasons.extend(keys.as_ref().and_then(|keys| keys.ready().err()));
             let followers = || followers.iter().flatten();
             reasons.extend(followers().filter_map(|health| health.ready().err()));
             report.warnings.extend(commands.busy_lanes().iter().map(busy_lane));
+            report.warnings.extend(ingest.iter().flat_map(|health| health.warnings()));
+            report.warnings.extend(keys.as_ref().and_then(Keys::warning));
             report.warnings.extend(published.as_ref().and_then(SourceWatch::problem));
             let stuck = backfills::warnings(&pool);
             if let Ok(Ok(stuck)) = tokio::time::timeout(Duration::from_secs(1), stuck).await {

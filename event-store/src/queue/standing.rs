@@ -1,0 +1,165 @@
+//! Whether the queue gets on: lanes that somebody else holds, and work that nothing is done about.
+
+use std::collections::BTreeSet;
+use std::sync::Weak;
+use std::time::Duration;
+
+use plaudit_domain::lane::Lane;
+use tokio::time::Instant;
+
+use super::lane_work::LaneWork;
+use super::{CommandQueue, Lanes, Shared};
+
+/// From then on a lane that somebody else holds is named.
+const NAMED_AFTER: Duration = Duration::from_secs(2);
+
+/// Work that has waited for so long, while nothing was written, makes the process unready.
+const STALLED_AFTER: Duration = Duration::from_secs(8);
+
+/// How often the held lanes are counted, and tried if no work does that.
+const EVERY: Duration = Duration::from_secs(1);
+
+/// A lane that somebody outside of this process holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BusyLane {
+    /// The lane.
+    pub lane: Lane,
+    /// For how long it could not be had.
+    pub since: Duration,
+}
+
+impl CommandQueue {
+    /// Lanes that could not be had for a while, longest first. Their users wait; nobody else does. A lane whose
+    /// requests were all given up is among them until it can be had, or until nobody has asked for it for a minute.
+    pub fn busy_lanes(&self) -> Vec<BusyLane> {
+        self.handle.shared.lanes().busy(Instant::now())
+    }
+
+    /// Why nothing gets written although there is work, if nothing does; else `None`. A single lane that somebody
+    /// holds is no such reason.
+    pub fn stalled(&self) -> Option<String> {
+        let shared = &self.handle.shared;
+        let committed_at = shared.executor.committed_at();
+        let stall = shared.lanes().stall(committed_at, Instant::now())?;
+        Some(match stall {
+            Stall::Waiting(waited) => format!(
+                "work has waited for {} s and nothing was written meanwhile; `select pid, state, wait_event, query \
+                 from pg_stat_activity` shows what the database waits for",
+                waited.as_secs()
+            ),
+            Stall::Held { lanes, waited } => format!(
+                "{lanes} lanes have been held by other writers for {} s, and nothing was written meanwhile; \
+                 `select pid, granted from pg_locks where locktype = 'advisory'` shows who holds them",
+                waited.as_secs()
+            ),
+        })
+    }
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Stall {
+    Waiting(Duration),
+    Held { lanes: usize, waited: Duration },
+}
+
+impl Lanes {
+    fn busy(&self, now: Instant) -> Vec<BusyLane> {
+        let busy = (0..).zip(&self.work).filter_map(|(lane, work)| {
+            let since = now.saturating_duration_since(work.held_since()?);
+            (since >= NAMED_AFTER).then_some(BusyLane { lane: Lane(lane), since })
+        });
+        let mut busy: Vec<_> = busy.collect();
+        busy.sort_by_key(|busy| std::cmp::Reverse(busy.since));
+        busy
+    }
+
+    fn stall(&self, committed_at: Option<Instant>, now: Instant) -> Option<Stall> {
+        let uneventful = |since: &Instant| committed_at.is_none_or(|at| at < *since);
+        let lasted = |since: Instant| {
+            Some(now.saturating_duration_since(since)).filter(|lasted| *lasted >= STALLED_AFTER)
+        };
+        let is_held = |work: &&LaneWork| work.held_since().is_some();
+        let free = self.work.iter().filter(|work| !is_held(work));
+        let waiting = free.filter_map(LaneWork::waiting_since).filter(uneventful).min();
+        if let Some(waited) = waiting.and_then(lasted) {
+            return Some(Stall::Waiting(waited));
+        }
+        // Since the last commit others have come to hold every lane that was asked for.
+        let held = self.work.iter().filter_map(LaneWork::held_since).filter(uneventful);
+        let held: Vec<Duration> = held.filter_map(lasted).collect();
+        let waited = held.iter().max().copied()?;
+        (held.len() > 1).then_some(Stall::Held { lanes: held.len(), waited })
+    }
+}
+
+/// Runs as long as the queue: counts the held lanes, and tries those that nobody's work tries.
+pub(super) async fn watch(queue: Weak<Shared>) {
+    loop {
+        tokio::time::sleep(EVERY).await;
+        let Some(shared) = queue.upgrade() else { return };
+        if shared.lanes().closed {
+            return;
+        }
+        shared.probe().await;
+        shared.count();
+    }
+}
+
+impl Shared {
+    async fn probe(&self) {
+        let now = Instant::now();
+        let probed: BTreeSet<Lane> = {
+            let mut lanes = self.lanes();
+            let all = (0..).map(Lane).zip(&mut lanes.work);
+            all.filter_map(|(lane, work)| work.is_to_be_probed(now).then_some(lane)).collect()
+        };
+        if probed.is_empty() {
+            return;
+        }
+        match self.executor.held_lanes(&probed).await {
+            Ok(held) => {
+                let mut lanes = self.lanes();
+                for lane in probed.difference(&held) {
+                    lanes.of(*lane).note_free();
+                }
+            }
+            // Whatever it is, whoever writes meets it too.
+            Err(error) => tracing::debug!(%error, "held lanes can't be tried"),
+        }
+    }
+
+    fn count(&self) {
+        let busy = self.lanes().busy(Instant::now());
+        metrics::gauge!("plaudit_lanes_busy").set(u32::try_from(busy.len()).unwrap_or(u32::MAX));
+        let longest = busy.first().map_or(0.0, |busy| busy.since.as_secs_f64());
+        metrics::gauge!("plaudit_lane_busy_seconds").set(longest);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lanes(count: usize) -> Lanes {
+        let work = (0..count).map(|_| LaneWork::default()).collect();
+        Lanes { work, closed: false, in_background: false }
+    }
+
+    #[test]
+    fn held_lanes_are_a_stall_once_there_are_several_and_nothing_else_was_written() {
+        let began = Instant::now();
+        let at = |seconds| began + Duration::from_secs(seconds);
+        let mut lanes = lanes(4);
+        lanes.work[0].rest_busy(at(1));
+        assert_eq!(lanes.stall(None, at(20)), None, "its own users only");
+        lanes.work[2].rest_busy(at(2));
+        assert_eq!(lanes.stall(None, at(9)), None, "not yet");
+        let stall = |waited| Some(Stall::Held { lanes: 2, waited: Duration::from_secs(waited) });
+        assert_eq!(lanes.stall(None, at(10)), stall(9));
+        assert_eq!(lanes.stall(Some(began), at(10)), stall(9));
+        assert_eq!(lanes.stall(Some(at(3)), at(10)), None, "others get on");
+        assert_eq!(lanes.busy(at(10))[0].lane, Lane(0));
+        lanes.work[2].note_free();
+        assert_eq!(lanes.stall(None, at(10)), None);
+    }
+}
