@@ -65,8 +65,8 @@ pub struct Needed {
     pub settled: SettledUsers,
     /// The windows that the items may draw on.
     pub budgets: BTreeSet<BudgetKey>,
-    /// The users who are settled may wait for a budget.
-    pub may_wait: bool,
+    /// Users of whom what waits for a budget is granted, or revoked.
+    pub waiting: BTreeSet<(Lane, UserId)>,
     /// Parked records to release or discard.
     pub parked: Vec<(Lane, Uuid)>,
     pub past: NeededPast,
@@ -127,7 +127,9 @@ impl Needed {
                     needed.tasks_of(item.lane, user);
                     let settled = needed.settled.entry((item.lane, user.clone())).or_insert(*as_of);
                     *settled = (*settled).max(*as_of);
-                    needed.may_wait |= !catalogue.waiting_places().is_empty();
+                    if !catalogue.waiting_places().is_empty() {
+                        needed.waiting.insert((item.lane, user.clone()));
+                    }
                     needed.budgets.extend(catalogue.budgets_waited_for(*as_of));
                 }
                 Work::ByHand { key, command, revoked } => {
@@ -135,6 +137,7 @@ impl Needed {
                     let tasks = needed.tasks_of(item.lane, &key.user);
                     tasks.extend(by_hand::tasks_of(command, catalogue));
                     if let Some(Reward { task, period, milestone, .. }) = revoked.as_deref() {
+                        needed.waiting.insert((item.lane, key.user.clone()));
                         let lookup = ClaimLookup {
                             lane: item.lane,
                             user: key.user.clone(),
