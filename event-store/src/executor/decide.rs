@@ -348,9 +348,24 @@ impl DecidedBatch<'_> {
             metrics::counter!("plaudit_where_failed_total", "task" => task.to_string())
                 .increment(1);
         }
+        self.changes.events.iter().filter_map(acknowledged).for_each(|result| {
+            metrics::counter!("plaudit_reward_acknowledgements_total", "result" => result)
+                .increment(1);
+        });
         let duplicates = self.outcomes.iter().filter(|(_, o)| *o == Outcome::Duplicate).count();
         metrics::counter!("plaudit_duplicates_total").increment(duplicates as u64);
     }
+}
+
+/// What a payer said by an action, if that is what an event records.
+fn acknowledged(new: &NewEvent) -> Option<&'static str> {
+    let result = match new.event {
+        Event::RewardDelivered { .. } => "delivered",
+        Event::RewardFailed { .. } => "failed",
+        Event::AcknowledgementIgnored { .. } => "ignored",
+        _ => return None,
+    };
+    new.metadata.contains("\"action_id\":").then_some(result)
 }
 
 /// A user's tasks while a batch is decided.
