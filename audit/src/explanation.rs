@@ -39,7 +39,7 @@ pub struct DeliveryEntry {
     pub channel: String,
     /// Whether the channel leads to the payer.
     pub pays: bool,
-    /// `waiting`, `sent`, `delivered` or `failed`.
+    /// `waiting`, `sent`, `delivered`, `failed`, `revoked` or `replaced`.
     pub state: String,
     /// How often it was tried.
     pub attempts: i32,

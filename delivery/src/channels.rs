@@ -4,6 +4,7 @@
 //! payer; without one the topic does.
 
 mod pattern;
+mod secrets;
 
 use std::time::Duration;
 
@@ -80,7 +81,10 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 const TIMEOUT_MAX: Duration = Duration::from_secs(60);
 const CONCURRENCY: usize = 8;
 const CONCURRENCY_MAX: usize = 256;
+const RATE_MIN: f64 = 0.001;
 const RATE_MAX: f64 = 10_000.0;
+/// The longest `ack_within` and `retry_for`, in days: what is longer is a mistake.
+const DAYS_MAX: u64 = 365;
 const SECRETS_MAX: usize = 4;
 const CHANNELS_MAX: usize = 64;
 /// The name of the channel of the topic.
@@ -93,7 +97,7 @@ struct Written {
     name: String,
     r#type: Type,
     url: Option<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "secrets::list")]
     secrets: Vec<String>,
     grants: Option<Vec<GrantPattern>>,
     ack: Option<Ack>,
@@ -123,9 +127,10 @@ impl Default for Channels {
 impl Channels {
     /// Reads `rewards.channels`, a JSON array. Gives every error, each with the channel it is about.
     pub fn parse(json: &str) -> Result<Self, Vec<String>> {
-        let list: Vec<Value> = match serde_json::from_str(json) {
-            Ok(list) => list,
-            Err(error) => return Err(vec![format!("a list of channels is wanted: {error}")]),
+        let list = match serde_json::from_str(json) {
+            Ok(Value::Array(list)) => list,
+            Ok(_) => return Err(vec!["a JSON array of channels is wanted".to_owned()]),
+            Err(error) => return Err(vec![format!("a JSON array of channels is wanted: {error}")]),
         };
         let (mut channels, mut errors, mut names) = (Self::default(), Vec::new(), Vec::new());
         if list.len() > CHANNELS_MAX {
@@ -134,6 +139,10 @@ impl Channels {
         for (index, entry) in list.into_iter().enumerate() {
             let shown = entry.get("name").and_then(Value::as_str).unwrap_or("without a name");
             let place = format!("channel {} ({shown})", index + 1);
+            if !entry.is_object() {
+                errors.push(format!("{place}: an object is wanted"));
+                continue;
+            }
             match serde_json::from_value::<Written>(entry) {
                 Ok(written) => {
                     if names.contains(&written.name) {
@@ -147,7 +156,9 @@ impl Channels {
                 Err(error) => errors.push(format!("{place}: {error}")),
             }
         }
-        if errors.is_empty() { Ok(channels) } else { Err(errors) }
+        // Errors of other fields show what was written, and a secret may stand in the wrong one.
+        let shown = errors.iter().map(|error| secrets::hide(error)).collect();
+        if errors.is_empty() { Ok(channels) } else { Err(shown) }
     }
 
     fn add(&mut self, written: Written, faults: &mut Vec<String>) {
@@ -181,7 +192,7 @@ impl Channels {
         }
         self.kafka.ack = written.ack.unwrap_or(Ack::Action);
         let ack_within = written.ack_within.as_deref();
-        self.kafka.ack_within = duration("ack_within", ack_within, ACK_WITHIN, faults);
+        self.kafka.ack_within = days("ack_within", ack_within, ACK_WITHIN, faults);
     }
 
     /// The webhook that leads to the payer of such a reward; `None`: the topic does.
@@ -224,15 +235,15 @@ fn webhook(written: Written, faults: &mut Vec<String>) -> Option<WebhookChannel>
     if !(1..=CONCURRENCY_MAX).contains(&concurrency) {
         faults.push(format!("`concurrency` is 1 to {CONCURRENCY_MAX}"));
     }
-    if written.rate_per_second.is_some_and(|rate| !(rate > 0.0 && rate <= RATE_MAX)) {
-        faults.push(format!("`rate_per_second` is above 0 and at most {RATE_MAX}"));
+    if written.rate_per_second.is_some_and(|rate| !(RATE_MIN..=RATE_MAX).contains(&rate)) {
+        faults.push(format!("`rate_per_second` is {RATE_MIN} to {RATE_MAX}"));
     }
     let timeout = duration("timeout", written.timeout.as_deref(), TIMEOUT, faults);
     if timeout > TIMEOUT_MAX {
         faults.push(format!("`timeout` is at most PT{}S", TIMEOUT_MAX.as_secs()));
     }
-    let ack_within = duration("ack_within", written.ack_within.as_deref(), ACK_WITHIN, faults);
-    let retry_for = duration("retry_for", written.retry_for.as_deref(), RETRY_FOR, faults);
+    let ack_within = days("ack_within", written.ack_within.as_deref(), ACK_WITHIN, faults);
+    let retry_for = days("retry_for", written.retry_for.as_deref(), RETRY_FOR, faults);
     Some(WebhookChannel {
         name,
         url: url?,
@@ -277,6 +288,21 @@ pub fn url(text: Option<&str>, allow_private: bool) -> Result<Url, String> {
     Ok(url)
 }
 
+/// A duration of up to [`DAYS_MAX`].
+fn days(
+    field: &str,
+    written: Option<&str>,
+    default: Duration,
+    faults: &mut Vec<String>,
+) -> Duration {
+    let read = duration(field, written, default, faults);
+    if read > Duration::from_secs(DAYS_MAX * 24 * 3_600) {
+        faults.push(format!("`{field}` is at most P{DAYS_MAX}D"));
+        return default;
+    }
+    read
+}
+
 fn duration(
     field: &str,
     written: Option<&str>,
@@ -294,68 +320,4 @@ fn duration(
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
-
-    fn errors(json: &Value) -> String {
-        Channels::parse(&json.to_string()).unwrap_err().join("\n")
-    }
-
-    #[test]
-    fn without_channels_everything_goes_to_the_topic_and_is_confirmed_by_actions() {
-        let channels = Channels::parse("[]").unwrap();
-        assert_eq!(channels.kafka.ack, Ack::Action);
-        assert!(channels.payer_of("currency", "coin").is_none());
-    }
-
-    #[test]
-    fn the_first_webhook_that_fits_leads_to_the_payer() {
-        let webhook = |name: &str, grants: Value| {
-            serde_json::json!({"name": name, "type": "webhook", "url": "https://pay.example/hook",
-                "secrets": [SECRET], "grants": grants})
-        };
-        let all = serde_json::json!([
-            {"name": "kafka", "type": "kafka", "ack": "none"},
-            webhook("badges", serde_json::json!([{"kind": "item", "code": "badge-*"}])),
-            webhook("coins", serde_json::json!([{"kind": "currency"}])),
-            webhook("gold", serde_json::json!([{"code": "gold"}])),
-        ]);
-        let channels = Channels::parse(&all.to_string()).unwrap();
-        let payer = |kind, code| channels.payer_of(kind, code).map(|c| c.name.as_str());
-        assert_eq!(payer("item", "badge-rare"), Some("badges"));
-        assert_eq!(payer("currency", "gold"), Some("coins"));
-        assert_eq!(payer("item", "gold"), Some("gold"));
-        assert_eq!(payer("item", "chest"), None);
-        assert_eq!(channels.kafka.ack, Ack::None);
-    }
-
-    #[test]
-    fn every_error_names_its_channel_and_what_is_wanted() {
-        let bad = serde_json::json!([
-            {"name": "Coins", "type": "webhook", "url": "http://10.0.0.1/", "secrets": []},
-            {"name": "b", "type": "webhook", "url": "https://169.254.169.254/", "secrets": ["x"],
-             "concurrency": 0, "timeout": "10"},
-            {"name": "c", "type": "pigeon"},
-            {"name": "d", "type": "webhook", "url": "https://d.example", "secrets": [SECRET], "retry": 1},
-            {"name": "kafka", "type": "kafka", "ack": "response", "url": "https://d.example"},
-        ]);
-        let errors = errors(&bad);
-        for wanted in [
-            "channel 1 (Coins): a name is",
-            "channel 1 (Coins): `url` is not https",
-            "channel 1 (Coins): `secrets` has 1 to 4",
-            "channel 2 (b): `url` leads to 169.254.169.254",
-            "channel 2 (b): a secret is whsec_",
-            "channel 2 (b): `concurrency` is 1 to 256",
-            "channel 2 (b): `timeout` is a duration",
-            "channel 3 (c): unknown variant `pigeon`",
-            "channel 4 (d): unknown field `retry`",
-            "channel 5 (kafka): `url` is for webhooks",
-            "channel 5 (kafka): `ack` of the topic",
-        ] {
-            assert!(errors.contains(wanted), "{wanted:?} is not in\n{errors}");
-        }
-    }
-}
+mod tests;

@@ -15,8 +15,9 @@ use sqlx::PgConnection;
 use tokio::time::Instant;
 
 use crate::channels::{Ack, KAFKA, KafkaChannel};
+use crate::message::{self, Role};
 use crate::senders::{Desk, Report};
-use crate::{message, waits};
+use crate::waits;
 use publisher::{Outgoing, Publisher, Sent};
 
 /// How much makes a round, over all lanes: far below the 100,000 records that the Kafka client holds by
@@ -88,7 +89,7 @@ impl KafkaSender {
 
     /// Publishes what is due, or the beginning of it. Gives how many records.
     async fn round(&mut self) -> Result<usize, PublishError> {
-        self.desk.store(KAFKA, vec![]).await?;
+        self.desk.store(vec![]).await?;
         let lanes = self.desk.lanes();
         self.forget_lanes();
         if lanes.is_empty() {
@@ -109,7 +110,7 @@ impl KafkaSender {
         let outgoing = due.iter().map(|due| Outgoing {
             lane: due.lane,
             key: due.user.to_string(),
-            body: message::body(&due.user, &due.reward),
+            body: message::body(&due.user, &due.reward, Role::of(due)),
         });
         let sent = self.publisher.publish(&outgoing.collect::<Vec<_>>()).await;
         let mut failed: BTreeMap<Lane, KafkaError> = BTreeMap::new();
@@ -128,7 +129,7 @@ impl KafkaSender {
         metrics::counter!("plaudit_rewards_published_total").increment(published as u64);
         attempted("published", published);
         attempted("failed", failed.len());
-        self.desk.store(KAFKA, reports).await?;
+        self.desk.store(reports).await?;
         let topic = self.publisher.topic().to_owned();
         // If all that was tried has failed, the reason is not a lane's.
         if published == 0

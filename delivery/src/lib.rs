@@ -27,6 +27,7 @@ use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 
 pub use channels::Channels;
+use channels::KAFKA;
 pub use event_topic::EventTopic;
 use kafka::publisher::Publisher;
 pub use kafka::publisher::Topic;
@@ -38,6 +39,9 @@ use webhook::{Client, WebhookSender};
 
 /// The name of the follower's checkpoints and leases.
 pub const FOLLOWER: &str = "delivery";
+
+/// What the upkeep is called in warnings.
+const UPKEEP: &str = "overdue deliveries";
 
 /// Where rewards go.
 #[derive(Debug, Clone)]
@@ -101,32 +105,32 @@ impl Delivery {
         };
         let runner =
             Runner::start(FOLLOWER, handler, pool, heads, Arc::clone(&health), stop.clone());
-        let desk = || {
+        let desk = |name: &str| {
             let (executor, health) = (Arc::clone(executor), Arc::clone(&health));
-            senders.desk(executor, pool.clone(), health, runner.held_lanes(), stop.clone())
+            senders.desk(name, executor, pool.clone(), health, runner.held_lanes(), stop.clone())
         };
         let kafka = {
-            let (desk, channel) = (desk(), channels.kafka.clone());
+            let (desk, channel) = (desk(KAFKA), channels.kafka.clone());
             move || {
                 let (desk, channel, publisher) = (desk.clone(), channel.clone(), publisher.clone());
                 KafkaSender { desk, channel, publisher, topic: TopicState::Unknown }.run()
             }
         };
-        senders.tasks.spawn(supervise("the sender of the topic", kafka, desk()));
+        senders.tasks.spawn(supervise("the sender of the topic", kafka, desk(KAFKA)));
         for (channel, client) in channels.webhooks.iter().cloned().zip(clients) {
             let name = format!("the sender of the channel {}", channel.name);
-            let own = desk();
+            let (own, supervisor) = (desk(&channel.name), desk(&channel.name));
             let sender = move || {
                 let (desk, channel, client) = (own.clone(), channel.clone(), client.clone());
                 WebhookSender { desk, channel, client }.run()
             };
-            senders.tasks.spawn(supervise(name, sender, desk()));
+            senders.tasks.spawn(supervise(name, sender, supervisor));
         }
         let upkeep = {
-            let (desk, channels) = (desk(), channels.clone());
-            move || Upkeep { desk: desk.clone(), channels: channels.clone() }.run()
+            let (desk, channels) = (desk(UPKEEP), channels.clone());
+            move || Upkeep::new(desk.clone(), channels.clone()).run()
         };
-        senders.tasks.spawn(supervise("the upkeep of deliveries", upkeep, desk()));
+        senders.tasks.spawn(supervise("the upkeep of deliveries", upkeep, desk(UPKEEP)));
         Ok(Self { runner })
     }
 

@@ -1,16 +1,20 @@
 //! What the senders of all channels share: the lanes they may send from, who wakes them, and how they store
 //! what came of an attempt.
 
+mod in_flight;
+mod stuck_lanes;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use plaudit_domain::ids::UserId;
 use plaudit_domain::lane::Lane;
-use plaudit_domain::user_tasks::{Reward, Verdict};
+use plaudit_domain::user_tasks::{Reward, RewardState, Verdict};
 use plaudit_event_store::deliveries::{self, Due, Noted};
 use plaudit_event_store::pool::Borrowed;
+use plaudit_event_store::rewards::grants;
 use plaudit_event_store::{Applied, Batch, ExecuteError, Executor, Item, Origin, Outcome, Work};
 use plaudit_followers::bounded::{CALL_MAX, within};
 use plaudit_followers::{FollowerHealth, HeldLanes, Subject};
@@ -21,9 +25,13 @@ use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use crate::channels::Channels;
+pub use in_flight::InFlight;
+use stuck_lanes::StuckLanes;
 
 /// How long it may take to store what came of some attempts, retries included.
 const STORE_MAX: Duration = Duration::from_secs(8);
+/// How long lanes are tried one by one, after all of them together were refused. The rest is tried later.
+const ONE_BY_ONE_MAX: Duration = Duration::from_secs(4);
 /// How long the end waits for attempts that are under way.
 const END_MAX: Duration = Duration::from_secs(4);
 /// How often a sender looks for what is due without being woken.
@@ -33,12 +41,14 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 pub struct Senders {
     channels: Channels,
     wake: watch::Sender<()>,
+    in_flight: InFlight,
     pub tasks: TaskTracker,
 }
 
 impl Senders {
     pub fn new(channels: Channels) -> Self {
-        Self { channels, wake: watch::Sender::new(()), tasks: TaskTracker::new() }
+        let (wake, in_flight) = (watch::Sender::new(()), InFlight::default());
+        Self { channels, wake, in_flight, tasks: TaskTracker::new() }
     }
 
     pub fn channels(&self) -> &Channels {
@@ -56,32 +66,46 @@ impl Senders {
         let _ = tokio::time::timeout(END_MAX, self.tasks.wait()).await;
     }
 
-    /// What one sender needs.
+    /// What one sender needs. `name` is its channel, or what else it does.
     pub fn desk(
         &self,
+        name: &str,
         executor: Arc<Executor>,
         pool: PgPool,
         health: Arc<FollowerHealth>,
         held: HeldLanes,
         stop: CancellationToken,
     ) -> Desk {
-        let woken = self.wake.subscribe();
-        Desk { executor, pool, health, held, woken, stop, unstored: Vec::new() }
+        Desk {
+            name: name.to_owned(),
+            executor,
+            pool,
+            health,
+            held,
+            woken: self.wake.subscribe(),
+            in_flight: self.in_flight.clone(),
+            stop,
+            unstored: Vec::new(),
+            stuck: StuckLanes::default(),
+        }
     }
 }
 
 /// The place of work of one sender.
 #[derive(Clone)]
 pub struct Desk {
+    name: String,
     executor: Arc<Executor>,
     pub pool: PgPool,
     pub health: Arc<FollowerHealth>,
     held: HeldLanes,
     woken: watch::Receiver<()>,
+    pub in_flight: InFlight,
     pub stop: CancellationToken,
     /// What was attempted and could not be stored. Nothing more is sent from these lanes until it is, so
     /// that nothing is sent again because of it.
     unstored: Vec<Report>,
+    stuck: StuckLanes,
 }
 
 /// What came of an attempt.
@@ -95,9 +119,20 @@ pub struct Report {
 
 impl Desk {
     /// The lanes to send from.
-    pub fn lanes(&self) -> Vec<Lane> {
+    pub fn lanes(&mut self) -> Vec<Lane> {
+        let mut lanes = self.held.now();
+        for lane in self.stuck.forget_lost(&lanes) {
+            self.health.resolve(&self.about_lane(lane));
+        }
         let unstored: BTreeSet<Lane> = self.unstored.iter().map(|r| r.due.lane).collect();
-        self.held.now().into_iter().filter(|lane| !unstored.contains(lane)).collect()
+        lanes.retain(|lane| !unstored.contains(lane) && !self.stuck.is_left_out(*lane));
+        lanes
+    }
+
+    /// Whether the lane is among those to send from, right before something is sent.
+    pub fn may_send_from(&self, lane: Lane) -> bool {
+        let has_unstored = self.unstored.iter().any(|report| report.due.lane == lane);
+        !has_unstored && !self.stuck.is_left_out(lane) && self.held.now().contains(&lane)
     }
 
     /// The lanes of this process.
@@ -134,40 +169,54 @@ impl Desk {
     }
 
     /// Stores what came of attempts, and of earlier ones that could not be stored. What fails is kept.
-    pub async fn store(&mut self, channel: &str, reports: Vec<Report>) -> Result<(), ExecuteError> {
+    pub async fn store(&mut self, reports: Vec<Report>) -> Result<(), ExecuteError> {
         let mut all = std::mem::take(&mut self.unstored);
         all.extend(reports);
-        if all.is_empty() {
+        let (now, later): (Vec<_>, Vec<_>) =
+            all.into_iter().partition(|report| !self.stuck.is_left_out(report.due.lane));
+        self.unstored = later;
+        if now.is_empty() {
             return Ok(());
         }
-        let whole = self.try_store(channel, &all).await;
-        let Err(error) = whole else { return Ok(()) };
-        let is_of_lanes = matches!(
-            error,
-            ExecuteError::Refused(_) | ExecuteError::Unreadable(_) | ExecuteError::LanesBusy(_)
-        );
-        if !is_of_lanes {
-            self.unstored = all;
-            return Err(error);
-        }
-        // The others may be stored without the lanes that it is about.
-        let mut by_lane: BTreeMap<Lane, Vec<Report>> = BTreeMap::new();
-        for report in all {
-            by_lane.entry(report.due.lane).or_default().push(report);
-        }
-        let mut failed = None;
-        for reports in by_lane.into_values() {
-            if let Err(error) = self.try_store(channel, &reports).await {
-                self.unstored.extend(reports);
-                failed = Some(error);
+        let left_out = match self.tell(&now).await {
+            Ok(left_out) => left_out,
+            Err(error) => {
+                self.unstored.extend(now);
+                return Err(error);
             }
-        }
-        failed.map_or(Ok(()), Err)
+        };
+        let (kept, told): (Vec<_>, Vec<_>) =
+            now.into_iter().partition(|report| left_out.contains(&report.due.lane));
+        self.unstored.extend(kept);
+        self.note(told).await
     }
 
-    async fn try_store(&self, channel: &str, reports: &[Report]) -> Result<(), ExecuteError> {
-        self.tell(reports).await?;
+    /// Notes attempts in the table of deliveries; where that is refused, lane by lane.
+    async fn note(&mut self, reports: Vec<Report>) -> Result<(), ExecuteError> {
+        let Err(error) = self.try_note(&reports).await else {
+            reports.iter().for_each(|report| self.take_in(report.due.lane));
+            return Ok(());
+        };
+        if !is_about_lanes(&error) {
+            self.unstored.extend(reports);
+            return Err(error);
+        }
+        let mut by_lane: BTreeMap<Lane, Vec<Report>> = BTreeMap::new();
+        for report in reports {
+            by_lane.entry(report.due.lane).or_default().push(report);
+        }
+        for (lane, reports) in by_lane {
+            if let Err(error) = self.try_note(&reports).await {
+                self.unstored.extend(reports);
+                self.leave_out(lane, &error);
+            }
+        }
+        Ok(())
+    }
+
+    async fn try_note(&self, reports: &[Report]) -> Result<(), ExecuteError> {
         let noted: Vec<Noted> = reports.iter().map(|report| report.noted.clone()).collect();
+        let channel = &self.name;
         let note = async |connection: &mut PgConnection| {
             deliveries::note(channel, &noted, connection).await
         };
@@ -176,10 +225,11 @@ impl Desk {
 
     /// Notes in the users' histories that these are handed over from now on, and leaves out what was revoked.
     /// A revocation committed before is seen here, and a later one finds the reward on its way: so a revoked
-    /// reward is never sent.
-    pub async fn clear(&self, due: Vec<Due>) -> Result<Vec<Due>, ExecuteError> {
+    /// reward is never sent to its payer. Copies hand nothing over; of those, too, what was revoked is left out.
+    pub async fn clear(&mut self, due: Vec<Due>) -> Result<Vec<Due>, ExecuteError> {
+        let mut unclear = self.revoked_copies(&due).await?;
         let mut by_user: BTreeMap<(Lane, &UserId), Vec<Reward>> = BTreeMap::new();
-        for due in due.iter().filter(|due| !due.is_sent) {
+        for due in due.iter().filter(|due| due.pays) {
             by_user.entry((due.lane, &due.user)).or_default().push(due.reward.clone());
         }
         let started = by_user.into_iter().map(|((lane, user), rewards)| Item {
@@ -187,25 +237,33 @@ impl Desk {
             work: Work::StartDeliveries { user: user.clone(), rewards },
             origin: Origin::Follower,
         });
-        let batch = Batch { items: started.collect(), checkpoints: vec![] };
-        if batch.items.is_empty() {
-            return Ok(due);
+        let Executed { applied, left_out } = self.execute(started.collect()).await?;
+        for (_, applied) in applied {
+            if let Outcome::Revoked(grants) = applied.outcome {
+                unclear.extend(grants);
+            }
         }
-        let applied = within(STORE_MAX, self.executor.execute(&batch)).await?;
-        self.report_unnoted(&batch, &applied);
-        let revoked: BTreeSet<Uuid> = applied
-            .into_iter()
-            .filter_map(|applied| match applied.outcome {
-                Outcome::Revoked(grants) => Some(grants),
-                _ => None,
-            })
-            .flatten()
-            .collect();
-        Ok(due.into_iter().filter(|due| !revoked.contains(&due.reward.grant)).collect())
+        // Copies of such a lane wait as well, for the order of their users.
+        let is_clear =
+            |due: &Due| !unclear.contains(&due.reward.grant) && !left_out.contains(&due.lane);
+        Ok(due.into_iter().filter(is_clear).collect())
     }
 
-    /// Writes into the users' histories what is news there.
-    pub async fn tell(&self, reports: &[Report]) -> Result<(), ExecuteError> {
+    /// The copies among these whose rewards were revoked.
+    async fn revoked_copies(&self, due: &[Due]) -> Result<BTreeSet<Uuid>, ExecuteError> {
+        let copies = due.iter().filter(|due| !due.pays);
+        let keys: Vec<_> = copies.map(|due| (due.lane, due.reward.grant)).collect();
+        if keys.is_empty() {
+            return Ok(BTreeSet::new());
+        }
+        let look = async |connection: &mut PgConnection| grants::states(&keys, connection).await;
+        let states = self.call(look).await?;
+        let revoked = states.into_iter().filter(|(_, state)| *state == RewardState::Revoked);
+        Ok(revoked.map(|(grant, _)| grant).collect())
+    }
+
+    /// Writes into the users' histories what is news there. Returns the lanes in which that was not possible.
+    pub async fn tell(&mut self, reports: &[Report]) -> Result<BTreeSet<Lane>, ExecuteError> {
         let mut by_user: BTreeMap<(Lane, &UserId), Vec<&Report>> = BTreeMap::new();
         for report in reports.iter().filter(|report| report.due.pays) {
             by_user.entry((report.due.lane, &report.due.user)).or_default().push(report);
@@ -222,18 +280,88 @@ impl Desk {
                 items.push(item(Work::SettleDeliveries { user: user.clone(), settled, at }));
             }
         }
+        Ok(self.execute(items).await?.left_out)
+    }
+
+    /// Executes items. Where that fails because of some lanes, the others are executed without them.
+    async fn execute(&mut self, items: Vec<Item>) -> Result<Executed, ExecuteError> {
+        let (stuck, well): (Vec<_>, Vec<_>) =
+            items.into_iter().partition(|item| self.stuck.has(item.lane));
+        let mut done = Executed::default();
+        let mut by_lane: BTreeMap<Lane, Vec<Item>> = BTreeMap::new();
+        let mut refused = match self.try_execute(well, &mut done).await {
+            Ok(()) => None,
+            Err((error, items)) if is_about_lanes(&error) => {
+                items.into_iter().for_each(|i| by_lane.entry(i.lane).or_default().push(i));
+                Some(error)
+            }
+            Err((error, _)) => return Err(error),
+        };
+        stuck.into_iter().for_each(|item| by_lane.entry(item.lane).or_default().push(item));
+        let began = Instant::now();
+        for (lane, items) in by_lane {
+            if let Some(error) = refused.as_ref().filter(|_| began.elapsed() > ONE_BY_ONE_MAX) {
+                done.left_out.insert(lane);
+                self.leave_out(lane, error);
+                continue;
+            }
+            match self.try_execute(items, &mut done).await {
+                Ok(()) => self.take_in(lane),
+                Err((error, _)) if is_about_lanes(&error) => {
+                    done.left_out.insert(lane);
+                    self.leave_out(lane, &error);
+                    refused = Some(error);
+                }
+                Err((error, _)) => return Err(error),
+            }
+        }
+        self.report_unnoted(&done.applied);
+        Ok(done)
+    }
+
+    /// Adds what was applied to `done`, or gives the items back.
+    async fn try_execute(
+        &self,
+        items: Vec<Item>,
+        done: &mut Executed,
+    ) -> Result<(), (ExecuteError, Vec<Item>)> {
         if items.is_empty() {
             return Ok(());
         }
         let batch = Batch { items, checkpoints: vec![] };
-        let applied = within(STORE_MAX, self.executor.execute(&batch)).await?;
-        self.report_unnoted(&batch, &applied);
-        Ok(())
+        match within(STORE_MAX, self.executor.execute(&batch)).await {
+            Ok(applied) => {
+                done.applied.extend(batch.items.into_iter().zip(applied));
+                Ok(())
+            }
+            Err(error) => Err((error, batch.items)),
+        }
+    }
+
+    /// Sends nothing from a lane for a while, and says so.
+    fn leave_out(&mut self, lane: Lane, error: &ExecuteError) {
+        self.stuck.add(lane);
+        let text = format!(
+            "{}: rewards of lane {lane} wait, because nothing can be noted there: {error}",
+            self.name
+        );
+        self.health.report(self.about_lane(lane), text);
+    }
+
+    /// The lane gets on again.
+    fn take_in(&mut self, lane: Lane) {
+        if self.stuck.remove(lane) {
+            self.health.resolve(&self.about_lane(lane));
+        }
+    }
+
+    fn about_lane(&self, lane: Lane) -> Subject {
+        Subject::Channel(format!("{}: stuck lane {lane}", self.name))
     }
 
     /// Names the users in whose histories nothing can be noted.
-    fn report_unnoted(&self, batch: &Batch, applied: &[Applied]) {
-        for (item, applied) in batch.items.iter().zip(applied) {
+    fn report_unnoted(&self, applied: &[(Item, Applied)]) {
+        for (item, applied) in applied {
             let (Work::StartDeliveries { user, .. } | Work::SettleDeliveries { user, .. }) =
                 &item.work
             else {
@@ -250,4 +378,19 @@ impl Desk {
             }
         }
     }
+}
+
+/// Items that were applied, and the lanes of those that were not.
+#[derive(Default)]
+struct Executed {
+    applied: Vec<(Item, Applied)>,
+    left_out: BTreeSet<Lane>,
+}
+
+/// Whether other lanes may fare better.
+fn is_about_lanes(error: &ExecuteError) -> bool {
+    matches!(
+        error,
+        ExecuteError::Refused(_) | ExecuteError::Unreadable(_) | ExecuteError::LanesBusy(_)
+    )
 }

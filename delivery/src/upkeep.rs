@@ -1,10 +1,11 @@
 //! What waits, for whoever watches; and what has waited for too long.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use plaudit_domain::user_tasks::{RewardState, Verdict};
-use plaudit_event_store::deliveries::{self, Attempt, DeliveryState, Due, Noted, Settled};
+use plaudit_event_store::deliveries::{self, Attempt, Backlog, DeliveryState, Due, GivenUp, Noted};
 use plaudit_event_store::rewards::grants;
 use plaudit_followers::Subject;
 use sqlx::PgConnection;
@@ -22,12 +23,19 @@ const OVERDUE_MAX: i64 = 500;
 
 /// Gives up what is overdue, and counts what waits.
 pub struct Upkeep {
-    pub desk: Desk,
-    pub channels: Channels,
+    desk: Desk,
+    channels: Channels,
+    /// Channels that have gauges, and perhaps warnings.
+    counted: BTreeSet<String>,
 }
 
 impl Upkeep {
-    pub async fn run(self) {
+    pub fn new(desk: Desk, channels: Channels) -> Self {
+        let counted = channels.names().map(str::to_owned).collect();
+        Self { desk, channels, counted }
+    }
+
+    pub async fn run(mut self) {
         let mut counted_at: Option<Instant> = None;
         while !self.desk.stop.is_cancelled() {
             let is_full = match self.give_up().await {
@@ -50,51 +58,39 @@ impl Upkeep {
     }
 
     /// Gives up deliveries whose time is over. Says whether there are more.
-    async fn give_up(&self) -> Result<bool, String> {
-        let lanes = self.desk.held();
+    async fn give_up(&mut self) -> Result<bool, String> {
+        let lanes = self.desk.lanes();
         let take = async |connection: &mut PgConnection| {
             deliveries::overdue(&lanes, OVERDUE_MAX, connection).await
         };
-        let due = self.desk.call(take).await.map_err(|error| error.to_string())?;
-        if due.is_empty() {
+        let mut due = self.desk.call(take).await.map_err(|error| error.to_string())?;
+        let is_full = i64::try_from(due.len()).is_ok_and(|count| count == OVERDUE_MAX);
+        // What is on its way is answered within the channel's timeout.
+        due.retain(|due| !self.desk.in_flight.has(&due.channel, due.reward.grant));
+        let mut reports: Vec<Report> = due.iter().map(|due| self.failed(due)).collect();
+        let left_out = self.desk.tell(&reports).await.map_err(|error| error.to_string())?;
+        reports.retain(|report| !left_out.contains(&report.due.lane));
+        if reports.is_empty() {
             return Ok(false);
         }
-        let reports: Vec<Report> = due.iter().map(|due| self.failed(due)).collect();
-        self.desk.tell(&reports).await.map_err(|error| error.to_string())?;
         // What was delivered meanwhile is delivered, whatever the table of deliveries knew.
-        let keys: Vec<_> = due.iter().map(|due| (due.lane, due.reward.grant)).collect();
-        let settle = async |connection: &mut PgConnection| {
+        let keys: Vec<_> = reports.iter().map(|r| (r.due.lane, r.due.reward.grant)).collect();
+        let give_up = async |connection: &mut PgConnection| {
             let states = grants::states(&keys, connection).await?;
-            let settled: Vec<Settled> = reports
+            let given_up: Vec<GivenUp> = reports
                 .iter()
-                .map(|report| {
-                    let (lane, grant) = (report.noted.lane, report.noted.grant);
-                    match states.get(&grant) {
-                        Some(RewardState::Delivered) => {
-                            let state = DeliveryState::Delivered;
-                            Settled { lane, grant, state, reason: None }
-                        }
-                        Some(RewardState::Revoked) => {
-                            let state = DeliveryState::Revoked;
-                            Settled { lane, grant, state, reason: None }
-                        }
-                        _ => {
-                            let reason = report.noted.attempt.error.clone();
-                            Settled { lane, grant, state: DeliveryState::Failed, reason }
-                        }
-                    }
-                })
+                .map(|report| given_up(report, states.get(&report.due.reward.grant).copied()))
                 .collect();
-            deliveries::settle(&settled, connection).await
+            deliveries::give_up(&given_up, connection).await
         };
-        self.desk.call(settle).await.map_err(|error| error.to_string())?;
-        for due in &due {
+        self.desk.call(give_up).await.map_err(|error| error.to_string())?;
+        for report in &reports {
             metrics::counter!(
-                "plaudit_delivery_attempts_total", "channel" => due.channel.clone(), "result" => "given_up"
+                "plaudit_delivery_attempts_total", "channel" => report.due.channel.clone(), "result" => "given_up"
             )
             .increment(1);
         }
-        Ok(i64::try_from(due.len()).is_ok_and(|count| count == OVERDUE_MAX))
+        Ok(is_full)
     }
 
     fn failed(&self, due: &Due) -> Report {
@@ -123,37 +119,69 @@ impl Upkeep {
         Report { due: due.clone(), verdict: Some(Verdict::Failed { reason }), noted }
     }
 
-    async fn count(&self) -> sqlx::Result<()> {
+    async fn count(&mut self) -> sqlx::Result<()> {
         let lanes = self.desk.held();
         let count =
             async |connection: &mut PgConnection| deliveries::backlog(&lanes, connection).await;
         let mut backlog = self.desk.call(count).await?;
-        for (channel, waits) in &backlog {
-            let about = Subject::Channel(format!("{channel}: missing"));
-            if self.channels.has(channel) || waits.waiting == 0 {
-                self.desk.health.resolve(&about);
-            } else {
-                let text = format!(
-                    "{} rewards wait for the channel {channel}, which is not configured; configure it, or `plaudit rewards redeliver` them",
-                    waits.waiting
-                );
-                self.desk.health.report(about, text);
-            }
+        // A channel of which nothing is left has its gauges set to 0, and no warnings.
+        for channel in &self.counted {
+            backlog.entry(channel.clone()).or_default();
         }
-        for channel in self.channels.names() {
-            backlog.entry(channel.to_owned()).or_insert(deliveries::Backlog {
-                waiting: 0,
-                oldest_seconds: 0.0,
-                unacknowledged: 0,
-            });
-        }
-        for (channel, waits) in backlog {
+        for (channel, backlog) in &backlog {
+            self.report(channel, backlog);
             let gauge = |name: &'static str| metrics::gauge!(name, "channel" => channel.clone());
             let count = |count: i64| f64::from(u32::try_from(count).unwrap_or(u32::MAX));
-            gauge("plaudit_delivery_backlog").set(count(waits.waiting));
-            gauge("plaudit_delivery_oldest_seconds").set(waits.oldest_seconds);
-            gauge("plaudit_delivery_unacknowledged").set(count(waits.unacknowledged));
+            gauge("plaudit_delivery_backlog").set(count(backlog.waiting));
+            gauge("plaudit_delivery_oldest_seconds").set(backlog.oldest_seconds);
+            gauge("plaudit_delivery_unacknowledged").set(count(backlog.unacknowledged));
+            gauge("plaudit_delivery_failed").set(count(backlog.failed));
         }
+        self.counted = self.channels.names().map(str::to_owned).collect();
+        let is_left = |(_, backlog): &(String, Backlog)| *backlog != Backlog::default();
+        self.counted.extend(backlog.into_iter().filter(is_left).map(|(channel, _)| channel));
         Ok(())
     }
+
+    /// Warns of what waits for nobody, and of what has failed lately.
+    fn report(&self, channel: &str, backlog: &Backlog) {
+        let set = |kind: &str, text: Option<String>| {
+            let about = Subject::Channel(format!("{channel}: {kind}"));
+            match text {
+                Some(text) => self.desk.health.report(about, text),
+                None => self.desk.health.resolve(&about),
+            }
+        };
+        let is_missing = !self.channels.has(channel) && backlog.waiting > 0;
+        let missing = || {
+            format!(
+                "{} rewards wait for the channel {channel}, which is not configured; configure it, or `plaudit rewards redeliver` them",
+                backlog.waiting
+            )
+        };
+        set("missing", is_missing.then(missing));
+        let failed = || {
+            format!(
+                "{} rewards of the channel {channel} have failed within the last hour, {} in all; `plaudit rewards list --state failed` names them",
+                backlog.failed_lately, backlog.failed
+            )
+        };
+        set("failed", (backlog.failed_lately > 0).then(failed));
+        // An endpoint that nothing waits for is asked nothing, so only this ends its warning.
+        if backlog.waiting == 0 {
+            self.desk.health.resolve(&Subject::Channel(channel.to_owned()));
+        }
+    }
+}
+
+/// What becomes of an overdue delivery, by the state of its grant.
+fn given_up(report: &Report, grant: Option<RewardState>) -> GivenUp {
+    let Report { due, noted, .. } = report;
+    let (state, reason) = match grant {
+        Some(RewardState::Delivered) => (DeliveryState::Delivered, None),
+        Some(RewardState::Revoked) => (DeliveryState::Revoked, None),
+        _ => (DeliveryState::Failed, noted.attempt.error.clone()),
+    };
+    let (lane, grant, channel) = (due.lane, due.reward.grant, due.channel.clone());
+    GivenUp { lane, grant, channel, state, reason }
 }

@@ -3,6 +3,7 @@
 
 mod listing;
 mod report;
+mod restored;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -38,6 +39,8 @@ pub enum DeliveryState {
     Failed,
     /// Taken back by an operator. It is not sent.
     Revoked,
+    /// An operator had it delivered again, and another channel leads to the payer since. It is not sent.
+    Replaced,
 }
 
 impl DeliveryState {
@@ -49,6 +52,7 @@ impl DeliveryState {
             Self::Delivered => "delivered",
             Self::Failed => "failed",
             Self::Revoked => "revoked",
+            Self::Replaced => "replaced",
         }
     }
 }
@@ -85,12 +89,14 @@ pub struct Due {
     pub channel: String,
     /// Whether the channel leads to the payer.
     pub pays: bool,
-    /// How often it was tried.
+    /// How often it was tried since an operator last had it delivered again.
     pub attempts: i32,
     /// Whether it was handed over, and is not acknowledged.
     pub is_sent: bool,
     /// Why the last attempt failed.
     pub reason: Option<String>,
+    /// When read, how long until it is given up; `None`: it is not.
+    pub time_left: Option<Duration>,
 }
 
 /// One attempt, as operators see it.
@@ -139,6 +145,24 @@ pub struct Settled {
     pub state: DeliveryState,
     /// Why it failed.
     pub reason: Option<String>,
+    /// An action said so, of a grant that a webhook leads to the payer of. A consumer of the topic may have meant
+    /// its copy: what was never sent is sent all the same.
+    pub may_be_of_a_copy: bool,
+}
+
+/// A delivery whose time is over.
+#[derive(Debug, Clone)]
+pub struct GivenUp {
+    /// The user's lane.
+    pub lane: Lane,
+    /// The grant.
+    pub grant: Uuid,
+    /// The channel.
+    pub channel: String,
+    /// The state that follows.
+    pub state: DeliveryState,
+    /// Why it failed.
+    pub reason: Option<String>,
 }
 
 /// Adds deliveries; those that are there already stay as they are.
@@ -146,21 +170,18 @@ pub async fn queue(rows: &[Queued], connection: &mut PgConnection) -> sqlx::Resu
     insert(rows, include_str!("deliveries/insert.sql"), connection).await
 }
 
-/// Makes deliveries wait anew, whatever became of them. Their channel leads to the payer from now on.
+/// Has grants delivered again by these channels, whatever became of them. The channels lead to the payers from now
+/// on, and no other one does.
 pub async fn queue_again(rows: &[Queued], connection: &mut PgConnection) -> sqlx::Result<()> {
     if rows.is_empty() {
         return Ok(());
     }
-    sqlx::query(
-        "update deliveries d set pays = false
-         from unnest($1::smallint[], $2::uuid[], $3::text[]) q (lane, grant_id, channel)
-         where d.lane = q.lane and d.grant_id = q.grant_id and d.channel <> q.channel and d.pays",
-    )
-    .bind(rows.iter().map(|row| row.lane.0).collect::<Vec<_>>())
-    .bind(rows.iter().map(|row| row.reward.grant).collect::<Vec<_>>())
-    .bind(rows.iter().map(|row| row.channel.as_str()).collect::<Vec<_>>())
-    .execute(&mut *connection)
-    .await?;
+    sqlx::query(include_str!("deliveries/replace.sql"))
+        .bind(rows.iter().map(|row| row.lane.0).collect::<Vec<_>>())
+        .bind(rows.iter().map(|row| row.reward.grant).collect::<Vec<_>>())
+        .bind(rows.iter().map(|row| row.channel.as_str()).collect::<Vec<_>>())
+        .execute(&mut *connection)
+        .await?;
     insert(rows, include_str!("deliveries/insert_again.sql"), connection).await
 }
 
@@ -188,18 +209,38 @@ pub async fn settle(settled: &[Settled], connection: &mut PgConnection) -> sqlx:
     if settled.is_empty() {
         return Ok(());
     }
-    sqlx::query(
-        "update deliveries d set state = s.state, reason = s.reason, give_up_at = null
-         from unnest($1::smallint[], $2::uuid[], $3::text[], $4::text[]) s (lane, grant_id, state, reason)
-         where d.lane = s.lane and d.grant_id = s.grant_id
-           and (d.pays or (s.state = 'revoked' and d.state = 'waiting'))",
-    )
-    .bind(settled.iter().map(|s| s.lane.0).collect::<Vec<_>>())
-    .bind(settled.iter().map(|s| s.grant).collect::<Vec<_>>())
-    .bind(settled.iter().map(|s| s.state.as_str()).collect::<Vec<_>>())
-    .bind(settled.iter().map(|s| s.reason.as_deref()).collect::<Vec<_>>())
-    .execute(connection)
-    .await?;
+    let is_delivered = |s: &&Settled| s.may_be_of_a_copy && s.state == DeliveryState::Delivered;
+    let of_copies: Vec<&Settled> = settled.iter().filter(is_delivered).collect();
+    if !of_copies.is_empty() {
+        sqlx::query(include_str!("deliveries/acknowledge.sql"))
+            .bind(of_copies.iter().map(|s| s.lane.0).collect::<Vec<_>>())
+            .bind(of_copies.iter().map(|s| s.grant).collect::<Vec<_>>())
+            .execute(&mut *connection)
+            .await?;
+    }
+    sqlx::query(include_str!("deliveries/settle.sql"))
+        .bind(settled.iter().map(|s| s.lane.0).collect::<Vec<_>>())
+        .bind(settled.iter().map(|s| s.grant).collect::<Vec<_>>())
+        .bind(settled.iter().map(|s| s.state.as_str()).collect::<Vec<_>>())
+        .bind(settled.iter().map(|s| s.reason.as_deref()).collect::<Vec<_>>())
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// Ends deliveries that are overdue; those that no longer are stay as they are.
+pub async fn give_up(given_up: &[GivenUp], connection: &mut PgConnection) -> sqlx::Result<()> {
+    if given_up.is_empty() {
+        return Ok(());
+    }
+    sqlx::query(include_str!("deliveries/give_up.sql"))
+        .bind(given_up.iter().map(|g| g.lane.0).collect::<Vec<_>>())
+        .bind(given_up.iter().map(|g| g.grant).collect::<Vec<_>>())
+        .bind(given_up.iter().map(|g| g.channel.as_str()).collect::<Vec<_>>())
+        .bind(given_up.iter().map(|g| g.state.as_str()).collect::<Vec<_>>())
+        .bind(given_up.iter().map(|g| g.reason.as_deref()).collect::<Vec<_>>())
+        .execute(connection)
+        .await?;
     Ok(())
 }
 
@@ -270,8 +311,8 @@ pub async fn note(
     Ok(())
 }
 
-/// What waits in a channel.
-#[derive(Debug, Clone, PartialEq)]
+/// What waits in a channel, and what has failed.
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Backlog {
     /// Deliveries that wait to be sent.
     pub waiting: i64,
@@ -279,23 +320,33 @@ pub struct Backlog {
     pub oldest_seconds: f64,
     /// Deliveries that wait for an acknowledgement.
     pub unacknowledged: i64,
+    /// Deliveries that have failed, and that no operator has had delivered again or revoked.
+    pub failed: i64,
+    /// Those of them that failed within the last hour.
+    pub failed_lately: i64,
 }
 
-/// What waits in each channel, of these lanes.
+/// What waits and has failed in each channel, of these lanes.
 pub async fn backlog(
     lanes: &[Lane],
     connection: &mut PgConnection,
 ) -> sqlx::Result<BTreeMap<String, Backlog>> {
-    let rows: Vec<(String, i64, Option<f64>, i64)> =
-        sqlx::query_as(include_str!("deliveries/backlog.sql"))
-            .bind(numbers(lanes))
-            .fetch_all(connection)
-            .await?;
-    let backlog = |(channel, waiting, oldest, unacknowledged): (_, _, Option<f64>, _)| {
-        let oldest_seconds = oldest.unwrap_or_default().max(0.0);
-        (channel, Backlog { waiting, oldest_seconds, unacknowledged })
+    let rows = sqlx::query(include_str!("deliveries/backlog.sql"))
+        .bind(numbers(lanes))
+        .fetch_all(connection)
+        .await?;
+    let backlog = |row: &PgRow| {
+        let oldest_seconds: Option<f64> = row.try_get(2)?;
+        let backlog = Backlog {
+            waiting: row.try_get(1)?,
+            oldest_seconds: oldest_seconds.unwrap_or_default().max(0.0),
+            unacknowledged: row.try_get(3)?,
+            failed: row.try_get(4)?,
+            failed_lately: row.try_get(5)?,
+        };
+        Ok((row.try_get(0)?, backlog))
     };
-    Ok(rows.into_iter().map(backlog).collect())
+    rows.iter().map(backlog).collect()
 }
 
 fn numbers(lanes: &[Lane]) -> Vec<i16> {
@@ -304,6 +355,7 @@ fn numbers(lanes: &[Lane]) -> Vec<i16> {
 
 fn due_of(row: &PgRow) -> sqlx::Result<Due> {
     let user: String = row.try_get("user_id")?;
+    let time_left: Option<f64> = row.try_get("time_left")?;
     Ok(Due {
         lane: Lane(row.try_get("lane")?),
         user: user.try_into().map_err(undecodable)?,
@@ -313,5 +365,6 @@ fn due_of(row: &PgRow) -> sqlx::Result<Due> {
         attempts: row.try_get("attempts")?,
         is_sent: row.try_get::<&str, _>("state")? == DeliveryState::Sent.as_str(),
         reason: row.try_get("reason")?,
+        time_left: time_left.map(|left| Duration::try_from_secs_f64(left).unwrap_or_default()),
     })
 }

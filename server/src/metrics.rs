@@ -197,6 +197,18 @@ const METRICS: &[Metric] = &[
         Unit::Count,
         "Rewards that were sent and are not confirmed, by channel",
     ),
+    (
+        Gauge,
+        "plaudit_delivery_failed",
+        Unit::Count,
+        "Rewards that have failed and wait for an operator, by channel",
+    ),
+    (
+        Counter,
+        "plaudit_reward_acknowledgements_total",
+        Unit::Count,
+        "Actions by which payers said what became of rewards, by result",
+    ),
     (Gauge, "plaudit_http_connections", Unit::Count, "Open HTTP connections"),
     (
         Counter,

@@ -143,7 +143,7 @@ shapes! {
         channel: String,
         /// Whether the channel leads to the payer.
         pays: bool,
-        /// `waiting`, `sent`, `delivered` or `failed`.
+        /// `waiting`, `sent`, `delivered`, `failed`, `revoked` or `replaced`.
         state: String,
         /// How often it was tried.
         attempts: i32,

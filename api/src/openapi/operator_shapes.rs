@@ -185,7 +185,7 @@ shapes! {
         channel: String,
         /// Whether it leads to the payer; the others get a copy.
         pays: bool,
-        /// `waiting`, `sent`, `delivered`, `failed` or `revoked`.
+        /// `waiting`, `sent`, `delivered`, `failed`, `revoked` or `replaced`.
         state: String,
         /// How often it was tried.
         attempts: i32,

@@ -133,8 +133,14 @@ impl LanePage {
             Ok(recorded) => recorded,
             Err(unreadable) => return self.unreadable.push(unreadable),
         };
-        let Recorded { user, position, event, .. } = recorded;
+        let Recorded { user, position, event, metadata, .. } = recorded;
         let lane = position.lane;
+        let settled = |reward: &Reward, state, reason| {
+            let by_action = metadata.get("action_id").is_some();
+            let may_be_of_a_copy =
+                by_action && channels.payer_of(&reward.kind, &reward.code).is_some();
+            Last::Settled(Settled { lane, grant: reward.grant, state, reason, may_be_of_a_copy })
+        };
         match event {
             Event::MilestoneReached { mode: ClaimMode::Automatic, rewards, .. }
             | Event::RewardsClaimed { rewards, .. }
@@ -149,9 +155,9 @@ impl LanePage {
                 self.payable.extend(queued(lane, &user, &reward, place, channels));
             }
             Event::RewardsRevoked { rewards, reason, .. } => {
-                for Reward { grant, .. } in rewards {
-                    let (state, reason) = (DeliveryState::Revoked, Some(reason.clone()));
-                    last.insert(grant, Last::Settled(Settled { lane, grant, state, reason }));
+                for reward in rewards {
+                    let said = settled(&reward, DeliveryState::Revoked, Some(reason.clone()));
+                    last.insert(reward.grant, said);
                 }
             }
             Event::RedeliveryRequested { reward, .. } => {
@@ -163,14 +169,10 @@ impl LanePage {
                 }
             }
             Event::RewardDelivered { reward, .. } => {
-                let (grant, state) = (reward.grant, DeliveryState::Delivered);
-                let settled = Settled { lane, grant, state, reason: None };
-                last.insert(grant, Last::Settled(settled));
+                last.insert(reward.grant, settled(&reward, DeliveryState::Delivered, None));
             }
             Event::RewardFailed { reward, reason, .. } => {
-                let (grant, state) = (reward.grant, DeliveryState::Failed);
-                let settled = Settled { lane, grant, state, reason: Some(reason) };
-                last.insert(grant, Last::Settled(settled));
+                last.insert(reward.grant, settled(&reward, DeliveryState::Failed, Some(reason)));
             }
             // The query asks for none of these, or they make nothing payable.
             Event::MilestoneReached { mode: ClaimMode::Manual, .. }

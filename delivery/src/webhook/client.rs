@@ -131,15 +131,19 @@ fn told(error: &reqwest::Error) -> String {
     text
 }
 
-/// `Retry-After`, in seconds or as a date (RFC 9110, 10.2.3).
 fn retry_after(response: &Response) -> Option<Duration> {
-    let text = response.headers().get(RETRY_AFTER)?.to_str().ok()?.trim();
-    let wait = match text.parse::<u64>() {
-        Ok(seconds) => Duration::from_secs(seconds),
-        Err(_) => {
-            let at = httpdate::parse_http_date(text).ok()?;
-            at.duration_since(SystemTime::now()).unwrap_or_default()
-        }
+    let text = response.headers().get(RETRY_AFTER)?.to_str().ok()?;
+    wait_named_by(text.trim(), SystemTime::now())
+}
+
+/// `Retry-After`, in seconds or as a date (RFC 9110, 10.2.3), at most [`RETRY_AFTER_MAX`].
+fn wait_named_by(text: &str, now: SystemTime) -> Option<Duration> {
+    let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let wait = if is_number {
+        // A number beyond 64 bits is a long wait, too.
+        text.parse().map_or(RETRY_AFTER_MAX, Duration::from_secs)
+    } else {
+        httpdate::parse_http_date(text).ok()?.duration_since(now).unwrap_or_default()
     };
     Some(wait.min(RETRY_AFTER_MAX))
 }
@@ -155,4 +159,30 @@ async fn first_bytes(mut response: Response) -> String {
     bytes.truncate(ANSWER_BYTES_MAX);
     // NUL is no text to PostgreSQL.
     String::from_utf8_lossy(&bytes).replace('\0', "\u{fffd}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wait_is_a_number_of_seconds_or_a_date_and_an_hour_at_most() {
+        let now = httpdate::parse_http_date("Thu, 26 Nov 2026 08:00:00 GMT").unwrap();
+        for (text, wanted) in [
+            ("0", Some(0)),
+            ("20", Some(20)),
+            ("3601", Some(3_600)),
+            ("18446744073709551616", Some(3_600)),
+            ("99999999999999999999999999999999", Some(3_600)),
+            ("Thu, 26 Nov 2026 08:00:30 GMT", Some(30)),
+            ("Thu, 26 Nov 2026 07:59:30 GMT", Some(0)),
+            ("Fri, 27 Nov 2026 08:00:00 GMT", Some(3_600)),
+            ("soon", None),
+            ("-1", None),
+            ("", None),
+        ] {
+            let wait = wait_named_by(text, now);
+            assert_eq!(wait, wanted.map(Duration::from_secs), "{text}");
+        }
+    }
 }

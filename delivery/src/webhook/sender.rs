@@ -1,6 +1,5 @@
 //! The sender of one endpoint.
 
-use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use plaudit_domain::user_tasks::Verdict;
@@ -13,11 +12,14 @@ use uuid::Uuid;
 use super::circuit::Circuit;
 use super::{Client, Posted, Reply};
 use crate::channels::{Ack, WebhookChannel};
+use crate::message::{self, Role};
 use crate::senders::{Desk, Report};
-use crate::{message, waits};
+use crate::waits;
 
 /// How many messages are read ahead, for each that may be on its way.
 const READ_AHEAD: usize = 4;
+/// For how long what was read ahead may be sent. What becomes of a reward meanwhile is seen no later than that.
+const READY_MAX: Duration = Duration::from_secs(1);
 /// The shortest rest while something is on its way.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
@@ -32,9 +34,9 @@ pub struct WebhookSender {
 struct Traffic {
     circuit: Circuit,
     posts: JoinSet<(Due, Posted)>,
-    on_their_way: HashSet<Uuid>,
     /// Read and not sent yet.
     ready: Vec<Due>,
+    read_at: Instant,
     /// By the limit of the rate nothing is sent before.
     next_at: Instant,
     /// The table had nothing due when it was last looked at.
@@ -46,19 +48,26 @@ impl WebhookSender {
         let mut traffic = Traffic {
             circuit: Circuit::new(),
             posts: JoinSet::new(),
-            on_their_way: HashSet::new(),
             ready: Vec::new(),
+            read_at: Instant::now(),
             next_at: Instant::now(),
             is_drained: false,
         };
+        self.desk.in_flight.forget(&self.channel.name);
+        // Another problem than that of the endpoint, which an answer resolves.
+        let rounds = Subject::Channel(format!("{}: rounds", self.channel.name));
         let mut waits = waits::short();
         while !self.desk.stop.is_cancelled() {
             match self.turn(&mut traffic).await {
-                Ok(()) => waits = waits::short(),
+                Ok(()) => {
+                    waits = waits::short();
+                    self.desk.health.resolve(&rounds);
+                }
                 Err(reason) => {
                     metrics::counter!("plaudit_delivery_failures_total").increment(1);
                     let name = &self.channel.name;
-                    self.report(format!("the channel {name} does not get on: {reason}"));
+                    let text = format!("the channel {name} does not get on: {reason}");
+                    self.desk.health.report(rounds.clone(), text);
                     self.desk.pause(waits.next().unwrap_or_default()).await;
                 }
             }
@@ -70,7 +79,7 @@ impl WebhookSender {
                 done.ok().map(|(due, posted)| self.judge(due, posted, &mut traffic.circuit)),
             );
         }
-        if let Err(error) = self.desk.store(&self.channel.name, reports).await {
+        if let Err(error) = self.desk.store(reports).await {
             tracing::warn!(%error, channel = self.channel.name, "the last attempts are not stored; they are made again");
         }
     }
@@ -82,42 +91,67 @@ impl WebhookSender {
         let allowed = traffic.circuit.allows(self.channel.concurrency, now);
         while traffic.posts.len() < allowed && traffic.next_at <= now {
             let Some(due) = traffic.ready.pop() else { break };
-            self.post(due, traffic);
+            // No attempt begins once its delivery may be given up, and none in a lane that another process has now.
+            let is_in_time = due.time_left.is_none_or(|left| traffic.read_at.elapsed() < left);
+            if is_in_time && self.desk.may_send_from(due.lane) {
+                self.post(due, traffic);
+            }
         }
         self.wait(traffic).await
     }
 
-    /// Reads ahead what is due.
+    /// Reads ahead what is due. What can't be sent soon is not kept: it may be given up and revoked meanwhile.
     async fn fill(&mut self, traffic: &mut Traffic) -> Result<(), String> {
-        let allowed = traffic.circuit.allows(self.channel.concurrency, Instant::now());
-        if !traffic.ready.is_empty() || traffic.posts.len() >= allowed {
+        let now = Instant::now();
+        let allowed = traffic.circuit.allows(self.channel.concurrency, now);
+        if allowed == 0 || now.duration_since(traffic.read_at) >= READY_MAX {
+            traffic.ready.clear();
+        }
+        let is_full = traffic.posts.len() >= allowed;
+        if !traffic.ready.is_empty() || is_full || traffic.next_at > now {
             return Ok(());
         }
+        traffic.read_at = now;
         let lanes = self.desk.lanes();
-        let limit = traffic.posts.len() + allowed * READ_AHEAD;
+        let limit = traffic.posts.len() + self.ahead(allowed, &traffic.circuit);
         let (name, limit) = (&self.channel.name, i64::try_from(limit).unwrap_or(i64::MAX));
         let take = async |connection: &mut PgConnection| {
             deliveries::next_due(name, &lanes, limit, connection).await
         };
-        let due = self.desk.call(take).await.map_err(|error| error.to_string())?;
-        let ready = due.into_iter().filter(|due| !traffic.on_their_way.contains(&due.reward.grant));
-        traffic.ready =
-            self.desk.clear(ready.collect()).await.map_err(|error| error.to_string())?;
+        let mut due = self.desk.call(take).await.map_err(|error| error.to_string())?;
+        due.retain(|due| !self.desk.in_flight.has(name, due.reward.grant));
+        traffic.ready = self.desk.clear(due).await.map_err(|error| error.to_string())?;
         traffic.ready.reverse();
         traffic.is_drained = traffic.ready.is_empty();
         Ok(())
     }
 
-    fn post(&self, due: Due, traffic: &mut Traffic) {
-        if let Some(rate) = self.channel.rate_per_second {
-            traffic.next_at =
-                traffic.next_at.max(Instant::now()) + Duration::from_secs_f64(1.0 / rate);
+    /// How many messages to read ahead: not more than will be begun within [`READY_MAX`].
+    fn ahead(&self, allowed: usize, circuit: &Circuit) -> usize {
+        if circuit.is_open() {
+            return 1;
         }
-        traffic.on_their_way.insert(due.reward.grant);
+        let begun = self.interval().map(|interval| {
+            let begun = READY_MAX.as_nanos() / interval.as_nanos().max(1);
+            usize::try_from(begun).unwrap_or(usize::MAX).max(1)
+        });
+        (allowed * READ_AHEAD).min(begun.unwrap_or(usize::MAX))
+    }
+
+    /// By the limit of the rate: how much time lies between the beginnings of two messages at least.
+    fn interval(&self) -> Option<Duration> {
+        self.channel.rate_per_second.map(|rate| Duration::from_secs_f64(1.0 / rate))
+    }
+
+    fn post(&self, due: Due, traffic: &mut Traffic) {
+        if let Some(interval) = self.interval() {
+            traffic.next_at = traffic.next_at.max(Instant::now()) + interval;
+        }
+        self.desk.in_flight.add(&self.channel.name, due.reward.grant);
         let (client, channel) = (self.client.clone(), &self.channel);
         let (url, secrets) = (channel.url.clone(), channel.secrets.clone());
         traffic.posts.spawn(async move {
-            let body = message::body(&due.user, &due.reward);
+            let body = message::body(&due.user, &due.reward, Role::ToPay);
             let posted = client.post(&url, &secrets, &due.reward.grant.to_string(), body).await;
             (due, posted)
         });
@@ -126,11 +160,8 @@ impl WebhookSender {
     /// Waits for an answer, or until something may be sent.
     async fn wait(&mut self, traffic: &mut Traffic) -> Result<(), String> {
         let now = Instant::now();
-        let mut at = now + LOOK_EVERY;
-        if !traffic.ready.is_empty() {
-            let opens_at = traffic.circuit.opens_at().unwrap_or(now);
-            at = at.min(traffic.next_at.max(opens_at).max(now));
-        }
+        let opens_at = traffic.circuit.opens_at().unwrap_or(now);
+        let at = (now + LOOK_EVERY).min(traffic.next_at.max(opens_at).max(now));
         if traffic.posts.is_empty() {
             if traffic.is_drained {
                 self.desk.rest().await;
@@ -165,9 +196,9 @@ impl WebhookSender {
             }
         }
         let grants: Vec<Uuid> = reports.iter().map(|r| r.due.reward.grant).collect();
-        let stored = self.desk.store(&self.channel.name, reports).await;
+        let stored = self.desk.store(reports).await;
         for grant in grants {
-            traffic.on_their_way.remove(&grant);
+            self.desk.in_flight.remove(&self.channel.name, grant);
         }
         // Read before this was stored, they may be out of date.
         if stored.is_err() {

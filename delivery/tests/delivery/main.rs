@@ -3,8 +3,11 @@
 mod event_topic;
 mod examples;
 mod failures;
+mod limits;
 mod payer;
+mod redeliveries;
 mod revocations;
 mod rewards;
+mod stuck_lanes;
 mod webhooks;
 mod world;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant, SystemTime};
 
 use axum::Router;
 use axum::body::Bytes;
@@ -24,6 +24,8 @@ pub enum Answer {
     Status(u16),
     /// With `Retry-After`.
     Later(u16, &'static str),
+    /// With `Retry-After` as a date this far ahead.
+    LaterOn(u16, Duration),
     /// Pays, and answers after this time.
     Slowly(Duration),
     /// Pays, and says that it did not.
@@ -44,15 +46,26 @@ struct Seen {
     /// What was paid, by grant: how often, after dropping repeats.
     paid: BTreeMap<String, i64>,
     refused: usize,
+    /// When each message came.
+    arrivals: Vec<Instant>,
+    /// How many messages wait for their answers, and how many did at most.
+    waiting: usize,
+    waiting_max: usize,
 }
 
 impl Payer {
     pub async fn start(manners: Manners) -> Self {
         let seen = Arc::new(Mutex::new(Seen::default()));
         let app = Router::new().route("/hook", post(take)).with_state((Arc::clone(&seen), manners));
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}/hook", listener.local_addr().unwrap());
-        tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
+        Self { url: serve(app).await, seen }
+    }
+
+    /// A server that redirects every message.
+    pub async fn redirecting(to: &str) -> Self {
+        let seen = Arc::new(Mutex::new(Seen::default()));
+        let header = [("location", to.to_owned())];
+        let answer = move || std::future::ready((StatusCode::TEMPORARY_REDIRECT, header.clone()));
+        let url = serve(Router::new().route("/hook", post(answer))).await;
         Self { url, seen }
     }
 
@@ -66,10 +79,32 @@ impl Payer {
         self.seen.lock().unwrap().paid.clone()
     }
 
+    /// The grants that were asked for, in the order of the messages.
+    pub fn grants(&self) -> Vec<String> {
+        self.messages().into_iter().map(|(id, _)| id).collect()
+    }
+
+    /// When each message came.
+    pub fn arrivals(&self) -> Vec<Instant> {
+        self.seen.lock().unwrap().arrivals.clone()
+    }
+
+    /// How many messages waited for their answers at once, at most.
+    pub fn waiting_max(&self) -> usize {
+        self.seen.lock().unwrap().waiting_max
+    }
+
     /// Messages with a wrong signature.
     pub fn refused(&self) -> usize {
         self.seen.lock().unwrap().refused
     }
+}
+
+async fn serve(app: Router) -> String {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/hook", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
+    url
 }
 
 async fn take(
@@ -91,12 +126,19 @@ async fn take(
         let mut seen = seen.lock().unwrap();
         let answer = manners(seen.messages.len());
         seen.messages.push((id.clone(), event.clone()));
+        seen.arrivals.push(Instant::now());
+        seen.waiting += 1;
+        seen.waiting_max = seen.waiting_max.max(seen.waiting);
         if matches!(answer, Answer::Paid | Answer::Slowly(_) | Answer::PaidButFailed) {
             let amount = event["data"]["amount"].as_i64().unwrap();
             seen.paid.entry(id).or_insert(amount);
         }
         answer
     };
+    if let Answer::Slowly(wait) = answer {
+        tokio::time::sleep(wait).await;
+    }
+    seen.lock().unwrap().waiting -= 1;
     match answer {
         Answer::Paid => StatusCode::NO_CONTENT.into_response(),
         Answer::Status(status) => {
@@ -105,10 +147,11 @@ async fn take(
         Answer::Later(status, when) => {
             (StatusCode::from_u16(status).unwrap(), [("retry-after", when)]).into_response()
         }
-        Answer::Slowly(wait) => {
-            tokio::time::sleep(wait).await;
-            StatusCode::OK.into_response()
+        Answer::LaterOn(status, wait) => {
+            let when = httpdate::fmt_http_date(SystemTime::now() + wait);
+            (StatusCode::from_u16(status).unwrap(), [("retry-after", when)]).into_response()
         }
+        Answer::Slowly(_) => StatusCode::OK.into_response(),
         Answer::PaidButFailed => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
         Answer::Redirect(to) => {
             (StatusCode::TEMPORARY_REDIRECT, [("location", to)]).into_response()

@@ -24,7 +24,7 @@ async fn correct(world: &World, change: Change, revoked: Option<Reward>) -> Outc
     world.executor.execute(&batch).await.unwrap().remove(0).outcome
 }
 
-async fn grant(world: &World, line: &str) -> Reward {
+pub async fn grant(world: &World, line: &str) -> Reward {
     let payout = Payout { kind: "currency".to_owned(), code: "coin".to_owned(), amount: 50 };
     let outcome = correct(world, Change::Grant { line: line.to_owned(), payout }, None).await;
     let Outcome::ChangedByHand(receipt) = outcome else { panic!("{outcome:?}") };
@@ -32,13 +32,13 @@ async fn grant(world: &World, line: &str) -> Reward {
     reward
 }
 
-async fn revoke(world: &World, reward: &Reward) -> Outcome {
+pub async fn revoke(world: &World, reward: &Reward) -> Outcome {
     let change = Change::Revoke { grant: reward.grant, whole_milestone: false };
     correct(world, change, Some(reward.clone())).await
 }
 
 /// The states of a grant's deliveries.
-async fn deliveries_of(world: &World, grant: Uuid) -> Vec<String> {
+pub async fn deliveries_of(world: &World, grant: Uuid) -> Vec<String> {
     let entry = deliveries::find(&world.pool, grant).await.unwrap().unwrap();
     entry.deliveries.into_iter().map(|delivery| delivery.state).collect()
 }

@@ -10,31 +10,31 @@ use crate::payer::{Answer, Payer, SECRET};
 use crate::world::{World, eventually};
 
 /// A webhook to `url` for these grants.
-fn webhook(name: &str, url: &str, grants: &Value, more: &Value) -> Value {
+pub fn webhook(name: &str, url: &str, grants: &Value, more: &Value) -> Value {
     let mut channel = json!({"name": name, "type": "webhook", "url": url, "secrets": [SECRET],
         "grants": grants, "allow_private": true});
     channel.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     channel
 }
 
-fn everything() -> Value {
+pub fn everything() -> Value {
     json!([{"kind": "*"}])
 }
 
-async fn entries(world: &World) -> Vec<GrantEntry> {
+pub async fn entries(world: &World) -> Vec<GrantEntry> {
     let filter = deliveries::Filter { limit: 1_000, ..deliveries::Filter::default() };
     deliveries::list(&world.pool, &filter).await.unwrap().unwrap().grants
 }
 
 /// The states of all grants, sorted.
-async fn states(world: &World) -> Vec<String> {
+pub async fn states(world: &World) -> Vec<String> {
     let mut states: Vec<String> =
         entries(world).await.iter().map(|entry| entry.row.state.as_str().to_owned()).collect();
     states.sort();
     states
 }
 
-async fn until_states(world: &World, wanted: &[&str]) {
+pub async fn until_states(world: &World, wanted: &[&str]) {
     eventually(&format!("the grants are {wanted:?}"), async || {
         (states(world).await == wanted).then_some(())
     })
@@ -63,7 +63,12 @@ async fn rule_16_a_webhook_is_signed_and_its_2xx_confirms() {
     assert_eq!(messages.len(), 1);
     let (id, body) = &messages[0];
     let coins = published.iter().find(|record| record.id().to_string() == *id).unwrap();
-    assert_eq!(*body, coins.event, "the topic gets the same record");
+    let mut copy = coins.event.clone();
+    let is_copy = copy.as_object_mut().unwrap().remove("plauditcopy");
+    assert_eq!(is_copy, Some(json!(true)), "a consumer of the topic must not pay it");
+    assert_eq!(*body, copy, "the topic gets the same record");
+    let badge = published.iter().find(|record| record.id() != coins.id()).unwrap();
+    assert!(badge.event.get("plauditcopy").is_none(), "the topic leads to its payer: {badge:?}");
     assert_eq!(payer.refused(), 0);
     let events = world.events_of("ann").await;
     let mut of_delivery: Vec<&str> =

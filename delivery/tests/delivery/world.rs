@@ -219,12 +219,17 @@ impl World {
 
     /// The payer of a grant confirms it by an action.
     pub async fn confirm(&self, user: &str, grant: Uuid) {
+        self.say(user, grant, "plaudit.reward.delivered").await;
+    }
+
+    /// The payer says by an action what became of a grant.
+    pub async fn say(&self, user: &str, grant: Uuid, kind: &str) {
         let data = json!({ "grant": grant });
         let parts = Parts {
             user,
             source: "/payer",
             id: &Uuid::new_v4().to_string(),
-            kind: "plaudit.reward.delivered",
+            kind,
             time: AT,
             data: data.as_object().unwrap().clone(),
         };

@@ -396,6 +396,10 @@ pub enum Event {
         /// It was delivered before, and stays so: the payer is only told again.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         stays_delivered: bool,
+        /// It was on its way, and stays so: the payer may know of it, so it can't be revoked meanwhile. Absent in
+        /// events of older programs, after which such a reward is `claimed`.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        stays_delivering: bool,
     },
     /// An action occurred in a period that was closed. It moved nothing.
     ActionTooLate {

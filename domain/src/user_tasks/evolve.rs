@@ -89,6 +89,9 @@ pub fn evolve(state: &mut UserTasks, event: &Event) {
                 let task = state.tasks.entry(task.clone()).or_default();
                 remove_claimable(task, period, *milestone);
             }
+            if let Some(task) = state.tasks.get_mut(task) {
+                remove_waiting(task, period, *milestone);
+            }
             for reward in rewards {
                 set_state(state, reward, RewardState::Revoked);
             }
@@ -96,11 +99,14 @@ pub fn evolve(state: &mut UserTasks, event: &Event) {
         Event::DeliveryStarted { reward } => set_state(state, reward, RewardState::Delivering),
         Event::RewardDelivered { reward, .. } => set_state(state, reward, RewardState::Delivered),
         Event::RewardFailed { reward, .. } => set_state(state, reward, RewardState::Failed),
-        Event::RedeliveryRequested { reward, stays_delivered: false, .. } => {
-            set_state(state, reward, RewardState::Claimed);
-        }
+        Event::RedeliveryRequested {
+            reward,
+            stays_delivered: false,
+            stays_delivering: false,
+            ..
+        } => set_state(state, reward, RewardState::Claimed),
         // For auditors, or for the delivery alone; no rule depends on them.
-        Event::RedeliveryRequested { stays_delivered: true, .. }
+        Event::RedeliveryRequested { .. }
         | Event::AcknowledgementIgnored { .. }
         | Event::ActionReversed { .. }
         | Event::CreditKept { .. }
@@ -331,10 +337,15 @@ fn add_waiting(
 /// Rewards that waited for a budget are granted.
 fn grant_waiting(state: &mut UserTasks, waited: &UnclaimedRewards) {
     let task = state.tasks.entry(waited.task.clone()).or_default();
-    task.waiting.retain(|w| !(w.period.key == waited.period.key && w.at == waited.milestone));
+    remove_waiting(task, &waited.period.key, waited.milestone);
     for reward in &waited.rewards {
         set_state(state, reward, RewardState::Claimed);
     }
+}
+
+/// Nothing of a milestone waits for a budget any more.
+fn remove_waiting(task: &mut TaskState, key: &PeriodKey, milestone: i64) {
+    task.waiting.retain(|w| !(w.period.key == *key && w.at == milestone));
 }
 
 /// The rewards of a milestone wait to be claimed.

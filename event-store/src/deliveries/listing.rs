@@ -51,20 +51,23 @@ pub struct Listed {
     pub channel: String,
     /// Whether the channel leads to the payer.
     pub pays: bool,
-    /// `waiting`, `sent`, `delivered` or `failed`.
+    /// `waiting`, `sent`, `delivered`, `failed`, `revoked` or `replaced`.
     pub state: String,
     /// How often it was tried.
     pub attempts: i32,
-    /// The last attempts, oldest first.
+    /// The last attempts, oldest first: in a list up to 20, of one grant up to 200, the last 20 with the answers.
     pub attempted: Vec<Attempt>,
     /// Why it failed, or why the last attempt did.
     pub reason: Option<String>,
-    /// When it was first seen to be due.
+    /// When it was seen to be due, for the first time or again.
     pub queued_at: Timestamp,
     /// If it waits: until when.
     pub due_at: Option<Timestamp>,
     /// When it is given up.
     pub give_up_at: Option<Timestamp>,
+    /// When it became delivered, failed, revoked or replaced.
+    #[serde(skip)]
+    pub settled_at: Option<Timestamp>,
 }
 
 /// A page of grants.
@@ -106,6 +109,11 @@ pub async fn list(pool: &PgPool, filter: &Filter) -> sqlx::Result<Option<GrantPa
     Ok(Some(GrantPage { grants: found, next }))
 }
 
+/// How many of its last attempts a delivery is listed with, so that the size of a page is bounded; and how many it is
+/// shown with by itself, which is all that are kept. With the waits between attempts that is more than eight days.
+const ATTEMPTS_LISTED: i32 = 20;
+const ATTEMPTS_SHOWN: i32 = 200;
+
 /// Grants that are not delivered lie in an index of deliveries; all others in the one of grants.
 const UNDELIVERED: [RewardState; 3] =
     [RewardState::Claimed, RewardState::Delivering, RewardState::Failed];
@@ -146,7 +154,7 @@ async fn of_lane(
     for row in &rows {
         entries.extend(entry(lane, row)?);
     }
-    add_deliveries(lane, &mut entries, connection).await?;
+    add_deliveries(lane, &mut entries, ATTEMPTS_LISTED, connection).await?;
     Ok(entries)
 }
 
@@ -162,7 +170,7 @@ pub async fn find(pool: &PgPool, grant: Uuid) -> sqlx::Result<Option<GrantEntry>
     if let Some(row) = row {
         entries.extend(entry(lane, &row)?);
     }
-    add_deliveries(lane, &mut entries, &mut connection).await?;
+    add_deliveries(lane, &mut entries, ATTEMPTS_SHOWN, &mut connection).await?;
     Ok(entries.pop())
 }
 
@@ -176,6 +184,7 @@ fn entry(lane: Lane, row: &PgRow) -> sqlx::Result<Option<GrantEntry>> {
 async fn add_deliveries(
     lane: Lane,
     entries: &mut [GrantEntry],
+    attempts_max: i32,
     connection: &mut PgConnection,
 ) -> sqlx::Result<()> {
     if entries.is_empty() {
@@ -184,6 +193,7 @@ async fn add_deliveries(
     let rows = sqlx::query(include_str!("of_grants.sql"))
         .bind(lane.0)
         .bind(entries.iter().map(|entry| entry.row.reward.grant).collect::<Vec<_>>())
+        .bind(attempts_max)
         .fetch_all(connection)
         .await?;
     let mut by_grant: HashMap<Uuid, Vec<Listed>> = HashMap::new();
@@ -210,5 +220,6 @@ fn listed(row: &PgRow) -> sqlx::Result<Listed> {
         queued_at: at(7)?.unwrap_or_default(),
         due_at: at(8)?,
         give_up_at: at(9)?,
+        settled_at: at(10)?,
     })
 }

@@ -1,8 +1,11 @@
-select d.lane, d.user_id, d.reward, d.channel, d.pays, d.attempts, d.state, d.reason
+-- No attempt begins once the time is over; two seconds later the last one that was about to has begun.
+select d.lane, d.user_id, d.reward, d.channel, d.pays, d.attempts - d.attempts_before as attempts, d.state, d.reason,
+       extract(epoch from d.give_up_at - now())::double precision as time_left
 from unnest($1::smallint[]) l (lane)
 cross join lateral (
     select * from deliveries
-    where lane = l.lane and state in ('waiting', 'sent') and give_up_at is not null and give_up_at <= now()
+    where lane = l.lane and state in ('waiting', 'sent') and give_up_at is not null and give_up_at <= now() and pays
+      and (state = 'sent' or give_up_at <= now() - interval '2 seconds')
     order by give_up_at
     limit $2
 ) d

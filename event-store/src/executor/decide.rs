@@ -64,8 +64,8 @@ pub struct Needed {
     pub settled: SettledUsers,
     /// The windows that the items may draw on.
     pub budgets: BTreeSet<BudgetKey>,
-    /// The users who are settled may wait for a budget.
-    pub may_wait: bool,
+    /// Users of whom what waits for a budget is granted, or revoked.
+    pub waiting: BTreeSet<(Lane, UserId)>,
     /// Parked records to release or discard.
     pub parked: Vec<(Lane, Uuid)>,
     pub past: NeededPast,
@@ -126,7 +126,9 @@ impl Needed {
                     needed.tasks_of(item.lane, user);
                     let settled = needed.settled.entry((item.lane, user.clone())).or_insert(*as_of);
                     *settled = (*settled).max(*as_of);
-                    needed.may_wait |= !catalogue.waiting_places().is_empty();
+                    if !catalogue.waiting_places().is_empty() {
+                        needed.waiting.insert((item.lane, user.clone()));
+                    }
                     needed.budgets.extend(catalogue.budgets_waited_for(*as_of));
                 }
                 Work::ByHand { key, command, revoked } => {
@@ -134,6 +136,7 @@ impl Needed {
                     let tasks = needed.tasks_of(item.lane, &key.user);
                     tasks.extend(by_hand::tasks_of(command, catalogue));
                     if let Some(Reward { task, period, milestone, .. }) = revoked.as_deref() {
+                        needed.waiting.insert((item.lane, key.user.clone()));
                         let lookup = ClaimLookup {
                             lane: item.lane,
                             user: key.user.clone(),
@@ -344,9 +347,24 @@ impl DecidedBatch<'_> {
             metrics::counter!("plaudit_where_failed_total", "task" => task.to_string())
                 .increment(1);
         }
+        self.changes.events.iter().filter_map(acknowledged).for_each(|result| {
+            metrics::counter!("plaudit_reward_acknowledgements_total", "result" => result)
+                .increment(1);
+        });
         let duplicates = self.outcomes.iter().filter(|(_, o)| *o == Outcome::Duplicate).count();
         metrics::counter!("plaudit_duplicates_total").increment(duplicates as u64);
     }
+}
+
+/// What a payer said by an action, if that is what an event records.
+fn acknowledged(new: &NewEvent) -> Option<&'static str> {
+    let result = match new.event {
+        Event::RewardDelivered { .. } => "delivered",
+        Event::RewardFailed { .. } => "failed",
+        Event::AcknowledgementIgnored { .. } => "ignored",
+        _ => return None,
+    };
+    new.metadata.contains("\"action_id\":").then_some(result)
 }
 
 /// A user's tasks while a batch is decided.

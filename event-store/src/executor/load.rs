@@ -13,7 +13,7 @@ use crate::error::ExecuteError;
 use crate::lanes::Locked;
 use crate::rewards::claimable::{self, FoundClaims};
 use crate::rewards::grants;
-use crate::rewards::waiting::{self, FoundWaiting};
+use crate::rewards::waiting;
 use crate::states::{self, LoadedState, NeededUsers, RecentUsers, Verify};
 use crate::{budgets, hand_receipts, parked, receipts, reversals, seen_actions, source_offsets};
 
@@ -27,11 +27,7 @@ pub async fn load(
     tx: &mut PgConnection,
 ) -> Result<(Loaded, NeededUsers), ExecuteError> {
     let mut found = claimable::load(&needed.claims, &needed.settled, tx).await?;
-    let waiting = if needed.may_wait {
-        waiting::load(&needed.settled, tx).await?
-    } else {
-        FoundWaiting::new()
-    };
+    let waiting = waiting::load(&needed.waiting, tx).await?;
     let found_grants = grants::load(&needed.grants, tx).await?;
     needed.add_tasks_of(&found, &waiting, &found_grants);
     let found_reversals = reversals::load(&needed.reversals, locked.dedup_window, tx).await?;

@@ -83,10 +83,13 @@ impl Ledger {
                 self.change(reward, RewardState::Delivered, None);
             }
             Event::RewardFailed { reward, .. } => self.change(reward, RewardState::Failed, None),
-            Event::RedeliveryRequested { reward, stays_delivered: false, .. } => {
-                self.change(reward, RewardState::Claimed, None);
-            }
-            Event::RedeliveryRequested { stays_delivered: true, .. }
+            Event::RedeliveryRequested {
+                reward,
+                stays_delivered: false,
+                stays_delivering: false,
+                ..
+            } => self.change(reward, RewardState::Claimed, None),
+            Event::RedeliveryRequested { .. }
             | Event::AcknowledgementIgnored { .. }
             | Event::UserUpdated { .. }
             | Event::ProgressRecorded { .. }

@@ -11,11 +11,10 @@ use plaudit_domain::user_tasks::WaitingMilestone;
 use sqlx::{PgConnection, Row};
 
 use super::RewardRow;
-use super::lapses::SettledUsers;
 use crate::budgets;
 use crate::states::undecodable;
 
-/// The most milestones of a user that one transaction grants. The sweeper comes back for the others.
+/// The most milestones of a user that one transaction grants, or revokes from. The sweeper comes back for the others.
 const MILESTONES_MAX: i64 = 100;
 
 /// The most users of a lane, and of all, for whom the sweeper asks at a time.
@@ -28,20 +27,23 @@ const USERS_MIN: i64 = 100;
 /// The milestones that users wait for, by task.
 pub(crate) type FoundWaiting = HashMap<UserId, BTreeMap<TaskId, Vec<WaitingMilestone>>>;
 
-/// Loads what the users who are settled wait for.
+/// Loads what these users wait for.
 pub(crate) async fn load(
-    settled: &SettledUsers,
+    of: &BTreeSet<(Lane, UserId)>,
     connection: &mut PgConnection,
 ) -> sqlx::Result<FoundWaiting> {
-    let users: Vec<&UserId> = settled.keys().map(|(_, user)| user).collect();
+    let mut found = FoundWaiting::new();
+    if of.is_empty() {
+        return Ok(found);
+    }
+    let users: Vec<&UserId> = of.iter().map(|(_, user)| user).collect();
     let rows = sqlx::query(include_str!("waiting_of_users.sql"))
-        .bind(settled.keys().map(|(lane, _)| lane.0).collect::<Vec<_>>())
+        .bind(of.iter().map(|(lane, _)| lane.0).collect::<Vec<_>>())
         .bind(users.iter().map(|user| user.as_str()).collect::<Vec<_>>())
         .bind((0..).take(users.len()).collect::<Vec<i64>>())
         .bind(MILESTONES_MAX)
         .fetch_all(connection)
         .await?;
-    let mut found = FoundWaiting::new();
     for row in rows {
         let place = usize::try_from(row.try_get::<i64, _>(0)?).map_err(undecodable)?;
         let (Some(user), Some(line)) = (users.get(place), RewardRow::read(&row, 1)?) else {

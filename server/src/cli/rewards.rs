@@ -101,7 +101,8 @@ pub enum RewardsCommand {
     },
     /// After a restore of Plaudit or of a payer: delivers again what became due since then.
     Resync {
-        /// What became due at this instant or later, such as the moment that was restored.
+        /// What became due, was sent or ended at this instant or later, such as the moment that was restored; and what
+        /// was sent before and is not confirmed.
         #[arg(long)]
         since: Timestamp,
         /// Also what is delivered already: for a payer that has forgotten what it paid.

@@ -52,20 +52,7 @@ pub async fn run(config: &Config, command: RewardsCommand) -> Result<ExitCode, F
         }
         RewardsCommand::Resync { since, delivered, reason } => {
             let again = Again::start(config, reason, delivered).await?;
-            let is_due = move |entry: &GrantEntry| {
-                let was_queued = entry.deliveries.iter().any(|d| d.queued_at >= since);
-                let is_due = match entry.row.state {
-                    RewardState::Claimed | RewardState::Delivering | RewardState::Failed => true,
-                    RewardState::Delivered => delivered,
-                    RewardState::Claimable
-                    | RewardState::Expired
-                    | RewardState::Forfeited
-                    | RewardState::Revoked
-                    | RewardState::Waiting
-                    | RewardState::Refused => false,
-                };
-                was_queued && is_due
-            };
+            let is_due = |entry: &GrantEntry| entry.is_in_doubt_since(since, delivered);
             again.of_all(Filter::default(), is_due).await
         }
         RewardsCommand::Grant { user, kind, code, amount, line, reason, format } => {

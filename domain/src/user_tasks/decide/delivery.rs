@@ -92,9 +92,10 @@ pub(super) fn redeliver(
     even_if_delivered: bool,
 ) -> Result<Event, Rejection> {
     let grant = state.grants.get(&id).ok_or(Rejection::UnknownGrant { grant: id })?;
-    let stays_delivered = match grant.state {
-        RewardState::Claimed | RewardState::Delivering | RewardState::Failed => false,
-        RewardState::Delivered if even_if_delivered => true,
+    let (stays_delivered, stays_delivering) = match grant.state {
+        RewardState::Claimed | RewardState::Failed => (false, false),
+        RewardState::Delivering => (false, true),
+        RewardState::Delivered if even_if_delivered => (true, false),
         state @ (RewardState::Delivered
         | RewardState::Claimable
         | RewardState::Waiting
@@ -106,5 +107,5 @@ pub(super) fn redeliver(
         }
     };
     let (reward, by, reason) = (grant.reward.clone(), by.to_owned(), reason.to_owned());
-    Ok(Event::RedeliveryRequested { reward, by, reason, at, stays_delivered })
+    Ok(Event::RedeliveryRequested { reward, by, reason, at, stays_delivered, stays_delivering })
 }

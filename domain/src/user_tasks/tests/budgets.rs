@@ -152,6 +152,33 @@ fn a_milestone_waits_whole_and_is_granted_once_its_budget_holds_it() {
 }
 
 #[test]
+fn what_waits_is_revoked_with_its_whole_milestone_and_never_granted() {
+    let catalogue = badges(&json!("wait"), &json!({ "limit": 0 }));
+    let past = given(&catalogue, &[]).after(&[gift("29T12:00")]);
+    let grant = *past.state.grants.keys().next().unwrap();
+    let revoke = |whole_milestone| {
+        let change = Change::Revoke { grant, whole_milestone };
+        let (by, reason) = ("ops".to_owned(), "a fraud".to_owned());
+        let at = at("29T13:00");
+        Command::Correct(Correction { user: user(), change, by, reason, at, seed: Seed(1) })
+    };
+    let one = past.when(&revoke(false)).outcome;
+    let Err(Rejection::NotRevocable { reason, .. }) = one else { panic!("{one:?}") };
+    assert!(reason.contains("revoke the whole milestone"), "{reason}");
+    let events = past.when(&revoke(true)).events();
+    let [Event::RewardsRevoked { rewards, .. }] = &events[..] else { panic!("{events:?}") };
+    assert_eq!(rewards.len(), 2);
+    past.when(&revoke(true)).then(&events);
+    let past = past.after(&[revoke(true)]);
+    assert!(states(&past).iter().all(|(_, state)| *state == RewardState::Revoked));
+    // A budget that holds all of it grants none of it.
+    let raised = badges(&json!("wait"), &json!({}));
+    let past = past.under(&raised);
+    let settle = Command::Settle { as_of: at("30T00:00") };
+    assert_eq!(decided(&past, &settle, &BudgetsUsed::default()).events, []);
+}
+
+#[test]
 fn those_who_waited_take_no_claim_away_that_is_still_open() {
     let task = daily(json!({
         "objective": { "on": ["gift.sent"], "target": 2 },

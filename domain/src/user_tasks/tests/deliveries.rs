@@ -136,6 +136,49 @@ fn a_reward_that_stays_delivered_can_be_handed_over_again_for_a_payer_that_forgo
         reason,
         at,
         stays_delivered,
+        stays_delivering: false,
     }]);
     assert_eq!(line(&past.after(&[again])), RewardState::Delivered);
+}
+
+#[test]
+fn rule_16_a_reward_that_was_handed_over_is_not_revoked_by_way_of_a_redelivery() {
+    let catalogue = catalogue([daily_with(&[1], json!({}))]);
+    let (past, reward) = delivering(&catalogue);
+    let (grant, by, reason) = (reward.grant, "olga".to_owned(), "no answer".to_owned());
+    let (when, even_if_delivered) = (at("29T12:00"), false);
+    let again = Command::Redeliver {
+        grant,
+        by: by.clone(),
+        reason: reason.clone(),
+        at: when,
+        even_if_delivered,
+    };
+    past.when(&again).then(&[Event::RedeliveryRequested {
+        reward,
+        by: by.clone(),
+        reason: reason.clone(),
+        at: when,
+        stays_delivered: false,
+        stays_delivering: true,
+    }]);
+    let past = past.after(&[again]);
+    assert_eq!(line(&past), RewardState::Delivering);
+    let change = Change::Revoke { grant, whole_milestone: false };
+    let (user, at, seed) = (user(), when, Seed(1));
+    let revoke = Command::Correct(Correction { user, change, by, reason, at, seed });
+    let refused = past.when(&revoke).outcome;
+    assert!(matches!(refused, Err(Rejection::NotRevocable { .. })), "{refused:?}");
+}
+
+#[test]
+fn a_redelivery_of_an_older_program_is_folded_as_it_was_then() {
+    let catalogue = catalogue([daily_with(&[1], json!({}))]);
+    let (mut past, reward) = delivering(&catalogue);
+    let (by, reason, at) = ("olga".to_owned(), "no answer".to_owned(), at("29T12:00"));
+    let (stays_delivered, stays_delivering) = (false, false);
+    let stored =
+        Event::RedeliveryRequested { reward, by, reason, at, stays_delivered, stays_delivering };
+    evolve(&mut past.state, &stored);
+    assert_eq!(line(&past), RewardState::Claimed);
 }

@@ -73,9 +73,21 @@ pub(super) fn revoke(
         RewardState::Expired | RewardState::Forfeited => {
             return refused(grant.state, "it was not claimed in time");
         }
-        RewardState::Waiting => {
-            return refused(grant.state, "it waits for its budget and is not granted yet");
-        }
+        RewardState::Waiting => match waiting_with(state, grant) {
+            None => {
+                return refused(
+                    grant.state,
+                    "it waits for its budget behind many others; revoke those that wait for longer first",
+                );
+            }
+            Some(rewards) if rewards.len() > 1 && !whole_milestone => {
+                return refused(
+                    grant.state,
+                    "the rewards of its milestone wait for their budgets together; revoke the whole milestone",
+                );
+            }
+            Some(rewards) => (rewards.to_vec(), false),
+        },
         RewardState::Refused => {
             return refused(grant.state, "it was never granted, because its budget was used up");
         }
@@ -101,6 +113,15 @@ fn milestone_of<'s>(state: &'s UserTasks, grant: &Grant) -> Option<&'s Claimable
     let Reward { task, period, milestone, .. } = &grant.reward;
     let claimable = &state.tasks.get(task)?.claimable;
     claimable.iter().find(|c| c.period.key == *period && c.at == *milestone)
+}
+
+/// The rewards that wait for their budgets together with this one, itself included. `None`: where the state was read
+/// from its rows, it is not among those that were read.
+fn waiting_with<'s>(state: &'s UserTasks, grant: &Grant) -> Option<&'s [Reward]> {
+    let Reward { task, period, milestone, .. } = &grant.reward;
+    let waiting = &state.tasks.get(task)?.waiting;
+    let found = waiting.iter().find(|w| w.period.key == *period && w.at == *milestone)?;
+    Some(&found.rewards)
 }
 
 /// The state into which a claimable grant has lapsed by then, whether or not it is recorded.

@@ -1,0 +1,130 @@
+//! What an endpoint is spared: too many messages at once or per second, and any while it is down.
+
+use std::time::Duration;
+
+use plaudit_delivery::webhook::{Client, Reply, Secret};
+use serde_json::{Value, json};
+
+use crate::payer::{Answer, Payer, SECRET};
+use crate::webhooks::{entries, everything, until_states, webhook};
+use crate::world::{World, eventually};
+
+/// A secret that the payers of these tests don't know.
+const NEW_SECRET: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
+
+/// Users who earn two rewards each.
+const USERS: [&str; 4] = ["ann", "ben", "cid", "dan"];
+
+/// Pays what the users earn, and returns when it is paid.
+async fn pay_all(payer: &Payer, more: &Value) {
+    let world = World::new().await;
+    world.gifts(&USERS, 1).await;
+    let deliverer =
+        world.deliver_through(&json!([webhook("pay", &payer.url, &everything(), more)]));
+    until_states(&world, &["delivered"; 2 * USERS.len()]).await;
+    deliverer.stop().await;
+    assert_eq!(payer.paid().len(), 2 * USERS.len());
+}
+
+#[tokio::test]
+async fn no_more_messages_are_on_their_way_at_once_than_the_channel_says() {
+    let payer = Payer::start(|_| Answer::Slowly(Duration::from_millis(400))).await;
+    pay_all(&payer, &json!({"concurrency": 2})).await;
+    assert_eq!(payer.waiting_max(), 2);
+}
+
+#[tokio::test]
+async fn no_more_messages_are_begun_per_second_than_the_channel_says() {
+    let payer = Payer::start(|_| Answer::Paid).await;
+    pay_all(&payer, &json!({"rate_per_second": 2})).await;
+    let arrivals = payer.arrivals();
+    let lasted = arrivals[arrivals.len() - 1].duration_since(arrivals[0]);
+    // Seven pauses of half a second; the first message may have been late by as much as a connection takes.
+    assert!(lasted >= Duration::from_millis(2_500), "{lasted:?}");
+}
+
+#[tokio::test]
+async fn an_endpoint_that_fails_is_asked_by_one_message_at_a_time_until_it_is_back() {
+    let world = World::new().await;
+    let payer = Payer::start(|before| if before < 9 { Answer::Status(500) } else { Answer::Paid });
+    let payer = payer.await;
+    world.gifts(&USERS, 1).await;
+    let deliverer =
+        world.deliver_through(&json!([webhook("pay", &payer.url, &everything(), &json!({}))]));
+    deliverer.until_problem(&["the channel pay does not get on", "rewards wait"]).await;
+    until_states(&world, &["delivered"; 2 * USERS.len()]).await;
+    deliverer.until_well().await;
+    deliverer.stop().await;
+    // At the latest the ninth was sent to find out, and after it nothing for two seconds.
+    let arrivals = payer.arrivals();
+    let waited = arrivals[9].duration_since(arrivals[8]);
+    assert!(waited >= Duration::from_secs(2), "{waited:?}");
+}
+
+#[tokio::test]
+async fn retry_after_may_be_a_date_and_holds_for_the_whole_endpoint() {
+    let payer = Payer::start(|before| match before {
+        0 => Answer::LaterOn(429, Duration::from_secs(5)),
+        _ => Answer::Paid,
+    })
+    .await;
+    pay_all(&payer, &json!({"concurrency": 1})).await;
+    let arrivals = payer.arrivals();
+    // A date has whole seconds.
+    let waited = arrivals[1].duration_since(arrivals[0]);
+    assert!(waited >= Duration::from_secs(3), "{waited:?}");
+}
+
+#[tokio::test]
+async fn a_payer_that_knows_one_of_two_secrets_believes_the_message() {
+    let payer = Payer::start(|_| Answer::Paid).await;
+    pay_all(&payer, &json!({"secrets": [NEW_SECRET, SECRET]})).await;
+    assert_eq!(payer.refused(), 0);
+}
+
+#[tokio::test]
+async fn a_redirect_leads_nowhere_not_even_to_a_private_address() {
+    let world = World::new().await;
+    let hidden = Payer::start(|_| Answer::Paid).await;
+    let payer = Payer::redirecting(&hidden.url).await;
+    let deliverer =
+        world.deliver_through(&json!([webhook("pay", &payer.url, &everything(), &json!({}))]));
+    world.act(&["ann"], "team.formed", 1).await;
+    world.claim("ann", "team").await;
+    let attempt = eventually("an attempt was made", async || {
+        let entry = entries(&world).await.pop()?;
+        entry.deliveries.first()?.attempted.first().cloned()
+    })
+    .await;
+    deliverer.stop().await;
+    assert_eq!(attempt.status, Some(307));
+    assert!(attempt.error.unwrap().contains("redirects are not followed"));
+    assert_eq!(hidden.messages().len(), 0);
+}
+
+/// Proxies of the environment would resolve names themselves, behind the check of addresses. The test runs itself
+/// in an environment that names one.
+#[tokio::test]
+async fn no_proxy_of_the_environment_is_used() {
+    const NAME: &str = "limits::no_proxy_of_the_environment_is_used";
+    if std::env::var_os("PLAUDIT_TEST_BEHIND_PROXY").is_none() {
+        let mut child = tokio::process::Command::new(std::env::current_exe().unwrap());
+        child.args(["--exact", NAME]).env("PLAUDIT_TEST_BEHIND_PROXY", "1");
+        for name in ["HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY"] {
+            child.env(name, "http://127.0.0.1:9");
+        }
+        let output = child.output().await.unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(said.contains("1 passed"), "{said}");
+        return;
+    }
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let payer = Payer::start(|_| Answer::Paid).await;
+    let client = Client::new(Duration::from_secs(10), true).unwrap();
+    let secrets = [Secret::parse(SECRET).unwrap()];
+    let body = json!({"data": {"amount": 1}}).to_string();
+    let posted = client.post(&payer.url.parse().unwrap(), &secrets, "one", body).await;
+    assert_eq!(posted.reply, Reply::Accepted, "{posted:?}");
+    assert_eq!(payer.messages().len(), 1);
+}
