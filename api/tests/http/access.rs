@@ -22,6 +22,7 @@ const TABLE: &[(&str, &str, [bool; 6])] = &[
     ("GET", "/v1/tasks/first-team", [false, false, false, false, true, true]),
     ("GET", "/v1/tasks/first-team/versions", [false, false, false, false, true, true]),
     ("POST", "/v1/tasks/publish", [false, false, false, false, false, true]),
+    ("POST", "/v1/tasks/first-team/why", [false, false, false, false, false, true]),
     ("GET", "/v1/grants", [false, false, false, false, true, true]),
     ("GET", "/v1/grants/x", [false, false, false, false, true, true]),
     ("POST", "/v1/grants/x/redeliver", [false, false, false, false, false, true]),
