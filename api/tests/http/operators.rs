@@ -208,7 +208,7 @@ async fn a_page_of_parked_records_ends_before_it_grows_large() {
 #[tokio::test]
 async fn a_task_file_above_the_limit_is_too_large() {
     let api = Api::start().await;
-    let fits = format!("{TASKS}#{}", "x".repeat(1024 * 1024 - TASKS.len() - 1));
+    let fits = format!("{TASKS}#{}", "x".repeat(4 * 1024 * 1024 - TASKS.len() - 1));
     assert_eq!(publish(&api, "application/yaml", &fits).await.status, 200);
     publish(&api, "application/yaml", &format!("{fits}x")).await.is_problem(413, "too-large");
 }

@@ -2,6 +2,7 @@
 
 mod backfill;
 mod dry_run;
+mod export;
 mod files;
 mod http;
 mod progress;
@@ -88,7 +89,7 @@ pub async fn run(
             print_published(&published.task, published.version, published.changed);
             Ok(ExitCode::SUCCESS)
         }
-        TasksCommand::Export { ids } => export(&source().await?, &ids).await,
+        TasksCommand::Export { ids } => export::export(&source().await?, &ids).await,
         TasksCommand::Pause { id, why } => {
             set_status(&source().await?, &id, Status::Paused, &why).await
         }
@@ -310,21 +311,6 @@ fn print_diff(task: &TaskHistory, versions: [u32; 2], format: FormatKind) -> Res
     }
     outln!("{}", count(changes.len(), "difference"));
     Ok(())
-}
-
-async fn export(source: &CatalogueSource, ids: &[String]) -> Result<ExitCode, Failure> {
-    let mut definitions = Vec::new();
-    if ids.is_empty() {
-        let offered = source.list().await?.into_iter().filter(|t| t.status != Status::Retired);
-        for task in offered {
-            definitions.push(source.history(&task.id).await?.current()?.definition.clone());
-        }
-    }
-    for id in ids {
-        definitions.push(source.history(&id.parse()?).await?.current()?.definition.clone());
-    }
-    outln!("{}", plaudit_task_file::to_yaml(&definitions).trim_end());
-    Ok(ExitCode::SUCCESS)
 }
 
 async fn set_status(

@@ -8,6 +8,7 @@ mod migration;
 mod operations;
 mod place;
 mod program;
+mod promotion;
 mod sources;
 mod streaks;
 mod tasks;
