@@ -10,7 +10,7 @@ use axum::http::HeaderMap;
 use axum::response::Response;
 use jiff::Timestamp;
 use plaudit_domain::lane::Position;
-use plaudit_event_store::{Applied, Item, Origin, Outcome};
+use plaudit_event_store::{Applied, Item, Origin, Outcome, Work};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use uuid::Uuid;
@@ -74,9 +74,11 @@ pub async fn send(
     let elements = mode.elements(&headers, &body)?;
     let latest = latest(received_at, state.future_tolerance);
     let mut named = Vec::with_capacity(elements.len());
+    let mut of_users = Vec::with_capacity(elements.len());
     let mut items = Vec::with_capacity(elements.len());
     for element in elements {
         let (lane, work) = element.work(latest, state.executor.lane_count());
+        of_users.push(is_of_user(&work));
         named.push((element.source, element.id));
         items.push(Item { lane, work, origin: Origin::Request(request) });
     }
@@ -84,7 +86,7 @@ pub async fn send(
     let outcomes =
         named.into_iter().zip(&applied).map(|((source, id), applied)| outcome(source, id, applied));
     let body = Outcomes { outcomes: outcomes.collect() };
-    Ok(common_position(&applied)
+    Ok(common_position(of_users.into_iter().zip(&applied))
         .map_or_else(|| no_store(&body), |position| no_store_at(position, &body))
         as Response)
 }
@@ -190,12 +192,22 @@ fn outcome(
     ActionOutcome { source, id, outcome, position, reason, parked }
 }
 
-/// The latest position of what was applied, if all of it lies in one lane.
-fn common_position(applied: &[Applied]) -> Option<Position> {
-    let judged =
-        applied.iter().filter(|a| !matches!(a.outcome, Outcome::Parked { .. })).map(|a| a.position);
-    let latest = judged.clone().max_by_key(|position| position.number)?;
-    judged.clone().all(|position| position.lane == latest.lane).then_some(latest)
+/// Whether the user of an element is known.
+fn is_of_user(work: &Work) -> bool {
+    match work {
+        Work::Park(record) => record.user.is_some(),
+        _ => true,
+    }
+}
+
+/// The latest position of what concerns a known user, parked or not, if all of it lies in one lane. What names no
+/// user lies in no lane that a reader could ask for.
+fn common_position<'a>(
+    applied: impl Iterator<Item = (bool, &'a Applied)> + Clone,
+) -> Option<Position> {
+    let positions = applied.filter(|(of_user, _)| *of_user).map(|(_, applied)| applied.position);
+    let latest = positions.clone().max_by_key(|position| position.number)?;
+    positions.clone().all(|position| position.lane == latest.lane).then_some(latest)
 }
 
 #[cfg(test)]

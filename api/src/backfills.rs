@@ -1,6 +1,7 @@
 //! Backfills: how far they are, and what operators do to them.
 
-use axum::extract::State;
+use axum::extract::{FromRequestParts, State};
+use axum::http::request::Parts;
 use plaudit_domain::ids::TaskId;
 use plaudit_event_store::backfills::changes::{BackfillChange, BackfillChangeError, change};
 use plaudit_event_store::backfills::{self, BackfillStatus};
@@ -47,7 +48,7 @@ pub async fn show(State(state): State<Shared>, TaskPath(task): TaskPath) -> Answ
         (status = 413, description = "Too large", body = ProblemBody, content_type = "application/problem+json"),
         (status = 415, description = "Not JSON", body = ProblemBody, content_type = "application/problem+json"),
     ))]
-pub async fn pause(state: State<Shared>, task: TaskPath, by: Signed) -> Answer {
+pub async fn pause(state: State<Shared>, task: KnownBackfill, by: Signed) -> Answer {
     changed(state, task, by, BackfillChange::Pause).await
 }
 
@@ -61,7 +62,7 @@ pub async fn pause(state: State<Shared>, task: TaskPath, by: Signed) -> Answer {
         (status = 413, description = "Too large", body = ProblemBody, content_type = "application/problem+json"),
         (status = 415, description = "Not JSON", body = ProblemBody, content_type = "application/problem+json"),
     ))]
-pub async fn resume(state: State<Shared>, task: TaskPath, by: Signed) -> Answer {
+pub async fn resume(state: State<Shared>, task: KnownBackfill, by: Signed) -> Answer {
     changed(state, task, by, BackfillChange::Resume).await
 }
 
@@ -75,7 +76,7 @@ pub async fn resume(state: State<Shared>, task: TaskPath, by: Signed) -> Answer 
         (status = 413, description = "Too large", body = ProblemBody, content_type = "application/problem+json"),
         (status = 415, description = "Not JSON", body = ProblemBody, content_type = "application/problem+json"),
     ))]
-pub async fn cancel(state: State<Shared>, task: TaskPath, by: Signed) -> Answer {
+pub async fn cancel(state: State<Shared>, task: KnownBackfill, by: Signed) -> Answer {
     changed(state, task, by, BackfillChange::Cancel).await
 }
 
@@ -89,13 +90,27 @@ pub async fn cancel(state: State<Shared>, task: TaskPath, by: Signed) -> Answer 
         (status = 413, description = "Too large", body = ProblemBody, content_type = "application/problem+json"),
         (status = 415, description = "Not JSON", body = ProblemBody, content_type = "application/problem+json"),
     ))]
-pub async fn release(state: State<Shared>, task: TaskPath, by: Signed) -> Answer {
+pub async fn release(state: State<Shared>, task: KnownBackfill, by: Signed) -> Answer {
     changed(state, task, by, BackfillChange::Release).await
+}
+
+/// The id in a path of a task that has a backfill. That there is none comes before errors in the input.
+#[derive(Debug)]
+pub struct KnownBackfill(pub TaskId);
+
+impl FromRequestParts<Shared> for KnownBackfill {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &Shared) -> Answer<Self> {
+        let TaskPath(task) = TaskPath::from_request_parts(parts, state).await?;
+        find(state, &task).await?;
+        Ok(Self(task))
+    }
 }
 
 async fn changed(
     State(state): State<Shared>,
-    TaskPath(task): TaskPath,
+    KnownBackfill(task): KnownBackfill,
     Signed(author): Signed,
     wanted: BackfillChange,
 ) -> Answer {
@@ -105,9 +120,12 @@ async fn changed(
 }
 
 async fn found(state: &ApiState, task: &TaskId) -> Answer {
+    Ok(no_store(&find(state, task).await?))
+}
+
+async fn find(state: &ApiState, task: &TaskId) -> Answer<BackfillStatus> {
     let found = backfills::find(&state.pool, task).await?;
-    let found = found.ok_or_else(|| BackfillChangeError::Unknown(task.clone()))?;
-    Ok(no_store(&found))
+    Ok(found.ok_or_else(|| BackfillChangeError::Unknown(task.clone()))?)
 }
 
 impl From<BackfillChangeError> for Problem {

@@ -13,12 +13,13 @@ use axum::http::request::Parts;
 use futures::StreamExt;
 use percent_encoding::percent_decode_str;
 use plaudit_domain::ids::{TaskId, UserId};
+use plaudit_event_store::parked;
 use uuid::Uuid;
 
 use crate::deadline;
 use crate::in_flight::{Held, InFlight};
 use crate::problem::{Answer, InputError, Problem, causes};
-use crate::state::ApiState;
+use crate::state::{ApiState, Shared};
 
 /// The number of entries of a list by default. [`LIMIT_MAX`] is the most.
 pub const LIMIT_DEFAULT: u32 = 100;
@@ -60,6 +61,22 @@ impl<S: Send + Sync> FromRequestParts<S> for TaskPath {
     }
 }
 
+/// The id in a path of a task that the catalogue has. For operations that read a body: that there is no such task
+/// comes before errors in the input.
+#[derive(Debug)]
+pub struct KnownTask(pub TaskId);
+
+impl FromRequestParts<Shared> for KnownTask {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &Shared) -> Answer<Self> {
+        let TaskPath(task) = TaskPath::from_request_parts(parts, state).await?;
+        let catalogue = state.executor.catalogue().newest(&state.pool).await?;
+        catalogue.task(&task).map(|_| ()).ok_or_else(|| unknown_task(&task))?;
+        Ok(Self(task))
+    }
+}
+
 impl<S: Send + Sync> FromRequestParts<S> for NamePath {
     type Rejection = Problem;
 
@@ -69,20 +86,22 @@ impl<S: Send + Sync> FromRequestParts<S> for NamePath {
     }
 }
 
-/// The id of a parked record in a path.
+/// The id in a path of a record that is parked, or was. That there is none comes before errors in the input.
 #[derive(Debug)]
-pub struct ParkedPath(pub Uuid);
+pub struct KnownParked(pub Uuid);
 
-impl<S: Send + Sync> FromRequestParts<S> for ParkedPath {
+impl FromRequestParts<Shared> for KnownParked {
     type Rejection = Problem;
 
     /// A malformed id is an unknown record: none can have it.
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Answer<Self> {
+    async fn from_request_parts(parts: &mut Parts, state: &Shared) -> Answer<Self> {
         let raw = path_segment("id", parts);
-        raw.parse().map(Self).map_err(|_| Problem::NotFound {
+        let unknown = || Problem::NotFound {
             cause: &causes::UNKNOWN_PARKED,
             detail: format!("there is no parked record {raw}"),
-        })
+        };
+        let id = raw.parse().map_err(|_| unknown())?;
+        if parked::is_known(&state.pool, id).await? { Ok(Self(id)) } else { Err(unknown()) }
     }
 }
 

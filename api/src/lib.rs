@@ -48,7 +48,7 @@ use state::Shared;
 pub use state::{ApiState, Readiness, ReadinessReport, Rebuilds};
 pub use stream::Streams;
 pub use tasks::past_records::{PastLookup, PastRecords, PlannedBackfill};
-pub use tasks::plan::{Plan, PlannedChange, PlannedTask};
+pub use tasks::plan::{Plan, PlannedChange, PlannedTask, PlannedWarning};
 
 /// All routes.
 fn routes() -> Vec<(&'static str, MethodRouter<Shared>)> {
@@ -80,6 +80,7 @@ fn routes() -> Vec<(&'static str, MethodRouter<Shared>)> {
         ("/v1/tasks/simulate", post(tasks::simulation::simulate)),
         ("/v1/tasks/{task}", get(tasks::show)),
         ("/v1/tasks/{task}/versions", get(tasks::versions)),
+        ("/v1/tasks/{task}/why", post(tasks::why::why)),
         ("/v1/tasks/{task}/pause", post(tasks::status::pause)),
         ("/v1/tasks/{task}/resume", post(tasks::status::resume)),
         ("/v1/tasks/{task}/retire", post(tasks::status::retire)),

@@ -43,7 +43,7 @@ use crate::{
     paths(
         users::tasks, users::task, claims::claim, claims::claim_all, freezes::grant, corrections::adjust, corrections::complete, corrections::reset, corrections::restore, corrections::grant, rewards::rewards, stream::stream, actions::send,
         audit::history, audit::state, audit::verify, audit::explain, grants::list, grants::show, grants::redeliver, grants::revoke, tasks::list, tasks::show, tasks::versions, tasks::publication::publish,
-        tasks::publication::plan, tasks::simulation::simulate, tasks::status::pause, tasks::status::resume,
+        tasks::publication::plan, tasks::simulation::simulate, tasks::why::why, tasks::status::pause, tasks::status::resume,
         tasks::status::retire, streaks::list, streaks::declare, backfills::list, backfills::show, backfills::pause, backfills::resume, backfills::cancel,
         backfills::release,
         projections::list, projections::show, projections::start, projections::pause, projections::resume,

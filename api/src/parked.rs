@@ -15,9 +15,9 @@ use uuid::Uuid;
 
 use crate::auth::Caller;
 use crate::etag::{no_store, no_store_at};
-use crate::input::{ParkedPath, Query};
+use crate::input::{KnownParked, Query};
 use crate::openapi::{operator_shapes, parameters};
-use crate::problem::{Answer, Problem, ProblemBody, causes};
+use crate::problem::{Answer, InputError, Problem, ProblemBody, causes};
 use crate::reason::{HandBody, Signed};
 use crate::state::{Shared, detached};
 
@@ -50,6 +50,12 @@ struct ParkedEntry {
 pub async fn list(State(state): State<Shared>, mut query: Query) -> Answer {
     let (after, limit) = (query.parsed::<Uuid>("after"), query.limit());
     query.finish()?;
+    if let Some(after) = after
+        && !parked::is_known(&state.pool, after).await?
+    {
+        let wanted = "there is no such record; `next` of the page before is wanted";
+        return Err(InputError::parameter("after", wanted).into());
+    }
     let page = parked::page(&state.pool, after, i64::from(limit)).await?;
     let parked = page.parked.into_iter().map(entry).collect();
     Ok(no_store(&ParkedList { parked, next: page.next }))
@@ -99,7 +105,7 @@ struct StoppedAt {
     ))]
 pub async fn release(
     State(state): State<Shared>,
-    ParkedPath(id): ParkedPath,
+    KnownParked(id): KnownParked,
     Signed(Author { by, reason }): Signed,
 ) -> Answer {
     let resolver = state.resolver.clone();
@@ -121,7 +127,7 @@ pub async fn release(
 pub async fn discard(
     State(state): State<Shared>,
     Extension(caller): Extension<Caller>,
-    ParkedPath(id): ParkedPath,
+    KnownParked(id): KnownParked,
     headers: HeaderMap,
     body: Body,
 ) -> Answer {

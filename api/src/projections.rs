@@ -17,6 +17,7 @@ use crate::state::{ApiState, Shared};
 #[derive(Serialize)]
 struct Projections {
     projections: Vec<ProjectionEntry>,
+    next: Option<&'static str>,
 }
 
 #[derive(Serialize)]
@@ -61,19 +62,32 @@ impl From<RebuildStatus> for RebuildEntry {
     }
 }
 
-/// `GET /v1/projections`.
+/// `GET /v1/projections`, always in the same order.
 #[utoipa::path(get, path = "/v1/projections", tag = "projections", operation_id = "listProjections",
+    params(parameters::Page),
     responses(
         (status = 200, description = "All of them", body = operator_shapes::Projections),
     ))]
-pub async fn list(State(state): State<Shared>) -> Answer {
+pub async fn list(State(state): State<Shared>, mut query: Query) -> Answer {
     let entry = |status: ProjectionStatus| ProjectionEntry {
         name: status.name,
         old_kept: status.old_kept,
         rebuild: status.rebuild.map(Into::into),
     };
-    let projections = rebuild::list(&state.pool).await?.into_iter().map(entry).collect();
-    Ok(no_store(&Projections { projections }))
+    let (after, limit) = (query.text("after"), query.limit());
+    let all = rebuild::list(&state.pool).await?;
+    let wanted = "there is no such projection; `next` of the page before is wanted";
+    let place = |after: String| {
+        let place = all.iter().position(|status| status.name == after);
+        place.map(|place| place + 1).ok_or(wanted)
+    };
+    let first = after.and_then(|after| query.checked("after", place(after))).unwrap_or(0);
+    query.finish()?;
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    let mut projections: Vec<_> = all.into_iter().skip(first).map(entry).collect();
+    let next = projections.get(limit).and_then(|_| projections.get(limit - 1)).map(|p| p.name);
+    projections.truncate(limit);
+    Ok(no_store(&Projections { projections, next }))
 }
 
 /// `GET /v1/projections/{name}/rebuild`: the running rebuild, or the last one.

@@ -5,6 +5,7 @@ pub mod plan;
 pub mod publication;
 pub mod simulation;
 pub mod status;
+pub mod why;
 
 use axum::extract::State;
 use jiff::Timestamp;
@@ -79,6 +80,8 @@ struct OneTask<'a> {
     #[serde(flatten)]
     entry: TaskEntry<'a>,
     definition: &'a TaskDefinition,
+    /// The tasks that require it or count its completions, retired ones left out.
+    needed_by: Vec<&'a TaskId>,
 }
 
 /// `GET /v1/tasks/{task}`: the version in force.
@@ -90,7 +93,9 @@ struct OneTask<'a> {
 pub async fn show(State(state): State<Shared>, TaskPath(id): TaskPath) -> Answer {
     let catalogue = state.executor.catalogue().newest(&state.pool).await?;
     let task = catalogue.task(&id).ok_or_else(|| unknown_task(&id))?;
-    Ok(no_store(&OneTask { entry: TaskEntry::of(task), definition: &task.current().definition }))
+    let (entry, definition) = (TaskEntry::of(task), &task.current().definition);
+    let needed_by = catalogue.needed_by(&id).collect();
+    Ok(no_store(&OneTask { entry, definition, needed_by }))
 }
 
 #[derive(Serialize)]

@@ -18,4 +18,4 @@ pub use simulation::{
     SimulationInput, UnmovedTask,
 };
 pub use state::{InvalidMoment, Moment, StateAt};
-pub use why::{ActionVerdict, Obstacle, Why, WhyError};
+pub use why::{ActionVerdict, Obstacle, PreparedWhy, Why, WhyError};

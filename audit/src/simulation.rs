@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use plaudit_domain::action::Action;
 use plaudit_domain::catalogue::definition::TaskDefinition;
-use plaudit_domain::catalogue::{BudgetsUsed, Catalogue, CatalogueTask};
+use plaudit_domain::catalogue::{BudgetsUsed, Catalogue};
 use plaudit_domain::ids::{TaskId, UserId};
 use plaudit_domain::lane::{Lane, LaneCount};
 use plaudit_domain::screen::{ScreenRequest, TaskScreen, screen};
@@ -322,14 +322,9 @@ fn explained(
     catalogue: &Catalogue,
 ) -> UnmovedTask {
     let mut told = plain(&unmoved.task, &name_of(&unmoved.reason), unmoved.reason.to_string());
-    let of_filter = matches!(
-        unmoved.reason,
-        UnmovedReason::FilteredOut
-            | UnmovedReason::FieldMissing(_)
-            | UnmovedReason::FilterFailed(_)
-    );
-    let judged_by = catalogue.task(&unmoved.task).filter(|_| of_filter).map(CatalogueTask::current);
-    if let Some(filter) = judged_by.and_then(|v| v.definition.objective.filter.clone()) {
+    let version = unmoved.reason.filter_version();
+    let version = version.and_then(|version| catalogue.version(&unmoved.task, version));
+    if let Some(filter) = version.and_then(|v| v.definition.objective.filter.clone()) {
         told.saw = values_in(&filter, state, action);
         told.filter = Some(filter);
     }
@@ -403,7 +398,7 @@ mod tests {
 
     #[test]
     fn a_reason_has_a_name() {
-        assert_eq!(name_of(&UnmovedReason::FilteredOut), "filtered_out");
+        assert_eq!(name_of(&UnmovedReason::FilteredOut(1)), "filtered_out");
         assert_eq!(name_of(&UnmovedReason::NotSubscribed(3)), "not_subscribed");
         assert_eq!(name_of(&UnmovedReason::Locked(vec![])), "locked");
     }

@@ -7,7 +7,7 @@ use plaudit_domain::ids::{TaskId, UserId};
 use plaudit_domain::lane::{Lane, LaneCount};
 use plaudit_domain::screen::{ScreenRequest, TaskScreen, TaskScreenState, screen};
 use plaudit_domain::user_tasks::Event;
-use plaudit_event_store::catalogue_store::{CatalogueStore, PublishError};
+use plaudit_event_store::catalogue_store::CatalogueStore;
 use plaudit_event_store::{parked, reader};
 use serde::Serialize;
 use sqlx::PgPool;
@@ -16,7 +16,7 @@ use uuid::Uuid;
 use crate::error::AuditError;
 use crate::history::EventEntry;
 use crate::simulation::{
-    SimulatedAction, Simulation, SimulationError, SimulationInput, UnmovedTask,
+    PreparedSimulation, SimulatedAction, Simulation, SimulationError, SimulationInput, UnmovedTask,
 };
 
 /// Why a task does not move for a user.
@@ -62,8 +62,8 @@ pub struct ActionVerdict {
 #[derive(Debug, thiserror::Error)]
 pub enum WhyError {
     /// There is no such task.
-    #[error(transparent)]
-    UnknownTask(PublishError),
+    #[error("there is no task {0}; `plaudit tasks list` names those there are")]
+    UnknownTask(TaskId),
     /// The action can't be tried.
     #[error(transparent)]
     Simulation(#[from] SimulationError),
@@ -78,6 +78,14 @@ const REFUSED_MAX: usize = 5;
 /// How many of the user's last events are looked through for them.
 const EVENTS_LOOKED_THROUGH: i64 = 1_000;
 
+/// All that an explanation needs. [`Self::run`] computes for a while and waits for nothing.
+#[derive(Debug)]
+pub struct PreparedWhy {
+    /// Without what the action would do.
+    why: Why,
+    action: Option<PreparedSimulation>,
+}
+
 impl Why {
     /// Explains a task of a user.
     pub async fn explain(
@@ -88,10 +96,21 @@ impl Why {
         catalogue: &CatalogueStore,
         pool: &PgPool,
     ) -> Result<Self, WhyError> {
+        Self::prepare(user, id, action, lane_count, catalogue, pool).await?.run()
+    }
+
+    /// Reads what the explanation needs.
+    pub async fn prepare(
+        user: UserId,
+        id: &TaskId,
+        action: Option<Action>,
+        lane_count: LaneCount,
+        catalogue: &CatalogueStore,
+        pool: &PgPool,
+    ) -> Result<PreparedWhy, WhyError> {
         let lane = Lane::of(user.as_str(), lane_count);
         let known = catalogue.newest(pool).await.map_err(AuditError::from)?;
-        let unknown = || WhyError::UnknownTask(PublishError::UnknownTask(id.clone()));
-        let task = known.task(id).ok_or_else(unknown)?;
+        let task = known.task(id).ok_or_else(|| WhyError::UnknownTask(id.clone()))?;
         let mut connection = pool.acquire().await.map_err(AuditError::from)?;
         let folded = reader::fold_user(lane, &user, None, &mut connection).await;
         let (state, sequence) = folded.map_err(AuditError::from)?;
@@ -106,19 +125,28 @@ impl Why {
         let blocking = parked::queue_of(pool, lane, user.as_str(), 1).await;
         let blocking = blocking.map_err(AuditError::from)?.first().map(|parked| parked.id);
         let obstacles = obstacles(task, screen.as_ref(), blocking, at);
-        let action = match action {
+        let prepared = match action {
             Some(action) => {
-                let input = SimulationInput {
-                    user: Some(user.clone()),
-                    actions: vec![action],
-                    drafts: vec![],
-                };
-                let prepared = Simulation::prepare(input, lane_count, catalogue, pool).await?;
-                prepared.run()?.actions.pop().map(|simulated| verdict(simulated, id))
+                let user = Some(user.clone());
+                let input = SimulationInput { user, actions: vec![action], drafts: vec![] };
+                Some(Simulation::prepare(input, lane_count, catalogue, pool).await?)
             }
             None => None,
         };
-        Ok(Self { user, task: id.clone(), at, obstacles, action, refused, screen })
+        let why = Self { user, task: id.clone(), at, obstacles, action: None, refused, screen };
+        Ok(PreparedWhy { why, action: prepared })
+    }
+}
+
+impl PreparedWhy {
+    /// Tries the action, if one was given.
+    pub fn run(self) -> Result<Why, WhyError> {
+        let Self { mut why, action } = self;
+        if let Some(prepared) = action {
+            let simulated = prepared.run()?.actions.pop();
+            why.action = simulated.map(|simulated| verdict(simulated, &why.task));
+        }
+        Ok(why)
     }
 }
 
@@ -159,7 +187,9 @@ fn obstacles(
         }
         Status::Retired => add("retired", "the task is retired for good".to_owned()),
     }
-    let window = task.current().definition.window;
+    // The version that the open period goes by, as in `advance`.
+    let version = screen.and_then(|screen| task.version(screen.version));
+    let window = version.unwrap_or(task.current()).definition.window;
     let is_inside = window.contains(now);
     if !is_inside {
         let end = |at: Option<Timestamp>| at.map_or("open".to_owned(), |at| at.to_string());

@@ -193,7 +193,8 @@ pub struct ParkedPage {
 /// have megabytes.
 pub const PAGE_BYTES_MAX: i64 = 16 * 1024 * 1024;
 
-/// A page of at most `limit` records and about [`PAGE_BYTES_MAX`], after a record.
+/// A page of at most `limit` records and about [`PAGE_BYTES_MAX`], after a record. Nothing comes after one that is
+/// not known: see [`is_known`].
 pub async fn page(pool: &PgPool, after: Option<Uuid>, limit: i64) -> sqlx::Result<ParkedPage> {
     let rows = sqlx::query(include_str!("parked/page.sql"))
         .bind(after)
@@ -206,6 +207,12 @@ pub async fn page(pool: &PgPool, after: Option<Uuid>, limit: i64) -> sqlx::Resul
     let more = usize::try_from(candidates).is_ok_and(|candidates| candidates > records.len());
     let next = records.last().filter(|_| more).map(|last| last.id);
     Ok(ParkedPage { parked: records, next })
+}
+
+/// Whether there is a record with this id that is parked, or was and is still kept.
+pub async fn is_known(pool: &PgPool, id: Uuid) -> sqlx::Result<bool> {
+    let known = "select exists (select from parked where id = $1)";
+    sqlx::query_scalar(known).bind(id).fetch_one(pool).await
 }
 
 /// One parked record, also one that was released or discarded and is still kept.

@@ -199,7 +199,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_follower_that_gets_nothing_done_is_unready_after_a_while_and_lanes_never_make_it_so() {
+    fn rule_23_a_follower_that_gets_nothing_done_says_so_and_lanes_never_make_it_unready() {
         let health = FollowerHealth::new("delivery");
         let later = Instant::now() + UNREADY_AFTER * 2;
         health.report(Subject::Lane(Lane(3)), "lane 3".to_owned());

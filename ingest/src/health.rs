@@ -236,7 +236,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ready_means_reached_once_and_nothing_wrong_with_a_topic() {
+    fn rule_23_ready_means_reached_once_and_nothing_wrong_with_a_topic() {
         let health = IngestHealth::default();
         assert!(health.ready().is_err());
         health.report(Subject::Broker, "no broker at x:9092");

@@ -111,7 +111,7 @@ impl Resolver {
             return self.release_for_many(&parked, verdict, operator).await;
         }
         let applied = self.release_one(&parked, verdict, operator).await?;
-        let mut released = Released::begin(id, &applied)?;
+        let mut released = self.begun(id, &applied).await?;
         if parked.repairable {
             self.release_waiting(&parked, operator, true, &mut released).await?;
         }
@@ -129,7 +129,7 @@ impl Resolver {
         let operator = Operator { by: by.to_owned(), reason: None };
         let item = item(&parked, ParkedVerdict::Discard { reason }, &operator.by, vec![]);
         let applied = self.commands.submit(vec![item]).await?;
-        let mut released = Released::begin(id, &applied[0])?;
+        let mut released = self.begun(id, &applied[0]).await?;
         if parked.repairable {
             self.release_waiting(&parked, &operator, false, &mut released).await?;
         }
@@ -146,6 +146,25 @@ impl Resolver {
                 by: resolved.by,
                 at: resolved.at,
             }),
+        }
+    }
+
+    /// The decision about a record, or the reason why there is none. If somebody else decided between the look and
+    /// the batch, the answer names them.
+    async fn begun(&self, id: Uuid, applied: &Applied) -> Result<Released, ResolveError> {
+        match &applied.outcome {
+            Outcome::ParkedResolved { applied: count, duplicates } => Ok(Released {
+                id,
+                applied: *count,
+                duplicates: *duplicates,
+                followed: 0,
+                stopped: None,
+                position: Some(applied.position),
+            }),
+            Outcome::NotParked => {
+                Err(self.find(id).await.err().unwrap_or(ResolveError::Unknown(id)))
+            }
+            other => Err(refusal(id, other)),
         }
     }
 
@@ -197,7 +216,7 @@ impl Resolver {
             _ => None,
         };
         let noted = self.commands.submit(vec![item(parked, verdict, &operator.by, vec![])]).await?;
-        let noted = Released::begin(parked.id, &noted[0])?;
+        let noted = self.begun(parked.id, &noted[0]).await?;
         Ok(Released { applied: accepted, duplicates, stopped, position, ..noted })
     }
 
@@ -259,29 +278,13 @@ impl Resolver {
     }
 }
 
-impl Released {
-    fn begin(id: Uuid, applied: &Applied) -> Result<Self, ResolveError> {
-        match &applied.outcome {
-            Outcome::ParkedResolved { applied: count, duplicates } => Ok(Self {
-                id,
-                applied: *count,
-                duplicates: *duplicates,
-                followed: 0,
-                stopped: None,
-                position: Some(applied.position),
-            }),
-            other => Err(refusal(id, other)),
-        }
-    }
-}
-
 fn refusal(id: Uuid, outcome: &Outcome) -> ResolveError {
     match outcome {
         Outcome::Behind(first) => ResolveError::Behind { id, first: *first },
         Outcome::Parked { reason, .. } | Outcome::Failed(reason) => {
             ResolveError::Unapplied(reason.clone())
         }
-        // Somebody else decided between the look and the batch.
+        // No such outcome: see `begun`.
         _ => ResolveError::Unknown(id),
     }
 }

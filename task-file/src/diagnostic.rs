@@ -11,19 +11,8 @@ pub struct Diagnostic {
     pub column: usize,
     /// Such as `tasks[2].objective.on`; `file` if no part of it is meant.
     pub path: String,
-    /// Whether the file is refused for it.
-    pub severity: Severity,
     /// What is wrong and what would be right, in one line.
     pub message: String,
-}
-
-/// Whether a file is refused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Severity {
-    /// It is.
-    Error,
-    /// It is legal, but probably not what its author meant.
-    Warning,
 }
 
 impl Diagnostic {
@@ -38,11 +27,7 @@ impl Diagnostic {
         }
         let message = message.replace(char::is_control, " ");
         let path = if path.is_empty() { "file" } else { path }.to_owned();
-        Self { line, column, path, severity: Severity::Error, message }
-    }
-
-    pub(crate) fn into_warning(self) -> Self {
-        Self { severity: Severity::Warning, ..self }
+        Self { line, column, path, message }
     }
 
     /// An error of the file as a whole, or of a text that is not valid YAML.
@@ -53,7 +38,6 @@ impl Diagnostic {
 
 impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let warning = if self.severity == Severity::Warning { "warning: " } else { "" };
-        write!(f, "{}:{}: {}: {warning}{}", self.line, self.column, self.path, self.message)
+        write!(f, "{}:{}: {}: {}", self.line, self.column, self.path, self.message)
     }
 }

@@ -29,9 +29,10 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 
 use jiff::Timestamp;
+use plaudit_domain::catalogue::Catalogue;
 use plaudit_domain::catalogue::definition::TaskDefinition;
 
-pub use diagnostic::{Diagnostic, Severity};
+pub use diagnostic::Diagnostic;
 pub use diff::{Change, diff};
 pub use export::{to_json, to_yaml};
 pub use node::FILE_BYTES_MAX;
@@ -54,6 +55,8 @@ pub struct LocatedTask {
     path: String,
     /// Line and column, by the path below the task; the task itself is at the empty path.
     places: BTreeMap<String, (usize, usize)>,
+    /// What is legal but suspicious, whenever and beside whatever catalogue the task is published.
+    suspicious: Vec<Diagnostic>,
 }
 
 impl LocatedTask {
@@ -71,11 +74,21 @@ impl LocatedTask {
         Diagnostic::new(line, column, &format!("{}{dot}{field}", self.path), message)
     }
 
-    /// What is legal in this task but suspicious: at this time, and beside the definition that is in
-    /// force.
-    pub fn warnings(&self, now: Timestamp, in_force: Option<&TaskDefinition>) -> Vec<Diagnostic> {
-        let found = warnings::of(&self.definition, now, in_force);
-        found.into_iter().map(|(path, m)| self.diagnostic(&path, m).into_warning()).collect()
+    /// Reports what is legal in this task but suspicious, in the order of the file: whenever it is
+    /// published, at this time, and beside the catalogue in force if one is given.
+    pub fn warnings(&self, now: Timestamp, catalogue: Option<&Catalogue>) -> Vec<Diagnostic> {
+        let found = warnings::of(&self.definition, now, catalogue).into_iter();
+        let found = found.map(|(path, message)| self.diagnostic(&path, message));
+        let mut all: Vec<_> = self.suspicious.iter().cloned().chain(found).collect();
+        all.sort();
+        all
+    }
+
+    /// The path of one of its diagnostics below the task, such as `objective.on`; empty for the task
+    /// as a whole.
+    pub fn path_below<'d>(&self, diagnostic: &'d Diagnostic) -> &'d str {
+        let below = diagnostic.path.strip_prefix(&self.path).unwrap_or(&diagnostic.path);
+        below.strip_prefix('.').unwrap_or(below)
     }
 }
 
@@ -98,7 +111,7 @@ fn ancestors(path: &str) -> impl Iterator<Item = &str> {
 pub struct TaskFile {
     /// Its tasks, in the order of the file.
     pub tasks: Vec<LocatedTask>,
-    /// What is legal but suspicious, in the order of the file.
+    /// What is legal but suspicious outside of its tasks, in the order of the file.
     pub warnings: Vec<Diagnostic>,
 }
 
@@ -114,9 +127,28 @@ pub fn parse_located(text: &str) -> Result<TaskFile, Vec<Diagnostic>> {
     errors.sort();
     warnings.sort();
     match tasks {
-        Some(tasks) if errors.is_empty() => Ok(TaskFile { tasks, warnings }),
+        Some(mut tasks) if errors.is_empty() => {
+            let warnings = hand_out(warnings, &mut tasks);
+            Ok(TaskFile { tasks, warnings })
+        }
         _ => Err(errors),
     }
+}
+
+/// Gives each task the warnings about its parts. Returns those that are about no task.
+fn hand_out(warnings: Vec<Diagnostic>, tasks: &mut [LocatedTask]) -> Vec<Diagnostic> {
+    let mut by_path: HashMap<String, &mut LocatedTask> =
+        tasks.iter_mut().map(|task| (task.path.clone(), task)).collect();
+    let mut left = Vec::new();
+    for warning in warnings {
+        // `tasks[2]` of `tasks[2].objective.on`.
+        let end = warning.path.find(']').map_or(0, |end| end + 1);
+        match by_path.get_mut(&warning.path[..end]) {
+            Some(task) => task.suspicious.push(warning),
+            None => left.push(warning),
+        }
+    }
+    left
 }
 
 /// Reads a task file (YAML 1.2 or JSON). Every error is reported, not only the first, in the order
@@ -156,7 +188,8 @@ fn read_file(root: &Located<'_>, diagnostics: &mut Diagnostics) -> Option<Vec<Lo
     dependencies::refuse_cycles(&drafts, diagnostics);
     let tasks = places.iter().zip(drafts).map(|(place, draft)| {
         let definition = draft.definition?;
-        Some(LocatedTask { definition, path: place.path.clone(), places: draft.places })
+        let (path, places) = (place.path.clone(), draft.places);
+        Some(LocatedTask { definition, path, places, suspicious: Vec::new() })
     });
     let tasks: Vec<_> = tasks.flatten().collect();
     if tasks.len() == places.len() {

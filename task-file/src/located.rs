@@ -44,7 +44,7 @@ impl Diagnostics {
     /// Reports something that is legal but suspicious.
     pub fn warn(&mut self, place: &Located<'_>, message: impl Display) {
         let Located { node, path } = place;
-        self.warnings.push(Diagnostic::new(node.line, node.column, path, message).into_warning());
+        self.warnings.push(Diagnostic::new(node.line, node.column, path, message));
     }
 }
 

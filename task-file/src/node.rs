@@ -7,8 +7,12 @@ use saphyr_parser::{Event, Parser};
 
 use crate::Diagnostic;
 
-/// The longest task file, in bytes: about a thousand tasks. Bounds what one request can cost.
-pub const FILE_BYTES_MAX: usize = 1024 * 1024;
+/// The longest task file, in bytes: some thousands of tasks, so that a whole catalogue fits.
+pub const FILE_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// The most values in a file, keys included. Each takes some hundred bytes of memory however short it is, so this
+/// bounds what one request can cost.
+const VALUES_MAX: usize = 500_000;
 
 /// How deep lists and mappings may nest, so that recursion over the tree ends before the stack does.
 const DEPTH_MAX: usize = 128;
@@ -78,7 +82,7 @@ fn check_bounds(text: &str) -> Result<(), Diagnostic> {
         let message = format!("a task file has at most {FILE_BYTES_MAX} bytes, got {got}");
         return Err(Diagnostic::of_file(1, 1, message));
     }
-    let mut depth = 0_usize;
+    let (mut depth, mut values) = (0_usize, 0_usize);
     for (event, span) in Parser::new_from_str(text).map_while(Result::ok) {
         let refuse = |message: String| {
             let start = span.start;
@@ -91,12 +95,19 @@ fn check_bounds(text: &str) -> Result<(), Diagnostic> {
             Event::Alias(_) => {
                 return refuse("aliases are not supported: write out what this one names".into());
             }
-            Event::SequenceStart(..) | Event::MappingStart(..) => depth += 1,
+            Event::Scalar(..) => values += 1,
+            Event::SequenceStart(..) | Event::MappingStart(..) => {
+                (depth, values) = (depth + 1, values + 1);
+            }
             Event::SequenceEnd | Event::MappingEnd => depth -= 1,
             _ => {}
         }
         if depth > DEPTH_MAX {
             return refuse(format!("nothing may be nested more than {DEPTH_MAX} deep"));
+        }
+        if values > VALUES_MAX {
+            let help = "put the tasks into several files";
+            return refuse(format!("a task file has at most {VALUES_MAX} values: {help}"));
         }
     }
     Ok(())

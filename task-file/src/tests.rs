@@ -59,8 +59,12 @@ fn yaml_has_no_surprises() {
         ),
         ("[".repeat(100_000), "1:256: file: not valid YAML or JSON: recursion limit"),
         (
-            format!("a: {}", "x".repeat(2_000_000)),
-            "1:1: file: a task file has at most 1048576 bytes",
+            format!("a: {}", "x".repeat(5_000_000)),
+            "1:1: file: a task file has at most 4194304 bytes",
+        ),
+        (
+            format!("[{}]", "1,".repeat(500_000)),
+            "1:1000000: file: a task file has at most 500000 values",
         ),
     ];
     for (text, expected) in odd {

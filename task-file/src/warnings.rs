@@ -5,16 +5,13 @@ use plaudit_domain::calendar::Cadence;
 use plaudit_domain::catalogue::definition::{
     Measure, Milestone, RewardLine, Rewards, TaskDefinition,
 };
+use plaudit_domain::catalogue::{Catalogue, Status};
 
 /// The path below the task, and what is suspicious there.
 type Warning = (String, String);
 
-/// What is suspicious in a task at this time, and beside the definition that is in force.
-pub fn of(
-    task: &TaskDefinition,
-    now: Timestamp,
-    in_force: Option<&TaskDefinition>,
-) -> Vec<Warning> {
+/// Finds what is suspicious in a task at this time, and beside the catalogue that is in force.
+pub fn of(task: &TaskDefinition, now: Timestamp, catalogue: Option<&Catalogue>) -> Vec<Warning> {
     let mut warnings = Vec::new();
     window(task, now, &mut warnings);
     never_reached(task, &mut warnings);
@@ -22,10 +19,36 @@ pub fn of(
         let message = "lies ahead: no past action counts".to_owned();
         warnings.push(("backfill.from".to_owned(), message));
     }
-    if let Some(in_force) = in_force {
-        lowered_rewards(task, in_force, &mut warnings);
+    if let Some(catalogue) = catalogue {
+        stopped_dependencies(task, catalogue, &mut warnings);
+        if let Some(in_force) = catalogue.task(&task.id) {
+            lowered_rewards(task, &in_force.current().definition, &mut warnings);
+        }
     }
     warnings
+}
+
+/// Tasks that this one requires or counts, and that nobody completes any more.
+fn stopped_dependencies(task: &TaskDefinition, catalogue: &Catalogue, warnings: &mut Vec<Warning>) {
+    let status_of = |id| catalogue.task(id).map_or(Status::Active, |needed| needed.status);
+    for (index, id) in task.requires.iter().enumerate() {
+        let message = match status_of(id) {
+            Status::Active => continue,
+            Status::Paused => format!("{id} is paused: it unlocks nothing until it is resumed"),
+            Status::Retired => format!(
+                "{id} is retired: users who have not completed it can never unlock this task"
+            ),
+        };
+        warnings.push((format!("requires[{index}]"), message));
+    }
+    for (index, id) in task.objective.completions_of.iter().enumerate() {
+        let message = match status_of(id) {
+            Status::Active => continue,
+            Status::Paused => format!("{id} is paused: it does not count until it is resumed"),
+            Status::Retired => format!("{id} is retired: it never counts again"),
+        };
+        warnings.push((format!("objective.completions_of[{index}]"), message));
+    }
 }
 
 fn window(task: &TaskDefinition, now: Timestamp, warnings: &mut Vec<Warning>) {

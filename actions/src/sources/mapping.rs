@@ -1,7 +1,7 @@
 //! One entry of a source file, compiled.
 
 use plaudit_domain::action::{Action, Parts};
-use plaudit_domain::expression::{Allowance, Expression, Output};
+use plaudit_domain::expression::{Allowance, EvaluationError, Expression, Output};
 use plaudit_domain::ids::UserId;
 use serde_json::Value as Json;
 
@@ -68,9 +68,12 @@ impl Mapping {
         allowance: &mut Allowance,
     ) -> Result<bool, String> {
         let Some(when) = &self.when else { return Ok(true) };
-        match evaluate("when", when, &variables.values(None), allowance)? {
-            Output::Json(Json::Bool(applies)) => Ok(applies),
-            other => Err(format!("`when` gives {}, not true or false", other.type_name())),
+        match when.evaluate_within(&variables.values(None), allowance) {
+            Ok(Output::Json(Json::Bool(applies))) => Ok(applies),
+            Ok(other) => Err(format!("`when` gives {}, not true or false", other.type_name())),
+            // As in the `where` of a task: a record without the field is not meant.
+            Err(EvaluationError::Missing(_)) => Ok(false),
+            Err(failed) => Err(unevaluated("when", &failed)),
         }
     }
 
@@ -235,9 +238,11 @@ fn evaluate(
     values: &Values<'_>,
     allowance: &mut Allowance,
 ) -> Result<Output, String> {
-    expression
-        .evaluate_within(values, allowance)
-        .map_err(|why| format!("`{field}` can't be evaluated: {why}"))
+    expression.evaluate_within(values, allowance).map_err(|why| unevaluated(field, &why))
+}
+
+fn unevaluated(field: &str, why: &EvaluationError) -> String {
+    format!("`{field}` can't be evaluated: {why}")
 }
 
 fn user(value: &Output) -> Result<UserId, String> {

@@ -4,6 +4,7 @@ use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
+use super::audit_shapes::HistoryEvent;
 use super::shapes::{Instant, TaskScreen};
 
 shapes! {
@@ -41,6 +42,8 @@ shapes! {
         /// As published.
         #[schema(value_type = Object)]
         definition: Value,
+        /// The tasks that require it or count its completions, retired ones left out.
+        needed_by: Vec<String>,
     }
     /// The versions of a task.
     Versions {
@@ -94,6 +97,15 @@ shapes! {
         /// The past actions that a new task would count; absent: none.
         #[schema(required = false, nullable = false)]
         backfill: Option<PlannedBackfill>,
+        /// What is legal but suspicious in it.
+        warnings: Vec<PlannedWarning>,
+    }
+    /// Something in a task that is legal but suspicious.
+    PlannedWarning {
+        /// The field as the file has it, such as `rewards[0].amount`; empty for the task as a whole.
+        path: String,
+        /// What is suspicious about it.
+        message: String,
     }
     /// A field that would change.
     FieldChange {
@@ -206,12 +218,57 @@ shapes! {
         /// As it would be.
         after: Option<TaskScreen>,
     }
+    /// A question about a task of a user.
+    WhyInput {
+        /// The user.
+        user: String,
+        /// A `CloudEvent` of the user, to be tried; absent: the task is explained as it stands.
+        #[schema(required = false, value_type = Object)]
+        action: Option<Value>,
+    }
+    /// Why a task does not move for a user.
+    Why {
+        /// The user.
+        user: String,
+        /// The task.
+        task: String,
+        /// As of when.
+        at: Instant,
+        /// What would stop any action now; empty: an action that matches would count.
+        obstacles: Vec<Obstacle>,
+        /// What the action would do to the task, if one was given.
+        action: Option<ActionVerdict>,
+        /// The last actions that moved nothing although they matched, oldest first.
+        refused: Vec<HistoryEvent>,
+        /// The task as the user sees it; null: the user does not have it.
+        screen: Option<TaskScreen>,
+    }
+    /// Something that stops a task.
+    Obstacle {
+        /// Names it, such as `locked`.
+        reason: String,
+        /// The same for people, and what to do.
+        detail: String,
+    }
+    /// What an action would do to one task.
+    ActionVerdict {
+        /// It was decided before, so nothing would happen.
+        duplicate: bool,
+        /// The events of the task.
+        #[schema(value_type = Vec<Object>)]
+        events: Value,
+        /// Why it would not move; null: it would.
+        unmoved: Option<UnmovedTask>,
+    }
     /// The status of a task.
     StatusChanged {
         /// The task.
         task: String,
         /// `active`, `paused` or `retired`.
         status: String,
+        /// The tasks that require it or count its completions, if it is not active; absent: none.
+        #[schema(required = false, nullable = false)]
+        needed_by: Option<Vec<String>>,
     }
     /// One version of a task.
     Version {

@@ -71,6 +71,8 @@ shapes! {
     Projections {
         /// All of them.
         projections: Vec<Projection>,
+        /// For the next page.
+        next: Option<String>,
     }
     /// A read model.
     Projection {

@@ -11,7 +11,7 @@ use plaudit_event_store::ExecuteError;
 use plaudit_event_store::catalogue_store::{
     CatalogueStore, PublishError, UsersReached, users_reached, with_drafts,
 };
-use plaudit_task_file::{Change, diff};
+use plaudit_task_file::{Change, LocatedTask, diff};
 use serde::{Deserialize, Serialize};
 use sqlx::PgPool;
 use tokio::time::Instant;
@@ -41,6 +41,18 @@ pub struct PlannedTask {
     /// The past actions that a new task would count.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backfill: Option<PlannedBackfill>,
+    /// What is legal but suspicious in it, in the order of the file.
+    #[serde(default)]
+    pub warnings: Vec<PlannedWarning>,
+}
+
+/// Something in a task that is legal but suspicious.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct PlannedWarning {
+    /// The field as the file has it, such as `rewards[0].amount`; empty for the task as a whole.
+    pub path: String,
+    /// What is suspicious about it, and what follows.
+    pub message: String,
 }
 
 /// What would be done to a task.
@@ -56,31 +68,44 @@ pub enum PlannedChange {
 }
 
 impl Plan {
-    /// Compares definitions with the catalogue, counts users for at most so long, and asks for as long what new
+    /// Compares tasks with the catalogue, counts users for at most so long, and asks for as long what new
     /// tasks would count of the past.
     pub async fn of(
-        definitions: &[TaskDefinition],
+        located: &[&LocatedTask],
         catalogue: &CatalogueStore,
         pool: &PgPool,
         past: &PastLookup,
         counting_max: Duration,
     ) -> Result<Self, PublishError> {
         let known = catalogue.newest(pool).await?;
-        let after = with_drafts(&known, definitions, Timestamp::now());
+        let now = Timestamp::now();
+        let definitions: Vec<_> = located.iter().map(|task| task.definition.clone()).collect();
+        let after = with_drafts(&known, &definitions, now);
         let after = after.map_err(PublishError::Unfit)?;
         let counted_until = Instant::now() + counting_max;
-        let mut tasks = Vec::with_capacity(definitions.len());
-        for definition in definitions {
+        let mut tasks = Vec::with_capacity(located.len());
+        for task in located {
+            let definition = &task.definition;
             let left = counted_until.saturating_duration_since(Instant::now());
             let mut planned = planned(&known, &after, definition, pool, left).await?;
             if let (PlannedChange::New, Some(backfill)) = (planned.change, definition.backfill) {
                 let left = counted_until.saturating_duration_since(Instant::now());
                 planned.backfill = Some(past.plan(backfill, left).await);
             }
+            planned.warnings = warnings(task, &known, now);
             tasks.push(planned);
         }
         Ok(Self { tasks })
     }
+}
+
+fn warnings(task: &LocatedTask, known: &Catalogue, now: Timestamp) -> Vec<PlannedWarning> {
+    let found = task.warnings(now, Some(known)).into_iter();
+    let planned = found.map(|warning| {
+        let path = task.path_below(&warning).to_owned();
+        PlannedWarning { path, message: warning.message }
+    });
+    planned.collect()
 }
 
 async fn planned(
@@ -108,5 +133,6 @@ async fn planned(
             (PlannedChange::Changed, diff(&before.current().definition, definition), users)
         }
     };
-    Ok(PlannedTask { task, change, version, changes, users, backfill: None })
+    let (backfill, warnings) = (None, vec![]);
+    Ok(PlannedTask { task, change, version, changes, users, backfill, warnings })
 }

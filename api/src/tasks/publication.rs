@@ -9,10 +9,11 @@ use plaudit_domain::catalogue::definition::TaskDefinition;
 use plaudit_domain::ids::TaskId;
 use plaudit_event_store::catalogue_store::{self, Author, PublishError, Unfit};
 use plaudit_release::Operator;
-use plaudit_task_file::{Diagnostic, FILE_BYTES_MAX, parse};
+use plaudit_task_file::{Diagnostic, FILE_BYTES_MAX, LocatedTask, parse_located};
 use serde::Serialize;
 
 use super::plan::Plan;
+use super::simulation::computed;
 use crate::auth::Caller;
 use crate::etag::no_store;
 use crate::in_flight::Held;
@@ -56,7 +57,8 @@ pub async fn publish(
         .text("reason")
         .and_then(|text| query.checked("reason", Operator::checked_reason(&text)));
     query.finish()?;
-    let (definitions, held) = read_file(&state, &headers, body).await?;
+    let (tasks, held) = read_file(&state, &headers, body).await?;
+    let definitions = definitions_of(&tasks);
     let author = Author { by: caller.subject, reason };
     let pool = state.pool.clone();
     let published = detached(async move {
@@ -78,7 +80,7 @@ async fn read_file(
     state: &ApiState,
     headers: &HeaderMap,
     body: Body,
-) -> Answer<(Vec<TaskDefinition>, Held)> {
+) -> Answer<(Vec<LocatedTask>, Held)> {
     refuse_encoded(headers)?;
     let readable = |kind: &str| kind == "application/json" || YAML.contains(&kind);
     if !media_type(headers).is_some_and(|kind| readable(&kind)) {
@@ -87,11 +89,18 @@ async fn read_file(
         ));
     }
     let (body, held) = read_body(body, FILE_BYTES_MAX, &state.in_flight).await?;
-    let text =
-        std::str::from_utf8(&body).map_err(|e| InputError::body("", format!("not UTF-8: {e}")))?;
-    let definitions = parse(text)
-        .map_err(|errors| Problem::BadInput(errors.iter().map(input_error).collect()))?;
-    Ok((definitions, held))
+    let read = move || {
+        let text = std::str::from_utf8(&body)
+            .map_err(|e| InputError::body("", format!("not UTF-8: {e}")))?;
+        let file = parse_located(text);
+        let refused = |errors: Vec<_>| Problem::BadInput(errors.iter().map(input_error).collect());
+        Ok::<_, Problem>(file.map_err(refused)?.tasks)
+    };
+    Ok((computed(read).await??, held))
+}
+
+fn definitions_of(tasks: &[LocatedTask]) -> Vec<TaskDefinition> {
+    tasks.iter().map(|task| task.definition.clone()).collect()
 }
 
 /// How long the users of all tasks of a plan are counted.
@@ -106,10 +115,11 @@ const COUNTING_MAX: Duration = Duration::from_secs(3);
         (status = 415, description = "Neither YAML nor JSON", body = ProblemBody, content_type = "application/problem+json"),
     ))]
 pub async fn plan(State(state): State<Shared>, headers: HeaderMap, body: Body) -> Answer {
-    let (definitions, _held) = read_file(&state, &headers, body).await?;
+    let (tasks, _held) = read_file(&state, &headers, body).await?;
     let catalogue = state.executor.catalogue();
-    let plan = Plan::of(&definitions, catalogue, &state.pool, &state.past, COUNTING_MAX).await;
-    Ok(no_store(&plan.map_err(|error| refused(error, &definitions))?))
+    let located: Vec<_> = tasks.iter().collect();
+    let plan = Plan::of(&located, catalogue, &state.pool, &state.past, COUNTING_MAX).await;
+    Ok(no_store(&plan.map_err(|error| refused(error, &definitions_of(&tasks)))?))
 }
 
 pub(super) fn refused(error: PublishError, definitions: &[TaskDefinition]) -> Problem {

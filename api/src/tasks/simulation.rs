@@ -12,10 +12,11 @@ use serde_json::{Map, Value};
 use super::publication::{input_error, unfit};
 use crate::actions::ACTIONS_MAX;
 use crate::etag::no_store;
+use crate::in_flight::Held;
 use crate::input::{media_type, pointer_to, read_body, refuse_encoded};
 use crate::openapi::catalogue_shapes;
 use crate::problem::{Answer, InputError, Problem, ProblemBody};
-use crate::state::Shared;
+use crate::state::{ApiState, Shared};
 
 /// The longest body: a task file, and the actions.
 const BODY_BYTES_MAX: usize = 4 * 1024 * 1024;
@@ -29,12 +30,8 @@ const BODY_BYTES_MAX: usize = 4 * 1024 * 1024;
         (status = 415, description = "Not JSON", body = ProblemBody, content_type = "application/problem+json"),
     ))]
 pub async fn simulate(State(state): State<Shared>, headers: HeaderMap, body: Body) -> Answer {
-    refuse_encoded(&headers)?;
-    if media_type(&headers).is_none_or(|kind| kind != "application/json") {
-        return Err(Problem::UnsupportedMediaType("application/json"));
-    }
-    let (body, held) = read_body(body, BODY_BYTES_MAX, &state.in_flight).await?;
-    let input = read(&body)?;
+    let (fields, held) = read_object(&state, &headers, body).await?;
+    let input = read(fields)?;
     let drafts = input.drafts.clone();
     let refused = |error: SimulationError| match error {
         SimulationError::Unfit(reasons) => Problem::BadInput(
@@ -56,18 +53,38 @@ pub async fn simulate(State(state): State<Shared>, headers: HeaderMap, body: Bod
     let (lanes, catalogue) = (state.executor.lane_count(), state.executor.catalogue());
     let prepared =
         Simulation::prepare(input, lanes, catalogue, &state.pool).await.map_err(&refused)?;
-    let computed = tokio::task::spawn_blocking(move || prepared.run()).await;
+    let simulated = computed(move || prepared.run()).await;
     drop(held);
-    let simulated = computed.map_err(|error| {
-        tracing::error!(%error, "a dry run did not come to an end: {error}");
-        Problem::Internal
-    })?;
-    Ok(no_store(&simulated.map_err(&refused)?))
+    Ok(no_store(&simulated?.map_err(&refused)?))
 }
 
-fn read(body: &[u8]) -> Answer<SimulationInput> {
-    let fields: Map<String, Value> = serde_json::from_slice(body)
+/// Computes on a thread on which others do not wait for the network.
+pub(super) async fn computed<T: Send + 'static>(
+    run: impl FnOnce() -> T + Send + 'static,
+) -> Answer<T> {
+    tokio::task::spawn_blocking(run).await.map_err(|error| {
+        tracing::error!(%error, "a computation did not come to an end: {error}");
+        Problem::Internal
+    })
+}
+
+/// Reads a body that is a JSON object.
+pub(super) async fn read_object(
+    state: &ApiState,
+    headers: &HeaderMap,
+    body: Body,
+) -> Answer<(Map<String, Value>, Held)> {
+    refuse_encoded(headers)?;
+    if media_type(headers).is_none_or(|kind| kind != "application/json") {
+        return Err(Problem::UnsupportedMediaType("application/json"));
+    }
+    let (body, held) = read_body(body, BODY_BYTES_MAX, &state.in_flight).await?;
+    let fields = serde_json::from_slice(&body)
         .map_err(|e| InputError::body("", format!("not a JSON object: {e}")))?;
+    Ok((fields, held))
+}
+
+fn read(fields: Map<String, Value>) -> Answer<SimulationInput> {
     let (mut input, mut errors) = (SimulationInput::default(), Vec::new());
     for (name, value) in fields {
         match (name.as_str(), value) {
@@ -120,6 +137,6 @@ fn read(body: &[u8]) -> Answer<SimulationInput> {
     if errors.is_empty() { Ok(input) } else { Err(Problem::BadInput(errors)) }
 }
 
-fn read_action(action: &Value) -> Result<Action, String> {
+pub(super) fn read_action(action: &Value) -> Result<Action, String> {
     cloud_events::from_json(action).map_err(|why| why.to_string())
 }

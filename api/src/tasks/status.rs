@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::publication::refused;
 use crate::etag::no_store;
-use crate::input::TaskPath;
+use crate::input::KnownTask;
 use crate::openapi::{catalogue_shapes, operator_shapes, parameters};
 use crate::problem::{Answer, ProblemBody};
 use crate::reason::Signed;
@@ -18,6 +18,9 @@ use crate::state::{Shared, detached};
 struct Changed {
     task: TaskId,
     status: Status,
+    /// The tasks that miss it now.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    needed_by: Vec<TaskId>,
 }
 
 /// `POST /v1/tasks/{task}/pause`: the task makes no progress until it is resumed; claims go on.
@@ -30,7 +33,7 @@ struct Changed {
         (status = 413, description = "Too large", body = ProblemBody, content_type = "application/problem+json"),
         (status = 415, description = "Not JSON", body = ProblemBody, content_type = "application/problem+json"),
     ))]
-pub async fn pause(state: State<Shared>, task: TaskPath, by: Signed) -> Answer {
+pub async fn pause(state: State<Shared>, task: KnownTask, by: Signed) -> Answer {
     set(state, task, by, Status::Paused).await
 }
 
@@ -44,7 +47,7 @@ pub async fn pause(state: State<Shared>, task: TaskPath, by: Signed) -> Answer {
         (status = 413, description = "Too large", body = ProblemBody, content_type = "application/problem+json"),
         (status = 415, description = "Not JSON", body = ProblemBody, content_type = "application/problem+json"),
     ))]
-pub async fn resume(state: State<Shared>, task: TaskPath, by: Signed) -> Answer {
+pub async fn resume(state: State<Shared>, task: KnownTask, by: Signed) -> Answer {
     set(state, task, by, Status::Active).await
 }
 
@@ -57,13 +60,13 @@ pub async fn resume(state: State<Shared>, task: TaskPath, by: Signed) -> Answer 
         (status = 413, description = "Too large", body = ProblemBody, content_type = "application/problem+json"),
         (status = 415, description = "Not JSON", body = ProblemBody, content_type = "application/problem+json"),
     ))]
-pub async fn retire(state: State<Shared>, task: TaskPath, by: Signed) -> Answer {
+pub async fn retire(state: State<Shared>, task: KnownTask, by: Signed) -> Answer {
     set(state, task, by, Status::Retired).await
 }
 
 async fn set(
     State(state): State<Shared>,
-    TaskPath(task): TaskPath,
+    KnownTask(task): KnownTask,
     Signed(author): Signed,
     status: Status,
 ) -> Answer {
@@ -71,5 +74,10 @@ async fn set(
     let changed =
         detached(async move { catalogue_store::set_status(&pool, &id, status, author).await });
     changed.await?.map_err(|error| refused(error, &[]))?;
-    Ok(no_store(&Changed { task, status }))
+    let mut needed_by = Vec::new();
+    if status != Status::Active {
+        let catalogue = state.executor.catalogue().newest(&state.pool).await?;
+        needed_by.extend(catalogue.needed_by(&task).cloned());
+    }
+    Ok(no_store(&Changed { task, status, needed_by }))
 }

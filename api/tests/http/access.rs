@@ -22,6 +22,7 @@ const TABLE: &[(&str, &str, [bool; 6])] = &[
     ("GET", "/v1/tasks/first-team", [false, false, false, false, true, true]),
     ("GET", "/v1/tasks/first-team/versions", [false, false, false, false, true, true]),
     ("POST", "/v1/tasks/publish", [false, false, false, false, false, true]),
+    ("POST", "/v1/tasks/first-team/why", [false, false, false, false, false, true]),
     ("GET", "/v1/grants", [false, false, false, false, true, true]),
     ("GET", "/v1/grants/x", [false, false, false, false, true, true]),
     ("POST", "/v1/grants/x/redeliver", [false, false, false, false, false, true]),
@@ -80,6 +81,42 @@ async fn refusals_come_in_the_order_of_the_contract() {
     assert_eq!(status("GET", "/v1/users/%07/tasks", &client("u42")).await, 403);
     assert_eq!(status("GET", "/v1/users/%07/tasks", &operator()).await, 400);
     assert_eq!(status("POST", "/livez", "").await, 405);
+}
+
+/// The table is the description, so that no operation is left out.
+#[tokio::test]
+async fn whatever_an_operation_is_sent_what_it_is_about_must_be_there_first() {
+    let api = Api::start().await;
+    let description = api.get("", "/openapi.json").await.body;
+    let roles = ["client", "producer", "auditor", "operator"];
+    let all = token(json!({"sub": "u42", "roles": roles}));
+    let inputs = [
+        ("application/json", "[]"),
+        ("application/json", r#"{"no_such_field": 1}"#),
+        ("application/json", "{"),
+        ("text/plain", "x"),
+        ("text/plain", ""),
+    ];
+    let mut asked = 0;
+    for (path, item) in description["paths"].as_object().unwrap() {
+        let unknown = ["{task}", "{grant}", "{id}", "{name}"];
+        let is_about_one = unknown.iter().any(|name| path.contains(name));
+        if !is_about_one || !path.starts_with("/v1/") || item.get("post").is_none() {
+            continue;
+        }
+        asked += 1;
+        for id in ["nothing", "00000000-0000-0000-0000-000000000000"] {
+            let sent = path.replace("{user}", "u42");
+            let sent = unknown.iter().fold(sent, |sent, name| sent.replace(name, id));
+            for (kind, body) in inputs {
+                let headers = [("content-type", kind), ("idempotency-key", "two words")];
+                let sent = request(Method::POST, &sent, &all, &headers, body.into());
+                let answer = api.send(sent).await;
+                assert_eq!(answer.status, 404, "{path} {id} {kind} {body}: {}", answer.text);
+            }
+        }
+    }
+    assert!(asked >= 20, "{asked} operations");
 }
 
 #[tokio::test]

@@ -56,6 +56,30 @@ async fn one_position_is_told_only_if_all_lie_in_one_lane() {
 }
 
 #[tokio::test]
+async fn a_parked_element_of_a_known_user_lies_in_a_lane_too() {
+    let api = Api::start().await;
+    let future = |user: &str, id: &str| {
+        let mut action = action(user, "gift.sent", id, json!({"coins": 1}));
+        action["time"] = json!("2999-01-01T00:00:00Z");
+        action
+    };
+    let good = |id: &str| action("u42", "gift.sent", id, json!({"coins": 1}));
+    let other = api.user_beside("u42");
+    let apart = api.post(&producer(), PATH, &json!([good("a"), future(&other, "a")]), &[]).await;
+    let names: Vec<_> =
+        apart.body["outcomes"].as_array().unwrap().iter().map(|o| o["outcome"].clone()).collect();
+    assert_eq!(names, [json!("accepted"), json!("parked")]);
+    assert_eq!(apart.header("plaudit-position"), "", "{}", apart.text);
+    let lane = format!("{}:", api.lane_of("u42").0);
+    // What names no user lies in no lane.
+    for beside in [future("u42", "b"), json!(7)] {
+        let together = api.post(&producer(), PATH, &json!([good("c"), beside]), &[]).await;
+        let position = together.header("plaudit-position");
+        assert!(position.starts_with(&lane), "{position} {}", together.text);
+    }
+}
+
+#[tokio::test]
 async fn all_forms_of_an_action_are_read() {
     let api = Api::start().await;
     let one = action("u42", "gift.sent", "a", json!({"coins": 1}));

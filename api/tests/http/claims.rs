@@ -22,7 +22,7 @@ async fn running_period(api: &Api) -> Value {
 
 /// Rules 16 and 19: committed, with its position, before anything is delivered.
 #[tokio::test]
-async fn a_claim_answers_with_its_receipt() {
+async fn rule_19_a_claim_answers_with_its_receipt() {
     let api = with_two_milestones().await;
     let answer = api.post(&client("u42"), CLAIM, &Value::Null, &[]).await;
     assert_eq!(answer.status, 200, "{}", answer.text);

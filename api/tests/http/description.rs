@@ -109,6 +109,9 @@ async fn answers_are_as_described() {
     let input =
         json!({"user": "u42", "actions": [action("u42", "gift.sent", "g9", json!({"coins": 5}))]});
     post("/v1/tasks/simulate", "/v1/tasks/simulate", input).await;
+    let asked =
+        json!({"user": "u42", "action": action("u42", "gift.sent", "g9", json!({"coins": 5}))});
+    post("/v1/tasks/{task}/why", "/v1/tasks/daily-gifts/why", asked).await;
     let changed = TASKS.replace("Send gifts", "Send many gifts");
     let file = json!(plaudit_task_file::to_json(&plaudit_task_file::parse(&changed).unwrap()));
     let file: Value = serde_json::from_str(file.as_str().unwrap()).unwrap();

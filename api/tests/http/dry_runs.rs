@@ -113,6 +113,90 @@ async fn a_dry_run_shows_events_and_why_tasks_do_not_move() {
     }
 }
 
+#[tokio::test]
+async fn a_plan_warns_of_what_is_suspicious_beside_the_catalogue() {
+    let api = Api::start().await;
+    let lowered = TASKS.replace("code: coin, amount: 100 }", "code: coin, amount: 90 }");
+    let new = "  - { id: new, kind: ordinary, requires: [ daily-gifts ], objective: { on: x, target: 1, where: data.n > 1 } }\n";
+    let path = "/v1/tasks/daily-gifts/pause";
+    api.post(&operator(), path, &Value::Null, &[]).await;
+    let answer = post_file(&api, "/v1/tasks/plan", &format!("{lowered}{new}")).await;
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    let warnings = |task: usize| -> Vec<(String, String)> {
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        let warnings = answer.body["tasks"][task]["warnings"].as_array().unwrap().iter();
+        warnings.map(|w| (text(&w["path"]), text(&w["message"]))).collect()
+    };
+    let first = warnings(0);
+    assert_eq!(first.len(), 1, "{first:?}");
+    assert_eq!(first[0].0, "rewards[0].amount", "as the file has it");
+    assert!(first[0].1.starts_with("is lower than the 100"), "{first:?}");
+    assert_eq!(warnings(1), []);
+    let paths: Vec<_> = warnings(2).into_iter().map(|(path, _)| path).collect();
+    assert_eq!(paths, ["requires[0]", "objective.where"]);
+
+    post_file(&api, "/v1/tasks/publish", new_file(new).as_str()).await;
+    let shown = api.get(&auditor(), "/v1/tasks/daily-gifts").await;
+    assert_eq!(shown.body["needed_by"], json!(["new"]));
+    let path = "/v1/tasks/daily-gifts/retire";
+    let retired = api.post(&operator(), path, &Value::Null, &[]).await;
+    assert_eq!(retired.body["needed_by"], json!(["new"]), "{}", retired.text);
+}
+
+fn new_file(task: &str) -> String {
+    format!("tasks:\n{task}")
+}
+
+/// Rule 9: what is explained is what was applied.
+#[tokio::test]
+async fn an_open_period_is_explained_by_the_version_it_goes_by() {
+    let api = Api::start().await;
+    let version = |more: &str, window: &str| {
+        let on = format!("objective: {{ on: gift.sent, where: data.coins >= {more},");
+        TASKS.replace("objective: { on: gift.sent,", &format!("{window}\n    {on}"))
+    };
+    post_file(&api, "/v1/tasks/publish", &version("100", "")).await;
+    api.act("ann", "gift.sent", "1", json!({"coins": 150})).await;
+    let passed = "window: { until: 2020-01-01T00:00:00Z }";
+    post_file(&api, "/v1/tasks/publish", &version("5", passed)).await;
+
+    let small = action("ann", "gift.sent", "2", json!({"coins": 20}));
+    let input = json!({"user": "ann", "actions": [small]});
+    let tried = api.post(&operator(), "/v1/tasks/simulate", &input, &[]).await;
+    let unmoved = tried.body["actions"][0]["unmoved"].as_array().unwrap();
+    let gifts = unmoved.iter().find(|unmoved| unmoved["task"] == "daily-gifts").unwrap();
+    assert_eq!(
+        (&gifts["reason"], &gifts["where"]),
+        (&json!("filtered_out"), &json!("data.coins >= 100"))
+    );
+
+    let path = "/v1/tasks/daily-gifts/why";
+    let why = api.post(&operator(), path, &json!({"user": "ann", "action": small}), &[]).await;
+    assert_eq!(why.status, 200, "{}", why.text);
+    assert_eq!(why.body["obstacles"], json!([]), "the window of its version is open");
+    assert_eq!(why.body["action"]["unmoved"]["where"], "data.coins >= 100");
+    assert_eq!(
+        (&why.body["screen"]["version"], &why.body["screen"]["progress"]),
+        (&json!(2), &json!(150))
+    );
+    let new = api.post(&operator(), path, &json!({"user": "new"}), &[]).await;
+    assert_eq!(new.body["obstacles"][0]["reason"], "outside_window", "{}", new.text);
+    assert_eq!((&new.body["action"], &new.body["screen"]), (&json!(null), &json!(null)));
+
+    api.post(&auditor(), path, &json!({"user": "ann"}), &[]).await.is_problem(403, "forbidden");
+    for (bad, pointer) in [
+        (json!({}), "/user"),
+        (json!({"user": ""}), "/user"),
+        (json!({"user": "ann", "action": {}}), "/action"),
+        (json!({"user": "bob", "action": small}), "/action/subject"),
+        (json!({"user": "ann", "task": "x"}), "/task"),
+    ] {
+        let refused = api.post(&operator(), path, &bad, &[]).await;
+        refused.is_problem(400, "bad-input");
+        assert_eq!(refused.body["errors"][0]["pointer"], pointer, "{}", refused.text);
+    }
+}
+
 /// Rule 24.
 #[tokio::test]
 async fn changes_of_a_task_are_told_with_who_and_why() {

@@ -8,7 +8,7 @@ use super::support::{Api, auditor, client, operator, producer};
 
 const FREEZES: &str = "/v1/users/u42/tasks/sign-in/freezes";
 
-const SIGN_IN: &str = "
+pub const SIGN_IN: &str = "
 tasks:
   - id: sign-in
     kind: continuous
@@ -26,7 +26,7 @@ async fn with_a_streak() -> Api {
 }
 
 #[tokio::test]
-async fn a_grant_tells_what_was_added_and_what_was_dropped() {
+async fn rule_24_a_grant_by_hand_says_who_and_why_and_what_was_dropped() {
     let api = with_a_streak().await;
     let asked = json!({"count": 5, "reason": "an outage"});
     let answer = api.post(&operator(), FREEZES, &asked, &[]).await;
@@ -40,8 +40,10 @@ async fn a_grant_tells_what_was_added_and_what_was_dropped() {
     let shown = api.get(&client("u42"), "/v1/users/u42/tasks/sign-in").await;
     assert_eq!(shown.body["streak"]["freezes"], 3, "{}", shown.text);
     let history = api.get(&auditor(), "/v1/audit/users/u42/history").await;
-    assert!(history.text.contains("freezes_granted"), "{}", history.text);
-    assert!(history.text.contains("an outage") && history.text.contains("ops"));
+    let events = history.body["events"].as_array().unwrap();
+    let granted = events.iter().find(|event| event["type"] == "freezes_granted").unwrap();
+    let (by, why) = (&granted["payload"]["by"], &granted["payload"]["reason"]);
+    assert_eq!((by, why), (&json!("ops"), &json!("an outage")), "{granted}");
 }
 
 #[tokio::test]

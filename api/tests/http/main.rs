@@ -15,6 +15,7 @@ mod freezes;
 mod grants;
 mod operators;
 mod parked;
+mod positions;
 mod problems;
 mod reads;
 mod rebuilds;

@@ -2,6 +2,7 @@
 
 use axum::http::Method;
 use serde_json::json;
+use uuid::Uuid;
 
 use super::support::{Api, TASKS, action, auditor, client, operator, producer, request};
 
@@ -55,10 +56,14 @@ async fn a_publication_is_seen_at_once() {
     api.get(&auditor(), "/v1/tasks/nothing").await.is_problem(404, "unknown-task");
 }
 
-/// Rule 11.
 #[tokio::test]
-async fn a_bad_file_is_refused_whole_with_every_fault() {
+async fn rule_11_a_bad_file_is_refused_whole_with_every_fault() {
     let api = Api::start().await;
+    let revision = async || {
+        let identity = "select revision, identity from catalogue";
+        sqlx::query_as::<_, (i64, Uuid)>(identity).fetch_one(&api.pool).await.unwrap()
+    };
+    let before = revision().await;
     let bad = TASKS.replace("kind: ordinary", "kind: odd").replace("every: day", "every: dai");
     let answer = publish(&api, "application/yaml", &bad).await;
     answer.is_problem(400, "bad-input");
@@ -72,6 +77,19 @@ async fn a_bad_file_is_refused_whole_with_every_fault() {
     assert_eq!(answer.body["errors"][0]["pointer"], "/tasks/0/requires/0");
     publish(&api, "text/plain", TASKS).await.is_problem(415, "unsupported-media-type");
     assert_eq!(api.get(&auditor(), "/v1/tasks/first-team").await.body["version"], 1);
+    // A good task beside a bad one is not published either, whether the file or the catalogue refuses that.
+    let good = "tasks:\n- { id: good, kind: ordinary, objective: { on: x, target: 1 } }\n";
+    for bad in [
+        "- { id: bad, kind: ordinary, objective: { on: x, target: 0 } }\n",
+        "- { id: bad, kind: ordinary, requires: [ nothing ], objective: { on: x, target: 1 } }\n",
+    ] {
+        let refused = publish(&api, "application/yaml", &format!("{good}{bad}")).await;
+        refused.is_problem(400, "bad-input");
+        let pointer = refused.body["errors"][0]["pointer"].as_str().unwrap();
+        assert!(pointer.starts_with("/tasks/1/"), "{}", refused.text);
+        api.get(&auditor(), "/v1/tasks/good").await.is_problem(404, "unknown-task");
+    }
+    assert_eq!(revision().await, before);
 }
 
 /// Rule 21.
@@ -141,6 +159,16 @@ async fn a_rebuild_is_started_watched_and_refused_where_there_is_none() {
     let names: Vec<_> =
         all.body["projections"].as_array().unwrap().iter().map(|p| p["name"].clone()).collect();
     assert_eq!(names, [json!("task_view"), json!("reward_state")]);
+    assert_eq!(all.body["next"], json!(null));
+    let first = api.get(&operator(), "/v1/projections?limit=1").await;
+    assert_eq!(first.body["next"], "task_view", "{}", first.text);
+    let second = api.get(&operator(), "/v1/projections?limit=1&after=task_view").await;
+    assert_eq!(second.body["projections"][0]["name"], "reward_state");
+    assert_eq!(second.body["next"], json!(null));
+    for wrong in ["limit=0", "limit=1001", "after=nothing"] {
+        let refused = api.get(&operator(), &format!("/v1/projections?{wrong}")).await;
+        refused.is_problem(400, "bad-input");
+    }
     let shown = api.get(&client("u42"), "/v1/users/u42/tasks/daily-gifts").await;
     assert_eq!(shown.body["progress"], 5);
 }
@@ -180,7 +208,7 @@ async fn a_page_of_parked_records_ends_before_it_grows_large() {
 #[tokio::test]
 async fn a_task_file_above_the_limit_is_too_large() {
     let api = Api::start().await;
-    let fits = format!("{TASKS}#{}", "x".repeat(1024 * 1024 - TASKS.len() - 1));
+    let fits = format!("{TASKS}#{}", "x".repeat(4 * 1024 * 1024 - TASKS.len() - 1));
     assert_eq!(publish(&api, "application/yaml", &fits).await.status, 200);
     publish(&api, "application/yaml", &format!("{fits}x")).await.is_problem(413, "too-large");
 }

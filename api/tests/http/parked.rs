@@ -6,7 +6,7 @@ use serde_json::json;
 use super::support::{Api, action, auditor, operator, producer, request};
 
 /// Parks an action of `u42` for a repairable reason, as a source mapping that failed would.
-async fn blocked(api: &Api, name: &str) -> String {
+pub async fn blocked(api: &Api, name: &str) -> String {
     use plaudit_domain::lane::Lane;
     use plaudit_event_store::{Batch, Item, Origin, ParkedRecord, Work};
     let event = action("u42", "gift.sent", name, json!({"coins": 10}));
@@ -26,9 +26,8 @@ async fn blocked(api: &Api, name: &str) -> String {
     id
 }
 
-/// Rules 22 and 24.
 #[tokio::test]
-async fn a_release_applies_what_waited_behind_in_order() {
+async fn rule_22_a_release_applies_what_waited_behind_in_order() {
     let api = Api::start().await;
     let first = blocked(&api, "p1").await;
     let send = async |id: &str, coins: i64| {
@@ -60,11 +59,60 @@ async fn a_release_applies_what_waited_behind_in_order() {
     assert_eq!(api.get(&operator(), "/v1/parked").await.body["parked"], json!([]));
     let history = api.get(&auditor(), "/v1/audit/users/u42/history").await;
     let events = history.body["events"].as_array().unwrap();
-    let released: Vec<_> = events.iter().filter(|e| e["type"] == "parked_released").collect();
-    assert_eq!(released.len(), 2);
-    assert_eq!(released[0]["payload"]["by"], "ops");
-    assert_eq!(released[0]["payload"]["reason"], "mended");
+    assert_eq!(events.iter().filter(|e| e["type"] == "parked_released").count(), 2);
     assert_eq!(events[0]["metadata"]["parked_id"], first.as_str());
+}
+
+#[tokio::test]
+async fn rule_24_a_release_and_a_discard_say_who_and_why_in_the_history() {
+    let api = Api::start().await;
+    for (name, verb) in [("p1", "release"), ("p2", "discard")] {
+        let id = blocked(&api, name).await;
+        let reason = json!({"reason": format!("why {name}")});
+        let path = format!("/v1/parked/{id}/{verb}");
+        let done = api.post(&operator(), &path, &reason, &[]).await;
+        assert_eq!(done.status, 200, "{}", done.text);
+        let history = api.get(&auditor(), "/v1/audit/users/u42/history").await;
+        let last = history.body["events"].as_array().unwrap().last().unwrap().clone();
+        let (by, why) = (&last["payload"]["by"], &last["payload"]["reason"]);
+        assert_eq!((by, why), (&json!("ops"), &reason["reason"]), "{last}");
+    }
+}
+
+/// A page that follows a record is not empty only because nobody knows the record.
+#[tokio::test]
+async fn a_page_after_an_unknown_record_is_refused() {
+    let api = Api::start().await;
+    let id = blocked(&api, "p1").await;
+    let list = |after: &str| format!("/v1/parked?after={after}");
+    let unknown = list("00000000-0000-0000-0000-000000000000");
+    let refused = api.get(&operator(), &unknown).await;
+    refused.is_problem(400, "bad-input");
+    assert_eq!(refused.body["errors"][0]["parameter"], "after");
+    let discard = format!("/v1/parked/{id}/discard");
+    api.post(&operator(), &discard, &json!({"reason": "a test"}), &[]).await;
+    let after = api.get(&operator(), &list(&id)).await;
+    assert_eq!(after.body, json!({"parked": [], "next": null}), "a page goes on behind it");
+}
+
+/// Two operators who decide at once: one of them is told who was first.
+#[tokio::test]
+async fn of_two_decisions_at_once_one_is_made_and_the_other_named() {
+    let api = Api::start().await;
+    for round in 0..5 {
+        let id = blocked(&api, &format!("p{round}")).await;
+        let (release, discard) =
+            (format!("/v1/parked/{id}/release"), format!("/v1/parked/{id}/discard"));
+        let (reason, token) = (json!({"reason": "a test"}), operator());
+        let (released, discarded) = tokio::join!(
+            api.post(&token, &release, &reason, &[]),
+            api.post(&token, &discard, &reason, &[])
+        );
+        let (first, second) =
+            if released.status == 200 { (released, discarded) } else { (discarded, released) };
+        assert_eq!(first.status, 200, "{}", first.text);
+        second.is_problem(409, "parked-resolved");
+    }
 }
 
 /// Rule 3: an action from the future is applied once its time has come, and blocks no one.

@@ -64,9 +64,8 @@ async fn one_task_is_shown_alone_or_not_found() {
     }
 }
 
-/// Rule 19.
 #[tokio::test]
-async fn a_read_shows_at_least_what_a_write_answered() {
+async fn rule_19_a_read_shows_at_least_what_a_write_answered() {
     let api = Api::start().await;
     let position = api.act("u42", "gift.sent", "g1", json!({"coins": 130})).await;
     let token = client("u42");
@@ -93,9 +92,9 @@ async fn a_read_shows_at_least_what_a_write_answered() {
     assert_eq!((waited.status.as_u16(), &waited.body["tasks"][1]["progress"]), (200, &json!(131)));
 }
 
-/// Rule 19: a position is of one lane, and nothing is waited for that can never come.
+/// A position is of one lane, and nothing is waited for that can never come.
 #[tokio::test]
-async fn a_position_of_another_lane_or_shape_is_refused() {
+async fn rule_19_a_position_of_another_lane_or_shape_is_refused() {
     let api = Api::start().await;
     let other = api.act(&api.user_beside("u42"), "gift.sent", "g1", json!({"coins": 1})).await;
     for (position, headers) in

@@ -84,6 +84,14 @@ pub struct TooManyTouched {
 }
 
 impl Catalogue {
+    /// The tasks that are not retired and, by their version in force, require `id` or count its completions.
+    pub fn needed_by(&self, id: &TaskId) -> impl Iterator<Item = &TaskId> {
+        let dependants = self.dependants(id).iter().map(|index| &self.tasks()[*index]);
+        dependants
+            .filter(|task| task.status != Status::Retired && task.depends_on_now().contains(id))
+            .map(|task| &task.id)
+    }
+
     /// The tasks that an action may move: those that listen to it, and those that depend on them.
     fn moved_by(&self, action: &str) -> BTreeSet<usize> {
         self.with_dependants(self.subscribers(action).iter().copied().collect())

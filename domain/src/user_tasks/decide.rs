@@ -81,15 +81,16 @@ pub enum UnmovedReason {
     /// The action's time lies outside the window.
     #[error("the action lies outside the task's window")]
     OutsideWindow,
-    /// `where` is false.
+    /// The `where` of this version is false.
     #[error("`where` is false")]
-    FilteredOut,
-    /// `where` names a field that the action or the user does not have.
-    #[error("`where` is no match: {0}")]
-    FieldMissing(String),
-    /// `where` can't be evaluated for this action: a wrong type, an overflow, or its budget is used up.
-    #[error("`where` can't be evaluated: {0}")]
-    FilterFailed(String),
+    FilteredOut(u32),
+    /// The `where` of this version names a field that the action or the user does not have.
+    #[error("`where` is no match: {1}")]
+    FieldMissing(u32, String),
+    /// The `where` of this version can't be evaluated for this action: a wrong type, an overflow, or its budget is
+    /// used up.
+    #[error("`where` can't be evaluated: {1}")]
+    FilterFailed(u32, String),
     /// The period takes no more.
     #[error("period {0} is completed")]
     Completed(String),
@@ -113,6 +114,18 @@ pub enum UnmovedReason {
     /// The value of a `distinct`, the day, or the completed task is among those counted.
     #[error("the period has counted this value, day or task before")]
     CountedBefore,
+}
+
+impl UnmovedReason {
+    /// The version whose `where` did not match the action, if that is the reason.
+    pub fn filter_version(&self) -> Option<u32> {
+        match self {
+            Self::FilteredOut(version)
+            | Self::FieldMissing(version, _)
+            | Self::FilterFailed(version, _) => Some(*version),
+            _ => None,
+        }
+    }
 }
 
 /// Decides which facts follow from an action. Changes nothing and reads no clock. `used` is what others were

@@ -9,6 +9,7 @@ mod corrections;
 mod counting;
 mod damage;
 mod dedup_windows;
+mod distinct_sets;
 mod documentation;
 mod executor;
 mod golden;

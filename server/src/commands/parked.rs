@@ -25,6 +25,12 @@ pub async fn run(config: &Config, command: ParkedCommand) -> Result<ExitCode, Fa
     let (pool, lane_count) = startup::checked_database(config).await?;
     match command {
         ParkedCommand::List { after, limit, format } => {
+            if let Some(after) = after
+                && !parked::is_known(&pool, after).await?
+            {
+                let what = format!("--after {after}: there is no such record");
+                return Err(Failure::new(what));
+            }
             let page = parked::page(&pool, after, i64::from(limit)).await?;
             let (list, next) = (page.parked, page.next);
             if format.format == FormatKind::Json {

@@ -2,6 +2,7 @@
 
 mod backfill;
 mod dry_run;
+mod export;
 mod files;
 mod http;
 mod progress;
@@ -27,7 +28,7 @@ use crate::failure::Failure;
 use crate::output::{count, outln, word};
 use crate::past_records::past_lookup;
 use crate::source_files::SourceFiles;
-use files::{FiledTask, Told, definitions_of, read, tell_unfit};
+use files::{FiledTask, ReadFiles, Told, definitions_of, read, tell_unfit};
 use source::{CatalogueSource, TaskHistory};
 
 /// How long `plan` counts users.
@@ -48,7 +49,7 @@ pub async fn run(
         }
         TasksCommand::Validate { files } => Ok(files::validate(&files)),
         TasksCommand::Plan { files, format } => match read(&files) {
-            Some(tasks) => {
+            Some(files) => {
                 let source = source().await?;
                 // A server asks its own brokers.
                 let past = match &source {
@@ -59,12 +60,12 @@ pub async fn run(
                     }
                     CatalogueSource::Server(_) => PastLookup::none("the server asks"),
                 };
-                plan(&source, &tasks, &past, format.format).await
+                plan(&source, &files, &past, format.format).await
             }
             None => Ok(ExitCode::FAILURE),
         },
         TasksCommand::Publish { files, why } => match read(&files) {
-            Some(tasks) => publish(&source().await?, &tasks, checked(&why)?).await,
+            Some(files) => publish(&source().await?, &files, checked(&why)?).await,
             None => Ok(ExitCode::FAILURE),
         },
         TasksCommand::List(format) => list(&source().await?, format.format).await,
@@ -88,7 +89,7 @@ pub async fn run(
             print_published(&published.task, published.version, published.changed);
             Ok(ExitCode::SUCCESS)
         }
-        TasksCommand::Export { ids } => export(&source().await?, &ids).await,
+        TasksCommand::Export { ids } => export::export(&source().await?, &ids).await,
         TasksCommand::Pause { id, why } => {
             set_status(&source().await?, &id, Status::Paused, &why).await
         }
@@ -96,14 +97,16 @@ pub async fn run(
             set_status(&source().await?, &id, Status::Active, &why).await
         }
         TasksCommand::Retire { id, yes, why } => {
-            if !yes && !confirmed(&id)? {
+            let source = source().await?;
+            if !yes && !confirmed(&source, &id).await? {
                 return Err(Failure::new("nothing was changed"));
             }
-            set_status(&source().await?, &id, Status::Retired, &why).await
+            set_status(&source, &id, Status::Retired, &why).await
         }
         TasksCommand::Backfill { command } => backfill::run(&source().await?, command).await,
         TasksCommand::Why { user, task, action, format } => {
-            dry_run::why(&config()?, user, &task, action.as_deref(), format.format).await
+            let asked = dry_run::WhyAsked { user, task, action };
+            dry_run::why(&source().await?, asked, format.format).await
         }
         TasksCommand::Adjust { user, task, by, to, how } => {
             let adjustment = match (by, to) {
@@ -125,10 +128,10 @@ pub async fn run(
             progress::restore(server, config, (&user, &task), period, why).await
         }
         TasksCommand::Simulate { files, user, actions, format } => match read(&files) {
-            Some(tasks) => {
-                let drafts = definitions_of(&tasks);
+            Some(files) => {
+                let drafts = definitions_of(&files.tasks);
                 let asked = dry_run::Asked { drafts, user, actions };
-                dry_run::simulate(&source().await?, asked, &tasks, format.format).await
+                dry_run::simulate(&source().await?, asked, &files.tasks, format.format).await
             }
             None => Ok(ExitCode::FAILURE),
         },
@@ -139,33 +142,37 @@ fn checked(why: &Reason) -> Result<Option<String>, Failure> {
     Ok(why.reason.as_deref().map(Operator::checked_reason).transpose()?)
 }
 
-/// Asks where somebody can answer; a script that says `retire` means it.
-fn confirmed(id: &str) -> Result<bool, Failure> {
-    let mut input = std::io::stdin().lock();
+/// Asks on a terminal. A script that says `retire` is not asked: the contract names the command without `--yes`.
+async fn confirmed(source: &CatalogueSource, id: &str) -> Result<bool, Failure> {
     if !std::io::stdin().is_terminal() {
         return Ok(true);
     }
+    let needed_by = source.needed_by(&id.parse()?).await?;
     let mut errors = std::io::stderr().lock();
+    for dependant in needed_by {
+        writeln!(errors, "{dependant} needs {id}: users who have not completed it are shut out")?;
+    }
     write!(errors, "Retire {id} for good? Its id is never used again. Type yes: ")?;
     errors.flush()?;
     let mut answer = String::new();
-    input.read_line(&mut answer)?;
+    std::io::stdin().lock().read_line(&mut answer)?;
     Ok(answer.trim().eq_ignore_ascii_case("yes"))
 }
 
 async fn publish(
     source: &CatalogueSource,
-    tasks: &[FiledTask<'_>],
+    files: &ReadFiles<'_>,
     reason: Option<String>,
 ) -> Result<ExitCode, Failure> {
-    match source.publish(&definitions_of(tasks), reason).await {
+    match source.publish(&definitions_of(&files.tasks), reason).await {
         Ok(all) => {
             for published in all {
                 print_published(&published.task, published.version, published.changed);
             }
+            files.print_warnings();
             Ok(ExitCode::SUCCESS)
         }
-        Err(error) => refused(error, tasks),
+        Err(error) => refused(error, &files.tasks),
     }
 }
 
@@ -199,19 +206,21 @@ fn refused(error: source::SourceError, tasks: &[FiledTask<'_>]) -> Result<ExitCo
 
 async fn plan(
     source: &CatalogueSource,
-    tasks: &[FiledTask<'_>],
+    files: &ReadFiles<'_>,
     past: &PastLookup,
     format: FormatKind,
 ) -> Result<ExitCode, Failure> {
-    let plan = match source.plan(&definitions_of(tasks), past, COUNTING_MAX).await {
+    let tasks: Vec<_> = files.tasks.iter().map(|filed| &filed.task).collect();
+    let plan = match source.plan(&tasks, past, COUNTING_MAX).await {
         Ok(plan) => plan,
-        Err(error) => return refused(error, tasks),
+        Err(error) => return refused(error, &files.tasks),
     };
     if format == FormatKind::Json {
         outln!("{}", serde_json::to_string(&plan)?);
         return Ok(ExitCode::SUCCESS);
     }
     print_plan(&plan);
+    files.print_planned_warnings(&plan);
     Ok(ExitCode::SUCCESS)
 }
 
@@ -307,21 +316,6 @@ fn print_diff(task: &TaskHistory, versions: [u32; 2], format: FormatKind) -> Res
     Ok(())
 }
 
-async fn export(source: &CatalogueSource, ids: &[String]) -> Result<ExitCode, Failure> {
-    let mut definitions = Vec::new();
-    if ids.is_empty() {
-        let offered = source.list().await?.into_iter().filter(|t| t.status != Status::Retired);
-        for task in offered {
-            definitions.push(source.history(&task.id).await?.current()?.definition.clone());
-        }
-    }
-    for id in ids {
-        definitions.push(source.history(&id.parse()?).await?.current()?.definition.clone());
-    }
-    outln!("{}", plaudit_task_file::to_yaml(&definitions).trim_end());
-    Ok(ExitCode::SUCCESS)
-}
-
 async fn set_status(
     source: &CatalogueSource,
     id: &str,
@@ -329,7 +323,11 @@ async fn set_status(
     why: &Reason,
 ) -> Result<ExitCode, Failure> {
     let id: TaskId = id.parse()?;
-    source.set_status(&id, status, checked(why)?).await?;
+    let needed_by = source.set_status(&id, status, checked(why)?).await?;
     outln!("{id} is {}", word(&status));
+    let lasts = if status == Status::Paused { "until it is resumed" } else { "any more" };
+    for dependant in needed_by {
+        outln!("warning: {dependant} needs {id}, which nobody completes {lasts}");
+    }
     Ok(ExitCode::SUCCESS)
 }

@@ -8,6 +8,7 @@ mod migration;
 mod operations;
 mod place;
 mod program;
+mod promotion;
 mod sources;
 mod streaks;
 mod tasks;
@@ -46,16 +47,19 @@ fn what_is_suspicious_in_a_task_file_is_a_warning_and_no_error() {
     let file = file.to_str().unwrap();
     let valid = plaudit(&["tasks", "validate", file], &[]);
     assert!(valid.status.success(), "{}", text(&valid.stderr));
-    let warnings = text(&valid.stderr);
+    assert_eq!(text(&valid.stderr), "", "the lines of standard error are errors");
+    let said = text(&valid.stdout);
     for expected in [
-        "4:9: tasks[0].text: warning: has no title in the default locale, en",
-        "4:24: tasks[0].text.zh.title: warning: shows {targt} as it is",
+        "4:9: tasks[0].text: has no title in the default locale, en",
+        "4:24: tasks[0].text.zh.title: shows {targt} as it is",
         "(did you mean target?)",
-        "5:20: tasks[0].window.until: warning: the window has passed",
+        "5:20: tasks[0].window.until: the window has passed",
     ] {
-        assert!(warnings.contains(expected), "{warnings}");
+        assert!(said.contains(expected), "{said}");
     }
-    assert!(warnings.lines().all(|line| line.starts_with(file)), "{warnings}");
+    let warning = format!("warning: {file}:");
+    assert_eq!(said.lines().filter(|line| line.starts_with(&warning)).count(), 3, "{said}");
+    assert_eq!(said.lines().last(), Some("1 task in 1 file is valid"), "{said}");
 }
 
 #[test]

@@ -26,12 +26,17 @@ fn the_catalogue_by_http_and_by_the_database(place: &Place, url: &str, sample: &
     assert_eq!(far(&["tasks", "export"]), place.run(&["tasks", "export"]).1);
     assert!(far(&["tasks", "plan", sample]).contains("0 versions"));
     assert!(far(&["tasks", "publish", sample, "--reason", "é & so"]).contains("unchanged"));
-    assert_eq!(far(&["tasks", "pause", "first-team", "--reason", "far"]), "first-team is paused\n");
+    let paused = far(&["tasks", "pause", "first-team", "--reason", "far"]);
+    assert!(paused.starts_with("first-team is paused\nwarning: "), "{paused}");
     assert!(far(&["tasks", "history", "first-team"]).contains("paused  by cli: far"));
     assert_eq!(far(&["tasks", "resume", "first-team"]), "first-team is active\n");
     let tried = scratch("far.json", r#"{"type": "team.formed"}"#);
     let tried = far(&["tasks", "simulate", "--user", "u9", "--actions", tried.to_str().unwrap()]);
     assert!(tried.contains("progress_recorded"), "{tried}");
+    let small = scratch("far-why.json", r#"{"type": "gift.sent"}"#);
+    let why = far(&["tasks", "why", "u9", "first-team", "--action", small.to_str().unwrap()]);
+    assert!(why.contains("first-team of u9: available, 0 of 1"), "{why}");
+    assert!(why.contains("the action would not move it: it does not listen to gift.sent"), "{why}");
 }
 
 #[tokio::test]
@@ -179,7 +184,7 @@ async fn every_process_tells_its_supervisor_how_it_is() {
 }
 
 #[tokio::test]
-async fn a_server_ends_within_ten_seconds_whatever_hangs() {
+async fn rule_23_a_server_ends_within_ten_seconds_whatever_hangs() {
     let place = Place::prepare().await;
     let (mut server, url) = place.serve(&[]).await;
     eventually("readiness", async || {

@@ -1,5 +1,6 @@
 //! Budgets in task files: what they mean, what is refused and where, and that the schema says the same.
 
+use jiff::Timestamp;
 use plaudit_domain::calendar::Cadence;
 use plaudit_domain::catalogue::definition::{AtCap, Counts};
 use plaudit_task_file::{SCHEMA, diff, parse, parse_located, to_yaml};
@@ -112,7 +113,9 @@ fn choices_have_budgets_of_their_own() {
 fn what_is_never_granted_or_never_named_is_suspicious() {
     let warnings = |file: Value| -> Vec<String> {
         let file = parse_located(&file.to_string()).unwrap();
-        file.warnings.into_iter().map(|warning| warning.message).collect()
+        let of_tasks =
+            file.tasks.iter().flat_map(|task| task.warnings(Timestamp::UNIX_EPOCH, None));
+        file.warnings.into_iter().chain(of_tasks).map(|warning| warning.message).collect()
     };
     let large = file_with(&json!({ "limit": 5 }), &json!({ "amount": 6 }));
     assert!(warnings(large)[0].contains("never granted"));

@@ -5,3 +5,4 @@ mod diffs;
 mod exports;
 mod files;
 mod kinds;
+mod warnings;

@@ -171,13 +171,31 @@ fn rule_22_what_fails_before_its_user_is_known_blocks_no_one() {
         assert_eq!((&one.user, one.repairable), (&None, false));
         assert!(one.reason.contains(why), "{expression}: {}", one.reason);
     }
-    for when in ["value.missing", "value.id", "value.id > 1"] {
+    for when in ["value.id", "value.id > 1"] {
         let mut entry = entry("user", "value.users");
         entry["when"] = when.into();
         let parked = parked(map_value(&sources(&[entry]), &value()));
         assert_eq!((parked.len(), parked[0].repairable), (1, false));
         assert!(parked[0].reason.contains("`when`"), "{}", parked[0].reason);
     }
+}
+
+/// As in the `where` of a task: other records of the topic may have another shape.
+#[test]
+fn a_when_that_names_a_missing_field_does_not_apply() {
+    for when in ["value.missing == 'formed'", "value.missing", "value.missing.deeper > 1"] {
+        let mut entry = entry("user", "value.users");
+        entry["when"] = when.into();
+        let sources = sources(&[entry]);
+        assert!(map_value(&sources, &value()).is_empty(), "{when}");
+        let record = OwnedRecord::from_json(&json!({"topic": "t", "value": value()}).to_string());
+        let tried = sources.try_record(&record.unwrap().as_raw()).unwrap();
+        assert!(matches!(tried[0].outcome, TrialOutcome::DoesNotApply), "{when}");
+    }
+    // `||` needs no more than one side that is true, whether the other one is there or not.
+    let mut either = entry("user", "value.users");
+    either["when"] = "value.missing == 1 || has(value.id)".into();
+    assert!(!map_value(&sources(&[either]), &value()).is_empty());
 }
 
 #[test]

@@ -71,14 +71,15 @@ pub(super) fn advance(
 
 /// Refuses the action unless the version's `where` holds for it.
 fn check_filter(context: &ActionContext<'_>, version: &TaskVersion) -> Result<(), UnmovedReason> {
+    let number = version.version;
     match version.filter() {
         None => Ok(()),
-        Some(Err(invalid)) => Err(UnmovedReason::FilterFailed(invalid.to_string())),
+        Some(Err(invalid)) => Err(UnmovedReason::FilterFailed(number, invalid.to_string())),
         Some(Ok(filter)) => match context.matches(filter) {
             Ok(true) => Ok(()),
-            Ok(false) => Err(UnmovedReason::FilteredOut),
-            Err(EvaluationError::Missing(what)) => Err(UnmovedReason::FieldMissing(what)),
-            Err(EvaluationError::Failed(why)) => Err(UnmovedReason::FilterFailed(why)),
+            Ok(false) => Err(UnmovedReason::FilteredOut(number)),
+            Err(EvaluationError::Missing(what)) => Err(UnmovedReason::FieldMissing(number, what)),
+            Err(EvaluationError::Failed(why)) => Err(UnmovedReason::FilterFailed(number, why)),
         },
     }
 }

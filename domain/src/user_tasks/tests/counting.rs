@@ -145,7 +145,7 @@ fn rule_08_what_credits_nothing_is_no_fact() {
 fn rule_08_a_where_that_is_false_is_no_match() {
     let catalogue = catalogue([sum(1000, &json!({ "where": "data.coins >= 10" }))]);
     let small = gift_of(&json!(9), "29T12:00");
-    given(&catalogue, &[]).when(&small).then_nothing("daily", UnmovedReason::FilteredOut);
+    given(&catalogue, &[]).when(&small).then_nothing("daily", UnmovedReason::FilteredOut(1));
     let counted = progressed("daily", day(29), [10, 10, 1000], "29T12:00");
     given(&catalogue, &[]).when(&gift_of(&json!(10), "29T12:00")).then(&[counted]);
 }
@@ -159,9 +159,9 @@ fn rule_08_a_where_that_cannot_be_evaluated_is_no_match() {
         decision.unmoved.remove(0).reason
     };
     let missing = reason(&gift("29T12:00"));
-    assert!(matches!(missing, UnmovedReason::FieldMissing(_)), "{missing:?}");
+    assert!(matches!(missing, UnmovedReason::FieldMissing(1, _)), "{missing:?}");
     let wrong = reason(&gift_of(&json!("ten"), "29T12:00"));
-    assert!(matches!(wrong, UnmovedReason::FilterFailed(_)), "{wrong:?}");
+    assert!(matches!(wrong, UnmovedReason::FilterFailed(1, _)), "{wrong:?}");
 }
 
 /// Published before the language was checked as strictly as it is.
@@ -172,7 +172,7 @@ fn a_stored_where_that_no_longer_compiles_stops_its_own_task_only() {
     let decision = given(&catalogue, &[]).when(&gift("29T12:00")).outcome.unwrap();
     assert_eq!(decision.events, [progressed("other", day(29), [1, 1, 9], "29T12:00")]);
     let reason = &decision.unmoved[0].reason;
-    assert!(matches!(reason, UnmovedReason::FilterFailed(_)), "{reason:?}");
+    assert!(matches!(reason, UnmovedReason::FilterFailed(1, _)), "{reason:?}");
 }
 
 #[test]

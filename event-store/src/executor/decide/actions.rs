@@ -74,7 +74,7 @@ impl<'b> BatchDecider<'_, 'b> {
             return Err("an internal error while applying it".to_owned());
         };
         let failed = |u: &Unmoved| {
-            matches!(u.reason, UnmovedReason::FilterFailed(_)).then(|| u.task.clone())
+            matches!(u.reason, UnmovedReason::FilterFailed(..)).then(|| u.task.clone())
         };
         self.decided.unevaluated.extend(unmoved.iter().filter_map(failed));
         self.note_for_backfills(item, action);

@@ -5,20 +5,17 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use plaudit_actions::cloud_events;
-use plaudit_audit::{SimulationInput, Why};
+use plaudit_audit::SimulationInput;
 use plaudit_domain::action::Action;
 use plaudit_domain::catalogue::definition::TaskDefinition;
-use plaudit_domain::ids::UserId;
-use plaudit_event_store::catalogue_store::CatalogueStore;
+use plaudit_domain::ids::{TaskId, UserId};
 use serde_json::{Map, Value, json};
 
 use super::files::FiledTask;
 use super::source::CatalogueSource;
 use crate::cli::FormatKind;
-use crate::config::Config;
 use crate::failure::Failure;
 use crate::output::{count, outln};
-use crate::startup;
 
 /// What `simulate` is to try.
 pub struct Asked {
@@ -30,52 +27,62 @@ pub struct Asked {
     pub actions: Option<PathBuf>,
 }
 
+/// What `why` is to explain.
+pub struct WhyAsked {
+    /// The user.
+    pub user: String,
+    /// The task.
+    pub task: String,
+    /// The file with the action.
+    pub action: Option<PathBuf>,
+}
+
 /// Explains why a task does not move.
 pub async fn why(
-    config: &Config,
-    user: String,
-    task: &str,
-    action: Option<&Path>,
+    source: &CatalogueSource,
+    asked: WhyAsked,
     format: FormatKind,
 ) -> Result<ExitCode, Failure> {
-    let (user, task): (UserId, _) = (user.parse()?, task.parse()?);
-    let action =
-        match action {
-            Some(path) => {
-                let mut actions = read_actions(path, Some(&user))?;
-                let one = actions.pop().filter(|_| actions.is_empty());
-                Some(one.ok_or_else(|| {
-                    Failure::new(format!("{}: one action is wanted", path.display()))
-                })?)
-            }
-            None => None,
-        };
-    let (pool, lane_count) = startup::checked_database(config).await?;
-    let catalogue = CatalogueStore::default();
-    let why = Why::explain(user, &task, action, lane_count, &catalogue, &pool).await?;
+    let (user, task): (UserId, TaskId) = (asked.user.parse()?, asked.task.parse()?);
+    let action = asked.action.map(|path| read_action(&path, &user)).transpose()?;
+    let sent = json!({ "user": user, "action": action.as_ref().map(as_event) });
+    let why = source.why(user, &task, action, sent).await?;
     if format == FormatKind::Json {
-        outln!("{}", serde_json::to_string(&why)?);
-        return Ok(ExitCode::SUCCESS);
+        outln!("{why}");
+    } else {
+        print_why(&why);
     }
-    let screen = serde_json::to_value(&why.screen)?;
-    if let Value::Object(screen) = &screen {
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Reads the one action of a file.
+fn read_action(path: &Path, user: &UserId) -> Result<Action, Failure> {
+    let mut actions = read_actions(path, Some(user))?;
+    let one = actions.pop().filter(|_| actions.is_empty());
+    one.ok_or_else(|| Failure::new(format!("{}: one action is wanted", path.display())))
+}
+
+fn print_why(why: &Value) {
+    let (user, task) = (plain(&why["user"]), plain(&why["task"]));
+    if let Value::Object(screen) = &why["screen"] {
         let text = |name: &str| screen.get(name).map_or(String::new(), plain);
         let period = screen.get("period").map_or(String::new(), |period| plain(&period["key"]));
         let (state, progress, target) = (text("state"), text("progress"), text("target"));
-        outln!("{} of {}: {state}, {progress} of {target} in period {period}", why.task, why.user);
+        outln!("{task} of {user}: {state}, {progress} of {target} in period {period}");
     } else {
-        outln!("{} does not have {}", why.user, why.task);
+        outln!("{user} does not have {task}");
     }
-    for obstacle in &why.obstacles {
-        outln!("it does not move now: {}", obstacle.detail);
+    let obstacles = why["obstacles"].as_array().map_or(&[][..], Vec::as_slice);
+    for obstacle in obstacles {
+        outln!("it does not move now: {}", plain(&obstacle["detail"]));
     }
-    if why.obstacles.is_empty() && why.action.is_none() {
+    if obstacles.is_empty() && why["action"].is_null() {
         outln!("nothing stops it: an action that it listens to and whose `where` is true counts");
     }
-    if let Some(verdict) = serde_json::to_value(&why.action)?.as_object() {
+    if let Some(verdict) = why["action"].as_object() {
         print_verdict(verdict);
     }
-    for event in serde_json::to_value(&why.refused)?.as_array().into_iter().flatten() {
+    for event in why["refused"].as_array().into_iter().flatten() {
         let (at, payload) = (plain(&event["recorded_at"]), &event["payload"]);
         let cause = event["cause"]["action"]["id"].as_str().unwrap_or("?");
         let why = match payload["reason"].as_str() {
@@ -88,7 +95,6 @@ pub async fn why(
         };
         outln!("{at}  action {cause} moved nothing: {why}");
     }
-    Ok(ExitCode::SUCCESS)
 }
 
 fn print_verdict(verdict: &Map<String, Value>) {

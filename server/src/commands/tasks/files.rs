@@ -4,18 +4,61 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use plaudit_api::{Plan, PlannedWarning};
 use plaudit_domain::catalogue::definition::TaskDefinition;
 use plaudit_event_store::catalogue_store::Unfit;
 use plaudit_task_file::{Diagnostic, LocatedTask};
 
 use crate::output::{count, errln, outln};
 
-/// Checks task files.
+/// Checks task files. What is suspicious is a line of standard output: the files are valid.
 pub fn validate(files: &[PathBuf]) -> ExitCode {
-    let Some(tasks) = read(files) else { return ExitCode::FAILURE };
-    let are = if tasks.len() == 1 { "is" } else { "are" };
-    outln!("{} in {} {are} valid", count(tasks.len(), "task"), count(files.len(), "file"));
+    let Some(read) = read(files) else { return ExitCode::FAILURE };
+    read.print_warnings();
+    let tasks = read.tasks.len();
+    let are = if tasks == 1 { "is" } else { "are" };
+    outln!("{} in {} {are} valid", count(tasks, "task"), count(files.len(), "file"));
     ExitCode::SUCCESS
+}
+
+/// Task files without an error.
+pub struct ReadFiles<'f> {
+    /// Their tasks, in the order of the files.
+    pub tasks: Vec<FiledTask<'f>>,
+    /// What is suspicious in the files outside of their tasks.
+    beside_tasks: Vec<(&'f Path, Diagnostic)>,
+}
+
+impl ReadFiles<'_> {
+    /// Prints what is suspicious in the files by themselves.
+    pub fn print_warnings(&self) {
+        self.print_beside_tasks();
+        for FiledTask { file, task } in &self.tasks {
+            let found = task.warnings(jiff::Timestamp::now(), None);
+            found.iter().for_each(|warning| print_warning(file, warning));
+        }
+    }
+
+    /// Prints what is suspicious beside the catalogue, as a plan says, with its place in the files.
+    pub fn print_planned_warnings(&self, plan: &Plan) {
+        self.print_beside_tasks();
+        for planned in &plan.tasks {
+            let filed = self.tasks.iter().find(|filed| filed.task.definition.id == planned.task);
+            let Some(FiledTask { file, task }) = filed else { continue };
+            for PlannedWarning { path, message } in &planned.warnings {
+                print_warning(file, &task.diagnostic(path, message));
+            }
+        }
+    }
+
+    fn print_beside_tasks(&self) {
+        self.beside_tasks.iter().for_each(|(file, warning)| print_warning(file, warning));
+    }
+}
+
+/// A warning is part of the result: the lines of standard error are errors.
+fn print_warning(file: &Path, warning: &Diagnostic) {
+    outln!("warning: {}:{warning}", file.display());
 }
 
 /// A task of one of the files.
@@ -51,11 +94,9 @@ impl Told {
     }
 }
 
-/// Reads task files; every error goes to standard error, a line each, then their count. If there is
-/// none, the warnings go there.
-pub fn read(files: &[PathBuf]) -> Option<Vec<FiledTask<'_>>> {
-    let mut tasks: Vec<FiledTask<'_>> = Vec::new();
-    let mut warnings = Vec::new();
+/// Reads task files; every error goes to standard error, a line each, then their count.
+pub fn read(files: &[PathBuf]) -> Option<ReadFiles<'_>> {
+    let mut all = ReadFiles { tasks: Vec::new(), beside_tasks: Vec::new() };
     let mut told = Told::default();
     for file in files {
         match std::fs::read_to_string(file) {
@@ -66,24 +107,16 @@ pub fn read(files: &[PathBuf]) -> Option<Vec<FiledTask<'_>>> {
             Ok(text) => match plaudit_task_file::parse_located(&text) {
                 Err(found) => found.iter().for_each(|error| told.error(file, error)),
                 Ok(read) => {
-                    let in_time = |task: &LocatedTask| task.warnings(jiff::Timestamp::now(), None);
-                    warnings.extend(read.warnings.into_iter().map(|warning| (file, warning)));
-                    let late = read.tasks.iter().flat_map(in_time);
-                    warnings.extend(late.map(|warning| (file, warning)));
-                    tasks.extend(read.tasks.into_iter().map(|task| FiledTask { file, task }));
+                    let beside = read.warnings.into_iter().map(|warning| (file.as_path(), warning));
+                    all.beside_tasks.extend(beside);
+                    all.tasks.extend(read.tasks.into_iter().map(|task| FiledTask { file, task }));
                 }
             },
         }
     }
-    refuse_duplicate_ids(&tasks, &mut told);
-    // Errors come first: nothing is looked at more closely while a file is refused.
-    if told.0 == 0 {
-        for (file, warning) in warnings {
-            errln!("{}:{warning}", file.display());
-        }
-    }
+    refuse_duplicate_ids(&all.tasks, &mut told);
     told.sum();
-    (told.0 == 0).then_some(tasks)
+    (told.0 == 0).then_some(all)
 }
 
 /// Within a file they were refused when it was read.

@@ -100,6 +100,13 @@ struct ListPage {
     next: Option<TaskId>,
 }
 
+/// The part of a task, or of a change of its status, that names the tasks that need it.
+#[derive(Deserialize)]
+struct NeededBy {
+    #[serde(default)]
+    needed_by: Vec<TaskId>,
+}
+
 #[derive(Deserialize)]
 struct Amnesties {
     amnesties: Vec<DeclaredAmnesty>,
@@ -166,21 +173,21 @@ impl HttpCatalogue {
         self.answer(self.file("/v1/tasks/plan", definitions)).await
     }
 
-    /// Pauses, resumes or retires a task.
+    /// Pauses, resumes or retires a task. Returns the tasks that miss it then.
     pub async fn set_status(
         &self,
         id: &TaskId,
         status: Status,
         reason: Option<String>,
-    ) -> Result<(), HttpError> {
+    ) -> Result<Vec<TaskId>, HttpError> {
         let verb = match status {
             Status::Active => "resume",
             Status::Paused => "pause",
             Status::Retired => "retire",
         };
         let request = self.client.post(self.at(&format!("/v1/tasks/{id}/{verb}")));
-        let _: Value = self.answer(request.json(&json!({ "reason": reason }))).await?;
-        Ok(())
+        let changed: NeededBy = self.answer(request.json(&json!({ "reason": reason }))).await?;
+        Ok(changed.needed_by)
     }
 
     /// Declares that no streak breaks over a span of time.
@@ -227,6 +234,19 @@ impl HttpCatalogue {
         };
         let request = self.client.post(self.at(&format!("/v1/tasks/{id}/backfill/{verb}")));
         self.answer(request.json(&json!({ "reason": reason }))).await
+    }
+
+    /// The tasks that require a task or count its completions, retired ones left out.
+    pub async fn needed_by(&self, id: &TaskId) -> Result<Vec<TaskId>, HttpError> {
+        let task: NeededBy =
+            self.answer(self.client.get(self.at(&format!("/v1/tasks/{id}")))).await?;
+        Ok(task.needed_by)
+    }
+
+    /// Why a task does not move for a user.
+    pub async fn why(&self, id: &TaskId, input: &Value) -> Result<Value, HttpError> {
+        let path = format!("/v1/tasks/{id}/why");
+        self.answer(self.client.post(self.at(&path)).json(input)).await
     }
 
     /// A dry run.

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use plaudit_api::{PastLookup, Plan};
-use plaudit_audit::{Simulation, SimulationError, SimulationInput};
+use plaudit_audit::{Simulation, SimulationError, SimulationInput, Why, WhyError};
+use plaudit_domain::action::Action;
 use plaudit_domain::catalogue::definition::{Kind, TaskDefinition};
 use plaudit_domain::catalogue::{CatalogueTask, Status};
-use plaudit_domain::ids::TaskId;
+use plaudit_domain::ids::{TaskId, UserId};
 use plaudit_domain::lane::LaneCount;
 use plaudit_event_store::ExecuteError;
 use plaudit_event_store::backfills::changes::{BackfillChange, BackfillChangeError, change};
@@ -16,6 +17,7 @@ use plaudit_event_store::catalogue_store::{
     self, AmnestyError, AmnestyScope, Author, CatalogueStore, DeclaredAmnesty, PublishError,
     Published, TaskChange,
 };
+use plaudit_task_file::LocatedTask;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sqlx::PgPool;
@@ -95,6 +97,9 @@ pub enum SourceError {
     /// A dry run.
     #[error(transparent)]
     Simulation(#[from] SimulationError),
+    /// An explanation.
+    #[error(transparent)]
+    Why(#[from] WhyError),
 }
 
 impl From<ExecuteError> for SourceError {
@@ -190,15 +195,18 @@ impl CatalogueSource {
     /// What publishing would change. A server counts users for as long as a request may take.
     pub async fn plan(
         &self,
-        definitions: &[TaskDefinition],
+        tasks: &[&LocatedTask],
         past: &PastLookup,
         counting_max: Duration,
     ) -> Result<Plan, SourceError> {
         match self {
-            Self::Server(server) => Ok(server.plan(definitions).await?),
+            Self::Server(server) => {
+                let definitions: Vec<_> = tasks.iter().map(|t| t.definition.clone()).collect();
+                Ok(server.plan(&definitions).await?)
+            }
             Self::Database(pool, _) => {
                 let catalogue = CatalogueStore::default();
-                Ok(Plan::of(definitions, &catalogue, pool, past, counting_max).await?)
+                Ok(Plan::of(tasks, &catalogue, pool, past, counting_max).await?)
             }
         }
     }
@@ -219,17 +227,29 @@ impl CatalogueSource {
         published.into_iter().next().ok_or_else(|| Failure::new("the server published nothing"))
     }
 
-    /// Pauses, resumes or retires a task.
+    /// The tasks that require a task or count its completions, retired ones left out.
+    pub async fn needed_by(&self, id: &TaskId) -> Result<Vec<TaskId>, SourceError> {
+        match self {
+            Self::Server(server) => Ok(server.needed_by(id).await?),
+            Self::Database(pool, _) => {
+                let catalogue = CatalogueStore::default().newest(pool).await?;
+                Ok(catalogue.needed_by(id).cloned().collect())
+            }
+        }
+    }
+
+    /// Pauses, resumes or retires a task. Returns the tasks that miss it then.
     pub async fn set_status(
         &self,
         id: &TaskId,
         status: Status,
         reason: Option<String>,
-    ) -> Result<(), SourceError> {
+    ) -> Result<Vec<TaskId>, SourceError> {
         match self {
             Self::Server(server) => Ok(server.set_status(id, status, reason).await?),
             Self::Database(pool, _) => {
-                Ok(catalogue_store::set_status(pool, id, status, author(reason)).await?)
+                catalogue_store::set_status(pool, id, status, author(reason)).await?;
+                if status == Status::Active { Ok(vec![]) } else { self.needed_by(id).await }
             }
         }
     }
@@ -305,6 +325,25 @@ impl CatalogueSource {
                 let prepared = Simulation::prepare(input, *lane_count, &catalogue, pool).await?;
                 let simulated = prepared.run()?;
                 let json = serde_json::to_value(&simulated);
+                Ok(json.map_err(|e| ExecuteError::Unreadable(e.to_string()))?)
+            }
+        }
+    }
+
+    /// Why a task does not move for a user, as JSON.
+    pub async fn why(
+        &self,
+        user: UserId,
+        task: &TaskId,
+        action: Option<Action>,
+        sent: Value,
+    ) -> Result<Value, SourceError> {
+        match self {
+            Self::Server(server) => Ok(server.why(task, &sent).await?),
+            Self::Database(pool, lane_count) => {
+                let catalogue = CatalogueStore::default();
+                let why = Why::explain(user, task, action, *lane_count, &catalogue, pool).await?;
+                let json = serde_json::to_value(&why);
                 Ok(json.map_err(|e| ExecuteError::Unreadable(e.to_string()))?)
             }
         }
