@@ -8,7 +8,7 @@ use plaudit_domain::lane::{Lane, LaneCount};
 use plaudit_domain::screen::{ScreenRequest, TaskScreen, TaskScreenState, screen};
 use plaudit_domain::user_tasks::Event;
 use plaudit_event_store::catalogue_store::{CatalogueStore, PublishError};
-use plaudit_event_store::{parked, reader};
+use plaudit_event_store::{off_the_runtime, parked, reader};
 use serde::Serialize;
 use sqlx::PgPool;
 use uuid::Uuid;
@@ -102,7 +102,7 @@ impl Why {
         drop(connection);
         let at = Timestamp::now();
         let request = ScreenRequest { task: Some(id), ..ScreenRequest::default() };
-        let screen = screen(&user, &state, &known, at, &request).pop();
+        let screen = off_the_runtime(|| screen(&user, &state, &known, at, &request)).pop();
         let blocking = parked::queue_of(pool, lane, user.as_str(), 1).await;
         let blocking = blocking.map_err(AuditError::from)?.first().map(|parked| parked.id);
         let obstacles = obstacles(task, screen.as_ref(), blocking, at);
@@ -114,7 +114,10 @@ impl Why {
                     drafts: vec![],
                 };
                 let prepared = Simulation::prepare(input, lane_count, catalogue, pool).await?;
-                prepared.run()?.actions.pop().map(|simulated| verdict(simulated, id))
+                off_the_runtime(|| prepared.run())?
+                    .actions
+                    .pop()
+                    .map(|simulated| verdict(simulated, id))
             }
             None => None,
         };

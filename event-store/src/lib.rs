@@ -41,5 +41,5 @@ pub use batch::{
 };
 pub use checkpoints::advance as move_checkpoints;
 pub use error::ExecuteError;
-pub use executor::Executor;
+pub use executor::{Executor, off_the_runtime};
 pub use queue::{BusyLane, CommandQueue, Submission};

@@ -89,8 +89,9 @@ async fn read_file(
     let (body, held) = read_body(body, FILE_BYTES_MAX, &state.in_flight).await?;
     let text =
         std::str::from_utf8(&body).map_err(|e| InputError::body("", format!("not UTF-8: {e}")))?;
-    let definitions = parse(text)
-        .map_err(|errors| Problem::BadInput(errors.iter().map(input_error).collect()))?;
+    let parsed = state.computing.run(|| parse(text)).await;
+    let definitions =
+        parsed.map_err(|errors| Problem::BadInput(errors.iter().map(input_error).collect()))?;
     Ok((definitions, held))
 }
 

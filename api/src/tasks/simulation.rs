@@ -34,7 +34,7 @@ pub async fn simulate(State(state): State<Shared>, headers: HeaderMap, body: Bod
         return Err(Problem::UnsupportedMediaType("application/json"));
     }
     let (body, held) = read_body(body, BODY_BYTES_MAX, &state.in_flight).await?;
-    let input = read(&body)?;
+    let input = state.computing.run(|| read(&body)).await?;
     let drafts = input.drafts.clone();
     let refused = |error: SimulationError| match error {
         SimulationError::Unfit(reasons) => Problem::BadInput(

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use plaudit_actions::sources::Sources;
-use plaudit_event_store::source_files;
+use plaudit_event_store::{off_the_runtime, source_files};
 use sqlx::PgPool;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -32,7 +32,7 @@ impl SourceWatch {
         stop: CancellationToken,
     ) -> Result<Self, Failure> {
         let published = source_files::in_force(pool).await?;
-        let sources = files.compile(&published.files)?;
+        let sources = off_the_runtime(|| files.compile(&published.files))?;
         let (sender, current) = watch::channel(Arc::new(sources));
         let problem: Arc<Mutex<Option<String>>> = Arc::default();
         let follower = Follower {
@@ -86,7 +86,7 @@ impl Follower {
         let published = source_files::in_force(&self.pool).await?;
         self.identity = published.identity;
         let names = || published.files.iter().map(|f| format!("{} {}", f.name, f.version));
-        let problem = match self.files.compile(&published.files) {
+        let problem = match off_the_runtime(|| self.files.compile(&published.files)) {
             Ok(sources) => {
                 tracing::info!(files = ?names().collect::<Vec<_>>(), "published source files are in force");
                 self.sender.send_replace(Arc::new(sources));
