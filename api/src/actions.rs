@@ -1,10 +1,12 @@
 //! `POST /v1/actions`: actions over HTTP, answered only when they are durable.
 
 mod element;
+mod names;
+mod portions;
 
 use std::time::Duration;
 
-use axum::body::{Body, Bytes};
+use axum::body::Body;
 use axum::extract::{Extension, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
@@ -12,16 +14,16 @@ use jiff::Timestamp;
 use plaudit_domain::lane::Position;
 use plaudit_event_store::{Applied, Item, Origin, Outcome, Work};
 use serde::Serialize;
-use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use crate::etag::{no_store, no_store_at};
 use crate::input::{media_type, read_body, refuse_encoded};
 use crate::openapi::{parameters, shapes};
 use crate::problem::{Answer, InputError, Problem, ProblemBody};
-use crate::state::Shared;
+use crate::state::{ApiState, Shared};
 use crate::telemetry::RequestId;
 use element::Element;
+use portions::{Elements, portions};
 
 /// The most actions in one request.
 pub const ACTIONS_MAX: usize = 1_000;
@@ -70,25 +72,43 @@ pub async fn send(
 ) -> Answer {
     let received_at = Timestamp::now();
     let mode = Mode::of(&headers)?;
-    let (body, held) = read_body(body, BODY_BYTES_MAX, &state.in_flight).await?;
-    let elements = mode.elements(&headers, &body)?;
+    // Held until the answer, as the body is.
+    let (body, _held) = read_body(body, BODY_BYTES_MAX, &state.in_flight).await?;
+    let elements = computed(&state, body.len(), || mode.elements(&body)).await?;
     let latest = latest(received_at, state.future_tolerance);
-    let mut named = Vec::with_capacity(elements.len());
-    let mut of_users = Vec::with_capacity(elements.len());
-    let mut items = Vec::with_capacity(elements.len());
-    for element in elements {
-        let (lane, work) = element.work(latest, state.executor.lane_count());
-        of_users.push(is_of_user(&work));
-        named.push((element.source, element.id));
-        items.push(Item { lane, work, origin: Origin::Request(request) });
+    let (mut identities, mut of_users, mut applied) = (Vec::new(), Vec::new(), Vec::new());
+    for (bytes, portion) in portions(&elements, state.in_flight.portion_bytes()) {
+        let held = state.in_flight.admit_portion(bytes)?;
+        let read = || {
+            let read = portion.iter().map(|element| {
+                let element = mode.element(&headers, element)?;
+                let name = (element.source.clone(), element.id.clone());
+                let (lane, work) = element.work(latest, state.executor.lane_count());
+                Ok((name, Item { lane, work, origin: Origin::Request(request) }))
+            });
+            read.collect::<Answer<Vec<_>>>()
+        };
+        let (names, items): (Vec<_>, Vec<_>) =
+            computed(&state, bytes, read).await?.into_iter().unzip();
+        identities.extend(names);
+        of_users.extend(items.iter().map(|item| is_of_user(&item.work)));
+        applied.extend(state.submit(items, held).await?);
     }
-    let applied = state.submit(items, held).await?;
-    let outcomes =
-        named.into_iter().zip(&applied).map(|((source, id), applied)| outcome(source, id, applied));
+    let outcomes = identities
+        .into_iter()
+        .zip(&applied)
+        .map(|((source, id), applied)| outcome(source, id, applied));
     let body = Outcomes { outcomes: outcomes.collect() };
     Ok(common_position(of_users.into_iter().zip(&applied))
         .map_or_else(|| no_store(&body), |position| no_store_at(position, &body))
         as Response)
+}
+
+/// What is as large as this is parsed off the runtime's threads.
+const LARGE_BYTES: usize = 64 * 1024;
+
+async fn computed<T>(state: &ApiState, bytes: usize, compute: impl FnOnce() -> T) -> T {
+    if bytes < LARGE_BYTES { compute() } else { state.computing.run(compute).await }
 }
 
 /// The latest time that an action may have.
@@ -125,22 +145,27 @@ impl Mode {
         }
     }
 
-    fn elements(self, headers: &HeaderMap, body: &Bytes) -> Answer<Vec<Element>> {
+    /// The texts of the elements. In binary mode the body is the data of the only one.
+    fn elements(self, body: &[u8]) -> Answer<Vec<&[u8]>> {
         match self {
-            Self::Binary => Ok(vec![Element::binary(headers, body)?]),
-            Self::Structured => {
-                let elements = split(body)?;
-                Ok(elements.into_iter().map(|json| Element::structured(json.get())).collect())
-            }
+            Self::Binary => Ok(vec![body]),
+            Self::Structured => split(body),
+        }
+    }
+
+    fn element(self, headers: &HeaderMap, text: &[u8]) -> Answer<Element> {
+        match self {
+            Self::Binary => Element::binary(headers, text),
+            Self::Structured => Ok(Element::structured(text)),
         }
     }
 }
 
 /// The elements of an array, or the one object. They are read one by one later, so that an invalid one
 /// does not affect the others.
-fn split(body: &[u8]) -> Answer<Vec<&RawValue>> {
+fn split(body: &[u8]) -> Answer<Vec<&[u8]>> {
     let no_json = |e: serde_json::Error| InputError::body("", format!("not valid JSON: {e}"));
-    let elements: Vec<&RawValue> = match body.iter().find(|b| !b.is_ascii_whitespace()) {
+    let elements: Elements<'_> = match body.iter().find(|b| !b.is_ascii_whitespace()) {
         None => {
             return Err(InputError::body(
                 "",
@@ -149,7 +174,9 @@ fn split(body: &[u8]) -> Answer<Vec<&RawValue>> {
             .into());
         }
         Some(b'[') => serde_json::from_slice(body).map_err(no_json)?,
-        Some(b'{') => vec![serde_json::from_slice(body).map_err(no_json)?],
+        Some(b'{') => {
+            Elements { kept: vec![serde_json::from_slice(body).map_err(no_json)?], count: 1 }
+        }
         Some(_) => {
             return Err(InputError::body(
                 "",
@@ -158,9 +185,9 @@ fn split(body: &[u8]) -> Answer<Vec<&RawValue>> {
             .into());
         }
     };
-    match elements.len() {
+    match elements.count {
         0 => Err(InputError::body("", "the array is empty; at least one action is wanted").into()),
-        1..=ACTIONS_MAX => Ok(elements),
+        1..=ACTIONS_MAX => Ok(elements.kept.iter().map(|json| json.get().as_bytes()).collect()),
         count => Err(Problem::TooLarge(format!(
             "{count} actions in one request; at most {ACTIONS_MAX} are taken"
         ))),

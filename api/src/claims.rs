@@ -176,7 +176,8 @@ async fn task_state(
     task: &TaskId,
 ) -> Answer<Option<TaskScreenState>> {
     let (view, catalogue) = users::view(state, state.lane_of(user), user).await?;
-    Ok(state_of_task(user, &view.state, &catalogue, Timestamp::now(), task))
+    let compute = || state_of_task(user, &view.state, &catalogue, Timestamp::now(), task);
+    Ok(state.computing.run(compute).await)
 }
 
 /// The content of a claim.

@@ -12,7 +12,10 @@ const REQUEST_BYTES: usize = 4 * 1024;
 
 /// See the module. Cheap to clone.
 #[derive(Debug, Clone)]
-pub struct InFlight(Arc<Semaphore>);
+pub struct InFlight {
+    left: Arc<Semaphore>,
+    bytes_max: usize,
+}
 
 /// The share of one request, given back when it is dropped.
 #[derive(Debug)]
@@ -24,7 +27,25 @@ pub struct Held {
 impl InFlight {
     /// At most `bytes_max` for all requests together.
     pub fn new(bytes_max: usize) -> Self {
-        Self(Arc::new(Semaphore::new(bytes_max.min(Semaphore::MAX_PERMITS))))
+        let bytes_max = bytes_max.min(Semaphore::MAX_PERMITS);
+        Self { left: Arc::new(Semaphore::new(bytes_max)), bytes_max }
+    }
+
+    /// How much of a large request is parsed and applied at a time: a small part, so that many requests share
+    /// the memory.
+    pub fn portion_bytes(&self) -> usize {
+        self.bytes_max / 32
+    }
+
+    /// Takes what a portion of a request needs when it is parsed. One that can never be had is too large.
+    pub fn admit_portion(&self, bytes: usize) -> Answer<Held> {
+        if bytes > self.bytes_max {
+            return Err(Problem::TooLarge(format!(
+                "an action would take {bytes} bytes when it is read; at most {} are there for all requests",
+                self.bytes_max
+            )));
+        }
+        Ok(Held { permit: self.take(bytes)?, in_flight: self.clone() })
     }
 
     /// Admits a request, or refuses it at once: one that waited would take memory too.
@@ -35,7 +56,7 @@ impl InFlight {
 
     fn take(&self, bytes: usize) -> Answer<OwnedSemaphorePermit> {
         let permits = u32::try_from(bytes).ok();
-        let taken = permits.and_then(|n| Arc::clone(&self.0).try_acquire_many_owned(n).ok());
+        let taken = permits.and_then(|n| Arc::clone(&self.left).try_acquire_many_owned(n).ok());
         taken.ok_or_else(|| {
             metrics::counter!("plaudit_http_overload_refusals_total").increment(1);
             Problem::Unavailable("too many requests are being applied; come again")

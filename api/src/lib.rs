@@ -8,6 +8,7 @@ mod audit;
 pub mod auth;
 mod backfills;
 mod claims;
+mod computing;
 mod connections;
 mod corrections;
 mod cors;
@@ -40,6 +41,7 @@ use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{MethodRouter, get, post};
 use tower::util::option_layer;
 
+pub use computing::Computing;
 pub use connections::{ConnectionLimits, serve};
 pub use cors::CorsOrigins;
 pub use health::{Exposition, Health, router as health_router};

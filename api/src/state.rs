@@ -5,8 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
+use jiff::Timestamp;
+use plaudit_domain::catalogue::Catalogue;
 use plaudit_domain::ids::UserId;
 use plaudit_domain::lane::Lane;
+use plaudit_domain::screen::{ScreenRequest, TaskScreen, screen};
+use plaudit_domain::user_tasks::UserTasks;
 use plaudit_event_store::{Applied, CommandQueue, Executor, Item};
 use plaudit_followers::HeadWatch;
 use plaudit_projections::task_view::Reads;
@@ -16,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::auth::Keys;
+use crate::computing::Computing;
 use crate::cors::CorsOrigins;
 use crate::health::Exposition;
 use crate::in_flight::{Held, InFlight};
@@ -38,6 +43,8 @@ pub struct ApiState {
     pub executor: Arc<Executor>,
     /// For writes.
     pub commands: CommandQueue,
+    /// Bounds what is computed at a time.
+    pub computing: Computing,
     /// Bounds what all requests together hold in memory.
     pub in_flight: InFlight,
     /// The origins whose pages in a browser may call the API.
@@ -62,11 +69,23 @@ pub struct ApiState {
 
 impl ApiState {
     /// Applies items. Those of a request that is dropped meanwhile, as one is at its deadline, are given up
-    /// unless they are being applied; its share of the memory comes back at once.
+    /// unless they are being applied. Their share of the memory comes back when the last one of them is gone.
     pub(crate) async fn submit(&self, items: Vec<Item>, held: Held) -> Answer<Vec<Applied>> {
-        let applied = self.commands.submit(items).await;
-        drop(held);
+        let applied = self.commands.submit_with(held, items).await;
         applied.map_err(|error| Problem::from(error.as_ref()))
+    }
+
+    /// A user's task screen. Audiences with a `where` are evaluated off the runtime's threads.
+    pub(crate) async fn screen(
+        &self,
+        user: &UserId,
+        state: &UserTasks,
+        catalogue: &Catalogue,
+        now: Timestamp,
+        request: &ScreenRequest<'_>,
+    ) -> Vec<TaskScreen> {
+        let compute = || screen(user, state, catalogue, now, request);
+        if catalogue.has_audience_filters() { self.computing.run(compute).await } else { compute() }
     }
 
     /// The lane of a user.

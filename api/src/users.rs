@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use plaudit_domain::catalogue::Catalogue;
 use plaudit_domain::ids::UserId;
 use plaudit_domain::lane::Lane;
-use plaudit_domain::screen::{ScreenRequest, TaskScreen, TaskScreenState, screen};
+use plaudit_domain::screen::{ScreenRequest, TaskScreen, TaskScreenState};
 use plaudit_event_store::states::truncate_to_micros;
 use plaudit_projections::task_view::UserView;
 use serde::Serialize;
@@ -61,7 +61,7 @@ pub async fn tasks(
         task: None,
     };
     let now = truncate_to_micros(Timestamp::now());
-    let tasks = screen(&user, &view.state, &catalogue, now, &request);
+    let tasks = state.screen(&user, &view.state, &catalogue, now, &request).await;
     let as_of = AsOf { position: view.position, now: Some(now) };
     Ok(etag::answer(&headers, as_of, &Screen { user: &user, tasks }))
 }
@@ -90,8 +90,8 @@ pub async fn task(
     let request =
         ScreenRequest { locale: locale.as_deref(), task: Some(&task), ..ScreenRequest::default() };
     let now = truncate_to_micros(Timestamp::now());
-    let shown = screen(&user, &view.state, &catalogue, now, &request).pop();
-    let task = shown.ok_or_else(|| unknown_task(&task))?;
+    let shown = state.screen(&user, &view.state, &catalogue, now, &request).await;
+    let task = shown.into_iter().next().ok_or_else(|| unknown_task(&task))?;
     let as_of = AsOf { position: view.position, now: Some(now) };
     Ok(etag::answer(&headers, as_of, &OneTask { user: &user, task }))
 }

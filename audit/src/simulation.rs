@@ -14,7 +14,7 @@ use plaudit_domain::user_tasks::{
     ActionInput, Decision, Event, Seed, Unmoved, UnmovedReason, UserTasks, decide_action, evolve,
 };
 use plaudit_event_store::catalogue_store::{CatalogueStore, Unfit, with_drafts};
-use plaudit_event_store::{budgets, reader, seen_actions};
+use plaudit_event_store::{budgets, off_the_runtime, reader, seen_actions};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use sqlx::PgPool;
@@ -155,7 +155,10 @@ impl Simulation {
         let in_force = catalogue.newest(pool).await.map_err(AuditError::from)?;
         let with_drafts = match drafts.as_slice() {
             [] => None,
-            drafts => Some(with_drafts(&in_force, drafts, now).map_err(SimulationError::Unfit)?),
+            drafts => {
+                let together = off_the_runtime(|| with_drafts(&in_force, drafts, now));
+                Some(together.map_err(SimulationError::Unfit)?)
+            }
         };
         let mut states: BTreeMap<UserId, UserTasks> =
             actions.iter().map(|action| (action.user.clone(), UserTasks::default())).collect();

@@ -7,8 +7,8 @@ use plaudit_domain::ids::UserId;
 use plaudit_domain::lane::{Lane, Position};
 use plaudit_domain::screen::{ScreenRequest, TaskScreen, screen};
 use plaudit_event_store::catalogue_store::CatalogueStore;
-use plaudit_event_store::lanes;
 use plaudit_event_store::reader::{self, Until};
+use plaudit_event_store::{lanes, off_the_runtime};
 use serde::Serialize;
 use sqlx::{PgConnection, PgPool};
 
@@ -73,7 +73,7 @@ impl StateAt {
         let newest = catalogue.newest(pool).await?;
         let catalogue = if moment.is_some() { Arc::new(newest.as_of(at)) } else { newest };
         let request = ScreenRequest { locale, ..ScreenRequest::default() };
-        let tasks = screen(&user, &state, &catalogue, at, &request);
+        let tasks = off_the_runtime(|| screen(&user, &state, &catalogue, at, &request));
         Ok(Self { user, at, sequence, position, tasks })
     }
 }

@@ -8,7 +8,7 @@ use plaudit_domain::lane::{Lane, LaneCount};
 use plaudit_domain::screen::{ScreenRequest, TaskScreen, TaskScreenState, screen};
 use plaudit_domain::user_tasks::Event;
 use plaudit_event_store::catalogue_store::CatalogueStore;
-use plaudit_event_store::{parked, reader};
+use plaudit_event_store::{off_the_runtime, parked, reader};
 use serde::Serialize;
 use sqlx::PgPool;
 use uuid::Uuid;
@@ -121,7 +121,7 @@ impl Why {
         drop(connection);
         let at = Timestamp::now();
         let request = ScreenRequest { task: Some(id), ..ScreenRequest::default() };
-        let screen = screen(&user, &state, &known, at, &request).pop();
+        let screen = off_the_runtime(|| screen(&user, &state, &known, at, &request)).pop();
         let blocking = parked::queue_of(pool, lane, user.as_str(), 1).await;
         let blocking = blocking.map_err(AuditError::from)?.first().map(|parked| parked.id);
         let obstacles = obstacles(task, screen.as_ref(), blocking, at);

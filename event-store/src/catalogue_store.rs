@@ -13,12 +13,14 @@ use chrono::{DateTime, Utc};
 use plaudit_domain::catalogue::definition::TaskDefinition;
 use plaudit_domain::catalogue::{Catalogue, CatalogueTask, Status, TaskVersion};
 use plaudit_domain::ids::TaskId;
+use sqlx::postgres::PgRow;
 use sqlx::types::Json;
 use sqlx::{FromRow as _, PgConnection, PgPool, Row as _};
 use uuid::Uuid;
 
 use crate::backfills::OpenBackfills;
 use crate::error::ExecuteError;
+use crate::executor::off_the_runtime;
 use crate::instant;
 
 pub use amnesties::{AmnestyError, AmnestyScope, DeclaredAmnesty, amnesties, declare_amnesty};
@@ -121,8 +123,6 @@ async fn read(
     known: &Catalogue,
     connection: &mut PgConnection,
 ) -> Result<(Uuid, Catalogue), ExecuteError> {
-    let unreadable =
-        |e: &dyn std::fmt::Display| ExecuteError::Unreadable(format!("the catalogue: {e}"));
     // One statement, so that a publication is seen whole or not at all.
     let rows = sqlx::query(
         "select c.identity, c.revision, v.*
@@ -137,8 +137,21 @@ async fn read(
     .await?;
     let first = rows.first().ok_or(sqlx::Error::RowNotFound)?;
     let (identity, revision): (Uuid, i64) = (first.try_get(0)?, first.try_get(1)?);
+    // Compiling a pattern may take a tenth of a second.
+    let mut tasks = off_the_runtime(|| compile(&rows, known))?;
+    amnesties::add_amnesties(&mut tasks, connection).await?;
+    let catalogue = Catalogue::new(revision, tasks).map_err(|e| unreadable(&e))?;
+    Ok((identity, catalogue))
+}
+
+fn unreadable(error: &dyn std::fmt::Display) -> ExecuteError {
+    ExecuteError::Unreadable(format!("the catalogue: {error}"))
+}
+
+/// The tasks of these rows, which are ordered by task and version.
+fn compile(rows: &[PgRow], known: &Catalogue) -> Result<Vec<CatalogueTask>, ExecuteError> {
     let mut tasks: Vec<CatalogueTask> = Vec::new();
-    for row in &rows {
+    for row in rows {
         if row.try_get::<Option<&str>, _>("task_id")?.is_none() {
             continue; // the only row of an empty catalogue
         }
@@ -174,9 +187,7 @@ async fn read(
             }
         }
     }
-    amnesties::add_amnesties(&mut tasks, connection).await?;
-    let catalogue = Catalogue::new(revision, tasks).map_err(|e| unreadable(&e))?;
-    Ok((identity, catalogue))
+    Ok(tasks)
 }
 
 fn status_from(text: &str) -> Option<Status> {

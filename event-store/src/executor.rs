@@ -345,7 +345,7 @@ impl Executor {
 }
 
 /// Runs what computes and does not wait where it holds up no other work of the runtime.
-fn off_the_runtime<T>(compute: impl FnOnce() -> T) -> T {
+pub fn off_the_runtime<T>(compute: impl FnOnce() -> T) -> T {
     use tokio::runtime::{Handle, RuntimeFlavor};
     match Handle::try_current().map(|handle| handle.runtime_flavor()) {
         Ok(RuntimeFlavor::MultiThread) => tokio::task::block_in_place(compute),

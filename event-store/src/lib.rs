@@ -42,6 +42,6 @@ pub use batch::{
 };
 pub use checkpoints::advance as move_checkpoints;
 pub use error::ExecuteError;
-pub use executor::Executor;
+pub use executor::{Executor, off_the_runtime};
 pub use metadata::Metadata;
 pub use queue::{BusyLane, CommandQueue, Submission};

@@ -123,7 +123,10 @@ pub fn connect_options(url: &str) -> Result<PgConnectOptions, SchemaError> {
             return Err(refused(format!("unknown parameter `{name}`; known are {known}")));
         }
     }
-    Ok(PgConnectOptions::from_str(url).map_err(SchemaError::Url)?.application_name("plaudit"))
+    let options = PgConnectOptions::from_str(url).map_err(SchemaError::Url)?;
+    // As a parameter of the connection, `PgBouncer` with its stock settings refuses it. Since PostgreSQL 12 its
+    // default writes every digit anyway.
+    Ok(options.application_name("plaudit").extra_float_digits(None))
 }
 
 /// Waits for an answer of the database, at most so long.

@@ -88,8 +88,14 @@ impl CommandQueue {
     /// that no later record of their lane overtakes them. Others fail with the database. If the answer is
     /// dropped, items of requests that no worker has taken yet are forgotten.
     pub fn submit(&self, items: Vec<Item>) -> Submission {
+        self.submit_with((), items)
+    }
+
+    /// As [`Self::submit`]. Keeps `held`, such as a share of a bound on memory, for as long as any of the items
+    /// is there: until the last one is answered or forgotten.
+    pub fn submit_with(&self, held: impl Send + 'static, items: Vec<Item>) -> Submission {
         let shared = &self.handle.shared;
-        let (slots, submission) = submission::begin(items.len());
+        let (slots, submission) = submission::begin(items.len(), held);
         let catalogue = shared.executor.catalogue().current();
         let weight_of = |action: &Action| catalogue.states_needed(&action.kind).len().max(1);
         let weight = |item: &Item| match &item.work {

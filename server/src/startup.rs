@@ -7,6 +7,7 @@ use plaudit_domain::lane::LaneCount;
 use plaudit_event_store::catalogue_store::CatalogueStore;
 use plaudit_event_store::{Executor, pool, schema};
 use sqlx::PgPool;
+use sqlx::postgres::PgConnectOptions;
 
 use crate::config::Config;
 use crate::failure::Failure;
@@ -16,12 +17,13 @@ use crate::output::errln;
 pub async fn database(config: &Config) -> Result<PgPool, Failure> {
     let url = config.require("database.url")?;
     let pool = pool::connect(url, readers_max(config)?)?;
+    let options = pool::connect_options(url)?;
     let deadline = Instant::now() + config.duration("database.startup_timeout");
     let mut reported = false;
     loop {
-        match connection_attempt(url).await {
+        match connection_attempt(&options).await {
             Ok(()) => {
-                refuse_shared_sessions(url).await?;
+                refuse_shared_sessions(&options, url).await?;
                 return Ok(pool);
             }
             Err(error) if Instant::now() >= deadline || !can_wait_for(&error) => {
@@ -58,9 +60,9 @@ fn report_waiting(address: &str, error: &sqlx::Error, timeout: Duration) {
 }
 
 /// One attempt, outside of the pool, so that its error is the database's own.
-async fn connection_attempt(url: &str) -> sqlx::Result<()> {
+async fn connection_attempt(options: &PgConnectOptions) -> sqlx::Result<()> {
     use sqlx::Connection;
-    let attempt = sqlx::PgConnection::connect(url);
+    let attempt = sqlx::PgConnection::connect_with(options);
     let slow = || {
         sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::TimedOut, "no answer within 5 s"))
     };
@@ -69,12 +71,12 @@ async fn connection_attempt(url: &str) -> sqlx::Result<()> {
 
 /// Refuses a pooler that gives one session of the database to several connections, as `PgBouncer` does with
 /// `pool_mode = transaction`. Settings, prepared statements and locks would be another connection's.
-async fn refuse_shared_sessions(url: &str) -> Result<(), Failure> {
+async fn refuse_shared_sessions(options: &PgConnectOptions, url: &str) -> Result<(), Failure> {
     use sqlx::Connection;
     let asked = async {
-        let mut first = sqlx::PgConnection::connect(url).await?;
+        let mut first = sqlx::PgConnection::connect_with(options).await?;
         let pid = backend_pid(&mut first).await?;
-        let mut second = sqlx::PgConnection::connect(url).await?;
+        let mut second = sqlx::PgConnection::connect_with(options).await?;
         // Within a transaction, so that a pooler can't give the session back in between.
         sqlx::raw_sql("begin").execute(&mut second).await?;
         let is_shared =
@@ -90,8 +92,15 @@ async fn refuse_shared_sessions(url: &str) -> Result<(), Failure> {
              set `pool_mode = session`, or connect to PostgreSQL itself",
             address(url)
         ))),
-        // What else is wrong shows with the first statement.
-        _ => Ok(()),
+        Ok(Ok(false)) => Ok(()),
+        Ok(Err(error)) => {
+            tracing::warn!(%error, "whether a pooler shares sessions could not be checked: {error}");
+            Ok(())
+        }
+        Err(_) => {
+            tracing::warn!("whether a pooler shares sessions could not be checked within 5 s");
+            Ok(())
+        }
     }
 }
 
@@ -102,13 +111,15 @@ async fn backend_pid(connection: &mut sqlx::PgConnection) -> sqlx::Result<i32> {
     connection.fetch_one(sqlx::raw_sql("select pg_backend_pid()")).await?.try_get(0)
 }
 
-/// Whether the database may be there later: a wrong password or name stays wrong.
+/// Whether the database may be there later: a wrong password, name or certificate stays wrong.
 fn can_wait_for(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Database(db) => {
             db.code().is_some_and(|code| code.starts_with("57P") || code.starts_with("53"))
         }
-        sqlx::Error::Configuration(_) => false,
+        sqlx::Error::Configuration(_) | sqlx::Error::Tls(_) => false,
+        // A certificate that is refused.
+        sqlx::Error::Io(io) => io.kind() != std::io::ErrorKind::InvalidData,
         _ => true,
     }
 }

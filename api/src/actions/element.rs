@@ -2,17 +2,18 @@
 
 use std::collections::BTreeMap;
 
-use axum::body::Bytes;
 use axum::http::HeaderMap;
 use jiff::Timestamp;
 use plaudit_actions::cloud_events::{self, KAFKA_PREFIX, STRUCTURED, Unreadable, http};
-use plaudit_domain::action::Action;
+use plaudit_domain::action::{self, Action};
 use plaudit_domain::ids::UserId;
 use plaudit_domain::lane::{Lane, LaneCount};
 use plaudit_event_store::{ParkedRecord, Work};
 use serde::de::IgnoredAny;
 use serde_json::{Map, Value, json};
 
+use super::names::Names;
+use super::portions::ELEMENT_BYTES_MAX;
 use crate::input::media_type;
 use crate::problem::{Answer, InputError};
 
@@ -32,18 +33,23 @@ pub struct Element {
 
 impl Element {
     /// From JSON.
-    pub fn structured(json: &str) -> Self {
-        let text =
-            |event: &Value, name: &str| event.get(name).and_then(Value::as_str).map(str::to_owned);
-        let event: Option<Value> = serde_json::from_str(json).ok();
-        let known = |name| event.as_ref().and_then(|event| text(event, name));
+    pub fn structured(json: impl AsRef<[u8]>) -> Self {
+        let json = json.as_ref();
+        let action = if_readable(json).and_then(|()| cloud_events::from_structured(json));
+        let names = match &action {
+            Ok(action) => {
+                let subject = Some(action.user.to_string());
+                Names { source: Some(action.source.clone()), id: Some(action.id.clone()), subject }
+            }
+            Err(_) => Names::of(json),
+        };
         Self {
-            source: known("source"),
-            id: known("id"),
-            subject: known("subject"),
-            action: cloud_events::from_structured(json.as_bytes()),
+            source: names.source,
+            id: names.id,
+            subject: names.subject,
+            action,
             headers: json!({"content-type": STRUCTURED}),
-            bytes: json.as_bytes().to_vec(),
+            bytes: json.to_vec(),
         }
     }
 
@@ -52,7 +58,7 @@ impl Element {
     /// # Source
     ///
     /// `CloudEvents` HTTP protocol binding 1.0.2, section 3.1.
-    pub fn binary(headers: &HeaderMap, body: &Bytes) -> Answer<Self> {
+    pub fn binary(headers: &HeaderMap, body: &[u8]) -> Answer<Self> {
         if !body.iter().all(u8::is_ascii_whitespace) {
             serde_json::from_slice::<IgnoredAny>(body)
                 .map_err(|e| InputError::body("", format!("not valid JSON: {e}")))?;
@@ -70,7 +76,10 @@ impl Element {
             }
         }
         let attribute = |name: &'static str| attributes.get(name).map(String::as_bytes);
-        let action = malformed.map_or_else(|| cloud_events::from_binary(body, attribute), Err);
+        let action = malformed.map_or_else(
+            || if_readable(body).and_then(|()| cloud_events::from_binary(body, attribute)),
+            Err,
+        );
         let as_record = headers.iter().filter_map(|(name, value)| {
             let name = name.as_str().strip_prefix(http::PREFIX)?;
             let as_sent = |_| String::from_utf8_lossy(value.as_bytes()).into_owned();
@@ -92,21 +101,17 @@ impl Element {
 
     /// The work that it causes, and its lane. An action that occurred after `latest` is from the future and
     /// is parked.
-    pub fn work(&self, latest: Timestamp, lane_count: LaneCount) -> (Lane, Work) {
+    pub fn work(self, latest: Timestamp, lane_count: LaneCount) -> (Lane, Work) {
         let lane = |key: &str| Lane::of(key, lane_count);
-        match &self.action {
+        match self.action {
             Ok(action) if action.occurred_at > latest => {
                 let reason = format!("`time` {} lies in the future", action.occurred_at);
-                let record = ParkedRecord::of_action(action, &reason, false);
-                let as_sent = ParkedRecord {
-                    headers: self.headers.clone(),
-                    bytes: self.bytes.clone(),
-                    ..record
-                };
+                let record = ParkedRecord::of_action(&action, &reason, false);
+                let as_sent = ParkedRecord { headers: self.headers, bytes: self.bytes, ..record };
                 (lane(action.user.as_str()), Work::Park(as_sent))
             }
-            Ok(action) => (lane(action.user.as_str()), Work::Action(action.clone())),
-            Err(unreadable) => {
+            Ok(action) => (lane(action.user.as_str()), Work::Action(action)),
+            Err(ref unreadable) => {
                 let record = self.parked(unreadable);
                 let key =
                     record.user.as_ref().map_or_else(|| record.id.to_string(), UserId::to_string);
@@ -128,6 +133,14 @@ impl Element {
             bytes: self.bytes.clone(),
         }
     }
+}
+
+/// Refuses what can't be an action by its length alone, before it is parsed.
+fn if_readable(text: &[u8]) -> Result<(), Unreadable> {
+    if text.len() > ELEMENT_BYTES_MAX {
+        return Err(action::Unreadable::DataTooLarge.into());
+    }
+    Ok(())
 }
 
 /// The attributes that make an action.
@@ -152,15 +165,15 @@ mod tests {
     const EVENT: &str = r#"{"specversion":"1.0","source":"/gifts","id":"g-1","type":"gift.sent","subject":"u42",
         "time":"2026-03-29T01:30:00Z","data":{"coins":50}}"#;
 
-    fn work(element: &Element, latest: &str) -> Work {
+    fn work(element: Element, latest: &str) -> Work {
         element.work(latest.parse().unwrap(), 64.try_into().unwrap()).1
     }
 
     #[test]
     fn an_action_from_the_future_is_parked_under_its_identity() {
-        let element = Element::structured(EVENT);
-        assert!(matches!(work(&element, "2026-03-29T01:30:00Z"), Work::Action(_)));
-        let Work::Park(record) = work(&element, "2026-03-29T01:29:59Z") else { panic!("parked") };
+        let element = || Element::structured(EVENT);
+        assert!(matches!(work(element(), "2026-03-29T01:30:00Z"), Work::Action(_)));
+        let Work::Park(record) = work(element(), "2026-03-29T01:29:59Z") else { panic!("parked") };
         assert_eq!((record.bytes.as_slice(), record.repairable), (EVENT.as_bytes(), false));
     }
 
@@ -170,7 +183,7 @@ mod tests {
             [r#"{"source":"/gifts","id":"g-1","subject":"u42"}"#, "7", "null", r#"{"id":{}}"#]
         {
             let element = Element::structured(sent);
-            let Work::Park(record) = work(&element, "2026-03-29T01:30:00Z") else {
+            let Work::Park(record) = work(element, "2026-03-29T01:30:00Z") else {
                 panic!("parked: {sent}")
             };
             assert_eq!(record.bytes, sent.as_bytes());
@@ -199,14 +212,13 @@ mod tests {
             .iter()
             .map(|(n, v)| (HeaderName::from_static(n), HeaderValue::from_static(v)))
             .collect();
-        let read =
-            |body: &'static [u8]| Element::binary(&headers, &Bytes::from_static(body)).unwrap();
+        let read = |body: &'static [u8]| Element::binary(&headers, body).unwrap();
         let action = read(br#"{"coins":50}"#).action.unwrap();
         assert_eq!((action.user.as_str(), &action.data["coins"]), ("首", &json!(50)));
         assert!(read(b"").action.unwrap().data.is_empty());
         assert_eq!(read(b"[1]").action.unwrap_err(), Unreadable::DataNotObject);
-        assert!(Element::binary(&headers, &Bytes::from_static(b"{")).is_err());
-        let Work::Park(record) = work(&read(b"[1]"), "2026-03-29T01:30:00Z") else {
+        assert!(Element::binary(&headers, b"{").is_err());
+        let Work::Park(record) = work(read(b"[1]"), "2026-03-29T01:30:00Z") else {
             panic!("parked")
         };
         assert_eq!(record.headers["ce_subject"], "首", "as a Kafka record would carry it");
@@ -218,7 +230,7 @@ mod tests {
             let mut headers = HeaderMap::new();
             headers.insert("ce-specversion", HeaderValue::from_static("1.0"));
             headers.insert("ce-subject", HeaderValue::from_static(value));
-            let refused = Element::binary(&headers, &Bytes::new()).unwrap().action.unwrap_err();
+            let refused = Element::binary(&headers, b"").unwrap().action.unwrap_err();
             let refused = refused.to_string();
             assert!(refused.contains("ce-subject") && refused.contains(why), "{refused}");
         }
@@ -235,7 +247,7 @@ mod tests {
     fn a_reason_is_one_short_line_whatever_it_repeats() {
         let time = "first\\nsecond".repeat(10_000);
         let sent = EVENT.replace("2026-03-29T01:30:00Z", &time);
-        let Work::Park(record) = work(&Element::structured(&sent), "2026-03-29T01:30:00Z") else {
+        let Work::Park(record) = work(Element::structured(&sent), "2026-03-29T01:30:00Z") else {
             panic!("parked")
         };
         assert_eq!(record.reason.chars().count(), REASON_CHARS_MAX);

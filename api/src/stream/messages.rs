@@ -6,7 +6,7 @@ use axum::body::Bytes;
 use jiff::Timestamp;
 use plaudit_domain::ids::{TaskId, UserId};
 use plaudit_domain::lane::Position;
-use plaudit_domain::screen::{ScreenRequest, TaskScreen, screen};
+use plaudit_domain::screen::{ScreenRequest, TaskScreen};
 use plaudit_event_store::reader::Entry;
 use plaudit_event_store::rewards::by_grant;
 use plaudit_event_store::states::truncate_to_micros;
@@ -80,7 +80,8 @@ async fn task_messages(
     let (view, catalogue) =
         users::view(state, position.lane, user).await.map_err(|problem| problem.to_string())?;
     let now = truncate_to_micros(Timestamp::now());
-    let shown = screen(user, &view.state, &catalogue, now, &ScreenRequest::default());
+    let request = ScreenRequest::default();
+    let shown = state.screen(user, &view.state, &catalogue, now, &request).await;
     let touched = shown.into_iter().filter(|task| tasks.contains(&task.id));
     touched
         .map(|task| written("task", &TaskMessage { user, position: position.to_string(), task }))

@@ -7,10 +7,10 @@ use jiff::Timestamp;
 use plaudit_domain::catalogue::Catalogue;
 use plaudit_domain::catalogue::definition::TaskDefinition;
 use plaudit_domain::ids::TaskId;
-use plaudit_event_store::ExecuteError;
 use plaudit_event_store::catalogue_store::{
     CatalogueStore, PublishError, UsersReached, users_reached, with_drafts,
 };
+use plaudit_event_store::{ExecuteError, off_the_runtime};
 use plaudit_task_file::{Change, LocatedTask, diff};
 use serde::{Deserialize, Serialize};
 use sqlx::PgPool;
@@ -80,7 +80,7 @@ impl Plan {
         let known = catalogue.newest(pool).await?;
         let now = Timestamp::now();
         let definitions: Vec<_> = located.iter().map(|task| task.definition.clone()).collect();
-        let after = with_drafts(&known, &definitions, now);
+        let after = off_the_runtime(|| with_drafts(&known, &definitions, now));
         let after = after.map_err(PublishError::Unfit)?;
         let counted_until = Instant::now() + counting_max;
         let mut tasks = Vec::with_capacity(located.len());

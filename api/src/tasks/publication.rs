@@ -89,14 +89,14 @@ async fn read_file(
         ));
     }
     let (body, held) = read_body(body, FILE_BYTES_MAX, &state.in_flight).await?;
-    let read = move || {
+    let read = || {
         let text = std::str::from_utf8(&body)
             .map_err(|e| InputError::body("", format!("not UTF-8: {e}")))?;
         let file = parse_located(text);
         let refused = |errors: Vec<_>| Problem::BadInput(errors.iter().map(input_error).collect());
         Ok::<_, Problem>(file.map_err(refused)?.tasks)
     };
-    Ok((computed(read).await??, held))
+    Ok((state.computing.run(read).await?, held))
 }
 
 fn definitions_of(tasks: &[LocatedTask]) -> Vec<TaskDefinition> {

@@ -31,7 +31,7 @@ const BODY_BYTES_MAX: usize = 4 * 1024 * 1024;
     ))]
 pub async fn simulate(State(state): State<Shared>, headers: HeaderMap, body: Body) -> Answer {
     let (fields, held) = read_object(&state, &headers, body).await?;
-    let input = read(fields)?;
+    let input = state.computing.run(|| read(fields)).await?;
     let drafts = input.drafts.clone();
     let refused = |error: SimulationError| match error {
         SimulationError::Unfit(reasons) => Problem::BadInput(
@@ -53,19 +53,9 @@ pub async fn simulate(State(state): State<Shared>, headers: HeaderMap, body: Bod
     let (lanes, catalogue) = (state.executor.lane_count(), state.executor.catalogue());
     let prepared =
         Simulation::prepare(input, lanes, catalogue, &state.pool).await.map_err(&refused)?;
-    let simulated = computed(move || prepared.run()).await;
+    let simulated = state.computing.run(|| prepared.run()).await;
     drop(held);
-    Ok(no_store(&simulated?.map_err(&refused)?))
-}
-
-/// Computes on a thread on which others do not wait for the network.
-pub(super) async fn computed<T: Send + 'static>(
-    run: impl FnOnce() -> T + Send + 'static,
-) -> Answer<T> {
-    tokio::task::spawn_blocking(run).await.map_err(|error| {
-        tracing::error!(%error, "a computation did not come to an end: {error}");
-        Problem::Internal
-    })
+    Ok(no_store(&simulated.map_err(&refused)?))
 }
 
 /// Reads a body that is a JSON object.

@@ -1,11 +1,15 @@
 //! A database that does not answer, too much at once, and many who wait: each has a bound.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::http::Method;
 use plaudit_api::auth::KeyOptions;
+use plaudit_event_store::catalogue_store;
+use plaudit_task_file::parse;
 use serde_json::json;
 use sqlx::{Connection as _, Executor as _, PgConnection};
+use tokio::task::JoinSet;
 
 use super::support::{Answer, Api, SECRET, TASKS, action, client, operator, producer, request};
 
@@ -76,7 +80,8 @@ async fn what_can_not_be_read_or_published_is_503_within_five_seconds() {
 #[tokio::test]
 async fn requests_beyond_the_memory_for_them_are_refused_at_once() {
     let keys = KeyOptions { hs256_secret: Some(SECRET.to_owned()), ..KeyOptions::default() };
-    let api = Api::with(keys, 64 * 1024, &[]).await;
+    // The body, and what it takes when it is parsed.
+    let api = Api::with(keys, 128 * 1024, &[]).await;
     let held = holding(&api, "lock table catalogue in access exclusive mode").await;
     let sent = |id: &str| action("u42", "gift.sent", id, json!({"text": "x".repeat(40_000)}));
     let (producer, asked) = (producer(), Instant::now());
@@ -95,6 +100,81 @@ async fn requests_beyond_the_memory_for_them_are_refused_at_once() {
         }
     };
     tokio::time::timeout(Duration::from_secs(30), accepted).await.unwrap();
+}
+
+/// A list of zeros has two bytes for each, and parsed some forty.
+#[tokio::test]
+async fn actions_are_charged_for_what_they_take_when_they_are_parsed() {
+    let keys = KeyOptions { hs256_secret: Some(SECRET.to_owned()), ..KeyOptions::default() };
+    let api = Api::with(keys, 2 * 1024 * 1024, &[]).await;
+    let held = holding(&api, "lock table catalogue in access exclusive mode").await;
+    let sent = |id: &str| action("u42", "gift.sent", id, json!({"players": vec![0; 31_000]}));
+    let (producer, asked) = (producer(), Instant::now());
+    let (one, two) = (sent("g1"), sent("g2"));
+    let (first, second) = tokio::join!(api.post(&producer, "/v1/actions", &one, &[]), async {
+        let second = api.post(&producer, "/v1/actions", &two, &[]).await;
+        assert!(asked.elapsed() < Duration::from_secs(3), "{:?}", asked.elapsed());
+        second
+    });
+    is_refused_in_time(&first, asked, "the one that waits");
+    second.is_problem(503, "unavailable");
+    held.close().await.unwrap();
+    let accepted = async {
+        // More than fits at a time is applied portion by portion.
+        let many: Vec<_> = (3..8).map(|n| sent(&format!("g{n}"))).collect();
+        loop {
+            let answer = api.post(&producer, "/v1/actions", &json!(many), &[]).await;
+            if answer.status == 200 {
+                return answer;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let accepted = tokio::time::timeout(Duration::from_secs(30), accepted).await.unwrap();
+    let outcomes = accepted.body["outcomes"].as_array().unwrap();
+    assert_eq!(outcomes.len(), 5);
+    for (outcome, n) in outcomes.iter().zip(3..) {
+        assert_eq!(outcome["id"], format!("g{n}"), "in the order sent");
+        assert!(["accepted", "duplicate"].contains(&outcome["outcome"].as_str().unwrap()));
+    }
+}
+
+/// On a runtime of one thread, where a screen that is computed on it holds up everything else.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn dear_audiences_hold_up_nobody_who_does_not_read_them() {
+    const READERS: usize = 8;
+    let api = Arc::new(Api::start().await);
+    let task = |n: usize| {
+        let mut task = serde_json::to_value(parse(TASKS).unwrap().remove(0)).unwrap();
+        task["id"] = format!("dear-{n}").into();
+        task["requires"] = json!([]);
+        let dear = "user.l.exists(a, user.l.exists(b, a + b == -1))";
+        task["audience"] = json!({ "where": dear });
+        serde_json::from_value(task).unwrap()
+    };
+    let tasks: Vec<_> = (0..30).map(task).collect();
+    catalogue_store::publish(&api.pool, &tasks, "test").await.unwrap();
+    let attributes = json!({ "attributes": { "l": vec![0; 2_000] } });
+    api.act("u42", "plaudit.user.updated", "a1", attributes).await;
+
+    let mut readers = JoinSet::new();
+    for _ in 0..READERS {
+        let api = Arc::clone(&api);
+        readers.spawn(async move { api.get(&client("u42"), "/v1/users/u42/tasks").await });
+    }
+    let mut longest = Duration::ZERO;
+    let mut read = 0;
+    while read < READERS {
+        let (asked, asking) = (Instant::now(), Arc::clone(&api));
+        let live = tokio::spawn(async move { asking.get("", "/livez").await }).await.unwrap();
+        assert_eq!(live.status, 200);
+        longest = longest.max(asked.elapsed());
+        while let Some(answer) = readers.try_join_next() {
+            assert_eq!(answer.unwrap().status, 200);
+            read += 1;
+        }
+    }
+    assert!(longest < Duration::from_secs(2), "/livez was answered after {longest:?}");
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use jsonwebtoken::{EncodingKey, Header, encode};
 use metrics_exporter_prometheus::PrometheusBuilder;
 use plaudit_api::auth::{KeyOptions, Keys};
 use plaudit_api::{
-    ApiState, CorsOrigins, Exposition, InFlight, Readiness, Rebuilds, Streams, router,
+    ApiState, Computing, CorsOrigins, Exposition, InFlight, Readiness, Rebuilds, Streams, router,
 };
 use plaudit_domain::lane::Lane;
 use plaudit_embedded::fault_proxy::FaultProxy;
@@ -150,6 +150,7 @@ impl Api {
             pool: pool.clone(),
             screens: Reads::new(pool.clone(), 2),
             heads: Arc::clone(&heads),
+            computing: Computing::default(),
             in_flight: InFlight::new(in_flight_bytes),
             cors_origins: CorsOrigins::parse(&origins).unwrap(),
             executor: Arc::clone(&executor),

@@ -48,20 +48,20 @@ impl Allowance {
         &mut self,
         evaluate: impl FnOnce(Budget) -> (Result<T, Stop<'v>>, Budget),
     ) -> Result<T, Stop<'v>> {
-        let (mut lent, small) =
+        let (mut budget, small) =
             (self.full.lend(STEPS_MAX, BYTES_MAX), self.small.lend(SMALL_STEPS, SMALL_BYTES));
-        let is_small = !lent.covers(&small);
+        let is_small = !budget.covers(&small);
         let from = if is_small {
-            self.full.take_back(&lent);
-            lent = small;
+            self.full.take_back(&budget);
+            budget = small;
             &mut self.small
         } else {
             self.small.take_back(&small);
             &mut self.full
         };
-        let is_cut = !lent.covers(&Budget::full());
-        let (result, left) = evaluate(lent);
-        from.take_back(&left);
+        let is_cut = !budget.covers(&Budget::full());
+        let (result, rest) = evaluate(budget);
+        from.take_back(&rest);
         result.map_err(|stop| if is_cut && stop.is_final() { Stop::OutOfAllowance } else { stop })
     }
 }

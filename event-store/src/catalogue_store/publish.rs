@@ -11,6 +11,7 @@ use super::fit::{Unfit, check_fit};
 use super::{read, status_from, status_text};
 use crate::backfills;
 use crate::error::ExecuteError;
+use crate::executor::off_the_runtime;
 
 /// Who changes the catalogue, and why.
 #[derive(Debug, Clone)]
@@ -83,7 +84,7 @@ pub async fn publish(
     // Publications wait for each other; batches only read the row.
     sqlx::query("select revision from catalogue for update").execute(&mut *tx).await?;
     let (_, known) = read(&Catalogue::default(), &mut tx).await?;
-    check_fit(&known, definitions).map_err(PublishError::Unfit)?;
+    off_the_runtime(|| check_fit(&known, definitions)).map_err(PublishError::Unfit)?;
     let mut published = Vec::with_capacity(definitions.len());
     for definition in definitions {
         let before = known.task(&definition.id);

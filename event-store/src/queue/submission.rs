@@ -36,13 +36,20 @@ struct Unanswered {
     left: usize,
     error: Option<Arc<ExecuteError>>,
     sender: Option<oneshot::Sender<Answer>>,
+    /// What goes with the items. Dropped with the last slot, or just before the answer.
+    held: Option<Box<dyn Send>>,
 }
 
-/// Begins a submission of so many items.
-pub(super) fn begin(items: usize) -> (Vec<Slot>, Submission) {
+/// Begins a submission of so many items, which holds something while any of them is there.
+pub(super) fn begin(items: usize, held: impl Send + 'static) -> (Vec<Slot>, Submission) {
     let (sender, receiver) = oneshot::channel();
-    let mut unanswered =
-        Unanswered { applied: vec![None; items], left: items, error: None, sender: Some(sender) };
+    let mut unanswered = Unanswered {
+        applied: vec![None; items],
+        left: items,
+        error: None,
+        sender: Some(sender),
+        held: Some(Box::new(held)),
+    };
     if items == 0 {
         unanswered.finish();
     }
@@ -85,7 +92,26 @@ impl Unanswered {
             Some(error) => Err(error),
             None => Ok(std::mem::take(&mut self.applied).into_iter().flatten().collect()),
         };
+        // Before the answer: who gets it finds the place free.
+        self.held = None;
         // Whoever submitted may have gone; the items are applied all the same.
         let _ = sender.send(answer);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_goes_with_the_items_is_held_until_the_last_one_is_gone() {
+        let held = Arc::new(());
+        let (mut slots, submission) = begin(2, Arc::clone(&held));
+        drop(submission);
+        assert!(slots[0].is_abandoned());
+        drop(slots.pop());
+        assert_eq!(Arc::strong_count(&held), 2, "an item still waits in its lane");
+        drop(slots.pop());
+        assert_eq!(Arc::strong_count(&held), 1);
     }
 }

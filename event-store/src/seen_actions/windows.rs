@@ -6,8 +6,17 @@ use sqlx::{Executor as _, PgPool};
 /// How long a window stays open, in seconds: the shortest time for which an identity is known.
 pub const WINDOW_SECONDS: i64 = 7 * 24 * 3600;
 
-/// How long upkeep waits for a lock on the table. A dump holds it for as long as it takes.
+/// How long upkeep waits for another process to make a partition.
 const LOCK_TIMEOUT: &str = "2s";
+
+/// How long upkeep waits to have the table to itself. While it waits, every batch waits behind it; a dump
+/// holds the table for as long as it takes, and a batch for a few milliseconds.
+const DROP_LOCK_TIMEOUT: &str = "50ms";
+
+/// The time between two looks at the open window that counts towards its age, in seconds at most. Upkeep looks
+/// every minute. A longer gap is a clock that jumped ahead, or a time in which no process ran: a window
+/// that opened too early would let identities be forgotten that are younger than [`WINDOW_SECONDS`].
+const LOOK_SECONDS_MAX: i64 = 300;
 
 /// What upkeep found to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,7 +31,7 @@ pub struct Upkeep {
 /// open one is seven days old; drops what is older than the one before.
 ///
 /// Only the making is needed, and it waits for nobody who merely reads. A window is opened only if its
-/// partition is there, and one at a time, so a clock that jumped ahead drops nothing that is still looked into.
+/// partition is there, and one at a time. A clock that jumps ahead makes no window older.
 pub async fn upkeep(pool: &PgPool) -> sqlx::Result<Upkeep> {
     let done = make_and_open(pool).await?;
     if let Err(error) = drop_old(done.current, pool).await {
@@ -74,9 +83,15 @@ async fn open_next(current: i32, pool: &PgPool) -> sqlx::Result<bool> {
     // An `opened_at` in the future is from before the database's clock was set back: it counts as now.
     let mut tx = pool.begin().await?;
     sqlx::query(
-        "update dedup_window set opened_at = clock_timestamp()
-         where opened_at > clock_timestamp() + interval '1 day'",
+        "update dedup_window d
+         set opened_at = case
+                 when d.opened_at > l.now + interval '1 day' then l.now
+                 else d.opened_at + greatest(l.now - d.looked_at - make_interval(secs => $1), interval '0')
+             end,
+             looked_at = l.now
+         from (select clock_timestamp() as now) l",
     )
+    .bind(seconds(LOOK_SECONDS_MAX))
     .execute(&mut *tx)
     .await?;
     let opened = sqlx::query(
@@ -84,7 +99,7 @@ async fn open_next(current: i32, pool: &PgPool) -> sqlx::Result<bool> {
          where current = $1 and opened_at <= clock_timestamp() - make_interval(secs => $2)",
     )
     .bind(current)
-    .bind(seconds())
+    .bind(seconds(WINDOW_SECONDS))
     .execute(&mut *tx)
     .await?;
     tx.commit().await?;
@@ -92,15 +107,26 @@ async fn open_next(current: i32, pool: &PgPool) -> sqlx::Result<bool> {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a week has few seconds")]
-fn seconds() -> f64 {
-    WINDOW_SECONDS as f64
+fn seconds(whole: i64) -> f64 {
+    whole as f64
 }
 
 /// Drops the partitions of windows that nobody looks into.
 async fn drop_old(current: i32, pool: &PgPool) -> sqlx::Result<()> {
     let mut tx = pool.begin().await?;
-    tx.execute(sqlx::raw_sql(&format!("set local lock_timeout = '{LOCK_TIMEOUT}'"))).await?;
-    for (table, _) in partitions(&mut tx).await?.iter().filter(|(_, known)| *known < current - 1) {
+    let partitions = partitions(&mut tx).await?;
+    let old: Vec<_> = partitions.iter().filter(|(_, known)| *known < current - 1).collect();
+    if old.is_empty() {
+        return tx.rollback().await;
+    }
+    // One process at a time, and all that it needs before it changes anything.
+    tx.execute(sqlx::raw_sql(&format!(
+        "set local lock_timeout = '{DROP_LOCK_TIMEOUT}';
+         select pg_advisory_xact_lock(hashtext('plaudit seen_actions'));
+         lock table seen_actions in access exclusive mode"
+    )))
+    .await?;
+    for (table, _) in old {
         tx.execute(sqlx::raw_sql(&format!("drop table {table}"))).await?;
     }
     tx.commit().await

@@ -9,7 +9,8 @@ use std::sync::Arc;
 use plaudit_actions::sources::Sources;
 use plaudit_api::auth::{ExpectedClaims, JwksSource, KeyOptions, Keys};
 use plaudit_api::{
-    ApiState, ConnectionLimits, CorsOrigins, Exposition, Health, InFlight, Rebuilds, Streams,
+    ApiState, Computing, ConnectionLimits, CorsOrigins, Exposition, Health, InFlight, Rebuilds,
+    Streams,
 };
 use plaudit_delivery::{Channels, Delivery, DeliveryOptions, EventTopic, Topic};
 use plaudit_event_store::catalogue_store::CatalogueStore;
@@ -192,6 +193,7 @@ pub async fn start(
                 pool: pool.clone(),
                 screens: Reads::new(pool.clone(), reads_at_once(&pool)),
                 heads: Arc::clone(&heads),
+                computing: Computing::default(),
                 in_flight: InFlight::new(in_flight_bytes),
                 cors_origins,
                 executor: Arc::clone(&executor),

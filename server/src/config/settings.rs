@@ -164,7 +164,7 @@ pub const SETTINGS: &[Setting] = &[
         "http.in_flight_bytes_max",
         Some("67108864"),
         Kind::Number(17_825_792, u32::MAX),
-        "bytes of all request bodies that are being read or applied; beyond, requests get 503 at once",
+        "bytes of all request bodies that are being read or applied, actions with what they take when they are parsed; beyond, requests get 503 at once",
     ),
     setting(
         "http.cors_origins",

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use plaudit_actions::sources::Sources;
 use plaudit_event_store::pool::Deadlined;
-use plaudit_event_store::source_files;
+use plaudit_event_store::{off_the_runtime, source_files};
 use sqlx::PgPool;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -36,7 +36,7 @@ impl SourceWatch {
         stop: CancellationToken,
     ) -> Result<Self, Failure> {
         let published = source_files::in_force(pool).await?;
-        let sources = files.compile(&published.files)?;
+        let sources = off_the_runtime(|| files.compile(&published.files))?;
         let (sender, current) = watch::channel(Arc::new(sources));
         let problem: Arc<Mutex<Option<String>>> = Arc::default();
         let follower = Follower {
@@ -92,7 +92,7 @@ impl Follower {
         let published = self.database.call(in_force).await?;
         self.identity = published.identity;
         let names = || published.files.iter().map(|f| format!("{} {}", f.name, f.version));
-        let problem = match self.files.compile(&published.files) {
+        let problem = match off_the_runtime(|| self.files.compile(&published.files)) {
             Ok(sources) => {
                 tracing::info!(files = ?names().collect::<Vec<_>>(), "published source files are in force");
                 self.sender.send_replace(Arc::new(sources));

@@ -7,6 +7,7 @@ mod examples;
 mod migration;
 mod operations;
 mod place;
+mod pooler;
 mod program;
 mod promotion;
 mod sources;

@@ -15,7 +15,7 @@ fn tasks(dear: &Value, cheap: &Value) -> Catalogue {
     let many = (1..TASKS_TOUCHED_MAX).map(|n| (format!("dear-{n:03}"), dear));
     let all = many.chain([("last".to_owned(), cheap)]);
     catalogue(all.map(|(id, changes)| {
-        let mut task = daily(json!({ "id": id, "order": if id == "last" { 1 } else { 0 } }));
+        let mut task = daily(json!({ "id": id, "order": i32::from(id == "last") }));
         for (name, value) in changes.as_object().unwrap() {
             match task.get_mut(name).and_then(Value::as_object_mut) {
                 Some(known) => known.extend(value.as_object().unwrap().clone()),

@@ -1,0 +1,137 @@
+//! Large requests are read and applied in portions: parsed JSON takes many times the memory of its text.
+
+use serde::de::{IgnoredAny, SeqAccess, Visitor};
+use serde_json::value::RawValue;
+
+use super::ACTIONS_MAX;
+
+/// The longest text of one element that is parsed. The data of an action has 64 KiB at most, and six times
+/// as much where every character is escaped.
+pub const ELEMENT_BYTES_MAX: usize = 512 * 1024;
+
+/// The least that a container, an element of a list or a text takes when it is parsed, in bytes.
+///
+/// Source: `serde_json::Value` has 32 bytes, of which a list that grows may have half in reserve; a map is a
+/// node of 11 keys of 24 bytes and as many values, and a full node is split into two half empty ones; an
+/// allocation takes 32 bytes more or less.
+const OBJECT_BYTES: usize = 700;
+const FIELD_BYTES: usize = 112;
+const ITEM_BYTES: usize = 48;
+const TEXT_BYTES: usize = 32;
+
+/// An upper bound of what a JSON text takes when it is parsed, in bytes, with its own characters.
+pub fn parsed_bytes(json: &[u8]) -> usize {
+    let (mut bytes, mut in_text, mut is_escaped) = (json.len() + ITEM_BYTES, false, false);
+    for byte in json {
+        match byte {
+            _ if is_escaped => is_escaped = false,
+            b'\\' if in_text => is_escaped = true,
+            b'"' => {
+                in_text = !in_text;
+                bytes += TEXT_BYTES / 2;
+            }
+            _ if in_text => {}
+            b'{' => bytes += OBJECT_BYTES,
+            b':' => bytes += FIELD_BYTES,
+            b'[' | b',' => bytes += ITEM_BYTES,
+            _ => {}
+        }
+    }
+    bytes
+}
+
+/// Divides elements into portions of at most so many bytes when they are parsed, or of one element. Gives
+/// each portion with that number.
+pub fn portions<'e>(
+    elements: &'e [&'e [u8]],
+    bytes_max: usize,
+) -> impl Iterator<Item = (usize, &'e [&'e [u8]])> {
+    let mut rest = elements;
+    std::iter::from_fn(move || {
+        let (mut bytes, mut count) = (0, 0);
+        for element in rest {
+            let more = parsed_bytes(element);
+            if count > 0 && bytes + more > bytes_max {
+                break;
+            }
+            (bytes, count) = (bytes + more, count + 1);
+        }
+        let (portion, left) = rest.split_at(count);
+        rest = left;
+        (count > 0).then_some((bytes, portion))
+    })
+}
+
+/// The elements of an array. Those beyond [`ACTIONS_MAX`] are only counted, so that an array of millions
+/// takes no more memory than its text.
+pub struct Elements<'b> {
+    /// The first ones.
+    pub kept: Vec<&'b RawValue>,
+    /// How many there are.
+    pub count: usize,
+}
+
+impl<'de: 'b, 'b> serde::Deserialize<'de> for Elements<'b> {
+    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Reader;
+        impl<'de> Visitor<'de> for Reader {
+            type Value = Elements<'de>;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("an array of actions")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut array: A) -> Result<Elements<'de>, A::Error> {
+                let mut kept = Vec::new();
+                while kept.len() < ACTIONS_MAX {
+                    match array.next_element()? {
+                        Some(element) => kept.push(element),
+                        None => return Ok(Elements { count: kept.len(), kept }),
+                    }
+                }
+                let mut count = kept.len();
+                while array.next_element::<IgnoredAny>()?.is_some() {
+                    count += 1;
+                }
+                Ok(Elements { kept, count })
+            }
+        }
+        from.deserialize_seq(Reader)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_parsed_is_charged_by_its_structure_and_not_by_its_characters() {
+        let zeros = format!("[{}]", vec!["0"; 10_000].join(","));
+        assert!(parsed_bytes(zeros.as_bytes()) > 10_000 * size_of::<serde_json::Value>());
+        let text = format!("\"{}\"", r#"[,{:\""#.repeat(10_000));
+        assert!(parsed_bytes(text.as_bytes()) < text.len() + 1_000);
+        let objects = format!("[{}]", vec![r#"{"":0}"#; 1_000].join(","));
+        assert!(parsed_bytes(objects.as_bytes()) > 1_000 * 664);
+    }
+
+    #[test]
+    fn elements_are_divided_in_order_and_a_large_one_stands_alone() {
+        let long = format!("\"{}\"", "x".repeat(500));
+        let elements = [&b"1"[..], b"2", long.as_bytes(), b"3"];
+        let counts = |bytes_max| {
+            portions(&elements, bytes_max).map(|(_, portion)| portion.len()).collect::<Vec<_>>()
+        };
+        assert_eq!(counts(100), [2, 1, 1]);
+        assert_eq!(counts(0), [1, 1, 1, 1]);
+        assert_eq!(counts(10_000), [4]);
+        assert_eq!(portions(&[], 10).count(), 0);
+    }
+
+    #[test]
+    fn an_array_of_millions_is_counted_and_not_kept() {
+        let zeros = format!("[{}]", vec!["0"; 100_000].join(","));
+        let elements: Elements<'_> = serde_json::from_str(&zeros).unwrap();
+        assert_eq!((elements.count, elements.kept.len()), (100_000, ACTIONS_MAX));
+        assert!(serde_json::from_str::<Elements<'_>>(&zeros[..zeros.len() - 1]).is_err());
+    }
+}
