@@ -24,6 +24,7 @@ pub enum Role {
 }
 
 impl Role {
+    /// The role of a message about a due delivery.
     pub fn of(due: &Due) -> Self {
         if due.pays { Self::ToPay } else { Self::Copy }
     }

@@ -348,7 +348,7 @@ mod tests {
         let count = LaneCount::try_from(4).unwrap();
         let executor = Executor::new(pool, count, Arc::default(), vec![]);
         let queue = CommandQueue::start(Arc::new(executor), 1);
-        let (mut slots, _submission) = submission::begin(2);
+        let (mut slots, _submission) = submission::begin(2, ());
         let mut entry = |weight| {
             let item = Item {
                 lane: Lane(1),

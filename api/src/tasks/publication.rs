@@ -13,7 +13,6 @@ use plaudit_task_file::{Diagnostic, FILE_BYTES_MAX, LocatedTask, parse_located};
 use serde::Serialize;
 
 use super::plan::Plan;
-use super::simulation::computed;
 use crate::auth::Caller;
 use crate::etag::no_store;
 use crate::in_flight::Held;

@@ -8,7 +8,7 @@ use plaudit_domain::action::Action;
 use plaudit_domain::ids::UserId;
 use serde_json::{Map, Value};
 
-use super::simulation::{computed, read_action, read_object};
+use super::simulation::{read_action, read_object};
 use crate::etag::no_store;
 use crate::input::{KnownTask, pointer_to, unknown_task};
 use crate::openapi::{catalogue_shapes, parameters};
@@ -35,9 +35,9 @@ pub async fn why(
     let (user, action) = read(fields)?;
     let (lanes, catalogue) = (state.executor.lane_count(), state.executor.catalogue());
     let prepared = Why::prepare(user, &task, action, lanes, catalogue, &state.pool).await?;
-    let why = computed(move || prepared.run()).await;
+    let why = state.computing.run(|| prepared.run()).await;
     drop(held);
-    Ok(no_store(&why??))
+    Ok(no_store(&why?))
 }
 
 fn read(fields: Map<String, Value>) -> Answer<(UserId, Option<Action>)> {

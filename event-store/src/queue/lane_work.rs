@@ -238,7 +238,7 @@ mod tests {
     use crate::batch::Work;
 
     fn entry(weight: usize, submitted_at: Instant) -> (Entry, submission::Submission) {
-        let (mut slots, submission) = submission::begin(1);
+        let (mut slots, submission) = submission::begin(1, ());
         let work = Work::SettleBackfills;
         let item = Item { lane: Lane(0), work, origin: Origin::Request(Uuid::from_u128(1)) };
         let ticket = Ticket { slot: slots.remove(0), weight, submitted_at };

@@ -35,7 +35,7 @@ fn many_dear_filters_cost_one_action_a_bounded_number_of_steps_and_stop_no_cheap
     let decided = given(&catalogue, &[]).when(&command).outcome.unwrap();
 
     assert_eq!(decided.events, [progressed("last", day(29), [1, 1, 3], "29T12:00")]);
-    let failed = |unmoved: &&Unmoved, why: &str| matches!(&unmoved.reason, UnmovedReason::FilterFailed(reason) if reason.contains(why));
+    let failed = |unmoved: &&Unmoved, why: &str| matches!(&unmoved.reason, UnmovedReason::FilterFailed(_, reason) if reason.contains(why));
     let count = |why: &str| decided.unmoved.iter().filter(|unmoved| failed(unmoved, why)).count();
     let full = usize::try_from(FULL_EVALUATIONS_MAX).unwrap();
     assert_eq!(count("it takes more than 150000 steps"), full);

@@ -45,7 +45,7 @@ pub async fn why(
 ) -> Result<ExitCode, Failure> {
     let (user, task): (UserId, TaskId) = (asked.user.parse()?, asked.task.parse()?);
     let action = asked.action.map(|path| read_action(&path, &user)).transpose()?;
-    let sent = json!({ "user": user, "action": action.as_ref().map(as_event) });
+    let sent = json!({ "user": user, "action": action.as_ref().map(Action::to_cloud_event) });
     let why = source.why(user, &task, action, sent).await?;
     if format == FormatKind::Json {
         outln!("{why}");
