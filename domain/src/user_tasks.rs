@@ -18,6 +18,7 @@ pub use command::{BackfillRelease, Command, ParkedVerdict, PastAction, Resolutio
 pub use correction::{Adjustment, BY_HAND, Change, Correction, Credited, ReversedAction};
 pub use decide::{
     Acknowledgement, Decision, Rejection, Unmoved, UnmovedReason, Verdict, decide, decide_within,
+    streak::swept_at,
 };
 pub use event::{
     Allotment, AllottedAs, Budgeted, Earned, Event, Protected, Protection, Rejudged, Reward,

@@ -18,4 +18,5 @@ mod plans;
 mod recent_users;
 mod source_files;
 mod stock_cqrs;
+mod streak_sweeps;
 mod support;
