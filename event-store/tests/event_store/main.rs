@@ -15,6 +15,7 @@ mod lanes;
 mod lapses;
 mod parked;
 mod plans;
+mod random_rewards;
 mod recent_users;
 mod source_files;
 mod stock_cqrs;
