@@ -95,6 +95,17 @@ pub(crate) trait TaskKind: Sync {
         Vec::new()
     }
 
+    /// Gives the time of the next event that [`Self::settle`] would give if the user did nothing more; `None`: there
+    /// is none.
+    fn settles_at(
+        &self,
+        _place: &Place<'_>,
+        _past: Option<&TaskState>,
+        _zones: &Zones,
+    ) -> Option<Timestamp> {
+        None
+    }
+
     /// The user's progress as of now, whether or not it is recorded.
     fn standing<'a>(
         &self,

@@ -135,11 +135,13 @@ pub enum Work {
         /// Also if it was delivered before: for a payer that has forgotten what it paid.
         even_if_delivered: bool,
     },
-    /// Record what time alone has brought about: unclaimed rewards that are due. Grants what waited for budgets
-    /// and fits by now.
+    /// Record what time alone has brought about: unclaimed rewards that are due, and streaks that were protected or
+    /// broke. Grants what waited for budgets and fits by now.
     Settle {
         /// Whose.
         user: UserId,
+        /// The tasks whose streaks are looked at.
+        streaks: BTreeSet<TaskId>,
         /// Up to when.
         as_of: Timestamp,
     },

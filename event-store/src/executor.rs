@@ -23,7 +23,7 @@ use crate::pool::{self, Borrowed};
 use crate::states::{NeededUsers, RecentUsers};
 use crate::{
     budgets, checkpoints, hand_receipts, log, parked, receipts, rewards, seen_actions,
-    source_offsets, states,
+    source_offsets, states, streak_looks,
 };
 use decide::DecidedBatch;
 use retry::RetryState;
@@ -315,6 +315,7 @@ impl Executor {
             states::save(&decided.changes.users, tx).await?;
             rewards::save(&decided.changes, tx).await?;
         }
+        streak_looks::save(&decided.streak_looks, tx).await?;
         lanes::forget_external_appends(&decided.caught_up(), tx).await?;
         seen_actions::remember(&decided.newly_seen, decided.dedup_window, tx).await?;
         seen_actions::remember_again(&decided.seen_again, decided.dedup_window, tx).await?;

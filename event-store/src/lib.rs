@@ -31,6 +31,7 @@ pub mod source_files;
 mod source_offsets;
 pub mod sources;
 pub mod states;
+mod streak_looks;
 pub mod sweeper;
 pub mod upcasters;
 pub mod upkeep;

@@ -1,14 +1,16 @@
 //! The sweeper records what time alone brings about: rewards that nobody claimed expire, are forfeited, or are
-//! granted with the end of their period. It also grants what waited for a budget and fits by now. Screens, lists and claims go by the time itself and never wait for it.
+//! granted with the end of their period; streaks are protected, or break. It also grants what waited for a budget and
+//! fits by now. Screens, lists and claims go by the time itself and never wait for it.
 //!
 //! Every process that writes may run one. The events are the same whoever records them and when, and a user
 //! whom another process has settled meanwhile has nothing left that is due.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use plaudit_domain::ids::TaskId;
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 
@@ -18,6 +20,7 @@ use crate::pool::{self, Borrowed, within};
 use crate::queue::CommandQueue;
 use crate::rewards::lapses::due_users;
 use crate::rewards::waiting::users_in_front;
+use crate::streak_looks;
 
 /// How often the sweeper looks while nothing is due.
 const EVERY: Duration = Duration::from_secs(1);
@@ -31,7 +34,7 @@ const CALL_MAX: Duration = Duration::from_secs(3);
 /// How long settling may take before the sweeper looks again.
 const APPLY_MAX: Duration = Duration::from_secs(5);
 
-/// The most milestones that it takes of a lane at a time: 64 lanes make some 6,000 at the most.
+/// The most milestones, and streaks, that it takes of a lane at a time: 64 lanes make some 6,000 at the most.
 const PER_LANE: i64 = 100;
 
 /// Runs until `stopped`.
@@ -43,7 +46,7 @@ pub async fn run(pool: PgPool, queue: CommandQueue, stopped: CancellationToken) 
                 Ok(Swept::Users(0) | Swept::LanesBusy) => EVERY,
                 Ok(Swept::Users(_)) => Duration::ZERO,
                 Err(error) => {
-                    tracing::warn!(%error, "unclaimed rewards that are due could not be settled; trying again");
+                    tracing::warn!(%error, "what is due by time could not be settled; trying again");
                     RETRY_AFTER
                 }
             },
@@ -71,20 +74,30 @@ async fn sweep(pool: &PgPool, queue: &CommandQueue) -> Result<Swept, Arc<Execute
         let mut connection = Borrowed::from(pool).await?;
         let due = due_users(as_of, PER_LANE, &mut connection).await?;
         let waiting = users_in_front(&catalogue, as_of, &mut connection).await?;
+        let streaks = streak_looks::due(as_of, PER_LANE, &mut connection).await?;
         connection.give_back();
-        Ok::<_, sqlx::Error>((due, waiting))
+        Ok::<_, sqlx::Error>((due, waiting, streaks))
     };
-    let ((users, oldest), waiting) = within(CALL_MAX, look).await.map_err(ExecuteError::from)?;
+    let ((users, oldest), waiting, streaks) =
+        within(CALL_MAX, look).await.map_err(ExecuteError::from)?;
     let age = oldest.map_or(0.0, |oldest| as_of.duration_since(oldest).as_secs_f64());
     metrics::gauge!("plaudit_unsettled_rewards_age_seconds").set(age);
     // Those who wait may have to wait on, so that they are no reason to look again at once.
-    let count = users.len();
-    let users: BTreeSet<_> = users.into_iter().chain(waiting).collect();
+    let count = users.len() + streaks.len();
+    let with_rewards = users.into_iter().chain(waiting);
+    let mut users: BTreeMap<_, BTreeSet<TaskId>> =
+        with_rewards.map(|user| (user, BTreeSet::new())).collect();
+    for (lane, user, task) in streaks {
+        users.entry((lane, user)).or_default().insert(task);
+    }
     if users.is_empty() {
         return Ok(Swept::Users(0));
     }
-    let item =
-        |(lane, user)| Item { lane, work: Work::Settle { user, as_of }, origin: Origin::Sweeper };
+    let item = |((lane, user), streaks)| Item {
+        lane,
+        work: Work::Settle { user, streaks, as_of },
+        origin: Origin::Sweeper,
+    };
     let submission = queue.submit(users.into_iter().map(item).collect());
     // A lane that somebody holds must not keep the others waiting: it comes again.
     match tokio::time::timeout(APPLY_MAX, submission).await {

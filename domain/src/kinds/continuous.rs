@@ -68,6 +68,15 @@ impl TaskKind for Continuous {
         streak::due(&StreakJudge::new(place, past, zones), as_of)
     }
 
+    fn settles_at(
+        &self,
+        place: &Place<'_>,
+        past: Option<&TaskState>,
+        zones: &Zones,
+    ) -> Option<Timestamp> {
+        StreakJudge::new(place, past, zones).next_decision()
+    }
+
     fn standing<'a>(
         &self,
         place: &Place<'a>,

@@ -43,7 +43,7 @@ pub enum Command {
         /// When the wish arrived.
         at: Timestamp,
     },
-    /// Record what time alone has brought about, and grant what waited for budgets and fits by now.
+    /// Record what time alone has brought about, of rewards and of the streaks that are loaded, and grant what waited for budgets and fits by now.
     Settle {
         /// Up to when.
         as_of: Timestamp,

@@ -202,7 +202,7 @@ fn decide_unbudgeted(
             Ok(Decision { events: delivery::settle(state, settled, *at), unmoved: vec![] })
         }
         Command::Settle { as_of } => {
-            Ok(Decision { events: settle::settle(state, *as_of), unmoved: vec![] })
+            Ok(Decision { events: settle::settle(state, *as_of, catalogue), unmoved: vec![] })
         }
         Command::Redeliver { grant, by, reason, at, even_if_delivered } => {
             let requested =

@@ -4,6 +4,8 @@
 //! each in this order: a pause or an amnesty, a freeze, grace, then broken. The walk is bounded whatever the time
 //! that passed: it takes one step for each freeze, each period of grace, each pause and each amnesty.
 
+use std::ops::ControlFlow;
+
 use jiff::{SignedDuration, Timestamp};
 
 use super::event::{Protected, Protection};
@@ -82,30 +84,64 @@ impl<'a> StreakJudge<'a> {
         Some(self.gap(&self.streak()?.last, Until::Due(as_of), account))
     }
 
-    /// Walks the missed periods after the period of a step.
+    /// The missed periods after the period of a step.
     pub fn gap(&self, after: &Period, until: Until, account: &mut FreezeAccount<'_>) -> Gap {
-        let mut gap = Gap::default();
+        let mut protected = Vec::new();
+        let broke_at = self.walk(after, until, account, |found| {
+            protected.push(found);
+            ControlFlow::Continue(())
+        });
+        Gap { protected, broke_at }
+    }
+
+    /// The time of the next decision that no event tells yet, by the rules of this moment and if the user does
+    /// nothing more; `None` without a streak, and once an event tells that it broke.
+    pub fn next_decision(&self) -> Option<Timestamp> {
+        let streak = self.streak()?;
+        let told = streak.told.unwrap_or_default();
+        let (mut account, mut next) = (self.account(), None);
+        let broke_at =
+            self.walk(&streak.last, Until::Due(Timestamp::MAX), &mut account, |protected| {
+                let ends_at = protected.period.ends_at;
+                if ends_at <= told.protected_until {
+                    return ControlFlow::Continue(());
+                }
+                next = ends_at.map(|end| self.decided_at(end));
+                ControlFlow::Break(())
+            });
+        next.or(broke_at.filter(|_| !told.broken))
+    }
+
+    /// Walks the missed periods after the period of a step, as long as `protects` goes on. Returns when the first
+    /// unprotected one was decided.
+    fn walk(
+        &self,
+        after: &Period,
+        until: Until,
+        account: &mut FreezeAccount<'_>,
+        mut protects: impl FnMut(Protected) -> ControlFlow<()>,
+    ) -> Option<Timestamp> {
         let mut grace = self.grace_periods;
         let mut cursor = after.clone();
         while let Some(missed) = self.missed(&cursor, until) {
             let (by, last) = if let Some(pause_ends_at) = self.pause_over(&missed) {
                 let last = self.last_before(pause_ends_at, &missed);
-                let Some(last) = self.cut(last, until) else { return gap };
-                (Protection::Pause, last)
+                (Protection::Pause, self.cut(last, until)?)
             } else if account.take(&missed) {
                 (Protection::Freeze, missed.clone())
             } else if grace > 0 {
                 grace -= 1;
                 (Protection::Grace, missed.clone())
             } else {
-                gap.broke_at = missed.ends_at.map(|end| self.decided_at(end));
-                return gap;
+                return missed.ends_at.map(|end| self.decided_at(end));
             };
             let period = Period { ends_at: last.ends_at, ..missed };
-            gap.protected.push(Protected { period, by });
+            if protects(Protected { period, by }).is_break() {
+                return None;
+            }
             cursor = last;
         }
-        gap
+        None
     }
 
     /// The period after another one, if it is missed.

@@ -8,6 +8,7 @@ mod claims;
 mod deliveries;
 mod metadata;
 mod parked;
+mod streaks;
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -42,6 +43,7 @@ use crate::rewards::waiting::FoundWaiting;
 use crate::seen_actions::NewlySeen;
 use crate::source_offsets::{LaneOffsets, SourceKey};
 use crate::states::{LoadedState, NeededUsers, truncate_to_micros};
+use crate::streak_looks::StreakLook;
 use metadata::metadata;
 
 /// The most milestones that one claim of everything takes.
@@ -122,8 +124,8 @@ impl Needed {
                     let count = needed.claims.entry(lookup).or_insert(1);
                     *count += i64::try_from(CLAIM_ALL_MAX).unwrap_or(i64::MAX);
                 }
-                Work::Settle { user, as_of } => {
-                    needed.tasks_of(item.lane, user);
+                Work::Settle { user, streaks, as_of } => {
+                    needed.tasks_of(item.lane, user).extend(streaks.iter().cloned());
                     let settled = needed.settled.entry((item.lane, user.clone())).or_insert(*as_of);
                     *settled = (*settled).max(*as_of);
                     if !catalogue.waiting_places().is_empty() {
@@ -310,6 +312,8 @@ pub struct DecidedBatch<'b> {
     pub receipts_given: Vec<(Lane, ClaimKey, Vec<Receipt>)>,
     pub hand_receipts_given: Vec<(Lane, RequestKey, HandReceipt)>,
     pub budget_takes: BTreeMap<BudgetKey, Take>,
+    /// When the streaks that were touched or looked at are to be looked at again.
+    pub streak_looks: Vec<StreakLook>,
     pub heads: BTreeMap<Lane, LaneHead>,
     outcomes: Vec<(Lane, Outcome)>,
     unevaluated: Vec<TaskId>,
@@ -373,6 +377,8 @@ struct Working {
     loaded: LoadedState,
     counted_before: bool,
     touched: BTreeSet<TaskId>,
+    /// The tasks whose streaks a sweeper looks at.
+    looked_at: BTreeSet<TaskId>,
     user_touched: bool,
     changed: bool,
 }
@@ -411,6 +417,7 @@ pub fn decide_batch<'b>(
             receipts_given: Vec::new(),
             hand_receipts_given: Vec::new(),
             budget_takes: BTreeMap::new(),
+            streak_looks: Vec::new(),
             heads: locked.heads,
             outcomes: Vec::with_capacity(items.len()),
             unevaluated: Vec::new(),
@@ -457,6 +464,9 @@ impl<'b> BatchDecider<'_, 'b> {
             }
             let next = self.decided.offsets_moved.entry(key).or_insert(0);
             *next = (*next).max(at.offset + 1);
+        }
+        if let Work::Settle { user, streaks, .. } = &item.work {
+            self.working(item, user).looked_at.extend(streaks.iter().cloned());
         }
         if let Work::Claim { user, .. }
         | Work::ClaimAll { user, .. }
@@ -512,6 +522,7 @@ impl<'b> BatchDecider<'_, 'b> {
                 counted_before: loaded.state.counted,
                 loaded,
                 touched: BTreeSet::new(),
+                looked_at: BTreeSet::new(),
                 user_touched: false,
                 changed: false,
             }
@@ -569,6 +580,11 @@ impl<'b> BatchDecider<'_, 'b> {
     }
 
     fn finish(mut self) -> DecidedBatch<'b> {
+        let looks = self
+            .users
+            .iter()
+            .flat_map(|(user, working)| streaks::looks(user, working, self.catalogue));
+        self.decided.streak_looks = looks.collect();
         // A state that was folded from the log is saved even if nothing new came about.
         let is_changed = |working: &Working| working.changed || working.loaded.refolded;
         let changed = self.users.into_iter().filter(|(_, working)| is_changed(working));

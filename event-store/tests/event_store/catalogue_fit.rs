@@ -1,7 +1,9 @@
 //! What only shows beside the tasks that are published: each reason has its place.
 
-use plaudit_domain::catalogue::Catalogue;
-use plaudit_event_store::catalogue_store::check_fit;
+use plaudit_domain::catalogue::{Catalogue, Status};
+use plaudit_event_store::catalogue_store::{PublishError, check_fit, publish, set_status};
+
+use crate::support::{Store, tasks_of};
 
 /// The fields and reasons for which a file does not fit an empty catalogue.
 fn refused(file: &str) -> Vec<(String, String)> {
@@ -37,4 +39,22 @@ fn an_action_that_would_touch_too_many_tasks_is_refused_when_published() {
     assert!(reason.contains("\"gift.sent\" would touch 501 tasks, at most 500"), "{reason}");
     let definitions = plaudit_task_file::parse(&tasks(500, "gift.sent")).unwrap();
     assert!(check_fit(&Catalogue::default(), &definitions).is_ok());
+}
+
+#[tokio::test]
+async fn rule_10_the_id_of_a_retired_task_is_refused() {
+    let store = Store::with_tasks(&tasks(2, "gift.sent")).await;
+    let retired = "t0".parse().unwrap();
+    set_status(&store.pool, &retired, Status::Retired, "test").await.unwrap();
+    // Neither the same task nor another one under its id, and nothing beside it either.
+    for again in [tasks(3, "gift.sent"), tasks(3, "other")] {
+        let refused = publish(&store.pool, &tasks_of(&again), "test").await;
+        let Err(PublishError::Unfit(unfit)) = refused else { panic!("{refused:?}") };
+        assert_eq!(unfit.len(), 1);
+        assert!(unfit[0].reason.contains("ids are never reused"), "{}", unfit[0].reason);
+    }
+    let resumed = set_status(&store.pool, &retired, Status::Active, "test").await;
+    assert!(matches!(resumed, Err(PublishError::Retired(_))), "{resumed:?}");
+    let versions = "select count(*) from task_versions where task_id in ('t0', 't2')";
+    assert_eq!(store.count(versions).await, 1, "what was published first");
 }

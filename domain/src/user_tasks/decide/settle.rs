@@ -1,14 +1,40 @@
-//! What time alone brings about: rewards that nobody claimed expire, or go the way their task says.
+//! What time alone brings about: rewards that nobody claimed expire, or go the way their task says; streaks are
+//! protected, or break.
 
 use jiff::Timestamp;
 
+use super::streak;
+use crate::catalogue::Catalogue;
 use crate::user_tasks::event::{Event, UnclaimedRewards};
 use crate::user_tasks::state::{ClaimableMilestone, UserTasks};
-use crate::user_tasks::terms::{Lapse, Lapsed};
+use crate::user_tasks::terms::Lapsed;
 
 /// The facts that are due as of a moment, in order of time. The same whoever asks, and when.
-pub(super) fn settle(state: &UserTasks, as_of: Timestamp) -> Vec<Event> {
-    let mut due: Vec<(Lapse, Event)> = Vec::new();
+pub(super) fn settle(state: &UserTasks, as_of: Timestamp, catalogue: &Catalogue) -> Vec<Event> {
+    let mut due = due_rewards(state, as_of);
+    let with_streaks = state.tasks.iter().filter(|(_, past)| past.streak.is_some());
+    for task in with_streaks.filter_map(|(id, _)| catalogue.task(id)) {
+        due.extend(streak::sweep(state, task, as_of).into_iter().map(|event| match event {
+            Event::StreakProtected { at, .. } | Event::StreakBroken { at, .. } => (at, event),
+            other => (as_of, other),
+        }));
+    }
+    in_order(due)
+}
+
+/// Those about rewards alone.
+pub(super) fn settle_rewards(state: &UserTasks, as_of: Timestamp) -> Vec<Event> {
+    in_order(due_rewards(state, as_of))
+}
+
+/// Stable: at one instant by task, then as they were earned.
+fn in_order(mut due: Vec<(Timestamp, Event)>) -> Vec<Event> {
+    due.sort_by_key(|(at, _)| *at);
+    due.into_iter().map(|(_, event)| event).collect()
+}
+
+fn due_rewards(state: &UserTasks, as_of: Timestamp) -> Vec<(Timestamp, Event)> {
+    let mut due = Vec::new();
     for (task, past) in &state.tasks {
         for claimable in &past.claimable {
             let Some(lapse) = claimable.terms.lapsed(as_of) else { continue };
@@ -27,10 +53,8 @@ pub(super) fn settle(state: &UserTasks, as_of: Timestamp) -> Vec<Event> {
                 Lapsed::Forfeited => Event::RewardsForfeited(unclaimed),
                 Lapsed::Granted => Event::RewardsGranted(unclaimed),
             };
-            due.push((lapse, event));
+            due.push((lapse.at, event));
         }
     }
-    // Stable: at one instant by task, then as they were earned.
-    due.sort_by_key(|(lapse, _)| lapse.at);
-    due.into_iter().map(|(_, event)| event).collect()
+    due
 }

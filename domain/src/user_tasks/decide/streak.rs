@@ -8,13 +8,13 @@ mod freezes;
 mod make_up;
 mod restore;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::progress::{completed, milestone_reached};
 use super::{ActionContext, UnmovedReason};
 use crate::calendar::{Period, PeriodKey, Zones};
 use crate::catalogue::definition::FREEZE_WISHED;
-use crate::catalogue::{CatalogueTask, TaskVersion};
+use crate::catalogue::{CatalogueTask, Status, TaskVersion};
 use crate::ids::TaskId;
 use crate::user_tasks::event::{Event, Protection};
 use crate::user_tasks::gap::{Gap, StreakJudge, Until};
@@ -52,6 +52,31 @@ pub fn settle(state: &UserTasks, task: &CatalogueTask, as_of: Timestamp) -> Vec<
     let place = place(task, past, &state.zones, as_of);
     let kind = place.version.definition.kind;
     kind.rules().settle(&place, past, &state.zones, as_of)
+}
+
+/// How long after a decision about a streak the sweeper records it. Actions arrive later than they occur: an event
+/// written at once would say that a streak broke whose step is on its way. Screens do not wait for it.
+pub const SWEPT_AFTER: SignedDuration = SignedDuration::from_mins(5);
+
+/// The facts that a sweep records about the streak of a task. A retired task has none: its streaks never go on.
+pub(super) fn sweep(state: &UserTasks, task: &CatalogueTask, as_of: Timestamp) -> Vec<Event> {
+    match as_of.checked_sub(SWEPT_AFTER) {
+        Ok(as_of) if task.status != Status::Retired => settle(state, task, as_of),
+        _ => vec![],
+    }
+}
+
+/// When a sweep has something to record about the streak of a task, by the rules of this moment and if the user does
+/// nothing more; `None`: never.
+pub fn swept_at(state: &UserTasks, task: &CatalogueTask) -> Option<Timestamp> {
+    let past = state.tasks.get(&task.id)?;
+    let ends_at = past.streak.as_ref()?.last.ends_at?;
+    if task.status == Status::Retired {
+        return None;
+    }
+    let place = place(task, Some(past), &state.zones, ends_at);
+    let rules = place.version.definition.kind.rules();
+    rules.settles_at(&place, Some(past), &state.zones)?.checked_add(SWEPT_AFTER).ok()
 }
 
 /// What is due to be told as of a moment.

@@ -11,7 +11,7 @@ mod restore;
 mod steps;
 
 use super::*;
-use crate::user_tasks::decide::streak::settle;
+use crate::user_tasks::decide::streak::{SWEPT_AFTER, settle, swept_at};
 
 fn stepped(period: Period, [current, longest, step]: [i64; 3], when: &str) -> Event {
     let (task, at) = (id("sign-in"), at(when));

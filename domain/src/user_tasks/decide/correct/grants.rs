@@ -46,7 +46,7 @@ pub(super) fn revoke(
         RewardState::Claimable => match (milestone_of(state, grant), grant_lapse(state, grant, at))
         {
             (_, Some(RewardState::Claimed)) => {
-                events = settle::settle(state, at);
+                events = settle::settle_rewards(state, at);
                 (vec![grant.reward.clone()], false)
             }
             (_, Some(lapsed)) => return refused(lapsed, "it was not claimed in time"),

@@ -37,3 +37,26 @@ fn rule_13_a_pause_is_told_of_once_it_is_over() {
     assert_eq!(sweep(&past, "04T12:00"), []);
     assert_eq!(sweep(&past, "05T00:00").len(), 1);
 }
+
+#[test]
+fn rule_13_the_sweeper_records_streaks_of_all_tasks_a_little_after_they_were_decided() {
+    let weekly = sign_in(&[7], json!({ "id": "weekly", "every": "week" }));
+    let catalogue = catalogue([sign_in(&[7], json!({})), weekly, daily(json!({}))]);
+    let past = given(&catalogue, &[]).after(&on_days([1])).after(&[gift("01T10:00")]);
+    let swept = |as_of| past.when(&Command::Settle { as_of }).events();
+    let decided = at("03T00:00");
+    assert_eq!(
+        swept_at(&past.state, catalogue.task(&id("sign-in")).unwrap()),
+        Some(decided + SWEPT_AFTER)
+    );
+    assert_eq!(swept(decided), []);
+    assert_eq!(swept(decided + SWEPT_AFTER), [broken(1, &day(1), "03T00:00")]);
+    let names: Vec<_> =
+        swept(at("20T00:00")).iter().map(|e| e.task().unwrap().to_string()).collect();
+    assert_eq!(names, ["sign-in", "weekly"], "in order of time");
+    // A task that never moves again breaks no streak.
+    let retired = catalogue_in(Status::Retired, [sign_in(&[7], json!({}))]);
+    let past = past.under(&retired);
+    past.when(&Command::Settle { as_of: at("20T00:00") }).then(&[]);
+    assert_eq!(swept_at(&past.state, &retired.tasks()[0]), None);
+}

@@ -26,6 +26,8 @@ struct Setup {
     pauses: Vec<(i64, i64)>,
     /// The pauses are amnesties, which means the same.
     by_amnesty: bool,
+    /// How many sign-ins make a day count.
+    target: i64,
 }
 
 impl Setup {
@@ -44,7 +46,7 @@ impl Setup {
         if self.look_back > 0 {
             rules["make_up"] = json!({ "look_back": self.look_back, "on": "user.made_up_day" });
         }
-        let objective = json!({ "on": ["user.signed_in"], "target": 1,
+        let objective = json!({ "on": ["user.signed_in"], "target": self.target,
             "lateness_seconds": lateness_days * 86_400 });
         let changes = json!({ "streak": rules, "objective": objective });
         let mut tasks = tasks_in(Status::Active, [sign_in(&self.milestones(), changes)]);
@@ -62,8 +64,9 @@ fn setups() -> impl Strategy<Value = Setup> {
     let cycles = prop_oneof![Just(None), (1..=7_i64).prop_map(Some)];
     let pause = (0..DAYS * 24, 1..120_i64).prop_map(|(from, hours)| (from, from + hours));
     let freezes = (0..=3_i64, 0..=3_i64).prop_map(|(a, b)| (a.min(b), a.max(b)));
-    (cycles, 0..=2_i64, freezes, 0..=6_i64, vec(pause, 0..3), any::<bool>()).prop_map(
-        |(cycle, grace, (initial, max), look_back, pauses, by_amnesty)| Setup {
+    let targets = prop_oneof![3 => Just(1_i64), 1 => Just(2_i64)];
+    (cycles, 0..=2_i64, freezes, 0..=6_i64, vec(pause, 0..3), any::<bool>(), targets).prop_map(
+        |(cycle, grace, (initial, max), look_back, pauses, by_amnesty, target)| Setup {
             cycle,
             grace,
             initial,
@@ -71,6 +74,7 @@ fn setups() -> impl Strategy<Value = Setup> {
             look_back,
             pauses,
             by_amnesty,
+            target,
         },
     )
 }
@@ -101,6 +105,8 @@ fn happenings() -> impl Strategy<Value = Vec<(i64, Happening)>> {
 struct Judge<'s> {
     setup: &'s Setup,
     steps: BTreeSet<i64>,
+    /// Sign-ins by day.
+    signs: BTreeMap<i64, i64>,
     /// Days for which a freeze was used.
     frozen: BTreeSet<i64>,
     /// By the hour.
@@ -176,7 +182,13 @@ impl Judge<'_> {
         self.runs(hours);
         let today = hours / 24;
         match what {
-            Happening::SignIn => self.step(today, hours),
+            Happening::SignIn => {
+                let signs = self.signs.entry(today).or_default();
+                *signs += 1;
+                if *signs == self.setup.target {
+                    self.step(today, hours);
+                }
+            }
             Happening::MakeUp { days_back } => {
                 let day = today - days_back;
                 let first = self.steps.first().copied();
@@ -218,6 +230,20 @@ fn apply(given: &mut Given<'_>, events: &[Event], log: &mut Vec<Event>) {
     }
 }
 
+/// What a sweep records of what was decided by `now`. It finds the user exactly when there is something to record,
+/// and not again before there is more.
+fn sweep(given: &Given<'_>, now: Timestamp) -> Vec<Event> {
+    let task = &given.catalogue.tasks()[0];
+    let as_of = now + SWEPT_AFTER;
+    let events = decide(&given.state, &Command::Settle { as_of }, given.catalogue).unwrap().events;
+    let found = |state: &UserTasks| swept_at(state, task).is_some_and(|at| at <= as_of);
+    assert_eq!(found(&given.state), !events.is_empty(), "{events:?}");
+    let mut state = given.state.clone();
+    events.iter().for_each(|event| evolve(&mut state, event));
+    assert!(!found(&state), "{:?} as of {as_of}", swept_at(&state, task));
+    events
+}
+
 /// Lets all of it happen; looks only if told to.
 fn live(catalogue: &Catalogue, list: &[(i64, Happening)], looks: bool) -> (UserTasks, Vec<Event>) {
     let mut given = given(catalogue, &[]);
@@ -225,12 +251,12 @@ fn live(catalogue: &Catalogue, list: &[(i64, Happening)], looks: bool) -> (UserT
     for (hours, what) in list {
         let events = match command(*hours, *what) {
             Some(command) => decide(&given.state, &command, catalogue).unwrap().events,
-            None if looks => settle(&given.state, &catalogue.tasks()[0], hour(*hours)),
+            None if looks => sweep(&given, hour(*hours)),
             None => vec![],
         };
         apply(&mut given, &events, &mut log);
     }
-    let due_at_the_end = settle(&given.state, &catalogue.tasks()[0], hour(DAYS * 24));
+    let due_at_the_end = sweep(&given, hour(DAYS * 24));
     apply(&mut given, &due_at_the_end, &mut log);
     (given.state, log)
 }
@@ -240,7 +266,7 @@ proptest! {
     fn rule_12_streaks_are_what_a_slow_judge_says(setup in setups(), list in happenings()) {
         let catalogue = setup.catalogue(0);
         let mut judge = Judge {
-            setup: &setup, steps: BTreeSet::new(), frozen: BTreeSet::new(), grants: vec![],
+            setup: &setup, steps: BTreeSet::new(), signs: BTreeMap::new(), frozen: BTreeSet::new(), grants: vec![],
             longest: 0, reached: vec![],
         };
         let mut given = given(&catalogue, &[]);
@@ -248,7 +274,7 @@ proptest! {
         for (hours, what) in list {
             let events = match command(hours, what) {
                 Some(command) => decide(&given.state, &command, &catalogue).unwrap().events,
-                None => settle(&given.state, &catalogue.tasks()[0], hour(hours)),
+                None => sweep(&given, hour(hours)),
             };
             apply(&mut given, &events, &mut log);
             judge.happens(hours, what);
@@ -330,7 +356,7 @@ proptest! {
     fn rule_03_days_that_arrive_in_any_order_make_the_same_streak(
         setup in setups(), days in Just((0..12_i64).collect::<Vec<_>>()).prop_shuffle(), count in 0..12_usize,
     ) {
-        let setup = Setup { initial: 0, max: 0, look_back: 0, ..setup };
+        let setup = Setup { initial: 0, max: 0, look_back: 0, target: 1, ..setup };
         let catalogue = setup.catalogue(366);
         let days = &days[..count];
         let given = given(&catalogue, &[]);
@@ -338,7 +364,7 @@ proptest! {
             days.iter().map(|day| action("user.signed_in", hour(day * 24 + 9), &json!({}))).collect();
         let out_of_order = given.after(&arrived);
         let mut judge = Judge {
-            setup: &setup, steps: days.iter().copied().collect(), frozen: BTreeSet::new(), grants: vec![],
+            setup: &setup, steps: days.iter().copied().collect(), signs: BTreeMap::new(), frozen: BTreeSet::new(), grants: vec![],
             longest: 0, reached: vec![],
         };
         let now = (DAYS + 366) * 24;

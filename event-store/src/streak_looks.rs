@@ -1,0 +1,56 @@
+//! `streak_looks`: when the sweeper looks at a streak next. Decision 0022 explains it.
+
+use jiff::Timestamp;
+use plaudit_domain::ids::{TaskId, UserId};
+use plaudit_domain::lane::Lane;
+use sqlx::{PgConnection, Row};
+
+use crate::instant;
+use crate::states::undecodable;
+
+/// The next look at a streak.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StreakLook {
+    /// The lane of the user.
+    pub lane: Lane,
+    /// The user.
+    pub user: UserId,
+    /// The task.
+    pub task: TaskId,
+    /// The time; `None`: nothing is to come before the user's next step.
+    pub due_at: Option<Timestamp>,
+}
+
+/// Writes them. Each task of a user comes once.
+pub(crate) async fn save(looks: &[StreakLook], connection: &mut PgConnection) -> sqlx::Result<()> {
+    if looks.is_empty() {
+        return Ok(());
+    }
+    sqlx::query(include_str!("streak_looks/upsert.sql"))
+        .bind(looks.iter().map(|look| look.lane.0).collect::<Vec<_>>())
+        .bind(looks.iter().map(|look| look.user.as_str()).collect::<Vec<_>>())
+        .bind(looks.iter().map(|look| look.task.as_str()).collect::<Vec<_>>())
+        .bind(looks.iter().map(|look| look.due_at.map(instant::to_sql)).collect::<Vec<_>>())
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// Streaks to look at, of every lane the first `per_lane`.
+pub(crate) async fn due(
+    as_of: Timestamp,
+    per_lane: i64,
+    connection: &mut PgConnection,
+) -> sqlx::Result<Vec<(Lane, UserId, TaskId)>> {
+    let rows = sqlx::query(include_str!("streak_looks/due.sql"))
+        .bind(instant::to_sql(as_of))
+        .bind(per_lane)
+        .fetch_all(connection)
+        .await?;
+    let streak = |row: &sqlx::postgres::PgRow| {
+        let (user, task): (String, String) = (row.try_get(1)?, row.try_get(2)?);
+        let user = UserId::try_from(user).map_err(undecodable)?;
+        Ok((Lane(row.try_get(0)?), user, TaskId::try_from(task).map_err(undecodable)?))
+    };
+    rows.iter().map(streak).collect()
+}
