@@ -86,14 +86,14 @@ pub enum RewardsCommand {
     },
     /// Compares grants with what a payer says it paid. Exit 1 if they differ.
     Reconcile {
-        /// Grants of milestones reached at this instant or later.
+        /// What became payable, was delivered or failed at this instant or later.
         #[arg(long)]
         from: Timestamp,
         /// And before this instant.
         #[arg(long)]
         until: Timestamp,
-        /// What the payer says: CSV with a header, or one JSON object per line (.jsonl), with the fields
-        /// `grant` and `amount`. Without it: what is not delivered.
+        /// What the payer says: CSV with a header, separated by `,` or `;`, or one JSON object per line (.jsonl,
+        /// .ndjson, .json), with the fields `grant` and `amount`. Without it: what has failed.
         #[arg(long, value_name = "FILE")]
         against: Option<PathBuf>,
         #[command(flatten)]

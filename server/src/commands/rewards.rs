@@ -78,8 +78,9 @@ pub async fn run(config: &Config, command: RewardsCommand) -> Result<ExitCode, F
             by_hand::revoke(config, &grants, whole_milestone, &why).await
         }
         RewardsCommand::Reconcile { from, until, against, format } => {
+            let payments = against.as_deref().map(reconcile::payments).transpose()?;
             let (pool, _) = startup::checked_database(config).await?;
-            reconcile::run(&pool, from, until, against.as_deref(), format.format).await
+            reconcile::run(&pool, (from, until), payments, format.format).await
         }
     }
 }
