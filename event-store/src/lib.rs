@@ -16,6 +16,7 @@ mod hand_receipts;
 pub mod instant;
 pub mod lanes;
 mod log;
+pub mod operations;
 pub mod parked;
 pub mod pool;
 mod queue;
