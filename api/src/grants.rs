@@ -6,14 +6,14 @@ use axum::http::HeaderMap;
 use jiff::Timestamp;
 use plaudit_domain::ids::UserId;
 use plaudit_domain::user_tasks::{Change, RewardState};
+use plaudit_event_store::HandChange;
 use plaudit_event_store::deliveries::{self, Filter, GrantEntry, GrantReport};
-use plaudit_event_store::{HandChange, Origin, Outcome, Work};
 use serde::Serialize;
 use uuid::Uuid;
 
 use crate::auth::Caller;
-use crate::claims::{apply, now, unexpected};
-use crate::corrections::{Author, correct, refused};
+use crate::claims::unexpected;
+use crate::corrections::{Author, correct};
 use crate::etag::{no_store, no_store_at};
 use crate::input::{GrantPath, Query, unknown_grant};
 use crate::openapi::{operator_shapes, parameters, shapes};
@@ -42,7 +42,7 @@ pub async fn list(State(state): State<Shared>, mut query: Query) -> Answer {
     let code = query.text("code");
     query.finish()?;
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-    let filter = Filter { state: state_wanted, code, after, limit };
+    let filter = Filter { state: state_wanted, code, after, limit, ..Filter::default() };
     let page = deliveries::list(&state.pool, &filter).await?.ok_or_else(|| {
         InputError::parameter(
             "after",
@@ -61,57 +61,9 @@ pub async fn show(State(state): State<Shared>, GrantPath(grant): GrantPath) -> A
     Ok(no_store(&GrantReport::from(entry_of(&state, grant).await?)))
 }
 
-async fn entry_of(state: &ApiState, grant: Uuid) -> Answer<GrantEntry> {
+pub async fn entry_of(state: &ApiState, grant: Uuid) -> Answer<GrantEntry> {
     let found = deliveries::find(&state.pool, grant).await?;
     found.ok_or_else(|| unknown_grant(grant))
-}
-
-#[derive(Serialize)]
-struct Redelivery {
-    grant: Uuid,
-    user: String,
-    position: String,
-}
-
-/// `POST /v1/grants/{grant}/redeliver`: the reward is sent again, under the same id.
-#[utoipa::path(post, path = "/v1/grants/{grant}/redeliver", tag = "grants", operation_id = "redeliver",
-    params(parameters::Grant),
-    request_body(content = operator_shapes::RequiredReason),
-    responses(
-        (status = 200, description = "It will be sent again", body = operator_shapes::Redelivery),
-        (status = 409, description = "It is not claimed, or it was delivered", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 413, description = "Too large", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 415, description = "Not JSON", body = ProblemBody, content_type = "application/problem+json"),
-    ))]
-pub async fn redeliver(
-    State(state): State<Shared>,
-    Extension(RequestId(request)): Extension<RequestId>,
-    Extension(caller): Extension<Caller>,
-    GrantPath(grant): GrantPath,
-    headers: HeaderMap,
-    body: Body,
-) -> Answer {
-    let entry = entry_of(&state, grant).await?;
-    let (mut body, held) = HandBody::read(&state, &headers, body).await?;
-    let reason = body.required_reason();
-    body.finish()?;
-    let work = Work::Redeliver {
-        user: entry.user.clone(),
-        grant,
-        by: caller.subject.clone(),
-        reason,
-        at: now(),
-        even_if_delivered: false,
-    };
-    let applied = apply(&state, &entry.user, work, Origin::Request(request), held).await?;
-    match applied.outcome {
-        Outcome::Accepted => {
-            let (user, position) = (entry.user.to_string(), applied.position.to_string());
-            Ok(no_store_at(applied.position, &Redelivery { grant, user, position }))
-        }
-        Outcome::Rejected(rejection) => Err(refused(&rejection)),
-        outcome => Err(unexpected(&outcome)),
-    }
 }
 
 #[derive(Serialize)]

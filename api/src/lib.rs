@@ -27,6 +27,7 @@ mod position;
 pub mod problem;
 mod projections;
 mod reason;
+mod redelivery;
 mod rewards;
 mod state;
 mod streaks;
@@ -74,7 +75,8 @@ fn routes() -> Vec<(&'static str, MethodRouter<Shared>)> {
         ("/v1/audit/grants/{grant}", get(audit::explain)),
         ("/v1/grants", get(grants::list)),
         ("/v1/grants/{grant}", get(grants::show)),
-        ("/v1/grants/{grant}/redeliver", post(grants::redeliver)),
+        ("/v1/grants/{grant}/redeliver", post(redelivery::redeliver)),
+        ("/v1/grants/redeliver", post(redelivery::redeliver_many)),
         ("/v1/grants/{grant}/revoke", post(grants::revoke)),
         ("/v1/tasks", get(tasks::list)),
         ("/v1/tasks/publish", post(tasks::publication::publish)),

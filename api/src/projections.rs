@@ -3,6 +3,8 @@
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use plaudit_event_store::catalogue_store::Author;
+use plaudit_event_store::operations::{self, OperationKind};
 use plaudit_projections::ProjectionError;
 use plaudit_projections::rebuild::{self, ProjectionStatus, RebuildOptions, RebuildStatus, Start};
 use serde::Serialize;
@@ -12,6 +14,7 @@ use crate::etag::no_store;
 use crate::input::{NamePath, Query};
 use crate::openapi::{operator_shapes, parameters};
 use crate::problem::{Answer, Problem, ProblemBody, causes};
+use crate::reason::Signed;
 use crate::state::{ApiState, Shared};
 
 #[derive(Serialize)]
@@ -108,14 +111,18 @@ pub async fn show(State(state): State<Shared>, NamePath(name): NamePath) -> Answ
 #[utoipa::path(post, path = "/v1/projections/{name}/rebuild", tag = "projections", operation_id = "startRebuild",
     params(parameters::Projection,
         ("restart" = Option<bool>, Query, description = "Start over even if one is running")),
+    request_body(description = "Why, if that is to be recorded", content((operator_shapes::Reason = "application/json"))),
     responses(
         (status = 202, description = "It has begun", body = operator_shapes::Rebuild),
         (status = 409, description = "Another process is rebuilding it", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 413, description = "Too large", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 415, description = "Not JSON", body = ProblemBody, content_type = "application/problem+json"),
     ))]
 pub async fn start(
     State(state): State<Shared>,
     NamePath(name): NamePath,
     mut query: Query,
+    by: Result<Signed, Problem>,
 ) -> Answer {
     let start = match query.parsed("restart") {
         Some(true) => Start::Restart,
@@ -126,6 +133,7 @@ pub async fn start(
         rebuild::status(&state.pool, &name).await?;
         return Err(wrong);
     }
+    let author = author_of(&state, &name, by).await?;
     // Answered once the rebuild has begun.
     let (begun_sender, mut begun) = mpsc::channel(1);
     let (ended_sender, ended) = oneshot::channel();
@@ -147,7 +155,19 @@ pub async fn start(
             },
         },
     };
+    operations::record(OperationKind::Rebuild, &name, &author, &state.pool).await?;
     Ok(accepted(status))
+}
+
+/// The author of a change. An unknown projection is reported first.
+async fn author_of(state: &ApiState, name: &str, by: Result<Signed, Problem>) -> Answer<Author> {
+    match by {
+        Ok(Signed(author)) => Ok(author),
+        Err(wrong) => {
+            rebuild::status(&state.pool, name).await?;
+            Err(wrong)
+        }
+    }
 }
 
 fn accepted(status: RebuildStatus) -> Response {
@@ -182,12 +202,21 @@ fn run(
 /// `POST /v1/projections/{name}/rebuild/pause`.
 #[utoipa::path(post, path = "/v1/projections/{name}/rebuild/pause", tag = "projections", operation_id = "pauseRebuild",
     params(parameters::Projection),
+    request_body(description = "Why, if that is to be recorded", content((operator_shapes::Reason = "application/json"))),
     responses(
         (status = 200, description = "The state of the rebuild", body = operator_shapes::Rebuild),
         (status = 409, description = "No rebuild is running", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 413, description = "Too large", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 415, description = "Not JSON", body = ProblemBody, content_type = "application/problem+json"),
     ))]
-pub async fn pause(State(state): State<Shared>, NamePath(name): NamePath) -> Answer {
+pub async fn pause(
+    State(state): State<Shared>,
+    NamePath(name): NamePath,
+    by: Result<Signed, Problem>,
+) -> Answer {
+    let author = author_of(&state, &name, by).await?;
     rebuild::pause(&state.pool, &name).await?;
+    operations::record(OperationKind::PauseRebuild, &name, &author, &state.pool).await?;
     show(State(state), NamePath(name)).await
 }
 
@@ -195,12 +224,21 @@ pub async fn pause(State(state): State<Shared>, NamePath(name): NamePath) -> Ans
 /// takes its place.
 #[utoipa::path(post, path = "/v1/projections/{name}/rebuild/resume", tag = "projections", operation_id = "resumeRebuild",
     params(parameters::Projection),
+    request_body(description = "Why, if that is to be recorded", content((operator_shapes::Reason = "application/json"))),
     responses(
         (status = 200, description = "The state of the rebuild", body = operator_shapes::Rebuild),
         (status = 409, description = "No rebuild is running", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 413, description = "Too large", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 415, description = "Not JSON", body = ProblemBody, content_type = "application/problem+json"),
     ))]
-pub async fn resume(State(state): State<Shared>, NamePath(name): NamePath) -> Answer {
+pub async fn resume(
+    State(state): State<Shared>,
+    NamePath(name): NamePath,
+    by: Result<Signed, Problem>,
+) -> Answer {
+    let author = author_of(&state, &name, by).await?;
     rebuild::resume(&state.pool, &name).await?;
+    operations::record(OperationKind::ResumeRebuild, &name, &author, &state.pool).await?;
     // Refused if another process is still at it, or was until it had ended: just as well.
     run(&state, name.clone(), Start::ResumeOnly, |_| {}, oneshot::channel().0);
     show(State(state), NamePath(name)).await
@@ -209,12 +247,21 @@ pub async fn resume(State(state): State<Shared>, NamePath(name): NamePath) -> An
 /// `POST /v1/projections/{name}/rebuild/cancel`.
 #[utoipa::path(post, path = "/v1/projections/{name}/rebuild/cancel", tag = "projections", operation_id = "cancelRebuild",
     params(parameters::Projection),
+    request_body(description = "Why, if that is to be recorded", content((operator_shapes::Reason = "application/json"))),
     responses(
         (status = 200, description = "The state of the rebuild", body = operator_shapes::Rebuild),
         (status = 409, description = "No rebuild is running", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 413, description = "Too large", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 415, description = "Not JSON", body = ProblemBody, content_type = "application/problem+json"),
     ))]
-pub async fn cancel(State(state): State<Shared>, NamePath(name): NamePath) -> Answer {
+pub async fn cancel(
+    State(state): State<Shared>,
+    NamePath(name): NamePath,
+    by: Result<Signed, Problem>,
+) -> Answer {
+    let author = author_of(&state, &name, by).await?;
     rebuild::cancel(&state.pool, &name).await?;
+    operations::record(OperationKind::CancelRebuild, &name, &author, &state.pool).await?;
     show(State(state), NamePath(name)).await
 }
 

@@ -6,6 +6,7 @@
 mod error;
 mod explanation;
 mod history;
+mod reconciliation;
 mod simulation;
 mod state;
 mod why;
@@ -13,6 +14,9 @@ mod why;
 pub use error::AuditError;
 pub use explanation::{CommandEntry, DeliveryEntry, Explanation, GrantEntry, Message};
 pub use history::{Cause, CausingAction, EventEntry, History, HistoryQuery, SourcePosition};
+pub use reconciliation::{
+    Difference, DifferenceKind, FileFormat, Payments, PaymentsFault, Reconciliation,
+};
 pub use simulation::{
     PreparedSimulation, SimulatedAction, SimulatedTask, Simulation, SimulationError,
     SimulationInput, UnmovedTask,

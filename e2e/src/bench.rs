@@ -3,6 +3,9 @@
 
 mod cpu;
 mod curves;
+mod deliveries;
+mod endpoints;
+mod features;
 mod floor;
 mod kafka;
 mod latency;
@@ -33,7 +36,11 @@ pub struct Options {
     /// Seconds of each timed run.
     #[arg(long, default_value_t = 10)]
     pub seconds: u64,
-    /// Only these: floor, throughput, catalogue, snapshot, stock, latency, screens, curves.
+    /// Undelivered grants of the run with a backlog.
+    #[arg(long, default_value_t = 1_000_000)]
+    pub backlog: u64,
+    /// Only these: floor, throughput, catalogue, snapshot, stock, latency, screens, curves, deliveries,
+    /// features.
     #[arg(long, value_delimiter = ',')]
     pub only: Vec<String>,
     /// Where the plots go.
@@ -123,6 +130,13 @@ pub async fn run(options: Options) -> Outcome<()> {
     }
     if options.wants("curves") {
         curves::run(&place, &options.plots, options.seconds).await?;
+    }
+    if options.wants("deliveries") {
+        deliveries::run(&place, options.records, options.backlog).await?;
+        endpoints::run(&place, options.seconds).await?;
+    }
+    if options.wants("features") {
+        features::run(&place, options.records).await?;
     }
     place.stop().await;
     Ok(())

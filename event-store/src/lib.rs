@@ -17,6 +17,7 @@ pub mod instant;
 pub mod lanes;
 mod log;
 mod metadata;
+pub mod operations;
 pub mod parked;
 pub mod pool;
 mod queue;

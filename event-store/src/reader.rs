@@ -2,6 +2,7 @@
 
 mod mentions;
 mod news;
+mod times;
 
 use std::collections::BTreeSet;
 
@@ -20,6 +21,7 @@ use crate::{instant, upcasters};
 
 pub use mentions::mentions;
 pub use news::{sequence_at, users_between};
+pub use times::{LaneSpan, spans_of_time};
 
 /// An event with what surrounds it.
 #[derive(Debug, Clone)]

@@ -170,6 +170,9 @@ pub enum IngestCommand {
         /// the old one. Actions older than seven days that are in both count twice.
         #[arg(long)]
         even_if_it_looks_the_same: bool,
+        /// Why; it is recorded with your name.
+        #[arg(long)]
+        reason: Option<String>,
     },
 }
 
@@ -243,6 +246,18 @@ pub enum AuditCommand {
         #[command(flatten)]
         format: Format,
     },
+    /// Lists what operators did that concerns no single user or task: rebuilds, accepted topics, deliveries again.
+    /// The latest first.
+    Operations {
+        /// Begin after this operation.
+        #[arg(long)]
+        after: Option<uuid::Uuid>,
+        /// How many at most, up to 1000.
+        #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u16).range(1..=1000))]
+        limit: u16,
+        #[command(flatten)]
+        format: Format,
+    },
     /// Shows a user's tasks at a moment.
     State {
         /// The user.
@@ -264,21 +279,33 @@ pub enum ProjectionsCommand {
     Rebuild {
         /// The read model.
         name: String,
+        /// Why; it is recorded with your name.
+        #[arg(long)]
+        reason: Option<String>,
     },
     /// Pauses a rebuild.
     Pause {
         /// The read model.
         name: String,
+        /// Why; it is recorded with your name.
+        #[arg(long)]
+        reason: Option<String>,
     },
     /// Resumes a paused rebuild.
     Resume {
         /// The read model.
         name: String,
+        /// Why; it is recorded with your name.
+        #[arg(long)]
+        reason: Option<String>,
     },
     /// Cancels a rebuild and drops its tables.
     Cancel {
         /// The read model.
         name: String,
+        /// Why; it is recorded with your name.
+        #[arg(long)]
+        reason: Option<String>,
     },
     /// Compares read models with the log. Exit 1 if they differ.
     Verify {
@@ -291,5 +318,8 @@ pub enum ProjectionsCommand {
     DropOld {
         /// The read model.
         name: String,
+        /// Why; it is recorded with your name.
+        #[arg(long)]
+        reason: Option<String>,
     },
 }

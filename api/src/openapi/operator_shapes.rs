@@ -233,6 +233,49 @@ shapes! {
         /// Where the request stands in the log.
         position: String,
     }
+    /// Which rewards are to be sent again, and why.
+    RedeliveryRequest {
+        /// 1 to 1,000 characters.
+        #[schema(min_length = 1, max_length = 1000)]
+        reason: String,
+        /// `failed`, which is the default, `claimed` or `delivering`.
+        #[schema(required = false, nullable = false)]
+        state: Option<String>,
+        /// Only of this kind.
+        #[schema(required = false, nullable = false)]
+        kind: Option<String>,
+        /// Only of this code.
+        #[schema(required = false, nullable = false)]
+        code: Option<String>,
+        /// Only those whose delivery to the payer goes by this channel.
+        #[schema(required = false, nullable = false)]
+        channel: Option<String>,
+        /// Only those that were first seen to be due at this instant or later.
+        #[schema(required = false, nullable = false)]
+        since: Option<Instant>,
+        /// `next` of the answer before.
+        #[schema(required = false, nullable = false)]
+        after: Option<Uuid>,
+        /// How many at most: 1 to 1,000, by default 500.
+        #[schema(required = false, nullable = false, minimum = 1, maximum = 1000)]
+        limit: Option<u16>,
+    }
+    /// What became of a redelivery of many.
+    Redeliveries {
+        /// The grants that will be sent again.
+        redelivered: Vec<Uuid>,
+        /// Those that can't be: something happened to them meanwhile.
+        refused: Vec<RefusedRedelivery>,
+        /// For the next request; null if there are no more.
+        next: Option<Uuid>,
+    }
+    /// A grant that is not sent again.
+    RefusedRedelivery {
+        /// The grant.
+        grant: Uuid,
+        /// Why not.
+        detail: String,
+    }
     /// A reward that is to be revoked.
     RevocationRequest {
         /// The reason: 1 to 1,000 characters.

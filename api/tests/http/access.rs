@@ -26,6 +26,7 @@ const TABLE: &[(&str, &str, [bool; 6])] = &[
     ("GET", "/v1/grants", [false, false, false, false, true, true]),
     ("GET", "/v1/grants/x", [false, false, false, false, true, true]),
     ("POST", "/v1/grants/x/redeliver", [false, false, false, false, false, true]),
+    ("POST", "/v1/grants/redeliver", [false, false, false, false, false, true]),
     ("GET", "/v1/parked", [false, false, false, false, false, true]),
     ("GET", "/v1/projections", [false, false, false, false, false, true]),
     ("GET", "/v1/projections/task_view/rebuild", [false, false, false, false, false, true]),

@@ -49,9 +49,8 @@ async fn rule_19_a_claim_answers_with_its_receipt() {
     assert_eq!(shown.body["milestones"][0]["rewards"][0]["grant"], reward["grant"]);
 }
 
-/// Rule 17.
 #[tokio::test]
-async fn a_repeated_claim_returns_the_same_receipt() {
+async fn rule_17_a_repeated_claim_returns_the_same_receipt() {
     let api = with_two_milestones().await;
     let token = client("u42");
     let named = json!({"period": running_period(&api).await, "milestone": 100});
@@ -67,9 +66,9 @@ async fn a_repeated_claim_returns_the_same_receipt() {
     api.post(&token, CLAIM, &json!({}), &other).await.is_problem(409, "nothing-claimable");
 }
 
-/// Rule 17: what can be claimed, and what was, is decided by the log, whatever a read model shows.
+/// What can be claimed, and what was, is decided by the log, whatever a read model shows.
 #[tokio::test]
-async fn a_claim_never_depends_on_a_read_model() {
+async fn rule_17_a_claim_never_depends_on_a_read_model() {
     let api = with_two_milestones().await;
     let token = client("u42");
     let forget = async || {
@@ -87,9 +86,9 @@ async fn a_claim_never_depends_on_a_read_model() {
     assert_eq!((again.status.as_u16(), &again.body), (200, &first.body));
 }
 
-/// Rule 14: under a race.
+/// Under a race of claims that name nothing and have no key: each but the first finds nothing.
 #[tokio::test]
-async fn concurrent_claims_pay_once() {
+async fn rule_14_concurrent_claims_pay_once() {
     let api = Api::start().await;
     api.act("u42", "team.formed", "t1", json!({})).await;
     let path = "/v1/users/u42/tasks/first-team/claim";
@@ -104,6 +103,37 @@ async fn concurrent_claims_pay_once() {
     let mut statuses = [a.status, b.status, c.status, d.status].map(|status| status.as_u16());
     statuses.sort_unstable();
     assert_eq!(statuses, [200, 409, 409, 409]);
+}
+
+/// Whether a repeat is known by its key or by what it names, and whichever process it reaches.
+#[tokio::test]
+async fn rule_17_a_hundred_concurrent_claims_give_one_grant_and_a_hundred_equal_receipts() {
+    let first = Api::start().await;
+    let second = first.another_process().await;
+    let path = |user: &str| format!("/v1/users/{user}/tasks/first-team/claim");
+    let named = json!({"period": "once", "milestone": 1});
+    let key = [("idempotency-key", "one-for-all")];
+    for (user, body, headers) in [("by-key", json!({}), &key[..]), ("by-name", named, &key[..0])] {
+        first.act(user, "team.formed", "t1", json!({})).await;
+        let (token, path) = (client(user), path(user));
+        let claim = |n: usize| {
+            let process = if n.is_multiple_of(2) { &first } else { &second };
+            process.post(&token, &path, &body, headers)
+        };
+        let answers = futures::future::join_all((0..100).map(claim)).await;
+        for answer in &answers {
+            assert_eq!(answer.status, 200, "{user}: {}", answer.text);
+            assert_eq!(answer.body, answers[0].body, "{user}");
+        }
+        let claimed: i64 = sqlx::query_scalar(
+            "select count(*) from events where aggregate_id = $1 and event_type = 'rewards_claimed'",
+        )
+        .bind(user)
+        .fetch_one(&first.pool)
+        .await
+        .unwrap();
+        assert_eq!(claimed, 1, "{user}");
+    }
 }
 
 #[tokio::test]

@@ -30,8 +30,10 @@ async fn grants_are_listed_by_state_and_code_page_by_page() {
     grants.sort();
     let mut seen = Vec::new();
     let mut path = "/v1/grants?limit=2&state=claimed&code=coin".to_owned();
-    // Deliveries are queued by the delivering process; without one, everything that is not on its way is
-    // listed from the grants themselves.
+    // Deliveries are queued by the delivering process; grants are listed without one as well.
+    let claimed = api.get(&operator(), "/v1/grants?state=claimed").await;
+    assert_eq!(claimed.body["grants"].as_array().unwrap().len(), 5, "{}", claimed.text);
+    assert_eq!(claimed.body["grants"][0]["deliveries"], json!([]));
     let all = api.get(&auditor(), "/v1/grants").await;
     assert_eq!(all.body["grants"].as_array().unwrap().len(), 6, "{}", all.text);
     let unclaimed = api.get(&operator(), "/v1/grants?state=claimable").await;
@@ -53,6 +55,32 @@ async fn grants_are_listed_by_state_and_code_page_by_page() {
     assert_eq!(none.body["grants"], json!([]));
     for wrong in ["state=lost", "after=x", "after=00000000-0000-0000-0000-000000000000"] {
         api.get(&operator(), &format!("/v1/grants?{wrong}")).await.is_problem(400, "bad-input");
+    }
+}
+
+/// The end of a claim is not an event before something touches the user or the sweep comes by.
+#[tokio::test]
+async fn rule_13_grants_are_listed_and_shown_as_of_now() {
+    let api = Api::start().await;
+    for user in ["ann", "ben"] {
+        api.act(user, "team.formed", "t1", json!({})).await;
+    }
+    let lapse = "update reward_state set lapses_at = now() - interval '1 second', lapses_as = $2,
+                 claim_until = case when $2 = 'expired' then now() - interval '1 second' end
+                 where user_id = $1";
+    for (user, lapses_as) in [("ann", "expired"), ("ben", "granted")] {
+        sqlx::query(lapse).bind(user).bind(lapses_as).execute(&api.pool).await.unwrap();
+    }
+    for (state, owner) in [("claimable", None), ("expired", Some("ann")), ("claimed", Some("ben"))]
+    {
+        let page = api.get(&operator(), &format!("/v1/grants?state={state}")).await;
+        let grants = page.body["grants"].as_array().unwrap().clone();
+        assert_eq!(grants.len(), owner.iter().count(), "{state}: {}", page.text);
+        for shown in grants {
+            assert_eq!((shown["user"].as_str(), shown["state"].as_str()), (owner, Some(state)));
+            let path = format!("/v1/grants/{}", shown["grant"].as_str().unwrap());
+            assert_eq!(api.get(&auditor(), &path).await.body["state"], state);
+        }
     }
 }
 
@@ -107,4 +135,73 @@ async fn rule_24_a_failed_grant_is_delivered_again_by_an_operator_with_a_reason(
         let again = api.post(&operator(), &format!("{path}/redeliver"), &reason, &[]).await;
         again.is_problem(404, "unknown-grant");
     }
+}
+
+#[tokio::test]
+async fn grants_that_failed_are_delivered_again_in_steps_and_once_under_a_key() {
+    let api = Api::start().await;
+    let users = ["ann", "ben", "cid"];
+    let grants = claimed(&api, &users).await;
+    for (user, grant) in users.iter().zip(&grants) {
+        fail(&api, user, grant).await;
+    }
+    let path = "/v1/grants/redeliver";
+    let reason = "the vault is open again";
+    for (body, pointer) in [
+        (json!({}), "/reason"),
+        (json!({"reason": reason, "state": "delivered"}), "/state"),
+        (json!({"reason": reason, "since": "yesterday"}), "/since"),
+        (json!({"reason": reason, "limit": 1001}), "/limit"),
+        (json!({"reason": reason, "codes": "coin"}), "/codes"),
+    ] {
+        let answer = api.post(&operator(), path, &body, &[]).await;
+        answer.is_problem(400, "bad-input");
+        assert_eq!(answer.body["errors"][0]["pointer"], pointer);
+    }
+    let other = json!({"reason": reason, "code": "gold"});
+    let none = api.post(&operator(), path, &other, &[]).await;
+    assert_eq!(none.body, json!({"redelivered": [], "refused": [], "next": null}), "{}", none.text);
+
+    let key = [("idempotency-key", "case-7")];
+    let body = json!({"reason": reason, "kind": "currency", "code": "coin", "limit": 2});
+    let first = api.post(&operator(), path, &body, &key).await;
+    assert_eq!(first.status, 200, "{}", first.text);
+    assert_eq!(first.body["redelivered"].as_array().unwrap().len(), 2, "{}", first.text);
+    let again = api.post(&operator(), path, &body, &key).await;
+    assert_eq!((again.status.as_u16(), &again.body), (200, &first.body));
+    let mut rest = body.clone();
+    rest["after"] = first.body["next"].clone();
+    let rest = api.post(&operator(), path, &rest, &[]).await;
+    assert_eq!(rest.body["redelivered"].as_array().unwrap().len(), 1, "{}", rest.text);
+    assert_eq!(rest.body["next"], Value::Null);
+    let claimed = api.get(&operator(), "/v1/grants?state=claimed").await;
+    assert_eq!(claimed.body["grants"].as_array().unwrap().len(), 3);
+
+    // One by one as well.
+    fail_again(&api, "ann", &grants[0]).await;
+    let path = format!("/v1/grants/{}/redeliver", grants[0]);
+    let body = json!({ "reason": reason });
+    let first = api.post(&operator(), &path, &body, &key).await;
+    assert_eq!(first.status, 200, "{}", first.text);
+    let again = api.post(&operator(), &path, &body, &key).await;
+    assert_eq!((again.status.as_u16(), &again.body), (200, &first.body));
+    let position = "plaudit-position";
+    assert_eq!(again.header(position), first.header(position));
+    let events = "select count(*) from events where event_type = 'redelivery_requested'";
+    let requested: i64 = sqlx::query_scalar(events).fetch_one(&api.pool).await.unwrap();
+    assert_eq!(requested, 4);
+    let recorded: Vec<(String, String, Option<String>)> =
+        sqlx::query_as("select operation, operator, reason from operations order by at")
+            .fetch_all(&api.pool)
+            .await
+            .unwrap();
+    assert_eq!(recorded.len(), 4, "{recorded:?}");
+    let told = |(_, operator, why): &(String, String, Option<String>)| {
+        operator == "ops" && why.as_deref() == Some(reason)
+    };
+    assert!(recorded.iter().all(told), "{recorded:?}");
+}
+
+async fn fail_again(api: &Api, user: &str, grant: &str) {
+    api.act(user, "plaudit.reward.failed", "f2", json!({ "grant": grant })).await;
 }

@@ -55,3 +55,29 @@ async fn a_rebuild_that_is_given_up_after_it_was_resumed_stays_so() {
     let all = api.get(&operator(), "/v1/projections").await;
     assert_eq!(all.body["projections"][0]["old_kept"], json!(false), "{}", all.text);
 }
+
+#[tokio::test]
+async fn rule_24_whoever_steers_a_rebuild_is_recorded_with_the_reason() {
+    let api = Api::start().await;
+    let (held, _) = resumed(&api).await;
+    let path = format!("{REBUILD}/cancel");
+    let answer = api.post(&operator(), &path, &json!({"reason": "wrong day"}), &[]).await;
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    held.rollback().await.unwrap();
+    ended(&api).await;
+    let wrong = api.post(&operator(), &path, &json!({"reason": 1}), &[]).await;
+    wrong.is_problem(400, "bad-input");
+    let nothing = "/v1/projections/nothing/rebuild/cancel";
+    let unknown = api.post(&operator(), nothing, &json!({"reason": 1}), &[]).await;
+    unknown.is_problem(404, "unknown-projection");
+    let recorded: Vec<(String, String, String, Option<String>)> =
+        sqlx::query_as("select operation, subject, operator, reason from operations order by at")
+            .fetch_all(&api.pool)
+            .await
+            .unwrap();
+    let operations: Vec<&str> = recorded.iter().map(|(operation, ..)| operation.as_str()).collect();
+    let wanted = ["rebuild", "pause", "resume", "cancel"].map(|what| format!("projections.{what}"));
+    assert_eq!(operations, wanted);
+    assert!(recorded.iter().all(|(_, subject, by, _)| subject == "task_view" && by == "ops"));
+    assert_eq!(recorded[3].3.as_deref(), Some("wrong day"));
+}

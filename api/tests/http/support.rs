@@ -132,6 +132,24 @@ impl Api {
         let origins: Vec<String> = origins.iter().map(ToString::to_string).collect();
         let pool = pool::connect(url, 5).unwrap();
         schema::migrate(&pool, 8.try_into().unwrap()).await.unwrap();
+        Self::over(pool, keys, in_flight_bytes, &origins).await
+    }
+
+    /// Another process on the same database: nothing in memory is shared.
+    pub async fn another_process(&self) -> Self {
+        let options = self.pool.connect_options().as_ref().clone();
+        let pool =
+            sqlx::postgres::PgPoolOptions::new().max_connections(5).connect_lazy_with(options);
+        let keys = KeyOptions { hs256_secret: Some(SECRET.to_owned()), ..KeyOptions::default() };
+        Self::over(pool, keys, 64 * 1024 * 1024, &[]).await
+    }
+
+    async fn over(
+        pool: PgPool,
+        keys: KeyOptions,
+        in_flight_bytes: usize,
+        origins: &[String],
+    ) -> Self {
         let lanes = schema::check(&pool).await.unwrap();
         let store = Arc::new(CatalogueStore::default());
         let executor = Arc::new(Executor::new(pool.clone(), lanes, store, vec![]));
@@ -152,7 +170,7 @@ impl Api {
             heads: Arc::clone(&heads),
             computing: Computing::default(),
             in_flight: InFlight::new(in_flight_bytes),
-            cors_origins: CorsOrigins::parse(&origins).unwrap(),
+            cors_origins: CorsOrigins::parse(origins).unwrap(),
             executor: Arc::clone(&executor),
             commands,
             keys,

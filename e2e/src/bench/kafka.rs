@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use rdkafka::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
 
@@ -107,13 +108,31 @@ pub fn fill(
     spread: Spread,
     kinds: Kinds,
 ) -> Outcome<()> {
-    let producer = producer(brokers)?;
-    let time = jiff::Timestamp::now().to_string();
     let mut numbers = Numbers(42);
-    for id in 0..records {
+    produce(brokers, topic, records, |_| {
         let user = user_id(spread.user(&mut numbers, users));
         let kind = kinds.one(&mut numbers);
-        let body = action(id, &kind, &user, &time, 10 + numbers.next() % 90);
+        (user, kind, 10 + numbers.next() % 90)
+    })
+}
+
+/// Produces gifts of users who take turns, no two with as many coins.
+pub fn fill_in_turn(brokers: &str, topic: &str, records: u64, users: u64) -> Outcome<()> {
+    produce(brokers, topic, records, |id| (user_id(id % users), GIFT.to_owned(), 10 + id))
+}
+
+/// Produces actions of a user, of a type, with so many coins.
+fn produce(
+    brokers: &str,
+    topic: &str,
+    records: u64,
+    mut next: impl FnMut(u64) -> (String, String, u64),
+) -> Outcome<()> {
+    let producer = producer(brokers)?;
+    let time = jiff::Timestamp::now().to_string();
+    for id in 0..records {
+        let (user, kind, coins) = next(id);
+        let body = action(id, &kind, &user, &time, coins);
         let mut record = BaseRecord::to(topic).key(&user).payload(&body);
         while let Err((error, back)) = producer.send(record) {
             match error {
@@ -127,4 +146,15 @@ pub fn fill(
     }
     producer.flush(Duration::from_secs(120))?;
     Ok(())
+}
+
+/// How many records a topic holds.
+pub fn records(brokers: &str, topic: &str, partitions: i32) -> Outcome<u64> {
+    let client: BaseConsumer = ClientConfig::new().set("bootstrap.servers", brokers).create()?;
+    let mut sum = 0;
+    for partition in 0..partitions {
+        let (low, high) = client.fetch_watermarks(topic, partition, Duration::from_secs(10))?;
+        sum += u64::try_from(high - low)?;
+    }
+    Ok(sum)
 }

@@ -103,6 +103,18 @@ impl Place {
         roles: &str,
         listen: &str,
     ) -> Outcome<Child> {
+        self.serve_with(database, topic, roles, listen, &[])
+    }
+
+    /// As [`Self::serve`], with further settings.
+    pub fn serve_with(
+        &self,
+        database: &Database,
+        topic: &str,
+        roles: &str,
+        listen: &str,
+        settings: &[(&str, String)],
+    ) -> Outcome<Child> {
         let log = std::env::var_os("BENCH_LOG").is_some();
         let child = Command::new(&self.plaudit)
             .args(["serve", "--roles", roles])
@@ -113,6 +125,7 @@ impl Place {
             .env("PLAUDIT_HTTP_LISTEN", listen)
             .env("PLAUDIT_AUTH_HS256_SECRET", SECRET)
             .env("PLAUDIT_LOG_LEVEL", "warn,librdkafka=error")
+            .envs(settings.iter().map(|(name, value)| (name, value)))
             .stderr(if log { Stdio::inherit() } else { Stdio::null() })
             .kill_on_drop(true)
             .spawn()?;
@@ -168,6 +181,40 @@ impl Database {
             .fetch_one(&self.pool)
             .await?;
         Ok(sum.unsigned_abs())
+    }
+
+    /// How many records of a topic are applied, give or take the batches that are under way.
+    pub async fn applied(&self, topic: &str) -> Outcome<u64> {
+        let sum: Option<i64> = sqlx::query_scalar(
+            "select sum(next_offset)::bigint from (
+                 select max(next_offset) next_offset from lane_offsets where topic = $1 group by partition
+             ) p",
+        )
+        .bind(topic)
+        .fetch_one(&self.pool)
+        .await?;
+        Ok(sum.unwrap_or_default().unsigned_abs())
+    }
+
+    /// The rate at which the records of a topic are applied, from the first tenth to the last.
+    #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
+    pub async fn rate(&self, topic: &str, records: u64) -> Outcome<f64> {
+        let deadline = std::time::Instant::now() + Duration::from_secs(900);
+        let mut begun = None;
+        loop {
+            let applied = self.applied(topic).await?;
+            let now = std::time::Instant::now();
+            match begun {
+                None if applied >= records / 10 => begun = Some((now, applied)),
+                Some((at, from)) if applied >= records => {
+                    return Ok((applied - from) as f64 / now.duration_since(at).as_secs_f64());
+                }
+                _ if now > deadline => {
+                    return Err(format!("only {applied} of {records} records applied").into());
+                }
+                _ => tokio::time::sleep(Duration::from_millis(20)).await,
+            }
+        }
     }
 
     /// Waits until the log holds so many events.

@@ -21,10 +21,16 @@ use crate::states::undecodable;
 /// Which grants are wanted.
 #[derive(Debug, Clone, Default)]
 pub struct Filter {
-    /// In this state.
+    /// In this state, as of the moment of the list.
     pub state: Option<RewardState>,
+    /// Of this kind.
+    pub kind: Option<String>,
     /// Of this code.
     pub code: Option<String>,
+    /// Whose delivery to the payer goes by this channel.
+    pub channel: Option<String>,
+    /// Whose delivery to the payer was first seen to be due at this instant or later.
+    pub queued_since: Option<Timestamp>,
     /// Behind this grant, in the order of the list.
     pub after: Option<Uuid>,
     /// How many at most.
@@ -38,8 +44,10 @@ pub struct GrantEntry {
     pub lane: Lane,
     /// Whose it is.
     pub user: UserId,
-    /// What was granted, and what became of it.
+    /// What was granted, and what became of it by the events so far.
     pub row: RewardRow,
+    /// What became of it by the moment at which it was read, whether an event says so or not.
+    pub state: RewardState,
     /// The one that leads to the payer first; none before it is claimed.
     pub deliveries: Vec<Listed>,
 }
@@ -81,6 +89,7 @@ pub struct GrantPage {
 
 /// Lists grants lane by lane. `None` if there is no grant with the id of [`Filter::after`].
 pub async fn list(pool: &PgPool, filter: &Filter) -> sqlx::Result<Option<GrantPage>> {
+    let now = Timestamp::now();
     let mut connection = pool.acquire().await?;
     let mut after = (i16::MIN, Uuid::nil());
     if let Some(grant) = filter.after {
@@ -99,7 +108,8 @@ pub async fn list(pool: &PgPool, filter: &Filter) -> sqlx::Result<Option<GrantPa
         let missing = filter.limit + 1 - found.len();
         let last = if lane == after.0 { after.1 } else { Uuid::nil() };
         let is_first = lane != after.0;
-        found.extend(of_lane(Lane(lane), last, is_first, missing, filter, &mut connection).await?);
+        let (lane, begin) = (Lane(lane), (last, is_first));
+        found.extend(of_lane(lane, begin, missing, filter, now, &mut connection).await?);
         if found.len() > filter.limit {
             break;
         }
@@ -114,33 +124,57 @@ pub async fn list(pool: &PgPool, filter: &Filter) -> sqlx::Result<Option<GrantPa
 const ATTEMPTS_LISTED: i32 = 20;
 const ATTEMPTS_SHOWN: i32 = 200;
 
-/// Grants that are not delivered lie in an index of deliveries; all others in the one of grants.
+/// Grants on their way to the payer have an index of their own.
 const UNDELIVERED: [RewardState; 3] =
     [RewardState::Claimed, RewardState::Delivering, RewardState::Failed];
 
+/// The state as of $7, as a page of a user's rewards has it.
+const STATE_AS_OF: &str = "case
+    when r.state <> 'claimable' or r.lapses_at is null or r.lapses_at > $7 then r.state
+    when r.lapses_as = 'granted' then 'claimed'
+    else r.lapses_as
+end";
+
+/// What else is asked of a grant.
+const WANTED: &str = "r.lane = $1 and (r.grant_id > $2 or $3)
+    and ($5::text is null or r.code = $5) and ($8::text is null or r.kind = $8)
+    and ($9::text is null and $10::timestamptz is null or exists (
+        select from deliveries d
+        where d.lane = r.lane and d.grant_id = r.grant_id and d.pays
+          and ($9::text is null or d.channel = $9)
+          and ($10::timestamptz is null or d.queued_at >= $10)))";
+
 async fn of_lane(
     lane: Lane,
-    after: Uuid,
-    from_start: bool,
+    (after, from_start): (Uuid, bool),
     limit: usize,
     filter: &Filter,
+    now: Timestamp,
     connection: &mut PgConnection,
 ) -> sqlx::Result<Vec<GrantEntry>> {
     let source = match filter.state {
-        Some(state) if UNDELIVERED.contains(&state) => {
-            "deliveries d join reward_state r on r.lane = d.lane and r.grant_id = d.grant_id
-             where d.lane = $1 and d.state <> 'delivered' and d.pays
-               and (d.grant_id > $2 or $3) and r.lane = $1 and r.state = $4
-               and ($5::text is null or r.code = $5) order by d.grant_id"
-        }
-        _ => {
-            "reward_state r where r.lane = $1 and (r.grant_id > $2 or $3)
-               and ($4::text is null or r.state = $4) and ($5::text is null or r.code = $5)
-             order by r.grant_id"
-        }
+        // What the end of a period has granted, and no event says so yet, is claimed as well. It is found by
+        // the first line of each milestone, which the sweeper goes by too.
+        Some(state) if UNDELIVERED.contains(&state) => format!(
+            "((select * from reward_state r
+               where r.state in ('claimed', 'delivering', 'failed') and r.state = $4 and {WANTED}
+               order by r.grant_id limit $6)
+              union all
+              (select r.* from reward_state f
+               join reward_state r on r.lane = f.lane and r.user_id = f.user_id
+                 and r.granted_position = f.granted_position and r.state = 'claimable'
+               where $4 = 'claimed' and f.lane = $1 and f.state = 'claimable' and f.ordinal = 0
+                 and f.lapses_at is not null and f.lapses_at <= $7 and f.lapses_as = 'granted'
+                 and {WANTED}
+               order by r.grant_id limit $6)) r"
+        ),
+        _ => format!("reward_state r where {WANTED} and ($4::text is null or $4 = {STATE_AS_OF})"),
     };
     let columns: Vec<String> = COLUMNS.split(", ").map(|name| format!("r.{name}")).collect();
-    let sql = format!("select r.user_id, {} from {source} limit $6", columns.join(", "));
+    let sql = format!(
+        "select r.user_id, {} from {source} order by r.grant_id limit $6",
+        columns.join(", ")
+    );
     let rows = sqlx::query(&sql)
         .bind(lane.0)
         .bind(after)
@@ -148,11 +182,15 @@ async fn of_lane(
         .bind(filter.state.map(RewardState::as_str))
         .bind(filter.code.as_deref())
         .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+        .bind(instant::to_sql(now))
+        .bind(filter.kind.as_deref())
+        .bind(filter.channel.as_deref())
+        .bind(filter.queued_since.map(instant::to_sql))
         .fetch_all(&mut *connection)
         .await?;
     let mut entries = Vec::with_capacity(rows.len());
     for row in &rows {
-        entries.extend(entry(lane, row)?);
+        entries.extend(entry(lane, row, now)?);
     }
     add_deliveries(lane, &mut entries, ATTEMPTS_LISTED, connection).await?;
     Ok(entries)
@@ -168,17 +206,20 @@ pub async fn find(pool: &PgPool, grant: Uuid) -> sqlx::Result<Option<GrantEntry>
     let row = sqlx::query(&sql).bind(lane.0).bind(grant).fetch_optional(&mut *connection).await?;
     let mut entries = Vec::new();
     if let Some(row) = row {
-        entries.extend(entry(lane, &row)?);
+        entries.extend(entry(lane, &row, Timestamp::now())?);
     }
     add_deliveries(lane, &mut entries, ATTEMPTS_SHOWN, &mut connection).await?;
     Ok(entries.pop())
 }
 
-fn entry(lane: Lane, row: &PgRow) -> sqlx::Result<Option<GrantEntry>> {
+fn entry(lane: Lane, row: &PgRow, now: Timestamp) -> sqlx::Result<Option<GrantEntry>> {
     let user: String = row.try_get(0)?;
     let user = user.try_into().map_err(undecodable)?;
     let found = RewardRow::read(row, 1)?;
-    Ok(found.map(|row| GrantEntry { lane, user, row, deliveries: Vec::new() }))
+    Ok(found.map(|row| {
+        let state = row.state_as_of(now);
+        GrantEntry { lane, user, row, state, deliveries: Vec::new() }
+    }))
 }
 
 async fn add_deliveries(

@@ -27,7 +27,7 @@ pub struct GrantReport {
     pub code: String,
     /// How many.
     pub amount: i64,
-    /// What became of it.
+    /// What became of it, as of the moment at which it was read.
     pub state: String,
     /// When the milestone was reached.
     pub granted_at: Timestamp,
@@ -38,7 +38,7 @@ pub struct GrantReport {
 }
 
 impl From<GrantEntry> for GrantReport {
-    fn from(GrantEntry { user, row, deliveries, .. }: GrantEntry) -> Self {
+    fn from(GrantEntry { user, row, state, deliveries, .. }: GrantEntry) -> Self {
         let reward = row.reward;
         let reason = deliveries.iter().find(|d| d.pays).and_then(|d| d.reason.clone());
         Self {
@@ -51,7 +51,7 @@ impl From<GrantEntry> for GrantReport {
             kind: reward.kind,
             code: reward.code,
             amount: reward.amount,
-            state: row.state.as_str().to_owned(),
+            state: state.as_str().to_owned(),
             granted_at: reward.reached_at,
             reason,
             deliveries,

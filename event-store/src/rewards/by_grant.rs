@@ -1,10 +1,12 @@
 //! Reward lines by the ids of their grants.
 
+use plaudit_domain::ids::UserId;
 use plaudit_domain::lane::Lane;
-use sqlx::PgConnection;
+use sqlx::{PgConnection, Row};
 use uuid::Uuid;
 
 use super::{COLUMNS, RewardRow};
+use crate::states::undecodable;
 
 /// Some reward lines of a lane, in the order in which they were earned.
 pub async fn of_lane(
@@ -25,4 +27,29 @@ pub async fn of_lane(
     );
     let rows = sqlx::query(&sql).bind(lane.0).bind(grants).fetch_all(connection).await?;
     rows.iter().filter_map(|row| RewardRow::read(row, 0).transpose()).collect()
+}
+
+/// Reward lines of whatever lanes, each with its user; grants that are not there are left out. Each one is
+/// looked for in every lane.
+pub async fn of_any_lane(
+    grants: &[Uuid],
+    connection: &mut PgConnection,
+) -> sqlx::Result<Vec<(UserId, RewardRow)>> {
+    let sql = format!(
+        "select user_id, {COLUMNS} from unnest($1::uuid[]) w (wanted)
+         cross join lanes l
+         cross join lateral (
+             select * from reward_state
+             where lane = l.lane and grant_id >= w.wanted order by grant_id limit 1
+         ) r
+         where r.grant_id = w.wanted"
+    );
+    let rows = sqlx::query(&sql).bind(grants).fetch_all(connection).await?;
+    let mut found = Vec::with_capacity(rows.len());
+    for row in &rows {
+        let user: String = row.try_get(0)?;
+        let user = user.try_into().map_err(undecodable)?;
+        found.extend(RewardRow::read(row, 1)?.map(|row| (user, row)));
+    }
+    Ok(found)
 }

@@ -84,9 +84,9 @@ async fn actions_of_a_user_whose_log_cannot_be_read_are_parked_and_the_others_go
     assert!(matches!(again, Outcome::Parked { .. }), "{again:?}");
 }
 
-/// Rule 17: a key is of one request, so a client that uses it for another task claims that.
+/// A key is of one request, so a client that uses it for another task claims that.
 #[tokio::test]
-async fn a_key_of_one_tasks_claim_is_none_of_anothers() {
+async fn rule_17_a_key_of_one_tasks_claim_is_none_of_anothers() {
     let store = Store::with_tasks(TASKS).await;
     store.act(action("u1", "t", "team.formed", NOON, &json!({}))).await;
     store.act(action("u1", "s", "user.signed_in", NOON, &json!({}))).await;
@@ -117,9 +117,8 @@ async fn the_log_takes_no_other_aggregates() {
     assert!(refused.contains("UserTasks only"), "{refused}");
 }
 
-/// Rule 17: a repeated claim returns the same receipt.
 #[tokio::test]
-async fn a_claim_of_everything_is_answered_the_same_under_the_same_key() {
+async fn rule_17_a_claim_of_everything_is_answered_the_same_under_the_same_key() {
     let store = Store::with_tasks(TASKS).await;
     store.act(action("u1", "t", "team.formed", NOON, &json!({}))).await;
     let first = store.execute(vec![claim_all(&store, "u1", Some("k"))]).await.remove(0).outcome;

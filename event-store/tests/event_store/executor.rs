@@ -87,9 +87,9 @@ async fn positions_in_a_lane_have_no_gaps() {
     );
 }
 
-/// Rules 16 and 17.
+/// Also rule 16.
 #[tokio::test]
-async fn a_repeated_claim_returns_the_same_receipt() {
+async fn rule_17_a_repeated_claim_returns_the_same_receipt() {
     let store = Store::with_tasks(TASKS).await;
     store.act(team("u1", "a")).await;
     let user: UserId = "u1".parse().unwrap();
@@ -215,9 +215,9 @@ async fn a_retired_task_stops_progress_and_not_claims_and_never_comes_back() {
     assert!(matches!(resumed, Err(PublishError::Retired(_))));
 }
 
-/// Rule 17: two requests at once, which share a batch, get the one receipt.
+/// Two requests at once, which share a batch, get the one receipt.
 #[tokio::test]
-async fn a_claim_that_is_repeated_in_one_batch_returns_the_same_receipt() {
+async fn rule_17_a_claim_that_is_repeated_in_one_batch_returns_the_same_receipt() {
     let store = Store::with_tasks(TASKS).await;
     store.act(team("u1", "a")).await;
     let claim = || Item {

@@ -46,6 +46,15 @@ pub enum RewardsCommand {
         /// With --failed: only those of this code.
         #[arg(long, requires = "failed")]
         code: Option<String>,
+        /// With --failed: only those of this kind.
+        #[arg(long, requires = "failed")]
+        kind: Option<String>,
+        /// With --failed: only those whose delivery goes by this channel.
+        #[arg(long, requires = "failed")]
+        channel: Option<String>,
+        /// With --failed: only those that were first seen to be due at this instant or later.
+        #[arg(long, requires = "failed")]
+        since: Option<Timestamp>,
         /// Why; it is kept in the users' histories.
         #[arg(long)]
         reason: String,
@@ -63,9 +72,13 @@ pub enum RewardsCommand {
         /// The amount.
         #[arg(long, value_parser = clap::value_parser!(i64).range(1..))]
         amount: i64,
-        /// Tells grants by hand of a user apart: the same line is granted once, for ever.
+        /// Tells grants by hand of a user apart: the same line is granted once, for ever. Absent: a new one,
+        /// which is printed before anything is granted, so that the command can be repeated with it.
         #[arg(long)]
         line: Option<String>,
+        /// Stands for a line, as the header of the same name does over HTTP.
+        #[arg(long, value_name = "KEY", conflicts_with = "line")]
+        idempotency_key: Option<String>,
         /// The reason; kept in the user's history with your name.
         #[arg(long)]
         reason: String,
@@ -86,14 +99,14 @@ pub enum RewardsCommand {
     },
     /// Compares grants with what a payer says it paid. Exit 1 if they differ.
     Reconcile {
-        /// Grants of milestones reached at this instant or later.
+        /// What became payable, was delivered or failed at this instant or later.
         #[arg(long)]
         from: Timestamp,
         /// And before this instant.
         #[arg(long)]
         until: Timestamp,
-        /// What the payer says: CSV with a header, or one JSON object per line (.jsonl), with the fields
-        /// `grant` and `amount`. Without it: what is not delivered.
+        /// What the payer says: CSV with a header, separated by `,` or `;`, or one JSON object per line (.jsonl,
+        /// .ndjson, .json), with the fields `grant` and `amount`. Without it: what has failed.
         #[arg(long, value_name = "FILE")]
         against: Option<PathBuf>,
         #[command(flatten)]

@@ -9,8 +9,10 @@ use plaudit_digests::verify::{self, UserVerification};
 use plaudit_domain::ids::UserId;
 use plaudit_domain::lane::Lane;
 use plaudit_event_store::catalogue_store::CatalogueStore;
+use plaudit_event_store::operations::{self, Operation};
 use plaudit_event_store::reader;
 use serde_json::{Value, json};
+use sqlx::PgPool;
 use uuid::Uuid;
 
 use crate::cli::{AuditCommand, FormatKind};
@@ -35,8 +37,37 @@ pub async fn run(config: &Config, command: AuditCommand) -> Result<ExitCode, Fai
         AuditCommand::Verify { user: Some(user), format } => {
             verify_user(config, &user.parse()?, format.format).await
         }
+        AuditCommand::Operations { after, limit, format } => {
+            let (pool, _) = startup::checked_database(config).await?;
+            list_operations(after, limit, format.format, &pool).await
+        }
         AuditCommand::Verify { user: None, format } => verify_all(config, format.format).await,
     }
+}
+
+async fn list_operations(
+    after: Option<Uuid>,
+    limit: u16,
+    format: FormatKind,
+    pool: &PgPool,
+) -> Result<ExitCode, Failure> {
+    let limit = usize::from(limit);
+    let mut found = operations::list(after, i64::try_from(limit)? + 1, pool).await?;
+    let next = (found.len() > limit).then(|| found[limit - 1].id);
+    found.truncate(limit);
+    if format == FormatKind::Json {
+        outln!("{}", json!({ "operations": found, "next": next }));
+        return Ok(ExitCode::SUCCESS);
+    }
+    for Operation { at, operator, operation, subject, reason, .. } in &found {
+        let reason = reason.as_deref().map_or(String::new(), |reason| format!(": {reason}"));
+        outln!("{at}  {operation:<24} {subject}  by {operator}{reason}");
+    }
+    match next {
+        Some(next) => outln!("{} shown; for the next ones: --after {next}", found.len()),
+        None => outln!("{}", count(found.len(), "operation")),
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Events are read in pages of this size.

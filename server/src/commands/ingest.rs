@@ -2,6 +2,8 @@
 
 use std::process::ExitCode;
 
+use plaudit_event_store::catalogue_store::Author;
+use plaudit_event_store::operations::{self, OperationKind};
 use plaudit_event_store::sources as remembered;
 use plaudit_ingest::IngestOptions;
 use plaudit_ingest::status::{TopicState, TopicStatus, status};
@@ -13,7 +15,7 @@ use crate::config::Config;
 use crate::failure::Failure;
 use crate::output::{count, outln, word};
 use crate::source_files::SourceFiles;
-use crate::startup;
+use crate::{operator, startup};
 
 /// Shows how reading stands, or goes on with a topic that was created again.
 pub async fn run(config: &Config, command: IngestCommand) -> Result<ExitCode, Failure> {
@@ -21,8 +23,9 @@ pub async fn run(config: &Config, command: IngestCommand) -> Result<ExitCode, Fa
     let (pool, _) = startup::checked_database(config).await?;
     let options = options.with_topics_of(&files.in_force(&pool).await?);
     match command {
-        IngestCommand::AcceptNewTopic { topic, even_if_it_looks_the_same } => {
-            accept_new_topic(options, &pool, topic, even_if_it_looks_the_same).await
+        IngestCommand::AcceptNewTopic { topic, even_if_it_looks_the_same, reason } => {
+            let author = operator::author(reason.as_deref())?;
+            accept_new_topic(options, &pool, topic, even_if_it_looks_the_same, &author).await
         }
         IngestCommand::Status(format) => {
             let status = status(&options, &pool).await?;
@@ -44,6 +47,7 @@ async fn accept_new_topic(
     pool: &PgPool,
     topic: String,
     even_if_it_looks_the_same: bool,
+    author: &Author,
 ) -> Result<ExitCode, Failure> {
     if !options.topics.contains(&topic) {
         return Err(Failure::new(format!(
@@ -83,6 +87,7 @@ async fn accept_new_topic(
         }
     }
     let incarnation = remembered::accept_new_topic(pool, &topic).await?;
+    operations::record(OperationKind::AcceptNewTopic, &topic, author, pool).await?;
     outln!(
         "{topic} is read from its beginning, as incarnation {incarnation}; running processes follow within 5 s"
     );

@@ -6,6 +6,8 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
+use plaudit_event_store::catalogue_store::Author;
+use plaudit_event_store::operations::{self, OperationKind};
 use plaudit_event_store::schema;
 use plaudit_projections::difference::{UnreadableUser, UnreadableUsers};
 use plaudit_projections::rebuild::{self, RebuildOptions, RebuildOutcome, RebuildStatus};
@@ -19,25 +21,39 @@ use crate::config::Config;
 use crate::failure::Failure;
 use crate::output::{count, errln, outln};
 use crate::signals::ShutdownSignals;
-use crate::startup;
+use crate::{operator, startup};
 
 /// Lists, rebuilds and verifies read models.
 pub async fn run(config: &Config, command: ProjectionsCommand) -> Result<ExitCode, Failure> {
     let (pool, _) = startup::checked_database(config).await?;
     match command {
         ProjectionsCommand::List(format) => list(&pool, format.format).await,
-        ProjectionsCommand::Rebuild { name } => rebuild_one(&pool, &name).await,
-        ProjectionsCommand::Pause { name } => {
-            done(rebuild::pause(&pool, &name).await, &name, "paused")
+        ProjectionsCommand::Rebuild { name, reason } => {
+            let author = operator::author(reason.as_deref())?;
+            rebuild::status(&pool, &name).await?; // an unknown one is not recorded
+            operations::record(OperationKind::Rebuild, &name, &author, &pool).await?;
+            rebuild_one(&pool, &name).await
         }
-        ProjectionsCommand::Resume { name } => {
-            done(rebuild::resume(&pool, &name).await, &name, "may go on")
+        ProjectionsCommand::Pause { name, reason } => {
+            let author = operator::author(reason.as_deref())?;
+            rebuild::pause(&pool, &name).await?;
+            done(&pool, OperationKind::PauseRebuild, &name, &author, "paused").await
         }
-        ProjectionsCommand::Cancel { name } => {
-            done(rebuild::cancel(&pool, &name).await, &name, "cancelled")
+        ProjectionsCommand::Resume { name, reason } => {
+            let author = operator::author(reason.as_deref())?;
+            rebuild::resume(&pool, &name).await?;
+            done(&pool, OperationKind::ResumeRebuild, &name, &author, "may go on").await
         }
-        ProjectionsCommand::DropOld { name } => {
-            done(rebuild::drop_old(&pool, &name).await, &name, "its old version is dropped")
+        ProjectionsCommand::Cancel { name, reason } => {
+            let author = operator::author(reason.as_deref())?;
+            rebuild::cancel(&pool, &name).await?;
+            done(&pool, OperationKind::CancelRebuild, &name, &author, "cancelled").await
+        }
+        ProjectionsCommand::DropOld { name, reason } => {
+            let author = operator::author(reason.as_deref())?;
+            rebuild::drop_old(&pool, &name).await?;
+            let what = "its old version is dropped";
+            done(&pool, OperationKind::DropOld, &name, &author, what).await
         }
         ProjectionsCommand::Verify { name, format } => {
             verify_all(&pool, name.as_deref(), format.format).await
@@ -45,12 +61,15 @@ pub async fn run(config: &Config, command: ProjectionsCommand) -> Result<ExitCod
     }
 }
 
-fn done<E: std::error::Error>(
-    outcome: Result<(), E>,
+/// Records what was done, and says so.
+async fn done(
+    pool: &PgPool,
+    kind: OperationKind,
     name: &str,
+    author: &Author,
     what: &str,
 ) -> Result<ExitCode, Failure> {
-    outcome?;
+    operations::record(kind, name, author, pool).await?;
     outln!("{name}: {what}");
     Ok(ExitCode::SUCCESS)
 }

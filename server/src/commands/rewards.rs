@@ -10,9 +10,11 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use plaudit_domain::catalogue::definition::Payout;
 use plaudit_domain::user_tasks::RewardState;
-use plaudit_event_store::catalogue_store::CatalogueStore;
+use plaudit_event_store::catalogue_store::{Author, CatalogueStore};
 use plaudit_event_store::deliveries::{self, Attempt, Filter, GrantEntry, GrantReport};
+use plaudit_event_store::operations::{self, OperationKind};
 use plaudit_event_store::{Batch, Executor, Item, Origin, Outcome, Work};
+use plaudit_release::Operator;
 use serde_json::json;
 use sqlx::PgPool;
 use uuid::Uuid;
@@ -22,7 +24,7 @@ use crate::commands::corrections::Why;
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::output::{count, errln, outln};
-use crate::startup;
+use crate::{operator, startup};
 
 /// How many grants are read, or sent again, at once.
 const PAGE: usize = 500;
@@ -35,7 +37,8 @@ pub async fn run(config: &Config, command: RewardsCommand) -> Result<ExitCode, F
         }
         RewardsCommand::List { state, code, after, limit, format } => {
             let state = state.as_deref().map(state_named).transpose()?;
-            let filter = Filter { state, code, after, limit: usize::from(limit) };
+            let filter =
+                Filter { state, code, after, limit: usize::from(limit), ..Filter::default() };
             list(&startup::checked_database(config).await?.0, &filter, format.format).await
         }
         RewardsCommand::Show { grant, format } => {
@@ -45,17 +48,31 @@ pub async fn run(config: &Config, command: RewardsCommand) -> Result<ExitCode, F
             let again = Again::start(config, reason, false).await?;
             again.of_grants(&grants).await
         }
-        RewardsCommand::Redeliver { code, reason, .. } => {
+        RewardsCommand::Redeliver { code, kind, channel, since, reason, .. } => {
             let again = Again::start(config, reason, false).await?;
-            let filter = Filter { state: Some(RewardState::Failed), code, ..Filter::default() };
+            let state = Some(RewardState::Failed);
+            let queued_since = since;
+            let filter = Filter { state, kind, code, channel, queued_since, ..Filter::default() };
+            again.record(OperationKind::RedeliverMany, &subject(&filter)).await?;
             again.of_all(filter, |_| true).await
         }
         RewardsCommand::Resync { since, delivered, reason } => {
             let again = Again::start(config, reason, delivered).await?;
-            let is_due = |entry: &GrantEntry| entry.is_in_doubt_since(since, delivered);
+            let is_due = move |entry: &GrantEntry| entry.is_in_doubt_since(since, delivered);
+            again.record(OperationKind::Resync, &format!("since={since}")).await?;
             again.of_all(Filter::default(), is_due).await
         }
-        RewardsCommand::Grant { user, kind, code, amount, line, reason, format } => {
+        RewardsCommand::Grant {
+            user,
+            kind,
+            code,
+            amount,
+            line,
+            idempotency_key,
+            reason,
+            format,
+        } => {
+            let line = line.or(idempotency_key);
             let payout = by_hand::checked(Payout { kind, code, amount }, line.as_deref())?;
             let why = Why::new(&reason, None)?;
             by_hand::grant(config, &user, payout, line, &why, format.format).await
@@ -65,10 +82,24 @@ pub async fn run(config: &Config, command: RewardsCommand) -> Result<ExitCode, F
             by_hand::revoke(config, &grants, whole_milestone, &why).await
         }
         RewardsCommand::Reconcile { from, until, against, format } => {
+            let payments = against.as_deref().map(reconcile::payments).transpose()?;
             let (pool, _) = startup::checked_database(config).await?;
-            reconcile::run(&pool, from, until, against.as_deref(), format.format).await
+            reconcile::run(&pool, (from, until), payments, format.format).await
         }
     }
+}
+
+/// Says which grants are sent again, in one line.
+fn subject(filter: &Filter) -> String {
+    let fields = [
+        ("state", filter.state.map(|state| state.as_str().to_owned())),
+        ("kind", filter.kind.clone()),
+        ("code", filter.code.clone()),
+        ("channel", filter.channel.clone()),
+        ("since", filter.queued_since.map(|at| at.to_string())),
+    ];
+    let named = fields.into_iter().filter_map(|(name, value)| Some(format!("{name}={}", value?)));
+    named.collect::<Vec<_>>().join(" ")
 }
 
 fn state_named(name: &str) -> Result<RewardState, Failure> {
@@ -169,17 +200,18 @@ impl Again {
         reason: String,
         even_if_delivered: bool,
     ) -> Result<Self, Failure> {
-        if reason.trim().is_empty() {
-            return Err(Failure::new("--reason says why; it is kept in the users' histories"));
-        }
+        let reason = Operator::checked_reason(&reason)?;
         let (pool, lane_count) = startup::checked_database(config).await?;
         let catalogue = Arc::new(CatalogueStore::default());
         catalogue.newest(&pool).await?;
         let executor = startup::executor(&startup::writers(config, 1)?, lane_count, &catalogue);
-        let user = ["SUDO_USER", "USER", "LOGNAME"].into_iter().find_map(|n| std::env::var(n).ok());
-        let by =
-            format!("command line of {}", user.unwrap_or_else(|| "an unknown user".to_owned()));
-        Ok(Self { pool, executor, reason, by, even_if_delivered })
+        Ok(Self { pool, executor, reason, by: operator::name(), even_if_delivered })
+    }
+
+    /// Records what is done to many users. What is done to one is in the user's history.
+    async fn record(&self, kind: OperationKind, subject: &str) -> Result<(), Failure> {
+        let author = Author { by: self.by.clone(), reason: Some(self.reason.clone()) };
+        Ok(operations::record(kind, subject, &author, &self.pool).await?)
     }
 
     async fn of_grants(&self, grants: &[Uuid]) -> Result<ExitCode, Failure> {

@@ -84,7 +84,7 @@ fn rule_16_a_claim_may_name_its_period_its_milestone_or_both() {
 }
 
 #[test]
-fn rule_17_there_is_nothing_to_claim_twice_or_before_it_is_reached() {
+fn rule_16_there_is_nothing_to_claim_twice_or_before_it_is_reached() {
     let catalogue = catalogue([daily_with(&[1, 2], json!({}))]);
     let first = claim_of("daily", Some("2026-03-28"), Some(1), "29T12:00");
     let past = three_to_claim(&catalogue).after(std::slice::from_ref(&first));
@@ -97,7 +97,7 @@ fn rule_17_there_is_nothing_to_claim_twice_or_before_it_is_reached() {
 }
 
 #[test]
-fn rule_17_a_claim_of_what_does_not_exist_says_what() {
+fn a_claim_of_what_does_not_exist_says_what() {
     let catalogue = catalogue([daily_with(&[1, 2], json!({}))]);
     let past = three_to_claim(&catalogue);
     let unknown = Rejection::UnknownTask { task: id("weekly") };

@@ -48,7 +48,12 @@ pub async fn grant(
 ) -> Result<ExitCode, Failure> {
     let user = user.parse()?;
     let corrector = Corrector::open(config).await?;
-    let line = line.unwrap_or_else(|| Uuid::now_v7().to_string());
+    // Known to the operator before anything can go wrong.
+    let line = line.unwrap_or_else(|| {
+        let line = Uuid::now_v7().to_string();
+        errln!("line {line}; if this ends without an answer, repeat it with --line {line}");
+        line
+    });
     let change = Change::Grant { line, payout };
     let receipt = corrector.correct(&user, (change, None), why).await?;
     let receipt = receipt.map_err(|rejection| Failure::new(rejection.to_string()))?;

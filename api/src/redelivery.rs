@@ -1,0 +1,234 @@
+//! Rewards that an operator has delivered again, under the same ids: one, or all that have something in common.
+
+use axum::body::Body;
+use axum::extract::{Extension, State};
+use axum::http::HeaderMap;
+use axum::response::Response;
+use plaudit_domain::lane::Position;
+use plaudit_domain::user_tasks::RewardState;
+use plaudit_event_store::catalogue_store::Author;
+use plaudit_event_store::deliveries::{self, Filter, GrantEntry};
+use plaudit_event_store::operations::{self, OperationKind};
+use plaudit_event_store::{Item, Origin, Outcome, Work};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::auth::Caller;
+use crate::claims::{apply, now, unexpected};
+use crate::corrections::refused;
+use crate::etag::{no_store, no_store_at};
+use crate::grants::entry_of;
+use crate::in_flight::Held;
+use crate::input::{GrantPath, idempotency_key};
+use crate::openapi::{operator_shapes, parameters};
+use crate::problem::{Answer, InputError, ProblemBody};
+use crate::reason::HandBody;
+use crate::state::{ApiState, Shared};
+use crate::telemetry::RequestId;
+
+/// How many grants one request sends again, if it does not say.
+const LIMIT: i64 = 500;
+const LIMIT_MAX: i64 = 1_000;
+/// States of what can be sent again in bulk.
+const STATES: [RewardState; 3] =
+    [RewardState::Failed, RewardState::Claimed, RewardState::Delivering];
+
+/// What a request asks for, beside what is to be done.
+struct Request {
+    id: Uuid,
+    author: Author,
+    /// The author's reason, which is required here.
+    reason: String,
+    idempotency_key: Option<String>,
+}
+
+impl Request {
+    fn read(id: Uuid, caller: &Caller, headers: &HeaderMap, body: &mut HandBody) -> Answer<Self> {
+        let idempotency_key = idempotency_key(headers)?;
+        let reason = body.required_reason();
+        let author = Author { by: caller.subject.clone(), reason: Some(reason.clone()) };
+        Ok(Self { id, author, reason, idempotency_key })
+    }
+
+    fn work(&self, entry: &GrantEntry) -> Work {
+        Work::Redeliver {
+            user: entry.user.clone(),
+            grant: entry.row.reward.grant,
+            by: self.author.by.clone(),
+            reason: self.reason.clone(),
+            at: now(),
+            even_if_delivered: false,
+        }
+    }
+
+    /// Does something once for each key, and records it. A repeat gets the first answer.
+    async fn once(
+        &self,
+        kind: OperationKind,
+        subject: &str,
+        state: &ApiState,
+        work: impl Future<Output = Answer<Value>>,
+    ) -> Answer<Value> {
+        let Some(key) = &self.idempotency_key else {
+            let answer = work.await?;
+            operations::record(kind, subject, &self.author, &state.pool).await?;
+            return Ok(answer);
+        };
+        let mut transaction = state.pool.begin().await?;
+        let before = operations::begin(kind, subject, &self.author, key, &mut transaction).await?;
+        if let Some(answer) = before {
+            return Ok(answer);
+        }
+        let answer = work.await?;
+        operations::end(kind, subject, &self.author, key, &answer, &mut transaction).await?;
+        transaction.commit().await?;
+        Ok(answer)
+    }
+}
+
+/// `POST /v1/grants/{grant}/redeliver`: the reward is sent again, under the same id.
+#[utoipa::path(post, path = "/v1/grants/{grant}/redeliver", tag = "grants", operation_id = "redeliver",
+    params(parameters::Grant, parameters::Idempotency),
+    request_body(content = operator_shapes::RequiredReason),
+    responses(
+        (status = 200, description = "It will be sent again", body = operator_shapes::Redelivery),
+        (status = 409, description = "It is not claimed, or it was delivered", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 413, description = "Too large", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 415, description = "Not JSON", body = ProblemBody, content_type = "application/problem+json"),
+    ))]
+pub async fn redeliver(
+    State(state): State<Shared>,
+    Extension(RequestId(request)): Extension<RequestId>,
+    Extension(caller): Extension<Caller>,
+    GrantPath(grant): GrantPath,
+    headers: HeaderMap,
+    body: Body,
+) -> Answer {
+    let entry = entry_of(&state, grant).await?;
+    let (mut body, held) = HandBody::read(&state, &headers, body).await?;
+    let request = Request::read(request, &caller, &headers, &mut body)?;
+    body.finish()?;
+    let one = async {
+        let (work, origin) = (request.work(&entry), Origin::Request(request.id));
+        let applied = apply(&state, &entry.user, work, origin, held).await?;
+        match applied.outcome {
+            Outcome::Accepted => Ok(json!({
+                "grant": grant, "user": entry.user, "position": applied.position.to_string(),
+            })),
+            Outcome::Rejected(rejection) => Err(refused(&rejection)),
+            outcome => Err(unexpected(&outcome)),
+        }
+    };
+    let answer = request.once(OperationKind::Redeliver, &grant.to_string(), &state, one).await?;
+    Ok(answered(&answer))
+}
+
+/// An answer, with its position in the header where it has one.
+fn answered(answer: &Value) -> Response {
+    match answer["position"].as_str().and_then(|text| text.parse::<Position>().ok()) {
+        Some(position) => no_store_at(position, answer),
+        None => no_store(answer),
+    }
+}
+
+/// `POST /v1/grants/redeliver`: all grants that have something in common, at most `limit` in one request.
+/// Repeat with `after` set to `next` until that is null.
+#[utoipa::path(post, path = "/v1/grants/redeliver", tag = "grants", operation_id = "redeliverMany",
+    params(parameters::Idempotency),
+    request_body(content = operator_shapes::RedeliveryRequest),
+    responses(
+        (status = 200, description = "What will be sent again", body = operator_shapes::Redeliveries),
+        (status = 413, description = "Too large", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 415, description = "Not JSON", body = ProblemBody, content_type = "application/problem+json"),
+    ))]
+pub async fn redeliver_many(
+    State(state): State<Shared>,
+    Extension(RequestId(request)): Extension<RequestId>,
+    Extension(caller): Extension<Caller>,
+    headers: HeaderMap,
+    body: Body,
+) -> Answer {
+    let (mut body, held) = HandBody::read(&state, &headers, body).await?;
+    let request = Request::read(request, &caller, &headers, &mut body)?;
+    let filter = filter(&mut body);
+    body.finish()?;
+    let subject = subject(&filter);
+    let many = send(&state, &request, &filter, held);
+    let answer = request.once(OperationKind::RedeliverMany, &subject, &state, many).await?;
+    Ok(answered(&answer))
+}
+
+/// Which grants the body asks for.
+fn filter(body: &mut HandBody) -> Filter {
+    let parsed = body.text("state", 20).map(|text| text.parse::<RewardState>());
+    let state = match parsed {
+        None => RewardState::Failed,
+        Some(Ok(state)) if STATES.contains(&state) => state,
+        Some(_) => {
+            body.refuse("state", "failed, claimed or delivering is wanted");
+            RewardState::Failed
+        }
+    };
+    let queued_since = body.text("since", 64).and_then(|text| {
+        let instant = plaudit_domain::action::instant(&text);
+        instant.map_err(|_| body.refuse("since", "an RFC 3339 instant is wanted")).ok()
+    });
+    let after = body.text("after", 64).and_then(|text| {
+        text.parse().map_err(|_| body.refuse("after", "the id of a grant is wanted")).ok()
+    });
+    let wanted = "an integer from 1 to 1000 is wanted";
+    let limit = body.integer("limit", wanted).unwrap_or(LIMIT);
+    if !(1..=LIMIT_MAX).contains(&limit) {
+        body.refuse("limit", wanted);
+    }
+    Filter {
+        state: Some(state),
+        kind: body.text("kind", 200),
+        code: body.text("code", 200),
+        channel: body.text("channel", 64),
+        queued_since,
+        after,
+        limit: usize::try_from(limit).unwrap_or_default(),
+    }
+}
+
+/// Says which grants were asked for, in one line.
+fn subject(filter: &Filter) -> String {
+    let state = filter.state.map(|state| state.as_str().to_owned());
+    let (since, after) = (filter.queued_since, filter.after);
+    let fields = [
+        ("state", state),
+        ("kind", filter.kind.clone()),
+        ("code", filter.code.clone()),
+        ("channel", filter.channel.clone()),
+        ("since", since.map(|at| at.to_string())),
+        ("after", after.map(|grant| grant.to_string())),
+    ];
+    let named = fields.into_iter().filter_map(|(name, value)| Some(format!("{name}={}", value?)));
+    named.collect::<Vec<_>>().join(" ")
+}
+
+async fn send(state: &ApiState, request: &Request, filter: &Filter, held: Held) -> Answer<Value> {
+    let page = deliveries::list(&state.pool, filter).await?.ok_or_else(|| {
+        InputError::body("/after", "there is no such grant; `next` of the answer before is wanted")
+    })?;
+    let item = |entry: &GrantEntry| Item {
+        lane: entry.lane,
+        work: request.work(entry),
+        origin: Origin::Request(request.id),
+    };
+    let items: Vec<Item> = page.grants.iter().map(item).collect();
+    let applied = if items.is_empty() { vec![] } else { state.submit(items, held).await? };
+    let (mut redelivered, mut refusals) = (Vec::new(), Vec::new());
+    for (entry, applied) in page.grants.iter().zip(applied) {
+        let grant = entry.row.reward.grant;
+        match applied.outcome {
+            Outcome::Accepted => redelivered.push(grant),
+            Outcome::Rejected(why) => {
+                refusals.push(json!({ "grant": grant, "detail": why.to_string() }));
+            }
+            outcome => return Err(unexpected(&outcome)),
+        }
+    }
+    Ok(json!({ "redelivered": redelivered, "refused": refusals, "next": page.next }))
+}

@@ -1,0 +1,236 @@
+//! What was granted and delivered in some time, against what a payer says it paid.
+
+mod payments;
+mod window;
+
+use std::collections::{BTreeMap, HashMap};
+
+use jiff::Timestamp;
+use plaudit_domain::user_tasks::RewardState;
+use plaudit_event_store::rewards::by_grant;
+use serde::Serialize;
+use sqlx::{PgConnection, PgPool};
+use uuid::Uuid;
+
+pub use payments::{FileFormat, Payments, PaymentsFault};
+
+use crate::error::AuditError;
+use window::GrantInWindow;
+
+/// How many grants of a payer's file are looked up at once.
+const LOOKED_UP: usize = 500;
+
+/// How a grant and its payments differ.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DifferenceKind {
+    /// Delivered in the time of the report, and not paid by what the payer says.
+    Missing,
+    /// Paid more than once.
+    Double,
+    /// Paid with another amount.
+    DifferentAmount,
+    /// Paid, and not delivered by what Plaudit knows.
+    Unconfirmed,
+    /// Paid, and never granted.
+    Unknown,
+    /// Became payable or failed in the time of the report; given up, and not paid.
+    Failed,
+}
+
+/// A grant that Plaudit and the payer know differently.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Difference {
+    /// How they differ.
+    pub kind: DifferenceKind,
+    /// The grant, as the payer names it.
+    pub grant: Uuid,
+    /// Whose it is; absent if it was never granted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    /// The amount that was granted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub granted: Option<i64>,
+    /// The amount of each payment.
+    pub paid: Vec<i64>,
+}
+
+/// The report.
+#[derive(Debug, Default, Serialize)]
+pub struct Reconciliation {
+    /// How many grants became payable, were delivered or failed in the time, by their state of now.
+    pub states: BTreeMap<&'static str, u64>,
+    /// How many differences there are of each kind.
+    pub counts: BTreeMap<DifferenceKind, u64>,
+    /// By kind, then by grant.
+    pub differences: Vec<Difference>,
+    /// Events of the time that this program can't read: their grants are left out.
+    pub unreadable_events: u64,
+}
+
+/// A grant as Plaudit knows it.
+struct Known<'a> {
+    grant: Uuid,
+    user: &'a str,
+    amount: i64,
+    state: RewardState,
+    /// `None`: the grant is not of the time of the report, and is compared for what was paid only.
+    is_delivered_in_window: Option<bool>,
+}
+
+impl Reconciliation {
+    /// Reads what the log says of `from..until`, by the time at which events were stored, and compares it.
+    /// Every grant of the payer's file is compared, also one of another time.
+    pub async fn read(
+        pool: &PgPool,
+        (from, until): (Timestamp, Timestamp),
+        payments: Option<Payments>,
+    ) -> Result<Self, AuditError> {
+        let mut report = Self::default();
+        let mut payments = payments.map(|payments| payments.by_grant);
+        let mut connection = pool.acquire().await?;
+        for span in window::spans(from, until, &mut connection).await? {
+            let (grants, unreadable) = window::grants(span, &mut connection).await?;
+            report.unreadable_events += unreadable;
+            report.compare_lane(&grants, &mut payments, &mut connection).await?;
+        }
+        if let Some(rest) = payments {
+            report.compare_rest(rest, &mut connection).await?;
+        }
+        report.differences.sort_by_key(|difference| (difference.kind, difference.grant));
+        for difference in &report.differences {
+            *report.counts.entry(difference.kind).or_default() += 1;
+        }
+        Ok(report)
+    }
+
+    /// Grants of the time. What was compared is taken out of `payments`.
+    async fn compare_lane(
+        &mut self,
+        grants: &[GrantInWindow],
+        payments: &mut Option<HashMap<Uuid, Vec<i64>>>,
+        connection: &mut PgConnection,
+    ) -> Result<(), AuditError> {
+        for chunk in grants.chunks(LOOKED_UP) {
+            let ids: Vec<_> = chunk.iter().map(|found| (found.lane, found.grant)).collect();
+            let states = plaudit_event_store::rewards::grants::states(&ids, connection).await?;
+            for found in chunk {
+                let Some(state) = states.get(&found.grant).copied() else { continue };
+                *self.states.entry(state.as_str()).or_default() += 1;
+                let paid = payments.as_mut().map(|all| all.remove(&found.grant));
+                let known = Known {
+                    grant: found.grant,
+                    user: found.user.as_str(),
+                    amount: found.amount,
+                    state,
+                    is_delivered_in_window: Some(found.is_delivered),
+                };
+                self.differences.extend(compare(&known, paid.map(Option::unwrap_or_default)));
+            }
+        }
+        Ok(())
+    }
+
+    /// What was paid and is not of the time.
+    async fn compare_rest(
+        &mut self,
+        rest: HashMap<Uuid, Vec<i64>>,
+        connection: &mut PgConnection,
+    ) -> Result<(), AuditError> {
+        let rest: Vec<_> = rest.into_iter().collect();
+        for chunk in rest.chunks(LOOKED_UP) {
+            let ids: Vec<Uuid> = chunk.iter().map(|(grant, _)| *grant).collect();
+            let found = by_grant::of_any_lane(&ids, connection).await?;
+            let found: HashMap<Uuid, _> =
+                found.into_iter().map(|(user, row)| (row.reward.grant, (user, row))).collect();
+            for (grant, paid) in chunk {
+                let Some((user, row)) = found.get(grant) else {
+                    let (kind, grant, paid) = (DifferenceKind::Unknown, *grant, paid.clone());
+                    let unknown = Difference { kind, grant, user: None, granted: None, paid };
+                    self.differences.push(unknown);
+                    continue;
+                };
+                let known = Known {
+                    grant: *grant,
+                    user: user.as_str(),
+                    amount: row.reward.amount,
+                    state: row.state,
+                    is_delivered_in_window: None,
+                };
+                self.differences.extend(compare(&known, Some(paid.clone())));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// How a grant differs from its payments; without a payer's file: whether it has failed.
+fn compare(known: &Known<'_>, paid: Option<Vec<i64>>) -> Option<Difference> {
+    let kind = match (paid.as_deref(), known.state) {
+        (None | Some([]), RewardState::Failed) => DifferenceKind::Failed,
+        (Some([_, _, ..]), _) => DifferenceKind::Double,
+        (Some([amount]), _) if *amount != known.amount => DifferenceKind::DifferentAmount,
+        (Some([]), RewardState::Delivered) if known.is_delivered_in_window == Some(true) => {
+            DifferenceKind::Missing
+        }
+        (Some([_]), state) if state != RewardState::Delivered => DifferenceKind::Unconfirmed,
+        _ => return None,
+    };
+    let (user, granted) = (Some(known.user.to_owned()), Some(known.amount));
+    let paid = paid.unwrap_or_default();
+    Some(Difference { kind, grant: known.grant, user, granted, paid })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kind(
+        state: RewardState,
+        in_window: Option<bool>,
+        paid: Option<&[i64]>,
+    ) -> Option<DifferenceKind> {
+        let known = Known {
+            grant: Uuid::nil(),
+            user: "ann",
+            amount: 10,
+            state,
+            is_delivered_in_window: in_window,
+        };
+        compare(&known, paid.map(<[i64]>::to_vec)).map(|difference| difference.kind)
+    }
+
+    #[test]
+    fn what_was_paid_once_and_delivered_is_no_difference() {
+        assert_eq!(kind(RewardState::Delivered, Some(true), Some(&[10])), None);
+        assert_eq!(kind(RewardState::Delivered, None, Some(&[10])), None);
+    }
+
+    #[test]
+    fn a_grant_is_missing_only_if_it_was_delivered_in_the_time_of_the_report() {
+        assert_eq!(
+            kind(RewardState::Delivered, Some(true), Some(&[])),
+            Some(DifferenceKind::Missing)
+        );
+        assert_eq!(kind(RewardState::Delivered, Some(false), Some(&[])), None);
+        assert_eq!(kind(RewardState::Delivered, Some(true), None), None, "nobody was asked");
+        assert_eq!(kind(RewardState::Delivering, Some(false), Some(&[])), None);
+    }
+
+    #[test]
+    fn double_and_different_payments_are_found_at_any_time() {
+        for in_window in [None, Some(false), Some(true)] {
+            let found = |paid: &[i64]| kind(RewardState::Delivered, in_window, Some(paid));
+            assert_eq!(found(&[10, 10]), Some(DifferenceKind::Double));
+            assert_eq!(found(&[11]), Some(DifferenceKind::DifferentAmount));
+        }
+    }
+
+    #[test]
+    fn what_was_paid_and_is_not_delivered_is_unconfirmed_and_what_was_given_up_has_failed() {
+        let failed = RewardState::Failed;
+        assert_eq!(kind(failed, None, Some(&[10])), Some(DifferenceKind::Unconfirmed));
+        assert_eq!(kind(failed, Some(false), Some(&[])), Some(DifferenceKind::Failed));
+        assert_eq!(kind(failed, Some(false), None), Some(DifferenceKind::Failed));
+    }
+}

@@ -1,0 +1,89 @@
+//! What the log says about deliveries in some time.
+
+use std::collections::HashMap;
+
+use jiff::Timestamp;
+use plaudit_domain::catalogue::definition::ClaimMode;
+use plaudit_domain::ids::UserId;
+use plaudit_domain::lane::Lane;
+use plaudit_domain::user_tasks::{Event, Reward, UnclaimedRewards};
+use plaudit_event_store::reader::{self, LaneSpan};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+/// How many events are read at once.
+const PAGE: i64 = 2_000;
+
+/// A grant that became payable, was delivered or failed in the time.
+pub(super) struct GrantInWindow {
+    pub lane: Lane,
+    pub grant: Uuid,
+    pub user: UserId,
+    pub amount: i64,
+    /// Whether it was delivered in the time.
+    pub is_delivered: bool,
+}
+
+/// The events of each lane that were stored in `from..until`.
+pub(super) async fn spans(
+    from: Timestamp,
+    until: Timestamp,
+    connection: &mut PgConnection,
+) -> sqlx::Result<Vec<LaneSpan>> {
+    reader::spans_of_time(from, until, connection).await
+}
+
+/// The grants of a lane that its events speak of, and how many events can't be read.
+pub(super) async fn grants(
+    span: LaneSpan,
+    connection: &mut PgConnection,
+) -> sqlx::Result<(Vec<GrantInWindow>, u64)> {
+    let mut found: HashMap<Uuid, GrantInWindow> = HashMap::new();
+    let (mut after, mut unreadable) = (span.after, 0);
+    loop {
+        let page = reader::delivery_page(span.lane, after, span.up_to, PAGE, connection).await?;
+        let is_last = i64::try_from(page.len()).is_ok_and(|count| count < PAGE);
+        for entry in page {
+            let recorded = match entry {
+                Ok(recorded) => recorded,
+                Err(row) => {
+                    after = row.position.number;
+                    unreadable += 1;
+                    continue;
+                }
+            };
+            after = recorded.position.number;
+            let (rewards, is_delivered) = named(recorded.event);
+            for Reward { grant, amount, .. } in rewards {
+                let user = recorded.user.clone();
+                let of_grant = found.entry(grant).or_insert(GrantInWindow {
+                    lane: span.lane,
+                    grant,
+                    user,
+                    amount,
+                    is_delivered,
+                });
+                of_grant.is_delivered |= is_delivered;
+            }
+        }
+        if is_last {
+            break;
+        }
+    }
+    Ok((found.into_values().collect(), unreadable))
+}
+
+/// The rewards that an event makes payable, or says the end of; and whether it delivers them.
+fn named(event: Event) -> (Vec<Reward>, bool) {
+    match event {
+        Event::RewardDelivered { reward, .. } => (vec![reward], true),
+        Event::RewardFailed { reward, .. } | Event::RewardGranted { reward, .. } => {
+            (vec![reward], false)
+        }
+        Event::MilestoneReached { mode: ClaimMode::Automatic, rewards, .. }
+        | Event::RewardsClaimed { rewards, .. }
+        | Event::RewardsGranted(UnclaimedRewards { rewards, .. }) => (rewards, false),
+        // Whatever else is said of a grant is said beside one of these.
+        _ => (Vec::new(), false),
+    }
+}
