@@ -19,7 +19,6 @@ pub struct World {
     pub pool: PgPool,
     pub lanes: LaneCount,
     pub executor: Arc<Executor>,
-    pub url: String,
 }
 
 impl World {
@@ -48,7 +47,7 @@ impl World {
         let catalogue = Arc::new(CatalogueStore::default());
         let projections: Vec<Arc<dyn plaudit_event_store::BatchProjection>> = vec![];
         let executor = Executor::new(pool.clone(), lanes, catalogue, projections);
-        Self { pool, lanes, executor: Arc::new(executor), url: url.to_owned() }
+        Self { pool, lanes, executor: Arc::new(executor) }
     }
 
     pub fn lane(&self, user: &UserId) -> Lane {
