@@ -10,6 +10,7 @@ mod catch_up;
 mod compare;
 mod control;
 mod copy;
+mod lease;
 mod load;
 mod run;
 mod skipped;
@@ -27,13 +28,14 @@ pub use skipped::skipped;
 use crate::ProjectionError;
 use crate::difference::Differences;
 use crate::view::View;
+use lease::Lease;
 use run::{Run, StopReason};
 
 /// The settings of a rebuild.
 #[derive(Debug, Clone, Copy)]
 pub struct RebuildOptions {
     /// How many lanes are worked on at a time. A rebuild opens a connection of its own for each of
-    /// them and three more, so that neither it nor requests wait for the other.
+    /// them and four more, so that neither it nor requests wait for the other.
     pub workers: usize,
     /// Whether to go on with an earlier rebuild that has not ended.
     pub start: Start,
@@ -135,12 +137,16 @@ pub async fn rebuild(
     shutdown: CancellationToken,
 ) -> Result<RebuildOutcome, ProjectionError> {
     let view = View::named(name)?;
-    let mut guard = control::lock(pool, view).await?;
-    if !prepare(view, options.start, &mut guard).await? {
+    let mut guard = control::own_connection(pool).await?;
+    let lease = Lease::take(view, &mut guard).await?;
+    let prepared = prepare(view, options.start, lease, &mut guard).await;
+    if !matches!(prepared, Ok(true)) {
+        lease.give_back(&mut guard).await?;
         guard.close().await?;
+        prepared?;
         return Err(ProjectionError::NotRunning { projection: view.name() });
     }
-    let run = Run::new(pool, view, options, shutdown).await?;
+    let run = Run::new(pool, view, options, lease, shutdown).await?;
     let ended = {
         let mut work = std::pin::pin!(steps(&run, &mut guard));
         let mut telling = std::pin::pin!(async {
@@ -154,6 +160,7 @@ pub async fn rebuild(
         });
         tokio::select! {
             ended = &mut work => ended,
+            () = lease.keep(&run.pool) => Err(StopReason::Lost),
             () = &mut telling => unreachable!("it tells until the work has ended"),
         }
     };
@@ -161,6 +168,7 @@ pub async fn rebuild(
     if let Ok(Some(status)) = control::status_of(pool, view).await {
         progress(&status);
     }
+    lease.give_back(&mut guard).await?;
     guard.close().await?;
     run.pool.close().await;
     outcome
@@ -188,9 +196,13 @@ async fn steps(run: &Run, guard: &mut PgConnection) -> Result<Differences, StopR
 async fn prepare(
     view: View,
     start: Start,
+    lease: Lease,
     guard: &mut PgConnection,
 ) -> Result<bool, ProjectionError> {
     let mut tx = guard.begin().await?;
+    if !lease.hold(&mut tx).await? {
+        return Err(ProjectionError::AlreadyRunning { projection: view.name() });
+    }
     // Locked, so that a rebuild that is cancelled at this moment does not run again.
     let state: Option<String> =
         sqlx::query_scalar("select state from rebuilds where projection = $1 for update")
@@ -245,16 +257,22 @@ async fn conclude(
         Ok(differences) => Ok(RebuildOutcome::Swapped(differences)),
         Err(StopReason::Interrupted) => Ok(RebuildOutcome::Interrupted),
         Err(StopReason::Cancelled) => {
-            tables::drop(run.view, "_new", guard).await?;
+            control::drop_new(run.view, run.lease, guard).await?;
             Ok(RebuildOutcome::Cancelled)
+        }
+        // Another process goes on with it.
+        Err(StopReason::Lost) => {
+            Err(ProjectionError::AlreadyRunning { projection: run.view.name() })
         }
         Err(StopReason::Failed(error)) => {
             let noted = sqlx::query(
                 "update rebuilds set state = 'failed', error = $2
-                 where projection = $1 and state in ('running', 'paused')",
+                 where projection = $1 and state in ('running', 'paused')
+                   and exists (select from rebuild_leases where projection = $1 and epoch = $3)",
             )
             .bind(run.view.name())
             .bind(error.to_string())
+            .bind(run.lease.epoch())
             .execute(guard)
             .await;
             if let Err(unnoted) = noted {

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use plaudit_event_store::{instant, pool};
 use sqlx::{Connection as _, PgConnection, PgPool, Row};
 
+use super::lease::Lease;
 use super::{Phase, tables};
 use crate::ProjectionError;
 use crate::view::View;
@@ -139,12 +140,30 @@ pub async fn resume(pool: &PgPool, name: &str) -> Result<(), ProjectionError> {
 pub async fn cancel(pool: &PgPool, name: &str) -> Result<(), ProjectionError> {
     let view = steer(pool, name, "cancelled", &["running", "paused", "failed"]).await?;
     // If no process works on it, nobody else drops the tables.
-    let mut connection = pool.acquire().await?.detach();
-    if try_lock(view, &mut connection).await? {
-        tables::drop(view, "_new", &mut connection).await?;
+    let mut connection = own_connection(pool).await?;
+    match Lease::take(view, &mut connection).await {
+        Ok(lease) => {
+            drop_new(view, lease, &mut connection).await?;
+            lease.give_back(&mut connection).await?;
+        }
+        Err(ProjectionError::AlreadyRunning { .. }) => {}
+        Err(error) => return Err(error),
     }
     connection.close().await?;
     Ok(())
+}
+
+/// Drops the new version of a rebuild that was cancelled, unless another process has begun one meanwhile.
+pub(super) async fn drop_new(
+    view: View,
+    lease: Lease,
+    connection: &mut PgConnection,
+) -> sqlx::Result<()> {
+    let mut tx = connection.begin().await?;
+    if lease.hold(&mut tx).await? {
+        tables::drop(view, "_new", &mut tx).await?;
+    }
+    tx.commit().await
 }
 
 async fn steer(
@@ -177,27 +196,7 @@ pub async fn drop_old(pool: &PgPool, name: &str) -> Result<(), ProjectionError> 
     Ok(())
 }
 
-/// How long to wait for the connection of a process that has just ended to be gone.
-const LOCK_MAX: Duration = Duration::from_secs(3);
-
-/// A connection that holds the right to rebuild a view. It ends with the connection, so a process
-/// that is killed gives it up.
-pub(super) async fn lock(pool: &PgPool, view: View) -> Result<PgConnection, ProjectionError> {
-    // One of its own: a pool that is busy with requests is no reason to wait.
-    let mut connection = pool::reserved(pool, 1).acquire().await?.detach();
-    let asked = tokio::time::Instant::now();
-    while !try_lock(view, &mut connection).await? {
-        if asked.elapsed() > LOCK_MAX {
-            return Err(ProjectionError::AlreadyRunning { projection: view.name() });
-        }
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-    Ok(connection)
-}
-
-async fn try_lock(view: View, connection: &mut PgConnection) -> sqlx::Result<bool> {
-    sqlx::query_scalar("select pg_try_advisory_lock(hashtext('plaudit rebuild'), hashtext($1))")
-        .bind(view.name())
-        .fetch_one(connection)
-        .await
+/// A connection beside the pool, which may be busy with requests.
+pub(super) async fn own_connection(pool: &PgPool) -> sqlx::Result<PgConnection> {
+    Ok(pool::reserved(pool, 1).acquire().await?.detach())
 }

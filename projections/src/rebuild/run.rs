@@ -11,6 +11,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::catch_up::LaneFolds;
+use super::lease::Lease;
 use super::{Phase, RebuildOptions};
 use crate::ProjectionError;
 use crate::view::View;
@@ -18,13 +19,14 @@ use crate::view::View;
 /// A running rebuild.
 #[derive(Clone)]
 pub(crate) struct Run {
-    /// Connections of its own: one for each worker, and two for questions beside the work.
+    /// Connections of its own: one for each worker, and three for the lease and questions beside the work.
     pub pool: PgPool,
     pub view: View,
     pub workers: usize,
     pub chunk_events: i64,
     pub shutdown: CancellationToken,
     pub lane_count: usize,
+    pub lease: Lease,
     folds: Arc<Mutex<BTreeMap<Lane, LaneFolds>>>,
 }
 
@@ -35,6 +37,8 @@ pub(crate) enum StopReason {
     Interrupted,
     /// An operator cancelled it.
     Cancelled,
+    /// Another process took the lease.
+    Lost,
     Failed(ProjectionError),
 }
 
@@ -53,10 +57,11 @@ impl Run {
         pool: &PgPool,
         view: View,
         options: RebuildOptions,
+        lease: Lease,
         shutdown: CancellationToken,
     ) -> sqlx::Result<Self> {
         let workers = options.workers.max(1);
-        let connections = u32::try_from(workers).unwrap_or(u32::MAX).saturating_add(2);
+        let connections = u32::try_from(workers).unwrap_or(u32::MAX).saturating_add(3);
         let own = pool::reserved(pool, connections);
         let lanes: i64 = sqlx::query_scalar("select count(*) from lanes").fetch_one(&own).await?;
         Ok(Self {
@@ -66,6 +71,7 @@ impl Run {
             chunk_events: i64::from(options.chunk_events.max(1)),
             shutdown,
             lane_count: usize::try_from(lanes).unwrap_or(1),
+            lease,
             folds: Arc::default(),
         })
     }
@@ -90,12 +96,17 @@ impl Run {
             if self.shutdown.is_cancelled() {
                 return Err(StopReason::Interrupted);
             }
-            let state: String =
-                sqlx::query_scalar("select state from rebuilds where projection = $1")
-                    .bind(self.view.name())
-                    .fetch_one(&self.pool)
-                    .await?;
+            let (state, is_mine): (String, bool) = sqlx::query_as(
+                "select r.state, l.epoch = $2
+                 from rebuilds r join rebuild_leases l on l.projection = r.projection
+                 where r.projection = $1",
+            )
+            .bind(self.view.name())
+            .bind(self.lease.epoch())
+            .fetch_one(&self.pool)
+            .await?;
             match state.as_str() {
+                _ if !is_mine => return Err(StopReason::Lost),
                 "running" => return Ok(()),
                 "paused" => {
                     let pause = tokio::time::sleep(PAUSE_POLL);
@@ -109,11 +120,15 @@ impl Run {
     /// Stores which step the rebuild is at.
     pub async fn enter(&self, phase: Phase) -> Result<(), StopReason> {
         self.proceed().await?;
-        sqlx::query("update rebuilds set phase = $2 where projection = $1")
-            .bind(self.view.name())
-            .bind(phase.as_str())
-            .execute(&self.pool)
-            .await?;
+        sqlx::query(
+            "update rebuilds set phase = $2 where projection = $1
+               and exists (select from rebuild_leases where projection = $1 and epoch = $3)",
+        )
+        .bind(self.view.name())
+        .bind(phase.as_str())
+        .bind(self.lease.epoch())
+        .execute(&self.pool)
+        .await?;
         Ok(())
     }
 

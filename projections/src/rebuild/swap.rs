@@ -94,6 +94,10 @@ async fn under_locks(
     tx: &mut PgConnection,
 ) -> sqlx::Result<bool> {
     tx.execute(sqlx::raw_sql(&tables_held(run.view))).await?;
+    // After that no other process can drop the new tables and begin again, before this transaction ends.
+    if !run.lease.is_held(tx).await? {
+        return Ok(false);
+    }
     // Should this process freeze with the lanes locked, PostgreSQL lets them go. The time for a statement is for
     // locking all lanes: those that are locked already hold their writers up.
     let limits = format!(

@@ -307,3 +307,29 @@ async fn what_is_only_to_go_on_begins_nothing() {
     refused(&go_on().await);
     assert_eq!(status(&world.pool, "task_view").await.unwrap().unwrap().state, "cancelled");
 }
+
+/// A process that was frozen for as long as its lease holds finds that another one has it.
+#[tokio::test]
+async fn a_rebuild_that_lost_its_lease_ends_and_changes_nothing() {
+    let world = busy_world(27).await;
+    let rows = world.dump().await;
+    let tiny = RebuildOptions { workers: 1, start: Start::ResumeOrStart, chunk_events: 3 };
+    let pool = world.pool.clone();
+    let first = tokio::spawn(async move {
+        rebuild(&pool, "task_view", tiny, |_| {}, CancellationToken::new()).await
+    });
+    let begun = Instant::now();
+    while let Err(error) = pause(&world.pool, "task_view").await {
+        assert!(begun.elapsed() < PATIENCE, "never caught in its middle: {error}");
+        tokio::task::yield_now().await;
+    }
+    sqlx::query("update rebuild_leases set epoch = epoch + 1").execute(&world.pool).await.unwrap();
+    let lost = first.await.unwrap();
+    assert!(matches!(lost, Err(ProjectionError::AlreadyRunning { .. })), "{lost:?}");
+    let left = status(&world.pool, "task_view").await.unwrap().unwrap();
+    assert_eq!((left.state.as_str(), left.error), ("paused", None));
+
+    // Nobody renews the lease, so it expires.
+    assert!(matches!(rebuilt(&world, "task_view").await, RebuildOutcome::Swapped(_)));
+    assert_eq!(world.dump().await, rows);
+}

@@ -1,0 +1,132 @@
+//! The right to rebuild a view: a row with an expiry and an epoch. A process that freezes while it holds the
+//! lease loses it within seconds, and changes nothing when it wakes up.
+
+use std::time::Duration;
+
+use plaudit_event_store::pool::within;
+use sqlx::{PgConnection, PgPool};
+use tokio::time::Instant;
+
+use crate::ProjectionError;
+use crate::view::View;
+
+/// How long a lease holds after it was taken or renewed, by the database's clock.
+const LEASE: Duration = Duration::from_secs(4);
+
+/// How often it is renewed, and how long that may take.
+const RENEW_EVERY: Duration = Duration::from_secs(1);
+
+/// How often a process that waits for a lease looks at it.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+
+/// A lease that this process took.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Lease {
+    view: View,
+    epoch: i64,
+}
+
+impl Lease {
+    /// Takes the lease of a view. Waits for one that nobody renews to expire.
+    ///
+    /// # Errors
+    ///
+    /// [`ProjectionError::AlreadyRunning`] as soon as its holder renews it.
+    pub async fn take(view: View, connection: &mut PgConnection) -> Result<Self, ProjectionError> {
+        let first: Option<i64> = renewals(view, connection).await?;
+        loop {
+            let epoch: Option<i64> = sqlx::query_scalar(
+                "insert into rebuild_leases as l (projection, epoch, renewals, leased_until)
+                 values ($1, 1, 0, clock_timestamp() + make_interval(secs => $2))
+                 on conflict (projection) do update
+                 set epoch = l.epoch + 1, renewals = l.renewals + 1, leased_until = excluded.leased_until
+                 where l.leased_until <= clock_timestamp()
+                 returning epoch",
+            )
+            .bind(view.name())
+            .bind(LEASE.as_secs_f64())
+            .fetch_optional(&mut *connection)
+            .await?;
+            if let Some(epoch) = epoch {
+                return Ok(Self { view, epoch });
+            }
+            if renewals(view, connection).await? != first {
+                return Err(ProjectionError::AlreadyRunning { projection: view.name() });
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+
+    /// Renews the lease until it is lost: another process took it, or the database gave no answer for as long
+    /// as it holds.
+    pub async fn keep(self, pool: &PgPool) {
+        let mut renewed_at = Instant::now();
+        while renewed_at.elapsed() < LEASE {
+            tokio::time::sleep(RENEW_EVERY).await;
+            let asked_at = Instant::now();
+            let renewed = sqlx::query(
+                "update rebuild_leases
+                 set renewals = renewals + 1, leased_until = clock_timestamp() + make_interval(secs => $3)
+                 where projection = $1 and epoch = $2",
+            )
+            .bind(self.view.name())
+            .bind(self.epoch)
+            .bind(LEASE.as_secs_f64())
+            .execute(pool);
+            match within(RENEW_EVERY, renewed).await {
+                Ok(renewed) if renewed.rows_affected() == 0 => return,
+                Ok(_) => renewed_at = asked_at,
+                Err(error) => tracing::debug!(%error, "the lease of a rebuild was not renewed"),
+            }
+        }
+    }
+
+    /// Rises each time that another process takes the lease.
+    pub fn epoch(self) -> i64 {
+        self.epoch
+    }
+
+    /// Whether no other process took the lease since.
+    pub async fn is_held(self, connection: &mut PgConnection) -> sqlx::Result<bool> {
+        sqlx::query_scalar(
+            "select exists (select from rebuild_leases where projection = $1 and epoch = $2)",
+        )
+        .bind(self.view.name())
+        .bind(self.epoch)
+        .fetch_one(connection)
+        .await
+    }
+
+    /// As [`Self::is_held`]; until the transaction ends, no other process takes it.
+    pub async fn hold(self, connection: &mut PgConnection) -> sqlx::Result<bool> {
+        let held: Option<bool> = sqlx::query_scalar(
+            "select true from rebuild_leases where projection = $1 and epoch = $2 for update",
+        )
+        .bind(self.view.name())
+        .bind(self.epoch)
+        .fetch_optional(connection)
+        .await?;
+        Ok(held.is_some())
+    }
+
+    /// Gives the lease back.
+    pub async fn give_back(self, connection: &mut PgConnection) -> sqlx::Result<()> {
+        sqlx::query(
+            "update rebuild_leases set leased_until = clock_timestamp()
+             where projection = $1 and epoch = $2",
+        )
+        .bind(self.view.name())
+        .bind(self.epoch)
+        .execute(connection)
+        .await?;
+        Ok(())
+    }
+}
+
+/// How often the lease was taken or renewed.
+async fn renewals(view: View, connection: &mut PgConnection) -> sqlx::Result<Option<i64>> {
+    sqlx::query_scalar("select renewals from rebuild_leases where projection = $1")
+        .bind(view.name())
+        .fetch_optional(connection)
+        .await
+}
