@@ -91,7 +91,8 @@ mod tests {
             settled_at: settled.map(at),
         };
         let user = "ann".to_owned().try_into().unwrap();
-        GrantEntry { lane: Lane(0), user, row, deliveries: vec![listed] }
+        let state = row.state;
+        GrantEntry { lane: Lane(0), user, row, state, deliveries: vec![listed] }
     }
 
     #[test]

@@ -10,9 +10,11 @@ mod place;
 mod pooler;
 mod program;
 mod promotion;
+mod rewards;
 mod sources;
 mod streaks;
 mod tasks;
+mod tls;
 
 use std::io::Read as _;
 use std::os::unix::ffi::OsStringExt as _;

@@ -161,6 +161,10 @@ async fn a_topic_is_accepted_anew_only_if_it_was_created_again() {
     let (code, said, error) = place.accept(&[]).await;
     assert_eq!(code, Some(0), "{error}");
     assert!(said.contains("incarnation 2"), "{said}");
+    let operations = place.json(&["audit", "operations"])["operations"].clone();
+    assert_eq!(operations.as_array().unwrap().len(), 2, "{operations}");
+    assert_eq!(operations[0]["operation"], "ingest.accept-new-topic");
+    assert_eq!(operations[0]["subject"], json!(topic));
 
     place.set("PLAUDIT_KAFKA_BROKERS", "127.0.0.1:9");
     let (code, _, error) = place.run(&["ingest", "accept-new-topic", &topic]);

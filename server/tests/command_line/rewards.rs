@@ -1,0 +1,261 @@
+//! `plaudit rewards`, in the database and against an endpoint.
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
+
+use serde_json::{Value, json};
+use sqlx::{Connection as _, PgConnection};
+
+use crate::program::{migrated, plaudit, scratch, text};
+
+/// A database with rewards that were granted by hand, and an operator at its command line.
+struct Desk {
+    database: String,
+}
+
+impl Desk {
+    async fn open() -> Self {
+        Self { database: migrated().await }
+    }
+
+    fn run(&self, arguments: &[&str]) -> (Option<i32>, String, String) {
+        let done = plaudit(arguments, &[("PLAUDIT_DATABASE_URL", self.database.as_str())]);
+        (done.status.code(), text(&done.stdout), text(&done.stderr))
+    }
+
+    fn json(&self, arguments: &[&str]) -> (Option<i32>, Value) {
+        let (code, out, err) = self.run(&[arguments, &["--format", "json"]].concat());
+        let read = serde_json::from_str(&out);
+        (code, read.unwrap_or_else(|error| panic!("{arguments:?}: {error}: {out}{err}")))
+    }
+
+    /// Grants a user some coins. Gives the grant.
+    fn grant(&self, user: &str, amount: &str) -> String {
+        let arguments = ["rewards", "grant", user, "--kind", "currency", "--code", "coin"];
+        let rest = ["--amount", amount, "--line", "amends", "--reason", "a test"];
+        let (code, granted) = self.json(&[&arguments[..], &rest].concat());
+        assert_eq!(code, Some(0), "{granted}");
+        granted["grant"].as_str().unwrap().to_owned()
+    }
+
+    /// Does what delivering and a payer do.
+    async fn settle(&self, grant: &str, state: &str) {
+        let mut connection = PgConnection::connect(&self.database).await.unwrap();
+        let (lane, user): (i16, String) =
+            sqlx::query_as("select lane, user_id from reward_state where grant_id = $1::uuid")
+                .bind(grant)
+                .fetch_one(&mut connection)
+                .await
+                .unwrap();
+        let reward: Value = sqlx::query_scalar(
+            "select payload::jsonb -> 'reward' from events
+             where aggregate_id = $1 and event_type = 'reward_granted'",
+        )
+        .bind(&user)
+        .fetch_one(&mut connection)
+        .await
+        .unwrap();
+        let at = jiff::Timestamp::now().to_string();
+        let mut payload = json!({"type": format!("reward_{state}"), "reward": reward, "at": at});
+        if state == "failed" {
+            payload["reason"] = json!("account closed");
+        }
+        // As stock postgres-es appends; the next batch of the user, and `resync`, fold it.
+        sqlx::query(
+            "insert into cqrs_events
+             select 'UserTasks', $1, 1 + max(sequence), $2, '1.0', $3, '{}'
+             from events where aggregate_id = $1",
+        )
+        .bind(&user)
+        .bind(format!("reward_{state}"))
+        .bind(&payload)
+        .execute(&mut connection)
+        .await
+        .unwrap();
+        sqlx::query("update reward_state set state = $3 where lane = $1 and grant_id = $2::uuid")
+            .bind(lane)
+            .bind(grant)
+            .bind(state)
+            .execute(&mut connection)
+            .await
+            .unwrap();
+    }
+}
+
+#[tokio::test]
+async fn grants_are_listed_shown_and_delivered_again_by_command() {
+    let desk = Desk::open().await;
+    let (ann, ben) = (desk.grant("ann", "5"), desk.grant("ben", "7"));
+    let (code, listed) = desk.json(&["rewards", "list", "--state", "claimed", "--code", "coin"]);
+    assert_eq!((code, listed["grants"].as_array().unwrap().len()), (Some(0), 2), "{listed}");
+    let (_, page) = desk.json(&["rewards", "list", "--limit", "1"]);
+    let next = page["next"].as_str().unwrap();
+    let (_, rest) = desk.json(&["rewards", "list", "--after", next]);
+    assert_eq!((rest["grants"].as_array().unwrap().len(), &rest["next"]), (1, &Value::Null));
+    assert_eq!(desk.json(&["rewards", "list", "--state", "failed"]).1["grants"], json!([]));
+    let (code, _, error) = desk.run(&["rewards", "list", "--state", "lost"]);
+    assert_eq!(code, Some(1));
+    assert!(error.contains("claimable") && error.contains("\"lost\""), "{error}");
+
+    let (code, shown) = desk.json(&["rewards", "show", &ann]);
+    assert_eq!((code, &shown["user"], &shown["amount"]), (Some(0), &json!("ann"), &json!(5)));
+    let said = desk.run(&["rewards", "show", &ann]).1;
+    assert!(said.contains("5 currency/coin") && said.contains("line amends"), "{said}");
+    let nobody = "00000000-0000-0000-0000-000000000000";
+    assert_eq!(desk.run(&["rewards", "show", nobody]).0, Some(1));
+
+    desk.settle(&ben, "failed").await;
+    let again = ["rewards", "redeliver", "--failed", "--code", "coin", "--reason", "open again"];
+    let (code, said, error) = desk.run(&again);
+    assert_eq!((code, said.as_str()), (Some(0), "1 grant will be delivered again\n"), "{error}");
+    let (code, _, error) = desk.run(&["rewards", "redeliver", nobody, "--reason", "x"]);
+    assert_eq!(code, Some(1));
+    assert!(error.contains("there is no grant"), "{error}");
+    assert_eq!(desk.run(&["rewards", "redeliver", &ann, "--reason", " "]).0, Some(1));
+    assert_eq!(desk.run(&["rewards", "redeliver", &ann]).0, Some(2), "a reason is required");
+    let (_, operations) = desk.json(&["audit", "operations"]);
+    let first = &operations["operations"][0];
+    assert_eq!(first["operation"], "rewards.redeliver-many", "{operations}");
+    assert_eq!(
+        (&first["subject"], &first["reason"]),
+        (&json!("state=failed code=coin"), &json!("open again"))
+    );
+    assert!(first["operator"].as_str().unwrap().starts_with("os:"), "{operations}");
+    let rebuild = ["projections", "rebuild", "task_view", "--reason", "a new index"];
+    assert_eq!(desk.run(&rebuild).0, Some(0));
+    let said = desk.run(&["audit", "operations", "--limit", "1"]).1;
+    assert!(said.contains("projections.rebuild") && said.contains(": a new index"), "{said}");
+    assert!(said.contains("--after"), "{said}");
+    let history = desk.run(&["audit", "history", "ben", "--format", "json"]).1;
+    assert!(history.contains("redelivery_requested") && history.contains("\"os:"), "{history}");
+}
+
+#[tokio::test]
+async fn a_grant_by_hand_is_repeated_by_the_line_that_was_printed() {
+    let desk = Desk::open().await;
+    let grant = ["rewards", "grant", "ann", "--kind", "currency", "--code", "coin"];
+    let grant = [&grant[..], &["--amount", "5", "--reason", "a test"]].concat();
+    let (code, first, said) = desk.run(&grant);
+    assert_eq!(code, Some(0), "{said}");
+    let line = said.rsplit(' ').next().unwrap().trim();
+    let (code, again, said) = desk.run(&[&grant[..], &["--line", line]].concat());
+    assert_eq!((code, again, said.as_str()), (Some(0), first, ""));
+    let by_key = [&grant[..], &["--idempotency-key", "case-7"]].concat();
+    assert_eq!(desk.run(&by_key).1, desk.run(&by_key).1);
+    let (_, listed) = desk.json(&["rewards", "list"]);
+    assert_eq!(listed["grants"].as_array().unwrap().len(), 2, "{listed}");
+}
+
+#[tokio::test]
+async fn grants_are_reconciled_with_what_a_payer_says() {
+    let desk = Desk::open().await;
+    let begun = jiff::Timestamp::now();
+    let grants = ["ann", "ben", "cid", "dan", "eve"].map(|user| desk.grant(user, "5"));
+    let [missing, double, different, claimed, paid] = &grants;
+    for grant in [missing, double, different, paid] {
+        desk.settle(grant, "delivered").await;
+    }
+    let stranger = "00000000-0000-0000-0000-000000000000";
+    let file = format!(
+        "Amount;Grant\n5;{double}\n5.0;{double}\n6;{different}\n5;{claimed}\n5;{paid}\n1;{stranger}\n"
+    );
+    let file = scratch("paid.csv", &file);
+    let file = file.to_str().unwrap();
+    let reconcile = |from: &str, until: &str, rest: &[&str]| {
+        let arguments = ["rewards", "reconcile", "--from", from, "--until", until];
+        desk.json(&[&arguments[..], rest].concat())
+    };
+    let counts =
+        json!({"missing": 1, "double": 1, "different_amount": 1, "unconfirmed": 1, "unknown": 1});
+    let (from, until) = (begun.to_string(), "2999-01-01T00:00:00Z");
+    let (code, report) = reconcile(&from, until, &["--against", file]);
+    assert_eq!((code, &report["counts"]), (Some(1), &counts), "{report}");
+    assert_eq!(report["states"], json!({"delivered": 4, "claimed": 1}));
+    assert_eq!(report["differences"][0]["grant"], json!(missing));
+
+    // What was paid at another time is compared all the same, and nothing of that time is missing.
+    let (code, report) = reconcile("2020-01-01T00:00:00Z", &from, &["--against", file]);
+    let counts = json!({"double": 1, "different_amount": 1, "unconfirmed": 1, "unknown": 1});
+    assert_eq!((code, &report["counts"], &report["states"]), (Some(1), &counts, &json!({})));
+    let (code, report) = reconcile(&from, until, &[]);
+    assert_eq!((code, &report["differences"]), (Some(0), &json!([])), "nobody has failed");
+
+    let wrong = scratch("wrong.csv", &format!("grant,amount\n{}", "x,1\n".repeat(30)));
+    let arguments = ["rewards", "reconcile", "--from", &from, "--until", until, "--against"];
+    let (code, _, error) = desk.run(&[&arguments[..], &[wrong.to_str().unwrap()]].concat());
+    assert_eq!(code, Some(1));
+    assert!(error.contains(":2: \"x\" is not the id of a grant"), "{error}");
+    assert!(error.lines().count() < 25 && error.contains("30 lines"), "{error}");
+}
+
+#[tokio::test]
+async fn what_became_due_is_delivered_again_after_a_restore() {
+    let desk = Desk::open().await;
+    let grants = ["ann", "ben"].map(|user| desk.grant(user, "5"));
+    let mut connection = PgConnection::connect(&desk.database).await.unwrap();
+    // What the delivering process does.
+    sqlx::query(
+        "insert into deliveries (lane, grant_id, channel, pays, user_id, position, ordinal, reward, state, due_at)
+         select lane, grant_id, 'kafka', true, user_id, granted_position, ordinal, '{}', 'waiting', now()
+         from reward_state",
+    )
+    .execute(&mut connection)
+    .await
+    .unwrap();
+    desk.settle(&grants[0], "delivered").await;
+    let resync = |since: &str, rest: &[&str]| {
+        let arguments = ["rewards", "resync", "--since", since, "--reason", "restored"];
+        desk.run(&[&arguments[..], rest].concat())
+    };
+    let past = "2020-01-01T00:00:00Z";
+    let sent = |(code, said, error): (Option<i32>, String, String)| {
+        assert_eq!(code, Some(0), "{error}");
+        said
+    };
+    assert_eq!(sent(resync("2999-01-01T00:00:00Z", &[])), "0 grants will be delivered again\n");
+    assert_eq!(sent(resync(past, &[])), "1 grant will be delivered again\n");
+    assert_eq!(sent(resync(past, &["--delivered"])), "2 grants will be delivered again\n");
+}
+
+/// Answers posts with these statuses, one after the other.
+fn endpoint(statuses: [u16; 3]) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for status in statuses {
+            let (mut stream, _) = listener.accept().unwrap();
+            let (mut head, mut byte) = (Vec::new(), [0]);
+            while !head.ends_with(b"\r\n\r\n") && stream.read(&mut byte).unwrap() == 1 {
+                head.push(byte[0]);
+            }
+            let head = String::from_utf8_lossy(&head).to_lowercase();
+            let length = head.split("content-length: ").nth(1).and_then(|rest| rest.lines().next());
+            let mut body = vec![0; length.and_then(|length| length.parse().ok()).unwrap_or(0)];
+            stream.read_exact(&mut body).unwrap();
+            let answer =
+                format!("HTTP/1.1 {status} x\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+            stream.write_all(answer.as_bytes()).unwrap();
+        }
+    });
+    format!("http://{address}/pay")
+}
+
+#[test]
+fn an_endpoint_is_tried_without_paying_anything() {
+    let secret = ["--secret", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"];
+    let test = |url: &str, rest: &[&str]| {
+        let arguments = ["rewards", "test-endpoint", url];
+        let done = plaudit(&[&arguments[..], &secret, rest].concat(), &[]);
+        (done.status.code(), text(&done.stdout), text(&done.stderr))
+    };
+    let private = ["--allow-private"];
+    let (code, said, error) = test(&endpoint([204, 200, 401]), &private);
+    assert_eq!(code, Some(0), "{said}{error}");
+    assert_eq!(said.matches("ok   ").count(), 3, "{said}");
+    let (code, said, _) = test(&endpoint([204, 500, 200]), &private);
+    assert_eq!(code, Some(1), "it fails at a repeat, and takes what nobody signed");
+    assert_eq!(said.matches("WRONG").count(), 2, "{said}");
+    let (code, _, error) = test("http://127.0.0.1:9/pay", &[]);
+    assert_eq!(code, Some(1));
+    assert!(error.contains("--allow-private"), "{error}");
+}
