@@ -4,10 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::support::{Store, action, request, tasks_of};
+use plaudit_domain::ids::UserId;
 use plaudit_domain::lane::Lane;
-use plaudit_domain::user_tasks::RewardState;
+use plaudit_domain::user_tasks::{Change, Command, Correction, RewardState, Seed};
 use plaudit_event_store::catalogue_store::{self, PublishError};
-use plaudit_event_store::{Batch, CommandQueue, Executor, Item, Outcome, Work, rewards, sweeper};
+use plaudit_event_store::rewards::Ledger;
+use plaudit_event_store::{
+    Batch, CommandQueue, Executor, Item, Outcome, RequestKey, Work, rewards, sweeper,
+};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
@@ -80,6 +84,43 @@ async fn what_does_not_fit_whole_leaves_the_rest_for_who_takes_less() {
     assert_eq!((store.count(GRANTED).await, store.count(USED).await), (98, 98));
     let silver = "select count(*) from reward_state where code = 'silver' and line = 'badge'";
     assert_eq!(store.count(silver).await, 186);
+}
+
+/// What waits is revoked with all lines of its milestone, and stays so when the budget holds it.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_waits_can_be_revoked_and_is_never_granted() {
+    let store = Store::with_tasks(&badges(0, 2, "wait")).await;
+    send_gifts(&store, 1..3).await;
+    assert_eq!(in_state(&store, "waiting").await, 4);
+    let (user, lane): (UserId, _) = ("u1".parse().unwrap(), Lane::of("u1", store.lane_count));
+    let now = jiff::Timestamp::now();
+    let rows = rewards::load(&store.pool, lane, &user, None, None, 9, now).await.unwrap().rows;
+    let reward = rows[1].reward.clone();
+    let change = Change::Revoke { grant: reward.grant, whole_milestone: true };
+    let (operation, key) = (change.name().to_owned(), "k1".to_owned());
+    let key = RequestKey { user: user.clone(), operation, key };
+    let (by, reason) = ("ops".to_owned(), "a fraud".to_owned());
+    let correction = Correction { user: user.clone(), change, by, reason, at: now, seed: Seed(1) };
+    let command = Box::new(Command::Correct(correction));
+    let work = Work::ByHand { key, command, revoked: Some(Box::new(reward)) };
+    let applied = store.execute(vec![Item { lane, work, origin: request() }]).await;
+    assert!(matches!(applied[0].outcome, Outcome::ChangedByHand(_)), "{applied:?}");
+    assert_eq!(in_state(&store, "revoked").await, 2);
+
+    catalogue_store::publish(&store.pool, &tasks_of(&badges(100, 2, "wait")), "test")
+        .await
+        .unwrap();
+    let settle = |user: &str| Item {
+        lane: Lane::of(user, store.lane_count),
+        work: Work::Settle { user: user.parse().unwrap(), as_of: now },
+        origin: request(),
+    };
+    store.execute(vec![settle("u1"), settle("u2")]).await;
+    assert_eq!(in_state(&store, "revoked").await, 2);
+    assert_eq!(in_state(&store, "claimed").await, 2, "the other user is granted what waited");
+    let mut connection = store.pool.acquire().await.unwrap();
+    let folded = Ledger::of_user(lane, &user, &mut connection).await.unwrap();
+    assert!(folded.granted.iter().all(|row| row.state == RewardState::Revoked), "{folded:?}");
 }
 
 async fn until(store: &Store, query: &str, wanted: i64) {
