@@ -132,7 +132,7 @@ impl Api {
         let origins: Vec<String> = origins.iter().map(ToString::to_string).collect();
         let pool = pool::connect(url, 5).unwrap();
         schema::migrate(&pool, 8.try_into().unwrap()).await.unwrap();
-        Self::over(pool, keys, in_flight_bytes, &origins).await
+        Self::serving(pool, keys, in_flight_bytes, &origins).await
     }
 
     /// Another process on the same database: nothing in memory is shared.
@@ -141,15 +141,11 @@ impl Api {
         let pool =
             sqlx::postgres::PgPoolOptions::new().max_connections(5).connect_lazy_with(options);
         let keys = KeyOptions { hs256_secret: Some(SECRET.to_owned()), ..KeyOptions::default() };
-        Self::over(pool, keys, 64 * 1024 * 1024, &[]).await
+        let keys = Keys::open(&keys).await.unwrap();
+        Self::serving(pool, keys, IN_FLIGHT_BYTES, &[]).await
     }
 
-    async fn over(
-        pool: PgPool,
-        keys: KeyOptions,
-        in_flight_bytes: usize,
-        origins: &[String],
-    ) -> Self {
+    async fn serving(pool: PgPool, keys: Keys, in_flight_bytes: usize, origins: &[String]) -> Self {
         let lanes = schema::check(&pool).await.unwrap();
         let store = Arc::new(CatalogueStore::default());
         let executor = Arc::new(Executor::new(pool.clone(), lanes, store, vec![]));

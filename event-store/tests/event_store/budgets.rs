@@ -1,5 +1,6 @@
 //! Budgets under concurrency: never exceeded, and used up.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -112,7 +113,7 @@ async fn what_waits_can_be_revoked_and_is_never_granted() {
         .unwrap();
     let settle = |user: &str| Item {
         lane: Lane::of(user, store.lane_count),
-        work: Work::Settle { user: user.parse().unwrap(), as_of: now },
+        work: Work::Settle { user: user.parse().unwrap(), as_of: now, streaks: BTreeSet::new() },
         origin: request(),
     };
     store.execute(vec![settle("u1"), settle("u2")]).await;
