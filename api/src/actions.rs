@@ -169,7 +169,7 @@ fn split(body: &[u8]) -> Answer<Vec<&[u8]>> {
         None => {
             return Err(InputError::body(
                 "",
-                "the body is empty; an action or an array of them is wanted",
+                "the body is empty; it must be an action or an array of actions",
             )
             .into());
         }
@@ -180,16 +180,16 @@ fn split(body: &[u8]) -> Answer<Vec<&[u8]>> {
         Some(_) => {
             return Err(InputError::body(
                 "",
-                "an action, which is an object, or an array of them is wanted",
+                "must be an action (an object) or an array of actions",
             )
             .into());
         }
     };
     match elements.count {
-        0 => Err(InputError::body("", "the array is empty; at least one action is wanted").into()),
+        0 => Err(InputError::body("", "the array is empty; send at least one action").into()),
         1..=ACTIONS_MAX => Ok(elements.kept.iter().map(|json| json.get().as_bytes()).collect()),
         count => Err(Problem::TooLarge(format!(
-            "{count} actions in one request; at most {ACTIONS_MAX} are taken"
+            "{count} actions in one request; the maximum is {ACTIONS_MAX}"
         ))),
     }
 }

@@ -106,7 +106,7 @@ pub async fn claim_all(
     if asked.period.is_some() || asked.milestone.is_some() {
         return Err(InputError::body(
             "",
-            "this claims everything; /v1/users/{user}/tasks/{task}/claim takes one",
+            "this claims everything; to claim one milestone use /v1/users/{user}/tasks/{task}/claim",
         )
         .into());
     }
@@ -213,11 +213,9 @@ impl ClaimRequest {
 
     fn from_json(json: Value) -> Answer<Self> {
         let Value::Object(fields) = json else {
-            return Err(InputError::body(
-                "",
-                "an object with `period` and `milestone` is expected",
-            )
-            .into());
+            return Err(
+                InputError::body("", "must be an object with `period` and `milestone`").into()
+            );
         };
         let (mut asked, mut errors) = (Self::default(), Vec::new());
         for (name, value) in fields {
@@ -225,18 +223,18 @@ impl ClaimRequest {
                 ("period" | "milestone", Value::Null) => {}
                 ("period", Value::String(key)) => asked.period = Some(key.into()),
                 ("period", _) => errors
-                    .push(InputError::body("/period", "a period key such as 2026-03-29 is wanted")),
+                    .push(InputError::body("/period", "must be a period key, such as 2026-03-29")),
                 ("milestone", value) => match integer(&value) {
                     Some(at) => asked.milestone = Some(at),
                     None => errors.push(InputError::body(
                         "/milestone",
-                        "the `at` of a milestone, an integer, is wanted",
+                        "must be the `at` of a milestone, an integer",
                     )),
                 },
                 (other, _) => {
                     errors.push(InputError::body(
                         pointer_to(other),
-                        "a claim has `period` and `milestone` only",
+                        "unknown field; a claim has only `period` and `milestone`",
                     ));
                 }
             }

@@ -149,18 +149,17 @@ pub async fn adjust(
     body: Body,
 ) -> Answer {
     let wanted: Wanted = |task, period, body| {
-        let by =
-            body.integer("by", "an integer is wanted: how much is added, below zero to take back");
-        let to = body.integer("to", "an integer of at least 0 is wanted");
+        let by = body.integer("by", "must be an integer: the amount to add, negative to subtract");
+        let to = body.integer("to", "must be an integer of at least 0");
         let adjustment = match (by, to) {
             (Some(by), None) => Adjustment::By(by),
             (None, Some(to)) if to >= 0 => Adjustment::To(to),
             (None, Some(to)) => {
-                body.refuse("to", "an integer of at least 0 is wanted");
+                body.refuse("to", "must be an integer of at least 0");
                 Adjustment::To(to)
             }
             _ => {
-                body.refuse("by", "one of `by` and `to` is wanted");
+                body.refuse("by", "exactly one of `by` and `to` is required");
                 Adjustment::By(0)
             }
         };
@@ -366,9 +365,9 @@ pub async fn grant(
     let kind = body.required_text("kind", PAYER_CHARS_MAX);
     let code = body.required_text("code", PAYER_CHARS_MAX);
     let line = body.text("line", LINE_CHARS_MAX);
-    let amount = body.integer("amount", "an integer of at least 1 is wanted");
+    let amount = body.integer("amount", "must be an integer of at least 1");
     if amount.is_none_or(|amount| amount < 1) {
-        body.refuse("amount", "an integer of at least 1 is wanted");
+        body.refuse("amount", "must be an integer of at least 1");
     }
     body.finish()?;
     let payout = Payout { kind, code, amount: amount.unwrap_or_default() };

@@ -54,7 +54,7 @@ pub async fn grant(
     let asked = async {
         let author = Author::read(request, &caller, &headers)?;
         let (mut body, held) = HandBody::read(&state, &headers, body).await?;
-        let wanted = "an integer of at least 1 is wanted: how many freezes to grant";
+        let wanted = "must be an integer of at least 1: the number of freezes to grant";
         let count = body.integer("count", wanted).filter(|count| *count >= 1);
         if count.is_none() {
             body.refuse("count", wanted);

@@ -44,10 +44,7 @@ pub async fn list(State(state): State<Shared>, mut query: Query) -> Answer {
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     let filter = Filter { state: state_wanted, code, after, limit, ..Filter::default() };
     let page = deliveries::list(&state.pool, &filter).await?.ok_or_else(|| {
-        InputError::parameter(
-            "after",
-            "there is no such grant; `next` of the page before is wanted",
-        )
+        InputError::parameter("after", "unknown grant; use `next` of the previous page")
     })?;
     let grants = page.grants.into_iter().map(GrantReport::from).collect();
     Ok(no_store(&Grants { grants, next: page.next }))

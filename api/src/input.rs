@@ -98,7 +98,7 @@ impl FromRequestParts<Shared> for KnownParked {
         let raw = path_segment("id", parts);
         let unknown = || Problem::NotFound {
             cause: &causes::UNKNOWN_PARKED,
-            detail: format!("there is no parked record {raw}"),
+            detail: format!("unknown parked record {raw}"),
         };
         let id = raw.parse().map_err(|_| unknown())?;
         if parked::is_known(&state.pool, id).await? { Ok(Self(id)) } else { Err(unknown()) }
@@ -121,7 +121,7 @@ impl<S: Send + Sync> FromRequestParts<S> for GrantPath {
 
 /// There is no such grant.
 pub fn unknown_grant(grant: impl Display) -> Problem {
-    let detail = format!("there is no grant {grant}");
+    let detail = format!("unknown grant {grant}");
     Problem::NotFound { cause: &causes::UNKNOWN_GRANT, detail }
 }
 
@@ -138,7 +138,7 @@ pub fn path_segment<'a>(name: &str, parts: &'a Parts) -> &'a str {
 
 /// The catalogue has no such task.
 pub fn unknown_task(task: impl Display) -> Problem {
-    Problem::NotFound { cause: &causes::UNKNOWN_TASK, detail: format!("there is no task {task}") }
+    Problem::NotFound { cause: &causes::UNKNOWN_TASK, detail: format!("unknown task {task}") }
 }
 
 /// The problem to answer: an unknown task comes before errors in the input.
@@ -175,7 +175,7 @@ pub fn idempotency_key(headers: &HeaderMap) -> Answer<Option<String>> {
         (Some(key), None) => Ok(Some(key.to_owned())),
         _ => Err(InputError::parameter(
             "Idempotency-Key",
-            "one key of 1 to 255 visible ASCII characters is wanted",
+            "must be one key of 1 to 255 visible ASCII characters",
         )
         .into()),
     }
@@ -192,9 +192,8 @@ impl<S: Send + Sync> FromRequestParts<S> for Query {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Answer<Self> {
-        let pairs = axum::extract::Query::try_from_uri(&parts.uri).map_err(|_| {
-            InputError::parameter("query", "name=value pairs, joined by &, are wanted")
-        })?;
+        let pairs = axum::extract::Query::try_from_uri(&parts.uri)
+            .map_err(|_| InputError::parameter("query", "must be name=value pairs, joined by &"))?;
         Ok(Self { pairs: pairs.0, errors: vec![] })
     }
 }
@@ -205,7 +204,7 @@ impl Query {
         let mut values = self.pairs.iter().filter(|(have, _)| have == name).map(|(_, value)| value);
         let value = values.next().cloned();
         if values.next().is_some() {
-            self.errors.push(InputError::parameter(name, "it is given more than once"));
+            self.errors.push(InputError::parameter(name, "is given more than once"));
         }
         value
     }
@@ -231,7 +230,7 @@ impl Query {
     pub fn limit(&mut self) -> u32 {
         let Some(text) = self.text("limit") else { return LIMIT_DEFAULT };
         let limit = text.parse().ok().filter(|limit| (1..=LIMIT_MAX).contains(limit));
-        self.checked("limit", limit.ok_or(format_args!("from 1 to {LIMIT_MAX}")))
+        self.checked("limit", limit.ok_or(format_args!("must be from 1 to {LIMIT_MAX}")))
             .unwrap_or(LIMIT_DEFAULT)
     }
 
@@ -239,7 +238,7 @@ impl Query {
     pub fn instant(&mut self, name: &str) -> Option<jiff::Timestamp> {
         let text = plus_restored(&self.text(name)?);
         let wrong =
-            format!("an RFC 3339 instant such as 2026-03-29T01:30:00Z is wanted, got {text:?}");
+            format!("must be an RFC 3339 instant, such as 2026-03-29T01:30:00Z, got {text:?}");
         self.checked(name, plaudit_domain::action::instant(&text).map_err(|_| wrong))
     }
 
@@ -300,7 +299,7 @@ async fn read_to_end(body: Body, max_bytes: usize, held: &mut Held) -> Answer<By
     let mut chunks = body.into_data_stream();
     let mut read = Vec::new();
     while let Some(chunk) = chunks.next().await {
-        let chunk = chunk.map_err(|_| InputError::body("", "the body was not sent to its end"))?;
+        let chunk = chunk.map_err(|_| InputError::body("", "the body ended early"))?;
         if read.len() + chunk.len() > max_bytes {
             return Err(Problem::TooLarge(format!("the body is longer than {max_bytes} bytes")));
         }

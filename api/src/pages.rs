@@ -29,7 +29,7 @@ pub async fn home(State(health): State<Health>) -> Response {
         format!("<p class=not-ready>This process is not ready:</p>{}", list(&report.reasons))
     };
     if !report.warnings.is_empty() {
-        status.push_str("<p>Some users or lanes are affected:</p>");
+        status.push_str("<p>Warnings, which concern single users, lanes or channels:</p>");
         status.push_str(&list(&report.warnings));
     }
     let api = if health.serves_api {

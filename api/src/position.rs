@@ -38,7 +38,7 @@ impl AtLeast {
         };
         let position = text.and_then(|text| query.checked(name, text.parse::<Position>()));
         let own = |position: Position| {
-            let other = || format!("{position} lies in another lane than this user, {lane}");
+            let other = || format!("{position} is in another lane; this user's lane is {lane}");
             if position.lane == lane { Ok(position) } else { Err(other()) }
         };
         let position = position.and_then(|position| query.checked(name, own(position)));

@@ -74,7 +74,7 @@ impl HandBody {
                 Ok(reason) => return Some(reason),
                 Err(wrong) => self.refuse("reason", wrong.to_string()),
             },
-            _ => self.refuse("reason", "a text is wanted"),
+            _ => self.refuse("reason", "must be a text"),
         }
         None
     }
@@ -102,7 +102,7 @@ impl HandBody {
             None => false,
             Some(Value::Bool(set)) => set,
             Some(_) => {
-                self.refuse(name, "true or false is wanted");
+                self.refuse(name, "must be true or false");
                 false
             }
         }
@@ -117,9 +117,8 @@ impl HandBody {
         match self.fields.remove(name)? {
             Value::String(text) if fits(&text) => Some(text),
             _ => {
-                let wanted = format!(
-                    "a text of 1 to {chars_max} characters without control characters is wanted"
-                );
+                let wanted =
+                    format!("must be 1 to {chars_max} characters without control characters");
                 self.refuse(name, wanted);
                 None
             }
@@ -138,7 +137,7 @@ impl HandBody {
     pub fn finish(mut self) -> Answer<()> {
         let left: Vec<String> = self.fields.keys().cloned().collect();
         for name in left {
-            self.refuse(&name, "there is no such field here");
+            self.refuse(&name, "unknown field");
         }
         if self.errors.is_empty() { Ok(()) } else { Err(Problem::BadInput(self.errors)) }
     }

@@ -96,7 +96,7 @@ impl Declaration {
         let Value::Object(fields) = json else {
             return Err(InputError::body(
                 "",
-                "an object with `from`, `until` and `reason` is wanted",
+                "must be an object with `from`, `until` and `reason`",
             )
             .into());
         };
@@ -138,18 +138,18 @@ fn noted<T>(read: Result<T, String>, pointer: &str, errors: &mut Vec<InputError>
 
 fn moment(value: &Value) -> Result<Timestamp, String> {
     let wanted =
-        || format!("an RFC 3339 instant such as 2026-03-29T01:30:00Z is wanted, got {value}");
+        || format!("must be an RFC 3339 instant, such as 2026-03-29T01:30:00Z, got {value}");
     instant(value.as_str().ok_or_else(wanted)?).map_err(|_| wanted())
 }
 
 fn ids(value: Value, errors: &mut Vec<InputError>) -> Option<Vec<TaskId>> {
     let Value::Array(items) = value else {
-        errors.push(InputError::body("/tasks", "a list of ids of tasks is wanted"));
+        errors.push(InputError::body("/tasks", "must be a list of task ids"));
         return None;
     };
     let id = |(index, item): (usize, Value)| {
         let read = item.as_str().map(str::parse::<TaskId>);
-        let read = read.ok_or_else(|| "the id of a task is wanted".to_owned());
+        let read = read.ok_or_else(|| "must be a task id".to_owned());
         let read = read.and_then(|id| id.map_err(|e| e.to_string()));
         noted(read, &format!("/tasks/{index}"), errors)
     };

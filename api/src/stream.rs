@@ -100,7 +100,7 @@ fn last_event_id(headers: &HeaderMap, lane: Lane) -> Answer<Option<Position>> {
     }
     let position: Position = text.parse().map_err(|e| wrong(format!("{e}")))?;
     if position.lane != lane {
-        let why = format!("{position} lies in another lane than this user, {lane}");
+        let why = format!("{position} is in another lane; this user's lane is {lane}");
         return Err(wrong(why).into());
     }
     Ok(Some(position))

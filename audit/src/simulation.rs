@@ -104,7 +104,7 @@ pub enum SimulationError {
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
     Unfit(Vec<Unfit>),
     /// An action is another user's than the one whose history was asked for.
-    #[error("action {index} is of user {got}, and the history is of user {wanted}")]
+    #[error("action {index} is of user {got}, but the history is of user {wanted}")]
     OtherUser {
         /// From 0.
         index: usize,

@@ -94,7 +94,7 @@ pub enum InvalidMoment {
     #[error("no history is that long")]
     Sequence,
     /// Neither.
-    #[error("an RFC 3339 instant such as 2026-03-29T01:30:00Z, or a sequence number, is wanted")]
+    #[error("must be an RFC 3339 instant, such as 2026-03-29T01:30:00Z, or a sequence number")]
     Neither,
 }
 

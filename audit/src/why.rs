@@ -183,7 +183,7 @@ fn obstacles(
     match task.status {
         Status::Active => {}
         Status::Paused => {
-            add("paused", format!("the task is paused; `plaudit tasks resume {id}` lets it go on"));
+            add("paused", format!("the task is paused; `plaudit tasks resume {id}` resumes it"));
         }
         Status::Retired => add("retired", "the task is retired for good".to_owned()),
     }

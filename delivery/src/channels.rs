@@ -188,7 +188,7 @@ impl Channels {
             faults.push(format!("`{field}` is for webhooks; the topic gets every grant"));
         }
         if written.ack == Some(Ack::Response) {
-            faults.push("`ack` of the topic is none or action: a broker is no payer".to_owned());
+            faults.push("`ack` of the topic must be none or action".to_owned());
         }
         self.kafka.ack = written.ack.unwrap_or(Ack::Action);
         let ack_within = written.ack_within.as_deref();
@@ -262,7 +262,7 @@ fn webhook(written: Written, faults: &mut Vec<String>) -> Option<WebhookChannel>
 /// Reads the address of an endpoint.
 pub fn url(text: Option<&str>, allow_private: bool) -> Result<Url, String> {
     let text = text.ok_or("`url` is missing")?;
-    let url: Url = text.parse().map_err(|error| format!("`url` is no URL: {error}"))?;
+    let url: Url = text.parse().map_err(|error| format!("`url` is not a valid URL: {error}"))?;
     match url.scheme() {
         "https" => {}
         "http" if allow_private => {}
@@ -272,7 +272,7 @@ pub fn url(text: Option<&str>, allow_private: bool) -> Result<Url, String> {
                     .to_owned(),
             );
         }
-        other => return Err(format!("`url` begins with {other}; https is wanted")),
+        other => return Err(format!("`url` must begin with https, not {other}")),
     }
     if !url.username().is_empty() || url.password().is_some() {
         return Err("`url` has a user or a password; the signature says who sends".to_owned());
@@ -313,7 +313,9 @@ fn duration(
     match plaudit_domain::duration::seconds(text).map(u64::try_from) {
         Ok(Ok(seconds)) if seconds > 0 => Duration::from_secs(seconds),
         _ => {
-            faults.push(format!("`{field}` is a duration above zero such as PT10S, got {text:?}"));
+            faults.push(format!(
+                "`{field}` must be a duration above zero, such as PT10S, got {text:?}"
+            ));
             default
         }
     }

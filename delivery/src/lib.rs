@@ -154,7 +154,7 @@ where
     F: Future<Output = ()> + Send + 'static,
 {
     while let Err(error) = tokio::spawn(task()).await {
-        let text = format!("{name} ended unexpectedly and is started anew: {error}");
+        let text = format!("{name} ended unexpectedly and is restarted: {error}");
         desk.health.report(Subject::Channel(name.to_string()), text);
         desk.pause(RESTART_AFTER).await;
         if desk.stop.is_cancelled() {

@@ -96,7 +96,7 @@ impl Upkeep {
     fn failed(&self, due: &Due) -> Report {
         let reason = match (&due.reason, due.is_sent) {
             _ if !self.channels.has(&due.channel) => {
-                format!("there is no channel {} any more", due.channel)
+                format!("the channel {} is no longer configured", due.channel)
             }
             (_, true) => "the payer did not confirm in time".to_owned(),
             (Some(last), false) => format!("not delivered in time; the last attempt: {last}"),

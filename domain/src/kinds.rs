@@ -173,7 +173,7 @@ impl<'de> Deserialize<'de> for Kind {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let name = String::deserialize(deserializer)?;
         let names = || Self::all().map(Self::name).collect::<Vec<_>>().join(", ");
-        let unknown = || format!("there is no kind of task {name:?}; there are {}", names());
+        let unknown = || format!("unknown kind {name:?}; one of: {}", names());
         Self::named(&name).ok_or_else(|| serde::de::Error::custom(unknown()))
     }
 }

@@ -44,7 +44,7 @@ async fn round(database: &Deadlined) {
         }
         Ok(_) => {}
         Err(error) => {
-            tracing::warn!(%error, "the dedup windows could not be looked after; trying again in a minute");
+            tracing::warn!(%error, "upkeep of the dedup windows failed; retrying in a minute");
         }
     }
     let offsets = database.call(|pool| async move { source_offsets::purge(&pool).await });

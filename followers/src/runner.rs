@@ -120,7 +120,7 @@ async fn run<H: Handler>(
         };
         let Err(error) = tokio::spawn(rounds.run()).await else { break };
         health.round_ends();
-        let text = format!("a follower ended unexpectedly and is started anew: {error}");
+        let text = format!("a follower ended unexpectedly and is restarted: {error}");
         health.report(Subject::Task, text);
         if tokio::time::timeout(RESTART_AFTER, stop.cancelled()).await.is_ok() {
             break;

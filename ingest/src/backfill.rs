@@ -102,11 +102,11 @@ impl BackfillWorker {
             Ok(()) => return tracing::info!(%task, "the work on a backfill is done"),
             Err(Halt::NotOurs) => 0.0,
             Err(Halt::Stuck(problem)) => {
-                tracing::warn!(%task, "the backfill does not get on: {problem}");
+                tracing::warn!(%task, "the backfill makes no progress: {problem}");
                 let (lease, problem) = (lease, &problem);
                 let report = |pool| async move { lease.report(&pool, problem).await };
                 if let Err(error) = self.database.call(report).await {
-                    tracing::debug!(%error, "why a backfill does not get on can't be noted");
+                    tracing::debug!(%error, "can't record why a backfill makes no progress");
                 }
                 REST_SECONDS
             }
@@ -146,7 +146,7 @@ impl BackfillWorker {
         match catalogue.task(&lease.task).map(|task| task.status) {
             Some(Status::Active) => Ok(()),
             Some(Status::Paused) => Err(Halt::Stuck(
-                "the task is paused; the backfill goes on once it is resumed".to_owned(),
+                "the task is paused; the backfill continues when it is resumed".to_owned(),
             )),
             Some(Status::Retired) | None => Err(Halt::NotOurs),
         }

@@ -349,7 +349,7 @@ impl Polling {
     }
 
     fn resume(&mut self, client: &GroupConsumer) {
-        tracing::info!("reading goes on");
+        tracing::info!("reading resumes");
         self.context.health.set_paused(false);
         log_failure("resume", &client.resume(&self.running()));
     }

@@ -6,7 +6,7 @@ use plaudit_event_store::ExecuteError;
 #[derive(Debug, thiserror::Error)]
 pub enum ProjectionError {
     /// There is no projection of this name.
-    #[error("there is no projection {got:?}; there are {}", known.join(", "))]
+    #[error("unknown projection {got:?}; one of: {}", known.join(", "))]
     Unknown {
         /// What was asked for.
         got: String,

@@ -10,7 +10,7 @@ use uuid::Uuid;
 #[derive(Debug, thiserror::Error)]
 pub enum ResolveError {
     /// There is none with this id.
-    #[error("there is no parked record {0}; `plaudit parked list` lists all")]
+    #[error("unknown parked record {0}; `plaudit parked list` lists them")]
     Unknown(Uuid),
     /// Somebody decided about it before.
     #[error("the record {id} is not parked any more: {by} {resolution} it at {at}")]
@@ -38,7 +38,7 @@ pub enum ResolveError {
     #[error("the action is from the future: release it after its `time`, {0}")]
     TooEarly(Timestamp),
     /// It can't be understood or applied, as before.
-    #[error("the record can't be applied: {0}; mend the cause and release it again, or discard it")]
+    #[error("the record can't be applied: {0}; fix the cause and release it again, or discard it")]
     Unapplied(String),
     /// The database.
     #[error(transparent)]

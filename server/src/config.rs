@@ -169,7 +169,7 @@ impl Config {
                     continue;
                 }
                 errors.push(format!(
-                    "`{}` (from {}) is {wanted}, got {:?}",
+                    "`{}` (from {}) must be {wanted}, got {:?}",
                     setting.path,
                     value.from,
                     redacted(setting.path, &value.text)

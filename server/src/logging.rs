@@ -12,7 +12,7 @@ pub fn start(config: &Config) -> Result<(), Failure> {
     let level = config.get("log.level").unwrap_or("info");
     let filter = EnvFilter::try_new(level).map_err(|error| {
         Failure::new(format!(
-            "`log.level` is no filter such as info or plaudit_ingest=debug: {error}"
+            "`log.level` is not a valid filter, such as info or plaudit_ingest=debug: {error}"
         ))
     })?;
     let builder = tracing_subscriber::fmt()
@@ -25,5 +25,5 @@ pub fn start(config: &Config) -> Result<(), Failure> {
         Some("json") => builder.json().try_init(),
         _ => builder.try_init(),
     };
-    started.map_err(|error| Failure::new(format!("the log does not start: {error}")))
+    started.map_err(|error| Failure::new(format!("can't start the log: {error}")))
 }

@@ -46,7 +46,7 @@ fn main() -> ExitCode {
             runtime.shutdown_timeout(RUNTIME_SHUTDOWN);
             outcome
         }
-        Err(error) => Err(Failure::new(format!("the runtime does not start: {error}"))),
+        Err(error) => Err(Failure::new(format!("can't start the runtime: {error}"))),
     };
     match outcome.and_then(|code| output::finish().map(|()| code)) {
         Ok(code) => code,

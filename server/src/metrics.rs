@@ -34,7 +34,7 @@ const METRICS: &[Metric] = &[
         Gauge,
         "plaudit_build_info",
         Unit::Count,
-        "Always 1; its labels tell the version and the bundled time zone database",
+        "Always 1; labels: the version, and the bundled time zone database",
     ),
     (
         Counter,
@@ -101,7 +101,7 @@ const METRICS: &[Metric] = &[
         Gauge,
         "plaudit_unsettled_rewards_age_seconds",
         Unit::Seconds,
-        "For how long the oldest unclaimed reward is due that is not recorded as expired, forfeited or granted",
+        "Age of the oldest reward that has expired, or whose period has ended, without an event for it",
     ),
     (Counter, "plaudit_events_total", Unit::Count, "Events stored"),
     (Counter, "plaudit_duplicates_total", Unit::Count, "Actions that were recognised as repeats"),
@@ -214,7 +214,7 @@ const METRICS: &[Metric] = &[
         Counter,
         "plaudit_http_connections_refused_total",
         Unit::Count,
-        "Connections refused because all places were at work",
+        "Connections refused because all places were busy",
     ),
     (
         Counter,

@@ -88,7 +88,7 @@ fn exit_late(after: Duration) {
         std::process::abort();
     });
     crate::output::errln!(
-        "plaudit: not all work had ended {:.1} s after the signal; what is not committed is done again after the next start",
+        "plaudit: stopped {:.1} s after the signal with work unfinished; what is not committed is redone after the next start",
         after.as_secs_f64()
     );
     std::process::exit(1)

@@ -25,7 +25,7 @@ pub fn read(place: &Located<'_>, diagnostics: &mut Diagnostics) -> Option<Audien
         diagnostics.warn(place, "has no meaning without `percent`");
     }
     if let Some(place) = fields.get("percent").filter(|_| share == Some(Share::try_from(0).ok())) {
-        diagnostics.warn(place, "is 0: nobody has the task");
+        diagnostics.warn(place, "is 0, so no user has the task");
     }
     Some(Audience { filter: filter?, share: share?, salt: salt? })
 }

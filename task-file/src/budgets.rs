@@ -136,8 +136,7 @@ fn terms(fields: &Fields<'_>, diagnostics: &mut Diagnostics) -> Option<Budget> {
         .read_or("day_starts_at", DayStart::default(), |place| task::day_start(place, diagnostics));
     for name in ["zone", "day_starts_at"] {
         if let Some(place) = fields.get(name).filter(|_| fields.get("every").is_none()) {
-            diagnostics
-                .add(place, "has no meaning without `every`: the budget is never filled anew");
+            diagnostics.add(place, "has no effect without `every`: the budget is never refilled");
         }
     }
     Some(Budget {

@@ -90,7 +90,7 @@ fn list(
             if let Some(cycle) = cycle.filter(|cycle| at > *cycle) {
                 diagnostics.add(
                     place,
-                    format_args!("{at} lies beyond the cycle of {cycle} and is never reached"),
+                    format_args!("{at} exceeds the cycle of {cycle} and can't be reached"),
                 );
             }
         }

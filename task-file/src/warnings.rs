@@ -16,7 +16,7 @@ pub fn of(task: &TaskDefinition, now: Timestamp, catalogue: Option<&Catalogue>) 
     window(task, now, &mut warnings);
     never_reached(task, &mut warnings);
     if task.backfill.is_some_and(|backfill| backfill.from > now) {
-        let message = "lies ahead: no past action counts".to_owned();
+        let message = "is in the future: no past action counts".to_owned();
         warnings.push(("backfill.from".to_owned(), message));
     }
     if let Some(catalogue) = catalogue {

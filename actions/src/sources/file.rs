@@ -255,7 +255,7 @@ fn place_of(node: &Node<'_>) -> (usize, usize) {
 /// Names the key that the author of an unknown one may have meant.
 fn unknown_key(name: &str, known: &[&str]) -> String {
     if name == "each" {
-        return "stands beside `action`, not in it".to_owned();
+        return "belongs beside `action`, not in it".to_owned();
     }
     let slips = |word: &&str| strsim::damerau_levenshtein(&name.to_lowercase(), word);
     let nearest = known.iter().copied().min_by_key(slips);

@@ -105,7 +105,7 @@ impl Element {
         let lane = |key: &str| Lane::of(key, lane_count);
         match self.action {
             Ok(action) if action.occurred_at > latest => {
-                let reason = format!("`time` {} lies in the future", action.occurred_at);
+                let reason = format!("`time` {} is in the future", action.occurred_at);
                 let record = ParkedRecord::of_action(&action, &reason, false);
                 let as_sent = ParkedRecord { headers: self.headers, bytes: self.bytes, ..record };
                 (lane(action.user.as_str()), Work::Park(as_sent))

@@ -83,7 +83,7 @@ fn read(fields: Map<String, Value>) -> Answer<SimulationInput> {
                 Ok(user) => input.user = Some(user),
                 Err(why) => errors.push(InputError::body("/user", why.to_string())),
             },
-            ("user", _) => errors.push(InputError::body("/user", "a user id is wanted")),
+            ("user", _) => errors.push(InputError::body("/user", "must be a user id")),
             ("actions", Value::Array(actions)) if actions.len() <= ACTIONS_MAX => {
                 for (index, action) in actions.iter().enumerate() {
                     match read_action(action) {
@@ -96,7 +96,7 @@ fn read(fields: Map<String, Value>) -> Answer<SimulationInput> {
             }
             ("actions", _) => errors.push(InputError::body(
                 "/actions",
-                format!("an array of at most {ACTIONS_MAX} actions is wanted"),
+                format!("must be an array of at most {ACTIONS_MAX} actions"),
             )),
             // YAML as a text, or the same as JSON.
             ("file", file @ (Value::String(_) | Value::Object(_))) => {
@@ -113,7 +113,7 @@ fn read(fields: Map<String, Value>) -> Answer<SimulationInput> {
                     })),
                 }
             }
-            ("file", _) => errors.push(InputError::body("/file", "a task file is wanted")),
+            ("file", _) => errors.push(InputError::body("/file", "must be a task file")),
             (other, _) => errors.push(InputError::body(
                 pointer_to(other),
                 "unknown field; a dry run has `file`, `user` and `actions`",
@@ -121,7 +121,7 @@ fn read(fields: Map<String, Value>) -> Answer<SimulationInput> {
         }
     }
     if errors.is_empty() && input.user.is_none() && input.actions.is_empty() {
-        let why = "`actions`, or a `user` whose history is tried, are wanted";
+        let why = "`actions` or `user` is required";
         errors.push(InputError::body("", why));
     }
     if errors.is_empty() { Ok(input) } else { Err(Problem::BadInput(errors)) }

@@ -66,7 +66,7 @@ impl WebhookSender {
                 Err(reason) => {
                     metrics::counter!("plaudit_delivery_failures_total").increment(1);
                     let name = &self.channel.name;
-                    let text = format!("the channel {name} does not get on: {reason}");
+                    let text = format!("the channel {name} makes no progress: {reason}");
                     self.desk.health.report(rounds.clone(), text);
                     self.desk.pause(waits.next().unwrap_or_default()).await;
                 }
@@ -260,9 +260,7 @@ impl WebhookSender {
         }
         if circuit.is_open() {
             let error = error.unwrap_or("no answer");
-            self.report(format!(
-                "the channel {name} does not get on, and its rewards wait: {error}"
-            ));
+            self.report(format!("the channel {name} makes no progress, its rewards wait: {error}"));
         }
     }
 

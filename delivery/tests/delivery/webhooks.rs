@@ -189,7 +189,7 @@ async fn rule_23_a_dead_endpoint_delays_no_other_channel() {
     // All that the slow one has to do takes a minute.
     assert!(began.elapsed() < Duration::from_secs(40), "{:?}", began.elapsed());
     world.until_published(60).await;
-    deliverer.until_problem(&["dead", "does not get on"]).await;
+    deliverer.until_problem(&["dead", "makes no progress"]).await;
     assert_eq!(deliverer.delivery.health().ready(), Ok(()));
     deliverer.stop().await;
 }

@@ -259,7 +259,7 @@ impl Compiler<'_> {
         }
         match part.kind {
             Type::NotBool => refuse(tree.id, "this is never true or false"),
-            kind => refuse(tree.id, format!("{kind} stands where true or false is needed")),
+            kind => refuse(tree.id, format!("{kind} where a boolean is required")),
         }
     }
 
@@ -299,7 +299,7 @@ fn field_type(at: u64, of: Type, field: &str) -> Result<Type, Refusal> {
         }
         if others == Others::Refused {
             let known: Vec<&str> = fields.iter().map(|(name, _)| *name).collect();
-            return refuse(at, format!("there is no field {field:?}, only {}", known.join(", ")));
+            return refuse(at, format!("unknown field {field:?}; one of: {}", known.join(", ")));
         }
         return Ok(Type::Any);
     }

@@ -66,7 +66,7 @@ impl fmt::Display for Stop<'_> {
                 write!(f, "`{name}` can't take {left} and {right}")
             }
             Self::NoOverload(name, kind, None) => write!(f, "`{name}` can't take {kind}"),
-            Self::NotBoolean(kind) => write!(f, "{kind} stands where true or false is needed"),
+            Self::NotBoolean(kind) => write!(f, "{kind} where a boolean is required"),
             Self::Overflow(what) => write!(f, "`{what}` goes beyond what its type can hold"),
             Self::DivisionByZero => f.write_str("a division by zero"),
             Self::Inexact(number) => write!(

@@ -79,7 +79,7 @@ pub enum UnmovedReason {
     #[error("the action names another task")]
     OtherTask,
     /// The action's time lies outside the window.
-    #[error("the action lies outside the task's window")]
+    #[error("the action is outside the task's window")]
     OutsideWindow,
     /// The `where` of this version is false.
     #[error("`where` is false")]

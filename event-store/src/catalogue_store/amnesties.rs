@@ -56,13 +56,13 @@ pub enum AmnestyError {
     #[error("no task is named; leave the tasks out for all continuous tasks")]
     NoTask,
     /// There is no such task.
-    #[error("there is no task {0}; `plaudit tasks list` names those there are")]
+    #[error("unknown task {0}; `plaudit tasks list` lists them")]
     UnknownTask(TaskId),
     /// The task has no streaks.
     #[error("task {0} is not continuous, so it has no streaks that could break")]
     NotContinuous(TaskId),
     /// There are as many as can be.
-    #[error("there are {AMNESTIES_MAX} amnesties, the most there can be")]
+    #[error("there are already {AMNESTIES_MAX} amnesties, the maximum")]
     TooMany,
     /// The database.
     #[error(transparent)]

@@ -135,7 +135,7 @@ fn backfill_fault(known: Option<&CatalogueTask>, definition: &TaskDefinition) ->
         }
     }
     Some(format!(
-        "`from` lies more than {PAST_PERIODS_MAX} periods back, the most that a task can count; name a later time"
+        "`from` is more than {PAST_PERIODS_MAX} periods ago, the maximum; choose a later time"
     ))
 }
 

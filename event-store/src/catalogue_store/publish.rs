@@ -46,7 +46,7 @@ pub enum PublishError {
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
     Unfit(Vec<Unfit>),
     /// There is no such task.
-    #[error("there is no task {0}; `plaudit tasks list` names those there are")]
+    #[error("unknown task {0}; `plaudit tasks list` lists them")]
     UnknownTask(TaskId),
     /// The task has no such version.
     #[error("task {task} has no version {version}, only 1 to {last}")]

@@ -144,7 +144,7 @@ impl Client {
             if is_of_a_registry || self.lists_subjects().await {
                 return Ok(None);
             }
-            let why = "it answers 404 and is no schema registry; is `schema_registry` right?";
+            let why = "it answers 404, so it is not a schema registry; check `schema_registry`";
             return Err(unavailable(&why));
         }
         let said = error.and_then(|error| error.message).unwrap_or_default();

@@ -11,39 +11,39 @@ use super::Format;
 /// `plaudit rewards`.
 #[derive(Debug, Subcommand)]
 pub enum RewardsCommand {
-    /// Lists grants with how their delivery goes.
+    /// Lists grants with the state of their delivery.
     List {
-        /// Only those in this state, e.g. failed.
+        /// Only grants in this state, e.g. failed.
         #[arg(long)]
         state: Option<String>,
-        /// Only those of this code.
+        /// Only grants with this code.
         #[arg(long)]
         code: Option<String>,
-        /// Begin after this grant.
+        /// Start after this grant.
         #[arg(long)]
         after: Option<Uuid>,
-        /// How many at most, up to 1000.
+        /// Maximum number of entries, up to 1000.
         #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u16).range(1..=1000))]
         limit: u16,
         #[command(flatten)]
         format: Format,
     },
-    /// Shows a grant with every attempt to deliver it.
+    /// Shows a grant with its last 20 delivery attempts.
     Show {
         /// The grant.
         grant: Uuid,
         #[command(flatten)]
         format: Format,
     },
-    /// Delivers grants again, under the same ids. Exit 1 if one of them can't be.
+    /// Delivers grants again, under the same ids. Exit 1 if one can't be delivered again.
     Redeliver {
         /// The grants.
         #[arg(required_unless_present = "failed", conflicts_with = "failed")]
         grants: Vec<Uuid>,
-        /// All that have failed.
+        /// All failed grants.
         #[arg(long)]
         failed: bool,
-        /// With --failed: only those of this code.
+        /// With --failed: only grants with this code.
         #[arg(long, requires = "failed")]
         code: Option<String>,
         /// With --failed: only those of this kind.
@@ -55,11 +55,11 @@ pub enum RewardsCommand {
         /// With --failed: only those that were first seen to be due at this instant or later.
         #[arg(long, requires = "failed")]
         since: Option<Timestamp>,
-        /// Why; it is kept in the users' histories.
+        /// Reason; kept in the users' histories.
         #[arg(long)]
         reason: String,
     },
-    /// Grants a user a reward that no task promised. It is delivered as others are.
+    /// Grants a user a reward by hand, independent of any task. It is delivered like all others.
     Grant {
         /// The user.
         user: String,
@@ -72,7 +72,7 @@ pub enum RewardsCommand {
         /// The amount.
         #[arg(long, value_parser = clap::value_parser!(i64).range(1..))]
         amount: i64,
-        /// Tells grants by hand of a user apart: the same line is granted once, for ever. Absent: a new one,
+        /// Name of the grant among the user's grants by hand; each is granted once, ever. Absent: a new one,
         /// which is printed before anything is granted, so that the command can be repeated with it.
         #[arg(long)]
         line: Option<String>,
@@ -85,24 +85,24 @@ pub enum RewardsCommand {
         #[command(flatten)]
         format: Format,
     },
-    /// Takes rewards back that are not delivered. Exit 1 if one of them can't be.
+    /// Revokes undelivered rewards. Exit 1 if one can't be revoked.
     Revoke {
         /// The grants.
         #[arg(required = true)]
         grants: Vec<Uuid>,
-        /// Also the other lines of a milestone that nobody claimed: they can only be claimed together.
+        /// Also revoke the other lines of an unclaimed milestone: they can only be claimed together.
         #[arg(long)]
         whole_milestone: bool,
         /// The reason; kept in the user's history with your name.
         #[arg(long)]
         reason: String,
     },
-    /// Compares grants with what a payer says it paid. Exit 1 if they differ.
+    /// Compares grants with the payments a payer reports. Exit 1 if they differ.
     Reconcile {
         /// What became payable, was delivered or failed at this instant or later.
         #[arg(long)]
         from: Timestamp,
-        /// And before this instant.
+        /// End of the span, exclusive.
         #[arg(long)]
         until: Timestamp,
         /// What the payer says: CSV with a header, separated by `,` or `;`, or one JSON object per line (.jsonl,
@@ -112,27 +112,27 @@ pub enum RewardsCommand {
         #[command(flatten)]
         format: Format,
     },
-    /// After a restore of Plaudit or of a payer: delivers again what became due since then.
+    /// Delivers again what became due since a moment, after a restore of Plaudit or of a payer.
     Resync {
         /// What became due, was sent or ended at this instant or later, such as the moment that was restored; and what
         /// was sent before and is not confirmed.
         #[arg(long)]
         since: Timestamp,
-        /// Also what is delivered already: for a payer that has forgotten what it paid.
+        /// Also deliver again what is already delivered: for a payer that was restored itself.
         #[arg(long)]
         delivered: bool,
-        /// Why; it is kept in the users' histories.
+        /// Reason; kept in the users' histories.
         #[arg(long)]
         reason: String,
     },
-    /// Sends a payer's endpoint test messages that pay nothing. Exit 1 if it answers wrongly.
+    /// Sends test messages, which pay nothing, to a payer's endpoint. Exit 1 if it answers wrongly.
     TestEndpoint {
         /// The endpoint.
         url: String,
-        /// The secret to sign with; by default those of the channel with this address.
+        /// The secret to sign with; default: the secrets of the channel with this URL.
         #[arg(long, value_name = "whsec_…")]
         secret: Option<String>,
-        /// The endpoint may be in a private network, or on this machine.
+        /// Allow an endpoint in a private network or on this machine.
         #[arg(long)]
         allow_private: bool,
     },

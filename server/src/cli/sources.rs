@@ -15,14 +15,14 @@ pub enum SourcesCommand {
         #[arg(required = true)]
         files: Vec<PathBuf>,
     },
-    /// Shows what source files make of records. Exit 1 if one would be parked.
+    /// Shows the actions that source files make from records. Exit 1 if a record would be parked.
     Try {
-        /// The source file; with --topic absent: those in force.
+        /// The source file; default with --topic: the files in force.
         file: Option<PathBuf>,
         #[command(flatten)]
         tried: Tried,
     },
-    /// Publishes source files, all or none. They are in force in every process within 2 s, instead of
+    /// Publishes source files, all or none. They take effect in every process within 2 s, in place of
     /// the files of the same name in its folder.
     Publish {
         /// Source files; each is published under its name.
@@ -31,9 +31,9 @@ pub enum SourcesCommand {
         #[command(flatten)]
         why: Reason,
     },
-    /// Lists the source files in force, those of the folder beside the configuration included.
+    /// Lists the source files in force, including those of the folder.
     List(Format),
-    /// Shows every version of a published file: who, when, why.
+    /// Lists every version of a published file with author, time and reason.
     History {
         /// The name of the file, such as teams.yaml.
         name: String,
@@ -44,10 +44,10 @@ pub enum SourcesCommand {
     Export {
         /// The name of the file, such as teams.yaml.
         name: String,
-        /// The version; absent: the one in force.
+        /// The version; default: the one in force.
         number: Option<u32>,
     },
-    /// Withdraws a published file. The folder's file of this name counts again, where there is one.
+    /// Withdraws a published file. The folder's file of this name takes effect again, if there is one.
     Withdraw {
         /// The name of the file, such as teams.yaml.
         name: String,

@@ -28,16 +28,16 @@ pub enum StreaksCommand {
         /// The first instant of the span, e.g. 2026-03-29T00:00:00Z.
         #[arg(long, value_name = "INSTANT")]
         from: Timestamp,
-        /// Its end: the first instant no longer inside.
+        /// The end of the span, exclusive.
         #[arg(long, value_name = "INSTANT")]
         until: Timestamp,
-        /// Continuous tasks, separated by commas; without it all of them.
+        /// Continuous tasks, separated by commas; default: all.
         #[arg(long, value_name = "ID,…", value_delimiter = ',')]
         tasks: Option<Vec<TaskId>>,
         /// The reason; recorded with your name.
         #[arg(long)]
         reason: String,
     },
-    /// Lists the amnesties with who declared them and why.
+    /// Lists the amnesties with their authors and reasons.
     List(Format),
 }

@@ -52,14 +52,14 @@ pub enum TasksCommand {
         /// The task.
         id: String,
     },
-    /// Lists a task's versions and other changes, with who made them and why.
+    /// Lists a task's versions and other changes with authors and reasons.
     History {
         /// The task.
         id: String,
         #[command(flatten)]
         format: Format,
     },
-    /// Shows what is different between two versions of a task.
+    /// Compares two versions of a task.
     Diff {
         /// The task.
         id: String,
@@ -85,10 +85,10 @@ pub enum TasksCommand {
     },
     /// Prints the catalogue as a task file that publishes to the same.
     Export {
-        /// Only these tasks; without any, all that are not retired.
+        /// The tasks; default: all that are not retired.
         ids: Vec<String>,
     },
-    /// Pauses a task: no progress, but claims.
+    /// Pauses a task: it stops counting; claims still work.
     Pause {
         /// The task.
         id: String,
@@ -102,11 +102,11 @@ pub enum TasksCommand {
         #[command(flatten)]
         why: Reason,
     },
-    /// Retires a task for good; claims stay possible. Asks first if a terminal is there.
+    /// Retires a task for good; claims still work. Asks for confirmation on a terminal.
     Retire {
         /// The task.
         id: String,
-        /// Does not ask.
+        /// Skips the confirmation.
         #[arg(long)]
         yes: bool,
         #[command(flatten)]
@@ -118,38 +118,38 @@ pub enum TasksCommand {
         #[command(subcommand)]
         command: BackfillCommand,
     },
-    /// Explains why a task did not move for a user, or would not move by an action.
+    /// Explains why a task does not move for a user, or what an action would do.
     Why {
         /// The user.
         user: String,
         /// The task.
         task: String,
-        /// An action as JSON; what is missing of its attributes is filled in.
+        /// An action as JSON; missing attributes are filled in.
         #[arg(long, value_name = "FILE")]
         action: Option<PathBuf>,
         #[command(flatten)]
         format: Format,
     },
-    /// Shows what actions would do, by the catalogue in force or with task files. Writes nothing.
+    /// Dry run: shows what actions would do, with the catalogue in force or task files. Writes nothing.
     Simulate {
-        /// Task files that are tried as if they were published; without any, the catalogue in force.
+        /// Task files, treated as published; default: the catalogue in force.
         files: Vec<PathBuf>,
-        /// The user on whose history the actions come on top.
+        /// The user whose history the actions are added to.
         #[arg(long, required_unless_present = "actions")]
         user: Option<String>,
-        /// Actions as JSON: one, an array, or one a line.
+        /// Actions as JSON: one, an array, or one per line.
         #[arg(long, value_name = "FILE")]
         actions: Option<PathBuf>,
         #[command(flatten)]
         format: Format,
     },
-    /// Changes a user's progress in an open period, up or down. Exit 1 if it can't be.
+    /// Changes a user's progress in an open period, up or down. Exit 1 if refused.
     Adjust {
         /// The user.
         user: String,
         /// The task.
         task: String,
-        /// The amount to add; below zero to take back.
+        /// The amount to add; negative to subtract.
         #[arg(
             long,
             value_name = "N",
@@ -164,7 +164,7 @@ pub enum TasksCommand {
         #[command(flatten)]
         how: CorrectionArgs,
     },
-    /// Completes an open period of a user, whether the task is locked or not. Exit 1 if it can't be.
+    /// Completes an open period of a user, even if the task is locked. Exit 1 if refused.
     Complete {
         /// The user.
         user: String,
@@ -173,7 +173,7 @@ pub enum TasksCommand {
         #[command(flatten)]
         how: CorrectionArgs,
     },
-    /// Starts an open period of a user over; of a continuous task, the streak. Exit 1 if it can't be.
+    /// Restarts an open period of a user; for a continuous task, the streak. Exit 1 if refused.
     Reset {
         /// The user.
         user: String,
@@ -201,35 +201,35 @@ pub enum TasksCommand {
 /// `plaudit tasks backfill`.
 #[derive(Debug, Subcommand)]
 pub enum BackfillCommand {
-    /// Shows how far the backfill of a task is; without a task, all of them.
+    /// Shows the progress of a task's backfill, or of all.
     Status {
         /// The task.
         id: Option<String>,
         #[command(flatten)]
         format: Format,
     },
-    /// Pauses it: it reads nothing until it is resumed.
+    /// Pauses a backfill until it is resumed.
     Pause {
         /// The task.
         id: String,
         #[command(flatten)]
         why: Reason,
     },
-    /// Lets it go on where it was.
+    /// Resumes a paused backfill where it stopped.
     Resume {
         /// The task.
         id: String,
         #[command(flatten)]
         why: Reason,
     },
-    /// Ends it. What it has counted stays counted.
+    /// Cancels a backfill. What it has counted stays counted.
     Cancel {
         /// The task.
         id: String,
         #[command(flatten)]
         why: Reason,
     },
-    /// Grants what a finished one holds back (`rewards: hold`).
+    /// Grants the rewards that a finished backfill holds back (`rewards: hold`).
     Release {
         /// The task.
         id: String,
@@ -241,7 +241,7 @@ pub enum BackfillCommand {
 /// Arguments of corrections of progress.
 #[derive(Debug, Clone, Args)]
 pub struct CorrectionArgs {
-    /// The period, e.g. 2026-03-29; absent: the one of this moment.
+    /// The period, e.g. 2026-03-29; default: the current one.
     #[arg(long, value_name = "KEY")]
     pub period: Option<String>,
     #[command(flatten)]
@@ -254,7 +254,7 @@ pub struct CorrectionReason {
     /// The reason; kept in the user's history with your name.
     #[arg(long)]
     pub reason: String,
-    /// The same key makes the change once, however often it is called.
+    /// Repeats with the same key make the change once.
     #[arg(long, value_name = "KEY")]
     pub idempotency_key: Option<String>,
     /// The output format.
@@ -265,7 +265,7 @@ pub struct CorrectionReason {
 /// Why something is changed.
 #[derive(Debug, Clone, Args)]
 pub struct Reason {
-    /// Why; recorded with your name.
+    /// Reason; recorded with your name.
     #[arg(long)]
     pub reason: Option<String>,
 }

@@ -129,7 +129,7 @@ async fn state(
 async fn explain(config: &Config, grant: Uuid, format: FormatKind) -> Result<ExitCode, Failure> {
     let (pool, _) = startup::checked_database(config).await?;
     let found = Explanation::read(grant, &pool).await?;
-    let found = found.ok_or_else(|| Failure::new(format!("there is no grant {grant}")))?;
+    let found = found.ok_or_else(|| Failure::new(format!("unknown grant {grant}")))?;
     let json = serde_json::to_value(&found)?;
     if format == FormatKind::Json {
         outln!("{json}");
@@ -138,7 +138,7 @@ async fn explain(config: &Config, grant: Uuid, format: FormatKind) -> Result<Exi
     let GrantEntry { user, task, period, milestone, amount, code, .. } = &found.grant;
     let state = json["grant"]["state"].as_str().unwrap_or_default();
     match &json["message"] {
-        Value::Null => outln!("message     unknown: the event that granted it is not there"),
+        Value::Null => outln!("message     unknown: the event that granted it is missing"),
         message => match &message["source_position"] {
             Value::Null => outln!("message     HTTP request {}", plain(&message["request"])),
             at => outln!(

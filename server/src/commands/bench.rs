@@ -10,7 +10,7 @@ pub fn run(arguments: &[OsString]) -> Result<ExitCode, Failure> {
     let beside = std::env::current_exe()?.with_file_name("plaudit-bench");
     if !beside.exists() {
         return Err(Failure::new(format!(
-            "{} is not there; `make bench` builds and runs it",
+            "{} does not exist; `make bench` builds and runs it",
             beside.display()
         )));
     }

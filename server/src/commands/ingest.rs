@@ -51,7 +51,7 @@ async fn accept_new_topic(
 ) -> Result<ExitCode, Failure> {
     if !options.topics.contains(&topic) {
         return Err(Failure::new(format!(
-            "{topic} is none of the topics that are read: {}; nothing was changed",
+            "{topic} is not read here; topics that are: {}. Nothing was changed",
             options.topics.join(", ")
         )));
     }
@@ -59,7 +59,7 @@ async fn accept_new_topic(
     let found = status(&options, pool).await.map_err(|error| {
         let error = Failure::from(error);
         Failure::new(format!(
-            "whether {topic} was created again can't be told: {error}; nothing was changed"
+            "can't find out whether {topic} was recreated: {error}. Nothing was changed"
         ))
     })?;
     match found.topics.first().map(|found| found.state) {
@@ -67,29 +67,29 @@ async fn accept_new_topic(
         Some(TopicState::Fine) if even_if_it_looks_the_same => {}
         Some(TopicState::Missing) => {
             return Err(Failure::new(format!(
-                "the topic {topic} does not exist: create it first; nothing was changed"
+                "the topic {topic} does not exist; create it first. Nothing was changed"
             )));
         }
         Some(TopicState::Unreadable) => {
             let problem = found.topics.first().and_then(|found| found.problem.as_deref());
             return Err(Failure::new(format!(
-                "whether {topic} was created again can't be told: {}; nothing was changed",
+                "can't find out whether {topic} was recreated: {}. Nothing was changed",
                 problem.unwrap_or_default()
             )));
         }
         Some(TopicState::Fine) | None => {
             return Err(Failure::new(format!(
-                "{topic} is the topic that was read, by all that can be seen: it ends where it \
-                 should, or later. Read again from its beginning, actions older than seven days \
-                 would count twice; nothing was changed. If it was created again and has already \
-                 grown beyond what was read, say --even-if-it-looks-the-same"
+                "{topic} does not look recreated: it ends where it should, or later. If it were read again from \
+                 its beginning, actions older than seven days would count twice. Nothing was changed. If you \
+                 know that it was recreated and has already grown beyond what was read, add \
+                 --even-if-it-looks-the-same"
             )));
         }
     }
     let incarnation = remembered::accept_new_topic(pool, &topic).await?;
     operations::record(OperationKind::AcceptNewTopic, &topic, author, pool).await?;
     outln!(
-        "{topic} is read from its beginning, as incarnation {incarnation}; running processes follow within 5 s"
+        "{topic} is accepted as incarnation {incarnation}; running processes read it from its beginning within 5 s"
     );
     Ok(ExitCode::SUCCESS)
 }

@@ -42,7 +42,7 @@ pub async fn run(config: &Config, command: ParkedCommand) -> Result<ExitCode, Fa
                 outln!("{}  {}  {}  {}", record.id, record.at, place(record), record.reason);
             }
             match next {
-                Some(next) => outln!("{} shown; for the next ones: --after {next}", list.len()),
+                Some(next) => outln!("{} shown; next page: --after {next}", list.len()),
                 None => outln!("{} parked", list.len()),
             }
         }
@@ -50,7 +50,7 @@ pub async fn run(config: &Config, command: ParkedCommand) -> Result<ExitCode, Fa
             let found = parked::find(&pool, id).await?;
             let record = found.ok_or_else(|| {
                 Failure::new(format!(
-                    "there is no parked record {id}; `plaudit parked list` lists all"
+                    "unknown parked record {id}; `plaudit parked list` lists them"
                 ))
             })?;
             if format.format == FormatKind::Json {

@@ -42,7 +42,7 @@ pub async fn run(config: &Config, command: ProjectionsCommand) -> Result<ExitCod
         ProjectionsCommand::Resume { name, reason } => {
             let author = operator::author(reason.as_deref())?;
             rebuild::resume(&pool, &name).await?;
-            done(&pool, OperationKind::ResumeRebuild, &name, &author, "may go on").await
+            done(&pool, OperationKind::ResumeRebuild, &name, &author, "resumed").await
         }
         ProjectionsCommand::Cancel { name, reason } => {
             let author = operator::author(reason.as_deref())?;
@@ -170,7 +170,7 @@ pub async fn fill_due(pool: &PgPool) -> Result<(), Failure> {
             }
             RebuildOutcome::Interrupted | RebuildOutcome::Cancelled => {
                 return Err(Failure::new(format!(
-                    "{name} is not filled yet; run `plaudit migrate` again, and it goes on where it stopped"
+                    "{name} is not filled yet; run `plaudit migrate` again to resume"
                 )));
             }
         }
@@ -182,7 +182,7 @@ async fn rebuild_one(pool: &PgPool, name: &str) -> Result<ExitCode, Failure> {
     match rebuild_shown(pool, name).await? {
         RebuildOutcome::Swapped(differences) => {
             outln!(
-                "{name} is rebuilt and live; rows that were other than the log has it: {}",
+                "{name} is rebuilt and live; rows that differed from the log: {}",
                 differences.count
             );
             say_unreadable(
@@ -192,11 +192,11 @@ async fn rebuild_one(pool: &PgPool, name: &str) -> Result<ExitCode, Failure> {
             Ok(ExitCode::SUCCESS)
         }
         RebuildOutcome::Interrupted => {
-            outln!("{name} is interrupted; the same command goes on where it stopped");
+            outln!("{name}: interrupted; run the same command to resume");
             Ok(ExitCode::FAILURE)
         }
         RebuildOutcome::Cancelled => {
-            outln!("{name} was cancelled; what was live stays live");
+            outln!("{name}: cancelled; the live version is unchanged");
             Ok(ExitCode::FAILURE)
         }
     }

@@ -105,13 +105,13 @@ fn subject(filter: &Filter) -> String {
 fn state_named(name: &str) -> Result<RewardState, Failure> {
     name.parse().map_err(|_| {
         let known: Vec<&str> = RewardState::ALL.iter().map(|state| state.as_str()).collect();
-        Failure::new(format!("a state is one of {}, got {name:?}", known.join(", ")))
+        Failure::new(format!("unknown state {name:?}; one of: {}", known.join(", ")))
     })
 }
 
 async fn list(pool: &PgPool, filter: &Filter, format: FormatKind) -> Result<ExitCode, Failure> {
     let page = deliveries::list(pool, filter).await?;
-    let page = page.ok_or_else(|| Failure::new("there is no grant with the id of --after"))?;
+    let page = page.ok_or_else(|| Failure::new("unknown grant in --after"))?;
     let grants: Vec<GrantReport> = page.grants.into_iter().map(GrantReport::from).collect();
     if format == FormatKind::Json {
         outln!("{}", json!({ "grants": grants, "next": page.next }));
@@ -122,7 +122,7 @@ async fn list(pool: &PgPool, filter: &Filter, format: FormatKind) -> Result<Exit
         outln!("{}", format!("{}  {reason}", in_short(grant)).trim_end());
     }
     match page.next {
-        Some(next) => outln!("{} shown; for the next ones: --after {next}", grants.len()),
+        Some(next) => outln!("{} shown; next page: --after {next}", grants.len()),
         None => outln!("{}", count(grants.len(), "grant")),
     }
     Ok(ExitCode::SUCCESS)
@@ -135,7 +135,7 @@ fn in_short(grant: &GrantReport) -> String {
 
 async fn show(pool: &PgPool, grant: Uuid, format: FormatKind) -> Result<ExitCode, Failure> {
     let found = deliveries::find(pool, grant).await?;
-    let entry = found.ok_or_else(|| Failure::new(format!("there is no grant {grant}")))?;
+    let entry = found.ok_or_else(|| Failure::new(format!("unknown grant {grant}")))?;
     let report = GrantReport::from(entry);
     if format == FormatKind::Json {
         outln!("{}", serde_json::to_string(&report)?);
@@ -220,7 +220,7 @@ impl Again {
             match deliveries::find(&self.pool, *grant).await? {
                 Some(entry) => entries.push(entry),
                 None => {
-                    errln!("there is no grant {grant}");
+                    errln!("unknown grant {grant}");
                     all_found = false;
                 }
             }
@@ -243,7 +243,9 @@ impl Again {
         let (mut sent, mut wanted) = (0, 0);
         loop {
             let page = deliveries::list(&self.pool, &filter).await?;
-            let page = page.ok_or_else(|| Failure::new("a grant is gone from the list"))?;
+            let page = page.ok_or_else(|| {
+                Failure::new("a grant disappeared from the list; run the command again")
+            })?;
             let entries: Vec<_> = page.grants.into_iter().filter(&is_wanted).collect();
             wanted += entries.len();
             sent += self.send(&entries).await?;

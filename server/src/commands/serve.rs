@@ -229,8 +229,8 @@ fn reads_at_once(pool: &PgPool) -> usize {
 pub async fn listen(config: &Config) -> Result<TcpListener, Failure> {
     let address = config.require("http.listen")?;
     TcpListener::bind(address).await.map_err(|error| {
-        let hint = "is another process there? `http.listen`, or `--listen` of `plaudit dev`, names another port";
-        Failure::new(format!("can't listen on {address}: {error}; {hint}"))
+        let hint = "Is another process using it? Set another port with `http.listen`, or `--listen` of `plaudit dev`";
+        Failure::new(format!("can't listen on {address}: {error}. {hint}"))
     })
 }
 
@@ -290,7 +290,7 @@ fn events_topic(config: &Config) -> Result<Option<Topic>, Failure> {
     let is_read = config.list("kafka.topics").iter().any(|read| read == name);
     if is_read || config.get("kafka.rewards_topic") == Some(name) {
         return Err(Failure::new(format!(
-            "`kafka.events_topic` is {name}, which is also a topic of actions or of rewards; name another one"
+            "`kafka.events_topic` is {name}, which is also a topic of actions or rewards; choose another"
         )));
     }
     Ok(Some(topic(config, name)?))

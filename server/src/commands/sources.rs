@@ -23,7 +23,7 @@ pub async fn run(
     match command {
         SourcesCommand::Check { files } => Ok(check(&files)),
         SourcesCommand::Try { file, tried: Tried { record: Some(record), .. } } => {
-            let file = file.ok_or_else(|| Failure::new("`--record` needs the source file"))?;
+            let file = file.ok_or_else(|| Failure::new("`--record` requires a source file"))?;
             try_file(&sources_of(&file, config)?, &record)
         }
         SourcesCommand::Try { file, tried: Tried { topic, last, .. } } => {

@@ -26,7 +26,7 @@ pub async fn run(
             let scope = AmnestyScope { from, until, tasks };
             let declared = source().await?.declare_amnesty(scope, &reason).await?;
             outln!("amnesty  {}", described(&declared));
-            outln!("no streak breaks over a period that it touches; it is in force");
+            outln!("in force: no streak breaks over a period that it touches");
         }
         StreaksCommand::List(format) => {
             let amnesties = source().await?.amnesties().await?;

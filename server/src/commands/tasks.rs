@@ -242,15 +242,15 @@ fn print_plan(plan: &Plan) {
             continue;
         }
         let Some(users) = &task.users else {
-            outln!("    users: too many to be counted in time");
+            outln!("    users: too many to count in time");
             continue;
         };
         let lines = [
-            (users.completed, "have completed their period, and stay so"),
-            (users.keep_version, "go on under the version they began with"),
-            (users.adopt_version, "go on under the new version"),
-            (users.adopt_at_target, "of these have enough for the new target already"),
-            (users.begin_anew, "begin their next period with the new version"),
+            (users.completed, "have completed their period and stay completed"),
+            (users.keep_version, "continue under their version"),
+            (users.adopt_version, "continue under the new version"),
+            (users.adopt_at_target, "of these already have enough for the new target"),
+            (users.begin_anew, "start their next period with the new version"),
         ];
         for (number, what) in lines.into_iter().filter(|(number, _)| *number > 0) {
             outln!("    {} {what}", count(number, "user"));

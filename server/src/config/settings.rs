@@ -208,7 +208,7 @@ pub const SETTINGS: &[Setting] = &[
         "future_tolerance",
         Some("PT5M"),
         Kind::Duration,
-        "how far an action's time may lie after its record's timestamp",
+        "how far an action's time may be after its record's timestamp",
     ),
     setting(
         "ingest.workers",

@@ -54,7 +54,7 @@ static EXAMPLES: [Example; 6] = [
 pub fn named(name: &str) -> Result<&'static Example, String> {
     let names = || EXAMPLES.each_ref().map(|example| example.name).join(", ");
     let found = EXAMPLES.iter().find(|example| example.name == name);
-    found.ok_or_else(|| format!("there is no such example; there are {}", names()))
+    found.ok_or_else(|| format!("unknown example; one of: {}", names()))
 }
 
 impl Example {

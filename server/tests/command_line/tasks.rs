@@ -56,7 +56,7 @@ async fn tasks_are_published_shown_and_retired() {
     let reused = run(&["tasks", "publish", sample.to_str().unwrap()]);
     assert!(text(&reused.stderr).contains("retired"), "{}", text(&reused.stderr));
     let unknown = run(&["tasks", "show", "nothing"]);
-    assert!(text(&unknown.stderr).contains("there is no task nothing"));
+    assert!(text(&unknown.stderr).contains("unknown task nothing"));
 }
 
 /// What only shows beside other files and the catalogue has its place in a file all the same.
@@ -207,5 +207,5 @@ async fn a_change_is_planned_tried_and_taken_back() {
     assert!(said(&["audit", "verify"]).contains("0 users, 0 events: nothing was changed"));
     assert!(said(&["audit", "verify", "u1"]).starts_with("u1: 0 events, 0 of them covered"));
     let unknown = run(&["audit", "explain", "00000000-0000-0000-0000-000000000000"]);
-    assert!(text(&unknown.stderr).contains("there is no grant"));
+    assert!(text(&unknown.stderr).contains("unknown grant"));
 }

@@ -128,7 +128,7 @@ fn read_item(item: &str, range: &Range) -> Result<u64, String> {
     let step = match step {
         None => 1,
         Some(step) => read_number(step).filter(|step| *step > 0).ok_or_else(|| {
-            format!("the {name} {item:?} has a step that is no number of at least 1")
+            format!("the {name} {item:?} has a step that is not a number of at least 1")
         })?,
     };
     let every = (start..=end).step_by(usize::from(step.unsigned_abs()));

@@ -244,7 +244,7 @@ fn check_count(
 }
 
 fn unknown_function(name: &str) -> String {
-    let unknown = format!("there is no function {name:?}");
+    let unknown = format!("unknown function {name:?}");
     match name {
         "min" => return format!("{unknown}; write a < b ? a : b"),
         "max" => return format!("{unknown}; write a > b ? a : b"),

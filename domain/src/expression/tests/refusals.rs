@@ -28,8 +28,8 @@ fn names_that_are_not_declared_are_refused() {
         ("data.l.exists(x, x > 1) && x > 1", "only within its loop (at character 28)"),
         ("data.l.exists(x, y > 1)", "\"y\" is not known here"),
         ("x.exists(x, x > 1)", "\"x\" is not known here"),
-        ("action.kind == 'a'", "there is no field \"kind\", only id, source, type, time"),
-        ("has(action.kind)", "there is no field \"kind\""),
+        ("action.kind == 'a'", "unknown field \"kind\"; one of: id, source, type, time"),
+        ("has(action.kind)", "unknown field \"kind\""),
     ]);
     // A loop may take the name of a variable, within itself.
     assert_eq!(
@@ -41,10 +41,10 @@ fn names_that_are_not_declared_are_refused() {
 #[test]
 fn functions_that_do_not_exist_are_refused() {
     refused(&[
-        ("min(data.a, data.b) == 1", "there is no function \"min\"; write a < b ? a : b"),
+        ("min(data.a, data.b) == 1", "unknown function \"min\"; write a < b ? a : b"),
         ("data.name.startWith('a')", "did you mean \"startsWith\"?"),
-        ("nosuch(data.x)", "there is no function \"nosuch\""),
-        ("optional.of(data.x).hasValue()", "there is no function"),
+        ("nosuch(data.x)", "unknown function \"nosuch\""),
+        ("optional.of(data.x).hasValue()", "unknown function"),
         ("data.x.int() == 1", "is called as int(x)"),
         ("contains(data.x, 'a')", "is called on a value"),
         ("size(data.x, 1) == 1", "`size` takes 1 argument, got 2"),
@@ -67,9 +67,9 @@ fn what_is_certainly_not_true_or_false_is_refused() {
         ("data.a ? 1 : 'x'", "never true or false"),
         ("action.time", "it gives a timestamp"),
         ("data", "it gives a map"),
-        ("data.a && size(data.l)", "an int stands where true or false is needed (at character 15)"),
-        ("!size(data.l)", "an int stands"),
-        ("data.l.exists(x, size(x))", "an int stands"),
+        ("data.a && size(data.l)", "an int where a boolean is required (at character 15)"),
+        ("!size(data.l)", "an int where"),
+        ("data.l.exists(x, size(x))", "an int where"),
     ]);
     assert_eq!(holds("data.yes", json!({"yes": true})), Ok(true));
     assert_eq!(holds("data.a ? data.yes : false", json!({"a": true, "yes": true})), Ok(true));

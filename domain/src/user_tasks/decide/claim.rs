@@ -13,7 +13,7 @@ use crate::user_tasks::state::{ClaimableMilestone, RewardState, UserTasks};
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Rejection {
     /// The catalogue never had such a task.
-    #[error("there is no task {task}")]
+    #[error("unknown task {task}")]
     UnknownTask {
         /// What was asked for.
         task: TaskId,
@@ -33,7 +33,7 @@ pub enum Rejection {
         milestone: i64,
     },
     /// The task has no such period.
-    #[error("{period:?} is no period of task {task}")]
+    #[error("{period:?} is not a period of task {task}")]
     UnknownPeriod {
         /// The task.
         task: TaskId,
@@ -47,7 +47,7 @@ pub enum Rejection {
         task: TaskId,
     },
     /// Nothing was granted under this id.
-    #[error("there is no grant {grant}")]
+    #[error("unknown grant {grant}")]
     UnknownGrant {
         /// What was asked for.
         grant: Uuid,

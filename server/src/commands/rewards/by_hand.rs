@@ -89,7 +89,7 @@ pub async fn revoke(
             continue; // with its milestone
         }
         let Some(entry) = deliveries::find(&pool, grant).await? else {
-            errln!("there is no grant {grant}");
+            errln!("unknown grant {grant}");
             all_revoked = false;
             continue;
         };

@@ -85,7 +85,7 @@ fn report(what: &str, posted: &Posted, wants_2xx: bool) -> bool {
         (Some(status), _) => status.to_string(),
         (None, error) => error.unwrap_or("no answer").to_owned(),
     };
-    outln!("{verdict}  {what}: {wanted} is wanted, got {got} after {} ms", attempt.duration_ms);
+    outln!("{verdict}  {what}: expected {wanted}, got {got} after {} ms", attempt.duration_ms);
     is_right
 }
 
@@ -97,6 +97,6 @@ fn secrets(config: &Config, url: &Url, named: Option<&str>) -> Result<Vec<Secret
     let channels = serve::channels(config)?;
     let channel = channels.webhooks.into_iter().find(|channel| channel.url == *url);
     channel.map(|channel| channel.secrets).ok_or_else(|| {
-        Failure::new("no channel of `rewards.channels` has this address; --secret names the secret")
+        Failure::new("no channel of `rewards.channels` has this URL; pass the secret with --secret")
     })
 }

@@ -42,7 +42,7 @@ pub async fn run(
         outln!("{topic}/{}@{}{at}", raw.partition, raw.offset);
         let tried = outcomes(&sources, record, tolerance).await?;
         if tried.is_empty() {
-            outln!("  means nothing: the `when` of every entry is false");
+            outln!("  no action: the `when` of every entry is false");
         }
         for tried in &tried {
             let entry = format!("  {}", tried.entry);

@@ -70,7 +70,7 @@ pub async fn publish(
     let new: Vec<&str> = topics.difference(&known).map(String::as_str).collect();
     if !new.is_empty() && published.iter().any(|published| published.changed) {
         outln!(
-            "{}: where a topic was not read before, processes join the group again, which takes a few seconds",
+            "{}: processes that did not read these topics rejoin the group, which takes a few seconds",
             new.join(", ")
         );
     }
@@ -197,7 +197,7 @@ pub async fn export(
         .ok_or_else(|| Failure::new(format!("{name} has no version {wanted}, only 1 to {last}")))?;
     let content = found.content.ok_or_else(|| {
         Failure::new(format!(
-            "with version {wanted} {name} was withdrawn; `plaudit sources history {name}` names those before"
+            "version {wanted} withdrew {name}; `plaudit sources history {name}` lists earlier versions"
         ))
     })?;
     outln!("{}", content.strip_suffix('\n').unwrap_or(&content));
@@ -213,7 +213,7 @@ pub async fn withdraw(config: &Config, name: &str, why: &Reason) -> Result<ExitC
         Some(version) => {
             outln!("{name}  withdrawn with version {version}, in every running process within 2 s");
         }
-        None => outln!("{name}  was withdrawn before"),
+        None => outln!("{name}  was already withdrawn"),
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -222,7 +222,7 @@ async fn known(pool: &PgPool, name: &str) -> Result<Vec<FileVersion>, Failure> {
     let versions = source_files::history(pool, name).await?;
     if versions.is_empty() {
         return Err(Failure::new(format!(
-            "no source file {name} was published; `plaudit sources list` names those there are"
+            "unknown source file {name}; `plaudit sources list` lists those published"
         )));
     }
     Ok(versions)

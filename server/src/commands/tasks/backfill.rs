@@ -84,14 +84,14 @@ fn print(backfill: &BackfillStatus) {
     outln!("    {moved} moved the task, {} did not", backfill.unmoved);
     if backfill.failed > 0 {
         let failed = count(backfill.failed, "past action");
-        outln!("    {failed} could not be judged; the log of the server names them");
+        outln!("    {failed} could not be decided; see the server's log");
     }
     for p in &backfill.partitions {
         let BackfillPartition { topic, partition, next_offset, end_offset, .. } = p;
         outln!("    {topic}/{partition}: next {next_offset}, end {end_offset}");
         if let Some(kept_from) = p.kept_from {
             outln!(
-                "        Kafka had nothing older than {kept_from}; what happened before is not counted"
+                "        Kafka had nothing older than {kept_from}; earlier actions are not counted"
             );
         }
         if p.lost > 0 {
@@ -100,14 +100,14 @@ fn print(backfill: &BackfillStatus) {
         }
     }
     if let Some(problem) = &backfill.problem {
-        outln!("    does not get on since {}: {problem}", backfill.progressed_at);
+        outln!("    no progress since {}: {problem}", backfill.progressed_at);
     }
     match (backfill.released_at, backfill.release_requested_at) {
         (Some(at), _) => {
             let users = count(backfill.released_users, "user");
             outln!("    released to {users}, {at}");
         }
-        (None, Some(at)) => outln!("    is being released since {at}"),
+        (None, Some(at)) => outln!("    release in progress since {at}"),
         (None, None) => {}
     }
 }
@@ -117,19 +117,19 @@ pub fn print_plan(planned: &PlannedBackfill) {
     let PlannedBackfill { from, rewards, partitions, unknown } = planned;
     let Some(partitions) = partitions else {
         let why = unknown.as_deref().unwrap_or("it was not asked");
-        outln!("    backfill since {from}: what Kafka still has is not known: {why}");
+        outln!("    backfill since {from}: can't find out what Kafka still has: {why}");
         return;
     };
     let records: i64 = partitions.iter().map(|p| p.records).sum();
     let (records, of) = (count(records, "record"), count(partitions.len(), "partition"));
     outln!(
-        "    backfill since {from}: up to {records} of {of} are read again; rewards: {}",
+        "    backfill since {from}: reads up to {records} in {of} again; rewards: {}",
         word(rewards)
     );
     for p in partitions {
         if let Some(kept_from) = p.kept_from {
             outln!(
-                "    backfill: Kafka has nothing of {}/{} older than {kept_from}; what happened before is not counted",
+                "    backfill: Kafka has nothing of {}/{} older than {kept_from}; earlier actions are not counted",
                 p.topic,
                 p.partition
             );

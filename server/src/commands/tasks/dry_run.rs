@@ -59,7 +59,7 @@ pub async fn why(
 fn read_action(path: &Path, user: &UserId) -> Result<Action, Failure> {
     let mut actions = read_actions(path, Some(user))?;
     let one = actions.pop().filter(|_| actions.is_empty());
-    one.ok_or_else(|| Failure::new(format!("{}: one action is wanted", path.display())))
+    one.ok_or_else(|| Failure::new(format!("{}: must hold exactly one action", path.display())))
 }
 
 fn print_why(why: &Value) {
@@ -156,7 +156,7 @@ fn print_simulation(simulated: &Value) {
             ["type", "id", "user", "time"].map(|name| plain(&action[name]));
         outln!("{kind} {id} of {user} at {time}");
         if action["duplicate"] == true {
-            outln!("    a duplicate: one with its source and id was decided before");
+            outln!("    duplicate: its source and id were seen before");
         }
         for event in list(&action["events"]) {
             outln!("    {event}");
@@ -167,7 +167,7 @@ fn print_simulation(simulated: &Value) {
     }
     for task in list(&simulated["tasks"]) {
         let shown = |value: &Value| match value {
-            Value::Null => "not there".to_owned(),
+            Value::Null => "absent".to_owned(),
             screen => format!(
                 "{} {} of {} (version {})",
                 plain(&screen["state"]),
@@ -212,7 +212,7 @@ fn read_actions(path: &Path, user: Option<&UserId>) -> Result<Vec<Action>, Failu
         }
     }
     if found.is_empty() {
-        return Err(named(&"no action is there"));
+        return Err(named(&"holds no action"));
     }
     let mut actions = Vec::with_capacity(found.len());
     for (index, mut value) in found.into_iter().enumerate() {
