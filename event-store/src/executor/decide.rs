@@ -6,7 +6,9 @@ mod budgets;
 mod by_hand;
 mod claims;
 mod deliveries;
+mod loaded;
 mod metadata;
+mod needed;
 mod parked;
 mod streaks;
 
@@ -15,211 +17,38 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use plaudit_domain::action::{Action, ActionBody, Reversal, ReversedAction};
-use plaudit_domain::catalogue::{BudgetKey, BudgetsUsed, Catalogue, CatalogueTask};
+use plaudit_domain::catalogue::{BudgetKey, BudgetsUsed, Catalogue};
 use plaudit_domain::ids::{TaskId, UserId};
 use plaudit_domain::lane::{Lane, Position};
 use plaudit_domain::user_tasks::{
-    Command, Decision, Event, Rejection, Resolution, Reward, UserTasks, decide_command, evolve,
+    BackfillRelease, Command, Decision, Event, Rejection, Resolution, Seed, UserTasks,
+    decide_command, evolve,
 };
 use uuid::Uuid;
 
 use super::bisect::is_same_record;
 use crate::backfills::OpenBackfills;
-use crate::backfills::bounds::Bounds;
 use crate::batch::{
-    Applied, ChangedUser, Changes, ClaimKey, HandReceipt, Item, NewEvent, Origin, Outcome,
-    ParkedResolution, Receipt, RequestKey, Work,
+    Applied, ChangedUser, Changes, ClaimKey, HandReceipt, Item, NewEvent, Origin, Outcome, Receipt,
+    RequestKey, Work,
 };
 use crate::budgets::Take;
 use crate::catalogue_store::InForce;
 use crate::lanes::{LaneHead, Locked};
 use crate::parked::{NewlyParked, ParkedQueues};
 use crate::reversals::FoundReversals;
-use crate::rewards::claimable::{ClaimLookup, FoundClaims, MilestoneKey};
-use crate::rewards::grants::{FoundGrants, GrantLookup};
-use crate::rewards::lapses::SettledUsers;
-use crate::rewards::waiting::FoundWaiting;
+use crate::rewards::claimable::MilestoneKey;
 use crate::seen_actions::NewlySeen;
 use crate::source_offsets::{LaneOffsets, SourceKey};
-use crate::states::{LoadedState, NeededUsers, truncate_to_micros};
+use crate::states::{LoadedState, truncate_to_micros};
 use crate::streak_looks::StreakLook;
 use metadata::metadata;
 
+pub use loaded::{Loaded, LoadedPast};
+pub use needed::{Needed, NeededPast};
+
 /// The most milestones that one claim of everything takes.
 pub const CLAIM_ALL_MAX: usize = 500;
-
-/// What a batch needs from the database before it can decide.
-#[derive(Default)]
-pub struct Needed {
-    /// With the tasks that the items may touch.
-    pub users: NeededUsers,
-    pub identities: Vec<(Lane, Uuid)>,
-    pub sources: HashSet<(Lane, SourceKey)>,
-    pub keys: Vec<(Lane, ClaimKey)>,
-    pub requests: Vec<(Lane, RequestKey)>,
-    /// Actions that are to be taken back, with their names.
-    pub reversals: BTreeMap<(Lane, UserId, Uuid), ReversedAction>,
-    /// Each with how many milestones it may take.
-    pub claims: BTreeMap<ClaimLookup, i64>,
-    pub grants: BTreeSet<GrantLookup>,
-    pub settled: SettledUsers,
-    /// The windows that the items may draw on.
-    pub budgets: BTreeSet<BudgetKey>,
-    /// Users of whom what waits for a budget is granted, or revoked.
-    pub waiting: BTreeSet<(Lane, UserId)>,
-    /// Parked records to release or discard.
-    pub parked: Vec<(Lane, Uuid)>,
-    pub past: NeededPast,
-}
-
-/// The rows that past actions need.
-#[derive(Default)]
-pub struct NeededPast {
-    /// Each with the task that is to count it.
-    pub actions: Vec<(Lane, TaskId, Uuid)>,
-    /// The ids under which they would be parked.
-    pub parked: Vec<(Lane, Uuid)>,
-}
-
-impl Needed {
-    pub fn by(items: &[Item], catalogue: &Catalogue) -> Self {
-        let mut needed = Self::default();
-        for item in items {
-            if let Origin::Record(at) = &item.origin {
-                needed.sources.insert((item.lane, at.into()));
-            }
-            match &item.work {
-                Work::Action(action) => needed.add_action(item.lane, action, catalogue),
-                Work::CountPast { task, action, parked_as } => {
-                    needed.add_action(item.lane, action, catalogue);
-                    needed.past.actions.push((item.lane, task.clone(), action.identity()));
-                    needed.past.parked.extend(parked_as);
-                }
-                Work::ReleaseBackfill { user, task, .. } => {
-                    needed.add_moved_with(item.lane, user, task, catalogue);
-                }
-                Work::ResolveParked(ParkedResolution { decision, user, actions }) => {
-                    needed.parked.push((item.lane, decision.parked));
-                    if let Some(user) = user {
-                        needed.tasks_of(item.lane, user);
-                    }
-                    for action in actions {
-                        needed.add_action(item.lane, action, catalogue);
-                    }
-                }
-                Work::Claim { user, task, period, milestone, .. } => {
-                    needed.tasks_of(item.lane, user).insert(task.clone());
-                    let (task, period) = (Some(task.clone()), period.clone());
-                    let (lane, user, milestone) = (item.lane, user.clone(), *milestone);
-                    let lookup = ClaimLookup { lane, user, task, period, milestone };
-                    *needed.claims.entry(lookup).or_default() += 1;
-                }
-                Work::ClaimAll { user, .. } => {
-                    needed.tasks_of(item.lane, user);
-                    let (lane, user) = (item.lane, user.clone());
-                    let lookup =
-                        ClaimLookup { lane, user, task: None, period: None, milestone: None };
-                    // One more tells whether there are others.
-                    let count = needed.claims.entry(lookup).or_insert(1);
-                    *count += i64::try_from(CLAIM_ALL_MAX).unwrap_or(i64::MAX);
-                }
-                Work::Settle { user, streaks, as_of } => {
-                    needed.tasks_of(item.lane, user).extend(streaks.iter().cloned());
-                    let settled = needed.settled.entry((item.lane, user.clone())).or_insert(*as_of);
-                    *settled = (*settled).max(*as_of);
-                    if !catalogue.waiting_places().is_empty() {
-                        needed.waiting.insert((item.lane, user.clone()));
-                    }
-                    needed.budgets.extend(catalogue.budgets_waited_for(*as_of));
-                }
-                Work::ByHand { key, command, revoked } => {
-                    needed.requests.push((item.lane, key.clone()));
-                    let tasks = needed.tasks_of(item.lane, &key.user);
-                    tasks.extend(by_hand::tasks_of(command, catalogue));
-                    if let Some(Reward { task, period, milestone, .. }) = revoked.as_deref() {
-                        needed.waiting.insert((item.lane, key.user.clone()));
-                        let lookup = ClaimLookup {
-                            lane: item.lane,
-                            user: key.user.clone(),
-                            task: Some(task.clone()),
-                            period: Some(period.clone()),
-                            milestone: Some(*milestone),
-                        };
-                        *needed.claims.entry(lookup).or_default() += 1;
-                    }
-                }
-                Work::StartDeliveries { user, .. }
-                | Work::SettleDeliveries { user, .. }
-                | Work::Redeliver { user, .. } => drop(needed.tasks_of(item.lane, user)),
-                Work::Park(_) | Work::SettleBackfills => {}
-            }
-            needed.grants.extend(deliveries::grants_of(item));
-            needed.keys.extend(claims::key_of(&item.work).map(|key| (item.lane, key)));
-        }
-        needed
-    }
-
-    fn add_action(&mut self, lane: Lane, action: &Action, catalogue: &Catalogue) {
-        let tasks = self.tasks_of(lane, &action.user);
-        for index in catalogue.states_needed(&action.kind) {
-            let id = &catalogue.tasks()[*index].id;
-            if !tasks.contains(id) {
-                tasks.insert(id.clone());
-            }
-        }
-        self.identities.push((lane, action.identity()));
-        self.budgets.extend(catalogue.budgets_needed(&action.kind, action.occurred_at));
-        if let ActionBody::Reversal(Reversal { target: reversed, .. }) = action.body() {
-            let user = &action.user;
-            let target = reversed.identity(user);
-            self.identities.extend([(lane, target), (lane, reversed.marker(user))]);
-            self.reversals.insert((lane, user.clone(), target), reversed.clone());
-        }
-    }
-
-    /// Adds the tasks that reversed actions moved, with those that lock them.
-    pub fn add_tasks_of_reversed(&mut self, found: &FoundReversals, catalogue: &Catalogue) {
-        for ((lane, user, target), _) in self.reversals.clone() {
-            let tasks = self.tasks_of(lane, &user);
-            for task in found.get(&target).into_iter().flatten().filter_map(Event::task) {
-                tasks.insert(task.clone());
-                let locks = catalogue.task(task).map(CatalogueTask::depends_on_in_any_version);
-                tasks.extend(locks.into_iter().flatten().cloned());
-            }
-        }
-    }
-
-    /// Adds all tasks that an action may touch which moves this one.
-    fn add_moved_with(&mut self, lane: Lane, user: &UserId, task: &TaskId, catalogue: &Catalogue) {
-        let versions = catalogue.task(task).map_or(&[][..], |task| &task.versions);
-        let kinds = versions.iter().flat_map(|version| version.definition.listens_to());
-        let places = kinds.flat_map(|kind| catalogue.states_needed(kind));
-        let tasks: BTreeSet<TaskId> =
-            places.map(|index| catalogue.tasks()[*index].id.clone()).collect();
-        self.tasks_of(lane, user).extend(tasks);
-    }
-
-    fn tasks_of(&mut self, lane: Lane, user: &UserId) -> &mut BTreeSet<TaskId> {
-        self.users.entry((lane, user.clone())).or_default()
-    }
-
-    /// Adds the tasks whose milestones were found to be claimable, or to wait, and those that granted something.
-    pub fn add_tasks_of(
-        &mut self,
-        found: &FoundClaims,
-        waiting: &FoundWaiting,
-        grants: &FoundGrants,
-    ) {
-        for ((_, user), tasks) in &mut self.users {
-            let claimable = found.claimable.get(user);
-            tasks.extend(claimable.into_iter().flat_map(BTreeMap::keys).cloned());
-            tasks.extend(waiting.get(user).into_iter().flat_map(BTreeMap::keys).cloned());
-            let granted = grants.get(user).into_iter().flatten();
-            tasks.extend(granted.map(|grant| grant.reward.task.clone()));
-        }
-    }
-}
 
 /// How much one transaction decides. What is left over goes into the next one.
 #[derive(Debug, Clone, Copy)]
@@ -238,62 +67,6 @@ impl Limits {
 
     fn reached(&self, events: usize, began: Instant) -> bool {
         events >= self.events || began.elapsed() >= self.time
-    }
-}
-
-/// What the database said.
-pub struct Loaded {
-    pub states: HashMap<UserId, LoadedState>,
-    pub seen: HashSet<Uuid>,
-    pub offsets: LaneOffsets,
-    pub receipts: HashMap<ClaimKey, Vec<Receipt>>,
-    pub hand_receipts: HashMap<RequestKey, HandReceipt>,
-    /// The facts of actions that are to be taken back.
-    pub reversals: FoundReversals,
-    /// The receipts of milestones that claims name and that were claimed before.
-    pub claimed: HashMap<MilestoneKey, Receipt>,
-    /// The amounts granted of the budgets.
-    pub budgets: BudgetsUsed,
-    /// What users wait behind, and what is released or discarded.
-    pub parked: ParkedQueues,
-    pub past: LoadedPast,
-}
-
-/// The rows loaded for past actions.
-#[derive(Default)]
-pub struct LoadedPast {
-    /// The end of the past of each task.
-    pub bounds: Bounds,
-    /// The actions that tasks have decided before.
-    pub judged: HashSet<(TaskId, Uuid)>,
-    /// Parked records that keep an action from being counted.
-    pub parked: HashSet<Uuid>,
-}
-
-impl Loaded {
-    /// Puts what was found for claims into the states. A state that was folded from the log has all of it.
-    pub fn add_claims(&mut self, found: FoundClaims) {
-        for (user, tasks) in found.claimable {
-            let Some(loaded) = self.states.get_mut(&user).filter(|loaded| !loaded.refolded) else {
-                continue;
-            };
-            for (task, claimable) in tasks {
-                if let Some(past) = loaded.state.tasks.get_mut(&task) {
-                    past.claimable = claimable;
-                }
-            }
-        }
-        self.claimed = found.receipts;
-    }
-
-    /// Puts the grants that were asked for into the states.
-    pub fn add_grants(&mut self, found: FoundGrants) {
-        for (user, grants) in found {
-            if let Some(loaded) = self.states.get_mut(&user).filter(|loaded| !loaded.refolded) {
-                let by_id = grants.into_iter().map(|grant| (grant.reward.grant, grant));
-                loaded.state.grants.extend(by_id);
-            }
-        }
     }
 }
 
@@ -480,12 +253,29 @@ impl<'b> BatchDecider<'_, 'b> {
         {
             return Outcome::Failed(reason);
         }
+        self.work(item)
+    }
+
+    /// Does the work of an item that was not applied before.
+    fn work(&mut self, item: &'b Item) -> Outcome {
         match &item.work {
             Work::Park(record) => self.park(item, Cow::Borrowed(record), false),
             Work::ResolveParked(resolved) => self.resolve_parked(item, resolved),
             Work::Action(action) => self.action(item, action),
-            Work::CountPast { .. } => self.count_past(item),
-            Work::ReleaseBackfill { .. } => self.release_backfill(item),
+            Work::CountPast { task, action, parked_as } => {
+                self.count_past(item, task, action, parked_as)
+            }
+            Work::ReleaseBackfill { user, task, by, reason, at } => {
+                let release = BackfillRelease {
+                    user: user.clone(),
+                    task: task.clone(),
+                    seed: Seed(Uuid::new_v4().as_u64_pair().0),
+                    by: by.clone(),
+                    reason: reason.clone(),
+                    at: truncate_to_micros(*at),
+                };
+                self.release_backfill(item, release)
+            }
             Work::SettleBackfills => Outcome::Accepted,
             Work::Claim { user, task, period, milestone, at, .. } => {
                 let wish = Command::ClaimRewards {
@@ -501,10 +291,25 @@ impl<'b> BatchDecider<'_, 'b> {
                 self.claim_everything(item, user, truncate_to_micros(*at))
             }
             Work::ByHand { key, command, .. } => self.change_by_hand(item, key, command),
-            Work::Settle { user, .. }
-            | Work::StartDeliveries { user, .. }
-            | Work::SettleDeliveries { user, .. }
-            | Work::Redeliver { user, .. } => self.deliver(item, user),
+            Work::Settle { user, as_of, .. } => {
+                let command = Command::Settle { as_of: truncate_to_micros(*as_of) };
+                self.carry_out(item, user, &command)
+            }
+            Work::StartDeliveries { user, rewards } => self.start_deliveries(item, user, rewards),
+            Work::SettleDeliveries { user, settled, at } => {
+                let command = Command::SettleDeliveries { settled: settled.clone(), at: *at };
+                self.carry_out(item, user, &command)
+            }
+            Work::Redeliver { user, grant, by, reason, at, even_if_delivered } => {
+                let command = Command::Redeliver {
+                    grant: *grant,
+                    by: by.clone(),
+                    reason: reason.clone(),
+                    at: *at,
+                    even_if_delivered: *even_if_delivered,
+                };
+                self.carry_out(item, user, &command)
+            }
         }
     }
 

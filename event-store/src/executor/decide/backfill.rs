@@ -6,12 +6,13 @@ use jiff::Timestamp;
 use plaudit_domain::action::Action;
 use plaudit_domain::catalogue::Status;
 use plaudit_domain::ids::TaskId;
+use plaudit_domain::lane::Lane;
 use plaudit_domain::user_tasks::{BackfillRelease, Command, PastAction, Seed, decide_past_action};
 use uuid::Uuid;
 
 use super::BatchDecider;
 use super::metadata::metadata;
-use crate::batch::{Item, Origin, Outcome, PastOutcome, Work};
+use crate::batch::{Item, Origin, Outcome, PastOutcome};
 use crate::source_offsets::SourceKey;
 use crate::states::truncate_to_micros;
 
@@ -28,10 +29,13 @@ impl<'b> BatchDecider<'_, 'b> {
     }
 
     /// Counts a past action for one task, unless the task has judged it before or will once it is released.
-    pub(super) fn count_past(&mut self, item: &'b Item) -> Outcome {
-        let Work::CountPast { task, action, parked_as, .. } = &item.work else {
-            return Outcome::Past(PastOutcome::Closed);
-        };
+    pub(super) fn count_past(
+        &mut self,
+        item: &'b Item,
+        task: &TaskId,
+        action: &Action,
+        parked_as: &[(Lane, Uuid)],
+    ) -> Outcome {
         let Some(rewards) = self.backfills.of(task).map(|open| open.rewards) else {
             return Outcome::Past(PastOutcome::Closed);
         };
@@ -80,23 +84,13 @@ impl<'b> BatchDecider<'_, 'b> {
     }
 
     /// Grants what the backfill of a task holds back of a user.
-    pub(super) fn release_backfill(&mut self, item: &'b Item) -> Outcome {
-        let Work::ReleaseBackfill { user, task, by, reason, at } = &item.work else {
-            return Outcome::Past(PastOutcome::Closed);
-        };
-        let command = Command::ReleaseBackfill(BackfillRelease {
-            user: user.clone(),
-            task: task.clone(),
-            seed: Seed(Uuid::new_v4().as_u64_pair().0),
-            by: by.clone(),
-            reason: reason.clone(),
-            at: truncate_to_micros(*at),
-        });
-        match self.decide(item, user, &command) {
+    pub(super) fn release_backfill(&mut self, item: &'b Item, release: BackfillRelease) -> Outcome {
+        let user = release.user.clone();
+        match self.decide(item, &user, &Command::ReleaseBackfill(release)) {
             Err(rejection) => Outcome::Rejected(rejection),
             Ok(decision) if decision.events.is_empty() => Outcome::Past(PastOutcome::Unmoved),
             Ok(decision) => {
-                self.record(item, user, decision.events, &metadata(item, None));
+                self.record(item, &user, decision.events, &metadata(item, None));
                 Outcome::Past(PastOutcome::Moved)
             }
         }

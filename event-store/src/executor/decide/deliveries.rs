@@ -1,13 +1,12 @@
-//! Deliveries in a batch: which grants they are about, and the command that each is.
+//! Deliveries in a batch: which grants they are about, and how they are noted.
 
 use plaudit_domain::ids::UserId;
-use plaudit_domain::user_tasks::{Command, RewardState};
+use plaudit_domain::user_tasks::{Command, Reward, RewardState};
 use uuid::Uuid;
 
 use super::{BatchDecider, by_hand, metadata};
 use crate::batch::{Item, Outcome, Work};
 use crate::rewards::grants::GrantLookup;
-use crate::states::truncate_to_micros;
 
 /// The grants that an item speaks of.
 pub(super) fn grants_of(item: &Item) -> Vec<GrantLookup> {
@@ -42,38 +41,9 @@ pub(super) fn grants_of(item: &Item) -> Vec<GrantLookup> {
     grants.into_iter().map(lookup).collect()
 }
 
-fn command_of(work: &Work) -> Option<Command> {
-    Some(match work {
-        Work::Settle { as_of, .. } => Command::Settle { as_of: truncate_to_micros(*as_of) },
-        Work::StartDeliveries { rewards, .. } => {
-            Command::StartDeliveries { rewards: rewards.clone() }
-        }
-        Work::SettleDeliveries { settled, at, .. } => {
-            Command::SettleDeliveries { settled: settled.clone(), at: *at }
-        }
-        Work::Redeliver { grant, by, reason, at, even_if_delivered, .. } => Command::Redeliver {
-            grant: *grant,
-            by: by.clone(),
-            reason: reason.clone(),
-            at: *at,
-            even_if_delivered: *even_if_delivered,
-        },
-        Work::Action(_)
-        | Work::CountPast { .. }
-        | Work::SettleBackfills
-        | Work::ReleaseBackfill { .. }
-        | Work::Claim { .. }
-        | Work::ClaimAll { .. }
-        | Work::ByHand { .. }
-        | Work::Park(_)
-        | Work::ResolveParked(_) => return None,
-    })
-}
-
 impl<'b> BatchDecider<'_, 'b> {
-    /// The grants that are about to be sent and were revoked.
-    fn revoked(&mut self, item: &Item, user: &UserId) -> Vec<Uuid> {
-        let Work::StartDeliveries { rewards, .. } = &item.work else { return vec![] };
+    /// The grants among these that were revoked, so that they must not be sent.
+    fn revoked(&mut self, item: &Item, user: &UserId, rewards: &[Reward]) -> Vec<Uuid> {
         let grants = &self.working(item, user).loaded.state.grants;
         let is_revoked = |grant: &Uuid| {
             grants.get(grant).is_some_and(|grant| grant.state == RewardState::Revoked)
@@ -81,18 +51,36 @@ impl<'b> BatchDecider<'_, 'b> {
         rewards.iter().map(|reward| reward.grant).filter(is_revoked).collect()
     }
 
-    /// Records what time alone brings about, and how deliveries go.
-    pub(super) fn deliver(&mut self, item: &'b Item, user: &UserId) -> Outcome {
-        let Some(command) = command_of(&item.work) else { return Outcome::Accepted };
-        match self.decide(item, user, &command) {
+    /// Notes that rewards are handed over, unless they were revoked.
+    pub(super) fn start_deliveries(
+        &mut self,
+        item: &'b Item,
+        user: &UserId,
+        rewards: &[Reward],
+    ) -> Outcome {
+        let command = Command::StartDeliveries { rewards: rewards.to_vec() };
+        match self.carry_out(item, user, &command) {
+            Outcome::Accepted => match self.revoked(item, user, rewards) {
+                revoked if revoked.is_empty() => Outcome::Accepted,
+                revoked => Outcome::Revoked(revoked),
+            },
+            outcome => outcome,
+        }
+    }
+
+    /// Decides a command that is answered with no more than whether it was accepted.
+    pub(super) fn carry_out(
+        &mut self,
+        item: &'b Item,
+        user: &UserId,
+        command: &Command,
+    ) -> Outcome {
+        match self.decide(item, user, command) {
             Ok(decision) => {
                 if !decision.events.is_empty() {
                     self.record(item, user, decision.events, &metadata(item, None));
                 }
-                match self.revoked(item, user) {
-                    revoked if revoked.is_empty() => Outcome::Accepted,
-                    revoked => Outcome::Revoked(revoked),
-                }
+                Outcome::Accepted
             }
             Err(rejection) => Outcome::Rejected(rejection),
         }

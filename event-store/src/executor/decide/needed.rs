@@ -1,0 +1,192 @@
+//! The rows that a batch needs from the database before it can be decided.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+
+use plaudit_domain::action::{Action, ActionBody, Reversal, ReversedAction};
+use plaudit_domain::catalogue::{BudgetKey, Catalogue, CatalogueTask};
+use plaudit_domain::ids::{TaskId, UserId};
+use plaudit_domain::lane::Lane;
+use plaudit_domain::user_tasks::{Event, Reward};
+use uuid::Uuid;
+
+use super::{CLAIM_ALL_MAX, by_hand, claims, deliveries};
+use crate::batch::{ClaimKey, Item, Origin, ParkedResolution, RequestKey, Work};
+use crate::reversals::FoundReversals;
+use crate::rewards::claimable::{ClaimLookup, FoundClaims};
+use crate::rewards::grants::{FoundGrants, GrantLookup};
+use crate::rewards::lapses::SettledUsers;
+use crate::rewards::waiting::FoundWaiting;
+use crate::source_offsets::SourceKey;
+use crate::states::NeededUsers;
+
+/// What a batch needs from the database before it can decide.
+#[derive(Default)]
+pub struct Needed {
+    /// With the tasks that the items may touch.
+    pub users: NeededUsers,
+    pub identities: Vec<(Lane, Uuid)>,
+    pub sources: HashSet<(Lane, SourceKey)>,
+    pub keys: Vec<(Lane, ClaimKey)>,
+    pub requests: Vec<(Lane, RequestKey)>,
+    /// Actions that are to be taken back, with their names.
+    pub reversals: BTreeMap<(Lane, UserId, Uuid), ReversedAction>,
+    /// Each with how many milestones it may take.
+    pub claims: BTreeMap<ClaimLookup, i64>,
+    pub grants: BTreeSet<GrantLookup>,
+    pub settled: SettledUsers,
+    /// The windows that the items may draw on.
+    pub budgets: BTreeSet<BudgetKey>,
+    /// Users of whom what waits for a budget is granted, or revoked.
+    pub waiting: BTreeSet<(Lane, UserId)>,
+    /// Parked records to release or discard.
+    pub parked: Vec<(Lane, Uuid)>,
+    pub past: NeededPast,
+}
+
+/// The rows that past actions need.
+#[derive(Default)]
+pub struct NeededPast {
+    /// Each with the task that is to count it.
+    pub actions: Vec<(Lane, TaskId, Uuid)>,
+    /// The ids under which they would be parked.
+    pub parked: Vec<(Lane, Uuid)>,
+}
+
+impl Needed {
+    pub fn by(items: &[Item], catalogue: &Catalogue) -> Self {
+        let mut needed = Self::default();
+        for item in items {
+            if let Origin::Record(at) = &item.origin {
+                needed.sources.insert((item.lane, at.into()));
+            }
+            match &item.work {
+                Work::Action(action) => needed.add_action(item.lane, action, catalogue),
+                Work::CountPast { task, action, parked_as } => {
+                    needed.add_action(item.lane, action, catalogue);
+                    needed.past.actions.push((item.lane, task.clone(), action.identity()));
+                    needed.past.parked.extend(parked_as);
+                }
+                Work::ReleaseBackfill { user, task, .. } => {
+                    needed.add_moved_with(item.lane, user, task, catalogue);
+                }
+                Work::ResolveParked(ParkedResolution { decision, user, actions }) => {
+                    needed.parked.push((item.lane, decision.parked));
+                    if let Some(user) = user {
+                        needed.tasks_of(item.lane, user);
+                    }
+                    for action in actions {
+                        needed.add_action(item.lane, action, catalogue);
+                    }
+                }
+                Work::Claim { user, task, period, milestone, .. } => {
+                    needed.tasks_of(item.lane, user).insert(task.clone());
+                    let (task, period) = (Some(task.clone()), period.clone());
+                    let (lane, user, milestone) = (item.lane, user.clone(), *milestone);
+                    let lookup = ClaimLookup { lane, user, task, period, milestone };
+                    *needed.claims.entry(lookup).or_default() += 1;
+                }
+                Work::ClaimAll { user, .. } => {
+                    needed.tasks_of(item.lane, user);
+                    let (lane, user) = (item.lane, user.clone());
+                    let lookup =
+                        ClaimLookup { lane, user, task: None, period: None, milestone: None };
+                    // One more tells whether there are others.
+                    let count = needed.claims.entry(lookup).or_insert(1);
+                    *count += i64::try_from(CLAIM_ALL_MAX).unwrap_or(i64::MAX);
+                }
+                Work::Settle { user, streaks, as_of } => {
+                    needed.tasks_of(item.lane, user).extend(streaks.iter().cloned());
+                    let settled = needed.settled.entry((item.lane, user.clone())).or_insert(*as_of);
+                    *settled = (*settled).max(*as_of);
+                    if !catalogue.waiting_places().is_empty() {
+                        needed.waiting.insert((item.lane, user.clone()));
+                    }
+                    needed.budgets.extend(catalogue.budgets_waited_for(*as_of));
+                }
+                Work::ByHand { key, command, revoked } => {
+                    needed.requests.push((item.lane, key.clone()));
+                    let tasks = needed.tasks_of(item.lane, &key.user);
+                    tasks.extend(by_hand::tasks_of(command, catalogue));
+                    if let Some(Reward { task, period, milestone, .. }) = revoked.as_deref() {
+                        needed.waiting.insert((item.lane, key.user.clone()));
+                        let lookup = ClaimLookup {
+                            lane: item.lane,
+                            user: key.user.clone(),
+                            task: Some(task.clone()),
+                            period: Some(period.clone()),
+                            milestone: Some(*milestone),
+                        };
+                        *needed.claims.entry(lookup).or_default() += 1;
+                    }
+                }
+                Work::StartDeliveries { user, .. }
+                | Work::SettleDeliveries { user, .. }
+                | Work::Redeliver { user, .. } => drop(needed.tasks_of(item.lane, user)),
+                Work::Park(_) | Work::SettleBackfills => {}
+            }
+            needed.grants.extend(deliveries::grants_of(item));
+            needed.keys.extend(claims::key_of(&item.work).map(|key| (item.lane, key)));
+        }
+        needed
+    }
+
+    fn add_action(&mut self, lane: Lane, action: &Action, catalogue: &Catalogue) {
+        let tasks = self.tasks_of(lane, &action.user);
+        for index in catalogue.states_needed(&action.kind) {
+            let id = &catalogue.tasks()[*index].id;
+            if !tasks.contains(id) {
+                tasks.insert(id.clone());
+            }
+        }
+        self.identities.push((lane, action.identity()));
+        self.budgets.extend(catalogue.budgets_needed(&action.kind, action.occurred_at));
+        if let ActionBody::Reversal(Reversal { target: reversed, .. }) = action.body() {
+            let user = &action.user;
+            let target = reversed.identity(user);
+            self.identities.extend([(lane, target), (lane, reversed.marker(user))]);
+            self.reversals.insert((lane, user.clone(), target), reversed.clone());
+        }
+    }
+
+    /// Adds the tasks that reversed actions moved, with those that lock them.
+    pub fn add_tasks_of_reversed(&mut self, found: &FoundReversals, catalogue: &Catalogue) {
+        for ((lane, user, target), _) in self.reversals.clone() {
+            let tasks = self.tasks_of(lane, &user);
+            for task in found.get(&target).into_iter().flatten().filter_map(Event::task) {
+                tasks.insert(task.clone());
+                let locks = catalogue.task(task).map(CatalogueTask::depends_on_in_any_version);
+                tasks.extend(locks.into_iter().flatten().cloned());
+            }
+        }
+    }
+
+    /// Adds all tasks that an action may touch which moves this one.
+    fn add_moved_with(&mut self, lane: Lane, user: &UserId, task: &TaskId, catalogue: &Catalogue) {
+        let versions = catalogue.task(task).map_or(&[][..], |task| &task.versions);
+        let kinds = versions.iter().flat_map(|version| version.definition.listens_to());
+        let places = kinds.flat_map(|kind| catalogue.states_needed(kind));
+        let tasks: BTreeSet<TaskId> =
+            places.map(|index| catalogue.tasks()[*index].id.clone()).collect();
+        self.tasks_of(lane, user).extend(tasks);
+    }
+
+    fn tasks_of(&mut self, lane: Lane, user: &UserId) -> &mut BTreeSet<TaskId> {
+        self.users.entry((lane, user.clone())).or_default()
+    }
+
+    /// Adds the tasks whose milestones were found to be claimable, or to wait, and those that granted something.
+    pub fn add_tasks_of(
+        &mut self,
+        found: &FoundClaims,
+        waiting: &FoundWaiting,
+        grants: &FoundGrants,
+    ) {
+        for ((_, user), tasks) in &mut self.users {
+            let claimable = found.claimable.get(user);
+            tasks.extend(claimable.into_iter().flat_map(BTreeMap::keys).cloned());
+            tasks.extend(waiting.get(user).into_iter().flat_map(BTreeMap::keys).cloned());
+            let granted = grants.get(user).into_iter().flatten();
+            tasks.extend(granted.map(|grant| grant.reward.task.clone()));
+        }
+    }
+}
