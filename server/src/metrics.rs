@@ -317,7 +317,7 @@ mod tests {
         let docs = include_str!("../../docs/operations.md");
         for (metric_type, name, ..) in METRICS {
             let row = docs.lines().find(|line| line.starts_with(&format!("| `{name}` |"))).unwrap();
-            let has_labels = row.split('|').nth(2).is_some_and(|labels| !labels.trim().is_empty());
+            let has_labels = row.split('|').nth(3).is_some_and(|labels| !labels.trim().is_empty());
             match metric_type {
                 Counter => assert!(!has_labels, "{row}"),
                 Counters => assert!(has_labels, "{row}"),

@@ -64,7 +64,7 @@ fn pays(
     };
     for name in ["kind", "code", "amount", "budget", "at_cap"] {
         if let Some(place) = fields.get(name) {
-            diagnostics.add(place, "belongs into each choice of `one_of`, not beside it");
+            diagnostics.add(place, "belongs in each choice of `one_of`, not beside it");
         }
     }
     let places = bounded(place.items(diagnostics)?, place, diagnostics)?;

@@ -54,7 +54,7 @@ fn every_error_names_its_channel_and_what_is_wanted() {
         "channel 2 (b): `url` leads to 169.254.169.254",
         "channel 2 (b): a secret is whsec_",
         "channel 2 (b): `concurrency` is 1 to 256",
-        "channel 2 (b): `timeout` is a duration",
+        "channel 2 (b): `timeout` must be a duration",
         "channel 3 (c): unknown variant `pigeon`",
         "channel 4 (d): unknown field `retry`",
         "channel 5 (kafka): `url` is for webhooks",

@@ -51,7 +51,7 @@ async fn an_endpoint_that_fails_is_asked_by_one_message_at_a_time_until_it_is_ba
     world.gifts(&USERS, 1).await;
     let deliverer =
         world.deliver_through(&json!([webhook("pay", &payer.url, &everything(), &json!({}))]));
-    deliverer.until_problem(&["the channel pay does not get on", "rewards wait"]).await;
+    deliverer.until_problem(&["the channel pay makes no progress", "rewards wait"]).await;
     until_states(&world, &["delivered"; 2 * USERS.len()]).await;
     deliverer.until_well().await;
     deliverer.stop().await;

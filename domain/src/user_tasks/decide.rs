@@ -85,7 +85,7 @@ pub enum UnmovedReason {
     #[error("`where` is false")]
     FilteredOut(u32),
     /// The `where` of this version names a field that the action or the user does not have.
-    #[error("`where` is no match: {1}")]
+    #[error("`where` did not match: {1}")]
     FieldMissing(u32, String),
     /// The `where` of this version can't be evaluated for this action: a wrong type, an overflow, or its budget is
     /// used up.

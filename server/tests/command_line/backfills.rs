@@ -26,10 +26,10 @@ async fn a_backfill_is_planned_shown_and_cancelled() {
     let file = scratch("veteran.yaml", VETERAN);
     let file = file.to_str().unwrap();
     let planned = text(&run(&["tasks", "plan", file]).stdout);
-    assert!(planned.contains("up to 0 records of 2 partitions are read again"), "{planned}");
+    assert!(planned.contains("reads up to 0 records in 2 partitions again"), "{planned}");
     let without = plaudit(&["tasks", "plan", file], &[("PLAUDIT_DATABASE_URL", &url)]);
     let without = text(&without.stdout);
-    assert!(without.contains("what Kafka still has is not known"), "{without}");
+    assert!(without.contains("can't find out what Kafka still has"), "{without}");
     assert!(run(&["tasks", "publish", file]).status.success());
     let shown = text(&run(&["tasks", "backfill", "status", "veteran"]).stdout);
     assert!(shown.contains("running") && shown.contains("rewards: grant"), "{shown}");

@@ -66,7 +66,7 @@ impl Place {
     pub async fn accept(&self, arguments: &[&str]) -> (Option<i32>, String, String) {
         let arguments = [&["ingest", "accept-new-topic", self.topic.as_str()], arguments].concat();
         eventually("an answer of the broker", async || {
-            Some(self.run(&arguments)).filter(|(_, _, error)| !error.contains("can't be told"))
+            Some(self.run(&arguments)).filter(|(_, _, error)| !error.contains("can't find out"))
         })
         .await
     }

@@ -131,7 +131,7 @@ fn item_is_known_beside_each_only() {
     in_when["when"] = "item.score > 0".into();
     assert!(error(in_when).contains("sources[0].when"));
     let misplaced = of_players("each", "value.players");
-    assert!(error(misplaced).contains("sources[0].action.each: stands beside `action`"));
+    assert!(error(misplaced).contains("sources[0].action.each: belongs beside `action`"));
 }
 
 /// Otherwise a thousand entries could take a thousand times as long as one.
@@ -149,5 +149,5 @@ fn all_entries_share_what_a_record_may_cost() {
         Mapped::Park(reason) => Some(reason.reason.clone()),
         Mapped::Action(_) => None,
     });
-    assert!(why.unwrap().contains("steps"), "{parked:?}");
+    assert!(why.unwrap().contains("allowance"), "{parked:?}");
 }
