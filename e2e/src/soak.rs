@@ -33,7 +33,7 @@ use plaudit_embedded::ScratchDir;
 use tokio_util::sync::CancellationToken;
 
 pub use error::SoakError;
-pub use program::build_beside;
+pub use program::beside;
 pub use summary::Verdict;
 
 use books::{Audit, Compared};

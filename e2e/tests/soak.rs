@@ -13,7 +13,7 @@ const SEED: u64 = 20_260_329;
 /// as the oracle knows them.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_books_balance_whatever_is_killed() {
-    let plaudit = soak::build_beside(&std::env::current_exe().unwrap()).unwrap();
+    let plaudit = soak::beside(&std::env::current_exe().unwrap()).unwrap();
     // Built for debugging it takes five times as long for a record and for a screen, and two cores
     // are all that some machines have. It shall be kept busy, and yet end within 150 s.
     let many = if cfg!(debug_assertions) { 800 } else { 2000 };

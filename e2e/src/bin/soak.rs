@@ -29,7 +29,7 @@ struct Cli {
     /// within a hundred days.
     #[arg(long, default_value_t = 40)]
     zones_max: u32,
-    /// The program under test; else the one beside this, which is built if it is missing.
+    /// The program under test; else the one beside this.
     #[arg(long, value_name = "PATH")]
     plaudit: Option<PathBuf>,
     /// Keeps the logs of the two `plaudit serve` in this folder, and the records of users whose
@@ -46,7 +46,7 @@ async fn main() -> ExitCode {
     log.with_target(false).init();
     let cli = Cli::parse();
     // What is tested is what the sources are now, unless a program is named.
-    let beside = || soak::build_beside(&std::env::current_exe().unwrap_or_default());
+    let beside = || soak::beside(&std::env::current_exe().unwrap_or_default());
     let plaudit = match cli.plaudit.map_or_else(beside, Ok) {
         Ok(plaudit) => plaudit,
         Err(error) => {

@@ -91,24 +91,15 @@ pub fn last_lines(text: &str, count: usize) -> String {
     lines[lines.len().saturating_sub(count)..].join("\n")
 }
 
-/// Builds `plaudit` as the sources are now, in the folder of `exe`: with its profile. Gives where it is.
-pub fn build_beside(exe: &Path) -> Result<PathBuf, SoakError> {
+/// Where `plaudit` is in the folder of `exe`, so of the same profile. `cargo test --workspace` and `dev/soak` build it
+/// first.
+pub fn beside(exe: &Path) -> Result<PathBuf, SoakError> {
     let is_profile = |dir: &&Path| dir.file_name().is_some_and(|name| name != "deps");
-    let folder = exe.ancestors().skip(1).find(is_profile).unwrap_or(exe);
-    let profile = match folder.file_name().and_then(|name| name.to_str()) {
-        None | Some("debug") => "dev",
-        Some(name) => name,
-    };
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let arguments = ["build", "-p", "plaudit", "--profile", profile];
-    let mut build = std::process::Command::new(cargo);
-    let status = build.args(arguments).current_dir(env!("CARGO_MANIFEST_DIR")).status();
-    let status = status.map_err(SoakError::io("run cargo"))?;
-    let path = folder.join("plaudit");
-    if status.success() && path.is_file() {
+    let path = exe.ancestors().skip(1).find(is_profile).unwrap_or(exe).join("plaudit");
+    if path.is_file() {
         return Ok(path);
     }
-    let command = format!("cargo {}", arguments.join(" "));
-    let output = format!("{} is wanted", path.display());
-    Err(SoakError::Command { command, status: status.to_string(), output })
+    let command = "cargo build -p plaudit".to_owned();
+    let output = format!("{} is missing: build it first", path.display());
+    Err(SoakError::Command { command, status: "was not run".to_owned(), output })
 }

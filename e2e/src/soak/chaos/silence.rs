@@ -16,7 +16,7 @@ impl Chaos {
         let before = self.payers.unanswered();
         self.payers.silence(true);
         let begun = Instant::now();
-        let warning = format!("the channel {CHANNEL} does not get on, and its rewards wait");
+        let warning = format!("the channel {CHANNEL} makes no progress, its rewards wait");
         let mut is_noticed = false;
         while !is_noticed && begun.elapsed() < NOTICED_MAX {
             tokio::time::sleep(GLANCE).await;
