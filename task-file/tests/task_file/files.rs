@@ -379,7 +379,7 @@ fn every_rule_of_the_format_is_kept() {
         ("rewards[0].line", "control", true, task_with(json!({"rewards": [line("a\u{1f}b")]}))),
         ("rewards", "use `milestones`", true, streak_with(json!({"milestones": null, "rewards": [line("a")]}))),
         ("milestones", "missing", true, streak_with(json!({"milestones": null}))),
-        ("milestones[1].at", "beyond the cycle of 7", false, streak_with(json!({"milestones": milestones(&[7, 8]), "streak": {"cycle": 7}}))),
+        ("milestones[1].at", "exceeds the cycle of 7", false, streak_with(json!({"milestones": milestones(&[7, 8]), "streak": {"cycle": 7}}))),
         ("streak", "only continuous", true, task_with(json!({"streak": {}}))),
     ];
     for (path, message, schema_can_know, file) in rules {
