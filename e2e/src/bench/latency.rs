@@ -1,6 +1,6 @@
 //! (d) From produce to visible at a fixed rate.
 
-use std::collections::HashMap;
+use std::collections::{HashSet, VecDeque};
 use std::sync::mpsc::{self, Receiver, Sender, TryRecvError};
 use std::time::{Duration, Instant};
 
@@ -26,6 +26,9 @@ const WARM_UP_RECORDS: u64 = 200_000;
 
 /// How long the last samples may take.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Only the oldest samples are looked for, so that looking costs the same however many wait.
+const LOOKED_FOR_MAX: usize = 64;
 
 /// What was found.
 pub struct Found {
@@ -93,12 +96,12 @@ async fn follow(
     samples: &Receiver<Sample>,
     from: Instant,
 ) -> Outcome<Vec<f64>> {
-    let mut waiting: HashMap<String, Instant> = HashMap::new();
+    let mut waiting: VecDeque<Sample> = VecDeque::new();
     let (mut times, mut ended) = (Vec::new(), None);
     while ended.is_none() || !waiting.is_empty() {
         loop {
             match samples.try_recv() {
-                Ok(sample) => waiting.insert(sample.user, sample.sent),
+                Ok(sample) => waiting.push_back(sample),
                 Err(TryRecvError::Empty) => break,
                 Err(TryRecvError::Disconnected) => {
                     ended.get_or_insert_with(Instant::now);
@@ -111,21 +114,26 @@ async fn follow(
                 format!("{} samples are not visible after {PATIENCE:?}", waiting.len()).into()
             );
         }
-        for user in visible(database, &waiting).await? {
-            let sent = waiting.remove(&user).filter(|sent| *sent >= from);
-            times.extend(sent.map(|sent| sent.elapsed().as_secs_f64() * 1000.0));
-        }
+        let oldest: Vec<&str> =
+            waiting.iter().take(LOOKED_FOR_MAX).map(|sample| sample.user.as_str()).collect();
+        let visible: HashSet<String> = visible(database, &oldest).await?.into_iter().collect();
+        waiting.retain(|sample| {
+            let is_visible = visible.contains(&sample.user);
+            if is_visible && sample.sent >= from {
+                times.push(sample.sent.elapsed().as_secs_f64() * 1000.0);
+            }
+            !is_visible
+        });
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     Ok(times)
 }
 
 /// Which of these users have their row.
-async fn visible(database: &Database, waiting: &HashMap<String, Instant>) -> Outcome<Vec<String>> {
-    if waiting.is_empty() {
+async fn visible(database: &Database, users: &[&str]) -> Outcome<Vec<String>> {
+    if users.is_empty() {
         return Ok(vec![]);
     }
-    let users: Vec<&str> = waiting.keys().map(String::as_str).collect();
     let lanes: Vec<i16> = users.iter().map(|user| Lane::of(user, database.lane_count).0).collect();
     let found = sqlx::query_scalar(
         "select w.user_id from unnest($1::smallint[], $2::text[]) w (lane, user_id)
@@ -134,7 +142,7 @@ async fn visible(database: &Database, waiting: &HashMap<String, Instant>) -> Out
              where lane = w.lane and user_id = w.user_id and task_id = 'gifts' limit 1
          ) t",
     );
-    Ok(found.bind(&lanes).bind(&users).fetch_all(&database.pool).await?)
+    Ok(found.bind(&lanes).bind(users).fetch_all(&database.pool).await?)
 }
 
 /// Produces at a fixed rate for a time, in slices of five milliseconds.
