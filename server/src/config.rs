@@ -287,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn flags_override_the_environment_and_that_the_deerrors() {
+    fn flags_override_the_environment_and_that_the_defaults() {
         assert_eq!(load(&[], &[]).unwrap().get("kafka.group"), Some("plaudit"));
         let environment =
             [("PLAUDIT_KAFKA_GROUP", "a"), ("PLAUDIT_AUTH_HS256_SECRET", &"s".repeat(32))];

@@ -204,7 +204,7 @@ const METRICS: &[Metric] = &[
         "Rewards that have failed and wait for an operator, by channel",
     ),
     (
-        Counter,
+        Counters,
         "plaudit_reward_acknowledgements_total",
         Unit::Count,
         "Actions by which payers said what became of rewards, by result",
