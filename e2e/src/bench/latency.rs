@@ -107,7 +107,7 @@ async fn follow(
                     ended.get_or_insert_with(Instant::now);
                     break;
                 }
-            };
+            }
         }
         if ended.is_some_and(|at| at.elapsed() > PATIENCE) {
             return Err(
