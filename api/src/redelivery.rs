@@ -11,6 +11,7 @@ use plaudit_event_store::deliveries::{self, Filter, GrantEntry};
 use plaudit_event_store::operations::{self, OperationKind};
 use plaudit_event_store::{Item, Origin, Outcome, Work};
 use serde_json::{Value, json};
+use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 use crate::auth::Caller;
@@ -29,6 +30,10 @@ use crate::telemetry::RequestId;
 /// How many grants one request sends again, if it does not say.
 const LIMIT: i64 = 500;
 const LIMIT_MAX: i64 = 1_000;
+/// One keyed request at a time. Each holds a connection of the pool until it is answered, while its own work needs
+/// another one: several could take the whole pool, and then wait for each other.
+static KEYED: Semaphore = Semaphore::const_new(1);
+
 /// States of what can be sent again in bulk.
 const STATES: [RewardState; 3] =
     [RewardState::Failed, RewardState::Claimed, RewardState::Delivering];
@@ -74,6 +79,7 @@ impl Request {
             operations::record(kind, subject, &self.author, &state.pool).await?;
             return Ok(answer);
         };
+        let _turn = KEYED.acquire().await;
         let mut transaction = state.pool.begin().await?;
         let before = operations::begin(kind, subject, &self.author, key, &mut transaction).await?;
         if let Some(answer) = before {
