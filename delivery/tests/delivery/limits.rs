@@ -6,8 +6,8 @@ use plaudit_delivery::webhook::{Client, Reply, Secret};
 use serde_json::{Value, json};
 
 use crate::payer::{Answer, Payer, SECRET};
-use crate::webhooks::{entries, everything, until_states, webhook};
-use crate::world::{World, eventually};
+use crate::webhooks::{everything, first_attempt, until_states, webhook};
+use crate::world::World;
 
 /// A secret that the payers of these tests don't know.
 const NEW_SECRET: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
@@ -91,11 +91,7 @@ async fn a_redirect_leads_nowhere_not_even_to_a_private_address() {
         world.deliver_through(&json!([webhook("pay", &payer.url, &everything(), &json!({}))]));
     world.act(&["ann"], "team.formed", 1).await;
     world.claim("ann", "team").await;
-    let attempt = eventually("an attempt was made", async || {
-        let entry = entries(&world).await.pop()?;
-        entry.deliveries.first()?.attempted.first().cloned()
-    })
-    .await;
+    let attempt = first_attempt(&world).await;
     deliverer.stop().await;
     assert_eq!(attempt.status, Some(307));
     assert!(attempt.error.unwrap().contains("redirects are not followed"));

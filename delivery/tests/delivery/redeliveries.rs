@@ -33,6 +33,11 @@ fn way(channel: &str, pays: bool, state: &str) -> (String, bool, String) {
     (channel.to_owned(), pays, state.to_owned())
 }
 
+/// The ways of a grant that goes by `new` since `old` was taken out.
+fn new_instead_of_old() -> [(String, bool, String); 3] {
+    [way("new", true, "delivered"), way("kafka", false, "delivered"), way("old", false, "replaced")]
+}
+
 #[tokio::test]
 async fn rule_14_a_reward_that_was_rerouted_is_redelivered_by_its_new_way_alone() {
     let world = World::new().await;
@@ -60,12 +65,7 @@ async fn rule_14_a_reward_that_was_rerouted_is_redelivered_by_its_new_way_alone(
     deliverer.stop().await;
     assert_eq!(new.grants(), [reward.grant.to_string()]);
     assert!(old.grants()[asked..].iter().all(|grant| *grant != reward.grant.to_string()));
-    let wanted = [
-        way("new", true, "delivered"),
-        way("kafka", false, "delivered"),
-        way("old", false, "replaced"),
-    ];
-    assert_eq!(ways(&world, reward.grant).await, wanted);
+    assert_eq!(ways(&world, reward.grant).await, new_instead_of_old());
 }
 
 /// The end of the old channel's retries must not end those of the new one.
@@ -89,12 +89,7 @@ async fn rule_16_a_renamed_channel_takes_over_and_the_end_of_the_old_one_changes
     deliverer.until_well().await;
     deliverer.stop().await;
     assert!(!world.events_of("ann").await.contains(&"reward_failed".to_owned()));
-    let wanted = [
-        way("new", true, "delivered"),
-        way("kafka", false, "delivered"),
-        way("old", false, "replaced"),
-    ];
-    assert_eq!(ways(&world, reward.grant).await, wanted);
+    assert_eq!(ways(&world, reward.grant).await, new_instead_of_old());
 }
 
 /// Messages that were read ahead while the endpoint asked to be left alone are looked at again before they are sent.

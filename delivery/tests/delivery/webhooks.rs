@@ -26,6 +26,15 @@ pub async fn entries(world: &World) -> Vec<GrantEntry> {
     deliveries::list(&world.pool, &filter).await.unwrap().unwrap().grants
 }
 
+/// The first attempt to deliver the only grant, once it was made.
+pub async fn first_attempt(world: &World) -> Attempt {
+    eventually("an attempt was made", async || {
+        let entry = entries(world).await.pop()?;
+        entry.deliveries.first()?.attempted.first().cloned()
+    })
+    .await
+}
+
 /// The states of all grants, sorted.
 pub async fn states(world: &World) -> Vec<String> {
     let mut states: Vec<String> =
@@ -151,11 +160,7 @@ async fn an_endpoint_in_a_private_network_is_refused_also_by_name() {
     let deliverer = world.deliver_through(&channels);
     world.act(&["ann"], "team.formed", 1).await;
     world.claim("ann", "team").await;
-    let attempt = eventually("an attempt was made", async || {
-        let entry = entries(&world).await.pop()?;
-        entry.deliveries.first()?.attempted.first().cloned()
-    })
-    .await;
+    let attempt = first_attempt(&world).await;
     deliverer.stop().await;
     let error = attempt.error.unwrap();
     assert!(error.contains("localhost leads to") && error.contains("of this machine"), "{error}");
