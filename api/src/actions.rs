@@ -104,7 +104,7 @@ pub async fn send(
         as Response)
 }
 
-/// What is as large as this is parsed off the runtime's threads.
+/// Bodies of this size or more are parsed off the runtime's threads.
 const LARGE_BYTES: usize = 64 * 1024;
 
 async fn computed<T>(state: &ApiState, bytes: usize, compute: impl FnOnce() -> T) -> T {
@@ -219,7 +219,7 @@ fn outcome(
     ActionOutcome { source, id, outcome, position, reason, parked }
 }
 
-/// Whether the user of an element is known.
+/// Tells whether the user of an element is known.
 fn is_of_user(work: &Work) -> bool {
     match work {
         Work::Park(record) => record.user.is_some(),

@@ -33,7 +33,7 @@ use watched_io::WatchedIo;
 /// The bounds of connections.
 #[derive(Debug, Clone, Copy)]
 pub struct ConnectionLimits {
-    /// How many connections may be open at a time. When one more comes, the one that has waited longest for a
+    /// The maximum number of open connections. When one more comes, the one that has waited longest for a
     /// request, or for the body of one, is closed in its favour; if all are at work, the new one is refused
     /// with 503.
     pub connections_max: usize,

@@ -31,7 +31,7 @@ impl InFlight {
         Self { left: Arc::new(Semaphore::new(bytes_max)), bytes_max }
     }
 
-    /// How much of a large request is parsed and applied at a time: a small part, so that many requests share
+    /// The bytes of a large request that are parsed and applied at a time: a small part, so that many requests share
     /// the memory.
     pub fn portion_bytes(&self) -> usize {
         self.bytes_max / 32

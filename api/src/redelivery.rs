@@ -27,7 +27,7 @@ use crate::reason::HandBody;
 use crate::state::{ApiState, Shared};
 use crate::telemetry::RequestId;
 
-/// How many grants one request sends again, if it does not say.
+/// The default number of grants that one request sends again.
 const LIMIT: i64 = 500;
 const LIMIT_MAX: i64 = 1_000;
 /// One keyed request at a time. Each holds a connection of the pool until it is answered, while its own work needs
@@ -38,7 +38,7 @@ static KEYED: Semaphore = Semaphore::const_new(1);
 const STATES: [RewardState; 3] =
     [RewardState::Failed, RewardState::Claimed, RewardState::Delivering];
 
-/// What a request asks for, beside what is to be done.
+/// The author, reason and key of a request.
 struct Request {
     id: Uuid,
     author: Author,
@@ -164,7 +164,7 @@ pub async fn redeliver_many(
     Ok(answered(&answer))
 }
 
-/// Which grants the body asks for.
+/// Reads the filter of the grants from the body.
 fn filter(body: &mut HandBody) -> Filter {
     let parsed = body.text("state", 20).map(|text| text.parse::<RewardState>());
     let state = match parsed {

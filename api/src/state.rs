@@ -94,7 +94,7 @@ impl ApiState {
     }
 }
 
-/// How long the work of a request may go on after the request was answered. The transaction of work that is
+/// The time limit of a request's work, which may outlast its answer. The transaction of work that is
 /// given up is rolled back, and the pool closes its connection if that gives no answer.
 const DETACHED_MAX: Duration = Duration::from_secs(60);
 

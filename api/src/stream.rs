@@ -37,7 +37,7 @@ const RETRY: Duration = Duration::from_secs(2);
 /// How many events of a user are read at once.
 const PAGE: i64 = 200;
 
-/// How long reading a page of a user may take.
+/// The time limit for reading a page of a user.
 const READ_MAX: Duration = Duration::from_secs(4);
 
 /// How long a stream rests after its user could not be read.

@@ -95,7 +95,7 @@ pub struct Cause {
     /// The id of the parked record that an operator released or discarded.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub parked: Option<String>,
-    /// What the sweeper looked after: `rewards`.
+    /// The sweeper's kind of work: `rewards`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sweeper: Option<String>,
     /// The name of the follower.

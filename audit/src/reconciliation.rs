@@ -1,4 +1,4 @@
-//! What was granted and delivered in some time, against what a payer says it paid.
+//! Compares grants and deliveries of a span of time with a payer's payments.
 
 mod payments;
 mod window;
@@ -17,10 +17,10 @@ pub use payments::{FileFormat, Payments, PaymentsFault};
 use crate::error::AuditError;
 use window::GrantInWindow;
 
-/// How many grants of a payer's file are looked up at once.
+/// The number of grants of a payer's file that are looked up at once.
 const LOOKED_UP: usize = 500;
 
-/// How a grant and its payments differ.
+/// A difference between a grant and its payments.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DifferenceKind {
@@ -41,11 +41,11 @@ pub enum DifferenceKind {
 /// A grant that Plaudit and the payer know differently.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Difference {
-    /// How they differ.
+    /// The kind of difference.
     pub kind: DifferenceKind,
     /// The grant, as the payer names it.
     pub grant: Uuid,
-    /// Whose it is; absent if it was never granted.
+    /// The user; absent if it was never granted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub user: Option<String>,
     /// The amount that was granted.
@@ -58,9 +58,9 @@ pub struct Difference {
 /// The report.
 #[derive(Debug, Default, Serialize)]
 pub struct Reconciliation {
-    /// How many grants became payable, were delivered or failed in the time, by their state of now.
+    /// The number of grants that became payable, were delivered or failed in the time, by their present state.
     pub states: BTreeMap<&'static str, u64>,
-    /// How many differences there are of each kind.
+    /// The number of differences of each kind.
     pub counts: BTreeMap<DifferenceKind, u64>,
     /// By kind, then by grant.
     pub differences: Vec<Difference>,
@@ -131,7 +131,7 @@ impl Reconciliation {
         Ok(())
     }
 
-    /// What was paid and is not of the time.
+    /// Compares the payments for grants outside of the time.
     async fn compare_rest(
         &mut self,
         rest: HashMap<Uuid, Vec<i64>>,
@@ -164,7 +164,7 @@ impl Reconciliation {
     }
 }
 
-/// How a grant differs from its payments; without a payer's file: whether it has failed.
+/// Compares a grant with its payments; without a payer's file a failed grant is the difference.
 fn compare(known: &Known<'_>, paid: Option<Vec<i64>>) -> Option<Difference> {
     let kind = match (paid.as_deref(), known.state) {
         (None | Some([]), RewardState::Failed) => DifferenceKind::Failed,

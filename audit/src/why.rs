@@ -1,4 +1,4 @@
-//! Why a task does not move for a user.
+//! The reasons why a task does not move for a user.
 
 use jiff::Timestamp;
 use plaudit_domain::action::Action;
@@ -19,7 +19,7 @@ use crate::simulation::{
     PreparedSimulation, SimulatedAction, Simulation, SimulationError, SimulationInput, UnmovedTask,
 };
 
-/// Why a task does not move for a user.
+/// The reasons why a task does not move for a user.
 #[derive(Debug, Serialize)]
 pub struct Why {
     /// The user.
@@ -28,9 +28,9 @@ pub struct Why {
     pub task: TaskId,
     /// As of when.
     pub at: Timestamp,
-    /// What would stop any action now; empty: an action that matches would count.
+    /// The obstacles to any action now; empty: a matching action would count.
     pub obstacles: Vec<Obstacle>,
-    /// What the action would do to the task, if one was given.
+    /// The effect of the given action on the task.
     pub action: Option<ActionVerdict>,
     /// The last actions that moved nothing although they matched, oldest first.
     pub refused: Vec<EventEntry>,
@@ -47,7 +47,7 @@ pub struct Obstacle {
     pub detail: String,
 }
 
-/// What an action would do to one task.
+/// The effect of an action on one task.
 #[derive(Debug, Serialize)]
 pub struct ActionVerdict {
     /// An action with this identity was decided before, so nothing would happen.

@@ -40,7 +40,7 @@ use webhook::{Client, WebhookSender};
 /// The name of the follower's checkpoints and leases.
 pub const FOLLOWER: &str = "delivery";
 
-/// What the upkeep is called in warnings.
+/// The name of the upkeep in warnings.
 const UPKEEP: &str = "overdue deliveries";
 
 /// Where rewards go.
@@ -63,7 +63,7 @@ pub enum StartError {
     Property {
         /// Which.
         name: &'static str,
-        /// Why not.
+        /// The reason.
         why: &'static str,
     },
     /// The HTTP client of a webhook can't be made.

@@ -14,7 +14,7 @@ const GRANTED: &str = "plaudit.reward.granted";
 /// The type of a message that pays nothing.
 const TEST: &str = "plaudit.reward.test";
 
-/// What its reader is to do with a reward.
+/// The duty of the reader of a reward.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
     /// Pay it.

@@ -30,7 +30,7 @@ use stuck_lanes::StuckLanes;
 
 /// How long it may take to store what came of some attempts, retries included.
 const STORE_MAX: Duration = Duration::from_secs(8);
-/// How long lanes are tried one by one, after all of them together were refused. The rest is tried later.
+/// The time limit for trying lanes one by one, after all of them together were refused. The rest is tried later.
 const ONE_BY_ONE_MAX: Duration = Duration::from_secs(4);
 /// How long the end waits for attempts that are under way.
 const END_MAX: Duration = Duration::from_secs(4);
@@ -66,7 +66,7 @@ impl Senders {
         let _ = tokio::time::timeout(END_MAX, self.tasks.wait()).await;
     }
 
-    /// What one sender needs. `name` is its channel, or what else it does.
+    /// Makes the desk of one sender. `name` is its channel, or its work.
     pub fn desk(
         &self,
         name: &str,
@@ -129,7 +129,7 @@ impl Desk {
         lanes
     }
 
-    /// Whether the lane is among those to send from, right before something is sent.
+    /// Tells whether this process still holds the lane. Ask right before sending.
     pub fn may_send_from(&self, lane: Lane) -> bool {
         let has_unstored = self.unstored.iter().any(|report| report.due.lane == lane);
         !has_unstored && !self.stuck.is_left_out(lane) && self.held.now().contains(&lane)
@@ -387,7 +387,7 @@ struct Executed {
     left_out: BTreeSet<Lane>,
 }
 
-/// Whether other lanes may fare better.
+/// Tells whether the error may concern some lanes only.
 fn is_about_lanes(error: &ExecuteError) -> bool {
     matches!(
         error,

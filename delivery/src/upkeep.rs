@@ -174,7 +174,7 @@ impl Upkeep {
     }
 }
 
-/// What becomes of an overdue delivery, by the state of its grant.
+/// Decides how an overdue delivery ends, by the state of its grant.
 fn given_up(report: &Report, grant: Option<RewardState>) -> GivenUp {
     let Report { due, noted, .. } = report;
     let (state, reason) = match grant {

@@ -39,7 +39,7 @@ pub struct LaneVerification {
     pub changed: Vec<UserVerification>,
 }
 
-/// How many events are read at once.
+/// The number of events that are read at once.
 const PAGE: i64 = 5_000;
 
 /// A chain as it was stored.

@@ -199,7 +199,7 @@ fn json_bytes(data: &Map<String, Value>) -> usize {
     counter.0
 }
 
-/// Why the parts of an action are not those of one. What held them is parked, and blocks no one.
+/// The reason why a record or element is not an action. It is parked, and blocks no one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Unreadable {
     /// `subject`, `source`, `id` or `type` is too long, empty or has control characters.

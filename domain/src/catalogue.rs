@@ -97,7 +97,7 @@ impl TaskVersion {
         Some(PastPeriods { from: backfill.from, before, open_until })
     }
 
-    /// Whether an open period that goes by this version goes on under the one after it.
+    /// Tells whether an open period of this version continues under the next one.
     pub fn is_followed_by(&self, next: &Self) -> bool {
         let (begun, newest) = (&self.definition, &next.definition);
         match newest.on_new_version {
@@ -343,7 +343,7 @@ impl Catalogue {
         &self.tasks
     }
 
-    /// Whether a screen evaluates expressions: some task's audience has a `where`.
+    /// Tells whether screens evaluate expressions: some task's audience has a `where`.
     pub fn has_audience_filters(&self) -> bool {
         self.has_audience_filters
     }

@@ -246,7 +246,7 @@ struct Reader<'a> {
     state: &'a UserTasks,
     now: Timestamp,
     request: &'a ScreenRequest<'a>,
-    /// What the audiences of all tasks may still cost.
+    /// The remaining cost of the audiences of all tasks.
     allowance: RefCell<Allowance>,
 }
 

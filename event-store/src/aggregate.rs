@@ -20,7 +20,7 @@ pub const AGGREGATE_TYPE: &str = "UserTasks";
 #[serde(transparent)]
 pub struct UserTasksAggregate(pub UserTasks);
 
-/// What is put to the aggregate. Stock cqrs-es knows one type of command, which may be rejected; of these,
+/// The commands of the aggregate. Stock cqrs-es knows one type of command, which may be rejected; of these,
 /// actions never are.
 #[derive(Debug, Clone, PartialEq)]
 pub enum AggregateCommand {

@@ -89,13 +89,13 @@ pub struct Due {
     pub channel: String,
     /// Whether the channel leads to the payer.
     pub pays: bool,
-    /// How often it was tried since an operator last had it delivered again.
+    /// The number of attempts since an operator last had it delivered again.
     pub attempts: i32,
     /// Whether it was handed over, and is not acknowledged.
     pub is_sent: bool,
     /// Why the last attempt failed.
     pub reason: Option<String>,
-    /// When read, how long until it is given up; `None`: it is not.
+    /// The time left, when read, until it is given up; `None`: it is not.
     pub time_left: Option<Duration>,
 }
 
@@ -109,7 +109,7 @@ pub struct Attempt {
     /// The HTTP status of the answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<u16>,
-    /// Why it failed.
+    /// The reason of the failure.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
     /// The first bytes of the answer, or where the broker stored it.
@@ -143,7 +143,7 @@ pub struct Settled {
     pub grant: Uuid,
     /// Final.
     pub state: DeliveryState,
-    /// Why it failed.
+    /// The reason of the failure.
     pub reason: Option<String>,
     /// An action said so, of a grant that a webhook leads to the payer of. A consumer of the topic may have meant
     /// its copy: what was never sent is sent all the same.
@@ -161,7 +161,7 @@ pub struct GivenUp {
     pub channel: String,
     /// The state that follows.
     pub state: DeliveryState,
-    /// Why it failed.
+    /// The reason of the failure.
     pub reason: Option<String>,
 }
 
@@ -311,7 +311,7 @@ pub async fn note(
     Ok(())
 }
 
-/// What waits in a channel, and what has failed.
+/// The deliveries of a channel that wait, and those that have failed.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Backlog {
     /// Deliveries that wait to be sent.
@@ -326,7 +326,7 @@ pub struct Backlog {
     pub failed_lately: i64,
 }
 
-/// What waits and has failed in each channel, of these lanes.
+/// Counts the waiting and failed deliveries of each channel, of these lanes.
 pub async fn backlog(
     lanes: &[Lane],
     connection: &mut PgConnection,

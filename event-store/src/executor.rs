@@ -41,7 +41,7 @@ pub struct Executor {
     committed_at: Mutex<Option<Instant>>,
 }
 
-/// How long it may take to try lanes that somebody else holds.
+/// The time limit for trying lanes that another writer holds.
 const PROBE_MAX: Duration = Duration::from_secs(3);
 
 /// How long one transaction may take, from asking for a connection to the answer of its commit. Then its
@@ -110,7 +110,7 @@ impl Executor {
         Self { pool, lane_count, catalogue, projections, recent, committed_at: Mutex::default() }
     }
 
-    /// When this executor last committed something.
+    /// The time of this executor's last commit.
     pub(crate) fn committed_at(&self) -> Option<Instant> {
         *self.committed_at.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -30,7 +30,7 @@ pub enum OperationKind {
     Redeliver,
     /// Grants that have something in common are delivered again.
     RedeliverMany,
-    /// What became due since a time is delivered again, after a restore.
+    /// Redelivery of all that became due since a time, after a restore.
     Resync,
 }
 
@@ -56,15 +56,15 @@ impl OperationKind {
 pub struct Operation {
     /// Its id.
     pub id: Uuid,
-    /// When.
+    /// The time of the operation.
     pub at: Timestamp,
     /// The `sub` of a token, or the account at the command line.
     pub operator: String,
     /// Its kind, as [`OperationKind::as_str`] gives it.
     pub operation: String,
-    /// What it was done to.
+    /// The object of the operation.
     pub subject: String,
-    /// Why, where that was given.
+    /// The reason, if one was given.
     pub reason: Option<String>,
 }
 

@@ -209,7 +209,7 @@ pub async fn page(pool: &PgPool, after: Option<Uuid>, limit: i64) -> sqlx::Resul
     Ok(ParkedPage { parked: records, next })
 }
 
-/// Whether there is a record with this id that is parked, or was and is still kept.
+/// Tells whether a record with this id is parked, or was and is still kept.
 pub async fn is_known(pool: &PgPool, id: Uuid) -> sqlx::Result<bool> {
     let known = "select exists (select from parked where id = $1)";
     sqlx::query_scalar(known).bind(id).fetch_one(pool).await

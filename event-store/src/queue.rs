@@ -341,7 +341,7 @@ async fn run_worker(shared: Arc<Shared>) {
 mod tests {
     use super::*;
 
-    /// What is left of a batch goes into the next one, which is bounded by weight.
+    /// The rest of a batch goes into the next one, which is bounded by weight.
     #[tokio::test]
     async fn what_a_batch_leaves_keeps_its_weight() {
         let pool = crate::pool::connect("postgres://nobody@127.0.0.1:9/none", 1).unwrap();

@@ -17,7 +17,7 @@ use crate::source_offsets;
 /// How often upkeep looks.
 const EVERY: Duration = Duration::from_secs(60);
 
-/// How long one of its works may take. Each deletes a bounded number of rows.
+/// The time limit of one piece of upkeep. Each deletes a bounded number of rows.
 const WORK_MAX: Duration = Duration::from_secs(10);
 
 /// Runs until `stopped`: opens and drops dedup windows, and deletes what has had its time: source offsets and totals of

@@ -135,7 +135,7 @@ struct Polling {
     batch: PolledBatch,
     backpressure: Backpressure,
     crowding: Crowding,
-    /// What is in flight is not what it was when crowded lanes were last looked at.
+    /// The work in flight has changed since crowded lanes were last looked at.
     load_changed: bool,
     /// Reports whose seek came too early, and since when there are any.
     pending: BTreeMap<SourcePartition, OffsetReport>,

@@ -19,10 +19,10 @@ pub struct IngestHealth(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
-    /// Whether a broker ever answered.
+    /// A broker has answered.
     broker_reached: bool,
     problems: BTreeMap<Subject, Problem>,
-    /// When a subject was last known to be well; only of those that may be wrong for a while.
+    /// The time at which a subject was last known to be well; only of those that may be wrong for a while.
     good_at: BTreeMap<Subject, Instant>,
     partitions: BTreeMap<SourcePartition, PartitionHealth>,
     paused: bool,
@@ -32,7 +32,7 @@ struct State {
 struct Problem {
     /// One sentence.
     text: String,
-    /// When its subject was last known to be well, or else when this was noted first.
+    /// The time at which its subject was last known to be well, or else at which this was noted first.
     since: Instant,
 }
 
@@ -90,7 +90,7 @@ pub enum PartitionStanding {
 }
 
 impl IngestHealth {
-    /// Whether brokers answer, every topic is there, and none was created again. Otherwise what is wrong
+    /// Checks that brokers answer, that every topic is there, and that none was recreated. The error says what is wrong
     /// and what helps, in one line.
     pub fn ready(&self) -> Result<(), String> {
         self.ready_at(Instant::now())
@@ -110,7 +110,7 @@ impl IngestHealth {
         }
     }
 
-    /// What is wrong and does not make the process unready, or not yet.
+    /// The problems that do not make the process unready, or not yet.
     pub fn warnings(&self) -> Vec<String> {
         let (state, now) = (self.lock(), Instant::now());
         let others = state.problems.iter().filter(|problem| !state.is_blocking(problem, now));

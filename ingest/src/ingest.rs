@@ -16,7 +16,7 @@ use crate::health::IngestHealth;
 use crate::options::IngestOptions;
 use crate::session::SessionContext;
 
-/// How long one call to the database may take: milliseconds, where nothing is wrong.
+/// The time limit of one call to the database; it takes milliseconds if nothing is wrong.
 pub const CALL_MAX: Duration = Duration::from_secs(3);
 
 /// Reads topics and applies what their records mean, until it is told to stop.

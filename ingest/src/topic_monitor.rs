@@ -31,7 +31,7 @@ const EVERY: Duration = Duration::from_secs(2);
 const AGAIN_AFTER: Duration = Duration::from_millis(250);
 /// A round that has heard of no broker for so long is not waited for: longer than one question may take.
 const SILENT_AFTER: Duration = Duration::from_millis(5_500);
-/// How often that is looked at.
+/// The interval of the check.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// In `source_partitions` this partition stands for its whole topic: it is refused in this

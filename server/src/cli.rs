@@ -170,7 +170,7 @@ pub enum IngestCommand {
         /// older than seven days that are in both count twice.
         #[arg(long)]
         even_if_it_looks_the_same: bool,
-        /// Why; it is recorded with your name.
+        /// Reason; recorded with your name.
         #[arg(long)]
         reason: Option<String>,
     },
@@ -279,7 +279,7 @@ pub enum ProjectionsCommand {
     Rebuild {
         /// The read model.
         name: String,
-        /// Why; it is recorded with your name.
+        /// Reason; recorded with your name.
         #[arg(long)]
         reason: Option<String>,
     },
@@ -287,7 +287,7 @@ pub enum ProjectionsCommand {
     Pause {
         /// The read model.
         name: String,
-        /// Why; it is recorded with your name.
+        /// Reason; recorded with your name.
         #[arg(long)]
         reason: Option<String>,
     },
@@ -295,7 +295,7 @@ pub enum ProjectionsCommand {
     Resume {
         /// The read model.
         name: String,
-        /// Why; it is recorded with your name.
+        /// Reason; recorded with your name.
         #[arg(long)]
         reason: Option<String>,
     },
@@ -303,7 +303,7 @@ pub enum ProjectionsCommand {
     Cancel {
         /// The read model.
         name: String,
-        /// Why; it is recorded with your name.
+        /// Reason; recorded with your name.
         #[arg(long)]
         reason: Option<String>,
     },
@@ -318,7 +318,7 @@ pub enum ProjectionsCommand {
     DropOld {
         /// The read model.
         name: String,
-        /// Why; it is recorded with your name.
+        /// Reason; recorded with your name.
         #[arg(long)]
         reason: Option<String>,
     },

@@ -111,7 +111,7 @@ async fn backend_pid(connection: &mut sqlx::PgConnection) -> sqlx::Result<i32> {
     connection.fetch_one(sqlx::raw_sql("select pg_backend_pid()")).await?.try_get(0)
 }
 
-/// Whether the database may be there later: a wrong password, name or certificate stays wrong.
+/// Tells whether the database may be there later: a wrong password, name or certificate stays wrong.
 fn can_wait_for(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Database(db) => {

@@ -55,7 +55,7 @@ pub struct LocatedTask {
     path: String,
     /// Line and column, by the path below the task; the task itself is at the empty path.
     places: BTreeMap<String, (usize, usize)>,
-    /// What is legal but suspicious, whenever and beside whatever catalogue the task is published.
+    /// Legal but suspicious parts, whenever and beside whatever catalogue the task is published.
     suspicious: Vec<Diagnostic>,
 }
 
@@ -111,7 +111,7 @@ fn ancestors(path: &str) -> impl Iterator<Item = &str> {
 pub struct TaskFile {
     /// Its tasks, in the order of the file.
     pub tasks: Vec<LocatedTask>,
-    /// What is legal but suspicious outside of its tasks, in the order of the file.
+    /// Legal but suspicious parts outside of its tasks, in the order of the file.
     pub warnings: Vec<Diagnostic>,
 }
 

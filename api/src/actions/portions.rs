@@ -67,7 +67,7 @@ pub fn portions<'e>(
 pub struct Elements<'b> {
     /// The first ones.
     pub kept: Vec<&'b RawValue>,
-    /// How many there are.
+    /// The number of values.
     pub count: usize,
 }
 

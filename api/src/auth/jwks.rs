@@ -66,11 +66,11 @@ struct Fetching {
     /// The fetch that is under way.
     running: Option<Fetch>,
     ended_at: Option<Instant>,
-    /// Why the last one failed, if it did.
+    /// The error of the last fetch, if it failed.
     failure: Option<Arc<str>>,
 }
 
-/// How it stands with the keys.
+/// The state of the keys.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum KeysStanding {
     /// They were fetched the last time.
@@ -146,7 +146,7 @@ impl Jwks {
         Ok(self.known(algorithm, id))
     }
 
-    /// How it stands with the keys.
+    /// The state of the keys.
     pub fn standing(&self) -> KeysStanding {
         let failure = self.fetching().failure.clone();
         let source = &self.0.source;

@@ -74,7 +74,7 @@ impl Keys {
         }
     }
 
-    /// Whether tokens can be checked. The error says what is missing, once it has been for a while.
+    /// Checks that tokens can be verified. The error names what has been missing for a while.
     pub fn ready(&self) -> Result<(), String> {
         match self.standing() {
             KeysStanding::Missing(reason) => Err(reason),
@@ -82,7 +82,7 @@ impl Keys {
         }
     }
 
-    /// Why public keys are not fresh, or not there yet.
+    /// The reason why public keys are stale or missing.
     pub fn warning(&self) -> Option<String> {
         match self.standing() {
             KeysStanding::Stale(reason) => Some(reason),

@@ -35,7 +35,7 @@ struct State {
 #[derive(Debug)]
 struct BodyWait {
     since: Instant,
-    /// What came meanwhile; little of it is no progress.
+    /// Bytes received since; a few of them are no progress.
     bytes: usize,
 }
 

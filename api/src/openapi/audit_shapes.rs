@@ -66,7 +66,7 @@ shapes! {
         /// The parked record that an operator released or discarded.
         #[schema(required = false, nullable = false)]
         parked: Option<String>,
-        /// What the sweeper looked after: `rewards`.
+        /// The sweeper's kind of work: `rewards`.
         #[schema(required = false, nullable = false)]
         sweeper: Option<String>,
         /// The follower.
@@ -113,7 +113,7 @@ shapes! {
         user: String,
         /// Whether the events are as they were when the chain was stored.
         intact: bool,
-        /// How many there are.
+        /// The number of values.
         events: i64,
         /// The last event that the stored chain covers; those after it are not proven yet.
         covered: i64,
@@ -194,7 +194,7 @@ shapes! {
         kind: String,
         /// For the payer.
         code: String,
-        /// How many.
+        /// The amount.
         amount: i64,
         /// What became of it.
         state: String,

@@ -97,14 +97,14 @@ shapes! {
         /// The past actions that a new task would count; absent: none.
         #[schema(required = false, nullable = false)]
         backfill: Option<PlannedBackfill>,
-        /// What is legal but suspicious in it.
+        /// Legal but suspicious parts of it.
         warnings: Vec<PlannedWarning>,
     }
     /// Something in a task that is legal but suspicious.
     PlannedWarning {
         /// The field as the file has it, such as `rewards[0].amount`; empty for the task as a whole.
         path: String,
-        /// What is suspicious about it.
+        /// The suspicion.
         message: String,
     }
     /// A field that would change.
@@ -226,7 +226,7 @@ shapes! {
         #[schema(required = false, value_type = Object)]
         action: Option<Value>,
     }
-    /// Why a task does not move for a user.
+    /// The reasons why a task does not move for a user.
     Why {
         /// The user.
         user: String,
@@ -234,9 +234,9 @@ shapes! {
         task: String,
         /// As of when.
         at: Instant,
-        /// What would stop any action now; empty: an action that matches would count.
+        /// The obstacles to any action now; empty: a matching action would count.
         obstacles: Vec<Obstacle>,
-        /// What the action would do to the task, if one was given.
+        /// The effect of the given action on the task.
         action: Option<ActionVerdict>,
         /// The last actions that moved nothing although they matched, oldest first.
         refused: Vec<HistoryEvent>,
@@ -250,14 +250,14 @@ shapes! {
         /// The same for people, and what to do.
         detail: String,
     }
-    /// What an action would do to one task.
+    /// The effect of an action on one task.
     ActionVerdict {
         /// It was decided before, so nothing would happen.
         duplicate: bool,
         /// The events of the task.
         #[schema(value_type = Vec<Object>)]
         events: Value,
-        /// Why it would not move; null: it would.
+        /// The reason why it would not move; null: it would.
         unmoved: Option<UnmovedTask>,
     }
     /// The status of a task.

@@ -107,7 +107,7 @@ shapes! {
         finished_at: Option<Instant>,
         /// How many rows were other than the log has it.
         differences: Option<u64>,
-        /// Why it failed.
+        /// The reason of the failure.
         error: Option<String>,
     }
     /// Amnesties.
@@ -169,7 +169,7 @@ shapes! {
         kind: String,
         /// For the payer.
         code: String,
-        /// How many.
+        /// The amount.
         amount: i64,
         /// Where it stands.
         #[schema(schema_with = RewardState::schema)]
@@ -211,7 +211,7 @@ shapes! {
         /// The HTTP status of the answer.
         #[schema(required = false, nullable = false)]
         status: Option<u16>,
-        /// Why it failed.
+        /// The reason of the failure.
         #[schema(required = false, nullable = false)]
         error: Option<String>,
         /// The first bytes of the answer, or where the broker stored it.
@@ -233,7 +233,7 @@ shapes! {
         /// Where the request stands in the log.
         position: String,
     }
-    /// Which rewards are to be sent again, and why.
+    /// The rewards to send again, and the reason.
     RedeliveryRequest {
         /// 1 to 1,000 characters.
         #[schema(min_length = 1, max_length = 1000)]
@@ -256,11 +256,11 @@ shapes! {
         /// `next` of the answer before.
         #[schema(required = false, nullable = false)]
         after: Option<Uuid>,
-        /// How many at most: 1 to 1,000, by default 500.
+        /// The maximum number of grants: 1 to 1,000, by default 500.
         #[schema(required = false, nullable = false, minimum = 1, maximum = 1000)]
         limit: Option<u16>,
     }
-    /// What became of a redelivery of many.
+    /// The result of a redelivery in bulk.
     Redeliveries {
         /// The grants that will be sent again.
         redelivered: Vec<Uuid>,
@@ -273,7 +273,7 @@ shapes! {
     RefusedRedelivery {
         /// The grant.
         grant: Uuid,
-        /// Why not.
+        /// The reason.
         detail: String,
     }
     /// A reward that is to be revoked.

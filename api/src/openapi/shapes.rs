@@ -183,7 +183,7 @@ shapes! {
         kind: String,
         /// For the payer.
         code: String,
-        /// How many.
+        /// The amount.
         amount: i64,
     }
     /// A milestone of an earlier period with something to claim.
@@ -270,7 +270,7 @@ shapes! {
         kind: String,
         /// For the payer.
         code: String,
-        /// How many.
+        /// The amount.
         amount: i64,
         /// As of the receipt.
         #[schema(schema_with = RewardState::schema)]
@@ -322,7 +322,7 @@ shapes! {
         kind: String,
         /// For the payer.
         code: String,
-        /// How many.
+        /// The amount.
         amount: i64,
         /// Where it stands.
         #[schema(schema_with = RewardState::schema)]

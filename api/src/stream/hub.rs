@@ -28,7 +28,7 @@ const PACE: Duration = Duration::from_millis(100);
 /// How long the task waits for news at most before it looks whether streams are still open.
 const LOOK_MAX: Duration = Duration::from_secs(1);
 
-/// How long looking for users with new events may take.
+/// The time limit for finding users with new events.
 const CALL_MAX: Duration = Duration::from_secs(3);
 
 /// How long the task rests after a failure.

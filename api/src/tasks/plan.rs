@@ -41,7 +41,7 @@ pub struct PlannedTask {
     /// The past actions that a new task would count.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backfill: Option<PlannedBackfill>,
-    /// What is legal but suspicious in it, in the order of the file.
+    /// Legal but suspicious parts of it, in the order of the file.
     #[serde(default)]
     pub warnings: Vec<PlannedWarning>,
 }
@@ -51,7 +51,7 @@ pub struct PlannedTask {
 pub struct PlannedWarning {
     /// The field as the file has it, such as `rewards[0].amount`; empty for the task as a whole.
     pub path: String,
-    /// What is suspicious about it, and what follows.
+    /// The suspicion, and what follows from it.
     pub message: String,
 }
 

@@ -66,7 +66,7 @@ async fn rule_17_a_repeated_claim_returns_the_same_receipt() {
     api.post(&token, CLAIM, &json!({}), &other).await.is_problem(409, "nothing-claimable");
 }
 
-/// What can be claimed, and what was, is decided by the log, whatever a read model shows.
+/// The log decides what can be claimed, and what was, whatever a read model shows.
 #[tokio::test]
 async fn rule_17_a_claim_never_depends_on_a_read_model() {
     let api = with_two_milestones().await;
@@ -105,7 +105,7 @@ async fn rule_14_concurrent_claims_pay_once() {
     assert_eq!(statuses, [200, 409, 409, 409]);
 }
 
-/// Whether a repeat is known by its key or by what it names, and whichever process it reaches.
+/// A repeat is recognised by its key or by what it names, whichever process it reaches.
 #[tokio::test]
 async fn rule_17_a_hundred_concurrent_claims_give_one_grant_and_a_hundred_equal_receipts() {
     let first = Api::start().await;

@@ -7,10 +7,10 @@ use csv::StringRecord;
 use serde_json::Value;
 use uuid::Uuid;
 
-/// How many lines that can't be read are named.
+/// The number of unreadable lines that are named.
 const NAMED_MAX: usize = 20;
 
-/// How a payer's file is written.
+/// The format of a payer's file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FileFormat {
     /// With a header, separated by `,` or `;`.
@@ -35,12 +35,12 @@ pub struct Payments {
     pub(super) by_grant: HashMap<Uuid, Vec<i64>>,
 }
 
-/// What can't be read of a payer's file.
+/// The unreadable lines of a payer's file.
 #[derive(Debug, PartialEq, Eq)]
 pub struct PaymentsFault {
     /// The first lines, each with its number, from 1, and what is wrong with it.
     pub first: Vec<(u64, String)>,
-    /// How many there are.
+    /// The number of values.
     pub count: u64,
 }
 

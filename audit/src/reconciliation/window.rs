@@ -1,4 +1,4 @@
-//! What the log says about deliveries in some time.
+//! Finds the deliveries of a span of time in the log.
 
 use std::collections::HashMap;
 
@@ -11,7 +11,7 @@ use plaudit_event_store::reader::{self, LaneSpan};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-/// How many events are read at once.
+/// The number of events that are read at once.
 const PAGE: i64 = 2_000;
 
 /// A grant that became payable, was delivered or failed in the time.
@@ -20,7 +20,7 @@ pub(super) struct GrantInWindow {
     pub grant: Uuid,
     pub user: UserId,
     pub amount: i64,
-    /// Whether it was delivered in the time.
+    /// It was delivered in the time.
     pub is_delivered: bool,
 }
 

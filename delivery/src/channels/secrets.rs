@@ -11,7 +11,7 @@ pub fn list<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D
     list.iter().map(text).collect()
 }
 
-/// What begins like a secret and is shorter than this is none.
+/// The length from which on a text that begins like a secret is taken for one.
 const SECRET_MIN: usize = 8;
 
 /// The text with an ellipsis in the place of each secret.

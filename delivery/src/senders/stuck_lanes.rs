@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use plaudit_domain::lane::Lane;
 
-/// How long a stuck lane is left out before it is tried again. Each try may wait for the lane's lock for most of a
+/// The time for which a stuck lane is left out before it is tried again. Each try may wait for the lane's lock for most of a
 /// second, which the other lanes of the sender wait as well.
 const TRY_AGAIN_AFTER: Duration = Duration::from_secs(5);
 
@@ -19,7 +19,7 @@ impl StuckLanes {
         self.0.insert(lane, Instant::now() + TRY_AGAIN_AFTER);
     }
 
-    /// Whether the lane was stuck until now.
+    /// Removes a lane, and tells whether it was stuck.
     pub fn remove(&mut self, lane: Lane) -> bool {
         self.0.remove(&lane).is_some()
     }
@@ -28,7 +28,7 @@ impl StuckLanes {
         self.0.contains_key(&lane)
     }
 
-    /// Whether the lane is left out at the moment.
+    /// Tells whether the lane is left out at the moment.
     pub fn is_left_out(&self, lane: Lane) -> bool {
         self.0.get(&lane).is_some_and(|again_at| Instant::now() < *again_at)
     }

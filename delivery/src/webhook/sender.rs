@@ -126,7 +126,7 @@ impl WebhookSender {
         Ok(())
     }
 
-    /// How many messages to read ahead: not more than will be begun within [`READY_MAX`].
+    /// The number of messages to read ahead: not more than will be begun within [`READY_MAX`].
     fn ahead(&self, allowed: usize, circuit: &Circuit) -> usize {
         if circuit.is_open() {
             return 1;

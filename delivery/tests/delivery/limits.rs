@@ -1,4 +1,4 @@
-//! What an endpoint is spared: too many messages at once or per second, and any while it is down.
+//! Limits for an endpoint: messages at once, messages per second, and none while it is down.
 
 use std::time::Duration;
 

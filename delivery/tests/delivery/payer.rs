@@ -46,9 +46,9 @@ struct Seen {
     /// What was paid, by grant: how often, after dropping repeats.
     paid: BTreeMap<String, i64>,
     refused: usize,
-    /// When each message came.
+    /// The arrival of each message.
     arrivals: Vec<Instant>,
-    /// How many messages wait for their answers, and how many did at most.
+    /// The number of messages that wait for their answers.
     waiting: usize,
     waiting_max: usize,
 }
@@ -84,12 +84,12 @@ impl Payer {
         self.messages().into_iter().map(|(id, _)| id).collect()
     }
 
-    /// When each message came.
+    /// The arrival of each message.
     pub fn arrivals(&self) -> Vec<Instant> {
         self.seen.lock().unwrap().arrivals.clone()
     }
 
-    /// How many messages waited for their answers at once, at most.
+    /// The highest number of messages that waited for their answers at once.
     pub fn waiting_max(&self) -> usize {
         self.seen.lock().unwrap().waiting_max
     }

@@ -1,23 +1,23 @@
-//! What several evaluations may cost together.
+//! The cost that several evaluations share.
 
 use super::budget::{BYTES_MAX, Budget, STEPS_MAX};
 use super::failure::Stop;
 
-/// How many full evaluations the expressions of one action, or of one screen, may cost together. One
+/// The number of full evaluations that the expressions of one action, or of one screen, share. One
 /// that comes when they are used up may still take [`SMALL_STEPS`], so that a dear rule of one task
 /// does not stop the cheap rules of all others.
 pub const FULL_EVALUATIONS_MAX: u32 = 20;
 
-/// What one evaluation may take when the full ones are used up: a hundredth of a full one, which is some
+/// The steps of one evaluation once the full ones are used up: a hundredth of a full one, which is some
 /// hundred times what an ordinary rule takes.
 const SMALL_STEPS: u32 = STEPS_MAX / 100;
 const SMALL_BYTES: u32 = BYTES_MAX / 128;
 
-/// How many of these small evaluations there are. An action touches at most 500 tasks, each with an
+/// The number of these small evaluations. An action touches at most 500 tasks, each with an
 /// audience and a `where`.
 const SMALL_EVALUATIONS_MAX: u32 = 1_000;
 
-/// What several evaluations may cost together. Each of them costs at most one full evaluation.
+/// The cost that several evaluations share. Each of them costs at most one full evaluation.
 ///
 /// It is spent in the order of the evaluations, and by nothing but the expressions and the data, so that
 /// the same action is decided in the same way each time.

@@ -77,7 +77,7 @@ impl Budget {
         self.bytes_left += left.bytes_left;
     }
 
-    /// Whether as much is left as of another budget.
+    /// Tells whether as much is left as of another budget.
     pub fn covers(&self, other: &Self) -> bool {
         self.steps_left >= other.steps_left && self.bytes_left >= other.bytes_left
     }

@@ -1,4 +1,4 @@
-//! What is put to one user's tasks: commands, which may be rejected, and actions, which can't be.
+//! The input of one user's tasks: commands, which may be rejected, and actions, which can't be.
 
 use jiff::Timestamp;
 use uuid::Uuid;

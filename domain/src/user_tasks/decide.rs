@@ -231,7 +231,7 @@ pub(crate) struct ActionContext<'a> {
     pub(crate) action: &'a Action,
     seed: Seed,
     variables: Variables<'a>,
-    /// What the expressions of all tasks may still cost.
+    /// The remaining cost of the expressions of all tasks.
     allowance: RefCell<Allowance>,
     /// The treatment of the rewards that the action earns.
     earning: Earning<'a>,
@@ -285,7 +285,7 @@ impl<'a> ActionContext<'a> {
         version.is_in_audience(&self.action.user, zones.current(), attributes, allowance)
     }
 
-    /// Whether a `where` holds for the action.
+    /// Evaluates a `where` for the action.
     fn matches(&self, filter: &Filter) -> Result<bool, EvaluationError> {
         filter.matches_within(&self.variables, &mut self.allowance.borrow_mut())
     }

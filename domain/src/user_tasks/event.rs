@@ -223,7 +223,7 @@ pub enum Event {
         version: u32,
         /// The period.
         period: Period,
-        /// When the action occurred that filled it, or the request of an operator arrived.
+        /// The time of the action that filled it, or of an operator's request.
         at: Timestamp,
         /// The operator; absent: an action filled it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -590,7 +590,7 @@ pub struct Reward {
     pub kind: String,
     /// For the payer, e.g. `coin`.
     pub code: String,
-    /// How many.
+    /// The amount.
     pub amount: i64,
     /// When the milestone was reached.
     pub reached_at: Timestamp,

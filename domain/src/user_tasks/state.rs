@@ -195,7 +195,7 @@ pub struct GrantedLine {
     pub kind: String,
     /// For the payer, e.g. `coin`.
     pub code: String,
-    /// How many.
+    /// The amount.
     pub amount: i64,
     /// What became of it.
     pub state: RewardState,

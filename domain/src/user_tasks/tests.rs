@@ -303,7 +303,7 @@ impl Given<'_> {
     }
 }
 
-/// What is put to the rules: an action, or a command.
+/// The input of the rules: an action, or a command.
 #[derive(Debug, Clone)]
 pub(crate) enum Input {
     RecordAction { action: Action, seed: Seed },

@@ -12,7 +12,7 @@ use super::place::{Database, Place};
 /// Each user's actions, of which each reaches the next milestone.
 const MILESTONES: u64 = 50;
 const PARTITIONS: i32 = 16;
-/// How long the last deliveries may take.
+/// The time limit for the last deliveries.
 const DELIVERED_MAX: Duration = Duration::from_secs(900);
 /// The channel for which the backlog waits. Nobody listens there.
 const DEAD: &str = "dead";
@@ -22,13 +22,13 @@ const DEAD: &str = "dead";
 struct Load {
     name: &'static str,
     records: u64,
-    /// Whether the program delivers beside applying actions.
+    /// The program delivers beside applying actions.
     delivers: bool,
     /// Grants that are not delivered, half of them not confirmed, half not sent.
     backlog: u64,
 }
 
-/// What a run found.
+/// The result of a run.
 struct Run {
     actions: f64,
     /// Deliveries per second, until the last one is on the topic.

@@ -19,10 +19,10 @@ use super::place::Place;
 /// Actions per second; each grants a line to one of both endpoints in turn.
 const RATE: u64 = 400;
 const WARM_UP: Duration = Duration::from_secs(5);
-/// How long the last samples may take.
+/// The time limit for the last samples.
 const LAST_MAX: Duration = Duration::from_secs(30);
 
-/// When each user acted, and how long it took until the live endpoint had the user's line.
+/// The time at which each user acted, and the time until the live endpoint had the user's line.
 #[derive(Default)]
 struct Times {
     sent: HashMap<String, Instant>,

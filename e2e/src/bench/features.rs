@@ -4,7 +4,7 @@ use super::Outcome;
 use super::kafka;
 use super::place::{ONE_TASK, Place};
 
-/// How many values a period of `distinct` remembers at most.
+/// The highest number of values that a period of `distinct` remembers.
 const DISTINCT_MAX: u64 = 10_000;
 
 /// The name of the part, and the task. Every action moves it.

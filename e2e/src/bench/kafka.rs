@@ -148,7 +148,7 @@ fn produce(
     Ok(())
 }
 
-/// How many records a topic holds.
+/// Counts the records of a topic.
 pub fn records(brokers: &str, topic: &str, partitions: i32) -> Outcome<u64> {
     let client: BaseConsumer = ClientConfig::new().set("bootstrap.servers", brokers).create()?;
     let mut sum = 0;

@@ -24,7 +24,7 @@ const WARM_UP: Duration = Duration::from_secs(10);
 /// Sent at full speed before that, for the same reason.
 const WARM_UP_RECORDS: u64 = 200_000;
 
-/// How long the last samples may take.
+/// The time limit for the last samples.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Only the oldest samples are looked for, so that looking costs the same however many wait.

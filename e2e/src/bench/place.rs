@@ -183,7 +183,7 @@ impl Database {
         Ok(sum.unsigned_abs())
     }
 
-    /// How many records of a topic are applied, give or take the batches that are under way.
+    /// Counts the applied records of a topic, give or take the batches under way.
     pub async fn applied(&self, topic: &str) -> Outcome<u64> {
         let sum: Option<i64> = sqlx::query_scalar(
             "select sum(next_offset)::bigint from (

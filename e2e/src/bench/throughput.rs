@@ -26,7 +26,7 @@ pub struct Load {
     pub snapshot: bool,
 }
 
-/// What a run found.
+/// The result of a run.
 pub struct Run {
     /// Actions per second, from the first tenth to the last.
     pub rate: f64,

@@ -47,7 +47,7 @@ pub struct Audit {
     pub claimed: Claimed,
     /// At which position of the lane each grant was claimed.
     pub claimed_at: HashMap<Uuid, u64>,
-    /// Who pays.
+    /// The payers.
     pub payers: Arc<Payers>,
     /// Nothing was due before.
     pub since: Timestamp,

@@ -116,7 +116,7 @@ pub struct Chaos {
     pub api: Arc<Api>,
     /// What it did wrong.
     pub findings: Arc<Findings>,
-    /// Who pays.
+    /// The payers.
     pub payers: Arc<Payers>,
     /// What happened.
     pub damage: Damage,

@@ -20,37 +20,37 @@ use uuid::Uuid;
 use super::error::SoakError;
 use super::http::Api;
 
-/// What is paid by the webhook. All other rewards are paid by the reader of the topic.
+/// The kind of rewards that the webhook pays. The reader of the topic pays all others.
 pub const KIND: &str = "item";
 /// The name of the webhook's channel.
 pub const CHANNEL: &str = "payer";
 
-/// How long plaudit waits for an action that confirms what is on the topic. Forgotten lines must have
+/// The time limit for an action that confirms a line of the topic. Forgotten lines must have
 /// failed by the end of a short soak.
 const ACK_WITHIN_SECONDS: u64 = 20;
 
-/// What was paid under a grant id: the first message counts, the others change nothing.
+/// The payment under a grant id: the first message counts, the others change nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Payment {
-    /// Who gets it.
+    /// The user who gets it.
     pub user: String,
-    /// What.
+    /// The code of the reward.
     pub code: String,
-    /// How many.
+    /// The amount.
     pub amount: i64,
 }
 
-/// What both payers know.
+/// The books of both payers.
 #[derive(Debug, Default)]
 struct Ledger {
     /// By webhook.
     paid: HashMap<Uuid, Payment>,
-    /// How often what was done that payers should not do.
+    /// The number of times a payer misbehaved, by kind.
     met: HashMap<&'static str, u64>,
     /// Messages to the webhook.
     messages: usize,
     last_message_at: Option<Instant>,
-    /// What plaudit said to a payer, or answered it, and should not have.
+    /// Messages and answers that a payer should not have got.
     wrong: Vec<String>,
 }
 
@@ -100,31 +100,31 @@ impl Payers {
         self.shared.behaves.store(true, Ordering::Relaxed);
     }
 
-    /// Whether the webhook gives no answer at all.
+    /// Makes the webhook give no answer at all, or answer again.
     pub fn silence(&self, is_silent: bool) {
         self.shared.is_silent.store(is_silent, Ordering::Relaxed);
     }
 
-    /// How many messages a dead webhook got so far.
+    /// The number of messages that the dead webhook has got.
     pub fn unanswered(&self) -> u64 {
         self.shared.ledger().met.get(webhook::TO_THE_DEAD).copied().unwrap_or_default()
     }
 
-    /// What was paid by webhook so far, and for how long no message has come.
+    /// The payments by webhook so far, and the time since the last message.
     pub fn paid(&self) -> (HashMap<Uuid, Payment>, Duration) {
         let ledger = self.shared.ledger();
         let quiet_for = ledger.last_message_at.map_or(Duration::MAX, |at| at.elapsed());
         (ledger.paid.clone(), quiet_for)
     }
 
-    /// How often what was done that payers should not do.
+    /// The number of times a payer misbehaved, by kind.
     pub fn met(&self) -> Vec<(&'static str, u64)> {
         let ledger = self.shared.ledger();
         let all = webhook::ODDITIES.iter().chain(&topic::ODDITIES);
         all.map(|name| (*name, ledger.met.get(name).copied().unwrap_or_default())).collect()
     }
 
-    /// What plaudit said to a payer, or answered it, and should not have.
+    /// Messages and answers that a payer should not have got.
     pub fn wrong(&self) -> Vec<String> {
         self.shared.ledger().wrong.clone()
     }

@@ -91,7 +91,7 @@ pub fn last_lines(text: &str, count: usize) -> String {
     lines[lines.len().saturating_sub(count)..].join("\n")
 }
 
-/// Where `plaudit` is in the folder of `exe`, so of the same profile. `cargo test --workspace` and `dev/soak` build it
+/// Finds `plaudit` in the folder of `exe`, so of the same profile. `cargo test --workspace` and `dev/soak` build it
 /// first.
 pub fn beside(exe: &Path) -> Result<PathBuf, SoakError> {
     let is_profile = |dir: &&Path| dir.file_name().is_some_and(|name| name != "deps");

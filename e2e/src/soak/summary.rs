@@ -30,7 +30,7 @@ pub(super) struct Summary {
     pub counts: Counts,
     pub met: Met,
     pub damage: Damage,
-    /// How often payers did what they should not, by kind.
+    /// The number of times payers misbehaved, by kind.
     pub payers: Vec<(&'static str, u64)>,
     pub drained: Duration,
     /// When each ended, since the beginning.

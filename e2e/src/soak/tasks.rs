@@ -155,7 +155,7 @@ pub struct Reward {
     pub kind: &'static str,
     /// Which one.
     pub code: &'static str,
-    /// How many.
+    /// The amount.
     pub amount: i64,
 }
 

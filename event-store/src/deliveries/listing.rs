@@ -27,9 +27,9 @@ pub struct Filter {
     pub kind: Option<String>,
     /// Of this code.
     pub code: Option<String>,
-    /// Whose delivery to the payer goes by this channel.
+    /// Only grants that go to the payer by this channel.
     pub channel: Option<String>,
-    /// Whose delivery to the payer was first seen to be due at this instant or later.
+    /// Only grants that were first seen to be due at this instant or later.
     pub queued_since: Option<Timestamp>,
     /// Behind this grant, in the order of the list.
     pub after: Option<Uuid>,
@@ -44,9 +44,9 @@ pub struct GrantEntry {
     pub lane: Lane,
     /// Whose it is.
     pub user: UserId,
-    /// What was granted, and what became of it by the events so far.
+    /// The reward, with its state by the events so far.
     pub row: RewardRow,
-    /// What became of it by the moment at which it was read, whether an event says so or not.
+    /// Its state at the moment at which it was read, whether an event says so or not.
     pub state: RewardState,
     /// The one that leads to the payer first; none before it is claimed.
     pub deliveries: Vec<Listed>,
@@ -67,13 +67,13 @@ pub struct Listed {
     pub attempted: Vec<Attempt>,
     /// Why it failed, or why the last attempt did.
     pub reason: Option<String>,
-    /// When it was seen to be due, for the first time or again.
+    /// The time at which it was seen to be due, for the first time or again.
     pub queued_at: Timestamp,
     /// If it waits: until when.
     pub due_at: Option<Timestamp>,
     /// When it is given up.
     pub give_up_at: Option<Timestamp>,
-    /// When it became delivered, failed, revoked or replaced.
+    /// The time at which it became delivered, failed, revoked or replaced.
     #[serde(skip)]
     pub settled_at: Option<Timestamp>,
 }
@@ -119,7 +119,7 @@ pub async fn list(pool: &PgPool, filter: &Filter) -> sqlx::Result<Option<GrantPa
     Ok(Some(GrantPage { grants: found, next }))
 }
 
-/// How many of its last attempts a delivery is listed with, so that the size of a page is bounded; and how many it is
+/// The number of last attempts with which a delivery is listed, so that the size of a page is bounded; and the number it is
 /// shown with by itself, which is all that are kept. With the waits between attempts that is more than eight days.
 const ATTEMPTS_LISTED: i32 = 20;
 const ATTEMPTS_SHOWN: i32 = 200;
@@ -135,7 +135,7 @@ const STATE_AS_OF: &str = "case
     else r.lapses_as
 end";
 
-/// What else is asked of a grant.
+/// The remaining conditions on a grant.
 const WANTED: &str = "r.lane = $1 and (r.grant_id > $2 or $3)
     and ($5::text is null or r.code = $5) and ($8::text is null or r.kind = $8)
     and ($9::text is null and $10::timestamptz is null or exists (

@@ -25,9 +25,9 @@ pub struct GrantReport {
     pub kind: String,
     /// For the payer.
     pub code: String,
-    /// How many.
+    /// The amount.
     pub amount: i64,
-    /// What became of it, as of the moment at which it was read.
+    /// Its state at the moment at which it was read.
     pub state: String,
     /// When the milestone was reached.
     pub granted_at: Timestamp,

@@ -1,4 +1,4 @@
-//! What is sent again after a restore.
+//! Selects the grants to send again after a restore.
 
 use jiff::Timestamp;
 use plaudit_domain::user_tasks::RewardState;
@@ -6,7 +6,7 @@ use plaudit_domain::user_tasks::RewardState;
 use super::{DeliveryState, GrantEntry, Listed};
 
 impl GrantEntry {
-    /// Whether the grant is to be sent again after Plaudit, or with `even_if_delivered` its payer, was restored to
+    /// Tells whether the grant is to be sent again after Plaudit, or with `even_if_delivered` its payer, was restored to
     /// this moment: what became due, was sent or was settled since, and what was sent before and is not confirmed,
     /// since the confirmation may be lost.
     pub fn is_in_doubt_since(&self, moment: Timestamp, even_if_delivered: bool) -> bool {

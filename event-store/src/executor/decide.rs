@@ -85,7 +85,7 @@ pub struct DecidedBatch<'b> {
     pub receipts_given: Vec<(Lane, ClaimKey, Vec<Receipt>)>,
     pub hand_receipts_given: Vec<(Lane, RequestKey, HandReceipt)>,
     pub budget_takes: BTreeMap<BudgetKey, Take>,
-    /// When the streaks that were touched or looked at are to be looked at again.
+    /// The times at which touched streaks are to be looked at again.
     pub streak_looks: Vec<StreakLook>,
     pub heads: BTreeMap<Lane, LaneHead>,
     outcomes: Vec<(Lane, Outcome)>,
@@ -133,7 +133,7 @@ impl DecidedBatch<'_> {
     }
 }
 
-/// What a payer said by an action, if that is what an event records.
+/// The payer's verdict that an event records, if it does.
 fn acknowledged(new: &NewEvent) -> Option<&'static str> {
     let result = match new.event {
         Event::RewardDelivered { .. } => "delivered",

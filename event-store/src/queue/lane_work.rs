@@ -16,7 +16,7 @@ const BUSY_RESTS: (Duration, Duration) = (Duration::from_millis(5), Duration::fr
 /// How long a lane is left alone after the database failed, at first and at most.
 const FAILED_RESTS: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
 
-/// How long a held lane is looked after once nobody waits for it any more.
+/// The time for which a held lane is probed after the last request for it.
 const HELD_ASKED_WITHIN: Duration = Duration::from_secs(60);
 
 /// An item, and what the queue knows of it.
@@ -25,9 +25,9 @@ pub(super) struct Entry {
     pub ticket: Ticket,
 }
 
-/// What the queue keeps of an item while a batch has it.
+/// The queue's part of an item while a batch has it.
 pub(super) struct Ticket {
-    /// Where its answer goes.
+    /// The receiver of its answer.
     pub slot: Slot,
     /// How many tasks it may touch.
     pub weight: usize,
@@ -76,7 +76,7 @@ pub(super) struct LaneWork {
     /// A worker has taken some of it, and nobody else may before that is answered.
     in_progress: bool,
     in_progress_count: usize,
-    /// When the oldest item was submitted of those that are in progress.
+    /// The submission time of the oldest item in progress.
     in_progress_since: Option<Instant>,
     rests: Option<Rest>,
     /// Somebody outside of this process holds the lane, as far as is known: until a lock succeeds.
@@ -92,7 +92,7 @@ struct Rest {
 #[derive(Clone, Copy)]
 struct Held {
     since: Instant,
-    /// When work for the lane last found it held.
+    /// The time at which work for the lane last found it held.
     asked_at: Instant,
 }
 
@@ -149,7 +149,7 @@ impl LaneWork {
         first.into_iter().chain(self.in_progress_since).min()
     }
 
-    /// Whether the lane was held when work last came to it, and none waits that would find out how it is now. One
+    /// Tells whether the lane was held when work last came to it, and none waits that would find out how it is now. One
     /// that nobody has asked for in a while is forgotten.
     pub fn is_to_be_probed(&mut self, now: Instant) -> bool {
         let is_wanted = |held: &Held| now.duration_since(held.asked_at) < HELD_ASKED_WITHIN;

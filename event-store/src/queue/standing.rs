@@ -1,4 +1,4 @@
-//! Whether the queue gets on: lanes that somebody else holds, and work that nothing is done about.
+//! Progress of the queue: lanes that another writer holds, and work that stands still.
 
 use std::collections::BTreeSet;
 use std::sync::Weak;
@@ -16,7 +16,7 @@ const NAMED_AFTER: Duration = Duration::from_secs(2);
 /// Work that has waited for so long, while nothing was written, makes the process unready.
 const STALLED_AFTER: Duration = Duration::from_secs(8);
 
-/// How often the held lanes are counted, and tried if no work does that.
+/// The interval at which held lanes are counted, and tried if no work does that.
 const EVERY: Duration = Duration::from_secs(1);
 
 /// A lane that somebody outside of this process holds.
@@ -35,7 +35,7 @@ impl CommandQueue {
         self.handle.shared.lanes().busy(Instant::now())
     }
 
-    /// Why nothing gets written although there is work, if nothing does; else `None`. A single lane that somebody
+    /// The reason why nothing is written although there is work; else `None`. A single lane that another writer
     /// holds is no such reason.
     pub fn stalled(&self) -> Option<String> {
         let shared = &self.handle.shared;

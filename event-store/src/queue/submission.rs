@@ -36,7 +36,7 @@ struct Unanswered {
     left: usize,
     error: Option<Arc<ExecuteError>>,
     sender: Option<oneshot::Sender<Answer>>,
-    /// What goes with the items. Dropped with the last slot, or just before the answer.
+    /// A value that goes with the items. Dropped with the last slot, or just before the answer.
     held: Option<Box<dyn Send>>,
 }
 

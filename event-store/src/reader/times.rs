@@ -1,4 +1,4 @@
-//! Where in the log a time is.
+//! Finds a time in the log.
 
 use jiff::Timestamp;
 use plaudit_domain::lane::Lane;

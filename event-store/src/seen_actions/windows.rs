@@ -6,10 +6,10 @@ use sqlx::{Executor as _, PgPool};
 /// How long a window stays open, in seconds: the shortest time for which an identity is known.
 pub const WINDOW_SECONDS: i64 = 7 * 24 * 3600;
 
-/// How long upkeep waits for another process to make a partition.
+/// The time for which upkeep waits for another process to make a partition.
 const LOCK_TIMEOUT: &str = "2s";
 
-/// How long upkeep waits to have the table to itself. While it waits, every batch waits behind it; a dump
+/// The time for which upkeep waits to have the table to itself. While it waits, every batch waits behind it; a dump
 /// holds the table for as long as it takes, and a batch for a few milliseconds.
 const DROP_LOCK_TIMEOUT: &str = "50ms";
 

@@ -87,7 +87,7 @@ async fn what_does_not_fit_whole_leaves_the_rest_for_who_takes_less() {
     assert_eq!(store.count(silver).await, 186);
 }
 
-/// What waits is revoked with all lines of its milestone, and stays so when the budget holds it.
+/// A waiting line is revoked with all lines of its milestone, and stays so when the budget has room.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_waits_can_be_revoked_and_is_never_granted() {
     let store = Store::with_tasks(&badges(0, 2, "wait")).await;

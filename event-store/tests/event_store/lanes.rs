@@ -92,7 +92,7 @@ async fn rule_23_a_held_lane_stays_named_after_its_requests_were_given_up() {
     eventually("nobody holds it", async || queue.busy_lanes().is_empty().then_some(())).await;
 }
 
-/// What keeps every writer waiting is named long before an attempt fails.
+/// A lock that keeps every writer waiting is named long before an attempt fails.
 #[tokio::test(flavor = "multi_thread")]
 async fn writes_that_stand_still_are_named() {
     let store = Store::with_tasks(TASKS).await;

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 /// Shorter waits are not worth a pause: after one, librdkafka fetches its queue again.
 const PAUSE_AFTER: Duration = Duration::from_secs(1);
 
-/// When there was no room for so long, reading stands still: what is in flight does not get on.
+/// The time without room after which reading counts as stalled.
 const STALLED_AFTER: Duration = Duration::from_secs(8);
 
 /// Since when there is no room for another batch, and whether the partitions are paused.
@@ -27,7 +27,7 @@ impl Backpressure {
         self.paused_since = Some(Instant::now());
     }
 
-    /// Whether there has been no room at all for so long that it must be named.
+    /// Tells whether there has been no room for so long that it must be named.
     pub fn is_stalled(&self) -> bool {
         self.full_since.is_some_and(|since| since.elapsed() >= STALLED_AFTER)
     }

@@ -16,10 +16,10 @@ use crate::source_partition::SourcePartition;
 /// A lane with so many bytes in flight is crowded, until it has half of them.
 const LANE_BYTES_MAX: usize = 8 * 1024 * 1024;
 
-/// When nothing was read for so long, because no partition may be, it must be named.
+/// The time without a readable partition after which it must be named.
 const STALLED_AFTER: Duration = Duration::from_secs(8);
 
-/// Which lanes are crowded, and which partitions feed them.
+/// The crowded lanes, and the partitions that feed them.
 #[derive(Debug, Default)]
 pub struct Crowding {
     /// Of the lanes that have something in flight. With records keyed by user, a lane has one partition.
@@ -53,7 +53,7 @@ impl Crowding {
         of_crowded.flatten().cloned().collect()
     }
 
-    /// Whether a partition is paused for a lane.
+    /// Tells whether a partition is paused for a lane.
     pub fn holds_back(&self, at: &SourcePartition) -> bool {
         self.held_back.contains(at)
     }

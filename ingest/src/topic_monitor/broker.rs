@@ -29,7 +29,7 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 /// A client that joins no group.
 pub struct Broker {
     consumer: BaseConsumer<Quiet>,
-    /// When a broker last answered a question.
+    /// The time at which a broker last answered a question.
     answered_at: Mutex<Option<Instant>>,
 }
 
@@ -74,7 +74,7 @@ impl Broker {
         Ok(Self { consumer, answered_at: Mutex::default() })
     }
 
-    /// When a broker last answered a question, even if another one does not answer.
+    /// The time at which a broker last answered a question, even if another one does not answer.
     pub fn answered_at(&self) -> Option<Instant> {
         *self.answered_at.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -40,7 +40,7 @@ pub struct RebuildStatus {
     /// How many users were skipped, because an event of theirs can't be read; [`super::skipped`]
     /// names them.
     pub skipped: u64,
-    /// Why it failed.
+    /// The reason of the failure.
     pub error: Option<String>,
 }
 

@@ -10,13 +10,13 @@ use tokio::time::Instant;
 use crate::ProjectionError;
 use crate::view::View;
 
-/// How long a lease holds after it was taken or renewed, by the database's clock.
+/// The time for which a lease holds after it was taken or renewed, by the database's clock.
 const LEASE: Duration = Duration::from_secs(4);
 
-/// How often it is renewed, and how long that may take.
+/// The interval of renewals, and the time limit of one.
 const RENEW_EVERY: Duration = Duration::from_secs(1);
 
-/// How often a process that waits for a lease looks at it.
+/// The interval at which a process that waits for a lease looks at it.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
 /// A lease that this process took.
@@ -86,7 +86,7 @@ impl Lease {
         self.epoch
     }
 
-    /// Whether no other process took the lease since.
+    /// Tells whether no other process has taken the lease since.
     pub async fn is_held(self, connection: &mut PgConnection) -> sqlx::Result<bool> {
         sqlx::query_scalar(
             "select exists (select from rebuild_leases where projection = $1 and epoch = $2)",
@@ -123,7 +123,7 @@ impl Lease {
     }
 }
 
-/// How often the lease was taken or renewed.
+/// The number of times the lease was taken or renewed.
 async fn renewals(view: View, connection: &mut PgConnection) -> sqlx::Result<Option<i64>> {
     sqlx::query_scalar("select renewals from rebuild_leases where projection = $1")
         .bind(view.name())

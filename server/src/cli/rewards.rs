@@ -99,13 +99,13 @@ pub enum RewardsCommand {
     },
     /// Compares grants with the payments a payer reports. Exit 1 if they differ.
     Reconcile {
-        /// What became payable, was delivered or failed at this instant or later.
+        /// Grants that became payable, were delivered or failed at this instant or later.
         #[arg(long)]
         from: Timestamp,
         /// End of the span, exclusive.
         #[arg(long)]
         until: Timestamp,
-        /// What the payer says: CSV with a header, separated by `,` or `;`, or one JSON object per line (.jsonl,
+        /// The payer's payments: CSV with a header, separated by `,` or `;`, or one JSON object per line (.jsonl,
         /// .ndjson, .json), with the fields `grant` and `amount`. Without it: what has failed.
         #[arg(long, value_name = "FILE")]
         against: Option<PathBuf>,
@@ -114,7 +114,7 @@ pub enum RewardsCommand {
     },
     /// Delivers again what became due since a moment, after a restore of Plaudit or of a payer.
     Resync {
-        /// What became due, was sent or ended at this instant or later, such as the moment that was restored; and what
+        /// Rewards that became due, were sent or ended at this instant or later, such as the moment that was restored; and what
         /// was sent before and is not confirmed.
         #[arg(long)]
         since: Timestamp,

@@ -17,7 +17,7 @@ use crate::failure::Failure;
 /// The pause between looks at the database. A publication must be in force everywhere within 2 s.
 const EVERY: Duration = Duration::from_millis(500);
 
-/// How long a look may take.
+/// The time limit of a look.
 const LOOK_MAX: Duration = Duration::from_secs(3);
 
 /// The mappings in force, kept current until the process ends. Cheap to clone.

@@ -23,7 +23,7 @@ use crate::program::{plaudit, text};
 const FIRST: [&str; 3] =
     ["0001_lanes_and_events.sql", "0002_cqrs_events.sql", "0003_core_views.sql"];
 
-/// What the first version wrote.
+/// A database as the first version wrote it.
 const CONTENT: &str = include_str!("migration/first_version.sql");
 
 /// The parked action of `bob` in [`CONTENT`].

@@ -220,7 +220,7 @@ async fn rule_23_a_server_ends_within_ten_seconds_whatever_hangs() {
     assert!(stopped.elapsed() < limit, "{:?}:\n{}", stopped.elapsed(), server.said().join("\n"));
 }
 
-/// What waits for a lane is read again after the next start.
+/// Records that wait for a lane are read again after the next start.
 #[tokio::test]
 async fn a_server_ends_well_while_its_lanes_are_held() {
     let place = Place::prepare().await;

@@ -1,4 +1,4 @@
-//! What is legal beside a catalogue, but suspicious.
+//! Warnings that depend on the catalogue.
 
 use std::sync::Arc;
 

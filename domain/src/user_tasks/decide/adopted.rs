@@ -13,7 +13,7 @@ use crate::user_tasks::event::Event;
 use crate::user_tasks::place::place;
 use crate::user_tasks::state::{PeriodState, TaskState};
 
-/// Whether an open period of the task may hold what a later version asks for.
+/// Tells whether an open period of the task may already meet a later version's target.
 pub(super) fn may_finish(task: &CatalogueTask, past: Option<&TaskState>) -> bool {
     let newest = task.current().version;
     let is_behind = |open: &PeriodState| !open.completed && open.version < newest;

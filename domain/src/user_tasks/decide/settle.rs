@@ -1,4 +1,4 @@
-//! What time alone brings about: rewards that nobody claimed expire, or go the way their task says; streaks are
+//! Effects of time alone: unclaimed rewards expire, or are granted or forfeited with their period; streaks are
 //! protected, or break.
 
 use jiff::Timestamp;

@@ -54,7 +54,7 @@ pub fn settle(state: &UserTasks, task: &CatalogueTask, as_of: Timestamp) -> Vec<
     kind.rules().settle(&place, past, &state.zones, as_of)
 }
 
-/// How long after a decision about a streak the sweeper records it. Actions arrive later than they occur: an event
+/// The delay after which the sweeper records a decision about a streak. Actions arrive later than they occur: an event
 /// written at once would say that a streak broke whose step is on its way. Screens do not wait for it.
 pub const SWEPT_AFTER: SignedDuration = SignedDuration::from_mins(5);
 
@@ -66,7 +66,7 @@ pub(super) fn sweep(state: &UserTasks, task: &CatalogueTask, as_of: Timestamp) -
     }
 }
 
-/// When a sweep has something to record about the streak of a task, by the rules of this moment and if the user does
+/// The time at which a sweep has something to record about the streak of a task, by the rules of this moment and if the user does
 /// nothing more; `None`: never.
 pub fn swept_at(state: &UserTasks, task: &CatalogueTask) -> Option<Timestamp> {
     let past = state.tasks.get(&task.id)?;

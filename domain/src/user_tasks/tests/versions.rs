@@ -199,7 +199,7 @@ fn rule_09_each_publication_decides_whether_open_periods_follow_it() {
     judged_by(&[(9, "keep"), (10, "adopt_if_easier"), (8, "adopt_if_easier")], (3, 8));
 }
 
-/// What an objective asks of the first version and of the second, the actions before the second one, and an action
+/// The targets of an objective in the first and the second version, the actions before the second one, and an action
 /// that is credited nothing.
 struct Lowered {
     measure: Value,

@@ -14,9 +14,9 @@ use crate::soak::oracle::{Grant, grants};
 use crate::soak::payers::{KIND, Payment, acknowledgement};
 use crate::soak::program::said;
 
-/// How long payers that behave may take for all that is due.
+/// The time limit for well-behaved payers to pay all that is due.
 const DELIVERED_MAX: Duration = Duration::from_secs(120);
-/// What is on its way by itself gets this long before it is sent again.
+/// Lines on their way get this long before they are sent again.
 const RESYNC_EVERY: Duration = Duration::from_secs(10);
 /// Of how many delivered lines the payer says in the end that they failed.
 const CONTRADICTIONS: usize = 20;

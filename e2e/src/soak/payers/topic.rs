@@ -68,7 +68,7 @@ async fn run(consumer: StreamConsumer, shared: Arc<Shared>) {
     }
 }
 
-/// What is said about a message: what it is about decides.
+/// Makes the answer to a message, which depends on the message alone.
 fn answer(message: &BorrowedMessage, seen: &mut HashSet<Uuid>, shared: &Shared) -> Vec<Value> {
     let body: Value =
         serde_json::from_slice(message.payload().unwrap_or_default()).unwrap_or_default();

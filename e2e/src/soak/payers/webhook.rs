@@ -18,13 +18,13 @@ use uuid::Uuid;
 use super::{CHANNEL, KIND, Payment, Shared, acknowledgement};
 
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
-/// How long plaudit waits for an answer, in whole seconds.
+/// The time limit for an answer, in whole seconds.
 const TIMEOUT_SECONDS: u64 = 1;
 const LATE: Duration = Duration::from_millis(1_000 * TIMEOUT_SECONDS + 300);
 /// Plaudit no longer waits for an answer by then.
 const NEVER: Duration = Duration::from_secs(20);
 
-/// What the payer does with a message.
+/// The payer's behaviour for a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Manner {
     /// It pays, and says so.

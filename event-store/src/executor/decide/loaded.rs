@@ -15,7 +15,7 @@ use crate::rewards::grants::FoundGrants;
 use crate::source_offsets::LaneOffsets;
 use crate::states::LoadedState;
 
-/// What the database said.
+/// The loaded rows.
 pub struct Loaded {
     pub states: HashMap<UserId, LoadedState>,
     pub seen: HashSet<Uuid>,
@@ -28,7 +28,7 @@ pub struct Loaded {
     pub claimed: HashMap<MilestoneKey, Receipt>,
     /// The amounts granted of the budgets.
     pub budgets: BudgetsUsed,
-    /// What users wait behind, and what is released or discarded.
+    /// Parked records that block users, and those to resolve.
     pub parked: ParkedQueues,
     pub past: LoadedPast,
 }

@@ -19,7 +19,7 @@ use crate::rewards::waiting::FoundWaiting;
 use crate::source_offsets::SourceKey;
 use crate::states::NeededUsers;
 
-/// What a batch needs from the database before it can decide.
+/// The rows that a batch needs before it can decide.
 #[derive(Default)]
 pub struct Needed {
     /// With the tasks that the items may touch.

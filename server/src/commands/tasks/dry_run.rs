@@ -27,7 +27,7 @@ pub struct Asked {
     pub actions: Option<PathBuf>,
 }
 
-/// What `why` is to explain.
+/// The user, task and action that `why` explains.
 pub struct WhyAsked {
     /// The user.
     pub user: String,

@@ -25,7 +25,7 @@ pub fn validate(files: &[PathBuf]) -> ExitCode {
 pub struct ReadFiles<'f> {
     /// Their tasks, in the order of the files.
     pub tasks: Vec<FiledTask<'f>>,
-    /// What is suspicious in the files outside of their tasks.
+    /// Suspicious parts of the files outside of their tasks.
     beside_tasks: Vec<(&'f Path, Diagnostic)>,
 }
 

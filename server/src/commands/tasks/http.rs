@@ -243,7 +243,7 @@ impl HttpCatalogue {
         Ok(task.needed_by)
     }
 
-    /// Why a task does not move for a user.
+    /// The reasons why a task does not move for a user.
     pub async fn why(&self, id: &TaskId, input: &Value) -> Result<Value, HttpError> {
         let path = format!("/v1/tasks/{id}/why");
         self.answer(self.client.post(self.at(&path)).json(input)).await

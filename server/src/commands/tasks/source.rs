@@ -330,7 +330,7 @@ impl CatalogueSource {
         }
     }
 
-    /// Why a task does not move for a user, as JSON.
+    /// The reasons why a task does not move for a user, as JSON.
     pub async fn why(
         &self,
         user: UserId,

@@ -26,7 +26,7 @@ struct Setup {
     pauses: Vec<(i64, i64)>,
     /// The pauses are amnesties, which means the same.
     by_amnesty: bool,
-    /// How many sign-ins make a day count.
+    /// The number of sign-ins that make a day count.
     target: i64,
 }
 
@@ -230,7 +230,7 @@ fn apply(given: &mut Given<'_>, events: &[Event], log: &mut Vec<Event>) {
     }
 }
 
-/// What a sweep records of what was decided by `now`. It finds the user exactly when there is something to record,
+/// The events of a sweep at `now`. It finds the user exactly when there is something to record,
 /// and not again before there is more.
 fn sweep(given: &Given<'_>, now: Timestamp) -> Vec<Event> {
     let task = &given.catalogue.tasks()[0];
