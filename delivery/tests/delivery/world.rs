@@ -46,7 +46,7 @@ tasks:
 pub const PARTITIONS: i32 = 4;
 
 /// The longest that anything may take on a busy machine.
-const WAIT_MAX: Duration = Duration::from_secs(60);
+pub const WAIT_MAX: Duration = Duration::from_secs(60);
 
 /// When everything happens; well before any clock that runs the tests.
 pub const AT: &str = "2025-03-29T01:30:00Z";
@@ -460,13 +460,21 @@ impl Deliverer {
 }
 
 /// Waits for a fact. Looks often, so that a test ends when the fact is there.
-pub async fn eventually<T>(fact: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + WAIT_MAX;
-    loop {
+pub async fn eventually<T>(fact: &str, look: impl AsyncFnMut() -> Option<T>) -> T {
+    match within(WAIT_MAX, look).await {
+        Some(found) => found,
+        None => panic!("not within {WAIT_MAX:?}: {fact}"),
+    }
+}
+
+/// Waits for a fact, up to a limit. `None` means that it did not become true.
+pub async fn within<T>(limit: Duration, mut look: impl AsyncFnMut() -> Option<T>) -> Option<T> {
+    let deadline = Instant::now() + limit;
+    while Instant::now() < deadline {
         if let Some(found) = look().await {
-            return found;
+            return Some(found);
         }
-        assert!(Instant::now() < deadline, "not within {WAIT_MAX:?}: {fact}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
+    None
 }
