@@ -281,6 +281,7 @@ impl From<ProjectionError> for Problem {
             ProjectionError::NoRoom { .. } => {
                 Self::Conflict { cause: &causes::NO_ROOM_TO_SWAP, detail }
             }
+            ProjectionError::Silent { .. } => Self::Unavailable("the database does not answer"),
             ProjectionError::Store(error) => error.into(),
         }
     }

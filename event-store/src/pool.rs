@@ -104,6 +104,12 @@ pub fn reserved(pool: &PgPool, connections: u32) -> PgPool {
     options.connect_lazy_with(pool.connect_options().as_ref().clone())
 }
 
+/// As [`reserved`], with sessions that `pg_stat_activity` shows under a name of their own, of 63 bytes at most.
+pub fn reserved_as(name: &str, pool: &PgPool, connections: u32) -> PgPool {
+    let options = pool.options().clone().max_connections(connections);
+    options.connect_lazy_with(pool.connect_options().as_ref().clone().application_name(name))
+}
+
 /// The options that an address names.
 ///
 /// # Errors

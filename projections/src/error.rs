@@ -37,6 +37,16 @@ pub enum ProjectionError {
         /// The projection.
         projection: &'static str,
     },
+    /// The database does not answer, or the answer to a step was lost.
+    #[error(
+        "the rebuild of {projection} has had no answer from the database for {} s; run `plaudit projections rebuild {projection}` again: it goes on where it stopped", limit.as_secs()
+    )]
+    Silent {
+        /// The projection.
+        projection: &'static str,
+        /// The time it was waited for.
+        limit: std::time::Duration,
+    },
     /// The log or the database.
     #[error(transparent)]
     Store(#[from] ExecuteError),

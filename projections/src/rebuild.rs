@@ -13,12 +13,14 @@ mod copy;
 mod lease;
 mod load;
 mod run;
+mod silence;
 mod skipped;
 mod swap;
 mod tables;
 
 use std::time::Duration;
 
+use plaudit_event_store::pool::within;
 use sqlx::{Connection as _, PgConnection, PgPool};
 use tokio_util::sync::CancellationToken;
 
@@ -41,6 +43,8 @@ pub struct RebuildOptions {
     pub start: Start,
     /// How many events are folded between two checkpoints.
     pub chunk_events: u32,
+    /// A rebuild fails when the database has worked on none of its steps for so long: an answer was lost.
+    pub silence_max: Duration,
 }
 
 /// Whether a rebuild goes on with an earlier one that has not ended.
@@ -59,7 +63,12 @@ impl Default for RebuildOptions {
     /// some tens of milliseconds and some tens of megabytes.
     fn default() -> Self {
         let cores = std::thread::available_parallelism().map_or(2, usize::from);
-        Self { workers: cores, start: Start::ResumeOrStart, chunk_events: 20_000 }
+        Self {
+            workers: cores,
+            start: Start::ResumeOrStart,
+            chunk_events: 20_000,
+            silence_max: SILENCE_MAX,
+        }
     }
 }
 
@@ -118,6 +127,16 @@ impl Phase {
     }
 }
 
+/// Twice as long as the longest pause between two attempts to swap.
+const SILENCE_MAX: Duration = Duration::from_secs(60);
+
+/// The time limit for one question beside the work, and for dropping or making tables, which wait 5 s at most for
+/// a lock on them.
+const CALL_MAX: Duration = Duration::from_secs(30);
+
+/// How long the end waits for the goodbyes of connections.
+const CLOSE_MAX: Duration = Duration::from_secs(2);
+
 /// How often progress is reported.
 const PROGRESS_EVERY: Duration = Duration::from_millis(500);
 
@@ -138,44 +157,52 @@ pub async fn rebuild(
 ) -> Result<RebuildOutcome, ProjectionError> {
     let view = View::named(name)?;
     let mut guard = control::own_connection(pool).await?;
-    let lease = Lease::take(view, &mut guard).await?;
-    let prepared = prepare(view, options.start, lease, &mut guard).await;
+    let lease = within(CALL_MAX, Lease::take(view, &mut guard)).await?;
+    let prepared = within(CALL_MAX, prepare(view, options.start, lease, &mut guard)).await;
     if !matches!(prepared, Ok(true)) {
-        lease.give_back(&mut guard).await?;
-        guard.close().await?;
+        within(CALL_MAX, lease.give_back(&mut guard)).await?;
         prepared?;
         return Err(ProjectionError::NotRunning { projection: view.name() });
     }
-    let run = Run::new(pool, view, options, lease, shutdown).await?;
+    drop(guard);
+    let run = within(CALL_MAX, Run::new(pool, view, options, lease, shutdown)).await?;
     let ended = {
-        let mut work = std::pin::pin!(steps(&run, &mut guard));
+        let mut work = std::pin::pin!(steps(&run));
         let mut telling = std::pin::pin!(async {
             let mut tick = tokio::time::interval(PROGRESS_EVERY);
             loop {
                 tick.tick().await;
-                if let Ok(Some(status)) = control::status_of(&run.pool, view).await {
+                let asked = control::status_of(&run.questions, view);
+                if let Ok(Some(status)) = within(CALL_MAX, asked).await {
                     progress(&status);
                 }
             }
         });
         tokio::select! {
             ended = &mut work => ended,
-            () = lease.keep(&run.pool) => Err(StopReason::Lost),
+            lost = lease.keep(&run.questions) => Err(lost),
+            () = silence::until_silent(&run) => {
+                let (projection, limit) = (view.name(), options.silence_max);
+                Err(StopReason::Failed(ProjectionError::Silent { projection, limit }))
+            }
             () = &mut telling => unreachable!("it tells until the work has ended"),
         }
     };
-    let outcome = conclude(&run, ended, &mut guard).await;
-    if let Ok(Some(status)) = control::status_of(pool, view).await {
+    let outcome = within(CALL_MAX, conclude(&run, ended)).await;
+    if let Ok(Some(status)) = within(CALL_MAX, control::status_of(&run.questions, view)).await {
         progress(&status);
     }
-    lease.give_back(&mut guard).await?;
-    guard.close().await?;
-    run.pool.close().await;
+    let mut last = run.questions.acquire().await?;
+    within(CALL_MAX, lease.give_back(&mut last)).await?;
+    drop(last);
+    // A connection that is silent is not waited for.
+    let closed = async { tokio::join!(run.pool.close(), run.questions.close()) };
+    let _ = tokio::time::timeout(CLOSE_MAX, closed).await;
     outcome
 }
 
 /// The steps of a rebuild, in order. Those that were done before an interruption find nothing to do.
-async fn steps(run: &Run, guard: &mut PgConnection) -> Result<Differences, StopReason> {
+async fn steps(run: &Run) -> Result<Differences, StopReason> {
     run.enter(Phase::Loading).await?;
     load::load(run).await?;
     run.enter(Phase::Indexing).await?;
@@ -188,7 +215,7 @@ async fn steps(run: &Run, guard: &mut PgConnection) -> Result<Differences, StopR
     run.enter(Phase::Comparing).await?;
     let differences = compare::compare(run).await?;
     run.enter(Phase::Swapping).await?;
-    swap::swap(run, &differences, guard).await?;
+    swap::swap(run, &differences).await?;
     Ok(differences)
 }
 
@@ -251,13 +278,13 @@ async fn prepare(
 async fn conclude(
     run: &Run,
     ended: Result<Differences, StopReason>,
-    guard: &mut PgConnection,
 ) -> Result<RebuildOutcome, ProjectionError> {
     match ended {
         Ok(differences) => Ok(RebuildOutcome::Swapped(differences)),
         Err(StopReason::Interrupted) => Ok(RebuildOutcome::Interrupted),
         Err(StopReason::Cancelled) => {
-            control::drop_new(run.view, run.lease, guard).await?;
+            let mut connection = run.questions.acquire().await?;
+            control::drop_new(run.view, run.lease, &mut connection).await?;
             Ok(RebuildOutcome::Cancelled)
         }
         // Another process goes on with it.
@@ -273,7 +300,7 @@ async fn conclude(
             .bind(run.view.name())
             .bind(error.to_string())
             .bind(run.lease.epoch())
-            .execute(guard)
+            .execute(&run.questions)
             .await;
             if let Err(unnoted) = noted {
                 tracing::warn!(error = %unnoted, "a failed rebuild could not be noted as failed");

@@ -11,9 +11,6 @@ use super::Outcome;
 use super::kafka::{self, Numbers, Spread, user_id};
 use super::place::{Database, ONE_TASK, Place};
 
-/// Where the records go, and the database's name.
-const NAME: &str = "bench_latency";
-
 /// Every so many actions one is of a user of its own, and is followed until its row is there.
 const SAMPLE_EVERY: u64 = 50;
 
@@ -50,6 +47,16 @@ struct Sample {
     sent: Instant,
 }
 
+/// A quarter of a measured rate, in actions per second.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a rate of the benchmark"
+)]
+pub fn quarter_of(rate: f64) -> u64 {
+    (rate / 4.0).max(1.0) as u64
+}
+
 /// Produces at `rate`, and follows one action in [`SAMPLE_EVERY`] until its row is there.
 #[expect(
     clippy::cast_precision_loss,
@@ -58,16 +65,18 @@ struct Sample {
     reason = "figures for people"
 )]
 pub async fn run(place: &Place, rate: u64, seconds: u64) -> Outcome<Found> {
-    let database = place.database(NAME, ONE_TASK).await?;
-    place.kafka.create_topic(NAME, 16).await?;
-    let mut child = place.serve(&database, NAME, "ingest", "127.0.0.1:0")?;
+    // The topic and the database have this name.
+    let name = format!("bench_latency_{rate}");
+    let database = place.database(&name, ONE_TASK).await?;
+    place.kafka.create_topic(&name, 16).await?;
+    let mut child = place.serve(&database, &name, "ingest", "127.0.0.1:0")?;
     let brokers = place.kafka.brokers();
     tokio::task::spawn_blocking({
-        let brokers = brokers.clone();
+        let (brokers, name) = (brokers.clone(), name.clone());
         move || {
             kafka::fill(
                 &brokers,
-                NAME,
+                &name,
                 WARM_UP_RECORDS,
                 1_000,
                 Spread::Uniform,
@@ -79,7 +88,8 @@ pub async fn run(place: &Place, rate: u64, seconds: u64) -> Outcome<Found> {
     database.wait_for(WARM_UP_RECORDS, Duration::from_secs(120)).await?;
     let (sender, samples) = mpsc::channel();
     let patience = WARM_UP + Duration::from_secs(seconds);
-    let producing = tokio::task::spawn_blocking(move || steady(&brokers, rate, patience, &sender));
+    let producing =
+        tokio::task::spawn_blocking(move || steady((&brokers, &name), rate, patience, &sender));
     let mut times = follow(&database, &samples, Instant::now() + WARM_UP).await?;
     producing.await??;
     child.kill().await?;
@@ -146,7 +156,12 @@ async fn visible(database: &Database, users: &[&str]) -> Outcome<Vec<String>> {
 }
 
 /// Produces at a fixed rate for a time, in slices of five milliseconds.
-fn steady(brokers: &str, rate: u64, time: Duration, sampled: &Sender<Sample>) -> Outcome<()> {
+fn steady(
+    (brokers, topic): (&str, &str),
+    rate: u64,
+    time: Duration,
+    sampled: &Sender<Sample>,
+) -> Outcome<()> {
     let producer = kafka::producer(brokers)?;
     let mut numbers = Numbers(7);
     let started = Instant::now();
@@ -160,7 +175,7 @@ fn steady(brokers: &str, rate: u64, time: Duration, sampled: &Sender<Sample>) ->
                 if sample { format!("sample-{sent}") } else { user_id(numbers.next() % 100_000) };
             let body = kafka::action(1_000_000 + sent, kafka::GIFT, &user, &now, 10);
             producer
-                .send(BaseRecord::to(NAME).key(&user).payload(&body))
+                .send(BaseRecord::to(topic).key(&user).payload(&body))
                 .map_err(|(error, _)| error)?;
             if sample {
                 sampled.send(Sample { user, sent: Instant::now() })?;

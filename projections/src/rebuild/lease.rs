@@ -7,6 +7,7 @@ use plaudit_event_store::pool::within;
 use sqlx::{PgConnection, PgPool};
 use tokio::time::Instant;
 
+use super::run::StopReason;
 use crate::ProjectionError;
 use crate::view::View;
 
@@ -57,9 +58,9 @@ impl Lease {
         }
     }
 
-    /// Renews the lease until it is lost: another process took it, or the database gave no answer for as long
-    /// as it holds.
-    pub async fn keep(self, pool: &PgPool) {
+    /// Renews the lease until it is lost. Gives the reason: another process took it, or the database gave no answer
+    /// for as long as it holds.
+    pub async fn keep(self, pool: &PgPool) -> StopReason {
         let mut renewed_at = Instant::now();
         while renewed_at.elapsed() < LEASE {
             tokio::time::sleep(RENEW_EVERY).await;
@@ -74,11 +75,13 @@ impl Lease {
             .bind(LEASE.as_secs_f64())
             .execute(pool);
             match within(RENEW_EVERY, renewed).await {
-                Ok(renewed) if renewed.rows_affected() == 0 => return,
+                Ok(renewed) if renewed.rows_affected() == 0 => return StopReason::Lost,
                 Ok(_) => renewed_at = asked_at,
                 Err(error) => tracing::debug!(%error, "the lease of a rebuild was not renewed"),
             }
         }
+        let (projection, limit) = (self.view.name(), LEASE);
+        StopReason::Failed(ProjectionError::Silent { projection, limit })
     }
 
     /// Rises each time that another process takes the lease.

@@ -19,8 +19,13 @@ use crate::view::View;
 /// A running rebuild.
 #[derive(Clone)]
 pub(crate) struct Run {
-    /// Connections of its own: one for each worker, and three for the lease and questions beside the work.
+    /// Connections of its own that do the work: one for each worker, and one for their questions.
     pub pool: PgPool,
+    /// The name of their sessions.
+    pub session_name: String,
+    /// Three connections for the lease, the progress and the questions of operators, beside the work.
+    pub questions: PgPool,
+    pub silence_max: Duration,
     pub view: View,
     pub workers: usize,
     pub chunk_events: i64,
@@ -61,11 +66,15 @@ impl Run {
         shutdown: CancellationToken,
     ) -> sqlx::Result<Self> {
         let workers = options.workers.max(1);
-        let connections = u32::try_from(workers).unwrap_or(u32::MAX).saturating_add(3);
-        let own = pool::reserved(pool, connections);
+        let connections = u32::try_from(workers).unwrap_or(u32::MAX).saturating_add(1);
+        let session_name = format!("plaudit rebuild {} {}", view.name(), lease.epoch());
+        let own = pool::reserved_as(&session_name, pool, connections);
         let lanes: i64 = sqlx::query_scalar("select count(*) from lanes").fetch_one(&own).await?;
         Ok(Self {
             pool: own,
+            session_name,
+            questions: pool::reserved(pool, 3),
+            silence_max: options.silence_max,
             view,
             workers,
             chunk_events: i64::from(options.chunk_events.max(1)),

@@ -37,11 +37,7 @@ const ROUNDS_MAX: u32 = 10;
 const BEHIND_MAX: i64 = 2_000;
 
 /// Swaps, with as little time under locks as can be had.
-pub(crate) async fn swap(
-    run: &Run,
-    differences: &Differences,
-    guard: &mut PgConnection,
-) -> Result<(), StopReason> {
+pub(crate) async fn swap(run: &Run, differences: &Differences) -> Result<(), StopReason> {
     let mut pauses = backon::ExponentialBuilder::default()
         .with_min_delay(Duration::from_millis(500))
         .with_max_delay(Duration::from_secs(15))
@@ -56,7 +52,7 @@ pub(crate) async fn swap(
                 break;
             }
         }
-        if try_swap(run, differences, patience, guard).await? {
+        if try_swap(run, differences, patience).await? {
             return Ok(());
         }
         patience = (patience * 2).min(LANES_MAX.1);
@@ -73,10 +69,10 @@ async fn try_swap(
     run: &Run,
     differences: &Differences,
     patience: Duration,
-    guard: &mut PgConnection,
 ) -> Result<bool, StopReason> {
     let lanes = run.lanes().await?;
-    let mut tx = guard.begin().await?;
+    let mut connection = run.pool.acquire().await?;
+    let mut tx = connection.begin().await?;
     let is_swapped = in_time(under_locks(run, &lanes, differences, patience, &mut tx).await)?;
     if is_swapped {
         tx.commit().await?;

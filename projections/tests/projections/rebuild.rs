@@ -1,16 +1,18 @@
 //! Rebuilding while the view is served.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Once};
 use std::time::{Duration, Instant};
 
 use crate::support::{Dice, World, action, days_of_work, users};
 use jiff::Timestamp;
+use plaudit_embedded::test_cluster;
 use plaudit_event_store::batch::Work;
+use plaudit_event_store::pool;
 use plaudit_event_store::rewards;
 use plaudit_projections::rebuild::{
-    Phase, RebuildOptions, RebuildOutcome, Start, cancel, drop_old, list, pause, rebuild, resume,
-    status,
+    Phase, RebuildOptions, RebuildOutcome, RebuildStatus, Start, cancel, drop_old, list, pause,
+    rebuild, resume, status,
 };
 use plaudit_projections::{ProjectionError, task_view};
 use serde_json::json;
@@ -18,8 +20,12 @@ use tokio_util::sync::CancellationToken;
 
 /// For what takes a fraction of a second on a machine with nothing else to do.
 const PATIENCE: Duration = Duration::from_secs(60);
-const SMALL: RebuildOptions =
-    RebuildOptions { workers: 3, start: Start::ResumeOrStart, chunk_events: 50 };
+const SMALL: RebuildOptions = RebuildOptions {
+    workers: 3,
+    start: Start::ResumeOrStart,
+    chunk_events: 50,
+    silence_max: PATIENCE,
+};
 
 async fn busy_world(seed: u64) -> World {
     let world = World::new().await;
@@ -198,7 +204,7 @@ async fn begin_and_drop(world: &World, options: RebuildOptions) -> u64 {
 async fn a_rebuild_that_was_killed_goes_on_where_it_was() {
     let world = busy_world(23).await;
     let rows = world.dump().await;
-    let tiny = RebuildOptions { workers: 1, start: Start::ResumeOrStart, chunk_events: 7 };
+    let tiny = RebuildOptions { workers: 1, chunk_events: 7, ..SMALL };
     let before = begin_and_drop(&world, tiny).await;
     // Meanwhile a user who was loaded moves on, and a new one comes before those who were.
     let first = "!first".parse().unwrap();
@@ -215,6 +221,33 @@ async fn a_rebuild_that_was_killed_goes_on_where_it_was() {
     let ended = status(&world.pool, "task_view").await.unwrap().unwrap();
     assert_eq!(ended.started_at, started.started_at, "it began anew");
     assert!(world.dump().await.len() > rows.len());
+    world.assert_verified().await;
+}
+
+/// A proxy that stops forwarding leaves its connections open: nobody tells the rebuild that no answer will come.
+#[tokio::test]
+async fn a_rebuild_whose_answer_was_lost_fails_and_goes_on_when_it_is_called_again() {
+    let world = busy_world(27).await;
+    let (proxy, through) = test_cluster::fault_proxy(&world.url).await;
+    let proxied = pool::connect(&through, 4).unwrap();
+    let tiny = RebuildOptions {
+        workers: 2,
+        chunk_events: 3,
+        silence_max: Duration::from_secs(3),
+        ..SMALL
+    };
+    let once = Once::new();
+    let freeze = |_: &RebuildStatus| once.call_once(|| proxy.freeze());
+    let ended = rebuild(&proxied, "task_view", tiny, freeze, CancellationToken::new());
+    let error = tokio::time::timeout(PATIENCE, ended).await.expect("it ends").unwrap_err();
+    assert!(matches!(error, ProjectionError::Silent { .. }), "{error}");
+    let failed = status(&world.pool, "task_view").await.unwrap().unwrap();
+    assert_eq!((failed.state.as_str(), failed.phase), ("failed", Phase::Loading));
+    assert!(failed.error.unwrap().contains("no answer"));
+    let outcome = rebuilt(&world, "task_view").await;
+    assert!(matches!(outcome, RebuildOutcome::Swapped(_)), "{outcome:?}");
+    let ended = status(&world.pool, "task_view").await.unwrap().unwrap();
+    assert_eq!(ended.started_at, failed.started_at, "it began anew");
     world.assert_verified().await;
 }
 
@@ -237,7 +270,7 @@ async fn one_rebuild_of_a_view_at_a_time_which_can_be_paused_resumed_and_cancell
     assert!(matches!(none, Err(ProjectionError::NotRunning { .. })));
     let rows = world.dump().await;
 
-    let tiny = RebuildOptions { workers: 1, start: Start::ResumeOrStart, chunk_events: 3 };
+    let tiny = RebuildOptions { workers: 1, chunk_events: 3, ..SMALL };
     let pool = world.pool.clone();
     let start = || {
         let pool = pool.clone();
@@ -313,7 +346,7 @@ async fn what_is_only_to_go_on_begins_nothing() {
 async fn a_rebuild_that_lost_its_lease_ends_and_changes_nothing() {
     let world = busy_world(27).await;
     let rows = world.dump().await;
-    let tiny = RebuildOptions { workers: 1, start: Start::ResumeOrStart, chunk_events: 3 };
+    let tiny = RebuildOptions { workers: 1, chunk_events: 3, ..SMALL };
     let pool = world.pool.clone();
     let first = tokio::spawn(async move {
         rebuild(&pool, "task_view", tiny, |_| {}, CancellationToken::new()).await

@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use sqlx::PgPool;
 
 pub struct World {
+    pub url: String,
     pub pool: PgPool,
     pub lanes: LaneCount,
     pub executor: Arc<Executor>,
@@ -47,7 +48,7 @@ impl World {
         let catalogue = Arc::new(CatalogueStore::default());
         let projections: Vec<Arc<dyn plaudit_event_store::BatchProjection>> = vec![];
         let executor = Executor::new(pool.clone(), lanes, catalogue, projections);
-        Self { pool, lanes, executor: Arc::new(executor) }
+        Self { url: url.to_owned(), pool, lanes, executor: Arc::new(executor) }
     }
 
     pub fn lane(&self, user: &UserId) -> Lane {
