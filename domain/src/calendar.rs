@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 pub use cron::{Cron, InvalidCron};
 pub use recurrence::{Cadence, Calendar};
-pub use zones::{UnknownZone, ZONE_DATABASE_VERSION, Zones, zone, zone_names};
+pub use zones::{TooManyChanges, UnknownZone, ZONE_DATABASE_VERSION, Zones, zone, zone_names};
 
 /// The local time at which days begin, to the minute.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -7,7 +7,7 @@ use jiff::tz::{AmbiguousOffset, TimeZone, TimeZoneDatabase};
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use super::{Cadence, Calendar, Period, PeriodKey};
+use super::{Cadence, Calendar, Cron, Period, PeriodKey};
 
 /// The database that is part of the program, and never the system's: two machines, and one machine
 /// before and after an update of its system, must find the same periods.
@@ -74,14 +74,20 @@ pub struct Zones {
 }
 
 impl Zones {
-    /// How long a change is remembered, in days: longer than two periods of a year, and any
-    /// lateness that makes sense. After that a boundary that it moved lies in periods that have
-    /// long been closed. Only a schedule that pauses for years, such as 29 February, could tell.
-    pub(super) const REMEMBERED_DAYS: i64 = 800;
+    /// The days for which every change is remembered: longer than two periods of a year, and any
+    /// lateness that makes sense. Only a schedule that fires on 29 February alone has a longer
+    /// period. Of older changes, therefore, the last one between two leap days is remembered.
+    const REMEMBERED_DAYS: i64 = 800;
 
-    /// How many changes are remembered at most, so that a state stays small whatever a producer
-    /// sends. A user who changes zone more often than this within one period may see its end move.
-    const CHANGES_MAX: usize = 64;
+    /// The changes within [`Self::REMEMBERED_DAYS`] that are taken as they come. A further one has
+    /// to be [`Self::APART_DAYS`] later than the last.
+    const FREQUENT_CHANGES_MAX: usize = 64;
+
+    /// With this distance, at most 32 further changes lie within [`Self::REMEMBERED_DAYS`].
+    const APART_DAYS: i64 = 25;
+
+    /// The bound on the state: the changes of [`Self::REMEMBERED_DAYS`] with room for older ones.
+    const CHANGES_MAX: usize = 128;
 
     /// Whether no zone of this user is known.
     pub fn is_unknown(&self) -> bool {
@@ -98,15 +104,50 @@ impl Zones {
         *self = Self { first: Some(name), changes: Vec::new() };
     }
 
+    /// Checks that a change to this zone can be remembered beside all those that an open period may
+    /// still follow from.
+    ///
+    /// # Errors
+    ///
+    /// [`TooManyChanges`] if the user has changed zone too often of late.
+    pub fn check_change(&self, at: Timestamp, name: &str) -> Result<(), TooManyChanges> {
+        let is_within = |changed_at: Timestamp, max| at.duration_since(changed_at) < days(max);
+        let recent = self.changes.iter().filter(|(at, _)| is_within(*at, Self::REMEMBERED_DAYS));
+        let is_soon = self.changes.last().is_some_and(|(at, _)| is_within(*at, Self::APART_DAYS));
+        if self.current() == name || !is_soon || recent.count() < Self::FREQUENT_CHANGES_MAX {
+            return Ok(());
+        }
+        Err(TooManyChanges)
+    }
+
     /// A zone that holds from the boundary after `at` on.
     pub fn change(&mut self, at: Timestamp, name: String) {
         if self.current() == name && !self.is_unknown() {
             return;
         }
         self.changes.push((at, name));
-        let remembered = SignedDuration::from_hours(24 * Self::REMEMBERED_DAYS);
-        let forgotten = |changed_at: Timestamp| at.duration_since(changed_at) > remembered;
-        while self.changes.len() > Self::CHANGES_MAX || forgotten(self.changes[0].0) {
+        self.forget(at);
+    }
+
+    /// Forgets the changes that no period which is open at `now` follows from.
+    fn forget(&mut self, now: Timestamp) {
+        let is_past = |changed_at: Timestamp, max| now.duration_since(changed_at) > days(max);
+        let mut index = 0;
+        while index + 1 < self.changes.len()
+            && is_past(self.changes[index + 1].0, Self::REMEMBERED_DAYS)
+        {
+            let between = stretch_between_leap_days(self.changes[index].0);
+            if between.is_some() && between == stretch_between_leap_days(self.changes[index + 1].0)
+            {
+                // Both wait for the same leap day, and the later one replaces the earlier one.
+                self.changes.remove(index);
+            } else {
+                index += 1;
+            }
+        }
+        while self.changes.len() > Self::CHANGES_MAX
+            || is_past(self.changes[0].0, Cron::DAYS_IN_TWO_PERIODS_MAX)
+        {
             self.first = Some(self.changes.remove(0).1);
         }
     }
@@ -139,6 +180,31 @@ impl Zones {
     }
 }
 
+/// Why a user's zone stays as it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the zone has changed {} times within {} days: another change is taken {} days after the last",
+    Zones::FREQUENT_CHANGES_MAX,
+    Zones::REMEMBERED_DAYS,
+    Zones::APART_DAYS
+)]
+pub struct TooManyChanges;
+
+fn days(count: i64) -> SignedDuration {
+    SignedDuration::from_hours(24 * count)
+}
+
+/// Numbers the stretches of time between two leap days. `None` where 29 February may be in some zone.
+fn stretch_between_leap_days(at: Timestamp) -> Option<i16> {
+    let date = TimeZone::UTC.to_datetime(at).date();
+    let (year, day) = (date.year(), (date.month(), date.day()));
+    if date.in_leap_year() && ((2, 27)..(3, 3)).contains(&day) {
+        return None;
+    }
+    let last = if day < (3, 1) { year - 1 } else { year };
+    Some(last.div_euclid(4) - last.div_euclid(100) + last.div_euclid(400))
+}
+
 /// A stretch of time in which a task's periods follow one zone.
 struct Segment {
     /// `None`: since ever.
@@ -162,7 +228,7 @@ impl Segments {
     fn until(at: Timestamp, zones: &Zones, calendar: Calendar) -> Self {
         let known = zones.changes.partition_point(|(changed_at, _)| *changed_at <= at);
         let changes = &zones.changes[..known];
-        let settled = SignedDuration::from_hours(24 * calendar.days_in_two_periods_max());
+        let settled = days(calendar.days_in_two_periods_max());
         let next_of = |index: usize| changes.get(index + 1).map_or(at, |(next, _)| *next);
         let is_settled =
             |index: &usize| next_of(*index).duration_since(changes[*index].0) > settled;

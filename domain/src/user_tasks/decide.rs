@@ -405,12 +405,21 @@ fn update_user(state: &UserTasks, update: &UserUpdate, at: Timestamp) -> Option<
     if state.updated_at.is_some_and(|taken| at < taken) {
         return None;
     }
-    let UserUpdate { zone, attributes } = update;
-    let (attributes, refused) = match attributes_fit(&state.attributes, attributes) {
-        Ok(()) => (attributes.clone(), None),
-        Err(reason) => (Map::new(), Some(reason)),
+    let mut refused = Vec::new();
+    let zone = update.zone.clone().filter(|name| {
+        let taken = state.zones.check_change(at, name);
+        refused.extend(taken.err().map(|reason| reason.to_string()));
+        taken.is_ok()
+    });
+    let attributes = match attributes_fit(&state.attributes, &update.attributes) {
+        Ok(()) => update.attributes.clone(),
+        Err(reason) => {
+            refused.push(reason);
+            Map::new()
+        }
     };
-    Some(Event::UserUpdated { at, zone: zone.clone(), attributes, refused })
+    let refused = (!refused.is_empty()).then(|| refused.join("; "));
+    Some(Event::UserUpdated { at, zone, attributes, refused })
 }
 
 /// The most that the attributes of a user may take as JSON, in bytes. They are read and written with

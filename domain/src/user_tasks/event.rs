@@ -35,7 +35,7 @@ pub enum Event {
         /// Attributes that were set; `null` removes one.
         #[serde(default, skip_serializing_if = "Map::is_empty")]
         attributes: Map<String, Value>,
-        /// Why attributes that were told are not among them.
+        /// Why the zone or the attributes that were told are not among them.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         refused: Option<String>,
     },

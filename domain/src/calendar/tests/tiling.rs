@@ -39,9 +39,6 @@ fn dates() -> impl Strategy<Value = Calendar> {
     (cadences, starts).prop_map(|(cadence, day_start)| calendar(cadence, day_start))
 }
 
-/// The schedule that pauses for longer than a change of zone is remembered.
-const LEAP_DAYS: &str = "0 0 29 2 *";
-
 /// Schedules with one field at least that is drawn.
 fn schedules() -> impl Strategy<Value = Calendar> {
     let text = prop_oneof![
@@ -51,7 +48,7 @@ fn schedules() -> impl Strategy<Value = Calendar> {
         (1..29, 1..13).prop_map(|(day, month)| format!("15 2 {day} {month} *")),
         (1..30, 1..24).prop_map(|(minutes, hours)| format!("*/{minutes} */{hours} * * *")),
         Just("* * * * *".to_owned()),
-        Just(LEAP_DAYS.to_owned()),
+        Just("0 0 29 2 *".to_owned()),
     ];
     text.prop_map(|text| Calendar {
         cadence: Cadence::Cron(text.parse().unwrap()),
@@ -118,14 +115,9 @@ proptest! {
         if let Some(name) = first {
             zones.settle(name);
         }
-        let remembered = SignedDuration::from_hours(24 * Zones::REMEMBERED_DAYS);
         let mut at = from;
         for (later, name) in changes {
             at += SignedDuration::from_secs(later);
-            let pauses = calendar.cadence == Cadence::Cron(LEAP_DAYS.parse().unwrap());
-            if pauses && at.duration_since(from) > remembered {
-                break;
-            }
             let open = zones.period_at(calendar, at);
             zones.change(at, name);
             prop_assert_eq!(zones.period_at(calendar, at), open, "the open period stays");
@@ -155,4 +147,73 @@ proptest! {
         prop_assert!(json.len() < 4_000);
         prop_assert_eq!(serde_json::from_str::<Zones>(&json).unwrap(), zones);
     }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(16))]
+
+    #[test]
+    fn rule_02_the_open_period_stays_even_beyond_the_changes_that_are_remembered(
+        calendar in calendars(),
+        from in instants(),
+        hours_apart in prop_oneof![0..40_i64, 0..1_200_i64],
+        names in vec(some_zone(), 80..110),
+        later_by in vec(0..100_i64, 110),
+    ) {
+        let mut zones = Zones::default();
+        let mut at = from;
+        for (index, (name, percent)) in names.into_iter().zip(later_by).enumerate() {
+            at += SignedDuration::from_mins(hours_apart * percent * 60 / 50);
+            if zones.check_change(at, &name).is_err() {
+                continue;
+            }
+            // The first of them are checked by the tests above.
+            if index < 60 {
+                zones.change(at, name);
+                continue;
+            }
+            let open = zones.period_at(calendar, at);
+            zones.change(at, name);
+            prop_assert_eq!(zones.period_at(calendar, at), open, "the open period stays");
+        }
+        prop_assert!(serde_json::to_string(&zones).unwrap().len() < 9_000);
+    }
+}
+
+#[test]
+fn rule_02_a_user_who_changes_zone_all_the_time_stays_in_one_until_a_while_has_passed() {
+    let (day, start) = (SignedDuration::from_hours(24), instant("2026-01-01T00:00:00Z"));
+    let name = |count: i32| if count % 2 == 0 { "Asia/Tokyo" } else { "America/New_York" };
+    let mut zones = Zones::default();
+    for count in 0..64 {
+        let at = start + day * count;
+        zones.check_change(at, name(count)).unwrap();
+        zones.change(at, name(count).to_owned());
+    }
+    let last = start + day * 63;
+    assert_eq!(zones.check_change(last + day * 24, name(64)), Err(TooManyChanges));
+    assert_eq!(zones.check_change(last + day * 24, zones.current()), Ok(()));
+    assert_eq!(zones.check_change(last + day * 25, name(64)), Ok(()));
+}
+
+#[test]
+fn rule_02_a_leap_day_period_stays_open_over_changes_years_apart() {
+    let calendar = Calendar {
+        cadence: Cadence::Cron("0 0 29 2 *".parse().unwrap()),
+        day_start: DayStart::default(),
+    };
+    let mut zones = Zones::default();
+    zones.settle("Asia/Tokyo".to_owned());
+    for (at, to) in [
+        ("2024-06-01T00:00:00Z", "Europe/Paris"),
+        ("2024-07-01T00:00:00Z", "America/New_York"),
+        ("2027-12-01T00:00:00Z", "UTC"),
+        ("2030-12-01T00:00:00Z", "Europe/Paris"),
+    ] {
+        let open = zones.period_at(calendar, instant(at));
+        zones.change(instant(at), to.to_owned());
+        assert_eq!(zones.period_at(calendar, instant(at)), open, "{at}");
+    }
+    // Of the changes before the leap day of 2028, only the last still matters.
+    assert_eq!(serde_json::to_value(&zones).unwrap()["changes"].as_array().unwrap().len(), 2);
 }

@@ -1,6 +1,7 @@
 //! Rules 12 and 13: continuous tasks.
 
 mod amnesties;
+mod cadences;
 mod freezes;
 mod lateness;
 mod looks;

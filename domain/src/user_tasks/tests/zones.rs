@@ -165,3 +165,29 @@ fn rule_02_each_task_takes_a_change_at_its_own_boundary() {
     let week = period("2026-W12", Some(at("16T00:00")), Some(at("23T00:00")));
     assert_eq!(periods.collect::<Vec<_>>(), [there, week]);
 }
+
+/// Otherwise what an open period follows from would have to be forgotten.
+#[test]
+fn rule_02_a_zone_that_changes_too_often_stays_and_the_event_says_why() {
+    let catalogue = by_user_zone();
+    let mut past = given(&catalogue, &[]).after(&[moves_to(EAST, "01T00:00")]);
+    let hour = jiff::SignedDuration::from_hours(1);
+    let attributes = json!({ "level": 3 });
+    let update = |zone: &str, later: i32| {
+        let data = json!({ "zone": zone, "attributes": attributes });
+        action("plaudit.user.updated", at("01T00:00") + hour * later, &data)
+    };
+    for later in 1..=64 {
+        past = past.after(&[update(if later % 2 == 0 { EAST } else { WEST }, later)]);
+    }
+    let events = past.when(&update(WEST, 65)).outcome.unwrap().events;
+    let [Event::UserUpdated { zone: None, attributes, refused: Some(why), .. }] = &events[..]
+    else {
+        panic!("{events:?}")
+    };
+    assert_eq!(Value::from(attributes.clone()), json!({ "level": 3 }));
+    assert!(why.starts_with("the zone has changed 64 times within 800 days"), "{why}");
+    let soon = past.clone().after(&[update(WEST, 65)]);
+    assert_eq!(soon.state.zones.current(), EAST);
+    assert_eq!(past.after(&[update(WEST, 64 + 25 * 24)]).state.zones.current(), WEST);
+}

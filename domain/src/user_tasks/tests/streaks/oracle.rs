@@ -56,7 +56,7 @@ impl Setup {
     }
 }
 
-fn hour(hours: i64) -> Timestamp {
+pub(super) fn hour(hours: i64) -> Timestamp {
     at("01T00:00") + SignedDuration::from_hours(hours)
 }
 
@@ -223,7 +223,7 @@ fn command(hours: i64, what: Happening) -> Option<Input> {
     })
 }
 
-fn apply(given: &mut Given<'_>, events: &[Event], log: &mut Vec<Event>) {
+pub(super) fn apply(given: &mut Given<'_>, events: &[Event], log: &mut Vec<Event>) {
     for event in events {
         evolve(&mut given.state, event);
         log.push(event.clone());
@@ -232,7 +232,7 @@ fn apply(given: &mut Given<'_>, events: &[Event], log: &mut Vec<Event>) {
 
 /// The events of a sweep at `now`. It finds the user exactly when there is something to record,
 /// and not again before there is more.
-fn sweep(given: &Given<'_>, now: Timestamp) -> Vec<Event> {
+pub(super) fn sweep(given: &Given<'_>, now: Timestamp) -> Vec<Event> {
     let task = &given.catalogue.tasks()[0];
     let as_of = now + SWEPT_AFTER;
     let events = decide(&given.state, &Command::Settle { as_of }, given.catalogue).unwrap().events;
