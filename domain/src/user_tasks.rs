@@ -19,14 +19,14 @@ pub use command::{ActionInput, BackfillRelease, Command, ParkedVerdict, PastActi
 pub use correction::{Adjustment, BY_HAND, Change, Correction, Credited};
 pub use decide::{
     Decision, Rejection, Unmoved, UnmovedReason, decide_action, decide_command, decide_past_action,
-    streak::swept_at,
+    distinct_values, streak::swept_at,
 };
 pub use event::{
     Allotment, AllottedAs, Budgeted, Earned, Event, Protected, Protection, Rejudged, Reward,
     UnclaimedRewards,
 };
 pub use evolve::{evolve, fold, outcomes};
-pub use seen::{SEEN_PER_PERIOD_MAX, Seen, ValueHash, ValueSet};
+pub use seen::{InvalidValueSet, SEEN_PER_PERIOD_MAX, SMALL_SET_MAX, Seen, ValueHash, ValueSet};
 pub use state::{
     ClaimableMilestone, ClosedPeriod, FreezeChange, FreezeState, Grant, GrantedLine, PeriodState,
     ReachedMilestone, ReachedStep, ReservedFreeze, RewardState, StreakState, Stretch, TaskState,

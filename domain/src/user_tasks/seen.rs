@@ -1,6 +1,9 @@
 //! What a period remembers of what it counted, beside the total: enough to tell what counts only once,
 //! or only if it is the latest.
 
+mod value_set;
+
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use base64::Engine;
@@ -12,6 +15,8 @@ use uuid::Uuid;
 
 use crate::calendar::PeriodKey;
 use crate::ids::TaskId;
+
+pub use value_set::{InvalidValueSet, SMALL_SET_MAX, ValueSet};
 
 /// The most different values, days or completions that one period counts. Task files with a higher
 /// target are refused.
@@ -60,7 +65,7 @@ impl Seen {
     pub fn len(&self) -> usize {
         match self {
             Self::Latest(_) => 0,
-            Self::Values(values) => values.0.len(),
+            Self::Values(values) => values.len(),
             Self::Days(days) => days.len(),
             Self::Completions(tasks) => tasks.len(),
         }
@@ -69,6 +74,18 @@ impl Seen {
     /// Whether no value, day or completion is remembered.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// As it is stored in the row of the task: without the chunks of a large set, which are rows of their own.
+    pub fn in_row(&self) -> Cow<'_, Self> {
+        match self {
+            Self::Values(values) if values.is_large() => {
+                let mut values = values.clone();
+                values.forget_chunks();
+                Cow::Owned(Self::Values(values))
+            }
+            _ => Cow::Borrowed(self),
+        }
     }
 
     /// Adds what was seen for the first time. What another measure remembered is dropped: the period
@@ -189,47 +206,6 @@ fn number_by_value(number: &serde_json::Number) -> String {
     }
 }
 
-/// Values by their hashes. Stored as one text, the base64url of the sorted hashes: 16 bytes a value.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct ValueSet(Vec<ValueHash>);
-
-impl ValueSet {
-    fn contains(&self, value: ValueHash) -> bool {
-        self.0.binary_search(&value).is_ok()
-    }
-
-    fn insert(&mut self, value: ValueHash) {
-        if let Err(place) = self.0.binary_search(&value) {
-            self.0.insert(place, value);
-        }
-    }
-}
-
-impl TryFrom<String> for ValueSet {
-    type Error = InvalidValueSet;
-
-    fn try_from(text: String) -> Result<Self, Self::Error> {
-        let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| InvalidValueSet)?;
-        let (hashes, rest) = bytes.as_chunks::<{ ValueHash::BYTES }>();
-        let hashes: Vec<_> = hashes.iter().copied().map(ValueHash).collect();
-        let is_set = rest.is_empty() && hashes.is_sorted_by(|a, b| a < b);
-        if is_set { Ok(Self(hashes)) } else { Err(InvalidValueSet) }
-    }
-}
-
-impl From<ValueSet> for String {
-    fn from(ValueSet(hashes): ValueSet) -> Self {
-        let bytes: Vec<u8> = hashes.iter().flat_map(|hash| hash.0).collect();
-        URL_SAFE_NO_PAD.encode(bytes)
-    }
-}
-
-/// Why a stored text is not a [`ValueSet`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a set of values is stored as the base64url of sorted hashes of 12 bytes")]
-pub struct InvalidValueSet;
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -279,23 +255,6 @@ mod tests {
         let text = |value: &Value| String::from(ValueHash::of(value));
         assert_eq!(text(&json!("r7")), "LjyEAW3mWfiwUFgj");
         assert_eq!(text(&json!(42)), "LNXVjywDVhqrIHbZ");
-    }
-
-    #[test]
-    fn a_set_takes_sixteen_bytes_a_value_and_reads_back() {
-        let mut set = ValueSet::default();
-        for number in (0..1_000).chain(500..1_500) {
-            set.insert(ValueHash::of(&json!(number)));
-        }
-        assert_eq!(set.0.len(), 1_500);
-        let stored = String::from(set.clone());
-        assert_eq!(stored.len(), 1_500 * 16);
-        assert_eq!(ValueSet::try_from(stored.clone()), Ok(set));
-        assert_eq!(ValueSet::try_from(String::new()), Ok(ValueSet::default()));
-        let (first, rest) = stored.split_at(16);
-        for broken in [&stored[1..], &format!("{rest}{first}"), "?"] {
-            assert_eq!(ValueSet::try_from(broken.to_owned()), Err(InvalidValueSet));
-        }
     }
 
     #[test]

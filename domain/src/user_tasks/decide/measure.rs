@@ -1,12 +1,15 @@
 //! How much an action, or the completion of a task, is credited. The one place that tells the measures
 //! apart.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 use super::UnmovedReason;
 use crate::action::Action;
 use crate::calendar::Zones;
+use crate::catalogue::CatalogueTask;
 use crate::catalogue::definition::{Cap, Measure};
 use crate::expression::EXACT_DOUBLE_MAX;
 use crate::ids::TaskId;
@@ -87,6 +90,18 @@ pub(super) fn credit(
     let (progress, surplus) = divide(place, value);
     let dropped = value - progress - surplus;
     Ok(Credit { credited: value - tally.value, progress, surplus, dropped, seen })
+}
+
+/// The values of an action that a task may look for among those it has counted: one for each field that a version
+/// counts the distinct values of.
+pub fn distinct_values(task: &CatalogueTask, action: &Action) -> BTreeSet<ValueHash> {
+    let objectives = task.versions.iter().map(|version| &version.definition.objective);
+    let counting = objectives.filter(|objective| objective.on.contains(&action.kind));
+    let values = counting.filter_map(|objective| match &objective.measure {
+        Measure::Distinct(path) => countable_at(&action.data, path).ok(),
+        _ => None,
+    });
+    values.map(ValueHash::of).collect()
 }
 
 /// Divides a value into progress, and what exceeds the target and is carried over.

@@ -1,14 +1,14 @@
 //! Rule 8: the measures that look at more than the action at hand, case by case and against an oracle
 //! that looks at all actions of a period again.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::*;
 use crate::calendar::zone;
-use crate::user_tasks::{Seen, ValueHash};
+use crate::user_tasks::{SMALL_SET_MAX, Seen, ValueHash, distinct_values};
 
 /// A task called `daily` with this measure, every day unless it says otherwise.
 fn measured(measure: Value, target: i64, changes: Value) -> Value {
@@ -186,6 +186,63 @@ fn rule_23_distinct_is_exact_up_to_its_bound_and_refuses_what_is_beyond() {
     let reason = "the period has counted 10000 values, the most it can";
     past.when(&room(&json!("new"), "29T12:00")).then(&[not_counted(reason, "29T12:00")]);
     past.when(&room(&json!(77), "29T12:00")).then_nothing("daily", UnmovedReason::CountedBefore);
+}
+
+/// The state as it is read from rows: of a large set of values only the chunks of these.
+fn with_chunks_of(state: &UserTasks, values: &BTreeSet<ValueHash>) -> UserTasks {
+    let mut state = state.clone();
+    for open in state.tasks.values_mut().flat_map(|task| &mut task.periods) {
+        let Some(Seen::Values(set)) = &mut open.seen else { continue };
+        let chunks: BTreeMap<u8, Vec<u8>> = set.chunks().collect();
+        set.forget_chunks();
+        for value in values {
+            let packed = chunks.get(&value.chunk()).map_or(&[][..], Vec::as_slice);
+            set.put_chunk(value.chunk(), packed).unwrap();
+        }
+    }
+    state
+}
+
+#[test]
+fn rule_08_a_large_set_decides_by_the_chunk_of_the_actions_value_as_the_whole_set_does() {
+    let task = measured(json!({ "distinct": ["room"] }), 1_000, json!({}));
+    let catalogue = catalogue([task]);
+    let first: Vec<_> = (0..2 * SMALL_SET_MAX).map(|n| room(&json!(n), "29T11:00")).collect();
+    let past = given(&catalogue, &[]).after(&first);
+    for number in (0..4 * SMALL_SET_MAX).step_by(7) {
+        let sent = room(&json!(number), "29T12:00");
+        let Input::RecordAction { action, .. } = &sent else { panic!("{sent:?}") };
+        let looked_for = distinct_values(catalogue.task(&id("daily")).unwrap(), action);
+        assert_eq!(looked_for, BTreeSet::from([ValueHash::of(&json!(number))]));
+        let mut read = with_chunks_of(&past.state, &looked_for);
+        let by_read = decide(&read, &sent, &catalogue).unwrap();
+        let by_all = decide(&past.state, &sent, &catalogue).unwrap();
+        assert_eq!(by_read, by_all);
+        assert_eq!(by_all.events.is_empty(), number < 2 * SMALL_SET_MAX);
+        let mut whole = past.state.clone();
+        by_all.events.iter().for_each(|event| {
+            evolve(&mut read, event);
+            evolve(&mut whole, event);
+        });
+        assert_eq!(read, with_chunks_of(&whole, &looked_for));
+    }
+}
+
+#[test]
+fn rule_08_an_action_is_looked_for_by_each_field_that_a_version_counts() {
+    let by = |field: &str| measured(json!({ "distinct": [field] }), 10, json!({}));
+    let catalogue = catalogue([by("room"), by("level"), measured(json!("days"), 10, json!({}))]);
+    let task = catalogue.task(&id("daily")).unwrap();
+    let values_of = |kind: &str, data: Value| {
+        let sent = action(kind, at("29T12:00"), &data);
+        let Input::RecordAction { action, .. } = &sent else { panic!("{sent:?}") };
+        distinct_values(task, action)
+    };
+    let both = ["a", "b"].map(|text| ValueHash::of(&json!(text)));
+    assert_eq!(values_of("gift.sent", json!({ "room": "a", "level": "b" })), both.into());
+    assert_eq!(values_of("gift.sent", json!({ "room": null, "level": "b" })), [both[1]].into());
+    assert_eq!(values_of("gift.sent", json!({})), BTreeSet::new());
+    assert_eq!(values_of("user.signed_in", json!({ "room": "a" })), BTreeSet::new());
 }
 
 #[test]
