@@ -61,9 +61,7 @@ impl TaskVersion {
             ZoneRule::User => None,
             ZoneRule::Fixed(name) => {
                 zone(name).map_err(|e| broken(e.to_string()))?;
-                let mut zones = Zones::default();
-                zones.settle(name.clone());
-                Some(zones)
+                Some(Zones::always(name.clone()))
             }
         };
         for used in definition.budgets() {

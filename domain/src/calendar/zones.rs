@@ -99,9 +99,19 @@ impl Zones {
         self.changes.last().map(|(_, to)| to.as_str()).or(self.first.as_deref()).unwrap_or("UTC")
     }
 
-    /// A zone that holds for all time: that of a user of whom nothing was counted before.
-    pub fn settle(&mut self, name: String) {
-        *self = Self { first: Some(name), changes: Vec::new() };
+    /// One zone that holds for all time.
+    pub fn always(name: String) -> Self {
+        Self { first: Some(name), changes: Vec::new() }
+    }
+
+    /// Takes a zone that a producer reported. The first one applies at once, as if it had always been known, unless
+    /// something was `counted` before; each other one is a change, the first one after a count a change from UTC.
+    pub fn report(&mut self, at: Timestamp, name: String, counted: bool) {
+        if self.is_unknown() && !counted {
+            *self = Self::always(name);
+        } else {
+            self.change(at, name);
+        }
     }
 
     /// Checks that a change to this zone can be remembered beside all those that an open period may
@@ -121,7 +131,7 @@ impl Zones {
     }
 
     /// A zone that holds from the boundary after `at` on.
-    pub fn change(&mut self, at: Timestamp, name: String) {
+    pub(super) fn change(&mut self, at: Timestamp, name: String) {
         if self.current() == name && !self.is_unknown() {
             return;
         }

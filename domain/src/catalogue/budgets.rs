@@ -58,8 +58,7 @@ pub struct BudgetInForce {
 
 impl BudgetInForce {
     fn new(budget: &Budget) -> Self {
-        let mut zones = Zones::default();
-        zones.settle(budget.zone.clone());
+        let zones = Zones::always(budget.zone.clone());
         Self { budget: budget.clone(), zones }
     }
 

@@ -1,19 +1,23 @@
 //! The fold: the only place that changes state.
 
+mod rewards;
 mod streak;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use serde_json::{Map, Value};
 
-use super::event::{Budgeted, Event, Reward, UnclaimedRewards};
+use super::event::Event;
 use super::seen::{NewlySeen, Seen};
-use super::state::{
-    ClaimableMilestone, ClosedPeriod, Grant, GrantedLine, PeriodState, ReachedMilestone,
-    RewardState, TaskState, UserTasks, WaitingMilestone,
-};
+use super::state::{Grant, PeriodState, ReachedMilestone, RewardState, TaskState, UserTasks};
 use super::terms::Lapsed;
 use crate::calendar::{Period, PeriodKey};
 use crate::catalogue::definition::ClaimMode;
+use rewards::{
+    add_claimable, add_waiting, grant_waiting, granted_lines, lapse, remove_claimable,
+    remove_waiting, set_state,
+};
+
+pub use rewards::outcomes;
 
 /// Folds one fact into the state. Never fails, never decides, never looks at the catalogue: what
 /// was decided under an old catalogue stays decided.
@@ -29,8 +33,8 @@ pub fn evolve(state: &mut UserTasks, event: &Event) {
             state.counted = true;
             let task = state.tasks.entry(task.clone()).or_default();
             task.watermark = task.watermark.max(Some(*at));
-            record_progress(open_period(task, period), event);
-            close_periods(task);
+            record_progress(task.open_period(period), event);
+            task.forget_closed_periods();
         }
         Event::ProgressCorrected { task, period, starts_over, .. } => {
             state.counted = true;
@@ -38,8 +42,8 @@ pub fn evolve(state: &mut UserTasks, event: &Event) {
             if *starts_over && task.streak.take().is_some() {
                 task.periods.iter_mut().for_each(PeriodState::withhold_nothing);
             }
-            correct_progress(open_period(task, period), event);
-            close_periods(task);
+            correct_progress(task.open_period(period), event);
+            task.forget_closed_periods();
         }
         Event::StreakAdvanced { task, .. } => {
             streak::advance(state.tasks.entry(task.clone()).or_default(), event);
@@ -61,7 +65,7 @@ pub fn evolve(state: &mut UserTasks, event: &Event) {
             let task = state.tasks.entry(task.clone()).or_default();
             task.completed_at.get_or_insert(*at);
             release(task, period);
-            close_periods(task);
+            task.forget_closed_periods();
         }
         Event::BackfillReleased { task, period, .. } => {
             let periods = &mut state.tasks.entry(task.clone()).or_default().periods;
@@ -173,12 +177,8 @@ fn update_user(
     zone: Option<&str>,
     attributes: &Map<String, Value>,
 ) {
-    match zone {
-        Some(zone) if state.zones.is_unknown() && !state.counted => {
-            state.zones.settle(zone.to_owned());
-        }
-        Some(zone) => state.zones.change(at, zone.to_owned()),
-        None => {}
+    if let Some(zone) = zone {
+        state.zones.report(at, zone.to_owned(), state.counted);
     }
     merge_attributes(&mut state.attributes, attributes);
     state.updated_at = Some(at);
@@ -278,155 +278,18 @@ fn correct_progress(open: &mut PeriodState, event: &Event) {
     forget_seen_once_complete(open);
 }
 
-/// What a reward is from the moment of its grant on.
-fn granted_state(mode: ClaimMode) -> RewardState {
-    match mode {
-        ClaimMode::Manual => RewardState::Claimable,
-        ClaimMode::Automatic => RewardState::Claimed,
-    }
-}
-
-/// The state of each reward of a milestone when it is reached: of those granted, those that wait, and those
-/// that are refused.
-pub fn outcomes<'e>(
-    mode: ClaimMode,
-    rewards: &'e [Reward],
-    budgeted: Option<&'e Budgeted>,
-) -> impl Iterator<Item = (&'e Reward, RewardState)> + Clone {
-    let granted = rewards.iter().map(move |reward| (reward, granted_state(mode)));
-    let waiting = budgeted.map_or(&[][..], |budgeted| &budgeted.waiting);
-    let refused = budgeted.map_or(&[][..], |budgeted| &budgeted.refused);
-    let waiting = waiting.iter().map(|reward| (reward, RewardState::Waiting));
-    granted.chain(waiting).chain(refused.iter().map(|reward| (reward, RewardState::Refused)))
-}
-
-/// The lines of a milestone when it is reached.
-fn granted_lines<'e>(
-    outcomes: impl Iterator<Item = (&'e Reward, RewardState)>,
-) -> Vec<GrantedLine> {
-    let line = |(reward, state): (&Reward, RewardState)| GrantedLine {
-        line: reward.line.clone(),
-        kind: reward.kind.clone(),
-        code: reward.code.clone(),
-        amount: reward.amount,
-        state,
-    };
-    outcomes.map(line).collect()
-}
-
-/// The rewards of a milestone wait for a budget.
-fn add_waiting(
-    task: &mut TaskState,
-    period: &Period,
-    reached: &ReachedMilestone,
-    rewards: &[Reward],
-) {
-    let is_it = |w: &WaitingMilestone| w.period.key == period.key && w.at == reached.at;
-    if rewards.is_empty() || task.waiting.iter().any(is_it) {
-        return;
-    }
-    task.waiting.push(WaitingMilestone {
-        period: period.clone(),
-        at: reached.at,
-        version: reached.version,
-        reached_at: reached.reached_at,
-        rewards: rewards.to_vec(),
-    });
-}
-
-/// Rewards that waited for a budget are granted.
-fn grant_waiting(state: &mut UserTasks, waited: &UnclaimedRewards) {
-    let task = state.tasks.entry(waited.task.clone()).or_default();
-    remove_waiting(task, &waited.period.key, waited.milestone);
-    for reward in &waited.rewards {
-        set_state(state, reward, RewardState::Claimed);
-    }
-}
-
-/// Nothing of a milestone waits for a budget any more.
-fn remove_waiting(task: &mut TaskState, key: &PeriodKey, milestone: i64) {
-    task.waiting.retain(|w| !(w.period.key == *key && w.at == milestone));
-}
-
-/// The rewards of a milestone wait to be claimed.
-fn add_claimable(
-    task: &mut TaskState,
-    period: &Period,
-    reached: &ReachedMilestone,
-    rewards: &[Reward],
-) {
-    let is_it = |c: &ClaimableMilestone| c.period.key == period.key && c.at == reached.at;
-    if task.claimable.iter().any(is_it) {
-        return; // the same fact again
-    }
-    task.unclaimed_count += 1;
-    task.claimable.push(ClaimableMilestone {
-        period: period.clone(),
-        at: reached.at,
-        version: reached.version,
-        reached_at: reached.reached_at,
-        rewards: rewards.to_vec(),
-        terms: reached.terms,
-    });
-}
-
-/// Rewards that nobody claimed can't be claimed any more.
-fn lapse(state: &mut UserTasks, unclaimed: &UnclaimedRewards, lapsed: Lapsed) {
-    let task = state.tasks.entry(unclaimed.task.clone()).or_default();
-    remove_claimable(task, &unclaimed.period.key, unclaimed.milestone);
-    for reward in &unclaimed.rewards {
-        set_state(state, reward, lapsed.state());
-    }
-}
-
-/// The rewards of a milestone are claimed. It counts although it is not among those that were read from rows.
-fn remove_claimable(task: &mut TaskState, key: &PeriodKey, milestone: i64) {
-    let loaded = task.claimable.len() as u64;
-    task.claimable.retain(|c| !(c.period.key == *key && c.at == milestone));
-    let is_known = (task.claimable.len() as u64) < loaded;
-    if is_known || loaded < task.unclaimed_count {
-        task.unclaimed_count = task.unclaimed_count.saturating_sub(1);
-    }
-}
-
 /// A milestone is reached in its period, or by a step of a streak.
 fn reach(task: &mut TaskState, period: &Period, reached: ReachedMilestone) {
     release(task, &period.key);
     match &mut task.streak {
         Some(streak) => streak.reach(period, reached),
         None => {
-            let list = &mut open_period(task, period).reached;
+            let list = &mut task.open_period(period).reached;
             list.retain(|r| r.at != reached.at);
             list.push(reached);
         }
     }
-    close_periods(task);
-}
-
-/// The state of a period, opened if it is new.
-fn open_period<'t>(task: &'t mut TaskState, period: &Period) -> &'t mut PeriodState {
-    let found = task.periods.iter().position(|p| p.period.key == period.key);
-    let index = found.unwrap_or_else(|| {
-        let index = task.periods.partition_point(|p| p.period.starts_at < period.starts_at);
-        let opened = PeriodState {
-            period: period.clone(),
-            closes_at: None,
-            version: 0,
-            progress: 0,
-            completed: false,
-            carried: 0,
-            surplus: 0,
-            seen: None,
-            withheld: false,
-            held: false,
-            withheld_progress: None,
-            withheld_step: None,
-            reached: Vec::new(),
-        };
-        task.periods.insert(index, opened);
-        index
-    });
-    &mut task.periods[index]
+    task.forget_closed_periods();
 }
 
 /// A period withholds nothing any more.
@@ -435,55 +298,4 @@ fn release(task: &mut TaskState, key: &PeriodKey) {
         .iter_mut()
         .filter(|p| p.period.key == *key)
         .for_each(PeriodState::withhold_nothing);
-}
-
-/// How long after the first action of a period the one before it is still shown: a producer's clock
-/// may be ahead of the reader's, for whom the period before has not ended. As much as an action may
-/// be ahead by default, `future_tolerance`.
-const SHOWN_FOR: SignedDuration = SignedDuration::from_mins(5);
-
-/// Forgets periods that no action can reach any more. The newest stays: it is what a screen shows.
-fn close_periods(task: &mut TaskState) {
-    let Some(watermark) = task.watermark else { return };
-    let last = task.periods.len().saturating_sub(1);
-    let newest_from = task.periods.last().and_then(|p| p.period.starts_at);
-    let is_young = newest_from.is_some_and(|from| watermark.duration_since(from) < SHOWN_FOR);
-    let mut index = 0;
-    task.periods.retain(|p| {
-        let keep = index == last
-            || (index + 1 == last && is_young)
-            || p.withheld
-            || p.closes_at().is_none_or(|end| watermark < end);
-        index += 1;
-        if let (false, Some(ends_at)) = (keep, p.period.ends_at)
-            && task.closed.as_ref().is_none_or(|closed| closed.ends_at < ends_at)
-        {
-            let (key, surplus) = (p.period.key.clone(), p.surplus);
-            task.closed = Some(ClosedPeriod { key, ends_at, surplus });
-        }
-        keep
-    });
-}
-
-/// A granted reward is in another state, wherever it is remembered.
-fn set_state(user: &mut UserTasks, reward: &Reward, state: RewardState) {
-    if let Some(grant) = user.grants.get_mut(&reward.grant) {
-        grant.state = state;
-    }
-    if let Some(task) = user.tasks.get_mut(&reward.task) {
-        set_line(task, reward, state);
-    }
-}
-
-fn set_line(task: &mut TaskState, reward: &Reward, state: RewardState) {
-    let in_periods = task.periods.iter_mut().flat_map(|p| &mut p.reached);
-    let in_streak = task.streak.iter_mut().flat_map(|s| &mut s.reached);
-    let in_streak = in_streak.map(|reached| &mut reached.milestone);
-    for reached in in_periods.chain(in_streak) {
-        if reached.at == reward.milestone && reached.period == reward.period {
-            for line in reached.lines.iter_mut().filter(|line| line.line == reward.line) {
-                line.state = state;
-            }
-        }
-    }
 }

@@ -1,6 +1,7 @@
 //! The part of a user's past that the rules need. It stays small whatever the user's age: open periods,
 //! streaks, and how much is unclaimed.
 
+mod periods;
 mod streak;
 
 use std::collections::BTreeMap;

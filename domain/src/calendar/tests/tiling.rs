@@ -111,10 +111,7 @@ proptest! {
         changes in vec((later(), some_zone()), 0..7),
         probes in vec(-400_000..1_600_000_i64, 1..12),
     ) {
-        let mut zones = Zones::default();
-        if let Some(name) = first {
-            zones.settle(name);
-        }
+        let mut zones = first.map_or_else(Zones::default, Zones::always);
         let mut at = from;
         for (later, name) in changes {
             at += SignedDuration::from_secs(later);

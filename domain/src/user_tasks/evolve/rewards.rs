@@ -1,0 +1,144 @@
+//! The fold of granted rewards: those that can be claimed, those that wait for a budget, and their states.
+
+use crate::calendar::{Period, PeriodKey};
+use crate::catalogue::definition::ClaimMode;
+use crate::user_tasks::event::{Budgeted, Reward, UnclaimedRewards};
+use crate::user_tasks::state::{
+    ClaimableMilestone, GrantedLine, ReachedMilestone, RewardState, TaskState, UserTasks,
+    WaitingMilestone,
+};
+use crate::user_tasks::terms::Lapsed;
+
+/// The state of a reward when it is granted.
+fn granted_state(mode: ClaimMode) -> RewardState {
+    match mode {
+        ClaimMode::Manual => RewardState::Claimable,
+        ClaimMode::Automatic => RewardState::Claimed,
+    }
+}
+
+/// The state of each reward of a milestone when it is reached: of those granted, those that wait, and those
+/// that are refused.
+pub fn outcomes<'e>(
+    mode: ClaimMode,
+    rewards: &'e [Reward],
+    budgeted: Option<&'e Budgeted>,
+) -> impl Iterator<Item = (&'e Reward, RewardState)> + Clone {
+    let granted = rewards.iter().map(move |reward| (reward, granted_state(mode)));
+    let waiting = budgeted.map_or(&[][..], |budgeted| &budgeted.waiting);
+    let refused = budgeted.map_or(&[][..], |budgeted| &budgeted.refused);
+    let waiting = waiting.iter().map(|reward| (reward, RewardState::Waiting));
+    granted.chain(waiting).chain(refused.iter().map(|reward| (reward, RewardState::Refused)))
+}
+
+/// The lines of a milestone when it is reached.
+pub(super) fn granted_lines<'e>(
+    outcomes: impl Iterator<Item = (&'e Reward, RewardState)>,
+) -> Vec<GrantedLine> {
+    let line = |(reward, state): (&Reward, RewardState)| GrantedLine {
+        line: reward.line.clone(),
+        kind: reward.kind.clone(),
+        code: reward.code.clone(),
+        amount: reward.amount,
+        state,
+    };
+    outcomes.map(line).collect()
+}
+
+/// The rewards of a milestone wait for a budget.
+pub(super) fn add_waiting(
+    task: &mut TaskState,
+    period: &Period,
+    reached: &ReachedMilestone,
+    rewards: &[Reward],
+) {
+    let is_it = |w: &WaitingMilestone| w.period.key == period.key && w.at == reached.at;
+    if rewards.is_empty() || task.waiting.iter().any(is_it) {
+        return;
+    }
+    task.waiting.push(WaitingMilestone {
+        period: period.clone(),
+        at: reached.at,
+        version: reached.version,
+        reached_at: reached.reached_at,
+        rewards: rewards.to_vec(),
+    });
+}
+
+/// Rewards that waited for a budget are granted.
+pub(super) fn grant_waiting(state: &mut UserTasks, waited: &UnclaimedRewards) {
+    let task = state.tasks.entry(waited.task.clone()).or_default();
+    remove_waiting(task, &waited.period.key, waited.milestone);
+    for reward in &waited.rewards {
+        set_state(state, reward, RewardState::Claimed);
+    }
+}
+
+/// Nothing of a milestone waits for a budget any more.
+pub(super) fn remove_waiting(task: &mut TaskState, key: &PeriodKey, milestone: i64) {
+    task.waiting.retain(|w| !(w.period.key == *key && w.at == milestone));
+}
+
+/// The rewards of a milestone wait to be claimed.
+pub(super) fn add_claimable(
+    task: &mut TaskState,
+    period: &Period,
+    reached: &ReachedMilestone,
+    rewards: &[Reward],
+) {
+    let is_it = |c: &ClaimableMilestone| c.period.key == period.key && c.at == reached.at;
+    if task.claimable.iter().any(is_it) {
+        return; // the same fact again
+    }
+    task.unclaimed_count += 1;
+    task.claimable.push(ClaimableMilestone {
+        period: period.clone(),
+        at: reached.at,
+        version: reached.version,
+        reached_at: reached.reached_at,
+        rewards: rewards.to_vec(),
+        terms: reached.terms,
+    });
+}
+
+/// Rewards that nobody claimed can't be claimed any more.
+pub(super) fn lapse(state: &mut UserTasks, unclaimed: &UnclaimedRewards, lapsed: Lapsed) {
+    let task = state.tasks.entry(unclaimed.task.clone()).or_default();
+    remove_claimable(task, &unclaimed.period.key, unclaimed.milestone);
+    for reward in &unclaimed.rewards {
+        set_state(state, reward, lapsed.state());
+    }
+}
+
+/// The rewards of a milestone are claimed. It counts although it is not among those that were read from rows.
+pub(super) fn remove_claimable(task: &mut TaskState, key: &PeriodKey, milestone: i64) {
+    let loaded = task.claimable.len() as u64;
+    task.claimable.retain(|c| !(c.period.key == *key && c.at == milestone));
+    let is_known = (task.claimable.len() as u64) < loaded;
+    if is_known || loaded < task.unclaimed_count {
+        task.unclaimed_count = task.unclaimed_count.saturating_sub(1);
+    }
+}
+
+/// A granted reward is in another state, wherever it is remembered.
+pub(super) fn set_state(user: &mut UserTasks, reward: &Reward, state: RewardState) {
+    if let Some(grant) = user.grants.get_mut(&reward.grant) {
+        grant.state = state;
+    }
+    if let Some(task) = user.tasks.get_mut(&reward.task) {
+        set_line(task, reward, state);
+    }
+}
+
+fn set_line(task: &mut TaskState, reward: &Reward, state: RewardState) {
+    let in_periods = task.periods.iter_mut().flat_map(|p| &mut p.reached);
+    let in_streak = task.streak.iter_mut().flat_map(|s| &mut s.reached);
+    let in_streak = in_streak.map(|reached| &mut reached.milestone);
+    for reached in in_periods.chain(in_streak) {
+        if reached.at == reward.milestone && reached.period == reward.period {
+            for line in reached.lines.iter_mut().filter(|line| line.line == reward.line) {
+                line.state = state;
+            }
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! Which periods a task's state holds: those that an action can still reach, and what a screen shows.
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::{ClosedPeriod, PeriodState, TaskState};
+use crate::calendar::Period;
+
+/// How far the watermark must be inside the newest period before the one before it is forgotten.
+///
+/// A producer's clock may be ahead of the reader's, for whom the period before has not ended and is the one that
+/// a screen shows. It is as much as an action may be ahead by default, `future_tolerance`. Like the other bounds
+/// of a state it decides only how much is remembered: an action for a closed period is too late either way.
+const PREVIOUS_HELD_FOR: SignedDuration = SignedDuration::from_mins(5);
+
+impl TaskState {
+    /// The state of a period, opened if it is new.
+    pub(crate) fn open_period(&mut self, period: &Period) -> &mut PeriodState {
+        let found = self.periods.iter().position(|p| p.period.key == period.key);
+        let index = found.unwrap_or_else(|| {
+            let index = self.periods.partition_point(|p| p.period.starts_at < period.starts_at);
+            self.periods.insert(index, PeriodState::opened(period.clone()));
+            index
+        });
+        &mut self.periods[index]
+    }
+
+    /// Forgets periods that no action can reach any more. The newest stays: it is what a screen shows.
+    pub(crate) fn forget_closed_periods(&mut self) {
+        let Some(watermark) = self.watermark else { return };
+        let last = self.periods.len().saturating_sub(1);
+        let holds_previous = self.holds_previous(watermark);
+        let mut index = 0;
+        self.periods.retain(|p| {
+            let keep = index == last
+                || (index + 1 == last && holds_previous)
+                || p.withheld
+                || p.closes_at().is_none_or(|end| watermark < end);
+            index += 1;
+            if let (false, Some(ends_at)) = (keep, p.period.ends_at)
+                && self.closed.as_ref().is_none_or(|closed| closed.ends_at < ends_at)
+            {
+                let (key, surplus) = (p.period.key.clone(), p.surplus);
+                self.closed = Some(ClosedPeriod { key, ends_at, surplus });
+            }
+            keep
+        });
+    }
+
+    /// Whether a reader's clock may still be in the period before the newest one.
+    fn holds_previous(&self, watermark: Timestamp) -> bool {
+        let newest_from = self.periods.last().and_then(|p| p.period.starts_at);
+        newest_from.is_some_and(|from| watermark.duration_since(from) < PREVIOUS_HELD_FOR)
+    }
+}
+
+impl PeriodState {
+    /// A period in which nothing was counted.
+    fn opened(period: Period) -> Self {
+        Self {
+            period,
+            closes_at: None,
+            version: 0,
+            progress: 0,
+            completed: false,
+            carried: 0,
+            surplus: 0,
+            seen: None,
+            withheld: false,
+            held: false,
+            withheld_progress: None,
+            withheld_step: None,
+            reached: Vec::new(),
+        }
+    }
+}
