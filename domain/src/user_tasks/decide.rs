@@ -34,6 +34,7 @@ use crate::ids::TaskId;
 use measure::Cause;
 
 pub use claim::Rejection;
+pub use delivery::decide_repeated_acknowledgement;
 pub use measure::distinct_values;
 
 /// What follows from a command.

@@ -27,6 +27,7 @@ use plaudit_domain::user_tasks::{
 use uuid::Uuid;
 
 use super::bisect::is_same_record;
+use crate::acknowledgements::IgnoredAcknowledgements;
 use crate::backfills::OpenBackfills;
 use crate::batch::{
     Applied, ChangedUser, Changes, ClaimKey, HandReceipt, Item, NewEvent, Origin, Outcome, Receipt,
@@ -175,6 +176,7 @@ pub fn decide_batch<'b>(
         receipts: loaded.receipts,
         hand_receipts: loaded.hand_receipts,
         reversals: loaded.reversals,
+        ignored_before: loaded.ignored_acknowledgements,
         claimed: loaded.claimed,
         budgets_used: loaded.budgets,
         parked_queues: loaded.parked,
@@ -221,6 +223,7 @@ struct BatchDecider<'c, 'b> {
     receipts: HashMap<ClaimKey, Vec<Receipt>>,
     hand_receipts: HashMap<RequestKey, HandReceipt>,
     reversals: FoundReversals,
+    ignored_before: IgnoredAcknowledgements,
     claimed: HashMap<MilestoneKey, Receipt>,
     /// The amounts granted of the budgets, those of this batch included.
     budgets_used: BudgetsUsed,

@@ -15,7 +15,10 @@ use crate::rewards::claimable::{self, FoundClaims};
 use crate::rewards::grants;
 use crate::rewards::waiting;
 use crate::states::{self, LoadedState, NeededUsers, RecentUsers, Verify};
-use crate::{budgets, hand_receipts, parked, receipts, reversals, seen_actions, source_offsets};
+use crate::{
+    acknowledgements, budgets, hand_receipts, parked, receipts, reversals, seen_actions,
+    source_offsets,
+};
 
 /// Loads it, under the locks. Without `recent` every user is folded from the log. Also returns the users, each with
 /// the tasks that were loaded.
@@ -39,9 +42,14 @@ pub async fn load(
     let claimants = needed.claims.keys().map(|claim| claim.user.clone()).collect();
     let mut states = states::load(&needed.users, verify, recent, &claimants, tx).await?;
     add_lost_claims(&needed, &mut found, &mut states, tx).await?;
+    let seen = seen_actions::known(&needed.identities, locked.dedup_window, tx).await?;
+    needed.acknowledgements.retain(|(_, _, identity)| seen.contains(identity));
+    let repeated = &needed.acknowledgements;
     let mut loaded = Loaded {
         states,
-        seen: seen_actions::known(&needed.identities, locked.dedup_window, tx).await?,
+        ignored_acknowledgements: acknowledgements::ignored(repeated, locked.dedup_window, tx)
+            .await?,
+        seen,
         offsets: source_offsets::load(&needed.sources, tx).await?,
         receipts: receipts::load(&needed.keys, tx).await?,
         hand_receipts: hand_receipts::load(&needed.requests, tx).await?,

@@ -31,6 +31,20 @@ pub(super) fn acknowledge(
     }
 }
 
+/// The fact that follows when an acknowledgement is repeated that changed nothing at first; `None`: it still changes
+/// nothing. Only that a reward was delivered can count late. It is final, so it may be decided any number of times. That a
+/// reward failed is true of one attempt, and an operator may have had the reward delivered again since.
+#[must_use]
+pub fn decide_repeated_acknowledgement(
+    state: &UserTasks,
+    acknowledgement: &Acknowledgement,
+    at: Timestamp,
+) -> Option<Event> {
+    let is_delivered = acknowledgement.verdict == Verdict::Delivered;
+    let fact = is_delivered.then(|| acknowledge(state, acknowledgement, at))?;
+    matches!(fact, Event::RewardDelivered { .. }).then_some(fact)
+}
+
 /// Why an acknowledgement changes nothing; `None` if it does. That a reward was delivered is final, that
 /// it failed is not: the payer may have answered late.
 fn ignores(state: RewardState, delivered: bool) -> Option<&'static str> {
@@ -68,7 +82,8 @@ pub(super) fn start(state: &UserTasks, rewards: &[Reward]) -> Vec<Event> {
     rewards.iter().filter(is_waiting).map(started).collect()
 }
 
-/// What is news about deliveries.
+/// What is news about deliveries. That a reward was delivered after it was revoked changes nothing, but it is recorded: the
+/// payer has paid what the operator took back.
 pub(super) fn settle(
     state: &UserTasks,
     settled_grants: &[(Uuid, Verdict)],
@@ -76,8 +91,15 @@ pub(super) fn settle(
 ) -> Vec<Event> {
     let news = |(id, verdict): &(Uuid, Verdict)| {
         let grant = state.grants.get(id)?;
-        let is_news = ignores(grant.state, *verdict == Verdict::Delivered).is_none();
-        is_news.then(|| settled(grant, verdict.clone(), at))
+        let delivered = *verdict == Verdict::Delivered;
+        match ignores(grant.state, delivered) {
+            None => Some(settled(grant, verdict.clone(), at)),
+            Some(reason) if delivered && grant.state == RewardState::Revoked => {
+                let (grant, reason) = (id.to_string(), reason.to_owned());
+                Some(Event::AcknowledgementIgnored { grant, delivered, reason, at })
+            }
+            Some(_) => None,
+        }
     };
     settled_grants.iter().filter_map(news).collect()
 }

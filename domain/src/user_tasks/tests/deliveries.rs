@@ -3,6 +3,7 @@
 use uuid::Uuid;
 
 use super::*;
+use crate::action::Acknowledgement;
 
 /// A reward that is claimed and was handed over.
 fn delivering(catalogue: &Catalogue) -> (Given<'_>, Reward) {
@@ -181,4 +182,58 @@ fn a_redelivery_of_an_older_program_is_folded_as_it_was_then() {
         Event::RedeliveryRequested { reward, by, reason, at, stays_delivered, stays_delivering };
     evolve(&mut past.state, &stored);
     assert_eq!(line(&past), RewardState::Claimed);
+}
+
+fn word_of(grant: Uuid, verdict: Verdict) -> Acknowledgement {
+    Acknowledgement { grant: grant.to_string(), verdict }
+}
+
+#[test]
+fn rule_16_a_repeated_acknowledgement_counts_if_it_says_that_a_reward_was_delivered() {
+    let catalogue = catalogue([daily_with(&[1], json!({}))]);
+    let reward = rewards("daily", &day(29), 1, 10, "29T10:00").remove(0);
+    let yes = word_of(reward.grant, Verdict::Delivered);
+    let when = at("29T12:00");
+    let repeated = |past: &Given<'_>, word: &Acknowledgement| {
+        decide_repeated_acknowledgement(&past.state, word, when)
+    };
+    let unclaimed = given(&catalogue, &[]).after(&[gift("29T10:00")]);
+    assert_eq!(repeated(&unclaimed, &yes), None, "it still changes nothing");
+    let (past, _) = delivering(&catalogue);
+    let fact = Event::RewardDelivered { reward: reward.clone(), at: when };
+    assert_eq!(repeated(&past, &yes), Some(fact.clone()));
+    // It may be about an attempt before an operator had the reward delivered again.
+    let no = word_of(reward.grant, Verdict::Failed { reason: "no".to_owned() });
+    assert_eq!(repeated(&past, &no), None);
+    let past = past.after(&[failed(&reward.grant.to_string(), "no", "29T11:30")]);
+    assert_eq!(repeated(&past, &yes), Some(fact), "a payer may answer late");
+    let past = past.after(&[delivered(&reward.grant.to_string(), "29T12:00")]);
+    assert_eq!(repeated(&past, &yes), None, "it is delivered");
+}
+
+/// An attempt whose answer was lost may have been paid, and the reward was given up and revoked since.
+#[test]
+fn rule_16_a_payer_that_has_paid_a_revoked_reward_is_recorded_and_changes_nothing() {
+    let catalogue = catalogue([daily_with(&[1], json!({}))]);
+    let (past, reward) = delivering(&catalogue);
+    let grant = reward.grant;
+    let settle = |verdict: Verdict| {
+        let settled = vec![(grant, verdict)];
+        Command::SettleDeliveries { settled, at: at("29T14:00") }
+    };
+    let change = Change::Revoke { grant, whole_milestone: false };
+    let (by, reason) = ("olga".to_owned(), "fraud".to_owned());
+    let (user, when, seed) = (user(), at("29T13:00"), Seed(1));
+    let revoke = Command::Correct(Correction { user, change, by, reason, at: when, seed });
+    let past = past.after(&[failed(&grant.to_string(), "no answer", "29T12:00"), revoke.into()]);
+    assert_eq!(line(&past), RewardState::Revoked);
+    let against = "the reward was revoked, which is final";
+    past.when(&settle(Verdict::Delivered)).then(&[ignored(
+        &grant.to_string(),
+        true,
+        against,
+        "29T14:00",
+    )]);
+    past.when(&settle(Verdict::Failed { reason: "no".to_owned() })).then(&[]);
+    assert_eq!(line(&past.after(&[settle(Verdict::Delivered)])), RewardState::Revoked);
 }

@@ -4,10 +4,11 @@ use std::borrow::Cow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use plaudit_domain::action::{Action, ActionBody, ReversedAction};
+use plaudit_domain::action::{Acknowledgement, Action, ActionBody, ReversedAction};
 use plaudit_domain::ids::UserId;
 use plaudit_domain::user_tasks::{
     ActionInput, Credited, Decision, Event, Seed, Unmoved, UnmovedReason, decide_action,
+    decide_repeated_acknowledgement,
 };
 use uuid::Uuid;
 
@@ -25,6 +26,7 @@ impl<'b> BatchDecider<'_, 'b> {
     pub(super) fn action(&mut self, item: &'b Item, action: &'b Action) -> Outcome {
         let identity = action.identity();
         if !self.seen.insert(identity) {
+            self.repeated(item, action);
             return Outcome::Duplicate;
         }
         if let Some(first) = self.parked_queues.first_of(&action.user) {
@@ -89,6 +91,37 @@ impl<'b> BatchDecider<'_, 'b> {
         let before = self.working(item, &action.user).loaded.sequence;
         self.record(item, &action.user, events, &metadata(item, Some(action)));
         Ok(Some(before + 1))
+    }
+
+    /// Decides a repeated acknowledgement again if it changed nothing when it came first. A payer repeats itself under the
+    /// same identity: after a restore, its word may first be read while the reward is not claimed yet. It waits behind
+    /// no parked record, because it was decided before.
+    pub(super) fn repeated(&mut self, item: &Item, action: &Action) {
+        let ActionBody::Acknowledgement(acknowledgement) = action.body() else { return };
+        if !self.was_ignored(action, acknowledgement) || self.fault(item, &action.user).is_some() {
+            return;
+        }
+        let (state, at) = (&self.users[&action.user].loaded.state, action.occurred_at);
+        if let Some(fact) = decide_repeated_acknowledgement(state, acknowledgement, at) {
+            self.record(item, &action.user, vec![fact], &metadata(item, Some(action)));
+        }
+    }
+
+    /// Tells whether the first action of this identity said that the same reward was delivered, and changed nothing. The
+    /// first content of an identity wins, so that another one under it stays a duplicate.
+    fn was_ignored(&self, action: &Action, acknowledgement: &Acknowledgement) -> bool {
+        let identity = action.identity();
+        let Some(first) = self.decided.newly_seen.iter().find(|seen| seen.identity == identity)
+        else {
+            return self.ignored_before.get(&identity) == Some(&acknowledgement.grant);
+        };
+        let mut of_batch = self.decided.changes.events.iter();
+        of_batch.any(|new| {
+            new.user == action.user
+                && Some(new.sequence) == first.sequence
+                && matches!(&new.event, Event::AcknowledgementIgnored { grant, delivered: true, .. }
+                    if *grant == acknowledgement.grant)
+        })
     }
 
     /// Finds the facts of an action that is to be taken back: in this batch, or as stored.

@@ -6,6 +6,7 @@ use plaudit_domain::catalogue::BudgetsUsed;
 use plaudit_domain::ids::{TaskId, UserId};
 use uuid::Uuid;
 
+use crate::acknowledgements::IgnoredAcknowledgements;
 use crate::backfills::bounds::Bounds;
 use crate::batch::{ClaimKey, HandReceipt, Receipt, RequestKey};
 use crate::parked::ParkedQueues;
@@ -24,6 +25,7 @@ pub struct Loaded {
     pub hand_receipts: HashMap<RequestKey, HandReceipt>,
     /// The facts of actions that are to be taken back.
     pub reversals: FoundReversals,
+    pub ignored_acknowledgements: IgnoredAcknowledgements,
     /// The receipts of milestones that claims name and that were claimed before.
     pub claimed: HashMap<MilestoneKey, Receipt>,
     /// The amounts granted of the budgets.

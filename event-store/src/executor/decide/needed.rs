@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-use plaudit_domain::action::{Action, ActionBody, Reversal, ReversedAction};
+use plaudit_domain::action::{
+    Acknowledgement, Action, ActionBody, Reversal, ReversedAction, Verdict,
+};
 use plaudit_domain::catalogue::{BudgetKey, Catalogue, CatalogueTask};
 use plaudit_domain::ids::{TaskId, UserId};
 use plaudit_domain::lane::Lane;
@@ -30,6 +32,8 @@ pub struct Needed {
     pub requests: Vec<(Lane, RequestKey)>,
     /// Actions that are to be taken back, with their names.
     pub reversals: BTreeMap<(Lane, UserId, Uuid), ReversedAction>,
+    /// Acknowledgements that say that a reward was delivered.
+    pub acknowledgements: Vec<(Lane, UserId, Uuid)>,
     /// Each with how many milestones it may take.
     pub claims: BTreeMap<ClaimLookup, i64>,
     pub grants: BTreeSet<GrantLookup>,
@@ -140,11 +144,19 @@ impl Needed {
         }
         self.identities.push((lane, action.identity()));
         self.budgets.extend(catalogue.budgets_needed(&action.kind, action.occurred_at));
-        if let ActionBody::Reversal(Reversal { target: reversed, .. }) = action.body() {
-            let user = &action.user;
-            let target = reversed.identity(user);
-            self.identities.extend([(lane, target), (lane, reversed.marker(user))]);
-            self.reversals.insert((lane, user.clone(), target), reversed.clone());
+        let user = &action.user;
+        match action.body() {
+            ActionBody::Reversal(Reversal { target: reversed, .. }) => {
+                let target = reversed.identity(user);
+                self.identities.extend([(lane, target), (lane, reversed.marker(user))]);
+                self.reversals.insert((lane, user.clone(), target), reversed.clone());
+            }
+            ActionBody::Acknowledgement(Acknowledgement {
+                verdict: Verdict::Delivered, ..
+            }) => {
+                self.acknowledgements.push((lane, user.clone(), action.identity()));
+            }
+            ActionBody::Acknowledgement(_) | ActionBody::UserUpdate(_) | ActionBody::Business => {}
         }
     }
 

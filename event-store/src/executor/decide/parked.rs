@@ -48,6 +48,7 @@ impl<'b> BatchDecider<'_, 'b> {
         for action in actions {
             let identity = action.identity();
             if !self.seen.insert(identity) {
+                self.repeated(item, action);
                 duplicates += 1;
                 continue;
             }

@@ -1,0 +1,13 @@
+-- The grants that acknowledgements named whose first event says that they were ignored. Two probes of a key each.
+select a.identity, e.payload->>'grant'
+from unnest($1::smallint[], $2::text[], $3::uuid[]) a (lane, user_id, identity)
+cross join lateral (
+    select sequence from seen_actions
+    where lane = a.lane and identity = a.identity and dedup_window in ($4, $4 - 1) and sequence is not null limit 1
+) s
+cross join lateral (
+    select payload from events
+    where lane = a.lane and aggregate_type = $5 and aggregate_id = a.user_id and sequence = s.sequence
+      and event_type = 'acknowledgement_ignored' and (payload->>'delivered')::boolean
+    limit 1
+) e

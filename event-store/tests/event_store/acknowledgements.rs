@@ -1,0 +1,127 @@
+//! What payers say under an identity that was used before.
+
+use crate::support::{Store, TASKS, action, request};
+use jiff::Timestamp;
+use plaudit_domain::action::Action;
+use plaudit_domain::lane::Lane;
+use plaudit_domain::user_tasks::{Reward, RewardState};
+use plaudit_event_store::{Item, Outcome, Work, rewards};
+use serde_json::json;
+
+const NOON: &str = "2026-03-29T12:00:00Z";
+
+/// A user who has reached a milestone and has not claimed its reward.
+async fn reached(store: &Store) -> Reward {
+    store.act(action("u1", "t1", "team.formed", NOON, &json!({}))).await;
+    row(store).await.reward
+}
+
+async fn row(store: &Store) -> rewards::RewardRow {
+    let lane = Lane::of("u1", store.lane_count);
+    let now = Timestamp::now();
+    let page = rewards::load(&store.pool, lane, &"u1".parse().unwrap(), None, None, 9, now).await;
+    page.unwrap().rows.remove(0)
+}
+
+async fn state(store: &Store) -> RewardState {
+    row(store).await.state
+}
+
+fn claim(store: &Store) -> Item {
+    let work = Work::Claim {
+        user: "u1".parse().unwrap(),
+        task: "first-team".parse().unwrap(),
+        period: None,
+        milestone: None,
+        at: Timestamp::now(),
+        idempotency_key: None,
+    };
+    Item { lane: Lane::of("u1", store.lane_count), work, origin: request() }
+}
+
+async fn claimed(store: &Store) {
+    let outcome = store.execute(vec![claim(store)]).await.remove(0).outcome;
+    assert!(matches!(outcome, Outcome::Claimed(_)), "{outcome:?}");
+}
+
+fn says(verdict: &str, id: &str, reward: &Reward) -> Action {
+    let kind = format!("plaudit.reward.{verdict}");
+    action("u1", id, &kind, NOON, &json!({ "grant": reward.grant, "reason": "no" }))
+}
+
+async fn events(store: &Store) -> i64 {
+    store.count("select count(*) from events").await
+}
+
+/// A claim made after the moment of a restore is lost, and what the payer said about it is read before it is made again.
+#[tokio::test]
+async fn rule_05_a_repeated_acknowledgement_that_came_too_early_counts_once() {
+    let store = Store::with_tasks(TASKS).await;
+    let reward = reached(&store).await;
+    let paid = says("delivered", "paid-1", &reward);
+    assert_eq!(store.act(paid.clone()).await.outcome, Outcome::Accepted);
+    let before = events(&store).await;
+    assert_eq!(store.act(paid.clone()).await.outcome, Outcome::Duplicate);
+    assert_eq!((events(&store).await, state(&store).await), (before, RewardState::Claimable));
+    claimed(&store).await;
+    assert_eq!(store.act(paid.clone()).await.outcome, Outcome::Duplicate);
+    assert_eq!(state(&store).await, RewardState::Delivered);
+    let before = events(&store).await;
+    assert_eq!(store.act(paid).await.outcome, Outcome::Duplicate);
+    assert_eq!(events(&store).await, before, "it counts once");
+}
+
+#[tokio::test]
+async fn rule_05_a_repeated_acknowledgement_counts_once_within_a_batch_too() {
+    let store = Store::with_tasks(TASKS).await;
+    let reward = reached(&store).await;
+    let paid = || store.item(says("delivered", "paid-1", &reward), request());
+    let applied = store.execute(vec![paid(), claim(&store), paid(), paid()]).await;
+    assert_eq!(applied[2].outcome, Outcome::Duplicate);
+    assert_eq!(state(&store).await, RewardState::Delivered);
+    let delivered = "select count(*) from events where event_type = 'reward_delivered'";
+    assert_eq!(store.count(delivered).await, 1);
+}
+
+/// The first content of an identity wins, whatever a later one says.
+#[tokio::test]
+async fn rule_05_another_content_under_a_known_identity_is_not_decided() {
+    let store = Store::with_tasks(TASKS).await;
+    let reward = reached(&store).await;
+    store.act(says("failed", "answer-1", &reward)).await;
+    let other = action("u1", "answer-2", "plaudit.reward.delivered", NOON, &json!({}));
+    store.act(other).await;
+    store.act(action("u1", "answer-3", "gift.sent", NOON, &json!({}))).await;
+    claimed(&store).await;
+    let before = events(&store).await;
+    for id in ["answer-1", "answer-2", "answer-3"] {
+        let paid = says("delivered", id, &reward);
+        assert_eq!(store.act(paid).await.outcome, Outcome::Duplicate, "{id}");
+    }
+    assert_eq!((events(&store).await, state(&store).await), (before, RewardState::Claimed));
+}
+
+/// It may be about an attempt before an operator had the reward delivered again.
+#[tokio::test]
+async fn rule_16_a_repeated_failure_does_not_end_a_reward_that_is_delivered_again() {
+    let store = Store::with_tasks(TASKS).await;
+    let reward = reached(&store).await;
+    claimed(&store).await;
+    let failed = says("failed", "failed-1", &reward);
+    assert_eq!(store.act(failed.clone()).await.outcome, Outcome::Accepted);
+    assert_eq!(state(&store).await, RewardState::Failed);
+    let work = Work::Redeliver {
+        user: "u1".parse().unwrap(),
+        grant: reward.grant,
+        by: "ops".to_owned(),
+        reason: "the account is open again".to_owned(),
+        at: Timestamp::now(),
+        even_if_delivered: false,
+    };
+    let again = Item { lane: Lane::of("u1", store.lane_count), work, origin: request() };
+    assert_eq!(store.execute(vec![again]).await[0].outcome, Outcome::Accepted);
+    assert_eq!(store.act(failed).await.outcome, Outcome::Duplicate);
+    assert_eq!(state(&store).await, RewardState::Claimed);
+    store.act(says("failed", "failed-2", &reward)).await;
+    assert_eq!(state(&store).await, RewardState::Failed, "a fresh id counts");
+}
