@@ -19,6 +19,7 @@ pub use command::{ActionInput, BackfillRelease, Command, ParkedVerdict, PastActi
 pub use correction::{Adjustment, BY_HAND, Change, Correction, Credited};
 pub use decide::{
     Decision, Rejection, Unmoved, UnmovedReason, decide_action, decide_command, decide_past_action,
+    obstacles::{Obstacle, Outlook, outlook},
     streak::swept_at,
 };
 pub use event::{

@@ -240,10 +240,12 @@ shapes! {
         action: Option<ActionVerdict>,
         /// The last actions that moved nothing although they matched, oldest first.
         refused: Vec<HistoryEvent>,
+        /// What delays the rewards of an action that counts now; empty: they are granted with it.
+        delays: Vec<Obstacle>,
         /// The task as the user sees it; null: the user does not have it.
         screen: Option<TaskScreen>,
     }
-    /// Something that stops a task.
+    /// Something that stops a task or delays its rewards.
     Obstacle {
         /// Names it, such as `locked`.
         reason: String,
