@@ -4,7 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use super::dry_runs::post_file;
-use super::support::{Api, action, operator};
+use super::support::{Api, TASKS, action, operator};
 
 /// One task for each reason. All count gifts.
 const STOPPED: &str = "
@@ -123,4 +123,18 @@ async fn why_says_of_a_task_that_counts_while_it_is_locked_what_waits() {
     assert_eq!(counting["obstacles"], json!([]), "its actions count");
     let detail = "actions count, and what they reach is granted once these are completed: opener";
     assert_eq!(reason_of(&counting["delays"]), ("locked", detail));
+}
+
+#[tokio::test]
+async fn a_publication_warns_that_it_narrows_an_audience() {
+    let api = Api::start().await;
+    let vips = "category: newbie\n    audience: { where: user.vip >= 2 }\n";
+    let narrowed = TASKS.replace("category: newbie\n", vips);
+    let planned = post_file(&api, "/v1/tasks/plan", &narrowed).await;
+    let published = post_file(&api, "/v1/tasks/publish", &narrowed).await;
+    assert_eq!(published.status, 200, "{}", published.text);
+    let warnings = &published.body["published"][0]["warnings"];
+    assert_eq!((&warnings[0]["path"], warnings.as_array().unwrap().len()), (&json!("audience"), 1));
+    assert_eq!(planned.body["tasks"][0]["warnings"], *warnings);
+    assert_eq!(published.body["published"][1].get("warnings"), None, "it is unchanged");
 }

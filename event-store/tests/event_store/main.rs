@@ -18,6 +18,7 @@ mod lapses;
 mod parked;
 mod plans;
 mod random_rewards;
+mod reach;
 mod recent_users;
 mod source_files;
 mod stock_cqrs;
