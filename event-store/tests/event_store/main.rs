@@ -17,6 +17,7 @@ mod lanes;
 mod lapses;
 mod parked;
 mod plans;
+mod publications;
 mod random_rewards;
 mod reach;
 mod recent_users;
