@@ -2,11 +2,12 @@
 
 use jiff::Timestamp;
 use plaudit_domain::action::Action;
-use plaudit_domain::catalogue::{CatalogueTask, Status};
+use plaudit_domain::calendar::Period;
+use plaudit_domain::catalogue::definition::Audience;
 use plaudit_domain::ids::{TaskId, UserId};
 use plaudit_domain::lane::{Lane, LaneCount};
-use plaudit_domain::screen::{ScreenRequest, TaskScreen, TaskScreenState, screen};
-use plaudit_domain::user_tasks::Event;
+use plaudit_domain::screen::{ScreenRequest, TaskScreen, screen};
+use plaudit_domain::user_tasks::{self, Event, Outlook, outlook};
 use plaudit_event_store::catalogue_store::CatalogueStore;
 use plaudit_event_store::{off_the_runtime, parked, reader};
 use serde::Serialize;
@@ -30,6 +31,8 @@ pub struct Why {
     pub at: Timestamp,
     /// The obstacles to any action now; empty: a matching action would count.
     pub obstacles: Vec<Obstacle>,
+    /// What delays the rewards of an action that counts now; empty: they are granted with it.
+    pub delays: Vec<Obstacle>,
     /// The effect of the given action on the task.
     pub action: Option<ActionVerdict>,
     /// The last actions that moved nothing although they matched, oldest first.
@@ -38,7 +41,7 @@ pub struct Why {
     pub screen: Option<TaskScreen>,
 }
 
-/// Something that stops a task.
+/// Something that stops a task or delays its rewards.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Obstacle {
     /// Names it, such as `locked`.
@@ -124,7 +127,10 @@ impl Why {
         let screen = off_the_runtime(|| screen(&user, &state, &known, at, &request)).pop();
         let blocking = parked::queue_of(pool, lane, user.as_str(), 1).await;
         let blocking = blocking.map_err(AuditError::from)?.first().map(|parked| parked.id);
-        let obstacles = obstacles(task, screen.as_ref(), blocking, at);
+        let Outlook { obstacles: found, withheld_by, is_held } =
+            off_the_runtime(|| outlook(&user, &state, task, at));
+        let (obstacles, delays) =
+            (obstacles(id, blocking, found), delays(id, &withheld_by, is_held));
         let prepared = match action {
             Some(action) => {
                 let user = Some(user.clone());
@@ -133,7 +139,8 @@ impl Why {
             }
             None => None,
         };
-        let why = Self { user, task: id.clone(), at, obstacles, action: None, refused, screen };
+        let id = id.clone();
+        let why = Self { user, task: id, at, obstacles, delays, action: None, refused, screen };
         Ok(PreparedWhy { why, action: prepared })
     }
 }
@@ -167,57 +174,92 @@ fn refused(page: Vec<reader::Entry>, task: &TaskId) -> Result<Vec<EventEntry>, A
     found.into_iter().skip(skipped).map(EventEntry::new).collect()
 }
 
+/// The parked record that the user's actions wait behind, and what stops the task itself.
 fn obstacles(
-    task: &CatalogueTask,
-    screen: Option<&TaskScreen>,
+    id: &TaskId,
     blocking: Option<Uuid>,
-    now: Timestamp,
+    found: Vec<user_tasks::Obstacle>,
 ) -> Vec<Obstacle> {
-    let mut found = Vec::new();
-    let mut add = |reason, detail: String| found.push(Obstacle { reason, detail });
-    if let Some(parked) = blocking {
+    let parked = blocking.map(|parked| {
         let help = "release or discard that one first";
-        add("parked", format!("the user's actions wait behind the parked record {parked}; {help}"));
-    }
-    let id = &task.id;
-    match task.status {
-        Status::Active => {}
-        Status::Paused => {
-            add("paused", format!("the task is paused; `plaudit tasks resume {id}` resumes it"));
+        let detail = format!("the user's actions wait behind the parked record {parked}; {help}");
+        Obstacle { reason: "parked", detail }
+    });
+    parked.into_iter().chain(found.into_iter().map(|obstacle| described(id, obstacle))).collect()
+}
+
+fn described(id: &TaskId, obstacle: user_tasks::Obstacle) -> Obstacle {
+    use user_tasks::Obstacle as Found;
+    let (reason, detail) = match obstacle {
+        Found::Paused => {
+            ("paused", format!("the task is paused; `plaudit tasks resume {id}` resumes it"))
         }
-        Status::Retired => add("retired", "the task is retired for good".to_owned()),
-    }
-    // The version that the open period goes by, as in `advance`.
-    let version = screen.and_then(|screen| task.version(screen.version));
-    let window = version.unwrap_or(task.current()).definition.window;
-    let is_inside = window.contains(now);
-    if !is_inside {
-        let end = |at: Option<Timestamp>| at.map_or("open".to_owned(), |at| at.to_string());
-        let (from, until) = (end(window.from), end(window.until));
-        add("outside_window", format!("now is outside of the task's window: {from} to {until}"));
-    }
-    match screen {
-        None if task.status == Status::Active && is_inside => {
-            add("not_in_audience", "the user is not in the task's audience".to_owned());
+        Found::Retired => ("retired", "the task is retired for good".to_owned()),
+        Found::OutsideAudience(audience) => ("not_in_audience", outside(&audience)),
+        Found::OutsideWindow(window) => {
+            let end = |at: Option<Timestamp>| at.map_or("open".to_owned(), |at| at.to_string());
+            let (from, until) = (end(window.from), end(window.until));
+            let detail = format!("now is outside of the task's window: {from} to {until}");
+            ("outside_window", detail)
         }
-        None => {}
-        Some(screen) => {
-            if !screen.locked_by.is_empty() {
-                let ids: Vec<_> = screen.locked_by.iter().map(TaskId::as_str).collect();
-                add("locked", format!("locked until these are completed: {}", ids.join(", ")));
-            }
-            let is_done = matches!(
-                screen.state,
-                TaskScreenState::Completed | TaskScreenState::Claimed | TaskScreenState::Expired
-            ) || screen.progress >= screen.target;
-            if is_done && screen.streak.is_none() {
-                let next = screen.period.ends_at.map_or_else(
-                    || "it is not repeated".to_owned(),
-                    |ends| format!("the next one begins at {ends}"),
-                );
-                add("completed", format!("period {} is completed; {next}", screen.period.key));
-            }
+        Found::TooLate { period, watermark } => {
+            let closed_by = format!("period {period} was closed by an action of {watermark}");
+            ("too_late", format!("{closed_by}, the latest that the task counted"))
         }
+        Found::Completed(period) => {
+            let next = next_begins(&period, "it is not repeated");
+            ("completed", format!("period {} is completed; {next}", period.key))
+        }
+        Found::HasStep(period) => {
+            let next = next_begins(&period, "there is none after it");
+            ("completed", format!("period {} has its step; {next}", period.key))
+        }
+        Found::Locked(missing) => {
+            ("locked", format!("locked until these are completed: {}", listed(&missing)))
+        }
+        Found::CapUsedUp { cap, period } => {
+            let used_up =
+                format!("the cap of {cap} per period is used up in period {}", period.key);
+            let next = next_begins(&period, "it is not repeated");
+            ("cap_used_up", format!("{used_up}; {next}"))
+        }
+    };
+    Obstacle { reason, detail }
+}
+
+fn outside(audience: &Audience) -> String {
+    let mut conditions: Vec<String> =
+        audience.filter.iter().map(|f| format!("where: {f}")).collect();
+    if let Some(share) = audience.share {
+        conditions.push(format!("percent: {}", f64::from(u32::from(share)) / 100.0));
     }
-    found
+    let kept = "what the user earned stays claimable";
+    format!("the user is outside the task's audience ({}); {kept}", conditions.join(", "))
+}
+
+fn next_begins(period: &Period, otherwise: &str) -> String {
+    let begins = |at: Timestamp| format!("the next one begins at {at}");
+    period.ends_at.map_or_else(|| otherwise.to_owned(), begins)
+}
+
+fn listed(tasks: &[TaskId]) -> String {
+    tasks.iter().map(TaskId::as_str).collect::<Vec<_>>().join(", ")
+}
+
+/// What delays the rewards of actions that count.
+fn delays(id: &TaskId, withheld_by: &[TaskId], is_held: bool) -> Vec<Obstacle> {
+    let withheld = (!withheld_by.is_empty()).then(|| Obstacle {
+        reason: "locked",
+        detail: format!(
+            "actions count, and what they reach is granted once these are completed: {}",
+            listed(withheld_by)
+        ),
+    });
+    let held = is_held.then(|| Obstacle {
+        reason: "held",
+        detail: format!(
+            "actions count, and what they reach is granted by `plaudit tasks backfill release {id}`"
+        ),
+    });
+    withheld.into_iter().chain(held).collect()
 }

@@ -195,6 +195,9 @@ pub struct UnclaimedScreen {
     pub reached_at: Timestamp,
     /// What it gives.
     pub rewards: Vec<RewardScreen>,
+    /// As the author gave it in the version that promised the rewards.
+    #[serde(skip_serializing_if = "Meta::is_empty")]
+    pub meta: Meta,
 }
 
 /// What a user's tasks look like at `now`, by `order`, then by id.

@@ -19,7 +19,9 @@ pub use command::{ActionInput, BackfillRelease, Command, ParkedVerdict, PastActi
 pub use correction::{Adjustment, BY_HAND, Change, Correction, Credited};
 pub use decide::{
     Decision, Rejection, Unmoved, UnmovedReason, decide_action, decide_command, decide_past_action,
-    decide_repeated_acknowledgement, distinct_values, streak::swept_at,
+    decide_repeated_acknowledgement, distinct_values,
+    obstacles::{Obstacle, Outlook, outlook},
+    streak::swept_at,
 };
 pub use event::{
     Allotment, AllottedAs, Budgeted, Earned, Event, Protected, Protection, Rejudged, Reward,

@@ -34,8 +34,12 @@ fn catalogue() -> Catalogue {
     Catalogue::new(1, vec![task]).unwrap()
 }
 
-/// What a user of one gift sees.
+/// What a user of one gift sees on that day.
 fn see(locale: Option<&str>) -> Value {
+    see_at("2026-03-29T10:00:00Z", locale)
+}
+
+fn see_at(now: &str, locale: Option<&str>) -> Value {
     let catalogue = catalogue();
     let (source, id, kind, time) = ("/test", "1", "gift.sent", "2026-03-29T09:00:00Z");
     let parts = Parts { user: "u", source, id, kind, time, data: Map::new() };
@@ -47,7 +51,7 @@ fn see(locale: Option<&str>) -> Value {
         evolve(&mut state, &event);
     }
     let request = ScreenRequest { locale, ..ScreenRequest::default() };
-    let now = "2026-03-29T10:00:00Z".parse().unwrap();
+    let now = now.parse().unwrap();
     let shown = screen(&"u".parse().unwrap(), &state, &catalogue, now, &request);
     serde_json::to_value(&shown[0]).unwrap()
 }
@@ -72,4 +76,15 @@ fn rule_20_meta_is_shown_as_given() {
     let has = |value: &Value, field: &str| value.get(field).is_some();
     assert!(!has(promised, "meta"), "an empty one is left out");
     assert!(!has(&promised["rewards"][0], "meta") && !has(&promised["rewards"][0], "title"));
+}
+
+#[test]
+fn rule_20_an_unclaimed_milestone_of_an_earlier_period_shows_its_meta_and_titles() {
+    let shown = see_at("2026-03-30T10:00:00Z", None);
+    let earlier = &shown["unclaimed_from_earlier_periods"][0];
+    assert_eq!((&earlier["period"]["key"], &earlier["at"]), (&json!("2026-03-29"), &json!(1)));
+    assert_eq!(earlier["meta"], json!({ "glow": true }));
+    let line = &earlier["rewards"][0];
+    assert_eq!(line["title"], "5 coins at 1");
+    assert_eq!(line["meta"], json!({ "icon": [1, null] }));
 }

@@ -1,7 +1,6 @@
 //! Task files: from YAML or JSON to definitions, or to every error with its place; and back.
 //!
 //! An error in one field does not hide those in others, so nothing here stops at the first one.
-//! A field that the format has and this version can't act on yet is an error too, never ignored.
 //!
 //! Never does I/O, and never decides a rule of a task: the definitions and their invariants are
 //! those of `plaudit_domain::catalogue::definition`.

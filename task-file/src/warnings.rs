@@ -23,6 +23,7 @@ pub fn of(task: &TaskDefinition, now: Timestamp, catalogue: Option<&Catalogue>) 
         stopped_dependencies(task, catalogue, &mut warnings);
         if let Some(in_force) = catalogue.task(&task.id) {
             lowered_rewards(task, &in_force.current().definition, &mut warnings);
+            changed_audience(task, &in_force.current().definition, &mut warnings);
         }
     }
     warnings
@@ -83,6 +84,15 @@ fn never_reached(task: &TaskDefinition, warnings: &mut Vec<Warning>) {
     if counted > 0 && counted < target {
         let message = format!("{counted} tasks are counted, but the target is {target}");
         warnings.push(("objective.target".to_owned(), message));
+    }
+}
+
+/// Another audience than that of the version in force.
+fn changed_audience(task: &TaskDefinition, in_force: &TaskDefinition, warnings: &mut Vec<Warning>) {
+    if task.audience != in_force.audience && !task.audience.is_everybody() {
+        let message = "users outside it no longer see the task or count for it, open periods that keep their \
+                       version excepted; what they earned stays claimable";
+        warnings.push(("audience".to_owned(), message.to_owned()));
     }
 }
 

@@ -152,6 +152,10 @@ shapes! {
         adopt_at_target: u64,
         /// It has ended; the next one begins with the new version.
         begin_anew: u64,
+        /// They would adopt the new version or begin with it, but are outside its audience. Counted if the audience
+        /// changes; absent: none.
+        #[schema(required = false, nullable = false)]
+        outside_audience: Option<u64>,
     }
     /// What a dry run is to try: `actions`, or a `user`, or both.
     SimulationInput {
@@ -236,6 +240,8 @@ shapes! {
         at: Instant,
         /// The obstacles to any action now; empty: a matching action would count.
         obstacles: Vec<Obstacle>,
+        /// What delays the rewards of an action that counts now; empty: they are granted with it.
+        delays: Vec<Obstacle>,
         /// The effect of the given action on the task.
         action: Option<ActionVerdict>,
         /// The last actions that moved nothing although they matched, oldest first.
@@ -243,7 +249,7 @@ shapes! {
         /// The task as the user sees it; null: the user does not have it.
         screen: Option<TaskScreen>,
     }
-    /// Something that stops a task.
+    /// Something that stops a task or delays its rewards.
     Obstacle {
         /// Names it, such as `locked`.
         reason: String,
@@ -293,5 +299,8 @@ shapes! {
         version: u32,
         /// Whether it is new.
         changed: bool,
+        /// Legal but suspicious parts of it beside the version that was in force; absent: none.
+        #[schema(required = false, nullable = false)]
+        warnings: Option<Vec<PlannedWarning>>,
     }
 }

@@ -196,6 +196,9 @@ shapes! {
         reached_at: Instant,
         /// What it gives.
         rewards: Vec<Reward>,
+        /// As the author gave it; absent if empty.
+        #[schema(required = false, value_type = Object)]
+        meta: Option<serde_json::Value>,
     }
     /// A streak.
     Streak {

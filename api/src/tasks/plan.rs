@@ -1,4 +1,4 @@
-//! What publishing a task file would change, and for how many users. Nothing is written.
+//! What publishing a task file would change, and for how many users; and the publication.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use plaudit_domain::catalogue::Catalogue;
 use plaudit_domain::catalogue::definition::TaskDefinition;
 use plaudit_domain::ids::TaskId;
 use plaudit_event_store::catalogue_store::{
-    CatalogueStore, PublishError, UsersReached, users_reached, with_drafts,
+    self, Author, CatalogueStore, PublishError, Published, UsersReached, users_reached, with_drafts,
 };
 use plaudit_event_store::{ExecuteError, off_the_runtime};
 use plaudit_task_file::{Change, LocatedTask, diff};
@@ -67,6 +67,38 @@ pub enum PlannedChange {
     Unchanged,
 }
 
+/// What a publication did to a task.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct PublishedTask {
+    /// The task.
+    pub task: TaskId,
+    /// The version in force.
+    pub version: u32,
+    /// Whether it is new; false: the definition was in force already.
+    pub changed: bool,
+    /// Legal but suspicious parts of it beside the version that was in force, in the order of the file.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<PlannedWarning>,
+}
+
+/// Publishes the tasks of a file, all or none.
+pub async fn publish(
+    located: &[&LocatedTask],
+    author: Author,
+    catalogue: &CatalogueStore,
+    pool: &PgPool,
+) -> Result<Vec<PublishedTask>, PublishError> {
+    let known = catalogue.newest(pool).await?;
+    let definitions: Vec<_> = located.iter().map(|task| task.definition.clone()).collect();
+    let published = catalogue_store::publish(pool, &definitions, author).await?;
+    let now = Timestamp::now();
+    let with_warnings = |(task, published): (&&LocatedTask, Published)| {
+        let Published { task: id, version, changed } = published;
+        PublishedTask { task: id, version, changed, warnings: warnings(task, &known, now) }
+    };
+    Ok(located.iter().zip(published).map(with_warnings).collect())
+}
+
 impl Plan {
     /// Compares tasks with the catalogue, counts users for at most so long, and asks for as long what new
     /// tasks would count of the past.
@@ -99,7 +131,8 @@ impl Plan {
     }
 }
 
-fn warnings(task: &LocatedTask, known: &Catalogue, now: Timestamp) -> Vec<PlannedWarning> {
+/// Finds what is suspicious in a task beside the catalogue.
+pub fn warnings(task: &LocatedTask, known: &Catalogue, now: Timestamp) -> Vec<PlannedWarning> {
     let found = task.warnings(now, Some(known)).into_iter();
     let planned = found.map(|warning| {
         let path = task.path_below(&warning).to_owned();

@@ -6,13 +6,12 @@ use axum::body::Body;
 use axum::extract::{Extension, State};
 use axum::http::HeaderMap;
 use plaudit_domain::catalogue::definition::TaskDefinition;
-use plaudit_domain::ids::TaskId;
-use plaudit_event_store::catalogue_store::{self, Author, PublishError, Unfit};
+use plaudit_event_store::catalogue_store::{Author, PublishError, Unfit};
 use plaudit_release::Operator;
 use plaudit_task_file::{Diagnostic, FILE_BYTES_MAX, LocatedTask, parse_located};
 use serde::Serialize;
 
-use super::plan::Plan;
+use super::plan::{Plan, PublishedTask, publish as publish_located};
 use crate::auth::Caller;
 use crate::etag::no_store;
 use crate::in_flight::Held;
@@ -27,13 +26,6 @@ const YAML: [&str; 4] = ["application/yaml", "application/x-yaml", "text/yaml", 
 #[derive(Serialize)]
 struct PublishedAll {
     published: Vec<PublishedTask>,
-}
-
-#[derive(Serialize)]
-struct PublishedTask {
-    task: TaskId,
-    version: u32,
-    changed: bool,
 }
 
 /// `POST /v1/tasks/publish`: a task file, all of it or nothing.
@@ -57,21 +49,15 @@ pub async fn publish(
         .and_then(|text| query.checked("reason", Operator::checked_reason(&text)));
     query.finish()?;
     let (tasks, held) = read_file(&state, &headers, body).await?;
-    let definitions = definitions_of(&tasks);
     let author = Author { by: caller.subject, reason };
-    let pool = state.pool.clone();
     let published = detached(async move {
-        let published = catalogue_store::publish(&pool, &definitions, author).await;
+        let located: Vec<_> = tasks.iter().collect();
+        let catalogue = state.executor.catalogue();
+        let published = publish_located(&located, author, catalogue, &state.pool).await;
         drop(held);
-        published.map_err(|error| refused(error, &definitions))
+        published.map_err(|error| refused(error, &definitions_of(&tasks)))
     });
-    let published = published.await??;
-    let task = |p: catalogue_store::Published| PublishedTask {
-        task: p.task,
-        version: p.version,
-        changed: p.changed,
-    };
-    Ok(no_store(&PublishedAll { published: published.into_iter().map(task).collect() }))
+    Ok(no_store(&PublishedAll { published: published.await?? }))
 }
 
 /// Reads a task file from the body.

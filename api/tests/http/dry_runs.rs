@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::support::{Api, TASKS, action, auditor, client, operator, request};
 
-async fn post_file(api: &Api, path: &str, file: &str) -> super::support::Answer {
+pub async fn post_file(api: &Api, path: &str, file: &str) -> super::support::Answer {
     let headers = [("content-type", "application/yaml")];
     let sent =
         request(axum::http::Method::POST, path, &operator(), &headers, file.to_owned().into());

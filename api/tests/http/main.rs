@@ -11,6 +11,7 @@ mod connections;
 mod corrections;
 mod description;
 mod dry_runs;
+mod explanations;
 mod freezes;
 mod grants;
 mod operators;

@@ -64,9 +64,7 @@ impl Reader<'_> {
                 at: r.at,
                 reached_at: Some(r.reached_at),
                 rewards: self.granted_lines(&r.period, r.version, r.at, lines),
-                meta: self
-                    .milestone(r.version, r.at)
-                    .map_or_else(Meta::new, |(_, m)| m.meta.clone()),
+                meta: self.meta_of(r.version, r.at),
             }
         });
         let mut all: Vec<_> = promised.chain(reached).collect();
@@ -100,6 +98,7 @@ impl Reader<'_> {
                 at: c.at,
                 reached_at: c.reached_at,
                 rewards: self.granted_lines(&c.period.key, c.version, c.at, lines),
+                meta: self.meta_of(c.version, c.at),
             }
         };
         beside.iter().take(UNCLAIMED_SHOWN_MAX).map(unclaimed).collect()
@@ -119,6 +118,11 @@ impl Reader<'_> {
         let version = self.task.version(version)?;
         let milestone = version.definition.milestones.iter().find(|m| m.at == at)?;
         Some((version, milestone))
+    }
+
+    /// The `meta` of a milestone in the version that promised it.
+    fn meta_of(&self, version: u32, at: i64) -> Meta {
+        self.milestone(version, at).map_or_else(Meta::new, |(_, milestone)| milestone.meta.clone())
     }
 
     fn promised_line(&self, version: &TaskVersion, at: i64, line: &RewardLine) -> RewardScreen {

@@ -7,10 +7,12 @@ mod claim;
 mod correct;
 mod delivery;
 mod measure;
+pub mod obstacles;
 pub(crate) mod progress;
 mod reverse;
 mod settle;
 pub mod streak;
+mod unmoved;
 
 use std::borrow::Cow;
 use std::cell::RefCell;
@@ -22,20 +24,20 @@ use super::evolve::{evolve, merge_attributes};
 use super::seed::Seed;
 use super::state::{TaskState, UserTasks};
 use jiff::Timestamp;
-use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::action::{Action, ActionBody, UserUpdate};
 use crate::catalogue::definition::BackfillRewards;
 use crate::catalogue::{BudgetsUsed, Catalogue, CatalogueTask, TaskVersion};
 use crate::expression::{Allowance, EvaluationError, Filter, Variables};
-use crate::ids::TaskId;
+use crate::ids::{TaskId, UserId};
 
 use measure::Cause;
 
 pub use claim::Rejection;
 pub use delivery::decide_repeated_acknowledgement;
 pub use measure::distinct_values;
+pub use unmoved::{Unmoved, UnmovedReason};
 
 /// What follows from a command.
 #[derive(Debug, Default, PartialEq)]
@@ -51,81 +53,6 @@ impl Decision {
         match advanced {
             Ok(events) => self.events.extend(events),
             Err(reason) => self.unmoved.push(Unmoved { task: task.id.clone(), reason }),
-        }
-    }
-}
-
-/// A task that an action of its type, or a completion that it counts, did not move.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Unmoved {
-    /// The task.
-    pub task: TaskId,
-    /// Why.
-    pub reason: UnmovedReason,
-}
-
-/// Why a task did not move.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum UnmovedReason {
-    /// It is paused or retired.
-    #[error("the task is paused or retired")]
-    NotActive,
-    /// The version of the open period does not count this.
-    #[error("the open period goes by version {0}, which does not count this")]
-    NotSubscribed(u32),
-    /// The user is not among those who have the task.
-    #[error("the user is outside the task's audience")]
-    OutsideAudience,
-    /// It is a wish about another task.
-    #[error("the action names another task")]
-    OtherTask,
-    /// The action's time lies outside the window.
-    #[error("the action is outside the task's window")]
-    OutsideWindow,
-    /// The `where` of this version is false.
-    #[error("`where` is false")]
-    FilteredOut(u32),
-    /// The `where` of this version names a field that the action or the user does not have.
-    #[error("`where` did not match: {1}")]
-    FieldMissing(u32, String),
-    /// The `where` of this version can't be evaluated for this action: a wrong type, an overflow, or its budget is
-    /// used up.
-    #[error("`where` can't be evaluated: {1}")]
-    FilterFailed(u32, String),
-    /// The period takes no more.
-    #[error("period {0} is completed")]
-    Completed(String),
-    /// Prerequisites are missing.
-    #[error("locked by {}", .0.iter().map(TaskId::as_str).collect::<Vec<_>>().join(", "))]
-    Locked(Vec<TaskId>),
-    /// The measure is zero, or the period's cap is used up.
-    #[error("there is nothing to credit: the measure is 0 or the cap of the period is used up")]
-    NothingToCredit,
-    /// The value of a `max` is not above the highest.
-    #[error("{value} is not above {highest}, the highest value of the period")]
-    NotHigher {
-        /// The value of the action.
-        value: i64,
-        /// The highest of the period so far.
-        highest: i64,
-    },
-    /// A later action of a `latest` was counted.
-    #[error("the action of {0} is the latest one of the period")]
-    NotLatest(Timestamp),
-    /// The value of a `distinct`, the day, or the completed task is among those counted.
-    #[error("the period has counted this value, day or task before")]
-    CountedBefore,
-}
-
-impl UnmovedReason {
-    /// The version whose `where` did not match the action, if that is the reason.
-    pub fn filter_version(&self) -> Option<u32> {
-        match self {
-            Self::FilteredOut(version)
-            | Self::FieldMissing(version, _)
-            | Self::FilterFailed(version, _) => Some(*version),
-            _ => None,
         }
     }
 }
@@ -282,9 +209,7 @@ impl<'a> ActionContext<'a> {
 
     /// Whether the user has the task, with the attributes that hold after this action.
     fn is_in_audience(&self, version: &TaskVersion) -> bool {
-        let UserTasks { zones, attributes, .. } = self.state;
-        let allowance = &mut self.allowance.borrow_mut();
-        version.is_in_audience(&self.action.user, zones.current(), attributes, allowance)
+        is_in_audience(&self.action.user, self.state, version, &self.allowance)
     }
 
     /// Evaluates a `where` for the action.
@@ -294,12 +219,28 @@ impl<'a> ActionContext<'a> {
 
     /// The prerequisites that are still missing, this action's own effects included.
     fn locked_by(&self, requires: &[TaskId]) -> Vec<TaskId> {
-        let completed = |id: &TaskId| {
-            self.completed_now.contains(id)
-                || self.state.tasks.get(id).is_some_and(|t| t.completed_at.is_some())
-        };
-        requires.iter().filter(|id| !completed(id)).cloned().collect()
+        let mut missing = missing(self.state, requires);
+        missing.retain(|id| !self.completed_now.contains(id));
+        missing
     }
+}
+
+/// Whether a user has a task, with the attributes of the moment.
+fn is_in_audience(
+    user: &UserId,
+    state: &UserTasks,
+    version: &TaskVersion,
+    allowance: &RefCell<Allowance>,
+) -> bool {
+    let UserTasks { zones, attributes, .. } = state;
+    version.is_in_audience(user, zones.current(), attributes, &mut allowance.borrow_mut())
+}
+
+/// The prerequisites that were never completed.
+fn missing(state: &UserTasks, requires: &[TaskId]) -> Vec<TaskId> {
+    let is_completed =
+        |id: &TaskId| state.tasks.get(id).is_some_and(|task| task.completed_at.is_some());
+    requires.iter().filter(|id| !is_completed(id)).cloned().collect()
 }
 
 /// Decides what an action does to each task that subscribes to it, and what the completions that follow do

@@ -29,6 +29,11 @@ pub(crate) struct Place<'a> {
 }
 
 impl Place<'_> {
+    /// Whether the period is completed and counts nothing for the next one either.
+    pub fn takes_no_more(&self) -> bool {
+        self.open.is_some_and(|open| open.completed) && !self.carries_over
+    }
+
     /// The fact that an action of this time is too late, if it is.
     pub fn too_late(
         &self,

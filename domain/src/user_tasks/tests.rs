@@ -17,6 +17,7 @@ mod deliveries;
 mod lapses;
 mod locks;
 mod measures;
+mod obstacles;
 mod reversals;
 mod sequences;
 mod streaks;

@@ -3,10 +3,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use plaudit_domain::catalogue::definition::TaskDefinition;
+use futures::TryStreamExt as _;
 use plaudit_domain::catalogue::{CatalogueTask, TaskVersion};
+use plaudit_domain::expression::Allowance;
+use plaudit_domain::ids::UserId;
+use plaudit_domain::user_tasks::UserTasks;
 use serde::{Deserialize, Serialize};
-use sqlx::{PgPool, Row as _};
+use sqlx::postgres::PgRow;
+use sqlx::{PgConnection, PgPool, Row as _};
+
+use crate::executor::off_the_runtime;
+use crate::states::{UserRow, undecodable};
 
 /// Users who have done something for a task, by what would become of the period they are in. All others begin
 /// with the new version.
@@ -22,9 +29,41 @@ pub struct UsersReached {
     pub adopt_at_target: u64,
     /// Their last period has ended; the next one begins with the new version.
     pub begin_anew: u64,
+    /// They would adopt the new version or begin with it, but are outside its audience: nothing counts for them.
+    /// Counted if the audience changes.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub outside_audience: u64,
 }
 
-/// Counts them by an index, for at most so long; `None`: that was not enough.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it by reference")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
+/// The newest period of a user, as far as a new version concerns it.
+struct Newest {
+    version: u32,
+    is_open: bool,
+    is_completed: bool,
+    /// Its progress is enough for the new target.
+    is_enough: bool,
+}
+
+impl Newest {
+    /// Reads the first four columns of a row.
+    fn read(row: &PgRow) -> sqlx::Result<Self> {
+        let version = u32::try_from(row.try_get::<i32, _>(0)?).unwrap_or(0);
+        let (is_open, is_completed) = (row.try_get(1)?, row.try_get(2)?);
+        Ok(Self { version, is_open, is_completed, is_enough: row.try_get(3)? })
+    }
+}
+
+/// How many users are read one by one before their audience is evaluated.
+const CHUNK: usize = 1_000;
+
+/// Counts them for at most so long; `None`: that was not enough. Users are counted by an index. If the version has
+/// another audience than the one in force, they are read one by one, because who is in it follows from their
+/// attributes.
 pub async fn users_reached(
     pool: &PgPool,
     task: &CatalogueTask,
@@ -34,43 +73,90 @@ pub async fn users_reached(
     let mut tx = pool.begin().await?;
     let timeout = format!("set local statement_timeout = {}", limit.as_millis().max(1));
     sqlx::query(&timeout).execute(&mut *tx).await?;
-    let rows = sqlx::query(include_str!("reach.sql"))
-        .bind(task.id.as_str())
-        .bind(target_of(&draft.definition))
-        .fetch_all(&mut *tx)
-        .await;
-    tx.rollback().await?;
-    let rows = match rows {
-        Ok(rows) => rows,
-        Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some(QUERY_CANCELED) => {
-            return Ok(None);
-        }
-        Err(error) => return Err(error),
+    let audience = &draft.definition.audience;
+    let leaves_somebody_out =
+        !audience.is_everybody() && *audience != task.current().definition.audience;
+    let counted = if leaves_somebody_out {
+        one_by_one(task, draft, &mut tx).await
+    } else {
+        by_index(task, draft, &mut tx).await
     };
+    tx.rollback().await?;
+    match counted {
+        Ok(reached) => Ok(Some(reached)),
+        Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some(QUERY_CANCELED) => {
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+async fn by_index(
+    task: &CatalogueTask,
+    draft: &Arc<TaskVersion>,
+    connection: &mut PgConnection,
+) -> sqlx::Result<UsersReached> {
+    let query = sqlx::query(include_str!("reach.sql"));
+    let query = query.bind(task.id.as_str()).bind(draft.definition.objective.target);
     let mut reached = UsersReached::default();
-    for row in &rows {
-        let (is_open, is_completed): (bool, bool) = (row.try_get(1)?, row.try_get(2)?);
-        let (is_enough, users): (bool, i64) = (row.try_get(3)?, row.try_get(4)?);
-        let users = u64::try_from(users).unwrap_or(0);
-        let version = u32::try_from(row.try_get::<i32, _>(0)?).unwrap_or(0);
-        let adopts = task.version(version).is_none()
-            || task.version_followed_from(version).is_followed_by(draft);
-        match (is_open, is_completed, adopts) {
-            (false, ..) => reached.begin_anew += users,
-            (true, true, _) => reached.completed += users,
-            (true, false, false) => reached.keep_version += users,
+    for row in query.fetch_all(connection).await? {
+        let users = u64::try_from(row.try_get::<i64, _>(4)?).unwrap_or(0);
+        reached.add(users, &Newest::read(&row)?, task, draft, true);
+    }
+    Ok(reached)
+}
+
+async fn one_by_one(
+    task: &CatalogueTask,
+    draft: &Arc<TaskVersion>,
+    connection: &mut PgConnection,
+) -> sqlx::Result<UsersReached> {
+    let query = sqlx::query(include_str!("reach_in_audience.sql"));
+    let query = query.bind(task.id.as_str()).bind(draft.definition.objective.target);
+    let mut reached = UsersReached::default();
+    let mut chunks = query.fetch(connection).try_chunks(CHUNK);
+    while let Some(rows) = chunks.try_next().await.map_err(|error| error.1)? {
+        off_the_runtime(|| {
+            rows.iter().try_for_each(|row| {
+                let is_inside = is_in_audience(row, draft)?;
+                reached.add(1, &Newest::read(row)?, task, draft, is_inside);
+                Ok::<_, sqlx::Error>(())
+            })
+        })?;
+    }
+    Ok(reached)
+}
+
+fn is_in_audience(row: &PgRow, draft: &TaskVersion) -> sqlx::Result<bool> {
+    let user: UserId = row.try_get::<&str, _>(4)?.parse().map_err(undecodable)?;
+    let known = UserRow::read(row, 5)?.map(UserRow::into_state).transpose()?;
+    let UserTasks { zones, attributes, .. } = known.unwrap_or_default();
+    Ok(draft.is_in_audience(&user, zones.current(), &attributes, &mut Allowance::default()))
+}
+
+impl UsersReached {
+    /// Counts users whose newest period is this one.
+    fn add(
+        &mut self,
+        users: u64,
+        newest: &Newest,
+        task: &CatalogueTask,
+        draft: &TaskVersion,
+        is_inside: bool,
+    ) {
+        let adopts = task.version(newest.version).is_none()
+            || task.version_followed_from(newest.version).is_followed_by(draft);
+        match (newest.is_open, newest.is_completed, adopts) {
+            (true, true, _) => self.completed += users,
+            (true, false, false) => self.keep_version += users,
+            _ if !is_inside => self.outside_audience += users,
+            (false, ..) => self.begin_anew += users,
             (true, false, true) => {
-                reached.adopt_version += users;
-                reached.adopt_at_target += if is_enough { users } else { 0 };
+                self.adopt_version += users;
+                self.adopt_at_target += if newest.is_enough { users } else { 0 };
             }
         }
     }
-    Ok(Some(reached))
-}
-
-/// What the progress of a period is compared with.
-fn target_of(draft: &TaskDefinition) -> i64 {
-    draft.objective.target
 }
 
 /// A statement took longer than `statement_timeout`.

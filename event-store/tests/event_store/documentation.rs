@@ -3,22 +3,45 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use crate::support::{Store, TASKS, tasks_of};
+use crate::support::{Store, TASKS, action, tasks_of};
 use plaudit_event_store::catalogue_store;
 use plaudit_task_file::SCHEMA;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 const TASKS_PAGE: &str = include_str!("../../../docs/tasks.md");
+const NEW_KIND_PAGE: &str = include_str!("../../../docs/new-kind.md");
 const EVENTS_PAGE: &str = include_str!("../../../docs/events.md");
+
+/// The task files of a page.
+fn examples_of(page: &'static str) -> Vec<&'static str> {
+    let blocks = page.split("```yaml\n").skip(1);
+    blocks.map(|rest| rest.split("```").next().unwrap()).collect()
+}
+
+/// "The first 100 users" of the page about kinds, with two of them.
+#[tokio::test]
+async fn the_first_users_are_rewarded_by_a_budget_and_the_next_one_is_not() {
+    let [example] = examples_of(NEW_KIND_PAGE)[..] else { panic!("one example is expected") };
+    let two = example.replace("limit: 100", "limit: 2");
+    assert_ne!(two, example);
+    let store = Store::with_tasks(&two).await;
+    for user in ["ann", "bob", "cid", "ann"] {
+        let id = uuid::Uuid::new_v4().to_string();
+        store.act(action(user, &id, "team.formed", "2026-03-29T12:00:00Z", &json!({}))).await;
+    }
+    let granted: Vec<(String, String)> =
+        sqlx::query_as("select user_id, state from reward_state order by user_id")
+            .fetch_all(&store.pool)
+            .await
+            .unwrap();
+    let expected = [("ann", "claimable"), ("bob", "claimable"), ("cid", "refused")];
+    assert_eq!(granted, expected.map(|(user, state)| (user.to_owned(), state.to_owned())));
+}
 
 #[tokio::test]
 async fn every_example_of_a_task_file_can_be_published() {
-    let examples: Vec<&str> = TASKS_PAGE
-        .split("```yaml\n")
-        .skip(1)
-        .map(|rest| rest.split("```").next().unwrap())
-        .collect();
-    assert!(examples.len() > 5, "{} examples were found", examples.len());
+    let examples = [examples_of(TASKS_PAGE), examples_of(NEW_KIND_PAGE)].concat();
+    assert!(examples.len() > 6, "{} examples were found", examples.len());
     let store = Store::with_tasks(TASKS).await;
     for example in examples {
         let tasks = tasks_of(example);

@@ -32,11 +32,29 @@ fn rule_11_a_file_with_ten_errors_has_all_ten_named() {
     let errors = text(&refused.stderr);
     let named: Vec<&str> =
         errors.lines().filter(|line| line.starts_with(file.to_str().unwrap())).collect();
-    assert_eq!(named.len(), 11, "{errors}");
-    for line in named {
-        let place: Vec<&str> = line[file.to_str().unwrap().len()..].splitn(4, ':').collect();
-        assert!(place[1].parse::<u32>().is_ok() && place[2].parse::<u32>().is_ok(), "{line}");
-    }
+    let place = |line: &&str| {
+        let mut place = line[file.to_str().unwrap().len()..].splitn(5, ':').skip(1);
+        let mut next = || place.next().unwrap_or_default().trim().to_owned();
+        let (line, column, path, message) = (next(), next(), next(), next());
+        assert!(column.parse::<u32>().is_ok_and(|column| column > 1), "{path}: {column}");
+        assert!(!message.is_empty(), "{path}");
+        (line.parse::<u32>().unwrap(), path)
+    };
+    let found: Vec<_> = named.iter().map(place).collect();
+    let expected = [
+        (2, "tasks[0].id"),
+        (4, "tasks[0].objective.target"),
+        (6, "tasks[1].kind"),
+        (10, "tasks[2].every"),
+        (11, "tasks[2].zone"),
+        (12, "tasks[2].objective.where"),
+        (12, "tasks[2].objective.target"),
+        (13, "tasks[2].rewards[0].amount"),
+        (16, "tasks[3].colour"),
+        (17, "tasks[3].window.from"),
+        (18, "tasks[3].objective.lateness"),
+    ];
+    assert_eq!(found, expected.map(|(line, path)| (line, path.to_owned())), "{errors}");
     assert!(errors.ends_with("11 errors; nothing was changed\n"), "{errors}");
 }
 

@@ -103,3 +103,23 @@ tasks:
         assert!(found[0].contains(&expected), "{found:?}");
     }
 }
+
+#[test]
+fn an_audience_that_changes_is_suspicious_unless_it_becomes_everybody() {
+    let file = |audience: &str| {
+        format!(
+            "tasks:\n- id: a\n  kind: ordinary\n  objective: {{ on: x, target: 1 }}\n{audience}"
+        )
+    };
+    let vips = "  audience: { where: user.vip >= 2 }\n";
+    let catalogue = in_force(&file(vips), &[Status::Active]);
+    let found = |audience: &str| {
+        let read = parse_located(&file(audience)).unwrap();
+        let found = read.tasks[0].warnings(Timestamp::UNIX_EPOCH, Some(&catalogue));
+        found.into_iter().filter(|w| w.path.ends_with("audience")).collect::<Vec<_>>()
+    };
+    assert_eq!((found(vips).len(), found("").len()), (0, 0));
+    let narrowed = found("  audience: { where: user.vip >= 3 }\n");
+    assert_eq!((narrowed[0].line, narrowed[0].column), (5, 3));
+    assert!(narrowed[0].message.contains("what they earned stays claimable"), "{narrowed:?}");
+}

@@ -104,6 +104,11 @@ pub fn distinct_values(task: &CatalogueTask, action: &Action) -> BTreeSet<ValueH
     values.map(ValueHash::of).collect()
 }
 
+/// The cap per period of a task, if the period was credited all of it.
+pub(super) fn cap_used_up(place: &Place<'_>) -> Option<i64> {
+    Tally::of(place, None).used_up(place.version.definition.objective.cap)
+}
+
 /// Divides a value into progress, and what exceeds the target and is carried over.
 fn divide(place: &Place<'_>, value: i64) -> (i64, i64) {
     let progress = value.min(place.version.definition.objective.target);
@@ -138,15 +143,23 @@ impl<'a> Tally<'a> {
     /// `count` and `sum`.
     fn add(&self, amount: i64, cap: Cap) -> Measured {
         let capped = cap.per_action.map_or(amount, |most| amount.min(most));
-        let room = cap.per_period.map_or(i64::MAX, |most| most.saturating_sub(self.own).max(0));
-        let credited = capped.min(room);
-        if credited == 0 {
+        if capped == 0 {
             return Err(NotCredited::NoChange(UnmovedReason::NothingToCredit));
         }
+        if let Some(most) = self.used_up(cap) {
+            return Err(NotCredited::NoChange(UnmovedReason::CapUsedUp(most)));
+        }
+        let room = cap.per_period.map_or(i64::MAX, |most| most.saturating_sub(self.own));
+        let credited = capped.min(room);
         // Refused rather than wrapped, though the target would cut it: such a value is a mistake.
         let value = self.value.checked_add(credited);
         let beyond = || NotCredited::NotMeasured("the sum is beyond 64 bits".to_owned());
         Ok((value.ok_or_else(beyond)?, None))
+    }
+
+    /// The cap per period, if the period was credited all of it.
+    fn used_up(&self, cap: Cap) -> Option<i64> {
+        cap.per_period.filter(|most| *most <= self.own)
     }
 
     /// `max`.

@@ -52,7 +52,7 @@ pub(super) fn advance(
     if let Some(too_late) = place.too_late(&task.id, past, at) {
         return Ok(vec![too_late]);
     }
-    if place.open.is_some_and(|open| open.completed) && !place.carries_over {
+    if place.takes_no_more() {
         return Err(UnmovedReason::Completed(place.period.key.to_string()));
     }
     let locked_by = context.locked_by(&definition.requires);

@@ -146,7 +146,7 @@ fn rule_08_the_cap_of_a_period_bounds_what_it_is_credited_itself() {
     let catalogue = catalogue([carrying(&json!({ "cap": { "per_period": 14, "per_action": 9 } }))]);
     let past = given(&catalogue, &[]).after(&[gift_of(50, "28T12:00"), gift_of(50, "28T13:00")]);
     assert_eq!(newest(&past), ("2026-03-28".to_owned(), 10, 0, 4));
-    past.when(&gift_of(1, "28T14:00")).then_nothing("daily", UnmovedReason::NothingToCredit);
+    past.when(&gift_of(1, "28T14:00")).then_nothing("daily", UnmovedReason::CapUsedUp(14));
     let past = past.after(&[gift_of(50, "29T12:00"), gift_of(50, "29T13:00")]);
     assert_eq!(newest(&past), ("2026-03-29".to_owned(), 10, 4, 8));
 }

@@ -130,8 +130,11 @@ fn rule_08_per_action_clips_the_value_and_per_period_the_sum() {
     let past = given(&catalogue, &[clipped]);
     past.when(&gift_of(&json!(400), "29T12:00")).then(&[rest]);
     let full = past.after(&[gift_of(&json!(400), "29T12:00")]);
-    let nothing = UnmovedReason::NothingToCredit;
-    full.when(&gift_of(&json!(1), "29T13:00")).then_nothing("daily", nothing);
+    let used_up = UnmovedReason::CapUsedUp(800);
+    assert_eq!(used_up.to_string(), "the cap of 800 per period is used up");
+    full.when(&gift_of(&json!(1), "29T13:00")).then_nothing("daily", used_up);
+    let zero = gift_of(&json!(0), "29T13:00");
+    full.when(&zero).then_nothing("daily", UnmovedReason::NothingToCredit);
 }
 
 #[test]

@@ -79,6 +79,9 @@ fn print_why(why: &Value) {
     if obstacles.is_empty() && why["action"].is_null() {
         outln!("nothing stops it: an action that it listens to and whose `where` is true counts");
     }
+    for delay in why["delays"].as_array().into_iter().flatten() {
+        outln!("its rewards wait: {}", plain(&delay["detail"]));
+    }
     if let Some(verdict) = why["action"].as_object() {
         print_verdict(verdict);
     }

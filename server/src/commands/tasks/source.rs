@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use plaudit_api::{PastLookup, Plan};
+use plaudit_api::{PastLookup, Plan, PublishedTask, publish_tasks};
 use plaudit_audit::{Simulation, SimulationError, SimulationInput, Why, WhyError};
 use plaudit_domain::action::Action;
 use plaudit_domain::catalogue::definition::{Kind, TaskDefinition};
@@ -178,16 +178,20 @@ impl CatalogueSource {
         Ok(TaskHistory { id: id.clone(), status, versions, changes })
     }
 
-    /// Publishes definitions, all or none.
+    /// Publishes tasks, all or none.
     pub async fn publish(
         &self,
-        definitions: &[TaskDefinition],
+        tasks: &[&LocatedTask],
         reason: Option<String>,
-    ) -> Result<Vec<Published>, SourceError> {
+    ) -> Result<Vec<PublishedTask>, SourceError> {
         match self {
-            Self::Server(server) => Ok(server.publish(definitions, reason.as_deref()).await?),
+            Self::Server(server) => {
+                let definitions: Vec<_> = tasks.iter().map(|t| t.definition.clone()).collect();
+                Ok(server.publish(&definitions, reason.as_deref()).await?)
+            }
             Self::Database(pool, _) => {
-                Ok(catalogue_store::publish(pool, definitions, author(reason)).await?)
+                let catalogue = CatalogueStore::default();
+                Ok(publish_tasks(tasks, author(reason), &catalogue, pool).await?)
             }
         }
     }
@@ -217,13 +221,19 @@ impl CatalogueSource {
         id: &TaskId,
         version: u32,
         reason: Option<String>,
-    ) -> Result<Published, Failure> {
-        if let Self::Database(pool, _) = self {
-            return Ok(catalogue_store::roll_back(pool, id, version, author(reason)).await?);
-        }
+    ) -> Result<PublishedTask, Failure> {
+        let server = match self {
+            Self::Server(server) => server,
+            Self::Database(pool, _) => {
+                let published =
+                    catalogue_store::roll_back(pool, id, version, author(reason)).await?;
+                let Published { task, version, changed } = published;
+                return Ok(PublishedTask { task, version, changed, warnings: vec![] });
+            }
+        };
         let task = self.history(id).await?;
         let definition = task.version(version)?.definition.clone();
-        let published = self.publish(&[definition], reason).await?;
+        let published = server.publish(&[definition], reason.as_deref()).await?;
         published.into_iter().next().ok_or_else(|| Failure::new("the server published nothing"))
     }
 

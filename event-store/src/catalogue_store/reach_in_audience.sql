@@ -1,0 +1,8 @@
+-- Users with a period of the task, one by one, with what decides how a new version with another audience concerns
+-- them. The lanes lead the index.
+select t.version, coalesce(t.closes_at, t.ends_at, 'infinity') > now() as is_open, t.completed,
+       t.progress >= $2 as is_enough, t.user_id, v.zones::text, v.attributes::text, v.updated_at, v.counted
+from lane_numbers n
+join task_view t on t.lane = n.lane and t.task_id = $1
+left join user_view v on v.lane = t.lane and v.user_id = t.user_id
+where t.version is not null
