@@ -62,7 +62,7 @@ impl Request {
             by: self.author.by.clone(),
             reason: self.reason.clone(),
             at: now(),
-            even_if_delivered: false,
+            even_if_delivered: entry.has_failed_again(),
         }
     }
 

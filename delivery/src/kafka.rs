@@ -159,6 +159,7 @@ impl KafkaSender {
             lane: due.lane,
             grant: due.reward.grant,
             state: if is_confirmed { DeliveryState::Delivered } else { DeliveryState::Sent },
+            redeliveries: due.redeliveries,
             wait: Duration::ZERO,
             acknowledged_within: self.channel.ack_within,
             attempt: Attempt {

@@ -105,6 +105,9 @@ impl Outbox {
             let settled: Vec<_> =
                 pages.iter().flat_map(|page| page.settled.iter().cloned()).collect();
             deliveries::settle(&settled, &mut tx).await?;
+            let acknowledged: Vec<_> =
+                pages.iter().flat_map(|page| page.acknowledged.iter().cloned()).collect();
+            deliveries::acknowledge_again(&acknowledged, &mut tx).await?;
             for page in pages {
                 Skipped::forget(FOLLOWER, &page.recovered, &mut tx).await?;
             }

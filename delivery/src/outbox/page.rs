@@ -6,7 +6,7 @@ use plaudit_domain::catalogue::definition::ClaimMode;
 use plaudit_domain::ids::UserId;
 use plaudit_domain::lane::Position;
 use plaudit_domain::user_tasks::{Event, Reward, UnclaimedRewards};
-use plaudit_event_store::deliveries::{DeliveryState, Queued, Settled};
+use plaudit_event_store::deliveries::{Acknowledged, DeliveryState, Queued, Settled};
 use plaudit_event_store::pool::Borrowed;
 use plaudit_event_store::reader::{self, Entry, Recorded, Unreadable};
 use plaudit_event_store::rewards::RewardPlace;
@@ -33,6 +33,8 @@ pub struct LanePage {
     pub again: Vec<Queued>,
     /// What payers said, after `payable`.
     pub settled: Vec<Settled>,
+    /// What payers said about rewards that were delivered before, after `again`.
+    pub acknowledged: Vec<Acknowledged>,
     /// Events that could not be read and are skipped.
     pub unreadable: Vec<Unreadable>,
     /// Events that were skipped once and can be read now.
@@ -76,6 +78,7 @@ async fn read_span(
         payable: Vec::new(),
         again: Vec::new(),
         settled: Vec::new(),
+        acknowledged: Vec::new(),
         unreadable: Vec::new(),
         recovered: Vec::new(),
     };
@@ -124,7 +127,10 @@ async fn skipped_before(span: Span, connection: &mut PgConnection) -> sqlx::Resu
 impl LanePage {
     /// Whether nothing is to be written but the checkpoint.
     pub fn is_empty(&self) -> bool {
-        self.payable.is_empty() && self.again.is_empty() && self.settled.is_empty()
+        self.payable.is_empty()
+            && self.again.is_empty()
+            && self.settled.is_empty()
+            && self.acknowledged.is_empty()
     }
 
     /// Takes in an event. One that can't be read concerns its user only.
@@ -164,6 +170,8 @@ impl LanePage {
                 let place = RewardPlace { position: position.number, ordinal: 0 };
                 let (grant, mut rows) =
                     (reward.grant, queued(lane, &user, &reward, place, channels));
+                // What was acknowledged before speaks of an older delivery.
+                self.acknowledged.retain(|acknowledged| acknowledged.grant != grant);
                 if let Some(paying) = rows.iter().position(|row| row.pays) {
                     last.insert(grant, Last::Again(rows.swap_remove(paying)));
                 }
@@ -173,6 +181,11 @@ impl LanePage {
             }
             Event::RewardFailed { reward, reason, .. } => {
                 last.insert(reward.grant, settled(&reward, DeliveryState::Failed, Some(reason)));
+            }
+            Event::AcknowledgementIgnored { grant, delivered, .. } => {
+                if let Ok(grant) = grant.parse() {
+                    self.acknowledge(Acknowledged { lane, grant, is_delivered: delivered });
+                }
             }
             // The query asks for none of these, or they make nothing payable.
             Event::MilestoneReached { mode: ClaimMode::Manual, .. }
@@ -194,9 +207,16 @@ impl LanePage {
             | Event::RewardsForfeited(_)
             | Event::TaskCompleted { .. }
             | Event::DeliveryStarted { .. }
-            | Event::AcknowledgementIgnored { .. }
             | Event::ActionTooLate { .. }
             | Event::ActionNotCounted { .. } => {}
+        }
+    }
+
+    /// Adds an acknowledgement, one for each grant: a payment counts, whatever else the payer said.
+    fn acknowledge(&mut self, said: Acknowledged) {
+        match self.acknowledged.iter_mut().find(|known| known.grant == said.grant) {
+            Some(known) => known.is_delivered |= said.is_delivered,
+            None => self.acknowledged.push(said),
         }
     }
 }

@@ -225,6 +225,7 @@ impl WebhookSender {
             lane: due.lane,
             grant: due.reward.grant,
             state,
+            redeliveries: due.redeliveries,
             wait: waits::of_message(due.attempts + 1).max(retry_after.unwrap_or_default()),
             acknowledged_within: self.channel.ack_within,
             attempt,

@@ -14,22 +14,22 @@ use crate::webhooks::{entries, everything, states, until_states, webhook};
 use crate::world::{World, eventually, user_id};
 
 /// The ways of a grant, the one to the payer first.
-async fn ways_of(world: &World, grant: Uuid) -> Vec<Listed> {
+pub async fn ways_of(world: &World, grant: Uuid) -> Vec<Listed> {
     deliveries::find(&world.pool, grant).await.unwrap().unwrap().deliveries
 }
 
 /// The name, role and state of each way of a grant.
-async fn ways(world: &World, grant: Uuid) -> Vec<(String, bool, String)> {
+pub async fn ways(world: &World, grant: Uuid) -> Vec<(String, bool, String)> {
     let ways = ways_of(world, grant).await;
     ways.into_iter().map(|way| (way.channel, way.pays, way.state)).collect()
 }
 
-async fn until_asked(payer: &Payer, count: usize) {
+pub async fn until_asked(payer: &Payer, count: usize) {
     eventually("the payer is asked", async || (payer.messages().len() >= count).then_some(()))
         .await;
 }
 
-fn way(channel: &str, pays: bool, state: &str) -> (String, bool, String) {
+pub fn way(channel: &str, pays: bool, state: &str) -> (String, bool, String) {
     (channel.to_owned(), pays, state.to_owned())
 }
 
@@ -244,6 +244,7 @@ async fn attempts_are_kept_and_a_redelivery_counts_its_own() {
             lane,
             grant: reward.grant,
             state: DeliveryState::Waiting,
+            redeliveries: 0,
             wait: Duration::ZERO,
             acknowledged_within: Duration::ZERO,
             attempt: Attempt {

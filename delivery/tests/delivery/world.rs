@@ -204,13 +204,22 @@ impl World {
 
     /// An operator wants a grant to be delivered again.
     pub async fn redeliver(&self, user: &str, grant: Uuid) {
+        self.redeliver_even(user, grant, false).await;
+    }
+
+    /// A payer forgot what it paid, and an operator has a grant delivered to it again.
+    pub async fn redeliver_delivered(&self, user: &str, grant: Uuid) {
+        self.redeliver_even(user, grant, true).await;
+    }
+
+    async fn redeliver_even(&self, user: &str, grant: Uuid, even_if_delivered: bool) {
         let work = Work::Redeliver {
             user: user_id(user),
             grant,
             by: "olga".to_owned(),
             reason: "it is mended".to_owned(),
             at: AT.parse::<Timestamp>().unwrap(),
-            even_if_delivered: false,
+            even_if_delivered,
         };
         let items = vec![self.item(user, work)];
         let applied = self.executor.execute(&Batch { items, checkpoints: vec![] }).await.unwrap();

@@ -271,7 +271,7 @@ impl Again {
                 by: self.by.clone(),
                 reason: self.reason.clone(),
                 at: Timestamp::now(),
-                even_if_delivered: self.even_if_delivered,
+                even_if_delivered: self.even_if_delivered || entry.has_failed_again(),
             },
             origin: Origin::Request(Uuid::now_v7()),
         };

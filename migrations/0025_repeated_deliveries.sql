@@ -1,0 +1,14 @@
+-- Deliveries of rewards that were delivered before, and sent again for a payer that forgot them.
+
+-- What operators list as failed although the reward stays delivered: it was sent again, or confirmed before it was sent,
+-- and did not reach its payer.
+create index deliveries_failed_repeats on deliveries (lane, grant_id)
+    where state = 'failed' and pays and (redeliveries > 0 or acknowledged);
+
+-- What the follower of rewards looks for in the log, with acknowledgements that change no reward: they may be about one
+-- that was sent again.
+create index events_about_deliveries on events (lane, position)
+where event_type in ('milestone_reached', 'rewards_claimed', 'rewards_granted', 'redelivery_requested',
+                     'reward_delivered', 'reward_failed', 'reward_granted', 'rewards_revoked',
+                     'acknowledgement_ignored');
+drop index events_of_deliveries;
