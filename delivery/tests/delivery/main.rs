@@ -6,6 +6,7 @@ mod failures;
 mod limits;
 mod outdated_answers;
 mod payer;
+mod publishing_order;
 mod redeliveries;
 mod repeats;
 mod revocations;
