@@ -31,7 +31,7 @@ struct Grants {
 /// `GET /v1/grants`: in no order that means anything, but always the same.
 #[utoipa::path(get, path = "/v1/grants", tag = "grants", operation_id = "listGrants",
     params(parameters::Page,
-        ("state" = inline(Option<shapes::RewardState>), Query, description = "Only grants in this state"),
+        ("state" = inline(Option<shapes::RewardState>), Query, description = "Only grants in this state; with `failed` also those that stay delivered, but did not reach their payer when they were sent again"),
         ("code" = Option<String>, Query, description = "Only grants of this code")),
     responses(
         (status = 200, description = "Grants with their deliveries", body = operator_shapes::Grants),

@@ -2,7 +2,7 @@
 
 pub mod publisher;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -53,6 +53,9 @@ pub struct KafkaSender {
     pub channel: KafkaChannel,
     pub publisher: Publisher,
     pub topic: TopicState,
+    /// Lanes with a record that the broker did not take. Nothing but the first record of each is sent until the broker
+    /// has it: what follows it is sent again every time, and the broker may refuse it for good.
+    pub failing: BTreeSet<Lane>,
 }
 
 /// What is known of the topic.
@@ -100,10 +103,11 @@ impl KafkaSender {
         let take = async |connection: &mut PgConnection| {
             deliveries::next_in_order(&lanes, per_lane, connection).await
         };
-        let due = self.desk.call(take).await?;
+        let mut due = self.desk.call(take).await?;
         if due.is_empty() {
             return Ok(0);
         }
+        self.keep_first_of_failing(&mut due);
         self.find_topic().await?;
         let due = self.desk.clear(due).await?;
         let began = (Timestamp::now(), Instant::now());
@@ -125,6 +129,10 @@ impl KafkaSender {
                 Sent::Held => {}
             }
         }
+        for report in &reports {
+            self.failing.remove(&report.due.lane);
+        }
+        self.failing.extend(failed.keys());
         let published = reports.len();
         metrics::counter!("plaudit_rewards_published_total").increment(published as u64);
         attempted("published", published);
@@ -146,6 +154,14 @@ impl KafkaSender {
         Ok(published)
     }
 
+    /// Leaves nothing but the first record of each failing lane.
+    fn keep_first_of_failing(&mut self, due: &mut Vec<Due>) {
+        let held = self.desk.held();
+        self.failing.retain(|lane| held.contains(lane));
+        let mut seen = BTreeSet::new();
+        due.retain(|due| !self.failing.contains(&due.lane) || seen.insert(due.lane));
+    }
+
     fn report(
         &self,
         due: Due,
@@ -159,6 +175,7 @@ impl KafkaSender {
             lane: due.lane,
             grant: due.reward.grant,
             state: if is_confirmed { DeliveryState::Delivered } else { DeliveryState::Sent },
+            redeliveries: due.redeliveries,
             wait: Duration::ZERO,
             acknowledged_within: self.channel.ack_within,
             attempt: Attempt {

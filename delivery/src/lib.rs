@@ -17,6 +17,7 @@ mod upkeep;
 mod waits;
 pub mod webhook;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -113,7 +114,8 @@ impl Delivery {
             let (desk, channel) = (desk(KAFKA), channels.kafka.clone());
             move || {
                 let (desk, channel, publisher) = (desk.clone(), channel.clone(), publisher.clone());
-                KafkaSender { desk, channel, publisher, topic: TopicState::Unknown }.run()
+                let (topic, failing) = (TopicState::Unknown, BTreeSet::new());
+                KafkaSender { desk, channel, publisher, topic, failing }.run()
             }
         };
         senders.tasks.spawn(supervise("the sender of the topic", kafka, desk(KAFKA)));

@@ -1,18 +1,18 @@
-//! What the senders of all channels share: the lanes they may send from, who wakes them, and how they store
-//! what came of an attempt.
+//! What the senders of all channels share: the lanes they may send from, what wakes them, and how they change the
+//! users' histories.
 
 mod in_flight;
+mod reports;
 mod stuck_lanes;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use jiff::Timestamp;
 use plaudit_domain::ids::UserId;
 use plaudit_domain::lane::Lane;
-use plaudit_domain::user_tasks::{Reward, RewardState, Verdict};
-use plaudit_event_store::deliveries::{self, Due, Noted};
+use plaudit_domain::user_tasks::{Reward, RewardState};
+use plaudit_event_store::deliveries::Due;
 use plaudit_event_store::pool::Borrowed;
 use plaudit_event_store::rewards::grants;
 use plaudit_event_store::{Applied, Batch, ExecuteError, Executor, Item, Origin, Outcome, Work};
@@ -26,6 +26,7 @@ use uuid::Uuid;
 
 use crate::channels::Channels;
 pub use in_flight::InFlight;
+pub use reports::Report;
 use stuck_lanes::StuckLanes;
 
 /// How long it may take to store what came of some attempts, retries included.
@@ -108,15 +109,6 @@ pub struct Desk {
     stuck: StuckLanes,
 }
 
-/// What came of an attempt.
-#[derive(Debug, Clone)]
-pub struct Report {
-    pub due: Due,
-    /// What is known of the grant by it.
-    pub verdict: Option<Verdict>,
-    pub noted: Noted,
-}
-
 impl Desk {
     /// The lanes to send from.
     pub fn lanes(&mut self) -> Vec<Lane> {
@@ -138,6 +130,11 @@ impl Desk {
     /// The lanes of this process.
     pub fn held(&self) -> Vec<Lane> {
         self.held.now()
+    }
+
+    /// The number of processes that send, this one included: each has its share of a channel's limits.
+    pub fn processes(&self) -> usize {
+        self.held.processes()
     }
 
     /// Makes one call to the database, in bounded time.
@@ -166,61 +163,6 @@ impl Desk {
     /// Waits, unless all is to end.
     pub async fn pause(&self, wait: Duration) {
         let _ = tokio::time::timeout(wait, self.stop.cancelled()).await;
-    }
-
-    /// Stores what came of attempts, and of earlier ones that could not be stored. What fails is kept.
-    pub async fn store(&mut self, reports: Vec<Report>) -> Result<(), ExecuteError> {
-        let mut all = std::mem::take(&mut self.unstored);
-        all.extend(reports);
-        let (now, later): (Vec<_>, Vec<_>) =
-            all.into_iter().partition(|report| !self.stuck.is_left_out(report.due.lane));
-        self.unstored = later;
-        if now.is_empty() {
-            return Ok(());
-        }
-        let left_out = match self.tell(&now).await {
-            Ok(left_out) => left_out,
-            Err(error) => {
-                self.unstored.extend(now);
-                return Err(error);
-            }
-        };
-        let (kept, told): (Vec<_>, Vec<_>) =
-            now.into_iter().partition(|report| left_out.contains(&report.due.lane));
-        self.unstored.extend(kept);
-        self.note(told).await
-    }
-
-    /// Notes attempts in the table of deliveries; where that is refused, lane by lane.
-    async fn note(&mut self, reports: Vec<Report>) -> Result<(), ExecuteError> {
-        let Err(error) = self.try_note(&reports).await else {
-            reports.iter().for_each(|report| self.take_in(report.due.lane));
-            return Ok(());
-        };
-        if !is_about_lanes(&error) {
-            self.unstored.extend(reports);
-            return Err(error);
-        }
-        let mut by_lane: BTreeMap<Lane, Vec<Report>> = BTreeMap::new();
-        for report in reports {
-            by_lane.entry(report.due.lane).or_default().push(report);
-        }
-        for (lane, reports) in by_lane {
-            if let Err(error) = self.try_note(&reports).await {
-                self.unstored.extend(reports);
-                self.leave_out(lane, &error);
-            }
-        }
-        Ok(())
-    }
-
-    async fn try_note(&self, reports: &[Report]) -> Result<(), ExecuteError> {
-        let noted: Vec<Noted> = reports.iter().map(|report| report.noted.clone()).collect();
-        let channel = &self.name;
-        let note = async |connection: &mut PgConnection| {
-            deliveries::note(channel, &noted, connection).await
-        };
-        Ok(self.call(note).await?)
     }
 
     /// Notes in the users' histories that these are handed over from now on, and leaves out what was revoked.
@@ -260,27 +202,6 @@ impl Desk {
         let states = self.call(look).await?;
         let revoked = states.into_iter().filter(|(_, state)| *state == RewardState::Revoked);
         Ok(revoked.map(|(grant, _)| grant).collect())
-    }
-
-    /// Writes into the users' histories what is news there. Returns the lanes in which that was not possible.
-    pub async fn tell(&mut self, reports: &[Report]) -> Result<BTreeSet<Lane>, ExecuteError> {
-        let mut by_user: BTreeMap<(Lane, &UserId), Vec<&Report>> = BTreeMap::new();
-        for report in reports.iter().filter(|report| report.due.pays) {
-            by_user.entry((report.due.lane, &report.due.user)).or_default().push(report);
-        }
-        let at = Timestamp::now();
-        let mut items = Vec::new();
-        for ((lane, user), reports) in by_user {
-            let settled: Vec<_> = reports
-                .iter()
-                .filter_map(|r| Some((r.due.reward.grant, r.verdict.clone()?)))
-                .collect();
-            let item = |work| Item { lane, work, origin: Origin::Follower };
-            if !settled.is_empty() {
-                items.push(item(Work::SettleDeliveries { user: user.clone(), settled, at }));
-            }
-        }
-        Ok(self.execute(items).await?.left_out)
     }
 
     /// Executes items. Where that fails because of some lanes, the others are executed without them.

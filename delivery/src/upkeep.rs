@@ -73,7 +73,7 @@ impl Upkeep {
         if reports.is_empty() {
             return Ok(false);
         }
-        // What was delivered meanwhile is delivered, whatever the table of deliveries knew.
+        // What was delivered meanwhile is delivered, although the table of deliveries does not know it yet.
         let keys: Vec<_> = reports.iter().map(|r| (r.due.lane, r.due.reward.grant)).collect();
         let give_up = async |connection: &mut PgConnection| {
             let states = grants::states(&keys, connection).await?;
@@ -106,6 +106,7 @@ impl Upkeep {
             lane: due.lane,
             grant: due.reward.grant,
             state: DeliveryState::Failed,
+            redeliveries: due.redeliveries,
             wait: Duration::ZERO,
             acknowledged_within: Duration::ZERO,
             attempt: Attempt {
@@ -155,7 +156,7 @@ impl Upkeep {
         let is_missing = !self.channels.has(channel) && backlog.waiting > 0;
         let missing = || {
             format!(
-                "{} rewards wait for the channel {channel}, which is not configured; configure it, or `plaudit rewards redeliver` them",
+                "{} rewards wait for the channel {channel}, which is not configured; configure it, or `plaudit rewards redeliver` them, with --to-new-payer those that were sent",
                 backlog.waiting
             )
         };
@@ -177,8 +178,11 @@ impl Upkeep {
 /// Decides how an overdue delivery ends, by the state of its grant.
 fn given_up(report: &Report, grant: Option<RewardState>) -> GivenUp {
     let Report { due, noted, .. } = report;
+    // A reward that was delivered before and sent again, or confirmed before it was sent, did not reach its payer by
+    // this delivery. If it did meanwhile, the event of it settles the delivery after this.
+    let is_repeat = due.redeliveries > 0 || due.is_acknowledged;
     let (state, reason) = match grant {
-        Some(RewardState::Delivered) => (DeliveryState::Delivered, None),
+        Some(RewardState::Delivered) if !is_repeat => (DeliveryState::Delivered, None),
         Some(RewardState::Revoked) => (DeliveryState::Revoked, None),
         _ => (DeliveryState::Failed, noted.attempt.error.clone()),
     };

@@ -1,9 +1,12 @@
 //! `deliveries`: one row per grant and channel. A follower of the log adds the rows; senders take what is due,
 //! and note what came of it.
 
+mod again;
 mod listing;
+mod new_payer;
 mod report;
 mod restored;
+mod settling;
 mod unreadable;
 
 use std::collections::BTreeMap;
@@ -20,8 +23,13 @@ use uuid::Uuid;
 
 use crate::rewards::RewardPlace;
 
+pub use again::{QueuedAgain, queue_again};
 pub use listing::{Filter, GrantEntry, GrantPage, Listed, find, list};
+pub use new_payer::{NewPayer, PayerRoutes};
 pub use report::GrantReport;
+pub use settling::{
+    Acknowledged, GivenUp, Settled, acknowledge_again, give_up, settle, still_current,
+};
 
 /// The channel whose records are sent in the order of the log, and whose index is its own.
 pub const IN_ORDER: &str = "kafka";
@@ -97,6 +105,11 @@ pub struct Due {
     pub reason: Option<String>,
     /// The time left, when read, until it is given up; `None`: it is not.
     pub time_left: Option<Duration>,
+    /// The number of times that an operator had it delivered again. What comes of an attempt that began before the
+    /// last of them changes nothing about the delivery.
+    pub redeliveries: i32,
+    /// Whether an action confirmed it before it was sent: it is sent all the same.
+    pub is_acknowledged: bool,
 }
 
 /// One attempt, as operators see it.
@@ -124,8 +137,10 @@ pub struct Noted {
     pub lane: Lane,
     /// The grant.
     pub grant: Uuid,
-    /// The state that follows, unless it was settled meanwhile.
+    /// The state that follows, unless it was settled or redelivered meanwhile.
     pub state: DeliveryState,
+    /// [`Due::redeliveries`] of the delivery that was attempted.
+    pub redeliveries: i32,
     /// If it waits: how long at least.
     pub wait: Duration,
     /// If it is sent: how long for an acknowledgement.
@@ -134,55 +149,9 @@ pub struct Noted {
     pub attempt: Attempt,
 }
 
-/// What became of a grant's delivery to the payer.
-#[derive(Debug, Clone)]
-pub struct Settled {
-    /// The user's lane.
-    pub lane: Lane,
-    /// The grant.
-    pub grant: Uuid,
-    /// Final.
-    pub state: DeliveryState,
-    /// The reason of the failure.
-    pub reason: Option<String>,
-    /// An action said so, of a grant that a webhook leads to the payer of. A consumer of the topic may have meant
-    /// its copy: what was never sent is sent all the same.
-    pub may_be_of_a_copy: bool,
-}
-
-/// A delivery whose time is over.
-#[derive(Debug, Clone)]
-pub struct GivenUp {
-    /// The user's lane.
-    pub lane: Lane,
-    /// The grant.
-    pub grant: Uuid,
-    /// The channel.
-    pub channel: String,
-    /// The state that follows.
-    pub state: DeliveryState,
-    /// The reason of the failure.
-    pub reason: Option<String>,
-}
-
 /// Adds deliveries; those that are there already stay as they are.
 pub async fn queue(rows: &[Queued], connection: &mut PgConnection) -> sqlx::Result<()> {
     insert(rows, include_str!("deliveries/insert.sql"), connection).await
-}
-
-/// Has grants delivered again by these channels, whatever became of them. The channels lead to the payers from now
-/// on, and no other one does.
-pub async fn queue_again(rows: &[Queued], connection: &mut PgConnection) -> sqlx::Result<()> {
-    if rows.is_empty() {
-        return Ok(());
-    }
-    sqlx::query(include_str!("deliveries/replace.sql"))
-        .bind(rows.iter().map(|row| row.lane.0).collect::<Vec<_>>())
-        .bind(rows.iter().map(|row| row.reward.grant).collect::<Vec<_>>())
-        .bind(rows.iter().map(|row| row.channel.as_str()).collect::<Vec<_>>())
-        .execute(&mut *connection)
-        .await?;
-    insert(rows, include_str!("deliveries/insert_again.sql"), connection).await
 }
 
 async fn insert(rows: &[Queued], sql: &str, connection: &mut PgConnection) -> sqlx::Result<()> {
@@ -199,46 +168,6 @@ async fn insert(rows: &[Queued], sql: &str, connection: &mut PgConnection) -> sq
         .bind(rows.iter().map(|row| row.place.ordinal).collect::<Vec<_>>())
         .bind(rows.iter().map(|row| Json(&row.reward)).collect::<Vec<_>>())
         .bind(rows.iter().map(|row| row.retry_for.map(|d| d.as_secs_f64())).collect::<Vec<_>>())
-        .execute(connection)
-        .await?;
-    Ok(())
-}
-
-/// Notes what payers said, of the deliveries that lead to them; of revoked grants, copies that wait as well.
-pub async fn settle(settled: &[Settled], connection: &mut PgConnection) -> sqlx::Result<()> {
-    if settled.is_empty() {
-        return Ok(());
-    }
-    let is_delivered = |s: &&Settled| s.may_be_of_a_copy && s.state == DeliveryState::Delivered;
-    let of_copies: Vec<&Settled> = settled.iter().filter(is_delivered).collect();
-    if !of_copies.is_empty() {
-        sqlx::query(include_str!("deliveries/acknowledge.sql"))
-            .bind(of_copies.iter().map(|s| s.lane.0).collect::<Vec<_>>())
-            .bind(of_copies.iter().map(|s| s.grant).collect::<Vec<_>>())
-            .execute(&mut *connection)
-            .await?;
-    }
-    sqlx::query(include_str!("deliveries/settle.sql"))
-        .bind(settled.iter().map(|s| s.lane.0).collect::<Vec<_>>())
-        .bind(settled.iter().map(|s| s.grant).collect::<Vec<_>>())
-        .bind(settled.iter().map(|s| s.state.as_str()).collect::<Vec<_>>())
-        .bind(settled.iter().map(|s| s.reason.as_deref()).collect::<Vec<_>>())
-        .execute(connection)
-        .await?;
-    Ok(())
-}
-
-/// Ends deliveries that are overdue; those that no longer are stay as they are.
-pub async fn give_up(given_up: &[GivenUp], connection: &mut PgConnection) -> sqlx::Result<()> {
-    if given_up.is_empty() {
-        return Ok(());
-    }
-    sqlx::query(include_str!("deliveries/give_up.sql"))
-        .bind(given_up.iter().map(|g| g.lane.0).collect::<Vec<_>>())
-        .bind(given_up.iter().map(|g| g.grant).collect::<Vec<_>>())
-        .bind(given_up.iter().map(|g| g.channel.as_str()).collect::<Vec<_>>())
-        .bind(given_up.iter().map(|g| g.state.as_str()).collect::<Vec<_>>())
-        .bind(given_up.iter().map(|g| g.reason.as_deref()).collect::<Vec<_>>())
         .execute(connection)
         .await?;
     Ok(())
@@ -288,7 +217,8 @@ pub async fn overdue(
     unreadable::readable(&rows, connection).await
 }
 
-/// Notes attempts of a channel. What was settled meanwhile stays settled.
+/// Notes attempts of a channel. What was settled meanwhile stays settled, and what an operator had delivered again
+/// stays to be sent.
 pub async fn note(
     channel: &str,
     noted: &[Noted],
@@ -306,6 +236,7 @@ pub async fn note(
         .bind(noted.iter().map(|n| Json(&n.attempt)).collect::<Vec<_>>())
         .bind(noted.iter().map(|n| n.attempt.error.as_deref()).collect::<Vec<_>>())
         .bind(channel)
+        .bind(noted.iter().map(|n| n.redeliveries).collect::<Vec<_>>())
         .execute(connection)
         .await?;
     Ok(())

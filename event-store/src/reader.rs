@@ -150,7 +150,8 @@ pub async fn delivery_page(
         "{RECORDED}
          where lane = $1 and position > $2 and position <= $3
            and event_type in ('milestone_reached', 'rewards_claimed', 'rewards_granted', 'redelivery_requested',
-                              'reward_delivered', 'reward_failed', 'reward_granted', 'rewards_revoked')
+                              'reward_delivered', 'reward_failed', 'reward_granted', 'rewards_revoked',
+                              'acknowledgement_ignored')
          order by position limit $4"
     ))
     .bind(lane.0)

@@ -1,6 +1,6 @@
 //! The producer, and how many records are sent in one go without losing anybody's order.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use plaudit_domain::lane::Lane;
@@ -55,7 +55,7 @@ pub struct Outgoing {
 /// Sends records to a topic.
 #[derive(Clone)]
 pub struct Publisher {
-    topic: String,
+    topic: Topic,
     producer: FutureProducer,
 }
 
@@ -67,6 +67,10 @@ impl Publisher {
         {
             return Err(StartError::Property { name, why });
         }
+        Ok(Self { topic: topic.clone(), producer: Self::producer(topic)? })
+    }
+
+    fn producer(topic: &Topic) -> KafkaResult<FutureProducer> {
         let mut config = ClientConfig::new();
         config
             .set("bootstrap.servers", &topic.brokers)
@@ -85,16 +89,30 @@ impl Publisher {
         for (name, value) in &topic.properties {
             config.set(name, value);
         }
-        Ok(Self { topic: topic.name.clone(), producer: config.create()? })
+        config.create()
     }
 
     pub fn topic(&self) -> &str {
-        &self.topic
+        &self.topic.name
+    }
+
+    /// Makes another Kafka client after a fatal error, such as a gap in the sequence of the idempotent producer: the
+    /// client that had it sends nothing more, for ever.
+    fn replace_failed_client(&mut self) -> KafkaResult<()> {
+        let Some((code, reason)) = self.producer.client().fatal_error() else { return Ok(()) };
+        tracing::warn!(
+            "the Kafka client of the topic {} has failed for good and is replaced: {code}: {reason}",
+            self.topic()
+        );
+        let failed = std::mem::replace(&mut self.producer, Self::producer(&self.topic)?);
+        // Its end waits for its threads.
+        tokio::task::spawn_blocking(move || drop(failed));
+        Ok(())
     }
 
     /// Whether there is a topic to send to.
     pub async fn finds_topic(&self) -> KafkaResult<bool> {
-        let (producer, topic) = (self.producer.clone(), self.topic.clone());
+        let (producer, topic) = (self.producer.clone(), self.topic().to_owned());
         let ask = move || {
             let is_unknown = |code| {
                 matches!(
@@ -121,8 +139,12 @@ impl Publisher {
     }
 
     /// Sends records in order and waits until the broker has each of them or never will: nothing of this
-    /// call arrives after it. Gives the outcome of each; what follows a failure in its lane is not sent.
-    pub async fn publish(&self, records: &[Outgoing]) -> Vec<Sent> {
+    /// call arrives after it. Gives the outcome of each; what follows a failure in its lane is not sent, and what
+    /// follows a failure of its user counts as not sent.
+    pub async fn publish(&mut self, records: &[Outgoing]) -> Vec<Sent> {
+        if let Err(cause) = self.replace_failed_client() {
+            return vec![Sent::Failed(cause); records.len()];
+        }
         let mut round = Round { outcomes: vec![Sent::Held; records.len()], ..Round::default() };
         for (index, record) in records.iter().enumerate() {
             if round.failed.contains_key(&record.lane) {
@@ -137,6 +159,7 @@ impl Publisher {
             }
         }
         round.settle().await;
+        hold_behind_failures(records, &mut round.outcomes);
         round.outcomes
     }
 
@@ -144,7 +167,7 @@ impl Publisher {
     async fn send(&self, outgoing: &Outgoing, round: &mut Round) -> KafkaResult<DeliveryFuture> {
         let give_up_at = Instant::now() + FULL_MAX;
         loop {
-            let record = FutureRecord::to(&self.topic)
+            let record = FutureRecord::to(self.topic())
                 .key(&outgoing.key)
                 .payload(&outgoing.body)
                 .headers(message::headers());
@@ -182,7 +205,8 @@ pub enum Sent {
     Stored(i32, i64),
     /// The broker does not have it.
     Failed(KafkaError),
-    /// It was not sent, because one before it in its lane failed.
+    /// It is to be sent behind one that failed: one before it in its lane, in which case it was not sent, or one of its
+    /// user, in which case the broker may have it already.
     Held,
 }
 
@@ -207,6 +231,19 @@ impl Round {
             };
             self.outcomes[index] = Sent::Failed(cause.clone());
             self.failed.entry(lane).or_insert(cause);
+        }
+    }
+}
+
+/// Counts as held what the broker took although an earlier record of the same user failed. It is sent again behind
+/// that one, so that a user's records end in order.
+fn hold_behind_failures(records: &[Outgoing], outcomes: &mut [Sent]) {
+    let mut failed = BTreeSet::new();
+    for (record, outcome) in records.iter().zip(outcomes) {
+        match outcome {
+            Sent::Failed(_) => drop(failed.insert(record.key.as_str())),
+            Sent::Stored(..) if failed.contains(record.key.as_str()) => *outcome = Sent::Held,
+            Sent::Stored(..) | Sent::Held => {}
         }
     }
 }

@@ -6,7 +6,7 @@ use plaudit_domain::catalogue::definition::ClaimMode;
 use plaudit_domain::ids::UserId;
 use plaudit_domain::lane::Position;
 use plaudit_domain::user_tasks::{Event, Reward, UnclaimedRewards};
-use plaudit_event_store::deliveries::{DeliveryState, Queued, Settled};
+use plaudit_event_store::deliveries::{Acknowledged, DeliveryState, Queued, QueuedAgain, Settled};
 use plaudit_event_store::pool::Borrowed;
 use plaudit_event_store::reader::{self, Entry, Recorded, Unreadable};
 use plaudit_event_store::rewards::RewardPlace;
@@ -30,9 +30,11 @@ pub struct LanePage {
     /// Grants that became payable.
     pub payable: Vec<Queued>,
     /// Grants that are to be sent again, after `payable`.
-    pub again: Vec<Queued>,
+    pub again: Vec<QueuedAgain>,
     /// What payers said, after `payable`.
     pub settled: Vec<Settled>,
+    /// What payers said about rewards that were delivered before, after `again`.
+    pub acknowledged: Vec<Acknowledged>,
     /// Events that could not be read and are skipped.
     pub unreadable: Vec<Unreadable>,
     /// Events that were skipped once and can be read now.
@@ -41,7 +43,7 @@ pub struct LanePage {
 
 /// What was last said about a grant.
 enum Last {
-    Again(Queued),
+    Again(QueuedAgain),
     Settled(Settled),
 }
 
@@ -76,6 +78,7 @@ async fn read_span(
         payable: Vec::new(),
         again: Vec::new(),
         settled: Vec::new(),
+        acknowledged: Vec::new(),
         unreadable: Vec::new(),
         recovered: Vec::new(),
     };
@@ -103,7 +106,7 @@ async fn read_span(
     }
     for said in last.into_values() {
         match said {
-            Last::Again(queued) => page.again.push(queued),
+            Last::Again(again) => page.again.push(again),
             Last::Settled(settled) => page.settled.push(settled),
         }
     }
@@ -124,7 +127,10 @@ async fn skipped_before(span: Span, connection: &mut PgConnection) -> sqlx::Resu
 impl LanePage {
     /// Whether nothing is to be written but the checkpoint.
     pub fn is_empty(&self) -> bool {
-        self.payable.is_empty() && self.again.is_empty() && self.settled.is_empty()
+        self.payable.is_empty()
+            && self.again.is_empty()
+            && self.settled.is_empty()
+            && self.acknowledged.is_empty()
     }
 
     /// Takes in an event. One that can't be read concerns its user only.
@@ -160,12 +166,22 @@ impl LanePage {
                     last.insert(reward.grant, said);
                 }
             }
-            Event::RedeliveryRequested { reward, .. } => {
+            Event::RedeliveryRequested {
+                reward,
+                stays_delivered,
+                stays_delivering,
+                keeps_payer,
+                ..
+            } => {
                 let place = RewardPlace { position: position.number, ordinal: 0 };
                 let (grant, mut rows) =
                     (reward.grant, queued(lane, &user, &reward, place, channels));
+                // What was acknowledged before speaks of an older delivery.
+                self.acknowledged.retain(|acknowledged| acknowledged.grant != grant);
                 if let Some(paying) = rows.iter().position(|row| row.pays) {
-                    last.insert(grant, Last::Again(rows.swap_remove(paying)));
+                    let queued = rows.swap_remove(paying);
+                    let was_sent = stays_delivered || stays_delivering;
+                    last.insert(grant, Last::Again(QueuedAgain { queued, keeps_payer, was_sent }));
                 }
             }
             Event::RewardDelivered { reward, .. } => {
@@ -173,6 +189,11 @@ impl LanePage {
             }
             Event::RewardFailed { reward, reason, .. } => {
                 last.insert(reward.grant, settled(&reward, DeliveryState::Failed, Some(reason)));
+            }
+            Event::AcknowledgementIgnored { grant, delivered, .. } => {
+                if let Ok(grant) = grant.parse() {
+                    self.acknowledge(Acknowledged { lane, grant, is_delivered: delivered });
+                }
             }
             // The query asks for none of these, or they make nothing payable.
             Event::MilestoneReached { mode: ClaimMode::Manual, .. }
@@ -194,9 +215,16 @@ impl LanePage {
             | Event::RewardsForfeited(_)
             | Event::TaskCompleted { .. }
             | Event::DeliveryStarted { .. }
-            | Event::AcknowledgementIgnored { .. }
             | Event::ActionTooLate { .. }
             | Event::ActionNotCounted { .. } => {}
+        }
+    }
+
+    /// Adds an acknowledgement, one for each grant: a payment counts, whatever else the payer said.
+    fn acknowledge(&mut self, said: Acknowledged) {
+        match self.acknowledged.iter_mut().find(|known| known.grant == said.grant) {
+            Some(known) => known.is_delivered |= said.is_delivered,
+            None => self.acknowledged.push(said),
         }
     }
 }

@@ -22,6 +22,8 @@ pub type Manners = fn(usize) -> Answer;
 pub enum Answer {
     Paid,
     Status(u16),
+    /// A status after this time.
+    Late(u16, Duration),
     /// With `Retry-After`.
     Later(u16, &'static str),
     /// With `Retry-After` as a date this far ahead.
@@ -149,13 +151,13 @@ async fn take(
         }
         answer
     };
-    if let Answer::Slowly(wait) = answer {
+    if let Answer::Slowly(wait) | Answer::Late(_, wait) = answer {
         tokio::time::sleep(wait).await;
     }
     seen.lock().unwrap().waiting -= 1;
     match answer {
         Answer::Paid => StatusCode::NO_CONTENT.into_response(),
-        Answer::Status(status) => {
+        Answer::Status(status) | Answer::Late(status, _) => {
             (StatusCode::from_u16(status).unwrap(), "not today").into_response()
         }
         Answer::Later(status, when) => {

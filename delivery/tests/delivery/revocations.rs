@@ -25,7 +25,12 @@ async fn correct(world: &World, change: Change, revoked: Option<Reward>) -> Outc
 }
 
 pub async fn grant(world: &World, line: &str) -> Reward {
-    let payout = Payout { kind: "currency".to_owned(), code: "coin".to_owned(), amount: 50 };
+    grant_of(world, line, "coin").await
+}
+
+/// Grants 50 of a code.
+pub async fn grant_of(world: &World, line: &str, code: &str) -> Reward {
+    let payout = Payout { kind: "currency".to_owned(), code: code.to_owned(), amount: 50 };
     let outcome = correct(world, Change::Grant { line: line.to_owned(), payout }, None).await;
     let Outcome::ChangedByHand(receipt) = outcome else { panic!("{outcome:?}") };
     let HandChange::RewardGranted { reward } = receipt.change else { panic!("{receipt:?}") };

@@ -13,7 +13,7 @@ use sqlx::types::Json;
 use sqlx::{PgConnection, PgPool, Row};
 use uuid::Uuid;
 
-use super::Attempt;
+use super::{Attempt, DeliveryState};
 use crate::instant;
 use crate::rewards::{COLUMNS, RewardRow, grants};
 use crate::states::{undecodable, unless_unreadable};
@@ -21,7 +21,7 @@ use crate::states::{undecodable, unless_unreadable};
 /// Which grants are wanted.
 #[derive(Debug, Clone, Default)]
 pub struct Filter {
-    /// In this state, as of the moment of the list.
+    /// In this state, as of the moment of the list; with `failed`, also what [`GrantEntry::has_failed_again`].
     pub state: Option<RewardState>,
     /// Of this kind.
     pub kind: Option<String>,
@@ -50,6 +50,15 @@ pub struct GrantEntry {
     pub state: RewardState,
     /// The one that leads to the payer first; none before it is claimed.
     pub deliveries: Vec<Listed>,
+}
+
+impl GrantEntry {
+    /// Tells whether the reward stays delivered although its last delivery to the payer failed: it was sent again for
+    /// a payer that forgot it, or confirmed before it was sent. Like a failed one it needs an operator.
+    pub fn has_failed_again(&self) -> bool {
+        let is_failed = |d: &Listed| d.pays && d.state == DeliveryState::Failed.as_str();
+        self.row.state == RewardState::Delivered && self.deliveries.iter().any(is_failed)
+    }
 }
 
 /// A delivery as operators see it.
@@ -153,6 +162,17 @@ async fn of_lane(
     connection: &mut PgConnection,
 ) -> sqlx::Result<Vec<GrantEntry>> {
     let source = match filter.state {
+        Some(RewardState::Failed) => format!(
+            "((select * from reward_state r
+               where r.state in ('claimed', 'delivering', 'failed') and r.state = $4 and {WANTED}
+               order by r.grant_id limit $6)
+              union all
+              (select r.* from deliveries f
+               join reward_state r on r.lane = f.lane and r.grant_id = f.grant_id and r.state = 'delivered'
+               where f.lane = $1 and f.state = 'failed' and f.pays and (f.redeliveries > 0 or f.acknowledged)
+                 and (f.grant_id > $2 or $3) and {WANTED}
+               order by r.grant_id limit $6)) r"
+        ),
         // What the end of a period has granted, and no event says so yet, is claimed as well. It is found by
         // the first line of each milestone, which the sweeper goes by too.
         Some(state) if UNDELIVERED.contains(&state) => format!(

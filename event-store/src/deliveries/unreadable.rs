@@ -58,5 +58,7 @@ fn due_of(row: &PgRow) -> sqlx::Result<Due> {
         is_sent: row.try_get::<&str, _>("state")? == DeliveryState::Sent.as_str(),
         reason: row.try_get("reason")?,
         time_left: time_left.map(|left| Duration::try_from_secs_f64(left).unwrap_or_default()),
+        redeliveries: row.try_get("redeliveries")?,
+        is_acknowledged: row.try_get("acknowledged")?,
     })
 }
