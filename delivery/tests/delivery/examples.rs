@@ -1,8 +1,9 @@
 //! The example payers of `examples/payers`, run as they stand: signed messages, repeats, strangers.
 //!
-//! Python's has to run: every machine that builds Plaudit has it. Go's and TypeScript's run where there is
-//! `go`, and a `node` that runs TypeScript; elsewhere the test says that it did not run them.
+//! Python's has to run: `dev/install` installs it. Go's and TypeScript's run where there is `go`, and a `node` that runs
+//! TypeScript, which `dev/install` does not install; elsewhere `NOT RUN` is printed for each.
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -125,11 +126,15 @@ fn works(program: &str, arguments: &[&str]) -> bool {
     run.status().is_ok_and(|status| status.success())
 }
 
+/// Says that an example was skipped. The test harness keeps what macros print of a test that passes, and not this.
+fn not_run(what: &str) {
+    let _ = writeln!(std::io::stderr(), "NOT RUN: {what}");
+}
+
 #[tokio::test]
 async fn the_payer_in_go_pays_each_grant_once() {
     if !works("go", &["version"]) {
-        eprintln!("NOT RUN: examples/payers/go, since there is no `go` on this machine");
-        return;
+        return not_run("examples/payers/go: there is no `go` on this machine");
     }
     let binary = std::env::temp_dir().join(format!("plaudit-payer-go-{}", Uuid::new_v4()));
     let (out, go) = (binary.to_str().unwrap(), folder().join("go"));
@@ -145,10 +150,7 @@ async fn the_payer_in_go_pays_each_grant_once() {
 async fn the_payer_in_typescript_pays_each_grant_once() {
     let script = "process.exit(process.features.typescript ? 0 : 1)";
     if !works("node", &["-e", script]) {
-        eprintln!(
-            "NOT RUN: examples/payers/typescript, since there is no `node` 22.18 or later here"
-        );
-        return;
+        return not_run("examples/payers/typescript: there is no `node` 22.18 or later here");
     }
     let example = Example::start("node", &["payer.mts"], &folder().join("typescript")).await;
     let wanted = is_a_payer(&example).await;
