@@ -90,20 +90,19 @@ fn nodes(plan: &Value, found: &mut Vec<(String, String)>) {
 #[tokio::test]
 async fn users_of_a_task_are_found_by_an_index_however_many_other_tasks_have() {
     let store = Store::with_tasks(&gifts("")).await;
-    let fill = "
-        insert into task_view (lane, user_id, task_id, version, period_key, starts_at, ends_at, progress, completed)
-        select n % 64, 'user-' || n, task, 1, '2026-03-29', '2026-03-29', '2026-03-30', 1, false
-        from generate_series(1, 400) n,
-             unnest(array(select 'other-' || t from generate_series(1, 100) t)) task";
-    sqlx::query(fill).execute(&store.pool).await.unwrap();
-    let few = fill.replace("1, 400", "1, 20").replace(
-        "'other-' || t from generate_series(1, 100)",
-        "'gifts' from generate_series(1, 1)",
-    );
-    sqlx::query(&few).execute(&store.pool).await.unwrap();
-    let users = "insert into user_view (lane, user_id, zones)
-                 select n % 64, 'user-' || n, '{}' from generate_series(1, 40000) n";
-    sqlx::query(users).execute(&store.pool).await.unwrap();
+    let filled = [
+        "insert into task_view (lane, user_id, task_id, version, period_key, starts_at, ends_at, progress, completed)
+         select n % 64, 'user-' || n, 'other-' || t, 1, '2026-03-29', '2026-03-29', '2026-03-30', 1, false
+         from generate_series(1, 60) n, generate_series(1, 1000) t",
+        "insert into task_view (lane, user_id, task_id, version, period_key, starts_at, ends_at, progress, completed)
+         select n % 64, 'user-' || n, 'gifts', 1, '2026-03-29', '2026-03-29', '2026-03-30', 1, false
+         from generate_series(1, 60) n",
+        "insert into user_view (lane, user_id, zones)
+         select n % 64, 'user-' || n, '{}' from generate_series(1, 60000) n",
+    ];
+    for rows in filled {
+        sqlx::query(rows).execute(&store.pool).await.unwrap();
+    }
     for table in ["task_view", "user_view", "lane_numbers"] {
         sqlx::query(&format!("analyze {table}")).execute(&store.pool).await.unwrap();
     }
