@@ -1,4 +1,5 @@
--- Deliveries of rewards that were delivered before, and sent again for a payer that forgot them.
+-- Deliveries that are made again: of rewards that were delivered before, for a payer that forgot them, and of those that
+-- another payer would get by now.
 
 -- What operators list as failed although the reward stays delivered: it was sent again, or confirmed before it was sent,
 -- and did not reach its payer.
@@ -12,3 +13,6 @@ where event_type in ('milestone_reached', 'rewards_claimed', 'rewards_granted', 
                      'reward_delivered', 'reward_failed', 'reward_granted', 'rewards_revoked',
                      'acknowledgement_ignored');
 drop index events_of_deliveries;
+
+insert into event_fields (event_type, event_version, field, shape, required) values
+    ('redelivery_requested', '1.0', 'keeps_payer', 'flag', false);

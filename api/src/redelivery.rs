@@ -7,7 +7,7 @@ use axum::response::Response;
 use plaudit_domain::lane::Position;
 use plaudit_domain::user_tasks::RewardState;
 use plaudit_event_store::catalogue_store::Author;
-use plaudit_event_store::deliveries::{self, Filter, GrantEntry};
+use plaudit_event_store::deliveries::{self, Filter, GrantEntry, NewPayer};
 use plaudit_event_store::operations::{self, OperationKind};
 use plaudit_event_store::{Item, Origin, Outcome, Work};
 use serde_json::{Value, json};
@@ -22,7 +22,7 @@ use crate::grants::entry_of;
 use crate::in_flight::Held;
 use crate::input::{GrantPath, idempotency_key};
 use crate::openapi::{operator_shapes, parameters};
-use crate::problem::{Answer, InputError, ProblemBody};
+use crate::problem::{Answer, InputError, Problem, ProblemBody, causes};
 use crate::reason::HandBody;
 use crate::state::{ApiState, Shared};
 use crate::telemetry::RequestId;
@@ -44,6 +44,8 @@ struct Request {
     author: Author,
     /// The author's reason, which is required here.
     reason: String,
+    /// Whether rewards may go to another payer than the one that was asked.
+    to_new_payer: bool,
     idempotency_key: Option<String>,
 }
 
@@ -51,8 +53,14 @@ impl Request {
     fn read(id: Uuid, caller: &Caller, headers: &HeaderMap, body: &mut HandBody) -> Answer<Self> {
         let idempotency_key = idempotency_key(headers)?;
         let reason = body.required_reason();
+        let to_new_payer = body.flag("to_new_payer");
         let author = Author { by: caller.subject.clone(), reason: Some(reason.clone()) };
-        Ok(Self { id, author, reason, idempotency_key })
+        Ok(Self { id, author, reason, to_new_payer, idempotency_key })
+    }
+
+    /// The reason for which a grant is not sent again, because another payer would get it.
+    fn refusal(&self, entry: &GrantEntry, state: &ApiState) -> Option<NewPayer> {
+        if self.to_new_payer { None } else { entry.new_payer(&state.payer_routes) }
     }
 
     fn work(&self, entry: &GrantEntry) -> Work {
@@ -63,6 +71,7 @@ impl Request {
             reason: self.reason.clone(),
             at: now(),
             even_if_delivered: entry.has_failed_again(),
+            keeps_payer: !self.to_new_payer,
         }
     }
 
@@ -95,10 +104,10 @@ impl Request {
 /// `POST /v1/grants/{grant}/redeliver`: the reward is sent again, under the same id.
 #[utoipa::path(post, path = "/v1/grants/{grant}/redeliver", tag = "grants", operation_id = "redeliver",
     params(parameters::Grant, parameters::Idempotency),
-    request_body(content = operator_shapes::RequiredReason),
+    request_body(content = operator_shapes::OneRedeliveryRequest),
     responses(
         (status = 200, description = "It will be sent again", body = operator_shapes::Redelivery),
-        (status = 409, description = "It is not claimed, or it was delivered", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 409, description = "It is not claimed, it was delivered, or another payer would get it", body = ProblemBody, content_type = "application/problem+json"),
         (status = 413, description = "Too large", body = ProblemBody, content_type = "application/problem+json"),
         (status = 415, description = "Not JSON", body = ProblemBody, content_type = "application/problem+json"),
     ))]
@@ -115,6 +124,12 @@ pub async fn redeliver(
     let request = Request::read(request, &caller, &headers, &mut body)?;
     body.finish()?;
     let one = async {
+        if let Some(refusal) = request.refusal(&entry, &state) {
+            return Err(Problem::Conflict {
+                cause: &causes::NEW_PAYER,
+                detail: refusal.to_string(),
+            });
+        }
         let (work, origin) = (request.work(&entry), Origin::Request(request.id));
         let applied = apply(&state, &entry.user, work, origin, held).await?;
         match applied.outcome {
@@ -223,10 +238,16 @@ async fn send(state: &ApiState, request: &Request, filter: &Filter, held: Held) 
         work: request.work(entry),
         origin: Origin::Request(request.id),
     };
-    let items: Vec<Item> = page.grants.iter().map(item).collect();
+    let (mut redelivered, mut refusals, mut wanted) = (Vec::new(), Vec::new(), Vec::new());
+    for entry in &page.grants {
+        match request.refusal(entry, state) {
+            Some(why) => refusals.push(json!({ "grant": why.grant, "detail": why.to_string() })),
+            None => wanted.push(entry),
+        }
+    }
+    let items: Vec<Item> = wanted.iter().copied().map(item).collect();
     let applied = if items.is_empty() { vec![] } else { state.submit(items, held).await? };
-    let (mut redelivered, mut refusals) = (Vec::new(), Vec::new());
-    for (entry, applied) in page.grants.iter().zip(applied) {
+    for (entry, applied) in wanted.into_iter().zip(applied) {
         let grant = entry.row.reward.grant;
         match applied.outcome {
             Outcome::Accepted => redelivered.push(grant),

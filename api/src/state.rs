@@ -11,6 +11,7 @@ use plaudit_domain::ids::UserId;
 use plaudit_domain::lane::Lane;
 use plaudit_domain::screen::{ScreenRequest, TaskScreen, screen};
 use plaudit_domain::user_tasks::UserTasks;
+use plaudit_event_store::deliveries::PayerRoutes;
 use plaudit_event_store::{Applied, CommandQueue, Executor, Item};
 use plaudit_followers::HeadWatch;
 use plaudit_projections::task_view::Reads;
@@ -61,6 +62,8 @@ pub struct ApiState {
     pub rebuilds: Rebuilds,
     /// Asks what new tasks would count of the past.
     pub past: PastLookup,
+    /// Names the channels by which rewards are sent again.
+    pub payer_routes: PayerRoutes,
     /// Releases and discards parked records.
     pub resolver: Resolver,
     /// The open streams of server-sent events.

@@ -8,6 +8,7 @@ mod secrets;
 
 use std::time::Duration;
 
+use plaudit_event_store::deliveries::PayerRoutes;
 use reqwest::Url;
 use serde::Deserialize;
 use serde_json::Value;
@@ -198,6 +199,19 @@ impl Channels {
     /// The webhook that leads to the payer of such a reward; `None`: the topic does.
     pub fn payer_of(&self, kind: &str, code: &str) -> Option<&WebhookChannel> {
         self.webhooks.iter().find(|channel| channel.grants.iter().any(|p| p.fits(kind, code)))
+    }
+
+    /// The channels that lead to the payers, for those who have rewards sent again. Without webhooks this process may
+    /// just not know them, such as a command line with another configuration.
+    pub fn routes(&self) -> PayerRoutes {
+        if self.webhooks.is_empty() {
+            return PayerRoutes::unknown();
+        }
+        let channels = self.clone();
+        PayerRoutes::new(move |kind, code| {
+            let payer = channels.payer_of(kind, code);
+            Some(payer.map_or(KAFKA, |channel| channel.name.as_str()).to_owned())
+        })
     }
 
     /// The names of all channels.

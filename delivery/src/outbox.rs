@@ -97,11 +97,11 @@ impl Outbox {
         let call = async {
             let mut connection = Borrowed::from(&self.pool).await?;
             let mut tx = begin(&mut connection).await?;
-            let of = |part: fn(&LanePage) -> &[deliveries::Queued]| {
-                pages.iter().flat_map(|page| part(page).iter().cloned()).collect::<Vec<_>>()
-            };
-            deliveries::queue(&of(|page| &page.payable), &mut tx).await?;
-            deliveries::queue_again(&of(|page| &page.again), &mut tx).await?;
+            let payable: Vec<_> =
+                pages.iter().flat_map(|page| page.payable.iter().cloned()).collect();
+            deliveries::queue(&payable, &mut tx).await?;
+            let again: Vec<_> = pages.iter().flat_map(|page| page.again.iter().cloned()).collect();
+            deliveries::queue_again(&again, &mut tx).await?;
             let settled: Vec<_> =
                 pages.iter().flat_map(|page| page.settled.iter().cloned()).collect();
             deliveries::settle(&settled, &mut tx).await?;

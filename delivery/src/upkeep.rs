@@ -156,7 +156,7 @@ impl Upkeep {
         let is_missing = !self.channels.has(channel) && backlog.waiting > 0;
         let missing = || {
             format!(
-                "{} rewards wait for the channel {channel}, which is not configured; configure it, or `plaudit rewards redeliver` them",
+                "{} rewards wait for the channel {channel}, which is not configured; configure it, or `plaudit rewards redeliver` them, with --to-new-payer those that were sent",
                 backlog.waiting
             )
         };

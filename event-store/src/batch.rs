@@ -134,6 +134,8 @@ pub enum Work {
         at: Timestamp,
         /// Also if it was delivered before: for a payer that has forgotten what it paid.
         even_if_delivered: bool,
+        /// By the channel that it was sent by already, if there is one, whatever the settings say.
+        keeps_payer: bool,
     },
     /// Record what time alone has brought about: unclaimed rewards that are due, and streaks that were protected or
     /// broke. Grants what waited for budgets and fits by now.

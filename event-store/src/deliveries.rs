@@ -1,7 +1,9 @@
 //! `deliveries`: one row per grant and channel. A follower of the log adds the rows; senders take what is due,
 //! and note what came of it.
 
+mod again;
 mod listing;
+mod new_payer;
 mod report;
 mod restored;
 mod settling;
@@ -21,7 +23,9 @@ use uuid::Uuid;
 
 use crate::rewards::RewardPlace;
 
+pub use again::{QueuedAgain, queue_again};
 pub use listing::{Filter, GrantEntry, GrantPage, Listed, find, list};
+pub use new_payer::{NewPayer, PayerRoutes};
 pub use report::GrantReport;
 pub use settling::{
     Acknowledged, GivenUp, Settled, acknowledge_again, give_up, settle, still_current,
@@ -148,21 +152,6 @@ pub struct Noted {
 /// Adds deliveries; those that are there already stay as they are.
 pub async fn queue(rows: &[Queued], connection: &mut PgConnection) -> sqlx::Result<()> {
     insert(rows, include_str!("deliveries/insert.sql"), connection).await
-}
-
-/// Has grants delivered again by these channels, whatever became of them. The channels lead to the payers from now
-/// on, and no other one does.
-pub async fn queue_again(rows: &[Queued], connection: &mut PgConnection) -> sqlx::Result<()> {
-    if rows.is_empty() {
-        return Ok(());
-    }
-    sqlx::query(include_str!("deliveries/replace.sql"))
-        .bind(rows.iter().map(|row| row.lane.0).collect::<Vec<_>>())
-        .bind(rows.iter().map(|row| row.reward.grant).collect::<Vec<_>>())
-        .bind(rows.iter().map(|row| row.channel.as_str()).collect::<Vec<_>>())
-        .execute(&mut *connection)
-        .await?;
-    insert(rows, include_str!("deliveries/insert_again.sql"), connection).await
 }
 
 async fn insert(rows: &[Queued], sql: &str, connection: &mut PgConnection) -> sqlx::Result<()> {

@@ -218,11 +218,14 @@ shapes! {
         #[schema(required = false, nullable = false)]
         answer: Option<String>,
     }
-    /// Why something is changed by hand.
-    RequiredReason {
+    /// The reason for which a reward is sent again.
+    OneRedeliveryRequest {
         /// 1 to 1,000 characters.
         #[schema(min_length = 1, max_length = 1000)]
         reason: String,
+        /// Also if another payer would get it than the one that was asked already: both may pay it.
+        #[schema(required = false, default = false)]
+        to_new_payer: Option<bool>,
     }
     /// A reward that is sent again.
     Redelivery {
@@ -253,6 +256,9 @@ shapes! {
         /// Only those that were first seen to be due at this instant or later.
         #[schema(required = false, nullable = false)]
         since: Option<Instant>,
+        /// Also those that another payer would get than the one that was asked already: both may pay them.
+        #[schema(required = false, default = false)]
+        to_new_payer: Option<bool>,
         /// `next` of the answer before.
         #[schema(required = false, nullable = false)]
         after: Option<Uuid>,
@@ -264,7 +270,7 @@ shapes! {
     Redeliveries {
         /// The grants that will be sent again.
         redelivered: Vec<Uuid>,
-        /// Those that can't be: something happened to them meanwhile.
+        /// Those that can't be: something happened to them meanwhile, or another payer would get them.
         refused: Vec<RefusedRedelivery>,
         /// For the next request; null if there are no more.
         next: Option<Uuid>,

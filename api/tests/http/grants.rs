@@ -202,6 +202,29 @@ async fn grants_that_failed_are_delivered_again_in_steps_and_once_under_a_key() 
     assert!(recorded.iter().all(told), "{recorded:?}");
 }
 
+/// The reward was sent by a channel that the settings do not name any more.
+#[tokio::test]
+async fn rule_14_a_grant_that_was_sent_goes_to_another_payer_only_if_an_operator_says_so() {
+    let api = Api::start().await;
+    let grant = claimed(&api, &["ann"]).await.remove(0);
+    let sql = "insert into deliveries (lane, grant_id, channel, pays, user_id, position, ordinal, reward, state, due_at, attempts)
+               select lane, grant_id, 'old', true, user_id, 1, 0, '{}', 'waiting', now(), 1 from reward_state";
+    sqlx::query(sql).execute(&api.pool).await.unwrap();
+    let path = format!("/v1/grants/{grant}/redeliver");
+    let mut body = json!({"reason": "the vault has moved"});
+    let refused = api.post(&operator(), &path, &body, &[]).await;
+    refused.is_problem(409, "new-payer");
+    let detail = refused.body["detail"].as_str().unwrap();
+    assert!(detail.contains("by the channel old") && detail.contains("by kafka"), "{detail}");
+    let many = json!({"reason": "the vault has moved", "state": "claimed"});
+    let many = api.post(&operator(), "/v1/grants/redeliver", &many, &[]).await;
+    assert_eq!(many.body["redelivered"], json!([]), "{}", many.text);
+    assert_eq!(many.body["refused"][0]["grant"], json!(grant), "{}", many.text);
+    body["to_new_payer"] = json!(true);
+    let answer = api.post(&operator(), &path, &body, &[]).await;
+    assert_eq!(answer.status, 200, "{}", answer.text);
+}
+
 async fn fail_again(api: &Api, user: &str, grant: &str) {
     api.act(user, "plaudit.reward.failed", "f2", json!({ "grant": grant })).await;
 }

@@ -16,6 +16,7 @@ use plaudit_domain::lane::Lane;
 use plaudit_embedded::fault_proxy::FaultProxy;
 use plaudit_embedded::test_cluster;
 use plaudit_event_store::catalogue_store::{self, CatalogueStore};
+use plaudit_event_store::deliveries::PayerRoutes;
 use plaudit_event_store::{CommandQueue, Executor, pool, schema};
 use plaudit_followers::HeadWatch;
 use plaudit_projections::task_view::Reads;
@@ -175,6 +176,7 @@ impl Api {
             future_tolerance: tolerance,
             rebuilds: rebuilds.clone(),
             past: plaudit_api::PastLookup::none("this test has no Kafka"),
+            payer_routes: PayerRoutes::new(|_, _| Some("kafka".to_owned())),
             resolver,
             streams: Streams::start(&pool, heads, streams_stop.clone()),
         });

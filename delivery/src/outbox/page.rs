@@ -6,7 +6,7 @@ use plaudit_domain::catalogue::definition::ClaimMode;
 use plaudit_domain::ids::UserId;
 use plaudit_domain::lane::Position;
 use plaudit_domain::user_tasks::{Event, Reward, UnclaimedRewards};
-use plaudit_event_store::deliveries::{Acknowledged, DeliveryState, Queued, Settled};
+use plaudit_event_store::deliveries::{Acknowledged, DeliveryState, Queued, QueuedAgain, Settled};
 use plaudit_event_store::pool::Borrowed;
 use plaudit_event_store::reader::{self, Entry, Recorded, Unreadable};
 use plaudit_event_store::rewards::RewardPlace;
@@ -30,7 +30,7 @@ pub struct LanePage {
     /// Grants that became payable.
     pub payable: Vec<Queued>,
     /// Grants that are to be sent again, after `payable`.
-    pub again: Vec<Queued>,
+    pub again: Vec<QueuedAgain>,
     /// What payers said, after `payable`.
     pub settled: Vec<Settled>,
     /// What payers said about rewards that were delivered before, after `again`.
@@ -43,7 +43,7 @@ pub struct LanePage {
 
 /// What was last said about a grant.
 enum Last {
-    Again(Queued),
+    Again(Box<QueuedAgain>),
     Settled(Settled),
 }
 
@@ -106,7 +106,7 @@ async fn read_span(
     }
     for said in last.into_values() {
         match said {
-            Last::Again(queued) => page.again.push(queued),
+            Last::Again(again) => page.again.push(*again),
             Last::Settled(settled) => page.settled.push(settled),
         }
     }
@@ -166,14 +166,23 @@ impl LanePage {
                     last.insert(reward.grant, said);
                 }
             }
-            Event::RedeliveryRequested { reward, .. } => {
+            Event::RedeliveryRequested {
+                reward,
+                stays_delivered,
+                stays_delivering,
+                keeps_payer,
+                ..
+            } => {
                 let place = RewardPlace { position: position.number, ordinal: 0 };
                 let (grant, mut rows) =
                     (reward.grant, queued(lane, &user, &reward, place, channels));
                 // What was acknowledged before speaks of an older delivery.
                 self.acknowledged.retain(|acknowledged| acknowledged.grant != grant);
                 if let Some(paying) = rows.iter().position(|row| row.pays) {
-                    last.insert(grant, Last::Again(rows.swap_remove(paying)));
+                    let queued = rows.swap_remove(paying);
+                    let was_sent = stays_delivered || stays_delivering;
+                    let again = Box::new(QueuedAgain { queued, keeps_payer, was_sent });
+                    last.insert(grant, Last::Again(again));
                 }
             }
             Event::RewardDelivered { reward, .. } => {

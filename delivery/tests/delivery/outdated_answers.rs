@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use plaudit_domain::user_tasks::Reward;
-use plaudit_event_store::deliveries::{self, Queued};
+use plaudit_event_store::deliveries::{self, Queued, QueuedAgain};
 use plaudit_event_store::rewards::RewardPlace;
 use serde_json::json;
 
@@ -109,7 +109,8 @@ async fn rule_16_a_refusal_by_a_channel_that_was_replaced_does_not_fail_the_rewa
         retry_for: None,
     };
     let mut connection = world.pool.acquire().await.unwrap();
-    deliveries::queue_again(&[queued], &mut connection).await.unwrap();
+    let again = QueuedAgain { queued, keeps_payer: false, was_sent: true };
+    deliveries::queue_again(&[again], &mut connection).await.unwrap();
     drop(connection);
     eventually("the refusal is noted", async || {
         let all = ways_of(&world, reward.grant).await;

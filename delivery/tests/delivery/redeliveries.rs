@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
+use plaudit_delivery::Channels;
 use plaudit_event_store::Outcome;
-use plaudit_event_store::deliveries::{self, Attempt, DeliveryState, Listed, Noted, Queued};
+use plaudit_event_store::deliveries::{
+    self, Attempt, DeliveryState, Listed, Noted, Queued, QueuedAgain,
+};
 use plaudit_event_store::rewards::RewardPlace;
 use serde_json::json;
 use uuid::Uuid;
@@ -55,7 +58,7 @@ async fn rule_14_a_reward_that_was_rerouted_is_redelivered_by_its_new_way_alone(
         webhook("old", &old.url, &json!([{"code": "gold"}]), &json!({})),
         webhook("new", &new.url, &everything(), &json!({})),
     ]);
-    world.redeliver("ann", reward.grant).await;
+    world.redeliver_to_new_payer("ann", reward.grant).await;
     let deliverer = world.deliver_through(&channels);
     until_states(&world, &["delivered"]).await;
     // What comes later by the old way shows that it has nothing else to send.
@@ -66,6 +69,37 @@ async fn rule_14_a_reward_that_was_rerouted_is_redelivered_by_its_new_way_alone(
     assert_eq!(new.grants(), [reward.grant.to_string()]);
     assert!(old.grants()[asked..].iter().all(|grant| *grant != reward.grant.to_string()));
     assert_eq!(ways(&world, reward.grant).await, new_instead_of_old());
+}
+
+/// The old payer may have paid without its answer being noted, so a new one is asked only if an operator says so.
+#[tokio::test]
+async fn rule_14_a_reward_that_was_sent_is_not_redelivered_to_another_payer() {
+    let world = World::new().await;
+    let old =
+        Payer::start(|before| if before == 0 { Answer::Later(503, "3600") } else { Answer::Paid });
+    let (old, new) = (old.await, Payer::start(|_| Answer::Paid).await);
+    let reward = grant(&world, "one").await;
+    let deliverer =
+        world.deliver_through(&json!([webhook("old", &old.url, &everything(), &json!({}))]));
+    until_asked(&old, 1).await;
+    deliverer.stop().await;
+    let channels = json!([
+        webhook("old", &old.url, &json!([{"code": "gold"}]), &json!({})),
+        webhook("new", &new.url, &everything(), &json!({})),
+    ]);
+    let routes = Channels::parse(&channels.to_string()).unwrap().routes();
+    let entry = deliveries::find(&world.pool, reward.grant).await.unwrap().unwrap();
+    let refusal = entry.new_payer(&routes).expect("an operator is warned").to_string();
+    assert!(refusal.contains("channel old") && refusal.contains("by new"), "{refusal}");
+    assert!(refusal.contains("--to-new-payer"), "{refusal}");
+
+    // A command line that does not know the channels has it sent again all the same.
+    world.redeliver("ann", reward.grant).await;
+    let deliverer = world.deliver_through(&channels);
+    until_states(&world, &["delivered"]).await;
+    deliverer.stop().await;
+    assert_eq!(old.grants(), vec![reward.grant.to_string(); 2]);
+    assert!(new.grants().is_empty(), "{:?}", new.grants());
 }
 
 /// The end of the old channel's retries must not end those of the new one.
@@ -79,7 +113,7 @@ async fn rule_16_a_renamed_channel_takes_over_and_the_end_of_the_old_one_changes
         world.deliver_through(&json!([webhook("old", &dead.url, &everything(), &short)]));
     until_asked(&dead, 1).await;
     deliverer.stop().await;
-    world.redeliver("ann", reward.grant).await;
+    world.redeliver_to_new_payer("ann", reward.grant).await;
     // It is tried for longer than the old one had left.
     let payer =
         Payer::start(|before| if before < 4 { Answer::Status(500) } else { Answer::Paid }).await;
@@ -268,7 +302,8 @@ async fn attempts_are_kept_and_a_redelivery_counts_its_own() {
 
     let due = deliveries::next_due("pay", &[lane], 9, &mut connection).await.unwrap();
     assert_eq!(due[0].attempts, 205);
-    deliveries::queue_again(&[queued], &mut connection).await.unwrap();
+    let again = QueuedAgain { queued, keeps_payer: true, was_sent: true };
+    deliveries::queue_again(&[again], &mut connection).await.unwrap();
     let due = deliveries::next_due("pay", &[lane], 9, &mut connection).await.unwrap();
     assert_eq!(due[0].attempts, 0);
     assert_eq!(ways_of(&world, reward.grant).await[0].attempts, 205);

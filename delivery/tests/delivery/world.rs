@@ -204,15 +204,25 @@ impl World {
 
     /// An operator wants a grant to be delivered again.
     pub async fn redeliver(&self, user: &str, grant: Uuid) {
-        self.redeliver_even(user, grant, false).await;
+        self.redeliver_with(user, grant, (false, true)).await;
+    }
+
+    /// An operator has a grant delivered by the settings in force, even if another payer was asked before.
+    pub async fn redeliver_to_new_payer(&self, user: &str, grant: Uuid) {
+        self.redeliver_with(user, grant, (false, false)).await;
     }
 
     /// A payer forgot what it paid, and an operator has a grant delivered to it again.
     pub async fn redeliver_delivered(&self, user: &str, grant: Uuid) {
-        self.redeliver_even(user, grant, true).await;
+        self.redeliver_with(user, grant, (true, true)).await;
     }
 
-    async fn redeliver_even(&self, user: &str, grant: Uuid, even_if_delivered: bool) {
+    async fn redeliver_with(
+        &self,
+        user: &str,
+        grant: Uuid,
+        (even_if_delivered, keeps_payer): (bool, bool),
+    ) {
         let work = Work::Redeliver {
             user: user_id(user),
             grant,
@@ -220,6 +230,7 @@ impl World {
             reason: "it is mended".to_owned(),
             at: AT.parse::<Timestamp>().unwrap(),
             even_if_delivered,
+            keeps_payer,
         };
         let items = vec![self.item(user, work)];
         let applied = self.executor.execute(&Batch { items, checkpoints: vec![] }).await.unwrap();

@@ -72,6 +72,8 @@ pub enum Command {
         at: Timestamp,
         /// Also if it was delivered before: for a payer that has forgotten what it paid.
         even_if_delivered: bool,
+        /// By the channel that it was sent by already, if there is one, whatever the settings say.
+        keeps_payer: bool,
     },
     /// Note that an operator released or discarded a parked record.
     ResolveParked(Resolution),

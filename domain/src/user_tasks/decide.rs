@@ -206,9 +206,9 @@ fn decide_unbudgeted(
         Command::Settle { as_of } => {
             Ok(Decision { events: settle::settle(state, *as_of, catalogue), unmoved: vec![] })
         }
-        Command::Redeliver { grant, by, reason, at, even_if_delivered } => {
-            let requested =
-                delivery::redeliver(state, *grant, by, reason, *at, *even_if_delivered)?;
+        Command::Redeliver { grant, by, reason, at, even_if_delivered, keeps_payer } => {
+            let flags = (*even_if_delivered, *keeps_payer);
+            let requested = delivery::redeliver(state, *grant, (by, reason), *at, flags)?;
             Ok(Decision { events: vec![requested], unmoved: vec![] })
         }
         Command::Correct(correction) => correct::correct(state, correction, catalogue),

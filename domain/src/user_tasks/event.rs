@@ -400,6 +400,10 @@ pub enum Event {
         /// events of older programs, after which such a reward is `claimed`.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         stays_delivering: bool,
+        /// It goes by the channel that it was sent by already, if there is one, whatever the settings say: another
+        /// payer could pay it a second time. Absent: it goes by the settings in force.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        keeps_payer: bool,
     },
     /// An action occurred in a period that was closed. It moved nothing.
     ActionTooLate {

@@ -303,13 +303,14 @@ impl<'b> BatchDecider<'_, 'b> {
                 let command = Command::SettleDeliveries { settled: settled.clone(), at: *at };
                 self.carry_out(item, user, &command)
             }
-            Work::Redeliver { user, grant, by, reason, at, even_if_delivered } => {
+            Work::Redeliver { user, grant, by, reason, at, even_if_delivered, keeps_payer } => {
                 let command = Command::Redeliver {
                     grant: *grant,
                     by: by.clone(),
                     reason: reason.clone(),
                     at: *at,
                     even_if_delivered: *even_if_delivered,
+                    keeps_payer: *keeps_payer,
                 };
                 self.carry_out(item, user, &command)
             }

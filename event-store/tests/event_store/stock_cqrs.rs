@@ -154,14 +154,17 @@ async fn commanded(wish: &Wish, store: &Store) -> (Item, AggregateCommand) {
             let grant = one_of_the_grants(&wish.user, dice, store).await;
             let (by, reason) = ("olga".to_owned(), "closed".to_owned());
             let (at, even_if_delivered) = (Timestamp::UNIX_EPOCH, dice % 2 == 0);
+            let keeps_payer = !even_if_delivered;
             let again = Command::Redeliver {
                 grant,
                 by: by.clone(),
                 reason: reason.clone(),
                 at,
                 even_if_delivered,
+                keeps_payer,
             };
-            let work = Work::Redeliver { user, grant, by, reason, at, even_if_delivered };
+            let work =
+                Work::Redeliver { user, grant, by, reason, at, even_if_delivered, keeps_payer };
             (work, AggregateCommand::Command(again))
         }
     };

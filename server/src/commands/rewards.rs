@@ -11,7 +11,9 @@ use jiff::Timestamp;
 use plaudit_domain::catalogue::definition::Payout;
 use plaudit_domain::user_tasks::RewardState;
 use plaudit_event_store::catalogue_store::{Author, CatalogueStore};
-use plaudit_event_store::deliveries::{self, Attempt, Filter, GrantEntry, GrantReport};
+use plaudit_event_store::deliveries::{
+    self, Attempt, Filter, GrantEntry, GrantReport, PayerRoutes,
+};
 use plaudit_event_store::operations::{self, OperationKind};
 use plaudit_event_store::{Batch, Executor, Item, Origin, Outcome, Work};
 use plaudit_release::Operator;
@@ -21,6 +23,7 @@ use uuid::Uuid;
 
 use crate::cli::{FormatKind, RewardsCommand};
 use crate::commands::corrections::Why;
+use crate::commands::serve;
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::output::{count, errln, outln};
@@ -44,20 +47,20 @@ pub async fn run(config: &Config, command: RewardsCommand) -> Result<ExitCode, F
         RewardsCommand::Show { grant, format } => {
             show(&startup::checked_database(config).await?.0, grant, format.format).await
         }
-        RewardsCommand::Redeliver { grants, failed: false, reason, .. } => {
-            let again = Again::start(config, reason, false).await?;
+        RewardsCommand::Redeliver { grants, failed: false, to_new_payer, reason, .. } => {
+            let again = Again::start(config, reason, false, to_new_payer).await?;
             again.of_grants(&grants).await
         }
-        RewardsCommand::Redeliver { code, kind, channel, since, reason, .. } => {
-            let again = Again::start(config, reason, false).await?;
+        RewardsCommand::Redeliver { code, kind, channel, since, to_new_payer, reason, .. } => {
+            let again = Again::start(config, reason, false, to_new_payer).await?;
             let state = Some(RewardState::Failed);
             let queued_since = since;
             let filter = Filter { state, kind, code, channel, queued_since, ..Filter::default() };
             again.record(OperationKind::RedeliverMany, &subject(&filter)).await?;
             again.of_all(filter, |_| true).await
         }
-        RewardsCommand::Resync { since, delivered, reason } => {
-            let again = Again::start(config, reason, delivered).await?;
+        RewardsCommand::Resync { since, delivered, to_new_payer, reason } => {
+            let again = Again::start(config, reason, delivered, to_new_payer).await?;
             let is_due = move |entry: &GrantEntry| entry.is_in_doubt_since(since, delivered);
             again.record(OperationKind::Resync, &format!("since={since}")).await?;
             again.of_all(Filter::default(), is_due).await
@@ -192,6 +195,8 @@ struct Again {
     reason: String,
     by: String,
     even_if_delivered: bool,
+    to_new_payer: bool,
+    routes: PayerRoutes,
 }
 
 impl Again {
@@ -199,13 +204,16 @@ impl Again {
         config: &Config,
         reason: String,
         even_if_delivered: bool,
+        to_new_payer: bool,
     ) -> Result<Self, Failure> {
         let reason = Operator::checked_reason(&reason)?;
         let (pool, lane_count) = startup::checked_database(config).await?;
         let catalogue = Arc::new(CatalogueStore::default());
         catalogue.newest(&pool).await?;
         let executor = startup::executor(&startup::writers(config, 1)?, lane_count, &catalogue);
-        Ok(Self { pool, executor, reason, by: operator::name(), even_if_delivered })
+        let routes = serve::channels(config)?.routes();
+        let by = operator::name();
+        Ok(Self { pool, executor, reason, by, even_if_delivered, to_new_payer, routes })
     }
 
     /// Records what is done to many users. What is done to one is in the user's history.
@@ -260,10 +268,18 @@ impl Again {
 
     /// Asks for some grants. Gives how many will be delivered again.
     async fn send(&self, entries: &[GrantEntry]) -> Result<usize, Failure> {
+        let is_allowed = |entry: &&GrantEntry| match entry.new_payer(&self.routes) {
+            Some(refusal) if !self.to_new_payer => {
+                errln!("{refusal}");
+                false
+            }
+            _ => true,
+        };
+        let entries: Vec<&GrantEntry> = entries.iter().filter(is_allowed).collect();
         if entries.is_empty() {
             return Ok(0);
         }
-        let item = |entry: &GrantEntry| Item {
+        let item = |entry: &&GrantEntry| Item {
             lane: entry.lane,
             work: Work::Redeliver {
                 user: entry.user.clone(),
@@ -272,6 +288,7 @@ impl Again {
                 reason: self.reason.clone(),
                 at: Timestamp::now(),
                 even_if_delivered: self.even_if_delivered || entry.has_failed_again(),
+                keeps_payer: !self.to_new_payer,
             },
             origin: Origin::Request(Uuid::now_v7()),
         };

@@ -204,6 +204,7 @@ pub async fn start(
                 future_tolerance: tolerance,
                 rebuilds: rebuilds.clone(),
                 past: past_lookup(config, sources.clone()),
+                payer_routes: channels(config)?.routes(),
                 resolver,
                 streams: Streams::start(&pool, heads, stop.clone()),
             })

@@ -130,6 +130,31 @@ async fn grants_are_listed_shown_and_delivered_again_by_command() {
     assert!(history.contains("redelivery_requested") && history.contains("\"os:"), "{history}");
 }
 
+/// The reward was sent by a channel that is not the one of the settings.
+#[tokio::test]
+async fn rule_14_a_reward_that_was_sent_goes_to_another_payer_only_if_the_operator_says_so() {
+    let desk = Desk::open().await;
+    let ann = desk.grant("ann", "5");
+    let mut connection = PgConnection::connect(&desk.database).await.unwrap();
+    let sql = "insert into deliveries (lane, grant_id, channel, pays, user_id, position, ordinal, reward, state, due_at, attempts)
+               select lane, grant_id, 'old', true, user_id, 1, 0, '{}', 'waiting', now(), 1 from reward_state";
+    sqlx::query(sql).execute(&mut connection).await.unwrap();
+    let secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+    let channels = json!([{"name": "new", "type": "webhook", "url": "https://new.example", "secrets": [secret]}]);
+    let channels = channels.to_string();
+    let run = |more: &[&str]| {
+        let arguments = [&["rewards", "redeliver", &ann, "--reason", "moved"], more].concat();
+        let (url, channels) = (desk.database.as_str(), channels.as_str());
+        let settings = [("PLAUDIT_DATABASE_URL", url), ("PLAUDIT_REWARDS_CHANNELS", channels)];
+        let done = plaudit(&arguments, &settings);
+        (done.status.code(), text(&done.stderr))
+    };
+    let (code, error) = run(&[]);
+    assert_eq!(code, Some(1), "{error}");
+    assert!(error.contains("channel old") && error.contains("by new"), "{error}");
+    assert_eq!(run(&["--to-new-payer"]).0, Some(0));
+}
+
 #[tokio::test]
 async fn a_grant_by_hand_is_repeated_by_the_line_that_was_printed() {
     let desk = Desk::open().await;

@@ -108,10 +108,9 @@ pub(super) fn settle(
 pub(super) fn redeliver(
     state: &UserTasks,
     id: Uuid,
-    by: &str,
-    reason: &str,
+    (by, reason): (&str, &str),
     at: Timestamp,
-    even_if_delivered: bool,
+    (even_if_delivered, keeps_payer): (bool, bool),
 ) -> Result<Event, Rejection> {
     let grant = state.grants.get(&id).ok_or(Rejection::UnknownGrant { grant: id })?;
     let (stays_delivered, stays_delivering) = match grant.state {
@@ -129,5 +128,13 @@ pub(super) fn redeliver(
         }
     };
     let (reward, by, reason) = (grant.reward.clone(), by.to_owned(), reason.to_owned());
-    Ok(Event::RedeliveryRequested { reward, by, reason, at, stays_delivered, stays_delivering })
+    Ok(Event::RedeliveryRequested {
+        reward,
+        by,
+        reason,
+        at,
+        stays_delivered,
+        stays_delivering,
+        keeps_payer,
+    })
 }

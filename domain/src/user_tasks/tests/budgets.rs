@@ -91,8 +91,8 @@ fn a_refused_line_is_shown_as_refused_and_can_never_be_redelivered() {
     assert_eq!(states(&past), expected.map(|(line, state)| (line.to_owned(), state)));
     let grant = past.state.grants.values().find(|g| g.state == RewardState::Refused).unwrap();
     let (grant, by, reason) = (grant.reward.grant, "ann".to_owned(), "wanted".to_owned());
-    let again =
-        Command::Redeliver { grant, by, reason, at: at("29T13:00"), even_if_delivered: true };
+    let (at, even_if_delivered, keeps_payer) = (at("29T13:00"), true, true);
+    let again = Command::Redeliver { grant, by, reason, at, even_if_delivered, keeps_payer };
     let state = RewardState::Refused;
     past.when(&again).then_rejected(&Rejection::NotRedeliverable { grant, state });
 }

@@ -70,6 +70,7 @@ fn rule_16_a_reward_that_failed_may_be_delivered_late_or_handed_over_again() {
         reason: "the account is open again".to_owned(),
         at: at("29T14:00"),
         even_if_delivered: false,
+        keeps_payer: true,
     };
     let state = RewardState::Delivered;
     late.when(&again).then_rejected(&Rejection::NotRedeliverable { grant: reward.grant, state });
@@ -129,6 +130,7 @@ fn a_reward_that_stays_delivered_can_be_handed_over_again_for_a_payer_that_forgo
         reason: reason.clone(),
         at,
         even_if_delivered: true,
+        keeps_payer: true,
     };
     let stays_delivered = true;
     past.when(&again).then(&[Event::RedeliveryRequested {
@@ -138,6 +140,7 @@ fn a_reward_that_stays_delivered_can_be_handed_over_again_for_a_payer_that_forgo
         at,
         stays_delivered,
         stays_delivering: false,
+        keeps_payer: true,
     }]);
     assert_eq!(line(&past.after(&[again])), RewardState::Delivered);
 }
@@ -154,6 +157,7 @@ fn rule_16_a_reward_that_was_handed_over_is_not_revoked_by_way_of_a_redelivery()
         reason: reason.clone(),
         at: when,
         even_if_delivered,
+        keeps_payer: false,
     };
     past.when(&again).then(&[Event::RedeliveryRequested {
         reward,
@@ -162,6 +166,7 @@ fn rule_16_a_reward_that_was_handed_over_is_not_revoked_by_way_of_a_redelivery()
         at: when,
         stays_delivered: false,
         stays_delivering: true,
+        keeps_payer: false,
     }]);
     let past = past.after(&[again]);
     assert_eq!(line(&past), RewardState::Delivering);
@@ -177,9 +182,16 @@ fn a_redelivery_of_an_older_program_is_folded_as_it_was_then() {
     let catalogue = catalogue([daily_with(&[1], json!({}))]);
     let (mut past, reward) = delivering(&catalogue);
     let (by, reason, at) = ("olga".to_owned(), "no answer".to_owned(), at("29T12:00"));
-    let (stays_delivered, stays_delivering) = (false, false);
-    let stored =
-        Event::RedeliveryRequested { reward, by, reason, at, stays_delivered, stays_delivering };
+    let (stays_delivered, stays_delivering, keeps_payer) = (false, false, false);
+    let stored = Event::RedeliveryRequested {
+        reward,
+        by,
+        reason,
+        at,
+        stays_delivered,
+        stays_delivering,
+        keeps_payer,
+    };
     evolve(&mut past.state, &stored);
     assert_eq!(line(&past), RewardState::Claimed);
 }

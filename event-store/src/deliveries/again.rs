@@ -1,0 +1,70 @@
+//! Grants that an operator has delivered again.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::{IN_ORDER, Queued, insert};
+
+/// For how long a reward is sent again by a channel that is not the one of the settings: as long as by default. After
+/// that it fails, and an operator decides.
+const KEPT_PAYER_RETRY_FOR: Duration = Duration::from_secs(72 * 3_600);
+
+/// A grant that is to be delivered again.
+#[derive(Debug, Clone)]
+pub struct QueuedAgain {
+    /// By the channel of the settings in force.
+    pub queued: Queued,
+    /// Whether it goes by the channel that it was sent by already, if there is one.
+    pub keeps_payer: bool,
+    /// Whether it may have been sent even if no attempt is noted.
+    pub was_sent: bool,
+}
+
+/// Has grants delivered again, whatever became of them. The channels that they go by lead to the payers from now on, and
+/// no other one does.
+pub async fn queue_again(again: &[QueuedAgain], connection: &mut PgConnection) -> sqlx::Result<()> {
+    if again.is_empty() {
+        return Ok(());
+    }
+    let asked = asked_ways(again, connection).await?;
+    let rows: Vec<Queued> = again.iter().map(|row| kept(row.queued.clone(), &asked)).collect();
+    sqlx::query(include_str!("replace.sql"))
+        .bind(rows.iter().map(|row| row.lane.0).collect::<Vec<_>>())
+        .bind(rows.iter().map(|row| row.reward.grant).collect::<Vec<_>>())
+        .bind(rows.iter().map(|row| row.channel.as_str()).collect::<Vec<_>>())
+        .execute(&mut *connection)
+        .await?;
+    insert(&rows, include_str!("insert_again.sql"), connection).await
+}
+
+/// The channels of the grants that keep their payers.
+async fn asked_ways(
+    again: &[QueuedAgain],
+    connection: &mut PgConnection,
+) -> sqlx::Result<HashMap<Uuid, String>> {
+    let keeping: Vec<&QueuedAgain> = again.iter().filter(|row| row.keeps_payer).collect();
+    if keeping.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let ways: Vec<(Uuid, String)> = sqlx::query_as(include_str!("asked_ways.sql"))
+        .bind(keeping.iter().map(|row| row.queued.lane.0).collect::<Vec<_>>())
+        .bind(keeping.iter().map(|row| row.queued.reward.grant).collect::<Vec<_>>())
+        .bind(keeping.iter().map(|row| row.queued.channel.as_str()).collect::<Vec<_>>())
+        .bind(keeping.iter().map(|row| row.was_sent).collect::<Vec<_>>())
+        .fetch_all(connection)
+        .await?;
+    Ok(ways.into_iter().collect())
+}
+
+fn kept(queued: Queued, asked: &HashMap<Uuid, String>) -> Queued {
+    match asked.get(&queued.reward.grant) {
+        Some(channel) => {
+            let retry_for = (channel != IN_ORDER).then_some(KEPT_PAYER_RETRY_FOR);
+            Queued { channel: channel.clone(), retry_for, ..queued }
+        }
+        None => queued,
+    }
+}
