@@ -132,6 +132,11 @@ impl Desk {
         self.held.now()
     }
 
+    /// The number of processes that send, this one included: each has its share of a channel's limits.
+    pub fn processes(&self) -> usize {
+        self.held.processes()
+    }
+
     /// Makes one call to the database, in bounded time.
     pub async fn call<T>(
         &self,

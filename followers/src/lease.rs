@@ -1,6 +1,7 @@
 //! Which lanes this process may follow: leases that expire, shared fairly among the processes.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -48,6 +49,8 @@ pub(crate) struct Leases {
     member: Uuid,
     health: Arc<FollowerHealth>,
     groups: Mutex<BTreeMap<i16, Group>>,
+    /// The number of processes that share the groups, as of the last renewal.
+    processes: AtomicUsize,
     changed: Notify,
 }
 
@@ -62,7 +65,13 @@ struct Group {
 impl Leases {
     pub fn new(follower: &'static str, pool: PgPool, health: Arc<FollowerHealth>) -> Self {
         let (groups, changed) = (Mutex::default(), Notify::new());
-        Self { follower, pool, member: Uuid::new_v4(), health, groups, changed }
+        let processes = AtomicUsize::new(1);
+        Self { follower, pool, member: Uuid::new_v4(), health, groups, processes, changed }
+    }
+
+    /// The number of processes that have lanes of this follower, or will have some within seconds; at least 1.
+    pub fn processes(&self) -> usize {
+        self.processes.load(Ordering::Relaxed)
     }
 
     /// The lanes whose lease has not expired.
@@ -210,6 +219,9 @@ impl Leases {
         .bind(self.follower)
         .fetch_one(&mut *tx)
         .await?;
+        // Before lanes change hands: limits that are divided among the processes are never exceeded for long.
+        let processes = usize::try_from(members.min(all).max(1)).unwrap_or(1);
+        self.processes.store(processes, Ordering::Relaxed);
         let share = usize::try_from((all + members - 1) / members.max(1)).unwrap_or(usize::MAX);
         let (kept, surplus) = renewed.split_at(renewed.len().min(share));
         // Before others can take them: what is being done for these lanes moves no checkpoint.

@@ -49,6 +49,11 @@ impl HeldLanes {
     pub fn now(&self) -> Vec<Lane> {
         self.0.held().into_keys().collect()
     }
+
+    /// The number of processes that share the lanes of the follower, this one included.
+    pub fn processes(&self) -> usize {
+        self.0.processes()
+    }
 }
 
 impl std::fmt::Debug for HeldLanes {

@@ -88,7 +88,7 @@ impl WebhookSender {
         self.collect(traffic, None).await?;
         self.fill(traffic).await?;
         let now = Instant::now();
-        let allowed = traffic.circuit.allows(self.channel.concurrency, now);
+        let allowed = traffic.circuit.allows(self.concurrency(), now);
         while traffic.posts.len() < allowed && traffic.next_at <= now {
             let Some(due) = traffic.ready.pop() else { break };
             // No attempt begins once its delivery may be given up, and none in a lane that another process has now.
@@ -103,7 +103,7 @@ impl WebhookSender {
     /// Reads ahead what is due. What can't be sent soon is not kept: it may be given up and revoked meanwhile.
     async fn fill(&mut self, traffic: &mut Traffic) -> Result<(), String> {
         let now = Instant::now();
-        let allowed = traffic.circuit.allows(self.channel.concurrency, now);
+        let allowed = traffic.circuit.allows(self.concurrency(), now);
         if allowed == 0 || now.duration_since(traffic.read_at) >= READY_MAX {
             traffic.ready.clear();
         }
@@ -138,9 +138,15 @@ impl WebhookSender {
         (allowed * READ_AHEAD).min(begun.unwrap_or(usize::MAX))
     }
 
-    /// By the limit of the rate: how much time lies between the beginnings of two messages at least.
+    /// The number of messages that this process may have on their way: its share, and one at least.
+    fn concurrency(&self) -> usize {
+        (self.channel.concurrency / self.desk.processes()).max(1)
+    }
+
+    /// By this process's share of the rate: how much time lies between the beginnings of two messages at least.
     fn interval(&self) -> Option<Duration> {
-        self.channel.rate_per_second.map(|rate| Duration::from_secs_f64(1.0 / rate))
+        let processes = f64::from(u32::try_from(self.desk.processes()).unwrap_or(u32::MAX));
+        self.channel.rate_per_second.map(|rate| Duration::from_secs_f64(processes / rate))
     }
 
     fn post(&self, due: Due, traffic: &mut Traffic) {
@@ -170,7 +176,7 @@ impl WebhookSender {
             }
             return Ok(());
         }
-        let full = traffic.posts.len() >= traffic.circuit.allows(self.channel.concurrency, now);
+        let full = traffic.posts.len() >= traffic.circuit.allows(self.concurrency(), now);
         let wait = if full || traffic.is_drained { LOOK_EVERY } else { at.duration_since(now) };
         let stop = self.desk.stop.clone();
         let answered = tokio::select! {

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::payer::{Answer, Payer, SECRET};
 use crate::webhooks::{everything, first_attempt, until_states, webhook};
-use crate::world::World;
+use crate::world::{World, eventually};
 
 /// A secret that the payers of these tests don't know.
 const NEW_SECRET: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
@@ -31,6 +31,28 @@ async fn no_more_messages_are_on_their_way_at_once_than_the_channel_says() {
     let payer = Payer::start(|_| Answer::Slowly(Duration::from_millis(400))).await;
     pay_all(&payer, &json!({"concurrency": 2})).await;
     assert_eq!(payer.waiting_max(), 2);
+}
+
+#[tokio::test]
+async fn two_processes_together_have_no_more_messages_on_their_way_than_the_channel_says() {
+    let world = World::new().await;
+    let payer = Payer::start(|_| Answer::Slowly(Duration::from_millis(400))).await;
+    let channels = json!([webhook("pay", &payer.url, &everything(), &json!({"concurrency": 4}))]);
+    let (first, second) = (world.deliver_through(&channels), world.deliver_through(&channels));
+    eventually("the two share the lanes", async || {
+        let sql =
+            "select count(*) from follower_leases where follower = 'delivery' group by member";
+        let shares: Vec<i64> = sqlx::query_scalar(sql).fetch_all(&world.pool).await.unwrap();
+        (shares == [8, 8]).then_some(())
+    })
+    .await;
+    let users: Vec<String> = (0..16).map(|n| format!("u{n}")).collect();
+    let users: Vec<&str> = users.iter().map(String::as_str).collect();
+    world.gifts(&users, 1).await;
+    until_states(&world, &["delivered"; 32]).await;
+    first.stop().await;
+    second.stop().await;
+    assert!(payer.waiting_max() <= 4, "{}", payer.waiting_max());
 }
 
 #[tokio::test]
