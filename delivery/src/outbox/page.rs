@@ -43,7 +43,7 @@ pub struct LanePage {
 
 /// What was last said about a grant.
 enum Last {
-    Again(QueuedAgain),
+    Again(Box<QueuedAgain>),
     Settled(Settled),
 }
 
@@ -106,7 +106,7 @@ async fn read_span(
     }
     for said in last.into_values() {
         match said {
-            Last::Again(again) => page.again.push(again),
+            Last::Again(again) => page.again.push(*again),
             Last::Settled(settled) => page.settled.push(settled),
         }
     }
@@ -181,7 +181,8 @@ impl LanePage {
                 if let Some(paying) = rows.iter().position(|row| row.pays) {
                     let queued = rows.swap_remove(paying);
                     let was_sent = stays_delivered || stays_delivering;
-                    last.insert(grant, Last::Again(QueuedAgain { queued, keeps_payer, was_sent }));
+                    let again = Box::new(QueuedAgain { queued, keeps_payer, was_sent });
+                    last.insert(grant, Last::Again(again));
                 }
             }
             Event::RewardDelivered { reward, .. } => {
