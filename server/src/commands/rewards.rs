@@ -21,6 +21,7 @@ use uuid::Uuid;
 
 use crate::cli::{FormatKind, RewardsCommand};
 use crate::commands::corrections::Why;
+use crate::commands::serve;
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::output::{count, errln, outln};
@@ -84,7 +85,8 @@ pub async fn run(config: &Config, command: RewardsCommand) -> Result<ExitCode, F
         RewardsCommand::Reconcile { from, until, against, format } => {
             let payments = against.as_deref().map(reconcile::payments).transpose()?;
             let (pool, _) = startup::checked_database(config).await?;
-            reconcile::run(&pool, (from, until), payments, format.format).await
+            let channels = serve::channels(config)?;
+            reconcile::run(&pool, (from, until), payments, &channels, format.format).await
         }
     }
 }
