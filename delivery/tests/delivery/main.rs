@@ -6,6 +6,7 @@ mod failures;
 mod limits;
 mod payer;
 mod redeliveries;
+mod restores;
 mod revocations;
 mod rewards;
 mod stuck_lanes;
