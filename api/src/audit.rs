@@ -3,12 +3,14 @@
 use axum::extract::State;
 use axum::http::HeaderMap;
 use plaudit_audit::{AuditError, Explanation, History, HistoryQuery, Moment, StateAt};
+use plaudit_event_store::operations;
+use uuid::Uuid;
 
 use crate::etag::{no_store, no_store_at};
 use crate::input::{GrantPath, Query, UserPath, locale, plus_restored, unknown_grant};
 use crate::openapi::{audit_shapes, parameters};
 use crate::position::AtLeast;
-use crate::problem::{Answer, Problem, ProblemBody};
+use crate::problem::{Answer, InputError, Problem, ProblemBody};
 use crate::state::Shared;
 
 /// `GET /v1/audit/users/{user}/history`: events in order.
@@ -88,6 +90,21 @@ pub async fn verify(State(state): State<Shared>, UserPath(user): UserPath) -> An
 pub async fn explain(State(state): State<Shared>, GrantPath(grant): GrantPath) -> Answer {
     let found = Explanation::read(grant, &state.pool).await?;
     Ok(no_store(&found.ok_or_else(|| unknown_grant(grant))?))
+}
+
+/// `GET /v1/audit/operations`: what operators did that is no event of a user, the latest first.
+#[utoipa::path(get, path = "/v1/audit/operations", tag = "audit", operation_id = "listOperations",
+    params(parameters::Page),
+    responses(
+        (status = 200, description = "Operations, the latest first", body = audit_shapes::Operations),
+    ))]
+pub async fn operations(State(state): State<Shared>, mut query: Query) -> Answer {
+    let (after, limit) = (query.parsed::<Uuid>("after"), query.limit());
+    query.finish()?;
+    let page = operations::list(after, limit, &state.pool).await?.ok_or_else(|| {
+        InputError::parameter("after", "unknown operation; use `next` of the previous page")
+    })?;
+    Ok(no_store(&page))
 }
 
 impl From<AuditError> for Problem {

@@ -8,6 +8,7 @@ use plaudit_domain::ids::UserId;
 use plaudit_domain::user_tasks::{Change, RewardState};
 use plaudit_event_store::HandChange;
 use plaudit_event_store::deliveries::{self, Filter, GrantEntry, GrantReport};
+use plaudit_event_store::rewards::handed_over;
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -70,9 +71,12 @@ struct Revocation {
     position: String,
     revoked_at: Timestamp,
     revoked: Vec<Uuid>,
+    may_be_paid: Vec<Uuid>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    warning: Option<&'static str>,
 }
 
-/// `POST /v1/grants/{grant}/revoke`: takes a reward back that was not handed to the paying system.
+/// `POST /v1/grants/{grant}/revoke`: takes a reward back that is not on its way to the payer, and not paid.
 #[utoipa::path(post, path = "/v1/grants/{grant}/revoke", tag = "grants", operation_id = "revoke",
     params(parameters::Grant, parameters::Idempotency),
     request_body(content = operator_shapes::RevocationRequest),
@@ -104,6 +108,10 @@ pub async fn revoke(
     let HandChange::RewardsRevoked { grants: revoked } = receipt.change else {
         return Err(unexpected(&applied.outcome));
     };
-    let (user, position, revoked_at) = (entry.user, receipt.position, receipt.at);
-    Ok(no_store_at(applied.position, &Revocation { grant, user, position, revoked_at, revoked }))
+    let (lane, user, position, revoked_at) = (entry.lane, entry.user, receipt.position, receipt.at);
+    let mut connection = state.pool.acquire().await?;
+    let may_be_paid = handed_over::handed_over(lane, &user, &revoked, &mut connection).await?;
+    let warning = (!may_be_paid.is_empty()).then_some(handed_over::MAY_BE_PAID);
+    let answer = Revocation { grant, user, position, revoked_at, revoked, may_be_paid, warning };
+    Ok(no_store_at(applied.position, &answer))
 }

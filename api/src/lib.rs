@@ -75,6 +75,7 @@ fn routes() -> Vec<(&'static str, MethodRouter<Shared>)> {
         ("/v1/audit/users/{user}/state", get(audit::state)),
         ("/v1/audit/users/{user}/verify", get(audit::verify)),
         ("/v1/audit/grants/{grant}", get(audit::explain)),
+        ("/v1/audit/operations", get(audit::operations)),
         ("/v1/grants", get(grants::list)),
         ("/v1/grants/{grant}", get(grants::show)),
         ("/v1/grants/{grant}/redeliver", post(redelivery::redeliver)),

@@ -4,6 +4,7 @@ use axum::body::Body;
 use axum::extract::{FromRequest, Request};
 use axum::http::HeaderMap;
 use plaudit_event_store::catalogue_store::Author;
+use plaudit_event_store::operations::NO_REASON_GIVEN;
 use plaudit_release::Operator;
 use serde_json::{Map, Value};
 
@@ -24,7 +25,8 @@ pub struct HandBody {
     errors: Vec<InputError>,
 }
 
-/// The author of a change, with the reason that the body may give. For operations whose body has no other field.
+/// The author of a change, with the reason that the body may give; without one, [`NO_REASON_GIVEN`]. For operations whose
+/// body has no other field.
 #[derive(Debug)]
 pub struct Signed(pub Author);
 
@@ -35,9 +37,9 @@ impl FromRequest<Shared> for Signed {
         let (mut parts, body) = request.into_parts();
         let caller = parts.extensions.remove::<Caller>().ok_or(Problem::Internal)?;
         let (mut body, _held) = HandBody::read(state, &parts.headers, body).await?;
-        let reason = body.reason();
+        let reason = body.reason().unwrap_or_else(|| NO_REASON_GIVEN.to_owned());
         body.finish()?;
-        Ok(Self(Author { by: caller.subject, reason }))
+        Ok(Self(Author { by: caller.subject, reason: Some(reason) }))
     }
 }
 

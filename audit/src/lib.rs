@@ -15,7 +15,7 @@ pub use error::AuditError;
 pub use explanation::{CommandEntry, DeliveryEntry, Explanation, GrantEntry, Message};
 pub use history::{Cause, CausingAction, EventEntry, History, HistoryQuery, SourcePosition};
 pub use reconciliation::{
-    Difference, DifferenceKind, FileFormat, Payments, PaymentsFault, Reconciliation,
+    Deadlines, Difference, DifferenceKind, FileFormat, Payments, PaymentsFault, Reconciliation,
 };
 pub use simulation::{
     PreparedSimulation, SimulatedAction, SimulatedTask, Simulation, SimulationError,

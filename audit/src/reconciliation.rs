@@ -1,17 +1,19 @@
 //! Compares grants and deliveries of a span of time with a payer's payments.
 
+mod deadlines;
 mod payments;
 mod window;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use jiff::Timestamp;
 use plaudit_domain::user_tasks::RewardState;
-use plaudit_event_store::rewards::by_grant;
+use plaudit_event_store::rewards::{by_grant, grants, handed_over};
 use serde::Serialize;
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
+pub use deadlines::Deadlines;
 pub use payments::{FileFormat, Payments, PaymentsFault};
 
 use crate::error::AuditError;
@@ -32,10 +34,14 @@ pub enum DifferenceKind {
     DifferentAmount,
     /// Paid, and not delivered by what Plaudit knows.
     Unconfirmed,
+    /// Paid, or said to be paid by an acknowledgement, and revoked.
+    PaidRevoked,
     /// Paid, and never granted.
     Unknown,
     /// Became payable or failed in the time of the report; given up, and not paid.
     Failed,
+    /// Became payable in the time of the report; not paid, and not confirmed in the time that its channel allows.
+    Pending,
 }
 
 /// A grant that Plaudit and the payer know differently.
@@ -58,7 +64,8 @@ pub struct Difference {
 /// The report.
 #[derive(Debug, Default, Serialize)]
 pub struct Reconciliation {
-    /// The number of grants that became payable, were delivered or failed in the time, by their present state.
+    /// The number of grants that became payable, were delivered, failed or were revoked in the time, by their present
+    /// state.
     pub states: BTreeMap<&'static str, u64>,
     /// The number of differences of each kind.
     pub counts: BTreeMap<DifferenceKind, u64>,
@@ -76,6 +83,10 @@ struct Known<'a> {
     state: RewardState,
     /// `None`: the grant is not of the time of the report, and is compared for what was paid only.
     is_delivered_in_window: Option<bool>,
+    /// It should have been confirmed by now.
+    is_overdue: bool,
+    /// Its payer has said that it paid it, and that changed nothing.
+    is_said_to_be_paid: bool,
 }
 
 impl Reconciliation {
@@ -85,6 +96,7 @@ impl Reconciliation {
         pool: &PgPool,
         (from, until): (Timestamp, Timestamp),
         payments: Option<Payments>,
+        deadlines: &Deadlines,
     ) -> Result<Self, AuditError> {
         let mut report = Self::default();
         let mut payments = payments.map(|payments| payments.by_grant);
@@ -92,7 +104,9 @@ impl Reconciliation {
         for span in window::spans(from, until, &mut connection).await? {
             let (grants, unreadable) = window::grants(span, &mut connection).await?;
             report.unreadable_events += unreadable;
-            report.compare_lane(&grants, &mut payments, &mut connection).await?;
+            for chunk in grants.chunks(LOOKED_UP) {
+                report.compare_chunk(chunk, &mut payments, deadlines, &mut connection).await?;
+            }
         }
         if let Some(rest) = payments {
             report.compare_rest(rest, &mut connection).await?;
@@ -104,29 +118,32 @@ impl Reconciliation {
         Ok(report)
     }
 
-    /// Grants of the time. What was compared is taken out of `payments`.
-    async fn compare_lane(
+    /// Compares some grants of the time. What was compared is taken out of `payments`.
+    async fn compare_chunk(
         &mut self,
-        grants: &[GrantInWindow],
+        chunk: &[GrantInWindow],
         payments: &mut Option<HashMap<Uuid, Vec<i64>>>,
+        deadlines: &Deadlines,
         connection: &mut PgConnection,
     ) -> Result<(), AuditError> {
-        for chunk in grants.chunks(LOOKED_UP) {
-            let ids: Vec<_> = chunk.iter().map(|found| (found.lane, found.grant)).collect();
-            let states = plaudit_event_store::rewards::grants::states(&ids, connection).await?;
-            for found in chunk {
-                let Some(state) = states.get(&found.grant).copied() else { continue };
-                *self.states.entry(state.as_str()).or_default() += 1;
-                let paid = payments.as_mut().map(|all| all.remove(&found.grant));
-                let known = Known {
-                    grant: found.grant,
-                    user: found.user.as_str(),
-                    amount: found.amount,
-                    state,
-                    is_delivered_in_window: Some(found.is_delivered),
-                };
-                self.differences.extend(compare(&known, paid.map(Option::unwrap_or_default)));
-            }
+        let ids: Vec<_> = chunk.iter().map(|found| (found.lane, found.grant)).collect();
+        let states = grants::states(&ids, connection).await?;
+        let overdue = deadlines.overdue(chunk, &states, connection).await?;
+        let said_to_be_paid = said_to_be_paid(chunk, &states, connection).await?;
+        for found in chunk {
+            let Some(state) = states.get(&found.grant).copied() else { continue };
+            *self.states.entry(state.as_str()).or_default() += 1;
+            let paid = payments.as_mut().map(|all| all.remove(&found.grant));
+            let known = Known {
+                grant: found.grant,
+                user: found.user.as_str(),
+                amount: found.amount,
+                state,
+                is_delivered_in_window: Some(found.is_delivered),
+                is_overdue: overdue.contains(&found.grant),
+                is_said_to_be_paid: said_to_be_paid.contains(&found.grant),
+            };
+            self.differences.extend(compare(&known, paid.map(Option::unwrap_or_default)));
         }
         Ok(())
     }
@@ -156,6 +173,8 @@ impl Reconciliation {
                     amount: row.reward.amount,
                     state: row.state,
                     is_delivered_in_window: None,
+                    is_overdue: false,
+                    is_said_to_be_paid: false,
                 };
                 self.differences.extend(compare(&known, Some(paid.clone())));
             }
@@ -164,11 +183,33 @@ impl Reconciliation {
     }
 }
 
-/// Compares a grant with its payments; without a payer's file a failed grant is the difference.
+/// The revoked grants among these of which a payer has said that it paid them.
+async fn said_to_be_paid(
+    chunk: &[GrantInWindow],
+    states: &HashMap<Uuid, RewardState>,
+    connection: &mut PgConnection,
+) -> sqlx::Result<HashSet<Uuid>> {
+    let is_revoked =
+        |found: &&GrantInWindow| states.get(&found.grant) == Some(&RewardState::Revoked);
+    let revoked = chunk.iter().filter(is_revoked);
+    let revoked: Vec<_> =
+        revoked.map(|found| (found.lane, found.user.clone(), found.grant)).collect();
+    handed_over::said_to_be_paid(&revoked, connection).await
+}
+
+/// Compares a grant with its payments. Without a payer's file, what Plaudit knows by itself is a difference: grants that
+/// failed, that are overdue, and that were paid although they were revoked.
 fn compare(known: &Known<'_>, paid: Option<Vec<i64>>) -> Option<Difference> {
     let kind = match (paid.as_deref(), known.state) {
         (None | Some([]), RewardState::Failed) => DifferenceKind::Failed,
+        (None | Some([]), RewardState::Claimed | RewardState::Delivering) if known.is_overdue => {
+            DifferenceKind::Pending
+        }
+        (None | Some([]), RewardState::Revoked) if known.is_said_to_be_paid => {
+            DifferenceKind::PaidRevoked
+        }
         (Some([_, _, ..]), _) => DifferenceKind::Double,
+        (Some([_]), RewardState::Revoked) => DifferenceKind::PaidRevoked,
         (Some([amount]), _) if *amount != known.amount => DifferenceKind::DifferentAmount,
         (Some([]), RewardState::Delivered) if known.is_delivered_in_window == Some(true) => {
             DifferenceKind::Missing
@@ -190,14 +231,19 @@ mod tests {
         in_window: Option<bool>,
         paid: Option<&[i64]>,
     ) -> Option<DifferenceKind> {
-        let known = Known {
+        compare(&of(state, in_window), paid.map(<[i64]>::to_vec)).map(|difference| difference.kind)
+    }
+
+    fn of(state: RewardState, in_window: Option<bool>) -> Known<'static> {
+        Known {
             grant: Uuid::nil(),
             user: "ann",
             amount: 10,
             state,
             is_delivered_in_window: in_window,
-        };
-        compare(&known, paid.map(<[i64]>::to_vec)).map(|difference| difference.kind)
+            is_overdue: false,
+            is_said_to_be_paid: false,
+        }
     }
 
     #[test]
@@ -232,5 +278,39 @@ mod tests {
         assert_eq!(kind(failed, None, Some(&[10])), Some(DifferenceKind::Unconfirmed));
         assert_eq!(kind(failed, Some(false), Some(&[])), Some(DifferenceKind::Failed));
         assert_eq!(kind(failed, Some(false), None), Some(DifferenceKind::Failed));
+    }
+
+    #[test]
+    fn a_grant_that_nobody_paid_in_time_is_pending_and_a_paid_one_is_unconfirmed() {
+        let kind = |state: RewardState, is_overdue: bool, paid: Option<&[i64]>| {
+            let known = Known { is_overdue, ..of(state, Some(false)) };
+            compare(&known, paid.map(<[i64]>::to_vec)).map(|difference| difference.kind)
+        };
+        for state in [RewardState::Claimed, RewardState::Delivering] {
+            assert_eq!(kind(state, true, Some(&[])), Some(DifferenceKind::Pending));
+            assert_eq!(kind(state, true, None), Some(DifferenceKind::Pending));
+            assert_eq!(kind(state, false, Some(&[])), None, "its time is not over");
+            assert_eq!(kind(state, true, Some(&[10])), Some(DifferenceKind::Unconfirmed));
+        }
+        assert_eq!(kind(RewardState::Claimable, true, Some(&[])), None);
+    }
+
+    #[test]
+    fn a_revoked_grant_is_a_difference_if_it_was_paid() {
+        let revoked = RewardState::Revoked;
+        assert_eq!(kind(revoked, Some(false), Some(&[])), None);
+        for in_window in [None, Some(false)] {
+            for paid in [10, 11] {
+                assert_eq!(
+                    kind(revoked, in_window, Some(&[paid])),
+                    Some(DifferenceKind::PaidRevoked)
+                );
+            }
+        }
+        let said = Known { is_said_to_be_paid: true, ..of(revoked, Some(false)) };
+        for paid in [None, Some(vec![])] {
+            let found = compare(&said, paid).map(|difference| difference.kind);
+            assert_eq!(found, Some(DifferenceKind::PaidRevoked));
+        }
     }
 }

@@ -4,12 +4,16 @@ use chrono::{DateTime, Utc};
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
+use sqlx::postgres::PgRow;
 use sqlx::types::Json;
 use sqlx::{PgConnection, PgPool, Row};
 use uuid::Uuid;
 
 use crate::catalogue_store::Author;
 use crate::instant;
+
+/// The reason that is recorded where the operator gave none and needed to give none.
+pub const NO_REASON_GIVEN: &str = "no reason given";
 
 /// The kinds of operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,6 +36,10 @@ pub enum OperationKind {
     RedeliverMany,
     /// Redelivery of all that became due since a time, after a restore.
     Resync,
+    /// A parked record that names no user is applied.
+    ReleaseParked,
+    /// A parked record that names no user is discarded.
+    DiscardParked,
 }
 
 impl OperationKind {
@@ -47,6 +55,8 @@ impl OperationKind {
             Self::Redeliver => "rewards.redeliver",
             Self::RedeliverMany => "rewards.redeliver-many",
             Self::Resync => "rewards.resync",
+            Self::ReleaseParked => "parked.release",
+            Self::DiscardParked => "parked.discard",
         }
     }
 }
@@ -64,8 +74,17 @@ pub struct Operation {
     pub operation: String,
     /// The object of the operation.
     pub subject: String,
-    /// The reason, if one was given.
-    pub reason: Option<String>,
+    /// The operator's reason, or [`NO_REASON_GIVEN`].
+    pub reason: String,
+}
+
+/// A page of operations, the latest first. HTTP and the command line show it in this form.
+#[derive(Debug, Clone, Serialize)]
+pub struct OperationsPage {
+    /// The operations.
+    pub operations: Vec<Operation>,
+    /// The last one of the page; `None`: there are no earlier ones.
+    pub next: Option<Uuid>,
 }
 
 /// Records an operation.
@@ -81,7 +100,7 @@ pub async fn record(
         .bind(&author.by)
         .bind(kind.as_str())
         .bind(subject)
-        .bind(author.reason.as_deref())
+        .bind(author.reason.as_deref().unwrap_or(NO_REASON_GIVEN))
         .execute(pool)
         .await?;
     Ok(())
@@ -105,7 +124,7 @@ pub async fn begin(
     .bind(&author.by)
     .bind(kind.as_str())
     .bind(subject)
-    .bind(author.reason.as_deref())
+    .bind(author.reason.as_deref().unwrap_or(NO_REASON_GIVEN))
     .bind(idempotency_key)
     .execute(&mut *transaction)
     .await?;
@@ -148,27 +167,44 @@ pub async fn end(
     Ok(())
 }
 
-/// Operations, the latest first, before one of them, at most `limit`.
-pub async fn list(before: Option<Uuid>, limit: i64, pool: &PgPool) -> sqlx::Result<Vec<Operation>> {
+/// Lists the operations before one of them, the latest first. `None`: there is no operation with the id `before`.
+pub async fn list(
+    before: Option<Uuid>,
+    limit: u32,
+    pool: &PgPool,
+) -> sqlx::Result<Option<OperationsPage>> {
+    if let Some(before) = before {
+        let known = "select exists (select from operations where id = $1)";
+        let is_known: bool = sqlx::query_scalar(known).bind(before).fetch_one(pool).await?;
+        if !is_known {
+            return Ok(None);
+        }
+    }
     let rows = sqlx::query(
-        "select id, at, operator, operation, subject, reason from operations o
+        "select id, at, operator, operation, subject, coalesce(reason, $3) from operations o
          where $1::uuid is null or (o.at, o.id) < (select p.at, p.id from operations p where p.id = $1)
          order by o.at desc, o.id desc limit $2",
     )
     .bind(before)
-    .bind(limit)
+    .bind(i64::from(limit) + 1)
+    .bind(NO_REASON_GIVEN)
     .fetch_all(pool)
     .await?;
-    rows.iter()
-        .map(|row| {
-            Ok(Operation {
-                id: row.try_get(0)?,
-                at: instant::from_sql(row.try_get::<DateTime<Utc>, _>(1)?),
-                operator: row.try_get(2)?,
-                operation: row.try_get(3)?,
-                subject: row.try_get(4)?,
-                reason: row.try_get(5)?,
-            })
-        })
-        .collect()
+    let mut operations = rows.iter().map(operation).collect::<sqlx::Result<Vec<_>>>()?;
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    let has_more = operations.len() > limit;
+    operations.truncate(limit);
+    let next = operations.last().filter(|_| has_more).map(|last| last.id);
+    Ok(Some(OperationsPage { operations, next }))
+}
+
+fn operation(row: &PgRow) -> sqlx::Result<Operation> {
+    Ok(Operation {
+        id: row.try_get(0)?,
+        at: instant::from_sql(row.try_get::<DateTime<Utc>, _>(1)?),
+        operator: row.try_get(2)?,
+        operation: row.try_get(3)?,
+        subject: row.try_get(4)?,
+        reason: row.try_get(5)?,
+    })
 }

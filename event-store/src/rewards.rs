@@ -4,6 +4,7 @@
 pub mod by_grant;
 pub mod claimable;
 pub mod grants;
+pub mod handed_over;
 pub mod lapses;
 mod ledger;
 pub(crate) mod waiting;

@@ -9,6 +9,8 @@ use plaudit_domain::action::Action;
 use plaudit_domain::ids::UserId;
 use plaudit_domain::lane::{Lane, Position};
 use plaudit_domain::user_tasks::{ParkedVerdict, Resolution};
+use plaudit_event_store::catalogue_store::Author;
+use plaudit_event_store::operations::{self, OperationKind};
 use plaudit_event_store::parked::{self, Parked};
 use plaudit_event_store::{Applied, CommandQueue, Item, Origin, Outcome, ParkedResolution, Work};
 use sqlx::PgPool;
@@ -126,14 +128,30 @@ impl Resolver {
         reason: String,
     ) -> Result<Released, ResolveError> {
         let parked = self.find(id).await?;
-        let operator = Operator { by: by.to_owned(), reason: None };
+        let operator = Operator { by: by.to_owned(), reason: Some(reason.clone()) };
         let item = item(&parked, ParkedVerdict::Discard { reason }, &operator.by, vec![]);
         let applied = self.commands.submit(vec![item]).await?;
         let mut released = self.begun(id, &applied[0]).await?;
+        if user_of(&parked).is_none() {
+            self.record(OperationKind::DiscardParked, id, &operator).await?;
+        }
         if parked.repairable {
             self.release_waiting(&parked, &operator, false, &mut released).await?;
         }
         Ok(released)
+    }
+
+    /// Records a decision about a record without a user for ever: it is in no user's history, and upkeep deletes the row of
+    /// the record.
+    async fn record(
+        &self,
+        kind: OperationKind,
+        id: Uuid,
+        operator: &Operator,
+    ) -> Result<(), ResolveError> {
+        let Operator { by, reason } = operator.clone();
+        operations::record(kind, &id.to_string(), &Author { by, reason }, &self.pool).await?;
+        Ok(())
     }
 
     async fn find(&self, id: Uuid) -> Result<Parked, ResolveError> {
@@ -217,6 +235,7 @@ impl Resolver {
         };
         let noted = self.commands.submit(vec![item(parked, verdict, &operator.by, vec![])]).await?;
         let noted = self.begun(parked.id, &noted[0]).await?;
+        self.record(OperationKind::ReleaseParked, parked.id, operator).await?;
         Ok(Released { applied: accepted, duplicates, stopped, position, ..noted })
     }
 

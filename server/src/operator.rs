@@ -1,14 +1,20 @@
 //! Who uses the command line: recorded with every change.
 
 use plaudit_event_store::catalogue_store::Author;
+use plaudit_event_store::operations::NO_REASON_GIVEN;
 use plaudit_release::Operator;
 
 use crate::failure::Failure;
 
-/// The author of a change, with a checked reason where one is given.
+/// The author of a change that needs no reason, with a checked reason where one is given.
 pub fn author(reason: Option<&str>) -> Result<Author, Failure> {
     let reason = reason.map(Operator::checked_reason).transpose()?;
-    Ok(Author { by: name(), reason })
+    Ok(Author { by: name(), reason: Some(or_none_given(reason)) })
+}
+
+/// The reason to record.
+pub fn or_none_given(reason: Option<String>) -> String {
+    reason.unwrap_or_else(|| NO_REASON_GIVEN.to_owned())
 }
 
 /// The user of the operating system, such as `os:ann`.

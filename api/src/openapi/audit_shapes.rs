@@ -203,4 +203,27 @@ shapes! {
         /// Where the granting event is.
         position: String,
     }
+    /// A page of operations.
+    Operations {
+        /// The latest first.
+        operations: Vec<Operation>,
+        /// For the next page.
+        next: Option<Uuid>,
+    }
+    /// A change that an operator made to no single user: a rebuild, an accepted topic, deliveries again, or a parked record
+    /// without a user.
+    Operation {
+        /// Its id.
+        id: Uuid,
+        /// The time of the operation.
+        at: Instant,
+        /// The `sub` of a token, or `os:` and the account at the command line.
+        operator: String,
+        /// Its kind, such as `projections.rebuild`.
+        operation: String,
+        /// The object of the operation.
+        subject: String,
+        /// The operator's reason, or `no reason given`.
+        reason: String,
+    }
 }

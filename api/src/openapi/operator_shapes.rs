@@ -303,6 +303,11 @@ shapes! {
         revoked_at: Instant,
         /// All grants that were revoked.
         revoked: Vec<Uuid>,
+        /// Those of them that were handed to their payer before, which may have paid them.
+        may_be_paid: Vec<Uuid>,
+        /// What to do about these, if there are any.
+        #[schema(required = false)]
+        warning: Option<String>,
     }
     /// A reward that no task promised.
     HandGrant {

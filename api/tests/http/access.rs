@@ -18,6 +18,7 @@ const TABLE: &[(&str, &str, [bool; 6])] = &[
     ("POST", "/v1/actions", [false, false, false, true, false, false]),
     ("GET", "/v1/audit/users/u42/history", [false, false, false, false, true, false]),
     ("GET", "/v1/audit/users/u42/state", [false, false, false, false, true, false]),
+    ("GET", "/v1/audit/operations", [false, false, false, false, true, false]),
     ("GET", "/v1/tasks", [false, false, false, false, true, true]),
     ("GET", "/v1/tasks/first-team", [false, false, false, false, true, true]),
     ("GET", "/v1/tasks/first-team/versions", [false, false, false, false, true, true]),

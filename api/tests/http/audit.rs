@@ -1,8 +1,10 @@
 //! What an auditor sees.
 
 use plaudit_domain::catalogue::Status;
-use plaudit_event_store::catalogue_store;
+use plaudit_event_store::catalogue_store::{self, Author};
+use plaudit_event_store::operations::{self, OperationKind};
 use serde_json::json;
+use uuid::Uuid;
 
 use super::support::{Api, auditor, client};
 
@@ -178,4 +180,35 @@ async fn a_user_is_verified_against_the_chain() {
     let nobody = api.get(&auditor(), "/v1/audit/users/nobody/verify").await;
     assert_eq!((&nobody.body["intact"], &nobody.body["events"]), (&json!(true), &json!(0)));
     api.get(&client("u42"), "/v1/audit/users/u42/verify").await.is_problem(403, "forbidden");
+}
+
+#[tokio::test]
+async fn rule_24_operations_are_listed_the_latest_first() {
+    let api = Api::start().await;
+    let reasons = [Some("slow"), None, Some("restored")];
+    for (subject, reason) in ["task_view", "reward_state", "since=x"].into_iter().zip(reasons) {
+        let author = Author { by: "ops".to_owned(), reason: reason.map(str::to_owned) };
+        operations::record(OperationKind::Rebuild, subject, &author, &api.pool).await.unwrap();
+    }
+    let first = api.get(&auditor(), "/v1/audit/operations?limit=2").await;
+    assert_eq!(first.status, 200, "{}", first.text);
+    let shown = |answer: &super::support::Answer| -> Vec<(String, String)> {
+        let operations = answer.body["operations"].as_array().unwrap();
+        let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
+        operations.iter().map(|one| (text(&one["subject"]), text(&one["reason"]))).collect()
+    };
+    let named = |subject: &str, reason: &str| (subject.to_owned(), reason.to_owned());
+    let latest = [named("since=x", "restored"), named("reward_state", "no reason given")];
+    assert_eq!(shown(&first), latest);
+    let operation = &first.body["operations"][0];
+    assert_eq!(
+        (&operation["operator"], &operation["operation"]),
+        (&json!("ops"), &json!("projections.rebuild"))
+    );
+    let next = first.body["next"].as_str().unwrap();
+    let rest = api.get(&auditor(), &format!("/v1/audit/operations?after={next}")).await;
+    assert_eq!(shown(&rest), [named("task_view", "slow")]);
+    assert_eq!(rest.body["next"], json!(null));
+    let unknown = format!("/v1/audit/operations?after={}", Uuid::nil());
+    api.get(&auditor(), &unknown).await.is_problem(400, "bad-input");
 }

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use plaudit_event_store::{Batch, Item, Origin, Work, rewards};
 use plaudit_projections::verify::verify;
 
 use super::support::{Api, auditor, client, operator, producer};
@@ -228,4 +229,46 @@ async fn rule_24_an_operator_restores_a_streak_that_broke() {
         api.post(&token, &path, &body, &[]).await.is_problem(403, "forbidden");
     }
     rows_are_as_the_log_has_it(&api).await;
+}
+
+/// What failed without an answer may have been paid. The operator hears of it, and the payer's word is kept.
+#[tokio::test]
+async fn a_reward_that_may_be_paid_is_revoked_with_a_warning() {
+    let api = Api::start().await;
+    let path = "/v1/users/u42/grants";
+    let asked = |line: &str| json!({"kind": "currency", "code": "coin", "amount": 50, "line": line, "reason": "x"});
+    let granted = async |line: &str| {
+        let answer = api.post(&operator(), path, &asked(line), &[]).await;
+        answer.body["grant"].as_str().unwrap().to_owned()
+    };
+    let (unsent, sent) = (granted("one").await, granted("two").await);
+    let user: plaudit_domain::ids::UserId = "u42".parse().unwrap();
+    let lane = api.lane_of("u42");
+    let rewards =
+        rewards::load(&api.pool, lane, &user, None, None, 9, jiff::Timestamp::now()).await;
+    let rewards = rewards.unwrap().rows.into_iter().map(|row| row.reward);
+    let rewards = rewards.filter(|reward| reward.grant.to_string() == sent).collect();
+    let work = Work::StartDeliveries { user, rewards };
+    let item = Item { lane, work, origin: Origin::Follower };
+    api.executor.execute(&Batch { items: vec![item], checkpoints: vec![] }).await.unwrap();
+    let failed = json!({"grant": sent, "reason": "no answer"});
+    api.act("u42", "plaudit.reward.failed", "f1", failed).await;
+
+    let revoke = async |grant: &str| {
+        let path = format!("/v1/grants/{grant}/revoke");
+        let answer = api.post(&operator(), &path, &json!({"reason": "fraud"}), &key("r")).await;
+        assert_eq!(answer.status, 200, "{}", answer.text);
+        answer.body
+    };
+    let answer = revoke(&unsent).await;
+    assert_eq!((&answer["may_be_paid"], &answer["warning"]), (&json!([]), &Value::Null));
+    let answer = revoke(&sent).await;
+    assert_eq!(answer["may_be_paid"], json!([sent]));
+    assert!(answer["warning"].as_str().unwrap().contains("may have been paid"), "{answer}");
+    assert_eq!(revoke(&sent).await, answer, "a repeat gets the same");
+
+    api.act("u42", "plaudit.reward.delivered", "d1", json!({"grant": sent})).await;
+    let event = last_event(&api).await;
+    assert_eq!(event["type"], "acknowledgement_ignored");
+    assert_eq!(event["payload"]["reason"], "the reward was revoked, which is final");
 }

@@ -14,12 +14,14 @@ use uuid::Uuid;
 /// The number of events that are read at once.
 const PAGE: i64 = 2_000;
 
-/// A grant that became payable, was delivered or failed in the time.
+/// A grant that became payable, was delivered, failed or was revoked in the time.
 pub(super) struct GrantInWindow {
     pub lane: Lane,
     pub grant: Uuid,
     pub user: UserId,
     pub amount: i64,
+    /// The time of the last event about it.
+    pub last_event_at: Timestamp,
     /// It was delivered in the time.
     pub is_delivered: bool,
 }
@@ -53,6 +55,7 @@ pub(super) async fn grants(
                 }
             };
             after = recorded.position.number;
+            let last_event_at = recorded.recorded_at;
             let (rewards, is_delivered) = named(recorded.event);
             for Reward { grant, amount, .. } in rewards {
                 let user = recorded.user.clone();
@@ -61,9 +64,11 @@ pub(super) async fn grants(
                     grant,
                     user,
                     amount,
+                    last_event_at,
                     is_delivered,
                 });
                 of_grant.is_delivered |= is_delivered;
+                of_grant.last_event_at = of_grant.last_event_at.max(last_event_at);
             }
         }
         if is_last {
@@ -73,15 +78,16 @@ pub(super) async fn grants(
     Ok((found.into_values().collect(), unreadable))
 }
 
-/// The rewards that an event makes payable, or says the end of; and whether it delivers them.
+/// The rewards that an event makes payable, again too, or says the end of; and whether it delivers them.
 fn named(event: Event) -> (Vec<Reward>, bool) {
     match event {
         Event::RewardDelivered { reward, .. } => (vec![reward], true),
-        Event::RewardFailed { reward, .. } | Event::RewardGranted { reward, .. } => {
-            (vec![reward], false)
-        }
+        Event::RewardFailed { reward, .. }
+        | Event::RewardGranted { reward, .. }
+        | Event::RedeliveryRequested { reward, .. } => (vec![reward], false),
         Event::MilestoneReached { mode: ClaimMode::Automatic, rewards, .. }
         | Event::RewardsClaimed { rewards, .. }
+        | Event::RewardsRevoked { rewards, .. }
         | Event::RewardsGranted(UnclaimedRewards { rewards, .. }) => (rewards, false),
         // Whatever else is said of a grant is said beside one of these.
         _ => (Vec::new(), false),

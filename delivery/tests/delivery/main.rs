@@ -9,6 +9,7 @@ mod payer;
 mod publishing_order;
 mod redeliveries;
 mod repeats;
+mod restores;
 mod revocations;
 mod rewards;
 mod stuck_lanes;

@@ -113,7 +113,7 @@ impl Audit {
         self.deliver_the_rest().await?;
         self.contradict().await?;
         let (grants, in_order) = self.check_topic().await?;
-        let paid = self.check_payers().await;
+        let (by_webhook, by_topic) = self.check_payers().await;
         let parked = self.check_parked(sents).await?;
         let users = self.check_users().await?;
         let output = self.program.run(&["projections", "verify"]).await?;
@@ -121,7 +121,7 @@ impl Audit {
             let what = format!("{}: {}", output.status, said(&output));
             self.findings.add("projections verify", what);
         }
-        Ok(Compared { users, grants, in_order, paid, parked })
+        Ok(Compared { users, grants, in_order, by_webhook, by_topic, parked })
     }
 }
 
@@ -135,7 +135,9 @@ pub struct Compared {
     /// Grants whose place behind another one of the user was compared.
     pub in_order: usize,
     /// Grants that were paid by webhook.
-    pub paid: usize,
+    pub by_webhook: usize,
+    /// Grants that were paid by the reader of the topic.
+    pub by_topic: usize,
     /// Records in the set-aside list.
     pub parked: usize,
 }

@@ -7,6 +7,7 @@ mod topic;
 mod webhook;
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -40,15 +41,28 @@ pub struct Payment {
     pub amount: i64,
 }
 
+/// The payments of a payer, by grant.
+pub type Payments = HashMap<Uuid, Payment>;
+
+/// The way by which a payer gets its messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Way {
+    /// Posts to its endpoint.
+    Webhook,
+    /// The topic of rewards.
+    Topic,
+}
+
 /// The books of both payers.
 #[derive(Debug, Default)]
 struct Ledger {
-    /// By webhook.
-    paid: HashMap<Uuid, Payment>,
+    by_webhook: Payments,
+    by_topic: Payments,
     /// The number of times a payer misbehaved, by kind.
     met: HashMap<&'static str, u64>,
     /// Messages to the webhook.
     messages: usize,
+    /// To either of them.
     last_message_at: Option<Instant>,
     /// Messages and answers that a payer should not have got.
     wrong: Vec<String>,
@@ -110,11 +124,18 @@ impl Payers {
         self.shared.ledger().met.get(webhook::TO_THE_DEAD).copied().unwrap_or_default()
     }
 
-    /// The payments by webhook so far, and the time since the last message.
-    pub fn paid(&self) -> (HashMap<Uuid, Payment>, Duration) {
+    /// The payments so far.
+    pub fn paid(&self, way: Way) -> Payments {
         let ledger = self.shared.ledger();
-        let quiet_for = ledger.last_message_at.map_or(Duration::MAX, |at| at.elapsed());
-        (ledger.paid.clone(), quiet_for)
+        match way {
+            Way::Webhook => ledger.by_webhook.clone(),
+            Way::Topic => ledger.by_topic.clone(),
+        }
+    }
+
+    /// The time since the last message to either payer.
+    pub fn quiet_for(&self) -> Duration {
+        self.shared.ledger().last_message_at.map_or(Duration::MAX, |at| at.elapsed())
     }
 
     /// The number of times a payer misbehaved, by kind.
@@ -141,6 +162,36 @@ impl Shared {
 
     fn note(&self, oddity: &'static str) {
         *self.ledger().met.entry(oddity).or_default() += 1;
+    }
+}
+
+impl Ledger {
+    /// Pays a grant unless it was paid. A message that repeats it must say the same.
+    fn pay(&mut self, way: Way, grant: Uuid, payment: Payment) {
+        let payments = match way {
+            Way::Webhook => &mut self.by_webhook,
+            Way::Topic => &mut self.by_topic,
+        };
+        match payments.entry(grant) {
+            Entry::Vacant(unpaid) => {
+                unpaid.insert(payment);
+            }
+            Entry::Occupied(paid) if *paid.get() == payment => {}
+            Entry::Occupied(paid) => {
+                let wrong = format!("{grant}: {payment:?} after {:?}", paid.get());
+                self.wrong.push(wrong);
+            }
+        }
+    }
+}
+
+impl Payment {
+    /// Reads what a message says.
+    fn read(event: &Value) -> Self {
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let data = &event["data"];
+        let amount = data["amount"].as_i64().unwrap_or_default();
+        Self { user: text(&event["subject"]), code: text(&data["code"]), amount }
     }
 }
 

@@ -130,11 +130,11 @@ impl fmt::Display for Verdict {
         writeln!(f, "  drained in {:.1} s", drained.as_secs_f64())?;
         let phases = phases.iter().map(|(name, at)| format!("{name} {:.0} s", at.as_secs_f64()));
         writeln!(f, "  {}", phases.collect::<Vec<_>>().join(", "))?;
-        let Compared { users, grants, in_order, paid, parked } = compared;
+        let Compared { users, grants, in_order, by_webhook, by_topic, parked } = compared;
         writeln!(
             f,
             "  compared: {users} users, {grants} grants on the topic ({in_order} by their order), \
-             {paid} paid by webhook, {parked} records parked"
+             {by_webhook} paid by webhook, {by_topic} by the topic, {parked} records parked"
         )?;
         if self.is_good() {
             writeln!(f, "soak: the books balance")

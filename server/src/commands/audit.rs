@@ -9,7 +9,7 @@ use plaudit_digests::verify::{self, UserVerification};
 use plaudit_domain::ids::UserId;
 use plaudit_domain::lane::Lane;
 use plaudit_event_store::catalogue_store::CatalogueStore;
-use plaudit_event_store::operations::{self, Operation};
+use plaudit_event_store::operations::{self, Operation, OperationsPage};
 use plaudit_event_store::reader;
 use serde_json::{Value, json};
 use sqlx::PgPool;
@@ -51,17 +51,15 @@ async fn list_operations(
     format: FormatKind,
     pool: &PgPool,
 ) -> Result<ExitCode, Failure> {
-    let limit = usize::from(limit);
-    let mut found = operations::list(after, i64::try_from(limit)? + 1, pool).await?;
-    let next = (found.len() > limit).then(|| found[limit - 1].id);
-    found.truncate(limit);
+    let page = operations::list(after, limit.into(), pool).await?;
+    let page = page.ok_or_else(|| Failure::new("unknown operation in --after"))?;
     if format == FormatKind::Json {
-        outln!("{}", json!({ "operations": found, "next": next }));
+        outln!("{}", serde_json::to_string(&page)?);
         return Ok(ExitCode::SUCCESS);
     }
+    let OperationsPage { operations: found, next } = page;
     for Operation { at, operator, operation, subject, reason, .. } in &found {
-        let reason = reason.as_deref().map_or(String::new(), |reason| format!(": {reason}"));
-        outln!("{at}  {operation:<24} {subject}  by {operator}{reason}");
+        outln!("{at}  {operation:<24} {subject}  by {operator}: {reason}");
     }
     match next {
         Some(next) => outln!("{} shown; for the next ones: --after {next}", found.len()),

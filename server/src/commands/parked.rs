@@ -74,6 +74,7 @@ pub async fn run(config: &Config, command: ParkedCommand) -> Result<ExitCode, Fa
         ParkedCommand::Release { id, reason, format } => {
             let reason = reason.as_deref().map(Operator::checked_reason).transpose()?;
             let resolver = resolver(config, &pool, lane_count).await?;
+            let reason = Some(operator::or_none_given(reason));
             let operator = Operator { by: operator::name(), reason };
             let released = resolver.release(id, &operator).await?;
             return Ok(report("released", &released, format.format));

@@ -87,7 +87,8 @@ pub async fn run(config: &Config, command: RewardsCommand) -> Result<ExitCode, F
         RewardsCommand::Reconcile { from, until, against, format } => {
             let payments = against.as_deref().map(reconcile::payments).transpose()?;
             let (pool, _) = startup::checked_database(config).await?;
-            reconcile::run(&pool, (from, until), payments, format.format).await
+            let channels = serve::channels(config)?;
+            reconcile::run(&pool, (from, until), payments, &channels, format.format).await
         }
     }
 }

@@ -107,6 +107,15 @@ async fn what_a_server_did_is_told_by_the_command_line_as_by_http() {
     let other = get(format!("{url}/v1/parked")).await;
     assert_eq!(other["parked"].as_array().unwrap().len(), 1);
 
+    // The record names no user, so that its end is in no history.
+    let operations = place.json(&["audit", "operations"]);
+    assert_eq!(operations, get(format!("{url}/v1/audit/operations")).await);
+    let last = &operations["operations"][0];
+    assert_eq!(
+        (&last["operation"], &last["subject"], &last["reason"]),
+        (&json!("parked.discard"), &json!(id), &json!("a test"))
+    );
+
     the_catalogue_by_http_and_by_the_database(&place, &url, sample.to_str().unwrap());
 
     // The chain is continued by the server.
@@ -165,6 +174,8 @@ async fn a_topic_is_accepted_anew_only_if_it_was_created_again() {
     assert_eq!(operations.as_array().unwrap().len(), 2, "{operations}");
     assert_eq!(operations[0]["operation"], "ingest.accept-new-topic");
     assert_eq!(operations[0]["subject"], json!(topic));
+    assert_eq!(operations[0]["reason"], "no reason given");
+    assert!(operations[0]["operator"].as_str().unwrap().starts_with("os:"), "{operations}");
 
     place.set("PLAUDIT_KAFKA_BROKERS", "127.0.0.1:9");
     let (code, _, error) = place.run(&["ingest", "accept-new-topic", &topic]);

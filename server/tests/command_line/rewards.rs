@@ -40,45 +40,63 @@ impl Desk {
 
     /// Does what delivering and a payer do.
     async fn settle(&self, grant: &str, state: &str) {
+        let at = jiff::Timestamp::now().to_string();
+        let more = match state {
+            "failed" => json!({"at": at, "reason": "account closed"}),
+            _ => json!({"at": at}),
+        };
+        self.append(grant, &format!("reward_{state}"), &more).await;
         let mut connection = PgConnection::connect(&self.database).await.unwrap();
-        let (lane, user): (i16, String) =
-            sqlx::query_as("select lane, user_id from reward_state where grant_id = $1::uuid")
-                .bind(grant)
-                .fetch_one(&mut connection)
-                .await
-                .unwrap();
-        let reward: Value = sqlx::query_scalar(
-            "select payload::jsonb -> 'reward' from events
-             where aggregate_id = $1 and event_type = 'reward_granted'",
+        sqlx::query("update reward_state set state = $2 where grant_id = $1::uuid")
+            .bind(grant)
+            .bind(state)
+            .execute(&mut connection)
+            .await
+            .unwrap();
+    }
+
+    /// Appends an event about a grant as stock postgres-es does; the next batch of the user, and `resync`, fold it.
+    async fn append(&self, grant: &str, event: &str, more: &Value) {
+        let mut connection = PgConnection::connect(&self.database).await.unwrap();
+        let (user, reward): (String, Value) = sqlx::query_as(
+            "select aggregate_id, payload::jsonb -> 'reward' from events
+             where event_type = 'reward_granted' and payload->'reward'->>'grant' = $1",
         )
-        .bind(&user)
+        .bind(grant)
         .fetch_one(&mut connection)
         .await
         .unwrap();
-        let at = jiff::Timestamp::now().to_string();
-        let mut payload = json!({"type": format!("reward_{state}"), "reward": reward, "at": at});
-        if state == "failed" {
-            payload["reason"] = json!("account closed");
+        let mut payload = json!({"type": event});
+        match event {
+            "acknowledgement_ignored" => payload["at"] = json!(jiff::Timestamp::now()),
+            _ => payload["reward"] = reward,
         }
-        // As stock postgres-es appends; the next batch of the user, and `resync`, fold it.
+        let fields = more.as_object().unwrap().clone();
+        payload.as_object_mut().unwrap().extend(fields);
         sqlx::query(
             "insert into cqrs_events
              select 'UserTasks', $1, 1 + max(sequence), $2, '1.0', $3, '{}'
              from events where aggregate_id = $1",
         )
         .bind(&user)
-        .bind(format!("reward_{state}"))
+        .bind(event)
         .bind(&payload)
         .execute(&mut connection)
         .await
         .unwrap();
-        sqlx::query("update reward_state set state = $3 where lane = $1 and grant_id = $2::uuid")
-            .bind(lane)
-            .bind(grant)
-            .bind(state)
-            .execute(&mut connection)
-            .await
-            .unwrap();
+    }
+
+    /// Queues the delivery of a grant, as the delivering process does. `give_up_at` is SQL.
+    async fn queue(&self, grant: &str, give_up_at: &str) {
+        let mut connection = PgConnection::connect(&self.database).await.unwrap();
+        let sql = format!(
+            "insert into deliveries (lane, grant_id, channel, pays, user_id, position, ordinal, reward, state, due_at,
+                                     give_up_at)
+             select lane, grant_id, 'kafka', true, user_id, granted_position, ordinal, '{{}}', 'waiting', now(),
+                    {give_up_at}
+             from reward_state where grant_id = $1::uuid"
+        );
+        sqlx::query(&sql).bind(grant).execute(&mut connection).await.unwrap();
     }
 }
 
@@ -205,6 +223,15 @@ async fn grants_are_reconciled_with_what_a_payer_says() {
     let (code, report) = reconcile(&from, until, &[]);
     assert_eq!((code, &report["differences"]), (Some(0), &json!([])), "nobody has failed");
 
+    // A grant whose time is over is pending, with a file of the payer and without.
+    desk.queue(claimed, "now() - interval '1 minute'").await;
+    let others = scratch("others.csv", &format!("grant,amount\n{paid},5\n"));
+    let (code, report) = reconcile(&from, until, &["--against", others.to_str().unwrap()]);
+    assert_eq!((code, &report["counts"]), (Some(1), &json!({"missing": 3, "pending": 1})));
+    let (code, report) = reconcile(&from, until, &[]);
+    assert_eq!((code, &report["counts"]), (Some(1), &json!({"pending": 1})), "{report}");
+    assert_eq!(report["differences"][0]["grant"], json!(claimed));
+
     let wrong = scratch("wrong.csv", &format!("grant,amount\n{}", "x,1\n".repeat(30)));
     let arguments = ["rewards", "reconcile", "--from", &from, "--until", until, "--against"];
     let (code, _, error) = desk.run(&[&arguments[..], &[wrong.to_str().unwrap()]].concat());
@@ -213,20 +240,51 @@ async fn grants_are_reconciled_with_what_a_payer_says() {
     assert!(error.lines().count() < 25 && error.contains("30 lines"), "{error}");
 }
 
+/// A payer may have paid what was given up without an answer, and revoked then.
+#[tokio::test]
+async fn a_revoked_grant_that_may_be_paid_is_warned_of_and_reconciled() {
+    let desk = Desk::open().await;
+    let begun = jiff::Timestamp::now().to_string();
+    let grants = ["ann", "ben", "cid"].map(|user| desk.grant(user, "5"));
+    let [unsent, sent, paid] = &grants;
+    for grant in [sent, paid] {
+        desk.append(grant, "delivery_started", &json!({})).await;
+        desk.settle(grant, "failed").await;
+    }
+    let revoke = |grant: &str| desk.run(&["rewards", "revoke", grant, "--reason", "fraud"]);
+    let (code, said, error) = revoke(unsent);
+    assert_eq!((code, said.as_str(), error.as_str()), (Some(0), "1 grant revoked\n", ""));
+    for grant in [sent, paid] {
+        let (code, said, error) = revoke(grant);
+        assert_eq!((code, said.as_str()), (Some(0), "1 grant revoked\n"), "{error}");
+        assert!(error.contains(grant) && error.contains("may have been paid"), "{error}");
+    }
+    let reconcile = |rest: &[&str]| {
+        let until = "2999-01-01T00:00:00Z";
+        let arguments = ["rewards", "reconcile", "--from", &begun, "--until", until];
+        desk.json(&[&arguments[..], rest].concat())
+    };
+    assert_eq!(reconcile(&[]).0, Some(0), "nobody has said that it paid");
+    let file = scratch("revoked.csv", &format!("grant,amount\n{paid},5\n"));
+    let against = ["--against", file.to_str().unwrap()];
+    let (code, report) = reconcile(&against);
+    assert_eq!((code, &report["counts"]), (Some(1), &json!({"paid_revoked": 1})), "{report}");
+    assert_eq!(report["differences"][0]["grant"], json!(paid));
+    // The payer's word is enough.
+    let word = json!({"grant": sent, "delivered": true, "reason": "the reward was revoked, which is final"});
+    desk.append(sent, "acknowledgement_ignored", &word).await;
+    let (code, report) = reconcile(&[]);
+    assert_eq!((code, &report["counts"]), (Some(1), &json!({"paid_revoked": 1})), "{report}");
+    assert_eq!(report["differences"][0]["grant"], json!(sent));
+}
+
 #[tokio::test]
 async fn what_became_due_is_delivered_again_after_a_restore() {
     let desk = Desk::open().await;
     let grants = ["ann", "ben"].map(|user| desk.grant(user, "5"));
-    let mut connection = PgConnection::connect(&desk.database).await.unwrap();
-    // What the delivering process does.
-    sqlx::query(
-        "insert into deliveries (lane, grant_id, channel, pays, user_id, position, ordinal, reward, state, due_at)
-         select lane, grant_id, 'kafka', true, user_id, granted_position, ordinal, '{}', 'waiting', now()
-         from reward_state",
-    )
-    .execute(&mut connection)
-    .await
-    .unwrap();
+    for grant in &grants {
+        desk.queue(grant, "null").await;
+    }
     desk.settle(&grants[0], "delivered").await;
     let resync = |since: &str, rest: &[&str]| {
         let arguments = ["rewards", "resync", "--since", since, "--reason", "restored"];

@@ -1,17 +1,15 @@
 //! The payers: every line was paid once and nothing else was, and plaudit's books say so.
 
-use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use uuid::Uuid;
 
 use super::rewards::{PUBLISHED_MAX, SILENCE};
 use super::{Audit, GLANCE, must};
 use crate::soak::action::user_name;
 use crate::soak::error::SoakError;
 use crate::soak::oracle::{Grant, grants};
-use crate::soak::payers::{KIND, Payment, acknowledgement};
+use crate::soak::payers::{KIND, Payment, Payments, Way, acknowledgement};
 use crate::soak::program::said;
 
 /// The time limit for well-behaved payers to pay all that is due.
@@ -84,44 +82,53 @@ impl Audit {
         Ok(())
     }
 
-    /// Compares what was paid by webhook. Gives how many lines that are.
-    pub(super) async fn check_payers(&self) -> usize {
+    /// Compares what each payer paid with what it owed. Gives how many lines were paid by webhook, and by the topic.
+    pub(super) async fn check_payers(&self) -> (usize, usize) {
         let is_owed = |grant: &Grant| grant.automatic || self.claimed.contains(&grant.id);
         let earned = self.books.iter().flat_map(|(user, book)| grants(*user, book));
-        let by_webhook = earned.filter(|grant| grant.reward.kind == KIND && is_owed(grant));
-        let wanted: HashMap<Uuid, Payment> = by_webhook
-            .map(|Grant { id, user, reward, .. }| {
-                let (user, code) = (user_name(user), reward.code.to_owned());
-                (id, Payment { user, code, amount: reward.amount })
-            })
-            .collect();
+        let (mut by_webhook, mut by_topic) = (Payments::new(), Payments::new());
+        for Grant { id, user, reward, .. } in earned.filter(is_owed) {
+            let (user, code) = (user_name(user), reward.code.to_owned());
+            let owed = if reward.kind == KIND { &mut by_webhook } else { &mut by_topic };
+            owed.insert(id, Payment { user, code, amount: reward.amount });
+        }
+        let paid = (
+            self.compare_payer(Way::Webhook, &by_webhook).await,
+            self.compare_payer(Way::Topic, &by_topic).await,
+        );
+        for wrong in self.payers.wrong() {
+            self.findings.add("a wrong word to a payer", wrong);
+        }
+        paid
+    }
+
+    /// Compares what one payer paid. Gives how many lines that are.
+    async fn compare_payer(&self, way: Way, owed: &Payments) -> usize {
         let begun = Instant::now();
         let paid = loop {
-            let (paid, quiet_for) = self.payers.paid();
-            let is_complete = wanted.keys().all(|id| paid.contains_key(id));
-            if (is_complete && quiet_for > SILENCE) || begun.elapsed() > PUBLISHED_MAX {
+            let paid = self.payers.paid(way);
+            let is_complete = owed.keys().all(|id| paid.contains_key(id));
+            let is_quiet = self.payers.quiet_for() > SILENCE;
+            if (is_complete && is_quiet) || begun.elapsed() > PUBLISHED_MAX {
                 break paid;
             }
             tokio::time::sleep(GLANCE).await;
         };
         for (id, payment) in &paid {
-            match wanted.get(id) {
+            match owed.get(id) {
                 Some(owed) if owed == payment => {}
                 Some(owed) => {
-                    let what = format!("{id}: {payment:?}, wanted {owed:?}");
-                    self.findings.add("paid by webhook otherwise than earned", what);
+                    let what = format!("{way:?} {id}: {payment:?}, wanted {owed:?}");
+                    self.findings.add("a payer paid otherwise than earned", what);
                 }
                 None => {
-                    let what = format!("{id}: {payment:?}");
-                    self.findings.add("paid by webhook and not owed", what);
+                    let what = format!("{way:?} {id}: {payment:?}");
+                    self.findings.add("a payer paid what is not owed", what);
                 }
             }
         }
-        for (id, owed) in wanted.iter().filter(|(id, _)| !paid.contains_key(id)) {
-            self.findings.add("never paid by webhook", format!("{id}: {owed:?}"));
-        }
-        for wrong in self.payers.wrong() {
-            self.findings.add("a wrong word to a payer", wrong);
+        for (id, owed) in owed.iter().filter(|(id, _)| !paid.contains_key(id)) {
+            self.findings.add("a payer never paid", format!("{way:?} {id}: {owed:?}"));
         }
         paid.len()
     }

@@ -13,7 +13,7 @@ use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep, timeout_at};
 use uuid::Uuid;
 
-use super::{KIND, Shared, acknowledgement};
+use super::{KIND, Payment, Shared, Way, acknowledgement};
 use crate::soak::error::SoakError;
 use crate::soak::{REWARDS, REWARDS_PARTITIONS};
 
@@ -68,25 +68,33 @@ async fn run(consumer: StreamConsumer, shared: Arc<Shared>) {
     }
 }
 
-/// Makes the answer to a message, which depends on the message alone.
+/// Pays what a message names unless it was paid, and makes the answer, which depends on the message alone.
 fn answer(message: &BorrowedMessage, seen: &mut HashSet<Uuid>, shared: &Shared) -> Vec<Value> {
     let body: Value =
         serde_json::from_slice(message.payload().unwrap_or_default()).unwrap_or_default();
     let Some(grant) = body["id"].as_str().and_then(|id| id.parse::<Uuid>().ok()) else {
         return Vec::new(); // the comparison of the topic finds it
     };
-    if body["data"]["kind"] == KIND {
+    shared.ledger().last_message_at = Some(std::time::Instant::now());
+    let is_copy = body["plauditcopy"] == true;
+    if is_copy != (body["data"]["kind"] == KIND) {
+        shared.ledger().wrong.push(format!("for the wrong payer: {body}"));
+    }
+    if is_copy {
         return Vec::new(); // the other one pays it
     }
-    let user = body["subject"].as_str().unwrap_or_default();
+    let payment = Payment::read(&body);
+    let user = payment.user.clone();
     let is_first = seen.insert(grant);
-    let say = |is_paid, word| acknowledgement(user, grant, is_paid, word);
+    let say = |is_paid, word| acknowledgement(&user, grant, is_paid, word);
     let note = |oddity| shared.note(oddity);
-    match grant.as_u128() % 20 {
-        0 if is_first && !shared.behaves() => {
-            note(ODDITIES[0]);
-            Vec::new()
-        }
+    let manner = grant.as_u128() % 20;
+    if manner == 0 && is_first && !shared.behaves() {
+        note(ODDITIES[0]);
+        return Vec::new();
+    }
+    shared.ledger().pay(Way::Topic, grant, payment);
+    match manner {
         1 => {
             note(ODDITIES[1]);
             vec![say(false, "failed"), say(true, "paid")]

@@ -15,7 +15,7 @@ use tokio::net::TcpListener;
 use tokio::task::AbortHandle;
 use uuid::Uuid;
 
-use super::{CHANNEL, KIND, Payment, Shared, acknowledgement};
+use super::{CHANNEL, KIND, Payment, Shared, Way, acknowledgement};
 
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 /// The time limit for an answer, in whole seconds.
@@ -146,10 +146,7 @@ fn enter(shared: &Shared, id: Uuid, payment: &Payment) -> Manner {
         *ledger.met.entry(name).or_default() += 1;
     }
     if manner.pays() {
-        let first = ledger.paid.entry(id).or_insert_with(|| payment.clone()).clone();
-        if first != *payment {
-            ledger.wrong.push(format!("{id}: {payment:?} after {first:?}"));
-        }
+        ledger.pay(Way::Webhook, id, payment.clone());
     }
     manner
 }
@@ -160,11 +157,9 @@ async fn pay(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: Bytes)
         shared.ledger().wrong.push(wrong);
         return StatusCode::UNAUTHORIZED;
     };
-    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    let (user, data) = (text(&event["subject"]), &event["data"]);
-    let amount = data["amount"].as_i64().unwrap_or_default();
-    let payment = Payment { user: user.clone(), code: text(&data["code"]), amount };
+    let payment = Payment::read(&event);
     let manner = enter(&shared, id, &payment);
+    let Payment { user, .. } = payment;
     match manner {
         Manner::SaysItFailed => say(shared, acknowledgement(&user, id, false, "failed")),
         Manner::AnswersTwice => say(shared, acknowledgement(&user, id, true, "again")),

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use plaudit_domain::catalogue::definition::Payout;
 use plaudit_domain::user_tasks::{Change, RewardState};
+use plaudit_event_store::rewards::handed_over::{self, MAY_BE_PAID};
 use plaudit_event_store::{HandChange, deliveries};
 use serde_json::json;
 use uuid::Uuid;
@@ -100,6 +101,13 @@ pub async fn revoke(
         match corrector.correct(&entry.user, (change, reward), why).await? {
             Ok(receipt) => {
                 if let HandChange::RewardsRevoked { grants } = receipt.change {
+                    let mut connection = pool.acquire().await?;
+                    let (lane, user) = (entry.lane, &entry.user);
+                    for grant in
+                        handed_over::handed_over(lane, user, &grants, &mut connection).await?
+                    {
+                        errln!("warning: {grant}: {MAY_BE_PAID}");
+                    }
                     revoked.extend(grants);
                 }
             }

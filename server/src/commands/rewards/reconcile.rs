@@ -4,7 +4,9 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use jiff::Timestamp;
-use plaudit_audit::{Difference, FileFormat, Payments, Reconciliation};
+use plaudit_audit::{Deadlines, Difference, FileFormat, Payments, Reconciliation};
+use plaudit_delivery::Channels;
+use plaudit_event_store::deliveries;
 use sqlx::PgPool;
 
 use crate::cli::FormatKind;
@@ -16,9 +18,10 @@ pub async fn run(
     pool: &PgPool,
     (from, until): (Timestamp, Timestamp),
     payments: Option<Payments>,
+    channels: &Channels,
     format: FormatKind,
 ) -> Result<ExitCode, Failure> {
-    let report = Reconciliation::read(pool, (from, until), payments).await?;
+    let report = Reconciliation::read(pool, (from, until), payments, &deadlines(channels)).await?;
     if report.unreadable_events > 0 {
         errln!(
             "{} of that time can't be read and are left out; `plaudit projections verify` names their users",
@@ -31,6 +34,15 @@ pub async fn run(
         print(&report);
     }
     Ok(if report.differences.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// How long each channel may take: as long as it retries, and then as long as its payer may take to confirm by an action.
+fn deadlines(channels: &Channels) -> Deadlines {
+    let kafka = (deliveries::IN_ORDER.to_owned(), channels.kafka.ack_within);
+    let webhooks = channels.webhooks.iter().map(|webhook| {
+        (webhook.name.clone(), webhook.retry_for.saturating_add(webhook.ack_within))
+    });
+    Deadlines { by_channel: std::iter::once(kafka).chain(webhooks).collect() }
 }
 
 fn print(report: &Reconciliation) {

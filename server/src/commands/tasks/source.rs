@@ -258,7 +258,13 @@ impl CatalogueSource {
         match self {
             Self::Server(server) => Ok(server.set_status(id, status, reason).await?),
             Self::Database(pool, _) => {
-                catalogue_store::set_status(pool, id, status, author(reason)).await?;
+                catalogue_store::set_status(
+                    pool,
+                    id,
+                    status,
+                    author(Some(operator::or_none_given(reason))),
+                )
+                .await?;
                 if status == Status::Active { Ok(vec![]) } else { self.needed_by(id).await }
             }
         }
@@ -316,7 +322,7 @@ impl CatalogueSource {
         match self {
             Self::Server(server) => Ok(server.change_backfill(id, wanted, reason).await?),
             Self::Database(pool, _) => {
-                change(pool, id, wanted, &author(reason)).await?;
+                change(pool, id, wanted, &author(Some(operator::or_none_given(reason)))).await?;
                 self.backfill(id).await
             }
         }

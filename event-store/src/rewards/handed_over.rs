@@ -1,0 +1,107 @@
+//! Grants that payers have heard of, whatever became of them.
+
+use std::collections::{HashMap, HashSet};
+
+use chrono::{DateTime, Utc};
+use jiff::Timestamp;
+use plaudit_domain::ids::UserId;
+use plaudit_domain::lane::Lane;
+use sqlx::{PgConnection, Row};
+use uuid::Uuid;
+
+use crate::aggregate::AGGREGATE_TYPE;
+use crate::instant;
+
+/// The warning about a revoked grant that [`handed_over`] names.
+pub const MAY_BE_PAID: &str = "the grant was handed to its payer before it was revoked, and may have been paid: ask the \
+                               payer, or compare with its payments (`plaudit rewards reconcile --against`)";
+
+/// The grants among these that were handed to their payers at some time. The log says so before anything is sent, so
+/// that a grant that is left out was not sent.
+pub async fn handed_over(
+    lane: Lane,
+    user: &UserId,
+    grants: &[Uuid],
+    connection: &mut PgConnection,
+) -> sqlx::Result<Vec<Uuid>> {
+    let found: Vec<String> = sqlx::query_scalar(
+        "select distinct payload->'reward'->>'grant' from events
+         where lane = $1 and aggregate_type = $2 and aggregate_id = $3 and event_type = 'delivery_started'
+           and payload->'reward'->>'grant' = any($4)",
+    )
+    .bind(lane.0)
+    .bind(AGGREGATE_TYPE)
+    .bind(user.as_str())
+    .bind(grants.iter().map(Uuid::to_string).collect::<Vec<_>>())
+    .fetch_all(connection)
+    .await?;
+    Ok(grants.iter().copied().filter(|grant| found.contains(&grant.to_string())).collect())
+}
+
+/// The grants among these of which a payer has said that it paid them, although that changed nothing.
+pub async fn said_to_be_paid(
+    grants: &[(Lane, UserId, Uuid)],
+    connection: &mut PgConnection,
+) -> sqlx::Result<HashSet<Uuid>> {
+    if grants.is_empty() {
+        return Ok(HashSet::new());
+    }
+    let found: Vec<Uuid> = sqlx::query_scalar(
+        "select w.grant_id from unnest($1::smallint[], $2::text[], $3::uuid[]) w (lane, user_id, grant_id)
+         where exists (
+             select from events
+             where lane = w.lane and aggregate_type = $4 and aggregate_id = w.user_id
+               and event_type = 'acknowledgement_ignored' and (payload->>'delivered')::boolean
+               and lower(payload->>'grant') = w.grant_id::text)",
+    )
+    .bind(grants.iter().map(|(lane, _, _)| lane.0).collect::<Vec<_>>())
+    .bind(grants.iter().map(|(_, user, _)| user.as_str()).collect::<Vec<_>>())
+    .bind(grants.iter().map(|(_, _, grant)| *grant).collect::<Vec<_>>())
+    .bind(AGGREGATE_TYPE)
+    .fetch_all(connection)
+    .await?;
+    Ok(found.into_iter().collect())
+}
+
+/// The delivery of a grant to its payer, as far as it has come.
+#[derive(Debug, Clone)]
+pub struct Underway {
+    /// Its channel.
+    pub channel: String,
+    /// The time at which it was seen to be due, for the first time or again.
+    pub queued_at: Timestamp,
+    /// The time at which it is given up; `None`: no time is set.
+    pub give_up_at: Option<Timestamp>,
+}
+
+/// The deliveries to payers of some grants; grants that no process has queued yet are left out.
+pub async fn underway(
+    grants: &[(Lane, Uuid)],
+    connection: &mut PgConnection,
+) -> sqlx::Result<HashMap<Uuid, Underway>> {
+    if grants.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let rows = sqlx::query(
+        "select d.grant_id, d.channel, d.queued_at, d.give_up_at
+         from unnest($1::smallint[], $2::uuid[]) w (lane, grant_id)
+         cross join lateral (
+             select * from deliveries where lane = w.lane and grant_id = w.grant_id and pays
+         ) d",
+    )
+    .bind(grants.iter().map(|(lane, _)| lane.0).collect::<Vec<_>>())
+    .bind(grants.iter().map(|(_, grant)| *grant).collect::<Vec<_>>())
+    .fetch_all(connection)
+    .await?;
+    let read = |row: &sqlx::postgres::PgRow| {
+        let queued_at: DateTime<Utc> = row.try_get(2)?;
+        let give_up_at: Option<DateTime<Utc>> = row.try_get(3)?;
+        let underway = Underway {
+            channel: row.try_get(1)?,
+            queued_at: instant::from_sql(queued_at),
+            give_up_at: give_up_at.map(instant::from_sql),
+        };
+        Ok((row.try_get(0)?, underway))
+    };
+    rows.iter().map(read).collect()
+}
