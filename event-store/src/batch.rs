@@ -18,6 +18,8 @@ use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+use crate::states::SetKey;
+
 pub use by_hand::{HandChange, HandReceipt, RequestKey};
 
 /// Work that is applied in one transaction.
@@ -413,6 +415,8 @@ pub struct ChangedUser {
     pub sequence: i64,
     /// The tasks that the new events speak of.
     pub touched: BTreeSet<TaskId>,
+    /// The large sets of values that had rows of their own before the batch.
+    pub stored_sets: BTreeSet<SetKey>,
     /// Whether the user's zone may have changed.
     pub user_touched: bool,
     /// Whether the state was folded from the log: then every row of the user may be behind.

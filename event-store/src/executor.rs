@@ -295,7 +295,8 @@ impl Executor {
         }
         self.recent.open(&locked);
         let recent = (!how.verify_all).then_some(&self.recent);
-        let (loaded, needed) = load::load(needed, catalogue, &locked, recent, tx).await?;
+        let (loaded, needed) =
+            load::load(part.items, needed, catalogue, &locked, recent, tx).await?;
         let decided = off_the_runtime(|| {
             decide::decide_batch(part.items, locked.clone(), loaded, &in_force, how.limits)
         });
@@ -312,7 +313,7 @@ impl Executor {
     ) -> Result<(), ExecuteError> {
         log::append(&decided.changes.events, tx).await?;
         if !decided.changes.users.is_empty() {
-            states::save(&decided.changes.users, tx).await?;
+            states::save(&decided.changes, tx).await?;
             rewards::save(&decided.changes, tx).await?;
         }
         streak_looks::save(&decided.streak_looks, tx).await?;

@@ -49,7 +49,7 @@ pub async fn write(
     seen_actions::known(&batch.identities, locked.dedup_window, &mut tx).await?;
     source_offsets::load(&wanted, &mut tx).await?;
     log::append(&batch.changes.events, &mut tx).await?;
-    states::save(&batch.changes.users, &mut tx).await?;
+    states::save(&batch.changes, &mut tx).await?;
     rewards::save(&batch.changes, &mut tx).await?;
     let seen = |(lane, identity): &(Lane, Uuid)| NewlySeen {
         lane: *lane,

@@ -1,7 +1,8 @@
-//! `task_view` and `user_view`: the fold of each user's stream in rows, one for the user and one for each task.
-//! They serve the rules and the task screens alike, are written in the transaction of the events, and can be
-//! made again from the log.
+//! `task_view` and `user_view`: the fold of each user's stream in rows, one for the user and one for each task. They
+//! serve the rules and the task screens alike, are written in the transaction of the events, and can be made again
+//! from the log. `distinct_values` holds what is too large for the row of a task.
 
+mod distinct_values;
 mod recent;
 mod task_row;
 mod user_row;
@@ -14,12 +15,16 @@ use plaudit_domain::user_tasks::UserTasks;
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
 
+pub(crate) use distinct_values::load as load_chunks;
+pub use distinct_values::{
+    COLUMNS as VALUE_COLUMNS, LargeSets, NeededChunk, SetKey, ValueChunk, chunks,
+};
 pub use recent::RecentUsers;
 pub use task_row::{COLUMNS as TASK_COLUMNS, PeriodRow, TaskRow, row, rows, truncate_to_micros};
 pub use user_row::{COLUMNS as USER_COLUMNS, UserRow};
 
 use crate::aggregate::AGGREGATE_TYPE;
-use crate::batch::ChangedUser;
+use crate::batch::{ChangedUser, Changes};
 use crate::error::ExecuteError;
 use crate::{instant, lanes, reader};
 
@@ -32,6 +37,8 @@ pub struct LoadedState {
     pub state: UserTasks,
     /// Whether the user has a row beside those of the tasks.
     pub has_row: bool,
+    /// The large sets of values that were not folded but read.
+    pub large_sets: LargeSets,
     /// The state was folded from the log, because its rows were behind, or could not be read.
     pub refolded: bool,
     /// Why nothing can be decided for this user: the log itself can't be read. Others go on.
@@ -73,6 +80,9 @@ pub async fn load(
         if loaded[place].sequence > 0 {
             loaded[place] = fold(*lane, user, loaded[place].sequence, connection).await?;
         }
+    }
+    for user in loaded.iter_mut().filter(|user| !user.refolded) {
+        user.large_sets = LargeSets::of(&user.state);
     }
     Ok(keys.into_iter().map(|(_, user)| user.clone()).zip(loaded).collect())
 }
@@ -226,7 +236,8 @@ async fn fold(
 ) -> Result<LoadedState, ExecuteError> {
     match reader::fold_user(lane, user, None, connection).await {
         Ok((state, sequence)) => {
-            Ok(LoadedState { sequence, state, has_row: true, refolded: true, fault: None })
+            let unread = LoadedState::default();
+            Ok(LoadedState { sequence, state, has_row: true, refolded: true, ..unread })
         }
         Err(ExecuteError::Unreadable(reason)) => {
             tracing::error!(
@@ -240,17 +251,19 @@ async fn fold(
 }
 
 /// Writes the rows of users and of the tasks that were touched; of refolded users all rows.
-pub async fn save(users: &[ChangedUser], connection: &mut PgConnection) -> sqlx::Result<()> {
+pub async fn save(changes: &Changes, connection: &mut PgConnection) -> sqlx::Result<()> {
+    let users = &changes.users;
     let refolded: Vec<_> = users.iter().filter(|user| user.refolded).collect();
     if !refolded.is_empty() {
         let in_lanes: Vec<i16> = refolded.iter().map(|user| user.lane.0).collect();
         let names: Vec<&str> = refolded.iter().map(|user| user.user.as_str()).collect();
-        for table in ["user_view", "task_view"] {
+        for table in ["user_view", "task_view", "distinct_values"] {
             let sql = format!("delete from {table} where lane = any($1) and user_id = any($2)");
             sqlx::query(&sql).bind(&in_lanes).bind(&names).execute(&mut *connection).await?;
         }
     }
     save_tasks(users, connection).await?;
+    distinct_values::save(changes, connection).await?;
     save_users(users, connection).await
 }
 

@@ -8,7 +8,7 @@ use crate::fold::Wanted;
 /// A view that follows from the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum View {
-    /// `task_view` with `user_view`.
+    /// `task_view` with `user_view` and `distinct_values`.
     Tasks,
     /// `reward_state`.
     Rewards,
@@ -28,6 +28,11 @@ const TASK_VIEW: Table =
     Table { name: "task_view", key: &["user_id", "task_id"], columns: states::TASK_COLUMNS };
 const USER_VIEW: Table =
     Table { name: "user_view", key: &["user_id"], columns: states::USER_COLUMNS };
+const DISTINCT_VALUES: Table = Table {
+    name: "distinct_values",
+    key: &["user_id", "task_id", "period_key", "chunk"],
+    columns: states::VALUE_COLUMNS,
+};
 const REWARD_STATE: Table = Table {
     name: "reward_state",
     key: &["user_id", "granted_position", "ordinal"],
@@ -48,7 +53,7 @@ impl View {
     /// Its tables, in the order in which readers lock them.
     pub fn tables(self) -> &'static [Table] {
         match self {
-            Self::Tasks => &[USER_VIEW, TASK_VIEW],
+            Self::Tasks => &[USER_VIEW, TASK_VIEW, DISTINCT_VALUES],
             Self::Rewards => &[REWARD_STATE],
         }
     }

@@ -123,6 +123,7 @@ fn make(database: &Database, users: u64, worker: i16, batches: u64) -> Vec<Synth
                 state: state.clone(),
                 sequence: *sequence,
                 touched,
+                stored_sets: BTreeSet::new(),
                 user_touched: false,
                 refolded: false,
             });

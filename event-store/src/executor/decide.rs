@@ -46,7 +46,7 @@ use crate::streak_looks::StreakLook;
 use metadata::metadata;
 
 pub use loaded::{Loaded, LoadedPast};
-pub use needed::{Needed, NeededPast};
+pub use needed::{Needed, NeededPast, chunks_needed};
 
 /// The most milestones that one claim of everything takes.
 pub const CLAIM_ALL_MAX: usize = 500;
@@ -325,12 +325,13 @@ impl<'b> BatchDecider<'_, 'b> {
     fn working(&mut self, item: &Item, user: &UserId) -> &mut Working {
         let states = &mut self.states;
         self.users.entry(user.clone()).or_insert_with(|| {
-            let loaded = states.remove(user).unwrap_or_default();
+            let mut loaded = states.remove(user).unwrap_or_default();
             Working {
                 lane: item.lane,
                 counted_before: loaded.state.counted,
+                // Their rows are written with whatever else of the user is.
+                touched: std::mem::take(&mut loaded.large_sets.undivided),
                 loaded,
-                touched: BTreeSet::new(),
                 looked_at: BTreeSet::new(),
                 user_touched: false,
                 changed: false,
@@ -408,6 +409,7 @@ impl<'b> BatchDecider<'_, 'b> {
                 sequence: working.loaded.sequence,
                 refolded: working.loaded.refolded,
                 state: working.loaded.state,
+                stored_sets: working.loaded.large_sets.stored,
                 touched: working.touched,
             })
             .collect();

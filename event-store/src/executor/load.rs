@@ -7,8 +7,9 @@ use plaudit_domain::ids::UserId;
 use plaudit_domain::lane::Lane;
 use sqlx::PgConnection;
 
-use super::decide::{Loaded, LoadedPast, Needed, NeededPast};
+use super::decide::{Loaded, LoadedPast, Needed, NeededPast, chunks_needed};
 use crate::backfills::{actions, bounds};
+use crate::batch::Item;
 use crate::error::ExecuteError;
 use crate::lanes::Locked;
 use crate::rewards::claimable::{self, FoundClaims};
@@ -23,6 +24,7 @@ use crate::{
 /// Loads it, under the locks. Without `recent` every user is folded from the log. Also returns the users, each with
 /// the tasks that were loaded.
 pub async fn load(
+    items: &[Item],
     mut needed: Needed,
     catalogue: &Catalogue,
     locked: &Locked,
@@ -41,6 +43,8 @@ pub async fn load(
     // A claim must not depend on what a process remembers: it finds lost rows by comparing all of them.
     let claimants = needed.claims.keys().map(|claim| claim.user.clone()).collect();
     let mut states = states::load(&needed.users, verify, recent, &claimants, tx).await?;
+    let chunks = chunks_needed(items, catalogue, &states);
+    states::load_chunks(&chunks, &mut states, tx).await?;
     add_lost_claims(&needed, &mut found, &mut states, tx).await?;
     let seen = seen_actions::known(&needed.identities, locked.dedup_window, tx).await?;
     needed.acknowledgements.retain(|(_, _, identity)| seen.contains(identity));

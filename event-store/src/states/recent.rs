@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use plaudit_domain::calendar::Zones;
 use plaudit_domain::ids::{TaskId, UserId};
 use plaudit_domain::lane::{Lane, LaneCount};
-use plaudit_domain::user_tasks::{PeriodState, StreakState, TaskState, UserTasks};
+use plaudit_domain::user_tasks::{PeriodState, Seen, StreakState, TaskState, UserTasks};
 use serde_json::{Map, Value};
 
 use super::{LoadedState, NeededUsers};
@@ -21,7 +21,7 @@ use crate::lanes::{LaneHead, Locked};
 /// The memory of all lanes together, in bytes, as estimated. An ordinary user with one task takes about 750 bytes.
 const BYTES_MAX: usize = 32 * 1024 * 1024;
 
-/// A user who takes more than this is read each time: long lists of distinct values, large attributes.
+/// A user who takes more than this is read each time: long lists of days, large attributes.
 const USER_BYTES_MAX: usize = 16 * 1024;
 
 /// The estimated memory of a user beside the tasks, with the share of empty places of the map.
@@ -223,6 +223,11 @@ impl RecentUser {
             asked.into_iter().flatten().map(|task| (task.clone(), None)).collect();
         for (task, mut state) in tasks {
             (state.claimable, state.waiting) = (Vec::new(), Vec::new());
+            for open in &mut state.periods {
+                if let Some(Seen::Values(values)) = &mut open.seen {
+                    values.forget_chunks();
+                }
+            }
             kept.insert(task, Some(Box::new(state)));
         }
         Self { sequence, counted, details, tasks: kept.into_iter().collect(), bytes: 0 }
@@ -255,7 +260,7 @@ impl RecentUser {
 
 fn task_bytes(task: &TaskState) -> usize {
     let periods = task.periods.iter().map(|period| {
-        let seen = period.seen.as_ref().map_or(0, |seen| PART_BYTES + seen.len() * 24);
+        let seen = period.seen.as_ref().map_or(0, seen_bytes);
         size_of::<PeriodState>() + PART_BYTES + seen + period.reached.len() * PART_BYTES
     });
     let streak = task.streak.as_ref().map_or(0, |streak| {
@@ -266,6 +271,15 @@ fn task_bytes(task: &TaskState) -> usize {
         .as_ref()
         .map_or(0, |freezes| PART_BYTES * (1 + freezes.granted.len() + freezes.changes.len()));
     size_of::<TaskState>() + periods.sum::<usize>() + streak + freezes
+}
+
+fn seen_bytes(seen: &Seen) -> usize {
+    let kept = match seen {
+        // Its chunks are read each time.
+        Seen::Values(values) if values.is_large() => 0,
+        seen => seen.len(),
+    };
+    PART_BYTES + kept * 24
 }
 
 fn size(value: &Value) -> usize {

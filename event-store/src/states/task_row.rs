@@ -1,5 +1,6 @@
 //! A row of `task_view`: one task of one user, from the fold and back. Nothing of a task's state is left out but
-//! the milestones that can be claimed or wait, which are rows of `reward_state`.
+//! the milestones that can be claimed or wait, which are rows of `reward_state`, and the values of large sets, which
+//! are rows of `distinct_values`.
 
 use std::borrow::Cow;
 
@@ -8,13 +9,14 @@ use jiff::Timestamp;
 use plaudit_domain::calendar::{Period, PeriodKey};
 use plaudit_domain::ids::TaskId;
 use plaudit_domain::user_tasks::{
-    ClosedPeriod, FreezeState, PeriodState, ReachedMilestone, Seen, StreakState, TaskState,
-    UserTasks,
+    ClosedPeriod, FreezeState, PeriodState, ReachedMilestone, SMALL_SET_MAX, Seen, StreakState,
+    TaskState, UserTasks,
 };
 use serde::{Deserialize, Serialize};
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 
+use super::distinct_values::{ValueChunk, chunks_of_task};
 use super::undecodable;
 use crate::instant;
 
@@ -132,7 +134,7 @@ impl TaskRow {
         } = past;
         let (newest, earlier) = periods.split_last().map_or((None, &[][..]), |(n, e)| (Some(n), e));
         let mut details = Details {
-            earlier: Cow::Borrowed(earlier),
+            earlier: in_row(earlier),
             closed_surplus: closed.as_ref().map_or(0, |closed| closed.surplus),
             streak: streak.as_deref().map(Cow::Borrowed),
             freezes: freezes.as_deref().map(Cow::Borrowed),
@@ -156,7 +158,7 @@ impl TaskRow {
             } = newest;
             details.carried = *carried;
             details.surplus = *surplus;
-            details.seen = seen.as_ref().map(Cow::Borrowed);
+            details.seen = seen.as_ref().map(Seen::in_row);
             details.withheld_progress = *withheld_progress;
             details.withheld = *withheld;
             details.held = *held;
@@ -227,6 +229,16 @@ impl TaskRow {
         Ok((self.task, state))
     }
 
+    /// The row as this version writes it, and the chunks of the large sets that a version before it left in the row;
+    /// `None` if there are none.
+    pub fn divided(&self) -> Option<(Self, Vec<ValueChunk>)> {
+        const HASH_BYTES: usize = 16;
+        self.details.as_ref().filter(|details| details.len() > SMALL_SET_MAX * HASH_BYTES)?;
+        let (task, state) = self.clone().into_state().ok()?;
+        let chunks: Vec<_> = chunks_of_task(&task, &state).collect();
+        (!chunks.is_empty()).then(|| (Self::new(&task, &state), chunks))
+    }
+
     /// Reads [`COLUMNS`] from the column `first` on; `None` if they are an outer join's nulls.
     pub fn read(row: &PgRow, first: usize) -> sqlx::Result<Option<Self>> {
         let Some(task) = row.try_get::<Option<String>, _>(first)? else { return Ok(None) };
@@ -274,6 +286,20 @@ impl Details<'_> {
             serde_json::to_string(&self).expect("its keys are strings and nothing in it can fail")
         })
     }
+}
+
+/// Periods as a row has them.
+fn in_row(periods: &[PeriodState]) -> Cow<'_, [PeriodState]> {
+    let is_divided =
+        |open: &PeriodState| matches!(&open.seen, Some(Seen::Values(set)) if set.is_large());
+    if !periods.iter().any(is_divided) {
+        return Cow::Borrowed(periods);
+    }
+    let mut periods = periods.to_vec();
+    for open in &mut periods {
+        open.seen = open.seen.as_ref().map(|seen| seen.in_row().into_owned());
+    }
+    Cow::Owned(periods)
 }
 
 /// An instant as PostgreSQL keeps it, to the microsecond.

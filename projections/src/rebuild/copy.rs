@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use plaudit_domain::lane::Lane;
 use plaudit_event_store::rewards::RewardRow;
-use plaudit_event_store::states::{self, TaskRow, UserRow};
+use plaudit_event_store::states::{self, TaskRow, UserRow, ValueChunk};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -121,6 +121,14 @@ impl Rows {
         self.text(row.lapse.map(|lapse| lapse.becomes.as_str()));
     }
 
+    fn chunk(&mut self, lane: Lane, user: &str, row: &ValueChunk) {
+        self.row(6, lane, user);
+        self.text(Some(row.task.as_str()));
+        self.text(Some(row.period.as_str()));
+        self.fixed(Some(row.chunk.to_be_bytes()));
+        self.field(Some(&row.hashes));
+    }
+
     fn user(&mut self, lane: Lane, user: &str, row: &UserRow) {
         self.row(6, lane, user);
         self.text(Some(&row.zones));
@@ -140,9 +148,10 @@ pub(crate) fn rows_of<'u>(
     for folded in users {
         let user = folded.user.as_str();
         match (view, tables.as_mut_slice()) {
-            (View::Tasks, [users, tasks]) => {
+            (View::Tasks, [users, tasks, values]) => {
                 users.user(lane, user, &UserRow::new(&folded.state));
                 states::rows(&folded.state).for_each(|row| tasks.task(lane, user, &row));
+                states::chunks(&folded.state).for_each(|row| values.chunk(lane, user, &row));
             }
             (View::Rewards, [rewards]) => {
                 folded.ledger.granted.iter().for_each(|row| rewards.reward(lane, user, row));

@@ -5,7 +5,7 @@ use std::fmt::{Debug, Write as _};
 use jiff::Timestamp;
 
 use plaudit_event_store::rewards::RewardRow;
-use plaudit_event_store::states::{TaskRow, UserRow};
+use plaudit_event_store::states::{TaskRow, UserRow, ValueChunk};
 
 /// A row of some table.
 pub(super) trait Columns {
@@ -48,6 +48,24 @@ impl Columns for TaskRow {
             ("completed", shown(period.map(|p| p.completed))),
             ("details", shown(self.details.as_ref())),
         ]
+    }
+}
+
+impl Columns for ValueChunk {
+    type Key = (String, String, i16);
+
+    fn key(&self) -> Self::Key {
+        (self.task.to_string(), self.period.to_string(), self.chunk)
+    }
+
+    fn columns(&self) -> Vec<(&'static str, String)> {
+        let hashes = self.hashes.iter().fold(String::new(), |mut hex, byte| {
+            let _ = write!(hex, "{byte:02x}");
+            hex
+        });
+        // The first one names the row.
+        let key = format!("{} period_key={} chunk={}", self.task, self.period, self.chunk);
+        vec![("task_id", key), ("hashes", hashes)]
     }
 }
 

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use plaudit_domain::lane::Lane;
 use plaudit_event_store::lanes;
 use plaudit_event_store::rewards::{self, RewardRow};
-use plaudit_event_store::states::{self, TaskRow, UserRow};
+use plaudit_event_store::states::{self, TaskRow, UserRow, ValueChunk};
 use sqlx::postgres::PgRow;
 use sqlx::query::Query;
 use sqlx::{Connection as _, Executor as _, PgConnection, Row};
@@ -31,7 +31,7 @@ pub(super) async fn verify(
     // this snapshot does not see.
     tx.execute(sqlx::raw_sql(
         "set transaction isolation level repeatable read, read only;
-         lock table user_view, task_view, reward_state in access share mode",
+         lock table user_view, task_view, distinct_values, reward_state in access share mode",
     ))
     .await?;
     let outside: bool =
@@ -61,6 +61,9 @@ pub(super) async fn verify(
     Ok(())
 }
 
+/// Rows by user.
+type ByUser<R> = BTreeMap<String, Vec<R>>;
+
 /// A run of users: after one (`None`: from the first), up to and including another (`None`: to the
 /// last).
 struct Run<'a> {
@@ -89,9 +92,11 @@ impl Run<'_> {
         left_out.extend(names);
         let mut comparison = Comparison { lane: self.lane, left_out, report };
         if scope.tasks {
-            let live = self.live("task_view", states::TASK_COLUMNS, connection, TaskRow::read);
+            let (tasks, chunks) = self.live_tasks(connection).await?;
             let log = users.iter().map(|u| (name(u), states::rows(&u.state).collect()));
-            comparison.tables("task_view", live.await?, log);
+            comparison.tables("task_view", tasks, log);
+            let log = users.iter().map(|u| (name(u), states::chunks(&u.state).collect()));
+            comparison.tables("distinct_values", chunks, log);
             let live = self.live("user_view", states::USER_COLUMNS, connection, UserRow::read);
             let log = users.iter().map(|u| (name(u), vec![UserRow::new(&u.state)]));
             comparison.tables("user_view", live.await?, log);
@@ -105,6 +110,32 @@ impl Run<'_> {
         Ok(())
     }
 
+    /// The rows of the tasks of these users, and the chunks of their sets, as this version writes them: a set that
+    /// a version before it left in a row is moved to its chunks when the row is next written, and is no difference.
+    async fn live_tasks(
+        &self,
+        connection: &mut PgConnection,
+    ) -> sqlx::Result<(ByUser<TaskRow>, ByUser<ValueChunk>)> {
+        let mut tasks =
+            self.live("task_view", states::TASK_COLUMNS, connection, TaskRow::read).await?;
+        let read = |row: &PgRow, first| ValueChunk::read(row, first).map(Some);
+        let mut chunks =
+            self.live("distinct_values", states::VALUE_COLUMNS, connection, read).await?;
+        for (user, rows) in &mut tasks {
+            for row in rows {
+                let Some((divided, moved)) = row.divided() else { continue };
+                let of_user = chunks.entry(user.clone()).or_default();
+                let is_moved = |c: &ValueChunk| {
+                    moved.iter().any(|m| (&m.task, &m.period) == (&c.task, &c.period))
+                };
+                of_user.retain(|chunk| !is_moved(chunk));
+                of_user.extend(moved);
+                *row = divided;
+            }
+        }
+        Ok((tasks, chunks))
+    }
+
     /// The rows of these users, by user.
     async fn live<R>(
         &self,
@@ -112,7 +143,7 @@ impl Run<'_> {
         columns: &str,
         connection: &mut PgConnection,
         read: impl Fn(&PgRow, usize) -> sqlx::Result<Option<R>>,
-    ) -> sqlx::Result<BTreeMap<String, Vec<R>>> {
+    ) -> sqlx::Result<ByUser<R>> {
         let mut sql = format!("select user_id, {columns} from {table} where lane = $1");
         let mut bounds = Vec::new();
         // Only a bound that there is: what may be null is no condition of the key.
@@ -124,7 +155,7 @@ impl Run<'_> {
         }
         let query = bounds.into_iter().fold(sqlx::query(&sql).bind(self.lane.0), Query::bind);
         let rows = query.fetch_all(connection).await?;
-        let mut by_user: BTreeMap<String, Vec<R>> = BTreeMap::new();
+        let mut by_user = ByUser::new();
         for row in &rows {
             by_user.entry(row.try_get(0)?).or_default().extend(read(row, 1)?);
         }
@@ -158,7 +189,7 @@ impl Comparison<'_> {
     fn tables<R: Columns + PartialEq>(
         &mut self,
         table: &'static str,
-        mut live: BTreeMap<String, Vec<R>>,
+        mut live: ByUser<R>,
         log: impl Iterator<Item = (String, Vec<R>)>,
     ) {
         for (user, log) in log {

@@ -49,7 +49,7 @@ async fn schema_of(world: &World) -> Vec<String> {
                              from pg_attribute where attrelid = c.oid and attnum > 0), '')
          from pg_class c
          where c.relnamespace = 'public'::regnamespace and c.relname !~ '_old' and c.relkind in ('r', 'i')
-           and c.relname ~ '^(task_view|user_view|reward_state)'
+           and c.relname ~ '^(task_view|user_view|distinct_values|reward_state)'
          order by 1",
     )
     .fetch_all(&world.pool)

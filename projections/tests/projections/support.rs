@@ -75,6 +75,7 @@ impl World {
         sqlx::query_scalar(
             "select 'user ' || t::text from user_view t union all
              select 'task ' || t::text from task_view t union all
+             select 'values ' || t::text from distinct_values t union all
              select 'reward ' || t::text from reward_state t order by 1",
         )
         .fetch_all(&self.pool)

@@ -1,6 +1,6 @@
 //! The rows that a batch needs from the database before it can be decided.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use plaudit_domain::action::{
     Acknowledgement, Action, ActionBody, Reversal, ReversedAction, Verdict,
@@ -8,7 +8,7 @@ use plaudit_domain::action::{
 use plaudit_domain::catalogue::{BudgetKey, Catalogue, CatalogueTask};
 use plaudit_domain::ids::{TaskId, UserId};
 use plaudit_domain::lane::Lane;
-use plaudit_domain::user_tasks::{Event, Reward};
+use plaudit_domain::user_tasks::{Event, Reward, distinct_values};
 use uuid::Uuid;
 
 use super::{CLAIM_ALL_MAX, by_hand, claims, deliveries};
@@ -19,7 +19,7 @@ use crate::rewards::grants::{FoundGrants, GrantLookup};
 use crate::rewards::lapses::SettledUsers;
 use crate::rewards::waiting::FoundWaiting;
 use crate::source_offsets::SourceKey;
-use crate::states::NeededUsers;
+use crate::states::{LoadedState, NeededChunk, NeededUsers};
 
 /// The rows that a batch needs before it can decide.
 #[derive(Default)]
@@ -201,4 +201,37 @@ impl Needed {
             tasks.extend(granted.map(|grant| grant.reward.task.clone()));
         }
     }
+}
+
+/// The chunks of large sets of values that actions are looked for in. Most users have no such set.
+pub fn chunks_needed(
+    items: &[Item],
+    catalogue: &Catalogue,
+    states: &HashMap<UserId, LoadedState>,
+) -> BTreeSet<NeededChunk> {
+    let mut needed = BTreeSet::new();
+    if states.values().all(|loaded| loaded.large_sets.stored.is_empty()) {
+        return needed;
+    }
+    for item in items {
+        let actions: &[Action] = match &item.work {
+            Work::Action(action) | Work::CountPast { action, .. } => std::slice::from_ref(action),
+            Work::ResolveParked(resolution) => &resolution.actions,
+            _ => &[],
+        };
+        for action in actions {
+            let sets = states.get(&action.user).map(|loaded| &loaded.large_sets.stored);
+            for set in sets.into_iter().flatten() {
+                let Some(task) = catalogue.task(&set.0) else { continue };
+                let values = distinct_values(task, action);
+                needed.extend(values.into_iter().map(|value| NeededChunk {
+                    lane: item.lane,
+                    user: action.user.clone(),
+                    set: set.clone(),
+                    chunk: value.chunk(),
+                }));
+            }
+        }
+    }
+    needed
 }
