@@ -5,7 +5,6 @@ use axum::body::Body;
 use axum::extract::{Extension, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
-use jiff::Timestamp;
 use plaudit_domain::calendar::PeriodKey;
 use plaudit_domain::ids::{TaskId, UserId};
 use plaudit_domain::screen::{TaskScreenState, state_of_task};
@@ -48,7 +47,7 @@ pub async fn claim(
     headers: HeaderMap,
     body: Body,
 ) -> Answer {
-    let at = now();
+    let at = state.now();
     let asked = ClaimRequest::read(&state, &headers, body).await;
     let (asked, held) = match asked {
         Ok(asked) => asked,
@@ -101,7 +100,7 @@ pub async fn claim_all(
     headers: HeaderMap,
     body: Body,
 ) -> Answer<Response> {
-    let at = now();
+    let at = state.now();
     let (asked, held) = ClaimRequest::read(&state, &headers, body).await?;
     if asked.period.is_some() || asked.milestone.is_some() {
         return Err(InputError::body(
@@ -176,7 +175,7 @@ async fn task_state(
     task: &TaskId,
 ) -> Answer<Option<TaskScreenState>> {
     let (view, catalogue) = users::view(state, state.lane_of(user), user).await?;
-    let compute = || state_of_task(user, &view.state, &catalogue, Timestamp::now(), task);
+    let compute = || state_of_task(user, &view.state, &catalogue, state.now(), task);
     Ok(state.computing.run(compute).await)
 }
 
@@ -252,12 +251,6 @@ pub fn integer(value: &Value) -> Option<i64> {
         #[expect(clippy::cast_possible_truncation, reason = "the value has no fraction and fits")]
         Some(float as i64)
     })
-}
-
-/// The moment of a request, to the microsecond like every other time in the log.
-pub fn now() -> Timestamp {
-    let now = Timestamp::now();
-    Timestamp::from_microsecond(now.as_microsecond()).unwrap_or(now)
 }
 
 #[cfg(test)]

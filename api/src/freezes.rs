@@ -11,7 +11,7 @@ use plaudit_event_store::{HandChange, Outcome, RequestKey, Work};
 use serde::Serialize;
 
 use crate::auth::Caller;
-use crate::claims::{apply, now, unexpected};
+use crate::claims::{apply, unexpected};
 use crate::corrections::{Author, refused};
 use crate::etag::no_store_at;
 use crate::input::{TaskPath, UserPath, unless_unknown};
@@ -67,7 +67,7 @@ pub async fn grant(
         Ok(asked) => asked,
         Err(wrong) => return Err(unless_unknown(&state, &task, wrong).await),
     };
-    let (by, at) = (Some(author.by().to_owned()), now());
+    let (by, at) = (Some(author.by().to_owned()), state.now());
     let (of, on) = (user.clone(), task.clone());
     let command = Command::GrantFreezes { user: of, task: on, count, reason, by, at };
     let operation = format!("freezes {task}");

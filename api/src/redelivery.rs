@@ -4,6 +4,7 @@ use axum::body::Body;
 use axum::extract::{Extension, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
+use jiff::Timestamp;
 use plaudit_domain::lane::Position;
 use plaudit_domain::user_tasks::RewardState;
 use plaudit_event_store::catalogue_store::Author;
@@ -15,7 +16,7 @@ use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 use crate::auth::Caller;
-use crate::claims::{apply, now, unexpected};
+use crate::claims::{apply, unexpected};
 use crate::corrections::refused;
 use crate::etag::{no_store, no_store_at};
 use crate::grants::entry_of;
@@ -55,13 +56,13 @@ impl Request {
         Ok(Self { id, author, reason, idempotency_key })
     }
 
-    fn work(&self, entry: &GrantEntry) -> Work {
+    fn work(&self, entry: &GrantEntry, at: Timestamp) -> Work {
         Work::Redeliver {
             user: entry.user.clone(),
             grant: entry.row.reward.grant,
             by: self.author.by.clone(),
             reason: self.reason.clone(),
-            at: now(),
+            at,
             even_if_delivered: false,
         }
     }
@@ -115,7 +116,7 @@ pub async fn redeliver(
     let request = Request::read(request, &caller, &headers, &mut body)?;
     body.finish()?;
     let one = async {
-        let (work, origin) = (request.work(&entry), Origin::Request(request.id));
+        let (work, origin) = (request.work(&entry, state.now()), Origin::Request(request.id));
         let applied = apply(&state, &entry.user, work, origin, held).await?;
         match applied.outcome {
             Outcome::Accepted => Ok(json!({
@@ -220,7 +221,7 @@ async fn send(state: &ApiState, request: &Request, filter: &Filter, held: Held) 
     })?;
     let item = |entry: &GrantEntry| Item {
         lane: entry.lane,
-        work: request.work(entry),
+        work: request.work(entry, state.now()),
         origin: Origin::Request(request.id),
     };
     let items: Vec<Item> = page.grants.iter().map(item).collect();

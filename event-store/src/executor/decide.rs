@@ -17,6 +17,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
 use plaudit_domain::catalogue::{BudgetKey, BudgetsUsed, Catalogue};
 use plaudit_domain::ids::{TaskId, UserId};
 use plaudit_domain::lane::{Lane, Position};
@@ -163,10 +164,12 @@ pub fn decide_batch<'b>(
     loaded: Loaded,
     in_force: &InForce,
     limits: Limits,
+    now: Timestamp,
 ) -> DecidedBatch<'b> {
     let mut decider = BatchDecider {
         catalogue: &in_force.catalogue,
         backfills: &in_force.backfills,
+        now,
         past: loaded.past,
         users: HashMap::with_capacity(loaded.states.len()),
         states: loaded.states,
@@ -213,6 +216,8 @@ pub fn decide_batch<'b>(
 struct BatchDecider<'c, 'b> {
     catalogue: &'c Catalogue,
     backfills: &'c OpenBackfills,
+    /// The time at which the batch is decided.
+    now: Timestamp,
     past: LoadedPast,
     states: HashMap<UserId, LoadedState>,
     users: HashMap<UserId, Working>,
