@@ -261,7 +261,7 @@ impl Executor {
         unconfirmed: &mut Option<Vec<Applied>>,
         connection: &mut PgConnection,
     ) -> Result<Vec<Applied>, ExecuteError> {
-        let mut tx = connection.begin().await?;
+        let mut tx = connection.begin_with(pool::BEGIN_PROBING).await?;
         let outcome = self.decide_and_write(part, how, &mut tx).await;
         let done = match outcome {
             Ok(done) => done,

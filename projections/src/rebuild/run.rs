@@ -62,7 +62,7 @@ impl Run {
     ) -> sqlx::Result<Self> {
         let workers = options.workers.max(1);
         let connections = u32::try_from(workers).unwrap_or(u32::MAX).saturating_add(3);
-        let own = pool::reserved(pool, connections);
+        let own = pool::reserved_probing(pool, connections);
         let lanes: i64 = sqlx::query_scalar("select count(*) from lanes").fetch_one(&own).await?;
         Ok(Self {
             pool: own,

@@ -120,7 +120,7 @@ pub async fn start(
     stop: CancellationToken,
 ) -> Result<Serving, Failure> {
     let parts = Parts::read(config, roles).await?;
-    let (pool, lane_count) = startup::checked_database(config).await?;
+    let (pool, lane_count) = startup::serving_database(config).await?;
     let catalogue = Arc::new(CatalogueStore::default());
     catalogue.newest(&pool).await?;
 
