@@ -207,6 +207,7 @@ fn outcome(
         Outcome::Accepted
         | Outcome::Past(_)
         | Outcome::Claimed(_)
+        | Outcome::ClaimRejected(_)
         | Outcome::ClaimedAll { .. }
         | Outcome::ChangedByHand(_)
         | Outcome::Revoked(_)

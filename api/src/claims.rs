@@ -8,12 +8,11 @@ use axum::response::Response;
 use plaudit_domain::calendar::PeriodKey;
 use plaudit_domain::ids::{TaskId, UserId};
 use plaudit_domain::screen::{TaskScreenState, state_of_task};
-use plaudit_domain::user_tasks::Rejection;
+use plaudit_domain::user_tasks::ClaimRejection;
 use plaudit_event_store::{Applied, Item, Origin, Outcome, Receipt, Work};
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::corrections;
 use crate::etag::no_store_at;
 use crate::in_flight::Held;
 use crate::input::{
@@ -64,7 +63,7 @@ pub async fn claim(
     let applied = apply(&state, &user, work, Origin::Request(request), held).await?;
     match applied.outcome {
         Outcome::Claimed(receipt) => Ok(no_store_at(applied.position, &receipt)),
-        Outcome::Rejected(rejection) => Err(refused(&state, &user, &task, &rejection).await?),
+        Outcome::ClaimRejected(rejection) => Err(refused(&state, &user, &task, &rejection).await?),
         other => Err(unexpected(&other)),
     }
 }
@@ -146,25 +145,17 @@ async fn refused(
     state: &ApiState,
     user: &UserId,
     task: &TaskId,
-    rejection: &Rejection,
+    rejection: &ClaimRejection,
 ) -> Answer<Problem> {
     let detail = rejection.to_string();
     let cause = match rejection {
-        Rejection::UnknownTask { .. } => &causes::UNKNOWN_TASK,
-        Rejection::UnknownMilestone { .. } => &causes::UNKNOWN_MILESTONE,
-        Rejection::UnknownPeriod { .. } => &causes::UNKNOWN_PERIOD,
-        Rejection::NothingClaimable { .. } => {
+        ClaimRejection::UnknownTask { .. } => &causes::UNKNOWN_TASK,
+        ClaimRejection::UnknownMilestone { .. } => &causes::UNKNOWN_MILESTONE,
+        ClaimRejection::UnknownPeriod { .. } => &causes::UNKNOWN_PERIOD,
+        ClaimRejection::NothingClaimable { .. } => {
             let state = task_state(state, user, task).await?;
             return Ok(Problem::NothingClaimable { detail, state });
         }
-        Rejection::UnknownGrant { .. } => &causes::UNKNOWN_GRANT,
-        Rejection::NoStreak { .. } => {
-            return Ok(Problem::Conflict { cause: &causes::NO_STREAK, detail });
-        }
-        // Of changes by hand, not of claims.
-        Rejection::NotRedeliverable { .. }
-        | Rejection::NotRevocable { .. }
-        | Rejection::NotCorrectable { .. } => return Ok(corrections::refused(rejection)),
     };
     Ok(Problem::NotFound { cause, detail })
 }

@@ -18,8 +18,8 @@ pub use crate::action::Verdict;
 pub use command::{ActionInput, BackfillRelease, Command, ParkedVerdict, PastAction, Resolution};
 pub use correction::{Adjustment, BY_HAND, Change, Correction, Credited};
 pub use decide::{
-    Decision, Rejection, Unmoved, UnmovedReason, decide_action, decide_command, decide_past_action,
-    streak::swept_at,
+    ClaimRejection, ClaimRequest, ClaimedMilestone, Decision, Rejection, Unmoved, UnmovedReason,
+    decide_action, decide_claim, decide_command, decide_past_action, streak::swept_at,
 };
 pub use event::{
     Allotment, AllottedAs, Budgeted, Earned, Event, Protected, Protection, Rejudged, Reward,

@@ -33,7 +33,7 @@ use crate::ids::TaskId;
 
 use measure::Cause;
 
-pub use claim::Rejection;
+pub use claim::{ClaimRejection, ClaimRequest, ClaimedMilestone, Rejection, decide_claim};
 
 /// What follows from a command.
 #[derive(Debug, Default, PartialEq)]
@@ -186,9 +186,10 @@ fn decide_unbudgeted(
     match command {
         Command::ReleaseBackfill(release) => Ok(backfill::release(state, release, catalogue)),
         Command::ClaimRewards { user: _, task, period, milestone, claimed_at } => {
-            let claimed =
-                claim::claim(state, task, period.as_ref(), *milestone, *claimed_at, catalogue)?;
-            Ok(Decision { events: vec![claimed], unmoved: vec![] })
+            let (period, milestone, at) = (period.as_ref(), *milestone, *claimed_at);
+            let request = ClaimRequest { task, period, milestone, at };
+            let claimed = decide_claim(state, &request, catalogue)?;
+            Ok(Decision { events: vec![claimed.into()], unmoved: vec![] })
         }
         Command::GrantFreezes { user: _, task, count, reason, by, at } => {
             let (reason, by) = (reason.as_deref(), by.as_deref());

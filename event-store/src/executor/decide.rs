@@ -22,8 +22,8 @@ use plaudit_domain::catalogue::{BudgetKey, BudgetsUsed, Catalogue};
 use plaudit_domain::ids::{TaskId, UserId};
 use plaudit_domain::lane::{Lane, Position};
 use plaudit_domain::user_tasks::{
-    BackfillRelease, Command, Decision, Event, Rejection, Resolution, Seed, UserTasks,
-    decide_command, evolve,
+    BackfillRelease, ClaimRequest, Command, Decision, Event, Rejection, Resolution, Seed,
+    UserTasks, decide_command, evolve,
 };
 use uuid::Uuid;
 
@@ -283,14 +283,9 @@ impl<'b> BatchDecider<'_, 'b> {
             }
             Work::SettleBackfills => Outcome::Accepted,
             Work::Claim { user, task, period, milestone, at, .. } => {
-                let wish = Command::ClaimRewards {
-                    user: user.clone(),
-                    task: task.clone(),
-                    period: period.clone(),
-                    milestone: *milestone,
-                    claimed_at: truncate_to_micros(*at),
-                };
-                self.claim_one(item, user, &wish)
+                let (period, milestone, at) =
+                    (period.as_ref(), *milestone, truncate_to_micros(*at));
+                self.claim_one(item, user, ClaimRequest { task, period, milestone, at })
             }
             Work::ClaimAll { user, at, .. } => {
                 self.claim_everything(item, user, truncate_to_micros(*at))
