@@ -54,10 +54,10 @@ pub async fn grant(
     let asked = async {
         let author = Author::read(request, &caller, &headers)?;
         let (mut body, held) = HandBody::read(&state, &headers, body).await?;
-        let wanted = "must be an integer of at least 1: the number of freezes to grant";
-        let count = body.integer("count", wanted).filter(|count| *count >= 1);
+        let expected = "must be an integer of at least 1: the number of freezes to grant";
+        let count = body.integer("count", expected).filter(|count| *count >= 1);
         if count.is_none() {
-            body.refuse("count", wanted);
+            body.refuse("count", expected);
         }
         let reason = body.reason();
         body.finish()?;

@@ -172,21 +172,21 @@ fn filter(body: &mut HandBody) -> Filter {
         None => RewardState::Failed,
         Some(Ok(state)) if STATES.contains(&state) => state,
         Some(_) => {
-            body.refuse("state", "failed, claimed or delivering is wanted");
+            body.refuse("state", "must be failed, claimed or delivering");
             RewardState::Failed
         }
     };
     let queued_since = body.text("since", 64).and_then(|text| {
-        let instant = plaudit_domain::action::instant(&text);
-        instant.map_err(|_| body.refuse("since", "an RFC 3339 instant is wanted")).ok()
+        let expected = "must be an RFC 3339 instant, such as 2026-03-29T12:00:00Z";
+        plaudit_domain::action::instant(&text).map_err(|_| body.refuse("since", expected)).ok()
     });
     let after = body.text("after", 64).and_then(|text| {
-        text.parse().map_err(|_| body.refuse("after", "the id of a grant is wanted")).ok()
+        text.parse().map_err(|_| body.refuse("after", "must be the id of a grant")).ok()
     });
-    let wanted = "an integer from 1 to 1000 is wanted";
-    let limit = body.integer("limit", wanted).unwrap_or(LIMIT);
+    let expected = "must be an integer from 1 to 1000";
+    let limit = body.integer("limit", expected).unwrap_or(LIMIT);
     if !(1..=LIMIT_MAX).contains(&limit) {
-        body.refuse("limit", wanted);
+        body.refuse("limit", expected);
     }
     Filter {
         state: Some(state),
@@ -217,7 +217,7 @@ fn subject(filter: &Filter) -> String {
 
 async fn send(state: &ApiState, request: &Request, filter: &Filter, held: Held) -> Answer<Value> {
     let page = deliveries::list(&state.pool, filter).await?.ok_or_else(|| {
-        InputError::body("/after", "there is no such grant; `next` of the answer before is wanted")
+        InputError::body("/after", "unknown grant; use `next` of the previous answer")
     })?;
     let item = |entry: &GrantEntry| Item {
         lane: entry.lane,

@@ -56,7 +56,7 @@ pub async fn run(pool: PgPool, queue: CommandQueue, stopped: CancellationToken) 
     }
 }
 
-/// What a look has led to.
+/// The outcome of a look.
 enum Swept {
     /// So many users were settled; others may be due.
     Users(usize),

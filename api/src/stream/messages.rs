@@ -1,4 +1,4 @@
-//! What a user's new events mean for whoever watches.
+//! The messages that a user's new events become for a client that watches.
 
 use std::collections::BTreeSet;
 

@@ -68,7 +68,7 @@ pub async fn users_reached(
     Ok(Some(reached))
 }
 
-/// What the progress of a period is compared with.
+/// The value that the progress of a period is compared with.
 fn target_of(draft: &TaskDefinition) -> i64 {
     draft.objective.target
 }

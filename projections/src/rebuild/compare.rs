@@ -11,7 +11,7 @@ use super::skipped;
 use crate::difference::{Difference, Differences};
 use crate::view::Table;
 
-/// What differs between the live version and the new one.
+/// Finds the rows that differ between the live version and the new one.
 pub(crate) async fn compare(run: &Run) -> Result<Differences, StopReason> {
     let lanes = run.lanes().await?;
     let mut all = Differences::default();

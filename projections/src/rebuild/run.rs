@@ -1,4 +1,4 @@
-//! What the steps of a running rebuild share: connections, workers, and when to stop.
+//! The things that the steps of a running rebuild share: connections, workers, and when to stop.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
