@@ -70,7 +70,7 @@ pub async fn send(
     headers: HeaderMap,
     body: Body,
 ) -> Answer {
-    let received_at = Timestamp::now();
+    let received_at = state.now();
     let mode = Mode::of(&headers)?;
     // Held until the answer, as the body is.
     let (body, _held) = read_body(body, BODY_BYTES_MAX, &state.in_flight).await?;
@@ -207,6 +207,7 @@ fn outcome(
         Outcome::Accepted
         | Outcome::Past(_)
         | Outcome::Claimed(_)
+        | Outcome::ClaimRejected(_)
         | Outcome::ClaimedAll { .. }
         | Outcome::ChangedByHand(_)
         | Outcome::Revoked(_)

@@ -1,4 +1,4 @@
-//! What an auditor asks, over HTTP.
+//! The queries of auditors, over HTTP.
 
 use axum::extract::State;
 use axum::http::HeaderMap;

@@ -5,16 +5,14 @@ use axum::body::Body;
 use axum::extract::{Extension, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
-use jiff::Timestamp;
 use plaudit_domain::calendar::PeriodKey;
 use plaudit_domain::ids::{TaskId, UserId};
 use plaudit_domain::screen::{TaskScreenState, state_of_task};
-use plaudit_domain::user_tasks::Rejection;
+use plaudit_domain::user_tasks::ClaimRejection;
 use plaudit_event_store::{Applied, Item, Origin, Outcome, Receipt, Work};
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::corrections;
 use crate::etag::no_store_at;
 use crate::in_flight::Held;
 use crate::input::{
@@ -48,7 +46,7 @@ pub async fn claim(
     headers: HeaderMap,
     body: Body,
 ) -> Answer {
-    let at = now();
+    let at = state.now();
     let asked = ClaimRequest::read(&state, &headers, body).await;
     let (asked, held) = match asked {
         Ok(asked) => asked,
@@ -65,7 +63,7 @@ pub async fn claim(
     let applied = apply(&state, &user, work, Origin::Request(request), held).await?;
     match applied.outcome {
         Outcome::Claimed(receipt) => Ok(no_store_at(applied.position, &receipt)),
-        Outcome::Rejected(rejection) => Err(refused(&state, &user, &task, &rejection).await?),
+        Outcome::ClaimRejected(rejection) => Err(refused(&state, &user, &task, &rejection).await?),
         other => Err(unexpected(&other)),
     }
 }
@@ -101,7 +99,7 @@ pub async fn claim_all(
     headers: HeaderMap,
     body: Body,
 ) -> Answer<Response> {
-    let at = now();
+    let at = state.now();
     let (asked, held) = ClaimRequest::read(&state, &headers, body).await?;
     if asked.period.is_some() || asked.milestone.is_some() {
         return Err(InputError::body(
@@ -147,25 +145,17 @@ async fn refused(
     state: &ApiState,
     user: &UserId,
     task: &TaskId,
-    rejection: &Rejection,
+    rejection: &ClaimRejection,
 ) -> Answer<Problem> {
     let detail = rejection.to_string();
     let cause = match rejection {
-        Rejection::UnknownTask { .. } => &causes::UNKNOWN_TASK,
-        Rejection::UnknownMilestone { .. } => &causes::UNKNOWN_MILESTONE,
-        Rejection::UnknownPeriod { .. } => &causes::UNKNOWN_PERIOD,
-        Rejection::NothingClaimable { .. } => {
+        ClaimRejection::UnknownTask { .. } => &causes::UNKNOWN_TASK,
+        ClaimRejection::UnknownMilestone { .. } => &causes::UNKNOWN_MILESTONE,
+        ClaimRejection::UnknownPeriod { .. } => &causes::UNKNOWN_PERIOD,
+        ClaimRejection::NothingClaimable { .. } => {
             let state = task_state(state, user, task).await?;
             return Ok(Problem::NothingClaimable { detail, state });
         }
-        Rejection::UnknownGrant { .. } => &causes::UNKNOWN_GRANT,
-        Rejection::NoStreak { .. } => {
-            return Ok(Problem::Conflict { cause: &causes::NO_STREAK, detail });
-        }
-        // Of changes by hand, not of claims.
-        Rejection::NotRedeliverable { .. }
-        | Rejection::NotRevocable { .. }
-        | Rejection::NotCorrectable { .. } => return Ok(corrections::refused(rejection)),
     };
     Ok(Problem::NotFound { cause, detail })
 }
@@ -176,7 +166,7 @@ async fn task_state(
     task: &TaskId,
 ) -> Answer<Option<TaskScreenState>> {
     let (view, catalogue) = users::view(state, state.lane_of(user), user).await?;
-    let compute = || state_of_task(user, &view.state, &catalogue, Timestamp::now(), task);
+    let compute = || state_of_task(user, &view.state, &catalogue, state.now(), task);
     Ok(state.computing.run(compute).await)
 }
 
@@ -252,12 +242,6 @@ pub fn integer(value: &Value) -> Option<i64> {
         #[expect(clippy::cast_possible_truncation, reason = "the value has no fraction and fits")]
         Some(float as i64)
     })
-}
-
-/// The moment of a request, to the microsecond like every other time in the log.
-pub fn now() -> Timestamp {
-    let now = Timestamp::now();
-    Timestamp::from_microsecond(now.as_microsecond()).unwrap_or(now)
 }
 
 #[cfg(test)]

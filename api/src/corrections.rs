@@ -16,7 +16,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use crate::auth::Caller;
-use crate::claims::{apply, now, unexpected};
+use crate::claims::{apply, unexpected};
 use crate::etag::no_store_at;
 use crate::in_flight::Held;
 use crate::input::{TaskPath, UserPath, idempotency_key, unknown_task, unless_unknown};
@@ -77,7 +77,7 @@ pub async fn correct(
     };
     let operation = format!("{} {about}", change.name()).trim_end().to_owned();
     let key = RequestKey { user: user.clone(), operation, key: author.key() };
-    let (by, at) = (author.by.clone(), now());
+    let (by, at) = (author.by.clone(), state.now());
     let seed = Seed(Uuid::new_v4().as_u64_pair().0);
     let correction = Correction { user: user.clone(), change, by, reason, at, seed };
     let command = Box::new(Command::Correct(correction));

@@ -11,7 +11,7 @@ use plaudit_event_store::{HandChange, Outcome, RequestKey, Work};
 use serde::Serialize;
 
 use crate::auth::Caller;
-use crate::claims::{apply, now, unexpected};
+use crate::claims::{apply, unexpected};
 use crate::corrections::{Author, refused};
 use crate::etag::no_store_at;
 use crate::input::{TaskPath, UserPath, unless_unknown};
@@ -54,10 +54,10 @@ pub async fn grant(
     let asked = async {
         let author = Author::read(request, &caller, &headers)?;
         let (mut body, held) = HandBody::read(&state, &headers, body).await?;
-        let wanted = "must be an integer of at least 1: the number of freezes to grant";
-        let count = body.integer("count", wanted).filter(|count| *count >= 1);
+        let expected = "must be an integer of at least 1: the number of freezes to grant";
+        let count = body.integer("count", expected).filter(|count| *count >= 1);
         if count.is_none() {
-            body.refuse("count", wanted);
+            body.refuse("count", expected);
         }
         let reason = body.reason();
         body.finish()?;
@@ -67,7 +67,7 @@ pub async fn grant(
         Ok(asked) => asked,
         Err(wrong) => return Err(unless_unknown(&state, &task, wrong).await),
     };
-    let (by, at) = (Some(author.by().to_owned()), now());
+    let (by, at) = (Some(author.by().to_owned()), state.now());
     let (of, on) = (user.clone(), task.clone());
     let command = Command::GrantFreezes { user: of, task: on, count, reason, by, at };
     let operation = format!("freezes {task}");

@@ -1,4 +1,4 @@
-//! What supervisors, load balancers and metrics collectors ask. No token is needed.
+//! Health and metrics, for supervisors, load balancers and metrics collectors. No token is needed.
 
 use std::fmt;
 use std::sync::Arc;

@@ -7,7 +7,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::problem::{Answer, Problem};
 
-/// What a request takes at least: its queue entry, its task, its answer.
+/// The least that a request takes: its queue entry, its task, its answer.
 const REQUEST_BYTES: usize = 4 * 1024;
 
 /// See the module. Cheap to clone.

@@ -53,8 +53,8 @@ pub async fn list(State(state): State<Shared>, mut query: Query) -> Answer {
     if let Some(after) = after
         && !parked::is_known(&state.pool, after).await?
     {
-        let wanted = "there is no such record; `next` of the page before is wanted";
-        return Err(InputError::parameter("after", wanted).into());
+        let unknown = "unknown record; use `next` of the previous page";
+        return Err(InputError::parameter("after", unknown).into());
     }
     let page = parked::page(&state.pool, after, i64::from(limit)).await?;
     let parked = page.parked.into_iter().map(entry).collect();

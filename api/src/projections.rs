@@ -79,10 +79,10 @@ pub async fn list(State(state): State<Shared>, mut query: Query) -> Answer {
     };
     let (after, limit) = (query.text("after"), query.limit());
     let all = rebuild::list(&state.pool).await?;
-    let wanted = "there is no such projection; `next` of the page before is wanted";
+    let unknown = "unknown projection; use `next` of the previous page";
     let place = |after: String| {
         let place = all.iter().position(|status| status.name == after);
-        place.map(|place| place + 1).ok_or(wanted)
+        place.map(|place| place + 1).ok_or(unknown)
     };
     let first = after.and_then(|after| query.checked("after", place(after))).unwrap_or(0);
     query.finish()?;

@@ -65,8 +65,8 @@ impl HandBody {
     }
 
     /// Reports an error.
-    pub fn refuse(&mut self, name: &str, wanted: impl Into<String>) {
-        self.errors.push(InputError::body(pointer_to(name), wanted));
+    pub fn refuse(&mut self, name: &str, expected: impl Into<String>) {
+        self.errors.push(InputError::body(pointer_to(name), expected));
     }
 
     /// The reason, where it may be left out.
@@ -90,10 +90,10 @@ impl HandBody {
     }
 
     /// An integer.
-    pub fn integer(&mut self, name: &str, wanted: &str) -> Option<i64> {
+    pub fn integer(&mut self, name: &str, expected: &str) -> Option<i64> {
         let found = integer(&self.fields.remove(name)?);
         if found.is_none() {
-            self.refuse(name, wanted);
+            self.refuse(name, expected);
         }
         found
     }
@@ -119,9 +119,9 @@ impl HandBody {
         match self.fields.remove(name)? {
             Value::String(text) if fits(&text) => Some(text),
             _ => {
-                let wanted =
+                let expected =
                     format!("must be 1 to {chars_max} characters without control characters");
-                self.refuse(name, wanted);
+                self.refuse(name, expected);
                 None
             }
         }
@@ -168,7 +168,7 @@ mod tests {
         let json = br#"{"count": 1.5, "line": "", "force": "yes", "more/less": 1}"#;
         let mut body = HandBody::parse(json).unwrap();
         body.required_reason();
-        body.integer("count", "an integer is wanted");
+        body.integer("count", "must be an integer");
         body.text("line", 64);
         body.flag("force");
         body.required_text("kind", 200);

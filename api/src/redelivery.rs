@@ -4,6 +4,7 @@ use axum::body::Body;
 use axum::extract::{Extension, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
+use jiff::Timestamp;
 use plaudit_domain::lane::Position;
 use plaudit_domain::user_tasks::RewardState;
 use plaudit_event_store::catalogue_store::Author;
@@ -15,7 +16,7 @@ use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 use crate::auth::Caller;
-use crate::claims::{apply, now, unexpected};
+use crate::claims::{apply, unexpected};
 use crate::corrections::refused;
 use crate::etag::{no_store, no_store_at};
 use crate::grants::entry_of;
@@ -63,13 +64,13 @@ impl Request {
         if self.to_new_payer { None } else { entry.new_payer(&state.payer_routes) }
     }
 
-    fn work(&self, entry: &GrantEntry) -> Work {
+    fn work(&self, entry: &GrantEntry, at: Timestamp) -> Work {
         Work::Redeliver {
             user: entry.user.clone(),
             grant: entry.row.reward.grant,
             by: self.author.by.clone(),
             reason: self.reason.clone(),
-            at: now(),
+            at,
             even_if_delivered: entry.has_failed_again(),
             keeps_payer: !self.to_new_payer,
         }
@@ -130,7 +131,7 @@ pub async fn redeliver(
                 detail: refusal.to_string(),
             });
         }
-        let (work, origin) = (request.work(&entry), Origin::Request(request.id));
+        let (work, origin) = (request.work(&entry, state.now()), Origin::Request(request.id));
         let applied = apply(&state, &entry.user, work, origin, held).await?;
         match applied.outcome {
             Outcome::Accepted => Ok(json!({
@@ -186,21 +187,21 @@ fn filter(body: &mut HandBody) -> Filter {
         None => RewardState::Failed,
         Some(Ok(state)) if STATES.contains(&state) => state,
         Some(_) => {
-            body.refuse("state", "failed, claimed or delivering is wanted");
+            body.refuse("state", "must be failed, claimed or delivering");
             RewardState::Failed
         }
     };
     let queued_since = body.text("since", 64).and_then(|text| {
-        let instant = plaudit_domain::action::instant(&text);
-        instant.map_err(|_| body.refuse("since", "an RFC 3339 instant is wanted")).ok()
+        let expected = "must be an RFC 3339 instant, such as 2026-03-29T12:00:00Z";
+        plaudit_domain::action::instant(&text).map_err(|_| body.refuse("since", expected)).ok()
     });
     let after = body.text("after", 64).and_then(|text| {
-        text.parse().map_err(|_| body.refuse("after", "the id of a grant is wanted")).ok()
+        text.parse().map_err(|_| body.refuse("after", "must be the id of a grant")).ok()
     });
-    let wanted = "an integer from 1 to 1000 is wanted";
-    let limit = body.integer("limit", wanted).unwrap_or(LIMIT);
+    let expected = "must be an integer from 1 to 1000";
+    let limit = body.integer("limit", expected).unwrap_or(LIMIT);
     if !(1..=LIMIT_MAX).contains(&limit) {
-        body.refuse("limit", wanted);
+        body.refuse("limit", expected);
     }
     Filter {
         state: Some(state),
@@ -231,11 +232,11 @@ fn subject(filter: &Filter) -> String {
 
 async fn send(state: &ApiState, request: &Request, filter: &Filter, held: Held) -> Answer<Value> {
     let page = deliveries::list(&state.pool, filter).await?.ok_or_else(|| {
-        InputError::body("/after", "there is no such grant; `next` of the answer before is wanted")
+        InputError::body("/after", "unknown grant; use `next` of the previous answer")
     })?;
     let item = |entry: &GrantEntry| Item {
         lane: entry.lane,
-        work: request.work(entry),
+        work: request.work(entry, state.now()),
         origin: Origin::Request(request.id),
     };
     let (mut redelivered, mut refusals, mut wanted) = (Vec::new(), Vec::new(), Vec::new());

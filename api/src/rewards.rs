@@ -59,7 +59,7 @@ pub async fn rewards(
     let in_state = query.parsed::<RewardState>("state").map(RewardState::as_str);
     query.finish()?;
     at_least.reached(&state).await?;
-    let now = Timestamp::now();
+    let now = state.now();
     let page = rewards::load(&state.pool, lane, &user, in_state, after, limit, now).await?;
     let rewards = page.rows.into_iter().map(|row| entry(row, now)).collect();
     let next = page.next.map(|place| place.to_string());

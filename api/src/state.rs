@@ -14,7 +14,7 @@ use plaudit_domain::user_tasks::UserTasks;
 use plaudit_event_store::deliveries::PayerRoutes;
 use plaudit_event_store::{Applied, CommandQueue, Executor, Item};
 use plaudit_followers::HeadWatch;
-use plaudit_projections::task_view::Reads;
+use plaudit_projections::task_view::BatchingLoader;
 use plaudit_release::Resolver;
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
@@ -37,7 +37,7 @@ pub struct ApiState {
     /// For reads.
     pub pool: PgPool,
     /// For task screens.
-    pub screens: Reads,
+    pub screens: BatchingLoader,
     /// For readers that wait for a position.
     pub heads: Arc<HeadWatch>,
     /// For the number of lanes, their heads and the catalogue.
@@ -89,6 +89,11 @@ impl ApiState {
     ) -> Vec<TaskScreen> {
         let compute = || screen(user, state, catalogue, now, request);
         if catalogue.has_audience_filters() { self.computing.run(compute).await } else { compute() }
+    }
+
+    /// The time now, to the microsecond.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.executor.clock().now()
     }
 
     /// The lane of a user.

@@ -4,12 +4,10 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::http::HeaderMap;
-use jiff::Timestamp;
 use plaudit_domain::catalogue::Catalogue;
 use plaudit_domain::ids::UserId;
 use plaudit_domain::lane::Lane;
 use plaudit_domain::screen::{ScreenRequest, TaskScreen, TaskScreenState};
-use plaudit_event_store::states::truncate_to_micros;
 use plaudit_projections::task_view::UserView;
 use serde::Serialize;
 
@@ -60,7 +58,7 @@ pub async fn tasks(
         state: in_state,
         task: None,
     };
-    let now = truncate_to_micros(Timestamp::now());
+    let now = state.now();
     let tasks = state.screen(&user, &view.state, &catalogue, now, &request).await;
     let as_of = AsOf { position: view.position, now: Some(now) };
     Ok(etag::answer(&headers, as_of, &Screen { user: &user, tasks }))
@@ -89,7 +87,7 @@ pub async fn task(
     let (view, catalogue) = view_at(&at_least, &state, lane, &user).await?;
     let request =
         ScreenRequest { locale: locale.as_deref(), task: Some(&task), ..ScreenRequest::default() };
-    let now = truncate_to_micros(Timestamp::now());
+    let now = state.now();
     let shown = state.screen(&user, &view.state, &catalogue, now, &request).await;
     let task = shown.into_iter().next().ok_or_else(|| unknown_task(&task))?;
     let as_of = AsOf { position: view.position, now: Some(now) };

@@ -18,7 +18,8 @@ pub use crate::action::Verdict;
 pub use command::{ActionInput, BackfillRelease, Command, ParkedVerdict, PastAction, Resolution};
 pub use correction::{Adjustment, BY_HAND, Change, Correction, Credited};
 pub use decide::{
-    Decision, Rejection, Unmoved, UnmovedReason, decide_action, decide_command, decide_past_action,
+    ClaimRejection, ClaimRequest, ClaimedMilestone, Decision, Rejection, Unmoved, UnmovedReason,
+    decide_action, decide_claim, decide_command, decide_past_action,
     decide_repeated_acknowledgement, distinct_values,
     obstacles::{Obstacle, Outlook, outlook},
     streak::swept_at,

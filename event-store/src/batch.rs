@@ -12,7 +12,8 @@ use plaudit_domain::calendar::PeriodKey;
 use plaudit_domain::ids::{TaskId, UserId};
 use plaudit_domain::lane::{Lane, Position};
 use plaudit_domain::user_tasks::{
-    Command, Event, Rejection, Resolution, Reward, UserTasks, Verdict,
+    ClaimRejection, ClaimedMilestone, Command, Event, Rejection, Resolution, Reward, UserTasks,
+    Verdict,
 };
 use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
@@ -254,6 +255,8 @@ pub enum Outcome {
     Behind(Uuid),
     /// The rewards were taken, now or by an earlier request that this one repeats.
     Claimed(Receipt),
+    /// The claim took nothing.
+    ClaimRejected(ClaimRejection),
     /// A claim of everything.
     ClaimedAll {
         /// One for each milestone that was taken, maybe none.
@@ -353,11 +356,24 @@ pub struct ReceiptLine {
 }
 
 impl Receipt {
-    /// What a claim gave.
-    pub fn new(user: &UserId, event: &Event, position: Position) -> Option<Self> {
-        let Event::RewardsClaimed { task, period, milestone, at, rewards, .. } = event else {
+    /// The receipt of an earlier claim; `None` if the event is none.
+    pub fn of_event(user: &UserId, event: &Event, position: Position) -> Option<Self> {
+        let Event::RewardsClaimed { task, version, period, milestone, at, rewards } = event else {
             return None;
         };
+        let claimed = ClaimedMilestone {
+            task: task.clone(),
+            version: *version,
+            period: period.clone(),
+            milestone: *milestone,
+            at: *at,
+            rewards: rewards.clone(),
+        };
+        Some(Self::new(user, &claimed, position))
+    }
+
+    /// The receipt of a claim.
+    pub fn new(user: &UserId, claimed: &ClaimedMilestone, position: Position) -> Self {
         let line = |r: &Reward| ReceiptLine {
             grant: r.grant,
             line: r.line.clone(),
@@ -366,15 +382,15 @@ impl Receipt {
             amount: r.amount,
             state: "claimed".to_owned(),
         };
-        Some(Self {
+        Self {
             user: user.clone(),
-            task: task.clone(),
-            period: period.key.clone(),
-            milestone: *milestone,
+            task: claimed.task.clone(),
+            period: claimed.period.key.clone(),
+            milestone: claimed.milestone,
             position: position.to_string(),
-            claimed_at: *at,
-            rewards: rewards.iter().map(line).collect(),
-        })
+            claimed_at: claimed.at,
+            rewards: claimed.rewards.iter().map(line).collect(),
+        }
     }
 }
 

@@ -50,7 +50,7 @@ pub(crate) struct InForce {
 }
 
 impl CatalogueStore {
-    /// What this process last read.
+    /// The catalogue that this process last read.
     pub fn current(&self) -> Arc<Catalogue> {
         Arc::clone(&self.cached().in_force.catalogue)
     }

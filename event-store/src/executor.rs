@@ -17,6 +17,7 @@ use tokio::time::Instant;
 use crate::backfills::{actions, bounds};
 use crate::batch::{Applied, Batch, BatchProjection, CheckpointMove, Item};
 use crate::catalogue_store::{CatalogueStore, InForce};
+use crate::clock::Clock;
 use crate::error::ExecuteError;
 use crate::lanes::{self, LaneWait, LockOutcome, Locked};
 use crate::pool::{self, Borrowed};
@@ -38,6 +39,7 @@ pub struct Executor {
     catalogue: Arc<CatalogueStore>,
     projections: Vec<Arc<dyn BatchProjection>>,
     recent: RecentUsers,
+    clock: Clock,
     committed_at: Mutex<Option<Instant>>,
 }
 
@@ -107,7 +109,19 @@ impl Executor {
         projections: Vec<Arc<dyn BatchProjection>>,
     ) -> Self {
         let recent = RecentUsers::new(lane_count);
-        Self { pool, lane_count, catalogue, projections, recent, committed_at: Mutex::default() }
+        let (clock, committed_at) = (Clock::System, Mutex::default());
+        Self { pool, lane_count, catalogue, projections, recent, clock, committed_at }
+    }
+
+    /// The same executor with another clock.
+    #[must_use]
+    pub fn with_clock(self, clock: Clock) -> Self {
+        Self { clock, ..self }
+    }
+
+    /// The clock of this process.
+    pub fn clock(&self) -> Clock {
+        self.clock
     }
 
     /// The time of this executor's last commit.
@@ -247,7 +261,7 @@ impl Executor {
         unconfirmed: &mut Option<Vec<Applied>>,
         connection: &mut PgConnection,
     ) -> Result<Vec<Applied>, ExecuteError> {
-        let mut tx = connection.begin().await?;
+        let mut tx = connection.begin_with(pool::BEGIN_PROBING).await?;
         let outcome = self.decide_and_write(part, how, &mut tx).await;
         let done = match outcome {
             Ok(done) => done,
@@ -298,7 +312,8 @@ impl Executor {
         let (loaded, needed) =
             load::load(part.items, needed, catalogue, &locked, recent, tx).await?;
         let decided = off_the_runtime(|| {
-            decide::decide_batch(part.items, locked.clone(), loaded, &in_force, how.limits)
+            let (now, limits) = (self.clock.now(), how.limits);
+            decide::decide_batch(part.items, locked.clone(), loaded, &in_force, limits, now)
         });
         self.write(&decided, part.checkpoints, tx).await?;
         Ok(Done { decided, locked, needed })

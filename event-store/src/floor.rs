@@ -39,7 +39,7 @@ pub async fn write(
     let in_lanes: BTreeSet<Lane> = users.keys().map(|(lane, _)| *lane).collect();
     let key = SourceKey { topic: "floor".into(), incarnation: 0, partition: 0 };
     let wanted: HashSet<_> = in_lanes.iter().map(|lane| (*lane, key.clone())).collect();
-    let mut tx = pool.begin().await?;
+    let mut tx = pool.begin_with(crate::pool::BEGIN_PROBING).await?;
     let locked = match lanes::lock(&in_lanes, LaneWait::UpTo(LANE_WAIT), &mut tx).await? {
         LockOutcome::Locked(locked) => locked,
         LockOutcome::Busy(busy) => return Err(ExecuteError::LanesBusy(busy)),

@@ -34,7 +34,7 @@ pub struct LaneHead {
     pub parked_blocking: bool,
 }
 
-/// What a writer knows once its lanes are locked, from one snapshot after the locks.
+/// The heads of locked lanes and what else a batch goes by, from one snapshot after the locks.
 #[derive(Debug, Clone)]
 pub struct Locked {
     /// Each lane with its head.
@@ -58,7 +58,7 @@ pub enum LaneWait {
     UpTo(Duration),
 }
 
-/// What became of a request for lanes.
+/// The outcome of a request for lanes.
 #[derive(Debug)]
 pub enum LockOutcome {
     /// All are held.

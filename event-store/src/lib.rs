@@ -9,6 +9,7 @@ pub mod batch;
 pub mod budgets;
 pub mod catalogue_store;
 mod checkpoints;
+mod clock;
 pub mod deliveries;
 pub mod error;
 pub mod executor;
@@ -44,6 +45,7 @@ pub use batch::{
     RequestKey, SourcePosition, Work,
 };
 pub use checkpoints::advance as move_checkpoints;
+pub use clock::Clock;
 pub use error::ExecuteError;
 pub use executor::{Executor, off_the_runtime};
 pub use metadata::Metadata;

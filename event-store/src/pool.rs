@@ -10,16 +10,12 @@ use sqlx::{Connection as _, Executor as _, PgPool, Postgres};
 
 use crate::schema::SchemaError;
 
-/// What is set on every connection, after connecting, so that it also holds through `PgBouncer` in session mode.
+/// The settings of every connection, set after connecting, so that they also hold through `PgBouncer` in session
+/// mode.
 ///
-/// Statements come with arrays whose length the planner does not know: probing the key is right for every
-/// length, and a plan made once is right for every batch. A process that is stopped while it holds lanes is
-/// thrown out by the server after 15 s, and so is one that its network has lost.
+/// A process that is stopped while it holds lanes is thrown out by the server after 15 s, and so is one that its
+/// network has lost.
 const SETTINGS: &str = "
-    set enable_seqscan = off;
-    set enable_hashjoin = off;
-    set enable_mergejoin = off;
-    set plan_cache_mode = force_generic_plan;
     set jit = off;
     set lock_timeout = '5s';
     set idle_in_transaction_session_timeout = '15s';
@@ -27,6 +23,29 @@ const SETTINGS: &str = "
     set tcp_keepalives_interval = 5;
     set tcp_keepalives_count = 3;
     set tcp_user_timeout = '20s'";
+
+/// The switches of the planner for statements that come with arrays whose length it does not know: probing the
+/// key is right for every length, and a plan made once is right for every batch (`docs/decisions/0031`).
+macro_rules! probing {
+    ($set:literal) => {
+        concat!(
+            $set,
+            " enable_seqscan = off; ",
+            $set,
+            " enable_hashjoin = off; ",
+            $set,
+            " enable_mergejoin = off; ",
+            $set,
+            " plan_cache_mode = force_generic_plan"
+        )
+    };
+}
+
+/// Begins a transaction whose statements probe keys, in one round trip: for `begin_with`.
+pub const BEGIN_PROBING: &str = concat!("begin; ", probing!("set local"));
+
+/// The switches for a pool whose statements all probe keys.
+const PROBING: &str = probing!("set");
 
 /// How long a caller waits for a connection of the pool.
 const ACQUIRE_MAX: Duration = Duration::from_secs(3);
@@ -61,14 +80,28 @@ const URL_PARAMETERS: [&str; 18] = [
     "user",
 ];
 
-/// Opens a pool of at most `connections_max` connections. Does not wait for the database to be there.
+/// Opens a pool of at most `connections_max` connections. Does not wait for the database to be there. Statements
+/// are planned as PostgreSQL does by default; a batch switches that for its transaction.
 ///
 /// # Errors
 ///
 /// [`SchemaError::Url`] if the address, or a parameter of it, is not one.
 pub fn connect(url: &str, connections_max: u32) -> Result<PgPool, SchemaError> {
-    let options = connect_options(url)?;
-    Ok(PgPoolOptions::new()
+    Ok(options(connections_max, None).connect_lazy_with(connect_options(url)?))
+}
+
+/// As [`connect`], for short statements without a transaction, such as those of task screens and followers: each
+/// of them probes keys.
+///
+/// # Errors
+///
+/// As for [`connect`].
+pub fn connect_probing(url: &str, connections_max: u32) -> Result<PgPool, SchemaError> {
+    Ok(options(connections_max, Some(PROBING)).connect_lazy_with(connect_options(url)?))
+}
+
+fn options(connections_max: u32, planning: Option<&'static str>) -> PgPoolOptions {
+    PgPoolOptions::new()
         .max_connections(connections_max)
         .acquire_timeout(ACQUIRE_MAX)
         // A connection that was used a moment ago is there; asking each time would double the round
@@ -88,13 +121,13 @@ pub fn connect(url: &str, connections_max: u32) -> Result<PgPool, SchemaError> {
         .after_release(|connection, _| {
             Box::pin(async move { within(PING_MAX, connection.ping()).await.map(|()| true) })
         })
-        .after_connect(|connection, _| {
+        .after_connect(move |connection, _| {
             Box::pin(async move {
-                let set = connection.execute(sqlx::raw_sql(SETTINGS));
+                let settings = format!("{SETTINGS}; {}", planning.unwrap_or_default());
+                let set = connection.execute(sqlx::raw_sql(&settings));
                 within(PING_MAX, set).await.map(drop)
             })
         })
-        .connect_lazy_with(options))
 }
 
 /// A small pool to the same database, set up in the same way: for work that must not wait for the
@@ -104,10 +137,16 @@ pub fn reserved(pool: &PgPool, connections: u32) -> PgPool {
     options.connect_lazy_with(pool.connect_options().as_ref().clone())
 }
 
-/// As [`reserved`], with sessions that `pg_stat_activity` shows under a name of their own, of 63 bytes at most.
-pub fn reserved_as(name: &str, pool: &PgPool, connections: u32) -> PgPool {
-    let options = pool.options().clone().max_connections(connections);
-    options.connect_lazy_with(pool.connect_options().as_ref().clone().application_name(name))
+/// As [`reserved`], for statements that probe keys, whatever `pool` is for.
+pub fn reserved_probing(pool: &PgPool, connections: u32) -> PgPool {
+    options(connections, Some(PROBING)).connect_lazy_with(pool.connect_options().as_ref().clone())
+}
+
+/// As [`reserved_probing`], with sessions that `pg_stat_activity` shows under a name of their own, of 63 bytes at
+/// most.
+pub fn reserved_probing_as(name: &str, pool: &PgPool, connections: u32) -> PgPool {
+    let named = pool.connect_options().as_ref().clone().application_name(name);
+    options(connections, Some(PROBING)).connect_lazy_with(named)
 }
 
 /// The options that an address names.

@@ -23,6 +23,7 @@ use tokio::time::Instant;
 
 use crate::batch::{Applied, Batch, Item, Origin, Work};
 use crate::catalogue_store::CatalogueStore;
+use crate::clock::Clock;
 use crate::error::ExecuteError;
 use crate::executor::Executor;
 use lane_work::{Entry, LaneWork, Taken, Ticket};
@@ -115,6 +116,11 @@ impl CommandQueue {
         drop(lanes);
         shared.changed.notify_one();
         submission
+    }
+
+    /// The clock of this process.
+    pub fn clock(&self) -> Clock {
+        self.handle.shared.executor.clock()
     }
 
     /// The catalogue by which actions are judged, as this process last saw it.

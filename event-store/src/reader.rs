@@ -75,7 +75,7 @@ pub struct RawEvent {
 /// An event, or why it can't be read.
 pub type Entry = Result<Recorded, Unreadable>;
 
-/// What [`entry`] reads of each row.
+/// The columns that [`entry`] reads of each row.
 const RECORDED: &str = "select aggregate_id, sequence, position, event_type, event_version, \
                         payload::text, metadata::text, recorded_at from events";
 
@@ -190,7 +190,7 @@ pub struct Fact {
     pub event: Event,
 }
 
-/// Which events a fold wants.
+/// The events that a fold needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kinds {
     /// All.
@@ -380,7 +380,7 @@ pub async fn users_after(
     Ok((rows.into_iter().map(|(user, _)| user).collect(), last))
 }
 
-/// Where to stop folding.
+/// The event at which folding stops.
 #[derive(Debug, Clone, Copy)]
 pub enum Until {
     /// At this sequence, inclusive.

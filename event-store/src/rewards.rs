@@ -37,7 +37,7 @@ pub struct RewardRow {
     pub starts_at: Option<jiff::Timestamp>,
     /// The first instant that is no longer inside.
     pub ends_at: Option<jiff::Timestamp>,
-    /// What became of it.
+    /// Its state.
     pub state: RewardState,
     /// The place in the order in which the user earned rewards.
     pub place: RewardPlace,
@@ -102,7 +102,7 @@ pub struct RewardPage {
     pub rows: Vec<RewardRow>,
     /// The head of the user's lane at which it was true.
     pub position: Position,
-    /// What the next page comes after; `None`: there is no more.
+    /// The place after which the next page begins; `None`: there is no more.
     pub next: Option<RewardPlace>,
 }
 
@@ -157,7 +157,7 @@ impl RewardRow {
         ClaimTerms { claim_until: self.claim_until, at_period_end }
     }
 
-    /// What became of it by `now`, recorded or not.
+    /// Its state at `now`, recorded or not.
     pub fn state_as_of(&self, now: jiff::Timestamp) -> RewardState {
         self.state.as_of(&self.terms(), now)
     }

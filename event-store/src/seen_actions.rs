@@ -8,7 +8,7 @@ use plaudit_domain::lane::Lane;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-/// Which of these identities are known in the dedup window that is open, or in the one before.
+/// Finds the identities that are known in the dedup window that is open, or in the one before.
 pub async fn known(
     identities: &[(Lane, Uuid)],
     window: i32,

@@ -21,7 +21,7 @@ pub async fn accept_new_topic(pool: &PgPool, topic: &str) -> sqlx::Result<i32> {
     accept.bind(topic).fetch_one(pool).await
 }
 
-/// What is known of one source partition.
+/// The stored state of one source partition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Known {
     /// All lanes have applied everything below.
@@ -30,7 +30,7 @@ pub struct Known {
     pub read: i64,
 }
 
-/// What is known of the partitions of a topic in its running incarnation.
+/// The stored state of the partitions of a topic in its running incarnation.
 pub async fn known(
     pool: &PgPool,
     topic: &str,

@@ -9,7 +9,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
 use plaudit_domain::ids::TaskId;
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
@@ -57,7 +56,7 @@ pub async fn run(pool: PgPool, queue: CommandQueue, stopped: CancellationToken) 
     }
 }
 
-/// What a look has led to.
+/// The outcome of a look.
 enum Swept {
     /// So many users were settled; others may be due.
     Users(usize),
@@ -67,7 +66,7 @@ enum Swept {
 
 /// Settles what is due, or the beginning of it.
 async fn sweep(pool: &PgPool, queue: &CommandQueue) -> Result<Swept, Arc<ExecuteError>> {
-    let as_of = Timestamp::now();
+    let as_of = queue.clock().now();
     let read = tokio::time::timeout(CALL_MAX, queue.catalogue().newest(pool)).await;
     let catalogue = read.unwrap_or_else(|_| Err(pool::no_answer(CALL_MAX).into()))?;
     let look = async {

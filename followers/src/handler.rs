@@ -1,4 +1,4 @@
-//! What a follower is to its runner.
+//! A follower, as its runner sees it.
 
 use async_trait::async_trait;
 use plaudit_domain::lane::Lane;
@@ -48,7 +48,7 @@ impl Span {
     }
 }
 
-/// What became of a lane in a round.
+/// The outcome of a lane in a round.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LaneOutcome {
     /// Handled up to and including `up_to`.

@@ -53,7 +53,7 @@ pub enum Subject {
     Channel(String),
     /// One lane does not get on.
     Lane(Lane),
-    /// What was done for a user could not be noted.
+    /// The work for a user could not be noted.
     User(Lane, String),
 }
 

@@ -1,4 +1,4 @@
-//! Which lanes this process may follow: leases that expire, shared fairly among the processes.
+//! The lanes that this process may follow: leases that expire, shared fairly among the processes.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -322,7 +322,7 @@ impl Leases {
     }
 }
 
-/// What came of looking for a free group.
+/// The outcome of looking for a free group.
 enum Taken {
     Group,
     /// Free, but a checkpoint of it is locked: tried again in the next turn.

@@ -9,9 +9,9 @@ use sqlx::PgConnection;
 /// An event that was skipped.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Skipped {
-    /// Where it lies in the log.
+    /// Its position in the log.
     pub position: Position,
-    /// Whose it is.
+    /// The user.
     pub user: String,
 }
 
@@ -50,7 +50,7 @@ impl Skipped {
         lanes::note_external_appends(&lanes, &users, connection).await
     }
 
-    /// What a follower skipped in a lane, in order of the log: the first thousand.
+    /// The events that a follower skipped in a lane, in order of the log: the first thousand.
     pub async fn of_lane(
         follower: &str,
         lane: Lane,

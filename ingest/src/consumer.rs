@@ -131,7 +131,7 @@ struct Polling {
     context: Consumer,
     partitions: AssignedPartitions,
     tracker: Tracker,
-    /// What was polled and not handed over.
+    /// Records that were polled and not handed over.
     batch: PolledBatch,
     backpressure: Backpressure,
     crowding: Crowding,

@@ -1,4 +1,4 @@
-//! What is wrong with reading, and which partitions this process reads: for `/readyz` and the log.
+//! The problems of reading, and the partitions that this process reads: for `/readyz` and the log.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -43,9 +43,9 @@ pub(crate) enum Subject {
     Topic(String),
     /// Partitions of a topic that are read, and whose broker is away.
     Partitions(String),
-    /// What the Kafka client complains about.
+    /// The Kafka client reports an error.
     Consumer,
-    /// What the database knows of the topics could not be read.
+    /// The stored state of the topics could not be read.
     TopicMonitor,
     Worker,
     /// Nothing is read, because so much waits to be applied.
@@ -67,7 +67,7 @@ pub struct PartitionHealth {
     pub partition: i32,
     /// Everything below is applied; absent until the partition was looked at.
     pub next_offset: Option<i64>,
-    /// Where the partition ends.
+    /// The end of the partition.
     pub end_offset: Option<i64>,
     /// How many records are not applied yet.
     pub lag: Option<i64>,

@@ -63,7 +63,7 @@ impl Ingest {
         Ok(Self { health, stopped, reading })
     }
 
-    /// What is wrong, and which partitions this process reads.
+    /// The problems, and the partitions that this process reads.
     pub fn health(&self) -> &Arc<IngestHealth> {
         &self.health
     }

@@ -22,7 +22,7 @@ use crate::source_partition::SourcePartition;
 use crate::unmatched_types::UnmatchedTypes;
 use crate::worker::{WorkerBatch, WorkerShare};
 
-/// What a mapper gets of a polled batch. Records of a partition are in order.
+/// The part of a polled batch for one mapper. Records of a partition are in order.
 #[derive(Debug)]
 pub struct MapperBatch {
     pub polled: Vec<Polled>,
@@ -30,7 +30,7 @@ pub struct MapperBatch {
     pub bytes: usize,
 }
 
-/// What was polled.
+/// The polled records.
 #[derive(Debug)]
 pub enum Polled {
     Record {

@@ -1,4 +1,4 @@
-//! What can be set, and what the Kafka client is told, each setting with its reason.
+//! The options of reading, and the settings of the Kafka client, each with its reason.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -10,7 +10,7 @@ pub struct RefusedProperty {
     why: &'static str,
 }
 
-/// What reading depends on, and what has a setting of its own.
+/// Properties on which reading depends, and those that have a setting of their own.
 const REFUSED: &[(&str, &str)] = &[
     ("bootstrap.servers", "the brokers are named by `kafka.brokers`"),
     ("metadata.broker.list", "the brokers are named by `kafka.brokers`"),

@@ -33,7 +33,7 @@ const RESTART_AFTER: Duration = Duration::from_secs(2);
 /// After this long without an end, a restarted session is no longer reported as a problem.
 const TRUSTED_AFTER: Duration = Duration::from_secs(10);
 
-/// What every session needs.
+/// The things that every session needs.
 pub struct SessionContext {
     /// Without the topics of the sources.
     pub options: IngestOptions,

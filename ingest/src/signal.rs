@@ -1,4 +1,4 @@
-//! What the consumer's thread is told by the other parts.
+//! Messages of the other parts to the consumer's thread.
 
 use plaudit_domain::lane::Lane;
 
@@ -21,7 +21,7 @@ pub enum Signal {
     /// A mapper has met a record whose schema can't be had, and drops what it has of this pass over the
     /// partition from there on. Sent before [`Self::Mapped`], so that no offset beyond it is stored.
     Withheld { at: SourcePartition, pass: u64, why: String },
-    /// What a batch has for a lane is committed.
+    /// The records of a batch for one lane are committed.
     Applied { batch: BatchId, share: LaneShare },
     /// The topic monitor has asked the brokers.
     Report(OffsetReport),

@@ -15,7 +15,7 @@ use crate::topic_monitor::broker::Broker;
 use crate::topic_monitor::offset_answer::OffsetAnswer;
 use crate::topic_monitor::{self, Remembered};
 
-/// What stands where, for all topics that are read.
+/// The state of reading, for all topics that are read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Status {
     /// The consumer group.
@@ -33,7 +33,7 @@ pub struct TopicStatus {
     pub state: TopicState,
     /// How often it was accepted again after it was created again.
     pub incarnation: i32,
-    /// What is wrong, and the command that helps.
+    /// The problem, and the command that helps.
     pub problem: Option<String>,
     /// Its partitions.
     pub partitions: Vec<PartitionStatus>,
@@ -64,7 +64,7 @@ pub struct PartitionStatus {
     pub end_offset: i64,
     /// Everything below is applied.
     pub next_offset: i64,
-    /// What the group has committed.
+    /// The offset that the group has committed.
     pub committed_offset: Option<i64>,
     /// How many records are not applied yet.
     pub lag: i64,

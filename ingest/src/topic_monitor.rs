@@ -49,7 +49,7 @@ pub struct TopicMonitor {
     pub stopped: CancellationToken,
 }
 
-/// What the database knows of a topic.
+/// A topic as the database knows it.
 pub struct Remembered {
     pub topic: Arc<str>,
     pub incarnation: i32,
@@ -312,7 +312,7 @@ impl TopicMonitor {
     }
 }
 
-/// What is said where no broker answers.
+/// The report if no broker answers.
 pub fn unreachable(options: &IngestOptions, error: &KafkaError, broker: &Broker) -> String {
     let brokers = &options.brokers;
     if is_of_the_broker(error) {
@@ -328,12 +328,12 @@ pub fn unreadable(topic: &str, error: &KafkaError) -> String {
     format!("the topic {topic} can't be read: {error}; it is read as soon as it can")
 }
 
-/// What is said of a topic that is not there.
+/// The report on a topic that does not exist.
 pub fn missing(topic: &str) -> String {
     format!("the topic {topic} does not exist; it is read as soon as it does")
 }
 
-/// What is said of a topic that was created again, with what helps.
+/// The report on a topic that was created again, with the command that helps.
 pub fn recreated(topic: &str) -> String {
     format!(
         "the topic {topic} was deleted and created again: it ends before what was read of it; \

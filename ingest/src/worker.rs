@@ -17,7 +17,7 @@ use crate::offsets::tracker::{BatchId, LaneShare};
 use crate::signal::Signal;
 use crate::source_partition::SourcePartition;
 
-/// What there is to do for one batch.
+/// The work of one batch.
 #[derive(Debug)]
 pub struct WorkerBatch {
     pub batch: BatchId,

@@ -8,9 +8,9 @@ pub enum ProjectionError {
     /// There is no projection of this name.
     #[error("unknown projection {got:?}; one of: {}", known.join(", "))]
     Unknown {
-        /// What was asked for.
+        /// The name that was asked for.
         got: String,
-        /// What there is.
+        /// The names that exist.
         known: &'static [&'static str],
     },
     /// Another process is at it.

@@ -1,7 +1,7 @@
 //! Reading the rows that a task screen is made of. Every row is a function of the user's fold, so the live rows,
 //! rebuilt ones and the audit can only say the same.
 
-mod reads;
+mod batching_loader;
 
 use jiff::Timestamp;
 use plaudit_domain::calendar::{Period, PeriodKey};
@@ -16,7 +16,7 @@ use sqlx::types::Json;
 use sqlx::{PgConnection, PgPool, Row};
 use uuid::Uuid;
 
-pub use reads::Reads;
+pub use batching_loader::BatchingLoader;
 
 use crate::error::undecodable;
 
@@ -36,9 +36,14 @@ pub struct UserView {
 /// # Errors
 ///
 /// `RowNotFound` if there is no such lane.
-pub async fn load(pool: &PgPool, lane: Lane, user: &UserId) -> sqlx::Result<UserView> {
+pub async fn load(
+    pool: &PgPool,
+    lane: Lane,
+    user: &UserId,
+    now: Timestamp,
+) -> sqlx::Result<UserView> {
     let mut connection = pool.acquire().await?;
-    let views = load_all(&[(lane, user.clone())], &mut connection).await?;
+    let views = load_all(&[(lane, user.clone())], now, &mut connection).await?;
     views.into_iter().next().unwrap_or(Err(sqlx::Error::RowNotFound))
 }
 
@@ -46,6 +51,7 @@ pub async fn load(pool: &PgPool, lane: Lane, user: &UserId) -> sqlx::Result<User
 /// whose rows can't be read has one of their own.
 async fn load_all(
     users: &[(Lane, UserId)],
+    now: Timestamp,
     connection: &mut PgConnection,
 ) -> sqlx::Result<Vec<sqlx::Result<UserView>>> {
     let lanes: Vec<i16> = users.iter().map(|(lane, _)| lane.0).collect();
@@ -53,7 +59,7 @@ async fn load_all(
     let rows = sqlx::query(include_str!("task_view/load.sql"))
         .bind(&lanes)
         .bind(&names)
-        .bind(instant::to_sql(Timestamp::now()))
+        .bind(instant::to_sql(now))
         .fetch_all(connection)
         .await?;
     let mut by_user: Vec<Vec<&PgRow>> = vec![Vec::new(); users.len()];

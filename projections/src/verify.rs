@@ -12,7 +12,7 @@ use crate::difference::{Differences, UnreadableUsers};
 /// The views that can be verified. Batches start from their rows, too.
 pub const VERIFIABLE: &[&str] = &["task_view", "reward_state"];
 
-/// Which rows are compared.
+/// The rows that are compared.
 #[derive(Debug, Clone, Copy)]
 struct Scope {
     tasks: bool,
@@ -40,7 +40,7 @@ pub struct VerifyProgress {
     pub events_total: u64,
 }
 
-/// What a verification found.
+/// The findings of a verification.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct VerifyReport {
     /// Users in the log.

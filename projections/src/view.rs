@@ -42,7 +42,7 @@ const REWARD_STATE: Table = Table {
 impl View {
     pub const ALL: [Self; 2] = [Self::Tasks, Self::Rewards];
 
-    /// What operators call it.
+    /// Its name for operators.
     pub fn name(self) -> &'static str {
         match self {
             Self::Tasks => "task_view",
@@ -58,7 +58,7 @@ impl View {
         }
     }
 
-    /// What its rows follow from.
+    /// The events that its rows follow from.
     pub fn wanted(self) -> Wanted {
         match self {
             Self::Tasks => Wanted::State,

@@ -19,7 +19,7 @@ pub enum ResolveError {
         id: Uuid,
         /// `released` or `discarded`.
         resolution: String,
-        /// Who decided.
+        /// The operator who decided.
         by: String,
         /// When.
         at: Timestamp,
@@ -31,7 +31,7 @@ pub enum ResolveError {
     Behind {
         /// The record.
         id: Uuid,
-        /// What it waits behind.
+        /// The record that it waits behind.
         first: Uuid,
     },
     /// The action lies in the future.

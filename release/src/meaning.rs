@@ -1,4 +1,4 @@
-//! What a parked record means now.
+//! The meaning of a parked record by the sources in force.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 

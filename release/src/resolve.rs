@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 use plaudit_actions::sources::Sources;
 use plaudit_domain::action::Action;
 use plaudit_domain::ids::UserId;
@@ -41,7 +41,7 @@ pub struct Operator {
     pub reason: Option<String>,
 }
 
-/// What was decided, and what followed.
+/// The decision, and what followed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Released {
     /// The record.
@@ -58,7 +58,7 @@ pub struct Released {
     pub position: Option<Position>,
 }
 
-/// Where releasing a user's records came to an end.
+/// The record at which releasing a user's records ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stopped {
     /// The record that is still parked.
@@ -129,7 +129,7 @@ impl Resolver {
     ) -> Result<Released, ResolveError> {
         let parked = self.find(id).await?;
         let operator = Operator { by: by.to_owned(), reason: Some(reason.clone()) };
-        let item = item(&parked, ParkedVerdict::Discard { reason }, &operator.by, vec![]);
+        let item = self.item(&parked, ParkedVerdict::Discard { reason }, &operator.by, vec![]);
         let applied = self.commands.submit(vec![item]).await?;
         let mut released = self.begun(id, &applied[0]).await?;
         if user_of(&parked).is_none() {
@@ -186,11 +186,27 @@ impl Resolver {
         }
     }
 
+    /// The work that records the decision on a parked record, with the actions that a release applies.
+    fn item(
+        &self,
+        parked: &Parked,
+        verdict: ParkedVerdict,
+        by: &str,
+        actions: Vec<Action>,
+    ) -> Item {
+        let at = self.commands.clock().now();
+        let decision = Resolution { parked: parked.id, verdict, by: by.to_owned(), at };
+        let work =
+            Work::ResolveParked(ParkedResolution { decision, user: user_of(parked), actions });
+        Item { lane: parked.lane, work, origin: origin(parked) }
+    }
+
     /// Maps a record by the sources of now. Mapping may take a while, and may wait for a schema.
     async fn actions_of(&self, parked: &Parked) -> Result<Vec<Action>, ResolveError> {
         let (parked, tolerance) = (parked.clone(), self.future_tolerance);
+        let now = self.commands.clock().now();
         let sources = Arc::clone(&self.sources.borrow());
-        let read = move || actions_of(&parked, &sources, tolerance, Timestamp::now());
+        let read = move || actions_of(&parked, &sources, tolerance, now);
         let internal = |_| Err(ResolveError::Unapplied("an internal error".to_owned()));
         tokio::task::spawn_blocking(read).await.unwrap_or_else(internal)
     }
@@ -202,7 +218,7 @@ impl Resolver {
         operator: &Operator,
     ) -> Result<Applied, ResolveError> {
         let actions = self.actions_of(parked).await?;
-        let item = item(parked, verdict, &operator.by, actions);
+        let item = self.item(parked, verdict, &operator.by, actions);
         Ok(self.commands.submit(vec![item]).await?.remove(0))
     }
 
@@ -233,7 +249,8 @@ impl Resolver {
             [one] => Some(one.position),
             _ => None,
         };
-        let noted = self.commands.submit(vec![item(parked, verdict, &operator.by, vec![])]).await?;
+        let noted =
+            self.commands.submit(vec![self.item(parked, verdict, &operator.by, vec![])]).await?;
         let noted = self.begun(parked.id, &noted[0]).await?;
         self.record(OperationKind::ReleaseParked, parked.id, operator).await?;
         Ok(Released { applied: accepted, duplicates, stopped, position, ..noted })
@@ -263,7 +280,7 @@ impl Resolver {
                 match self.actions_of(waiting).await {
                     Ok(actions) => {
                         let verdict = ParkedVerdict::Release { reason: reason.clone() };
-                        items.push(item(waiting, verdict, &operator.by, actions));
+                        items.push(self.item(waiting, verdict, &operator.by, actions));
                     }
                     Err(why) => {
                         stopped = Some(Stopped { id: waiting.id, reason: why.to_string() });
@@ -315,14 +332,6 @@ fn user_of(parked: &Parked) -> Option<UserId> {
 
 fn origin(parked: &Parked) -> Origin {
     Origin::Parked { id: parked.id, from: parked.source_position() }
-}
-
-fn item(parked: &Parked, verdict: ParkedVerdict, by: &str, actions: Vec<Action>) -> Item {
-    // To the microsecond, as everything that is stored.
-    let at = Timestamp::from_microsecond(Timestamp::now().as_microsecond()).unwrap_or_default();
-    let decision = Resolution { parked: parked.id, verdict, by: by.to_owned(), at };
-    let work = Work::ResolveParked(ParkedResolution { decision, user: user_of(parked), actions });
-    Item { lane: parked.lane, work, origin: origin(parked) }
 }
 
 #[cfg(test)]

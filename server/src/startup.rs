@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use plaudit_domain::lane::LaneCount;
 use plaudit_event_store::catalogue_store::CatalogueStore;
+use plaudit_event_store::schema::SchemaError;
 use plaudit_event_store::{Executor, pool, schema};
 use sqlx::PgPool;
 use sqlx::postgres::PgConnectOptions;
@@ -15,8 +16,15 @@ use crate::output::errln;
 
 /// A pool whose database answers. Tries for `database.startup_timeout`, then names host and port.
 pub async fn database(config: &Config) -> Result<PgPool, Failure> {
+    answering(config, pool::connect).await
+}
+
+async fn answering(
+    config: &Config,
+    connect: impl FnOnce(&str, u32) -> Result<PgPool, SchemaError>,
+) -> Result<PgPool, Failure> {
     let url = config.require("database.url")?;
-    let pool = pool::connect(url, readers_max(config)?)?;
+    let pool = connect(url, readers_max(config)?)?;
     let options = pool::connect_options(url)?;
     let deadline = Instant::now() + config.duration("database.startup_timeout");
     let mut reported = false;
@@ -140,7 +148,15 @@ fn address(url: &str) -> String {
 
 /// A database with the schema of this program.
 pub async fn checked_database(config: &Config) -> Result<(PgPool, LaneCount), Failure> {
-    let pool = database(config).await?;
+    checked(database(config).await?).await
+}
+
+/// As [`checked_database`], for a process that serves: its pool is for task screens, followers and senders.
+pub async fn serving_database(config: &Config) -> Result<(PgPool, LaneCount), Failure> {
+    checked(answering(config, pool::connect_probing).await?).await
+}
+
+async fn checked(pool: PgPool) -> Result<(PgPool, LaneCount), Failure> {
     let lane_count = schema::check(&pool).await?;
     Ok((pool, lane_count))
 }

@@ -9,7 +9,7 @@ use super::jwks::{Jwks, JwksSource, KeysStanding};
 use super::{Caller, ExpectedClaims, now_seconds};
 use crate::problem::Problem;
 
-/// Which tokens are accepted.
+/// The tokens that are accepted.
 #[derive(Debug, Clone, Default)]
 pub struct KeyOptions {
     /// The secret of HS256; absent: HS256 is refused.

@@ -12,9 +12,9 @@ pub struct Cause {
     pub status: StatusCode,
     /// The cause in a few words.
     pub title: &'static str,
-    /// What it means, for people.
+    /// The meaning, for people.
     pub meaning: &'static str,
-    /// What the client should do, for people.
+    /// The advice to the client, for people.
     pub remedy: &'static str,
 }
 

@@ -1,15 +1,13 @@
-//! What a user's new events mean for whoever watches.
+//! The messages that a user's new events become for a client that watches.
 
 use std::collections::BTreeSet;
 
 use axum::body::Bytes;
-use jiff::Timestamp;
 use plaudit_domain::ids::{TaskId, UserId};
 use plaudit_domain::lane::Position;
 use plaudit_domain::screen::{ScreenRequest, TaskScreen};
 use plaudit_event_store::reader::Entry;
 use plaudit_event_store::rewards::by_grant;
-use plaudit_event_store::states::truncate_to_micros;
 use serde::Serialize;
 use serde_json::Value;
 use sqlx::PgConnection;
@@ -56,7 +54,7 @@ pub async fn of(
     let rows = by_grant::of_lane(position.lane, &grants, connection).await;
     for row in rows.map_err(|error| error.to_string())? {
         let position = position.to_string();
-        let message = RewardMessage { user, position, reward: entry(row, Timestamp::now()) };
+        let message = RewardMessage { user, position, reward: entry(row, state.now()) };
         messages.push(written("reward", &message)?);
     }
     if let Some(last) = messages.last_mut() {
@@ -79,7 +77,7 @@ async fn task_messages(
     }
     let (view, catalogue) =
         users::view(state, position.lane, user).await.map_err(|problem| problem.to_string())?;
-    let now = truncate_to_micros(Timestamp::now());
+    let now = state.now();
     let request = ScreenRequest::default();
     let shown = state.screen(user, &view.state, &catalogue, now, &request).await;
     let touched = shown.into_iter().filter(|task| tasks.contains(&task.id));

@@ -140,13 +140,17 @@ async fn what_has_no_form_is_refused_whole() {
     assert_eq!(answer.body["outcomes"].as_array().map(Vec::len), Some(1000));
 }
 
-/// Rule 3: within the tolerance.
+/// Rule 3: the tolerance is five minutes.
 #[tokio::test]
-async fn an_action_slightly_ahead_of_our_clock_counts() {
-    let api = Api::start().await;
-    let mut ahead = action("u42", "team.formed", "t1", json!({}));
-    ahead["time"] =
-        json!((jiff::Timestamp::now() + jiff::SignedDuration::from_secs(200)).to_string());
-    let answer = api.post(&producer(), PATH, &ahead, &[]).await;
-    assert_eq!(answer.body["outcomes"][0]["outcome"], "accepted");
+async fn an_action_counts_up_to_the_tolerance_ahead_of_our_clock() {
+    let api = Api::with_tasks().await.at("2026-03-18T23:58:00Z").await;
+    for (id, time, outcome) in [
+        ("t1", "2026-03-19T00:03:00Z", "accepted"),
+        ("t2", "2026-03-19T00:03:00.000001Z", "parked"),
+    ] {
+        let mut ahead = action("u42", "team.formed", id, json!({}));
+        ahead["time"] = json!(time);
+        let answer = api.post(&producer(), PATH, &ahead, &[]).await;
+        assert_eq!(answer.body["outcomes"][0]["outcome"], outcome, "{time}: {}", answer.text);
+    }
 }

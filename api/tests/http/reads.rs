@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use super::support::{Api, client};
+use super::support::{Api, action, client, producer};
 
 const TASKS: &str = "/v1/users/u42/tasks";
 
@@ -23,6 +23,28 @@ async fn a_user_nobody_has_heard_of_sees_every_task_at_zero() {
     assert_eq!(answer.body["user"], "u42");
     assert_eq!(answer.body["position"], answer.header("plaudit-position"));
     assert_eq!(answer.header("content-type"), "application/json");
+}
+
+/// Rule 20.
+#[tokio::test]
+async fn a_screen_shows_a_day_until_its_last_microsecond() {
+    let api = Api::with_tasks().await;
+    let late = api.at("2026-03-18T23:59:59.999999Z").await;
+    let mut gift = action("u42", "gift.sent", "g1", json!({"coins": 100}));
+    gift["time"] = json!("2026-03-18T23:59:59.999999Z");
+    let sent = late.post(&producer(), "/v1/actions", &gift, &[]).await;
+    assert_eq!(sent.body["outcomes"][0]["outcome"], "accepted", "{}", sent.text);
+    let next = api.at("2026-03-19T00:00:00Z").await;
+    for (api, day, progress) in [(&late, "2026-03-18", 100), (&next, "2026-03-19", 0)] {
+        let shown = api.get(&client("u42"), "/v1/users/u42/tasks/daily-gifts").await;
+        let (period, counted) = (&shown.body["period"]["key"], &shown.body["progress"]);
+        assert_eq!((period, counted), (&json!(day), &json!(progress)), "{}", shown.text);
+    }
+    let path = "/v1/users/u42/tasks/daily-gifts/claim";
+    let receipt = next.post(&client("u42"), path, &serde_json::Value::Null, &[]).await;
+    let (period, at) = (&receipt.body["period"], &receipt.body["claimed_at"]);
+    let expected = (&json!("2026-03-18"), &json!("2026-03-19T00:00:00Z"));
+    assert_eq!((period, at), expected, "{}", receipt.text);
 }
 
 #[tokio::test]

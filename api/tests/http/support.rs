@@ -17,9 +17,9 @@ use plaudit_embedded::fault_proxy::FaultProxy;
 use plaudit_embedded::test_cluster;
 use plaudit_event_store::catalogue_store::{self, CatalogueStore};
 use plaudit_event_store::deliveries::PayerRoutes;
-use plaudit_event_store::{CommandQueue, Executor, pool, schema};
+use plaudit_event_store::{Clock, CommandQueue, Executor, pool, schema};
 use plaudit_followers::HeadWatch;
-use plaudit_projections::task_view::Reads;
+use plaudit_projections::task_view::BatchingLoader;
 use plaudit_release::Resolver;
 use plaudit_task_file::parse;
 use serde_json::{Value, json};
@@ -92,6 +92,11 @@ impl Api {
     /// With the tasks of [`TASKS`]. The day does not end meanwhile.
     pub async fn start() -> Self {
         until_the_day_has_a_minute_left().await;
+        Self::with_tasks().await
+    }
+
+    /// With the tasks of [`TASKS`], whatever the time of day is.
+    pub async fn with_tasks() -> Self {
         let api = Self::with_keys(KeyOptions {
             hs256_secret: Some(SECRET.to_owned()),
             ..KeyOptions::default()
@@ -133,23 +138,39 @@ impl Api {
         let origins: Vec<String> = origins.iter().map(ToString::to_string).collect();
         let pool = pool::connect(url, 5).unwrap();
         schema::migrate(&pool, 8.try_into().unwrap()).await.unwrap();
-        Self::serving(pool, keys, in_flight_bytes, &origins).await
+        Self::serving(pool, keys, in_flight_bytes, &origins, Clock::System).await
     }
 
     /// Another process on the same database: nothing in memory is shared.
     pub async fn another_process(&self) -> Self {
+        self.another_process_with(Clock::System).await
+    }
+
+    /// Another process on the same database, whose clock stands at `time`.
+    pub async fn at(&self, time: &str) -> Self {
+        self.another_process_with(Clock::Fixed(time.parse().unwrap())).await
+    }
+
+    async fn another_process_with(&self, clock: Clock) -> Self {
         let options = self.pool.connect_options().as_ref().clone();
         let pool =
             sqlx::postgres::PgPoolOptions::new().max_connections(5).connect_lazy_with(options);
         let keys = KeyOptions { hs256_secret: Some(SECRET.to_owned()), ..KeyOptions::default() };
         let keys = Keys::open(&keys).await.unwrap();
-        Self::serving(pool, keys, IN_FLIGHT_BYTES, &[]).await
+        Self::serving(pool, keys, IN_FLIGHT_BYTES, &[], clock).await
     }
 
-    async fn serving(pool: PgPool, keys: Keys, in_flight_bytes: usize, origins: &[String]) -> Self {
+    async fn serving(
+        pool: PgPool,
+        keys: Keys,
+        in_flight_bytes: usize,
+        origins: &[String],
+        clock: Clock,
+    ) -> Self {
         let lanes = schema::check(&pool).await.unwrap();
         let store = Arc::new(CatalogueStore::default());
-        let executor = Arc::new(Executor::new(pool.clone(), lanes, store, vec![]));
+        let executor = Executor::new(pool.clone(), lanes, store, vec![]).with_clock(clock);
+        let executor = Arc::new(executor);
         let commands = CommandQueue::start(Arc::clone(&executor), 2);
         let rebuilds = Rebuilds::default();
         let heads = HeadWatch::start(&pool, CancellationToken::new());
@@ -163,7 +184,7 @@ impl Api {
         );
         let router = router(ApiState {
             pool: pool.clone(),
-            screens: Reads::new(pool.clone(), 2),
+            screens: BatchingLoader::new(pool.clone(), 2, clock),
             heads: Arc::clone(&heads),
             computing: Computing::default(),
             in_flight: InFlight::new(in_flight_bytes),

@@ -34,7 +34,7 @@ use crate::ids::{TaskId, UserId};
 
 use measure::Cause;
 
-pub use claim::Rejection;
+pub use claim::{ClaimRejection, ClaimRequest, ClaimedMilestone, Rejection, decide_claim};
 pub use delivery::decide_repeated_acknowledgement;
 pub use measure::distinct_values;
 pub use unmoved::{Unmoved, UnmovedReason};
@@ -115,9 +115,10 @@ fn decide_unbudgeted(
     match command {
         Command::ReleaseBackfill(release) => Ok(backfill::release(state, release, catalogue)),
         Command::ClaimRewards { user: _, task, period, milestone, claimed_at } => {
-            let claimed =
-                claim::claim(state, task, period.as_ref(), *milestone, *claimed_at, catalogue)?;
-            Ok(Decision { events: vec![claimed], unmoved: vec![] })
+            let (period, milestone, at) = (period.as_ref(), *milestone, *claimed_at);
+            let request = ClaimRequest { task, period, milestone, at };
+            let claimed = decide_claim(state, &request, catalogue)?;
+            Ok(Decision { events: vec![claimed.into()], unmoved: vec![] })
         }
         Command::GrantFreezes { user: _, task, count, reason, by, at } => {
             let (reason, by) = (reason.as_deref(), by.as_deref());

@@ -270,7 +270,7 @@ impl FromStr for RewardState {
 
 /// The error for a text that names no [`RewardState`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("one of {} is wanted", RewardState::ALL.map(RewardState::as_str).join(", "))]
+#[error("expected one of {}", RewardState::ALL.map(RewardState::as_str).join(", "))]
 pub struct UnknownRewardState;
 
 /// A milestone with something to claim.

@@ -11,7 +11,7 @@ use crate::instant;
 /// A change of a task in the catalogue.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TaskChange {
-    /// What was done.
+    /// The change.
     pub change: TaskChangeKind,
     /// The version that was published; absent for other changes.
     pub version: Option<u32>,
@@ -29,7 +29,7 @@ pub struct TaskChange {
     pub until: Option<Timestamp>,
 }
 
-/// What was done to a task.
+/// A change of a task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TaskChangeKind {

@@ -28,7 +28,7 @@ impl From<&str> for Author {
     }
 }
 
-/// What a publication did to one task.
+/// The effect of a publication on one task.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Published {
     /// The task.

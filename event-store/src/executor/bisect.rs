@@ -68,7 +68,7 @@ fn give_up(
     Ok(kept)
 }
 
-/// What becomes of an item that can't be applied.
+/// The outcome of an item that can't be applied.
 enum Unapplied {
     /// It is parked with its reason.
     Parked(Box<Item>),

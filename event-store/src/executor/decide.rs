@@ -17,12 +17,13 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
 use plaudit_domain::catalogue::{BudgetKey, BudgetsUsed, Catalogue};
 use plaudit_domain::ids::{TaskId, UserId};
 use plaudit_domain::lane::{Lane, Position};
 use plaudit_domain::user_tasks::{
-    BackfillRelease, Command, Decision, Event, Rejection, Resolution, Seed, UserTasks,
-    decide_command, evolve,
+    BackfillRelease, ClaimRequest, Command, Decision, Event, Rejection, Resolution, Seed,
+    UserTasks, decide_command, evolve,
 };
 use uuid::Uuid;
 
@@ -164,10 +165,12 @@ pub fn decide_batch<'b>(
     loaded: Loaded,
     in_force: &InForce,
     limits: Limits,
+    now: Timestamp,
 ) -> DecidedBatch<'b> {
     let mut decider = BatchDecider {
         catalogue: &in_force.catalogue,
         backfills: &in_force.backfills,
+        now,
         past: loaded.past,
         users: HashMap::with_capacity(loaded.states.len()),
         states: loaded.states,
@@ -215,6 +218,8 @@ pub fn decide_batch<'b>(
 struct BatchDecider<'c, 'b> {
     catalogue: &'c Catalogue,
     backfills: &'c OpenBackfills,
+    /// The time at which the batch is decided.
+    now: Timestamp,
     past: LoadedPast,
     states: HashMap<UserId, LoadedState>,
     users: HashMap<UserId, Working>,
@@ -281,14 +286,9 @@ impl<'b> BatchDecider<'_, 'b> {
             }
             Work::SettleBackfills => Outcome::Accepted,
             Work::Claim { user, task, period, milestone, at, .. } => {
-                let wish = Command::ClaimRewards {
-                    user: user.clone(),
-                    task: task.clone(),
-                    period: period.clone(),
-                    milestone: *milestone,
-                    claimed_at: truncate_to_micros(*at),
-                };
-                self.claim_one(item, user, &wish)
+                let (period, milestone, at) =
+                    (period.as_ref(), *milestone, truncate_to_micros(*at));
+                self.claim_one(item, user, ClaimRequest { task, period, milestone, at })
             }
             Work::ClaimAll { user, at, .. } => {
                 self.claim_everything(item, user, truncate_to_micros(*at))

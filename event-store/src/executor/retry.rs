@@ -31,7 +31,7 @@ pub(super) struct RetryState<'b> {
     items: Cow<'b, [Item]>,
     part: Part<'b>,
     backoff: ExponentialBackoff,
-    /// What the part answers if a commit was sent: it may have happened.
+    /// The answers of the part if a commit was sent: it may have happened.
     unconfirmed: Option<Vec<Applied>>,
     /// A sequence was taken that the state did not know of, so states may be behind the log.
     verify_all: bool,
@@ -182,7 +182,7 @@ fn merge(before: Outcome, now: Outcome) -> Outcome {
             before @ Outcome::Past(PastOutcome::Moved | PastOutcome::Unmoved),
             Outcome::Past(PastOutcome::Known | PastOutcome::Unmoved),
         )
-        | (before @ Outcome::Claimed(_), Outcome::Rejected(_))
+        | (before @ Outcome::Claimed(_), Outcome::ClaimRejected(_))
         | (before @ Outcome::ParkedResolved { .. }, Outcome::NotParked) => before,
         (
             Outcome::ClaimedAll { receipts: mut taken, .. },

@@ -1,7 +1,7 @@
-//! What is answered when a commit was not.
+//! Answers after a commit that was not answered.
 
 use plaudit_domain::ids::TaskId;
-use plaudit_domain::user_tasks::Rejection;
+use plaudit_domain::user_tasks::ClaimRejection;
 use uuid::Uuid;
 
 use super::*;
@@ -42,7 +42,7 @@ fn an_action_that_is_a_duplicate_of_itself_was_accepted_however_many_commits_wer
 #[test]
 fn a_claim_that_was_honoured_keeps_its_receipt() {
     let task: TaskId = "daily".parse().unwrap();
-    let nothing = Outcome::Rejected(Rejection::NothingClaimable { task });
+    let nothing = Outcome::ClaimRejected(ClaimRejection::NothingClaimable { task });
     let honoured = Outcome::Claimed(receipt("2026-03-29", 1));
     assert_eq!(settled([honoured.clone(), nothing.clone(), nothing]), honoured);
 }

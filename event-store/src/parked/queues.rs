@@ -1,4 +1,4 @@
-//! What the users of a batch wait behind.
+//! The parked records behind which the users of a batch wait.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 

@@ -34,7 +34,7 @@ pub(super) struct Ticket {
     pub submitted_at: Instant,
 }
 
-/// What a worker took for one transaction.
+/// The work that a worker took for one transaction.
 #[derive(Default)]
 pub(super) struct Taken {
     entries: Vec<Entry>,

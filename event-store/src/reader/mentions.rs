@@ -1,4 +1,4 @@
-//! What is said of a grant.
+//! The events that mention a grant.
 
 use plaudit_domain::ids::UserId;
 use plaudit_domain::lane::Lane;

@@ -1,4 +1,4 @@
-//! Which users have new events, for those who watch.
+//! The users who have new events, for readers that wait.
 
 use plaudit_domain::ids::UserId;
 use plaudit_domain::lane::Lane;

@@ -44,7 +44,7 @@ pub struct MilestoneKey {
     pub milestone: i64,
 }
 
-/// What was found for some claims.
+/// The milestones and receipts that were found for some claims.
 #[derive(Debug, Default)]
 pub struct FoundClaims {
     /// By user and task, oldest first.

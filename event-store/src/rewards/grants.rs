@@ -70,7 +70,7 @@ pub async fn states(
     rows.iter().map(|row| Ok((row.try_get(0)?, super::state_from(row.try_get(1)?)?))).collect()
 }
 
-/// Whose a grant is; `None` if there is no such grant.
+/// The user of a grant; `None` if there is no such grant.
 pub async fn owner(
     grant: Uuid,
     connection: &mut PgConnection,

@@ -18,7 +18,7 @@ const DROP_LOCK_TIMEOUT: &str = "50ms";
 /// that opened too early would let identities be forgotten that are younger than [`WINDOW_SECONDS`].
 const LOOK_SECONDS_MAX: i64 = 300;
 
-/// What upkeep found to do.
+/// The work that upkeep found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Upkeep {
     /// The window that is open.

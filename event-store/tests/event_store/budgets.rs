@@ -217,7 +217,7 @@ async fn what_waits_can_not_be_claimed() {
         };
         let item = Item { lane: Lane::of("u1", store.lane_count), work, origin: request() };
         let outcome = store.execute(vec![item]).await.remove(0).outcome;
-        assert!(matches!(outcome, Outcome::Rejected(_)), "{outcome:?}");
+        assert!(matches!(outcome, Outcome::ClaimRejected(_)), "{outcome:?}");
     }
 }
 

@@ -115,7 +115,7 @@ async fn rule_17_a_repeated_claim_returns_the_same_receipt() {
         );
     }
     let nothing = store.execute(vec![claim(None, None)]).await.remove(0).outcome;
-    assert!(matches!(nothing, Outcome::Rejected(_)), "{nothing:?}");
+    assert!(matches!(nothing, Outcome::ClaimRejected(_)), "{nothing:?}");
     assert_eq!(
         store.count("select count(*) from events where event_type = 'rewards_claimed'").await,
         1

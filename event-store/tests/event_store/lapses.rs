@@ -135,13 +135,13 @@ async fn rule_18_what_is_due_is_shown_and_refused_before_it_is_recorded() {
     assert_eq!(states(&store, "u1", Timestamp::now()).await, shown);
     for task in ["expiring", "forfeited", "granted"] {
         let refused = claim(&store, task, &Timestamp::now().to_string()).await;
-        assert!(matches!(refused, Outcome::Rejected(_)), "{task}: {refused:?}");
+        assert!(matches!(refused, Outcome::ClaimRejected(_)), "{task}: {refused:?}");
     }
     sweep(&store, 1).await;
     assert_eq!(states(&store, "u1", Timestamp::now()).await, shown, "and after it is");
     // What the end of the period granted has no receipt.
     let refused = claim(&store, "granted", &Timestamp::now().to_string()).await;
-    assert!(matches!(refused, Outcome::Rejected(_)), "{refused:?}");
+    assert!(matches!(refused, Outcome::ClaimRejected(_)), "{refused:?}");
     assert!(matches!(
         claim(&store, "kept", &Timestamp::now().to_string()).await,
         Outcome::Claimed(_)

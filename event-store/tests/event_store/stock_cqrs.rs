@@ -192,6 +192,9 @@ fn is_same_answer(ours: &Outcome, theirs: &Result<(), AggregateError<Rejection>>
             Outcome::Claimed(_),
             Err(AggregateError::UserError(Rejection::NothingClaimable { .. })),
         ) => true,
+        (Outcome::ClaimRejected(ours), Err(AggregateError::UserError(theirs))) => {
+            Rejection::from(ours.clone()) == *theirs
+        }
         (Outcome::Rejected(ours), Err(AggregateError::UserError(theirs))) => ours == theirs,
         _ => false,
     }

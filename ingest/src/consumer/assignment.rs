@@ -1,4 +1,4 @@
-//! Which partitions are read, and from where: what the group and the topic monitor say.
+//! The partitions that are read, and from which offset: by the group and the topic monitor.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -16,14 +16,14 @@ use crate::source_partition::SourcePartition;
 
 pub type GroupConsumer = BaseConsumer<Membership>;
 
-/// What the group changed.
+/// A change by the consumer group.
 #[derive(Debug)]
 pub enum Rebalanced {
     Assigned(Vec<SourcePartition>),
     Revoked(Vec<SourcePartition>),
 }
 
-/// What librdkafka calls back, on the thread that polls.
+/// The callbacks of librdkafka, on the thread that polls.
 pub struct Membership {
     brokers: String,
     connection: ConnectionError,
@@ -41,7 +41,7 @@ impl Membership {
         }
     }
 
-    /// What happened since the last call, in order.
+    /// The changes since the last call, in order.
     pub fn take_rebalanced(&self) -> Vec<Rebalanced> {
         std::mem::take(&mut *self.lock())
     }

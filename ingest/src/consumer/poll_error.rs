@@ -1,4 +1,4 @@
-//! What the Kafka client complains about, and what follows from it.
+//! The errors of the Kafka client, and what follows from each.
 
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 

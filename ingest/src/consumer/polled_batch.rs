@@ -1,4 +1,4 @@
-//! What was polled and not yet given to the mappers.
+//! Records that were polled and not yet given to the mappers.
 
 use std::hash::{DefaultHasher, Hash, Hasher as _};
 use std::time::Instant;
@@ -85,7 +85,7 @@ impl PolledBatch {
         !self.is_empty() && (load.items == 0 || self.is_due(options, load))
     }
 
-    /// What each mapper gets, if anything, and up to where partitions were read.
+    /// The records for each mapper, if any, and the offset up to which each partition was read.
     pub fn take(&mut self) -> (Vec<(usize, MapperBatch)>, NextOffsets) {
         metrics::counter!("plaudit_ingest_records_total").increment(self.records() as u64);
         let Self { polled, bytes, next_offsets, .. } =

@@ -2,7 +2,7 @@
 
 use plaudit_event_store::sources::Known;
 
-/// What a broker has of a partition.
+/// A partition as a broker has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Watermarks {
     /// The first offset that is still there.
@@ -11,18 +11,18 @@ pub struct Watermarks {
     pub high: i64,
 }
 
-/// What is known of a partition on our side.
+/// A partition as Plaudit knows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Memory {
-    /// What the database holds; absent: nothing of it was ever read.
+    /// The offset in the database; absent: nothing of the partition was ever read.
     pub known: Option<Known>,
-    /// What the group has committed.
+    /// The offset that the group has committed.
     pub committed: Option<i64>,
-    /// Where this process stands, if it was reading.
+    /// The next offset of this process, if it was reading.
     pub cursor: Option<i64>,
 }
 
-/// What to do with a partition.
+/// The decision on a partition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PartitionState {
     /// Read it from here. What was applied before is recognised.
@@ -32,7 +32,7 @@ pub enum PartitionState {
     },
     /// It ends before what was read of it: the topic was deleted and created again.
     Recreated {
-        /// Where it ends.
+        /// The end of the partition.
         end: i64,
         /// Up to where it was read.
         read: i64,

@@ -1,4 +1,4 @@
-//! What the consumer asks the topic monitor, and what it hears from it.
+//! Queries of the consumer to the topic monitor, and the answers.
 
 use std::collections::HashMap;
 
@@ -19,11 +19,11 @@ pub struct OffsetQuery {
     pub cursor: Option<i64>,
 }
 
-/// What the topic monitor found.
+/// An answer of the topic monitor.
 #[derive(Debug, Clone)]
 pub enum OffsetReport {
-    /// What to do with a partition.
+    /// The decision on a partition.
     State { at: SourcePartition, epoch: u64, incarnation: i32, state: PartitionState },
-    /// Where partitions begin and end.
+    /// The beginnings and ends of partitions.
     Watermarks(HashMap<SourcePartition, Watermarks>),
 }

@@ -1,4 +1,4 @@
-//! Which offsets may be stored, and how much is in flight. Pure.
+//! Tracks the offsets that may be stored, and how much is in flight. Pure.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
@@ -6,7 +6,7 @@ use plaudit_domain::lane::Lane;
 
 use crate::source_partition::SourcePartition;
 
-/// Where a partition is to be read next.
+/// The offset at which a partition is read next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NextOffset {
     /// The incarnation of the topic.
@@ -21,7 +21,7 @@ pub type NextOffsets = HashMap<SourcePartition, NextOffset>;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BatchId(u64);
 
-/// What a batch has for one lane.
+/// The part of a batch for one lane.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LaneShare {
     pub lane: Lane,

@@ -41,7 +41,7 @@ pub struct PartitionOf {
     pub leader: Option<i32>,
 }
 
-/// What the group has committed, and the partitions for which the broker gives an error.
+/// The offsets that the group has committed, and the partitions for which the broker gives an error.
 #[derive(Debug, Default)]
 pub struct Committed {
     pub offsets: HashMap<SourcePartition, i64>,
@@ -159,7 +159,7 @@ impl Broker {
         Ok(found.flatten().and_then(|ms| Timestamp::from_millisecond(ms).ok()))
     }
 
-    /// Where a partition begins and ends.
+    /// The beginning and the end of a partition.
     pub fn watermarks(&self, at: &SourcePartition) -> KafkaResult<Watermarks> {
         let (low, high) =
             self.consumer.fetch_watermarks(&at.topic, at.partition, ANSWER_TIMEOUT)?;
@@ -167,7 +167,7 @@ impl Broker {
         Ok(Watermarks { low, high })
     }
 
-    /// What the group has committed of these partitions.
+    /// The offsets that the group has committed of these partitions.
     pub fn committed(&self, partitions: &[SourcePartition]) -> KafkaResult<Committed> {
         let mut found = Committed::default();
         if partitions.is_empty() {

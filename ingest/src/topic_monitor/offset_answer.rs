@@ -1,4 +1,4 @@
-//! What the broker says of topics and partitions, and what it does not say. Blocks.
+//! The broker's answer about topics and partitions, and what is missing in it. Blocks.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use super::broker::{Broker, Committed, PartitionOf, is_of_the_broker, is_unknown
 use crate::offsets::partition_state::Watermarks;
 use crate::source_partition::SourcePartition;
 
-/// What is asked.
+/// The question.
 pub struct Asked {
     pub topics: Vec<Arc<str>>,
     /// Partitions whose ends are wanted.
@@ -115,7 +115,7 @@ impl OffsetAnswer {
         partitions.iter().find(|partition| partition.id == at.partition).copied()
     }
 
-    /// What is not known of a topic's partitions, in one line; `None`: all is.
+    /// The unknown facts of a topic's partitions, in one line; `None`: all is known.
     pub fn refused_of(&self, topic: &str) -> Option<String> {
         /// More would say the same.
         const NAMED_MAX: usize = 3;

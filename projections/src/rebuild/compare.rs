@@ -11,7 +11,7 @@ use super::skipped;
 use crate::difference::{Difference, Differences};
 use crate::view::Table;
 
-/// What differs between the live version and the new one.
+/// Finds the rows that differ between the live version and the new one.
 pub(crate) async fn compare(run: &Run) -> Result<Differences, StopReason> {
     let lanes = run.lanes().await?;
     let mut all = Differences::default();
@@ -27,11 +27,11 @@ async fn compare_lane(run: Run, lane: Lane) -> Result<Differences, StopReason> {
     run.proceed().await?;
     let mut connection = run.pool.acquire().await?;
     let mut tx = connection.begin().await?;
-    // The planner knows both tables: probing row by row, as batches do, is wrong here.
+    // The planner knows both tables: probing row by row, as the rest of a rebuild does, is wrong here.
     tx.execute(
         "set transaction isolation level repeatable read, read only;
-         set local enable_seqscan = on; set local enable_hashjoin = on;
-         set local enable_mergejoin = on; set local plan_cache_mode = force_custom_plan",
+         set local enable_seqscan to default; set local enable_hashjoin to default;
+         set local enable_mergejoin to default; set local plan_cache_mode = force_custom_plan",
     )
     .await?;
     let (mut position, head) = places(&run, lane, &mut tx).await?;

@@ -198,5 +198,5 @@ pub async fn drop_old(pool: &PgPool, name: &str) -> Result<(), ProjectionError> 
 
 /// A connection beside the pool, which may be busy with requests.
 pub(super) async fn own_connection(pool: &PgPool) -> sqlx::Result<PgConnection> {
-    Ok(pool::reserved(pool, 1).acquire().await?.detach())
+    Ok(pool::reserved_probing(pool, 1).acquire().await?.detach())
 }

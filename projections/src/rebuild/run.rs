@@ -1,4 +1,4 @@
-//! What the steps of a running rebuild share: connections, workers, and when to stop.
+//! The things that the steps of a running rebuild share: connections, workers, and when to stop.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -68,7 +68,7 @@ impl Run {
         let workers = options.workers.max(1);
         let connections = u32::try_from(workers).unwrap_or(u32::MAX).saturating_add(1);
         let session_name = format!("plaudit rebuild {} {}", view.name(), lease.epoch());
-        let own = pool::reserved_as(&session_name, pool, connections);
+        let own = pool::reserved_probing_as(&session_name, pool, connections);
         let lanes: i64 = sqlx::query_scalar("select count(*) from lanes").fetch_one(&own).await?;
         Ok(Self {
             pool: own,

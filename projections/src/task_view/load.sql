@@ -1,7 +1,7 @@
 -- All that task screens need of some users, from one snapshot. $1: their lanes, $2: the users, place by
 -- place, $3: now: what is due by then can no longer be claimed, recorded or not. The head of the lane, the catalogue's identity and the user's row come with each row: a user has few.
 -- Claimable milestones come with their task, the oldest 40 of them, and only where there are any.
--- `c.the_one` leads the planner to the key, since connections are told not to scan tables; `offset 0`
+-- `c.the_one` leads the planner to the key, since the connections of screens are told not to scan tables; `offset 0`
 -- keeps each probe one of the key, whatever the planner makes of arrays.
 select w.place, l.next_position - 1, c.identity, u.zones, u.attributes, u.updated_at, u.counted,
        case when t.unclaimed_count > 0 then (

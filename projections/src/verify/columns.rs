@@ -9,7 +9,7 @@ use plaudit_event_store::states::{TaskRow, UserRow, ValueChunk};
 
 /// A row of some table.
 pub(super) trait Columns {
-    /// What tells it from the other rows of its user.
+    /// The key of the row among those of its user.
     type Key: Ord + Clone + Debug;
 
     fn key(&self) -> Self::Key;

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 
 use plaudit_domain::lane::Lane;
 use plaudit_event_store::lanes;
+use plaudit_event_store::pool::BEGIN_PROBING;
 use plaudit_event_store::rewards::{self, RewardRow};
 use plaudit_event_store::states::{self, TaskRow, UserRow, ValueChunk};
 use sqlx::postgres::PgRow;
@@ -26,7 +27,7 @@ pub(super) async fn verify(
     tell: impl Fn(&VerifyReport),
     connection: &mut PgConnection,
 ) -> Result<(), ProjectionError> {
-    let mut tx = connection.begin().await?;
+    let mut tx = connection.begin_with(BEGIN_PROBING).await?;
     // Locked before the snapshot is taken: otherwise a rebuild could put tables in place whose rows
     // this snapshot does not see.
     tx.execute(sqlx::raw_sql(

@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use plaudit_domain::ids::UserId;
 use plaudit_domain::screen::{ScreenRequest, screen};
 use plaudit_domain::user_tasks::{RewardState, UserTasks};
+use plaudit_event_store::Clock;
 use plaudit_event_store::batch::{Outcome, Work};
 use plaudit_event_store::reader;
 use plaudit_event_store::rewards;
@@ -43,7 +44,7 @@ async fn a_screen_from_the_rows_is_the_screen_from_the_fold() {
     let mut streaks = 0;
     for user in &users {
         let lane = world.lane(user);
-        let view = task_view::load(&world.pool, lane, user).await.unwrap();
+        let view = task_view::load(&world.pool, lane, user, Timestamp::now()).await.unwrap();
         let (state, _) = reader::fold_user(lane, user, None, &mut connection).await.unwrap();
         assert_eq!(view.state.zones, state.zones);
         let known = world.executor.catalogue().known_as(view.catalogue_identity);
@@ -66,7 +67,7 @@ async fn a_user_nobody_has_heard_of_is_empty_and_has_a_position() {
     let world = World::new().await;
     let user = "nobody".parse().unwrap();
     let lane = world.lane(&user);
-    let view = task_view::load(&world.pool, lane, &user).await.unwrap();
+    let view = task_view::load(&world.pool, lane, &user, Timestamp::now()).await.unwrap();
     assert_eq!((view.state, view.position.number), (UserTasks::default(), 0));
     let rewards =
         rewards::load(&world.pool, lane, &user, None, None, 10, Timestamp::now()).await.unwrap();
@@ -142,7 +143,7 @@ async fn reads_that_come_together_are_each_answered_with_their_own_user() {
     let world = World::new().await;
     let users = users(100);
     world.apply(days_of_work(&world, &users, 600, &mut Dice(4))).await;
-    let reads = task_view::Reads::new(world.pool.clone(), 1);
+    let reads = task_view::BatchingLoader::new(world.pool.clone(), 1, Clock::System);
     let read = |user: &UserId| {
         let (reads, lane, user) = (reads.clone(), world.lane(user), user.clone());
         tokio::spawn(async move { reads.load(lane, &user).await.unwrap() })
@@ -171,7 +172,9 @@ async fn reads_that_come_together_are_each_answered_with_their_own_user() {
     withheld.rollback().await.unwrap();
     for (index, (user, reading)) in others.into_iter().enumerate() {
         if index % 7 != 0 {
-            let alone = task_view::load(&world.pool, world.lane(user), user).await.unwrap();
+            let alone = task_view::load(&world.pool, world.lane(user), user, Timestamp::now())
+                .await
+                .unwrap();
             assert_eq!(reading.await.unwrap(), alone);
         }
     }
@@ -193,7 +196,7 @@ async fn rule_21_a_user_whose_rows_cannot_be_read_is_nobody_elses_error() {
         .execute(&world.pool)
         .await
         .unwrap();
-    let reads = task_view::Reads::new(world.pool.clone(), 1);
+    let reads = task_view::BatchingLoader::new(world.pool.clone(), 1, Clock::System);
     let all = users.iter().map(|user| reads.load(world.lane(user), user));
     for (user, read) in users.iter().zip(futures::future::join_all(all).await) {
         assert_eq!(read.is_ok(), *user != users[4], "{user}");

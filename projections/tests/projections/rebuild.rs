@@ -126,7 +126,8 @@ async fn readers_and_writers_go_on_while_views_are_rebuilt() {
             while !ended.load(Ordering::Relaxed) {
                 let user = &users[dice.roll(users.len())];
                 let lane = world.lane(user);
-                let view = task_view::load(&world.pool, lane, user).await.unwrap();
+                let view =
+                    task_view::load(&world.pool, lane, user, Timestamp::now()).await.unwrap();
                 assert!(!view.state.tasks.is_empty());
                 let page =
                     rewards::load(&world.pool, lane, user, None, None, 100, Timestamp::now())

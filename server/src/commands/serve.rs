@@ -19,7 +19,7 @@ use plaudit_event_store::{CommandQueue, sweeper, upkeep};
 use plaudit_followers::{HeadWatch, Runner};
 use plaudit_ingest::backfill::BackfillWorker;
 use plaudit_ingest::{GroupProtocol, Ingest, IngestOptions};
-use plaudit_projections::task_view::Reads;
+use plaudit_projections::task_view::BatchingLoader;
 use plaudit_release::Resolver;
 use sqlx::PgPool;
 use tokio::net::TcpListener;
@@ -120,7 +120,7 @@ pub async fn start(
     stop: CancellationToken,
 ) -> Result<Serving, Failure> {
     let parts = Parts::read(config, roles).await?;
-    let (pool, lane_count) = startup::checked_database(config).await?;
+    let (pool, lane_count) = startup::serving_database(config).await?;
     let catalogue = Arc::new(CatalogueStore::default());
     catalogue.newest(&pool).await?;
 
@@ -191,7 +191,7 @@ pub async fn start(
                 Resolver::new(pool.clone(), commands.clone(), sources.clone(), tolerance);
             plaudit_api::router(ApiState {
                 pool: pool.clone(),
-                screens: Reads::new(pool.clone(), reads_at_once(&pool)),
+                screens: BatchingLoader::new(pool.clone(), reads_at_once(&pool), executor.clock()),
                 heads: Arc::clone(&heads),
                 computing: Computing::default(),
                 in_flight: InFlight::new(in_flight_bytes),

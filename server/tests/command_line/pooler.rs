@@ -58,7 +58,7 @@ async fn a_pooler_that_gives_each_connection_a_session_serves_everything() {
     let (_pooler, url) = behind_a_pooler(program, "session").await;
     let migrated = plaudit(&["migrate"], &[("PLAUDIT_DATABASE_URL", &url)]);
     assert!(migrated.status.success(), "{}", text(&migrated.stderr));
-    let pool = plaudit_event_store::pool::connect(&url, 2).unwrap();
+    let pool = plaudit_event_store::pool::connect_probing(&url, 2).unwrap();
     let (plans, timeout): (String, String) = sqlx::query_as(
         "select current_setting('plan_cache_mode'), current_setting('lock_timeout')",
     )

@@ -3,13 +3,13 @@
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use crate::calendar::PeriodKey;
+use crate::calendar::{Period, PeriodKey};
 use crate::catalogue::{Catalogue, CatalogueTask};
 use crate::ids::TaskId;
-use crate::user_tasks::event::Event;
+use crate::user_tasks::event::{Event, Reward};
 use crate::user_tasks::state::{ClaimableMilestone, RewardState, UserTasks};
 
-/// Why a claim was refused. Part of the rules: tests compare it, clients see it.
+/// Why a command was refused. Part of the rules: tests compare it, clients see it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Rejection {
     /// The catalogue never had such a task.
@@ -80,29 +80,114 @@ pub enum Rejection {
     },
 }
 
-/// The fact that the user took all lines of one milestone: the named one, else the oldest.
-pub(super) fn claim(
+/// Why a claim is refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ClaimRejection {
+    /// The catalogue never had such a task.
+    #[error("unknown task {task}")]
+    UnknownTask {
+        /// The name that was asked for.
+        task: TaskId,
+    },
+    /// No version of the task has such a milestone.
+    #[error("task {task} has no milestone {milestone}")]
+    UnknownMilestone {
+        /// The task.
+        task: TaskId,
+        /// The milestone that was asked for.
+        milestone: i64,
+    },
+    /// The task has no such period.
+    #[error("{period:?} is not a period of task {task}")]
+    UnknownPeriod {
+        /// The task.
+        task: TaskId,
+        /// The key that was asked for.
+        period: String,
+    },
+    /// There is nothing to claim, or no longer.
+    #[error("there is nothing to claim for task {task}")]
+    NothingClaimable {
+        /// The task.
+        task: TaskId,
+    },
+}
+
+impl From<ClaimRejection> for Rejection {
+    fn from(rejection: ClaimRejection) -> Self {
+        match rejection {
+            ClaimRejection::UnknownTask { task } => Self::UnknownTask { task },
+            ClaimRejection::UnknownMilestone { task, milestone } => {
+                Self::UnknownMilestone { task, milestone }
+            }
+            ClaimRejection::UnknownPeriod { task, period } => Self::UnknownPeriod { task, period },
+            ClaimRejection::NothingClaimable { task } => Self::NothingClaimable { task },
+        }
+    }
+}
+
+/// A claim of one milestone.
+#[derive(Debug, Clone, Copy)]
+pub struct ClaimRequest<'c> {
+    /// The task.
+    pub task: &'c TaskId,
+    /// The period; absent: the oldest with something to claim.
+    pub period: Option<&'c PeriodKey>,
+    /// The milestone; absent: the lowest with something to claim.
+    pub milestone: Option<i64>,
+    /// The time at which the claim arrived.
+    pub at: Timestamp,
+}
+
+/// A milestone whose rewards a claim takes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ClaimedMilestone {
+    /// The task.
+    pub task: TaskId,
+    /// The version that promised the rewards.
+    pub version: u32,
+    /// The period.
+    pub period: Period,
+    /// The milestone.
+    pub milestone: i64,
+    /// The time at which the claim arrived.
+    pub at: Timestamp,
+    /// The rewards, as promised.
+    pub rewards: Vec<Reward>,
+}
+
+impl From<ClaimedMilestone> for Event {
+    fn from(claimed: ClaimedMilestone) -> Self {
+        let ClaimedMilestone { task, version, period, milestone, at, rewards } = claimed;
+        Self::RewardsClaimed { task, version, period, milestone, at, rewards }
+    }
+}
+
+/// Decides what a claim takes: all lines of one milestone, the named one, else the oldest.
+///
+/// # Errors
+///
+/// A [`ClaimRejection`]: an answer, not a fault.
+pub fn decide_claim(
     state: &UserTasks,
-    task_id: &TaskId,
-    period: Option<&PeriodKey>,
-    milestone: Option<i64>,
-    at: Timestamp,
+    request: &ClaimRequest<'_>,
     catalogue: &Catalogue,
-) -> Result<Event, Rejection> {
-    let unknown = || Rejection::UnknownTask { task: task_id.clone() };
+) -> Result<ClaimedMilestone, ClaimRejection> {
+    let ClaimRequest { task: task_id, period, milestone, at } = *request;
+    let unknown = || ClaimRejection::UnknownTask { task: task_id.clone() };
     let task = catalogue.task(task_id).ok_or_else(unknown)?;
     let claimable = state.tasks.get(task_id).map_or(&[][..], |t| &t.claimable);
-    let is_wanted = |c: &&ClaimableMilestone| {
+    let is_named = |c: &&ClaimableMilestone| {
         c.terms.lapsed(at).is_none()
             && period.is_none_or(|key| c.period.key == *key)
             && milestone.is_none_or(|at| c.at == at)
     };
-    let oldest = claimable.iter().filter(is_wanted).min_by_key(|c| c.order());
+    let oldest = claimable.iter().filter(is_named).min_by_key(|c| c.order());
     let Some(claimed) = oldest else {
         return Err(why_nothing(state, task, period, milestone));
     };
     // As promised when it was reached, whatever the catalogue says by now.
-    Ok(Event::RewardsClaimed {
+    Ok(ClaimedMilestone {
         task: task_id.clone(),
         version: claimed.version,
         period: claimed.period.clone(),
@@ -118,16 +203,18 @@ fn why_nothing(
     task: &CatalogueTask,
     period: Option<&PeriodKey>,
     milestone: Option<i64>,
-) -> Rejection {
+) -> ClaimRejection {
     let has =
         |at: i64| task.versions.iter().any(|v| v.definition.milestones.iter().any(|m| m.at == at));
     if let Some(milestone) = milestone.filter(|at| !has(*at)) {
-        return Rejection::UnknownMilestone { task: task.id.clone(), milestone };
+        return ClaimRejection::UnknownMilestone { task: task.id.clone(), milestone };
     }
     let exists =
         |key: &PeriodKey| task.versions.iter().any(|v| v.period_named(key, &state.zones).is_some());
     match period.filter(|key| !exists(key)) {
-        Some(key) => Rejection::UnknownPeriod { task: task.id.clone(), period: key.to_string() },
-        None => Rejection::NothingClaimable { task: task.id.clone() },
+        Some(key) => {
+            ClaimRejection::UnknownPeriod { task: task.id.clone(), period: key.to_string() }
+        }
+        None => ClaimRejection::NothingClaimable { task: task.id.clone() },
     }
 }

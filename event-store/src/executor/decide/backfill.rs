@@ -2,7 +2,6 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use jiff::Timestamp;
 use plaudit_domain::action::Action;
 use plaudit_domain::catalogue::Status;
 use plaudit_domain::ids::TaskId;
@@ -14,7 +13,6 @@ use super::BatchDecider;
 use super::metadata::metadata;
 use crate::batch::{Item, Origin, Outcome, PastOutcome};
 use crate::source_offsets::SourceKey;
-use crate::states::truncate_to_micros;
 
 impl<'b> BatchDecider<'_, 'b> {
     /// Remembers a live action for each task with an open backfill that it may move: the backfill must not count it
@@ -59,8 +57,7 @@ impl<'b> BatchDecider<'_, 'b> {
             return Outcome::Failed(format!("nothing can be decided: {reason}"));
         }
         let seed = Seed(Uuid::new_v4().as_u64_pair().0);
-        let counted_at = truncate_to_micros(Timestamp::now());
-        let past = PastAction { task, action, seed, rewards, counted_at };
+        let past = PastAction { task, action, seed, rewards, counted_at: self.now };
         let state = &self.users[&action.user].loaded.state;
         let decide = || decide_past_action(state, past, self.catalogue, &self.budgets_used);
         let Ok(decision) = catch_unwind(AssertUnwindSafe(decide)) else {

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use plaudit_domain::ids::UserId;
 use plaudit_domain::lane::Position;
-use plaudit_domain::user_tasks::{Command, Event, Rejection};
+use plaudit_domain::user_tasks::{ClaimRejection, ClaimRequest, Event, decide_claim};
 
 use super::{BatchDecider, CLAIM_ALL_MAX, metadata};
 use crate::batch::{ClaimKey, Item, Outcome, Receipt, Work};
@@ -35,7 +35,7 @@ impl<'b> BatchDecider<'_, 'b> {
         &mut self,
         item: &'b Item,
         user: &UserId,
-        command: &Command,
+        request: ClaimRequest<'_>,
     ) -> Outcome {
         let key = key_of(&item.work);
         if let Some(receipt) =
@@ -43,7 +43,7 @@ impl<'b> BatchDecider<'_, 'b> {
         {
             return Outcome::Claimed(receipt.clone());
         }
-        let rejection = match self.claim(item, user, command) {
+        let rejection = match self.claim(item, user, &request) {
             Ok(receipt) => {
                 self.remember(item, key, vec![receipt.clone()]);
                 return Outcome::Claimed(receipt);
@@ -53,20 +53,19 @@ impl<'b> BatchDecider<'_, 'b> {
         // Claims of periods are known, too, that a later change of zone took away.
         let may_be_repeated = matches!(
             rejection,
-            Rejection::NothingClaimable { .. } | Rejection::UnknownPeriod { .. }
+            ClaimRejection::NothingClaimable { .. } | ClaimRejection::UnknownPeriod { .. }
         );
         if may_be_repeated
-            && let Command::ClaimRewards { task, period, milestone, .. } = command
-            && let (Some(period), Some(milestone)) = (period, milestone)
+            && let (Some(period), Some(milestone)) = (request.period, request.milestone)
         {
-            let (user, task, period) = (user.clone(), task.clone(), period.clone());
-            let named = MilestoneKey { user, task, period, milestone: *milestone };
+            let (user, task, period) = (user.clone(), request.task.clone(), period.clone());
+            let named = MilestoneKey { user, task, period, milestone };
             if let Some(receipt) = self.earlier_receipt(&named) {
                 self.remember(item, key, vec![receipt.clone()]);
                 return Outcome::Claimed(receipt);
             }
         }
-        Outcome::Rejected(rejection)
+        Outcome::ClaimRejected(rejection)
     }
 
     /// The receipt of an earlier claim of this milestone: of this batch, or as stored.
@@ -81,7 +80,7 @@ impl<'b> BatchDecider<'_, 'b> {
         match events.find(|new| new.user == named.user && is_it(&new.event)) {
             Some(new) => {
                 let position = Position { lane: new.lane, number: new.position };
-                Receipt::new(&new.user, &new.event, position)
+                Receipt::of_event(&new.user, &new.event, position)
             }
             None => self.claimed.get(named).cloned(),
         }
@@ -108,7 +107,7 @@ impl<'b> BatchDecider<'_, 'b> {
         Outcome::ClaimedAll { receipts, more }
     }
 
-    /// What was answered under a key.
+    /// The receipts that were given under a key.
     fn stored_receipts(&self, key: Option<&ClaimKey>) -> Option<&Vec<Receipt>> {
         key.and_then(|key| self.receipts.get(key))
     }
@@ -124,13 +123,14 @@ impl<'b> BatchDecider<'_, 'b> {
         &mut self,
         item: &Item,
         user: &UserId,
-        command: &Command,
-    ) -> Result<Receipt, Rejection> {
-        let events = self.decide(item, user, command)?.events;
-        let claimed = events.first().cloned();
-        let place = self.record(item, user, events, &metadata(item, None));
-        let receipt = claimed.as_ref().and_then(|event| Receipt::new(user, event, place));
-        Ok(receipt.expect("a claim that is not rejected gives what it took"))
+        request: &ClaimRequest<'_>,
+    ) -> Result<Receipt, ClaimRejection> {
+        self.working(item, user);
+        let state = &self.users[user].loaded.state;
+        let claimed = decide_claim(state, request, self.catalogue)?;
+        let events = vec![claimed.clone().into()];
+        let position = self.record(item, user, events, &metadata(item, None));
+        Ok(Receipt::new(user, &claimed, position))
     }
 
     fn claim_all(&mut self, item: &Item, user: &UserId, at: Timestamp) -> Vec<Receipt> {
@@ -145,14 +145,9 @@ impl<'b> BatchDecider<'_, 'b> {
             .take(CLAIM_ALL_MAX)
             .collect();
         for (task, period, milestone) in due {
-            let command = Command::ClaimRewards {
-                user: user.clone(),
-                task,
-                period: Some(period),
-                milestone: Some(milestone),
-                claimed_at: at,
-            };
-            receipts.extend(self.claim(item, user, &command));
+            let (period, milestone) = (Some(&period), Some(milestone));
+            let request = ClaimRequest { task: &task, period, milestone, at };
+            receipts.extend(self.claim(item, user, &request));
         }
         receipts
     }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use plaudit_domain::ids::UserId;
 use plaudit_domain::lane::Lane;
-use plaudit_event_store::ExecuteError;
+use plaudit_event_store::{Clock, ExecuteError};
 use sqlx::pool::PoolConnection;
 use sqlx::{PgPool, Postgres};
 use tokio::sync::{Semaphore, oneshot};
@@ -15,16 +15,17 @@ use super::{UserView, load_all};
 /// The most users of one statement. More would make the first of them wait for the last.
 const USERS_MAX: usize = 64;
 
-/// Reads users' views. A lone read is sent at once. Those that come while as many statements run as
-/// may are gathered, and the next of them to have its turn reads for all. Cheap to clone.
+/// Reads users' views. A lone read is sent at once. Reads that come while as many statements run as may are
+/// gathered, and the next of them to have its turn reads for all. Cheap to clone.
 #[derive(Debug, Clone)]
-pub struct Reads {
+pub struct BatchingLoader {
     shared: Arc<Shared>,
 }
 
 #[derive(Debug)]
 struct Shared {
     pool: PgPool,
+    clock: Clock,
     turns: Semaphore,
     /// In order of arrival.
     waiting: Mutex<Vec<Waiting>>,
@@ -41,16 +42,16 @@ struct Waiting {
 
 type Answer = oneshot::Sender<Result<UserView, Arc<ExecuteError>>>;
 
-impl Reads {
+impl BatchingLoader {
     /// Runs up to `at_once` statements at a time, each on a connection of the pool.
-    pub fn new(pool: PgPool, at_once: usize) -> Self {
+    pub fn new(pool: PgPool, at_once: usize, clock: Clock) -> Self {
         let turns = Semaphore::new(at_once);
         let (waiting, connections) = (Mutex::default(), Mutex::default());
-        Self { shared: Arc::new(Shared { pool, turns, waiting, connections }) }
+        Self { shared: Arc::new(Shared { pool, clock, turns, waiting, connections }) }
     }
 
-    /// Reads a user: see [`super::load`]. Safe to drop at any await: who was to be read for by the one
-    /// that is dropped is read for by the next.
+    /// Reads a user: see [`super::load`]. Cancel-safe: if the caller that runs the statement is dropped, another
+    /// waiter runs it.
     ///
     /// # Errors
     ///
@@ -62,7 +63,7 @@ impl Reads {
                 biased;
                 answer = &mut answered => match answer {
                     Ok(answer) => return answer,
-                    // Whoever had the turn was dropped.
+                    // The caller that had the turn was dropped.
                     Err(_) => answered = self.shared.wait((lane, user.clone())),
                 },
                 turn = self.shared.turns.acquire() => {
@@ -81,7 +82,7 @@ impl Shared {
         answered
     }
 
-    /// Those who came first; who has gone asks for nothing any more.
+    /// Takes the reads that came first, without those whose callers were dropped.
     fn next(&self) -> Vec<Waiting> {
         let mut waiting = locked(&self.waiting);
         waiting.retain(|one| !one.answer.is_closed());
@@ -110,7 +111,7 @@ impl Shared {
                 }
             },
         };
-        match load_all(&users, &mut connection).await {
+        match load_all(&users, self.clock.now(), &mut connection).await {
             Ok(views) => {
                 for (view, answer) in views.into_iter().zip(answers) {
                     // One user's damaged row is nobody else's error.
