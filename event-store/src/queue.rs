@@ -9,11 +9,9 @@ mod lane_work;
 mod standing;
 mod submission;
 
-use std::any::Any;
 use std::collections::BTreeSet;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use futures::FutureExt as _;
 use plaudit_domain::action::Action;
@@ -27,6 +25,7 @@ use crate::error::ExecuteError;
 use crate::executor::Executor;
 use lane_work::{Entry, LaneWork, Taken, Ticket};
 pub use standing::BusyLane;
+use standing::Failing;
 pub use submission::Submission;
 
 /// The most items of one transaction. More would only make its users wait for each other.
@@ -53,8 +52,8 @@ struct Handle {
 struct Shared {
     executor: Arc<Executor>,
     lanes: Mutex<Lanes>,
-    /// Since when batches fail, and the latest reason.
-    failing: Mutex<Option<(Instant, String)>>,
+    /// `None` while batches can be written, as far as is known.
+    failing: Mutex<Option<Failing>>,
     /// Work came in, or a lane became free.
     changed: Notify,
 }
@@ -127,12 +126,6 @@ impl CommandQueue {
         self.handle.shared.executor.lane_count()
     }
 
-    /// Why nothing can be written, and for how long; `None` if the last batch was written.
-    pub fn failing(&self) -> Option<(Duration, String)> {
-        let failing = self.handle.shared.failing();
-        failing.as_ref().map(|(since, why)| (since.elapsed(), why.clone()))
-    }
-
     /// How many items wait or are being applied.
     pub fn waiting(&self) -> usize {
         self.handle.shared.lanes().work.iter().map(LaneWork::len).sum()
@@ -198,7 +191,7 @@ impl Shared {
         self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn failing(&self) -> MutexGuard<'_, Option<(Instant, String)>> {
+    fn failing(&self) -> MutexGuard<'_, Option<Failing>> {
         self.failing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -236,11 +229,9 @@ impl Shared {
             let (items, tickets) = taken.into_parts();
             let batch = Batch { items, checkpoints: vec![] };
             let execute = AssertUnwindSafe(self.executor.execute_if_free(&batch)).catch_unwind();
-            let (applied, ended) = execute.await.unwrap_or_else(|panic| {
-                let text =
-                    format!("an internal error while applying a batch: {}", message_of(&*panic));
-                (vec![], Err(ExecuteError::Unreadable(text)))
-            });
+            let (applied, ended) = execute
+                .await
+                .unwrap_or_else(|panic| (vec![], Err(ExecuteError::panicked(&*panic, None))));
             if !applied.is_empty() {
                 *self.failing() = None;
             }
@@ -293,7 +284,9 @@ impl Shared {
     fn fail(&self, mut left: Vec<Entry>, error: ExecuteError) {
         metrics::counter!("plaudit_batch_failures_total").increment(1);
         tracing::warn!(%error, "a batch could not be applied; records are tried again, requests get an error");
-        self.failing().get_or_insert_with(|| (Instant::now(), String::new())).1 = error.to_string();
+        if error.is_about_all_writes() {
+            Failing::note(&mut self.failing(), &error, Instant::now());
+        }
         let error = Arc::new(error);
         let is_request = |entry: &mut Entry| !matches!(entry.item.origin, Origin::Record(_));
         let lanes: BTreeSet<Lane> = left.iter().map(|entry| entry.item.lane).collect();
@@ -322,11 +315,6 @@ impl Shared {
             rest(lanes.of(lane), now);
         }
     }
-}
-
-fn message_of(panic: &(dyn Any + Send)) -> &str {
-    let text = panic.downcast_ref::<&str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
 }
 
 async fn run_worker(shared: Arc<Shared>) {
