@@ -32,6 +32,7 @@ use decide::DecidedBatch;
 use retry::RetryState;
 
 pub(crate) use bisect::is_same_record;
+pub(crate) use decide::CLAIM_ALL_MAX;
 
 /// Applies batches. Cancel-safe: what was not committed is not there, and what was committed is recognised
 /// when the batch is sent again.

@@ -8,18 +8,18 @@
 mod lane_work;
 mod standing;
 mod submission;
+mod weight;
 
 use std::collections::BTreeSet;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures::FutureExt as _;
-use plaudit_domain::action::Action;
 use plaudit_domain::lane::{Lane, LaneCount};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::batch::{Applied, Batch, Item, Origin, Work};
+use crate::batch::{Applied, Batch, Item, Origin};
 use crate::catalogue_store::CatalogueStore;
 use crate::error::ExecuteError;
 use crate::executor::Executor;
@@ -27,12 +27,13 @@ use lane_work::{Entry, LaneWork, Taken, Ticket};
 pub use standing::BusyLane;
 use standing::Failing;
 pub use submission::Submission;
+use weight::weight_of;
 
 /// The most items of one transaction. More would only make its users wait for each other.
 const ITEMS_MAX: usize = 1_500;
 
-/// The most tasks that the actions of one transaction may touch together, by the catalogue. It bounds what
-/// is loaded, as the executor bounds the events.
+/// The most that the items of one transaction may weigh together. It bounds what is loaded, as the executor bounds
+/// the events.
 const WEIGHT_MAX: usize = 10_000;
 
 /// The most items of backfills in one transaction: live work of a lane waits for no more than these.
@@ -96,15 +97,10 @@ impl CommandQueue {
         let shared = &self.handle.shared;
         let (slots, submission) = submission::begin(items.len(), held);
         let catalogue = shared.executor.catalogue().current();
-        let weight_of = |action: &Action| catalogue.states_needed(&action.kind).len().max(1);
-        let weight = |item: &Item| match &item.work {
-            Work::Action(action) | Work::CountPast { action, .. } => weight_of(action),
-            Work::ResolveParked(resolved) => resolved.actions.iter().map(weight_of).sum(),
-            _ => 1,
-        };
         let submitted_at = Instant::now();
         let entries = items.into_iter().zip(slots).map(|(item, slot)| {
-            let ticket = Ticket { slot, weight: weight(&item), submitted_at };
+            let weight = weight_of(&item.work, &catalogue);
+            let ticket = Ticket { slot, weight, submitted_at };
             Entry { item, ticket }
         });
         let mut lanes = shared.lanes();
@@ -328,6 +324,7 @@ async fn run_worker(shared: Arc<Shared>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::batch::Work;
 
     /// The rest of a batch goes into the next one, which is bounded by weight.
     #[tokio::test]

@@ -165,6 +165,8 @@ pub fn decide_batch<'b>(
         hand_receipts: loaded.hand_receipts,
         reversals: loaded.reversals,
         claimed: loaded.claimed,
+        more_claimable: loaded.more_claimable,
+        claimed_all: HashSet::new(),
         budgets_used: loaded.budgets,
         parked_queues: loaded.parked,
         decided: DecidedBatch {
@@ -190,7 +192,11 @@ pub fn decide_batch<'b>(
     for (index, item) in items.iter().enumerate() {
         // What one record means stays in one transaction: the lane's offset moves past it as a whole.
         let may_end = index > 0 && !is_same_record(&items[index - 1], item);
-        if may_end && limits.reached(decider.decided.changes.events.len(), began) {
+        let is_enough = || {
+            limits.reached(decider.decided.changes.events.len(), began)
+                || limits.allow_a_part() && decider.lacks_claimable_of(item)
+        };
+        if may_end && is_enough() {
             break;
         }
         let outcome = catch_unwind(AssertUnwindSafe(|| decider.item(item)))
@@ -212,6 +218,10 @@ struct BatchDecider<'c, 'b> {
     hand_receipts: HashMap<RequestKey, HandReceipt>,
     reversals: FoundReversals,
     claimed: HashMap<MilestoneKey, Receipt>,
+    /// Users who may have more to claim than was loaded.
+    more_claimable: HashSet<UserId>,
+    /// Users who have claimed everything in this batch.
+    claimed_all: HashSet<UserId>,
     /// The amounts granted of the budgets, those of this batch included.
     budgets_used: BudgetsUsed,
     parked_queues: ParkedQueues,

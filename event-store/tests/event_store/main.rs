@@ -5,6 +5,7 @@ mod backfills;
 mod bisect;
 mod budgets;
 mod catalogue_fit;
+mod claims_of_everything;
 mod corrections;
 mod counting;
 mod damage;

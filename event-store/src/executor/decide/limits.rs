@@ -20,4 +20,9 @@ impl Limits {
     pub(super) fn reached(&self, events: usize, began: Instant) -> bool {
         events >= self.events || began.elapsed() >= self.time
     }
+
+    /// Whether the items may be parted.
+    pub(super) fn allow_a_part(&self) -> bool {
+        self.events < usize::MAX
+    }
 }

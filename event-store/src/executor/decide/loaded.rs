@@ -26,6 +26,8 @@ pub struct Loaded {
     pub reversals: FoundReversals,
     /// The receipts of milestones that claims name and that were claimed before.
     pub claimed: HashMap<MilestoneKey, Receipt>,
+    /// Users who may have more to claim than was loaded.
+    pub more_claimable: HashSet<UserId>,
     /// The amounts granted of the budgets.
     pub budgets: BudgetsUsed,
     /// Parked records that block users, and those to resolve.
@@ -58,6 +60,7 @@ impl Loaded {
             }
         }
         self.claimed = found.receipts;
+        self.more_claimable = found.more;
     }
 
     /// Puts the grants that were asked for into the states.
