@@ -59,7 +59,7 @@ pub async fn publish(
     let (tasks, held) = read_file(&state, &headers, body).await?;
     let definitions = definitions_of(&tasks);
     let author = Author { by: caller.subject, reason };
-    let pool = state.pool.clone();
+    let pool = state.operators.clone();
     let published = detached(async move {
         let published = catalogue_store::publish(&pool, &definitions, author).await;
         drop(held);
@@ -117,7 +117,7 @@ pub async fn plan(State(state): State<Shared>, headers: HeaderMap, body: Body) -
     let (tasks, _held) = read_file(&state, &headers, body).await?;
     let catalogue = state.executor.catalogue();
     let located: Vec<_> = tasks.iter().collect();
-    let plan = Plan::of(&located, catalogue, &state.pool, &state.past, COUNTING_MAX).await;
+    let plan = Plan::of(&located, catalogue, &state.operators, &state.past, COUNTING_MAX).await;
     Ok(no_store(&plan.map_err(|error| refused(error, &definitions_of(&tasks)))?))
 }
 

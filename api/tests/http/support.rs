@@ -162,6 +162,7 @@ impl Api {
         );
         let router = router(ApiState {
             pool: pool.clone(),
+            operators: pool.clone(),
             screens: Reads::new(pool.clone(), 2),
             heads: Arc::clone(&heads),
             computing: Computing::default(),
