@@ -3,7 +3,7 @@
 use axum::extract::State;
 use axum::http::HeaderMap;
 use plaudit_audit::{AuditError, Explanation, History, HistoryQuery, Moment, StateAt};
-use plaudit_event_store::operations;
+use plaudit_event_store::{lanes, operations};
 use uuid::Uuid;
 
 use crate::etag::{no_store, no_store_at};
@@ -37,8 +37,8 @@ pub async fn history(
     };
     query.finish()?;
     at_least.reached(&state).await?;
-    let head = state.executor.head(lane).await?;
-    let mut connection = state.pool.acquire().await?;
+    let mut connection = state.operators.acquire().await?;
+    let head = lanes::head(lane, &mut connection).await?;
     let found = History::read(lane, &user, &asked, &mut connection).await?;
     Ok(no_store_at(head, &found))
 }
@@ -66,7 +66,8 @@ pub async fn state(
     query.finish()?;
     at_least.reached(&state).await?;
     let catalogue = state.executor.catalogue();
-    let then = StateAt::read(user, lane, asked, locale.as_deref(), catalogue, &state.pool).await?;
+    let then =
+        StateAt::read(user, lane, asked, locale.as_deref(), catalogue, &state.operators).await?;
     Ok(no_store_at(then.position, &then))
 }
 
@@ -77,7 +78,8 @@ pub async fn state(
         (status = 200, description = "Whether the events are as they were stored", body = audit_shapes::UserVerification),
     ))]
 pub async fn verify(State(state): State<Shared>, UserPath(user): UserPath) -> Answer {
-    let found = plaudit_digests::verify::user(&state.pool, state.lane_of(&user), &user).await?;
+    let found =
+        plaudit_digests::verify::user(&state.operators, state.lane_of(&user), &user).await?;
     Ok(no_store(&found))
 }
 
@@ -88,7 +90,7 @@ pub async fn verify(State(state): State<Shared>, UserPath(user): UserPath) -> An
         (status = 200, description = "Message, command, events, grant, deliveries", body = audit_shapes::Explanation),
     ))]
 pub async fn explain(State(state): State<Shared>, GrantPath(grant): GrantPath) -> Answer {
-    let found = Explanation::read(grant, &state.pool).await?;
+    let found = Explanation::read(grant, &state.operators).await?;
     Ok(no_store(&found.ok_or_else(|| unknown_grant(grant))?))
 }
 

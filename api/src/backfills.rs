@@ -26,7 +26,7 @@ struct Backfills {
 pub async fn list(State(state): State<Shared>, mut query: Query) -> Answer {
     let limit = query.limit();
     query.finish()?;
-    let backfills = backfills::list(&state.pool, i64::from(limit)).await?;
+    let backfills = backfills::list(&state.operators, i64::from(limit)).await?;
     Ok(no_store(&Backfills { backfills }))
 }
 
@@ -114,7 +114,7 @@ async fn changed(
     Signed(author): Signed,
     wanted: BackfillChange,
 ) -> Answer {
-    let (pool, id) = (state.pool.clone(), task.clone());
+    let (pool, id) = (state.operators.clone(), task.clone());
     detached(async move { change(&pool, &id, wanted, &author).await }).await??;
     found(&state, &task).await
 }
@@ -124,7 +124,7 @@ async fn found(state: &ApiState, task: &TaskId) -> Answer {
 }
 
 async fn find(state: &ApiState, task: &TaskId) -> Answer<BackfillStatus> {
-    let found = backfills::find(&state.pool, task).await?;
+    let found = backfills::find(&state.operators, task).await?;
     Ok(found.ok_or_else(|| BackfillChangeError::Unknown(task.clone()))?)
 }
 

@@ -44,7 +44,7 @@ pub async fn list(State(state): State<Shared>, mut query: Query) -> Answer {
     query.finish()?;
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     let filter = Filter { state: state_wanted, code, after, limit, ..Filter::default() };
-    let page = deliveries::list(&state.pool, &filter).await?.ok_or_else(|| {
+    let page = deliveries::list(&state.operators, &filter).await?.ok_or_else(|| {
         InputError::parameter("after", "unknown grant; use `next` of the previous page")
     })?;
     let grants = page.grants.into_iter().map(GrantReport::from).collect();
@@ -60,7 +60,7 @@ pub async fn show(State(state): State<Shared>, GrantPath(grant): GrantPath) -> A
 }
 
 pub async fn entry_of(state: &ApiState, grant: Uuid) -> Answer<GrantEntry> {
-    let found = deliveries::find(&state.pool, grant).await?;
+    let found = deliveries::find(&state.operators, grant).await?;
     found.ok_or_else(|| unknown_grant(grant))
 }
 

@@ -101,7 +101,7 @@ impl FromRequestParts<Shared> for KnownParked {
             detail: format!("unknown parked record {raw}"),
         };
         let id = raw.parse().map_err(|_| unknown())?;
-        if parked::is_known(&state.pool, id).await? { Ok(Self(id)) } else { Err(unknown()) }
+        if parked::is_known(&state.operators, id).await? { Ok(Self(id)) } else { Err(unknown()) }
     }
 }
 

@@ -51,12 +51,12 @@ pub async fn list(State(state): State<Shared>, mut query: Query) -> Answer {
     let (after, limit) = (query.parsed::<Uuid>("after"), query.limit());
     query.finish()?;
     if let Some(after) = after
-        && !parked::is_known(&state.pool, after).await?
+        && !parked::is_known(&state.operators, after).await?
     {
         let unknown = "unknown record; use `next` of the previous page";
         return Err(InputError::parameter("after", unknown).into());
     }
-    let page = parked::page(&state.pool, after, i64::from(limit)).await?;
+    let page = parked::page(&state.operators, after, i64::from(limit)).await?;
     let parked = page.parked.into_iter().map(entry).collect();
     Ok(no_store(&ParkedList { parked, next: page.next }))
 }

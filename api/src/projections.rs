@@ -78,7 +78,7 @@ pub async fn list(State(state): State<Shared>, mut query: Query) -> Answer {
         rebuild: status.rebuild.map(Into::into),
     };
     let (after, limit) = (query.text("after"), query.limit());
-    let all = rebuild::list(&state.pool).await?;
+    let all = rebuild::list(&state.operators).await?;
     let unknown = "unknown projection; use `next` of the previous page";
     let place = |after: String| {
         let place = all.iter().position(|status| status.name == after);
@@ -100,7 +100,7 @@ pub async fn list(State(state): State<Shared>, mut query: Query) -> Answer {
         (status = 200, description = "The state of the rebuild", body = operator_shapes::Rebuild),
     ))]
 pub async fn show(State(state): State<Shared>, NamePath(name): NamePath) -> Answer {
-    let status = rebuild::status(&state.pool, &name).await?;
+    let status = rebuild::status(&state.operators, &name).await?;
     let detail = format!("{name} was never rebuilt");
     let status = status.ok_or(Problem::NotFound { cause: &causes::NO_REBUILD, detail })?;
     Ok(no_store(&RebuildEntry::from(status)))
@@ -130,7 +130,7 @@ pub async fn start(
     };
     if let Err(wrong) = query.finish() {
         // An unknown projection is reported first.
-        rebuild::status(&state.pool, &name).await?;
+        rebuild::status(&state.operators, &name).await?;
         return Err(wrong);
     }
     let author = author_of(&state, &name, by).await?;
@@ -149,13 +149,13 @@ pub async fn start(
         // It ended before it reported anything.
         None => match ended.await {
             Ok(Err(error)) => return Err(error.into()),
-            Ok(Ok(())) | Err(_) => match rebuild::status(&state.pool, &name).await? {
+            Ok(Ok(())) | Err(_) => match rebuild::status(&state.operators, &name).await? {
                 Some(status) => status,
                 None => return Err(Problem::Internal),
             },
         },
     };
-    operations::record(OperationKind::Rebuild, &name, &author, &state.pool).await?;
+    operations::record(OperationKind::Rebuild, &name, &author, &state.operators).await?;
     Ok(accepted(status))
 }
 
@@ -164,7 +164,7 @@ async fn author_of(state: &ApiState, name: &str, by: Result<Signed, Problem>) ->
     match by {
         Ok(Signed(author)) => Ok(author),
         Err(wrong) => {
-            rebuild::status(&state.pool, name).await?;
+            rebuild::status(&state.operators, name).await?;
             Err(wrong)
         }
     }
@@ -182,7 +182,7 @@ fn run(
     progress: impl Fn(&RebuildStatus) + Send + Sync + 'static,
     ended: oneshot::Sender<Result<(), ProjectionError>>,
 ) {
-    let (pool, stop) = (state.pool.clone(), state.rebuilds.stop.clone());
+    let (pool, stop) = (state.operators.clone(), state.rebuilds.stop.clone());
     let options = RebuildOptions { start, ..RebuildOptions::default() };
     state.rebuilds.running.spawn(async move {
         let outcome = rebuild::rebuild(&pool, &name, options, progress, stop).await;
@@ -215,8 +215,8 @@ pub async fn pause(
     by: Result<Signed, Problem>,
 ) -> Answer {
     let author = author_of(&state, &name, by).await?;
-    rebuild::pause(&state.pool, &name).await?;
-    operations::record(OperationKind::PauseRebuild, &name, &author, &state.pool).await?;
+    rebuild::pause(&state.operators, &name).await?;
+    operations::record(OperationKind::PauseRebuild, &name, &author, &state.operators).await?;
     show(State(state), NamePath(name)).await
 }
 
@@ -237,8 +237,8 @@ pub async fn resume(
     by: Result<Signed, Problem>,
 ) -> Answer {
     let author = author_of(&state, &name, by).await?;
-    rebuild::resume(&state.pool, &name).await?;
-    operations::record(OperationKind::ResumeRebuild, &name, &author, &state.pool).await?;
+    rebuild::resume(&state.operators, &name).await?;
+    operations::record(OperationKind::ResumeRebuild, &name, &author, &state.operators).await?;
     // Refused if another process is still at it, or was until it had ended: just as well.
     run(&state, name.clone(), Start::ResumeOnly, |_| {}, oneshot::channel().0);
     show(State(state), NamePath(name)).await
@@ -260,8 +260,8 @@ pub async fn cancel(
     by: Result<Signed, Problem>,
 ) -> Answer {
     let author = author_of(&state, &name, by).await?;
-    rebuild::cancel(&state.pool, &name).await?;
-    operations::record(OperationKind::CancelRebuild, &name, &author, &state.pool).await?;
+    rebuild::cancel(&state.operators, &name).await?;
+    operations::record(OperationKind::CancelRebuild, &name, &author, &state.operators).await?;
     show(State(state), NamePath(name)).await
 }
 

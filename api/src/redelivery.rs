@@ -86,11 +86,11 @@ impl Request {
     ) -> Answer<Value> {
         let Some(key) = &self.idempotency_key else {
             let answer = work.await?;
-            operations::record(kind, subject, &self.author, &state.pool).await?;
+            operations::record(kind, subject, &self.author, &state.operators).await?;
             return Ok(answer);
         };
         let _turn = KEYED.acquire().await;
-        let mut transaction = state.pool.begin().await?;
+        let mut transaction = state.operators.begin().await?;
         let before = operations::begin(kind, subject, &self.author, key, &mut transaction).await?;
         if let Some(answer) = before {
             return Ok(answer);
@@ -231,7 +231,7 @@ fn subject(filter: &Filter) -> String {
 }
 
 async fn send(state: &ApiState, request: &Request, filter: &Filter, held: Held) -> Answer<Value> {
-    let page = deliveries::list(&state.pool, filter).await?.ok_or_else(|| {
+    let page = deliveries::list(&state.operators, filter).await?.ok_or_else(|| {
         InputError::body("/after", "unknown grant; use `next` of the previous answer")
     })?;
     let item = |entry: &GrantEntry| Item {

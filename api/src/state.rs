@@ -34,8 +34,10 @@ pub(crate) type Shared = Arc<ApiState>;
 
 /// The state that all handlers share.
 pub struct ApiState {
-    /// For reads.
+    /// For reads of clients, but task screens.
     pub pool: PgPool,
+    /// For requests of operators and auditors, which may be slow: they share no connection with those of clients.
+    pub operators: PgPool,
     /// For task screens.
     pub screens: BatchingLoader,
     /// For readers that wait for a position.

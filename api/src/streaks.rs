@@ -30,7 +30,7 @@ struct Amnesties {
 #[utoipa::path(get, path = "/v1/streaks/amnesties", tag = "streaks", operation_id = "listAmnesties",
     responses((status = 200, description = "All amnesties", body = operator_shapes::Amnesties)))]
 pub async fn list(State(state): State<Shared>) -> Answer {
-    let amnesties = catalogue_store::amnesties(&state.pool).await?;
+    let amnesties = catalogue_store::amnesties(&state.operators).await?;
     Ok(no_store(&Amnesties { amnesties }))
 }
 
@@ -56,7 +56,7 @@ pub async fn declare(
     let json = serde_json::from_slice(&body)
         .map_err(|e| InputError::body("", format!("not valid JSON: {e}")))?;
     let Declaration { scope, reason } = Declaration::from_json(json)?;
-    let pool = state.pool.clone();
+    let pool = state.operators.clone();
     let declared = detached(async move {
         let asked = scope.clone();
         let declared =

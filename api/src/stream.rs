@@ -17,7 +17,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use axum::response::Response;
 use plaudit_domain::ids::UserId;
 use plaudit_domain::lane::{Lane, Position};
-use plaudit_event_store::{pool, reader};
+use plaudit_event_store::{lanes, pool, reader};
 use tokio::time::{Instant, sleep_until};
 
 use crate::auth::Caller;
@@ -61,11 +61,11 @@ pub async fn stream(
     let lane = state.lane_of(&user);
     let resumed = last_event_id(&headers, lane)?;
     // The head first: what comes after it is noticed by the subscription.
-    let head = state.executor.head(lane).await?.number;
+    let mut connection = state.pool.acquire().await?;
+    let head = lanes::head(lane, &mut connection).await?.number;
     let subscription = state.streams.subscribe(lane, &user, head)?;
     // After a restore a client may have seen more than there is.
     let cursor = resumed.map_or(head, |position| position.number.min(head));
-    let mut connection = state.pool.acquire().await?;
     let sequence = reader::sequence_at(lane, &user, cursor, &mut connection).await?;
     drop(connection);
     let opening = format!("retry: {}\nid: {lane}:{cursor}\n\n", RETRY.as_millis());
@@ -171,6 +171,7 @@ impl Follow {
         let page =
             reader::user_page(self.lane, &self.user, self.sequence, PAGE, &mut connection).await;
         let page = page.map_err(|error| error.to_string())?;
+        drop(connection);
         let Some(last) = page.last() else {
             self.is_behind = false;
             return Ok(());
@@ -179,7 +180,7 @@ impl Follow {
             Ok(recorded) => (recorded.sequence, recorded.position),
             Err(row) => (row.sequence, row.position),
         };
-        let told = messages::of(&self.state, &self.user, &page, position, &mut connection).await?;
+        let told = messages::of(&self.state, &self.user, &page, position).await?;
         self.sequence = sequence;
         self.is_behind = i64::try_from(page.len()).is_ok_and(|count| count >= PAGE);
         self.waiting.extend(told);

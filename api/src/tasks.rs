@@ -65,7 +65,7 @@ impl<'a> TaskEntry<'a> {
 pub async fn list(State(state): State<Shared>, mut query: Query) -> Answer {
     let (after, limit) = (query.parsed::<TaskId>("after"), query.limit());
     query.finish()?;
-    let catalogue = state.executor.catalogue().newest(&state.pool).await?;
+    let catalogue = state.executor.catalogue().newest(&state.operators).await?;
     let mut tasks: Vec<_> =
         catalogue.tasks().iter().filter(|t| after.as_ref().is_none_or(|a| t.id > *a)).collect();
     tasks.sort_by_key(|task| &task.id);
@@ -91,7 +91,7 @@ struct OneTask<'a> {
         (status = 200, description = "The task", body = catalogue_shapes::OneTask),
     ))]
 pub async fn show(State(state): State<Shared>, TaskPath(id): TaskPath) -> Answer {
-    let catalogue = state.executor.catalogue().newest(&state.pool).await?;
+    let catalogue = state.executor.catalogue().newest(&state.operators).await?;
     let task = catalogue.task(&id).ok_or_else(|| unknown_task(&id))?;
     let (entry, definition) = (TaskEntry::of(task), &task.current().definition);
     let needed_by = catalogue.needed_by(&id).collect();
@@ -126,7 +126,7 @@ pub async fn versions(
     mut query: Query,
 ) -> Answer {
     let (after, limit) = (query.parsed::<u32>("after").unwrap_or(0), query.limit());
-    let catalogue = state.executor.catalogue().newest(&state.pool).await?;
+    let catalogue = state.executor.catalogue().newest(&state.operators).await?;
     let task = catalogue.task(&id).ok_or_else(|| unknown_task(&id))?;
     query.finish()?;
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
@@ -137,7 +137,7 @@ pub async fn versions(
         let (version, published_at) = entry(v);
         VersionEntry { version, published_at, definition: &v.definition }
     });
-    let changes = catalogue_store::changes_of(&state.pool, &id).await?;
+    let changes = catalogue_store::changes_of(&state.operators, &id).await?;
     let (status, versions) = (task.status, versions.collect());
     Ok(no_store(&History { task: &id, status, versions, next, changes }))
 }

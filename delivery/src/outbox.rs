@@ -66,11 +66,11 @@ impl Outbox {
             }
         }
         match self.store(&due).await {
-            // Should the database refuse something, it concerns one lane.
-            Err(ExecuteError::Refused(_)) if due.len() > 1 => {
+            // What can't be stored of an item concerns one lane.
+            Err(error) if error.is_about_an_item() && due.len() > 1 => {
                 for page in &due {
                     match self.store(&[page]).await {
-                        Err(error @ ExecuteError::Refused(_)) => {
+                        Err(error) if error.is_about_an_item() => {
                             let lane = page.span.lane;
                             let reason = format!(
                                 "rewards of lane {lane} are not delivered, and are tried again: {error}"

@@ -312,6 +312,9 @@ struct Executed {
 fn is_about_lanes(error: &ExecuteError) -> bool {
     matches!(
         error,
-        ExecuteError::Refused(_) | ExecuteError::Unreadable(_) | ExecuteError::LanesBusy(_)
+        ExecuteError::Refused(_)
+            | ExecuteError::Unreadable(_)
+            | ExecuteError::Panicked { .. }
+            | ExecuteError::LanesBusy(_)
     )
 }

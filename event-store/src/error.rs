@@ -1,5 +1,6 @@
 //! Why the store gave no answer.
 
+use std::any::Any;
 use std::collections::BTreeSet;
 
 use plaudit_domain::catalogue::BudgetKey;
@@ -28,9 +29,20 @@ pub enum ExecuteError {
         /// The lane.
         lane: Lane,
     },
-    /// A stored row can't be read: the log or the catalogue is damaged, or newer than this program.
+    /// A stored row can't be read: it is damaged, or newer than this program.
     #[error("{0}")]
     Unreadable(String),
+    /// The catalogue can't be read, so that nothing can be decided for anyone.
+    #[error("{0}")]
+    CatalogueUnreadable(String),
+    /// A fault in this program while the batch was loaded, decided or written.
+    #[error("an internal error: {message}")]
+    Panicked {
+        /// The place in the batch of the item that was being decided; `None` if no single one was.
+        place: Option<usize>,
+        /// The message of the panic.
+        message: String,
+    },
     /// The database refused a statement for a reason that sending it again does not change.
     #[error("the database refused: {0}")]
     Refused(#[source] sqlx::Error),
@@ -40,6 +52,23 @@ impl ExecuteError {
     /// Whether the same batch may succeed later without anybody's help.
     pub fn is_transient(&self) -> bool {
         matches!(self, Self::Unavailable(_) | Self::LanesBusy(_) | Self::BudgetTaken(_))
+    }
+
+    /// Whether one item of the batch may be the cause, so that the others can be applied without it.
+    pub fn is_about_an_item(&self) -> bool {
+        matches!(self, Self::Refused(_) | Self::Unreadable(_) | Self::Panicked { .. })
+    }
+
+    /// Whether whatever is written meets the same error.
+    pub fn is_about_all_writes(&self) -> bool {
+        matches!(self, Self::Unavailable(_) | Self::CatalogueUnreadable(_))
+    }
+
+    /// The error of a panic.
+    pub(crate) fn panicked(panic: &(dyn Any + Send), place: Option<usize>) -> Self {
+        let text = panic.downcast_ref::<&str>().copied();
+        let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+        Self::Panicked { place, message: text.unwrap_or("no message").to_owned() }
     }
 
     /// Whether the connection has an answer outstanding, or is gone, so that nobody can use it again.
@@ -86,7 +115,13 @@ pub fn is_transient(error: &sqlx::Error) -> bool {
 
 impl From<sqlx::Error> for ExecuteError {
     fn from(error: sqlx::Error) -> Self {
-        if is_transient(&error) { Self::Unavailable(error) } else { Self::Refused(error) }
+        match error {
+            sqlx::Error::Decode(_) | sqlx::Error::ColumnDecode { .. } => {
+                Self::Unreadable(format!("a stored row can't be read: {error}"))
+            }
+            error if is_transient(&error) => Self::Unavailable(error),
+            error => Self::Refused(error),
+        }
     }
 }
 

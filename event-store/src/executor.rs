@@ -3,12 +3,15 @@
 mod bisect;
 mod decide;
 mod load;
+mod probe;
 mod retry;
 
 use std::collections::BTreeSet;
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use futures::FutureExt as _;
 use plaudit_domain::catalogue::BudgetKey;
 use plaudit_domain::lane::{Lane, LaneCount, Position};
 use sqlx::{Connection as _, PgConnection, PgPool};
@@ -30,6 +33,7 @@ use decide::DecidedBatch;
 use retry::RetryState;
 
 pub(crate) use bisect::is_same_record;
+pub(crate) use decide::CLAIM_ALL_MAX;
 
 /// Applies batches. Cancel-safe: what was not committed is not there, and what was committed is recognised
 /// when the batch is sent again.
@@ -42,9 +46,6 @@ pub struct Executor {
     clock: Clock,
     committed_at: Mutex<Option<Instant>>,
 }
-
-/// The time limit for trying lanes that another writer holds.
-const PROBE_MAX: Duration = Duration::from_secs(3);
 
 /// How long one transaction may take, from asking for a connection to the answer of its commit. Then its
 /// connection is closed. A batch that needs longer is halved, so this bounds no work, only silence.
@@ -129,25 +130,6 @@ impl Executor {
         *self.committed_at.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Tries lanes, and gives those that somebody else holds.
-    pub(crate) async fn held_lanes(
-        &self,
-        lanes: &BTreeSet<Lane>,
-    ) -> Result<BTreeSet<Lane>, ExecuteError> {
-        pool::within(PROBE_MAX, async {
-            let mut connection = Borrowed::from(&self.pool).await?;
-            let mut tx = connection.begin().await?;
-            let outcome = lanes::lock(lanes, LaneWait::None, &mut tx).await?;
-            tx.rollback().await?;
-            connection.give_back();
-            Ok(match outcome {
-                LockOutcome::Locked(_) => BTreeSet::new(),
-                LockOutcome::Busy(held) => held,
-            })
-        })
-        .await
-    }
-
     /// How many lanes the database has.
     pub fn lane_count(&self) -> LaneCount {
         self.lane_count
@@ -161,7 +143,7 @@ impl Executor {
     /// Applies a batch and answers item by item. Waits a moment for lanes that somebody else holds.
     ///
     /// A conflict or a lost connection is tried again. An item that the database or the rules can't
-    /// take is found by halving the batch, and parked; the others are applied. A batch that makes more
+    /// take is found, by halving the batch if need be, and parked; the others are applied. A batch that makes more
     /// events than a transaction should hold takes several transactions.
     ///
     /// # Errors
@@ -193,7 +175,7 @@ impl Executor {
                 Part { items: &batch.items[applied.len()..], checkpoints: &batch.checkpoints };
             match self.execute_part(part, wait).await {
                 Ok(done) => applied.extend(done),
-                Err(ExecuteError::Refused(error)) if batch.checkpoints.is_empty() => {
+                Err(error) if error.is_about_an_item() && batch.checkpoints.is_empty() => {
                     self.bisect(part.items, error, wait, applied).await?;
                 }
                 Err(error) => return Err(error),
@@ -236,7 +218,7 @@ impl Executor {
         unconfirmed: &mut Option<Vec<Applied>>,
     ) -> Result<Vec<Applied>, Failed> {
         let mut began = false;
-        let work = async {
+        let work = AssertUnwindSafe(async {
             let mut connection = Borrowed::from(&self.pool).await?;
             began = true;
             let applied = self.transact(part, how, unconfirmed, &mut connection).await;
@@ -245,9 +227,12 @@ impl Executor {
                 connection.give_back();
             }
             applied
+        });
+        let ended = match tokio::time::timeout(ATTEMPT_MAX, work.catch_unwind()).await {
+            Ok(Ok(ended)) => ended,
+            Ok(Err(panic)) => Err(ExecuteError::panicked(&*panic, None)),
+            Err(_) => Err(pool::no_answer(ATTEMPT_MAX).into()),
         };
-        let ended = tokio::time::timeout(ATTEMPT_MAX, work).await;
-        let ended = ended.unwrap_or_else(|_| Err(pool::no_answer(ATTEMPT_MAX).into()));
         ended.map_err(|error| {
             let connection_lost = began && error.is_connection_lost();
             Failed { error, connection_lost }
@@ -296,7 +281,7 @@ impl Executor {
             LockOutcome::Locked(locked) => locked,
             LockOutcome::Busy(busy) => return Err(ExecuteError::LanesBusy(busy)),
         };
-        let in_force = self.catalogue.in_force(locked.catalogue_identity, tx).await?;
+        let in_force = self.in_force(locked.catalogue_identity, tx).await?;
         let InForce { catalogue, backfills } = &in_force;
         let unbounded = backfills.unbounded(&part.lanes());
         if !unbounded.is_empty() {
@@ -314,7 +299,7 @@ impl Executor {
         let decided = off_the_runtime(|| {
             let (now, limits) = (self.clock.now(), how.limits);
             decide::decide_batch(part.items, locked.clone(), loaded, &in_force, limits, now)
-        });
+        })?;
         self.write(&decided, part.checkpoints, tx).await?;
         Ok(Done { decided, locked, needed })
     }

@@ -8,33 +8,33 @@
 mod lane_work;
 mod standing;
 mod submission;
+mod weight;
 
-use std::any::Any;
 use std::collections::BTreeSet;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use futures::FutureExt as _;
-use plaudit_domain::action::Action;
 use plaudit_domain::lane::{Lane, LaneCount};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::batch::{Applied, Batch, Item, Origin, Work};
+use crate::batch::{Applied, Batch, Item, Origin};
 use crate::catalogue_store::CatalogueStore;
 use crate::clock::Clock;
 use crate::error::ExecuteError;
 use crate::executor::Executor;
 use lane_work::{Entry, LaneWork, Taken, Ticket};
 pub use standing::BusyLane;
+use standing::Failing;
 pub use submission::Submission;
+use weight::weight_of;
 
 /// The most items of one transaction. More would only make its users wait for each other.
 const ITEMS_MAX: usize = 1_500;
 
-/// The most tasks that the actions of one transaction may touch together, by the catalogue. It bounds what
-/// is loaded, as the executor bounds the events.
+/// The most that the items of one transaction may weigh together. It bounds what is loaded, as the executor bounds
+/// the events.
 const WEIGHT_MAX: usize = 10_000;
 
 /// The most items of backfills in one transaction: live work of a lane waits for no more than these.
@@ -54,8 +54,8 @@ struct Handle {
 struct Shared {
     executor: Arc<Executor>,
     lanes: Mutex<Lanes>,
-    /// Since when batches fail, and the latest reason.
-    failing: Mutex<Option<(Instant, String)>>,
+    /// `None` while batches can be written, as far as is known.
+    failing: Mutex<Option<Failing>>,
     /// Work came in, or a lane became free.
     changed: Notify,
 }
@@ -98,15 +98,10 @@ impl CommandQueue {
         let shared = &self.handle.shared;
         let (slots, submission) = submission::begin(items.len(), held);
         let catalogue = shared.executor.catalogue().current();
-        let weight_of = |action: &Action| catalogue.states_needed(&action.kind).len().max(1);
-        let weight = |item: &Item| match &item.work {
-            Work::Action(action) | Work::CountPast { action, .. } => weight_of(action),
-            Work::ResolveParked(resolved) => resolved.actions.iter().map(weight_of).sum(),
-            _ => 1,
-        };
         let submitted_at = Instant::now();
         let entries = items.into_iter().zip(slots).map(|(item, slot)| {
-            let ticket = Ticket { slot, weight: weight(&item), submitted_at };
+            let weight = weight_of(&item.work, &catalogue);
+            let ticket = Ticket { slot, weight, submitted_at };
             Entry { item, ticket }
         });
         let mut lanes = shared.lanes();
@@ -131,12 +126,6 @@ impl CommandQueue {
     /// How many lanes the database has.
     pub fn lane_count(&self) -> LaneCount {
         self.handle.shared.executor.lane_count()
-    }
-
-    /// Why nothing can be written, and for how long; `None` if the last batch was written.
-    pub fn failing(&self) -> Option<(Duration, String)> {
-        let failing = self.handle.shared.failing();
-        failing.as_ref().map(|(since, why)| (since.elapsed(), why.clone()))
     }
 
     /// How many items wait or are being applied.
@@ -204,7 +193,7 @@ impl Shared {
         self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn failing(&self) -> MutexGuard<'_, Option<(Instant, String)>> {
+    fn failing(&self) -> MutexGuard<'_, Option<Failing>> {
         self.failing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -242,11 +231,9 @@ impl Shared {
             let (items, tickets) = taken.into_parts();
             let batch = Batch { items, checkpoints: vec![] };
             let execute = AssertUnwindSafe(self.executor.execute_if_free(&batch)).catch_unwind();
-            let (applied, ended) = execute.await.unwrap_or_else(|panic| {
-                let text =
-                    format!("an internal error while applying a batch: {}", message_of(&*panic));
-                (vec![], Err(ExecuteError::Unreadable(text)))
-            });
+            let (applied, ended) = execute
+                .await
+                .unwrap_or_else(|panic| (vec![], Err(ExecuteError::panicked(&*panic, None))));
             if !applied.is_empty() {
                 *self.failing() = None;
             }
@@ -299,7 +286,9 @@ impl Shared {
     fn fail(&self, mut left: Vec<Entry>, error: ExecuteError) {
         metrics::counter!("plaudit_batch_failures_total").increment(1);
         tracing::warn!(%error, "a batch could not be applied; records are tried again, requests get an error");
-        self.failing().get_or_insert_with(|| (Instant::now(), String::new())).1 = error.to_string();
+        if error.is_about_all_writes() {
+            Failing::note(&mut self.failing(), &error, Instant::now());
+        }
         let error = Arc::new(error);
         let is_request = |entry: &mut Entry| !matches!(entry.item.origin, Origin::Record(_));
         let lanes: BTreeSet<Lane> = left.iter().map(|entry| entry.item.lane).collect();
@@ -330,11 +319,6 @@ impl Shared {
     }
 }
 
-fn message_of(panic: &(dyn Any + Send)) -> &str {
-    let text = panic.downcast_ref::<&str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
-}
-
 async fn run_worker(shared: Arc<Shared>) {
     while let Some(taken) = shared.next().await {
         shared.apply(taken).await;
@@ -346,6 +330,7 @@ async fn run_worker(shared: Arc<Shared>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::batch::Work;
 
     /// The rest of a batch goes into the next one, which is bounded by weight.
     #[tokio::test]

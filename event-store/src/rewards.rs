@@ -121,16 +121,24 @@ pub async fn load(
     now: jiff::Timestamp,
 ) -> sqlx::Result<RewardPage> {
     let limit = limit.max(1);
-    let found = sqlx::query(include_str!("rewards/page.sql"))
+    // Of all that a user earned, little is claimable at a time.
+    let is_of_claimable = state == Some(RewardState::Claimable.as_str());
+    let sql = if is_of_claimable {
+        include_str!("rewards/claimable_page.sql")
+    } else {
+        include_str!("rewards/page.sql")
+    };
+    let mut asked = sqlx::query(sql)
         .bind(lane.0)
         .bind(user.as_str())
         .bind(after.map_or(0, |after| after.position))
         .bind(after.map_or(0, |after| after.ordinal))
-        .bind(state)
         .bind(i64::from(limit) + 1) // one more tells whether there is a next page
-        .bind(instant::to_sql(now))
-        .fetch_all(pool)
-        .await?;
+        .bind(instant::to_sql(now));
+    if !is_of_claimable {
+        asked = asked.bind(state);
+    }
+    let found = asked.fetch_all(pool).await?;
     let number = found.first().ok_or(sqlx::Error::RowNotFound)?.try_get(0)?;
     let rows = found.iter().map(|row| RewardRow::read(row, 1));
     let mut rows: Vec<_> = rows.filter_map(Result::transpose).collect::<Result<_, _>>()?;

@@ -13,7 +13,7 @@ use plaudit_domain::ids::TaskId;
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 
-use crate::batch::{Item, Origin, Work};
+use crate::batch::{Applied, Item, Origin, Outcome, Work};
 use crate::error::ExecuteError;
 use crate::pool::{self, Borrowed, within};
 use crate::queue::CommandQueue;
@@ -100,7 +100,15 @@ async fn sweep(pool: &PgPool, queue: &CommandQueue) -> Result<Swept, Arc<Execute
     let submission = queue.submit(users.into_iter().map(item).collect());
     // A lane that somebody holds must not keep the others waiting: it comes again.
     match tokio::time::timeout(APPLY_MAX, submission).await {
-        Ok(applied) => applied.map(|_| Swept::Users(count)),
+        Ok(applied) => Ok(match applied? {
+            // Those of whom nothing can be decided are due again at once.
+            applied if applied.iter().all(is_failed) => Swept::Users(0),
+            _ => Swept::Users(count),
+        }),
         Err(_) => Ok(Swept::LanesBusy),
     }
+}
+
+fn is_failed(applied: &Applied) -> bool {
+    matches!(applied.outcome, Outcome::Failed(_))
 }

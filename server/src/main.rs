@@ -14,6 +14,7 @@ mod open_files;
 mod operator;
 mod output;
 mod past_records;
+mod read_pools;
 mod signals;
 mod source_files;
 mod startup;

@@ -171,7 +171,7 @@ pub fn writers(config: &Config, workers: u32) -> Result<PgPool, Failure> {
 }
 
 /// How many of `database.connections_max` are for reading.
-fn readers_max(config: &Config) -> Result<u32, Failure> {
+pub fn readers_max(config: &Config) -> Result<u32, Failure> {
     let (all, workers) =
         (config.number("database.connections_max"), config.number("ingest.workers"));
     let reserved = workers + OTHER_WRITERS;
@@ -183,8 +183,8 @@ fn readers_max(config: &Config) -> Result<u32, Failure> {
     })
 }
 
-/// The fewest connections for reading that let screens, followers and a rebuild go on beside each other.
-const READERS_MIN: u32 = 4;
+/// The fewest connections for reading of which each kind of reader has its own.
+pub const READERS_MIN: u32 = 5;
 
 /// The executor of batches.
 pub fn executor(

@@ -10,7 +10,6 @@ use plaudit_event_store::reader::Entry;
 use plaudit_event_store::rewards::by_grant;
 use serde::Serialize;
 use serde_json::Value;
-use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::rewards::{RewardEntry, entry};
@@ -41,7 +40,6 @@ pub async fn of(
     user: &UserId,
     page: &[Entry],
     position: Position,
-    connection: &mut PgConnection,
 ) -> Result<Vec<Bytes>, String> {
     let (mut tasks, mut grants) = (BTreeSet::new(), BTreeSet::new());
     for recorded in page.iter().filter_map(|entry| entry.as_ref().ok()) {
@@ -51,7 +49,10 @@ pub async fn of(
     }
     let mut messages = task_messages(state, user, &tasks, position).await?;
     let grants: Vec<Uuid> = grants.into_iter().collect();
-    let rows = by_grant::of_lane(position.lane, &grants, connection).await;
+    // Taken only now: the screen needed connections, and many streams must not wait for each other's.
+    let mut connection = state.pool.acquire().await.map_err(|error| error.to_string())?;
+    let rows = by_grant::of_lane(position.lane, &grants, &mut connection).await;
+    drop(connection);
     for row in rows.map_err(|error| error.to_string())? {
         let position = position.to_string();
         let message = RewardMessage { user, position, reward: entry(row, state.now()) };

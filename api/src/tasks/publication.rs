@@ -53,7 +53,7 @@ pub async fn publish(
     let published = detached(async move {
         let located: Vec<_> = tasks.iter().collect();
         let catalogue = state.executor.catalogue();
-        let published = publish_located(&located, author, catalogue, &state.pool).await;
+        let published = publish_located(&located, author, catalogue, &state.operators).await;
         drop(held);
         published.map_err(|error| refused(error, &definitions_of(&tasks)))
     });
@@ -103,7 +103,7 @@ pub async fn plan(State(state): State<Shared>, headers: HeaderMap, body: Body) -
     let (tasks, _held) = read_file(&state, &headers, body).await?;
     let catalogue = state.executor.catalogue();
     let located: Vec<_> = tasks.iter().collect();
-    let plan = Plan::of(&located, catalogue, &state.pool, &state.past, COUNTING_MAX).await;
+    let plan = Plan::of(&located, catalogue, &state.operators, &state.past, COUNTING_MAX).await;
     Ok(no_store(&plan.map_err(|error| refused(error, &definitions_of(&tasks)))?))
 }
 

@@ -52,7 +52,7 @@ pub async fn simulate(State(state): State<Shared>, headers: HeaderMap, body: Bod
     };
     let (lanes, catalogue) = (state.executor.lane_count(), state.executor.catalogue());
     let prepared =
-        Simulation::prepare(input, lanes, catalogue, &state.pool).await.map_err(&refused)?;
+        Simulation::prepare(input, lanes, catalogue, &state.operators).await.map_err(&refused)?;
     let simulated = state.computing.run(|| prepared.run()).await;
     drop(held);
     Ok(no_store(&simulated.map_err(&refused)?))

@@ -70,13 +70,13 @@ async fn set(
     Signed(author): Signed,
     status: Status,
 ) -> Answer {
-    let (pool, id) = (state.pool.clone(), task.clone());
+    let (pool, id) = (state.operators.clone(), task.clone());
     let changed =
         detached(async move { catalogue_store::set_status(&pool, &id, status, author).await });
     changed.await?.map_err(|error| refused(error, &[]))?;
     let mut needed_by = Vec::new();
     if status != Status::Active {
-        let catalogue = state.executor.catalogue().newest(&state.pool).await?;
+        let catalogue = state.executor.catalogue().newest(&state.operators).await?;
         needed_by.extend(catalogue.needed_by(&task).cloned());
     }
     Ok(no_store(&Changed { task, status, needed_by }))

@@ -34,7 +34,7 @@ pub async fn why(
     let (fields, held) = read_object(&state, &headers, body).await?;
     let (user, action) = read(fields)?;
     let (lanes, catalogue) = (state.executor.lane_count(), state.executor.catalogue());
-    let prepared = Why::prepare(user, &task, action, lanes, catalogue, &state.pool).await?;
+    let prepared = Why::prepare(user, &task, action, lanes, catalogue, &state.operators).await?;
     let why = state.computing.run(|| prepared.run()).await;
     drop(held);
     Ok(no_store(&why?))

@@ -184,6 +184,7 @@ impl Api {
         );
         let router = router(ApiState {
             pool: pool.clone(),
+            operators: pool.clone(),
             screens: BatchingLoader::new(pool.clone(), 2, clock),
             heads: Arc::clone(&heads),
             computing: Computing::default(),

@@ -7,65 +7,119 @@ use crate::batch::{Applied, Item, Origin, Outcome, ParkedRecord, Work};
 use crate::error::ExecuteError;
 use crate::lanes::LaneWait;
 
+/// The reason for which an item is parked, or failed, that this program can't apply.
+pub(super) const INTERNAL_ERROR: &str = "an internal error while applying it";
+
 impl Executor {
-    /// Applies items of which some can't be, always between two records, and parks those. Adds the answers to `applied`, in order.
+    /// Applies items of which some can't be, and parks those. Adds the answers to `applied`, in order. Divides only
+    /// between two records.
     pub(super) async fn bisect(
         &self,
         items: &[Item],
-        refused: sqlx::Error,
+        refused: ExecuteError,
         wait: LaneWait,
         applied: &mut Vec<Applied>,
     ) -> Result<(), ExecuteError> {
         let mut why = refused;
-        // Parts still to apply, the first one on top. The whole was refused already.
-        let mut parts: Vec<Vec<Item>> = match record_boundary(items) {
-            Some(at) => vec![items[at..].to_vec(), items[..at].to_vec()],
-            None => vec![items.to_vec()],
-        };
+        // Parts still to apply, the first one on top.
+        let mut parts = Vec::new();
+        divide(items.to_vec(), &why, &mut parts, applied)?;
         while let Some(mut part) = parts.pop() {
             match self.execute_part(Part { items: &part, checkpoints: &[] }, wait).await {
-                Ok(done) if done.len() < part.len() => {
-                    parts.push(part.split_off(done.len()));
+                Ok(done) => {
+                    push(part.split_off(done.len().min(part.len())), &mut parts);
                     applied.extend(done);
                 }
-                Ok(done) => applied.extend(done),
-                Err(ExecuteError::Refused(error)) => {
+                Err(error) if error.is_about_an_item() => {
                     why = error;
-                    match record_boundary(&part) {
-                        Some(at) => {
-                            let rest = part.split_off(at);
-                            parts.extend([rest, part]);
-                        }
-                        None => {
-                            let kept = give_up(part, &why, applied)?;
-                            parts.extend(Some(kept).filter(|kept| !kept.is_empty()));
-                        }
-                    }
+                    divide(part, &why, &mut parts, applied)?;
                 }
                 Err(error) => return Err(error),
             }
         }
-        tracing::warn!(error = %why, "a batch was refused as a whole and applied in parts");
+        tracing::warn!(error = %why, "a batch could not be applied as a whole and was applied in parts");
         Ok(())
     }
+}
+
+/// Divides a part that could not be applied into parts to try, the first one on top. What is one record, or one item,
+/// is given up.
+fn divide(
+    mut part: Vec<Item>,
+    why: &ExecuteError,
+    parts: &mut Vec<Vec<Item>>,
+    applied: &mut Vec<Applied>,
+) -> Result<(), ExecuteError> {
+    if let ExecuteError::Panicked { place: Some(place), .. } = why
+        && *place < part.len()
+    {
+        return isolate(part, *place, why, parts, applied);
+    }
+    match record_boundary(&part) {
+        Some(at) => {
+            let rest = part.split_off(at);
+            parts.extend([rest, part]);
+        }
+        None => push(give_up(part, why, applied)?, parts),
+    }
+    Ok(())
+}
+
+/// Takes the item at `place` out of a part whose other items may be well.
+fn isolate(
+    mut part: Vec<Item>,
+    place: usize,
+    why: &ExecuteError,
+    parts: &mut Vec<Vec<Item>>,
+    applied: &mut Vec<Applied>,
+) -> Result<(), ExecuteError> {
+    match park(part[place].clone(), why)? {
+        Unapplied::Parked(item) => {
+            part[place] = *item;
+            parts.push(part);
+        }
+        Unapplied::Failed(failed) if place == 0 => {
+            applied.push(*failed);
+            push(part.split_off(1), parts);
+        }
+        // Answers are in order: first come those of the items before it.
+        Unapplied::Failed(_) => {
+            let rest = part.split_off(place);
+            parts.extend([rest, part]);
+        }
+    }
+    Ok(())
+}
+
+fn push(part: Vec<Item>, parts: &mut Vec<Vec<Item>>) {
+    parts.extend(Some(part).filter(|part| !part.is_empty()));
 }
 
 /// Turns what one record means into items that park it. Commands have nothing to park: they are answered
 /// in `applied`.
 fn give_up(
     part: Vec<Item>,
-    why: &sqlx::Error,
+    why: &ExecuteError,
     applied: &mut Vec<Applied>,
 ) -> Result<Vec<Item>, ExecuteError> {
-    let reason = format!("the database refused it: {why}");
     let mut kept = Vec::with_capacity(part.len());
     for item in part {
-        match park(item, &reason)? {
+        match park(item, why)? {
             Unapplied::Parked(item) => kept.push(*item),
             Unapplied::Failed(failed) => applied.push(*failed),
         }
     }
     Ok(kept)
+}
+
+/// The reason that an operator reads.
+fn reason_of(why: &ExecuteError) -> String {
+    match why {
+        ExecuteError::Refused(error) => format!("the database refused it: {error}"),
+        // What went wrong inside is in the log.
+        ExecuteError::Panicked { .. } => INTERNAL_ERROR.to_owned(),
+        other => other.to_string(),
+    }
 }
 
 /// The outcome of an item that can't be applied.
@@ -77,7 +131,8 @@ enum Unapplied {
 }
 
 /// Turns an item that can't be applied into one that parks it.
-fn park(item: Item, reason: &str) -> Result<Unapplied, ExecuteError> {
+fn park(item: Item, why: &ExecuteError) -> Result<Unapplied, ExecuteError> {
+    let reason = &*reason_of(why);
     let record = match &item.work {
         Work::Action(action) => ParkedRecord::of_action(action, reason, true),
         // Even parking it was refused: its headers are what the database can't take.
@@ -98,7 +153,7 @@ fn park(item: Item, reason: &str) -> Result<Unapplied, ExecuteError> {
         | Work::SettleDeliveries { .. }
         | Work::Redeliver { .. }
         | Work::ResolveParked(_) => {
-            tracing::error!(reason, "a command was refused by the database");
+            tracing::error!(error = %why, "a command can't be applied: {why}");
             let position = Position { lane: item.lane, number: 0 };
             let outcome = Outcome::Failed(reason.to_owned());
             return Ok(Unapplied::Failed(Box::new(Applied { outcome, position })));

@@ -6,6 +6,7 @@ mod budgets;
 mod by_hand;
 mod claims;
 mod deliveries;
+mod limits;
 mod loaded;
 mod metadata;
 mod needed;
@@ -14,8 +15,9 @@ mod streaks;
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use jiff::Timestamp;
 use plaudit_domain::catalogue::{BudgetKey, BudgetsUsed, Catalogue};
@@ -36,6 +38,7 @@ use crate::batch::{
 };
 use crate::budgets::Take;
 use crate::catalogue_store::InForce;
+use crate::error::ExecuteError;
 use crate::lanes::{LaneHead, Locked};
 use crate::parked::{NewlyParked, ParkedQueues};
 use crate::reversals::FoundReversals;
@@ -46,31 +49,12 @@ use crate::states::{LoadedState, truncate_to_micros};
 use crate::streak_looks::StreakLook;
 use metadata::metadata;
 
+pub use limits::Limits;
 pub use loaded::{Loaded, LoadedPast};
 pub use needed::{Needed, NeededPast, chunks_needed};
 
 /// The most milestones that one claim of everything takes.
 pub const CLAIM_ALL_MAX: usize = 500;
-
-/// How much one transaction decides. What is left over goes into the next one.
-#[derive(Debug, Clone, Copy)]
-pub struct Limits {
-    events: usize,
-    time: Duration,
-}
-
-impl Limits {
-    /// 10,000 events take some 10 MB here and in PostgreSQL. Lanes are held while deciding, so that has an
-    /// end too, however many actions cost their full budget of evaluation.
-    pub const DEFAULT: Self = Self { events: 10_000, time: Duration::from_millis(250) };
-
-    /// All of it, whatever it takes.
-    pub const NONE: Self = Self { events: usize::MAX, time: Duration::MAX };
-
-    fn reached(&self, events: usize, began: Instant) -> bool {
-        events >= self.events || began.elapsed() >= self.time
-    }
-}
 
 /// A batch, decided.
 pub struct DecidedBatch<'b> {
@@ -159,6 +143,11 @@ struct Working {
 }
 
 /// Decides items in order: all, or as many of the first as the limits allow.
+///
+/// # Errors
+///
+/// [`ExecuteError::Panicked`] with the place of the item whose decision, or fold, panicked. Nothing of the batch is of
+/// any use then: its state may be half changed.
 pub fn decide_batch<'b>(
     items: &'b [Item],
     locked: Locked,
@@ -166,7 +155,7 @@ pub fn decide_batch<'b>(
     in_force: &InForce,
     limits: Limits,
     now: Timestamp,
-) -> DecidedBatch<'b> {
+) -> Result<DecidedBatch<'b>, ExecuteError> {
     let mut decider = BatchDecider {
         catalogue: &in_force.catalogue,
         backfills: &in_force.backfills,
@@ -181,6 +170,8 @@ pub fn decide_batch<'b>(
         reversals: loaded.reversals,
         ignored_before: loaded.ignored_acknowledgements,
         claimed: loaded.claimed,
+        more_claimable: loaded.more_claimable,
+        claimed_all: HashSet::new(),
         budgets_used: loaded.budgets,
         parked_queues: loaded.parked,
         decided: DecidedBatch {
@@ -206,13 +197,18 @@ pub fn decide_batch<'b>(
     for (index, item) in items.iter().enumerate() {
         // What one record means stays in one transaction: the lane's offset moves past it as a whole.
         let may_end = index > 0 && !is_same_record(&items[index - 1], item);
-        if may_end && limits.reached(decider.decided.changes.events.len(), began) {
+        let is_enough = || {
+            limits.reached(decider.decided.changes.events.len(), began)
+                || limits.allow_a_part() && decider.lacks_claimable_of(item)
+        };
+        if may_end && is_enough() {
             break;
         }
-        let outcome = decider.item(item);
+        let outcome = catch_unwind(AssertUnwindSafe(|| decider.item(item)))
+            .map_err(|panic| ExecuteError::panicked(&*panic, Some(index)))?;
         decider.decided.outcomes.push((item.lane, outcome));
     }
-    decider.finish()
+    Ok(decider.finish())
 }
 
 struct BatchDecider<'c, 'b> {
@@ -230,6 +226,10 @@ struct BatchDecider<'c, 'b> {
     reversals: FoundReversals,
     ignored_before: IgnoredAcknowledgements,
     claimed: HashMap<MilestoneKey, Receipt>,
+    /// Users who may have more to claim than was loaded.
+    more_claimable: HashSet<UserId>,
+    /// Users who have claimed everything in this batch.
+    claimed_all: HashSet<UserId>,
     /// The amounts granted of the budgets, those of this batch included.
     budgets_used: BudgetsUsed,
     parked_queues: ParkedQueues,

@@ -1,6 +1,6 @@
 //! Loading what a batch needs before it can decide: each kind of row with one query for all items.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use plaudit_domain::catalogue::Catalogue;
 use plaudit_domain::ids::UserId;
@@ -59,6 +59,7 @@ pub async fn load(
         hand_receipts: hand_receipts::load(&needed.requests, tx).await?,
         reversals: found_reversals,
         claimed: HashMap::new(),
+        more_claimable: HashSet::new(),
         budgets: budgets::used(&needed.budgets, tx).await?,
         parked: parked::load(&needed.parked, &locked.heads, &needed.users, tx).await?,
         past: load_past(&needed.past, tx).await?,

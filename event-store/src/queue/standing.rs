@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use super::lane_work::LaneWork;
 use super::{CommandQueue, Lanes, Shared};
+use crate::error::ExecuteError;
 
 /// From then on a lane that somebody else holds is named.
 const NAMED_AFTER: Duration = Duration::from_secs(2);
@@ -28,7 +29,29 @@ pub struct BusyLane {
     pub since: Duration,
 }
 
+/// Why batches fail, whatever is in them.
+#[derive(Debug)]
+pub(super) struct Failing {
+    since: Instant,
+    last_at: Instant,
+    why: String,
+}
+
+impl Failing {
+    pub fn note(failing: &mut Option<Self>, why: &ExecuteError, now: Instant) {
+        let since = failing.as_ref().map_or(now, |failing| failing.since);
+        *failing = Some(Self { since, last_at: now, why: why.to_string() });
+    }
+}
+
 impl CommandQueue {
+    /// The reason why nothing can be written, and for how long; `None` since the database has taken a batch, or a probe
+    /// while there was none.
+    pub fn failing(&self) -> Option<(Duration, String)> {
+        let failing = self.handle.shared.failing();
+        failing.as_ref().map(|failing| (failing.since.elapsed(), failing.why.clone()))
+    }
+
     /// Lanes that could not be had for a while, longest first. Their users wait; nobody else does. A lane whose
     /// requests were all given up is among them until it can be had, or until nobody has asked for it for a minute.
     pub fn busy_lanes(&self) -> Vec<BusyLane> {
@@ -73,6 +96,11 @@ impl Lanes {
         busy
     }
 
+    /// Tells whether nothing waits or is being applied, but for lanes that somebody else holds.
+    fn is_idle_but_for_held(&self) -> bool {
+        self.work.iter().all(|work| work.len() == 0 || work.held_since().is_some())
+    }
+
     fn stall(&self, committed_at: Option<Instant>, now: Instant) -> Option<Stall> {
         let uneventful = |since: &Instant| committed_at.is_none_or(|at| at < *since);
         let lasted = |since: Instant| {
@@ -92,7 +120,7 @@ impl Lanes {
     }
 }
 
-/// Runs as long as the queue: counts the held lanes, and tries those that nobody's work tries.
+/// Runs as long as the queue: counts the held lanes, and tries what nobody's work tries.
 pub(super) async fn watch(queue: Weak<Shared>) {
     loop {
         tokio::time::sleep(EVERY).await;
@@ -101,6 +129,7 @@ pub(super) async fn watch(queue: Weak<Shared>) {
             return;
         }
         shared.probe().await;
+        shared.probe_writes().await;
         shared.count();
     }
 }
@@ -125,6 +154,21 @@ impl Shared {
             }
             // Whatever it is, whoever writes meets it too.
             Err(error) => tracing::debug!(%error, "held lanes can't be tried"),
+        }
+    }
+
+    /// Finds out whether the database takes writes again, if no work that could be applied would. A process that gets
+    /// no requests because it is not ready would never be ready again.
+    async fn probe_writes(&self) {
+        let began = Instant::now();
+        if self.failing().is_none() || !self.lanes().is_idle_but_for_held() {
+            return;
+        }
+        let tried = self.executor.try_to_write().await;
+        let mut failing = self.failing();
+        match tried {
+            Ok(()) => _ = failing.take_if(|failing| failing.last_at <= began),
+            Err(error) => Failing::note(&mut failing, &error, Instant::now()),
         }
     }
 

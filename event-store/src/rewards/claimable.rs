@@ -1,6 +1,6 @@
 //! What claims ask for: the milestones with something to claim, and the receipts of those that were claimed.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use plaudit_domain::calendar::{Period, PeriodKey};
 use plaudit_domain::ids::{TaskId, UserId};
@@ -9,7 +9,7 @@ use plaudit_domain::user_tasks::{ClaimableMilestone, RewardState};
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
 
-use super::lapses::{SETTLED_MAX, SettledUsers};
+use super::lapses::{self, SETTLED_MAX, SettledUsers};
 use super::{Ledger, RewardRow};
 use crate::batch::{Receipt, ReceiptLine};
 use crate::error::ExecuteError;
@@ -51,6 +51,8 @@ pub struct FoundClaims {
     pub claimable: HashMap<UserId, BTreeMap<TaskId, Vec<ClaimableMilestone>>>,
     /// Of milestones that were named and are claimed already.
     pub receipts: HashMap<MilestoneKey, Receipt>,
+    /// Users of whom all was asked for, and as many milestones were found as were asked for.
+    pub more: HashSet<UserId>,
 }
 
 /// Loads what claims may take, each with how many milestones it may take, and what is due of users who are
@@ -106,6 +108,7 @@ pub async fn load(
             .fetch_all(&mut *connection)
             .await?;
         found.add(&rows, &of_all)?;
+        found.note_more(&of_all);
     }
     if !settled.is_empty() {
         let lookup = |((lane, user), _): (&(Lane, UserId), _)| ClaimLookup {
@@ -116,13 +119,14 @@ pub async fn load(
             milestone: None,
         };
         let lookups: Vec<ClaimLookup> = settled.iter().map(lookup).collect();
-        let asked: Vec<Asked<'_>> = lookups.iter().map(|lookup| (lookup, &SETTLED_MAX)).collect();
+        let at_most = lapses::share_of(lookups.len(), SETTLED_MAX);
+        let asked: Vec<Asked<'_>> = lookups.iter().map(|lookup| (lookup, &at_most)).collect();
         let rows = sqlx::query(include_str!("due_of_users.sql"))
             .bind(lanes(&asked))
             .bind(users(&asked))
             .bind(settled.values().map(|at| instant::to_sql(*at)).collect::<Vec<_>>())
             .bind(places(&asked))
-            .bind(SETTLED_MAX)
+            .bind(at_most)
             .fetch_all(&mut *connection)
             .await?;
         found.add(&rows, &asked)?;
@@ -180,6 +184,16 @@ impl FoundClaims {
         }
         self.add_milestones(by_milestone);
         Ok(())
+    }
+
+    /// Notes the users who may have more than was found.
+    fn note_more(&mut self, asked: &[Asked<'_>]) {
+        let found = |user: &UserId| {
+            let tasks = self.claimable.get(user).into_iter().flat_map(BTreeMap::values);
+            i64::try_from(tasks.map(Vec::len).sum::<usize>()).unwrap_or(i64::MAX)
+        };
+        let full = asked.iter().filter(|(lookup, count)| found(&lookup.user) >= **count);
+        self.more = full.map(|(lookup, _)| lookup.user.clone()).collect();
     }
 
     /// The users among those who claim whose tasks count something to claim of which no row was found: these

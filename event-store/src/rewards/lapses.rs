@@ -16,6 +16,16 @@ pub type SettledUsers = BTreeMap<(Lane, UserId), jiff::Timestamp>;
 /// The most milestones of a user that one transaction settles. The sweeper comes back for the others.
 pub const SETTLED_MAX: i64 = 500;
 
+/// The most milestones of all users together that one transaction loads for settling.
+const SETTLED_TOGETHER_MAX: i64 = 10_000;
+
+/// The milestones of each of so many users that one transaction settles: `most`, or an equal share of what it loads
+/// for all of them.
+pub fn share_of(users: usize, most: i64) -> i64 {
+    let users = i64::try_from(users).unwrap_or(i64::MAX).max(1);
+    (SETTLED_TOGETHER_MAX / users).clamp(1, most)
+}
+
 /// Users with rewards that are due, of every lane up to `per_lane` milestones, and since when the oldest is due.
 pub async fn due_users(
     as_of: jiff::Timestamp,

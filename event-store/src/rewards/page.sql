@@ -1,6 +1,6 @@
 -- A page of what a user earned, oldest first, with the head of the lane. $1: the lane, $2: the user,
--- $3 and $4: after which row, $5: only this state, $6: how many,
--- $7: now: what is due by then is in its next state, recorded or not.
+-- $3 and $4: after which row, $5: how many,
+-- $6: now: what is due by then is in its next state, recorded or not, $7: only this state.
 select l.next_position - 1,
        r.task_id, r.period_key, r.milestone, r.line, r.grant_id, r.kind, r.code, r.amount, r.state,
        r.granted_at, r.granted_position, r.ordinal, r.version, r.period_starts_at, r.period_ends_at,
@@ -9,13 +9,13 @@ from lanes l
 left join lateral (
     select * from reward_state r
     where r.lane = $1 and r.user_id = $2 and (r.granted_position, r.ordinal) > ($3, $4)
-      and ($5::text is null or $5 = case
-               when r.state <> 'claimable' or r.lapses_at is null or r.lapses_at > $7 then r.state
+      and ($7::text is null or $7 = case
+               when r.state <> 'claimable' or r.lapses_at is null or r.lapses_at > $6 then r.state
                when r.lapses_as = 'granted' then 'claimed'
                else r.lapses_as
            end)
     order by r.granted_position, r.ordinal
-    limit $6
+    limit $5
 ) r on true
 where l.lane = $1
 order by r.granted_position, r.ordinal

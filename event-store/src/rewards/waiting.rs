@@ -15,7 +15,7 @@ use crate::budgets;
 use crate::states::{undecodable, unless_unreadable};
 
 /// The most milestones of a user that one transaction grants, or revokes from. The sweeper comes back for the others.
-const MILESTONES_MAX: i64 = 100;
+pub(crate) const WAITING_MAX: i64 = 100;
 
 /// The most users of a lane, and of all, for whom the sweeper asks at a time.
 const PER_LANE_MAX: i64 = 200;
@@ -27,21 +27,21 @@ const USERS_MIN: i64 = 100;
 /// The milestones that users wait for, by task.
 pub(crate) type FoundWaiting = HashMap<UserId, BTreeMap<TaskId, Vec<WaitingMilestone>>>;
 
-/// Loads what these users wait for.
+/// Loads what these users wait for, of each as many milestones as are asked for.
 pub(crate) async fn load(
-    of: &BTreeSet<(Lane, UserId)>,
+    of: &BTreeMap<(Lane, UserId), i64>,
     connection: &mut PgConnection,
 ) -> sqlx::Result<FoundWaiting> {
     let mut found = FoundWaiting::new();
     if of.is_empty() {
         return Ok(found);
     }
-    let users: Vec<&UserId> = of.iter().map(|(_, user)| user).collect();
+    let users: Vec<&UserId> = of.keys().map(|(_, user)| user).collect();
     let rows = sqlx::query(include_str!("waiting_of_users.sql"))
-        .bind(of.iter().map(|(lane, _)| lane.0).collect::<Vec<_>>())
+        .bind(of.keys().map(|(lane, _)| lane.0).collect::<Vec<_>>())
         .bind(users.iter().map(|user| user.as_str()).collect::<Vec<_>>())
         .bind((0..).take(users.len()).collect::<Vec<i64>>())
-        .bind(MILESTONES_MAX)
+        .bind(of.values().copied().collect::<Vec<_>>())
         .fetch_all(connection)
         .await?;
     for row in rows {

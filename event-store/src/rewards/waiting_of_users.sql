@@ -1,14 +1,14 @@
 -- The milestones of some users that wait for budgets, with all their lines that do, the oldest first.
--- $4: how many milestones of a user.
+-- $4: how many milestones of each user.
 select w.place, r.task_id, r.period_key, r.milestone, r.line, r.grant_id, r.kind, r.code, r.amount, r.state,
        r.granted_at, r.granted_position, r.ordinal, r.version, r.period_starts_at, r.period_ends_at,
        r.claimed_at, r.claimed_position, r.claim_until, r.lapses_at, r.lapses_as
-from unnest($1::smallint[], $2::text[], $3::bigint[]) w (lane, user_id, place)
+from unnest($1::smallint[], $2::text[], $3::bigint[], $4::bigint[]) w (lane, user_id, place, count)
 cross join lateral (
     select granted_position from reward_state
     where lane = w.lane and user_id = w.user_id and state = 'waiting' and ordinal = 0
     order by granted_position
-    limit $4
+    limit w.count
 ) m
 join lateral (
     select * from reward_state

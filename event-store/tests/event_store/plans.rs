@@ -7,7 +7,7 @@ use crate::support::{Store, TASKS, action, request};
 use jiff::Timestamp;
 use plaudit_domain::ids::{TaskId, UserId};
 use plaudit_domain::lane::Lane;
-use plaudit_event_store::{Item, Work};
+use plaudit_event_store::{Item, Work, rewards};
 use serde_json::json;
 
 /// Rows that a scan of an index may read on average: what one user has, and not what a lane has.
@@ -73,4 +73,45 @@ async fn every_statement_of_a_batch_probes_keys_also_when_it_was_planned_on_empt
         let average = read as f64 / scans as f64;
         assert!(average <= ROWS_PER_SCAN, "{index}: {scans} scans read {read} rows");
     }
+}
+
+/// Rows as somebody has them who has signed in for decades.
+const MANY_CLAIMED_FEW_CLAIMABLE: &str = "
+    insert into reward_state (lane, user_id, task_id, period_key, milestone, line, grant_id, kind, code, amount,
+                              state, granted_at, granted_position, ordinal, version)
+    select $1, $2, 'sign-in', n::text, 1, 'd1', gen_random_uuid(), 'currency', 'coin', 1,
+           case when n % 10000 = 0 then 'claimable' else 'claimed' end, now(), n, 0, 1
+    from generate_series(1, 100000) n";
+
+#[tokio::test]
+async fn a_page_of_claimable_rewards_reads_no_others_also_when_it_was_planned_on_empty_tables() {
+    let store = Store::with_tasks(TASKS).await;
+    let user: UserId = "u".parse().unwrap();
+    let lane = Lane::of("u", store.lane_count);
+    let claimable = async || {
+        let state = Some("claimable");
+        rewards::load(&store.pool, lane, &user, state, None, 100, Timestamp::now()).await.unwrap()
+    };
+    assert!(claimable().await.rows.is_empty());
+    let insert = sqlx::query(MANY_CLAIMED_FEW_CLAIMABLE).bind(lane.0).bind("u");
+    insert.execute(&store.pool).await.unwrap();
+    let page = claimable().await;
+    assert_eq!((page.rows.len(), page.next), (10, None));
+    // So is a plan that knows the table.
+    sqlx::query("analyze reward_state").execute(&store.pool).await.unwrap();
+    assert_eq!(claimable().await.rows.len(), 10);
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let read = loop {
+        let of_index = "select idx_scan, idx_tup_read from pg_stat_user_indexes
+                        where indexrelname = 'reward_state_claimable_in_order'";
+        let (scans, _): (i64, i64) = sqlx::query_as(of_index).fetch_one(&store.pool).await.unwrap();
+        if scans >= 3 {
+            let of_table = "select sum(idx_tup_read)::bigint from pg_stat_user_indexes
+                            where relname = 'reward_state'";
+            break store.count(of_table).await;
+        }
+        assert!(Instant::now() < deadline, "the index was used {scans} times");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    };
+    assert!(read <= 20, "two pages of ten rewards read {read} rows");
 }

@@ -2,6 +2,7 @@
 
 mod drain;
 mod readiness;
+mod screen_probe;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -21,7 +22,6 @@ use plaudit_ingest::backfill::BackfillWorker;
 use plaudit_ingest::{GroupProtocol, Ingest, IngestOptions};
 use plaudit_projections::task_view::BatchingLoader;
 use plaudit_release::Resolver;
-use sqlx::PgPool;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -30,10 +30,12 @@ use crate::cli::Role;
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::past_records::past_lookup;
+use crate::read_pools::ReadPools;
 use crate::signals::{SHUTDOWN_MAX, ShutdownSignals};
 use crate::source_files::{SourceFiles, SourceWatch};
 use crate::{logging, metrics, open_files, startup};
-use readiness::readiness;
+use readiness::{Parts as ReadinessParts, readiness};
+use screen_probe::ScreenProbe;
 
 /// A shorter secret than its hash is the weakest part of a token.
 ///
@@ -69,7 +71,7 @@ pub struct Serving {
     digests: Option<Runner>,
     rebuilds: Rebuilds,
     backfills: Option<tokio::task::JoinHandle<()>>,
-    pool: PgPool,
+    pools: ReadPools,
 }
 
 /// The options of the parts that are to run.
@@ -123,9 +125,11 @@ pub async fn start(
     let (pool, lane_count) = startup::serving_database(config).await?;
     let catalogue = Arc::new(CatalogueStore::default());
     catalogue.newest(&pool).await?;
+    let pools = ReadPools::divide(&pool, config)?;
+    pool.close().await;
 
     let published = match parts.sources {
-        Some(files) => Some(SourceWatch::start(files, &pool, stop.clone()).await?),
+        Some(files) => Some(SourceWatch::start(files, &pools.background, stop.clone()).await?),
         None => None,
     };
     let no_sources = || watch::channel(Arc::<Sources>::default()).1;
@@ -137,45 +141,50 @@ pub async fn start(
     let writers = startup::writers(config, workers)?;
     let executor = startup::executor(&writers, lane_count, &catalogue);
     let commands = CommandQueue::start(Arc::clone(&executor), usize::try_from(workers)?);
-    tokio::spawn(upkeep::run(pool.clone(), stop.clone()));
-    tokio::spawn(sweeper::run(pool.clone(), commands.clone(), stop.clone()));
+    tokio::spawn(upkeep::run(pools.background.clone(), stop.clone()));
+    tokio::spawn(sweeper::run(pools.background.clone(), commands.clone(), stop.clone()));
     let rebuilds = Rebuilds::default();
-    let heads = HeadWatch::start(&pool, stop.clone());
+    let heads = HeadWatch::start(&pools.background, stop.clone());
     let start_delivery = |options: &DeliveryOptions| {
         let (executor, heads) = (Arc::clone(&executor), Arc::clone(&heads));
-        Delivery::start(options, &executor, &pool, heads, &stop)
+        Delivery::start(options, &executor, &pools.followers, heads, &stop)
     };
     let delivery = parts.delivery.as_ref().map(start_delivery).transpose()?;
-    let start_events = |topic| EventTopic::start(topic, &pool, Arc::clone(&heads), &stop);
+    let start_events =
+        |topic| EventTopic::start(topic, &pools.followers, Arc::clone(&heads), &stop);
     let events = parts.events.as_ref().map(start_events).transpose()?;
     let digests = roles
         .contains(&Role::Follow)
-        .then(|| plaudit_digests::start(&pool, Arc::clone(&heads), stop.clone()));
+        .then(|| plaudit_digests::start(&pools.followers, Arc::clone(&heads), stop.clone()));
     // The last part that may fail: joining the group and leaving it again stops the others for a while.
     let worker = parts.ingest.as_ref().map(|options| BackfillWorker {
         options: Arc::new(options.clone()),
         records_per_second: config.number("backfill.records_per_second"),
         queue: commands.clone(),
-        database: Deadlined::new(&pool, plaudit_ingest::CALL_MAX),
+        database: Deadlined::new(&pools.background, plaudit_ingest::CALL_MAX),
         sources: sources.clone(),
         stopped: stop.clone(),
     });
-    let start_ingest =
-        |options| Ingest::start(options, commands.clone(), &pool, sources.clone(), stop.clone());
+    let start_ingest = |options| {
+        Ingest::start(options, commands.clone(), &pools.background, sources.clone(), stop.clone())
+    };
     let ingest = parts.ingest.map(start_ingest).transpose()?;
     let backfills = worker.map(BackfillWorker::start);
-    let readiness = readiness(
-        pool.clone(),
-        commands.clone(),
-        ingest.as_ref().map(|ingest| Arc::clone(ingest.health())),
+    let screens =
+        BatchingLoader::new(pools.screens.clone(), pools.screens_at_once, executor.clock());
+    let readiness = readiness(ReadinessParts {
+        background: pools.background.clone(),
+        screens: ScreenProbe::start(screens.clone(), lane_count, stop.clone()),
+        commands: commands.clone(),
+        ingest: ingest.as_ref().map(|ingest| Arc::clone(ingest.health())),
         published,
-        [
+        followers: [
             delivery.as_ref().map(|delivery| Arc::clone(delivery.health())),
             events.as_ref().map(|events| Arc::clone(events.health())),
             digests.as_ref().map(|digests| Arc::clone(digests.health())),
         ],
-        parts.api.as_ref().map(|(keys, _)| keys.clone()),
-    );
+        keys: parts.api.as_ref().map(|(keys, _)| keys.clone()),
+    });
     let lag = ingest.as_ref().map(|ingest| Arc::clone(ingest.health()));
     let lag = lag.map(|health| -> Arc<dyn Fn() -> String + Send + Sync> {
         Arc::new(move || health.lag_metrics())
@@ -187,11 +196,13 @@ pub async fn start(
             let in_flight_bytes = usize::try_from(config.number("http.in_flight_bytes_max"))?;
             tokio::spawn(keys.clone().refresh());
             let tolerance = config.duration("future_tolerance");
+            let operators = pools.operators.clone();
             let resolver =
-                Resolver::new(pool.clone(), commands.clone(), sources.clone(), tolerance);
+                Resolver::new(operators.clone(), commands.clone(), sources.clone(), tolerance);
             plaudit_api::router(ApiState {
-                pool: pool.clone(),
-                screens: BatchingLoader::new(pool.clone(), reads_at_once(&pool), executor.clock()),
+                pool: pools.clients.clone(),
+                operators,
+                screens,
                 heads: Arc::clone(&heads),
                 computing: Computing::default(),
                 in_flight: InFlight::new(in_flight_bytes),
@@ -206,7 +217,7 @@ pub async fn start(
                 past: past_lookup(config, sources.clone()),
                 payer_routes: channels(config)?.routes(),
                 resolver,
-                streams: Streams::start(&pool, heads, stop.clone()),
+                streams: Streams::start(&pools.background, heads, stop.clone()),
             })
         }
         // Supervisors check the health of every process.
@@ -214,16 +225,7 @@ pub async fn start(
     };
     let api =
         listener.map(|listener| serve_http(listener, router, connection_limits(config), stop));
-    Ok(Serving { ingest, api, delivery, events, digests, rebuilds, backfills, pool })
-}
-
-/// How many statements for task screens run at a time: as many as half of the cores. The other half
-/// makes screens of what they bring; with more, each would read for fewer (measured on two cores: 21,000
-/// screens a second with one, 17,000 with two, 16,000 with four). Never more than a quarter of the connections.
-fn reads_at_once(pool: &PgPool) -> usize {
-    let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
-    let connections = usize::try_from(pool.options().get_max_connections()).unwrap_or(usize::MAX);
-    (cores / 2).min(connections / 4).max(1)
+    Ok(Serving { ingest, api, delivery, events, digests, rebuilds, backfills, pools })
 }
 
 /// Binds the port; the error names the setting.

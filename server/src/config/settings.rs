@@ -94,8 +94,8 @@ pub const SETTINGS: &[Setting] = &[
     setting(
         "database.connections_max",
         Some("16"),
-        Kind::Number(7, 1000),
-        "connections of one process; `ingest.workers` + 2 of them are kept for writing, the others are for reading",
+        Kind::Number(8, 1000),
+        "connections of one process; `ingest.workers` + 2 of them are kept for writing, the others, at least 5, are for reading",
     ),
     setting(
         "database.startup_timeout",

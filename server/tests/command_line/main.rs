@@ -1,6 +1,7 @@
 //! The command line as an operator meets it: what is printed, and how a command ends.
 
 mod backfills;
+mod bounds;
 mod corrections;
 mod dev;
 mod examples;

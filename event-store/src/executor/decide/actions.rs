@@ -12,6 +12,7 @@ use plaudit_domain::user_tasks::{
 };
 use uuid::Uuid;
 
+use super::super::bisect::INTERNAL_ERROR;
 use super::BatchDecider;
 use super::metadata::metadata;
 use crate::batch::{Item, Outcome, ParkedRecord};
@@ -73,7 +74,7 @@ impl<'b> BatchDecider<'_, 'b> {
         let decide = || decide_action(state, input, self.catalogue, &self.budgets_used);
         // A fault in the rules must not stop a partition: the action is parked, others go on.
         let Ok(Decision { events, unmoved }) = catch_unwind(AssertUnwindSafe(decide)) else {
-            return Err("an internal error while applying it".to_owned());
+            return Err(INTERNAL_ERROR.to_owned());
         };
         let failed = |u: &Unmoved| {
             matches!(u.reason, UnmovedReason::FilterFailed(..)).then(|| u.task.clone())

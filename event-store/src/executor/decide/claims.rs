@@ -30,6 +30,13 @@ pub(super) fn key_of(work: &Work) -> Option<ClaimKey> {
 }
 
 impl<'b> BatchDecider<'_, 'b> {
+    /// Tells whether an item claims everything of a user of whom an earlier item has taken what was loaded. It belongs
+    /// into the next transaction, which loads the rest.
+    pub(super) fn lacks_claimable_of(&self, item: &Item) -> bool {
+        let Work::ClaimAll { user, .. } = &item.work else { return false };
+        self.claimed_all.contains(user) && self.more_claimable.contains(user)
+    }
+
     /// Answers a claim of one milestone.
     pub(super) fn claim_one(
         &mut self,
@@ -97,13 +104,15 @@ impl<'b> BatchDecider<'_, 'b> {
         let receipts = match self.stored_receipts(key.as_ref()).cloned() {
             Some(receipts) => receipts,
             None => {
+                self.claimed_all.insert(user.clone());
                 let receipts = self.claim_all(item, user, at);
                 self.remember(item, key, receipts.clone());
                 receipts
             }
         };
         let tasks = &self.working(item, user).loaded.state.tasks;
-        let more = tasks.values().any(|task| !task.claimable.is_empty());
+        let is_left = tasks.values().any(|task| !task.claimable.is_empty());
+        let more = is_left || self.more_claimable.contains(user);
         Outcome::ClaimedAll { receipts, more }
     }
 

@@ -28,6 +28,8 @@ pub struct Loaded {
     pub ignored_acknowledgements: IgnoredAcknowledgements,
     /// The receipts of milestones that claims name and that were claimed before.
     pub claimed: HashMap<MilestoneKey, Receipt>,
+    /// Users who may have more to claim than was loaded.
+    pub more_claimable: HashSet<UserId>,
     /// The amounts granted of the budgets.
     pub budgets: BudgetsUsed,
     /// Parked records that block users, and those to resolve.
@@ -60,6 +62,7 @@ impl Loaded {
             }
         }
         self.claimed = found.receipts;
+        self.more_claimable = found.more;
     }
 
     /// Puts the grants that were asked for into the states.

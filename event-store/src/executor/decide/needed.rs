@@ -16,8 +16,8 @@ use crate::batch::{ClaimKey, Item, Origin, ParkedResolution, RequestKey, Work};
 use crate::reversals::FoundReversals;
 use crate::rewards::claimable::{ClaimLookup, FoundClaims};
 use crate::rewards::grants::{FoundGrants, GrantLookup};
-use crate::rewards::lapses::SettledUsers;
-use crate::rewards::waiting::FoundWaiting;
+use crate::rewards::lapses::{self, SettledUsers};
+use crate::rewards::waiting::{FoundWaiting, WAITING_MAX};
 use crate::source_offsets::SourceKey;
 use crate::states::{LoadedState, NeededChunk, NeededUsers};
 
@@ -34,14 +34,14 @@ pub struct Needed {
     pub reversals: BTreeMap<(Lane, UserId, Uuid), ReversedAction>,
     /// Acknowledgements that say that a reward was delivered.
     pub acknowledgements: Vec<(Lane, UserId, Uuid)>,
-    /// Each with how many milestones it may take.
+    /// Each with how many milestones are loaded for it.
     pub claims: BTreeMap<ClaimLookup, i64>,
     pub grants: BTreeSet<GrantLookup>,
     pub settled: SettledUsers,
     /// The windows that the items may draw on.
     pub budgets: BTreeSet<BudgetKey>,
-    /// Users of whom what waits for a budget is granted, or revoked.
-    pub waiting: BTreeSet<(Lane, UserId)>,
+    /// Users of whom what waits for a budget is granted, or revoked, each with how many milestones are loaded.
+    pub waiting: BTreeMap<(Lane, UserId), i64>,
     /// Parked records to release or discard.
     pub parked: Vec<(Lane, Uuid)>,
     pub past: NeededPast,
@@ -94,16 +94,16 @@ impl Needed {
                     let (lane, user) = (item.lane, user.clone());
                     let lookup =
                         ClaimLookup { lane, user, task: None, period: None, milestone: None };
-                    // One more tells whether there are others.
-                    let count = needed.claims.entry(lookup).or_insert(1);
-                    *count += i64::try_from(CLAIM_ALL_MAX).unwrap_or(i64::MAX);
+                    // One more tells whether there are others, which a second claim of the user finds later.
+                    let count = i64::try_from(CLAIM_ALL_MAX).unwrap_or(i64::MAX).saturating_add(1);
+                    needed.claims.insert(lookup, count);
                 }
                 Work::Settle { user, streaks, as_of } => {
                     needed.tasks_of(item.lane, user).extend(streaks.iter().cloned());
                     let settled = needed.settled.entry((item.lane, user.clone())).or_insert(*as_of);
                     *settled = (*settled).max(*as_of);
                     if !catalogue.waiting_places().is_empty() {
-                        needed.waiting.insert((item.lane, user.clone()));
+                        needed.waiting.entry((item.lane, user.clone())).or_default();
                     }
                     needed.budgets.extend(catalogue.budgets_waited_for(*as_of));
                 }
@@ -112,7 +112,7 @@ impl Needed {
                     let tasks = needed.tasks_of(item.lane, &key.user);
                     tasks.extend(by_hand::tasks_of(command, catalogue));
                     if let Some(Reward { task, period, milestone, .. }) = revoked.as_deref() {
-                        needed.waiting.insert((item.lane, key.user.clone()));
+                        needed.waiting.insert((item.lane, key.user.clone()), WAITING_MAX);
                         let lookup = ClaimLookup {
                             lane: item.lane,
                             user: key.user.clone(),
@@ -131,6 +131,8 @@ impl Needed {
             needed.grants.extend(deliveries::grants_of(item));
             needed.keys.extend(claims::key_of(&item.work).map(|key| (item.lane, key)));
         }
+        let share = lapses::share_of(needed.waiting.len(), WAITING_MAX);
+        needed.waiting.values_mut().for_each(|count| *count = (*count).max(share));
         needed
     }
 
@@ -234,4 +236,28 @@ pub fn chunks_needed(
         }
     }
     needed
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+
+    use super::*;
+
+    #[test]
+    fn what_is_loaded_for_users_has_a_bound_however_many_and_however_often_they_ask() {
+        let item = |user: &str, work: fn(UserId) -> Work| Item {
+            lane: Lane(0),
+            work: work(user.parse().expect("a user id")),
+            origin: Origin::Sweeper,
+        };
+        let claim =
+            |user| Work::ClaimAll { user, at: Timestamp::UNIX_EPOCH, idempotency_key: None };
+        let of_one: Vec<Item> = (0..1_500).map(|_| item("ann", claim)).collect();
+        let needed = Needed::by(&of_one, &Catalogue::default());
+        assert_eq!(needed.claims.values().sum::<i64>(), 501);
+        assert_eq!(lapses::share_of(1, lapses::SETTLED_MAX), 500);
+        assert_eq!(lapses::share_of(1_500, lapses::SETTLED_MAX), 6);
+        assert_eq!(lapses::share_of(100_000, lapses::SETTLED_MAX), 1);
+    }
 }

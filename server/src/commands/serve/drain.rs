@@ -22,7 +22,7 @@ impl Serving {
     /// Waits until every part has ended in order, which follows from the token of [`super::start`], or for
     /// [`DRAIN_MAX`]. They end beside each other: none needs another to end first.
     pub async fn drain(self) {
-        let Self { ingest, api, delivery, events, digests, rebuilds, backfills, pool } = self;
+        let Self { ingest, api, delivery, events, digests, rebuilds, backfills, pools } = self;
         rebuilds.stop.cancel();
         rebuilds.running.close();
         tokio::join!(
@@ -35,7 +35,7 @@ impl Serving {
             ended("a rebuild", DRAIN_MAX, Some(rebuilds.running.wait())),
         );
         // A client that does not take its answer keeps what it was read with.
-        if tokio::time::timeout(POOL_CLOSE, pool.close()).await.is_err() {
+        if tokio::time::timeout(POOL_CLOSE, pools.close()).await.is_err() {
             tracing::warn!("some connections to the database were still in use at the end");
         }
     }

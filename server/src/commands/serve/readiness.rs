@@ -10,48 +10,53 @@ use plaudit_followers::FollowerHealth;
 use plaudit_ingest::health::IngestHealth;
 use sqlx::PgPool;
 
+use super::screen_probe::ScreenProbe;
 use crate::source_files::SourceWatch;
 
-/// The process is ready when the database answers and its other roles can do their work.
-pub fn readiness(
-    pool: PgPool,
-    commands: CommandQueue,
-    ingest: Option<Arc<IngestHealth>>,
-    published: Option<SourceWatch>,
-    followers: [Option<Arc<FollowerHealth>>; 3],
-    keys: Option<Keys>,
-) -> Readiness {
+/// What the readiness of a process follows from.
+#[derive(Clone)]
+pub struct Parts {
+    pub background: PgPool,
+    pub screens: Arc<ScreenProbe>,
+    pub commands: CommandQueue,
+    pub ingest: Option<Arc<IngestHealth>>,
+    pub published: Option<SourceWatch>,
+    pub followers: [Option<Arc<FollowerHealth>>; 3],
+    pub keys: Option<Keys>,
+}
+
+/// The process is ready when screens can be read and its other roles can do their work.
+pub fn readiness(parts: Parts) -> Readiness {
     Readiness::new(move || {
-        let (pool, ingest, followers) = (pool.clone(), ingest.clone(), followers.clone());
-        let (commands, published, keys) = (commands.clone(), published.clone(), keys.clone());
-        async move {
-            let mut report = ReadinessReport::default();
-            let reasons = &mut report.reasons;
-            let asked = sqlx::query("select 1").execute(&pool);
-            match tokio::time::timeout(Duration::from_secs(2), asked).await {
-                Ok(Ok(_)) => {}
-                Ok(Err(error)) => reasons.push(format!("database: {error}")),
-                Err(_) => reasons.push("database: no answer within 2 s".to_owned()),
-            }
-            let failing = commands.failing().map(|(_, why)| why);
-            reasons
-                .extend(failing.or_else(|| commands.stalled()).map(|why| format!("writes: {why}")));
-            reasons.extend(ingest.as_ref().and_then(|health| health.ready().err()));
-            reasons.extend(keys.as_ref().and_then(|keys| keys.ready().err()));
-            let followers = || followers.iter().flatten();
-            reasons.extend(followers().filter_map(|health| health.ready().err()));
-            report.warnings.extend(commands.busy_lanes().iter().map(busy_lane));
-            report.warnings.extend(ingest.iter().flat_map(|health| health.warnings()));
-            report.warnings.extend(keys.as_ref().and_then(Keys::warning));
-            report.warnings.extend(published.as_ref().and_then(SourceWatch::problem));
-            let stuck = backfills::warnings(&pool);
-            if let Ok(Ok(stuck)) = tokio::time::timeout(Duration::from_secs(1), stuck).await {
-                report.warnings.extend(stuck);
-            }
-            report.warnings.extend(followers().flat_map(|health| health.warnings()));
-            report
-        }
+        let parts = parts.clone();
+        async move { parts.report().await }
     })
+}
+
+impl Parts {
+    async fn report(&self) -> ReadinessReport {
+        let Self { background, screens, commands, ingest, published, followers, keys } = self;
+        let mut report = ReadinessReport::default();
+        let reasons = &mut report.reasons;
+        reasons.extend(screens.ready().err());
+        let failing = commands.failing().map(|(_, why)| why);
+        reasons.extend(failing.or_else(|| commands.stalled()).map(|why| format!("writes: {why}")));
+        reasons.extend(ingest.as_ref().and_then(|health| health.ready().err()));
+        reasons.extend(keys.as_ref().and_then(|keys| keys.ready().err()));
+        let followers = || followers.iter().flatten();
+        reasons.extend(followers().filter_map(|health| health.ready().err()));
+        report.warnings.extend(screens.warning());
+        report.warnings.extend(commands.busy_lanes().iter().map(busy_lane));
+        report.warnings.extend(ingest.iter().flat_map(|health| health.warnings()));
+        report.warnings.extend(keys.as_ref().and_then(Keys::warning));
+        report.warnings.extend(published.as_ref().and_then(SourceWatch::problem));
+        let stuck = backfills::warnings(background);
+        if let Ok(Ok(stuck)) = tokio::time::timeout(Duration::from_secs(1), stuck).await {
+            report.warnings.extend(stuck);
+        }
+        report.warnings.extend(followers().flat_map(|health| health.warnings()));
+        report
+    }
 }
 
 fn busy_lane(busy: &BusyLane) -> String {

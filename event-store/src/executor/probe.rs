@@ -1,0 +1,75 @@
+//! Finding out how the database is without anything to write.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use plaudit_domain::lane::Lane;
+use sqlx::{Connection as _, PgConnection};
+use uuid::Uuid;
+
+use super::Executor;
+use crate::catalogue_store::InForce;
+use crate::error::ExecuteError;
+use crate::lanes::{self, LaneWait, LockOutcome};
+use crate::pool::{self, Borrowed};
+
+/// The time limit of a probe.
+const PROBE_MAX: Duration = Duration::from_secs(3);
+
+impl Executor {
+    /// Tries lanes, and gives those that somebody else holds.
+    pub(crate) async fn held_lanes(
+        &self,
+        lanes: &BTreeSet<Lane>,
+    ) -> Result<BTreeSet<Lane>, ExecuteError> {
+        pool::within(PROBE_MAX, async {
+            let mut connection = Borrowed::from(&self.pool).await?;
+            let mut tx = connection.begin().await?;
+            let outcome = lanes::lock(lanes, LaneWait::None, &mut tx).await?;
+            tx.rollback().await?;
+            connection.give_back();
+            Ok(match outcome {
+                LockOutcome::Locked(_) => BTreeSet::new(),
+                LockOutcome::Busy(held) => held,
+            })
+        })
+        .await
+    }
+
+    /// Reads the catalogue and writes a row, in a transaction that is rolled back: a standby, a full disk and a
+    /// catalogue that can't be read let nothing be written, although they answer.
+    ///
+    /// # Errors
+    ///
+    /// What a batch would meet.
+    pub(crate) async fn try_to_write(&self) -> Result<(), ExecuteError> {
+        pool::within(PROBE_MAX, async {
+            let mut connection = Borrowed::from(&self.pool).await?;
+            let mut tx = connection.begin().await?;
+            let identity: Uuid =
+                sqlx::query_scalar("select identity from catalogue").fetch_one(&mut *tx).await?;
+            self.in_force(identity, &mut tx).await?;
+            sqlx::query("insert into operations (id, operator, operation, subject) values ($1, '', 'probe', '')")
+                .bind(Uuid::now_v7())
+                .execute(&mut *tx)
+                .await?;
+            tx.rollback().await?;
+            connection.give_back();
+            Ok(())
+        })
+        .await
+    }
+
+    /// The catalogue of this identity. One that can't be read is nobody's fault in a batch.
+    pub(super) async fn in_force(
+        &self,
+        identity: Uuid,
+        connection: &mut PgConnection,
+    ) -> Result<InForce, ExecuteError> {
+        self.catalogue.in_force(identity, connection).await.map_err(|error| match error {
+            ExecuteError::Unreadable(reason) => ExecuteError::CatalogueUnreadable(reason),
+            ExecuteError::Refused(error) => ExecuteError::CatalogueUnreadable(error.to_string()),
+            error => error,
+        })
+    }
+}

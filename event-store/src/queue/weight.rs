@@ -1,0 +1,78 @@
+//! The weight of an item: what it may load, and how many events it may make.
+
+use plaudit_domain::action::Action;
+use plaudit_domain::catalogue::Catalogue;
+use plaudit_domain::ids::TaskId;
+use plaudit_domain::user_tasks::{Change, Command};
+
+use crate::batch::Work;
+use crate::executor::CLAIM_ALL_MAX;
+
+/// The tasks, milestones or grants that an item may touch, whichever are most; at least 1.
+pub(super) fn weight_of(work: &Work, catalogue: &Catalogue) -> usize {
+    let of_action = |action: &Action| catalogue.states_needed(&action.kind).len().max(1);
+    let weight = match work {
+        Work::Action(action) | Work::CountPast { action, .. } => of_action(action),
+        Work::ResolveParked(resolved) => resolved.actions.iter().map(of_action).sum(),
+        Work::ClaimAll { .. } => CLAIM_ALL_MAX,
+        // What is due of all settled users of a transaction has a bound of its own.
+        Work::Settle { streaks, .. } => streaks.len(),
+        Work::StartDeliveries { rewards, .. } => rewards.len(),
+        Work::SettleDeliveries { settled, .. } => settled.len(),
+        Work::ReleaseBackfill { task, .. } => tasks_moved_with(task, catalogue),
+        Work::ByHand { command, .. } => of_command(command, catalogue),
+        Work::Claim { .. } | Work::Redeliver { .. } | Work::Park(_) | Work::SettleBackfills => 1,
+    };
+    weight.max(1)
+}
+
+fn of_command(command: &Command, catalogue: &Catalogue) -> usize {
+    let Command::Correct(correction) = command else { return 1 };
+    match &correction.change {
+        Change::Revoke { .. } => REVOKED_MAX,
+        change => change.task().map_or(1, |task| catalogue.states_of_correction(task).len()),
+    }
+}
+
+/// The milestones of a user that are looked at for a revocation.
+const REVOKED_MAX: usize = 100;
+
+fn tasks_moved_with(task: &TaskId, catalogue: &Catalogue) -> usize {
+    let versions = catalogue.task(task).map_or(&[][..], |task| &task.versions);
+    let kinds = versions.iter().flat_map(|version| version.definition.listens_to());
+    kinds.map(|kind| catalogue.states_needed(kind).len()).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+    use plaudit_domain::lane::Lane;
+    use tokio::time::Instant;
+    use uuid::Uuid;
+
+    use super::super::lane_work::{Entry, LaneWork, Taken, Ticket};
+    use super::super::{ITEMS_MAX, WEIGHT_MAX, submission};
+    use super::*;
+    use crate::batch::{Item, Origin};
+
+    /// Each of them may take 500 milestones, which are loaded.
+    #[test]
+    fn a_transaction_takes_few_claims_of_everything() {
+        let catalogue = Catalogue::default();
+        let (slots, _submission) = submission::begin(1_500, ());
+        let mut lane = LaneWork::default();
+        for slot in slots {
+            let user = "ann".parse().expect("a user id");
+            let work = Work::ClaimAll { user, at: Timestamp::UNIX_EPOCH, idempotency_key: None };
+            let weight = weight_of(&work, &catalogue);
+            let item = Item { lane: Lane(0), work, origin: Origin::Request(Uuid::nil()) };
+            lane.push(Entry {
+                item,
+                ticket: Ticket { slot, weight, submitted_at: Instant::now() },
+            });
+        }
+        let mut taken = Taken::default();
+        lane.take(&mut taken, ITEMS_MAX, WEIGHT_MAX);
+        assert_eq!(taken.into_parts().0.len(), 20);
+    }
+}

@@ -1,0 +1,16 @@
+-- A page of what a user can claim, oldest first, with the head of the lane. $1: the lane, $2: the user,
+-- $3 and $4: after which row, $5: how many, $6: now: what is due by then can't be claimed any more, recorded or not.
+select l.next_position - 1,
+       r.task_id, r.period_key, r.milestone, r.line, r.grant_id, r.kind, r.code, r.amount, r.state,
+       r.granted_at, r.granted_position, r.ordinal, r.version, r.period_starts_at, r.period_ends_at,
+       r.claimed_at, r.claimed_position, r.claim_until, r.lapses_at, r.lapses_as
+from lanes l
+left join lateral (
+    select * from reward_state r
+    where r.lane = $1 and r.user_id = $2 and (r.granted_position, r.ordinal) > ($3, $4)
+      and r.state = 'claimable' and (r.lapses_at is null or r.lapses_at > $6)
+    order by r.granted_position, r.ordinal
+    limit $5
+) r on true
+where l.lane = $1
+order by r.granted_position, r.ordinal

@@ -1,0 +1,39 @@
+//! A database that refuses all writes makes a process unready, until it takes them again.
+
+use std::sync::Arc;
+
+use plaudit_event_store::CommandQueue;
+use serde_json::json;
+
+use crate::support::{Store, TASKS, action, eventually, request};
+
+/// Nothing can be written, as on a full disk.
+const FULL_DISK: &str = "
+    create function refuse() returns trigger language plpgsql as $$
+    begin raise 'could not extend file: no space left on device' using errcode = '53100'; end $$;
+    create trigger refuse before insert on events for each row execute function refuse();
+    create trigger refuse before insert on operations for each row execute function refuse()";
+
+const DISK_WITH_ROOM: &str = "drop trigger refuse on events; drop trigger refuse on operations";
+
+/// A process that is not ready gets no requests, so none of them would find out that the database is back.
+#[tokio::test(flavor = "multi_thread")]
+async fn writes_that_failed_are_found_to_work_again_without_a_request() {
+    let store = Store::with_tasks(TASKS).await;
+    let queue = CommandQueue::start(Arc::clone(&store.executor), 1);
+    let sign_in = action("ann", "1", "user.signed_in", "2026-03-29T12:00:00Z", &json!({}));
+    sqlx::raw_sql(FULL_DISK).execute(&store.pool).await.unwrap();
+    let failed = queue.submit(vec![store.item(sign_in, request())]).await;
+    failed.unwrap_err();
+    let (_, why) = queue.failing().expect("nothing can be written");
+    assert!(why.contains("no space left"), "{why}");
+    // Several looks later it is so still: an answer alone is no proof.
+    let lasted = eventually("it has failed for some seconds", async || {
+        let (since, _) = queue.failing().expect("nothing can be written still");
+        Some(since).filter(|since| since.as_secs() >= 4)
+    });
+    lasted.await;
+    sqlx::raw_sql(DISK_WITH_ROOM).execute(&store.pool).await.unwrap();
+    eventually("writes work again", async || queue.failing().is_none().then_some(())).await;
+    assert_eq!(store.count("select count(*) from operations").await, 0, "the probe leaves nothing");
+}

@@ -1,0 +1,138 @@
+//! A fault in the rules, the fold or a read model meets the items that cause it, and no others.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use plaudit_domain::ids::UserId;
+use plaudit_domain::lane::Lane;
+use plaudit_event_store::{
+    Batch, BatchProjection, Changes, CommandQueue, Executor, Item, Origin, Outcome, SourcePosition,
+    Work,
+};
+use serde_json::json;
+use sqlx::PgConnection;
+
+use crate::support::{Store, TASKS, action, request};
+
+const INTERNAL: &str = "an internal error while applying it";
+
+fn forms_a_team(store: &Store, user: &str, offset: i64) -> Item {
+    let id = format!("team-{offset}");
+    let action = action(user, &id, "team.formed", "2026-03-29T12:00:00Z", &json!({}));
+    let at = SourcePosition { topic: "actions".into(), incarnation: 0, partition: 0, offset };
+    store.item(action, Origin::Record(at))
+}
+
+fn claim(store: &Store, user: &str) -> Item {
+    let user: UserId = user.parse().unwrap();
+    let lane = Lane::of(user.as_str(), store.lane_count);
+    let work = Work::ClaimAll { user, at: Timestamp::now(), idempotency_key: None };
+    Item { lane, work, origin: request() }
+}
+
+/// A user whose next sequence is beyond 64 bits: giving the next event its place panics, in what a test is built
+/// with.
+async fn user_without_room(store: &Store, user: &str) {
+    store.act(action(user, "0", "team.formed", "2026-03-29T12:00:00Z", &json!({}))).await;
+    let event = r#"{"type": "user_updated", "at": "2026-03-29T09:12:00Z", "zone": "Europe/Paris"}"#;
+    store.force_event(user, i64::MAX, ("user_updated", "1.0", event)).await;
+}
+
+#[tokio::test]
+async fn a_panic_while_an_event_is_folded_meets_its_own_item_only() {
+    let store = Store::with_tasks(TASKS).await;
+    store.act(action("claimer", "0", "team.formed", "2026-03-29T12:00:00Z", &json!({}))).await;
+    user_without_room(&store, "bad").await;
+    let signs_in = |user: &str, offset| {
+        let item = forms_a_team(&store, user, offset);
+        let action = action(
+            user,
+            &format!("s{offset}"),
+            "user.signed_in",
+            "2026-03-29T12:00:00Z",
+            &json!({}),
+        );
+        Item { work: Work::Action(action), ..item }
+    };
+    // Offset 2 is one record for three users.
+    let items = vec![
+        forms_a_team(&store, "u1", 1),
+        forms_a_team(&store, "first of three", 2),
+        signs_in("bad", 2),
+        forms_a_team(&store, "last of three", 2),
+        claim(&store, "bad"),
+        claim(&store, "claimer"),
+        forms_a_team(&store, "u2", 3),
+    ];
+    let batch = Batch { items, checkpoints: vec![] };
+    let applied = store.executor.execute(&batch).await.unwrap();
+    for (index, applied) in applied.iter().enumerate() {
+        match (index, &applied.outcome) {
+            (2, Outcome::Parked { reason, .. }) => assert_eq!(reason, INTERNAL),
+            (4, Outcome::Failed(reason)) => assert_eq!(reason, INTERNAL),
+            (5, Outcome::ClaimedAll { receipts, more: false }) => assert_eq!(receipts.len(), 1),
+            (0 | 1 | 3 | 6, Outcome::Accepted) => {}
+            (index, outcome) => panic!("{index}: {outcome:?}"),
+        }
+    }
+    assert_eq!(applied.len(), 7);
+    assert_eq!(store.count("select count(*) from parked where repairable").await, 1);
+    // The offsets have moved past all of it.
+    let again = store.executor.execute(&batch).await.unwrap();
+    assert_eq!(again[2].outcome, Outcome::AlreadyApplied);
+    assert_eq!(again[3].outcome, Outcome::AlreadyApplied);
+}
+
+/// A read model that panics over one user.
+struct Panicking;
+
+#[async_trait]
+impl BatchProjection for Panicking {
+    async fn apply(&self, changes: &Changes, _: &mut PgConnection) -> sqlx::Result<()> {
+        assert!(!changes.users.iter().any(|user| user.user.as_str() == "bad"), "over this user");
+        Ok(())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rule_23_a_panic_over_one_user_fails_no_other_request_and_leaves_the_process_ready() {
+    let store = Store::with_tasks(TASKS).await;
+    store.execute(vec![forms_a_team(&store, "bad", 0), forms_a_team(&store, "good", 1)]).await;
+    let projections: Vec<Arc<dyn BatchProjection>> = vec![Arc::new(Panicking)];
+    let executor = Executor::new(store.pool.clone(), store.lane_count, Arc::default(), projections);
+    let queue = CommandQueue::start(Arc::new(executor), 1);
+    let items = vec![
+        claim(&store, "good"),
+        claim(&store, "bad"),
+        forms_a_team(&store, "bad", 2),
+        forms_a_team(&store, "other", 3),
+    ];
+    let applied = queue.submit(items).await.unwrap();
+    assert!(
+        matches!(&applied[0].outcome, Outcome::ClaimedAll { receipts, .. } if receipts.len() == 1)
+    );
+    assert_eq!(applied[1].outcome, Outcome::Failed(INTERNAL.to_owned()));
+    // It moves nothing, so there is nothing to project.
+    assert_eq!(applied[2].outcome, Outcome::Accepted);
+    assert_eq!(applied[3].outcome, Outcome::Accepted);
+    assert!(queue.failing().is_none(), "{:?}", queue.failing());
+}
+
+/// Rule 23: so does a stored row of one user that can't be read.
+#[tokio::test(flavor = "multi_thread")]
+async fn rule_23_a_damaged_reward_of_one_user_fails_no_other_claim() {
+    let store = Store::with_tasks(TASKS).await;
+    store.execute(vec![forms_a_team(&store, "bad", 0), forms_a_team(&store, "good", 1)]).await;
+    let damage = "update reward_state set task_id = 'NO TASK' where user_id = 'bad'";
+    sqlx::raw_sql(damage).execute(&store.pool).await.unwrap();
+    let queue = CommandQueue::start(Arc::clone(&store.executor), 1);
+    let items = vec![claim(&store, "good"), claim(&store, "bad")];
+    let applied = queue.submit(items).await.unwrap();
+    assert!(
+        matches!(&applied[0].outcome, Outcome::ClaimedAll { receipts, .. } if receipts.len() == 1)
+    );
+    let Outcome::Failed(reason) = &applied[1].outcome else { panic!("{:?}", applied[1]) };
+    assert!(reason.contains("can't be read"), "{reason}");
+    assert!(queue.failing().is_none(), "{:?}", queue.failing());
+}

@@ -1,0 +1,117 @@
+//! Rule 23 for a whole process: what can't do its work says so, and what is slow keeps nobody else waiting.
+
+use std::time::{Duration, Instant};
+
+use plaudit_embedded::test_cluster;
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use serde_json::json;
+use sqlx::{Connection as _, PgConnection};
+
+use crate::place::{Place, status_of, token};
+use crate::program::{eventually, sample_tasks, scratch};
+
+/// A transaction that holds a table as a change of its columns does. Rolled back when it is dropped.
+async fn locked<'c>(
+    table: &str,
+    connection: &'c mut PgConnection,
+) -> sqlx::Transaction<'c, sqlx::Postgres> {
+    let mut holder = connection.begin().await.unwrap();
+    let lock = format!("lock table {table} in access exclusive mode");
+    sqlx::query(&lock).execute(&mut *holder).await.unwrap();
+    holder
+}
+
+async fn ready(url: &str) {
+    let readyz = format!("{url}/readyz");
+    eventually("readiness", async || (status_of(&readyz).await == 200).then_some(())).await;
+}
+
+/// The database answers, nothing waits to be written, and clients get nothing but errors.
+#[tokio::test]
+async fn a_process_that_can_not_read_screens_is_not_ready() {
+    let place = Place::prepare().await;
+    let (_server, url) = place.serve(&["--roles", "api"]).await;
+    ready(&url).await;
+    let mut connection = PgConnection::connect(&place.database).await.unwrap();
+    let holder = locked("task_view", &mut connection).await;
+    let began = Instant::now();
+    let why = eventually("503", async || {
+        let answer = reqwest::get(format!("{url}/readyz")).await.ok()?;
+        (answer.status().as_u16() == 503).then_some(answer)?.text().await.ok()
+    })
+    .await;
+    assert!(began.elapsed() < Duration::from_secs(30), "{:?}", began.elapsed());
+    assert!(why.contains("task screens can't be read"), "{why}");
+    holder.rollback().await.unwrap();
+    ready(&url).await;
+}
+
+/// What an auditor asks for hangs, many times over. Rewards are delivered, clients are served.
+#[tokio::test]
+async fn slow_requests_of_operators_keep_neither_delivery_nor_clients_waiting() {
+    let mut place = Place::prepare().await;
+    let rewards = test_cluster::create_topic("cli-rewards", 1).await;
+    place.set("PLAUDIT_KAFKA_REWARDS_TOPIC", &rewards);
+    let tasks = scratch(
+        "automatic.yaml",
+        "tasks:
+- id: welcome
+  kind: ordinary
+  objective: { on: team.formed, target: 1 }
+  rewards: [ { line: coins, kind: currency, code: coin, amount: 1 } ]
+  claim: { mode: automatic }
+",
+    );
+    for file in [sample_tasks(), tasks] {
+        assert_eq!(place.run(&["tasks", "publish", file.to_str().unwrap()]).0, Some(0));
+    }
+    let (_server, url) = place.serve(&[]).await;
+    ready(&url).await;
+    let mut connection = PgConnection::connect(&place.database).await.unwrap();
+    // Only what is asked here reads it.
+    let mut holder = locked("streak_amnesties", &mut connection).await;
+    let asking: Vec<_> = (0..30).map(|_| tokio::spawn(ask_again_and_again(url.clone()))).collect();
+    eventually("requests that hang", async || {
+        let waiting = "select count(*) from pg_locks where not granted and relation = 'streak_amnesties'::regclass";
+        let waiting: i64 = sqlx::query_scalar(waiting).fetch_one(&mut *holder).await.unwrap();
+        (waiting > 1).then_some(())
+    })
+    .await;
+    let client = reqwest::Client::new();
+    let now = jiff::Timestamp::now().to_string();
+    let sent = client.post(format!("{url}/v1/actions")).bearer_auth(token(&["producer"])).json(&json!({
+        "specversion": "1.0", "source": "/cli", "id": "1", "type": "team.formed", "subject": "u1", "time": now
+    }));
+    assert_eq!(sent.send().await.unwrap().status().as_u16(), 200);
+    for path in ["/readyz", "/v1/users/u1/tasks", "/v1/users/u1/rewards"] {
+        let asked = client.get(format!("{url}{path}")).bearer_auth(token(&["operator"]));
+        assert_eq!(asked.send().await.unwrap().status().as_u16(), 200, "{path}");
+    }
+    published(&rewards).await;
+    assert_eq!(status_of(&format!("{url}/readyz")).await, 200);
+    holder.rollback().await.unwrap();
+    for asked in asking {
+        asked.abort();
+    }
+}
+
+/// Asks for what hangs. The server gives up after some seconds.
+async fn ask_again_and_again(url: String) {
+    let client = reqwest::Client::new();
+    loop {
+        let asked = client.get(format!("{url}/v1/streaks/amnesties"));
+        let _ = asked.bearer_auth(token(&["auditor"])).send().await;
+    }
+}
+
+/// Waits until something is in the topic.
+async fn published(topic: &str) {
+    let brokers = test_cluster::kafka_brokers().await;
+    let consumer: BaseConsumer =
+        rdkafka::ClientConfig::new().set("bootstrap.servers", brokers).create().unwrap();
+    eventually("a published reward", async || {
+        let (_, end) = consumer.fetch_watermarks(topic, 0, Duration::from_secs(5)).ok()?;
+        (end > 0).then_some(())
+    })
+    .await;
+}
