@@ -117,6 +117,7 @@ async fn rule_16_a_repeated_failure_does_not_end_a_reward_that_is_delivered_agai
         reason: "the account is open again".to_owned(),
         at: Timestamp::now(),
         even_if_delivered: false,
+        keeps_payer: true,
     };
     let again = Item { lane: Lane::of("u1", store.lane_count), work, origin: request() };
     assert_eq!(store.execute(vec![again]).await[0].outcome, Outcome::Accepted);

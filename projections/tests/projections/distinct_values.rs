@@ -7,7 +7,7 @@ use crate::support::{World, action, users};
 use plaudit_domain::ids::UserId;
 use plaudit_event_store::batch::Work;
 use plaudit_event_store::catalogue_store;
-use plaudit_projections::rebuild::{RebuildOptions, RebuildOutcome, Start, rebuild};
+use plaudit_projections::rebuild::{RebuildOptions, RebuildOutcome, rebuild};
 use plaudit_projections::verify;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
@@ -42,7 +42,7 @@ async fn world_with_sets() -> World {
 }
 
 async fn rebuilt(world: &World) -> RebuildOutcome {
-    let options = RebuildOptions { workers: 2, start: Start::ResumeOrStart, chunk_events: 300 };
+    let options = RebuildOptions { workers: 2, chunk_events: 300, ..RebuildOptions::default() };
     rebuild(&world.pool, "task_view", options, |_| {}, CancellationToken::new()).await.unwrap()
 }
 
