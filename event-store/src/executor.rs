@@ -14,6 +14,7 @@ use plaudit_domain::lane::{Lane, LaneCount, Position};
 use sqlx::{Connection as _, PgConnection, PgPool};
 use tokio::time::Instant;
 
+use crate::action_fields::SeenFields;
 use crate::backfills::{actions, bounds};
 use crate::batch::{Applied, Batch, BatchProjection, CheckpointMove, Item};
 use crate::catalogue_store::{CatalogueStore, InForce};
@@ -38,6 +39,7 @@ pub struct Executor {
     catalogue: Arc<CatalogueStore>,
     projections: Vec<Arc<dyn BatchProjection>>,
     recent: RecentUsers,
+    seen_fields: SeenFields,
     committed_at: Mutex<Option<Instant>>,
 }
 
@@ -107,7 +109,13 @@ impl Executor {
         projections: Vec<Arc<dyn BatchProjection>>,
     ) -> Self {
         let recent = RecentUsers::new(lane_count);
-        Self { pool, lane_count, catalogue, projections, recent, committed_at: Mutex::default() }
+        let (seen_fields, committed_at) = (SeenFields::default(), Mutex::default());
+        Self { pool, lane_count, catalogue, projections, recent, seen_fields, committed_at }
+    }
+
+    /// The action types and fields that this executor has seen.
+    pub(crate) fn seen_fields(&self) -> &SeenFields {
+        &self.seen_fields
     }
 
     /// The time of this executor's last commit.
@@ -266,6 +274,7 @@ impl Executor {
             ExecuteError::Unavailable(error)
         })?;
         *self.committed_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        self.seen_fields.note(&part.items[..applied.len()]);
         done.decided.note_bounded();
         done.decided.count();
         done.remember(&self.recent);

@@ -293,5 +293,8 @@ shapes! {
         version: u32,
         /// Whether it is new.
         changed: bool,
+        /// Legal but suspicious parts of it; absent: none.
+        #[schema(required = false, nullable = false)]
+        warnings: Option<Vec<PlannedWarning>>,
     }
 }

@@ -17,6 +17,7 @@ use sqlx::PgPool;
 use tokio::time::Instant;
 
 use super::past_records::{PastLookup, PlannedBackfill};
+use super::warnings::{PlannedWarning, warnings_of};
 
 /// What a publication would change.
 #[derive(Debug, Serialize, Deserialize)]
@@ -44,15 +45,6 @@ pub struct PlannedTask {
     /// Legal but suspicious parts of it, in the order of the file.
     #[serde(default)]
     pub warnings: Vec<PlannedWarning>,
-}
-
-/// Something in a task that is legal but suspicious.
-#[derive(Debug, Serialize, Deserialize)]
-pub struct PlannedWarning {
-    /// The field as the file has it, such as `rewards[0].amount`; empty for the task as a whole.
-    pub path: String,
-    /// The suspicion, and what follows from it.
-    pub message: String,
 }
 
 /// What would be done to a task.
@@ -83,8 +75,9 @@ impl Plan {
         let after = off_the_runtime(|| with_drafts(&known, &definitions, now));
         let after = after.map_err(PublishError::Unfit)?;
         let counted_until = Instant::now() + counting_max;
+        let warnings = warnings_of(located, &known, pool).await;
         let mut tasks = Vec::with_capacity(located.len());
-        for task in located {
+        for (task, warnings) in located.iter().zip(warnings) {
             let definition = &task.definition;
             let left = counted_until.saturating_duration_since(Instant::now());
             let mut planned = planned(&known, &after, definition, pool, left).await?;
@@ -92,20 +85,11 @@ impl Plan {
                 let left = counted_until.saturating_duration_since(Instant::now());
                 planned.backfill = Some(past.plan(backfill, left).await);
             }
-            planned.warnings = warnings(task, &known, now);
+            planned.warnings = warnings;
             tasks.push(planned);
         }
         Ok(Self { tasks })
     }
-}
-
-fn warnings(task: &LocatedTask, known: &Catalogue, now: Timestamp) -> Vec<PlannedWarning> {
-    let found = task.warnings(now, Some(known)).into_iter();
-    let planned = found.map(|warning| {
-        let path = task.path_below(&warning).to_owned();
-        PlannedWarning { path, message: warning.message }
-    });
-    planned.collect()
 }
 
 async fn planned(

@@ -10,9 +10,10 @@ use plaudit_domain::ids::TaskId;
 use plaudit_event_store::catalogue_store::{self, Author, PublishError, Unfit};
 use plaudit_release::Operator;
 use plaudit_task_file::{Diagnostic, FILE_BYTES_MAX, LocatedTask, parse_located};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::plan::Plan;
+use super::warnings::{PlannedWarning, warnings_of};
 use crate::auth::Caller;
 use crate::etag::no_store;
 use crate::in_flight::Held;
@@ -29,11 +30,32 @@ struct PublishedAll {
     published: Vec<PublishedTask>,
 }
 
-#[derive(Serialize)]
-struct PublishedTask {
-    task: TaskId,
-    version: u32,
-    changed: bool,
+/// What a publication did to a task.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct PublishedTask {
+    /// The task.
+    pub task: TaskId,
+    /// The version in force.
+    pub version: u32,
+    /// Whether it is new.
+    pub changed: bool,
+    /// Legal but suspicious parts of it, beside the version that was in force before.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<PlannedWarning>,
+}
+
+impl PublishedTask {
+    /// Joins what became of each task with its warnings; both in the order of the file.
+    pub fn of_all(
+        published: impl IntoIterator<Item = catalogue_store::Published>,
+        warnings: Vec<Vec<PlannedWarning>>,
+    ) -> Vec<Self> {
+        let with_warnings = published.into_iter().zip(warnings).map(|(published, warnings)| {
+            let catalogue_store::Published { task, version, changed } = published;
+            Self { task, version, changed, warnings }
+        });
+        with_warnings.collect()
+    }
 }
 
 /// `POST /v1/tasks/publish`: a task file, all of it or nothing.
@@ -57,21 +79,18 @@ pub async fn publish(
         .and_then(|text| query.checked("reason", Operator::checked_reason(&text)));
     query.finish()?;
     let (tasks, held) = read_file(&state, &headers, body).await?;
-    let definitions = definitions_of(&tasks);
     let author = Author { by: caller.subject, reason };
-    let pool = state.pool.clone();
     let published = detached(async move {
-        let published = catalogue_store::publish(&pool, &definitions, author).await;
+        let in_force = state.executor.catalogue().newest(&state.pool).await?;
+        let located: Vec<_> = tasks.iter().collect();
+        let warnings = warnings_of(&located, &in_force, &state.pool).await;
+        let definitions = definitions_of(&tasks);
+        let published = catalogue_store::publish(&state.pool, &definitions, author).await;
         drop(held);
-        published.map_err(|error| refused(error, &definitions))
+        let published = published.map_err(|error| refused(error, &definitions))?;
+        Ok::<_, Problem>(PublishedTask::of_all(published, warnings))
     });
-    let published = published.await??;
-    let task = |p: catalogue_store::Published| PublishedTask {
-        task: p.task,
-        version: p.version,
-        changed: p.changed,
-    };
-    Ok(no_store(&PublishedAll { published: published.into_iter().map(task).collect() }))
+    Ok(no_store(&PublishedAll { published: published.await?? }))
 }
 
 /// Reads a task file from the body.

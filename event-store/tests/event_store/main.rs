@@ -1,5 +1,6 @@
 //! The executor, the queue and each table on a real `PostgreSQL`.
 
+mod action_fields;
 mod amnesties;
 mod backfills;
 mod bisect;

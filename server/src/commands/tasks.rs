@@ -164,12 +164,13 @@ async fn publish(
     files: &ReadFiles<'_>,
     reason: Option<String>,
 ) -> Result<ExitCode, Failure> {
-    match source.publish(&definitions_of(&files.tasks), reason).await {
+    let tasks: Vec<_> = files.tasks.iter().map(|filed| &filed.task).collect();
+    match source.publish(&tasks, reason).await {
         Ok(all) => {
-            for published in all {
+            for published in &all {
                 print_published(&published.task, published.version, published.changed);
             }
-            files.print_warnings();
+            files.print_warnings_of(all.iter().map(|task| (&task.task, &task.warnings[..])));
             Ok(ExitCode::SUCCESS)
         }
         Err(error) => refused(error, &files.tasks),
@@ -220,7 +221,7 @@ async fn plan(
         return Ok(ExitCode::SUCCESS);
     }
     print_plan(&plan);
-    files.print_planned_warnings(&plan);
+    files.print_warnings_of(plan.tasks.iter().map(|task| (&task.task, &task.warnings[..])));
     Ok(ExitCode::SUCCESS)
 }
 

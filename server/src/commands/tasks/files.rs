@@ -4,8 +4,9 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use plaudit_api::{Plan, PlannedWarning};
+use plaudit_api::PlannedWarning;
 use plaudit_domain::catalogue::definition::TaskDefinition;
+use plaudit_domain::ids::TaskId;
 use plaudit_event_store::catalogue_store::Unfit;
 use plaudit_task_file::{Diagnostic, LocatedTask};
 
@@ -39,13 +40,16 @@ impl ReadFiles<'_> {
         }
     }
 
-    /// Prints what is suspicious beside the catalogue, as a plan says, with its place in the files.
-    pub fn print_planned_warnings(&self, plan: &Plan) {
+    /// Prints what is suspicious in these tasks, as a plan or a publication says, with its place in the files.
+    pub fn print_warnings_of<'p>(
+        &self,
+        warned: impl Iterator<Item = (&'p TaskId, &'p [PlannedWarning])>,
+    ) {
         self.print_beside_tasks();
-        for planned in &plan.tasks {
-            let filed = self.tasks.iter().find(|filed| filed.task.definition.id == planned.task);
+        for (id, warnings) in warned {
+            let filed = self.tasks.iter().find(|filed| filed.task.definition.id == *id);
             let Some(FiledTask { file, task }) = filed else { continue };
-            for PlannedWarning { path, message } in &planned.warnings {
+            for PlannedWarning { path, message } in warnings {
                 print_warning(file, &task.diagnostic(path, message));
             }
         }

@@ -3,13 +3,13 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use plaudit_api::Plan;
+use plaudit_api::{Plan, PublishedTask};
 use plaudit_domain::catalogue::Status;
 use plaudit_domain::catalogue::definition::TaskDefinition;
 use plaudit_domain::ids::{TaskId, UserId};
 use plaudit_event_store::backfills::BackfillStatus;
 use plaudit_event_store::backfills::changes::BackfillChange;
-use plaudit_event_store::catalogue_store::{AmnestyScope, DeclaredAmnesty, Published};
+use plaudit_event_store::catalogue_store::{AmnestyScope, DeclaredAmnesty};
 use reqwest::{Client, RequestBuilder};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -119,7 +119,7 @@ struct ListedBackfills {
 
 #[derive(Deserialize)]
 struct PublishedAll {
-    published: Vec<Published>,
+    published: Vec<PublishedTask>,
 }
 
 impl HttpCatalogue {
@@ -159,7 +159,7 @@ impl HttpCatalogue {
         &self,
         definitions: &[TaskDefinition],
         reason: Option<&str>,
-    ) -> Result<Vec<Published>, HttpError> {
+    ) -> Result<Vec<PublishedTask>, HttpError> {
         let path = match reason {
             None => "/v1/tasks/publish".to_owned(),
             Some(reason) => format!("/v1/tasks/publish?reason={}", percent_encoded(reason)),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use plaudit_api::{PastLookup, Plan};
+use plaudit_api::{PastLookup, Plan, PublishedTask, warnings_of};
 use plaudit_audit::{Simulation, SimulationError, SimulationInput, Why, WhyError};
 use plaudit_domain::action::Action;
 use plaudit_domain::catalogue::definition::{Kind, TaskDefinition};
@@ -178,16 +178,21 @@ impl CatalogueSource {
         Ok(TaskHistory { id: id.clone(), status, versions, changes })
     }
 
-    /// Publishes definitions, all or none.
+    /// Publishes tasks, all or none, with the same warnings as a plan.
     pub async fn publish(
         &self,
-        definitions: &[TaskDefinition],
+        tasks: &[&LocatedTask],
         reason: Option<String>,
-    ) -> Result<Vec<Published>, SourceError> {
+    ) -> Result<Vec<PublishedTask>, SourceError> {
+        let definitions: Vec<_> = tasks.iter().map(|task| task.definition.clone()).collect();
         match self {
-            Self::Server(server) => Ok(server.publish(definitions, reason.as_deref()).await?),
+            Self::Server(server) => Ok(server.publish(&definitions, reason.as_deref()).await?),
             Self::Database(pool, _) => {
-                Ok(catalogue_store::publish(pool, definitions, author(reason)).await?)
+                let in_force = CatalogueStore::default().newest(pool).await?;
+                let warnings = warnings_of(tasks, &in_force, pool).await;
+                let published =
+                    catalogue_store::publish(pool, &definitions, author(reason)).await?;
+                Ok(PublishedTask::of_all(published, warnings))
             }
         }
     }
@@ -218,13 +223,19 @@ impl CatalogueSource {
         version: u32,
         reason: Option<String>,
     ) -> Result<Published, Failure> {
-        if let Self::Database(pool, _) = self {
-            return Ok(catalogue_store::roll_back(pool, id, version, author(reason)).await?);
-        }
+        let server = match self {
+            Self::Server(server) => server,
+            Self::Database(pool, _) => {
+                return Ok(catalogue_store::roll_back(pool, id, version, author(reason)).await?);
+            }
+        };
         let task = self.history(id).await?;
         let definition = task.version(version)?.definition.clone();
-        let published = self.publish(&[definition], reason).await?;
-        published.into_iter().next().ok_or_else(|| Failure::new("the server published nothing"))
+        let published = server.publish(&[definition], reason.as_deref()).await?;
+        let published = published.into_iter().next();
+        let PublishedTask { task, version, changed, .. } =
+            published.ok_or_else(|| Failure::new("the server published nothing"))?;
+        Ok(Published { task, version, changed })
     }
 
     /// The tasks that require a task or count its completions, retired ones left out.
