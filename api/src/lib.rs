@@ -51,9 +51,9 @@ use state::Shared;
 pub use state::{ApiState, Readiness, ReadinessReport, Rebuilds};
 pub use stream::Streams;
 pub use tasks::past_records::{PastLookup, PastRecords, PlannedBackfill};
-pub use tasks::plan::{
-    Plan, PlannedChange, PlannedTask, PlannedWarning, PublishedTask, publish as publish_tasks,
-};
+pub use tasks::plan::{Plan, PlannedChange, PlannedTask};
+pub use tasks::publication::PublishedTask;
+pub use tasks::warnings::{PlannedWarning, warnings_of};
 
 /// All routes.
 fn routes() -> Vec<(&'static str, MethodRouter<Shared>)> {

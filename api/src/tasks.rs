@@ -5,6 +5,7 @@ pub mod plan;
 pub mod publication;
 pub mod simulation;
 pub mod status;
+pub mod warnings;
 pub mod why;
 
 use axum::extract::State;

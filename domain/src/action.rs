@@ -1,6 +1,7 @@
 //! Actions: what users did, in the terms of CloudEvents 1.0.
 
 mod body;
+mod recent_fields;
 
 use jiff::{Timestamp, Unit};
 use serde_json::{Map, Value};
@@ -14,6 +15,7 @@ pub use body::{
     ACTION_REVERSED, Acknowledgement, ActionBody, REWARD_DELIVERED, REWARD_FAILED, Reversal,
     ReversedAction, USER_UPDATED, UserUpdate, Verdict,
 };
+pub use recent_fields::{RecentFields, RecentNames};
 
 /// What a user did, wherever it came from. `(user, source, id)` is its identity.
 #[derive(Debug, Clone, PartialEq)]

@@ -21,7 +21,7 @@ use definition::{OnNewVersion, TaskDefinition, ZoneRule};
 use dependencies::judging_order;
 
 pub use amnesty::{AMNESTIES_MAX, Amnesty};
-pub use audience::audience_filter;
+pub use audience::{audience_filter, unguarded_attributes};
 pub use budgets::{BudgetInForce, BudgetKey, BudgetsUsed, WaitingPlace};
 pub use dependencies::{DependencyCycle, TASKS_TOUCHED_MAX, TooManyTouched};
 

@@ -17,6 +17,7 @@ use plaudit_domain::lane::{Lane, LaneCount, Position};
 use sqlx::{Connection as _, PgConnection, PgPool};
 use tokio::time::Instant;
 
+use crate::action_fields::SeenFields;
 use crate::backfills::{actions, bounds};
 use crate::batch::{Applied, Batch, BatchProjection, CheckpointMove, Item};
 use crate::catalogue_store::{CatalogueStore, InForce};
@@ -44,6 +45,7 @@ pub struct Executor {
     projections: Vec<Arc<dyn BatchProjection>>,
     recent: RecentUsers,
     clock: Clock,
+    seen_fields: SeenFields,
     committed_at: Mutex<Option<Instant>>,
 }
 
@@ -110,8 +112,14 @@ impl Executor {
         projections: Vec<Arc<dyn BatchProjection>>,
     ) -> Self {
         let recent = RecentUsers::new(lane_count);
-        let (clock, committed_at) = (Clock::System, Mutex::default());
-        Self { pool, lane_count, catalogue, projections, recent, clock, committed_at }
+        let (seen_fields, clock, committed_at) =
+            (SeenFields::default(), Clock::System, Mutex::default());
+        Self { pool, lane_count, catalogue, projections, recent, seen_fields, clock, committed_at }
+    }
+
+    /// The action types and fields that this executor has seen.
+    pub(crate) fn seen_fields(&self) -> &SeenFields {
+        &self.seen_fields
     }
 
     /// The same executor with another clock.
@@ -265,6 +273,7 @@ impl Executor {
             ExecuteError::Unavailable(error)
         })?;
         *self.committed_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        self.seen_fields.note(&part.items[..applied.len()]);
         done.decided.note_bounded();
         done.decided.count();
         done.remember(&self.recent);

@@ -3,6 +3,7 @@
 //! This is the only crate that knows cqrs-es, postgres-es and the `events` table.
 
 mod acknowledgements;
+pub mod action_fields;
 pub mod aggregate;
 pub mod backfills;
 pub mod batch;

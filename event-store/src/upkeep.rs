@@ -1,13 +1,16 @@
 //! Housekeeping of the tables that batches only add to. Beside the batches: none of it is needed by the next
 //! one, and what fails is tried again a minute later.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 
+use crate::action_fields;
 use crate::backfills;
 use crate::budgets;
+use crate::executor::Executor;
 use crate::hand_receipts;
 use crate::parked;
 use crate::pool::Deadlined;
@@ -22,12 +25,12 @@ const WORK_MAX: Duration = Duration::from_secs(10);
 
 /// Runs until `stopped`: opens and drops dedup windows, and deletes what has had its time: source offsets and totals of
 /// budgets that are overtaken, old decisions about parked records, what finished backfills left, and old receipts of
-/// changes by hand.
-pub async fn run(pool: PgPool, stopped: CancellationToken) {
+/// changes by hand. Writes which fields of actions the executor has seen.
+pub async fn run(pool: PgPool, executor: Arc<Executor>, stopped: CancellationToken) {
     let database = Deadlined::new(&pool, WORK_MAX);
     loop {
         tokio::select! {
-            () = round(&database) => {}
+            () = round(&database, &executor) => {}
             () = stopped.cancelled() => return,
         }
         if tokio::time::timeout(EVERY, stopped.cancelled()).await.is_ok() {
@@ -37,7 +40,7 @@ pub async fn run(pool: PgPool, stopped: CancellationToken) {
 }
 
 /// Does each work once. One that fails, or gets no answer, does not keep the next ones from being done.
-async fn round(database: &Deadlined) {
+async fn round(database: &Deadlined, executor: &Executor) {
     match database.call(|pool| async move { windows::upkeep(&pool).await }).await {
         Ok(done) if done.opened => {
             tracing::info!(window = done.current, "opened a dedup window");
@@ -57,6 +60,12 @@ async fn round(database: &Deadlined) {
     warn("old receipts of changes by hand", receipts.await);
     let totals = database.call(|pool| async move { budgets::purge(&pool).await });
     warn("overtaken totals of budgets", totals.await);
+    let fields = database.call(|pool| async move { action_fields::purge(&pool).await });
+    warn("fields that no action had for long", fields.await);
+    let seen = |pool| async move { executor.seen_fields().save(&pool).await };
+    if let Err(error) = database.call(seen).await {
+        tracing::warn!(%error, "the fields of recent actions could not be noted; trying again in a minute");
+    }
 }
 
 fn warn<T>(what: &str, deleted: sqlx::Result<T>) {

@@ -1,7 +1,7 @@
 //! Who has a task, and which past actions count.
 
-use plaudit_domain::catalogue::audience_filter;
 use plaudit_domain::catalogue::definition::{Audience, Backfill, BackfillRewards, Share};
+use plaudit_domain::catalogue::{audience_filter, unguarded_attributes};
 
 use crate::located::{Diagnostics, Located};
 use crate::node::Value;
@@ -15,7 +15,12 @@ pub fn read(place: &Located<'_>, diagnostics: &mut Diagnostics) -> Option<Audien
     let fields = place.fields(&["where", "percent", "salt"], diagnostics)?;
     let filter = fields.read_or("where", None, |place| {
         let source = place.text(diagnostics)?;
-        audience_filter(source).map_err(|e| diagnostics.add(place, e)).ok()?;
+        let filter = audience_filter(source).map_err(|e| diagnostics.add(place, e)).ok()?;
+        if let attributes @ [first, ..] = &unguarded_attributes(&filter)[..] {
+            let (guard, read) = (format!("has({first}) && …"), attributes.join(", "));
+            let message = "a user without the attribute is outside of the audience";
+            diagnostics.warn(place, format_args!("reads {read} without `{guard}`: {message}"));
+        }
         Some(Some(source.to_owned()))
     });
     let share = fields.read_or("percent", None, |place| percent(place, diagnostics).map(Some));

@@ -28,6 +28,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 
 use jiff::Timestamp;
+use plaudit_domain::action::RecentFields;
 use plaudit_domain::catalogue::Catalogue;
 use plaudit_domain::catalogue::definition::TaskDefinition;
 
@@ -62,9 +63,12 @@ impl LocatedTask {
     /// A diagnostic for a part of this task, such as `id` or `requires[1]`; for the nearest part
     /// around it that the file has otherwise.
     pub fn diagnostic(&self, field: &str, message: impl fmt::Display) -> Diagnostic {
-        // `rewards` is short for one milestone.
-        let short = field.strip_prefix("milestones[0].").unwrap_or(field);
-        let candidates = ancestors(field).chain(ancestors(short)).filter(|part| !part.is_empty());
+        // `target` and `rewards` are short for one milestone.
+        let short = match field.strip_prefix("milestones[0].").unwrap_or(field) {
+            "at" => "objective.target",
+            short => short,
+        };
+        let candidates = ancestors(short).chain(ancestors(field)).filter(|part| !part.is_empty());
         let known = candidates.filter_map(|part| self.places.get_key_value(part));
         let nearest = known.max_by_key(|(part, _)| part.len());
         let known = nearest.or_else(|| self.places.get_key_value(""));
@@ -76,7 +80,26 @@ impl LocatedTask {
     /// Reports what is legal in this task but suspicious, in the order of the file: whenever it is
     /// published, at this time, and beside the catalogue in force if one is given.
     pub fn warnings(&self, now: Timestamp, catalogue: Option<&Catalogue>) -> Vec<Diagnostic> {
-        let found = warnings::of(&self.definition, now, catalogue).into_iter();
+        self.all_warnings(now, catalogue, &RecentFields::default())
+    }
+
+    /// As [`Self::warnings`], and beside the fields that recent actions had.
+    pub fn warnings_beside(
+        &self,
+        now: Timestamp,
+        catalogue: &Catalogue,
+        recent: &RecentFields,
+    ) -> Vec<Diagnostic> {
+        self.all_warnings(now, Some(catalogue), recent)
+    }
+
+    fn all_warnings(
+        &self,
+        now: Timestamp,
+        catalogue: Option<&Catalogue>,
+        recent: &RecentFields,
+    ) -> Vec<Diagnostic> {
+        let found = warnings::of(&self.definition, now, catalogue, recent).into_iter();
         let found = found.map(|(path, message)| self.diagnostic(&path, message));
         let mut all: Vec<_> = self.suspicious.iter().cloned().chain(found).collect();
         all.sort();

@@ -211,7 +211,11 @@ fn filter(place: &Located<'_>, diagnostics: &mut Diagnostics) -> Option<String> 
     let source = place.text(diagnostics)?;
     let filter = Filter::compile(source).map_err(|e| diagnostics.add(place, e)).ok()?;
     if let fields @ [first, ..] = &filter.unguarded_fields()[..] {
-        let message = "an action without the field does not count";
+        let message = if first.starts_with("user.") {
+            "an action of a user without the attribute does not count"
+        } else {
+            "an action without the field does not count"
+        };
         let guard = format!("has({first}) && …");
         let fields = fields.join(", ");
         diagnostics.warn(place, format_args!("reads {fields} without `{guard}`: {message}"));

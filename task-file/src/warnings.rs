@@ -1,19 +1,28 @@
 //! What is legal in a task but suspicious.
 
-use jiff::Timestamp;
+mod fields;
+mod rewards;
+
+use jiff::{SignedDuration, Timestamp};
+use plaudit_domain::action::RecentFields;
 use plaudit_domain::calendar::Cadence;
-use plaudit_domain::catalogue::definition::{
-    Measure, Milestone, RewardLine, Rewards, TaskDefinition,
-};
+use plaudit_domain::catalogue::definition::{Measure, TaskDefinition};
 use plaudit_domain::catalogue::{Catalogue, Status};
 
 /// The path below the task, and what is suspicious there.
 type Warning = (String, String);
 
-/// Finds what is suspicious in a task at this time, and beside the catalogue that is in force.
-pub fn of(task: &TaskDefinition, now: Timestamp, catalogue: Option<&Catalogue>) -> Vec<Warning> {
+/// Finds what is suspicious in a task at this time, beside the catalogue that is in force, and beside the
+/// fields that recent actions had.
+pub fn of(
+    task: &TaskDefinition,
+    now: Timestamp,
+    catalogue: Option<&Catalogue>,
+    recent: &RecentFields,
+) -> Vec<Warning> {
     let mut warnings = Vec::new();
     window(task, now, &mut warnings);
+    short_window(task, &mut warnings);
     never_reached(task, &mut warnings);
     if task.backfill.is_some_and(|backfill| backfill.from > now) {
         let message = "is in the future: no past action counts".to_owned();
@@ -22,10 +31,11 @@ pub fn of(task: &TaskDefinition, now: Timestamp, catalogue: Option<&Catalogue>) 
     if let Some(catalogue) = catalogue {
         stopped_dependencies(task, catalogue, &mut warnings);
         if let Some(in_force) = catalogue.task(&task.id) {
-            lowered_rewards(task, &in_force.current().definition, &mut warnings);
+            rewards::lowered(task, &in_force.current().definition, &mut warnings);
             changed_audience(task, &in_force.current().definition, &mut warnings);
         }
     }
+    fields::never_seen(task, recent, &mut warnings);
     warnings
 }
 
@@ -61,6 +71,35 @@ fn window(task: &TaskDefinition, now: Timestamp, warnings: &mut Vec<Warning>) {
     }
 }
 
+/// A window that is shorter than a period, or than the streak that a milestone needs. Clocks that go
+/// forward make a period up to two hours shorter.
+fn short_window(task: &TaskDefinition, warnings: &mut Vec<Warning>) {
+    let (Some(from), Some(until)) = (task.window.from, task.window.until) else { return };
+    let (shortest_days, name) = match task.every {
+        Cadence::Day => (1, "day"),
+        Cadence::Week => (7, "week"),
+        Cadence::Month => (28, "month"),
+        Cadence::Cron(_) | Cadence::Once => return,
+    };
+    let shortest = SignedDuration::from_hours(24 * shortest_days - 2);
+    let length = until.duration_since(from);
+    if length < shortest {
+        let message =
+            format!("the window is open for less than a {name}, the length of one period");
+        warnings.push(("window.until".to_owned(), message));
+    }
+    // It may begin and end within a period.
+    let periods = length.as_secs() / shortest.as_secs() + 2;
+    for (index, milestone) in task.milestones.iter().enumerate() {
+        if task.streak.is_some() && milestone.at > periods {
+            let at = milestone.at;
+            let message =
+                format!("the window touches {periods} {name}s, but the streak needs {at}");
+            warnings.push((format!("milestones[{index}].at"), message));
+        }
+    }
+}
+
 /// A target that no user can reach.
 fn never_reached(task: &TaskDefinition, warnings: &mut Vec<Warning>) {
     let target = task.objective.target;
@@ -93,47 +132,5 @@ fn changed_audience(task: &TaskDefinition, in_force: &TaskDefinition, warnings: 
         let message = "users outside it no longer see the task or count for it, open periods that keep their \
                        version excepted; what they earned stays claimable";
         warnings.push(("audience".to_owned(), message.to_owned()));
-    }
-}
-
-/// Rewards that the version in force promises and this one does not. Users in the middle of a
-/// period see them disappear.
-fn lowered_rewards(task: &TaskDefinition, in_force: &TaskDefinition, warnings: &mut Vec<Warning>) {
-    for before in &in_force.milestones {
-        let found = task.milestones.iter().enumerate().find(|(_, now)| now.at == before.at);
-        let Some((index, now)) = found else {
-            if !before.rewards.is_empty() {
-                let message = format!("the milestone at {} and its rewards are gone", before.at);
-                warnings.push(("milestones".to_owned(), message));
-            }
-            continue;
-        };
-        lowered_lines(index, before, now, warnings);
-    }
-}
-
-fn lowered_lines(index: usize, before: &Milestone, now: &Milestone, warnings: &mut Vec<Warning>) {
-    for line in &before.rewards {
-        let found = now.rewards.iter().enumerate().find(|(_, other)| other.line == line.line);
-        let Some((number, other)) = found else {
-            let message = format!("the reward line {:?} at {} is gone", line.line, before.at);
-            warnings.push((format!("milestones[{index}].rewards"), message));
-            continue;
-        };
-        if let Some(message) = lowered(line, other) {
-            let field = if other.fixed().is_some() { "amount" } else { "one_of" };
-            warnings.push((format!("milestones[{index}].rewards[{number}].{field}"), message));
-        }
-    }
-}
-
-/// Says how a line pays less than it did. Lines that pay something else can't be compared.
-fn lowered(before: &RewardLine, now: &RewardLine) -> Option<String> {
-    match (&before.pays, &now.pays) {
-        (Rewards::Fixed(was), Rewards::Fixed(is)) if was.kind == is.kind && was.code == is.code => {
-            (is.amount < was.amount)
-                .then(|| format!("is lower than the {} of the version in force", was.amount))
-        }
-        _ => None,
     }
 }

@@ -299,7 +299,7 @@ shapes! {
         version: u32,
         /// Whether it is new.
         changed: bool,
-        /// Legal but suspicious parts of it beside the version that was in force; absent: none.
+        /// Legal but suspicious parts of it; absent: none.
         #[schema(required = false, nullable = false)]
         warnings: Option<Vec<PlannedWarning>>,
     }

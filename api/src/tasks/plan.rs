@@ -1,4 +1,4 @@
-//! What publishing a task file would change, and for how many users; and the publication.
+//! What publishing a task file would change, and for how many users. Nothing is written.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use plaudit_domain::catalogue::Catalogue;
 use plaudit_domain::catalogue::definition::TaskDefinition;
 use plaudit_domain::ids::TaskId;
 use plaudit_event_store::catalogue_store::{
-    self, Author, CatalogueStore, PublishError, Published, UsersReached, users_reached, with_drafts,
+    CatalogueStore, PublishError, UsersReached, users_reached, with_drafts,
 };
 use plaudit_event_store::{ExecuteError, off_the_runtime};
 use plaudit_task_file::{Change, LocatedTask, diff};
@@ -17,6 +17,7 @@ use sqlx::PgPool;
 use tokio::time::Instant;
 
 use super::past_records::{PastLookup, PlannedBackfill};
+use super::warnings::{PlannedWarning, warnings_of};
 
 /// What a publication would change.
 #[derive(Debug, Serialize, Deserialize)]
@@ -46,15 +47,6 @@ pub struct PlannedTask {
     pub warnings: Vec<PlannedWarning>,
 }
 
-/// Something in a task that is legal but suspicious.
-#[derive(Debug, Serialize, Deserialize)]
-pub struct PlannedWarning {
-    /// The field as the file has it, such as `rewards[0].amount`; empty for the task as a whole.
-    pub path: String,
-    /// The suspicion, and what follows from it.
-    pub message: String,
-}
-
 /// What would be done to a task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -65,38 +57,6 @@ pub enum PlannedChange {
     Changed,
     /// It is in force as it is.
     Unchanged,
-}
-
-/// What a publication did to a task.
-#[derive(Debug, Serialize, Deserialize)]
-pub struct PublishedTask {
-    /// The task.
-    pub task: TaskId,
-    /// The version in force.
-    pub version: u32,
-    /// Whether it is new; false: the definition was in force already.
-    pub changed: bool,
-    /// Legal but suspicious parts of it beside the version that was in force, in the order of the file.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub warnings: Vec<PlannedWarning>,
-}
-
-/// Publishes the tasks of a file, all or none.
-pub async fn publish(
-    located: &[&LocatedTask],
-    author: Author,
-    catalogue: &CatalogueStore,
-    pool: &PgPool,
-) -> Result<Vec<PublishedTask>, PublishError> {
-    let known = catalogue.newest(pool).await?;
-    let definitions: Vec<_> = located.iter().map(|task| task.definition.clone()).collect();
-    let published = catalogue_store::publish(pool, &definitions, author).await?;
-    let now = Timestamp::now();
-    let with_warnings = |(task, published): (&&LocatedTask, Published)| {
-        let Published { task: id, version, changed } = published;
-        PublishedTask { task: id, version, changed, warnings: warnings(task, &known, now) }
-    };
-    Ok(located.iter().zip(published).map(with_warnings).collect())
 }
 
 impl Plan {
@@ -115,8 +75,9 @@ impl Plan {
         let after = off_the_runtime(|| with_drafts(&known, &definitions, now));
         let after = after.map_err(PublishError::Unfit)?;
         let counted_until = Instant::now() + counting_max;
+        let warnings = warnings_of(located, &known, pool).await;
         let mut tasks = Vec::with_capacity(located.len());
-        for task in located {
+        for (task, warnings) in located.iter().zip(warnings) {
             let definition = &task.definition;
             let left = counted_until.saturating_duration_since(Instant::now());
             let mut planned = planned(&known, &after, definition, pool, left).await?;
@@ -124,21 +85,11 @@ impl Plan {
                 let left = counted_until.saturating_duration_since(Instant::now());
                 planned.backfill = Some(past.plan(backfill, left).await);
             }
-            planned.warnings = warnings(task, &known, now);
+            planned.warnings = warnings;
             tasks.push(planned);
         }
         Ok(Self { tasks })
     }
-}
-
-/// Finds what is suspicious in a task beside the catalogue.
-pub fn warnings(task: &LocatedTask, known: &Catalogue, now: Timestamp) -> Vec<PlannedWarning> {
-    let found = task.warnings(now, Some(known)).into_iter();
-    let planned = found.map(|warning| {
-        let path = task.path_below(&warning).to_owned();
-        PlannedWarning { path, message: warning.message }
-    });
-    planned.collect()
 }
 
 async fn planned(

@@ -9,9 +9,10 @@ use plaudit_domain::catalogue::definition::TaskDefinition;
 use plaudit_event_store::catalogue_store::{Author, PublishError, Unfit};
 use plaudit_release::Operator;
 use plaudit_task_file::{Diagnostic, FILE_BYTES_MAX, LocatedTask, parse_located};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use super::plan::{Plan, PublishedTask, publish as publish_located};
+use super::plan::Plan;
+use super::warnings::{PlannedWarning, warnings_of};
 use crate::auth::Caller;
 use crate::etag::no_store;
 use crate::in_flight::Held;
@@ -26,6 +27,34 @@ const YAML: [&str; 4] = ["application/yaml", "application/x-yaml", "text/yaml", 
 #[derive(Serialize)]
 struct PublishedAll {
     published: Vec<PublishedTask>,
+}
+
+/// What a publication did to a task.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct PublishedTask {
+    /// The task.
+    pub task: TaskId,
+    /// The version in force.
+    pub version: u32,
+    /// Whether it is new.
+    pub changed: bool,
+    /// Legal but suspicious parts of it, beside the version that was in force before.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<PlannedWarning>,
+}
+
+impl PublishedTask {
+    /// Joins what became of each task with its warnings; both in the order of the file.
+    pub fn of_all(
+        published: impl IntoIterator<Item = catalogue_store::Published>,
+        warnings: Vec<Vec<PlannedWarning>>,
+    ) -> Vec<Self> {
+        let with_warnings = published.into_iter().zip(warnings).map(|(published, warnings)| {
+            let catalogue_store::Published { task, version, changed } = published;
+            Self { task, version, changed, warnings }
+        });
+        with_warnings.collect()
+    }
 }
 
 /// `POST /v1/tasks/publish`: a task file, all of it or nothing.
@@ -51,11 +80,14 @@ pub async fn publish(
     let (tasks, held) = read_file(&state, &headers, body).await?;
     let author = Author { by: caller.subject, reason };
     let published = detached(async move {
+        let in_force = state.executor.catalogue().newest(&state.operators).await?;
         let located: Vec<_> = tasks.iter().collect();
-        let catalogue = state.executor.catalogue();
-        let published = publish_located(&located, author, catalogue, &state.operators).await;
+        let warnings = warnings_of(&located, &in_force, &state.operators).await;
+        let definitions = definitions_of(&tasks);
+        let published = catalogue_store::publish(&state.operators, &definitions, author).await;
         drop(held);
-        published.map_err(|error| refused(error, &definitions_of(&tasks)))
+        let published = published.map_err(|error| refused(error, &definitions))?;
+        Ok::<_, Problem>(PublishedTask::of_all(published, warnings))
     });
     Ok(no_store(&PublishedAll { published: published.await?? }))
 }

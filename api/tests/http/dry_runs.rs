@@ -135,7 +135,15 @@ async fn a_plan_warns_of_what_is_suspicious_beside_the_catalogue() {
     let paths: Vec<_> = warnings(2).into_iter().map(|(path, _)| path).collect();
     assert_eq!(paths, ["requires[0]", "objective.where"]);
 
-    post_file(&api, "/v1/tasks/publish", new_file(new).as_str()).await;
+    let seen = "insert into action_fields (action_type, field, first_seen_on, last_seen_on)
+        select 'x', field, now(), now() from unnest(array['', 'm']) field";
+    sqlx::query(seen).execute(&api.pool).await.unwrap();
+    let published = post_file(&api, "/v1/tasks/publish", new_file(new).as_str()).await;
+    let warnings = published.body["published"][0]["warnings"].as_array().unwrap().clone();
+    let paths: Vec<_> = warnings.iter().map(|warning| warning["path"].as_str().unwrap()).collect();
+    assert_eq!(paths, ["requires[0]", "objective.where", "objective.where"], "{warnings:?}");
+    let unseen = warnings[1]["message"].as_str().unwrap();
+    assert!(unseen.starts_with("no action of type x had data.n since"), "{unseen}");
     let shown = api.get(&auditor(), "/v1/tasks/daily-gifts").await;
     assert_eq!(shown.body["needed_by"], json!(["new"]));
     let path = "/v1/tasks/daily-gifts/retire";

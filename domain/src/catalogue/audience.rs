@@ -16,6 +16,12 @@ pub fn audience_filter(source: &str) -> Result<Expression, InvalidExpression> {
     Expression::compile_condition(source, &VARIABLES)
 }
 
+/// The attributes that the `where` of an audience reads without asking for them by `has()` first, such as
+/// `user.vip`. A user without one of them is outside of the audience.
+pub fn unguarded_attributes(filter: &Expression) -> Vec<String> {
+    filter.unguarded_attributes(0, VARIABLES[0])
+}
+
 impl TaskVersion {
     /// Whether a user with these attributes has the task. It is judged with the attributes of the
     /// moment, on each action and each read. A `where` that names a missing attribute, or can't be
@@ -99,6 +105,13 @@ mod tests {
         );
         assert!(audience_filter("data.coins > 1").is_err());
         assert!(audience_filter("user.vip >").is_err());
+    }
+
+    #[test]
+    fn attributes_that_are_not_asked_for_first_are_listed() {
+        let unguarded = |source| unguarded_attributes(&audience_filter(source).unwrap());
+        assert_eq!(unguarded("user.vip >= 2 && user.id != 'u1'"), ["user.vip"]);
+        assert_eq!(unguarded("has(user.vip) && user.vip >= 2"), Vec::<String>::new());
     }
 
     #[test]

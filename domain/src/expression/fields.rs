@@ -4,25 +4,50 @@ use super::plan::{Loop, Node};
 
 /// The paths below a variable that are read without `has()` around them, each once, in order.
 pub(super) fn unguarded(root: &Node, variable: usize, name: &str) -> Vec<String> {
-    let mut reading = Reading { variable, name, guarded: Vec::new(), found: Vec::new() };
-    reading.node(root);
-    reading.found
+    Reading::of(root, variable, name, Wanted::Unguarded)
+}
+
+/// The paths below a variable that are read or asked for by `has()`, each once, in order.
+pub(super) fn mentioned(root: &Node, variable: usize, name: &str) -> Vec<String> {
+    Reading::of(root, variable, name, Wanted::Mentioned)
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Wanted {
+    Unguarded,
+    Mentioned,
 }
 
 struct Reading<'n> {
     variable: usize,
     name: &'n str,
+    wanted: Wanted,
     /// The paths that are known to be there.
     guarded: Vec<String>,
     found: Vec<String>,
 }
 
-impl Reading<'_> {
+impl<'n> Reading<'n> {
+    fn of(root: &Node, variable: usize, name: &'n str, wanted: Wanted) -> Vec<String> {
+        let (guarded, found) = (Vec::new(), Vec::new());
+        let mut reading = Self { variable, name, wanted, guarded, found };
+        reading.node(root);
+        reading.found
+    }
+
+    fn note(&mut self, path: String) {
+        if path != self.name && !self.guarded.contains(&path) && !self.found.contains(&path) {
+            self.found.push(path);
+        }
+    }
+
     fn node(&mut self, node: &Node) {
         if let Some(path) = self.path(node) {
-            if path != self.name && !self.guarded.contains(&path) && !self.found.contains(&path) {
-                self.found.push(path);
-            }
+            self.note(path);
+            return;
+        }
+        if let (Wanted::Mentioned, Some(path)) = (self.wanted, self.asked_for(node)) {
+            self.note(path);
             return;
         }
         match node {
@@ -72,10 +97,11 @@ impl Reading<'_> {
 
     /// Notes the paths that must be there if a node gave `outcome`.
     fn assume(&mut self, node: &Node, outcome: bool) {
+        if self.wanted == Wanted::Mentioned {
+            return;
+        }
         match node {
-            Node::Has(of, field) if outcome => {
-                self.guarded.extend(self.path(of).map(|path| format!("{path}.{field}")));
-            }
+            Node::Has(..) if outcome => self.guarded.extend(self.asked_for(node)),
             Node::Not(of) => self.assume(of, !outcome),
             Node::And(operands) if outcome => {
                 operands.iter().for_each(|operand| self.assume(operand, true));
@@ -85,6 +111,12 @@ impl Reading<'_> {
             }
             _ => {}
         }
+    }
+
+    /// The path that `has()` asks for.
+    fn asked_for(&self, node: &Node) -> Option<String> {
+        let Node::Has(of, field) = node else { return None };
+        Some(format!("{}.{field}", self.path(of)?))
     }
 
     /// The path that a node spells, if it is the variable or a field below it.

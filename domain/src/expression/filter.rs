@@ -6,7 +6,7 @@ use super::compile::{Declared, is_never_true};
 use super::failure::EvaluationError;
 use super::types::{Others, Type};
 use super::value::{Kind, Variable};
-use super::{Allowance, Expression, InvalidExpression};
+use super::{Allowance, Expression, InvalidExpression, fields};
 use crate::action::Action;
 
 /// A `where`, compiled.
@@ -59,10 +59,18 @@ impl Filter {
         self.matches_within(variables, &mut Allowance::default())
     }
 
-    /// The fields of `data` that the expression reads without asking for them by `has()` first, such as
-    /// `data.room.id`. An action without one of them does not count.
+    /// The fields of `data` and the attributes of `user` that the expression reads without asking for them
+    /// by `has()` first, such as `data.room.id`. An action without one of them does not count.
     pub fn unguarded_fields(&self) -> Vec<String> {
-        super::fields::unguarded(&self.0.root, 0, Self::VARIABLES[0])
+        let [data, _, user] = Self::VARIABLES;
+        let mut found = fields::unguarded(&self.0.root, 0, data);
+        found.extend(self.0.unguarded_attributes(2, user));
+        found
+    }
+
+    /// The fields of `data` that the expression reads or asks for by `has()`, such as `data.room.id`.
+    pub fn data_fields(&self) -> Vec<String> {
+        fields::mentioned(&self.0.root, 0, Self::VARIABLES[0])
     }
 
     #[cfg(test)]
@@ -72,6 +80,18 @@ impl Filter {
 }
 
 impl Expression {
+    /// The attributes of a user, the variable at this place, that are read without asking for them by
+    /// `has()` first, such as `user.vip`. What Plaudit knows of every user is always there.
+    pub(crate) fn unguarded_attributes(&self, variable: usize, name: &str) -> Vec<String> {
+        let mut found = fields::unguarded(&self.root, variable, name);
+        let is_known = |path: &str| {
+            let below = path.strip_prefix(name).and_then(|rest| rest.strip_prefix('.'));
+            USER_FIELDS.iter().any(|(field, _)| below == Some(field))
+        };
+        found.retain(|path| !is_known(path));
+        found
+    }
+
     /// Checks that the expression may give true.
     pub(super) fn check_condition(&self, kind: Type) -> Result<(), InvalidExpression> {
         if !kind.may_be(Kind::Bool) {

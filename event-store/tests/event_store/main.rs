@@ -1,6 +1,7 @@
 //! The executor, the queue and each table on a real `PostgreSQL`.
 
 mod acknowledgements;
+mod action_fields;
 mod amnesties;
 mod backfills;
 mod bisect;

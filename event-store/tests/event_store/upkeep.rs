@@ -1,5 +1,7 @@
 //! Housekeeping goes on whatever becomes of its connections.
 
+use std::sync::Arc;
+
 use crate::support::{Store, TASKS, eventually};
 use plaudit_event_store::upkeep;
 use tokio_util::sync::CancellationToken;
@@ -19,7 +21,8 @@ async fn a_connection_that_falls_silent_does_not_stop_upkeep() {
     sqlx::query("select 1").execute(&pool).await.unwrap();
     proxy.freeze();
     let stop = CancellationToken::new();
-    let running = tokio::spawn(upkeep::run(pool, stop.clone()));
+    let executor = Arc::clone(&store.executor);
+    let running = tokio::spawn(upkeep::run(pool, executor, stop.clone()));
     eventually("the old receipt is deleted", async || {
         let left = store.count("select count(*) from hand_receipts").await;
         (left == 0).then_some(())

@@ -47,6 +47,30 @@ pub enum SourcesCommand {
         /// The version; default: the one in force.
         number: Option<u32>,
     },
+    /// Compares two versions of a published file, line by line.
+    Diff {
+        /// The name of the file, such as teams.yaml.
+        name: String,
+        /// The earlier version.
+        #[arg(value_name = "V1")]
+        before: u32,
+        /// The later version.
+        #[arg(value_name = "V2")]
+        after: u32,
+        /// How to print.
+        #[command(flatten)]
+        format: Format,
+    },
+    /// Publishes an earlier version of a file again, as a new one.
+    Rollback {
+        /// The name of the file, such as teams.yaml.
+        name: String,
+        /// The version whose content is published again.
+        #[arg(long, value_name = "VERSION")]
+        to: u32,
+        #[command(flatten)]
+        why: Reason,
+    },
     /// Withdraws a published file. The folder's file of this name takes effect again, if there is one.
     Withdraw {
         /// The name of the file, such as teams.yaml.

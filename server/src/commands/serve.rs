@@ -141,7 +141,7 @@ pub async fn start(
     let writers = startup::writers(config, workers)?;
     let executor = startup::executor(&writers, lane_count, &catalogue);
     let commands = CommandQueue::start(Arc::clone(&executor), usize::try_from(workers)?);
-    tokio::spawn(upkeep::run(pools.background.clone(), stop.clone()));
+    tokio::spawn(upkeep::run(pools.background.clone(), Arc::clone(&executor), stop.clone()));
     tokio::spawn(sweeper::run(pools.background.clone(), commands.clone(), stop.clone()));
     let rebuilds = Rebuilds::default();
     let heads = HeadWatch::start(&pools.background, stop.clone());

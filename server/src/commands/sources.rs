@@ -2,6 +2,7 @@
 
 mod last;
 mod published;
+mod versions;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -39,6 +40,12 @@ pub async fn run(
         }
         SourcesCommand::Export { name, number } => {
             published::export(&config()?, &name, number).await
+        }
+        SourcesCommand::Diff { name, before, after, format } => {
+            versions::diff(&config()?, &name, [before, after], format.format).await
+        }
+        SourcesCommand::Rollback { name, to, why } => {
+            versions::roll_back(&config()?, &name, to, &why).await
         }
         SourcesCommand::Withdraw { name, why } => {
             published::withdraw(&config()?, &name, &why).await

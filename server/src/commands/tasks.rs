@@ -170,7 +170,7 @@ async fn publish(
             for published in &all {
                 print_published(&published.task, published.version, published.changed);
             }
-            files.print_found(all.iter().map(|task| (&task.task, &task.warnings[..])));
+            files.print_warnings_of(all.iter().map(|task| (&task.task, &task.warnings[..])));
             Ok(ExitCode::SUCCESS)
         }
         Err(error) => refused(error, &files.tasks),
@@ -221,7 +221,7 @@ async fn plan(
         return Ok(ExitCode::SUCCESS);
     }
     print_plan(&plan);
-    files.print_found(plan.tasks.iter().map(|task| (&task.task, &task.warnings[..])));
+    files.print_warnings_of(plan.tasks.iter().map(|task| (&task.task, &task.warnings[..])));
     Ok(ExitCode::SUCCESS)
 }
 

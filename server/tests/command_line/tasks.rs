@@ -1,5 +1,7 @@
 //! `plaudit tasks`.
 
+use sqlx::Connection as _;
+
 use crate::program::{migrated, plaudit, sample_tasks, scratch, text};
 
 /// Refused whole, with every error named by file, line and path.
@@ -116,6 +118,45 @@ tasks:
     assert!(warning.contains("objective.where: reads data.z without"), "{warning}");
     let one = text(&run(&["tasks", "export", "b"]).stdout);
     assert!(one.contains("id: b") && !one.contains("id: a"), "{one}");
+}
+
+#[tokio::test]
+async fn plan_and_publish_warn_of_types_and_fields_that_no_recent_action_had() {
+    let url = migrated().await;
+    let run = |arguments: &[&str]| plaudit(arguments, &[("PLAUDIT_DATABASE_URL", &url)]);
+    let file = scratch(
+        "unseen.yaml",
+        "tasks:
+- id: a
+  kind: ordinary
+  objective: { on: [gift.sent, gift.snet], target: 1, where: has(data.coin) && data.coin > 1 }
+",
+    );
+    let file = file.to_str().unwrap();
+    let plan = text(&run(&["tasks", "plan", file]).stdout);
+    assert!(!plan.contains("warning: "), "no action was seen yet: {plan}");
+    let mut connection = sqlx::PgConnection::connect(&url).await.unwrap();
+    let seen = "insert into action_fields (action_type, field, first_seen_on, last_seen_on)
+        select 'gift.sent', field, '2026-01-01', now() from unnest(array['', 'coins']) field";
+    sqlx::query(seen).execute(&mut connection).await.unwrap();
+    for verb in ["plan", "publish"] {
+        let said = text(&run(&["tasks", verb, file]).stdout);
+        let warnings: Vec<&str> = said.lines().filter(|l| l.starts_with("warning: ")).collect();
+        assert_eq!(warnings.len(), 2, "{said}");
+        assert!(
+            warnings[0]
+                .contains(":4:32: objective.on[1]: no action of type gift.snet was seen since "),
+            "{said}"
+        );
+        assert!(warnings[0].ends_with(" (did you mean gift.sent?)"), "{said}");
+        assert!(
+            warnings[1]
+                .contains(": objective.where: no action of type gift.sent had data.coin since "),
+            "{said}"
+        );
+        assert!(warnings[1].ends_with(" (did you mean data.coins?)"), "{said}");
+    }
+    assert!(!text(&run(&["tasks", "validate", file]).stdout).contains("warning: "));
 }
 
 #[tokio::test]

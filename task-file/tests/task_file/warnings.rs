@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use plaudit_domain::action::RecentFields;
 use plaudit_domain::catalogue::{Catalogue, CatalogueTask, Status, TaskVersion};
 use plaudit_task_file::{LocatedTask, parse, parse_located};
 
@@ -23,7 +24,11 @@ fn in_force(file: &str, statuses: &[Status]) -> Catalogue {
 }
 
 fn warnings(task: &LocatedTask, beside: &Catalogue) -> Vec<String> {
-    let found = task.warnings(Timestamp::UNIX_EPOCH, Some(beside));
+    warnings_beside(task, beside, &RecentFields::default())
+}
+
+fn warnings_beside(task: &LocatedTask, beside: &Catalogue, recent: &RecentFields) -> Vec<String> {
+    let found = task.warnings_beside(Timestamp::UNIX_EPOCH, beside, recent);
     let found = found.into_iter();
     found
         .map(|w| format!("{}:{}: {}: {}", w.line, w.column, task.path_below(&w), w.message))
@@ -55,6 +60,249 @@ fn a_lowered_reward_is_suspicious() {
     );
     let raised = parse_located(&file(110, chest)).unwrap();
     assert_eq!(warnings(&raised.tasks[0], &catalogue), Vec::<String>::new());
+}
+
+/// The warnings of a task that pays this reward line for five actions, where the version in force pays
+/// another.
+fn warnings_of_line(before: &str, now: &str) -> Vec<String> {
+    let file = |line: &str| {
+        format!(
+            "tasks:
+- {{ id: a, kind: ordinary, objective: {{ on: x, target: 5 }}, rewards: [ {{ line: l, {line} }} ] }}
+"
+        )
+    };
+    let now = parse_located(&file(now)).unwrap();
+    let found = warnings(&now.tasks[0], &in_force(&file(before), &[Status::Active]));
+    found
+        .into_iter()
+        .map(|warning| warning.splitn(4, ": ").skip(1).collect::<Vec<_>>().join(": "))
+        .collect()
+}
+
+#[test]
+fn a_rolled_reward_is_compared_by_its_maximum_and_its_mean() {
+    let coins = |amount: i64| format!("kind: currency, code: coin, amount: {amount}");
+    let rolled = |choices: &[(i64, String)]| {
+        let choices =
+            choices.iter().map(|(weight, pays)| format!("{{ weight: {weight}, {pays} }}"));
+        format!("one_of: [ {} ]", choices.collect::<Vec<_>>().join(", "))
+    };
+    let badge = "kind: item, code: badge, amount: 1".to_owned();
+    let before = rolled(&[(9, coins(100)), (1, badge.clone())]);
+    let nothing = Vec::<String>::new();
+    for (before, now, expected) in [
+        (
+            &before,
+            rolled(&[(9, coins(80)), (1, badge.clone())]),
+            vec![
+                "rewards[0].one_of: gives at most 80 of currency coin, less than the 100 of the version in force",
+            ],
+        ),
+        (
+            &before,
+            rolled(&[(1, coins(100)), (1, badge.clone())]),
+            vec![
+                "rewards[0].one_of: gives 50 of currency coin on average, less than the 90 of the version in force",
+            ],
+        ),
+        (
+            &before,
+            rolled(&[(19, coins(100)), (1, badge.clone())]),
+            vec![
+                "rewards[0].one_of: gives 0.05 of item badge on average, less than the 0.1 of the version in force",
+            ],
+        ),
+        (&before, coins(100), vec!["rewards[0].amount: no longer gives item badge"]),
+        (
+            &coins(100),
+            before.clone(),
+            vec![
+                "rewards[0].one_of: gives 90 of currency coin on average, less than the 100 of the version in force",
+            ],
+        ),
+        // Equal or more, or something else altogether.
+        (&before, rolled(&[(18, coins(100)), (2, badge.clone())]), vec![]),
+        (&coins(90), rolled(&[(9, coins(100)), (1, badge.clone())]), vec![]),
+        (&coins(100), badge.clone(), vec![]),
+        (&before, "kind: pass, code: gold, amount: 1".to_owned(), vec![]),
+    ] {
+        let expected = if expected.is_empty() {
+            nothing.clone()
+        } else {
+            expected.into_iter().map(str::to_owned).collect()
+        };
+        assert_eq!(warnings_of_line(before, &now), expected, "{before} -> {now}");
+    }
+}
+
+#[test]
+fn a_target_that_rises_for_the_same_rewards_is_suspicious() {
+    let coins = "rewards: [ { line: coins, kind: currency, code: coin, amount: 5 } ]";
+    let short = |target: i64| {
+        format!(
+            "tasks:\n- {{ id: a, kind: ordinary, objective: {{ on: x, target: {target} }}, {coins} }}\n"
+        )
+    };
+    let of = |before: &str, now: &str| {
+        warnings(&parse_located(now).unwrap().tasks[0], &in_force(before, &[Status::Active]))
+    };
+    let harder = "is higher than the 5 of the version in force: its rewards are harder to reach";
+    assert_eq!(of(&short(5), &short(6)), [format!("2:56: objective.target: {harder}")]);
+    assert_eq!(of(&short(5), &short(4)), Vec::<String>::new());
+    let long = |ats: [i64; 2]| {
+        let [first, second] = ats;
+        format!(
+            "tasks:
+- id: a
+  kind: ordinary
+  objective: {{ on: x }}
+  milestones:
+  - {{ at: {first}, {coins} }}
+  - {{ at: {second}, rewards: [ {{ line: chest, kind: item, code: chest, amount: 1 }} ] }}
+"
+        )
+    };
+    assert_eq!(of(&long([3, 5]), &long([3, 9])), [format!("7:11: milestones[1].at: {harder}")]);
+    let streak = |target: i64| {
+        format!(
+            "tasks:
+- id: a
+  kind: continuous
+  every: day
+  objective: {{ on: x, target: {target} }}
+  streak: {{}}
+  milestones: [ {{ at: 1, {coins} }} ]
+"
+        )
+    };
+    assert_eq!(of(&streak(5), &streak(6)), [format!("5:31: objective.target: {harder}")]);
+}
+
+/// Fields of recent actions: pairs of a type and a name, or nothing for the type itself.
+fn seen(noted: &[(&str, &str)]) -> RecentFields {
+    let noted = noted.iter().map(|(kind, name)| ((*kind).to_owned(), (*name).to_owned()));
+    RecentFields::new("2026-10-27".parse().unwrap(), noted)
+}
+
+#[test]
+fn a_field_that_no_recent_action_had_is_suspicious() {
+    let file = parse_located(
+        "tasks:
+- id: a
+  kind: ordinary
+  objective:
+    on: [ gift.sent, gift.received ]
+    target: 5
+    where: has(data.coin) && data.coin > 1 && has(data.room.idd) && has(data.coins)
+    measure: { sum: data.amont }
+",
+    );
+    let file = file.unwrap();
+    let of = |recent: &RecentFields| warnings_beside(&file.tasks[0], &Catalogue::default(), recent);
+    assert_eq!(of(&RecentFields::default()), Vec::<String>::new(), "nothing is known");
+    let gifts = [
+        ("gift.sent", ""),
+        ("gift.sent", "coins"),
+        ("gift.sent", "room"),
+        ("gift.sent", "room.id"),
+        ("gift.received", "amount"),
+    ];
+    assert_eq!(
+        of(&seen(&gifts)),
+        [
+            "7:12: objective.where: no action of type gift.sent or gift.received had data.coin since \
+             2026-10-27 (did you mean data.coins?)",
+            "7:12: objective.where: no action of type gift.sent or gift.received had data.room.idd since \
+             2026-10-27 (did you mean data.room.id?)",
+            "8:14: objective.measure: no action of type gift.sent or gift.received had data.amont since \
+             2026-10-27 (did you mean data.amount?)",
+        ]
+    );
+    assert_eq!(
+        of(&seen(&[
+            ("gift.sends", "x"),
+            ("gift.received", "coin"),
+            ("gift.received", "amont"),
+            ("gift.received", "room"),
+            ("gift.received", "room.idd"),
+            ("gift.received", "coins")
+        ])),
+        [
+            "5:11: objective.on[0]: no action of type gift.sent was seen since 2026-10-27 (did you mean gift.sends?)"
+        ]
+    );
+    let many: Vec<String> = (0..RecentFields::NAMES_MAX).map(|n| format!("n{n}")).collect();
+    let many: Vec<(&str, &str)> = many.iter().map(|name| ("gift.sent", name.as_str())).collect();
+    assert_eq!(of(&seen(&[&many[..], &[("gift.received", "x")]].concat())), Vec::<String>::new());
+}
+
+#[test]
+fn a_window_shorter_than_a_period_or_a_streak_is_suspicious() {
+    let of = |fields: &str| {
+        let file = format!("tasks:\n- {{ id: a, objective: {{ on: x, target: 1 }}, {fields} }}\n");
+        warnings(&parse_located(&file).unwrap().tasks[0], &Catalogue::default())
+    };
+    let window = |days: u8| {
+        format!(
+            "window: {{ from: 2026-03-01T00:00:00Z, until: 2026-03-{:02}T00:00:00Z }}",
+            days + 1
+        )
+    };
+    let periodic =
+        |every: &str, days| of(&format!("kind: periodic, every: {every}, {}", window(days)));
+    let short = periodic("week", 6);
+    assert_eq!(short.len(), 1, "{short:?}");
+    assert!(
+        short[0].ends_with(
+            "window.until: the window is open for less than a week, the length of one period"
+        ),
+        "{short:?}"
+    );
+    assert_eq!(periodic("week", 7), Vec::<String>::new());
+    assert_eq!(periodic("day", 1), Vec::<String>::new());
+    let streak = |at| {
+        of(&format!(
+            "kind: continuous, every: day, streak: {{}}, {}, milestones: [ {{ at: {at} }} ]",
+            window(5)
+        ))
+    };
+    assert_eq!(streak(6), Vec::<String>::new());
+    let unreachable = streak(10);
+    assert_eq!(unreachable.len(), 1, "{unreachable:?}");
+    assert!(
+        unreachable[0]
+            .ends_with("milestones[0].at: the window touches 7 days, but the streak needs 10"),
+        "{unreachable:?}"
+    );
+}
+
+#[test]
+fn an_attribute_that_is_not_asked_for_first_is_suspicious() {
+    let file = parse_located(
+        "tasks:
+- id: a
+  kind: ordinary
+  objective: { on: x, target: 1, where: user.vip > 1 && user.zone != 'UTC' }
+  audience: { where: user.level > 1 && user.id != 'a' }
+- id: b
+  kind: ordinary
+  objective: { on: x, target: 1, where: has(user.vip) && user.vip > 1 }
+  audience: { where: has(user.level) && user.level > 1 }
+",
+    );
+    let file = file.unwrap();
+    let of = |index: usize| warnings(&file.tasks[index], &Catalogue::default());
+    assert_eq!(
+        of(0),
+        [
+            "4:41: objective.where: reads user.vip without `has(user.vip) && …`: an action of a user \
+             without the attribute does not count",
+            "5:22: audience.where: reads user.level without `has(user.level) && …`: a user without the \
+             attribute is outside of the audience",
+        ]
+    );
+    assert_eq!(of(1), Vec::<String>::new());
 }
 
 #[test]

@@ -179,9 +179,22 @@ fn fields_that_are_not_asked_for_first_are_listed() {
         ("has(data.coins) ? data.coins > 1 : data.room.id == 1", &["data.room.id"]),
         ("data.coins > 1 && has(data.coins)", &["data.coins"]),
         ("has(data.room) && data.room.id == 1", &["data.room.id"]),
-        ("data.l.exists(x, x.a == data.b) || user.level > 1", &["data.l", "data.b"]),
+        ("data.l.exists(x, x.a == data.b) || user.level > 1", &["data.l", "data.b", "user.level"]),
+        ("user.id != 'a' && user.zone == 'UTC' && has(user.vip) && user.vip > 1", &[]),
         ("(has(data.a) && has(data.b)) && data.a == data.b", &[]),
     ] {
         assert_eq!(Filter::compile(source).unwrap().unguarded_fields(), wanted, "{source}");
+    }
+}
+
+#[test]
+fn all_fields_of_the_data_are_listed_asked_for_or_not() {
+    for (source, wanted) in [
+        ("has(data.coins) && data.coins >= 10", &["data.coins"][..]),
+        ("has(data.room.id) || size(data.tags) > 1", &["data.room.id", "data.tags"]),
+        ("data.l.exists(x, x.a == data.b[0].c) || user.level > 1", &["data.l", "data.b"]),
+        ("action.id == 'a'", &[]),
+    ] {
+        assert_eq!(Filter::compile(source).unwrap().data_fields(), wanted, "{source}");
     }
 }

@@ -42,10 +42,20 @@ pub async fn publish(
     why: &Reason,
 ) -> Result<ExitCode, Failure> {
     let files = read(files)?;
-    let author = author(why)?;
     let (pool, _) = startup::checked_database(config).await?;
+    publish_named(config, &pool, files, why).await
+}
+
+/// Publishes files by name and content.
+pub(super) async fn publish_named(
+    config: &Config,
+    pool: &PgPool,
+    files: Vec<(String, String)>,
+    why: &Reason,
+) -> Result<ExitCode, Failure> {
+    let author = author(why)?;
     let mut topics = BTreeSet::new();
-    let before = source_files::in_force(&pool).await?.files;
+    let before = source_files::in_force(pool).await?.files;
     let mut check = |after: &[PublishedFile]| -> Result<(), Refused> {
         let sources = compiled(after).map_err(Refused::Files)?;
         topics = topics_of(&sources);
@@ -56,7 +66,7 @@ pub async fn publish(
         }
         Ok(())
     };
-    let published = match source_files::publish(&pool, &files, &author, &mut check).await {
+    let published = match source_files::publish(pool, &files, &author, &mut check).await {
         Ok(published) => published,
         Err(Refused::Store(error)) => return Err(error.into()),
         Err(Refused::Files(errors)) => {
@@ -191,17 +201,24 @@ pub async fn export(
     let versions = known(&pool, name).await?;
     let last = versions.last().map_or(0, |version| version.version);
     let wanted = version.unwrap_or(last);
-    let found = versions
-        .into_iter()
-        .find(|known| known.version == wanted)
-        .ok_or_else(|| Failure::new(format!("{name} has no version {wanted}, only 1 to {last}")))?;
-    let content = found.content.ok_or_else(|| {
+    let content = version_of(&versions, name, wanted)?.content.as_deref().ok_or_else(|| {
         Failure::new(format!(
             "version {wanted} withdrew {name}; `plaudit sources history {name}` lists earlier versions"
         ))
     })?;
-    outln!("{}", content.strip_suffix('\n').unwrap_or(&content));
+    outln!("{}", content.strip_suffix('\n').unwrap_or(content));
     Ok(ExitCode::SUCCESS)
+}
+
+/// A version by its number.
+pub(super) fn version_of<'v>(
+    versions: &'v [FileVersion],
+    name: &str,
+    number: u32,
+) -> Result<&'v FileVersion, Failure> {
+    let last = versions.last().map_or(0, |version| version.version);
+    let missing = || Failure::new(format!("{name} has no version {number}, only 1 to {last}"));
+    versions.iter().find(|known| known.version == number).ok_or_else(missing)
 }
 
 /// Takes a published file back.
@@ -218,7 +235,7 @@ pub async fn withdraw(config: &Config, name: &str, why: &Reason) -> Result<ExitC
     Ok(ExitCode::SUCCESS)
 }
 
-async fn known(pool: &PgPool, name: &str) -> Result<Vec<FileVersion>, Failure> {
+pub(super) async fn known(pool: &PgPool, name: &str) -> Result<Vec<FileVersion>, Failure> {
     let versions = source_files::history(pool, name).await?;
     if versions.is_empty() {
         return Err(Failure::new(format!(

@@ -40,10 +40,13 @@ impl ReadFiles<'_> {
         }
     }
 
-    /// Prints what a plan or a publication found suspicious in each task, with its place in the files.
-    pub fn print_found<'w>(&self, found: impl Iterator<Item = (&'w TaskId, &'w [PlannedWarning])>) {
+    /// Prints what is suspicious in these tasks, as a plan or a publication says, with its place in the files.
+    pub fn print_warnings_of<'p>(
+        &self,
+        warned: impl Iterator<Item = (&'p TaskId, &'p [PlannedWarning])>,
+    ) {
         self.print_beside_tasks();
-        for (id, warnings) in found {
+        for (id, warnings) in warned {
             let filed = self.tasks.iter().find(|filed| filed.task.definition.id == *id);
             let Some(FiledTask { file, task }) = filed else { continue };
             for PlannedWarning { path, message } in warnings {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use plaudit_api::{PastLookup, Plan, PublishedTask, publish_tasks};
+use plaudit_api::{PastLookup, Plan, PublishedTask, warnings_of};
 use plaudit_audit::{Simulation, SimulationError, SimulationInput, Why, WhyError};
 use plaudit_domain::action::Action;
 use plaudit_domain::catalogue::definition::{Kind, TaskDefinition};
@@ -178,20 +178,21 @@ impl CatalogueSource {
         Ok(TaskHistory { id: id.clone(), status, versions, changes })
     }
 
-    /// Publishes tasks, all or none.
+    /// Publishes tasks, all or none, with the same warnings as a plan.
     pub async fn publish(
         &self,
         tasks: &[&LocatedTask],
         reason: Option<String>,
     ) -> Result<Vec<PublishedTask>, SourceError> {
+        let definitions: Vec<_> = tasks.iter().map(|task| task.definition.clone()).collect();
         match self {
-            Self::Server(server) => {
-                let definitions: Vec<_> = tasks.iter().map(|t| t.definition.clone()).collect();
-                Ok(server.publish(&definitions, reason.as_deref()).await?)
-            }
+            Self::Server(server) => Ok(server.publish(&definitions, reason.as_deref()).await?),
             Self::Database(pool, _) => {
-                let catalogue = CatalogueStore::default();
-                Ok(publish_tasks(tasks, author(reason), &catalogue, pool).await?)
+                let in_force = CatalogueStore::default().newest(pool).await?;
+                let warnings = warnings_of(tasks, &in_force, pool).await;
+                let published =
+                    catalogue_store::publish(pool, &definitions, author(reason)).await?;
+                Ok(PublishedTask::of_all(published, warnings))
             }
         }
     }
@@ -221,20 +222,20 @@ impl CatalogueSource {
         id: &TaskId,
         version: u32,
         reason: Option<String>,
-    ) -> Result<PublishedTask, Failure> {
+    ) -> Result<Published, Failure> {
         let server = match self {
             Self::Server(server) => server,
             Self::Database(pool, _) => {
-                let published =
-                    catalogue_store::roll_back(pool, id, version, author(reason)).await?;
-                let Published { task, version, changed } = published;
-                return Ok(PublishedTask { task, version, changed, warnings: vec![] });
+                return Ok(catalogue_store::roll_back(pool, id, version, author(reason)).await?);
             }
         };
         let task = self.history(id).await?;
         let definition = task.version(version)?.definition.clone();
         let published = server.publish(&[definition], reason.as_deref()).await?;
-        published.into_iter().next().ok_or_else(|| Failure::new("the server published nothing"))
+        let published = published.into_iter().next();
+        let PublishedTask { task, version, changed, .. } =
+            published.ok_or_else(|| Failure::new("the server published nothing"))?;
+        Ok(Published { task, version, changed })
     }
 
     /// The tasks that require a task or count its completions, retired ones left out.

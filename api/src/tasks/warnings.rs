@@ -1,0 +1,49 @@
+//! What is legal in a task but suspicious, beside what is published and what users do.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use plaudit_domain::action::RecentFields;
+use plaudit_domain::catalogue::Catalogue;
+use plaudit_event_store::{action_fields, off_the_runtime, pool};
+use plaudit_task_file::LocatedTask;
+use serde::{Deserialize, Serialize};
+use sqlx::PgPool;
+
+/// How long the fields of recent actions are asked for. Without them, nothing is warned of them.
+const ASKING_MAX: Duration = Duration::from_secs(2);
+
+/// Something in a task that is legal but suspicious.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlannedWarning {
+    /// The field as the file has it, such as `rewards[0].amount`; empty for the task as a whole.
+    pub path: String,
+    /// The suspicion, and what follows from it.
+    pub message: String,
+}
+
+/// The warnings of each task beside the catalogue in force and the fields of recent actions.
+pub async fn warnings_of(
+    tasks: &[&LocatedTask],
+    in_force: &Catalogue,
+    pool: &PgPool,
+) -> Vec<Vec<PlannedWarning>> {
+    let types = tasks.iter().flat_map(|task| &task.definition.objective.on);
+    let types: Vec<String> = types.collect::<BTreeSet<_>>().into_iter().cloned().collect();
+    let recent = pool::within(ASKING_MAX, action_fields::recent(pool, &types)).await;
+    let recent = recent.unwrap_or_else(|error: sqlx::Error| {
+        tracing::warn!(%error, "the fields of recent actions can't be read: nothing is warned of them");
+        RecentFields::default()
+    });
+    let now = Timestamp::now();
+    let of_task = |task: &&LocatedTask| {
+        let found = task.warnings_beside(now, in_force, &recent).into_iter();
+        let planned = found.map(|warning| {
+            let path = task.path_below(&warning).to_owned();
+            PlannedWarning { path, message: warning.message }
+        });
+        planned.collect()
+    };
+    off_the_runtime(|| tasks.iter().map(of_task).collect())
+}
