@@ -21,6 +21,7 @@ mod random_rewards;
 mod recent_users;
 mod source_files;
 mod stock_cqrs;
+mod stock_refusals;
 mod streak_sweeps;
 mod support;
 mod unanswered_commits;
