@@ -4,6 +4,7 @@
 mod listing;
 mod report;
 mod restored;
+mod unreadable;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -18,7 +19,6 @@ use sqlx::{PgConnection, Row};
 use uuid::Uuid;
 
 use crate::rewards::RewardPlace;
-use crate::states::undecodable;
 
 pub use listing::{Filter, GrantEntry, GrantPage, Listed, find, list};
 pub use report::GrantReport;
@@ -253,9 +253,9 @@ pub async fn next_in_order(
     let rows = sqlx::query(include_str!("deliveries/next_in_order.sql"))
         .bind(numbers(lanes))
         .bind(per_lane)
-        .fetch_all(connection)
+        .fetch_all(&mut *connection)
         .await?;
-    rows.iter().map(due_of).collect()
+    unreadable::readable(&rows, connection).await
 }
 
 /// What another channel sends next: what has been due for longest.
@@ -269,9 +269,9 @@ pub async fn next_due(
         .bind(numbers(lanes))
         .bind(channel)
         .bind(limit)
-        .fetch_all(connection)
+        .fetch_all(&mut *connection)
         .await?;
-    rows.iter().map(due_of).collect()
+    unreadable::readable(&rows, connection).await
 }
 
 /// What has waited for too long: to be sent, or for an acknowledgement.
@@ -283,9 +283,9 @@ pub async fn overdue(
     let rows = sqlx::query(include_str!("deliveries/overdue.sql"))
         .bind(numbers(lanes))
         .bind(limit)
-        .fetch_all(connection)
+        .fetch_all(&mut *connection)
         .await?;
-    rows.iter().map(due_of).collect()
+    unreadable::readable(&rows, connection).await
 }
 
 /// Notes attempts of a channel. What was settled meanwhile stays settled.
@@ -351,20 +351,4 @@ pub async fn backlog(
 
 fn numbers(lanes: &[Lane]) -> Vec<i16> {
     lanes.iter().map(|lane| lane.0).collect()
-}
-
-fn due_of(row: &PgRow) -> sqlx::Result<Due> {
-    let user: String = row.try_get("user_id")?;
-    let time_left: Option<f64> = row.try_get("time_left")?;
-    Ok(Due {
-        lane: Lane(row.try_get("lane")?),
-        user: user.try_into().map_err(undecodable)?,
-        reward: row.try_get::<Json<Reward>, _>("reward")?.0,
-        channel: row.try_get("channel")?,
-        pays: row.try_get("pays")?,
-        attempts: row.try_get("attempts")?,
-        is_sent: row.try_get::<&str, _>("state")? == DeliveryState::Sent.as_str(),
-        reason: row.try_get("reason")?,
-        time_left: time_left.map(|left| Duration::try_from_secs_f64(left).unwrap_or_default()),
-    })
 }

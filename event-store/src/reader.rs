@@ -77,7 +77,7 @@ pub type Entry = Result<Recorded, Unreadable>;
 
 /// What [`entry`] reads of each row.
 const RECORDED: &str = "select aggregate_id, sequence, position, event_type, event_version, \
-                        payload::text, metadata, recorded_at from events";
+                        payload::text, metadata::text, recorded_at from events";
 
 fn entry(row: &PgRow, lane: Lane) -> sqlx::Result<Entry> {
     let user: &str = row.try_get("aggregate_id")?;
@@ -87,14 +87,17 @@ fn entry(row: &PgRow, lane: Lane) -> sqlx::Result<Entry> {
         (row.try_get("event_type")?, row.try_get("event_version")?);
     let payload: &str = row.try_get("payload")?;
     let at: DateTime<Utc> = row.try_get("recorded_at")?;
-    let (recorded_at, metadata): (_, Value) = (instant::from_sql(at), row.try_get("metadata")?);
+    let (recorded_at, about): (_, &str) = (instant::from_sql(at), row.try_get("metadata")?);
     let known = UserId::try_from(user.to_owned()).map_err(|error| error.to_string());
     let event = upcasters::read(event_type, event_version, payload).map_err(|e| e.to_string());
-    Ok(match (known, event) {
-        (Ok(user), Ok(event)) => {
+    // The column takes JSON that programs can't read, such as the number 1e400.
+    let metadata =
+        serde_json::from_str(about).map_err(|error| format!("its metadata can't be read: {error}"));
+    Ok(match (known, event, metadata) {
+        (Ok(user), Ok(event), Ok(metadata)) => {
             Ok(Recorded { user, sequence, position, recorded_at, metadata, event })
         }
-        (Err(reason), _) | (_, Err(reason)) => Err(Unreadable {
+        (Err(reason), ..) | (_, Err(reason), _) | (.., Err(reason)) => Err(Unreadable {
             user: user.to_owned(),
             sequence,
             position,
@@ -103,7 +106,7 @@ fn entry(row: &PgRow, lane: Lane) -> sqlx::Result<Entry> {
                 event_type: event_type.to_owned(),
                 event_version: event_version.to_owned(),
                 payload: serde_json::from_str(payload).unwrap_or_else(|_| payload.into()),
-                metadata,
+                metadata: serde_json::from_str(about).unwrap_or_else(|_| about.into()),
                 recorded_at,
             }),
         }),

@@ -316,6 +316,15 @@ async fn save_tasks(users: &[ChangedUser], connection: &mut PgConnection) -> sql
     Ok(())
 }
 
+/// Leaves a row out that can't be read, and says so: it concerns its user only, so a reader of many users' rows
+/// goes on without it.
+pub(crate) fn unless_unreadable<T>(read: sqlx::Result<T>, rows_of: &str) -> Option<T> {
+    read.inspect_err(|error| {
+        tracing::error!("a row of {rows_of} can't be read and is left out: {error}");
+    })
+    .ok()
+}
+
 /// A stored value that this program can't read.
 pub(crate) fn undecodable(error: impl std::error::Error + Send + Sync + 'static) -> sqlx::Error {
     sqlx::Error::Decode(Box::new(error))

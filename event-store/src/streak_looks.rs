@@ -6,7 +6,7 @@ use plaudit_domain::lane::Lane;
 use sqlx::{PgConnection, Row};
 
 use crate::instant;
-use crate::states::undecodable;
+use crate::states::{undecodable, unless_unreadable};
 
 /// The next look at a streak.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,5 +52,5 @@ pub(crate) async fn due(
         let user = UserId::try_from(user).map_err(undecodable)?;
         Ok((Lane(row.try_get(0)?), user, TaskId::try_from(task).map_err(undecodable)?))
     };
-    rows.iter().map(streak).collect()
+    Ok(rows.iter().filter_map(|row| unless_unreadable(streak(row), "streak_looks")).collect())
 }

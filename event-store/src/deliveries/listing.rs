@@ -16,7 +16,7 @@ use uuid::Uuid;
 use super::Attempt;
 use crate::instant;
 use crate::rewards::{COLUMNS, RewardRow, grants};
-use crate::states::undecodable;
+use crate::states::{undecodable, unless_unreadable};
 
 /// Which grants are wanted.
 #[derive(Debug, Clone, Default)]
@@ -190,7 +190,7 @@ async fn of_lane(
         .await?;
     let mut entries = Vec::with_capacity(rows.len());
     for row in &rows {
-        entries.extend(entry(lane, row, now)?);
+        entries.extend(unless_unreadable(entry(lane, row, now), "reward_state").flatten());
     }
     add_deliveries(lane, &mut entries, ATTEMPTS_LISTED, connection).await?;
     Ok(entries)
@@ -239,7 +239,8 @@ async fn add_deliveries(
         .await?;
     let mut by_grant: HashMap<Uuid, Vec<Listed>> = HashMap::new();
     for row in &rows {
-        by_grant.entry(row.try_get(0)?).or_default().push(listed(row)?);
+        let listed = unless_unreadable(listed(row), "deliveries");
+        by_grant.entry(row.try_get(0)?).or_default().extend(listed);
     }
     for entry in entries {
         entry.deliveries = by_grant.remove(&entry.row.reward.grant).unwrap_or_default();

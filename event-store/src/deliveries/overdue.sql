@@ -1,5 +1,5 @@
 -- No attempt begins once the time is over; two seconds later the last one that was about to has begun.
-select d.lane, d.user_id, d.reward, d.channel, d.pays, d.attempts - d.attempts_before as attempts, d.state, d.reason,
+select d.lane, d.grant_id, d.user_id, d.reward, d.channel, d.pays, d.attempts - d.attempts_before as attempts, d.state, d.reason,
        extract(epoch from d.give_up_at - now())::double precision as time_left
 from unnest($1::smallint[]) l (lane)
 cross join lateral (

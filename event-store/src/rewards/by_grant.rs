@@ -2,11 +2,12 @@
 
 use plaudit_domain::ids::UserId;
 use plaudit_domain::lane::Lane;
+use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
 use uuid::Uuid;
 
 use super::{COLUMNS, RewardRow};
-use crate::states::undecodable;
+use crate::states::{undecodable, unless_unreadable};
 
 /// Some reward lines of a lane, in the order in which they were earned.
 pub async fn of_lane(
@@ -45,11 +46,10 @@ pub async fn of_any_lane(
          where r.grant_id = w.wanted"
     );
     let rows = sqlx::query(&sql).bind(grants).fetch_all(connection).await?;
-    let mut found = Vec::with_capacity(rows.len());
-    for row in &rows {
+    let reward = |row: &PgRow| {
         let user: String = row.try_get(0)?;
         let user = user.try_into().map_err(undecodable)?;
-        found.extend(RewardRow::read(row, 1)?.map(|row| (user, row)));
-    }
-    Ok(found)
+        Ok(RewardRow::read(row, 1)?.map(|row| (user, row)))
+    };
+    Ok(rows.iter().filter_map(|row| unless_unreadable(reward(row), "reward_state")?).collect())
 }

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use plaudit_domain::ids::UserId;
 use plaudit_domain::lane::Lane;
+use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
 
 use crate::instant;
-use crate::states::undecodable;
+use crate::states::{undecodable, unless_unreadable};
 
 /// Users with the moment as of which their unclaimed rewards are settled.
 pub type SettledUsers = BTreeMap<(Lane, UserId), jiff::Timestamp>;
@@ -28,10 +29,15 @@ pub async fn due_users(
         .await?;
     let mut users = Vec::with_capacity(rows.len());
     let mut oldest: Option<jiff::Timestamp> = None;
-    for row in &rows {
+    let read = |row: &PgRow| {
         let user: String = row.try_get(1)?;
-        users.push((Lane(row.try_get(0)?), UserId::try_from(user).map_err(undecodable)?));
-        let due_at = instant::from_sql(row.try_get(2)?);
+        let user = UserId::try_from(user).map_err(undecodable)?;
+        Ok((Lane(row.try_get(0)?), user, instant::from_sql(row.try_get(2)?)))
+    };
+    for (lane, user, due_at) in
+        rows.iter().filter_map(|row| unless_unreadable(read(row), "reward_state"))
+    {
+        users.push((lane, user));
         oldest = Some(oldest.map_or(due_at, |oldest| oldest.min(due_at)));
     }
     Ok((users, oldest))

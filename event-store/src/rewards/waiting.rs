@@ -12,7 +12,7 @@ use sqlx::{PgConnection, Row};
 
 use super::RewardRow;
 use crate::budgets;
-use crate::states::undecodable;
+use crate::states::{undecodable, unless_unreadable};
 
 /// The most milestones of a user that one transaction grants, or revokes from. The sweeper comes back for the others.
 const MILESTONES_MAX: i64 = 100;
@@ -108,5 +108,5 @@ pub(crate) async fn users_in_front(
         let user: String = row.try_get(1)?;
         Ok((Lane(row.try_get(0)?), UserId::try_from(user).map_err(undecodable)?))
     };
-    rows.iter().map(user).collect()
+    Ok(rows.iter().filter_map(|row| unless_unreadable(user(row), "reward_state")).collect())
 }

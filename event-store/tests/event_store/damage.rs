@@ -3,7 +3,7 @@
 use crate::support::{Store, TASKS, action, request};
 use jiff::Timestamp;
 use plaudit_domain::lane::Lane;
-use plaudit_event_store::{Batch, Item, Outcome, Work};
+use plaudit_event_store::{Batch, Item, Outcome, Work, deliveries, reader};
 use serde_json::json;
 
 const NOON: &str = "2026-03-29T12:00:00Z";
@@ -82,6 +82,57 @@ async fn actions_of_a_user_whose_log_cannot_be_read_are_parked_and_the_others_go
     // It was not decided: once the log can be read, it is sent again and counts.
     let again = store.act(gift("u1", "b")).await.outcome;
     assert!(matches!(again, Outcome::Parked { .. }), "{again:?}");
+}
+
+/// Metadata that no program can read makes its row unreadable, and no other.
+#[tokio::test]
+async fn metadata_that_cannot_be_read_hides_no_other_event_of_its_page() {
+    let store = Store::with_tasks(TASKS).await;
+    store.act(gift("u1", "a")).await;
+    let lane = Lane::of("u1", store.lane_count);
+    sqlx::query(
+        "insert into events (lane, aggregate_type, aggregate_id, sequence, event_type, event_version, payload,
+                             metadata, position)
+         select e.lane, e.aggregate_type, e.aggregate_id, l.last + 1, e.event_type, e.event_version, e.payload,
+                '{\"cause\": 1e400}', next_position
+         from events e join lanes using (lane),
+              (select max(sequence) as last from events where aggregate_id = 'u1') l
+         where e.aggregate_id = 'u1' and e.sequence = 1",
+    )
+    .execute(&store.pool)
+    .await
+    .unwrap();
+    let mut connection = store.pool.acquire().await.unwrap();
+    let user = "u1".parse().unwrap();
+    let page = reader::user_page(lane, &user, 0, 100, &mut connection).await.unwrap();
+    let (last, others) = page.split_last().unwrap();
+    assert!(!others.is_empty() && others.iter().all(Result::is_ok), "{others:?}");
+    let unreadable = last.as_ref().unwrap_err();
+    assert!(unreadable.reason.contains("metadata"), "{unreadable}");
+    assert_eq!(unreadable.raw.metadata, json!("{\"cause\": 1e400}"), "shown as it is stored");
+}
+
+/// A row of `deliveries` that can't be read fails, and those behind it are sent.
+#[tokio::test]
+async fn a_delivery_that_cannot_be_read_holds_up_no_other() {
+    let store = Store::with_tasks(TASKS).await;
+    store.act(action("u1", "t", "team.formed", NOON, &json!({}))).await;
+    store.execute(vec![claim_all(&store, "u1", None)]).await;
+    let lane = Lane::of("u1", store.lane_count);
+    for (name, reward) in [("broken", "'{\"x\": 1e400}'"), ("whole", "payload -> 'rewards' -> 0")] {
+        let sql = format!(
+            "insert into deliveries (lane, grant_id, channel, pays, user_id, position, ordinal, reward, state, due_at)
+             select lane, md5('{name}')::uuid, 'pay', true, aggregate_id, position, 0, {reward}, 'waiting', now()
+             from events where event_type = 'rewards_claimed'"
+        );
+        sqlx::query(&sql).execute(&store.pool).await.unwrap();
+    }
+    let mut connection = store.pool.acquire().await.unwrap();
+    let due = deliveries::next_due("pay", &[lane], 9, &mut connection).await.unwrap();
+    assert_eq!(due.len(), 1, "{due:?}");
+    let failed = "select count(*) from deliveries
+                  where state = 'failed' and grant_id = md5('broken')::uuid and reason like '%can''t be read%'";
+    assert_eq!(store.count(failed).await, 1);
 }
 
 /// A key is of one request, so a client that uses it for another task claims that.

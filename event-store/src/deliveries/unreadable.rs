@@ -1,0 +1,62 @@
+//! Deliveries whose row can't be read: they fail, and hold up no other.
+
+use std::time::Duration;
+
+use plaudit_domain::lane::Lane;
+use plaudit_domain::user_tasks::Reward;
+use sqlx::postgres::PgRow;
+use sqlx::types::Json;
+use sqlx::{PgConnection, Row};
+use uuid::Uuid;
+
+use super::{DeliveryState, Due};
+use crate::states::undecodable;
+
+/// The deliveries of these rows. One that can't be read fails, with the reason. An operator can have it delivered
+/// again, which queues it from the log.
+pub(super) async fn readable(
+    rows: &[PgRow],
+    connection: &mut PgConnection,
+) -> sqlx::Result<Vec<Due>> {
+    let mut due = Vec::with_capacity(rows.len());
+    for row in rows {
+        match due_of(row) {
+            Ok(one) => due.push(one),
+            Err(error) => fail(row, &error, connection).await?,
+        }
+    }
+    Ok(due)
+}
+
+async fn fail(row: &PgRow, error: &sqlx::Error, connection: &mut PgConnection) -> sqlx::Result<()> {
+    let (lane, grant): (i16, Uuid) = (row.try_get("lane")?, row.try_get("grant_id")?);
+    let channel: &str = row.try_get("channel")?;
+    tracing::error!(%grant, channel, "a row of deliveries can't be read; the delivery fails: {error}");
+    sqlx::query(
+        "update deliveries set state = 'failed', reason = $4, give_up_at = null, settled_at = now()
+         where lane = $1 and grant_id = $2 and channel = $3 and state in ('waiting', 'sent')",
+    )
+    .bind(lane)
+    .bind(grant)
+    .bind(channel)
+    .bind(format!("the row of the delivery can't be read: {error}"))
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+fn due_of(row: &PgRow) -> sqlx::Result<Due> {
+    let user: String = row.try_get("user_id")?;
+    let time_left: Option<f64> = row.try_get("time_left")?;
+    Ok(Due {
+        lane: Lane(row.try_get("lane")?),
+        user: user.try_into().map_err(undecodable)?,
+        reward: row.try_get::<Json<Reward>, _>("reward")?.0,
+        channel: row.try_get("channel")?,
+        pays: row.try_get("pays")?,
+        attempts: row.try_get("attempts")?,
+        is_sent: row.try_get::<&str, _>("state")? == DeliveryState::Sent.as_str(),
+        reason: row.try_get("reason")?,
+        time_left: time_left.map(|left| Duration::try_from_secs_f64(left).unwrap_or_default()),
+    })
+}
