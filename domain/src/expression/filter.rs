@@ -65,7 +65,6 @@ impl Filter {
         super::fields::unguarded(&self.0.root, 0, Self::VARIABLES[0])
     }
 
-    #[cfg(test)]
     pub(super) fn expression(&self) -> &Expression {
         &self.0
     }
