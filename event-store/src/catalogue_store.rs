@@ -6,6 +6,7 @@ mod changes;
 mod fit;
 mod publish;
 mod reach;
+mod unmatched_types;
 
 use std::collections::HashMap;
 use std::sync::{Arc, RwLock};
@@ -20,6 +21,7 @@ use sqlx::{FromRow as _, PgConnection, PgPool, Row as _};
 use uuid::Uuid;
 
 use crate::backfills::OpenBackfills;
+use crate::batch::{Item, Work};
 use crate::error::ExecuteError;
 use crate::executor::off_the_runtime;
 use crate::instant;
@@ -29,6 +31,7 @@ pub use changes::{TaskChange, TaskChangeKind, changes_of};
 pub use fit::{Unfit, check_fit, with_drafts};
 pub use publish::{Author, PublishError, Published, publish, roll_back, set_status};
 pub use reach::{UsersReached, users_reached};
+use unmatched_types::UnmatchedTypes;
 
 /// The catalogue as this process last read it.
 #[derive(Debug, Default)]
@@ -37,6 +40,7 @@ pub struct CatalogueStore {
     /// Each version that was compiled. A reader that is cut off leaves here what was compiled for it, so the next
     /// one has less to do. Locked for as long as versions are compiled: no two readers compile the same.
     compiled: Arc<tokio::sync::Mutex<Versions>>,
+    unmatched: UnmatchedTypes,
 }
 
 /// Compiled versions, by task and number.
@@ -60,6 +64,16 @@ impl CatalogueStore {
     /// What this process last read.
     pub fn current(&self) -> Arc<Catalogue> {
         Arc::clone(&self.cached().in_force.catalogue)
+    }
+
+    /// Counts the actions among these items that no task listens to, by what this process last read.
+    pub fn count_unmatched(&self, items: &[Item]) {
+        let catalogue = self.current();
+        for item in items {
+            if let Work::Action(action) = &item.work {
+                self.unmatched.count(action, &catalogue);
+            }
+        }
     }
 
     /// The catalogue of this identity, if it is the one that this process read last.
