@@ -52,7 +52,8 @@ async fn list_operations(
     pool: &PgPool,
 ) -> Result<ExitCode, Failure> {
     let limit = usize::from(limit);
-    let mut found = operations::list(after, i64::try_from(limit)? + 1, pool).await?;
+    let mut found =
+        startup::answer(operations::list(after, i64::try_from(limit)? + 1, pool)).await?;
     let next = (found.len() > limit).then(|| found[limit - 1].id);
     found.truncate(limit);
     if format == FormatKind::Json {
@@ -87,7 +88,8 @@ async fn history(
         outln!("{}", history_table::HEAD);
     }
     while !output::has_ended() {
-        let page = reader::user_page(lane, user, after, PAGE, &mut connection).await?;
+        let page =
+            startup::answer(reader::user_page(lane, user, after, PAGE, &mut connection)).await?;
         if page.is_empty() {
             break;
         }
@@ -116,7 +118,7 @@ async fn state(
 ) -> Result<ExitCode, Failure> {
     let (pool, lane_count) = startup::checked_database(config).await?;
     let (lane, catalogue) = (Lane::of(user.as_str(), lane_count), CatalogueStore::default());
-    let then = StateAt::read(user, lane, moment, None, &catalogue, &pool).await?;
+    let then = startup::answer(StateAt::read(user, lane, moment, None, &catalogue, &pool)).await?;
     if format == FormatKind::Json {
         outln!("{}", serde_json::to_string(&then)?);
     } else {
@@ -128,7 +130,7 @@ async fn state(
 
 async fn explain(config: &Config, grant: Uuid, format: FormatKind) -> Result<ExitCode, Failure> {
     let (pool, _) = startup::checked_database(config).await?;
-    let found = Explanation::read(grant, &pool).await?;
+    let found = startup::answer(Explanation::read(grant, &pool)).await?;
     let found = found.ok_or_else(|| Failure::new(format!("unknown grant {grant}")))?;
     let json = serde_json::to_value(&found)?;
     if format == FormatKind::Json {

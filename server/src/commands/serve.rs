@@ -122,7 +122,7 @@ pub async fn start(
     let parts = Parts::read(config, roles).await?;
     let (pool, lane_count) = startup::checked_database(config).await?;
     let catalogue = Arc::new(CatalogueStore::default());
-    catalogue.newest(&pool).await?;
+    startup::answer(catalogue.newest(&pool)).await?;
 
     let published = match parts.sources {
         Some(files) => Some(SourceWatch::start(files, &pool, stop.clone()).await?),
