@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use plaudit_domain::action::Action;
+use plaudit_domain::expression::PatternTotal;
 use plaudit_domain::ids::UserId;
 
 use crate::cloud_events;
@@ -110,10 +111,14 @@ impl Sources {
         files: impl Iterator<Item = Result<SourceFile, SourceError>>,
     ) -> Result<Self, Vec<SourceError>> {
         let mut sources = Self::default();
-        let mut errors = Vec::new();
+        let (mut errors, mut patterns) = (Vec::new(), PatternTotal::default());
         for file in files {
             let parsed = file.map_err(|error| vec![error]);
-            match parsed.and_then(|file| Ok((file::parse(&file.path, &file.text)?, file.path))) {
+            let parsed = parsed.and_then(|SourceFile { path, text }| {
+                let mappings = file::parse(&path, &text, &mut patterns)?;
+                Ok((mappings, path))
+            });
+            match parsed {
                 Ok((mappings, path)) => {
                     errors.extend(mappings.into_iter().filter_map(|m| sources.add(m, &path).err()));
                 }
@@ -176,7 +181,9 @@ impl Sources {
         match self.variables(record, topic.format) {
             Ok(variables) => {
                 let entries = topic.entries.iter().map(|at| &self.mappings[*at]);
-                Ok(parked_once(entries.flat_map(|m| m.map(&variables)).collect(), record))
+                let mut data_bytes = 0;
+                let mapped = entries.flat_map(|m| m.map(&variables, &mut data_bytes)).collect();
+                Ok(parked_once(mapped, record))
             }
             Err(DecodeError::Unreadable(why)) => {
                 Ok(vec![Mapped::Park(ParkReason::unreadable(why))])

@@ -91,6 +91,7 @@ pub async fn send(
         let (names, items): (Vec<_>, Vec<_>) =
             computed(&state, bytes, read).await?.into_iter().unzip();
         identities.extend(names);
+        state.executor.catalogue().count_unmatched(&items);
         of_users.extend(items.iter().map(|item| is_of_user(&item.work)));
         applied.extend(state.submit(items, held).await?);
     }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use plaudit_domain::ids::UserId;
 use plaudit_domain::lane::Lane;
+use plaudit_event_store::pool;
 use plaudit_event_store::raw_log::{self, RawRow};
 use serde::Serialize;
 use sqlx::{PgConnection, PgPool};
@@ -128,7 +129,11 @@ pub async fn user(pool: &PgPool, lane: Lane, user: &UserId) -> sqlx::Result<User
     let mut remade = Remade::new(name, stored.get(name).copied(), checkpoint);
     loop {
         let after = (name, remade.sequence);
-        let rows = raw_log::by_user(lane, after, Some(name), PAGE, &mut tx).await?;
+        let rows = pool::within(
+            pool::ANSWER_MAX,
+            raw_log::by_user(lane, after, Some(name), PAGE, &mut tx),
+        )
+        .await?;
         if rows.is_empty() {
             break;
         }
@@ -154,11 +159,15 @@ pub async fn lane(pool: &PgPool, lane: Lane) -> sqlx::Result<LaneVerification> {
     let mut open: Option<Remade> = None;
     let mut after = (String::new(), 0);
     loop {
-        let page = raw_log::by_user(lane, (&after.0, after.1), None, PAGE, &mut tx).await?;
+        let page = pool::within(
+            pool::ANSWER_MAX,
+            raw_log::by_user(lane, (&after.0, after.1), None, PAGE, &mut tx),
+        )
+        .await?;
         let Some(last) = page.last() else { break };
         let mut users: Vec<&str> = page.iter().map(|row| row.user.as_str()).collect();
         users.dedup();
-        let stored = stored(lane, &users, &mut tx).await?;
+        let stored = pool::within(pool::ANSWER_MAX, stored(lane, &users, &mut tx)).await?;
         for row in &page {
             if open.as_ref().is_none_or(|open| open.user != row.user) {
                 end(open.take());
@@ -221,6 +230,9 @@ async fn without_events(lane: Lane, connection: &mut PgConnection) -> sqlx::Resu
         .await?;
         let Some(last) = page.last() else { return Ok(found) };
         after.clone_from(last);
-        found.extend(raw_log::without_events(lane, &page, connection).await?);
+        found.extend(
+            pool::within(pool::ANSWER_MAX, raw_log::without_events(lane, &page, connection))
+                .await?,
+        );
     }
 }

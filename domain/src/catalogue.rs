@@ -5,6 +5,7 @@ mod audience;
 mod budgets;
 pub mod definition;
 mod dependencies;
+mod patterns;
 pub mod text;
 
 use std::collections::{BTreeSet, HashMap};

@@ -22,12 +22,16 @@ mod operators;
 mod output;
 mod parse;
 mod pattern;
+mod pattern_total;
 mod plan;
 mod types;
 mod value;
 
+use std::sync::Arc;
+
 use compile::Declared;
 use evaluate::Evaluation;
+use pattern::Pattern;
 use plan::Node;
 use types::Type;
 
@@ -37,6 +41,7 @@ pub use failure::EvaluationError;
 pub use filter::{Filter, InvalidFilter, Variables};
 pub use output::Output;
 pub use parse::SOURCE_BYTES_MAX;
+pub use pattern_total::{PATTERN_RANGES_MAX, PatternTotal, TooManyRanges};
 pub(crate) use value::EXACT_DOUBLE_MAX;
 pub use value::{Object, Variable};
 
@@ -49,6 +54,8 @@ pub use value::{Object, Variable};
 pub struct Expression {
     source: String,
     root: Node,
+    /// Those of `matches`.
+    patterns: Vec<Arc<Pattern>>,
 }
 
 impl Expression {
@@ -89,7 +96,8 @@ impl Expression {
         });
         let compiled = compiled
             .map_err(|reason| InvalidExpression { expression: source.to_owned(), reason })?;
-        Ok((Self { source: source.to_owned(), root: compiled.root }, compiled.kind))
+        let compile::Compiled { root, kind, patterns } = compiled;
+        Ok((Self { source: source.to_owned(), root, patterns }, kind))
     }
 
     fn invalid(&self, reason: String) -> InvalidExpression {

@@ -6,7 +6,9 @@ mod changes;
 mod fit;
 mod publish;
 mod reach;
+mod unmatched_types;
 
+use std::collections::HashMap;
 use std::sync::{Arc, RwLock};
 
 use chrono::{DateTime, Utc};
@@ -19,6 +21,7 @@ use sqlx::{FromRow as _, PgConnection, PgPool, Row as _};
 use uuid::Uuid;
 
 use crate::backfills::OpenBackfills;
+use crate::batch::{Item, Work};
 use crate::error::ExecuteError;
 use crate::executor::off_the_runtime;
 use crate::instant;
@@ -28,12 +31,20 @@ pub use changes::{TaskChange, TaskChangeKind, changes_of};
 pub use fit::{Unfit, check_fit, with_drafts};
 pub use publish::{Author, PublishError, Published, publish, roll_back, set_status};
 pub use reach::{UsersReached, users_reached};
+use unmatched_types::UnmatchedTypes;
 
 /// The catalogue as this process last read it.
 #[derive(Debug, Default)]
 pub struct CatalogueStore {
     cached: RwLock<Arc<Cached>>,
+    /// Each version that was compiled. A reader that is cut off leaves here what was compiled for it, so the next
+    /// one has less to do. Locked for as long as versions are compiled: no two readers compile the same.
+    compiled: Arc<tokio::sync::Mutex<Versions>>,
+    unmatched: UnmatchedTypes,
 }
+
+/// Compiled versions, by task and number.
+type Versions = HashMap<(TaskId, u32), Arc<TaskVersion>>;
 
 #[derive(Debug, Default)]
 struct Cached {
@@ -53,6 +64,16 @@ impl CatalogueStore {
     /// The catalogue that this process last read.
     pub fn current(&self) -> Arc<Catalogue> {
         Arc::clone(&self.cached().in_force.catalogue)
+    }
+
+    /// Counts the actions among these items that no task listens to, by what this process last read.
+    pub fn count_unmatched(&self, items: &[Item]) {
+        let catalogue = self.current();
+        for item in items {
+            if let Work::Action(action) = &item.work {
+                self.unmatched.count(action, &catalogue);
+            }
+        }
     }
 
     /// The catalogue of this identity, if it is the one that this process read last.
@@ -84,8 +105,13 @@ impl CatalogueStore {
         if let Some(known) = self.in_force_as(identity) {
             return Ok(known);
         }
-        let known = self.cached();
-        let (read_as, catalogue) = read(&known.in_force.catalogue, connection).await?;
+        let rows = rows(connection).await?;
+        let mut compiled = Arc::clone(&self.compiled).lock_owned().await;
+        // A task of its own goes on when a batch is cut off at the end of its time, and a catalogue that takes
+        // longer than a batch may is compiled once all the same.
+        let compiling = tokio::task::spawn_blocking(move || compile(&rows, &mut compiled));
+        let compiled = compiling.await.map_err(|e| unreadable(&e))??;
+        let (read_as, catalogue) = compiled.finish(connection).await?;
         let backfills = OpenBackfills::read(&catalogue, connection).await?;
         let in_force = InForce { catalogue: Arc::new(catalogue), backfills: Arc::new(backfills) };
         let read = Cached { identity: Some(read_as), in_force: in_force.clone() };
@@ -118,11 +144,33 @@ struct VersionColumns {
     published_at: DateTime<Utc>,
 }
 
-/// Reads the catalogue with its identity. A version that is known and reads the same is not compiled again.
-async fn read(
-    known: &Catalogue,
-    connection: &mut PgConnection,
-) -> Result<(Uuid, Catalogue), ExecuteError> {
+/// A catalogue without what is read after its versions.
+struct Compiled {
+    identity: Uuid,
+    revision: i64,
+    tasks: Vec<CatalogueTask>,
+}
+
+impl Compiled {
+    async fn finish(
+        mut self,
+        connection: &mut PgConnection,
+    ) -> Result<(Uuid, Catalogue), ExecuteError> {
+        amnesties::add_amnesties(&mut self.tasks, connection).await?;
+        let catalogue = Catalogue::new(self.revision, self.tasks).map_err(|e| unreadable(&e))?;
+        Ok((self.identity, catalogue))
+    }
+}
+
+/// Reads the catalogue with its identity, and compiles all of it.
+async fn read(connection: &mut PgConnection) -> Result<(Uuid, Catalogue), ExecuteError> {
+    let rows = rows(connection).await?;
+    let compiled = off_the_runtime(|| compile(&rows, &mut Versions::default()))?;
+    compiled.finish(connection).await
+}
+
+/// The rows of the catalogue: each version, with its task and the catalogue's identity and revision.
+async fn rows(connection: &mut PgConnection) -> Result<Vec<PgRow>, ExecuteError> {
     // One statement, so that a publication is seen whole or not at all.
     let rows = sqlx::query(
         "select c.identity, c.revision, v.*
@@ -135,21 +183,18 @@ async fn read(
     )
     .fetch_all(&mut *connection)
     .await?;
-    let first = rows.first().ok_or(sqlx::Error::RowNotFound)?;
-    let (identity, revision): (Uuid, i64) = (first.try_get(0)?, first.try_get(1)?);
-    // Compiling a pattern may take a tenth of a second.
-    let mut tasks = off_the_runtime(|| compile(&rows, known))?;
-    amnesties::add_amnesties(&mut tasks, connection).await?;
-    let catalogue = Catalogue::new(revision, tasks).map_err(|e| unreadable(&e))?;
-    Ok((identity, catalogue))
+    Ok(rows)
 }
 
 fn unreadable(error: &dyn std::fmt::Display) -> ExecuteError {
     ExecuteError::Unreadable(format!("the catalogue: {error}"))
 }
 
-/// The tasks of these rows, which are ordered by task and version.
-fn compile(rows: &[PgRow], known: &Catalogue) -> Result<Vec<CatalogueTask>, ExecuteError> {
+/// Compiles rows that are ordered by task and version. A version that is known and reads the same is not compiled
+/// again, and each one is known as soon as it is compiled. Compiling a pattern may take a tenth of a second.
+fn compile(rows: &[PgRow], known: &mut Versions) -> Result<Compiled, ExecuteError> {
+    let first = rows.first().ok_or(sqlx::Error::RowNotFound)?;
+    let (identity, revision): (Uuid, i64) = (first.try_get(0)?, first.try_get(1)?);
     let mut tasks: Vec<CatalogueTask> = Vec::new();
     for row in rows {
         if row.try_get::<Option<&str>, _>("task_id")?.is_none() {
@@ -160,15 +205,22 @@ fn compile(rows: &[PgRow], known: &Catalogue) -> Result<Vec<CatalogueTask>, Exec
         let Json(definition) = definition;
         let id: TaskId = id.parse().map_err(|e| unreadable(&e))?;
         let number = u32::try_from(version).map_err(|e| unreadable(&e))?;
-        let same = known.version(&id, number).filter(|known| known.definition == definition);
+        let place = (id.clone(), number);
+        let at = instant::from_sql(published_at);
+        let earlier = tasks.last().filter(|task| task.id == id);
+        let first_at = earlier.map_or(at, |task| task.versions[0].published_at);
+        // After a restore the same number may mean another version.
+        let same = known
+            .get(&place)
+            .filter(|known| known.definition == definition && known.published_at == at);
         let version = match same {
             Some(known) => Arc::clone(known),
             None => {
-                let at = instant::from_sql(published_at);
-                let earlier = tasks.last().filter(|task| task.id == id);
-                let first_at = earlier.map_or(at, |task| task.versions[0].published_at);
                 let version = TaskVersion::new(definition, number, at);
-                Arc::new(version.map_err(|e| unreadable(&e))?.of_task_since(first_at))
+                let version = version.map_err(|e| unreadable(&e))?.of_task_since(first_at);
+                let version = Arc::new(version);
+                known.insert(place, Arc::clone(&version));
+                version
             }
         };
         match tasks.last_mut().filter(|task| task.id == id) {
@@ -187,7 +239,13 @@ fn compile(rows: &[PgRow], known: &Catalogue) -> Result<Vec<CatalogueTask>, Exec
             }
         }
     }
-    Ok(tasks)
+    // After a restore there are fewer.
+    let numbers: HashMap<&TaskId, usize> =
+        tasks.iter().map(|task| (&task.id, task.versions.len())).collect();
+    known.retain(|(id, number), _| {
+        numbers.get(id).is_some_and(|count| usize::try_from(*number).is_ok_and(|n| n <= *count))
+    });
+    Ok(Compiled { identity, revision, tasks })
 }
 
 fn status_from(text: &str) -> Option<Status> {

@@ -56,6 +56,9 @@ const RESTED: Duration = Duration::from_millis(500);
 /// How long that may take, and setting a connection up.
 const PING_MAX: Duration = Duration::from_secs(2);
 
+/// How long an answer may take that nobody waits for but a command, or the start of a process.
+pub const ANSWER_MAX: Duration = Duration::from_secs(30);
+
 /// The parameters of a database URL that the driver knows.
 ///
 /// Source: sqlx 0.8, `PgConnectOptions`. It only logs the others, and `sslmod=require` would not be noticed.

@@ -4,6 +4,7 @@ use plaudit_domain::lane::{InvalidLaneCount, LaneCount};
 use sqlx::PgPool;
 use sqlx::migrate::{MigrateError, Migrator};
 
+use crate::pool;
 use crate::seen_actions::windows;
 
 static MIGRATIONS: Migrator = sqlx::migrate!("../migrations");
@@ -57,6 +58,12 @@ pub async fn migrate(pool: &PgPool, lane_count: LaneCount) -> Result<(), SchemaE
         MigrateError::VersionMissing(found) => SchemaError::TooNew { found, known: newest() },
         other => SchemaError::Migration(other),
     })?;
+    // Migrations take as long as they take; what follows does not.
+    pool::within(pool::ANSWER_MAX, first_rows(pool, lane_count)).await
+}
+
+/// The rows that a new database begins with.
+async fn first_rows(pool: &PgPool, lane_count: LaneCount) -> Result<(), SchemaError> {
     // Their number is fixed from then on: users would change lanes.
     sqlx::query(
         "insert into lane_numbers (lane) select n::smallint from generate_series(0, $1 - 1) n

@@ -55,7 +55,6 @@ impl Ingest {
             database: Deadlined::new(pool, CALL_MAX),
             sources,
             health: Arc::clone(&health),
-            unmatched: Arc::default(),
             stopped: stopped.clone(),
         };
         let first = context.start()?;

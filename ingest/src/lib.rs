@@ -27,7 +27,6 @@ mod session;
 mod signal;
 mod source_partition;
 mod topic_monitor;
-mod unmatched_types;
 mod worker;
 
 pub use error::IngestError;

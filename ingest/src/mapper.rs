@@ -19,7 +19,6 @@ use crate::offsets::tracker::{BatchId, NextOffset};
 use crate::route::Router;
 use crate::signal::Signal;
 use crate::source_partition::SourcePartition;
-use crate::unmatched_types::UnmatchedTypes;
 use crate::worker::{WorkerBatch, WorkerShare};
 
 /// The part of a polled batch for one mapper. Records of a partition are in order.
@@ -62,7 +61,6 @@ impl Polled {
 pub struct Mapper {
     pub router: Router,
     pub catalogue: Arc<CatalogueStore>,
-    pub unmatched: Arc<UnmatchedTypes>,
     /// Bounded by how much may be in flight.
     pub batches: mpsc::Receiver<(BatchId, MapperBatch)>,
     pub signals: mpsc::Sender<Signal>,
@@ -138,14 +136,8 @@ impl Mapper {
         let _ = self.signals.send(Signal::Withheld { at, pass, why });
     }
     fn count(&self, items: &[Item]) {
-        let catalogue = self.catalogue.current();
-        let mut parked = 0;
-        for item in items {
-            match &item.work {
-                Work::Action(action) => self.unmatched.count(action, &catalogue),
-                _ => parked += 1,
-            }
-        }
+        self.catalogue.count_unmatched(items);
+        let parked = items.iter().filter(|item| !matches!(item.work, Work::Action(_))).count();
         metrics::counter!("plaudit_ingest_parked_total").increment(parked as u64);
         metrics::counter!("plaudit_ingest_actions_total").increment((items.len() - parked) as u64);
     }

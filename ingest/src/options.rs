@@ -159,6 +159,8 @@ impl IngestOptions {
         config.set("allow.auto.create.topics", "false");
         // A broker that is back is found within a second; the default is 10 s.
         config.set("reconnect.backoff.max.ms", "1000");
+        // A network that drops connections silently is noticed between two requests as well.
+        config.set("socket.keepalive.enable", "true");
         config.set_log_level(RDKafkaLogLevel::Warning);
         config
     }
@@ -222,6 +224,7 @@ mod tests {
         let properties = BTreeMap::from([("fetch.wait.max.ms".to_owned(), "50".to_owned())]);
         let config = IngestOptions { properties, ..options() }.consumer_config();
         assert_eq!(config.get("fetch.wait.max.ms"), Some("50"));
+        assert_eq!(config.get("socket.keepalive.enable"), Some("true"));
     }
 
     #[test]

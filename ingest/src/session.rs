@@ -25,7 +25,6 @@ use crate::route::Router;
 use crate::signal::Signal;
 use crate::topic_monitor::TopicMonitor;
 use crate::topic_monitor::broker::Broker;
-use crate::unmatched_types::UnmatchedTypes;
 use crate::worker::{Worker, WorkerBatch};
 
 /// How long after an unexpected end all parts are started again.
@@ -41,7 +40,6 @@ pub struct SessionContext {
     pub database: Deadlined,
     pub sources: watch::Receiver<Arc<Sources>>,
     pub health: Arc<IngestHealth>,
-    pub unmatched: Arc<UnmatchedTypes>,
     /// Cancelled to end in order.
     pub stopped: CancellationToken,
 }
@@ -240,7 +238,6 @@ impl SessionContext {
             let mapper = Mapper {
                 router: router.clone(),
                 catalogue: Arc::clone(self.queue.catalogue()),
-                unmatched: Arc::clone(&self.unmatched),
                 batches,
                 signals: signals.clone(),
                 work: work.clone(),

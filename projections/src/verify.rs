@@ -3,6 +3,8 @@
 mod columns;
 mod lane;
 
+use std::time::Duration;
+
 use plaudit_domain::lane::Lane;
 use sqlx::PgPool;
 
@@ -65,6 +67,9 @@ impl VerifyReport {
 
 /// How many events are folded before rows are compared.
 const CHUNK_EVENTS: i64 = 20_000;
+
+/// How long each step of that may take: a connection that has fallen silent ends the verification.
+const CHUNK_MAX: Duration = Duration::from_secs(60);
 
 /// Folds the log and compares it with the rows that are served: of one view, or of all. Each lane
 /// is seen in one snapshot, so writers are not held up and what they do is no difference.

@@ -11,3 +11,19 @@ pub fn raise_limit() -> Option<usize> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rlimit::Resource;
+
+    use super::*;
+
+    #[test]
+    fn the_soft_limit_becomes_the_hard_one() {
+        let (_, hard) = rlimit::getrlimit(Resource::NOFILE).unwrap();
+        rlimit::setrlimit(Resource::NOFILE, hard.min(256), hard).unwrap();
+        let raised = raise_limit().unwrap();
+        assert_eq!(rlimit::getrlimit(Resource::NOFILE).unwrap(), (hard, hard));
+        assert_eq!(raised, usize::try_from(hard).unwrap());
+    }
+}

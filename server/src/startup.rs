@@ -157,8 +157,34 @@ pub async fn serving_database(config: &Config) -> Result<(PgPool, LaneCount), Fa
 }
 
 async fn checked(pool: PgPool) -> Result<(PgPool, LaneCount), Failure> {
-    let lane_count = schema::check(&pool).await?;
+    let lane_count = answer(schema::check(&pool)).await?;
     Ok((pool, lane_count))
+}
+
+/// An answer of the database to a command, or to a process that starts. A connection that has fallen silent must not
+/// keep an operator waiting for ever.
+pub async fn answer<T, E>(asked: impl Future<Output = Result<T, E>>) -> Result<T, Failure>
+where
+    Failure: From<E>,
+{
+    answer_within(pool::ANSWER_MAX, asked).await
+}
+
+async fn answer_within<T, E>(
+    limit: Duration,
+    asked: impl Future<Output = Result<T, E>>,
+) -> Result<T, Failure>
+where
+    Failure: From<E>,
+{
+    let silent = |_| {
+        Failure::new(format!(
+            "the database did not answer within {} s; what was asked for may have been done, so look before you \
+             repeat it",
+            limit.as_secs_f32()
+        ))
+    };
+    Ok(tokio::time::timeout(limit, asked).await.map_err(silent)??)
 }
 
 /// Connections beside those of the workers: for delivery's batches and an operator's.
@@ -194,4 +220,17 @@ pub fn executor(
 ) -> Arc<Executor> {
     let projections: Vec<Arc<dyn plaudit_event_store::BatchProjection>> = vec![];
     Arc::new(Executor::new(pool.clone(), lane_count, Arc::clone(catalogue), projections))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_database_that_falls_silent_ends_a_command() {
+        let silent = std::future::pending::<Result<(), sqlx::Error>>();
+        let failure = answer_within(Duration::from_millis(10), silent).await.unwrap_err();
+        assert!(failure.to_string().contains("did not answer within 0.01 s"), "{failure}");
+        assert_eq!(answer(async { Ok::<_, sqlx::Error>(1) }).await.unwrap(), 1);
+    }
 }

@@ -2,6 +2,7 @@
 
 use plaudit_domain::catalogue::definition::{Audience, Backfill, BackfillRewards, Share};
 use plaudit_domain::catalogue::{audience_filter, unguarded_attributes};
+use plaudit_domain::expression::PatternTotal;
 
 use crate::located::{Diagnostics, Located};
 use crate::node::Value;
@@ -15,7 +16,7 @@ pub fn read(place: &Located<'_>, diagnostics: &mut Diagnostics) -> Option<Audien
     let fields = place.fields(&["where", "percent", "salt"], diagnostics)?;
     let filter = fields.read_or("where", None, |place| {
         let source = place.text(diagnostics)?;
-        let filter = audience_filter(source).map_err(|e| diagnostics.add(place, e)).ok()?;
+        let filter = diagnostics.compiled(place, || audience_filter(source), PatternTotal::add)?;
         if let attributes @ [first, ..] = &unguarded_attributes(&filter)[..] {
             let (guard, read) = (format!("has({first}) && …"), attributes.join(", "));
             let message = "a user without the attribute is outside of the audience";

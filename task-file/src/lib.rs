@@ -145,7 +145,7 @@ pub fn parse_located(text: &str) -> Result<TaskFile, Vec<Diagnostic>> {
     let root = Located { node: &root, path: String::new() };
     let tasks = read_file(&root, &mut diagnostics);
     refuse_nul(&root, &mut diagnostics);
-    let Diagnostics { mut errors, mut warnings } = diagnostics;
+    let Diagnostics { mut errors, mut warnings, .. } = diagnostics;
     errors.sort();
     warnings.sort();
     match tasks {

@@ -2,6 +2,8 @@
 
 use std::fmt::Display;
 
+use plaudit_domain::expression::{InvalidExpression, PatternTotal, TooManyRanges};
+
 use crate::node::{Node, Value};
 use crate::{Diagnostic, suggestion};
 
@@ -15,6 +17,8 @@ pub struct Diagnostics {
     pub errors: Vec<Diagnostic>,
     /// What is legal but suspicious.
     pub warnings: Vec<Diagnostic>,
+    /// The patterns of its expressions so far.
+    patterns: PatternTotal,
 }
 
 /// A value that could not be read; why is among the diagnostics.
@@ -39,6 +43,20 @@ impl Diagnostics {
     /// Reports an error of a field called `path` that stands, or should stand, at `node`.
     pub fn add_at(&mut self, node: &Node, path: &str, message: impl Display) {
         self.errors.push(Diagnostic::new(node.line, node.column, path, message));
+    }
+
+    /// Compiles an expression, and adds its patterns to those of the file. Once they are too many, which is reported
+    /// once, no other is compiled: a file can hold more than a machine compiles in minutes.
+    pub fn compiled<E>(
+        &mut self,
+        place: &Located<'_>,
+        compile: impl FnOnce() -> Result<E, InvalidExpression>,
+        add: impl FnOnce(&mut PatternTotal, &E) -> Result<(), TooManyRanges>,
+    ) -> Option<E> {
+        self.patterns.check().ok()?;
+        let expression = compile().map_err(|e| self.add(place, e)).ok()?;
+        add(&mut self.patterns, &expression).map_err(|e| self.add(place, e)).ok()?;
+        Some(expression)
     }
 
     /// Reports something that is legal but suspicious.

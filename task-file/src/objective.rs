@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use plaudit_domain::catalogue::definition::{Cap, Kind, Measure, Objective};
 use plaudit_domain::duration;
-use plaudit_domain::expression::Filter;
+use plaudit_domain::expression::{Filter, PatternTotal};
 use plaudit_domain::ids::{TaskId, check_name};
 use plaudit_domain::user_tasks::SEEN_PER_PERIOD_MAX;
 
@@ -209,7 +209,8 @@ pub fn action_type(place: &Located<'_>, diagnostics: &mut Diagnostics) -> Option
 
 fn filter(place: &Located<'_>, diagnostics: &mut Diagnostics) -> Option<String> {
     let source = place.text(diagnostics)?;
-    let filter = Filter::compile(source).map_err(|e| diagnostics.add(place, e)).ok()?;
+    let filter =
+        diagnostics.compiled(place, || Filter::compile(source), PatternTotal::add_filter)?;
     if let fields @ [first, ..] = &filter.unguarded_fields()[..] {
         let message = if first.starts_with("user.") {
             "an action of a user without the attribute does not count"

@@ -3,7 +3,7 @@
 use std::fmt::Display;
 use std::path::Path;
 
-use plaudit_domain::expression::Expression;
+use plaudit_domain::expression::{Expression, PatternTotal};
 use saphyr::{LoadableYamlNode, MarkedYaml, Scalar, YamlData};
 
 use super::error::SourceError;
@@ -27,15 +27,20 @@ pub fn read(file: &Path) -> Result<String, SourceError> {
     String::from_utf8(bytes).map_err(|_| error("is not UTF-8".to_owned()))
 }
 
-/// Compiles a source file. Every error is reported, not only the first, in the order of the file.
-pub fn parse(file: &Path, text: &str) -> Result<Vec<Mapping>, Vec<SourceError>> {
+/// Compiles a source file, and adds its patterns to those of others. Every error is reported, not only the first, in
+/// the order of the file.
+pub fn parse(
+    file: &Path,
+    text: &str,
+    patterns: &mut PatternTotal,
+) -> Result<Vec<Mapping>, Vec<SourceError>> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let documents = MarkedYaml::load_from_str(text).map_err(|e| {
         let (line, column) = (e.marker().line(), e.marker().col() + 1);
         let message = format!("not valid YAML or JSON: {}", e.info());
         vec![SourceError::of_file(file, line, column, message)]
     })?;
-    let mut parser = Parser { file, errors: Vec::new() };
+    let mut parser = Parser { file, errors: Vec::new(), patterns };
     let mappings = match documents.as_slice() {
         [root] if !matches!(root.data, YamlData::Value(Scalar::Null)) => parser.file(root),
         [] | [_] => {
@@ -56,6 +61,7 @@ pub fn parse(file: &Path, text: &str) -> Result<Vec<Mapping>, Vec<SourceError>> 
 struct Parser<'f> {
     file: &'f Path,
     errors: Vec<SourceError>,
+    patterns: &'f mut PatternTotal,
 }
 
 type Node<'y> = MarkedYaml<'y>;
@@ -187,11 +193,13 @@ impl Parser<'_> {
 
     fn expression(&mut self, node: &Node<'_>, path: &str, known: &[&str]) -> Option<Expression> {
         let source = self.text(node, path)?;
+        // Reported already: no other is compiled, since files can hold more than a machine compiles in minutes.
+        self.patterns.check().ok()?;
         let compiled = match path.rsplit('.').next() {
             Some("when") => Expression::compile_condition(source, known),
             _ => Expression::compile(source, known),
         };
-        compiled
+        let compiled = compiled
             .map_err(|why| {
                 let is_bare = source.chars().all(|c| c.is_alphanumeric() || "/._-: ".contains(c));
                 let hint = if is_bare && !source.starts_with("value") {
@@ -201,7 +209,9 @@ impl Parser<'_> {
                 };
                 self.error(node, path, format_args!("{why}{hint}"));
             })
-            .ok()
+            .ok()?;
+        self.patterns.add(&compiled).map_err(|why| self.error(node, path, why)).ok()?;
+        Some(compiled)
     }
 
     fn text<'n>(&mut self, node: &'n Node<'_>, path: &str) -> Option<&'n str> {

@@ -12,8 +12,8 @@ use crate::formats::Format;
 /// The most actions that an entry makes of a record, one for each user. Without a limit one record
 /// could fill the memory, and would do so again after each restart. No team is that large.
 pub(super) const USERS_MAX: usize = 1_000;
-/// The most bytes that all copies of one record, or all `data` made of it, may take, for the same
-/// reason.
+/// The most bytes of memory that all copies of one record, or all `data` that its entries make of it, may take, for
+/// the same reason.
 pub(super) const COPIES_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// How the records of a topic become actions.
@@ -82,12 +82,13 @@ impl Mapping {
     /// the record once.
     ///
     /// All expressions of the mapping share what one evaluation may cost, however many entries `each`
-    /// has.
-    pub fn map(&self, variables: &Variables<'_>) -> Vec<Mapped> {
+    /// has. `data_bytes` is the memory that `data` for the users of the record takes so far: all mappings of its topic
+    /// share [`COPIES_BYTES_MAX`].
+    pub fn map(&self, variables: &Variables<'_>, data_bytes: &mut usize) -> Vec<Mapped> {
         let mut allowance = Allowance::default();
         let evaluated = match self.applies_within(variables, &mut allowance) {
             Ok(false) => return Vec::new(),
-            Ok(true) => self.evaluated(variables, &mut allowance),
+            Ok(true) => self.evaluated(variables, &mut allowance, data_bytes),
             Err(why) => Err(why),
         };
         match evaluated {
@@ -101,9 +102,9 @@ impl Mapping {
         &self,
         variables: &Variables<'_>,
         allowance: &mut Allowance,
+        data_bytes: &mut usize,
     ) -> Result<Vec<Evaluated>, String> {
-        let mut evaluated = Vec::new();
-        let (mut users_count, mut data_bytes) = (0_usize, 0_usize);
+        let (mut evaluated, mut users_count) = (Vec::new(), 0_usize);
         let items = self.items(variables, allowance)?;
         let rounds = match &items {
             Some(items) => items.iter().map(Some).collect(),
@@ -127,11 +128,11 @@ impl Mapping {
             let fields =
                 if known > 0 { self.fields(&values, allowance) } else { Err(String::new()) };
             if let Ok(fields) = &fields {
-                data_bytes = data_bytes.saturating_add(known.saturating_mul(fields.data_bytes()));
+                *data_bytes = data_bytes.saturating_add(known.saturating_mul(fields.data_bytes()));
             }
-            if users_count > 1 && data_bytes > COPIES_BYTES_MAX {
+            if *data_bytes > COPIES_BYTES_MAX {
                 return Err(format!(
-                    "`data` for each of its users would take more than {COPIES_BYTES_MAX} bytes"
+                    "`data` for each of its users would take more than {COPIES_BYTES_MAX} bytes of memory"
                 ));
             }
             evaluated.push(Evaluated { users, fields });
@@ -220,9 +221,9 @@ impl Mapping {
 }
 
 impl Fields {
-    /// How many bytes `data` takes as JSON.
+    /// How many bytes of memory `data` takes.
     fn data_bytes(&self) -> usize {
-        serde_json::to_vec(&self.data).map_or(0, |bytes| bytes.len())
+        self.data.iter().map(entry_bytes).sum()
     }
 
     fn action(&self, user: &UserId) -> Result<Action, String> {
@@ -230,6 +231,23 @@ impl Fields {
         Action::new(Parts { user: user.as_str(), source, id, kind, time, data: data.clone() })
             .map_err(|why| why.to_string())
     }
+}
+
+/// How many bytes of memory a value takes. A number of two bytes in a record takes 32.
+fn bytes_of(value: &Json) -> usize {
+    let inside = match value {
+        Json::String(text) => text.len(),
+        Json::Array(items) => items.iter().map(bytes_of).sum(),
+        Json::Object(fields) => fields.iter().map(entry_bytes).sum(),
+        Json::Null | Json::Bool(_) | Json::Number(_) => 0,
+    };
+    size_of::<Json>() + inside
+}
+
+/// A third of a tree's node is free, on average.
+fn entry_bytes((name, value): (&String, &Json)) -> usize {
+    let free = size_of::<(String, Json)>() / 2;
+    size_of::<String>() + name.len() + bytes_of(value) + free
 }
 
 fn evaluate(

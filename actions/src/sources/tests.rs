@@ -13,6 +13,10 @@ mod mappings;
 
 const TIME: &str = "2026-03-29T01:30:00Z";
 
+fn parse(file: &Path, text: &str) -> Result<Vec<Mapping>, Vec<SourceError>> {
+    file::parse(file, text, &mut PatternTotal::default())
+}
+
 fn event() -> Value {
     json!({"specversion":"1.0","source":"/gifts","id":"g-1","type":"gift.sent","subject":"u42",
         "time":"2026-03-29T01:30:00+01:00","data":{"coins":50}})

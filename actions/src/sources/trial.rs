@@ -44,13 +44,14 @@ impl Sources {
             Some(Err(DecodeError::Unreadable(why))) => Some(Err(why)),
             Some(Err(DecodeError::Unavailable(why))) => return Err(why),
         };
-        let outcome = |mapping: &Mapping| match &variables {
+        let mut data_bytes = 0;
+        let mut outcome = |mapping: &Mapping| match &variables {
             Some(variables) if mapping.topic == record.topic => match variables {
                 Err(why) => TrialOutcome::Mapped(vec![Mapped::Park(ParkReason::unreadable(why))]),
                 Ok(variables) if mapping.applies(variables) == Ok(false) => {
                     TrialOutcome::DoesNotApply
                 }
-                Ok(variables) => TrialOutcome::Mapped(mapping.map(variables)),
+                Ok(variables) => TrialOutcome::Mapped(mapping.map(variables, &mut data_bytes)),
             },
             _ => TrialOutcome::OtherTopic(mapping.topic.clone()),
         };

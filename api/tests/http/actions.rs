@@ -1,6 +1,7 @@
 //! Actions over HTTP.
 
 use axum::http::Method;
+use metrics_exporter_prometheus::PrometheusBuilder;
 use serde_json::{Value, json};
 
 use super::support::{Api, action, client, operator, producer, request};
@@ -41,6 +42,25 @@ async fn each_element_has_its_own_outcome_in_the_order_sent() {
     assert_eq!(again.body, parked.body, "sent again, it is the same record");
     let shown = api.get(&client("u42"), "/v1/users/u42/tasks/daily-gifts").await;
     assert_eq!(shown.body["progress"], 5);
+}
+
+/// An action whose type is misspelt is accepted, and counts for nothing; the metric is where that shows.
+#[tokio::test]
+async fn actions_that_no_task_listens_to_are_counted_by_type() {
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let counted = recorder.handle();
+    let _counting = metrics::set_default_local_recorder(&recorder);
+    let api = Api::start().await;
+    let sent = json!([
+        action("u42", "gift.snet", "g1", json!({"coins": 5})),
+        action("u42", "gift.snet", "g2", json!({"coins": 5})),
+        action("u42", "gift.sent", "g3", json!({"coins": 5})),
+    ]);
+    let answer = api.post(&producer(), PATH, &sent, &[]).await;
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    let shown = counted.render();
+    assert!(shown.contains("plaudit_actions_unmatched_total{type=\"gift.snet\"} 2"), "{shown}");
+    assert!(!shown.contains("gift.sent"), "{shown}");
 }
 
 #[tokio::test]

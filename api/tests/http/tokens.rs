@@ -359,6 +359,26 @@ async fn a_key_set_without_end_is_given_up_and_the_last_one_stays_in_use() {
     assert_eq!(api.get(&signed_with_ed25519(Some("first")), PATH).await.status, 200);
 }
 
+/// Each key of a set is looked at for each token; 100 are far more than any provider has.
+#[tokio::test]
+async fn a_key_set_of_more_than_100_keys_is_refused() {
+    for (count, is_taken) in [(100, true), (101, false)] {
+        let mut set: Value = serde_json::from_str(&key_set("first")).unwrap();
+        let keys = set["keys"].as_array_mut().unwrap();
+        keys.resize(count, json!({"kty": "new", "kid": "x"}));
+        let path = scratch_file(&set.to_string());
+        let opened = Keys::open(&keys_at(JwksSource::File(path.clone()))).await;
+        std::fs::remove_file(path).unwrap();
+        match opened {
+            Ok(_) => assert!(is_taken, "{count} keys"),
+            Err(error) => {
+                assert!(!is_taken, "{count} keys: {error}");
+                assert!(error.to_string().contains("101 keys, more than 100"), "{error}");
+            }
+        }
+    }
+}
+
 /// Tokens are answered with 503 for as long as no key was ever fetched, so the process is not ready.
 #[tokio::test]
 async fn keys_that_were_never_fetched_make_the_process_unready_until_they_are() {

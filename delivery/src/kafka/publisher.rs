@@ -84,6 +84,8 @@ impl Publisher {
             .set("allow.auto.create.topics", "false")
             // A broker that is back is found within a second; the default is 10 s.
             .set("reconnect.backoff.max.ms", "1000")
+            // A network that drops connections silently is noticed between two rounds as well.
+            .set("socket.keepalive.enable", "true")
             // The partitioner that producers of actions are told to use as well.
             .set("partitioner", "murmur2_random");
         for (name, value) in &topic.properties {

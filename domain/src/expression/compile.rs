@@ -3,12 +3,14 @@
 
 mod calls;
 
+use std::sync::Arc;
+
 use cel::common::ast::{CallExpr, EntryExpr, Expr, IdedExpr, LiteralValue, SourceInfo};
 
 use super::budget::{Budget, STEPS_MAX};
 use super::evaluate::Evaluation;
 use super::failure::Stop;
-use super::pattern::RANGES_MAX;
+use super::pattern::{Pattern, RANGES_MAX};
 use super::plan::{LoopKind, Node};
 use super::types::{Others, Type};
 use super::value::{Bytes, Kind, Text, Value};
@@ -24,6 +26,7 @@ pub(super) struct Declared<'s> {
 pub(super) struct Compiled {
     pub root: Node,
     pub kind: Type,
+    pub patterns: Vec<Arc<Pattern>>,
 }
 
 /// Compiles a tree.
@@ -37,6 +40,7 @@ pub(super) fn compile(
         loops: Vec::new(),
         names_of_loops: Vec::new(),
         ranges_left: RANGES_MAX,
+        patterns: Vec::new(),
         folding: Budget::new(STEPS_MAX, CONSTANT_BYTES_MAX),
     };
     let part = compiler.part(tree).map_err(|refusal| {
@@ -45,7 +49,7 @@ pub(super) fn compile(
             None => refusal.reason,
         }
     })?;
-    Ok(Compiled { root: part.node, kind: part.kind })
+    Ok(Compiled { root: part.node, kind: part.kind, patterns: compiler.patterns })
 }
 
 /// The most memory for evaluating the constants of an expression. Beyond it they are evaluated as
@@ -89,6 +93,7 @@ struct Compiler<'s> {
     /// Those of all loops so far.
     names_of_loops: Vec<String>,
     ranges_left: usize,
+    patterns: Vec<Arc<Pattern>>,
     folding: Budget,
 }
 

@@ -73,7 +73,6 @@ impl Filter {
         fields::mentioned(&self.0.root, 0, Self::VARIABLES[0])
     }
 
-    #[cfg(test)]
     pub(super) fn expression(&self) -> &Expression {
         &self.0
     }

@@ -1,5 +1,8 @@
 //! The patterns of `matches`: compiled once, and with a price that is known beforehand.
 
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
 use regex::Regex;
 use regex_syntax::hir::{Class, Hir, HirKind};
 
@@ -19,12 +22,24 @@ pub(super) struct Pattern {
 }
 
 impl Pattern {
-    /// Compiles a pattern that has at most `ranges_max` ranges.
+    /// The pattern of this text, which has at most `ranges_max` ranges. Equal patterns of the process are one:
+    /// many tasks, and all versions of a task, may have the same.
     ///
     /// # Errors
     ///
     /// Why it can't be used, and what to write instead.
-    pub fn compile(pattern: &str, ranges_max: usize) -> Result<Self, String> {
+    pub fn shared(pattern: &str, ranges_max: usize) -> Result<Arc<Self>, String> {
+        let known = IN_USE.lock().unwrap_or_else(PoisonError::into_inner).get(pattern);
+        if let Some(known) = known.filter(|known| known.ranges <= ranges_max) {
+            return Ok(known);
+        }
+        // Compiled without the lock: a large pattern takes long, and others need not wait for it.
+        let compiled = Arc::new(Self::compile(pattern, ranges_max)?);
+        IN_USE.lock().unwrap_or_else(PoisonError::into_inner).add(pattern, &compiled);
+        Ok(compiled)
+    }
+
+    fn compile(pattern: &str, ranges_max: usize) -> Result<Self, String> {
         let invalid = |why: String| {
             let why =
                 why.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
@@ -50,6 +65,11 @@ impl Pattern {
         self.ranges
     }
 
+    /// The pattern as written.
+    pub fn source(&self) -> &str {
+        self.regex.as_str()
+    }
+
     /// The steps of looking for the pattern in a text of this length, at worst.
     ///
     /// # Source
@@ -62,6 +82,27 @@ impl Pattern {
 
     pub fn is_in(&self, text: &str) -> bool {
         self.regex.is_match(text)
+    }
+}
+
+/// The patterns that some expression uses, by their text.
+static IN_USE: Mutex<InUse> = Mutex::new(InUse(None));
+
+/// Absent until there is one.
+struct InUse(Option<HashMap<String, Weak<Pattern>>>);
+
+impl InUse {
+    fn get(&self, pattern: &str) -> Option<Arc<Pattern>> {
+        self.0.as_ref()?.get(pattern)?.upgrade()
+    }
+
+    /// Forgets those that nobody uses any more whenever the map would have to grow.
+    fn add(&mut self, pattern: &str, compiled: &Arc<Pattern>) {
+        let known = self.0.get_or_insert_default();
+        if known.len() == known.capacity() {
+            known.retain(|_, pattern| pattern.strong_count() > 0);
+        }
+        known.insert(pattern.to_owned(), Arc::downgrade(compiled));
     }
 }
 
@@ -115,5 +156,29 @@ fn extent(hir: &Hir) -> Extent {
             let count = repetition.max.unwrap_or(repetition.min).max(1);
             extent(&repetition.sub).times(count as usize).and(Extent::of(1, 1))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn equal_patterns_are_compiled_once() {
+        let first = Pattern::shared("^[a-f]{3}$", RANGES_MAX).unwrap();
+        let second = Pattern::shared("^[a-f]{3}$", RANGES_MAX).unwrap();
+        assert!(Arc::ptr_eq(&first, &second));
+        let other = Pattern::shared("^[a-f]{4}$", RANGES_MAX).unwrap();
+        assert!(!Arc::ptr_eq(&first, &other));
+        assert!(Pattern::shared("^[a-f]{3}$", 2).is_err(), "the limit of an expression holds");
+    }
+
+    #[test]
+    fn patterns_that_nobody_uses_are_forgotten() {
+        let mut in_use = InUse(None);
+        for n in 0..1_000 {
+            in_use.add(&n.to_string(), &Arc::new(Pattern::compile("a", RANGES_MAX).unwrap()));
+        }
+        assert!(in_use.0.unwrap().len() < 100);
     }
 }

@@ -1,5 +1,7 @@
 //! A compiled expression: what was checked and resolved, ready to be evaluated.
 
+use std::sync::Arc;
+
 use super::instant::Accessor;
 use super::pattern::Pattern;
 use super::value::Value;
@@ -27,7 +29,7 @@ pub(super) enum Node {
     In(Box<[Node; 2]>),
     List(Vec<Node>),
     Map(Vec<[Node; 2]>),
-    Matches(Box<Node>, Box<Pattern>),
+    Matches(Box<Node>, Arc<Pattern>),
     Call(Function, Vec<Node>),
     Loop(Box<Loop>),
 }

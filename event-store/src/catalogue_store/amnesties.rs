@@ -86,7 +86,7 @@ pub async fn declare_amnesty(
     let mut tx = pool.begin().await?;
     // As publications do: changes of the catalogue wait for each other.
     sqlx::query("select revision from catalogue for update").execute(&mut *tx).await?;
-    let (_, known) = read(&Catalogue::default(), &mut tx).await?;
+    let (_, known) = read(&mut tx).await?;
     let scope = checked(scope, &known)?;
     let declared = all(&mut tx).await?;
     if let Some(same) = declared.iter().find(|amnesty| amnesty.scope == scope) {

@@ -209,6 +209,7 @@ fn check_together(
             }
         }
     }
+    faults.extend(too_many_patterns(known, &after, named));
     match Catalogue::new(0, after) {
         Err(cycle) => faults.extend(closing(&cycle, named)),
         Ok(after) => faults.extend(after.check_touched().err().and_then(|many| {
@@ -219,6 +220,32 @@ fn check_together(
         })),
     }
     faults
+}
+
+/// The first of these definitions whose patterns are too many beside those of the catalogue. One that brings no
+/// new pattern is never refused: the catalogue may be from a release that had no such limit.
+fn too_many_patterns(
+    known: &Catalogue,
+    after: &[CatalogueTask],
+    named: &HashMap<&TaskId, &TaskDefinition>,
+) -> Option<Unfit> {
+    let mut total = known.pattern_total();
+    let drafts = after.iter().filter(|task| named.contains_key(&task.id));
+    drafts.flat_map(|task| &task.versions).find_map(|version| {
+        let before = total.ranges();
+        let too_many =
+            version.add_patterns(&mut total).err().filter(|many| many.ranges > before)?;
+        let definition = &version.definition;
+        let field = if definition.objective.filter.is_some() {
+            "objective.where"
+        } else {
+            "audience.where"
+        };
+        let reason = format!(
+            "{too_many}; every published version counts, since periods may be open under it"
+        );
+        Some(Unfit { task: definition.id.clone(), field: field.to_owned(), reason })
+    })
 }
 
 /// The entry of one of these definitions that closes a cycle: what was published before had none.

@@ -1,7 +1,7 @@
 //! Publishing versions, and pausing, resuming and retiring tasks.
 
+use plaudit_domain::catalogue::Status;
 use plaudit_domain::catalogue::definition::TaskDefinition;
-use plaudit_domain::catalogue::{Catalogue, Status};
 use plaudit_domain::ids::TaskId;
 use serde::Deserialize;
 use sqlx::PgPool;
@@ -83,7 +83,7 @@ pub async fn publish(
     let mut tx = pool.begin().await?;
     // Publications wait for each other; batches only read the row.
     sqlx::query("select revision from catalogue for update").execute(&mut *tx).await?;
-    let (_, known) = read(&Catalogue::default(), &mut tx).await?;
+    let (_, known) = read(&mut tx).await?;
     off_the_runtime(|| check_fit(&known, definitions)).map_err(PublishError::Unfit)?;
     let mut published = Vec::with_capacity(definitions.len());
     for definition in definitions {
@@ -127,7 +127,7 @@ pub async fn roll_back(
     version: u32,
     author: impl Into<Author>,
 ) -> Result<Published, PublishError> {
-    let (_, known) = read(&Catalogue::default(), &mut *pool.acquire().await?).await?;
+    let (_, known) = read(&mut *pool.acquire().await?).await?;
     let known = known.task(task).ok_or_else(|| PublishError::UnknownTask(task.clone()))?;
     let earlier = known.version(version).ok_or_else(|| PublishError::UnknownVersion {
         task: task.clone(),

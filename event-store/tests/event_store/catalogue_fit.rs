@@ -1,9 +1,15 @@
 //! What only shows beside the tasks that are published: each reason has its place.
 
-use plaudit_domain::catalogue::{Catalogue, Status};
-use plaudit_event_store::catalogue_store::{PublishError, check_fit, publish, set_status};
+use std::time::{Duration, Instant};
 
-use crate::support::{Store, tasks_of};
+use plaudit_domain::catalogue::definition::TaskDefinition;
+use plaudit_domain::catalogue::{Catalogue, Status};
+
+use plaudit_event_store::catalogue_store::{
+    CatalogueStore, PublishError, check_fit, publish, set_status,
+};
+
+use crate::support::{Store, eventually, tasks_of};
 
 /// The fields and reasons for which a file does not fit an empty catalogue.
 fn refused(file: &str) -> Vec<(String, String)> {
@@ -57,4 +63,60 @@ async fn rule_10_the_id_of_a_retired_task_is_refused() {
     assert!(matches!(resumed, Err(PublishError::Retired(_))), "{resumed:?}");
     let versions = "select count(*) from task_versions where task_id in ('t0', 't2')";
     assert_eq!(store.count(versions).await, 1, "what was published first");
+}
+
+/// Tasks that each have a pattern of their own, or all the same one; `{n}` stands for the number of the task.
+fn matching(count: usize, pattern: &str) -> String {
+    let task = |n: usize| {
+        let pattern = pattern.replace("{n}", &n.to_string());
+        format!(
+            "{{id: m{n}, kind: ordinary, text: {{en: {{title: T}}}}, \
+             objective: {{on: x, where: \"data.s.matches('{pattern}')\", target: 1}}}}"
+        )
+    };
+    format!("{{tasks: [{}]}}", (0..count).map(task).collect::<Vec<_>>().join(", "))
+}
+
+/// Rule 23: each pattern is within its limit, and all of them together take time and memory in every process.
+#[tokio::test]
+async fn rule_23_patterns_are_bounded_over_the_whole_catalogue() {
+    // 13 ranges, 490 times.
+    const LARGE: &str = "^[acegikmoqsuwy]{1,490}{n}$";
+    let too_many = plaudit_task_file::parse(&matching(85, LARGE)).unwrap_err();
+    assert_eq!(too_many.len(), 1, "{too_many:?}");
+    assert!(too_many[0].to_string().contains("500000 are allowed"), "{too_many:?}");
+
+    // Together with what is published, in two files.
+    let store = Store::with_tasks(&matching(70, LARGE)).await;
+    let more: Vec<_> = (70..85).map(|n| LARGE.replace("{n}", &n.to_string())).collect();
+    let more: Vec<_> = more.iter().flat_map(|pattern| tasks_of(&matching(1, pattern))).collect();
+    let renamed = |(n, mut task): (usize, TaskDefinition)| {
+        task.id = format!("more{n}").parse().unwrap();
+        task
+    };
+    let more: Vec<_> = more.into_iter().enumerate().map(renamed).collect();
+    let Err(PublishError::Unfit(unfit)) = publish(&store.pool, &more, "test").await else {
+        panic!("it is too many")
+    };
+    assert_eq!((unfit.len(), unfit[0].field.as_str()), (1, "objective.where"));
+    assert!(unfit[0].reason.contains("500000 are allowed"), "{}", unfit[0].reason);
+
+    // Equal patterns count once.
+    publish(&store.pool, &tasks_of(&matching(90, "^[acegikmoqsuwy]{1,490}0$")), "test")
+        .await
+        .unwrap();
+}
+
+/// A batch is cut off after some seconds; a catalogue that takes longer to compile is compiled once all the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn rule_23_a_catalogue_is_compiled_even_if_its_first_readers_are_cut_off() {
+    let store = Store::with_tasks(&matching(2, r"^\\\\p{L}{1,60}{n}$")).await;
+    let catalogue = CatalogueStore::default();
+    let began = Instant::now();
+    let read = eventually("the catalogue is read", async || {
+        let reading = catalogue.newest(&store.pool);
+        tokio::time::timeout(Duration::from_millis(300), reading).await.ok()
+    });
+    let read = read.await.unwrap();
+    assert_eq!(read.tasks().len(), 2, "after {:?}", began.elapsed());
 }

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use plaudit_domain::lane::Lane;
 use plaudit_event_store::lanes;
-use plaudit_event_store::pool::BEGIN_PROBING;
+use plaudit_event_store::pool::{self, BEGIN_PROBING};
 use plaudit_event_store::rewards::{self, RewardRow};
 use plaudit_event_store::states::{self, TaskRow, UserRow, ValueChunk};
 use sqlx::postgres::PgRow;
@@ -13,7 +13,7 @@ use sqlx::query::Query;
 use sqlx::{Connection as _, Executor as _, PgConnection, Row};
 
 use super::columns::{Columns, both};
-use super::{CHUNK_EVENTS, Scope, VerifyReport};
+use super::{CHUNK_EVENTS, CHUNK_MAX, Scope, VerifyReport};
 use crate::ProjectionError;
 use crate::difference::Difference;
 use crate::fold::{FoldedUser, LaneFold, Wanted};
@@ -42,7 +42,7 @@ pub(super) async fn verify(
             .await?;
     let mut fold = LaneFold::after(lane, Wanted::Both, None);
     let mut after: Option<String> = None;
-    while let Some(folded) = fold.next(CHUNK_EVENTS, &mut tx).await? {
+    while let Some(folded) = pool::within(CHUNK_MAX, fold.next(CHUNK_EVENTS, &mut tx)).await? {
         let (users, last) = (folded.users, folded.last);
         // After the last user of the log there must be no rows either.
         let up_to = if fold.has_ended() { None } else { last.clone() };
@@ -51,7 +51,8 @@ pub(super) async fn verify(
         }
         let run = Run { lane, outside, after: after.as_deref(), up_to: up_to.as_deref() };
         let unreadable = folded.unreadable.iter().map(|(user, _)| user.clone()).collect();
-        run.compare(scope, &users, unreadable, report, &mut tx).await?;
+        let compared = run.compare(scope, &users, unreadable, report, &mut tx);
+        pool::within(CHUNK_MAX, compared).await?;
         report.unreadable.extend(lane, folded.unreadable);
         report.users += u64::try_from(users.len()).unwrap_or(u64::MAX);
         report.events += users.iter().map(|u| u.events.unsigned_abs()).sum::<u64>();

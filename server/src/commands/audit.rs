@@ -51,7 +51,7 @@ async fn list_operations(
     format: FormatKind,
     pool: &PgPool,
 ) -> Result<ExitCode, Failure> {
-    let page = operations::list(after, limit.into(), pool).await?;
+    let page = startup::answer(operations::list(after, limit.into(), pool)).await?;
     let page = page.ok_or_else(|| Failure::new("unknown operation in --after"))?;
     if format == FormatKind::Json {
         outln!("{}", serde_json::to_string(&page)?);
@@ -85,7 +85,8 @@ async fn history(
         outln!("{}", history_table::HEAD);
     }
     while !output::has_ended() {
-        let page = reader::user_page(lane, user, after, PAGE, &mut connection).await?;
+        let page =
+            startup::answer(reader::user_page(lane, user, after, PAGE, &mut connection)).await?;
         if page.is_empty() {
             break;
         }
@@ -114,7 +115,7 @@ async fn state(
 ) -> Result<ExitCode, Failure> {
     let (pool, lane_count) = startup::checked_database(config).await?;
     let (lane, catalogue) = (Lane::of(user.as_str(), lane_count), CatalogueStore::default());
-    let then = StateAt::read(user, lane, moment, None, &catalogue, &pool).await?;
+    let then = startup::answer(StateAt::read(user, lane, moment, None, &catalogue, &pool)).await?;
     if format == FormatKind::Json {
         outln!("{}", serde_json::to_string(&then)?);
     } else {
@@ -126,7 +127,7 @@ async fn state(
 
 async fn explain(config: &Config, grant: Uuid, format: FormatKind) -> Result<ExitCode, Failure> {
     let (pool, _) = startup::checked_database(config).await?;
-    let found = Explanation::read(grant, &pool).await?;
+    let found = startup::answer(Explanation::read(grant, &pool)).await?;
     let found = found.ok_or_else(|| Failure::new(format!("unknown grant {grant}")))?;
     let json = serde_json::to_value(&found)?;
     if format == FormatKind::Json {

@@ -21,7 +21,7 @@ use crate::{operator, startup};
 pub async fn run(config: &Config, command: IngestCommand) -> Result<ExitCode, Failure> {
     let (files, options) = (SourceFiles::read(config)?, serve::ingest_options(config)?);
     let (pool, _) = startup::checked_database(config).await?;
-    let options = options.with_topics_of(&files.in_force(&pool).await?);
+    let options = options.with_topics_of(&startup::answer(files.in_force(&pool)).await?);
     match command {
         IngestCommand::AcceptNewTopic { topic, even_if_it_looks_the_same, reason } => {
             let author = operator::author(reason.as_deref())?;
@@ -86,8 +86,9 @@ async fn accept_new_topic(
             )));
         }
     }
-    let incarnation = remembered::accept_new_topic(pool, &topic).await?;
-    operations::record(OperationKind::AcceptNewTopic, &topic, author, pool).await?;
+    let incarnation = startup::answer(remembered::accept_new_topic(pool, &topic)).await?;
+    startup::answer(operations::record(OperationKind::AcceptNewTopic, &topic, author, pool))
+        .await?;
     outln!(
         "{topic} is accepted as incarnation {incarnation}; running processes read it from its beginning within 5 s"
     );

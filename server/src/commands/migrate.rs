@@ -17,7 +17,7 @@ pub async fn run(config: &Config) -> Result<ExitCode, Failure> {
     let pool = startup::database(config).await?;
     schema::migrate(&pool, lanes).await?;
     projections::fill_due(&pool).await?;
-    let lanes = schema::check(&pool).await?;
+    let lanes = startup::answer(schema::check(&pool)).await?;
     outln!("the database is ready: {} lanes", lanes.get());
     Ok(ExitCode::SUCCESS)
 }

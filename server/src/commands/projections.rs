@@ -30,28 +30,29 @@ pub async fn run(config: &Config, command: ProjectionsCommand) -> Result<ExitCod
         ProjectionsCommand::List(format) => list(&pool, format.format).await,
         ProjectionsCommand::Rebuild { name, reason } => {
             let author = operator::author(reason.as_deref())?;
-            rebuild::status(&pool, &name).await?; // an unknown one is not recorded
-            operations::record(OperationKind::Rebuild, &name, &author, &pool).await?;
+            startup::answer(rebuild::status(&pool, &name)).await?; // an unknown one is not recorded
+            startup::answer(operations::record(OperationKind::Rebuild, &name, &author, &pool))
+                .await?;
             rebuild_one(&pool, &name).await
         }
         ProjectionsCommand::Pause { name, reason } => {
             let author = operator::author(reason.as_deref())?;
-            rebuild::pause(&pool, &name).await?;
+            startup::answer(rebuild::pause(&pool, &name)).await?;
             done(&pool, OperationKind::PauseRebuild, &name, &author, "paused").await
         }
         ProjectionsCommand::Resume { name, reason } => {
             let author = operator::author(reason.as_deref())?;
-            rebuild::resume(&pool, &name).await?;
+            startup::answer(rebuild::resume(&pool, &name)).await?;
             done(&pool, OperationKind::ResumeRebuild, &name, &author, "resumed").await
         }
         ProjectionsCommand::Cancel { name, reason } => {
             let author = operator::author(reason.as_deref())?;
-            rebuild::cancel(&pool, &name).await?;
+            startup::answer(rebuild::cancel(&pool, &name)).await?;
             done(&pool, OperationKind::CancelRebuild, &name, &author, "cancelled").await
         }
         ProjectionsCommand::DropOld { name, reason } => {
             let author = operator::author(reason.as_deref())?;
-            rebuild::drop_old(&pool, &name).await?;
+            startup::answer(rebuild::drop_old(&pool, &name)).await?;
             let what = "its old version is dropped";
             done(&pool, OperationKind::DropOld, &name, &author, what).await
         }
@@ -69,13 +70,13 @@ async fn done(
     author: &Author,
     what: &str,
 ) -> Result<ExitCode, Failure> {
-    operations::record(kind, name, author, pool).await?;
+    startup::answer(operations::record(kind, name, author, pool)).await?;
     outln!("{name}: {what}");
     Ok(ExitCode::SUCCESS)
 }
 
 async fn list(pool: &PgPool, format: FormatKind) -> Result<ExitCode, Failure> {
-    let all = rebuild::list(pool).await?;
+    let all = startup::answer(rebuild::list(pool)).await?;
     if format == FormatKind::Json {
         let entry = |p: &rebuild::ProjectionStatus| json!({"name": p.name, "old_kept": p.old_kept, "rebuild": p.rebuild.as_ref().map(status_json)});
         outln!("{}", json!({ "projections": all.iter().map(entry).collect::<Vec<_>>() }));
@@ -161,12 +162,12 @@ async fn rebuild_shown(pool: &PgPool, name: &str) -> Result<RebuildOutcome, Fail
 
 /// Fills the projections that a migration emptied. One that was interrupted goes on where it stopped.
 pub async fn fill_due(pool: &PgPool) -> Result<(), Failure> {
-    for name in schema::projections_due(pool).await? {
+    for name in startup::answer(schema::projections_due(pool)).await? {
         errln!("filling {name} from the log");
         match rebuild_shown(pool, &name).await? {
             RebuildOutcome::Swapped(_) => {
-                rebuild::drop_old(pool, &name).await?;
-                schema::projection_filled(pool, &name).await?;
+                startup::answer(rebuild::drop_old(pool, &name)).await?;
+                startup::answer(schema::projection_filled(pool, &name)).await?;
             }
             RebuildOutcome::Interrupted | RebuildOutcome::Cancelled => {
                 return Err(Failure::new(format!(
@@ -186,7 +187,7 @@ async fn rebuild_one(pool: &PgPool, name: &str) -> Result<ExitCode, Failure> {
                 differences.count
             );
             say_unreadable(
-                &rebuild::skipped(pool, name).await?,
+                &startup::answer(rebuild::skipped(pool, name)).await?,
                 "the rows of these users are as they were",
             );
             Ok(ExitCode::SUCCESS)

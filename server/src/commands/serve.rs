@@ -124,7 +124,7 @@ pub async fn start(
     let parts = Parts::read(config, roles).await?;
     let (pool, lane_count) = startup::serving_database(config).await?;
     let catalogue = Arc::new(CatalogueStore::default());
-    catalogue.newest(&pool).await?;
+    startup::answer(catalogue.newest(&pool)).await?;
     let pools = ReadPools::divide(&pool, config)?;
     pool.close().await;
 

@@ -117,11 +117,34 @@ fn what_a_list_makes_of_a_record_is_bounded() {
     }
 }
 
+/// What is counted is the memory of the copies: a list of small numbers takes some twenty times its text.
+#[test]
+fn what_the_data_of_all_users_takes_in_memory_is_bounded() {
+    let mut all = of_players("user", "item.names");
+    all["action"]["data"] = "{'scores': item.scores}".into();
+    let twice = sources(&[all.clone(), all.clone()]);
+    let of_all = sources(&[all]);
+    let with = |users: usize, scores: usize| {
+        let names: Vec<String> = (0..users).map(|n| format!("u{n}")).collect();
+        json!({"id": "m-1", "at": TIME, "players": [{"names": names, "scores": vec![0; scores]}]})
+    };
+    let fits = with(500, 600);
+    assert_eq!(actions(map_value(&of_all, &fits)).len(), 500);
+    // 1.2 MB of text, and 19 MB of memory.
+    let parked_once = parked(map_value(&of_all, &with(1_000, 600)));
+    assert_eq!(parked_once.len(), 1);
+    assert!(parked_once[0].reason.contains("bytes of memory"), "{parked_once:?}");
+    // All entries of a topic share it.
+    let mapped = map_value(&twice, &fits);
+    let parked = mapped.iter().filter(|mapped| matches!(mapped, Mapped::Park(_))).count();
+    assert_eq!((mapped.len() - parked, parked), (500, 1));
+}
+
 #[test]
 fn item_is_known_beside_each_only() {
     let error = |entry: Value| {
         let text = json!({ "sources": [entry] }).to_string();
-        let errors = file::parse(Path::new("a.yaml"), &text).expect_err(&text);
+        let errors = parse(Path::new("a.yaml"), &text).expect_err(&text);
         errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
     };
     let mut without = of_players("id", "value.id");

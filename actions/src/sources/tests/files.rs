@@ -1,7 +1,7 @@
 use super::*;
 
 fn errors(text: &str) -> Vec<String> {
-    let errors = file::parse(Path::new("a.yaml"), text).map(|_| ()).expect_err(text);
+    let errors = parse(Path::new("a.yaml"), text).map(|_| ()).expect_err(text);
     errors.iter().map(ToString::to_string).collect()
 }
 
@@ -15,10 +15,10 @@ sources:
 
 #[test]
 fn the_example_of_the_contract_is_read() {
-    let mappings = file::parse(Path::new("teams.yaml"), EXAMPLE).unwrap();
+    let mappings = parse(Path::new("teams.yaml"), EXAMPLE).unwrap();
     assert_eq!(mappings[0].topic, "game.teams.v2");
     assert_eq!(mappings[0].name, "teams.yaml: sources[0]");
-    file::parse(Path::new("teams.yaml"), &format!("\u{feff}{EXAMPLE}")).unwrap();
+    parse(Path::new("teams.yaml"), &format!("\u{feff}{EXAMPLE}")).unwrap();
 }
 
 #[test]
@@ -120,4 +120,30 @@ fn all_files_of_a_folder_are_read_and_all_their_errors_named() {
 fn the_sample_is_read() {
     let sample = Path::new(env!("CARGO_MANIFEST_DIR")).join("../samples/sources.yaml");
     assert_eq!(check(&[sample]), []);
+}
+
+/// Each pattern is within its limit, and all of them together take time and memory in every process.
+#[test]
+fn rule_23_patterns_are_bounded_over_all_files() {
+    let file = |name: &str, numbers: std::ops::Range<usize>| {
+        let entry = |n: usize| {
+            // 13 ranges, 490 times.
+            let when = format!("value.s.matches('^[acegikmoqsuwy]{{1,490}}{n}$')");
+            let action = json!({"id": "value.id", "source": "'/s'", "type": "'x'", "user": "value.user",
+                "time": "timestamp(value.at)"});
+            json!({"topic": "t", "when": when, "action": action})
+        };
+        let text = json!({"sources": numbers.map(entry).collect::<Vec<_>>()}).to_string();
+        SourceFile { path: name.into(), text }
+    };
+    let (a, b) = (file("a.yaml", 0..45), file("b.yaml", 45..90));
+    assert!(Sources::compile(std::slice::from_ref(&a)).is_ok());
+    assert!(
+        Sources::compile(&[a.clone(), file("again.yaml", 0..45)]).is_ok(),
+        "equal ones count once"
+    );
+    let errors = Sources::compile(&[a, b]).unwrap_err();
+    assert_eq!(errors.len(), 1, "{errors:?}");
+    assert!(errors[0].to_string().contains("b.yaml"), "{errors:?}");
+    assert!(errors[0].to_string().contains("500000 are allowed"), "{errors:?}");
 }

@@ -1,5 +1,7 @@
 //! Operators and functions: what they are, and whether they take what they are given.
 
+use std::sync::Arc;
+
 use cel::common::ast::{CallExpr, IdedExpr, operators};
 
 use super::super::functions::{Form, SIGNATURES, Signature};
@@ -179,10 +181,11 @@ impl Compiler<'_> {
                  once; to compare with a text of the data use ==, contains, startsWith, endsWith or in",
             );
         };
-        let pattern = Pattern::compile(source, self.ranges_left)
+        let pattern = Pattern::shared(source, self.ranges_left)
             .map_err(|reason| Refusal { reason, at: Some(pattern.id) })?;
         self.ranges_left = self.ranges_left.saturating_sub(pattern.ranges());
-        let node = Node::Matches(Box::new(text.node), Box::new(pattern));
+        self.patterns.push(Arc::clone(&pattern));
+        let node = Node::Matches(Box::new(text.node), pattern);
         Ok(Part::new(node, Type::BOOL, text.reads))
     }
 }

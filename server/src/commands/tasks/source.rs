@@ -10,13 +10,13 @@ use plaudit_domain::catalogue::definition::{Kind, TaskDefinition};
 use plaudit_domain::catalogue::{CatalogueTask, Status};
 use plaudit_domain::ids::{TaskId, UserId};
 use plaudit_domain::lane::LaneCount;
-use plaudit_event_store::ExecuteError;
 use plaudit_event_store::backfills::changes::{BackfillChange, BackfillChangeError, change};
 use plaudit_event_store::backfills::{self, BackfillStatus};
 use plaudit_event_store::catalogue_store::{
     self, AmnestyError, AmnestyScope, Author, CatalogueStore, DeclaredAmnesty, PublishError,
     Published, TaskChange,
 };
+use plaudit_event_store::{ExecuteError, pool};
 use plaudit_task_file::LocatedTask;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -152,7 +152,8 @@ impl CatalogueSource {
         match self {
             Self::Server(server) => Ok(server.list().await?),
             Self::Database(pool, _) => {
-                let catalogue = CatalogueStore::default().newest(pool).await?;
+                let catalogue =
+                    pool::within(pool::ANSWER_MAX, CatalogueStore::default().newest(pool)).await?;
                 let mut tasks: Vec<_> = catalogue.tasks().iter().map(listed).collect();
                 // As over HTTP.
                 tasks.sort_by(|a, b| a.id.cmp(&b.id));
@@ -167,14 +168,15 @@ impl CatalogueSource {
             Self::Server(server) => return Ok(server.history(id).await?),
             Self::Database(pool, _) => pool,
         };
-        let catalogue = CatalogueStore::default().newest(pool).await?;
+        let catalogue =
+            pool::within(pool::ANSWER_MAX, CatalogueStore::default().newest(pool)).await?;
         let task = catalogue.task(id).ok_or_else(|| PublishError::UnknownTask(id.clone()))?;
         let versions = task.versions.iter().map(|version| PublishedVersion {
             version: version.version,
             definition: version.definition.clone(),
         });
         let (status, versions) = (task.status, versions.collect());
-        let changes = catalogue_store::changes_of(pool, id).await?;
+        let changes = pool::within(pool::ANSWER_MAX, catalogue_store::changes_of(pool, id)).await?;
         Ok(TaskHistory { id: id.clone(), status, versions, changes })
     }
 
@@ -188,10 +190,11 @@ impl CatalogueSource {
         match self {
             Self::Server(server) => Ok(server.publish(&definitions, reason.as_deref()).await?),
             Self::Database(pool, _) => {
-                let in_force = CatalogueStore::default().newest(pool).await?;
+                let catalogue = CatalogueStore::default();
+                let in_force = pool::within(pool::ANSWER_MAX, catalogue.newest(pool)).await?;
                 let warnings = warnings_of(tasks, &in_force, pool).await;
-                let published =
-                    catalogue_store::publish(pool, &definitions, author(reason)).await?;
+                let publishing = catalogue_store::publish(pool, &definitions, author(reason));
+                let published = pool::within(pool::ANSWER_MAX, publishing).await?;
                 Ok(PublishedTask::of_all(published, warnings))
             }
         }
@@ -226,7 +229,8 @@ impl CatalogueSource {
         let server = match self {
             Self::Server(server) => server,
             Self::Database(pool, _) => {
-                return Ok(catalogue_store::roll_back(pool, id, version, author(reason)).await?);
+                let rolling_back = catalogue_store::roll_back(pool, id, version, author(reason));
+                return Ok(pool::within(pool::ANSWER_MAX, rolling_back).await?);
             }
         };
         let task = self.history(id).await?;
@@ -243,7 +247,8 @@ impl CatalogueSource {
         match self {
             Self::Server(server) => Ok(server.needed_by(id).await?),
             Self::Database(pool, _) => {
-                let catalogue = CatalogueStore::default().newest(pool).await?;
+                let catalogue =
+                    pool::within(pool::ANSWER_MAX, CatalogueStore::default().newest(pool)).await?;
                 Ok(catalogue.needed_by(id).cloned().collect())
             }
         }
@@ -259,11 +264,10 @@ impl CatalogueSource {
         match self {
             Self::Server(server) => Ok(server.set_status(id, status, reason).await?),
             Self::Database(pool, _) => {
-                catalogue_store::set_status(
-                    pool,
-                    id,
-                    status,
-                    author(Some(operator::or_none_given(reason))),
+                let author = author(Some(operator::or_none_given(reason)));
+                pool::within(
+                    pool::ANSWER_MAX,
+                    catalogue_store::set_status(pool, id, status, author),
                 )
                 .await?;
                 if status == Status::Active { Ok(vec![]) } else { self.needed_by(id).await }
@@ -281,7 +285,11 @@ impl CatalogueSource {
             Self::Server(server) => Ok(server.declare_amnesty(&scope, reason).await?),
             Self::Database(pool, _) => {
                 let by = operator::name();
-                Ok(catalogue_store::declare_amnesty(pool, scope, &by, reason).await?)
+                Ok(pool::within(
+                    pool::ANSWER_MAX,
+                    catalogue_store::declare_amnesty(pool, scope, &by, reason),
+                )
+                .await?)
             }
         }
     }
@@ -290,7 +298,9 @@ impl CatalogueSource {
     pub async fn backfills(&self) -> Result<Vec<BackfillStatus>, SourceError> {
         match self {
             Self::Server(server) => Ok(server.backfills().await?),
-            Self::Database(pool, _) => Ok(backfills::list(pool, BACKFILLS_MAX).await?),
+            Self::Database(pool, _) => {
+                Ok(pool::within(pool::ANSWER_MAX, backfills::list(pool, BACKFILLS_MAX)).await?)
+            }
         }
     }
 
@@ -299,7 +309,7 @@ impl CatalogueSource {
         match self {
             Self::Server(server) => Ok(server.backfill(id).await?),
             Self::Database(pool, _) => {
-                let found = backfills::find(pool, id).await?;
+                let found = pool::within(pool::ANSWER_MAX, backfills::find(pool, id)).await?;
                 Ok(found.ok_or_else(|| BackfillChangeError::Unknown(id.clone()))?)
             }
         }
@@ -309,7 +319,9 @@ impl CatalogueSource {
     pub async fn amnesties(&self) -> Result<Vec<DeclaredAmnesty>, SourceError> {
         match self {
             Self::Server(server) => Ok(server.amnesties().await?),
-            Self::Database(pool, _) => Ok(catalogue_store::amnesties(pool).await?),
+            Self::Database(pool, _) => {
+                Ok(pool::within(pool::ANSWER_MAX, catalogue_store::amnesties(pool)).await?)
+            }
         }
     }
 
@@ -323,7 +335,8 @@ impl CatalogueSource {
         match self {
             Self::Server(server) => Ok(server.change_backfill(id, wanted, reason).await?),
             Self::Database(pool, _) => {
-                change(pool, id, wanted, &author(Some(operator::or_none_given(reason)))).await?;
+                let author = author(Some(operator::or_none_given(reason)));
+                pool::within(pool::ANSWER_MAX, change(pool, id, wanted, &author)).await?;
                 self.backfill(id).await
             }
         }
