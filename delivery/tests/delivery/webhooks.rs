@@ -46,12 +46,9 @@ pub async fn states(world: &World) -> Vec<String> {
 /// Waits until all grants have these states. A test that waits in vain shows the grants as they are.
 pub async fn until_states(world: &World, wanted: &[&str]) {
     let reached = async || (states(world).await == wanted).then_some(());
-    if within(WAIT_MAX, reached).await.is_none() {
-        panic!(
-            "not within {WAIT_MAX:?}: the grants are {wanted:?}, but {:#?}",
-            entries(world).await
-        );
-    }
+    let is_reached = within(WAIT_MAX, reached).await.is_some();
+    let found = if is_reached { vec![] } else { entries(world).await };
+    assert!(is_reached, "not within {WAIT_MAX:?}: the grants are {wanted:?}, but {found:#?}");
 }
 
 /// The attempts of the only grant that was not sent to the topic alone.

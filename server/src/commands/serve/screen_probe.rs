@@ -84,7 +84,7 @@ impl ScreenProbe {
     }
 }
 
-async fn read(screens: &Reads, lane: Lane, user: &UserId) -> Result<(), String> {
+async fn read(screens: &BatchingLoader, lane: Lane, user: &UserId) -> Result<(), String> {
     match tokio::time::timeout(READ_MAX, screens.load(lane, user)).await {
         Ok(Ok(_)) => Ok(()),
         Ok(Err(error)) => Err(error.to_string()),
