@@ -98,7 +98,7 @@ impl Lanes {
 
     /// Tells whether nothing waits or is being applied, but for lanes that somebody else holds.
     fn is_idle_but_for_held(&self) -> bool {
-        self.work.iter().all(|work| work.len() == 0 || work.held_since().is_some())
+        self.work.iter().all(|work| work.waiting_since().is_none() || work.held_since().is_some())
     }
 
     fn stall(&self, committed_at: Option<Instant>, now: Instant) -> Option<Stall> {
