@@ -20,15 +20,11 @@ pub use recurrence::{Cadence, Calendar};
 pub use zones::{TooManyChanges, UnknownZone, ZONE_DATABASE_VERSION, Zones, zone, zone_names};
 
 /// The local time at which days begin, to the minute.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+///
+/// The default is midnight.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct DayStart(Time);
-
-impl Default for DayStart {
-    fn default() -> Self {
-        Self(Time::midnight())
-    }
-}
 
 impl TryFrom<String> for DayStart {
     type Error = InvalidDayStart;
