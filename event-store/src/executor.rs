@@ -112,9 +112,9 @@ impl Executor {
         projections: Vec<Arc<dyn BatchProjection>>,
     ) -> Self {
         let recent = RecentUsers::new(lane_count);
-        let (seen_fields, clock, committed_at) =
-            (SeenFields::default(), Clock::System, Mutex::default());
-        Self { pool, lane_count, catalogue, projections, recent, seen_fields, clock, committed_at }
+        let (clock, seen_fields, committed_at) =
+            (Clock::System, SeenFields::default(), Mutex::default());
+        Self { pool, lane_count, catalogue, projections, recent, clock, seen_fields, committed_at }
     }
 
     /// The action types and fields that this executor has seen.

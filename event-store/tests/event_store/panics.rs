@@ -69,8 +69,9 @@ async fn a_panic_while_an_event_is_folded_meets_its_own_item_only() {
     let applied = store.executor.execute(&batch).await.unwrap();
     for (index, applied) in applied.iter().enumerate() {
         match (index, &applied.outcome) {
-            (2, Outcome::Parked { reason, .. }) => assert_eq!(reason, INTERNAL),
-            (4, Outcome::Failed(reason)) => assert_eq!(reason, INTERNAL),
+            (2, Outcome::Parked { reason, .. }) | (4, Outcome::Failed(reason)) => {
+                assert_eq!(reason, INTERNAL);
+            }
             (5, Outcome::ClaimedAll { receipts, more: false }) => assert_eq!(receipts.len(), 1),
             (0 | 1 | 3 | 6, Outcome::Accepted) => {}
             (index, outcome) => panic!("{index}: {outcome:?}"),

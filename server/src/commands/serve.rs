@@ -185,11 +185,7 @@ pub async fn start(
         ],
         keys: parts.api.as_ref().map(|(keys, _)| keys.clone()),
     });
-    let lag = ingest.as_ref().map(|ingest| Arc::clone(ingest.health()));
-    let lag = lag.map(|health| -> Arc<dyn Fn() -> String + Send + Sync> {
-        Arc::new(move || health.lag_metrics())
-    });
-    let exposition = Exposition::new(prometheus, lag);
+    let exposition = exposition(prometheus, ingest.as_ref());
     let health = Health { readiness, exposition, serves_api: parts.api.is_some() };
     let router = match parts.api {
         Some((keys, cors_origins)) => {
@@ -226,6 +222,18 @@ pub async fn start(
     let api =
         listener.map(|listener| serve_http(listener, router, connection_limits(config), stop));
     Ok(Serving { ingest, api, delivery, events, digests, rebuilds, backfills, pools })
+}
+
+/// The metrics of the process, and with ingestion the lag of each partition.
+fn exposition(
+    prometheus: metrics_exporter_prometheus::PrometheusHandle,
+    ingest: Option<&Ingest>,
+) -> Exposition {
+    let lag = ingest.map(|ingest| -> Arc<dyn Fn() -> String + Send + Sync> {
+        let health = Arc::clone(ingest.health());
+        Arc::new(move || health.lag_metrics())
+    });
+    Exposition::new(prometheus, lag)
 }
 
 /// Binds the port; the error names the setting.
