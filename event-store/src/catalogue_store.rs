@@ -68,10 +68,13 @@ impl CatalogueStore {
 
     /// Counts the actions among these items that no task listens to, by what this process last read.
     pub fn count_unmatched(&self, items: &[Item]) {
-        let catalogue = self.current();
+        let known = self.cached();
+        if known.identity.is_none() {
+            return; // A process that has read nothing yet can't tell.
+        }
         for item in items {
             if let Work::Action(action) = &item.work {
-                self.unmatched.count(action, &catalogue);
+                self.unmatched.count(action, &known.in_force.catalogue);
             }
         }
     }

@@ -243,8 +243,8 @@ async fn changes_of_a_task_are_told_with_who_and_why() {
         ("published", Some(1), "test", None),
         ("published", Some(2), "ops", Some("clearer")),
         ("paused", None, "ops", Some("broken")),
-        ("resumed", None, "ops", None),
-        ("retired", None, "ops", None),
+        ("resumed", None, "ops", Some("no reason given")),
+        ("retired", None, "ops", Some("no reason given")),
     ];
     assert_eq!(told, wanted);
 }

@@ -128,7 +128,7 @@ async fn why_says_of_a_task_that_counts_while_it_is_locked_what_waits() {
 #[tokio::test]
 async fn a_publication_warns_that_it_narrows_an_audience() {
     let api = Api::start().await;
-    let vips = "category: newbie\n    audience: { where: user.vip >= 2 }\n";
+    let vips = "category: newbie\n    audience: { where: has(user.vip) && user.vip >= 2 }\n";
     let narrowed = TASKS.replace("category: newbie\n", vips);
     let planned = post_file(&api, "/v1/tasks/plan", &narrowed).await;
     let published = post_file(&api, "/v1/tasks/publish", &narrowed).await;

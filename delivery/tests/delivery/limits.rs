@@ -46,6 +46,14 @@ async fn two_processes_together_have_no_more_messages_on_their_way_than_the_chan
         (shares == [8, 8]).then_some(())
     })
     .await;
+    // A process counts the others when it renews its membership.
+    let span = async || -> (f64, f64) {
+        let sql = "select extract(epoch from min(expires_at))::float8, extract(epoch from max(expires_at))::float8
+                   from follower_members where follower = 'delivery'";
+        sqlx::query_as(sql).fetch_one(&world.pool).await.unwrap()
+    };
+    let (_, newest) = span().await;
+    eventually("both have renewed", async || (span().await.0 > newest).then_some(())).await;
     let users: Vec<String> = (0..16).map(|n| format!("u{n}")).collect();
     let users: Vec<&str> = users.iter().map(String::as_str).collect();
     world.gifts(&users, 1).await;

@@ -144,14 +144,16 @@ async fn plan_and_publish_warn_of_types_and_fields_that_no_recent_action_had() {
         let warnings: Vec<&str> = said.lines().filter(|l| l.starts_with("warning: ")).collect();
         assert_eq!(warnings.len(), 2, "{said}");
         assert!(
-            warnings[0]
-                .contains(":4:32: objective.on[1]: no action of type gift.snet was seen since "),
+            warnings[0].contains(
+                ":4:32: tasks[0].objective.on[1]: no action of type gift.snet was seen since "
+            ),
             "{said}"
         );
         assert!(warnings[0].ends_with(" (did you mean gift.sent?)"), "{said}");
         assert!(
-            warnings[1]
-                .contains(": objective.where: no action of type gift.sent had data.coin since "),
+            warnings[1].contains(
+                ": tasks[0].objective.where: no action of type gift.sent had data.coin since "
+            ),
             "{said}"
         );
         assert!(warnings[1].ends_with(" (did you mean data.coins?)"), "{said}");

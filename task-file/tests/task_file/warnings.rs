@@ -194,7 +194,7 @@ fn a_field_that_no_recent_action_had_is_suspicious() {
   objective:
     on: [ gift.sent, gift.received ]
     target: 5
-    where: has(data.coin) && data.coin > 1 && has(data.room.idd) && has(data.coins)
+    where: has(data.coin) && data.coin > 1 && has(data.room) && has(data.room.idd) && has(data.coins)
     measure: { sum: data.amont }
 ",
     );
@@ -368,6 +368,6 @@ fn an_audience_that_changes_is_suspicious_unless_it_becomes_everybody() {
     };
     assert_eq!((found(vips).len(), found("").len()), (0, 0));
     let narrowed = found("  audience: { where: user.vip >= 3 }\n");
-    assert_eq!((narrowed[0].line, narrowed[0].column), (5, 3));
+    assert_eq!((narrowed[0].line, narrowed[0].column), (5, 13));
     assert!(narrowed[0].message.contains("what they earned stays claimable"), "{narrowed:?}");
 }
