@@ -19,7 +19,7 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 /// For what takes a fraction of a second on a machine with nothing else to do.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(180);
 const SMALL: RebuildOptions = RebuildOptions {
     workers: 3,
     start: Start::ResumeOrStart,

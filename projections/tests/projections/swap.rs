@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 /// For what takes a second or two on a machine with nothing else to do.
-const WAIT_MAX: Duration = Duration::from_secs(90);
+const WAIT_MAX: Duration = Duration::from_secs(180);
 
 /// The longest that a writer may be held up: an attempt's two seconds, on a machine that is busy.
 const HELD_UP_MAX: Duration = Duration::from_secs(4);
