@@ -103,7 +103,7 @@ pub async fn explain(State(state): State<Shared>, GrantPath(grant): GrantPath) -
 pub async fn operations(State(state): State<Shared>, mut query: Query) -> Answer {
     let (after, limit) = (query.parsed::<Uuid>("after"), query.limit());
     query.finish()?;
-    let page = operations::list(after, limit, &state.pool).await?.ok_or_else(|| {
+    let page = operations::list(after, limit, &state.operators).await?.ok_or_else(|| {
         InputError::parameter("after", "unknown operation; use `next` of the previous page")
     })?;
     Ok(no_store(&page))

@@ -109,7 +109,7 @@ pub async fn revoke(
         return Err(unexpected(&applied.outcome));
     };
     let (lane, user, position, revoked_at) = (entry.lane, entry.user, receipt.position, receipt.at);
-    let mut connection = state.pool.acquire().await?;
+    let mut connection = state.operators.acquire().await?;
     let may_be_paid = handed_over::handed_over(lane, &user, &revoked, &mut connection).await?;
     let warning = (!may_be_paid.is_empty()).then_some(handed_over::MAY_BE_PAID);
     let answer = Revocation { grant, user, position, revoked_at, revoked, may_be_paid, warning };
