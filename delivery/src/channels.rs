@@ -8,7 +8,7 @@ mod secrets;
 
 use std::time::Duration;
 
-use plaudit_event_store::deliveries::PayerRoutes;
+use plaudit_event_store::deliveries::{PayerRoutes, RETRY_FOR};
 use reqwest::Url;
 use serde::Deserialize;
 use serde_json::Value;
@@ -76,8 +76,6 @@ pub struct WebhookChannel {
 
 /// How long payers may take to confirm by an action, by default: a payer may stand still over a weekend.
 const ACK_WITHIN: Duration = Duration::from_secs(72 * 3_600);
-/// For how long a message is tried, by default.
-const RETRY_FOR: Duration = Duration::from_secs(72 * 3_600);
 const TIMEOUT: Duration = Duration::from_secs(10);
 const TIMEOUT_MAX: Duration = Duration::from_secs(60);
 const CONCURRENCY: usize = 8;

@@ -310,11 +310,5 @@ struct Executed {
 
 /// Tells whether the error may concern some lanes only.
 fn is_about_lanes(error: &ExecuteError) -> bool {
-    matches!(
-        error,
-        ExecuteError::Refused(_)
-            | ExecuteError::Unreadable(_)
-            | ExecuteError::Panicked { .. }
-            | ExecuteError::LanesBusy(_)
-    )
+    error.is_about_an_item() || matches!(error, ExecuteError::LanesBusy(_))
 }

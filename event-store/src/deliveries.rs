@@ -34,6 +34,10 @@ pub use settling::{
 /// The channel whose records are sent in the order of the log, and whose index is its own.
 pub const IN_ORDER: &str = "kafka";
 
+/// The time for which a reward is tried by a channel whose settings name no other one, or are not known here. After
+/// that it fails, and an operator decides.
+pub const RETRY_FOR: Duration = Duration::from_secs(72 * 3_600);
+
 /// What becomes of a delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DeliveryState {

@@ -1,16 +1,11 @@
 //! Grants that an operator has delivered again.
 
 use std::collections::HashMap;
-use std::time::Duration;
 
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::{IN_ORDER, Queued, insert};
-
-/// For how long a reward is sent again by a channel that is not the one of the settings: as long as by default. After
-/// that it fails, and an operator decides.
-const KEPT_PAYER_RETRY_FOR: Duration = Duration::from_secs(72 * 3_600);
+use super::{IN_ORDER, Queued, RETRY_FOR, insert};
 
 /// A grant that is to be delivered again.
 #[derive(Debug, Clone)]
@@ -62,7 +57,7 @@ async fn asked_ways(
 fn kept(queued: Queued, asked: &HashMap<Uuid, String>) -> Queued {
     match asked.get(&queued.reward.grant) {
         Some(channel) => {
-            let retry_for = (channel != IN_ORDER).then_some(KEPT_PAYER_RETRY_FOR);
+            let retry_for = (channel != IN_ORDER).then_some(RETRY_FOR);
             Queued { channel: channel.clone(), retry_for, ..queued }
         }
         None => queued,
