@@ -95,15 +95,13 @@ pub fn refused(rejection: &Rejection) -> Problem {
     let detail = rejection.to_string();
     let cause = match rejection {
         Rejection::UnknownTask { task } => return unknown_task(task),
-        Rejection::UnknownMilestone { .. } => &causes::UNKNOWN_MILESTONE,
         Rejection::UnknownPeriod { .. } => &causes::UNKNOWN_PERIOD,
         Rejection::UnknownGrant { .. } => &causes::UNKNOWN_GRANT,
         Rejection::NoStreak { .. } => &causes::NO_STREAK,
         Rejection::NotRedeliverable { .. } => &causes::NOT_REDELIVERABLE,
         Rejection::NotRevocable { .. } => &causes::NOT_REVOCABLE,
-        Rejection::NotCorrectable { .. } | Rejection::NothingClaimable { .. } => {
-            &causes::NOT_CORRECTABLE
-        }
+        // Nobody claims by hand.
+        Rejection::NotCorrectable { .. } | Rejection::Claim(_) => &causes::NOT_CORRECTABLE,
     };
     if cause.status == axum::http::StatusCode::CONFLICT {
         Problem::Conflict { cause, detail }

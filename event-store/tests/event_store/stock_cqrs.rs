@@ -11,7 +11,7 @@ use plaudit_domain::action::Action;
 use plaudit_domain::calendar::PeriodKey;
 use plaudit_domain::ids::{TaskId, UserId};
 use plaudit_domain::lane::Lane;
-use plaudit_domain::user_tasks::{Command, Rejection, Reward, Seed};
+use plaudit_domain::user_tasks::{ClaimRejection, Command, Rejection, Reward, Seed};
 use plaudit_event_store::aggregate::{AggregateCommand, UserTasksAggregate};
 use plaudit_event_store::{Item, Outcome, Work};
 use postgres_es::PostgresEventRepository;
@@ -190,7 +190,9 @@ fn is_same_answer(ours: &Outcome, theirs: &Result<(), AggregateError<Rejection>>
         (Outcome::Accepted | Outcome::Claimed(_), Ok(()))
         | (
             Outcome::Claimed(_),
-            Err(AggregateError::UserError(Rejection::NothingClaimable { .. })),
+            Err(AggregateError::UserError(Rejection::Claim(ClaimRejection::NothingClaimable {
+                ..
+            }))),
         ) => true,
         (Outcome::ClaimRejected(ours), Err(AggregateError::UserError(theirs))) => {
             Rejection::from(ours.clone()) == *theirs

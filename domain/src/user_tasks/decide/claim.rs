@@ -24,14 +24,6 @@ pub enum Rejection {
         /// The task.
         task: TaskId,
     },
-    /// No version of the task has such a milestone.
-    #[error("task {task} has no milestone {milestone}")]
-    UnknownMilestone {
-        /// The task.
-        task: TaskId,
-        /// What was asked for.
-        milestone: i64,
-    },
     /// The task has no such period.
     #[error("{period:?} is not a period of task {task}")]
     UnknownPeriod {
@@ -40,12 +32,9 @@ pub enum Rejection {
         /// What was asked for.
         period: String,
     },
-    /// There is nothing to claim, or no longer.
-    #[error("there is nothing to claim for task {task}")]
-    NothingClaimable {
-        /// The task.
-        task: TaskId,
-    },
+    /// The claim is refused.
+    #[error(transparent)]
+    Claim(#[from] ClaimRejection),
     /// Nothing was granted under this id.
     #[error("unknown grant {grant}")]
     UnknownGrant {
@@ -111,19 +100,6 @@ pub enum ClaimRejection {
         /// The task.
         task: TaskId,
     },
-}
-
-impl From<ClaimRejection> for Rejection {
-    fn from(rejection: ClaimRejection) -> Self {
-        match rejection {
-            ClaimRejection::UnknownTask { task } => Self::UnknownTask { task },
-            ClaimRejection::UnknownMilestone { task, milestone } => {
-                Self::UnknownMilestone { task, milestone }
-            }
-            ClaimRejection::UnknownPeriod { task, period } => Self::UnknownPeriod { task, period },
-            ClaimRejection::NothingClaimable { task } => Self::NothingClaimable { task },
-        }
-    }
 }
 
 /// A claim of one milestone.

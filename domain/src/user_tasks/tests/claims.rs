@@ -15,7 +15,7 @@ fn three_to_claim(catalogue: &Catalogue) -> Given<'_> {
 }
 
 pub(super) fn rejected(task: &str) -> Rejection {
-    Rejection::NothingClaimable { task: id(task) }
+    ClaimRejection::NothingClaimable { task: id(task) }.into()
 }
 
 /// The expected ids were computed with Python's `uuid.uuid5`.
@@ -100,13 +100,13 @@ fn rule_16_there_is_nothing_to_claim_twice_or_before_it_is_reached() {
 fn a_claim_of_what_does_not_exist_says_what() {
     let catalogue = catalogue([daily_with(&[1, 2], json!({}))]);
     let past = three_to_claim(&catalogue);
-    let unknown = Rejection::UnknownTask { task: id("weekly") };
-    past.when(&claim("weekly", "29T12:00")).then_rejected(&unknown);
-    let unknown = Rejection::UnknownMilestone { task: id("daily"), milestone: 3 };
-    past.when(&claim_of("daily", None, Some(3), "29T12:00")).then_rejected(&unknown);
+    let unknown = ClaimRejection::UnknownTask { task: id("weekly") };
+    past.when(&claim("weekly", "29T12:00")).then_rejected(&unknown.into());
+    let unknown = ClaimRejection::UnknownMilestone { task: id("daily"), milestone: 3 };
+    past.when(&claim_of("daily", None, Some(3), "29T12:00")).then_rejected(&unknown.into());
     for key in ["2026-02-30", "2026-W13", "once", "2026-3-28", ""] {
-        let unknown = Rejection::UnknownPeriod { task: id("daily"), period: key.to_owned() };
-        past.when(&claim_of("daily", Some(key), None, "29T12:00")).then_rejected(&unknown);
+        let unknown = ClaimRejection::UnknownPeriod { task: id("daily"), period: key.to_owned() };
+        past.when(&claim_of("daily", Some(key), None, "29T12:00")).then_rejected(&unknown.into());
     }
 }
 

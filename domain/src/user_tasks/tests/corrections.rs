@@ -265,7 +265,7 @@ fn a_revoked_reward_is_neither_claimed_nor_delivered() {
     let revoked = past.clone().after(&[revokes(grant, false, "29T11:00")]);
     revoked
         .when(&claim("first-gift", "29T12:00"))
-        .then_rejected(&Rejection::NothingClaimable { task: id("first-gift") });
+        .then_rejected(&ClaimRejection::NothingClaimable { task: id("first-gift") }.into());
     assert_eq!(revoked.state.tasks[&id("first-gift")].unclaimed_count, 0);
 
     // Claimed, and on its way.
