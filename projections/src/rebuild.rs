@@ -20,7 +20,7 @@ mod tables;
 
 use std::time::Duration;
 
-use plaudit_event_store::pool::within;
+use plaudit_event_store::pool::{self, ANSWER_MAX, within};
 use sqlx::{Connection as _, PgConnection, PgPool};
 use tokio_util::sync::CancellationToken;
 
@@ -37,7 +37,7 @@ use run::{Run, StopReason};
 #[derive(Debug, Clone, Copy)]
 pub struct RebuildOptions {
     /// How many lanes are worked on at a time. A rebuild opens a connection of its own for each of
-    /// them and four more, so that neither it nor requests wait for the other.
+    /// them and three more, so that neither it nor requests wait for the other.
     pub workers: usize,
     /// Whether to go on with an earlier rebuild that has not ended.
     pub start: Start,
@@ -130,10 +130,6 @@ impl Phase {
 /// Twice as long as the longest pause between two attempts to swap.
 const SILENCE_MAX: Duration = Duration::from_secs(60);
 
-/// The time limit for one question beside the work, and for dropping or making tables, which wait 5 s at most for
-/// a lock on them.
-const CALL_MAX: Duration = Duration::from_secs(30);
-
 /// How long the end waits for the goodbyes of connections.
 const CLOSE_MAX: Duration = Duration::from_secs(2);
 
@@ -156,26 +152,31 @@ pub async fn rebuild(
     shutdown: CancellationToken,
 ) -> Result<RebuildOutcome, ProjectionError> {
     let view = View::named(name)?;
-    let mut guard = control::own_connection(pool).await?;
-    let lease = within(CALL_MAX, Lease::take(view, &mut guard)).await?;
-    let prepared = within(CALL_MAX, prepare(view, options.start, lease, &mut guard)).await;
+    let questions = pool::reserved(pool, run::QUESTIONS);
+    let mut asking = questions.acquire().await?;
+    let lease = within(ANSWER_MAX, Lease::take(view, &mut asking)).await?;
+    let prepared = within(ANSWER_MAX, prepare(view, options.start, lease, &mut asking)).await;
+    drop(asking);
     if !matches!(prepared, Ok(true)) {
-        within(CALL_MAX, lease.give_back(&mut guard)).await?;
+        lease.give_back(&questions).await;
         prepared?;
         return Err(ProjectionError::NotRunning { projection: view.name() });
     }
-    drop(guard);
-    let run = within(CALL_MAX, Run::new(pool, view, options, lease, shutdown)).await?;
+    let run = Run::new(pool, questions, view, options, lease, shutdown);
+    let run = within(ANSWER_MAX, run).await?;
+    let report = async |database: &PgPool| {
+        let asked = control::status_of(database, view);
+        if let Ok(Some(status)) = within(ANSWER_MAX, asked).await {
+            progress(&status);
+        }
+    };
     let ended = {
         let mut work = std::pin::pin!(steps(&run));
         let mut telling = std::pin::pin!(async {
             let mut tick = tokio::time::interval(PROGRESS_EVERY);
             loop {
                 tick.tick().await;
-                let asked = control::status_of(&run.questions, view);
-                if let Ok(Some(status)) = within(CALL_MAX, asked).await {
-                    progress(&status);
-                }
+                report(&run.questions).await;
             }
         });
         tokio::select! {
@@ -188,16 +189,13 @@ pub async fn rebuild(
             () = &mut telling => unreachable!("it tells until the work has ended"),
         }
     };
-    let outcome = within(CALL_MAX, conclude(&run, ended)).await;
-    if let Ok(Some(status)) = within(CALL_MAX, control::status_of(&run.questions, view)).await {
-        progress(&status);
-    }
-    let mut last = run.questions.acquire().await?;
-    within(CALL_MAX, lease.give_back(&mut last)).await?;
-    drop(last);
-    // A connection that is silent is not waited for.
+    // Some of these connections may be silent: they are not waited for, and the end has one of its own.
     let closed = async { tokio::join!(run.pool.close(), run.questions.close()) };
     let _ = tokio::time::timeout(CLOSE_MAX, closed).await;
+    let last = pool::reserved(pool, 1);
+    let outcome = within(ANSWER_MAX, conclude(&run, ended, &last)).await;
+    report(&last).await;
+    lease.give_back(&last).await;
     outcome
 }
 
@@ -278,12 +276,13 @@ async fn prepare(
 async fn conclude(
     run: &Run,
     ended: Result<Differences, StopReason>,
+    database: &PgPool,
 ) -> Result<RebuildOutcome, ProjectionError> {
     match ended {
         Ok(differences) => Ok(RebuildOutcome::Swapped(differences)),
         Err(StopReason::Interrupted) => Ok(RebuildOutcome::Interrupted),
         Err(StopReason::Cancelled) => {
-            let mut connection = run.questions.acquire().await?;
+            let mut connection = database.acquire().await?;
             control::drop_new(run.view, run.lease, &mut connection).await?;
             Ok(RebuildOutcome::Cancelled)
         }
@@ -300,7 +299,7 @@ async fn conclude(
             .bind(run.view.name())
             .bind(error.to_string())
             .bind(run.lease.epoch())
-            .execute(&run.questions)
+            .execute(database)
             .await;
             if let Err(unnoted) = noted {
                 tracing::warn!(error = %unnoted, "a failed rebuild could not be noted as failed");

@@ -64,7 +64,7 @@ async fn catch_up_lane(run: Run, lane: Lane) -> Result<(), StopReason> {
     let mut folds = run.take_folds(lane);
     let (mut position, head) = places(&run, lane, &mut connection).await?;
     while position < head {
-        run.proceed().await?;
+        run.proceed(&mut connection).await?;
         let mut tx = connection.begin().await?;
         tx.execute("set local synchronous_commit = off").await?;
         match apply_page(&run, lane, (position, head), &mut folds, &mut tx).await? {

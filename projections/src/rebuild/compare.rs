@@ -24,8 +24,8 @@ pub(crate) async fn compare(run: &Run) -> Result<Differences, StopReason> {
 /// Compares one lane in one snapshot, but for users who have moved since they were folded, and
 /// those who can't be read.
 async fn compare_lane(run: Run, lane: Lane) -> Result<Differences, StopReason> {
-    run.proceed().await?;
     let mut connection = run.pool.acquire().await?;
+    run.proceed(&mut connection).await?;
     let mut tx = connection.begin().await?;
     // The planner knows both tables: probing row by row, as the rest of a rebuild does, is wrong here.
     tx.execute(

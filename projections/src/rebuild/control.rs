@@ -144,7 +144,7 @@ pub async fn cancel(pool: &PgPool, name: &str) -> Result<(), ProjectionError> {
     match Lease::take(view, &mut connection).await {
         Ok(lease) => {
             drop_new(view, lease, &mut connection).await?;
-            lease.give_back(&mut connection).await?;
+            lease.give_back(&mut connection).await;
         }
         Err(ProjectionError::AlreadyRunning { .. }) => {}
         Err(error) => return Err(error),
@@ -197,6 +197,6 @@ pub async fn drop_old(pool: &PgPool, name: &str) -> Result<(), ProjectionError> 
 }
 
 /// A connection beside the pool, which may be busy with requests.
-pub(super) async fn own_connection(pool: &PgPool) -> sqlx::Result<PgConnection> {
+async fn own_connection(pool: &PgPool) -> sqlx::Result<PgConnection> {
     Ok(pool::reserved_probing(pool, 1).acquire().await?.detach())
 }

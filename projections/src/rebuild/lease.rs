@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use plaudit_event_store::pool::within;
-use sqlx::{PgConnection, PgPool};
+use plaudit_event_store::pool::{ANSWER_MAX, within};
+use sqlx::{PgConnection, PgExecutor, PgPool};
 use tokio::time::Instant;
 
 use super::run::StopReason;
@@ -112,17 +112,18 @@ impl Lease {
         Ok(held.is_some())
     }
 
-    /// Gives the lease back.
-    pub async fn give_back(self, connection: &mut PgConnection) -> sqlx::Result<()> {
-        sqlx::query(
+    /// Gives the lease back. One that could not be given back expires.
+    pub async fn give_back(self, database: impl PgExecutor<'_>) {
+        let given_back = sqlx::query(
             "update rebuild_leases set leased_until = clock_timestamp()
              where projection = $1 and epoch = $2",
         )
         .bind(self.view.name())
         .bind(self.epoch)
-        .execute(connection)
-        .await?;
-        Ok(())
+        .execute(database);
+        if let Err(error) = within(ANSWER_MAX, given_back).await {
+            tracing::debug!(%error, "the lease of a rebuild was not given back");
+        }
     }
 }
 

@@ -54,7 +54,7 @@ async fn load_from_checkpoint(
     }
     let mut fold = LaneFold::after(lane, run.view.wanted(), checkpoint.clone());
     loop {
-        run.proceed().await?;
+        run.proceed(connection).await?;
         let Some(folded) = fold.next(run.chunk_events, connection).await? else {
             return Ok(true);
         };

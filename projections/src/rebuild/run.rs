@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use plaudit_domain::lane::Lane;
 use plaudit_event_store::{ExecuteError, pool};
-use sqlx::PgPool;
+use sqlx::{PgConnection, PgPool};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -16,14 +16,17 @@ use super::{Phase, RebuildOptions};
 use crate::ProjectionError;
 use crate::view::View;
 
+/// The number of connections for the lease, the progress and the look for silence.
+pub(super) const QUESTIONS: u32 = 3;
+
 /// A running rebuild.
 #[derive(Clone)]
 pub(crate) struct Run {
-    /// Connections of its own that do the work: one for each worker, and one for their questions.
+    /// Connections of its own that do the work: one for each worker.
     pub pool: PgPool,
     /// The name of their sessions.
     pub session_name: String,
-    /// Three connections for the lease, the progress and the questions of operators, beside the work.
+    /// [`QUESTIONS`] connections beside the work.
     pub questions: PgPool,
     pub silence_max: Duration,
     pub view: View,
@@ -57,23 +60,24 @@ impl<E: Into<ProjectionError>> From<E> for StopReason {
 const PAUSE_POLL: Duration = Duration::from_millis(500);
 
 impl Run {
-    /// A rebuild with connections of its own to the database of `pool`.
+    /// A rebuild whose work has connections of its own to the database of `pool`.
     pub async fn new(
         pool: &PgPool,
+        questions: PgPool,
         view: View,
         options: RebuildOptions,
         lease: Lease,
         shutdown: CancellationToken,
     ) -> sqlx::Result<Self> {
         let workers = options.workers.max(1);
-        let connections = u32::try_from(workers).unwrap_or(u32::MAX).saturating_add(1);
+        let connections = u32::try_from(workers).unwrap_or(u32::MAX);
         let session_name = format!("plaudit rebuild {} {}", view.name(), lease.epoch());
         let own = pool::reserved_probing_as(&session_name, pool, connections);
         let lanes: i64 = sqlx::query_scalar("select count(*) from lanes").fetch_one(&own).await?;
         Ok(Self {
             pool: own,
             session_name,
-            questions: pool::reserved(pool, 3),
+            questions,
             silence_max: options.silence_max,
             view,
             workers,
@@ -100,7 +104,7 @@ impl Run {
     }
 
     /// Waits while the rebuild is paused. Asked before each chunk.
-    pub async fn proceed(&self) -> Result<(), StopReason> {
+    pub async fn proceed(&self, connection: &mut PgConnection) -> Result<(), StopReason> {
         loop {
             if self.shutdown.is_cancelled() {
                 return Err(StopReason::Interrupted);
@@ -112,7 +116,7 @@ impl Run {
             )
             .bind(self.view.name())
             .bind(self.lease.epoch())
-            .fetch_one(&self.pool)
+            .fetch_one(&mut *connection)
             .await?;
             match state.as_str() {
                 _ if !is_mine => return Err(StopReason::Lost),
@@ -128,7 +132,8 @@ impl Run {
 
     /// Stores which step the rebuild is at.
     pub async fn enter(&self, phase: Phase) -> Result<(), StopReason> {
-        self.proceed().await?;
+        let mut connection = self.pool.acquire().await?;
+        self.proceed(&mut connection).await?;
         sqlx::query(
             "update rebuilds set phase = $2 where projection = $1
                and exists (select from rebuild_leases where projection = $1 and epoch = $3)",
@@ -136,7 +141,7 @@ impl Run {
         .bind(self.view.name())
         .bind(phase.as_str())
         .bind(self.lease.epoch())
-        .execute(&self.pool)
+        .execute(&mut *connection)
         .await?;
         Ok(())
     }

@@ -60,7 +60,7 @@ pub(crate) async fn swap(run: &Run, differences: &Differences) -> Result<(), Sto
             return Err(ProjectionError::NoRoom { projection: run.view.name() }.into());
         };
         let _ = run.shutdown.run_until_cancelled(tokio::time::sleep(pause)).await;
-        run.proceed().await?;
+        run.proceed(&mut *run.pool.acquire().await?).await?;
     }
 }
 

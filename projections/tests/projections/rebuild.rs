@@ -233,12 +233,17 @@ async fn a_rebuild_whose_answer_was_lost_fails_and_goes_on_when_it_is_called_aga
     let proxied = pool::connect(&through, 4).unwrap();
     let tiny = RebuildOptions {
         workers: 2,
-        chunk_events: 3,
+        chunk_events: 1,
         silence_max: Duration::from_secs(3),
         ..SMALL
     };
     let once = Once::new();
-    let freeze = |_: &RebuildStatus| once.call_once(|| proxy.freeze());
+    // In the middle of the load, when its connections are at work.
+    let freeze = |status: &RebuildStatus| {
+        if status.events > 0 {
+            once.call_once(|| proxy.freeze());
+        }
+    };
     let ended = rebuild(&proxied, "task_view", tiny, freeze, CancellationToken::new());
     let error = tokio::time::timeout(PATIENCE, ended).await.expect("it ends").unwrap_err();
     assert!(matches!(error, ProjectionError::Silent { .. }), "{error}");
