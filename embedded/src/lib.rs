@@ -18,6 +18,7 @@ mod postgres;
 mod scratch;
 mod server_process;
 pub mod test_cluster;
+pub mod waiting;
 
 pub use error::EmbeddedError;
 pub use kafka::{Kafka, KafkaOptions, kafka_programs};

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use plaudit_delivery::message::{self, Role};
 use plaudit_embedded::test_cluster;
+use plaudit_embedded::waiting::within;
 use rdkafka::ClientConfig;
 use rdkafka::admin::{
     AdminClient, AdminOptions, AlterConfig, NewTopic, ResourceSpecifier, TopicReplication,
@@ -12,7 +13,7 @@ use rdkafka::client::DefaultClientContext;
 use uuid::Uuid;
 
 use crate::revocations::{grant, grant_of};
-use crate::world::{Deliverer, PARTITIONS, World, eventually, user_id, within};
+use crate::world::{Deliverer, PARTITIONS, World, eventually, user_id};
 
 /// A setting of the topic, in bytes.
 const LIMIT: &str = "max.message.bytes";
@@ -54,6 +55,17 @@ fn deliver(world: &World, property: Option<&str>) -> Deliverer {
     world.deliver_with(&options)
 }
 
+/// Ends the delivery once the topic takes everything. The last word about the two rewards is in their order.
+async fn until_ended_in_order(world: &World, deliverer: Deliverer, long: &Uuid, short: &Uuid) {
+    raise_limit(world).await;
+    world.until_caught_up().await;
+    deliverer.until_well().await;
+    deliverer.stop().await;
+    let ids = ids(world).await;
+    let first = ids.iter().position(|id| id == long).unwrap();
+    assert!(ids[first..].contains(short), "{ids:?}");
+}
+
 async fn ids(world: &World) -> Vec<Uuid> {
     world.published().await.iter().map(super::world::Published::id).collect()
 }
@@ -70,13 +82,7 @@ async fn rule_16_what_arrived_before_an_earlier_reward_of_its_user_is_sent_again
     // It is not sent each time that the first one is tried.
     let repeated = async || Some(ids(&world).await).filter(|ids| ids.len() > 2);
     assert_eq!(within(Duration::from_secs(3), repeated).await, None);
-    raise_limit(&world).await;
-    world.until_caught_up().await;
-    deliverer.until_well().await;
-    deliverer.stop().await;
-    let ids = ids(&world).await;
-    let first = ids.iter().position(|id| *id == long).unwrap();
-    assert!(ids[first..].contains(&short), "the last word is in order: {ids:?}");
+    until_ended_in_order(&world, deliverer, &long, &short).await;
 }
 
 /// With this property the client fails for good when a record is missing from the sequence that it promised.
@@ -85,11 +91,5 @@ async fn a_kafka_client_that_failed_for_good_is_replaced() {
     let (world, long, short) = too_long_and_short().await;
     let deliverer = deliver(&world, Some("enable.gapless.guarantee"));
     deliverer.until_problem(&["can't be published"]).await;
-    raise_limit(&world).await;
-    world.until_caught_up().await;
-    deliverer.until_well().await;
-    deliverer.stop().await;
-    let ids = ids(&world).await;
-    let first = ids.iter().position(|id| *id == long).unwrap();
-    assert!(ids[first..].contains(&short), "{ids:?}");
+    until_ended_in_order(&world, deliverer, &long, &short).await;
 }

@@ -2,12 +2,13 @@
 
 use std::time::{Duration, Instant};
 
+use plaudit_embedded::waiting::within;
 use plaudit_event_store::deliveries::{self, Attempt, GrantEntry};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::payer::{Answer, Payer, SECRET};
-use crate::world::{WAIT_MAX, World, eventually, within};
+use crate::world::{WAIT_MAX, World, eventually};
 
 /// A webhook to `url` for these grants.
 pub fn webhook(name: &str, url: &str, grants: &Value, more: &Value) -> Value {

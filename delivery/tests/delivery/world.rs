@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use plaudit_delivery::{Channels, Delivery, DeliveryOptions, Topic};
@@ -10,7 +10,7 @@ use plaudit_domain::action::{Action, Parts};
 use plaudit_domain::ids::{TaskId, UserId};
 use plaudit_domain::lane::{Lane, LaneCount};
 use plaudit_embedded::fault_proxy::FaultProxy;
-use plaudit_embedded::test_cluster;
+use plaudit_embedded::{test_cluster, waiting};
 use plaudit_event_store::catalogue_store::{self, CatalogueStore};
 use plaudit_event_store::{Batch, Executor, Item, Origin, Outcome, Work, pool, schema};
 use plaudit_followers::HeadWatch;
@@ -479,22 +479,7 @@ impl Deliverer {
     }
 }
 
-/// Waits for a fact. Looks often, so that a test ends when the fact is there.
+/// Waits for a fact.
 pub async fn eventually<T>(fact: &str, look: impl AsyncFnMut() -> Option<T>) -> T {
-    match within(WAIT_MAX, look).await {
-        Some(found) => found,
-        None => panic!("not within {WAIT_MAX:?}: {fact}"),
-    }
-}
-
-/// Waits for a fact, up to a limit. `None` means that it did not become true.
-pub async fn within<T>(limit: Duration, mut look: impl AsyncFnMut() -> Option<T>) -> Option<T> {
-    let deadline = Instant::now() + limit;
-    while Instant::now() < deadline {
-        if let Some(found) = look().await {
-            return Some(found);
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    None
+    waiting::eventually(WAIT_MAX, fact, look).await
 }

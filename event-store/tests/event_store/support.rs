@@ -1,13 +1,13 @@
 //! A database of its own for each test, with tasks published.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use plaudit_domain::action::{Action, Parts};
 use plaudit_domain::catalogue::definition::TaskDefinition;
 use plaudit_domain::lane::{Lane, LaneCount};
 use plaudit_embedded::fault_proxy::FaultProxy;
-use plaudit_embedded::test_cluster;
+use plaudit_embedded::{test_cluster, waiting};
 use plaudit_event_store::catalogue_store::{self, CatalogueStore};
 use plaudit_event_store::{Applied, Batch, Executor, Item, Origin, Work, pool, schema};
 use serde_json::Value;
@@ -130,15 +130,8 @@ tasks:
       - { at: 3, rewards: [ { line: d3, kind: currency, code: coin, amount: 5 } ] }
 ";
 
-/// Waits for a fact. Looks often, so that a test ends when the fact is there.
-pub async fn eventually<T>(fact: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+/// Waits for a fact.
+pub async fn eventually<T>(fact: &str, look: impl AsyncFnMut() -> Option<T>) -> T {
     const WAIT_MAX: Duration = Duration::from_secs(60);
-    let deadline = Instant::now() + WAIT_MAX;
-    loop {
-        if let Some(found) = look().await {
-            return found;
-        }
-        assert!(Instant::now() < deadline, "not within {WAIT_MAX:?}: {fact}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    waiting::eventually(WAIT_MAX, fact, look).await
 }

@@ -1,11 +1,11 @@
 //! A database with a log, and a follower that copies positions into a table.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use plaudit_domain::lane::{Lane, LaneCount, Position};
-use plaudit_embedded::test_cluster;
+use plaudit_embedded::{test_cluster, waiting};
 use plaudit_event_store::{move_checkpoints, pool, schema};
 use plaudit_followers::{FollowerHealth, Handler, HeadWatch, LaneOutcome, Runner, Span};
 use serde_json::json;
@@ -170,14 +170,7 @@ pub fn start_with(
     Runner::start(FOLLOWER, handler, pool, heads, health, stop.clone())
 }
 
-/// Waits for a fact. Looks often, so that a test ends when the fact is there.
-pub async fn eventually<T>(fact: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + WAIT_MAX;
-    loop {
-        if let Some(found) = look().await {
-            return found;
-        }
-        assert!(Instant::now() < deadline, "not within {WAIT_MAX:?}: {fact}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+/// Waits for a fact.
+pub async fn eventually<T>(fact: &str, look: impl AsyncFnMut() -> Option<T>) -> T {
+    waiting::eventually(WAIT_MAX, fact, look).await
 }

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use plaudit_actions::sources::Sources;
 use plaudit_domain::lane::LaneCount;
 use plaudit_embedded::fault_proxy::FaultProxy;
-use plaudit_embedded::test_cluster;
+use plaudit_embedded::{test_cluster, waiting};
 use plaudit_event_store::catalogue_store::{self, CatalogueStore};
 use plaudit_event_store::parked::{self, Parked};
 use plaudit_event_store::{BatchProjection, CommandQueue, Executor, pool, schema};
@@ -180,7 +180,7 @@ impl World {
         let wanted: BTreeMap<_, _> =
             wanted.iter().map(|(user, coins)| ((*user).to_owned(), (*coins, *coins))).collect();
         let reached = async || (self.coins().await == wanted).then_some(());
-        let reached = within(PATIENCE, reached).await;
+        let reached = waiting::within(PATIENCE, reached).await;
         assert!(reached.is_some(), "wanted {wanted:?}, got {:?}", self.coins().await);
     }
 
@@ -319,18 +319,7 @@ pub fn gift_at(user: &str, id: &str, coins: i64, time: &str) -> Value {
         "time":time,"data":{"coins":coins}})
 }
 
-/// Waits for a fact. Looks often, so that a test ends when the fact is there.
+/// Waits for a fact.
 pub async fn eventually<T>(fact: &str, look: impl AsyncFnMut() -> Option<T>) -> T {
-    within(PATIENCE, look).await.unwrap_or_else(|| panic!("not within {PATIENCE:?}: {fact}"))
-}
-
-async fn within<T>(patience: Duration, mut look: impl AsyncFnMut() -> Option<T>) -> Option<T> {
-    let deadline = Instant::now() + patience;
-    loop {
-        let found = look().await;
-        if found.is_some() || Instant::now() > deadline {
-            return found;
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    waiting::eventually(PATIENCE, fact, look).await
 }
