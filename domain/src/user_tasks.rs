@@ -1,6 +1,6 @@
-//! One user's tasks: the aggregate within which rules hold at once.
+//! One user's tasks: the aggregate, within which all rules hold at once.
 //!
-//! `command` holds what is put to it, `event` the facts, `decide` the rules, `evolve` the fold.
+//! `command` holds the requests, `event` the facts, `decide` the rules, `evolve` the fold.
 
 pub mod command;
 mod correction;

@@ -13,66 +13,69 @@ use crate::ids::{TaskId, UserId};
 /// A request to change something. It may be rejected.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Command {
-    /// Let go of the rewards that the backfill of a task holds back.
+    /// Release the rewards that the backfill of a task holds back.
     ReleaseBackfill(BackfillRelease),
     /// Hand out the rewards of one milestone.
     ClaimRewards {
-        /// Whose.
+        /// The user.
         user: UserId,
         /// The task.
         task: TaskId,
-        /// Which period; absent: the oldest with something to claim.
+        /// The period; absent: the oldest with something to claim.
         period: Option<PeriodKey>,
-        /// Which milestone; absent: the lowest with something to claim.
+        /// The milestone; absent: the lowest with something to claim.
         milestone: Option<i64>,
-        /// When the wish arrived.
+        /// The time at which the request arrived.
         claimed_at: Timestamp,
     },
     /// Give the user freezes, which protect periods that end later.
     GrantFreezes {
-        /// Whose.
+        /// The user.
         user: UserId,
         /// The task.
         task: TaskId,
-        /// How many, at least 1. What exceeds the task's `max` is dropped.
+        /// The number of freezes, at least 1. Freezes beyond the task's `max` are dropped.
         count: i64,
-        /// Why.
+        /// The reason.
         reason: Option<String>,
-        /// Who grants them.
+        /// The operator.
         by: Option<String>,
-        /// When the wish arrived.
+        /// The time at which the request arrived.
         at: Timestamp,
     },
-    /// Record what time alone has brought about, of rewards and of the streaks that are loaded, and grant what waited for budgets and fits by now.
+    /// Record the effects of time alone on rewards and on the streaks that are loaded, and grant
+    /// the rewards that waited for a budget and fit by now.
     Settle {
-        /// Up to when.
+        /// The instant up to which effects are recorded.
         as_of: Timestamp,
     },
-    /// Note that grants were handed to the paying system. What is known of already is not noted again.
+    /// Note that grants were handed to the paying system. Grants already noted are skipped.
     StartDeliveries {
-        /// What was handed over, as it was granted.
+        /// The rewards handed over, as they were granted.
         rewards: Vec<super::Reward>,
     },
-    /// Note what became of deliveries, as far as it is not known by now.
+    /// Note the outcomes of deliveries. Outcomes already noted are skipped.
     SettleDeliveries {
-        /// Grants, each with its outcome.
+        /// The grants, each with its outcome.
         settled: Vec<(Uuid, Verdict)>,
-        /// When that was known.
+        /// The time at which the outcomes were known.
         at: Timestamp,
     },
     /// Hand a reward to the paying system again.
     Redeliver {
         /// The grant.
         grant: Uuid,
-        /// Who wants it.
+        /// The operator.
         by: String,
-        /// Why.
+        /// The reason.
         reason: String,
-        /// When the wish arrived.
+        /// The time at which the request arrived.
         at: Timestamp,
-        /// Also if it was delivered before: for a payer that has forgotten what it paid.
+        /// True to hand it over even if it was delivered before: for a payer that has lost its
+        /// records.
         even_if_delivered: bool,
-        /// By the channel that it was sent by already, if there is one, whatever the settings say.
+        /// True to send it by the channel that it was sent by before, if there is one, whatever the
+        /// settings say.
         keeps_payer: bool,
     },
     /// Note that an operator released or discarded a parked record.
@@ -88,8 +91,8 @@ pub struct ActionInput<'a> {
     pub action: &'a Action,
     /// The seed of all chance in the decision.
     pub seed: Seed,
-    /// The facts known of the action that this one takes back. Absent: they were not looked up, and nothing is
-    /// taken back.
+    /// The facts of the earlier action that this one reverses. Absent: they were not looked up, and
+    /// nothing is taken back.
     pub credited: Option<&'a Credited>,
 }
 
@@ -102,13 +105,13 @@ pub struct PastAction<'a> {
     pub action: &'a Action,
     /// The seed of all chance in the decision.
     pub seed: Seed,
-    /// The treatment of the rewards that it earns.
+    /// The treatment of the rewards that the action earns.
     pub rewards: BackfillRewards,
-    /// The time of counting. Rewards that expire after a time do so after this one.
+    /// The time of counting. Rewards that expire after a time count it from here.
     pub counted_at: Timestamp,
 }
 
-/// The wish of an operator to grant what the backfill of a task holds back of one user.
+/// An operator's request to grant the rewards of one user that the backfill of a task holds back.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BackfillRelease {
     /// The user.
@@ -125,30 +128,30 @@ pub struct BackfillRelease {
     pub at: Timestamp,
 }
 
-/// What an operator decided about a parked record.
+/// An operator's decision about a parked record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Resolution {
     /// The id of the parked record.
     pub parked: Uuid,
-    /// Whether it is applied.
+    /// The decision.
     pub verdict: ParkedVerdict,
-    /// Who decided.
+    /// The operator.
     pub by: String,
-    /// When it was decided.
+    /// The time of the decision.
     pub at: Timestamp,
 }
 
-/// Whether a parked record is applied.
+/// The decision to apply or to discard a parked record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ParkedVerdict {
-    /// It is.
+    /// The record is applied.
     Release {
-        /// Why, if that was said.
+        /// The reason, if one was given.
         reason: Option<String>,
     },
-    /// It never is.
+    /// The record is never applied.
     Discard {
-        /// Why.
+        /// The reason.
         reason: String,
     },
 }

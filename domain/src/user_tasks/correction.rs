@@ -1,4 +1,4 @@
-//! Corrections: what people change by hand, and what a producer takes back.
+//! Corrections by operators, and what is known of an action that a producer reverses.
 
 use jiff::Timestamp;
 use uuid::Uuid;
@@ -9,7 +9,8 @@ use crate::calendar::PeriodKey;
 use crate::catalogue::definition::Payout;
 use crate::ids::{TaskId, UserId};
 
-/// A change that an operator makes by hand. Who makes it and why is part of the facts that follow.
+/// A change that an operator makes by hand. The operator and the reason are part of the facts that
+/// follow.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Correction {
     /// The user.
@@ -29,18 +30,18 @@ pub struct Correction {
 /// The change that a correction makes.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Change {
-    /// Grants a reward that no task promised. The same line again is the same grant.
+    /// Grants a reward that no task promised. Another grant of the same line is the same grant.
     Grant {
-        /// Tells the user's grants by hand from each other.
+        /// The name that distinguishes the user's grants by hand.
         line: String,
         /// The reward to grant.
         payout: Payout,
     },
-    /// Takes back a reward that was not handed to the paying system, or that has failed there.
+    /// Takes back a reward that was not handed to the paying system, or that failed there.
     Revoke {
         /// The grant.
         grant: Uuid,
-        /// Also the other lines of its milestone, if nobody claimed them yet.
+        /// True to take back all lines of its milestone, if nobody has claimed them yet.
         whole_milestone: bool,
     },
     /// Changes the progress of an open period, up or down.
@@ -49,7 +50,7 @@ pub enum Change {
         task: TaskId,
         /// The period; absent: the one that contains the moment of the request.
         period: Option<PeriodKey>,
-        /// By how much, or to what.
+        /// The new value, or the difference.
         adjustment: Adjustment,
     },
     /// Completes an open period, whether the task is locked or not.
@@ -59,7 +60,7 @@ pub enum Change {
         /// The period; absent: the one that contains the moment of the request.
         period: Option<PeriodKey>,
     },
-    /// Starts an open period over; of a continuous task, the streak.
+    /// Starts an open period over, and for a continuous task the streak.
     Reset {
         /// The task.
         task: TaskId,
@@ -76,7 +77,7 @@ pub enum Change {
 }
 
 impl Correction {
-    /// The id of the grant that it makes; `None` if it makes none by hand.
+    /// The id of the grant that this correction makes; `None` if it grants nothing by hand.
     pub fn grant_by_hand(&self) -> Option<Uuid> {
         let Change::Grant { line, .. } = &self.change else { return None };
         let (task, period) = (by_hand(), Self::period_by_hand());
@@ -89,13 +90,13 @@ impl Correction {
     }
 }
 
-/// The id of [`BY_HAND`].
+/// Returns [`BY_HAND`] as an id.
 pub(super) fn by_hand() -> TaskId {
     BY_HAND.parse().expect("it is written as ids are")
 }
 
 impl Change {
-    /// The name of the change, as it stands in the metadata of its events.
+    /// The name of the change in the metadata of its events.
     pub fn name(&self) -> &'static str {
         match self {
             Self::Grant { .. } => "grant",
@@ -122,9 +123,9 @@ impl Change {
 /// An adjustment of progress.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Adjustment {
-    /// By this much; below zero for a refund. Progress never falls below zero.
+    /// A difference; below zero for a refund. Progress never falls below zero.
     By(i64),
-    /// To this value.
+    /// The new value.
     To(i64),
 }
 
@@ -134,10 +135,10 @@ pub const BY_HAND: &str = "plaudit.by-hand";
 /// The facts known of an action that is to be reversed.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Credited {
-    /// No such action was decided, or it was so long ago that it is forgotten.
+    /// No such action was decided, or so long ago that it is forgotten.
     Unknown,
-    /// It was reversed before.
+    /// The action was reversed before.
     ReversedBefore,
-    /// Its facts, in order.
+    /// The facts of the action, in order.
     Facts(Vec<Event>),
 }

@@ -39,12 +39,12 @@ pub use delivery::decide_repeated_acknowledgement;
 pub use measure::distinct_values;
 pub use unmoved::{Unmoved, UnmovedReason};
 
-/// What follows from a command.
+/// The result of a command or an action.
 #[derive(Debug, Default, PartialEq)]
 pub struct Decision {
-    /// The facts, in order. None means that the command is fine and alters nothing.
+    /// The facts, in order. None: the input is fine and changes nothing.
     pub events: Vec<Event>,
-    /// The subscribed tasks that did not move, and why.
+    /// The subscribed tasks that did not move, each with the reason.
     pub unmoved: Vec<Unmoved>,
 }
 
@@ -57,8 +57,8 @@ impl Decision {
     }
 }
 
-/// Decides which facts follow from an action. Changes nothing and reads no clock. `used` is what others were
-/// granted of the budgets; what the action itself is granted is in its facts.
+/// Decides which facts follow from an action. Changes nothing and reads no clock. `used` holds what
+/// earlier grants took of the budgets; the amounts that this action takes are in its facts.
 pub fn decide_action(
     state: &UserTasks,
     input: ActionInput<'_>,
@@ -70,7 +70,7 @@ pub fn decide_action(
     {
         reverse::reverse(&mut decision, state, input, (reversal, credited), catalogue);
     }
-    // Whatever reaches a milestone, its rewards are granted within the budgets.
+    // Rewards are granted within the budgets, whichever rule reached the milestone.
     budgets::allot(&mut decision.events, catalogue, used);
     decision
 }
@@ -155,13 +155,13 @@ fn decide_unbudgeted(
     }
 }
 
-/// An action with everything that decides what it does to a task.
+/// An action with everything that decides its effect on a task.
 pub(crate) struct ActionContext<'a> {
     pub(crate) state: &'a UserTasks,
     pub(crate) action: &'a Action,
     seed: Seed,
     variables: Variables<'a>,
-    /// The remaining cost of the expressions of all tasks.
+    /// The allowance left for the expressions of all tasks together.
     allowance: RefCell<Allowance>,
     /// The treatment of the rewards that the action earns.
     earning: Earning<'a>,
@@ -172,7 +172,7 @@ pub(crate) struct ActionContext<'a> {
 /// The treatment of the rewards that an action earns.
 #[derive(Debug, Clone, Copy)]
 enum Earning<'a> {
-    /// It is granted.
+    /// The rewards are granted.
     Granted,
     /// The action is a past one that a backfill counts.
     Past(PastAction<'a>),
@@ -191,7 +191,7 @@ impl<'a> ActionContext<'a> {
         ActionContext { state, action, seed, variables, allowance, earning, completed_now }
     }
 
-    /// The treatment of the rewards of this task's milestones.
+    /// Returns the treatment of the rewards of this task's milestones.
     fn rewards_of(&self, task: &TaskId) -> BackfillRewards {
         match self.earning {
             Earning::Past(past) if past.task == task => past.rewards,
@@ -199,8 +199,8 @@ impl<'a> ActionContext<'a> {
         }
     }
 
-    /// From when on rewards can be claimed that are granted now: nobody could claim those of past actions
-    /// before they were counted.
+    /// The time from which rewards granted now can be claimed. Nobody could claim the rewards of a
+    /// past action before it was counted.
     fn claimable_from(&self) -> Timestamp {
         match self.earning {
             Earning::Past(past) => past.counted_at.max(self.action.occurred_at),
@@ -208,7 +208,7 @@ impl<'a> ActionContext<'a> {
         }
     }
 
-    /// Whether the user has the task, with the attributes that hold after this action.
+    /// True if the user has the task, with the attributes that hold after this action.
     fn is_in_audience(&self, version: &TaskVersion) -> bool {
         is_in_audience(&self.action.user, self.state, version, &self.allowance)
     }
@@ -218,7 +218,7 @@ impl<'a> ActionContext<'a> {
         filter.matches_within(&self.variables, &mut self.allowance.borrow_mut())
     }
 
-    /// The prerequisites that are still missing, this action's own effects included.
+    /// Returns the prerequisites that are still missing, the effects of this action included.
     fn locked_by(&self, requires: &[TaskId]) -> Vec<TaskId> {
         let mut missing = missing(self.state, requires);
         missing.retain(|id| !self.completed_now.contains(id));
@@ -226,7 +226,7 @@ impl<'a> ActionContext<'a> {
     }
 }
 
-/// Whether a user has a task, with the attributes of the moment.
+/// True if a user has a task, with the attributes of the moment.
 fn is_in_audience(
     user: &UserId,
     state: &UserTasks,
@@ -237,15 +237,16 @@ fn is_in_audience(
     version.is_in_audience(user, zones.current(), attributes, &mut allowance.borrow_mut())
 }
 
-/// The prerequisites that were never completed.
+/// Returns the prerequisites that were never completed.
 fn missing(state: &UserTasks, requires: &[TaskId]) -> Vec<TaskId> {
     let is_completed =
         |id: &TaskId| state.tasks.get(id).is_some_and(|task| task.completed_at.is_some());
     requires.iter().filter(|id| !is_completed(id)).cloned().collect()
 }
 
-/// Decides what an action does to each task that subscribes to it, and what the completions that follow do
-/// to the tasks that count them or are unlocked by them. Tasks come after those that they depend on.
+/// Decides the effect of an action on each task that subscribes to it, and the effect of the
+/// completions that follow on the tasks that count them or are unlocked by them. A task comes after
+/// those that it depends on.
 fn record(state: &UserTasks, input: ActionInput<'_>, catalogue: &Catalogue) -> Decision {
     let ActionInput { action, seed, .. } = input;
     let mut decision = Decision::default();
@@ -270,8 +271,8 @@ fn record(state: &UserTasks, input: ActionInput<'_>, catalogue: &Catalogue) -> D
     decision
 }
 
-/// Judges the tasks that wait: by the action, if they subscribe to it, and by the completions that are known
-/// so far. What is completed makes those wait that depend on it.
+/// Judges the waiting tasks: by the action, if they subscribe to it, and by the completions known
+/// so far. A completed task adds its dependants to those that wait.
 fn judge(
     mut context: ActionContext<'_>,
     decision: &mut Decision,
@@ -280,7 +281,7 @@ fn judge(
     catalogue: &Catalogue,
 ) {
     let state = context.state;
-    // A dependant may come up again; what happened counts once.
+    // A dependant may come up again, but each cause counts once.
     let (mut judged, mut counted) = (BTreeSet::new(), BTreeSet::new());
     while let Some(index) = waiting.pop_first() {
         let task = &catalogue.tasks()[index];
@@ -312,8 +313,9 @@ fn judge(
     }
 }
 
-/// Composites that count a task and may hold what a later version asks for. None of the tasks that they count may
-/// ever be completed again, so that they are asked with each action that concerns one of these.
+/// Returns the composites that count a task and may already meet a later version's target. The
+/// tasks that they count may never be completed again, so each action that concerns one of these
+/// has to check the composites.
 fn composites_to_finish(
     state: &UserTasks,
     task: &CatalogueTask,
@@ -327,7 +329,7 @@ fn composites_to_finish(
     catalogue.dependants(&task.id).iter().copied().filter(may_finish).collect()
 }
 
-/// The past of a task together with what the action at hand did to it.
+/// Returns the past of a task, with the effects of the action at hand.
 fn past_with<'s>(
     state: &'s UserTasks,
     task: &CatalogueTask,
@@ -344,7 +346,7 @@ fn past_with<'s>(
     folded.tasks.remove(&task.id).map(Cow::Owned)
 }
 
-/// The fact of an update of a user; `None` if a later one was taken before.
+/// Returns the event of an update of a user; `None` if a later one was taken before.
 fn update_user(state: &UserTasks, update: &UserUpdate, at: Timestamp) -> Option<Event> {
     if state.updated_at.is_some_and(|taken| at < taken) {
         return None;
@@ -366,11 +368,11 @@ fn update_user(state: &UserTasks, update: &UserUpdate, at: Timestamp) -> Option<
     Some(Event::UserUpdated { at, zone, attributes, refused })
 }
 
-/// The most that the attributes of a user may take as JSON, in bytes. They are read and written with
-/// every action of the user, and producers may go on telling new ones for ever.
+/// Limit on the attributes of a user as JSON, in bytes. They are read and written with every action
+/// of the user, and producers may report new ones for ever.
 pub const ATTRIBUTES_BYTES_MAX: usize = 16 * 1024;
 
-/// Whether what is known and what is told stay within the bound together.
+/// Checks that the known and the reported attributes together stay within the limit.
 fn attributes_fit(known: &Map<String, Value>, told: &Map<String, Value>) -> Result<(), String> {
     let mut together = known.clone();
     merge_attributes(&mut together, told);

@@ -25,17 +25,17 @@ pub use streak::{Protected, Protection, Rejudged};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Event {
-    /// The user told a zone or attributes.
+    /// A producer reported a zone or attributes of the user.
     UserUpdated {
-        /// When, by the producer.
+        /// The time of the update, as the producer gave it.
         at: Timestamp,
-        /// The new zone, if one was told.
+        /// The new zone, if one was reported and taken.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         zone: Option<String>,
         /// Attributes that were set; `null` removes one.
         #[serde(default, skip_serializing_if = "Map::is_empty")]
         attributes: Map<String, Value>,
-        /// Why the zone or the attributes that were told are not among them.
+        /// The reason why a reported zone or reported attributes were not taken; absent: all were.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         refused: Option<String>,
     },
@@ -47,50 +47,50 @@ pub enum Event {
         version: u32,
         /// The period it was credited to.
         period: Period,
-        /// Until when the period takes actions that occurred in it, by the watermark; absent: its
-        /// end.
+        /// The watermark at which the period closes; absent: the end of the period.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         closes_at: Option<Timestamp>,
-        /// What this action added, caps applied; may exceed what was missing to the target. Below zero
-        /// where a `latest` value fell.
+        /// The amount that this action added, caps applied; may exceed what was missing to the
+        /// target. Below zero if a `latest` value fell.
         credited: i64,
-        /// The total after it, never above the target.
+        /// The total after the action, never above the target.
         progress: i64,
-        /// What the period needs.
+        /// The target of the period.
         target: i64,
-        /// When the action occurred.
+        /// The time at which the action occurred.
         at: Timestamp,
-        /// A milestone was passed while a prerequisite is missing: it is reached when the task is
-        /// unlocked.
+        /// True if a milestone was passed while a prerequisite is missing: it is reached once the
+        /// task is unlocked.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         withheld: bool,
-        /// A milestone was passed by actions that a backfill counted: it is reached once an operator
-        /// releases the backfill's rewards. Never without `withheld`.
+        /// True if a milestone was passed by actions that a backfill counted: it is reached once an
+        /// operator releases the backfill's rewards. Never without `withheld`.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         held: bool,
-        /// What the period before carried over into this one; part of `progress`.
+        /// The amount carried over from the period before; part of `progress`.
         #[serde(default, deserialize_with = "zero_if_null", skip_serializing_if = "is_zero")]
         carried: i64,
-        /// What exceeds the target after it, for the next period.
+        /// The amount beyond the target after the action, for the next period.
         #[serde(default, deserialize_with = "zero_if_null", skip_serializing_if = "is_zero")]
         surplus: i64,
         /// The part of `credited` that exceeds the target and counts nowhere.
         #[serde(default, deserialize_with = "zero_if_null", skip_serializing_if = "is_zero")]
         dropped: i64,
-        /// For `latest`: the action is the latest one of its period so far.
+        /// For `latest`: true if the action is the latest one of its period so far.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         latest: bool,
-        /// For `distinct`: the value, which was not counted before.
+        /// For `distinct`: the value, if it was not counted before.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         value: Option<ValueHash>,
-        /// For `days`: the day, which was not counted before.
+        /// For `days`: the day, if it was not counted before.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         day: Option<PeriodKey>,
         /// For composites: the task whose completion was counted.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         completion_of: Option<TaskId>,
     },
-    /// The progress of an open period was changed by hand, or an action that it had counted was taken back.
+    /// The progress of an open period was changed by hand, or an action that it had counted was
+    /// taken back.
     ProgressCorrected {
         /// The task.
         task: TaskId,
@@ -98,19 +98,20 @@ pub enum Event {
         version: u32,
         /// The period.
         period: Period,
-        /// Until when the period takes actions that occurred in it, by the watermark; absent: its
-        /// end.
+        /// The watermark at which the period closes; absent: the end of the period.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         closes_at: Option<Timestamp>,
-        /// The amount that it added; below zero if it took something back.
+        /// The amount added; below zero if progress was taken back.
         credited: i64,
-        /// The total after it, never above the target.
+        /// The total after the correction, never above the target.
         progress: i64,
         /// The target of the period.
         target: i64,
-        /// The time at which the request arrived, or the reversing action occurred. It closes no period.
+        /// The time at which the request arrived, or the reversing action occurred. It closes no
+        /// period.
         at: Timestamp,
-        /// A milestone is passed while a prerequisite is missing: it is reached when the task is unlocked.
+        /// True if a milestone is passed while a prerequisite is missing: it is reached once the
+        /// task is unlocked.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         withheld: bool,
         /// The amount carried over from the period before; part of `progress`.
@@ -119,7 +120,8 @@ pub enum Event {
         /// The amount beyond the target after the correction, for the next period.
         #[serde(default, deserialize_with = "zero_if_null", skip_serializing_if = "is_zero")]
         surplus: i64,
-        /// The period starts over, and forgets what it had counted; so does the streak, if the task has one.
+        /// True if the period starts over and forgets what it had counted; so does the streak, if
+        /// the task has one.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         starts_over: bool,
         /// The operator; absent: the producer of the reversing action.
@@ -128,19 +130,20 @@ pub enum Event {
         /// The reason.
         reason: String,
     },
-    /// A producer took an earlier action back. What could be taken back of it follows, and what could not.
+    /// A producer reversed an earlier action. The events after this one say what was taken back and
+    /// what stands.
     ActionReversed {
         /// The source of the earlier action; empty if none was named.
         source: String,
-        /// Its id; empty if none was named.
+        /// The id of the earlier action; empty if none was named.
         id: String,
-        /// The reason why nothing is taken back; absent: the credit is taken back.
+        /// The reason why nothing is taken back; absent: the reversal was accepted.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         refused: Option<String>,
         /// The time at which the reversing action occurred.
         at: Timestamp,
     },
-    /// Something that a reversed action brought about stands.
+    /// An effect of a reversed action stands.
     CreditKept {
         /// The task.
         task: TaskId,
@@ -148,14 +151,14 @@ pub enum Event {
         version: u32,
         /// The period.
         period: PeriodKey,
-        /// The progress that stands; 0 for what is no progress.
+        /// The progress that stands; 0 if the effect is not progress.
         credited: i64,
-        /// The reason why it is not taken back.
+        /// The reason why the effect is not taken back.
         reason: String,
         /// The time at which the reversing action occurred.
         at: Timestamp,
     },
-    /// A period of a continuous task counts: there is one step more.
+    /// A period of a continuous task counts: it is a step of the streak.
     StreakAdvanced {
         /// The task.
         task: TaskId,
@@ -163,18 +166,18 @@ pub enum Event {
         version: u32,
         /// The period that counts.
         period: Period,
-        /// Steps in a row up to the last one, this one included if it is among them.
+        /// The number of steps in a row up to the last step, this one included if it is among them.
         current: i64,
-        /// The most there ever were.
+        /// The longest streak the user ever had, in steps.
         longest: i64,
-        /// The step within the cycle that the last one is, from 1.
+        /// The number of the last step within its cycle, from 1.
         step: i64,
-        /// When the action occurred.
+        /// The time at which the action occurred.
         at: Timestamp,
-        /// How many freezes were left after it; absent: the task has none.
+        /// The number of freezes left after the step; absent: the task has none.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         freezes: Option<i64>,
-        /// Missed periods that the judgement of this step found protected, oldest first.
+        /// Missed periods that were found protected when this step was judged, oldest first.
         #[serde(
             default,
             skip_serializing_if = "Vec::is_empty",
@@ -184,38 +187,40 @@ pub enum Event {
         /// The earliest instant of a period that can still be filled; absent: none can.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         fillable_from: Option<Timestamp>,
-        /// The past as judged anew; present exactly if the last step is a later one than this.
+        /// The past as judged anew; present exactly if the last step is later than this one.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         rejudged: Option<Rejudged>,
     },
-    /// A missed period, or all those in a row that one pause touches, did not break the streak. Told by the
-    /// first step after it, or by whoever looks before.
+    /// A missed period, or all those in a row that one pause touches, did not break the streak.
+    /// Recorded by the first step after it, or earlier by a sweep, a make-up or a change of
+    /// freezes.
     StreakProtected {
         /// The task.
         task: TaskId,
         /// The version that judged it.
         version: u32,
-        /// The key of the first one, when it began, and when the last one ended.
+        /// The key and start of the first of the periods, and the end of the last one.
         period: Period,
-        /// What protected it.
+        /// The protection.
         by: Protection,
-        /// When that was decided: when the period had ended and its lateness was over.
+        /// The time of the decision: the period had ended, and its lateness was over.
         at: Timestamp,
     },
-    /// A period was missed. Told by the first step after it, or by whoever looks before.
+    /// A period was missed without protection. Recorded by the first step after it, or earlier by a
+    /// sweep, a make-up or a change of freezes.
     StreakBroken {
         /// The task.
         task: TaskId,
         /// The version that judged it.
         version: u32,
-        /// How long the streak had been.
+        /// The length of the broken streak, in steps.
         length: i64,
         /// The last period that counted.
         last: PeriodKey,
-        /// When that was decided: when the missed period had ended and its lateness was over.
+        /// The time of the decision: the missed period had ended, and its lateness was over.
         at: Timestamp,
     },
-    /// A missed period was filled. The step that it is follows.
+    /// A missed period was filled. The event of its step follows.
     PeriodMadeUp {
         /// The task.
         task: TaskId,
@@ -238,22 +243,22 @@ pub enum Event {
         task: TaskId,
         /// The version whose `max` bounds them.
         version: u32,
-        /// How many were added.
+        /// The number of freezes added.
         count: i64,
-        /// How many were asked for in vain, because the user would have had more than `max`.
+        /// The number of freezes not added, because the user would have had more than `max`.
         dropped: i64,
-        /// How many there were then.
+        /// The number of freezes after the grant.
         freezes: i64,
-        /// When.
+        /// The time at which the request arrived, or a microsecond after the latest grant if later.
         at: Timestamp,
-        /// Why, as given.
+        /// The reason, as given.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         reason: Option<String>,
-        /// Who granted them: the subject of a token.
+        /// The operator: the subject of a token.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         by: Option<String>,
     },
-    /// The user wished to protect this period with a freeze, should it be missed.
+    /// The user asked for a freeze to protect this period, should it be missed.
     FreezeReserved {
         /// The task.
         task: TaskId,
@@ -261,7 +266,7 @@ pub enum Event {
         version: u32,
         /// The period.
         period: Period,
-        /// When the action occurred.
+        /// The time at which the action occurred.
         at: Timestamp,
     },
     /// A milestone was reached, for the first and only time in its period.
@@ -274,13 +279,13 @@ pub enum Event {
         period: Period,
         /// The milestone.
         milestone: i64,
-        /// When the action occurred that reached it.
+        /// The time at which the action that reached it occurred.
         at: Timestamp,
-        /// How the rewards change hands.
+        /// The claim mode: the user claims the rewards, or they are granted at once.
         mode: ClaimMode,
-        /// What is granted; may be empty.
+        /// The rewards granted; may be empty.
         rewards: Vec<Reward>,
-        /// How long they can be claimed.
+        /// The time limits for claiming them.
         #[serde(default, skip_serializing_if = "ClaimTerms::is_unlimited")]
         terms: ClaimTerms,
         /// The allotments of its budgets; absent: no line names one.
@@ -298,11 +303,11 @@ pub enum Event {
     TaskCompleted {
         /// The task.
         task: TaskId,
-        /// The version.
+        /// The version that judged it.
         version: u32,
         /// The period.
         period: PeriodKey,
-        /// When the action occurred that completed it.
+        /// The time at which the completing action occurred.
         at: Timestamp,
     },
     /// The user took the rewards of a milestone. Paying them is another system's work.
@@ -315,9 +320,9 @@ pub enum Event {
         period: Period,
         /// The milestone.
         milestone: i64,
-        /// When the claim arrived.
+        /// The time at which the claim arrived.
         at: Timestamp,
-        /// What was taken, as promised.
+        /// The rewards, as promised.
         rewards: Vec<Reward>,
     },
     /// An operator granted a reward that no task promised. Paying it is another system's work.
@@ -329,7 +334,7 @@ pub enum Event {
         /// The reason.
         reason: String,
     },
-    /// An operator took rewards back that were not delivered. Nothing changes that any more.
+    /// An operator took rewards back that were not delivered. This is final.
     RewardsRevoked {
         /// The task.
         task: TaskId,
@@ -341,14 +346,15 @@ pub enum Event {
         milestone: i64,
         /// The rewards taken back.
         rewards: Vec<Reward>,
-        /// Nobody had claimed them: these are all rewards of the milestone.
+        /// True if the rewards were claimable: these are all rewards of the milestone. False also
+        /// for rewards that waited for a budget.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         unclaimed: bool,
         /// The operator who took them back.
         by: String,
         /// The reason.
         reason: String,
-        /// The time.
+        /// The time at which the request arrived.
         at: Timestamp,
     },
     /// A granted reward is handed to the paying system.
@@ -356,56 +362,60 @@ pub enum Event {
         /// The reward, with the version that promised it.
         reward: Reward,
     },
-    /// The payer has paid a reward. Nothing changes that any more.
+    /// The payer has paid a reward. This is final.
     RewardDelivered {
         /// The reward, with the version that promised it.
         reward: Reward,
-        /// When the payer said so.
+        /// The time of the payer's answer.
         at: Timestamp,
     },
     /// A reward was not paid: the payer said so, or did not answer in time.
     RewardFailed {
         /// The reward, with the version that promised it.
         reward: Reward,
-        /// Why, for an operator.
+        /// The reason, for an operator.
         reason: String,
-        /// When that was known.
+        /// The time at which the failure was known.
         at: Timestamp,
     },
-    /// A payer acknowledged what it could not: an unknown reward, or one whose state it does not change.
+    /// An acknowledgement changed nothing: the reward is unknown, or in a state that it does not
+    /// change.
     AcknowledgementIgnored {
-        /// The grant as the payer named it.
+        /// The grant id as the payer sent it.
         grant: String,
-        /// Whether it was said to be delivered; otherwise it was said to have failed.
+        /// True if the payer reported a delivery, false if it reported a failure.
         delivered: bool,
-        /// Why it changed nothing.
+        /// The reason why it changed nothing.
         reason: String,
-        /// When the payer said so.
+        /// The time of the payer's answer.
         at: Timestamp,
     },
-    /// An operator wants a reward to be handed to the paying system again, under the same grant id.
+    /// An operator asked for a reward to be handed to the paying system again, under the same grant
+    /// id.
     RedeliveryRequested {
         /// The reward, with the version that promised it.
         reward: Reward,
-        /// Who wants it.
+        /// The operator.
         by: String,
-        /// Why.
+        /// The reason.
         reason: String,
-        /// When.
+        /// The time at which the request arrived.
         at: Timestamp,
-        /// It was delivered before, and stays so: the payer is only told again.
+        /// True if the reward was delivered before, and stays so: the payer is only notified again.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         stays_delivered: bool,
-        /// It was on its way, and stays so: the payer may know of it, so it can't be revoked meanwhile. Absent in
-        /// events of older programs, after which such a reward is `claimed`.
+        /// True if the reward was on its way, and stays so: the payer may know of it, so it can't
+        /// be revoked meanwhile. Absent in events of older programs, which made such a reward
+        /// `claimed`.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         stays_delivering: bool,
-        /// It goes by the channel that it was sent by already, if there is one, whatever the settings say: another
-        /// payer could pay it a second time. Absent: it goes by the settings in force.
+        /// True if the reward goes by the channel that it was sent by before, if there is one,
+        /// whatever the settings say: another payer could pay it a second time. Absent: it goes by
+        /// the settings in force.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         keeps_payer: bool,
     },
-    /// An action occurred in a period that was closed. It moved nothing.
+    /// An action occurred in a closed period. It moved nothing.
     ActionTooLate {
         /// The task.
         task: TaskId,
@@ -413,25 +423,26 @@ pub enum Event {
         version: u32,
         /// The closed period.
         period: PeriodKey,
-        /// What closed it: the latest action that this task counted.
+        /// The watermark that closed the period: the latest time of an action that this task
+        /// counted.
         watermark: Timestamp,
-        /// When the action occurred.
+        /// The time at which the action occurred.
         at: Timestamp,
     },
-    /// An action was meant for the task, but could not be taken: its measure, or the wish that it is. It moved
-    /// nothing.
+    /// An action was meant for the task but not counted: its measure could not be taken, or its
+    /// make-up or freeze was refused. It moved nothing.
     ActionNotCounted {
         /// The task.
         task: TaskId,
         /// The version that judged it.
         version: u32,
-        /// Why.
+        /// The reason.
         reason: String,
-        /// When the action occurred.
+        /// The time at which the action occurred.
         at: Timestamp,
     },
-    /// An operator released what a backfill held back in a period. The milestones follow, unless a
-    /// prerequisite is missing: then they follow once it is completed.
+    /// An operator released what a backfill held back in a period. Its milestones follow, or, if a
+    /// prerequisite is missing, once that is completed.
     BackfillReleased {
         /// The task.
         task: TaskId,
@@ -444,36 +455,36 @@ pub enum Event {
         /// The reason.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         reason: Option<String>,
-        /// The time.
+        /// The time at which the request arrived.
         at: Timestamp,
     },
     /// An operator released a parked record of the user: it is applied.
     ParkedReleased {
         /// The id of the parked record.
         parked: String,
-        /// Who: the `sub` of a token, or a user of the operating system.
+        /// The operator: the `sub` of a token, or a user of the operating system.
         by: String,
-        /// Why.
+        /// The reason.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         reason: Option<String>,
-        /// When.
+        /// The time of the decision.
         at: Timestamp,
     },
     /// An operator discarded a parked record of the user: it is never applied.
     ParkedDiscarded {
         /// The id of the parked record.
         parked: String,
-        /// Who: the `sub` of a token, or a user of the operating system.
+        /// The operator: the `sub` of a token, or a user of the operating system.
         by: String,
-        /// Why.
+        /// The reason.
         reason: String,
-        /// When.
+        /// The time of the decision.
         at: Timestamp,
     },
 }
 
 impl Event {
-    /// The name and version this event is stored under. They outlive the Rust names.
+    /// The name and version under which this event is stored. They outlive the Rust names.
     pub fn schema(&self) -> (&'static str, &'static str) {
         match self {
             Self::UserUpdated { .. } => ("user_updated", "1.0"),
@@ -508,13 +519,13 @@ impl Event {
         }
     }
 
-    /// The task it speaks of; `None` for facts about the user.
+    /// The task of the event; `None` for facts about the user.
     pub fn task(&self) -> Option<&TaskId> {
         self.task_and_version().map(|(task, _)| task)
     }
 
-    /// The version of the task that judged it, or that promised what it speaks of; `None` for facts
-    /// about the user.
+    /// The version of the task that judged the action, or that promised the reward; `None` for
+    /// facts about the user.
     pub fn task_version(&self) -> Option<u32> {
         self.task_and_version().map(|(_, version)| version)
     }
@@ -554,7 +565,7 @@ impl Event {
     }
 }
 
-/// The rewards of a milestone that nobody claimed, and what they were.
+/// The rewards of a milestone that lapsed, or that waited for a budget and were granted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UnclaimedRewards {
     /// The task.
@@ -565,45 +576,46 @@ pub struct UnclaimedRewards {
     pub period: Period,
     /// The milestone.
     pub milestone: i64,
-    /// From when on it is so: the same whoever notices it, and when.
+    /// The instant of the change. For lapsed rewards it follows from their terms, whenever it is
+    /// noticed; for rewards that waited for a budget it is the time of the grant.
     pub at: Timestamp,
-    /// As promised.
+    /// The rewards, as promised.
     pub rewards: Vec<Reward>,
-    /// The allotments of their budgets, if they waited for one; absent: they could be claimed.
+    /// The allotments of their budgets, if they waited for one; absent: they were claimable.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub budgeted: Option<Box<Budgeted>>,
 }
 
-/// One reward line owed to a user. Every event that moves it tells it whole, so that no reader
+/// One reward line owed to a user. Every event that moves it holds all of it, so that no reader
 /// needs another event to understand it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reward {
-    /// Derived from what earned it, see [`grant_id`].
+    /// The id of the grant, derived as [`grant_id`] says.
     pub grant: Uuid,
     /// The task.
     pub task: TaskId,
-    /// The version that promised it.
+    /// The version that promised the reward.
     pub version: u32,
     /// The period.
     pub period: PeriodKey,
     /// The milestone.
     pub milestone: i64,
-    /// Names the line within its milestone.
+    /// The name of the line within its milestone.
     pub line: String,
-    /// For the payer, e.g. `currency`.
+    /// The kind, for the payer, e.g. `currency`.
     pub kind: String,
-    /// For the payer, e.g. `coin`.
+    /// The code, for the payer, e.g. `coin`.
     pub code: String,
     /// The amount.
     pub amount: i64,
-    /// When the milestone was reached.
+    /// The time at which the milestone was reached.
     pub reached_at: Timestamp,
 }
 
 /// A milestone that a user has reached.
 #[derive(Debug, Clone, Copy)]
 pub struct Earned<'a> {
-    /// Who.
+    /// The user.
     pub user: &'a UserId,
     /// The task.
     pub task: &'a TaskId,
@@ -613,13 +625,13 @@ pub struct Earned<'a> {
     pub period: &'a PeriodKey,
     /// The milestone.
     pub milestone: i64,
-    /// When it was reached.
+    /// The time at which the milestone was reached.
     pub reached_at: Timestamp,
 }
 
 impl Earned<'_> {
-    /// What a line of the milestone grants. A line that is left to chance is rolled here, once: the event keeps
-    /// what came out.
+    /// Returns the reward that a line of the milestone grants. A line that is left to chance is
+    /// rolled here, once; the event keeps the result.
     pub fn reward(&self, line: &RewardLine, seed: Seed) -> Reward {
         let grant = grant_id(self.user, self.task, self.period, self.milestone, &line.line);
         let Payout { kind, code, amount } = seed.payout(line, grant).clone();
@@ -638,10 +650,11 @@ impl Earned<'_> {
     }
 }
 
-/// The namespace of grant ids. Fixed by the contract: payers deduplicate by what follows from it.
+/// The namespace of grant ids. Fixed by the contract: payers deduplicate by the ids derived from
+/// it.
 const GRANT_NAMESPACE: Uuid = Uuid::from_u128(0x3038_9424_25e7_54ea_a9ab_a6d9_4d9c_68b8);
 
-/// The id of a grant: the same whenever, and however often, it is derived.
+/// Derives the id of a grant. The same grant always gets the same id.
 pub fn grant_id(
     user: &UserId,
     task: &TaskId,
@@ -653,7 +666,7 @@ pub fn grant_id(
     Uuid::new_v5(&GRANT_NAMESPACE, name.as_bytes())
 }
 
-/// Optional fields may be null where stock postgres-es appends.
+/// Reads null as 0: optional fields may be null where stock postgres-es appends.
 fn zero_if_null<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
     Option::deserialize(deserializer).map(Option::unwrap_or_default)
 }

@@ -19,8 +19,8 @@ use rewards::{
 
 pub use rewards::outcomes;
 
-/// Folds one fact into the state. Never fails, never decides, never looks at the catalogue: what
-/// was decided under an old catalogue stays decided.
+/// Folds one fact into the state. It never fails, never decides, never looks at the catalogue: a
+/// decision made under an old catalogue stands.
 ///
 /// Each arm stores what the fact says instead of adding to what was there, so folding the same
 /// fact twice is harmless. A new variant must be handled here: there is no `_` arm.
@@ -109,7 +109,7 @@ pub fn evolve(state: &mut UserTasks, event: &Event) {
             stays_delivering: false,
             ..
         } => set_state(state, reward, RewardState::Claimed),
-        // For auditors, or for the delivery alone; no rule depends on them.
+        // For auditors, or for the delivery alone; no rule depends on these events.
         Event::RedeliveryRequested { .. }
         | Event::AcknowledgementIgnored { .. }
         | Event::ActionReversed { .. }
@@ -131,7 +131,7 @@ pub fn fold<'e>(events: impl IntoIterator<Item = &'e Event>) -> UserTasks {
     state
 }
 
-/// Grants what a milestone earns, and notes that it was reached.
+/// Adds the grants of a milestone, and records that it was reached.
 fn reach_milestone(state: &mut UserTasks, event: &Event) {
     let Event::MilestoneReached {
         task,
@@ -170,7 +170,7 @@ fn reach_milestone(state: &mut UserTasks, event: &Event) {
     reach(task, period, reached);
 }
 
-/// Takes an update of the user by a producer.
+/// Applies a producer's update of the user.
 fn update_user(
     state: &mut UserTasks,
     at: Timestamp,
@@ -195,7 +195,7 @@ pub(super) fn merge_attributes(known: &mut Map<String, Value>, reported: &Map<St
     }
 }
 
-/// Stores what an `Event::ProgressRecorded` says of its period.
+/// Stores the values of an `Event::ProgressRecorded` in its period.
 fn record_progress(open: &mut PeriodState, event: &Event) {
     let Event::ProgressRecorded {
         task: _,
@@ -244,8 +244,8 @@ fn forget_seen_once_complete(open: &mut PeriodState) {
     }
 }
 
-/// Stores what an `Event::ProgressCorrected` says of its period. What the period has counted it still has,
-/// unless it starts over.
+/// Stores the values of an `Event::ProgressCorrected` in its period. The values that the period has
+/// counted stay, unless it starts over.
 fn correct_progress(open: &mut PeriodState, event: &Event) {
     let Event::ProgressCorrected {
         version,
@@ -261,7 +261,7 @@ fn correct_progress(open: &mut PeriodState, event: &Event) {
     else {
         return;
     };
-    // What a backfill holds is released by an operator alone.
+    // Only an operator releases what a backfill holds.
     let held = open.held && *withheld;
     open.withhold_nothing();
     open.withheld = *withheld;
@@ -278,7 +278,7 @@ fn correct_progress(open: &mut PeriodState, event: &Event) {
     forget_seen_once_complete(open);
 }
 
-/// A milestone is reached in its period, or by a step of a streak.
+/// Adds a reached milestone to its period, or to the streak.
 fn reach(task: &mut TaskState, period: &Period, reached: ReachedMilestone) {
     release(task, &period.key);
     match &mut task.streak {
@@ -292,7 +292,7 @@ fn reach(task: &mut TaskState, period: &Period, reached: ReachedMilestone) {
     task.forget_closed_periods();
 }
 
-/// A period withholds nothing any more.
+/// Clears the marks of withheld milestones of a period.
 fn release(task: &mut TaskState, key: &PeriodKey) {
     task.periods
         .iter_mut()

@@ -1,8 +1,9 @@
-//! The missed periods of a streak: which of them are protected, and with which of them it broke.
+//! The missed periods of a streak: which of them were protected, and which one broke it.
 //!
-//! The rules, the screen and the sweep all ask here, so that they can't disagree. Periods are judged one by one,
-//! each in this order: a pause or an amnesty, a freeze, grace, then broken. The walk is bounded whatever the time
-//! that passed: it takes one step for each freeze, each period of grace, each pause and each amnesty.
+//! The rules, the screen and the sweep all use it, so that they can't disagree. Periods are judged
+//! one by one, each in this order: a pause or an amnesty, a freeze, grace, then broken. The walk is
+//! bounded however much time has passed: it takes one step for each freeze, each period of grace,
+//! each pause and each amnesty.
 
 use std::ops::ControlFlow;
 
@@ -15,7 +16,7 @@ use crate::calendar::{Period, Zones};
 use crate::catalogue::definition::{FreezeUse, Freezes, Pause};
 use crate::catalogue::{Amnesty, TaskVersion};
 
-/// What a user's streak is judged by.
+/// The rules and the past by which a user's streak is judged.
 pub(crate) struct StreakJudge<'a> {
     pub version: &'a TaskVersion,
     pub past: Option<&'a TaskState>,
@@ -29,21 +30,21 @@ pub(crate) struct StreakJudge<'a> {
     look_back: i64,
 }
 
-/// How far missed periods are walked.
+/// The end of a walk over missed periods.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Until {
-    /// Up to a step, whose period begins then. It decides at once what became of the periods before it.
+    /// The start of a step's period. The step decides at once about the periods before it.
     Step(Option<Timestamp>),
-    /// As long as periods have ended, and their lateness is over, by then.
+    /// The moment of the request: only periods whose lateness is over by then count as missed.
     Due(Timestamp),
 }
 
-/// Missed periods in a row after a step.
+/// The missed periods in a row after a step.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Gap {
-    /// Those that were protected, oldest first.
+    /// The protected ones, oldest first.
     pub protected: Vec<Protected>,
-    /// When the first unprotected one was decided; `None`: there is none.
+    /// The time at which the first unprotected one was decided; `None`: there is none.
     pub broke_at: Option<Timestamp>,
 }
 
@@ -73,13 +74,13 @@ impl<'a> StreakJudge<'a> {
         self.past.and_then(|past| past.streak.as_deref())
     }
 
-    /// The user's freezes, to use them up.
+    /// Opens an account of the user's freezes, from which a walk takes.
     pub fn account(&self) -> FreezeAccount<'a> {
         let state = self.past.and_then(|past| past.freezes.as_deref());
         FreezeAccount { freezes: self.freezes, state, used: Vec::new(), returned: None }
     }
 
-    /// What became of the periods missed since the last step, as of a moment; `None` without a streak.
+    /// The periods missed since the last step, as of a moment; `None` without a streak.
     pub fn tail(&self, as_of: Timestamp, account: &mut FreezeAccount<'_>) -> Option<Gap> {
         Some(self.gap(&self.streak()?.last, Until::Due(as_of), account))
     }
@@ -94,8 +95,8 @@ impl<'a> StreakJudge<'a> {
         Gap { protected, broke_at }
     }
 
-    /// The time of the next decision that no event tells yet, by the rules of this moment and if the user does
-    /// nothing more; `None` without a streak, and once an event tells that it broke.
+    /// The time of the next decision that no event records yet, by the rules of now and if the user
+    /// does nothing more; `None` without a streak, and once its break is recorded.
     pub fn next_decision(&self) -> Option<Timestamp> {
         let streak = self.streak()?;
         let told = streak.told.unwrap_or_default();
@@ -112,8 +113,8 @@ impl<'a> StreakJudge<'a> {
         next.or(broke_at.filter(|_| !told.broken))
     }
 
-    /// Walks the missed periods after the period of a step, as long as `protects` goes on. Returns when the first
-    /// unprotected one was decided.
+    /// Walks the missed periods after the period of a step until `protects` breaks off. Returns the
+    /// time at which the first unprotected one was decided.
     fn walk(
         &self,
         after: &Period,
@@ -144,7 +145,7 @@ impl<'a> StreakJudge<'a> {
         None
     }
 
-    /// The period after another one, if it is missed.
+    /// Returns the period after another one, if it is missed.
     fn missed(&self, after: &Period, until: Until) -> Option<Period> {
         if let Until::Step(start) = until
             && after.ends_at >= start
@@ -154,7 +155,7 @@ impl<'a> StreakJudge<'a> {
         self.cut(self.following(after)?, until)
     }
 
-    /// A period as far as it is walked; `None` if it is not due.
+    /// Cuts a period at the end of the walk; `None` if the period is not due.
     fn cut(&self, mut period: Period, until: Until) -> Option<Period> {
         let ends_at = period.ends_at?;
         match until {
@@ -165,12 +166,12 @@ impl<'a> StreakJudge<'a> {
         Some(period)
     }
 
-    /// When a period that ended is decided to be missed.
+    /// The time at which a period that ended is decided to be missed.
     pub fn decided_at(&self, ends_at: Timestamp) -> Timestamp {
         ends_at.checked_add(self.lateness).unwrap_or(Timestamp::MAX)
     }
 
-    /// The end of the pause or amnesty that touches a period; of several the last.
+    /// The end of the last pause or amnesty that touches a period.
     fn pause_over(&self, period: &Period) -> Option<Timestamp> {
         let touches = |pause: &&Pause| {
             period.ends_at.is_none_or(|end| pause.from < end)
@@ -180,8 +181,8 @@ impl<'a> StreakJudge<'a> {
         self.pauses.iter().chain(amnesties).filter(touches).map(|pause| pause.until).max()
     }
 
-    /// The last of the periods from `first` on that begin before `end`. However many they are, it is found at
-    /// once.
+    /// The last of the periods from `first` on that begin before `end`. Found without walking them,
+    /// however many there are.
     fn last_before(&self, end: Timestamp, first: &Period) -> Period {
         if first.ends_at.is_none_or(|first_ends_at| end <= first_ends_at) {
             return first.clone();
@@ -195,7 +196,7 @@ impl<'a> StreakJudge<'a> {
         self.version.period_at(at, self.zones)
     }
 
-    /// The period right after another one; `None` after the last there is.
+    /// The period right after another one; `None` after the last period.
     pub fn following(&self, period: &Period) -> Option<Period> {
         let end = period.ends_at?;
         let stored = self.past.and_then(|past| past.period_at(end)).map(|open| &open.period);
@@ -216,29 +217,29 @@ impl<'a> StreakJudge<'a> {
         };
         let next = move |period: &Period| {
             let next = (period.starts_at < last.starts_at).then(|| self.following(period))??;
-            // Its bounds were fixed when it opened.
+            // The bounds of the last period were fixed when it opened.
             Some(if next.starts_at >= last.starts_at { last.clone() } else { next })
         };
         std::iter::successors(first, next)
     }
 
-    /// Whether steps never start over.
+    /// True if steps are numbered without end.
     pub fn is_one_cycle(&self) -> bool {
         self.cycle.is_none()
     }
 
-    /// The step within its cycle that the n-th step of a run is, from 1.
+    /// The number within its cycle of the n-th step of a run, from 1.
     pub fn step(&self, position: i64) -> i64 {
         self.cycle.map_or(position, |cycle| (position - 1) % cycle.max(1) + 1)
     }
 
-    /// Whether a period before the last step can count after all.
+    /// True if a period before the last step can still be filled.
     pub fn is_fillable(&self) -> bool {
         self.look_back > 0 || !self.lateness.is_zero() || self.version.past_periods().is_some()
     }
 
-    /// Before which instant no period can be filled any more, after an action of this time that is a step in
-    /// `period`; `None` if none can be filled.
+    /// The instant before which no period can be filled any more, after an action at `at` that is a
+    /// step in `period`; `None` if no period can be filled.
     pub fn fillable_from(&self, period: &Period, at: Timestamp) -> Option<Timestamp> {
         if !self.is_fillable() {
             return None;
@@ -262,24 +263,24 @@ impl<'a> StreakJudge<'a> {
 pub(crate) struct FreezeAccount<'a> {
     freezes: Freezes,
     state: Option<&'a FreezeState>,
-    /// The ends of the periods for which one was used.
+    /// The ends of the periods that a freeze protects by this judgement.
     used: Vec<Timestamp>,
-    /// The end of a period that turned out to need none.
+    /// The end of a period whose freeze was given back.
     returned: Option<Timestamp>,
 }
 
 impl FreezeAccount<'_> {
-    /// Whether the task has freezes at all.
+    /// True if the task has freezes, or the user has a record of some.
     pub fn exists(&self) -> bool {
         self.freezes.max > 0 || self.state.is_some()
     }
 
-    /// How many are left.
+    /// The number left, at most the task's `max`.
     pub fn left(&self) -> i64 {
         self.counted().clamp(0, self.freezes.max)
     }
 
-    /// All grants and uses that are known.
+    /// The sum of all known grants and uses.
     fn counted(&self) -> i64 {
         let total = self.state.map_or(self.freezes.initial, |s| s.total(self.freezes.initial));
         let used = i64::try_from(self.used.len()).unwrap_or(i64::MAX);
@@ -287,7 +288,7 @@ impl FreezeAccount<'_> {
         total - used + returned
     }
 
-    /// Gives back the freeze that was used for a period, if one was.
+    /// Gives back the freeze that was used for a period, if there is one.
     pub fn give_back(&mut self, ends_at: Option<Timestamp>) {
         self.returned = ends_at.filter(|end| self.was_used(*end));
     }
@@ -303,8 +304,9 @@ impl FreezeAccount<'_> {
         changes
     }
 
-    /// Uses a freeze for a missed period, unless that was done before. Whether there is one is a question of that
-    /// time: one that was granted once the period had ended, or that was needed later, is none.
+    /// Uses a freeze for a missed period. Returns true if the period is protected by one, also by
+    /// an earlier use. A freeze is available only if it was granted before the period ended and no
+    /// later period has used it.
     fn take(&mut self, missed: &Period) -> bool {
         let Some(end) = missed.ends_at else { return false };
         if self.was_used(end) {
@@ -327,12 +329,12 @@ impl FreezeAccount<'_> {
         self.returned != Some(end) && (uses.any(|at| at == end) || self.used.contains(&end))
     }
 
-    /// Whether one is kept for this period.
+    /// True if a freeze is reserved for this period.
     pub fn is_reserved(&self, period: &Period) -> bool {
         self.state.is_some_and(|state| state.reserved.iter().any(|kept| kept.period == period.key))
     }
 
-    /// The least there were from the end of a period on.
+    /// The lowest number of freezes at any time from the end of a period on.
     fn least_since(&self, end: Timestamp) -> i64 {
         let mut left = self.counted();
         let mut least = left;

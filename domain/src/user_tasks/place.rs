@@ -1,5 +1,5 @@
-//! Where an instant falls in a task: which period, under which version. The rules and the screen
-//! both ask here, so that they can't disagree.
+//! Finds the period and the version for an instant. The rules and the screen both use it, so that
+//! they can't disagree.
 
 use std::sync::Arc;
 
@@ -11,30 +11,31 @@ use crate::calendar::{Cadence, Period, PeriodKey, Zones};
 use crate::catalogue::{Amnesty, CatalogueTask, TaskVersion};
 use crate::ids::TaskId;
 
-/// A period, the version that judges what happens in it, and what was counted in it so far.
+/// A period, the version that judges it, and its state so far.
 pub(crate) struct Place<'a> {
-    /// The task's.
+    /// The amnesties of the task.
     pub amnesties: &'a [Amnesty],
     pub version: &'a Arc<TaskVersion>,
     pub period: Period,
     /// The watermark from which on actions for this period are too late; `None`: never.
     pub closes_at: Option<Timestamp>,
-    /// `None`: nothing was counted in it yet.
+    /// The state of the period; `None`: nothing was counted in it yet.
     pub open: Option<&'a PeriodState>,
-    /// What the period before carried over into it: part of its progress from the first action on.
+    /// The amount carried over from the period before: part of the progress from the first action
+    /// on.
     pub carried: i64,
-    /// Whether what exceeds the target goes into the next period. That is settled once the next period
+    /// True if an amount beyond the target goes into the next period. False once the next period
     /// has counted something.
     pub carries_over: bool,
 }
 
 impl Place<'_> {
-    /// Whether the period is completed and counts nothing for the next one either.
+    /// True if the period is completed and counts nothing for the next one either.
     pub fn takes_no_more(&self) -> bool {
         self.open.is_some_and(|open| open.completed) && !self.carries_over
     }
 
-    /// The fact that an action of this time is too late, if it is.
+    /// Returns the event of an action that is too late at this time; `None` if it is not.
     pub fn too_late(
         &self,
         task: &TaskId,
@@ -62,7 +63,7 @@ pub(crate) fn place<'a>(
     let (period, open) = containing.map_or_else(
         || {
             let fitted = fit(stored, closed, at, |at| current.period_at(at, zones));
-            // A name is given once, whatever became of the boundaries.
+            // A key is given once, even if the boundaries have moved since.
             let open = stored.iter().find(|p| p.period.key == fitted.key);
             (open.map_or(fitted, |open| open.period.clone()), open)
         },
@@ -70,7 +71,7 @@ pub(crate) fn place<'a>(
     );
     let version = open.map_or(current, |open| judging(task, open));
     if version.definition.every == Cadence::Once {
-        // Its ends are those of the window, which may move, and it is never too late.
+        // The ends are those of the window, which may move, and no action is ever too late.
         let period = version.period_at(at, zones);
         let (carried, carries_over) = (0, false);
         return Place { amnesties, version, period, closes_at: None, open, carried, carries_over };
@@ -85,15 +86,16 @@ pub(crate) fn place<'a>(
         Some(waits_until.map_or(over, |until| until.max(over)))
     };
     let closes_at = match (open, closed) {
-        // It lies between two periods whose keys leave none for it, after an update of the zone that arrived
-        // late. The later of them was opened by an action after `at`, so this one is too late.
+        // `at` lies between two periods whose keys leave none for it, after an update of the zone
+        // that arrived late. The later of them was opened by an action after `at`, so this action
+        // is too late.
         (Some(open), _) if !open.period.contains(at) => Some(at),
         (Some(open), _) => open.closes_at(),
-        // Whatever this version would call it, it lies in what was closed.
+        // Whatever this version would call the period, `at` lies in what was closed.
         (None, Some(closed)) if at < closed.ends_at && waits_until.is_none() => {
             Some(closed.ends_at)
         }
-        // As above; the earlier of the two is closed by now.
+        // Again no key is left between two periods; the earlier of the two is closed by now.
         (None, Some(closed)) if at >= closed.ends_at && !period.key.may_follow(&closed.key) => {
             Some(at)
         }
@@ -110,7 +112,7 @@ pub(crate) fn place<'a>(
     Place { amnesties, version, period, closes_at, open, carried, carries_over }
 }
 
-/// What the period right before `period` has left over. A period in which nothing was counted ends it.
+/// Returns the surplus of the period right before `period`; 0 if nothing was counted in that one.
 fn surplus_before(period: &Period, stored: &[PeriodState], closed: Option<&ClosedPeriod>) -> i64 {
     let Some(start) = period.starts_at else { return 0 };
     let open = stored.iter().find(|p| p.period.ends_at == Some(start)).map(|p| p.surplus);
@@ -118,7 +120,7 @@ fn surplus_before(period: &Period, stored: &[PeriodState], closed: Option<&Close
     open.or(closed).unwrap_or(0)
 }
 
-/// The version that an open period goes by. What is completed stays as it was completed.
+/// Returns the version that an open period goes by. A completed period keeps its version.
 fn judging<'a>(task: &'a CatalogueTask, open: &PeriodState) -> &'a Arc<TaskVersion> {
     if open.completed {
         return task.version(open.version).unwrap_or(task.current());
@@ -126,9 +128,9 @@ fn judging<'a>(task: &'a CatalogueTask, open: &PeriodState) -> &'a Arc<TaskVersi
     task.version_followed_from(open.version)
 }
 
-/// Fits the period that contains `at` between those already known, none of which contains it.
-/// What was fixed when a period opened stays, so a boundary that moved since (another zone, another
-/// day start) gives way, and no name is given twice.
+/// Fits the period that contains `at` between the known ones, none of which contains it. The bounds
+/// of a known period stay: a boundary that moved since (another zone, another day start) gives way,
+/// and no key is given twice.
 fn fit(
     stored: &[PeriodState],
     closed: Option<&ClosedPeriod>,
@@ -150,7 +152,8 @@ fn fit(
     period
 }
 
-/// After a period that ended, the next one begins where it did.
+/// Returns the period that contains `at`. If it comes right after the period that ended at `end`,
+/// it begins there.
 pub(crate) fn fit_after(
     end: Timestamp,
     key: &PeriodKey,
@@ -165,7 +168,7 @@ pub(crate) fn fit_after(
     if opening.ends_at.is_some_and(|end| at < end) { opening } else { period }
 }
 
-/// Before a period, the one in front of it ends where it begins, and is not called the same.
+/// Ends a period where the later one begins, and gives it an earlier key than that one.
 fn fit_before(
     later: &Period,
     mut period: Period,
@@ -181,7 +184,8 @@ fn fit_before(
     period
 }
 
-/// The period of an earlier name. Right before the start of a period that was cut lies the rest of itself.
+/// Returns the nearest earlier period with a smaller key. Right before the start of a period that
+/// was cut lies the rest of the same period, hence two tries.
 fn period_before(period: &Period, period_at: impl Fn(Timestamp) -> Period) -> Option<Period> {
     let mut start = period.starts_at?;
     for _ in 0..2 {

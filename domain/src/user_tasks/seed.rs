@@ -1,18 +1,18 @@
-//! Chance from outside: the domain rolls nothing itself.
+//! Chance comes from outside: the domain draws no random numbers.
 
 use uuid::Uuid;
 
 use crate::catalogue::definition::{Payout, RewardLine, Rewards};
 
-/// A random number that comes with a command. Everything that the command leaves to chance follows from it,
-/// so the rules stay functions. A command that is decided again, because its first decision was not stored,
-/// may come with another one.
+/// A random number that comes with a command. Everything that the command leaves to chance follows
+/// from it, so that the rules stay pure functions. If a command is decided again because its first
+/// decision was not stored, it may come with another seed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Seed(pub u64);
 
 impl Seed {
-    /// What a line pays: one of its payouts, each as likely as its weight says. Lines are rolled independently
-    /// of each other.
+    /// Returns the payout of a line. A line with several draws one of them by weight, independently
+    /// of other lines.
     pub fn payout(self, line: &RewardLine, grant: Uuid) -> &Payout {
         let choices = match &line.pays {
             Rewards::Fixed(payout) => return payout,
@@ -20,7 +20,7 @@ impl Seed {
         };
         let weight = |weight: i64| u128::try_from(weight).unwrap_or_default();
         let total: u128 = choices.iter().map(|choice| weight(choice.weight)).sum();
-        // 122 bits of a hash: what the remainder favours is far below anything that can be observed.
+        // 122 bits of a hash: the bias of the remainder is far below anything that can be observed.
         let mut left = Uuid::new_v5(&grant, &self.0.to_be_bytes()).as_u128() % total.max(1);
         for choice in choices {
             match left.checked_sub(weight(choice.weight)) {

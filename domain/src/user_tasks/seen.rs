@@ -1,5 +1,5 @@
-//! What a period remembers of what it counted, beside the total: enough to tell what counts only once,
-//! or only if it is the latest.
+//! The values that a period remembers beside its total: enough to count a value only once, or only
+//! the latest one.
 
 mod value_set;
 
@@ -18,15 +18,15 @@ use crate::ids::TaskId;
 
 pub use value_set::{InvalidValueSet, SMALL_SET_MAX, ValueSet};
 
-/// The most different values, days or completions that one period counts. Task files with a higher
-/// target are refused.
+/// Limit on the different values, days or completions that one period counts. Task files with a
+/// higher target are refused.
 pub const SEEN_PER_PERIOD_MAX: usize = 10_000;
 
-/// The most that all periods of a task together remember while they still take actions. Only a long
-/// `lateness` keeps so many open.
+/// Limit on the values that all open periods of a task remember together. Only a long `lateness`
+/// keeps so many open.
 pub const SEEN_PER_TASK_MAX: usize = 2 * SEEN_PER_PERIOD_MAX;
 
-/// What was counted in a period, by the measure of the version it goes by.
+/// The values counted in a period, by the measure of the version it goes by.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Seen {
@@ -40,10 +40,10 @@ pub enum Seen {
     Completions(BTreeSet<TaskId>),
 }
 
-/// What an action adds to [`Seen`].
+/// The value that an action adds to [`Seen`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum NewlySeen {
-    /// The action is the latest one; this is its time.
+    /// The time of the action, which is the latest one.
     Latest(Timestamp),
     Value(ValueHash),
     Day(PeriodKey),
@@ -51,7 +51,7 @@ pub(super) enum NewlySeen {
 }
 
 impl Seen {
-    /// Whether something was counted before.
+    /// True if the value, day or completion was counted before.
     pub(super) fn contains(&self, candidate: &NewlySeen) -> bool {
         match (self, candidate) {
             (Self::Values(values), NewlySeen::Value(value)) => values.contains(*value),
@@ -61,7 +61,7 @@ impl Seen {
         }
     }
 
-    /// How many values, days or completions are remembered.
+    /// The number of values, days or completions remembered.
     pub fn len(&self) -> usize {
         match self {
             Self::Latest(_) => 0,
@@ -71,12 +71,13 @@ impl Seen {
         }
     }
 
-    /// Whether no value, day or completion is remembered.
+    /// True if no value, day or completion is remembered.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// As it is stored in the row of the task: without the chunks of a large set, which are rows of their own.
+    /// The form stored in the row of the task: without the chunks of a large set, which are rows of
+    /// their own.
     pub fn in_row(&self) -> Cow<'_, Self> {
         match self {
             Self::Values(values) if values.is_large() => {
@@ -88,7 +89,7 @@ impl Seen {
         }
     }
 
-    /// Adds what was seen for the first time. What another measure remembered is dropped: the period
+    /// Adds a newly counted value. Values that another measure remembered are dropped: the period
     /// went over to a version that measures differently.
     pub(super) fn add(before: Option<Self>, newly: NewlySeen) -> Self {
         match newly {
@@ -121,8 +122,8 @@ impl Seen {
     }
 }
 
-/// Stands for a JSON value: 12 bytes of a SHA-1, so that two of 10,000 values are taken for one with a
-/// probability of about 10⁻¹⁹. Written as 16 characters of base64url.
+/// The hash of a JSON value: 12 bytes of a SHA-1, so that two of 10,000 values are taken for one
+/// with a probability of about 10⁻¹⁹. Written as 16 characters of base64url.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(from = "String", into = "String")]
 pub struct ValueHash([u8; Self::BYTES]);
@@ -133,7 +134,8 @@ const VALUE_NAMESPACE: Uuid = Uuid::from_u128(0x8f0d_6f0c_93a1_5c0e_a6d5_1b52_6a
 impl ValueHash {
     const BYTES: usize = 12;
 
-    /// Equal for equal JSON values: numbers by value, objects whatever the order of their fields.
+    /// Hashes a JSON value. Equal values have equal hashes: numbers are compared by value, objects
+    /// without regard to the order of their fields.
     pub fn of(value: &Value) -> Self {
         let mut bytes = Vec::new();
         write_unambiguously(value, &mut bytes);
@@ -149,8 +151,8 @@ impl ValueHash {
 }
 
 impl From<String> for ValueHash {
-    /// Any text can be read, because events come from stock postgres-es as well: a text that is no hash
-    /// is hashed itself.
+    /// Reads any text, because events come from stock postgres-es as well: a text that is not a
+    /// hash is hashed itself.
     fn from(text: String) -> Self {
         let decoded = URL_SAFE_NO_PAD.decode(&text).ok().and_then(|bytes| bytes.try_into().ok());
         decoded.map_or_else(|| Self::of_bytes(text.as_bytes()), Self)
@@ -191,7 +193,7 @@ fn write_text(text: &str, bytes: &mut Vec<u8>) {
     bytes.extend(text.bytes());
 }
 
-/// The same text for `1`, `1.0` and `1e0`.
+/// Writes a number so that `1`, `1.0` and `1e0` give the same text.
 fn number_by_value(number: &serde_json::Number) -> String {
     // Below 2^127 a double without a fraction is an integer that converts exactly.
     const INTEGERS_BELOW: f64 = 1.7e38;

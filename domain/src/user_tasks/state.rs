@@ -30,24 +30,24 @@ pub struct UserTasks {
     pub zones: Zones,
     /// Attributes of the user, as producers reported them.
     pub attributes: Map<String, Value>,
-    /// The time of the latest update that was taken; an older one changes nothing.
+    /// The time of the latest update that was taken. An older update changes nothing.
     pub updated_at: Option<Timestamp>,
-    /// Whether anything was ever counted: from then on a first zone is a change from UTC.
+    /// True once anything was counted. From then on the first reported zone is a change from UTC.
     pub counted: bool,
-    /// Tasks that were touched. All of them after a fold; where the state was read from its rows, those
-    /// that were asked for.
+    /// The tasks that were touched: all of them after a fold, only the requested ones if the state
+    /// was read from its rows.
     pub tasks: BTreeMap<TaskId, TaskState>,
-    /// What was granted, by id of the grant. All of it after a fold; where the state was read from its rows,
-    /// what was asked for.
+    /// The grants by id: all of them after a fold, only the requested ones if the state was read
+    /// from its rows.
     pub grants: BTreeMap<Uuid, Grant>,
 }
 
-/// A granted reward, and what became of it.
+/// A reward and its state.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Grant {
-    /// What was granted.
+    /// The reward.
     pub reward: Reward,
-    /// What became of it.
+    /// The current state.
     pub state: RewardState,
 }
 
@@ -57,31 +57,32 @@ pub struct Grant {
 pub struct TaskState {
     /// The latest time of an action that this task counted. Actions close periods, clocks don't.
     pub watermark: Option<Timestamp>,
-    /// When the last milestone was first reached, in any period. Unlocks dependants.
+    /// The first time that the last milestone was reached, in any period. Unlocks dependants.
     pub completed_at: Option<Timestamp>,
-    /// Periods that still take actions, or withhold rewards; oldest first.
+    /// The periods that still take actions or withhold rewards, and the newest one; oldest first.
     pub periods: Vec<PeriodState>,
-    /// The latest of the periods that were closed and forgotten. A new version that is more lenient,
-    /// or whose days start elsewhere, must not open it again.
+    /// The latest of the periods that were closed and forgotten. A later version with a longer
+    /// lateness, or another start of the day, must not open it again.
     pub closed: Option<ClosedPeriod>,
-    /// How many milestones have something to claim.
+    /// The number of milestones with something to claim.
     pub unclaimed_count: u64,
-    /// The milestones with something to claim. All of them after a fold; where the state was read from its
-    /// rows, those that were asked for, so that a state does not grow with what its user has not claimed.
+    /// The milestones with something to claim: all of them after a fold, only the requested ones if
+    /// the state was read from its rows, so that a state does not grow with unclaimed rewards.
     pub claimable: Vec<ClaimableMilestone>,
-    /// The milestones whose rewards wait for a budget. All of them after a fold; where the state was read from
-    /// its rows, those that were asked for.
+    /// The milestones whose rewards wait for a budget: all of them after a fold, only the requested
+    /// ones if the state was read from its rows.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub waiting: Vec<WaitingMilestone>,
-    /// For continuous tasks, from the first step on.
+    /// The streak, for continuous tasks from the first step on.
     pub streak: Option<Box<StreakState>>,
-    /// For continuous tasks, once any were counted, granted or reserved.
+    /// The freezes, for continuous tasks once any were counted, granted or reserved.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub freezes: Option<Box<FreezeState>>,
 }
 
 impl TaskState {
-    /// How many milestones can be claimed at `now`, whether or not it is recorded yet that others no longer can.
+    /// The number of milestones that can be claimed at `now`. Lapsed ones do not count, recorded or
+    /// not.
     pub fn unclaimed_count_as_of(&self, now: Timestamp) -> u64 {
         let lapsed = self.claimable.iter().filter(|c| c.terms.lapsed(now).is_some()).count();
         self.unclaimed_count.saturating_sub(lapsed as u64)
@@ -93,57 +94,57 @@ impl TaskState {
     }
 }
 
-/// What is remembered of a period that takes no more actions.
+/// The part of a period's state that is kept after it is closed and forgotten.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClosedPeriod {
-    /// Its name.
+    /// The key of the period.
     pub key: PeriodKey,
-    /// The first instant no longer inside.
+    /// The end of the period, exclusive.
     pub ends_at: Timestamp,
-    /// What exceeded its target, for the period right after it.
+    /// The amount beyond the target, for the period right after this one.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub surplus: i64,
 }
 
-/// A period that still takes actions.
+/// A period of a task: open, or kept as `TaskState::periods` says.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PeriodState {
-    /// Fixed when the period opened.
+    /// The key and bounds, fixed when the period opened.
     #[serde(flatten)]
     pub period: Period,
-    /// Until when it takes actions that occurred in it, by the watermark; absent: its end.
+    /// The watermark at which the period closes; absent: the end of the period.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub closes_at: Option<Timestamp>,
-    /// The version it goes by.
+    /// The version that the period goes by.
     pub version: u32,
-    /// What counted so far.
+    /// The progress, never above the target.
     pub progress: i64,
-    /// The target was reached: it takes no more.
+    /// True once the target was reached. Further credit can only be carried over.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub completed: bool,
-    /// What the period before carried over into it; part of `progress`.
+    /// The amount carried over from the period before; part of `progress`.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub carried: i64,
-    /// What exceeds its target and is carried over into the next period.
+    /// The amount beyond the target that is carried over into the next period.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub surplus: i64,
-    /// What was counted, for measures that need more than the total; absent: nothing needs it.
+    /// The values counted, for measures that need more than the total; absent: nothing needs them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seen: Option<Seen>,
-    /// Milestones passed while locked are waiting; they are granted on unlock.
+    /// True if milestones passed while locked are waiting; they are granted on unlock.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub withheld: bool,
-    /// The withheld rewards were earned by past actions, and wait for an operator whether or not the task is
-    /// locked.
+    /// True if the withheld rewards were earned by past actions. They wait for an operator, whether
+    /// the task is locked or not.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub held: bool,
-    /// The highest progress while milestones are waiting, if the progress has fallen since.
+    /// The highest progress since milestones are waiting, if progress has fallen since.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub withheld_progress: Option<i64>,
-    /// For continuous tasks: the step that the period is, while what it reaches is withheld.
+    /// For continuous tasks: the number of the period's step, while its milestones are withheld.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub withheld_step: Option<i64>,
-    /// Milestones reached in it, in order.
+    /// The milestones reached in the period, in order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub reached: Vec<ReachedMilestone>,
 }
@@ -154,7 +155,7 @@ impl PeriodState {
         self.closes_at.or(self.period.ends_at)
     }
 
-    /// Milestones that were passed while locked wait no more.
+    /// Clears the marks of withheld milestones: they were granted, or are no longer due.
     pub(super) fn withhold_nothing(&mut self) {
         self.withheld = false;
         self.held = false;
@@ -168,7 +169,7 @@ impl PeriodState {
     }
 }
 
-/// A milestone that was reached, and what became of its rewards.
+/// A milestone that was reached, and the state of its rewards.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ReachedMilestone {
     /// The milestone.
@@ -177,12 +178,12 @@ pub struct ReachedMilestone {
     pub period: PeriodKey,
     /// The version that promises its rewards.
     pub version: u32,
-    /// When.
+    /// The time at which it was reached.
     pub reached_at: Timestamp,
-    /// What was granted, in the order of the version's lines.
+    /// The reward lines: the granted, those that wait for a budget, then the refused.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub lines: Vec<GrantedLine>,
-    /// How long it can be claimed.
+    /// The time limits for claiming the rewards.
     #[serde(default, skip_serializing_if = "ClaimTerms::is_unlimited")]
     pub terms: ClaimTerms,
 }
@@ -190,29 +191,29 @@ pub struct ReachedMilestone {
 /// A reward line as it was granted, whatever the catalogue says by now.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GrantedLine {
-    /// Names the line within its milestone.
+    /// The name of the line within its milestone.
     pub line: String,
-    /// For the payer, e.g. `currency`.
+    /// The kind, for the payer, e.g. `currency`.
     pub kind: String,
-    /// For the payer, e.g. `coin`.
+    /// The code, for the payer, e.g. `coin`.
     pub code: String,
     /// The amount.
     pub amount: i64,
-    /// What became of it.
+    /// The current state.
     pub state: RewardState,
 }
 
-/// What became of a reward line.
+/// The state of a reward line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RewardState {
-    /// The user may take it.
+    /// The user may claim it.
     Claimable,
-    /// Taken, or granted without asking; not yet handed to the payer.
+    /// Claimed, or granted without a claim; not yet handed to the payer.
     Claimed,
     /// Handed to the payer.
     Delivering,
-    /// Paid: the payer has said so.
+    /// Paid, as the payer has confirmed.
     Delivered,
     /// Not paid. An operator may have it handed to the payer again.
     Failed,
@@ -243,7 +244,7 @@ impl RewardState {
         Self::Refused,
     ];
 
-    /// As stored and shown.
+    /// The name as stored and shown.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Claimable => "claimable",
@@ -268,7 +269,7 @@ impl FromStr for RewardState {
     }
 }
 
-/// The error for a text that names no [`RewardState`].
+/// The error for a text that is not a [`RewardState`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("expected one of {}", RewardState::ALL.map(RewardState::as_str).join(", "))]
 pub struct UnknownRewardState;
@@ -282,17 +283,18 @@ pub struct ClaimableMilestone {
     pub at: i64,
     /// The version that promised its rewards.
     pub version: u32,
-    /// When it was reached.
+    /// The time at which it was reached.
     pub reached_at: Timestamp,
-    /// What was promised, and is paid.
+    /// The rewards, paid as promised.
     pub rewards: Vec<Reward>,
-    /// How long it can be claimed.
+    /// The time limits for claiming them.
     #[serde(default, skip_serializing_if = "ClaimTerms::is_unlimited")]
     pub terms: ClaimTerms,
 }
 
 impl ClaimableMilestone {
-    /// What a claim that names nothing takes first: the oldest period, and in it the lowest milestone.
+    /// The order in which claims without a period or milestone take milestones: the oldest period
+    /// first, then the lowest milestone.
     pub fn order(&self) -> (Option<Timestamp>, i64) {
         (self.period.starts_at, self.at)
     }
@@ -309,7 +311,7 @@ pub struct WaitingMilestone {
     pub version: u32,
     /// The time at which it was reached.
     pub reached_at: Timestamp,
-    /// The rewards that are granted then.
+    /// The rewards to grant once the budget holds them.
     pub rewards: Vec<Reward>,
 }
 

@@ -1,5 +1,6 @@
-//! How long a reward can be claimed, and what becomes of it if nobody claims it. Fixed when the milestone is
-//! reached, so that neither a later version nor the moment of a look changes what was promised.
+//! The time limits for claiming a reward, and its fate if nobody claims it. Fixed when the
+//! milestone is reached, so that neither a later version nor the time of reading changes what was
+//! promised.
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -16,43 +17,43 @@ pub struct ClaimTerms {
     /// The first instant at which the rewards can no longer be claimed; absent: never.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub claim_until: Option<Timestamp>,
-    /// What happens when the period is over; absent: nothing.
+    /// The change at the end of the period; absent: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at_period_end: Option<PeriodEnd>,
 }
 
-/// What happens to unclaimed rewards when their period is over.
+/// The change of unclaimed rewards when their period is over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PeriodEnd {
-    /// The end of the period, and its lateness after that.
+    /// The end of the period plus its lateness.
     pub at: Timestamp,
-    /// `grant` or `forfeit`.
+    /// The change: `grant` or `forfeit`.
     pub then: AtPeriodEnd,
 }
 
-/// The change that comes to unclaimed rewards by itself.
+/// The change of unclaimed rewards that time alone brings about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Lapse {
-    /// From then on.
+    /// The instant of the change.
     pub at: Timestamp,
-    /// What they become.
+    /// The outcome.
     pub becomes: Lapsed,
 }
 
-/// What unclaimed rewards become.
+/// The outcome for unclaimed rewards.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lapsed {
-    /// They were not claimed in time.
+    /// The rewards were not claimed in time.
     Expired,
-    /// They are lost with their period.
+    /// The rewards are lost with their period.
     Forfeited,
-    /// They are granted with the end of their period.
+    /// The rewards are granted at the end of their period.
     Granted,
 }
 
 impl Lapsed {
-    /// As stored.
+    /// The name as stored.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Expired => "expired",
@@ -61,7 +62,7 @@ impl Lapsed {
         }
     }
 
-    /// The state of a reward to which it happened.
+    /// The state of a reward after this outcome.
     pub fn state(self) -> RewardState {
         match self {
             Self::Expired => RewardState::Expired,
@@ -72,8 +73,8 @@ impl Lapsed {
 }
 
 impl ClaimTerms {
-    /// The terms of a milestone of `period` whose rewards can be claimed from `from` on: since it was reached, or
-    /// since the past action that reached it was counted.
+    /// The terms of a milestone of `period` whose rewards can be claimed from `from` on: the time
+    /// at which it was reached, or at which the past action that reached it was counted.
     pub fn new(definition: &TaskDefinition, period: &Period, from: Timestamp) -> Self {
         if definition.claim.mode == ClaimMode::Automatic {
             return Self::default();
@@ -94,13 +95,13 @@ impl ClaimTerms {
         }
     }
 
-    /// Whether the rewards can be claimed for ever.
+    /// True if the rewards can be claimed for ever.
     pub fn is_unlimited(&self) -> bool {
         *self == Self::default()
     }
 
-    /// The change that comes first. Where both come at one instant, the period's end counts: until then the
-    /// rewards could be claimed.
+    /// The first change. If both come at one instant, the period's end wins: until then the rewards
+    /// could be claimed.
     pub fn lapse(&self) -> Option<Lapse> {
         let expiry = self.claim_until.map(|at| Lapse { at, becomes: Lapsed::Expired });
         let end = self.at_period_end.and_then(|PeriodEnd { at, then }| match then {
@@ -111,7 +112,7 @@ impl ClaimTerms {
         end.into_iter().chain(expiry).min_by_key(|lapse| lapse.at)
     }
 
-    /// What became of unclaimed rewards by `now`; `None` while they can be claimed.
+    /// The change of unclaimed rewards by `now`; `None` while they can be claimed.
     pub fn lapsed(&self, now: Timestamp) -> Option<Lapse> {
         self.lapse().filter(|lapse| lapse.at <= now)
     }
@@ -129,7 +130,8 @@ impl RewardState {
 }
 
 impl Event {
-    /// What became of unclaimed rewards, if that is what the event says.
+    /// The outcome that the event records, for unclaimed rewards and for those that waited for a
+    /// budget; `None` for other events.
     pub fn lapsed(&self) -> Option<Lapsed> {
         match self {
             Self::RewardsExpired(_) => Some(Lapsed::Expired),

@@ -1,4 +1,4 @@
-//! The rules of `product.md`, case by case: given events, when an action or a claim, then events.
+//! The rules of `product.md`, case by case: given events, when an action or a command, then events.
 //!
 //! The tasks of these tests count gifts unless they say otherwise; instants are in March 2026.
 #![expect(clippy::needless_pass_by_value, reason = "definitions are written in place, as json!")]

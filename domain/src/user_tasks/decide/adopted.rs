@@ -1,8 +1,9 @@
-//! Open periods that have adopted a version which asks no more than they hold.
+//! Open periods that adopted a version whose target or milestones they already meet.
 //!
-//! A publication writes nothing to the users who are under way (decision 0007). What a version with a lower target
-//! completes, or with a further milestone reaches, comes with the user's next action that concerns the task, also
-//! if it credits nothing: a `max` below the highest value, a value that was counted before, a cap that is used up.
+//! A publication writes nothing to the users who are under way (decision 0007). If a version lowers
+//! the target or adds a milestone, the completion or the milestone comes with the user's next
+//! action that concerns the task. That action need not be credited: its `max` may be below the
+//! highest value, its value counted before, or the cap used up.
 
 use super::ActionContext;
 use super::measure::Credit;
@@ -13,15 +14,15 @@ use crate::user_tasks::event::Event;
 use crate::user_tasks::place::place;
 use crate::user_tasks::state::{PeriodState, TaskState};
 
-/// Tells whether an open period of the task may already meet a later version's target.
+/// True if an open period of the task may already meet a later version's target.
 pub(super) fn may_finish(task: &CatalogueTask, past: Option<&TaskState>) -> bool {
     let newest = task.current().version;
     let is_behind = |open: &PeriodState| !open.completed && open.version < newest;
     newest > 1 && past.is_some_and(|past| past.periods.iter().any(is_behind))
 }
 
-/// The events of a period that holds what the version asks for which it has adopted: a credit of nothing, and what
-/// that reaches. `so_far` holds the events of the action; one of the task itself leaves nothing to do.
+/// Returns the events of a period that already meets the version it adopted: a credit of 0 and the
+/// milestones it reaches. None if `so_far`, the events of this action, has one of the task itself.
 pub(super) fn finish(
     context: &ActionContext<'_>,
     task: &CatalogueTask,
@@ -53,7 +54,7 @@ pub(super) fn finish(
     let credit = Credit::of_nothing(&place);
     let reaches =
         || !definition.kind.rules().reach(context, &place, past, credit.progress).is_empty();
-    // What is withheld is released with all that the progress reaches then.
+    // Withheld milestones are released later, with all that the progress reaches then.
     if credit.progress < definition.objective.target && (open.withheld || !reaches()) {
         return vec![];
     }

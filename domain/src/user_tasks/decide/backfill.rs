@@ -1,4 +1,5 @@
-//! Past actions, which a new task counts by reading the topics again, and what its backfill holds back.
+//! Past actions, which a new task counts by reading the topics again, and the release of the
+//! rewards that its backfill holds back.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -10,8 +11,8 @@ use crate::user_tasks::command::{BackfillRelease, PastAction};
 use crate::user_tasks::event::Event;
 use crate::user_tasks::state::UserTasks;
 
-/// Counts a past action for one task. What the task's completion sets off in others happens as ever; nothing else
-/// that listens to the action hears of it, for it was judged before.
+/// Counts a past action for one task. The completion of this task has its usual effects on others;
+/// the other tasks that subscribe to the action are left out, because they judged it before.
 pub(super) fn count(state: &UserTasks, past: PastAction<'_>, catalogue: &Catalogue) -> Decision {
     let mut decision = Decision::default();
     if let Some(index) = catalogue.place_of(past.task) {
@@ -21,7 +22,7 @@ pub(super) fn count(state: &UserTasks, past: PastAction<'_>, catalogue: &Catalog
     decision
 }
 
-/// Lets go of what the backfill of a task holds back. Nothing follows if it holds nothing.
+/// Releases the rewards that the backfill of a task holds back. No event follows if it holds none.
 pub(super) fn release(
     state: &UserTasks,
     release: &BackfillRelease,
@@ -48,7 +49,7 @@ pub(super) fn release(
     for event in &decision.events {
         evolve(state.to_mut(), event);
     }
-    // It stands for the action that unlocks a task: milestones are reached by it, at its time.
+    // Stands in for the action that unlocks a task: milestones are reached by it, at its time.
     let stand_in = Action::stand_in(user, "plaudit.backfill.released", *at);
     let context = ActionContext::new(&state, &stand_in, *seed, Earning::Granted);
     judge(context, &mut decision, &[], BTreeSet::from([index]), catalogue);

@@ -1,4 +1,4 @@
-//! Budgets: which of the rewards that were reached are granted, and which of those that waited.
+//! Budgets: which rewards are granted when a milestone is reached, and which waiting rewards later.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use crate::ids::TaskId;
 use crate::user_tasks::event::{Allotment, AllottedAs, Budgeted, Event, Reward, UnclaimedRewards};
 use crate::user_tasks::state::UserTasks;
 
-/// The rest of the budgets while one decision is made.
+/// The remaining budgets while one decision is made.
 #[derive(Clone)]
 struct Left<'a> {
     catalogue: &'a Catalogue,
@@ -19,7 +19,8 @@ struct Left<'a> {
 }
 
 impl Left<'_> {
-    /// Takes what a line costs; takes nothing where the window does not hold all of it.
+    /// Takes the cost of a line, or 0 if the window does not hold all of it. `None`: no such
+    /// budget.
     fn take(&mut self, used: &BudgetUse, amount: i64, at: Timestamp) -> Option<(BudgetKey, i64)> {
         // A line names a budget of its version, so the catalogue has one of this name.
         let budget = self.catalogue.budget(&used.budget.id)?;
@@ -33,7 +34,8 @@ impl Left<'_> {
     }
 }
 
-/// Grants of each reached milestone what its budgets hold, and says what became of the others.
+/// Grants the rewards of each reached milestone that its budgets hold, and records the outcome of
+/// each line.
 pub(super) fn allot(events: &mut [Event], catalogue: &Catalogue, used: &BudgetsUsed) {
     if !catalogue.has_budgets() {
         return;
@@ -51,7 +53,7 @@ pub(super) fn allot(events: &mut [Event], catalogue: &Catalogue, used: &BudgetsU
     }
 }
 
-/// Leaves in `rewards` what is granted.
+/// Leaves the granted rewards in `rewards` and returns the allotments.
 fn allot_lines(
     rewards: &mut Vec<Reward>,
     lines: &[RewardLine],
@@ -94,7 +96,8 @@ fn allot_lines(
     budgeted
 }
 
-/// Takes what the lines that may wait cost, all of it or nothing, and says so. Returns whether they are granted.
+/// Takes the cost of the lines that may wait, all of it or nothing, and records the outcome.
+/// Returns true if they are granted.
 fn take_waiting(
     rewards: &[Reward],
     lines: &[RewardLine],
@@ -121,7 +124,7 @@ fn take_waiting(
     holds
 }
 
-/// Grants what waited and fits by now, the oldest first.
+/// Grants the waiting rewards that fit by now, the oldest first.
 pub(super) fn grant_waiting(
     state: &UserTasks,
     as_of: Timestamp,
@@ -134,13 +137,13 @@ pub(super) fn grant_waiting(
         .iter()
         .flat_map(|(id, task)| task.waiting.iter().map(move |milestone| (id, milestone)));
     let mut waiting: Vec<_> = waiting.collect();
-    // Stable: at one instant by task, then as they were earned.
+    // A stable sort: at one instant by task, then in the order in which they were earned.
     waiting.sort_by_key(|(_, milestone)| milestone.reached_at);
     let granted = waiting.into_iter().filter_map(|(task, waiting)| {
         let lines = lines_of(catalogue, task, waiting.version, waiting.at);
         let mut budgeted = Budgeted::default();
         let holds = take_waiting(&waiting.rewards, lines, as_of, &mut left, &mut budgeted.lines);
-        // Without a line that takes anything, its version is not in this catalogue: it waits on.
+        // Without an allotment, the version is not in this catalogue, and its rewards wait on.
         let is_granted = holds && !budgeted.lines.is_empty();
         is_granted.then(|| {
             Event::RewardsGranted(UnclaimedRewards {
@@ -168,7 +171,7 @@ fn lines_of<'c>(
     milestones.iter().find(|m| m.at == milestone).map_or(&[], |m| &m.rewards)
 }
 
-/// The budget that a reward takes from. What was granted in place of a line takes from none.
+/// Returns the budget that a reward takes from. A substitute takes from none.
 fn budget_of<'l>(lines: &'l [RewardLine], reward: &Reward) -> Option<&'l BudgetUse> {
     let Reward { kind, code, amount, .. } = reward;
     let paid = Payout { kind: kind.clone(), code: code.clone(), amount: *amount };

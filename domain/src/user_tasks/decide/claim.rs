@@ -9,16 +9,16 @@ use crate::ids::TaskId;
 use crate::user_tasks::event::{Event, Reward};
 use crate::user_tasks::state::{ClaimableMilestone, RewardState, UserTasks};
 
-/// Why a command was refused. Part of the rules: tests compare it, clients see it.
+/// The reason why a command was rejected. Part of the rules: tests compare it, clients see it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Rejection {
     /// The catalogue never had such a task.
     #[error("unknown task {task}")]
     UnknownTask {
-        /// What was asked for.
+        /// The requested task.
         task: TaskId,
     },
-    /// The task is no streak, so there is nothing that a freeze could protect, or that could be restored.
+    /// The task has no streak, so no freeze could protect it and nothing can be restored.
     #[error("task {task} is not continuous: it has no streak")]
     NoStreak {
         /// The task.
@@ -29,19 +29,19 @@ pub enum Rejection {
     UnknownPeriod {
         /// The task.
         task: TaskId,
-        /// What was asked for.
+        /// The requested period.
         period: String,
     },
-    /// The claim is refused.
+    /// The claim is rejected.
     #[error(transparent)]
     Claim(#[from] ClaimRejection),
     /// Nothing was granted under this id.
     #[error("unknown grant {grant}")]
     UnknownGrant {
-        /// What was asked for.
+        /// The requested grant.
         grant: Uuid,
     },
-    /// The progress can't be corrected that way.
+    /// The progress can't be corrected in this way.
     #[error("task {task} can't be corrected: {reason}")]
     NotCorrectable {
         /// The task.
@@ -64,18 +64,18 @@ pub enum Rejection {
     NotRedeliverable {
         /// The grant.
         grant: Uuid,
-        /// What became of it.
+        /// Its state.
         state: RewardState,
     },
 }
 
-/// Why a claim is refused.
+/// The reason why a claim is rejected.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ClaimRejection {
     /// The catalogue never had such a task.
     #[error("unknown task {task}")]
     UnknownTask {
-        /// The name that was asked for.
+        /// The requested task.
         task: TaskId,
     },
     /// No version of the task has such a milestone.
@@ -83,7 +83,7 @@ pub enum ClaimRejection {
     UnknownMilestone {
         /// The task.
         task: TaskId,
-        /// The milestone that was asked for.
+        /// The requested milestone.
         milestone: i64,
     },
     /// The task has no such period.
@@ -91,7 +91,7 @@ pub enum ClaimRejection {
     UnknownPeriod {
         /// The task.
         task: TaskId,
-        /// The key that was asked for.
+        /// The requested period.
         period: String,
     },
     /// There is nothing to claim, or no longer.
@@ -139,7 +139,8 @@ impl From<ClaimedMilestone> for Event {
     }
 }
 
-/// Decides what a claim takes: all lines of one milestone, the named one, else the oldest.
+/// Decides which milestone a claim takes: the named one, else the oldest; always with all its
+/// lines.
 ///
 /// # Errors
 ///
@@ -162,7 +163,7 @@ pub fn decide_claim(
     let Some(claimed) = oldest else {
         return Err(why_nothing(state, task, period, milestone));
     };
-    // As promised when it was reached, whatever the catalogue says by now.
+    // The rewards are those promised when it was reached, whatever the catalogue says by now.
     Ok(ClaimedMilestone {
         task: task_id.clone(),
         version: claimed.version,
@@ -173,7 +174,7 @@ pub fn decide_claim(
     })
 }
 
-/// Tells what does not exist from what is not there yet, or no longer.
+/// Returns why nothing can be claimed: no such milestone, no such period, or nothing there.
 fn why_nothing(
     state: &UserTasks,
     task: &CatalogueTask,

@@ -11,8 +11,8 @@ use crate::user_tasks::correction::{Change, Correction};
 use crate::user_tasks::event::Event;
 use crate::user_tasks::state::UserTasks;
 
-/// The facts that follow from a correction, with those of the tasks that count what it completes. None if the
-/// grant by hand was made before.
+/// Returns the events of a correction, with those of the tasks that count what it completes. None
+/// if the same grant by hand was made before.
 pub(super) fn correct(
     state: &UserTasks,
     correction: &Correction,
@@ -44,7 +44,7 @@ pub(super) fn correct(
     })
 }
 
-/// The facts of a correction of a task, with those of the tasks that depend on it.
+/// Returns the events of a correction of a task, with those of the tasks that depend on it.
 fn with_dependants(
     state: &UserTasks,
     correction: &Correction,

@@ -1,4 +1,4 @@
-//! Deliveries: rewards are handed to the paying system, and it says what became of them.
+//! Deliveries: the handover of rewards to the paying system, and its answers.
 
 use jiff::Timestamp;
 use uuid::Uuid;
@@ -8,7 +8,7 @@ use crate::action::{Acknowledgement, Verdict};
 use crate::user_tasks::event::{Event, Reward};
 use crate::user_tasks::state::{Grant, RewardState, UserTasks};
 
-/// The fact that follows from an acknowledgement. One that changes nothing is a fact as well, so that a
+/// Returns the event of an acknowledgement. One that changes nothing is recorded as well, so that a
 /// payer's mistake can be found.
 pub(super) fn acknowledge(
     state: &UserTasks,
@@ -31,9 +31,10 @@ pub(super) fn acknowledge(
     }
 }
 
-/// The fact that follows when an acknowledgement is repeated that changed nothing at first; `None`: it still changes
-/// nothing. Only that a reward was delivered can count late. It is final, so it may be decided any number of times. That a
-/// reward failed is true of one attempt, and an operator may have had the reward delivered again since.
+/// Returns the event of a repeated acknowledgement that changed nothing at first; `None` if it
+/// still changes nothing. Only a delivery can count late: it is final, so it may be decided any
+/// number of times. A failure is true of one attempt only, and an operator may have had the reward
+/// delivered again since.
 #[must_use]
 pub fn decide_repeated_acknowledgement(
     state: &UserTasks,
@@ -45,8 +46,8 @@ pub fn decide_repeated_acknowledgement(
     matches!(fact, Event::RewardDelivered { .. }).then_some(fact)
 }
 
-/// Why an acknowledgement changes nothing; `None` if it does. That a reward was delivered is final, that
-/// it failed is not: the payer may have answered late.
+/// The reason why an acknowledgement changes nothing; `None` if it changes the state. A delivery is
+/// final. A failure is not: the payer may have answered late.
 fn ignores(state: RewardState, delivered: bool) -> Option<&'static str> {
     match (state, delivered) {
         (RewardState::Claimed | RewardState::Delivering, _) | (RewardState::Failed, true) => None,
@@ -73,7 +74,7 @@ fn settled(grant: &Grant, verdict: Verdict, at: Timestamp) -> Event {
     }
 }
 
-/// The rewards that are on their way from now on.
+/// Returns the events of the rewards that are handed over: those that are claimed.
 pub(super) fn start(state: &UserTasks, rewards: &[Reward]) -> Vec<Event> {
     let is_waiting = |reward: &&Reward| {
         state.grants.get(&reward.grant).is_some_and(|grant| grant.state == RewardState::Claimed)
@@ -82,8 +83,8 @@ pub(super) fn start(state: &UserTasks, rewards: &[Reward]) -> Vec<Event> {
     rewards.iter().filter(is_waiting).map(started).collect()
 }
 
-/// What is news about deliveries. That a reward was delivered after it was revoked changes nothing, but it is recorded: the
-/// payer has paid what the operator took back.
+/// Returns the events of outcomes that are not recorded yet. A delivery after a revocation changes
+/// nothing, but is recorded: the payer has paid what the operator took back.
 pub(super) fn settle(
     state: &UserTasks,
     settled_grants: &[(Uuid, Verdict)],
@@ -104,7 +105,7 @@ pub(super) fn settle(
     settled_grants.iter().filter_map(news).collect()
 }
 
-/// The fact that a reward is to be handed over again.
+/// Returns the event of a reward that is to be handed over again.
 pub(super) fn redeliver(
     state: &UserTasks,
     id: Uuid,

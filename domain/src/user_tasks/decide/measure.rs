@@ -1,5 +1,5 @@
-//! How much an action, or the completion of a task, is credited. The one place that tells the measures
-//! apart.
+//! The amount that an action, or the completion of a task, is credited. Only this module
+//! distinguishes the measures.
 
 use std::collections::BTreeSet;
 
@@ -17,7 +17,7 @@ use crate::user_tasks::place::Place;
 use crate::user_tasks::seen::{NewlySeen, SEEN_PER_PERIOD_MAX, SEEN_PER_TASK_MAX, Seen, ValueHash};
 use crate::user_tasks::state::TaskState;
 
-/// What moves a task.
+/// The cause of a task's progress.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Cause<'a> {
     /// The action itself.
@@ -26,39 +26,39 @@ pub(super) enum Cause<'a> {
     Completion(&'a TaskId),
 }
 
-/// What is credited to a period, and where it stands then.
+/// A credit to a period, and the period's figures after it.
 pub(super) struct Credit {
-    /// What is added, caps applied; below zero where a `latest` value fell.
+    /// The amount added, caps applied; below zero if a `latest` value fell.
     pub credited: i64,
     /// At most the target.
     pub progress: i64,
-    /// What exceeds the target and is carried over.
+    /// The amount beyond the target that is carried over.
     pub surplus: i64,
     /// The amount beyond the target that counts nowhere.
     pub dropped: i64,
     pub seen: Option<NewlySeen>,
 }
 
-/// Why nothing is credited.
+/// The reason why nothing is credited.
 pub(super) enum NotCredited {
-    /// The action changes nothing, which is no event.
+    /// The action changes nothing. No event records it.
     NoChange(UnmovedReason),
-    /// The measure can't be taken, which is an event with this reason.
+    /// The measure can't be taken. An event records this reason.
     NotMeasured(String),
 }
 
 /// A period before it is credited.
 struct Tally<'a> {
-    /// The value so far: progress, and what exceeds the target.
+    /// The value so far: progress, and the amount beyond the target.
     value: i64,
-    /// The part of it that the period itself was credited.
+    /// The part of `value` that the period itself was credited.
     own: i64,
     seen: Option<&'a Seen>,
-    /// How much all open periods of the task remember.
+    /// The number of values that all open periods of the task remember.
     seen_in_task: usize,
 }
 
-/// The value of a period after an action, and what is to be remembered.
+/// The value of a period after an action, and the part of the action to remember.
 type Measured = Result<(i64, Option<NewlySeen>), NotCredited>;
 
 /// Credits an action, or a completion that it caused, to the period in which the action occurred.
@@ -92,8 +92,8 @@ pub(super) fn credit(
     Ok(Credit { credited: value - tally.value, progress, surplus, dropped, seen })
 }
 
-/// The values of an action that a task may look for among those it has counted: one for each field that a version
-/// counts the distinct values of.
+/// Returns the values of an action that a task may have to look up among those counted: one for
+/// each field whose distinct values a version counts.
 pub fn distinct_values(task: &CatalogueTask, action: &Action) -> BTreeSet<ValueHash> {
     let objectives = task.versions.iter().map(|version| &version.definition.objective);
     let counting = objectives.filter(|objective| objective.on.contains(&action.kind));
@@ -104,26 +104,26 @@ pub fn distinct_values(task: &CatalogueTask, action: &Action) -> BTreeSet<ValueH
     values.map(ValueHash::of).collect()
 }
 
-/// The cap per period of a task, if the period was credited all of it.
+/// Returns the cap per period of a task, if the period has used it up.
 pub(super) fn cap_used_up(place: &Place<'_>) -> Option<i64> {
     Tally::of(place, None).used_up(place.version.definition.objective.cap)
 }
 
-/// Divides a value into progress, and what exceeds the target and is carried over.
+/// Divides a value into progress and the amount beyond the target that is carried over.
 fn divide(place: &Place<'_>, value: i64) -> (i64, i64) {
     let progress = value.min(place.version.definition.objective.target);
     (progress, if place.carries_over { value - progress } else { 0 })
 }
 
 impl Credit {
-    /// Nothing is added: the value stays, and is compared with the target of the version in force.
+    /// A credit of 0: the value stays, and is compared with the target of the version in force.
     pub fn of_nothing(place: &Place<'_>) -> Self {
         let (progress, surplus) = divide(place, value_before(place));
         Self { credited: 0, progress, surplus, dropped: 0, seen: None }
     }
 }
 
-/// The value of a period so far: progress, and what exceeds the target.
+/// The value of a period so far: progress, and the amount beyond the target.
 fn value_before(place: &Place<'_>) -> i64 {
     place.open.map_or(place.carried, |open| open.progress + open.surplus)
 }
@@ -140,7 +140,7 @@ impl<'a> Tally<'a> {
         }
     }
 
-    /// `count` and `sum`.
+    /// Measures `count` and `sum`.
     fn add(&self, amount: i64, cap: Cap) -> Measured {
         let capped = cap.per_action.map_or(amount, |most| amount.min(most));
         if capped == 0 {
@@ -157,12 +157,12 @@ impl<'a> Tally<'a> {
         Ok((value.ok_or_else(beyond)?, None))
     }
 
-    /// The cap per period, if the period was credited all of it.
+    /// Returns the cap per period, if the period has used it up.
     fn used_up(&self, cap: Cap) -> Option<i64> {
         cap.per_period.filter(|most| *most <= self.own)
     }
 
-    /// `max`.
+    /// Measures `max`.
     fn raise(&self, value: i64) -> Measured {
         if value <= self.value {
             let reason = UnmovedReason::NotHigher { value, highest: self.value };
@@ -171,8 +171,8 @@ impl<'a> Tally<'a> {
         Ok((value, None))
     }
 
-    /// `latest`. The time of an action counts although its value may be the one that stands: an action
-    /// from before it may still arrive, and must not replace it.
+    /// Measures `latest`. The time of an action is remembered even if its value does not change: an
+    /// earlier action may still arrive, and must not replace it.
     fn replace(&self, value: i64, at: Timestamp) -> Measured {
         if let Some(Seen::Latest(latest)) = self.seen
             && (at < *latest || (at == *latest && value == self.value))
@@ -182,7 +182,7 @@ impl<'a> Tally<'a> {
         Ok((value, Some(NewlySeen::Latest(at))))
     }
 
-    /// `distinct`, `days` and composites: what was seen before does not count again.
+    /// Measures `distinct`, `days` and composites. A value seen before does not count again.
     fn count_once(&self, candidate: NewlySeen) -> Measured {
         if self.seen.is_some_and(|seen| seen.contains(&candidate)) {
             return Err(NotCredited::NoChange(UnmovedReason::CountedBefore));
@@ -202,7 +202,7 @@ impl<'a> Tally<'a> {
     }
 }
 
-/// The value at a path below `data`, or why it counts for nothing.
+/// Returns the value at a path below `data`, or the reason why it counts for nothing.
 fn countable_at<'d>(data: &'d Map<String, Value>, path: &[String]) -> Result<&'d Value, String> {
     match value_at(data, path)? {
         Value::Null => Err(format!("{} is null", name_of(path))),
@@ -223,7 +223,7 @@ fn name_of(path: &[String]) -> String {
     format!("data.{}", path.join("."))
 }
 
-/// The integer at a path below `data`. A number with a zero fraction is an integer.
+/// Returns the integer at a path below `data`. A number with a zero fraction is an integer.
 fn integer_at(data: &Map<String, Value>, path: &[String]) -> Result<i64, String> {
     let refused = |why: &str| Err(format!("{} {why}", name_of(path)));
     let Value::Number(number) = value_at(data, path)? else {

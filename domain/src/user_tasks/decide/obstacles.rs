@@ -1,5 +1,5 @@
-//! The obstacles between a user and a task that no action of this moment gets past. They are the checks of
-//! `progress::advance` that need no action, in the same order.
+//! The obstacles between a user and a task that stop every action of this moment. They are the
+//! checks of `progress::advance` that need no action, in the same order.
 
 use std::cell::RefCell;
 
@@ -15,7 +15,7 @@ use crate::user_tasks::event::Event;
 use crate::user_tasks::place::place;
 use crate::user_tasks::state::UserTasks;
 
-/// Stops every action that a task would otherwise count for a user.
+/// An obstacle that stops every action that a task would otherwise count for a user.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Obstacle {
     /// The task is paused.
@@ -51,16 +51,17 @@ pub enum Obstacle {
 /// The effect that an action of this moment has on a task if the task counts it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Outlook {
-    /// Empty: the action counts.
+    /// The obstacles. Empty: the action counts.
     pub obstacles: Vec<Obstacle>,
-    /// The missing prerequisites of a task that counts while it is locked. What is reached meanwhile is granted once
-    /// they are completed.
+    /// The missing prerequisites of a task that counts while it is locked. Milestones passed
+    /// meanwhile are granted once these are completed.
     pub withheld_by: Vec<TaskId>,
-    /// Rewards of past actions wait for an operator, and those of new actions in this period with them.
+    /// True if rewards of past actions wait for an operator, and with them those of new actions in
+    /// this period.
     pub is_held: bool,
 }
 
-/// Finds what stops a task for a user at `now`.
+/// Finds the obstacles of a task for a user at `now`.
 pub fn outlook(user: &UserId, state: &UserTasks, task: &CatalogueTask, now: Timestamp) -> Outlook {
     let past = state.tasks.get(&task.id);
     let place = place(task, past, &state.zones, now);

@@ -12,7 +12,8 @@ use crate::user_tasks::seen::NewlySeen;
 use crate::user_tasks::state::{PeriodState, ReachedMilestone, TaskState};
 use crate::user_tasks::terms::ClaimTerms;
 
-/// Credits the action, or a completion that it caused, to a task, or says why it does not move it.
+/// Credits the action, or a completion that it caused, to a task. The error is the reason why the
+/// task does not move.
 pub(super) fn advance(
     context: &ActionContext<'_>,
     task: &CatalogueTask,
@@ -84,7 +85,7 @@ fn check_filter(context: &ActionContext<'_>, version: &TaskVersion) -> Result<()
     }
 }
 
-/// The events of a credited action: its progress, and what that reaches.
+/// Returns the events of a credited action: its progress, and the milestones it reaches.
 pub(super) fn apply_credit(
     context: &ActionContext<'_>,
     task: &CatalogueTask,
@@ -103,7 +104,7 @@ pub(super) fn apply_credit(
     } else {
         definition.kind.rules().reach(context, place, past, progress)
     };
-    // What is held stays so until it is released, whatever is added to it meanwhile.
+    // Held milestones stay held until they are released, whatever is added meanwhile.
     let holds = context.rewards_of(&task.id) == BackfillRewards::Hold
         || place.open.is_some_and(|open| open.held);
     let withheld = (holds || !unlocked) && withhold(&mut effects);
@@ -139,14 +140,16 @@ pub(super) fn apply_credit(
     effects
 }
 
-/// Leaves out what is earned while the task is locked. Says whether anything was.
+/// Removes milestones and completions, which wait while the task is locked. Returns true if there
+/// were any.
 pub(super) fn withhold(effects: &mut Vec<Event>) -> bool {
     let before = effects.len();
     effects.retain(|e| !matches!(e, Event::MilestoneReached { .. } | Event::TaskCompleted { .. }));
     effects.len() < before
 }
 
-/// The milestones that `progress` reaches and none of `reached` is.
+/// Returns the events of the milestones that `progress` reaches and `reached` does not hold, and of
+/// the completion.
 pub(crate) fn reach(
     context: &ActionContext<'_>,
     version: &TaskVersion,
@@ -161,8 +164,8 @@ pub(crate) fn reach(
             events.push(milestone_reached(context, version, period, milestone.at));
         }
     }
-    // Once only: a completed period takes no more, and what it withheld is released once. One that was
-    // corrected to less may come here again.
+    // Once only: a completed period takes no more, and releases once what it withheld. A period
+    // that was corrected to less may come here again.
     let was_completed = |r: &ReachedMilestone| r.at == last_at && r.version == version.version;
     if progress >= last_at && !reached.iter().any(was_completed) {
         events.push(completed(context, version, period));
@@ -170,7 +173,7 @@ pub(crate) fn reach(
     events
 }
 
-/// The fact that a milestone was reached by the action at hand, with what it grants.
+/// Returns the event of a milestone that the action at hand reached, with its rewards.
 pub(super) fn milestone_reached(
     context: &ActionContext<'_>,
     version: &TaskVersion,
@@ -213,7 +216,7 @@ pub(super) fn milestone_reached(
     }
 }
 
-/// The fact that the last milestone was reached by the action at hand.
+/// Returns the event of the last milestone, reached by the action at hand.
 pub(super) fn completed(
     context: &ActionContext<'_>,
     version: &TaskVersion,
@@ -227,8 +230,8 @@ pub(super) fn completed(
     }
 }
 
-/// What was earned while the task was locked and is due now that it is not, beside what the action
-/// itself moved or released: `so_far`.
+/// Grants the milestones that were passed while the task was locked. `so_far` holds the events that
+/// this action has already produced.
 pub(super) fn release(
     context: &ActionContext<'_>,
     task: &CatalogueTask,
@@ -236,7 +239,8 @@ pub(super) fn release(
     catalogue: &Catalogue,
 ) -> Vec<Event> {
     let Some(past) = context.state.tasks.get(&task.id) else { return vec![] };
-    // An operator may release what a backfill holds of a task that is stopped; nothing else moves it.
+    // An operator may release what the backfill of a stopped task holds; nothing else moves that
+    // task.
     let is_released_by_hand =
         |event: &Event| matches!(event, Event::BackfillReleased { task: of, .. } if *of == task.id);
     if task.status != Status::Active && !so_far.iter().any(is_released_by_hand) {

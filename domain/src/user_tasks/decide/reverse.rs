@@ -1,5 +1,5 @@
-//! Actions that are taken back: what an earlier action credited to open periods, as far as that can be told
-//! exactly.
+//! Reversals: a producer takes an earlier action back. Its credit to open periods is undone as far
+//! as the exact amount is known.
 
 use std::borrow::Cow;
 
@@ -19,7 +19,8 @@ use crate::user_tasks::seed::Seed;
 use crate::user_tasks::seen::Seen;
 use crate::user_tasks::state::UserTasks;
 
-/// Adds the facts of a reversal to those of the action that asks for it: what it takes back, and what stands.
+/// Adds the events of a reversal to those of the action that asks for it: what it takes back, and
+/// what stands.
 pub(super) fn reverse(
     decision: &mut Decision,
     state: &UserTasks,
@@ -73,7 +74,7 @@ struct TakeBack<'a> {
 }
 
 impl TakeBack<'_> {
-    /// The events that follow from taking one fact back.
+    /// Returns the events of taking one fact back.
     fn take_back(&self, fact: &Event) -> Vec<Event> {
         let kept = |task: &TaskId, version: u32, period: &PeriodKey, reason: &str| {
             vec![self.kept((task, version, period), 0, reason)]
@@ -88,7 +89,7 @@ impl TakeBack<'_> {
             Event::FreezeReserved { task, version, period, .. } => {
                 kept(task, *version, &period.key, "the freeze stays kept for the period")
             }
-            // Part of the progress, or nothing that was credited.
+            // Part of the progress, or a fact that credited nothing.
             _ => vec![],
         }
     }
@@ -115,7 +116,7 @@ impl TakeBack<'_> {
         }
         let judged_by = of.version(*version).unwrap_or(of.current());
         match how_exactly(fact, &judged_by.definition.objective.measure) {
-            // Another action's value stands already.
+            // The value of another action stands already.
             Exactness::Highest if open.progress > *progress => return vec![],
             Exactness::Latest(at) if open.seen != Some(Seen::Latest(at)) => return vec![],
             Exactness::Sum => {}
@@ -142,10 +143,10 @@ impl TakeBack<'_> {
         self.sum(&corrected, about, credited.saturating_sub(*dropped))
     }
 
-    /// Takes an amount back from what a period counted or summed up.
+    /// Takes an amount back from the count or sum of a period.
     fn sum(&self, corrected: &Corrected<'_>, about: About<'_>, amount: i64) -> Vec<Event> {
         let surplus = corrected.place.open.map_or(0, |open| open.surplus);
-        // What the next period has taken over is gone from here.
+        // The next period has taken this over; it is not here any more.
         let moved_on = if corrected.place.carries_over { 0 } else { surplus };
         let value = corrected.value();
         let left = value.saturating_add(moved_on).saturating_sub(amount).clamp(0, value);
@@ -166,7 +167,8 @@ impl TakeBack<'_> {
         events
     }
 
-    /// The milestones that the earlier action reached and the period would not have reached without it.
+    /// Returns the milestones that the earlier action reached and that the remaining progress would
+    /// not.
     fn milestones_kept(&self, about: About<'_>, progress: i64) -> Vec<Event> {
         let of_period = self.facts.iter().filter_map(|fact| match fact {
             Event::MilestoneReached { task, period, milestone, .. }
@@ -196,13 +198,13 @@ type About<'a> = (&'a TaskId, u32, &'a PeriodKey);
 
 /// The condition under which a credit can be taken back exactly.
 enum Exactness {
-    /// Nothing: it is subtracted.
+    /// None: the amount is subtracted.
     Sum,
-    /// The next lower value.
+    /// The next lower value is known.
     Highest,
-    /// The value from before the action of this time.
+    /// The value from before the action of this time is known.
     Latest(jiff::Timestamp),
-    /// That no other action had the same value.
+    /// No other action had the same value.
     Once,
 }
 

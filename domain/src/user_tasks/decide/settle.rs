@@ -9,7 +9,8 @@ use crate::user_tasks::event::{Event, UnclaimedRewards};
 use crate::user_tasks::state::{ClaimableMilestone, UserTasks};
 use crate::user_tasks::terms::Lapsed;
 
-/// The facts that are due as of a moment, in order of time. The same whoever asks, and when.
+/// Returns the events that are due as of a moment, in order of time. They do not depend on who
+/// asks, or when.
 pub(super) fn settle(state: &UserTasks, as_of: Timestamp, catalogue: &Catalogue) -> Vec<Event> {
     let mut due = due_rewards(state, as_of);
     let with_streaks = state.tasks.iter().filter(|(_, past)| past.streak.is_some());
@@ -22,12 +23,12 @@ pub(super) fn settle(state: &UserTasks, as_of: Timestamp, catalogue: &Catalogue)
     in_order(due)
 }
 
-/// Those about rewards alone.
+/// Returns the due events about rewards alone.
 pub(super) fn settle_rewards(state: &UserTasks, as_of: Timestamp) -> Vec<Event> {
     in_order(due_rewards(state, as_of))
 }
 
-/// Stable: at one instant by task, then as they were earned.
+/// A stable sort: at one instant by task, then in the order in which they were earned.
 fn in_order(mut due: Vec<(Timestamp, Event)>) -> Vec<Event> {
     due.sort_by_key(|(at, _)| *at);
     due.into_iter().map(|(_, event)| event).collect()

@@ -1,7 +1,8 @@
 //! Continuous tasks: periods in a row.
 //!
-//! A step, a make-up and a wish come by an action; freezes are granted, and a missed period is restored, by hand. What became of missed periods
-//! is told before each of them, and by [`settle`] whenever somebody looks.
+//! Steps, make-ups and requests for freezes come from actions; freezes are granted, and missed
+//! periods restored, by hand. Decisions about missed periods are recorded before each of them, and
+//! by [`settle`].
 
 mod fill;
 mod freezes;
@@ -24,7 +25,8 @@ use crate::user_tasks::state::{StreakState, TaskState, UserTasks};
 pub(super) use freezes::{Grant, grant};
 pub(super) use restore::restore;
 
-/// What an action does to a streak otherwise than by being counted; `None` if it is none of that kind.
+/// Handles an action that is not a step: a make-up or a request for a freeze. `None` if it is
+/// neither.
 pub(crate) fn other_than_step(
     context: &ActionContext<'_>,
     task: &CatalogueTask,
@@ -38,15 +40,15 @@ pub(crate) fn other_than_step(
         return Some(freezes::reserve(context, task, past, place));
     }
     let make_up = rules.make_up.as_ref().filter(|make_up| make_up.on == *kind)?;
-    // Where a step and a make-up come by one type of action, a make-up names its period.
+    // If steps and make-ups come by one type of action, a make-up is the one that names its period.
     let is_step = definition.objective.on.contains(kind)
         && !context.action.data.contains_key(make_up::PERIOD);
     (!is_step).then(|| make_up::make_up(context, task, past, place, make_up.look_back))
 }
 
-/// The facts that are due about the streak of a task: which missed periods were protected, and whether it broke.
-/// Whether and when this is asked changes nothing of what becomes of the streak; a step tells what nobody asked
-/// for before.
+/// Returns the events that are due about the streak of a task: which missed periods were protected,
+/// and whether it broke. The call does not change the fate of the streak; the next step records
+/// what is not recorded by then.
 pub fn settle(state: &UserTasks, task: &CatalogueTask, as_of: Timestamp) -> Vec<Event> {
     let past = state.tasks.get(&task.id);
     let place = place(task, past, &state.zones, as_of);
@@ -54,11 +56,13 @@ pub fn settle(state: &UserTasks, task: &CatalogueTask, as_of: Timestamp) -> Vec<
     kind.rules().settle(&place, past, &state.zones, as_of)
 }
 
-/// The delay after which the sweeper records a decision about a streak. Actions arrive later than they occur: an event
-/// written at once would say that a streak broke whose step is on its way. Screens do not wait for it.
+/// The delay after which the sweeper records a decision about a streak. Actions arrive later than
+/// they occur: without it an event could say that a streak broke whose step is on its way. Screens
+/// do not wait for it.
 pub const SWEPT_AFTER: SignedDuration = SignedDuration::from_mins(5);
 
-/// The facts that a sweep records about the streak of a task. A retired task has none: its streaks never go on.
+/// Returns the events that a sweep records about the streak of a task. None for a retired task: its
+/// streaks never go on.
 pub(super) fn sweep(state: &UserTasks, task: &CatalogueTask, as_of: Timestamp) -> Vec<Event> {
     match as_of.checked_sub(SWEPT_AFTER) {
         Ok(as_of) if task.status != Status::Retired => settle(state, task, as_of),
@@ -66,8 +70,8 @@ pub(super) fn sweep(state: &UserTasks, task: &CatalogueTask, as_of: Timestamp) -
     }
 }
 
-/// The time at which a sweep has something to record about the streak of a task, by the rules of this moment and if the user does
-/// nothing more; `None`: never.
+/// The time at which a sweep has something to record about the streak of a task, by the rules of
+/// now and if the user does nothing more; `None`: never.
 pub fn swept_at(state: &UserTasks, task: &CatalogueTask) -> Option<Timestamp> {
     let past = state.tasks.get(&task.id)?;
     let ends_at = past.streak.as_ref()?.last.ends_at?;
@@ -79,14 +83,15 @@ pub fn swept_at(state: &UserTasks, task: &CatalogueTask) -> Option<Timestamp> {
     rules.settles_at(&place, Some(past), &state.zones)?.checked_add(SWEPT_AFTER).ok()
 }
 
-/// What is due to be told as of a moment.
+/// Returns the events that are due as of a moment.
 pub(crate) fn due(judge: &StreakJudge<'_>, as_of: Timestamp) -> Vec<Event> {
     let gap = judge.tail(as_of, &mut judge.account());
     gap.map_or_else(Vec::new, |gap| judge.untold(&gap))
 }
 
-/// The facts of a period that counts: whether the streak broke before it, how long it is now, and
-/// what that reaches. At most one step per period: a completed period takes no more actions.
+/// Returns the events of a period that counts: the decisions about missed periods before it, the
+/// step, and the milestones it reaches. At most one step per period: a completed period takes no
+/// more actions.
 pub(crate) fn step(
     context: &ActionContext<'_>,
     place: &Place<'_>,
@@ -103,16 +108,16 @@ pub(crate) fn step(
     }
 }
 
-/// What makes a period count.
+/// The way in which a period comes to count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum By {
-    /// An action that occurred in it. As if it had come in time, the period needs no freeze.
+    /// By an action that occurred in the period. A freeze that was used for it is given back.
     Step,
-    /// A later action. A freeze that was used for the period, or for a later one, stays used.
+    /// By a later action. A freeze that was used for the period, or for a later one, stays used.
     MakeUp,
 }
 
-/// The facts of a step after all others.
+/// Returns the events of a step after all others.
 fn advance(
     context: &ActionContext<'_>,
     judge: &StreakJudge<'_>,
@@ -148,13 +153,13 @@ fn advance(
         fillable_from: fillable_from(judge, before, period, at),
         rejudged: None,
     });
-    // A period that was filled may have moved others on to this step.
+    // Filling a period may have moved the streak on to this step before.
     let is_granted = |streak: &StreakState| step > 1 && streak.has_reached(step);
     if !going_on.is_some_and(is_granted) {
         events.extend(reach(context, version, period, step));
     }
-    // The last milestone may have moved below where the streak already was. What is locked is not
-    // completed by every further step, but by what is released.
+    // The last milestone may have moved below the current step. A locked task is completed by the
+    // release of its milestones, not by every further step.
     if step > definition.last_at()
         && judge.past.is_none_or(|past| past.completed_at.is_none())
         && context.locked_by(&definition.requires).is_empty()
@@ -164,8 +169,8 @@ fn advance(
     events
 }
 
-/// Before which instant no period can be filled any more. Nothing needs to be forgotten, so nothing is looked
-/// up, while there is no gap.
+/// The instant before which no period can be filled any more. While there is no gap, nothing needs
+/// to be forgotten, so nothing is looked up.
 fn fillable_from(
     judge: &StreakJudge<'_>,
     before: Option<&StreakState>,
@@ -179,7 +184,7 @@ fn fillable_from(
     if judge.is_fillable() { only.or_else(|| judge.fillable_from(period, at)) } else { None }
 }
 
-/// What the step that `period` is reaches.
+/// Returns the events that the step of `period` reaches.
 pub(crate) fn reach(
     context: &ActionContext<'_>,
     version: &TaskVersion,
@@ -198,7 +203,7 @@ pub(crate) fn reach(
 }
 
 impl StreakState {
-    /// Whether a step was reached in the running cycle.
+    /// True if a step was reached in the running cycle.
     fn has_reached(&self, step: i64) -> bool {
         let in_cycle = self.reached.iter().filter(|reached| reached.starts_at >= self.cycle_from);
         in_cycle.map(|reached| reached.milestone.at).any(|at| at == step)
@@ -206,7 +211,7 @@ impl StreakState {
 }
 
 impl StreakJudge<'_> {
-    /// The facts about missed periods after the last step that no event told yet.
+    /// Returns the events about missed periods after the last step that are not recorded yet.
     fn untold(&self, gap: &Gap) -> Vec<Event> {
         let Some(streak) = self.streak() else { return vec![] };
         let told = streak.told.unwrap_or_default();
@@ -224,7 +229,7 @@ impl StreakJudge<'_> {
                 })
             })
             .collect();
-        // What was told of a break is void once an amnesty protects periods after it.
+        // A recorded break is void once an amnesty protects periods after it.
         if let Some(at) = gap.broke_at.filter(|_| !told.broken || !events.is_empty()) {
             events.push(Event::StreakBroken {
                 task: task.clone(),
@@ -238,7 +243,7 @@ impl StreakJudge<'_> {
     }
 }
 
-/// The same task once more facts about it are known.
+/// Returns the state of the task after these events.
 fn afterwards(past: Option<&TaskState>, task: &TaskId, events: &[Event]) -> Option<TaskState> {
     if events.is_empty() {
         return past.cloned();
@@ -251,7 +256,7 @@ fn afterwards(past: Option<&TaskState>, task: &TaskId, events: &[Event]) -> Opti
     state.tasks.remove(task)
 }
 
-/// The period that an action names, with the bounds that were fixed if it opened.
+/// Returns the period that an action names, with the bounds that were fixed if it opened.
 fn period_named(
     task: &CatalogueTask,
     place: &Place<'_>,
@@ -265,7 +270,8 @@ fn period_named(
     period_of(task, place, past, zones, &key.to_owned().into()).ok_or_else(unknown)
 }
 
-/// The period of a key, with the bounds that were fixed if it opened; `None` if the task has none of this name.
+/// Returns the period of a key, with the bounds that were fixed if it opened; `None` if the task
+/// has no such period.
 fn period_of(
     task: &CatalogueTask,
     place: &Place<'_>,

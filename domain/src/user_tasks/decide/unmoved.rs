@@ -10,15 +10,15 @@ use crate::ids::TaskId;
 pub struct Unmoved {
     /// The task.
     pub task: TaskId,
-    /// Why.
+    /// The reason.
     pub reason: UnmovedReason,
 }
 
-/// Why a task did not move.
+/// The reason why a task did not move.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum UnmovedReason {
-    /// It is paused or retired.
+    /// The task is paused or retired.
     #[error("the task is paused or retired")]
     NotActive,
     /// The version of the open period does not count this.
@@ -27,7 +27,7 @@ pub enum UnmovedReason {
     /// The user is not among those who have the task.
     #[error("the user is outside the task's audience")]
     OutsideAudience,
-    /// It is a wish about another task.
+    /// The action is about another task.
     #[error("the action names another task")]
     OtherTask,
     /// The action's time lies outside the window.
@@ -43,27 +43,27 @@ pub enum UnmovedReason {
     /// used up.
     #[error("`where` can't be evaluated: {1}")]
     FilterFailed(u32, String),
-    /// The period takes no more.
+    /// The period is completed.
     #[error("period {0} is completed")]
     Completed(String),
     /// Prerequisites are missing.
     #[error("locked by {}", .0.iter().map(TaskId::as_str).collect::<Vec<_>>().join(", "))]
     Locked(Vec<TaskId>),
-    /// The measure is zero.
+    /// The measure of the action is 0.
     #[error("there is nothing to credit: the measure is 0")]
     NothingToCredit,
-    /// The period was credited all that this cap per period allows.
+    /// The period has used up this cap.
     #[error("the cap of {0} per period is used up")]
     CapUsedUp(i64),
-    /// The value of a `max` is not above the highest.
+    /// The value of a `max` is not above the highest one.
     #[error("{value} is not above {highest}, the highest value of the period")]
     NotHigher {
         /// The value of the action.
         value: i64,
-        /// The highest of the period so far.
+        /// The highest value of the period so far.
         highest: i64,
     },
-    /// A later action of a `latest` was counted.
+    /// A later action of a `latest` was counted before.
     #[error("the action of {0} is the latest one of the period")]
     NotLatest(Timestamp),
     /// The value of a `distinct`, the day, or the completed task is among those counted.
@@ -72,7 +72,7 @@ pub enum UnmovedReason {
 }
 
 impl UnmovedReason {
-    /// The version whose `where` did not match the action, if that is the reason.
+    /// The version whose `where` did not match the action; `None` for other reasons.
     pub fn filter_version(&self) -> Option<u32> {
         match self {
             Self::FilteredOut(version)

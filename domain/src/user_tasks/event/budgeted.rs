@@ -1,4 +1,4 @@
-//! The allotments of budgets when rewards were granted.
+//! Allotments: the amounts that lines took of their budgets when rewards were granted.
 
 use std::collections::BTreeMap;
 
@@ -7,12 +7,13 @@ use serde::{Deserialize, Serialize};
 use super::{Event, Reward, UnclaimedRewards};
 use crate::catalogue::BudgetKey;
 
-/// The allotments of a milestone's lines that name a budget. They record what was taken, so replays and rebuilds
-/// ask no budget.
+/// The allotments of a milestone's lines that name a budget. They record the amounts taken, so that
+/// replays and rebuilds read no budget.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Budgeted {
-    /// Rewards that wait until their budgets hold them: all lines of the milestone, but those refused.
+    /// Rewards that wait until their budgets hold them: all lines of the milestone except the
+    /// refused.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub waiting: Vec<Reward>,
     /// Rewards that are not granted, because their budget is used up.
@@ -28,7 +29,7 @@ pub struct Allotment {
     /// The budget and its window.
     #[serde(flatten)]
     pub key: BudgetKey,
-    /// The amount; 0 unless the line was granted.
+    /// The amount taken; 0 unless the line was granted.
     pub taken: i64,
     /// The outcome for the line.
     pub outcome: AllottedAs,
@@ -38,13 +39,13 @@ pub struct Allotment {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AllottedAs {
-    /// It was granted as promised.
+    /// The line was granted as promised.
     Granted,
-    /// Something else was granted in its place.
+    /// Another payout was granted in its place.
     Substituted,
-    /// It was not granted.
+    /// The line was not granted.
     Refused,
-    /// It waits.
+    /// The line waits for the budget.
     Waiting,
 }
 

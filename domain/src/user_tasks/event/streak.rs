@@ -1,19 +1,19 @@
-//! Parts of the facts about streaks.
+//! Parts of the events about streaks.
 
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::calendar::Period;
 use crate::user_tasks::state::{FreezeChange, Stretch};
 
-/// What kept a missed period from breaking a streak.
+/// The protection that kept a missed period from breaking a streak.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Protection {
     /// A span of time over which no streak breaks.
     Pause,
-    /// A freeze, which is used up by it.
+    /// A freeze, which is used up.
     Freeze,
-    /// One of the periods in a row that may be missed.
+    /// Grace: one of the periods in a row that may be missed.
     Grace,
 }
 
@@ -21,17 +21,18 @@ pub enum Protection {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Protected {
-    /// The key of the first one, when it began, and when the last one ended.
+    /// The key and start of the first of the periods, and the end of the last one.
     pub period: Period,
-    /// What protected it.
+    /// The protection.
     pub by: Protection,
 }
 
-/// The past of a streak after a period before its last step was filled: all that can still be judged anew.
+/// The past of a streak after a period before its last step was filled, as far as it can still be
+/// judged anew.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Rejudged {
-    /// The step within its cycle that the filled period is.
+    /// The number of the filled period's step within its cycle.
     pub step: i64,
     /// The latest stretches of steps, oldest first, never empty.
     pub stretches: Vec<Stretch>,
@@ -40,7 +41,7 @@ pub struct Rejudged {
     pub freeze_changes: Vec<FreezeChange>,
 }
 
-/// An optional list that stock writers may have stored as null.
+/// Reads null as an empty list: stock writers may have stored it.
 pub(super) fn null_is_none<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Protected>, D::Error> {
     Ok(Option::deserialize(from)?.unwrap_or_default())
 }

@@ -17,8 +17,8 @@ fn granted_state(mode: ClaimMode) -> RewardState {
     }
 }
 
-/// The state of each reward of a milestone when it is reached: of those granted, those that wait, and those
-/// that are refused.
+/// Returns the rewards of a milestone when it is reached, each with its state: the granted, the
+/// waiting and the refused.
 pub fn outcomes<'e>(
     mode: ClaimMode,
     rewards: &'e [Reward],
@@ -45,7 +45,7 @@ pub(super) fn granted_lines<'e>(
     outcomes.map(line).collect()
 }
 
-/// The rewards of a milestone wait for a budget.
+/// Adds a milestone whose rewards wait for a budget.
 pub(super) fn add_waiting(
     task: &mut TaskState,
     period: &Period,
@@ -65,7 +65,7 @@ pub(super) fn add_waiting(
     });
 }
 
-/// Rewards that waited for a budget are granted.
+/// Marks rewards that waited for a budget as claimed.
 pub(super) fn grant_waiting(state: &mut UserTasks, waited: &UnclaimedRewards) {
     let task = state.tasks.entry(waited.task.clone()).or_default();
     remove_waiting(task, &waited.period.key, waited.milestone);
@@ -74,12 +74,12 @@ pub(super) fn grant_waiting(state: &mut UserTasks, waited: &UnclaimedRewards) {
     }
 }
 
-/// Nothing of a milestone waits for a budget any more.
+/// Removes a milestone from those that wait for a budget.
 pub(super) fn remove_waiting(task: &mut TaskState, key: &PeriodKey, milestone: i64) {
     task.waiting.retain(|w| !(w.period.key == *key && w.at == milestone));
 }
 
-/// The rewards of a milestone wait to be claimed.
+/// Adds a milestone whose rewards can be claimed.
 pub(super) fn add_claimable(
     task: &mut TaskState,
     period: &Period,
@@ -101,7 +101,7 @@ pub(super) fn add_claimable(
     });
 }
 
-/// Rewards that nobody claimed can't be claimed any more.
+/// Removes rewards that lapsed from those that can be claimed, and sets their state.
 pub(super) fn lapse(state: &mut UserTasks, unclaimed: &UnclaimedRewards, lapsed: Lapsed) {
     let task = state.tasks.entry(unclaimed.task.clone()).or_default();
     remove_claimable(task, &unclaimed.period.key, unclaimed.milestone);
@@ -110,7 +110,8 @@ pub(super) fn lapse(state: &mut UserTasks, unclaimed: &UnclaimedRewards, lapsed:
     }
 }
 
-/// The rewards of a milestone are claimed. It counts although it is not among those that were read from rows.
+/// Removes a milestone from those that can be claimed. It lowers the count also if the milestone
+/// was not read from its row.
 pub(super) fn remove_claimable(task: &mut TaskState, key: &PeriodKey, milestone: i64) {
     let loaded = task.claimable.len() as u64;
     task.claimable.retain(|c| !(c.period.key == *key && c.at == milestone));
@@ -120,7 +121,7 @@ pub(super) fn remove_claimable(task: &mut TaskState, key: &PeriodKey, milestone:
     }
 }
 
-/// A granted reward is in another state, wherever it is remembered.
+/// Sets the state of a granted reward, wherever it is remembered.
 pub(super) fn set_state(user: &mut UserTasks, reward: &Reward, state: RewardState) {
     if let Some(grant) = user.grants.get_mut(&reward.grant) {
         grant.state = state;

@@ -33,7 +33,7 @@ pub(super) fn advance(task: &mut TaskState, event: &Event) {
     (streak.current, streak.longest, streak.step) = (*current, *longest, *step);
     streak.first_at = streak.first_at.min(period.starts_at);
     streak.forget(*fillable_from);
-    // What was used between the first remembered step and a period that can be filled matters too.
+    // Uses of freezes between the first remembered step and a fillable period matter too.
     let first = streak.stretches.first().map_or(period.starts_at, |first| first.last.starts_at);
     let kept_from = fillable_from.map_or(first, |from| first.min(Some(from)));
     if let Some(freezes) = &mut task.freezes {
@@ -67,19 +67,19 @@ fn begin(period: &Period, Figures { current, longest, step }: Figures) -> Streak
 }
 
 impl StreakState {
-    /// Takes a step after the last one.
+    /// Adds a step after the last one.
     fn go_on(&mut self, period: &Period, figures: Figures, is_remembered: bool) {
         let before = self.last_stretch();
         if figures.step == 1 {
             self.cycle_from = period.starts_at;
         }
-        // What was told of periods after this one stays told.
+        // Records about periods after this one stay.
         let is_later = |told: &Told| told.protected_until > period.ends_at;
         self.told = self.told.filter(is_later).map(|told| Told { broken: false, ..told });
         if !is_remembered {
             self.stretches.clear();
         } else if before.last.key == period.key {
-            // The user's first step, or the same fact again.
+            // This is the user's first step, or the same fact again.
             if self.stretches.is_empty() {
                 self.stretches.push(before);
             }
@@ -107,7 +107,7 @@ impl StreakState {
         self.last = period.clone();
     }
 
-    /// Takes the past as it was judged anew.
+    /// Replaces the past by the one that was judged anew.
     fn rejudge(&mut self, rejudged: &Rejudged) {
         self.stretches.clone_from(&rejudged.stretches);
         if let Some(last) = rejudged.stretches.last() {
@@ -116,13 +116,13 @@ impl StreakState {
         }
     }
 
-    /// Forgets what no later action can change: stretches that another one follows before `fillable_from`,
-    /// and milestones of cycles that no remembered stretch is in.
+    /// Forgets what no later action can change: stretches that another one follows before
+    /// `fillable_from`, and milestones of cycles that no remembered stretch is in.
     fn forget(&mut self, fillable_from: Option<Timestamp>) {
         let is_over = |next: &Stretch| fillable_from.is_some_and(|from| next.from <= Some(from));
         let first = self.stretches.iter().rposition(is_over).unwrap_or(0);
         self.stretches.drain(..first);
-        // Cycles of the first stretch that are over stay as they are, unless a period before it is filled.
+        // Finished cycles of the first stretch can't change, unless a period before it is filled.
         let is_whole = |stretch: &&Stretch| fillable_from.is_some_and(|f| Some(f) <= stretch.from);
         let begun = self.stretches.iter().filter(is_whole).map(|stretch| stretch.from);
         let cycles = self.stretches.iter().map(|stretch| stretch.cycle_from);
@@ -146,7 +146,7 @@ impl StreakState {
     }
 }
 
-/// Counts the freezes that were left after a step.
+/// Stores the number of freezes left after a step, and their changes.
 fn count_freezes(freezes: &mut Option<Box<FreezeState>>, event: &Event) {
     let Event::StreakAdvanced { freezes: Some(left), protected, rejudged, .. } = event else {
         return;
@@ -170,8 +170,8 @@ fn count_freezes(freezes: &mut Option<Box<FreezeState>>, event: &Event) {
     }
 }
 
-/// Notes that a protected period was told of. An amnesty may protect one after whose end the streak was told to
-/// be broken: it goes on then.
+/// Marks a protected period as recorded. An amnesty may protect a period after a break was
+/// recorded; the streak then goes on.
 pub(super) fn protect(task: &mut TaskState, period: &Period) {
     if let Some(streak) = &mut task.streak {
         let told = streak.told.get_or_insert_default();
@@ -181,7 +181,8 @@ pub(super) fn protect(task: &mut TaskState, period: &Period) {
     }
 }
 
-/// Notes that a broken streak was told of. What it was is kept until the next step: a period may be filled.
+/// Marks the break of the streak as recorded. The streak is kept until the next step, because a
+/// period may be filled.
 pub(super) fn break_off(task: &mut TaskState) {
     if let Some(streak) = &mut task.streak {
         let told = streak.told.get_or_insert_with(Told::default);
@@ -200,7 +201,7 @@ pub(super) fn grant_freezes(task: &mut TaskState, count: i64, at: Timestamp) {
     }
 }
 
-/// Keeps a freeze for a period.
+/// Reserves a freeze for a period.
 pub(super) fn reserve_freeze(task: &mut TaskState, period: &Period) {
     let freezes = task.freezes.get_or_insert_default();
     if !freezes.reserved.iter().any(|kept| kept.period == period.key) {

@@ -1,5 +1,5 @@
-//! The set of values that a `distinct` has counted. A large set is divided, so that adding a value to it, and looking
-//! for one in it, takes a small part of it.
+//! The set of values that a `distinct` has counted. A large set is divided into chunks, so that
+//! adding or finding a value touches a small part of it.
 
 use std::collections::BTreeMap;
 
@@ -9,11 +9,11 @@ use serde::{Deserialize, Serialize};
 
 use super::ValueHash;
 
-/// The most values of a set that is kept in one piece.
+/// The largest number of values in a set that is kept in one piece.
 pub const SMALL_SET_MAX: usize = 256;
 
-/// The number of chunks of a large set. At the most values that a period counts, a chunk holds some 80 of them, in
-/// about a kilobyte.
+/// The number of chunks of a large set. With the most values that a period counts, a chunk holds
+/// some 80 of them, in about a kilobyte.
 const CHUNKS: u8 = 128;
 
 impl ValueHash {
@@ -23,8 +23,8 @@ impl ValueHash {
     }
 }
 
-/// Values by their hashes. A large set that was read from its row knows only the count of its values, and each chunk
-/// that was put into it; a set that was folded from events has all chunks.
+/// A set of values, kept as hashes. A large set that was read from its row knows only its count,
+/// and the chunks put into it since; a set that was folded from events has all chunks.
 ///
 /// Stored as one text, the base64url of the sorted hashes (16 bytes a value), or, if chunks are missing, as the count.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,9 +40,9 @@ enum Values {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct LargeSet {
-    /// How many values all chunks have, those that are not known included.
+    /// The number of values in all chunks, also in those not loaded.
     count: usize,
-    /// The chunks that are known, each sorted.
+    /// The loaded chunks, each sorted.
     chunks: BTreeMap<u8, Vec<ValueHash>>,
 }
 
@@ -53,7 +53,7 @@ impl Default for ValueSet {
 }
 
 impl LargeSet {
-    /// A set with all of its chunks.
+    /// Builds a set with all of its chunks.
     fn of(values: Vec<ValueHash>) -> Self {
         let count = values.len();
         let mut chunks: BTreeMap<u8, Vec<_>> = (0..CHUNKS).map(|id| (id, Vec::new())).collect();
@@ -70,11 +70,11 @@ impl ValueSet {
         Self(if is_small { Values::Small(values) } else { Values::Large(LargeSet::of(values)) })
     }
 
-    /// Whether a value is among them.
+    /// True if the set holds the value.
     ///
     /// # Panics
     ///
-    /// If the value's chunk was not put into a set that was read from its row. To guess would count a value twice.
+    /// If the value's chunk is not loaded. A guess could count a value twice.
     pub fn contains(&self, value: ValueHash) -> bool {
         let among = match &self.0 {
             Values::Small(values) => values,
@@ -83,7 +83,8 @@ impl ValueSet {
         among.binary_search(&value).is_ok()
     }
 
-    /// Adds a value. Nothing can be added to a chunk that is not known: [`Self::contains`] was asked before.
+    /// Adds a value. Its chunk must be loaded, as [`Self::contains`] requires; otherwise nothing
+    /// happens.
     pub(super) fn insert(&mut self, value: ValueHash) {
         match &mut self.0 {
             Values::Small(values) => {
@@ -100,7 +101,7 @@ impl ValueSet {
         }
     }
 
-    /// How many values there are.
+    /// The number of values.
     pub fn len(&self) -> usize {
         match &self.0 {
             Values::Small(values) => values.len(),
@@ -108,17 +109,17 @@ impl ValueSet {
         }
     }
 
-    /// Whether there are none.
+    /// True if there are no values.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Whether it is divided into chunks.
+    /// True if the set is divided into chunks.
     pub fn is_large(&self) -> bool {
         matches!(self.0, Values::Large(_))
     }
 
-    /// Whether all of its values are known.
+    /// True if all values are loaded.
     pub fn is_complete(&self) -> bool {
         match &self.0 {
             Values::Small(_) => true,
@@ -126,7 +127,7 @@ impl ValueSet {
         }
     }
 
-    /// The chunks of a large set that are known and not empty, each with its packed values.
+    /// The loaded chunks of a large set that are not empty, each with its packed values.
     pub fn chunks(&self) -> impl Iterator<Item = (u8, Vec<u8>)> + '_ {
         let chunks = match &self.0 {
             Values::Small(_) => None,
@@ -136,7 +137,7 @@ impl ValueSet {
         not_empty.map(|(id, values)| (*id, pack(values)))
     }
 
-    /// Puts a chunk into a large set: its packed values, none if no value of the set belongs to it.
+    /// Puts a chunk into a large set, as packed values; empty if no value of the set belongs to it.
     pub fn put_chunk(&mut self, id: u8, packed: &[u8]) -> Result<(), InvalidValueSet> {
         let values = unpack(packed)?;
         let is_of_chunk = id < CHUNKS && values.iter().all(|value| value.chunk() == id);
@@ -149,7 +150,7 @@ impl ValueSet {
         }
     }
 
-    /// Keeps of a large set only the count of its values.
+    /// Drops the chunks of a large set and keeps the count of its values.
     pub fn forget_chunks(&mut self) {
         if let Values::Large(set) = &mut self.0 {
             set.chunks.clear();
@@ -157,7 +158,7 @@ impl ValueSet {
     }
 }
 
-/// Tells whether the value is new.
+/// Inserts a value at its place. Returns true if it is new.
 fn insert_sorted(values: &mut Vec<ValueHash>, value: ValueHash) -> bool {
     let place = values.binary_search(&value);
     if let Err(place) = place {
@@ -166,7 +167,7 @@ fn insert_sorted(values: &mut Vec<ValueHash>, value: ValueHash) -> bool {
     place.is_err()
 }
 
-/// The hashes one after the other.
+/// Writes the hashes one after the other.
 fn pack(values: &[ValueHash]) -> Vec<u8> {
     values.iter().flat_map(|hash| hash.0).collect()
 }
@@ -178,11 +179,11 @@ fn unpack(bytes: &[u8]) -> Result<Vec<ValueHash>, InvalidValueSet> {
     if is_set { Ok(hashes) } else { Err(InvalidValueSet) }
 }
 
-/// A set as it is stored.
+/// The stored form of a set.
 #[derive(Serialize, Deserialize)]
 #[serde(untagged)]
 enum Stored {
-    /// Of a large set that lies in chunks elsewhere.
+    /// The number of values of a large set, whose chunks are stored elsewhere.
     Count(usize),
     Values(String),
 }
@@ -211,14 +212,14 @@ impl From<ValueSet> for Stored {
         }
         let packed = match &set.0 {
             Values::Small(values) => pack(values),
-            // A chunk begins where the one before ends, so that all of them together are sorted.
+            // Chunks follow each other in the order of their values, so together they are sorted.
             Values::Large(set) => set.chunks.values().flat_map(|values| pack(values)).collect(),
         };
         Self::Values(URL_SAFE_NO_PAD.encode(packed))
     }
 }
 
-/// Why stored values are not a [`ValueSet`], or not a chunk of it.
+/// The error for stored values that are not a [`ValueSet`], or not a chunk of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
     "a set of values is stored as sorted hashes of 12 bytes, or as the count of more than {SMALL_SET_MAX}"

@@ -1,19 +1,21 @@
-//! Which periods a task's state holds: those that an action can still reach, and what a screen shows.
+//! The periods that a task's state holds: those that an action can still reach, and those that a
+//! screen shows.
 
 use jiff::{SignedDuration, Timestamp};
 
 use super::{ClosedPeriod, PeriodState, TaskState};
 use crate::calendar::Period;
 
-/// How far the watermark must be inside the newest period before the one before it is forgotten.
+/// Progress of the watermark into the newest period after which the period before it is forgotten.
 ///
-/// A producer's clock may be ahead of the reader's, for whom the period before has not ended and is the one that
-/// a screen shows. It is as much as an action may be ahead by default, `future_tolerance`. Like the other bounds
-/// of a state it decides only how much is remembered: an action for a closed period is too late either way.
+/// A producer's clock may be ahead of the reader's. For the reader the period before has then not
+/// ended, and is the one that a screen shows. The value is the default of `future_tolerance`, the
+/// time by which an action may be ahead. Like the other bounds of a state it decides only how much
+/// is remembered: an action for a closed period is too late either way.
 const PREVIOUS_HELD_FOR: SignedDuration = SignedDuration::from_mins(5);
 
 impl TaskState {
-    /// The state of a period, opened if it is new.
+    /// Returns the state of a period. Opens the period if it is new.
     pub(crate) fn open_period(&mut self, period: &Period) -> &mut PeriodState {
         let found = self.periods.iter().position(|p| p.period.key == period.key);
         let index = found.unwrap_or_else(|| {
@@ -24,7 +26,7 @@ impl TaskState {
         &mut self.periods[index]
     }
 
-    /// Forgets periods that no action can reach any more. The newest stays: it is what a screen shows.
+    /// Forgets periods that no action can reach any more, except the newest: a screen shows it.
     pub(crate) fn forget_closed_periods(&mut self) {
         let Some(watermark) = self.watermark else { return };
         let last = self.periods.len().saturating_sub(1);
@@ -46,7 +48,7 @@ impl TaskState {
         });
     }
 
-    /// Whether a reader's clock may still be in the period before the newest one.
+    /// True if a reader's clock may still be in the period before the newest one.
     fn holds_previous(&self, watermark: Timestamp) -> bool {
         let newest_from = self.periods.last().and_then(|p| p.period.starts_at);
         newest_from.is_some_and(|from| watermark.duration_since(from) < PREVIOUS_HELD_FOR)
@@ -54,7 +56,7 @@ impl TaskState {
 }
 
 impl PeriodState {
-    /// A period in which nothing was counted.
+    /// Returns a period in which nothing was counted.
     fn opened(period: Period) -> Self {
         Self {
             period,

@@ -1,5 +1,5 @@
-//! What is remembered of a streak: its figures as of the last step, and as much of its past as can still be
-//! judged anew.
+//! The state of a streak: its figures as of the last step, and the part of its past that can still
+//! be judged anew.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -9,32 +9,33 @@ use crate::calendar::{Period, PeriodKey};
 
 /// A streak as of its last step.
 ///
-/// Only steps, make-ups and granted or reserved freezes change it. What became of the periods missed since is
-/// found by walking them (`user_tasks/gap.rs`); `told` only says which of it is an event already.
+/// Only steps, make-ups and granted or reserved freezes change it. The outcome of the periods
+/// missed since is found by walking them (`user_tasks/gap.rs`); `told` says which part of it is
+/// recorded in events already.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct StreakState {
-    /// Steps in a row up to `last`.
+    /// The number of steps in a row up to `last`.
     pub current: i64,
-    /// The most there ever were.
+    /// The longest streak ever, in steps.
     pub longest: i64,
-    /// The step within the cycle, from 1.
+    /// The number of the last step within its cycle, from 1.
     pub step: i64,
     /// The period of the last step.
     pub last: Period,
-    /// When the period of the running cycle's first step began.
+    /// The start of the period of the running cycle's first step.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cycle_from: Option<Timestamp>,
-    /// When the period of the user's first step began.
+    /// The start of the period of the user's first step.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first_at: Option<Timestamp>,
-    /// Milestones reached in the running cycle, and in earlier ones that may still be joined to a run; in
-    /// the order in which they were reached.
+    /// Milestones reached in the running cycle, and in earlier cycles that a filled period may
+    /// still change; in the order in which they were reached.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub reached: Vec<ReachedStep>,
     /// The latest stretches of steps, oldest first; empty if no period before the last step can be filled.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub stretches: Vec<Stretch>,
-    /// What was told of the periods missed since the last step; absent: nothing.
+    /// The decisions about the periods missed since the last step that are recorded; absent: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub told: Option<Told>,
 }
@@ -42,51 +43,51 @@ pub struct StreakState {
 /// A milestone that a step reached.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ReachedStep {
-    /// When the period that is the step began.
+    /// The start of the period of the step.
     pub starts_at: Option<Timestamp>,
     /// The milestone.
     #[serde(flatten)]
     pub milestone: ReachedMilestone,
 }
 
-/// Steps in periods without a missed one between them.
+/// Steps in consecutive periods, none of them missed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Stretch {
-    /// When the first of the periods began.
+    /// The start of the first period.
     pub from: Option<Timestamp>,
-    /// The last of the periods.
+    /// The last period.
     pub last: Period,
-    /// How many periods.
+    /// The number of periods.
     pub count: i64,
-    /// Steps of the same run before it; 0 if the run begins with it.
+    /// The number of steps of the same run before the stretch; 0 if the run begins with it.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub before: i64,
-    /// When the period of the first step of the cycle began that holds `last`.
+    /// The start of the cycle that holds `last`: the start of its first step's period.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cycle_from: Option<Timestamp>,
 }
 
 impl Stretch {
-    /// Steps of the run up to its end.
+    /// The number of steps of the run up to the end of the stretch.
     pub fn total(&self) -> i64 {
         self.before.saturating_add(self.count)
     }
 
-    /// Whether `period` is one of its steps.
+    /// True if `period` is one of its steps.
     pub fn holds(&self, period: &Period) -> bool {
         self.from <= period.starts_at && period.starts_at < self.last.ends_at
     }
 }
 
-/// What was told of the periods missed since the last step.
+/// The decisions about the periods missed since the last step that events record already.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Told {
-    /// The end of the last protected period that was told of.
+    /// The end of the last protected period that is recorded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub protected_until: Option<Timestamp>,
-    /// That the streak broke was told.
+    /// True if the break of the streak is recorded.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub broken: bool,
 }
@@ -95,27 +96,28 @@ pub struct Told {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct FreezeState {
-    /// How many were left at the last step; absent: the task's `initial`.
+    /// The number left at the last step; absent: the task's `initial`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub left: Option<i64>,
-    /// Grants that `left` does not count yet, oldest first.
+    /// Grants since then, which `left` does not include; oldest first.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub granted: Vec<FreezeChange>,
-    /// Recent changes that `left` counts: grants, and uses at the end of the period they protected.
+    /// Recent changes that `left` includes: grants, and uses at the end of the period they
+    /// protected.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub changes: Vec<FreezeChange>,
-    /// Periods for which the user wished to use a freeze, by key, oldest wish first.
+    /// The periods for which the user asked to use a freeze, in the order of the requests.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub reserved: Vec<ReservedFreeze>,
 }
 
-/// Freezes that came or went.
+/// A change of the number of freezes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FreezeChange {
-    /// When.
+    /// The time of the grant, or the end of the period that a freeze protected.
     pub at: Timestamp,
-    /// How many came; negative if they went.
+    /// The difference: positive for a grant, negative for a use.
     pub by: i64,
 }
 
@@ -125,12 +127,12 @@ pub struct FreezeChange {
 pub struct ReservedFreeze {
     /// The period.
     pub period: PeriodKey,
-    /// When the period ends: from then on the wish is kept or void.
+    /// The end of the period: from then on the freeze is used or the reservation void.
     pub ends_at: Option<Timestamp>,
 }
 
 impl FreezeState {
-    /// How many there are, all recorded grants and uses counted.
+    /// The number of freezes, all recorded grants and uses counted.
     pub fn total(&self, initial: i64) -> i64 {
         let granted: i64 = self.granted.iter().map(|change| change.by).sum();
         self.left.unwrap_or(initial).saturating_add(granted)
@@ -138,7 +140,8 @@ impl FreezeState {
 }
 
 impl StreakState {
-    /// Its last stretch, which is all that is known of a streak whose past can't be judged anew.
+    /// The last stretch of the streak. If the past can't be judged anew, it is reduced to the last
+    /// step.
     pub fn last_stretch(&self) -> Stretch {
         self.stretches.last().cloned().unwrap_or_else(|| Stretch {
             from: self.last.starts_at,
@@ -149,7 +152,7 @@ impl StreakState {
         })
     }
 
-    /// Whether `period` is known to be a step.
+    /// True if `period` is known to be a step.
     pub fn has_step(&self, period: &Period) -> bool {
         self.last.key == period.key || self.stretches.iter().any(|stretch| stretch.holds(period))
     }

@@ -5,8 +5,8 @@ use jiff::SignedDuration;
 use super::sequences::zoo;
 use super::*;
 
-/// What a user of fourteen tasks may take: some hundred bytes for each task, with the lines that were granted in
-/// the periods that are shown, and some for each change of zone that is remembered.
+/// Limit on the state of a user with fourteen tasks: some hundred bytes for each task, with the
+/// lines granted in the periods on screen, and some for each remembered change of zone.
 const BYTES_MAX: usize = 14_000;
 
 /// A day of a user who does all there is to do, and claims it in the evening.
@@ -41,7 +41,7 @@ struct Life<'c> {
 }
 
 impl Life<'_> {
-    /// Whether the command was taken. What was granted is delivered at once.
+    /// Applies a command and delivers at once what it grants. Returns false if it was rejected.
     fn does(&mut self, command: &(impl Into<Input> + Clone)) -> bool {
         let Ok(decision) = decide(&self.state, command, self.catalogue) else { return false };
         for event in &decision.events {
@@ -58,7 +58,8 @@ impl Life<'_> {
     }
 }
 
-/// What is read and written with every action: claimable milestones and grants are rows of their own.
+/// The size of the state that is read and written with every action. Claimable milestones and
+/// grants are rows of their own.
 fn size_of_state(state: &UserTasks) -> usize {
     let mut state = state.clone();
     state.grants.clear();

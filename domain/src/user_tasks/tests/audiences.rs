@@ -1,4 +1,4 @@
-//! Who has a task at all: judged with the attributes of the moment, on each action and each read.
+//! Audiences: judged with the attributes of the moment, on each action and each read.
 
 use serde_json::Map;
 
@@ -161,7 +161,7 @@ fn a_share_of_the_users_is_always_the_same_and_no_larger_than_it_says() {
     assert!(counted.abs_diff(1_000) < 137, "{counted} of 4000");
 }
 
-/// Sign-ins of VIPs, with make-ups and wishes for freezes.
+/// Sign-ins of VIPs, with make-ups and requests for freezes.
 fn sign_in_of_vips() -> Catalogue {
     let rules = json!({ "freezes": { "initial": 1, "max": 1, "use": "manual" },
         "make_up": { "look_back": 3, "on": "user.made_up_day" } });
@@ -180,7 +180,7 @@ fn outside_the_audience_of_a_streak_nothing_is_a_step_or_a_made_up_one() {
     let left = vip.clone().after(&[becomes(1, "03T10:00")]);
     left.when(&signs_in("04T09:00")).then_nothing("sign-in", UnmovedReason::OutsideAudience);
     left.when(&makes_up("03T12:00")).then_nothing("sign-in", UnmovedReason::OutsideAudience);
-    // Not even one that could not be taken leaves a trace.
+    // Even an action that could not be counted leaves no trace.
     let unnamed = action("user.made_up_day", at("03T12:00"), &json!({}));
     left.when(&unnamed).then_nothing("sign-in", UnmovedReason::OutsideAudience);
     let back = left.after(&[becomes(2, "03T13:00")]);

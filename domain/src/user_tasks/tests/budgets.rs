@@ -1,4 +1,4 @@
-//! Budgets: what is left is given, what is taken is in the facts.
+//! Budgets: granted while anything is left, and the amounts taken are in the facts.
 
 use super::*;
 use crate::catalogue::{BudgetKey, BudgetsUsed};
@@ -133,7 +133,7 @@ fn a_milestone_waits_whole_and_is_granted_once_its_budget_holds_it() {
     }
     assert!(states(&past).iter().all(|(_, state)| *state == RewardState::Waiting));
 
-    // The same day its window is still used up; the next one is empty.
+    // On the same day the window is still used up; the next window is empty.
     let settle = |when| Command::Settle { as_of: at(when) };
     let full = used("2026-03-29", 10);
     assert_eq!(decided(&past, &settle("29T23:59"), &full).events, []);
@@ -171,7 +171,7 @@ fn what_waits_is_revoked_with_its_whole_milestone_and_never_granted() {
     past.when(&revoke(true)).then(&events);
     let past = past.after(&[revoke(true)]);
     assert!(states(&past).iter().all(|(_, state)| *state == RewardState::Revoked));
-    // A budget that holds all of it grants none of it.
+    // After the revocation nothing waits, so a higher budget grants nothing.
     let raised = badges(&json!("wait"), &json!({}));
     let past = past.under(&raised);
     let settle = Command::Settle { as_of: at("30T00:00") };

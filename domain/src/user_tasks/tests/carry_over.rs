@@ -1,4 +1,4 @@
-//! Rule 6: what exceeds the target of a task that carries it over opens the next period.
+//! Rule 6: the amount beyond the target of a task that carries over goes into the next period.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -27,7 +27,7 @@ fn gift_of(coins: i64, when: &str) -> Input {
     action("gift.sent", at(when), &json!({ "coins": coins }))
 }
 
-/// Progress into which `carried` came over, and that leaves `surplus` over.
+/// Progress with `came` carried over from the period before and `left` as its surplus.
 fn carried(event: Event, came: i64, left: i64) -> Event {
     let mut event = event;
     let Event::ProgressRecorded { carried, surplus, .. } = &mut event else { panic!("{event:?}") };

@@ -36,7 +36,7 @@ fn counting(of: &str, mut event: Event) -> Event {
     event
 }
 
-/// What the task `chest` and those behind it made of an action.
+/// The events of these tasks.
 fn of_tasks<'e>(events: &'e [Event], names: &[&str]) -> Vec<&'e Event> {
     let is_of = |event: &&Event| names.iter().any(|name| event.task() == Some(&id(name)));
     events.iter().filter(is_of).collect()

@@ -1,4 +1,5 @@
-//! Corrections by hand: who changed what and why is a fact like any other, and what it reaches is granted once.
+//! Corrections by hand: operator and reason are facts like any other, and a milestone is granted
+//! once.
 
 use proptest::prelude::*;
 use uuid::Uuid;
@@ -88,7 +89,7 @@ fn rule_14_progress_that_was_taken_down_reaches_no_milestone_again() {
     past.when(&gift("29T12:00")).then(&[progressed("daily", day(29), [1, 2, 3], "29T12:00")]);
     let past = past.after(&[gift("29T12:00")]);
     past.when(&gift("29T12:01")).then(&[progressed("daily", day(29), [1, 3, 3], "29T12:01")]);
-    // Below zero there is nothing.
+    // Progress never falls below zero.
     past.when(&adjusts_by(-99, "29T13:00")).then(&[corrected(
         "daily",
         day(29),
@@ -167,7 +168,7 @@ fn an_adjustment_of_a_locked_task_waits_for_the_unlock() {
     let past = given(&catalogue, &[]);
     let events = past.when(&adjusts_by(3, "29T11:00")).events();
     assert!(matches!(events[..], [Event::ProgressCorrected { withheld: true, .. }]), "{events:?}");
-    // Taken down again, nothing waits any more.
+    // After progress was taken down again, nothing waits any more.
     let past = past.after(&[adjusts_by(3, "29T11:00"), adjusts_by(-1, "29T11:30")]);
     let unlocked = past.when(&completes("first-gift", "29T12:00")).events();
     assert!(!unlocked.iter().any(|event| event.task() == Some(&id("daily"))), "{unlocked:?}");
@@ -268,7 +269,7 @@ fn a_revoked_reward_is_neither_claimed_nor_delivered() {
         .then_rejected(&ClaimRejection::NothingClaimable { task: id("first-gift") }.into());
     assert_eq!(revoked.state.tasks[&id("first-gift")].unclaimed_count, 0);
 
-    // Claimed, and on its way.
+    // The reward is claimed, and on its way.
     let claimed = past.after(&[claim("first-gift", "29T11:00")]);
     let revoked = claimed.clone().after(&[revokes(grant, false, "29T11:30")]);
     revoked.when(&Command::StartDeliveries { rewards: vec![granted.clone()] }).then(&[]);
@@ -293,7 +294,7 @@ fn unclaimed_rewards_of_one_milestone_are_revoked_together() {
     let events = past.when(&revokes(grant, true, "29T11:00")).events();
     let [Event::RewardsRevoked { rewards, .. }] = &events[..] else { panic!("{events:?}") };
     assert_eq!(rewards.len(), 2);
-    // Claimed, each goes its way by itself.
+    // Once claimed, each reward is revoked by itself.
     let claimed = past.after(&[claim("first-gift", "29T11:00")]);
     let events = claimed.when(&revokes(grant, false, "29T12:00")).events();
     let [Event::RewardsRevoked { rewards, .. }] = &events[..] else { panic!("{events:?}") };

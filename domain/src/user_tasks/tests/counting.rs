@@ -1,4 +1,4 @@
-//! Rules 5 to 8: what is credited.
+//! Rules 5 to 8: the amount that is credited.
 
 use super::*;
 
@@ -68,7 +68,7 @@ fn rule_06_a_measure_that_cannot_be_taken_moves_nothing_and_says_why() {
         (json!(9_223_372_036_854_775_808_u64), "data.coins is beyond 64 bits"),
         (json!(9.3e18), "data.coins is beyond 64 bits"),
         (json!(1e300), "data.coins is beyond 64 bits"),
-        // 9007199254740993.0 is read as this: its last digit is lost.
+        // 9007199254740993.0 is read as this number: its last digit is lost.
         (
             json!(9_007_199_254_740_992.0),
             "data.coins was sent with a fraction or an exponent and is not exact beyond 2^53; send it as \
@@ -167,7 +167,7 @@ fn rule_08_a_where_that_cannot_be_evaluated_is_no_match() {
     assert!(matches!(wrong, UnmovedReason::FilterFailed(1, _)), "{wrong:?}");
 }
 
-/// Published before the language was checked as strictly as it is.
+/// The version was published before expressions were checked as strictly as now.
 #[test]
 fn a_stored_where_that_no_longer_compiles_stops_its_own_task_only() {
     let broken = sum(1000, &json!({ "where": "data.coins + 1" }));

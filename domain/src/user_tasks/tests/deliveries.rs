@@ -41,7 +41,7 @@ fn rule_16_a_payer_says_that_a_reward_was_delivered() {
     past.when(&yes).then(&[Event::RewardDelivered { reward, at: at("29T12:00") }]);
     let past = past.after(&[yes]);
     assert_eq!(line(&past), RewardState::Delivered);
-    // Final, whatever is said.
+    // The delivery is final, whatever the payer says later.
     let again = "the reward was said to be delivered before";
     past.when(&delivered(&grant, "29T13:00")).then(&[ignored(&grant, true, again, "29T13:00")]);
     let against = "the reward was delivered, which is final";
@@ -93,7 +93,7 @@ fn rule_16_an_acknowledgement_of_what_was_not_handed_over_changes_nothing() {
         let nobody = ignored(named, true, "the user has no such grant", "29T12:00");
         past.when(&delivered(named, "29T12:00")).then(&[nobody]);
     }
-    // It may be answered before it was noted that it is on its way.
+    // The payer may answer before the start of the delivery is recorded.
     let past = past.after(&[claim("daily", "29T12:00"), delivered(&grant, "29T12:01")]);
     assert_eq!(line(&past), RewardState::Delivered);
     past.when(&Command::StartDeliveries { rewards: vec![reward] }).then(&[]);
@@ -214,7 +214,7 @@ fn rule_16_a_repeated_acknowledgement_counts_if_it_says_that_a_reward_was_delive
     let (past, _) = delivering(&catalogue);
     let fact = Event::RewardDelivered { reward: reward.clone(), at: when };
     assert_eq!(repeated(&past, &yes), Some(fact.clone()));
-    // It may be about an attempt before an operator had the reward delivered again.
+    // The failure may be about an attempt before an operator had the reward delivered again.
     let no = word_of(reward.grant, Verdict::Failed { reason: "no".to_owned() });
     assert_eq!(repeated(&past, &no), None);
     let past = past.after(&[failed(&reward.grant.to_string(), "no", "29T11:30")]);

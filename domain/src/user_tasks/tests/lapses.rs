@@ -51,10 +51,10 @@ fn rule_18_a_reward_can_be_claimed_until_it_expires() {
     let past = given(&catalogue, &[]).after(&[gift("29T12:00")]);
     past.when(&settle("29T12:59")).then(&[]);
     assert_eq!(past.when(&claim("daily", "29T12:59")).events().len(), 1);
-    // The first instant outside.
+    // 13:00 is the first instant at which it can't be claimed.
     past.when(&claim("daily", "29T13:00")).then_rejected(&rejected("daily"));
     past.when(&settle("29T13:00")).then(&[lapsed(Lapsed::Expired, "29T13:00")]);
-    // The same fact, however late it is noticed.
+    // The fact is the same, however late it is noticed.
     let late = settle("31T08:00");
     past.when(&late).then(&[lapsed(Lapsed::Expired, "29T13:00")]);
     let past = past.after(&[late]);
@@ -122,7 +122,7 @@ fn lucky() -> Value {
     task
 }
 
-/// What a gift rolls under a seed.
+/// The reward that a gift draws under a seed.
 fn drawn(catalogue: &Catalogue, seed: u64) -> Reward {
     let Input::RecordAction { action, .. } = gift("29T12:00") else { unreachable!() };
     let command = Input::RecordAction { action, seed: Seed(seed) };

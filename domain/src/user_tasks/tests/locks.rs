@@ -1,4 +1,4 @@
-//! Rule 7: prerequisites, and what several tasks make of one action.
+//! Rule 7: prerequisites, and one action for several tasks.
 
 use super::*;
 
@@ -54,7 +54,7 @@ fn rule_07_a_prerequisite_completed_in_any_period_unlocks_for_good() {
     past.when(&action("other", at("29T12:00"), &json!({}))).then(&[counted]);
 }
 
-/// Gifts count while `first-gift`, which wants something else, is missing.
+/// Gifts count while `first-gift`, which counts another type of action, is missing.
 fn counting_while_locked(milestones: &[i64]) -> Catalogue {
     let prerequisite = first_gift(json!({ "objective": { "on": ["other"], "target": 1 } }));
     let locked = json!({ "requires": ["first-gift"], "while_locked": "count" });

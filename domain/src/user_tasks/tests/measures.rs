@@ -55,7 +55,7 @@ fn not_counted(reason: &str, when: &str) -> Event {
     Event::ActionNotCounted { task, version: 1, reason, at }
 }
 
-/// What the state has counted of the newest period of `daily`.
+/// The values that the newest period of `daily` has counted.
 fn seen_of(given: &Given<'_>) -> Option<Seen> {
     given.state.tasks[&id("daily")].periods.last().unwrap().seen.clone()
 }
@@ -316,13 +316,13 @@ fn instant(sent: &Sent) -> Timestamp {
 
 const TARGET: i64 = 7;
 
-/// What a measure makes of some actions, by looking at all of them again.
+/// The value of a measure, computed from all actions again.
 fn value_of(measure: &str, actions: &[&Sent]) -> i64 {
     match measure {
         "count" => i64::try_from(actions.len()).unwrap(),
         "sum" => actions.iter().map(|sent| sent.value).sum(),
         "max" => actions.iter().map(|sent| sent.value).max().unwrap_or(0),
-        // Of equal times the last one of the log.
+        // Of actions at the same time, the last one of the log wins.
         "latest" => actions.iter().max_by_key(|sent| sent.minute).map_or(0, |sent| sent.value),
         "distinct" => {
             let values: BTreeSet<_> = actions.iter().map(|sent| sent.value).collect();
@@ -332,7 +332,7 @@ fn value_of(measure: &str, actions: &[&Sent]) -> i64 {
     }
 }
 
-/// All that a daily task has taken, kept as it came.
+/// All actions that a daily task has counted, in the order of their arrival.
 #[derive(Default)]
 struct Oracle<'s> {
     days: [Vec<&'s Sent>; 4],
@@ -342,7 +342,7 @@ struct Oracle<'s> {
 #[derive(Debug, PartialEq)]
 enum Expected {
     TooLate,
-    /// It changes nothing.
+    /// The action changes nothing.
     Nothing,
     Progress(i64),
 }
@@ -403,7 +403,8 @@ proptest! {
             prop_assert_eq!(outcome(&decided), expected, "{} {:?}", name, sent);
             decided.iter().for_each(|event| evolve(&mut state, event));
             events.extend(decided);
-            // A redelivery that gets past the nets changes nothing where the same counts once.
+            // A redelivery that is not recognised as such changes nothing if the measure counts a
+            // value once.
             if matches!(name, "max" | "latest" | "distinct") {
                 let again = decide(&state, &command, &catalogue).unwrap().events;
                 let moves = |e: &Event| matches!(e, Event::ProgressRecorded { .. });

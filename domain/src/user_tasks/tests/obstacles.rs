@@ -1,4 +1,5 @@
-//! What stops a task whatever an action of the moment contains: it must agree with what an action meets.
+//! Obstacles that stop a task whatever the action contains: they must agree with those that an
+//! action meets.
 
 use super::*;
 

@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// The facts that a user's gift wrote.
+/// The events of a user's gift.
 fn facts_of(past: &Given<'_>, command: &Input) -> Vec<Event> {
     decide(&past.state, command, past.catalogue).unwrap().events
 }

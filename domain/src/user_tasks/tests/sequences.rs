@@ -1,4 +1,4 @@
-//! Whatever happens, in whatever order: what must hold after any sequence of commands.
+//! Invariants that must hold after any sequence of commands.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -60,7 +60,7 @@ pub(super) fn zoo() -> Vec<Value> {
     ]
 }
 
-/// These, and a streak with all that can protect and fill a day.
+/// The tasks of [`zoo`], and a streak with everything that can protect and fill a day.
 fn zoo_with_streak() -> Vec<Value> {
     let rules = json!({
         "cycle": 3, "grace_periods": 1, "freezes": { "initial": 1, "max": 2 },
@@ -145,7 +145,7 @@ fn when(step: &Step) -> Timestamp {
     }
 }
 
-/// All facts, and the state that was carried along while they were decided.
+/// Returns all events, and the state that was carried along while they were decided.
 fn run(steps: &[Step]) -> (Vec<Event>, UserTasks) {
     let (mut catalogue, later) = (catalogue(zoo_with_streak()), catalogue(zoo_later()));
     let mut later = Some(later);
@@ -213,7 +213,7 @@ proptest! {
             prop_assert!(*surplus == 0 || progress == target);
             let now = (*progress, *surplus);
             let before = reached.insert((task, &period.key), now);
-            // What was carried over may make up the whole target.
+            // The amount carried over may make up the whole target.
             let is_more = *credited > 0 && before.is_none_or(|before| before < now);
             prop_assert!(is_more || *latest, "{} {}: {:?} after {:?}", task, period.key, now, before);
         }

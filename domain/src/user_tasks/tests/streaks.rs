@@ -75,8 +75,8 @@ fn grants_freezes(count: i64, when: &str) -> Input {
 }
 
 impl When {
-    /// What follows, in short: `10: 2 of 3` is the step of the 10th by which the streak is 2 long and the longest
-    /// one 3.
+    /// Asserts the events in short form: `10: 2 of 3` is the step of the 10th, by which the streak
+    /// is 2 long and the longest one 3.
     #[track_caller]
     fn then_told(self, expected: &[&str]) {
         let events = self.outcome.unwrap().events;
@@ -92,7 +92,7 @@ impl When {
     }
 }
 
-/// A fact about a streak, in short; nothing of the progress within a period.
+/// The short form of an event about a streak; `None` for progress within a period.
 fn told(event: &Event) -> Option<String> {
     let day_of = |key: &crate::calendar::PeriodKey| key.as_str()[8..].to_owned();
     Some(match event {
@@ -114,7 +114,7 @@ fn told(event: &Event) -> Option<String> {
         Event::FreezeReserved { period, .. } => format!("{}: reserved", day_of(&period.key)),
         Event::ActionNotCounted { reason, .. } => reason.clone(),
         Event::ActionTooLate { .. } => "too late".to_owned(),
-        // Nothing about streaks.
+        // The event is not about streaks.
         _ => return None,
     })
 }

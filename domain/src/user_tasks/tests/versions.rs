@@ -105,9 +105,9 @@ fn rule_09_when_the_day_starts_elsewhere_the_next_period_begins_where_the_open_o
     let at_hour = |hour| daily(json!({ "day_starts_at": hour }));
     let before = catalogue([at_hour("05:00")]);
     let cases = [
-        // By the new rule 05:30 is still the 29th, which the open period is called.
+        // By the new rule 05:30 is still the 29th, and that key belongs to the open period.
         ("06:00", "30T05:30", period("2026-03-30", Some(at("30T05:00")), Some(at("31T06:00")))),
-        // No hour is left over between the two, even if nothing happens in it.
+        // No hour is left over between the two periods, even if nothing happens in it.
         ("06:00", "30T07:00", period("2026-03-30", Some(at("30T05:00")), Some(at("31T06:00")))),
         // By the new rule 05:30 lies in a day that began before the open period ended.
         ("04:00", "30T05:30", period("2026-03-30", Some(at("30T05:00")), Some(at("31T04:00")))),
@@ -163,7 +163,7 @@ fn rule_09_adopt_if_easier_compares_what_a_period_of_a_streak_needs() {
     assert_eq!(events[0], kept);
 }
 
-/// Versions of the daily task with these targets, each with what it says of open periods.
+/// Versions of the daily task with these targets, each with its policy for open periods.
 fn versions(of: &[(i64, &str)]) -> Vec<Value> {
     let version = |(target, policy): &(i64, &str)| {
         daily_with(&[*target], json!({ "on_new_version": policy }))
@@ -171,8 +171,8 @@ fn versions(of: &[(i64, &str)]) -> Vec<Value> {
     of.iter().map(version).collect()
 }
 
-/// The version and the target that judge an action after the second and after the third publication, whether or
-/// not the user did something between the two.
+/// Asserts the version and target that judge an action after the second and after the third
+/// publication, whether or not the user did something between the two.
 #[track_caller]
 fn judged_by(of: &[(i64, &str)], expected: (u32, i64)) {
     let all = versions(of);
@@ -199,8 +199,8 @@ fn rule_09_each_publication_decides_whether_open_periods_follow_it() {
     judged_by(&[(9, "keep"), (10, "adopt_if_easier"), (8, "adopt_if_easier")], (3, 8));
 }
 
-/// The targets of an objective in the first and the second version, the actions before the second one, and an action
-/// that is credited nothing.
+/// An objective with a target in each of two versions, the actions before the second one, and an
+/// action that is credited nothing.
 struct Lowered {
     measure: Value,
     targets: [i64; 2],
@@ -349,7 +349,8 @@ fn rule_09_a_lower_target_completes_nothing_while_the_task_is_locked_or_beyond_i
     let over = under(json!({ "window": { "until": "2026-03-29T11:00:00Z" } }));
     let outside = UnmovedReason::OutsideWindow;
     past.clone().under(&over).when(&level(420, "29T11:00")).then_nothing("daily", outside);
-    // Counted while locked, it is completed, and withheld until the prerequisite is there.
+    // The period counts while locked: it is completed, and withheld until the prerequisite is
+    // completed.
     let counts = under(json!({ "requires": ["first-gift"], "while_locked": "count" }));
     let past = past.under(&counts);
     let counted = by_version(2, progressed("daily", day(29), [0, 400, 400], "29T11:00"));

@@ -9,7 +9,7 @@ fn by_user_zone() -> Catalogue {
     catalogue([daily_with(&[9], json!({ "zone": "user" }))])
 }
 
-/// The period of an action under such a catalogue.
+/// The period of an action under this catalogue.
 #[track_caller]
 fn period_of(past: &Given<'_>, when: &str) -> Period {
     match &past.when(&gift(when)).outcome.unwrap().events[..] {
@@ -53,7 +53,7 @@ fn rule_02_a_move_east_gives_a_short_period_and_repeats_none() {
     ]);
     let open = period("2026-03-20", Some(at("20T04:00")), Some(at("21T04:00")));
     assert_eq!(period_of(&past, "21T03:59"), open);
-    // In Tokyo the 21st has 11 hours left.
+    // In Tokyo 11 hours of the 21st are left.
     let next = period("2026-03-21", Some(at("21T04:00")), Some(at("21T15:00")));
     assert_eq!(period_of(&past, "21T04:00"), next);
     let then = period("2026-03-22", Some(at("21T15:00")), Some(at("22T15:00")));
@@ -70,7 +70,8 @@ fn rule_02_a_move_west_gives_a_long_period_and_repeats_none() {
     ]);
     let open = period("2026-03-20", Some(at("19T15:00")), Some(at("20T15:00")));
     assert_eq!(period_of(&past, "20T14:59"), open);
-    // In New York it is still the 20th then, which is over; so it is the 21st until its end there.
+    // In New York it is still the 20th, whose period is over; so this period is the 21st until its
+    // end there.
     let next = period("2026-03-21", Some(at("20T15:00")), Some(at("22T04:00")));
     assert_eq!(period_of(&past, "20T15:00"), next);
     assert_eq!(period_of(&past, "22T03:59"), next);
@@ -86,7 +87,7 @@ fn rule_02_a_move_across_more_than_a_day_repeats_no_name_either() {
     ]);
     let open = period("2026-03-21", Some(at("20T10:00")), Some(at("21T10:00")));
     assert_eq!(period_of(&past, "20T10:00"), open);
-    // UTC+14 to UTC-11: there it is the 20th then, and the 21st after that.
+    // From UTC+14 to UTC-11: there it is the 20th then, and the 21st after that.
     let next = period("2026-03-22", Some(at("21T10:00")), Some(at("23T11:00")));
     assert_eq!(period_of(&past, "21T10:00"), next);
 }
@@ -143,7 +144,7 @@ fn rule_02_an_update_without_a_zone_leaves_it() {
 #[test]
 fn rule_02_an_update_that_arrives_late_leaves_the_open_period_alone() {
     let catalogue = by_user_zone();
-    // The 20th is open when the news of the 19th arrives.
+    // The 20th is open when the update of the 19th arrives.
     let past = given(&catalogue, &[]).after(&[gift("20T01:00"), moves_to(WEST, "19T12:00")]);
     assert_eq!(period_of(&past, "20T23:59"), day(20));
     let next = period("2026-03-21", Some(at("21T00:00")), Some(at("22T04:00")));
@@ -166,7 +167,7 @@ fn rule_02_each_task_takes_a_change_at_its_own_boundary() {
     assert_eq!(periods.collect::<Vec<_>>(), [there, week]);
 }
 
-/// Otherwise what an open period follows from would have to be forgotten.
+/// Without the limit, the changes that an open period depends on would have to be forgotten.
 #[test]
 fn rule_02_a_zone_that_changes_too_often_stays_and_the_event_says_why() {
     let catalogue = by_user_zone();

@@ -1,4 +1,4 @@
-//! Grants by hand, and grants that are taken back.
+//! Grants by hand, and revocations of grants.
 
 use jiff::Timestamp;
 use uuid::Uuid;
@@ -9,7 +9,7 @@ use crate::user_tasks::decide::{Rejection, settle};
 use crate::user_tasks::event::{Event, Reward, grant_id};
 use crate::user_tasks::state::{ClaimableMilestone, Grant, RewardState, UserTasks};
 
-/// The fact that a reward is granted by hand; none if it was before.
+/// Returns the event of a reward that is granted by hand; none if it was granted before.
 pub(super) fn grant(
     state: &UserTasks,
     correction: &Correction,
@@ -30,7 +30,8 @@ pub(super) fn grant(
     vec![Event::RewardGranted { reward, by: by.clone(), reason: reason.clone() }]
 }
 
-/// The fact that rewards are taken back, after what time alone has brought about.
+/// Returns the event of rewards that are taken back. If time alone granted the reward, the due
+/// events about rewards come first.
 pub(super) fn revoke(
     state: &UserTasks,
     correction: &Correction,
@@ -108,15 +109,15 @@ pub(super) fn revoke(
     Ok(events)
 }
 
-/// The milestone of a grant that can be claimed.
+/// Returns the milestone of a claimable grant.
 fn milestone_of<'s>(state: &'s UserTasks, grant: &Grant) -> Option<&'s ClaimableMilestone> {
     let Reward { task, period, milestone, .. } = &grant.reward;
     let claimable = &state.tasks.get(task)?.claimable;
     claimable.iter().find(|c| c.period.key == *period && c.at == *milestone)
 }
 
-/// The rewards that wait for their budgets together with this one, itself included. `None`: where the state was read
-/// from its rows, it is not among those that were read.
+/// Returns the rewards that wait for their budgets together with this one, itself included. `None`
+/// if they were not among those read from rows.
 fn waiting_with<'s>(state: &'s UserTasks, grant: &Grant) -> Option<&'s [Reward]> {
     let Reward { task, period, milestone, .. } = &grant.reward;
     let waiting = &state.tasks.get(task)?.waiting;
@@ -124,7 +125,8 @@ fn waiting_with<'s>(state: &'s UserTasks, grant: &Grant) -> Option<&'s [Reward]>
     Some(&found.rewards)
 }
 
-/// The state into which a claimable grant has lapsed by then, whether or not it is recorded.
+/// Returns the state into which a claimable grant has lapsed at `at`, recorded or not; `None` if it
+/// has not.
 fn grant_lapse(state: &UserTasks, grant: &Grant, at: Timestamp) -> Option<RewardState> {
     Some(milestone_of(state, grant)?.terms.lapsed(at)?.becomes.state())
 }

@@ -1,4 +1,4 @@
-//! Progress of an open period that is changed otherwise than by an action that counts.
+//! Changes of an open period's progress other than by an action that counts.
 
 use crate::calendar::PeriodKey;
 use crate::catalogue::{Catalogue, CatalogueTask};
@@ -10,8 +10,8 @@ use crate::user_tasks::event::Event;
 use crate::user_tasks::place::{Place, place};
 use crate::user_tasks::state::{PeriodState, ReachedMilestone, TaskState};
 
-/// The most open periods of a task to which a correction may add one. Actions close periods, corrections
-/// don't.
+/// Limit on the open periods of a task beyond which a correction opens no further one. Actions
+/// close periods, corrections don't.
 const OPEN_PERIODS_MAX: usize = 400;
 
 /// A change of progress.
@@ -22,7 +22,7 @@ pub enum Progress {
     Reset,
 }
 
-/// The task, the period (`None`: the one of the moment), and the change.
+/// The task, the period (`None`: the current one), and the change.
 pub type Wanted<'a> = (&'a TaskId, Option<&'a PeriodKey>, Progress);
 
 /// The author of a change, and the reason.
@@ -33,7 +33,7 @@ pub struct Author<'a> {
     pub reason: &'a str,
 }
 
-/// A period that is corrected.
+/// An open period that is to be corrected.
 pub struct Corrected<'a> {
     pub context: &'a ActionContext<'a>,
     pub task: &'a CatalogueTask,
@@ -41,7 +41,7 @@ pub struct Corrected<'a> {
     pub place: Place<'a>,
 }
 
-/// The facts of a correction of one period.
+/// Returns the events of a correction of one period.
 pub fn correct(
     context: &ActionContext<'_>,
     (task, period, change): Wanted<'_>,
@@ -61,7 +61,7 @@ pub fn correct(
     }
 }
 
-/// The period that is named, or the one of the moment.
+/// Returns the named period, or the current one.
 fn place_of<'a>(
     context: &ActionContext<'_>,
     task: &'a CatalogueTask,
@@ -89,7 +89,7 @@ fn not_correctable(task: &CatalogueTask, reason: impl Into<String>) -> Rejection
 }
 
 impl Corrected<'_> {
-    /// Tells whether actions close the period before they can reach it.
+    /// True if the period is closed: no action can reach it any more.
     pub fn is_closed(&self) -> bool {
         let at = self.context.action.occurred_at;
         self.place.too_late(&self.task.id, self.past, at).is_some()
@@ -109,7 +109,7 @@ impl Corrected<'_> {
         Ok(())
     }
 
-    /// Tells whether the period is a step of a streak, or becomes one once its withheld step is released.
+    /// True if the period is a step of a streak, or becomes one once its withheld step is released.
     pub fn is_step(&self) -> bool {
         let is_completed = self.place.open.is_some_and(|open| open.completed);
         self.is_continuous() && is_completed
@@ -119,13 +119,13 @@ impl Corrected<'_> {
         self.place.version.definition.kind.shape().counts_streaks
     }
 
-    /// The value of the period: its progress with the amount that it will carry over.
+    /// The value of the period: its progress, with the amount that it will carry over.
     pub fn value(&self) -> i64 {
         let Place { open, carried, .. } = &self.place;
         open.map_or(*carried, |open| open.progress.saturating_add(self.carried_over(open)))
     }
 
-    /// The amount beyond the target that is not settled yet.
+    /// The amount beyond the target, until the next period takes it over.
     fn carried_over(&self, open: &PeriodState) -> i64 {
         if self.place.carries_over { open.surplus } else { 0 }
     }
@@ -183,7 +183,7 @@ impl Corrected<'_> {
         )
     }
 
-    /// The period, and the streak of a continuous task, from the beginning. At most one step is made in a period,
+    /// Starts the period over, and the streak of a continuous task. A period has at most one step,
     /// so one that was a step takes no further actions.
     fn start_over(&self, author: Author<'_>) -> Result<Vec<Event>, Rejection> {
         let has_streak = self.past.is_some_and(|past| past.streak.is_some());
@@ -205,7 +205,8 @@ impl Corrected<'_> {
         self.context.locked_by(&self.place.version.definition.requires).is_empty()
     }
 
-    /// The facts of a period that holds this value: the correction, and what it reaches.
+    /// Returns the events that bring the period to a value: the correction, and the milestones it
+    /// reaches.
     pub fn at(&self, value: i64, unlocked: bool, author: Author<'_>) -> (Event, Vec<Event>) {
         let progress = value.min(self.target());
         let surplus = match self.place.open {

@@ -1,5 +1,5 @@
-//! A period before the last step counts after all: a late action, or a make-up. The run that it joins is judged
-//! anew.
+//! Periods before the last step that are filled later, by a late action or a make-up. The run that
+//! such a period joins is judged anew.
 
 use jiff::Timestamp;
 
@@ -10,12 +10,12 @@ use crate::user_tasks::event::{Event, Protected, Rejudged};
 use crate::user_tasks::gap::{FreezeAccount, StreakJudge, Until};
 use crate::user_tasks::state::{StreakState, Stretch};
 
-/// The most steps after a period that are judged anew. No look-back is as long; a lateness may be, where
-/// periods are short.
+/// Limit on the steps after a filled period that are judged anew. No look-back is as long; a
+/// lateness may be, if periods are short.
 const STEPS_BEHIND_MAX: i64 = 1_000;
 
-/// The facts of a period before the last step that counts after all; `None` if too little of that time is
-/// remembered.
+/// Returns the events of filling a period before the last step; `None` if too little of that time
+/// is remembered.
 pub(super) fn fill(
     context: &ActionContext<'_>,
     judge: &StreakJudge<'_>,
@@ -50,7 +50,7 @@ pub(super) fn fill(
         before: 0,
         cycle_from: period.starts_at,
     };
-    // What lay between two parts of one run still does not part them.
+    // Two parts of one run stay joined by what lay between them.
     let was_joined = later.first().is_some_and(|next| next.before > 0);
     let joins = was_joined || run.joins(&only);
     run.add(&only, joins);
@@ -67,29 +67,29 @@ pub(super) fn fill(
     Some(run.into_events(context, streak, period))
 }
 
-/// The run that a period joins.
+/// The run that a filled period joins, while it is judged anew.
 struct JudgedAnew<'a> {
     judge: &'a StreakJudge<'a>,
     account: FreezeAccount<'a>,
-    /// All that are known so far, oldest first.
+    /// The stretches judged so far, oldest first.
     stretches: Vec<Stretch>,
     protected: Vec<Protected>,
-    /// The steps of the run from the cycle on that holds the filled period, in order.
+    /// The steps of the run in order, from the cycle of the filled period on.
     steps: Vec<Step>,
-    /// Where the filled period is among them.
+    /// The index of the filled period's step in `steps`.
     filled: usize,
 }
 
 struct Step {
     period: Period,
-    /// Within its cycle.
+    /// The number of the step within its cycle.
     number: i64,
-    /// When the first period of its cycle began.
+    /// The start of the first period of its cycle.
     cycle_from: Option<Timestamp>,
 }
 
 impl JudgedAnew<'_> {
-    /// Whether a stretch goes on with the last one.
+    /// True if a stretch continues the last one.
     fn joins(&mut self, next: &Stretch) -> bool {
         let Some(last) = self.stretches.last() else { return false };
         let gap = self.judge.gap(&last.last, Until::Step(next.from), &mut self.account);
@@ -97,8 +97,8 @@ impl JudgedAnew<'_> {
         gap.broke_at.is_none()
     }
 
-    /// Puts the earlier steps of the cycle that the filled period is in before it: what a later part of the run
-    /// was granted in their place may have moved on to another cycle.
+    /// Puts the earlier steps of the filled period's cycle before it: milestones that a later part
+    /// of the run was granted in their place may now belong to another cycle.
     fn begin_with_cycle(&mut self, earlier: &[Stretch]) {
         let Some(filled) = self.steps.first() else { return };
         let cycle_from = filled.cycle_from;
@@ -107,7 +107,7 @@ impl JudgedAnew<'_> {
         }
         let of_cycle = earlier.iter().filter(|stretch| stretch.last.ends_at > cycle_from);
         let steps = of_cycle.flat_map(|stretch| {
-            // The cycle begins within the stretch, or was begun before it.
+            // The cycle begins within the stretch or before it.
             let first = if stretch.from < cycle_from { 1 } else { stretch.before + 1 };
             let periods = self.judge.periods(stretch.from.max(cycle_from), &stretch.last);
             let step =
@@ -119,7 +119,7 @@ impl JudgedAnew<'_> {
         self.steps.splice(..0, before);
     }
 
-    /// Adds a stretch of steps, to the run of the last one if it joins it.
+    /// Adds a stretch of steps. If `joins`, it continues the run of the last one.
     fn add(&mut self, next: &Stretch, joins: bool) {
         let last = self.stretches.last_mut().filter(|_| joins);
         let before = last.as_ref().map_or(0, |last| last.total());
@@ -175,7 +175,7 @@ impl JudgedAnew<'_> {
             let next = self.steps[index..].iter().find(|other| other.cycle_from != step.cycle_from);
             next.map_or(run_ends_at, |next| next.cycle_from)
         };
-        // Neither part of the run was granted it within the cycle.
+        // No part of the run was granted the step within this cycle.
         let is_new = |index: &usize| {
             let (step, cycle_ends_at) = (&self.steps[*index], cycle_ends_at(*index));
             !streak.reached.iter().any(|reached| {

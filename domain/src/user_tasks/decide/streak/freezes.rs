@@ -1,4 +1,4 @@
-//! Freezes: granted by hand, or kept for a period that the user names.
+//! Freezes: granted by hand, or reserved for a period that the user names.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -12,7 +12,8 @@ use crate::user_tasks::gap::StreakJudge;
 use crate::user_tasks::place::{Place, place};
 use crate::user_tasks::state::{TaskState, UserTasks};
 
-/// Keeps a freeze for the period that the action names, or says why it does not.
+/// Reserves a freeze for the period that the action names. If that is refused, an event records
+/// why.
 pub(super) fn reserve(
     context: &ActionContext<'_>,
     task: &CatalogueTask,
@@ -42,7 +43,8 @@ pub(super) fn reserve(
     })
 }
 
-/// Checks that a freeze can be kept for a period: one that runs, is to come, or was missed and is not decided.
+/// Checks that a freeze can be reserved for a period: a current or future one, or a missed one that
+/// is not decided.
 fn check(judge: &StreakJudge<'_>, period: &Period, at: Timestamp) -> Result<(), String> {
     let key = &period.key;
     let is_decided = period.ends_at.is_some_and(|end| judge.decided_at(end) <= at)
@@ -64,7 +66,8 @@ fn check(judge: &StreakJudge<'_>, period: &Period, at: Timestamp) -> Result<(), 
     Ok(())
 }
 
-/// The facts of freezes that are granted: what is due before them, and how many there are room for.
+/// Returns the events of freezes that are granted, after the events that are due. Grants no more
+/// than there is room for.
 pub(in crate::user_tasks::decide) fn grant(
     state: &UserTasks,
     request: &Grant<'_>,
@@ -83,7 +86,7 @@ pub(in crate::user_tasks::decide) fn grant(
     judge.tail(request.at, &mut account);
     let room = (judge.freezes.max - account.left()).max(0);
     let count = request.count.clamp(0, room);
-    // Each grant has an instant of its own, by which it is told from the others.
+    // Each grant has an instant of its own, which distinguishes it from the others.
     let last =
         account.changes().iter().filter(|change| change.by > 0).map(|change| change.at).max();
     let next = last.and_then(|last| last.checked_add(SignedDuration::from_micros(1)).ok());

@@ -1,4 +1,4 @@
-//! Make-ups: an action fills a period that was missed.
+//! Make-ups: an action fills a missed period.
 
 use super::{By, advance, afterwards, due, fill, period_named};
 use crate::calendar::Period;
@@ -14,7 +14,7 @@ use crate::user_tasks::state::TaskState;
 /// The field of `data` that names the period to fill.
 pub(super) const PERIOD: &str = "period";
 
-/// Fills the period that the action names, or says why it does not.
+/// Fills the period that the action names. If that is refused, an event records why.
 pub(super) fn make_up(
     context: &ActionContext<'_>,
     task: &CatalogueTask,
@@ -49,8 +49,8 @@ pub(super) fn make_up(
     }
 }
 
-/// The events of a missed period that is filled at the time of the action, by an operator if there is an author;
-/// `None` if too little of that time is remembered.
+/// Returns the events of filling a missed period at the time of the action, or of the operator's
+/// request if there is an author; `None` if too little of that time is remembered.
 pub(super) fn filled(
     context: &ActionContext<'_>,
     task: &CatalogueTask,
@@ -101,7 +101,8 @@ fn check(
     Err(format!("{named} lies more than {look_back} periods back"))
 }
 
-/// Checks that a period has ended, was missed, and may join a streak. `named` is how the refusal calls it.
+/// Checks that a period has ended, was missed, and may join a streak. `named` is its name in the
+/// reason of a refusal.
 pub(super) fn check_missed(
     context: &ActionContext<'_>,
     judge: &StreakJudge<'_>,

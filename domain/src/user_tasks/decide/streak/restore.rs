@@ -10,8 +10,8 @@ use crate::user_tasks::event::Event;
 use crate::user_tasks::gap::StreakJudge;
 use crate::user_tasks::place::place;
 
-/// The events of a missed period that an operator fills. It is a make-up that needs no `make_up` of the task and has
-/// no look-back: it joins runs, and grants no step again, as one does.
+/// Returns the events of a missed period that an operator fills. Like a make-up it joins runs and
+/// grants no step again, but the task needs no `make_up`, and there is no look-back.
 pub(in crate::user_tasks::decide) fn restore(
     context: &ActionContext<'_>,
     (task, key): (&TaskId, &PeriodKey),

@@ -13,7 +13,7 @@ fn with_amnesty(rules: Value, [from, until]: [&str; 2]) -> Catalogue {
     Catalogue::new(2, tasks).unwrap()
 }
 
-/// Tells as events what is due by now.
+/// Sweeps: returns the user after the events that are due, and these in short form.
 fn swept<'c>(mut past: Given<'c>, when: &str) -> (Given<'c>, Vec<String>) {
     let events = settle(&past.state, &past.catalogue.tasks()[0], at(when));
     events.iter().for_each(|event| evolve(&mut past.state, event));
@@ -27,7 +27,7 @@ fn no_streak_breaks_over_an_amnesty_and_it_costs_no_freeze() {
     let past = given(&catalogue, &[]).after(&on_days([2, 3]));
     assert_eq!(shown(&past, "06T12:00"), (2, 2, 1, true));
     past.when(&signs_in("06T09:00")).then_told(&["04: pause", "06: 3 of 3"]);
-    // The day after it is judged as ever.
+    // The day after the amnesty is judged as usual.
     past.when(&signs_in("08T09:00")).then_told(&[
         "04: pause",
         "06: freeze",
@@ -54,7 +54,7 @@ fn a_streak_that_was_told_to_be_broken_goes_on_after_an_amnesty() {
     let past = past.under(&after);
     assert_eq!(shown(&past, "05T01:00"), (3, 3, 0, true));
     past.when(&signs_in("05T09:00")).then_told(&["04: pause", "05: 4 of 4"]);
-    // If it breaks after all, that is told as well.
+    // If the streak breaks after all, that is recorded as well.
     let (past, events) = swept(past, "06T01:00");
     assert_eq!(events, ["04: pause", "broken: 3 to 03"]);
     past.when(&signs_in("06T09:00")).then_told(&["06: 1 of 3"]);
@@ -76,7 +76,7 @@ fn whether_a_break_was_told_before_the_amnesty_changes_nothing_of_the_streak() {
     assert_eq!(streak.current, 4);
 }
 
-/// The decision of an earlier step is a fact, and the fold asks no catalogue.
+/// The decision of an earlier step is a fact, and the fold does not look at the catalogue.
 #[test]
 fn an_amnesty_changes_no_streak_that_has_begun_anew() {
     let before = streak(&[7], json!({}));

@@ -1,5 +1,5 @@
-//! Rule 13 for every cadence, with freezes used by wish and a user who moves: whoever looks when, the
-//! facts are the same.
+//! Rule 13 for every cadence, with reserved freezes and a user who changes the zone: the facts do
+//! not depend on who looks, or when.
 
 use proptest::collection::vec;
 use proptest::option;
@@ -9,10 +9,10 @@ use super::oracle::{apply, hour, sweep};
 use super::*;
 use crate::calendar::PeriodKey;
 
-/// The periods that things happen in.
+/// The number of periods over which things happen.
 const PERIODS: i64 = 14;
 
-/// How often the task starts over, and the usual length of a period in hours.
+/// The cadence of the task, and the usual length of its period in hours.
 const CADENCES: [(&str, i64); 5] =
     [("day", 24), ("week", 168), ("month", 730), ("0 5 * * MON", 168), ("30 2 */2 * *", 48)];
 
@@ -27,7 +27,7 @@ struct Setup {
     look_back: i64,
     /// In periods.
     lateness: i64,
-    /// When the user moves, and where to.
+    /// The time of the user's change of zone, and the new zone.
     moves: Option<(i64, &'static str)>,
 }
 
@@ -93,7 +93,7 @@ fn happenings() -> impl Strategy<Value = Vec<(i64, Happening)>> {
     vec((0..1_000_i64, what), 0..40)
 }
 
-/// The key of the period that lies so many usual lengths away.
+/// The key of the period that lies `hours` from `now`.
 fn key_near(given: &Given<'_>, now: Timestamp, hours: i64) -> PeriodKey {
     let at = now + jiff::SignedDuration::from_hours(hours);
     given.catalogue.tasks()[0].current().period_at(at, &given.state.zones).key
@@ -151,7 +151,7 @@ proptest! {
         let (looked_at, with_looks) = live(&setup, &list, true);
         let (left_alone, without) = live(&setup, &list, false);
         let of_streak = |log: &[Event]| -> Vec<Event> {
-            // An update of the user touches no task, so nothing that is due is told before it.
+            // An update of the user touches no task, so nothing that is due is recorded before it.
             let is_of_streak = |e: &&Event| {
                 !matches!(
                     e,

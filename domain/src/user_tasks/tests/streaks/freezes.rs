@@ -1,4 +1,4 @@
-//! Freezes that are granted, and those that are used by wish.
+//! Freezes that are granted, and freezes that the user reserves.
 
 use super::*;
 

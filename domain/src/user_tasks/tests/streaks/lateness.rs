@@ -1,4 +1,4 @@
-//! Actions that come late count in their own period, in order.
+//! Late actions count in their own period, in order.
 
 use super::*;
 

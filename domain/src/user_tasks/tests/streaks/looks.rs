@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// What a sweep at this moment tells.
+/// The events of a sweep at this moment.
 fn sweep(past: &Given<'_>, when: &str) -> Vec<Event> {
     let task = &past.catalogue.tasks()[0];
     settle(&past.state, task, at(when))
@@ -54,7 +54,7 @@ fn rule_13_the_sweeper_records_streaks_of_all_tasks_a_little_after_they_were_dec
     let names: Vec<_> =
         swept(at("20T00:00")).iter().map(|e| e.task().unwrap().to_string()).collect();
     assert_eq!(names, ["sign-in", "weekly"], "in order of time");
-    // A task that never moves again breaks no streak.
+    // A retired task never goes on, so no streak of it breaks.
     let retired = catalogue_in(Status::Retired, [sign_in(&[7], json!({}))]);
     let past = past.under(&retired);
     past.when(&Command::Settle { as_of: at("20T00:00") }).then(&[]);

@@ -114,7 +114,7 @@ fn rule_12_a_run_that_is_judged_anew_may_use_freezes_that_were_there_at_that_tim
     past.when(&makes_up(2, "04T12:00")).then_told(&["02: made up", "02: 3 of 3"]);
     let past = past.after(&[makes_up(2, "04T12:00")]);
     assert_eq!(shown(&past, "04T13:00"), (3, 3, 0, false));
-    // One that came on the 4th can't.
+    // A freeze that came on the 4th can't.
     let before = given(&catalogue, &[]).after(&on_days([1]));
     let past = before.after(&[grants_freezes(1, "04T08:00")]).after(&on_days([4]));
     let past = past.after(&[makes_up(2, "04T12:00")]);

@@ -1,5 +1,5 @@
-//! The rules against a slow, obvious judge that shares no code with them: a list of days with marks, judged from
-//! the first day on after each thing that happens.
+//! The rules against a slow, obvious judge that shares no code with them: it judges a list of
+//! marked days from the first day again after each thing that happens.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,7 +12,7 @@ use crate::catalogue::Amnesty;
 use crate::catalogue::definition::Pause;
 use crate::screen::{ScreenRequest, screen};
 
-/// Days that things happen on, from 2026-03-01 on.
+/// The number of days on which things happen, from 2026-03-01 on.
 const DAYS: i64 = 40;
 
 #[derive(Debug, Clone)]
@@ -22,9 +22,9 @@ struct Setup {
     initial: i64,
     max: i64,
     look_back: i64,
-    /// In hours since the first day began.
+    /// Start and end, in hours since the first day began.
     pauses: Vec<(i64, i64)>,
-    /// The pauses are amnesties, which means the same.
+    /// True if the pauses are declared as amnesties, which has the same effect.
     by_amnesty: bool,
     /// The number of sign-ins that make a day count.
     target: i64,
@@ -105,11 +105,11 @@ fn happenings() -> impl Strategy<Value = Vec<(i64, Happening)>> {
 struct Judge<'s> {
     setup: &'s Setup,
     steps: BTreeSet<i64>,
-    /// Sign-ins by day.
+    /// The number of sign-ins by day.
     signs: BTreeMap<i64, i64>,
-    /// Days for which a freeze was used.
+    /// The days for which a freeze was used.
     frozen: BTreeSet<i64>,
-    /// By the hour.
+    /// Hour and number of freezes.
     grants: Vec<(i64, i64)>,
     longest: i64,
     /// Day and step.
@@ -130,7 +130,7 @@ impl Judge<'_> {
         })
     }
 
-    /// The runs of steps that there were up to an hour, and whether the last one goes on.
+    /// The runs of steps up to an hour, and whether the last one can still go on.
     fn runs(&mut self, until: i64) -> (Vec<Vec<i64>>, bool) {
         let mut runs: Vec<Vec<i64>> = Vec::new();
         let (mut is_alive, mut grace) = (false, 0);
@@ -142,7 +142,7 @@ impl Judge<'_> {
                 runs.last_mut().unwrap().push(day);
                 (is_alive, grace) = (true, self.setup.grace);
             } else if is_alive && (day + 1) * 24 <= until && !self.is_paused(day) {
-                // A freeze must not be one that came too late, or that another day was given.
+                // The freeze must have come in time, and no other day may have used it.
                 let later = (day + 1) * 24..=until.max((day + 1) * 24);
                 let is_free = |judge: &Self| later.clone().all(|hour| judge.freezes_at(hour) > 0);
                 if self.frozen.contains(&day) || (self.setup.max > 0 && is_free(self)) {
@@ -244,7 +244,7 @@ pub(super) fn sweep(given: &Given<'_>, now: Timestamp) -> Vec<Event> {
     events
 }
 
-/// Lets all of it happen; looks only if told to.
+/// Lets all of it happen. The looks happen only if `looks` is true.
 fn live(catalogue: &Catalogue, list: &[(i64, Happening)], looks: bool) -> (UserTasks, Vec<Event>) {
     let mut given = given(catalogue, &[]);
     let mut log = Vec::new();
@@ -318,7 +318,7 @@ proptest! {
         prop_assert_eq!(looked_at, left_alone);
     }
 
-    /// A sweep may look, by its clock, at days of which more is still to arrive.
+    /// A sweep goes by its own clock, and may look at days of which actions are still to arrive.
     #[test]
     fn rule_13_a_look_changes_nothing_of_what_late_actions_do(
         setup in setups(), list in happenings().prop_shuffle(), lateness_days in 0..60_i64,
@@ -338,7 +338,8 @@ proptest! {
                 streak.told = None;
             }
         }
-        // That a look was told of is all it leaves behind, also in a task that nothing else touched.
+        // A look leaves nothing behind but the record of it, also in a task that nothing else
+        // touched.
         prop_assert_eq!(looked_at, left_alone);
     }
 

@@ -45,7 +45,8 @@ fn rule_24_a_restored_day_goes_on_with_the_streak_and_tells_who_and_why() {
     past.when(&signs_in("03T14:00")).then_told(&["03: 3 of 3", "03: reaches 3", "03: completes"]);
 }
 
-/// A run that was begun since is joined if the task remembers its steps for make-ups; no look-back counts.
+/// A run begun since then is joined if the task remembers its steps for make-ups; the look-back
+/// does not matter.
 #[test]
 fn rule_12_a_restored_day_joins_runs_beyond_the_look_back_and_grants_no_step_again() {
     let rules = json!({ "make_up": { "look_back": 1, "on": "user.made_up_day" } });
