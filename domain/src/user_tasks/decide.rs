@@ -75,7 +75,7 @@ pub fn decide_action(
     decision
 }
 
-/// Decides which facts follow for one task from an action that was decided before the task was published.
+/// Decides which facts follow for one task from an action decided before the task was published.
 pub fn decide_past_action(
     state: &UserTasks,
     past: PastAction<'_>,
@@ -313,9 +313,9 @@ fn judge(
     }
 }
 
-/// Returns the composites that count a task and may already meet a later version's target. The
-/// tasks that they count may never be completed again, so each action that concerns one of these
-/// has to check the composites.
+/// Returns the composites that count a task and may already meet a later version's target. Perhaps
+/// none of the tasks that they count is ever completed again, so each action that concerns one of
+/// these has to check the composites.
 fn composites_to_finish(
     state: &UserTasks,
     task: &CatalogueTask,

@@ -296,8 +296,8 @@ pub enum Event {
     RewardsExpired(UnclaimedRewards),
     /// Rewards that nobody claimed were lost with their period.
     RewardsForfeited(UnclaimedRewards),
-    /// Rewards that nobody claimed were granted with the end of their period, or rewards that waited for a
-    /// budget were granted once it held them. Paying them is another system's work.
+    /// Unclaimed rewards were granted at the end of their period, or waiting rewards once their
+    /// budget held them. Paying them is another system's work.
     RewardsGranted(UnclaimedRewards),
     /// The last milestone was reached, for the first and only time in its period.
     TaskCompleted {

@@ -1,5 +1,5 @@
-//! The part of a user's past that the rules need. It stays small whatever the user's age: open periods,
-//! streaks, and how much is unclaimed.
+//! The part of a user's past that the rules need. It stays small whatever the user's age: open
+//! periods, streaks, and the number of unclaimed milestones.
 
 mod periods;
 mod streak;

@@ -1,4 +1,5 @@
-//! The rules of `product.md`, case by case: given events, when an action or a command, then events.
+//! The rules of `docs/rules.md`, case by case: given events, when an action or command, then
+//! events.
 //!
 //! The tasks of these tests count gifts unless they say otherwise; instants are in March 2026.
 #![expect(clippy::needless_pass_by_value, reason = "definitions are written in place, as json!")]
@@ -151,7 +152,7 @@ pub(crate) fn moves_to(zone: &str, when: &str) -> Input {
     action("plaudit.user.updated", at(when), &json!({ "zone": zone }))
 }
 
-/// A wish to claim whatever is oldest.
+/// A claim of the oldest milestone.
 pub(crate) fn claim(task: &str, when: &str) -> Input {
     claim_of(task, None, None, when)
 }
@@ -240,7 +241,7 @@ fn by_version(number: u32, mut event: Event) -> Event {
     event
 }
 
-/// A milestone of version 1 that pays these coins to whoever claims them.
+/// A milestone of version 1 that pays these coins on a claim.
 fn reached(task: &str, period: &Period, milestone: i64, amount: i64, when: &str) -> Event {
     let rewards = rewards(task, period, milestone, amount, when);
     let (task, period, at) = (id(task), period.clone(), at(when));

@@ -47,7 +47,7 @@ pub(super) enum NotCredited {
     NotMeasured(String),
 }
 
-/// A period before it is credited.
+/// The figures of a period before it is credited.
 struct Tally<'a> {
     /// The value so far: progress, and the amount beyond the target.
     value: i64,

@@ -33,13 +33,13 @@ pub enum Obstacle {
         /// The time of that action.
         watermark: Timestamp,
     },
-    /// The period takes no more.
+    /// The period is completed.
     Completed(Period),
-    /// The period is a step of the streak already.
+    /// The period already is a step of the streak.
     HasStep(Period),
     /// Prerequisites are missing.
     Locked(Vec<TaskId>),
-    /// The period was credited all that its cap allows.
+    /// The period has used up its cap.
     CapUsedUp {
         /// The cap per period.
         cap: i64,
@@ -48,7 +48,7 @@ pub enum Obstacle {
     },
 }
 
-/// The effect that an action of this moment has on a task if the task counts it.
+/// The effect of an action of this moment on a task, if the task counts it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Outlook {
     /// The obstacles. Empty: the action counts.

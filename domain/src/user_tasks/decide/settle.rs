@@ -1,5 +1,5 @@
-//! Effects of time alone: unclaimed rewards expire, or are granted or forfeited with their period; streaks are
-//! protected, or break.
+//! Effects of time alone: unclaimed rewards expire, or are granted or forfeited with their period;
+//! streaks are protected, or break.
 
 use jiff::Timestamp;
 

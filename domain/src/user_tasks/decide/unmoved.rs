@@ -39,8 +39,8 @@ pub enum UnmovedReason {
     /// The `where` of this version names a field that the action or the user does not have.
     #[error("`where` did not match: {1}")]
     FieldMissing(u32, String),
-    /// The `where` of this version can't be evaluated for this action: a wrong type, an overflow, or its budget is
-    /// used up.
+    /// The `where` of this version can't be evaluated for this action: a wrong type, an overflow,
+    /// or its allowance is used up.
     #[error("`where` can't be evaluated: {1}")]
     FilterFailed(u32, String),
     /// The period is completed.

@@ -50,7 +50,7 @@ pub enum AllottedAs {
 }
 
 impl Event {
-    /// The amounts that the event takes of budgets.
+    /// Returns the amounts that the event takes from budgets.
     pub fn budget_takes(&self) -> impl Iterator<Item = (&BudgetKey, i64)> {
         let budgeted = match self {
             Self::MilestoneReached { budgeted, .. }

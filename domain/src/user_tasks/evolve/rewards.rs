@@ -1,4 +1,4 @@
-//! The fold of granted rewards: those that can be claimed, those that wait for a budget, and their states.
+//! The fold of granted rewards: the claimable ones, those that wait for a budget, and their states.
 
 use crate::calendar::{Period, PeriodKey};
 use crate::catalogue::definition::ClaimMode;

@@ -26,7 +26,8 @@ impl ValueHash {
 /// A set of values, kept as hashes. A large set that was read from its row knows only its count,
 /// and the chunks put into it since; a set that was folded from events has all chunks.
 ///
-/// Stored as one text, the base64url of the sorted hashes (16 bytes a value), or, if chunks are missing, as the count.
+/// Stored as one text, the base64url of the sorted hashes (16 bytes a value); as the count alone if
+/// chunks are missing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "Stored", into = "Stored")]
 pub struct ValueSet(Values);

@@ -6,7 +6,8 @@ use jiff::{SignedDuration, Timestamp};
 use super::{ClosedPeriod, PeriodState, TaskState};
 use crate::calendar::Period;
 
-/// Progress of the watermark into the newest period after which the period before it is forgotten.
+/// Distance of the watermark from the start of the newest period at which the period before it is
+/// forgotten.
 ///
 /// A producer's clock may be ahead of the reader's. For the reader the period before has then not
 /// ended, and is the one that a screen shows. The value is the default of `future_tolerance`, the

@@ -32,7 +32,8 @@ pub struct StreakState {
     /// still change; in the order in which they were reached.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub reached: Vec<ReachedStep>,
-    /// The latest stretches of steps, oldest first; empty if no period before the last step can be filled.
+    /// The latest stretches of steps, oldest first; empty if no period before the last step can be
+    /// filled.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub stretches: Vec<Stretch>,
     /// The decisions about the periods missed since the last step that are recorded; absent: none.
@@ -121,7 +122,7 @@ pub struct FreezeChange {
     pub by: i64,
 }
 
-/// A freeze that is kept for one period.
+/// A freeze that is reserved for one period.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ReservedFreeze {
@@ -140,7 +141,7 @@ impl FreezeState {
 }
 
 impl StreakState {
-    /// The last stretch of the streak. If the past can't be judged anew, it is reduced to the last
+    /// The last stretch of the streak. If the past can't be judged anew, it holds only the last
     /// step.
     pub fn last_stretch(&self) -> Stretch {
         self.stretches.last().cloned().unwrap_or_else(|| Stretch {

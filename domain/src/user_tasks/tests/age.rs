@@ -1,4 +1,4 @@
-//! "The state must stay small whatever a user's age: open periods, unsettled rewards, streaks."
+//! The state stays small whatever a user's age: open periods, unsettled rewards, streaks.
 
 use jiff::SignedDuration;
 

@@ -244,7 +244,8 @@ fn rule_20_a_composite_shows_like_any_other_task() {
 }
 
 proptest! {
-    /// The oracle looks at all completions again: how many of the named tasks were completed in the day.
+    /// The oracle counts all completions again: how many of the named tasks were completed in the
+    /// day.
     #[test]
     fn rule_08_composites_agree_with_an_oracle(
         sent in vec((0..3_usize, 0..(3 * 24 * 60_i64)), 0..40), target in 1..4_i64,
@@ -313,12 +314,12 @@ fn rule_09_a_composite_that_asks_for_less_is_completed_by_the_next_action_of_wha
         by_version(2, reached("chest", &super::once(), 3, 10, "29T10:00")),
         by_version(2, completed("chest", &super::once(), "29T10:00")),
     ];
-    // An action of a task that is completed, or retired, and so is credited nothing.
+    // An action of a completed or retired task, which is credited nothing.
     for kind in ["w", "y", "z"] {
         past.when(&done(kind, "29T10:00")).then(&expected);
     }
     past.when(&done("elsewhere", "29T10:00")).then(&[]);
-    // The completion of a task that only the earlier version counts does it too.
+    // The completion of a task that only the earlier version counts completes the composite too.
     let past = given(&before, &[]).after(&three);
     let active = of(2, Status::Active);
     let chest = past.under(&active).when(&done("z", "29T10:00")).events();

@@ -342,7 +342,7 @@ proptest! {
         }
         prop_assert_eq!(&fold(&events), &state);
         prop_assert_eq!(&fold(events.iter().flat_map(|event| [event, event])), &state);
-        // Rule 14: what is reached is reached once in its period, whatever was corrected in between.
+        // Rule 14: a milestone is reached once in its period, whatever was corrected in between.
         let mut reached = std::collections::BTreeSet::new();
         for event in &events {
             if let Event::MilestoneReached { task, period, milestone, .. } = event {

@@ -223,7 +223,8 @@ fn rule_16_a_repeated_acknowledgement_counts_if_it_says_that_a_reward_was_delive
     assert_eq!(repeated(&past, &yes), None, "it is delivered");
 }
 
-/// An attempt whose answer was lost may have been paid, and the reward was given up and revoked since.
+/// An attempt whose answer was lost may have been paid, though the reward was given up and revoked
+/// since.
 #[test]
 fn rule_16_a_payer_that_has_paid_a_revoked_reward_is_recorded_and_changes_nothing() {
     let catalogue = catalogue([daily_with(&[1], json!({}))]);

@@ -1,5 +1,5 @@
-//! Rule 8: the measures that look at more than the action at hand, case by case and against an oracle
-//! that looks at all actions of a period again.
+//! Rule 8: the measures that depend on more than the current action, case by case and against an
+//! oracle that looks at all actions of a period again.
 
 use std::collections::{BTreeMap, BTreeSet};
 

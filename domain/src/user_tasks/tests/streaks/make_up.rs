@@ -62,7 +62,8 @@ fn rule_12_a_make_up_that_joins_nothing_is_a_run_of_its_own() {
 fn rule_12_a_make_up_grants_no_step_again_that_either_part_was_granted_in_the_cycle() {
     let catalogue = with_make_up(&[1, 2, 3, 4, 5, 6, 7], 3, json!({ "cycle": 7 }));
     let past = given(&catalogue, &[]).after(&on_days([1, 2, 3, 4, 5, 7, 8]));
-    // The steps of the 7th and 8th were 1 and 2 of their own run; now they are 7, and 1 of the next cycle.
+    // The steps of the 7th and 8th were 1 and 2 of their own run; now they are 7, and 1 of the next
+    // cycle.
     past.when(&makes_up(6, "08T12:00")).then_told(&[
         "06: made up",
         "06: 8 of 8",
@@ -180,7 +181,8 @@ fn one_type_of_action_may_be_both_step_and_make_up() {
     past.when(&fills).then_told(&["02: made up", "02: 3 of 3"]);
 }
 
-/// The step of the 14th began at 05:00, by the hour of the later version; the make-up is judged by the earlier one.
+/// The step of the 14th began at 05:00, by the hour of the later version; the earlier version
+/// judges the make-up.
 #[test]
 fn rule_12_a_period_is_filled_once_although_days_begin_at_another_hour_by_now() {
     let rules = json!({ "make_up": { "look_back": 4, "on": "user.made_up_day" } });
