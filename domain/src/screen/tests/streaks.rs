@@ -1,4 +1,4 @@
-//! Streaks as of now, whether or not an event has told what became of them.
+//! Streaks as of now, whether or not their end has been recorded as an event.
 
 use super::*;
 
