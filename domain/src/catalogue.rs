@@ -30,7 +30,7 @@ pub use dependencies::{DependencyCycle, TASKS_TOUCHED_MAX, TooManyTouched};
 /// One published version of a task, ready to decide actions. Immutable.
 #[derive(Debug)]
 pub struct TaskVersion {
-    /// From 1.
+    /// The number of the version, from 1.
     pub version: u32,
     /// The time of its publication.
     pub published_at: Timestamp,

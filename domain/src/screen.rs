@@ -169,7 +169,7 @@ pub struct RewardScreen {
     /// The title of the line, in the reader's language.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub title: Option<String>,
-    /// As the author gave it.
+    /// The author's data, unchanged.
     #[serde(skip_serializing_if = "Meta::is_empty")]
     pub meta: Meta,
 }
@@ -177,9 +177,9 @@ pub struct RewardScreen {
 /// The grant of a reward line that is owed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct GrantScreen {
-    /// Its id.
+    /// The grant's id.
     pub grant: Uuid,
-    /// Where it stands.
+    /// The state of the reward at the moment of the read.
     pub state: RewardState,
     /// The first instant at which it can no longer be claimed; `None`: it never expires.
     pub claim_until: Option<Timestamp>,
@@ -188,7 +188,7 @@ pub struct GrantScreen {
 /// A milestone with something to claim, in a period other than the one shown.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct UnclaimedScreen {
-    /// The period that reached it.
+    /// The period in which it was reached.
     pub period: Period,
     /// The milestone.
     pub at: i64,

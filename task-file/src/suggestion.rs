@@ -8,7 +8,7 @@ pub fn did_you_mean(got: &str, known: &[&str]) -> String {
 /// The word among `known` that `got` is close to: one slip away in a short word, two from five
 /// letters on. Two swapped letters are one slip.
 pub fn nearest<'k>(got: &str, known: &[&'k str]) -> Option<&'k str> {
-    /// Longer words are not compared: the cost grows with the square of the length.
+    /// Longer words are cut, because the cost grows with the square of the length.
     const WORD_CHARS_MAX: usize = 40;
     let got: String = got.chars().take(WORD_CHARS_MAX).flat_map(char::to_lowercase).collect();
     let near = known.iter().map(|word| (strsim::osa_distance(&got, &word.to_lowercase()), *word));

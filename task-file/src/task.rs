@@ -118,8 +118,8 @@ struct Parts<'d, 'n> {
     default_locale: Option<&'n str>,
 }
 
-/// Reads the other fields. All of them are read before a missing one ends the function, so that
-/// each reports its diagnostics.
+/// Reads the other fields. A missing or invalid one does not stop the reading, so that each field
+/// reports its diagnostics.
 fn definition(
     fields: &Fields<'_>,
     parts: Parts<'_, '_>,

@@ -67,7 +67,7 @@ impl Dates {
 }
 
 impl Unit {
-    /// The first day of the period that holds `day`.
+    /// The first day of the period that contains `day`.
     fn first_day(self, day: Date) -> Date {
         match self {
             Self::Day => day,

@@ -1,4 +1,4 @@
-//! Cadences of tasks. No other module tells them apart.
+//! Cadences of tasks, and the algorithm that divides time by each of them.
 
 use jiff::Timestamp;
 use jiff::civil::{Date, Time};

@@ -10,8 +10,8 @@ use regex_syntax::hir::{Class, Hir, HirKind};
 /// written out. `\p{L}` has about 650, so `\p{L}{1,64}` has 42,000 and takes some 10 ms to compile.
 pub(super) const RANGES_MAX: usize = 100_000;
 
-/// The most places in a pattern that a search may stand at at once. It looks at each of them for
-/// each byte.
+/// The most places in a pattern that a search may occupy at once. Each byte of the text is compared
+/// with each of them.
 pub(super) const PLACES_MAX: usize = 500;
 
 /// A compiled pattern.

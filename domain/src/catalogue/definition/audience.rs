@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Who has a task. Both conditions must hold; without any, everybody has it.
+/// The conditions for having a task. Both must hold; without any, everybody has it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Audience {

@@ -83,7 +83,7 @@ pub struct MakeUp {
 pub struct Pause {
     /// The first instant inside.
     pub from: Timestamp,
-    /// The first instant no longer inside.
+    /// The first instant after the span.
     pub until: Timestamp,
 }
 
