@@ -1,27 +1,28 @@
-//! How a digest is made.
+//! Computes the digests of a chain.
 
 use std::fmt;
 
 use plaudit_event_store::raw_log::RawRow;
 use sha2::{Digest as _, Sha256};
 
-/// The digest of a user's events up to one of them.
+/// The SHA-256 digest of a user's events, from the first up to a given one. The default, 32 zero
+/// bytes, stands before the first event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Digest([u8; 32]);
 
 impl Digest {
-    /// A digest as it is stored; `None`: it is not one.
+    /// Reads a stored digest; `None` if it does not have 32 bytes.
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         bytes.try_into().ok().map(Self)
     }
 
-    /// As it is stored.
+    /// The bytes that are stored.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
 
-    /// The digest with the next event. It covers everything of the row, each text with its length in front, so
-    /// that no two rows read the same; before the first event it is 32 zeros.
+    /// Returns the digest extended by the next event. It covers every field of the row. The length
+    /// of each text is hashed before the text, so two different rows never hash the same input.
     #[must_use]
     pub fn with(self, row: &RawRow) -> Self {
         let mut hash = Sha256::new();
@@ -60,7 +61,7 @@ mod tests {
         }
     }
 
-    /// Digests lie in databases and in the files of auditors: they must stay what they are.
+    /// Databases and auditors' files hold digests, so the algorithm must never change.
     #[test]
     fn the_digest_of_a_row_never_changes() {
         let digest = Digest::default().with(&row());

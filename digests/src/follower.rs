@@ -15,19 +15,20 @@ use tokio::time::Instant;
 use crate::FOLLOWER;
 use crate::chain::Digest;
 
-/// How many events one round covers at most: some megabytes.
+/// The most events of one round: a few megabytes.
 const EVENTS_MAX: i64 = 5_000;
 
-/// With less than this to do, a round waits for [`GATHERING`], so that the many small changes of an active user
-/// become one write.
+/// With fewer new events than this, a round waits for [`GATHERING`] first, so that the many small
+/// changes of an active user become one write.
 const WORTH_A_ROUND: i64 = 2_000;
 const GATHERING: Duration = Duration::from_secs(1);
 
-/// The rest after a round while there is a backlog, as a multiple of the round's duration.
+/// The pause after a round during a backlog, as a multiple of the round's duration. At most
+/// [`REST_MAX`].
 const REST: u32 = 4;
 const REST_MAX: Duration = Duration::from_secs(2);
 
-/// How long a lane's share of a round may take.
+/// Time limit for one lane in a round.
 const LANE_MAX: Duration = Duration::from_secs(5);
 
 /// Continues the chains of all users.
@@ -58,7 +59,7 @@ impl Handler for DigestFollower {
                 Err(error) => LaneOutcome::Failed { lane: span.lane, reason: error.to_string() },
             });
         }
-        // Under a backlog the batches come first: proof may lag, counting may not.
+        // During a backlog, action batches have priority: digests may lag, counting may not.
         let rest = began.elapsed().saturating_mul(REST).min(REST_MAX);
         if waiting >= WORTH_A_ROUND {
             tokio::time::sleep(rest).await;
@@ -68,8 +69,8 @@ impl Handler for DigestFollower {
 }
 
 impl DigestFollower {
-    /// Covers a page of a lane, and moves the checkpoint with it. Gives the last position, and how many events
-    /// there were.
+    /// Covers a page of a lane and moves the checkpoint in the same transaction. Returns the last
+    /// position covered and the number of events.
     async fn cover(&self, span: &Span, limit: i64) -> Result<(i64, i64), ExecuteError> {
         let mut connection = Borrowed::from(&self.pool).await?;
         let mut tx = begin(&mut connection).await?;

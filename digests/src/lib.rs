@@ -1,7 +1,9 @@
-//! The hash chain of each user's events: proof that nothing was changed since it was made.
+//! The hash chain of each user's events: proof that no event was changed after its digest was
+//! stored.
 //!
-//! A follower of the log writes the digest of each user's last event a moment after the batch, so that no batch
-//! computes it. [`verify`] makes it again from the log and compares. Nothing here understands an event.
+//! A follower of the log stores the digest of each user's last event shortly after the batch has
+//! committed, so batches compute no digests. [`verify`] recomputes them from the log and compares.
+//! Nothing in this crate interprets an event.
 
 mod chain;
 mod follower;
@@ -19,7 +21,7 @@ use follower::DigestFollower;
 /// The name of the follower's checkpoints and leases.
 pub const FOLLOWER: &str = "digests";
 
-/// Starts the follower. It ends in order when `stop` is cancelled.
+/// Starts the follower. It shuts down cleanly when `stop` is cancelled.
 pub fn start(pool: &PgPool, heads: Arc<HeadWatch>, stop: CancellationToken) -> Runner {
     let health = Arc::new(FollowerHealth::new(FOLLOWER));
     let handler = {

@@ -1,4 +1,4 @@
-//! Makes the chains again from the log, and compares them with those that were stored.
+//! Recomputes the chains from the log and compares them with the stored ones.
 
 use std::collections::BTreeMap;
 
@@ -12,54 +12,56 @@ use sqlx::{PgConnection, PgPool};
 use crate::FOLLOWER;
 use crate::chain::Digest;
 
-/// What became of the chain of one user.
+/// The verification result for one user.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct UserVerification {
     /// The user.
     pub user: String,
-    /// Whether the log is as it was when the chain was stored.
+    /// True if the log still matches the stored chain.
     pub intact: bool,
-    /// How many events the user has.
+    /// The number of the user's events.
     pub events: i64,
-    /// The last event that the stored chain covers; those after it are not proven yet.
+    /// The sequence of the last event that the stored chain covers; later events are not proven
+    /// yet. 0 if there is no chain.
     pub covered: i64,
-    /// The digest of all events, as made now. Kept elsewhere, it proves later that nothing was changed.
+    /// The digest of all events, as recomputed now. Kept elsewhere, it can later prove that nothing
+    /// was changed.
     pub digest: String,
-    /// What is wrong; empty if it is intact.
+    /// Descriptions of the faults found; empty if intact.
     pub faults: Vec<String>,
 }
 
-/// What became of all chains of a lane.
+/// The verification result for one lane.
 #[derive(Debug, Default)]
 pub struct LaneVerification {
-    /// How many users were compared.
+    /// The number of users compared.
     pub users: u64,
-    /// How many events there are.
+    /// The number of their events.
     pub events: u64,
-    /// Those whose log is not as it was.
+    /// The users whose log no longer matches the stored chain.
     pub changed: Vec<UserVerification>,
 }
 
-/// The number of events that are read at once.
+/// The number of rows read at once.
 const PAGE: i64 = 5_000;
 
-/// A chain as it was stored.
+/// A chain as stored. A digest that does not have 32 bytes is `None`.
 #[derive(Debug, Clone, Copy)]
 struct Stored {
     sequence: i64,
     digest: Option<Digest>,
 }
 
-/// A chain while it is made again.
+/// A chain while it is recomputed.
 struct Remade {
     user: String,
     stored: Option<Stored>,
-    /// All events of the lane up to here are covered.
+    /// The follower's checkpoint: all events of the lane up to this position are covered.
     checkpoint: i64,
     events: i64,
     sequence: i64,
     digest: Digest,
-    /// The digest at the event up to which the stored chain goes.
+    /// The recomputed digest at the last event that the stored chain covers; `None` until then.
     at_stored: Option<Digest>,
     faults: Vec<String>,
 }
@@ -215,7 +217,7 @@ async fn stored(
     Ok(rows.into_iter().map(stored).collect())
 }
 
-/// Users with a digest of whom no event is left.
+/// Returns the users who have a stored digest but no events.
 async fn without_events(lane: Lane, connection: &mut PgConnection) -> sqlx::Result<Vec<String>> {
     let mut found = Vec::new();
     let mut after = String::new();

@@ -70,7 +70,7 @@ async fn what_is_changed_later_is_noticed() {
     stop.cancel();
     follower.join().await;
 
-    // The owner takes the right back that it gave up, as somebody who wants to cheat would.
+    // The owner grants itself the right that it had given up, as a cheat would.
     let mut owner = PgConnection::connect(&url).await.unwrap();
     sqlx::query("grant update, delete on events to current_user")
         .execute(&mut owner)

@@ -17,20 +17,20 @@ pub use body::{
 };
 pub use recent_fields::{RecentFields, RecentNames};
 
-/// What a user did, wherever it came from. `(user, source, id)` is its identity.
+/// One thing that a user did, from any source. Identified by `(user, source, id)`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Action {
-    /// Who did it.
+    /// The user who acted.
     pub user: UserId,
-    /// Who says so, e.g. `/gifts`.
+    /// The producer, e.g. `/gifts`.
     pub source: String,
     /// Names the action within its source and user.
     pub id: String,
-    /// What was done, e.g. `gift.sent`.
+    /// The action type, e.g. `gift.sent`.
     pub kind: String,
-    /// When it happened, by the producer, to the microsecond.
+    /// The time of the action by the producer's clock, to the microsecond.
     pub occurred_at: Timestamp,
-    /// Details, as the producer knows them.
+    /// Details from the producer.
     pub data: Map<String, Value>,
     body: ActionBody,
 }
@@ -42,7 +42,7 @@ pub const DATA_BYTES_MAX: usize = 64 * 1024;
 const IDENTITY_NAMESPACE: Uuid = Uuid::from_u128(0x5d0c_5d3e_7a55_5a0e_9f5e_52a8_61d0_6a1c);
 
 impl Action {
-    /// Checks what is true of every action, whatever shape it arrived in.
+    /// Checks the rules that hold for every action, in whatever format it arrived.
     pub fn new(parts: Parts<'_>) -> Result<Self, Unreadable> {
         let user = UserId::try_from(parts.user.to_owned())?;
         for (what, got) in [("source", parts.source), ("id", parts.id), ("type", parts.kind)] {
@@ -64,12 +64,13 @@ impl Action {
         })
     }
 
-    /// The meaning of its type and data.
+    /// The meaning of the action's type and data.
     pub fn body(&self) -> &ActionBody {
         &self.body
     }
 
-    /// The id of the grant that an acknowledgement names; absent: the action is not one, or names none.
+    /// The grant id that an acknowledgement names; `None` if the action is not an acknowledgement
+    /// or names no valid id.
     pub fn acknowledged_grant(&self) -> Option<Uuid> {
         match &self.body {
             ActionBody::Acknowledgement(acknowledgement) => acknowledgement.grant_id(),
@@ -77,12 +78,13 @@ impl Action {
         }
     }
 
-    /// Tells whether Plaudit itself acts on its type, whatever the catalogue says.
+    /// True if Plaudit itself handles this action type, whatever the catalogue says.
     pub fn is_plaudits_own(&self) -> bool {
         self.body != ActionBody::Business
     }
 
-    /// An action of Plaudit's own that no task listens to, at whose time the effects of something else are decided.
+    /// A synthetic action that no task listens to. Stands in where a command other than an action
+    /// is decided at a given time.
     pub(crate) fn stand_in(user: &UserId, kind: &str, at: Timestamp) -> Self {
         Self {
             user: user.clone(),
@@ -95,7 +97,7 @@ impl Action {
         }
     }
 
-    /// The action as a CloudEvent, which reads as the same action.
+    /// The action as a CloudEvent. Parsing that event gives the same action.
     pub fn to_cloud_event(&self) -> CloudEvent<'_, &Map<String, Value>> {
         CloudEvent {
             id: &self.id,
@@ -107,13 +109,14 @@ impl Action {
         }
     }
 
-    /// What makes a repeat recognisable: the same for the same `(user, source, id)`.
+    /// An id by which a repeat is recognised: the same `(user, source, id)` always has the same
+    /// identity.
     pub fn identity(&self) -> Uuid {
         identity_of(&self.user, &self.source, &self.id)
     }
 }
 
-/// The identity of a user's action, by its name.
+/// The identity of a user's action with this source and id.
 pub(crate) fn identity_of(user: &UserId, source: &str, id: &str) -> Uuid {
     let name = format!("{user}\u{1f}{source}\u{1f}{id}");
     Uuid::new_v5(&IDENTITY_NAMESPACE, name.as_bytes())
@@ -136,7 +139,7 @@ pub struct Parts<'a> {
     pub data: Map<String, Value>,
 }
 
-/// Reads an instant as RFC 3339 has it, cut to microseconds. A leap second is refused.
+/// Parses an RFC 3339 instant and truncates it to microseconds. Leap seconds are refused.
 ///
 /// # Source
 ///
@@ -175,7 +178,7 @@ pub fn instant(text: &str) -> Result<Timestamp, Unreadable> {
     if !(rest.eq_ignore_ascii_case("z") || offset(rest)) {
         return Err(invalid());
     }
-    // More digits than nanoseconds are cut as well; jiff reads nine at most.
+    // jiff accepts at most nine digits of a fraction; further digits are dropped.
     let (whole, fraction) = (&text[..19], &text[19..text.len() - rest.len()]);
     let shortened = format!("{whole}{}{rest}", &fraction[..fraction.len().min(10)]);
     let at: Timestamp = shortened.to_ascii_uppercase().parse().map_err(|_| invalid())?;
@@ -184,7 +187,7 @@ pub fn instant(text: &str) -> Result<Timestamp, Unreadable> {
     at.round(round).map_err(|_| invalid())
 }
 
-/// How many bytes a JSON object takes when written compactly, without writing it.
+/// Returns the length of a JSON object in compact form, in bytes, without storing the text.
 fn json_bytes(data: &Map<String, Value>) -> usize {
     struct Counter(usize);
     impl std::io::Write for Counter {
@@ -201,13 +204,14 @@ fn json_bytes(data: &Map<String, Value>) -> usize {
     counter.0
 }
 
-/// The reason why a record or element is not an action. It is parked, and blocks no one.
+/// The reason why a record or element is not an action. The record or element is parked and does
+/// not block the others.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Unreadable {
     /// `subject`, `source`, `id` or `type` is too long, empty or has control characters.
     #[error(transparent)]
     Name(#[from] crate::ids::InvalidName),
-    /// `time` is not RFC 3339, or a leap second.
+    /// `time` is not RFC 3339, or is a leap second.
     #[error("`time` must be an RFC 3339 instant such as 2026-03-29T01:30:00+01:00, got {0:?}")]
     Time(String),
     /// `data` is too large.
@@ -216,7 +220,7 @@ pub enum Unreadable {
     /// An update of a user names a zone that does not exist.
     #[error("`data.zone`: {0}")]
     Zone(#[from] calendar::UnknownZone),
-    /// An update of a user has another shape.
+    /// The data of a user update has the wrong shape.
     #[error("{0}")]
     UserUpdate(&'static str),
 }

@@ -1,8 +1,8 @@
-//! Periods: which turn of a task an instant falls in, when it begins and ends, and its key.
+//! Periods: the turn of a task that an instant falls in, its start, its end and its key.
 //!
-//! Days are calendar days in a zone. A day of 23 or 25 hours is one day; a day, or a tick of cron,
-//! that would begin in a gap begins at the first valid instant, in an overlap at the first
-//! occurrence. `docs/time.md` explains it with examples.
+//! Days are calendar days in a zone; a day of 23 or 25 hours is one day. A day or a cron tick that
+//! would begin in a gap begins at the first valid instant; in an overlap, it begins at the first
+//! occurrence. `docs/time.md` has examples.
 
 mod cron;
 mod dates;
@@ -44,14 +44,14 @@ impl From<DayStart> for String {
     }
 }
 
-/// Why a text is not a [`DayStart`].
+/// A text that is not a valid [`DayStart`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the start of a day looks like \"05:00\", from 00:00 to 23:59, got {got:?}")]
 pub struct InvalidDayStart {
     got: String,
 }
 
-/// The stored name of one turn of a task. The keys of one cadence sort in order of time.
+/// The stored name of one turn of a task. The keys of one cadence sort by time.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct PeriodKey(String);
@@ -65,8 +65,8 @@ impl PeriodKey {
         &self.0
     }
 
-    /// Whether a period with this key can come after the one called `earlier`. Keys of different
-    /// cadences can't be compared, so they always may follow each other.
+    /// True if a period with this key can come after the one called `earlier`. Keys of different
+    /// cadences can't be compared, so either may follow the other.
     pub(crate) fn may_follow(&self, earlier: &Self) -> bool {
         self.0.len() != earlier.0.len() || *self > *earlier
     }
@@ -87,11 +87,11 @@ impl fmt::Display for PeriodKey {
 /// One turn of a task: half-open, `[starts_at, ends_at)`; `None` is open.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Period {
-    /// Its name.
+    /// The period's name.
     pub key: PeriodKey,
     /// The first instant inside.
     pub starts_at: Option<Timestamp>,
-    /// The first instant no longer inside.
+    /// The first instant after the period.
     pub ends_at: Option<Timestamp>,
 }
 
@@ -101,20 +101,21 @@ impl Period {
         Self { key: PeriodKey(PeriodKey::ONCE.to_owned()), starts_at: None, ends_at: None }
     }
 
-    /// Whether `at` lies inside.
+    /// True if `at` lies inside the period.
     pub fn contains(&self, at: Timestamp) -> bool {
         self.starts_at.is_none_or(|start| start <= at) && self.ends_at.is_none_or(|end| at < end)
     }
 
-    /// The first period by new rules (another zone, another day start). It begins at `from`, when
-    /// the period called `after` ended. No key is given twice and none runs back.
+    /// The first period under new rules (another zone or day start). It begins at `from`, where the
+    /// period `after` ended. No key is used twice, and keys never go back in time.
     pub(crate) fn opening(
         from: Timestamp,
         after: &PeriodKey,
         period_at: impl Fn(Timestamp) -> Self,
     ) -> Self {
         let mut opening = period_at(from);
-        // More than once if zones lie over 24 hours apart, such as Kiritimati and Pago Pago.
+        // The loop runs more than once for zones over 24 hours apart, such as Kiritimati and Pago
+        // Pago.
         while !opening.key.may_follow(after) {
             let following = opening.ends_at.map(&period_at);
             let Some(following) = following.filter(|p| p.key > opening.key) else { break };

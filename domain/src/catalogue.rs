@@ -1,4 +1,5 @@
-//! The catalogue: every published version of every task, and which of them judge an action.
+//! The catalogue: every published version of every task, and the lookup of those that an action
+//! concerns.
 
 mod amnesty;
 mod audience;
@@ -26,12 +27,12 @@ pub use audience::{audience_filter, unguarded_attributes};
 pub use budgets::{BudgetInForce, BudgetKey, BudgetsUsed, WaitingPlace};
 pub use dependencies::{DependencyCycle, TASKS_TOUCHED_MAX, TooManyTouched};
 
-/// One published version of a task, ready to judge actions. Immutable.
+/// One published version of a task, ready to decide actions. Immutable.
 #[derive(Debug)]
 pub struct TaskVersion {
-    /// From 1.
+    /// The number of the version, from 1.
     pub version: u32,
-    /// When it was published.
+    /// The time of its publication.
     pub published_at: Timestamp,
     /// The time of the task's first publication.
     first_published_at: Timestamp,
@@ -47,8 +48,8 @@ pub struct TaskVersion {
 impl TaskVersion {
     /// Prepares a definition: compiles its expressions and looks up its zone.
     ///
-    /// A `where` that does not compile is no error here: what was published under the rules of an
-    /// earlier release must not stop the tasks beside it. Files are checked when they are parsed.
+    /// A `where` that does not compile is not an error here: a definition published under the rules
+    /// of an earlier release must not stop the other tasks. Files are checked when they are parsed.
     pub fn new(
         definition: TaskDefinition,
         version: u32,
@@ -81,14 +82,15 @@ impl TaskVersion {
         })
     }
 
-    /// The same version of a task whose first one was published then. Without it, this is the first.
+    /// Sets the time at which the task's first version was published. By default, this version
+    /// counts as the first.
     #[must_use]
     pub fn of_task_since(mut self, first_published_at: Timestamp) -> Self {
         self.first_published_at = first_published_at;
         self
     }
 
-    /// The periods that wait for past actions; `None`: the task counts none.
+    /// The periods that wait for past actions; `None` if the task does not count past actions.
     pub fn past_periods(&self) -> Option<PastPeriods> {
         let backfill = self.definition.backfill?;
         let before = self.first_published_at;
@@ -96,13 +98,13 @@ impl TaskVersion {
         Some(PastPeriods { from: backfill.from, before, open_until })
     }
 
-    /// Tells whether an open period of this version continues under the next one.
+    /// True if an open period of this version continues under the next one.
     pub fn is_followed_by(&self, next: &Self) -> bool {
         let (begun, newest) = (&self.definition, &next.definition);
         match newest.on_new_version {
             OnNewVersion::Keep => false,
             OnNewVersion::Adopt => true,
-            // Of a streak the last milestone is a length; what a period needs is its objective's target.
+            // In a streak, the last milestone is a length; one period needs its objective's target.
             OnNewVersion::AdoptIfEasier => {
                 newest.last_at() <= begun.last_at()
                     && newest.objective.target <= begun.objective.target
@@ -110,7 +112,8 @@ impl TaskVersion {
         }
     }
 
-    /// The compiled `where`, or why it can't be evaluated for any action.
+    /// The compiled `where`, or the reason why it can't be evaluated for any action. `None` if the
+    /// task has no `where`.
     pub fn filter(&self) -> Option<Result<&Filter, &InvalidFilter>> {
         self.filter.as_ref().map(Result::as_ref)
     }
@@ -120,24 +123,25 @@ impl TaskVersion {
         self.bounded(self.fixed_zone.as_ref().unwrap_or(zones).period_at(self.calendar, at))
     }
 
-    /// The period called `key`, for a user who lived in `zones`; `None` if there is none.
+    /// The period called `key`, for a user who lived in `zones`; `None` if it does not exist.
     pub fn period_named(&self, key: &PeriodKey, zones: &Zones) -> Option<Period> {
         let found = self.fixed_zone.as_ref().unwrap_or(zones).period_named(self.calendar, key);
         found.map(|period| self.bounded(period))
     }
 
-    /// The day that contains `at`, for a user who lived in `zones`: a day of the zone that the task's
-    /// period goes by.
+    /// The day that contains `at`, for a user who lived in `zones`, in the zone of the task's
+    /// period.
     pub fn day_at(&self, at: Timestamp, zones: &Zones) -> PeriodKey {
         self.fixed_zone.as_ref().unwrap_or(zones).day_at(self.calendar, at)
     }
 
-    /// `once` is shown with the window's ends; other periods are shown uncut.
+    /// Gives the period `once` the bounds of the window. Other periods are not cut.
     fn bounded(&self, period: Period) -> Period {
         match self.definition.every {
             crate::calendar::Cadence::Once => {
                 let window = self.definition.window;
-                // The latest timestamp is how a file's end of the year 9999 is kept: for ever.
+                // A file's end of the year 9999 is stored as the latest timestamp and means for
+                // ever.
                 let ends_at = window.until.filter(|until| *until < Timestamp::MAX);
                 Period { starts_at: window.from, ends_at, ..period }
             }
@@ -146,30 +150,31 @@ impl TaskVersion {
     }
 }
 
-/// The periods of a task that wait for past actions. Backfills and live actions come in no particular order, and
-/// what somebody did a moment after the publication must not close what the backfill has yet to count.
+/// The periods of a task that wait for past actions. Backfills and live actions arrive in no
+/// particular order, so a live action right after the publication must not close a period that the
+/// backfill has yet to count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PastPeriods {
     /// The earliest time of an action that is counted.
     pub from: Timestamp,
-    /// Periods that began before then wait: the task was published then.
+    /// The task's first publication. Periods that began before then wait.
     before: Timestamp,
-    /// The watermark from which on they wait no longer.
+    /// The watermark at which these periods stop waiting.
     pub open_until: Timestamp,
 }
 
-/// The time, by the watermark, for which periods before the publication take actions if the task counts past ones: far
-/// longer than a backfill takes, and not for ever.
+/// The time, by the watermark, for which periods before the publication take actions if the task
+/// counts past ones. Far longer than a backfill takes, but finite.
 pub const PAST_PERIODS_OPEN_FOR: SignedDuration = SignedDuration::from_hours(30 * 24);
 
 impl PastPeriods {
-    /// Tells whether a period is one of them.
+    /// True if the period is one of them.
     pub fn contain(&self, period: &Period) -> bool {
         period.starts_at.is_none_or(|start| start < self.before)
     }
 }
 
-/// Why a stored definition can't be used: it was checked when it was published.
+/// A stored definition that can't be used, although it was checked when it was published.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("version {version} of task {task} can't be used: {reason}")]
 pub struct BrokenDefinition {
@@ -178,30 +183,30 @@ pub struct BrokenDefinition {
     reason: String,
 }
 
-/// Whether a task moves.
+/// The status of a task, which decides whether it takes actions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
-    /// It does.
+    /// The task takes actions.
     Active,
-    /// It does not, until it is resumed. What was earned can be claimed.
+    /// The task takes no actions until it is resumed. Earned rewards can be claimed.
     Paused,
-    /// It never will again. What was earned can be claimed.
+    /// The task never takes actions again. Earned rewards can be claimed.
     Retired,
 }
 
 /// A task with all its versions.
 #[derive(Debug)]
 pub struct CatalogueTask {
-    /// Its id.
+    /// The task's id.
     pub id: TaskId,
-    /// Whether it moves.
+    /// Active, paused or retired.
     pub status: Status,
-    /// Since when it has this status.
+    /// The time of the last change of `status`.
     pub status_since: Timestamp,
     /// Oldest first, never empty; version `n` is at `n - 1`.
     pub versions: Vec<Arc<TaskVersion>>,
-    /// Those that concern it, in any order.
+    /// The amnesties that concern the task, in any order.
     pub amnesties: Vec<Amnesty>,
 }
 
@@ -216,8 +221,9 @@ impl CatalogueTask {
         self.versions.get(usize::try_from(version).ok()?.checked_sub(1)?)
     }
 
-    /// The version that an open period goes by which began with version `begun`. Each later version is asked in
-    /// turn, so that it makes no difference whether the user did anything between two publications.
+    /// The version that applies to an open period which began under version `begun`. Each later
+    /// version is asked in turn, so the result does not depend on what the user did between two
+    /// publications.
     pub fn version_followed_from(&self, begun: u32) -> &Arc<TaskVersion> {
         let Some(begun) = self.version(begun) else { return self.current() };
         let later = self.versions.iter().filter(|next| next.version > begun.version);
@@ -232,22 +238,23 @@ impl CatalogueTask {
         self.current().definition.depends_on().collect()
     }
 
-    /// The same by any version: an open period may go by an earlier one.
+    /// The tasks that must be judged before this one, by any version: an open period may follow an
+    /// earlier one.
     pub fn depends_on_in_any_version(&self) -> BTreeSet<&TaskId> {
         self.versions.iter().flat_map(|v| v.definition.depends_on()).collect()
     }
 
-    /// Whether completions of another task move it, by any version.
+    /// True if completions of another task move this one, by any version.
     pub(crate) fn counts_completions_of(&self, id: &TaskId) -> bool {
         self.versions.iter().any(|v| v.definition.objective.completions_of.contains(id))
     }
 
-    /// Tells whether actions of a type can move it, by any version.
+    /// True if actions of a type can move this task, by any version.
     pub fn is_moved_by(&self, kind: &str) -> bool {
         self.versions.iter().any(|v| v.definition.listens_to().any(|known| known == kind))
     }
 
-    /// The action types that can move it, by any version.
+    /// The action types that can move this task, by any version.
     fn listens_to(&self) -> BTreeSet<&str> {
         self.versions.iter().flat_map(|v| v.definition.listens_to()).collect()
     }
@@ -257,7 +264,7 @@ fn declared_by(amnesties: &[Amnesty], at: Timestamp) -> Vec<Amnesty> {
     amnesties.iter().filter(|amnesty| amnesty.declared_at <= at).copied().collect()
 }
 
-/// Every task, in an order in which tasks come before those that depend on them.
+/// All tasks, in an order in which each comes before those that depend on it.
 #[derive(Debug, Default)]
 pub struct Catalogue {
     /// Rises with every change.
@@ -272,9 +279,9 @@ pub struct Catalogue {
 }
 
 impl Catalogue {
-    /// Puts tasks into the order in which they are judged: those that others depend on first, then
-    /// by `order`, then by id. What earlier versions depended on counts too, because open periods
-    /// may go by them, unless it makes a cycle with what the versions in force depend on.
+    /// Sorts tasks into the order in which they are judged: those that others depend on first, then
+    /// by `order`, then by id. Dependencies of earlier versions count too, because open periods may
+    /// follow those versions. If that gives a cycle, only the versions in force count.
     ///
     /// # Errors
     ///
@@ -327,7 +334,7 @@ impl Catalogue {
         self.by_id.get(id).map(|index| &self.tasks[*index])
     }
 
-    /// The place of a task in [`Self::tasks`].
+    /// The index of a task in [`Self::tasks`].
     pub fn place_of(&self, id: &TaskId) -> Option<usize> {
         self.by_id.get(id).copied()
     }
@@ -342,35 +349,36 @@ impl Catalogue {
         &self.tasks
     }
 
-    /// Tells whether screens evaluate expressions: some task's audience has a `where`.
+    /// True if screens evaluate expressions, because some task's audience has a `where`.
     pub fn has_audience_filters(&self) -> bool {
         self.has_audience_filters
     }
 
-    /// Places in [`Self::tasks`] of the tasks that subscribe to an action type, ascending.
+    /// Indexes in [`Self::tasks`] of the tasks that subscribe to an action type, ascending.
     pub fn subscribers(&self, kind: &str) -> &[usize] {
         self.by_action.get(kind).map_or(&[], Vec::as_slice)
     }
 
-    /// Places in [`Self::tasks`] of the tasks that require `id` or count its completions, ascending.
+    /// Indexes in [`Self::tasks`] of the tasks that require `id` or count its completions,
+    /// ascending.
     pub fn dependants(&self, id: &TaskId) -> &[usize] {
         self.dependants.get(id).map_or(&[], Vec::as_slice)
     }
 
-    /// Places in [`Self::tasks`] of the tasks whose states decide what an action of this type does, ascending:
-    /// those that it may move, and those that these depend on.
+    /// Indexes in [`Self::tasks`] of the tasks whose states decide what an action of this type
+    /// does, ascending: the tasks that it may move, and the tasks that these depend on.
     pub fn states_needed(&self, kind: &str) -> &[usize] {
         self.states_needed.get(kind).map_or(&[], Vec::as_slice)
     }
 
-    /// Whether anything subscribes to an action type.
+    /// True if any task subscribes to the action type.
     pub fn listens_to(&self, kind: &str) -> bool {
         self.by_action.contains_key(kind)
     }
 
-    /// The catalogue as it was at an instant: without what was published or declared later, and without a
-    /// status that came later. Only the last change of a status is kept, so before it a task counts
-    /// as active, which it was but for an earlier pause.
+    /// The catalogue as it was at an instant, without later versions, amnesties and changes of
+    /// status. Only the last change of a status is stored, so before that change a task counts as
+    /// active, even if it was paused then.
     #[must_use]
     pub fn as_of(&self, at: Timestamp) -> Self {
         let tasks = self.tasks.iter().filter_map(|task| {

@@ -21,7 +21,7 @@ pub struct CloudEvent<'a, D> {
     pub kind: &'a str,
     /// The user.
     pub subject: &'a str,
-    /// The time of what it reports.
+    /// The time of the fact that the event reports.
     pub time: Timestamp,
     /// An object.
     pub data: D,

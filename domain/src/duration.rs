@@ -39,7 +39,7 @@ fn sum(mut text: &str, units: &[(char, i64)]) -> Option<i64> {
     Some(total)
 }
 
-/// Why a text is no exact duration.
+/// A text that is not an exact duration.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "a duration looks like PT2H or P7D (weeks, days, hours, minutes, seconds; no years or months), got {got:?}"

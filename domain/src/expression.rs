@@ -47,29 +47,30 @@ pub use value::{Object, Variable};
 
 /// A compiled expression over named variables.
 ///
-/// Whatever compiles costs at most [`STEPS_MAX`] steps and [`BYTES_MAX`] bytes in one evaluation, which
-/// is less than 10 ms and 16 MB, whatever its variables stand for. It can be evaluated on any thread; the
-/// stack that it takes is bounded as well.
+/// An expression that compiles costs at most [`STEPS_MAX`] steps and [`BYTES_MAX`] bytes in one
+/// evaluation, which is less than 10 ms and 16 MB, whatever the values of its variables. It can be
+/// evaluated on any thread: the stack that it takes is bounded as well.
 #[derive(Debug)]
 pub struct Expression {
     source: String,
     root: Node,
-    /// Those of `matches`.
+    /// The patterns of its calls of `matches`.
     patterns: Vec<Arc<Pattern>>,
 }
 
 impl Expression {
-    /// Compiles `source`, which may only speak of `variables`.
+    /// Compiles `source`, which may only use `variables`.
     ///
     /// # Errors
     ///
-    /// What is not the language, names what does not exist, can never be evaluated, or can't be bounded.
+    /// [`InvalidExpression`] if the source is not valid CEL, uses an unknown name, can never be
+    /// evaluated, or can't be bounded.
     pub fn compile(source: &str, variables: &[&str]) -> Result<Self, InvalidExpression> {
         Ok(Self::compile_any(source, variables)?.0)
     }
 
-    /// Compiles a condition: what is certainly not true or false, or can be seen never to be true, is
-    /// refused as well.
+    /// Compiles a condition. Also refuses an expression that certainly gives neither true nor
+    /// false, or that can never give true.
     ///
     /// # Errors
     ///
@@ -104,21 +105,21 @@ impl Expression {
         InvalidExpression { expression: self.source.clone(), reason }
     }
 
-    /// What the expression gives when its variables, in the order in which they were declared, stand for
-    /// `values`. The result is a copy, which is part of what the evaluation may cost.
+    /// Evaluates the expression. `values` are those of the variables, in the order in which they
+    /// were declared. The result is a copy, which is part of the cost.
     ///
     /// # Errors
     ///
-    /// [`EvaluationError`]: a missing field, or why it can't be evaluated.
+    /// [`EvaluationError`]: a missing field, or the reason why the expression can't be evaluated.
     pub fn evaluate(&self, values: &[Variable<'_>]) -> Result<Output, EvaluationError> {
         self.evaluate_within(values, &mut Allowance::default())
     }
 
-    /// The same, for expressions that share what one evaluation may cost.
+    /// Like [`Self::evaluate`], for expressions that share an allowance.
     ///
     /// # Errors
     ///
-    /// As [`Self::evaluate`]; whatever is evaluated when the allowance is used up fails.
+    /// As [`Self::evaluate`]. Every evaluation fails once the allowance is used up.
     pub fn evaluate_within(
         &self,
         values: &[Variable<'_>],
@@ -133,11 +134,11 @@ impl Expression {
         Ok(result?)
     }
 
-    /// Whether the expression gives true.
+    /// Evaluates a condition.
     ///
     /// # Errors
     ///
-    /// As [`Self::evaluate_within`]; also if it gives neither true nor false.
+    /// As [`Self::evaluate_within`]; also if the result is neither true nor false.
     pub fn holds(
         &self,
         values: &[Variable<'_>],
@@ -155,7 +156,7 @@ impl Expression {
         &self.source
     }
 
-    /// Evaluates, and says what was spent: steps, and bytes.
+    /// Evaluates the expression, and returns the steps and bytes spent.
     #[cfg(test)]
     fn spent(&self, values: &[Variable<'_>]) -> (Result<Output, EvaluationError>, (u32, u32)) {
         let mut evaluation = Evaluation::new(values, budget::Budget::full());
@@ -165,7 +166,7 @@ impl Expression {
     }
 }
 
-/// Why a text is no expression.
+/// A text that is not a valid expression.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the CEL expression `{expression}` does not compile: {reason}")]
 pub struct InvalidExpression {

@@ -45,7 +45,7 @@ impl fmt::Display for TaskId {
     }
 }
 
-/// Why a text is not a [`TaskId`].
+/// A text that is not a valid [`TaskId`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("a task id is 1 to {} of a-z, 0-9, '.', '_' and '-', got {got:?}", TaskId::LEN_BYTES_MAX)]
 pub struct InvalidTaskId {
@@ -87,7 +87,7 @@ impl fmt::Display for UserId {
     }
 }
 
-/// Why a text cannot name a user, a source, an action or an action type.
+/// A text that can't name a user, a source, an action or an action type.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{what} is 1 to {max} bytes of text without control characters, got {len} bytes", max = NAME_BYTES_MAX)]
 pub struct InvalidName {
@@ -98,7 +98,7 @@ pub struct InvalidName {
 /// The longest user id, source, action id or action type, in bytes.
 pub const NAME_BYTES_MAX: usize = 256;
 
-/// Checks what user ids, sources, action ids and action types have in common.
+/// Checks the rules that user ids, sources, action ids and action types share.
 pub fn check_name(what: &'static str, got: &str) -> Result<(), InvalidName> {
     let valid = (1..=NAME_BYTES_MAX).contains(&got.len()) && !got.chars().any(char::is_control);
     if valid { Ok(()) } else { Err(InvalidName { what, len: got.len() }) }

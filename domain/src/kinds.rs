@@ -1,8 +1,9 @@
 //! Kinds of task: ordinary, periodic, continuous.
 //!
-//! A kind is a module behind `TaskKind`, registered by its name in `REGISTERED`. What sets one kind apart from
-//! the others is asked of it; everything else (periods, windows, audiences, filters, measures, versions, locks,
-//! rewards) is the same for all and knows no kinds. `docs/new-kind.md` walks through adding one.
+//! A kind is a module behind `TaskKind`, registered by its name in `REGISTERED`. The trait covers
+//! what sets one kind apart from the others. Everything else (periods, windows, audiences, filters,
+//! measures, versions, locks, rewards) is the same for all kinds and does not depend on them.
+//! `docs/new-kind.md` walks through adding one.
 
 mod by_progress;
 mod continuous;
@@ -33,15 +34,16 @@ const REGISTERED: &[&dyn TaskKind] = &[
 /// The parts of a definition that are not the same for all kinds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Shape {
-    /// The task has periods (`every`); false: it is done once.
+    /// True if the task has periods (`every`); false if it is done once.
     pub starts_over: bool,
-    /// The task has rules of a streak, and its milestones are lengths of it; false: they are amounts of progress.
+    /// True if the task has rules of a streak and its milestones are lengths of streak; false if
+    /// they are amounts of progress.
     pub counts_streaks: bool,
-    /// Progress beyond the target may be carried over into the next period (`carry_over`).
+    /// True if progress beyond the target may be carried over into the next period (`carry_over`).
     pub carries_over: bool,
 }
 
-/// The rules of a kind. Like all rules they are functions of what they are given: no clock, no chance, no I/O.
+/// The rules of a kind. Like all rules they are pure functions: no clock, no chance, no I/O.
 ///
 /// A kind whose milestones are amounts of progress in a period needs no more than a name and a shape.
 pub(crate) trait TaskKind: Sync {
@@ -51,7 +53,8 @@ pub(crate) trait TaskKind: Sync {
     /// The fields that a definition may have.
     fn shape(&self) -> Shape;
 
-    /// Handles an action that is not counted, such as a make-up; `None`: it is to be counted.
+    /// Handles an action that is not counted, such as a make-up; `None` if the action is to be
+    /// counted.
     fn act(
         &self,
         _context: &ActionContext<'_>,
@@ -62,8 +65,9 @@ pub(crate) trait TaskKind: Sync {
         None
     }
 
-    /// Gives the events of what a credited action reaches: milestones, steps, the completion. `progress` is that of the
-    /// period with the credit in it. What is reached while the task is locked is withheld by the caller.
+    /// Returns the events that a credited action leads to: milestones, steps, the completion.
+    /// `progress` is that of the period, including the credit. While the task is locked, the caller
+    /// withholds these events.
     fn reach(
         &self,
         context: &ActionContext<'_>,
@@ -74,7 +78,8 @@ pub(crate) trait TaskKind: Sync {
         by_progress::reach(context, place, progress)
     }
 
-    /// Gives the events that a period withheld while the task was locked, now that it is not.
+    /// Returns the events that a period withheld while the task was locked. Called once it is
+    /// unlocked.
     fn release(
         &self,
         context: &ActionContext<'_>,
@@ -84,7 +89,8 @@ pub(crate) trait TaskKind: Sync {
         by_progress::release(context, version, open)
     }
 
-    /// Gives the events that time alone brings about and that are not recorded yet, such as a broken streak.
+    /// Returns the events that time alone brings about and that are not recorded yet, such as a
+    /// broken streak.
     fn settle(
         &self,
         _place: &Place<'_>,
@@ -95,8 +101,8 @@ pub(crate) trait TaskKind: Sync {
         Vec::new()
     }
 
-    /// Gives the time of the next event that [`Self::settle`] would give if the user did nothing more; `None`: there
-    /// is none.
+    /// Returns the time of the next event that [`Self::settle`] would return if the user did
+    /// nothing more; `None` if there is none.
     fn settles_at(
         &self,
         _place: &Place<'_>,
@@ -128,12 +134,12 @@ impl Kind {
         REGISTERED.iter().map(|kind| Self(*kind))
     }
 
-    /// The kind of this name.
+    /// The kind with this name.
     pub fn named(name: &str) -> Option<Self> {
         Self::all().find(|kind| kind.name() == name)
     }
 
-    /// Its name in task files and stored definitions.
+    /// The kind's name in task files and stored definitions.
     pub fn name(self) -> &'static str {
         self.0.name()
     }
@@ -143,7 +149,7 @@ impl Kind {
         self.0.shape()
     }
 
-    /// Its rules.
+    /// The rules of the kind.
     pub(crate) fn rules(self) -> &'static dyn TaskKind {
         self.0
     }

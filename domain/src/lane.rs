@@ -1,4 +1,4 @@
-//! Lanes: the fixed shares of the users that order, locking and parallel work go by.
+//! Lanes: fixed shares of the users, the unit of order, locking and parallel work.
 
 use std::fmt;
 use std::str::FromStr;
@@ -18,15 +18,15 @@ const KAFKA_MURMUR2_SEED: u32 = 0x9747_b28c;
 impl Lane {
     /// The lane of a user (or of any other key) in a database of `lane_count` lanes.
     ///
-    /// The hash is that of Kafka's default partitioner, so that with a power of two of
-    /// partitions, not above `lane_count`, the users of a partition lie in lanes of their own.
+    /// The hash is that of Kafka's default partitioner. If a topic has a power of two of
+    /// partitions, at most `lane_count`, each lane's users are all in one partition.
     pub fn of(key: &str, lane_count: LaneCount) -> Self {
         let lane = kafka_hash(key) & (u32::from(lane_count.0) - 1);
         Self(i16::try_from(lane).expect("below LaneCount::MAX, which fits"))
     }
 }
 
-/// The hash of Kafka's default partitioner, as the number of at least 0 that it takes it for.
+/// The hash of Kafka's default partitioner, as the non-negative number that Kafka uses.
 pub(crate) fn kafka_hash(key: &str) -> u32 {
     murmur2::murmur2(key.as_bytes(), KAFKA_MURMUR2_SEED) & 0x7fff_ffff
 }
@@ -37,12 +37,12 @@ impl fmt::Display for Lane {
     }
 }
 
-/// How many lanes a database has: a power of two, fixed when the database is created.
+/// The number of lanes of a database: a power of two, fixed when the database is created.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LaneCount(u16);
 
 impl LaneCount {
-    /// More lanes than this would make a batch lock more rows than it has work for.
+    /// With more lanes, a batch would take more locks than it has work for.
     pub const MAX: u16 = 1024;
 
     /// The count as a number.
@@ -60,7 +60,7 @@ impl TryFrom<i64> for LaneCount {
     }
 }
 
-/// Why a number is not a [`LaneCount`].
+/// A number that is not a valid [`LaneCount`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the number of lanes is a power of two from 1 to {}, got {got}", LaneCount::MAX)]
 pub struct InvalidLaneCount {
@@ -72,7 +72,7 @@ pub struct InvalidLaneCount {
 pub struct Position {
     /// The lane.
     pub lane: Lane,
-    /// The number in the lane, from 1; 0 stands before the first event.
+    /// The number in the lane, from 1; 0 is before the first event.
     pub number: i64,
 }
 
@@ -95,7 +95,7 @@ impl FromStr for Position {
     }
 }
 
-/// Why a text is not a [`Position`].
+/// A text that is not a valid [`Position`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("a position looks like 17:5210 (lane:number), got {got:?}")]
 pub struct InvalidPosition {

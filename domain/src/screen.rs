@@ -1,7 +1,7 @@
 //! The task screen: everything an app shows of a user's tasks, as of one moment, in one answer.
 //!
-//! A pure function of the user's state, so the live view, a rebuilt one and the auditor's "state at
-//! that time" show the same.
+//! A pure function of the user's state, so the live view, a rebuilt view and an auditor's view of a
+//! past time show the same.
 
 mod milestones;
 mod streak;
@@ -24,10 +24,10 @@ use crate::user_tasks::{ReachedMilestone, RewardState, UserTasks};
 
 pub use streak::StreakScreen;
 
-/// What a reader asks for. `None` asks for all.
+/// The language and the filters of a reader. `None` means no restriction.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct ScreenRequest<'a> {
-    /// BCP 47; `None` and unknown ones give the task's default.
+    /// BCP 47; `None` and unknown languages give the task's default.
     pub locale: Option<&'a str>,
     /// Only tasks of this category.
     pub category: Option<&'a str>,
@@ -37,75 +37,76 @@ pub struct ScreenRequest<'a> {
     pub task: Option<&'a TaskId>,
 }
 
-/// One task as shown. Its JSON is the contract's.
+/// One task as shown. Its JSON is part of the API's contract.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct TaskScreen {
     /// The task.
     pub id: TaskId,
-    /// The version that the shown period goes by.
+    /// The version that the shown period follows.
     pub version: u32,
-    /// Of which kind it is.
+    /// The kind of task.
     pub kind: Kind,
     /// For grouping.
     pub category: Option<String>,
-    /// Tasks come by this, then by id.
+    /// Tasks are listed by this, then by id.
     pub order: i64,
     /// One line, in the reader's language.
     pub title: String,
-    /// More about it; may be empty.
+    /// A longer text; may be empty.
     pub description: String,
-    /// Where a tap leads.
+    /// The target of a tap, for the app to interpret.
     pub navigate: Option<String>,
-    /// What a reader can expect of it.
+    /// The state to show.
     pub state: TaskScreenState,
     /// Prerequisites that were never completed.
     pub locked_by: Vec<TaskId>,
     /// The period that contains the moment of the read.
     pub period: Period,
-    /// What counted in it; for continuous tasks the step within the cycle.
+    /// The progress in that period; for continuous tasks the step within the cycle.
     pub progress: i64,
     /// The `at` of the last milestone.
     pub target: i64,
     /// In ascending order of `at`; for continuous tasks those of the running cycle.
     pub milestones: Vec<MilestoneScreen>,
-    /// What can be claimed beside `milestones`, oldest first.
+    /// Claimable milestones beside `milestones`, oldest first. The list is bounded,
+    /// `unclaimed_count` is not.
     pub unclaimed_from_earlier_periods: Vec<UnclaimedScreen>,
-    /// How many milestones can be claimed beside `milestones`, listed or not.
+    /// The number of claimable milestones beside `milestones`, listed or not.
     pub unclaimed_count: u64,
-    /// When the task takes actions.
+    /// The span in which the task takes actions.
     pub window: WindowScreen,
-    /// As the author gave it.
+    /// The author's data, unchanged.
     pub meta: Meta,
     /// Present exactly for continuous tasks.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub streak: Option<StreakScreen>,
 }
 
-/// When a task takes actions; an open end is null.
+/// The span in which a task takes actions; an open end is null.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct WindowScreen {
     /// The first instant inside.
     pub from: Option<Timestamp>,
-    /// The first instant no longer inside.
+    /// The first instant after the span.
     pub until: Option<Timestamp>,
 }
 
-/// What a reader can expect of a task.
+/// The state of a task, as a reader sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TaskScreenState {
     /// A prerequisite is missing.
     Locked,
-    /// Nothing was done yet.
+    /// There is no progress yet.
     Available,
-    /// Something was.
+    /// There is some progress.
     InProgress,
     /// Something can be claimed, of this period or an earlier one.
     Claimable,
     /// The last milestone is reached, and there is nothing to claim: the task has no rewards, or those of a
     /// milestone wait for a budget or were refused.
     Completed,
-    /// The last milestone is reached, and all of it is taken.
+    /// The last milestone is reached, and all rewards are taken.
     Claimed,
     /// The last milestone is reached, but a reward was not taken in time.
     Expired,
@@ -128,7 +129,7 @@ impl FromStr for TaskScreenState {
     }
 }
 
-/// Why a text names no [`TaskScreenState`].
+/// A text that is not the name of a [`TaskScreenState`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "a task's state is locked, available, in_progress, claimable, completed, claimed or expired, got {got:?}"
@@ -142,11 +143,11 @@ pub struct UnknownTaskState {
 pub struct MilestoneScreen {
     /// The progress, or the step, that reaches it.
     pub at: i64,
-    /// When it was reached.
+    /// The time at which it was reached; `None` if it was not.
     pub reached_at: Option<Timestamp>,
-    /// What it gives.
+    /// The reward lines of the milestone.
     pub rewards: Vec<RewardScreen>,
-    /// As the author gave it.
+    /// The author's data, unchanged.
     #[serde(skip_serializing_if = "Meta::is_empty")]
     pub meta: Meta,
 }
@@ -154,53 +155,53 @@ pub struct MilestoneScreen {
 /// One reward line as shown.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct RewardScreen {
-    /// What became of it; absent while it is only promised.
+    /// The grant; absent while the reward is only promised.
     #[serde(flatten)]
     pub granted: Option<GrantScreen>,
     /// Names the line within its milestone.
     pub line: String,
-    /// What it pays; absent while it is left to chance.
+    /// The payout; absent while it is left to chance.
     #[serde(flatten)]
     pub pays: Option<Payout>,
-    /// What it may pay, while that is left to chance.
+    /// The possible payouts, while the payout is left to chance.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub one_of: Vec<WeightedPayout>,
-    /// What the line is called, in the reader's language.
+    /// The title of the line, in the reader's language.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub title: Option<String>,
-    /// As the author gave it.
+    /// The author's data, unchanged.
     #[serde(skip_serializing_if = "Meta::is_empty")]
     pub meta: Meta,
 }
 
-/// What became of a reward line that is owed.
+/// The grant of a reward line that is owed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct GrantScreen {
-    /// Its id.
+    /// The grant's id.
     pub grant: Uuid,
-    /// Where it stands.
+    /// The state of the reward at the moment of the read.
     pub state: RewardState,
     /// The first instant at which it can no longer be claimed; `None`: it never expires.
     pub claim_until: Option<Timestamp>,
 }
 
-/// A milestone of another period than the one shown, with something to claim.
+/// A milestone with something to claim, in a period other than the one shown.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct UnclaimedScreen {
-    /// The period that reached it.
+    /// The period in which it was reached.
     pub period: Period,
     /// The milestone.
     pub at: i64,
-    /// When it was reached.
+    /// The time at which it was reached.
     pub reached_at: Timestamp,
-    /// What it gives.
+    /// The reward lines of the milestone.
     pub rewards: Vec<RewardScreen>,
-    /// As the author gave it in the version that promised the rewards.
+    /// The author's data, unchanged, from the version that promised the rewards.
     #[serde(skip_serializing_if = "Meta::is_empty")]
     pub meta: Meta,
 }
 
-/// What a user's tasks look like at `now`, by `order`, then by id.
+/// The user's tasks as shown at `now`, sorted by `order`, then by id.
 pub fn screen(
     user: &UserId,
     state: &UserTasks,
@@ -223,7 +224,7 @@ pub fn screen(
     shown
 }
 
-/// The state of one task, also while a screen leaves the task out; `None` if there is no such task.
+/// The state of one task, even if a screen leaves the task out; `None` if there is no such task.
 pub fn state_of_task(
     user: &UserId,
     state: &UserTasks,
@@ -236,20 +237,20 @@ pub fn state_of_task(
     Some(reader.show(catalogue.task(task)?, LeftOut::Shown)?.state)
 }
 
-/// What becomes of tasks that are not offered now and have nothing to claim.
+/// The treatment of tasks that are not offered now and have nothing to claim.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum LeftOut {
     Hidden,
     Shown,
 }
 
-/// Who reads what, when.
+/// The reader of a screen: the user, the user's state, the time and the request.
 struct Reader<'a> {
     user: &'a UserId,
     state: &'a UserTasks,
     now: Timestamp,
     request: &'a ScreenRequest<'a>,
-    /// The remaining cost of the audiences of all tasks.
+    /// The remaining allowance for the audiences of all tasks.
     allowance: RefCell<Allowance>,
 }
 
@@ -264,7 +265,7 @@ impl<'a> Reader<'a> {
         Self { user, state, now, request, allowance }
     }
 
-    /// A task as asked for; `None` if it is left out.
+    /// The task as requested; `None` if it is left out.
     fn show(&self, task: &CatalogueTask, left_out: LeftOut) -> Option<TaskScreen> {
         let past = self.state.tasks.get(&task.id);
         let unclaimed_count = past.map_or(0, |past| past.unclaimed_count_as_of(self.now));
@@ -321,7 +322,7 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// Whether the user has the task, with the attributes of the moment.
+    /// True if the user has the task, by the attributes of the moment.
     fn is_in_audience(&self, version: &TaskVersion) -> bool {
         let UserTasks { zones, attributes, .. } = self.state;
         let allowance = &mut self.allowance.borrow_mut();
@@ -370,7 +371,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// How far the user is, as of now.
+/// The user's progress in a task, as of now.
 pub(crate) struct Standing<'a> {
     pub(crate) progress: i64,
     /// The last milestone is reached.
@@ -380,7 +381,7 @@ pub(crate) struct Standing<'a> {
 }
 
 impl<'a> Standing<'a> {
-    /// Of a task whose milestones are amounts of progress.
+    /// The standing in a task whose milestones are amounts of progress.
     pub(crate) fn of_period(place: &Place<'a>) -> Self {
         let target = place.version.definition.last_at();
         Self {

@@ -1,4 +1,4 @@
-//! What an author writes for readers: texts with placeholders, titles of lines, and `meta`.
+//! An author's content for readers: texts with placeholders, titles of lines, and `meta`.
 
 use std::sync::Arc;
 
@@ -34,7 +34,7 @@ fn catalogue() -> Catalogue {
     Catalogue::new(1, vec![task]).unwrap()
 }
 
-/// What a user of one gift sees on that day.
+/// The screen of a user with one gift, on that day.
 fn see(locale: Option<&str>) -> Value {
     see_at("2026-03-29T10:00:00Z", locale)
 }

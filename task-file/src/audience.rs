@@ -1,4 +1,4 @@
-//! Who has a task, and which past actions count.
+//! The audience of a task, and the past actions that count.
 
 use plaudit_domain::catalogue::definition::{Audience, Backfill, BackfillRewards, Share};
 use plaudit_domain::catalogue::{audience_filter, unguarded_attributes};
@@ -11,7 +11,7 @@ use crate::task::instant;
 /// The longest salt, in characters.
 const SALT_CHARS_MAX: usize = 200;
 
-/// Reads who has a task.
+/// Reads the audience of a task.
 pub fn read(place: &Located<'_>, diagnostics: &mut Diagnostics) -> Option<Audience> {
     let fields = place.fields(&["where", "percent", "salt"], diagnostics)?;
     let filter = fields.read_or("where", None, |place| {
@@ -56,7 +56,7 @@ fn percent(place: &Located<'_>, diagnostics: &mut Diagnostics) -> Option<Share> 
     share
 }
 
-/// Reads which past actions count.
+/// Reads the rule for past actions.
 pub fn backfill(place: &Located<'_>, diagnostics: &mut Diagnostics) -> Option<Backfill> {
     let fields = place.fields(&["from", "rewards"], diagnostics)?;
     let from = fields.require("from", diagnostics);

@@ -11,13 +11,14 @@ use crate::located::{Diagnostics, Fields, Invalid, Located};
 use crate::node::Value;
 use crate::{suggestion, task};
 
-/// The largest limit: so many lines of the largest amount can be added up.
+/// The largest limit of a budget. Far below 2^63, so that sums of granted amounts fit.
 const LIMIT_MAX: i64 = 1_000_000_000_000_000;
 
 /// The most budgets of a file.
 const BUDGETS_MAX: usize = 1_000;
 
-/// The budgets that a file declares, by id. `None`: its declaration has errors, which are reported.
+/// The budgets that a file declares, by id. A budget is `None` if its declaration has errors, which
+/// are reported.
 #[derive(Default)]
 pub struct Declared<'n> {
     by_id: BTreeMap<BudgetId, (Option<Budget>, Located<'n>)>,
@@ -121,7 +122,7 @@ fn budget_id(place: &Located<'_>, diagnostics: &mut Diagnostics) -> Option<Budge
     text.to_owned().try_into().map_err(|e| diagnostics.add(place, e)).ok()
 }
 
-/// The terms of a budget, whose id is filled in by the caller.
+/// Reads the terms of a budget. Its id is a placeholder that the caller replaces.
 fn terms(fields: &Fields<'_>, diagnostics: &mut Diagnostics) -> Option<Budget> {
     let limit = fields.require("limit", diagnostics);
     let limit = limit.and_then(|place| place.integer_in(0, LIMIT_MAX, diagnostics));

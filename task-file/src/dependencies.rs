@@ -1,4 +1,4 @@
-//! Which tasks of a file depend on which.
+//! Dependencies between the tasks of a file.
 
 use std::collections::BTreeMap;
 
@@ -18,19 +18,19 @@ pub fn read<'n>(
     Some(other_tasks(items, own_id, "require itself", diagnostics))
 }
 
-/// Where a search for cycles stands with a task.
+/// The state of a task in a search for cycles.
 #[derive(Clone, Copy)]
 enum Visit {
-    /// On the path from where the search began, as its nth task.
+    /// On the path of the search, at this index.
     OnPath(usize),
-    /// Left behind, together with all that it depends on.
+    /// Finished, together with everything that it depends on.
     Done,
 }
 
 /// Reports every entry of `requires` and `completions_of` that closes a cycle.
 ///
-/// Tasks outside the file are passed over; whether they close a cycle is checked when the file is
-/// published, against the whole catalogue.
+/// Tasks outside the file are skipped. Publishing the file checks the whole catalogue, and finds
+/// the cycles that they close.
 pub fn refuse_cycles(drafts: &[Draft<'_>], diagnostics: &mut Diagnostics) {
     let ids = drafts
         .iter()
@@ -46,8 +46,8 @@ pub fn refuse_cycles(drafts: &[Draft<'_>], diagnostics: &mut Diagnostics) {
 
 type Dependencies<'d, 'n> = &'d [(TaskId, Located<'n>)];
 
-/// Goes depth first through all that `first` depends on. The path is a list and not the stack of
-/// the program, since a chain may be as long as the file.
+/// Searches depth first through everything that `first` depends on. The path is a list, not the
+/// program's stack, because a chain may be as long as the file.
 fn search<'d>(
     first: &'d TaskId,
     depends_on: &BTreeMap<&'d TaskId, Dependencies<'d, '_>>,
@@ -78,7 +78,7 @@ fn search<'d>(
     }
 }
 
-/// Names the tasks of a cycle, or the first of many.
+/// Writes the tasks of a cycle for a message. A long cycle is cut.
 fn named<'d>(cycle: impl ExactSizeIterator<Item = &'d TaskId> + Clone) -> String {
     const NAMED_MAX: usize = 6;
     let left_out = (cycle.len() > NAMED_MAX).then_some("…");

@@ -1,4 +1,4 @@
-//! What is wrong, or suspicious, in a task file, and where.
+//! Errors and warnings of a task file, with their positions.
 
 use std::fmt;
 
@@ -9,14 +9,14 @@ pub struct Diagnostic {
     pub line: usize,
     /// From 1, in characters.
     pub column: usize,
-    /// Such as `tasks[2].objective.on`; `file` if no part of it is meant.
+    /// Such as `tasks[2].objective.on`; `file` if the message is about the file as a whole.
     pub path: String,
-    /// What is wrong and what would be right, in one line.
+    /// The fault and its remedy, in one line.
     pub message: String,
 }
 
 impl Diagnostic {
-    /// The longest message, in characters. Some messages repeat what they were given.
+    /// The longest message, in characters. Some messages quote the file.
     const MESSAGE_CHARS_MAX: usize = 500;
 
     pub(crate) fn new(line: usize, column: usize, path: &str, message: impl fmt::Display) -> Self {

@@ -1,25 +1,26 @@
-//! What is different between two definitions, field by field as a file names them.
+//! The differences between two definitions, field by field as a file names them.
 
 use plaudit_domain::catalogue::definition::TaskDefinition;
 use serde_json::{Map, Value};
 
 use crate::export;
 
-/// A field that two definitions have differently. `None`: it is absent, and means its default.
+/// A field that differs between two definitions. `None` means that the field is absent and has its
+/// default.
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Change {
     /// Such as `objective.target` or `milestones[at: 100].rewards[line: coins].amount`.
     pub path: String,
-    /// What it was.
+    /// The value before the change.
     pub before: Option<Value>,
-    /// What it is.
+    /// The value after the change.
     pub after: Option<Value>,
 }
 
-/// The fields of keys, by which the items of a list are told apart whatever their order.
+/// The key fields, which identify the items of a list whatever their order.
 const KEYS: [&str; 2] = ["at", "line"];
 
-/// What is different in `after`, in order of the paths; nothing for equal definitions.
+/// Returns the changes from `before` to `after`, sorted by path; none for equal definitions.
 pub fn diff(before: &TaskDefinition, after: &TaskDefinition) -> Vec<Change> {
     let mut changes = Vec::new();
     let [before, after] = [before, after].map(export::task_as_json);
@@ -58,7 +59,7 @@ fn compare_fields(
     }
 }
 
-/// Two lists whose items all have the same key, such as `at` of milestones.
+/// Returns two lists whose items all have the same key field, such as `at` of milestones.
 fn items_by_key<'v>(
     before: Option<&'v Value>,
     after: Option<&'v Value>,

@@ -1,4 +1,4 @@
-//! From definitions back to a task file that publishes to the same definitions.
+//! Exports definitions to a task file that publishes to the same definitions.
 
 mod yaml;
 
@@ -15,7 +15,7 @@ use saphyr::{Yaml, YamlEmitter};
 use serde_json::Value as Json;
 use yaml::{AsJson, Fields, IntoYaml};
 
-/// A task file in YAML. What equals a default is left out.
+/// Writes a task file in YAML. Values that equal a default are left out.
 pub fn to_yaml(definitions: &[TaskDefinition]) -> String {
     let mut text = String::new();
     let mut emitter = YamlEmitter::new(&mut text);
@@ -24,7 +24,7 @@ pub fn to_yaml(definitions: &[TaskDefinition]) -> String {
     format!("{body}\n")
 }
 
-/// A task file in JSON. What equals a default is left out.
+/// Writes a task file in JSON. Values that equal a default are left out.
 pub fn to_json(definitions: &[TaskDefinition]) -> String {
     let file = file(definitions);
     let text =
@@ -32,7 +32,7 @@ pub fn to_json(definitions: &[TaskDefinition]) -> String {
     format!("{text}\n")
 }
 
-/// A task as it stands in a file of JSON, with the terms of its budgets, by id.
+/// Returns a task as in a JSON file, with the terms of its budgets by id.
 pub fn task_as_json(definition: &TaskDefinition) -> Json {
     let budgets = definition.budgets().fold(Fields::default(), |all, used| {
         let Budget { id, .. } = &used.budget;
@@ -107,7 +107,7 @@ fn every(cadence: Cadence) -> Option<Yaml<'static>> {
     }
 }
 
-/// The terms of a budget, beside its id.
+/// Adds the terms of a budget, all but its id.
 fn terms(fields: Fields, budget: &Budget) -> Fields {
     let day_starts_at = String::from(budget.day_starts_at);
     fields
@@ -118,7 +118,7 @@ fn terms(fields: Fields, budget: &Budget) -> Fields {
         .with_some("day_starts_at", (day_starts_at != "00:00").then_some(day_starts_at))
 }
 
-/// The budget of a line, or of one of its choices.
+/// Adds the budget of a line, or of one of its choices.
 fn budget(fields: Fields, used: Option<&BudgetUse>) -> Fields {
     let Some(BudgetUse { budget, at_cap }) = used else { return fields };
     let at_cap = match at_cap {
@@ -131,7 +131,8 @@ fn budget(fields: Fields, used: Option<&BudgetUse>) -> Fields {
     fields.with("budget", budget.id.as_str()).with("at_cap", at_cap)
 }
 
-/// Of a continuous task the milestones are lengths of streak; of others the last one is the target.
+/// True if the objective's target must be written: in a continuous task the milestones are lengths
+/// of streak; in others the last one is the target.
 fn has_own_target(task: &TaskDefinition) -> bool {
     task.kind.shape().counts_streaks && task.objective.target != 1
 }
@@ -152,7 +153,7 @@ fn window(window: &Window) -> Fields {
         .with_some("until", window.until.map(instant))
 }
 
-/// The latest timestamp is what an author writes as the end of the year 9999.
+/// Writes an instant. The latest timestamp is the end of the year 9999 in a file.
 fn instant(at: Timestamp) -> String {
     if at == Timestamp::MAX { "9999-12-31T23:59:59Z".to_owned() } else { at.to_string() }
 }
@@ -187,7 +188,7 @@ fn objective(objective: &Objective, with_target: bool) -> Fields {
         .with_some("target", with_target.then_some(objective.target))
 }
 
-/// Whole days as days, everything else in seconds.
+/// Writes whole days as days, and everything else in seconds.
 fn duration(seconds: i64) -> String {
     match (seconds / 86_400, seconds % 86_400) {
         (days, 0) if days > 0 => format!("P{days}D"),

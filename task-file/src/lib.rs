@@ -1,4 +1,4 @@
-//! Task files: from YAML or JSON to definitions, or to every error with its place; and back.
+//! Task files: from YAML or JSON to definitions, or to all errors with their positions; and back.
 //!
 //! An error in one field does not hide those in others, so nothing here stops at the first one.
 //!
@@ -46,22 +46,23 @@ pub const SCHEMA: &str = include_str!("tasks.schema.json");
 /// The language of files that name none.
 const DEFAULT_LOCALE: &str = "en";
 
-/// A task and where it was written, for errors that only show beside other files or a catalogue.
+/// A task and its position in the file, for errors that show only beside other files or a
+/// catalogue.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LocatedTask {
     /// The task.
     pub definition: TaskDefinition,
-    /// Such as `tasks[2]`.
+    /// The task's path in the file, such as `tasks[2]`.
     path: String,
     /// Line and column, by the path below the task; the task itself is at the empty path.
     places: BTreeMap<String, (usize, usize)>,
-    /// Legal but suspicious parts, whenever and beside whatever catalogue the task is published.
+    /// Warnings that depend on neither the time nor the catalogue.
     suspicious: Vec<Diagnostic>,
 }
 
 impl LocatedTask {
-    /// A diagnostic for a part of this task, such as `id` or `requires[1]`; for the nearest part
-    /// around it that the file has otherwise.
+    /// A diagnostic for a part of this task, such as `id` or `requires[1]`. If the file does not
+    /// have that part, it points at the nearest part around it.
     pub fn diagnostic(&self, field: &str, message: impl fmt::Display) -> Diagnostic {
         // `target` and `rewards` are short for one milestone.
         let short = match field.strip_prefix("milestones[0].").unwrap_or(field) {
@@ -77,13 +78,14 @@ impl LocatedTask {
         Diagnostic::new(line, column, &format!("{}{dot}{field}", self.path), message)
     }
 
-    /// Reports what is legal in this task but suspicious, in the order of the file: whenever it is
-    /// published, at this time, and beside the catalogue in force if one is given.
+    /// Returns the warnings about this task, in the order of the file: those that hold at any time,
+    /// those that hold at `now`, and those that follow from the catalogue in force, if one is
+    /// given.
     pub fn warnings(&self, now: Timestamp, catalogue: Option<&Catalogue>) -> Vec<Diagnostic> {
         self.all_warnings(now, catalogue, &RecentFields::default())
     }
 
-    /// As [`Self::warnings`], and beside the fields that recent actions had.
+    /// Like [`Self::warnings`], and also compares the task with the fields that recent actions had.
     pub fn warnings_beside(
         &self,
         now: Timestamp,
@@ -106,15 +108,15 @@ impl LocatedTask {
         all
     }
 
-    /// The path of one of its diagnostics below the task, such as `objective.on`; empty for the task
-    /// as a whole.
+    /// The path of one of this task's diagnostics below the task, such as `objective.on`; empty for
+    /// the task as a whole.
     pub fn path_below<'d>(&self, diagnostic: &'d Diagnostic) -> &'d str {
         let below = diagnostic.path.strip_prefix(&self.path).unwrap_or(&diagnostic.path);
         below.strip_prefix('.').unwrap_or(below)
     }
 }
 
-/// A path and those of all that is around it: `a.b[1]`, `a.b`, `a`, and the empty one.
+/// A path and the paths of everything around it: `a.b[1]`, `a.b`, `a`, and the empty one.
 fn ancestors(path: &str) -> impl Iterator<Item = &str> {
     let shorter = |path: &&'_ str| {
         let end = path.rfind(['.', '[']);
@@ -133,12 +135,11 @@ fn ancestors(path: &str) -> impl Iterator<Item = &str> {
 pub struct TaskFile {
     /// Its tasks, in the order of the file.
     pub tasks: Vec<LocatedTask>,
-    /// Legal but suspicious parts outside of its tasks, in the order of the file.
+    /// Warnings about parts outside of the tasks, in the order of the file.
     pub warnings: Vec<Diagnostic>,
 }
 
-/// Reads a task file as [`parse`] does, and keeps where each task was written, and what is
-/// suspicious.
+/// Reads a task file as [`parse`] does, and keeps the positions of the tasks and the warnings.
 pub fn parse_located(text: &str) -> Result<TaskFile, Vec<Diagnostic>> {
     let root = node::load(text).map_err(|error| vec![error])?;
     let mut diagnostics = Diagnostics::default();
@@ -157,7 +158,7 @@ pub fn parse_located(text: &str) -> Result<TaskFile, Vec<Diagnostic>> {
     }
 }
 
-/// Gives each task the warnings about its parts. Returns those that are about no task.
+/// Gives each task the warnings about its parts. Returns the other warnings.
 fn hand_out(warnings: Vec<Diagnostic>, tasks: &mut [LocatedTask]) -> Vec<Diagnostic> {
     let mut by_path: HashMap<String, &mut LocatedTask> =
         tasks.iter_mut().map(|task| (task.path.clone(), task)).collect();
@@ -176,14 +177,14 @@ fn hand_out(warnings: Vec<Diagnostic>, tasks: &mut [LocatedTask]) -> Vec<Diagnos
 /// Reads a task file (YAML 1.2 or JSON). Every error is reported, not only the first, in the order
 /// of the file; a text that is not valid YAML has exactly one.
 ///
-/// Needs nothing but the file: whether the tasks that `requires` names exist is checked when the
-/// file is published.
+/// Needs nothing but the file: publishing checks whether the tasks that `requires` names exist.
 pub fn parse(text: &str) -> Result<Vec<TaskDefinition>, Vec<Diagnostic>> {
     let file = parse_located(text)?;
     Ok(file.tasks.into_iter().map(|task| task.definition).collect())
 }
 
-/// PostgreSQL stores no text with the character NUL. Texts that were refused already are left out.
+/// Refuses the character NUL, which PostgreSQL can't store in a text. Skips texts that were refused
+/// already.
 fn refuse_nul(root: &Located<'_>, diagnostics: &mut Diagnostics) {
     root.visit(&mut |place| {
         let Located { node, path } = place;

@@ -1,4 +1,4 @@
-//! A value on its way into a definition: what it is, where it stands and how it is called.
+//! A value of a task file, with its position and its path, on the way into a definition.
 
 use std::fmt::Display;
 
@@ -13,22 +13,22 @@ const EXCERPT_CHARS_MAX: usize = 60;
 /// Collects diagnostics, so that one reading finds them all.
 #[derive(Default)]
 pub struct Diagnostics {
-    /// Why the file is refused.
+    /// The reasons why the file is refused.
     pub errors: Vec<Diagnostic>,
-    /// What is legal but suspicious.
+    /// Parts that are legal but suspicious.
     pub warnings: Vec<Diagnostic>,
-    /// The patterns of its expressions so far.
+    /// The patterns of the file's expressions so far.
     patterns: PatternTotal,
 }
 
-/// A value that could not be read; why is among the diagnostics.
+/// A value that could not be read. The reason is among the diagnostics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Invalid;
 
 /// A node and its path.
 #[derive(Clone)]
 pub struct Located<'n> {
-    /// What stands there.
+    /// The value and its position.
     pub node: &'n Node,
     /// Such as `tasks[2].objective.on`.
     pub path: String,
@@ -45,8 +45,9 @@ impl Diagnostics {
         self.errors.push(Diagnostic::new(node.line, node.column, path, message));
     }
 
-    /// Compiles an expression, and adds its patterns to those of the file. Once they are too many, which is reported
-    /// once, no other is compiled: a file can hold more than a machine compiles in minutes.
+    /// Compiles an expression, and adds its patterns to those of the file. Once they are too many,
+    /// which is reported once, no further expression is compiled: a file can hold more than a
+    /// machine compiles in minutes.
     pub fn compiled<E>(
         &mut self,
         place: &Located<'_>,
@@ -66,7 +67,7 @@ impl Diagnostics {
     }
 }
 
-/// Says what a value is, for "got …".
+/// Describes a value, for "got …".
 fn describe(node: &Node) -> String {
     match &node.value {
         Value::Null => "nothing".to_owned(),
@@ -93,7 +94,7 @@ impl<'n> Located<'n> {
         diagnostics.add(self, format_args!("must be {wanted}, got {}", describe(self.node)));
     }
 
-    /// A text.
+    /// Reads a text.
     pub fn text(&self, diagnostics: &mut Diagnostics) -> Option<&'n str> {
         if let Value::Text(text) = &self.node.value {
             return Some(text);
@@ -102,7 +103,7 @@ impl<'n> Located<'n> {
         None
     }
 
-    /// A text of 1 to `chars_max` characters, none of them a control character.
+    /// Reads a text of 1 to `chars_max` characters, none of them a control character.
     pub fn line_of_text(&self, chars_max: usize, diagnostics: &mut Diagnostics) -> Option<String> {
         let text = self.text(diagnostics)?;
         let got = text.chars().count();
@@ -119,7 +120,7 @@ impl<'n> Located<'n> {
         None
     }
 
-    /// An integer of 64 bits.
+    /// Reads an integer of 64 bits.
     pub fn integer(&self, diagnostics: &mut Diagnostics) -> Option<i64> {
         const BEYOND_64_BITS: f64 = 9_223_372_036_854_775_807.0;
         match &self.node.value {
@@ -138,7 +139,7 @@ impl<'n> Located<'n> {
         None
     }
 
-    /// An integer of at least 1.
+    /// Reads an integer of at least 1.
     pub fn positive(&self, diagnostics: &mut Diagnostics) -> Option<i64> {
         let number = self.integer(diagnostics)?;
         if number < 1 {
@@ -147,7 +148,7 @@ impl<'n> Located<'n> {
         (number >= 1).then_some(number)
     }
 
-    /// An integer in a range, both ends included.
+    /// Reads an integer in a range, both ends included.
     pub fn integer_in(&self, least: i64, most: i64, diagnostics: &mut Diagnostics) -> Option<i64> {
         let number = self.integer(diagnostics)?;
         if (least..=most).contains(&number) {
@@ -157,7 +158,7 @@ impl<'n> Located<'n> {
         None
     }
 
-    /// `true` or `false`.
+    /// Reads `true` or `false`.
     pub fn boolean(&self, diagnostics: &mut Diagnostics) -> Option<bool> {
         if let Value::Boolean(is) = self.node.value {
             return Some(is);
@@ -166,7 +167,7 @@ impl<'n> Located<'n> {
         None
     }
 
-    /// One of a few words, as what it stands for.
+    /// Reads one of a few words, and returns its meaning.
     pub fn choice<T: Copy>(&self, words: &[(&str, T)], diagnostics: &mut Diagnostics) -> Option<T> {
         let names: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
         let Value::Text(got) = &self.node.value else {
@@ -181,7 +182,7 @@ impl<'n> Located<'n> {
         found
     }
 
-    /// The items of a list that has at least one.
+    /// Reads a list that has at least one item.
     pub fn items(&self, diagnostics: &mut Diagnostics) -> Option<Vec<Self>> {
         let Value::List(items) = &self.node.value else {
             self.wrong("a list", diagnostics);
@@ -194,7 +195,7 @@ impl<'n> Located<'n> {
         Some(self.numbered(items))
     }
 
-    /// The items of a list that may be empty.
+    /// Reads a list that may be empty.
     pub fn items_if_any(&self, diagnostics: &mut Diagnostics) -> Option<Vec<Self>> {
         match &self.node.value {
             Value::List(items) => Some(self.numbered(items)),
@@ -219,7 +220,7 @@ impl<'n> Located<'n> {
         })
     }
 
-    /// Calls `each` with this value and all that is in it.
+    /// Calls `each` with this value and every value inside it.
     pub fn visit(&self, each: &mut impl FnMut(&Self)) {
         each(self);
         match &self.node.value {
@@ -235,7 +236,7 @@ impl<'n> Located<'n> {
         }
     }
 
-    /// The entries of a mapping: each key as text and where it stands, and its value.
+    /// Reads a mapping. Each entry is the key as text, the position of the key, and the value.
     pub fn entries(&self, diagnostics: &mut Diagnostics) -> Option<Vec<(&'n str, &'n Node, Self)>> {
         let Value::Mapping(entries) = &self.node.value else {
             self.wrong("a mapping", diagnostics);
@@ -257,7 +258,7 @@ impl<'n> Located<'n> {
         Some(read)
     }
 
-    /// A mapping in which no other keys than `known` may stand.
+    /// Reads a mapping that may have only the keys in `known`.
     pub fn fields(&self, known: &[&str], diagnostics: &mut Diagnostics) -> Option<Fields<'n>> {
         let entries = self.entries(diagnostics)?;
         let mut misspelt = Vec::new();
@@ -289,7 +290,7 @@ pub struct Fields<'n> {
     /// The mapping.
     pub place: Located<'n>,
     found: Vec<(&'n str, Located<'n>)>,
-    /// Which of the known keys were probably meant by unknown ones.
+    /// Known keys that unknown ones probably meant.
     misspelt: Vec<String>,
 }
 
@@ -316,7 +317,7 @@ impl<'n> Fields<'n> {
         }
     }
 
-    /// Reads a field, or takes what its absence means.
+    /// Reads a field; `absent` is its value if it is not given.
     pub fn read_or<T>(
         &self,
         name: &str,

@@ -1,4 +1,4 @@
-//! What an author adds for the app, as any JSON.
+//! An author's additional data for the app, as any JSON.
 
 use plaudit_domain::catalogue::definition::{META_BYTES_MAX, Meta};
 use serde_json::{Map, Number, Value as Json};

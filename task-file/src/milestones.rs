@@ -1,4 +1,4 @@
-//! The marks of a task.
+//! The milestones of a task.
 
 use plaudit_domain::catalogue::definition::{Kind, Meta, Milestone};
 
@@ -48,7 +48,7 @@ pub fn read(
     at.map(|at| (vec![Milestone { at, rewards, meta: Meta::new() }], at))
 }
 
-/// The target of a task with milestones is the last of them.
+/// Refuses a target that differs from the last milestone.
 fn refuse_other_target(counted: &Counted<'_>, last_at: i64, diagnostics: &mut Diagnostics) {
     if let Ok(Some((target, place))) = &counted.target
         && *target != last_at

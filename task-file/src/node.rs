@@ -1,4 +1,4 @@
-//! A YAML or JSON text as a tree in which every node knows where it was written.
+//! A YAML or JSON text as a tree in which every node has its position.
 
 mod surrogates;
 
@@ -14,7 +14,7 @@ pub const FILE_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// bounds what one request can cost.
 const VALUES_MAX: usize = 500_000;
 
-/// How deep lists and mappings may nest, so that recursion over the tree ends before the stack does.
+/// The deepest nesting of lists and mappings. Recursion over the tree must not exhaust the stack.
 const DEPTH_MAX: usize = 128;
 
 /// A value and the place where it begins.
@@ -23,11 +23,11 @@ pub struct Node {
     pub line: usize,
     /// From 1, in characters.
     pub column: usize,
-    /// What was written there.
+    /// The value at that position.
     pub value: Value,
 }
 
-/// What was written, after the core schema of YAML 1.2, in which `on` and `no` are texts.
+/// A value, by the core schema of YAML 1.2, in which `on` and `no` are texts.
 pub enum Value {
     /// `null`, `~`, or nothing at all.
     Null,
@@ -37,7 +37,7 @@ pub enum Value {
     Integer(i64),
     /// Any other number, and whole numbers beyond 64 bits.
     Float(f64),
-    /// Everything else that has no parts.
+    /// Any other scalar.
     Text(String),
     /// Values in order.
     List(Vec<Node>),
@@ -74,8 +74,8 @@ pub fn load(text: &str) -> Result<Node, Diagnostic> {
     })
 }
 
-/// Refuses what would cost saphyr more memory or stack than its size warrants, before the tree is
-/// built. What is not valid YAML passes: loading it reports that.
+/// Refuses a text that would cost saphyr more memory or stack than its size warrants, before the
+/// tree is built. A text that is not valid YAML passes: loading it reports the error.
 fn check_bounds(text: &str) -> Result<(), Diagnostic> {
     if text.len() > FILE_BYTES_MAX {
         let got = text.len();

@@ -1,4 +1,4 @@
-//! What a task counts.
+//! The objective of a task: the actions or completions that it counts.
 
 use std::collections::BTreeSet;
 
@@ -49,7 +49,7 @@ pub struct Counted<'n> {
 }
 
 impl Counted<'_> {
-    /// Refuses a target that is beyond what one period can remember.
+    /// Refuses a target that needs more values than one period can remember.
     pub fn refuse_beyond_memory(&self, target: i64, diagnostics: &mut Diagnostics) {
         let counts_once = self.measure.as_ref().is_some_and(Measure::counts_once);
         let most = i64::try_from(SEEN_PER_PERIOD_MAX).unwrap_or(i64::MAX);
@@ -115,7 +115,7 @@ pub fn read<'n>(
     })
 }
 
-/// Either actions or completions of tasks.
+/// Reads the action types, or the tasks whose completions count.
 fn what_counts<'n>(
     fields: &Fields<'n>,
     own_id: Option<&TaskId>,
@@ -159,7 +159,7 @@ pub fn other_tasks<'n>(
     read
 }
 
-/// Refuses what does not go together.
+/// Refuses fields that do not go together.
 fn refuse_misfits(
     fields: &Fields<'_>,
     kind: Option<Kind>,

@@ -1,4 +1,4 @@
-//! Reward lines, and how they change hands.
+//! Reward lines, and the rules for claiming them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -50,7 +50,7 @@ pub fn lines(
     (read.len() == places.len()).then_some(read)
 }
 
-/// The payouts of a line, and the budget of one that always pays the same.
+/// Reads the payouts of a line, and the budget of a line with a fixed payout.
 fn pays(
     fields: &Fields<'_>,
     declared: &Declared<'_>,
@@ -73,7 +73,7 @@ fn pays(
         let known = ["weight", "kind", "code", "amount", "budget", "at_cap"];
         let Some(fields) = place.fields(&known, diagnostics) else { continue };
         let weight = fields.require("weight", diagnostics);
-        // A hundred of these can be added up.
+        // The sum of a hundred of these fits in 64 bits.
         let weight = weight.and_then(|place| place.integer_in(1, 1_000_000_000, diagnostics));
         let payout = payout(&fields, diagnostics);
         let amount = payout.as_ref().map(|payout| payout.amount);
@@ -91,7 +91,7 @@ fn pays(
     (choices.len() == places.len()).then_some((Rewards::OneOf(choices), None))
 }
 
-/// Reads what a line pays.
+/// Reads a payout.
 pub fn payout(fields: &Fields<'_>, diagnostics: &mut Diagnostics) -> Option<Payout> {
     let kind = word(fields, "kind", PAYER_CHARS_MAX, diagnostics);
     let code = word(fields, "code", PAYER_CHARS_MAX, diagnostics);
@@ -112,8 +112,8 @@ fn bounded<'n>(
     Some(items)
 }
 
-/// A required name. Control characters are refused in all of them: U+001F separates the parts of a
-/// grant id.
+/// Reads a required name. No name may have control characters, because U+001F separates the parts
+/// of a grant id.
 fn word(
     fields: &Fields<'_>,
     name: &str,
@@ -124,7 +124,7 @@ fn word(
     place.line_of_text(chars_max, diagnostics)
 }
 
-/// Reads how rewards change hands.
+/// Reads the rules for claiming rewards.
 pub fn claim(place: &Located<'_>, diagnostics: &mut Diagnostics) -> Option<Claim> {
     let fields = place.fields(&["mode", "expires_after", "at_period_end"], diagnostics)?;
     let modes = [("manual", ClaimMode::Manual), ("automatic", ClaimMode::Automatic)];

@@ -7,13 +7,13 @@ use crate::objective::action_type;
 use crate::task::instant;
 
 /// The most periods that may be missed, frozen or looked back on: more than a year of days. Each of
-/// them is judged one by one.
+/// them is checked one by one.
 const PERIODS_MAX: i64 = 400;
 
 /// The most pauses of one task.
 const PAUSES_MAX: usize = 100;
 
-/// Reads the rules of a streak: `None` for tasks that have none.
+/// Reads the rules of a streak; `None` for tasks without a streak.
 pub fn read(
     task: &Fields<'_>,
     kind: Option<Kind>,

@@ -44,10 +44,10 @@ const KEYS: [&str; 22] = [
 const CATEGORY_CHARS_MAX: usize = 100;
 const NAVIGATE_CHARS_MAX: usize = 2_000;
 
-/// A task as far as it could be read. What concerns several tasks is checked even where one of
-/// them has diagnostics.
+/// A task as far as it could be read. Checks across several tasks include it even if it has
+/// diagnostics.
 pub struct Draft<'n> {
-    /// The id and where it stands.
+    /// The id and its position.
     pub id: Option<(TaskId, Located<'n>)>,
     /// The tasks that it requires or counts, and their places.
     pub depends_on: Vec<(TaskId, Located<'n>)>,
@@ -58,8 +58,8 @@ pub struct Draft<'n> {
 }
 
 impl<'n> Draft<'n> {
-    /// Reads one task. `default_locale` is the file's; if it is invalid, the texts are not searched
-    /// for it.
+    /// Reads one task. `default_locale` is that of the file. If it is invalid, the texts need not
+    /// have that language.
     pub fn read(
         place: &Located<'n>,
         default_locale: Option<&'n str>,
@@ -103,13 +103,13 @@ fn places(task: &Located<'_>) -> BTreeMap<String, (usize, usize)> {
     places
 }
 
-/// Reads the name of a task.
+/// Reads the id of a task.
 pub fn task_id(place: &Located<'_>, diagnostics: &mut Diagnostics) -> Option<TaskId> {
     let text = place.text(diagnostics)?;
     text.parse().map_err(|e| diagnostics.add(place, e)).ok()
 }
 
-/// What was read of a task before the rest, because others need it.
+/// The fields of a task that are read first, because other fields depend on them.
 struct Parts<'d, 'n> {
     id: Option<&'d TaskId>,
     kind: Option<Kind>,
@@ -118,7 +118,8 @@ struct Parts<'d, 'n> {
     default_locale: Option<&'n str>,
 }
 
-/// Every field is read before any of them is missed, so that each reports its diagnostics.
+/// Reads the other fields. A missing or invalid one does not stop the reading, so that each field
+/// reports its diagnostics.
 fn definition(
     fields: &Fields<'_>,
     parts: Parts<'_, '_>,
@@ -169,7 +170,7 @@ fn definition(
     }
     let (milestones, target) = course?;
     let text = text?;
-    // The spelling under which the language is among the texts.
+    // The language as the texts spell it.
     let spelling = text.keys().find(|tag| tag.eq_ignore_ascii_case(&locale)).cloned();
     Some(TaskDefinition {
         id: id?.clone(),
@@ -196,7 +197,7 @@ fn definition(
     })
 }
 
-/// Required for tasks that start over, forbidden for those that do not.
+/// Reads `every`: required for tasks that start over, forbidden for those that do not.
 fn cadence(
     fields: &Fields<'_>,
     kind: Option<Kind>,
@@ -218,7 +219,7 @@ fn cadence(
     recurrence(place, fields.get("day_starts_at"), diagnostics)
 }
 
-/// Reads how often something starts over; cron goes with no start of day.
+/// Reads a cadence. Cron can't be combined with a start of the day.
 pub fn recurrence(
     place: &Located<'_>,
     day_starts_at: Option<&Located<'_>>,
@@ -238,7 +239,7 @@ pub fn recurrence(
     Some(Cadence::Cron(cron))
 }
 
-/// Reads whose days something follows.
+/// Reads the zone whose days something follows.
 pub fn zone_rule(place: &Located<'_>, diagnostics: &mut Diagnostics) -> Option<ZoneRule> {
     let name = place.text(diagnostics)?;
     if name == "user" {
@@ -254,7 +255,7 @@ pub fn zone_rule(place: &Located<'_>, diagnostics: &mut Diagnostics) -> Option<Z
     Some(ZoneRule::Fixed(name.to_owned()))
 }
 
-/// Reads when days begin.
+/// Reads the local time at which days begin.
 pub fn day_start(place: &Located<'_>, diagnostics: &mut Diagnostics) -> Option<DayStart> {
     let text = place.text(diagnostics)?;
     text.to_owned().try_into().map_err(|e| diagnostics.add(place, e)).ok()
@@ -273,8 +274,8 @@ fn window(place: &Located<'_>, diagnostics: &mut Diagnostics) -> Option<Window> 
     Some(Window { from, until })
 }
 
-/// Reads an instant. The last day of the year 9999, by which people mean "for ever", lies beyond
-/// what a timestamp can hold, and beyond every action: it is the latest timestamp.
+/// Reads an instant. The last day of the year 9999, by which people mean "for ever", is beyond what
+/// a timestamp can hold and beyond every action. It is read as the latest timestamp.
 pub fn instant(place: &Located<'_>, diagnostics: &mut Diagnostics) -> Option<Timestamp> {
     let text = place.text(diagnostics)?;
     let is_beyond = || {

@@ -1,4 +1,4 @@
-//! What YAML itself can do to a file. The meaning of fields is tested in `tests/files.rs`.
+//! The YAML of task files. `tests/task_file/files.rs` tests the meaning of fields.
 
 use proptest::prelude::*;
 
@@ -8,7 +8,7 @@ use crate::{parse, parse_located};
 
 const SAMPLES: &str = include_str!("../../samples/tasks.yaml");
 
-/// What YAML makes of a file: each with the only error, or none.
+/// Odd YAML: each file with its only error, or none.
 #[test]
 fn yaml_has_no_surprises() {
     let task = "tasks:\n- id: a\n  kind: ordinary\n  text: { en: { title: A } }\n  objective:\n    on: x\n    target: 1\n";

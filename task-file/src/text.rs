@@ -13,7 +13,7 @@ const DESCRIPTION_CHARS_MAX: usize = 10_000;
 /// The longest tag of RFC 5646, section 4.4.1, that software must be able to hold.
 const LOCALE_BYTES_MAX: usize = 35;
 
-/// Reads the texts of a task. With an invalid default locale they are not searched for it.
+/// Reads the texts of a task. If the default locale is invalid, they need not have that language.
 pub fn texts(
     place: &Located<'_>,
     default_locale: Option<&str>,

@@ -1,4 +1,4 @@
-//! What is legal in a task but suspicious.
+//! Parts of a task that are legal but suspicious.
 
 mod fields;
 mod rewards;
@@ -9,11 +9,11 @@ use plaudit_domain::calendar::Cadence;
 use plaudit_domain::catalogue::definition::{Measure, TaskDefinition};
 use plaudit_domain::catalogue::{Catalogue, Status};
 
-/// The path below the task, and what is suspicious there.
+/// The path below the task, and the message.
 type Warning = (String, String);
 
-/// Finds what is suspicious in a task at this time, beside the catalogue that is in force, and beside the
-/// fields that recent actions had.
+/// Finds the suspicious parts of a task, at this time, beside the catalogue in force, and beside
+/// the fields that recent actions had.
 pub fn of(
     task: &TaskDefinition,
     now: Timestamp,
@@ -39,7 +39,7 @@ pub fn of(
     warnings
 }
 
-/// Tasks that this one requires or counts, and that nobody completes any more.
+/// Warns of tasks that this one requires or counts, and that nobody can complete at present.
 fn stopped_dependencies(task: &TaskDefinition, catalogue: &Catalogue, warnings: &mut Vec<Warning>) {
     let status_of = |id| catalogue.task(id).map_or(Status::Active, |needed| needed.status);
     for (index, id) in task.requires.iter().enumerate() {
@@ -71,8 +71,8 @@ fn window(task: &TaskDefinition, now: Timestamp, warnings: &mut Vec<Warning>) {
     }
 }
 
-/// A window that is shorter than a period, or than the streak that a milestone needs. Clocks that go
-/// forward make a period up to two hours shorter.
+/// Warns of a window that is shorter than a period, or than the streak that a milestone needs.
+/// Clocks that go forward make a period up to two hours shorter.
 fn short_window(task: &TaskDefinition, warnings: &mut Vec<Warning>) {
     let (Some(from), Some(until)) = (task.window.from, task.window.until) else { return };
     let (shortest_days, name) = match task.every {
@@ -88,7 +88,7 @@ fn short_window(task: &TaskDefinition, warnings: &mut Vec<Warning>) {
             format!("the window is open for less than a {name}, the length of one period");
         warnings.push(("window.until".to_owned(), message));
     }
-    // It may begin and end within a period.
+    // The window may begin and end within a period.
     let periods = length.as_secs() / shortest.as_secs() + 2;
     for (index, milestone) in task.milestones.iter().enumerate() {
         if task.streak.is_some() && milestone.at > periods {
@@ -100,7 +100,7 @@ fn short_window(task: &TaskDefinition, warnings: &mut Vec<Warning>) {
     }
 }
 
-/// A target that no user can reach.
+/// Warns of a target that no user can reach.
 fn never_reached(task: &TaskDefinition, warnings: &mut Vec<Warning>) {
     let target = task.objective.target;
     if let Some(most) = task.objective.cap.per_period.filter(|most| *most < target) {
@@ -126,7 +126,7 @@ fn never_reached(task: &TaskDefinition, warnings: &mut Vec<Warning>) {
     }
 }
 
-/// Another audience than that of the version in force.
+/// Warns of an audience other than that of the version in force.
 fn changed_audience(task: &TaskDefinition, in_force: &TaskDefinition, warnings: &mut Vec<Warning>) {
     if task.audience != in_force.audience && !task.audience.is_everybody() {
         let message = "users outside it no longer see the task or count for it, open periods that keep their \

@@ -7,7 +7,7 @@ use super::{Unreadable, identity_of};
 use crate::calendar;
 use crate::ids::UserId;
 
-/// The action type by which the facts about a user arrive that rules use.
+/// The action type that carries facts about a user: the zone and the attributes that rules use.
 pub const USER_UPDATED: &str = "plaudit.user.updated";
 
 /// The action type by which a payer reports that it has paid a reward.
@@ -19,19 +19,19 @@ pub const REWARD_FAILED: &str = "plaudit.reward.failed";
 /// The action type by which a producer takes an earlier action back.
 pub const ACTION_REVERSED: &str = "plaudit.action.reversed";
 
-/// The meaning of an action, read once from its type and data. Tasks may listen to any of them.
+/// The meaning of an action, read once from its type and data. Tasks may listen to any action type.
 ///
-/// An acknowledgement or a reversal that names nothing is one all the same: the rules answer it with an event,
-/// so that its sender can find the mistake.
+/// An acknowledgement or a reversal that names no target is accepted as such: the rules record an
+/// event for it, so that its sender can find the mistake.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ActionBody {
-    /// An action of the business. Its type and data mean something to tasks only.
+    /// An ordinary action of the business. Only tasks interpret its type and data.
     Business,
     /// New facts about the user.
     UserUpdate(UserUpdate),
-    /// The answer of a payer about a grant.
+    /// A payer's answer about a grant.
     Acknowledgement(Acknowledgement),
-    /// An earlier action is taken back.
+    /// The reversal of an earlier action.
     Reversal(Reversal),
 }
 
@@ -60,9 +60,9 @@ impl ActionBody {
 /// The data of a [`USER_UPDATED`] action.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UserUpdate {
-    /// The user's new zone, an IANA name; `None`: it stays.
+    /// The user's new zone, an IANA name; `None` leaves the zone unchanged.
     pub zone: Option<String>,
-    /// Attributes to set; `null` removes one, others stay.
+    /// Attributes to set. `null` removes an attribute; attributes that are not named stay.
     pub attributes: Map<String, Value>,
 }
 
@@ -92,7 +92,7 @@ pub enum Verdict {
     Delivered,
     /// The reward was not paid.
     Failed {
-        /// For an operator.
+        /// The payer's reason, for an operator.
         reason: String,
     },
 }
@@ -107,19 +107,20 @@ pub struct Acknowledgement {
 }
 
 impl Acknowledgement {
-    /// The id of the grant, if that is what the payer named.
+    /// The grant id, if the payer named a valid one.
     pub fn grant_id(&self) -> Option<Uuid> {
         Uuid::try_parse(&self.grant).ok()
     }
 }
 
-/// The longest name of a grant that is kept, in characters.
+/// The maximum length of a grant's name as kept, in characters; longer names are cut.
 const GRANT_CHARS_MAX: usize = 64;
 
-/// The longest reason of a payer or a producer that is kept, in characters.
+/// The maximum length of a payer's or producer's reason as kept, in characters; longer ones are
+/// cut.
 const REASON_CHARS_MAX: usize = 1_000;
 
-/// The start of a field as text, whatever it holds. Empty if it is missing or null.
+/// The beginning of a field as text, whatever its JSON type. Empty if the field is missing or null.
 fn shown(data: &Map<String, Value>, name: &str, chars_max: usize) -> String {
     match data.get(name) {
         None | Some(Value::Null) => String::new(),
@@ -133,7 +134,7 @@ fn shown(data: &Map<String, Value>, name: &str, chars_max: usize) -> String {
 pub struct Reversal {
     /// The action that is taken back.
     pub target: ReversedAction,
-    /// The producer's reason; without one, a sentence that says so.
+    /// The producer's reason; without one, a default sentence.
     pub reason: String,
 }
 
@@ -143,7 +144,7 @@ impl Reversal {
             let text = data.get(name).and_then(Value::as_str).unwrap_or_default();
             text.chars().take(chars_max).collect()
         };
-        // Longer names are not those of an action.
+        // Cut to the longest possible name of an action.
         let target = ReversedAction { source: text("source", 256), id: text("id", 256) };
         let given = text("reason", REASON_CHARS_MAX);
         let reason = if given.is_empty() { "the action was reversed".to_owned() } else { given };
@@ -154,14 +155,14 @@ impl Reversal {
 /// The name of an action that is taken back.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReversedAction {
-    /// Its source; empty if none was named.
+    /// The action's source; empty if none was named.
     pub source: String,
-    /// Its id; empty if none was named.
+    /// The action's id; empty if none was named.
     pub id: String,
 }
 
 impl ReversedAction {
-    /// Tells whether both parts of a name are there.
+    /// True if both source and id were named.
     pub fn is_named(&self) -> bool {
         !self.source.is_empty() && !self.id.is_empty()
     }
@@ -171,7 +172,8 @@ impl ReversedAction {
         identity_of(user, &self.source, &self.id)
     }
 
-    /// The identity remembered once the action is reversed, so that it is taken back once, whoever asks again.
+    /// The identity that is remembered once the action is reversed, so that a second reversal has
+    /// no effect.
     pub fn marker(&self, user: &UserId) -> Uuid {
         Uuid::new_v5(&self.identity(user), b"reversed")
     }

@@ -1,21 +1,23 @@
-//! The types of recent actions and the fields of their data: what `plan` and `publish` compare tasks with.
+//! The types of recent actions and the fields of their data. `plan` and `publish` compare tasks
+//! with them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::civil::Date;
 use serde_json::{Map, Value};
 
-/// The fields that a sample of recent actions had, by action type. The default knows nothing.
+/// The fields that a sample of recent actions had, by action type. By default, nothing is known.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RecentFields {
     since: Option<Date>,
     types: BTreeMap<String, BTreeSet<String>>,
 }
 
-/// What is known of the fields of one action type.
+/// The known fields of one action type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RecentNames<'r> {
-    /// Nothing: no action was looked at yet, or there are more types or names than are noted.
+    /// Nothing is known: no action was sampled yet, or there are more types or names than are
+    /// noted.
     Unknown,
     /// No action of the type was seen.
     NoAction,
@@ -36,10 +38,11 @@ impl RecentFields {
     /// The longest name that is noted, in bytes.
     pub const NAME_BYTES_MAX: usize = 64;
 
-    /// The most names of one action that are looked at.
+    /// The most names that are inspected in one action.
     const LOOKS_MAX: usize = 256;
 
-    /// Pairs of a type and a name, noted since this day. An empty name stands for the type itself.
+    /// Builds the sample from pairs of a type and a name, noted since this day. An empty name
+    /// stands for the type itself.
     pub fn new(since: Date, noted: impl IntoIterator<Item = (String, String)>) -> Self {
         let mut types: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
         for (kind, name) in noted {
@@ -51,7 +54,7 @@ impl RecentFields {
         Self { since: Some(since), types }
     }
 
-    /// The day from which on actions were looked at; `None`: none was.
+    /// The first day of the sample; `None` if there is no sample yet.
     pub fn since(&self) -> Option<Date> {
         self.since
     }
@@ -61,7 +64,7 @@ impl RecentFields {
         self.types.keys().map(String::as_str)
     }
 
-    /// What is known of an action type.
+    /// Returns the known fields of an action type.
     pub fn of(&self, kind: &str) -> RecentNames<'_> {
         match self.types.get(kind) {
             _ if self.since.is_none() => RecentNames::Unknown,
@@ -72,8 +75,8 @@ impl RecentFields {
         }
     }
 
-    /// Calls `note` with the names of an action's data that are short enough: those of `data` itself, and
-    /// one level below it. PostgreSQL stores no name with the character NUL.
+    /// Calls `note` with the field names of an action's data, at the top level and one level below.
+    /// Skips names that are too long, or that contain NUL, which PostgreSQL cannot store.
     pub fn names_of(data: &Map<String, Value>, mut note: impl FnMut(&str)) {
         let is_noted = |name: &str| {
             !name.is_empty() && name.len() <= Self::NAME_BYTES_MAX && !name.contains('\0')

@@ -1,4 +1,4 @@
-//! Schedules of cron: which turn of a task an instant falls in when turns begin at ticks.
+//! Cron schedules: periods that begin at the ticks of a schedule.
 
 mod field;
 
@@ -75,8 +75,8 @@ impl From<Cron> for String {
     }
 }
 
-/// The schedule in one spelling: two schedules with the same ticks, but for how days are joined,
-/// are written the same.
+/// Writes the schedule in canonical form, however it was spelled. Only a field such as `*/1`, which
+/// lists all values, is not shortened to `*`: for the two day fields that would change the meaning.
 impl fmt::Display for Cron {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let fields = [
@@ -90,7 +90,7 @@ impl fmt::Display for Cron {
     }
 }
 
-/// Why a text is not a [`Cron`].
+/// A text that is not a valid [`Cron`], with the reason.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "a cron schedule has five fields, minute, hour, day of month, month and day of week, such as \
@@ -101,7 +101,7 @@ pub struct InvalidCron {
     reason: String,
 }
 
-/// Which way to search for a tick.
+/// The direction in which to search for a tick.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Direction {
     Earlier,
@@ -112,11 +112,11 @@ impl Cron {
     /// The longest schedule, in bytes. A list of all sixty minutes fits.
     const LEN_BYTES_MAX: usize = 512;
 
-    /// No schedule pauses for longer than from one 29 February to the next around 2100.
+    /// The longest pause of any schedule: from one 29 February to the next around 2100.
     const PAUSE_YEARS_MAX: i16 = 8;
 
-    /// The longest two periods in a row, in days. After a change of zone a period may be as long as
-    /// two: four times eight years, at the end of a century.
+    /// Upper bound on two periods in a row, in days. After a change of zone a period may be as long
+    /// as two, so that is four times eight years, at the end of a century.
     pub(super) const DAYS_IN_TWO_PERIODS_MAX: i64 = 12_000;
 
     /// The period that contains `at`.
@@ -138,7 +138,7 @@ impl Cron {
         }
     }
 
-    /// The period that begins at the instant that `key` is.
+    /// The period that begins at the instant in `key`; `None` if it is not the start of a period.
     pub(super) fn period_named(self, key: &PeriodKey, zone: &TimeZone) -> Option<Period> {
         let starts_at: Timestamp = key.as_str().parse().ok()?;
         (key_of(starts_at) == *key && in_range(starts_at) == starts_at)
@@ -146,8 +146,9 @@ impl Cron {
             .filter(|period| period.key == *key)
     }
 
-    /// The first tick by the clock on the wall at or after `from`, or the last at or before it.
-    /// Bounded: months without a tick are skipped whole, and no search goes beyond eight years.
+    /// The first tick in wall-clock time at or after `from`, or the last at or before it. The
+    /// search is bounded: it skips months without a tick as a whole and goes no further than eight
+    /// years.
     fn tick(self, from: DateTime, direction: Direction) -> Option<DateTime> {
         let mut day = from.date();
         let mut bound = Some((from.hour(), from.minute()));
@@ -165,7 +166,7 @@ impl Cron {
                 Direction::Earlier if month_matches => day.yesterday(),
                 Direction::Earlier => day.first_of_month().yesterday(),
             };
-            // Beyond the last year that the calendar knows there are no ticks.
+            // There are no ticks beyond the last year that the calendar supports.
             day = next.ok().filter(|day| (-9000..9999).contains(&day.year()))?;
         }
         None
@@ -182,8 +183,8 @@ impl Cron {
         self.months.has(day.month()) && day_matches
     }
 
-    /// The first hour and minute not before `bound`, or the last not after it; without a bound the
-    /// first, or last, of a day.
+    /// The first matching hour and minute at or after `bound`, or the last at or before it. Without
+    /// a bound, the first or last of the day.
     fn time_of_day(self, bound: Option<(i8, i8)>, direction: Direction) -> Option<(i8, i8)> {
         let (hours, minutes) = (self.hours, self.minutes);
         match direction {
@@ -202,7 +203,7 @@ impl Cron {
         }
     }
 
-    /// Whether any date matches, 29 February included.
+    /// True if any date matches, 29 February included.
     fn has_days(self) -> bool {
         const LAST_DAYS: [i8; 12] = [31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
         let first = self.days_of_month.first_from(1);
@@ -213,8 +214,9 @@ impl Cron {
     }
 }
 
-/// The latest time on the wall whose first occurrence may be at or before `at`. That is the time at
-/// `at`, but in the second pass of an overlap, when all of the overlap has occurred once already.
+/// The latest wall-clock time whose first occurrence may be at or before `at`. This is the local
+/// time of `at`, except in the second pass of an overlap: by then, all of the overlap has occurred
+/// once.
 fn last_local_not_after(at: Timestamp, local: DateTime, zone: &TimeZone) -> DateTime {
     match zone.to_ambiguous_timestamp(local).offset() {
         AmbiguousOffset::Fold { before, after } if zone.to_offset(at) == after => {
@@ -229,7 +231,7 @@ fn floor_to_minute(local: DateTime) -> DateTime {
     local.date().at(local.hour(), local.minute(), 0, 0)
 }
 
-/// 0 for Sunday, as cron has it.
+/// Numbers weekdays as cron does: 0 is Sunday.
 fn weekday(day: Weekday) -> i8 {
     day.to_sunday_zero_offset()
 }

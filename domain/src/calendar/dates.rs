@@ -7,7 +7,7 @@ use jiff::{Timestamp, ToSpan};
 use super::zones::first_instant;
 use super::{DayStart, Period, PeriodKey};
 
-/// Periods that begin when a day does.
+/// Periods that begin at the start of a day.
 #[derive(Clone, Copy)]
 pub(super) struct Dates {
     pub unit: Unit,
@@ -25,7 +25,8 @@ impl Dates {
     /// The period that contains `at`, which must lie in the range of the calendar.
     pub fn period_at(self, at: Timestamp, zone: &TimeZone) -> Period {
         let mut first = self.unit.first_day(zone.to_datetime(at).date());
-        // The local date is a guess: days may begin later than midnight, and twice in an overlap.
+        // The local date is only a first guess: a day may begin later than midnight, and a local
+        // time occurs twice in an overlap.
         while at < self.day_start_of(first, zone) {
             first = self.unit.first_day(first.yesterday().expect("in range"));
         }
@@ -35,15 +36,15 @@ impl Dates {
         self.period_from(first, zone)
     }
 
-    /// The period named `key`; `None` if no period of this unit is called that.
+    /// The period named `key`; `None` if no period of this unit has that key.
     pub fn period_named(self, key: &PeriodKey, zone: &TimeZone) -> Option<Period> {
         let first = self.unit.first_day_of_key(key.as_str())?;
         let is_exact = (2..9998).contains(&first.year()) && self.unit.key_of(first) == *key;
         is_exact.then(|| self.period_from(first, zone))
     }
 
-    /// The longest two periods in a row, in days: after a change of zone a period may be as long as
-    /// two, and three days more.
+    /// Upper bound on two periods in a row, in days. After a change of zone a period may be as long
+    /// as two, plus three days.
     pub fn days_in_two_periods_max(self) -> i64 {
         match self.unit {
             Unit::Day => 14,
@@ -66,7 +67,7 @@ impl Dates {
 }
 
 impl Unit {
-    /// The first day of the period that holds `day`.
+    /// The first day of the period that contains `day`.
     fn first_day(self, day: Date) -> Date {
         match self {
             Self::Day => day,
@@ -99,7 +100,8 @@ impl Unit {
         })
     }
 
-    /// The first day that a text names, if it is nearly a key.
+    /// Parses a text that looks like a key into the first day of its period. The caller checks that
+    /// the text is exactly the key.
     fn first_day_of_key(self, key: &str) -> Option<Date> {
         match self {
             Self::Day => Date::strptime("%Y-%m-%d", key).ok(),

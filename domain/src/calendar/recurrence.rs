@@ -1,4 +1,4 @@
-//! How often a task starts over. The one place that tells the cadences apart.
+//! Cadences of tasks, and the algorithm that divides time by each of them.
 
 use jiff::Timestamp;
 use jiff::civil::{Date, Time};
@@ -9,7 +9,7 @@ use super::cron::Cron;
 use super::dates::{Dates, Unit};
 use super::{DayStart, Period, PeriodKey};
 
-/// How often a task starts over.
+/// The cadence at which a task starts over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Cadence {
@@ -21,20 +21,20 @@ pub enum Cadence {
     Week,
     /// Every calendar month, `2026-03`.
     Month,
-    /// At every tick of a schedule, called by its instant in UTC: `2026-03-29T04:00:00Z`.
+    /// At every tick of a schedule. The key is the instant in UTC: `2026-03-29T04:00:00Z`.
     Cron(Cron),
 }
 
-/// The rule that tells a task's periods apart.
+/// The rule that divides time into a task's periods.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Calendar {
-    /// How often it starts over.
+    /// The cadence at which the task starts over.
     pub cadence: Cadence,
-    /// When a day begins. Means nothing to cron, whose ticks have times of their own.
+    /// The local time at which a day begins. Ignored by cron, whose ticks have times of their own.
     pub day_start: DayStart,
 }
 
-/// What the cadences come down to.
+/// The three algorithms behind the cadences.
 enum Recurrence {
     Never,
     Dates(Dates),
@@ -42,7 +42,7 @@ enum Recurrence {
 }
 
 impl Calendar {
-    /// The period that contains `at` if all days follow one zone.
+    /// The period that contains `at`, with all days in one zone.
     pub fn period_at(self, at: Timestamp, zone: &TimeZone) -> Period {
         let at = in_range(at);
         match self.recurrence() {
@@ -52,7 +52,7 @@ impl Calendar {
         }
     }
 
-    /// The period named `key`, in a zone; `None` if no period of this cadence is called that.
+    /// The period named `key`, in a zone; `None` if no period of this cadence has that key.
     pub fn period_named(self, key: &PeriodKey, zone: &TimeZone) -> Option<Period> {
         match self.recurrence() {
             Recurrence::Never => Some(Period::once()).filter(|once| once.key == *key),
@@ -61,7 +61,8 @@ impl Calendar {
         }
     }
 
-    /// The longest two periods in a row, in days, those included that a change of zone made longer.
+    /// Upper bound on two periods in a row, in days, including those that a change of zone made
+    /// longer.
     pub(super) fn days_in_two_periods_max(self) -> i64 {
         match self.recurrence() {
             Recurrence::Never => 0,
@@ -82,7 +83,7 @@ impl Calendar {
     }
 }
 
-/// The nearest instant that the calendar can tell, in the years 0001 to 9997.
+/// Clamps an instant to the years that the calendar supports, 0001 to 9997.
 pub(super) fn in_range(at: Timestamp) -> Timestamp {
     let bound = |year| {
         TimeZone::UTC

@@ -26,7 +26,7 @@ fn period(key: &str, from: &str, until: &str) -> Period {
     Period { key: key.to_owned().into(), starts_at, ends_at }
 }
 
-/// The period called `key` is this one, and every instant of it is in it.
+/// Checks that the period called `key` is this one, and contains every instant of it.
 #[track_caller]
 fn check(calendar: Calendar, zone_name: &str, expected: &Period) {
     let tz = zone(zone_name).unwrap();

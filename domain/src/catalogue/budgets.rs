@@ -17,32 +17,32 @@ use crate::ids::TaskId;
 pub struct BudgetKey {
     /// The budget.
     pub budget: BudgetId,
-    /// The window, named as periods of tasks are; `once` for a budget that is never filled anew.
+    /// The window, named like a period of a task; `once` for a budget that is never refilled.
     pub window: PeriodKey,
 }
 
-/// The amount granted of each window; 0 for a window that is not named.
+/// The amount granted from each window; 0 for a window that is not listed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct BudgetsUsed(BTreeMap<BudgetKey, i64>);
 
 impl BudgetsUsed {
-    /// The amount granted of a window.
+    /// The amount granted from a window.
     pub fn of(&self, key: &BudgetKey) -> i64 {
         self.0.get(key).copied().unwrap_or_default()
     }
 
-    /// Adds what was granted.
+    /// Adds a granted amount.
     pub fn add(&mut self, key: &BudgetKey, taken: i64) {
         let used = self.0.entry(key.clone()).or_default();
         *used = used.saturating_add(taken);
     }
 
-    /// The windows of which anything was granted.
+    /// The windows from which anything was granted.
     pub fn iter(&self) -> impl Iterator<Item = (&BudgetKey, i64)> {
         self.0.iter().map(|(key, used)| (key, *used))
     }
 
-    /// Tells whether nothing was granted of any window.
+    /// True if nothing was granted from any window.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -51,7 +51,7 @@ impl BudgetsUsed {
 /// A budget with the terms in force.
 #[derive(Debug, Clone)]
 pub struct BudgetInForce {
-    /// Its terms.
+    /// The terms in force.
     pub budget: Budget,
     zones: Zones,
 }
@@ -69,7 +69,7 @@ impl BudgetInForce {
         BudgetKey { budget: id.clone(), window: self.zones.period_at(calendar, at).key }
     }
 
-    /// The share of the window that a line of this amount takes.
+    /// The part of the budget's limit that a line of this amount uses.
     pub fn cost_of(&self, amount: i64) -> i64 {
         match self.budget.counts {
             Counts::Amount => amount,
@@ -85,21 +85,21 @@ pub struct WaitingPlace {
     pub task: TaskId,
     /// The milestone.
     pub milestone: i64,
-    /// Any of these may be what it waits for.
+    /// The budgets that the milestone may wait for.
     pub budgets: BTreeSet<BudgetId>,
 }
 
-/// The budgets of a catalogue, as it was made.
+/// The budgets of a catalogue, computed once when it is built.
 #[derive(Debug, Default)]
 pub(super) struct Budgets {
     in_force: BTreeMap<BudgetId, BudgetInForce>,
-    /// By type of action; without those that need none.
+    /// The budgets that actions may draw on, by action type. Types that need none are absent.
     needed: HashMap<String, Vec<BudgetId>>,
     waiting: Vec<WaitingPlace>,
 }
 
 impl TaskDefinition {
-    /// The budgets that its lines name.
+    /// The budgets that the task's reward lines name.
     pub fn budgets(&self) -> impl Iterator<Item = &BudgetUse> {
         self.milestones.iter().flat_map(budgets_of)
     }
@@ -110,11 +110,11 @@ fn budgets_of(milestone: &Milestone) -> impl Iterator<Item = &BudgetUse> {
 }
 
 impl Budgets {
-    /// `states_needed` tells for each type of action the tasks that it may move, and more.
+    /// `states_needed` lists, for each action type, at least the tasks that it may move.
     pub fn of(tasks: &[CatalogueTask], states_needed: &HashMap<String, Vec<usize>>) -> Self {
         let mut in_force = BTreeMap::new();
-        // The versions in force agree, see `check_fit`. What only earlier ones name, or retired
-        // tasks, goes by the version that was published last.
+        // The versions in force agree, see `check_fit` of the event store. Budgets that only
+        // earlier versions or retired tasks name follow the version that was published last.
         let current = tasks.iter().filter(|task| task.status != Status::Retired);
         let current = current.map(CatalogueTask::current);
         let mut earlier: Vec<_> = tasks.iter().flat_map(|task| &task.versions).collect();
@@ -142,7 +142,7 @@ impl Budgets {
     }
 }
 
-/// The budgets that any version of a task names: an open period may go by an earlier one.
+/// The budgets that any version of a task names: an open period may follow an earlier one.
 fn named_by(task: &CatalogueTask) -> BTreeSet<&BudgetId> {
     let uses = task.versions.iter().flat_map(|version| version.definition.budgets());
     uses.map(|used| &used.budget.id).collect()
@@ -162,13 +162,13 @@ fn waiting_places(task: &CatalogueTask) -> Vec<WaitingPlace> {
 }
 
 impl Catalogue {
-    /// Tells whether any line names a budget.
+    /// True if any line names a budget.
     pub fn has_budgets(&self) -> bool {
         !self.budgets.in_force.is_empty()
     }
 
-    /// A budget with the terms in force: those of the tasks' versions in force, whichever version a
-    /// period goes by.
+    /// A budget with the terms in force. They come from the tasks' versions in force, whichever
+    /// version a period follows.
     pub fn budget(&self, id: &BudgetId) -> Option<&BudgetInForce> {
         self.budgets.in_force.get(id)
     }

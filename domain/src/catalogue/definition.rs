@@ -28,8 +28,7 @@ pub use rewards::{
 };
 pub use streak::{FREEZE_WISHED, FreezeUse, Freezes, MakeUp, Pause, StreakRules};
 
-/// What an author adds for the app to understand. It is shown as given and means nothing to the
-/// rules.
+/// An author's additional data for the app. It is shown unchanged and means nothing to the rules.
 pub type Meta = Map<String, Value>;
 
 /// The largest [`Meta`], in bytes of compact JSON.
@@ -41,11 +40,12 @@ pub const META_BYTES_MAX: usize = 4 * 1024;
 pub struct TaskDefinition {
     /// Never reused, not even after the task is retired.
     pub id: TaskId,
-    /// How often it can be completed.
+    /// The kind of task, which decides how often it can be completed.
     pub kind: Kind,
     /// Title and description by BCP 47 language tag, never empty.
     pub text: BTreeMap<String, Text>,
-    /// The language for readers whose own is missing. If `text` lacks it, the first stands in.
+    /// The language for readers whose own is missing. If `text` lacks this language, its first one
+    /// is used.
     pub default_locale: String,
     /// For grouping on a screen; means nothing to the rules.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -53,63 +53,64 @@ pub struct TaskDefinition {
     /// Screens list tasks by this, then by id.
     #[serde(default)]
     pub order: i64,
-    /// Where a tap leads, for the app to understand.
+    /// The target of a tap, for the app to interpret.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub navigate: Option<String>,
-    /// How long one turn lasts. [`Cadence::Once`] exactly for ordinary tasks.
+    /// The length of one turn. Exactly ordinary tasks have [`Cadence::Once`].
     pub every: Cadence,
-    /// Whose days count.
+    /// The zone whose days the task follows.
     #[serde(default)]
     pub zone: ZoneRule,
-    /// The local time at which a day begins; midnight, and without meaning, for cron.
+    /// The local time at which a day begins. For cron it is midnight, and without meaning.
     #[serde(default)]
     pub day_starts_at: DayStart,
-    /// When actions count: half-open, by the action's own time.
+    /// The span in which actions count: half-open, by the action's own time.
     #[serde(default)]
     pub window: Window,
     /// Tasks that must have been completed once before this one moves.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub requires: Vec<TaskId>,
-    /// What happens to progress while a prerequisite is missing.
+    /// The treatment of progress while a prerequisite is missing.
     #[serde(default)]
     pub while_locked: WhileLocked,
-    /// What is counted.
+    /// The rule for counting actions or completions.
     pub objective: Objective,
     /// In ascending order of `at`, never empty. For continuous tasks `at` is a length of streak,
     /// for the others a progress; the last one is the target.
     pub milestones: Vec<Milestone>,
-    /// How rewards change hands.
+    /// The rules for claiming rewards.
     #[serde(default)]
     pub claim: Claim,
-    /// What a new version does to periods that are already open.
+    /// The effect of a new version on periods that are already open.
     #[serde(default)]
     pub on_new_version: OnNewVersion,
     /// Rules of the streak. Present exactly for continuous tasks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub streak: Option<StreakRules>,
-    /// Who has the task at all; everybody by default.
+    /// The users who have the task; everybody by default.
     #[serde(default, skip_serializing_if = "Audience::is_everybody")]
     pub audience: Audience,
-    /// Shown with the task.
+    /// The author's data, shown with the task.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub meta: Meta,
-    /// Past actions count too; absent: only those that are read after the publication.
+    /// The rule by which past actions count too; absent: only actions that are read after the
+    /// publication count.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backfill: Option<Backfill>,
 }
 
-/// What a screen shows of a task in one language.
+/// The texts of a task in one language, for screens.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Text {
     /// One line.
     pub title: String,
-    /// More about it; may be empty.
+    /// A longer text; may be empty.
     #[serde(default)]
     pub description: String,
 }
 
-/// Whose days a task follows.
+/// The zone whose days a task follows.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ZoneRule {
@@ -132,68 +133,68 @@ pub struct Window {
     /// The first instant inside.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<Timestamp>,
-    /// The first instant no longer inside.
+    /// The first instant after the span.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<Timestamp>,
 }
 
 impl Window {
-    /// Whether `at` lies inside.
+    /// True if `at` lies inside the span.
     pub fn contains(&self, at: Timestamp) -> bool {
         self.from.is_none_or(|from| from <= at) && self.until.is_none_or(|until| at < until)
     }
 }
 
-/// What happens to progress while a prerequisite is missing.
+/// The treatment of progress while a prerequisite is missing.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum WhileLocked {
-    /// It does not count.
+    /// Progress does not count.
     #[default]
     Skip,
-    /// It counts, and what it earned is released by the action that unlocks the task.
+    /// Progress counts. The action that unlocks the task releases the rewards earned until then.
     Count,
 }
 
-/// What a new version does to periods that are already open.
+/// The effect of a new version on periods that are already open.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum OnNewVersion {
-    /// They end under the version they began with.
+    /// Open periods end under the version they began with.
     #[default]
     Keep,
-    /// They go on under the new version.
+    /// Open periods go on under the new version.
     Adopt,
-    /// They go on under the new version if its target is not higher.
+    /// Open periods go on under the new version if its target is not higher.
     AdoptIfEasier,
 }
 
-/// Which past actions count for a new task.
+/// The rule for past actions of a new task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Backfill {
     /// The earliest time of an action that counts.
     pub from: Timestamp,
-    /// What becomes of the rewards that past actions earn.
+    /// The treatment of rewards that past actions earn.
     #[serde(default)]
     pub rewards: BackfillRewards,
 }
 
-/// What becomes of the rewards that past actions earn.
+/// The treatment of rewards that past actions earn.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum BackfillRewards {
-    /// They are granted like others.
+    /// Rewards are granted as usual.
     #[default]
     Grant,
-    /// They wait until an operator lets them go.
+    /// Rewards wait until an operator releases them.
     Hold,
-    /// There are none; progress counts.
+    /// No rewards are granted; progress counts.
     None,
 }
 
 impl TaskDefinition {
-    /// The action types that can move it.
+    /// The action types that can move the task.
     pub fn listens_to(&self) -> impl Iterator<Item = &str> {
         let rules = self.streak.as_ref();
         let make_up = rules.and_then(|rules| rules.make_up.as_ref());
@@ -202,12 +203,13 @@ impl TaskDefinition {
         on.chain(make_up.map(|make_up| make_up.on.as_str())).chain(wishes)
     }
 
-    /// The tasks that must be judged before it: its prerequisites, and those it counts.
+    /// The tasks that must be judged before this one: its prerequisites, and the tasks that it
+    /// counts.
     pub fn depends_on(&self) -> impl Iterator<Item = &TaskId> {
         self.requires.iter().chain(&self.objective.completions_of)
     }
 
-    /// The `at` of the last milestone: what completes the task.
+    /// The `at` of the last milestone, which completes the task.
     pub fn last_at(&self) -> i64 {
         self.milestones.last().map_or(self.objective.target, |m| m.at)
     }
@@ -217,7 +219,7 @@ impl TaskDefinition {
         in_locale(&self.text, locale, &self.default_locale).expect("a task has text")
     }
 
-    /// What the placeholders of its texts stand for, once this much is counted.
+    /// The values of the placeholders in the task's texts, at this progress.
     pub fn placeholders(&self, progress: i64) -> Placeholders {
         let first = self.milestones.last().and_then(|last| last.rewards.first());
         let amount = first.and_then(RewardLine::fixed).map(|payout| payout.amount);

@@ -1,15 +1,16 @@
-//! Which tasks depend on which: the order of judging, cycles, and how far one action reaches.
+//! Dependencies between tasks: the order of judging, cycles, and the reach of one action.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Catalogue, CatalogueTask, Status};
 use crate::ids::TaskId;
 
-/// The most tasks that one action may touch: those that listen to it, and those that depend on them,
-/// directly or by way of others. All of them are judged in one transaction, under the lock of a lane.
+/// The most tasks that one action may touch: those that listen to it, and those that depend on
+/// them, directly or through others. All of them are judged in one transaction, under the lock of a
+/// lane.
 pub const TASKS_TOUCHED_MAX: usize = 500;
 
-/// The ids of tasks, each after those it depends on.
+/// Sorts the ids of tasks so that each comes after those that its task depends on.
 pub(super) fn judging_order(
     tasks: &[CatalogueTask],
     depends_on: impl Fn(&CatalogueTask) -> BTreeSet<&TaskId>,
@@ -35,8 +36,8 @@ pub(super) fn judging_order(
     Ok(sorted)
 }
 
-/// Why tasks can't be put into an order: each of these depends on the next, and the last on the
-/// first.
+/// A cycle, in which tasks can't be put into an order: each of them depends on the next, and the
+/// last on the first.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("these tasks depend on each other: {}", chain(.tasks))]
 pub struct DependencyCycle {
@@ -45,7 +46,7 @@ pub struct DependencyCycle {
 }
 
 impl DependencyCycle {
-    /// The cycle that is met by following dependencies among tasks of which each has one.
+    /// Finds the cycle by following dependencies, among tasks that each have at least one.
     fn among(waiting: &BTreeMap<&TaskId, &BTreeSet<&TaskId>>) -> Self {
         let mut path: Vec<&TaskId> = waiting.keys().take(1).copied().collect();
         while let Some(here) = path.last() {
@@ -62,7 +63,7 @@ impl DependencyCycle {
     }
 }
 
-/// Names the tasks of a cycle, or the first of many.
+/// Writes the tasks of a cycle for a message. A long cycle is cut.
 fn chain(tasks: &[TaskId]) -> String {
     const NAMED_MAX: usize = 6;
     let left_out = (tasks.len() > NAMED_MAX).then_some("…");
@@ -79,7 +80,7 @@ fn chain(tasks: &[TaskId]) -> String {
 pub struct TooManyTouched {
     /// The action type.
     pub action: String,
-    /// How many tasks it would touch.
+    /// The number of tasks that it would touch.
     pub touched: usize,
 }
 
@@ -97,7 +98,7 @@ impl Catalogue {
         self.with_dependants(self.subscribers(action).iter().copied().collect())
     }
 
-    /// These tasks, and those that depend on them.
+    /// These tasks, and those that depend on them, directly or through others.
     fn with_dependants(&self, mut reached: BTreeSet<usize>) -> BTreeSet<usize> {
         let mut waiting: Vec<usize> = reached.iter().copied().collect();
         while let Some(index) = waiting.pop() {
@@ -110,8 +111,8 @@ impl Catalogue {
         reached
     }
 
-    /// The tasks whose states decide what an action does: those that it may move, and those that these depend
-    /// on.
+    /// The tasks whose states decide what an action does: the tasks that it may move, and the tasks
+    /// that these depend on.
     pub(super) fn states_that_decide(&self, action: &str) -> Vec<usize> {
         self.with_what_they_depend_on(self.moved_by(action)).into_iter().collect()
     }
@@ -132,13 +133,14 @@ impl Catalogue {
         needed
     }
 
-    /// How many tasks an action of this type may touch. Retired tasks never move.
+    /// The number of tasks that an action of this type may touch. Retired tasks never move, so they
+    /// do not count.
     pub fn touched_by(&self, action: &str) -> usize {
         let moves = |index: &&usize| self.tasks()[**index].status != Status::Retired;
         self.moved_by(action).iter().filter(moves).count()
     }
 
-    /// Checks that no action touches more tasks than it may.
+    /// Checks that no action touches more tasks than [`TASKS_TOUCHED_MAX`].
     ///
     /// # Errors
     ///

@@ -1,4 +1,4 @@
-//! The patterns of a catalogue, which are compiled by every process.
+//! The patterns of a catalogue. Every process compiles them.
 
 use super::{Catalogue, TaskVersion};
 use crate::expression::{PatternTotal, TooManyRanges};
@@ -8,7 +8,7 @@ impl TaskVersion {
     ///
     /// # Errors
     ///
-    /// [`TooManyRanges`] if there are too many then.
+    /// [`TooManyRanges`] if the total is then above the limit.
     pub fn add_patterns(&self, total: &mut PatternTotal) -> Result<(), TooManyRanges> {
         if let Some(Ok(filter)) = &self.filter {
             let _ = total.add_filter(filter);
@@ -21,11 +21,12 @@ impl TaskVersion {
 }
 
 impl Catalogue {
-    /// The patterns of every version of every task: open periods may go by any of them.
+    /// The patterns of every version of every task: open periods may follow any of them.
     pub fn pattern_total(&self) -> PatternTotal {
         let mut total = PatternTotal::default();
         for version in self.tasks.iter().flat_map(|task| &task.versions) {
-            // What was published under the rules of an earlier release stays.
+            // Versions that were published under the rules of an earlier release stay, even above
+            // the limit.
             let _ = version.add_patterns(&mut total);
         }
         total

@@ -1,9 +1,9 @@
-//! Texts of tasks: which language a reader gets, and what their placeholders stand for.
+//! Texts of tasks: choosing the reader's language, and filling in placeholders.
 
 use std::collections::BTreeMap;
 
 /// The text in `locale`, by its longest known prefix (`zh-Hant-TW`, `zh-Hant`, `zh`), else in the
-/// default one, else the first; `None` if there is none at all.
+/// default language, else the first one; `None` if there is no text at all.
 pub fn in_locale<'t, T>(
     texts: &'t BTreeMap<String, T>,
     locale: Option<&str>,
@@ -20,15 +20,17 @@ pub fn in_locale<'t, T>(
 /// The names that may stand in braces in a title or a description.
 pub const PLACEHOLDERS: [&str; 3] = ["target", "progress", "amount"];
 
-/// What the placeholders of a text stand for, so that a changed target needs no changed text.
+/// The values of the placeholders in a text. With them, a changed target needs no changed text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Placeholders {
-    /// `{target}`: the `at` of the last milestone; in the title of a reward line, of its own.
+    /// `{target}`: the `at` of the last milestone; in the title of a reward line, of its own
+    /// milestone.
     pub target: i64,
-    /// `{progress}`: what counted in the period that is shown.
+    /// `{progress}`: the progress of the period that is shown.
     pub progress: i64,
-    /// `{amount}`: what a reward line pays; in a task's texts, the first line of its last milestone.
-    /// `None` for a task without rewards and for a line that is rolled: the text stays as it is.
+    /// `{amount}`: the amount of a reward line; in a task's texts, of the first line of its last
+    /// milestone. `None` for a task without rewards and for a rolled line: the placeholder stays as
+    /// written.
     pub amount: Option<i64>,
 }
 
@@ -56,8 +58,8 @@ impl Placeholders {
     }
 }
 
-/// Names in braces that stand for nothing, such as `targt` in `{targt}`. Texts may have braces of
-/// their own, so only plain words are meant.
+/// Names in braces that are not placeholders, such as `targt` in `{targt}`. Texts may have braces
+/// of their own, so only plain words are reported.
 pub fn unknown_placeholders(text: &str) -> Vec<&str> {
     let mut unknown = Vec::new();
     let mut rest = text;
@@ -72,7 +74,8 @@ pub fn unknown_placeholders(text: &str) -> Vec<&str> {
     unknown
 }
 
-/// What stands before the first pair of braces without braces inside, in it, and after it.
+/// Splits a text at the first pair of braces that has no braces inside: before, inside and after
+/// it.
 fn next_in_braces(text: &str) -> Option<(&str, &str, &str)> {
     let mut from = 0;
     while let Some(open) = text[from..].find('{').map(|at| from + at) {

@@ -3,31 +3,31 @@
 use super::budget::{BYTES_MAX, Budget, STEPS_MAX};
 use super::failure::Stop;
 
-/// The number of full evaluations that the expressions of one action, or of one screen, share. One
-/// that comes when they are used up may still take [`SMALL_STEPS`], so that a dear rule of one task
-/// does not stop the cheap rules of all others.
+/// The number of full evaluations that the expressions of one action, or of one screen, share. An
+/// evaluation after that may still take [`SMALL_STEPS`], so that an expensive rule of one task does
+/// not stop the cheap rules of all others.
 pub const FULL_EVALUATIONS_MAX: u32 = 20;
 
-/// The steps of one evaluation once the full ones are used up: a hundredth of a full one, which is some
-/// hundred times what an ordinary rule takes.
+/// The steps of one evaluation once the full ones are used up: a hundredth of a full evaluation,
+/// and about a hundred times what an ordinary rule takes.
 const SMALL_STEPS: u32 = STEPS_MAX / 100;
 const SMALL_BYTES: u32 = BYTES_MAX / 128;
 
-/// The number of these small evaluations. An action touches at most 500 tasks, each with an
-/// audience and a `where`.
+/// The number of small evaluations. An action touches at most 500 tasks, each with an audience and
+/// a `where`.
 const SMALL_EVALUATIONS_MAX: u32 = 1_000;
 
 /// The cost that several evaluations share. Each of them costs at most one full evaluation.
 ///
-/// It is spent in the order of the evaluations, and by nothing but the expressions and the data, so that
-/// the same action is decided in the same way each time.
+/// It is spent in the order of the evaluations, and depends on nothing but the expressions and the
+/// data, so that the same action is decided in the same way each time.
 #[derive(Debug)]
 pub struct Allowance {
     full: Budget,
     small: Budget,
 }
 
-/// As much as one evaluation may cost.
+/// The cost of one full evaluation.
 impl Default for Allowance {
     fn default() -> Self {
         Self { full: Budget::full(), small: Budget::new(0, 0) }
@@ -35,7 +35,8 @@ impl Default for Allowance {
 }
 
 impl Allowance {
-    /// For the expressions of many tasks: all together cost at most 30 full evaluations.
+    /// An allowance for the expressions of many tasks, which together cost at most 30 full
+    /// evaluations.
     pub fn of_many_tasks() -> Self {
         let full = Budget::new(FULL_EVALUATIONS_MAX * STEPS_MAX, FULL_EVALUATIONS_MAX * BYTES_MAX);
         let small =
@@ -43,7 +44,8 @@ impl Allowance {
         Self { full, small }
     }
 
-    /// Evaluates with what one evaluation may take of the allowance. `evaluate` returns what it left.
+    /// Runs one evaluation with its part of the allowance. `evaluate` returns the unused rest of
+    /// the budget.
     pub(super) fn spend<'v, T>(
         &mut self,
         evaluate: impl FnOnce(Budget) -> (Result<T, Stop<'v>>, Budget),

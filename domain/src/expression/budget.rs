@@ -1,9 +1,9 @@
-//! What one evaluation may cost.
+//! The cost limits of one evaluation.
 //!
-//! An expression comes from outside, and so does the data. Every evaluation therefore pays for what it
-//! does before it does it, and ends when it has used up its steps or its bytes. The charges depend on
-//! the expression and the data alone, never on the clock, so that the same action is always decided in
-//! the same way.
+//! An expression comes from outside, and so does the data. Every evaluation therefore pays for each
+//! operation before doing it, and ends when its steps or its bytes are used up. The charges depend
+//! on the expression and the data alone, never on the clock, so that the same action is always
+//! decided in the same way.
 
 use super::failure::Stop;
 
@@ -12,14 +12,14 @@ use super::failure::Stop;
 /// 20 to 55 ns, measured on two busy cores, so that this is less than 10 ms.
 pub const STEPS_MAX: u32 = 150_000;
 
-/// The most bytes that one evaluation may ask for, all together and not only at a time. What an
-/// evaluation holds is therefore never more.
+/// The most bytes that one evaluation may allocate, added up from its start to its end. It
+/// therefore never holds more than this.
 pub const BYTES_MAX: u32 = 8 * 1024 * 1024;
 
-/// How many bytes of text count as one step.
+/// The bytes of text that count as one step.
 pub(super) const TEXT_BYTES_PER_STEP: usize = 64;
 
-/// What an evaluation may still spend.
+/// The steps and bytes that an evaluation has left.
 #[derive(Debug)]
 pub(super) struct Budget {
     steps_left: u32,
@@ -52,7 +52,7 @@ impl Budget {
         self.steps(bytes / TEXT_BYTES_PER_STEP)
     }
 
-    /// Pays for memory that is about to be asked for.
+    /// Pays for memory that is about to be allocated.
     pub fn bytes(&mut self, count: usize) -> Result<(), Stop<'static>> {
         let count = u32::try_from(count).unwrap_or(u32::MAX);
         if let Some(left) = self.bytes_left.checked_sub(count) {
@@ -63,7 +63,7 @@ impl Budget {
         Err(Stop::OutOfBytes)
     }
 
-    /// Gives up to so much of it to one evaluation, which returns what it left.
+    /// Lends up to these amounts to one evaluation, which returns the rest.
     pub fn lend(&mut self, steps: u32, bytes: u32) -> Self {
         let lent = Self::new(steps.min(self.steps_left), bytes.min(self.bytes_left));
         self.steps_left -= lent.steps_left;
@@ -71,18 +71,18 @@ impl Budget {
         lent
     }
 
-    /// Adds what is left of a budget that was lent.
+    /// Takes back the rest of a budget that was lent.
     pub fn take_back(&mut self, left: &Self) {
         self.steps_left += left.steps_left;
         self.bytes_left += left.bytes_left;
     }
 
-    /// Tells whether as much is left as of another budget.
+    /// True if at least as much is left as of `other`.
     pub fn covers(&self, other: &Self) -> bool {
         self.steps_left >= other.steps_left && self.bytes_left >= other.bytes_left
     }
 
-    /// What was spent of a full budget: steps, and bytes.
+    /// The steps and bytes spent from a full budget.
     #[cfg(test)]
     pub fn spent(&self) -> (u32, u32) {
         (STEPS_MAX - self.steps_left, BYTES_MAX - self.bytes_left)

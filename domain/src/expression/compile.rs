@@ -1,5 +1,5 @@
-//! From the syntax tree to a plan: names are resolved, types checked as far as they are known, macros
-//! become loops, patterns are compiled, and what is constant is evaluated.
+//! Compiles the syntax tree to a plan: names are resolved, types checked as far as they are known,
+//! macros become loops, patterns are compiled, and constants are evaluated.
 
 mod calls;
 
@@ -22,7 +22,7 @@ pub(super) struct Declared<'s> {
     pub kind: Type,
 }
 
-/// A compiled expression and what it may give.
+/// A compiled expression, and the type that it may give.
 pub(super) struct Compiled {
     pub root: Node,
     pub kind: Type,
@@ -52,14 +52,14 @@ pub(super) fn compile(
     Ok(Compiled { root: part.node, kind: part.kind, patterns: compiler.patterns })
 }
 
-/// The most memory for evaluating the constants of an expression. Beyond it they are evaluated as
-/// everything else is, each time.
+/// The most memory for evaluating the constants of an expression. Constants beyond it are evaluated
+/// each time, like everything else.
 const CONSTANT_BYTES_MAX: u32 = 64 * 1024;
 
-/// How many loops may stand inside each other: each one more takes the length of a list as many times.
+/// The deepest nesting of loops. Each level multiplies the cost by the length of a list.
 const LOOPS_MAX: usize = 2;
 
-/// Why a tree is refused, and by which node.
+/// The reason why a tree is refused, and the node at fault.
 struct Refusal {
     reason: String,
     at: Option<u64>,
@@ -69,12 +69,12 @@ fn refuse<T>(at: u64, reason: impl Into<String>) -> Result<T, Refusal> {
     Err(Refusal { reason: reason.into(), at: Some(at) })
 }
 
-/// A part of an expression, compiled.
+/// A compiled part of an expression.
 struct Part {
     node: Node,
     kind: Type,
-    /// The outermost name that it reads: 0 is a variable, 1 the variable of the outermost loop, and so
-    /// on; [`NOTHING`] if it is constant.
+    /// The outermost name that the part reads: 0 is a variable, 1 the variable of the outermost
+    /// loop, and so on; [`NOTHING`] if the part is constant.
     reads: usize,
 }
 
@@ -88,9 +88,9 @@ impl Part {
 
 struct Compiler<'s> {
     variables: &'s [Declared<'s>],
-    /// The variables of the loops around, outermost first.
+    /// The variables of the enclosing loops, outermost first.
     loops: Vec<String>,
-    /// Those of all loops so far.
+    /// The variables of all loops so far, for messages.
     names_of_loops: Vec<String>,
     ranges_left: usize,
     patterns: Vec<Arc<Pattern>>,
@@ -146,7 +146,7 @@ impl Compiler<'_> {
         trees.iter().map(|tree| self.part(tree)).collect()
     }
 
-    /// Evaluates what reads nothing.
+    /// Evaluates a part that reads nothing, so that it becomes a constant.
     fn folded(&mut self, at: u64, part: Part) -> Result<Part, Refusal> {
         if part.reads != NOTHING || matches!(part.node, Node::Constant(_)) {
             return Ok(part);
@@ -240,7 +240,7 @@ impl Compiler<'_> {
         });
         self.loops.pop();
         let (condition, body) = body?;
-        // What reads only the variable of this loop is constant outside of it.
+        // A part that reads only the variable of this loop is constant outside of the loop.
         let within = condition.as_ref().map_or(NOTHING, |c| c.reads).min(body.reads);
         let reads = range.reads.min(if within > depth { NOTHING } else { within });
         let result = match kind {
@@ -256,7 +256,7 @@ impl Compiler<'_> {
         Ok(Part::new(Node::Loop(Box::new(of)), result, reads))
     }
 
-    /// A part that must give true or false.
+    /// Compiles a part that must give true or false.
     fn truth(&mut self, tree: &IdedExpr) -> Result<Part, Refusal> {
         let part = self.part(tree)?;
         if part.kind.may_be(Kind::Bool) {
@@ -268,7 +268,7 @@ impl Compiler<'_> {
         }
     }
 
-    /// Calls of macros, operators and functions.
+    /// Compiles calls of macros, operators and functions.
     fn call(&mut self, at: u64, call: &CallExpr) -> Result<Part, Refusal> {
         let name = call.func_name.as_str();
         let target = call.target.as_deref();
@@ -311,7 +311,7 @@ fn field_type(at: u64, of: Type, field: &str) -> Result<Type, Refusal> {
     if of.may_be(Kind::Map) { Ok(Type::Any) } else { refuse(at, format!("{of} has no fields")) }
 }
 
-/// The types whose names have dots.
+/// Finds the types whose names have dots.
 fn named_type(operand: &IdedExpr, field: &str) -> Option<Kind> {
     let Expr::Select(package) = &operand.expr else { return None };
     let Expr::Ident(root) = &package.operand.expr else { return None };
@@ -335,7 +335,7 @@ fn constant(literal: &LiteralValue) -> Value<'static> {
     }
 }
 
-/// Whether an expression can be seen to give true never, whatever the data.
+/// True if an expression certainly never gives true, whatever the data.
 pub(super) fn is_never_true(node: &Node) -> bool {
     let is_empty = |node: &Node| match node {
         Node::Constant(Value::List(items)) => items.len() == 0,

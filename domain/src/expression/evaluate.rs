@@ -1,4 +1,4 @@
-//! Evaluating a compiled expression within a budget.
+//! Evaluates a compiled expression within a budget.
 //!
 //! # Source
 //!
@@ -15,16 +15,16 @@ use super::operators::{arithmetic, contains, equal, key_bytes, negated, order};
 use super::plan::{Loop, LoopKind, Node};
 use super::value::{Kind, List, Value, Variable};
 
-/// What it takes to make a list or a map, and to drop it again.
+/// The cost of making a list or a map and of dropping it again, in steps.
 const LITERAL_STEPS: usize = 4;
 
 /// One evaluation.
 ///
-/// It recurses as deep as the expression is nested, which is bounded when it is compiled, and while it
-/// compares values as deep as these are nested, which is bounded where JSON is read.
+/// The recursion is as deep as the expression is nested, which is bounded when it is compiled. A
+/// comparison recurses as deep as its values are nested, which is bounded where JSON is read.
 pub(super) struct Evaluation<'v> {
     variables: &'v [Variable<'v>],
-    /// The variables of the loops around, outermost first.
+    /// The variables of the enclosing loops, outermost first.
     locals: Vec<Value<'v>>,
     pub budget: Budget,
 }
@@ -84,7 +84,7 @@ impl<'v> Evaluation<'v> {
         })
     }
 
-    /// A value that must be true or false.
+    /// Evaluates a node that must give true or false.
     pub fn truth(&mut self, node: &'v Node) -> Result<bool, Stop<'v>> {
         match self.value(node)? {
             Value::Bool(holds) => Ok(holds),
@@ -102,8 +102,8 @@ impl<'v> Evaluation<'v> {
         equal(&left, &right, &mut self.budget)
     }
 
-    /// `&&` and `||`: the operand that decides does so whatever the other one gives, and if that is
-    /// none, on either side.
+    /// Evaluates `&&` and `||`. An operand that decides, on either side, does so even if the other
+    /// one fails.
     fn logical(&mut self, operands: &'v [Node; 2], decisive: bool) -> Result<bool, Stop<'v>> {
         let [left, right] = operands;
         let left = self.truth(left);
@@ -137,7 +137,7 @@ impl<'v> Evaluation<'v> {
                 self.budget.steps(map.steps_to_find(name.len()))?;
                 match map.field(name) {
                     Ok(found) => Ok(found.is_some()),
-                    // It is there, though it can't be taken.
+                    // The field exists, although its value can't be read exactly.
                     Err(Stop::Inexact(_)) => Ok(true),
                     Err(stop) => Err(stop),
                 }
@@ -158,7 +158,7 @@ impl<'v> Evaluation<'v> {
                 let place = match &key {
                     Value::Int(place) => usize::try_from(*place).ok(),
                     Value::Uint(place) => usize::try_from(*place).ok(),
-                    // As in maps, a double is what an integer of its value is.
+                    // As in maps, a double stands for the integer of its value.
                     Value::Double(place) if place.fract() == 0.0 => {
                         functions::to_int(*place).and_then(|place| usize::try_from(place).ok())
                     }
@@ -240,7 +240,7 @@ impl<'v> Evaluation<'v> {
         result
     }
 
-    /// Makes the next element the loop's variable.
+    /// Makes the next element the loop's variable; false if there is none.
     fn step(&mut self, items: &mut Items<'v>) -> Result<bool, Stop<'v>> {
         let Some(item) = items.next()? else { return Ok(false) };
         self.budget.steps(1)?;
@@ -250,7 +250,7 @@ impl<'v> Evaluation<'v> {
         Ok(true)
     }
 
-    /// `exists` and `all`: one element that decides does so whatever the others give.
+    /// Evaluates `exists` and `all`. An element that decides does so even if others fail.
     fn fold(
         &mut self,
         of: &'v Loop,
@@ -317,7 +317,7 @@ impl LoopKind {
     }
 }
 
-/// What a loop goes over.
+/// The elements that a loop visits.
 enum Items<'v> {
     List(List<'v>, usize),
     Keys(Keys<'v>),

@@ -1,38 +1,38 @@
-//! Why an evaluation gave no value.
+//! Reasons why an evaluation gave no value.
 
 use std::fmt;
 
 use super::budget::{BYTES_MAX, STEPS_MAX};
 use super::value::{Kind, Value};
 
-/// Why an evaluation stopped, in a form that costs nothing to make: `&&`, `||` and loops drop most of
-/// them again.
+/// The reason why an evaluation stopped. It is cheap to make, because `&&`, `||` and loops drop
+/// most of them again.
 #[derive(Debug, Clone)]
 pub(super) enum Stop<'v> {
     /// A map has no such field.
     MissingField(&'v str),
-    /// A map has no such key, or a list no such place.
+    /// A map has no such key, or a list no such index.
     MissingKey(Box<Value<'v>>),
     OutOfSteps,
     OutOfBytes,
-    /// The other expressions that share its allowance left it less than it takes.
+    /// The expressions that share the allowance left less than this one takes.
     OutOfAllowance,
-    /// An operator or a function has no meaning for operands of these kinds.
+    /// An operator or a function does not take operands of these kinds.
     NoOverload(&'static str, Kind, Option<Kind>),
     NotBoolean(Kind),
     Overflow(&'static str),
     DivisionByZero,
-    /// A number that JSON gave with a fraction or an exponent, and that is too large to be exact.
+    /// A number that JSON writes with a fraction or an exponent is too large to be exact.
     Inexact(f64),
-    /// A function can't take this value, though it takes others of the kind.
+    /// A function does not take this value, although it takes others of the kind.
     Unfit(&'static str, &'static str),
     RepeatedKey,
-    /// A comparison with something that is not a number.
+    /// A comparison with NaN.
     NotANumber,
 }
 
 impl Stop<'_> {
-    /// Whether the budget is used up. Neither `&&` nor `||` absorbs that.
+    /// True if the budget is used up. Neither `&&` nor `||` absorbs that.
     pub fn is_final(&self) -> bool {
         matches!(self, Self::OutOfSteps | Self::OutOfBytes | Self::OutOfAllowance)
     }
@@ -41,7 +41,7 @@ impl Stop<'_> {
         matches!(self, Self::MissingField(_) | Self::MissingKey(_))
     }
 
-    /// The one of two failures that is told: a real failure rather than a missing field.
+    /// Of two failures, the one to report: a real failure rather than a missing field.
     pub fn or(self, other: Self) -> Self {
         if self.is_missing() { other } else { self }
     }
@@ -86,10 +86,11 @@ fn excerpt(text: &str) -> &str {
     text.char_indices().nth(64).map_or(text, |(end, _)| &text[..end])
 }
 
-/// Why an expression gave no value for an action or a record.
+/// The reason why an expression gave no value for an action or a record.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum EvaluationError {
-    /// It names a field that the data does not have. For a `where` that is an ordinary "no".
+    /// The expression names a field that the data does not have. For a `where` that is an ordinary
+    /// "no".
     #[error("{0}")]
     Missing(String),
     /// A wrong type, an overflow, a value that can't be converted, or a budget that is used up.

@@ -1,4 +1,4 @@
-//! Which fields of a variable an expression relies on.
+//! Finds the fields of a variable that an expression relies on.
 
 use super::plan::{Loop, Node};
 
@@ -7,7 +7,7 @@ pub(super) fn unguarded(root: &Node, variable: usize, name: &str) -> Vec<String>
     Reading::of(root, variable, name, Wanted::Unguarded)
 }
 
-/// The paths below a variable that are read or asked for by `has()`, each once, in order.
+/// The paths below a variable that are read or tested by `has()`, each once, in order.
 pub(super) fn mentioned(root: &Node, variable: usize, name: &str) -> Vec<String> {
     Reading::of(root, variable, name, Wanted::Mentioned)
 }
@@ -22,7 +22,7 @@ struct Reading<'n> {
     variable: usize,
     name: &'n str,
     wanted: Wanted,
-    /// The paths that are known to be there.
+    /// The paths that are known to exist.
     guarded: Vec<String>,
     found: Vec<String>,
 }
@@ -86,7 +86,7 @@ impl<'n> Reading<'n> {
         }
     }
 
-    /// Reads `first`, and `then` where `first` is known to have given `outcome`.
+    /// Reads `first`, then `then`, which is evaluated only if `first` gave `outcome`.
     fn guarded_by(&mut self, first: &Node, outcome: bool, then: &Node) {
         self.node(first);
         let before = self.guarded.len();
@@ -95,7 +95,7 @@ impl<'n> Reading<'n> {
         self.guarded.truncate(before);
     }
 
-    /// Notes the paths that must be there if a node gave `outcome`.
+    /// Notes the paths that must exist if a node gave `outcome`.
     fn assume(&mut self, node: &Node, outcome: bool) {
         if self.wanted == Wanted::Mentioned {
             return;
@@ -113,7 +113,7 @@ impl<'n> Reading<'n> {
         }
     }
 
-    /// The path that `has()` asks for.
+    /// The path that a `has()` tests.
     fn asked_for(&self, node: &Node) -> Option<String> {
         let Node::Has(of, field) = node else { return None };
         Some(format!("{}.{field}", self.path(of)?))

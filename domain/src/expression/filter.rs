@@ -9,28 +9,28 @@ use super::value::{Kind, Variable};
 use super::{Allowance, Expression, InvalidExpression, fields};
 use crate::action::Action;
 
-/// A `where`, compiled.
+/// A compiled `where`.
 ///
-/// Whatever compiles costs at most [`STEPS_MAX`](super::STEPS_MAX) steps and
-/// [`BYTES_MAX`](super::BYTES_MAX) bytes on any action, which is less than 10 ms and 16 MB: either it is
-/// seen beforehand that it does, or the evaluation ends with an error when that much is used up. All
-/// expressions that an action meets share an [`Allowance`].
+/// A `where` that compiles costs at most [`STEPS_MAX`](super::STEPS_MAX) steps and
+/// [`BYTES_MAX`](super::BYTES_MAX) bytes on any action, which is less than 10 ms and 16 MB. An
+/// evaluation that needs more ends with an error. All expressions for one action share an
+/// [`Allowance`].
 #[derive(Debug)]
 pub struct Filter(Expression);
 
-/// Why a text is no `where`.
+/// A text that is not a valid `where`.
 pub type InvalidFilter = InvalidExpression;
 
 impl Filter {
-    /// The names that a `where` may speak of.
+    /// The variables that a `where` may use.
     pub const VARIABLES: [&str; 3] = ["data", "action", "user"];
 
     /// Compiles a `where`.
     ///
     /// # Errors
     ///
-    /// What is not the language, names what does not exist, is certainly not true or false, can be seen
-    /// never to be true, or can't be bounded.
+    /// [`InvalidFilter`] if the source is not valid CEL, uses an unknown name, is certainly not
+    /// true or false, can never be true, or can't be bounded.
     pub fn compile(source: &str) -> Result<Self, InvalidFilter> {
         let [data, action, user] = Self::VARIABLES;
         let declared = [
@@ -43,8 +43,8 @@ impl Filter {
         Ok(Self(expression))
     }
 
-    /// Whether the expression holds for an action. [`EvaluationError::Missing`] is an ordinary "no";
-    /// any other error is a failure of the `where` or of the data, or the allowance is used up.
+    /// Evaluates the `where` for an action. [`EvaluationError::Missing`] is an ordinary "no"; any
+    /// other error is a fault of the `where` or of the data, or an allowance that is used up.
     pub fn matches_within(
         &self,
         variables: &Variables<'_>,
@@ -53,14 +53,14 @@ impl Filter {
         self.0.holds(&variables.values(), allowance)
     }
 
-    /// The same for a single evaluation.
+    /// Like [`Self::matches_within`], for a single evaluation.
     #[cfg(test)]
     pub(super) fn matches(&self, variables: &Variables<'_>) -> Result<bool, EvaluationError> {
         self.matches_within(variables, &mut Allowance::default())
     }
 
-    /// The fields of `data` and the attributes of `user` that the expression reads without asking for them
-    /// by `has()` first, such as `data.room.id`. An action without one of them does not count.
+    /// The fields of `data` and the attributes of `user` that the expression reads without a
+    /// `has()` guard, such as `data.room.id`. An action without one of them does not count.
     pub fn unguarded_fields(&self) -> Vec<String> {
         let [data, _, user] = Self::VARIABLES;
         let mut found = fields::unguarded(&self.0.root, 0, data);
@@ -68,7 +68,7 @@ impl Filter {
         found
     }
 
-    /// The fields of `data` that the expression reads or asks for by `has()`, such as `data.room.id`.
+    /// The fields of `data` that the expression reads or tests by `has()`, such as `data.room.id`.
     pub fn data_fields(&self) -> Vec<String> {
         fields::mentioned(&self.0.root, 0, Self::VARIABLES[0])
     }
@@ -79,8 +79,9 @@ impl Filter {
 }
 
 impl Expression {
-    /// The attributes of a user, the variable at this place, that are read without asking for them by
-    /// `has()` first, such as `user.vip`. What Plaudit knows of every user is always there.
+    /// The attributes of a user that are read without a `has()` guard, such as `user.vip`.
+    /// `variable` is the index of the user among the variables. Fields that Plaudit has for every
+    /// user are left out.
     pub(crate) fn unguarded_attributes(&self, variable: usize, name: &str) -> Vec<String> {
         let mut found = fields::unguarded(&self.root, variable, name);
         let is_known = |path: &str| {
@@ -91,7 +92,7 @@ impl Expression {
         found
     }
 
-    /// Checks that the expression may give true.
+    /// Checks that the expression can give true.
     pub(super) fn check_condition(&self, kind: Type) -> Result<(), InvalidExpression> {
         if !kind.may_be(Kind::Bool) {
             let got = match kind {
@@ -113,7 +114,8 @@ const ACTION_FIELDS: [(&str, Kind); 4] =
     [("id", Kind::Text), ("source", Kind::Text), ("type", Kind::Text), ("time", Kind::Timestamp)];
 const USER_FIELDS: [(&str, Kind); 2] = [("id", Kind::Text), ("zone", Kind::Text)];
 
-/// What a `where` may look at. Nothing is copied: an expression reads the fields that it names.
+/// The variables of a `where`. They are borrowed: an expression reads only the fields that it
+/// names.
 pub struct Variables<'a> {
     data: &'a serde_json::Map<String, Json>,
     action: [(&'static str, Variable<'a>); 4],
@@ -144,8 +146,8 @@ impl<'a> Variables<'a> {
         }
     }
 
-    /// The values of [`Filter::VARIABLES`]. What Plaudit knows of a user itself wins over an attribute of
-    /// the same name.
+    /// The values of [`Filter::VARIABLES`]. Plaudit's own fields of a user take precedence over
+    /// attributes of the same name.
     pub(super) fn values(&self) -> [Variable<'_>; 3] {
         [
             Variable::Object(self.data),

@@ -1,4 +1,4 @@
-//! The functions of the language, and what each of them takes.
+//! The functions of the language, and the operands that they take.
 //!
 //! # Source
 //!
@@ -10,7 +10,7 @@ use super::instant::{Accessor, Instant, duration_text, parse_duration, zone_offs
 use super::plan::Function;
 use super::value::{Bytes, Kind, Text, Value};
 
-/// How a function is called.
+/// The syntax of a function's calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Form {
     /// `size(x)`.
@@ -76,7 +76,7 @@ impl Function {
         SIGNATURES.iter().find(|s| s.function == self).map_or("", |s| s.name)
     }
 
-    /// Whether the function takes a value of this kind as the operand at `index`.
+    /// True if the function takes a value of this kind as the operand at `index`.
     pub fn takes(self, index: usize, kind: Kind) -> bool {
         use Kind::{Bool, Double, Int, List, Map, Text, Timestamp, Uint};
         match self {
@@ -98,7 +98,7 @@ impl Function {
         }
     }
 
-    /// The kind of its result, if that does not depend on its operand.
+    /// The kind of the result; `None` if it depends on the operand.
     pub fn result(self) -> Option<Kind> {
         Some(match self {
             Self::Size | Self::Int | Self::Get(_) => Kind::Int,
@@ -115,7 +115,7 @@ impl Function {
     }
 }
 
-/// What a function gives.
+/// Calls a function.
 pub(super) fn call<'v>(
     function: Function,
     operands: &[Value<'v>],
@@ -154,7 +154,7 @@ pub(super) fn call<'v>(
 
 fn size<'v>(value: &Value<'v>, budget: &mut Budget) -> Result<i64, Stop<'v>> {
     let count = match value {
-        // In characters.
+        // The size of a text counts characters.
         Value::Text(text) => {
             budget.text(text.len())?;
             text.chars().count()
@@ -190,10 +190,10 @@ fn get<'v>(
     Ok(Value::Int(part.of_civil(at)))
 }
 
-/// Looking a zone up, in steps.
+/// The cost of looking up a zone, in steps.
 const ZONE_STEPS: usize = 20;
 
-/// The conversions from one kind to another.
+/// Converts a value from one kind to another.
 fn convert<'v>(
     function: Function,
     value: &Value<'v>,
@@ -309,7 +309,7 @@ fn to_text<'v>(value: &Value<'v>, budget: &mut Budget) -> Result<Value<'v>, Stop
     Ok(Value::owned_text(text))
 }
 
-/// Cut to a whole number, if that fits. -2^63 is refused, as in other implementations.
+/// Truncates to a whole number, if that fits. -2^63 is refused, as in other implementations.
 #[expect(clippy::cast_possible_truncation, reason = "it was checked that it fits")]
 pub(super) fn to_int(number: f64) -> Option<i64> {
     (number.abs() < 9_223_372_036_854_775_808.0).then_some(number as i64)

@@ -40,7 +40,7 @@ impl Instant {
         Self::from_nanos(i128::from(millis) * 1_000_000)
     }
 
-    /// Reads an instant as RFC 3339 has it. A leap second is refused.
+    /// Parses an RFC 3339 instant. Leap seconds are refused.
     pub fn parse(text: &str) -> Option<Self> {
         let bytes = text.as_bytes();
         let pattern = b"dddd-dd-ddTdd:dd:dd";
@@ -74,7 +74,7 @@ impl Instant {
         Self::from_nanos(seconds * NANOS_PER_SECOND + nanos)
     }
 
-    /// RFC 3339 in UTC, with as much of a fraction as it has.
+    /// Writes RFC 3339 in UTC, with as many digits of a fraction as needed.
     pub fn text(self) -> String {
         let Some(at) = self.civil(0) else { return String::new() };
         let (day, time) = (at.date(), at.time());
@@ -92,8 +92,8 @@ impl Instant {
         text
     }
 
-    /// As the rest of the program has it; its last instant is a day and some hours before the end of
-    /// the year 9999.
+    /// The same instant in the type of the rest of the program; `None` beyond that type's last
+    /// instant, a day and some hours before the end of the year 9999.
     pub fn timestamp(self) -> Option<Timestamp> {
         Timestamp::from_nanosecond(self.0).ok()
     }
@@ -110,12 +110,12 @@ impl Instant {
         Self::from_nanos(self.0 - i128::from(duration_nanos))
     }
 
-    /// The nanoseconds from `earlier` on, which must fit in 64 bits.
+    /// The nanoseconds since `earlier`; `None` if they do not fit in 64 bits.
     pub fn since(self, earlier: Self) -> Option<i64> {
         i64::try_from(self.0 - earlier.0).ok()
     }
 
-    /// What calendar and clock show, this many seconds east of UTC.
+    /// The local date and time at this many seconds east of UTC.
     pub fn civil(self, offset_seconds: i32) -> Option<DateTime> {
         let local = self.0 + i128::from(offset_seconds) * NANOS_PER_SECOND;
         let seconds = local.div_euclid(NANOS_PER_SECOND);
@@ -134,14 +134,14 @@ fn epoch_days(day: Date) -> Option<i32> {
     Some(day.since((Unit::Day, date(1970, 1, 1))).ok()?.get_days())
 }
 
-/// What the digits after a decimal point are worth in nanoseconds; further digits are cut.
+/// Reads the digits after a decimal point as nanoseconds; further digits are cut.
 fn nanos_of(digits: &str) -> Option<i128> {
     let kept = &digits[..digits.len().min(9)];
     let places = u32::try_from(kept.len()).ok()?;
     Some(kept.parse::<i128>().ok()? * 10_i128.pow(9 - places))
 }
 
-/// The seconds east of UTC that `Z`, `+01:00` or `-00:30` stand for.
+/// Reads `Z`, `+01:00` or `-00:30` as seconds east of UTC.
 fn offset(text: &str) -> Option<i128> {
     if text.eq_ignore_ascii_case("z") {
         return Some(0);
@@ -167,7 +167,7 @@ fn push_fraction(text: &mut String, nanos: u32) {
     }
 }
 
-/// The nanoseconds that a text such as `1h30m`, `-1.5s` or `125ms` stands for, exactly.
+/// Reads a duration such as `1h30m`, `-1.5s` or `125ms` as nanoseconds, exactly.
 pub(super) fn parse_duration(text: &str) -> Option<i64> {
     let (negative, mut rest) = match text.strip_prefix('-') {
         Some(rest) => (true, rest),
@@ -198,7 +198,7 @@ pub(super) fn parse_duration(text: &str) -> Option<i64> {
     i64::try_from(if negative { -total } else { total }).ok()
 }
 
-/// A decimal number times a number of nanoseconds; what is less than one is cut.
+/// Multiplies a decimal number by a number of nanoseconds; fractions of a nanosecond are cut.
 fn scaled(number: &str, nanos: i128) -> Option<i128> {
     let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
     if whole.is_empty() && fraction.is_empty() || fraction.contains('.') || whole.len() > 20 {
@@ -211,7 +211,7 @@ fn scaled(number: &str, nanos: i128) -> Option<i128> {
     Some(whole * nanos + part * nanos / 10_i128.pow(places))
 }
 
-/// Seconds, with as much of a fraction as there is: `5400s`, `-1.5s`.
+/// Writes seconds, with as many digits of a fraction as needed: `5400s`, `-1.5s`.
 pub(super) fn duration_text(nanos: i64) -> String {
     let sign = if nanos < 0 { "-" } else { "" };
     let nanos = nanos.unsigned_abs();
@@ -237,8 +237,8 @@ pub(super) enum Accessor {
 }
 
 impl Accessor {
-    /// From the calendar and the clock of a place. Months, days of the month and of the year count
-    /// from 0, `getDate` counts from 1, and Sunday is 0.
+    /// Reads the part from a local date and time. Months, days of the month and days of the year
+    /// count from 0, `getDate` counts from 1, and Sunday is 0.
     pub fn of_civil(self, at: DateTime) -> i64 {
         let (day, time) = (at.date(), at.time());
         match self {
@@ -255,7 +255,7 @@ impl Accessor {
         }
     }
 
-    /// From a duration: all of it in that unit, cut to whole ones.
+    /// Converts the whole duration to this unit, cut to whole numbers; `None` for parts of a date.
     pub fn of_duration(self, nanos: i64) -> Option<i64> {
         let unit = match self {
             Self::Hours => 3_600_000_000_000,
@@ -268,7 +268,8 @@ impl Accessor {
     }
 }
 
-/// The seconds east of UTC of a zone at an instant: an IANA name, or an offset such as `+05:30`.
+/// The offset of a zone at an instant, in seconds east of UTC. The zone is an IANA name, or an
+/// offset such as `+05:30`.
 pub(super) fn zone_offset(zone: &str, at: Instant) -> Option<i32> {
     if let Some((hours, minutes)) = zone.split_once(':') {
         let is_short = hours.len() <= 3 && minutes.len() == 2;

@@ -15,8 +15,8 @@ pub(super) enum Map<'v> {
     Shared(Arc<[Entry<'v>]>),
 }
 
-/// A key and its value, in a map that an expression made. There are as many as were written down, so
-/// that a search from the first to the last is short.
+/// A key and its value, in a map that an expression made. Such a map has only as many entries as
+/// were written down, so a linear search is short.
 pub(super) type Entry<'v> = (Value<'v>, Value<'v>);
 
 impl<'v> Map<'v> {
@@ -31,7 +31,7 @@ impl<'v> Map<'v> {
         }
     }
 
-    /// How many steps it takes to count the keys.
+    /// The cost of counting the keys, in steps.
     pub fn steps_to_count(&self) -> usize {
         match self {
             Self::Fields { own, others } => own.len() * others.map_or(1, Object::len) / 4,
@@ -39,10 +39,10 @@ impl<'v> Map<'v> {
         }
     }
 
-    /// How many steps it takes to find a key.
+    /// The cost of finding a key, in steps.
     pub fn steps_to_find(&self, key_bytes: usize) -> usize {
         match self {
-            // A search by halves compares the key a few times.
+            // A binary search compares the key a few times.
             Self::Json(_) => key_bytes / 16,
             Self::Fields { own, .. } => own.len() / 4 + key_bytes / 16,
             Self::Borrowed(entries) => entries.len() + key_bytes / 16,
@@ -63,7 +63,7 @@ impl<'v> Map<'v> {
         }
     }
 
-    /// The value at a key; keys that are numbers are found by what they are worth.
+    /// The value at a key. Numbers as keys are compared by value, whatever their kind.
     pub fn get(&self, key: &Value<'_>) -> Result<Option<Value<'v>>, Stop<'v>> {
         match key {
             Value::Text(name) => self.field(name),
@@ -79,7 +79,7 @@ impl<'v> Map<'v> {
 
     fn entry(&self, is_wanted: impl Fn(&Value<'v>) -> bool) -> Option<Value<'v>> {
         match self {
-            // Their keys are all texts.
+            // All keys of these maps are texts.
             Self::Json(_) | Self::Fields { .. } => None,
             Self::Borrowed(entries) => {
                 let found = entries.iter().find(|(key, _)| is_wanted(key));

@@ -81,7 +81,7 @@ fn of_uints(operator: Arithmetic, a: u64, b: u64) -> Option<u64> {
     }
 }
 
-/// Doubles, timestamps and durations.
+/// Arithmetic of doubles, timestamps and durations.
 fn of_scalars<'v>(
     operator: Arithmetic,
     left: &Value<'v>,
@@ -116,7 +116,7 @@ fn of_scalars<'v>(
     })
 }
 
-/// Pays for a text that is put together and then shared: it is copied twice.
+/// Pays for a text that is put together and then shared, which copies it twice.
 fn pay_for_copy(budget: &mut Budget, bytes: usize) -> Result<(), Stop<'static>> {
     budget.text(bytes)?;
     budget.bytes(2 * bytes + 32)
@@ -143,7 +143,7 @@ pub(super) fn negated(value: &Value<'_>) -> Result<Value<'static>, Stop<'static>
     }
 }
 
-/// Whether `<` and its like take operands of these kinds.
+/// True if `<` and the other comparisons of order take operands of these kinds.
 pub(super) fn are_ordered(left: Kind, right: Kind) -> bool {
     let is_ordered =
         matches!(left, Kind::Bool | Kind::Text | Kind::Bytes | Kind::Timestamp | Kind::Duration);
@@ -175,7 +175,7 @@ pub(super) fn order<'v>(
     })
 }
 
-/// How two numbers of whatever kinds compare, exactly; nothing where one is NaN.
+/// Compares two numbers of any kinds exactly; `None` if one is NaN.
 fn number_order(left: &Value<'_>, right: &Value<'_>) -> Option<Ordering> {
     let whole = |value: &Value<'_>| match value {
         Value::Int(number) => Some(i128::from(*number)),
@@ -206,7 +206,7 @@ pub(super) fn same_number(left: &Value<'_>, right: &Value<'_>) -> bool {
         && number_order(left, right) == Some(Ordering::Equal)
 }
 
-/// Whether two values are the same; values of different kinds are not, unless both are numbers.
+/// True if two values are equal. Values of different kinds are not, unless both are numbers.
 pub(super) fn equal<'v>(
     left: &Value<'v>,
     right: &Value<'v>,
@@ -226,7 +226,7 @@ pub(super) fn equal<'v>(
                 return Ok(false);
             }
             for key in a.keys() {
-                // Twice a search, in a map that may be large.
+                // Two searches, in a map that may be large.
                 budget.steps(8 + b.steps_to_find(key_bytes(&key)))?;
                 let (Some(mine), Some(other)) = (a.get(&key)?, b.get(&key)?) else {
                     return Ok(false);
@@ -263,7 +263,7 @@ fn same_lists<'v>(a: &List<'v>, b: &List<'v>, budget: &mut Budget) -> Result<boo
     Ok(true)
 }
 
-/// How many bytes a search for this key compares.
+/// The number of bytes that a search for this key compares.
 pub(super) fn key_bytes(key: &Value<'_>) -> usize {
     match key {
         Value::Text(name) => name.len(),
@@ -271,7 +271,7 @@ pub(super) fn key_bytes(key: &Value<'_>) -> usize {
     }
 }
 
-/// Whether a list has an element, or a map a key.
+/// True if a list has the element, or a map the key.
 pub(super) fn contains<'v>(
     wanted: &Value<'v>,
     within: &Value<'v>,
@@ -293,7 +293,7 @@ pub(super) fn contains<'v>(
             budget.steps(map.steps_to_find(key_bytes(wanted)))?;
             match map.get(wanted) {
                 Ok(found) => Ok(found.is_some()),
-                // The key is there, whatever its value is worth.
+                // The key exists, whatever its value is.
                 Err(Stop::Inexact(_)) => Ok(true),
                 Err(_) => Err(Stop::NoOverload("in", wanted.kind(), Some(Kind::Map))),
             }

@@ -1,4 +1,4 @@
-//! The result of an expression, for what is not a rule.
+//! The result of an expression that is not a condition.
 
 use std::mem::size_of;
 
@@ -11,7 +11,7 @@ use super::instant::duration_text;
 use super::map::Map;
 use super::value::{Kind, List, Object, Value};
 
-/// What an expression gives.
+/// The result of an expression.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Output {
     /// Any JSON. Timestamps and durations within it are texts, bytes within it are base64.
@@ -46,7 +46,7 @@ impl Output {
     }
 }
 
-/// Turns a value into what leaves the evaluation; the copy is paid for like everything else.
+/// Converts a value to the output of an evaluation. The copy is paid for like everything else.
 pub(super) fn output<'v>(value: &Value<'v>, budget: &mut Budget) -> Result<Output, Stop<'v>> {
     Ok(match value {
         Value::Instant(at) => Output::Instant(at.timestamp().ok_or(Stop::Overflow("timestamp"))?),
@@ -57,10 +57,10 @@ pub(super) fn output<'v>(value: &Value<'v>, budget: &mut Budget) -> Result<Outpu
     })
 }
 
-/// How deep JSON may be nested: what is deeper could not be read again.
+/// The deepest nesting of JSON. Anything deeper could not be read back.
 const DEPTH_MAX: usize = 100;
 
-/// About what a field of a JSON object takes in memory beside its name and its value.
+/// The memory of a field in a JSON object, beside its name and its value: about this many bytes.
 const FIELD_BYTES: usize = 64;
 
 fn json<'v>(value: &Value<'v>, depth: usize, budget: &mut Budget) -> Result<Json, Stop<'v>> {
@@ -166,7 +166,7 @@ fn pay_for_text(bytes: usize, budget: &mut Budget) -> Result<(), Stop<'static>> 
     budget.bytes(bytes)
 }
 
-/// RFC 4648, section 4, as CEL has bytes in JSON.
+/// Encodes bytes as CEL does in JSON: RFC 4648, section 4.
 fn base64(bytes: &[u8]) -> String {
     use ::base64::Engine as _;
     ::base64::engine::general_purpose::STANDARD.encode(bytes)

@@ -1,4 +1,4 @@
-//! From text to the syntax tree of the library.
+//! Parses a text into the syntax tree of the library.
 
 use cel::Env;
 use cel::common::ast::{EntryExpr, Expr, IdedEntryExpr, IdedExpr, SourceInfo};
@@ -9,7 +9,7 @@ pub const SOURCE_BYTES_MAX: usize = 2048;
 /// The deepest tree that is evaluated: each level takes stack, and a rule comes from outside.
 const DEPTH_MAX: usize = 32;
 
-/// Enough for any source that is not too long; only what is touched is used.
+/// The parser's stack, enough for the longest source. Only pages that are touched take memory.
 const PARSER_STACK_BYTES: usize = 64 * 1024 * 1024;
 
 /// Runs `work` on a stack of its own: the parser takes tens of kilobytes for each level of nesting,
@@ -25,7 +25,8 @@ pub(super) fn on_large_stack<T: Send>(
     })
 }
 
-/// The tree of an expression, in which macros are still calls, and where its parts stand in the text.
+/// Parses an expression. Returns its tree, in which macros are still calls, and the positions of
+/// its parts in the text.
 pub(super) fn parse(source: &str) -> Result<(IdedExpr, SourceInfo), String> {
     if source.len() > SOURCE_BYTES_MAX {
         return Err(format!("longer than {SOURCE_BYTES_MAX} bytes"));
@@ -48,12 +49,12 @@ pub(super) fn parse(source: &str) -> Result<(IdedExpr, SourceInfo), String> {
     Ok((tree, places))
 }
 
-/// How many levels a tree has.
+/// The number of levels of a tree.
 fn depth(tree: &IdedExpr) -> usize {
     1 + parts(tree).into_iter().map(depth).max().unwrap_or(0)
 }
 
-/// The expressions right below one.
+/// The direct subexpressions of an expression.
 fn parts(tree: &IdedExpr) -> Vec<&IdedExpr> {
     match &tree.expr {
         Expr::Unspecified | Expr::Ident(_) | Expr::Literal(_) => vec![],

@@ -1,4 +1,4 @@
-//! The patterns of `matches`: compiled once, and with a price that is known beforehand.
+//! The patterns of `matches`: compiled once, at a cost that is known beforehand.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -6,14 +6,15 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use regex::Regex;
 use regex_syntax::hir::{Class, Hir, HirKind};
 
-/// The most ranges of characters that the patterns of one expression may have, repetitions counted out.
-/// `\p{L}` has about 650, so that `\p{L}{1,64}` has 42,000 and takes some 10 ms to compile.
+/// The most ranges of characters that the patterns of one expression may have, with repetitions
+/// written out. `\p{L}` has about 650, so `\p{L}{1,64}` has 42,000 and takes some 10 ms to compile.
 pub(super) const RANGES_MAX: usize = 100_000;
 
-/// The most places that a match may stand at, at a time: each of them is looked at for each byte.
+/// The most places in a pattern that a search may occupy at once. Each byte of the text is compared
+/// with each of them.
 pub(super) const PLACES_MAX: usize = 500;
 
-/// A pattern, compiled.
+/// A compiled pattern.
 #[derive(Debug)]
 pub(super) struct Pattern {
     regex: Regex,
@@ -22,12 +23,13 @@ pub(super) struct Pattern {
 }
 
 impl Pattern {
-    /// The pattern of this text, which has at most `ranges_max` ranges. Equal patterns of the process are one:
-    /// many tasks, and all versions of a task, may have the same.
+    /// Returns the compiled pattern, which may have at most `ranges_max` ranges. Equal patterns are
+    /// compiled once in a process, because many tasks, and all versions of a task, may have the
+    /// same.
     ///
     /// # Errors
     ///
-    /// Why it can't be used, and what to write instead.
+    /// The reason why the pattern can't be used, and what to write instead.
     pub fn shared(pattern: &str, ranges_max: usize) -> Result<Arc<Self>, String> {
         let known = IN_USE.lock().unwrap_or_else(PoisonError::into_inner).get(pattern);
         if let Some(known) = known.filter(|known| known.ranges <= ranges_max) {
@@ -60,7 +62,7 @@ impl Pattern {
         Ok(Self { regex, places, ranges })
     }
 
-    /// How many ranges of characters it has.
+    /// The number of ranges of characters.
     pub fn ranges(&self) -> usize {
         self.ranges
     }
@@ -70,7 +72,7 @@ impl Pattern {
         self.regex.as_str()
     }
 
-    /// The steps of looking for the pattern in a text of this length, at worst.
+    /// The worst cost of searching a text of this length, in steps.
     ///
     /// # Source
     ///
@@ -88,7 +90,7 @@ impl Pattern {
 /// The patterns that some expression uses, by their text.
 static IN_USE: Mutex<InUse> = Mutex::new(InUse(None));
 
-/// Absent until there is one.
+/// `None` until the first pattern is added.
 struct InUse(Option<HashMap<String, Weak<Pattern>>>);
 
 impl InUse {
@@ -96,7 +98,8 @@ impl InUse {
         self.0.as_ref()?.get(pattern)?.upgrade()
     }
 
-    /// Forgets those that nobody uses any more whenever the map would have to grow.
+    /// Adds a pattern. Whenever the map would have to grow, forgets those that nobody uses any
+    /// more.
     fn add(&mut self, pattern: &str, compiled: &Arc<Pattern>) {
         let known = self.0.get_or_insert_default();
         if known.len() == known.capacity() {
@@ -106,14 +109,14 @@ impl InUse {
     }
 }
 
-/// More than any pattern within the limits above takes.
+/// Limit on a compiled pattern. No pattern within the limits above reaches it.
 const PROGRAM_BYTES_MAX: usize = 16 * 1024 * 1024;
-/// What a search may keep of the states it has met.
+/// Limit on the states that a search may cache.
 const CACHE_BYTES_MAX: usize = 1024 * 1024;
-/// How many places are looked at in the time of a step.
+/// The places that are looked at in the time of one step.
 const PLACES_PER_STEP: usize = 3;
 
-/// How large a pattern is, with its repetitions written out.
+/// The size of a pattern, with repetitions written out.
 #[derive(Clone, Copy, Default)]
 struct Extent {
     places: usize,
@@ -152,7 +155,7 @@ fn extent(hir: &Hir) -> Extent {
             parts.iter().map(extent).fold(Extent::default(), Extent::and)
         }
         HirKind::Repetition(repetition) => {
-            // Without an upper end the last copy is entered again and again.
+            // Without an upper bound, the last copy repeats itself.
             let count = repetition.max.unwrap_or(repetition.min).max(1);
             extent(&repetition.sub).times(count as usize).and(Extent::of(1, 1))
         }

@@ -1,4 +1,4 @@
-//! The size of the patterns of many expressions together.
+//! The total size of the patterns of many expressions.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -6,13 +6,14 @@ use std::sync::Arc;
 use super::pattern::Pattern;
 use super::{Expression, Filter};
 
-/// The most ranges of characters that the patterns of a catalogue may have together, and those of all source
-/// files; equal patterns count once. Some 12 address patterns such as `\p{L}{1,64}` have so many, or 700 of `\p{L}+`,
-/// or tens of thousands of `[a-z0-9]+`. They take up to 80 MB, and a second to compile.
+/// The most ranges of characters that the patterns of a catalogue may have together; the same limit
+/// holds for the patterns of all source files. Equal patterns count once. Some 12 address patterns
+/// such as `\p{L}{1,64}` have so many, or 700 of `\p{L}+`, or tens of thousands of `[a-z0-9]+`.
+/// They take up to 80 MB, and a second to compile.
 pub const PATTERN_RANGES_MAX: usize = 500_000;
 
-/// Counts the ranges of characters of patterns, those of equal patterns once. Holds the patterns, so that equal ones
-/// that follow are not compiled again.
+/// Counts the ranges of characters of patterns. Equal patterns count once. The total holds the
+/// patterns, so that equal ones are not compiled again.
 #[derive(Debug, Clone, Default)]
 pub struct PatternTotal {
     counted: HashMap<String, Arc<Pattern>>,
@@ -24,7 +25,7 @@ impl PatternTotal {
     ///
     /// # Errors
     ///
-    /// [`TooManyRanges`] if there are more than [`PATTERN_RANGES_MAX`] then.
+    /// [`TooManyRanges`] if there are then more than [`PATTERN_RANGES_MAX`].
     pub fn add(&mut self, expression: &Expression) -> Result<(), TooManyRanges> {
         for pattern in &expression.patterns {
             if !self.counted.contains_key(pattern.source()) {
@@ -62,7 +63,7 @@ impl PatternTotal {
     }
 }
 
-/// The reason why patterns are too large together.
+/// Patterns that are too large together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
     "the patterns of `matches` have {ranges} ranges of characters together, and {PATTERN_RANGES_MAX} are allowed: \
@@ -70,7 +71,7 @@ impl PatternTotal {
      instead of counted repetitions"
 )]
 pub struct TooManyRanges {
-    /// The ranges that there are.
+    /// The total number of ranges.
     pub ranges: usize,
 }
 

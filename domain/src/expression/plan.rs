@@ -1,4 +1,4 @@
-//! A compiled expression: what was checked and resolved, ready to be evaluated.
+//! A compiled expression: checked, resolved, and ready to be evaluated.
 
 use std::sync::Arc;
 
@@ -10,9 +10,9 @@ use super::value::Value;
 #[derive(Debug)]
 pub(super) enum Node {
     Constant(Value<'static>),
-    /// The variable at this place of those that the expression may name.
+    /// The variable at this index among those that the expression may use.
     Variable(usize),
-    /// The variable of a loop, by how many loops are around it.
+    /// The variable of a loop, by the number of loops around it.
     Local(usize),
     Field(Box<Node>, Box<str>),
     Has(Box<Node>, Box<str>),
@@ -109,7 +109,7 @@ pub(super) enum Function {
 pub(super) struct Loop {
     pub kind: LoopKind,
     pub range: Node,
-    /// What an element must fulfil; only `map` with three arguments has one.
+    /// The condition that an element must meet. Only `map` with three arguments has one.
     pub condition: Option<Node>,
     pub body: Node,
 }

@@ -23,7 +23,7 @@ fn holds(source: &str, data: Json) -> Result<bool, EvaluationError> {
     Filter::compile(source).unwrap_or_else(|e| panic!("{e}")).matches(&variables)
 }
 
-/// What an expression over `data` gives as a mapping.
+/// Evaluates an expression over `data` as a mapping does.
 fn output(source: &str, data: &Json) -> Result<Output, EvaluationError> {
     let expression = Expression::compile(source, &["data"]).unwrap_or_else(|e| panic!("{e}"));
     expression.evaluate(&[Variable::Json(data)])

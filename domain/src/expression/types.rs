@@ -1,4 +1,4 @@
-//! What is known of the type of an expression before it is evaluated.
+//! The types of expressions, as far as they are known before an evaluation.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use super::operators::{are_ordered, arithmetic_kind};
 use super::plan::Arithmetic;
 use super::value::Kind;
 
-/// What an expression may give.
+/// The type that an expression may give.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Type {
     /// Anything: it comes from the data.
@@ -18,7 +18,7 @@ pub(super) enum Type {
     Record(&'static [(&'static str, Kind)], Others),
 }
 
-/// Whether a record may have fields that it does not name.
+/// The treatment of fields that a record does not name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Others {
     Allowed,
@@ -56,13 +56,14 @@ impl Type {
         Some(one)
     }
 
-    /// What an operator gives for operands of these types; nothing if it can take none.
+    /// The type of an operator's result for operands of these types; `None` if it takes no such
+    /// operands.
     pub fn of_arithmetic(operator: Arithmetic, left: Self, right: Self) -> Option<Self> {
         let pairs = left.kinds().flat_map(|a| right.kinds().map(move |b| (a, b)));
         Self::of(pairs.filter_map(|(a, b)| arithmetic_kind(operator, a, b)))
     }
 
-    /// What either of two expressions gives.
+    /// The type of a value that either of two expressions may give.
     pub fn either(self, other: Self) -> Self {
         if self == other {
             self

@@ -1,5 +1,5 @@
-//! Values while an expression is evaluated. They borrow from the data and from the expression; only
-//! what an operator makes is owned, and shared rather than copied.
+//! Values during an evaluation. They borrow from the data and from the expression. Only values that
+//! an operator makes are owned, and these are shared rather than copied.
 
 use std::fmt;
 use std::ops::Deref;
@@ -15,7 +15,7 @@ use super::map::Map;
 /// A JSON object.
 pub type Object = serde_json::Map<String, Json>;
 
-/// What one of the names in an expression stands for.
+/// The value of a variable in an expression.
 #[derive(Debug, Clone, Copy)]
 pub enum Variable<'v> {
     /// Nothing, such as the key of a record without one.
@@ -32,7 +32,7 @@ pub enum Variable<'v> {
     Json(&'v Json),
     /// A JSON object.
     Object(&'v Object),
-    /// Named values, each name once. They win over those of `others`.
+    /// Named values, each name once. They take precedence over those of `others`.
     Fields {
         /// The named values.
         own: &'v [(&'v str, Variable<'v>)],
@@ -96,7 +96,7 @@ impl Value<'_> {
         Self::Text(Text::Shared(text.into()))
     }
 
-    /// A copy that borrows nothing, for what is known when an expression is compiled.
+    /// A copy that borrows nothing, for the constants of an expression.
     pub fn into_owned(self) -> Result<Value<'static>, Stop<'static>> {
         Ok(match self {
             Self::Null => Value::Null,
@@ -118,7 +118,7 @@ impl Value<'_> {
         })
     }
 
-    /// The same value, borrowing from this one where it is more than a number.
+    /// The same value, borrowed from this one unless a copy is cheap.
     pub fn reborrow(&self) -> Value<'_> {
         match self {
             Self::Text(text) => Value::Text(Text::Borrowed(text)),
@@ -186,7 +186,7 @@ impl Kind {
     }
 }
 
-/// With its article, for messages.
+/// Writes the kind with its article, for messages.
 impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -268,10 +268,10 @@ impl<'v> List<'v> {
     }
 }
 
-/// The first whole number that a double does not tell from its neighbours: 2^53.
+/// The smallest whole number that a double can't tell from its neighbours: 2^53.
 pub(crate) const EXACT_DOUBLE_MAX: f64 = 9_007_199_254_740_992.0;
 
-/// A JSON value in the language. A number without a fraction that fits is an `int`, so that
+/// Converts a JSON value. A number without a fraction is an `int` if it fits, so that
 /// `data.coins + 1` and `data.coins >= 10` work whether a producer sends `10` or `10.0`.
 pub(super) fn from_json(value: &Json) -> Result<Value<'_>, Stop<'_>> {
     Ok(match value {
@@ -292,8 +292,9 @@ pub(super) fn from_json(value: &Json) -> Result<Value<'_>, Stop<'_>> {
     })
 }
 
-/// A number written with a fraction or an exponent. `10.0` is the integer 10, as in a measure. Where an
-/// integer could be meant but the digits were lost in reading, there is no value rather than a wrong one.
+/// Converts a number written with a fraction or an exponent. `10.0` is the integer 10, as in a
+/// measure. If an integer could be meant, but reading lost digits, the result is an error rather
+/// than a wrong value.
 #[expect(clippy::cast_possible_truncation, reason = "it has no fraction and fits")]
 fn fraction(number: f64) -> Result<Value<'static>, Stop<'static>> {
     // 2^63 is the first float that is too large for an integer.

@@ -1,4 +1,4 @@
-//! Tasks that count periods in a row. What becomes of a streak is decided in `user_tasks::decide::streak`.
+//! Tasks that count periods in a row. `user_tasks::decide::streak` decides about the streak.
 
 use jiff::Timestamp;
 

@@ -28,7 +28,7 @@ fn every_kind_is_found_by_its_name_and_stored_as_it() {
     assert!(refused.contains("\"odd\"") && refused.contains("ordinary, periodic"), "{refused}");
 }
 
-/// Three gifts in the first half of a day.
+/// A task for three gifts in the first half of a day.
 fn early(changes: &serde_json::Value) -> serde_json::Value {
     let mut task = daily(json!({ "kind": "early_bird" }));
     task.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());

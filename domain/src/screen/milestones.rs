@@ -20,13 +20,13 @@ pub(super) struct Reader<'a> {
     pub task: &'a CatalogueTask,
     /// BCP 47; `None` gives the default language.
     pub locale: Option<&'a str>,
-    /// What counted in the period that is shown.
+    /// The progress of the period that is shown.
     pub progress: i64,
     /// The moment of the read.
     pub now: Timestamp,
 }
 
-/// A line as it was granted, whatever the catalogue says by now.
+/// A line as it was granted, whatever the catalogue says now.
 struct Granted<'a> {
     line: &'a str,
     pays: Payout,
@@ -72,7 +72,7 @@ impl Reader<'_> {
         all
     }
 
-    /// What can be claimed and is not among `shown`: the oldest ones, oldest first.
+    /// The claimable milestones that are not among `shown`: the oldest ones, oldest first.
     pub fn unclaimed_beside(
         &self,
         claimable: &[ClaimableMilestone],
@@ -104,7 +104,7 @@ impl Reader<'_> {
         beside.iter().take(UNCLAIMED_SHOWN_MAX).map(unclaimed).collect()
     }
 
-    /// How many milestones can be claimed and are not among `shown`, of `count` in all.
+    /// The number of claimable milestones that are not among `shown`. `count` is the number of all.
     pub fn count_beside(&self, count: u64, shown: &[ReachedMilestone]) -> u64 {
         let is_claimable = |r: &&ReachedMilestone| {
             let mut states = r.lines.iter().map(|line| line.state.as_of(&r.terms, self.now));
@@ -113,7 +113,7 @@ impl Reader<'_> {
         count.saturating_sub(shown.iter().filter(is_claimable).count() as u64)
     }
 
-    /// A milestone as the version promised it that was in force.
+    /// A milestone as promised by the version that was in force.
     fn milestone(&self, version: u32, at: i64) -> Option<(&TaskVersion, &Milestone)> {
         let version = self.task.version(version)?;
         let milestone = version.definition.milestones.iter().find(|m| m.at == at)?;
@@ -135,7 +135,7 @@ impl Reader<'_> {
         shown
     }
 
-    /// What was granted, with the title and the meta of the version that promised it.
+    /// The granted lines, with titles and `meta` from the version that promised them.
     fn granted_lines<'l>(
         &self,
         period: &PeriodKey,

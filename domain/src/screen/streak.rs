@@ -1,4 +1,4 @@
-//! A streak as shown: as of now, whether or not an event has told what became of it.
+//! A streak as shown: as of now, whether or not its end has been recorded as an event.
 
 use std::borrow::Cow;
 
@@ -15,23 +15,23 @@ use crate::user_tasks::{ReachedMilestone, StreakState};
 pub struct StreakScreen {
     /// Steps in a row; 0 once the streak broke.
     pub current: i64,
-    /// The most there ever were.
+    /// The longest streak so far.
     pub longest: i64,
     /// Freezes left.
     pub freezes: i64,
-    /// There is a streak, and the period of the moment has no step yet.
+    /// True if there is a streak and the current period has no step yet.
     pub at_risk: bool,
 }
 
 /// A streak that did not break.
 struct Alive {
     current: i64,
-    /// When the running cycle began.
+    /// The beginning of the running cycle.
     cycle_from: Option<Timestamp>,
 }
 
 impl Standing<'_> {
-    /// A streak in which a missed period broke is over, whether or not an event has told so yet.
+    /// A streak that a missed period broke is over, whether or not an event has recorded that yet.
     pub(crate) fn of_streak(judge: &StreakJudge<'_>, shown: &Period, now: Timestamp) -> Self {
         let streak = judge.streak();
         let mut account = judge.account();
@@ -46,7 +46,7 @@ impl Standing<'_> {
         };
         Self {
             progress: step.min(last_at),
-            // What is withheld, because a prerequisite is missing, completes nothing.
+            // A milestone that is withheld, because a prerequisite is missing, completes nothing.
             finished: step >= last_at && judge.past.is_some_and(|past| past.completed_at.is_some()),
             reached: alive
                 .zip(streak)
@@ -61,8 +61,8 @@ impl Standing<'_> {
     }
 }
 
-/// The figures of a streak that did not break. A period before its last step that can still count does not part
-/// it from the run before, until its lateness is over.
+/// The figures of an unbroken streak. A missed period before the last step does not separate it
+/// from the run before, as long as late actions can still fill the period.
 fn alive(judge: &StreakJudge<'_>, streak: &StreakState, now: Timestamp) -> Alive {
     let known = Alive { current: streak.current, cycle_from: streak.cycle_from };
     let [.., before, last] = &streak.stretches[..] else { return known };
@@ -83,7 +83,8 @@ fn alive(judge: &StreakJudge<'_>, streak: &StreakState, now: Timestamp) -> Alive
     Alive { current, cycle_from }
 }
 
-/// What was reached in the running cycle. Where runs were joined, the first grant of a step is the one shown.
+/// The milestones reached in the running cycle. If runs were joined, a step may have been granted
+/// twice; the first grant is shown.
 fn reached(
     streak: &StreakState,
     cycle_from: Option<Timestamp>,

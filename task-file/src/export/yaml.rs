@@ -4,9 +4,9 @@ use saphyr::{Mapping, Scalar, Yaml};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::{Map, Value as Json};
 
-/// What can stand in a file.
+/// A value that a file can hold.
 pub trait IntoYaml {
-    /// The value.
+    /// The value as YAML.
     fn into_yaml(self) -> Yaml<'static>;
 }
 
@@ -63,7 +63,7 @@ impl Fields {
         self
     }
 
-    /// Adds a field that there is.
+    /// Adds a field if it has a value.
     pub fn with_some(self, name: &str, value: Option<impl IntoYaml>) -> Self {
         match value {
             Some(value) => self.with(name, value),
@@ -71,7 +71,7 @@ impl Fields {
         }
     }
 
-    /// Adds what is not empty.
+    /// Adds a mapping if it is not empty.
     pub fn with_any(self, name: &str, fields: Self) -> Self {
         if fields.0.is_empty() { self } else { self.with(name, fields) }
     }
@@ -103,7 +103,7 @@ impl IntoYaml for Map<String, Json> {
     }
 }
 
-/// A file as JSON, its fields in the same order.
+/// Serializes a file as JSON, its fields in the same order.
 pub struct AsJson<'y>(pub &'y Yaml<'static>);
 
 impl Serialize for AsJson<'_> {
@@ -121,7 +121,7 @@ impl Serialize for AsJson<'_> {
                 }
                 map.end()
             }
-            // Nothing else is made here.
+            // No other values are made in this module.
             _ => serializer.serialize_unit(),
         }
     }

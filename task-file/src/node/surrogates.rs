@@ -19,7 +19,7 @@ pub struct Joined<'t> {
 }
 
 impl Joined<'_> {
-    /// The column in the text as it was given of a place in `text`.
+    /// Converts a position in `text` to the column in the original text.
     pub fn original_column(&self, line: usize, column: usize) -> usize {
         let before = |at| self.replaced.partition_point(|place| *place < at);
         let on_this_line = before((line, column)) - before((line, 0));
@@ -27,7 +27,7 @@ impl Joined<'_> {
     }
 }
 
-/// Replaces the pairs of a JSON text. A text that is YAML and no JSON is left alone: there, a
+/// Replaces the pairs of a JSON text. A text that is YAML but not JSON is left alone: there, a
 /// backslash is an escape in some strings and itself in others.
 pub fn join(text: &str) -> Joined<'_> {
     let is_json = || serde_json::from_str::<IgnoredAny>(text).is_ok();
@@ -45,7 +45,7 @@ pub fn join(text: &str) -> Joined<'_> {
                 joined.push(whole);
                 (1, 2 * ESCAPE_CHARS)
             }
-            // What follows a backslash is not the beginning of another escape.
+            // The character after a backslash does not begin another escape.
             ('\\', None) => {
                 let taken = c.len_utf8() + rest[1..].chars().next().map_or(0, char::len_utf8);
                 joined.push_str(&rest[..taken]);
@@ -63,12 +63,12 @@ pub fn join(text: &str) -> Joined<'_> {
     Joined { text: Cow::Owned(joined), replaced }
 }
 
-/// The character of the pair of escapes that `text` begins with.
+/// Decodes the pair of escapes at the beginning of `text`.
 fn pair_at(text: &str) -> Option<char> {
     let half = |escape: &str| u16::from_str_radix(escape.strip_prefix("\\u")?, 16).ok();
     let halves =
         [half(text.get(..ESCAPE_CHARS)?)?, half(text.get(ESCAPE_CHARS..2 * ESCAPE_CHARS)?)?];
     let mut decoded = char::decode_utf16(halves);
-    // Two characters of one half each are escapes that YAML knows as well.
+    // Two escapes that are a character each stay: YAML knows them as well.
     decoded.next()?.ok().filter(|_| decoded.next().is_none())
 }

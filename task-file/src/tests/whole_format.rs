@@ -1,4 +1,4 @@
-//! Everything that the format can say.
+//! A file that uses everything that the format can say.
 
 use jiff::Timestamp;
 use plaudit_domain::catalogue::definition::{
@@ -157,7 +157,7 @@ fn everything_that_can_be_said_can_be_stored_and_exported() {
     assert_eq!(errors, Vec::<String>::new());
 }
 
-/// Definitions that were stored before these fields came read as they did.
+/// Definitions that were stored before these fields existed read as they did.
 #[test]
 fn a_definition_without_the_newer_fields_reads_as_before() {
     let stored = json!({

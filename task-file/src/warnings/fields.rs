@@ -60,8 +60,8 @@ fn fields_read(task: &TaskDefinition) -> Vec<(&'static str, String)> {
     fields
 }
 
-/// The first part of a field that no action had, down to one level below `data`, and what its author
-/// may have meant. `None`: it was seen, or is too long to be noted.
+/// The first part of a field that no action had, down to one level below `data`, with a suggestion.
+/// `None` if actions had the field, or if it is too long to be noted.
 fn missing(field: &str, seen: &[&BTreeSet<String>]) -> Option<(String, String)> {
     let mut parts = field.splitn(3, '.');
     let first = parts.next()?;

@@ -21,7 +21,7 @@ pub fn lowered(task: &TaskDefinition, in_force: &TaskDefinition, warnings: &mut 
         lowered_lines(index, before, now, warnings);
     }
     let has_rewards = task.milestones.iter().any(|milestone| !milestone.rewards.is_empty());
-    // Of a streak, the target is what each period needs.
+    // In a streak, the target is the amount that each period needs.
     if task.streak.is_some() && has_rewards && task.objective.target > in_force.objective.target {
         warnings.push(("objective.target".to_owned(), raised(in_force.objective.target)));
     }
@@ -61,7 +61,7 @@ fn lowered_lines(index: usize, before: &Milestone, now: &Milestone, warnings: &m
     }
 }
 
-/// What a line pays of one kind and code.
+/// The payouts of a line of one kind and code, as a whole.
 #[derive(Clone, Copy)]
 struct Offer<'l> {
     payout: &'l Payout,
@@ -73,7 +73,8 @@ struct Offer<'l> {
 }
 
 impl Offer<'_> {
-    /// The mean in thousandths, rounded down: at most 2^63 of an amount, 10^9 of a weight and 10^3 fit.
+    /// The mean in thousandths, rounded down. An amount below 2^63, a weight up to 10^9 and the
+    /// factor 10^3 fit in 128 bits, also for a hundred choices.
     fn mean_thousandths(&self) -> i128 {
         self.weighted * 1_000 / self.weights
     }
@@ -103,7 +104,8 @@ fn offers(line: &RewardLine) -> Vec<Offer<'_>> {
     offers
 }
 
-/// Says how a line pays less than it did. What pays something else altogether can't be compared.
+/// Says how a line pays less than it did. A line that pays something else altogether can't be
+/// compared.
 fn lowered_line(before: &RewardLine, now: &RewardLine) -> Vec<String> {
     if let (Some(was), Some(is)) = (before.fixed(), now.fixed()) {
         let is_lower = was.kind == is.kind && was.code == is.code && is.amount < was.amount;
@@ -136,7 +138,7 @@ fn lowered_offer(was: &Offer<'_>, is: Option<&Offer<'_>>) -> Option<String> {
     })
 }
 
-/// Thousandths as a decimal number without zeros at its end.
+/// Writes thousandths as a decimal number without trailing zeros.
 fn decimal(thousandths: i128) -> String {
     let text = format!("{}.{:03}", thousandths / 1_000, thousandths % 1_000);
     text.trim_end_matches('0').trim_end_matches('.').to_owned()

@@ -1,4 +1,4 @@
-//! Budgets in task files: what they mean, what is refused and where, and that the schema says the same.
+//! Budgets in task files: their meaning, refusals with their positions, and a schema that agrees.
 
 use jiff::Timestamp;
 use plaudit_domain::calendar::Cadence;

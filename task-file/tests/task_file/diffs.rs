@@ -1,4 +1,4 @@
-//! What a changed definition is said to change.
+//! The changes that `diff` reports.
 
 use plaudit_domain::catalogue::definition::TaskDefinition;
 use plaudit_task_file::{diff, parse};

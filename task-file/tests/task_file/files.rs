@@ -1,4 +1,4 @@
-//! Task files: what they mean, what is refused and where, and that the schema says the same.
+//! Task files: their meaning, refusals with their positions, and a schema that agrees.
 
 use std::collections::BTreeMap;
 
@@ -313,7 +313,7 @@ fn all_rules_of_a_streak_may_be_used() {
     }
 }
 
-/// What is refused, where, and whether the schema can know.
+/// Each refused file with its path, a part of the message, and true if the schema refuses it too.
 #[test]
 fn every_rule_of_the_format_is_kept() {
     let line = |name: &str| json!({"line": name, "kind": "k", "code": "c", "amount": 1});

@@ -62,8 +62,8 @@ fn a_lowered_reward_is_suspicious() {
     assert_eq!(warnings(&raised.tasks[0], &catalogue), Vec::<String>::new());
 }
 
-/// The warnings of a task that pays this reward line for five actions, where the version in force pays
-/// another.
+/// The warnings of a task that pays this reward line for five actions, beside a version in force
+/// that pays another.
 fn warnings_of_line(before: &str, now: &str) -> Vec<String> {
     let file = |line: &str| {
         format!(

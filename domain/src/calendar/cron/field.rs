@@ -1,8 +1,8 @@
 //! One field of a cron schedule: a set of numbers, and whether it was restricted.
 
-/// What may stand in a field.
+/// The range of values of a field.
 pub struct Range {
-    /// How messages call it.
+    /// The field's name in messages.
     name: &'static str,
     first: i8,
     last: i8,
@@ -14,7 +14,7 @@ pub const MINUTE: Range = Range { name: "minute", first: 0, last: 59, names: &[]
 pub const HOUR: Range = Range { name: "hour", first: 0, last: 23, names: &[] };
 pub const DAY_OF_MONTH: Range = Range { name: "day of month", first: 1, last: 31, names: &[] };
 pub const MONTH: Range = Range { name: "month", first: 1, last: 12, names: &MONTHS };
-/// 7 is Sunday too; it is kept as 0.
+/// 7 is Sunday too; it is stored as 0.
 pub const DAY_OF_WEEK: Range = Range { name: "day of week", first: 0, last: 7, names: &WEEKDAYS };
 
 const MONTHS: [&str; 12] =
@@ -28,7 +28,7 @@ const SUNDAY_AS_LAST: i8 = 7;
 pub struct Field {
     /// Bit n is set if n matches.
     bits: u64,
-    /// Whether anything else than `*` was written.
+    /// True if anything other than `*` was written.
     pub restricted: bool,
 }
 
@@ -45,17 +45,17 @@ impl Field {
         Ok(Self { bits, restricted: text != "*" })
     }
 
-    /// Whether `number` matches.
+    /// True if `number` matches.
     pub fn has(self, number: i8) -> bool {
         (0..64).contains(&number) && self.bits >> number & 1 == 1
     }
 
-    /// The first number from `number` on that matches.
+    /// The first matching number at or after `number`.
     pub fn first_from(self, number: i8) -> Option<i8> {
         (number..=59).find(|number| self.has(*number))
     }
 
-    /// The last number up to `number` that matches.
+    /// The last matching number at or before `number`.
     pub fn last_up_to(self, number: i8) -> Option<i8> {
         (0..=number).rev().find(|number| self.has(*number))
     }
@@ -70,7 +70,7 @@ impl Field {
             let every = (range.first..=last).step_by(usize::from(step.unsigned_abs()));
             every.fold(0, |bits, number| bits | 1 << number) == self.bits
         };
-        // `*/2` of the days of a week would say less than their names.
+        // For months and weekdays, names say more than `*/2` does.
         if range.names.is_empty()
             && let Some(step) = (2..=last / 2).find(is_step)
         {
@@ -109,7 +109,7 @@ fn read_item(item: &str, range: &Range) -> Result<u64, String> {
         (range.first, if range.last == SUNDAY_AS_LAST { 6 } else { range.last })
     } else if let Some((start, end)) = span.split_once('-') {
         let (start, end) = (number(start, range)?, number(end, range)?);
-        // A week that ends on its Sunday.
+        // The range ends on Sunday, so 0 is read as 7.
         let is_sunday = range.last == SUNDAY_AS_LAST && end == SUNDAY && start > end;
         (start, if is_sunday { SUNDAY_AS_LAST } else { end })
     } else {
@@ -150,7 +150,7 @@ fn number(text: &str, range: &Range) -> Result<i8, String> {
     })
 }
 
-/// One or two digits.
+/// Parses one or two digits.
 fn read_number(text: &str) -> Option<i8> {
     let is_number = (1..=2).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit());
     text.parse().ok().filter(|_| is_number)

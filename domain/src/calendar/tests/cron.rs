@@ -1,4 +1,4 @@
-//! Schedules of cron: what they mean, what is refused, and their ticks where clocks change.
+//! Cron schedules: their meaning, refusals, and ticks where clocks change.
 
 use super::*;
 
@@ -69,7 +69,7 @@ fn a_tick_in_a_gap_is_at_the_first_valid_instant() {
         "Europe/Paris",
         &["2026-03-28T01:30:00Z", "2026-03-29T01:00:00Z", "2026-03-30T00:30:00Z"],
     );
-    // Four ticks in the gap and the one right after it are at one instant, and are one.
+    // The four ticks in the gap fall on the instant of the one right after it, and are one tick.
     check_ticks(
         "*/15 * * * *",
         "Europe/Paris",

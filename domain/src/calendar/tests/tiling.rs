@@ -39,7 +39,7 @@ fn dates() -> impl Strategy<Value = Calendar> {
     (cadences, starts).prop_map(|(cadence, day_start)| calendar(cadence, day_start))
 }
 
-/// Schedules with one field at least that is drawn.
+/// Schedules with at least one random field.
 fn schedules() -> impl Strategy<Value = Calendar> {
     let text = prop_oneof![
         (0..60, 0..24).prop_map(|(minute, hour)| format!("{minute} {hour} * * *")),
@@ -60,7 +60,7 @@ pub(in crate::calendar) fn calendars() -> impl Strategy<Value = Calendar> {
     prop_oneof![dates(), schedules()]
 }
 
-/// From 1990 to 2040, to the second; half of them where clocks change.
+/// From 1990 to 2040, to the second; half of the instants are close to a change of clocks.
 pub(in crate::calendar) fn instants() -> impl Strategy<Value = Timestamp> {
     let any = (631_152_000..2_208_988_800_i64).prop_map(|s| Timestamp::from_second(s).unwrap());
     let near_change =
@@ -71,12 +71,13 @@ pub(in crate::calendar) fn instants() -> impl Strategy<Value = Timestamp> {
     prop_oneof![any, near_change]
 }
 
-/// How much later a user changes zone again, in seconds: within a day or two, or a year.
+/// Seconds until a user changes zone again: up to two days, up to a month, or up to a year and
+/// more.
 pub(in crate::calendar) fn later() -> impl Strategy<Value = i64> {
     prop_oneof![0..200_000_i64, 0..3_000_000_i64, 0..40_000_000_i64]
 }
 
-/// What must hold of the period at `at` and its neighbours.
+/// Checks the period at `at` against its neighbours.
 pub(super) fn check_tiling(
     at: Timestamp,
     period_at: impl Fn(Timestamp) -> Period,

@@ -1,25 +1,25 @@
-//! Who has a task at all.
+//! The audience of a task: the users who have it.
 
 use serde::{Deserialize, Serialize};
 
-/// Who has a task. Both conditions must hold; without any, everybody has it.
+/// The conditions for having a task. Both must hold; without any, everybody has it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Audience {
     /// A CEL expression over `user`; absent: all users.
     #[serde(default, rename = "where", skip_serializing_if = "Option::is_none")]
     pub filter: Option<String>,
-    /// The part of the users that is drawn by their hash; absent: all of them.
+    /// The part of the users that is drawn by their hash; absent: all users.
     #[serde(default, rename = "share_of_10000", skip_serializing_if = "Option::is_none")]
     pub share: Option<Share>,
-    /// What the hash is made of beside the user; absent: the task's id. Tasks with the same salt
+    /// Text that is hashed together with the user; absent: the task's id. Tasks with the same salt
     /// draw the same users.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub salt: Option<String>,
 }
 
 impl Audience {
-    /// Whether nobody is left out.
+    /// True if no user is left out.
     pub fn is_everybody(&self) -> bool {
         self.filter.is_none() && self.share.is_none()
     }
@@ -31,10 +31,10 @@ impl Audience {
 pub struct Share(u32);
 
 impl Share {
-    /// Everybody.
+    /// The share that contains everybody.
     pub const WHOLE: u32 = 10_000;
 
-    /// Whether a hash falls into the share.
+    /// True if the hash falls into the share.
     pub fn contains(self, hash: u32) -> bool {
         hash % Self::WHOLE < self.0
     }
@@ -54,7 +54,7 @@ impl From<Share> for u32 {
     }
 }
 
-/// Why a number is not a [`Share`].
+/// A number that is not a valid [`Share`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("a share is 0 to {} hundredths of a percent, got {got}", Share::WHOLE)]
 pub struct InvalidShare {

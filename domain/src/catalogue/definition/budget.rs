@@ -1,4 +1,4 @@
-//! Budgets: how much may be granted to all users together.
+//! Budgets: limits on what is granted to all users together.
 
 use std::fmt;
 use std::sync::Arc;
@@ -54,7 +54,7 @@ pub struct InvalidBudgetId {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Budget {
-    /// Its name: lines that name the same budget share it, in whichever tasks they are.
+    /// The budget's name. Lines that name the same budget share it, in whichever tasks they are.
     pub id: BudgetId,
     /// The limit of each window. 0 grants nothing.
     pub limit: i64,
@@ -95,7 +95,7 @@ pub enum Counts {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BudgetUse {
-    /// As the file of the task declares it.
+    /// The budget as the task's file declares it.
     pub budget: Budget,
     /// The treatment of a line that exceeds the budget.
     pub at_cap: AtCap,
@@ -105,10 +105,11 @@ pub struct BudgetUse {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AtCap {
-    /// It is granted once the budget holds it, and the other lines of its milestone with it.
+    /// The line is granted once the budget has room for it. The other lines of its milestone wait
+    /// with it.
     Wait,
-    /// It is not granted.
+    /// The line is not granted.
     Refuse,
-    /// This is granted in its place, from no budget.
+    /// This payout is granted instead. It draws on no budget.
     Substitute(Payout),
 }

@@ -1,14 +1,14 @@
-//! What a task counts.
+//! The objective of a task: the actions or completions that it counts.
 
 use serde::{Deserialize, Serialize};
 
 use crate::ids::TaskId;
 
-/// What is counted.
+/// The counting rule of a task.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Objective {
-    /// Action types. Empty exactly if completions are counted.
+    /// Action types that count. Empty exactly if completions are counted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub on: Vec<String>,
     /// Tasks whose completions are counted, each once in a period. Empty exactly if actions are
@@ -18,25 +18,26 @@ pub struct Objective {
     /// A CEL expression over `data`, `action` and `user`; absent means all.
     #[serde(default, rename = "where", skip_serializing_if = "Option::is_none")]
     pub filter: Option<String>,
-    /// What one action is worth.
+    /// The value of one action.
     #[serde(default)]
     pub measure: Measure,
-    /// How much one period needs: for continuous tasks to count as a step, for others the `at` of
-    /// the last milestone.
+    /// The amount that one period needs. In a continuous task it makes the period count as a step;
+    /// in others it is the `at` of the last milestone.
     pub target: i64,
     /// Limits on what is credited.
     #[serde(default)]
     pub cap: Cap,
-    /// How long after its end a period still takes actions that occurred in it, in seconds.
+    /// Time for which a period still takes actions that occurred in it, counted from its end, in
+    /// seconds.
     #[serde(default)]
     pub lateness_seconds: i64,
-    /// What exceeds the target opens the next period. Only with `count` and `sum`, and only for
-    /// periodic tasks.
+    /// Carries the excess over the target into the next period. Only with `count` and `sum`, and
+    /// only for periodic tasks.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub carry_over: bool,
 }
 
-/// What one action is worth.
+/// The value of one action.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Measure {
@@ -50,19 +51,20 @@ pub enum Measure {
     Max(Vec<String>),
     /// The integer at this path of the action that occurred last.
     Latest(Vec<String>),
-    /// How many different values were seen at this path.
+    /// The number of different values seen at this path.
     Distinct(Vec<String>),
-    /// How many different days had an action.
+    /// The number of different days with an action.
     Days,
 }
 
 impl Measure {
-    /// Whether each action adds something of its own, so that it can be capped and carried over.
+    /// True if each action adds an amount of its own, so that it can be capped and carried over.
     pub fn is_additive(&self) -> bool {
         matches!(self, Self::Count | Self::Sum(_))
     }
 
-    /// Whether a period has to remember what it counted, because the same counts only once.
+    /// True if a period must remember what it counted, because equal values or days count only
+    /// once.
     pub fn counts_once(&self) -> bool {
         matches!(self, Self::Distinct(_) | Self::Days)
     }

@@ -1,4 +1,4 @@
-//! What a task grants, and how it changes hands.
+//! The rewards of a task, and the rules for claiming them.
 
 use std::collections::BTreeMap;
 
@@ -7,11 +7,11 @@ use serde_json::Map;
 
 use super::{BudgetUse, Meta};
 
-/// A mark on the way, with what is granted there.
+/// An amount of progress, or a length of streak, that grants rewards.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Milestone {
-    /// The progress, or the length of streak, that reaches it; at least 1.
+    /// The progress, or the length of streak, that reaches the milestone; at least 1.
     pub at: i64,
     /// May be empty.
     #[serde(default)]
@@ -21,33 +21,33 @@ pub struct Milestone {
     pub meta: Meta,
 }
 
-/// One line of reward.
+/// One reward line of a milestone.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "StoredRewardLine", into = "StoredRewardLine")]
 pub struct RewardLine {
     /// Names the line within its milestone. Part of the grant id.
     pub line: String,
-    /// What it pays.
+    /// The payout, or the choice of payouts.
     pub pays: Rewards,
-    /// The budget of a line that always pays the same. Each choice of a rolled line has its own.
+    /// The budget of a line with a fixed payout. Each choice of a rolled line has its own.
     pub budget: Option<BudgetUse>,
-    /// What a screen calls it, by BCP 47 language tag; may be empty.
+    /// The title on screens, by BCP 47 language tag; may be empty.
     pub title: BTreeMap<String, String>,
     /// Shown with the line.
     pub meta: Meta,
 }
 
-/// What a line pays.
+/// The payouts of a reward line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Rewards {
-    /// Always the same.
+    /// Always the same payout.
     Fixed(Payout),
-    /// One of these, rolled once when it is granted. At least two.
+    /// One of these, rolled once when the line is granted. At least one.
     OneOf(Vec<WeightedPayout>),
 }
 
 impl RewardLine {
-    /// What the line pays if nothing is left to chance.
+    /// The payout, if nothing is left to chance.
     pub fn fixed(&self) -> Option<&Payout> {
         match &self.pays {
             Rewards::Fixed(payout) => Some(payout),
@@ -55,7 +55,7 @@ impl RewardLine {
         }
     }
 
-    /// The budget that a payout of the line takes from.
+    /// The budget that a payout of the line draws on.
     pub fn budget_of(&self, paid: &Payout) -> Option<&BudgetUse> {
         match &self.pays {
             Rewards::Fixed(payout) if payout == paid => self.budget.as_ref(),
@@ -66,7 +66,7 @@ impl RewardLine {
         }
     }
 
-    /// Every budget that the line may take from.
+    /// Every budget that the line may draw on.
     pub fn budgets(&self) -> impl Iterator<Item = &BudgetUse> {
         let choices = match &self.pays {
             Rewards::Fixed(_) => &[][..],
@@ -75,7 +75,7 @@ impl RewardLine {
         self.budget.iter().chain(choices.iter().filter_map(|choice| choice.budget.as_ref()))
     }
 
-    /// Everything that the line may pay.
+    /// Every payout that the line may grant.
     pub fn payouts(&self) -> Vec<&Payout> {
         match &self.pays {
             Rewards::Fixed(payout) => vec![payout],
@@ -84,7 +84,7 @@ impl RewardLine {
     }
 }
 
-/// What the payer is told to pay.
+/// The payment that the payer is asked for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Payout {
     /// For the payer, e.g. `currency`.
@@ -95,20 +95,21 @@ pub struct Payout {
     pub amount: i64,
 }
 
-/// One possibility of a line that is rolled.
+/// One choice of a rolled line.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WeightedPayout {
-    /// How likely it is: its share of the sum of all weights. At least 1.
+    /// The weight of the choice: its share of the sum of all weights is its probability. At least
+    /// 1.
     pub weight: i64,
-    /// What it pays.
+    /// The payout of the choice.
     #[serde(flatten)]
     pub payout: Payout,
-    /// The budget that it draws on.
+    /// The budget that the choice draws on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub budget: Option<BudgetUse>,
 }
 
-/// A line as stored: either a payout or a choice of several.
+/// A reward line as stored: either a payout, or a choice of several.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct StoredRewardLine {
@@ -159,29 +160,29 @@ impl From<RewardLine> for StoredRewardLine {
     }
 }
 
-/// Why a stored line can't be read.
+/// A stored line that is neither a payout nor a choice of payouts.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the reward line {line:?} has either kind, code and amount, or one_of")]
 pub struct InvalidRewardLine {
     line: String,
 }
 
-/// How rewards change hands.
+/// The rules for claiming rewards.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Claim {
-    /// Who starts it.
+    /// Manual claims by the user, or automatic payment.
     #[serde(default)]
     pub mode: ClaimMode,
-    /// How long after it was reached a reward can be claimed, in seconds; absent: for ever.
+    /// Time for which a reward can be claimed after it was reached, in seconds; absent: for ever.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_after_seconds: Option<i64>,
-    /// What becomes of an unclaimed reward when its period ends.
+    /// The fate of an unclaimed reward when its period ends.
     #[serde(default, skip_serializing_if = "AtPeriodEnd::is_keep")]
     pub at_period_end: AtPeriodEnd,
 }
 
-/// What becomes of an unclaimed reward when its period ends.
+/// The fate of an unclaimed reward when its period ends.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AtPeriodEnd {
@@ -201,13 +202,13 @@ impl AtPeriodEnd {
     }
 }
 
-/// Who starts the payment of a reward.
+/// The way in which the payment of a reward starts.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ClaimMode {
-    /// The user.
+    /// The user claims the reward.
     #[default]
     Manual,
-    /// Reaching the milestone.
+    /// Reaching the milestone starts the payment.
     Automatic,
 }

@@ -3,23 +3,24 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-/// The action type by which a user wishes to protect a period, named in `data.task` and `data.period`.
+/// The action type by which a user asks to protect a period, named in `data.task` and
+/// `data.period`.
 pub const FREEZE_WISHED: &str = "plaudit.streak.freeze";
 
 /// Rules of a streak.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct StreakRules {
-    /// Steps start over after this length; absent: never.
+    /// The length after which the steps start over; absent: never.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cycle: Option<i64>,
-    /// How many periods in a row may be missed; the next step restores them.
+    /// The number of periods in a row that may be missed. The next step renews them all.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub grace_periods: i64,
     /// Freezes, each of which protects one missed period.
     #[serde(default, skip_serializing_if = "Freezes::is_default")]
     pub freezes: Freezes,
-    /// How a missed period can be filled later; absent: it can't.
+    /// The rule for filling missed periods later; absent: they can't be filled.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub make_up: Option<MakeUp>,
     /// Spans of time over which no streak breaks, in any order.
@@ -28,7 +29,7 @@ pub struct StreakRules {
 }
 
 impl StreakRules {
-    /// Whether freezes are used by [`FREEZE_WISHED`].
+    /// True if users spend freezes by [`FREEZE_WISHED`] actions.
     pub fn listens_for_wishes(&self) -> bool {
         self.freezes.used == FreezeUse::Manual && self.freezes.max > 0
     }
@@ -38,13 +39,13 @@ impl StreakRules {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Freezes {
-    /// How many a user has to begin with; at most `max`.
+    /// The freezes that a user starts with; at most `max`.
     #[serde(default)]
     pub initial: i64,
     /// The most that a user can have at once.
     #[serde(default)]
     pub max: i64,
-    /// Who decides to use one.
+    /// The way in which a freeze is used.
     #[serde(default, rename = "use")]
     pub used: FreezeUse,
 }
@@ -55,22 +56,22 @@ impl Freezes {
     }
 }
 
-/// Who decides to use a freeze.
+/// The way in which a freeze is used.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FreezeUse {
-    /// A missed period takes one while there are any.
+    /// Each missed period takes one while there are any.
     #[default]
     Automatic,
-    /// The user, by an action.
+    /// The user takes one, by an action.
     Manual,
 }
 
-/// How a missed period can be filled later.
+/// The rule for filling a missed period later.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MakeUp {
-    /// How many periods before the running one can be filled; at least 1.
+    /// The number of periods before the running one that can be filled; at least 1.
     pub look_back: i64,
     /// The action type that fills one, named in its `data.period`.
     pub on: String,
@@ -82,7 +83,7 @@ pub struct MakeUp {
 pub struct Pause {
     /// The first instant inside.
     pub from: Timestamp,
-    /// The first instant no longer inside.
+    /// The first instant after the span.
     pub until: Timestamp,
 }
 

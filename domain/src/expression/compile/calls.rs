@@ -1,4 +1,4 @@
-//! Operators and functions: what they are, and whether they take what they are given.
+//! Compiles operators and functions, and checks their operands.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use super::super::value::{Kind, Value};
 use super::{Compiler, NOTHING, Part, Refusal, refuse};
 
 impl Compiler<'_> {
-    /// An operator; nothing if the call is one of a function.
+    /// Compiles an operator; `None` if the call is one of a function.
     pub(super) fn operator(
         &mut self,
         at: u64,
@@ -110,7 +110,7 @@ impl Compiler<'_> {
 
     fn index(&mut self, at: u64, of: &IdedExpr, key: &IdedExpr) -> Result<Part, Refusal> {
         let (of, key) = (self.part(of)?, self.part(key)?);
-        // A double finds what an integer of its value would find.
+        // A double key finds what an integer of its value finds.
         let is_place = [Kind::Int, Kind::Uint, Kind::Double].iter().any(|k| key.kind.may_be(*k));
         let is_key = is_place || key.kind.may_be(Kind::Text) || key.kind.may_be(Kind::Bool);
         let fits =
@@ -235,7 +235,7 @@ fn check_count(
     if (least..=most).contains(&count) {
         return Ok(());
     }
-    // The operand before the dot is no argument.
+    // The operand before the dot is not an argument.
     let before_dot = usize::from(is_member);
     let (least, most, got) = (least - before_dot, most - before_dot, count - before_dot);
     let wanted = match (least, most) {

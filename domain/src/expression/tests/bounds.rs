@@ -53,7 +53,7 @@ fn a_pattern_is_compiled_once_and_pays_for_its_text() {
     assert_eq!(result, Ok(Output::Json(json!(true))));
     assert!(steps < 2_000, "{steps}");
     cut_off(source, &json!({"s": "x".repeat(60_000)}), "steps");
-    // What is small is searched for in whatever an action may hold.
+    // A small pattern may search any text that an action may hold.
     let long = json!({"s": "x".repeat(60_000)});
     assert_eq!(spent("data.s.matches('ab*c[0-9]+')", &long).0, Ok(Output::Json(json!(false))));
 }
@@ -103,7 +103,7 @@ fn what_a_mapping_gives_is_part_of_its_budget() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(150))]
 
-    /// Nothing that compiles takes more than its budget, or panics, on the worst of data.
+    /// No expression that compiles exceeds its budget or panics, even on the worst of data.
     #[test]
     fn whatever_compiles_is_bounded(choices in prop::collection::vec(any::<u8>(), 8..60), shape in 0u8..6) {
         let source = condition(&mut Choices::new(&choices));

@@ -1,4 +1,4 @@
-//! The library as the oracle: what both can evaluate must mean the same.
+//! The library as the oracle: an expression that both can evaluate must give the same result.
 
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
@@ -31,7 +31,7 @@ fn to_cel(value: &Json) -> Cel {
     }
 }
 
-/// What the library makes of an expression, as JSON; nothing if it fails.
+/// The library's result of an expression, as JSON; `None` if it fails.
 fn oracle(source: &str, data: &Json) -> Option<Json> {
     let program = STANDARD.compile(source).ok()?;
     let mut context = Context::with_env(Arc::clone(&STANDARD));
@@ -57,7 +57,7 @@ fn from_cel(value: &Cel) -> Option<Json> {
     })
 }
 
-/// What we make of an expression; nothing if it fails.
+/// Our result of an expression; `None` if it fails.
 fn ours(expression: &Expression, data: &Json) -> Option<Json> {
     match expression.evaluate(&[Variable::Json(data)]) {
         Ok(Output::Json(json)) => Some(json),
@@ -66,7 +66,7 @@ fn ours(expression: &Expression, data: &Json) -> Option<Json> {
     }
 }
 
-/// Each of them on the data of the test below; some of them fail.
+/// Expressions over the data of the test below; some of them fail.
 const STANDARD_USES: &[&str] = &[
     "data.n + 1",
     "data.n - 9",
@@ -242,7 +242,7 @@ fn the_standard_definitions_mean_what_they_mean_to_the_library() {
                       "at": "2026-03-29T01:30:00.125Z", "u": "12", "none": null});
     for source in STANDARD_USES {
         let expected = oracle(source, &data);
-        // What is refused can't be evaluated either.
+        // An expression that we refuse must be one that the library can't evaluate either.
         let got = Expression::compile(source, &["data"]).ok().and_then(|e| ours(&e, &data));
         assert_eq!(got, expected, "{source}");
     }

@@ -1,8 +1,8 @@
-//! Expressions and data, drawn from a row of choices.
+//! Expressions and data, generated from a sequence of choices.
 
 use super::*;
 
-/// A row of choices; when it ends, the first is taken each time.
+/// A sequence of choices. Once it ends, the first option is taken each time.
 pub struct Choices<'c> {
     left: &'c [u8],
     depth: usize,
@@ -175,7 +175,8 @@ fn list(c: &mut Choices<'_>) -> String {
     )
 }
 
-/// A list, and no map: the library adds the keys of a map to a list, which the language does not know.
+/// A list but never a map: the library adds the keys of a map to a list, which the language does
+/// not allow.
 fn only_list(c: &mut Choices<'_>) -> String {
     // The variable of a loop may be a map.
     let loops = std::mem::take(&mut c.loops);
@@ -199,7 +200,7 @@ pub fn ordinary_data() -> Json {
            "texts": ["abc", "b", ""], "m": {"abc": 1, "k": 5}})
 }
 
-/// Data of nearly 64 KiB that is as much work as it can be.
+/// Data of nearly 64 KiB that takes as much work as possible.
 pub fn hostile_data(shape: u8) -> Json {
     let mut data = ordinary_data();
     match shape {

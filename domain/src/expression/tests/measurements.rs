@@ -1,17 +1,18 @@
-//! How long the worst and the ordinary take. Run with optimisation, and with `--nocapture`.
+//! Measures the time of the worst and of ordinary expressions. Run with optimisation, and with
+//! `--nocapture`.
 
 use std::time::Instant;
 
 use super::generator::hostile_data;
 use super::*;
 
-/// The time that this thread has run, in microseconds: others may want the processor too.
+/// The processor time of this thread, in microseconds: other threads may want the processor too.
 fn cpu_micros() -> f64 {
     let ran = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
     ran.split(' ').next().unwrap().parse::<f64>().unwrap() / 1e3
 }
 
-/// What one of fifty evaluations takes, in microseconds; the clock of the processor is coarse.
+/// The mean time of fifty evaluations, in microseconds: the clock of the processor is coarse.
 fn micros(source: &str, data: &Json) -> String {
     let filter = Filter::compile(source).unwrap_or_else(|e| panic!("{e}"));
     let action = action(data.clone());

@@ -1,4 +1,4 @@
-//! What is refused before it is ever evaluated, and with which words.
+//! Expressions that are refused before any evaluation, and the messages.
 
 use super::*;
 
@@ -31,7 +31,7 @@ fn names_that_are_not_declared_are_refused() {
         ("action.kind == 'a'", "unknown field \"kind\"; one of: id, source, type, time"),
         ("has(action.kind)", "unknown field \"kind\""),
     ]);
-    // A loop may take the name of a variable, within itself.
+    // The variable of a loop may hide another variable, within the loop.
     assert_eq!(
         holds("data.l.exists(data, data == 1) && data.n == 2", json!({"l": [1], "n": 2})),
         Ok(true)

@@ -1,4 +1,4 @@
-//! What expressions mean.
+//! The meaning of expressions.
 
 use super::*;
 
@@ -91,7 +91,7 @@ fn arithmetic_never_wraps() {
     }
 }
 
-/// `9007199254740993.0` is read as `…992`: rather no value than another one.
+/// `9007199254740993.0` is read as `…992`: no value is better than a wrong one.
 #[test]
 fn a_number_whose_digits_were_lost_is_not_taken() {
     let action = |coins: &str| {

@@ -49,7 +49,7 @@ impl TaskKind for EarlyBird {
     }
 }
 
-/// Tells whether the first half of a period is over.
+/// True if the first half of a period is over.
 fn is_late(period: &Period, at: Timestamp) -> bool {
     let bounds = period.starts_at.zip(period.ends_at);
     bounds.is_some_and(|(start, end)| at.duration_since(start) * 2 >= end.duration_since(start))

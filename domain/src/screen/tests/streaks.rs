@@ -1,4 +1,4 @@
-//! Streaks as of now, whether or not an event has told what became of them.
+//! Streaks as of now, whether or not their end has been recorded as an event.
 
 use super::*;
 
@@ -110,7 +110,7 @@ fn rule_20_a_reader_whose_clock_is_behind_the_producers_sees_its_own_period() {
         ("daily", "2026-03-09", 2)
     );
     assert_eq!(streak_seen.streak.unwrap(), streak(3, 3, false));
-    // Once the producer is well inside its period, the one before is history.
+    // Five minutes into the producer's period, the one before is no longer kept.
     let past = past.after(&[gift("10T00:05")]);
     assert_eq!(see(&past, "09T23:58")[0].progress, 0);
 }
