@@ -100,7 +100,8 @@ pub struct BackfillStatus {
     pub created_at: Timestamp,
     /// The time at which it was done or cancelled.
     pub finished_at: Option<Timestamp>,
-    /// The number of records to read in all; absent until that is settled, a moment after the publication.
+    /// The total number of records to read; absent until it is known, a moment after the
+    /// publication.
     pub records: Option<i64>,
     /// The number of records read so far.
     pub records_read: i64,
@@ -140,7 +141,8 @@ pub struct BackfillPartition {
     pub next_offset: i64,
     /// The first offset not to read: live processing decided it with the task.
     pub end_offset: i64,
-    /// Set if Kafka has removed records that may have counted: the timestamp of the oldest that it still has.
+    /// Set if Kafka has removed records that may have counted: the timestamp of the oldest
+    /// remaining record.
     pub kept_from: Option<Timestamp>,
     /// The number of records that Kafka removed after planning and before they were read.
     pub lost: i64,

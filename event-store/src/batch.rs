@@ -104,7 +104,7 @@ pub enum Work {
         key: RequestKey,
         /// The change.
         command: Box<Command>,
-        /// The reward that a revocation takes back, if nobody had claimed it when it was found.
+        /// The reward to revoke, if it was still unclaimed when it was looked up.
         revoked: Option<Box<Reward>>,
     },
     /// Note that grants were handed to the paying system.

@@ -21,7 +21,7 @@ const LOCK_CLASS: i32 = 0x504C_4142;
 /// Time limit for waiting for a budget that other batches draw on.
 const LOCK_WAIT: Duration = Duration::from_secs(2);
 
-/// The most rows that one statement of the upkeep deletes.
+/// The maximum number of rows that one purge statement deletes.
 const PURGED_MAX: i64 = 10_000;
 
 /// The amount that a batch takes from a window.

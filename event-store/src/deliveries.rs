@@ -51,7 +51,8 @@ pub enum DeliveryState {
     Failed,
     /// Revoked by an operator. Not sent.
     Revoked,
-    /// Redelivered by an operator through another channel, which now leads to the payer. Not sent.
+    /// An operator had the reward redelivered by another channel, which now leads to the payer. Not
+    /// sent.
     Replaced,
 }
 

@@ -130,7 +130,7 @@ impl CommandQueue {
         self.handle.shared.executor.lane_count()
     }
 
-    /// The number of items that wait or are being applied, without backfills.
+    /// The number of items that wait or are being applied. Waiting items of backfills do not count.
     pub fn waiting(&self) -> usize {
         self.handle.shared.lanes().work.iter().map(LaneWork::len).sum()
     }

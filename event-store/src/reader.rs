@@ -193,7 +193,7 @@ pub struct Fact {
 /// The kinds of events that a fold needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kinds {
-    /// All.
+    /// All events.
     All,
     /// Events that grant rewards or change their states.
     OfRewards,

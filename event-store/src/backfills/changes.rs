@@ -62,7 +62,7 @@ pub enum BackfillChangeError {
     /// The backfill holds no rewards.
     #[error("the backfill of {0} holds no rewards back; only `rewards: hold` does")]
     HoldsNothing(TaskId),
-    /// The database.
+    /// The database failed.
     #[error("the database: {0}")]
     Database(#[from] sqlx::Error),
 }

@@ -137,7 +137,7 @@ pub async fn list(pool: &PgPool, filter: &Filter) -> sqlx::Result<Option<GrantPa
 const ATTEMPTS_LISTED: i32 = 20;
 const ATTEMPTS_SHOWN: i32 = 200;
 
-/// Grants on their way to the payer have an index of their own.
+/// The states of grants on their way to the payer, which have an index of their own.
 const UNDELIVERED: [RewardState; 3] =
     [RewardState::Claimed, RewardState::Delivering, RewardState::Failed];
 

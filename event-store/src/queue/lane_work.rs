@@ -113,7 +113,7 @@ impl LaneWork {
         self.len() == 0 && self.background.is_empty()
     }
 
-    /// The number of items that wait or are being applied, without those that wait for backfills.
+    /// The number of items that wait or are being applied. Waiting items of backfills do not count.
     pub fn len(&self) -> usize {
         self.waiting.len() + self.in_progress_count
     }
@@ -144,8 +144,8 @@ impl LaneWork {
         self.held.map(|held| held.since)
     }
 
-    /// The submission time of the oldest item that waits or is being applied, without those that
-    /// wait for backfills.
+    /// The submission time of the oldest item that waits or is being applied. Waiting items of
+    /// backfills do not count.
     pub fn waiting_since(&self) -> Option<Instant> {
         let first = self.waiting.front().map(|entry| entry.ticket.submitted_at);
         first.into_iter().chain(self.in_progress_since).min()

@@ -48,8 +48,8 @@ struct Mark {
     tables: i64,
 }
 
-/// The users of one lane, in two generations: those used since the last swap, and those used
-/// before. When the first is full it replaces the second, whose users are dropped.
+/// The users of one lane, in two halves: those used since the last swap, and those used before.
+/// When the first half is full it replaces the second, whose users are dropped.
 #[derive(Debug, Default)]
 struct RecentLane {
     mark: Option<Mark>,
