@@ -189,7 +189,7 @@ fn lock_sql(lanes: &BTreeSet<Lane>, wait: LaneWait, gate: Gate) -> String {
     )
 }
 
-/// The code of an error: waiting for a lock took longer than `lock_timeout`.
+/// Error code: waiting for a lock took longer than `lock_timeout`.
 ///
 /// Source: PostgreSQL, appendix A "Error Codes".
 const LOCK_NOT_AVAILABLE: &str = "55P03";

@@ -88,8 +88,8 @@ impl CommandQueue {
     /// Puts items into their lanes' queues, in order, and returns one answer for all of them.
     ///
     /// Items from Kafka are retried until they are applied, whatever happens to the database, so
-    /// that no later record of their lane overtakes them. Other items fail if the database does. If
-    /// the answer is dropped, such items that no worker has taken yet are discarded.
+    /// that no later record of their lane overtakes them. Other items fail if the database does,
+    /// and are discarded if the answer is dropped before a worker takes them.
     pub fn submit(&self, items: Vec<Item>) -> Submission {
         self.submit_with((), items)
     }

@@ -160,7 +160,7 @@ impl UsersReached {
     }
 }
 
-/// The code of an error: a statement took longer than `statement_timeout`.
+/// Error code: a statement took longer than `statement_timeout`.
 ///
 /// Source: PostgreSQL, appendix A "Error Codes".
 const QUERY_CANCELED: &str = "57014";

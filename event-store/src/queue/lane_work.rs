@@ -164,8 +164,8 @@ impl LaneWork {
         self.held = None;
     }
 
-    /// Moves work into `taken`, in order, until it is full. Never splits the items of one record;
-    /// drops requests whose sender no longer waits.
+    /// Moves work into `taken`, in order, until it is full. Never splits the items of one record.
+    /// Drops items whose sender no longer waits, except Kafka records.
     pub fn take(&mut self, taken: &mut Taken, items_max: usize, weight_max: usize) {
         let before = taken.entries.len();
         let queue = if taken.in_background { &mut self.background } else { &mut self.waiting };

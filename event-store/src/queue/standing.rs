@@ -113,7 +113,7 @@ impl Lanes {
         if let Some(waited) = waiting.and_then(lasted) {
             return Some(Stall::Waiting(waited));
         }
-        // Lanes held since before the last commit, or since before any.
+        // Lanes held for long, with no commit since they were first found held.
         let held = self.work.iter().filter_map(LaneWork::held_since).filter(uneventful);
         let held: Vec<Duration> = held.filter_map(lasted).collect();
         let waited = held.iter().max().copied()?;

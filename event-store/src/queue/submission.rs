@@ -12,7 +12,8 @@ use crate::error::ExecuteError;
 type Answer = Result<Vec<Applied>, Arc<ExecuteError>>;
 
 /// The answer to a submission, to be awaited: one outcome per item, in order, or the error of the
-/// first item that failed. Dropping it gives up requests that no worker has taken yet.
+/// first item that failed. Dropping it gives up the items that no worker has taken yet, except
+/// Kafka records.
 #[derive(Debug)]
 pub struct Submission(oneshot::Receiver<Answer>);
 

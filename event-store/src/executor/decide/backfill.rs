@@ -65,7 +65,7 @@ impl<'b> BatchDecider<'_, 'b> {
             return Outcome::Failed("an internal error while counting it".to_owned());
         };
         self.decided.judged_for_backfills.insert(judged);
-        // A repeat is then recognised for as long as one of any action decided now.
+        // Renews the identity: from now on a repeat is recognised for a full dedup period.
         self.decided.seen_again.insert((item.lane, identity));
         if decision.events.is_empty() {
             return Outcome::Past(PastOutcome::Unmoved);
