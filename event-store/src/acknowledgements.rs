@@ -1,4 +1,5 @@
-//! Acknowledgements of payers that changed nothing when they came first, found by their identities.
+//! Finds acknowledgements that changed nothing when they first arrived, by the identity of the
+//! action.
 
 use std::collections::HashMap;
 
@@ -9,10 +10,10 @@ use uuid::Uuid;
 
 use crate::aggregate::AGGREGATE_TYPE;
 
-/// The grant that each of them named, by the identity of the action.
+/// Grant that each acknowledgement named, by the identity of its action.
 pub type IgnoredAcknowledgements = HashMap<Uuid, String>;
 
-/// Finds those of some repeated actions that said that a reward was delivered, and changed nothing.
+/// Returns those of the repeated actions that reported a reward as delivered and changed nothing.
 pub async fn ignored(
     repeated: &[(Lane, UserId, Uuid)],
     window: i32,

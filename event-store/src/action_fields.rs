@@ -15,12 +15,12 @@ use sqlx::PgPool;
 
 use crate::batch::{Item, Work};
 
-/// The first actions of a type within a minute that are all looked at, and which of the others are: every
-/// sixty-fourth. At 10,000 actions a second it costs less than a thousandth of a core.
+/// Sampling: the first actions of a type within a minute are all inspected, after that one in 64.
+/// At 10,000 actions a second this costs less than a thousandth of a core.
 const ALL_OF_THE_FIRST: u32 = 16;
 const ONE_IN: u32 = 64;
 
-/// What this process has seen since the day began.
+/// Types and field names that this process has seen today (UTC).
 #[derive(Debug, Default)]
 pub struct SeenFields(Mutex<Seen>);
 
@@ -29,20 +29,20 @@ struct Seen {
     /// The day, in UTC, for which types and names are noted.
     day: Option<Date>,
     types: HashMap<String, SeenType>,
-    /// Types with a name, or with nothing for the type itself, that are not in the table yet. Each is noted once a
-    /// day, so there are no more than types and names.
+    /// (type, field name) pairs not yet in the table; an empty name stands for the type itself.
+    /// Each pair is added once a day, which bounds the list.
     unsaved: Vec<(String, String)>,
 }
 
 #[derive(Debug, Default)]
 struct SeenType {
-    /// The actions since upkeep last came by.
+    /// Actions since the last save by upkeep.
     actions: u32,
     names: HashSet<String>,
 }
 
 impl SeenFields {
-    /// Notes applied actions. Those of backfills are old, and left out.
+    /// Notes applied actions. Skips those of backfills, because they are old.
     pub(crate) fn note(&self, items: &[Item]) {
         let mut seen = self.seen();
         for item in items {
@@ -56,7 +56,7 @@ impl SeenFields {
         }
     }
 
-    /// Writes what is new. What could not be written is written the next time.
+    /// Writes the new names. Names that could not be written are kept for the next call.
     pub(crate) async fn save(&self, pool: &PgPool) -> sqlx::Result<()> {
         let unsaved = self.unsaved(TimeZone::UTC.to_datetime(Timestamp::now()).date());
         if unsaved.is_empty() {
@@ -80,7 +80,8 @@ impl SeenFields {
         Ok(())
     }
 
-    /// What is to be written. A new day begins once all of the day before is.
+    /// Returns the names to write. Starts a new day only after all names of the previous day are
+    /// saved.
     fn unsaved(&self, today: Date) -> Vec<(String, String)> {
         let mut seen = self.seen();
         if seen.day != Some(today) && seen.unsaved.is_empty() {
@@ -121,7 +122,7 @@ impl Seen {
     }
 }
 
-/// What is known of the fields of these action types.
+/// Loads the recent types, and the fields of `types` among them.
 pub async fn recent(pool: &PgPool, types: &[String]) -> sqlx::Result<RecentFields> {
     let rows: Vec<(String, String, String)> =
         sqlx::query_as(include_str!("action_fields/recent.sql"))
@@ -134,7 +135,7 @@ pub async fn recent(pool: &PgPool, types: &[String]) -> sqlx::Result<RecentField
     Ok(since.map(|since| RecentFields::new(since, noted)).unwrap_or_default())
 }
 
-/// Deletes what was not seen for long.
+/// Deletes types and names not seen for [`RecentFields::DAYS`] days.
 pub(crate) async fn purge(pool: &PgPool) -> sqlx::Result<()> {
     let purge = sqlx::query(include_str!("action_fields/purge.sql")).bind(RecentFields::DAYS);
     purge.execute(pool).await.map(drop)

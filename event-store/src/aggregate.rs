@@ -1,5 +1,4 @@
-//! The pure rules in the shape that cqrs-es wants: for stock tools, and to hold our executor
-//! against them.
+//! The pure rules as a cqrs-es aggregate: for stock tools, and to compare our executor with them.
 
 use std::sync::Arc;
 
@@ -20,22 +19,22 @@ pub const AGGREGATE_TYPE: &str = "UserTasks";
 #[serde(transparent)]
 pub struct UserTasksAggregate(pub UserTasks);
 
-/// The commands of the aggregate. Stock cqrs-es knows one type of command, which may be rejected; of these,
-/// actions never are.
+/// The commands of the aggregate. Stock cqrs-es has one type for all commands, and any of them may
+/// be rejected; actions never are.
 #[derive(Debug, Clone, PartialEq)]
 pub enum AggregateCommand {
     /// Decide an action.
     Action {
         /// The action.
         action: Action,
-        /// The seed of all chance in the decision.
+        /// The seed of all randomness in the decision.
         seed: Seed,
     },
     /// Decide a command.
     Command(Command),
 }
 
-/// A fact as cqrs-es stores it.
+/// An event as cqrs-es stores it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct StoredEvent(pub Event);

@@ -1,10 +1,12 @@
-//! Backfills: a new task counts past actions by reading the topics again. Who reads is a worker elsewhere; here is
-//! what is known of each, and what makes sure that no action counts twice.
+//! Backfills: a new task counts past actions by reading the topics again. A worker elsewhere does
+//! the reading; this module keeps the state of each backfill and ensures that no action counts
+//! twice.
 //!
-//! The boundary between past and live is exact. The first batch of a lane that is decided by a catalogue with the
-//! task notes how far the lane had applied each source partition ([`bounds`]); it holds the lane, so whatever lies
-//! beyond is judged with the task, and whatever lies below was judged without it. Identities make sure of the rest
-//! ([`actions`]): a resumed reading, a repeat in the topic, a repeat that came live.
+//! The boundary between past and live is exact. The first batch of a lane that is decided with a
+//! catalogue containing the task stores the offset that the lane had applied of each source
+//! partition ([`bounds`]). The batch holds the lane, so later offsets are decided with the task and
+//! earlier ones were decided without it. Identities ([`actions`]) cover the rest: a resumed
+//! reading, a repeat in the topic, a repeat that arrived live.
 
 pub(crate) mod actions;
 pub mod bounds;
@@ -33,18 +35,18 @@ pub use open::{OpenBackfill, OpenBackfills};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum BackfillState {
-    /// It reads.
+    /// Records are being read.
     Running,
-    /// An operator has paused it.
+    /// Paused by an operator.
     Paused,
-    /// All was read.
+    /// All records have been read.
     Done,
-    /// An operator has cancelled it, or its task was retired. What it had counted stays counted.
+    /// Cancelled by an operator, or the task was retired. Progress already counted stays.
     Cancelled,
 }
 
 impl BackfillState {
-    /// As stored and shown.
+    /// The word stored in the database and shown to users.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Running => "running",
@@ -54,7 +56,7 @@ impl BackfillState {
         }
     }
 
-    /// Tells whether it may still count something.
+    /// True if the backfill may still count actions.
     pub fn is_open(self) -> bool {
         matches!(self, Self::Running | Self::Paused)
     }
@@ -76,14 +78,14 @@ impl FromStr for BackfillState {
     }
 }
 
-/// A stored word about a backfill that this program does not know.
+/// A stored word of a backfill that this program does not know.
 #[derive(Debug, thiserror::Error)]
 #[error("{got:?} is not known of backfills; is this program older than the one that wrote it?")]
 pub struct UnknownBackfillWord {
     got: String,
 }
 
-/// A backfill, and how far it is.
+/// A backfill and its progress.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BackfillStatus {
     /// The task.
@@ -98,7 +100,8 @@ pub struct BackfillStatus {
     pub created_at: Timestamp,
     /// The time at which it was done or cancelled.
     pub finished_at: Option<Timestamp>,
-    /// The number of records to read in all; absent until that is settled, a moment after the publication.
+    /// The total number of records to read; absent until it is known, a moment after the
+    /// publication.
     pub records: Option<i64>,
     /// The number of records read so far.
     pub records_read: i64,
@@ -108,43 +111,44 @@ pub struct BackfillStatus {
     pub unmoved: i64,
     /// The number of past actions that could not be decided; the log names their users.
     pub failed: i64,
-    /// The problem that keeps it from getting on, if there is one.
+    /// The problem that blocks the backfill; `None` if it makes progress.
     pub problem: Option<String>,
-    /// The last time at which it got on.
+    /// The time of the last progress.
     pub progressed_at: Timestamp,
-    /// The time at which an operator released the rewards that it holds back.
+    /// The time at which an operator released the held rewards.
     pub release_requested_at: Option<Timestamp>,
-    /// The time at which all of these were granted.
+    /// The time at which all held rewards were granted.
     pub released_at: Option<Timestamp>,
-    /// To how many users.
+    /// The number of users whose held rewards were granted.
     pub released_users: i64,
-    /// The records that it reads, by partition.
+    /// The records to read, by partition.
     pub partitions: Vec<BackfillPartition>,
 }
 
-/// The records that a backfill reads of a source partition.
+/// The records that a backfill reads from one source partition.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BackfillPartition {
     /// The topic.
     pub topic: String,
-    /// The number of times that the topic was accepted anew after it had been created again.
+    /// The number of times the topic was recreated and accepted again.
     #[serde(skip)]
     pub incarnation: i32,
     /// The partition.
     pub partition: i32,
-    /// The first offset that is read.
+    /// The first offset to read.
     pub start_offset: i64,
-    /// The next one.
+    /// The next offset to read.
     pub next_offset: i64,
-    /// The first one that is not read: it was judged with the task.
+    /// The first offset not to read: live processing decided it with the task.
     pub end_offset: i64,
-    /// Set if Kafka has removed records that may have counted: the timestamp of the oldest that it still has.
+    /// Set if Kafka has removed records that may have counted: the timestamp of the oldest
+    /// remaining record.
     pub kept_from: Option<Timestamp>,
-    /// The number of records that Kafka removed after the plan and before they were read.
+    /// The number of records that Kafka removed after planning and before they were read.
     pub lost: i64,
 }
 
-/// The columns of a backfill, and its sums.
+/// Selects the columns of a backfill and the sums over its partitions.
 const STATUS: &str = "select b.*, p.records, p.records_read from backfills b
     cross join lateral (
         select sum(end_offset - start_offset)::bigint as records,
@@ -152,7 +156,7 @@ const STATUS: &str = "select b.*, p.records, p.records_read from backfills b
         from backfill_partitions where task_id = b.task_id
     ) p";
 
-/// All backfills, the newest first: at most `limit`, without their partitions.
+/// Lists backfills, newest first: at most `limit`, without their partitions.
 pub async fn list(pool: &PgPool, limit: i64) -> sqlx::Result<Vec<BackfillStatus>> {
     let sql = format!("{STATUS} order by b.created_at desc, b.task_id limit $1");
     let rows = sqlx::query(&sql).bind(limit).fetch_all(pool).await?;
@@ -193,10 +197,10 @@ pub async fn partitions(pool: &PgPool, task: &TaskId) -> sqlx::Result<Vec<Backfi
     rows.iter().map(partition).collect()
 }
 
-/// For how long a running backfill may get no further before somebody is told.
+/// Time without progress after which a running backfill is reported.
 const STUCK_AFTER_SECONDS: f64 = 60.0;
 
-/// Running backfills that do not get on, one sentence each.
+/// Returns one sentence for each running backfill that makes no progress.
 pub async fn warnings(pool: &PgPool) -> sqlx::Result<Vec<String>> {
     let rows: Vec<(String, Option<String>, f64)> = sqlx::query_as(
         "select task_id, problem, extract(epoch from now() - progressed_at)::float8 from backfills

@@ -1,4 +1,4 @@
-//! What is put to the executor, and what comes back.
+//! The work given to the executor, and its outcomes.
 
 mod by_hand;
 
@@ -23,45 +23,45 @@ use crate::states::SetKey;
 
 pub use by_hand::{HandChange, HandReceipt, RequestKey};
 
-/// Work that is applied in one transaction.
+/// Work applied in one transaction.
 #[derive(Debug, Clone, Default)]
 pub struct Batch {
-    /// In order; each user's items are applied in this order.
+    /// Each user's items are applied in this order.
     pub items: Vec<Item>,
-    /// Checkpoints that move with it.
+    /// Checkpoints that move in the same transaction.
     pub checkpoints: Vec<CheckpointMove>,
 }
 
 /// One piece of work for one lane.
 #[derive(Debug, Clone)]
 pub struct Item {
-    /// Where its user lies; records that name no user lie in the lane of their partition.
+    /// The lane of the item's user; for a record that names no user, the lane of its partition.
     pub lane: Lane,
-    /// What to do.
+    /// The work to do.
     pub work: Work,
-    /// Where it came from.
+    /// The source of the work.
     pub origin: Origin,
 }
 
-/// What to do.
+/// The kinds of work.
 #[derive(Debug, Clone)]
 pub enum Work {
-    /// Judge an action.
+    /// Decide an action.
     Action(Action),
-    /// Count an action that was judged before a task was published, for this task only.
+    /// Count an action from before a task was published, for this task only.
     CountPast {
         /// The task.
         task: TaskId,
         /// The action.
         action: Action,
-        /// The ids under which it would be parked, each in its lane: what is parked still, or was discarded, does
-        /// not count.
+        /// Ids under which the action would be parked, each with its lane. An action that is still
+        /// parked or was discarded does not count.
         parked_as: Vec<(Lane, Uuid)>,
     },
-    /// Settle what the lane applied before the tasks with open backfills were published. Any other work of the lane
-    /// does so too.
+    /// Store the lane's boundary for the tasks with open backfills. Any other work of the lane does
+    /// this too.
     SettleBackfills,
-    /// Grant what the backfill of a task holds back of a user.
+    /// Grant the rewards that the backfill of a task holds for a user.
     ReleaseBackfill {
         /// The user.
         user: UserId,
@@ -76,26 +76,26 @@ pub enum Work {
     },
     /// Hand out the rewards of one milestone.
     Claim {
-        /// Whose.
+        /// The user.
         user: UserId,
-        /// Of which task.
+        /// The task.
         task: TaskId,
-        /// Of which period; absent: the oldest with something to claim.
+        /// The period; absent: the oldest with something to claim.
         period: Option<PeriodKey>,
-        /// Which milestone; absent: the lowest with something to claim.
+        /// The milestone; absent: the lowest with something to claim.
         milestone: Option<i64>,
-        /// When the claim arrived.
+        /// The time at which the claim arrived.
         at: Timestamp,
-        /// A retry under the same key gets the first receipt.
+        /// A retry with the same key returns the first receipt.
         idempotency_key: Option<String>,
     },
     /// Hand out everything that can be claimed.
     ClaimAll {
-        /// Whose.
+        /// The user.
         user: UserId,
-        /// When the claim arrived.
+        /// The time at which the claim arrived.
         at: Timestamp,
-        /// A retry under the same key gets the first answer.
+        /// A retry with the same key returns the first answer.
         idempotency_key: Option<String>,
     },
     /// Change something of a user by hand: a [`Command::GrantFreezes`] or a [`Command::Correct`].
@@ -104,50 +104,51 @@ pub enum Work {
         key: RequestKey,
         /// The change.
         command: Box<Command>,
-        /// The reward that a revocation takes back, if nobody had claimed it when it was found.
+        /// The reward to revoke, if it was still unclaimed when it was looked up.
         revoked: Option<Box<Reward>>,
     },
     /// Note that grants were handed to the paying system.
     StartDeliveries {
-        /// Whose.
+        /// The user.
         user: UserId,
-        /// What was handed over.
+        /// The rewards that were handed over.
         rewards: Vec<Reward>,
     },
-    /// Note what became of deliveries, as far as that is news.
+    /// Note the outcomes of deliveries, as far as they are new.
     SettleDeliveries {
-        /// Whose.
+        /// The user.
         user: UserId,
         /// Grants, each with its outcome.
         settled: Vec<(Uuid, Verdict)>,
-        /// When that was known.
+        /// The time at which the outcomes were known.
         at: Timestamp,
     },
     /// Hand a reward to the paying system again.
     Redeliver {
-        /// Whose.
+        /// The user.
         user: UserId,
         /// The grant.
         grant: Uuid,
-        /// Who wants it.
+        /// The operator.
         by: String,
-        /// Why.
+        /// The operator's reason.
         reason: String,
-        /// When the wish arrived.
+        /// The time at which the request arrived.
         at: Timestamp,
-        /// Also if it was delivered before: for a payer that has forgotten what it paid.
+        /// Also redeliver if the reward was delivered: for a payer that has lost its records.
         even_if_delivered: bool,
-        /// By the channel that it was sent by already, if there is one, whatever the settings say.
+        /// Use the channel that the reward was already sent by, if there is one, whatever the
+        /// settings say.
         keeps_payer: bool,
     },
-    /// Record what time alone has brought about: unclaimed rewards that are due, and streaks that were protected or
-    /// broke. Grants what waited for budgets and fits by now.
+    /// Record the effects of time alone: unclaimed rewards that are due, and streaks that were
+    /// protected or broke. Also grants rewards that waited for budgets and now fit.
     Settle {
-        /// Whose.
+        /// The user.
         user: UserId,
-        /// The tasks whose streaks are looked at.
+        /// The tasks whose streaks are checked.
         streaks: BTreeSet<TaskId>,
-        /// Up to when.
+        /// The time up to which effects are recorded.
         as_of: Timestamp,
     },
     /// Park a record.
@@ -156,40 +157,41 @@ pub enum Work {
     ResolveParked(ParkedResolution),
 }
 
-/// What an operator decided about a parked record, with what it means for its user.
+/// An operator's decision about a parked record, with its effect on the user.
 #[derive(Debug, Clone)]
 pub struct ParkedResolution {
     /// The decision. It becomes an event of the user.
     pub decision: Resolution,
-    /// The user; absent: the record names none, and the row alone says what was decided.
+    /// The user; absent if the record names none, and then only its row records the decision.
     pub user: Option<UserId>,
-    /// What a release applies for the user, in order.
+    /// The actions that a release applies to the user, in order.
     pub actions: Vec<Action>,
 }
 
-/// Where a piece of work came from.
+/// The source of a piece of work.
 #[derive(Debug, Clone)]
 pub enum Origin {
-    /// A Kafka record. What lies below the lane's offset of its partition was applied before.
+    /// A Kafka record. Offsets below the lane's stored offset of the partition were applied before.
     Record(SourcePosition),
-    /// An HTTP request, by an id of its own.
+    /// An HTTP request, with an id of its own.
     Request(Uuid),
     /// A follower of the log.
     Follower,
-    /// The sweeper, which records what time alone brings about.
+    /// The sweeper, which records the effects of time.
     Sweeper,
-    /// A backfill. It waits until nothing else does.
+    /// A backfill. Runs only while no other work waits.
     Backfill {
         /// The task.
         task: TaskId,
-        /// The record that is read again. It is told, and moves no offset.
+        /// The record that is read again. Recorded in the metadata; moves no offset.
         from: Option<SourcePosition>,
     },
     /// A parked record that an operator released or discarded.
     Parked {
         /// Its id.
         id: Uuid,
-        /// Where the record came from; absent for HTTP requests. It is told, and moves no offset.
+        /// The source of the record; absent for HTTP requests. Recorded in the metadata; moves no
+        /// offset.
         from: Option<SourcePosition>,
     },
 }
@@ -199,7 +201,7 @@ pub enum Origin {
 pub struct SourcePosition {
     /// The topic.
     pub topic: Arc<str>,
-    /// How often the topic was accepted anew after it had been created again.
+    /// The number of times the topic was recreated and accepted again.
     pub incarnation: i32,
     /// The partition.
     pub partition: i32,
@@ -210,101 +212,103 @@ pub struct SourcePosition {
 /// A record, or an action, that could not be understood or applied.
 #[derive(Debug, Clone)]
 pub struct ParkedRecord {
-    /// Derived from where it came from, so that reading it again adds nothing.
+    /// Derived from the source, so that reading it again adds nothing.
     pub id: Uuid,
-    /// Why, for an operator.
+    /// The reason, for an operator.
     pub reason: String,
-    /// Whether someone can mend the cause, so that releasing it helps.
+    /// True if the cause can be repaired, so that a later release may succeed.
     pub repairable: bool,
-    /// The user, where one is known.
+    /// The user, if known.
     pub user: Option<UserId>,
-    /// Its headers, or the fields of the request, as JSON.
+    /// The headers of the record, or the fields of the request, as JSON.
     pub headers: serde_json::Value,
-    /// Its value.
+    /// The value of the record.
     pub bytes: Vec<u8>,
 }
 
-/// What became of an item.
+/// The outcome of an item.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Outcome {
-    /// The action was judged, or the deliveries noted. It may have moved nothing.
+    /// The action was decided, or the deliveries were noted. The user's state may be unchanged.
     Accepted,
-    /// An action with this identity was judged before.
+    /// An action with this identity was decided before.
     Duplicate,
     /// The record was applied before.
     AlreadyApplied,
-    /// A past action, or the release of what past actions earned.
+    /// The outcome of a past action, or of a release of held rewards.
     Past(PastOutcome),
-    /// It was parked under this id.
+    /// The item was parked.
     Parked {
-        /// To find it by.
+        /// The id of the parked record.
         id: Uuid,
-        /// Why.
+        /// The reason.
         reason: String,
     },
     /// The parked record is released or discarded.
     ParkedResolved {
-        /// How many of its actions were applied.
+        /// The number of its actions that were applied.
         applied: usize,
-        /// How many had been applied before.
+        /// The number of its actions that had been applied before.
         duplicates: usize,
     },
     /// There is no such parked record, or it was released or discarded before.
     NotParked,
     /// The parked record waits behind an earlier one of its user.
     Behind(Uuid),
-    /// The rewards were taken, now or by an earlier request that this one repeats.
+    /// The rewards were claimed, by this request or by an earlier one that it repeats.
     Claimed(Receipt),
-    /// The claim took nothing.
+    /// The claim was rejected.
     ClaimRejected(ClaimRejection),
-    /// A claim of everything.
+    /// Everything was claimed.
     ClaimedAll {
-        /// One for each milestone that was taken, maybe none.
+        /// One receipt per claimed milestone; may be empty.
         receipts: Vec<Receipt>,
-        /// Whether there is more to claim.
+        /// True if there is more to claim.
         more: bool,
     },
-    /// Something was changed by hand, now or by an earlier request that this one repeats.
+    /// The manual change was made, by this request or by an earlier one that it repeats.
     ChangedByHand(HandReceipt),
-    /// The deliveries are noted but for these grants, which were revoked: they must not be sent.
+    /// The deliveries are noted, except for these grants: they were revoked and must not be sent.
     Revoked(Vec<Uuid>),
-    /// The rules said no.
+    /// The rules rejected the command.
     Rejected(Rejection),
-    /// Nothing was done: what is stored of the user can't be read, or the database took it for no
-    /// reason that asking again changes. Says why, for an operator.
+    /// Nothing was done: the user's stored rows can't be read, or the database refused the item for
+    /// a reason that a retry does not change. Holds the reason, for an operator.
     Failed(String),
 }
 
 /// The outcome of a past action.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PastOutcome {
-    /// It moved the task.
+    /// The action moved the task.
     Moved,
-    /// It was judged and moved nothing.
+    /// The action was decided and moved nothing.
     Unmoved,
-    /// The task was there when its record was read: it was judged live.
+    /// The task existed when the record was first read, so the action was decided live.
     Live,
-    /// The task has judged an action with this identity.
+    /// The task has decided an action with this identity before.
     Known,
-    /// It is parked, and judged once it is released; or it was discarded.
+    /// The action is parked, and is decided on release; or it was discarded.
     Parked,
-    /// The backfill is over, or its task takes no actions at the moment. It was not judged.
+    /// The backfill is over, or its task takes no actions at the moment. The action was not
+    /// decided.
     Closed,
 }
 
-/// An idempotency key: of whom, and for what. A key of one request is none of another's.
+/// Idempotency key of a claim. The same key sent by another user, or for another task, is a
+/// different key.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct ClaimKey {
-    /// Who claims.
+    /// The user who claims.
     pub user: UserId,
-    /// Of which task; `None`: of all.
+    /// The task; `None` for a claim of everything.
     pub task: Option<TaskId>,
-    /// As sent.
+    /// The key as the client sent it.
     pub key: String,
 }
 
 impl ClaimKey {
-    /// The task as stored: no task has an empty id.
+    /// The task as stored; empty for a claim of everything, because no task has an empty id.
     pub(crate) fn task_text(&self) -> &str {
         self.task.as_ref().map_or("", TaskId::as_str)
     }
@@ -313,7 +317,7 @@ impl ClaimKey {
 /// An outcome, and a position at or after its effect.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Applied {
-    /// What became of the item.
+    /// The outcome of the item.
     pub outcome: Outcome,
     /// The head of the lane after the batch.
     pub position: Position,
@@ -322,7 +326,7 @@ pub struct Applied {
 /// The proof of a claim. A repeated claim returns it unchanged.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Receipt {
-    /// Who claimed.
+    /// The user who claimed.
     pub user: UserId,
     /// The task.
     pub task: TaskId,
@@ -330,11 +334,11 @@ pub struct Receipt {
     pub period: PeriodKey,
     /// The milestone.
     pub milestone: i64,
-    /// Where the claim stands in the log.
+    /// The position of the claim in the log.
     pub position: String,
-    /// When the claim arrived.
+    /// The time at which the claim arrived.
     pub claimed_at: Timestamp,
-    /// What was taken.
+    /// The rewards that were claimed.
     pub rewards: Vec<ReceiptLine>,
 }
 
@@ -343,20 +347,20 @@ pub struct Receipt {
 pub struct ReceiptLine {
     /// The id of the grant.
     pub grant: Uuid,
-    /// Names the line within its milestone.
+    /// The name of the line within its milestone.
     pub line: String,
-    /// For the payer.
+    /// The kind of reward, for the payer.
     pub kind: String,
-    /// For the payer.
+    /// The code of the reward, for the payer.
     pub code: String,
-    /// How many.
+    /// The number of units.
     pub amount: i64,
-    /// `claimed`: as of the receipt.
+    /// The state as of the receipt: `claimed`.
     pub state: String,
 }
 
 impl Receipt {
-    /// The receipt of an earlier claim; `None` if the event is none.
+    /// Builds the receipt of an earlier claim from its event; `None` for any other event.
     pub fn of_event(user: &UserId, event: &Event, position: Position) -> Option<Self> {
         let Event::RewardsClaimed { task, version, period, milestone, at, rewards } = event else {
             return None;
@@ -372,7 +376,7 @@ impl Receipt {
         Some(Self::new(user, &claimed, position))
     }
 
-    /// The receipt of a claim.
+    /// Builds the receipt of a claim.
     pub fn new(user: &UserId, claimed: &ClaimedMilestone, position: Position) -> Self {
         let line = |r: &Reward| ReceiptLine {
             grant: r.grant,
@@ -394,22 +398,23 @@ impl Receipt {
     }
 }
 
-/// A follower's step in one lane.
+/// A move of a follower's checkpoint in one lane.
 #[derive(Debug, Clone)]
 pub struct CheckpointMove {
     /// The follower.
     pub follower: &'static str,
     /// The lane.
     pub lane: Lane,
-    /// The epoch of the lease under which it moves. A process that lost its lease has an older one.
+    /// The epoch of the lease under which it moves. A process that lost its lease has an older
+    /// epoch.
     pub epoch: i64,
-    /// Where it must stand.
+    /// The expected position before the move.
     pub from: i64,
-    /// Where it then stands.
+    /// The position after the move.
     pub to: i64,
 }
 
-/// What a batch changed, for the read models that are folded in its transaction.
+/// The changes of a batch, for the read models that are folded in its transaction.
 #[derive(Debug, Default)]
 pub struct Changes {
     /// Users with new events.
@@ -421,21 +426,21 @@ pub struct Changes {
 /// A user with new events.
 #[derive(Debug)]
 pub struct ChangedUser {
-    /// Where the user lies.
+    /// The user's lane.
     pub lane: Lane,
-    /// Who.
+    /// The user.
     pub user: UserId,
     /// The state after the batch.
     pub state: UserTasks,
     /// The sequence of the last event.
     pub sequence: i64,
-    /// The tasks that the new events speak of.
+    /// The tasks that the new events mention.
     pub touched: BTreeSet<TaskId>,
-    /// The large sets of values that had rows of their own before the batch.
+    /// The large value sets that were stored in rows of their own before the batch.
     pub stored_sets: BTreeSet<SetKey>,
-    /// Whether the user's zone may have changed.
+    /// True if the user's zone may have changed.
     pub user_touched: bool,
-    /// Whether the state was folded from the log: then every row of the user may be behind.
+    /// True if the state was folded from the log; then every row of the user may be outdated.
     pub refolded: bool,
 }
 
@@ -446,13 +451,13 @@ pub struct NewEvent {
     pub lane: Lane,
     /// The user.
     pub user: UserId,
-    /// Its place in the user's stream.
+    /// The sequence of the event in the user's stream.
     pub sequence: i64,
-    /// Its place in the lane.
+    /// The number of the event in the lane.
     pub position: i64,
     /// The fact.
     pub event: Event,
-    /// What is about it: a flat object of strings, shared by the events of one command.
+    /// The metadata: a flat object of strings, shared by the events of one command.
     pub metadata: Arc<str>,
 }
 

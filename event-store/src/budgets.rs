@@ -1,9 +1,10 @@
-//! `budget_takes`: how much was granted of each window of a budget.
+//! `budget_takes`: the amount granted from each window of a budget.
 //!
-//! A batch reads the totals without a lock, decides, and takes what it granted as its last statement: under the
-//! advisory locks of these windows, so that batches wait for each other only from there to their commits. Should
-//! the window no longer hold it, because another batch was faster, the batch is rolled back and decided again
-//! under the locks. Lanes are locked before budgets and budgets in one order, so nobody waits in a circle.
+//! A batch reads the totals without a lock, decides, and takes the granted amounts with its last
+//! statement, under the advisory locks of these windows. So batches wait for each other only from
+//! there to the commit. If another batch was faster and a window no longer holds the amount, the
+//! batch is rolled back and decided again under the locks. Lanes are locked before budgets, and
+//! budgets in one order, so that no deadlock is possible.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -14,16 +15,16 @@ use uuid::Uuid;
 
 use crate::states::undecodable;
 
-/// The first key of the advisory locks, 'PLAB' in ASCII; that of the lanes ends in U.
+/// The first key of the advisory locks: 'PLAB' in ASCII. The lanes use 'PLAU'.
 const LOCK_CLASS: i32 = 0x504C_4142;
 
-/// The time for which a batch waits for a budget that others draw on.
+/// Time limit for waiting for a budget that other batches draw on.
 const LOCK_WAIT: Duration = Duration::from_secs(2);
 
-/// The most rows that one statement of the upkeep deletes.
+/// The maximum number of rows that one purge statement deletes.
 const PURGED_MAX: i64 = 10_000;
 
-/// The share of a window that a batch takes.
+/// The amount that a batch takes from a window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Take {
     /// The amount.
@@ -32,7 +33,7 @@ pub(crate) struct Take {
     pub limit: i64,
 }
 
-/// Reads the amounts granted of these windows.
+/// Reads the amounts granted from these windows.
 pub async fn used(
     keys: &BTreeSet<BudgetKey>,
     connection: &mut PgConnection,
@@ -54,19 +55,20 @@ pub async fn used(
     Ok(found)
 }
 
-/// Locks windows until the end of the transaction. Fails where somebody else holds one for [`LOCK_WAIT`].
+/// Locks windows until the end of the transaction. Fails if another session holds one for
+/// [`LOCK_WAIT`].
 pub(crate) async fn lock<'k>(
     keys: impl Iterator<Item = &'k BudgetKey>,
     connection: &mut PgConnection,
 ) -> sqlx::Result<()> {
-    // Two windows may share a lock; then their batches wait for each other too.
+    // Two windows may share a lock. Their batches then wait for each other needlessly, but safely.
     let locks: BTreeSet<i32> = keys.map(lock_of).collect();
     let wait = LOCK_WAIT.as_millis().to_string();
     sqlx::query("select set_config('lock_timeout', $1, true)")
         .bind(wait)
         .execute(&mut *connection)
         .await?;
-    // `unnest` gives the array in order.
+    // `unnest` returns the array in order.
     sqlx::query("select pg_advisory_xact_lock($1, lock) from unnest($2::integer[]) lock")
         .bind(LOCK_CLASS)
         .bind(locks.into_iter().collect::<Vec<_>>())
@@ -82,7 +84,8 @@ fn lock_of(BudgetKey { budget, window }: &BudgetKey) -> i32 {
     i32::from_be_bytes([a, b, c, d])
 }
 
-/// Takes what a batch grants, and returns whether the windows held all of it. If not, the batch must be rolled back.
+/// Takes the amounts that a batch grants. Returns `false` if a window no longer held its amount;
+/// then the batch must be rolled back.
 pub(crate) async fn take(
     takes: &BTreeMap<BudgetKey, Take>,
     connection: &mut PgConnection,
@@ -91,7 +94,7 @@ pub(crate) async fn take(
         return Ok(true);
     }
     lock(takes.keys(), connection).await?;
-    // A statement of its own: its snapshot is from after the locks.
+    // A separate statement, so that its snapshot is taken after the locks.
     let done = sqlx::query(include_str!("budgets/take.sql"))
         .bind(takes.keys().map(|key| key.budget.as_str()).collect::<Vec<_>>())
         .bind(takes.keys().map(|key| key.window.as_str()).collect::<Vec<_>>())
@@ -102,8 +105,8 @@ pub(crate) async fn take(
     Ok(usize::try_from(done.rows_affected()).is_ok_and(|rows| rows == takes.len()))
 }
 
-/// Deletes totals that a later one has overtaken. The head of each window stays for ever: an action of an earlier
-/// day may still come.
+/// Deletes totals replaced by a later one. The last total of each window is kept for ever, because
+/// an action of an earlier day may still arrive.
 pub(crate) async fn purge(pool: &PgPool) -> sqlx::Result<()> {
     loop {
         let purged = sqlx::query(include_str!("budgets/purge.sql"))

@@ -1,5 +1,5 @@
-//! The catalogue in the database: published atomically, judged by the revision that each batch
-//! reads in its own transaction.
+//! The catalogue in the database. It is published atomically; each batch reads its identity in its
+//! own transaction and is decided with that version.
 
 mod amnesties;
 mod changes;
@@ -33,12 +33,12 @@ pub use publish::{Author, PublishError, Published, publish, roll_back, set_statu
 pub use reach::{UsersReached, users_reached};
 use unmatched_types::UnmatchedTypes;
 
-/// The catalogue as this process last read it.
+/// The catalogue as last read by this process.
 #[derive(Debug, Default)]
 pub struct CatalogueStore {
     cached: RwLock<Arc<Cached>>,
-    /// Each version that was compiled. A reader that is cut off leaves here what was compiled for it, so the next
-    /// one has less to do. Locked for as long as versions are compiled: no two readers compile the same.
+    /// Compiled versions. They stay here if the reader that needed them is cancelled, so the next
+    /// reader has less to compile. Locked while compiling, so that no version is compiled twice.
     compiled: Arc<tokio::sync::Mutex<Versions>>,
     unmatched: UnmatchedTypes,
 }
@@ -48,7 +48,7 @@ type Versions = HashMap<(TaskId, u32), Arc<TaskVersion>>;
 
 #[derive(Debug, Default)]
 struct Cached {
-    /// `None` until a catalogue was read.
+    /// `None` until the catalogue has been read.
     identity: Option<Uuid>,
     in_force: InForce,
 }
@@ -66,7 +66,8 @@ impl CatalogueStore {
         Arc::clone(&self.cached().in_force.catalogue)
     }
 
-    /// Counts the actions among these items that no task listens to, by what this process last read.
+    /// Counts the actions among these items that no task listens to, according to the catalogue
+    /// last read.
     pub fn count_unmatched(&self, items: &[Item]) {
         let known = self.cached();
         if known.identity.is_none() {
@@ -79,7 +80,7 @@ impl CatalogueStore {
         }
     }
 
-    /// The catalogue of this identity, if it is the one that this process read last.
+    /// Returns the catalogue with this identity if it is the one last read.
     pub fn known_as(&self, identity: Uuid) -> Option<Arc<Catalogue>> {
         self.in_force_as(identity).map(|in_force| in_force.catalogue)
     }
@@ -89,8 +90,8 @@ impl CatalogueStore {
         (known.identity == Some(identity)).then(|| known.in_force.clone())
     }
 
-    /// The catalogue of this identity, read if it is not here. A revision alone does not tell: after a restore
-    /// the same number may mean other tasks.
+    /// Returns the catalogue with this identity, and reads it if needed. The revision is not enough
+    /// as a key: after a restore the same number may mean other tasks.
     pub async fn of_identity(
         &self,
         identity: Uuid,
@@ -99,7 +100,7 @@ impl CatalogueStore {
         Ok(self.in_force(identity, connection).await?.catalogue)
     }
 
-    /// As [`Self::of_identity`], with the backfills that are open.
+    /// Like [`Self::of_identity`], with the open backfills.
     pub(crate) async fn in_force(
         &self,
         identity: Uuid,
@@ -110,8 +111,8 @@ impl CatalogueStore {
         }
         let rows = rows(connection).await?;
         let mut compiled = Arc::clone(&self.compiled).lock_owned().await;
-        // A task of its own goes on when a batch is cut off at the end of its time, and a catalogue that takes
-        // longer than a batch may is compiled once all the same.
+        // A separate task, which continues if the batch is cancelled at its time limit. So a
+        // catalogue that takes longer to compile than a batch may run is still compiled once.
         let compiling = tokio::task::spawn_blocking(move || compile(&rows, &mut compiled));
         let compiled = compiling.await.map_err(|e| unreadable(&e))??;
         let (read_as, catalogue) = compiled.finish(connection).await?;
@@ -122,7 +123,7 @@ impl CatalogueStore {
         Ok(in_force)
     }
 
-    /// The newest catalogue.
+    /// Reads the newest catalogue.
     pub async fn newest(&self, pool: &PgPool) -> Result<Arc<Catalogue>, ExecuteError> {
         let mut connection = pool.acquire().await?;
         let identity: Uuid = sqlx::query_scalar("select identity from catalogue")
@@ -136,7 +137,7 @@ impl CatalogueStore {
     }
 }
 
-/// A version, with its task.
+/// A version, with columns of its task.
 #[derive(sqlx::FromRow)]
 struct VersionColumns {
     task_id: String,
@@ -147,7 +148,7 @@ struct VersionColumns {
     published_at: DateTime<Utc>,
 }
 
-/// A catalogue without what is read after its versions.
+/// A catalogue before the amnesties are added.
 struct Compiled {
     identity: Uuid,
     revision: i64,
@@ -174,7 +175,7 @@ async fn read(connection: &mut PgConnection) -> Result<(Uuid, Catalogue), Execut
 
 /// The rows of the catalogue: each version, with its task and the catalogue's identity and revision.
 async fn rows(connection: &mut PgConnection) -> Result<Vec<PgRow>, ExecuteError> {
-    // One statement, so that a publication is seen whole or not at all.
+    // One statement, so that a publication is visible completely or not at all.
     let rows = sqlx::query(
         "select c.identity, c.revision, v.*
          from catalogue c
@@ -193,8 +194,9 @@ fn unreadable(error: &dyn std::fmt::Display) -> ExecuteError {
     ExecuteError::Unreadable(format!("the catalogue: {error}"))
 }
 
-/// Compiles rows that are ordered by task and version. A version that is known and reads the same is not compiled
-/// again, and each one is known as soon as it is compiled. Compiling a pattern may take a tenth of a second.
+/// Compiles rows ordered by task and version. Skips a version whose compiled form is known and has
+/// the same definition. Each version is added to `known` as soon as it is compiled; compiling a
+/// pattern may take a tenth of a second.
 fn compile(rows: &[PgRow], known: &mut Versions) -> Result<Compiled, ExecuteError> {
     let first = rows.first().ok_or(sqlx::Error::RowNotFound)?;
     let (identity, revision): (Uuid, i64) = (first.try_get(0)?, first.try_get(1)?);
@@ -212,7 +214,7 @@ fn compile(rows: &[PgRow], known: &mut Versions) -> Result<Compiled, ExecuteErro
         let at = instant::from_sql(published_at);
         let earlier = tasks.last().filter(|task| task.id == id);
         let first_at = earlier.map_or(at, |task| task.versions[0].published_at);
-        // After a restore the same number may mean another version.
+        // After a restore, the same number may mean another version.
         let same = known
             .get(&place)
             .filter(|known| known.definition == definition && known.published_at == at);
@@ -242,7 +244,7 @@ fn compile(rows: &[PgRow], known: &mut Versions) -> Result<Compiled, ExecuteErro
             }
         }
     }
-    // After a restore there are fewer.
+    // After a restore there may be fewer versions.
     let numbers: HashMap<&TaskId, usize> =
         tasks.iter().map(|task| (&task.id, task.versions.len())).collect();
     known.retain(|(id, number), _| {

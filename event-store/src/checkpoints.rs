@@ -1,4 +1,4 @@
-//! `follower_checkpoints`: how far each follower has read each lane.
+//! `follower_checkpoints`: the position up to which each follower has read each lane.
 
 use std::collections::HashSet;
 
@@ -7,7 +7,8 @@ use sqlx::PgConnection;
 use crate::batch::CheckpointMove;
 use crate::error::ExecuteError;
 
-/// Moves followers' checkpoints; fails if one is not where its follower thinks it is.
+/// Moves checkpoints of followers. Fails with [`ExecuteError::Fenced`] if the stored position or
+/// epoch is not the expected one.
 pub async fn advance(
     moves: &[CheckpointMove],
     connection: &mut PgConnection,

@@ -1,5 +1,5 @@
-//! `deliveries`: one row per grant and channel. A follower of the log adds the rows; senders take what is due,
-//! and note what came of it.
+//! `deliveries`: one row per grant and channel. A follower of the log adds the rows; senders take
+//! those that are due and store the outcome.
 
 mod again;
 mod listing;
@@ -31,32 +31,33 @@ pub use settling::{
     Acknowledged, GivenUp, Settled, acknowledge_again, give_up, settle, still_current,
 };
 
-/// The channel whose records are sent in the order of the log, and whose index is its own.
+/// The channel that sends its records in the order of the log, and has its own index.
 pub const IN_ORDER: &str = "kafka";
 
-/// The time for which a reward is tried by a channel whose settings name no other one, or are not known here. After
-/// that it fails, and an operator decides.
+/// Time limit for delivery attempts by a channel whose settings name no other limit, or are unknown
+/// here. After that the delivery fails, and an operator decides.
 pub const RETRY_FOR: Duration = Duration::from_secs(72 * 3_600);
 
-/// What becomes of a delivery.
+/// The state of a delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DeliveryState {
     /// To be sent, for the first time or again.
     Waiting,
     /// Handed over, and not acknowledged yet.
     Sent,
-    /// Paid; or, of a copy, taken by its channel.
+    /// Paid; for a copy: accepted by its channel.
     Delivered,
     /// Given up, or refused by the payer.
     Failed,
-    /// Taken back by an operator. It is not sent.
+    /// Revoked by an operator. Not sent.
     Revoked,
-    /// An operator had it delivered again, and another channel leads to the payer since. It is not sent.
+    /// An operator had the reward redelivered by another channel, which now leads to the payer. Not
+    /// sent.
     Replaced,
 }
 
 impl DeliveryState {
-    /// As stored.
+    /// The state as stored.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Waiting => "waiting",
@@ -69,22 +70,22 @@ impl DeliveryState {
     }
 }
 
-/// A grant on its way into the table.
+/// A delivery to add to the table.
 #[derive(Debug, Clone)]
 pub struct Queued {
     /// The user's lane.
     pub lane: Lane,
-    /// Who gets it.
+    /// The user who gets the reward.
     pub user: UserId,
-    /// What was granted.
+    /// The reward.
     pub reward: Reward,
-    /// The place in the log of what made it payable.
+    /// The position in the log of the event that made it payable.
     pub place: RewardPlace,
-    /// The channel by which it goes.
+    /// The channel that delivers it.
     pub channel: String,
-    /// Whether the channel leads to the payer.
+    /// True if the channel leads to the payer.
     pub pays: bool,
-    /// How long it is tried; `None`: until it works.
+    /// Time limit for the attempts; `None`: no limit.
     pub retry_for: Option<Duration>,
 }
 
@@ -93,35 +94,35 @@ pub struct Queued {
 pub struct Due {
     /// The user's lane.
     pub lane: Lane,
-    /// Who gets it.
+    /// The user who gets the reward.
     pub user: UserId,
-    /// What was granted.
+    /// The reward.
     pub reward: Reward,
-    /// The channel by which it goes.
+    /// The channel that delivers it.
     pub channel: String,
-    /// Whether the channel leads to the payer.
+    /// True if the channel leads to the payer.
     pub pays: bool,
-    /// The number of attempts since an operator last had it delivered again.
+    /// The number of attempts since an operator last requested a redelivery.
     pub attempts: i32,
-    /// Whether it was handed over, and is not acknowledged.
+    /// True if it was handed over and is not acknowledged.
     pub is_sent: bool,
-    /// Why the last attempt failed.
+    /// The reason why the last attempt failed.
     pub reason: Option<String>,
-    /// The time left, when read, until it is given up; `None`: it is not.
+    /// The time left, as of the read, until the delivery is given up; `None`: no limit.
     pub time_left: Option<Duration>,
-    /// The number of times that an operator had it delivered again. What comes of an attempt that began before the
-    /// last of them changes nothing about the delivery.
+    /// The number of redeliveries requested by operators. An attempt that began before the last
+    /// request does not change the state of the delivery.
     pub redeliveries: i32,
-    /// Whether an action confirmed it before it was sent: it is sent all the same.
+    /// True if an action confirmed it before it was sent. It is sent all the same.
     pub is_acknowledged: bool,
 }
 
-/// One attempt, as operators see it.
+/// One delivery attempt, as shown to operators.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Attempt {
-    /// When it began.
+    /// The time at which it began.
     pub at: jiff::Timestamp,
-    /// How long it took.
+    /// The duration in milliseconds.
     pub duration_ms: u64,
     /// The HTTP status of the answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -129,31 +130,31 @@ pub struct Attempt {
     /// The reason of the failure.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
-    /// The first bytes of the answer, or where the broker stored it.
+    /// The first bytes of the answer, or the place where the broker stored the record.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub answer: Option<String>,
 }
 
-/// What came of an attempt.
+/// The outcome of an attempt.
 #[derive(Debug, Clone)]
 pub struct Noted {
     /// The user's lane.
     pub lane: Lane,
     /// The grant.
     pub grant: Uuid,
-    /// The state that follows, unless it was settled or redelivered meanwhile.
+    /// The resulting state, unless the delivery was settled or redelivered in the meantime.
     pub state: DeliveryState,
     /// [`Due::redeliveries`] of the delivery that was attempted.
     pub redeliveries: i32,
-    /// If it waits: how long at least.
+    /// For `waiting`: the minimum delay before the next attempt.
     pub wait: Duration,
-    /// If it is sent: how long for an acknowledgement.
+    /// For `sent`: the time limit for an acknowledgement.
     pub acknowledged_within: Duration,
     /// The attempt.
     pub attempt: Attempt,
 }
 
-/// Adds deliveries; those that are there already stay as they are.
+/// Adds deliveries. Rows that exist already stay unchanged.
 pub async fn queue(rows: &[Queued], connection: &mut PgConnection) -> sqlx::Result<()> {
     insert(rows, include_str!("deliveries/insert.sql"), connection).await
 }
@@ -177,7 +178,7 @@ async fn insert(rows: &[Queued], sql: &str, connection: &mut PgConnection) -> sq
     Ok(())
 }
 
-/// What the channel in order sends next: the first of each lane, in order of the log.
+/// Returns the next deliveries of the ordered channel: the first of each lane, in order of the log.
 pub async fn next_in_order(
     lanes: &[Lane],
     per_lane: i64,
@@ -191,7 +192,7 @@ pub async fn next_in_order(
     unreadable::readable(&rows, connection).await
 }
 
-/// What another channel sends next: what has been due for longest.
+/// Returns the next deliveries of any other channel, the longest due first.
 pub async fn next_due(
     channel: &str,
     lanes: &[Lane],
@@ -207,7 +208,7 @@ pub async fn next_due(
     unreadable::readable(&rows, connection).await
 }
 
-/// What has waited for too long: to be sent, or for an acknowledgement.
+/// Returns deliveries past their time limit, waiting to be sent or for an acknowledgement.
 pub async fn overdue(
     lanes: &[Lane],
     limit: i64,
@@ -221,8 +222,8 @@ pub async fn overdue(
     unreadable::readable(&rows, connection).await
 }
 
-/// Notes attempts of a channel. What was settled meanwhile stays settled, and what an operator had delivered again
-/// stays to be sent.
+/// Stores attempts of a channel. A delivery settled in the meantime stays settled, and a redelivery
+/// requested in the meantime stays due.
 pub async fn note(
     channel: &str,
     noted: &[Noted],
@@ -246,22 +247,22 @@ pub async fn note(
     Ok(())
 }
 
-/// The deliveries of a channel that wait, and those that have failed.
+/// The waiting and failed deliveries of a channel.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Backlog {
     /// Deliveries that wait to be sent.
     pub waiting: i64,
-    /// For how long the oldest of them has waited, in seconds.
+    /// The age of the oldest of them in seconds.
     pub oldest_seconds: f64,
     /// Deliveries that wait for an acknowledgement.
     pub unacknowledged: i64,
-    /// Deliveries that have failed, and that no operator has had delivered again or revoked.
+    /// Failed deliveries that no operator has redelivered or revoked.
     pub failed: i64,
-    /// Those of them that failed within the last hour.
+    /// Of these, the number that failed within the last hour.
     pub failed_lately: i64,
 }
 
-/// Counts the waiting and failed deliveries of each channel, of these lanes.
+/// Counts the waiting and failed deliveries of these lanes, by channel.
 pub async fn backlog(
     lanes: &[Lane],
     connection: &mut PgConnection,

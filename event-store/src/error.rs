@@ -1,4 +1,4 @@
-//! Why the store gave no answer.
+//! Errors of the store.
 
 use std::any::Any;
 use std::collections::BTreeSet;
@@ -8,17 +8,19 @@ use plaudit_domain::lane::Lane;
 
 use crate::reader::Unreadable;
 
-/// Why a batch has no outcome. Nothing of it was stored, unless [`Self::Unavailable`] says that the
-/// database did not answer a commit; the same batch may be sent again in any case.
+/// The reason why a batch has no outcome. Nothing of it was stored, except possibly after
+/// [`Self::Unavailable`] if the database did not answer a commit. In any case the same batch may be
+/// sent again.
 #[derive(Debug, thiserror::Error)]
 pub enum ExecuteError {
-    /// The database did not answer, or lost every attempt to a concurrent writer.
+    /// The database did not answer, or the batch lost to a concurrent writer on every attempt.
     #[error("the database is not available: {0}")]
     Unavailable(#[source] sqlx::Error),
-    /// Somebody else holds these lanes: another writer, or a transaction of stock postgres-es left open.
+    /// The lanes are held by another session: another writer, or an open transaction of stock
+    /// postgres-es.
     #[error("{} held by another writer", lanes_are(.0))]
     LanesBusy(std::collections::BTreeSet<Lane>),
-    /// Other batches took from a budget what this one was going to. Names the windows that it takes from.
+    /// Other batches used up a budget first. Holds the windows that this batch takes from.
     #[error("a budget no longer holds what was granted of it")]
     BudgetTaken(BTreeSet<BudgetKey>),
     /// Another process has moved this follower's checkpoint.
@@ -29,49 +31,50 @@ pub enum ExecuteError {
         /// The lane.
         lane: Lane,
     },
-    /// A stored row can't be read: it is damaged, or newer than this program.
+    /// A stored row can't be read: it is damaged, or written by a newer program.
     #[error("{0}")]
     Unreadable(String),
-    /// The catalogue can't be read, so that nothing can be decided for anyone.
+    /// The catalogue can't be read, so nothing can be decided for any user.
     #[error("{0}")]
     CatalogueUnreadable(String),
-    /// A fault in this program while the batch was loaded, decided or written.
+    /// A panic while the batch was loaded, decided or written.
     #[error("an internal error: {message}")]
     Panicked {
-        /// The place in the batch of the item that was being decided; `None` if no single one was.
+        /// The index in the batch of the item being decided; `None` if no single item was.
         place: Option<usize>,
         /// The message of the panic.
         message: String,
     },
-    /// The database refused a statement for a reason that sending it again does not change.
+    /// The database refused a statement for a reason that a retry does not change.
     #[error("the database refused: {0}")]
     Refused(#[source] sqlx::Error),
 }
 
 impl ExecuteError {
-    /// Whether the same batch may succeed later without anybody's help.
+    /// True if the same batch may succeed later without intervention.
     pub fn is_transient(&self) -> bool {
         matches!(self, Self::Unavailable(_) | Self::LanesBusy(_) | Self::BudgetTaken(_))
     }
 
-    /// Whether one item of the batch may be the cause, so that the others can be applied without it.
+    /// True if one item of the batch may be the cause, so that the others can be applied without
+    /// it.
     pub fn is_about_an_item(&self) -> bool {
         matches!(self, Self::Refused(_) | Self::Unreadable(_) | Self::Panicked { .. })
     }
 
-    /// Whether whatever is written meets the same error.
+    /// True if every write meets the same error.
     pub fn is_about_all_writes(&self) -> bool {
         matches!(self, Self::Unavailable(_) | Self::CatalogueUnreadable(_))
     }
 
-    /// The error of a panic.
+    /// Builds the error for a panic.
     pub(crate) fn panicked(panic: &(dyn Any + Send), place: Option<usize>) -> Self {
         let text = panic.downcast_ref::<&str>().copied();
         let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
         Self::Panicked { place, message: text.unwrap_or("no message").to_owned() }
     }
 
-    /// Whether the connection has an answer outstanding, or is gone, so that nobody can use it again.
+    /// True if the connection is lost or has an outstanding answer, so that it can't be used again.
     ///
     /// # Source
     ///
@@ -96,9 +99,9 @@ fn lanes_are(lanes: &std::collections::BTreeSet<Lane>) -> String {
     format!("{noun} {}{more} {verb}", named.join(", "))
 }
 
-/// Whether the same statements may work later. Only what the values of an item can cause is not:
-/// such an item is parked, while for everything else (a conflict, a shutdown, a full disk, a
-/// right that was revoked, a limit on time) a batch waits, however long it takes to mend.
+/// True if the same statements may work later. False only for errors that the values of an item
+/// cause: such an item is parked. For all other errors (a conflict, a shutdown, a full disk, a
+/// revoked privilege, a time limit) a batch waits, however long the repair takes.
 ///
 /// # Source
 ///

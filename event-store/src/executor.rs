@@ -1,4 +1,4 @@
-//! The one transaction: lock lanes, load states, decide, append, save, project, commit.
+//! One transaction per batch: lock lanes, load states, decide, append, save, project, commit.
 
 mod bisect;
 mod decide;
@@ -36,8 +36,8 @@ use retry::RetryState;
 pub(crate) use bisect::is_same_record;
 pub(crate) use decide::CLAIM_ALL_MAX;
 
-/// Applies batches. Cancel-safe: what was not committed is not there, and what was committed is recognised
-/// when the batch is sent again.
+/// Applies batches. Cancel-safe: a cancelled batch is committed completely or not at all, and a
+/// committed one is recognised when it is sent again.
 pub struct Executor {
     pool: PgPool,
     lane_count: LaneCount,
@@ -49,28 +49,29 @@ pub struct Executor {
     committed_at: Mutex<Option<Instant>>,
 }
 
-/// How long one transaction may take, from asking for a connection to the answer of its commit. Then its
-/// connection is closed. A batch that needs longer is halved, so this bounds no work, only silence.
+/// Time limit for one transaction, from acquiring a connection to the answer of the commit. After
+/// that its connection is closed. A batch that needs longer is halved, so this limits only silence,
+/// not work.
 const ATTEMPT_MAX: Duration = Duration::from_secs(6);
 
-/// How long [`Executor::execute`] waits for a lane that somebody else holds.
+/// Time limit of [`Executor::execute`] for a lane that another session holds.
 const LANE_WAIT: Duration = Duration::from_millis(800);
 
-/// Why an attempt gave nothing, and whether it got as far as sending its statements.
+/// The error of an attempt, and the state of its connection.
 struct Failed {
     error: ExecuteError,
-    /// The connection was lost, or out of time, after the transaction had begun.
+    /// The connection was lost or timed out after it had been acquired.
     connection_lost: bool,
 }
 
-/// Items that are applied in one transaction, with the checkpoints that move with them.
+/// Items applied in one transaction, with the checkpoints that move in it.
 #[derive(Clone, Copy)]
 struct Part<'b> {
     items: &'b [Item],
     checkpoints: &'b [CheckpointMove],
 }
 
-/// A part that was decided and written, and what is needed to remember its users once it is committed.
+/// A part that is decided and written, with what is needed to remember its users after the commit.
 struct Done<'b> {
     decided: DecidedBatch<'b>,
     locked: Locked,
@@ -85,14 +86,14 @@ impl Done<'_> {
     }
 }
 
-/// How one attempt goes about a part.
+/// Options of one attempt.
 #[derive(Clone, Copy)]
 struct How<'r> {
     wait: LaneWait,
     limits: decide::Limits,
-    /// Compare all states with the log.
+    /// Fold all states from the log.
     verify_all: bool,
-    /// Lock these budgets, too, before anything is decided.
+    /// Lock these budgets before deciding, in addition to those that the items are known to need.
     lock_budgets: Option<&'r BTreeSet<BudgetKey>>,
 }
 
@@ -104,7 +105,7 @@ impl Part<'_> {
 }
 
 impl Executor {
-    /// An executor over a pool that [`pool::connect`] opened.
+    /// Creates an executor over a pool that [`pool::connect`] opened.
     pub fn new(
         pool: PgPool,
         lane_count: LaneCount,
@@ -122,7 +123,7 @@ impl Executor {
         &self.seen_fields
     }
 
-    /// The same executor with another clock.
+    /// Replaces the clock.
     #[must_use]
     pub fn with_clock(self, clock: Clock) -> Self {
         Self { clock, ..self }
@@ -138,34 +139,36 @@ impl Executor {
         *self.committed_at.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// How many lanes the database has.
+    /// The number of lanes of the database.
     pub fn lane_count(&self) -> LaneCount {
         self.lane_count
     }
 
-    /// The catalogue by which actions are decided, as this process last saw it.
+    /// The catalogue store that batches are decided with.
     pub fn catalogue(&self) -> &Arc<CatalogueStore> {
         &self.catalogue
     }
 
-    /// Applies a batch and answers item by item. Waits a moment for lanes that somebody else holds.
+    /// Applies a batch and returns one answer per item. Waits a moment for lanes that another
+    /// session holds.
     ///
-    /// A conflict or a lost connection is tried again. An item that the database or the rules can't
-    /// take is found, by halving the batch if need be, and parked; the others are applied. A batch that makes more
-    /// events than a transaction should hold takes several transactions.
+    /// Conflicts and lost connections are retried. An item that the database or the rules can't
+    /// process is found, by halving the batch if needed, and parked; the others are applied. A
+    /// batch with more events than a transaction should hold takes several transactions.
     ///
     /// # Errors
     ///
-    /// [`ExecuteError::LanesBusy`] if lanes are still held by somebody else after [`LANE_WAIT`]. The first
-    /// part of a batch without checkpoints may be applied; the same batch may be sent again.
+    /// [`ExecuteError::LanesBusy`] if lanes are still held by another session after [`LANE_WAIT`].
+    /// The first items of a batch without checkpoints may be applied by then; the same batch may be
+    /// sent again.
     pub async fn execute(&self, batch: &Batch) -> Result<Vec<Applied>, ExecuteError> {
         let mut applied = Vec::with_capacity(batch.items.len());
         let ended = self.apply(batch, LaneWait::UpTo(LANE_WAIT), &mut applied).await;
         ended.map(|()| applied)
     }
 
-    /// As [`Self::execute`], without waiting for a lane. Also returns what became of the first items when the
-    /// others could not be applied.
+    /// Like [`Self::execute`], without waiting for lanes. If the batch fails, also returns the
+    /// outcomes of the first items that were applied.
     pub async fn execute_if_free(&self, batch: &Batch) -> (Vec<Applied>, Result<(), ExecuteError>) {
         let mut applied = Vec::with_capacity(batch.items.len());
         let ended = self.apply(batch, LaneWait::None, &mut applied).await;
@@ -194,8 +197,8 @@ impl Executor {
         }
     }
 
-    /// Tries a part until it is committed, or the attempts are used up. Answers for the items that were
-    /// applied: all, or the first so many.
+    /// Retries a part until it is committed or the attempts are used up. Returns the answers of the
+    /// applied items: all of them, or the first ones.
     async fn execute_part(
         &self,
         part: Part<'_>,
@@ -217,8 +220,9 @@ impl Executor {
         }
     }
 
-    /// One transaction within [`ATTEMPT_MAX`]. `unconfirmed` holds what the part answers once its commit
-    /// was sent. The connection is closed, not returned, unless all of it went well.
+    /// Runs one transaction within [`ATTEMPT_MAX`]. `unconfirmed` is set to the answers of the part
+    /// just before the commit is sent. On a lost connection or a timeout, the connection is closed
+    /// instead of returned to the pool.
     async fn attempt(
         &self,
         part: Part<'_>,
@@ -230,7 +234,7 @@ impl Executor {
             let mut connection = Borrowed::from(&self.pool).await?;
             began = true;
             let applied = self.transact(part, how, unconfirmed, &mut connection).await;
-            // After a rollback that was answered, too, the connection is well.
+            // After a rollback that was answered, too, the connection is usable.
             if !applied.as_ref().is_err_and(ExecuteError::is_connection_lost) {
                 connection.give_back();
             }
@@ -268,7 +272,8 @@ impl Executor {
         let applied = done.decided.applied();
         *unconfirmed = Some(applied.clone());
         tx.commit().await.map_err(|error| {
-            // Whatever the code: after a failed commit only the next attempt tells.
+            // Whatever the error code: only the next attempt shows whether a failed commit took
+            // effect.
             tracing::debug!(%error, "a commit was not answered");
             ExecuteError::Unavailable(error)
         })?;
@@ -313,7 +318,7 @@ impl Executor {
         Ok(Done { decided, locked, needed })
     }
 
-    /// Writes what was decided, read models included.
+    /// Writes the decided batch, including its read models.
     async fn write(
         &self,
         decided: &DecidedBatch<'_>,
@@ -355,12 +360,12 @@ impl Executor {
     }
 }
 
-/// Runs what computes and does not wait where it holds up no other work of the runtime.
+/// Runs CPU-bound code without blocking other tasks of the runtime.
 pub fn off_the_runtime<T>(compute: impl FnOnce() -> T) -> T {
     use tokio::runtime::{Handle, RuntimeFlavor};
     match Handle::try_current().map(|handle| handle.runtime_flavor()) {
         Ok(RuntimeFlavor::MultiThread) => tokio::task::block_in_place(compute),
-        // A runtime of one thread has no other to move its work to.
+        // A current-thread runtime has no other thread for its tasks.
         _ => compute(),
     }
 }

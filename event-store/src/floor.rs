@@ -1,5 +1,5 @@
-//! What the database alone takes: the statements of a batch with content made beforehand and no
-//! rules. A benchmark holds the executor against it; nothing else uses it.
+//! The cost of the database alone: the statements of a batch with prepared content and no rules.
+//! Used only by a benchmark that compares the executor with it.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
@@ -15,14 +15,14 @@ use crate::seen_actions::NewlySeen;
 use crate::source_offsets::SourceKey;
 use crate::{lanes, log, rewards, seen_actions, source_offsets, states};
 
-/// How long a batch waits for its lanes.
+/// Time limit for waiting for the lanes.
 const LANE_WAIT: std::time::Duration = std::time::Duration::from_secs(5);
 
-/// A batch whose content is made.
+/// A batch with prepared content.
 pub struct Synthetic {
-    /// Events and states; their positions and sequences are as the database has them.
+    /// Events and states. Positions and sequences must continue those in the database.
     pub changes: Changes,
-    /// An identity per action.
+    /// One identity per action.
     pub identities: Vec<(Lane, Uuid)>,
     /// The offset that each lane moves to.
     pub next_offset: i64,

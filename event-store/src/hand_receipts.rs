@@ -1,4 +1,4 @@
-//! `hand_receipts`: what changes by hand were answered with, under their idempotency keys.
+//! `hand_receipts`: the receipts of changes by hand, under their idempotency keys.
 
 use std::collections::HashMap;
 
@@ -8,10 +8,10 @@ use sqlx::{PgConnection, PgPool};
 
 use crate::batch::{HandReceipt, RequestKey};
 
-/// The time for which a receipt is kept, in days.
+/// Retention of receipts in days.
 const KEPT_DAYS: i32 = 30;
 
-/// The receipts that were given under these keys.
+/// Loads the receipts stored under these keys.
 pub async fn load(
     wanted: &[(Lane, RequestKey)],
     connection: &mut PgConnection,
@@ -35,7 +35,7 @@ pub async fn load(
     Ok(found.collect())
 }
 
-/// Keeps receipts.
+/// Stores receipts.
 pub async fn insert(
     given: &[(Lane, RequestKey, HandReceipt)],
     connection: &mut PgConnection,
@@ -54,7 +54,7 @@ pub async fn insert(
     Ok(())
 }
 
-/// Deletes receipts that are too old to be asked for.
+/// Deletes receipts older than [`KEPT_DAYS`].
 pub(crate) async fn purge(pool: &PgPool) -> sqlx::Result<()> {
     sqlx::query(include_str!("hand_receipts/purge.sql")).bind(KEPT_DAYS).execute(pool).await?;
     Ok(())

@@ -1,9 +1,9 @@
-//! The lanes: their locks, and their heads.
+//! Lanes: their locks and heads.
 //!
-//! Whoever writes to a lane's users holds the lane's advisory lock until commit. Nothing is updated for
-//! it, so nothing grows while an old snapshot is open. The head is read after the lock, in a statement of
-//! its own, from the unique index of the log: that index is the last guard, should two writers ever
-//! hold one lane.
+//! Every writer holds the lane's advisory lock until commit. The lock updates no row, so nothing
+//! bloats while an old snapshot is open. The head is read after the lock, in a separate statement,
+//! from the unique index of the log. Should two writers ever hold the same lane, that index is the
+//! last guard.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -16,8 +16,9 @@ use uuid::Uuid;
 /// The first key of the advisory locks, 'PLAU' in ASCII, as in the SQL function `plaudit_lock_lane`.
 const LOCK_CLASS: i32 = 0x504C_4155;
 
-/// The second key of the gate, which is no lane. Writers pass it together; whoever wants all lanes closes it first,
-/// and then waits for the batches that are under way and for none that begins later.
+/// The second key of the gate, which is not a lane. Writers hold it shared. A caller that needs all
+/// lanes takes it exclusively first: it then waits for the running batches, and no new batch begins
+/// before it.
 const GATE: i32 = -1;
 
 /// A locked lane.
@@ -25,53 +26,56 @@ const GATE: i32 = -1;
 pub struct LaneHead {
     /// The position of the next event.
     pub next_position: i64,
-    /// The transaction that wrote the last event, by its `xmin`; 0 for an empty lane. With the position it tells
-    /// whether the lane is as somebody left it, also in a database that was restored meanwhile.
+    /// The transaction that wrote the last event, by its `xmin`; 0 for an empty lane. Together with
+    /// the position it shows whether the lane is unchanged, even if the database was restored in
+    /// the meantime.
     pub last_writer: i64,
-    /// Stock postgres-es appended to users of this lane whom no batch has touched since.
+    /// True if stock postgres-es appended to users of this lane whom no batch has touched since.
     pub external_appends: bool,
-    /// Later actions of some user of this lane wait behind a parked record.
+    /// True if later actions of some user of this lane wait behind a parked record.
     pub parked_blocking: bool,
 }
 
-/// The heads of locked lanes and what else a batch goes by, from one snapshot after the locks.
+/// The heads of locked lanes and other inputs of a batch, from one snapshot taken after the locks.
 #[derive(Debug, Clone)]
 pub struct Locked {
     /// Each lane with its head.
     pub heads: BTreeMap<Lane, LaneHead>,
-    /// Changes with every change of the catalogue.
+    /// The identity of the catalogue. Changes with every change of the catalogue.
     pub catalogue_identity: Uuid,
-    /// The dedup window that is open.
+    /// The open dedup window.
     pub dedup_window: i32,
-    /// The transaction that holds the locks: the `xmin` of what it writes.
+    /// The transaction that holds the locks. Its id is the `xmin` of the rows it writes.
     pub transaction: i64,
-    /// The tables that hold the rows of users and tasks. A rebuild and a restore put others in their place.
+    /// A hash of the tables that hold the rows of users and tasks. A rebuild or a restore replaces
+    /// them.
     pub tables: i64,
 }
 
-/// How long a writer waits for lanes that somebody else holds.
+/// Time limit for waiting for lanes that another session holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LaneWait {
-    /// Not at all.
+    /// Do not wait.
     None,
-    /// So long for each lane.
+    /// Wait up to this time for each lane.
     UpTo(Duration),
 }
 
-/// The outcome of a request for lanes.
+/// The outcome of locking lanes.
 #[derive(Debug)]
 pub enum LockOutcome {
-    /// All are held.
+    /// All lanes are locked.
     Locked(Locked),
-    /// These are held by somebody else. The transaction must be rolled back.
+    /// These lanes may be held by another session; after [`LaneWait::UpTo`] these are all the lanes
+    /// asked for. The transaction must be rolled back.
     Busy(BTreeSet<Lane>),
 }
 
-/// Locks lanes for the transaction, and reads their heads: one round trip. The heads are read by a
-/// statement with a snapshot of its own, from after the locks.
+/// Locks lanes for the transaction and reads their heads, in one round trip. The heads are read by
+/// a separate statement, whose snapshot is taken after the locks.
 ///
-/// A writer that waits asks in ascending order (`unnest` gives the array in order), so that writers never
-/// wait for each other in a circle.
+/// A writer that waits asks in ascending order (`unnest` returns the array in order), so that
+/// writers never deadlock.
 pub async fn lock(
     lanes: &BTreeSet<Lane>,
     wait: LaneWait,
@@ -80,7 +84,7 @@ pub async fn lock(
     lock_by(&lock_sql(lanes, wait, Gate::Pass), lanes, connection).await
 }
 
-/// Locks all these lanes ahead of every batch that has not begun, for who needs them all at once.
+/// Locks all lanes, ahead of every batch that has not begun.
 pub async fn lock_all(
     lanes: &BTreeSet<Lane>,
     limit: Duration,
@@ -140,7 +144,7 @@ async fn lock_by(
     }))
 }
 
-/// How a writer goes by the gate.
+/// The mode in which a writer takes the gate.
 #[derive(Clone, Copy)]
 enum Gate {
     Pass,
@@ -185,12 +189,12 @@ fn lock_sql(lanes: &BTreeSet<Lane>, wait: LaneWait, gate: Gate) -> String {
     )
 }
 
-/// The error of a wait for a lock that took longer than `lock_timeout`.
+/// Error code: waiting for a lock took longer than `lock_timeout`.
 ///
 /// Source: PostgreSQL, appendix A "Error Codes".
 const LOCK_NOT_AVAILABLE: &str = "55P03";
 
-/// The head of one lane.
+/// Reads the head of one lane.
 pub async fn head(lane: Lane, connection: &mut PgConnection) -> sqlx::Result<Position> {
     let next: i64 = sqlx::query_scalar("select next_position from lanes where lane = $1")
         .bind(lane.0)
@@ -199,7 +203,7 @@ pub async fn head(lane: Lane, connection: &mut PgConnection) -> sqlx::Result<Pos
     Ok(Position { lane, number: next - 1 })
 }
 
-/// The head of every lane: the position of its last committed event.
+/// Reads the head of every lane: the position of its last committed event.
 pub async fn heads(connection: &mut PgConnection) -> sqlx::Result<Vec<Position>> {
     let rows: Vec<(i16, i64)> =
         sqlx::query_as("select lane, next_position - 1 from lanes order by lane")
@@ -208,7 +212,8 @@ pub async fn heads(connection: &mut PgConnection) -> sqlx::Result<Vec<Position>>
     Ok(rows.into_iter().map(|(lane, number)| Position { lane: Lane(lane), number }).collect())
 }
 
-/// The users of some lanes to whom stock postgres-es appended and whom no batch has touched since.
+/// Returns the users among these to whom stock postgres-es appended and whom no batch has touched
+/// since.
 pub async fn external_appends(
     users: &[(Lane, &str)],
     connection: &mut PgConnection,
@@ -228,7 +233,8 @@ pub async fn external_appends(
     Ok(found.into_iter().collect())
 }
 
-/// Notes users whose rows may be behind the log: the next batch that touches one folds the user.
+/// Marks users whose rows may be behind the log. The next batch that touches such a user folds the
+/// log again.
 pub async fn note_external_appends(
     lanes: &[i16],
     users: &[&str],
@@ -246,7 +252,7 @@ pub async fn note_external_appends(
     Ok(())
 }
 
-/// Forgets appends of stock postgres-es to users who were folded from the log.
+/// Removes the marks of users who were folded from the log.
 pub async fn forget_external_appends(
     users: &[(Lane, &str)],
     connection: &mut PgConnection,

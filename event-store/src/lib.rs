@@ -1,4 +1,5 @@
-//! The log in lanes: one set-based transaction per batch, and readers that can never skip.
+//! The event log in lanes: one set-based transaction per batch, and readers that never miss an
+//! event.
 //!
 //! This is the only crate that knows cqrs-es, postgres-es and the `events` table.
 

@@ -1,4 +1,4 @@
-//! The log: the table `events`. Rows are only ever added.
+//! The log: the table `events`. Rows are added, and never changed or deleted.
 
 use sqlx::PgConnection;
 

@@ -1,4 +1,4 @@
-//! The metadata of events: what led to a fact and is not part of it.
+//! The metadata of events: their cause and origin, which are not part of the fact.
 
 use std::borrow::Cow;
 use std::str::FromStr;
@@ -10,8 +10,8 @@ use serde_json::Value;
 
 use crate::batch::{Origin, SourcePosition};
 
-/// The metadata of an event. Stored as a flat object of strings, because stock cqrs-es reads nothing else; keys
-/// that do not apply are left out. `docs/events.md` says what each of them holds.
+/// The metadata of an event. Stored as a flat object of strings, the only form that stock cqrs-es
+/// reads; keys that do not apply are left out. `docs/events.md` describes the keys.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 #[expect(missing_docs, reason = "docs/events.md describes the keys")]
@@ -57,7 +57,7 @@ pub struct Metadata<'a> {
 }
 
 impl<'a> Metadata<'a> {
-    /// The metadata of the events of one piece of work.
+    /// Builds the metadata for the events of one piece of work.
     pub(crate) fn new(
         origin: &'a Origin,
         action: Option<&'a Action>,
@@ -93,15 +93,15 @@ impl<'a> Metadata<'a> {
         self.incarnation = (at.incarnation > 0).then_some(at.incarnation);
     }
 
-    /// The form in which it is stored.
+    /// Returns the stored form.
     pub(crate) fn to_json(&self) -> Arc<str> {
         serde_json::to_string(self).expect("a flat object of strings can be written").into()
     }
 }
 
 impl Metadata<'static> {
-    /// Reads stored metadata. Stock code may have written anything: what is not as Plaudit writes it counts as
-    /// missing.
+    /// Reads stored metadata. Stock code may have written anything: a value that does not have
+    /// Plaudit's form counts as missing.
     pub fn read(stored: &Value) -> Self {
         Self::deserialize(stored).unwrap_or_default()
     }

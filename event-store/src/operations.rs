@@ -1,4 +1,5 @@
-//! `operations`: what operators did by hand that is no event of a user: who, what, when, and why.
+//! `operations`: what operators did by hand apart from events of users, with author, time and
+//! reason.
 
 use chrono::{DateTime, Utc};
 use jiff::Timestamp;
@@ -12,38 +13,38 @@ use uuid::Uuid;
 use crate::catalogue_store::Author;
 use crate::instant;
 
-/// The reason that is recorded where the operator gave none and needed to give none.
+/// Recorded if the operator gave no reason and none is required.
 pub const NO_REASON_GIVEN: &str = "no reason given";
 
 /// The kinds of operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OperationKind {
-    /// A read model is rebuilt.
+    /// Rebuild a read model.
     Rebuild,
-    /// A rebuild stands still.
+    /// Pause a rebuild.
     PauseRebuild,
-    /// A rebuild goes on.
+    /// Resume a rebuild.
     ResumeRebuild,
-    /// A rebuild is given up.
+    /// Cancel a rebuild.
     CancelRebuild,
-    /// The version of a read model before its last rebuild is dropped.
+    /// Drop the version of a read model from before its last rebuild.
     DropOld,
-    /// A topic that was created again is read from its beginning.
+    /// Accept a recreated topic and read it from its beginning.
     AcceptNewTopic,
-    /// One grant is delivered again.
+    /// Deliver one grant again.
     Redeliver,
-    /// Grants that have something in common are delivered again.
+    /// Deliver a selection of grants again.
     RedeliverMany,
-    /// Redelivery of all that became due since a time, after a restore.
+    /// After a restore, redeliver all grants that became due since a time.
     Resync,
-    /// A parked record that names no user is applied.
+    /// Release a parked record that names no user.
     ReleaseParked,
-    /// A parked record that names no user is discarded.
+    /// Discard a parked record that names no user.
     DiscardParked,
 }
 
 impl OperationKind {
-    /// As stored and shown.
+    /// The word stored and shown.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Rebuild => "projections.rebuild",
@@ -61,29 +62,29 @@ impl OperationKind {
     }
 }
 
-/// An operation that was done.
+/// An operation in the record.
 #[derive(Debug, Clone, Serialize)]
 pub struct Operation {
     /// Its id.
     pub id: Uuid,
     /// The time of the operation.
     pub at: Timestamp,
-    /// The `sub` of a token, or the account at the command line.
+    /// The `sub` of a token, or the account on the command line.
     pub operator: String,
     /// Its kind, as [`OperationKind::as_str`] gives it.
     pub operation: String,
-    /// The object of the operation.
+    /// The object of the operation, such as a read model or a grant.
     pub subject: String,
     /// The operator's reason, or [`NO_REASON_GIVEN`].
     pub reason: String,
 }
 
-/// A page of operations, the latest first. HTTP and the command line show it in this form.
+/// A page of operations, latest first, in the form that HTTP and the command line show.
 #[derive(Debug, Clone, Serialize)]
 pub struct OperationsPage {
     /// The operations.
     pub operations: Vec<Operation>,
-    /// The last one of the page; `None`: there are no earlier ones.
+    /// The `before` of the next page: the last operation of this one; `None` on the last page.
     pub next: Option<Uuid>,
 }
 
@@ -106,8 +107,9 @@ pub async fn record(
     Ok(())
 }
 
-/// Records an operation under a key, in a transaction that is held until its answer is known. `Some`: it was
-/// done before, with this answer. Another one under the same key waits until this one has ended.
+/// Records an operation under an idempotency key, in a transaction that stays open until its answer
+/// is known. Returns `Some` with the stored answer if it was already done. A concurrent call with
+/// the same key waits until this transaction ends.
 pub async fn begin(
     kind: OperationKind,
     subject: &str,
@@ -144,7 +146,7 @@ pub async fn begin(
     Ok(Some(answer.map_or(Value::Null, |answer| answer.0)))
 }
 
-/// Keeps the answer of an operation that [`begin`] recorded.
+/// Stores the answer of an operation that [`begin`] recorded.
 pub async fn end(
     kind: OperationKind,
     subject: &str,
@@ -167,7 +169,8 @@ pub async fn end(
     Ok(())
 }
 
-/// Lists the operations before one of them, the latest first. `None`: there is no operation with the id `before`.
+/// Lists the operations before `before`, latest first. `None` if there is no operation with that
+/// id.
 pub async fn list(
     before: Option<Uuid>,
     limit: u32,

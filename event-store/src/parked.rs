@@ -1,4 +1,4 @@
-//! Parked records: kept with their source position, their reason and their bytes.
+//! Parked records, stored with their source position, reason and bytes.
 
 use std::borrow::Cow;
 
@@ -23,17 +23,17 @@ pub(crate) use queues::{ParkedQueues, load};
 const PARKED_NAMESPACE: Uuid = Uuid::from_u128(0x8d1f_5a55_1c3e_5b0b_b2f6_3f43_b7a9_6f11);
 
 impl ParkedRecord {
-    /// An id that follows from a name, so that the same thing is parked once.
+    /// Derives an id from a name, so that the same thing is parked once.
     pub fn id_of(name: &str) -> Uuid {
         Uuid::new_v5(&PARKED_NAMESPACE, name.as_bytes())
     }
 
-    /// The id under which an action is parked that was readable and could not be applied.
+    /// The id under which a readable action that could not be applied is parked.
     pub fn id_of_action(action: &Action) -> Uuid {
         Self::id_of(&format!("action\u{1f}{}", action.identity()))
     }
 
-    /// An action that was readable and could not be applied.
+    /// Builds the record for a readable action that could not be applied.
     pub fn of_action(action: &Action, reason: &str, repairable: bool) -> Self {
         Self {
             id: Self::id_of_action(action),
@@ -51,12 +51,12 @@ pub(crate) struct NewlyParked<'b> {
     pub lane: Lane,
     pub origin: &'b Origin,
     pub record: Cow<'b, ParkedRecord>,
-    /// It is parked only because an earlier record of its user is.
+    /// True if it is parked only because an earlier record of its user is.
     pub waiting: bool,
 }
 
-/// Parks records. One that is parked already stays as it is, unless the user's later actions wait behind it only
-/// from now on. One that was released or discarded before is parked again.
+/// Parks records. A record that is already parked stays unchanged, except that it may begin to
+/// block the user's later actions. A record that was released or discarded is parked again.
 pub(crate) async fn insert(
     records: &[NewlyParked<'_>],
     connection: &mut PgConnection,
@@ -86,7 +86,7 @@ pub(crate) async fn insert(
     Ok(())
 }
 
-/// Notes what operators decided.
+/// Stores the decisions of operators.
 pub(crate) async fn resolve(
     decisions: &[(Lane, &Resolution)],
     connection: &mut PgConnection,
@@ -109,14 +109,14 @@ pub(crate) async fn resolve(
     Ok(())
 }
 
-/// The decisions as stored.
+/// The decisions as stored in `resolution`.
 const RELEASED: &str = "released";
 const DISCARDED: &str = "discarded";
 
-/// Decisions are kept for so many days after they were made.
+/// Retention in days of records after a decision.
 const RESOLVED_KEPT_DAYS: i32 = 90;
 
-/// Deletes records that were released or discarded long ago, a thousand at most.
+/// Deletes old records that were released or discarded, at most a thousand.
 pub(crate) async fn purge(pool: &PgPool) -> sqlx::Result<()> {
     sqlx::query(include_str!("parked/purge.sql")).bind(RESOLVED_KEPT_DAYS).execute(pool).await?;
     Ok(())
@@ -127,49 +127,49 @@ pub(crate) async fn purge(pool: &PgPool) -> sqlx::Result<()> {
 pub struct Parked {
     /// Its id.
     pub id: Uuid,
-    /// Why it is here.
+    /// The reason why it was parked.
     pub reason: String,
-    /// Whether someone can mend the cause, so that the user's later actions wait behind it.
+    /// True if the cause can be repaired, so that the user's later actions wait behind it.
     pub repairable: bool,
-    /// It is parked only because an earlier record of its user is.
+    /// True if it is parked only because an earlier record of its user is.
     pub waiting: bool,
-    /// The user, where one is known.
+    /// The user, if known.
     pub user: Option<String>,
-    /// Where it came from; absent for HTTP requests.
+    /// The source topic; absent for HTTP requests.
     pub topic: Option<String>,
-    /// See [`SourcePosition::incarnation`]; absent for records that an older program parked.
+    /// See [`SourcePosition::incarnation`]; absent for records parked by an older program.
     pub incarnation: Option<i32>,
-    /// See `topic`.
+    /// The source partition; absent for HTTP requests.
     pub partition: Option<i32>,
-    /// See `topic`.
+    /// The source offset; absent for HTTP requests.
     pub offset: Option<i64>,
-    /// Headers as JSON.
+    /// The headers as JSON.
     pub headers: Value,
-    /// The value.
+    /// The value of the record.
     pub bytes: Vec<u8>,
-    /// When it was parked.
+    /// The time at which it was parked.
     pub at: Timestamp,
-    /// The lane it lies in: its user's, or else one that follows from where it came from.
+    /// The user's lane; without a user, a lane derived from the source.
     pub lane: Lane,
-    /// What an operator decided; absent: it is still parked.
+    /// The decision of an operator; absent while it is parked.
     pub resolved: Option<Resolved>,
 }
 
-/// What an operator decided about a parked record.
+/// An operator's decision about a parked record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Resolved {
     /// `released` or `discarded`.
     pub resolution: String,
-    /// Who decided.
+    /// The operator.
     pub by: String,
-    /// Why.
+    /// The reason, if one was given.
     pub reason: Option<String>,
-    /// When.
+    /// The time of the decision.
     pub at: Timestamp,
 }
 
 impl Parked {
-    /// Where the record came from; `None` for HTTP requests.
+    /// The source position; `None` for HTTP requests.
     pub fn source_position(&self) -> Option<SourcePosition> {
         Some(SourcePosition {
             topic: self.topic.as_deref()?.into(),
@@ -185,16 +185,16 @@ impl Parked {
 pub struct ParkedPage {
     /// Oldest first.
     pub parked: Vec<Parked>,
-    /// After which record the next page begins; `None`: this is the last one.
+    /// The `after` of the next page: the last record of this one; `None` on the last page.
     pub next: Option<Uuid>,
 }
 
-/// How many bytes of values and headers are in a page, beside its first record. A single record may
-/// have megabytes.
+/// Limit on the bytes of values and headers in a page, apart from its first record. A single record
+/// may have megabytes.
 pub const PAGE_BYTES_MAX: i64 = 16 * 1024 * 1024;
 
-/// A page of at most `limit` records and about [`PAGE_BYTES_MAX`], after a record. Nothing comes after one that is
-/// not known: see [`is_known`].
+/// Returns the records after `after`: at most `limit`, and about [`PAGE_BYTES_MAX`] bytes. The page
+/// is empty if `after` is unknown; see [`is_known`].
 pub async fn page(pool: &PgPool, after: Option<Uuid>, limit: i64) -> sqlx::Result<ParkedPage> {
     let rows = sqlx::query(include_str!("parked/page.sql"))
         .bind(after)
@@ -209,19 +209,20 @@ pub async fn page(pool: &PgPool, after: Option<Uuid>, limit: i64) -> sqlx::Resul
     Ok(ParkedPage { parked: records, next })
 }
 
-/// Tells whether a record with this id is parked, or was and is still kept.
+/// True if a record with this id is parked, or was parked and is still stored.
 pub async fn is_known(pool: &PgPool, id: Uuid) -> sqlx::Result<bool> {
     let known = "select exists (select from parked where id = $1)";
     sqlx::query_scalar(known).bind(id).fetch_one(pool).await
 }
 
-/// One parked record, also one that was released or discarded and is still kept.
+/// Finds a record by id, including released and discarded ones that are still stored.
 pub async fn find(pool: &PgPool, id: Uuid) -> sqlx::Result<Option<Parked>> {
     let row = sqlx::query(include_str!("parked/find.sql")).bind(id).fetch_optional(pool).await?;
     row.as_ref().map(parked).transpose()
 }
 
-/// What is parked of a user and blocks later actions, in the order in which it is released: at most `limit`.
+/// Returns the records of a user that block later actions, in the order of release: at most
+/// `limit`.
 pub async fn queue_of(
     pool: &PgPool,
     lane: Lane,
@@ -240,7 +241,8 @@ pub async fn queue_of(
 
 fn parked(row: &sqlx::postgres::PgRow) -> sqlx::Result<Parked> {
     let at: DateTime<Utc> = row.try_get("parked_at")?;
-    // JSON travels as its text. Text that can't be read is shown as it is: the list goes on.
+    // JSON is read as its text. Text that can't be parsed is shown as it is, so that the list stays
+    // usable.
     let headers: &str = row.try_get_unchecked("headers")?;
     Ok(Parked {
         id: row.try_get("id")?,

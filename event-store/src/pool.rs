@@ -1,4 +1,4 @@
-//! Connections to PostgreSQL: how they are set up, and how they are given up.
+//! Connections to PostgreSQL: their settings and deadlines.
 
 use std::future::Future;
 use std::str::FromStr;
@@ -10,11 +10,11 @@ use sqlx::{Connection as _, Executor as _, PgPool, Postgres};
 
 use crate::schema::SchemaError;
 
-/// The settings of every connection, set after connecting, so that they also hold through `PgBouncer` in session
-/// mode.
+/// The settings of every connection. They are set after connecting, so that they also work through
+/// `PgBouncer` in session mode.
 ///
-/// A process that is stopped while it holds lanes is thrown out by the server after 15 s, and so is one that its
-/// network has lost.
+/// The server ends a session within about 15 s if its process is stopped while it holds lanes, or
+/// if the network has lost the process.
 const SETTINGS: &str = "
     set jit = off;
     set lock_timeout = '5s';
@@ -24,8 +24,8 @@ const SETTINGS: &str = "
     set tcp_keepalives_count = 3;
     set tcp_user_timeout = '20s'";
 
-/// The switches of the planner for statements that come with arrays whose length it does not know: probing the
-/// key is right for every length, and a plan made once is right for every batch (`docs/decisions/0031`).
+/// Planner settings for statements with arrays of unknown length: probing the key is right for
+/// every length, and a plan made once is right for every batch (`docs/decisions/0031`).
 macro_rules! probing {
     ($set:literal) => {
         concat!(
@@ -41,27 +41,28 @@ macro_rules! probing {
     };
 }
 
-/// Begins a transaction whose statements probe keys, in one round trip: for `begin_with`.
+/// Begins a transaction whose statements probe keys, in one round trip. For `begin_with`.
 pub const BEGIN_PROBING: &str = concat!("begin; ", probing!("set local"));
 
-/// The switches for a pool whose statements all probe keys.
+/// The planner settings for a pool whose statements all probe keys.
 const PROBING: &str = probing!("set");
 
-/// How long a caller waits for a connection of the pool.
+/// Time limit for getting a connection from the pool.
 const ACQUIRE_MAX: Duration = Duration::from_secs(3);
 
-/// How long a connection may rest before it is asked whether it is still there.
+/// Idle time after which a connection is tested before use.
 const RESTED: Duration = Duration::from_millis(500);
 
-/// How long that may take, and setting a connection up.
+/// Time limit for this test, and for setting up a connection.
 const PING_MAX: Duration = Duration::from_secs(2);
 
-/// How long an answer may take that nobody waits for but a command, or the start of a process.
+/// Time limit for an answer that only a command or the start of a process waits for.
 pub const ANSWER_MAX: Duration = Duration::from_secs(30);
 
-/// The parameters of a database URL that the driver knows.
+/// The database URL parameters that the driver knows.
 ///
-/// Source: sqlx 0.8, `PgConnectOptions`. It only logs the others, and `sslmod=require` would not be noticed.
+/// Source: sqlx 0.8, `PgConnectOptions`. The driver only logs unknown ones, so a mistyped
+/// `sslmod=require` would go unnoticed.
 const URL_PARAMETERS: [&str; 18] = [
     "application_name",
     "dbname",
@@ -83,18 +84,18 @@ const URL_PARAMETERS: [&str; 18] = [
     "user",
 ];
 
-/// Opens a pool of at most `connections_max` connections. Does not wait for the database to be there. Statements
-/// are planned as PostgreSQL does by default; a batch switches that for its transaction.
+/// Opens a pool of at most `connections_max` connections, without waiting for the database.
+/// Statements are planned with PostgreSQL's defaults; a batch changes that for its transaction.
 ///
 /// # Errors
 ///
-/// [`SchemaError::Url`] if the address, or a parameter of it, is not one.
+/// [`SchemaError::Url`] if the URL or one of its parameters is not valid.
 pub fn connect(url: &str, connections_max: u32) -> Result<PgPool, SchemaError> {
     Ok(options(connections_max, None).connect_lazy_with(connect_options(url)?))
 }
 
-/// As [`connect`], for short statements without a transaction, such as those of task screens and followers: each
-/// of them probes keys.
+/// Like [`connect`], for short statements without a transaction that probe keys, such as those of
+/// task screens and followers.
 ///
 /// # Errors
 ///
@@ -107,8 +108,8 @@ fn options(connections_max: u32, planning: Option<&'static str>) -> PgPoolOption
     PgPoolOptions::new()
         .max_connections(connections_max)
         .acquire_timeout(ACQUIRE_MAX)
-        // A connection that was used a moment ago is there; asking each time would double the round
-        // trips of a read. One that rested is asked, so that a restarted database is noticed.
+        // A connection used a moment ago is assumed alive: testing each time would double the round
+        // trips of a read. An idle one is tested, so that a restarted database is noticed.
         .test_before_acquire(false)
         .before_acquire(|connection, meta| {
             Box::pin(async move {
@@ -119,8 +120,8 @@ fn options(connections_max: u32, planning: Option<&'static str>) -> PgPoolOption
                 Ok(matches!(tokio::time::timeout(PING_MAX, connection.ping()).await, Ok(Ok(()))))
             })
         })
-        // The pool asks a connection that comes back whether it is well, and would wait for the answer for
-        // ever: one whose reader gave up because of a frozen network would keep its place.
+        // The pool pings a returned connection without a deadline. After a frozen network it would
+        // wait for ever, and the connection would keep its place in the pool.
         .after_release(|connection, _| {
             Box::pin(async move { within(PING_MAX, connection.ping()).await.map(|()| true) })
         })
@@ -133,33 +134,32 @@ fn options(connections_max: u32, planning: Option<&'static str>) -> PgPoolOption
         })
 }
 
-/// A small pool to the same database, set up in the same way: for work that must not wait for the
-/// requests and batches that share `pool`, nor they for it.
+/// A small pool to the same database with the same settings, for work that must not compete for
+/// connections with the requests and batches that share `pool`.
 pub fn reserved(pool: &PgPool, connections: u32) -> PgPool {
     let options = pool.options().clone().max_connections(connections);
     options.connect_lazy_with(pool.connect_options().as_ref().clone())
 }
 
-/// As [`reserved`], for statements that probe keys, whatever `pool` is for.
+/// Like [`reserved`], for statements that probe keys, whatever the settings of `pool`.
 pub fn reserved_probing(pool: &PgPool, connections: u32) -> PgPool {
     options(connections, Some(PROBING)).connect_lazy_with(pool.connect_options().as_ref().clone())
 }
 
-/// As [`reserved_probing`], with sessions that `pg_stat_activity` shows under a name of their own, of 63 bytes at
-/// most.
+/// Like [`reserved_probing`], with its own name in `pg_stat_activity`, at most 63 bytes long.
 pub fn reserved_probing_as(name: &str, pool: &PgPool, connections: u32) -> PgPool {
     let named = pool.connect_options().as_ref().clone().application_name(name);
     options(connections, Some(PROBING)).connect_lazy_with(named)
 }
 
-/// The options that an address names.
+/// Parses the options of a database URL.
 ///
 /// # Errors
 ///
-/// [`SchemaError::Url`], which names a parameter that is not known.
+/// [`SchemaError::Url`], which names the unknown parameter.
 pub fn connect_options(url: &str) -> Result<PgConnectOptions, SchemaError> {
     let refused = |reason: String| SchemaError::Url(sqlx::Error::Configuration(reason.into()));
-    // The driver takes any scheme, and would try for long what can't be right.
+    // The driver accepts any scheme, and would retry an invalid address for long.
     if !["postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme)) {
         return Err(refused("it begins with neither postgres:// nor postgresql://".to_owned()));
     }
@@ -172,16 +172,16 @@ pub fn connect_options(url: &str) -> Result<PgConnectOptions, SchemaError> {
         }
     }
     let options = PgConnectOptions::from_str(url).map_err(SchemaError::Url)?;
-    // As a parameter of the connection, `PgBouncer` with its stock settings refuses it. Since PostgreSQL 12 its
-    // default writes every digit anyway.
+    // `PgBouncer` with default settings refuses this as a connection parameter. Since PostgreSQL 12
+    // the default writes every digit anyway.
     Ok(options.application_name("plaudit").extra_float_digits(None))
 }
 
-/// Waits for an answer of the database, at most so long.
+/// Waits for an answer of the database, at most `limit`.
 ///
 /// # Errors
 ///
-/// An I/O error of the kind `TimedOut`. The connection has an answer outstanding then: close it.
+/// An I/O error of the kind `TimedOut`. The answer is then still outstanding: close the connection.
 pub async fn within<T, E: From<sqlx::Error>>(
     limit: Duration,
     answer: impl Future<Output = Result<T, E>>,
@@ -189,8 +189,9 @@ pub async fn within<T, E: From<sqlx::Error>>(
     tokio::time::timeout(limit, answer).await.unwrap_or_else(|_| Err(no_answer(limit).into()))
 }
 
-/// A pool whose every call has a deadline, for tasks that run as long as their process: one connection that
-/// falls silent would stop such a task for ever. It does not hand out the pool but for a call.
+/// A pool with a deadline for every call, for tasks that run as long as their process: without it,
+/// one silent connection would stop such a task for ever. The pool is accessible only inside a
+/// call.
 #[derive(Debug, Clone)]
 pub struct Deadlined {
     pool: PgPool,
@@ -198,13 +199,13 @@ pub struct Deadlined {
 }
 
 impl Deadlined {
-    /// Calls over `pool` that take at most `limit` each, waiting for a connection included.
+    /// Makes calls over `pool` that take at most `limit` each, including the wait for a connection.
     pub fn new(pool: &PgPool, limit: Duration) -> Self {
         Self { pool: pool.clone(), limit }
     }
 
-    /// Makes one call, of any number of statements. One that runs out of time is dropped. The pool then asks its
-    /// connection whether it is well, and closes a silent one instead of handing it out again.
+    /// Makes one call of any number of statements. On timeout the call is dropped; the pool then
+    /// tests its connection, and closes a silent one instead of reusing it.
     ///
     /// # Errors
     ///
@@ -224,8 +225,9 @@ pub fn no_answer(limit: Duration) -> sqlx::Error {
     sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::TimedOut, text))
 }
 
-/// A connection that is closed, not returned, unless [`Self::give_back`] is called: whoever is dropped
-/// or out of time in the middle of a statement leaves a connection that nobody should wait for.
+/// A connection that is closed on drop, unless [`Self::give_back`] is called. A caller that is
+/// cancelled or times out in the middle of a statement leaves a connection that nobody should wait
+/// for.
 #[derive(Debug)]
 pub struct Borrowed(Option<PoolConnection<Postgres>>);
 
@@ -235,10 +237,10 @@ impl Borrowed {
         Ok(Self(Some(pool.acquire().await?)))
     }
 
-    /// Returns the connection to the pool: it is idle and outside of a transaction.
+    /// Returns the connection to the pool. It must be idle and outside of a transaction.
     ///
-    /// The pool asks it once more whether it is alive, without a deadline of its own: a connection that
-    /// has fallen silent would keep its place in the pool for ever.
+    /// The pool pings it without a deadline of its own, so a silent connection would keep its place
+    /// for ever; hence the timeout.
     pub fn give_back(mut self) {
         if let Some(mut connection) = self.0.take() {
             tokio::spawn(tokio::time::timeout(PING_MAX, connection.return_to_pool()));
@@ -263,7 +265,8 @@ impl std::ops::DerefMut for Borrowed {
 impl Drop for Borrowed {
     fn drop(&mut self) {
         if let Some(connection) = self.0.take() {
-            // Dropping what is detached closes the socket, and frees the place in the pool at once.
+            // A detached connection closes its socket on drop, and frees its place in the pool at
+            // once.
             drop(connection.detach());
         }
     }

@@ -1,9 +1,9 @@
-//! Work waits by lane, and small concurrent commands share a commit.
+//! The queue of work by lane, in which small concurrent commands share a commit.
 //!
-//! A worker takes the lanes with the most waiting work that no other worker has, and fills a transaction
-//! with them: under backlog few lanes with many items each, which touch neighbouring rows; when little
-//! waits, all of it. A lane that somebody outside of this process holds is passed over, so it delays its own
-//! users only, and is tried again a moment later.
+//! A worker takes the lanes with the most waiting work that no other worker has, and fills a
+//! transaction with them. Under backlog these are few lanes with many items each, which touch
+//! neighbouring rows; with little backlog, all waiting work. A lane held by another process is
+//! skipped and retried a moment later, so it delays only its own users.
 
 mod lane_work;
 mod standing;
@@ -30,18 +30,19 @@ use standing::Failing;
 pub use submission::Submission;
 use weight::weight_of;
 
-/// The most items of one transaction. More would only make its users wait for each other.
+/// The maximum number of items per transaction. More would only make its users wait for each other.
 const ITEMS_MAX: usize = 1_500;
 
-/// The most that the items of one transaction may weigh together. It bounds what is loaded, as the executor bounds
-/// the events.
+/// The maximum total weight of the items of one transaction. It bounds the rows loaded, as the
+/// executor bounds the events.
 const WEIGHT_MAX: usize = 10_000;
 
-/// The most items of backfills in one transaction: live work of a lane waits for no more than these.
+/// The maximum number of backfill items per transaction: live work of a lane waits for no more than
+/// these.
 const BACKGROUND_ITEMS_MAX: usize = 250;
 
-/// A queue of work for all lanes. Cheap to clone; its workers end when the last clone is dropped and what
-/// was submitted is answered.
+/// A queue of work for all lanes. Cheap to clone. Its workers end when the last clone is dropped
+/// and all submitted work is answered.
 #[derive(Clone)]
 pub struct CommandQueue {
     handle: Arc<Handle>,
@@ -54,22 +55,23 @@ struct Handle {
 struct Shared {
     executor: Arc<Executor>,
     lanes: Mutex<Lanes>,
-    /// `None` while batches can be written, as far as is known.
+    /// `None` as long as batches can be written, as far as is known.
     failing: Mutex<Option<Failing>>,
-    /// Work came in, or a lane became free.
+    /// Notified when work arrives or a lane becomes free.
     changed: Notify,
 }
 
 struct Lanes {
-    /// By the lane's number.
+    /// Indexed by lane number.
     work: Vec<LaneWork>,
     closed: bool,
-    /// A worker applies something for backfills. No second one does, so that one is always free for live work.
+    /// True while a worker applies work of backfills. Only one does so at a time, so that another
+    /// stays free for live work.
     in_background: bool,
 }
 
 impl CommandQueue {
-    /// Starts a queue with so many workers, each of which needs a connection. About one per core.
+    /// Starts a queue with this number of workers, about one per core. Each needs a connection.
     pub fn start(executor: Arc<Executor>, workers: usize) -> Self {
         let count = usize::from(executor.lane_count().get());
         let work = (0..count).map(|_| LaneWork::default()).collect();
@@ -83,17 +85,17 @@ impl CommandQueue {
         Self { handle: Arc::new(Handle { shared }) }
     }
 
-    /// Puts items into their lanes' queues, now and in order, and answers all of them once they are applied.
+    /// Puts items into their lanes' queues, in order, and returns one answer for all of them.
     ///
-    /// Items that came from Kafka are tried until they are applied, whatever happens to the database, so
-    /// that no later record of their lane overtakes them. Others fail with the database. If the answer is
-    /// dropped, items of requests that no worker has taken yet are forgotten.
+    /// Items from Kafka are retried until they are applied, whatever happens to the database, so
+    /// that no later record of their lane overtakes them. Other items fail if the database does,
+    /// and are discarded if the answer is dropped before a worker takes them.
     pub fn submit(&self, items: Vec<Item>) -> Submission {
         self.submit_with((), items)
     }
 
-    /// As [`Self::submit`]. Keeps `held`, such as a share of a bound on memory, for as long as any of the items
-    /// is there: until the last one is answered or forgotten.
+    /// Like [`Self::submit`]. Keeps `held`, such as a permit for memory, until the last item is
+    /// answered or discarded.
     pub fn submit_with(&self, held: impl Send + 'static, items: Vec<Item>) -> Submission {
         let shared = &self.handle.shared;
         let (slots, submission) = submission::begin(items.len(), held);
@@ -118,17 +120,17 @@ impl CommandQueue {
         self.handle.shared.executor.clock()
     }
 
-    /// The catalogue by which actions are judged, as this process last saw it.
+    /// The catalogue store of this process, for the rules in force.
     pub fn catalogue(&self) -> &Arc<CatalogueStore> {
         self.handle.shared.executor.catalogue()
     }
 
-    /// How many lanes the database has.
+    /// The number of lanes of the database.
     pub fn lane_count(&self) -> LaneCount {
         self.handle.shared.executor.lane_count()
     }
 
-    /// How many items wait or are being applied.
+    /// The number of items that wait or are being applied. Waiting items of backfills do not count.
     pub fn waiting(&self) -> usize {
         self.handle.shared.lanes().work.iter().map(LaneWork::len).sum()
     }
@@ -148,7 +150,7 @@ impl Lanes {
         &mut self.work[index]
     }
 
-    /// Takes work for a transaction out of the lanes that are free, those with the most of it first.
+    /// Takes work for one transaction from the free lanes, those with the most work first.
     fn take(&mut self, now: Instant) -> Taken {
         let mut free: Vec<usize> =
             (0..self.work.len()).filter(|at| self.work[*at].is_ready(now)).collect();
@@ -163,7 +165,7 @@ impl Lanes {
         if taken.is_empty() { self.take_in_background(now) } else { taken }
     }
 
-    /// Takes work of backfills, while no lane has any other that could be taken.
+    /// Takes work of backfills, which only happens while no lane has other work ready.
     fn take_in_background(&mut self, now: Instant) -> Taken {
         let mut taken = Taken::in_background();
         if self.in_background {
@@ -179,16 +181,16 @@ impl Lanes {
         taken
     }
 
-    /// When the first lane that rests may be tried again.
+    /// The earliest time at which a resting lane may be retried.
     fn earliest(&self) -> Option<Instant> {
-        // While one worker applies something for backfills, no other is to try.
+        // While one worker applies work of backfills, no other may.
         let background = !self.in_background;
         self.work.iter().filter_map(|work| work.rests_until(background)).min()
     }
 }
 
 impl Shared {
-    /// Held for as long as it takes to move entries, never over an await.
+    /// Locks the lanes. Held only while entries are moved, never across an await.
     fn lanes(&self) -> MutexGuard<'_, Lanes> {
         self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -197,7 +199,7 @@ impl Shared {
         self.failing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits for work. `None`: there is none, and there will be none.
+    /// Waits for work. `None`: the queue is closed and empty.
     async fn next(&self) -> Option<Taken> {
         loop {
             let changed = self.changed.notified();
@@ -224,7 +226,7 @@ impl Shared {
         }
     }
 
-    /// Applies what was taken, passing over lanes that somebody else holds.
+    /// Applies the taken work, skipping lanes that another session holds.
     async fn apply(&self, mut taken: Taken) {
         let in_background = taken.in_background;
         while !taken.is_empty() {
@@ -256,8 +258,8 @@ impl Shared {
         }
     }
 
-    /// Sets the lanes of the applied items free where nothing is left of them, then answers these items, and
-    /// returns the others. Who is answered finds the lane free.
+    /// Frees the lanes of applied items of which nothing is left, then answers these items. In this
+    /// order, so that the receiver of an answer finds the lane free. Returns the remaining entries.
     fn answer(
         &self,
         entries: impl Iterator<Item = (Item, Ticket)>,
@@ -282,7 +284,7 @@ impl Shared {
         left.into_iter().map(|(item, ticket)| Entry { item, ticket }).collect()
     }
 
-    /// The database is not available, or can't be read: requests are told, records wait.
+    /// Handles a failed batch: items from Kafka go back into the queue, all others get the error.
     fn fail(&self, mut left: Vec<Entry>, error: ExecuteError) {
         metrics::counter!("plaudit_batch_failures_total").increment(1);
         tracing::warn!(%error, "a batch could not be applied; records are tried again, requests get an error");
@@ -323,7 +325,7 @@ async fn run_worker(shared: Arc<Shared>) {
     while let Some(taken) = shared.next().await {
         shared.apply(taken).await;
     }
-    // The others find nothing either.
+    // Wakes the next worker, which finds the queue closed too.
     shared.changed.notify_one();
 }
 
@@ -332,7 +334,7 @@ mod tests {
     use super::*;
     use crate::batch::Work;
 
-    /// The rest of a batch goes into the next one, which is bounded by weight.
+    /// The rest of a batch goes into the next one, whose weight is bounded.
     #[tokio::test]
     async fn what_a_batch_leaves_keeps_its_weight() {
         let pool = crate::pool::connect("postgres://nobody@127.0.0.1:9/none", 1).unwrap();

@@ -1,4 +1,5 @@
-//! Rows of the log as they are stored, for whoever must not understand them: a digest covers what is there.
+//! Rows of the log exactly as stored, for readers that must not interpret them: a digest covers the
+//! stored text.
 
 use chrono::{DateTime, Utc};
 use plaudit_domain::lane::Lane;
@@ -7,31 +8,31 @@ use sqlx::{PgConnection, Row};
 
 use crate::aggregate::AGGREGATE_TYPE;
 
-/// A row of the log as it is stored.
+/// A row of the log as stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RawRow {
     /// The user.
     pub user: String,
-    /// Its place in the user's stream.
+    /// The sequence in the user's stream.
     pub sequence: i64,
-    /// Its place in the lane.
+    /// The number of the position in the lane.
     pub position: i64,
-    /// Its name.
+    /// The event type.
     pub event_type: String,
-    /// The version of its schema.
+    /// The version of the event's schema.
     pub event_version: String,
-    /// The text of the fact.
+    /// The event as JSON text.
     pub payload: String,
-    /// The text of what is about it.
+    /// The metadata as JSON text.
     pub metadata: String,
-    /// When it was stored, in microseconds since 1970.
+    /// The time at which it was stored, in microseconds since 1970.
     pub recorded_at_us: i64,
 }
 
 const COLUMNS: &str = "aggregate_id, sequence, position, event_type, event_version, payload::text, \
                        metadata::text, recorded_at";
 
-/// A page of a lane's log after a position and up to a head, in order.
+/// Reads a page of a lane's log, in order: positions above `after`, up to and including `head`.
 pub async fn after(
     lane: Lane,
     after: i64,
@@ -54,7 +55,8 @@ pub async fn after(
     rows.iter().map(read).collect()
 }
 
-/// A page of a lane's log in order of users, after `(user, sequence)`; of one user only, if one is given.
+/// Reads a page of a lane's log in order of users, after `(user, sequence)`; of one user only if
+/// `user` is given.
 pub async fn by_user(
     lane: Lane,
     after: (&str, i64),
@@ -79,7 +81,7 @@ pub async fn by_user(
     rows.iter().map(read).collect()
 }
 
-/// Those of some users of a lane who have no event.
+/// Returns the users among these that have no events.
 pub async fn without_events(
     lane: Lane,
     users: &[String],

@@ -1,4 +1,4 @@
-//! Reading the log: by user, and by lane.
+//! Reads the log, by user and by lane.
 
 mod mentions;
 mod news;
@@ -23,59 +23,59 @@ pub use mentions::mentions;
 pub use news::{sequence_at, users_between};
 pub use times::{LaneSpan, spans_of_time};
 
-/// An event with what surrounds it.
+/// An event with its envelope.
 #[derive(Debug, Clone)]
 pub struct Recorded {
     /// The user.
     pub user: UserId,
-    /// Its place in the user's stream, from 1.
+    /// The sequence in the user's stream, from 1.
     pub sequence: i64,
-    /// Its place in the log.
+    /// The position in the log.
     pub position: Position,
-    /// When PostgreSQL stored it.
+    /// The time at which PostgreSQL stored it.
     pub recorded_at: Timestamp,
-    /// What is about it: a flat object of strings.
+    /// The metadata: a flat object of strings.
     pub metadata: Value,
     /// The fact.
     pub event: Event,
 }
 
-/// A row of the log that this program can't read: it is damaged, or newer than this program. It
-/// concerns its user only, so whoever reads for many users goes on without it.
+/// A row of the log that this program can't read: it is damaged, or written by a newer program. It
+/// concerns only its user, so readers of many users skip it.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[error("event {sequence} of user {user}: {reason}")]
 pub struct Unreadable {
     /// The user, who may have an id that is not allowed.
     pub user: String,
-    /// Its place in the user's stream.
+    /// The sequence in the user's stream.
     pub sequence: i64,
-    /// Its place in the log.
+    /// The position in the log.
     pub position: Position,
-    /// Why it can't be read.
+    /// The reason why it can't be read.
     pub reason: String,
-    /// The row as it is stored.
+    /// The row as stored.
     pub raw: Box<RawEvent>,
 }
 
-/// A row of the log as it is stored.
+/// A row of the log as stored.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RawEvent {
-    /// Its name, which this program may not know.
+    /// The event type, which this program may not know.
     pub event_type: String,
-    /// Its version, which this program may not know.
+    /// The version, which this program may not know.
     pub event_version: String,
-    /// What is stored of the fact.
+    /// The event as JSON, or as a string if it is not valid JSON.
     pub payload: Value,
-    /// What is about it.
+    /// The metadata as JSON, or as a string if it is not valid JSON.
     pub metadata: Value,
-    /// When PostgreSQL stored it.
+    /// The time at which PostgreSQL stored it.
     pub recorded_at: Timestamp,
 }
 
-/// An event, or why it can't be read.
+/// An event, or the error of reading it.
 pub type Entry = Result<Recorded, Unreadable>;
 
-/// The columns that [`entry`] reads of each row.
+/// Selects the columns that [`entry`] reads.
 const RECORDED: &str = "select aggregate_id, sequence, position, event_type, event_version, \
                         payload::text, metadata::text, recorded_at from events";
 
@@ -90,7 +90,7 @@ fn entry(row: &PgRow, lane: Lane) -> sqlx::Result<Entry> {
     let (recorded_at, about): (_, &str) = (instant::from_sql(at), row.try_get("metadata")?);
     let known = UserId::try_from(user.to_owned()).map_err(|error| error.to_string());
     let event = upcasters::read(event_type, event_version, payload).map_err(|e| e.to_string());
-    // The column takes JSON that programs can't read, such as the number 1e400.
+    // The column may hold JSON that this program can't parse, such as the number 1e400.
     let metadata =
         serde_json::from_str(about).map_err(|error| format!("its metadata can't be read: {error}"));
     Ok(match (known, event, metadata) {
@@ -113,7 +113,7 @@ fn entry(row: &PgRow, lane: Lane) -> sqlx::Result<Entry> {
     })
 }
 
-/// A page of one user's stream, after a sequence.
+/// Reads a page of one user's stream, after a sequence.
 pub async fn user_page(
     lane: Lane,
     user: &UserId,
@@ -136,8 +136,8 @@ pub async fn user_page(
     rows.iter().map(|row| entry(row, lane)).collect()
 }
 
-/// The events of one lane that delivery goes by, after a position and up to a head: those that may make
-/// rewards payable, and what was said about them since.
+/// Reads the events of one lane that matter to delivery, after a position and up to a head: those
+/// that may make rewards payable, and those that record what followed.
 pub async fn delivery_page(
     lane: Lane,
     after: i64,
@@ -145,7 +145,7 @@ pub async fn delivery_page(
     limit: i64,
     connection: &mut PgConnection,
 ) -> sqlx::Result<Vec<Entry>> {
-    // The types stand in the text: they are the condition of a partial index.
+    // The types are literals, because they are the condition of a partial index.
     let rows = sqlx::query(&format!(
         "{RECORDED}
          where lane = $1 and position > $2 and position <= $3
@@ -163,7 +163,7 @@ pub async fn delivery_page(
     rows.iter().map(|row| entry(row, lane)).collect()
 }
 
-/// The events at some positions of a lane, in order; those that are not there are left out.
+/// Reads the events at these positions of a lane, in order. Missing positions are left out.
 pub async fn at_positions(
     lane: Lane,
     positions: &[i64],
@@ -179,23 +179,23 @@ pub async fn at_positions(
     rows.iter().map(|row| entry(row, lane)).collect()
 }
 
-/// An event as a fold needs it: whose, where, and the fact.
+/// An event with what a fold needs besides: its sequence and position.
 #[derive(Debug, Clone)]
 pub struct Fact {
-    /// Its place in the user's stream, from 1.
+    /// The sequence in the user's stream, from 1.
     pub sequence: i64,
-    /// Its place in the lane.
+    /// The number of the position in the lane.
     pub position: i64,
     /// The fact.
     pub event: Event,
 }
 
-/// The events that a fold needs.
+/// The kinds of events that a fold needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kinds {
-    /// All.
+    /// All events.
     All,
-    /// Those that grant rewards or move them.
+    /// Events that grant rewards or change their states.
     OfRewards,
 }
 
@@ -213,29 +213,30 @@ impl Kinds {
     }
 }
 
-/// A user with some facts, in order.
+/// A user's events, in order.
 #[derive(Debug, Clone)]
 pub struct UserFacts {
     /// The user, who may have an id that is not allowed if the log is damaged.
     pub user: String,
-    /// Up to the first event that can't be read.
+    /// The events before the first unreadable one.
     pub facts: Vec<Fact>,
-    /// Why the rest can't be read.
+    /// The reason why the rest can't be read; `None` if all were read.
     pub unreadable: Option<String>,
 }
 
 /// A page of a lane's log in order of users.
 #[derive(Debug, Clone)]
 pub struct FactsPage {
-    /// In order of their ids.
+    /// The users in order of their ids.
     pub users: Vec<UserFacts>,
-    /// How many events were read.
+    /// The number of events read.
     pub events: usize,
-    /// User and sequence of the last of them.
+    /// The user and the sequence of the last event.
     pub last: Option<(String, i64)>,
 }
 
-/// Puts rows of (user, sequence, position, type, version, payload), in order of users, together.
+/// Groups rows of (user, sequence, position, type, version, payload) by user. The rows are in order
+/// of users.
 fn by_user(rows: &[PgRow]) -> sqlx::Result<Vec<UserFacts>> {
     let mut users: Vec<UserFacts> = Vec::new();
     for row in rows {
@@ -256,8 +257,8 @@ fn by_user(rows: &[PgRow]) -> sqlx::Result<Vec<UserFacts>> {
     Ok(users)
 }
 
-/// A page of one lane's log in order of users: each user's history is contiguous there. Begins
-/// after `(user, sequence)`.
+/// Reads a page of one lane's log in order of users, beginning after `(user, sequence)`. In this
+/// order each user's history is contiguous.
 pub async fn users_page(
     lane: Lane,
     after: (&str, i64),
@@ -284,7 +285,7 @@ pub async fn users_page(
     Ok(FactsPage { users: by_user(&rows)?, events: rows.len(), last: last.transpose()? })
 }
 
-/// The whole streams of some users of a lane, in order of their ids.
+/// Reads the whole streams of some users of a lane, in the order of `users`.
 pub async fn users_whole(
     lane: Lane,
     users: &[&str],
@@ -314,13 +315,13 @@ pub async fn users_whole(
 /// A page of a lane's log, in order.
 #[derive(Debug, Clone)]
 pub struct LogPage {
-    /// Each with its user; or why it can't be read.
+    /// Each event with its user, or the reason why it can't be read.
     pub facts: Vec<(String, Result<Fact, String>)>,
-    /// The log was looked through up to here.
+    /// The position up to which the page covers the log.
     pub up_to: i64,
 }
 
-/// A page of one lane's log after a position and up to a head, which must be committed.
+/// Reads a page of one lane's log after a position and up to a head, which must be committed.
 pub async fn facts_after(
     lane: Lane,
     after: i64,
@@ -360,7 +361,8 @@ pub async fn facts_after(
     Ok(page)
 }
 
-/// The users of a page of one lane's log after a position, and the last position of the page.
+/// Returns the users in a page of one lane's log after a position, and the last position of the
+/// page.
 pub async fn users_after(
     lane: Lane,
     after: i64,
@@ -383,20 +385,21 @@ pub async fn users_after(
 /// The event at which folding stops.
 #[derive(Debug, Clone, Copy)]
 pub enum Until {
-    /// At this sequence, inclusive.
+    /// Stop after this sequence.
     Sequence(i64),
-    /// Before the first event that was stored after this instant.
+    /// Stop before the first event stored after this instant.
     Time(Timestamp),
 }
 
-/// How many events of a user are read at once.
+/// The number of events of a user read per query.
 const PAGE: i64 = 5_000;
 
-/// Folds a user's stream from the log, wholly or up to a point. Returns the sequence reached.
+/// Folds a user's stream from the log, completely or up to a point. Returns the state and the
+/// sequence reached.
 ///
 /// # Errors
 ///
-/// [`ExecuteError::Unreadable`] if an event up to there can't be read.
+/// [`ExecuteError::Unreadable`] if an event before that point can't be read.
 pub async fn fold_user(
     lane: Lane,
     user: &UserId,

@@ -1,4 +1,4 @@
-//! `claim_keys`: the receipts that were given under an idempotency key.
+//! `claim_keys`: the receipts of claims with an idempotency key.
 
 use std::collections::HashMap;
 
@@ -8,7 +8,7 @@ use sqlx::types::Json;
 
 use crate::batch::{ClaimKey, Receipt};
 
-/// The receipts that were given under these idempotency keys.
+/// Loads the receipts stored under these idempotency keys.
 pub async fn load(
     wanted: &[(Lane, ClaimKey)],
     connection: &mut PgConnection,
@@ -35,7 +35,7 @@ pub async fn load(
     Ok(found.collect())
 }
 
-/// Keeps receipts by idempotency key.
+/// Stores receipts by idempotency key.
 pub async fn insert(
     given: &[(Lane, ClaimKey, Vec<Receipt>)],
     connection: &mut PgConnection,

@@ -1,5 +1,6 @@
-//! The facts of actions that are to be taken back: found by the place of the first one, which is remembered
-//! with the identity of the action, and read from there on as far as they reach.
+//! Finds the events of actions that are to be reversed. The sequence of an action's first event is
+//! stored with the identity of the action; reading starts there and ends at the first event of
+//! another action.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -15,13 +16,13 @@ use crate::metadata::Metadata;
 use crate::reader::{self, Entry};
 use crate::seen_actions;
 
-/// The facts of actions, by the identity of the action.
+/// The events of actions, by identity of the action.
 pub type FoundReversals = HashMap<Uuid, Vec<Event>>;
 
-/// The number of events read at once: more than most actions have.
+/// The number of events read per query: more than most actions have.
 const PAGE: i64 = 32;
 
-/// Loads the facts of actions. Those that are forgotten, or have none, are left out.
+/// Loads the events of actions. Actions that are no longer known, or have no events, are left out.
 pub async fn load(
     wanted: &BTreeMap<(Lane, UserId, Uuid), ReversedAction>,
     window: i32,
@@ -42,7 +43,7 @@ pub async fn load(
     Ok(found)
 }
 
-/// The events of an action from its first one on: they follow each other in the user's stream.
+/// Reads the events of an action from its first one on. They are contiguous in the user's stream.
 async fn facts_from(
     lane: Lane,
     user: &UserId,
@@ -57,7 +58,7 @@ async fn facts_from(
             return Ok(facts);
         }
         for entry in page {
-            // What can't be read makes the user's log unreadable, which is told elsewhere.
+            // An unreadable event makes the user's log unreadable, which is reported elsewhere.
             let Entry::Ok(recorded) = entry else { return Ok(facts) };
             if !is_of(action, &recorded.metadata) {
                 return Ok(facts);

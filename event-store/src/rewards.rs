@@ -1,5 +1,5 @@
-//! `reward_state`: one row per granted reward line, from the events that grant and change rewards. What a user
-//! can claim is found here, by index, however much there is.
+//! `reward_state`: one row per granted reward line, folded from the events that grant and change
+//! rewards. The rewards that a user can claim are found by index, however many there are.
 
 pub mod by_grant;
 pub mod claimable;
@@ -31,40 +31,40 @@ use crate::states::undecodable;
 /// One reward line of a user.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RewardRow {
-    /// What was granted. `reached_at` is when.
+    /// The reward. `reached_at` is the time of the grant.
     pub reward: Reward,
     /// The first instant of its period.
     pub starts_at: Option<jiff::Timestamp>,
-    /// The first instant that is no longer inside.
+    /// The first instant after its period.
     pub ends_at: Option<jiff::Timestamp>,
     /// Its state.
     pub state: RewardState,
-    /// The place in the order in which the user earned rewards.
+    /// The place in the order of grants.
     pub place: RewardPlace,
-    /// The claim that took it; `None` for what is not claimed, or was granted without a claim.
+    /// The claim that took it; `None` if it is not claimed, or was granted without a claim.
     pub claimed: Option<Claimed>,
     /// The first instant at which it can no longer be claimed.
     pub claim_until: Option<jiff::Timestamp>,
-    /// The change that comes by itself while it is claimable.
+    /// The change of state that time brings while it is claimable.
     pub lapse: Option<Lapse>,
 }
 
 /// A claim.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Claimed {
-    /// When it arrived.
+    /// The time at which the claim arrived.
     pub at: jiff::Timestamp,
     /// The number of its position in the lane.
     pub position: i64,
 }
 
-/// The place of a reward in its lane: of the event that granted it, and among the event's rewards.
-/// Written `5210-0`.
+/// The place of a reward in its lane: the position of the event that granted it, and the index
+/// among that event's rewards. Written as `5210-0`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct RewardPlace {
     /// The number of the event's position.
     pub position: i64,
-    /// From 0.
+    /// The index among the event's rewards, from 0.
     pub ordinal: i32,
 }
 
@@ -88,7 +88,7 @@ impl FromStr for RewardPlace {
     }
 }
 
-/// Why a text is not a [`RewardPlace`].
+/// A text that is not a valid [`RewardPlace`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("a place in a list of rewards looks like 5210-0, as `next` gave it, got {got:?}")]
 pub struct InvalidRewardPlace {
@@ -100,13 +100,14 @@ pub struct InvalidRewardPlace {
 pub struct RewardPage {
     /// Oldest first.
     pub rows: Vec<RewardRow>,
-    /// The head of the user's lane at which it was true.
+    /// The head of the user's lane as of the read.
     pub position: Position,
-    /// The place after which the next page begins; `None`: there is no more.
+    /// The `after` of the next page; `None` on the last page.
     pub next: Option<RewardPlace>,
 }
 
-/// Reads a page of what a user earned: those in `state` as of `now`, after a place, at most `limit`.
+/// Reads a page of a user's rewards: those in `state` as of `now` (`None`: in any state), after a
+/// place, at most `limit`.
 ///
 /// # Errors
 ///
@@ -121,7 +122,7 @@ pub async fn load(
     now: jiff::Timestamp,
 ) -> sqlx::Result<RewardPage> {
     let limit = limit.max(1);
-    // Of all that a user earned, little is claimable at a time.
+    // Of all rewards of a user, few are claimable at a time.
     let is_of_claimable = state == Some(RewardState::Claimable.as_str());
     let sql = if is_of_claimable {
         include_str!("rewards/claimable_page.sql")
@@ -152,7 +153,7 @@ pub async fn load(
 pub const COLUMNS: &str = "task_id, period_key, milestone, line, grant_id, kind, code, amount, state, granted_at, granted_position, ordinal, version, period_starts_at, period_ends_at, claimed_at, claimed_position, claim_until, lapses_at, lapses_as";
 
 impl RewardRow {
-    /// How long it can be claimed, as far as that matters to a claim.
+    /// The terms for claiming it, as far as a claim needs them.
     pub fn terms(&self) -> ClaimTerms {
         let at_period_end = self.lapse.and_then(|lapse| {
             let then = match lapse.becomes {
@@ -165,12 +166,12 @@ impl RewardRow {
         ClaimTerms { claim_until: self.claim_until, at_period_end }
     }
 
-    /// Its state at `now`, recorded or not.
+    /// Its state at `now`, whether an event records it yet or not.
     pub fn state_as_of(&self, now: jiff::Timestamp) -> RewardState {
         self.state.as_of(&self.terms(), now)
     }
 
-    /// The version that promised it, as PostgreSQL counts.
+    /// The task version that promised it, as an SQL integer.
     pub fn version(&self) -> i32 {
         i32::try_from(self.reward.version).unwrap_or(i32::MAX)
     }
@@ -229,7 +230,7 @@ struct UnknownRewardState {
     got: String,
 }
 
-/// Removes all rows of these users.
+/// Deletes all rows of these users.
 async fn delete(lanes: &[i16], users: &[&str], connection: &mut PgConnection) -> sqlx::Result<()> {
     sqlx::query("delete from reward_state where lane = any($1) and user_id = any($2)")
         .bind(lanes)
@@ -239,7 +240,7 @@ async fn delete(lanes: &[i16], users: &[&str], connection: &mut PgConnection) ->
     Ok(())
 }
 
-/// Changes rewards that were granted before.
+/// Updates the rows of rewards that were granted before.
 async fn change(
     changed: &[(Lane, Uuid, Change)],
     connection: &mut PgConnection,
@@ -298,8 +299,8 @@ async fn insert(
     Ok(())
 }
 
-/// Writes what became of rewards: of refolded users all of them, from the log, to which the events of the
-/// batch already belong.
+/// Writes the changes of rewards. For refolded users it rewrites all rows from the log, which
+/// already has the events of the batch.
 pub(crate) async fn save(changes: &Changes, connection: &mut PgConnection) -> sqlx::Result<()> {
     let refolded: Vec<&ChangedUser> = changes.users.iter().filter(|user| user.refolded).collect();
     let mut ledgers: BTreeMap<(Lane, &UserId), Ledger> = BTreeMap::new();
@@ -318,7 +319,7 @@ pub(crate) async fn save(changes: &Changes, connection: &mut PgConnection) -> sq
         let names: Vec<&str> = refolded.iter().map(|user| user.user.as_str()).collect();
         delete(&in_lanes, &names, connection).await?;
     }
-    // Changes before grants: what a batch changed before it was granted was not there to be changed.
+    // Changes before grants: a change that precedes its grant in the batch had no row to change.
     let moved = ledgers.iter().flat_map(|((lane, _), ledger)| {
         ledger.changed.iter().map(|(grant, last)| (*lane, *grant, *last))
     });

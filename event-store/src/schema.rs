@@ -1,4 +1,4 @@
-//! The schema's version: bringing a database to it, and refusing any other.
+//! The schema version: migrates a database to it, and rejects any other.
 
 use plaudit_domain::lane::{InvalidLaneCount, LaneCount};
 use sqlx::PgPool;
@@ -9,62 +9,63 @@ use crate::seen_actions::windows;
 
 static MIGRATIONS: Migrator = sqlx::migrate!("../migrations");
 
-/// Why the database can't be used as it is.
+/// The reason why the database can't be used as it is.
 #[derive(Debug, thiserror::Error)]
 pub enum SchemaError {
-    /// Not migrated, or by an older program.
+    /// The database was not migrated, or by an older program.
     #[error("the database has schema {found}, this program needs {needed}; run `plaudit migrate`")]
     TooOld {
-        /// 0: none at all.
+        /// The version of the database; 0 if it has no schema.
         found: i64,
-        /// The newest that this program knows.
+        /// The newest version that this program knows.
         needed: i64,
     },
-    /// Migrated by a newer program.
+    /// The database was migrated by a newer program.
     #[error(
         "the database has schema {found}, newer than {known}, the newest this program knows; run the newer plaudit that migrated it"
     )]
     TooNew {
         /// The version of the database.
         found: i64,
-        /// The newest that this program knows.
+        /// The newest version that this program knows.
         known: i64,
     },
-    /// A migration emptied a projection, and `plaudit migrate` was stopped before it filled it from the log.
+    /// A migration emptied a projection, and `plaudit migrate` was stopped before it refilled it
+    /// from the log.
     #[error("the projection {projection} is not filled from the log yet; run `plaudit migrate`")]
     ProjectionDue {
-        /// The first of them.
+        /// The first such projection.
         projection: String,
     },
-    /// The number of lanes.
+    /// The number of lanes is not valid.
     #[error(transparent)]
     Lanes(#[from] InvalidLaneCount),
-    /// The address of the database.
+    /// The address of the database is not valid.
     #[error(
         "`database.url` is not a PostgreSQL address such as postgres://user@host/database: {0}"
     )]
     Url(#[source] sqlx::Error),
-    /// A migration failed; what it did was rolled back.
+    /// A migration failed and was rolled back.
     #[error("a migration failed: {0}")]
     Migration(#[from] MigrateError),
-    /// The database.
+    /// The database failed.
     #[error("the database: {0}")]
     Database(#[from] sqlx::Error),
 }
 
-/// Brings the database to this version, and makes its lanes if it is new.
+/// Migrates the database to this version, and creates the lanes of a new one.
 pub async fn migrate(pool: &PgPool, lane_count: LaneCount) -> Result<(), SchemaError> {
     MIGRATIONS.run(pool).await.map_err(|error| match error {
         MigrateError::VersionMissing(found) => SchemaError::TooNew { found, known: newest() },
         other => SchemaError::Migration(other),
     })?;
-    // Migrations take as long as they take; what follows does not.
+    // Migrations may take long. The statements after them have a time limit.
     pool::within(pool::ANSWER_MAX, first_rows(pool, lane_count)).await
 }
 
-/// The rows that a new database begins with.
+/// Inserts the rows that a new database begins with.
 async fn first_rows(pool: &PgPool, lane_count: LaneCount) -> Result<(), SchemaError> {
-    // Their number is fixed from then on: users would change lanes.
+    // The number of lanes is fixed from then on, since users would change lanes otherwise.
     sqlx::query(
         "insert into lane_numbers (lane) select n::smallint from generate_series(0, $1 - 1) n
          where not exists (select from lane_numbers)",
@@ -79,7 +80,8 @@ async fn first_rows(pool: &PgPool, lane_count: LaneCount) -> Result<(), SchemaEr
     )
     .execute(pool)
     .await?;
-    // Needed before the first batch only. Later, somebody may hold the table, which is nobody's fault.
+    // Needed only before the first batch. Later another session may hold the table, which is not an
+    // error.
     if let Err(error) = windows::make_partitions(pool).await {
         let has_current: bool = sqlx::query_scalar(
             "select to_regclass('seen_actions_' || current) is not null from dedup_window",
@@ -93,14 +95,14 @@ async fn first_rows(pool: &PgPool, lane_count: LaneCount) -> Result<(), SchemaEr
     Ok(())
 }
 
-/// The projections that a migration emptied and that have to be filled from the log.
+/// Returns the projections that a migration emptied and that must be refilled from the log.
 pub async fn projections_due(pool: &PgPool) -> sqlx::Result<Vec<String>> {
     sqlx::query_scalar("select projection from projections_due order by projection")
         .fetch_all(pool)
         .await
 }
 
-/// Notes that a projection is filled.
+/// Notes that a projection has been refilled.
 pub async fn projection_filled(pool: &PgPool, projection: &str) -> sqlx::Result<()> {
     let sql = "delete from projections_due where projection = $1";
     sqlx::query(sql).bind(projection).execute(pool).await?;
@@ -111,8 +113,8 @@ fn newest() -> i64 {
     MIGRATIONS.iter().map(|m| m.version).max().unwrap_or(0)
 }
 
-/// Refuses a schema that is older or newer than this program, and says which command helps.
-/// Returns the number of lanes.
+/// Rejects a schema that is older or newer than this program; the error names the command that
+/// helps. Returns the number of lanes.
 pub async fn check(pool: &PgPool) -> Result<LaneCount, SchemaError> {
     let migrated: bool = sqlx::query_scalar("select to_regclass('_sqlx_migrations') is not null")
         .fetch_one(pool)

@@ -1,4 +1,4 @@
-//! `seen_actions`: the identities of actions that were decided, kept for at least seven days.
+//! `seen_actions`: the identities of decided actions, kept for at least seven days.
 
 pub mod windows;
 
@@ -8,7 +8,7 @@ use plaudit_domain::lane::Lane;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-/// Finds the identities that are known in the dedup window that is open, or in the one before.
+/// Returns the identities known in the open dedup window or the one before.
 pub async fn known(
     identities: &[(Lane, Uuid)],
     window: i32,
@@ -26,7 +26,7 @@ pub async fn known(
     Ok(rows.into_iter().collect())
 }
 
-/// As [`known`], by the dedup window that is open now. For readers that hold no lane.
+/// Like [`known`], with the dedup window that is open now. For readers that hold no lane.
 pub async fn known_now(
     identities: &[(Lane, Uuid)],
     connection: &mut PgConnection,
@@ -36,7 +36,8 @@ pub async fn known_now(
     known(identities, window, connection).await
 }
 
-/// Remembers identities in the dedup window that is open, known or not: they were judged once more.
+/// Stores identities of actions decided once more in the open dedup window. They may be known
+/// already.
 pub async fn remember_again(
     identities: &BTreeSet<(Lane, Uuid)>,
     window: i32,
@@ -58,8 +59,8 @@ pub async fn remember_again(
     Ok(())
 }
 
-/// The sequences of the first events of some actions, each in its user's stream. Actions without events, and
-/// those that are forgotten, are left out.
+/// Returns the sequence of the first event of each action. Actions without events, and actions no
+/// longer known, are left out.
 pub async fn first_events(
     identities: &[(Lane, Uuid)],
     window: i32,
@@ -74,19 +75,19 @@ pub async fn first_events(
     Ok(rows.into_iter().collect())
 }
 
-/// An identity that is to be remembered.
+/// An identity to store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NewlySeen {
     /// The user's lane.
     pub lane: Lane,
-    /// Of an action, or of the reversal of one.
+    /// The identity of an action, or the marker of its reversal.
     pub identity: Uuid,
-    /// The sequence of the first event of the action in its user's stream, by which its facts are found should it
-    /// be taken back.
+    /// The sequence of the action's first event in its user's stream. A reversal finds the events
+    /// of the action by it. `None` without events.
     pub sequence: Option<i64>,
 }
 
-/// Remembers identities in the dedup window that is open.
+/// Stores new identities in the open dedup window.
 pub async fn remember(
     seen: &[NewlySeen],
     window: i32,

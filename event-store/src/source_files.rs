@@ -1,4 +1,4 @@
-//! Source files that were published: numbered versions that are never altered.
+//! Published source files, in numbered versions that never change.
 
 use chrono::{DateTime, Utc};
 use jiff::Timestamp;
@@ -8,21 +8,21 @@ use uuid::Uuid;
 use crate::catalogue_store::Author;
 use crate::instant;
 
-/// The files in force, as of one moment.
+/// The files in force at one moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PublishedFiles {
-    /// Changes with each publication.
+    /// Changes with every publication.
     pub identity: Uuid,
-    /// In the order of their names, without those that were withdrawn.
+    /// In order of their names, without withdrawn files.
     pub files: Vec<PublishedFile>,
 }
 
 /// A file in force.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PublishedFile {
-    /// Its name, without a folder.
+    /// The name, without a folder.
     pub name: String,
-    /// From 1.
+    /// The version, from 1.
     pub version: u32,
     /// The content.
     pub content: String,
@@ -31,9 +31,9 @@ pub struct PublishedFile {
 /// A version of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileVersion {
-    /// From 1.
+    /// The version, from 1.
     pub version: u32,
-    /// The content; absent: the file was withdrawn.
+    /// The content; absent if this version withdrew the file.
     pub content: Option<String>,
     /// The time of publication.
     pub published_at: Timestamp,
@@ -50,22 +50,22 @@ pub struct FilePublished {
     pub name: String,
     /// The version in force.
     pub version: u32,
-    /// A new version was published; false: the same was in force already.
+    /// True if a new version was published; false if the same content was already in force.
     pub changed: bool,
 }
 
-/// Changes with each publication. Cheap: it is asked for twice a second.
+/// Returns an id that changes with every publication. Cheap: it is read twice a second.
 pub async fn identity(pool: &PgPool) -> sqlx::Result<Uuid> {
     sqlx::query_scalar("select identity from source_files").fetch_one(pool).await
 }
 
-/// The files in force.
+/// Returns the files in force.
 pub async fn in_force(pool: &PgPool) -> sqlx::Result<PublishedFiles> {
     let mut connection = pool.acquire().await?;
     read(&mut connection).await
 }
 
-/// A file in force, or the identity alone if there is none.
+/// A row: a file in force, or only the identity if there is none.
 #[derive(sqlx::FromRow)]
 struct InForce {
     identity: Uuid,
@@ -74,7 +74,8 @@ struct InForce {
     content: Option<String>,
 }
 
-/// One statement, so that a publication is seen whole or not at all.
+/// Reads the files in force. One statement, so that a publication is visible completely or not at
+/// all.
 async fn read(connection: &mut PgConnection) -> sqlx::Result<PublishedFiles> {
     let rows: Vec<InForce> = sqlx::query_as(
         "select s.identity, v.name, v.version, v.content
@@ -95,10 +96,11 @@ async fn read(connection: &mut PgConnection) -> sqlx::Result<PublishedFiles> {
     Ok(PublishedFiles { identity, files: files.collect() })
 }
 
-/// Publishes files by name and content, all or none. One that is in force already makes no version; those
-/// that are not named stay as they are.
+/// Publishes files by name and content, all or none. A file that is already in force with the same
+/// content gets no new version; files that are not named stay unchanged.
 ///
-/// `check` sees what would be in force, while no one else can publish, and may refuse it.
+/// `check` gets the files that would be in force, while publications are locked, and may refuse
+/// them.
 pub async fn publish<E: From<sqlx::Error>>(
     pool: &PgPool,
     files: &[(String, String)],
@@ -129,8 +131,8 @@ pub async fn publish<E: From<sqlx::Error>>(
     Ok(published)
 }
 
-/// Takes a file back, so that the folder's file of this name counts again, if there is one. `None`: it is
-/// not in force.
+/// Withdraws a file, so that the file of this name in the folder is used again, if there is one.
+/// `None`: no such file is in force.
 pub async fn withdraw(pool: &PgPool, name: &str, author: &Author) -> sqlx::Result<Option<u32>> {
     let mut tx = pool.begin().await?;
     lock(&mut tx).await?;
@@ -143,7 +145,7 @@ pub async fn withdraw(pool: &PgPool, name: &str, author: &Author) -> sqlx::Resul
     Ok(Some(version))
 }
 
-/// Every version of a file, oldest first; none if it was never published.
+/// Returns all versions of a file, oldest first; empty if it was never published.
 pub async fn history(pool: &PgPool, name: &str) -> sqlx::Result<Vec<FileVersion>> {
     let rows: Vec<VersionColumns> = sqlx::query_as(
         "select version, content, published_at, published_by, reason
@@ -171,7 +173,7 @@ struct VersionColumns {
     reason: Option<String>,
 }
 
-/// Publications wait for each other; processes only read the row.
+/// Makes publications wait for each other. Other processes only read the row.
 async fn lock(tx: &mut PgConnection) -> sqlx::Result<()> {
     sqlx::query("select identity from source_files for update").execute(tx).await.map(drop)
 }
@@ -202,7 +204,7 @@ async fn insert(
     Ok(number(version))
 }
 
-/// The database holds versions above 0 only.
+/// Versions in the database are above 0.
 fn number(version: i32) -> u32 {
     u32::try_from(version).unwrap_or_default()
 }

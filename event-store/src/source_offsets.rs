@@ -1,5 +1,5 @@
-//! `lane_offsets`: how far each lane has applied each source partition. Written in the transaction of the
-//! batch, so a record that is read again changes nothing.
+//! `lane_offsets`: the offset up to which each lane has applied each source partition. Written in
+//! the transaction of the batch, so that reading a record again changes nothing.
 
 use std::collections::{HashMap, HashSet};
 
@@ -8,7 +8,7 @@ use sqlx::PgConnection;
 
 use crate::batch::SourcePosition;
 
-/// Below which offset each lane has applied each of these source partitions.
+/// The next offset of each lane and source partition: everything below it is applied.
 pub type LaneOffsets = HashMap<(Lane, SourceKey), i64>;
 
 /// A source partition.
@@ -81,7 +81,8 @@ pub async fn advance(
     Ok(())
 }
 
-/// Deletes all offsets but the last of each pair. Beside the batches, which only add.
+/// Deletes all offsets except the last one of each pair. Does not conflict with batches, which only
+/// insert.
 pub async fn purge(pool: &sqlx::PgPool) -> sqlx::Result<u64> {
     let done = sqlx::query(include_str!("source_offsets/purge.sql")).execute(pool).await?;
     Ok(done.rows_affected())

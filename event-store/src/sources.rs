@@ -1,17 +1,18 @@
-//! What is remembered of source topics: their incarnation, and below which offset everything is
+//! The stored state of source topics: their incarnation, and the offset below which everything is
 //! applied.
 
 use std::collections::HashMap;
 
 use sqlx::PgPool;
 
-/// How often a topic was accepted anew; 0 for a topic that never was.
+/// Returns the number of times a topic was recreated and accepted again; 0 if never.
 pub async fn incarnation(pool: &PgPool, topic: &str) -> sqlx::Result<i32> {
     let found = sqlx::query_scalar("select incarnation from source_topics where topic = $1");
     Ok(found.bind(topic).fetch_optional(pool).await?.unwrap_or(0))
 }
 
-/// Begins a new incarnation of a topic: what it holds is new, whatever its offsets.
+/// Begins a new incarnation of a topic, whose records count as new whatever their offsets. Returns
+/// its number.
 pub async fn accept_new_topic(pool: &PgPool, topic: &str) -> sqlx::Result<i32> {
     let accept = sqlx::query_scalar(
         "insert into source_topics (topic, incarnation) values ($1, 1)
@@ -24,13 +25,13 @@ pub async fn accept_new_topic(pool: &PgPool, topic: &str) -> sqlx::Result<i32> {
 /// The stored state of one source partition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Known {
-    /// All lanes have applied everything below.
+    /// The offset below which all lanes have applied everything.
     pub applied: i64,
-    /// Some lane has applied something just below: the topic once reached to here.
+    /// The highest next offset of any lane, which shows how far the topic once reached.
     pub read: i64,
 }
 
-/// The stored state of the partitions of a topic in its running incarnation.
+/// Loads the stored state of a topic's partitions in one incarnation.
 pub async fn known(
     pool: &PgPool,
     topic: &str,
@@ -55,7 +56,7 @@ pub async fn known(
         .collect())
 }
 
-/// Notes that all lanes have applied everything below these offsets.
+/// Stores that all lanes have applied everything below these offsets.
 pub async fn note_applied(
     pool: &PgPool,
     topic: &str,

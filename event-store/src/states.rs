@@ -1,6 +1,7 @@
-//! `task_view` and `user_view`: the fold of each user's stream in rows, one for the user and one for each task. They
-//! serve the rules and the task screens alike, are written in the transaction of the events, and can be made again
-//! from the log. `distinct_values` holds what is too large for the row of a task.
+//! `task_view` and `user_view`: the fold of each user's stream in rows, one for the user and one
+//! per task. They serve the rules and the task screens, are written in the transaction of the
+//! events, and can be rebuilt from the log. `distinct_values` holds sets too large for the row of a
+//! task.
 
 mod distinct_values;
 mod recent;
@@ -28,37 +29,38 @@ use crate::batch::{ChangedUser, Changes};
 use crate::error::ExecuteError;
 use crate::{instant, lanes, reader};
 
-/// A user's state as a batch holds it.
+/// A user's state during a batch.
 #[derive(Debug, Default, Clone)]
 pub struct LoadedState {
-    /// Of the user's last event in the log.
+    /// The sequence of the user's last event in the log.
     pub sequence: i64,
-    /// The user, with the tasks that the batch may touch.
+    /// The state, with only the tasks that the batch may touch.
     pub state: UserTasks,
-    /// Whether the user has a row beside those of the tasks.
+    /// True if the user has a row in `user_view`.
     pub has_row: bool,
-    /// The large sets of values that were not folded but read.
+    /// The large value sets that were read, not folded.
     pub large_sets: LargeSets,
-    /// The state was folded from the log, because its rows were behind, or could not be read.
+    /// True if the state was folded from the log, because its rows were behind or unreadable.
     pub refolded: bool,
-    /// Why nothing can be decided for this user: the log itself can't be read. Others go on.
+    /// The reason why nothing can be decided for this user: the log can't be read. Other users are
+    /// not affected.
     pub fault: Option<String>,
 }
 
-/// The stored states to compare with the log.
+/// The users to fold from the log even if their rows can be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verify<'a> {
-    /// Those of users of these lanes to whom stock postgres-es appended.
+    /// Users of these lanes to whom stock postgres-es appended.
     Lanes(&'a BTreeSet<Lane>),
-    /// All: an append found a sequence taken that the state did not know of.
+    /// All users: an append met a sequence that the state did not know of.
     All,
 }
 
-/// Users with the tasks of each that a batch may touch.
+/// The users of a batch, each with the tasks that it may touch.
 pub type NeededUsers = BTreeMap<(Lane, UserId), BTreeSet<TaskId>>;
 
-/// Loads users, each with some tasks: what `recent` does not know, with one query for the users and one for the
-/// tasks. Of the `unremembered` all is read.
+/// Loads users, each with some tasks. Reads only what `recent` does not have, with one query for
+/// users and one for tasks; for the `unremembered` it reads everything.
 pub async fn load(
     users: &NeededUsers,
     verify: Verify<'_>,
@@ -87,19 +89,19 @@ pub async fn load(
     Ok(keys.into_iter().map(|(_, user)| user.clone()).zip(loaded).collect())
 }
 
-/// Users on their way from the database, by their place in the list of those that are needed.
+/// Users being loaded, by their index in the list of needed users.
 struct Loading {
     loaded: Vec<LoadedState>,
-    /// The users whose rows must be read.
+    /// Users whose rows must be read.
     users: Vec<usize>,
-    /// The tasks whose rows must be read.
+    /// Tasks whose rows must be read.
     tasks: Vec<(usize, TaskId)>,
-    /// The users who must be folded from the log.
+    /// Users who must be folded from the log.
     unreadable: BTreeSet<usize>,
 }
 
 impl Loading {
-    /// Starts with the users that are remembered; notes the rest for reading.
+    /// Starts with the remembered users, and notes the rows to read for the others.
     fn new(
         users: &NeededUsers,
         remembered: impl Fn(Lane, &UserId, &BTreeSet<TaskId>) -> Option<(LoadedState, Vec<TaskId>)>,
@@ -192,12 +194,12 @@ impl Loading {
     }
 }
 
-/// The place of what a row answers in a list that was sent; SQL counts from 1.
+/// The index, in the list that was sent, of the entry that a row answers. SQL counts from 1.
 fn place_of(row: &PgRow) -> sqlx::Result<usize> {
     usize::try_from(row.try_get::<i64, _>(0)? - 1).map_err(undecodable)
 }
 
-/// The places of the users who must be folded from the log.
+/// Returns the indexes of the users who must be folded from the log.
 async fn suspects(
     keys: &[&(Lane, UserId)],
     verify: Verify<'_>,
@@ -216,7 +218,7 @@ async fn suspects(
     Ok(behind.chain(unreadable).collect())
 }
 
-/// Replaces the state of a user whose rows turned out to be wrong by the fold of the log.
+/// Replaces a state whose rows turned out to be wrong by the fold of the log.
 pub async fn refold(
     lane: Lane,
     user: &UserId,
@@ -250,7 +252,7 @@ async fn fold(
     }
 }
 
-/// Writes the rows of users and of the tasks that were touched; of refolded users all rows.
+/// Writes the rows of changed users and touched tasks; for refolded users, all rows.
 pub async fn save(changes: &Changes, connection: &mut PgConnection) -> sqlx::Result<()> {
     let users = &changes.users;
     let refolded: Vec<_> = users.iter().filter(|user| user.refolded).collect();
@@ -293,7 +295,7 @@ async fn save_tasks(users: &[ChangedUser], connection: &mut PgConnection) -> sql
         if user.refolded {
             written.extend(rows(&user.state));
         } else {
-            // A task of which only an action that was too late is known has no row.
+            // A task known only from an action that was too late has no row.
             written.extend(user.touched.iter().filter_map(|task| row(&user.state, task)));
         }
         let count = written.len() - before;
@@ -329,8 +331,8 @@ async fn save_tasks(users: &[ChangedUser], connection: &mut PgConnection) -> sql
     Ok(())
 }
 
-/// Leaves a row out that can't be read, and says so: it concerns its user only, so a reader of many users' rows
-/// goes on without it.
+/// Logs and skips a row that can't be read. It concerns only its user, so a reader of many users
+/// continues without it.
 pub(crate) fn unless_unreadable<T>(read: sqlx::Result<T>, rows_of: &str) -> Option<T> {
     read.inspect_err(|error| {
         tracing::error!("a row of {rows_of} can't be read and is left out: {error}");
@@ -338,7 +340,7 @@ pub(crate) fn unless_unreadable<T>(read: sqlx::Result<T>, rows_of: &str) -> Opti
     .ok()
 }
 
-/// A stored value that this program can't read.
+/// The error for a stored value that this program can't read.
 pub(crate) fn undecodable(error: impl std::error::Error + Send + Sync + 'static) -> sqlx::Error {
     sqlx::Error::Decode(Box::new(error))
 }

@@ -1,4 +1,5 @@
-//! `streak_looks`: when the sweeper looks at a streak next. Decision 0022 explains it.
+//! `streak_looks`: the next time at which the sweeper looks at a streak. Explained in decision
+//! 0022.
 
 use jiff::Timestamp;
 use plaudit_domain::ids::{TaskId, UserId};
@@ -17,11 +18,11 @@ pub struct StreakLook {
     pub user: UserId,
     /// The task.
     pub task: TaskId,
-    /// The time; `None`: nothing is to come before the user's next step.
+    /// The time; `None` if nothing can happen to the streak before the user's next step.
     pub due_at: Option<Timestamp>,
 }
 
-/// Writes them. Each task of a user comes once.
+/// Writes the next looks. Each task of a user may occur once.
 pub(crate) async fn save(looks: &[StreakLook], connection: &mut PgConnection) -> sqlx::Result<()> {
     if looks.is_empty() {
         return Ok(());
@@ -36,7 +37,7 @@ pub(crate) async fn save(looks: &[StreakLook], connection: &mut PgConnection) ->
     Ok(())
 }
 
-/// Streaks to look at, of every lane the first `per_lane`.
+/// Returns the streaks that are due, up to `per_lane` of each lane.
 pub(crate) async fn due(
     as_of: Timestamp,
     per_lane: i64,

@@ -1,9 +1,11 @@
-//! The sweeper records what time alone brings about: rewards that nobody claimed expire, are forfeited, or are
-//! granted with the end of their period; streaks are protected, or break. It also grants what waited for a budget and
-//! fits by now. Screens, lists and claims go by the time itself and never wait for it.
+//! The sweeper records the effects of time alone: unclaimed rewards expire, are forfeited, or are
+//! granted at the end of their period; streaks are protected or break. It also grants rewards that
+//! waited for a budget and now fit. Screens, lists and claims apply the time themselves and never
+//! wait for the sweeper.
 //!
-//! Every process that writes may run one. The events are the same whoever records them and when, and a user
-//! whom another process has settled meanwhile has nothing left that is due.
+//! Every process that writes may run one. The events are the same whichever process records them,
+//! and whenever. A user whom another process has settled in the meantime has nothing left to
+//! settle.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -21,22 +23,23 @@ use crate::rewards::lapses::due_users;
 use crate::rewards::waiting::users_in_front;
 use crate::streak_looks;
 
-/// How often the sweeper looks while nothing is due.
+/// Interval between sweeps while nothing is due.
 const EVERY: Duration = Duration::from_secs(1);
 
-/// How long it rests after a failure.
+/// Delay after a failure.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 
-/// How long looking may take.
+/// Time limit for finding what is due.
 const CALL_MAX: Duration = Duration::from_secs(3);
 
-/// How long settling may take before the sweeper looks again.
+/// Time limit for settling before the next sweep.
 const APPLY_MAX: Duration = Duration::from_secs(5);
 
-/// The most milestones, and streaks, that it takes of a lane at a time: 64 lanes make some 6,000 at the most.
+/// The maximum number of milestones, and of streaks, taken from a lane at a time: with 64 lanes
+/// some 6,000 of each.
 const PER_LANE: i64 = 100;
 
-/// Runs until `stopped`.
+/// Sweeps until `stopped`.
 pub async fn run(pool: PgPool, queue: CommandQueue, stopped: CancellationToken) {
     loop {
         let rest = tokio::select! {
@@ -56,15 +59,15 @@ pub async fn run(pool: PgPool, queue: CommandQueue, stopped: CancellationToken) 
     }
 }
 
-/// The outcome of a look.
+/// The outcome of a sweep.
 enum Swept {
-    /// So many users were settled; others may be due.
+    /// The number of due users and streaks found; there may be more.
     Users(usize),
-    /// Some lanes could not be had in time.
+    /// Some lanes could not be locked in time.
     LanesBusy,
 }
 
-/// Settles what is due, or the beginning of it.
+/// Settles what is due, or a first part of it.
 async fn sweep(pool: &PgPool, queue: &CommandQueue) -> Result<Swept, Arc<ExecuteError>> {
     let as_of = queue.clock().now();
     let read = tokio::time::timeout(CALL_MAX, queue.catalogue().newest(pool)).await;
@@ -81,7 +84,8 @@ async fn sweep(pool: &PgPool, queue: &CommandQueue) -> Result<Swept, Arc<Execute
         within(CALL_MAX, look).await.map_err(ExecuteError::from)?;
     let age = oldest.map_or(0.0, |oldest| as_of.duration_since(oldest).as_secs_f64());
     metrics::gauge!("plaudit_unsettled_rewards_age_seconds").set(age);
-    // Those who wait may have to wait on, so that they are no reason to look again at once.
+    // Waiting users are not counted: they may have to wait on, so they are not a reason to sweep
+    // again at once.
     let count = users.len() + streaks.len();
     let with_rewards = users.into_iter().chain(waiting);
     let mut users: BTreeMap<_, BTreeSet<TaskId>> =
@@ -98,10 +102,11 @@ async fn sweep(pool: &PgPool, queue: &CommandQueue) -> Result<Swept, Arc<Execute
         origin: Origin::Sweeper,
     };
     let submission = queue.submit(users.into_iter().map(item).collect());
-    // A lane that somebody holds must not keep the others waiting: it comes again.
+    // A lane held by another session must not block the others. Its users are found again in the
+    // next sweep.
     match tokio::time::timeout(APPLY_MAX, submission).await {
         Ok(applied) => Ok(match applied? {
-            // Those of whom nothing can be decided are due again at once.
+            // Users for whom nothing can be decided would be due again at once.
             applied if applied.iter().all(is_failed) => Swept::Users(0),
             _ => Swept::Users(count),
         }),

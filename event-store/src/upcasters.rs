@@ -1,16 +1,16 @@
-//! Old versions of events become the newest while they are read.
+//! Upcasters: they convert old versions of events to the newest version on reading.
 
 use cqrs_es::persist::{EventUpcaster, SerializedEvent};
 use plaudit_domain::user_tasks::Event;
 use serde_json::Value;
 
-/// The steps from older versions, in order. None yet: every event is at its first version.
+/// The upcasting steps, in order. None yet: every event is at its first version.
 pub fn upcasters() -> Vec<Box<dyn EventUpcaster>> {
     Vec::new()
 }
 
-/// Reads an event of whatever version it was stored under. An event of its newest version, which
-/// nearly all are, is read straight from its text.
+/// Reads an event stored in any known version. Events of the newest version, nearly all of them,
+/// are parsed directly from the text.
 pub fn read(
     event_type: &str,
     event_version: &str,
@@ -39,7 +39,7 @@ pub fn read(
     }
 }
 
-/// Takes an old event through every step that applies.
+/// Applies to an old event every step that fits its version.
 fn raise(
     steps: &[Box<dyn EventUpcaster>],
     event_type: &str,
@@ -60,7 +60,7 @@ fn raise(
             event = step.upcast(event);
         }
     }
-    // Stock steps write a version in three numbers; it is stored in two.
+    // Stock steps write versions with three numbers; the log has two.
     if event.event_version.matches('.').count() == 2 {
         let two = event.event_version.strip_suffix(".0").map(str::to_owned);
         event.event_version = two.unwrap_or(event.event_version);
@@ -68,7 +68,7 @@ fn raise(
     Ok(event)
 }
 
-/// Why a stored event can't be read.
+/// An error of reading a stored event.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "event {event_type} in version {event_version} can't be read: {reason}; is this program older than the one that wrote it?"
@@ -86,7 +86,7 @@ mod tests {
 
     use super::*;
 
-    /// From 1.0, which told coins, to 2.0, which told an amount, to 2.1, which tells a currency too.
+    /// From 1.0 with coins, to 2.0 with an amount, to 2.1 with an amount and a currency.
     fn steps() -> Vec<Box<dyn EventUpcaster>> {
         let to_amount = |stored: Value| json!({"amount": stored["coins"]});
         let to_currency = |stored: Value| json!({"amount": stored["amount"], "currency": "coin"});

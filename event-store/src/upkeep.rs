@@ -1,5 +1,5 @@
-//! Housekeeping of the tables that batches only add to. Beside the batches: none of it is needed by the next
-//! one, and what fails is tried again a minute later.
+//! Housekeeping of the tables that batches only insert into. It runs beside the batches; none of it
+//! is needed by the next one, and a failed task is retried a minute later.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,15 +17,16 @@ use crate::pool::Deadlined;
 use crate::seen_actions::windows;
 use crate::source_offsets;
 
-/// How often upkeep looks.
+/// Interval between rounds of upkeep.
 const EVERY: Duration = Duration::from_secs(60);
 
-/// The time limit of one piece of upkeep. Each deletes a bounded number of rows.
+/// Time limit for one task of upkeep.
 const WORK_MAX: Duration = Duration::from_secs(10);
 
-/// Runs until `stopped`: opens and drops dedup windows, and deletes what has had its time: source offsets and totals of
-/// budgets that are overtaken, old decisions about parked records, what finished backfills left, and old receipts of
-/// changes by hand. Writes which fields of actions the executor has seen.
+/// Runs until `stopped`: opens and drops dedup windows, and deletes outdated rows: replaced source
+/// offsets and budget totals, old decisions about parked records, working rows of finished
+/// backfills, old receipts of changes by hand, and action fields not seen for long. Writes the
+/// action fields that the executor has seen.
 pub async fn run(pool: PgPool, executor: Arc<Executor>, stopped: CancellationToken) {
     let database = Deadlined::new(&pool, WORK_MAX);
     loop {
@@ -39,7 +40,7 @@ pub async fn run(pool: PgPool, executor: Arc<Executor>, stopped: CancellationTok
     }
 }
 
-/// Does each work once. One that fails, or gets no answer, does not keep the next ones from being done.
+/// Runs each task once. A task that fails or times out does not prevent the next ones.
 async fn round(database: &Deadlined, executor: &Executor) {
     match database.call(|pool| async move { windows::upkeep(&pool).await }).await {
         Ok(done) if done.opened => {

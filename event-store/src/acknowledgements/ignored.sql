@@ -1,4 +1,5 @@
--- The grants that acknowledgements named whose first event says that they were ignored. Two probes of a key each.
+-- The grants named by acknowledgements whose first event records that they were ignored. Two key
+-- probes each.
 select a.identity, e.payload->>'grant'
 from unnest($1::smallint[], $2::text[], $3::uuid[]) a (lane, user_id, identity)
 cross join lateral (

@@ -1,5 +1,5 @@
--- $1, $2: types with names that were seen today, $3: how many names a type may have. A type that is full takes no
--- more, and neither does one that had no room itself.
+-- $1, $2: types and field names seen today, $3: the maximum number of names per type. A full type
+-- accepts no more, nor does a type that did not fit itself.
 insert into action_fields (action_type, field, first_seen_on, last_seen_on)
 select seen.action_type, seen.field, today.on_day, today.on_day
 from unnest($1::text[], $2::text[]) seen (action_type, field),

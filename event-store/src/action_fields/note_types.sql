@@ -1,4 +1,4 @@
--- $1: types that were seen today, $2: how many there may be. A table that is full takes no more.
+-- $1: types seen today, $2: the maximum number of types. A full table accepts no more.
 insert into action_fields (action_type, field, first_seen_on, last_seen_on)
 select seen.action_type, '', today.on_day, today.on_day
 from unnest($1::text[]) seen (action_type),

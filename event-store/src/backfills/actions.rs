@@ -1,5 +1,5 @@
-//! `backfill_actions`: what a task with an open backfill has judged, past and live, so that nothing counts twice
-//! however long the backfill takes.
+//! `backfill_actions`: the past and live actions that a task with an open backfill has decided, so
+//! that nothing counts twice however long the backfill takes.
 
 use std::collections::{BTreeSet, HashSet};
 
@@ -8,7 +8,7 @@ use plaudit_domain::lane::Lane;
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
-/// Finds the actions that their tasks have decided before.
+/// Returns the actions that their tasks have already decided.
 pub(crate) async fn judged(
     asked: &[(Lane, TaskId, Uuid)],
     connection: &mut PgConnection,
@@ -26,7 +26,7 @@ pub(crate) async fn judged(
     Ok(rows.into_iter().filter_map(known).collect())
 }
 
-/// Remembers what tasks have judged.
+/// Stores the actions that tasks have decided.
 pub(crate) async fn remember(
     judged: &BTreeSet<(Lane, TaskId, Uuid)>,
     connection: &mut PgConnection,
@@ -46,8 +46,8 @@ pub(crate) async fn remember(
     Ok(())
 }
 
-/// Finds the parked records that keep an action from being counted: those that are parked still, whose release
-/// judges it, and those that were discarded.
+/// Finds the parked records that keep an action from being counted: records still parked, whose
+/// release decides the action, and records that were discarded.
 pub(crate) async fn parked(
     asked: &[(Lane, Uuid)],
     connection: &mut PgConnection,
@@ -67,12 +67,13 @@ pub(crate) async fn parked(
     Ok(rows.into_iter().collect())
 }
 
-/// The number of rows of a lane that are deleted at a time.
+/// Maximum number of rows deleted per lane and call.
 const PURGED_OF_LANE: i64 = 5_000;
 
-/// Deletes what only an open backfill needs, of one that is over: some of it, so that nobody waits.
+/// Deletes the working rows of one finished backfill, a limited number per call so that nothing
+/// waits.
 pub(crate) async fn purge(pool: &PgPool) -> sqlx::Result<()> {
-    // A batch that was decided a moment before the backfill was over may still have noted something.
+    // A batch decided just before the backfill finished may still have inserted rows.
     let over: Option<String> = sqlx::query_scalar(
         "select task_id from backfills where state in ('done', 'cancelled') and purged_at is null
            and finished_at < now() - interval '1 minute' order by finished_at limit 1",

@@ -1,4 +1,5 @@
-//! The end of the past: the offset up to which each lane had applied each partition when it first heard of a task.
+//! The boundary between past and live: the offset that each lane had applied of each partition when
+//! it first saw a task.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -8,11 +9,12 @@ use sqlx::{PgConnection, PgPool};
 
 use crate::source_offsets::SourceKey;
 
-/// Below which offset a lane had applied a source partition before a task was published; absent: nothing of it.
+/// Offset below which a lane had applied a source partition before a task was published. Absent if
+/// the lane had applied nothing of it.
 pub(crate) type Bounds = HashMap<(Lane, TaskId, SourceKey), i64>;
 
-/// Settles where the past of these tasks ends in these lanes, unless it is settled. The lanes are held, and what
-/// the batch at hand applies is not noted yet.
+/// Stores the boundary of these tasks in these lanes where none is stored yet. The caller holds the
+/// lanes and has not yet stored the offsets of its own batch.
 pub(crate) async fn settle<'t>(
     lanes: &[Lane],
     tasks: impl Iterator<Item = &'t TaskId>,
@@ -26,7 +28,7 @@ pub(crate) async fn settle<'t>(
     Ok(())
 }
 
-/// Loads where the past of tasks ends in lanes.
+/// Loads the stored boundaries.
 pub(crate) async fn load(
     wanted: &BTreeSet<(Lane, TaskId)>,
     connection: &mut PgConnection,
@@ -54,7 +56,7 @@ pub(crate) async fn load(
     Ok(rows.into_iter().filter_map(bound).collect())
 }
 
-/// The lanes in which it is not settled yet where the past of a task ends.
+/// Returns the lanes that have no boundary for a task yet.
 pub async fn unsettled_lanes(pool: &PgPool, task: &TaskId) -> sqlx::Result<Vec<Lane>> {
     let lanes: Vec<i16> = sqlx::query_scalar(
         "select n.lane from lane_numbers n
@@ -70,7 +72,8 @@ pub async fn unsettled_lanes(pool: &PgPool, task: &TaskId) -> sqlx::Result<Vec<L
 /// A partition of a topic, in an incarnation of the topic.
 pub type PartitionKey = (String, i32, i32);
 
-/// The highest offset below which any lane had applied each source partition: the first that is not read.
+/// Returns the end of each source partition for a task: the highest boundary of any lane, and the
+/// first offset not to read.
 pub async fn ends(pool: &PgPool, task: &TaskId) -> sqlx::Result<BTreeMap<PartitionKey, i64>> {
     let rows: Vec<(String, i32, i32, i64)> = sqlx::query_as(
         "select topic, incarnation, partition, max(next_offset) from backfill_bounds

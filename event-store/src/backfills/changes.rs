@@ -11,18 +11,18 @@ use crate::states::undecodable;
 /// A change of a backfill.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BackfillChange {
-    /// It reads nothing until it is resumed.
+    /// Stop reading until resumed.
     Pause,
-    /// It goes on where it was.
+    /// Continue where it stopped.
     Resume,
-    /// It ends. What it has counted stays counted.
+    /// End it. Progress already counted stays.
     Cancel,
-    /// Grants the rewards that it holds back.
+    /// Grant the held rewards.
     Release,
 }
 
 impl BackfillChange {
-    /// As stored: what was done.
+    /// The word stored in the history.
     fn as_str(self) -> &'static str {
         match self {
             Self::Pause => "paused",
@@ -33,15 +33,15 @@ impl BackfillChange {
     }
 }
 
-/// The reason why a backfill can't be changed so.
+/// The reason why a change of a backfill was refused.
 #[derive(Debug, thiserror::Error)]
 pub enum BackfillChangeError {
-    /// The task has none.
+    /// The task has no backfill.
     #[error(
         "task {0} has no backfill; only a task that was first published with `backfill` has one"
     )]
     Unknown(TaskId),
-    /// It is over.
+    /// The backfill is done or cancelled.
     #[error("the backfill of {task} is {state}, and nothing more can be done with it")]
     Over {
         /// The task.
@@ -49,7 +49,7 @@ pub enum BackfillChangeError {
         /// Its final state.
         state: BackfillState,
     },
-    /// It may still count something that it would hold back.
+    /// The backfill is not finished and may still hold more rewards.
     #[error(
         "the backfill of {task} is {state}; its rewards can be released once it is done or cancelled"
     )]
@@ -59,15 +59,15 @@ pub enum BackfillChangeError {
         /// Its state.
         state: BackfillState,
     },
-    /// It holds nothing back.
+    /// The backfill holds no rewards.
     #[error("the backfill of {0} holds no rewards back; only `rewards: hold` does")]
     HoldsNothing(TaskId),
-    /// The database.
+    /// The database failed.
     #[error("the database: {0}")]
     Database(#[from] sqlx::Error),
 }
 
-/// Changes the backfill of a task. What is so already stays so.
+/// Changes the backfill of a task. Does nothing if it is already in the wanted state.
 pub async fn change(
     pool: &PgPool,
     task: &TaskId,
@@ -147,7 +147,7 @@ async fn note(
     Ok(())
 }
 
-/// Cancels the backfill of a task that is retired, if it is not over.
+/// Cancels the backfill of a retired task, unless it is over.
 pub(crate) async fn cancel_retired(
     task: &TaskId,
     author: &Author,
@@ -166,7 +166,7 @@ pub(crate) async fn cancel_retired(
     Ok(())
 }
 
-/// Makes every process read the catalogue anew, and with it which backfills are open.
+/// Makes every process reload the catalogue, and with it the list of open backfills.
 pub(crate) async fn tell_everybody(connection: &mut PgConnection) -> sqlx::Result<()> {
     sqlx::query("update catalogue set identity = gen_random_uuid()").execute(connection).await?;
     Ok(())

@@ -6,7 +6,8 @@ use sqlx::PgPool;
 
 use crate::states::undecodable;
 
-/// Users of a lane of whom a task holds something back, in order, after one of them: at most `limit`.
+/// Returns the users of a lane with held rewards of a task, in order of user id: those after
+/// `after`, at most `limit`.
 pub async fn users(
     pool: &PgPool,
     lane: Lane,
@@ -14,7 +15,7 @@ pub async fn users(
     after: &str,
     limit: i64,
 ) -> sqlx::Result<Vec<UserId>> {
-    // Quotes within a text are written with a backslash, so only a key of the state looks like this.
+    // Quotes inside a string are escaped, so only a key of the state matches this pattern.
     let users: Vec<String> = sqlx::query_scalar(
         r#"select user_id from task_view
            where lane = $1 and task_id = $2 and user_id > $3 and details::text like '%"held":true%'

@@ -1,4 +1,4 @@
--- The places of the actions that their tasks have judged. One probe of the key each.
+-- The places of the actions that their tasks have already decided. One probe of the key each.
 select a.place
 from unnest($1::smallint[], $2::text[], $3::uuid[]) with ordinality a (lane, task_id, identity, place)
 cross join lateral (

@@ -1,5 +1,6 @@
-//! The leases of backfills: one process works on each at a time, until its lease expires. The epoch
-//! refuses writes of a process that lost its lease, and the identity of each action tells what it still counts.
+//! Leases of backfills: one process works on a backfill at a time, until its lease expires. The
+//! epoch rejects writes of a process that lost its lease; the identity of each action prevents
+//! double counting.
 
 use jiff::Timestamp;
 use plaudit_domain::catalogue::definition::BackfillRewards;
@@ -11,7 +12,7 @@ use super::{BackfillPartition, BackfillState, rewards_from};
 use crate::instant;
 use crate::states::undecodable;
 
-/// For how long a lease is given. It is renewed with each step, and every few seconds while there is none.
+/// Duration of a lease. It is renewed with each step, and every few seconds between steps.
 const LEASE_SECONDS: f64 = 15.0;
 
 /// A backfill that this process works on.
@@ -19,21 +20,21 @@ const LEASE_SECONDS: f64 = 15.0;
 pub struct Lease {
     /// The task.
     pub task: TaskId,
-    /// Of the lease.
+    /// The epoch of the lease. Increases with each holder.
     pub epoch: i64,
     /// The earliest time of an action that counts.
     pub from: Timestamp,
     /// The treatment of rewards that past actions earn.
     pub rewards: BackfillRewards,
-    /// It is settled which records are read.
+    /// True if the records to read are known.
     pub is_planned: bool,
     /// Its state.
     pub state: BackfillState,
-    /// The wish to grant what it holds back.
+    /// An operator's request to grant the held rewards.
     pub release: Option<ReleaseWish>,
 }
 
-/// The wish of an operator to grant what a backfill holds back.
+/// An operator's request to grant the rewards that a backfill holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReleaseWish {
     /// The operator.
@@ -44,18 +45,18 @@ pub struct ReleaseWish {
     pub at: Timestamp,
 }
 
-/// The counts of a step.
+/// The counts of one step.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {
     /// Actions that moved the task.
     pub moved: i64,
-    /// Actions that did not.
+    /// Actions that did not move the task.
     pub unmoved: i64,
-    /// Actions that could not be judged.
+    /// Actions that could not be decided.
     pub failed: i64,
 }
 
-/// Takes a backfill that has work and no worker; the one that waited longest first.
+/// Takes a backfill that has work and no worker; the one that has waited longest first.
 pub async fn take(pool: &PgPool, holder: Uuid) -> sqlx::Result<Option<Lease>> {
     let row = sqlx::query(include_str!("take.sql"))
         .bind(holder)
@@ -83,7 +84,8 @@ pub async fn take(pool: &PgPool, holder: Uuid) -> sqlx::Result<Option<Lease>> {
 }
 
 impl Lease {
-    /// Keeps the lease. Answers how the backfill stands by now; `None`: another process has it.
+    /// Renews the lease and returns the state of the backfill. `None`: another process holds the
+    /// lease.
     pub async fn renew(&self, pool: &PgPool) -> sqlx::Result<Option<BackfillState>> {
         let state: Option<String> = sqlx::query_scalar(
             "update backfills set leased_until = now() + make_interval(secs => $3)
@@ -97,7 +99,7 @@ impl Lease {
         state.map(|state| state.parse().map_err(undecodable)).transpose()
     }
 
-    /// Gives the lease back. `rest`: for so many seconds nobody takes it.
+    /// Releases the lease. Nobody takes it again for `rest` seconds.
     pub async fn give_back(&self, pool: &PgPool, rest: f64) -> sqlx::Result<()> {
         sqlx::query(
             "update backfills set holder = null, leased_until = now() + make_interval(secs => $3)
@@ -111,7 +113,8 @@ impl Lease {
         Ok(())
     }
 
-    /// Notes what is read. `false`: another process has the backfill.
+    /// Stores the records to read. Returns `false` if another process holds the lease or the plan
+    /// is stored already.
     pub async fn plan(
         &self,
         pool: &PgPool,
@@ -150,8 +153,9 @@ impl Lease {
         Ok(true)
     }
 
-    /// Notes how far partitions are read, and what that counted. Must follow the commits of what was read.
-    /// Answers how the backfill stands by now; `None`: another process has it, and nothing was noted.
+    /// Stores the progress of partitions and the counts of the step. Must follow the commit of the
+    /// batches that applied these records. Returns the state of the backfill; `None`: another
+    /// process holds the lease, and nothing was stored.
     pub async fn advance(
         &self,
         pool: &PgPool,
@@ -193,7 +197,7 @@ impl Lease {
         Ok(Some(state.parse().map_err(undecodable)?))
     }
 
-    /// Notes why the backfill does not get on.
+    /// Stores the problem that blocks the backfill.
     pub async fn report(&self, pool: &PgPool, problem: &str) -> sqlx::Result<()> {
         sqlx::query("update backfills set problem = $3 where task_id = $1 and epoch = $2")
             .bind(self.task.as_str())
@@ -204,7 +208,7 @@ impl Lease {
         Ok(())
     }
 
-    /// Notes that all is read.
+    /// Marks the backfill as done.
     pub async fn finish(&self, pool: &PgPool) -> sqlx::Result<()> {
         let mut tx = pool.begin().await?;
         let done = sqlx::query(
@@ -222,7 +226,8 @@ impl Lease {
         tx.commit().await
     }
 
-    /// Notes that so many more users have what was held back.
+    /// Adds to the number of users whose held rewards were granted. Returns `false` if another
+    /// process holds the lease.
     pub async fn released(&self, pool: &PgPool, users: i64, is_all: bool) -> sqlx::Result<bool> {
         let noted = sqlx::query(
             "update backfills set released_users = released_users + $3, progressed_at = now(),

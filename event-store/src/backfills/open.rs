@@ -1,4 +1,4 @@
-//! The backfills that may still count something, as of one catalogue.
+//! Backfills that may still count actions, for one version of the catalogue.
 
 use std::collections::BTreeSet;
 use std::sync::Mutex;
@@ -12,7 +12,7 @@ use sqlx::PgConnection;
 use super::rewards_from;
 use crate::states::undecodable;
 
-/// A backfill that may still count something.
+/// A backfill that may still count actions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OpenBackfill {
     /// The task.
@@ -21,17 +21,17 @@ pub struct OpenBackfill {
     pub rewards: BackfillRewards,
 }
 
-/// All of them. Nearly always none, and then they cost a batch nothing.
+/// All open backfills. The list is nearly always empty and then costs a batch nothing.
 #[derive(Debug, Default)]
 pub struct OpenBackfills {
     open: Vec<OpenBackfill>,
-    /// The lanes in which the boundary of each of them is known to be settled.
+    /// Lanes whose boundary is known to be stored for all of these backfills.
     bounded: Mutex<BTreeSet<Lane>>,
 }
 
 impl OpenBackfills {
-    /// Reads those of the tasks of a catalogue. Read it after the catalogue: then none of its tasks is missed, and
-    /// one that was published meanwhile is left out.
+    /// Reads the open backfills of the tasks in a catalogue. Must follow the read of the catalogue:
+    /// then no task of it is missed, and a task published in between is left out.
     pub(crate) async fn read(
         catalogue: &Catalogue,
         connection: &mut PgConnection,
@@ -51,17 +51,17 @@ impl OpenBackfills {
         Ok(Self { open, bounded: Mutex::default() })
     }
 
-    /// One by its task.
+    /// Finds the open backfill of a task.
     pub fn of(&self, task: &TaskId) -> Option<&OpenBackfill> {
         self.open.iter().find(|backfill| backfill.task == *task)
     }
 
-    /// The tasks of all of them.
+    /// The tasks with an open backfill.
     pub fn tasks(&self) -> impl Iterator<Item = &TaskId> {
         self.open.iter().map(|backfill| &backfill.task)
     }
 
-    /// Those of some lanes in which the boundary may have to be settled.
+    /// Returns those of the lanes whose boundary may not be stored yet.
     pub(crate) fn unbounded(&self, lanes: &BTreeSet<Lane>) -> Vec<Lane> {
         if self.open.is_empty() {
             return Vec::new();
@@ -70,7 +70,7 @@ impl OpenBackfills {
         lanes.difference(&bounded).copied().collect()
     }
 
-    /// Notes lanes whose boundaries are committed.
+    /// Marks lanes as bounded once their boundaries are committed.
     pub(crate) fn note_bounded(&self, lanes: impl Iterator<Item = Lane>) {
         if !self.open.is_empty() {
             self.bounded.lock().expect("nothing panics while it holds the lock").extend(lanes);

@@ -1,4 +1,5 @@
--- Notes how far some lanes have applied each source partition, for tasks of which that is not noted.
+-- Stores the offset up to which these lanes have applied each source partition, for tasks that have
+-- no boundary yet.
 insert into backfill_bounds (lane, task_id, topic, incarnation, partition, next_offset)
 select o.lane, t.task_id, o.topic, o.incarnation, o.partition, max(o.next_offset)
 from unnest($1::smallint[]) l (lane)

@@ -1,4 +1,5 @@
--- Takes a backfill that has work and no worker. $1: who takes it, $2: for how many seconds.
+-- Takes a backfill that has work and no worker. $1: the holder, $2: the duration of the lease in
+-- seconds.
 update backfills set epoch = epoch + 1, holder = $1, leased_until = now() + make_interval(secs => $2)
 where task_id = (
     select task_id from backfills

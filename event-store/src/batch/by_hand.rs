@@ -1,4 +1,4 @@
-//! Changes by hand: how a repeat is told, and what it is answered with.
+//! Changes by hand: their idempotency keys and receipts.
 
 use jiff::Timestamp;
 use plaudit_domain::calendar::PeriodKey;
@@ -7,14 +7,15 @@ use plaudit_domain::user_tasks::Reward;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// The idempotency key of a change by hand: of whom, and of what. A key of one operation is none of another's.
+/// Idempotency key of a change by hand. The same key sent for another user or operation is a
+/// different key.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct RequestKey {
     /// The user whose history is changed.
     pub user: UserId,
     /// The operation, such as `adjust daily-gifts`.
     pub operation: String,
-    /// As sent, or an id of the request.
+    /// The key as sent, or an id of the request.
     pub key: String,
 }
 
@@ -34,7 +35,7 @@ pub struct HandReceipt {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "change", rename_all = "snake_case")]
 pub enum HandChange {
-    /// Freezes were given.
+    /// Freezes were granted.
     FreezesGranted {
         /// The number of freezes added.
         granted: i64,

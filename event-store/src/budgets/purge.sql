@@ -1,4 +1,4 @@
--- Totals that a later one has overtaken. $1: how many at most.
+-- Deletes totals replaced by a later one. $1: the maximum number of rows.
 delete from budget_takes t
 using (
     select ctid as place from budget_takes b

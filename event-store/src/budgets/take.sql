@@ -1,4 +1,4 @@
--- Takes from some windows what they still hold all of. $3: how much, $4: the limit.
+-- Takes amounts from the windows that still hold the whole amount. $3: the amounts, $4: the limits.
 insert into budget_takes (budget_id, window_key, used)
 select k.budget_id, k.window_key, coalesce(h.used, 0) + k.taken
 from unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[]) k (budget_id, window_key, taken, most)

@@ -1,4 +1,4 @@
--- How much was granted of some windows: the last row of each.
+-- The amount granted from each window: its last row.
 select k.budget_id, k.window_key, h.used
 from unnest($1::text[], $2::text[]) k (budget_id, window_key)
 cross join lateral (

@@ -1,4 +1,4 @@
-//! Amnesties: an operator declares that no streak breaks over a span of time.
+//! Amnesties: spans of time over which, as declared by an operator, no streak breaks.
 
 use chrono::{DateTime, Utc};
 use jiff::Timestamp;
@@ -14,18 +14,18 @@ use super::read;
 use crate::error::ExecuteError;
 use crate::instant;
 
-/// The span of an amnesty, and the tasks that it is for.
+/// The time span and the tasks of an amnesty.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AmnestyScope {
-    /// The first instant inside.
+    /// The first instant of the span.
     pub from: Timestamp,
-    /// The first instant no longer inside.
+    /// The first instant after the span.
     pub until: Timestamp,
-    /// Absent: all continuous tasks, also those that are published later.
+    /// The tasks; absent: all continuous tasks, including those published later.
     pub tasks: Option<Vec<TaskId>>,
 }
 
-/// An amnesty as it was declared.
+/// A declared amnesty.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeclaredAmnesty {
     /// Its id.
@@ -41,7 +41,7 @@ pub struct DeclaredAmnesty {
     pub reason: String,
 }
 
-/// The reason why no amnesty was declared.
+/// The reason why an amnesty was refused.
 #[derive(Debug, thiserror::Error)]
 pub enum AmnestyError {
     /// The span is empty.
@@ -52,7 +52,7 @@ pub enum AmnestyError {
         /// Its end.
         until: Timestamp,
     },
-    /// No task is named, though the list of them is there.
+    /// The list of tasks is present but empty.
     #[error("no task is named; leave the tasks out for all continuous tasks")]
     NoTask,
     /// There is no such task.
@@ -61,10 +61,10 @@ pub enum AmnestyError {
     /// The task has no streaks.
     #[error("task {0} is not continuous, so it has no streaks that could break")]
     NotContinuous(TaskId),
-    /// There are as many as can be.
+    /// The maximum number of amnesties is reached.
     #[error("there are already {AMNESTIES_MAX} amnesties, the maximum")]
     TooMany,
-    /// The database.
+    /// The database failed.
     #[error(transparent)]
     Store(#[from] ExecuteError),
 }
@@ -75,8 +75,8 @@ impl From<sqlx::Error> for AmnestyError {
     }
 }
 
-/// Declares an amnesty. In force with the next batch of every process. One that was declared for the same span
-/// and tasks before is given back instead of being declared again.
+/// Declares an amnesty, in force with the next batch of every process. If one with the same span
+/// and tasks exists, returns that one instead.
 pub async fn declare_amnesty(
     pool: &PgPool,
     scope: AmnestyScope,
@@ -84,7 +84,7 @@ pub async fn declare_amnesty(
     reason: &str,
 ) -> Result<DeclaredAmnesty, AmnestyError> {
     let mut tx = pool.begin().await?;
-    // As publications do: changes of the catalogue wait for each other.
+    // Like publications: changes of the catalogue wait for each other.
     sqlx::query("select revision from catalogue for update").execute(&mut *tx).await?;
     let (_, known) = read(&mut tx).await?;
     let scope = checked(scope, &known)?;
@@ -118,7 +118,7 @@ pub async fn declare_amnesty(
     Ok(declared)
 }
 
-/// The scope with its tasks in order, if its tasks have streaks and its span is one.
+/// Checks the span and the tasks. Returns the scope with its tasks sorted.
 fn checked(scope: AmnestyScope, catalogue: &Catalogue) -> Result<AmnestyScope, AmnestyError> {
     let AmnestyScope { from, until, tasks } = scope;
     if from >= until {
@@ -177,8 +177,9 @@ fn amnesty(row: &PgRow) -> Result<DeclaredAmnesty, ExecuteError> {
     })
 }
 
-/// Gives each task the amnesties that concern it. Must follow the statement that read the identity of the
-/// catalogue: what is declared in between is then known a moment early, and never missed.
+/// Adds to each task the amnesties that concern it. Must follow the statement that read the
+/// identity of the catalogue: an amnesty declared in between is then seen a moment early, and never
+/// missed.
 pub(super) async fn add_amnesties(
     tasks: &mut [CatalogueTask],
     connection: &mut PgConnection,

@@ -1,4 +1,4 @@
-//! Who changed a task, and why.
+//! The history of changes of a task: time, author and reason.
 
 use chrono::{DateTime, Utc};
 use jiff::Timestamp;
@@ -15,11 +15,11 @@ pub struct TaskChange {
     pub change: TaskChangeKind,
     /// The version that was published; absent for other changes.
     pub version: Option<u32>,
-    /// When.
+    /// The time of the change.
     pub at: Timestamp,
-    /// Who: the `sub` of a token, or a user of the operating system.
+    /// The author: the `sub` of a token, or a user of the operating system.
     pub by: String,
-    /// Why, if that was said.
+    /// The reason, if one was given.
     pub reason: Option<String>,
     /// The first instant of an amnesty; absent for other changes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -29,7 +29,7 @@ pub struct TaskChange {
     pub until: Option<Timestamp>,
 }
 
-/// A change of a task.
+/// The kind of change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TaskChangeKind {
@@ -41,11 +41,12 @@ pub enum TaskChangeKind {
     Resumed,
     /// It was retired.
     Retired,
-    /// No streak of it breaks over a span of time.
+    /// An amnesty was declared for it.
     Amnesty,
 }
 
-/// All changes of a task, oldest first. Nobody was noted for changes of status by older programs.
+/// Returns all changes of a task, oldest first. Older programs stored no author for changes of
+/// status.
 pub async fn changes_of(pool: &PgPool, task: &TaskId) -> sqlx::Result<Vec<TaskChange>> {
     let rows = sqlx::query(include_str!("changes.sql")).bind(task.as_str()).fetch_all(pool).await?;
     let change = |row: &sqlx::postgres::PgRow| {

@@ -1,4 +1,4 @@
-//! Whether definitions fit the catalogue, and the catalogue as it would be with them.
+//! Checks definitions against the catalogue, and builds the catalogue that would result.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -9,19 +9,19 @@ use plaudit_domain::catalogue::definition::{Budget, BudgetId, BudgetUse, TaskDef
 use plaudit_domain::catalogue::{Catalogue, CatalogueTask, DependencyCycle, Status, TaskVersion};
 use plaudit_domain::ids::TaskId;
 
-/// Why one definition does not fit the catalogue.
+/// A conflict between one definition and the catalogue.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{task}: {reason}")]
 pub struct Unfit {
     /// The task.
     pub task: TaskId,
-    /// Its field, such as `kind` or `requires[1]`.
+    /// The field of the task, such as `kind` or `requires[1]`.
     pub field: String,
-    /// What is wrong with it.
+    /// A description of the conflict.
     pub reason: String,
 }
 
-/// The catalogue as it would be if these definitions were published now. Nothing is stored.
+/// Builds the catalogue that would result from publishing these definitions now. Stores nothing.
 pub fn with_drafts(
     known: &Catalogue,
     drafts: &[TaskDefinition],
@@ -74,8 +74,8 @@ fn copy_of(task: &CatalogueTask) -> CatalogueTask {
     }
 }
 
-/// What can only be judged against what is there: kinds, retired ids, prerequisites, cycles,
-/// and how many tasks one action touches.
+/// Checks the conditions that depend on the published tasks: kinds, retired ids, prerequisites,
+/// budgets, cycles, patterns, and the number of tasks that one action touches.
 pub fn check_fit(known: &Catalogue, definitions: &[TaskDefinition]) -> Result<(), Vec<Unfit>> {
     let mut faults = Vec::new();
     let named: HashMap<_, _> = definitions.iter().map(|d| (&d.id, d)).collect();
@@ -114,10 +114,11 @@ pub fn check_fit(known: &Catalogue, definitions: &[TaskDefinition]) -> Result<()
     if faults.is_empty() { Ok(()) } else { Err(faults) }
 }
 
-/// The most periods before its publication that a task may count: all of them stay open until the backfill is done.
+/// The maximum number of past periods that a backfill may cover: all of them stay open until it is
+/// done.
 const PAST_PERIODS_MAX: usize = 100;
 
-/// The reason why a task can't count the past actions that it names.
+/// Returns the reason why a task can't have the backfill that it asks for.
 fn backfill_fault(known: Option<&CatalogueTask>, definition: &TaskDefinition) -> Option<String> {
     let backfill = definition.backfill?;
     if let Some(task) = known {
@@ -139,7 +140,8 @@ fn backfill_fault(known: Option<&CatalogueTask>, definition: &TaskDefinition) ->
     ))
 }
 
-/// Tasks that share a budget agree about its terms, so that there is one limit at any time.
+/// Checks that tasks sharing a budget agree on its terms, so that one limit is in force at any
+/// time.
 fn check_budgets(
     known: &Catalogue,
     definitions: &[TaskDefinition],
@@ -184,7 +186,7 @@ fn dependencies(definition: &TaskDefinition) -> [(&'static str, &[TaskId]); 2] {
     ]
 }
 
-/// Whether the catalogue as it would be can be used.
+/// Checks the catalogue that would result as a whole.
 fn check_together(
     known: &Catalogue,
     definitions: &[TaskDefinition],
@@ -213,7 +215,8 @@ fn check_together(
     match Catalogue::new(0, after) {
         Err(cycle) => faults.extend(closing(&cycle, named)),
         Ok(after) => faults.extend(after.check_touched().err().and_then(|many| {
-            // What was published before touched fewer, so one of these definitions is too many.
+            // The published tasks alone passed this check, so one of these definitions exceeds the
+            // limit.
             let listens = |d: &&TaskDefinition| d.listens_to().any(|kind| *kind == many.action);
             let task = definitions.iter().find(listens).or(definitions.first())?.id.clone();
             Some(Unfit { task, field: "objective.on".to_owned(), reason: many.to_string() })
@@ -222,8 +225,9 @@ fn check_together(
     faults
 }
 
-/// The first of these definitions whose patterns are too many beside those of the catalogue. One that brings no
-/// new pattern is never refused: the catalogue may be from a release that had no such limit.
+/// Finds the first of these definitions whose patterns exceed the limit together with those of the
+/// catalogue. A definition without new patterns is never refused: the catalogue may come from a
+/// release without this limit.
 fn too_many_patterns(
     known: &Catalogue,
     after: &[CatalogueTask],
@@ -248,7 +252,8 @@ fn too_many_patterns(
     })
 }
 
-/// The entry of one of these definitions that closes a cycle: what was published before had none.
+/// Finds the field of one of these definitions that closes the cycle. The published tasks alone
+/// have none.
 fn closing(cycle: &DependencyCycle, named: &HashMap<&TaskId, &TaskDefinition>) -> Option<Unfit> {
     let next = cycle.tasks.iter().skip(1).chain(cycle.tasks.first());
     let entries = cycle.tasks.iter().zip(next).filter_map(|(task, next)| {

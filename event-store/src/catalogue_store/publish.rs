@@ -13,12 +13,12 @@ use crate::backfills;
 use crate::error::ExecuteError;
 use crate::executor::off_the_runtime;
 
-/// Who changes the catalogue, and why.
+/// The author of a change, and the reason.
 #[derive(Debug, Clone)]
 pub struct Author {
     /// The `sub` of a token, or a user of the operating system.
     pub by: String,
-    /// Absent: it was not said.
+    /// The reason; absent if none was given.
     pub reason: Option<String>,
 }
 
@@ -35,14 +35,14 @@ pub struct Published {
     pub task: TaskId,
     /// The version in force.
     pub version: u32,
-    /// Whether it is new; false: the definition was in force already.
+    /// True if the version is new; false if the definition was already in force.
     pub changed: bool,
 }
 
-/// Why nothing was published, or a task's status did not change.
+/// The reason why a publication or a change of status was refused.
 #[derive(Debug, thiserror::Error)]
 pub enum PublishError {
-    /// The definitions do not fit the catalogue. All reasons are named.
+    /// The definitions conflict with the catalogue. Names all conflicts.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
     Unfit(Vec<Unfit>),
     /// There is no such task.
@@ -53,15 +53,15 @@ pub enum PublishError {
     UnknownVersion {
         /// The task.
         task: TaskId,
-        /// What was asked for.
+        /// The version that was asked for.
         version: u32,
         /// The version in force.
         last: u32,
     },
-    /// The task is retired for good.
+    /// The task is retired, which is final.
     #[error("task {0} is retired; a retired task never returns, and its id is never used again")]
     Retired(TaskId),
-    /// The database.
+    /// The database failed.
     #[error(transparent)]
     Store(#[from] ExecuteError),
 }
@@ -72,8 +72,8 @@ impl From<sqlx::Error> for PublishError {
     }
 }
 
-/// Publishes definitions, all or none. A definition that is in force already makes no version.
-/// Tasks that are not named stay as they are.
+/// Publishes definitions, all or none. A definition that is already in force creates no version.
+/// Tasks that are not named stay unchanged.
 pub async fn publish(
     pool: &PgPool,
     definitions: &[TaskDefinition],
@@ -81,7 +81,7 @@ pub async fn publish(
 ) -> Result<Vec<Published>, PublishError> {
     let author = author.into();
     let mut tx = pool.begin().await?;
-    // Publications wait for each other; batches only read the row.
+    // Publications wait for each other. Batches only read the row.
     sqlx::query("select revision from catalogue for update").execute(&mut *tx).await?;
     let (_, known) = read(&mut tx).await?;
     off_the_runtime(|| check_fit(&known, definitions)).map_err(PublishError::Unfit)?;
@@ -120,7 +120,7 @@ pub async fn publish(
     Ok(published)
 }
 
-/// Publishes the definition of an earlier version again, as a new one.
+/// Publishes the definition of an earlier version as a new version.
 pub async fn roll_back(
     pool: &PgPool,
     task: &TaskId,
@@ -135,7 +135,7 @@ pub async fn roll_back(
         last: known.current().version,
     })?;
     let definitions = std::slice::from_ref(&earlier.definition);
-    // Versions never change, so the one that was read is the one that is published.
+    // Versions never change, so the definition read here can't differ from the stored one.
     let published = publish(pool, definitions, author).await?;
     published.into_iter().next().ok_or_else(|| PublishError::UnknownTask(task.clone()))
 }

@@ -1,4 +1,4 @@
-//! How many users the publication of a version concerns, and how.
+//! Counts the users affected by the publication of a version, by effect.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,22 +15,23 @@ use sqlx::{PgConnection, PgPool, Row as _};
 use crate::executor::off_the_runtime;
 use crate::states::{UserRow, undecodable};
 
-/// Users who have done something for a task, by what would become of the period they are in. All others begin
-/// with the new version.
+/// The users with progress in a task, by the effect of a new version on their current period. All
+/// other users begin with the new version.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UsersReached {
-    /// Their open period is completed and stays so.
+    /// Users whose open period is completed and stays so.
     pub completed: u64,
-    /// Their open period goes on under the version it began with.
+    /// Users whose open period continues under its current version.
     pub keep_version: u64,
-    /// Their open period goes on under the new version.
+    /// Users whose open period continues under the new version.
     pub adopt_version: u64,
-    /// Of `adopt_version`: what they have is enough for the new target, so that the next action completes it.
+    /// The part of `adopt_version` whose progress reaches the new target, so that the next action
+    /// completes the period.
     pub adopt_at_target: u64,
-    /// Their last period has ended; the next one begins with the new version.
+    /// Users whose last period has ended. The next one begins with the new version.
     pub begin_anew: u64,
-    /// They would adopt the new version or begin with it, but are outside its audience: nothing counts for them.
-    /// Counted if the audience changes.
+    /// Users who would adopt the new version or begin with it, but are outside its audience:
+    /// nothing counts for them. Counted only if the audience changes.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub outside_audience: u64,
 }
@@ -40,12 +41,12 @@ fn is_zero(number: &u64) -> bool {
     *number == 0
 }
 
-/// The newest period of a user, as far as a new version concerns it.
+/// The newest period of a user.
 struct Newest {
     version: u32,
     is_open: bool,
     is_completed: bool,
-    /// Its progress is enough for the new target.
+    /// True if its progress reaches the new target.
     is_enough: bool,
 }
 
@@ -58,12 +59,12 @@ impl Newest {
     }
 }
 
-/// How many users are read one by one before their audience is evaluated.
+/// The number of users read before their audience is evaluated.
 const CHUNK: usize = 1_000;
 
-/// Counts them for at most so long; `None`: that was not enough. Users are counted by an index. If the version has
-/// another audience than the one in force, they are read one by one, because who is in it follows from their
-/// attributes.
+/// Counts the affected users. `None`: the time limit was reached. Normally an index is enough. If
+/// the version has another audience than the one in force, users are read one by one, because the
+/// audience depends on their attributes.
 pub async fn users_reached(
     pool: &PgPool,
     task: &CatalogueTask,
@@ -135,7 +136,7 @@ fn is_in_audience(row: &PgRow, draft: &TaskVersion) -> sqlx::Result<bool> {
 }
 
 impl UsersReached {
-    /// Counts users whose newest period is this one.
+    /// Adds users whose newest period is this one.
     fn add(
         &mut self,
         users: u64,
@@ -159,7 +160,7 @@ impl UsersReached {
     }
 }
 
-/// A statement took longer than `statement_timeout`.
+/// Error code: a statement took longer than `statement_timeout`.
 ///
 /// Source: PostgreSQL, appendix A "Error Codes".
 const QUERY_CANCELED: &str = "57014";

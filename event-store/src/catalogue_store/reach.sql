@@ -1,4 +1,5 @@
--- Users with a period of the task, by what decides how a new version concerns them. The lanes lead the index.
+-- Counts users with a period of the task, by the values that determine the effect of a new version.
+-- The lanes lead the index.
 select t.version, coalesce(t.closes_at, t.ends_at, 'infinity') > now() as is_open, t.completed,
        t.progress >= $2 as is_enough, count(*)
 from lane_numbers n

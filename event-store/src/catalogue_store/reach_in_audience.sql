@@ -1,5 +1,5 @@
--- Users with a period of the task, one by one, with what decides how a new version with another audience concerns
--- them. The lanes lead the index.
+-- Users with a period of the task, one by one, with the values that determine the effect of a new
+-- version with another audience. The lanes lead the index.
 select t.version, coalesce(t.closes_at, t.ends_at, 'infinity') > now() as is_open, t.completed,
        t.progress >= $2 as is_enough, t.user_id, v.zones::text, v.attributes::text, v.updated_at, v.counted
 from lane_numbers n

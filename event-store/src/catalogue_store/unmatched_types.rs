@@ -6,13 +6,13 @@ use std::sync::{Mutex, PoisonError};
 use plaudit_domain::action::Action;
 use plaudit_domain::catalogue::Catalogue;
 
-/// The most types that are counted by name. Producers may name any, and each name is a series of the
-/// metric for ever.
+/// The maximum number of types counted by name. Producers may send any type, and each name creates
+/// a time series that lasts for ever.
 const TYPES_MAX: usize = 100;
-/// Stands for all further types.
+/// The label for all further types.
 const OTHERS: &str = "others";
 
-/// The types that were counted by name so far.
+/// The types counted by name so far.
 #[derive(Debug, Default)]
 pub struct UnmatchedTypes(Mutex<BTreeSet<String>>);
 

@@ -1,5 +1,5 @@
--- A payer that acknowledges a reward which was delivered before speaks of its redelivery, which ends by that. One that is
--- not noted as sent yet is sent all the same: the acknowledgement may be a repeat of an older one.
+-- When a payer acknowledges a reward that was already delivered, its redelivery ends. A redelivery
+-- not yet noted as sent is still sent: the acknowledgement may be a repeat of an older one.
 update deliveries d
 set state        = case when d.state = 'waiting' then 'waiting' when s.delivered then 'delivered' else 'failed' end,
     acknowledged = d.acknowledged or d.state = 'waiting',

@@ -1,4 +1,4 @@
-//! Grants that an operator has delivered again.
+//! Redeliveries requested by operators.
 
 use std::collections::HashMap;
 
@@ -10,16 +10,16 @@ use super::{IN_ORDER, Queued, RETRY_FOR, insert};
 /// A grant that is to be delivered again.
 #[derive(Debug, Clone)]
 pub struct QueuedAgain {
-    /// By the channel of the settings in force.
+    /// The delivery, by the channel of the current settings.
     pub queued: Queued,
-    /// Whether it goes by the channel that it was sent by already, if there is one.
+    /// True to use the channel that the grant was already sent by, if there is one.
     pub keeps_payer: bool,
-    /// Whether it may have been sent even if no attempt is noted.
+    /// True if the grant may have been sent even though no attempt is noted.
     pub was_sent: bool,
 }
 
-/// Has grants delivered again, whatever became of them. The channels that they go by lead to the payers from now on, and
-/// no other one does.
+/// Queues grants for another delivery, whatever their state. From now on only the channels used
+/// here lead to the payers.
 pub async fn queue_again(again: &[QueuedAgain], connection: &mut PgConnection) -> sqlx::Result<()> {
     if again.is_empty() {
         return Ok(());
@@ -35,7 +35,7 @@ pub async fn queue_again(again: &[QueuedAgain], connection: &mut PgConnection) -
     insert(&rows, include_str!("insert_again.sql"), connection).await
 }
 
-/// The channels of the grants that keep their payers.
+/// Finds the channels of the grants that keep their payers.
 async fn asked_ways(
     again: &[QueuedAgain],
     connection: &mut PgConnection,

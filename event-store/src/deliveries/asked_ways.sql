@@ -1,5 +1,6 @@
--- The channels that these grants were sent by, where others lead to their payers by now. An attempt that ended with its
--- process is not noted; $4 says of which grants there may have been one.
+-- The channels that these grants were already sent by, if another channel leads to their payers
+-- now. An attempt that was cut off with its process is not noted; $4 marks the grants that may have
+-- had one.
 select d.grant_id, d.channel
 from unnest($1::smallint[], $2::uuid[], $3::text[], $4::boolean[]) q (lane, grant_id, channel, was_sent)
 cross join lateral (

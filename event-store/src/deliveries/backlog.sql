@@ -1,4 +1,4 @@
--- By two indexes alone, as far as their pages are visible to all.
+-- Reads only two indexes, as far as their pages are all-visible.
 select d.channel,
        count(*) filter (where d.state = 'waiting'),
        extract(epoch from now() - min(d.queued_at) filter (where d.state = 'waiting'))::double precision,

@@ -18,22 +18,23 @@ use crate::instant;
 use crate::rewards::{COLUMNS, RewardRow, grants};
 use crate::states::{undecodable, unless_unreadable};
 
-/// Which grants are wanted.
+/// Selects the grants to list. Unset fields match everything.
 #[derive(Debug, Clone, Default)]
 pub struct Filter {
-    /// In this state, as of the moment of the list; with `failed`, also what [`GrantEntry::has_failed_again`].
+    /// The state as of the moment of the list. `failed` also matches
+    /// [`GrantEntry::has_failed_again`].
     pub state: Option<RewardState>,
-    /// Of this kind.
+    /// The kind of reward.
     pub kind: Option<String>,
-    /// Of this code.
+    /// The code of the reward.
     pub code: Option<String>,
     /// Only grants that go to the payer by this channel.
     pub channel: Option<String>,
-    /// Only grants that were first seen to be due at this instant or later.
+    /// Only grants first queued for delivery at this instant or later.
     pub queued_since: Option<Timestamp>,
-    /// Behind this grant, in the order of the list.
+    /// Only grants after this one, in the order of the list.
     pub after: Option<Uuid>,
-    /// How many at most.
+    /// The maximum number of grants.
     pub limit: usize,
 }
 
@@ -42,19 +43,20 @@ pub struct Filter {
 pub struct GrantEntry {
     /// The user's lane.
     pub lane: Lane,
-    /// Whose it is.
+    /// The user who got the grant.
     pub user: UserId,
-    /// The reward, with its state by the events so far.
+    /// The reward, with its recorded state.
     pub row: RewardRow,
-    /// Its state at the moment at which it was read, whether an event says so or not.
+    /// The state as of the read, whether an event records it yet or not.
     pub state: RewardState,
-    /// The one that leads to the payer first; none before it is claimed.
+    /// The delivery to the payer first; empty before the reward is claimed.
     pub deliveries: Vec<Listed>,
 }
 
 impl GrantEntry {
-    /// Tells whether the reward stays delivered although its last delivery to the payer failed: it was sent again for
-    /// a payer that forgot it, or confirmed before it was sent. Like a failed one it needs an operator.
+    /// True if the reward stays delivered although its last delivery to the payer failed: it was
+    /// sent again for a payer that had lost it, or confirmed before it was sent. Needs an operator,
+    /// like any failed delivery.
     pub fn has_failed_again(&self) -> bool {
         let is_failed = |d: &Listed| d.pays && d.state == DeliveryState::Failed.as_str();
         self.row.state == RewardState::Delivered && self.deliveries.iter().any(is_failed)
@@ -66,21 +68,22 @@ impl GrantEntry {
 pub struct Listed {
     /// Its channel.
     pub channel: String,
-    /// Whether the channel leads to the payer.
+    /// True if the channel leads to the payer.
     pub pays: bool,
     /// `waiting`, `sent`, `delivered`, `failed`, `revoked` or `replaced`.
     pub state: String,
-    /// How often it was tried.
+    /// The number of attempts.
     pub attempts: i32,
-    /// The last attempts, oldest first: in a list up to 20, of one grant up to 200, the last 20 with the answers.
+    /// The last attempts, oldest first: up to 20 in a list, up to 200 for a single grant. Only the
+    /// last 20 keep the answers.
     pub attempted: Vec<Attempt>,
-    /// Why it failed, or why the last attempt did.
+    /// The reason why it, or its last attempt, failed.
     pub reason: Option<String>,
-    /// The time at which it was seen to be due, for the first time or again.
+    /// The time at which it was queued, for the first time or again.
     pub queued_at: Timestamp,
-    /// If it waits: until when.
+    /// For `waiting`: the earliest time of the next attempt.
     pub due_at: Option<Timestamp>,
-    /// When it is given up.
+    /// The time at which it is given up.
     pub give_up_at: Option<Timestamp>,
     /// The time at which it became delivered, failed, revoked or replaced.
     #[serde(skip)]
@@ -90,9 +93,9 @@ pub struct Listed {
 /// A page of grants.
 #[derive(Debug, Clone)]
 pub struct GrantPage {
-    /// In the order of their ids within each lane.
+    /// In order of grant id within each lane.
     pub grants: Vec<GrantEntry>,
-    /// For the next page; `None`: there is no more.
+    /// The `after` of the next page; `None` on the last page.
     pub next: Option<Uuid>,
 }
 
@@ -128,16 +131,17 @@ pub async fn list(pool: &PgPool, filter: &Filter) -> sqlx::Result<Option<GrantPa
     Ok(Some(GrantPage { grants: found, next }))
 }
 
-/// The number of last attempts with which a delivery is listed, so that the size of a page is bounded; and the number it is
-/// shown with by itself, which is all that are kept. With the waits between attempts that is more than eight days.
+/// The number of last attempts shown per delivery: in a list, to bound the size of a page; and for
+/// a single grant, where all stored attempts are shown. With the delays between attempts, these
+/// cover more than eight days.
 const ATTEMPTS_LISTED: i32 = 20;
 const ATTEMPTS_SHOWN: i32 = 200;
 
-/// Grants on their way to the payer have an index of their own.
+/// The states of grants on their way to the payer, which have an index of their own.
 const UNDELIVERED: [RewardState; 3] =
     [RewardState::Claimed, RewardState::Delivering, RewardState::Failed];
 
-/// The state as of $7, as a page of a user's rewards has it.
+/// The state as of $7. Same rule as in a page of a user's rewards.
 const STATE_AS_OF: &str = "case
     when r.state <> 'claimable' or r.lapses_at is null or r.lapses_at > $7 then r.state
     when r.lapses_as = 'granted' then 'claimed'
@@ -173,8 +177,8 @@ async fn of_lane(
                  and (f.grant_id > $2 or $3) and {WANTED}
                order by r.grant_id limit $6)) r"
         ),
-        // What the end of a period has granted, and no event says so yet, is claimed as well. It is found by
-        // the first line of each milestone, which the sweeper goes by too.
+        // Also counts as claimed: rewards granted by the end of a period that no event records yet.
+        // They are found by the first line of each milestone, as the sweeper does.
         Some(state) if UNDELIVERED.contains(&state) => format!(
             "((select * from reward_state r
                where r.state in ('claimed', 'delivering', 'failed') and r.state = $4 and {WANTED}
@@ -216,7 +220,7 @@ async fn of_lane(
     Ok(entries)
 }
 
-/// One grant with its deliveries; `None` if there is no such grant.
+/// Finds one grant with its deliveries; `None` if there is no such grant.
 pub async fn find(pool: &PgPool, grant: Uuid) -> sqlx::Result<Option<GrantEntry>> {
     let mut connection = pool.acquire().await?;
     let Some((lane, _)) = grants::owner(grant, &mut connection).await? else { return Ok(None) };

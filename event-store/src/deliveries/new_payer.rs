@@ -1,4 +1,4 @@
-//! Redeliveries that another payer would get than the one that was asked before.
+//! Redeliveries that would go to a different payer than the earlier attempts.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::{DeliveryState, GrantEntry};
 
-/// From the kind and the code of a reward to a channel.
+/// Maps the kind and the code of a reward to a channel.
 type Route = dyn Fn(&str, &str) -> Option<String> + Send + Sync;
 
 /// Names the channel that leads to the payer of a reward, by its kind and code and the settings in force.
@@ -16,12 +16,12 @@ type Route = dyn Fn(&str, &str) -> Option<String> + Send + Sync;
 pub struct PayerRoutes(Arc<Route>);
 
 impl PayerRoutes {
-    /// `None` means that this process does not know the channel.
+    /// Wraps a function that returns `None` if this process does not know the channel.
     pub fn new(route: impl Fn(&str, &str) -> Option<String> + Send + Sync + 'static) -> Self {
         Self(Arc::new(route))
     }
 
-    /// The routes of a process that has no settings of channels.
+    /// Routes of a process without channel settings.
     pub fn unknown() -> Self {
         Self::new(|_, _| None)
     }
@@ -33,7 +33,7 @@ impl fmt::Debug for PayerRoutes {
     }
 }
 
-/// The reason for which a reward is not sent again.
+/// A redelivery was refused, because it would go to a different payer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "grant {grant} was sent by the channel {asked}, and would go by {new} now: if the payer behind {asked} has paid and \
@@ -43,18 +43,20 @@ impl fmt::Debug for PayerRoutes {
 pub struct NewPayer {
     /// The grant.
     pub grant: Uuid,
-    /// The channel that it was sent by.
+    /// The channel that it was already sent by.
     pub asked: String,
-    /// The channel of the settings.
+    /// The channel of the current settings.
     pub new: String,
 }
 
 impl GrantEntry {
-    /// Tells whether a redelivery would be the business of another payer than the one that was asked already.
+    /// Returns the conflict if a redelivery would go to a different payer than the earlier
+    /// attempts. `None` if nothing was sent, the channel is the same, or this process does not know
+    /// it.
     pub fn new_payer(&self, routes: &PayerRoutes) -> Option<NewPayer> {
         let (reward, to_payer) = (&self.row.reward, self.deliveries.iter().find(|d| d.pays)?);
         let new = routes.0(&reward.kind, &reward.code)?;
-        // A reward is on its way before its first attempt is noted.
+        // The state changes to `Delivering` before the first attempt is noted.
         let was_sent = to_payer.attempts > 0
             || to_payer.state == DeliveryState::Sent.as_str()
             || matches!(self.row.state, RewardState::Delivering | RewardState::Delivered);

@@ -1,4 +1,4 @@
--- The channel's name stands in the text: it is the condition of a partial index.
+-- The channel's name is a literal, because it is the condition of a partial index.
 select d.lane, d.grant_id, d.user_id, d.reward, d.channel, d.pays, d.attempts - d.attempts_before as attempts, d.state, d.reason,
        d.redeliveries, d.acknowledged,
        extract(epoch from d.give_up_at - now())::double precision as time_left

@@ -1,6 +1,7 @@
--- An attempt is always kept: of the attempts the last 200, and of these the last 20 with the answers. What follows from
--- it counts only while the delivery waits and no operator has had it made again since the attempt began; an attempt
--- that began before counts among those before. A row that has become a copy ends once it is sent.
+-- Every attempt is stored: the last 200, of which the last 20 with the answers. It changes the
+-- state only while the delivery waits and no operator has requested a redelivery since the attempt
+-- began; an attempt that began before the request is added to attempts_before. A row that has
+-- become a copy ends once it is sent.
 update deliveries d
 set state      = case when d.state <> 'waiting' or d.redeliveries <> n.redeliveries then d.state
                       when n.state = 'sent' and (d.acknowledged or not d.pays) then 'delivered'

@@ -1,4 +1,4 @@
--- $3: how many of the last attempts.
+-- $3: the number of last attempts to return.
 select d.grant_id, d.channel, d.pays, d.state, d.attempts,
        case when jsonb_array_length(d.attempted) <= $3 then d.attempted
             else (select jsonb_agg(attempt order by number)

@@ -1,4 +1,4 @@
--- No attempt begins once the time is over; two seconds later the last one that was about to has begun.
+-- No attempt begins after the time limit. The margin of two seconds lets the last attempt begin.
 select d.lane, d.grant_id, d.user_id, d.reward, d.channel, d.pays, d.attempts - d.attempts_before as attempts, d.state, d.reason,
        d.redeliveries, d.acknowledged,
        extract(epoch from d.give_up_at - now())::double precision as time_left

@@ -1,4 +1,4 @@
--- Another channel leads to the payers of these grants from now on. The webhooks that led there before are at their
+-- From now on another channel leads to the payers of these grants. Webhooks that led there before
 -- end; the topic keeps or gets its copy.
 update deliveries d
 set pays       = false,

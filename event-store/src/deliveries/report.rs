@@ -1,4 +1,4 @@
-//! Grants as they are shown, over HTTP and on the command line alike.
+//! Grants as shown over HTTP and on the command line.
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -6,12 +6,12 @@ use uuid::Uuid;
 
 use super::{GrantEntry, Listed};
 
-/// A grant with its deliveries, to be shown.
+/// A grant with its deliveries, for display.
 #[derive(Debug, Clone, Serialize)]
 pub struct GrantReport {
     /// The id of the grant.
     pub grant: Uuid,
-    /// Whose it is.
+    /// The user.
     pub user: String,
     /// The task.
     pub task: String,
@@ -19,21 +19,21 @@ pub struct GrantReport {
     pub period: String,
     /// The milestone.
     pub milestone: i64,
-    /// Names the line within its milestone.
+    /// The name of the line within its milestone.
     pub line: String,
-    /// For the payer.
+    /// The kind of reward, for the payer.
     pub kind: String,
-    /// For the payer.
+    /// The code of the reward, for the payer.
     pub code: String,
     /// The amount.
     pub amount: i64,
-    /// Its state at the moment at which it was read.
+    /// The state as of the read.
     pub state: String,
-    /// When the milestone was reached.
+    /// The time at which the milestone was reached.
     pub granted_at: Timestamp,
-    /// Why it was not delivered; of the delivery that leads to the payer.
+    /// The reason why the delivery to the payer failed.
     pub reason: Option<String>,
-    /// The one that leads to the payer first; none before it is claimed.
+    /// The delivery to the payer first; empty before the reward is claimed.
     pub deliveries: Vec<Listed>,
 }
 

@@ -6,9 +6,9 @@ use plaudit_domain::user_tasks::RewardState;
 use super::{DeliveryState, GrantEntry, Listed};
 
 impl GrantEntry {
-    /// Tells whether the grant is to be sent again after Plaudit, or with `even_if_delivered` its payer, was restored to
-    /// this moment: what became due, was sent or was settled since, and what was sent before and is not confirmed,
-    /// since the confirmation may be lost.
+    /// True if the grant is to be sent again after Plaudit (or its payer, with `even_if_delivered`)
+    /// was restored to this moment. That holds for grants queued, sent or settled since, and for
+    /// grants sent before without a confirmation, because the confirmation may be lost.
     pub fn is_in_doubt_since(&self, moment: Timestamp, even_if_delivered: bool) -> bool {
         let is_confirmed = match self.row.state {
             RewardState::Claimed | RewardState::Delivering | RewardState::Failed => false,
@@ -121,9 +121,9 @@ mod tests {
         for (state, delivery, queued, tried, wanted) in [
             (R::Claimed, D::Waiting, 11, None, true),
             (R::Failed, D::Failed, 1, Some(11), true),
-            // It was sent before the moment, and the confirmation came after it.
+            // Sent before the moment; the confirmation arrived after it.
             (R::Delivering, D::Sent, 1, Some(2), true),
-            // The sender goes on with it by itself.
+            // The sender continues with it by itself.
             (R::Delivering, D::Waiting, 1, Some(2), false),
             (R::Failed, D::Failed, 1, Some(2), false),
             (R::Revoked, D::Revoked, 11, Some(12), false),

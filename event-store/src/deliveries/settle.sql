@@ -1,5 +1,5 @@
--- What payers said goes to the channels that lead to them, unless it is to be sent all the same; that a grant was
--- revoked ends copies that wait as well.
+-- Answers of payers apply to the channels that lead to them, unless the delivery must still be
+-- sent. A revocation also ends waiting copies.
 update deliveries d
 set state = s.state, reason = s.reason, give_up_at = null, settled_at = now()
 from unnest($1::smallint[], $2::uuid[], $3::text[], $4::text[]) s (lane, grant_id, state, reason)

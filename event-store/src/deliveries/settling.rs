@@ -1,4 +1,4 @@
-//! The ends of deliveries: what payers said, and what was given up.
+//! The ends of deliveries: answers of payers, and deliveries given up.
 
 use std::collections::BTreeSet;
 
@@ -8,23 +8,24 @@ use uuid::Uuid;
 
 use super::{DeliveryState, Due};
 
-/// What became of a grant's delivery to the payer.
+/// The final outcome of a grant's delivery to the payer.
 #[derive(Debug, Clone)]
 pub struct Settled {
     /// The user's lane.
     pub lane: Lane,
     /// The grant.
     pub grant: Uuid,
-    /// Final.
+    /// The final state.
     pub state: DeliveryState,
     /// The reason of the failure.
     pub reason: Option<String>,
-    /// An action said so, of a grant that a webhook leads to the payer of. A consumer of the topic may have meant
-    /// its copy: what was never sent is sent all the same.
+    /// True if an action reported it, for a grant whose payer is reached by a webhook. The action
+    /// may come from a consumer of the topic that confirmed its copy, so a webhook that was never
+    /// sent is still sent.
     pub may_be_of_a_copy: bool,
 }
 
-/// A delivery whose time is over.
+/// A delivery past its time limit.
 #[derive(Debug, Clone)]
 pub struct GivenUp {
     /// The user's lane.
@@ -33,24 +34,25 @@ pub struct GivenUp {
     pub grant: Uuid,
     /// The channel.
     pub channel: String,
-    /// The state that follows.
+    /// The resulting state.
     pub state: DeliveryState,
     /// The reason of the failure.
     pub reason: Option<String>,
 }
 
-/// An acknowledgement of a reward that was delivered before.
+/// An acknowledgement of a reward that was already delivered.
 #[derive(Debug, Clone)]
 pub struct Acknowledged {
     /// The user's lane.
     pub lane: Lane,
     /// The grant.
     pub grant: Uuid,
-    /// Whether the payer says that it paid.
+    /// True if the payer says that it paid.
     pub is_delivered: bool,
 }
 
-/// Notes what payers said, of the deliveries that lead to them; of revoked grants, copies that wait as well.
+/// Stores the answers of payers on the deliveries that lead to them. For revoked grants, also ends
+/// waiting copies.
 pub async fn settle(settled: &[Settled], connection: &mut PgConnection) -> sqlx::Result<()> {
     if settled.is_empty() {
         return Ok(());
@@ -74,8 +76,8 @@ pub async fn settle(settled: &[Settled], connection: &mut PgConnection) -> sqlx:
     Ok(())
 }
 
-/// Ends the redeliveries of rewards that were delivered before, by what their payers say. No event tells of that,
-/// because such a reward stays delivered.
+/// Ends redeliveries of rewards that were already delivered, by the answers of their payers. No
+/// event records this, because such a reward stays delivered.
 pub async fn acknowledge_again(
     acknowledged: &[Acknowledged],
     connection: &mut PgConnection,
@@ -92,7 +94,7 @@ pub async fn acknowledge_again(
     Ok(())
 }
 
-/// Ends deliveries that are overdue; those that no longer are stay as they are.
+/// Gives up overdue deliveries. Skips those no longer overdue.
 pub async fn give_up(given_up: &[GivenUp], connection: &mut PgConnection) -> sqlx::Result<()> {
     if given_up.is_empty() {
         return Ok(());
@@ -108,7 +110,8 @@ pub async fn give_up(given_up: &[GivenUp], connection: &mut PgConnection) -> sql
     Ok(())
 }
 
-/// The grants among these whose deliveries lead to the payer, and were not queued again since they were read.
+/// Returns the grants among these whose deliveries still lead to the payer and were not queued
+/// again since the read.
 pub async fn still_current(
     due: &[&Due],
     connection: &mut PgConnection,

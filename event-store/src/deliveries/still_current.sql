@@ -1,4 +1,5 @@
--- An operator may have had a delivery made again, or by another channel, after it was read.
+-- An operator may have requested a redelivery, also by another channel, after the delivery was
+-- read.
 select d.grant_id
 from unnest($1::smallint[], $2::uuid[], $3::text[], $4::integer[]) w (lane, grant_id, channel, redeliveries)
 cross join lateral (

@@ -1,4 +1,4 @@
-//! Deliveries whose row can't be read: they fail, and hold up no other.
+//! Deliveries with an unreadable row: they fail without blocking others.
 
 use std::time::Duration;
 
@@ -12,8 +12,8 @@ use uuid::Uuid;
 use super::{DeliveryState, Due};
 use crate::states::undecodable;
 
-/// The deliveries of these rows. One that can't be read fails, with the reason. An operator can have it delivered
-/// again, which queues it from the log.
+/// Reads these rows. An unreadable delivery is marked as failed, with the reason; a redelivery by
+/// an operator queues it again from the log.
 pub(super) async fn readable(
     rows: &[PgRow],
     connection: &mut PgConnection,

@@ -1,4 +1,4 @@
-//! Finding the item that can't be applied: the batch is halved until the culprit is alone.
+//! Finds the item that can't be applied, by halving the batch until that item is alone.
 
 use plaudit_domain::lane::Position;
 
@@ -7,12 +7,12 @@ use crate::batch::{Applied, Item, Origin, Outcome, ParkedRecord, Work};
 use crate::error::ExecuteError;
 use crate::lanes::LaneWait;
 
-/// The reason for which an item is parked, or failed, that this program can't apply.
+/// The reason shown for an item whose processing panicked.
 pub(super) const INTERNAL_ERROR: &str = "an internal error while applying it";
 
 impl Executor {
-    /// Applies items of which some can't be, and parks those. Adds the answers to `applied`, in order. Divides only
-    /// between two records.
+    /// Applies items of which some fail, and parks those. Appends the answers to `applied`, in
+    /// order. Never splits the items of one record.
     pub(super) async fn bisect(
         &self,
         items: &[Item],
@@ -21,7 +21,7 @@ impl Executor {
         applied: &mut Vec<Applied>,
     ) -> Result<(), ExecuteError> {
         let mut why = refused;
-        // Parts still to apply, the first one on top.
+        // The parts still to apply, the next one last.
         let mut parts = Vec::new();
         divide(items.to_vec(), &why, &mut parts, applied)?;
         while let Some(mut part) = parts.pop() {
@@ -42,8 +42,8 @@ impl Executor {
     }
 }
 
-/// Divides a part that could not be applied into parts to try, the first one on top. What is one record, or one item,
-/// is given up.
+/// Divides a failed part into smaller parts, the next one last. A single item, or the items of a
+/// single record, are given up instead.
 fn divide(
     mut part: Vec<Item>,
     why: &ExecuteError,
@@ -65,7 +65,7 @@ fn divide(
     Ok(())
 }
 
-/// Takes the item at `place` out of a part whose other items may be well.
+/// Takes the item at `place` out of a part whose other items may be fine.
 fn isolate(
     mut part: Vec<Item>,
     place: usize,
@@ -82,7 +82,7 @@ fn isolate(
             applied.push(*failed);
             push(part.split_off(1), parts);
         }
-        // Answers are in order: first come those of the items before it.
+        // Answers are in order, so the items before it come first.
         Unapplied::Failed(_) => {
             let rest = part.split_off(place);
             parts.extend([rest, part]);
@@ -95,8 +95,8 @@ fn push(part: Vec<Item>, parts: &mut Vec<Vec<Item>>) {
     parts.extend(Some(part).filter(|part| !part.is_empty()));
 }
 
-/// Turns what one record means into items that park it. Commands have nothing to park: they are answered
-/// in `applied`.
+/// Replaces the items of one record by items that park them. Commands can't be parked: their
+/// failure is added to `applied`.
 fn give_up(
     part: Vec<Item>,
     why: &ExecuteError,
@@ -112,11 +112,11 @@ fn give_up(
     Ok(kept)
 }
 
-/// The reason that an operator reads.
+/// The reason as shown to operators.
 fn reason_of(why: &ExecuteError) -> String {
     match why {
         ExecuteError::Refused(error) => format!("the database refused it: {error}"),
-        // What went wrong inside is in the log.
+        // The log has the details.
         ExecuteError::Panicked { .. } => INTERNAL_ERROR.to_owned(),
         other => other.to_string(),
     }
@@ -124,18 +124,18 @@ fn reason_of(why: &ExecuteError) -> String {
 
 /// The outcome of an item that can't be applied.
 enum Unapplied {
-    /// It is parked with its reason.
+    /// An item that parks it with its reason.
     Parked(Box<Item>),
-    /// There is nothing to park: its sender is told, and may send it again.
+    /// It can't be parked. The sender gets the failure and may retry.
     Failed(Box<Applied>),
 }
 
-/// Turns an item that can't be applied into one that parks it.
+/// Replaces an item that can't be applied by one that parks it.
 fn park(item: Item, why: &ExecuteError) -> Result<Unapplied, ExecuteError> {
     let reason = &*reason_of(why);
     let record = match &item.work {
         Work::Action(action) => ParkedRecord::of_action(action, reason, true),
-        // Even parking it was refused: its headers are what the database can't take.
+        // Parking itself was refused: the database can't store the headers.
         Work::Park(record) if record.headers != serde_json::json!({}) => ParkedRecord {
             reason: reason.to_owned(),
             headers: serde_json::json!({}),
@@ -162,15 +162,15 @@ fn park(item: Item, why: &ExecuteError) -> Result<Unapplied, ExecuteError> {
     Ok(Unapplied::Parked(Box::new(Item { work: Work::Park(record), ..item })))
 }
 
-/// Where to halve items: near the middle, and never inside what one record means, since a lane's
-/// offset moves past a record as a whole. `None` if they are one record, or one item.
+/// Returns the index at which to split items: near the middle, and never inside one record, since a
+/// lane's offset moves past a record as a whole. `None` for a single item or record.
 pub(super) fn record_boundary(items: &[Item]) -> Option<usize> {
     let middle = items.len() / 2;
     let nearest = |at: &usize| at.abs_diff(middle);
     (1..items.len()).filter(|at| !is_same_record(&items[at - 1], &items[*at])).min_by_key(nearest)
 }
 
-/// Whether two items follow from one Kafka record.
+/// True if two items come from the same Kafka record.
 pub(crate) fn is_same_record(one: &Item, other: &Item) -> bool {
     match (&one.origin, &other.origin) {
         (Origin::Record(one), Origin::Record(other)) => one == other,

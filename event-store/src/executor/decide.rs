@@ -1,4 +1,4 @@
-//! Deciding a batch in memory. No I/O happens between the first decision and the last.
+//! Decides a batch in memory, without any I/O.
 
 mod actions;
 mod backfill;
@@ -53,16 +53,16 @@ pub use limits::Limits;
 pub use loaded::{Loaded, LoadedPast};
 pub use needed::{Needed, NeededPast, chunks_needed};
 
-/// The most milestones that one claim of everything takes.
+/// The maximum number of milestones taken by one claim of everything.
 pub const CLAIM_ALL_MAX: usize = 500;
 
-/// A batch, decided.
+/// A decided batch.
 pub struct DecidedBatch<'b> {
     pub changes: Changes,
     pub newly_seen: Vec<NewlySeen>,
-    /// Identities of past actions that were judged once more, for another task.
+    /// Identities of past actions that were decided again, for another task.
     pub seen_again: BTreeSet<(Lane, Uuid)>,
-    /// The actions, past and live, that tasks with open backfills have decided.
+    /// The past and live actions that tasks with open backfills have decided.
     pub judged_for_backfills: BTreeSet<(Lane, TaskId, Uuid)>,
     pub dedup_window: i32,
     pub offsets_moved: HashMap<(Lane, SourceKey), i64>,
@@ -71,7 +71,7 @@ pub struct DecidedBatch<'b> {
     pub receipts_given: Vec<(Lane, ClaimKey, Vec<Receipt>)>,
     pub hand_receipts_given: Vec<(Lane, RequestKey, HandReceipt)>,
     pub budget_takes: BTreeMap<BudgetKey, Take>,
-    /// The times at which touched streaks are to be looked at again.
+    /// The next times at which the sweeper looks at the touched streaks.
     pub streak_looks: Vec<StreakLook>,
     pub heads: BTreeMap<Lane, LaneHead>,
     outcomes: Vec<(Lane, Outcome)>,
@@ -80,12 +80,12 @@ pub struct DecidedBatch<'b> {
 }
 
 impl DecidedBatch<'_> {
-    /// Notes that the boundaries of backfills are committed in its lanes.
+    /// Notes that the boundaries of open backfills are committed in these lanes.
     pub fn note_bounded(&self) {
         self.backfills.note_bounded(self.heads.keys().copied());
     }
 
-    /// The answers, item by item.
+    /// The answers, one per item.
     pub fn applied(&self) -> Vec<Applied> {
         let answer = |(lane, outcome): &(Lane, Outcome)| {
             let number = self.heads.get(lane).map_or(0, |head| head.next_position - 1);
@@ -94,14 +94,14 @@ impl DecidedBatch<'_> {
         self.outcomes.iter().map(answer).collect()
     }
 
-    /// The users whose stored states are no longer behind what stock postgres-es appended.
+    /// The users whose stored states now include what stock postgres-es appended.
     pub fn caught_up(&self) -> Vec<(Lane, &str)> {
         let external = |lane: &Lane| self.heads.get(lane).is_some_and(|head| head.external_appends);
         let users = self.changes.users.iter().filter(|user| external(&user.lane));
         users.map(|user| (user.lane, user.user.as_str())).collect()
     }
 
-    /// Counts what was committed.
+    /// Updates the metrics after the commit.
     pub fn count(&self) {
         metrics::counter!("plaudit_events_total").increment(self.changes.events.len() as u64);
         metrics::counter!("plaudit_items_total").increment(self.outcomes.len() as u64);
@@ -119,7 +119,7 @@ impl DecidedBatch<'_> {
     }
 }
 
-/// The payer's verdict that an event records, if it does.
+/// The kind of acknowledgement that an event records, or `None`.
 fn acknowledged(new: &NewEvent) -> Option<&'static str> {
     let result = match new.event {
         Event::RewardDelivered { .. } => "delivered",
@@ -136,18 +136,18 @@ struct Working {
     loaded: LoadedState,
     counted_before: bool,
     touched: BTreeSet<TaskId>,
-    /// The tasks whose streaks a sweeper looks at.
+    /// The tasks whose streaks the sweeper asked to check.
     looked_at: BTreeSet<TaskId>,
     user_touched: bool,
     changed: bool,
 }
 
-/// Decides items in order: all, or as many of the first as the limits allow.
+/// Decides items in order: all of them, or as many as the limits allow.
 ///
 /// # Errors
 ///
-/// [`ExecuteError::Panicked`] with the place of the item whose decision, or fold, panicked. Nothing of the batch is of
-/// any use then: its state may be half changed.
+/// [`ExecuteError::Panicked`] with the index of the item that panicked while it was decided or
+/// folded. The whole batch must then be discarded, because its state may be half changed.
 pub fn decide_batch<'b>(
     items: &'b [Item],
     locked: Locked,
@@ -195,7 +195,8 @@ pub fn decide_batch<'b>(
     };
     let began = Instant::now();
     for (index, item) in items.iter().enumerate() {
-        // What one record means stays in one transaction: the lane's offset moves past it as a whole.
+        // The items of one record stay in one transaction: the lane's offset moves past the record
+        // as a whole.
         let may_end = index > 0 && !is_same_record(&items[index - 1], item);
         let is_enough = || {
             limits.reached(decider.decided.changes.events.len(), began)
@@ -230,7 +231,7 @@ struct BatchDecider<'c, 'b> {
     more_claimable: HashSet<UserId>,
     /// Users who have claimed everything in this batch.
     claimed_all: HashSet<UserId>,
-    /// The amounts granted of the budgets, those of this batch included.
+    /// The amounts granted from the budgets, including those of this batch.
     budgets_used: BudgetsUsed,
     parked_queues: ParkedQueues,
     decided: DecidedBatch<'b>,
@@ -264,7 +265,7 @@ impl<'b> BatchDecider<'_, 'b> {
         self.work(item)
     }
 
-    /// Does the work of an item that was not applied before.
+    /// Applies an item that was not applied before.
     fn work(&mut self, item: &'b Item) -> Outcome {
         match &item.work {
             Work::Park(record) => self.park(item, Cow::Borrowed(record), false),
@@ -317,7 +318,7 @@ impl<'b> BatchDecider<'_, 'b> {
         }
     }
 
-    /// Why nothing can be decided for a user.
+    /// The reason why nothing can be decided for a user, if there is one.
     fn fault(&mut self, item: &Item, user: &UserId) -> Option<String> {
         self.working(item, user).loaded.fault.clone()
     }
@@ -329,7 +330,7 @@ impl<'b> BatchDecider<'_, 'b> {
             Working {
                 lane: item.lane,
                 counted_before: loaded.state.counted,
-                // Their rows are written with whatever else of the user is.
+                // Written along with any other change of the user.
                 touched: std::mem::take(&mut loaded.large_sets.undivided),
                 loaded,
                 looked_at: BTreeSet::new(),
@@ -350,7 +351,8 @@ impl<'b> BatchDecider<'_, 'b> {
         decide_command(state, command, self.catalogue, &self.budgets_used)
     }
 
-    /// Gives events their places and folds them. Returns the place of the last.
+    /// Assigns sequences and positions to events, and folds them. Returns the position of the last
+    /// one.
     fn record(
         &mut self,
         item: &Item,
@@ -395,14 +397,14 @@ impl<'b> BatchDecider<'_, 'b> {
             .iter()
             .flat_map(|(user, working)| streaks::looks(user, working, self.catalogue));
         self.decided.streak_looks = looks.collect();
-        // A state that was folded from the log is saved even if nothing new came about.
+        // A state that was folded from the log is saved even without new events.
         let is_changed = |working: &Working| working.changed || working.loaded.refolded;
         let changed = self.users.into_iter().filter(|(_, working)| is_changed(working));
         let mut users: Vec<_> = changed
             .map(|(user, working)| ChangedUser {
                 lane: working.lane,
                 user,
-                // The first event of a user makes the row, and the first that counts is noted in it.
+                // Written with the first event of a user, and when the first action counts.
                 user_touched: working.user_touched
                     || !working.loaded.has_row
                     || working.counted_before != working.loaded.state.counted,
@@ -413,7 +415,7 @@ impl<'b> BatchDecider<'_, 'b> {
                 touched: working.touched,
             })
             .collect();
-        // In the order of the key: neighbouring rows lie on the same pages.
+        // In key order: neighbouring rows lie on the same pages.
         users.sort_by(|a, b| (a.lane, &a.user).cmp(&(b.lane, &b.user)));
         self.decided.changes.users = users;
         self.decided

@@ -1,4 +1,5 @@
-//! Loading what a batch needs before it can decide: each kind of row with one query for all items.
+//! Loads the rows that a batch needs before it can be decided: one query per kind of row for all
+//! items.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
@@ -21,8 +22,8 @@ use crate::{
     source_offsets,
 };
 
-/// Loads it, under the locks. Without `recent` every user is folded from the log. Also returns the users, each with
-/// the tasks that were loaded.
+/// Loads the needed rows, under the locks. Without `recent`, every user is folded from the log.
+/// Also returns the users, each with the tasks that were loaded.
 pub async fn load(
     items: &[Item],
     mut needed: Needed,
@@ -40,7 +41,8 @@ pub async fn load(
     let external = locked.heads.iter().filter(|(_, head)| head.external_appends);
     let external: BTreeSet<Lane> = external.map(|(lane, _)| *lane).collect();
     let verify = if recent.is_some() { Verify::Lanes(&external) } else { Verify::All };
-    // A claim must not depend on what a process remembers: it finds lost rows by comparing all of them.
+    // A claim must not depend on remembered states: lost rows are detected by comparing freshly
+    // read ones.
     let claimants = needed.claims.keys().map(|claim| claim.user.clone()).collect();
     let mut states = states::load(&needed.users, verify, recent, &claimants, tx).await?;
     let chunks = chunks_needed(items, catalogue, &states);
@@ -70,7 +72,7 @@ pub async fn load(
     Ok((loaded, needed.users))
 }
 
-/// Loads what decides whether past actions count.
+/// Loads the rows that determine whether past actions count.
 async fn load_past(needed: &NeededPast, tx: &mut PgConnection) -> Result<LoadedPast, ExecuteError> {
     if needed.actions.is_empty() {
         return Ok(LoadedPast::default());
@@ -83,7 +85,8 @@ async fn load_past(needed: &NeededPast, tx: &mut PgConnection) -> Result<LoadedP
     })
 }
 
-/// Adds from the log what claims ask for and the rows of rewards lack, because they are behind or lost.
+/// Adds from the log the rows that claims need and that `reward_state` lacks, because it is behind
+/// or rows were lost.
 async fn add_lost_claims(
     needed: &Needed,
     found: &mut FoundClaims,

@@ -1,4 +1,4 @@
-//! Finding out how the database is without anything to write.
+//! Probes the database when there is nothing to write.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -13,11 +13,11 @@ use crate::error::ExecuteError;
 use crate::lanes::{self, LaneWait, LockOutcome};
 use crate::pool::{self, Borrowed};
 
-/// The time limit of a probe.
+/// Time limit for a probe.
 const PROBE_MAX: Duration = Duration::from_secs(3);
 
 impl Executor {
-    /// Tries lanes, and gives those that somebody else holds.
+    /// Tries to lock lanes, and returns those that another session holds.
     pub(crate) async fn held_lanes(
         &self,
         lanes: &BTreeSet<Lane>,
@@ -36,12 +36,13 @@ impl Executor {
         .await
     }
 
-    /// Reads the catalogue and writes a row, in a transaction that is rolled back: a standby, a full disk and a
-    /// catalogue that can't be read let nothing be written, although they answer.
+    /// Reads the catalogue and writes a row, in a transaction that is rolled back. This detects a
+    /// standby, a full disk and an unreadable catalogue, which all answer simple queries but accept
+    /// no batch.
     ///
     /// # Errors
     ///
-    /// What a batch would meet.
+    /// The error that a batch would get.
     pub(crate) async fn try_to_write(&self) -> Result<(), ExecuteError> {
         pool::within(PROBE_MAX, async {
             let mut connection = Borrowed::from(&self.pool).await?;
@@ -60,7 +61,8 @@ impl Executor {
         .await
     }
 
-    /// The catalogue of this identity. One that can't be read is nobody's fault in a batch.
+    /// Reads the catalogue of this identity. Maps an unreadable one to an error that no item of a
+    /// batch is blamed for.
     pub(super) async fn in_force(
         &self,
         identity: Uuid,

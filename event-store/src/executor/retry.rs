@@ -14,16 +14,17 @@ use crate::batch::{Applied, Item, Outcome, PastOutcome, Receipt, Work};
 use crate::error::ExecuteError;
 use crate::pool;
 
-/// How often a part is tried before its sender is told that the database is not available.
+/// The maximum number of attempts before the sender is told that the database is not available.
 const ATTEMPTS_MAX: usize = 6;
 
-/// So many lost connections under a part of several records, and it is halved.
+/// The number of lost connections after which a part of several records is halved.
 const LOST_BEFORE_HALVING: usize = 2;
 
-/// So many lost connections under a single record, with a database that answers others, and it is parked.
+/// The number of lost connections after which a single record is parked, if the database answers
+/// others.
 const LOST_BEFORE_PARKING: usize = 5;
 
-/// How long the database may take to show that it is there.
+/// Time limit for the database to show that it is alive.
 const ALIVE_WITHIN: Duration = Duration::from_secs(3);
 
 /// State carried from one attempt to the next.
@@ -31,12 +32,12 @@ pub(super) struct RetryState<'b> {
     items: Cow<'b, [Item]>,
     part: Part<'b>,
     backoff: ExponentialBackoff,
-    /// The answers of the part if a commit was sent: it may have happened.
+    /// The answers of the part if a commit was sent: it may have taken effect.
     unconfirmed: Option<Vec<Applied>>,
-    /// A sequence was taken that the state did not know of, so states may be behind the log.
+    /// Set after an append met an unknown sequence, so that states may be behind the log.
     verify_all: bool,
     connections_lost: usize,
-    /// Others took from a budget what this part was going to: the next attempt keeps them out while it decides.
+    /// The windows used up by other batches. The next attempt locks them before it decides.
     lock_budgets: Option<BTreeSet<BudgetKey>>,
 }
 
@@ -58,29 +59,29 @@ impl<'b> RetryState<'b> {
         }
     }
 
-    /// The part as it is sent next.
+    /// The part for the next attempt.
     pub fn part(&self) -> Part<'_> {
         Part { items: &self.items, checkpoints: self.part.checkpoints }
     }
 
-    /// How much of the part to decide.
+    /// Limits on how much of the part to decide.
     pub fn limits(&self) -> Limits {
-        // A follower's checkpoints are right for all of its items, and it bounds them itself.
+        // A follower's checkpoints cover all of its items, and the follower bounds their number.
         let whole = self.unconfirmed.is_some() || !self.part.checkpoints.is_empty();
         if whole { Limits::NONE } else { Limits::DEFAULT }
     }
 
-    /// Whether to compare all states with the log.
+    /// True if all states are to be folded from the log.
     pub fn verify_all(&self) -> bool {
         self.verify_all
     }
 
-    /// Budgets to lock before anything is decided, with those that the items are known to draw on.
+    /// Budgets to lock before deciding, in addition to those that the items are known to need.
     pub fn lock_budgets(&self) -> Option<&BTreeSet<BudgetKey>> {
         self.lock_budgets.as_ref()
     }
 
-    /// The answer of a part whose commit is certain.
+    /// Returns the final answers of a part whose commit is certain.
     pub fn settled(self, applied: Vec<Applied>) -> Vec<Applied> {
         settle(self.unconfirmed, applied)
     }
@@ -89,7 +90,7 @@ impl<'b> RetryState<'b> {
     ///
     /// # Errors
     ///
-    /// The attempt's, where the next one would not go better; [`ExecuteError::Refused`] where the part
+    /// The error of the attempt if a retry would not help; [`ExecuteError::Refused`] if the part
     /// should be halved.
     pub async fn after(
         &mut self,
@@ -104,21 +105,23 @@ impl<'b> RetryState<'b> {
             return Ok(());
         }
         let ExecuteError::Unavailable(cause) = error else { return Err(error) };
-        // A commit that was sent may have happened: then the next attempt sees its effects, and what it
-        // answered is the truth.
+        // A commit that was sent may have taken effect. If it did, the next attempt sees its
+        // effects, and the answers noted here are the true ones.
         if let Some(sent) = unconfirmed {
-            // The next attempt is for the same items, neither more nor less, so that answers can be compared.
+            // The next attempt must have exactly the same items, so that the answers can be
+            // compared.
             let items = self.items.to_mut();
             items.truncate(sent.len());
             name_what_was_claimed(items, &sent);
-            // The one before may have happened too, and this one seen its effects.
+            // The attempt before may have been committed too, and its effects seen by this one.
             self.unconfirmed = Some(settle(self.unconfirmed.take(), sent));
         }
         self.verify_all |= is_taken(&cause);
         self.connections_lost += usize::from(connection_lost);
         metrics::counter!("plaudit_batch_retries_total").increment(1);
         tracing::debug!(error = %cause, "a batch is tried again");
-        // Halving needs no commit that may have happened: each half would answer for itself.
+        // A part whose commit may have taken effect is not halved, since its answers are merged as
+        // a whole.
         if self.is_divisible() && self.connections_lost >= LOST_BEFORE_HALVING {
             return Err(ExecuteError::Refused(cause));
         }
@@ -139,19 +142,19 @@ impl<'b> RetryState<'b> {
     }
 }
 
-/// Whether the database answers on a connection of its own.
+/// True if the database answers on another connection.
 async fn is_alive(pool: &PgPool) -> bool {
     let asked = sqlx::query("select 1").execute(pool);
     pool::within(ALIVE_WITHIN, asked).await.is_ok()
 }
 
-/// Whether an append found a sequence taken, although its lane was held.
+/// True if an append found a sequence taken, although its lane was held.
 fn is_taken(error: &sqlx::Error) -> bool {
     matches!(error, sqlx::Error::Database(error) if error.is_unique_violation())
 }
 
-/// Makes a claim that named nothing name what it may have taken: sent again, it must take the same, and not
-/// what comes next.
+/// Makes a claim without a named milestone name the one that it may have taken. A retry must claim
+/// the same milestone, not the next one.
 fn name_what_was_claimed(items: &mut [Item], sent: &[Applied]) {
     for (item, applied) in items.iter_mut().zip(sent) {
         if let (Work::Claim { period, milestone, .. }, Outcome::Claimed(receipt)) =
@@ -163,8 +166,9 @@ fn name_what_was_claimed(items: &mut [Item], sent: &[Applied]) {
     }
 }
 
-/// Merges what an unanswered commit would have answered with what the attempt after it saw: an
-/// action that is a duplicate of itself was accepted, what a claim of everything took stays taken.
+/// Merges the answers of a commit that was not confirmed with those of the attempt after it: an
+/// action that is a duplicate of itself was accepted, and milestones claimed by the first stay
+/// claimed.
 fn settle(before: Option<Vec<Applied>>, now: Vec<Applied>) -> Vec<Applied> {
     let Some(before) = before else { return now };
     let merged = |(before, now): (Applied, Applied)| Applied {

@@ -1,4 +1,4 @@
-//! Answers after a commit that was not answered.
+//! Answers after an unconfirmed commit.
 
 use plaudit_domain::ids::TaskId;
 use plaudit_domain::user_tasks::ClaimRejection;
@@ -56,7 +56,7 @@ fn a_claim_of_everything_answers_all_that_any_attempt_took_once() {
     assert_eq!(settled(attempts), both);
 }
 
-/// Rule 14: sent again after an unanswered commit, "the oldest" must not take the next one.
+/// Rule 14: a retry after an unconfirmed commit must not make "the oldest" claim the next one.
 #[test]
 fn a_claim_of_the_oldest_names_what_it_took_before_it_is_sent_again() {
     let work = Work::Claim {

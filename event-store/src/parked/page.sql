@@ -1,4 +1,5 @@
--- A page of parked records. Sizes first: the length of stored bytes is known without reading them.
+-- A page of parked records. Sizes come first: the length of stored bytes is known without reading
+-- them.
 with found as materialized (
     select lane, id, parked_at,
            octet_length(bytes)::bigint + octet_length(headers::text) as size,

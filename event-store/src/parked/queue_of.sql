@@ -1,4 +1,4 @@
--- A user's records that block later actions, up to so many and so many bytes, at least one.
+-- A user's records that block later actions, up to a number of records and bytes, but at least one.
 select lane, id, reason, repairable, waiting, user_id, topic, incarnation, partition, "offset", headers, bytes,
        parked_at, resolved_at, resolution, resolved_by, resolved_reason
 from (

@@ -1,4 +1,4 @@
-//! The parked records behind which the users of a batch wait.
+//! The parked records that block users of a batch.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
@@ -10,26 +10,28 @@ use uuid::Uuid;
 use crate::lanes::LaneHead;
 use crate::states::NeededUsers;
 
-/// The parked records behind which users wait, in order, and those that a batch releases or discards.
+/// The parked records that block users, in order, and the records that a batch releases or
+/// discards.
 #[derive(Debug, Default)]
 pub(crate) struct ParkedQueues {
     by_user: HashMap<UserId, VecDeque<Uuid>>,
-    /// Those of the batch that are parked, and whether later actions wait behind them.
+    /// The records of the batch that are still parked; true if later actions wait behind them.
     unresolved: HashMap<Uuid, bool>,
 }
 
 impl ParkedQueues {
-    /// The record behind which a user's actions wait.
+    /// The first record that blocks a user's actions.
     pub fn first_of(&self, user: &UserId) -> Option<Uuid> {
         self.by_user.get(user)?.front().copied()
     }
 
-    /// Whether later actions wait behind a record that is to be released or discarded; `None`: it is not parked.
+    /// Looks up a record to be released or discarded: `Some(true)` if later actions wait behind it,
+    /// `None` if it is not parked.
     pub fn unresolved(&self, id: Uuid) -> Option<bool> {
         self.unresolved.get(&id).copied()
     }
 
-    /// From now on the user's actions wait behind this record too.
+    /// Adds a record that blocks the user's actions from now on.
     pub fn add(&mut self, user: &UserId, id: Uuid) {
         let queue = self.by_user.entry(user.clone()).or_default();
         if !queue.contains(&id) {
@@ -37,7 +39,7 @@ impl ParkedQueues {
         }
     }
 
-    /// The record is not parked any more.
+    /// Removes a record that is no longer parked.
     pub fn remove(&mut self, user: Option<&UserId>, id: Uuid) {
         self.unresolved.remove(&id);
         if let Some(queue) = user.and_then(|user| self.by_user.get_mut(user)) {
@@ -46,8 +48,8 @@ impl ParkedQueues {
     }
 }
 
-/// Loads the records to release or discard, and what the users of a batch wait behind. Asks nothing in a batch
-/// that has neither.
+/// Loads the records to release or discard, and those that block users of the batch. Runs no query
+/// if there is neither.
 pub(crate) async fn load(
     resolved: &[(Lane, Uuid)],
     heads: &BTreeMap<Lane, LaneHead>,

@@ -1,4 +1,4 @@
--- What each user waits behind, in order. One probe of the partial index each.
+-- The records that each user waits behind, in order. One probe of the partial index each.
 select u.place, p.id
 from unnest($1::smallint[], $2::text[]) with ordinality u (lane, user_id, place)
 cross join lateral (

@@ -1,5 +1,5 @@
-//! The work of one lane: what waits, whether a worker has it, and when it may be tried again. Pure but for the
-//! time, which is handed in.
+//! The work of one lane: waiting items, items in progress, and rest periods. Pure: the time is
+//! passed in.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -10,41 +10,41 @@ use super::submission::Slot;
 use crate::batch::{Item, Origin};
 use crate::executor::is_same_record;
 
-/// How long a lane that somebody else holds is left alone, at first and at most.
+/// Rest period of a lane that another session holds: first and maximum value.
 const BUSY_RESTS: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(250));
 
-/// How long a lane is left alone after the database failed, at first and at most.
+/// Rest period of a lane after the database failed: first and maximum value.
 const FAILED_RESTS: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
 
-/// The time for which a held lane is probed after the last request for it.
+/// Time after the last request during which a held lane is still probed.
 const HELD_ASKED_WITHIN: Duration = Duration::from_secs(60);
 
-/// An item, and what the queue knows of it.
+/// An item with its ticket.
 pub(super) struct Entry {
     pub item: Item,
     pub ticket: Ticket,
 }
 
-/// The queue's part of an item while a batch has it.
+/// Bookkeeping of the queue for an item while a batch has it.
 pub(super) struct Ticket {
-    /// The receiver of its answer.
+    /// Receives the answer.
     pub slot: Slot,
-    /// How many tasks it may touch.
+    /// The number of tasks, milestones or grants that the item may touch.
     pub weight: usize,
     pub submitted_at: Instant,
 }
 
-/// The work that a worker took for one transaction.
+/// The work taken for one transaction.
 #[derive(Default)]
 pub(super) struct Taken {
     entries: Vec<Entry>,
     weight: usize,
-    /// It is work of backfills.
+    /// True for work of backfills.
     pub in_background: bool,
 }
 
 impl Taken {
-    /// For work of backfills.
+    /// Starts empty, for work of backfills.
     pub fn in_background() -> Self {
         Self { in_background: true, ..Self::default() }
     }
@@ -71,15 +71,15 @@ impl Taken {
 #[derive(Default)]
 pub(super) struct LaneWork {
     waiting: VecDeque<Entry>,
-    /// Work of backfills, which waits until nothing else does.
+    /// Work of backfills. Taken only while no other work waits.
     background: VecDeque<Entry>,
-    /// A worker has taken some of it, and nobody else may before that is answered.
+    /// True while a worker has some of it. No other worker may take any before that is answered.
     in_progress: bool,
     in_progress_count: usize,
     /// The submission time of the oldest item in progress.
     in_progress_since: Option<Instant>,
     rests: Option<Rest>,
-    /// Somebody outside of this process holds the lane, as far as is known: until a lock succeeds.
+    /// Set while another process holds the lane, as far as is known; cleared when a lock succeeds.
     held: Option<Held>,
 }
 
@@ -92,7 +92,7 @@ struct Rest {
 #[derive(Clone, Copy)]
 struct Held {
     since: Instant,
-    /// The time at which work for the lane last found it held.
+    /// The last time at which work for the lane found it held.
     asked_at: Instant,
 }
 
@@ -108,12 +108,12 @@ impl LaneWork {
         }
     }
 
-    /// Tells whether nothing waits or is being applied, for backfills neither.
+    /// True if nothing waits or is being applied, including work of backfills.
     pub fn is_empty(&self) -> bool {
         self.len() == 0 && self.background.is_empty()
     }
 
-    /// How many items wait or are being applied.
+    /// The number of items that wait or are being applied. Waiting items of backfills do not count.
     pub fn len(&self) -> usize {
         self.waiting.len() + self.in_progress_count
     }
@@ -122,7 +122,7 @@ impl LaneWork {
         self.is_free(now) && !self.waiting.is_empty()
     }
 
-    /// Tells whether there is something to do for backfills.
+    /// True if work of a backfill can be taken.
     pub fn is_ready_in_background(&self, now: Instant) -> bool {
         self.is_free(now) && !self.background.is_empty()
     }
@@ -131,39 +131,41 @@ impl LaneWork {
         !self.in_progress && self.rests.is_none_or(|rest| now >= rest.until)
     }
 
-    /// The time at which it may be tried again; with `background`, also if only a backfill has something for it.
+    /// The time until which the lane rests, if it has work. Work of backfills counts only with
+    /// `background`.
     pub fn rests_until(&self, background: bool) -> Option<Instant> {
         let waits = !self.waiting.is_empty() || (background && !self.background.is_empty());
         let waits = waits && !self.in_progress;
         self.rests.filter(|_| waits).map(|rest| rest.until)
     }
 
-    /// Since when somebody outside of this process holds the lane, whether work waits for it or was given up.
+    /// The time since which another process holds the lane, whether or not work still waits for it.
     pub fn held_since(&self) -> Option<Instant> {
         self.held.map(|held| held.since)
     }
 
-    /// Since when the oldest item of this lane waits or is being applied, but for backfills.
+    /// The submission time of the oldest item that waits or is being applied. Waiting items of
+    /// backfills do not count.
     pub fn waiting_since(&self) -> Option<Instant> {
         let first = self.waiting.front().map(|entry| entry.ticket.submitted_at);
         first.into_iter().chain(self.in_progress_since).min()
     }
 
-    /// Tells whether the lane was held when work last came to it, and none waits that would find out how it is now. One
-    /// that nobody has asked for in a while is forgotten.
+    /// True if the lane was held when last tried and no work is left that would try it again. A
+    /// lane that nobody has asked for in a while is no longer considered held.
     pub fn is_to_be_probed(&mut self, now: Instant) -> bool {
         let is_wanted = |held: &Held| now.duration_since(held.asked_at) < HELD_ASKED_WITHIN;
         self.held = self.held.filter(|held| !self.is_empty() || is_wanted(held));
         self.held.is_some() && self.is_empty()
     }
 
-    /// The lane could be had.
+    /// Notes that the lane could be locked.
     pub fn note_free(&mut self) {
         self.held = None;
     }
 
-    /// Moves work into `taken`, in order, until that is full. What one record means is not parted, and what
-    /// nobody waits for any more is left out.
+    /// Moves work into `taken`, in order, until it is full. Never splits the items of one record.
+    /// Drops items whose sender no longer waits, except Kafka records.
     pub fn take(&mut self, taken: &mut Taken, items_max: usize, weight_max: usize) {
         let before = taken.entries.len();
         let queue = if taken.in_background { &mut self.background } else { &mut self.waiting };
@@ -196,7 +198,7 @@ impl LaneWork {
         self.in_progress_since = None;
     }
 
-    /// All that was taken is answered.
+    /// Frees the lane after everything taken was answered.
     pub fn set_free(&mut self) {
         self.nothing_in_progress();
         if self.rests.is_some_and(|rest| rest.until <= Instant::now()) {
@@ -204,19 +206,19 @@ impl LaneWork {
         }
     }
 
-    /// Puts an entry back in front of all others. The last one of several comes first.
+    /// Puts an entry back at the front. Call it for the last entry first.
     pub fn put_back(&mut self, entry: Entry) {
         self.queue_of(&entry).push_front(entry);
     }
 
-    /// Leaves the lane alone for a moment, because somebody else holds it.
+    /// Starts or extends a rest period, because another session holds the lane.
     pub fn rest_busy(&mut self, now: Instant) {
         let since = self.held_since().unwrap_or(now);
         self.held = Some(Held { since, asked_at: now });
         self.rest(now, BUSY_RESTS);
     }
 
-    /// Leaves the lane alone for a moment, because the database failed.
+    /// Starts or extends a rest period, because the database failed.
     pub fn rest_failed(&mut self, now: Instant) {
         self.rest(now, FAILED_RESTS);
     }

@@ -1,4 +1,4 @@
-//! Progress of the queue: lanes that another writer holds, and work that stands still.
+//! Health of the queue: lanes that another writer holds, and work that makes no progress.
 
 use std::collections::BTreeSet;
 use std::sync::Weak;
@@ -11,25 +11,25 @@ use super::lane_work::LaneWork;
 use super::{CommandQueue, Lanes, Shared};
 use crate::error::ExecuteError;
 
-/// From then on a lane that somebody else holds is named.
+/// Time after which a held lane is reported.
 const NAMED_AFTER: Duration = Duration::from_secs(2);
 
-/// Work that has waited for so long, while nothing was written, makes the process unready.
+/// Time after which waiting work, with no commit meanwhile, makes the process unready.
 const STALLED_AFTER: Duration = Duration::from_secs(8);
 
-/// The interval at which held lanes are counted, and tried if no work does that.
+/// Interval for counting held lanes, and for probing those that no work tries.
 const EVERY: Duration = Duration::from_secs(1);
 
-/// A lane that somebody outside of this process holds.
+/// A lane that another process holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BusyLane {
     /// The lane.
     pub lane: Lane,
-    /// For how long it could not be had.
+    /// The time since it was first found held.
     pub since: Duration,
 }
 
-/// Why batches fail, whatever is in them.
+/// An ongoing failure that affects every batch.
 #[derive(Debug)]
 pub(super) struct Failing {
     since: Instant,
@@ -45,21 +45,22 @@ impl Failing {
 }
 
 impl CommandQueue {
-    /// The reason why nothing can be written, and for how long; `None` since the database has taken a batch, or a probe
-    /// while there was none.
+    /// The time since which nothing can be written, and the reason. `None` once the database
+    /// accepts a batch, or a probe while there is no work.
     pub fn failing(&self) -> Option<(Duration, String)> {
         let failing = self.handle.shared.failing();
         failing.as_ref().map(|failing| (failing.since.elapsed(), failing.why.clone()))
     }
 
-    /// Lanes that could not be had for a while, longest first. Their users wait; nobody else does. A lane whose
-    /// requests were all given up is among them until it can be had, or until nobody has asked for it for a minute.
+    /// Lanes that have been held for a while, longest first. Only their own users wait. A lane
+    /// whose requests were all given up stays listed until it is free, or until nobody has asked
+    /// for it for a minute.
     pub fn busy_lanes(&self) -> Vec<BusyLane> {
         self.handle.shared.lanes().busy(Instant::now())
     }
 
-    /// The reason why nothing is written although there is work; else `None`. A single lane that another writer
-    /// holds is no such reason.
+    /// The reason why work makes no progress, or `None`. A single lane held by another writer is
+    /// not a reason.
     pub fn stalled(&self) -> Option<String> {
         let shared = &self.handle.shared;
         let committed_at = shared.executor.committed_at();
@@ -96,7 +97,7 @@ impl Lanes {
         busy
     }
 
-    /// Tells whether nothing waits or is being applied, but for lanes that somebody else holds.
+    /// True if nothing waits or is being applied, except in lanes that another session holds.
     fn is_idle_but_for_held(&self) -> bool {
         self.work.iter().all(|work| work.waiting_since().is_none() || work.held_since().is_some())
     }
@@ -112,7 +113,7 @@ impl Lanes {
         if let Some(waited) = waiting.and_then(lasted) {
             return Some(Stall::Waiting(waited));
         }
-        // Since the last commit others have come to hold every lane that was asked for.
+        // Lanes held for long, with no commit since they were first found held.
         let held = self.work.iter().filter_map(LaneWork::held_since).filter(uneventful);
         let held: Vec<Duration> = held.filter_map(lasted).collect();
         let waited = held.iter().max().copied()?;
@@ -120,7 +121,7 @@ impl Lanes {
     }
 }
 
-/// Runs as long as the queue: counts the held lanes, and tries what nobody's work tries.
+/// Counts held lanes and probes those that no work tries, for as long as the queue exists.
 pub(super) async fn watch(queue: Weak<Shared>) {
     loop {
         tokio::time::sleep(EVERY).await;
@@ -152,13 +153,13 @@ impl Shared {
                     lanes.of(*lane).note_free();
                 }
             }
-            // Whatever it is, whoever writes meets it too.
+            // Every writer meets the same error and reports it.
             Err(error) => tracing::debug!(%error, "held lanes can't be tried"),
         }
     }
 
-    /// Finds out whether the database takes writes again, if no work that could be applied would. A process that gets
-    /// no requests because it is not ready would never be ready again.
+    /// Probes whether the database accepts writes again, if there is no work that would show it.
+    /// Without this, an unready process that gets no requests would never become ready again.
     async fn probe_writes(&self) {
         let began = Instant::now();
         if self.failing().is_none() || !self.lanes().is_idle_but_for_held() {

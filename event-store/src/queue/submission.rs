@@ -1,4 +1,4 @@
-//! Answers: items of one submission are applied in several transactions, and answered together.
+//! Submissions: their items are applied in several transactions and answered together.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,8 +11,9 @@ use crate::error::ExecuteError;
 
 type Answer = Result<Vec<Applied>, Arc<ExecuteError>>;
 
-/// The answer to a submission, to be awaited: one outcome for each item, in order, or the error of the first
-/// item that has none. Dropping it gives up what no worker has taken yet.
+/// The answer to a submission, to be awaited: one outcome per item, in order, or the error of the
+/// first item that failed. Dropping it gives up the items that no worker has taken yet, except
+/// Kafka records.
 #[derive(Debug)]
 pub struct Submission(oneshot::Receiver<Answer>);
 
@@ -36,11 +37,11 @@ struct Unanswered {
     left: usize,
     error: Option<Arc<ExecuteError>>,
     sender: Option<oneshot::Sender<Answer>>,
-    /// A value that goes with the items. Dropped with the last slot, or just before the answer.
+    /// A value kept with the items. Dropped with the last slot, or just before the answer is sent.
     held: Option<Box<dyn Send>>,
 }
 
-/// Begins a submission of so many items, which holds something while any of them is there.
+/// Begins a submission of `items` items, which keeps `held` until the last one is done.
 pub(super) fn begin(items: usize, held: impl Send + 'static) -> (Vec<Slot>, Submission) {
     let (sender, receiver) = oneshot::channel();
     let mut unanswered = Unanswered {
@@ -69,7 +70,7 @@ impl Slot {
         });
     }
 
-    /// Nobody waits for the answer any more.
+    /// True if nobody waits for the answer any more.
     pub fn is_abandoned(&self) -> bool {
         let unanswered = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
         unanswered.sender.as_ref().is_none_or(oneshot::Sender::is_closed)
@@ -92,9 +93,9 @@ impl Unanswered {
             Some(error) => Err(error),
             None => Ok(std::mem::take(&mut self.applied).into_iter().flatten().collect()),
         };
-        // Before the answer: who gets it finds the place free.
+        // Dropped before the answer, so that its receiver finds the capacity free.
         self.held = None;
-        // Whoever submitted may have gone; the items are applied all the same.
+        // The receiver may be gone; the items are applied all the same.
         let _ = sender.send(answer);
     }
 }

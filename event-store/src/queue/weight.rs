@@ -1,4 +1,4 @@
-//! The weight of an item: what it may load, and how many events it may make.
+//! The weight of an item: an estimate of the rows to load and the events to write.
 
 use plaudit_domain::action::Action;
 use plaudit_domain::catalogue::Catalogue;
@@ -8,14 +8,15 @@ use plaudit_domain::user_tasks::{Change, Command};
 use crate::batch::Work;
 use crate::executor::CLAIM_ALL_MAX;
 
-/// The tasks, milestones or grants that an item may touch, whichever are most; at least 1.
+/// The number of tasks, milestones or grants that an item may touch, whichever is largest; at least
+/// 1.
 pub(super) fn weight_of(work: &Work, catalogue: &Catalogue) -> usize {
     let of_action = |action: &Action| catalogue.states_needed(&action.kind).len().max(1);
     let weight = match work {
         Work::Action(action) | Work::CountPast { action, .. } => of_action(action),
         Work::ResolveParked(resolved) => resolved.actions.iter().map(of_action).sum(),
         Work::ClaimAll { .. } => CLAIM_ALL_MAX,
-        // What is due of all settled users of a transaction has a bound of its own.
+        // The milestones of all settled users have a bound of their own: `lapses::share_of`.
         Work::Settle { streaks, .. } => streaks.len(),
         Work::StartDeliveries { rewards, .. } => rewards.len(),
         Work::SettleDeliveries { settled, .. } => settled.len(),
@@ -34,7 +35,7 @@ fn of_command(command: &Command, catalogue: &Catalogue) -> usize {
     }
 }
 
-/// The milestones of a user that are looked at for a revocation.
+/// The maximum number of a user's milestones loaded for a revocation.
 const REVOKED_MAX: usize = 100;
 
 fn tasks_moved_with(task: &TaskId, catalogue: &Catalogue) -> usize {
@@ -55,7 +56,7 @@ mod tests {
     use super::*;
     use crate::batch::{Item, Origin};
 
-    /// Each of them may take 500 milestones, which are loaded.
+    /// Each claim may take up to 500 milestones, which are all loaded.
     #[test]
     fn a_transaction_takes_few_claims_of_everything() {
         let catalogue = Catalogue::default();

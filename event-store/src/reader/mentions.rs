@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::{Entry, RECORDED, entry};
 use crate::aggregate::AGGREGATE_TYPE;
 
-/// The events of a user after a sequence that mention a grant, in order.
+/// Reads the events of a user after a sequence that mention a grant, in order.
 pub async fn mentions(
     lane: Lane,
     user: &UserId,

@@ -1,4 +1,4 @@
-//! The users who have new events, for readers that wait.
+//! Finds users with new events, for readers that wait for news.
 
 use plaudit_domain::ids::UserId;
 use plaudit_domain::lane::Lane;
@@ -6,7 +6,7 @@ use sqlx::PgConnection;
 
 use crate::aggregate::AGGREGATE_TYPE;
 
-/// The sequence of a user's last event up to a position; 0 if there is none.
+/// Returns the sequence of a user's last event up to a position; 0 if there is none.
 pub async fn sequence_at(
     lane: Lane,
     user: &UserId,
@@ -27,8 +27,8 @@ pub async fn sequence_at(
     Ok(found.unwrap_or(0))
 }
 
-/// The users with events after a position and up to another in each of some lanes, each with the position of
-/// the last.
+/// Returns the users with events in these spans of lanes `(lane, after, up_to)`, each with the
+/// position of the last one.
 pub async fn users_between(
     spans: &[(Lane, i64, i64)],
     connection: &mut PgConnection,

@@ -1,4 +1,4 @@
-//! Finds a time in the log.
+//! Finds positions in the log by time.
 
 use jiff::Timestamp;
 use plaudit_domain::lane::Lane;
@@ -6,18 +6,18 @@ use sqlx::PgConnection;
 
 use crate::{instant, lanes};
 
-/// The events of a lane after a position, up to and with another.
+/// A range of a lane's events: after one position, up to and including another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LaneSpan {
     /// The lane.
     pub lane: Lane,
-    /// The last position before the first event.
+    /// The position before the first event.
     pub after: i64,
     /// The position of the last event; `after` if there is none.
     pub up_to: i64,
 }
 
-/// The events that were stored in `from..until`, lane by lane. Lanes without any are left out.
+/// Finds the events that were stored in `from..until`, by lane. Lanes without any are left out.
 pub async fn spans_of_time(
     from: Timestamp,
     until: Timestamp,
@@ -32,14 +32,16 @@ pub async fn spans_of_time(
     Ok(spans.filter(|span| span.up_to > span.after).collect())
 }
 
-/// The last position of each lane that was stored before a time. Within a lane no event is stored earlier
-/// than the one before it, so halving finds it: some thirty short queries for all lanes together.
+/// Returns the last position of each lane that was stored before `time`. Within a lane the stored
+/// times never decrease, so a binary search works: some thirty short queries for all lanes
+/// together.
 async fn before(
     time: Timestamp,
     heads: &[(Lane, i64)],
     connection: &mut PgConnection,
 ) -> sqlx::Result<Vec<i64>> {
-    // What is looked for lies in `low..=high`: `low` is stored before, all above `high` are not.
+    // The result lies in `low..=high`: `low` was stored before `time`, positions above `high` were
+    // not.
     let mut bounds: Vec<(i64, i64)> = heads.iter().map(|(_, head)| (0, *head)).collect();
     loop {
         let open: Vec<usize> =

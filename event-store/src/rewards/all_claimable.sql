@@ -1,4 +1,4 @@
--- The oldest milestones with something to claim, of all tasks, as many as asked for, with
+-- Claimable milestones of all tasks, in order of tasks and then of periods, at most w.count, with
 -- all their lines.
 select w.place, r.task_id, r.period_key, r.milestone, r.line, r.grant_id, r.kind, r.code, r.amount, r.state,
        r.granted_at, r.granted_position, r.ordinal, r.version, r.period_starts_at, r.period_ends_at,

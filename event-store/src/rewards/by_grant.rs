@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::{COLUMNS, RewardRow};
 use crate::states::{undecodable, unless_unreadable};
 
-/// Some reward lines of a lane, in the order in which they were earned.
+/// Loads reward lines of a lane, in the order in which they were granted.
 pub async fn of_lane(
     lane: Lane,
     grants: &[Uuid],
@@ -30,8 +30,8 @@ pub async fn of_lane(
     rows.iter().filter_map(|row| RewardRow::read(row, 0).transpose()).collect()
 }
 
-/// Reward lines of whatever lanes, each with its user; grants that are not there are left out. Each one is
-/// looked for in every lane.
+/// Loads reward lines from any lane, each with its user. Unknown grants are left out. Probes every
+/// lane for each grant.
 pub async fn of_any_lane(
     grants: &[Uuid],
     connection: &mut PgConnection,

@@ -1,5 +1,5 @@
--- Found first, each by one probe, then changed in its place. The order and the range keep the planner on the index by
--- grant, also where it plans on an empty table.
+-- Finds each row by one probe, then updates it by its ctid. The order and the range keep the
+-- planner on the index by grant, even if it plans on an empty table.
 update reward_state r
 set state = f.state,
     claimed_at = coalesce(f.claimed_at, r.claimed_at),

@@ -1,4 +1,5 @@
-//! What claims ask for: the milestones with something to claim, and the receipts of those that were claimed.
+//! The rows that claims need: milestones with something to claim, and the receipts of claimed
+//! milestones.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -16,14 +17,14 @@ use crate::error::ExecuteError;
 use crate::instant;
 use crate::states::{LoadedState, undecodable};
 
-/// A claim, or several of the same.
+/// The target of one claim, or of several identical ones.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ClaimLookup {
     /// The user's lane.
     pub lane: Lane,
     /// The user.
     pub user: UserId,
-    /// The task; `None`: all of them.
+    /// The task; `None` for all tasks.
     pub task: Option<TaskId>,
     /// The period, if the claim names one.
     pub period: Option<PeriodKey>,
@@ -44,19 +45,21 @@ pub struct MilestoneKey {
     pub milestone: i64,
 }
 
-/// The milestones and receipts that were found for some claims.
+/// The milestones and receipts found for some claims.
 #[derive(Debug, Default)]
 pub struct FoundClaims {
     /// By user and task, oldest first.
     pub claimable: HashMap<UserId, BTreeMap<TaskId, Vec<ClaimableMilestone>>>,
-    /// Of milestones that were named and are claimed already.
+    /// Receipts of milestones that are already claimed: those that a claim named, or all of a
+    /// refolded user.
     pub receipts: HashMap<MilestoneKey, Receipt>,
-    /// Users of whom all was asked for, and as many milestones were found as were asked for.
+    /// Users who claimed everything and for whom the maximum number of milestones was found, so
+    /// there may be more.
     pub more: HashSet<UserId>,
 }
 
-/// Loads what claims may take, each with how many milestones it may take, and what is due of users who are
-/// settled; all by probes of an index.
+/// Loads the claimable milestones for claims, each with the maximum number to load, and the due
+/// milestones of users to settle. Uses index probes only.
 pub async fn load(
     lookups: &BTreeMap<ClaimLookup, i64>,
     settled: &SettledUsers,
@@ -161,7 +164,7 @@ fn places(asked: &[Asked<'_>]) -> Vec<i64> {
 }
 
 impl FoundClaims {
-    /// Adds rows of (place, [`super::COLUMNS`]), the lines of a milestone one after the other.
+    /// Adds rows of (place, [`super::COLUMNS`]). The lines of a milestone follow each other.
     fn add(&mut self, rows: &[PgRow], asked: &[Asked<'_>]) -> sqlx::Result<()> {
         let mut by_milestone: BTreeMap<(Lane, MilestoneKey), Vec<RewardRow>> = BTreeMap::new();
         for row in rows {
@@ -177,7 +180,7 @@ impl FoundClaims {
                 milestone: line.reward.milestone,
             };
             let lines = by_milestone.entry((lookup.lane, key)).or_default();
-            // Two lookups may find the same.
+            // Two lookups may find the same line.
             if !lines.iter().any(|known| known.place == line.place) {
                 lines.push(line);
             }
@@ -186,7 +189,7 @@ impl FoundClaims {
         Ok(())
     }
 
-    /// Notes the users who may have more than was found.
+    /// Notes the users who may have more to claim than was found.
     fn note_more(&mut self, asked: &[Asked<'_>]) {
         let found = |user: &UserId| {
             let tasks = self.claimable.get(user).into_iter().flat_map(BTreeMap::values);
@@ -196,8 +199,8 @@ impl FoundClaims {
         self.more = full.map(|(lookup, _)| lookup.user.clone()).collect();
     }
 
-    /// The users among those who claim whose tasks count something to claim of which no row was found: these
-    /// rows are lost.
+    /// Returns the claimants with lost rows: their tasks count something to claim, but no row was
+    /// found.
     pub fn lost_rows<'l>(
         &'l self,
         lookups: &'l BTreeMap<ClaimLookup, i64>,
@@ -215,7 +218,8 @@ impl FoundClaims {
         lookups.keys().filter(is_lost).map(|lookup| (lookup.lane, lookup.user.clone()))
     }
 
-    /// Adds the receipts of a user whose rows are behind the log, or lost, from the log.
+    /// Adds the receipts of a user from the log, because the user's rows are behind the log or
+    /// lost.
     pub async fn add_receipts_of_log(
         &mut self,
         lane: Lane,
@@ -233,7 +237,7 @@ impl FoundClaims {
             };
             by_milestone.entry((lane, key)).or_default().push(row);
         }
-        // What is claimable is in the state that was folded.
+        // Claimable milestones are part of the folded state already.
         by_milestone.retain(|_, lines| lines.iter().any(|line| line.claimed.is_some()));
         self.add_milestones(by_milestone);
         Ok(())
@@ -241,7 +245,7 @@ impl FoundClaims {
 
     fn add_milestones(&mut self, by_milestone: BTreeMap<(Lane, MilestoneKey), Vec<RewardRow>>) {
         for ((lane, key), mut lines) in by_milestone {
-            // Nobody could claim what waits for a budget or was refused.
+            // Lines that wait for a budget or were refused can't be claimed.
             let is_offered = |line: &RewardRow| {
                 !matches!(line.state, RewardState::Waiting | RewardState::Refused)
             };
@@ -271,7 +275,7 @@ impl FoundClaims {
     }
 }
 
-/// The receipt of the claim that took these lines; `None` if no claim did.
+/// Builds the receipt of the claim that took these lines; `None` if no claim did.
 fn receipt_of(lane: Lane, key: &MilestoneKey, lines: &[RewardRow]) -> Option<Receipt> {
     let claimed = lines.iter().find_map(|line| line.claimed)?;
     let receipt_line = |row: &RewardRow| ReceiptLine {

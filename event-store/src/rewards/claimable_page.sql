@@ -1,5 +1,6 @@
--- A page of what a user can claim, oldest first, with the head of the lane. $1: the lane, $2: the user,
--- $3 and $4: after which row, $5: how many, $6: now: what is due by then can't be claimed any more, recorded or not.
+-- A page of the rewards that a user can claim, oldest first, with the head of the lane. $1: the
+-- lane, $2: the user, $3 and $4: the row after which the page begins, $5: the limit, $6: now.
+-- Rewards due by now can't be claimed any more, whether an event records it yet or not.
 select l.next_position - 1,
        r.task_id, r.period_key, r.milestone, r.line, r.grant_id, r.kind, r.code, r.amount, r.state,
        r.granted_at, r.granted_position, r.ordinal, r.version, r.period_starts_at, r.period_ends_at,

@@ -1,5 +1,5 @@
--- The milestones of some users that are due, with all their lines. $3: as of when, $4: the place of the user,
--- $5: how many milestones of a user.
+-- The due milestones of some users, with all their lines. $3: as of this time, $4: the index of the
+-- user, $5: the maximum number of milestones per user.
 select w.place, r.task_id, r.period_key, r.milestone, r.line, r.grant_id, r.kind, r.code, r.amount, r.state,
        r.granted_at, r.granted_position, r.ordinal, r.version, r.period_starts_at, r.period_ends_at,
        r.claimed_at, r.claimed_position, r.claim_until, r.lapses_at, r.lapses_as

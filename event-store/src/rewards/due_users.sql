@@ -1,4 +1,5 @@
--- Users with unclaimed rewards that are due, some of each lane. $1: as of when, $2: how many milestones of a lane.
+-- Users with unclaimed rewards that are due. $1: as of this time, $2: the maximum number of
+-- milestones per lane.
 select n.lane, d.user_id, min(d.lapses_at)
 from lane_numbers n
 cross join lateral (

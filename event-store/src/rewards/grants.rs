@@ -1,4 +1,4 @@
-//! Grants by their ids: what acknowledgements and operators ask for.
+//! Grants by id, for acknowledgements and operators.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -11,12 +11,12 @@ use uuid::Uuid;
 use super::RewardRow;
 use crate::states::undecodable;
 
-/// A grant that somebody speaks of.
+/// A grant that a request or an action names.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct GrantLookup {
     /// The user's lane.
     pub lane: Lane,
-    /// Whose it is said to be. Another user's is not found.
+    /// The alleged owner. The grant is not found if it belongs to another user.
     pub user: UserId,
     /// Its id.
     pub grant: Uuid,
@@ -49,7 +49,7 @@ pub async fn load(
     Ok(found)
 }
 
-/// The states of grants, by id; those that are not there are left out.
+/// Returns the states of grants, by id. Unknown grants are left out.
 pub async fn states(
     grants: &[(Lane, Uuid)],
     connection: &mut PgConnection,
@@ -70,7 +70,7 @@ pub async fn states(
     rows.iter().map(|row| Ok((row.try_get(0)?, super::state_from(row.try_get(1)?)?))).collect()
 }
 
-/// The user of a grant; `None` if there is no such grant.
+/// Finds the lane and the user of a grant; `None` if there is no such grant.
 pub async fn owner(
     grant: Uuid,
     connection: &mut PgConnection,

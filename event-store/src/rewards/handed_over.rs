@@ -1,4 +1,4 @@
-//! Grants that payers have heard of, whatever became of them.
+//! Grants that were handed over to payers, whatever their state now.
 
 use std::collections::{HashMap, HashSet};
 
@@ -12,12 +12,12 @@ use uuid::Uuid;
 use crate::aggregate::AGGREGATE_TYPE;
 use crate::instant;
 
-/// The warning about a revoked grant that [`handed_over`] names.
+/// The warning for a revoked grant that [`handed_over`] returns.
 pub const MAY_BE_PAID: &str = "the grant was handed to its payer before it was revoked, and may have been paid: ask the \
                                payer, or compare with its payments (`plaudit rewards reconcile --against`)";
 
-/// The grants among these that were handed to their payers at some time. The log says so before anything is sent, so
-/// that a grant that is left out was not sent.
+/// Returns the grants among these that were ever handed to their payers. The log records this
+/// before anything is sent, so grants left out were never sent.
 pub async fn handed_over(
     lane: Lane,
     user: &UserId,
@@ -38,7 +38,8 @@ pub async fn handed_over(
     Ok(grants.iter().copied().filter(|grant| found.contains(&grant.to_string())).collect())
 }
 
-/// The grants among these of which a payer has said that it paid them, although that changed nothing.
+/// Returns the grants among these that a payer reported as paid, although the report changed
+/// nothing.
 pub async fn said_to_be_paid(
     grants: &[(Lane, UserId, Uuid)],
     connection: &mut PgConnection,
@@ -63,18 +64,18 @@ pub async fn said_to_be_paid(
     Ok(found.into_iter().collect())
 }
 
-/// The delivery of a grant to its payer, as far as it has come.
+/// The delivery of a grant to its payer, and its progress.
 #[derive(Debug, Clone)]
 pub struct Underway {
     /// Its channel.
     pub channel: String,
-    /// The time at which it was seen to be due, for the first time or again.
+    /// The time at which it was queued, for the first time or again.
     pub queued_at: Timestamp,
-    /// The time at which it is given up; `None`: no time is set.
+    /// The time at which it is given up; `None`: no limit.
     pub give_up_at: Option<Timestamp>,
 }
 
-/// The deliveries to payers of some grants; grants that no process has queued yet are left out.
+/// Returns the deliveries to payers of some grants. Grants that are not queued yet are left out.
 pub async fn underway(
     grants: &[(Lane, Uuid)],
     connection: &mut PgConnection,

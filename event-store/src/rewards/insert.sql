@@ -12,5 +12,5 @@ from unnest($1::smallint[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6
      r (lane, user_id, task_id, period_key, milestone, line, grant_id, kind, code, amount, state, granted_at,
         granted_position, ordinal, version, period_starts_at, period_ends_at, claimed_at, claimed_position,
         claim_until, lapses_at, lapses_as)
--- A grant is made once; should the log tell it twice, the first counts.
+-- A grant is made once. Should the log hold it twice, the first one counts.
 on conflict (lane, grant_id) do nothing

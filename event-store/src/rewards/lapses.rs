@@ -1,4 +1,4 @@
-//! Rewards that nobody claims: what is due, and whose it is.
+//! Unclaimed rewards whose state is due to change, by user.
 
 use std::collections::BTreeMap;
 
@@ -10,23 +10,25 @@ use sqlx::{PgConnection, Row};
 use crate::instant;
 use crate::states::{undecodable, unless_unreadable};
 
-/// Users with the moment as of which their unclaimed rewards are settled.
+/// Users to settle, with the time as of which their unclaimed rewards are settled.
 pub type SettledUsers = BTreeMap<(Lane, UserId), jiff::Timestamp>;
 
-/// The most milestones of a user that one transaction settles. The sweeper comes back for the others.
+/// The maximum number of milestones of a user settled in one transaction. The sweeper returns for
+/// the rest.
 pub const SETTLED_MAX: i64 = 500;
 
-/// The most milestones of all users together that one transaction loads for settling.
+/// The maximum number of milestones loaded in one transaction for settling, over all users.
 const SETTLED_TOGETHER_MAX: i64 = 10_000;
 
-/// The milestones of each of so many users that one transaction settles: `most`, or an equal share of what it loads
-/// for all of them.
+/// The number of milestones to load for each of `users` users: `most`, or an equal share of the
+/// maximum for all of them.
 pub fn share_of(users: usize, most: i64) -> i64 {
     let users = i64::try_from(users).unwrap_or(i64::MAX).max(1);
     (SETTLED_TOGETHER_MAX / users).clamp(1, most)
 }
 
-/// Users with rewards that are due, of every lane up to `per_lane` milestones, and since when the oldest is due.
+/// Returns users with due rewards, from up to `per_lane` milestones of each lane, and the time
+/// since which the oldest is due.
 pub async fn due_users(
     as_of: jiff::Timestamp,
     per_lane: i64,

@@ -1,4 +1,4 @@
-//! The fold behind the rows: which events grant rewards, and which move them.
+//! The fold behind the rows: the events that grant rewards or change their states.
 
 use std::collections::HashMap;
 
@@ -13,12 +13,12 @@ use super::{Claimed, RewardPlace, RewardRow};
 use crate::reader::{self, Kinds};
 use crate::states::truncate_to_micros;
 
-/// Rewards granted and moved by a run of events: of a user's whole stream, or of a batch.
+/// The rewards granted and changed by a run of events: a user's whole stream, or a batch.
 #[derive(Debug, Default)]
 pub struct Ledger {
-    /// In the order of their grants, with the states after the last event.
+    /// In the order of grants, with the states after the last event.
     pub granted: Vec<RewardRow>,
-    /// The last change of each of these, whether or not it is in `granted`.
+    /// The last change of each reward, whether or not its grant is in `granted`.
     pub changed: HashMap<Uuid, Change>,
     by_grant: HashMap<Uuid, usize>,
 }
@@ -46,7 +46,7 @@ impl Ledger {
                 let outcomes = outcomes(*mode, rewards, budgeted.as_deref());
                 for (ordinal, (reward, state)) in (0..).zip(outcomes) {
                     let place = RewardPlace { position, ordinal };
-                    // What waits, or is refused, can't be claimed, so no terms go with it.
+                    // Waiting and refused rewards can't be claimed, so they get no claim terms.
                     let terms = match state {
                         RewardState::Waiting | RewardState::Refused => ClaimTerms::default(),
                         _ => *terms,
@@ -111,7 +111,7 @@ impl Ledger {
         }
     }
 
-    /// A grant is made once; should the log hold it twice, the first counts.
+    /// Adds a grant. Should the log hold it twice, the first one counts.
     fn grant(
         &mut self,
         reward: &Reward,
@@ -154,8 +154,8 @@ impl Ledger {
 /// A change of a reward that may have been granted before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Change {
-    /// Its state from then on.
+    /// The state after the change.
     pub state: RewardState,
-    /// When it was claimed, if that is part of the change.
+    /// The claim, if the reward was claimed.
     pub claimed: Option<Claimed>,
 }

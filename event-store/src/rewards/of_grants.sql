@@ -1,4 +1,4 @@
--- Grants by id, each if it belongs to the user who is said to have it.
+-- Grants by id, each only if it belongs to the given user.
 select w.user_id, r.task_id, r.period_key, r.milestone, r.line, r.grant_id, r.kind, r.code, r.amount, r.state,
        r.granted_at, r.granted_position, r.ordinal, r.version, r.period_starts_at, r.period_ends_at,
        r.claimed_at, r.claimed_position, r.claim_until, r.lapses_at, r.lapses_as

@@ -1,5 +1,5 @@
--- The order inside keeps the planner on the index by milestone, also where it plans on an empty table.
--- The lines of a period's milestones, of one of them or of all ($5 null), whatever became of them.
+-- The lines of one milestone of a period, or of all its milestones ($5 null), in any state. The
+-- inner order keeps the planner on the index by milestone, even if it plans on an empty table.
 select w.place, r.task_id, r.period_key, r.milestone, r.line, r.grant_id, r.kind, r.code, r.amount, r.state,
        r.granted_at, r.granted_position, r.ordinal, r.version, r.period_starts_at, r.period_ends_at,
        r.claimed_at, r.claimed_position, r.claim_until, r.lapses_at, r.lapses_as

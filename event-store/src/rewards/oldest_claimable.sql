@@ -1,5 +1,4 @@
--- The oldest milestones with something to claim, of one task, as many as asked for, with
--- all their lines.
+-- The oldest claimable milestones of one task, at most w.count, with all their lines.
 select w.place, r.task_id, r.period_key, r.milestone, r.line, r.grant_id, r.kind, r.code, r.amount, r.state,
        r.granted_at, r.granted_position, r.ordinal, r.version, r.period_starts_at, r.period_ends_at,
        r.claimed_at, r.claimed_position, r.claim_until, r.lapses_at, r.lapses_as

@@ -1,6 +1,6 @@
--- A page of what a user earned, oldest first, with the head of the lane. $1: the lane, $2: the user,
--- $3 and $4: after which row, $5: how many,
--- $6: now: what is due by then is in its next state, recorded or not, $7: only this state.
+-- A page of a user's rewards, oldest first, with the head of the lane. $1: the lane, $2: the user,
+-- $3 and $4: the row after which the page begins, $5: the limit, $6: now: rewards due by now are in
+-- their next state, whether an event records it yet or not, $7: the state to select, or null.
 select l.next_position - 1,
        r.task_id, r.period_key, r.milestone, r.line, r.grant_id, r.kind, r.code, r.amount, r.state,
        r.granted_at, r.granted_position, r.ordinal, r.version, r.period_starts_at, r.period_ends_at,

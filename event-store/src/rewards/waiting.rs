@@ -1,4 +1,4 @@
-//! Rewards that wait for a budget: whose they are, and what a user waits for.
+//! Rewards that wait for a budget, by user.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -14,20 +14,22 @@ use super::RewardRow;
 use crate::budgets;
 use crate::states::{undecodable, unless_unreadable};
 
-/// The most milestones of a user that one transaction grants, or revokes from. The sweeper comes back for the others.
+/// The maximum number of milestones of a user that one transaction grants, or revokes from. The
+/// sweeper returns for the rest.
 pub(crate) const WAITING_MAX: i64 = 100;
 
-/// The most users of a lane, and of all, for whom the sweeper asks at a time.
+/// The maximum number of waiting users per sweep: of a lane, and of all lanes.
 const PER_LANE_MAX: i64 = 200;
 const USERS_MAX: i64 = 5_000;
 
-/// So many are asked for even if the budgets hold less: the first may want more than what is left.
+/// The minimum number of users, even if the budgets hold less: the first reward may not fit while
+/// later ones do.
 const USERS_MIN: i64 = 100;
 
-/// The milestones that users wait for, by task.
+/// The waiting milestones of users, by task.
 pub(crate) type FoundWaiting = HashMap<UserId, BTreeMap<TaskId, Vec<WaitingMilestone>>>;
 
-/// Loads what these users wait for, of each as many milestones as are asked for.
+/// Loads the waiting milestones of these users, each up to the given number.
 pub(crate) async fn load(
     of: &BTreeMap<(Lane, UserId), i64>,
     connection: &mut PgConnection,
@@ -72,7 +74,8 @@ pub(crate) async fn load(
     Ok(found)
 }
 
-/// Users who wait for budgets that hold something, those who reached their milestones first in front.
+/// Returns users who wait for budgets that are not used up, in the order in which they reached
+/// their milestones.
 pub(crate) async fn users_in_front(
     catalogue: &Catalogue,
     as_of: Timestamp,

@@ -1,5 +1,5 @@
--- The milestones of some users that wait for budgets, with all their lines that do, the oldest first.
--- $4: how many milestones of each user.
+-- The milestones of some users that wait for budgets, with their waiting lines, the oldest first.
+-- $4: the maximum number of milestones per user.
 select w.place, r.task_id, r.period_key, r.milestone, r.line, r.grant_id, r.kind, r.code, r.amount, r.state,
        r.granted_at, r.granted_position, r.ordinal, r.version, r.period_starts_at, r.period_ends_at,
        r.claimed_at, r.claimed_position, r.claim_until, r.lapses_at, r.lapses_as

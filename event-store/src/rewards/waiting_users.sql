@@ -1,5 +1,5 @@
--- Users who wait for the rewards of some milestones, those who reached theirs first in front. $3: how many of a
--- lane, $4: of all.
+-- Users who wait for the rewards of these milestones, in the order in which they reached them. $3:
+-- the maximum per lane, $4: in total.
 select n.lane, d.user_id, min(d.granted_at)
 from unnest($1::text[], $2::bigint[]) p (task_id, milestone)
 cross join lane_numbers n

@@ -1,4 +1,4 @@
--- Where the facts of some actions begin. One probe of the key each.
+-- The sequences of the first events of some actions. One probe of the key each.
 select a.identity, s.sequence
 from unnest($1::smallint[], $2::uuid[]) a (lane, identity)
 cross join lateral (

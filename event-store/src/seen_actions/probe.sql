@@ -1,4 +1,4 @@
--- The identities that are known, in the open window or the one before. One probe of the key each.
+-- The identities known in the open window or the one before. One probe of the key each.
 select a.identity
 from unnest($1::smallint[], $2::uuid[]) a (lane, identity)
 cross join lateral (

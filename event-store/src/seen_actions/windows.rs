@@ -1,37 +1,39 @@
-//! The dedup windows: the next partition is made long before it is needed, the one that nobody
-//! looks into any more is dropped when nobody holds the table. No batch, start or migration waits for it.
+//! Dedup windows: the next partition is created long before it is needed; a partition that is no
+//! longer read is dropped when no session holds the table. No batch, start or migration waits for
+//! this.
 
 use sqlx::{Executor as _, PgPool};
 
-/// How long a window stays open, in seconds: the shortest time for which an identity is known.
+/// The time for which a window stays open, in seconds. An identity is known for at least this long.
 pub const WINDOW_SECONDS: i64 = 7 * 24 * 3600;
 
-/// The time for which upkeep waits for another process to make a partition.
+/// Time limit for waiting for another process that creates a partition.
 const LOCK_TIMEOUT: &str = "2s";
 
-/// The time for which upkeep waits to have the table to itself. While it waits, every batch waits behind it; a dump
-/// holds the table for as long as it takes, and a batch for a few milliseconds.
+/// Time limit for getting the table exclusively. All batches queue up behind this wait. A batch
+/// holds the table for milliseconds, but a dump for its whole duration.
 const DROP_LOCK_TIMEOUT: &str = "50ms";
 
-/// The time between two looks at the open window that counts towards its age, in seconds at most. Upkeep looks
-/// every minute. A longer gap is a clock that jumped ahead, or a time in which no process ran: a window
-/// that opened too early would let identities be forgotten that are younger than [`WINDOW_SECONDS`].
+/// The maximum time between two looks at the open window that counts towards its age, in seconds.
+/// Upkeep looks every minute. A longer gap means that the clock jumped ahead or no process ran. If
+/// it counted in full, windows could change too early, and identities younger than
+/// [`WINDOW_SECONDS`] would be forgotten.
 const LOOK_SECONDS_MAX: i64 = 300;
 
-/// The work that upkeep found.
+/// The result of a round of upkeep.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Upkeep {
-    /// The window that is open.
+    /// The number of the open window.
     pub current: i32,
-    /// A window was opened.
+    /// True if a new window was opened.
     pub opened: bool,
 }
 
-/// Makes the partitions of the open window, of the one before and of the next; opens the next one if the
-/// open one is seven days old; drops what is older than the one before.
+/// Creates the partitions of the open window, the previous one and the next; opens the next one if
+/// the open one is seven days old; drops older ones.
 ///
-/// Only the making is needed, and it waits for nobody who merely reads. A window is opened only if its
-/// partition is there, and one at a time. A clock that jumps ahead makes no window older.
+/// Only the creation is essential, and it never waits for readers. A window is opened only if its
+/// partition exists, and only one per call. A clock that jumps ahead does not age a window.
 pub async fn upkeep(pool: &PgPool) -> sqlx::Result<Upkeep> {
     let done = make_and_open(pool).await?;
     if let Err(error) = drop_old(done.current, pool).await {
@@ -40,7 +42,7 @@ pub async fn upkeep(pool: &PgPool) -> sqlx::Result<Upkeep> {
     Ok(done)
 }
 
-/// As [`upkeep`], without dropping anything.
+/// Like [`upkeep`], without dropping anything.
 pub async fn make_and_open(pool: &PgPool) -> sqlx::Result<Upkeep> {
     let mut current = make_partitions(pool).await?;
     let opened = open_next(current, pool).await?;
@@ -51,10 +53,10 @@ pub async fn make_and_open(pool: &PgPool) -> sqlx::Result<Upkeep> {
     Ok(Upkeep { current, opened })
 }
 
-/// Makes the partitions that are missing. Returns the open window.
+/// Creates the missing partitions. Returns the open window.
 pub(crate) async fn make_partitions(pool: &PgPool) -> sqlx::Result<i32> {
     let mut tx = pool.begin().await?;
-    // Several processes may come here at once.
+    // Several processes may do this at once.
     tx.execute(sqlx::raw_sql(&format!(
         "set local lock_timeout = '{LOCK_TIMEOUT}';
          select pg_advisory_xact_lock(hashtext('plaudit seen_actions'))"
@@ -67,7 +69,7 @@ pub(crate) async fn make_partitions(pool: &PgPool) -> sqlx::Result<i32> {
         if existing.iter().any(|(_, known)| *known == window) {
             continue;
         }
-        // Made apart and then attached: that waits for no reader and no batch.
+        // Created separately and then attached, which waits for no reader and no batch.
         let sql = format!(
             "create table seen_actions_{window} (like seen_actions including all);
              alter table seen_actions attach partition seen_actions_{window} for values in ({window})"
@@ -78,9 +80,10 @@ pub(crate) async fn make_partitions(pool: &PgPool) -> sqlx::Result<i32> {
     Ok(current)
 }
 
-/// Opens the window after `current`, if `current` is old enough.
+/// Opens the window after `current` if `current` is old enough.
 async fn open_next(current: i32, pool: &PgPool) -> sqlx::Result<bool> {
-    // An `opened_at` in the future is from before the database's clock was set back: it counts as now.
+    // An `opened_at` in the future comes from before the database's clock was set back. It counts
+    // as now.
     let mut tx = pool.begin().await?;
     sqlx::query(
         "update dedup_window d
@@ -111,7 +114,7 @@ fn seconds(whole: i64) -> f64 {
     whole as f64
 }
 
-/// Drops the partitions of windows that nobody looks into.
+/// Drops the partitions of windows that are no longer read.
 async fn drop_old(current: i32, pool: &PgPool) -> sqlx::Result<()> {
     let mut tx = pool.begin().await?;
     let partitions = partitions(&mut tx).await?;
@@ -119,7 +122,7 @@ async fn drop_old(current: i32, pool: &PgPool) -> sqlx::Result<()> {
     if old.is_empty() {
         return tx.rollback().await;
     }
-    // One process at a time, and all that it needs before it changes anything.
+    // One process at a time. All locks are taken before anything is changed.
     tx.execute(sqlx::raw_sql(&format!(
         "set local lock_timeout = '{DROP_LOCK_TIMEOUT}';
          select pg_advisory_xact_lock(hashtext('plaudit seen_actions'));

@@ -1,6 +1,6 @@
-//! `distinct_values`: the chunks of large sets of values that tasks have counted. They are part of the fold, as the
-//! row of the task is, which has the count of the set. A batch loads the chunks of the values that its actions bring,
-//! and writes those to which it adds one.
+//! `distinct_values`: the chunks of large value sets that tasks have counted. They belong to the
+//! fold, like the row of the task, which holds the size of the set. A batch loads only the chunks
+//! in which it looks up values, and writes those to which it adds one.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -15,10 +15,10 @@ use super::{LoadedState, place_of, refold, undecodable};
 use crate::batch::{ChangedUser, Changes, NewEvent};
 use crate::error::ExecuteError;
 
-/// A set of values: of which task, and of which of its periods.
+/// Key of a value set: the task and its period.
 pub type SetKey = (TaskId, PeriodKey);
 
-/// One row: the values of a set that belong to a chunk.
+/// One row: the values of a set in one chunk.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ValueChunk {
     /// The task.
@@ -27,7 +27,7 @@ pub struct ValueChunk {
     pub period: PeriodKey,
     /// The chunk.
     pub chunk: i16,
-    /// The hashes of the values, one after the other.
+    /// The concatenated hashes of the values.
     pub hashes: Vec<u8>,
 }
 
@@ -59,7 +59,7 @@ impl ValueChunk {
     }
 }
 
-/// The rows of a task, as far as its sets are known: all after a fold.
+/// The rows of a task, as far as its sets are loaded; complete after a fold.
 pub fn chunks_of_task<'s>(
     task: &'s TaskId,
     state: &'s TaskState,
@@ -67,7 +67,7 @@ pub fn chunks_of_task<'s>(
     large_sets(state).flat_map(|(period, set)| ValueChunk::of_set(task, period, set))
 }
 
-/// The rows of all tasks, as far as their sets are known: all after a fold.
+/// The rows of all tasks, as far as their sets are loaded; complete after a fold.
 pub fn chunks(state: &UserTasks) -> impl Iterator<Item = ValueChunk> + '_ {
     state.tasks.iter().flat_map(|(task, state)| chunks_of_task(task, state))
 }
@@ -79,17 +79,17 @@ fn large_sets(task: &TaskState) -> impl Iterator<Item = (&PeriodKey, &ValueSet)>
     })
 }
 
-/// The large sets of a state as it was read.
+/// The large sets of a state as read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct LargeSets {
-    /// The sets that lie in rows of their own: they were read without their chunks.
+    /// Sets stored in rows of their own, which were read without their chunks.
     pub stored: BTreeSet<SetKey>,
-    /// The tasks that have a set in their own row, where a version before this one left it.
+    /// Tasks whose own row holds a large set, as written by an earlier version of this program.
     pub undivided: BTreeSet<TaskId>,
 }
 
 impl LargeSets {
-    /// Most states have none.
+    /// Finds the large sets of a state. Most states have none.
     pub(super) fn of(state: &UserTasks) -> Self {
         let mut found = Self::default();
         for (task, state) in &state.tasks {
@@ -118,7 +118,7 @@ pub struct NeededChunk {
     pub chunk: u8,
 }
 
-/// Puts chunks into the sets of states. A user with a chunk that can't be read is folded from the log.
+/// Adds chunks to the sets of states. A user with an unreadable chunk is folded from the log.
 pub(crate) async fn load(
     needed: &BTreeSet<NeededChunk>,
     states: &mut HashMap<UserId, LoadedState>,
@@ -167,8 +167,8 @@ fn set_of<'s>(state: &'s mut UserTasks, (task, period): &SetKey) -> Option<&'s m
     }
 }
 
-/// Writes the chunks that a batch changed, and deletes those of sets that are forgotten. Of refolded users, whose
-/// rows are deleted by now, it writes all.
+/// Writes the chunks that a batch changed, and deletes those of forgotten sets. For refolded users,
+/// whose rows are deleted already, it writes all chunks.
 pub(super) async fn save(changes: &Changes, connection: &mut PgConnection) -> sqlx::Result<()> {
     let Written { deleted, chunks } = Written::by(changes);
     if !deleted.is_empty() {
@@ -194,10 +194,10 @@ pub(super) async fn save(changes: &Changes, connection: &mut PgConnection) -> sq
     Ok(())
 }
 
-/// The rows that follow from what a batch changed.
+/// The rows to write and delete after a batch.
 #[derive(Default)]
 struct Written<'c> {
-    /// Sets of which all rows are deleted, before anything is written.
+    /// Sets whose rows are all deleted before anything is written.
     deleted: Vec<(&'c ChangedUser, &'c TaskId, &'c PeriodKey)>,
     chunks: Vec<(&'c ChangedUser, ValueChunk)>,
 }
@@ -235,8 +235,9 @@ impl<'c> Written<'c> {
         written
     }
 
-    /// Writes the whole of a set that has just grown large, that a version before this one left in the row of the
-    /// task, or of which the batch needed all chunks. What lies under its key may be of a set that was forgotten.
+    /// Writes a complete set: one that has just grown large, one that an earlier version left in
+    /// the row of the task, or one of which the batch loaded all chunks. Rows under its key are
+    /// deleted first, since they may belong to a forgotten set.
     fn replace(
         &mut self,
         user: &'c ChangedUser,
@@ -249,7 +250,7 @@ impl<'c> Written<'c> {
     }
 }
 
-/// The chunks to which events add values, by the set.
+/// The chunks to which events add values, by set.
 type AddedChunks<'e> = BTreeMap<(&'e UserId, &'e TaskId, &'e PeriodKey), BTreeSet<i16>>;
 
 fn added_chunks(events: &[NewEvent]) -> AddedChunks<'_> {

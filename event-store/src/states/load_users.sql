@@ -1,5 +1,5 @@
--- Users: the last sequence in the log, what is stored of each beside the tasks, and whether the last event is of
--- a kind that can be read.
+-- For each user: the last sequence in the log, the row of user_view, and whether the type and
+-- version of the last event are known.
 select u.place, coalesce(e.sequence, 0), v.zones::text, v.attributes::text, v.updated_at, v.counted,
        e.sequence is null or (e.event_type, e.event_version) in (select event_type, event_version from event_fields)
 from unnest($1::smallint[], $2::text[]) with ordinality u (lane, user_id, place)

@@ -1,8 +1,10 @@
-//! Users whom this process changed lately, remembered so that the next batch need not read their rows.
+//! A cache of users whom this process changed lately, so that the next batch need not read their
+//! rows.
 //!
-//! Whoever writes to a lane holds its lock until commit. A process that finds the head of a lane where its own last
-//! commit left it knows that nobody else has written there, so everything it remembers of the lane is current. One
-//! comparison for each lane of a batch makes it exact; a user by user check is not needed.
+//! Every writer holds the lock of its lane until commit. If a process finds the head of a lane
+//! where its own last commit left it, no other process has written there, and everything cached for
+//! the lane is current. So one comparison per lane of a batch is exact, and users need no check of
+//! their own.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Mutex, MutexGuard};
@@ -18,19 +20,21 @@ use super::{LoadedState, NeededUsers};
 use crate::batch::ChangedUser;
 use crate::lanes::{LaneHead, Locked};
 
-/// The memory of all lanes together, in bytes, as estimated. An ordinary user with one task takes about 750 bytes.
+/// The estimated memory limit for all lanes together, in bytes. An ordinary user with one task
+/// takes about 750 bytes.
 const BYTES_MAX: usize = 32 * 1024 * 1024;
 
-/// A user who takes more than this is read each time: long lists of days, large attributes.
+/// Users above this size are not cached: those with long lists of days or large attributes.
 const USER_BYTES_MAX: usize = 16 * 1024;
 
-/// The estimated memory of a user beside the tasks, with the share of empty places of the map.
+/// The estimated size of a user without tasks, including unused capacity of the map.
 const USER_BYTES: usize = 200;
 
-/// A text or list behind a pointer, in a task or period.
+/// The estimated overhead of a text or list behind a pointer, in a task or period.
 const PART_BYTES: usize = 64;
 
-/// Users by lane. Shared by the workers of a process; each lane is used by whoever holds its lock.
+/// Cached users by lane. Shared by the workers of a process; each lane is used by the holder of its
+/// lock.
 #[derive(Debug)]
 pub struct RecentUsers {
     lanes: Vec<Mutex<RecentLane>>,
@@ -44,8 +48,8 @@ struct Mark {
     tables: i64,
 }
 
-/// One lane. Users are in two halves: those used since the halves were last swapped, and those before. When the
-/// first is full, the second is forgotten.
+/// The users of one lane, in two halves: those used since the last swap, and those used before.
+/// When the first half is full it replaces the second, whose users are dropped.
 #[derive(Debug, Default)]
 struct RecentLane {
     mark: Option<Mark>,
@@ -58,12 +62,12 @@ struct RecentLane {
 struct RecentUser {
     sequence: i64,
     counted: bool,
-    /// Absent for a user of whom nothing but actions is known.
+    /// `None` for a user of whom nothing but actions is known.
     details: Option<Box<Details>>,
-    /// The tasks that were asked for or touched, by id; `None` for one without a row. A list, since a map takes 400
-    /// bytes for the first entry.
+    /// The tasks that were needed or touched, by id; `None` for a task without a row. A list,
+    /// because a map takes 400 bytes for its first entry.
     tasks: Vec<(TaskId, Option<Box<TaskState>>)>,
-    /// About how much memory all of it takes, once it is kept.
+    /// The estimated size, set when the user is stored.
     bytes: usize,
 }
 
@@ -81,13 +85,14 @@ impl Mark {
 }
 
 impl RecentUsers {
-    /// Remembers nothing yet.
+    /// Creates an empty cache.
     pub fn new(lane_count: LaneCount) -> Self {
         let lanes = (0..lane_count.get()).map(|_| Mutex::default()).collect();
         Self { lanes }
     }
 
-    /// Forgets lanes that somebody else has written to since. Under their locks, before anything of them is used.
+    /// Drops the users of lanes that another process has written to. Call it under the locks,
+    /// before any cached user of these lanes is read.
     pub fn open(&self, locked: &Locked) {
         for (lane, head) in &locked.heads {
             let Some(mut kept) = self.lane(*lane) else { continue };
@@ -98,7 +103,8 @@ impl RecentUsers {
         }
     }
 
-    /// A remembered user, and the tasks among `needed` that must be read. `None` if the user is not remembered.
+    /// Returns a cached user, and the tasks among `needed` that must be read. `None` if the user is
+    /// not cached.
     pub(super) fn get(
         &self,
         lane: Lane,
@@ -124,8 +130,8 @@ impl RecentUsers {
         Some((LoadedState { sequence, state, has_row, ..LoadedState::default() }, unknown))
     }
 
-    /// Remembers what a batch has committed. `locked` is what it found under its locks, `next_position` what it left for
-    /// each lane, and `needed` the tasks that it loaded.
+    /// Caches the users that a batch has committed. `locked` is the state found under its locks,
+    /// `next_position` the head that it left in each lane, and `needed` the tasks that it loaded.
     pub fn keep(
         &self,
         locked: &Locked,
@@ -152,7 +158,7 @@ impl RecentUsers {
             let key = (lane, user);
             let asked = needed.get(&key);
             if refolded {
-                // What was remembered may be what was wrong.
+                // The cached state may have been the wrong one.
                 kept.forget(&key.1);
             }
             kept.put(key.1, RecentUser::new(state, sequence, asked), limit);
@@ -215,7 +221,8 @@ impl RecentLane {
 
 impl RecentUser {
     fn new(state: UserTasks, sequence: i64, asked: Option<&BTreeSet<TaskId>>) -> Self {
-        // What a claim or a delivery asked for is a part of what there is: it is read each time.
+        // Loaded grants and milestones are only those that a claim or a delivery asked for. They
+        // are read anew each time.
         let UserTasks { zones, attributes, updated_at, counted, tasks, grants: _ } = state;
         let is_plain = zones == Zones::default() && attributes.is_empty() && updated_at.is_none();
         let details = (!is_plain).then(|| Box::new(Details { zones, attributes, updated_at }));
@@ -233,7 +240,7 @@ impl RecentUser {
         Self { sequence, counted, details, tasks: kept.into_iter().collect(), bytes: 0 }
     }
 
-    /// The place of a task in the list, or the one where it belongs.
+    /// The index of a task in the list, or the index at which to insert it.
     fn place(&self, task: &TaskId) -> Result<usize, usize> {
         self.tasks.binary_search_by(|(known, _)| known.cmp(task))
     }
@@ -242,7 +249,7 @@ impl RecentUser {
         self.place(task).ok().map(|place| &self.tasks[place].1)
     }
 
-    /// About how much memory it takes.
+    /// Estimates the size in bytes.
     fn weigh(&self) -> usize {
         let details = self.details.as_ref().map_or(0, |details| {
             PART_BYTES
@@ -275,7 +282,7 @@ fn task_bytes(task: &TaskState) -> usize {
 
 fn seen_bytes(seen: &Seen) -> usize {
     let kept = match seen {
-        // Its chunks are read each time.
+        // The chunks of large sets are not cached.
         Seen::Values(values) if values.is_large() => 0,
         seen => seen.len(),
     };

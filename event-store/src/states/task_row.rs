@@ -1,6 +1,6 @@
-//! A row of `task_view`: one task of one user, from the fold and back. Nothing of a task's state is left out but
-//! the milestones that can be claimed or wait, which are rows of `reward_state`, and the values of large sets, which
-//! are rows of `distinct_values`.
+//! A row of `task_view`: conversion of one user's task to columns and back. The row holds the whole
+//! state of the task, except for claimable and waiting milestones, which are rows of
+//! `reward_state`, and the values of large sets, which are rows of `distinct_values`.
 
 use std::borrow::Cow;
 
@@ -25,40 +25,40 @@ use crate::instant;
 pub struct TaskRow {
     /// The task.
     pub task: TaskId,
-    /// When its last milestone was first reached.
+    /// The time at which its last milestone was first reached.
     pub completed_at: Option<Timestamp>,
     /// The latest time of an action that it counted.
     pub watermark: Option<Timestamp>,
-    /// The latest of the periods that were closed and forgotten; its surplus is in `details`.
+    /// The latest of the periods that were closed and forgotten. Its surplus is in `details`.
     pub closed: Option<ClosedPeriod>,
-    /// How many of its milestones have something to claim.
+    /// The number of its milestones with something to claim.
     pub unclaimed_count: i64,
     /// Its newest period.
     pub period: Option<PeriodRow>,
-    /// What few users have, as JSON; `None` if there is nothing of it.
+    /// The rarely used parts of the state, as JSON; `None` if all are empty.
     pub details: Option<String>,
 }
 
 /// The columns of a task's newest period.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PeriodRow {
-    /// The version it goes by.
+    /// The task version that applies to it.
     pub version: i32,
-    /// Its name.
+    /// The key of the period.
     pub key: PeriodKey,
-    /// The first instant inside.
+    /// The first instant of the period.
     pub starts_at: Option<Timestamp>,
-    /// The first instant no longer inside.
+    /// The first instant after the period.
     pub ends_at: Option<Timestamp>,
-    /// The watermark from which on actions are too late; absent: `ends_at`.
+    /// The watermark from which actions are too late; absent: `ends_at`.
     pub closes_at: Option<Timestamp>,
-    /// What counted so far.
+    /// The progress so far.
     pub progress: i64,
-    /// It takes no more.
+    /// True if the period is completed and takes no more progress.
     pub completed: bool,
 }
 
-/// What has no column.
+/// The parts of the state that have no column.
 #[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Details<'s> {
@@ -108,19 +108,19 @@ fn is_empty<T: Clone>(list: &Cow<'_, [T]>) -> bool {
     list.is_empty()
 }
 
-/// The row of one task; `None` if nothing of it is in the state.
+/// Builds the row of one task; `None` if the state has nothing of it.
 pub fn row(state: &UserTasks, task: &TaskId) -> Option<TaskRow> {
     state.tasks.get(task).map(|past| TaskRow::new(task, past))
 }
 
-/// The rows of all tasks, in order of their ids.
+/// Builds the rows of all tasks, in order of their ids.
 pub fn rows(state: &UserTasks) -> impl Iterator<Item = TaskRow> + '_ {
     state.tasks.iter().map(|(task, past)| TaskRow::new(task, past))
 }
 
 impl TaskRow {
     fn new(task: &TaskId, past: &TaskState) -> Self {
-        // Named one by one: a new part of the state must find its place here.
+        // Destructured without `..`: a new part of the state must get its place here.
         let TaskState {
             watermark,
             closed,
@@ -189,7 +189,7 @@ impl TaskRow {
         }
     }
 
-    /// The state that the row was made of, without the claimable milestones.
+    /// Restores the state that the row was made from, without claimable and waiting milestones.
     pub fn into_state(self) -> Result<(TaskId, TaskState), serde_json::Error> {
         let details: Details<'static> =
             self.details.as_deref().map(serde_json::from_str).transpose()?.unwrap_or_default();
@@ -229,8 +229,8 @@ impl TaskRow {
         Ok((self.task, state))
     }
 
-    /// The row as this version writes it, and the chunks of the large sets that a version before it left in the row;
-    /// `None` if there are none.
+    /// Splits large sets that an earlier version left in the row: returns the row as this version
+    /// writes it, and the chunks. `None` if there are no large sets.
     pub fn divided(&self) -> Option<(Self, Vec<ValueChunk>)> {
         const HASH_BYTES: usize = 16;
         self.details.as_ref().filter(|details| details.len() > SMALL_SET_MAX * HASH_BYTES)?;
@@ -271,7 +271,7 @@ impl TaskRow {
             closed,
             unclaimed_count: row.try_get(first + 5)?,
             period,
-            // JSON travels as its text.
+            // JSON is read as its text.
             details: row.try_get_unchecked::<Option<String>, _>(first + 13)?,
         }))
     }
@@ -288,7 +288,7 @@ impl Details<'_> {
     }
 }
 
-/// Periods as a row has them.
+/// Periods in the form that a row holds them: without the chunks of large sets.
 fn in_row(periods: &[PeriodState]) -> Cow<'_, [PeriodState]> {
     let is_divided =
         |open: &PeriodState| matches!(&open.seen, Some(Seen::Values(set)) if set.is_large());
@@ -302,7 +302,7 @@ fn in_row(periods: &[PeriodState]) -> Cow<'_, [PeriodState]> {
     Cow::Owned(periods)
 }
 
-/// An instant as PostgreSQL keeps it, to the microsecond.
+/// Truncates an instant to microseconds, as PostgreSQL stores it.
 pub fn truncate_to_micros(at: Timestamp) -> Timestamp {
     instant::from_sql(instant::to_sql(at))
 }

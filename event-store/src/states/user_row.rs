@@ -1,4 +1,4 @@
-//! A row of `user_view`: all that is known of a user beside the tasks.
+//! A row of `user_view`: the state of a user apart from tasks.
 
 use chrono::{DateTime, Utc};
 use jiff::Timestamp;
@@ -17,9 +17,9 @@ pub struct UserRow {
     pub zones: String,
     /// The attributes that producers reported, as JSON; `None` if there are none.
     pub attributes: Option<String>,
-    /// The time of the latest update that was taken.
+    /// The time of the latest update that was applied.
     pub updated_at: Option<Timestamp>,
-    /// Whether anything was ever counted.
+    /// True if any action was ever counted.
     pub counted: bool,
 }
 
@@ -27,9 +27,10 @@ pub struct UserRow {
 pub const COLUMNS: &str = "zones, attributes, updated_at, counted";
 
 impl UserRow {
-    /// The row of a user.
+    /// Builds the row of a user.
     pub fn new(state: &UserTasks) -> Self {
-        // Named one by one: a new part of the state must find its place here, or in the rows of tasks.
+        // Destructured without `..`: a new part of the state must get its place here, or in the
+        // rows of tasks.
         let UserTasks { zones, attributes, updated_at, counted, tasks: _, grants: _ } = state;
         let json = "names and values of JSON are always text";
         Self {
@@ -55,11 +56,11 @@ impl UserRow {
         }))
     }
 
-    /// A state with this user and no tasks.
+    /// Restores the state, without tasks.
     ///
     /// # Errors
     ///
-    /// `Decode` if a column is not what this program writes.
+    /// `Decode` if a column can't be parsed.
     pub fn into_state(self) -> sqlx::Result<UserTasks> {
         let attributes = self.attributes.as_deref().map(serde_json::from_str).transpose();
         Ok(UserTasks {

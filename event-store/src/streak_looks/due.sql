@@ -1,5 +1,5 @@
--- Streaks that are due, some of each lane. $1: as of when, $2: how many of a lane. The order is one that only the
--- index by time gives.
+-- Due streaks. $1: as of this time, $2: the maximum per lane. Only the index by time gives this
+-- order.
 select n.lane, d.user_id, d.task_id
 from lane_numbers n
 cross join lateral (

@@ -1,4 +1,4 @@
-//! What payers say under an identity that was used before.
+//! Acknowledgements that repeat an identity used before.
 
 use crate::support::{Store, TASKS, action, request};
 use jiff::Timestamp;
@@ -10,7 +10,7 @@ use serde_json::json;
 
 const NOON: &str = "2026-03-29T12:00:00Z";
 
-/// A user who has reached a milestone and has not claimed its reward.
+/// Makes a user reach a milestone without claiming its reward.
 async fn reached(store: &Store) -> Reward {
     store.act(action("u1", "t1", "team.formed", NOON, &json!({}))).await;
     row(store).await.reward
@@ -53,7 +53,8 @@ async fn events(store: &Store) -> i64 {
     store.count("select count(*) from events").await
 }
 
-/// A claim made after the moment of a restore is lost, and what the payer said about it is read before it is made again.
+/// A claim made after the moment of a restore is lost. So the payer's acknowledgement is read
+/// before the claim is repeated.
 #[tokio::test]
 async fn rule_05_a_repeated_acknowledgement_that_came_too_early_counts_once() {
     let store = Store::with_tasks(TASKS).await;
@@ -83,7 +84,7 @@ async fn rule_05_a_repeated_acknowledgement_counts_once_within_a_batch_too() {
     assert_eq!(store.count(delivered).await, 1);
 }
 
-/// The first content of an identity wins, whatever a later one says.
+/// The first content of an identity wins over any later one.
 #[tokio::test]
 async fn rule_05_another_content_under_a_known_identity_is_not_decided() {
     let store = Store::with_tasks(TASKS).await;
@@ -101,7 +102,7 @@ async fn rule_05_another_content_under_a_known_identity_is_not_decided() {
     assert_eq!((events(&store).await, state(&store).await), (before, RewardState::Claimed));
 }
 
-/// It may be about an attempt before an operator had the reward delivered again.
+/// The failure may concern an attempt before the redelivery.
 #[tokio::test]
 async fn rule_16_a_repeated_failure_does_not_end_a_reward_that_is_delivered_again() {
     let store = Store::with_tasks(TASKS).await;

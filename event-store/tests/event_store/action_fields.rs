@@ -1,4 +1,4 @@
-//! The types and fields of recent actions, noted beside the batches.
+//! The types and fields of recent actions, written by upkeep beside the batches.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::support::{Store, TASKS, action, eventually};
 
-/// Runs one round of upkeep, until this fact is there.
+/// Runs upkeep until the query finds a row.
 async fn upkept(store: &Store, fact: &str, query: &str) {
     let stop = CancellationToken::new();
     let executor = Arc::clone(&store.executor);
@@ -99,7 +99,7 @@ async fn a_producer_that_makes_names_up_fills_no_more_than_its_share() {
     let fields = recent(&store, &["gift.sent", "type.299"]).await;
     assert_eq!(fields.of("gift.sent"), RecentNames::Unknown, "its other names are not noted");
     assert_eq!(fields.of("type.299"), RecentNames::Unknown, "it was seen, but not noted");
-    // Another process has room in its memory, and the table has none.
+    // Another process has room in its memory, but the table is full.
     sqlx::query("update action_fields set last_seen_on = last_seen_on - 1")
         .execute(&store.pool)
         .await

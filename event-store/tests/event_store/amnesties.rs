@@ -1,4 +1,5 @@
-//! Amnesties: in force in every process with its next batch, with author and reason, and never changed.
+//! Amnesties: in force with the next batch of every process, recorded with author and reason, never
+//! changed.
 
 use crate::support::{Store, TASKS, action};
 use jiff::Timestamp;
@@ -74,7 +75,7 @@ async fn an_amnesty_holds_in_every_process_and_a_replay_gives_the_same() {
     assert_eq!((declared.by.as_str(), declared.reason.as_str()), ("ops", "an outage"));
     let catalogue = store.executor.catalogue().newest(&store.pool).await.unwrap();
     assert_eq!(current(&folded(&store).await.0, &catalogue), 3);
-    // The other process has not been told of anything.
+    // The other process has not been notified.
     sign_in(&other, &store, 5).await;
     let (state, events) = folded(&store).await;
     assert_eq!(lengths(&events), [1, 2, 3, 4]);

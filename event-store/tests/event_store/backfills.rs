@@ -1,4 +1,4 @@
-//! Backfills in the executor: where the past ends, and that nothing counts twice.
+//! Backfills in the executor: the boundary of the past is exact, and nothing counts twice.
 
 use std::sync::Arc;
 
@@ -47,12 +47,12 @@ fn task() -> TaskId {
     "five-gifts".parse().unwrap()
 }
 
-/// A record as it is read live.
+/// A record as read live.
 fn live(store: &Store, id: &str, offset: i64) -> Item {
     store.item(gift(id), Origin::Record(at(offset)))
 }
 
-/// The same record as a backfill reads it.
+/// The same record as read by a backfill.
 fn past(store: &Store, id: &str, offset: i64) -> Item {
     let action = gift(id);
     let lane = Lane::of("u1", store.lane_count);
@@ -86,7 +86,7 @@ async fn rule_05_the_past_ends_where_the_first_batch_with_the_task_began() {
     let store = Store::with_tasks(BEFORE).await;
     outcomes(&store, vec![live(&store, "a", 0), live(&store, "b", 1)]).await;
     publish(&store, &five_gifts("grant")).await;
-    // In flight while the task was published, and decided with it.
+    // In flight during the publication, and decided with the task.
     outcomes(&store, vec![live(&store, "c", 2)]).await;
     assert_eq!(progress(&store).await, 1);
     let read = vec![past(&store, "a", 0), past(&store, "b", 1), past(&store, "c", 2)];
@@ -117,7 +117,7 @@ async fn rule_05_repeats_in_the_topic_and_repeats_that_came_live_count_once() {
     let store = Store::with_tasks(BEFORE).await;
     let forget = || sqlx::query("delete from seen_actions").execute(&store.pool);
     outcomes(&store, vec![live(&store, "a", 0), live(&store, "b", 1)]).await;
-    // So long ago that it counts as new when it is sent again.
+    // Its identity has expired, so a repeat counts as new.
     forget().await.unwrap();
     outcomes(&store, vec![live(&store, "a", 2)]).await;
     publish(&store, &five_gifts("grant")).await;
@@ -126,7 +126,7 @@ async fn rule_05_repeats_in_the_topic_and_repeats_that_came_live_count_once() {
     let read = vec![past(&store, "a", 0), past(&store, "b", 1), past(&store, "a", 2)];
     assert_eq!(outcomes(&store, read).await, [MOVED, KNOWN, KNOWN]);
     assert_eq!(progress(&store).await, 2);
-    // What the backfill has judged is known to the live traffic for as long as anything judged now.
+    // A past action that was counted is known to live traffic as long as any action decided now.
     assert_eq!(outcomes(&store, vec![live(&store, "a", 4)]).await, [Outcome::Duplicate]);
 }
 

@@ -1,4 +1,5 @@
-//! A batch that the database refuses: the culprit is found and parked, everything else is applied.
+//! A batch that the database refuses: the cause is found and parked, and everything else is
+//! applied.
 
 use crate::support::{Store, TASKS, action};
 use jiff::Timestamp;
@@ -8,7 +9,7 @@ use plaudit_event_store::{Applied, Batch, Item, Origin, Outcome, SourcePosition,
 use serde_json::json;
 use uuid::Uuid;
 
-/// Refuses the events of one user for a reason that asking again does not change.
+/// Refuses the events of one user for a reason that a retry does not change.
 const REFUSE_BAD: &str = "
     create function refuse_bad() returns trigger language plpgsql as $$
     begin raise 'refused by the test' using errcode = '22023'; end $$;
@@ -34,8 +35,8 @@ fn is_claimed(applied: &Applied) -> bool {
     matches!(&applied.outcome, Outcome::ClaimedAll { receipts, .. } if receipts.len() == 1)
 }
 
-/// Rules 21 and 22. Offset 3 is one record for three users; the second of them is the culprit, and the halves of
-/// the batch would meet inside of it.
+/// Rules 21 and 22. Offset 3 is one record for three users, and the second of them is the cause.
+/// Halving by items alone would split that record.
 #[tokio::test]
 async fn a_record_with_a_culprit_is_parked_whole_and_all_else_is_applied() {
     let store = Store::with_tasks(TASKS).await;
@@ -71,7 +72,7 @@ async fn a_record_with_a_culprit_is_parked_whole_and_all_else_is_applied() {
     let users =
         "select count(distinct aggregate_id) from events where event_type = 'task_completed'";
     assert_eq!(store.count(users).await, 6, "of the claimer and five others");
-    // The offsets have moved past all of it, in each lane: nothing is applied when the records come again.
+    // The offsets of all lanes have moved past all records: a repeat applies nothing.
     let again = Batch { items, checkpoints: vec![] };
     for (index, applied) in store.executor.execute(&again).await.unwrap().iter().enumerate() {
         if index != 5 {

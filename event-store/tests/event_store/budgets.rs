@@ -1,4 +1,4 @@
-//! Budgets under concurrency: never exceeded, and used up.
+//! Budgets under concurrency: used up completely, and never exceeded.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 const NOON: &str = "2026-03-29T12:00:00Z";
 
-/// A task of one gift that pays a badge out of a budget, and coins beside it.
+/// A task that pays for one gift: a badge from a budget, and coins without one.
 fn badges(limit: i64, amount: i64, at_cap: &str) -> String {
     format!(
         "{{budgets: [{{id: badges, limit: {limit}}}],
@@ -39,7 +39,7 @@ async fn in_state(store: &Store, state: &str) -> i64 {
     store.count(&format!("select count(*) from reward_state where state = '{state}'")).await
 }
 
-/// Lets users send a gift each, by several processes with several batches at a time.
+/// Makes each user send a gift, through several processes with concurrent batches.
 async fn send_gifts(store: &Store, users: std::ops::Range<usize>) {
     let executors: Vec<Arc<Executor>> =
         (0..3).map(|_| Arc::new(store.another_executor())).collect();
@@ -56,7 +56,7 @@ async fn send_gifts(store: &Store, users: std::ops::Range<usize>) {
         let executor = Arc::clone(&executors[n % 3]);
         running.spawn(async move {
             let batch = Batch { items, checkpoints: vec![] };
-            // Lanes that another batch holds, or a budget: a queue would send it again.
+            // Another batch holds a lane or a budget. A queue would retry, too.
             while let Err(error) = executor.execute(&batch).await {
                 assert!(error.is_transient(), "{error}");
             }
@@ -87,7 +87,8 @@ async fn what_does_not_fit_whole_leaves_the_rest_for_who_takes_less() {
     assert_eq!(store.count(silver).await, 186);
 }
 
-/// A waiting line is revoked with all lines of its milestone, and stays so when the budget has room.
+/// A waiting line is revoked with all lines of its milestone, and stays revoked when the budget has
+/// room.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_waits_can_be_revoked_and_is_never_granted() {
     let store = Store::with_tasks(&badges(0, 2, "wait")).await;
@@ -167,7 +168,7 @@ async fn who_waits_is_paid_in_order_once_the_limit_is_raised() {
     let now = jiff::Timestamp::now();
     let page = rewards::load(&store.pool, lane, &user, None, None, 10, now).await.unwrap();
     assert!(page.rows.iter().all(|row| row.state == RewardState::Claimed), "{page:?}");
-    // A record that is read again changes nothing.
+    // A repeated action changes nothing.
     let again = store.act(action("u7", "1", "gift.sent", NOON, &json!({}))).await;
     assert_eq!(again.outcome, Outcome::Duplicate);
     assert_eq!(store.count(USED).await, 40);

@@ -1,4 +1,4 @@
-//! What only shows beside the tasks that are published: each reason has its place.
+//! Conflicts that show only against the published tasks. Each one names its field.
 
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,7 @@ use plaudit_event_store::catalogue_store::{
 
 use crate::support::{Store, eventually, tasks_of};
 
-/// The fields and reasons for which a file does not fit an empty catalogue.
+/// The fields and reasons of a file that does not fit an empty catalogue.
 fn refused(file: &str) -> Vec<(String, String)> {
     let definitions = plaudit_task_file::parse(file).unwrap();
     let unfit = check_fit(&Catalogue::default(), &definitions).expect_err("it should not fit");
@@ -52,7 +52,7 @@ async fn rule_10_the_id_of_a_retired_task_is_refused() {
     let store = Store::with_tasks(&tasks(2, "gift.sent")).await;
     let retired = "t0".parse().unwrap();
     set_status(&store.pool, &retired, Status::Retired, "test").await.unwrap();
-    // Neither the same task nor another one under its id, and nothing beside it either.
+    // Refused are both the same task and another one with its id, and the rest of the file with it.
     for again in [tasks(3, "gift.sent"), tasks(3, "other")] {
         let refused = publish(&store.pool, &tasks_of(&again), "test").await;
         let Err(PublishError::Unfit(unfit)) = refused else { panic!("{refused:?}") };
@@ -65,7 +65,8 @@ async fn rule_10_the_id_of_a_retired_task_is_refused() {
     assert_eq!(store.count(versions).await, 1, "what was published first");
 }
 
-/// Tasks that each have a pattern of their own, or all the same one; `{n}` stands for the number of the task.
+/// Tasks with one pattern each. `{n}` in the pattern stands for the number of the task; without it
+/// all are equal.
 fn matching(count: usize, pattern: &str) -> String {
     let task = |n: usize| {
         let pattern = pattern.replace("{n}", &n.to_string());
@@ -77,16 +78,17 @@ fn matching(count: usize, pattern: &str) -> String {
     format!("{{tasks: [{}]}}", (0..count).map(task).collect::<Vec<_>>().join(", "))
 }
 
-/// Rule 23: each pattern is within its limit, and all of them together take time and memory in every process.
+/// Rule 23: each pattern is within its limit, but together they take time and memory in every
+/// process.
 #[tokio::test]
 async fn rule_23_patterns_are_bounded_over_the_whole_catalogue() {
-    // 13 ranges, 490 times.
+    // 13 ranges, repeated up to 490 times.
     const LARGE: &str = "^[acegikmoqsuwy]{1,490}{n}$";
     let too_many = plaudit_task_file::parse(&matching(85, LARGE)).unwrap_err();
     assert_eq!(too_many.len(), 1, "{too_many:?}");
     assert!(too_many[0].to_string().contains("500000 are allowed"), "{too_many:?}");
 
-    // Together with what is published, in two files.
+    // The published tasks count too, even if the definitions come in two files.
     let store = Store::with_tasks(&matching(70, LARGE)).await;
     let more: Vec<_> = (70..85).map(|n| LARGE.replace("{n}", &n.to_string())).collect();
     let more: Vec<_> = more.iter().flat_map(|pattern| tasks_of(&matching(1, pattern))).collect();
@@ -107,7 +109,8 @@ async fn rule_23_patterns_are_bounded_over_the_whole_catalogue() {
         .unwrap();
 }
 
-/// A batch is cut off after some seconds; a catalogue that takes longer to compile is compiled once all the same.
+/// A batch is cancelled after some seconds. A catalogue that takes longer to compile is still
+/// compiled once.
 #[tokio::test(flavor = "multi_thread")]
 async fn rule_23_a_catalogue_is_compiled_even_if_its_first_readers_are_cut_off() {
     let store = Store::with_tasks(&matching(2, r"^\\\\p{L}{1,60}{n}$")).await;

@@ -1,4 +1,5 @@
-//! Claims of everything take up to 500 milestones, and batches of them load no more than they take.
+//! Claims of everything take up to 500 milestones each, and batches of them load no more than they
+//! take.
 
 use jiff::{Timestamp, ToSpan as _};
 use plaudit_domain::ids::UserId;

@@ -1,5 +1,5 @@
-//! Corrections in batches: each is made once for its key, what is revoked is not handed over, and actions are
-//! taken back once.
+//! Corrections in batches: each is made once per key, revoked rewards are not handed over, and
+//! actions are reversed once.
 
 use crate::support::{Store, TASKS, action, request};
 use plaudit_domain::catalogue::definition::Payout;
@@ -63,7 +63,7 @@ async fn facts(store: &Store) -> Vec<Event> {
     found.into_iter().flat_map(|user| user.facts).map(|fact| fact.event).collect()
 }
 
-/// The rows are those that a rebuild makes from the log.
+/// Checks that the rows equal those that a rebuild makes from the log.
 async fn rows_are_as_the_log_has_it(store: &Store) {
     let lane = Lane::of("u1", store.lane_count);
     let user = "u1".parse().unwrap();
@@ -90,7 +90,7 @@ async fn rule_14_a_grant_by_hand_is_made_once_for_its_key_and_for_its_line() {
     let HandChange::RewardGranted { reward } = &first.change else { panic!("{first:?}") };
     assert_eq!((reward.task.as_str(), reward.amount), (BY_HAND, 50));
     assert_eq!(receipt(correct(&store, grant(50), "k1", None).await), first);
-    // Another request for the same line gets the same grant, as it was made.
+    // Another request for the same line returns the original grant unchanged.
     let again = receipt(correct(&store, grant(70), "k2", None).await);
     assert_eq!(again.change, first.change);
     let rows = rewards_of(&store).await;
@@ -115,7 +115,7 @@ async fn a_revoked_reward_is_not_handed_over_and_one_on_its_way_is_not_revoked()
     let outcome = store.execute(vec![start(&reward)]).await.remove(0).outcome;
     assert_eq!(outcome, Outcome::Revoked(vec![reward.grant]));
 
-    // What a milestone granted and nobody claimed is not claimable any more.
+    // A revoked milestone can no longer be claimed.
     store.act(action("u1", "t1", "team.formed", NOON, &json!({}))).await;
     let team = rewards_of(&store).await.remove(1).reward;
     let revoke = Change::Revoke { grant: team.grant, whole_milestone: false };
@@ -170,7 +170,7 @@ fn reverses(id: &str, target: &str) -> plaudit_domain::action::Action {
     action("u1", id, "plaudit.action.reversed", "2026-03-29T13:00:00Z", &data)
 }
 
-/// The progress after each correction, and why others were refused.
+/// The progress after each correction, or the reason why it was refused.
 async fn reversals(store: &Store) -> Vec<String> {
     let told = |event: &Event| match event {
         Event::ProgressCorrected { progress, .. } => Some(progress.to_string()),
@@ -190,7 +190,7 @@ async fn rule_05_an_action_is_taken_back_once_whether_it_is_stored_or_in_the_sam
     store.act(gift("g2", 30)).await;
     store.act(reverses("r1", "g1")).await;
     assert_eq!(reversals(&store).await, ["30"]);
-    // Again by the same action, and by another one.
+    // Repeated by the same action, and by another one.
     assert_eq!(store.act(reverses("r1", "g1")).await.outcome, Outcome::Duplicate);
     store.act(reverses("r2", "g1")).await;
     assert_eq!(reversals(&store).await, ["30", "the action was reversed before"]);
@@ -198,7 +198,7 @@ async fn rule_05_an_action_is_taken_back_once_whether_it_is_stored_or_in_the_sam
     let items = batch.map(|action| store.item(action, request())).to_vec();
     store.execute(items).await;
     assert_eq!(reversals(&store).await[2..], ["30", "the action was reversed before"]);
-    // One that is unknown, and one that moved nothing.
+    // An unknown action, and one that moved nothing.
     store.act(reverses("r5", "nothing")).await;
     store.act(gift("g4", 1)).await;
     store.act(reverses("r6", "g4")).await;

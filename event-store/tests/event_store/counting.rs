@@ -1,4 +1,4 @@
-//! What a period remembers of what it counted lives in rows, and each batch goes on from there.
+//! The counting state of a period is stored in rows, and each batch continues from it.
 
 use crate::support::{Store, action};
 use plaudit_event_store::Outcome;
@@ -38,7 +38,7 @@ async fn progress(store: &Store) -> Value {
     sqlx::query_scalar(sql).fetch_one(&store.pool).await.unwrap()
 }
 
-/// Each action is a batch of its own, so that every state comes from its row.
+/// Each action is a separate batch, so that every state comes from its row.
 #[tokio::test]
 async fn what_a_period_has_counted_lasts_from_batch_to_batch() {
     let store = Store::with_tasks(TASKS).await;
@@ -53,7 +53,7 @@ async fn what_a_period_has_counted_lasts_from_batch_to_batch() {
             watched(24, 10, json!(1), 5, 7),
             json!({ "rooms": 1, "level": 5, "best": 5, "days": 1, "minutes": 7 }),
         ),
-        // The same room in another spelling, on the same day, before the action above.
+        // The same room in another spelling, on the same day, earlier than the action above.
         (
             watched(24, 9, json!(1.0), 7, 8),
             json!({ "rooms": 1, "level": 5, "best": 7, "days": 1, "minutes": 10, "both": 1 }),
@@ -63,7 +63,8 @@ async fn what_a_period_has_counted_lasts_from_batch_to_batch() {
             watched(25, 10, json!("1"), 2, 1),
             json!({ "rooms": 2, "level": 2, "best": 7, "days": 2, "minutes": 6, "both": 1 }),
         ),
-        // The minutes of a second day count no second time; rooms and days are completed.
+        // `minutes` is completed on a second day, which `both` does not count again; `rooms` and
+        // `days` are completed.
         (
             watched(26, 10, json!([1]), 3, 25),
             json!({ "rooms": 3, "level": 3, "best": 7, "days": 3, "minutes": 10, "both": 3 }),
@@ -73,7 +74,7 @@ async fn what_a_period_has_counted_lasts_from_batch_to_batch() {
         assert_eq!(store.act(action).await.outcome, Outcome::Accepted);
         assert_eq!(progress(&store).await, expected);
     }
-    // The fold of the log, which is taken where rows can't be read, agrees.
+    // The fold of the log, which replaces unreadable rows, gives the same result.
     sqlx::query("update task_view set details = '{\"unknown\": 1}'")
         .execute(&store.pool)
         .await

@@ -1,4 +1,4 @@
-//! What is damaged or lost beside the log, and what of the log can't be read: others go on.
+//! Damaged or lost rows, and unreadable events: other users are not affected.
 
 use crate::support::{Store, TASKS, action, request};
 use jiff::Timestamp;
@@ -45,7 +45,8 @@ async fn a_state_that_is_lost_behind_or_unreadable_is_folded_from_the_log() {
             store.act(gift("u1", id)).await;
         }
         sqlx::query(damage).execute(&store.pool).await.unwrap();
-        // Who remembers the user goes on from there; whoever does not folds and mends.
+        // A process that has the user cached continues from there; any other folds the log and
+        // repairs the rows.
         assert_eq!(store.act(gift("u1", "c")).await.outcome, Outcome::Accepted, "{damage}");
         assert_eq!(progress(&store, "u1").await, 30, "{damage}");
         sqlx::query(damage).execute(&store.pool).await.unwrap();
@@ -60,7 +61,7 @@ async fn a_state_that_is_lost_behind_or_unreadable_is_folded_from_the_log() {
     }
 }
 
-/// Rule 21: whatever can't be applied is parked; other users go on.
+/// Rule 21: what can't be applied is parked, and other users continue.
 #[tokio::test]
 async fn actions_of_a_user_whose_log_cannot_be_read_are_parked_and_the_others_go_on() {
     let store = Store::with_tasks(TASKS).await;
@@ -79,12 +80,12 @@ async fn actions_of_a_user_whose_log_cannot_be_read_are_parked_and_the_others_go
     assert!(matches!(outcomes[1].outcome, Outcome::Failed(_)), "{outcomes:?}");
     assert_eq!(outcomes[2].outcome, Outcome::Accepted);
     assert_eq!(progress(&store, "u2").await, 20);
-    // It was not decided: once the log can be read, it is sent again and counts.
+    // It was not decided, so a repeat is parked again and not a duplicate.
     let again = store.act(gift("u1", "b")).await.outcome;
     assert!(matches!(again, Outcome::Parked { .. }), "{again:?}");
 }
 
-/// Metadata that no program can read makes its row unreadable, and no other.
+/// Metadata that can't be parsed makes only its own row unreadable.
 #[tokio::test]
 async fn metadata_that_cannot_be_read_hides_no_other_event_of_its_page() {
     let store = Store::with_tasks(TASKS).await;
@@ -112,7 +113,7 @@ async fn metadata_that_cannot_be_read_hides_no_other_event_of_its_page() {
     assert_eq!(unreadable.raw.metadata, json!("{\"cause\": 1e400}"), "shown as it is stored");
 }
 
-/// A row of `deliveries` that can't be read fails, and those behind it are sent.
+/// A row of `deliveries` that can't be read fails, and later ones are sent.
 #[tokio::test]
 async fn a_delivery_that_cannot_be_read_holds_up_no_other() {
     let store = Store::with_tasks(TASKS).await;
@@ -135,7 +136,7 @@ async fn a_delivery_that_cannot_be_read_holds_up_no_other() {
     assert_eq!(store.count(failed).await, 1);
 }
 
-/// A key is of one request, so a client that uses it for another task claims that.
+/// A key belongs to one request: the same key for another task is another claim.
 #[tokio::test]
 async fn rule_17_a_key_of_one_tasks_claim_is_none_of_anothers() {
     let store = Store::with_tasks(TASKS).await;
@@ -181,7 +182,7 @@ async fn rule_17_a_claim_of_everything_is_answered_the_same_under_the_same_key()
     let items = vec![claim_all(&store, "u1", Some("k")), claim_all(&store, "u1", Some("l"))];
     let outcomes = store.execute(items).await;
     let Outcome::ClaimedAll { receipts: taken, .. } = first else { unreachable!() };
-    // The receipts of the first claim; what else can be claimed is said as of now.
+    // The receipts are those of the first claim; `more` is as of now.
     assert_eq!(outcomes[0].outcome, Outcome::ClaimedAll { receipts: taken, more: true });
     assert!(
         matches!(&outcomes[1].outcome, Outcome::ClaimedAll { receipts, more: false } if receipts.len() == 1)

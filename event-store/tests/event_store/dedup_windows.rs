@@ -1,4 +1,4 @@
-//! How long identities are known, and that housekeeping holds up nobody.
+//! Identities stay known for their time, and housekeeping blocks nobody.
 
 use crate::support::{Store, TASKS, action};
 use plaudit_event_store::Outcome;
@@ -15,13 +15,13 @@ async fn run(store: &Store, sql: &str) {
     sqlx::query(sql).execute(&store.pool).await.unwrap();
 }
 
-/// Some days go by in which upkeep looks all the time.
+/// Lets some days pass with upkeep running all the time.
 async fn days_pass(store: &Store, days: u32) {
     run(store, &format!("update dedup_window set opened_at = opened_at - interval '{days} days'"))
         .await;
 }
 
-/// The database's clock jumps ahead by some days between two looks.
+/// Makes the database's clock jump ahead by some days between two looks.
 async fn clock_jumps(store: &Store, days: u32) {
     let ago = format!("interval '{days} days'");
     run(
@@ -37,7 +37,7 @@ async fn window_opened_now(store: &Store) {
     run(store, "update dedup_window set opened_at = now()").await;
 }
 
-/// Rule 5: for at least seven days, and in bounded space, so not for ever.
+/// Rule 5: for at least seven days, but not for ever, so that the space is bounded.
 #[tokio::test]
 async fn an_identity_is_known_for_seven_days_and_forgotten_after_fourteen() {
     let store = Store::with_tasks(TASKS).await;
@@ -63,7 +63,7 @@ async fn an_identity_is_known_for_seven_days_and_forgotten_after_fourteen() {
     assert_eq!(store.count(&old).await, 0, "its partition is gone, with its space on the disk");
 }
 
-/// Rule 5: an identity of two days ago stays known, though it is in the window before the open one.
+/// Rule 5: an identity of two days ago stays known, though its window is no longer the open one.
 #[tokio::test]
 async fn a_clock_that_jumps_ahead_by_weeks_drops_no_live_window() {
     let store = Store::with_tasks(TASKS).await;
@@ -82,7 +82,8 @@ async fn a_clock_that_jumps_ahead_by_weeks_drops_no_live_window() {
     assert!(windows::upkeep(&store.pool).await.unwrap().opened, "the days that passed count");
 }
 
-/// Rule 23: what waits for a table to itself holds up everybody who comes after it.
+/// Rule 23: a session that waits for an exclusive lock on a table blocks everyone who comes after
+/// it.
 #[tokio::test]
 async fn upkeep_under_a_dump_holds_up_batches_for_moments_only() {
     const LOOKS: usize = 10;
@@ -106,12 +107,12 @@ async fn upkeep_under_a_dump_holds_up_batches_for_moments_only() {
         }
     };
     tokio::join!(upkeep, batches);
-    // With a wait of 2 s each look would hold batches up for that long.
+    // With a lock timeout of 2 s, each round would block batches for that long.
     assert!(began.elapsed() < std::time::Duration::from_secs(15), "{:?}", began.elapsed());
     dump.rollback().await.unwrap();
 }
 
-/// Rule 23: a dump holds every table for as long as it takes.
+/// Rule 23: a dump holds every table for its whole duration.
 #[tokio::test]
 async fn a_dump_holds_up_no_batch_no_upkeep_and_no_migration() {
     let store = Store::with_tasks(TASKS).await;

@@ -1,5 +1,5 @@
-//! Sets of distinct values that are too large for the row of their task: exact, cheap to add to, and forgotten with
-//! their period. The first test gives the figures of decision 0030.
+//! Sets of distinct values too large for the row of their task: exact, cheap to add to, and deleted
+//! with their period. The first test produces the figures of decision 0030.
 
 use std::ops::Range;
 use std::time::Instant;
@@ -10,7 +10,7 @@ use plaudit_event_store::{Batch, Executor, Outcome};
 use serde_json::{Value, json};
 use sqlx::Connection;
 
-/// A user who enters a room visits it; `visits` moves with each action, `rooms` with each new room.
+/// `visits` moves with each action, `rooms` only with each new room.
 const ROOMS: &str = "
 tasks:
   - id: rooms
@@ -23,17 +23,18 @@ tasks:
 
 const NOON: &str = "2026-03-29T12:00:00Z";
 
-/// How many actions a test sends at once.
+/// The number of actions per batch.
 const AT_ONCE: usize = 500;
 
-/// Actions that are counted one by one at each size.
+/// The number of actions counted one by one at each size.
 const MEASURED: usize = 10;
 
 fn seen(id: &str, room: usize, time: &str) -> Action {
     action("u", id, "room.seen", time, &json!({ "room": room }))
 }
 
-/// Sees rooms; `visit` names the actions, so that the same rooms can be seen again.
+/// Sends an action for each room. `visit` is part of the action ids, so that the same rooms can be
+/// seen again.
 async fn see(store: &Store, executor: &Executor, visit: &str, rooms: Range<usize>, time: &str) {
     let rooms: Vec<usize> = rooms.collect();
     for some in rooms.chunks(AT_ONCE) {
@@ -48,7 +49,7 @@ async fn progress(store: &Store, task: &str) -> i64 {
     store.count(&format!("select progress from task_view where task_id = '{task}'")).await
 }
 
-/// How many values lie outside of the row of a task.
+/// The number of values stored outside of the row of a task.
 async fn outside(store: &Store, task: &str) -> i64 {
     let sum = "select coalesce(sum(octet_length(hashes)), 0) / 12 from distinct_values";
     store.count(&format!("{sum} where task_id = '{task}'")).await
@@ -59,15 +60,15 @@ async fn details(store: &Store, task: &str) -> Value {
     sqlx::query_scalar(&details).fetch_one(&store.pool).await.unwrap()
 }
 
-/// Puts the set of `rooms` into the row of the task, as versions before 0030 have it.
+/// Puts the set of `rooms` into the row of the task, as versions before decision 0030 did.
 const INLINE: &str = r"
     update task_view t set details = json_build_object('seen', json_build_object('values', v.hashes))
     from (select translate(encode(string_agg(hashes, ''::bytea order by chunk), 'base64'), E'+/=\n', '-_') as hashes
           from distinct_values where task_id = 'rooms') v
     where t.task_id = 'rooms'";
 
-/// The WAL of a statement in bytes, without what others write meanwhile. `first` is executed before it, so that the
-/// pages are already in the log.
+/// The WAL of a statement in bytes, without that of concurrent sessions. `first` runs before it, so
+/// that the full page images are already in the WAL.
 async fn wal_bytes(store: &Store, first: &str, statement: &str) -> i64 {
     let mut connection = store.pool.acquire().await.unwrap();
     let mut tx = connection.begin().await.unwrap();
@@ -135,12 +136,12 @@ async fn a_set_that_an_earlier_version_left_in_the_row_is_read_and_moved_when_th
         let store = Store::with_tasks(ROOMS).await;
         see(&store, &store.executor, "a", 0..600, NOON).await;
         sqlx::raw_sql(INLINE).execute(&store.pool).await.unwrap();
-        // What the earlier version wrote after an upgrade that was taken back is of no use.
+        // Rows left from before a downgrade are stale and must be ignored.
         let stale =
             "delete from distinct_values where chunk > 20; update distinct_values set hashes = ''";
         sqlx::raw_sql(stale).execute(&store.pool).await.unwrap();
         let executor = store.another_executor();
-        // Only `visits` moves, and yet the user is remembered with both tasks.
+        // Only `visits` moves, but the user is cached with both tasks.
         see(&store, &executor, "b", 0..repeats, NOON).await;
         see(&store, &executor, "c", 599..601, NOON).await;
         assert_eq!(progress(&store, "rooms").await, 601);
@@ -189,7 +190,7 @@ tasks:
         let time = format!("2026-03-{day}T12:00:00Z");
         see(&store, &store.executor, &format!("a{day}"), rooms, &time).await;
     }
-    // Late ones of the 29th: 20 that were seen then, and 20 that were seen on the 28th alone.
+    // Late actions of the 29th: 20 values seen on that day, and 20 seen only on the 28th.
     see(&store, &store.another_executor(), "b", 80..120, NOON).await;
     let of_days = "select count(distinct period_key) from distinct_values";
     assert_eq!(store.count(of_days).await, 2);

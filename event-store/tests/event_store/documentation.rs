@@ -1,4 +1,4 @@
-//! The documentation says what is, and its examples can be published as they stand.
+//! The documentation is complete, and its examples can be published as they are.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -12,13 +12,13 @@ const TASKS_PAGE: &str = include_str!("../../../docs/tasks.md");
 const NEW_KIND_PAGE: &str = include_str!("../../../docs/new-kind.md");
 const EVENTS_PAGE: &str = include_str!("../../../docs/events.md");
 
-/// The task files of a page.
+/// The YAML examples on a page.
 fn examples_of(page: &'static str) -> Vec<&'static str> {
     let blocks = page.split("```yaml\n").skip(1);
     blocks.map(|rest| rest.split("```").next().unwrap()).collect()
 }
 
-/// "The first 100 users" of the page about kinds, with two of them.
+/// "The first 100 users" of the page about new kinds, with two users instead.
 #[tokio::test]
 async fn the_first_users_are_rewarded_by_a_budget_and_the_next_one_is_not() {
     let [example] = examples_of(NEW_KIND_PAGE)[..] else { panic!("one example is expected") };
@@ -55,7 +55,7 @@ async fn every_example_of_a_task_file_can_be_published() {
     }
 }
 
-/// The names that a JSON Schema gives to properties, at any depth.
+/// The property names of a JSON Schema, at any depth.
 fn properties_of(schema: &Value, found: &mut BTreeSet<String>) {
     match schema {
         Value::Object(fields) => {
@@ -69,10 +69,10 @@ fn properties_of(schema: &Value, found: &mut BTreeSet<String>) {
     }
 }
 
-/// Whether a page has a name in code, by itself or as a part of a path or an example.
+/// True if a page has a name in code, alone or within a path or an example.
 fn has_in_code(page: &str, name: &str) -> bool {
     let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_';
-    // What stands between two backticks is every second piece.
+    // Split at backticks, every second piece is code.
     page.split('`').skip(1).step_by(2).any(|code| code.split(|c| !is_part(c)).any(|w| w == name))
 }
 
@@ -85,7 +85,7 @@ fn every_field_of_a_task_file_is_documented() {
     assert!(missing.is_empty(), "docs/tasks.md does not mention {missing:?}");
 }
 
-/// The names of a value's fields, at any depth.
+/// The field names of a value, at any depth.
 fn fields_of(value: &Value, found: &mut BTreeSet<String>) {
     match value {
         Value::Object(fields) => {
@@ -112,7 +112,7 @@ fn every_event_and_each_of_its_fields_is_documented() {
         let section = section.split("\n### ").next().unwrap();
         let mut fields = BTreeSet::new();
         for (field, value) in stored.as_object().unwrap() {
-            // A user's attributes have names of their own.
+            // The attributes of a user have arbitrary names.
             if field != "attributes" {
                 fields_of(value, &mut fields);
             }

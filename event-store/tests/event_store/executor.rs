@@ -21,7 +21,7 @@ fn team(user: &str, id: &str) -> plaudit_domain::action::Action {
     action(user, id, "team.formed", NOON, &json!({}))
 }
 
-/// Rule 5: not by another delivery, not under another offset, not over another door.
+/// Rule 5: neither as another request, nor at another offset, nor through another interface.
 #[tokio::test]
 async fn the_same_action_never_counts_twice() {
     let store = Store::with_tasks(TASKS).await;
@@ -40,7 +40,7 @@ async fn the_same_action_never_counts_twice() {
     );
 }
 
-/// Rule 5: a topic that is read again from its beginning, also where records made no event.
+/// Rule 5: a topic read again from its beginning, including records that made no event.
 #[tokio::test]
 async fn a_record_below_the_lanes_offset_is_never_judged_again() {
     let store = Store::with_tasks(TASKS).await;
@@ -54,7 +54,7 @@ async fn a_record_below_the_lanes_offset_is_never_judged_again() {
     assert_eq!(store.count("select count(*) from events").await, 0);
 }
 
-/// Rule 19, and the heart of lanes: contiguous and in order of commit.
+/// Rule 19: positions in a lane are contiguous and in order of commit.
 #[tokio::test]
 async fn positions_in_a_lane_have_no_gaps() {
     let store = Store::with_tasks(TASKS).await;
@@ -67,7 +67,7 @@ async fn positions_in_a_lane_have_no_gaps() {
         writers.spawn(async move {
             for chunk in items.chunks(5) {
                 let batch = Batch { items: chunk.to_vec(), checkpoints: vec![] };
-                // A batch that waited too long for its lanes may be sent again.
+                // A batch that timed out waiting for its lanes may be sent again.
                 while let Err(error) = executor.execute(&batch).await {
                     assert!(matches!(error, ExecuteError::LanesBusy(_)), "{error}");
                 }
@@ -122,8 +122,8 @@ async fn rule_17_a_repeated_claim_returns_the_same_receipt() {
     );
 }
 
-/// Rules 21 and 22: what was parked is kept once, whoever reads it again; since it names no user, it
-/// blocks no one.
+/// Rules 21 and 22: a record is parked once, however often it is read. It names no user, so it
+/// blocks nobody.
 #[tokio::test]
 async fn a_parked_record_is_kept_with_its_bytes() {
     let store = Store::with_tasks(TASKS).await;
@@ -145,7 +145,7 @@ async fn a_parked_record_is_kept_with_its_bytes() {
     assert_eq!(store.count("select count(*) from events").await, 3);
 }
 
-/// The role that serves can't rewrite history.
+/// The role of the server can't rewrite history.
 #[tokio::test]
 async fn events_are_append_only() {
     let store = Store::with_tasks(TASKS).await;
@@ -174,8 +174,8 @@ fn claim_all(store: &Store, user: &str) -> Item {
     }
 }
 
-/// Forms a team as `before` with the task active, then as `after` in this status. `before` can claim, and `after`
-/// has not moved.
+/// Completes the task for `before` while it is active, and for `after` in the given status.
+/// Afterwards `before` can claim, and `after` has not moved.
 async fn stops_progress_and_not_claims(store: &Store, status: Status) {
     let id = "first-team".parse().unwrap();
     store.act(team("before", "a")).await;
@@ -215,7 +215,7 @@ async fn a_retired_task_stops_progress_and_not_claims_and_never_comes_back() {
     assert!(matches!(resumed, Err(PublishError::Retired(_))));
 }
 
-/// Two requests at once, which share a batch, get the one receipt.
+/// Two concurrent requests in one batch get the same receipt.
 #[tokio::test]
 async fn rule_17_a_claim_that_is_repeated_in_one_batch_returns_the_same_receipt() {
     let store = Store::with_tasks(TASKS).await;

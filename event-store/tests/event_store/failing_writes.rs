@@ -1,4 +1,4 @@
-//! A database that refuses all writes makes a process unready, until it takes them again.
+//! A database that refuses all writes makes a process unready until it accepts them again.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::support::{Store, TASKS, action, eventually, request};
 
-/// Nothing can be written, as on a full disk.
+/// Refuses all writes, like a full disk.
 const FULL_DISK: &str = "
     create function refuse() returns trigger language plpgsql as $$
     begin raise 'could not extend file: no space left on device' using errcode = '53100'; end $$;
@@ -16,7 +16,7 @@ const FULL_DISK: &str = "
 
 const DISK_WITH_ROOM: &str = "drop trigger refuse on events; drop trigger refuse on operations";
 
-/// A process that is not ready gets no requests, so none of them would find out that the database is back.
+/// An unready process gets no requests, so no request would detect that the database is back.
 #[tokio::test(flavor = "multi_thread")]
 async fn writes_that_failed_are_found_to_work_again_without_a_request() {
     let store = Store::with_tasks(TASKS).await;
@@ -27,7 +27,7 @@ async fn writes_that_failed_are_found_to_work_again_without_a_request() {
     failed.unwrap_err();
     let (_, why) = queue.failing().expect("nothing can be written");
     assert!(why.contains("no space left"), "{why}");
-    // Several looks later it is so still: an answer alone is no proof.
+    // Still failing after several probes: a database that merely answers is no proof.
     let lasted = eventually("it has failed for some seconds", async || {
         let (since, _) = queue.failing().expect("nothing can be written still");
         Some(since).filter(|since| since.as_secs() >= 4)

@@ -1,4 +1,4 @@
-//! Every version of every event that was ever stored can be read: one file each, never changed.
+//! Every version of every event ever stored stays readable: one file each, never changed.
 
 use std::path::Path;
 
@@ -7,7 +7,7 @@ use plaudit_event_store::upcasters;
 use serde_json::Value;
 use uuid::Uuid;
 
-/// The name under which an event is stored. A new variant stops the build here: add its file.
+/// The stored name of an event. A new variant breaks the build here: add its file.
 fn name(event: &Event) -> &'static str {
     match event {
         Event::UserUpdated { .. } => "user_updated",
@@ -42,11 +42,11 @@ fn name(event: &Event) -> &'static str {
     }
 }
 
-/// How many variants [`name`] has.
+/// The number of variants in [`name`].
 const VARIANTS: usize = 29;
 
-/// What each file holds, as the name-based UUID (RFC 9562, version 5) of its bytes. Events of this
-/// form lie in databases: whoever changes a file takes away the proof that they can be read. A new
+/// The content of each file, as the name-based UUID (RFC 9562, version 5) of its bytes. Databases
+/// hold events of this form, so a changed file no longer proves that they can be read. A new
 /// version is a new file and a new line.
 const PINNED: &[(&str, &str)] = &[
     ("acknowledgement_ignored.1.0", "dea2e7f1-d923-591d-bba9-225764343a55"),

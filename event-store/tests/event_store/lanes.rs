@@ -1,4 +1,4 @@
-//! Whoever holds a lane, or an old snapshot, delays nobody else.
+//! A session that holds a lane, or an old snapshot, delays nobody else.
 
 use std::time::{Duration, Instant};
 
@@ -65,7 +65,7 @@ async fn rule_23_a_lane_that_is_held_delays_its_own_users_only() {
     };
     assert_eq!(tokio::time::timeout(Duration::from_secs(10), named).await.unwrap(), lane);
 
-    // It comes back by itself.
+    // The lane recovers by itself.
     held.commit().await.unwrap();
     let applied = tokio::time::timeout(Duration::from_secs(5), waiting).await.unwrap().unwrap();
     assert_eq!(applied[0].outcome, Outcome::Accepted);
@@ -73,7 +73,7 @@ async fn rule_23_a_lane_that_is_held_delays_its_own_users_only() {
     assert_eq!(store.count("select count(*) from external_appends").await, 0, "ann was caught up");
 }
 
-/// Rule 23: whoever looks after the process sees a held lane although nobody waits for it at the moment.
+/// Rule 23: operators see a held lane even if nobody waits for it at the moment.
 #[tokio::test(flavor = "multi_thread")]
 async fn rule_23_a_held_lane_stays_named_after_its_requests_were_given_up() {
     let store = Store::with_tasks(TASKS).await;
@@ -92,14 +92,14 @@ async fn rule_23_a_held_lane_stays_named_after_its_requests_were_given_up() {
     eventually("nobody holds it", async || queue.busy_lanes().is_empty().then_some(())).await;
 }
 
-/// A lock that keeps every writer waiting is named long before an attempt fails.
+/// A lock that blocks every writer is reported long before an attempt fails.
 #[tokio::test(flavor = "multi_thread")]
 async fn writes_that_stand_still_are_named() {
     let store = Store::with_tasks(TASKS).await;
     let queue = CommandQueue::start(store.executor.clone(), 2);
     let mut other = sqlx::PgConnection::connect_with(&store.pool.connect_options()).await.unwrap();
     let mut other = other.begin().await.unwrap();
-    // The owner has revoked the right that locking takes.
+    // The owner lacks the privilege that locking needs.
     let lock = "grant delete on events to current_user; lock table events in exclusive mode";
     sqlx::raw_sql(lock).execute(&mut *other).await.unwrap();
     let at = SourcePosition { topic: "t".into(), incarnation: 0, partition: 0, offset: 0 };
@@ -115,7 +115,7 @@ async fn writes_that_stand_still_are_named() {
     assert_eq!(queue.stalled(), None);
 }
 
-/// A batch that asks for a held lane is told so soon, and names it.
+/// A batch that needs a held lane fails soon, and its error names the lane.
 #[tokio::test]
 async fn a_held_lane_is_named_to_who_needs_it() {
     let store = Store::with_tasks(TASKS).await;
@@ -128,24 +128,25 @@ async fn a_held_lane_is_named_to_who_needs_it() {
     assert!(applied.is_empty() && matches!(ended, Err(ExecuteError::LanesBusy(_))));
 }
 
-/// Rule 23: what an idle snapshot keeps alive must not be walked by each batch. Compares pages with those of
-/// the same load without a snapshot, and not times, so that it says the same on any machine.
+/// Rule 23: batches must not walk the rows that an idle snapshot keeps alive. Compares pages read
+/// with those of the same load without a snapshot. Pages, unlike times, are the same on any
+/// machine.
 #[tokio::test]
 async fn rule_23_an_old_snapshot_makes_no_batch_read_more_pages() {
     let (with, without) = pages_with_and_without_a_snapshot(Users::New).await;
     assert!(with * 4 <= without * 5, "{without} pages a batch became {with} with a snapshot open");
 }
 
-/// The rows of one user are another matter: the snapshot keeps each version of them, and the next write of that user
-/// finds the last one behind the others. It costs that user's batches less than twice the pages after as many writes
-/// as a busy user makes in a quarter of an hour.
+/// For the rows of one user it is different: the snapshot keeps every version of them, and the next
+/// write of that user walks them to the last one. After as many writes as a busy user makes in a
+/// quarter of an hour, that user's batches read less than twice the pages.
 #[tokio::test]
 async fn rule_23_an_old_snapshot_makes_rewriting_rows_less_than_twice_as_dear() {
     let (with, without) = pages_with_and_without_a_snapshot(Users::Same).await;
     assert!(with <= without * 2, "{without} pages a batch became {with} with a snapshot open");
 }
 
-/// `sign-in` writes a row of a new user, `openings` the same row each time.
+/// `sign-in` writes the row of a new user, `openings` the same row each time.
 const COUNTED: &str = "
 tasks:
   - id: sign-in
@@ -159,12 +160,12 @@ tasks:
     rewards: [ { line: coins, kind: currency, code: coin, amount: 100 } ]
 ";
 
-/// Who acts in each batch.
+/// The users of each batch.
 #[derive(Clone, Copy)]
 enum Users {
-    /// Others than in the batches before.
+    /// Other users than in the batches before.
     New,
-    /// The same eight.
+    /// The same eight users.
     Same,
 }
 
@@ -182,16 +183,17 @@ async fn pages_with_and_without_a_snapshot(users: Users) -> (i64, i64) {
     pages
 }
 
-/// How many pages a batch looks at, over 800 batches of one lane, each of eight users and partitions. A walk
-/// that gets longer with each batch shows in the mean. The store's connections are closed before the counters
-/// are read: a connection adds its counts when it ends, or some time later.
+/// The mean number of pages read per batch, over 800 batches of one lane with eight users and
+/// partitions each. A walk that gets longer with each batch shows in the mean. The store's
+/// connections are closed before the counters are read: a connection reports its counts at its end
+/// or some time later.
 async fn pages_of_batches(store: Store, users: Users) -> i64 {
     const BATCHES: i64 = 800;
     for number in 0..BATCHES {
         batch_of_one_lane(&store, users, number).await;
     }
     if matches!(users, Users::Same) {
-        // Each batch wrote the same rows.
+        // Every batch wrote the same rows.
         let rows = "select count(*) from task_view where task_id = 'openings' and progress = 800";
         assert_eq!(store.count(rows).await, 8);
     }
@@ -223,7 +225,7 @@ async fn batch_of_one_lane(store: &Store, users: Users, number: i64) {
     store.execute((0..8).map(item).collect()).await;
 }
 
-/// An action whose work is more than a transaction should hold is not parted, but its batch is.
+/// A single action with too many events for a transaction is not split, but its batch is.
 #[tokio::test(flavor = "multi_thread")]
 async fn rule_23_a_batch_is_bounded_by_the_events_it_makes() {
     let tasks: String = (0..300).fold("tasks:\n".to_owned(), |mut all, n| {

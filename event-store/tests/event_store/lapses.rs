@@ -1,4 +1,5 @@
-//! Rewards that nobody claims: what is due is shown in time, and recorded once, by whoever comes first.
+//! Unclaimed rewards: a due change is shown in time, and recorded once, by whichever process comes
+//! first.
 
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 const NOON: &str = "2026-03-29T12:00:00Z";
 
-/// Three tasks that end each in another way, and one that keeps its rewards.
+/// Three tasks whose rewards lapse in different ways, and one that keeps them.
 const TASKS: &str = r"
 tasks:
   - id: expiring
@@ -70,7 +71,7 @@ async fn claim(store: &Store, task: &str, at: &str) -> Outcome {
     store.execute(vec![item]).await.remove(0).outcome
 }
 
-/// Runs sweepers until nothing is due, each as if it were another process.
+/// Runs sweepers, each as if in another process, until nothing is due.
 async fn sweep(store: &Store, sweepers: usize) {
     let stop = CancellationToken::new();
     let mut running = tokio::task::JoinSet::new();
@@ -115,7 +116,7 @@ async fn rule_18_what_is_due_is_recorded_once_by_several_sweepers() {
     assert_eq!(store.count(unclaimed).await, 40, "what is kept can still be claimed");
 }
 
-/// Rule 13, for rewards: what is shown does not depend on whether a sweeper was there.
+/// Rule 13, for rewards: the display does not depend on the sweeper.
 #[tokio::test(flavor = "multi_thread")]
 async fn rule_18_what_is_due_is_shown_and_refused_before_it_is_recorded() {
     let store = Store::with_tasks(TASKS).await;
@@ -139,7 +140,7 @@ async fn rule_18_what_is_due_is_shown_and_refused_before_it_is_recorded() {
     }
     sweep(&store, 1).await;
     assert_eq!(states(&store, "u1", Timestamp::now()).await, shown, "and after it is");
-    // What the end of the period granted has no receipt.
+    // Rewards granted at the end of the period have no receipt.
     let refused = claim(&store, "granted", &Timestamp::now().to_string()).await;
     assert!(matches!(refused, Outcome::ClaimRejected(_)), "{refused:?}");
     assert!(matches!(

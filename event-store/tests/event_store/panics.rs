@@ -1,4 +1,4 @@
-//! A fault in the rules, the fold or a read model meets the items that cause it, and no others.
+//! A panic in the rules, the fold or a read model affects only the items that cause it.
 
 use std::sync::Arc;
 
@@ -31,8 +31,8 @@ fn claim(store: &Store, user: &str) -> Item {
     Item { lane, work, origin: request() }
 }
 
-/// A user whose next sequence is beyond 64 bits: giving the next event its place panics, in what a test is built
-/// with.
+/// A user whose next sequence exceeds 64 bits: assigning it panics in a debug build, which tests
+/// are.
 async fn user_without_room(store: &Store, user: &str) {
     store.act(action(user, "0", "team.formed", "2026-03-29T12:00:00Z", &json!({}))).await;
     let event = r#"{"type": "user_updated", "at": "2026-03-29T09:12:00Z", "zone": "Europe/Paris"}"#;
@@ -79,13 +79,13 @@ async fn a_panic_while_an_event_is_folded_meets_its_own_item_only() {
     }
     assert_eq!(applied.len(), 7);
     assert_eq!(store.count("select count(*) from parked where repairable").await, 1);
-    // The offsets have moved past all of it.
+    // The offsets have moved past all records.
     let again = store.executor.execute(&batch).await.unwrap();
     assert_eq!(again[2].outcome, Outcome::AlreadyApplied);
     assert_eq!(again[3].outcome, Outcome::AlreadyApplied);
 }
 
-/// A read model that panics over one user.
+/// A read model that panics for one user.
 struct Panicking;
 
 #[async_trait]
@@ -114,13 +114,13 @@ async fn rule_23_a_panic_over_one_user_fails_no_other_request_and_leaves_the_pro
         matches!(&applied[0].outcome, Outcome::ClaimedAll { receipts, .. } if receipts.len() == 1)
     );
     assert_eq!(applied[1].outcome, Outcome::Failed(INTERNAL.to_owned()));
-    // It moves nothing, so there is nothing to project.
+    // The action moves nothing, so nothing is projected.
     assert_eq!(applied[2].outcome, Outcome::Accepted);
     assert_eq!(applied[3].outcome, Outcome::Accepted);
     assert!(queue.failing().is_none(), "{:?}", queue.failing());
 }
 
-/// Rule 23: so does a stored row of one user that can't be read.
+/// Rule 23: an unreadable row of one user does not fail the claims of others.
 #[tokio::test(flavor = "multi_thread")]
 async fn rule_23_a_damaged_reward_of_one_user_fails_no_other_claim() {
     let store = Store::with_tasks(TASKS).await;

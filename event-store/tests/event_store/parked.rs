@@ -1,4 +1,5 @@
-//! Rule 22: a user's later actions wait behind a record that was parked for a repairable reason, in order.
+//! Rule 22: after a record is parked for a repairable reason, its user's later actions wait behind
+//! it, in order.
 
 use crate::support::{Store, TASKS, action, request};
 use plaudit_domain::lane::Lane;
@@ -61,7 +62,7 @@ async fn rule_22_later_actions_wait_and_are_released_in_order() {
     let formed = |id: &str| action("u", id, "team.formed", NOON, &json!({}));
     let before = store.act(formed("before")).await;
     assert_eq!(before.outcome, Outcome::Accepted);
-    // In one batch with the record itself, and in later ones.
+    // An action in the same batch as the record waits too, like later ones.
     let same_batch =
         store.item(action("u", "g1", "gift.sent", NOON, &json!({"coins": 10})), request());
     let other =
@@ -129,7 +130,7 @@ async fn rule_24_a_discarded_record_is_gone_from_the_list_and_stands_in_the_hist
     .unwrap();
     assert_eq!(told, "sent by a test");
     assert!(parked::page(&store.pool, None, 10).await.unwrap().parked.is_empty());
-    // The same record again, such as one that was sent again over HTTP: parked again, not lost.
+    // The same record again, for example repeated over HTTP, is parked again and not lost.
     let mut again = park(&store, "u", "x");
     again.origin = request();
     store.execute(vec![again]).await;

@@ -1,5 +1,5 @@
-//! The plans of a batch's statements are made while the tables are empty, and kept. They must hold when a lane has
-//! many users: each statement probes keys, and walks no lane.
+//! The plans of a batch's statements are made while the tables are empty, and kept. They must still
+//! be good when a lane has many users: each statement probes keys instead of scanning a lane.
 
 use std::time::{Duration, Instant};
 
@@ -10,12 +10,12 @@ use plaudit_domain::lane::Lane;
 use plaudit_event_store::{Item, Work, rewards};
 use serde_json::json;
 
-/// Rows that a scan of an index may read on average: what one user has, and not what a lane has.
+/// The average number of rows that an index scan may read: the rows of one user, not of a lane.
 const ROWS_PER_SCAN: f64 = 12.0;
 
 const USERS: usize = 150;
 
-/// The index scans of all sessions, once the statistics have arrived.
+/// Returns the index scans of all sessions, once the statistics are complete.
 async fn scans(store: &Store) -> Vec<(String, i64, i64)> {
     let deadline = Instant::now() + Duration::from_secs(60);
     loop {
@@ -75,7 +75,7 @@ async fn every_statement_of_a_batch_probes_keys_also_when_it_was_planned_on_empt
     }
 }
 
-/// Rows as somebody has them who has signed in for decades.
+/// The rows of a user who has signed in for decades.
 const MANY_CLAIMED_FEW_CLAIMABLE: &str = "
     insert into reward_state (lane, user_id, task_id, period_key, milestone, line, grant_id, kind, code, amount,
                               state, granted_at, granted_position, ordinal, version)
@@ -97,7 +97,7 @@ async fn a_page_of_claimable_rewards_reads_no_others_also_when_it_was_planned_on
     insert.execute(&store.pool).await.unwrap();
     let page = claimable().await;
     assert_eq!((page.rows.len(), page.next), (10, None));
-    // So is a plan that knows the table.
+    // A plan made with statistics of the table is good, too.
     sqlx::query("analyze reward_state").execute(&store.pool).await.unwrap();
     assert_eq!(claimable().await.rows.len(), 10);
     let deadline = Instant::now() + Duration::from_secs(60);

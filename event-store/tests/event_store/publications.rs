@@ -1,4 +1,4 @@
-//! Publications under load: every process judges each action by one state of the catalogue.
+//! Publications under load: every process decides each action with one state of the catalogue.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,10 +10,10 @@ use serde_json::json;
 
 use crate::support::{Store, action, eventually, request, tasks_of};
 
-/// How often both tasks are published.
+/// The number of times both tasks are published.
 const PUBLICATIONS: i32 = 25;
 
-/// Two tasks that count the same action and adopt each version.
+/// Two tasks that count the same action and adopt each new version.
 fn both(version: i32) -> String {
     let task = |id: &str| {
         let target = 1_000_000 + version;
@@ -24,7 +24,7 @@ fn both(version: i32) -> String {
     format!("tasks:\n{}{}", task("a"), task("b"))
 }
 
-/// Applies actions of ten users, one batch after the other, until it is stopped.
+/// Applies actions of ten users, batch after batch, until stopped.
 async fn load(store: &Store, executor: &Executor, process: &str, stop: &AtomicBool) {
     for round in 0.. {
         if stop.load(Ordering::Relaxed) {
@@ -43,7 +43,7 @@ async fn load(store: &Store, executor: &Executor, process: &str, stop: &AtomicBo
     }
 }
 
-/// The version by which a process has judged its latest action.
+/// The newest version with which a process has decided an action.
 async fn newest_of(store: &Store, process: &str) -> Option<i32> {
     sqlx::query_scalar(
         "select max((payload->>'version')::int) from events
@@ -96,7 +96,7 @@ async fn both_tasks_of_a_publication_take_effect_at_once_in_every_process_within
         assert_eq!(versions.len(), 2, "{action}: {versions:?}");
         assert_eq!(versions["a"], versions["b"], "{action}: {versions:?}");
     }
-    // By the clock of the database, whatever held up this test.
+    // Compares times of the database's clock, so that delays of this test do not matter.
     let late = "select count(*) from events e
          join task_versions v on v.task_id = e.payload->>'task' and v.version > (e.payload->>'version')::int
          where e.event_type = 'progress_recorded' and e.recorded_at > v.published_at + interval '2 s'";

@@ -1,4 +1,4 @@
-//! Random rewards: what was rolled is stored with the grant, and nothing rolls it again.
+//! Random rewards: the outcome is stored with the grant and never rolled again.
 
 use plaudit_domain::lane::Lane;
 use plaudit_event_store::{Batch, Item, Origin, Outcome, SourcePosition, Work};
@@ -18,14 +18,14 @@ tasks:
           - { weight: 1, kind: currency, code: gem, amount: 2 }
 ";
 
-/// So many that it is as good as impossible that all of them are rolled alike twice.
+/// So many that rolling all of them the same way twice is practically impossible.
 const USERS: usize = 40;
 
 fn gift(user: &str) -> plaudit_domain::action::Action {
     action(user, "g1", "gift.sent", "2026-03-29T12:00:00Z", &json!({}))
 }
 
-/// The prizes by user, as a query finds them.
+/// Reads the prizes by user.
 async fn prizes(store: &Store, query: &str) -> Vec<(String, String)> {
     sqlx::query_as(query).fetch_all(&store.pool).await.unwrap()
 }
@@ -66,19 +66,19 @@ async fn rule_15_a_roll_stays_the_same_over_retries_redeliveries_folds_and_claim
     assert!(["coin", "gem"].iter().all(|code| rolled.iter().any(|(_, rolled)| rolled == code)));
     assert_eq!(prizes(&store, ROWS).await, rolled);
 
-    // Sent again because the answer to its commit was lost, by this process and by another one.
+    // Repeated after a lost answer to the commit, by this process and by another one.
     for executor in [&*store.executor, &store.another_executor()] {
         let again = executor.execute(&by_http).await.unwrap();
         assert!(again.iter().all(|applied| applied.outcome == Outcome::Duplicate), "{again:?}");
     }
-    // Delivered again by Kafka.
+    // Redelivered by Kafka.
     let by_kafka = items(|n| {
         let offset = i64::try_from(n).unwrap();
         let (topic, incarnation) = ("actions".into(), 0);
         Origin::Record(SourcePosition { topic, incarnation, partition: 0, offset })
     });
     store.executor.execute(&by_kafka).await.unwrap();
-    // Folded from the log, because rows are unreadable.
+    // Folded from the log, because the rows are unreadable.
     sqlx::raw_sql("update task_view set details = '{\"x\": 1}'")
         .execute(&store.pool)
         .await
@@ -92,7 +92,7 @@ async fn rule_15_a_roll_stays_the_same_over_retries_redeliveries_folds_and_claim
     assert_eq!(prizes(&store, &events("milestone_reached")).await, rolled);
     assert_eq!(prizes(&store, ROWS).await, rolled);
 
-    // What is claimed, and so what is published to the payer, is what was rolled.
+    // The claimed reward, which is also sent to the payer, is the one that was rolled.
     for (user, code) in &rolled {
         for executor in [&*store.executor, &other] {
             let batch = Batch { items: vec![claim(&store, user)], checkpoints: vec![] };

@@ -1,4 +1,5 @@
-//! How many users a publication concerns: by an index, and by their attributes where the audience changes.
+//! The number of users affected by a publication, by index or, if the audience changes, by their
+//! attributes.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -50,7 +51,7 @@ async fn users_outside_a_narrower_audience_are_not_counted_among_those_who_go_on
     for id in ["1", "2", "3"] {
         send("cid", id, "gift.sent", &now, json!({})).await;
     }
-    // The period of long ago has ended.
+    // This period ended long ago.
     send("dan", "1", "gift.sent", "2026-01-05T12:00:00Z", json!({})).await;
 
     let limit = Duration::from_secs(30);
@@ -60,7 +61,8 @@ async fn users_outside_a_narrower_audience_are_not_counted_among_those_who_go_on
     assert_eq!(reach(&store, &all, limit).await, Some(everybody));
     let vips = "  audience: { where: user.vip >= 2 }\n";
     let adopting = gifts(&format!("  on_new_version: adopt\n{vips}"));
-    // What is completed stays so; bob and eve would adopt the version, dan would begin with it.
+    // Completed periods stay completed; bob and eve would adopt the version, dan would begin with
+    // it.
     let narrowed = UsersReached {
         completed: 1,
         adopt_version: 1,

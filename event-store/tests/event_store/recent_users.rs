@@ -1,10 +1,10 @@
-//! A process remembers users whom it changed lately, and is never misled by it.
+//! The cache of recently changed users is never outdated.
 
 use crate::support::{Store, TASKS, action, request};
 use plaudit_event_store::{Batch, Executor, Outcome};
 use serde_json::json;
 
-/// Counts a gift through `executor`, and tells the day's progress as the row has it.
+/// Counts a gift through `executor`, and returns the day's progress from the row.
 async fn gift(store: &Store, executor: &Executor, id: &str) -> i64 {
     let gift = action("u1", id, "gift.sent", "2026-03-24T10:00:00Z", &json!({ "coins": 10 }));
     let items = vec![store.item(gift, request())];
@@ -32,7 +32,7 @@ async fn what_another_process_wrote_meanwhile_is_seen() {
 async fn tables_that_were_put_in_the_place_of_others_are_read() {
     let store = Store::with_tasks(TASKS).await;
     assert_eq!(gift(&store, &store.executor, "a").await, 10);
-    // As a rebuild does, here with another content so that it shows.
+    // Like a rebuild, but with different content to make it visible.
     sqlx::raw_sql(
         "create table task_view_new (like task_view including all);
          insert into task_view_new select * from task_view;

@@ -1,4 +1,4 @@
-//! Published source files: versions that are never altered, in force as a whole.
+//! Published source files: versions never change, and publications are atomic.
 
 use crate::support::Store;
 use plaudit_event_store::catalogue_store::Author;
@@ -47,7 +47,7 @@ async fn the_last_version_of_each_file_is_in_force() {
     assert_eq!(withdrawn, Some(3));
     assert_eq!(source_files::withdraw(&store.pool, "a.yaml", &author(None)).await.unwrap(), None);
     assert_eq!(in_force(&store).await, wanted[1..]);
-    // Published again, it is a new version, even as it was.
+    // A file published again after a withdrawal gets a new version, even with the same content.
     assert_eq!(publish(&store, &[file("a.yaml", "2")]).await[0].version, 4);
 
     let history = source_files::history(&store.pool, "a.yaml").await.unwrap();

@@ -1,5 +1,5 @@
-//! Our executor held against stock cqrs-es and postgres-es on the same commands, and what stock
-//! code appends taken up by ours.
+//! Compares our executor with stock cqrs-es and postgres-es on the same commands, and checks that
+//! ours picks up events appended by stock code.
 
 use std::collections::BTreeSet;
 
@@ -34,7 +34,7 @@ async fn stock(store: &Store) -> Stock {
     CqrsFramework::new(PersistedEventStore::new_event_store(repository), vec![], catalogue)
 }
 
-/// A wish of one user, drawn at random.
+/// A random request of one user.
 #[derive(Debug, Clone)]
 struct Wish {
     user: String,
@@ -44,18 +44,18 @@ struct Wish {
 #[derive(Debug, Clone)]
 enum What {
     Act(Action),
-    /// Often of something that is not there.
+    /// Often something that does not exist.
     Claim {
         task: &'static str,
         period: Option<&'static str>,
         milestone: Option<i64>,
         at: Timestamp,
     },
-    /// Of some of what is owed by then: a number to choose by.
+    /// Deliver some of the rewards due by then; the number selects them.
     Deliver(usize),
-    /// A payer says something about one of the grants, or about none.
+    /// A payer acknowledges one of the grants, or an unknown one.
     Acknowledge(usize),
-    /// An operator wants one of the grants to be delivered again.
+    /// An operator requests a redelivery of one of the grants.
     Redeliver(usize),
 }
 
@@ -64,7 +64,7 @@ const TASK_IDS: [&str; 4] = ["first-team", "daily-gifts", "sign-in", "nothing"];
 const PERIODS: [&str; 5] = ["once", "2026-03-26", "2026-03-28", "2020-01-01", "2026-02-30"];
 const MILESTONES: [i64; 5] = [1, 3, 100, 1000, 7];
 
-/// Wishes of a few users over a few days, in no order.
+/// Random requests of a few users over a few days, in no order.
 fn wishes(seed: u8, count: usize) -> Vec<Wish> {
     let one = (0..USERS, 0..10usize, 0..6u32, 0..24u32, 0..400i64, 0..10_000usize);
     let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &[seed; 32]);
@@ -80,7 +80,7 @@ fn wishes(seed: u8, count: usize) -> Vec<Wish> {
             |kind: &str, data: &Value| What::Act(action(&user, &format!("{n}"), kind, &time, data));
         let what = match kind {
             0 => act("team.formed", &json!({})),
-            // One in eight can't be measured.
+            // One in eight has an amount that can't be counted.
             1 | 2 if dice % 8 == 0 => act("gift.sent", &json!({"coins": 10.5})),
             1 | 2 => act("gift.sent", &json!({"coins": coins})),
             3 | 4 => act("user.signed_in", &json!({})),
@@ -102,7 +102,8 @@ fn wishes(seed: u8, count: usize) -> Vec<Wish> {
     drawn.into_iter().enumerate().map(make).collect()
 }
 
-/// A wish as both sides are told it. What can be delivered is read off the log of `store`.
+/// Converts a request into the commands for both sides. Takes the deliverable rewards from the log
+/// of `store`.
 async fn commanded(wish: &Wish, store: &Store) -> (Item, AggregateCommand) {
     let user: UserId = wish.user.parse().unwrap();
     let (work, command) = match wish.what.clone() {
@@ -172,7 +173,7 @@ async fn commanded(wish: &Wish, store: &Store) -> (Item, AggregateCommand) {
     (Item { lane, work, origin: request() }, command)
 }
 
-/// A grant of the user, or one that nobody has.
+/// Returns a grant of the user, or an unknown id.
 async fn one_of_the_grants(user: &str, dice: usize, store: &Store) -> Uuid {
     let grants: Vec<Uuid> = sqlx::query_scalar(
         "select grant_id from reward_state where user_id = $1 order by grant_id",
@@ -184,7 +185,8 @@ async fn one_of_the_grants(user: &str, dice: usize, store: &Store) -> Uuid {
     grants.get(dice % (grants.len() + 1)).copied().unwrap_or_default()
 }
 
-/// Whether both sides gave the same answer. Of what was taken before, ours finds the receipt.
+/// True if both sides gave the same answer. For a milestone claimed before, ours returns the
+/// receipt.
 fn is_same_answer(ours: &Outcome, theirs: &Result<(), AggregateError<Rejection>>) -> bool {
     match (ours, theirs) {
         (Outcome::Accepted | Outcome::Claimed(_), Ok(()))
@@ -272,7 +274,7 @@ async fn what_stock_code_appends_counts() {
     assert_eq!(store.count(stray).await, 0);
 }
 
-/// The lane of a key is the same in SQL, for what stock code appends.
+/// The lane function in SQL, which stock code uses for its appends, gives the same lane as ours.
 #[tokio::test]
 async fn the_lane_of_a_key_is_the_same_in_sql() {
     let store = Store::with_tasks(TASKS).await;

@@ -1,5 +1,6 @@
-//! The check of what stock code appends: whatever it accepts, this program reads. Each golden event is changed in
-//! every place in many ways, and the check in the database is compared with the reading.
+//! The database check on events appended by stock code: this program can read every event that it
+//! accepts. Changes each golden event in every place in many ways, and compares the check with the
+//! reader.
 
 use std::path::Path;
 
@@ -9,10 +10,10 @@ use sqlx::PgPool;
 
 use crate::support::{Store, TASKS};
 
-/// Stands for a text that replaces a part. No golden event holds it.
+/// A placeholder for the part to replace. No golden event contains it.
 const PLACE: &str = "the part that is replaced";
 
-/// Values as they are written in JSON. Most are wrong wherever they stand, some in some places.
+/// JSON values to insert. Most are wrong anywhere, some only in some places.
 const VALUES: &[&str] = &[
     "null",
     "true",
@@ -54,7 +55,7 @@ const VALUES: &[&str] = &[
     "\"a0ee-bc99-9c0b-4ef8-bb6d-6bb9-bd38-0a11\"",
 ];
 
-/// An event as it would be stored.
+/// An event as stored.
 struct Stored {
     event_type: String,
     version: String,
@@ -81,7 +82,7 @@ impl Stored {
         Self { event_type: self.event_type.clone(), version: self.version.clone(), payload }
     }
 
-    /// The event with each of its parts replaced, left out, repeated, or joined by another.
+    /// Returns variants of the event with each part replaced, removed, duplicated, or extended.
     fn changed(&self) -> Vec<Self> {
         let whole: Value = serde_json::from_str(&self.payload).unwrap();
         let deep = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
@@ -107,7 +108,7 @@ impl Stored {
     }
 }
 
-/// An object without one of its fields, with one twice, and with one more.
+/// An object with one field removed, with one duplicated, and with one added.
 fn altered(fields: &Map<String, Value>) -> Vec<String> {
     let whole = Value::Object(fields.clone()).to_string();
     let more = |name: &str, value: &Value| {
@@ -123,7 +124,7 @@ fn altered(fields: &Map<String, Value>) -> Vec<String> {
     without.chain(twice).chain([more("another", &1.into())]).collect()
 }
 
-/// The JSON pointers of all parts of a value, itself included.
+/// The JSON pointers of all parts of a value, including itself.
 fn pointers(value: &Value) -> Vec<String> {
     let parts: Vec<(String, &Value)> = match value {
         Value::Object(fields) => fields.iter().map(|(name, part)| (name.clone(), part)).collect(),
@@ -139,7 +140,7 @@ fn pointers(value: &Value) -> Vec<String> {
     std::iter::once(String::new()).chain(below).collect()
 }
 
-/// The fault that the database finds in each event, if any.
+/// Returns the fault that the database finds in each event, if any.
 async fn faults(events: &[Stored], pool: &PgPool) -> Vec<Option<String>> {
     let column = |of: fn(&Stored) -> &str| events.iter().map(of).collect::<Vec<_>>();
     sqlx::query_scalar(
@@ -173,7 +174,7 @@ async fn whatever_the_check_of_stock_appends_accepts_can_be_read() {
     assert!(accepted > 500, "only {accepted} of {} are accepted", changed.len());
 }
 
-/// What stock code appends through the view, and the part of the refusal that names its fault.
+/// Appends by stock code through the view, each with the part of the error that names its fault.
 const APPENDS: &[(&str, &str, &str, &str)] = &[
     (
         "u1",

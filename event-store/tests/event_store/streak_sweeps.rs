@@ -1,4 +1,4 @@
-//! Streaks that nobody goes on with: what became of them is recorded once, whoever looks, and by an index.
+//! Abandoned streaks: their end is recorded once, whichever process sweeps, and found by an index.
 
 use std::time::Duration;
 
@@ -29,7 +29,7 @@ async fn signs_in(store: &Store, user: &str, day: u8) {
     store.act(action(user, &time, "user.signed_in", &time, &json!({}))).await;
 }
 
-/// Runs sweepers, each as if it were another process, until no streak is due.
+/// Runs sweepers, each as if in another process, until no streak is due.
 async fn sweep(store: &Store, sweepers: usize) {
     let stop = CancellationToken::new();
     let mut running = tokio::task::JoinSet::new();
@@ -49,7 +49,7 @@ async fn sweep(store: &Store, sweepers: usize) {
     }
 }
 
-/// The events about streaks, user by user in order of their streams.
+/// The events about streaks, by user and in order of their streams.
 async fn events(store: &Store) -> Vec<String> {
     sqlx::query_scalar(
         "select aggregate_id || ' ' || payload::text from events where event_type like 'streak_%'
@@ -99,7 +99,8 @@ async fn rule_13_the_sweeper_records_what_the_next_step_would_have_recorded() {
     assert_eq!(told, events(&lazy).await);
 }
 
-/// Also after the rows of an earlier release, which hold the first instant at which there may be something.
+/// Also with rows of an earlier release, which hold the first instant at which something may be
+/// due.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_look_that_comes_too_early_writes_no_event_and_finds_the_right_time() {
     let store = Store::with_tasks(TASKS).await;

@@ -1,4 +1,4 @@
-//! A database of its own for each test, with tasks published.
+//! A separate database for each test, with published tasks.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,7 +22,7 @@ pub struct Store {
 }
 
 impl Store {
-    /// A migrated database with these tasks.
+    /// Creates a migrated database with these tasks.
     pub async fn with_tasks(tasks: &str) -> Self {
         let url = test_cluster::create_database("store").await;
         let pool = pool::connect(&url, 8).unwrap();
@@ -52,12 +52,12 @@ impl Store {
         self.execute(vec![item]).await.remove(0)
     }
 
-    /// What another process over the same database has.
+    /// An executor as another process over the same database has it.
     pub fn another_executor(&self) -> Executor {
         Executor::new(self.pool.clone(), self.lane_count, Arc::default(), vec![])
     }
 
-    /// Puts an event into the log behind the back of everybody, as a superuser could.
+    /// Inserts an event into the log directly, as a superuser could.
     pub async fn force_event(&self, user: &str, sequence: i64, event: (&str, &str, &str)) {
         let (event_type, version, payload) = event;
         let lane = Lane::of(user, self.lane_count).0;
@@ -76,7 +76,7 @@ impl Store {
         .unwrap();
     }
 
-    /// A pool to the same database through a proxy that can fall silent.
+    /// A pool to the same database through a proxy that can freeze.
     pub async fn through_proxy(&self) -> (FaultProxy, PgPool) {
         let direct = self.pool.connect_options();
         let proxy = FaultProxy::start(format!("{}:{}", direct.get_host(), direct.get_port()));
@@ -130,7 +130,7 @@ tasks:
       - { at: 3, rewards: [ { line: d3, kind: currency, code: coin, amount: 5 } ] }
 ";
 
-/// Waits for a fact.
+/// Waits until `look` returns a value.
 pub async fn eventually<T>(fact: &str, look: impl AsyncFnMut() -> Option<T>) -> T {
     const WAIT_MAX: Duration = Duration::from_secs(60);
     waiting::eventually(WAIT_MAX, fact, look).await

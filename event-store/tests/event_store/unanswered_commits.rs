@@ -1,4 +1,5 @@
-//! A commit that PostgreSQL carries out and whose answer never arrives: the next attempt gives the first answer.
+//! A commit that PostgreSQL carries out but whose answer is lost: the next attempt returns the
+//! first answer.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,7 +13,7 @@ use plaudit_event_store::{Batch, Executor, Item, Outcome, Work, pool};
 use serde_json::json;
 use sqlx::{Connection as _, PgConnection};
 
-/// Makes each commit of events wait for a lock, for as long as it takes.
+/// Makes each commit of events wait for a lock, without a time limit.
 const WAIT_AT_COMMIT: &str = "
     create function wait_at_commit() returns trigger language plpgsql set lock_timeout = 0 as $$
     begin perform pg_advisory_xact_lock_shared(4242); return null; end $$;
@@ -35,7 +36,7 @@ async fn a_commit_waits(store: &Store) {
 #[tokio::test]
 async fn what_was_committed_without_an_answer_is_answered_as_if_nothing_had_happened() {
     let store = Store::with_tasks(TASKS).await;
-    // Two rewards to claim: a claim of the oldest that is repeated blindly would take both.
+    // Two claimable rewards: a blind retry of "claim the oldest" would take both.
     for (id, kind) in [("t", "team.formed"), ("s", "user.signed_in")] {
         store.act(action("u1", id, kind, "2026-03-29T12:00:00Z", &json!({}))).await;
     }
@@ -61,7 +62,7 @@ async fn what_was_committed_without_an_answer_is_answered_as_if_nothing_had_happ
         tokio::spawn(async move { executor.execute(&Batch { items, checkpoints: vec![] }).await });
     a_commit_waits(&store).await;
     proxy.freeze();
-    // The commit goes through; its answer is lost.
+    // The commit succeeds, but its answer is lost.
     holder.close().await.unwrap();
     let applied = running.await.unwrap().unwrap();
     assert_eq!(applied[0].outcome, Outcome::Accepted, "not a duplicate of itself");

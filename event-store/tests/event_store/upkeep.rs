@@ -1,4 +1,4 @@
-//! Housekeeping goes on whatever becomes of its connections.
+//! Upkeep survives failures of its connections.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ async fn a_connection_that_falls_silent_does_not_stop_upkeep() {
     .await
     .unwrap();
     let (proxy, pool) = store.through_proxy().await;
-    // A connection that was used a moment ago is handed out as it is.
+    // A connection used a moment ago is handed out without a test.
     sqlx::query("select 1").execute(&pool).await.unwrap();
     proxy.freeze();
     let stop = CancellationToken::new();

@@ -1,4 +1,4 @@
-//! Applying actions.
+//! Applies actions.
 
 use std::borrow::Cow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -18,7 +18,7 @@ use super::metadata::metadata;
 use crate::batch::{Item, Outcome, ParkedRecord};
 use crate::seen_actions::NewlySeen;
 
-/// Tells whether the reversal among these events was not refused.
+/// True if these events contain a reversal that was not refused.
 fn takes_back(events: &[Event]) -> bool {
     events.iter().any(|event| matches!(event, Event::ActionReversed { refused: None, .. }))
 }
@@ -43,7 +43,7 @@ impl<'b> BatchDecider<'_, 'b> {
                 self.decided.newly_seen.push(NewlySeen { lane: item.lane, identity, sequence });
                 Outcome::Accepted
             }
-            // It is decided once it is released, so its identity is not remembered.
+            // The action is decided on release, so its identity must not be remembered.
             Err(reason) => {
                 self.seen.remove(&identity);
                 let record = ParkedRecord::of_action(action, &reason, true);
@@ -52,8 +52,8 @@ impl<'b> BatchDecider<'_, 'b> {
         }
     }
 
-    /// Decides an action and records what follows. Gives the sequence of its first event, if it has any. The
-    /// error says why it can't be decided.
+    /// Decides an action and records its events. Returns the sequence of the first event, if there
+    /// is one, or the reason why the action can't be decided.
     pub(super) fn apply(&mut self, item: &Item, action: &Action) -> Result<Option<i64>, String> {
         if !action.is_plaudits_own() && !self.catalogue.listens_to(&action.kind) {
             return Ok(None);
@@ -72,7 +72,8 @@ impl<'b> BatchDecider<'_, 'b> {
         let seed = Seed(Uuid::new_v4().as_u64_pair().0);
         let input = ActionInput { action, seed, credited: credited.as_ref() };
         let decide = || decide_action(state, input, self.catalogue, &self.budgets_used);
-        // A fault in the rules must not stop a partition: the action is parked, others go on.
+        // A panic in the rules must not stop a partition: the action is parked, and others
+        // continue.
         let Ok(Decision { events, unmoved }) = catch_unwind(AssertUnwindSafe(decide)) else {
             return Err(INTERNAL_ERROR.to_owned());
         };
@@ -94,9 +95,10 @@ impl<'b> BatchDecider<'_, 'b> {
         Ok(Some(before + 1))
     }
 
-    /// Decides a repeated acknowledgement again if it changed nothing when it came first. A payer repeats itself under the
-    /// same identity: after a restore, its word may first be read while the reward is not claimed yet. It waits behind
-    /// no parked record, because it was decided before.
+    /// Decides a repeated acknowledgement again if it changed nothing the first time. Payers repeat
+    /// an acknowledgement under the same identity; after a restore, the first one may be read
+    /// before the reward is claimed. It does not wait behind parked records, because it was decided
+    /// before.
     pub(super) fn repeated(&mut self, item: &Item, action: &Action) {
         let ActionBody::Acknowledgement(acknowledgement) = action.body() else { return };
         if !self.was_ignored(action, acknowledgement) || self.fault(item, &action.user).is_some() {
@@ -108,8 +110,9 @@ impl<'b> BatchDecider<'_, 'b> {
         }
     }
 
-    /// Tells whether the first action of this identity said that the same reward was delivered, and changed nothing. The
-    /// first content of an identity wins, so that another one under it stays a duplicate.
+    /// True if the first action with this identity acknowledged the same reward as delivered and
+    /// changed nothing. The first content of an identity wins: an action with other content stays a
+    /// duplicate.
     fn was_ignored(&self, action: &Action, acknowledgement: &Acknowledgement) -> bool {
         let identity = action.identity();
         let Some(first) = self.decided.newly_seen.iter().find(|seen| seen.identity == identity)
@@ -125,7 +128,7 @@ impl<'b> BatchDecider<'_, 'b> {
         })
     }
 
-    /// Finds the facts of an action that is to be taken back: in this batch, or as stored.
+    /// Finds the events of an action to be reversed, in this batch or as loaded.
     fn credited(&self, user: &UserId, reversed: &ReversedAction) -> Credited {
         if self.seen.contains(&reversed.marker(user)) {
             return Credited::ReversedBefore;

@@ -1,4 +1,4 @@
-//! Past actions, which a task counts that was published after they were judged.
+//! Past actions, counted by a task that was published after they were first decided.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -15,8 +15,8 @@ use crate::batch::{Item, Origin, Outcome, PastOutcome};
 use crate::source_offsets::SourceKey;
 
 impl<'b> BatchDecider<'_, 'b> {
-    /// Remembers a live action for each task with an open backfill that it may move: the backfill must not count it
-    /// once more, should it find a repeat that was forgotten.
+    /// Remembers a live action for each task with an open backfill that it may move. Otherwise the
+    /// backfill could count the action again, if it finds a repeat whose identity has expired.
     pub(super) fn note_for_backfills(&mut self, item: &Item, action: &Action) {
         for task in self.backfills.tasks() {
             if self.catalogue.task(task).is_some_and(|task| task.is_moved_by(&action.kind)) {
@@ -26,7 +26,8 @@ impl<'b> BatchDecider<'_, 'b> {
         }
     }
 
-    /// Counts a past action for one task, unless the task has judged it before or will once it is released.
+    /// Counts a past action for one task, unless the task has decided it before or will on release
+    /// of a parked record.
     pub(super) fn count_past(
         &mut self,
         item: &'b Item,
@@ -64,7 +65,7 @@ impl<'b> BatchDecider<'_, 'b> {
             return Outcome::Failed("an internal error while counting it".to_owned());
         };
         self.decided.judged_for_backfills.insert(judged);
-        // Sent again, it is known for as long as any other action that is judged now.
+        // Renews the identity: from now on a repeat is recognised for a full dedup period.
         self.decided.seen_again.insert((item.lane, identity));
         if decision.events.is_empty() {
             return Outcome::Past(PastOutcome::Unmoved);
@@ -73,14 +74,14 @@ impl<'b> BatchDecider<'_, 'b> {
         Outcome::Past(PastOutcome::Moved)
     }
 
-    /// Tells whether the lane had applied a record before the task was published.
+    /// True if the lane had applied the record before the task was published.
     fn is_past(&self, item: &Item, task: &TaskId) -> bool {
         let Origin::Backfill { from: Some(at), .. } = &item.origin else { return false };
         let key = (item.lane, task.clone(), SourceKey::from(at));
         self.past.bounds.get(&key).is_some_and(|end| at.offset < *end)
     }
 
-    /// Grants what the backfill of a task holds back of a user.
+    /// Grants the rewards that the backfill of a task holds for a user.
     pub(super) fn release_backfill(&mut self, item: &'b Item, release: BackfillRelease) -> Outcome {
         let user = release.user.clone();
         match self.decide(item, &user, &Command::ReleaseBackfill(release)) {

@@ -1,4 +1,4 @@
-//! Budgets in a batch: what waits for them, and what the batch takes of them.
+//! Budgets in a batch: rewards that wait for them, and the amounts that the batch takes.
 
 use plaudit_domain::user_tasks::Event;
 
@@ -7,7 +7,7 @@ use crate::budgets::Take;
 use crate::rewards::waiting::FoundWaiting;
 
 impl Loaded {
-    /// Puts what waits for budgets into the states.
+    /// Adds the waiting milestones to the states.
     pub fn add_waiting(&mut self, found: FoundWaiting) {
         for (user, tasks) in found {
             let Some(loaded) = self.states.get_mut(&user).filter(|loaded| !loaded.refolded) else {
@@ -23,7 +23,8 @@ impl Loaded {
 }
 
 impl BatchDecider<'_, '_> {
-    /// Takes the amounts that an event grants from the budgets of the batch, so that later decisions see them used.
+    /// Takes the amounts that an event grants from the budgets, so that later decisions of the
+    /// batch see them used.
     pub(super) fn take_from_budgets(&mut self, event: &Event) {
         for (key, taken) in event.budget_takes() {
             self.budgets_used.add(key, taken);

@@ -1,4 +1,4 @@
-//! Changes by hand in a batch: what they need, and how a repeated one gets its first answer.
+//! Changes by hand in a batch: the rows they need, and the receipts for repeated requests.
 
 use std::collections::BTreeSet;
 
@@ -20,7 +20,7 @@ pub(super) fn name_of(command: &Command) -> &'static str {
     }
 }
 
-/// The tasks whose states decide what a change does.
+/// The tasks whose states determine the effect of a change.
 pub(super) fn tasks_of(command: &Command, catalogue: &Catalogue) -> BTreeSet<TaskId> {
     match command {
         Command::GrantFreezes { task, .. } => BTreeSet::from([task.clone()]),
@@ -32,7 +32,7 @@ pub(super) fn tasks_of(command: &Command, catalogue: &Catalogue) -> BTreeSet<Tas
     }
 }
 
-/// The grant that a change speaks of.
+/// The grant that a change concerns.
 pub(super) fn grant_of(command: &Command) -> Option<Uuid> {
     let Command::Correct(correction) = command else { return None };
     match &correction.change {
@@ -55,7 +55,7 @@ fn arrived_at(command: &Command) -> Timestamp {
 }
 
 impl<'b> BatchDecider<'_, 'b> {
-    /// Makes a change once for each key.
+    /// Makes a change, once per key.
     pub(super) fn change_by_hand(
         &mut self,
         item: &'b Item,
@@ -103,7 +103,7 @@ impl<'b> BatchDecider<'_, 'b> {
     }
 }
 
-/// Reads the change from its events.
+/// Derives the change for the receipt from its events.
 fn change_of(events: &[Event]) -> Option<HandChange> {
     events.iter().find_map(|event| match event {
         Event::FreezesGranted { count, dropped, freezes, .. } => Some(HandChange::FreezesGranted {
@@ -146,7 +146,7 @@ fn change_of(events: &[Event]) -> Option<HandChange> {
     })
 }
 
-/// The milestones of a task that were reached, and the grants that they earned.
+/// The milestones of a task that were reached, and their grants.
 fn reached_by(events: &[Event], task: &TaskId) -> (Vec<i64>, Vec<Uuid>) {
     let (mut reached, mut grants) = (Vec::new(), Vec::new());
     for event in events.iter().filter(|event| event.task() == Some(task)) {

@@ -1,4 +1,4 @@
-//! Claims in a batch: what they take, and how a repeated one gets its first answer.
+//! Claims in a batch: the milestones they take, and the receipts for repeated requests.
 
 use jiff::Timestamp;
 use plaudit_domain::ids::UserId;
@@ -30,14 +30,14 @@ pub(super) fn key_of(work: &Work) -> Option<ClaimKey> {
 }
 
 impl<'b> BatchDecider<'_, 'b> {
-    /// Tells whether an item claims everything of a user of whom an earlier item has taken what was loaded. It belongs
-    /// into the next transaction, which loads the rest.
+    /// True if the item claims everything of a user whose loaded milestones an earlier item has
+    /// already claimed. Such an item belongs into the next transaction, which loads the rest.
     pub(super) fn lacks_claimable_of(&self, item: &Item) -> bool {
         let Work::ClaimAll { user, .. } = &item.work else { return false };
         self.claimed_all.contains(user) && self.more_claimable.contains(user)
     }
 
-    /// Answers a claim of one milestone.
+    /// Decides a claim of one milestone.
     pub(super) fn claim_one(
         &mut self,
         item: &'b Item,
@@ -57,7 +57,7 @@ impl<'b> BatchDecider<'_, 'b> {
             }
             Err(rejection) => rejection,
         };
-        // Claims of periods are known, too, that a later change of zone took away.
+        // Includes claims of periods that a later change of zone removed.
         let may_be_repeated = matches!(
             rejection,
             ClaimRejection::NothingClaimable { .. } | ClaimRejection::UnknownPeriod { .. }
@@ -75,7 +75,7 @@ impl<'b> BatchDecider<'_, 'b> {
         Outcome::ClaimRejected(rejection)
     }
 
-    /// The receipt of an earlier claim of this milestone: of this batch, or as stored.
+    /// The receipt of an earlier claim of this milestone, in this batch or as loaded.
     fn earlier_receipt(&self, named: &MilestoneKey) -> Option<Receipt> {
         let is_it = |event: &Event| match event {
             Event::RewardsClaimed { task, period, milestone, .. } => {
@@ -93,7 +93,7 @@ impl<'b> BatchDecider<'_, 'b> {
         }
     }
 
-    /// Answers a claim of everything.
+    /// Decides a claim of everything.
     pub(super) fn claim_everything(
         &mut self,
         item: &'b Item,
@@ -116,7 +116,7 @@ impl<'b> BatchDecider<'_, 'b> {
         Outcome::ClaimedAll { receipts, more }
     }
 
-    /// The receipts that were given under a key.
+    /// The receipts stored under a key.
     fn stored_receipts(&self, key: Option<&ClaimKey>) -> Option<&Vec<Receipt>> {
         key.and_then(|key| self.receipts.get(key))
     }

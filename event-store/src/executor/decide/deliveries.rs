@@ -1,4 +1,4 @@
-//! Deliveries in a batch: which grants they are about, and how they are noted.
+//! Deliveries in a batch: the grants they concern, and how they are recorded.
 
 use plaudit_domain::ids::UserId;
 use plaudit_domain::user_tasks::{Command, Reward, RewardState};
@@ -8,7 +8,7 @@ use super::{BatchDecider, by_hand, metadata};
 use crate::batch::{Item, Outcome, Work};
 use crate::rewards::grants::GrantLookup;
 
-/// The grants that an item speaks of.
+/// The grants that an item concerns.
 pub(super) fn grants_of(item: &Item) -> Vec<GrantLookup> {
     let (user, grants): (&UserId, Vec<Uuid>) = match &item.work {
         Work::Action(action) => (&action.user, action.acknowledged_grant().into_iter().collect()),
@@ -42,7 +42,7 @@ pub(super) fn grants_of(item: &Item) -> Vec<GrantLookup> {
 }
 
 impl<'b> BatchDecider<'_, 'b> {
-    /// The grants among these that were revoked, so that they must not be sent.
+    /// The grants among these that were revoked and must not be sent.
     fn revoked(&mut self, item: &Item, user: &UserId, rewards: &[Reward]) -> Vec<Uuid> {
         let grants = &self.working(item, user).loaded.state.grants;
         let is_revoked = |grant: &Uuid| {
@@ -51,7 +51,7 @@ impl<'b> BatchDecider<'_, 'b> {
         rewards.iter().map(|reward| reward.grant).filter(is_revoked).collect()
     }
 
-    /// Notes that rewards are handed over, unless they were revoked.
+    /// Records that rewards are handed over, unless they were revoked.
     pub(super) fn start_deliveries(
         &mut self,
         item: &'b Item,
@@ -68,7 +68,7 @@ impl<'b> BatchDecider<'_, 'b> {
         }
     }
 
-    /// Decides a command that is answered with no more than whether it was accepted.
+    /// Decides a command whose only answer is whether it was accepted.
     pub(super) fn carry_out(
         &mut self,
         item: &'b Item,

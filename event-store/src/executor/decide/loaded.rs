@@ -1,4 +1,4 @@
-//! The rows that were loaded for a batch.
+//! The rows loaded for a batch.
 
 use std::collections::{HashMap, HashSet};
 
@@ -16,23 +16,23 @@ use crate::rewards::grants::FoundGrants;
 use crate::source_offsets::LaneOffsets;
 use crate::states::LoadedState;
 
-/// The loaded rows.
+/// The rows loaded for a batch.
 pub struct Loaded {
     pub states: HashMap<UserId, LoadedState>,
     pub seen: HashSet<Uuid>,
     pub offsets: LaneOffsets,
     pub receipts: HashMap<ClaimKey, Vec<Receipt>>,
     pub hand_receipts: HashMap<RequestKey, HandReceipt>,
-    /// The facts of actions that are to be taken back.
+    /// The events of actions that are to be reversed.
     pub reversals: FoundReversals,
     pub ignored_acknowledgements: IgnoredAcknowledgements,
-    /// The receipts of milestones that claims name and that were claimed before.
+    /// The receipts of already claimed milestones that claims name.
     pub claimed: HashMap<MilestoneKey, Receipt>,
     /// Users who may have more to claim than was loaded.
     pub more_claimable: HashSet<UserId>,
-    /// The amounts granted of the budgets.
+    /// The amounts granted from the budgets.
     pub budgets: BudgetsUsed,
-    /// Parked records that block users, and those to resolve.
+    /// Parked records that block users, and parked records to resolve.
     pub parked: ParkedQueues,
     pub past: LoadedPast,
 }
@@ -40,7 +40,7 @@ pub struct Loaded {
 /// The rows loaded for past actions.
 #[derive(Default)]
 pub struct LoadedPast {
-    /// The end of the past of each task.
+    /// The boundary between past and live, by lane and task.
     pub bounds: Bounds,
     /// The actions that tasks have decided before.
     pub judged: HashSet<(TaskId, Uuid)>,
@@ -49,7 +49,8 @@ pub struct LoadedPast {
 }
 
 impl Loaded {
-    /// Puts what was found for claims into the states. A state that was folded from the log has all of it.
+    /// Adds the milestones found for claims to the states. A refolded state already has all of
+    /// them.
     pub fn add_claims(&mut self, found: FoundClaims) {
         for (user, tasks) in found.claimable {
             let Some(loaded) = self.states.get_mut(&user).filter(|loaded| !loaded.refolded) else {
@@ -65,7 +66,7 @@ impl Loaded {
         self.more_claimable = found.more;
     }
 
-    /// Puts the grants that were asked for into the states.
+    /// Adds the grants that were looked up to the states.
     pub fn add_grants(&mut self, found: FoundGrants) {
         for (user, grants) in found {
             if let Some(loaded) = self.states.get_mut(&user).filter(|loaded| !loaded.refolded) {

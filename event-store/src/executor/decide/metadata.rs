@@ -1,4 +1,4 @@
-//! The metadata of the events of one item.
+//! The metadata of an item's events.
 
 use std::sync::Arc;
 
@@ -8,7 +8,8 @@ use super::by_hand;
 use crate::batch::{Item, Work};
 use crate::metadata::Metadata;
 
-/// The metadata of the events of one item as it is stored. `action`: the action of the item that they follow from.
+/// Builds the metadata of an item's events in stored form. `action` is the action that they follow
+/// from, if there is one.
 pub(super) fn metadata(item: &Item, action: Option<&Action>) -> Arc<str> {
     let command = match &item.work {
         Work::ByHand { command, .. } => Some(by_hand::name_of(command)),

@@ -24,35 +24,36 @@ use crate::states::{LoadedState, NeededChunk, NeededUsers};
 /// The rows that a batch needs before it can decide.
 #[derive(Default)]
 pub struct Needed {
-    /// With the tasks that the items may touch.
+    /// The users, with the tasks that the items may touch.
     pub users: NeededUsers,
     pub identities: Vec<(Lane, Uuid)>,
     pub sources: HashSet<(Lane, SourceKey)>,
     pub keys: Vec<(Lane, ClaimKey)>,
     pub requests: Vec<(Lane, RequestKey)>,
-    /// Actions that are to be taken back, with their names.
+    /// Actions to be reversed, with their source and id.
     pub reversals: BTreeMap<(Lane, UserId, Uuid), ReversedAction>,
-    /// Acknowledgements that say that a reward was delivered.
+    /// Acknowledgements of delivered rewards.
     pub acknowledgements: Vec<(Lane, UserId, Uuid)>,
-    /// Each with how many milestones are loaded for it.
+    /// The claims, each with the maximum number of milestones to load.
     pub claims: BTreeMap<ClaimLookup, i64>,
     pub grants: BTreeSet<GrantLookup>,
     pub settled: SettledUsers,
-    /// The windows that the items may draw on.
+    /// The budget windows that the items may draw on.
     pub budgets: BTreeSet<BudgetKey>,
-    /// Users of whom what waits for a budget is granted, or revoked, each with how many milestones are loaded.
+    /// Users whose waiting rewards may be granted or revoked, each with the number of milestones to
+    /// load.
     pub waiting: BTreeMap<(Lane, UserId), i64>,
     /// Parked records to release or discard.
     pub parked: Vec<(Lane, Uuid)>,
     pub past: NeededPast,
 }
 
-/// The rows that past actions need.
+/// The rows needed by past actions.
 #[derive(Default)]
 pub struct NeededPast {
-    /// Each with the task that is to count it.
+    /// The actions, each with the task that is to count it.
     pub actions: Vec<(Lane, TaskId, Uuid)>,
-    /// The ids under which they would be parked.
+    /// The ids under which these actions would be parked.
     pub parked: Vec<(Lane, Uuid)>,
 }
 
@@ -94,7 +95,8 @@ impl Needed {
                     let (lane, user) = (item.lane, user.clone());
                     let lookup =
                         ClaimLookup { lane, user, task: None, period: None, milestone: None };
-                    // One more tells whether there are others, which a second claim of the user finds later.
+                    // One more than is taken, to tell whether a second claim of the user would find
+                    // more.
                     let count = i64::try_from(CLAIM_ALL_MAX).unwrap_or(i64::MAX).saturating_add(1);
                     needed.claims.insert(lookup, count);
                 }
@@ -162,7 +164,7 @@ impl Needed {
         }
     }
 
-    /// Adds the tasks that reversed actions moved, with those that lock them.
+    /// Adds the tasks that reversed actions moved, and the tasks that these depend on.
     pub fn add_tasks_of_reversed(&mut self, found: &FoundReversals, catalogue: &Catalogue) {
         for ((lane, user, target), _) in self.reversals.clone() {
             let tasks = self.tasks_of(lane, &user);
@@ -174,7 +176,7 @@ impl Needed {
         }
     }
 
-    /// Adds all tasks that an action may touch which moves this one.
+    /// Adds all tasks that an action moving this task may touch.
     fn add_moved_with(&mut self, lane: Lane, user: &UserId, task: &TaskId, catalogue: &Catalogue) {
         let versions = catalogue.task(task).map_or(&[][..], |task| &task.versions);
         let kinds = versions.iter().flat_map(|version| version.definition.listens_to());
@@ -188,7 +190,8 @@ impl Needed {
         self.users.entry((lane, user.clone())).or_default()
     }
 
-    /// Adds the tasks whose milestones were found to be claimable, or to wait, and those that granted something.
+    /// Adds the tasks whose milestones were found claimable or waiting, and the tasks of the grants
+    /// found.
     pub fn add_tasks_of(
         &mut self,
         found: &FoundClaims,
@@ -205,7 +208,8 @@ impl Needed {
     }
 }
 
-/// The chunks of large sets of values that actions are looked for in. Most users have no such set.
+/// The chunks of large value sets in which the values of actions are looked up. Most users have no
+/// such set.
 pub fn chunks_needed(
     items: &[Item],
     catalogue: &Catalogue,

@@ -1,4 +1,4 @@
-//! Parking records, and what operators decide about them.
+//! Parks records, and applies operators' decisions about them.
 
 use std::borrow::Cow;
 
@@ -11,7 +11,7 @@ use crate::parked::NewlyParked;
 use crate::seen_actions::NewlySeen;
 
 impl<'b> BatchDecider<'_, 'b> {
-    /// Parks a record. `waiting`: it does so only because of an earlier one of its user.
+    /// Parks a record. `waiting`: only because an earlier record of its user is parked.
     pub(super) fn park(
         &mut self,
         item: &'b Item,
@@ -27,8 +27,8 @@ impl<'b> BatchDecider<'_, 'b> {
         Outcome::Parked { id, reason }
     }
 
-    /// Releases or discards a parked record. A release that fails leaves it parked: of its actions, those
-    /// that were applied are duplicates the next time.
+    /// Releases or discards a parked record. If a release fails, the record stays parked; actions
+    /// that were applied are duplicates at the next release.
     pub(super) fn resolve_parked(
         &mut self,
         item: &'b Item,

@@ -1,4 +1,4 @@
-//! Streaks in a batch: when the sweeper looks at each again.
+//! Streaks in a batch: the next time at which the sweeper looks at each.
 
 use std::collections::BTreeSet;
 
@@ -9,8 +9,8 @@ use plaudit_domain::user_tasks::swept_at;
 use super::Working;
 use crate::streak_looks::StreakLook;
 
-/// The next looks at the streaks of a user that the batch touched or looked at. A user who was folded from the log has
-/// all of them set again.
+/// Returns the next looks at a user's streaks: those that the batch touched or checked; for a
+/// refolded user, all of them.
 pub(super) fn looks(user: &UserId, working: &Working, catalogue: &Catalogue) -> Vec<StreakLook> {
     let state = &working.loaded.state;
     let has_streaks = |task: &&TaskId| {
@@ -19,7 +19,7 @@ pub(super) fn looks(user: &UserId, working: &Working, catalogue: &Catalogue) -> 
     };
     let refolded = state.tasks.keys().filter(|_| working.loaded.refolded);
     let touched = working.touched.iter().chain(refolded).filter(has_streaks);
-    // What was looked at is set in any case, so that it does not come up again at once.
+    // A checked streak gets a new time in any case, so that it is not due again at once.
     let tasks: BTreeSet<&TaskId> = touched.chain(&working.looked_at).collect();
     let look = |task: &TaskId| StreakLook {
         lane: working.lane,
