@@ -11,17 +11,18 @@ use uuid::Uuid;
 
 use super::window::GrantInWindow;
 
-/// How long a grant may take, from when it is due until it is confirmed or given up.
+/// The time a grant may take from when it is due until it is confirmed or given up.
 #[derive(Debug, Clone, Default)]
 pub struct Deadlines {
-    /// By the name of the channel to the payer.
+    /// Keyed by the name of the channel to the payer.
     pub by_channel: HashMap<String, Duration>,
 }
 
 impl Deadlines {
-    /// The grants among these that are on their way to a payer, and should have been confirmed or given up by now. A
-    /// delivery has an end of its own once it is sent, and one by webhook from its beginning; another one is measured by
-    /// what its channel allows. Where the channel is not known, the longest time counts.
+    /// Returns the grants among these that are on their way to a payer and should have been
+    /// confirmed or given up by now. A delivery with a time of its own to be given up is measured
+    /// by it (webhooks from the beginning, others once they are sent), any other by what its
+    /// channel allows. If the channel is unknown, the longest of the channels' times applies.
     pub(super) async fn overdue(
         &self,
         grants: &[GrantInWindow],
