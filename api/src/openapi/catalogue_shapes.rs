@@ -27,7 +27,7 @@ shapes! {
         kind: String,
         /// A group to show it in.
         category: Option<String>,
-        /// Tasks are shown in this order.
+        /// The sort key for display.
         order: i64,
         /// The title in the task's default language.
         title: String,

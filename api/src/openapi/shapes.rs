@@ -82,7 +82,7 @@ shapes! {
         kind: String,
         /// A group to show it in.
         category: Option<String>,
-        /// Tasks are shown in this order.
+        /// The sort key: tasks are shown by `order`, then by `id`.
         order: i64,
         /// One line, in the reader's language.
         title: String,
