@@ -27,7 +27,7 @@ pub enum Problem {
     /// The token is valid but does not permit the request.
     #[error("{0}")]
     Forbidden(&'static str),
-    /// The router knows no such path.
+    /// The path is unknown.
     #[error("there is nothing at this path; /openapi.json describes what there is")]
     NoSuchPath,
     /// The path takes other methods, named in `Allow`.

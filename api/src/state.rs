@@ -149,7 +149,7 @@ impl Readiness {
         Self(Arc::new(move || Box::pin(check())))
     }
 
-    /// Always ready.
+    /// Returns a check that always reports ready.
     pub fn always() -> Self {
         Self::new(|| std::future::ready(ReadinessReport::default()))
     }

@@ -227,7 +227,7 @@ shapes! {
         /// The screen after the actions; null if the user would not have the task.
         after: Option<TaskScreen>,
     }
-    /// A question about a task of a user.
+    /// The request to explain a task of a user.
     WhyInput {
         /// The user.
         user: String,

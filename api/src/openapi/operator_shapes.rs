@@ -134,7 +134,7 @@ shapes! {
         /// The reason.
         reason: String,
     }
-    /// An amnesty to declare.
+    /// The request to declare an amnesty.
     AmnestyDeclaration {
         /// The first instant inside.
         from: Instant,
