@@ -20,9 +20,10 @@ pub struct Deadlines {
 
 impl Deadlines {
     /// Returns the grants among these that are on their way to a payer and should have been
-    /// confirmed or given up by now. A delivery with a time of its own to be given up is measured
-    /// by it (webhooks from the beginning, others once they are sent), any other by what its
-    /// channel allows. If the channel is unknown, the longest of the channels' times applies.
+    /// confirmed or given up by now. A delivery with a `give_up_at` is overdue after it; deliveries
+    /// by webhook have one from the beginning, others once they are sent. Any other delivery is
+    /// overdue once its channel's time has passed, or the longest of all channels' times if its
+    /// channel is unknown.
     pub(super) async fn overdue(
         &self,
         grants: &[GrantInWindow],
