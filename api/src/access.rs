@@ -1,5 +1,5 @@
-//! The table of roles. It is checked before routing, so that refusals come in the order 401, 403, 404 or
-//! 405, then the input.
+//! The permissions of each role. They are checked before routing, so that a request is refused with
+//! 401, then 403, then 404 or 405, and only then for its input.
 
 use std::borrow::Cow;
 
@@ -13,14 +13,14 @@ use crate::input::decode_segment;
 use crate::problem::{Answer, Problem};
 use crate::state::Shared;
 
-/// Whether a path needs no token.
+/// True if the path needs no token.
 pub fn is_open(path: &str) -> bool {
     const OPEN: [&str; 6] = ["/", "/livez", "/readyz", "/metrics", "/openapi.json", "/problems"];
     OPEN.contains(&path) || path.starts_with("/problems/")
 }
 
-/// Refuses a request without a token (401) or with one that does not permit it (403). Passes the
-/// caller to the handler.
+/// Refuses a request without a valid token (401) or whose token does not permit it (403). Passes
+/// the caller on to the handler.
 pub async fn check(
     State(state): State<Shared>,
     mut request: Request,
@@ -44,7 +44,7 @@ pub async fn check(
     Ok(next.run(request).await)
 }
 
-/// The table of roles. Paths that are not listed get 404.
+/// The table of roles. Paths that are not listed pass, and get 404 from the router.
 fn permits(caller: &Caller, method: &Method, path: &str) -> bool {
     let is = |role: Role| caller.roles.contains(&role);
     let Some(rest) = path.strip_prefix("/v1/") else { return true };

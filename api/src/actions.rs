@@ -1,4 +1,4 @@
-//! `POST /v1/actions`: actions over HTTP, answered only when they are durable.
+//! `POST /v1/actions`: actions over HTTP, answered only once they are durable.
 
 mod element;
 mod names;
@@ -25,9 +25,9 @@ use crate::telemetry::RequestId;
 use element::Element;
 use portions::{Elements, portions};
 
-/// The most actions in one request.
+/// The largest number of actions in a request.
 pub const ACTIONS_MAX: usize = 1_000;
-/// The longest body.
+/// The largest body, in bytes.
 pub const BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 const JSON: &str = "application/json";
@@ -72,7 +72,7 @@ pub async fn send(
 ) -> Answer {
     let received_at = state.now();
     let mode = Mode::of(&headers)?;
-    // Held until the answer, as the body is.
+    // Kept until the answer is built, as long as the body itself.
     let (body, _held) = read_body(body, BODY_BYTES_MAX, &state.in_flight).await?;
     let elements = computed(&state, body.len(), || mode.elements(&body)).await?;
     let latest = latest(received_at, state.future_tolerance);
@@ -112,7 +112,7 @@ async fn computed<T>(state: &ApiState, bytes: usize, compute: impl FnOnce() -> T
     if bytes < LARGE_BYTES { compute() } else { state.computing.run(compute).await }
 }
 
-/// The latest time that an action may have.
+/// Returns the latest time that an action may have.
 fn latest(received_at: Timestamp, tolerance: Duration) -> Timestamp {
     received_at.checked_add(tolerance).unwrap_or(Timestamp::MAX)
 }
@@ -120,9 +120,9 @@ fn latest(received_at: Timestamp, tolerance: Duration) -> Timestamp {
 /// The form of the actions in a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Mode {
-    /// As JSON: one, or an array.
+    /// One action or an array of actions, as JSON.
     Structured,
-    /// One, its attributes in `ce-` headers, its data in the body.
+    /// One action, with its attributes in `ce-` headers and its data in the body.
     Binary,
 }
 
@@ -146,7 +146,7 @@ impl Mode {
         }
     }
 
-    /// The texts of the elements. In binary mode the body is the data of the only one.
+    /// Returns the texts of the elements. In binary mode the body is the data of the only element.
     fn elements(self, body: &[u8]) -> Answer<Vec<&[u8]>> {
         match self {
             Self::Binary => Ok(vec![body]),
@@ -162,8 +162,8 @@ impl Mode {
     }
 }
 
-/// The elements of an array, or the one object. They are read one by one later, so that an invalid one
-/// does not affect the others.
+/// Returns the elements of an array, or the one object. Each is parsed separately later, so that an
+/// invalid element does not affect the others.
 fn split(body: &[u8]) -> Answer<Vec<&[u8]>> {
     let no_json = |e: serde_json::Error| InputError::body("", format!("not valid JSON: {e}"));
     let elements: Elements<'_> = match body.iter().find(|b| !b.is_ascii_whitespace()) {
@@ -204,7 +204,7 @@ fn outcome(
     let (outcome, position, reason, parked) = match outcome {
         Outcome::Duplicate | Outcome::AlreadyApplied => ("duplicate", at, None, None),
         Outcome::Parked { id, reason } => ("parked", None, Some(reason.clone()), Some(*id)),
-        // The rules refuse no action; what they decided is in its events.
+        // The rules refuse no action; its events hold what they decided.
         Outcome::Accepted
         | Outcome::Past(_)
         | Outcome::Claimed(_)
@@ -221,7 +221,7 @@ fn outcome(
     ActionOutcome { source, id, outcome, position, reason, parked }
 }
 
-/// Tells whether the user of an element is known.
+/// True if the user of an element is known.
 fn is_of_user(work: &Work) -> bool {
     match work {
         Work::Park(record) => record.user.is_some(),
@@ -229,8 +229,8 @@ fn is_of_user(work: &Work) -> bool {
     }
 }
 
-/// The latest position of what concerns a known user, parked or not, if all of it lies in one lane. What names no
-/// user lies in no lane that a reader could ask for.
+/// Returns the latest position of the elements with a known user, parked or not, if all of them lie
+/// in one lane. Elements without a user lie in a lane that no reader could ask for.
 fn common_position<'a>(
     applied: impl Iterator<Item = (bool, &'a Applied)> + Clone,
 ) -> Option<Position> {

@@ -43,7 +43,7 @@ pub async fn history(
     Ok(no_store_at(head, &found))
 }
 
-/// `GET /v1/audit/users/{user}/state`: the task screen as it was, folded from the log.
+/// `GET /v1/audit/users/{user}/state`: the task screen at a past moment, folded from the log.
 #[utoipa::path(get, path = "/v1/audit/users/{user}/state", tag = "audit", operation_id = "showState",
     params(parameters::User, parameters::AtLeast, parameters::Waiting, parameters::Locale,
         ("at" = Option<String>, Query, description = "An instant (RFC 3339) or a sequence number; absent: now")),
@@ -71,7 +71,8 @@ pub async fn state(
     Ok(no_store_at(then.position, &then))
 }
 
-/// `GET /v1/audit/users/{user}/verify`: makes the hash chain of the user's events again and compares.
+/// `GET /v1/audit/users/{user}/verify`: recomputes the hash chain of the user's events and compares
+/// it.
 #[utoipa::path(get, path = "/v1/audit/users/{user}/verify", tag = "audit", operation_id = "verifyUser",
     params(parameters::User),
     responses(
@@ -83,7 +84,7 @@ pub async fn verify(State(state): State<Shared>, UserPath(user): UserPath) -> An
     Ok(no_store(&found))
 }
 
-/// `GET /v1/audit/grants/{grant}`: where a grant came from, and what became of it.
+/// `GET /v1/audit/grants/{grant}`: the origin of a grant and its progress since.
 #[utoipa::path(get, path = "/v1/audit/grants/{grant}", tag = "audit", operation_id = "explainGrant",
     params(parameters::Grant),
     responses(
@@ -94,7 +95,7 @@ pub async fn explain(State(state): State<Shared>, GrantPath(grant): GrantPath) -
     Ok(no_store(&found.ok_or_else(|| unknown_grant(grant))?))
 }
 
-/// `GET /v1/audit/operations`: what operators did that is no event of a user, the latest first.
+/// `GET /v1/audit/operations`: operations that are not events of a user, the latest first.
 #[utoipa::path(get, path = "/v1/audit/operations", tag = "audit", operation_id = "listOperations",
     params(parameters::Page),
     responses(

@@ -40,21 +40,21 @@ impl Role {
     }
 }
 
-/// The caller, as a verified token names it.
+/// The caller that a verified token names.
 #[derive(Debug, Clone)]
 pub struct Caller {
-    /// `sub`: for clients, the user.
+    /// `sub`; for clients this is the user.
     pub subject: String,
-    /// The known roles; others are ignored.
+    /// The known roles of the token; unknown ones are ignored.
     pub roles: BTreeSet<Role>,
-    /// `act_for: "*"`: a client that reads and claims for all users.
+    /// True for `act_for: "*"`: a client that reads and claims for all users.
     pub act_for_all: bool,
-    /// `exp`: in seconds since 1970.
+    /// `exp`, in seconds since 1970.
     pub expires_at: f64,
 }
 
 impl Caller {
-    /// Reads the claims of a token whose signature is good.
+    /// Reads the claims of a token whose signature is valid.
     fn from_claims(
         claims: &Map<String, Value>,
         expected: &ExpectedClaims,
@@ -92,10 +92,10 @@ impl Caller {
     }
 }
 
-/// Claims that are checked when they are set.
+/// Claims that a token must have. Only those that are set are checked.
 #[derive(Debug, Clone, Default)]
 pub struct ExpectedClaims {
-    /// `aud` must be this, or an array with this in it.
+    /// `aud` must be this, or an array that contains it.
     pub audience: Option<String>,
     /// `iss` must be this.
     pub issuer: Option<String>,
@@ -128,7 +128,7 @@ fn now_seconds() -> f64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
 }
 
-/// The token of a request.
+/// Returns the token of a request.
 ///
 /// # Source
 ///

@@ -1,4 +1,4 @@
-//! Backfills: how far they are, and what operators do to them.
+//! Progress and control of backfills.
 
 use axum::extract::{FromRequestParts, State};
 use axum::http::request::Parts;
@@ -19,7 +19,7 @@ struct Backfills {
     backfills: Vec<BackfillStatus>,
 }
 
-/// `GET /v1/backfills`, the newest first, without their partitions.
+/// `GET /v1/backfills`: the newest first, without their partitions.
 #[utoipa::path(get, path = "/v1/backfills", tag = "backfills", operation_id = "listBackfills",
     params(("limit" = Option<u32>, Query, description = "How many at most, 1 to 1,000; 100 if absent")),
     responses((status = 200, description = "All backfills", body = operator_shapes::Backfills)))]
@@ -30,7 +30,7 @@ pub async fn list(State(state): State<Shared>, mut query: Query) -> Answer {
     Ok(no_store(&Backfills { backfills }))
 }
 
-/// `GET /v1/tasks/{task}/backfill`: how far the backfill of a task is.
+/// `GET /v1/tasks/{task}/backfill`: the progress of a task's backfill.
 #[utoipa::path(get, path = "/v1/tasks/{task}/backfill", tag = "backfills", operation_id = "showBackfill",
     params(parameters::Task),
     responses((status = 200, description = "The backfill", body = operator_shapes::Backfill)))]
@@ -38,7 +38,7 @@ pub async fn show(State(state): State<Shared>, TaskPath(task): TaskPath) -> Answ
     found(&state, &task).await
 }
 
-/// `POST /v1/tasks/{task}/backfill/pause`: it reads nothing until it is resumed.
+/// `POST /v1/tasks/{task}/backfill/pause`: stops the backfill until it is resumed.
 #[utoipa::path(post, path = "/v1/tasks/{task}/backfill/pause", tag = "backfills", operation_id = "pauseBackfill",
     params(parameters::Task),
     request_body(description = "Why, if that is to be recorded", content((operator_shapes::Reason = "application/json"))),
@@ -52,7 +52,7 @@ pub async fn pause(state: State<Shared>, task: KnownBackfill, by: Signed) -> Ans
     changed(state, task, by, BackfillChange::Pause).await
 }
 
-/// `POST /v1/tasks/{task}/backfill/resume`: it goes on where it was.
+/// `POST /v1/tasks/{task}/backfill/resume`: continues a paused backfill.
 #[utoipa::path(post, path = "/v1/tasks/{task}/backfill/resume", tag = "backfills", operation_id = "resumeBackfill",
     params(parameters::Task),
     request_body(description = "Why, if that is to be recorded", content((operator_shapes::Reason = "application/json"))),
@@ -66,7 +66,8 @@ pub async fn resume(state: State<Shared>, task: KnownBackfill, by: Signed) -> An
     changed(state, task, by, BackfillChange::Resume).await
 }
 
-/// `POST /v1/tasks/{task}/backfill/cancel`: it ends. What it has counted stays counted.
+/// `POST /v1/tasks/{task}/backfill/cancel`: ends the backfill. Actions that it has counted stay
+/// counted.
 #[utoipa::path(post, path = "/v1/tasks/{task}/backfill/cancel", tag = "backfills", operation_id = "cancelBackfill",
     params(parameters::Task),
     request_body(description = "Why, if that is to be recorded", content((operator_shapes::Reason = "application/json"))),
@@ -80,7 +81,8 @@ pub async fn cancel(state: State<Shared>, task: KnownBackfill, by: Signed) -> An
     changed(state, task, by, BackfillChange::Cancel).await
 }
 
-/// `POST /v1/tasks/{task}/backfill/release`: what it holds back is granted, a moment later.
+/// `POST /v1/tasks/{task}/backfill/release`: has the rewards that the backfill holds back granted
+/// shortly.
 #[utoipa::path(post, path = "/v1/tasks/{task}/backfill/release", tag = "backfills", operation_id = "releaseBackfill",
     params(parameters::Task),
     request_body(description = "Why, if that is to be recorded", content((operator_shapes::Reason = "application/json"))),
@@ -94,7 +96,8 @@ pub async fn release(state: State<Shared>, task: KnownBackfill, by: Signed) -> A
     changed(state, task, by, BackfillChange::Release).await
 }
 
-/// The id in a path of a task that has a backfill. That there is none comes before errors in the input.
+/// The id in a path of a task that has a backfill. A missing backfill is reported before errors in
+/// the input.
 #[derive(Debug)]
 pub struct KnownBackfill(pub TaskId);
 

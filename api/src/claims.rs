@@ -1,5 +1,5 @@
-//! Claims: the user takes rewards. A claim is committed before it is answered, and never depends on a read
-//! model.
+//! Claims by which users take rewards. A claim is committed before it is answered, and never
+//! depends on a read model.
 
 use axum::body::Body;
 use axum::extract::{Extension, State};
@@ -25,10 +25,11 @@ use crate::state::{ApiState, Shared};
 use crate::telemetry::RequestId;
 use crate::users;
 
-/// A claim names two short values.
+/// The largest body, in bytes: a claim names two short values.
 const BODY_BYTES_MAX: usize = 64 * 1024;
 
-/// `POST /v1/users/{user}/tasks/{task}/claim`: one milestone, by default the oldest claimable one.
+/// `POST /v1/users/{user}/tasks/{task}/claim`: claims one milestone, by default the oldest
+/// claimable one.
 #[utoipa::path(post, path = "/v1/users/{user}/tasks/{task}/claim", tag = "users", operation_id = "claim",
     params(parameters::User, parameters::Task, parameters::Idempotency),
     request_body(content = shapes::Claim, description = "Absent: the oldest milestone that is claimable"),
@@ -73,7 +74,7 @@ struct ClaimedAll {
     user: UserId,
     position: String,
     outcomes: Vec<ClaimOutcome>,
-    /// A claim takes 500 milestones at most; claim again for the others.
+    /// True if more milestones are claimable: one request claims at most 500.
     more: bool,
 }
 
@@ -84,7 +85,7 @@ struct ClaimOutcome {
     receipt: Receipt,
 }
 
-/// `POST /v1/users/{user}/claims`: everything that is claimable.
+/// `POST /v1/users/{user}/claims`: claims everything that is claimable.
 #[utoipa::path(post, path = "/v1/users/{user}/claims", tag = "users", operation_id = "claimAll",
     params(parameters::User, parameters::Idempotency),
     responses(
@@ -139,8 +140,8 @@ pub fn unexpected(outcome: &Outcome) -> Problem {
     Problem::Internal
 }
 
-/// The problem for a rejected claim: 404 if the task, milestone or period does not exist, else 409 with the
-/// task's state.
+/// Returns the problem for a rejected claim: 404 if the task, milestone or period does not exist,
+/// otherwise 409 with the task's state.
 async fn refused(
     state: &ApiState,
     user: &UserId,
@@ -173,11 +174,11 @@ async fn task_state(
 /// The content of a claim.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct ClaimRequest {
-    /// Absent: the oldest that is claimable.
+    /// Absent: the oldest claimable one.
     period: Option<PeriodKey>,
-    /// Absent: the oldest that is claimable.
+    /// Absent: the oldest claimable one.
     milestone: Option<i64>,
-    /// Under this key the same claim may be sent again.
+    /// The same claim may be sent again under this key.
     idempotency_key: Option<String>,
 }
 
@@ -233,9 +234,9 @@ impl ClaimRequest {
     }
 }
 
-/// A number with a zero fraction is an integer, as it is in actions.
+/// Reads an integer; as in actions, a zero fraction is allowed.
 pub fn integer(value: &Value) -> Option<i64> {
-    // 2^53: up to there, a number with a fraction is what was written.
+    // 2^53: up to here every integer has an exact `f64`.
     const EXACT_MAX: f64 = 9_007_199_254_740_992.0;
     value.as_i64().or_else(|| {
         let float = value.as_f64().filter(|f| f.fract() == 0.0 && f.abs() <= EXACT_MAX)?;

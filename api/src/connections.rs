@@ -1,6 +1,6 @@
-//! Serving HTTP/1.1 with bounds: on the number of connections, on the time that a client may take to
-//! send the head of a request, on silence between requests, and on answers that a client does not take.
-//! The time for a request's body is bounded where it is read (`input::read_body`).
+//! Serves HTTP/1.1 within limits on the number of connections, on the time for the head of a
+//! request, on silence between requests, and on answers that a client does not read. The time for a
+//! request's body is limited where the body is read (`input::read_body`).
 
 mod activity;
 mod places;
@@ -30,24 +30,24 @@ use activity::{Activity, Busy};
 use places::{Place, Places};
 use watched_io::WatchedIo;
 
-/// The bounds of connections.
+/// The limits on connections.
 #[derive(Debug, Clone, Copy)]
 pub struct ConnectionLimits {
-    /// The maximum number of open connections. When one more comes, the one that has waited longest for a
-    /// request, or for the body of one, is closed in its favour; if all are at work, the new one is refused
+    /// The maximum number of open connections. One more connection replaces the one that has waited
+    /// longest for a request or for the body of one. If all are busy, the new connection is refused
     /// with 503.
     pub connections_max: usize,
-    /// How long a client may take to send the head of a request, from its first byte; for the first
-    /// request of a connection, from the connection's start.
+    /// Time limit for the head of a request, from its first byte; for the first request of a
+    /// connection, from the connection's start.
     pub head_timeout: Duration,
-    /// How long a connection is kept open between two requests.
+    /// Time limit for the silence between two requests.
     pub idle_timeout: Duration,
-    /// How long a client may take none of its answer.
+    /// Time limit for a client that reads nothing of its answer.
     pub write_timeout: Duration,
 }
 
 impl ConnectionLimits {
-    /// The documented times.
+    /// Limits with the documented times.
     pub fn new(connections_max: usize) -> Self {
         Self {
             connections_max,
@@ -58,19 +58,20 @@ impl ConnectionLimits {
     }
 }
 
-/// The longest head of a request, in bytes; with a longer one the answer is 431.
+/// The longest head of a request, in bytes; longer ones get 431.
 const HEAD_BYTES_MAX: usize = 64 * 1024;
 
-/// The pause after the operating system failed to accept a connection, as it does without free file
+/// The pause after the operating system failed to accept a connection, for example for lack of file
 /// descriptors.
 const ACCEPT_RETRY: Duration = Duration::from_millis(200);
 
-/// The most connections that are refused with an answer at a time; others are just closed.
+/// The number of connections that are refused with an answer at the same time; any more are just
+/// closed.
 const REFUSALS_MAX: usize = 64;
-/// The longest time that such a refusal may take.
+/// Time limit for refusing a connection.
 const REFUSAL_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Serves until `stop` is cancelled and the requests that were begun by then are answered.
+/// Serves until `stop` is cancelled and the requests that had begun by then are answered.
 pub async fn serve(
     listener: TcpListener,
     router: Router,
@@ -97,7 +98,7 @@ pub async fn serve(
             }
         }
     }
-    // The port is free for a successor while the last requests are answered.
+    // Frees the port for a successor while the last requests are answered.
     drop(listener);
     connections.close();
     connections.wait().await;
@@ -116,14 +117,14 @@ async fn accept(listener: &TcpListener) -> TcpStream {
     }
 }
 
-/// Whether a client went away before it was accepted.
+/// True if the client disconnected before it was accepted.
 fn is_of_the_client(error: &std::io::Error) -> bool {
     use std::io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
 }
 
-/// Answers 503, and reads what the client sends meanwhile: a connection that is closed with unread bytes
-/// is reset, and its client never sees the answer.
+/// Answers 503 and reads what the client sends meanwhile: closing a connection with unread bytes
+/// resets it, and the client would never see the answer.
 async fn refuse(mut stream: TcpStream) -> std::io::Result<()> {
     let problem = Problem::Unavailable("too many connections are open; come again");
     stream.write_all(&problem.into_http1()).await?;
@@ -140,7 +141,7 @@ async fn connection(
     limits: ConnectionLimits,
     stop: CancellationToken,
 ) {
-    // An answer goes out at once, whatever the client has not acknowledged yet.
+    // Sends answers at once, even while earlier bytes are unacknowledged.
     let _ = stream.set_nodelay(true);
     let activity = place.activity();
     let service = service_fn(|request: hyper::Request<Incoming>| {
@@ -156,7 +157,7 @@ async fn connection(
     let mut connection = pin!(
         http1::Builder::new()
             .timer(TokioTimer::new())
-            // The watch over the connection does this, and tells a head that was begun from silence.
+            // `Activity::overdue` does this; it can tell a partial head from silence.
             .header_read_timeout(None)
             .max_header_size(HEAD_BYTES_MAX)
             .max_buf_size(2 * HEAD_BYTES_MAX)
@@ -181,7 +182,8 @@ async fn connection(
     }
 }
 
-/// The body of a request. While its reader waits for the client, another connection may have the place.
+/// The body of a request. While its reader waits for the client, the connection may lose its place
+/// to another one.
 struct RequestBody {
     body: Incoming,
     activity: Arc<Activity>,
@@ -221,7 +223,8 @@ impl Drop for RequestBody {
     }
 }
 
-/// The body of an answer. The connection is at work until it is dropped, which is when it was sent.
+/// The body of an answer. The connection is busy until the body is dropped, which is once it was
+/// sent.
 struct WatchedBody {
     body: Body,
     _busy: Busy,

@@ -1,4 +1,4 @@
-//! Corrections by hand: progress that is changed, rewards that are granted. Each is committed before it is
+//! Corrections by hand: changes of progress and grants of rewards. Each is committed before it is
 //! answered.
 
 use axum::body::Body;
@@ -26,14 +26,14 @@ use crate::reason::HandBody;
 use crate::state::{ApiState, Shared};
 use crate::telemetry::RequestId;
 
-/// The longest key of a period, in characters.
+/// The longest period key, in characters.
 const PERIOD_CHARS_MAX: usize = 64;
-/// The longest name of a line, in characters; as in task files.
+/// The longest line name, in characters, as in task files.
 const LINE_CHARS_MAX: usize = 64;
-/// The longest kind or code, in characters; as in task files.
+/// The longest `kind` or `code`, in characters, as in task files.
 const PAYER_CHARS_MAX: usize = 200;
 
-/// The operator who asks for a correction, and the key by which a repeat is recognised.
+/// The operator who requests a correction, and the key that identifies a repeat.
 pub struct Author {
     request: Uuid,
     by: String,
@@ -41,29 +41,30 @@ pub struct Author {
 }
 
 impl Author {
-    /// Reads the headers.
+    /// Takes the operator from the token, and the key from the headers.
     pub fn read(request: Uuid, caller: &Caller, headers: &HeaderMap) -> Answer<Self> {
         let idempotency_key = idempotency_key(headers)?;
         Ok(Self { request, by: caller.subject.clone(), idempotency_key })
     }
 
-    /// The key by which a repeat is told, or an id of the request.
+    /// Returns the key that identifies a repeat: the idempotency key, or the request's id without
+    /// one.
     pub fn key(&self) -> String {
         self.idempotency_key.clone().unwrap_or_else(|| self.request.to_string())
     }
 
-    /// The origin of the change: this request.
+    /// Returns the origin of the change, which is this request.
     pub fn origin(&self) -> Origin {
         Origin::Request(self.request)
     }
 
-    /// The operator, by the `sub` of the token.
+    /// Returns the operator: the `sub` of the token.
     pub fn by(&self) -> &str {
         &self.by
     }
 }
 
-/// Applies a correction. Gives its receipt, and a position at or after it.
+/// Applies a correction. Returns its receipt, and the outcome with a position at or after it.
 pub async fn correct(
     state: &ApiState,
     user: &UserId,
@@ -90,7 +91,7 @@ pub async fn correct(
     }
 }
 
-/// The problem for a change by hand that the rules refuse.
+/// Returns the problem for a change by hand that the rules reject.
 pub fn refused(rejection: &Rejection) -> Problem {
     let detail = rejection.to_string();
     let cause = match rejection {
@@ -100,7 +101,7 @@ pub fn refused(rejection: &Rejection) -> Problem {
         Rejection::NoStreak { .. } => &causes::NO_STREAK,
         Rejection::NotRedeliverable { .. } => &causes::NOT_REDELIVERABLE,
         Rejection::NotRevocable { .. } => &causes::NOT_REVOCABLE,
-        // Nobody claims by hand.
+        // A claim is never made by hand.
         Rejection::NotCorrectable { .. } | Rejection::Claim(_) => &causes::NOT_CORRECTABLE,
     };
     if cause.status == axum::http::StatusCode::CONFLICT {
@@ -124,7 +125,7 @@ struct CorrectionAnswer {
     grants: Vec<Uuid>,
 }
 
-/// Makes the change from the task, the period and the fields of the body.
+/// Builds the change from the task, the period and the fields of the body.
 type Wanted = fn(TaskId, Option<PeriodKey>, &mut HandBody) -> Change;
 
 /// `POST /v1/users/{user}/tasks/{task}/adjust`: changes the progress of an open period, up or down.
@@ -166,7 +167,8 @@ pub async fn adjust(
     progress((state, request, caller), (user, task), headers, body, wanted).await
 }
 
-/// `POST /v1/users/{user}/tasks/{task}/complete`: completes an open period, whether the task is locked or not.
+/// `POST /v1/users/{user}/tasks/{task}/complete`: completes an open period, even if the task is
+/// locked.
 #[utoipa::path(post, path = "/v1/users/{user}/tasks/{task}/complete", tag = "users", operation_id = "complete",
     params(parameters::User, parameters::Task, parameters::Idempotency),
     request_body(content = operator_shapes::PeriodCorrection),
@@ -189,7 +191,8 @@ pub async fn complete(
     progress((state, request, caller), (user, task), headers, body, wanted).await
 }
 
-/// `POST /v1/users/{user}/tasks/{task}/reset`: starts an open period over; of a continuous task, the streak.
+/// `POST /v1/users/{user}/tasks/{task}/reset`: restarts an open period, or the streak of a
+/// continuous task.
 #[utoipa::path(post, path = "/v1/users/{user}/tasks/{task}/reset", tag = "users", operation_id = "reset",
     params(parameters::User, parameters::Task, parameters::Idempotency),
     request_body(content = operator_shapes::PeriodCorrection),
@@ -225,7 +228,8 @@ struct RestoreAnswer {
     grants: Vec<Uuid>,
 }
 
-/// `POST /v1/users/{user}/tasks/{task}/restore`: fills a missed period of a streak, as a make-up does.
+/// `POST /v1/users/{user}/tasks/{task}/restore`: fills a missed period of a streak, as a make-up
+/// does.
 #[utoipa::path(post, path = "/v1/users/{user}/tasks/{task}/restore", tag = "users", operation_id = "restore",
     params(parameters::User, parameters::Task, parameters::Idempotency),
     request_body(content = operator_shapes::Restoration),
@@ -340,7 +344,8 @@ struct GrantAnswer {
     granted_at: Timestamp,
 }
 
-/// `POST /v1/users/{user}/grants`: grants a reward that no task promised. It is delivered as others are.
+/// `POST /v1/users/{user}/grants`: grants a reward that no task promised. It is delivered like any
+/// other.
 #[utoipa::path(post, path = "/v1/users/{user}/grants", tag = "users", operation_id = "grantByHand",
     params(parameters::User, parameters::Idempotency),
     request_body(content = operator_shapes::HandGrant),

@@ -1,4 +1,4 @@
-//! Cross-origin requests (CORS): which pages in a browser may call the API.
+//! Cross-origin requests (CORS): the browser pages that may call the API.
 
 use std::time::Duration;
 
@@ -9,10 +9,10 @@ use tower_http::cors::{AllowOrigin, CorsLayer};
 use crate::position::PLAUDIT_POSITION;
 use crate::telemetry::REQUEST_ID;
 
-/// How long a browser may keep the answer to a preflight request.
+/// The time for which a browser may cache the answer to a preflight request.
 const MAX_AGE: Duration = Duration::from_secs(600);
 
-/// The origins whose pages may call the API. Empty: none, and no header is sent.
+/// The origins whose pages may call the API. If it is empty, no CORS header is sent.
 #[derive(Debug, Clone, Default)]
 pub struct CorsOrigins(Vec<HeaderValue>);
 
@@ -21,7 +21,7 @@ impl CorsOrigins {
     ///
     /// # Errors
     ///
-    /// The entry that is not an origin.
+    /// Returns the entry that is not an origin.
     pub fn parse(origins: &[String]) -> Result<Self, String> {
         let is_origin = |text: &str| {
             let url = text.parse::<reqwest::Url>();
@@ -34,7 +34,8 @@ impl CorsOrigins {
         origins.iter().map(origin).collect::<Result<_, _>>().map(Self)
     }
 
-    /// Answers preflight requests, and adds the headers to answers. `None` if there are no origins.
+    /// Returns the layer that answers preflight requests and adds the CORS headers; `None` without
+    /// origins.
     pub(crate) fn layer(&self) -> Option<CorsLayer> {
         let Self(origins) = self;
         let allowed = match origins.as_slice() {

@@ -1,6 +1,6 @@
-//! The deadline of a request: an answer within 5 s, whatever the database does. Time that a client takes
-//! to send its body, and time that it asked to wait for a position, is not counted; each has a bound of its
-//! own.
+//! The deadline of a request: it is answered within 5 s, whatever the database does. The time that
+//! a client takes to send its body or has asked to wait for a position does not count; both have
+//! limits of their own.
 
 use std::time::Duration;
 
@@ -12,15 +12,15 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::problem::{Answer, Problem};
 
-/// How long a handler may work. With the time to send the refusal it stays below 5 s.
+/// Time limit for a handler. With the time to send the refusal it stays below 5 s.
 pub const WORK_MAX: Duration = Duration::from_millis(4_500);
 
 tokio::task_local! {
     static DEADLINE: watch::Sender<Instant>;
 }
 
-/// Answers 503 in the place of a handler that does not come to an end in time. The handler is dropped; what
-/// it has sent to the database may still be applied.
+/// Answers 503 if the handler does not finish in time. The handler is dropped, but commands it has
+/// sent to the database may still be applied.
 pub async fn request(request: Request, next: Next) -> Answer<Response> {
     let (deadline, watched) = watch::channel(Instant::now() + WORK_MAX);
     tokio::select! {
@@ -41,7 +41,7 @@ async fn passed(mut deadline: watch::Receiver<Instant>) {
         tokio::select! {
             () = sleep_until(at) => return,
             changed = deadline.changed() => {
-                // Without a sender the handler is done, and its answer is taken.
+                // Without a sender the handler has finished, and its answer wins the `select!`.
                 if changed.is_err() {
                     return std::future::pending().await;
                 }
@@ -50,7 +50,8 @@ async fn passed(mut deadline: watch::Receiver<Instant>) {
     }
 }
 
-/// Waits for the client, for at most `bound`, and gives the request its whole time to work afterwards.
+/// Runs a wait that does not count towards the deadline, and must end within `bound`. Afterwards
+/// the request has the whole time of [`WORK_MAX`] again.
 pub async fn not_counted<T>(bound: Duration, wait: impl Future<Output = T>) -> T {
     move_to(bound + WORK_MAX);
     let waited = wait.await;
@@ -59,7 +60,7 @@ pub async fn not_counted<T>(bound: Duration, wait: impl Future<Output = T>) -> T
 }
 
 fn move_to(from_now: Duration) {
-    // Outside of a request, as in a test of one part, there is no deadline to move.
+    // There is no deadline outside a request, as in a unit test.
     let _ = DEADLINE.try_with(|deadline| deadline.send_replace(Instant::now() + from_now));
 }
 

@@ -1,4 +1,4 @@
-//! Answers to reads: with their position, and with an `ETag` that changes with what is shown.
+//! Answers to reads. They carry their position, and an `ETag` that changes with their content.
 
 use std::hash::{DefaultHasher, Hasher as _};
 
@@ -11,12 +11,12 @@ use serde::Serialize;
 
 use crate::position::{PLAUDIT_POSITION, header_value};
 
-/// When, and at which position, an answer was true. Neither is part of its tag.
+/// The position and time at which an answer was true. Neither is part of its tag.
 #[derive(Debug, Clone, Copy)]
 pub struct AsOf {
     /// The head of the user's lane.
     pub position: Position,
-    /// The moment of the read, where what is shown depends on it.
+    /// The time of the read, if the content depends on it.
     pub now: Option<Timestamp>,
 }
 
@@ -26,7 +26,7 @@ impl From<Position> for AsOf {
     }
 }
 
-/// Answers a read of one user: 304 if the client has seen it.
+/// Answers a read about one user; with 304 if the client already has this content.
 pub fn answer<T: Serialize>(request: &HeaderMap, as_of: impl Into<AsOf>, shown: &T) -> Response {
     let as_of = as_of.into();
     let shown = serde_json::to_vec(shown).expect("what is shown is plain data");
@@ -41,14 +41,14 @@ pub fn answer<T: Serialize>(request: &HeaderMap, as_of: impl Into<AsOf>, shown: 
     let headers = response.headers_mut();
     headers.insert(PLAUDIT_POSITION, header_value(as_of.position));
     headers.insert(ETAG, HeaderValue::from_str(&tag).expect("hexadecimal in quotes"));
-    // Kept by the client only, and asked again each time.
+    // Only the client may store the answer, and must revalidate it each time.
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
     headers.insert(VARY, HeaderValue::from_static("Authorization, Accept-Language"));
     response
 }
 
-/// Adds the position, and the moment, as the first fields. `shown` is a serialized object; it is serialized
-/// once, for the tag and for the body.
+/// Inserts the position and the time as the first fields of `shown`, a serialised object. It is
+/// serialised only once, for the tag and the body.
 fn with_as_of(AsOf { position, now }: AsOf, shown: &[u8]) -> Vec<u8> {
     let now = now.map_or_else(String::new, |now| format!("\"now\":\"{now}\","));
     let mut json = format!("{{\"position\":\"{position}\",{now}").into_bytes();
@@ -56,17 +56,17 @@ fn with_as_of(AsOf { position, now }: AsOf, shown: &[u8]) -> Vec<u8> {
     json
 }
 
-/// Weak: the same tag may stand for bodies that differ in their position.
+/// Returns a weak tag: answers with the same tag may differ in their position.
 ///
-/// Fast, and the same in all processes of one build. Another build may have other tags, which costs a client
-/// one full answer.
+/// It is fast, and the same in all processes of one build. A change of its hash in another build
+/// costs each client one full answer.
 fn tag(shown: &[u8]) -> String {
     let mut hasher = DefaultHasher::new();
     hasher.write(shown);
     format!("W/\"{:016x}\"", hasher.finish())
 }
 
-/// Whether `If-None-Match` names the tag.
+/// True if `If-None-Match` names the tag.
 ///
 /// # Source
 ///
@@ -79,7 +79,7 @@ fn matches(request: &HeaderMap, tag: &str) -> bool {
         .any(|one| one.trim() == "*" || opaque(one) == opaque(tag))
 }
 
-/// An answer with `Cache-Control: no-store`.
+/// Builds an answer with `Cache-Control: no-store`.
 pub fn no_store<T: Serialize>(body: &T) -> Response {
     let json = serde_json::to_vec(body).expect("what is shown is plain data");
     let headers = [
@@ -89,7 +89,7 @@ pub fn no_store<T: Serialize>(body: &T) -> Response {
     (headers, json).into_response()
 }
 
-/// An answer with `Cache-Control: no-store` and a position.
+/// Builds an answer with `Cache-Control: no-store` and a position.
 pub fn no_store_at<T: Serialize>(position: Position, body: &T) -> Response {
     let mut response = no_store(body);
     response.headers_mut().insert(PLAUDIT_POSITION, header_value(position));

@@ -1,4 +1,4 @@
-//! Freezes that are granted by hand. A grant is committed before it is answered.
+//! Freezes granted by hand. A grant is committed before it is answered.
 
 use axum::body::Body;
 use axum::extract::{Extension, State};
@@ -32,7 +32,8 @@ struct FreezesGranted {
     freezes: i64,
 }
 
-/// `POST /v1/users/{user}/tasks/{task}/freezes`: gives a user freezes, which protect periods that end later.
+/// `POST /v1/users/{user}/tasks/{task}/freezes`: gives a user freezes. They protect periods that
+/// end later.
 #[utoipa::path(post, path = "/v1/users/{user}/tasks/{task}/freezes", tag = "users", operation_id = "grantFreezes",
     params(parameters::User, parameters::Task, parameters::Idempotency),
     request_body(content = shapes::FreezeGrant),

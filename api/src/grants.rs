@@ -1,4 +1,4 @@
-//! Grants and how their deliveries go; an operator has them delivered again.
+//! Grants, the progress of their deliveries, and revocations by operators.
 
 use axum::body::Body;
 use axum::extract::{Extension, State};
@@ -29,7 +29,7 @@ struct Grants {
     next: Option<Uuid>,
 }
 
-/// `GET /v1/grants`: in no order that means anything, but always the same.
+/// `GET /v1/grants`: in a stable order without a meaning.
 #[utoipa::path(get, path = "/v1/grants", tag = "grants", operation_id = "listGrants",
     params(parameters::Page,
         ("state" = inline(Option<shapes::RewardState>), Query, description = "Only grants in this state; with `failed` also those that stay delivered, but did not reach their payer when they were sent again"),
@@ -76,7 +76,8 @@ struct Revocation {
     warning: Option<&'static str>,
 }
 
-/// `POST /v1/grants/{grant}/revoke`: takes a reward back that is not on its way to the payer, and not paid.
+/// `POST /v1/grants/{grant}/revoke`: takes back a reward that is neither on its way to the payer
+/// nor paid.
 #[utoipa::path(post, path = "/v1/grants/{grant}/revoke", tag = "grants", operation_id = "revoke",
     params(parameters::Grant, parameters::Idempotency),
     request_body(content = operator_shapes::RevocationRequest),
@@ -101,7 +102,7 @@ pub async fn revoke(
     let whole_milestone = body.flag("whole_milestone");
     body.finish()?;
     let change = Change::Revoke { grant, whole_milestone };
-    // Only what nobody claimed has a milestone to look at.
+    // Only an unclaimed reward belongs to a milestone that has to be looked at.
     let unclaimed = entry.row.state == RewardState::Claimable;
     let wanted = (change, Some(entry.row.reward).filter(|_| unclaimed));
     let (receipt, applied) = correct(&state, &entry.user, wanted, (&author, reason), held).await?;

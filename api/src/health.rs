@@ -1,4 +1,4 @@
-//! Health and metrics, for supervisors, load balancers and metrics collectors. No token is needed.
+//! Health and metrics for supervisors, load balancers and metrics collectors. They need no token.
 
 use std::fmt;
 use std::sync::Arc;
@@ -18,14 +18,15 @@ use crate::problem::{self, Answer, Problem, ProblemBody};
 use crate::state::{Readiness, Shared};
 use crate::telemetry;
 
-/// The state of the paths that need no token. Processes without the role `api` serve nothing else.
+/// The state of the paths that need no token. A process without the role `api` serves only these
+/// paths.
 #[derive(Debug, Clone)]
 pub struct Health {
     /// Answers `/readyz`.
     pub readiness: Readiness,
     /// Answers `/metrics`.
     pub exposition: Exposition,
-    /// Whether this process serves the API besides.
+    /// True if this process also serves the API.
     pub serves_api: bool,
 }
 
@@ -36,12 +37,13 @@ pub struct Exposition {
     live: Option<LiveMetrics>,
 }
 
-/// Writes metrics that are there only as long as what they measure. A recorder keeps every series for
-/// ever.
+/// Renders metrics that disappear together with the thing they measure. A recorder would keep their
+/// series for ever.
 type LiveMetrics = Arc<dyn Fn() -> String + Send + Sync>;
 
 impl Exposition {
-    /// What the recorder has, and then what `live` writes with its own `# HELP` and `# TYPE`.
+    /// Combines the metrics of the recorder with those of `live`, which writes its own `# HELP` and
+    /// `# TYPE` lines.
     pub fn new(recorder: PrometheusHandle, live: Option<LiveMetrics>) -> Self {
         Self { recorder, live }
     }
@@ -71,7 +73,7 @@ impl FromRef<Shared> for Health {
     }
 }
 
-/// The paths that need no token, without the API.
+/// Routes for a process without the API: the paths that need no token.
 pub fn router(health: Health) -> Router {
     Router::new()
         .route("/", get(pages::home))
@@ -86,8 +88,8 @@ pub fn router(health: Health) -> Router {
         .with_state(health)
 }
 
-/// `GET /livez`: the process answers. Checks nothing else, so that a lost database never makes a supervisor
-/// restart the process.
+/// `GET /livez`: the process answers. Checks nothing else, so that a lost database never makes a
+/// supervisor restart the process.
 #[utoipa::path(get, path = "/livez", tag = "health", operation_id = "livez",
     responses(
         (status = 200, description = "The process answers", body = shapes::Health),

@@ -1,4 +1,4 @@
-//! The bytes of all requests that are being read or applied. They are bounded, so that neither many large
+//! Bounds the bytes of all requests that are being read or applied, so that neither many large
 //! posts nor a slow database fill the memory.
 
 use std::sync::Arc;
@@ -7,17 +7,17 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::problem::{Answer, Problem};
 
-/// The least that a request takes: its queue entry, its task, its answer.
+/// The bytes charged for every request: its queue entry, its task, its answer.
 const REQUEST_BYTES: usize = 4 * 1024;
 
-/// See the module. Cheap to clone.
+/// The bound; see the module. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct InFlight {
     left: Arc<Semaphore>,
     bytes_max: usize,
 }
 
-/// The share of one request, given back when it is dropped.
+/// The share of one request, returned when it is dropped.
 #[derive(Debug)]
 pub struct Held {
     permit: OwnedSemaphorePermit,
@@ -25,19 +25,20 @@ pub struct Held {
 }
 
 impl InFlight {
-    /// At most `bytes_max` for all requests together.
+    /// Allows at most `bytes_max` for all requests together.
     pub fn new(bytes_max: usize) -> Self {
         let bytes_max = bytes_max.min(Semaphore::MAX_PERMITS);
         Self { left: Arc::new(Semaphore::new(bytes_max)), bytes_max }
     }
 
-    /// The bytes of a large request that are parsed and applied at a time: a small part, so that many requests share
-    /// the memory.
+    /// The bytes of a large request that are parsed and applied at a time: a small part of the
+    /// bound, so that many requests share the memory.
     pub fn portion_bytes(&self) -> usize {
         self.bytes_max / 32
     }
 
-    /// Takes what a portion of a request needs when it is parsed. One that can never be had is too large.
+    /// Takes the bytes that a portion of a request needs when it is parsed. A portion above the
+    /// whole bound is too large.
     pub fn admit_portion(&self, bytes: usize) -> Answer<Held> {
         if bytes > self.bytes_max {
             return Err(Problem::TooLarge(format!(
@@ -48,7 +49,7 @@ impl InFlight {
         Ok(Held { permit: self.take(bytes)?, in_flight: self.clone() })
     }
 
-    /// Admits a request, or refuses it at once: one that waited would take memory too.
+    /// Admits a request or refuses it at once: a waiting request would take memory too.
     pub fn admit(&self) -> Answer<Held> {
         let permit = self.take(REQUEST_BYTES)?;
         Ok(Held { permit, in_flight: self.clone() })
@@ -65,7 +66,7 @@ impl InFlight {
 }
 
 impl Held {
-    /// Takes more, or refuses the request.
+    /// Takes more bytes, or refuses the request.
     pub fn grow(&mut self, bytes: usize) -> Answer<()> {
         self.permit.merge(self.in_flight.take(bytes)?);
         Ok(())

@@ -1,4 +1,4 @@
-//! Reads paths, queries, headers and bodies. Errors in them become problems that name the place.
+//! Parsing of paths, queries, headers and bodies. Errors become problems that name the place.
 
 use std::borrow::Cow;
 use std::fmt::Display;
@@ -21,9 +21,9 @@ use crate::in_flight::{Held, InFlight};
 use crate::problem::{Answer, InputError, Problem, causes};
 use crate::state::{ApiState, Shared};
 
-/// The number of entries of a list by default. [`LIMIT_MAX`] is the most.
+/// The number of entries in a page of a list, unless `limit` says otherwise.
 pub const LIMIT_DEFAULT: u32 = 100;
-/// The most entries of a list.
+/// The largest `limit` of a list.
 pub const LIMIT_MAX: u32 = 1_000;
 
 /// The user id in a path.
@@ -61,8 +61,8 @@ impl<S: Send + Sync> FromRequestParts<S> for TaskPath {
     }
 }
 
-/// The id in a path of a task that the catalogue has. For operations that read a body: that there is no such task
-/// comes before errors in the input.
+/// The task id in a path; the catalogue has the task. For operations that read a body: an unknown
+/// task is reported before errors in the input.
 #[derive(Debug)]
 pub struct KnownTask(pub TaskId);
 
@@ -86,7 +86,8 @@ impl<S: Send + Sync> FromRequestParts<S> for NamePath {
     }
 }
 
-/// The id in a path of a record that is parked, or was. That there is none comes before errors in the input.
+/// The id in a path of a record that is or was parked. An unknown record is reported before errors
+/// in the input.
 #[derive(Debug)]
 pub struct KnownParked(pub Uuid);
 
@@ -119,14 +120,14 @@ impl<S: Send + Sync> FromRequestParts<S> for GrantPath {
     }
 }
 
-/// There is no such grant.
+/// The problem for an unknown grant.
 pub fn unknown_grant(grant: impl Display) -> Problem {
     let detail = format!("unknown grant {grant}");
     Problem::NotFound { cause: &causes::UNKNOWN_GRANT, detail }
 }
 
-/// The segment at `{name}`, as sent. The framework's own extractor refuses a path for any of its
-/// segments, and does not say which.
+/// Returns the path segment at `{name}`, as sent. The framework's own extractor refuses the whole
+/// path if any segment is invalid, and does not say which.
 pub fn path_segment<'a>(name: &str, parts: &'a Parts) -> &'a str {
     let is_named = |part: &str| {
         part.strip_prefix('{').and_then(|part| part.strip_suffix('}')).is_some_and(|n| n == name)
@@ -136,26 +137,26 @@ pub fn path_segment<'a>(name: &str, parts: &'a Parts) -> &'a str {
     place.and_then(|place| parts.uri.path().split('/').nth(place)).unwrap_or_default()
 }
 
-/// The catalogue has no such task.
+/// The problem for a task that the catalogue does not have.
 pub fn unknown_task(task: impl Display) -> Problem {
     Problem::NotFound { cause: &causes::UNKNOWN_TASK, detail: format!("unknown task {task}") }
 }
 
-/// The problem to answer: an unknown task comes before errors in the input.
+/// Returns the problem to answer with: an unknown task takes precedence over errors in the input.
 pub async fn unless_unknown(state: &ApiState, task: &TaskId, wrong: Problem) -> Problem {
     match state.executor.catalogue().newest(&state.pool).await {
         Ok(catalogue) if catalogue.task(task).is_none() => unknown_task(task),
-        // The catalogue can't be read: the error that is known.
+        // If the catalogue can't be read, the input error is all that is known.
         Ok(_) | Err(_) => wrong,
     }
 }
 
-/// A path segment or a header's value as the client meant it; `None` if it is not UTF-8.
+/// Decodes a path segment or a header's value; `None` if it is not UTF-8.
 pub fn decode_segment(raw: &str) -> Option<Cow<'_, str>> {
     percent_decode_str(raw).decode_utf8().ok()
 }
 
-/// Whether each `%` is followed by two hexadecimal digits.
+/// True if each `%` is followed by two hexadecimal digits.
 pub fn is_percent_encoded(raw: &str) -> bool {
     let is_digit = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_hexdigit);
     let bytes = raw.as_bytes();
@@ -163,7 +164,7 @@ pub fn is_percent_encoded(raw: &str) -> bool {
     percents.all(|(at, _)| is_digit(bytes.get(at + 1)) && is_digit(bytes.get(at + 2)))
 }
 
-/// `Idempotency-Key`: 1 to 255 visible ASCII characters.
+/// Reads `Idempotency-Key`: 1 to 255 visible ASCII characters.
 pub fn idempotency_key(headers: &HeaderMap) -> Answer<Option<String>> {
     let mut values = headers.get_all("idempotency-key").iter();
     let Some(value) = values.next() else { return Ok(None) };
@@ -199,7 +200,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Query {
 }
 
 impl Query {
-    /// A parameter as text. One that is given twice is an error.
+    /// Returns a parameter as text. A parameter that is given twice is an error.
     pub fn text(&mut self, name: &str) -> Option<String> {
         let mut values = self.pairs.iter().filter(|(have, _)| have == name).map(|(_, value)| value);
         let value = values.next().cloned();
@@ -209,13 +210,14 @@ impl Query {
         value
     }
 
-    /// A parsed parameter. `None` if it is absent, or malformed, which is noted.
+    /// Returns a parsed parameter; `None` if it is absent or malformed. The latter is reported by
+    /// [`Self::finish`].
     pub fn parsed<T: FromStr<Err: Display>>(&mut self, name: &str) -> Option<T> {
         let text = self.text(name)?;
         self.checked(name, text.parse())
     }
 
-    /// Notes the error of a parameter.
+    /// Returns the value, or records the error of the parameter.
     pub fn checked<T>(&mut self, name: &str, got: Result<T, impl Display>) -> Option<T> {
         match got {
             Ok(value) => Some(value),
@@ -226,7 +228,7 @@ impl Query {
         }
     }
 
-    /// `limit` of a list.
+    /// Returns the `limit` of a list.
     pub fn limit(&mut self) -> u32 {
         let Some(text) = self.text("limit") else { return LIMIT_DEFAULT };
         let limit = text.parse().ok().filter(|limit| (1..=LIMIT_MAX).contains(limit));
@@ -234,7 +236,7 @@ impl Query {
             .unwrap_or(LIMIT_DEFAULT)
     }
 
-    /// An instant, as RFC 3339 has it.
+    /// Returns an instant in the format of RFC 3339.
     pub fn instant(&mut self, name: &str) -> Option<jiff::Timestamp> {
         let text = plus_restored(&self.text(name)?);
         let wrong =
@@ -242,18 +244,18 @@ impl Query {
         self.checked(name, plaudit_domain::action::instant(&text).map_err(|_| wrong))
     }
 
-    /// Refuses the request if an error was noted.
+    /// Refuses the request if an error was recorded.
     pub fn finish(self) -> Answer<()> {
         if self.errors.is_empty() { Ok(()) } else { Err(Problem::BadInput(self.errors)) }
     }
 }
 
-/// A `+` that the sender forgot to encode arrives as a space, which no instant has.
+/// Turns spaces back into `+`: an unencoded `+` arrives as a space, and no instant contains spaces.
 pub fn plus_restored(instant: &str) -> String {
     instant.replace(' ', "+")
 }
 
-/// The reader's language: `locale`, else the first one of `Accept-Language`.
+/// Returns the reader's language: `locale`, or else the first language of `Accept-Language`.
 pub fn locale(query: &mut Query, headers: &HeaderMap) -> Option<String> {
     query.text("locale").or_else(|| {
         let accepted = headers.get(ACCEPT_LANGUAGE)?.to_str().ok()?;
@@ -262,13 +264,13 @@ pub fn locale(query: &mut Query, headers: &HeaderMap) -> Option<String> {
     })
 }
 
-/// The media type of the body, in lower case and without parameters.
+/// Returns the media type of the body, in lower case and without parameters.
 pub fn media_type(headers: &HeaderMap) -> Option<String> {
     let value = headers.get(CONTENT_TYPE)?.to_str().ok()?;
     Some(value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase())
 }
 
-/// Refuses bodies that are compressed.
+/// Refuses compressed bodies.
 pub fn refuse_encoded(headers: &HeaderMap) -> Answer<()> {
     let plain = headers
         .get(CONTENT_ENCODING)
@@ -280,10 +282,11 @@ pub fn refuse_encoded(headers: &HeaderMap) -> Answer<()> {
     }
 }
 
-/// How long a client may take to send the body of a request.
+/// Time limit for a client to send the body of a request.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Reads a body of at most `max_bytes`, in bounded time, and within what all requests may hold together.
+/// Reads a body of at most `max_bytes`, within [`BODY_TIMEOUT`] and the memory that all requests
+/// may hold together.
 pub async fn read_body(
     body: Body,
     max_bytes: usize,
@@ -309,7 +312,7 @@ async fn read_to_end(body: Body, max_bytes: usize, held: &mut Held) -> Answer<By
     Ok(read.into())
 }
 
-/// A JSON Pointer to a field of the body.
+/// Returns the JSON Pointer to a field of the body.
 pub fn pointer_to(field: &str) -> String {
     format!("/{}", field.replace('~', "~0").replace('/', "~1"))
 }

@@ -1,4 +1,4 @@
-//! The HTTP interface.
+//! The HTTP interface of Plaudit.
 //!
 //! Reads come from the read models, writes go through the command queue; no rule is decided here.
 
@@ -55,7 +55,7 @@ pub use tasks::plan::{Plan, PlannedChange, PlannedTask};
 pub use tasks::publication::PublishedTask;
 pub use tasks::warnings::{PlannedWarning, warnings_of};
 
-/// All routes.
+/// All routes, by path.
 fn routes() -> Vec<(&'static str, MethodRouter<Shared>)> {
     vec![
         ("/v1/users/{user}/tasks", get(users::tasks)),
@@ -116,7 +116,7 @@ fn routes() -> Vec<(&'static str, MethodRouter<Shared>)> {
     ]
 }
 
-/// The whole interface, ready to be served.
+/// Builds the complete interface, ready to be served.
 pub fn router(state: ApiState) -> Router {
     let cors = state.cors_origins.layer();
     let state = Shared::new(state);

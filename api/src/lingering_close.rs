@@ -1,5 +1,5 @@
-//! Reads what a refused client is still sending. Closing a connection with unread bytes resets it, and the
-//! client would never see the refusal.
+//! Reads what a refused client is still sending. Closing a connection with unread bytes resets it,
+//! and the client would never see the refusal.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,16 +13,17 @@ use axum::middleware::Next;
 use axum::response::Response;
 use futures::{Stream, StreamExt};
 
-/// The most bytes that are read and thrown away, and the longest time.
+/// Limits on the bytes that are read and discarded, and on the time for it.
 const LINGER_BYTES_MAX: usize = 64 * 1024 * 1024;
 const LINGER_MAX: Duration = Duration::from_secs(10);
 
-/// Sends a refusal once the body of the request has ended, within bounds.
+/// Delays a refusal until the body of the request has ended, within the limits.
 pub async fn request(request: Request, next: Next) -> Response {
     if request.body().is_end_stream() {
         return next.run(request).await;
     }
-    // Such a client sends its body only after `100 Continue`, which is sent when the body is first read.
+    // With `Expect` the client sends its body only after `100 Continue`, which is sent when the
+    // body is first read.
     let waits = request.headers().contains_key(EXPECT);
     let (parts, body) = request.into_parts();
     let body =
@@ -44,7 +45,7 @@ async fn read_rest(mut body: SharedBody) {
     }
 }
 
-/// A body whose rest can be read after the handler is done with it.
+/// A body whose rest can be read after the handler has returned.
 #[derive(Clone)]
 struct SharedBody(Arc<Mutex<Unread>>);
 

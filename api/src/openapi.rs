@@ -1,6 +1,6 @@
-//! `/openapi.json`: the description of the API, made from the annotations of the handlers.
+//! `/openapi.json`: the description of the API, generated from the annotations of the handlers.
 
-/// Structs that describe a shape and are never constructed.
+/// Defines structs that describe a shape and are never constructed.
 macro_rules! shapes {
     ($($(#[$about:meta])* $name:ident { $($(#[$field_about:meta])* $field:ident : $type:ty,)* })*) => {
         $($(#[$about])*
@@ -66,7 +66,7 @@ use crate::{
 )]
 struct Description;
 
-/// Adds what all operations have in common.
+/// Adds the parts that all operations have in common.
 struct Common;
 
 /// The security scheme of all operations that need a token.
@@ -120,12 +120,12 @@ impl Modify for Common {
     }
 }
 
-/// A claim without a body takes the oldest milestone that is claimable.
+/// True for claims, whose body is optional.
 fn is_claim(path: &str) -> bool {
     path.ends_with("/claim") || path.ends_with("/claims")
 }
 
-/// Operations whose body may say why.
+/// True for changes by hand whose body is optional, because it holds only a reason.
 fn has_optional_reason(path: &str) -> bool {
     ["/release", "/pause", "/resume", "/retire", "/backfill/cancel"]
         .iter()

@@ -1,4 +1,4 @@
-//! Pages for people, without a token: what this is and how it is, and what each problem means.
+//! HTML pages without a token: the state of this process, and the meaning of each problem.
 
 use axum::extract::{Path, State};
 use axum::http::HeaderName;
@@ -14,7 +14,7 @@ const STYLE: &str = "body{font:16px/1.5 system-ui,sans-serif;max-width:44em;marg
     code{background:#f2f2f2;padding:0 .25em}dt{font-weight:bold}dd{margin:0 0 .8em}\
     .ready{color:#176b2c}.not-ready{color:#a01818}";
 
-/// `GET /`: what this is, its version, how it is, and where to go.
+/// `GET /`: the name, version and state of this process, with links.
 #[utoipa::path(get, path = "/", tag = "health", operation_id = "showHome",
     responses((status = 200, description = "A page for people", body = String, content_type = "text/html")))]
 pub async fn home(State(health): State<Health>) -> Response {
@@ -68,7 +68,7 @@ pub async fn problems() -> Response {
     page("Problems", &format!("<p>Why requests are refused.</p><dl>{entries}</dl>"))
 }
 
-/// `GET /problems/{name}`: what the problem of this `type` means, and what to do.
+/// `GET /problems/{name}`: the meaning of a problem's `type`, and the remedy.
 #[utoipa::path(get, path = "/problems/{name}", tag = "health", operation_id = "showProblem",
     params(("name" = String, Path, description = "The last part of a problem's `type`", example = "bad-input")),
     responses(
@@ -103,7 +103,7 @@ fn page(title: &str, body: &str) -> Response {
     (HEADERS, html).into_response()
 }
 
-/// Text as HTML. Code in backticks becomes code.
+/// Escapes text for HTML. Code in backticks becomes `<code>`.
 fn escaped(text: &str) -> String {
     let plain =
         text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;");

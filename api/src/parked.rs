@@ -1,4 +1,4 @@
-//! Parked records: those that could not be understood or applied.
+//! Parked records: those that could not be read or applied.
 
 use axum::body::Body;
 use axum::extract::{Extension, State};
@@ -93,7 +93,7 @@ struct StoppedAt {
     reason: String,
 }
 
-/// `POST /v1/parked/{id}/release`: applies a record again, and then what waited behind it.
+/// `POST /v1/parked/{id}/release`: applies a record again, then the records that waited behind it.
 #[utoipa::path(post, path = "/v1/parked/{id}/release", tag = "parked", operation_id = "releaseParked",
     params(parameters::ParkedRecord),
     request_body(description = "Why, if that is to be recorded", content((operator_shapes::Reason = "application/json"))),
@@ -109,12 +109,12 @@ pub async fn release(
     Signed(Author { by, reason }): Signed,
 ) -> Answer {
     let resolver = state.resolver.clone();
-    // What waits behind the record is applied even if the operator hangs up.
+    // The records behind it are applied even if the operator hangs up.
     let released = detached(async move { resolver.release(id, &Operator { by, reason }).await });
     Ok(resolved("released", released.await??))
 }
 
-/// `POST /v1/parked/{id}/discard`: a record that is never applied; what waited behind it is.
+/// `POST /v1/parked/{id}/discard`: drops a record for good and applies those that waited behind it.
 #[utoipa::path(post, path = "/v1/parked/{id}/discard", tag = "parked", operation_id = "discardParked",
     params(parameters::ParkedRecord),
     request_body(description = "Why: required", content((operator_shapes::Reason = "application/json"))),

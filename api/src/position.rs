@@ -1,4 +1,5 @@
-//! Positions: every answer names the one at which it was true, and a reader may ask for at least one.
+//! Positions: every answer names the position at which it was true, and a reader may demand a
+//! minimum.
 
 use std::time::Duration;
 
@@ -13,13 +14,13 @@ use crate::input::Query;
 use crate::problem::{Answer, Problem};
 use crate::state::ApiState;
 
-/// The header that carries a position, both ways.
+/// The header that carries a position, in requests and answers.
 pub const PLAUDIT_POSITION: HeaderName = HeaderName::from_static("plaudit-position");
 
-/// The longest that a reader can wait.
+/// The longest time that a reader can wait.
 const WAIT_MAX: Duration = Duration::from_secs(10);
 
-/// The position that an answer must have reached.
+/// The minimum position that a reader demands.
 #[derive(Debug, PartialEq, Eq)]
 pub struct AtLeast {
     position: Option<Position>,
@@ -27,7 +28,7 @@ pub struct AtLeast {
 }
 
 impl AtLeast {
-    /// Reads `at_least`, or the header in its place, and `Prefer: wait=N`.
+    /// Reads `at_least`, or the header in its absence, and `Prefer: wait=N`.
     pub fn read(query: &mut Query, headers: &HeaderMap, lane: Lane) -> Self {
         let header = headers
             .get(PLAUDIT_POSITION)
@@ -45,16 +46,16 @@ impl AtLeast {
         Self { position, wait: wait(headers).min(WAIT_MAX) }
     }
 
-    /// Whether a read at `position` is recent enough.
+    /// True if a read at `position` is recent enough.
     pub fn is_met_at(&self, position: Position) -> bool {
         self.position.is_none_or(|wanted| wanted.number <= position.number)
     }
 
-    /// Waits until the lane has reached the position, or refuses the request.
+    /// Waits until the lane has reached the position; refuses the request if it does not in time.
     pub async fn reached(&self, state: &ApiState) -> Answer<()> {
         let Some(wanted) = self.position else { return Ok(()) };
         if self.wait.is_zero() {
-            // The watch may have read the heads a moment ago; who does not wait is answered as of now.
+            // The watch may be a moment behind; without a wait the head must be read now.
             let head = lanes::head(wanted.lane, &mut *state.pool.acquire().await?).await?;
             return if head.number >= wanted.number { Ok(()) } else { Err(not_reached(wanted)) };
         }
@@ -73,7 +74,7 @@ fn not_reached(wanted: Position) -> Problem {
     Problem::PositionNotReached(wanted.to_string())
 }
 
-/// The seconds of `Prefer: wait=N`; 0 if it is absent or malformed.
+/// Returns the seconds of `Prefer: wait=N`; 0 if it is absent or malformed.
 ///
 /// # Source
 ///
@@ -85,13 +86,13 @@ fn wait(headers: &HeaderMap) -> Duration {
         let value = value.trim().trim_matches('"');
         let is_wait = name.trim().eq_ignore_ascii_case("wait");
         let digits = !value.is_empty() && value.bytes().all(|b| b.is_ascii_digit());
-        // Beyond the range of a number, the longest wait.
+        // A value that is too large for a `u64` means the longest wait.
         (is_wait && digits).then(|| value.parse().unwrap_or(u64::MAX))
     });
     Duration::from_secs(seconds.unwrap_or(0))
 }
 
-/// As a header's value.
+/// Returns the position as a header value.
 pub fn header_value(position: Position) -> HeaderValue {
     HeaderValue::from_str(&position.to_string()).expect("digits and a colon")
 }

@@ -1,4 +1,4 @@
-//! Failures as clients see them: RFC 9457, with one stable `type` for each cause.
+//! Failures as clients see them (RFC 9457), with one stable `type` for each cause.
 
 pub mod causes;
 
@@ -24,61 +24,61 @@ pub enum Problem {
     /// No token, or an invalid one.
     #[error("{0}")]
     Unauthenticated(&'static str),
-    /// The token is good, but not for this.
+    /// The token is valid but does not permit the request.
     #[error("{0}")]
     Forbidden(&'static str),
-    /// The router knows no such path.
+    /// The path is unknown.
     #[error("there is nothing at this path; /openapi.json describes what there is")]
     NoSuchPath,
     /// The path takes other methods, named in `Allow`.
     #[error("this path does not take this method; `Allow` names those it takes")]
     MethodNotAllowed,
-    /// The path is right, but what it names does not exist.
+    /// The path is known, but names something that does not exist.
     #[error("{detail}")]
     NotFound {
-        /// Such as [`causes::UNKNOWN_TASK`].
+        /// The cause, such as [`causes::UNKNOWN_TASK`].
         cause: &'static Cause,
         /// For people.
         detail: String,
     },
-    /// Bad input; every reason is named.
+    /// Bad input, with every error.
     #[error("the request has errors; `errors` names each with its place")]
     BadInput(Vec<InputError>),
-    /// The bytes are not an HTTP request. The status says in which way.
+    /// The bytes are not a valid HTTP request, or its head is too large; the status tells which.
     #[error("the request is not valid HTTP/1.1, or its head is too large")]
     NotHttp(StatusCode),
     /// The client did not send the body in time.
     #[error("the body did not arrive in time")]
     BodyTimeout,
-    /// The body is of none of the types that are read here.
+    /// The body has an unsupported media type or encoding. Holds what to send instead.
     #[error("send {0}")]
     UnsupportedMediaType(&'static str),
     /// The body, or the number of actions in it, is above the limit.
     #[error("{0}")]
     TooLarge(String),
-    /// There is nothing to claim, or not yet.
+    /// Nothing of the task can be claimed now.
     #[error("{detail}")]
     NothingClaimable {
         /// For people.
         detail: String,
-        /// The task as it is now.
+        /// The present state of the task.
         state: Option<TaskScreenState>,
     },
     /// The request conflicts with the present state.
     #[error("{detail}")]
     Conflict {
-        /// Such as [`causes::REBUILD_RUNNING`].
+        /// The cause, such as [`causes::REBUILD_RUNNING`].
         cause: &'static Cause,
         /// For people.
         detail: String,
     },
-    /// The position that was asked for was not reached in time.
+    /// The requested position was not reached in time.
     #[error("the position {0} is not reached yet; send `Prefer: wait=N` to wait up to N seconds")]
     PositionNotReached(String),
-    /// Something that Plaudit needs does not answer. The same request may succeed later.
+    /// A dependency of Plaudit does not answer. The same request may succeed later.
     #[error("{0}")]
     Unavailable(&'static str),
-    /// Not all parts can do their work.
+    /// Some part of the process can't do its work.
     #[error("this process is not ready")]
     NotReady(ReadinessReport),
     /// A fault in Plaudit. The log has the details.
@@ -89,7 +89,7 @@ pub enum Problem {
 /// The result of a handler.
 pub type Answer<T = Response> = Result<T, Problem>;
 
-/// One thing that is wrong with the input, and where.
+/// An error in the input, with its place.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct InputError {
     /// The error, and what is expected.
@@ -109,13 +109,13 @@ pub struct InputError {
 }
 
 impl InputError {
-    /// In the body, at a JSON Pointer.
+    /// An error in the body, at a JSON Pointer.
     pub fn body(pointer: impl Into<String>, detail: impl Into<String>) -> Self {
         let pointer = Some(pointer.into());
         Self { detail: detail.into(), pointer, parameter: None, line: None, column: None }
     }
 
-    /// In the path, the query or a header.
+    /// An error in the path, the query or a header.
     pub fn parameter(name: &str, detail: impl Into<String>) -> Self {
         let parameter = Some(name.to_owned());
         Self { detail: detail.into(), pointer: None, parameter, line: None, column: None }
@@ -150,7 +150,7 @@ pub struct ProblemBody {
     /// For `/readyz`: the parts that can't do their work, and why.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub reasons: Vec<String>,
-    /// For `/readyz`: problems of single users or lanes, which everybody else is unaffected by.
+    /// For `/readyz`: problems of single users or lanes that affect nobody else.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
 }
@@ -180,8 +180,8 @@ impl Problem {
         }
     }
 
-    /// The one place where a failure becomes a status, a `type`, headers and a body. The inner error was
-    /// logged where it was met, and is never sent.
+    /// Turns the failure into a status, headers and a body; nothing else does. The inner error was
+    /// logged where it occurred, and is never sent.
     fn into_parts(self) -> (StatusCode, HeaderMap, Vec<u8>) {
         let cause = self.cause();
         let mut body = ProblemBody {
@@ -215,7 +215,7 @@ impl Problem {
         (cause.status, headers, json)
     }
 
-    /// The whole answer as bytes, for a connection that is closed after it.
+    /// Returns the whole answer as bytes, for a connection that is closed after it.
     pub(crate) fn into_http1(self) -> Vec<u8> {
         let (status, headers, body) = self.into_parts();
         let mut bytes = format!("HTTP/1.1 {status}\r\nconnection: close\r\n").into_bytes();
@@ -237,7 +237,7 @@ impl IntoResponse for Problem {
     }
 }
 
-/// The store failed: the database does not answer, or there is a fault in Plaudit.
+/// Maps a failure of the store: the database does not answer, or Plaudit has a fault.
 impl From<&ExecuteError> for Problem {
     fn from(error: &ExecuteError) -> Self {
         if error.is_transient() {
@@ -261,9 +261,10 @@ impl From<sqlx::Error> for Problem {
     }
 }
 
-/// Answers for paths that are not there.
+/// Answers requests for unknown paths.
 pub async fn no_such_path(request: Request) -> Problem {
-    // The router matches no empty segment, but an empty id is an id, and an impossible one.
+    // The router matches no empty segment, but an empty user id is invalid input and not an unknown
+    // path.
     if request.uri().path().starts_with("/v1/users//")
         || request.uri().path().starts_with("/v1/audit/users//")
     {
@@ -272,7 +273,7 @@ pub async fn no_such_path(request: Request) -> Problem {
     Problem::NoSuchPath
 }
 
-/// Answers for methods that a path does not take.
+/// Answers requests with a method that the path does not take.
 pub async fn method_not_allowed() -> Problem {
     Problem::MethodNotAllowed
 }

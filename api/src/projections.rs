@@ -65,7 +65,7 @@ impl From<RebuildStatus> for RebuildEntry {
     }
 }
 
-/// `GET /v1/projections`, always in the same order.
+/// `GET /v1/projections`: the read models, always in the same order.
 #[utoipa::path(get, path = "/v1/projections", tag = "projections", operation_id = "listProjections",
     params(parameters::Page),
     responses(
@@ -106,8 +106,8 @@ pub async fn show(State(state): State<Shared>, NamePath(name): NamePath) -> Answ
     Ok(no_store(&RebuildEntry::from(status)))
 }
 
-/// `POST /v1/projections/{name}/rebuild`: starts one, or goes on with one that was interrupted. It
-/// runs in this process, and another one goes on with it if this one ends.
+/// `POST /v1/projections/{name}/rebuild`: starts a rebuild, or resumes an interrupted one. It runs
+/// in this process; if the process ends, another one takes over.
 #[utoipa::path(post, path = "/v1/projections/{name}/rebuild", tag = "projections", operation_id = "startRebuild",
     params(parameters::Projection,
         ("restart" = Option<bool>, Query, description = "Start over even if one is running")),
@@ -134,7 +134,7 @@ pub async fn start(
         return Err(wrong);
     }
     let author = author_of(&state, &name, by).await?;
-    // Answered once the rebuild has begun.
+    // The request is answered once the rebuild has begun.
     let (begun_sender, mut begun) = mpsc::channel(1);
     let (ended_sender, ended) = oneshot::channel();
     run(
@@ -146,7 +146,7 @@ pub async fn start(
     );
     let status = match begun.recv().await {
         Some(status) => status,
-        // It ended before it reported anything.
+        // The rebuild ended before its first report.
         None => match ended.await {
             Ok(Err(error)) => return Err(error.into()),
             Ok(Ok(())) | Err(_) => match rebuild::status(&state.operators, &name).await? {
@@ -159,7 +159,7 @@ pub async fn start(
     Ok(accepted(status))
 }
 
-/// The author of a change. An unknown projection is reported first.
+/// Returns the author of a change. An unknown projection is reported before errors in the body.
 async fn author_of(state: &ApiState, name: &str, by: Result<Signed, Problem>) -> Answer<Author> {
     match by {
         Ok(Signed(author)) => Ok(author),
@@ -174,7 +174,7 @@ fn accepted(status: RebuildStatus) -> Response {
     (StatusCode::ACCEPTED, no_store(&RebuildEntry::from(status))).into_response()
 }
 
-/// Runs a rebuild beside the requests.
+/// Spawns a rebuild, so that it outlasts its request.
 fn run(
     state: &ApiState,
     name: String,
@@ -199,7 +199,7 @@ fn run(
     });
 }
 
-/// `POST /v1/projections/{name}/rebuild/pause`.
+/// `POST /v1/projections/{name}/rebuild/pause`: pauses the running rebuild.
 #[utoipa::path(post, path = "/v1/projections/{name}/rebuild/pause", tag = "projections", operation_id = "pauseRebuild",
     params(parameters::Projection),
     request_body(description = "Why, if that is to be recorded", content((operator_shapes::Reason = "application/json"))),
@@ -220,8 +220,8 @@ pub async fn pause(
     show(State(state), NamePath(name)).await
 }
 
-/// `POST /v1/projections/{name}/rebuild/resume`. If the process that was at it is gone, this one
-/// takes its place.
+/// `POST /v1/projections/{name}/rebuild/resume`: continues a paused rebuild. If the process that
+/// ran it is gone, this one takes over.
 #[utoipa::path(post, path = "/v1/projections/{name}/rebuild/resume", tag = "projections", operation_id = "resumeRebuild",
     params(parameters::Projection),
     request_body(description = "Why, if that is to be recorded", content((operator_shapes::Reason = "application/json"))),
@@ -239,12 +239,12 @@ pub async fn resume(
     let author = author_of(&state, &name, by).await?;
     rebuild::resume(&state.operators, &name).await?;
     operations::record(OperationKind::ResumeRebuild, &name, &author, &state.operators).await?;
-    // Refused if another process is still at it, or was until it had ended: just as well.
+    // Refused, rightly, if another process still runs the rebuild, or has ended it meanwhile.
     run(&state, name.clone(), Start::ResumeOnly, |_| {}, oneshot::channel().0);
     show(State(state), NamePath(name)).await
 }
 
-/// `POST /v1/projections/{name}/rebuild/cancel`.
+/// `POST /v1/projections/{name}/rebuild/cancel`: ends the running rebuild.
 #[utoipa::path(post, path = "/v1/projections/{name}/rebuild/cancel", tag = "projections", operation_id = "cancelRebuild",
     params(parameters::Projection),
     request_body(description = "Why, if that is to be recorded", content((operator_shapes::Reason = "application/json"))),

@@ -1,4 +1,4 @@
-//! Bodies of changes by hand: a JSON object that says why, with fields of its own beside `reason`.
+//! Bodies of changes by hand: a JSON object with a `reason` and the operation's own fields.
 
 use axum::body::Body;
 use axum::extract::{FromRequest, Request};
@@ -15,7 +15,7 @@ use crate::input::{media_type, pointer_to, read_body, refuse_encoded};
 use crate::problem::{Answer, InputError, Problem};
 use crate::state::{ApiState, Shared};
 
-/// The longest body: a reason is a sentence or two.
+/// The largest body, in bytes: a reason is a sentence or two.
 const BODY_BYTES_MAX: usize = 16 * 1024;
 
 /// The fields of a change by hand. Collects errors, so that all are reported at once.
@@ -25,8 +25,8 @@ pub struct HandBody {
     errors: Vec<InputError>,
 }
 
-/// The author of a change, with the reason that the body may give; without one, [`NO_REASON_GIVEN`]. For operations whose
-/// body has no other field.
+/// The author of a change. The reason comes from the body; without one it is [`NO_REASON_GIVEN`].
+/// For operations whose body has no other field.
 #[derive(Debug)]
 pub struct Signed(pub Author);
 
@@ -44,7 +44,7 @@ impl FromRequest<Shared> for Signed {
 }
 
 impl HandBody {
-    /// Reads the body; an empty one has no fields.
+    /// Reads the body. An empty body has no fields.
     pub async fn read(state: &ApiState, headers: &HeaderMap, body: Body) -> Answer<(Self, Held)> {
         refuse_encoded(headers)?;
         let (body, held) = read_body(body, BODY_BYTES_MAX, &state.in_flight).await?;
@@ -64,12 +64,12 @@ impl HandBody {
         Ok(Self { fields, errors: Vec::new() })
     }
 
-    /// Reports an error.
+    /// Records an error of a field.
     pub fn refuse(&mut self, name: &str, expected: impl Into<String>) {
         self.errors.push(InputError::body(pointer_to(name), expected));
     }
 
-    /// The reason, where it may be left out.
+    /// Returns the reason, for operations where it is optional.
     pub fn reason(&mut self) -> Option<String> {
         match self.fields.remove("reason")? {
             Value::String(text) => match Operator::checked_reason(&text) {
@@ -81,7 +81,8 @@ impl HandBody {
         None
     }
 
-    /// The reason, where it is required. Empty if it is missing, which is an error.
+    /// Returns the reason, for operations where it is required. A missing reason is an error and
+    /// yields an empty text.
     pub fn required_reason(&mut self) -> String {
         if !self.fields.contains_key("reason") {
             self.refuse("reason", "a reason is required");
@@ -89,7 +90,7 @@ impl HandBody {
         self.reason().unwrap_or_default()
     }
 
-    /// An integer.
+    /// Returns an integer field.
     pub fn integer(&mut self, name: &str, expected: &str) -> Option<i64> {
         let found = integer(&self.fields.remove(name)?);
         if found.is_none() {
@@ -98,7 +99,7 @@ impl HandBody {
         found
     }
 
-    /// Reads a flag; one that is absent is not set.
+    /// Returns a flag; false if it is absent.
     pub fn flag(&mut self, name: &str) -> bool {
         match self.fields.remove(name) {
             None => false,
@@ -110,7 +111,7 @@ impl HandBody {
         }
     }
 
-    /// A line of text of at most so many characters.
+    /// Returns a line of text of at most `chars_max` characters.
     pub fn text(&mut self, name: &str, chars_max: usize) -> Option<String> {
         let fits = |text: &String| {
             let is_short = (1..=chars_max).contains(&text.chars().count());
@@ -127,7 +128,8 @@ impl HandBody {
         }
     }
 
-    /// As [`Self::text`], for a field that must be there. Empty if it is not, which is an error.
+    /// As [`Self::text`], for a required field. A missing field is an error and yields an empty
+    /// text.
     pub fn required_text(&mut self, name: &str, chars_max: usize) -> String {
         if !self.fields.contains_key(name) {
             self.refuse(name, "it is missing");
@@ -135,7 +137,7 @@ impl HandBody {
         self.text(name, chars_max).unwrap_or_default()
     }
 
-    /// Refuses the body if anything is wrong with it, or fields are left.
+    /// Refuses the body if an error was recorded or a field is unknown.
     pub fn finish(mut self) -> Answer<()> {
         let left: Vec<String> = self.fields.keys().cloned().collect();
         for name in left {

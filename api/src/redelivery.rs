@@ -1,4 +1,5 @@
-//! Rewards that an operator has delivered again, under the same ids: one, or all that have something in common.
+//! Redelivery: an operator has rewards sent again under the same ids, either one or all that match
+//! a filter.
 
 use axum::body::Body;
 use axum::extract::{Extension, State};
@@ -28,14 +29,15 @@ use crate::reason::HandBody;
 use crate::state::{ApiState, Shared};
 use crate::telemetry::RequestId;
 
-/// The default number of grants that one request sends again.
+/// The default and the largest number of grants that one request sends again.
 const LIMIT: i64 = 500;
 const LIMIT_MAX: i64 = 1_000;
-/// One keyed request at a time. Each holds a connection of the pool until it is answered, while its own work needs
-/// another one: several could take the whole pool, and then wait for each other.
+/// Runs one keyed request at a time. Each holds a connection of the pool until it is answered,
+/// while its work needs another one: several could take the whole pool and then wait for each
+/// other.
 static KEYED: Semaphore = Semaphore::const_new(1);
 
-/// States of what can be sent again in bulk.
+/// The states of grants that can be sent again in bulk.
 const STATES: [RewardState; 3] =
     [RewardState::Failed, RewardState::Claimed, RewardState::Delivering];
 
@@ -43,9 +45,9 @@ const STATES: [RewardState; 3] =
 struct Request {
     id: Uuid,
     author: Author,
-    /// The author's reason, which is required here.
+    /// The author's reason; it is required here.
     reason: String,
-    /// Whether rewards may go to another payer than the one that was asked.
+    /// True if rewards may go to another payer than the one they were sent to.
     to_new_payer: bool,
     idempotency_key: Option<String>,
 }
@@ -59,7 +61,7 @@ impl Request {
         Ok(Self { id, author, reason, to_new_payer, idempotency_key })
     }
 
-    /// The reason for which a grant is not sent again, because another payer would get it.
+    /// Returns the refusal of a grant that another payer would get.
     fn refusal(&self, entry: &GrantEntry, state: &ApiState) -> Option<NewPayer> {
         if self.to_new_payer { None } else { entry.new_payer(&state.payer_routes) }
     }
@@ -76,7 +78,8 @@ impl Request {
         }
     }
 
-    /// Does something once for each key, and records it. A repeat gets the first answer.
+    /// Does the work once per idempotency key and records the operation. A repeat gets the first
+    /// answer.
     async fn once(
         &self,
         kind: OperationKind,
@@ -102,7 +105,7 @@ impl Request {
     }
 }
 
-/// `POST /v1/grants/{grant}/redeliver`: the reward is sent again, under the same id.
+/// `POST /v1/grants/{grant}/redeliver`: sends the reward again, under the same id.
 #[utoipa::path(post, path = "/v1/grants/{grant}/redeliver", tag = "grants", operation_id = "redeliver",
     params(parameters::Grant, parameters::Idempotency),
     request_body(content = operator_shapes::OneRedeliveryRequest),
@@ -145,7 +148,7 @@ pub async fn redeliver(
     Ok(answered(&answer))
 }
 
-/// An answer, with its position in the header where it has one.
+/// Builds the response, with the position in its header if the answer has one.
 fn answered(answer: &Value) -> Response {
     match answer["position"].as_str().and_then(|text| text.parse::<Position>().ok()) {
         Some(position) => no_store_at(position, answer),
@@ -153,8 +156,8 @@ fn answered(answer: &Value) -> Response {
     }
 }
 
-/// `POST /v1/grants/redeliver`: all grants that have something in common, at most `limit` in one request.
-/// Repeat with `after` set to `next` until that is null.
+/// `POST /v1/grants/redeliver`: sends all grants that match a filter again, at most `limit` per
+/// request. Repeat with `after` set to `next` until that is null.
 #[utoipa::path(post, path = "/v1/grants/redeliver", tag = "grants", operation_id = "redeliverMany",
     params(parameters::Idempotency),
     request_body(content = operator_shapes::RedeliveryRequest),
@@ -214,7 +217,7 @@ fn filter(body: &mut HandBody) -> Filter {
     }
 }
 
-/// Says which grants were asked for, in one line.
+/// Describes the filter in one line.
 fn subject(filter: &Filter) -> String {
     let state = filter.state.map(|state| state.as_str().to_owned());
     let (since, after) = (filter.queued_since, filter.after);

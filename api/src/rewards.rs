@@ -23,7 +23,7 @@ struct RewardsPage {
     next: Option<String>,
 }
 
-/// A reward line as shown.
+/// A reward line in an answer.
 #[derive(Serialize)]
 pub struct RewardEntry {
     grant: Uuid,

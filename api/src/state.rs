@@ -29,28 +29,29 @@ use crate::problem::{Answer, Problem};
 use crate::stream::Streams;
 use crate::tasks::past_records::PastLookup;
 
-/// The state as handlers get it.
+/// The state in the form in which handlers extract it.
 pub(crate) type Shared = Arc<ApiState>;
 
 /// The state that all handlers share.
 pub struct ApiState {
-    /// For reads of clients, but task screens.
+    /// Connections for reads of clients. Task screens are loaded by `screens`.
     pub pool: PgPool,
-    /// For requests of operators and auditors, which may be slow: they share no connection with those of clients.
+    /// Connections for operators and auditors. Their requests may be slow, so they share none with
+    /// clients.
     pub operators: PgPool,
-    /// For task screens.
+    /// Loads the state behind task screens, for many users at a time.
     pub screens: BatchingLoader,
-    /// For readers that wait for a position.
+    /// Lets readers wait for a position.
     pub heads: Arc<HeadWatch>,
-    /// For the number of lanes, their heads and the catalogue.
+    /// Knows the number of lanes, the clock and the catalogue.
     pub executor: Arc<Executor>,
-    /// For writes.
+    /// The queue for all writes to users.
     pub commands: CommandQueue,
-    /// Bounds what is computed at a time.
+    /// Bounds the computations that run at the same time.
     pub computing: Computing,
-    /// Bounds what all requests together hold in memory.
+    /// Bounds the memory that all requests hold together.
     pub in_flight: InFlight,
-    /// The origins whose pages in a browser may call the API.
+    /// The origins whose pages may call the API from a browser.
     pub cors_origins: CorsOrigins,
     /// Verifies tokens.
     pub keys: Keys,
@@ -58,13 +59,13 @@ pub struct ApiState {
     pub readiness: Readiness,
     /// Answers `/metrics`.
     pub exposition: Exposition,
-    /// An action's time may lie so far after its receipt.
+    /// The longest time by which an action may lie ahead of its receipt. Later actions are parked.
     pub future_tolerance: Duration,
     /// The rebuilds that were started over HTTP.
     pub rebuilds: Rebuilds,
-    /// Asks what new tasks would count of the past.
+    /// Looks up the past actions that new tasks would count.
     pub past: PastLookup,
-    /// Names the channels by which rewards are sent again.
+    /// Names the channels over which rewards are delivered again.
     pub payer_routes: PayerRoutes,
     /// Releases and discards parked records.
     pub resolver: Resolver,
@@ -73,14 +74,15 @@ pub struct ApiState {
 }
 
 impl ApiState {
-    /// Applies items. Those of a request that is dropped meanwhile, as one is at its deadline, are given up
-    /// unless they are being applied. Their share of the memory comes back when the last one of them is gone.
+    /// Applies items. If the request is dropped, for example at its deadline, items that no worker
+    /// has taken yet are given up. `held` is released with the last item.
     pub(crate) async fn submit(&self, items: Vec<Item>, held: Held) -> Answer<Vec<Applied>> {
         let applied = self.commands.submit_with(held, items).await;
         applied.map_err(|error| Problem::from(error.as_ref()))
     }
 
-    /// A user's task screen. Audiences with a `where` are evaluated off the runtime's threads.
+    /// Computes a user's task screen. Audiences with a `where` are evaluated off the runtime's
+    /// threads.
     pub(crate) async fn screen(
         &self,
         user: &UserId,
@@ -93,22 +95,22 @@ impl ApiState {
         if catalogue.has_audience_filters() { self.computing.run(compute).await } else { compute() }
     }
 
-    /// The time now, to the microsecond.
+    /// Returns the present time, to the microsecond.
     pub(crate) fn now(&self) -> Timestamp {
         self.executor.clock().now()
     }
 
-    /// The lane of a user.
+    /// Returns the lane of a user.
     pub(crate) fn lane_of(&self, user: &UserId) -> Lane {
         Lane::of(user.as_str(), self.executor.lane_count())
     }
 }
 
-/// The time limit of a request's work, which may outlast its answer. The transaction of work that is
-/// given up is rolled back, and the pool closes its connection if that gives no answer.
+/// Time limit for work that may outlast its request. The transaction of work that exceeds it is
+/// rolled back, or the pool closes its connection if the database does not answer.
 const DETACHED_MAX: Duration = Duration::from_secs(60);
 
-/// Runs work to its end even if the request that wants it is dropped, for at most [`DETACHED_MAX`].
+/// Runs work to its end even if its request is dropped, for at most [`DETACHED_MAX`].
 pub(crate) async fn detached<T: Send + 'static>(
     work: impl Future<Output = T> + Send + 'static,
 ) -> Answer<T> {
@@ -124,12 +126,12 @@ pub(crate) async fn detached<T: Send + 'static>(
     })
 }
 
-/// Whether a process can do its work.
+/// The outcome of a readiness check.
 #[derive(Debug, Clone, Default)]
 pub struct ReadinessReport {
-    /// Why it can't, one sentence each; empty if it can.
+    /// The reasons why the process can't work, one sentence each; empty if it is ready.
     pub reasons: Vec<String>,
-    /// Problems of single users or lanes, one sentence each.
+    /// Problems of single users or lanes, one sentence each. They do not make the process unready.
     pub warnings: Vec<String>,
 }
 
@@ -147,7 +149,7 @@ impl Readiness {
         Self(Arc::new(move || Box::pin(check())))
     }
 
-    /// Always ready.
+    /// Returns a check that always reports ready.
     pub fn always() -> Self {
         Self::new(|| std::future::ready(ReadinessReport::default()))
     }
@@ -163,12 +165,12 @@ impl fmt::Debug for Readiness {
     }
 }
 
-/// Rebuilds that were started over HTTP. They end when `stop` is cancelled, and go on from where
-/// they were when they are started again.
+/// Rebuilds that were started over HTTP. They end when `stop` is cancelled, and resume where they
+/// ended when they are started again.
 #[derive(Debug, Clone, Default)]
 pub struct Rebuilds {
-    /// The running ones; wait for it before the process ends.
+    /// Tracks the running rebuilds. Wait for it before the process ends.
     pub running: TaskTracker,
-    /// Ends them.
+    /// Ends the rebuilds when it is cancelled.
     pub stop: CancellationToken,
 }

@@ -1,4 +1,4 @@
-//! Amnesties: spans of time over which no streak breaks.
+//! Amnesties: time spans over which no streak breaks.
 
 use axum::body::Body;
 use axum::extract::{Extension, State};
@@ -18,7 +18,7 @@ use crate::openapi::operator_shapes;
 use crate::problem::{Answer, InputError, Problem, ProblemBody};
 use crate::state::{Shared, detached};
 
-/// A declaration holds two instants, a sentence and the ids of some tasks.
+/// The largest body, in bytes: a declaration holds two instants, a sentence and some task ids.
 const BODY_BYTES_MAX: usize = 64 * 1024;
 
 #[derive(Serialize)]
@@ -26,7 +26,7 @@ struct Amnesties {
     amnesties: Vec<DeclaredAmnesty>,
 }
 
-/// `GET /v1/streaks/amnesties`: the oldest declaration first.
+/// `GET /v1/streaks/amnesties`: all amnesties, the oldest declaration first.
 #[utoipa::path(get, path = "/v1/streaks/amnesties", tag = "streaks", operation_id = "listAmnesties",
     responses((status = 200, description = "All amnesties", body = operator_shapes::Amnesties)))]
 pub async fn list(State(state): State<Shared>) -> Answer {
@@ -34,7 +34,8 @@ pub async fn list(State(state): State<Shared>) -> Answer {
     Ok(no_store(&Amnesties { amnesties }))
 }
 
-/// `POST /v1/streaks/amnesties`: no streak breaks over a span of time. Sent again, it declares nothing more.
+/// `POST /v1/streaks/amnesties`: declares that no streak breaks over a time span. Repeating the
+/// request declares nothing new.
 #[utoipa::path(post, path = "/v1/streaks/amnesties", tag = "streaks", operation_id = "declareAmnesty",
     request_body(content = operator_shapes::AmnestyDeclaration),
     responses(
@@ -84,7 +85,7 @@ fn refused(error: &AmnestyError, asked: &AmnestyScope) -> Problem {
     InputError::body(pointer, error.to_string()).into()
 }
 
-/// The content of a declaration.
+/// The content of a declaration request.
 #[derive(Debug, PartialEq, Eq)]
 struct Declaration {
     scope: AmnestyScope,
@@ -153,7 +154,7 @@ fn ids(value: Value, errors: &mut Vec<InputError>) -> Option<Vec<TaskId>> {
         let read = read.and_then(|id| id.map_err(|e| e.to_string()));
         noted(read, &format!("/tasks/{index}"), errors)
     };
-    // All of them are read, so that each error is named.
+    // Reads all items before it gives up, so that each error is named.
     let read: Vec<_> = items.into_iter().enumerate().map(id).collect();
     read.into_iter().collect()
 }

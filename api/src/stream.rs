@@ -1,8 +1,8 @@
-//! `GET /v1/users/{user}/stream`: what changes for a user, as server-sent events.
+//! `GET /v1/users/{user}/stream`: a user's changes as server-sent events.
 //!
 //! # Source
 //!
-//! WHATWG HTML, section 9.2, for the format and for what clients do with `id` and `retry`.
+//! WHATWG HTML, section 9.2: the format, and how clients treat `id` and `retry`.
 
 mod hub;
 mod messages;
@@ -28,19 +28,20 @@ use crate::state::Shared;
 pub use hub::Streams;
 use hub::Subscription;
 
-/// How long nothing is sent at most: intermediaries close connections that are silent for a minute.
+/// Interval between heartbeats on a silent stream. Intermediaries close connections that are silent
+/// for a minute.
 const HEARTBEAT: Duration = Duration::from_secs(15);
 
-/// How long a client waits before it comes again.
+/// The delay after which a client reconnects.
 const RETRY: Duration = Duration::from_secs(2);
 
-/// How many events of a user are read at once.
+/// Events of a user read per query.
 const PAGE: i64 = 200;
 
-/// The time limit for reading a page of a user.
+/// Time limit for reading a page of a user's events.
 const READ_MAX: Duration = Duration::from_secs(4);
 
-/// How long a stream rests after its user could not be read.
+/// The pause of a stream after a failed read.
 const FAILED_PAUSE: Duration = Duration::from_secs(1);
 
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
@@ -60,11 +61,11 @@ pub async fn stream(
 ) -> Answer<Response> {
     let lane = state.lane_of(&user);
     let resumed = last_event_id(&headers, lane)?;
-    // The head first: what comes after it is noticed by the subscription.
+    // Reads the head first: the subscription reports everything after it.
     let mut connection = state.pool.acquire().await?;
     let head = lanes::head(lane, &mut connection).await?.number;
     let subscription = state.streams.subscribe(lane, &user, head)?;
-    // After a restore a client may have seen more than there is.
+    // After a restore of the database, the client may have seen positions beyond the head.
     let cursor = resumed.map_or(head, |position| position.number.min(head));
     let sequence = reader::sequence_at(lane, &user, cursor, &mut connection).await?;
     drop(connection);
@@ -76,7 +77,7 @@ pub async fn stream(
         sequence,
         subscription,
         waiting: VecDeque::from([Bytes::from(opening)]),
-        // Between the head and the subscription something may have come.
+        // Events may have arrived between the reading of the head and the subscription.
         is_behind: true,
         ends_at: expiry(caller.expires_at),
     };
@@ -85,12 +86,12 @@ pub async fn stream(
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    // Proxies that gather answers would hold the events back.
+    // Buffering proxies would hold the events back.
     headers.insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
     Ok(response)
 }
 
-/// The position after which the stream goes on.
+/// Returns the position after which the client resumes the stream.
 fn last_event_id(headers: &HeaderMap, lane: Lane) -> Answer<Option<Position>> {
     let Some(value) = headers.get(LAST_EVENT_ID) else { return Ok(None) };
     let wrong = |why: String| InputError::parameter("Last-Event-ID", why);
@@ -106,7 +107,7 @@ fn last_event_id(headers: &HeaderMap, lane: Lane) -> Answer<Option<Position>> {
     Ok(Some(position))
 }
 
-/// When the token of the request expires, on this process's clock.
+/// Converts the expiry of the request's token to this process's clock.
 fn expiry(expires_at: f64) -> Instant {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let left = (expires_at - now.as_secs_f64()).clamp(0.0, 366.0 * 86_400.0);
@@ -118,19 +119,19 @@ struct Follow {
     state: Shared,
     user: UserId,
     lane: Lane,
-    /// The last of the user's events that was told.
+    /// The sequence of the last event that was handled.
     sequence: i64,
     subscription: Subscription,
-    /// Messages that are not sent yet.
+    /// Messages that wait to be sent.
     waiting: VecDeque<Bytes>,
-    /// There may be events that were not told.
+    /// True if there may be events after `sequence`.
     is_behind: bool,
-    /// The token expires.
+    /// The expiry of the token.
     ends_at: Instant,
 }
 
 impl Follow {
-    /// The next bytes of the stream; `None` ends it. The client comes again by itself.
+    /// Returns the next bytes of the stream; `None` ends it, and the client reconnects.
     async fn next(mut self) -> Option<(Result<Bytes, std::convert::Infallible>, Self)> {
         loop {
             if let Some(message) = self.waiting.pop_front() {
@@ -165,7 +166,7 @@ impl Follow {
         }
     }
 
-    /// Reads the next page of the user's events and what they changed.
+    /// Reads the next page of the user's events and queues its messages.
     async fn read(&mut self) -> Result<(), String> {
         let mut connection = self.state.pool.acquire().await.map_err(|e| e.to_string())?;
         let page =
@@ -188,7 +189,7 @@ impl Follow {
     }
 }
 
-/// A comment, which clients ignore.
+/// A comment line, which clients ignore.
 fn heartbeat() -> Bytes {
     Bytes::from_static(b": still here\n\n")
 }

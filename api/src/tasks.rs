@@ -1,4 +1,4 @@
-//! The catalogue: what is published, and by whom.
+//! The catalogue: published tasks, their versions and the authors of changes.
 
 pub mod past_records;
 pub mod plan;
@@ -81,7 +81,7 @@ struct OneTask<'a> {
     #[serde(flatten)]
     entry: TaskEntry<'a>,
     definition: &'a TaskDefinition,
-    /// The tasks that require it or count its completions, retired ones left out.
+    /// The tasks that require it or count its completions, except retired ones.
     needed_by: Vec<&'a TaskId>,
 }
 
@@ -115,7 +115,7 @@ struct VersionEntry<'a> {
     definition: &'a TaskDefinition,
 }
 
-/// `GET /v1/tasks/{task}/versions`, oldest first, with who changed the task and why.
+/// `GET /v1/tasks/{task}/versions`, oldest first, with the authors and reasons of all changes.
 #[utoipa::path(get, path = "/v1/tasks/{task}/versions", tag = "tasks", operation_id = "listVersions",
     params(parameters::Task, parameters::Page),
     responses(

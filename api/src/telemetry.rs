@@ -1,4 +1,5 @@
-//! Gives every request an id, a span, a count and a duration, and an answer even if its handler panics.
+//! Gives every request an id, a span, a count and a duration, and turns a panic of its handler into
+//! an answer.
 
 use std::panic::AssertUnwindSafe;
 use std::time::{Duration, Instant};
@@ -13,10 +14,10 @@ use uuid::Uuid;
 
 use crate::problem::{Problem, normalised};
 
-/// A client can name a request to an operator by this header.
+/// The header with the request's id, by which a client can report the request to an operator.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// The id of a request, and of the work that it causes.
+/// The id of a request and of the work that it causes.
 #[derive(Debug, Clone, Copy)]
 pub struct RequestId(pub Uuid);
 
@@ -50,12 +51,13 @@ pub async fn request(mut request: Request, next: Next) -> Response {
     response
 }
 
-/// To a tenth of a millisecond.
+/// Returns milliseconds, rounded to a tenth.
 fn rounded_ms(took: Duration) -> f64 {
     (took.as_secs_f64() * 1e4).round() / 10.0
 }
 
-/// Clients may invent methods; metrics must not grow with them.
+/// Returns the method's name for metrics. Clients may invent methods, and metrics must not grow
+/// with them.
 fn known(method: &str) -> &'static str {
     ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
         .into_iter()

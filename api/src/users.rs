@@ -31,7 +31,7 @@ struct OneTask<'a> {
     task: TaskScreen,
 }
 
-/// `GET /v1/users/{user}/tasks`: everything a task screen shows, as of now.
+/// `GET /v1/users/{user}/tasks`: the whole task screen, as of now.
 #[utoipa::path(get, path = "/v1/users/{user}/tasks", tag = "users", operation_id = "listUserTasks",
     params(parameters::User, parameters::AtLeast, parameters::Waiting, parameters::Known, parameters::Locale,
         ("category" = Option<String>, Query, description = "Only tasks of this category"),
@@ -64,7 +64,7 @@ pub async fn tasks(
     Ok(etag::answer(&headers, as_of, &Screen { user: &user, tasks }))
 }
 
-/// `GET /v1/users/{user}/tasks/{task}`: one of them.
+/// `GET /v1/users/{user}/tasks/{task}`: one task of the task screen.
 #[utoipa::path(get, path = "/v1/users/{user}/tasks/{task}", tag = "users", operation_id = "showUserTask",
     params(parameters::User, parameters::Task, parameters::AtLeast, parameters::Waiting, parameters::Known, parameters::Locale),
     responses(
@@ -94,8 +94,8 @@ pub async fn task(
     Ok(etag::answer(&headers, as_of, &OneTask { user: &user, task }))
 }
 
-/// Like [`view`], at a position or later. Reads first, since the position is nearly always reached already,
-/// and waits only if it is not.
+/// Like [`view`], at the wanted position or later. Reads first, because the position is nearly
+/// always reached already, and waits only if it is not.
 async fn view_at(
     at_least: &AtLeast,
     state: &ApiState,
@@ -110,7 +110,7 @@ async fn view_at(
     view(state, lane, user).await
 }
 
-/// The projected state of a user, with the catalogue of that moment or a later one.
+/// Returns the projected state of a user, with the catalogue of that moment or a later one.
 pub async fn view(
     state: &ApiState,
     lane: Lane,

@@ -1,5 +1,4 @@
-//! Checks of the request's form that hold for every path: the `Host` header, and the percent-encoding of
-//! path and query.
+//! Form checks for every path: the `Host` header, and the percent-encoding of path and query.
 
 use axum::extract::{MatchedPath, Request};
 use axum::http::header::HOST;
@@ -26,13 +25,13 @@ pub async fn host(request: Request, next: Next) -> Answer<Response> {
 fn has_one_host(headers: &HeaderMap) -> bool {
     let mut hosts = headers.get_all(HOST).iter();
     let (Some(host), None) = (hosts.next(), hosts.next()) else { return false };
-    // Empty where the address of the request has no host.
+    // `Host` is empty if the request's target has no host.
     host.is_empty() || Authority::try_from(host.as_bytes()).is_ok()
 }
 
-/// Refuses a path or query with a `%` that is not followed by two hexadecimal digits, and a query that is
-/// not UTF-8. Every place is named. What a segment of the path means is for its handler to judge: it may be
-/// the name of something that does not exist.
+/// Refuses a path or query with a `%` that is not followed by two hexadecimal digits, and a query
+/// that is not UTF-8. Names every such place. A path segment that is not UTF-8 is left to its
+/// handler, because it may name something that does not exist.
 pub async fn encoding(request: Request, next: Next) -> Answer<Response> {
     let template = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str);
     let errors = errors(template, request.uri().path(), request.uri().query().unwrap_or_default());

@@ -1,20 +1,20 @@
-//! Why an auditor got no answer.
+//! The error of the auditors' queries.
 
 use plaudit_event_store::ExecuteError;
 
-/// Why an auditor got no answer.
+/// The reason why a query of an auditor has no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum AuditError {
-    /// An event of the user that the answer follows from can't be read. The history shows its row as
-    /// it is stored, and the state can be asked for at a sequence before it.
+    /// An event that the answer is folded from can't be read. The history still shows its row as it
+    /// is stored, and the state can be asked for at an earlier sequence.
     #[error(
         "{reason}; ask for the state at an earlier sequence, and look at the row in the user's history"
     )]
     Unreadable {
-        /// Which event, and why.
+        /// Names the event and says why it can't be read.
         reason: String,
     },
-    /// The log or the database.
+    /// Reading the log or the database failed.
     #[error(transparent)]
     Store(ExecuteError),
     /// An event has no JSON form: a fault of this program.

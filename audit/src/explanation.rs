@@ -1,4 +1,4 @@
-//! Where a grant came from: message, command, events, grant, deliveries.
+//! The origin of a grant: message, command, events, grant, deliveries.
 
 use std::borrow::Cow;
 
@@ -15,20 +15,20 @@ use uuid::Uuid;
 use crate::error::AuditError;
 use crate::history::{CausingAction, EventEntry, SourcePosition};
 
-/// Where a grant came from, and what became of it.
+/// The origin of a grant and its progress since.
 #[derive(Debug, Serialize)]
 pub struct Explanation {
-    /// What arrived; absent: the granting event is gone or names nothing.
+    /// The message that led to the grant; absent if the granting event is gone.
     pub message: Option<Message>,
-    /// What was decided for the user because of it.
+    /// The command that was decided because of the message; absent if the granting event is gone.
     pub command: Option<CommandEntry>,
-    /// All events that followed from the command, in order. One of them granted the reward.
+    /// The events of the command, in order. One of them granted the reward.
     pub events: Vec<EventEntry>,
-    /// The reward line as it stands.
+    /// The present reward line.
     pub grant: GrantEntry,
-    /// The events that moved the grant since, in order: its claim, and what became of its deliveries.
+    /// The later events about the grant, in order: its claim and the outcomes of its deliveries.
     pub since: Vec<EventEntry>,
-    /// Its deliveries with their last attempts, the one that leads to the payer first; none before it is claimed.
+    /// Its deliveries with their last attempts, the payer's first. None before it is claimed.
     pub deliveries: Vec<DeliveryEntry>,
 }
 
@@ -37,17 +37,17 @@ pub struct Explanation {
 pub struct DeliveryEntry {
     /// Its channel.
     pub channel: String,
-    /// Whether the channel leads to the payer.
+    /// True if the channel leads to the payer.
     pub pays: bool,
     /// `waiting`, `sent`, `delivered`, `failed`, `revoked` or `replaced`.
     pub state: String,
-    /// How often it was tried.
+    /// The number of attempts.
     pub attempts: i32,
     /// The last attempts, oldest first.
     pub attempted: Vec<Attempt>,
-    /// Why it failed, or why the last attempt did.
+    /// The reason of the failure, or of the last failed attempt.
     pub reason: Option<String>,
-    /// When it was first seen to be due.
+    /// The time at which it was seen to be due, for the first time or again.
     pub queued_at: Timestamp,
 }
 
@@ -58,30 +58,30 @@ impl From<Listed> for DeliveryEntry {
     }
 }
 
-/// What arrived.
+/// The message that led to a grant.
 #[derive(Debug, Serialize)]
 pub struct Message {
-    /// The Kafka record it came from; absent: it came over HTTP.
+    /// The Kafka record; absent for a message that came over HTTP.
     pub source_position: Option<SourcePosition>,
     /// The id of the HTTP request.
     pub request: Option<String>,
     /// The parked record that an operator released.
     pub parked: Option<String>,
-    /// As stored with the events.
+    /// The metadata as stored with the events.
     pub metadata: Value,
 }
 
-/// What was decided for the user.
+/// The command that was decided for the user.
 #[derive(Debug, Serialize)]
 pub struct CommandEntry {
-    /// `record_action`, or `request` for what somebody asked for.
+    /// `record_action`, or `request` for anything but an action.
     #[serde(rename = "type")]
     pub kind: &'static str,
     /// The action.
     pub action: Option<CausingAction>,
 }
 
-/// A reward line as it stands.
+/// A reward line in its present state.
 #[derive(Debug, Serialize)]
 pub struct GrantEntry {
     /// The id of the grant.
@@ -90,7 +90,7 @@ pub struct GrantEntry {
     pub user: String,
     /// The task.
     pub task: String,
-    /// The version that promised it.
+    /// The version of the task that promised it.
     pub task_version: u32,
     /// The key of the period.
     pub period: String,
@@ -102,21 +102,21 @@ pub struct GrantEntry {
     pub kind: String,
     /// For the payer.
     pub code: String,
-    /// How many.
+    /// The number of units.
     pub amount: i64,
-    /// What became of it.
+    /// The present state, such as `delivered`.
     pub state: Value,
-    /// When it was earned.
+    /// The time at which it was earned.
     pub granted_at: Timestamp,
-    /// Where the granting event is.
+    /// The position of the granting event.
     pub position: String,
 }
 
-/// How many events of one command, or about one grant, are shown.
+/// Limit on the events shown of one command, and on those about one grant.
 const EVENTS_MAX: i64 = 1_000;
 
 impl Explanation {
-    /// Explains a grant; `None`: there is none with this id.
+    /// Explains a grant; `None` if the id is unknown.
     pub async fn read(grant: Uuid, pool: &PgPool) -> Result<Option<Self>, AuditError> {
         let Some(found) = deliveries::find(pool, grant).await? else { return Ok(None) };
         let (lane, user, reward) = (found.lane, found.user, &found.row.reward);
@@ -163,7 +163,7 @@ impl Explanation {
         Ok(Some(Self { message, command, events, grant: entry, since, deliveries }))
     }
 
-    /// The event that granted it is not there.
+    /// The explanation of a grant whose granting event is gone.
     fn of_nothing(grant: GrantEntry, deliveries: Vec<DeliveryEntry>) -> Self {
         let (events, since) = (vec![], vec![]);
         Self { message: None, command: None, events, grant, since, deliveries }
@@ -177,7 +177,8 @@ fn about(entry: &Entry) -> (i64, Value) {
     }
 }
 
-/// The events around one that have the same metadata: all events of a command share theirs.
+/// Returns the events next to this one that have the same metadata: all events of a command share
+/// theirs.
 fn of_command(
     around: Vec<Entry>,
     sequence: i64,

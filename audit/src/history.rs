@@ -1,4 +1,4 @@
-//! A user's events, with what caused them.
+//! The history of a user: events and their causes.
 
 use std::borrow::Cow;
 
@@ -13,16 +13,16 @@ use sqlx::PgConnection;
 
 use crate::error::AuditError;
 
-/// Which events are wanted.
+/// Selects events of a user's history.
 #[derive(Debug, Clone, Copy)]
 pub struct HistoryQuery {
-    /// Those after this sequence.
+    /// Only events after this sequence.
     pub after: i64,
-    /// At most so many.
+    /// The largest number of events.
     pub limit: usize,
-    /// Those stored at this instant or later.
+    /// Only events that were stored at this instant or later.
     pub from: Option<Timestamp>,
-    /// Those stored before this instant.
+    /// Only events that were stored before this instant.
     pub until: Option<Timestamp>,
 }
 
@@ -38,46 +38,48 @@ impl HistoryQuery {
 pub struct History {
     /// The user.
     pub user: UserId,
-    /// In order.
+    /// In the order of their sequences.
     pub events: Vec<EventEntry>,
-    /// The sequence after which the next page begins; `None`: this is the last one.
+    /// The sequence after which the next page begins; `None` on the last page.
     pub next: Option<i64>,
 }
 
-/// An event, with what caused it.
+/// An event and its cause.
 #[derive(Debug, Serialize)]
 pub struct EventEntry {
-    /// Its place in the user's history, from 1.
+    /// Its number in the user's history, from 1.
     pub sequence: i64,
-    /// Its place in the log.
+    /// Its position in the log.
     pub position: String,
-    /// What happened.
+    /// The type of the event.
     #[serde(rename = "type")]
     pub kind: String,
     /// The version of its schema.
     pub version: String,
-    /// When it was stored.
+    /// The time at which it was stored.
     pub recorded_at: Timestamp,
-    /// When the action occurred.
+    /// The time at which the action occurred: the field `at` of the payload.
     pub occurred_at: Option<Value>,
-    /// What it came from.
+    /// The cause of the event.
     pub cause: Cause,
-    /// The Kafka record it came from.
+    /// The Kafka record behind the event; `None` if it did not come over Kafka.
     pub source_position: Option<SourcePosition>,
-    /// As stored.
+    /// The metadata as stored.
     pub metadata: Value,
     /// The task it is about.
     pub task: Option<Value>,
-    /// The version of the task that judged it.
+    /// The version of the task that decided it.
     pub task_version: Option<u32>,
-    /// The fact itself.
+    /// The body of the event.
     pub payload: Value,
-    /// Why this program can't read the event; then everything else is shown as it is stored.
+    /// The reason why this program can't read the event. The other fields then show the row as it
+    /// is stored.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unreadable: Option<String>,
 }
 
-/// The cause of an event, as far as its metadata names it. One that stock code appended may have none.
+/// The cause of an event, as far as its metadata names it. Rows that other programs appended may
+/// name none.
 #[derive(Debug, Default, Serialize)]
 pub struct Cause {
     /// The action.
@@ -86,7 +88,7 @@ pub struct Cause {
     /// The id of the request.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub request: Option<String>,
-    /// The name of the change by hand.
+    /// The name of the operator's command.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub command: Option<String>,
     /// The task that counted a past action, or released what past actions earned.
@@ -103,7 +105,7 @@ pub struct Cause {
     pub follower: Option<String>,
 }
 
-/// An action, by its identity.
+/// The identity of an action.
 #[derive(Debug, Serialize)]
 pub struct CausingAction {
     /// Its source.
@@ -115,7 +117,7 @@ pub struct CausingAction {
     pub kind: Option<String>,
 }
 
-/// Where a Kafka record lies.
+/// The position of a Kafka record.
 #[derive(Debug, Serialize)]
 pub struct SourcePosition {
     /// The topic.
@@ -124,17 +126,17 @@ pub struct SourcePosition {
     pub partition: Option<i32>,
     /// The offset.
     pub offset: Option<i64>,
-    /// How often the topic was accepted anew after it had been created again.
+    /// The number of times the topic was accepted again after it had been deleted and created anew.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub incarnation: Option<i32>,
 }
 
-/// How many events are looked through at once.
+/// Events read per query.
 const PAGE: i64 = 1_000;
 
 impl History {
-    /// Reads a page. Times of storing may step back a little from event to event, since clocks are
-    /// set, so the whole stream is looked through.
+    /// Reads a page. Scans the whole stream, because clocks get adjusted and the times of storing
+    /// may step back from one event to the next.
     pub async fn read(
         lane: Lane,
         user: &UserId,
@@ -143,7 +145,7 @@ impl History {
     ) -> Result<Self, AuditError> {
         let mut events: Vec<EventEntry> = Vec::new();
         let mut after = query.after.max(0);
-        // One more tells whether there is a next page.
+        // One event more than the limit shows that there is a next page.
         while events.len() <= query.limit {
             let page = reader::user_page(lane, user, after, PAGE, connection).await?;
             let mut is_last = true;
@@ -169,7 +171,7 @@ impl History {
 }
 
 impl EventEntry {
-    /// Describes an event as the history shows it; one that can't be read as it is stored.
+    /// Describes an event as the history shows it; an unreadable one is shown as it is stored.
     pub fn new(entry: Entry) -> Result<Self, AuditError> {
         match entry {
             Ok(recorded) => Self::of_event(recorded),

@@ -1,7 +1,7 @@
-//! What an auditor asks: what happened to a user, what caused it, and what it looked like then.
+//! Answers for auditors: the history of a user, the causes of events and grants, and past states.
 //!
-//! Each answer is one type with one serialised form, which HTTP and the command line share. Nothing
-//! here writes.
+//! Each answer is one type with one serialised form, shared by HTTP and the command line. This
+//! crate writes nothing.
 
 mod error;
 mod explanation;

@@ -1,4 +1,4 @@
-//! Compares grants and deliveries of a span of time with a payer's payments.
+//! Compares the grants and deliveries of a time span with a payer's payments.
 
 mod deadlines;
 mod payments;
@@ -19,59 +19,62 @@ pub use payments::{FileFormat, Payments, PaymentsFault};
 use crate::error::AuditError;
 use window::GrantInWindow;
 
-/// The number of grants of a payer's file that are looked up at once.
+/// Grants of a payer's file that are looked up per query.
 const LOOKED_UP: usize = 500;
 
 /// A difference between a grant and its payments.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DifferenceKind {
-    /// Delivered in the time of the report, and not paid by what the payer says.
+    /// Delivered within the report's time span, but not in the payer's file.
     Missing,
     /// Paid more than once.
     Double,
-    /// Paid with another amount.
+    /// Paid with another amount than granted.
     DifferentAmount,
-    /// Paid, and not delivered by what Plaudit knows.
+    /// Paid according to the payer, but not delivered according to Plaudit.
     Unconfirmed,
-    /// Paid, or said to be paid by an acknowledgement, and revoked.
+    /// Revoked, but paid according to the payer's file or an acknowledgement.
     PaidRevoked,
-    /// Paid, and never granted.
+    /// Paid, but never granted.
     Unknown,
-    /// Became payable or failed in the time of the report; given up, and not paid.
+    /// Became payable or failed within the report's time span; Plaudit gave up on it and it is not
+    /// paid.
     Failed,
-    /// Became payable in the time of the report; not paid, and not confirmed in the time that its channel allows.
+    /// Became payable within the report's time span; neither paid nor confirmed in the time that
+    /// its channel allows.
     Pending,
 }
 
-/// A grant that Plaudit and the payer know differently.
+/// A grant on which Plaudit and the payer differ.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Difference {
     /// The kind of difference.
     pub kind: DifferenceKind,
     /// The grant, as the payer names it.
     pub grant: Uuid,
-    /// The user; absent if it was never granted.
+    /// Absent if the payer's grant is unknown.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub user: Option<String>,
-    /// The amount that was granted.
+    /// The amount that was granted; absent if the payer's grant is unknown.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub granted: Option<i64>,
     /// The amount of each payment.
     pub paid: Vec<i64>,
 }
 
-/// The report.
+/// The report of a reconciliation.
 #[derive(Debug, Default, Serialize)]
 pub struct Reconciliation {
-    /// The number of grants that became payable, were delivered, failed or were revoked in the time, by their present
-    /// state.
+    /// Counts the grants that became payable, were delivered, failed or were revoked within the
+    /// time span, by their present state.
     pub states: BTreeMap<&'static str, u64>,
     /// The number of differences of each kind.
     pub counts: BTreeMap<DifferenceKind, u64>,
-    /// By kind, then by grant.
+    /// Sorted by kind, then by grant.
     pub differences: Vec<Difference>,
-    /// Events of the time that this program can't read: their grants are left out.
+    /// The number of events in the time span that this program can't read. Their grants are left
+    /// out.
     pub unreadable_events: u64,
 }
 
@@ -81,17 +84,17 @@ struct Known<'a> {
     user: &'a str,
     amount: i64,
     state: RewardState,
-    /// `None`: the grant is not of the time of the report, and is compared for what was paid only.
+    /// `None` if the grant is outside the report's time span: then only the payments are compared.
     is_delivered_in_window: Option<bool>,
-    /// It should have been confirmed by now.
+    /// True if it should have been confirmed by now.
     is_overdue: bool,
-    /// Its payer has said that it paid it, and that changed nothing.
+    /// True if its payer acknowledged a payment and the acknowledgement was ignored.
     is_said_to_be_paid: bool,
 }
 
 impl Reconciliation {
-    /// Reads what the log says of `from..until`, by the time at which events were stored, and compares it.
-    /// Every grant of the payer's file is compared, also one of another time.
+    /// Reads the events that were stored in `from..until` and compares their grants with the
+    /// payments. Compares every grant of the payer's file, also those of another time.
     pub async fn read(
         pool: &PgPool,
         (from, until): (Timestamp, Timestamp),
@@ -118,7 +121,7 @@ impl Reconciliation {
         Ok(report)
     }
 
-    /// Compares some grants of the time. What was compared is taken out of `payments`.
+    /// Compares some grants of the time span and removes their payments from `payments`.
     async fn compare_chunk(
         &mut self,
         chunk: &[GrantInWindow],
@@ -148,7 +151,7 @@ impl Reconciliation {
         Ok(())
     }
 
-    /// Compares the payments for grants outside of the time.
+    /// Compares the remaining payments: those for grants outside the time span.
     async fn compare_rest(
         &mut self,
         rest: HashMap<Uuid, Vec<i64>>,
@@ -183,7 +186,7 @@ impl Reconciliation {
     }
 }
 
-/// The revoked grants among these of which a payer has said that it paid them.
+/// Returns the revoked grants among these whose payer has acknowledged a payment.
 async fn said_to_be_paid(
     chunk: &[GrantInWindow],
     states: &HashMap<Uuid, RewardState>,
@@ -197,8 +200,9 @@ async fn said_to_be_paid(
     handed_over::said_to_be_paid(&revoked, connection).await
 }
 
-/// Compares a grant with its payments. Without a payer's file, what Plaudit knows by itself is a difference: grants that
-/// failed, that are overdue, and that were paid although they were revoked.
+/// Compares a grant with its payments. Without a payer's file, only differences that Plaudit knows
+/// by itself are found: failed grants, overdue ones, and revoked ones whose payment was
+/// acknowledged.
 fn compare(known: &Known<'_>, paid: Option<Vec<i64>>) -> Option<Difference> {
     let kind = match (paid.as_deref(), known.state) {
         (None | Some([]), RewardState::Failed) => DifferenceKind::Failed,

@@ -1,4 +1,5 @@
-//! A dry run: what actions would do, by the catalogue in force or with drafts, and why tasks would not move.
+//! Dry runs: the effect of actions under the catalogue in force or with drafts, and the reasons why
+//! tasks would not move.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::time::{Duration, Instant};
@@ -22,30 +23,31 @@ use uuid::Uuid;
 
 use crate::error::AuditError;
 
-/// How long a dry run may compute.
+/// Time limit for the computation of a dry run.
 const COMPUTING_MAX: Duration = Duration::from_secs(3);
 
-/// What is to be tried.
+/// The input of a dry run.
 #[derive(Debug, Clone, Default)]
 pub struct SimulationInput {
-    /// Whose history the actions come on top of; absent: each action's user has done nothing yet.
+    /// The user whose history the actions come on top of. Absent: each action's user starts with an
+    /// empty history.
     pub user: Option<UserId>,
-    /// In order.
+    /// The actions, in the order in which they are decided.
     pub actions: Vec<Action>,
-    /// Tasks as they would be published; without any, the catalogue in force is tried.
+    /// Tasks as they would be published. Empty: the catalogue in force is used.
     pub drafts: Vec<TaskDefinition>,
 }
 
-/// What would happen. Nothing was written.
+/// The outcome of a dry run. Nothing was written.
 #[derive(Debug, Serialize)]
 pub struct Simulation {
-    /// In order.
+    /// In the order of the input.
     pub actions: Vec<SimulatedAction>,
-    /// The tasks that would look different, by user.
+    /// The tasks that would look different, ordered by user.
     pub tasks: Vec<SimulatedTask>,
 }
 
-/// What an action would do.
+/// The effect of an action.
 #[derive(Debug, Serialize)]
 pub struct SimulatedAction {
     /// Its user.
@@ -57,9 +59,9 @@ pub struct SimulatedAction {
     /// Its type.
     #[serde(rename = "type")]
     pub kind: String,
-    /// When it occurs.
+    /// The time at which it occurs.
     pub time: Timestamp,
-    /// An action with this identity was decided before, so nothing would happen.
+    /// True if an action with this identity was decided before, so that nothing would happen.
     pub duplicate: bool,
     /// The events that would be stored, in order.
     pub events: Vec<Event>,
@@ -72,14 +74,14 @@ pub struct SimulatedAction {
 pub struct UnmovedTask {
     /// The task.
     pub task: TaskId,
-    /// Names the reason, such as `filtered_out`.
+    /// The machine-readable reason, such as `filtered_out`.
     pub reason: String,
-    /// The reason for people.
+    /// A description of the reason for people.
     pub detail: String,
-    /// The `where` that was evaluated, if that is the reason.
+    /// The `where` that was evaluated, if it is the reason.
     #[serde(rename = "where", skip_serializing_if = "Option::is_none")]
     pub filter: Option<String>,
-    /// What the `where` names, with its values; null: it is not there.
+    /// The fields that the `where` names, with their values; null for a field that does not exist.
     #[serde(skip_serializing_if = "Map::is_empty")]
     pub saw: Map<String, Value>,
 }
@@ -91,29 +93,29 @@ pub struct SimulatedTask {
     pub user: UserId,
     /// The task.
     pub task: TaskId,
-    /// As it is; absent: the user does not have it.
+    /// The present screen; absent if the user does not have the task.
     pub before: Option<TaskScreen>,
-    /// As it would be.
+    /// The screen after the actions; absent if the user would not have the task.
     pub after: Option<TaskScreen>,
 }
 
-/// Why nothing was tried.
+/// The reason why a dry run has no result.
 #[derive(Debug, thiserror::Error)]
 pub enum SimulationError {
     /// The drafts do not fit the catalogue.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
     Unfit(Vec<Unfit>),
-    /// An action is another user's than the one whose history was asked for.
+    /// An action belongs to another user than the history.
     #[error("action {index} is of user {got}, but the history is of user {wanted}")]
     OtherUser {
-        /// From 0.
+        /// The position of the action in the input, from 0.
         index: usize,
-        /// Of the action.
+        /// The action's user.
         got: UserId,
-        /// Of the history.
+        /// The user of the history.
         wanted: UserId,
     },
-    /// It took too long.
+    /// The computation exceeded its time limit.
     #[error("the dry run takes more than {} s; try fewer actions", COMPUTING_MAX.as_secs())]
     TooLong,
     /// The log can't be read.
@@ -121,7 +123,7 @@ pub enum SimulationError {
     Audit(#[from] AuditError),
 }
 
-/// All that a dry run needs. [`Self::run`] computes for a while and waits for nothing.
+/// The data for a dry run. [`Self::run`] computes for a while and waits for nothing.
 #[derive(Debug)]
 pub struct PreparedSimulation {
     actions: Vec<Action>,
@@ -130,13 +132,13 @@ pub struct PreparedSimulation {
     with_drafts: Option<Catalogue>,
     states: BTreeMap<UserId, UserTasks>,
     seen: HashSet<Uuid>,
-    /// The use of the budgets that the actions may draw on. A dry run takes nothing of them.
+    /// The use of the budgets that the actions may draw on. A dry run consumes none of them.
     budgets_used: BudgetsUsed,
     now: Timestamp,
 }
 
 impl Simulation {
-    /// Reads what the dry run needs.
+    /// Reads the data for the dry run.
     pub async fn prepare(
         input: SimulationInput,
         lane_count: LaneCount,
@@ -197,7 +199,7 @@ impl Simulation {
 }
 
 impl PreparedSimulation {
-    /// Decides one action after the other.
+    /// Decides the actions one after the other.
     pub fn run(self) -> Result<Simulation, SimulationError> {
         let began = Instant::now();
         let Self {
@@ -222,7 +224,7 @@ impl PreparedSimulation {
             let state = states.entry(action.user.clone()).or_default();
             let (mut events, mut unmoved) = (Vec::new(), Vec::new());
             if !duplicate {
-                // What a dry run rolls is one of the possible outcomes, the same each time.
+                // Rolls one of the possible outcomes, the same one on each run.
                 let seed = Seed(action.identity().as_u64_pair().0);
                 let input = ActionInput { action: &action, seed, credited: None };
                 let decision = decide_action(state, input, catalogue, &budgets_used);
@@ -271,8 +273,8 @@ fn screens(
     shown.into_iter().map(|task| (task.id.clone(), task)).collect()
 }
 
-/// The tasks that an action would not move, in order of their ids: those that listen to it, and of the others
-/// those that were drafted, or all if none was.
+/// Lists the tasks that an action would not move, in order of their ids: all that listen to it, and
+/// of the others the drafted ones, or all of them if there are no drafts.
 fn unmoved_tasks(
     state: &UserTasks,
     action: &Action,
@@ -334,7 +336,7 @@ fn explained(
     told
 }
 
-/// The name of a reason: the first or only word of its JSON.
+/// Returns the name of a reason: the only word, or the first key, of its JSON.
 fn name_of(reason: &UnmovedReason) -> String {
     match serde_json::to_value(reason) {
         Ok(Value::String(name)) => name,
@@ -343,7 +345,7 @@ fn name_of(reason: &UnmovedReason) -> String {
     }
 }
 
-/// What a `where` names, such as `data.coins`, with its values.
+/// Returns the fields that a `where` names, such as `data.coins`, with their values.
 fn values_in(filter: &str, state: &UserTasks, action: &Action) -> Map<String, Value> {
     let mut user = state.attributes.clone();
     user.insert("id".to_owned(), action.user.as_str().into());
@@ -363,8 +365,8 @@ fn values_in(filter: &str, state: &UserTasks, action: &Action) -> Map<String, Va
     saw
 }
 
-/// The paths below `data`, `user` and `action` in an expression. A path ends before a call, such as
-/// `data.name.startsWith('a')`. Those in text literals are found too, and do no harm.
+/// Finds the paths below `data`, `user` and `action` in an expression. A path ends before a call,
+/// as in `data.name.startsWith('a')`. Paths inside text literals are found too; they do no harm.
 fn paths_in(filter: &str) -> BTreeSet<String> {
     let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '.';
     let mut paths = BTreeSet::new();

@@ -1,4 +1,4 @@
-//! A user's task screen as it was, folded from the log.
+//! A user's task screen at a past moment, folded from the log.
 
 use std::sync::Arc;
 
@@ -21,9 +21,9 @@ pub struct StateAt {
     pub user: UserId,
     /// The moment.
     pub at: Timestamp,
-    /// The last of the user's events that it shows; 0 before the first.
+    /// The sequence of the last event that the screen includes; 0 before the first.
     pub sequence: i64,
-    /// Where in the log that event is; for a state of now: the head of the lane.
+    /// The position of that event in the log. For the present state: the head of the lane.
     #[serde(serialize_with = "as_text")]
     pub position: Position,
     /// The screen.
@@ -35,11 +35,11 @@ fn as_text<S: serde::Serializer>(position: &Position, to: S) -> Result<S::Ok, S:
 }
 
 impl StateAt {
-    /// Folds the user's events up to a moment. Without one, and for one that is yet to come: all.
+    /// Folds the user's events up to `moment`; all of them if it is `None` or in the future.
     ///
     /// # Errors
     ///
-    /// [`AuditError::Unreadable`] if an event up to there can't be read.
+    /// [`AuditError::Unreadable`] if one of these events can't be read.
     pub async fn read(
         user: UserId,
         lane: Lane,
@@ -48,15 +48,17 @@ impl StateAt {
         catalogue: &CatalogueStore,
         pool: &PgPool,
     ) -> Result<Self, AuditError> {
-        // Taken here and not before somebody waited: what was waited for belongs to it.
+        // Taken after any wait for a position, so that the state includes the events that the
+        // caller waited for.
         let now = Timestamp::now();
-        // The clock of the database may be ahead of this one, so now is whatever is there.
+        // The database's clock may be ahead of this one, so the present state takes all events
+        // there are.
         let moment = moment.filter(|moment| !matches!(moment, Moment::Time(at) if *at >= now));
         let until = moment.map(|moment| match moment {
             Moment::Time(at) => Until::Time(at),
             Moment::Sequence(last) => Until::Sequence(last),
         });
-        // One snapshot, so that the head is that of what is folded.
+        // One snapshot, so that the head belongs to the events that are folded.
         let mut tx = pool.begin_with("begin isolation level repeatable read, read only").await?;
         let (state, sequence) = reader::fold_user(lane, &user, until, &mut tx).await?;
         let last = LastEvent::read(lane, &user, sequence, &mut tx).await?;
@@ -81,19 +83,19 @@ impl StateAt {
 /// The moment an auditor asks about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Moment {
-    /// At this time, without what was stored later.
+    /// As of this time; events that were stored later are left out.
     Time(Timestamp),
-    /// After this event.
+    /// Just after the event with this sequence.
     Sequence(i64),
 }
 
-/// Why a text is not a [`Moment`].
+/// The reason why a text is not a [`Moment`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidMoment {
-    /// Too many digits.
+    /// A sequence with too many digits.
     #[error("no history is that long")]
     Sequence,
-    /// Neither.
+    /// Neither an instant nor a sequence.
     #[error("must be an RFC 3339 instant, such as 2026-03-29T01:30:00Z, or a sequence number")]
     Neither,
 }
@@ -113,7 +115,8 @@ impl std::str::FromStr for Moment {
 /// The event at which a fold ended.
 struct LastEvent {
     position: Position,
-    /// Before the first event: when the first one was stored; `None` if there is none.
+    /// If the fold ended before the first event: the time at which that one was stored; `None` if
+    /// the user has no events.
     recorded_at: Option<Timestamp>,
 }
 
@@ -131,7 +134,7 @@ impl LastEvent {
         });
         let position = found.filter(|(at, ..)| *at == sequence).map(|(_, position, _)| position);
         Ok(Self {
-            // Nothing of the user was there at the beginning of the lane.
+            // The user had no events yet: the beginning of the lane.
             position: position.unwrap_or(Position { lane, number: 0 }),
             recorded_at: found.map(|(_, _, recorded_at)| recorded_at),
         })

@@ -27,47 +27,48 @@ pub struct Why {
     pub user: UserId,
     /// The task.
     pub task: TaskId,
-    /// As of when.
+    /// The time as of which the answer holds.
     pub at: Timestamp,
-    /// The obstacles to any action now; empty: a matching action would count.
+    /// The obstacles to any action now. Empty if a matching action would count.
     pub obstacles: Vec<Obstacle>,
-    /// What delays the rewards of an action that counts now; empty: they are granted with it.
+    /// The reasons for which the rewards of an action that counts now are delayed. Empty if they
+    /// are granted with it.
     pub delays: Vec<Obstacle>,
     /// The effect of the given action on the task.
     pub action: Option<ActionVerdict>,
     /// The last actions that moved nothing although they matched, oldest first.
     pub refused: Vec<EventEntry>,
-    /// The task as the user sees it; absent: the user does not have it.
+    /// The task as the user sees it; absent if the user does not have the task.
     pub screen: Option<TaskScreen>,
 }
 
 /// Something that stops a task or delays its rewards.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Obstacle {
-    /// Names it, such as `locked`.
+    /// The machine-readable name, such as `locked`.
     pub reason: &'static str,
-    /// The same for people, and what to do.
+    /// A description for people, with the remedy.
     pub detail: String,
 }
 
 /// The effect of an action on one task.
 #[derive(Debug, Serialize)]
 pub struct ActionVerdict {
-    /// An action with this identity was decided before, so nothing would happen.
+    /// True if an action with this identity was decided before, so that nothing would happen.
     pub duplicate: bool,
-    /// The events of the task.
+    /// The events of the task that would be stored.
     pub events: Vec<Event>,
-    /// Why it would not move; absent: it would.
+    /// The reason why the task would not move; absent if it would.
     pub unmoved: Option<UnmovedTask>,
 }
 
-/// Why there is no explanation.
+/// The reason why there is no explanation.
 #[derive(Debug, thiserror::Error)]
 pub enum WhyError {
     /// There is no such task.
     #[error("there is no task {0}; `plaudit tasks list` names those there are")]
     UnknownTask(TaskId),
-    /// The action can't be tried.
+    /// The action can't be simulated.
     #[error(transparent)]
     Simulation(#[from] SimulationError),
     /// The log can't be read.
@@ -75,16 +76,16 @@ pub enum WhyError {
     Audit(#[from] AuditError),
 }
 
-/// How many refused actions are shown.
+/// Limit on the refused actions shown.
 const REFUSED_MAX: usize = 5;
 
-/// How many of the user's last events are looked through for them.
+/// The number of the user's last events that are searched for refused actions.
 const EVENTS_LOOKED_THROUGH: i64 = 1_000;
 
-/// All that an explanation needs. [`Self::run`] computes for a while and waits for nothing.
+/// The data for an explanation. [`Self::run`] computes for a while and waits for nothing.
 #[derive(Debug)]
 pub struct PreparedWhy {
-    /// Without what the action would do.
+    /// The explanation, still without the verdict on the action.
     why: Why,
     action: Option<PreparedSimulation>,
 }
@@ -102,7 +103,7 @@ impl Why {
         Self::prepare(user, id, action, lane_count, catalogue, pool).await?.run()
     }
 
-    /// Reads what the explanation needs.
+    /// Reads the data for the explanation.
     pub async fn prepare(
         user: UserId,
         id: &TaskId,
@@ -146,7 +147,7 @@ impl Why {
 }
 
 impl PreparedWhy {
-    /// Tries the action, if one was given.
+    /// Simulates the action, if one was given.
     pub fn run(self) -> Result<Why, WhyError> {
         let Self { mut why, action } = self;
         if let Some(prepared) = action {
@@ -174,7 +175,8 @@ fn refused(page: Vec<reader::Entry>, task: &TaskId) -> Result<Vec<EventEntry>, A
     found.into_iter().skip(skipped).map(EventEntry::new).collect()
 }
 
-/// The parked record that the user's actions wait behind, and what stops the task itself.
+/// Lists the parked record that the user's actions wait behind, then the obstacles of the task
+/// itself.
 fn obstacles(
     id: &TaskId,
     blocking: Option<Uuid>,
@@ -246,7 +248,7 @@ fn listed(tasks: &[TaskId]) -> String {
     tasks.iter().map(TaskId::as_str).collect::<Vec<_>>().join(", ")
 }
 
-/// What delays the rewards of actions that count.
+/// The reasons for which rewards of counted actions are delayed.
 fn delays(id: &TaskId, withheld_by: &[TaskId], is_held: bool) -> Vec<Obstacle> {
     let withheld = (!withheld_by.is_empty()).then(|| Obstacle {
         reason: "locked",

@@ -1,4 +1,4 @@
-//! What auditors see of a real log.
+//! Auditors' answers from a real log.
 
 use plaudit_audit::{AuditError, History, HistoryQuery, Moment, StateAt};
 use plaudit_domain::ids::UserId;
@@ -18,7 +18,7 @@ async fn database() -> (PgPool, Lane, UserId) {
     (pool, Lane::of("ann", lanes), "ann".parse().unwrap())
 }
 
-/// A row as somebody else may have written it.
+/// Appends a row as another program may have written it.
 async fn append(pool: &PgPool, lane: Lane, sequence: i64, version: &str, payload: &Value) {
     sqlx::query(
         "insert into events (lane, aggregate_type, aggregate_id, sequence, event_type,

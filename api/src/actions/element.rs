@@ -1,4 +1,4 @@
-//! One element of a request: an action, or something that is not a valid one.
+//! One element of a request: an action, or anything else that was sent in its place.
 
 use std::collections::BTreeMap;
 
@@ -17,7 +17,7 @@ use super::portions::ELEMENT_BYTES_MAX;
 use crate::input::media_type;
 use crate::problem::{Answer, InputError};
 
-/// One element. Its identity is known even if it is not a valid action.
+/// One element of a request. Its identity is kept even if it is not a valid action.
 #[derive(Debug)]
 pub struct Element {
     /// Its `source`, if it has one.
@@ -26,13 +26,14 @@ pub struct Element {
     pub id: Option<String>,
     subject: Option<String>,
     action: Result<Action, Unreadable>,
-    /// The headers that a Kafka record would have, so that it can be read again in the same way.
+    /// The headers that a Kafka record of it would have, so that a parked element is read again in
+    /// the same way.
     headers: Value,
     bytes: Vec<u8>,
 }
 
 impl Element {
-    /// From JSON.
+    /// Reads an element from JSON.
     pub fn structured(json: impl AsRef<[u8]>) -> Self {
         let json = json.as_ref();
         let action = if_readable(json).and_then(|()| cloud_events::from_structured(json));
@@ -53,7 +54,7 @@ impl Element {
         }
     }
 
-    /// From `ce-` headers and a body that is `data`.
+    /// Reads an element from `ce-` headers and a body that is its `data`.
     ///
     /// # Source
     ///
@@ -99,8 +100,8 @@ impl Element {
         })
     }
 
-    /// The work that it causes, and its lane. An action that occurred after `latest` is from the future and
-    /// is parked.
+    /// Returns the work that the element causes, and its lane. An action later than `latest` is
+    /// from the future and is parked.
     pub fn work(self, latest: Timestamp, lane_count: LaneCount) -> (Lane, Work) {
         let lane = |key: &str| Lane::of(key, lane_count);
         match self.action {
@@ -120,7 +121,8 @@ impl Element {
         }
     }
 
-    /// The record to park. Its id follows from its content, so a repeat is the same record.
+    /// Builds the record to park. Its id is derived from its content, so that a repeat is the same
+    /// record.
     fn parked(&self, unreadable: &Unreadable) -> ParkedRecord {
         let name =
             format!("request\u{1f}{}\u{1f}{}", self.headers, String::from_utf8_lossy(&self.bytes));
@@ -135,7 +137,7 @@ impl Element {
     }
 }
 
-/// Refuses what can't be an action by its length alone, before it is parsed.
+/// Refuses an element before it is parsed if it is too long to be an action.
 fn if_readable(text: &[u8]) -> Result<(), Unreadable> {
     if text.len() > ELEMENT_BYTES_MAX {
         return Err(action::Unreadable::DataTooLarge.into());
@@ -143,10 +145,11 @@ fn if_readable(text: &[u8]) -> Result<(), Unreadable> {
     Ok(())
 }
 
-/// The attributes that make an action.
+/// The attributes that are read from the headers in binary mode.
 const ATTRIBUTES: [&str; 6] = ["specversion", "source", "id", "type", "subject", "time"];
 
-/// The longest reason, in characters. Some repeat what was sent, which may be as long as a request.
+/// The longest reason, in characters. Some reasons repeat the input, which may be as long as a
+/// request.
 const REASON_CHARS_MAX: usize = 500;
 
 fn in_one_line(reason: &str) -> String {

@@ -1,9 +1,9 @@
-//! The attributes that name an element which is not a valid action.
+//! The identifying attributes of an element that is not a valid action.
 
 use serde::de::{IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-/// As far as they are there and are text.
+/// The attributes of an element that are present and are text.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Names {
     pub source: Option<String>,
@@ -12,8 +12,8 @@ pub struct Names {
 }
 
 impl Names {
-    /// Reads them without keeping anything else of the element, however large it is. Of several fields of one
-    /// name the last one counts.
+    /// Reads the attributes and keeps nothing else of the element, however large it is. Of several
+    /// fields with the same name the last one counts.
     pub fn of(json: &[u8]) -> Self {
         serde_json::from_slice(json).unwrap_or_default()
     }

@@ -1,25 +1,28 @@
-//! Large requests are read and applied in portions: parsed JSON takes many times the memory of its text.
+//! Splits large requests into portions that are read and applied one by one: parsed JSON takes many
+//! times the memory of its text.
 
 use serde::de::{IgnoredAny, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::ACTIONS_MAX;
 
-/// The longest text of one element that is parsed. The data of an action has 64 KiB at most, and six times
-/// as much where every character is escaped.
+/// The longest text of an element that is parsed, in bytes. The data of an action has 64 KiB at
+/// most, and six times as much if every character is escaped.
 pub const ELEMENT_BYTES_MAX: usize = 512 * 1024;
 
-/// The least that a container, an element of a list or a text takes when it is parsed, in bytes.
+/// The memory charged for an object, a field, an element of a list and a text once parsed, in
+/// bytes.
 ///
-/// Source: `serde_json::Value` has 32 bytes, of which a list that grows may have half in reserve; a map is a
-/// node of 11 keys of 24 bytes and as many values, and a full node is split into two half empty ones; an
-/// allocation takes 32 bytes more or less.
+/// Source: a `serde_json::Value` has 32 bytes, and a growing list may hold half of its capacity in
+/// reserve. A map is a node of 11 keys of 24 bytes and as many values, and a full node is split
+/// into two half-empty ones. An allocation takes about 32 bytes.
 const OBJECT_BYTES: usize = 700;
 const FIELD_BYTES: usize = 112;
 const ITEM_BYTES: usize = 48;
 const TEXT_BYTES: usize = 32;
 
-/// An upper bound of what a JSON text takes when it is parsed, in bytes, with its own characters.
+/// Returns an upper bound of the memory that a JSON text takes once parsed, in bytes, including its
+/// own characters.
 pub fn parsed_bytes(json: &[u8]) -> usize {
     let (mut bytes, mut in_text, mut is_escaped) = (json.len() + ITEM_BYTES, false, false);
     for byte in json {
@@ -40,8 +43,8 @@ pub fn parsed_bytes(json: &[u8]) -> usize {
     bytes
 }
 
-/// Divides elements into portions of at most so many bytes when they are parsed, or of one element. Gives
-/// each portion with that number.
+/// Divides elements into portions of at most `bytes_max` bytes once parsed; a larger element makes
+/// a portion of its own. Yields each portion with its bytes.
 pub fn portions<'e>(
     elements: &'e [&'e [u8]],
     bytes_max: usize,
@@ -62,12 +65,12 @@ pub fn portions<'e>(
     })
 }
 
-/// The elements of an array. Those beyond [`ACTIONS_MAX`] are only counted, so that an array of millions
-/// takes no more memory than its text.
+/// The elements of an array. Those beyond [`ACTIONS_MAX`] are only counted, so that an array of
+/// millions takes no more memory than its text.
 pub struct Elements<'b> {
-    /// The first ones.
+    /// The first elements, at most [`ACTIONS_MAX`].
     pub kept: Vec<&'b RawValue>,
-    /// The number of values.
+    /// The number of all elements.
     pub count: usize,
 }
 

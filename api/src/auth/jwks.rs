@@ -1,8 +1,8 @@
-//! Public keys (JWK Set, RFC 7517) from a file or a URL, kept fresh.
+//! Public keys (JWK Set, RFC 7517) from a file or a URL, refreshed regularly.
 //!
-//! Tokens whose key is known never wait for a fetch. One fetch serves all that wait for an unknown key,
-//! and the next one begins at the earliest 5 s after it has ended, so that tokens with invented key ids
-//! neither load the key server nor queue up.
+//! Tokens with a known key never wait for a fetch. All tokens that wait for an unknown key share
+//! one fetch, and the next such fetch begins at the earliest 5 s after it has ended, so that tokens
+//! with invented key ids neither load the key server nor queue up.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -25,35 +25,37 @@ use crate::problem::Problem;
 /// The source of public keys.
 #[derive(Debug, Clone)]
 pub enum JwksSource {
-    /// A file; read again when a token names a key that is not known, and every few minutes.
+    /// A file. It is read again when a token names an unknown key, and every few minutes.
     File(PathBuf),
-    /// An `http` or `https` address, and the client that fetches it.
+    /// An `http` or `https` address and the client to fetch it with.
     Url(reqwest::Url, reqwest::Client),
 }
 
-/// Keys are fetched again after this time.
+/// Interval between fetches of the keys.
 const FRESH: Duration = Duration::from_secs(300);
-/// The first and the longest wait after a failed fetch; each one is twice the one before.
+/// The first and the longest wait after a failed fetch; each wait is twice the one before.
 const RETRY_FIRST: Duration = Duration::from_secs(5);
 const RETRY_MAX: Duration = Duration::from_secs(60);
-/// The shortest time from the end of a fetch to the next one that a token causes.
+/// The shortest time between the end of a fetch and the next fetch for a token.
 const REFETCH_MIN: Duration = Duration::from_secs(5);
-/// How long one fetch may take. Shorter than a request's deadline, so that tokens are refused by it and not
-/// by the deadline.
+/// Time limit for a fetch. Shorter than a request's deadline, so that the request is refused for
+/// the failed fetch and not for its deadline.
 const FETCH_MAX: Duration = Duration::from_secs(4);
-/// Without any keys for so long, a process is not ready: it can check no token that is signed with one.
+/// A process that has had no keys for this long is not ready: it can't check tokens that are signed
+/// with one.
 const UNREADY_AFTER: Duration = Duration::from_secs(8);
-/// The most bytes and keys of a set. Providers publish a handful of keys, with a few KB each.
+/// Limits on the bytes and the keys of a set. Providers publish a handful of keys, each with a few
+/// KB.
 const SET_BYTES_MAX: usize = 1024 * 1024;
 const KEYS_MAX: usize = 100;
 
-/// See the module. Cheap to clone.
+/// The public keys of one source; see the module. Cheap to clone.
 #[derive(Clone)]
 pub struct Jwks(Arc<Inner>);
 
 struct Inner {
     source: JwksSource,
-    /// `None` until they were fetched for the first time.
+    /// `None` until the first successful fetch.
     keys: RwLock<Option<Vec<PublicKey>>>,
     fetching: Mutex<Fetching>,
     opened_at: Instant,
@@ -63,21 +65,22 @@ type Fetch = Shared<BoxFuture<'static, Result<(), Arc<str>>>>;
 
 #[derive(Default)]
 struct Fetching {
-    /// The fetch that is under way.
+    /// The fetch in progress.
     running: Option<Fetch>,
     ended_at: Option<Instant>,
     /// The error of the last fetch, if it failed.
     failure: Option<Arc<str>>,
 }
 
-/// The state of the keys.
+/// The state of the public keys.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum KeysStanding {
-    /// They were fetched the last time.
+    /// The last fetch succeeded.
     Fresh,
-    /// They could not be fetched, and those from before are in use, or they are tried for the first time.
+    /// The last fetch failed and earlier keys stay in use, or the first fetch has not succeeded
+    /// yet.
     Stale(String),
-    /// There are none, and have not been since a while.
+    /// There are no keys, and there have been none for a while.
     Missing(String),
 }
 
@@ -93,7 +96,8 @@ impl Jwks {
         let inner = Inner { source, keys: RwLock::new(None), fetching, opened_at };
         let jwks = Self(Arc::new(inner));
         match (jwks.fetch().await, &jwks.0.source) {
-            // A token may cause the next one at once: keys may have been exchanged while this started.
+            // Lets a token trigger the next fetch at once: the keys may have been rotated during
+            // the start.
             (Ok(()), _) => jwks.fetching().ended_at = None,
             (Err(reason), JwksSource::File(path)) => {
                 let path = path.display().to_string();
@@ -107,7 +111,7 @@ impl Jwks {
         Ok(jwks)
     }
 
-    /// Fetches the keys every few minutes, after a failure sooner. Runs until it is dropped.
+    /// Fetches the keys every few minutes, and sooner after a failure. Runs until it is dropped.
     pub async fn refresh(&self) {
         let mut retry = RETRY_FIRST;
         let mut wait = if self.is_loaded() { FRESH } else { retry };
@@ -126,8 +130,8 @@ impl Jwks {
         }
     }
 
-    /// The keys that may have signed a token; none if it is not ours. For a key id that is not known, the
-    /// set is fetched again if that may help.
+    /// Returns the keys that may have signed a token; none if no key of the set fits. Fetches the
+    /// set again for an unknown key, unless a fetch has only just ended.
     pub async fn candidates(
         &self,
         algorithm: Algorithm,
@@ -146,7 +150,7 @@ impl Jwks {
         Ok(self.known(algorithm, id))
     }
 
-    /// The state of the keys.
+    /// Returns the state of the keys.
     pub fn standing(&self) -> KeysStanding {
         let failure = self.fetching().failure.clone();
         let source = &self.0.source;
@@ -175,7 +179,7 @@ impl Jwks {
 
     fn known(&self, algorithm: Algorithm, id: Option<&str>) -> Vec<Arc<DecodingKey>> {
         let keys = self.0.keys.read().unwrap_or_else(PoisonError::into_inner);
-        // A token without a key id may be signed by any; a key without an id is taken for any.
+        // A token without a key id may be signed by any key; a key without an id fits any token.
         let fits = |key: &&PublicKey| {
             key.algorithm == algorithm
                 && id.is_none_or(|id| key.id.as_deref().is_none_or(|have| have == id))
@@ -187,7 +191,7 @@ impl Jwks {
         self.0.fetching.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The fetch that is under way, or a new one. `None` if the last one has only just ended.
+    /// Returns the fetch in progress, or starts one. `None` if the last one has only just ended.
     fn fetch_for_a_token(&self) -> Option<Fetch> {
         let mut fetching = self.fetching();
         let just_ended = fetching.ended_at.is_some_and(|at| at.elapsed() < REFETCH_MIN);
@@ -206,7 +210,7 @@ impl Jwks {
         }
     }
 
-    /// Runs beside those that wait for it, who may all be gone before it has ended.
+    /// Spawns the fetch as a task of its own: all its waiters may be gone before it ends.
     fn start_fetch(&self, fetching: &mut Fetching) -> Fetch {
         let jwks = self.clone();
         let task = tokio::spawn(async move {
@@ -234,7 +238,7 @@ impl Jwks {
 }
 
 impl fmt::Display for JwksSource {
-    /// An address without its query, which may hold a secret, and without a password.
+    /// Omits the query and the password of an address: they may hold secrets.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File(path) => write!(f, "{}", path.display()),
@@ -248,7 +252,7 @@ impl fmt::Display for JwksSource {
 }
 
 impl JwksSource {
-    /// Reads the set, whose length is bounded whatever the source sends.
+    /// Reads the set. Its length is bounded, whatever the source sends.
     async fn read(&self) -> Result<Vec<u8>, String> {
         let too_long = || format!("the key set is longer than {SET_BYTES_MAX} bytes");
         match self {
@@ -277,7 +281,7 @@ impl JwksSource {
     }
 }
 
-/// Reads a key set. Keys of kinds that are not used here are left out, as RFC 7517 has it.
+/// Parses a key set. Keys of unsupported kinds are left out, as RFC 7517 demands.
 fn read_set(text: &[u8]) -> Result<Vec<PublicKey>, String> {
     #[derive(Deserialize)]
     struct Set {
@@ -291,8 +295,8 @@ fn read_set(text: &[u8]) -> Result<Vec<PublicKey>, String> {
     Ok(keys.filter_map(|key| public_key(&key)).collect())
 }
 
-/// A key that signs with one of our algorithms. Symmetric keys are left out: a published set must not have
-/// any.
+/// Returns a key for one of the supported signature algorithms. Symmetric keys are left out: a
+/// published set must not contain any.
 fn public_key(jwk: &Jwk) -> Option<PublicKey> {
     let (algorithm, named) = match &jwk.algorithm {
         AlgorithmParameters::RSA(_) => (Algorithm::RS256, KeyAlgorithm::RS256),

@@ -1,4 +1,4 @@
-//! The keys that tokens are checked with.
+//! The keys that verify tokens.
 
 use std::sync::Arc;
 
@@ -9,27 +9,27 @@ use super::jwks::{Jwks, JwksSource, KeysStanding};
 use super::{Caller, ExpectedClaims, now_seconds};
 use crate::problem::Problem;
 
-/// The tokens that are accepted.
+/// Selects the tokens that are accepted.
 #[derive(Debug, Clone, Default)]
 pub struct KeyOptions {
-    /// The secret of HS256; absent: HS256 is refused.
+    /// The secret of HS256. Absent: HS256 is refused.
     pub hs256_secret: Option<String>,
-    /// Public keys for RS256, ES256 and `EdDSA`; absent: these are refused.
+    /// The source of public keys for RS256, ES256 and `EdDSA`. Absent: these are refused.
     pub jwks: Option<JwksSource>,
     /// The audience and issuer that tokens must have.
     pub expected: ExpectedClaims,
 }
 
-/// Tokens can't be checked.
+/// The reason why tokens can't be verified.
 #[derive(Debug, thiserror::Error)]
 pub enum KeysError {
-    /// Neither a secret nor public keys.
+    /// Neither a secret nor public keys are configured.
     #[error("no keys to check tokens with; set PLAUDIT_AUTH_HS256_SECRET or PLAUDIT_AUTH_JWKS")]
     None,
-    /// With an empty secret anybody could sign.
+    /// The secret is empty, so that anybody could sign.
     #[error("PLAUDIT_AUTH_HS256_SECRET is empty")]
     EmptySecret,
-    /// The file with public keys.
+    /// The file with public keys can't be read.
     #[error("the key set {path}: {reason}")]
     File {
         /// The file.
@@ -39,7 +39,7 @@ pub enum KeysError {
     },
 }
 
-/// The keys that tokens are checked with. Cheap to clone.
+/// The keys that verify tokens. Cheap to clone.
 #[derive(Clone)]
 pub struct Keys(Arc<Inner>);
 
@@ -50,8 +50,8 @@ struct Inner {
 }
 
 impl Keys {
-    /// Reads the secret and the public keys. Keys that come from a URL which does not answer are
-    /// fetched later: until then their tokens are answered with 503.
+    /// Reads the secret and the public keys. If the keys' URL does not answer, they are fetched
+    /// later and their tokens are answered with 503 until then.
     pub async fn open(options: &KeyOptions) -> Result<Self, KeysError> {
         let hs256 = match options.hs256_secret.as_deref() {
             Some("") => return Err(KeysError::EmptySecret),
@@ -67,14 +67,14 @@ impl Keys {
         Ok(Self(Arc::new(Inner { hs256, jwks, expected: options.expected.clone() })))
     }
 
-    /// Keeps public keys fresh. Runs until it is dropped; ends at once if there are none to fetch.
+    /// Keeps public keys fresh. Runs until it is dropped; ends at once if none are configured.
     pub async fn refresh(self) {
         if let Some(jwks) = &self.0.jwks {
             jwks.refresh().await;
         }
     }
 
-    /// Checks that tokens can be verified. The error names what has been missing for a while.
+    /// Checks that tokens can be verified. Fails if the public keys have been missing for a while.
     pub fn ready(&self) -> Result<(), String> {
         match self.standing() {
             KeysStanding::Missing(reason) => Err(reason),
@@ -82,7 +82,7 @@ impl Keys {
         }
     }
 
-    /// The reason why public keys are stale or missing.
+    /// Returns the reason why public keys are stale or not fetched yet.
     pub fn warning(&self) -> Option<String> {
         match self.standing() {
             KeysStanding::Stale(reason) => Some(reason),
@@ -101,7 +101,8 @@ impl Keys {
         let header = decode_header(token)
             .map_err(|_| Problem::Unauthenticated("the token is not a signed JWT"))?;
         if header.crit.is_some() {
-            // RFC 7515, section 4.1.11: extensions that must be understood, and none is.
+            // RFC 7515, section 4.1.11: the header lists extensions that must be understood, and
+            // none is supported.
             return Err(Problem::Unauthenticated(
                 "the token needs extensions that are not known here",
             ));
@@ -118,7 +119,7 @@ impl Keys {
             }
         };
         let mut validation = Validation::new(header.alg);
-        // Only the signature: `Caller::from_claims` reads the claims.
+        // Verifies the signature only: `Caller::from_claims` checks the claims.
         validation.required_spec_claims.clear();
         (validation.validate_exp, validation.validate_nbf, validation.validate_aud) =
             (false, false, false);

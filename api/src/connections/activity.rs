@@ -1,4 +1,4 @@
-//! The present activity of a connection, and its start.
+//! The phase of a connection and the time since its start.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -8,13 +8,13 @@ use tokio::time::{Instant, sleep_until};
 
 use super::ConnectionLimits;
 
-/// The interval at which limits are checked.
+/// Interval between checks of the limits.
 const TICK: Duration = Duration::from_secs(1);
 
-/// Once the process stops, a head that was begun may still take this long.
+/// Time limit for a partial head once the process is stopping.
 const HEAD_WHEN_STOPPING: Duration = Duration::from_secs(1);
 
-/// The present activity of a connection.
+/// The activity of a connection: its phase, and what its client owes.
 #[derive(Debug)]
 pub struct Activity {
     state: Mutex<State>,
@@ -25,38 +25,39 @@ pub struct Activity {
 struct State {
     phase: Phase,
     since: Instant,
-    /// Since when the client has taken nothing of what was to be sent.
+    /// The time since which the client has read nothing of its answer.
     blocked_since: Option<Instant>,
-    /// The wait for more of the request's body.
+    /// The wait for more of the request's body; `None` if none is awaited.
     body: Option<BodyWait>,
 }
 
-/// A client owes bytes of a body.
+/// A wait for bytes of a body.
 #[derive(Debug)]
 struct BodyWait {
     since: Instant,
-    /// Bytes received since; a few of them are no progress.
+    /// Bytes received since; only [`BODY_PROGRESS_BYTES`] or more end the wait.
     bytes: usize,
 }
 
-/// A client that sends a body owes so many bytes within [`BODY_GRACE`], or its place may be given to another.
+/// A client must send this many bytes of a body within [`BODY_GRACE`], or another connection may
+/// take its place.
 const BODY_PROGRESS_BYTES: usize = 4 * 1024;
-/// See [`BODY_PROGRESS_BYTES`]: 16 KiB a second.
+/// The time for [`BODY_PROGRESS_BYTES`]; together they demand 16 KiB/s.
 pub const BODY_GRACE: Duration = Duration::from_millis(250);
 
-/// The phases of a connection.
+/// The phase of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
-    /// The head of a request is awaited or was begun.
+    /// The head of a request is awaited or incomplete.
     Head,
     /// A request is being read or answered.
     Busy,
-    /// Between two requests.
+    /// The connection is silent between two requests.
     Idle,
 }
 
 impl Activity {
-    /// A new connection owes the head of its first request.
+    /// Starts in [`Phase::Head`]: a new connection must send its first request.
     pub fn new() -> Self {
         let (phase, since) = (Phase::Head, Instant::now());
         let state = State { phase, since, blocked_since: None, body: None };
@@ -72,19 +73,19 @@ impl Activity {
         (state.phase, state.since) = (phase, Instant::now());
     }
 
-    /// The present phase.
+    /// Returns the present phase.
     pub fn phase(&self) -> Phase {
         self.state().phase
     }
 
-    /// Notes that the client has sent something. Between requests, it begins one.
+    /// Records that the client has sent bytes. Between requests they begin the next one.
     pub fn received(&self) {
         if self.phase() == Phase::Idle {
             self.enter(Phase::Head);
         }
     }
 
-    /// Notes whether the client takes what is sent.
+    /// Records whether writing is blocked because the client does not read.
     pub fn writing(&self, is_blocked: bool) {
         let mut state = self.state();
         match (is_blocked, state.blocked_since) {
@@ -94,12 +95,12 @@ impl Activity {
         }
     }
 
-    /// Notes that the request's body has no bytes for who reads it.
+    /// Records that the reader of the request's body waits for bytes.
     pub fn body_awaited(&self) {
         self.state().body.get_or_insert_with(|| BodyWait { since: Instant::now(), bytes: 0 });
     }
 
-    /// Notes that bytes of the request's body have come.
+    /// Records that bytes of the request's body have arrived.
     pub fn body_received(&self, count: usize) {
         let mut state = self.state();
         if let Some(wait) = &mut state.body {
@@ -110,13 +111,13 @@ impl Activity {
         }
     }
 
-    /// Notes that no more of the request's body is wanted.
+    /// Records that no more of the request's body is awaited.
     pub fn body_ended(&self) {
         self.state().body = None;
     }
 
-    /// Since when the client has owed something: a request, or bytes of a body. `None` while a request is at
-    /// work.
+    /// Returns the time since which the client has owed a request or bytes of a body. `None` while
+    /// its request is being worked on.
     pub fn waiting_since(&self) -> Option<Instant> {
         let state = self.state();
         match state.phase {
@@ -125,13 +126,14 @@ impl Activity {
         }
     }
 
-    /// From when on another connection may have this place; `None` while a request is at work.
+    /// Returns the time from which another connection may take this place. `None` while a request
+    /// is being worked on.
     pub fn evictable_at(&self) -> Option<Instant> {
         let since = self.waiting_since()?;
         Some(if self.phase() == Phase::Busy { since + BODY_GRACE } else { since })
     }
 
-    /// Returns when the client has exceeded one of the limits.
+    /// Returns when the client exceeds one of the limits.
     pub async fn overdue(&self, limits: &ConnectionLimits, stopping: bool) {
         loop {
             let now = Instant::now();
@@ -161,18 +163,18 @@ impl Activity {
         self.evict.notify_one();
     }
 
-    /// Returns when another connection needs the place of this one.
+    /// Returns once another connection needs the place of this one.
     pub async fn evicted(&self) {
         self.evict.notified().await;
     }
 }
 
-/// A request that is being answered. Dropped when the answer was sent or given up.
+/// Marks a connection as busy. Dropped when the answer was sent or abandoned.
 #[derive(Debug)]
 pub struct Busy(Arc<Activity>);
 
 impl Busy {
-    /// The head of a request was read.
+    /// Enters [`Phase::Busy`], once the head of a request was read.
     pub fn begin(activity: &Arc<Activity>) -> Self {
         activity.body_ended();
         activity.enter(Phase::Busy);

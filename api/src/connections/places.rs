@@ -1,4 +1,4 @@
-//! The places for connections, of which there is a fixed number.
+//! The fixed number of places for connections.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,10 +10,10 @@ use tokio::time::{Instant, sleep_until};
 
 use super::activity::{Activity, BODY_GRACE};
 
-/// A connection that is evicted gives up its place within this time.
+/// Time limit for an evicted connection to give up its place.
 const EVICTION_MAX: Duration = Duration::from_secs(1);
 
-/// The places.
+/// The places of a server, free and taken.
 #[derive(Debug)]
 pub struct Places {
     free: Arc<Semaphore>,
@@ -21,7 +21,7 @@ pub struct Places {
     next_id: AtomicU64,
 }
 
-/// A place, free again when this is dropped.
+/// A taken place; it becomes free when this is dropped.
 #[derive(Debug)]
 pub struct Place {
     activity: Arc<Activity>,
@@ -31,14 +31,15 @@ pub struct Place {
 }
 
 impl Places {
-    /// `count` free places.
+    /// Creates `count` free places.
     pub fn new(count: usize) -> Self {
         let free = Arc::new(Semaphore::new(count.min(Semaphore::MAX_PERMITS)));
         Self { free, taken: Arc::default(), next_id: AtomicU64::new(0) }
     }
 
-    /// A free place, if need be that of the connection that has waited longest for its client: clients that
-    /// send nothing, half a head or no body keep nobody out. `None` if all connections are at work.
+    /// Takes a free place, or else that of the connection that has waited longest for its client,
+    /// so that clients that send nothing, half a head or no body lock nobody out. `None` if all
+    /// connections are busy.
     pub async fn take(&self) -> Option<Place> {
         let free = Arc::clone(&self.free);
         let permit = match Arc::clone(&free).try_acquire_owned() {
@@ -56,8 +57,9 @@ impl Places {
         Some(Place { activity, id, taken: Arc::clone(&self.taken), _permit: permit })
     }
 
-    /// The connection that has waited longest for its client. Waits a moment for one that owes its body since
-    /// less than [`BODY_GRACE`], in which it may send it; then another one is the longest waiting.
+    /// Returns the connection that has waited longest for its client. If that one still has some of
+    /// its [`BODY_GRACE`] left, waits for the grace to end and looks again, because it may send its
+    /// body meanwhile.
     async fn next_evictable(&self) -> Option<Arc<Activity>> {
         let until = Instant::now() + 2 * BODY_GRACE;
         loop {
@@ -80,7 +82,7 @@ impl Places {
 }
 
 impl Place {
-    /// The activity of the connection at this place.
+    /// Returns the activity of the connection at this place.
     pub fn activity(&self) -> &Arc<Activity> {
         &self.activity
     }
@@ -93,7 +95,7 @@ impl Drop for Place {
     }
 }
 
-/// Held for the time of one lookup, never over an await.
+/// Locks for one lookup. Never hold the lock over an await.
 fn locked<T>(map: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     map.lock().unwrap_or_else(PoisonError::into_inner)
 }

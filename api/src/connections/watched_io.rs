@@ -1,5 +1,5 @@
-//! A connection's bytes, watched: when a client begins a request, when it takes nothing of an answer, and
-//! when the HTTP library refuses a request by itself.
+//! A watched connection. It notices when a client begins a request, when a client reads nothing of
+//! an answer, and when the HTTP library refuses a request by itself.
 
 use std::io;
 use std::pin::Pin;
@@ -13,16 +13,16 @@ use tokio::net::TcpStream;
 use super::activity::{Activity, Phase};
 use crate::problem::Problem;
 
-/// See the module.
+/// A stream that reports to an [`Activity`]; see the module.
 pub struct WatchedIo {
     stream: TcpStream,
     activity: Arc<Activity>,
-    /// The unsent rest of a problem that replaces a bare refusal.
+    /// The unsent rest of the problem that replaces the library's refusal.
     refusal: Vec<u8>,
 }
 
 impl WatchedIo {
-    /// Watches a stream on behalf of `activity`.
+    /// Watches `stream` on behalf of `activity`.
     pub fn new(stream: TcpStream, activity: Arc<Activity>) -> Self {
         Self { stream, activity, refusal: Vec::new() }
     }
@@ -39,8 +39,8 @@ impl WatchedIo {
     }
 }
 
-/// The problem in the place of an answer without a body. The library answers what is no HTTP by
-/// itself, before any of our code runs; our own refusals all have a body.
+/// Returns the problem that replaces an error without a body. The HTTP library answers invalid HTTP
+/// by itself, before any of our code runs; our own refusals all have a body.
 fn problem_of(bare: &[u8]) -> Option<Problem> {
     let head = std::str::from_utf8(bare).ok()?;
     let code = head.strip_prefix("HTTP/1.1 ")?.get(..3)?.parse::<u16>().ok()?;

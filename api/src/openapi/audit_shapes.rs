@@ -12,40 +12,41 @@ shapes! {
     History {
         /// The user.
         user: String,
-        /// In order.
+        /// In the order of their sequences.
         events: Vec<HistoryEvent>,
-        /// For the next page.
+        /// The `after` of the next page; null on the last one.
         next: Option<i64>,
     }
-    /// A fact, with what surrounds it.
+    /// An event and its cause.
     HistoryEvent {
-        /// Its place in the user's history, from 1.
+        /// Its number in the user's history, from 1.
         sequence: i64,
-        /// Its place in the log.
+        /// Its position in the log.
         position: String,
-        /// What happened.
+        /// The type of the event.
         r#type: String,
         /// The version of its schema.
         version: String,
-        /// When it was stored.
+        /// The time at which it was stored.
         recorded_at: Instant,
-        /// When the action occurred.
+        /// The time at which the action occurred.
         occurred_at: Option<Instant>,
-        /// What it came from.
+        /// The cause of the event.
         cause: Cause,
-        /// Which Kafka record it came from.
+        /// The Kafka record behind the event; null if it did not come over Kafka.
         source_position: Option<SourcePosition>,
-        /// As stored.
+        /// The metadata as stored.
         #[schema(value_type = Object)]
         metadata: Value,
-        /// The task it speaks of.
+        /// The task it is about.
         task: Option<String>,
-        /// The version of the task that judged it.
+        /// The version of the task that decided it.
         task_version: Option<u32>,
-        /// The fact itself.
+        /// The body of the event.
         #[schema(value_type = Object)]
         payload: Value,
-        /// Why the event can't be read; then the rest is shown as it is stored.
+        /// The reason why the event can't be read. The other fields then show the row as it is
+        /// stored.
         #[schema(required = false)]
         unreadable: Option<String>,
     }
@@ -57,10 +58,10 @@ shapes! {
         /// The id of the request.
         #[schema(required = false, nullable = false)]
         request: Option<String>,
-        /// The change by hand, such as `adjust`.
+        /// The name of the operator's command, such as `adjust`.
         #[schema(required = false, nullable = false)]
         command: Option<String>,
-        /// The task whose backfill it was.
+        /// The task that counted a past action, or released what past actions earned.
         #[schema(required = false, nullable = false)]
         backfill: Option<String>,
         /// The parked record that an operator released or discarded.
@@ -82,7 +83,7 @@ shapes! {
         /// Its `type`.
         r#type: Option<String>,
     }
-    /// The place of a Kafka record.
+    /// The position of a Kafka record.
     SourcePosition {
         /// The topic.
         topic: String,
@@ -90,91 +91,92 @@ shapes! {
         partition: Option<i64>,
         /// The offset.
         offset: Option<i64>,
-        /// How often the topic was accepted anew.
+        /// The number of times the topic was accepted again after it had been deleted and created
+        /// anew.
         #[schema(required = false, nullable = false)]
         incarnation: Option<i64>,
     }
-    /// The task screen as it was.
+    /// A user's task screen at a past moment.
     StateThen {
         /// The user.
         user: String,
-        /// As of when.
+        /// The time as of which the screen holds.
         at: Instant,
-        /// The last event by then; 0: none.
+        /// The sequence of the last event by then; 0 before the first.
         sequence: i64,
-        /// Where this was true: the head of the lane, or, of the past, the place of that event.
+        /// The position of that event; for the present state, the head of the lane.
         position: String,
-        /// By `order`, then by `id`.
+        /// Ordered by `order`, then by `id`.
         tasks: Vec<TaskScreen>,
     }
-    /// What became of the hash chain of a user.
+    /// The result of verifying a user's hash chain.
     UserVerification {
         /// The user.
         user: String,
-        /// Whether the events are as they were when the chain was stored.
+        /// True if the events are as they were when the chain was stored.
         intact: bool,
-        /// The number of values.
+        /// The number of the user's events.
         events: i64,
-        /// The last event that the stored chain covers; those after it are not proven yet.
+        /// The last event that the stored chain covers; later events are not proven yet.
         covered: i64,
-        /// The digest of all events, in hexadecimal digits. Keep it, and compare it later.
+        /// The digest of all events, in hexadecimal digits. Keep it elsewhere to compare it later.
         digest: String,
-        /// What is wrong.
+        /// The differences that were found; empty if the events are intact.
         faults: Vec<String>,
     }
-    /// Where a grant came from, and what became of it.
+    /// The origin of a grant and its progress since.
     Explanation {
-        /// What arrived.
+        /// The message that led to the grant; null if the granting event is gone.
         message: Option<CausingMessage>,
-        /// What was decided because of it.
+        /// The command that was decided because of the message; null if the granting event is gone.
         command: Option<CausingCommand>,
-        /// All events that followed, in order.
+        /// The events of the command, in order.
         events: Vec<HistoryEvent>,
-        /// The reward line as it stands.
+        /// The present reward line.
         grant: ExplainedGrant,
-        /// The events that moved the grant since, in order.
+        /// The later events about the grant, in order.
         since: Vec<HistoryEvent>,
-        /// Its deliveries, the one that leads to the payer first; none before it is claimed.
+        /// Its deliveries, the payer's first. None before the grant is claimed.
         deliveries: Vec<ExplainedDelivery>,
     }
     /// A delivery of a grant.
     ExplainedDelivery {
         /// Its channel.
         channel: String,
-        /// Whether the channel leads to the payer.
+        /// True if the channel leads to the payer.
         pays: bool,
         /// `waiting`, `sent`, `delivered`, `failed`, `revoked` or `replaced`.
         state: String,
-        /// How often it was tried.
+        /// The number of attempts.
         attempts: i32,
         /// The last attempts, oldest first.
         #[schema(value_type = Vec<Object>)]
         attempted: Value,
-        /// Why it failed, or why the last attempt did.
+        /// The reason of the failure, or of the last failed attempt.
         reason: Option<String>,
-        /// When it was first seen to be due.
+        /// The time at which it was seen to be due, for the first time or again.
         queued_at: Instant,
     }
-    /// What arrived.
+    /// The message that led to a grant.
     CausingMessage {
-        /// The Kafka record; null: it came over HTTP.
+        /// The Kafka record; null for a message that came over HTTP.
         source_position: Option<SourcePosition>,
         /// The id of the HTTP request.
         request: Option<String>,
         /// The parked record that an operator released.
         parked: Option<String>,
-        /// As stored with the events.
+        /// The metadata as stored with the events.
         #[schema(value_type = Object)]
         metadata: Value,
     }
-    /// What was decided.
+    /// The command that was decided for the user.
     CausingCommand {
-        /// `record_action` or `request`.
+        /// `record_action`, or `request` for anything but an action.
         r#type: String,
         /// The action.
         action: Option<CausingAction>,
     }
-    /// A reward line.
+    /// A reward line in its present state.
     ExplainedGrant {
         /// The id of the grant.
         grant: Uuid,
@@ -182,7 +184,7 @@ shapes! {
         user: String,
         /// The task.
         task: String,
-        /// The version that promised it.
+        /// The version of the task that promised it.
         task_version: u32,
         /// The key of the period.
         period: String,
@@ -196,28 +198,28 @@ shapes! {
         code: String,
         /// The amount.
         amount: i64,
-        /// What became of it.
+        /// The present state, such as `delivered`.
         state: String,
-        /// When it was earned.
+        /// The time at which it was earned.
         granted_at: Instant,
-        /// Where the granting event is.
+        /// The position of the granting event.
         position: String,
     }
     /// A page of operations.
     Operations {
-        /// The latest first.
+        /// The latest operation first.
         operations: Vec<Operation>,
-        /// For the next page.
+        /// The `after` of the next page; null on the last one.
         next: Option<Uuid>,
     }
-    /// A change that an operator made to no single user: a rebuild, an accepted topic, deliveries again, or a parked record
-    /// without a user.
+    /// A change by an operator that concerns no single user: for example a rebuild, an accepted
+    /// topic, a redelivery, or a parked record without a user.
     Operation {
         /// Its id.
         id: Uuid,
         /// The time of the operation.
         at: Instant,
-        /// The `sub` of a token, or `os:` and the account at the command line.
+        /// The operator: the `sub` of a token, or `os:` and the account at the command line.
         operator: String,
         /// Its kind, such as `projections.rebuild`.
         operation: String,

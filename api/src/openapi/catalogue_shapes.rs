@@ -8,11 +8,11 @@ use super::audit_shapes::HistoryEvent;
 use super::shapes::{Instant, TaskScreen};
 
 shapes! {
-    /// The catalogue.
+    /// A page of the catalogue.
     Tasks {
-        /// By id.
+        /// Ordered by id.
         tasks: Vec<TaskEntry>,
-        /// For the next page.
+        /// The `after` of the next page; null on the last one.
         next: Option<String>,
     }
     /// A task in the catalogue.
@@ -25,24 +25,24 @@ shapes! {
         version: u32,
         /// `ordinary`, `periodic` or `continuous`.
         kind: String,
-        /// For grouping.
+        /// A group to show it in.
         category: Option<String>,
-        /// For sorting.
+        /// The sort key for display.
         order: i64,
-        /// In its default language.
+        /// The title in the task's default language.
         title: String,
-        /// When this version was published.
+        /// The time at which this version was published.
         published_at: Instant,
     }
     /// A task in the catalogue, with its definition.
     OneTask {
-        /// In short.
+        /// The entry as in the list.
         #[serde(flatten)]
         entry: TaskEntry,
-        /// As published.
+        /// The definition as published.
         #[schema(value_type = Object)]
         definition: Value,
-        /// The tasks that require it or count its completions, retired ones left out.
+        /// The tasks that require it or count its completions, except retired ones.
         needed_by: Vec<String>,
     }
     /// The versions of a task.
@@ -51,69 +51,70 @@ shapes! {
         task: String,
         /// `active`, `paused` or `retired`.
         status: String,
-        /// Oldest first.
+        /// Versions, oldest first.
         versions: Vec<Version>,
-        /// For the next page.
+        /// The `after` of the next page; null on the last one.
         next: Option<u32>,
-        /// Who changed the task and why, oldest first.
+        /// All changes of the task with their authors and reasons, oldest first.
         changes: Vec<TaskChange>,
     }
     /// A change of a task.
     TaskChange {
         /// `published`, `paused`, `resumed`, `retired` or `amnesty`.
         change: String,
-        /// The version that was published.
+        /// The version, if one was published.
         version: Option<u32>,
-        /// When.
+        /// The time of the change.
         at: Instant,
-        /// Who: the `sub` of a token, or a user of the operating system.
+        /// The author: the `sub` of a token, or a user of the operating system.
         by: String,
-        /// Why, if that was said.
+        /// The reason, if one was given.
         reason: Option<String>,
         /// The first instant of an amnesty.
         #[schema(required = false, nullable = false)]
         from: Option<Instant>,
-        /// The end of an amnesty.
+        /// The first instant after an amnesty.
         #[schema(required = false, nullable = false)]
         until: Option<Instant>,
     }
-    /// What a publication would change.
+    /// The changes that a publication would make.
     Plan {
-        /// Task by task, in the order of the file.
+        /// In the order of the file.
         tasks: Vec<PlannedTask>,
     }
-    /// What a publication would change of a task.
+    /// The change that a publication would make to one task.
     PlannedTask {
         /// The task.
         task: String,
         /// `new`, `changed` or `unchanged`.
         change: String,
-        /// The version that would be in force.
+        /// The version that would be in force afterwards.
         version: u32,
-        /// Field by field.
+        /// The changed fields.
         changes: Vec<FieldChange>,
-        /// The users that it concerns; null: they are too many to be counted in time.
+        /// The users that it reaches; null if counting them takes too long.
         users: Option<UsersReached>,
-        /// The past actions that a new task would count; absent: none.
+        /// The past actions that a new task would count; absent if it counts none.
         #[schema(required = false, nullable = false)]
         backfill: Option<PlannedBackfill>,
-        /// Legal but suspicious parts of it.
+        /// Valid but suspicious parts of the definition.
         warnings: Vec<PlannedWarning>,
     }
-    /// Something in a task that is legal but suspicious.
+    /// A valid but suspicious part of a task.
     PlannedWarning {
-        /// The field as the file has it, such as `rewards[0].amount`; empty for the task as a whole.
+        /// The path of the field in the file, such as `rewards[0].amount`; empty for the task as a
+        /// whole.
         path: String,
-        /// The suspicion.
+        /// The suspicion and its consequence.
         message: String,
     }
     /// A field that would change.
     FieldChange {
-        /// Such as `objective.target`.
+        /// The path, such as `objective.target`.
         path: String,
-        /// As it is; null: absent.
+        /// The value in force; null if the field is absent.
         before: Option<Value>,
-        /// As it would be; null: absent.
+        /// The value afterwards; null if the field is absent.
         after: Option<Value>,
     }
     /// The past actions that a new task would count.
@@ -122,61 +123,64 @@ shapes! {
         from: Instant,
         /// The treatment of rewards that past actions earn: `grant`, `hold` or `none`.
         rewards: String,
-        /// The records that would be read, by partition; absent: the broker could not be asked.
+        /// The records that would be read, by partition; absent if the brokers could not be asked.
         #[schema(required = false, nullable = false)]
         partitions: Option<Vec<PastRecords>>,
-        /// The reason why it could not.
+        /// The reason why the brokers could not be asked.
         #[schema(required = false, nullable = false)]
         unknown: Option<String>,
     }
-    /// The records that would be read of a source partition.
+    /// The records of a source partition that would be read.
     PastRecords {
         /// The topic.
         topic: String,
         /// The partition.
         partition: i32,
-        /// The number of records, at most.
+        /// An upper bound of the number of records.
         records: i64,
-        /// Set if Kafka has removed records that may have counted: the timestamp of the oldest that it still has.
+        /// The timestamp of the oldest record that Kafka still has. Set if Kafka has removed
+        /// records that might have counted.
         kept_from: Option<Instant>,
     }
-    /// Users who have done something for a task, by what would become of the period they are in.
+    /// Counts the users who have done something for a task, by what happens to their present
+    /// period.
     UsersReached {
-        /// It is completed and stays so.
+        /// The period is completed and stays so.
         completed: u64,
-        /// It goes on under the version it began with.
+        /// The period continues under the version it began with.
         keep_version: u64,
-        /// It goes on under the new version.
+        /// The period continues under the new version.
         adopt_version: u64,
-        /// Of `adopt_version`: what they have is enough for the new target.
+        /// Those of `adopt_version` whose progress already reaches the new target.
         adopt_at_target: u64,
-        /// It has ended; the next one begins with the new version.
+        /// The period has ended; the next one begins under the new version.
         begin_anew: u64,
-        /// They would adopt the new version or begin with it, but are outside its audience. Counted if the audience
-        /// changes; absent: none.
+        /// Users of `adopt_version` and `begin_anew` who are outside the new audience. Counted only
+        /// if the audience changes; absent if there are none.
         #[schema(required = false, nullable = false)]
         outside_audience: Option<u64>,
     }
-    /// What a dry run is to try: `actions`, or a `user`, or both.
+    /// The input of a dry run: `actions`, a `user`, or both.
     SimulationInput {
-        /// A task file, as a text of YAML or as JSON; absent: the catalogue in force is tried.
+        /// A task file, as a string of YAML or as JSON. Absent: the catalogue in force is used.
         #[schema(required = false)]
         file: Option<Value>,
-        /// The user on whose history the actions come on top; absent: their users have done nothing yet.
+        /// The user whose history the actions come on top of. Absent: each action's user starts
+        /// with an empty history.
         #[schema(required = false)]
         user: Option<String>,
-        /// Up to 1,000, as `CloudEvents`.
+        /// Up to 1,000 actions, as `CloudEvents`.
         #[schema(required = false, value_type = Vec<Object>)]
         actions: Option<Value>,
     }
-    /// What would happen.
+    /// The outcome of a dry run.
     Simulation {
-        /// In order.
+        /// In the order of the input.
         actions: Vec<SimulatedAction>,
         /// The tasks that would look different.
         tasks: Vec<SimulatedTask>,
     }
-    /// What an action would do.
+    /// The effect of an action.
     SimulatedAction {
         /// Its user.
         user: String,
@@ -188,9 +192,9 @@ shapes! {
         r#type: String,
         /// Its `time`.
         time: Instant,
-        /// It was decided before, so nothing would happen.
+        /// True if an action with this identity was decided before, so that nothing would happen.
         duplicate: bool,
-        /// The events that would be stored.
+        /// The events that would be stored, in order.
         #[schema(value_type = Vec<Object>)]
         events: Value,
         /// The tasks that would not move.
@@ -200,14 +204,15 @@ shapes! {
     UnmovedTask {
         /// The task.
         task: String,
-        /// Names the reason, such as `filtered_out`.
+        /// The machine-readable reason, such as `filtered_out`.
         reason: String,
-        /// The reason for people.
+        /// A description of the reason for people.
         detail: String,
-        /// The `where` that was evaluated.
+        /// The `where` that was evaluated, if it is the reason.
         #[schema(required = false, nullable = false)]
         r#where: Option<String>,
-        /// What the `where` names, with its values; null: it is not there.
+        /// The fields that the `where` names, with their values; null for a field that does not
+        /// exist.
         #[schema(required = false, nullable = false, value_type = Object)]
         saw: Option<Value>,
     }
@@ -217,16 +222,16 @@ shapes! {
         user: String,
         /// The task.
         task: String,
-        /// As it is; null: the user does not have it.
+        /// The present screen; null if the user does not have the task.
         before: Option<TaskScreen>,
-        /// As it would be.
+        /// The screen after the actions; null if the user would not have the task.
         after: Option<TaskScreen>,
     }
-    /// A question about a task of a user.
+    /// The request to explain a task of a user.
     WhyInput {
         /// The user.
         user: String,
-        /// A `CloudEvent` of the user, to be tried; absent: the task is explained as it stands.
+        /// A `CloudEvent` of the user to try. Absent: the task is explained as it stands.
         #[schema(required = false, value_type = Object)]
         action: Option<Value>,
     }
@@ -236,34 +241,35 @@ shapes! {
         user: String,
         /// The task.
         task: String,
-        /// As of when.
+        /// The time as of which the answer holds.
         at: Instant,
-        /// The obstacles to any action now; empty: a matching action would count.
+        /// The obstacles to any action now. Empty if a matching action would count.
         obstacles: Vec<Obstacle>,
-        /// What delays the rewards of an action that counts now; empty: they are granted with it.
+        /// The reasons for which the rewards of an action that counts now are delayed. Empty if
+        /// they are granted with it.
         delays: Vec<Obstacle>,
         /// The effect of the given action on the task.
         action: Option<ActionVerdict>,
         /// The last actions that moved nothing although they matched, oldest first.
         refused: Vec<HistoryEvent>,
-        /// The task as the user sees it; null: the user does not have it.
+        /// The task as the user sees it; null if the user does not have the task.
         screen: Option<TaskScreen>,
     }
     /// Something that stops a task or delays its rewards.
     Obstacle {
-        /// Names it, such as `locked`.
+        /// The machine-readable name, such as `locked`.
         reason: String,
-        /// The same for people, and what to do.
+        /// A description for people, with the remedy.
         detail: String,
     }
     /// The effect of an action on one task.
     ActionVerdict {
-        /// It was decided before, so nothing would happen.
+        /// True if an action with this identity was decided before, so that nothing would happen.
         duplicate: bool,
-        /// The events of the task.
+        /// The events of the task that would be stored.
         #[schema(value_type = Vec<Object>)]
         events: Value,
-        /// The reason why it would not move; null: it would.
+        /// The reason why the task would not move; null if it would.
         unmoved: Option<UnmovedTask>,
     }
     /// The status of a task.
@@ -272,34 +278,35 @@ shapes! {
         task: String,
         /// `active`, `paused` or `retired`.
         status: String,
-        /// The tasks that require it or count its completions, if it is not active; absent: none.
+        /// The tasks that require it or count its completions, unless it is active; absent if there
+        /// are none.
         #[schema(required = false, nullable = false)]
         needed_by: Option<Vec<String>>,
     }
     /// One version of a task.
     Version {
-        /// From 1.
+        /// The number of the version, from 1.
         version: u32,
-        /// When it was published.
+        /// The time at which it was published.
         published_at: Instant,
-        /// As published.
+        /// The definition as published.
         #[schema(value_type = Object)]
         definition: Value,
     }
-    /// What a publication did.
+    /// The effect of a publication.
     Published {
-        /// Task by task, in the order of the file.
+        /// In the order of the file.
         published: Vec<PublishedTask>,
     }
-    /// What a publication did to a task.
+    /// The effect of a publication on one task.
     PublishedTask {
         /// The task.
         task: String,
         /// The version in force.
         version: u32,
-        /// Whether it is new.
+        /// True if the version is new; false if the definition was already in force.
         changed: bool,
-        /// Legal but suspicious parts of it; absent: none.
+        /// Valid but suspicious parts of the definition; absent if there are none.
         #[schema(required = false, nullable = false)]
         warnings: Option<Vec<PlannedWarning>>,
     }

@@ -13,7 +13,7 @@ shapes! {
         /// The newest first, without their partitions.
         backfills: Vec<Backfill>,
     }
-    /// A new task that counts past actions, and how far it is.
+    /// The progress of a new task in counting past actions.
     Backfill {
         /// The task.
         task: String,
@@ -27,85 +27,87 @@ shapes! {
         created_at: Instant,
         /// The time at which it was done or cancelled.
         finished_at: Option<Instant>,
-        /// The number of records to read in all; null until that is settled, a moment after the publication.
+        /// The number of records to read in all; null until they are counted, shortly after the
+        /// publication.
         records: Option<i64>,
         /// The number of records read so far.
         records_read: i64,
         /// The number of past actions that moved the task.
         moved: i64,
-        /// The number of past actions that did not.
+        /// The number of past actions that did not move the task.
         unmoved: i64,
         /// The number of past actions that could not be decided; the log names their records.
         failed: i64,
-        /// The problem that keeps it from getting on.
+        /// The problem that stops its progress; null if there is none.
         problem: Option<String>,
-        /// The last time at which it got on.
+        /// The time of its last progress.
         progressed_at: Instant,
         /// The time at which an operator released the rewards that it holds back.
         release_requested_at: Option<Instant>,
-        /// The time at which all of these were granted.
+        /// The time at which all held rewards had been granted.
         released_at: Option<Instant>,
-        /// To how many users.
+        /// The number of users whose held rewards were granted.
         released_users: i64,
-        /// The records that it reads, by partition.
+        /// The records to read, by partition.
         partitions: Vec<BackfillPartition>,
     }
-    /// The records that a backfill reads of a source partition.
+    /// The records of a source partition that a backfill reads.
     BackfillPartition {
         /// The topic.
         topic: String,
         /// The partition.
         partition: i32,
-        /// The first offset that is read.
+        /// The first offset to read.
         start_offset: i64,
-        /// The next one.
+        /// The next offset to read.
         next_offset: i64,
-        /// The first one that is not read: it was judged with the task.
+        /// The first offset that is not read: the task itself counted from there on.
         end_offset: i64,
-        /// Set if Kafka has removed records that may have counted: the timestamp of the oldest that it still has.
+        /// The timestamp of the oldest record that Kafka still has. Set if Kafka has removed
+        /// records that might have counted.
         kept_from: Option<Instant>,
         /// The number of records that Kafka removed before they were read.
         lost: i64,
     }
     /// Read models.
     Projections {
-        /// All of them.
+        /// The read models, always in the same order.
         projections: Vec<Projection>,
-        /// For the next page.
+        /// The `after` of the next page; null on the last one.
         next: Option<String>,
     }
     /// A read model.
     Projection {
         /// Its name.
         name: String,
-        /// The version before the last rebuild is still kept.
+        /// True if the version before the last rebuild is still kept.
         old_kept: bool,
-        /// The rebuild that is under way, or the last one.
+        /// The running rebuild, or the last one; null if there was none.
         rebuild: Option<Rebuild>,
     }
-    /// How far a rebuild is.
+    /// The progress of a rebuild.
     Rebuild {
-        /// Of which projection.
+        /// The name of the projection.
         projection: String,
         /// `running`, `paused`, `cancelled`, `swapped` or `failed`.
         state: String,
-        /// What it is at.
+        /// The present step.
         phase: String,
-        /// Users folded.
+        /// The number of users folded.
         users: u64,
-        /// Events folded.
+        /// The number of events folded.
         events: u64,
-        /// Of about how many.
+        /// The number of events in the log when each lane was begun.
         events_total: u64,
-        /// How fast.
+        /// The rate since the last start or resumption; null before the first measurement.
         events_per_second: Option<f64>,
-        /// How long it will still take at that rate.
+        /// The time left at that rate.
         remaining_seconds: Option<u64>,
-        /// When it was started.
+        /// The time at which it was first started.
         started_at: Instant,
-        /// When it was swapped.
+        /// The time at which the new tables replaced the old ones.
         finished_at: Option<Instant>,
-        /// How many rows were other than the log has it.
+        /// The number of rows that differed from the log; null before the comparison.
         differences: Option<u64>,
         /// The reason of the failure.
         error: Option<String>,
@@ -121,24 +123,24 @@ shapes! {
         id: Uuid,
         /// The first instant inside.
         from: Instant,
-        /// The first instant no longer inside.
+        /// The first instant after it.
         until: Instant,
-        /// The tasks that it is for; null: all continuous tasks.
+        /// The tasks it applies to; null for all continuous tasks.
         tasks: Option<Vec<String>>,
         /// The time of the declaration.
         at: Instant,
-        /// The person who declared it.
+        /// The operator who declared it.
         by: String,
         /// The reason.
         reason: String,
     }
-    /// An amnesty to declare.
+    /// The request to declare an amnesty.
     AmnestyDeclaration {
         /// The first instant inside.
         from: Instant,
-        /// The first instant no longer inside.
+        /// The first instant after it.
         until: Instant,
-        /// Continuous tasks; absent: all of them.
+        /// Continuous tasks; absent for all of them.
         #[schema(required = false)]
         tasks: Option<Vec<String>>,
         /// The reason: up to 1,000 characters.
@@ -148,14 +150,14 @@ shapes! {
     Grants {
         /// Lane by lane.
         grants: Vec<Grant>,
-        /// For the next page.
+        /// The `after` of the next page; null on the last one.
         next: Option<Uuid>,
     }
-    /// A granted reward, and how its delivery goes.
+    /// A granted reward and the progress of its delivery.
     Grant {
         /// The id of the grant.
         grant: Uuid,
-        /// Whose it is.
+        /// The user to whom it belongs.
         user: String,
         /// The task.
         task: String,
@@ -171,42 +173,42 @@ shapes! {
         code: String,
         /// The amount.
         amount: i64,
-        /// Where it stands.
+        /// The present state.
         #[schema(schema_with = RewardState::schema)]
         state: RewardState,
-        /// When the milestone was reached.
+        /// The time at which the milestone was reached.
         granted_at: Instant,
-        /// Why it is not delivered, or why the last attempt failed.
+        /// The reason why it is not delivered, or of the last failed attempt.
         reason: Option<String>,
-        /// The one that leads to the payer first; none before it is claimed.
+        /// Its deliveries, the payer's first. None before it is claimed.
         deliveries: Vec<Delivery>,
     }
-    /// A grant's way by one channel.
+    /// The delivery of a grant over one channel.
     Delivery {
         /// The channel.
         channel: String,
-        /// Whether it leads to the payer; the others get a copy.
+        /// True if the channel leads to the payer; other channels get a copy.
         pays: bool,
         /// `waiting`, `sent`, `delivered`, `failed`, `revoked` or `replaced`.
         state: String,
-        /// How often it was tried.
+        /// The number of attempts.
         attempts: i32,
         /// The last attempts, oldest first.
         attempted: Vec<DeliveryAttempt>,
-        /// Why it failed, or why the last attempt did.
+        /// The reason of the failure, or of the last failed attempt.
         reason: Option<String>,
-        /// When it was first due.
+        /// The time at which it was seen to be due, for the first time or again.
         queued_at: Instant,
-        /// If it waits: until when.
+        /// The time of the next attempt, if it is waiting.
         due_at: Option<Instant>,
-        /// When it is given up.
+        /// The time at which it is given up; null if none is set.
         give_up_at: Option<Instant>,
     }
     /// One attempt of a delivery.
     DeliveryAttempt {
-        /// When it began.
+        /// The time at which it began.
         at: Instant,
-        /// How long it took, in milliseconds.
+        /// The duration in milliseconds.
         duration_ms: u64,
         /// The HTTP status of the answer.
         #[schema(required = false, nullable = false)]
@@ -214,16 +216,17 @@ shapes! {
         /// The reason of the failure.
         #[schema(required = false, nullable = false)]
         error: Option<String>,
-        /// The first bytes of the answer, or where the broker stored it.
+        /// The first bytes of the answer, or the place at which the broker stored the message.
         #[schema(required = false, nullable = false)]
         answer: Option<String>,
     }
-    /// The reason for which a reward is sent again.
+    /// The request to send one reward again.
     OneRedeliveryRequest {
-        /// 1 to 1,000 characters.
+        /// The reason: 1 to 1,000 characters.
         #[schema(min_length = 1, max_length = 1000)]
         reason: String,
-        /// Also if another payer would get it than the one that was asked already: both may pay it.
+        /// Send it even if a payer other than the one it was sent to would get it now; both may pay
+        /// it.
         #[schema(required = false, default = false)]
         to_new_payer: Option<bool>,
     }
@@ -231,35 +234,36 @@ shapes! {
     Redelivery {
         /// The grant.
         grant: Uuid,
-        /// Whose it is.
+        /// The user to whom it belongs.
         user: String,
-        /// Where the request stands in the log.
+        /// The position of the request in the log.
         position: String,
     }
-    /// The rewards to send again, and the reason.
+    /// The request to send many rewards again.
     RedeliveryRequest {
-        /// 1 to 1,000 characters.
+        /// The reason: 1 to 1,000 characters.
         #[schema(min_length = 1, max_length = 1000)]
         reason: String,
-        /// `failed`, which is the default, `claimed` or `delivering`.
+        /// `failed` (the default), `claimed` or `delivering`.
         #[schema(required = false, nullable = false)]
         state: Option<String>,
-        /// Only of this kind.
+        /// Only grants of this kind.
         #[schema(required = false, nullable = false)]
         kind: Option<String>,
-        /// Only of this code.
+        /// Only grants of this code.
         #[schema(required = false, nullable = false)]
         code: Option<String>,
-        /// Only those whose delivery to the payer goes by this channel.
+        /// Only grants that go to the payer over this channel.
         #[schema(required = false, nullable = false)]
         channel: Option<String>,
-        /// Only those that were first seen to be due at this instant or later.
+        /// Only grants that were first seen to be due at this instant or later.
         #[schema(required = false, nullable = false)]
         since: Option<Instant>,
-        /// Also those that another payer would get than the one that was asked already: both may pay them.
+        /// Send grants even if a payer other than the one they were sent to would get them now;
+        /// both may pay them.
         #[schema(required = false, default = false)]
         to_new_payer: Option<bool>,
-        /// `next` of the answer before.
+        /// The `next` of the previous answer.
         #[schema(required = false, nullable = false)]
         after: Option<Uuid>,
         /// The maximum number of grants: 1 to 1,000, by default 500.
@@ -270,24 +274,26 @@ shapes! {
     Redeliveries {
         /// The grants that will be sent again.
         redelivered: Vec<Uuid>,
-        /// Those that can't be: something happened to them meanwhile, or another payer would get them.
+        /// Grants that can't be sent again: their state changed meanwhile, or another payer would
+        /// get them.
         refused: Vec<RefusedRedelivery>,
-        /// For the next request; null if there are no more.
+        /// The `after` of the next request; null if there are no more.
         next: Option<Uuid>,
     }
-    /// A grant that is not sent again.
+    /// A grant that was not sent again.
     RefusedRedelivery {
         /// The grant.
         grant: Uuid,
         /// The reason.
         detail: String,
     }
-    /// A reward that is to be revoked.
+    /// The request to revoke a reward.
     RevocationRequest {
         /// The reason: 1 to 1,000 characters.
         #[schema(min_length = 1, max_length = 1000)]
         reason: String,
-        /// Also the other lines of its milestone, if nobody claimed them: they can only be claimed together.
+        /// Revoke the other unclaimed lines of its milestone too: they can only be claimed
+        /// together.
         #[schema(required = false, default = false)]
         whole_milestone: Option<bool>,
     }
@@ -303,13 +309,13 @@ shapes! {
         revoked_at: Instant,
         /// All grants that were revoked.
         revoked: Vec<Uuid>,
-        /// Those of them that were handed to their payer before, which may have paid them.
+        /// Revoked grants that had been handed to their payer, who may have paid them.
         may_be_paid: Vec<Uuid>,
-        /// What to do about these, if there are any.
+        /// Advice for `may_be_paid`, if it is not empty.
         #[schema(required = false)]
         warning: Option<String>,
     }
-    /// A reward that no task promised.
+    /// The request to grant a reward that no task promised.
     HandGrant {
         /// The reason: 1 to 1,000 characters.
         #[schema(min_length = 1, max_length = 1000)]
@@ -323,8 +329,8 @@ shapes! {
         /// The amount.
         #[schema(minimum = 1)]
         amount: i64,
-        /// Tells grants by hand of a user apart: the same line is granted once, for ever. Absent: the
-        /// `Idempotency-Key`, or an id of the request.
+        /// Distinguishes a user's grants by hand: the same line is granted only once, for ever.
+        /// Absent: the `Idempotency-Key`, or else the id of the request.
         #[schema(required = false, min_length = 1, max_length = 64)]
         line: Option<String>,
     }
@@ -334,13 +340,13 @@ shapes! {
         user: String,
         /// The id of the grant.
         grant: Uuid,
-        /// `plaudit.by-hand`.
+        /// Always `plaudit.by-hand`.
         task: String,
-        /// `once`.
+        /// Always `once`.
         period: String,
-        /// 0.
+        /// Always 0.
         milestone: i64,
-        /// Tells grants by hand of a user apart.
+        /// Distinguishes a user's grants by hand.
         line: String,
         /// For the payer.
         kind: String,
@@ -348,22 +354,22 @@ shapes! {
         code: String,
         /// The amount.
         amount: i64,
-        /// `claimed`, as of the grant: it is delivered without a claim.
+        /// Always `claimed`: it is delivered without a claim.
         state: String,
         /// The position of the grant in the log.
         position: String,
-        /// The time at which it was made.
+        /// The time at which it was granted.
         granted_at: Instant,
     }
-    /// A change of progress: `by` or `to`.
+    /// A change of progress, by exactly one of `by` and `to`.
     Adjustment {
         /// The reason: 1 to 1,000 characters.
         #[schema(min_length = 1, max_length = 1000)]
         reason: String,
-        /// The period; absent: the one that contains the moment of the request.
+        /// The period key. Absent: the period at the time of the request.
         #[schema(required = false)]
         period: Option<String>,
-        /// The amount to add; below zero to take back. Progress never falls below zero.
+        /// The amount to add; negative to subtract. Progress never falls below zero.
         #[schema(required = false)]
         by: Option<i64>,
         /// The progress to set.
@@ -375,11 +381,11 @@ shapes! {
         /// The reason: 1 to 1,000 characters.
         #[schema(min_length = 1, max_length = 1000)]
         reason: String,
-        /// The period; absent: the one that contains the moment of the request.
+        /// The period key. Absent: the period at the time of the request.
         #[schema(required = false)]
         period: Option<String>,
     }
-    /// Progress that was corrected.
+    /// A period after a correction of its progress.
     CorrectedProgress {
         /// The user.
         user: String,
@@ -391,26 +397,26 @@ shapes! {
         position: String,
         /// The time at which the request arrived.
         corrected_at: Instant,
-        /// The amount that it added; below zero if it took something back.
+        /// The amount that was added; negative if it was subtracted.
         credited: i64,
-        /// The progress after it.
+        /// The progress afterwards.
         progress: i64,
         /// The target of the period.
         target: i64,
-        /// The milestones that it reached.
+        /// The milestones that the correction reached.
         milestones: Vec<i64>,
-        /// The rewards that it earned.
+        /// The grants that the correction earned.
         grants: Vec<Uuid>,
     }
-    /// A missed period to fill.
+    /// The request to fill a missed period of a streak.
     Restoration {
         /// The reason: 1 to 1,000 characters.
         #[schema(min_length = 1, max_length = 1000)]
         reason: String,
-        /// The period.
+        /// The key of the missed period.
         period: String,
     }
-    /// A streak that was restored.
+    /// A streak after a restoration.
     RestoredStreak {
         /// The user.
         user: String,
@@ -422,74 +428,75 @@ shapes! {
         position: String,
         /// The time at which the request arrived.
         corrected_at: Instant,
-        /// The length of the streak after it.
+        /// The length of the streak afterwards.
         current: i64,
-        /// The longest streak there was, after it.
+        /// The longest streak ever, afterwards.
         longest: i64,
-        /// The milestones that it reached.
+        /// The milestones that the restoration reached.
         milestones: Vec<i64>,
-        /// The rewards that it earned.
+        /// The grants that the restoration earned.
         grants: Vec<Uuid>,
     }
     /// Parked records.
     ParkedList {
         /// Oldest first.
         parked: Vec<Parked>,
-        /// For the next page.
+        /// The `after` of the next page; null on the last one.
         next: Option<Uuid>,
     }
-    /// Why an operator does something.
+    /// The optional reason of an operator.
     Reason {
-        /// 1 to 1,000 characters.
+        /// The reason: 1 to 1,000 characters.
         #[schema(required = false)]
         reason: Option<String>,
     }
-    /// What became of a parked record, and of what waited behind it.
+    /// The result of releasing or discarding a parked record.
     Resolved {
         /// The record.
         id: Uuid,
         /// `released` or `discarded`.
         resolution: String,
-        /// How many actions were applied, with those that waited behind it.
+        /// The number of actions that were applied, including those of records that waited behind
+        /// it.
         applied: u64,
-        /// How many had been applied before.
+        /// The number of actions that had been applied before.
         duplicates: u64,
-        /// How many records that waited behind it were released with it.
+        /// The number of waiting records that were released with it.
         followed: u64,
         /// A position at or after the effect; null if it lies in several lanes.
         position: Option<String>,
         /// The record at which releasing stopped: it and those behind it are still parked.
         stopped: Option<Stopped>,
     }
-    /// A record that is still parked.
+    /// The record at which the release stopped.
     Stopped {
         /// Its id.
         id: Uuid,
-        /// Why.
+        /// The reason why it can't be applied.
         reason: String,
     }
     /// A parked record or action.
     Parked {
         /// Its id.
         id: Uuid,
-        /// Why.
+        /// The reason why it is parked.
         reason: String,
-        /// Whether someone can mend the cause.
+        /// True if the cause can be repaired. The user's later actions wait behind such a record.
         repairable: bool,
-        /// The user, where one is known.
+        /// The user, if known.
         user: Option<String>,
-        /// Where it came from; absent for requests.
+        /// The topic of the record; null for requests.
         topic: Option<String>,
-        /// See `topic`.
+        /// The partition of the record; null for requests.
         partition: Option<i32>,
-        /// See `topic`.
+        /// The offset of the record; null for requests.
         offset: Option<i64>,
-        /// Headers of the record, or of the request.
+        /// The headers of the record or request.
         #[schema(value_type = Object)]
         headers: Value,
-        /// Base64.
+        /// The body, in Base64.
         bytes: String,
-        /// The time when it was parked.
+        /// The time at which it was parked.
         at: Instant,
     }
 }

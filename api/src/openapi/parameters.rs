@@ -1,8 +1,8 @@
-//! Parameters that several operations take. They are read in `input` and `position`.
+//! Parameters that several operations share. They are read in `input` and `position`.
 
 use utoipa::IntoParams;
 
-/// Whose.
+/// The path parameter that names a user.
 #[derive(Debug, IntoParams)]
 #[into_params(parameter_in = Path)]
 pub struct User {
@@ -10,7 +10,7 @@ pub struct User {
     pub user: String,
 }
 
-/// Which task.
+/// The path parameter that names a task.
 #[derive(Debug, IntoParams)]
 #[into_params(parameter_in = Path)]
 pub struct Task {
@@ -19,7 +19,7 @@ pub struct Task {
     pub task: String,
 }
 
-/// Which projection.
+/// The path parameter that names a projection.
 #[derive(Debug, IntoParams)]
 #[into_params(parameter_in = Path)]
 pub struct Projection {
@@ -28,7 +28,7 @@ pub struct Projection {
     pub name: String,
 }
 
-/// Which grant.
+/// The path parameter that names a grant.
 #[derive(Debug, IntoParams)]
 #[into_params(parameter_in = Path)]
 pub struct Grant {
@@ -36,7 +36,7 @@ pub struct Grant {
     pub grant: uuid::Uuid,
 }
 
-/// Where a stream goes on.
+/// The header with which a client resumes a stream.
 #[derive(Debug, IntoParams)]
 #[into_params(parameter_in = Header)]
 pub struct LastEventId {
@@ -45,7 +45,7 @@ pub struct LastEventId {
     pub last: Option<String>,
 }
 
-/// Which parked record.
+/// The path parameter that names a parked record.
 #[derive(Debug, IntoParams)]
 #[into_params(parameter_in = Path)]
 pub struct ParkedRecord {
@@ -53,19 +53,19 @@ pub struct ParkedRecord {
     pub id: uuid::Uuid,
 }
 
-/// From where on, and how many.
+/// The start and the length of a page.
 #[derive(Debug, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct Page {
-    /// What `next` of the page before said.
+    /// The `next` of the previous page.
     #[param(required = false)]
     pub after: Option<String>,
-    /// How many at most.
+    /// The largest number of entries.
     #[param(required = false, minimum = 1, maximum = 1000, default = 100)]
     pub limit: Option<u32>,
 }
 
-/// The position that an answer must have reached, in the query.
+/// The position that an answer must have reached, as a query parameter.
 #[derive(Debug, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct AtLeast {
@@ -74,19 +74,19 @@ pub struct AtLeast {
     pub at_least: Option<String>,
 }
 
-/// The same in headers, and how long to wait for it.
+/// The position that an answer must have reached, as a header, and the time to wait for it.
 #[derive(Debug, IntoParams)]
 #[into_params(parameter_in = Header)]
 pub struct Waiting {
-    /// In the place of `at_least`.
+    /// A position; used if `at_least` is absent.
     #[param(required = false, rename = "Plaudit-Position")]
     pub position: Option<String>,
-    /// `wait=N`: how many seconds to wait for the position, at most 10.
+    /// `wait=N`: the seconds to wait for the position, at most 10.
     #[param(required = false, rename = "Prefer", example = "wait=2")]
     pub prefer: Option<String>,
 }
 
-/// For what the client has already.
+/// The header for revalidating an earlier answer.
 #[derive(Debug, IntoParams)]
 #[into_params(parameter_in = Header)]
 pub struct Known {
@@ -95,16 +95,17 @@ pub struct Known {
     pub known: Option<String>,
 }
 
-/// In which language.
+/// The language of texts.
 #[derive(Debug, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct Locale {
-    /// BCP 47; absent: the first of `Accept-Language`; unknown: the task's default.
+    /// A BCP 47 tag. Absent: the first language of `Accept-Language`. Without a translation: the
+    /// task's default.
     #[param(required = false)]
     pub locale: Option<String>,
 }
 
-/// For safe retries.
+/// The header for safe retries.
 #[derive(Debug, IntoParams)]
 #[into_params(parameter_in = Header)]
 pub struct Idempotency {
@@ -117,22 +118,23 @@ pub struct Idempotency {
 #[derive(Debug, IntoParams)]
 #[into_params(parameter_in = Header)]
 pub struct BinaryMode {
-    /// `1.0`. With any of these headers, a body that is no `CloudEvent` by its type is `data`.
+    /// `1.0`. With any of these headers, the body is the `data` of the action, unless its media
+    /// type is that of a `CloudEvent`.
     #[param(required = false, rename = "ce-specversion")]
     pub specversion: Option<String>,
-    /// Who says so.
+    /// The system that reports the action.
     #[param(required = false, rename = "ce-source")]
     pub source: Option<String>,
-    /// Names the action within its source and user.
+    /// The id of the action, unique within its source and user.
     #[param(required = false, rename = "ce-id")]
     pub id: Option<String>,
-    /// What was done.
+    /// The type of the action.
     #[param(required = false, rename = "ce-type")]
     pub kind: Option<String>,
     /// The user.
     #[param(required = false, rename = "ce-subject")]
     pub subject: Option<String>,
-    /// When it occurred (RFC 3339).
+    /// The time at which it occurred (RFC 3339).
     #[param(required = false, rename = "ce-time")]
     pub time: Option<String>,
 }

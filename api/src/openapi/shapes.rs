@@ -1,17 +1,18 @@
-//! The shapes of bodies, as `/openapi.json` describes them. What is sent is made of types of several
-//! crates that know nothing of `OpenAPI`; tests hold real answers against these.
+//! The shapes of bodies, as `/openapi.json` describes them. The bodies themselves are built from
+//! types of several crates that know nothing of `OpenAPI`; tests compare real answers with these
+//! shapes.
 
 use serde::Serialize;
 use utoipa::{PartialSchema as _, ToSchema};
 use uuid::Uuid;
 
-/// RFC 3339, in UTC.
+/// An instant in the format of RFC 3339, in UTC.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(value_type = String, format = DateTime)]
 pub struct Instant(pub String);
 
-/// The state of a task. Shapes have it inline: some generators would give the constants of this enum and of
-/// [`RewardState`] the same names.
+/// The state of a task. Other shapes inline this enum and [`RewardState`]: some generators would
+/// give the constants of both the same names.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 #[expect(missing_docs, reason = "the names say it")]
@@ -48,24 +49,24 @@ pub enum RewardState {
 pub struct ActionList(pub Vec<Action>);
 
 shapes! {
-    /// The task screen.
+    /// The task screen of a user.
     TaskScreens {
         /// The user.
         user: String,
-        /// Where this was true.
+        /// The position at which this was true.
         position: String,
-        /// When this was true. Periods, streaks and expiry are shown as of this moment.
+        /// The time at which this was true. Periods, streaks and expiry are shown as of this time.
         now: Instant,
-        /// By `order`, then by `id`.
+        /// Ordered by `order`, then by `id`.
         tasks: Vec<TaskScreen>,
     }
     /// One task of a user.
     OneTaskScreen {
         /// The user.
         user: String,
-        /// Where this was true.
+        /// The position at which this was true.
         position: String,
-        /// When this was true. Periods, streaks and expiry are shown as of this moment.
+        /// The time at which this was true. Periods, streaks and expiry are shown as of this time.
         now: Instant,
         /// The task.
         #[serde(flatten)]
@@ -75,109 +76,109 @@ shapes! {
     TaskScreen {
         /// Its id.
         id: String,
-        /// The version that the period goes by.
+        /// The version that applies to the period.
         version: u32,
         /// `ordinary`, `periodic` or `continuous`.
         kind: String,
-        /// For grouping.
+        /// A group to show it in.
         category: Option<String>,
-        /// For sorting.
+        /// The sort key: tasks are shown by `order`, then by `id`.
         order: i64,
-        /// One line.
+        /// One line, in the reader's language.
         title: String,
-        /// More about it; may be empty.
+        /// More about the task; may be empty.
         description: String,
-        /// Where a tap leads.
+        /// The link that a tap opens.
         navigate: Option<String>,
-        /// What a reader can expect of it.
+        /// The state of the task for this user.
         #[schema(schema_with = TaskState::schema)]
         state: TaskState,
-        /// Prerequisites that are not completed yet.
+        /// The prerequisites that are not completed yet.
         locked_by: Vec<String>,
-        /// The period of the moment.
+        /// The period that contains the time of the screen.
         period: Period,
-        /// What counted in it; for continuous tasks the step of the cycle.
+        /// The progress in the period; for continuous tasks the step within the cycle.
         progress: i64,
         /// The `at` of the last milestone.
         target: i64,
         /// In ascending order of `at`.
         milestones: Vec<Milestone>,
-        /// What can be claimed besides, oldest first, at most 20.
+        /// Other milestones with something to claim, oldest first, at most 20.
         unclaimed_from_earlier_periods: Vec<Unclaimed>,
-        /// How many milestones can be claimed besides, listed or not.
+        /// The number of other milestones with something to claim, listed or not.
         unclaimed_count: u64,
-        /// When the task takes actions.
+        /// The time span in which the task takes actions.
         window: Window,
-        /// As the author gave it.
+        /// The author's own fields.
         #[schema(value_type = Object)]
         meta: serde_json::Value,
-        /// For continuous tasks.
+        /// The streak of a continuous task.
         #[schema(required = false, nullable = false)]
         streak: Option<Streak>,
     }
-    /// When a task takes actions; an open end is null.
+    /// The time span in which a task takes actions; an open end is null.
     Window {
         /// The first instant inside.
         from: Option<Instant>,
-        /// The first instant no longer inside.
+        /// The first instant after it.
         until: Option<Instant>,
     }
-    /// One turn of a task.
+    /// A period of a task.
     Period {
-        /// Its name, such as `2026-03-29`.
+        /// Its key, such as `2026-03-29`.
         key: String,
         /// The first instant inside.
         starts_at: Option<Instant>,
-        /// The first instant no longer inside.
+        /// The first instant after it.
         ends_at: Option<Instant>,
     }
-    /// A mark on the way.
+    /// A milestone of a task.
     Milestone {
         /// The progress that reaches it.
         at: i64,
-        /// When it was reached.
+        /// The time at which it was reached.
         reached_at: Option<Instant>,
-        /// What it gives.
+        /// Its rewards.
         rewards: Vec<Reward>,
-        /// As the author gave it; absent if empty.
+        /// The author's own fields; absent if there are none.
         #[schema(required = false, value_type = Object)]
         meta: Option<serde_json::Value>,
     }
-    /// A reward line; with `grant`, `state` and `claim_until` once it is owed.
+    /// A reward line. It has `grant`, `state` and `claim_until` once its milestone is reached.
     Reward {
         /// The id of the grant.
         #[schema(required = false, nullable = false)]
         grant: Option<Uuid>,
-        /// Where it stands.
+        /// The present state.
         #[schema(required = false, schema_with = RewardState::schema)]
         state: Option<RewardState>,
-        /// From when on it can no longer be claimed.
+        /// The time from which it can no longer be claimed.
         #[schema(required = false)]
         claim_until: Option<Instant>,
         /// Names the line within its milestone.
         line: String,
-        /// For the payer; absent while it is left to chance.
+        /// For the payer; absent until chance has decided.
         #[schema(required = false, nullable = false)]
         kind: Option<String>,
-        /// For the payer; absent while it is left to chance.
+        /// For the payer; absent until chance has decided.
         #[schema(required = false, nullable = false)]
         code: Option<String>,
-        /// How many; absent while it is left to chance.
+        /// The amount; absent until chance has decided.
         #[schema(required = false, nullable = false)]
         amount: Option<i64>,
-        /// What it may pay, while that is left to chance.
+        /// The possible outcomes, until chance has decided.
         #[schema(required = false, nullable = false)]
         one_of: Option<Vec<Choice>>,
-        /// What the line is called.
+        /// The display name of the line.
         #[schema(required = false, nullable = false)]
         title: Option<String>,
-        /// As the author gave it; absent if empty.
+        /// The author's own fields; absent if there are none.
         #[schema(required = false, value_type = Object)]
         meta: Option<serde_json::Value>,
     }
-    /// What a line may pay.
+    /// A possible outcome of a line that is left to chance.
     Choice {
-        /// How likely it is: its share of the sum of all weights.
+        /// Its weight. Its probability is the share of this in the sum of all weights.
         weight: i64,
         /// For the payer.
         kind: String,
@@ -192,26 +193,26 @@ shapes! {
         period: Period,
         /// The milestone.
         at: i64,
-        /// When it was reached.
+        /// The time at which it was reached.
         reached_at: Instant,
-        /// What it gives.
+        /// Its rewards.
         rewards: Vec<Reward>,
-        /// As the author gave it; absent if empty.
+        /// The author's own fields; absent if there are none.
         #[schema(required = false, value_type = Object)]
         meta: Option<serde_json::Value>,
     }
-    /// A streak.
+    /// The streak of a continuous task.
     Streak {
-        /// Periods in a row.
+        /// The number of periods in a row.
         current: i64,
-        /// The most there ever were.
+        /// The longest streak ever.
         longest: i64,
-        /// Freezes left.
+        /// The number of freezes left.
         freezes: i64,
-        /// The period of the moment has no step yet.
+        /// True if there is a streak and the present period has no step yet.
         at_risk: bool,
     }
-    /// What a claim asks for; both absent: the oldest claimable milestone.
+    /// The milestone to claim. Without fields: the oldest claimable one.
     Claim {
         /// A period key.
         #[schema(required = false)]
@@ -220,35 +221,35 @@ shapes! {
         #[schema(required = false)]
         milestone: Option<i64>,
     }
-    /// Freezes to grant.
+    /// The request to grant freezes.
     FreezeGrant {
-        /// How many, at least 1. What exceeds the task's `max` is dropped.
+        /// The number of freezes, at least 1. Those above the task's `max` are dropped.
         #[schema(minimum = 1)]
         count: i64,
-        /// Why, for the user's history: up to 1,000 characters.
+        /// The reason, for the user's history: up to 1,000 characters.
         #[schema(required = false)]
         reason: Option<String>,
     }
-    /// What a grant of freezes gave.
+    /// The result of granting freezes.
     GrantedFreezes {
-        /// Whose.
+        /// The user.
         user: String,
         /// The task.
         task: String,
-        /// Where the grant stands in the log, or later.
+        /// A position at or after the grant.
         position: String,
-        /// When it was made. The freezes protect periods that end later.
+        /// The time of the grant. The freezes protect periods that end later.
         granted_at: Instant,
-        /// How many were added.
+        /// The number of freezes that were added.
         granted: i64,
-        /// How many were dropped, because the user would have had more than `max`.
+        /// The number of freezes that were dropped, because they exceed `max`.
         dropped: i64,
-        /// How many the user has now.
+        /// The number of freezes that the user has now.
         freezes: i64,
     }
-    /// The proof of a claim.
+    /// The receipt of a claim.
     Receipt {
-        /// Who claimed.
+        /// The user who claimed.
         user: String,
         /// The task.
         task: String,
@@ -256,11 +257,11 @@ shapes! {
         period: String,
         /// The milestone.
         milestone: i64,
-        /// Where the claim stands in the log.
+        /// The position of the claim in the log.
         position: String,
-        /// When it arrived.
+        /// The time at which the claim arrived.
         claimed_at: Instant,
-        /// What was taken.
+        /// The claimed reward lines.
         rewards: Vec<ReceiptLine>,
     }
     /// A line of a receipt.
@@ -275,41 +276,41 @@ shapes! {
         code: String,
         /// The amount.
         amount: i64,
-        /// As of the receipt.
+        /// The state at the time of the receipt.
         #[schema(schema_with = RewardState::schema)]
         state: RewardState,
     }
-    /// What a claim of everything gave.
+    /// The result of claiming everything.
     ClaimedAll {
-        /// Who claimed.
+        /// The user who claimed.
         user: String,
-        /// After all of it.
+        /// A position at or after all the claims.
         position: String,
-        /// One for each milestone, at most 500 of them.
+        /// One outcome per milestone, at most 500.
         outcomes: Vec<ClaimOutcome>,
-        /// Whether there is more to claim: send the request again.
+        /// True if there is more to claim: send the request again.
         more: bool,
     }
-    /// What became of one milestone.
+    /// The outcome for one milestone.
     ClaimOutcome {
-        /// `claimed`.
+        /// Always `claimed`.
         outcome: String,
-        /// Its receipt.
+        /// The receipt of the milestone.
         #[serde(flatten)]
         receipt: Receipt,
     }
-    /// What a user earned.
+    /// A page of a user's rewards.
     Rewards {
         /// The user.
         user: String,
-        /// Where this was true.
+        /// The position at which this was true.
         position: String,
         /// Oldest first.
         rewards: Vec<RewardEntry>,
-        /// For the next page.
+        /// The `after` of the next page; null on the last one.
         next: Option<String>,
     }
-    /// One reward line that is owed, or was.
+    /// A reward line whose milestone was reached.
     RewardEntry {
         /// The id of the grant.
         grant: Uuid,
@@ -327,46 +328,46 @@ shapes! {
         code: String,
         /// The amount.
         amount: i64,
-        /// Where it stands.
+        /// The present state.
         #[schema(schema_with = RewardState::schema)]
         state: RewardState,
-        /// When the milestone was reached.
+        /// The time at which the milestone was reached.
         granted_at: Instant,
-        /// From when on it can no longer be claimed.
+        /// The time from which it can no longer be claimed.
         claim_until: Option<Instant>,
     }
     /// An action: a `CloudEvent` 1.0.
     Action {
         /// `1.0`.
         specversion: String,
-        /// Who says so.
+        /// The system that reports the action.
         source: String,
-        /// Names the action within its source and user.
+        /// The id of the action, unique within its source and user.
         id: String,
-        /// What was done.
+        /// The type of the action.
         r#type: String,
         /// The user.
         subject: String,
-        /// When it occurred.
+        /// The time at which it occurred.
         time: Instant,
-        /// Any object up to 64 KiB.
+        /// Any JSON object of at most 64 KiB.
         #[schema(required = false, value_type = Object)]
         data: serde_json::Value,
     }
-    /// What became of actions.
+    /// The outcomes of a request's actions.
     Outcomes {
-        /// In the order sent.
+        /// In the order of the request.
         outcomes: Vec<ActionOutcome>,
     }
-    /// What became of one action.
+    /// The outcome of one action.
     ActionOutcome {
-        /// As sent, if it was readable.
+        /// The `source` as sent, if it was readable.
         source: Option<String>,
-        /// As sent, if it was readable.
+        /// The `id` as sent, if it was readable.
         id: Option<String>,
         /// `accepted`, `duplicate` or `parked`.
         outcome: String,
-        /// At or after its effect.
+        /// A position at or after its effect.
         #[schema(required = false, nullable = false)]
         position: Option<String>,
         /// The reason why it was parked.
@@ -376,11 +377,11 @@ shapes! {
         #[schema(required = false, nullable = false)]
         parked: Option<Uuid>,
     }
-    /// A process that is at work.
+    /// The health of a process.
     Health {
         /// `alive` or `ready`.
         status: String,
-        /// `/readyz`: what affects single users or lanes only.
+        /// Only for `/readyz`: problems of single users or lanes.
         #[schema(required = false, nullable = false)]
         warnings: Option<Vec<String>>,
     }

@@ -1,20 +1,20 @@
-//! Every cause of a refusal: its status, its `type`, and what a client can do about it. The pages under
-//! `/problems/` are made of this table.
+//! The causes of refusals: status, `type`, and the remedy for the client. The pages under
+//! `/problems/` are generated from this table.
 
 use axum::http::StatusCode;
 
-/// Why requests are refused.
+/// A cause of refusals.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Cause {
     /// The last part of `type`. Stable: clients compare it.
     pub name: &'static str,
-    /// The HTTP status that goes with it.
+    /// The HTTP status of such a refusal.
     pub status: StatusCode,
     /// The cause in a few words.
     pub title: &'static str,
-    /// The meaning, for people.
+    /// An explanation for people.
     pub meaning: &'static str,
-    /// The advice to the client, for people.
+    /// Advice on what to do, for people.
     pub remedy: &'static str,
 }
 
@@ -26,7 +26,7 @@ macro_rules! causes {
                 name: $name, status: StatusCode::$status, title: $title, meaning: $meaning, remedy: $remedy,
             };
         )*
-        /// All causes, by status.
+        /// All causes, in the order of the table.
         pub static ALL: &[&Cause] = &[$(&$constant),*];
     };
 }
@@ -157,7 +157,7 @@ causes! {
         "For operators: see `reasons` and docs/operations.md. Load balancers should use another process."
 }
 
-/// The cause of that name.
+/// Returns the cause with this name.
 pub fn named(name: &str) -> Option<&'static Cause> {
     ALL.iter().copied().find(|cause| cause.name == name)
 }

@@ -1,4 +1,4 @@
-//! One task per process looks for users with new events, for all streams together.
+//! Finds users with new events in one task per process, for all its streams together.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,22 +16,22 @@ use tokio_util::sync::CancellationToken;
 
 use crate::problem::{Answer, Problem};
 
-/// The most open streams of a process.
+/// Limit on the open streams of a process.
 const STREAMS_MAX: usize = 1_000;
 
-/// The most open streams of one user, so that nobody takes all of them.
+/// Limit on the open streams of one user, so that nobody takes them all.
 const STREAMS_OF_USER_MAX: usize = 20;
 
-/// How often the heads are read while a stream is open.
+/// Interval between reads of the heads while a stream is open.
 const PACE: Duration = Duration::from_millis(100);
 
-/// How long the task waits for news at most before it looks whether streams are still open.
+/// The longest wait for new events before the task checks whether any stream is still open.
 const LOOK_MAX: Duration = Duration::from_secs(1);
 
-/// The time limit for finding users with new events.
+/// Time limit for finding the users with new events.
 const CALL_MAX: Duration = Duration::from_secs(3);
 
-/// How long the task rests after a failure.
+/// The pause of the task after a failure.
 const FAILED_PAUSE: Duration = Duration::from_millis(500);
 
 /// The streams of a process. Cheap to clone.
@@ -47,13 +47,13 @@ struct Hub {
 
 /// A lane with open streams.
 struct WatchedLane {
-    /// Its log was looked through up to here.
+    /// The position up to which the lane's log has been searched.
     looked_at: i64,
-    /// Each with the position of the last event that was seen.
+    /// By user: the position of the latest event that was found.
     users: HashMap<String, watch::Sender<i64>>,
 }
 
-/// A stream's place; given back when it is dropped.
+/// The place of a stream, returned when it is dropped.
 pub struct Subscription {
     news: watch::Receiver<i64>,
     hub: Arc<Hub>,
@@ -63,7 +63,7 @@ pub struct Subscription {
 }
 
 impl Streams {
-    /// Starts the task. All streams end when `stop` is cancelled.
+    /// Starts the task that finds new events. All streams end when `stop` is cancelled.
     pub fn start(pool: &PgPool, heads: Arc<HeadWatch>, stop: CancellationToken) -> Self {
         let hub = Arc::new(Hub {
             slots: Arc::new(Semaphore::new(STREAMS_MAX)),
@@ -106,7 +106,7 @@ impl Subscription {
         }
     }
 
-    /// Whether the process stops.
+    /// True if the process is stopping.
     pub fn is_over(&self) -> bool {
         self.hub.stop.is_cancelled()
     }
@@ -121,7 +121,7 @@ impl Drop for Subscription {
     fn drop(&mut self) {
         let mut lanes = self.hub.lanes();
         let Some(watched) = lanes.get_mut(&self.lane) else { return };
-        // This one is dropped after it.
+        // The receiver of this subscription is dropped only after this, and still counts.
         if watched.users.get(self.user.as_str()).is_some_and(|sender| sender.receiver_count() <= 1)
         {
             watched.users.remove(self.user.as_str());
@@ -133,7 +133,7 @@ impl Drop for Subscription {
 }
 
 impl Hub {
-    /// Held for as long as it takes to look up users, never over an await.
+    /// Locks the lanes, to look up users. Never hold the lock over an await.
     fn lanes(&self) -> MutexGuard<'_, BTreeMap<Lane, WatchedLane>> {
         self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -160,7 +160,7 @@ impl Hub {
         }
     }
 
-    /// Finds the users with new events, and tells their streams.
+    /// Finds the users with new events and wakes their streams.
     async fn tell(&self, heads: &Heads, database: &Deadlined) -> Result<(), String> {
         let spans: Vec<(Lane, i64, i64)> = self
             .lanes()

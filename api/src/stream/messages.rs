@@ -1,4 +1,4 @@
-//! The messages that a user's new events become for a client that watches.
+//! Turns a user's new events into messages for a streaming client.
 
 use std::collections::BTreeSet;
 
@@ -32,9 +32,9 @@ struct RewardMessage<'a> {
     reward: RewardEntry,
 }
 
-/// The messages for a page of events: the tasks and rewards that it touched, as they are now. Only the last
-/// message has the page's position as its id, so that a client whose connection breaks in between gets the
-/// whole page again.
+/// Builds the messages for a page of events: the present state of the tasks and rewards that the
+/// page touched. Only the last message has the page's position as its id, so that a client whose
+/// connection breaks in between gets the whole page again.
 pub async fn of(
     state: &ApiState,
     user: &UserId,
@@ -49,7 +49,8 @@ pub async fn of(
     }
     let mut messages = task_messages(state, user, &tasks, position).await?;
     let grants: Vec<Uuid> = grants.into_iter().collect();
-    // Taken only now: the screen needed connections, and many streams must not wait for each other's.
+    // Acquired only now: the screen needed a connection too, and a stream that held two would block
+    // others.
     let mut connection = state.pool.acquire().await.map_err(|error| error.to_string())?;
     let rows = by_grant::of_lane(position.lane, &grants, &mut connection).await;
     drop(connection);
@@ -61,7 +62,7 @@ pub async fn of(
     if let Some(last) = messages.last_mut() {
         last.insert_str(0, &format!("id: {position}\n"));
     } else {
-        // Nothing to tell, and nothing to tell again.
+        // Without a message, an empty event advances the client's last id past this page.
         messages.push(format!("id: {position}\n\n"));
     }
     Ok(messages.into_iter().map(Bytes::from).collect())
@@ -87,13 +88,13 @@ async fn task_messages(
         .collect()
 }
 
-/// One event. JSON has no line breaks.
+/// Formats one server-sent event. JSON has no line breaks, so one `data` line is enough.
 fn written(event: &str, data: &impl Serialize) -> Result<String, String> {
     let json = serde_json::to_string(data).map_err(|error| error.to_string())?;
     Ok(format!("event: {event}\ndata: {json}\n\n"))
 }
 
-/// The grants that an event speaks of, at any depth.
+/// Collects the grants that an event names, at any depth.
 fn grants_in(json: &Value, found: &mut BTreeSet<Uuid>) {
     match json {
         Value::Object(fields) => {

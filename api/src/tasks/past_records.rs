@@ -1,4 +1,4 @@
-//! The past actions that a new task would count: for the plan of its publication.
+//! Past actions that a new task would count, for the plan of its publication.
 
 use std::fmt;
 use std::sync::Arc;
@@ -16,36 +16,37 @@ pub struct PlannedBackfill {
     pub from: Timestamp,
     /// The treatment of rewards that past actions earn.
     pub rewards: BackfillRewards,
-    /// The records that would be read, by partition; absent: the broker could not be asked.
+    /// The records that would be read, by partition; absent if the brokers could not be asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub partitions: Option<Vec<PastRecords>>,
-    /// The reason why it could not.
+    /// The reason why the brokers could not be asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unknown: Option<String>,
 }
 
-/// The records that would be read of a source partition.
+/// The records of a source partition that would be read.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct PastRecords {
     /// The topic.
     pub topic: String,
     /// The partition.
     pub partition: i32,
-    /// The number of records, at most.
+    /// An upper bound of the number of records.
     pub records: i64,
-    /// Set if Kafka has removed records that may have counted: the timestamp of the oldest that it still has.
+    /// The timestamp of the oldest record that Kafka still has. Set if Kafka has removed records
+    /// that might have counted.
     pub kept_from: Option<Timestamp>,
 }
 
-/// The answer of the brokers, or why there is none.
+/// The answer of the brokers, or the reason why there is none.
 pub type PastAnswer = Result<Vec<PastRecords>, String>;
 
-/// Asks the brokers what they have since a time.
+/// Asks the brokers for the records since a time.
 #[derive(Clone)]
 pub struct PastLookup(Arc<dyn Fn(Timestamp) -> BoxFuture<'static, PastAnswer> + Send + Sync>);
 
 impl PastLookup {
-    /// Asks by this function.
+    /// Asks through `ask`.
     pub fn new<F, R>(ask: F) -> Self
     where
         F: Fn(Timestamp) -> R + Send + Sync + 'static,
@@ -54,13 +55,13 @@ impl PastLookup {
         Self(Arc::new(move |from| Box::pin(ask(from))))
     }
 
-    /// For who knows no brokers.
+    /// A lookup for processes without brokers. Every answer is `why`.
     pub fn none(why: &str) -> Self {
         let why = why.to_owned();
         Self::new(move |_| std::future::ready(Err(why.clone())))
     }
 
-    /// Plans a backfill, within `limit`.
+    /// Plans a backfill within the time `limit`.
     pub(super) async fn plan(&self, backfill: Backfill, limit: Duration) -> PlannedBackfill {
         let Backfill { from, rewards } = backfill;
         let asked = tokio::time::timeout(limit, (self.0)(from)).await;

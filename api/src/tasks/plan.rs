@@ -1,4 +1,4 @@
-//! What publishing a task file would change, and for how many users. Nothing is written.
+//! Plans of publications: the changes, and the number of users they reach. Nothing is written.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,49 +19,49 @@ use tokio::time::Instant;
 use super::past_records::{PastLookup, PlannedBackfill};
 use super::warnings::{PlannedWarning, warnings_of};
 
-/// What a publication would change.
+/// The changes that a publication would make.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Plan {
-    /// Task by task, in the order of the file.
+    /// In the order of the file.
     pub tasks: Vec<PlannedTask>,
 }
 
-/// What a publication would change of a task.
+/// The change that a publication would make to one task.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct PlannedTask {
     /// The task.
     pub task: TaskId,
-    /// What would be done.
+    /// The kind of change.
     pub change: PlannedChange,
-    /// The version that would be in force.
+    /// The version that would be in force afterwards.
     pub version: u32,
-    /// Field by field.
+    /// The changed fields.
     pub changes: Vec<Change>,
-    /// The users that it concerns; absent: they are too many to be counted in time.
+    /// The users that it reaches; absent if counting them takes too long.
     pub users: Option<UsersReached>,
     /// The past actions that a new task would count.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backfill: Option<PlannedBackfill>,
-    /// Legal but suspicious parts of it, in the order of the file.
+    /// Valid but suspicious parts of the definition, in the order of the file.
     #[serde(default)]
     pub warnings: Vec<PlannedWarning>,
 }
 
-/// What would be done to a task.
+/// The kind of change to a task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PlannedChange {
-    /// It is not there yet.
+    /// The task does not exist yet.
     New,
-    /// It gets a new version.
+    /// The task gets a new version.
     Changed,
-    /// It is in force as it is.
+    /// The definition is already in force.
     Unchanged,
 }
 
 impl Plan {
-    /// Compares tasks with the catalogue, counts users for at most so long, and asks for as long what new
-    /// tasks would count of the past.
+    /// Compares tasks with the catalogue. Counting users and asking for past actions take at most
+    /// `counting_max` together.
     pub async fn of(
         located: &[&LocatedTask],
         catalogue: &CatalogueStore,

@@ -1,4 +1,4 @@
-//! Publishing task files, and what that would change.
+//! Publication of task files, and plans of publications.
 
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ use crate::openapi::catalogue_shapes;
 use crate::problem::{Answer, InputError, Problem, ProblemBody, causes};
 use crate::state::{ApiState, Shared, detached};
 
-/// Media types of task files.
+/// Accepted media types of YAML task files.
 const YAML: [&str; 4] = ["application/yaml", "application/x-yaml", "text/yaml", "text/x-yaml"];
 
 #[derive(Serialize)]
@@ -30,22 +30,23 @@ struct PublishedAll {
     published: Vec<PublishedTask>,
 }
 
-/// What a publication did to a task.
+/// The effect of a publication on one task.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct PublishedTask {
     /// The task.
     pub task: TaskId,
     /// The version in force.
     pub version: u32,
-    /// Whether it is new.
+    /// True if the version is new; false if the definition was already in force.
     pub changed: bool,
-    /// Legal but suspicious parts of it, beside the version that was in force before.
+    /// Valid but suspicious parts of the definition, compared with the version that was in force
+    /// before.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<PlannedWarning>,
 }
 
 impl PublishedTask {
-    /// Joins what became of each task with its warnings; both in the order of the file.
+    /// Joins the outcome of each task with its warnings; both are in the order of the file.
     pub fn of_all(
         published: impl IntoIterator<Item = catalogue_store::Published>,
         warnings: Vec<Vec<PlannedWarning>>,
@@ -58,7 +59,7 @@ impl PublishedTask {
     }
 }
 
-/// `POST /v1/tasks/publish`: a task file, all of it or nothing.
+/// `POST /v1/tasks/publish`: publishes a task file, all of it or nothing.
 #[utoipa::path(post, path = "/v1/tasks/publish", tag = "tasks", operation_id = "publish",
     params(("reason" = Option<String>, Query, description = "Why; recorded with the caller's `sub`")),
     request_body(description = "A task file", content((String = "application/yaml"), (Object = "application/json"))),
@@ -121,10 +122,11 @@ fn definitions_of(tasks: &[LocatedTask]) -> Vec<TaskDefinition> {
     tasks.iter().map(|task| task.definition.clone()).collect()
 }
 
-/// How long the users of all tasks of a plan are counted.
+/// Time limit for counting the users of all tasks of a plan.
 const COUNTING_MAX: Duration = Duration::from_secs(3);
 
-/// `POST /v1/tasks/plan`: what publishing a task file would change, and for how many users. Writes nothing.
+/// `POST /v1/tasks/plan`: the changes that publishing a task file would make, and the users they
+/// reach. Writes nothing.
 #[utoipa::path(post, path = "/v1/tasks/plan", tag = "tasks", operation_id = "plan",
     request_body(description = "A task file", content((String = "application/yaml"), (Object = "application/json"))),
     responses(
@@ -168,7 +170,7 @@ pub(super) fn input_error(found: &Diagnostic) -> InputError {
     error
 }
 
-/// `tasks[2].objective.on` as a JSON Pointer.
+/// Converts a path such as `tasks[2].objective.on` to a JSON Pointer.
 fn pointer(path: &str) -> String {
     if path == "file" {
         return String::new();

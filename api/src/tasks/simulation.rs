@@ -1,4 +1,4 @@
-//! `POST /v1/tasks/simulate`: a dry run.
+//! `POST /v1/tasks/simulate`: dry runs.
 
 use axum::body::Body;
 use axum::extract::State;
@@ -18,10 +18,11 @@ use crate::openapi::catalogue_shapes;
 use crate::problem::{Answer, InputError, Problem, ProblemBody};
 use crate::state::{ApiState, Shared};
 
-/// The longest body: a task file, and the actions.
+/// The largest body, in bytes: a task file and the actions.
 const BODY_BYTES_MAX: usize = 4 * 1024 * 1024;
 
-/// `POST /v1/tasks/simulate`: what actions would do, by the catalogue in force or with drafts. Writes nothing.
+/// `POST /v1/tasks/simulate`: the effect of actions under the catalogue in force or with drafts.
+/// Writes nothing.
 #[utoipa::path(post, path = "/v1/tasks/simulate", tag = "tasks", operation_id = "simulate",
     request_body(description = "What is to be tried", content((catalogue_shapes::SimulationInput = "application/json"))),
     responses(
@@ -58,7 +59,7 @@ pub async fn simulate(State(state): State<Shared>, headers: HeaderMap, body: Bod
     Ok(no_store(&simulated.map_err(&refused)?))
 }
 
-/// Reads a body that is a JSON object.
+/// Reads a body that must be a JSON object.
 pub(super) async fn read_object(
     state: &ApiState,
     headers: &HeaderMap,
@@ -98,7 +99,7 @@ fn read(fields: Map<String, Value>) -> Answer<SimulationInput> {
                 "/actions",
                 format!("must be an array of at most {ACTIONS_MAX} actions"),
             )),
-            // YAML as a text, or the same as JSON.
+            // YAML as a string, or the same content as JSON.
             ("file", file @ (Value::String(_) | Value::Object(_))) => {
                 let text = match file {
                     Value::String(text) => text,

@@ -18,12 +18,13 @@ use crate::state::{Shared, detached};
 struct Changed {
     task: TaskId,
     status: Status,
-    /// The tasks that miss it now.
+    /// The tasks that need it and have to do without it now.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     needed_by: Vec<TaskId>,
 }
 
-/// `POST /v1/tasks/{task}/pause`: the task makes no progress until it is resumed; claims go on.
+/// `POST /v1/tasks/{task}/pause`: the task makes no progress until it is resumed; claims stay
+/// possible.
 #[utoipa::path(post, path = "/v1/tasks/{task}/pause", tag = "tasks", operation_id = "pauseTask",
     params(parameters::Task),
     request_body(description = "Why, if that is to be recorded", content((operator_shapes::Reason = "application/json"))),
@@ -37,7 +38,7 @@ pub async fn pause(state: State<Shared>, task: KnownTask, by: Signed) -> Answer 
     set(state, task, by, Status::Paused).await
 }
 
-/// `POST /v1/tasks/{task}/resume`: a paused task goes on.
+/// `POST /v1/tasks/{task}/resume`: a paused task makes progress again.
 #[utoipa::path(post, path = "/v1/tasks/{task}/resume", tag = "tasks", operation_id = "resumeTask",
     params(parameters::Task),
     request_body(description = "Why, if that is to be recorded", content((operator_shapes::Reason = "application/json"))),
@@ -51,7 +52,7 @@ pub async fn resume(state: State<Shared>, task: KnownTask, by: Signed) -> Answer
     set(state, task, by, Status::Active).await
 }
 
-/// `POST /v1/tasks/{task}/retire`: the task never makes progress again; claims go on.
+/// `POST /v1/tasks/{task}/retire`: the task never makes progress again; claims stay possible.
 #[utoipa::path(post, path = "/v1/tasks/{task}/retire", tag = "tasks", operation_id = "retireTask",
     params(parameters::Task),
     request_body(description = "Why, if that is to be recorded", content((operator_shapes::Reason = "application/json"))),

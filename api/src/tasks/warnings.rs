@@ -1,4 +1,4 @@
-//! What is legal in a task but suspicious, beside what is published and what users do.
+//! Warnings about valid but suspicious parts of a task, given the catalogue and what users do.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -11,19 +11,22 @@ use plaudit_task_file::LocatedTask;
 use serde::{Deserialize, Serialize};
 use sqlx::PgPool;
 
-/// How long the fields of recent actions are asked for. Without them, nothing is warned of them.
+/// Time limit for reading the fields of recent actions. If it is exceeded, the warnings about them
+/// are left out.
 const ASKING_MAX: Duration = Duration::from_secs(2);
 
-/// Something in a task that is legal but suspicious.
+/// A valid but suspicious part of a task.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PlannedWarning {
-    /// The field as the file has it, such as `rewards[0].amount`; empty for the task as a whole.
+    /// The path of the field in the file, such as `rewards[0].amount`; empty for the task as a
+    /// whole.
     pub path: String,
-    /// The suspicion, and what follows from it.
+    /// The suspicion and its consequence.
     pub message: String,
 }
 
-/// The warnings of each task beside the catalogue in force and the fields of recent actions.
+/// Returns the warnings of each task, given the catalogue in force and the fields of recent
+/// actions.
 pub async fn warnings_of(
     tasks: &[&LocatedTask],
     in_force: &Catalogue,

@@ -1,4 +1,4 @@
-//! `POST /v1/tasks/{task}/why`: why a task does not move for a user.
+//! `POST /v1/tasks/{task}/why`: the reasons why a task does not move for a user.
 
 use axum::body::Body;
 use axum::extract::State;
@@ -15,7 +15,8 @@ use crate::openapi::{catalogue_shapes, parameters};
 use crate::problem::{Answer, InputError, Problem, ProblemBody};
 use crate::state::Shared;
 
-/// `POST /v1/tasks/{task}/why`: why the task does not move for a user, or would not by an action. Writes nothing.
+/// `POST /v1/tasks/{task}/why`: the reasons why the task does not move for a user, or would not
+/// move by an action. Writes nothing.
 #[utoipa::path(post, path = "/v1/tasks/{task}/why", tag = "tasks", operation_id = "explainTask",
     params(parameters::Task),
     request_body(description = "The user, and an action to try", content((catalogue_shapes::WhyInput = "application/json"))),
@@ -82,7 +83,7 @@ impl From<WhyError> for Problem {
             WhyError::Simulation(error @ SimulationError::OtherUser { .. }) => {
                 InputError::body("/action/subject", error.to_string()).into()
             }
-            // Of drafts, which an explanation does not have.
+            // Only drafts can cause this, and an explanation has none.
             WhyError::Simulation(error @ SimulationError::Unfit(_)) => {
                 InputError::body("", error.to_string()).into()
             }

@@ -1,4 +1,4 @@
-//! The table of roles, and the order of refusals.
+//! The permissions of roles, and the order of refusals.
 
 use axum::body::Body;
 use axum::http::Method;
@@ -7,7 +7,8 @@ use serde_json::json;
 
 use super::support::{Api, SECRET, auditor, client, operator, producer, request, token};
 
-/// Who is let through: own client, another client, a backend, producer, auditor, operator.
+/// Permissions per operation for: own client, another client, a backend, producer, auditor,
+/// operator.
 const TABLE: &[(&str, &str, [bool; 6])] = &[
     ("GET", "/v1/users/u42/tasks", [true, false, true, false, true, true]),
     ("HEAD", "/v1/users/u42/tasks", [true, false, true, false, true, true]),
@@ -85,7 +86,7 @@ async fn refusals_come_in_the_order_of_the_contract() {
     assert_eq!(status("POST", "/livez", "").await, 405);
 }
 
-/// The table is the description, so that no operation is left out.
+/// Takes the operations from the description, so that none is left out.
 #[tokio::test]
 async fn whatever_an_operation_is_sent_what_it_is_about_must_be_there_first() {
     let api = Api::start().await;
@@ -147,7 +148,7 @@ async fn what_is_not_there_is_told_before_what_is_wrong_with_the_input() {
         let answer = api.post(&all, path, &json!(null), &[]).await;
         answer.is_problem(404, "unknown-projection");
     }
-    // What is there is looked at further, and a user's id may be of anybody.
+    // Existing items are checked further, and any user id may exist.
     let known = "/v1/users/u42/tasks/first-team";
     api.get(&client, &format!("{known}?at_least=x")).await.is_problem(400, "bad-input");
     api.post(&client, &format!("{known}/claim"), &json!([]), &[])
@@ -186,7 +187,7 @@ async fn pages_of_configured_origins_may_call_the_api() {
     assert!(allowed.header("access-control-allow-headers").contains("idempotency-key"));
     let other = preflight("https://other.example").await;
     assert_eq!(other.header("access-control-allow-origin"), "");
-    // A refusal can be read by the page too.
+    // The page can read a refusal, too.
     let refused = api.get_with("", "/v1/users/u42/tasks", &[("origin", ORIGIN)]).await;
     refused.is_problem(401, "unauthenticated");
     assert_eq!(refused.header("access-control-allow-origin"), ORIGIN);

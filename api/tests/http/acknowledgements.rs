@@ -1,10 +1,10 @@
-//! What payers say about rewards, by actions.
+//! Payers' acknowledgements of rewards, sent as actions.
 
 use serde_json::{Value, json};
 
 use super::support::{Api, action, auditor, client, operator, producer};
 
-/// A reward of `first-team` that `user` has claimed. Gives the grant.
+/// Lets `user` claim the reward of `first-team`, and returns its grant.
 async fn claimed(api: &Api, user: &str) -> String {
     api.act(user, "team.formed", "t1", json!({})).await;
     let path = format!("/v1/users/{user}/tasks/first-team/claim");
@@ -17,7 +17,7 @@ async fn say(api: &Api, user: &str, kind: &str, id: &str, data: Value) {
     api.act(user, &format!("plaudit.reward.{kind}"), id, data).await;
 }
 
-/// The state of the only reward, in the list and on the screen.
+/// Returns the state of the only reward; list and screen must agree.
 async fn state_of(api: &Api, user: &str) -> Value {
     let rewards = api.get(&operator(), &format!("/v1/users/{user}/rewards")).await;
     let listed = rewards.body["rewards"][0]["state"].clone();
@@ -41,7 +41,7 @@ async fn rule_16_a_payer_acknowledges_by_an_action_and_delivered_is_final() {
     let delivered = api.get(&client("u42"), "/v1/users/u42/rewards?state=delivered").await;
     assert_eq!(delivered.body["rewards"][0]["grant"], grant);
 
-    // The same action again, another one that says the same, and one that says the contrary.
+    // The same action again, a second one with the same statement, and one that contradicts it.
     let events = events_of(&api, "u42").await.len();
     let twice = action("u42", "plaudit.reward.delivered", "a1", json!({"grant": grant}));
     let answer = api.post(&producer(), "/v1/actions", &twice, &[]).await;
@@ -75,7 +75,7 @@ async fn rule_16_a_payer_says_that_it_failed_and_is_believed_when_it_pays_later(
 async fn rule_21_an_acknowledgement_of_an_unknown_grant_is_recorded() {
     let api = Api::start().await;
     let grant = claimed(&api, "u42").await;
-    // Another user's, none that there is, and none at all.
+    // Another user's grant, an unknown grant, and no grant.
     say(&api, "u43", "delivered", "a1", json!({"grant": grant})).await;
     say(&api, "u43", "delivered", "a2", json!({"grant": "coins"})).await;
     say(&api, "u43", "failed", "a3", json!({})).await;
@@ -85,7 +85,7 @@ async fn rule_21_an_acknowledgement_of_an_unknown_grant_is_recorded() {
     assert_eq!(state_of(&api, "u42").await, "claimed");
 }
 
-/// Both in one batch: the second one sees what the first one did.
+/// Both are in one batch, and the second is decided after the first.
 #[tokio::test]
 async fn acknowledgements_of_one_request_are_judged_in_order() {
     let api = Api::start().await;

@@ -8,7 +8,8 @@ use super::support::{Api, action, client, operator, producer, request};
 
 const PATH: &str = "/v1/actions";
 
-/// Rules 3, 5 and 21: the future and what is not an action are parked with their reasons, once.
+/// Rules 3, 5 and 21: actions from the future and elements that are not actions are parked once,
+/// with their reasons.
 #[tokio::test]
 async fn each_element_has_its_own_outcome_in_the_order_sent() {
     let api = Api::start().await;
@@ -44,14 +45,14 @@ async fn each_element_has_its_own_outcome_in_the_order_sent() {
     assert_eq!(shown.body["progress"], 5);
 }
 
-/// An action whose type is misspelt is accepted, and counts for nothing; the metric is where that shows.
+/// An action with a misspelt type is accepted but counts for nothing; only the metric shows it.
 #[tokio::test]
 async fn actions_that_no_task_listens_to_are_counted_by_type() {
     let recorder = PrometheusBuilder::new().build_recorder();
     let counted = recorder.handle();
     let _counting = metrics::set_default_local_recorder(&recorder);
     let api = Api::start().await;
-    // The first batch reads the catalogue. Before, nobody can tell what no task listens to.
+    // The first batch loads the catalogue; before that, unmatched types are unknown.
     let first = action("u42", "gift.sent", "g0", json!({"coins": 5}));
     assert_eq!(api.post(&producer(), PATH, &first, &[]).await.status, 200);
     let sent = json!([
@@ -94,7 +95,7 @@ async fn a_parked_element_of_a_known_user_lies_in_a_lane_too() {
     assert_eq!(names, [json!("accepted"), json!("parked")]);
     assert_eq!(apart.header("plaudit-position"), "", "{}", apart.text);
     let lane = format!("{}:", api.lane_of("u42").0);
-    // What names no user lies in no lane.
+    // Elements without a user do not affect the position.
     for beside in [future("u42", "b"), json!(7)] {
         let together = api.post(&producer(), PATH, &json!([good("c"), beside]), &[]).await;
         let position = together.header("plaudit-position");

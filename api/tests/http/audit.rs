@@ -1,4 +1,4 @@
-//! What an auditor sees.
+//! Answers for auditors.
 
 use plaudit_domain::catalogue::Status;
 use plaudit_event_store::catalogue_store::{self, Author};

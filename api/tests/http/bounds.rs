@@ -1,4 +1,4 @@
-//! A database that does not answer, too much at once, and many who wait: each has a bound.
+//! Limits: a database that does not answer, too many requests at once, and many waiting readers.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,10 +13,10 @@ use tokio::task::JoinSet;
 
 use super::support::{Answer, Api, SECRET, TASKS, action, client, operator, producer, request};
 
-/// What clients are promised.
+/// The time limit that clients are promised.
 const ANSWER_MAX: Duration = Duration::from_secs(5);
 
-/// Another program's transaction that holds a table until it is dropped.
+/// Locks a table in the transaction of another program, until the connection is dropped.
 pub async fn holding(api: &Api, lock: &'static str) -> PgConnection {
     let mut connection =
         PgConnection::connect_with(api.pool.connect_options().as_ref()).await.unwrap();
@@ -80,7 +80,7 @@ async fn what_can_not_be_read_or_published_is_503_within_five_seconds() {
 #[tokio::test]
 async fn requests_beyond_the_memory_for_them_are_refused_at_once() {
     let keys = KeyOptions { hs256_secret: Some(SECRET.to_owned()), ..KeyOptions::default() };
-    // The body, and what it takes when it is parsed.
+    // Enough for one body and its parsed form.
     let api = Api::with(keys, 128 * 1024, &[]).await;
     let held = holding(&api, "lock table catalogue in access exclusive mode").await;
     let sent = |id: &str| action("u42", "gift.sent", id, json!({"text": "x".repeat(40_000)}));
@@ -102,7 +102,7 @@ async fn requests_beyond_the_memory_for_them_are_refused_at_once() {
     tokio::time::timeout(Duration::from_secs(30), accepted).await.unwrap();
 }
 
-/// A list of zeros has two bytes for each, and parsed some forty.
+/// A zero in a list takes two bytes as text, and some forty once parsed.
 #[tokio::test]
 async fn actions_are_charged_for_what_they_take_when_they_are_parsed() {
     let keys = KeyOptions { hs256_secret: Some(SECRET.to_owned()), ..KeyOptions::default() };
@@ -120,7 +120,7 @@ async fn actions_are_charged_for_what_they_take_when_they_are_parsed() {
     second.is_problem(503, "unavailable");
     held.close().await.unwrap();
     let accepted = async {
-        // More than fits at a time is applied portion by portion.
+        // A request that does not fit as a whole is applied portion by portion.
         let many: Vec<_> = (3..8).map(|n| sent(&format!("g{n}"))).collect();
         loop {
             let answer = api.post(&producer, "/v1/actions", &json!(many), &[]).await;
@@ -139,7 +139,7 @@ async fn actions_are_charged_for_what_they_take_when_they_are_parsed() {
     }
 }
 
-/// On a runtime of one thread, where a screen that is computed on it holds up everything else.
+/// Has one runtime thread, so that a screen computed on it would block everything else.
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn dear_audiences_hold_up_nobody_who_does_not_read_them() {
     const READERS: usize = 8;
@@ -198,11 +198,12 @@ async fn many_readers_that_wait_cost_the_database_what_one_costs() {
     for answer in answers {
         assert_eq!((answer.status.as_u16(), &answer.body["progress"]), (200, &json!(20)));
     }
-    // Readers that asked for themselves would ask some thousand times a second.
+    // Readers that queried the database themselves would cause some thousand transactions a second.
     assert!(rate < 500.0, "{rate} transactions a second");
 }
 
-/// The rate of all transactions of this database between two reports of its sessions, after a first one.
+/// Returns the transactions per second of this database, measured between two reports of its
+/// sessions. The first report only starts the measurement.
 async fn transactions_per_second(api: &Api) -> f64 {
     let mut reports = Vec::new();
     let deadline = Instant::now() + Duration::from_secs(30);
@@ -210,7 +211,7 @@ async fn transactions_per_second(api: &Api) -> f64 {
         assert!(Instant::now() < deadline, "the sessions report nothing: {reports:?}");
         let count = transactions(api).await;
         let is_new = reports.last().is_none_or(|(_, last)| *last != count);
-        // Sessions report every second at most; what is seen sooner is one report in parts.
+        // Sessions report at most once a second; an earlier change belongs to the same report.
         let is_next = reports
             .last()
             .is_none_or(|(at, _): &(Instant, i64)| at.elapsed() >= Duration::from_secs(1));
@@ -225,7 +226,7 @@ async fn transactions_per_second(api: &Api) -> f64 {
     count / until.duration_since(from).as_secs_f64()
 }
 
-/// All transactions of this database that its sessions have reported so far.
+/// Returns the number of all transactions of this database that its sessions have reported.
 async fn transactions(api: &Api) -> i64 {
     let counted = "select xact_commit + xact_rollback from pg_stat_database where datname = current_database()";
     sqlx::query_scalar(counted).fetch_one(&api.pool).await.unwrap()

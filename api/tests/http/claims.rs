@@ -14,13 +14,13 @@ async fn with_two_milestones() -> Api {
     api
 }
 
-/// The key of the period that is shown.
+/// Returns the key of the period on the screen.
 async fn running_period(api: &Api) -> Value {
     let shown = api.get(&client("u42"), "/v1/users/u42/tasks/daily-gifts").await;
     shown.body["period"]["key"].clone()
 }
 
-/// Rules 16 and 19: committed, with its position, before anything is delivered.
+/// Rules 16 and 19: a claim is committed and has its position before anything is delivered.
 #[tokio::test]
 async fn rule_19_a_claim_answers_with_its_receipt() {
     let api = with_two_milestones().await;
@@ -66,7 +66,7 @@ async fn rule_17_a_repeated_claim_returns_the_same_receipt() {
     api.post(&token, CLAIM, &json!({}), &other).await.is_problem(409, "nothing-claimable");
 }
 
-/// The log decides what can be claimed, and what was, whatever a read model shows.
+/// The log decides what was claimed and what can be, whatever a read model shows.
 #[tokio::test]
 async fn rule_17_a_claim_never_depends_on_a_read_model() {
     let api = with_two_milestones().await;
@@ -86,7 +86,7 @@ async fn rule_17_a_claim_never_depends_on_a_read_model() {
     assert_eq!((again.status.as_u16(), &again.body), (200, &first.body));
 }
 
-/// Under a race of claims that name nothing and have no key: each but the first finds nothing.
+/// Claims without names or keys race: only the first finds something.
 #[tokio::test]
 async fn rule_14_concurrent_claims_pay_once() {
     let api = Api::start().await;
@@ -105,7 +105,7 @@ async fn rule_14_concurrent_claims_pay_once() {
     assert_eq!(statuses, [200, 409, 409, 409]);
 }
 
-/// A repeat is recognised by its key or by what it names, whichever process it reaches.
+/// A repeat is recognised by its key or by the names in it, in any process.
 #[tokio::test]
 async fn rule_17_a_hundred_concurrent_claims_give_one_grant_and_a_hundred_equal_receipts() {
     let first = Api::start().await;

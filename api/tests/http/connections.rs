@@ -1,4 +1,4 @@
-//! What only a connection shows: its bounds, and refusals of what is not HTTP.
+//! Tests over real connections: their limits, and refusals of invalid HTTP.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::bounds::holding;
 use super::support::{Api, action, client, producer};
 
-/// Longer than anything here takes on a machine that is busy, shorter than the limits that are not tested.
+/// Longer than anything here takes on a busy machine, shorter than the limits that are not tested.
 const PATIENCE: Duration = Duration::from_secs(8);
 
 async fn served_with(api: &Api, limits: ConnectionLimits) -> SocketAddr {
@@ -32,7 +32,7 @@ fn head(method: &str, path: &str, token: &str, more: &str) -> String {
     format!("{method} {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n{token}{more}\r\n")
 }
 
-/// What a server answers to these bytes before it closes the connection.
+/// Sends bytes and returns all that the server answers before it closes the connection.
 async fn answer_to(address: SocketAddr, bytes: &[u8]) -> String {
     let mut connection = TcpStream::connect(address).await.unwrap();
     connection.write_all(bytes).await.unwrap();
@@ -43,7 +43,7 @@ async fn answer_to(address: SocketAddr, bytes: &[u8]) -> String {
     answer
 }
 
-/// How long it takes until the server closes a connection.
+/// Returns the time until the server closes the connection.
 async fn closed_after(connection: &mut TcpStream) -> Duration {
     let started = Instant::now();
     let mut rest = Vec::new();
@@ -81,7 +81,7 @@ async fn a_head_that_takes_too_long_and_long_silence_end_a_connection() {
     let mut slow = TcpStream::connect(address).await.unwrap();
     slow.write_all(b"GET /livez HT").await.unwrap();
     assert!(closed_after(&mut slow).await < limits.idle_timeout);
-    // Between two requests a client may be silent for longer than within a head.
+    // Silence between two requests may last longer than silence within a head.
     let mut idle = TcpStream::connect(address).await.unwrap();
     idle.write_all(b"GET /livez HTTP/1.1\r\nhost: test\r\n\r\n").await.unwrap();
     assert!(closed_after(&mut idle).await + Duration::from_millis(100) >= limits.idle_timeout);
@@ -95,7 +95,7 @@ async fn bodies_that_are_never_sent_keep_nobody_out() {
     let more = "content-type: application/json\r\ncontent-length: 1000\r\n";
     let mut unsent = Vec::new();
     for n in 0..2 * PLACES {
-        // Half of them without a token: they are refused, and owe the body all the same.
+        // Half of them have no token: they are refused, but still owe the body.
         let token = if n % 2 == 0 { String::new() } else { producer() };
         let mut connection = TcpStream::connect(address).await.unwrap();
         connection.write_all(head("POST", "/v1/actions", &token, more).as_bytes()).await.unwrap();

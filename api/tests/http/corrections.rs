@@ -18,7 +18,7 @@ async fn last_event(api: &Api) -> Value {
     history.body["events"].as_array().unwrap().last().unwrap().clone()
 }
 
-/// The rows are those that a rebuild would make.
+/// Checks that the rows are those that a rebuild would write.
 async fn rows_are_as_the_log_has_it(api: &Api) {
     let report = verify(&api.pool, None, |_| {}).await.unwrap();
     assert!(report.is_equal(), "{report:?}");
@@ -231,7 +231,8 @@ async fn rule_24_an_operator_restores_a_streak_that_broke() {
     rows_are_as_the_log_has_it(&api).await;
 }
 
-/// What failed without an answer may have been paid. The operator hears of it, and the payer's word is kept.
+/// A delivery that failed without an answer may have been paid: the operator is warned, and the
+/// payer's acknowledgement is kept.
 #[tokio::test]
 async fn a_reward_that_may_be_paid_is_revoked_with_a_warning() {
     let api = Api::start().await;

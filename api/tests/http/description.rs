@@ -1,4 +1,4 @@
-//! `/openapi.json` says what is, and what is answered is what it says.
+//! `/openapi.json` describes what exists, and answers conform to it.
 
 use axum::body::Body;
 use axum::http::Method;
@@ -8,8 +8,8 @@ use super::support::{
     Answer, Api, TASKS, action, auditor, client, operator, producer, request, token,
 };
 
-/// Lets the parts of a shape refuse fields that are not described, so that a forgotten one is
-/// noticed. A shape itself may be a part of a larger one, so only its uses can refuse.
+/// Makes the parts of a shape refuse undescribed fields, so that a forgotten field is noticed. A
+/// shape itself may be part of a larger one, so only references to it can refuse.
 fn refuse_more(shape: &mut Value) {
     match shape {
         Value::Object(fields) => {
@@ -32,7 +32,7 @@ fn refuse_more_in_fields(shape: &mut Value) {
     }
 }
 
-/// What a description says of an answer.
+/// Checks that an answer conforms to its description.
 #[track_caller]
 fn conforms(description: &Value, method: &str, path: &str, answer: &Answer) {
     let status = answer.status.as_u16().to_string();
@@ -142,7 +142,7 @@ async fn exactly_the_described_methods_are_taken() {
             .replace("/problems/{name}", "/problems/bad-input")
             .replace("{name}", "nothing");
         for method in ["get", "put", "post", "delete", "patch", "options"] {
-            // An answer that does not end by itself.
+            // Its answer does not end by itself.
             if path.ends_with("/stream") && method == "get" {
                 continue;
             }
@@ -166,7 +166,7 @@ async fn exactly_the_described_methods_are_taken() {
     }
 }
 
-/// What stock generators of clients stumble over.
+/// Checks what common client generators stumble over.
 #[tokio::test]
 async fn the_description_is_fit_for_generators() {
     let api = Api::start().await;
@@ -198,8 +198,8 @@ async fn actions_are_described_in_all_their_forms() {
     let api = Api::start().await;
     let description = api.get("", "/openapi.json").await.body;
     let send = &description["paths"]["/v1/actions"]["post"];
-    // A choice between an object and an array is more than some generators can compile, so each type has
-    // one form, although both are taken.
+    // Some generators can't compile a choice between an object and an array, so each media type
+    // describes one form, although both are accepted.
     let is_valid = |kind: &str, body: &Value| {
         let schema = &send["requestBody"]["content"][kind]["schema"];
         let whole = json!({"components": description["components"], "allOf": [schema]});

@@ -1,4 +1,4 @@
-//! Plans and dry runs, and who changed the catalogue.
+//! Plans, dry runs, and the authors of changes to the catalogue.
 
 use serde_json::{Value, json};
 
@@ -43,7 +43,7 @@ async fn a_plan_counts_users_by_what_would_happen_to_them() {
     refused.is_problem(400, "bad-input");
     assert_eq!(refused.body["errors"][0]["pointer"], "/tasks/0/requires/0");
     assert_eq!(api.get(&auditor(), "/v1/tasks/daily-gifts").await.body["version"], 1);
-    // Users who began with version 1 have gone over to 2 by then, and 3 is harder than that.
+    // By then the users who began with version 1 have adopted 2, and 3 is harder than 2.
     assert_eq!(post_file(&api, "/v1/tasks/publish", &adopted).await.status, 200);
     let easier_than_the_first = TASKS.replace("at: 1000", "at: 500");
     let third = format!("{easier_than_the_first}    on_new_version: adopt_if_easier\n");
@@ -83,7 +83,7 @@ async fn a_dry_run_shows_events_and_why_tasks_do_not_move() {
         (&json!("daily-gifts"), &json!(90), &json!(110))
     );
 
-    // By a draft, for a user who has done nothing yet.
+    // Uses a draft, for a user without a history.
     let input =
         json!({"file": file, "actions": [action("new", "gift.sent", "1", json!({"coins": 3}))]});
     let drafted = api.post(&operator(), "/v1/tasks/simulate", &input, &[]).await;
@@ -155,7 +155,7 @@ fn new_file(task: &str) -> String {
     format!("tasks:\n{task}")
 }
 
-/// Rule 9: what is explained is what was applied.
+/// Rule 9: explanations use the version that is applied.
 #[tokio::test]
 async fn an_open_period_is_explained_by_the_version_it_goes_by() {
     let api = Api::start().await;

@@ -1,4 +1,5 @@
-//! Why tasks do not move: as a dry run says it of an action, and as `why` says it of the moment.
+//! The reasons why tasks do not move, as a dry run gives them for an action and `why` for the
+//! present.
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
@@ -6,7 +7,7 @@ use serde_json::{Value, json};
 use super::dry_runs::post_file;
 use super::support::{Api, TASKS, action, operator};
 
-/// One task for each reason. All count gifts.
+/// One task per reason; all but the first count gifts.
 const STOPPED: &str = "
 tasks:
   - { id: opener, kind: ordinary, objective: { on: team.formed, target: 1 } }
@@ -25,7 +26,7 @@ tasks:
       objective: { on: gift.sent, target: 1 }, milestones: [ { at: 9 } ] }
 ";
 
-/// With a user whom each task stops for another reason.
+/// Starts an API with a user whom each task stops for a different reason.
 async fn started() -> Api {
     let api = Api::start().await;
     let published = post_file(&api, "/v1/tasks/publish", STOPPED).await;
@@ -80,7 +81,7 @@ async fn why(api: &Api, task: &str) -> Value {
     why.body
 }
 
-/// The reason and the detail of the only obstacle of a list.
+/// Returns the reason and detail of the only obstacle in a list.
 fn reason_of(list: &Value) -> (&str, &str) {
     let [one] = &list.as_array().unwrap()[..] else { panic!("{list}") };
     (one["reason"].as_str().unwrap(), one["detail"].as_str().unwrap())

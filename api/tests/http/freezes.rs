@@ -1,4 +1,4 @@
-//! Freezes that are granted by hand.
+//! Freezes granted by hand.
 
 use plaudit_event_store::catalogue_store;
 use plaudit_task_file::parse;

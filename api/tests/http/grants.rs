@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::support::{Api, auditor, client, operator};
 
-/// Users who have claimed a reward. Gives their grants.
+/// Lets each user claim a reward, and returns the grants.
 async fn claimed(api: &Api, users: &[&str]) -> Vec<String> {
     let mut grants = Vec::new();
     for user in users {
@@ -30,7 +30,7 @@ async fn grants_are_listed_by_state_and_code_page_by_page() {
     grants.sort();
     let mut seen = Vec::new();
     let mut path = "/v1/grants?limit=2&state=claimed&code=coin".to_owned();
-    // Deliveries are queued by the delivering process; grants are listed without one as well.
+    // Deliveries are queued by the delivering process; grants without one are listed as well.
     let claimed = api.get(&operator(), "/v1/grants?state=claimed").await;
     assert_eq!(claimed.body["grants"].as_array().unwrap().len(), 5, "{}", claimed.text);
     assert_eq!(claimed.body["grants"][0]["deliveries"], json!([]));
@@ -58,7 +58,7 @@ async fn grants_are_listed_by_state_and_code_page_by_page() {
     }
 }
 
-/// The end of a claim is not an event before something touches the user or the sweep comes by.
+/// An expired claim has no event until the user acts again or the sweep runs.
 #[tokio::test]
 async fn rule_13_grants_are_listed_and_shown_as_of_now() {
     let api = Api::start().await;
@@ -84,7 +84,7 @@ async fn rule_13_grants_are_listed_and_shown_as_of_now() {
     }
 }
 
-/// What the delivering process does.
+/// Queues deliveries, as the delivering process does.
 async fn queue_deliveries(api: &Api) {
     sqlx::query(
         "insert into deliveries (lane, grant_id, channel, pays, user_id, position, ordinal, reward, state, due_at)
@@ -126,7 +126,7 @@ async fn rule_24_a_failed_grant_is_delivered_again_by_an_operator_with_a_reason(
     assert_eq!(last["type"], "redelivery_requested");
     assert_eq!((&payload["by"], &payload["reason"]), (&json!("ops"), &reason["reason"]));
 
-    // Delivered is final, and what is not claimed is nobody's to deliver.
+    // A delivered reward is final, and an unclaimed one can't be delivered.
     api.act("ann", "plaudit.reward.delivered", "d1", json!({"grant": grant})).await;
     api.post(&operator(), &redeliver, &reason, &[]).await.is_problem(409, "not-redeliverable");
     for unknown in ["00000000-0000-0000-0000-000000000000", "coins"] {
@@ -177,7 +177,7 @@ async fn grants_that_failed_are_delivered_again_in_steps_and_once_under_a_key() 
     let claimed = api.get(&operator(), "/v1/grants?state=claimed").await;
     assert_eq!(claimed.body["grants"].as_array().unwrap().len(), 3);
 
-    // One by one as well.
+    // Single redeliveries work the same way.
     fail_again(&api, "ann", &grants[0]).await;
     let path = format!("/v1/grants/{}/redeliver", grants[0]);
     let body = json!({ "reason": reason });
@@ -202,7 +202,7 @@ async fn grants_that_failed_are_delivered_again_in_steps_and_once_under_a_key() 
     assert!(recorded.iter().all(told), "{recorded:?}");
 }
 
-/// The reward was sent by a channel that the settings do not name any more.
+/// The reward was sent over a channel that is no longer in the settings.
 #[tokio::test]
 async fn rule_14_a_grant_that_was_sent_goes_to_another_payer_only_if_an_operator_says_so() {
     let api = Api::start().await;

@@ -1,4 +1,4 @@
-//! The HTTP interface against a real database: what the contract says, request by request.
+//! Tests of the HTTP interface against a real database, request by request.
 
 mod access;
 mod acknowledgements;

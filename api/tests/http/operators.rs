@@ -18,7 +18,7 @@ async fn publish(api: &Api, kind: &str, text: &str) -> super::support::Answer {
     .await
 }
 
-/// Rule 9: the version before stays as it was.
+/// Rule 9: the previous version stays as it was.
 #[tokio::test]
 async fn a_publication_is_seen_at_once() {
     let api = Api::start().await;
@@ -77,7 +77,8 @@ async fn rule_11_a_bad_file_is_refused_whole_with_every_fault() {
     assert_eq!(answer.body["errors"][0]["pointer"], "/tasks/0/requires/0");
     publish(&api, "text/plain", TASKS).await.is_problem(415, "unsupported-media-type");
     assert_eq!(api.get(&auditor(), "/v1/tasks/first-team").await.body["version"], 1);
-    // A good task beside a bad one is not published either, whether the file or the catalogue refuses that.
+    // A valid task beside an invalid one is not published either, whether the file or the catalogue
+    // is the reason.
     let good = "tasks:\n- { id: good, kind: ordinary, objective: { on: x, target: 1 } }\n";
     for bad in [
         "- { id: bad, kind: ordinary, objective: { on: x, target: 0 } }\n",
@@ -176,11 +177,11 @@ async fn a_rebuild_is_started_watched_and_refused_where_there_is_none() {
 #[tokio::test]
 async fn a_page_of_parked_records_ends_before_it_grows_large() {
     let api = Api::start().await;
-    // Twice nine megabytes, and a small one.
+    // Two records of nine megabytes and a small one.
     let large = "x".repeat(9 * 1024 * 1024);
     for (id, data) in [("a", large.as_str()), ("b", large.as_str()), ("c", "")] {
         let sent = action("u42", "gift.sent", id, data);
-        // A machine at its limit answers 503 to so large a request; a producer sends it again.
+        // A busy machine answers 503 to such a large request; a producer sends it again.
         let accepted = async {
             loop {
                 let answer = api.post(&producer(), "/v1/actions", &sent, &[]).await;

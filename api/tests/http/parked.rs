@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::support::{Api, action, auditor, operator, producer, request};
 
-/// Parks an action of `u42` for a repairable reason, as a source mapping that failed would.
+/// Parks an action of `u42` for a repairable reason, as a failed source mapping would.
 pub async fn blocked(api: &Api, name: &str) -> String {
     use plaudit_domain::lane::Lane;
     use plaudit_event_store::{Batch, Item, Origin, ParkedRecord, Work};
@@ -79,7 +79,7 @@ async fn rule_24_a_release_and_a_discard_say_who_and_why_in_the_history() {
     }
 }
 
-/// A page that follows a record is not empty only because nobody knows the record.
+/// Checks that a page after an unknown record is an error, and not just empty.
 #[tokio::test]
 async fn a_page_after_an_unknown_record_is_refused() {
     let api = Api::start().await;
@@ -95,7 +95,7 @@ async fn a_page_after_an_unknown_record_is_refused() {
     assert_eq!(after.body, json!({"parked": [], "next": null}), "a page goes on behind it");
 }
 
-/// Two operators who decide at once: one of them is told who was first.
+/// Two operators decide at the same time, and the later one is told about the earlier decision.
 #[tokio::test]
 async fn of_two_decisions_at_once_one_is_made_and_the_other_named() {
     let api = Api::start().await;
@@ -115,7 +115,8 @@ async fn of_two_decisions_at_once_one_is_made_and_the_other_named() {
     }
 }
 
-/// Rule 3: an action from the future is applied once its time has come, and blocks no one.
+/// Rule 3: an action from the future blocks no one. Before its time it can be discarded, but not
+/// released.
 #[tokio::test]
 async fn an_action_from_the_future_is_released_in_its_time() {
     let api = Api::start().await;
@@ -135,7 +136,7 @@ async fn an_action_from_the_future_is_released_in_its_time() {
     api.post(&operator(), &path, &json!(null), &[]).await.is_problem(409, "parked-resolved");
 }
 
-/// Discarding the cause lets go on what waited behind it, up to the next cause.
+/// Discarding a record releases those that waited behind it, up to the next repairable record.
 #[tokio::test]
 async fn a_discard_frees_what_waited() {
     let api = Api::start().await;

@@ -1,4 +1,4 @@
-//! Every write of a user answers with a position.
+//! Every write for a user answers with a position.
 
 use plaudit_event_store::catalogue_store;
 use plaudit_task_file::parse;
@@ -8,8 +8,8 @@ use super::freezes::SIGN_IN;
 use super::parked::blocked;
 use super::support::{Answer, Api, action, client, token};
 
-/// Checks that a write was answered with a position of the user's lane, in its body and its header, and that the
-/// user can be read as of then.
+/// Checks that a write was answered with the same position in its body and its header, and returns
+/// it.
 #[track_caller]
 fn position_of(what: &str, answer: &Answer) -> String {
     assert_eq!(answer.status, 200, "{what}: {}", answer.text);

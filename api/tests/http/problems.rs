@@ -1,4 +1,4 @@
-//! Every refusal is a problem, the framework's own too.
+//! Every refusal is a problem, including those of the framework.
 
 use axum::body::Body;
 use axum::http::Method;

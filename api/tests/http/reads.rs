@@ -1,4 +1,4 @@
-//! What a user sees, and since when.
+//! Reads of users' tasks and rewards, and their positions.
 
 use std::time::{Duration, Instant};
 
@@ -114,7 +114,7 @@ async fn rule_19_a_read_shows_at_least_what_a_write_answered() {
     assert_eq!((waited.status.as_u16(), &waited.body["tasks"][1]["progress"]), (200, &json!(131)));
 }
 
-/// A position is of one lane, and nothing is waited for that can never come.
+/// A position belongs to one lane, so a position of another lane would never be reached.
 #[tokio::test]
 async fn rule_19_a_position_of_another_lane_or_shape_is_refused() {
     let api = Api::start().await;
@@ -143,7 +143,7 @@ async fn an_etag_depends_on_what_is_shown_only() {
         assert_eq!((answer.status.as_u16(), answer.text.as_str()), (304, ""));
         assert_eq!(answer.header("etag"), tag);
     }
-    // Another user of the lane moves the position, and nothing that is shown.
+    // Another user of the lane moves the position, but changes nothing in the answer.
     let lane = |user: &str| plaudit_domain::lane::Lane::of(user, api.executor.lane_count());
     let neighbour = (0..1_000).map(|n| format!("n{n}")).find(|n| lane(n) == lane("u42")).unwrap();
     api.act(&neighbour, "gift.sent", "g1", json!({"coins": 1})).await;

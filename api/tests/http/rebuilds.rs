@@ -1,4 +1,4 @@
-//! Rebuilds that are steered while they are at work.
+//! Rebuilds that are paused, resumed or cancelled while they run.
 
 use serde_json::{Value, json};
 
@@ -6,8 +6,8 @@ use super::support::{Api, operator};
 
 const REBUILD: &str = "/v1/projections/task_view/rebuild";
 
-/// Starts a rebuild that can't be swapped, pauses and resumes it. While the transaction lives,
-/// nobody gets the lanes.
+/// Starts a rebuild that can't be swapped, then pauses and resumes it. The transaction holds the
+/// locks of all lanes until it ends.
 async fn resumed(api: &Api) -> (sqlx::Transaction<'static, sqlx::Postgres>, Value) {
     api.act("u42", "gift.sent", "g1", json!({"coins": 5})).await;
     let mut held = api.pool.begin().await.unwrap();
@@ -28,7 +28,7 @@ async fn steer(api: &Api, how: &str) -> Value {
     answer.body
 }
 
-/// How it stands once nothing is at work any more.
+/// Waits for all rebuilds to end, and returns the state of the last one.
 async fn ended(api: &Api) -> Value {
     api.rebuilds.running.close();
     api.rebuilds.running.wait().await;

@@ -1,4 +1,4 @@
-//! Amnesties, over which no streak breaks.
+//! Amnesties: time spans over which no streak breaks.
 
 use jiff::{Timestamp, ToSpan as _};
 use plaudit_event_store::catalogue_store;

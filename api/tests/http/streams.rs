@@ -16,7 +16,7 @@ struct Stream {
     read: String,
 }
 
-/// One event as a client sees it.
+/// One event as received.
 #[derive(Debug)]
 struct Message {
     event: String,
@@ -35,7 +35,7 @@ impl Stream {
         Self { body: answer.into_body().into_data_stream(), read: String::new() }
     }
 
-    /// The next block; `None`: the stream has ended.
+    /// Returns the next block; `None` if the stream has ended.
     async fn next(&mut self) -> Option<Message> {
         let found = async {
             loop {
@@ -78,7 +78,7 @@ async fn a_stream_tells_tasks_and_rewards_and_resumes_without_a_gap() {
     assert_eq!(reward.id.as_deref(), reward.data["position"].as_str());
     drop(stream);
 
-    // What happens while nobody watches is told to who comes again.
+    // A client that resumes gets what happened while it was away.
     api.post(&client("u42"), "/v1/users/u42/tasks/daily-gifts/claim", &json!({}), &[]).await;
     let mut resumed = Stream::open(&api, &client("u42"), "u42", reward.id.as_deref()).await;
     assert_eq!(resumed.next().await.unwrap().id, reward.id);
@@ -92,7 +92,7 @@ async fn a_stream_tells_tasks_and_rewards_and_resumes_without_a_gap() {
     assert!(resumed.next().await.is_none() && whole.next().await.is_some());
 }
 
-/// The stream's statement is under way when its connection falls silent: the answer never comes.
+/// The stream's query is running when its connection falls silent, so that its answer never comes.
 #[tokio::test]
 async fn a_connection_that_falls_silent_does_not_silence_a_stream() {
     let (api, proxy, direct) = Api::over_proxy().await;
@@ -103,7 +103,7 @@ async fn a_connection_that_falls_silent_does_not_silence_a_stream() {
         .execute(&mut *locked)
         .await
         .unwrap();
-    // Stock postgres-es appends without the read models.
+    // Stock postgres-es appends events without updating the read models.
     sqlx::query(
         "insert into cqrs_events values ('UserTasks', 'u42', 1, 'task_completed', '1.0', $1, '{}')",
     )
@@ -112,7 +112,7 @@ async fn a_connection_that_falls_silent_does_not_silence_a_stream() {
     .execute(&direct)
     .await
     .unwrap();
-    // A stream reads while somebody reads it.
+    // A stream reads from the database only while its client reads from it.
     let told = tokio::spawn(async move {
         loop {
             let message = stream.next().await.unwrap();

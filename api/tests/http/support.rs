@@ -1,4 +1,4 @@
-//! An interface of its own for each test, with a database of its own.
+//! An API for each test, on a database of its own.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -53,13 +53,13 @@ tasks:
 
 const IN_FLIGHT_BYTES: usize = 64 * 1024 * 1024;
 
-/// The interface over a fresh database.
+/// An API over a fresh database.
 pub struct Api {
     pub router: Router,
     pub pool: PgPool,
     pub executor: Arc<Executor>,
     pub rebuilds: Rebuilds,
-    /// Ends all streams, as the end of a process does.
+    /// Ends all streams when it is cancelled, as a stopping process does.
     pub streams_stop: CancellationToken,
 }
 
@@ -77,7 +77,7 @@ impl Answer {
         self.headers.get(name).map_or("", |value| value.to_str().unwrap())
     }
 
-    /// Checks that it is a problem of this kind, in the shape that all have.
+    /// Checks that the answer is a problem of this kind, in the common shape.
     #[track_caller]
     pub fn is_problem(&self, status: u16, kind: &str) {
         assert_eq!(self.status.as_u16(), status, "{}", self.text);
@@ -89,13 +89,14 @@ impl Answer {
 }
 
 impl Api {
-    /// With the tasks of [`TASKS`]. The day does not end meanwhile.
+    /// Starts an API with the tasks of [`TASKS`], at least a minute before the end of the day
+    /// (UTC).
     pub async fn start() -> Self {
         until_the_day_has_a_minute_left().await;
         Self::with_tasks().await
     }
 
-    /// With the tasks of [`TASKS`], whatever the time of day is.
+    /// Starts an API with the tasks of [`TASKS`], at any time of day.
     pub async fn with_tasks() -> Self {
         let api = Self::with_keys(KeyOptions {
             hs256_secret: Some(SECRET.to_owned()),
@@ -110,13 +111,14 @@ impl Api {
         Self::with(keys, IN_FLIGHT_BYTES, &[]).await
     }
 
-    /// With keys that the test holds, too.
+    /// Starts an API with keys that the test also holds.
     pub async fn checking_with(keys: Keys) -> Self {
         let url = test_cluster::create_database("api").await;
         Self::over(&url, keys, IN_FLIGHT_BYTES, &[]).await
     }
 
-    /// Over a proxy before its database, with the tasks of [`TASKS`]; also gives what leads past the proxy.
+    /// Starts an API with the tasks of [`TASKS`] and a proxy in front of its database. Also returns
+    /// the proxy, and a pool that bypasses it.
     pub async fn over_proxy() -> (Self, FaultProxy, PgPool) {
         let url = test_cluster::create_database("api").await;
         let (proxy, through) = test_cluster::fault_proxy(&url).await;
@@ -127,7 +129,7 @@ impl Api {
         (api, proxy, pool::connect(&url, 2).unwrap())
     }
 
-    /// With so much memory for the requests that are being applied, and for pages of these origins.
+    /// Starts an API with a limit on the memory of its requests, and with allowed origins.
     pub async fn with(keys: KeyOptions, in_flight_bytes: usize, origins: &[&str]) -> Self {
         let url = test_cluster::create_database("api").await;
         let keys = Keys::open(&keys).await.unwrap();
@@ -141,12 +143,12 @@ impl Api {
         Self::serving(pool, keys, in_flight_bytes, &origins, Clock::System).await
     }
 
-    /// Another process on the same database: nothing in memory is shared.
+    /// Starts another process on the same database; they share no memory.
     pub async fn another_process(&self) -> Self {
         self.another_process_with(Clock::System).await
     }
 
-    /// Another process on the same database, whose clock stands at `time`.
+    /// Starts another process on the same database, whose clock stands still at `time`.
     pub async fn at(&self, time: &str) -> Self {
         self.another_process_with(Clock::Fixed(time.parse().unwrap())).await
     }
@@ -222,7 +224,7 @@ impl Api {
         self.send(request(Method::GET, path, token, headers, Body::empty())).await
     }
 
-    /// Posts JSON; null: no body.
+    /// Posts JSON; null sends no body.
     pub async fn post(
         &self,
         token: &str,
@@ -238,7 +240,7 @@ impl Api {
         self.send(request(Method::POST, path, token, &all, body.to_string().into())).await
     }
 
-    /// Sends an action that must be accepted. Gives its position.
+    /// Sends an action that must be accepted, and returns its position.
     pub async fn act(&self, user: &str, kind: &str, id: &str, data: Value) -> String {
         let action = action(user, kind, id, data);
         let answer = self.post(&producer(), "/v1/actions", &action, &[]).await;
@@ -250,7 +252,7 @@ impl Api {
         Lane::of(user, self.executor.lane_count())
     }
 
-    /// Any user who lies in another lane.
+    /// Returns a user in another lane.
     pub fn user_beside(&self, user: &str) -> String {
         let lane = |user: &str| Lane::of(user, self.executor.lane_count());
         (0..1_000).map(|n| format!("beside-{n}")).find(|other| lane(other) != lane(user)).unwrap()
@@ -274,7 +276,8 @@ pub fn request(
     request.body(body).unwrap()
 }
 
-/// A test's actions and looks are meant to lie in one day of UTC, and it takes seconds.
+/// Waits if the day (UTC) is about to end: a test takes seconds, and its actions and reads belong
+/// in one day.
 async fn until_the_day_has_a_minute_left() {
     const DAY: u64 = 24 * 60 * 60;
     while DAY - now() % DAY < 60 {
@@ -282,7 +285,7 @@ async fn until_the_day_has_a_minute_left() {
     }
 }
 
-/// An action that occurs now.
+/// Returns an action that occurs now.
 pub fn action(user: &str, kind: &str, id: &str, data: impl Into<Value>) -> Value {
     let data: Value = data.into();
     let time = jiff::Timestamp::now().to_string();
@@ -293,7 +296,7 @@ pub fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
 }
 
-/// A token with these claims, for an hour unless they say otherwise.
+/// Signs a token with these claims. It is valid for an hour unless they say otherwise.
 pub fn token(mut claims: Value) -> String {
     if claims.get("exp").is_none() {
         claims["exp"] = json!(now() + 3600);

@@ -11,17 +11,19 @@ use uuid::Uuid;
 
 use super::window::GrantInWindow;
 
-/// How long a grant may take, from when it is due until it is confirmed or given up.
+/// The time a grant may take from when it is due until it is confirmed or given up.
 #[derive(Debug, Clone, Default)]
 pub struct Deadlines {
-    /// By the name of the channel to the payer.
+    /// Keyed by the name of the channel to the payer.
     pub by_channel: HashMap<String, Duration>,
 }
 
 impl Deadlines {
-    /// The grants among these that are on their way to a payer, and should have been confirmed or given up by now. A
-    /// delivery has an end of its own once it is sent, and one by webhook from its beginning; another one is measured by
-    /// what its channel allows. Where the channel is not known, the longest time counts.
+    /// Returns the grants among these that are on their way to a payer and should have been
+    /// confirmed or given up by now. A delivery with a `give_up_at` is overdue after it; deliveries
+    /// by webhook have one from the beginning, others once they are sent. Any other delivery is
+    /// overdue once its channel's time has passed, or the longest of all channels' times if its
+    /// channel is unknown.
     pub(super) async fn overdue(
         &self,
         grants: &[GrantInWindow],

@@ -1,4 +1,4 @@
-//! The payer's file: what it says it paid.
+//! Parses the payer's file, the list of payments it says it made.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -7,20 +7,21 @@ use csv::StringRecord;
 use serde_json::Value;
 use uuid::Uuid;
 
-/// The number of unreadable lines that are named.
+/// Limit on the unreadable lines that are named.
 const NAMED_MAX: usize = 20;
 
 /// The format of a payer's file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FileFormat {
-    /// With a header, separated by `,` or `;`.
+    /// With a header; fields are separated by `,` or `;`.
     Csv,
     /// One object per line, or an array of them.
     Json,
 }
 
 impl FileFormat {
-    /// By the end of its name: `.json`, `.jsonl` and `.ndjson` are JSON, whatever their case; all else is CSV.
+    /// Derives the format from the file name: `.json`, `.jsonl` and `.ndjson` in any case are JSON,
+    /// all else is CSV.
     pub fn of(path: &Path) -> Self {
         let end = path.extension().and_then(|end| end.to_str()).unwrap_or_default();
         let is_json =
@@ -38,9 +39,10 @@ pub struct Payments {
 /// The unreadable lines of a payer's file.
 #[derive(Debug, PartialEq, Eq)]
 pub struct PaymentsFault {
-    /// The first lines, each with its number, from 1, and what is wrong with it.
+    /// The first of them, with their line numbers from 1 and what is wrong. In a JSON array the
+    /// number of the value stands for the line.
     pub first: Vec<(u64, String)>,
-    /// The number of values.
+    /// The number of all unreadable lines.
     pub count: u64,
 }
 
@@ -54,7 +56,7 @@ impl PaymentsFault {
 }
 
 impl Payments {
-    /// Reads the fields `grant` and `amount`, whatever the case of their names; others are left alone.
+    /// Reads the fields `grant` and `amount`, in any case, and ignores all others.
     pub fn parse(text: &str, format: FileFormat) -> Result<Self, PaymentsFault> {
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let mut read = Reading::default();
@@ -130,7 +132,7 @@ impl Reading {
         }
     }
 
-    /// A value of the array has no line of its own: its number stands for it.
+    /// Values of an array have no lines of their own; their numbers, from 1, are reported instead.
     fn json_array(&mut self, text: &str) {
         match serde_json::from_str::<Vec<Value>>(text) {
             Ok(values) => {
@@ -148,13 +150,14 @@ impl Reading {
 const NO_HEADER: &str =
     "a header is wanted that names the columns `grant` and `amount`, separated by , or ;";
 
-/// The columns of grant and amount.
+/// Returns the columns of grant and amount.
 fn columns_of(header: &StringRecord) -> Option<(usize, usize)> {
     let column = |name: &str| header.iter().position(|found| found.eq_ignore_ascii_case(name));
     Some((column("grant")?, column("amount")?))
 }
 
-/// The line at which a record begins. The reader counts empty lines before it as part of it.
+/// Returns the line at which a record begins. The reader counts empty lines before a record as part
+/// of it.
 fn line_of(record: &StringRecord, text: &str) -> u64 {
     let Some(position) = record.position() else { return 0 };
     let begin = usize::try_from(position.byte()).unwrap_or(usize::MAX);
@@ -192,7 +195,7 @@ fn uuid(text: &str) -> Result<Uuid, String> {
     text.trim().parse().map_err(|_| format!("{text:?} is not the id of a grant"))
 }
 
-/// An integer, also one that is written with a zero fraction.
+/// Parses an integer; a zero fraction is allowed.
 fn whole(text: &str) -> Result<i64, String> {
     let text = text.trim();
     let (integer, fraction) = text.split_once('.').unwrap_or((text, ""));

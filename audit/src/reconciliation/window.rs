@@ -1,4 +1,4 @@
-//! Finds the deliveries of a span of time in the log.
+//! Finds the grants in the events of a time span.
 
 use std::collections::HashMap;
 
@@ -11,22 +11,22 @@ use plaudit_event_store::reader::{self, LaneSpan};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-/// The number of events that are read at once.
+/// Events read per query.
 const PAGE: i64 = 2_000;
 
-/// A grant that became payable, was delivered, failed or was revoked in the time.
+/// A grant that became payable, was delivered, failed or was revoked within the time span.
 pub(super) struct GrantInWindow {
     pub lane: Lane,
     pub grant: Uuid,
     pub user: UserId,
     pub amount: i64,
-    /// The time of the last event about it.
+    /// The time of the last such event within the span.
     pub last_event_at: Timestamp,
-    /// It was delivered in the time.
+    /// True if it was delivered within the span.
     pub is_delivered: bool,
 }
 
-/// The events of each lane that were stored in `from..until`.
+/// Returns the events of each lane that were stored in `from..until`.
 pub(super) async fn spans(
     from: Timestamp,
     until: Timestamp,
@@ -35,7 +35,7 @@ pub(super) async fn spans(
     reader::spans_of_time(from, until, connection).await
 }
 
-/// The grants of a lane that its events speak of, and how many events can't be read.
+/// Returns the grants that the events of a lane are about, and the number of unreadable events.
 pub(super) async fn grants(
     span: LaneSpan,
     connection: &mut PgConnection,
@@ -78,7 +78,8 @@ pub(super) async fn grants(
     Ok((found.into_values().collect(), unreadable))
 }
 
-/// The rewards that an event makes payable, again too, or says the end of; and whether it delivers them.
+/// Returns the rewards that an event makes payable, pays, fails or revokes, and whether it delivers
+/// them.
 fn named(event: Event) -> (Vec<Reward>, bool) {
     match event {
         Event::RewardDelivered { reward, .. } => (vec![reward], true),
@@ -89,7 +90,7 @@ fn named(event: Event) -> (Vec<Reward>, bool) {
         | Event::RewardsClaimed { rewards, .. }
         | Event::RewardsRevoked { rewards, .. }
         | Event::RewardsGranted(UnclaimedRewards { rewards, .. }) => (rewards, false),
-        // Whatever else is said of a grant is said beside one of these.
+        // No other event makes a grant payable, or pays, fails or revokes it.
         _ => (Vec::new(), false),
     }
 }
