@@ -38,7 +38,7 @@ pub enum Mapped {
 pub struct ParkReason {
     /// The user that it concerns; absent if the record could not be read that far.
     pub user: Option<UserId>,
-    /// One line of at most 1,000 characters.
+    /// One line of at most 1,000 characters, plus `…` if it was cut.
     pub reason: String,
     /// True if a new mapping can repair the record, so that the user's later actions wait for it.
     pub repairable: bool,
@@ -52,12 +52,13 @@ impl ParkReason {
         Self { user, reason: one_line(&reason.to_string(), REASON_CHARS_MAX), repairable }
     }
 
-    /// For a record that can't become an action. It blocks no one.
+    /// Returns the reason to park a record that can't become an action. It blocks no one.
     pub fn unreadable(reason: impl std::fmt::Display) -> Self {
         Self::new(None, reason, false)
     }
 
-    /// For an action whose time lies in the future. It blocks no one; once that time has come,
+    /// Returns the reason to park an action whose time lies in the future. It blocks no one; once
+    /// that time has come, releasing it applies it.
     /// releasing it applies it.
     pub fn too_early(user: UserId, reason: impl std::fmt::Display) -> Self {
         Self::new(Some(user), reason, false)
@@ -171,8 +172,8 @@ impl Sources {
         topics.find(|(_, format)| *format != Format::Json)
     }
 
-    /// Maps a record for each user, by all mappings that apply. The result and its order depend on
-    /// the record alone. Fails if the record has to wait for its schema.
+    /// Maps a record for each user, by all mappings that apply. The same record always gives the
+    /// same result in the same order. Fails if the record has to wait for its schema.
     pub fn map(&self, record: &RawRecord<'_>) -> Result<Vec<Mapped>, Unavailable> {
         let Some(topic) = self.by_topic.get(record.topic) else {
             return Ok(vec![match cloud_events::from_record(record) {

@@ -1,7 +1,7 @@
 //! Backfills: a new task counts past actions by reading the topics again, beside the live traffic.
 //!
-//! Each process that reads topics runs one worker. A worker takes a backfill that no other
-//! worker has by a lease. It settles where the past ends in each lane, plans which records to read
+//! Each process that reads topics runs one worker, which leases a backfill that no other worker
+//! holds. The worker settles where the past ends in each lane, plans which records to read
 //! ([`plan`]), and reads them in chunks ([`reader`]) without joining a group. It submits the
 //! actions that the task may count to the queue as background work, and records its progress once
 //! they are committed. Records that are read twice are recognised when they are applied.

@@ -1,4 +1,4 @@
-//! Errors that keep reading from starting.
+//! Errors at the start of the reader.
 
 use std::collections::BTreeSet;
 

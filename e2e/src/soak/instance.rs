@@ -13,7 +13,7 @@ use super::error::SoakError;
 use super::http::Api;
 use super::program::{Program, last_lines};
 
-/// Time limit from the start of the process until it is ready. Six engineers may share two cores.
+/// Time limit from the start of the process until it is ready, with a margin for a busy machine.
 const READY_MAX: Duration = Duration::from_secs(60);
 /// Time limit from SIGTERM to the end: requests may run for 10 s, and batches for a while.
 const STOP_MAX: Duration = Duration::from_secs(30);

@@ -72,8 +72,8 @@ pub async fn set(
     Ok(Chaos::new((postgres, kafka), instances, program, api, payers, findings))
 }
 
-/// Returns a different free address for each instance, below the range from which the system might
-/// give a port away while its server is down.
+/// Returns a free address for each instance, all different. Their ports are outside the range from
+/// which the system gives ports away, even while a server is down.
 fn free_addresses() -> Result<Vec<String>, SoakError> {
     let mut ports = BTreeSet::new();
     while ports.len() < INSTANCES {

@@ -14,7 +14,7 @@ use rdkafka::message::OwnedHeaders;
 use super::action::{Action, Coins, Deed, UNMEASURABLE, ZONES, user_name};
 use super::rng::Rng;
 
-/// The time span of the actions. Two weeks begin in it, and a cycle of seven days fits in.
+/// The time span of the actions. At least one week begins in it, and a cycle of seven days fits in.
 const SPAN: SignedDuration = SignedDuration::from_hours(9 * 24);
 
 /// Sign-ins of a user per day. One day in six then has none.

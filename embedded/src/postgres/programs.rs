@@ -49,8 +49,8 @@ fn debian_dirs() -> Vec<PathBuf> {
     versions.into_iter().map(|(_, path)| path.join("bin")).collect()
 }
 
-/// Returns the major version, such as `15` from `postgres (PostgreSQL) 15.14 (Debian
-/// 15.14-0+deb12u1)`.
+/// Returns the major version, such as `15` from
+/// `postgres (PostgreSQL) 15.14 (Debian 15.14-0+deb12u1)`.
 fn major_version(dir: &Path) -> Option<String> {
     let output = std::process::Command::new(dir.join("postgres")).arg("--version").output().ok()?;
     let text = String::from_utf8(output.stdout).ok()?;

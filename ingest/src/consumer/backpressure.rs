@@ -8,8 +8,8 @@ const PAUSE_AFTER: Duration = Duration::from_secs(1);
 /// The time without room after which reading counts as stalled.
 const STALLED_AFTER: Duration = Duration::from_secs(8);
 
-/// The time since when there has been no room for another batch, and since when the partitions have
-/// been paused.
+/// The start of the present lack of room for another batch, and of the present pause of the
+/// partitions.
 #[derive(Debug, Default)]
 pub struct Backpressure {
     full_since: Option<Instant>,
