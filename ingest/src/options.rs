@@ -200,7 +200,7 @@ const CONSUMER: &[(&str, &str)] = &[
     // Time after which a partition whose queue was full is fetched again. With the default, a
     // second, the queue would run empty.
     ("fetch.queue.backoff.ms", "10"),
-    // The same after an error, such as a leader that moved.
+    // Time after which a fetch is repeated that failed, for example because a leader moved.
     ("fetch.error.backoff.ms", "100"),
     // The broker answers as soon as there is one byte, so that an action shows at once. With
     // nothing to read it is asked twice a second.

@@ -27,7 +27,7 @@ use offset_answer::{Asked, OffsetAnswer};
 
 /// Interval between comparisons. A new topic waits at most this long after it was accepted.
 const EVERY: Duration = Duration::from_secs(2);
-/// The same while a partition waits to be verified, because the broker or the database gave no
+/// Interval while a partition waits to be verified, because the broker or the database gave no
 /// answer.
 const AGAIN_AFTER: Duration = Duration::from_millis(250);
 /// Time without any answer after which a round reports that no broker answers. Longer than the time

@@ -93,8 +93,8 @@ pub fn last_lines(text: &str, count: usize) -> String {
     lines[lines.len().saturating_sub(count)..].join("\n")
 }
 
-/// Finds `plaudit` in the folder of `exe`, and so of the same build profile. `cargo test
-/// --workspace` and `dev/soak` build it first.
+/// Finds `plaudit` in the folder of `exe`, and so of the same build profile. It must be built:
+/// `cargo test --workspace` and `dev/soak` do so first.
 pub fn beside(exe: &Path) -> Result<PathBuf, SoakError> {
     let is_profile = |dir: &&Path| dir.file_name().is_some_and(|name| name != "deps");
     let path = exe.ancestors().skip(1).find(is_profile).unwrap_or(exe).join("plaudit");
