@@ -1,4 +1,4 @@
-//! CloudEvents 1.0 become actions, in structured and in binary mode.
+//! Converts CloudEvents 1.0 into actions, in structured and in binary mode.
 //!
 //! # Source
 //!
@@ -17,24 +17,24 @@ use serde_json::{Map, Value};
 
 use crate::record::RawRecord;
 
-/// The media type of a CloudEvent in structured mode.
+/// Media type of a CloudEvent in structured mode.
 pub const STRUCTURED: &str = "application/cloudevents+json";
-/// The media type of an array of CloudEvents in structured mode. Only HTTP has it.
+/// Media type of an array of CloudEvents in structured mode. Only the HTTP binding has it.
 pub const BATCH: &str = "application/cloudevents-batch+json";
 
-/// The prefix of the attributes' names among the headers of a Kafka record in binary mode.
+/// Prefix of attribute names among the headers of a Kafka record in binary mode.
 pub const KAFKA_PREFIX: &str = "ce_";
 
-/// Why a record or a request element is not an action. It is parked and blocks no one.
+/// The reason why a record or a request element is not an action. It is parked and blocks no one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Unreadable {
-    /// There are no bytes, and no headers that make an action without data.
+    /// The record has no bytes, and no headers that make it an action without data.
     #[error("the record is empty; an action is a CloudEvents 1.0 object")]
     Empty,
-    /// Not JSON, or an attribute of the wrong type.
+    /// The bytes are not JSON, or an attribute has the wrong type.
     #[error("not a CloudEvents 1.0 JSON object: {0}")]
     Json(String),
-    /// An attribute in a header is not text.
+    /// A header with an attribute is not text.
     #[error("the header {0} is not UTF-8")]
     Header(String),
     /// The value of an HTTP header can't be decoded.
@@ -42,46 +42,46 @@ pub enum Unreadable {
     HeaderValue {
         /// The header's name.
         header: String,
-        /// What is wrong with its value.
+        /// The reason why its value is invalid.
         why: http::InvalidHeaderValue,
     },
-    /// A CloudEvent of another version.
+    /// The CloudEvent has another version.
     #[error("`specversion` is \"1.0\", got {0:?}")]
     SpecVersion(String),
     /// A required attribute is missing.
     #[error("`{0}` is missing")]
     Missing(&'static str),
-    /// The data is something else than a JSON object.
+    /// The data is not a JSON object.
     #[error("`data` must be a JSON object")]
     DataNotObject,
-    /// `data_base64` can't be decoded, or what it holds is not JSON.
+    /// `data_base64` can't be decoded, or does not hold JSON.
     #[error("`data_base64` must hold a JSON object in base64: {0}")]
     Base64(String),
-    /// The event has data twice.
+    /// The event has both `data` and `data_base64`.
     #[error("`data` and `data_base64` exclude each other")]
     DataTwice,
-    /// The media type is not one of an action.
+    /// The media type is not one that actions have.
     #[error(
         "actions don't have the content type {0:?}; send application/cloudevents+json or application/json"
     )]
     ContentType(String),
-    /// The attributes or the data are not those of an action.
+    /// The attributes or the data break a rule for actions.
     #[error(transparent)]
     Action(#[from] action::Unreadable),
 }
 
-/// Reads a Kafka record.
+/// Converts a Kafka record into an action.
 ///
-/// The content type decides; without one, headers that begin with `ce_` mean binary mode. In binary
-/// mode a record without a value is an action with the data `{}`. In structured mode it is
-/// unreadable, which a tombstone is too.
+/// The content type selects the mode; without one, headers that begin with `ce_` mean binary
+/// mode. A record without a value is an action with the data `{}` in binary mode, and unreadable in
+/// structured mode, where it may be a tombstone.
 pub fn from_record(record: &RawRecord<'_>) -> Result<Action, Unreadable> {
     let content_type =
         record.header("content-type").map(|t| String::from_utf8_lossy(t).into_owned());
     let media_type = content_type.as_deref().map(media_type);
     let value = record.value.unwrap_or_default();
     let is_binary = record.headers.iter().any(|(name, _)| is_attribute(name));
-    // Without data it does not matter which type the producer says that data has.
+    // Without data, the declared type of the data does not matter.
     let has_no_data = is_binary && value.is_empty();
     match media_type.as_deref() {
         Some(STRUCTURED) => from_structured(value),
@@ -94,39 +94,39 @@ pub fn from_record(record: &RawRecord<'_>) -> Result<Action, Unreadable> {
     }
 }
 
-/// Whether a header of a Kafka record carries an attribute. Names are compared without their case,
-/// as those of HTTP headers are.
+/// Returns true if a header of a Kafka record carries an attribute. Names are compared without
+/// case, as in HTTP.
 fn is_attribute(name: &str) -> bool {
     name.get(..KAFKA_PREFIX.len()).is_some_and(|start| start.eq_ignore_ascii_case(KAFKA_PREFIX))
 }
 
-/// The value of an attribute in binary mode. Of several headers of one name the last one counts.
+/// Returns the value of an attribute in binary mode. If a header is repeated, the last one counts.
 fn attribute<'a>(record: &RawRecord<'a>, wanted: &str) -> Option<&'a [u8]> {
     let is_wanted =
         |name: &str| is_attribute(name) && name[KAFKA_PREFIX.len()..].eq_ignore_ascii_case(wanted);
     record.headers.iter().rev().find(|(name, _)| is_wanted(name)).and_then(|(_, value)| *value)
 }
 
-/// Whether a media type is that of one JSON value.
+/// Returns true if the media type is that of a single JSON value.
 ///
 /// # Source
 ///
-/// RFC 6839, section 3.1: `+json` marks what can be read as JSON.
+/// RFC 6839, section 3.1: the suffix `+json` marks types that can be parsed as JSON.
 fn is_json(media_type: &str) -> bool {
     media_type == "application/json" || media_type.ends_with("+json")
 }
 
-/// The part of a content type before its parameters.
+/// Returns the part of a content type before its parameters.
 fn media_type(content_type: &str) -> String {
     content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
 }
 
-/// Reads a CloudEvent in structured mode.
+/// Parses a CloudEvent in structured mode.
 pub fn from_structured(bytes: &[u8]) -> Result<Action, Unreadable> {
     if bytes.is_empty() {
         return Err(Unreadable::Empty);
     }
-    // serde would take an array of the right length too, its elements as the attributes.
+    // serde would also accept an array of the right length, with its elements as the attributes.
     let begins = bytes.iter().find(|byte| !byte.is_ascii_whitespace());
     if begins.is_some_and(|byte| *byte == b'[') {
         return Err(Unreadable::Json("it is an array".to_owned()));
@@ -136,7 +136,7 @@ pub fn from_structured(bytes: &[u8]) -> Result<Action, Unreadable> {
     event.into_action()
 }
 
-/// Reads a CloudEvent in structured mode that was already parsed as JSON.
+/// Converts a CloudEvent in structured mode that is already parsed JSON.
 pub fn from_json(value: &Value) -> Result<Action, Unreadable> {
     if value.is_array() {
         return Err(Unreadable::Json("it is an array".to_owned()));
@@ -145,8 +145,8 @@ pub fn from_json(value: &Value) -> Result<Action, Unreadable> {
     event.into_action()
 }
 
-/// Reads a CloudEvent in binary mode: `attribute` gives the value of an attribute by its name, such
-/// as `id`, and `body` is the data. An empty body is `{}`.
+/// Converts a CloudEvent in binary mode. `attribute` returns the value of an attribute by its name,
+/// such as `id`; `body` is the data. An empty body means `{}`.
 pub fn from_binary<'a>(
     body: &[u8],
     attribute: impl Fn(&'static str) -> Option<&'a [u8]>,
@@ -179,7 +179,7 @@ fn object(value: Value) -> Result<Map<String, Value>, Unreadable> {
     }
 }
 
-/// A CloudEvent in structured mode, as far as it is read. Extension attributes are ignored.
+/// The fields of a CloudEvent in structured mode. Extension attributes are ignored.
 #[derive(Deserialize)]
 #[serde(expecting = "a JSON object with the attributes of a CloudEvent")]
 struct Structured<'a> {
@@ -210,7 +210,7 @@ impl Structured<'_> {
             subject: self.subject.as_deref(),
             time: self.time.as_deref(),
         };
-        // Before the data: what another version means by it is not known.
+        // Checked before the data, whose meaning in another version is unknown.
         attributes.check_version()?;
         let data = match (self.data, self.data_base64) {
             (Some(_), Some(_)) => return Err(Unreadable::DataTwice),
@@ -222,7 +222,7 @@ impl Structured<'_> {
     }
 }
 
-/// Reads `data_base64`, which SDKs send for data that they hold as bytes, as `data` would be.
+/// Decodes `data_base64`, which SDKs send for data that they hold as bytes.
 ///
 /// # Source
 ///
@@ -235,7 +235,7 @@ fn decoded(encoded: &str) -> Result<Map<String, Value>, Unreadable> {
     object(serde_json::from_slice(&bytes).map_err(|e| Unreadable::Base64(e.to_string()))?)
 }
 
-/// The attributes of a CloudEvent as they were found, in whichever mode it came.
+/// The attributes of a CloudEvent in either mode, before validation.
 struct Attributes<'a> {
     specversion: Option<&'a str>,
     source: Option<&'a str>,

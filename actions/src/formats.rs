@@ -1,25 +1,25 @@
-//! The formats of records, and the interface of whoever decodes those that need a schema.
+//! The formats of record values, and the interface for decoders that need a schema registry.
 
 use std::fmt;
 
 use serde_json::Value as Json;
 
-/// The encoding of a record's value: `format` of a source file.
+/// The encoding of a record's values, set by `format` in a source file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Format {
     /// Plain JSON.
     #[default]
     Json,
-    /// Avro, with the id of its schema before it.
+    /// Avro, prefixed with the id of its schema.
     Avro,
-    /// Protobuf, with the id of its schema and the message's index before it.
+    /// Protobuf, prefixed with the id of its schema and the index of the message type.
     Protobuf,
-    /// JSON, with the id of its JSON Schema before it.
+    /// JSON, prefixed with the id of its JSON Schema.
     JsonSchema,
 }
 
 impl Format {
-    /// All formats, as source files name them.
+    /// All formats by their names in source files.
     pub const ALL: [(&'static str, Self); 4] = [
         ("json", Self::Json),
         ("avro", Self::Avro),
@@ -27,12 +27,12 @@ impl Format {
         ("json-schema", Self::JsonSchema),
     ];
 
-    /// The format of this name.
+    /// Returns the format with this name.
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.iter().find(|(known, _)| *known == name).map(|(_, format)| *format)
     }
 
-    /// The name in source files.
+    /// Returns the name in source files.
     pub fn name(self) -> &'static str {
         Self::ALL.iter().find(|(_, format)| *format == self).map_or("json", |(name, _)| name)
     }
@@ -44,26 +44,26 @@ impl fmt::Display for Format {
     }
 }
 
-/// Decodes values whose schema lies in a schema registry.
+/// Decodes values whose schema is in a schema registry.
 pub trait Decoder: fmt::Debug + Send + Sync {
-    /// Gives the value as JSON. Waits for a schema that is not known yet, up to a deadline, so it must
-    /// not be called on a thread of the async runtime. Not called for [`Format::Json`].
+    /// Decodes a value into JSON. Blocks while an unknown schema is fetched, up to a deadline, so
+    /// it must not be called on a thread of the async runtime. Never called for [`Format::Json`].
     fn decode(&self, format: Format, value: &[u8]) -> Result<Json, DecodeError>;
 }
 
 /// The reason why a value was not decoded.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {
-    /// The value never becomes readable, or not without somebody's help: its record is parked.
+    /// The value can't be decoded now or later without somebody's help. Its record is parked.
     #[error("{0}")]
     Unreadable(String),
-    /// The schema can't be had at the moment: the record waits.
+    /// The schema is unavailable at the moment. The record waits.
     #[error(transparent)]
     Unavailable(#[from] Unavailable),
 }
 
-/// A schema that can't be had at the moment, so that nobody knows what a record means. It says what
-/// is unavailable, and why.
+/// A schema is unavailable at the moment, so that a record can't be read yet. The text says which
+/// schema and why.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct Unavailable(pub String);

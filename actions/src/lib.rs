@@ -1,7 +1,7 @@
-//! What arrives becomes actions: CloudEvents in each of their forms, and records of other shapes by
-//! the mappings of source files.
+//! Converts records and requests into actions: CloudEvents in all their forms, and records of other
+//! shapes by the mappings of source files.
 //!
-//! Nothing here knows Kafka or HTTP: a record is its headers and bytes, wherever it came from.
+//! Independent of Kafka and HTTP clients: a record is its headers and bytes, whatever its origin.
 
 pub mod cloud_events;
 pub mod formats;

@@ -1,11 +1,11 @@
-//! A record before anything of it is understood.
+//! Records as they arrive, before they are interpreted.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
-/// A record as read from a topic. Its bytes are borrowed.
+/// A record as read from a topic, with borrowed bytes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RawRecord<'a> {
     /// The topic.
@@ -14,27 +14,27 @@ pub struct RawRecord<'a> {
     pub partition: i32,
     /// The offset.
     pub offset: i64,
-    /// When it was produced or appended, as the topic has it. Absent in records of very old
-    /// producers.
+    /// Time of production or of the append, as the topic is configured. Absent in records of very
+    /// old producers.
     pub timestamp: Option<Timestamp>,
     /// The key.
     pub key: Option<&'a [u8]>,
-    /// The headers in order. A name may occur several times; then the last one counts.
+    /// The headers in order. If a name is repeated, the last one counts.
     pub headers: Vec<(&'a str, Option<&'a [u8]>)>,
     /// The value; absent for a tombstone.
     pub value: Option<&'a [u8]>,
 }
 
 impl<'a> RawRecord<'a> {
-    /// The last header of this name, whatever its case.
+    /// Returns the last header with this name, ignoring case.
     pub(crate) fn header(&self, name: &str) -> Option<&'a [u8]> {
         let mut headers = self.headers.iter().rev();
         headers.find(|(n, _)| n.eq_ignore_ascii_case(name)).and_then(|(_, value)| *value)
     }
 
-    /// The headers as they are kept with a parked record: text as text, anything else as
-    /// `{"base64": "…"}`. With `all`, the key and the timestamp are among them under names of
-    /// Plaudit's: a mapping may look at them again when the record is released.
+    /// Returns the headers in the form in which a parked record keeps them: text as text, anything
+    /// else as `{"base64": "…"}`. With `all`, adds the key and the timestamp under names reserved
+    /// by Plaudit, since a mapping may need them when the record is released.
     pub fn parked_headers(&self, all: bool) -> Value {
         let value = |value: Option<&[u8]>| value.map_or(Value::Null, json_of);
         let mut headers: Map<String, Value> =
@@ -48,7 +48,7 @@ impl<'a> RawRecord<'a> {
         headers.into()
     }
 
-    /// How many bytes key, headers and value take.
+    /// Returns the size of key, headers and value, in bytes.
     pub fn bytes(&self) -> usize {
         let length = |bytes: Option<&[u8]>| bytes.map_or(0, <[u8]>::len);
         let headers = self.headers.iter().map(|(name, value)| name.len() + length(*value));
@@ -56,8 +56,8 @@ impl<'a> RawRecord<'a> {
     }
 }
 
-/// Bytes as JSON that [`bytes_of`] reads: as text, or as `{"base64": "…"}` if they are not UTF-8 or
-/// have a NUL, which JSON can say and `PostgreSQL` can't keep.
+/// Converts bytes into JSON that [`bytes_of`] reads: text, or `{"base64": "…"}` if they are not
+/// UTF-8 or contain NUL, which `PostgreSQL` can't store as text.
 fn json_of(bytes: &[u8]) -> Value {
     match std::str::from_utf8(bytes) {
         Ok(text) if !text.contains('\0') => Value::from(text),
@@ -65,7 +65,7 @@ fn json_of(bytes: &[u8]) -> Value {
     }
 }
 
-/// A record that owns its bytes: polled, read from a file, or parked before.
+/// A record that owns its bytes: polled, read from a file, or restored after parking.
 #[derive(Debug, Clone, Default)]
 pub struct OwnedRecord {
     topic: String,
@@ -77,7 +77,7 @@ pub struct OwnedRecord {
     value: Option<Vec<u8>>,
 }
 
-/// The names of a parked record's key and timestamp among its headers.
+/// Names under which a parked record's headers hold its key and timestamp.
 const KEY: &str = "plaudit_key";
 const TIMESTAMP: &str = "plaudit_timestamp";
 
@@ -98,7 +98,7 @@ impl From<&RawRecord<'_>> for OwnedRecord {
 }
 
 impl OwnedRecord {
-    /// The record to read.
+    /// Borrows the record.
     pub fn as_raw(&self) -> RawRecord<'_> {
         RawRecord {
             topic: &self.topic,
@@ -111,7 +111,7 @@ impl OwnedRecord {
         }
     }
 
-    /// A record as it was before it was parked.
+    /// Restores a record from its parked form.
     pub fn from_parked(
         topic: &str,
         partition: i32,
@@ -137,9 +137,9 @@ impl OwnedRecord {
         record
     }
 
-    /// Reads the record file of `plaudit sources try`: a JSON object of `topic`, `key`, `headers`,
-    /// `timestamp` (RFC 3339, or milliseconds since 1970) and `value`. A `value` that is a text
-    /// stands for its bytes, anything else for its JSON.
+    /// Parses the record file of `plaudit sources try`: a JSON object with `topic`, `partition`,
+    /// `offset`, `key`, `headers`, `timestamp` (RFC 3339, or milliseconds since 1970) and `value`.
+    /// A string in `value` stands for its bytes, anything else for its JSON text.
     pub fn from_json(text: &str) -> Result<Self, String> {
         const FIELDS: [&str; 7] =
             ["topic", "partition", "offset", "timestamp", "key", "headers", "value"];
@@ -181,7 +181,7 @@ impl OwnedRecord {
     }
 }
 
-/// What [`RawRecord::parked_headers`] wrote, as bytes again; other JSON as it is written.
+/// Reverses [`json_of`]. Other JSON becomes the bytes of its text.
 fn bytes_of(value: &Value) -> Option<Vec<u8>> {
     match value {
         Value::Null => None,

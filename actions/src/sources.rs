@@ -1,5 +1,5 @@
-//! Source files: how the records of a topic become actions. Topics that no source file names carry
-//! CloudEvents.
+//! Source files, which map the records of a topic to actions. Topics that no source file names
+//! carry CloudEvents.
 
 mod error;
 mod file;
@@ -24,27 +24,27 @@ use variables::Variables;
 pub use error::SourceError;
 pub use trial::{TrialOutcome, TriedEntry};
 
-/// What a record means for one user.
+/// The result of mapping a record for one user.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Mapped {
     /// The user did something.
     Action(Action),
-    /// It can't be understood, and is parked.
+    /// The record can't be understood for this user and is parked.
     Park(ParkReason),
 }
 
-/// Why a record, or its part for one user, is parked.
+/// The reason to park a record, or its part for one user.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ParkReason {
-    /// The user it names; absent if that much was not understood.
+    /// The user that it concerns; absent if the record could not be read that far.
     pub user: Option<UserId>,
-    /// One line of at most 1,000 characters.
+    /// One line of at most 1,000 characters, plus `…` if it was cut.
     pub reason: String,
-    /// Whether the mapping can be mended, so that the user's later actions wait.
+    /// True if a new mapping can repair the record, so that the user's later actions wait for it.
     pub repairable: bool,
 }
 
-/// The longest reason, in characters. Some repeat what the record holds.
+/// The longest reason, in characters. Reasons may quote the record.
 const REASON_CHARS_MAX: usize = 1000;
 
 impl ParkReason {
@@ -52,12 +52,14 @@ impl ParkReason {
         Self { user, reason: one_line(&reason.to_string(), REASON_CHARS_MAX), repairable }
     }
 
-    /// For a record that is not an action and never becomes one. It blocks no one.
+    /// Returns the reason to park a record that can't become an action. It blocks no one.
     pub fn unreadable(reason: impl std::fmt::Display) -> Self {
         Self::new(None, reason, false)
     }
 
-    /// For an action from the future. It blocks no one; releasing it applies it once its time came.
+    /// Returns the reason to park an action whose time lies in the future. It blocks no one; once
+    /// that time has come, releasing it applies it.
+    /// releasing it applies it.
     pub fn too_early(user: UserId, reason: impl std::fmt::Display) -> Self {
         Self::new(Some(user), reason, false)
     }
@@ -75,24 +77,24 @@ fn one_line(text: &str, chars_max: usize) -> String {
 /// The mappings of all source files.
 #[derive(Debug, Default)]
 pub struct Sources {
-    /// In the order of the files.
+    /// All mappings, in the order of the files.
     mappings: Vec<Mapping>,
     by_topic: BTreeMap<String, MappedTopic>,
-    /// Absent: no schema registry is configured.
+    /// Absent if no schema registry is configured.
     decoder: Option<Arc<dyn Decoder>>,
 }
 
-/// The way in which the records of a topic are read.
+/// The mapping of one topic.
 #[derive(Debug)]
 struct MappedTopic {
     format: Format,
-    /// The places of its entries in [`Sources::mappings`].
+    /// Indexes of the topic's entries in [`Sources::mappings`].
     entries: Vec<usize>,
 }
 
 impl Sources {
-    /// Reads all source files (`.yaml`, `.yml`, `.json`) of a folder, which may be absent. The error
-    /// lists everything that is wrong, not only the first.
+    /// Reads all source files (`.yaml`, `.yml`, `.json`) of a folder, which may be absent. The
+    /// error lists all faults, not only the first.
     pub fn load(dir: &Path) -> Result<Self, Vec<SourceError>> {
         Self::from_files(&files_of(dir)?)
     }
@@ -102,7 +104,7 @@ impl Sources {
         Self::from_read(files.iter().map(|file| SourceFile::read(file)))
     }
 
-    /// Compiles source files. The error lists everything that is wrong with them.
+    /// Compiles source files. The error lists all their faults.
     pub fn compile(files: &[SourceFile]) -> Result<Self, Vec<SourceError>> {
         Self::from_read(files.iter().cloned().map(Ok))
     }
@@ -128,14 +130,15 @@ impl Sources {
         if errors.is_empty() { Ok(sources) } else { Err(errors) }
     }
 
-    /// Decodes the formats that need a schema registry with this.
+    /// Sets the decoder for formats that need a schema registry.
     #[must_use]
     pub fn with_decoder(mut self, decoder: Option<Arc<dyn Decoder>>) -> Self {
         self.decoder = decoder;
         self
     }
 
-    /// All entries of a topic have one format, since a record is decoded once for all of them.
+    /// Adds a mapping. Fails if its format differs from the topic's, since a record is decoded once
+    /// for all entries of its topic.
     fn add(&mut self, mapping: Mapping, file: &Path) -> Result<(), SourceError> {
         let Mapping { topic, format, place, .. } = &mapping;
         let new = || MappedTopic { format: *format, entries: Vec::new() };
@@ -153,24 +156,24 @@ impl Sources {
         Ok(())
     }
 
-    /// The topics that source files name.
+    /// Returns the topics that source files name.
     pub fn topics(&self) -> impl Iterator<Item = &str> {
         self.by_topic.keys().map(String::as_str)
     }
 
-    /// Whether the records of a topic are mapped by a source file.
+    /// Returns true if a source file maps the topic.
     pub fn maps(&self, topic: &str) -> bool {
         self.by_topic.contains_key(topic)
     }
 
-    /// A topic whose records only a schema registry explains, with its format.
+    /// Returns a topic that needs a schema registry, with its format.
     pub fn needs_registry(&self) -> Option<(&str, Format)> {
         let mut topics = self.by_topic.iter().map(|(topic, of)| (topic.as_str(), of.format));
         topics.find(|(_, format)| *format != Format::Json)
     }
 
-    /// What a record means for each user of each mapping that applies. The same record always gives
-    /// the same in the same order. The error is a record that has to wait for its schema.
+    /// Maps a record for each user, by all mappings that apply. The same record always gives the
+    /// same result in the same order. Fails if the record has to wait for its schema.
     pub fn map(&self, record: &RawRecord<'_>) -> Result<Vec<Mapped>, Unavailable> {
         let Some(topic) = self.by_topic.get(record.topic) else {
             return Ok(vec![match cloud_events::from_record(record) {
@@ -192,7 +195,7 @@ impl Sources {
         }
     }
 
-    /// Decodes a record for the expressions of its entries.
+    /// Decodes a record into the variables of the expressions.
     fn variables<'r>(
         &self,
         record: &'r RawRecord<'_>,
@@ -217,10 +220,10 @@ impl Sources {
     }
 }
 
-/// A source file that was read and is not compiled yet.
+/// The text of a source file that is not compiled yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SourceFile {
-    /// The file, or the name under which it was published.
+    /// The path, or the name under which the file was published.
     pub path: PathBuf,
     /// The content.
     pub text: String,
@@ -233,9 +236,9 @@ impl SourceFile {
     }
 }
 
-/// Limits the memory that copies of one record take. Each part that is parked keeps a copy of the
-/// record; if all copies would take more than [`COPIES_BYTES_MAX`], the record is parked once as a
-/// whole instead. That one names no user, so nobody's later actions wait for it.
+/// Limits the memory for copies of one record. Each parked part keeps a copy of the record. If all
+/// copies would exceed [`COPIES_BYTES_MAX`], the record is parked once as a whole instead. That
+/// entry names no user, so nobody's later actions wait for it.
 fn parked_once(mapped: Vec<Mapped>, record: &RawRecord<'_>) -> Vec<Mapped> {
     let reason = |mapped: &Mapped| match mapped {
         Mapped::Park(park) => Some(park.reason.clone()),
@@ -251,7 +254,7 @@ fn parked_once(mapped: Vec<Mapped>, record: &RawRecord<'_>) -> Vec<Mapped> {
     vec![Mapped::Park(ParkReason::unreadable(why))]
 }
 
-/// The source files of a folder, in the order of their names.
+/// Returns the source files of a folder, sorted by name.
 pub fn files_of(dir: &Path) -> Result<Vec<PathBuf>, Vec<SourceError>> {
     let error =
         |e: std::io::Error| vec![SourceError::of_file(dir, 1, 1, format!("can't be read: {e}"))];
@@ -272,7 +275,7 @@ pub fn files_of(dir: &Path) -> Result<Vec<PathBuf>, Vec<SourceError>> {
     Ok(files)
 }
 
-/// Everything that is wrong with these source files: what `plaudit sources check` prints.
+/// Returns all faults of these source files, as `plaudit sources check` prints them.
 pub fn check(files: &[PathBuf]) -> Vec<SourceError> {
     Sources::from_files(files).err().unwrap_or_default()
 }

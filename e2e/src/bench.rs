@@ -1,5 +1,5 @@
-//! Benchmarks on real parts: a private PostgreSQL with durable commits, a private Apache Kafka, and
-//! the program as it is shipped. Each figure stands beside a reference measured in the same run.
+//! Benchmarks on real services: a private PostgreSQL with durable commits, a private Apache Kafka,
+//! and the program as it ships. Each figure is printed beside a reference from the same run.
 
 mod cpu;
 mod curves;
@@ -20,10 +20,10 @@ use clap::Parser;
 
 pub use place::Place;
 
-/// Anything that stops a benchmark; it is told and nothing is saved.
+/// The result of a benchmark's step. An error ends the whole benchmark.
 pub type Outcome<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
-/// What to measure.
+/// The options of the benchmark.
 #[derive(Debug, Parser)]
 #[command(name = "plaudit-bench")]
 pub struct Options {
@@ -39,14 +39,14 @@ pub struct Options {
     /// Undelivered grants of the run with a backlog.
     #[arg(long, default_value_t = 1_000_000)]
     pub backlog: u64,
-    /// Only these: floor, throughput, catalogue, snapshot, stock, latency, screens, curves, deliveries,
-    /// features.
+    /// Runs only these parts: floor, throughput, catalogue, snapshot, stock, latency, screens,
+    /// curves, deliveries, features.
     #[arg(long, value_delimiter = ',')]
     pub only: Vec<String>,
-    /// Where the plots go.
+    /// The folder for the plots.
     #[arg(long, default_value = "docs/plots")]
     pub plots: PathBuf,
-    /// The program; else the one beside this benchmark.
+    /// The program under test. The default is the one beside this benchmark.
     #[arg(long)]
     pub plaudit: Option<PathBuf>,
 }
@@ -57,7 +57,7 @@ impl Options {
     }
 }
 
-/// Measures, and prints a line per figure.
+/// Runs the chosen benchmarks and prints a line per figure.
 pub async fn run(options: Options) -> Outcome<()> {
     let place = Place::start(options.plaudit.clone()).await?;
     place.describe();
@@ -105,7 +105,8 @@ pub async fn run(options: Options) -> Outcome<()> {
         }
     }
     if options.wants("latency") {
-        // A fixed rate says nothing on a machine that can't carry it; a share of what it carries does.
+        // On a machine that can't sustain it, a fixed rate says nothing; a share of the sustained
+        // rate does.
         let share = uniform.map(latency::quarter_of);
         for rate in std::iter::once(10_000).chain(share) {
             let found = latency::run(&place, rate, options.seconds).await?;
@@ -146,7 +147,7 @@ pub async fn run(options: Options) -> Outcome<()> {
     Ok(())
 }
 
-/// Prints what a run of throughput found.
+/// Prints the results of a throughput run.
 #[expect(clippy::cast_precision_loss, reason = "a ratio for people")]
 fn report(what: &str, run: &throughput::Run, floor: Option<f64>) {
     println!("{what:<45} {:>11.0} actions/s, peak memory {} MiB", run.rate, run.peak_mib);

@@ -1,4 +1,4 @@
-//! Journeys, crash loops and benchmarks against real PostgreSQL and Kafka.
+//! The soak test and the benchmarks, against real PostgreSQL and Kafka.
 
 pub mod bench;
 pub mod soak;

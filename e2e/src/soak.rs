@@ -1,11 +1,12 @@
-//! The soak: traffic for some minutes, while everything is killed in turn; then the books must
+//! The soak: traffic for some minutes, while every part is killed in turn. Then the books must
 //! balance.
 //!
-//! It owns a PostgreSQL and a Kafka of its own, since it kills them, and runs two `plaudit serve` of
-//! one consumer group. A stock producer sends actions of some thousand users, with duplicates,
-//! garbage and latecomers; clients read screens and claim rewards; [`payers`] fail, answer late, twice,
-//! or not at all. In the end every user's screen and rewards, the topic of rewards, what was paid and
-//! the parked records are compared with an [`oracle`] that folds the produced records by itself.
+//! It runs its own PostgreSQL and Kafka, since it kills them, and two `plaudit serve` in one
+//! consumer group. A stock producer sends the actions of some thousand users, with duplicates,
+//! garbage and late records. Clients read screens and claim rewards. [`payers`] fail, answer late,
+//! twice, or not at all. In the end, every user's screen and rewards, the topic of rewards, the
+//! payments and the parked records are compared with an [`oracle`] that folds the produced records
+//! by itself.
 
 mod action;
 mod books;
@@ -44,42 +45,42 @@ use producer::{Producer, Sent};
 use rng::Rng;
 use traffic::{Meaning, Traffic};
 
-/// Where actions come from.
+/// The topic of actions.
 const ACTIONS: &str = "plaudit.actions";
 const ACTIONS_PARTITIONS: i32 = 8;
-/// Where rewards go to.
+/// The topic of rewards.
 const REWARDS: &str = "plaudit.rewards";
 const REWARDS_PARTITIONS: i32 = 4;
-/// Of the receipts that were given, how many are asked for again in the end.
+/// The most receipts that are requested again at the end.
 const REPEATS_MAX: usize = 500;
 
-/// How a soak runs.
+/// The options of a soak.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// How long records are produced.
+    /// Time for which records are produced.
     pub time: Duration,
-    /// Records a second.
+    /// Records per second.
     pub rate: u32,
-    /// Users.
+    /// The number of users.
     pub users: u32,
-    /// Zones that a user tells at most in the nine days that are played. Plaudit remembers 64
-    /// changes within a hundred days; beyond that it may judge periods by a boundary that moved.
+    /// The most changes of zone of a user in the nine days that are played. Plaudit takes 64
+    /// changes within 800 days and refuses further ones; the oracle does not know that rule.
     pub zones_max: u32,
     /// Repeats the traffic and the order of faults.
     pub seed: u64,
     /// The program under test.
     pub plaudit: PathBuf,
-    /// Where the logs of the processes are kept, and the records of users whose books differ; else
-    /// they go with all the rest.
+    /// The folder to which the logs of the processes are copied, with the records of users whose
+    /// books differ. If absent, they are removed with all other files.
     pub keep_logs: Option<PathBuf>,
 }
 
-/// A seed for who names none.
+/// Returns a seed from the clock, for a run without a given one.
 pub fn seed_of_now() -> u64 {
     u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or(1)
 }
 
-/// Runs a soak to its end, or until `stop`. Leaves nothing running and no files.
+/// Runs a soak to its end or until `stop`. Leaves no processes and no files.
 pub async fn run(options: &Options, stop: &CancellationToken) -> Result<Verdict, SoakError> {
     let begun = Instant::now();
     let scratch = ScratchDir::create("soak")?;
@@ -105,7 +106,7 @@ pub async fn run(options: &Options, stop: &CancellationToken) -> Result<Verdict,
     Ok(verdict)
 }
 
-/// Traffic, faults and clients at once, then the comparison.
+/// Runs traffic, faults and clients together, then the comparison.
 async fn play(options: &Options, chaos: &mut Chaos, begun: Instant) -> Result<Verdict, SoakError> {
     let since = jiff::Timestamp::now();
     let mut phases = vec![("set up", begun.elapsed())];
@@ -119,7 +120,7 @@ async fn play(options: &Options, chaos: &mut Chaos, begun: Instant) -> Result<Ve
     let visits = clients.start(options.seed, &no_more_clients);
     let producer = Producer::new(&chaos.kafka.brokers())?;
     let producing = producer.run(traffic, options, &time_is_over, &no_more_records);
-    // Records go on until the last fault is over: by them it is seen to be.
+    // Records go on until the last fault is over, which shows when they are applied again.
     let breaking = async {
         chaos.run(Rng::new(options.seed, 2), &time_is_over).await?;
         no_more_records.cancel();
@@ -174,7 +175,7 @@ async fn play(options: &Options, chaos: &mut Chaos, begun: Instant) -> Result<Ve
     Ok(Verdict { summary, findings, histories })
 }
 
-/// The actions in the order of the log: by partition, then by offset.
+/// Returns the actions in the order of the log: by partition, then by offset.
 fn in_order(sents: &[Sent]) -> Result<Vec<&action::Action>, SoakError> {
     let mut placed = Vec::with_capacity(sents.len());
     for sent in sents {

@@ -1,4 +1,4 @@
-//! Under which user `PostgreSQL`'s programs run: `PostgreSQL` refuses to run as root.
+//! The user that runs `PostgreSQL`'s programs. `PostgreSQL` refuses to run as root.
 
 use crate::EmbeddedError;
 use nix::unistd::{Uid, User};
@@ -11,17 +11,18 @@ use std::process::{Command, Stdio};
 /// A user that may run `PostgreSQL`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Account {
-    /// Ourselves: an ordinary user.
+    /// This process's own user, which is not root.
     Own,
-    /// Root outside, somebody else inside a user namespace: keeps root's way to every folder.
+    /// Root outside and an ordinary user inside a user namespace. Keeps root's access to every
+    /// folder.
     Namespace,
-    /// The account that a `PostgreSQL` package creates.
+    /// The account `postgres`, which a `PostgreSQL` package creates.
     Postgres { uid: u32, gid: u32 },
 }
 
 impl Account {
-    /// The user namespace comes first because it works below folders that only root may enter, such
-    /// as `/root`. Many containers forbid it.
+    /// Finds a user that can run `PostgreSQL`. The user namespace comes first, because it also
+    /// works below folders that only root may enter, such as `/root`. Many containers forbid it.
     pub(crate) fn find() -> Result<Self, EmbeddedError> {
         if !Uid::effective().is_root() {
             return Ok(Self::Own);
@@ -41,8 +42,8 @@ impl Account {
         Err(EmbeddedError::NoOrdinaryUser { reason: reason.to_owned() })
     }
 
-    /// `program` under this user. Both wrappers replace themselves by it, so that the child's pid is
-    /// the program's own.
+    /// Builds a command that runs `program` as this user. Both wrappers replace themselves with the
+    /// program, so that the child's pid is the program's own.
     pub(crate) fn command(&self, program: impl AsRef<OsStr>) -> Command {
         match self {
             Self::Own => Command::new(program),
@@ -60,14 +61,15 @@ impl Account {
         }
     }
 
-    /// Whether it can create files in `dir`, which needs a way through every folder above.
+    /// Returns true if this user can create files in `dir`, which requires access to every folder
+    /// above it.
     pub(crate) fn can_write_to(&self, dir: &Path) -> bool {
         let mut test = self.command("test");
         runs(test.arg("-w").arg(dir).arg("-a").arg("-x").arg(dir))
     }
 
-    /// Hands `path` over, with all that is in it if it is a folder. An earlier run may have had to
-    /// use another account.
+    /// Gives this user the ownership of `path`, including a folder's contents. An earlier run may
+    /// have used another account.
     pub(crate) fn take_ownership(&self, path: &Path) -> Result<(), EmbeddedError> {
         let (uid, gid) = match self {
             Self::Own => return Ok(()),

@@ -1,18 +1,18 @@
-//! Why a private server could not be had, and what to do about it.
+//! Errors of the private servers. Each says what to do.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// Why a private server could not be had. Each message says what to do.
+/// The reason why a private server is not available. Each message says what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum EmbeddedError {
-    /// No folder holds `initdb` and `postgres`.
+    /// No folder contains `initdb` and `postgres`.
     #[error(
         "PostgreSQL's programs are not in {searched}; run `dev/install`, or name their folder in \
          EMBEDDED_POSTGRES_BIN"
     )]
     PostgresMissing {
-        /// The folders that were tried.
+        /// The folders that were searched.
         searched: String,
     },
     /// The data was written by a major version that is not installed.
@@ -26,28 +26,28 @@ pub enum EmbeddedError {
         dir: PathBuf,
         /// The major version that wrote it.
         written_by: String,
-        /// The folder of the programs that were found instead.
+        /// The folder of the programs that are installed.
         found: String,
     },
-    /// We are root, which `PostgreSQL` refuses, and nothing else can be become.
+    /// This process runs as root, which `PostgreSQL` refuses, and can't run it as any other user.
     #[error(
         "PostgreSQL refuses to run as root, and no other user can be had: {reason}; run this as \
          an ordinary user, or allow user namespaces"
     )]
     NoOrdinaryUser {
-        /// What was tried and how it ended.
+        /// The users that were tried, and the result.
         reason: String,
     },
-    /// No folder holds Kafka's jars.
+    /// No folder contains Kafka's jars.
     #[error(
         "Kafka's jars are not in {searched}; run `dev/install`, or name their folder in \
          EMBEDDED_KAFKA_LIBS"
     )]
     KafkaMissing {
-        /// The folders that were tried.
+        /// The folders that were searched.
         searched: String,
     },
-    /// Another process has a server on the same folder.
+    /// Another process runs a server in the same folder.
     #[error(
         "{dir} is in use by another process{pid}; stop that one first, or use another folder",
         dir = dir.display(),
@@ -56,26 +56,26 @@ pub enum EmbeddedError {
     InUse {
         /// The folder.
         dir: PathBuf,
-        /// Who has it, where that could be read.
+        /// The process that uses the folder, if its id could be read.
         pid: Option<u32>,
     },
-    /// A process of an earlier run can't be ended.
+    /// A process of an earlier run does not end.
     #[error(
         "process {pid} of an earlier run still works in {dir} and does not end; end it by hand",
         dir = dir.display()
     )]
     Leftover {
-        /// The process.
+        /// The id of the process.
         pid: i32,
-        /// Where it works.
+        /// The working directory of the process.
         dir: PathBuf,
     },
-    /// A program could not be run at all.
+    /// A program could not be started.
     #[error("could not run {program}: {source}; run `dev/install`")]
     Run {
         /// The program.
         program: String,
-        /// What the operating system said.
+        /// The error of the operating system.
         source: std::io::Error,
     },
     /// The program that prepares a new data folder failed.
@@ -83,22 +83,22 @@ pub enum EmbeddedError {
     Prepare {
         /// `initdb` or Kafka's `StorageTool`.
         program: &'static str,
-        /// The folder that it should have prepared.
+        /// The folder that it was to prepare.
         dir: PathBuf,
-        /// The end of what it said.
+        /// The end of its output.
         output: String,
     },
-    /// The server ended while it should have started.
+    /// The server ended during its start.
     #[error("{server} ended while starting, see {log}; it said last: {tail}", log = log.display())]
     EndedEarly {
         /// `PostgreSQL` or `Kafka`.
         server: &'static str,
-        /// All that it said.
+        /// The server's log.
         log: PathBuf,
-        /// The end of that.
+        /// The end of the log.
         tail: String,
     },
-    /// The server runs and does not answer.
+    /// The server runs, but does not answer.
     #[error(
         "{server} has not answered within {} s ({last}); see {log}, and try again on a machine \
          with less to do",
@@ -108,55 +108,55 @@ pub enum EmbeddedError {
     NotAnswering {
         /// `PostgreSQL` or `Kafka`.
         server: &'static str,
-        /// How long it was given.
+        /// The time limit.
         waited: Duration,
-        /// How the last attempt ended.
+        /// The result of the last attempt.
         last: String,
-        /// What the server said.
+        /// The server's log.
         log: PathBuf,
     },
-    /// No port is free.
+    /// No port in the range is free.
     #[error("no free port on 127.0.0.1 among {tried}; stop what uses them")]
     NoFreePort {
-        /// Which ports were tried.
+        /// The range of ports that was tried.
         tried: String,
     },
-    /// A file or folder of ours can't be used.
+    /// A file or folder of a server can't be used.
     #[error("could not {action} {path}: {source}; check its owner and the free space", path = path.display())]
     File {
-        /// What was wanted, as a verb.
+        /// The intended action, as a verb.
         action: &'static str,
-        /// Of which file.
+        /// The file or folder.
         path: PathBuf,
-        /// What the operating system said.
+        /// The error of the operating system.
         source: std::io::Error,
     },
-    /// The private `PostgreSQL` refused a statement of ours.
+    /// The private `PostgreSQL` refused a statement.
     #[error("PostgreSQL refused to {action}: {source}")]
     Database {
-        /// What was wanted, as a verb.
+        /// The intended action, as a verb.
         action: String,
-        /// What it said.
+        /// The error of the database.
         source: sqlx::Error,
     },
-    /// The private Kafka refused a request of ours.
+    /// The private Kafka refused a request.
     #[error("Kafka refused to {action}: {reason}")]
     Broker {
-        /// What was wanted, as a verb.
+        /// The intended action, as a verb.
         action: String,
-        /// What it said.
+        /// The reason that Kafka gave.
         reason: String,
     },
 }
 
 impl EmbeddedError {
-    /// For `map_err` on file operations.
+    /// Returns a mapper for `map_err` on file operations.
     pub(crate) fn file(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.to_owned();
         move |source| Self::File { action, path, source }
     }
 
-    /// For `map_err` on statements.
+    /// Returns a mapper for `map_err` on statements.
     pub(crate) fn database(action: impl Into<String>) -> impl FnOnce(sqlx::Error) -> Self {
         let action = action.into();
         move |source| Self::Database { action, source }

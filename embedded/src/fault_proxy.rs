@@ -1,5 +1,5 @@
-//! A TCP proxy that can stop forwarding without closing anything, as a failed firewall or a paused
-//! virtual machine does: both ends see connections that are open and silent.
+//! A TCP proxy that can stop forwarding without closing anything, like a failed firewall or a
+//! paused virtual machine: both ends see open connections that are silent.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -10,17 +10,17 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-/// A proxy on a port of 127.0.0.1. It ends when it is dropped.
+/// A proxy on a port of 127.0.0.1. Dropping it stops it from accepting connections.
 pub struct FaultProxy {
     address: SocketAddr,
-    /// Connections that were accepted before this many freezes are silent.
+    /// The number of freezes. Connections that are older than the latest freeze are silent.
     freezes: Arc<watch::Sender<u64>>,
     accepted: Arc<AtomicUsize>,
     accepting: JoinHandle<()>,
 }
 
 impl FaultProxy {
-    /// Forwards to `upstream`, such as `127.0.0.1:5432`.
+    /// Starts a proxy that forwards to `upstream`, such as `127.0.0.1:5432`.
     pub async fn start(upstream: String) -> std::io::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
@@ -36,17 +36,17 @@ impl FaultProxy {
         Ok(Self { address, freezes, accepted, accepting })
     }
 
-    /// The address of the proxy.
+    /// Returns the address of the proxy.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// How many connections were made to it.
+    /// Returns the number of connections that the proxy has accepted.
     pub fn accepted(&self) -> usize {
         self.accepted.load(Ordering::Relaxed)
     }
 
-    /// Falls silent on all connections there are. New ones are forwarded.
+    /// Silences all present connections. New ones are forwarded.
     pub fn freeze(&self) {
         self.freezes.send_modify(|freezes| *freezes += 1);
     }

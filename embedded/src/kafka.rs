@@ -14,19 +14,20 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// A start takes 3 to 6 s with a core to itself; on a machine busy with a build, many times that.
+/// Time limit for a start, which takes 3 to 6 s with a core to itself and many times that beside a
+/// build.
 const START_PATIENCE: Duration = Duration::from_secs(120);
 const STOP_PATIENCE: Duration = Duration::from_secs(20);
 
-/// How a private Kafka runs.
+/// The options of a private Kafka.
 #[derive(Debug, Clone)]
 pub struct KafkaOptions {
     /// The Java heap in MiB.
     pub heap_mib: u32,
-    /// Whether it shall be up soon rather than run fast later: Java then compiles without the
-    /// slower, better compiler.
+    /// True for a quick start at the price of slower code later: Java leaves out its slower, better
+    /// compiler.
     pub quick_start: bool,
-    /// Further settings, by the names of `server.properties`; they win over ours.
+    /// Further settings, by their names in `server.properties`. They override the defaults.
     pub settings: Vec<(String, String)>,
 }
 
@@ -37,7 +38,7 @@ impl Default for KafkaOptions {
 }
 
 impl KafkaOptions {
-    /// For tests, which wait for the start and send little.
+    /// Options for tests, which wait for the start and send little.
     #[must_use]
     pub fn scratch() -> Self {
         Self { quick_start: true, ..Self::default() }
@@ -51,13 +52,13 @@ impl KafkaOptions {
     }
 }
 
-/// Where Java and the folder of Kafka's jars are, as the broker in `dir` finds them.
+/// Returns Java and the folder of Kafka's jars that a broker in `dir` would use.
 pub fn kafka_programs(dir: &Path) -> Result<(PathBuf, PathBuf), EmbeddedError> {
     Ok((programs::java(), programs::libs(dir)?))
 }
 
-/// A private Kafka: one folder, one child process that is broker and controller. Stopped when
-/// dropped.
+/// A private Kafka: one folder and one child process, which is broker and controller. Dropping it
+/// stops the process.
 #[derive(Debug)]
 pub struct Kafka {
     dir: OwnedDir,
@@ -70,7 +71,7 @@ pub struct Kafka {
 }
 
 impl Kafka {
-    /// Starts the broker in `dir`, or creates one there, and waits until it answers.
+    /// Starts the broker in `dir`, creating one if there is none, and waits until it answers.
     pub async fn start(dir: &Path, options: KafkaOptions) -> Result<Self, EmbeddedError> {
         let dir = OwnedDir::claim(dir)?;
         let java = programs::java();
@@ -83,7 +84,8 @@ impl Kafka {
         kafka.write_properties()?;
         kafka.format_if_new().await?;
         while let Err(error) = kafka.launch().await {
-            // Somebody else was faster with a port. Nobody knows ours yet, so take others.
+            // Another process was faster with a port. No client knows the ports yet, so others will
+            // do.
             if port::is_free(kafka.broker_port) && port::is_free(kafka.controller_port) {
                 return Err(error);
             }
@@ -94,37 +96,37 @@ impl Kafka {
         Ok(kafka)
     }
 
-    /// What a client takes as `bootstrap.servers`. It stays over `restart`, and over a new start if
-    /// the port is still free.
+    /// Returns the value for a client's `bootstrap.servers`. It survives `restart`, and also a new
+    /// start if the port is still free.
     pub fn brokers(&self) -> String {
         format!("127.0.0.1:{}", self.broker_port)
     }
 
-    /// The broker's process, while it runs.
+    /// Returns the id of the broker's process, while it runs.
     pub fn pid(&self) -> Option<u32> {
         self.process.as_ref().map(ServerProcess::pid)
     }
 
-    /// Stops it in an orderly way. Does nothing if it is down.
+    /// Stops the broker in order. Does nothing if it is down.
     pub async fn stop(&mut self) {
         if let Some(process) = self.process.take() {
             process.end(Signal::SIGTERM, STOP_PATIENCE).await;
         }
     }
 
-    /// Crashes it: kills the process, at once and unasked.
+    /// Crashes the broker: kills its process without warning.
     pub async fn kill(&mut self) -> Result<(), EmbeddedError> {
         self.process = None; // dropping kills
         owned_dir::kill_leftovers("java", self.dir.path()).await
     }
 
-    /// Starts it again on the same port, stopping it first if it runs.
+    /// Starts the broker again on the same port. Stops it first if it runs.
     pub async fn restart(&mut self) -> Result<(), EmbeddedError> {
         self.stop().await;
         self.launch().await
     }
 
-    /// Stops it at once and removes all its data.
+    /// Stops the broker at once and removes all its data.
     pub async fn discard(mut self) -> Result<(), EmbeddedError> {
         self.kill().await?;
         let dir = self.dir.path();
@@ -172,7 +174,7 @@ impl Kafka {
         Ok(())
     }
 
-    /// Gives a new data folder its identity. `meta.properties` is the last file that this writes.
+    /// Formats a new data folder. `meta.properties` is the last file that this writes.
     async fn format_if_new(&self) -> Result<(), EmbeddedError> {
         let data_dir = self.dir.join("data");
         if data_dir.join("meta.properties").exists() {
@@ -180,9 +182,9 @@ impl Kafka {
         }
         let mut command = self.java_command();
         command.args(["kafka.tools.StorageTool", "format"]);
-        // Any 16 bytes in base64 will do: nothing else is ever in this cluster.
+        // Any 16 bytes in base64 will do, since nothing else is ever part of this cluster.
         command.args(["--cluster-id", "cGxhdWRpdC1lbWJlZGRlZA", "--ignore-formatted", "--config"]);
-        // A group of its own, here as for the broker: Ctrl-C is for us to act upon.
+        // In a process group of its own, like the broker: only this process reacts to Ctrl-C.
         command.arg(self.properties_file()).stdin(Stdio::null()).process_group(0);
         let output = tokio::process::Command::from(command).kill_on_drop(true).output().await;
         let program = self.java.display().to_string();
@@ -203,15 +205,15 @@ impl Kafka {
         let mut command = self.java_command();
         command.arg("kafka.Kafka").arg(self.properties_file());
         let output = self.dir.join("kafka.out");
-        // Killed and not asked when we are gone: nobody would wait for an orderly end, and its log is
-        // made for a crash.
+        // Killed if this process dies: nobody would wait for an orderly end, and Kafka's log is
+        // made for crashes.
         let process =
             self.process.insert(ServerProcess::spawn(&mut command, &output, Signal::SIGKILL)?);
 
         let begun = Instant::now();
         let error = loop {
             if process.has_ended() {
-                // Why is in the log, or in the output if Java itself could not start.
+                // The log has the reason, or the output if Java itself could not start.
                 let tail = [owned_dir::tail(&output), owned_dir::tail(&self.dir.join("kafka.log"))];
                 let (server, tail) = ("Kafka", tail.join("\n"));
                 break EmbeddedError::EndedEarly { server, log: output, tail };
@@ -233,10 +235,10 @@ impl Kafka {
 
     fn java_command(&self) -> Command {
         let mut command = Command::new(&self.java);
-        // The working directory is how a later start recognises this process.
+        // A later start recognises this process by its working directory.
         command.current_dir(self.dir.path());
         command.arg(format!("-Xmx{}m", self.options.heap_mib));
-        // One small heap: the serial collector costs no threads and the least memory.
+        // For one small heap, the serial collector needs no extra threads and the least memory.
         command.args(["-XX:+UseSerialGC", "-Djava.awt.headless=true"]);
         if self.options.quick_start {
             command.arg("-XX:TieredStopAtLevel=1");

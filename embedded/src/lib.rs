@@ -1,12 +1,12 @@
 //! A private `PostgreSQL` and a private Apache Kafka as child processes, for `plaudit dev` and for tests.
 //!
-//! Both keep all they have in one folder each, listen on 127.0.0.1 only, and find their data and
-//! their port again at the next start. They end with the process that started them, even if that is
-//! killed; should one survive all the same, the next start on its folder ends it first.
+//! Each keeps everything in one folder, listens on 127.0.0.1 only, and finds its data and its port
+//! again at the next start. They end with the process that started them, even if that is killed. If
+//! one survives all the same, the next start in its folder ends it first.
 //!
-//! Three variables say where the programs are, if they are not where they usually are:
-//! `EMBEDDED_POSTGRES_BIN` (a folder with `initdb` and `postgres`), `EMBEDDED_KAFKA_LIBS` (a folder
-//! with Kafka's jars), `EMBEDDED_JAVA` (the program).
+//! Three variables name the programs if they are not in their usual places: `EMBEDDED_POSTGRES_BIN`
+//! (a folder with `initdb` and `postgres`), `EMBEDDED_KAFKA_LIBS` (a folder with Kafka's jars) and
+//! `EMBEDDED_JAVA` (the program).
 
 mod account;
 mod error;

@@ -38,8 +38,8 @@ async fn main() -> ExitCode {
     }
 }
 
-/// What can end it from outside. Both are only noticed once they are listened to, so this is done
-/// before anything is started.
+/// The signals that stop the program. A signal is noticed only once it is listened to, so this is
+/// done before anything is started.
 struct Stops {
     interrupt: tokio::signal::unix::Signal,
     terminate: tokio::signal::unix::Signal,
@@ -79,7 +79,7 @@ async fn run_beside_servers(command: Command) -> Result<u8, EmbeddedError> {
     };
     let name = command.as_std().get_program().to_string_lossy().into_owned();
     let outcome = run_to_its_end(command, &postgres, &kafka, &mut stops).await;
-    // Nobody wants their data back, so neither is given the time for an orderly end.
+    // The data is not needed again, so the servers are killed.
     let (postgres, kafka) = tokio::join!(postgres.discard(), kafka.discard());
     postgres.and(kafka)?;
     outcome.map(code_of).map_err(|source| cannot_run(&name, source))
@@ -94,8 +94,8 @@ async fn run_to_its_end(
     let mut child = command
         .env(DATABASE_URL, postgres.url("plaudit"))
         .env(KAFKA_BROKERS, kafka.brokers())
-        // A group of its own, so that a signal reaches what COMMAND itself has started: cargo does
-        // not pass one on to a test. A group beside the terminal's may not read from it.
+        // In a process group of its own, so that a signal reaches COMMAND's own children too; cargo
+        // does not pass signals on to a test. A background group may not read from the terminal.
         .process_group(0)
         .stdin(Stdio::null())
         .spawn()?;
@@ -112,7 +112,8 @@ async fn run_to_its_end(
     }
 }
 
-/// COMMAND's status as a shell would give it: 128 and the signal's number if one ended it.
+/// Returns COMMAND's status as a shell reports it: 128 plus the signal's number if a signal ended
+/// it.
 fn code_of(status: ExitStatus) -> u8 {
     match (status.code(), status.signal()) {
         (Some(code), _) => exit_part(code),

@@ -1,4 +1,4 @@
-//! A server's folder: who has it, and what an earlier owner left running in it.
+//! A server's folder: locks it, and ends processes that an earlier owner left running in it.
 
 use crate::EmbeddedError;
 use nix::sys::signal::{Signal, kill};
@@ -9,8 +9,8 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// A folder that no other process of ours uses, for as long as this value lives. The kernel gives
-/// up the lock when its process dies, however it dies.
+/// A folder that no other process uses while this value lives. The kernel releases the lock when
+/// the process dies, however it dies.
 #[derive(Debug)]
 pub(crate) struct OwnedDir {
     path: PathBuf,
@@ -18,14 +18,15 @@ pub(crate) struct OwnedDir {
 }
 
 impl OwnedDir {
-    /// Creates the folder if need be, readable by its owner only, and takes it.
+    /// Creates the folder if it is missing, readable by its owner only, and locks it.
     pub(crate) fn claim(dir: &Path) -> Result<Self, EmbeddedError> {
         fs::DirBuilder::new()
             .recursive(true)
             .mode(0o700)
             .create(dir)
             .map_err(EmbeddedError::file("create", dir))?;
-        // Processes are recognised by the folder they work in, which the kernel names in full.
+        // Processes are recognised by their working directory, for which the kernel reports the
+        // full path.
         let path = fs::canonicalize(dir).map_err(EmbeddedError::file("find", dir))?;
         let lock_path = path.join("owner.lock");
         let mut lock = File::options()
@@ -62,8 +63,8 @@ impl OwnedDir {
     }
 }
 
-/// Kills every process of `program` that works in `dir`, and waits until they are gone, with their
-/// ports. `PostgreSQL` refuses to start while a backend of a killed postmaster still runs.
+/// Kills every process of `program` that works in `dir`, and waits until the processes and their
+/// ports are gone. `PostgreSQL` refuses to start while a backend of a killed postmaster still runs.
 pub(crate) async fn kill_leftovers(program: &str, dir: &Path) -> Result<(), EmbeddedError> {
     let deadline = Instant::now() + Duration::from_secs(30);
     let mut killed = Vec::new();
@@ -81,8 +82,8 @@ pub(crate) async fn kill_leftovers(program: &str, dir: &Path) -> Result<(), Embe
     }
 }
 
-/// Whether nothing is left of a killed process but perhaps its status, which its parent may never
-/// ask for. While threads of it are ending, its ports are still taken.
+/// Returns true if at most the status of a killed process is left, which its parent may never
+/// collect. While threads are ending, the process's ports are still in use.
 fn has_ended(pid: Pid) -> bool {
     let process = PathBuf::from(format!("/proc/{pid}"));
     let threads = fs::read_dir(process.join("task")).into_iter().flatten().count();
@@ -91,8 +92,8 @@ fn has_ended(pid: Pid) -> bool {
     threads == 0 || (threads == 1 && is_zombie)
 }
 
-/// The running processes whose program is called `program` and whose working directory is `dir`.
-/// The program's name keeps a shell that stands in that folder out of it.
+/// Returns the running processes whose program is called `program` and whose working directory is
+/// `dir`. The name excludes a shell in that folder.
 fn processes_in(program: &str, dir: &Path) -> Vec<Pid> {
     let works_here = |process: &Path| {
         fs::read_link(process.join("cwd")).is_ok_and(|cwd| cwd == dir)
@@ -108,14 +109,14 @@ fn processes_in(program: &str, dir: &Path) -> Vec<Pid> {
         .collect()
 }
 
-/// The end of a log, for an error message.
+/// Returns the end of a log, for an error message.
 pub(crate) fn tail(log: &Path) -> String {
     let text = fs::read(log).unwrap_or_default();
     let text = String::from_utf8_lossy(&text);
     last_lines(&text)
 }
 
-/// The last lines of a text, for an error message.
+/// Returns the last lines of a text, for an error message.
 pub(crate) fn last_lines(text: &str) -> String {
     const LINES_MAX: usize = 12;
     let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();

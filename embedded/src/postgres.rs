@@ -12,19 +12,20 @@ use sqlx::{Connection, PgConnection};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// Recovery after a crash may have to read all log since the last checkpoint.
+/// Time limit for a start. Recovery after a crash may have to read the whole log since the last
+/// checkpoint.
 const START_PATIENCE: Duration = Duration::from_secs(120);
 const STOP_PATIENCE: Duration = Duration::from_secs(30);
 
-/// How a private `PostgreSQL` runs.
+/// The options of a private `PostgreSQL`.
 #[derive(Debug, Clone)]
 pub struct PostgresOptions {
-    /// Whether data survives a crash of the *machine*. Without it nothing waits for the disk; what
-    /// was committed still survives a crash of the server.
+    /// True if data must survive a crash of the *machine*. If false, nothing waits for the disk,
+    /// but commits still survive a crash of the server.
     pub durable: bool,
-    /// Connections at a time.
+    /// The most connections at a time.
     pub max_connections: u32,
-    /// Further settings, by the names of `postgresql.conf`; they win over ours.
+    /// Further settings, by their names in `postgresql.conf`. They override the defaults.
     pub settings: Vec<(String, String)>,
 }
 
@@ -35,9 +36,9 @@ impl Default for PostgresOptions {
 }
 
 impl PostgresOptions {
-    /// For tests, whose data nobody wants back after a power cut. Many of them may run at a time, each
-    /// with pools of its own. No autovacuum: they are done long before it is of use, and a role that
-    /// is no superuser can't drop a database that a worker of it is in.
+    /// Options for tests, whose data need not survive a power cut, and of which many may run at a
+    /// time, each with its own pools. Autovacuum is off: tests end long before it is of use, and a
+    /// role that is not a superuser can't drop a database in which one of its workers runs.
     #[must_use]
     pub fn scratch() -> Self {
         let scratch = Self { durable: false, max_connections: 400, ..Self::default() };
@@ -68,8 +69,8 @@ impl PostgresOptions {
     }
 }
 
-/// A private `PostgreSQL` cluster: one folder, one child process, one database `plaudit` that the role
-/// `plaudit` owns. Stopped when dropped.
+/// A private `PostgreSQL` cluster: one folder, one child process, and one database `plaudit`, owned
+/// by the role `plaudit`. Dropping it stops the server.
 #[derive(Debug)]
 pub struct Postgres {
     dir: OwnedDir,
@@ -84,7 +85,7 @@ pub struct Postgres {
 }
 
 impl Postgres {
-    /// Starts the cluster in `dir`, or creates one there, and waits until it answers.
+    /// Starts the cluster in `dir`, creating one if there is none, and waits until it answers.
     pub async fn start(dir: &Path, options: PostgresOptions) -> Result<Self, EmbeddedError> {
         let dir = OwnedDir::claim(dir)?;
         let account = Account::find()?;
@@ -109,7 +110,8 @@ impl Postgres {
             process: None,
         };
         while let Err(error) = postgres.launch().await {
-            // Somebody else was faster with the port. Nobody knows ours yet, so take another.
+            // Another process was faster with the port. No client knows the port yet, so another
+            // will do.
             if port::is_free(postgres.port) {
                 return Err(error);
             }
@@ -119,53 +121,54 @@ impl Postgres {
         Ok(postgres)
     }
 
-    /// Where `database` is, for the role `plaudit`, which may create databases.
+    /// Returns the URL of `database` for the role `plaudit`, which may create databases.
     pub fn url(&self, database: &str) -> String {
         format!("postgres://plaudit:{}@127.0.0.1:{}/{database}", self.password, self.port)
     }
 
-    /// Where `database` is, for the superuser.
+    /// Returns the URL of `database` for the superuser.
     pub fn superuser_url(&self, database: &str) -> String {
         let password = &self.superuser_password;
         format!("postgres://postgres:{password}@127.0.0.1:{}/{database}", self.port)
     }
 
-    /// The port on 127.0.0.1. It stays over `restart`, and over a new start if it is still free.
+    /// Returns the port on 127.0.0.1. It survives `restart`, and also a new start if it is still
+    /// free.
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// The postmaster's process, while it runs.
+    /// Returns the id of the postmaster's process, while it runs.
     pub fn pid(&self) -> Option<u32> {
         self.process.as_ref().map(ServerProcess::pid)
     }
 
-    /// Where the cluster's files are. Below the folder it was started in, unless we are root and may
-    /// only run it as a user who can't get there.
+    /// Returns the folder of the cluster's files. It lies below the cluster's own folder, unless
+    /// this process is root and must run the server as a user without access to that folder.
     pub fn data_dir(&self) -> &Path {
         &self.data_dir
     }
 
-    /// Stops it in an orderly way: open transactions are rolled back. Does nothing if it is down.
+    /// Stops the server in order: open transactions are rolled back. Does nothing if it is down.
     pub async fn stop(&mut self) {
         if let Some(process) = self.process.take() {
             process.end(Signal::SIGINT, STOP_PATIENCE).await; // a "fast" shutdown
         }
     }
 
-    /// Crashes it: kills the postmaster and then all its processes, at once and unasked.
+    /// Crashes the server: kills the postmaster and then all its processes, without warning.
     pub async fn kill(&mut self) -> Result<(), EmbeddedError> {
         self.process = None; // dropping kills
         owned_dir::kill_leftovers("postgres", &self.data_dir).await
     }
 
-    /// Starts it again on the same port, stopping it first if it runs.
+    /// Starts the server again on the same port. Stops it first if it runs.
     pub async fn restart(&mut self) -> Result<(), EmbeddedError> {
         self.stop().await;
         self.launch().await
     }
 
-    /// Stops it at once and removes all its data.
+    /// Stops the server at once and removes all its data.
     pub async fn discard(mut self) -> Result<(), EmbeddedError> {
         self.kill().await?;
         let remove =
@@ -178,8 +181,8 @@ impl Postgres {
 
     async fn launch(&mut self) -> Result<(), EmbeddedError> {
         owned_dir::kill_leftovers("postgres", &self.data_dir).await?;
-        // PostgreSQL removes the file of a dead postmaster by itself, but not if that pid has
-        // meanwhile been given to another process. Nobody works in this folder: it is stale.
+        // PostgreSQL removes a dead postmaster's file itself, unless another process now has that
+        // pid. No process works in this folder any more, so the file is stale.
         let _ = std::fs::remove_file(self.data_dir.join("postmaster.pid"));
 
         let mut command = self.account.command(self.programs.join("postgres"));
@@ -230,7 +233,8 @@ impl Postgres {
         Err(error)
     }
 
-    /// Repeated at every start: the one before may have ended between two of these statements.
+    /// Creates the role and the database. Runs at every start, since an earlier one may have ended
+    /// between two of these statements.
     async fn create_role_and_database(&self) -> Result<(), EmbeddedError> {
         let failed = || EmbeddedError::database("set up the role `plaudit`");
         let url = self.superuser_url("postgres");
@@ -238,7 +242,7 @@ impl Postgres {
         let exists = |what| format!("select exists (select from {what} = 'plaudit')");
         let role = exists("pg_roles where rolname");
         if !sqlx::query_scalar(&role).fetch_one(&mut connection).await.map_err(failed())? {
-            // The password is hexadecimal: nothing to quote.
+            // The password is hexadecimal and needs no quoting.
             let create = format!("create role plaudit login createdb password '{}'", self.password);
             sqlx::query(&create).execute(&mut connection).await.map_err(failed())?;
         }

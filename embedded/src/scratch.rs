@@ -1,4 +1,4 @@
-//! Folders for one run of tests.
+//! Folders that last for one run of tests.
 
 use crate::EmbeddedError;
 use crate::owned_dir::OwnedDir;
@@ -7,31 +7,33 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// A new, empty folder below the build's own `target/`, removed when dropped.
+/// A new, empty folder below the build's own `target/`. Dropping it removes the folder.
 #[derive(Debug)]
 pub struct ScratchDir {
     dir: OwnedDir,
 }
 
 impl ScratchDir {
-    /// Creates one whose name begins with `prefix`. Also removes those that a killed run left.
+    /// Creates a folder whose name begins with `prefix`. Also removes folders that killed runs have
+    /// left.
     pub fn create(prefix: &str) -> Result<Self, EmbeddedError> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let all = scratch_root();
         fs::create_dir_all(&all).map_err(EmbeddedError::file("create", &all))?;
-        // One at a time: between its creation and its lock a folder looks abandoned.
+        // One process at a time: between its creation and its lock, a folder looks abandoned.
         let turn = all.join("turn.lock");
         let lock = File::create(&turn).map_err(EmbeddedError::file("create", &turn))?;
         lock.lock().map_err(EmbeddedError::file("lock", &turn))?;
         remove_abandoned(&all);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let path = all.join(format!("{prefix}-{}-{number}", std::process::id()));
-        // Not as private as a server's own folder: the user that PostgreSQL runs as must get through.
+        // Less private than a server's own folder, since the user that PostgreSQL runs as needs
+        // access.
         fs::create_dir(&path).map_err(EmbeddedError::file("create", &path))?;
         Ok(Self { dir: OwnedDir::claim(&path)? })
     }
 
-    /// Where it is.
+    /// Returns the path of the folder.
     pub fn path(&self) -> &Path {
         self.dir.path()
     }
@@ -43,7 +45,7 @@ impl Drop for ScratchDir {
     }
 }
 
-/// A folder is abandoned when its lock can be had: its owner has died.
+/// Removes folders whose owner has died, which shows in that their lock is free.
 fn remove_abandoned(all: &Path) {
     for entry in fs::read_dir(all).into_iter().flatten().flatten() {
         if let Ok(abandoned) = OwnedDir::claim(&entry.path()) {
@@ -52,7 +54,7 @@ fn remove_abandoned(all: &Path) {
     }
 }
 
-/// `target/embedded`, found from the running program, which cargo puts below `target/`.
+/// Returns `target/embedded`, found from the running program, which cargo puts below `target/`.
 fn scratch_root() -> PathBuf {
     let exe = env::current_exe().unwrap_or_default();
     let target = exe.ancestors().find(|dir| dir.join("CACHEDIR.TAG").is_file());

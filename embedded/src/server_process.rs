@@ -1,4 +1,4 @@
-//! A server as a child process that ends when we do.
+//! A server as a child process that ends together with this process.
 
 use crate::EmbeddedError;
 use nix::sys::signal::{Signal, kill};
@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// How often an ending process is looked at.
+/// Interval at which an ending process is checked.
 const GLANCE: Duration = Duration::from_millis(10);
 
 #[derive(Debug)]
@@ -19,8 +19,8 @@ pub(crate) struct ServerProcess {
 }
 
 impl ServerProcess {
-    /// Runs `command` with all it says going to `log`. Should we die without stopping it, it gets
-    /// the signal `if_orphaned`.
+    /// Runs `command` with its output in `log`. If this process dies without stopping the server,
+    /// the server gets the signal `if_orphaned`.
     pub(crate) fn spawn(
         command: &mut Command,
         log: &Path,
@@ -33,7 +33,8 @@ impl ServerProcess {
             .stdin(Stdio::null())
             .stdout(out)
             .stderr(err)
-            // Ctrl-C in a terminal reaches every process of a group. Ours decides what stops when.
+            // Ctrl-C in a terminal reaches every process of its group. This process decides what
+            // stops when.
             .process_group(0)
             .spawn()
             .map_err(|source| EmbeddedError::Run { program, source })?;
@@ -55,7 +56,7 @@ impl ServerProcess {
         !matches!(self.server.try_wait(), Ok(None))
     }
 
-    /// Sends `signal`, waits for the end, and kills if there is none within `patience`.
+    /// Sends `signal` and waits for the end, or kills the process after `patience`.
     pub(crate) async fn end(mut self, signal: Signal, patience: Duration) {
         self.send(signal);
         let deadline = Instant::now() + patience;
@@ -65,7 +66,7 @@ impl ServerProcess {
         // Dropping `self` kills what is left.
     }
 
-    /// The same where nothing can be awaited.
+    /// Does the same as [`Self::end`] without awaiting.
     pub(crate) fn end_blocking(mut self, signal: Signal, patience: Duration) {
         self.send(signal);
         let deadline = Instant::now() + patience;
@@ -82,7 +83,8 @@ impl ServerProcess {
 }
 
 impl Drop for ServerProcess {
-    /// The watchdog goes first: it must never see a pid that the system has given to another process.
+    /// Ends the watchdog first: it must never signal a pid that the system has given to another
+    /// process.
     fn drop(&mut self) {
         let _ = self.watchdog.kill();
         let _ = self.watchdog.wait();
@@ -91,9 +93,9 @@ impl Drop for ServerProcess {
     }
 }
 
-/// A shell that waits until our end of its pipe is closed, which the kernel does when we die, and
-/// then signals `pid`. (Linux's parent-death signal would be sent as soon as the *thread* that
-/// spawned the server ends, and threads of an async runtime do end.)
+/// Starts a shell that waits until this process's end of its pipe is closed, which the kernel does
+/// when this process dies, and then signals `pid`. Linux's parent-death signal would be sent as
+/// soon as the *thread* that spawned the server ends, and threads of an async runtime do end.
 fn watchdog(pid: u32, signal: Signal) -> std::io::Result<Child> {
     let name = signal.as_str().trim_start_matches("SIG");
     Command::new("/bin/sh")

@@ -1,7 +1,7 @@
-//! What tests share, and what each has for itself.
+//! Servers that all tests share, and databases and topics that each test has for itself.
 //!
-//! All tests of a run share one `PostgreSQL` and one Kafka: those of `plaudit-embedded run`, or else
-//! a pair that the test's process starts for itself. No two tests share a database or a topic.
+//! All tests of a run share one `PostgreSQL` and one Kafka: those of `plaudit-embedded run`, or
+//! else servers that the test process starts for itself. No two tests share a database or a topic.
 
 use crate::fault_proxy::FaultProxy;
 use crate::kafka::admin;
@@ -12,16 +12,16 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 use tokio::sync::OnceCell;
 
-/// The maintenance database's URL, for a role that may create databases.
+/// Names the variable with the maintenance database's URL, for a role that may create databases.
 pub const DATABASE_URL: &str = "EMBEDDED_DATABASE_URL";
-/// The brokers.
+/// Names the variable with the brokers.
 pub const KAFKA_BROKERS: &str = "EMBEDDED_KAFKA_BROKERS";
 
-/// The maintenance database, of which tests create theirs.
+/// Returns the URL of the maintenance database, from which tests create their own.
 ///
 /// # Panics
 ///
-/// If no `PostgreSQL` can be started: no test can go on without, and the message says what to do.
+/// If no `PostgreSQL` can be started. No test can run without it, and the message says what to do.
 pub async fn database_url() -> String {
     static OWN: OnceCell<(ScratchDir, Postgres)> = OnceCell::const_new();
     if let Ok(url) = env::var(DATABASE_URL) {
@@ -36,7 +36,7 @@ pub async fn database_url() -> String {
     or_panic(OWN.get_or_try_init(start).await).1.url("plaudit")
 }
 
-/// What a test's Kafka client takes as `bootstrap.servers`.
+/// Returns the value for a client's `bootstrap.servers`.
 ///
 /// # Panics
 ///
@@ -54,7 +54,7 @@ pub async fn kafka_brokers() -> String {
     or_panic(OWN.get_or_try_init(start).await).1.brokers()
 }
 
-/// Creates an empty database with a name of its own that begins with `prefix`. Gives its URL.
+/// Creates an empty database with a unique name that begins with `prefix`. Returns its URL.
 ///
 /// # Panics
 ///
@@ -63,7 +63,7 @@ pub async fn create_database(prefix: &str) -> String {
     create_database_from("template1", prefix).await
 }
 
-/// Puts a proxy before a database that [`create_database`] gave. Gives the URL through the proxy.
+/// Starts a proxy to a database of [`create_database`]. Returns it with the URL through it.
 ///
 /// # Panics
 ///
@@ -78,7 +78,7 @@ pub async fn fault_proxy(url: &str) -> (FaultProxy, String) {
     (proxy, through)
 }
 
-/// Creates a copy of the database `template`, to which nobody may be connected. Gives its URL.
+/// Creates a copy of the database `template`, to which nobody may be connected. Returns its URL.
 ///
 /// # Panics
 ///
@@ -97,7 +97,7 @@ pub async fn create_database_from(template: &str, prefix: &str) -> String {
     with_database(&url, &name)
 }
 
-/// Removes a database that [`create_database`] gave, ending the connections to it.
+/// Drops a database of [`create_database`], ending all connections to it.
 ///
 /// # Panics
 ///
@@ -113,13 +113,13 @@ pub async fn drop_database(url: &str) {
     or_panic(dropped.await.map_err(EmbeddedError::database(format!("drop the database {name}"))));
 }
 
-/// The last part of a database's URL: what `create_database_from` takes as `template`.
+/// Returns the name in a database's URL, as `create_database_from` takes it for `template`.
 pub fn database_name(url: &str) -> &str {
     let path = url.split_once('?').map_or(url, |(before, _)| before);
     path.rsplit_once('/').map_or(path, |(_, name)| name)
 }
 
-/// Creates a topic with a name of its own that begins with `prefix`. Gives the name.
+/// Creates a topic with a unique name that begins with `prefix`. Returns the name.
 ///
 /// # Panics
 ///
@@ -139,11 +139,11 @@ pub async fn delete_topic(name: &str) {
     or_panic(admin::delete_topic(&kafka_brokers().await, name).await);
 }
 
-/// `prefix` with what makes it unique among all tests of all processes and runs.
+/// Returns a name with `prefix` that is unique among all tests of all processes and runs.
 pub fn unique_name(prefix: &str) -> String {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let count = COUNT.fetch_add(1, Ordering::Relaxed);
-    // A pid comes again, with a later time. A database's name may have 63 bytes.
+    // A pid may be reused, but at a later time. A database's name may have 63 bytes.
     let seconds = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     format!("{prefix}-{seconds:x}-{}-{count}", std::process::id())
 }

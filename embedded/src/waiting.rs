@@ -1,12 +1,12 @@
-//! Waiting for a fact in a test.
+//! Waits for conditions in tests.
 
 use std::time::{Duration, Instant};
 
-/// The rest between two looks: short, so that a test ends when the fact is there.
+/// Interval between two looks: short, so that a test ends soon after the condition holds.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
-/// Looks until a fact is there, up to a limit. `None` means that it did not become true; the last look is after the
-/// limit, however long one takes.
+/// Calls `look` until it returns something or `limit` has passed. `None` means that it never did. A
+/// look that has begun is finished, even beyond the limit.
 pub async fn within<T>(limit: Duration, mut look: impl AsyncFnMut() -> Option<T>) -> Option<T> {
     let deadline = Instant::now() + limit;
     loop {
@@ -18,11 +18,11 @@ pub async fn within<T>(limit: Duration, mut look: impl AsyncFnMut() -> Option<T>
     }
 }
 
-/// As [`within`], for a fact without which the test has failed.
+/// Waits like [`within`], for a condition without which the test has failed.
 ///
 /// # Panics
 ///
-/// If the fact is not there within the limit.
+/// If the condition does not hold within the limit.
 pub async fn eventually<T>(limit: Duration, fact: &str, look: impl AsyncFnMut() -> Option<T>) -> T {
     match within(limit, look).await {
         Some(found) => found,

@@ -1,4 +1,5 @@
-//! The private Kafka: starts, keeps its records, can be killed, speaks both group protocols.
+//! The private Kafka: starts, keeps its records, survives a kill, and supports both group
+//! protocols.
 
 use plaudit_embedded::{Kafka, KafkaOptions, ScratchDir};
 use rdkafka::consumer::{Consumer, StreamConsumer};
@@ -16,7 +17,8 @@ async fn send(payload: &str, topic: &str, kafka: &Kafka) {
     producer.send(record, PATIENCE).await.unwrap();
 }
 
-/// The first `count` records of a topic, as a new group of the given protocol receives them.
+/// Returns the first `count` records of a topic, as a new group with the given protocol receives
+/// them.
 async fn received(count: usize, protocol: &str, topic: &str, kafka: &Kafka) -> Vec<String> {
     let consumer: StreamConsumer = ClientConfig::new()
         .set("bootstrap.servers", kafka.brokers())
@@ -35,7 +37,7 @@ async fn received(count: usize, protocol: &str, topic: &str, kafka: &Kafka) -> V
                     payloads.push(String::from_utf8(record.payload().unwrap().to_vec()).unwrap());
                 }
                 Err(fatal @ KafkaError::MessageConsumptionFatal(_)) => panic!("{fatal}"),
-                // The client connects again by itself: the broker has only just started.
+                // The broker has only just started; the client reconnects by itself.
                 Err(passing) => last_error = Some(passing),
             }
         }

@@ -1,4 +1,4 @@
-//! The private `PostgreSQL`: starts, keeps what was committed, can be killed, ends with its owner.
+//! The private `PostgreSQL`: starts, keeps its commits, survives a kill, and ends with its owner.
 
 use plaudit_embedded::{EmbeddedError, Postgres, PostgresOptions, ScratchDir};
 use sqlx::{Connection, PgConnection};
@@ -116,8 +116,7 @@ async fn a_port_that_others_took_meanwhile_is_given_up() {
     assert_eq!(kept(&postgres).await, [1]);
 }
 
-/// Runs `plaudit-embedded run -- sleep` and kills it: its servers must end soon, and the next run
-/// must work.
+/// Kills a `plaudit-embedded run`. Its servers must end soon.
 #[tokio::test]
 async fn servers_end_with_a_killed_owner() {
     let program = env!("CARGO_BIN_EXE_plaudit-embedded");

@@ -1,4 +1,4 @@
-//! `plaudit-embedded run -- COMMAND…`.
+//! Tests of `plaudit-embedded run -- COMMAND…`.
 
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -26,10 +26,11 @@ fn it_says_how_it_is_used() {
     }
 }
 
-/// Less than the command sleeps, and more than a busy machine takes to start and stop two servers.
+/// Shorter than the command's sleep, and longer than a busy machine takes to start and stop two
+/// servers.
 const PATIENCE: Duration = Duration::from_secs(300);
 
-/// Whether the process has a handler for SIGTERM. Before it has, the signal just ends it.
+/// Returns true if the process has a handler for SIGTERM. Without one, the signal just ends it.
 fn catches_sigterm(pid: u32) -> bool {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap();
@@ -40,7 +41,7 @@ fn catches_sigterm(pid: u32) -> bool {
 fn a_signal_reaches_the_command_and_what_that_started() {
     let mut owner = run(&["run", "--", "sh", "-c", "sleep 600; true"]).spawn().unwrap();
     let begun = Instant::now();
-    // From then on, whenever it comes, during the start or after it, everything ends.
+    // From then on a signal ends everything, during the start as well as later.
     while !catches_sigterm(owner.id()) {
         assert!(begun.elapsed() < PATIENCE, "it never listened to SIGTERM");
         std::thread::sleep(Duration::from_millis(5));

@@ -1,4 +1,4 @@
-//! What the tests of other crates are given.
+//! Tests of the databases and topics that other crates' tests get.
 
 use plaudit_embedded::test_cluster;
 use sqlx::{Connection, PgConnection};

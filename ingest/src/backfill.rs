@@ -1,9 +1,10 @@
 //! Backfills: a new task counts past actions by reading the topics again, beside the live traffic.
 //!
-//! Each process that reads topics runs one worker, which takes a backfill that has none by a lease. It settles
-//! where the past ends in each lane, plans what to read ([`plan`]), reads it in chunks ([`reader`]) without a group,
-//! puts the actions that the task may count into the background of the queue, and notes how far it is once they are
-//! committed. Whatever is read twice is recognised by the batch.
+//! Each process that reads topics runs one worker, which leases a backfill that no other worker
+//! holds. The worker settles where the past ends in each lane, plans which records to read
+//! ([`plan`]), and reads them in chunks ([`reader`]) without joining a group. It submits the
+//! actions that the task may count to the queue as background work, and records its progress once
+//! they are committed. Records that are read twice are recognised when they are applied.
 
 mod counting;
 pub mod plan;
@@ -27,38 +28,39 @@ use uuid::Uuid;
 
 use crate::options::IngestOptions;
 
-/// The pause between two looks of a worker without work.
+/// Interval at which an idle worker looks for a backfill.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// The rest of a backfill that does not get on before a process takes it again, in seconds.
+/// Seconds before any process retries a backfill that makes no progress.
 const REST_SECONDS: f64 = 5.0;
 
-/// The pause between renewals of a lease while the live traffic leaves no room.
+/// Interval between renewals of the lease while background work waits for the live traffic.
 const RENEW_EVERY: Duration = Duration::from_secs(4);
 
-/// The parts that a worker needs. Cheap to clone.
+/// The context of a backfill worker. Cheap to clone.
 #[derive(Clone)]
 pub struct BackfillWorker {
-    /// The options of reading.
+    /// The options of the live reader.
     pub options: Arc<IngestOptions>,
-    /// The most records that are read in a second.
+    /// The read limit, in records per second.
     pub records_per_second: u32,
-    /// The queue that applies them.
+    /// The queue that applies the actions.
     pub queue: CommandQueue,
-    /// For leases and progress.
+    /// The database, for leases and progress.
     pub database: Deadlined,
     /// The source mappings in force.
     pub sources: watch::Receiver<Arc<Sources>>,
-    /// Cancelled to end in order.
+    /// Cancelled for an orderly stop.
     pub stopped: CancellationToken,
 }
 
-/// The reason why a step led no further.
+/// The reason why a step of a backfill stopped.
 #[derive(Debug)]
 enum Halt {
-    /// Another process has the backfill, an operator has paused or cancelled it, or this process ends.
+    /// Another process has taken the backfill, an operator has paused or cancelled it, or this
+    /// process is stopping.
     NotOurs,
-    /// It does not get on, for a reason that an operator should see.
+    /// The backfill makes no progress. Holds the reason, which is shown to operators.
     Stuck(String),
 }
 
@@ -75,7 +77,7 @@ impl From<Arc<ExecuteError>> for Halt {
 }
 
 impl BackfillWorker {
-    /// Works until it is stopped.
+    /// Spawns the worker, which runs until `stopped` is cancelled.
     pub fn start(self) -> JoinHandle<()> {
         tokio::spawn(async move {
             let holder = Uuid::new_v4();
@@ -91,7 +93,7 @@ impl BackfillWorker {
         })
     }
 
-    /// Works on a backfill as long as that goes.
+    /// Works on a leased backfill until it is done or can't continue, then returns the lease.
     async fn attend(&self, lease: &Lease) {
         let task = &lease.task;
         let ended = match (&lease.release, lease.state.is_open()) {
@@ -117,7 +119,7 @@ impl BackfillWorker {
         }
     }
 
-    /// The options with the topics that sources map now.
+    /// Returns the options with the topics that the sources map now.
     fn options_now(&self) -> Arc<IngestOptions> {
         let options = IngestOptions::clone(&self.options);
         Arc::new(options.with_topics_of(&self.sources.borrow()))
@@ -139,7 +141,7 @@ impl BackfillWorker {
         self.count(lease).await
     }
 
-    /// A task that takes no actions waits with its backfill.
+    /// Fails if the task takes no actions at present; its backfill then waits.
     async fn check_task(&self, lease: &Lease) -> Result<(), Halt> {
         let newest = |pool| async move { self.queue.catalogue().newest(&pool).await };
         let catalogue = self.database.call(newest).await.map_err(Arc::new)?;
@@ -152,7 +154,7 @@ impl BackfillWorker {
         }
     }
 
-    /// Settles in every lane where the past ends, lanes without traffic included.
+    /// Settles where the past ends in every lane, including lanes without traffic.
     async fn settle(&self, lease: &Lease) -> Result<(), Halt> {
         let unsettled = |pool| async move { bounds::unsettled_lanes(&pool, &lease.task).await };
         let lanes = self.database.call(unsettled).await?;
@@ -165,7 +167,7 @@ impl BackfillWorker {
         Ok(())
     }
 
-    /// Applies items in the background, and keeps the lease for as long as that takes.
+    /// Applies items as background work and renews the lease meanwhile.
     async fn apply(&self, lease: &Lease, items: Vec<Item>) -> Result<Vec<Applied>, Halt> {
         let mut submission = self.queue.submit(items);
         loop {
@@ -182,7 +184,7 @@ impl BackfillWorker {
     }
 }
 
-/// Stops the work if the backfill was paused, cancelled or taken by another process since.
+/// Fails if the backfill was paused, cancelled or taken by another process since the lease began.
 fn go_on(lease: &Lease, state: Option<BackfillState>) -> Result<(), Halt> {
     if state == Some(lease.state) { Ok(()) } else { Err(Halt::NotOurs) }
 }

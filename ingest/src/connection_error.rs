@@ -1,22 +1,22 @@
-//! Why no broker can be used, in the words of the Kafka client.
+//! The reason why no broker can be used, in the words of the Kafka client.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
-/// The latest error of connecting that says more than that nobody answers. Errors of this kind come
-/// as events, apart from the calls that fail because of them.
+/// The latest connection error that says more than "no answer". The client reports such errors as
+/// events, apart from the calls that fail because of them.
 #[derive(Debug, Default)]
 pub struct ConnectionError(Mutex<Option<(Instant, String)>>);
 
-/// The client tries again once a second. An error that did not come again for this long is over.
+/// After this long without a repetition an error counts as over. The client retries once a second.
 const REPEATED_WITHIN: Duration = Duration::from_secs(30);
 
 impl ConnectionError {
-    /// Notes what the client reports.
+    /// Stores an error that the client reports, if it names a cause.
     pub fn note(&self, error: &KafkaError, reason: &str) {
-        // How long it took differs each time, and would make the same problem look like news.
+        // The elapsed time differs each time, and would make the same problem look new.
         let reason = reason.split(" (after ").next().unwrap_or(reason);
         let described = match error.rdkafka_error_code() {
             Some(RDKafkaErrorCode::Authentication | RDKafkaErrorCode::SaslAuthenticationFailed) => {
@@ -35,7 +35,7 @@ impl ConnectionError {
         *self.lock() = Some((Instant::now(), described));
     }
 
-    /// Says why no broker of this list can be used.
+    /// Describes why no broker in the list can be used.
     pub fn describe(&self, brokers: &str) -> String {
         let noted = self.lock();
         let recent = noted.as_ref().filter(|(at, _)| at.elapsed() < REPEATED_WITHIN);
@@ -45,7 +45,7 @@ impl ConnectionError {
         )
     }
 
-    /// Says that nobody answers, for no reason that is known.
+    /// Describes a failure without a known cause.
     pub fn no_answer(brokers: &str) -> String {
         format!("no Kafka broker answers at {brokers}")
     }

@@ -1,4 +1,4 @@
-//! The thread that polls: from records to batches, and from committed batches to stored offsets.
+//! The polling thread: turns records into batches, and stores offsets once batches are committed.
 
 mod assignment;
 mod backpressure;
@@ -38,26 +38,27 @@ pub use membership::GroupConsumer;
 use membership::Membership;
 use polled_batch::PolledBatch;
 
-/// How many batches of records may wait to be mapped and applied: one that is applied, one that
-/// waits for the workers, and two more, so that a slow share of one does not stop the other workers.
+/// Batches of records that may be in flight: one being applied, one waiting for the workers, and
+/// two more, so that one slow share of a batch does not stop the other workers.
 const BATCHES_IN_FLIGHT: usize = 4;
-/// How many bytes of records may be in flight, all lanes and mappers together.
+/// Bytes of records that may be in flight, over all lanes and mappers.
 const BYTES_IN_FLIGHT_MAX: usize = 32 * 1024 * 1024;
-/// How long to wait for the next record with nothing else to do; bounds how late a signal is heard.
+/// Time limit for a poll with nothing else to do. A signal may wait this long.
 const POLL_WHEN_IDLE: Duration = Duration::from_millis(50);
-/// The same while batches are in flight or a seek is pending.
+/// Time limit for a poll while batches are in flight or a seek is pending.
 const POLL_WHEN_BUSY: Duration = Duration::from_millis(2);
-/// After an error of a partition all are verified again, no more often than this.
+/// Minimum interval between two verifications of all partitions after errors.
 const VERIFY_EVERY: Duration = Duration::from_millis(500);
-/// How often the consumer's position is looked at while no record comes. It bounds how late the lag
-/// reaches 0 behind a transaction.
+/// Interval between looks at the consumer's position while no record arrives. After a transaction,
+/// the lag takes this long to reach 0.
 const FOLLOW_EVERY: Duration = Duration::from_millis(100);
-/// The time for which a partition waits for a schema before it is tried again.
+/// Pause of a partition before a record with an unavailable schema is tried again.
 const WITHHELD_FOR: Duration = Duration::from_secs(1);
-/// A partition takes no seek for a moment after it was assigned. After this long it never will.
+/// Time limit for seeks. A partition refuses a seek for a moment after its assignment; one that
+/// refuses for this long never accepts it.
 const SEEK_TRIED_MAX: Duration = Duration::from_secs(5);
 
-/// Everything that the thread needs.
+/// The context of the polling thread.
 pub struct Consumer {
     pub options: Arc<IngestOptions>,
     pub lane_count: LaneCount,
@@ -66,21 +67,21 @@ pub struct Consumer {
     pub mappers: Vec<Sender<(BatchId, MapperBatch)>>,
     pub progress: watch::Sender<NextOffsets>,
     pub queries: watch::Sender<Vec<OffsetQuery>>,
-    /// Cancelled to end in order.
+    /// Cancelled for an orderly stop.
     pub stopped: CancellationToken,
-    /// Cancelled when nobody waits for a batch any longer: at the end, and when a part is gone.
+    /// Cancelled once nobody waits for a batch any longer: at the end, or after a part has failed.
     pub abandoned: CancellationToken,
 }
 
-/// Why a client is not polled any longer.
+/// The reason why a client is no longer polled.
 enum Ended {
     Stopped,
-    /// Only a new client helps.
+    /// The client is unusable; a new one is needed.
     Failed(KafkaError),
 }
 
 impl Consumer {
-    /// Polls until it is told to stop, and then until what was begun is committed.
+    /// Polls until `stopped` is cancelled, then waits until the batches in flight are committed.
     pub fn run(self, first: GroupConsumer) {
         let batch = PolledBatch::new(self.mappers.len());
         let mut polling = Polling {
@@ -126,18 +127,18 @@ impl Consumer {
     }
 }
 
-/// The state of the thread.
+/// The state of the polling thread.
 struct Polling {
     context: Consumer,
     partitions: AssignedPartitions,
     tracker: Tracker,
-    /// Records that were polled and not handed over.
+    /// Records that were polled and not yet handed to the mappers.
     batch: PolledBatch,
     backpressure: Backpressure,
     crowding: Crowding,
-    /// The work in flight has changed since crowded lanes were last looked at.
+    /// True if the work in flight has changed since crowded lanes were last computed.
     load_changed: bool,
-    /// Reports whose seek came too early, and since when there are any.
+    /// Reports whose seek was refused for now, and since when there have been any.
     pending: BTreeMap<SourcePartition, OffsetReport>,
     pending_since: Option<Instant>,
     /// Partitions that wait for a schema, and since when.
@@ -145,13 +146,13 @@ struct Polling {
     topics: HashMap<String, Arc<str>>,
     followed_at: Option<Instant>,
     verified_at: Option<Instant>,
-    /// A partition has failed, and Kafka's client does not say which.
+    /// True after an error of some partition; the Kafka client does not say which.
     needs_verification: bool,
-    /// Kafka has said that we may not read, and nothing was read since.
+    /// True after Kafka has denied access, until a record is read.
     authorization_failed: bool,
 }
 
-/// Makes the client and joins the group.
+/// Creates the client and joins the group.
 pub fn connect(options: &IngestOptions, health: &Arc<IngestHealth>) -> KafkaResult<GroupConsumer> {
     let membership = Membership::new(options.brokers.clone(), Arc::clone(health));
     let client: GroupConsumer = options.consumer_config().create_with_context(membership)?;
@@ -212,7 +213,7 @@ impl Polling {
         }
     }
 
-    /// Whether another batch may be in flight.
+    /// True if another batch may be put in flight.
     fn has_room(&self) -> bool {
         let load = self.tracker.load();
         load.items < BATCHES_IN_FLIGHT * self.context.options.batch_max
@@ -246,19 +247,21 @@ impl Polling {
         }
     }
 
-    /// Gives the batch to the mappers, each its partitions.
+    /// Hands the batch to the mappers, each with its own partitions.
     fn hand_over(&mut self) {
         let (batches, next_offsets) = self.batch.take();
         let records = batches.iter().map(|(_, batch)| batch.polled.len()).sum();
         let bytes = batches.iter().map(|(_, batch)| batch.bytes).sum();
         let id = self.tracker.begin(batches.len(), records, bytes, next_offsets);
         for (mapper, batch) in batches {
-            // A mapper that is gone was abandoned: then no offset is stored either.
+            // A mapper's thread ends only once its session is abandoned; its offsets are then not
+            // stored.
             let _ = self.context.mappers[mapper].send((id, batch));
         }
     }
 
-    /// Hears what was committed and found, without waiting.
+    /// Handles the signals that have arrived, retries pending reports and stores offsets. Does not
+    /// wait.
     fn take_signals(&mut self, client: &GroupConsumer) {
         while let Ok(signal) = self.context.signals.try_recv() {
             self.signal(signal, client);
@@ -279,7 +282,7 @@ impl Polling {
         }
     }
 
-    /// Notes how far batches are. Returns what a client is needed for.
+    /// Updates the tracker from a signal. Returns the signal if it also needs the client.
     fn track(&mut self, signal: Signal) -> Option<Signal> {
         match signal {
             Signal::Mapped { batch, records, bytes, shares, feeders } => {
@@ -301,7 +304,7 @@ impl Polling {
         }
     }
 
-    /// Stores the offsets of what is committed. Must follow the database commit.
+    /// Stores the offsets of committed batches. Must follow the database commit.
     fn store_offsets(&mut self, client: &GroupConsumer) {
         let committable = self.tracker.committable_offsets();
         if committable.is_empty() {
@@ -309,9 +312,11 @@ impl Polling {
         }
         for (at, next) in &committable {
             self.partitions.note_applied(at, next.offset);
-            // By a list: the call for a single partition wants the last offset, not the next one.
+            // Stored by a list: the call for one partition expects the last offset, not the next
+            // one.
             let stored = list_at(at, next.offset).and_then(|list| client.store_offsets(&list));
-            // A partition that was lost meanwhile is refused, and read again by whoever has it.
+            // Storing fails for a partition that was revoked meanwhile; its new owner reads it
+            // again.
             if let Err(error) = stored {
                 tracing::debug!(%error, "the offset of {at} was not stored");
             }
@@ -319,8 +324,9 @@ impl Polling {
         self.context.progress.send_modify(|progress| progress.extend(committable));
     }
 
-    /// Waits until something is committed. The queue of librdkafka is bounded, so that for a moment
-    /// nothing needs to be done; then the partitions are paused, and the group sees us polling.
+    /// Waits for a batch to be committed. librdkafka's queue is bounded, so a short wait needs
+    /// nothing else. After a longer one the partitions are paused and polling goes on, so that the
+    /// group does not take this member for dead.
     fn wait_for_room(&mut self, client: &GroupConsumer) -> Option<Ended> {
         if self.backpressure.must_pause() {
             let running = self.running();
@@ -336,7 +342,7 @@ impl Polling {
         if self.backpressure.is_paused() {
             match client.poll(Duration::ZERO) {
                 None => {}
-                // Does not come from a paused partition; it is kept all the same.
+                // Paused partitions give no records. Should one come all the same, it is kept.
                 Some(Ok(message)) => self.message(&message),
                 Some(Err(error @ KafkaError::MessageConsumptionFatal(_))) => {
                     return Some(Ended::Failed(error));
@@ -354,8 +360,8 @@ impl Polling {
         log_failure("resume", &client.resume(&self.running()));
     }
 
-    /// Waits for the batches in flight, and stores their offsets. What was not handed over is read
-    /// again by whoever comes next.
+    /// Waits for the batches in flight and stores their offsets. Records that were not yet handed
+    /// over are read again by the next owner of the partition.
     fn drain(&mut self, client: &GroupConsumer) {
         let deadline = Instant::now() + self.context.options.drain_timeout;
         while !self.tracker.is_idle()
@@ -370,10 +376,10 @@ impl Polling {
         if !self.tracker.is_idle() {
             tracing::warn!("stopped with batches that are not committed; they are read again");
         }
-        // What was stored is committed when the client is closed, which dropping it does.
+        // Dropping the client closes it, which commits the stored offsets.
     }
 
-    /// Waits without a client, while batches may still be committed.
+    /// Waits without a client. Batches may be committed meanwhile.
     fn wait(&mut self, time: Duration) {
         let until = Instant::now() + time;
         while Instant::now() < until && !self.context.stopped.is_cancelled() {

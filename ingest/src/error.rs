@@ -1,4 +1,4 @@
-//! Why reading did not begin.
+//! Errors at the start of the reader.
 
 use std::collections::BTreeSet;
 
@@ -7,10 +7,10 @@ use rdkafka::error::KafkaError;
 use crate::options::IngestOptions;
 use crate::properties::{self, RefusedProperty};
 
-/// Why reading did not begin.
+/// The reason why reading did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum IngestError {
-    /// librdkafka does not take its properties.
+    /// librdkafka refuses its properties.
     #[error("the Kafka client refuses its configuration: {0}")]
     Config(#[from] KafkaError),
     /// The operator set a property that Plaudit sets itself.
@@ -19,20 +19,21 @@ pub enum IngestError {
     /// Neither the settings nor a source file name a topic.
     #[error("no topics are configured to be read; name them by `kafka.topics`")]
     NoTopics,
-    /// With such a topic in its subscription, the Kafka client would join no group.
+    /// A topic's name is invalid. With it in the subscription, the Kafka client would join no
+    /// group.
     #[error("{0:?} can't be the name of a topic; Kafka takes 1 to 249 of a-z A-Z 0-9 . _ -")]
     TopicName(String),
-    /// One of both may be a typing error.
+    /// A topic is named twice. One of the two may be a typing error.
     #[error("the topic {0} is named twice; remove one of both")]
     TopicTwice(String),
-    /// A file of the TLS settings can't be read. The client would say less, or later.
+    /// A file of the TLS settings can't be read. The client's own error comes later or says less.
     #[error("`kafka.properties` sets `{name}` to {file}, which can't be read: {error}")]
     File {
         /// The property.
         name: String,
         /// Its value.
         file: String,
-        /// Why it can't be read.
+        /// The cause.
         error: std::io::Error,
     },
     /// The operating system refused a thread.
@@ -40,7 +41,7 @@ pub enum IngestError {
     Thread(#[from] std::io::Error),
 }
 
-/// Refuses what can't work, whatever the broker says.
+/// Refuses options that can't work with any broker.
 pub fn check(options: &IngestOptions) -> Result<(), IngestError> {
     let is_legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     let can_be = |topic: &&String| {
@@ -59,7 +60,7 @@ pub fn check(options: &IngestOptions) -> Result<(), IngestError> {
     check_files(options)
 }
 
-/// Refuses files that can't be read, by the names of the settings that name them.
+/// Checks that the files of the TLS settings can be read. The error names the setting.
 fn check_files(options: &IngestOptions) -> Result<(), IngestError> {
     const FILES: [&str; 4] = [
         "ssl.ca.location",
@@ -68,7 +69,7 @@ fn check_files(options: &IngestOptions) -> Result<(), IngestError> {
         "ssl.keystore.location",
     ];
     let files = options.properties.iter().filter(|(name, _)| FILES.contains(&name.as_str()));
-    // librdkafka looks for the certificates of the system itself.
+    // With `probe`, librdkafka looks for the system's certificates.
     for (name, file) in files.filter(|(_, file)| *file != "probe") {
         check_file(file).map_err(|error| IngestError::File {
             name: name.clone(),
@@ -79,7 +80,7 @@ fn check_files(options: &IngestOptions) -> Result<(), IngestError> {
     Ok(())
 }
 
-/// A folder of certificates is fine too.
+/// Checks that a file can be opened. A folder of certificates is fine too.
 fn check_file(file: &str) -> std::io::Result<()> {
     if std::fs::metadata(file)?.is_file() {
         std::fs::File::open(file)?;

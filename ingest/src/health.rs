@@ -1,4 +1,4 @@
-//! The problems of reading, and the partitions that this process reads: for `/readyz` and the log.
+//! The problems of reading and the partitions that this process reads, for `/readyz` and the log.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -9,20 +9,21 @@ use serde::Serialize;
 
 use crate::source_partition::SourcePartition;
 
-/// A broker that has given no answer for so long makes the process unready. Until then it may be a broker that
-/// restarts, or a leader that moves.
+/// A broker that has been silent for this long makes the process unready. A broker that restarts or
+/// a leader that moves is back sooner.
 pub const UNREADY_AFTER: Duration = Duration::from_secs(6);
 
-/// The state of reading, shared by those who read and those who are asked about it.
+/// The state of reading. Shared by the parts that read and the parts that report on it.
 #[derive(Debug, Default)]
 pub struct IngestHealth(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
-    /// A broker has answered.
+    /// True once a broker has answered.
     broker_reached: bool,
     problems: BTreeMap<Subject, Problem>,
-    /// The time at which a subject was last known to be well; only of those that may be wrong for a while.
+    /// Time at which each subject was last known to be well. Only for subjects that may fail for a
+    /// while.
     good_at: BTreeMap<Subject, Instant>,
     partitions: BTreeMap<SourcePartition, PartitionHealth>,
     paused: bool,
@@ -32,27 +33,27 @@ struct State {
 struct Problem {
     /// One sentence.
     text: String,
-    /// The time at which its subject was last known to be well, or else at which this was noted first.
+    /// Time at which the subject was last known to be well, or else at which the problem was noted.
     since: Instant,
 }
 
-/// What a problem is about: there is at most one of each.
+/// The subject of a problem. Each subject has at most one problem.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Subject {
     Broker,
     Topic(String),
-    /// Partitions of a topic that are read, and whose broker is away.
+    /// Partitions of a topic that are read, but whose broker does not answer.
     Partitions(String),
     /// The Kafka client reports an error.
     Consumer,
     /// The stored state of the topics could not be read.
     TopicMonitor,
     Worker,
-    /// Nothing is read, because so much waits to be applied.
+    /// Nothing is read, because too much waits to be applied.
     Pressure,
-    /// Some partitions are not read, because much waits to be applied for lanes of theirs.
+    /// Some partitions are not read, because too much waits to be applied in the lanes they feed.
     CrowdedLanes,
-    /// Records of a topic wait for a schema that can't be had.
+    /// Records of a topic wait for an unavailable schema.
     Schema(String),
     /// A part of the session ended unexpectedly.
     Session,
@@ -65,33 +66,33 @@ pub struct PartitionHealth {
     pub topic: String,
     /// The partition.
     pub partition: i32,
-    /// Everything below is applied; absent until the partition was looked at.
+    /// Everything below is applied. Absent until the partition was verified.
     pub next_offset: Option<i64>,
     /// The end of the partition.
     pub end_offset: Option<i64>,
-    /// How many records are not applied yet.
+    /// The number of records that are not applied yet.
     pub lag: Option<i64>,
-    /// Whether it is read.
+    /// The state of reading.
     pub state: PartitionStanding,
 }
 
-/// Whether a partition is read.
+/// The state of reading for a partition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PartitionStanding {
-    /// Not before what is known of it was compared with what the broker has.
+    /// Not read until its recorded offsets are compared with the broker's.
     Unverified,
-    /// It is.
+    /// Read.
     Running,
-    /// Its next record has a schema that can't be had at the moment. It is tried again every second.
+    /// Not read: the next record's schema is unavailable. It is tried again every second.
     WaitingForSchema,
-    /// It is not: its topic was created again.
+    /// Not read: its topic was deleted and created again.
     Recreated,
 }
 
 impl IngestHealth {
-    /// Checks that brokers answer, that every topic is there, and that none was recreated. The error says what is wrong
-    /// and what helps, in one line.
+    /// Checks that brokers answer, that every topic exists, and that no topic was recreated. The
+    /// error says in one line what is wrong and what to do.
     pub fn ready(&self) -> Result<(), String> {
         self.ready_at(Instant::now())
     }
@@ -110,25 +111,25 @@ impl IngestHealth {
         }
     }
 
-    /// The problems that do not make the process unready, or not yet.
+    /// Returns the problems that do not make the process unready, or not yet.
     pub fn warnings(&self) -> Vec<String> {
         let (state, now) = (self.lock(), Instant::now());
         let others = state.problems.iter().filter(|problem| !state.is_blocking(problem, now));
         others.map(|(_, problem)| problem.text.clone()).collect()
     }
 
-    /// Everything that is wrong, one sentence each.
+    /// Returns all problems, one sentence each.
     pub fn problems(&self) -> Vec<String> {
         self.lock().problems.values().map(|problem| problem.text.clone()).collect()
     }
 
-    /// The partitions that this process reads.
+    /// Returns the partitions that this process reads.
     pub fn partitions(&self) -> Vec<PartitionHealth> {
         self.lock().partitions.values().cloned().collect()
     }
 
-    /// The lag of each partition that this process reads, in the text format of Prometheus. A
-    /// partition that was revoked is not in it; a gauge of a recorder would stay for ever.
+    /// Returns the lag of each partition that this process reads, in the text format of Prometheus.
+    /// Revoked partitions are left out; a recorder's gauge would stay for ever.
     pub fn lag_metrics(&self) -> String {
         const NAME: &str = "plaudit_ingest_lag_records";
         let mut text = format!(
@@ -144,7 +145,7 @@ impl IngestHealth {
         text
     }
 
-    /// Whether reading is paused because the database is slower than Kafka.
+    /// Returns true while reading is paused because the database is slower than Kafka.
     pub fn is_paused(&self) -> bool {
         self.lock().paused
     }
@@ -153,7 +154,7 @@ impl IngestHealth {
         self.lock().paused = paused;
     }
 
-    /// Notes what is wrong, and logs it if that is news.
+    /// Records a problem, and logs it if it is new.
     pub(crate) fn report(&self, about: Subject, problem: impl Into<String>) {
         let text = problem.into();
         let mut state = self.lock();
@@ -166,28 +167,28 @@ impl IngestHealth {
         state.problems.insert(about, Problem { text, since });
     }
 
-    /// Notes that something is right, and logs it if it was wrong before.
+    /// Records that a subject is well, and logs it if it had a problem.
     pub(crate) fn resolve(&self, about: &Subject) {
         self.note_good(about, Instant::now());
         self.lock().broker_reached |= *about == Subject::Broker;
         self.retract(about);
     }
 
-    /// Notes that something was right at a time.
+    /// Records that a subject was well at a given time.
     pub(crate) fn note_good(&self, about: &Subject, at: Instant) {
         if about.may_be_wrong_for_a_while() {
             self.lock().good_at.insert(about.clone(), at);
         }
     }
 
-    /// Notes that something is not known to be wrong any more, and logs it if it was.
+    /// Drops a subject's problem because it may be over, and logs that.
     pub(crate) fn retract(&self, about: &Subject) {
         if let Some(problem) = self.lock().problems.remove(about) {
             tracing::info!("no longer: {}", problem.text);
         }
     }
 
-    /// Forgets what was wrong with topics that are not read any more.
+    /// Drops the problems of topics that are no longer read.
     pub(crate) fn keep_topics(&self, topics: &[String]) {
         let is_read = |subject: &Subject| match subject {
             Subject::Topic(topic) | Subject::Partitions(topic) | Subject::Schema(topic) => {
@@ -213,7 +214,7 @@ impl IngestHealth {
 }
 
 impl Subject {
-    /// A broker that restarts is back in a moment, and so is a partition whose leader moves.
+    /// A restarting broker, or a partition whose leader moves, is back in a moment.
     fn may_be_wrong_for_a_while(&self) -> bool {
         matches!(self, Self::Broker | Self::Partitions(_))
     }
@@ -222,7 +223,7 @@ impl Subject {
 impl State {
     fn is_blocking(&self, (subject, problem): &(&Subject, &Problem), now: Instant) -> bool {
         let was_well = **subject != Subject::Broker || self.broker_reached;
-        // The users of other partitions do not wait.
+        // The users of other partitions are not held up.
         if **subject == Subject::CrowdedLanes {
             return false;
         }

@@ -1,4 +1,4 @@
-//! Reading as a whole, as the program starts and ends it.
+//! The reader as a whole, as the program starts and stops it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,10 +16,10 @@ use crate::health::IngestHealth;
 use crate::options::IngestOptions;
 use crate::session::SessionContext;
 
-/// The time limit of one call to the database; it takes milliseconds if nothing is wrong.
+/// Time limit of one call to the database. A call normally takes milliseconds.
 pub const CALL_MAX: Duration = Duration::from_secs(3);
 
-/// Reads topics and applies what their records mean, until it is told to stop.
+/// A handle to the reader, which reads topics and applies their records until it is stopped.
 #[derive(Debug)]
 pub struct Ingest {
     health: Arc<IngestHealth>,
@@ -28,14 +28,14 @@ pub struct Ingest {
 }
 
 impl Ingest {
-    /// Begins to read the topics of the options and those that the sources name. A broker that is not
-    /// there, or a topic that is missing, is waited for.
+    /// Starts to read the topics of the options and of the sources. Waits for brokers and topics
+    /// that are missing.
     ///
-    /// New sources take effect with the next record; topics that are new or gone, by joining the group
-    /// again.
+    /// New sources take effect with the next record. If topics are added or removed, the reader
+    /// joins the group again.
     ///
-    /// Ends in order when `stopped` is cancelled: what was begun is committed, its offsets are
-    /// stored, and the group is left. [`Self::join`] waits for that.
+    /// Stops in order when `stopped` is cancelled: it commits the batches in flight, stores
+    /// their offsets and leaves the group. [`Self::join`] waits for that.
     pub fn start(
         options: IngestOptions,
         queue: CommandQueue,
@@ -62,12 +62,12 @@ impl Ingest {
         Ok(Self { health, stopped, reading })
     }
 
-    /// The problems, and the partitions that this process reads.
+    /// Returns the problems and the partitions that this process reads.
     pub fn health(&self) -> &Arc<IngestHealth> {
         &self.health
     }
 
-    /// Waits for the end, which comes when `stopped` of [`Self::start`] is cancelled.
+    /// Waits until the reader has stopped. Cancel `stopped` of [`Self::start`] first.
     pub async fn join(mut self) {
         if let Some(reading) = self.reading.take()
             && let Err(error) = reading.await
@@ -78,7 +78,7 @@ impl Ingest {
 }
 
 impl Drop for Ingest {
-    /// A dropped handle stops reading: nothing could stop it later.
+    /// Stops the reader: without the handle, nothing could stop it later.
     fn drop(&mut self) {
         self.stopped.cancel();
     }

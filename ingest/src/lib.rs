@@ -1,12 +1,12 @@
-//! Kafka records become batches of work.
+//! Reads Kafka records and turns them into batches of work.
 //!
-//! This is the only crate that knows Kafka's client. What a record means is up to `plaudit-actions`.
+//! `plaudit-actions` decides what a record means.
 //!
-//! A record's way: the [`consumer`] polls it on a thread of its own and gives it to a [`mapper`]
-//! thread, which turns it into items of work; a [`worker`] applies those; and once everything below
-//! an offset is applied, the consumer stores it ([`offsets`]). The [`topic_monitor`] compares what the
-//! brokers have with what was read. A [`session`] is all of them, from one start until one of them
-//! ends.
+//! The path of a record: the [`consumer`] polls it on a thread of its own and hands it to a
+//! [`mapper`] thread, which turns it into items of work. A [`worker`] applies those. Once
+//! everything below an offset is applied, the consumer stores it ([`offsets`]). The
+//! [`topic_monitor`] compares the brokers' offsets with what was read. A [`session`] is all of
+//! these parts, from one start until one of them ends.
 
 pub mod backfill;
 pub mod health;

@@ -1,7 +1,7 @@
-//! Threads on which records become items of work.
+//! Threads that turn records into items of work.
 //!
-//! A mapping may take as long as its budget allows, for each record again. On threads of their own,
-//! mappings stop neither polling nor the end of the process.
+//! A mapping may use up its time budget for every record. On threads of their own, mappings
+//! delay neither polling nor the end of the process.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, mpsc};
@@ -21,20 +21,20 @@ use crate::signal::Signal;
 use crate::source_partition::SourcePartition;
 use crate::worker::{WorkerBatch, WorkerShare};
 
-/// The part of a polled batch for one mapper. Records of a partition are in order.
+/// The part of a polled batch for one mapper. The records of a partition are in order.
 #[derive(Debug)]
 pub struct MapperBatch {
     pub polled: Vec<Polled>,
-    /// Of the records.
+    /// The size of the records.
     pub bytes: usize,
 }
 
-/// The polled records.
+/// A polled record, or a range of lost records.
 #[derive(Debug)]
 pub enum Polled {
     Record {
         at: SourcePosition,
-        /// Over the partition; see [`Signal::Withheld`].
+        /// The pass over the partition; see [`Signal::Withheld`].
         pass: u64,
         record: OwnedRecord,
         bytes: usize,
@@ -49,7 +49,7 @@ impl Polled {
         *pass
     }
 
-    /// The partition, and where it is to be read next.
+    /// Returns the partition and its next offset.
     pub fn read_up_to(&self) -> (SourcePartition, NextOffset) {
         let (Self::Record { at, .. } | Self::Loss { at, .. }) = self;
         let partition = SourcePartition { topic: at.topic.clone(), partition: at.partition };
@@ -57,27 +57,28 @@ impl Polled {
     }
 }
 
-/// Maps the records of its partitions, one batch after the other.
+/// A mapper thread: maps the records of its partitions, batch by batch.
 pub struct Mapper {
     pub router: Router,
     pub catalogue: Arc<CatalogueStore>,
-    /// Bounded by how much may be in flight.
+    /// Bounded by the limits of work in flight.
     pub batches: mpsc::Receiver<(BatchId, MapperBatch)>,
     pub signals: mpsc::Sender<Signal>,
     pub work: UnboundedSender<WorkerBatch>,
     pub health: Arc<IngestHealth>,
-    /// The pass over a partition that ended with a record whose schema could not be had. What is left
-    /// of that pass is dropped: the partition goes back to that record.
+    /// The pass over a partition that ended at a record with an unavailable schema. The rest of
+    /// that pass is dropped, since the partition goes back to that record.
     pub withheld: BTreeMap<SourcePartition, u64>,
-    /// Nobody waits for the work any longer.
+    /// Cancelled once nobody waits for the work.
     pub abandoned: CancellationToken,
 }
 
-/// The memory of an item besides the bytes of its record: the parsed action, its texts, and its place in the queue.
+/// Bytes of memory that an item takes besides its record: the parsed action, its texts, and its
+/// entry in the queue.
 const ITEM_BYTES: usize = 1_536;
 
 impl Mapper {
-    /// Maps until the sender is dropped, or nobody waits any longer.
+    /// Maps batches until the sender is dropped or the work is abandoned.
     pub fn run(mut self) {
         while let Ok((batch, MapperBatch { polled, bytes })) = self.batches.recv() {
             let records = polled.len();
@@ -91,11 +92,11 @@ impl Mapper {
             let sizes = shares.values().map(WorkerShare::size).collect();
             let feeders = shares.values().filter_map(WorkerShare::feeder).collect();
             let mapped = Signal::Mapped { batch, records, bytes, shares: sizes, feeders };
-            // First, so that no share is applied before it is known.
+            // Sent before the work, so that no share is applied before the consumer knows it.
             if self.signals.send(mapped).is_err() {
                 return;
             }
-            // A worker that is gone was abandoned: then no offset is stored either.
+            // The worker ends only once its session is abandoned; no offset is then stored.
             let _ = self.work.send(WorkerBatch { batch, shares: shares.into_values().collect() });
         }
     }
@@ -116,7 +117,7 @@ impl Mapper {
                 }
                 self.count(&items);
                 for item in items {
-                    // Each user of a record may have a copy of it.
+                    // If a record has several users, each item may hold a copy of it.
                     share(shares, item.lane).add(item, bytes + ITEM_BYTES);
                 }
             }
@@ -129,10 +130,11 @@ impl Mapper {
             && self.withheld.get(&polled.read_up_to().0) == Some(&polled.pass())
     }
 
-    /// Drops this record and those behind it, and says so before their batch is taken for mapped.
+    /// Drops this record and the rest of its pass, and tells the consumer before the batch counts
+    /// as mapped.
     fn withhold(&mut self, at: SourcePartition, pass: u64, why: String) {
         self.withheld.insert(at.clone(), pass);
-        // Without a consumer nothing is stored either.
+        // The consumer's thread is gone only if nothing will be stored.
         let _ = self.signals.send(Signal::Withheld { at, pass, why });
     }
     fn count(&self, items: &[Item]) {

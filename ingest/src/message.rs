@@ -1,4 +1,4 @@
-//! A message of the Kafka client as a record.
+//! Conversion of the Kafka client's messages into records.
 
 mod headers;
 
@@ -9,7 +9,7 @@ use plaudit_actions::record::RawRecord;
 use rdkafka::Message as _;
 use rdkafka::message::BorrowedMessage;
 
-/// The record of a message. Borrows its bytes.
+/// Converts a message into a record that borrows its bytes.
 pub fn as_record<'m>(message: &'m BorrowedMessage<'_>) -> RawRecord<'m> {
     RawRecord {
         topic: message.topic(),

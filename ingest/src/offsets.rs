@@ -1,4 +1,4 @@
-//! The offsets that are read, applied and may be stored. Pure, but for the recorder of progress.
+//! The offsets that are read, applied and may be stored. Pure, except for the progress recorder.
 
 pub mod assigned_partitions;
 pub mod partition_state;

@@ -1,4 +1,4 @@
-//! The options of reading, and the settings of the Kafka client, each with its reason.
+//! The options of the reader, and the settings of the Kafka client with their reasons.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use plaudit_actions::sources::Sources;
 use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
 
-/// How records are read.
+/// The options of the reader.
 #[derive(Debug, Clone)]
 pub struct IngestOptions {
     /// `host:port`, separated by commas.
@@ -16,36 +16,37 @@ pub struct IngestOptions {
     pub topics: Vec<String>,
     /// The consumer group.
     pub group: String,
-    /// Makes this process a static member of the group under this name, so that after a restart it
-    /// has its partitions again at once. No two running processes may have the same.
+    /// Makes this process a static member of the group under this name, so that it gets its
+    /// partitions back at once after a restart. Must be unique among the running processes.
     pub instance_id: Option<String>,
-    /// How the group divides its partitions.
+    /// The protocol by which the group divides its partitions.
     pub group_protocol: GroupProtocol,
-    /// Properties of librdkafka, as TLS and SASL need them. They win over ours.
+    /// Properties of librdkafka, for example for TLS and SASL. They override Plaudit's own.
     pub properties: BTreeMap<String, String>,
-    /// How many batches are applied at the same time. One per core keeps the database's cores and
-    /// ours busy; more only wait for each other.
+    /// The number of batches applied at the same time. One per core keeps the cores of the database
+    /// and of this process busy; more only wait for each other.
     pub workers: usize,
-    /// How many records a batch has at most, over all workers.
+    /// The most records of a batch, over all workers.
     pub batch_max: usize,
-    /// How long a record may wait for others that join its batch, while an earlier batch is applied.
+    /// The longest time for which a record waits for others to join its batch while an earlier
+    /// batch is applied.
     pub linger: Duration,
-    /// An action further ahead of its record's timestamp is parked.
+    /// An action is parked if its time is further than this after its record's timestamp.
     pub future_tolerance: Duration,
-    /// After this long without a sign of life, a member's partitions go to others. With
-    /// [`GroupProtocol::Consumer`] the broker says how long, and this has no effect.
+    /// Time without a heartbeat after which a member's partitions go to others. With
+    /// [`GroupProtocol::Consumer`] the broker sets it, and this has no effect.
     pub session_timeout: Duration,
-    /// How long a shutdown waits for batches that are being applied.
+    /// Time limit for batches in flight at a shutdown.
     pub drain_timeout: Duration,
 }
 
-/// How a consumer group divides its partitions.
+/// The protocol by which a consumer group divides its partitions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum GroupProtocol {
-    /// By its members, which every broker supports.
+    /// The members divide them. Supported by every broker.
     #[default]
     Classic,
-    /// By the broker, which is faster and needs Kafka 4.0.
+    /// The broker divides them. Faster, but needs Kafka 4.0.
     ///
     /// # Source
     ///
@@ -54,7 +55,7 @@ pub enum GroupProtocol {
 }
 
 impl IngestOptions {
-    /// The defaults.
+    /// Returns the default options.
     pub fn new(brokers: impl Into<String>, topics: Vec<String>, group: impl Into<String>) -> Self {
         Self {
             brokers: brokers.into(),
@@ -67,15 +68,15 @@ impl IngestOptions {
             batch_max: 4096,
             linger: Duration::from_millis(5),
             future_tolerance: Duration::from_secs(5 * 60),
-            // The shortest that a broker allows by default (group.min.session.timeout.ms): a killed
-            // process is waited for this long.
+            // The shortest that a broker allows by default (group.min.session.timeout.ms). After a
+            // process was killed, its partitions stand still for this long.
             session_timeout: Duration::from_secs(6),
-            // Less than the 10 s that the whole process has.
+            // Less than the 10 s that the whole process may take to stop.
             drain_timeout: Duration::from_secs(6),
         }
     }
 
-    /// These options with the topics that source files name among those to read.
+    /// Adds the topics of the source files to those to read.
     #[must_use]
     pub fn with_topics_of(mut self, sources: &Sources) -> Self {
         for mapped in sources.topics() {
@@ -86,7 +87,7 @@ impl IngestOptions {
         self
     }
 
-    /// The settings of the consumer.
+    /// Returns the settings of the consumer.
     pub(crate) fn consumer_config(&self) -> ClientConfig {
         let mut config = self.client_config();
         for (name, value) in CONSUMER {
@@ -102,7 +103,7 @@ impl IngestOptions {
                 // move.
                 config.set("partition.assignment.strategy", "roundrobin");
                 config.set("session.timeout.ms", session.as_millis().to_string());
-                // Two may be lost before the third comes too late.
+                // Two heartbeats may be lost before the third comes too late.
                 config.set("heartbeat.interval.ms", (session / 3).as_millis().to_string());
             }
             GroupProtocol::Consumer => {
@@ -120,13 +121,14 @@ impl IngestOptions {
         config
     }
 
-    /// The settings of a client that asks the broker about topics and offsets, and joins no group.
+    /// Returns the settings of a client that asks the broker about topics and offsets, without
+    /// joining a group.
     pub(crate) fn monitor_config(&self) -> ClientConfig {
         let mut config = self.client_config();
         for (name, value) in &self.properties {
             config.set(name, value);
         }
-        // It asks for the group's offsets without being a member.
+        // This client asks for the group's offsets without being a member.
         config.set("enable.auto.commit", "false");
         for name in [
             "group.instance.id",
@@ -140,8 +142,8 @@ impl IngestOptions {
         config
     }
 
-    /// The settings of a client that reads past records beside the live ones. It joins no group and commits
-    /// nothing.
+    /// Returns the settings of a client that reads past records beside the live ones. It joins no
+    /// group and commits nothing.
     pub(crate) fn backfill_config(&self) -> ClientConfig {
         let mut config = self.monitor_config();
         for (name, value) in BACKFILL {
@@ -155,11 +157,11 @@ impl IngestOptions {
         config.set("bootstrap.servers", &self.brokers);
         config.set("group.id", &self.group);
         config.set("client.id", "plaudit");
-        // A misspelt topic is named, not made. Only `dev` creates topics.
+        // A misspelt topic must be reported, not created. Only `dev` creates topics.
         config.set("allow.auto.create.topics", "false");
-        // A broker that is back is found within a second; the default is 10 s.
+        // Finds a broker that is back within a second; the default is 10 s.
         config.set("reconnect.backoff.max.ms", "1000");
-        // A network that drops connections silently is noticed between two requests as well.
+        // Also notices between two requests that a network drops connections silently.
         config.set("socket.keepalive.enable", "true");
         config.set_log_level(RDKafkaLogLevel::Warning);
         config
@@ -167,46 +169,47 @@ impl IngestOptions {
 }
 
 const BACKFILL: &[(&str, &str)] = &[
-    // An offset that is gone is to be noticed.
+    // A removed offset must be noticed.
     ("auto.offset.reset", "error"),
     ("enable.auto.offset.store", "false"),
-    // It is in no hurry: a little memory is enough.
+    // Backfills are in no hurry, so a little memory is enough.
     ("queued.max.messages.kbytes", "4096"),
     ("queued.min.messages", "2000"),
     ("fetch.max.bytes", "2097152"),
     ("fetch.queue.backoff.ms", "50"),
-    // A pause does not make it leave anything.
+    // A pause must not end the client's reading.
     ("max.poll.interval.ms", "86400000"),
 ];
 
 const CONSUMER: &[(&str, &str)] = &[
-    // An offset is stored once all that its records mean is committed, and not when it was read.
+    // An offset is stored once the work of its records is committed, not when they are read.
     ("enable.auto.offset.store", "false"),
-    // What was stored is sent in the background. Late is harmless: records are known by their
-    // offsets.
+    // Stored offsets are sent in the background. A delay is harmless, since records are recognised
+    // by their offsets.
     ("enable.auto.commit", "true"),
     ("auto.commit.interval.ms", "1000"),
-    // Where to begin is decided by us, and an offset that is gone is to be noticed.
+    // Plaudit decides where to begin, and must notice a removed offset.
     ("auto.offset.reset", "error"),
-    // One consumer's records wait in this much memory at most, whatever the number of partitions.
-    // The defaults, 64 MB and 100,000 records per partition, make memory jump when we fall behind.
+    // The most memory for one consumer's waiting records, whatever the number of partitions. With
+    // the defaults, 64 MB and 100,000 records per partition, memory use jumps when reading falls
+    // behind.
     ("queued.max.messages.kbytes", "8192"),
     ("queued.min.messages", "4000"),
-    // One answer of a broker, which may exceed the limit above by its whole size (default 50 MB).
+    // The size of one answer of a broker, which may exceed the limit above (default 50 MB).
     ("fetch.max.bytes", "8388608"),
-    // A partition whose queue was full is fetched again after this, and not after a second, in
-    // which the queue would run empty.
+    // Time after which a partition whose queue was full is fetched again. With the default, a
+    // second, the queue would run empty.
     ("fetch.queue.backoff.ms", "10"),
-    // The same after an error, such as a leader that moved.
+    // Time after which a fetch is repeated that failed, for example because a leader moved.
     ("fetch.error.backoff.ms", "100"),
-    // The broker answers as soon as there is one byte: an action shows at once. With nothing to
-    // read it is asked twice a second.
+    // The broker answers as soon as there is one byte, so that an action shows at once. With
+    // nothing to read it is asked twice a second.
     ("fetch.min.bytes", "1"),
     ("fetch.wait.max.ms", "500"),
-    // A topic that is missing, or has new partitions, is found within two seconds.
+    // Finds a new topic or new partitions within two seconds.
     ("topic.metadata.refresh.interval.ms", "2000"),
-    // We poll at least once a second; a process that did not for so long hangs, and others take
-    // over.
+    // The process polls at least once a second. One that has not polled for this long hangs, and
+    // others take over.
     ("max.poll.interval.ms", "60000"),
     ("enable.partition.eof", "false"),
 ];

@@ -1,4 +1,4 @@
-//! The last records of a topic, read beside the group: `plaudit sources try --topic`.
+//! Reads the last records of a topic beside the group, for `plaudit sources try --topic`.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -16,18 +16,18 @@ use crate::source_partition::SourcePartition;
 use crate::topic_monitor;
 use crate::topic_monitor::broker::Broker;
 
-/// The deadline of reading. The records read until then are shown.
+/// Time limit for reading. The records read until then are shown.
 const READ_MAX: Duration = Duration::from_secs(15);
-/// The time for which a record is awaited before the deadline is checked.
+/// Time limit for one poll, after which the deadline is checked.
 const POLL_TIMEOUT: Duration = Duration::from_millis(100);
 
 /// The reason why no records were read.
 #[derive(Debug, thiserror::Error)]
 pub enum PreviewError {
-    /// The Kafka client, or its settings.
+    /// The Kafka client or its settings fail.
     #[error(transparent)]
     Ingest(#[from] IngestError),
-    /// No broker answers, it refuses, or it has no such topic.
+    /// No broker answers, it refuses the request, or the topic does not exist.
     #[error("{0}")]
     Broker(String),
 }
@@ -39,7 +39,7 @@ impl From<KafkaError> for PreviewError {
 }
 
 /// Reads the last records of a topic, over all partitions, oldest first. Joins no group and commits
-/// nothing. A topic with transactions or compaction may give fewer.
+/// nothing. May return fewer than `count` if the topic has transactions or is compacted.
 pub async fn last_records(
     options: &IngestOptions,
     topic: &str,
@@ -105,7 +105,7 @@ fn config(options: &IngestOptions) -> ClientConfig {
     config
 }
 
-/// Keeps the last records of all that are added.
+/// Keeps the last `count` of the records that are added.
 struct Last {
     records: Vec<OwnedRecord>,
     count: usize,

@@ -1,8 +1,8 @@
-//! Properties of the Kafka client that are not the operator's to set.
+//! Properties of the Kafka client that the operator can't set.
 
 use std::collections::BTreeMap;
 
-/// Why a property is refused.
+/// A property that is refused, and the reason.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`kafka.properties` can't set `{name}`: {why}")]
 pub struct RefusedProperty {
@@ -10,7 +10,7 @@ pub struct RefusedProperty {
     why: &'static str,
 }
 
-/// Properties on which reading depends, and those that have a setting of their own.
+/// Properties on which reading depends, or which have a setting of their own.
 const REFUSED: &[(&str, &str)] = &[
     ("bootstrap.servers", "the brokers are named by `kafka.brokers`"),
     ("metadata.broker.list", "the brokers are named by `kafka.brokers`"),
@@ -24,7 +24,7 @@ const REFUSED: &[(&str, &str)] = &[
     ("allow.auto.create.topics", "a topic that is missing is named and waited for, never made"),
 ];
 
-/// Refuses what would break acknowledging after the commit, or noticing what is lost.
+/// Refuses properties that would break acknowledging after the commit, or noticing lost records.
 pub fn check(properties: &BTreeMap<String, String>) -> Result<(), RefusedProperty> {
     let refused = REFUSED.iter().find(|(name, _)| properties.contains_key(*name));
     refused.map_or(Ok(()), |(name, why)| Err(RefusedProperty { name: (*name).to_owned(), why }))

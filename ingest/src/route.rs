@@ -1,4 +1,4 @@
-//! From a record to pieces of work, each for the lane of its user.
+//! Turns a record into items of work, each for the lane of its user.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use plaudit_event_store::{Item, Origin, ParkedRecord, SourcePosition, Work};
 use tokio::sync::watch;
 use uuid::Uuid;
 
-/// Turns records into work. Cheap to clone.
+/// Turns records into items of work. Cheap to clone.
 #[derive(Clone)]
 pub struct Router {
     sources: watch::Receiver<Arc<Sources>>,
@@ -23,7 +23,7 @@ pub struct Router {
 }
 
 impl Router {
-    /// Each record is mapped by the sources of that moment.
+    /// Creates a router that maps each record by the sources in force at that moment.
     pub fn new(
         sources: watch::Receiver<Arc<Sources>>,
         lane_count: LaneCount,
@@ -34,15 +34,15 @@ impl Router {
         Self { sources, lane_count, future_tolerance }
     }
 
-    /// Maps a record to items: none, or some in each of several lanes. The error is a
-    /// record that has to wait for its schema.
+    /// Maps a record to items: none, or some in each of several lanes. Fails if the record has to
+    /// wait for its schema.
     pub fn items(
         &self,
         record: &RawRecord<'_>,
         at: &SourcePosition,
     ) -> Result<Vec<Item>, Unavailable> {
         let sources = Arc::clone(&self.sources.borrow());
-        // A fault in reading must not stop a partition.
+        // A bug in a mapping must not stop a partition.
         let mapped = catch_unwind(AssertUnwindSafe(|| sources.map(record)));
         let mapped = mapped.unwrap_or_else(|_| {
             let why = ParkReason::unreadable("an internal error while reading it");
@@ -85,13 +85,14 @@ impl Router {
     }
 }
 
-/// The reason to park an action that lies further ahead of its record than is tolerated.
+/// Returns the reason to park an action whose time is further after its record's timestamp than
+/// tolerated.
 pub fn too_early(
     action: &Action,
     timestamp: Option<Timestamp>,
     tolerance: SignedDuration,
 ) -> Option<ParkReason> {
-    // Records of very old producers have no time of their own.
+    // Records of very old producers have no timestamp.
     let recorded_at = timestamp.unwrap_or_else(Timestamp::now);
     let ahead = action.occurred_at.duration_since(recorded_at);
     (ahead > tolerance).then(|| {
@@ -103,7 +104,8 @@ pub fn too_early(
     })
 }
 
-/// The id under which the part of a record is parked that is in this place of what the record means.
+/// Returns the id under which one part of a record is parked. `index` counts the parts, of which
+/// each is an action or a reason to park.
 pub fn parked_id(at: &SourcePosition, index: usize) -> Uuid {
     let name = format!(
         "{}\u{1f}{}\u{1f}{}\u{1f}{}\u{1f}{index}",
@@ -112,12 +114,12 @@ pub fn parked_id(at: &SourcePosition, index: usize) -> Uuid {
     ParkedRecord::id_of(&name)
 }
 
-/// The lane of records of a partition that name no user.
+/// Returns the lane for a partition's records that name no user.
 pub fn lane_of_partition(at: &SourcePosition, lane_count: LaneCount) -> Lane {
     Lane::of(&format!("{}/{}", at.topic, at.partition), lane_count)
 }
 
-/// Work that parks a record, in the lane of its user or else of its partition.
+/// Returns the item that parks a record, in the lane of its user or else of its partition.
 pub fn park(parked: ParkedRecord, at: &SourcePosition, lane_count: LaneCount) -> Item {
     let lane = match &parked.user {
         Some(user) => Lane::of(user.as_str(), lane_count),

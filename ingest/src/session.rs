@@ -1,4 +1,4 @@
-//! All parts of reading, from one start until one of them ends.
+//! A session: all parts of the reader, from one start until one of them ends.
 
 use std::any::Any;
 use std::collections::BTreeMap;
@@ -27,40 +27,40 @@ use crate::topic_monitor::TopicMonitor;
 use crate::topic_monitor::broker::Broker;
 use crate::worker::{Worker, WorkerBatch};
 
-/// How long after an unexpected end all parts are started again.
+/// Pause between the unexpected end of a session and the next start.
 const RESTART_AFTER: Duration = Duration::from_secs(2);
-/// After this long without an end, a restarted session is no longer reported as a problem.
+/// Time after which a restarted session is no longer reported as a problem.
 const TRUSTED_AFTER: Duration = Duration::from_secs(10);
 
-/// The things that every session needs.
+/// The context that all sessions share.
 pub struct SessionContext {
-    /// Without the topics of the sources.
+    /// The options without the topics of the sources.
     pub options: IngestOptions,
     pub queue: CommandQueue,
     pub database: Deadlined,
     pub sources: watch::Receiver<Arc<Sources>>,
     pub health: Arc<IngestHealth>,
-    /// Cancelled to end in order.
+    /// Cancelled for an orderly stop.
     pub stopped: CancellationToken,
 }
 
-/// The parts that run.
+/// A running session.
 pub struct Session {
     topics: Vec<String>,
     stopped: CancellationToken,
     abandoned: CancellationToken,
-    /// Hears how the consumer's thread has ended; `None` once it was heard.
+    /// Receives the result of the polling thread; `None` once received.
     polling: Option<oneshot::Receiver<Result<(), String>>>,
-    /// Hears why a mapper's thread has ended; closed once all have ended in order.
+    /// Receives the panics of mapper threads; closed once all have ended in order.
     mapping: tokio_mpsc::UnboundedReceiver<String>,
     tasks: JoinSet<()>,
 }
 
 impl SessionContext {
-    /// Keeps a session running until it is stopped. One that ends unexpectedly, which takes a panic,
-    /// is reported and started again: what was not committed is read again.
+    /// Keeps a session running until `stopped` is cancelled. A session that ends unexpectedly, by a
+    /// panic, is reported and restarted; records that were not committed are read again.
     ///
-    /// Sources that name other topics let a session end in order and another one begin.
+    /// When the sources name other topics, the session ends in order and another one starts.
     pub async fn supervise(mut self, mut session: Session) {
         let mut distrusted = false;
         loop {
@@ -102,8 +102,8 @@ impl SessionContext {
         }
     }
 
-    /// Ends a session in order, and starts one that reads the topics of the current sources. `None`: it
-    /// was stopped.
+    /// Ends a session in order and starts one that reads the topics of the current sources. Returns
+    /// `None` if `stopped` was cancelled.
     async fn exchange(&self, mut session: Session) -> Option<Session> {
         let topics = self.current_options().topics;
         tracing::info!(?topics, "the source files name other topics: joining the group again");
@@ -138,7 +138,8 @@ impl SessionContext {
         self.options.clone().with_topics_of(&self.sources.borrow())
     }
 
-    /// Starts a session after a pause, again and again until one starts. `None`: it was stopped.
+    /// Starts a session after a pause, and retries until one starts. Returns `None` if `stopped`
+    /// was cancelled.
     async fn restart(&self) -> Option<Session> {
         loop {
             tokio::select! {
@@ -162,7 +163,7 @@ impl SessionContext {
         let options = &options;
         let stopped = self.stopped.child_token();
         for topic in &options.topics {
-            // A series that is there from the start shows its first increase.
+            // A series that exists from the start shows its first increase.
             metrics::counter!("plaudit_records_lost_total", "topic" => topic.clone()).increment(0);
         }
         let abandoned = CancellationToken::new();
@@ -207,15 +208,15 @@ impl SessionContext {
         let (tell, polling) = oneshot::channel();
         thread::Builder::new().name("ingest".to_owned()).spawn(move || {
             let ended = catch_unwind(AssertUnwindSafe(|| consumer.run(client)));
-            // Nobody listens if the runtime is gone.
+            // The receiver is gone if the runtime has ended.
             let _ = tell.send(ended.map_err(|panic| described("the thread that polls", &*panic)));
         })?;
         let topics = options.topics.clone();
         Ok(Session { topics, stopped, abandoned, polling: Some(polling), mapping, tasks })
     }
 
-    /// One thread per core that is to be used. Nobody waits for their end: a mapping may take a while, and does no
-    /// harm once its work was abandoned.
+    /// Starts one mapper thread per worker. Nobody waits for these threads to end: a mapping may
+    /// take a while, but is harmless once its work is abandoned.
     #[expect(clippy::type_complexity, reason = "taken apart at once by its only caller")]
     fn start_mappers(
         &self,
@@ -258,7 +259,7 @@ impl SessionContext {
 }
 
 impl Session {
-    /// Waits until a part ends. The error says why, if it was a panic. Cancel-safe.
+    /// Waits until a part ends. If it panicked, the error says so. Cancel-safe.
     async fn ended(&mut self) -> Result<(), String> {
         let Some(polling) = &mut self.polling else { return Ok(()) };
         tokio::select! {
@@ -271,7 +272,7 @@ impl Session {
         }
     }
 
-    /// Waits for the end of all parts, which were told to stop.
+    /// Waits for the end of all parts. They must have been told to stop.
     async fn finish(mut self) {
         if let Some(Ok(Err(why))) = match self.polling.take() {
             Some(polling) => Some(polling.await),
@@ -279,7 +280,7 @@ impl Session {
         } {
             tracing::error!("{why}");
         }
-        // Nobody hears the workers any more.
+        // The consumer, which receives the workers' signals, has ended.
         self.abandoned.cancel();
         while let Some(task) = self.tasks.join_next().await {
             if let Err(error) = task {

@@ -1,4 +1,4 @@
-//! Messages of the other parts to the consumer's thread.
+//! Messages from the other parts to the polling thread.
 
 use plaudit_domain::lane::Lane;
 
@@ -6,23 +6,24 @@ use crate::offsets::query::OffsetReport;
 use crate::offsets::tracker::{BatchId, LaneShare};
 use crate::source_partition::SourcePartition;
 
-/// A message to the consumer's thread.
+/// A message to the polling thread.
 #[derive(Debug)]
 pub enum Signal {
-    /// A mapper has turned its records of a batch into work for these lanes. Sent before the work is.
+    /// A mapper has turned its records of a batch into shares for these lanes. Sent before the work
+    /// is.
     Mapped {
         batch: BatchId,
         records: usize,
         bytes: usize,
         shares: Vec<LaneShare>,
-        /// A partition that each of these lanes has records of.
+        /// For each of these lanes, a partition that has records for it.
         feeders: Vec<(Lane, SourcePartition)>,
     },
-    /// A mapper has met a record whose schema can't be had, and drops what it has of this pass over the
-    /// partition from there on. Sent before [`Self::Mapped`], so that no offset beyond it is stored.
+    /// A mapper has met a record whose schema is unavailable, and drops the rest of this pass over
+    /// the partition. Sent before [`Self::Mapped`], so that no offset beyond the record is stored.
     Withheld { at: SourcePartition, pass: u64, why: String },
-    /// The records of a batch for one lane are committed.
+    /// The share of a batch for one lane is committed.
     Applied { batch: BatchId, share: LaneShare },
-    /// The topic monitor has asked the brokers.
+    /// The topic monitor has an answer from the brokers.
     Report(OffsetReport),
 }

@@ -1,4 +1,4 @@
-//! Names a partition of a topic.
+//! The key of a topic's partition.
 
 use std::fmt;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! Offsets and lag as the broker and the database have them: `plaudit ingest status`.
+//! Reads offsets and lag from the broker and the database, for `plaudit ingest status`.
 
 use std::fmt;
 use std::sync::Arc;
@@ -15,48 +15,48 @@ use crate::topic_monitor::broker::Broker;
 use crate::topic_monitor::offset_answer::OffsetAnswer;
 use crate::topic_monitor::{self, Remembered};
 
-/// The state of reading, for all topics that are read.
+/// The status of all topics that are read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Status {
     /// The consumer group.
     pub group: String,
-    /// By topic, as configured.
+    /// One entry per topic, in the configured order.
     pub topics: Vec<TopicStatus>,
 }
 
-/// A topic.
+/// The status of a topic.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct TopicStatus {
-    /// Its name.
+    /// The topic's name.
     pub topic: String,
-    /// How it stands.
+    /// The state of reading.
     pub state: TopicState,
-    /// How often it was accepted again after it was created again.
+    /// The number of times it was accepted after it was deleted and created again.
     pub incarnation: i32,
-    /// The problem, and the command that helps.
+    /// The problem and the command that solves it, if there is a problem.
     pub problem: Option<String>,
-    /// Its partitions.
+    /// The topic's partitions, by number.
     pub partitions: Vec<PartitionStatus>,
 }
 
-/// How a topic stands.
+/// The state of reading for a topic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TopicState {
-    /// It is read.
+    /// It can be read.
     Fine,
     /// There is no such topic.
     Missing,
-    /// It was deleted and created again, and is not read until it is accepted.
+    /// It was deleted and created again. It is not read until an operator accepts it.
     Recreated,
-    /// The broker does not let us see it, or not all of its partitions can be.
+    /// The broker denies access to it, or to some of its partitions.
     Unreadable,
 }
 
-/// A partition.
+/// The status of a partition.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct PartitionStatus {
-    /// Its number.
+    /// The partition's number.
     pub partition: i32,
     /// The first offset that the broker still has.
     pub begin_offset: i64,
@@ -66,22 +66,23 @@ pub struct PartitionStatus {
     pub next_offset: i64,
     /// The offset that the group has committed.
     pub committed_offset: Option<i64>,
-    /// How many records are not applied yet.
+    /// The number of records that are not applied yet.
     pub lag: i64,
-    /// How many records were removed before they were read, and are not yet named in the parked list.
+    /// The number of records that were removed before they were read, and that the parked list does
+    /// not name yet.
     pub lost: i64,
 }
 
-/// Why there is no status.
+/// The reason why there is no status.
 #[derive(Debug, thiserror::Error)]
 pub enum StatusError {
-    /// The Kafka client.
+    /// The Kafka client or its settings fail.
     #[error(transparent)]
     Ingest(#[from] IngestError),
-    /// No broker answers, or it refuses.
+    /// No broker answers, or it refuses the request.
     #[error("{0}")]
     Broker(String),
-    /// The database.
+    /// The database fails.
     #[error(transparent)]
     Database(#[from] ExecuteError),
 }
@@ -92,7 +93,8 @@ impl From<sqlx::Error> for StatusError {
     }
 }
 
-/// Asks the broker and the database how the topics stand. Joins no group and changes nothing.
+/// Asks the broker and the database for the status of the topics. Joins no group and changes
+/// nothing.
 pub async fn status(options: &IngestOptions, pool: &PgPool) -> Result<Status, StatusError> {
     check(options)?;
     let remembered = Remembered::read(pool, &options.topics).await?;
@@ -169,7 +171,7 @@ fn topic_status(topic: &Remembered, answer: &OffsetAnswer) -> TopicStatus {
 }
 
 impl Status {
-    /// Whether every topic is there and can be read, and none was created again.
+    /// Returns true if every topic exists, can be read, and was not created again.
     pub fn is_fine(&self) -> bool {
         self.topics.iter().all(|topic| topic.state == TopicState::Fine)
     }

@@ -1,5 +1,5 @@
-//! Compares what the brokers have with what was read: before a partition is read, after an error, and
-//! every two seconds.
+//! Compares the brokers' offsets with what was read: before a partition is read, after an error,
+//! and every two seconds.
 
 pub mod broker;
 pub mod offset_answer;
@@ -25,20 +25,22 @@ use crate::source_partition::SourcePartition;
 use broker::{Broker, is_of_the_broker};
 use offset_answer::{Asked, OffsetAnswer};
 
-/// How often everything is compared, which bounds how long a new topic waits after it was accepted.
+/// Interval between comparisons. A new topic waits at most this long after it was accepted.
 const EVERY: Duration = Duration::from_secs(2);
-/// The same while a partition waits for its answer, after the broker or the database gave none.
+/// Interval while a partition waits to be verified, because the broker or the database gave no
+/// answer.
 const AGAIN_AFTER: Duration = Duration::from_millis(250);
-/// A round that has heard of no broker for so long is not waited for: longer than one question may take.
+/// Time without any answer after which a round reports that no broker answers. Longer than the time
+/// limit of one question.
 const SILENT_AFTER: Duration = Duration::from_millis(5_500);
-/// The interval of the check.
+/// Interval at which a running round is checked for silence.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// In `source_partitions` this partition stands for its whole topic: it is refused in this
-/// incarnation, even if its end should one day lie beyond what was read.
+/// The partition number under which `source_partitions` records that a whole topic is refused in
+/// this incarnation, even if its end should one day lie beyond what was read.
 pub const REFUSED: i32 = -1;
 
-/// Asks the brokers about the topics, and tells the consumer.
+/// The task that asks the brokers about the topics and reports to the consumer.
 pub struct TopicMonitor {
     pub options: Arc<IngestOptions>,
     pub broker: Arc<Broker>,
@@ -57,8 +59,8 @@ pub struct Remembered {
 }
 
 impl Remembered {
-    /// Reads what is known of topics. Read it before asking the broker: then an end that lies
-    /// before what was read is never only an older answer.
+    /// Reads what is known of topics. Call this before asking the broker: only then does an end
+    /// below what was read prove that the topic was recreated.
     pub async fn read(pool: &PgPool, topics: &[String]) -> sqlx::Result<Vec<Self>> {
         let mut remembered = Vec::with_capacity(topics.len());
         for topic in topics {
@@ -69,15 +71,17 @@ impl Remembered {
         Ok(remembered)
     }
 
-    /// What is known of a partition, and what its group's offset is worth.
+    /// Returns what is known of a partition. Leaves out the committed offset if it may belong to
+    /// the topic's earlier incarnation.
     pub fn memory(&self, partition: i32, committed: Option<i64>, cursor: Option<i64>) -> Memory {
         let known = self.known.get(&partition).copied();
-        // The group's offset may be of the topic that was there before.
+        // The group's offset may be from before the topic was created again.
         let committed = committed.filter(|_| known.is_some() || self.incarnation == 0);
         Memory { known, committed, cursor }
     }
 
-    /// Whether the topic was created again, by what the broker has of its partitions.
+    /// Returns true if the broker's partitions show that the topic was created again, or if it was
+    /// refused before.
     pub fn is_recreated(
         &self,
         partitions: &[i32],
@@ -143,7 +147,7 @@ impl TopicMonitor {
         self.send(OffsetReport::Watermarks(answer.watermarks));
     }
 
-    /// Asks the broker, on a thread that may block.
+    /// Asks the broker on the blocking thread pool.
     async fn ask(
         &self,
         remembered: &[Remembered],
@@ -156,7 +160,8 @@ impl TopicMonitor {
             .filter(|q| q.standing != PartitionStanding::Running)
             .map(|q| q.at.clone())
             .collect();
-        // A topic is judged as a whole before any of its partitions is read.
+        // If any partition of a topic waits to be read, all of the topic's partitions are compared
+        // first.
         let judged = remembered.iter().filter(|r| unsure.iter().any(|at| at.topic == r.topic));
         let whole = judged.flat_map(|r| {
             let partitions = r.known.keys().filter(|p| **p != REFUSED);
@@ -176,7 +181,7 @@ impl TopicMonitor {
         }
     }
 
-    /// Says that nobody answers while a round, whose questions wait one after the other, is not over.
+    /// Reports silence while a round is still running; its questions wait for one another.
     fn note_silence(&self, began: Instant) {
         let answered_at = self.broker.answered_at();
         if let Some(at) = answered_at {
@@ -239,7 +244,8 @@ impl TopicMonitor {
             let partition = query.at.partition;
             if let (PartitionState::Fine { start }, None) = (state, topic.known.get(&partition)) {
                 self.warn_of_start(&query.at, start, answer);
-                // From now on this is what is known, whatever the group's offset says later.
+                // From now on the database knows the partition, whatever the group's offset says
+                // later.
                 self.note_applied(topic, (partition, start)).await?;
             }
             self.send(OffsetReport::State {
@@ -252,8 +258,8 @@ impl TopicMonitor {
         Ok(())
     }
 
-    /// A partition that is not read yet and can't be verified is a reason to wait; one that is read
-    /// already has lost its broker, maybe for a moment.
+    /// Reports partitions that can't be verified. If one of them is not read yet, the whole topic
+    /// is waiting; one that is being read may have lost its broker only for a moment.
     fn report_refused(&self, topic: &Remembered, asked: &[&OffsetQuery], answer: &OffsetAnswer) {
         let whole = Subject::Topic(topic.topic.to_string());
         let parts = Subject::Partitions(topic.topic.to_string());
@@ -269,8 +275,8 @@ impl TopicMonitor {
         }
     }
 
-    /// Says that reading begins after the first record, where that is for no better reason than that
-    /// the group was there: the database may be another one than the group's.
+    /// Warns that reading begins after the first record only because the group has committed an
+    /// offset. The database may be a different one than the group's.
     fn warn_of_start(&self, at: &SourcePartition, start: i64, answer: &OffsetAnswer) {
         let first = answer.watermarks.get(at).map_or(0, |marks| marks.low);
         if answer.committed.contains_key(at) && start > first {
@@ -283,7 +289,7 @@ impl TopicMonitor {
         }
     }
 
-    /// Nothing of the topic is read until it is accepted.
+    /// Refuses a recreated topic: nothing of it is read until an operator accepts it.
     async fn refuse(
         &self,
         topic: &Remembered,
@@ -307,12 +313,12 @@ impl TopicMonitor {
     }
 
     fn send(&self, report: OffsetReport) {
-        // Nobody listens any more once reading has ended.
+        // The receiver is gone once reading has ended.
         let _ = self.signals.send(Signal::Report(report));
     }
 }
 
-/// The report if no broker answers.
+/// Returns the report for a question to the broker that failed.
 pub fn unreachable(options: &IngestOptions, error: &KafkaError, broker: &Broker) -> String {
     let brokers = &options.brokers;
     if is_of_the_broker(error) {
@@ -323,17 +329,17 @@ pub fn unreachable(options: &IngestOptions, error: &KafkaError, broker: &Broker)
     }
 }
 
-/// What is said of a topic that the broker does not let us see, or that can't be.
+/// Returns the report on a topic that the broker denies access to or can't describe.
 pub fn unreadable(topic: &str, error: &KafkaError) -> String {
     format!("the topic {topic} can't be read: {error}; it is read as soon as it can")
 }
 
-/// The report on a topic that does not exist.
+/// Returns the report on a topic that does not exist.
 pub fn missing(topic: &str) -> String {
     format!("the topic {topic} does not exist; it is read as soon as it does")
 }
 
-/// The report on a topic that was created again, with the command that helps.
+/// Returns the report on a topic that was created again, with the command that accepts it.
 pub fn recreated(topic: &str) -> String {
     format!(
         "the topic {topic} was deleted and created again: it ends before what was read of it; \
@@ -345,7 +351,8 @@ pub fn recreated(topic: &str) -> String {
 mod tests {
     use super::*;
 
-    /// The contract gives it five seconds; the rest is for the broker and the database to answer.
+    /// The documented limit is five seconds; the rest is left for the broker and the database to
+    /// answer.
     #[test]
     fn an_accepted_topic_waits_for_at_most_two_seconds() {
         assert!(EVERY <= Duration::from_secs(2) && AGAIN_AFTER <= EVERY);

@@ -1,5 +1,4 @@
-//! The worker puts what batches have for lanes into the queue of commands, and tells when it is
-//! applied.
+//! The worker submits the shares of batches to the command queue and reports when they are applied.
 
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
@@ -17,19 +16,19 @@ use crate::offsets::tracker::{BatchId, LaneShare};
 use crate::signal::Signal;
 use crate::source_partition::SourcePartition;
 
-/// The work of one batch.
+/// The work of one batch, ready to be applied.
 #[derive(Debug)]
 pub struct WorkerBatch {
     pub batch: BatchId,
     pub shares: Vec<WorkerShare>,
 }
 
-/// What a batch has for one lane, each user's items in order.
+/// The items of a batch for one lane, each user's in order.
 #[derive(Debug)]
 pub struct WorkerShare {
     lane: Lane,
     items: Vec<Item>,
-    /// The places among the items of those that name lost records.
+    /// The indexes of the items that name lost records.
     losses: Vec<usize>,
     bytes: usize,
 }
@@ -50,7 +49,7 @@ impl WorkerShare {
         self.add(item, bytes);
     }
 
-    /// The lane, with a partition that it has records of.
+    /// Returns the lane and a partition that has records for it.
     pub fn feeder(&self) -> Option<(Lane, SourcePartition)> {
         let origin = self.items.last().map(|item| &item.origin);
         let Some(Origin::Record(SourcePosition { topic, partition, .. })) = origin else {
@@ -67,20 +66,21 @@ impl WorkerShare {
 
 pub struct Worker {
     pub queue: CommandQueue,
-    /// Bounded by how much may be in flight.
+    /// Bounded by the limits of work in flight.
     pub batches: UnboundedReceiver<WorkerBatch>,
     pub signals: mpsc::Sender<Signal>,
     pub health: Arc<IngestHealth>,
-    /// Nobody waits for the work any longer.
+    /// Cancelled once nobody waits for the work.
     pub abandoned: CancellationToken,
 }
 
-/// How long after a failure the loss of records is named again.
+/// Pause before the worker tries again to park an entry that names lost records.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 impl Worker {
-    /// Works until there is nothing more to come. Cancel-safe: what was not committed is read again,
-    /// and what was committed is recognised by its source position.
+    /// Applies batches until the senders are dropped or the work is abandoned. Cancel-safe: records
+    /// that were not committed are read again, and committed ones are recognised by their source
+    /// position.
     pub async fn run(mut self) {
         let abandoned = self.abandoned.clone();
         let work = async {
@@ -103,9 +103,9 @@ impl Worker {
         }
     }
 
-    /// Submits a share now, since each lane of the queue is first in, first out. The future waits
-    /// until it is applied. Shares are apart, so that a lane that somebody else holds keeps its own
-    /// share waiting and no other.
+    /// Submits a share at once, since each lane of the queue is first in, first out. The returned
+    /// future waits until the share is applied. Each share is submitted on its own, so that a lane
+    /// that somebody else holds locked delays only its own share.
     fn submit(
         &self,
         batch: BatchId,
@@ -128,14 +128,14 @@ impl Worker {
             }
             metrics::histogram!("plaudit_ingest_batch_seconds")
                 .record(began.elapsed().as_secs_f64());
-            // The consumer's thread is gone only after the work was abandoned.
+            // The polling thread ends only once the work is abandoned.
             let _ = signals.send(Signal::Applied { batch, share: size });
         }
     }
 }
 
-/// A panic ends the worker, and with it the session: a share that is never applied would hold up all
-/// offsets behind it.
+/// Resumes the panic of a share. That ends the worker and its session: a share that is never
+/// applied would hold up all later offsets.
 fn pass_on(ended: Result<(), JoinError>) {
     if let Err(error) = ended
         && let Ok(panic) = error.try_into_panic()
@@ -144,8 +144,8 @@ fn pass_on(ended: Result<(), JoinError>) {
     }
 }
 
-/// Waits until items are applied. The queue tries those of records until they are, so an error means
-/// that it has ended.
+/// Waits until the items of a share are applied. The queue retries records until they are, so an
+/// error means that the queue has ended.
 async fn applied(
     queue: &CommandQueue,
     submission: Submission,
@@ -164,8 +164,9 @@ async fn applied(
     Ok(())
 }
 
-/// The losses that were passed over because their lane has applied later records of the partition
-/// already. They are named all the same, once: the id of a loss follows from its place.
+/// Returns the losses that were skipped because their lane had already applied later records of the
+/// partition. They are submitted again under their own id, which follows from their offsets, so
+/// that each is named exactly once.
 fn unnamed_losses(losses: Vec<(usize, Item)>, applied: &[Applied]) -> Vec<Item> {
     let is_unnamed = |at: usize| {
         applied.get(at).is_some_and(|applied| applied.outcome == Outcome::AlreadyApplied)

@@ -1,27 +1,27 @@
-//! Attributes of a CloudEvent in HTTP headers.
+//! CloudEvents attributes in HTTP headers.
 
 use std::borrow::Cow;
 
 use percent_encoding::percent_decode_str;
 
-/// The prefix of the attributes' names among the headers of a request in binary mode.
+/// Prefix of attribute names among the headers of a request in binary mode.
 pub const PREFIX: &str = "ce-";
 
-/// Why the value of a header is not that of an attribute.
+/// The reason why a header's value is not a valid attribute.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidHeaderValue {
-    /// The bytes are not UTF-8, neither as sent nor percent-decoded.
+    /// The bytes are not UTF-8, before or after percent-decoding.
     #[error("not UTF-8")]
     NotUtf8,
-    /// A `%` without two hexadecimal digits behind it.
+    /// A `%` is not followed by two hexadecimal digits.
     #[error("`%` must be followed by two hexadecimal digits; a percent sign itself is `%25`")]
     Percent,
-    /// A double quote without the one that closes it.
+    /// A double quote is not closed.
     #[error("a double-quoted text does not end with a double quote")]
     Quote,
 }
 
-/// Decodes the value of a header: double quotes are taken off, then percent-encoding is.
+/// Decodes a header's value: removes double quotes, then percent-encoding.
 ///
 /// # Source
 ///
@@ -40,8 +40,8 @@ pub fn decode(value: &[u8]) -> Result<String, InvalidHeaderValue> {
     decoded.map(Cow::into_owned).map_err(|_| InvalidHeaderValue::NotUtf8)
 }
 
-/// A text without the double quotes around its quoted parts, and without the backslashes before
-/// characters in them.
+/// Removes the double quotes around quoted parts, and the backslashes that escape characters in
+/// them.
 fn unquoted(text: &str) -> Result<Cow<'_, str>, InvalidHeaderValue> {
     if !text.contains('"') {
         return Ok(Cow::Borrowed(text));

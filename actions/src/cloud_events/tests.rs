@@ -28,12 +28,12 @@ fn record<'a>(headers: &[(&'a str, &'a str)], value: Option<&'a [u8]>) -> RawRec
     RawRecord { topic: "actions", headers, value, ..RawRecord::default() }
 }
 
-/// What a record means: an action, or why not.
+/// Converts a record into an action, or returns the reason as text.
 fn read(headers: &[(&str, &str)], value: Option<&[u8]>) -> Result<Action, String> {
     from_record(&record(headers, value)).map_err(|why| why.to_string())
 }
 
-/// Headers of binary mode and others.
+/// Returns the headers of binary mode and others.
 fn binary_with<'a>(more: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
     BINARY.iter().chain(more).copied().collect()
 }
@@ -49,7 +49,7 @@ fn both_modes_mean_the_same() {
     let with_charset = "Application/CloudEvents+JSON; charset=utf-8";
     assert_eq!(structured(&[("Content-Type", with_charset), ("ce_id", "other")]), wanted);
     assert_eq!(structured(&[("traceparent", "00-1")]), wanted);
-    // As over HTTP.
+    // The same content types as over HTTP.
     assert_eq!(structured(&[("content-type", "application/json; charset=utf-8")]), wanted);
     assert_eq!(structured(&[("content-type", "application/vnd.game+json")]), wanted);
 
@@ -98,7 +98,7 @@ fn an_action_without_data_has_an_empty_object() {
         let typed = binary_with(&[("content-type", "application/json")]);
         assert!(read(&typed, value).unwrap().data.is_empty());
     }
-    // A producer that always names the type of its data names it without data too.
+    // A producer may name a data type in every record, even without data.
     let typed = binary_with(&[("content-type", "application/avro")]);
     assert!(read(&typed, None).unwrap().data.is_empty());
 }

@@ -1,9 +1,9 @@
-//! What is wrong with a source file.
+//! Faults of source files.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-/// One reason why a source file is refused.
+/// A fault of a source file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SourceError {
     /// The file.
@@ -12,13 +12,13 @@ pub struct SourceError {
     pub line: usize,
     /// The column, from 1, in characters.
     pub column: usize,
-    /// The place in the file, such as `sources[0].action.user`, or `file` for the whole of it.
+    /// The path within the file, such as `sources[0].action.user`; `file` for the whole file.
     pub path: String,
-    /// What is wrong and what would be right, in one line.
+    /// The fault and its correction, in one line.
     pub message: String,
 }
 
-/// The longest message, in characters. Some repeat what the file holds.
+/// The longest message, in characters. Messages may quote the file.
 const MESSAGE_CHARS_MAX: usize = 500;
 
 impl SourceError {

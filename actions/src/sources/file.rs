@@ -1,4 +1,4 @@
-//! A source file: from YAML to mappings, or to everything that is wrong with it.
+//! Parses a source file into mappings, or into a list of all its faults.
 
 use std::fmt::Display;
 use std::path::Path;
@@ -27,8 +27,8 @@ pub fn read(file: &Path) -> Result<String, SourceError> {
     String::from_utf8(bytes).map_err(|_| error("is not UTF-8".to_owned()))
 }
 
-/// Compiles a source file, and adds its patterns to those of others. Every error is reported, not only the first, in
-/// the order of the file.
+/// Compiles a source file and adds its patterns to the total over all files. The errors are
+/// complete, and in the order of the file.
 pub fn parse(
     file: &Path,
     text: &str,
@@ -57,7 +57,7 @@ pub fn parse(
     if errors.is_empty() { Ok(mappings) } else { Err(errors) }
 }
 
-/// Collects the errors of a file while it becomes mappings.
+/// Converts a file into mappings and collects its errors.
 struct Parser<'f> {
     file: &'f Path,
     errors: Vec<SourceError>,
@@ -66,7 +66,7 @@ struct Parser<'f> {
 
 type Node<'y> = MarkedYaml<'y>;
 
-/// A mapping of the file: its fields by name, and its node for errors about missing ones.
+/// A YAML mapping: its fields by name, and its node for errors about missing fields.
 struct Fields<'n, 'y> {
     node: &'n Node<'y>,
     path: String,
@@ -83,9 +83,9 @@ impl<'n, 'y> Fields<'n, 'y> {
     }
 }
 
-/// The fields of an entry of the list `sources`.
+/// Fields of an entry in `sources`.
 const ENTRY: [&str; 5] = ["topic", "format", "when", "each", "action"];
-/// The fields of its `action`.
+/// Fields of an entry's `action`.
 const ACTION: [&str; 6] = ["id", "source", "type", "user", "time", "data"];
 
 impl Parser<'_> {
@@ -159,7 +159,7 @@ impl Parser<'_> {
         let node = self.required(fields, "topic")?;
         let path = fields.path_of("topic");
         let topic = self.text(node, &path)?;
-        // What Kafka allows.
+        // The names that Kafka allows.
         let allowed = |c: char| c.is_ascii_alphanumeric() || ['.', '_', '-'].contains(&c);
         if (1..=249).contains(&topic.len()) && topic.chars().all(allowed) {
             return Some(topic.to_owned());
@@ -180,7 +180,7 @@ impl Parser<'_> {
         format
     }
 
-    /// An expression that may be absent; `Err` if it is there and wrong.
+    /// Compiles an expression that may be absent. `Err` means that it is present and invalid.
     fn optional(
         &mut self,
         fields: &Fields<'_, '_>,
@@ -193,7 +193,8 @@ impl Parser<'_> {
 
     fn expression(&mut self, node: &Node<'_>, path: &str, known: &[&str]) -> Option<Expression> {
         let source = self.text(node, path)?;
-        // Reported already: no other is compiled, since files can hold more than a machine compiles in minutes.
+        // Once the limit is exceeded, which is already reported, nothing more is compiled: the
+        // files may hold more than can be compiled in minutes.
         self.patterns.check().ok()?;
         let compiled = match path.rsplit('.').next() {
             Some("when") => Expression::compile_condition(source, known),
@@ -257,19 +258,19 @@ impl Parser<'_> {
     }
 }
 
-/// Line and column, from 1.
+/// Returns line and column, from 1.
 fn place_of(node: &Node<'_>) -> (usize, usize) {
     (node.span.start.line().max(1), node.span.start.col() + 1)
 }
 
-/// Names the key that the author of an unknown one may have meant.
+/// Describes an unknown key and suggests the one that may have been meant.
 fn unknown_key(name: &str, known: &[&str]) -> String {
     if name == "each" {
         return "belongs beside `action`, not in it".to_owned();
     }
     let slips = |word: &&str| strsim::damerau_levenshtein(&name.to_lowercase(), word);
     let nearest = known.iter().copied().min_by_key(slips);
-    // One slip in a short word, two from five letters on.
+    // One typing error in a short word, two from five letters on.
     let is_near = |word: &&str| slips(word) <= if word.len() < 5 { 1 } else { 2 };
     match nearest.filter(|_| name.len() <= 40).filter(is_near) {
         Some(word) => format!("is not known here; did you mean `{word}`?"),

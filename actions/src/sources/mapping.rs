@@ -1,4 +1,4 @@
-//! One entry of a source file, compiled.
+//! A compiled entry of a source file.
 
 use plaudit_domain::action::{Action, Parts};
 use plaudit_domain::expression::{Allowance, EvaluationError, Expression, Output};
@@ -9,45 +9,45 @@ use super::variables::{Values, Variables};
 use super::{Mapped, ParkReason};
 use crate::formats::Format;
 
-/// The most actions that an entry makes of a record, one for each user. Without a limit one record
-/// could fill the memory, and would do so again after each restart. No team is that large.
+/// The most actions that an entry makes of a record, one for each user. Without a limit, one record
+/// could fill the memory, and again after each restart. No team is that large.
 pub(super) const USERS_MAX: usize = 1_000;
-/// The most bytes of memory that all copies of one record, or all `data` that its entries make of it, may take, for
-/// the same reason.
+/// The most bytes of memory for all copies of one record, or for all `data` that its entries make
+/// of it. The reason is the same.
 pub(super) const COPIES_BYTES_MAX: usize = 16 * 1024 * 1024;
 
-/// How the records of a topic become actions.
+/// A mapping from the records of a topic to actions.
 #[derive(Debug)]
 pub struct Mapping {
-    /// For messages, such as `teams.yaml: sources[0]`.
+    /// Name in messages, such as `teams.yaml: sources[0]`.
     pub name: String,
-    /// Line and column of its `format`, or else of the entry.
+    /// Line and column of `format`, or of the entry if `format` is absent.
     pub place: (usize, usize),
     pub topic: String,
     pub format: Format,
-    /// Absent: it applies to all records.
+    /// Absent if the mapping applies to all records.
     pub when: Option<Expression>,
-    /// A list whose entries are `item` in the fields below, one after the other. Absent: the fields
-    /// are evaluated once.
+    /// An expression for a list. Each of its entries is `item` in the fields below. Absent if the
+    /// fields are evaluated once.
     pub each: Option<Expression>,
     pub user: Expression,
     pub source: Expression,
     pub id: Expression,
     pub kind: Expression,
     pub time: Expression,
-    /// Absent: `{}`.
+    /// Absent means `{}`.
     pub data: Option<Expression>,
 }
 
-/// What the fields give for the record, or for one entry of `each`.
+/// The evaluated fields for the record, or for one entry of `each`.
 struct Evaluated {
-    /// Each of them may not be a user.
+    /// The users; `Err` for a value that is not a user.
     users: Vec<Result<UserId, String>>,
-    /// The same for each user, and not evaluated if none is known.
+    /// The fields that all users share. Not evaluated if there is no valid user.
     fields: Result<Fields, String>,
 }
 
-/// What an action has besides its user.
+/// The fields of an action, except its user.
 struct Fields {
     source: String,
     id: String,
@@ -57,7 +57,7 @@ struct Fields {
 }
 
 impl Mapping {
-    /// Whether the mapping applies to a record.
+    /// Returns true if the mapping applies to a record.
     pub fn applies(&self, variables: &Variables<'_>) -> Result<bool, String> {
         self.applies_within(variables, &mut Allowance::default())
     }
@@ -71,19 +71,19 @@ impl Mapping {
         match when.evaluate_within(&variables.values(None), allowance) {
             Ok(Output::Json(Json::Bool(applies))) => Ok(applies),
             Ok(other) => Err(format!("`when` gives {}, not true or false", other.type_name())),
-            // As in the `where` of a task: a record without the field is not meant.
+            // Other records of the topic may lack the field, as in the `where` of a task.
             Err(EvaluationError::Missing(_)) => Ok(false),
             Err(failed) => Err(unevaluated("when", &failed)),
         }
     }
 
-    /// What the record means for each user, in the order of the lists; empty if the mapping does not
-    /// apply. An error of a user's own fields parks that user's part; one that names no user parks
-    /// the record once.
+    /// Maps the record for each user, in the order of the lists. Returns nothing if the mapping
+    /// does not apply. An error in the fields of a known user parks that user's part; an error
+    /// without a user parks the record once.
     ///
-    /// All expressions of the mapping share what one evaluation may cost, however many entries `each`
-    /// has. `data_bytes` is the memory that `data` for the users of the record takes so far: all mappings of its topic
-    /// share [`COPIES_BYTES_MAX`].
+    /// All expressions of the mapping share the cost limit of one evaluation, however many
+    /// entries `each` has. `data_bytes` is the memory taken so far by the `data` of the record's
+    /// users; all mappings of the topic share [`COPIES_BYTES_MAX`].
     pub fn map(&self, variables: &Variables<'_>, data_bytes: &mut usize) -> Vec<Mapped> {
         let mut allowance = Allowance::default();
         let evaluated = match self.applies_within(variables, &mut allowance) {
@@ -97,7 +97,7 @@ impl Mapping {
         }
     }
 
-    /// Evaluates the fields once, or for each entry of the list.
+    /// Evaluates the fields once, or for each entry of `each`.
     fn evaluated(
         &self,
         variables: &Variables<'_>,
@@ -114,7 +114,7 @@ impl Mapping {
             let values = variables.values(item);
             let users = match self.users(&values, allowance) {
                 Ok(users) => users,
-                // Without `each` there is no one else whose part could be kept.
+                // Without `each`, there is no other part to keep.
                 Err(why) if self.each.is_none() => return Err(why),
                 Err(why) => vec![Err(why)],
             };
@@ -140,7 +140,7 @@ impl Mapping {
         Ok(evaluated)
     }
 
-    /// The entries of `each`, if there is one: the fields are evaluated for every one of them.
+    /// Evaluates `each` into its entries. Returns `None` if the mapping has no `each`.
     fn items(
         &self,
         variables: &Variables<'_>,
@@ -221,7 +221,7 @@ impl Mapping {
 }
 
 impl Fields {
-    /// How many bytes of memory `data` takes.
+    /// Returns the bytes of memory that `data` takes.
     fn data_bytes(&self) -> usize {
         self.data.iter().map(entry_bytes).sum()
     }
@@ -233,7 +233,8 @@ impl Fields {
     }
 }
 
-/// How many bytes of memory a value takes. A number of two bytes in a record takes 32.
+/// Returns the bytes of memory that a value takes. A number takes 32, even if it has two digits in
+/// the record.
 fn bytes_of(value: &Json) -> usize {
     let inside = match value {
         Json::String(text) => text.len(),
@@ -244,7 +245,7 @@ fn bytes_of(value: &Json) -> usize {
     size_of::<Json>() + inside
 }
 
-/// A third of a tree's node is free, on average.
+/// Adds half an entry for free space: on average, a third of a tree's node is free.
 fn entry_bytes((name, value): (&String, &Json)) -> usize {
     let free = size_of::<(String, Json)>() / 2;
     size_of::<String>() + name.len() + bytes_of(value) + free
@@ -270,7 +271,7 @@ fn user(value: &Output) -> Result<UserId, String> {
     UserId::try_from(text).map_err(|why| format!("`user`: {why}"))
 }
 
-/// A text, or a whole number as one: producers number what they name.
+/// Returns a text, or the digits of a whole number, since producers use numbers as ids.
 fn text(value: &Output) -> Option<String> {
     match value {
         Output::Json(Json::String(text)) => Some(text.clone()),

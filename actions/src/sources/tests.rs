@@ -22,7 +22,7 @@ fn event() -> Value {
         "time":"2026-03-29T01:30:00+01:00","data":{"coins":50}})
 }
 
-/// A source file of one entry for the topic `t`, changed at one field of its action.
+/// Returns an entry for the topic `t` with one field of its action replaced.
 fn entry(field: &str, expression: &str) -> Value {
     let mut action = json!({"id": "value.id", "source": "'/teams'", "type": "'team.formed'",
         "user": "value.users", "time": "timestamp(value.at)", "data": "{'team': value.team}"});
@@ -57,7 +57,7 @@ fn parked(mapped: Vec<Mapped>) -> Vec<ParkReason> {
     mapped.into_iter().map(park).collect()
 }
 
-/// A folder of one's own.
+/// Creates a folder for one test.
 fn tempfile_dir(name: &str) -> PathBuf {
     let dir = std::env::temp_dir().join(format!("plaudit-sources-{name}-{}", std::process::id()));
     std::fs::create_dir_all(&dir).unwrap();

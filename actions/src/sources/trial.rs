@@ -1,32 +1,32 @@
-//! Tries source files on one record: `plaudit sources try`.
+//! Tries source files on one record, for `plaudit sources try`.
 
 use super::mapping::Mapping;
 use super::{Mapped, ParkReason, Sources};
 use crate::formats::{DecodeError, Unavailable};
 use crate::record::RawRecord;
 
-/// What one entry of a source file makes of a record.
+/// The outcome of one entry of a source file for the record.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TriedEntry {
     /// The entry, such as `teams.yaml: sources[0]`.
     pub entry: String,
-    /// What it makes of the record.
+    /// The outcome.
     pub outcome: TrialOutcome,
 }
 
-/// What an entry makes of a record.
+/// The outcome of an entry for a record.
 #[derive(Debug, Clone, PartialEq)]
 pub enum TrialOutcome {
-    /// The entry is for this other topic.
+    /// The entry maps this other topic.
     OtherTopic(String),
-    /// `when` is false.
+    /// `when` is false, so the entry does not apply.
     DoesNotApply,
-    /// What the record means for each user.
+    /// The actions and parked parts, by user.
     Mapped(Vec<Mapped>),
 }
 
 impl TrialOutcome {
-    /// Whether the record, or its part for one of several users, would be parked.
+    /// Returns true if the record, or its part for one of several users, would be parked.
     pub fn parks(&self) -> bool {
         let Self::Mapped(mapped) = self else { return false };
         mapped.iter().any(|mapped| matches!(mapped, Mapped::Park(_)))
@@ -34,8 +34,8 @@ impl TrialOutcome {
 }
 
 impl Sources {
-    /// Tries every entry on a record, in the order of the files. The error is a record that would
-    /// have to wait for its schema.
+    /// Tries every entry on a record, in the order of the files. Fails if the record would have to
+    /// wait for its schema.
     pub fn try_record(&self, record: &RawRecord<'_>) -> Result<Vec<TriedEntry>, Unavailable> {
         let topic = self.by_topic.get(record.topic);
         let variables = match topic.map(|topic| self.variables(record, topic.format)) {

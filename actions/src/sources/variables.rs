@@ -1,4 +1,4 @@
-//! A record as the expressions of a source file see it.
+//! The variables that expressions of a source file can use.
 
 use std::collections::BTreeMap;
 
@@ -7,35 +7,35 @@ use serde_json::Value as Json;
 
 use crate::record::RawRecord;
 
-/// The names that expressions of a source file may use.
+/// Names of the variables.
 pub const NAMES: [&str; 7] =
     ["value", "headers", "key", "topic", "partition", "offset", "timestamp"];
 
-/// The name of one entry of `each`, for the fields of `action`.
+/// Name of an entry of `each` in the fields of `action`.
 pub const ITEM: &str = "item";
 
-/// What [`NAMES`] and [`ITEM`] stand for, in this order. Expressions outside of `each` don't know the
-/// last one.
+/// The values of [`NAMES`] and [`ITEM`], in this order. The last one is only known to expressions
+/// below `each`.
 pub type Values<'v> = [Variable<'v>; 8];
 
-/// A record, parsed once for all expressions.
+/// The variables of a record, parsed once for all expressions.
 pub struct Variables<'r> {
-    /// Absent: a tombstone; `when: value != null` leaves it out.
+    /// Absent for a tombstone, which `when: value != null` leaves out.
     value: Option<Json>,
-    /// Of several headers of one name, the last.
+    /// If a header is repeated, the last one counts.
     headers: Vec<(&'r str, Variable<'r>)>,
     record: &'r RawRecord<'r>,
 }
 
 impl<'r> Variables<'r> {
-    /// `value` is the record's own, decoded; absent for a tombstone.
+    /// Prepares the variables. `value` is the record's decoded value; absent for a tombstone.
     pub fn of(record: &'r RawRecord<'_>, value: Option<Json>) -> Self {
         let headers: BTreeMap<&str, Variable<'_>> =
             record.headers.iter().map(|(name, value)| (*name, bytes(*value))).collect();
         Self { value, headers: headers.into_iter().collect(), record }
     }
 
-    /// The values for one evaluation; `item` is an entry of `each`.
+    /// Returns the values for one evaluation. `item` is an entry of `each`.
     pub fn values<'v>(&'v self, item: Option<&'v Json>) -> Values<'v> {
         [
             self.value.as_ref().map_or(Variable::Null, Variable::Json),
@@ -50,7 +50,7 @@ impl<'r> Variables<'r> {
     }
 }
 
-/// Bytes as expressions see them: a text if they are UTF-8.
+/// Converts bytes into a variable: a text if they are UTF-8.
 fn bytes(bytes: Option<&[u8]>) -> Variable<'_> {
     let Some(bytes) = bytes else { return Variable::Null };
     std::str::from_utf8(bytes).map_or(Variable::Bytes(bytes), Variable::Text)

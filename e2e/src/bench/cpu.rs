@@ -1,26 +1,26 @@
-//! Processor time by part: what does not depend on what else the machine does.
+//! Processor time by part, a figure that does not depend on other load on the machine.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::place::Place;
 
-/// Clock ticks of `/proc` a second: `USER_HZ`, which Linux fixes at 100.
+/// Clock ticks of `/proc` per second: `USER_HZ`, which Linux fixes at 100.
 const TICKS: u32 = 100;
 
-/// Processor time since some start.
+/// Processor time used by each part.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Cpu {
-    /// PostgreSQL, all its processes.
+    /// All processes of PostgreSQL.
     pub postgres: Duration,
-    /// The broker.
+    /// The Kafka broker.
     pub kafka: Duration,
-    /// The program.
+    /// The program under test.
     pub program: Duration,
 }
 
 impl Cpu {
-    /// The processor time of the parts up to now.
+    /// Reads the processor time that the parts have used so far.
     pub fn read(place: &Place, program: Option<u32>) -> Self {
         let of = |pid: Option<u32>| pid.map_or(Duration::ZERO, with_children);
         Self {
@@ -30,7 +30,7 @@ impl Cpu {
         }
     }
 
-    /// The processor time since `earlier`.
+    /// Returns the processor time used since `earlier`.
     pub fn since(&self, earlier: &Self) -> Self {
         Self {
             postgres: self.postgres.saturating_sub(earlier.postgres),
@@ -39,12 +39,12 @@ impl Cpu {
         }
     }
 
-    /// All parts together, in microseconds for each of `count`.
+    /// Returns the microseconds of all parts together for each of `count` actions.
     pub fn per(&self, count: u64) -> f64 {
         micros(self.postgres + self.kafka + self.program, count)
     }
 
-    /// Prints the share of each part, for each of `count` actions.
+    /// Prints the time of each part for each of `count` actions.
     pub fn print(&self, count: u64) {
         println!(
             "    CPU for each action                           {:>8.1} µs: PostgreSQL {:.1}, program {:.1}, broker {:.1}",
@@ -61,7 +61,8 @@ fn micros(time: Duration, count: u64) -> f64 {
     time.as_secs_f64() * 1e6 / count.max(1) as f64
 }
 
-/// The time of a process, of its children, and of those that have ended. Zero where there is no `/proc`.
+/// Returns the processor time of a process and its descendants, including those that have ended.
+/// Zero without `/proc`.
 fn with_children(pid: u32) -> Duration {
     let mut children: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
     let mut ticks = BTreeMap::new();
@@ -70,13 +71,13 @@ fn with_children(pid: u32) -> Duration {
             continue;
         };
         let Ok(stat) = std::fs::read_to_string(entry.path().join("stat")) else { continue };
-        // The name of the program, in parentheses, may hold anything.
+        // The program's name, in parentheses, may contain spaces and parentheses itself.
         let Some((_, fields)) = stat.rsplit_once(')') else { continue };
         let number = |place: usize| -> u32 {
             fields.split_whitespace().nth(place).and_then(|f| f.parse().ok()).unwrap_or(0)
         };
         children.entry(number(1)).or_default().push(pid);
-        // User and system time, and the same of children that were waited for.
+        // User and system time, of the process and of the children that it has waited for.
         ticks.insert(pid, (11..=14).map(number).sum::<u32>());
     }
     let (mut sum, mut open) = (0, vec![pid]);

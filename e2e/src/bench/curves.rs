@@ -1,6 +1,6 @@
-//! Whether the cost of an action stays flat: from ten thousand to a million users, and from 10 to
-//! 10,000 events of a user. Measured inside this process, without Kafka, since only the executor
-//! could bend.
+//! Measures whether the cost of an action stays flat, from ten thousand to a million users and from
+//! 10 to 10,000 events per user. Runs the executor in this process, without Kafka, since only the
+//! executor's cost could grow.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -15,11 +15,11 @@ use super::Outcome;
 use super::kafka::{self, Numbers, user_id};
 use super::place::{Database, ONE_TASK, Place};
 
-/// Actions of a batch.
+/// Actions per batch.
 const BATCH: u64 = 2_000;
 
-/// Users whose histories grow: enough to measure, few enough that 10,000 events of each fit on a
-/// small disk.
+/// Users whose histories grow: enough to measure, and few enough that 10,000 events of each fit on
+/// a small disk.
 const HISTORIES: u64 = 200;
 
 /// Measures both curves and writes a plot of each.
@@ -30,7 +30,7 @@ pub async fn run(place: &Place, plots: &Path, seconds: u64) -> Outcome<()> {
     let executor = database.executor();
     let mut known = 0;
     for users in [10_000, 30_000, 100_000, 300_000, 1_000_000] {
-        // Everybody once, then at random.
+        // Every user acts once; after that, users are drawn at random.
         while known < users {
             let names: Vec<u64> = (known..(known + BATCH).min(users)).collect();
             known += BATCH;
@@ -58,7 +58,8 @@ pub async fn run(place: &Place, plots: &Path, seconds: u64) -> Outcome<()> {
             events += 1;
         }
         if events + 5 < wanted {
-            // Beyond some hundreds the history is copied: a fold of it is what the state is.
+            // Copies of the last event make up longer histories. They repeat its totals, so that
+            // the stored state is still the fold of the log.
             lengthen(&database, events, wanted - 5).await?;
             events = wanted - 5;
         }
@@ -79,7 +80,7 @@ pub async fn run(place: &Place, plots: &Path, seconds: u64) -> Outcome<()> {
     Ok(())
 }
 
-/// Makes each history longer, as if so many actions had been applied.
+/// Lengthens each history by copies of its last event, as if that many actions had been applied.
 async fn lengthen(database: &Database, from: u64, to: u64) -> Outcome<()> {
     let more = i64::try_from(to - from)?;
     sqlx::query(
@@ -98,7 +99,7 @@ async fn lengthen(database: &Database, from: u64, to: u64) -> Outcome<()> {
     Ok(())
 }
 
-/// Applies one action for each of these users, in one batch.
+/// Applies one action for each of these users in one batch.
 async fn apply(executor: &Executor, database: &Database, users: &[u64]) -> Outcome<()> {
     let time = jiff::Timestamp::now().to_string();
     let mut items = Vec::with_capacity(users.len());
@@ -114,7 +115,7 @@ async fn apply(executor: &Executor, database: &Database, users: &[u64]) -> Outco
     Ok(())
 }
 
-/// The cost of an action of a user drawn by `next`.
+/// Returns the cost in microseconds of an action by a user that `next` draws.
 async fn cost_us(
     executor: &Executor,
     database: &Database,
@@ -140,7 +141,7 @@ fn to_f64(count: u64) -> f64 {
     count as f64
 }
 
-/// A plot with a logarithmic axis, as SVG.
+/// Draws a plot with a logarithmic x axis, as SVG.
 fn plot(title: &str, unit: &str, points: &[(u64, f64)]) -> String {
     let most = points.iter().map(|p| p.1).fold(0.0, f64::max) * 1.2;
     let (first, last) = (to_f64(points[0].0).log10(), to_f64(points[points.len() - 1].0).log10());

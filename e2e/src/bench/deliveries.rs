@@ -1,4 +1,5 @@
-//! (f) Deliveries to Kafka beside actions, and what grants that nobody takes cost.
+//! (f) Deliveries to Kafka while actions are applied, and the cost of grants that are never
+//! delivered.
 
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
@@ -9,33 +10,33 @@ use super::Outcome;
 use super::kafka;
 use super::place::{Database, Place};
 
-/// Each user's actions, of which each reaches the next milestone.
+/// Actions per user. Each of them reaches the next milestone.
 const MILESTONES: u64 = 50;
 const PARTITIONS: i32 = 16;
-/// The time limit for the last deliveries.
+/// Time limit for the last deliveries.
 const DELIVERED_MAX: Duration = Duration::from_secs(900);
-/// The channel for which the backlog waits. Nobody listens there.
+/// The channel of the backlog. Nothing listens at its endpoint.
 const DEAD: &str = "dead";
 
-/// One run.
+/// The load of one run.
 #[derive(Debug, Clone, Copy)]
 struct Load {
     name: &'static str,
     records: u64,
-    /// The program delivers beside applying actions.
+    /// True if the program delivers while it applies actions.
     delivers: bool,
-    /// Grants that are not delivered, half of them not confirmed, half not sent.
+    /// Undelivered grants: half of them sent but not confirmed, half not sent.
     backlog: u64,
 }
 
-/// The result of a run.
+/// The rates of a run, per second.
 struct Run {
     actions: f64,
-    /// Deliveries per second, until the last one is on the topic.
+    /// Deliveries per second, from the first tenth until the last one is on the topic.
     deliveries: f64,
 }
 
-/// Measures, and prints a line per figure.
+/// Measures the runs and prints a line per figure.
 pub async fn run(place: &Place, records: u64, backlog: u64) -> Outcome<()> {
     let alone = Load { name: "alone", records, delivers: false, backlog: 0 };
     let alone = flow(place, alone).await?;
@@ -84,7 +85,7 @@ async fn flow(place: &Place, load: Load) -> Outcome<Run> {
     Ok(Run { actions, deliveries })
 }
 
-/// The rate at which grants come to the topic of rewards, from the first tenth to the last.
+/// Returns the rate at which grants reach the topic, from the first tenth to the last.
 #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
 async fn delivered(place: &Place, rewards: &str, records: u64) -> Outcome<f64> {
     let deadline = Instant::now() + DELIVERED_MAX;
@@ -108,7 +109,7 @@ async fn delivered(place: &Place, rewards: &str, records: u64) -> Outcome<f64> {
     }
 }
 
-/// Every action reaches a milestone whose line is granted without a claim.
+/// Returns tasks in which every action reaches a milestone whose reward is granted without a claim.
 fn tasks() -> String {
     let mut yaml = "tasks:\n  - id: gifts\n    kind: periodic\n    every: day\n    objective: { on: gift.sent }\n    claim: { mode: automatic }\n    milestones:\n".to_owned();
     for at in 1..=MILESTONES {
@@ -130,7 +131,8 @@ fn channels() -> String {
     .to_string()
 }
 
-/// Grants of other users that were handed over and never confirmed, or wait for an endpoint that is dead.
+/// Adds undelivered grants of other users: sent but never confirmed, or waiting for a dead
+/// endpoint.
 async fn owe(database: &Database, count: u64) -> Outcome<()> {
     let lanes = i64::from(database.lane_count.get());
     let both = "from (
@@ -156,7 +158,7 @@ async fn owe(database: &Database, count: u64) -> Outcome<()> {
     for sql in [rows, queued] {
         sqlx::query(&sql).bind(i64::try_from(count)?).bind(lanes).execute(&database.pool).await?;
     }
-    // As autovacuum leaves tables that have stood for a while.
+    // Autovacuum leaves tables in this state after a while.
     for table in ["reward_state", "deliveries"] {
         sqlx::query(&format!("vacuum analyze {table}")).execute(&database.pool).await?;
     }

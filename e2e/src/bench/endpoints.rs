@@ -1,4 +1,4 @@
-//! (f) A dead webhook endpoint beside a live one: what the users of the live one notice.
+//! (f) A dead webhook endpoint beside a live one: the effect on users of the live one.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,13 +16,13 @@ use super::Outcome;
 use super::kafka;
 use super::place::Place;
 
-/// Actions per second; each grants a line to one of both endpoints in turn.
+/// Actions per second. They alternate between the two endpoints, and each grants one reward.
 const RATE: u64 = 400;
 const WARM_UP: Duration = Duration::from_secs(5);
-/// The time limit for the last samples.
+/// Time limit for the last samples.
 const LAST_MAX: Duration = Duration::from_secs(30);
 
-/// The time at which each user acted, and the time until the live endpoint had the user's line.
+/// The time at which each user acted, and the time until the live endpoint received the reward.
 #[derive(Default)]
 struct Times {
     sent: HashMap<String, Instant>,
@@ -31,7 +31,7 @@ struct Times {
 
 type Shared = Arc<Mutex<Times>>;
 
-/// Measures with two live endpoints, then with one of them dead.
+/// Measures with two live endpoints, and then with one of them dead.
 pub async fn run(place: &Place, seconds: u64) -> Outcome<()> {
     let both = measure(place, "both_alive", false, seconds).await?;
     let one = measure(place, "one_dead", true, seconds).await?;
@@ -42,7 +42,7 @@ pub async fn run(place: &Place, seconds: u64) -> Outcome<()> {
     Ok(())
 }
 
-/// The median and the 99th percentile, in milliseconds, of the endpoint that lives.
+/// Returns the median and the 99th percentile of the live endpoint, in milliseconds.
 async fn measure(place: &Place, name: &str, is_dead: bool, seconds: u64) -> Outcome<(f64, f64)> {
     let name = format!("bench_{name}");
     let database = place.database(&name, TASKS).await?;
@@ -128,7 +128,7 @@ async fn live(State(times): State<Shared>, body: String) -> StatusCode {
     StatusCode::NO_CONTENT
 }
 
-/// Produces at a fixed rate, each action of a user of its own.
+/// Produces at a fixed rate, each action with a new user.
 fn steady(brokers: &str, topic: &str, time: Duration, times: &Shared) -> Outcome<()> {
     let producer = kafka::producer(brokers)?;
     let (started, mut sent) = (Instant::now(), 0);

@@ -1,13 +1,13 @@
-//! (g) What parts of a task cost for each action, against a task without them.
+//! (g) The cost per action of single features of a task, compared with a task without them.
 
 use super::Outcome;
 use super::kafka;
 use super::place::{ONE_TASK, Place};
 
-/// The highest number of values that a period of `distinct` remembers.
+/// The most values that a period of `distinct` remembers.
 const DISTINCT_MAX: u64 = 10_000;
 
-/// The name of the part, and the task. Every action moves it.
+/// Name, description and task of each feature. Every action moves the task.
 const PARTS: [(&str, &str, &str); 2] = [
     (
         "where",
@@ -21,10 +21,10 @@ const PARTS: [(&str, &str, &str); 2] = [
     ),
 ];
 
-/// Each user ends with as many values as a period remembers.
+/// Each user ends with as many values as a period can remember.
 const DISTINCT: &str = "tasks: [ { id: gifts, kind: periodic, every: day, objective: { on: gift.sent, measure: { distinct: data.coins }, target: 10000 }, rewards: [ { line: coins, kind: currency, code: coin, amount: 1 } ] } ]";
 
-/// Measures each part, and prints the ratio to the plain task with as many users.
+/// Measures each feature and prints the ratio to a plain task with as many users.
 pub async fn run(place: &Place, records: u64) -> Outcome<()> {
     let users = (records / 10).max(1);
     let plain = rate(place, "plain", ONE_TASK, records, users).await?;
@@ -33,7 +33,8 @@ pub async fn run(place: &Place, records: u64) -> Outcome<()> {
         let rate = rate(place, name, tasks, records, users).await?;
         print(what, rate, plain);
     }
-    // A state of ten thousand values is written with each batch that touches its user, so users are few.
+    // A user's state of ten thousand values is written with each batch that touches the user, so
+    // users are few.
     let users = (records / DISTINCT_MAX).max(1);
     let plain = rate(place, "plain_few", ONE_TASK, records, users).await?;
     println!("    a plain task, {users} users                       {plain:>9.0} actions/s");

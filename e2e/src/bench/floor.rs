@@ -1,4 +1,5 @@
-//! (a) What the database alone takes: the statements of a batch, content made beforehand, no rules.
+//! (a) The database alone: the statements of a batch, with content prepared in advance and no
+//! rules.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -15,17 +16,17 @@ use super::Outcome;
 use super::kafka::{Numbers, Spread, user_id};
 use super::place::{Database, ONE_TASK, Place};
 
-/// Events of a batch: what the program reads before it applies them, divided among its workers.
+/// Events per batch: the program's batch size divided by the number of workers.
 const BATCH: usize = 2_048;
 
-/// Workers, each with lanes of its own, as the program has them.
+/// Number of workers. Each has its own lanes, as in the program.
 const WORKERS: i16 = 2;
 
-/// Events per second.
+/// Returns the events written per second.
 #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
 pub async fn run(place: &Place, users: u64, seconds: u64) -> Outcome<f64> {
     let database = place.database("bench_floor", ONE_TASK).await?;
-    // Made before the clock starts; more than can be written in the time.
+    // Prepared before the clock starts, and more than can be written in the time.
     let batches = seconds * 40;
     let mut made: Vec<Vec<Synthetic>> =
         (0..WORKERS).map(|w| make(&database, users, w, batches)).collect();
@@ -56,7 +57,7 @@ pub async fn run(place: &Place, users: u64, seconds: u64) -> Outcome<f64> {
     Ok(rate)
 }
 
-/// Batches of one worker: users of its lanes, one event each.
+/// Prepares the batches of one worker: users of its lanes, one event each.
 fn make(database: &Database, users: u64, worker: i16, batches: u64) -> Vec<Synthetic> {
     let task: TaskId = "gifts".parse().expect("a task id");
     let mut numbers = Numbers(u64::from(worker.unsigned_abs()) + 1);

@@ -1,4 +1,4 @@
-//! Sample actions on a topic.
+//! Sample actions, and their producer.
 
 use std::time::Duration;
 
@@ -10,22 +10,22 @@ use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedPr
 use super::Outcome;
 use super::place::CATALOGUE_KINDS;
 
-/// Who acts how often.
+/// The distribution of actions over users.
 #[derive(Debug, Clone, Copy)]
 pub enum Spread {
-    /// Every user as often.
+    /// Every user acts equally often.
     Uniform,
-    /// Few users very often, with an exponent of about 1.
+    /// Few users act very often, with an exponent of about 1.
     Zipf,
 }
 
-/// A small generator of numbers: the same numbers in every run.
+/// A small random number generator that gives the same numbers in every run.
 ///
 /// Source: Vigna, `SplitMix64`.
 pub struct Numbers(pub u64);
 
 impl Numbers {
-    /// The next number.
+    /// Returns the next number.
     pub fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
@@ -36,7 +36,7 @@ impl Numbers {
 }
 
 impl Spread {
-    /// The next user of so many.
+    /// Draws a user from `users`.
     #[expect(
         clippy::cast_precision_loss,
         clippy::cast_possible_truncation,
@@ -47,7 +47,7 @@ impl Spread {
         match self {
             Self::Uniform => numbers.next() % users,
             Self::Zipf => {
-                // The inverse of the integral of 1/x.
+                // Inverts the integral of 1/x.
                 let u = (numbers.next() >> 11) as f64 / (1u64 << 53) as f64;
                 ((users as f64).powf(u) as u64).min(users) - 1
             }
@@ -55,12 +55,12 @@ impl Spread {
     }
 }
 
-/// The types of action that are produced.
+/// The types of the actions that are produced.
 #[derive(Debug, Clone, Copy)]
 pub enum Kinds {
-    /// Gifts alone.
+    /// Only gifts.
     Gifts,
-    /// Those of [`super::place::catalogue`], each as often.
+    /// The types of [`super::place::catalogue`], equally often.
     OfCatalogue,
 }
 
@@ -73,22 +73,23 @@ impl Kinds {
     }
 }
 
-/// The type of [`action`] that most benchmarks use.
+/// The action type that most benchmarks use.
 pub const GIFT: &str = "gift.sent";
 
-/// The id of a user.
+/// Returns the id of a user.
 pub fn user_id(number: u64) -> String {
     format!("user-{number}")
 }
 
-/// An action in structured mode.
+/// Returns an action in structured mode.
 pub fn action(id: u64, kind: &str, user: &str, time: &str, coins: u64) -> String {
     format!(
         r#"{{"specversion":"1.0","source":"/bench","id":"b-{id}","type":"{kind}","subject":"{user}","time":"{time}","data":{{"coins":{coins},"room":"r7"}}}}"#
     )
 }
 
-/// A producer as a stock client has it, keyed by user with Kafka's default partitioner.
+/// Creates a producer with a stock client's settings: keyed by user, with Kafka's default
+/// partitioner.
 pub fn producer(brokers: &str) -> Outcome<ThreadedProducer<DefaultProducerContext>> {
     Ok(ClientConfig::new()
         .set("bootstrap.servers", brokers)
@@ -99,7 +100,7 @@ pub fn producer(brokers: &str) -> Outcome<ThreadedProducer<DefaultProducerContex
         .create()?)
 }
 
-/// Produces actions as fast as the broker takes them.
+/// Produces actions as fast as the broker accepts them.
 pub fn fill(
     brokers: &str,
     topic: &str,
@@ -116,12 +117,12 @@ pub fn fill(
     })
 }
 
-/// Produces gifts of users who take turns, no two with as many coins.
+/// Produces gifts of users who take turns. No two gifts have the same number of coins.
 pub fn fill_in_turn(brokers: &str, topic: &str, records: u64, users: u64) -> Outcome<()> {
     produce(brokers, topic, records, |id| (user_id(id % users), GIFT.to_owned(), 10 + id))
 }
 
-/// Produces actions of a user, of a type, with so many coins.
+/// Produces actions with the user, type and coins that `next` returns.
 fn produce(
     brokers: &str,
     topic: &str,

@@ -1,4 +1,4 @@
-//! (d) From produce to visible at a fixed rate.
+//! (d) Time from produce to visible, at a fixed rate.
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::mpsc::{self, Receiver, Sender, TryRecvError};
@@ -11,43 +11,44 @@ use super::Outcome;
 use super::kafka::{self, Numbers, Spread, user_id};
 use super::place::{Database, ONE_TASK, Place};
 
-/// Every so many actions one is of a user of its own, and is followed until its row is there.
+/// One action in this many has a user of its own and is timed until its row is visible.
 const SAMPLE_EVERY: u64 = 50;
 
-/// What is not counted: until then the program's connections, plans and pages are new, and the broker's
-/// Java compiles what it runs, on a core of its own.
+/// Time at the start that is not measured: the program's connections, plans and pages are new, and
+/// the broker's Java is still compiling, on a core of its own.
 const WARM_UP: Duration = Duration::from_secs(10);
 
-/// Sent at full speed before that, for the same reason.
+/// Records that are sent at full speed before that, for the same reason.
 const WARM_UP_RECORDS: u64 = 200_000;
 
-/// The time limit for the last samples.
+/// Time limit for the last samples.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Only the oldest samples are looked for, so that looking costs the same however many wait.
+/// The most samples per query. Only the oldest are queried, so that a query costs the same however
+/// many wait.
 const LOOKED_FOR_MAX: usize = 64;
 
-/// What was found.
+/// The latencies of a run.
 pub struct Found {
-    /// Actions per second that were produced.
+    /// Actions produced per second.
     pub rate: u64,
-    /// The median.
+    /// The median, in milliseconds.
     pub p50_ms: f64,
-    /// 99 of 100 are below.
+    /// The 99th percentile.
     pub p99_ms: f64,
-    /// The slowest.
+    /// The maximum.
     pub max_ms: f64,
-    /// How many were timed.
+    /// The number of samples.
     pub samples: usize,
 }
 
-/// An action that is followed.
+/// An action that is timed.
 struct Sample {
     user: String,
     sent: Instant,
 }
 
-/// A quarter of a measured rate, in actions per second.
+/// Returns a quarter of a measured rate, in actions per second.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
@@ -57,7 +58,7 @@ pub fn quarter_of(rate: f64) -> u64 {
     (rate / 4.0).max(1.0) as u64
 }
 
-/// Produces at `rate`, and follows one action in [`SAMPLE_EVERY`] until its row is there.
+/// Produces at `rate` and times one action in [`SAMPLE_EVERY`] until its row is visible.
 #[expect(
     clippy::cast_precision_loss,
     clippy::cast_possible_truncation,
@@ -65,7 +66,7 @@ pub fn quarter_of(rate: f64) -> u64 {
     reason = "figures for people"
 )]
 pub async fn run(place: &Place, rate: u64, seconds: u64) -> Outcome<Found> {
-    // The topic and the database have this name.
+    // The name of the topic and of the database.
     let name = format!("bench_latency_{rate}");
     let database = place.database(&name, ONE_TASK).await?;
     place.kafka.create_topic(&name, 16).await?;
@@ -99,8 +100,8 @@ pub async fn run(place: &Place, rate: u64, seconds: u64) -> Outcome<Found> {
     Ok(Found { rate, p50_ms: at(0.5), p99_ms: at(0.99), max_ms: at(1.0), samples: times.len() })
 }
 
-/// Looks every millisecond or two which of the samples are visible. Gives the milliseconds that
-/// each took which was sent after `from`.
+/// Queries every millisecond or two for visible samples. Returns the milliseconds that each sample
+/// sent after `from` took.
 async fn follow(
     database: &Database,
     samples: &Receiver<Sample>,
@@ -139,7 +140,7 @@ async fn follow(
     Ok(times)
 }
 
-/// Which of these users have their row.
+/// Returns those of the users whose row is visible.
 async fn visible(database: &Database, users: &[&str]) -> Outcome<Vec<String>> {
     if users.is_empty() {
         return Ok(vec![]);
@@ -155,7 +156,7 @@ async fn visible(database: &Database, users: &[&str]) -> Outcome<Vec<String>> {
     Ok(found.bind(&lanes).bind(users).fetch_all(&database.pool).await?)
 }
 
-/// Produces at a fixed rate for a time, in slices of five milliseconds.
+/// Produces at a fixed rate, in slices of five milliseconds.
 fn steady(
     (brokers, topic): (&str, &str),
     rate: u64,

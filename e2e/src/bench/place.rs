@@ -1,4 +1,4 @@
-//! The machine's services for a benchmark, and fresh databases on them.
+//! The services that a benchmark runs on, with a new database for each run.
 
 use std::path::PathBuf;
 use std::process::Stdio;
@@ -14,14 +14,14 @@ use tokio::process::{Child, Command};
 
 use super::Outcome;
 
-/// Tokens of a benchmark are signed with this.
+/// The key that signs the benchmark's tokens.
 pub const SECRET: &str = "a secret of benchmarks, not of anything else";
 
-/// A private PostgreSQL, a private Kafka, and the program.
+/// A private PostgreSQL, a private Kafka, and the program under test.
 pub struct Place {
-    /// The database server; commits are durable.
+    /// The database server, with durable commits.
     pub postgres: Postgres,
-    /// The broker.
+    /// The Kafka broker.
     pub kafka: Kafka,
     plaudit: PathBuf,
     _dir: ScratchDir,
@@ -29,13 +29,13 @@ pub struct Place {
 
 /// A migrated database.
 pub struct Database {
-    /// Its name.
+    /// The database's name.
     pub name: String,
-    /// Its address.
+    /// The database's URL.
     pub url: String,
-    /// Connections to it.
+    /// A pool of connections.
     pub pool: PgPool,
-    /// Its lanes.
+    /// The number of lanes.
     pub lane_count: LaneCount,
 }
 
@@ -62,7 +62,7 @@ impl Place {
         Ok(Self { postgres, kafka, plaudit, _dir: dir })
     }
 
-    /// Says what was measured on.
+    /// Prints the machine and the set-up.
     pub fn describe(&self) {
         let cpu = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
         let model = cpu
@@ -79,7 +79,7 @@ impl Place {
         );
     }
 
-    /// A database of its own, with tasks.
+    /// Creates a migrated database with the given tasks.
     pub async fn database(&self, name: &str, tasks: &str) -> Outcome<Database> {
         let mut admin = PgConnection::connect(&self.postgres.url("plaudit")).await?;
         sqlx::query(&format!("create database {name}")).execute(&mut admin).await?;
@@ -95,7 +95,7 @@ impl Place {
         Ok(Database { name: name.to_owned(), url, pool, lane_count })
     }
 
-    /// The program, with some roles, on a database and a topic.
+    /// Starts `plaudit serve` with the given roles, database and topic.
     pub fn serve(
         &self,
         database: &Database,
@@ -106,7 +106,7 @@ impl Place {
         self.serve_with(database, topic, roles, listen, &[])
     }
 
-    /// As [`Self::serve`], with further settings.
+    /// Starts `plaudit serve` as [`Self::serve`] does, with further settings.
     pub fn serve_with(
         &self,
         database: &Database,
@@ -132,7 +132,7 @@ impl Place {
         Ok(child)
     }
 
-    /// Runs the program to its end, and gives the time that took.
+    /// Runs a command of the program to its end and returns its duration.
     pub async fn run(&self, database: &Database, arguments: &[&str]) -> Outcome<Duration> {
         let begun = std::time::Instant::now();
         let ended = Command::new(&self.plaudit)
@@ -146,7 +146,7 @@ impl Place {
         if ended.success() { Ok(took) } else { Err(format!("{arguments:?}: {ended}").into()) }
     }
 
-    /// Ends both services.
+    /// Stops both services.
     pub async fn stop(mut self) {
         self.kafka.stop().await;
         self.postgres.stop().await;
@@ -154,7 +154,8 @@ impl Place {
 }
 
 impl Database {
-    /// Drops it, so that nothing of it is written or cleaned up while the next is measured.
+    /// Drops the database, so that nothing of it is written or cleaned up during the next
+    /// measurement.
     pub async fn finish(self, place: &Place) -> Outcome<()> {
         self.pool.close().await;
         let mut admin = PgConnection::connect(&place.postgres.superuser_url("postgres")).await?;
@@ -164,7 +165,7 @@ impl Database {
         Ok(admin.close().await?)
     }
 
-    /// What applies batches, inside this process.
+    /// Returns an executor that applies batches inside this process.
     pub fn executor(&self) -> Arc<Executor> {
         let projections: Vec<Arc<dyn plaudit_event_store::BatchProjection>> = vec![];
         Arc::new(Executor::new(
@@ -175,7 +176,7 @@ impl Database {
         ))
     }
 
-    /// How many events the log holds.
+    /// Returns the number of events in the log.
     pub async fn events(&self) -> Outcome<u64> {
         let sum: i64 = sqlx::query_scalar("select sum(next_position - 1)::bigint from lanes")
             .fetch_one(&self.pool)
@@ -183,7 +184,7 @@ impl Database {
         Ok(sum.unsigned_abs())
     }
 
-    /// Counts the applied records of a topic, give or take the batches under way.
+    /// Returns the number of a topic's applied records, give or take the batches in flight.
     pub async fn applied(&self, topic: &str) -> Outcome<u64> {
         let sum: Option<i64> = sqlx::query_scalar(
             "select sum(next_offset)::bigint from (
@@ -196,7 +197,7 @@ impl Database {
         Ok(sum.unwrap_or_default().unsigned_abs())
     }
 
-    /// The rate at which the records of a topic are applied, from the first tenth to the last.
+    /// Returns the rate at which a topic's records are applied, from the first tenth to the last.
     #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
     pub async fn rate(&self, topic: &str, records: u64) -> Outcome<f64> {
         let deadline = std::time::Instant::now() + Duration::from_secs(900);
@@ -217,7 +218,7 @@ impl Database {
         }
     }
 
-    /// Waits until the log holds so many events.
+    /// Waits until the log holds this many events.
     pub async fn wait_for(&self, events: u64, patience: Duration) -> Outcome<()> {
         let deadline = std::time::Instant::now() + patience;
         while self.events().await? < events {
@@ -234,7 +235,7 @@ impl Database {
     }
 }
 
-/// One task that matches every action, and is never done.
+/// One task that every action moves and none completes.
 pub const ONE_TASK: &str = r"
 tasks:
   - id: gifts
@@ -244,10 +245,11 @@ tasks:
     rewards: [ { line: coins, kind: currency, code: coin, amount: 1 } ]
 ";
 
-/// The number of action types that the tasks of [`catalogue`] listen to.
+/// The number of action types in the tasks of [`catalogue`].
 pub const CATALOGUE_KINDS: u64 = 8;
 
-/// 24 tasks, some without a period, some of a day and some of a week; each of eight types of action moves three of them, and none is ever done.
+/// Returns 24 tasks: for each of eight action types one without a period, one daily and one weekly.
+/// No action completes any of them.
 pub fn catalogue() -> String {
     use std::fmt::Write as _;
     let mut yaml = "tasks:\n".to_owned();

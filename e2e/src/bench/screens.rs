@@ -1,4 +1,4 @@
-//! (e) Task screens over HTTP, beside pgbench running the same statement.
+//! (e) Task screens over HTTP, compared with pgbench on the same statement.
 
 use std::path::Path;
 use std::process::Stdio;
@@ -22,26 +22,26 @@ use super::place::{Database, Place, SECRET};
 /// The statement of the hot read path, as the program sends it.
 const LOAD: &str = include_str!("../../../projections/src/task_view/load.sql");
 
-/// The sample tasks, so that a screen has something on it.
+/// The sample tasks, so that screens have content.
 const TASKS: &str = include_str!("../../../samples/tasks.yaml");
 
-/// Users who are read. pgbench takes at most 128 scripts, and has one for each.
+/// Users whose screens are read. pgbench takes at most 128 scripts, and needs one for each user.
 const USERS: u64 = 100;
 
-/// Connections of each load: few, which leave both idle now and then, and more.
+/// Connections of each load: few, which leave both sides idle now and then, and more.
 const CONNECTIONS: [usize; 2] = [8, 32];
 
-/// What was found, per second.
+/// The rates with one number of connections, per second.
 pub struct Found {
     /// Connections of both loads.
     pub connections: usize,
     /// Screens over HTTP.
     pub http: f64,
-    /// The statement alone.
+    /// The statement alone, by pgbench.
     pub pgbench: f64,
 }
 
-/// Measures both, one after the other.
+/// Measures both loads, one after the other.
 pub async fn run(place: &Place, seconds: u64) -> Outcome<Vec<Found>> {
     let database = place.database("bench_screens", TASKS).await?;
     fill(&database).await?;
@@ -82,7 +82,7 @@ async fn fill(database: &Database) -> Outcome<()> {
     Ok(())
 }
 
-/// Transactions per second of pgbench, prepared, with the same connections.
+/// Returns pgbench's transactions per second, with prepared statements and as many connections.
 async fn pgbench(database: &Database, connections: usize, seconds: u64) -> Outcome<f64> {
     let dir = plaudit_embedded::ScratchDir::create("pgbench")?;
     let mut command = tokio::process::Command::new(program("pgbench"));
@@ -124,7 +124,8 @@ async fn pgbench(database: &Database, connections: usize, seconds: u64) -> Outco
     rate.ok_or_else(|| format!("pgbench said: {text}").into())
 }
 
-/// pgbench lies with the server's programs on Debian, which are not in PATH.
+/// Finds a program of the server. On Debian, pgbench is among the server's programs, which are not
+/// in PATH.
 fn program(name: &str) -> std::path::PathBuf {
     let newest = (13..=19)
         .rev()
@@ -132,7 +133,7 @@ fn program(name: &str) -> std::path::PathBuf {
     newest.into_iter().find(|path| path.exists()).unwrap_or_else(|| name.into())
 }
 
-/// Screens per second over connections that are kept open.
+/// Returns the screens per second over connections that are kept open.
 #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
 async fn http(listen: &str, connections: usize, seconds: u64) -> Outcome<f64> {
     let claims = json!({"sub": "bench", "roles": ["client"], "act_for": "*", "exp": jiff::Timestamp::now().as_second() + 3600});
@@ -171,7 +172,7 @@ async fn http(listen: &str, connections: usize, seconds: u64) -> Outcome<f64> {
     Ok(done.load(Ordering::Relaxed) as f64 / started.elapsed().as_secs_f64())
 }
 
-/// Reads one response, which says how long it is, and wants it to be 200.
+/// Reads one response with a `content-length`. Fails unless its status is 200.
 async fn read_response(stream: &mut TcpStream) -> Outcome<()> {
     let mut bytes = Vec::with_capacity(8192);
     loop {

@@ -1,5 +1,5 @@
 //! (c) Stock cqrs-es and postgres-es on the same actions: their own tables, one command per
-//! transaction, and one view, as progress is to be visible; also without it.
+//! transaction, and one view to make progress visible; also without the view.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -28,7 +28,7 @@ const TABLES: [&str; 2] = [
     primary key (aggregate_type, aggregate_id, sequence))",
 ];
 
-/// What a screen shows: the least that makes an action visible.
+/// The view: the least that makes an action visible.
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Shown {
     progress: i64,
@@ -42,16 +42,16 @@ impl View<UserTasksAggregate> for Shown {
     }
 }
 
-/// How the stock crates are driven.
+/// The load on the stock crates.
 #[derive(Debug, Clone, Copy)]
 pub struct Stock {
     /// Commands in flight.
     pub in_flight: u64,
-    /// Whether a view is written, or nothing becomes visible.
+    /// True if a view is written. Without one, nothing becomes visible.
     pub view: bool,
 }
 
-/// Actions per second.
+/// Returns the actions per second.
 #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
 pub async fn run(place: &Place, users: u64, seconds: u64, stock: Stock) -> Outcome<f64> {
     let Stock { in_flight, view } = stock;
@@ -81,7 +81,8 @@ pub async fn run(place: &Place, users: u64, seconds: u64, stock: Stock) -> Outco
         workers.spawn(async move {
             let mut numbers = Numbers(worker);
             while started.elapsed() < patience {
-                // Users of its own, so that no command meets another: the best case for it.
+                // Each worker has its own users, so that no commands conflict: the best case for
+                // the stock crates.
                 let user =
                     Spread::Uniform.user(&mut numbers, users / in_flight) * in_flight + worker;
                 let user = user_id(user);

@@ -1,4 +1,4 @@
-//! (b) From Kafka to visible: a topic that is full, and the program that reads it.
+//! (b) From Kafka to visible: the program reads a topic that is already full.
 
 use std::time::{Duration, Instant};
 
@@ -9,40 +9,40 @@ use super::cpu::Cpu;
 use super::kafka::{self, Kinds, Spread};
 use super::place::{ONE_TASK, Place, catalogue};
 
-/// One run: its records, users and tasks.
+/// The load of one run.
 #[derive(Debug, Clone, Copy)]
 pub struct Load {
-    /// Its name, for the topic and the database.
+    /// The name of the topic and of the database, without its prefix.
     pub name: &'static str,
-    /// Records on the topic.
+    /// The number of records on the topic.
     pub records: u64,
-    /// Users who act.
+    /// The number of users who act.
     pub users: u64,
-    /// The spread of actions over the users.
+    /// The distribution of actions over users.
     pub spread: Spread,
-    /// 24 tasks of which each action moves three, instead of one task.
+    /// True for 24 tasks, of which each action moves three; false for one task.
     pub catalogue: bool,
-    /// Somebody keeps an old snapshot open all the time, as a dump does.
+    /// True if a client keeps an old snapshot open all the time, as a dump does.
     pub snapshot: bool,
 }
 
-/// The result of a run.
+/// The results of a run.
 pub struct Run {
     /// Actions per second, from the first tenth to the last.
     pub rate: f64,
-    /// Events for each action.
+    /// Events per action.
     pub events: u64,
-    /// Processor time of the same stretch.
+    /// Processor time over the same actions.
     pub cpu: Cpu,
-    /// The actions of that stretch.
+    /// The number of those actions.
     pub actions: u64,
-    /// The most memory that the program had, in MiB.
+    /// The program's peak memory, in MiB.
     pub peak_mib: u64,
-    /// Events per second of a rebuild of `task_view` afterwards, from its start to its swap.
+    /// Events per second of a rebuild of `task_view` afterwards, over the whole command.
     pub rebuild_rate: f64,
 }
 
-/// Fills a topic of 16 partitions, then starts the program and times it.
+/// Fills a topic of 16 partitions, then starts the program and measures it.
 #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
 pub async fn run(place: &Place, load: Load) -> Outcome<Run> {
     let name = format!("bench_{}", load.name);
@@ -61,7 +61,7 @@ pub async fn run(place: &Place, load: Load) -> Outcome<Run> {
     .await??;
     let reader = if load.snapshot { Some(old_snapshot(&database.url).await?) } else { None };
     let mut child = place.serve(&database, &name, "ingest", "127.0.0.1:0")?;
-    // The start is not throughput: joining the group takes seconds.
+    // The start does not count: joining the group takes seconds.
     database.wait_for(records / 10 * events, Duration::from_secs(120)).await?;
     let (begun, from) = (Instant::now(), database.events().await?);
     let used = Cpu::read(place, child.id());
@@ -78,7 +78,7 @@ pub async fn run(place: &Place, load: Load) -> Outcome<Run> {
     Ok(Run { rate, events, cpu, actions, peak_mib, rebuild_rate })
 }
 
-/// A transaction that sees the database as it was, until it is dropped.
+/// Opens a transaction that sees the database as it is now, until it is dropped.
 async fn old_snapshot(url: &str) -> Outcome<PgConnection> {
     let mut reader = PgConnection::connect(url).await?;
     let begin = "begin isolation level repeatable read; select count(*) from lanes";
@@ -86,7 +86,7 @@ async fn old_snapshot(url: &str) -> Outcome<PgConnection> {
     Ok(reader)
 }
 
-/// The peak resident memory of a process.
+/// Returns the peak resident memory of a process.
 fn peak_mib(pid: u32) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));

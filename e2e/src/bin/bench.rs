@@ -1,4 +1,4 @@
-//! `plaudit-bench`: what `docs/performance.md` reports, measured in one run on the machine at hand.
+//! `plaudit-bench`: measures the figures of `docs/performance.md` in one run on this machine.
 
 use clap::Parser;
 use plaudit_e2e::bench::{self, Options};

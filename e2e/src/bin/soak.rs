@@ -10,42 +10,42 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
-/// Traffic, kills and restarts; then every user's books must balance.
+/// Produces traffic while everything is killed and restarted; then every user's books must balance.
 #[derive(Debug, Parser)]
 struct Cli {
-    /// How long records are produced.
+    /// Minutes for which records are produced.
     #[arg(long, default_value_t = 10.0)]
     minutes: f64,
-    /// Repeats the traffic and the order of faults; else taken from the clock.
+    /// Repeats the traffic and the order of faults. The default is taken from the clock.
     #[arg(long)]
     seed: Option<u64>,
-    /// Records a second.
+    /// Records per second.
     #[arg(long, default_value_t = 2000)]
     rate: u32,
     /// Users.
     #[arg(long, default_value_t = 2000)]
     users: u32,
-    /// Zones that a user tells at most in the nine days that are played; plaudit remembers 64
-    /// within a hundred days.
+    /// The most changes of zone of a user in the nine days that are played. Plaudit takes 64 within
+    /// 800 days.
     #[arg(long, default_value_t = 40)]
     zones_max: u32,
-    /// The program under test; else the one beside this.
+    /// The program under test. The default is the one beside this program.
     #[arg(long, value_name = "PATH")]
     plaudit: Option<PathBuf>,
-    /// Keeps the logs of the two `plaudit serve` in this folder, and the records of users whose
-    /// books differ.
+    /// Keeps the logs of both `plaudit serve` in this folder, and the records of users whose books
+    /// differ.
     #[arg(long, value_name = "DIR")]
     keep_logs: Option<PathBuf>,
 }
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    // A broker that is down is what we made it; its clients need not say so.
+    // A broker that is down is the soak's own doing, so its clients need not report it.
     let filter = EnvFilter::new("info,rdkafka=off");
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     log.with_target(false).init();
     let cli = Cli::parse();
-    // What is tested is what the sources are now, unless a program is named.
+    // Unless a program is named, the test is of one built from the present sources.
     let beside = || soak::beside(&std::env::current_exe().unwrap_or_default());
     let plaudit = match cli.plaudit.map_or_else(beside, Ok) {
         Ok(plaudit) => plaudit,
@@ -60,7 +60,7 @@ async fn main() -> ExitCode {
         users: cli.users,
         zones_max: cli.zones_max,
         seed: cli.seed.unwrap_or_else(soak::seed_of_now),
-        // It is started from another folder.
+        // Made absolute, since it is started in another folder.
         plaudit: plaudit.canonicalize().unwrap_or(plaudit),
         keep_logs: cli.keep_logs,
     };

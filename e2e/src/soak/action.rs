@@ -1,11 +1,11 @@
-//! What a record of the soak means, and how it is written.
+//! The actions of the soak, and their encoding as records.
 
 use jiff::Timestamp;
 use jiff::tz::Offset;
 use rdkafka::message::{Header, OwnedHeaders};
 use serde_json::{Value, json};
 
-/// Zones that users move between; the oracle and the records name them by index.
+/// The zones that users move between. The oracle and the records use their indexes.
 pub const ZONES: [&str; 8] = [
     "UTC",
     "Europe/Paris",
@@ -17,22 +17,22 @@ pub const ZONES: [&str; 8] = [
     "America/St_Johns",
 ];
 
-/// An action, one for each record that is readable.
+/// An action. Each readable record holds one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Action {
-    /// Who.
+    /// The user who acts.
     pub user: u32,
-    /// With `id`, what a duplicate is recognised by.
+    /// The producer. Together with `id`, it identifies duplicates.
     pub source: u8,
     /// Unique in the soak, except for duplicates.
     pub id: u64,
-    /// When it occurred.
+    /// Time of the action.
     pub time: Timestamp,
-    /// What was done.
+    /// The type and the data.
     pub deed: Deed,
 }
 
-/// What was done.
+/// An action type and its data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Deed {
     /// `profile.completed`
@@ -45,28 +45,28 @@ pub enum Deed {
     StreamWatched(i64),
     /// `user.signed_in`
     SignedIn,
-    /// `plaudit.user.updated`, with an index of [`ZONES`] where the zone is told.
+    /// `plaudit.user.updated`. Holds an index of [`ZONES`] if it sets the zone.
     UserUpdated(Option<usize>),
-    /// What no task asks for.
+    /// A type that no task listens to.
     Unrelated,
 }
 
-/// Coins as a careless producer writes them.
+/// An amount of coins as a careless producer writes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Coins {
     /// An integer.
     Whole(i64),
-    /// An integer written with a zero fraction, which is an integer all the same.
+    /// An integer written with a zero fraction, which still counts as an integer.
     ZeroFraction(i64),
-    /// JSON that is no amount: it moves nothing.
+    /// JSON that is not an amount, so that it moves nothing.
     Unmeasurable(&'static str),
 }
 
-/// What [`Coins::Unmeasurable`] may be; the empty text leaves the field out.
+/// The values of [`Coins::Unmeasurable`]. The empty text leaves the field out.
 pub const UNMEASURABLE: [&str; 7] = ["10.5", "1e300", "\"50\"", "null", "[50]", "-20", ""];
 
 impl Deed {
-    /// The action type.
+    /// Returns the action type.
     pub fn kind(self) -> &'static str {
         match self {
             Self::ProfileCompleted => "profile.completed",
@@ -79,7 +79,7 @@ impl Deed {
         }
     }
 
-    /// `data` as text: some of it must be written as serde would not.
+    /// Returns `data` as text, since serde would not write some of the numbers this way.
     pub fn data(self) -> String {
         match self {
             Self::GiftSent(Coins::Whole(coins)) => format!(r#"{{"coins":{coins},"room":"r7"}}"#),
@@ -97,7 +97,7 @@ impl Deed {
 }
 
 impl Action {
-    /// The time as producers write it: in UTC, or with an offset of their own.
+    /// Returns the time in UTC or with an offset, as different producers write it.
     fn written_time(&self) -> String {
         match self.id % 5 {
             0 => self.time.display_with_offset(Offset::constant(5)).to_string(),
@@ -105,7 +105,7 @@ impl Action {
         }
     }
 
-    /// The attributes of the envelope, without `data`.
+    /// Returns the attributes of the envelope, without `data`.
     pub fn envelope(&self) -> Value {
         json!({
             "specversion": "1.0",
@@ -117,14 +117,14 @@ impl Action {
         })
     }
 
-    /// Structured mode.
+    /// Returns the record's value in structured mode.
     pub fn structured(&self) -> Vec<u8> {
         let envelope = self.envelope().to_string();
         let open = envelope.trim_end_matches('}');
         format!(r#"{open},"data":{}}}"#, self.deed.data()).into_bytes()
     }
 
-    /// Binary mode: the value is `data`, all else stands in headers.
+    /// Returns the record in binary mode: the value is `data`, and headers hold the attributes.
     pub fn binary(&self) -> (Vec<u8>, OwnedHeaders) {
         let content_type = Header { key: "content-type", value: Some("application/json") };
         let mut headers = OwnedHeaders::new().insert(content_type);
@@ -139,7 +139,7 @@ impl Action {
     }
 }
 
-/// A user's id. Some are not what a path takes as it stands.
+/// Returns a user's id. Some ids need escaping in a URL path.
 pub fn user_name(user: u32) -> String {
     match user % 19 {
         3 => format!("Läufer {user}"),
@@ -148,12 +148,12 @@ pub fn user_name(user: u32) -> String {
     }
 }
 
-/// A producer.
+/// Returns the source of a producer.
 fn source_name(source: u8) -> String {
     format!("/service-{source}")
 }
 
-/// An action's id.
+/// Returns an action's id.
 fn id_name(id: u64) -> String {
     format!("a-{id}")
 }

@@ -1,4 +1,4 @@
-//! The comparison at the end: what plaudit says against what the oracle knows.
+//! The final comparison of plaudit's answers with the oracle's books.
 
 mod parked;
 mod payers;
@@ -23,40 +23,40 @@ use super::producer::Sent;
 use super::program::{Program, said};
 use super::traffic::Meaning;
 
-/// How long everything may take to be applied after the last record.
+/// Time limit for everything to be applied after the last record.
 const DRAIN_MAX: Duration = Duration::from_secs(300);
 const GLANCE: Duration = Duration::from_millis(250);
-/// How often a read is tried that nothing stands in the way of any more.
+/// Attempts at a read that should succeed, since nothing is broken any more.
 const ATTEMPTS: u32 = 5;
-/// Of how many users the records are kept beside the logs.
+/// The most users whose records are kept beside the logs.
 const SUSPECTS_MAX: usize = 20;
 
-/// What is compared.
+/// The comparison: plaudit's interfaces and the expected results.
 pub struct Audit {
-    /// The API.
+    /// The API of the instances.
     pub api: Arc<Api>,
-    /// The commands.
+    /// The commands of the program.
     pub program: Program,
-    /// Where differences go.
+    /// Collects the differences.
     pub findings: Arc<Findings>,
-    /// The broker.
+    /// The Kafka brokers.
     pub brokers: String,
-    /// What the oracle knows of each user.
+    /// The oracle's book of each user.
     pub books: Books,
-    /// What was claimed.
+    /// The grants for which there are receipts.
     pub claimed: Claimed,
-    /// At which position of the lane each grant was claimed.
+    /// The position in its lane at which each grant was claimed.
     pub claimed_at: HashMap<Uuid, u64>,
-    /// The payers.
+    /// The payers, with their own books.
     pub payers: Arc<Payers>,
-    /// Nothing was due before.
+    /// The start of the soak, before which nothing was due.
     pub since: Timestamp,
-    /// Users who are shown something else than the oracle knows.
+    /// Users whose screen or rewards differ from the oracle's.
     pub suspects: Mutex<BTreeSet<u32>>,
 }
 
 impl Audit {
-    /// Waits until every record is applied. Gives how long it took.
+    /// Waits until every record is applied. Returns the time that took.
     pub async fn drained(&self, sents: &[Sent]) -> Result<Duration, SoakError> {
         let begun = Instant::now();
         loop {
@@ -83,12 +83,12 @@ impl Audit {
         }
     }
 
-    /// Remembers a user whose records somebody will want to see.
+    /// Marks a user whose records are worth keeping.
     fn suspect(&self, user: u32) {
         self.suspects.lock().unwrap_or_else(PoisonError::into_inner).insert(user);
     }
 
-    /// What the first suspects did, in the order of the log, a line each.
+    /// Returns the actions of the first suspects in the order of the log, one per line.
     pub fn histories(&self, sents: &[Sent]) -> String {
         let suspects = self.suspects.lock().unwrap_or_else(PoisonError::into_inner);
         let mut lines = Vec::new();
@@ -108,7 +108,7 @@ impl Audit {
         lines.into_iter().map(|(_, line)| line).collect()
     }
 
-    /// Compares all there is.
+    /// Compares everything.
     pub async fn compare(self: &Arc<Self>, sents: &[Sent]) -> Result<Compared, SoakError> {
         self.deliver_the_rest().await?;
         self.contradict().await?;
@@ -125,24 +125,24 @@ impl Audit {
     }
 }
 
-/// How much was compared.
+/// The numbers of compared items.
 #[derive(Debug)]
 pub struct Compared {
     /// Users.
     pub users: usize,
     /// Grants on the topic.
     pub grants: usize,
-    /// Grants whose place behind another one of the user was compared.
+    /// Grants that were compared with an earlier one of the same user for their order.
     pub in_order: usize,
-    /// Grants that were paid by webhook.
+    /// Grants paid by webhook.
     pub by_webhook: usize,
-    /// Grants that were paid by the reader of the topic.
+    /// Grants paid by the reader of the topic.
     pub by_topic: usize,
-    /// Records in the set-aside list.
+    /// Records in the parked list.
     pub parked: usize,
 }
 
-/// A read that must succeed now.
+/// Repeats a read that should succeed. Fails after [`ATTEMPTS`].
 async fn must<F: Future<Output = Result<Answer, String>>>(
     what: &str,
     read: impl Fn() -> F,

@@ -1,4 +1,4 @@
-//! What goes wrong meanwhile, one thing after the other, in a seeded order.
+//! Faults during the traffic, one after the other, in an order given by the seed.
 
 mod rebuilds;
 mod silence;
@@ -20,30 +20,32 @@ use super::program::Program;
 use super::rng::Rng;
 use rebuilds::Rebuilds;
 
-/// From a restart until something is applied again. The dead member's session ends after seconds.
+/// Time limit from a restart until a batch is applied. A dead member's session takes seconds to
+/// expire.
 const APPLIED_MAX: Duration = Duration::from_secs(60);
 const GLANCE: Duration = Duration::from_millis(50);
 
-/// A thing that goes wrong.
+/// A fault that the soak causes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Fault {
     /// `kill -9` of a `plaudit serve`.
     KillInstance(usize),
-    /// SIGTERM to a `plaudit serve`, which stays away until the other one has its partitions.
+    /// SIGTERM to a `plaudit serve`, which stays down until the other one has taken over its
+    /// partitions.
     StopInstance(usize),
     /// A crash of PostgreSQL.
     CrashPostgres,
     /// `kill -9` of the broker.
     KillBroker,
-    /// A read model is built anew; it goes on while other things go wrong.
+    /// A rebuild of a read model, which goes on during later faults.
     Rebuild(&'static str),
-    /// `kill -9` of a rebuild that is under way; the same command goes on with it.
+    /// `kill -9` of a running rebuild. Running the command again continues it.
     KillRebuild(&'static str),
-    /// The payer by webhook answers nobody, until an instance leaves it alone.
+    /// The webhook's payer stops answering until an instance reports it.
     SilencePayer,
 }
 
-/// One of each kind.
+/// One fault of each kind. The first round consists of these.
 const KINDS: [Fault; 8] = [
     Fault::KillInstance(0),
     Fault::Rebuild("task_view"),
@@ -55,7 +57,7 @@ const KINDS: [Fault; 8] = [
     Fault::SilencePayer,
 ];
 
-/// What else belongs into a round, once every kind was there.
+/// Faults that later rounds repeat, in addition to [`KINDS`].
 const REPEATED: [Fault; 4] = [
     Fault::KillInstance(1),
     Fault::StopInstance(0),
@@ -77,20 +79,20 @@ impl Fault {
     }
 }
 
-/// How often what happened, and how long it took to go on.
+/// The faults that were caused, and the times of recovery.
 #[derive(Debug, Default)]
 pub struct Damage {
-    /// By name: the seconds from each restart to the first applied record.
+    /// By fault: the seconds from each restart to the first applied batch.
     pub until_applied: BTreeMap<String, Vec<f64>>,
-    /// By name.
+    /// By fault: the number of times it was caused.
     pub counts: BTreeMap<String, u64>,
-    /// The seconds from each SIGTERM until the other instance had applied something of every
+    /// The seconds from each SIGTERM until the other instance had applied records of every
     /// partition.
     pub takeovers: Vec<f64>,
 }
 
 impl Damage {
-    /// The kinds of which there was none.
+    /// Returns the kinds of faults that were never caused.
     pub fn missing(&self) -> Vec<String> {
         let names = KINDS.iter().map(|fault| fault.name());
         let mut missing: Vec<String> =
@@ -102,29 +104,29 @@ impl Damage {
     }
 }
 
-/// All that can break.
+/// Everything that the soak can break.
 pub struct Chaos {
     /// The database.
     pub postgres: Postgres,
-    /// The broker.
+    /// The Kafka broker.
     pub kafka: Kafka,
     /// The processes under test.
     pub instances: Vec<Instance>,
-    /// Its commands.
+    /// The commands of the program.
     pub program: Program,
-    /// Its API.
+    /// The API of the instances.
     pub api: Arc<Api>,
-    /// What it did wrong.
+    /// Collects what plaudit does wrong.
     pub findings: Arc<Findings>,
     /// The payers.
     pub payers: Arc<Payers>,
-    /// What happened.
+    /// The faults so far.
     pub damage: Damage,
     rebuilds: Rebuilds,
 }
 
 impl Chaos {
-    /// Nothing is broken yet.
+    /// Takes over the services, with nothing broken yet.
     pub fn new(
         (postgres, kafka): (Postgres, Kafka),
         instances: Vec<Instance>,
@@ -137,9 +139,9 @@ impl Chaos {
         Self { postgres, kafka, instances, program, api, findings, payers, damage, rebuilds }
     }
 
-    /// Breaks things until `stop`, each kind at least once however long that takes; all is up again
-    /// at the end. Records must be produced all the while: it is by their being applied that a fault
-    /// is seen to be over.
+    /// Causes faults until `stop`, each kind at least once however long that takes. At the end
+    /// everything is up again. Records must be produced all the while, since a fault counts as over
+    /// once records are applied again.
     pub async fn run(&mut self, mut rng: Rng, stop: &CancellationToken) -> Result<(), SoakError> {
         let mut order = KINDS.to_vec();
         rng.shuffle(&mut order);
@@ -188,7 +190,7 @@ impl Chaos {
                     let what = format!("{name} ended with {how}; its log ends with:\n{log}");
                     self.findings.add("SIGTERM without exit 0", what);
                 }
-                // A static member leaves its group only when its session has ended.
+                // A static member leaves its group only when its session expires.
                 self.wait_for_takeover(number).await?;
                 self.restart_instance(fault, number).await?;
             }
@@ -227,13 +229,14 @@ impl Chaos {
         self.wait_from(Instant::now(), fault, numbers).await;
     }
 
-    /// Notes how long it takes until one of these instances applies a batch.
+    /// Records the time until one of these instances applies a batch.
     async fn wait_from(&mut self, begun: Instant, fault: Fault, numbers: &[usize]) {
         let mut first = BTreeMap::new();
         while begun.elapsed() < APPLIED_MAX {
             for number in numbers {
                 let Some(applied) = self.batches_applied(*number).await else { continue };
-                // A new process begins at 0; another one has to go on from where it is.
+                // A restarted process counts batches from 0; an instance that kept running must
+                // exceed its present count.
                 let base = *first.entry(*number).or_insert_with(|| match fault {
                     Fault::KillInstance(_) | Fault::StopInstance(_) => 0,
                     _ => applied,
@@ -260,7 +263,7 @@ impl Chaos {
         Some(count.and_then(|text| text.trim().parse().ok()).unwrap_or(0))
     }
 
-    /// A process that is gone unasked is a finding; the soak goes on with a new one.
+    /// Restarts instances that have ended by themselves, and records each as a finding.
     async fn look_after_instances(&mut self) -> Result<(), SoakError> {
         for instance in &mut self.instances {
             if let Some(status) = instance.ended_by_itself() {
@@ -278,7 +281,7 @@ impl Chaos {
         Ok(())
     }
 
-    /// Ends all that runs and removes its data.
+    /// Kills all processes and removes their data.
     pub async fn discard(mut self) -> Result<(), SoakError> {
         self.rebuilds.abort();
         for instance in &mut self.instances {

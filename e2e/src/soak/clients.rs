@@ -1,4 +1,4 @@
-//! Apps that look at screens and claim rewards, whatever breaks meanwhile.
+//! Apps that read screens and claim rewards throughout the faults.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,45 +14,46 @@ use super::http::Api;
 use super::oracle::grant_id;
 use super::rng::Rng;
 
-/// Rests between two looks: some thousand requests in two minutes, and cores left for the work.
+/// Pause between two visits of a client: some thousand requests in two minutes, without taking the
+/// cores from the work.
 const PAUSE: Duration = Duration::from_millis(25);
-/// Tasks whose rewards are claimed.
+/// Tasks whose rewards the clients claim.
 const CLAIMED_TASKS: [&str; 3] = ["daily-gifts", "sign-in", "first-friends"];
 
-/// A claim that was answered with a receipt.
+/// A claim that was answered by a receipt.
 #[derive(Debug, Clone)]
 pub struct Claim {
-    /// Who.
+    /// The claiming user.
     pub user: String,
-    /// Of which task.
+    /// The task whose reward is claimed.
     pub task: String,
-    /// What was asked for.
+    /// The body of the request.
     pub body: Value,
-    /// Under which key.
+    /// The key of the request.
     pub idempotency_key: String,
     /// The answer.
     pub receipt: Value,
 }
 
-/// What clients hold in their hands.
+/// Everything that the clients have been told.
 #[derive(Debug, Default)]
 pub struct Hands {
-    /// Every receipt.
+    /// All receipts.
     pub claims: Vec<Claim>,
-    /// Every grant that a receipt names.
+    /// All grants that receipts name.
     pub claimed: HashSet<Uuid>,
-    /// The last position seen, by user: lane and number.
+    /// By user: the last position seen, as lane and number.
     positions: HashMap<String, (u64, u64)>,
-    /// Screens seen.
+    /// The number of screens read.
     pub reads: u64,
-    /// Claims that found nothing.
+    /// The number of claims that found nothing to claim.
     pub refused: u64,
-    /// Answers that clients had to do without.
+    /// The number of reads that failed.
     pub failures: u64,
 }
 
 impl Hands {
-    /// At which position of its lane each grant was claimed, as the receipts say.
+    /// Returns the position in its lane at which each grant was claimed, according to the receipts.
     pub fn claimed_at(&self) -> HashMap<Uuid, u64> {
         let mut claimed_at = HashMap::new();
         for claim in &self.claims {
@@ -65,7 +66,7 @@ impl Hands {
     }
 }
 
-/// All clients.
+/// The clients, which act for all users.
 #[derive(Debug)]
 pub struct Clients {
     api: Arc<Api>,
@@ -75,12 +76,12 @@ pub struct Clients {
 }
 
 impl Clients {
-    /// For these users.
+    /// Creates clients for these users.
     pub fn new(api: Arc<Api>, users: Vec<String>, findings: Arc<Findings>) -> Arc<Self> {
         Arc::new(Self { api, users, hands: Mutex::default(), findings })
     }
 
-    /// Lets some of them run until `stop`.
+    /// Starts four clients, which run until `stop`.
     pub fn start(self: &Arc<Self>, seed: u64, stop: &CancellationToken) -> JoinSet<()> {
         let mut running = JoinSet::new();
         for number in 0..4 {
@@ -96,15 +97,15 @@ impl Clients {
         running
     }
 
-    /// What they hold.
+    /// Locks everything that the clients have been told.
     pub fn hands(&self) -> MutexGuard<'_, Hands> {
         self.hands.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A user looks at the screen, and perhaps claims something of it.
+    /// Reads a user's screen and perhaps claims one of its rewards.
     async fn visit(&self, rng: &mut Rng) {
         let Some(user) = rng.pick(&self.users) else { return };
-        // What is claimed before the screen is asked for must not be claimable on it.
+        // Rewards that were claimed before this read must not be claimable on its screen.
         let claimed_before = self.hands().claimed.clone();
         let position_before = self.hands().positions.get(user).copied();
         let answer = self.api.get(&["v1", "users", user, "tasks"], &[]).await;
@@ -129,7 +130,8 @@ impl Clients {
         match rng.below(10) {
             0..6 => {
                 if let Some((task, period, at, _)) = rng.pick(&wanted) {
-                    // The screen does not say in which period a step of the streak was reached.
+                    // The screen does not name the period in which a step of the streak was
+                    // reached.
                     let named = match task.as_str() {
                         "sign-in" => json!({ "milestone": at }),
                         _ => json!({ "period": period, "milestone": at }),
@@ -148,7 +150,7 @@ impl Clients {
         }
     }
 
-    /// A later read never shows less.
+    /// Checks that a later read does not show an earlier position.
     fn check_position(&self, user: &str, screen: &Value, before: Option<(u64, u64)>) {
         let text = screen["position"].as_str().unwrap_or_default();
         let parts =
@@ -188,7 +190,8 @@ impl Clients {
         }
     }
 
-    /// A receipt names what was asked for, all its lines, and the grants that follow from it.
+    /// Checks that a receipt names what was claimed, at least one line, and the grant ids that
+    /// follow from them.
     fn check_receipt(&self, user: &str, task: &str, body: &Value, receipt: &Value) {
         let asked = ["period", "milestone"]
             .iter()
@@ -206,7 +209,7 @@ impl Clients {
         }
     }
 
-    /// Sends an old claim again.
+    /// Repeats an earlier claim.
     async fn repeat(&self, rng: &mut Rng) {
         let claim = rng.pick(&self.hands().claims).cloned();
         if let Some(claim) = claim {
@@ -214,7 +217,8 @@ impl Clients {
         }
     }
 
-    /// The same key, or the same period and milestone under another key, gives the same receipt.
+    /// Checks that a repeated claim gets the same receipt: under the same key, or under another key
+    /// for the same period and milestone.
     pub async fn must_repeat(&self, claim: &Claim, same_key: bool) {
         let Claim { user, task, body, idempotency_key, receipt } = claim;
         let answer = if same_key {
@@ -233,7 +237,7 @@ impl Clients {
     }
 }
 
-/// Task, period, milestone and grant of all that a screen shows as claimable.
+/// Returns task, period, milestone and grant of everything that a screen shows as claimable.
 fn claimable(screen: &Value) -> Vec<(String, String, i64, Uuid)> {
     let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
     let mut found = Vec::new();
@@ -257,7 +261,7 @@ fn claimable(screen: &Value) -> Vec<(String, String, i64, Uuid)> {
     found
 }
 
-/// The grants of a receipt.
+/// Returns the grants of a receipt.
 pub fn grants_of(receipt: &Value) -> Vec<Uuid> {
     let rewards = receipt["rewards"].as_array().cloned().unwrap_or_default();
     rewards.iter().filter_map(|r| r["grant"].as_str()?.parse().ok()).collect()

@@ -1,56 +1,56 @@
-//! Why the soak came to no verdict.
+//! Errors that keep the soak from a verdict.
 
 use plaudit_embedded::EmbeddedError;
 
-/// Why the soak came to no verdict. What plaudit does wrong is a finding and not one of these.
+/// The reason why the soak came to no verdict. Wrong behaviour of plaudit is a finding instead.
 #[derive(Debug, thiserror::Error)]
 pub enum SoakError {
-    /// PostgreSQL or Kafka.
+    /// PostgreSQL or Kafka can't be run.
     #[error(transparent)]
     Embedded(#[from] EmbeddedError),
-    /// Our own producer or consumer.
+    /// The soak's own producer or consumer fails.
     #[error("the soak's own Kafka client: {0}")]
     Kafka(#[from] rdkafka::error::KafkaError),
-    /// A file or a process.
+    /// A file or a process can't be used.
     #[error("could not {action}: {source}")]
     Io {
-        /// What was wanted, as a verb.
+        /// The intended action, as a verb.
         action: String,
-        /// What the operating system said.
+        /// The error of the operating system.
         source: std::io::Error,
     },
-    /// A command of plaudit failed where nothing was broken.
+    /// A command of plaudit failed although nothing was broken.
     #[error("`plaudit {command}` failed ({status}): {output}")]
     Command {
-        /// Its arguments.
+        /// The arguments of the command.
         command: String,
-        /// How it ended.
+        /// The exit status.
         status: String,
-        /// What it said.
+        /// The end of its output.
         output: String,
     },
-    /// A process of plaudit is not up in time.
+    /// An instance did not become ready in time.
     #[error("{name} is not ready after {seconds} s: {last}; its log ends with:\n{log}")]
     NotReady {
-        /// Which one.
+        /// The name of the instance.
         name: String,
-        /// How long it was given.
+        /// The time limit in seconds.
         seconds: u64,
         /// The last answer.
         last: String,
-        /// The end of its log.
+        /// The end of the instance's log.
         log: String,
     },
-    /// The soak itself is at fault.
+    /// The soak itself is faulty.
     #[error("the soak is broken: {0}")]
     Broken(String),
-    /// Somebody ended it.
+    /// A signal stopped the soak.
     #[error("interrupted")]
     Interrupted,
 }
 
 impl SoakError {
-    /// For `map_err` on files and processes.
+    /// Returns a mapper for `map_err` on files and processes.
     pub fn io(action: impl Into<String>) -> impl FnOnce(std::io::Error) -> Self {
         let action = action.into();
         move |source| Self::Io { action, source }

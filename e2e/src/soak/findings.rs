@@ -1,13 +1,13 @@
-//! What plaudit did that it must not do.
+//! The list of what plaudit did wrong.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// How many of a kind are shown in full.
+/// The most findings of a kind that are shown in full.
 const SHOWN_MAX: usize = 5;
 
-/// What plaudit did that it must not do, by kind.
+/// The things that plaudit did wrong, by kind.
 #[derive(Debug, Default)]
 pub struct Findings(Mutex<BTreeMap<&'static str, Kind>>);
 
@@ -18,7 +18,7 @@ struct Kind {
 }
 
 impl Findings {
-    /// Notes one.
+    /// Adds a finding.
     pub fn add(&self, kind: &'static str, what: impl Into<String>) {
         let mut kinds = self.lock();
         let kind = kinds.entry(kind).or_default();
@@ -28,7 +28,7 @@ impl Findings {
         }
     }
 
-    /// Whether there is none.
+    /// Returns true if there are no findings.
     pub fn is_empty(&self) -> bool {
         self.lock().is_empty()
     }

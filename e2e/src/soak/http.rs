@@ -1,4 +1,4 @@
-//! The API as clients see it, over all instances.
+//! The API as clients see it, spread over all instances.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -10,18 +10,18 @@ use serde_json::{Value, json};
 
 use super::error::SoakError;
 
-/// What all instances check tokens with.
+/// The key with which all instances verify tokens.
 pub const SECRET: &str = "the soak's own secret, known to nobody else";
 
-/// Longer than any bounded wait of the server.
+/// Time limit for an answer. Longer than any bounded wait of the server.
 const ANSWER_MAX: Duration = Duration::from_secs(15);
-/// How long a client goes on after failures that may pass.
+/// Time for which a client retries after failures that may pass.
 const PATIENCE: Duration = Duration::from_secs(90);
 
-/// Status and body.
+/// The status and the body.
 pub type Answer = (u16, Value);
 
-/// A client with tokens.
+/// An HTTP client with a token for each role.
 #[derive(Debug)]
 pub struct Api {
     client: Client,
@@ -33,9 +33,10 @@ pub struct Api {
 }
 
 impl Api {
-    /// For the instances at these addresses.
+    /// Creates a client for the instances at these addresses.
     pub fn new(listens: &[String]) -> Result<Self, SoakError> {
-        // The client wants one, also where it never speaks TLS. A second call only says so.
+        // The client requires a provider even though it never uses TLS here. A second call only
+        // returns an error.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let broken = |error: &dyn std::fmt::Display| SoakError::Broken(error.to_string());
         let client = Client::builder().timeout(ANSWER_MAX).no_proxy().build();
@@ -50,7 +51,7 @@ impl Api {
         })
     }
 
-    /// Asks one instance once, without a token.
+    /// Sends `GET` to one instance once, without a token.
     pub async fn probe(&self, instance: usize, path: &str) -> Result<(u16, String), String> {
         let mut url = self.bases[instance].clone();
         url.set_path(path);
@@ -59,13 +60,13 @@ impl Api {
         Ok((status, response.text().await.map_err(|e| whole(&e))?))
     }
 
-    /// `GET` as a client, from any instance, once.
+    /// Sends `GET` as a client to any instance, once.
     pub async fn get(&self, path: &[&str], query: &[(&str, String)]) -> Result<Answer, String> {
         let url = self.url(path, query);
         send(self.client.get(url).bearer_auth(&self.client_token)).await
     }
 
-    /// `GET` as an operator, from any instance, once.
+    /// Sends `GET` as an operator to any instance, once.
     pub async fn get_as_operator(
         &self,
         path: &[&str],
@@ -75,19 +76,19 @@ impl Api {
         send(self.client.get(url).bearer_auth(&self.operator_token)).await
     }
 
-    /// `POST` as an operator, to any instance, once.
+    /// Sends `POST` as an operator to any instance, once.
     pub async fn post_as_operator(&self, path: &[&str]) -> Result<Answer, String> {
         let url = self.url(path, &[]);
         send(self.client.post(url).bearer_auth(&self.operator_token)).await
     }
 
-    /// `POST /v1/actions` as a producer, to any instance, once.
+    /// Sends `POST /v1/actions` as a producer to any instance, once.
     pub async fn post_actions(&self, actions: &[Value]) -> Result<Answer, String> {
         let request = self.client.post(self.url(&["v1", "actions"], &[]));
         send(request.bearer_auth(&self.producer_token).json(actions)).await
     }
 
-    /// `POST …/claim` until there is an answer that will not pass: every attempt under one key.
+    /// Sends `POST …/claim` until an answer is final. All attempts use the same key.
     pub async fn claim(
         &self,
         user: &str,
@@ -108,7 +109,7 @@ impl Api {
         }
     }
 
-    /// Instances take turns, so that retries meet another one.
+    /// Builds a URL on the next instance in turn, so that a retry reaches another one.
     fn url(&self, path: &[&str], query: &[(&str, String)]) -> Url {
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
         let mut url = self.bases[turn % self.bases.len()].clone();
@@ -129,7 +130,7 @@ async fn send(request: RequestBuilder) -> Result<Answer, String> {
     Ok((status, serde_json::from_str(&text).unwrap_or(Value::String(text))))
 }
 
-/// An error with its causes: reqwest's own text is only the outermost.
+/// Returns an error with its causes; reqwest's own text is only the outermost.
 fn whole(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
@@ -140,7 +141,7 @@ fn whole(error: &dyn std::error::Error) -> String {
     text
 }
 
-/// A client acts for every user, as a game's own backend does.
+/// Signs a token. It may act for every user, like a game's backend.
 fn token(role: &str) -> Result<String, jsonwebtoken::errors::Error> {
     let expires = Timestamp::now().as_second() + 24 * 3600;
     let claims = json!({"sub": "soak", "roles": [role], "exp": expires, "act_for": "*"});

@@ -1,4 +1,4 @@
-//! One `plaudit serve`, which may be killed and started again.
+//! A `plaudit serve` that can be killed and started again.
 
 use std::fs::File;
 use std::path::PathBuf;
@@ -13,18 +13,18 @@ use super::error::SoakError;
 use super::http::Api;
 use super::program::{Program, last_lines};
 
-/// From the start of the process until it serves. Six engineers may share two cores.
+/// Time limit from the start of the process until it is ready, with a margin for a busy machine.
 const READY_MAX: Duration = Duration::from_secs(60);
-/// From SIGTERM to the end: requests may run for 10 s, and a batch for some.
+/// Time limit from SIGTERM to the end: requests may run for 10 s, and batches for a while.
 const STOP_MAX: Duration = Duration::from_secs(30);
 const GLANCE: Duration = Duration::from_millis(50);
 
 /// One `plaudit serve`.
 #[derive(Debug)]
 pub struct Instance {
-    /// Its name in the consumer group, over all its lives.
+    /// Its name in the consumer group, which it keeps over restarts.
     pub name: String,
-    /// Which of the API's addresses is its own.
+    /// The index of its address in the API.
     pub number: usize,
     program: Program,
     listen: String,
@@ -32,7 +32,7 @@ pub struct Instance {
     running: Option<Running>,
 }
 
-/// A process, and the shell that ends it should the soak itself be killed.
+/// A process, and the shell that kills it if the soak itself is killed.
 #[derive(Debug)]
 struct Running {
     server: Child,
@@ -40,13 +40,13 @@ struct Running {
 }
 
 impl Instance {
-    /// Not started yet.
+    /// Creates an instance that is not started yet.
     pub fn new(program: &Program, number: usize, listen: &str, log: PathBuf) -> Self {
         let (name, listen) = (format!("soak-{number}"), listen.to_owned());
         Self { name, number, program: program.clone(), listen, log, running: None }
     }
 
-    /// Starts the process; it may take a while until it serves.
+    /// Starts the process, without waiting until it is ready.
     pub fn start(&mut self) -> Result<(), SoakError> {
         let what = || format!("start {}", self.name);
         let log = File::options().create(true).append(true).open(&self.log);
@@ -61,7 +61,7 @@ impl Instance {
         Ok(())
     }
 
-    /// Waits until it serves.
+    /// Waits until the instance is ready.
     pub async fn ready(&mut self, api: &Api) -> Result<(), SoakError> {
         let deadline = Instant::now() + READY_MAX;
         loop {
@@ -80,7 +80,7 @@ impl Instance {
         }
     }
 
-    /// Kills it, at once and unasked.
+    /// Kills the process without warning.
     pub async fn kill(&mut self) {
         if let Some(mut running) = self.running.take() {
             running.dismiss_watchdog().await;
@@ -88,7 +88,7 @@ impl Instance {
         }
     }
 
-    /// Asks it to end. Gives how it ended, or nothing if it had to be killed.
+    /// Stops the process in order. Returns its status, or `None` if it had to be killed.
     pub async fn stop(&mut self) -> Option<ExitStatus> {
         let mut running = self.running.take()?;
         running.dismiss_watchdog().await;
@@ -104,12 +104,12 @@ impl Instance {
         }
     }
 
-    /// How it ended, if it did without being asked.
+    /// Returns the status of a process that has ended by itself.
     pub fn ended_by_itself(&mut self) -> Option<ExitStatus> {
         self.running.as_mut()?.server.try_wait().ok()?
     }
 
-    /// The end of what it said, over all its lives.
+    /// Returns the end of the log, which covers all restarts.
     pub fn log_tail(&self) -> String {
         let text = std::fs::read(&self.log).unwrap_or_default();
         last_lines(&String::from_utf8_lossy(&text), 15)
@@ -117,13 +117,15 @@ impl Instance {
 }
 
 impl Running {
-    /// It goes first: it must never see a pid that the system has given to another process.
+    /// Ends the watchdog, which must go first: it must never signal a pid that the system has given
+    /// to another process.
     async fn dismiss_watchdog(&mut self) {
         let _ = self.watchdog.kill().await;
     }
 }
 
-/// A shell that waits until our end of its pipe is closed, which the kernel does when we die.
+/// Starts a shell that waits until this process's end of its pipe is closed, which the kernel does
+/// when this process dies, and then kills `pid`.
 fn watchdog(pid: u32) -> std::io::Result<Child> {
     Command::new("/bin/sh")
         .args(["-c", r#"trap "" INT TERM HUP; read -r _; kill -s KILL "$0""#, &pid.to_string()])

@@ -1,9 +1,9 @@
-//! What must be true in the end, worked out from the produced records alone.
+//! The expected results, computed from the produced records alone.
 //!
-//! It shares no code with the rules of plaudit: a user's records are folded in the order of their
-//! partition into plain books, and what a screen must show *at a moment* is read off them. So a
-//! comparison may happen at any time, also after a midnight of some zone: the screen's own moment
-//! decides, and the period's key is compared with everything else.
+//! The oracle shares no code with plaudit's rules. It folds a user's records in the order of their
+//! partition into plain books, and derives from them what a screen must show *at a given moment*. A
+//! comparison may therefore happen at any time, even after a midnight in some zone: the moment of
+//! the read decides, and the period's key is compared like everything else.
 
 mod screen;
 mod timeline;
@@ -19,32 +19,33 @@ pub use user::{Met, UserBook};
 use super::action::{Action, user_name};
 use super::tasks::Reward;
 
-/// What the grant ids of plaudit are derived in.
+/// The namespace of plaudit's grant ids.
 const GRANTS: Uuid = Uuid::from_u128(0x3038_9424_25e7_54ea_a9ab_a6d9_4d9c_68b8);
 
-/// All users, by number.
+/// The books of all users, by number.
 pub type Books = BTreeMap<u32, UserBook>;
 
 /// A reward line that was earned.
 #[derive(Debug, Clone)]
 pub struct Grant {
-    /// Its id.
+    /// The id of the grant.
     pub id: Uuid,
-    /// Who earned it.
+    /// The user who earned it.
     pub user: u32,
-    /// With which task.
+    /// The task of the reward.
     pub task: &'static str,
-    /// In which period.
+    /// The key of the period.
     pub period: String,
-    /// With which milestone.
+    /// The milestone.
     pub milestone: i64,
-    /// What it is.
+    /// The reward line.
     pub reward: &'static Reward,
-    /// When it was earned.
+    /// Time at which the milestone was reached.
     pub reached_at: jiff::Timestamp,
-    /// With which of the user's actions, counted in the order of the log.
+    /// The number of the action that reached it, counted over the user's actions in the order of
+    /// the log.
     pub reached_by: u64,
-    /// Whether it is paid without a claim.
+    /// True if it is paid without a claim.
     pub automatic: bool,
 }
 
@@ -57,7 +58,7 @@ pub fn fold<'a>(actions: impl Iterator<Item = &'a Action>) -> Books {
     books
 }
 
-/// What the rules decided, over all users.
+/// Adds up the decisions of the rules over all users.
 pub fn met(books: &Books) -> Met {
     let mut sum = Met::default();
     for Met { duplicates, too_late, locked, held, zones, broken, cycles } in
@@ -74,7 +75,7 @@ pub fn met(books: &Books) -> Met {
     sum
 }
 
-/// Everything that a user has earned.
+/// Returns everything that a user has earned.
 pub fn grants(user: u32, book: &UserBook) -> Vec<Grant> {
     let mut grants = Vec::new();
     for task in &book.tasks {
@@ -98,7 +99,7 @@ pub fn grants(user: u32, book: &UserBook) -> Vec<Grant> {
     grants
 }
 
-/// The id of a grant, as payers know it.
+/// Returns the id of a grant, as payers see it.
 pub fn grant_id(user: &str, task: &str, period: &str, milestone: i64, line: &str) -> Uuid {
     let name = [user, task, period, &milestone.to_string(), line].join("\u{1f}");
     Uuid::new_v5(&GRANTS, name.as_bytes())

@@ -1,7 +1,7 @@
-//! The systems that pay what was earned: items by webhook, all else by the topic of rewards.
+//! The systems that pay rewards: items by webhook, everything else from the topic of rewards.
 //!
-//! Both honour the grant id, and do wrong all that payers do wrong: they fail, answer late, answer twice,
-//! contradict themselves and forget, until they are told to [`Payers::behave`].
+//! Both honour the grant id, and show every fault of real payers: they fail, answer late, answer
+//! twice, contradict themselves and forget, until [`Payers::behave`] is called.
 
 mod topic;
 mod webhook;
@@ -26,14 +26,14 @@ pub const KIND: &str = "item";
 /// The name of the webhook's channel.
 pub const CHANNEL: &str = "payer";
 
-/// The time limit for an action that confirms a line of the topic. Forgotten lines must have
-/// failed by the end of a short soak.
+/// Time limit for the action that confirms a line of the topic. Short enough for forgotten lines to
+/// fail before the end of a short soak.
 const ACK_WITHIN_SECONDS: u64 = 20;
 
-/// The payment under a grant id: the first message counts, the others change nothing.
+/// The payment for a grant. The first message counts, and repeats change nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Payment {
-    /// The user who gets it.
+    /// The user who is paid.
     pub user: String,
     /// The code of the reward.
     pub code: String,
@@ -41,13 +41,13 @@ pub struct Payment {
     pub amount: i64,
 }
 
-/// The payments of a payer, by grant.
+/// The payments of one payer, by grant.
 pub type Payments = HashMap<Uuid, Payment>;
 
-/// The way by which a payer gets its messages.
+/// The way in which a payer receives messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Way {
-    /// Posts to its endpoint.
+    /// Requests to its endpoint.
     Webhook,
     /// The topic of rewards.
     Topic,
@@ -58,13 +58,13 @@ pub enum Way {
 struct Ledger {
     by_webhook: Payments,
     by_topic: Payments,
-    /// The number of times a payer misbehaved, by kind.
+    /// The number of faults, by kind.
     met: HashMap<&'static str, u64>,
-    /// Messages to the webhook.
+    /// The number of messages to the webhook.
     messages: usize,
-    /// To either of them.
+    /// Time of the last message to either payer.
     last_message_at: Option<Instant>,
-    /// Messages and answers that a payer should not have got.
+    /// Messages and answers that a payer should not have received.
     wrong: Vec<String>,
 }
 
@@ -76,7 +76,7 @@ struct Shared {
     api: Arc<Api>,
 }
 
-/// Both payers. They stop when this is dropped.
+/// Both payers. Dropping this stops them.
 #[derive(Debug)]
 pub struct Payers {
     shared: Arc<Shared>,
@@ -92,7 +92,7 @@ impl Drop for Payers {
 }
 
 impl Payers {
-    /// One pays who posts to `listener`, the other one reads the topic of rewards.
+    /// Starts a payer that serves `listener` and one that reads the topic of rewards.
     pub fn start(
         listener: TcpListener,
         brokers: &str,
@@ -109,22 +109,22 @@ impl Payers {
         Ok(Arc::new(Self { shared, running: [by_webhook, by_topic] }))
     }
 
-    /// From now on they pay and say so.
+    /// Makes both payers pay and confirm correctly from now on.
     pub fn behave(&self) {
         self.shared.behaves.store(true, Ordering::Relaxed);
     }
 
-    /// Makes the webhook give no answer at all, or answer again.
+    /// Makes the webhook stop answering, or answer again.
     pub fn silence(&self, is_silent: bool) {
         self.shared.is_silent.store(is_silent, Ordering::Relaxed);
     }
 
-    /// The number of messages that the dead webhook has got.
+    /// Returns the number of messages that the silent webhook has received.
     pub fn unanswered(&self) -> u64 {
         self.shared.ledger().met.get(webhook::TO_THE_DEAD).copied().unwrap_or_default()
     }
 
-    /// The payments so far.
+    /// Returns the payments so far.
     pub fn paid(&self, way: Way) -> Payments {
         let ledger = self.shared.ledger();
         match way {
@@ -133,19 +133,19 @@ impl Payers {
         }
     }
 
-    /// The time since the last message to either payer.
+    /// Returns the time since the last message to either payer.
     pub fn quiet_for(&self) -> Duration {
         self.shared.ledger().last_message_at.map_or(Duration::MAX, |at| at.elapsed())
     }
 
-    /// The number of times a payer misbehaved, by kind.
+    /// Returns the number of faults, by kind.
     pub fn met(&self) -> Vec<(&'static str, u64)> {
         let ledger = self.shared.ledger();
         let all = webhook::ODDITIES.iter().chain(&topic::ODDITIES);
         all.map(|name| (*name, ledger.met.get(name).copied().unwrap_or_default())).collect()
     }
 
-    /// Messages and answers that a payer should not have got.
+    /// Returns the messages and answers that a payer should not have received.
     pub fn wrong(&self) -> Vec<String> {
         self.shared.ledger().wrong.clone()
     }
@@ -166,7 +166,7 @@ impl Shared {
 }
 
 impl Ledger {
-    /// Pays a grant unless it was paid. A message that repeats it must say the same.
+    /// Pays a grant unless it is already paid. A repeated message must be equal to the first.
     fn pay(&mut self, way: Way, grant: Uuid, payment: Payment) {
         let payments = match way {
             Way::Webhook => &mut self.by_webhook,
@@ -186,7 +186,7 @@ impl Ledger {
 }
 
 impl Payment {
-    /// Reads what a message says.
+    /// Reads the payment from a message.
     fn read(event: &Value) -> Self {
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let data = &event["data"];
@@ -195,8 +195,8 @@ impl Payment {
     }
 }
 
-/// The action by which a payer says what became of a grant. `word` sets its identity apart from those of
-/// other actions about the same grant.
+/// Returns the action by which a payer reports on a grant. `word` distinguishes its identity from
+/// those of other actions about the grant.
 pub fn acknowledgement(user: &str, grant: Uuid, is_paid: bool, word: &str) -> Value {
     let verdict = if is_paid { "delivered" } else { "failed" };
     json!({
@@ -206,7 +206,7 @@ pub fn acknowledgement(user: &str, grant: Uuid, is_paid: bool, word: &str) -> Va
     })
 }
 
-/// The setting `rewards.channels` for a webhook that listens at this address.
+/// Returns the setting `rewards.channels` for a webhook at this address.
 pub fn channels(address: &str) -> String {
     let ack_within = format!("PT{ACK_WITHIN_SECONDS}S");
     json!([

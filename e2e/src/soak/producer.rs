@@ -1,4 +1,4 @@
-//! A stock Kafka producer, and the memory of what it brought into the log.
+//! A stock Kafka producer that remembers the position of each record in the log.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -16,24 +16,24 @@ use super::error::SoakError;
 use super::traffic::{Draft, Meaning, Traffic};
 use super::{ACTIONS, Options};
 
-/// A broker that was killed is back long before.
+/// Time limit for a flush. A killed broker is back long before.
 const FLUSH_MAX: Duration = Duration::from_secs(120);
-/// The pace is kept in steps of this.
+/// Interval at which records are sent to keep the rate.
 const TICK: Duration = Duration::from_millis(20);
 
-/// A record, and where it came to lie.
+/// A produced record and its position.
 #[derive(Debug)]
 pub struct Sent {
-    /// What it is to the oracle.
+    /// Its meaning for the oracle.
     pub meaning: Meaning,
-    /// Partition and offset, once the broker has said so.
+    /// Partition and offset, once the broker has confirmed them.
     pub place: Option<(i32, i64)>,
 }
 
-/// All that was produced.
+/// All produced records.
 pub type Sents = Arc<Mutex<Vec<Sent>>>;
 
-/// Notes where the records came to lie.
+/// The delivery callback, which notes the position of each record.
 struct Places {
     sents: Sents,
     failure: Arc<Mutex<Option<String>>>,
@@ -66,13 +66,14 @@ pub struct Producer {
 }
 
 impl Producer {
-    /// Connects, in its own time.
+    /// Creates the producer, which connects in the background.
     pub fn new(brokers: &str) -> Result<Self, SoakError> {
         let (sents, failure) = (Sents::default(), Arc::default());
         let places = Places { sents: Arc::clone(&sents), failure: Arc::clone(&failure) };
         let kafka = ClientConfig::new()
             .set("bootstrap.servers", brokers)
-            // Through the broker's crash: nothing twice in the log, and a user's records in order.
+            // After a crash of the broker, nothing is twice in the log, and a user's records are in
+            // order.
             .set("enable.idempotence", "true")
             .set("reconnect.backoff.max.ms", "500")
             .set_log_level(rdkafka::config::RDKafkaLogLevel::Emerg)
@@ -80,8 +81,8 @@ impl Producer {
         Ok(Self { kafka, sents, failure })
     }
 
-    /// Sends at a steady rate until `stop`, then waits until everything lies in the log. Says when
-    /// the time of the options is over.
+    /// Sends at a steady rate until `stop`, then waits until all records are in the log. Cancels
+    /// `time_is_over` once all records of the options are sent.
     pub async fn run(
         self,
         mut traffic: Traffic,
@@ -102,7 +103,8 @@ impl Producer {
                 time_is_over.cancel();
             }
             while sent < due {
-                // The pace is left out of it, so that a seed gives the same traffic again.
+                // The traffic depends on the number of records sent and not on the time, so that a
+                // seed repeats it.
                 let draft = waiting.take().unwrap_or_else(|| traffic.next(sent / records));
                 if self.send(&draft)? {
                     sent += 1.0;
@@ -118,7 +120,7 @@ impl Producer {
         Ok((traffic, sents))
     }
 
-    /// Whether there was room for it.
+    /// Sends a record. Returns false if the queue is full.
     fn send(&self, draft: &Draft) -> Result<bool, SoakError> {
         let key = user_name(draft.user);
         let index = {
@@ -132,7 +134,7 @@ impl Producer {
         match self.kafka.send(record) {
             Ok(()) => Ok(true),
             Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), _)) => {
-                // Only this thread adds, so ours is the last.
+                // Only this thread adds records, so the last one is this one.
                 self.sents.lock().unwrap_or_else(PoisonError::into_inner).pop();
                 Ok(false)
             }

@@ -1,4 +1,4 @@
-//! The program under test: where it is, and its commands.
+//! The program under test and its commands.
 
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
@@ -8,27 +8,28 @@ use tokio::process::Command;
 
 use super::error::SoakError;
 
-/// A command may wait 30 s for a database that is down, and a rebuild takes its time.
+/// Time limit for a command. It may wait 30 s for a database that is down, and a rebuild takes a
+/// while.
 const COMMAND_MAX: Duration = Duration::from_secs(180);
 
 /// The program under test, with the settings that all its processes share.
 #[derive(Debug, Clone)]
 pub struct Program {
     path: PathBuf,
-    /// Where it runs: no `plaudit.toml` and no sources are there.
+    /// The working directory, which has no `plaudit.toml` and no sources.
     dir: PathBuf,
     settings: Vec<(String, String)>,
 }
 
 impl Program {
-    /// At `path`.
+    /// Describes the program at `path`.
     pub fn new(path: &Path, dir: &Path, settings: &[(&str, &str)]) -> Self {
         let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
         let settings = settings.iter().map(owned).collect();
         Self { path: path.to_owned(), dir: dir.to_owned(), settings }
     }
 
-    /// A process to be. Settings come by the environment only, and only ours.
+    /// Prepares a command. Its settings come from the environment, and only from the soak.
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(&self.path);
         for (name, _) in std::env::vars_os() {
@@ -38,12 +39,13 @@ impl Program {
         }
         command.args(arguments).current_dir(&self.dir).stdin(Stdio::null()).kill_on_drop(true);
         command.envs(self.settings.iter().map(|(name, value)| (name, value)));
-        // Ctrl-C in a terminal reaches every process of a group; the soak decides what ends when.
+        // Ctrl-C in a terminal reaches every process of its group. The soak decides what stops
+        // when.
         command.process_group(0);
         command
     }
 
-    /// Its path, the profile it was built with, and its version.
+    /// Returns the program's path, the folder of its build profile, and its version.
     pub async fn described(&self) -> Result<String, SoakError> {
         let version = self.must(&["--version"]).await?;
         let folder = self.path.parent().and_then(Path::file_name).unwrap_or_default();
@@ -65,7 +67,7 @@ impl Program {
         }
     }
 
-    /// Runs a command that must succeed. Gives what it printed.
+    /// Runs a command that must succeed. Returns its output.
     pub async fn must(&self, arguments: &[&str]) -> Result<String, SoakError> {
         let output = self.run(arguments).await?;
         if output.status.success() {
@@ -79,20 +81,20 @@ impl Program {
     }
 }
 
-/// The end of all that a command said.
+/// Returns the end of a command's output.
 pub fn said(output: &Output) -> String {
     let text = [output.stdout.as_slice(), output.stderr.as_slice()].concat();
     last_lines(&String::from_utf8_lossy(&text), 12)
 }
 
-/// The end of a text.
+/// Returns the last lines of a text.
 pub fn last_lines(text: &str, count: usize) -> String {
     let lines: Vec<&str> = text.lines().collect();
     lines[lines.len().saturating_sub(count)..].join("\n")
 }
 
-/// Finds `plaudit` in the folder of `exe`, so of the same profile. `cargo test --workspace` and `dev/soak` build it
-/// first.
+/// Finds `plaudit` in the folder of `exe`, and so of the same build profile. It must be built:
+/// `cargo test --workspace` and `dev/soak` do so first.
 pub fn beside(exe: &Path) -> Result<PathBuf, SoakError> {
     let is_profile = |dir: &&Path| dir.file_name().is_some_and(|name| name != "deps");
     let path = exe.ancestors().skip(1).find(is_profile).unwrap_or(exe).join("plaudit");

@@ -1,4 +1,4 @@
-//! Everything a soak needs, up and running.
+//! The set-up of a soak.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -18,7 +18,7 @@ use super::program::Program;
 use super::tasks::TASK_FILE;
 use super::{ACTIONS, ACTIONS_PARTITIONS, REWARDS, REWARDS_PARTITIONS};
 
-/// Two of one group.
+/// The number of `plaudit serve`, all in one group.
 const INSTANCES: usize = 2;
 
 /// Starts PostgreSQL, Kafka and the instances, and publishes the tasks.
@@ -72,7 +72,8 @@ pub async fn set(
     Ok(Chaos::new((postgres, kafka), instances, program, api, payers, findings))
 }
 
-/// None of these takes a port while its server is down.
+/// Returns a free address for each instance, all different. Their ports are outside the range from
+/// which the system gives ports away, even while a server is down.
 fn free_addresses() -> Result<Vec<String>, SoakError> {
     let mut ports = BTreeSet::new();
     while ports.len() < INSTANCES {
@@ -81,7 +82,7 @@ fn free_addresses() -> Result<Vec<String>, SoakError> {
     Ok(ports.iter().map(|port| format!("127.0.0.1:{port}")).collect())
 }
 
-/// Copies what the processes said.
+/// Copies the logs of the processes.
 pub fn keep_logs(dir: &Path, to: &Path) -> Result<(), SoakError> {
     let what = || SoakError::io(format!("keep the logs in {}", to.display()));
     std::fs::create_dir_all(to).map_err(what())?;

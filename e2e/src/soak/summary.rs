@@ -1,4 +1,4 @@
-//! What the soak says in the end.
+//! The report at the end of a soak.
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,16 +11,16 @@ use super::findings::Findings;
 use super::oracle::Met;
 use super::traffic::Counts;
 
-/// What was done, and what plaudit did wrong.
+/// The result of a soak: its numbers and plaudit's faults.
 #[derive(Debug)]
 pub struct Verdict {
     pub(super) summary: Summary,
     pub(super) findings: Arc<Findings>,
-    /// What users did whose books differ.
+    /// The actions of users whose books differ.
     pub(super) histories: String,
 }
 
-/// What was done.
+/// The numbers of a soak.
 #[derive(Debug)]
 pub(super) struct Summary {
     pub seed: u64,
@@ -30,22 +30,22 @@ pub(super) struct Summary {
     pub counts: Counts,
     pub met: Met,
     pub damage: Damage,
-    /// The number of times payers misbehaved, by kind.
+    /// The number of faults of payers, by kind.
     pub payers: Vec<(&'static str, u64)>,
     pub drained: Duration,
-    /// When each ended, since the beginning.
+    /// Time from the start to the end of each phase.
     pub phases: Vec<(&'static str, Duration)>,
     pub compared: Compared,
     pub hands: Hands,
 }
 
 impl Verdict {
-    /// Whether plaudit did nothing wrong.
+    /// Returns true if plaudit did nothing wrong.
     pub fn is_good(&self) -> bool {
         self.findings.is_empty()
     }
 
-    /// What never happened, though a soak is there to see it happen.
+    /// Returns the events that a soak is there to observe, but that never happened.
     pub fn missing(&self) -> Vec<String> {
         let mut missing = self.summary.damage.missing();
         let Counts { duplicates: again, imposters, garbage } = self.summary.counts;

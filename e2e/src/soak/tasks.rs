@@ -1,8 +1,8 @@
-//! The tasks of the soak, twice: as the file that is published, and as the oracle knows them.
+//! The tasks of the soak, twice: as the published file, and as the oracle's own definitions.
 
 use jiff::SignedDuration;
 
-/// What is published.
+/// The published task file.
 pub const TASK_FILE: &str = r#"
 tasks:
   - id: welcome
@@ -83,89 +83,89 @@ tasks:
 /// A task as the oracle knows it.
 #[derive(Debug)]
 pub struct Task {
-    /// Its id.
+    /// The id of the task.
     pub id: &'static str,
-    /// Its order on the screen.
+    /// The order on the screen.
     pub order: i64,
-    /// How it starts over.
+    /// The kind of task.
     pub kind: Kind,
-    /// The task that must be completed first.
+    /// The task that must be completed first, if any.
     pub requires: Option<&'static str>,
     /// `while_locked: count`.
     pub counts_while_locked: bool,
     /// `claim: { mode: automatic }`.
     pub automatic: bool,
-    /// How long after its end a period takes actions.
+    /// Time after the end of a period in which it still takes actions.
     pub lateness: SignedDuration,
-    /// Ascending.
+    /// In ascending order of `at`.
     pub milestones: &'static [Milestone],
 }
 
-/// How a task starts over.
+/// The kind of a task, which says when its progress starts over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// Never.
+    /// It never starts over.
     Once,
-    /// With every period.
+    /// It starts over with every period.
     Periodic(Cadence),
-    /// It counts periods in a row; steps start over after `cycle` of them.
+    /// It counts periods in a row. Its steps start over after `cycle` periods.
     Streak {
-        /// One step a period.
+        /// The periods, each of which gives at most one step.
         cadence: Cadence,
-        /// Steps of a cycle.
+        /// The steps of a cycle.
         cycle: i64,
     },
 }
 
-/// Periods.
+/// The periods of a task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cadence {
-    /// How long they are.
+    /// The length of a period.
     pub unit: Unit,
-    /// When a day begins, in hours.
+    /// The hour at which a day begins.
     pub day_starts_at: i8,
-    /// Whether it is the user's zone; else UTC.
+    /// True for periods in the user's zone, false for UTC.
     pub of_user: bool,
 }
 
-/// How long a period is.
+/// The length of a period.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unit {
     /// A calendar day.
     Day,
-    /// From Monday on.
+    /// A week from Monday.
     Week,
 }
 
-/// A mark and what reaching it is worth.
+/// A milestone and its rewards.
 #[derive(Debug)]
 pub struct Milestone {
-    /// The progress, or the step.
+    /// The progress, or the step of the streak.
     pub at: i64,
-    /// By line.
+    /// The reward lines.
     pub rewards: &'static [Reward],
 }
 
-/// A line.
+/// A reward line.
 #[derive(Debug)]
 pub struct Reward {
-    /// Its name in its milestone.
+    /// The name of the line in its milestone.
     pub line: &'static str,
-    /// What it is.
+    /// The kind of reward.
     pub kind: &'static str,
-    /// Which one.
+    /// The code of the reward.
     pub code: &'static str,
     /// The amount.
     pub amount: i64,
 }
 
 impl Task {
-    /// The progress that completes a turn.
+    /// Returns the progress that completes a period.
     pub fn target(&self) -> i64 {
         self.milestones.last().map_or(1, |last| last.at)
     }
 
-    /// Its name on the screen.
+    /// Returns the kind's name on the screen.
     pub fn kind_name(&self) -> &'static str {
         match self.kind {
             Kind::Once => "ordinary",
@@ -174,7 +174,7 @@ impl Task {
         }
     }
 
-    /// The periods of a task that has any.
+    /// Returns the periods, if the task has any.
     pub fn cadence(&self) -> Option<Cadence> {
         match self.kind {
             Kind::Once => None,
@@ -182,7 +182,7 @@ impl Task {
         }
     }
 
-    /// The milestone at a mark.
+    /// Returns the milestone at a progress or step.
     pub fn milestone(&self, at: i64) -> Option<&'static Milestone> {
         self.milestones.iter().find(|milestone| milestone.at == at)
     }
@@ -207,7 +207,7 @@ const fn ordinary(id: &'static str, order: i64, milestones: &'static [Milestone]
     Task { id, order, kind, requires, counts_while_locked, automatic, lateness, milestones }
 }
 
-/// The same as [`TASK_FILE`]; prerequisites stand before their dependants.
+/// The tasks of [`TASK_FILE`]. Prerequisites come before the tasks that require them.
 pub static TASKS: [Task; 6] = [
     Task {
         automatic: true,

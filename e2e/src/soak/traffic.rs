@@ -1,8 +1,8 @@
-//! What the producers send.
+//! The records that the producers send.
 //!
-//! The soak plays [`SPAN`] of its users' lives: the time of an action runs from `SPAN` ago to the
-//! start of the soak, while records are produced in some minutes. So days and weeks end, streaks
-//! grow and break, and no action is ever from the future. Only what is garbage looks at a clock.
+//! The soak plays [`SPAN`] of its users' lives in some minutes: the times of actions run from
+//! `SPAN` ago to the start of the soak. So days and weeks end, streaks grow and break, and no
+//! action is ever from the future. Only garbage depends on the clock.
 
 mod garbage;
 
@@ -14,47 +14,47 @@ use rdkafka::message::OwnedHeaders;
 use super::action::{Action, Coins, Deed, UNMEASURABLE, ZONES, user_name};
 use super::rng::Rng;
 
-/// How much of the users' lives is played: two weeks begin in it, and a cycle of seven fits in.
+/// The time span of the actions. At least one week begins in it, and a cycle of seven days fits in.
 const SPAN: SignedDuration = SignedDuration::from_hours(9 * 24);
 
-/// Sign-ins of a user in a day of theirs; one day in six then has none.
+/// Sign-ins of a user per day. One day in six then has none.
 const SIGN_INS_PER_DAY: f64 = 1.8;
 
-/// A record to be.
+/// A record that is not sent yet.
 #[derive(Debug)]
 pub struct Draft {
-    /// The record's key.
+    /// The user, whose id is the record's key.
     pub user: u32,
-    /// What stands in it.
+    /// The record's value.
     pub value: Option<Vec<u8>>,
-    /// Its headers, where it has any.
+    /// The record's headers, if it has any.
     pub headers: Option<OwnedHeaders>,
-    /// What it is to the oracle.
+    /// Its meaning for the oracle.
     pub meaning: Meaning,
 }
 
-/// What a record is to the oracle.
+/// The meaning of a record for the oracle.
 #[derive(Debug, Clone)]
 pub enum Meaning {
     /// An action, perhaps one that was sent before.
     Action(Arc<Action>),
-    /// It must be parked, with its bytes.
+    /// A record that must be parked, with these bytes.
     SetAside(Vec<u8>),
 }
 
-/// How much of what was sent.
+/// The numbers of unusual records.
 #[derive(Debug, Default, Clone, Copy)]
 pub struct Counts {
-    /// Sent before, byte for byte or nearly.
+    /// Repeats of earlier actions, possibly in the other mode.
     pub duplicates: u64,
-    /// Under an identity that was sent before, with other content.
+    /// Other content under the identity of an earlier action.
     pub imposters: u64,
-    /// To be parked.
+    /// Records that must be parked.
     pub garbage: u64,
 }
 
-/// The source of all records. Repeats itself for the same seed, number of users and records, but
-/// for the times, which end when the soak begins.
+/// The source of all records. The same seed, number of users and number of records give the same
+/// traffic, except for the times, which end at the start of the soak.
 #[derive(Debug)]
 pub struct Traffic {
     rng: Rng,
@@ -63,32 +63,32 @@ pub struct Traffic {
     begin: Timestamp,
     sign_ins_per_mille: u64,
     history: Vec<Arc<Action>>,
-    /// Sent next: what follows garbage under the same identity.
+    /// The record to send next: a good one that follows garbage with the same identity.
     next: Option<Draft>,
     last_id: u64,
-    /// What was sent so far.
+    /// The numbers of unusual records so far.
     pub counts: Counts,
 }
 
-/// What the producers know of a user.
+/// The producers' knowledge of a user.
 #[derive(Debug, Default, Clone, Copy)]
 struct Life {
     /// The latest time of any action so far.
     latest: Option<Timestamp>,
     zone_told_at: Option<Timestamp>,
-    /// How often the zone was told.
+    /// The number of changes of zone so far.
     zones: u32,
 }
 
 impl Traffic {
-    /// Traffic of `users` users that will be about `records` records. Nobody tells more than
-    /// `zones_max` zones.
+    /// Creates the traffic of `users` users, of about `records` records. Nobody changes zone more
+    /// than `zones_max` times.
     pub fn new(seed: u64, users: u32, zones_max: u32, records: u64) -> Self {
         let now = Timestamp::now();
         let begin = now.checked_sub(SPAN).unwrap_or(now);
         let days = SPAN.as_secs_f64() / 86_400.0;
         let wanted = 1000.0 * SIGN_INS_PER_DAY * days * f64::from(users);
-        // A share of records, in thousandths: nothing is lost in it.
+        // Thousandths of the records, at most 300: the casts lose nothing that matters.
         #[allow(
             clippy::cast_possible_truncation,
             clippy::cast_sign_loss,
@@ -109,7 +109,7 @@ impl Traffic {
         }
     }
 
-    /// The next record when `done`, between 0 and 1, of the soak is over.
+    /// Returns the next record when the share `done`, between 0 and 1, of the records is sent.
     pub fn next(&mut self, done: f64) -> Draft {
         if let Some(draft) = self.next.take() {
             return draft;
@@ -122,7 +122,7 @@ impl Traffic {
                 self.counts.garbage += 1;
                 let draft = garbage::of(&action, &mut self.rng);
                 if self.rng.chance(300) {
-                    // What was parked has not used up its identity.
+                    // A parked record has not used up its identity.
                     self.next = Some(self.fresh(action));
                 }
                 draft
@@ -146,7 +146,7 @@ impl Traffic {
         self.draft(action)
     }
 
-    /// One in ten comes in binary mode, also if it came in the other before.
+    /// Encodes an action, one in ten in binary mode. A repeat may use the other mode.
     fn draft(&mut self, action: Arc<Action>) -> Draft {
         let user = action.user;
         let (value, headers) = if self.rng.chance(100) {
@@ -158,7 +158,7 @@ impl Traffic {
         Draft { user, value: Some(value), headers, meaning: Meaning::Action(action) }
     }
 
-    /// Half of the duplicates follow soon, the others any time later.
+    /// Repeats an action. Half of the duplicates follow soon, the others any time later.
     fn duplicate(&mut self) -> Draft {
         self.counts.duplicates += 1;
         let near = self.history.len().saturating_sub(2000);
@@ -169,7 +169,7 @@ impl Traffic {
         }
     }
 
-    /// Another content under an identity that is taken.
+    /// Sends other content under an identity that is already used.
     fn imposter(&mut self, done: f64) -> Draft {
         let Some(original) = self.rng.pick(&self.history).cloned() else { return self.next(done) };
         self.counts.imposters += 1;
@@ -182,8 +182,8 @@ impl Traffic {
         self.draft(Arc::new(Action { time, deed, ..Action::clone(&original) }))
     }
 
-    /// What happens next. A user's first record is their zone, or moves a task for certain: whether
-    /// a first zone applies at once depends on it.
+    /// Draws the next action. A user's first record sets the zone, or certainly moves a task, since
+    /// that decides whether the first zone applies at once.
     fn action(&mut self, done: f64) -> Action {
         let user = self.rng.index(self.users.len());
         let life = self.users[user];
@@ -200,13 +200,13 @@ impl Traffic {
         if let (Deed::UserUpdated(_), Some(latest)) = (deed, life.latest) {
             let older = self.rng.chance(100);
             time = match life.zone_told_at.filter(|_| older) {
-                // It arrives after a newer one.
+                // It arrives after a newer update.
                 Some(told) => told - SignedDuration::from_millis(self.rng.between(1, 3_600_000)),
-                // Newer than all that the user did, so that what is past keeps its periods.
+                // Newer than everything the user did, so that past periods stay as they are.
                 None => latest.max(time) + SignedDuration::from_secs(1),
             };
         } else if self.rng.chance(80) {
-            // On its way for a long time; some of it comes too late.
+            // The action was long on its way, and may be too late.
             time -= SignedDuration::from_millis(self.rng.between(0, 40 * 3_600_000));
         }
         self.last_id += 1;
@@ -242,14 +242,14 @@ impl Traffic {
         }
     }
 
-    /// The moment of the users' lives, give or take some minutes.
+    /// Returns the present moment of the users' lives, less up to half an hour.
     fn now(&mut self, done: f64) -> Timestamp {
         let passed = SPAN.mul_f64(done.clamp(0.0, 1.0));
         let shaken = SignedDuration::from_millis(self.rng.between(0, 1_800_000));
         self.begin + passed - shaken
     }
 
-    /// The ids of all users.
+    /// Returns the ids of all users.
     pub fn user_names(&self) -> Vec<String> {
         (0..self.users.len()).filter_map(|n| u32::try_from(n).ok()).map(user_name).collect()
     }

@@ -1,4 +1,4 @@
-//! Requests to a broker, private or not.
+//! Admin requests to a broker, which need not be a private one.
 
 use crate::EmbeddedError;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
@@ -10,12 +10,12 @@ use rdkafka::{Offset, TopicPartitionList};
 use std::time::{Duration, Instant};
 use tokio::net::TcpStream;
 
-/// On a busy machine a broker that has only just started takes its time.
+/// Time limit for requests. On a busy machine, a broker that has just started is slow.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Whether the broker answers a metadata request, as it does once it has been let into its cluster.
+/// Checks that the broker answers a metadata request, which it does once it has joined its cluster.
 pub(super) async fn answers(port: u16) -> Result<(), String> {
-    // librdkafka would wait ever longer between its attempts; a refused connection costs nothing.
+    // librdkafka would wait longer after each attempt; a refused connection costs nothing.
     TcpStream::connect(("127.0.0.1", port)).await.map_err(|error| error.to_string())?;
     let brokers = format!("127.0.0.1:{port}");
     let listed = with_metadata(&brokers, None, |metadata| !metadata.brokers().is_empty()).await;
@@ -78,7 +78,7 @@ pub(super) async fn delete_records(
 fn client(brokers: &str) -> KafkaResult<AdminClient<DefaultClientContext>> {
     ClientConfig::new()
         .set("bootstrap.servers", brokers)
-        // While a server starts, every attempt would write a line to standard error.
+        // Otherwise every attempt while a server starts would write a line to standard error.
         .set_log_level(RDKafkaLogLevel::Emerg)
         .create()
 }
@@ -87,7 +87,7 @@ fn options() -> AdminOptions {
     AdminOptions::new().request_timeout(Some(PATIENCE)).operation_timeout(Some(PATIENCE))
 }
 
-/// Reads the metadata of one topic, or of all, on a thread that may block.
+/// Fetches the metadata of one topic, or of all, on the blocking thread pool.
 async fn with_metadata<T: Send + 'static>(
     brokers: &str,
     topic: Option<&str>,
@@ -102,8 +102,9 @@ async fn with_metadata<T: Send + 'static>(
     tokio::task::spawn_blocking(fetch).await.unwrap_or(Err(KafkaError::Canceled))
 }
 
-/// A request is answered when the controller has decided; brokers learn of it a moment later. An
-/// answer that does not come in time says nothing, so it is asked for again.
+/// Waits until the topic's metadata satisfies `reached`. A request is answered once the controller
+/// has decided, and brokers learn of the decision a moment later. A metadata request that times out
+/// proves nothing, so it is repeated.
 async fn wait_until(
     brokers: &str,
     topic: &str,

@@ -1,11 +1,12 @@
-//! Where Java and Kafka's jars are.
+//! Finds Java and Kafka's jars.
 
 use crate::EmbeddedError;
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Java 17 or later. An older one fails with a message of its own, which the caller passes on.
+/// Returns the Java program, which must be version 17 or later. An older one fails with its own
+/// message, which the caller passes on.
 pub(super) fn java() -> PathBuf {
     let below_home = || Some(PathBuf::from(env::var_os("JAVA_HOME")?).join("bin/java"));
     env::var_os("EMBEDDED_JAVA")
@@ -14,7 +15,7 @@ pub(super) fn java() -> PathBuf {
         .unwrap_or_else(|| PathBuf::from("java"))
 }
 
-/// The folder of Kafka's jars. `dir` is the broker's own.
+/// Returns the folder of Kafka's jars. `dir` is the broker's own folder.
 pub(super) fn libs(dir: &Path) -> Result<PathBuf, EmbeddedError> {
     let candidates = candidates(dir);
     let found = candidates.iter().find(|libs| has_broker(libs));
@@ -30,7 +31,7 @@ fn candidates(dir: &Path) -> Vec<PathBuf> {
     }
     let mut candidates: Vec<PathBuf> =
         dir.parent().map(|parent| parent.join("kafka-libs")).into_iter().collect();
-    // Cargo runs tests in the folder of their crate: `.plaudit` is further up.
+    // Cargo runs tests in the folder of their crate; `.plaudit` is further up.
     let cwd = env::current_dir().unwrap_or_default();
     candidates.extend(cwd.ancestors().map(|above| above.join(".plaudit/kafka-libs")));
     candidates.push(PathBuf::from("/opt/kafka/libs"));

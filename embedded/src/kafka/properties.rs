@@ -1,4 +1,4 @@
-//! The settings of the broker, each with its reason.
+//! The settings of the broker, with their reasons.
 
 use std::fmt::Write;
 use std::path::Path;
@@ -7,43 +7,45 @@ const FIXED: &[(&str, &str)] = &[
     ("process.roles", "broker,controller"),
     ("node.id", "1"),
     ("controller.listener.names", "CONTROLLER"),
-    // One node: there is nobody to replicate to.
+    // One node has nobody to replicate to.
     ("offsets.topic.replication.factor", "1"),
     ("transaction.state.log.replication.factor", "1"),
     ("transaction.state.log.min.isr", "1"),
     ("share.coordinator.state.topic.replication.factor", "1"),
     ("share.coordinator.state.topic.min.isr", "1"),
-    // The defaults, 50 each, take seconds to create and to load.
+    // The default is 50 partitions each, which take seconds to create and to load.
     ("offsets.topic.num.partitions", "8"),
     ("transaction.state.log.num.partitions", "4"),
     ("share.coordinator.state.topic.num.partitions", "4"),
-    // A misspelt topic is an error, as it is in production. Only `dev` creates topics.
+    // A misspelt topic is an error, as in production. Only `dev` creates topics.
     ("auto.create.topics.enable", "false"),
     ("num.partitions", "4"),
     ("delete.topic.enable", "true"),
-    // Nothing disappears unless a test makes it disappear.
+    // Records disappear only if a test deletes them.
     ("log.retention.ms", "-1"),
-    // Both group protocols; clients choose.
+    // Allows both group protocols; clients choose.
     ("group.coordinator.rebalance.protocols", "classic,consumer"),
-    // A consumer that starts is waited for by nobody, and a killed one for as short as it says.
+    // The group does not wait for further members, and a killed one may have a short session
+    // timeout.
     ("group.initial.rebalance.delay.ms", "0"),
     ("group.min.session.timeout.ms", "1000"),
-    // In the new protocol it is the broker that says how long (45 s by default).
+    // In the new protocol, the broker sets the session timeout (default 45 s).
     ("group.consumer.min.session.timeout.ms", "1000"),
     ("group.consumer.session.timeout.ms", "6000"),
     ("group.consumer.min.heartbeat.interval.ms", "500"),
     ("group.consumer.heartbeat.interval.ms", "1000"),
-    // After a kill the controller waits this long for the broker's last life to end (default 9 s).
+    // After a kill, the controller waits this long for the broker's previous session to end
+    // (default 9 s).
     ("broker.session.timeout.ms", "2000"),
     ("broker.heartbeat.interval.ms", "500"),
-    // The default, 128 MiB, is a quarter of the heap; only __consumer_offsets is ever compacted.
+    // The default, 128 MiB, is a quarter of the heap, and only __consumer_offsets is compacted.
     ("log.cleaner.dedupe.buffer.size", "8388608"),
     ("log.index.size.max.bytes", "1048576"),
     ("num.network.threads", "2"),
     ("num.io.threads", "4"),
 ];
 
-/// The text of `server.properties`. Of two lines with one name, Java takes the later.
+/// Returns the text of `server.properties`. Later lines override earlier ones of the same name.
 pub(super) fn server(
     data_dir: &Path,
     broker_port: u16,
@@ -58,8 +60,8 @@ pub(super) fn server(
     let broker = format!("PLAINTEXT://127.0.0.1:{broker_port}");
     line("listeners", &format!("{broker},CONTROLLER://127.0.0.1:{controller_port}"));
     line("advertised.listeners", &broker);
-    // The older, static form of naming the controllers: the newer one stores the controller's port
-    // in its data, and ours may be another at the next start.
+    // The older, static list of controllers. The newer form stores the controller's port in the
+    // data, but the port may change at the next start.
     line("controller.quorum.voters", &format!("1@127.0.0.1:{controller_port}"));
     for (name, value) in FIXED {
         line(name, value);
@@ -70,7 +72,8 @@ pub(super) fn server(
     text
 }
 
-/// The text of `log4j2.properties`: warnings and the broker's own milestones, in files of 10 MB.
+/// Returns the text of `log4j2.properties`: warnings and the broker's main events, in files of 10
+/// MB.
 pub(super) fn logging(log: &Path) -> String {
     let log = log.display();
     format!(

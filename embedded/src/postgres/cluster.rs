@@ -1,4 +1,4 @@
-//! The files of a cluster: where they are, and how they come to be.
+//! Locates and creates the files of a cluster.
 
 use crate::EmbeddedError;
 use crate::account::Account;
@@ -10,10 +10,11 @@ use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-/// Where the cluster of `dir` keeps its files: below `dir`, unless `account` can't get there.
+/// Returns the folder for the files of the cluster in `dir`: below `dir`, unless `account` has no
+/// access to it.
 pub(super) fn data_dir(dir: &OwnedDir, account: &Account) -> Result<PathBuf, EmbeddedError> {
     account.take_ownership(dir.path())?;
-    // Where an earlier run had to put it, see below.
+    // A link shows where an earlier run had to put the files; see below.
     if let Ok(linked) = fs::read_link(dir.join("data"))
         && let Some(elsewhere) = linked.parent().filter(|elsewhere| elsewhere.exists())
     {
@@ -35,11 +36,11 @@ pub(super) fn data_dir(dir: &OwnedDir, account: &Account) -> Result<PathBuf, Emb
     Ok(data)
 }
 
-/// A folder below `/var/tmp`, named after `dir`, that is `account`'s alone.
+/// Returns a folder below `/var/tmp`, named after `dir`, that belongs to `account` alone.
 fn reachable_dir(dir: &Path, account: &Account) -> Result<PathBuf, EmbeddedError> {
     let name = dir.to_string_lossy().replace('/', "-");
     let elsewhere = Path::new("/var/tmp").join(format!("plaudit-postgres{name}"));
-    // `create` fails on a link as well, so what exists is looked at without following one.
+    // `create` also fails on a link, so an existing entry is checked without following links.
     if let Err(source) = fs::DirBuilder::new().mode(0o700).create(&elsewhere) {
         let found = fs::symlink_metadata(&elsewhere).map_err(|_| EmbeddedError::File {
             action: "create",
@@ -47,7 +48,7 @@ fn reachable_dir(dir: &Path, account: &Account) -> Result<PathBuf, EmbeddedError
             source,
         })?;
         let account_uid = if let Account::Postgres { uid, .. } = account { *uid } else { 0 };
-        // Anybody may write to /var/tmp, so somebody else may have been there before us.
+        // Anybody may write to /var/tmp, so the folder may be somebody else's.
         if !found.is_dir() || ![0, account_uid].contains(&found.uid()) || found.mode() & 0o077 != 0
         {
             let source = std::io::Error::other("it belongs to somebody else");
@@ -58,7 +59,7 @@ fn reachable_dir(dir: &Path, account: &Account) -> Result<PathBuf, EmbeddedError
     Ok(elsewhere)
 }
 
-/// The password kept in `file`; a random one if there is none yet.
+/// Returns the password in `file`, or writes a random one if there is none yet.
 pub(super) fn password(file: &Path) -> Result<String, EmbeddedError> {
     if let Ok(kept) = fs::read_to_string(file)
         && !kept.is_empty()
@@ -86,8 +87,8 @@ fn write_secret(file: &Path, secret: &str) -> Result<(), EmbeddedError> {
         .map_err(EmbeddedError::file("write", file))
 }
 
-/// Makes a cluster in `data_dir` unless there is one. It is made beside it and renamed, so that one
-/// that was left half made is never taken for whole.
+/// Creates a cluster in `data_dir` unless there is one. It is created beside `data_dir` and then
+/// renamed, so that an unfinished cluster is never taken for a complete one.
 pub(super) async fn create_if_new(
     data_dir: &Path,
     initdb: &Path,
@@ -109,14 +110,14 @@ pub(super) async fn create_if_new(
     let mut command = account.command(initdb);
     command.arg("-D").arg(&unfinished);
     command.args(["--username=postgres", "--encoding=UTF8", "--locale=C"]);
-    // Any user of this machine may connect to 127.0.0.1, hence a password even there.
+    // Any user of this machine may connect to 127.0.0.1, so a password is required even there.
     command.args(["--auth-host=scram-sha-256", "--auth-local=reject"]);
     command.arg(format!("--pwfile={}", password_file.display()));
     if !durable {
         command.arg("--no-sync");
     }
     let cwd = data_dir.parent().unwrap_or(Path::new("/"));
-    // A group of its own: Ctrl-C is for us to act upon.
+    // In a process group of its own: only this process reacts to Ctrl-C.
     command.current_dir(cwd).stdin(Stdio::null()).process_group(0);
     let output = tokio::process::Command::from(command).kill_on_drop(true).output().await;
     let _ = fs::remove_file(&password_file); // a second copy of what `password.postgres` keeps

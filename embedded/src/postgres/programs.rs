@@ -1,12 +1,12 @@
-//! Where `PostgreSQL`'s programs are.
+//! Finds `PostgreSQL`'s programs.
 
 use crate::EmbeddedError;
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The folder of `initdb` and `postgres`. It is of the major version that wrote `data_dir`, if there
-/// is a cluster in it, else of the newest that is installed.
+/// Returns the folder of `initdb` and `postgres`: of the major version that wrote `data_dir` if
+/// that contains a cluster, otherwise the first candidate, which on Debian is the newest version.
 pub(super) fn find(data_dir: &Path) -> Result<PathBuf, EmbeddedError> {
     let written_by = fs::read_to_string(data_dir.join("PG_VERSION")).ok();
     let written_by = written_by.as_deref().map(str::trim);
@@ -39,7 +39,7 @@ fn candidates() -> Vec<PathBuf> {
     dirs
 }
 
-/// Debian's folders, one for each installed major version, newest first.
+/// Returns Debian's folders, one for each installed major version, newest first.
 fn debian_dirs() -> Vec<PathBuf> {
     let version = |path: &Path| path.file_name()?.to_str()?.parse::<u32>().ok();
     let entries = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
@@ -49,7 +49,8 @@ fn debian_dirs() -> Vec<PathBuf> {
     versions.into_iter().map(|(_, path)| path.join("bin")).collect()
 }
 
-/// `15` of `postgres (PostgreSQL) 15.14 (Debian 15.14-0+deb12u1)`.
+/// Returns the major version, such as `15` from
+/// `postgres (PostgreSQL) 15.14 (Debian 15.14-0+deb12u1)`.
 fn major_version(dir: &Path) -> Option<String> {
     let output = std::process::Command::new(dir.join("postgres")).arg("--version").output().ok()?;
     let text = String::from_utf8(output.stdout).ok()?;

@@ -1,4 +1,4 @@
-//! Reading what was planned, and counting the actions in it.
+//! Reads the planned records and counts the actions in them.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -21,7 +21,7 @@ use super::reader::{Chunk, Reader};
 use super::{BackfillWorker, Halt, go_on};
 use crate::route::{lane_of_partition, parked_id};
 
-/// The conditions under which the task may count an action of a record.
+/// The filter for past actions: which of a record's actions the task may count.
 struct Wanted {
     task: TaskId,
     from: jiff::Timestamp,
@@ -31,7 +31,7 @@ struct Wanted {
 }
 
 impl BackfillWorker {
-    /// Reads until all is read, or something is in the way.
+    /// Reads and counts until the plan is done or a step fails.
     pub(super) async fn count(&self, lease: &Lease) -> Result<(), Halt> {
         let partitions = self.still_there(lease).await?;
         let options = Arc::clone(&self.options);
@@ -58,8 +58,8 @@ impl BackfillWorker {
         Ok(())
     }
 
-    /// The partitions as far as they are read. What was read of a topic that was created again can't be read to the
-    /// end.
+    /// Returns the partitions with their progress. If a topic was created again, the unread records
+    /// of its old incarnation are gone and count as lost.
     async fn still_there(&self, lease: &Lease) -> Result<Vec<BackfillPartition>, Halt> {
         let partitions = |pool| async move { backfills::partitions(&pool, &lease.task).await };
         let mut partitions = self.database.call(partitions).await?;
@@ -79,7 +79,7 @@ impl BackfillWorker {
         Ok(self.database.call(read).await?)
     }
 
-    /// Notes how far partitions are read.
+    /// Records the progress of partitions and adds to the counts.
     async fn advance(
         &self,
         lease: &Lease,
@@ -100,7 +100,7 @@ impl BackfillWorker {
         }
     }
 
-    /// Applies what a chunk means, and then notes how far it reaches.
+    /// Applies the items of a chunk, then records its progress.
     async fn count_chunk(
         &self,
         lease: &Lease,
@@ -127,14 +127,14 @@ impl BackfillWorker {
         metrics::counter!("plaudit_backfill_records_total").increment(records);
         let left = chunk.partitions.iter().map(|p| p.end_offset - p.next_offset).sum();
         remaining(lease, left);
-        // An empty chunk that leads nowhere is no progress.
+        // Without records or a new position there is no progress to record.
         if chunk.records.is_empty() && left > 0 {
             return self.renew(lease).await;
         }
         self.advance(lease, &chunk.partitions, counts).await
     }
 
-    /// Waits until so many records may have been read.
+    /// Sleeps as long as the limit of records per second demands.
     async fn throttle(&self, records: usize, began: Instant) -> Result<(), Halt> {
         let records = u32::try_from(records).unwrap_or(u32::MAX);
         let wanted = Duration::from_secs(1) * records / self.records_per_second.max(1);
@@ -148,8 +148,9 @@ impl BackfillWorker {
 }
 
 impl Wanted {
-    /// The actions of a record that the task may count, each for the lane of its user. What can't be read was
-    /// parked when it was read live; a schema that can't be had now is waited for.
+    /// Returns the record's actions that the task may count, each for the lane of its user. Records
+    /// that can't be read are skipped: the live reader has parked them. Fails if a schema is
+    /// unavailable at the moment, so that the backfill waits.
     fn items(&self, record: &OwnedRecord, at: &SourcePosition) -> Result<Vec<Item>, Halt> {
         let record = record.as_raw();
         let mapped = catch_unwind(AssertUnwindSafe(|| self.sources.map(&record)));
@@ -169,7 +170,7 @@ impl Wanted {
 
     fn item(&self, index: usize, action: Action, at: &SourcePosition) -> Item {
         let lane = Lane::of(action.user.as_str(), self.lane_count);
-        // A record that was parked as a whole named no user.
+        // A record that was parked as a whole names no user, so its lane is that of its partition.
         let whole = lane_of_partition(at, self.lane_count);
         let parked_as = vec![
             (lane, ParkedRecord::id_of_action(&action)),
@@ -200,7 +201,7 @@ fn remaining(lease: &Lease, records: i64) {
         .set(records as f64);
 }
 
-/// Runs what waits for Kafka on a thread that may block.
+/// Runs a blocking call to Kafka on the blocking thread pool.
 async fn blocking<T: Send + 'static>(run: impl FnOnce() -> T + Send + 'static) -> Result<T, Halt> {
     let ran = tokio::task::spawn_blocking(run).await;
     ran.map_err(|error| Halt::Stuck(format!("an internal error while reading: {error}")))

@@ -1,4 +1,5 @@
-//! The plan of a backfill: from the first record that may hold an action of its time, up to the end of the past.
+//! The plan of a backfill: from the first record that may hold an action of the backfill's time, up
+//! to the end of the past.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -18,7 +19,7 @@ use crate::source_partition::SourcePartition;
 use crate::topic_monitor::broker::Broker;
 use crate::topic_monitor::{missing, recreated, unreachable};
 
-/// The records that would be read of a partition if a task were published now.
+/// The records that a backfill would read from a partition if a task were published now.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PastRecords {
     /// The topic.
@@ -27,15 +28,16 @@ pub struct PastRecords {
     pub partition: i32,
     /// The number of records: an upper bound, since offsets have gaps.
     pub records: i64,
-    /// Set if Kafka has removed records that may have counted: the timestamp of the oldest that it still has.
+    /// The timestamp of the oldest record that Kafka still has, if it removed records that may have
+    /// counted; else absent.
     pub kept_from: Option<Timestamp>,
 }
 
-/// Plans a backfill that begins with actions of this time, by partition.
+/// Estimates, by partition, the records of a backfill that begins with actions at `from`.
 ///
 /// # Errors
 ///
-/// The options are not right, or no broker answers: says what helps.
+/// Fails if the options are invalid or no broker answers. The message says what to do.
 pub async fn past_records(
     options: &IngestOptions,
     from: Timestamp,
@@ -70,16 +72,16 @@ pub async fn past_records(
     asked.await.unwrap_or_else(|_| Err("asking the broker failed".to_owned()))
 }
 
-/// The offsets that the broker has of a partition since a time.
+/// The records that the broker still has of a partition since a given time.
 struct Kept {
     marks: Watermarks,
-    /// The first offset that is of the time.
+    /// The first offset at or after that time.
     start: i64,
     /// See [`PastRecords::kept_from`].
     oldest: Option<Timestamp>,
 }
 
-/// Asks the broker. Blocks.
+/// Asks the broker for the records since `from`. Blocks.
 fn kept(
     partitions: &[SourcePartition],
     from: Timestamp,
@@ -87,7 +89,7 @@ fn kept(
     broker: &Broker,
 ) -> Result<HashMap<SourcePartition, Kept>, String> {
     let failed = |e| unreachable(options, &e, broker);
-    // An action may be this far ahead of its record.
+    // An action's time may lie this far after its record's timestamp.
     let ahead = SignedDuration::try_from(options.future_tolerance).unwrap_or(SignedDuration::MAX);
     let since = from.checked_sub(ahead).unwrap_or(Timestamp::UNIX_EPOCH);
     let offsets = broker.offsets_since(partitions, since).map_err(failed)?;
@@ -95,7 +97,7 @@ fn kept(
     for at in partitions {
         let marks = broker.watermarks(at).map_err(failed)?;
         let start = offsets.get(at).copied().unwrap_or(marks.high).max(marks.low);
-        // With an older record before it, nothing of the time is gone.
+        // If there is an older record, Kafka has removed nothing of the requested time.
         let oldest = if marks.low == 0 || start > marks.low {
             None
         } else if marks.low == marks.high {
@@ -108,7 +110,8 @@ fn kept(
     Ok(found)
 }
 
-/// Plans what a backfill reads: of the topics as they are now, since what was deleted can't be read.
+/// Plans the records that a backfill reads, by partition. Leaves out earlier incarnations of a
+/// topic, whose records are gone.
 pub(super) async fn of_backfill(
     lease: &Lease,
     options: &Arc<IngestOptions>,

@@ -1,4 +1,4 @@
-//! Reads the records of a plan in chunks. Blocks: call it where that is allowed.
+//! Reads the records of a plan in chunks. Blocks: call it on a thread that may block.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,20 +17,20 @@ use crate::options::IngestOptions;
 use crate::topic_monitor::broker::Quiet;
 use crate::topic_monitor::recreated;
 
-/// The most records of a chunk, and about the most bytes.
+/// Size limits of a chunk: a number of records, and about so many bytes.
 pub const RECORDS_MAX: usize = 1_000;
 const BYTES_MAX: usize = 4 * 1024 * 1024;
 
-/// The time for which a chunk is gathered.
+/// Time limit for gathering a chunk.
 const GATHER_MAX: Duration = Duration::from_secs(1);
 
-/// The time for which one record is awaited.
+/// Time limit for one poll.
 const POLL_TIMEOUT: Duration = Duration::from_millis(100);
 
-/// The deadline of one answer of the broker.
+/// Time limit for one answer of the broker.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A consumer without a group.
+/// A consumer without a group that reads the planned partitions.
 pub struct Reader {
     consumer: BaseConsumer<Quiet>,
     partitions: Vec<BackfillPartition>,
@@ -38,14 +38,14 @@ pub struct Reader {
     topics: Vec<Arc<str>>,
 }
 
-/// Some records in order, and how far the partitions are read with them.
+/// Some records in order, and the progress of the partitions after them.
 pub struct Chunk {
     pub records: Vec<(SourcePosition, OwnedRecord)>,
     pub partitions: Vec<BackfillPartition>,
 }
 
 impl Reader {
-    /// Begins where each partition stands.
+    /// Opens a reader that begins at each partition's `next_offset`.
     pub fn open(
         options: &IngestOptions,
         partitions: Vec<BackfillPartition>,
@@ -57,12 +57,13 @@ impl Reader {
         Ok(reader)
     }
 
-    /// Tells whether all is read.
+    /// Returns true once every partition is read to its planned end.
     pub fn is_done(&self) -> bool {
         self.partitions.iter().all(is_read)
     }
 
-    /// Assigns what is not read, behind what Kafka has removed meanwhile.
+    /// Assigns the partitions with unread records. Records that Kafka has removed meanwhile are
+    /// skipped and count as lost.
     fn begin(&mut self) -> Result<(), String> {
         let mut list = TopicPartitionList::new();
         for p in self.partitions.iter_mut().filter(|p| !is_read(p)) {
@@ -92,7 +93,7 @@ impl Reader {
         self.consumer.assign(&list).map_err(|e| said(&e))
     }
 
-    /// Reads on. A chunk may be empty.
+    /// Reads the next chunk, which may be empty.
     pub fn read(&mut self) -> Result<Chunk, String> {
         let (began, mut bytes, mut records) = (Instant::now(), 0, Vec::new());
         while records.len() < RECORDS_MAX && bytes < BYTES_MAX && !self.is_done() {
@@ -112,7 +113,8 @@ impl Reader {
                 break;
             }
         }
-        // Markers of transactions and aborted records are offsets without a record.
+        // Transaction markers and aborted records take up offsets, but are not delivered as
+        // records.
         if records.is_empty() {
             self.follow_position();
         }
@@ -133,7 +135,7 @@ impl Reader {
     }
 }
 
-/// Takes a record, unless it lies beyond the plan.
+/// Converts a message and moves its partition on. Returns `None` for a record outside the plan.
 fn take(
     message: &BorrowedMessage<'_>,
     partitions: &mut [BackfillPartition],

@@ -1,4 +1,4 @@
-//! Granting what a finished backfill holds back, once an operator wants it.
+//! Grants the rewards that a finished backfill holds back, once an operator releases them.
 
 use plaudit_domain::lane::Lane;
 use plaudit_event_store::backfills::held;
@@ -7,11 +7,12 @@ use plaudit_event_store::{Item, Origin, Outcome, PastOutcome, Work};
 
 use super::{BackfillWorker, Halt};
 
-/// The number of users read at a time.
+/// Users read per query.
 const USERS: i64 = 250;
 
 impl BackfillWorker {
-    /// Goes through the users lane by lane. One that is released twice gets nothing twice.
+    /// Releases the held rewards of all users, lane by lane. Releasing a user twice grants nothing
+    /// twice.
     pub(super) async fn release(&self, lease: &Lease, wish: &ReleaseWish) -> Result<(), Halt> {
         let lanes = i16::try_from(self.queue.lane_count().get()).unwrap_or(i16::MAX);
         for lane in (0..lanes).map(Lane) {

@@ -1,4 +1,5 @@
-//! The partitions that are read, and from which offset: by the group and the topic monitor.
+//! The partitions that are read and the offset at which each begins, as the group and the topic
+//! monitor decide.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -19,7 +20,7 @@ use crate::offsets::tracker::NextOffset;
 use crate::route;
 use crate::source_partition::SourcePartition;
 
-/// How long librdkafka may take to answer a seek; it does not ask the broker for that.
+/// Time limit for librdkafka to answer a seek. It does not ask the broker for that.
 const SEEK_TIMEOUT: Duration = Duration::from_secs(5);
 
 impl Polling {
@@ -44,7 +45,8 @@ impl Polling {
                         self.crowding.forget(&at);
                         self.partitions.revoke(&at);
                         self.withheld.remove(&at);
-                        // Whoever has it now names its own problem, and so do others of the topic.
+                        // The new owner reports its own problem, and so do the topic's other
+                        // partitions.
                         self.context.health.resolve(&Subject::Schema(at.topic.to_string()));
                     }
                 }
@@ -55,7 +57,7 @@ impl Polling {
         self.ask();
     }
 
-    /// Stores no offsets of this partition any more, unless it is read again.
+    /// Makes sure that no offset of this partition is stored until it is read again.
     pub(super) fn forget(&mut self, at: &SourcePartition) {
         self.tracker.forget(at);
         self.batch.forget(at);
@@ -140,7 +142,7 @@ impl Polling {
                 if !self.backpressure.is_paused() {
                     resume(client, &at);
                 }
-                // If it feeds a crowded lane, it is paused again at once.
+                // A partition that feeds a crowded lane is paused again at once.
                 self.crowding.forget(&at);
                 self.load_changed = true;
                 self.ask();
@@ -148,12 +150,12 @@ impl Polling {
         }
     }
 
-    /// Follows the consumer past offsets that carry no record to apply: markers of transactions, and
-    /// records of aborted ones. Counting records would leave a lag that never reaches 0, and would
-    /// take their removal for a loss.
+    /// Follows the consumer past offsets that carry no record to apply: transaction markers and
+    /// aborted records. If only records moved the position, the lag would never reach 0, and the
+    /// removal of such offsets would count as a loss.
     ///
-    /// librdkafka forgets its position at a seek and at an assignment, and sets it with the first
-    /// record or marker after that, so it never lies beyond a record that was not polled.
+    /// librdkafka forgets its position at a seek and at an assignment, and sets it with the next
+    /// record or marker, so it never lies beyond a record that was not polled.
     pub(super) fn follow_position(&mut self, client: &GroupConsumer) {
         if self.followed_at.is_some_and(|at| at.elapsed() < FOLLOW_EVERY) {
             return;
@@ -173,7 +175,7 @@ impl Polling {
         }
     }
 
-    /// Names records that Kafka removed before they were read.
+    /// Parks an entry that names records which Kafka removed before they were read.
     fn park_loss(&mut self, at: &SourcePartition, incarnation: i32, from: i64, until: i64) {
         let SourcePartition { topic, partition } = at;
         let last = until - 1;
@@ -205,7 +207,8 @@ impl Polling {
         self.batch.add_loss(&position, self.partitions.pass_of(at), item);
     }
 
-    /// Stops a partition before a record whose schema can't be had, and goes back to it later.
+    /// Stops a partition before a record whose schema is unavailable. [`Self::try_withheld`]
+    /// returns to the record later.
     pub(super) fn withhold(
         &mut self,
         at: SourcePartition,
@@ -223,8 +226,8 @@ impl Polling {
         self.ask();
     }
 
-    /// Lets the partitions that have waited for a schema be read again. The mapper resolves the problem
-    /// with the first record that it can map.
+    /// Lets partitions be read again after they have waited for a schema. The mapper resolves the
+    /// problem with the first record that it can map.
     pub(super) fn try_withheld(&mut self) {
         let is_due = |(_, since): &(&SourcePartition, &Instant)| since.elapsed() >= WITHHELD_FOR;
         let due: Vec<SourcePartition> =
@@ -271,13 +274,13 @@ pub(super) fn list_at(at: &SourcePartition, offset: i64) -> KafkaResult<TopicPar
     Ok(list)
 }
 
-/// Goes on at an offset. Fails for a moment after the partition was assigned.
+/// Seeks to an offset. Fails for a moment after the partition was assigned.
 fn seek(client: &GroupConsumer, at: &SourcePartition, offset: i64) -> KafkaResult<()> {
     let sought = client.seek_partitions(list_at(at, offset)?, SEEK_TIMEOUT)?;
     sought.elements().iter().try_for_each(TopicPartitionListElem::error)
 }
 
-/// Sets the group's offset even if it lies before the one it has.
+/// Sets the group's offset even if it is lower than the present one.
 fn commit(client: &GroupConsumer, at: &SourcePartition, offset: i64) {
     let committed = list_at(at, offset).and_then(|list| client.commit(&list, CommitMode::Async));
     log_failure("commit", &committed);

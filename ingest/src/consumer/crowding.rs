@@ -1,5 +1,5 @@
-//! Lanes that fill their share of the memory: the partitions that feed them are paused, so that a lane which
-//! somebody else holds does not take the room of all others.
+//! Crowded lanes fill their share of the memory. The partitions that feed them are paused, so that
+//! a lane which somebody else holds locked does not take the room of all others.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -13,33 +13,34 @@ use super::{Polling, log_failure};
 use crate::health::{PartitionStanding, Subject};
 use crate::source_partition::SourcePartition;
 
-/// A lane with so many bytes in flight is crowded, until it has half of them.
+/// A lane is crowded from this many bytes in flight until it is down to half of them.
 const LANE_BYTES_MAX: usize = 8 * 1024 * 1024;
 
-/// The time without a readable partition after which it must be named.
+/// Time without a readable partition after which the standstill is reported.
 const STALLED_AFTER: Duration = Duration::from_secs(8);
 
 /// The crowded lanes, and the partitions that feed them.
 #[derive(Debug, Default)]
 pub struct Crowding {
-    /// Of the lanes that have something in flight. With records keyed by user, a lane has one partition.
+    /// The feeding partitions of lanes with work in flight. With records keyed by user, a lane has
+    /// one.
     fed_by: BTreeMap<Lane, BTreeSet<SourcePartition>>,
     crowded: BTreeSet<Lane>,
-    /// The partitions that are paused for it.
+    /// The partitions that are paused because they feed a crowded lane.
     held_back: BTreeSet<SourcePartition>,
     stalled_since: Option<Instant>,
     is_standstill_named: bool,
 }
 
 impl Crowding {
-    /// Notes that partitions had something for lanes.
+    /// Notes which partitions had records for which lanes.
     pub fn note_feeders(&mut self, feeders: Vec<(Lane, SourcePartition)>) {
         for (lane, at) in feeders {
             self.fed_by.entry(lane).or_default().insert(at);
         }
     }
 
-    /// Looks at the bytes that lanes have in flight.
+    /// Updates the crowded lanes from the bytes that each has in flight.
     fn update(&mut self, bytes_of: impl Fn(Lane) -> usize) {
         self.fed_by.retain(|lane, _| bytes_of(*lane) > 0);
         self.crowded.retain(|lane| bytes_of(*lane) > LANE_BYTES_MAX / 2);
@@ -47,25 +48,25 @@ impl Crowding {
         self.crowded.extend(full);
     }
 
-    /// The partitions that feed a crowded lane.
+    /// Returns the partitions that feed a crowded lane.
     fn feeders(&self) -> BTreeSet<SourcePartition> {
         let of_crowded = self.crowded.iter().filter_map(|lane| self.fed_by.get(lane));
         of_crowded.flatten().cloned().collect()
     }
 
-    /// Tells whether a partition is paused for a lane.
+    /// Returns true if a partition is paused because it feeds a crowded lane.
     pub fn holds_back(&self, at: &SourcePartition) -> bool {
         self.held_back.contains(at)
     }
 
-    /// Forgets that a partition is paused: it was assigned, or resumed, since.
+    /// Forgets that a partition is paused, after it was assigned or resumed.
     pub fn forget(&mut self, at: &SourcePartition) {
         self.held_back.remove(at);
     }
 }
 
 impl Polling {
-    /// Pauses the partitions that feed a crowded lane, and resumes those that do not any more.
+    /// Pauses the partitions that feed a crowded lane, and resumes those that no longer do.
     pub(super) fn hold_back(&mut self, client: &GroupConsumer) {
         if !std::mem::take(&mut self.load_changed) {
             return self.note_standstill();
@@ -83,7 +84,7 @@ impl Polling {
         if news.count() > 0 {
             log_failure("pause", &client.pause(&news));
         }
-        // Where all are paused, they are resumed together.
+        // If backpressure has paused all partitions, they are resumed together.
         if freed.count() > 0 && !self.backpressure.is_paused() {
             log_failure("resume", &client.resume(&freed));
         }
@@ -94,7 +95,7 @@ impl Polling {
         self.note_standstill();
     }
 
-    /// The partitions that are read, but for those that are paused for a crowded lane.
+    /// Returns the running partitions, except those paused for a crowded lane.
     pub(super) fn running(&self) -> TopicPartitionList {
         let running =
             self.partitions.iter().filter(|(_, a)| a.standing == PartitionStanding::Running);
@@ -123,7 +124,7 @@ impl Polling {
         self.context.health.report(Subject::CrowdedLanes, problem);
     }
 
-    /// Names that nothing is read although it could be, be it for want of room or for crowded lanes.
+    /// Reports a standstill: nothing is read, either for lack of room or because of crowded lanes.
     fn note_standstill(&mut self) {
         let mut running =
             self.partitions.iter().filter(|(_, a)| a.standing == PartitionStanding::Running);
@@ -142,7 +143,7 @@ impl Polling {
         self.crowding.is_standstill_named = is_stalled;
     }
 
-    /// Says what stands still, without numbers that change while it does.
+    /// Describes the standstill, without numbers that change while it lasts.
     fn described_standstill(&self) -> String {
         let held = self.tracker.fullest_lane().map_or_else(String::new, |lane| {
             format!(", most of them for lane {lane}; {WHO_HOLDS}")
@@ -153,7 +154,7 @@ impl Polling {
     }
 }
 
-/// The most partitions that are named.
+/// The most partitions that a report lists.
 const NAMED_MAX: usize = 8;
 
 const WHO_HOLDS: &str =

@@ -23,7 +23,7 @@ pub enum Rebalanced {
     Revoked(Vec<SourcePartition>),
 }
 
-/// The callbacks of librdkafka, on the thread that polls.
+/// The callbacks of librdkafka. They run on the polling thread.
 pub struct Membership {
     brokers: String,
     connection: ConnectionError,
@@ -41,7 +41,7 @@ impl Membership {
         }
     }
 
-    /// The changes since the last call, in order.
+    /// Takes the changes since the last call, in order.
     pub fn take_rebalanced(&self) -> Vec<Rebalanced> {
         std::mem::take(&mut *self.lock())
     }
@@ -77,12 +77,12 @@ impl ClientContext for Membership {
 }
 
 impl ConsumerContext for Membership {
-    /// Assigns what the group gives, but paused until it was compared with what was read before: no
-    /// record is handed on until then.
+    /// Assigns the partitions that the group gives, but paused: no record is handed on before the
+    /// partition was compared with what was read before.
     ///
-    /// The place to begin is set afterwards, by a seek. Should that get lost, reading begins at the
-    /// earliest record, which costs time and nothing else. Errors cost as much: a partition that
-    /// was not assigned is not read, one that was not unassigned is read by two.
+    /// The start offset is set later, by a seek. If the seek is lost, reading begins at the
+    /// earliest record, which only costs time. Failures here only cost time too: a partition that
+    /// was not assigned is not read, and one that was not unassigned is read by two processes.
     fn rebalance(
         &self,
         consumer: &BaseConsumer<Self>,
@@ -101,7 +101,7 @@ impl ConsumerContext for Membership {
 
     fn commit_callback(&self, result: KafkaResult<()>, _offsets: &TopicPartitionList) {
         match result {
-            // Without an offset: nothing was stored since.
+            // `NoOffset` means that nothing was stored since the last commit.
             Ok(()) | Err(KafkaError::ConsumerCommit(RDKafkaErrorCode::NoOffset)) => {}
             Err(error) => tracing::debug!(%error, "offsets were not committed; it is tried again"),
         }
@@ -131,8 +131,8 @@ fn unassign(consumer: &GroupConsumer, partitions: &TopicPartitionList) -> KafkaR
     }
 }
 
-/// Assigns all partitions again, paused, without telling the group. After an error librdkafka stands
-/// still in a partition and refuses even a seek there.
+/// Assigns all partitions again, paused, without telling the group. After an error librdkafka is
+/// stuck in a partition and refuses even a seek there.
 pub fn reassign(consumer: &GroupConsumer, mut all: TopicPartitionList) {
     let assigned = unassign(consumer, &all).and_then(|()| assign(consumer, &mut all));
     log_failure("assign again", &assigned);

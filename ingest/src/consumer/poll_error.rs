@@ -1,4 +1,4 @@
-//! The errors of the Kafka client, and what follows from each.
+//! The errors of the Kafka client, and the reaction to each.
 
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
@@ -8,7 +8,7 @@ use crate::health::Subject;
 impl Polling {
     pub(super) fn poll_failed(&mut self, error: &KafkaError) {
         match error.rdkafka_error_code() {
-            // Its own attempts go on; the topic monitor says whether a broker or a topic is missing.
+            // The client retries by itself; the topic monitor reports a missing broker or topic.
             Some(
                 RDKafkaErrorCode::AllBrokersDown
                 | RDKafkaErrorCode::BrokerTransportFailure
@@ -33,8 +33,8 @@ impl Polling {
                 let problem = format!("Kafka does not let us read: {error}");
                 self.context.health.report(Subject::Consumer, problem);
             }
-            // A record could not be fetched, or its offset is gone. After that librdkafka stands
-            // still until it is told where to go on.
+            // A record could not be fetched, or its offset is gone. librdkafka is then stuck until
+            // it is given an offset.
             _ => {
                 tracing::warn!(%error, "polling failed; every partition is verified again");
                 self.needs_verification = true;
@@ -42,8 +42,8 @@ impl Polling {
         }
     }
 
-    /// Notes that Kafka lets us read. Its client reports a refusal once and never that it is over: a
-    /// record shows that, or that none is left to read.
+    /// Notes that Kafka grants access. The client reports a denial once, and never its end: the end
+    /// shows when a record arrives, or when there is none left to read.
     pub(super) fn authorized(&mut self) {
         if std::mem::take(&mut self.authorization_failed) {
             self.context.health.resolve(&Subject::Consumer);

@@ -1,4 +1,4 @@
-//! Records that were polled and not yet given to the mappers.
+//! Records that were polled and not yet handed to the mappers.
 
 use std::hash::{DefaultHasher, Hash, Hasher as _};
 use std::time::Instant;
@@ -14,7 +14,7 @@ use crate::source_partition::SourcePartition;
 /// The most bytes of records in a batch.
 const BYTES_MAX: usize = 8 * 1024 * 1024;
 
-/// A batch that grows. A partition always has the same mapper, so that its records stay in order.
+/// A growing batch. A partition always has the same mapper, so that its records stay in order.
 #[derive(Debug)]
 pub struct PolledBatch {
     polled: Vec<Vec<Polled>>,
@@ -33,7 +33,7 @@ impl PolledBatch {
         self.began.is_none()
     }
 
-    /// How many records it has.
+    /// Returns the number of records.
     pub fn records(&self) -> usize {
         self.polled.iter().map(Vec::len).sum()
     }
@@ -47,7 +47,7 @@ impl PolledBatch {
         self.push(Polled::Record { at, pass, record, bytes }, bytes);
     }
 
-    /// Adds that records are lost. `at` is the last of them.
+    /// Adds an item that names lost records. `at` is the last of them.
     pub fn add_loss(&mut self, at: &SourcePosition, pass: u64, item: Item) {
         self.push(Polled::Loss { at: at.clone(), pass, item: Box::new(item) }, 0);
     }
@@ -60,32 +60,32 @@ impl PolledBatch {
         self.polled[mapper].push(polled);
     }
 
-    /// Adds that a partition was read further without a record to apply.
+    /// Notes that a partition was read further without a record to apply.
     pub fn advance(&mut self, at: SourcePartition, next: NextOffset) {
         self.began.get_or_insert_with(Instant::now);
         self.next_offsets.insert(at, next);
     }
 
-    /// Makes sure that the offset of a partition is not stored.
+    /// Drops the next offset of a partition, so that it is not stored.
     pub fn forget(&mut self, at: &SourcePartition) {
         self.next_offsets.remove(at);
     }
 
-    /// Whether to hand it over while records keep coming.
+    /// Returns true if the batch is to be handed over although more records keep coming.
     pub fn is_due(&self, options: &IngestOptions, load: Load) -> bool {
         let waited = self.began.is_some_and(|began| began.elapsed() >= options.linger);
         self.records() >= options.batch_max
             || self.bytes() >= BYTES_MAX
-            // With more in flight the workers have enough to do, and the batch may grow.
+            // With more in flight the workers are busy, and the batch may grow.
             || (load.items < options.batch_max && waited)
     }
 
-    /// The same if there is no further record at the moment.
+    /// Returns true if the batch is to be handed over when no further record is at hand.
     pub fn is_due_when_idle(&self, options: &IngestOptions, load: Load) -> bool {
         !self.is_empty() && (load.items == 0 || self.is_due(options, load))
     }
 
-    /// The records for each mapper, if any, and the offset up to which each partition was read.
+    /// Takes each mapper's records, if it has any, and the next offset of each partition.
     pub fn take(&mut self) -> (Vec<(usize, MapperBatch)>, NextOffsets) {
         metrics::counter!("plaudit_ingest_records_total").increment(self.records() as u64);
         let Self { polled, bytes, next_offsets, .. } =

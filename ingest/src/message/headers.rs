@@ -1,15 +1,15 @@
-//! The headers of a record, whatever the bytes of their names.
+//! Reads a record's headers, including those whose names are not UTF-8.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use rdkafka::message::Headers;
 
-/// Stands for a name that is not UTF-8. Kafka says that names are, and checks it nowhere.
+/// Stands in for a name that is not UTF-8. Kafka requires UTF-8 names and does not check them.
 pub const UNREADABLE_NAME: &str = "?";
 
-/// The headers in order. The Kafka client panics at a name that is not UTF-8 and gives neither its
-/// bytes nor the value; such a header is kept as [`UNREADABLE_NAME`] without a value, and the record
-/// is read by the others.
+/// Returns the headers in order. The Kafka client panics at a name that is not UTF-8, and gives
+/// neither its bytes nor the value. Such a header becomes [`UNREADABLE_NAME`] without a value; the
+/// record is read by its other headers.
 pub fn read<H: Headers>(headers: &H) -> Vec<(&str, Option<&[u8]>)> {
     let header = |index| match catch_unwind(AssertUnwindSafe(|| headers.try_get(index))) {
         Ok(header) => header.map(|header| (header.key, header.value)),
@@ -24,7 +24,7 @@ mod tests {
 
     use super::*;
 
-    /// As the Kafka client does, for a second header whose name is not UTF-8.
+    /// Panics like the Kafka client, as if its second header had a name that is not UTF-8.
     struct Faulty;
 
     impl Headers for Faulty {

@@ -1,4 +1,4 @@
-//! The partitions that this process was assigned, and how each of them stands. Pure.
+//! The partitions assigned to this process and their standing. Pure.
 
 use std::collections::BTreeMap;
 
@@ -6,23 +6,23 @@ use super::partition_state::Watermarks;
 use crate::health::{PartitionHealth, PartitionStanding};
 use crate::source_partition::SourcePartition;
 
-/// A partition that this process was assigned.
+/// A partition assigned to this process.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Assigned {
-    /// Rises whenever its standing changes, so that an answer to an older question is known.
+    /// Rises with every change of `standing`, so that an answer to an older question is recognised.
     pub epoch: u64,
-    /// Rises whenever records may be read again: with an assignment, and after records were withheld.
-    /// Records carry it, so that those of an earlier pass are known.
+    /// Rises whenever records may be read again: at an assignment, and after records were withheld.
+    /// Records carry their pass, so that those of an earlier one are recognised.
     pub pass: u64,
-    /// How often its topic was accepted again, as of the last report.
+    /// The incarnation of its topic, as of the last report.
     pub incarnation: Option<i32>,
     pub standing: PartitionStanding,
-    /// The next offset to hand on; absent until it was verified once.
+    /// The next offset to hand on; absent until the partition is verified.
     pub cursor: Option<i64>,
     /// Everything below is applied.
     pub applied: Option<i64>,
     end_offset: Option<i64>,
-    /// The cursor when the broker was last asked.
+    /// The cursor at the time of the previous watermarks.
     cursor_then: Option<i64>,
 }
 
@@ -47,7 +47,7 @@ impl AssignedPartitions {
         self.assigned.clear();
     }
 
-    /// Adds a partition, to be verified.
+    /// Adds a partition that is yet to be verified.
     pub fn assign(&mut self, at: SourcePartition) {
         let epoch = self.epoch();
         let assigned = Assigned {
@@ -78,7 +78,7 @@ impl AssignedPartitions {
         }
     }
 
-    /// Lets a partition run from `start`.
+    /// Makes a partition run from `start`.
     pub fn run(&mut self, at: &SourcePartition, incarnation: i32, start: i64) {
         let epoch = self.epoch();
         if let Some(assigned) = self.assigned.get_mut(at) {
@@ -90,8 +90,8 @@ impl AssignedPartitions {
         }
     }
 
-    /// Stops a partition before a record that can't be mapped at the moment. False if the record belongs
-    /// to an earlier pass, so that it is read again anyway.
+    /// Stops a partition before a record that can't be mapped at the moment. Returns false if the
+    /// record belongs to an earlier pass and is read again anyway.
     pub fn wait_for_schema(&mut self, at: &SourcePartition, pass: u64) -> bool {
         let epoch = self.epoch();
         let Some(assigned) = self.assigned.get_mut(at).filter(|a| a.pass == pass) else {
@@ -102,12 +102,13 @@ impl AssignedPartitions {
         }
         assigned.epoch = epoch;
         assigned.standing = PartitionStanding::WaitingForSchema;
-        // What is applied says where to go on; records between there and here are recognised.
+        // The database knows from where to read again; records that were applied since are
+        // recognised.
         assigned.cursor = None;
         true
     }
 
-    /// Lets a partition that waits for a schema be read again, once it is verified.
+    /// Makes a partition that waits for a schema unverified, so that it is read again.
     pub fn try_again(&mut self, at: &SourcePartition) {
         let (epoch, pass) = (self.epoch(), self.pass());
         let waiting =
@@ -130,12 +131,13 @@ impl AssignedPartitions {
         }
     }
 
-    /// The pass over a partition in which it is read.
+    /// Returns the current pass over a partition.
     pub fn pass_of(&self, at: &SourcePartition) -> u64 {
         self.assigned.get(at).map_or(0, |assigned| assigned.pass)
     }
 
-    /// Whether a record is to be handed on, and the incarnation it then has. Moves the cursor.
+    /// Returns the incarnation for a record that is to be handed on, and moves the cursor past it.
+    /// Returns `None` if the record was handed on before or its partition is not running.
     pub fn hand_on(&mut self, at: &SourcePartition, offset: i64) -> Option<i32> {
         let assigned = self.assigned.get_mut(at)?;
         let cursor = assigned.cursor.filter(|_| assigned.standing == PartitionStanding::Running)?;
@@ -146,9 +148,9 @@ impl AssignedPartitions {
         assigned.incarnation
     }
 
-    /// Moves the cursor of a running partition to the consumer's position if that lies further, and
-    /// answers with the incarnation then. In between lie markers of transactions, or records of
-    /// aborted ones.
+    /// Moves the cursor of a running partition forward to the consumer's position and returns the
+    /// incarnation. The skipped offsets are transaction markers or aborted records. Returns `None`
+    /// if the cursor did not move.
     pub fn move_to(&mut self, at: &SourcePartition, position: i64) -> Option<i32> {
         let assigned = self.assigned.get_mut(at)?;
         let is_running = assigned.standing == PartitionStanding::Running;
@@ -166,8 +168,8 @@ impl AssignedPartitions {
         }
     }
 
-    /// Notes what the broker has. True if a running partition stands before what is left, and has
-    /// not moved since it was last asked: then it never will.
+    /// Stores the watermarks of a partition. Returns true if it is running, but stuck: its next
+    /// offset was removed, and the cursor has not moved since the last watermarks.
     pub fn note_watermarks(&mut self, at: &SourcePartition, broker: Watermarks) -> bool {
         let Some(assigned) = self.assigned.get_mut(at) else { return false };
         assigned.end_offset = Some(broker.high);
@@ -177,7 +179,8 @@ impl AssignedPartitions {
             && assigned.cursor.is_some_and(|cursor| cursor < broker.low)
     }
 
-    /// Whether there are partitions, and all were read as far as they went when last asked.
+    /// Returns true if there are partitions and all are read up to the ends that were last
+    /// reported.
     pub fn are_read_to_their_ends(&self) -> bool {
         let is_read = |assigned: &Assigned| {
             assigned.standing == PartitionStanding::Running
@@ -186,7 +189,7 @@ impl AssignedPartitions {
         !self.assigned.is_empty() && self.assigned.values().all(is_read)
     }
 
-    /// How each stands.
+    /// Returns the state of each partition.
     pub fn health(&self) -> impl Iterator<Item = (SourcePartition, PartitionHealth)> {
         self.assigned.iter().map(|(at, assigned)| {
             let next_offset = assigned.applied.or(assigned.cursor);

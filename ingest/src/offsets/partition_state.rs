@@ -1,4 +1,4 @@
-//! Whether a partition still is what was read before. Pure: everything is given.
+//! Decides whether a partition still continues what was read of it before. Pure.
 
 use plaudit_event_store::sources::Known;
 
@@ -14,43 +14,44 @@ pub struct Watermarks {
 /// A partition as Plaudit knows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Memory {
-    /// The offset in the database; absent: nothing of the partition was ever read.
+    /// The offsets in the database. Absent if nothing of the partition was ever read.
     pub known: Option<Known>,
     /// The offset that the group has committed.
     pub committed: Option<i64>,
-    /// The next offset of this process, if it was reading.
+    /// The next offset of this process, if it was already reading.
     pub cursor: Option<i64>,
 }
 
 /// The decision on a partition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PartitionState {
-    /// Read it from here. What was applied before is recognised.
+    /// It can be read from `start`. Records that were applied before are recognised.
     Fine {
         /// The first offset to read.
         start: i64,
     },
-    /// It ends before what was read of it: the topic was deleted and created again.
+    /// It ends below the offset up to which it was read: the topic was deleted and created again.
     Recreated {
         /// The end of the partition.
         end: i64,
-        /// Up to where it was read.
+        /// The offset up to which it was read.
         read: i64,
     },
     /// Records were removed before they were read.
     Gap {
-        /// The first one that is lost.
+        /// The first lost offset.
         from: i64,
-        /// The first one that is still there.
+        /// The first offset that is still there.
         until: i64,
     },
 }
 
-/// Compares what the broker has with what was read.
+/// Compares the broker's offsets with what was read.
 ///
-/// The database is what counts: a committed offset may be behind it, or ahead of it after the
-/// database was restored from a backup. Reading begins at the lower of the two. Without a committed
-/// offset it begins at the earliest record.
+/// The database is authoritative: the committed offset may be behind it, or ahead of it after
+/// the database was restored from a backup. Reading begins at the lower of the two, or at the
+/// earliest record if no offset is committed. A partition that was already being read goes on at
+/// its cursor.
 pub fn judge(broker: Watermarks, memory: Memory) -> PartitionState {
     let Memory { known, committed, cursor } = memory;
     let read = match (known, cursor) {
@@ -63,8 +64,8 @@ pub fn judge(broker: Watermarks, memory: Memory) -> PartitionState {
     }
     let wanted = match (cursor, known) {
         (Some(cursor), _) => Some(cursor),
-        // What was committed is applied, even if the database had no time to note it: the note is
-        // up to a second old. Not so if the database has never read that far.
+        // Committed records are applied, even if the database's own note is up to a second older.
+        // That does not hold if the database has never read that far.
         (None, Some(known)) => {
             Some(committed.filter(|c| *c <= known.read).unwrap_or(0).max(known.applied))
         }

@@ -1,5 +1,5 @@
-//! Records in the database what all lanes have applied. The records may be late: they serve to
-//! notice gaps and topics that were created again, and to begin not too far back.
+//! Records in the database which offsets all lanes have applied. The record may be late: it serves
+//! to notice gaps and recreated topics, and to avoid beginning too far back.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,10 +11,10 @@ use tokio::sync::watch;
 
 use super::tracker::NextOffsets;
 
-/// How often progress is recorded.
+/// Interval between records.
 const EVERY: Duration = Duration::from_secs(1);
 
-/// Records next offsets until the sender is dropped, the last ones included.
+/// Records next offsets until the sender is dropped, including the last ones.
 pub async fn run(database: Deadlined, mut progress: watch::Receiver<NextOffsets>) {
     let mut recorded = NextOffsets::new();
     loop {
@@ -27,13 +27,13 @@ pub async fn run(database: Deadlined, mut progress: watch::Receiver<NextOffsets>
         }
         match record(&database, news).await {
             Ok(()) => recorded = now,
-            // The workers report that the database is away.
+            // The workers report a database that does not answer.
             Err(error) => tracing::debug!(%error, "applied offsets were not recorded"),
         }
         if closed {
             return;
         }
-        // Ends before the second is over when the sender is dropped.
+        // Returns early once the sender is dropped.
         let _ = tokio::time::timeout(EVERY, progress.wait_for(|_| false)).await;
     }
 }

@@ -1,4 +1,4 @@
-//! Tracks the offsets that may be stored, and how much is in flight. Pure.
+//! Tracks which offsets may be stored, and how much work is in flight. Pure.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
@@ -17,7 +17,7 @@ pub struct NextOffset {
 /// The next offsets of partitions.
 pub type NextOffsets = HashMap<SourcePartition, NextOffset>;
 
-/// Names a batch among those in flight.
+/// The id of a batch in flight.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BatchId(u64);
 
@@ -26,29 +26,30 @@ pub struct BatchId(u64);
 pub struct LaneShare {
     pub lane: Lane,
     pub items: usize,
-    /// Of the records, as they were polled.
+    /// The size of its records, as polled.
     pub bytes: usize,
 }
 
-/// How much is in flight.
+/// The amount of work in flight.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Load {
-    /// Records that wait to be mapped, and items that wait to be applied. A lane counts with at most
-    /// [`LANE_ITEMS_MAX`].
+    /// Records that wait to be mapped plus items that wait to be applied. At most
+    /// [`LANE_ITEMS_MAX`] items of each lane count.
     pub items: usize,
-    /// Of all of them.
+    /// The size of all of them.
     pub bytes: usize,
 }
 
 /// The most items of one lane that count in [`Load::items`]. A lane that somebody else holds locked
-/// collects items for as long as it lasts; beyond this they fill the memory allowed for, and do not
-/// stop the other lanes.
+/// collects items until it is released; beyond this number they fill their share of the memory, but
+/// do not stop the other lanes.
 const LANE_ITEMS_MAX: usize = 1024;
 
 /// The batches that are being mapped and applied, oldest first.
 ///
-/// A batch is what was polled in one go. Mappers divide it into shares for lanes, which are applied
-/// in any order. Its offsets may be stored once it and all batches before it are applied.
+/// A batch is a set of records that were polled together. Mappers divide it into shares for
+/// lanes, which are applied in any order. The offsets of a batch may be stored once it and all
+/// earlier batches are applied.
 #[derive(Debug, Default)]
 pub struct Tracker {
     batches: VecDeque<InFlight>,
@@ -60,7 +61,7 @@ pub struct Tracker {
 #[derive(Debug)]
 struct InFlight {
     id: BatchId,
-    /// Mappers that are not done with it, and shares that are not applied.
+    /// Mappers that have not finished it, plus shares that are not applied yet.
     open: usize,
     next_offsets: NextOffsets,
 }
@@ -84,12 +85,12 @@ impl LoadOfLane {
 }
 
 impl Tracker {
-    /// Whether nothing is in flight.
+    /// Returns true if no batch is in flight.
     pub fn is_idle(&self) -> bool {
         self.batches.is_empty()
     }
 
-    /// How much is in flight.
+    /// Returns the amount of work in flight.
     pub fn load(&self) -> Load {
         let lanes = self.lanes.values();
         Load {
@@ -99,18 +100,18 @@ impl Tracker {
         }
     }
 
-    /// The bytes in flight for a lane.
+    /// Returns the bytes in flight for a lane.
     pub fn bytes_of(&self, lane: Lane) -> usize {
         self.lanes.get(&lane).map_or(0, |load| load.bytes)
     }
 
-    /// The lane with the most bytes in flight.
+    /// Returns the lane with the most bytes in flight.
     pub fn fullest_lane(&self) -> Option<Lane> {
         let busy = self.lanes.iter().filter(|(_, load)| load.bytes > 0);
         busy.max_by_key(|(_, load)| load.bytes).map(|(lane, _)| *lane)
     }
 
-    /// Begins a batch that so many mappers get, with so many records and bytes together.
+    /// Adds a batch that is handed to `mappers` mappers. `records` and `bytes` are totals.
     pub fn begin(
         &mut self,
         mappers: usize,
@@ -146,7 +147,7 @@ impl Tracker {
         }
     }
 
-    /// Takes the next offsets of the batches that are applied and before which all batches are.
+    /// Takes the next offsets of the batches that are applied, as far as all earlier ones are too.
     pub fn committable_offsets(&mut self) -> NextOffsets {
         let mut committable = NextOffsets::new();
         while self.batches.front().is_some_and(|batch| batch.open == 0) {
@@ -156,8 +157,8 @@ impl Tracker {
         committable
     }
 
-    /// Forgets a partition that belongs to another process now, or begins again. Its shares go on:
-    /// what they apply is recognised by whoever reads it again.
+    /// Forgets the offsets of a partition that was revoked or is read again. Its shares are still
+    /// applied; whoever reads the records again recognises them.
     pub fn forget(&mut self, partition: &SourcePartition) {
         for batch in &mut self.batches {
             batch.next_offsets.remove(partition);
@@ -191,7 +192,7 @@ mod tests {
         LaneShare { lane: Lane(lane), items, bytes: items * 100 }
     }
 
-    /// Begins a batch that one mapper has turned into a share for each of so many lanes.
+    /// Begins a batch that one mapper has turned into one share for each of `lanes` lanes.
     fn mapped(tracker: &mut Tracker, lanes: i16, next: NextOffsets) -> (BatchId, Vec<LaneShare>) {
         let batch = tracker.begin(1, 1, 100, next);
         let shares: Vec<LaneShare> = (0..lanes).map(|lane| share(lane, 1)).collect();
@@ -219,7 +220,7 @@ mod tests {
         tracker.applied(batch, &share(0, 1));
         assert_eq!(tracker.committable_offsets(), offsets(&[]));
         assert_eq!(tracker.load(), Load { items: 2, bytes: 200 });
-        // Records that mean nothing make no share.
+        // Records without meaning make no share.
         tracker.mapped(batch, 2, 200, &[]);
         assert_eq!(tracker.committable_offsets(), offsets(&[(0, 5)]));
     }
@@ -269,8 +270,8 @@ mod tests {
     }
 
     proptest! {
-        /// In whatever order shares are committed, what is committable is exactly what the longest
-        /// committed run of batches has read.
+        /// In whatever order shares are committed, the committable offset is that of the longest
+        /// run of committed batches.
         #[test]
         fn nothing_is_committable_before_what_precedes_it(
             lanes in prop::collection::vec(0_i16..4, 1..12),

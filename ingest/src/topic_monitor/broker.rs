@@ -1,4 +1,4 @@
-//! Questions to the broker about topics and offsets. Blocks: call it where that is allowed.
+//! Questions to the broker about topics and offsets. Blocks: call it on a thread that may block.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -18,30 +18,30 @@ use crate::offsets::partition_state::Watermarks;
 use crate::options::IngestOptions;
 use crate::source_partition::SourcePartition;
 
-/// The most events that are taken at once.
+/// The most events taken from the queue at once.
 const EVENTS_MAX: usize = 1000;
-/// How long an event is waited for. With no wait at all a log line, which is an event too, would look like the
-/// end of them.
+/// Time limit for the next event. Without a wait, a log line, which is an event too, would look
+/// like the end of the queue.
 const EVENT_TIMEOUT: Duration = Duration::from_millis(100);
-/// How long one answer may take.
+/// Time limit for one answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A client that joins no group.
 pub struct Broker {
     consumer: BaseConsumer<Quiet>,
-    /// The time at which a broker last answered a question.
+    /// Time at which a broker last answered a question.
     answered_at: Mutex<Option<Instant>>,
 }
 
-/// A partition of a topic, and who has it.
+/// A partition of a topic and its leader.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PartitionOf {
     pub id: i32,
-    /// The broker that answers for it; absent while there is none.
+    /// The id of the broker that leads it; absent while there is none.
     pub leader: Option<i32>,
 }
 
-/// The offsets that the group has committed, and the partitions for which the broker gives an error.
+/// The committed offsets of the group, and the partitions for which the broker returned an error.
 #[derive(Debug, Default)]
 pub struct Committed {
     pub offsets: HashMap<SourcePartition, i64>,
@@ -68,13 +68,13 @@ impl ClientContext for Quiet {
 impl ConsumerContext for Quiet {}
 
 impl Broker {
-    /// Makes a client. Whether there is a broker shows with the first question.
+    /// Creates a client. It connects later: a missing broker shows with the first question.
     pub fn new(options: &IngestOptions) -> KafkaResult<Self> {
         let consumer = options.monitor_config().create_with_context(Quiet::default())?;
         Ok(Self { consumer, answered_at: Mutex::default() })
     }
 
-    /// The time at which a broker last answered a question, even if another one does not answer.
+    /// Returns the time at which any broker last answered a question.
     pub fn answered_at(&self) -> Option<Instant> {
         *self.answered_at.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -83,9 +83,9 @@ impl Broker {
         *self.answered_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
     }
 
-    /// Says why no broker of this list can be used.
+    /// Describes why no broker in the list can be used.
     pub fn describe_error(&self, brokers: &str) -> String {
-        // The reasons come as events, which nobody else takes.
+        // The reasons arrive as events, which only this loop takes.
         for _ in 0..EVENTS_MAX {
             if self.consumer.poll(EVENT_TIMEOUT).is_none() {
                 break;
@@ -94,7 +94,7 @@ impl Broker {
         self.consumer.context().connection.describe(brokers)
     }
 
-    /// The partitions of a topic; `None` if there is no such topic.
+    /// Returns the partitions of a topic, or `None` if the topic does not exist.
     pub fn partitions(&self, topic: &str) -> KafkaResult<Option<Vec<PartitionOf>>> {
         let metadata = match self.consumer.fetch_metadata(Some(topic), ANSWER_TIMEOUT) {
             Err(error) if is_unknown(&error) => return Ok(None),
@@ -115,7 +115,8 @@ impl Broker {
         Ok(Some(partitions).filter(|partitions| !partitions.is_empty()))
     }
 
-    /// The first offsets of partitions whose records have a timestamp at or after an instant; absent: there is none.
+    /// Returns each partition's first offset whose record has a timestamp at or after `since`.
+    /// Partitions without such a record are left out.
     pub fn offsets_since(
         &self,
         partitions: &[SourcePartition],
@@ -138,8 +139,8 @@ impl Broker {
         Ok(offsets)
     }
 
-    /// The timestamp of the first record of a partition at or after an offset; `None`: it has none, or does not
-    /// come in time.
+    /// Returns the timestamp of a partition's first record at or after an offset, or `None` if the
+    /// record has none or does not arrive in time.
     pub fn timestamp_at(
         &self,
         at: &SourcePartition,
@@ -159,7 +160,7 @@ impl Broker {
         Ok(found.flatten().and_then(|ms| Timestamp::from_millisecond(ms).ok()))
     }
 
-    /// The beginning and the end of a partition.
+    /// Returns the watermarks of a partition.
     pub fn watermarks(&self, at: &SourcePartition) -> KafkaResult<Watermarks> {
         let (low, high) =
             self.consumer.fetch_watermarks(&at.topic, at.partition, ANSWER_TIMEOUT)?;
@@ -167,7 +168,7 @@ impl Broker {
         Ok(Watermarks { low, high })
     }
 
-    /// The offsets that the group has committed of these partitions.
+    /// Returns the group's committed offsets of these partitions.
     pub fn committed(&self, partitions: &[SourcePartition]) -> KafkaResult<Committed> {
         let mut found = Committed::default();
         if partitions.is_empty() {
@@ -196,7 +197,7 @@ impl Broker {
     }
 }
 
-/// Whether an error says that no broker answers, or that this one does not.
+/// Returns true if the error means that no broker answers, or not the one asked.
 pub fn is_of_the_broker(error: &KafkaError) -> bool {
     matches!(
         error.rdkafka_error_code(),
@@ -214,7 +215,7 @@ pub fn is_of_the_broker(error: &KafkaError) -> bool {
     )
 }
 
-/// Whether an error says that there is no such topic or partition.
+/// Returns true if the error means that the topic or partition does not exist.
 pub fn is_unknown(error: &KafkaError) -> bool {
     matches!(
         error.rdkafka_error_code(),

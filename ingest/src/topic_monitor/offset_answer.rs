@@ -1,4 +1,4 @@
-//! The broker's answer about topics and partitions, and what is missing in it. Blocks.
+//! The broker's answer about topics and partitions, including what could not be found out. Blocks.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -9,29 +9,28 @@ use super::broker::{Broker, Committed, PartitionOf, is_of_the_broker, is_unknown
 use crate::offsets::partition_state::Watermarks;
 use crate::source_partition::SourcePartition;
 
-/// The question.
+/// The questions of one round.
 pub struct Asked {
     pub topics: Vec<Arc<str>>,
-    /// Partitions whose ends are wanted.
+    /// Partitions whose watermarks are needed.
     pub ends: BTreeSet<SourcePartition>,
-    /// Partitions of which the group's offsets are wanted too.
+    /// Partitions whose committed offsets are needed too.
     pub unsure: Vec<SourcePartition>,
 }
 
-/// What the broker said. One topic or partition that it says nothing about leaves the others as
-/// they are.
+/// The answers of one round. A topic or partition without an answer does not affect the others.
 #[derive(Debug, Default)]
 pub struct OffsetAnswer {
-    /// By topic; `None`: there is no such topic.
+    /// The partitions by topic; `None` if the topic does not exist.
     pub topics: HashMap<Arc<str>, KafkaResult<Option<Vec<PartitionOf>>>>,
     pub watermarks: HashMap<SourcePartition, Watermarks>,
     pub committed: HashMap<SourcePartition, i64>,
-    /// Why a partition can't be verified.
+    /// The partitions that can't be verified, with the reason.
     pub refused: BTreeMap<SourcePartition, String>,
 }
 
 impl OffsetAnswer {
-    /// Asks; an error is the broker's, and of no topic.
+    /// Asks the questions of one round. Fails only if the broker as a whole does not answer.
     pub fn ask(asked: &Asked, broker: &Broker) -> KafkaResult<Self> {
         let mut answer = Self::of_topics(&asked.topics, broker)?;
         answer.ask_ends(&asked.ends, broker)?;
@@ -39,7 +38,7 @@ impl OffsetAnswer {
         Ok(answer)
     }
 
-    /// The same for all partitions of topics.
+    /// Asks for everything about all partitions of the topics.
     pub fn ask_all(topics: &[Arc<str>], broker: &Broker) -> KafkaResult<Self> {
         let mut answer = Self::of_topics(topics, broker)?;
         let mut all = BTreeSet::new();
@@ -68,7 +67,7 @@ impl OffsetAnswer {
         Ok(answer)
     }
 
-    /// The group's offsets of those whose ends are known.
+    /// Asks for the committed offsets of the partitions whose watermarks are known.
     fn ask_committed(&mut self, of: &[SourcePartition], broker: &Broker) -> KafkaResult<()> {
         let found = |at: &&SourcePartition| self.watermarks.contains_key(*at);
         let of: Vec<SourcePartition> = of.iter().filter(found).cloned().collect();
@@ -79,7 +78,7 @@ impl OffsetAnswer {
     }
 
     fn ask_ends(&mut self, ends: &BTreeSet<SourcePartition>, broker: &Broker) -> KafkaResult<()> {
-        // A broker that gave no answer is not waited for again.
+        // A broker that did not answer is not asked again.
         let mut silent: HashMap<i32, KafkaError> = HashMap::new();
         for at in ends {
             let Some(partition) = self.partition(at) else { continue };
@@ -115,9 +114,10 @@ impl OffsetAnswer {
         partitions.iter().find(|partition| partition.id == at.partition).copied()
     }
 
-    /// The unknown facts of a topic's partitions, in one line; `None`: all is known.
+    /// Describes in one line which of a topic's partitions can't be verified, or returns `None` if
+    /// all are.
     pub fn refused_of(&self, topic: &str) -> Option<String> {
-        /// More would say the same.
+        /// Further ones would say the same.
         const NAMED_MAX: usize = 3;
         let refused: Vec<_> = self.refused.iter().filter(|(at, _)| *at.topic == *topic).collect();
         let named = refused.iter().take(NAMED_MAX);

@@ -1,4 +1,4 @@
-//! A new task counts what was read before it was published, each action once.
+//! A new task counts records that were read before it was published, each action once.
 
 use std::sync::Arc;
 
@@ -32,7 +32,7 @@ async fn publish(world: &World, file: &str) {
     catalogue_store::publish(&world.pool, &tasks, "test").await.unwrap();
 }
 
-/// Works on backfills, so many records a second.
+/// Starts a backfill worker with a limit of records per second.
 fn work(world: &World, records_per_second: u32) -> (JoinHandle<()>, CancellationToken) {
     let stopped = CancellationToken::new();
     let worker = BackfillWorker {
@@ -57,7 +57,7 @@ async fn until_done(world: &World) -> BackfillStatus {
     .await
 }
 
-/// The progress of each user, with the number of events.
+/// Returns each user's progress and number of events.
 async fn counted(world: &World) -> Vec<(String, i64, i64)> {
     sqlx::query_as(
         "select aggregate_id, max((payload->>'progress')::bigint), count(*) from events
@@ -86,10 +86,10 @@ async fn rule_05_past_and_live_actions_count_once_beside_each_other() {
     world.until_coins(&[("a", 40), ("b", 30)]).await;
     publish(&world, COUNTED).await;
     let (worker, stopped) = work(&world, 1_000_000);
-    // Live, among them a repeat of a past one.
+    // Live records, among them a repeat of a past one.
     world.gifts(0, (30..60).map(|id| ("a", id))).await;
     world.gifts(1, (0..5).map(|id| ("c", id))).await;
-    // Before the time from which on actions count; live it counts all the same.
+    // Earlier than the backfill's `from`, but counted because it arrives live.
     let early = gift_at("d", "early", 1, "2025-02-01T00:00:00Z").to_string().into_bytes();
     world.send(Sent { partition: 0, value: Some(early), ..Sent::default() }).await;
     let done = until_done(&world).await;
@@ -116,7 +116,7 @@ async fn rule_05_a_killed_worker_is_followed_by_another_that_counts_nothing_twic
         eventually("it counts something", async || (counted(&world).await != before).then_some(()))
             .await;
         worker.abort();
-        // The lease of a process that was killed runs out.
+        // The lease of a killed process expires.
         let expire = "update backfills set leased_until = now()";
         sqlx::query(expire).execute(&world.looking).await.unwrap();
     }

@@ -1,4 +1,4 @@
-//! Brokers that want a login or TLS.
+//! Brokers that require a login or TLS.
 
 use std::path::Path;
 use std::process::Command;
@@ -8,7 +8,7 @@ use plaudit_ingest::IngestOptions;
 
 use crate::world::{World, eventually};
 
-/// A key and a certificate for 127.0.0.1, which is its own authority, in PEM.
+/// Creates a key and a self-signed certificate for 127.0.0.1. Returns the paths of the PEM files.
 fn certificate(dir: &Path, name: &str) -> (String, String) {
     let file = |end: &str| dir.join(format!("{name}.{end}")).display().to_string();
     let (key, certificate) = (file("key"), file("pem"));
@@ -21,13 +21,13 @@ fn certificate(dir: &Path, name: &str) -> (String, String) {
     (key, certificate)
 }
 
-/// A PEM file as a value of `server.properties`.
+/// Returns a PEM file as a value for `server.properties`.
 fn one_line(file: &str) -> String {
     std::fs::read_to_string(file).unwrap().trim().replace('\n', "\\n")
 }
 
-/// Settings for a broker with a listener that wants a login and one with TLS, beside the plain one,
-/// and the ports of both. The ports in `dir` are those of an earlier start.
+/// Returns broker options that add a listener with a login and one with TLS to the plain one, and
+/// the ports of both. `dir` holds the ports of an earlier start.
 fn broker_options(dir: &Path, key: &str, certificate: &str) -> (KafkaOptions, u16, u16) {
     let kept = |name: &str| std::fs::read_to_string(dir.join(name)).unwrap().trim().to_owned();
     let (plain, controller) = (kept("port"), kept("port.controller"));
@@ -56,7 +56,7 @@ fn broker_options(dir: &Path, key: &str, certificate: &str) -> (KafkaOptions, u1
     (options, sasl, tls)
 }
 
-/// What readiness and `ingest status` say is wrong.
+/// Returns the problem as readiness and `ingest status` report it.
 async fn refused(world: &World, port: u16, properties: &[(&str, &str)]) -> [String; 2] {
     let options = options(world, port, properties);
     let reader = world.read_with(options.clone());
@@ -106,7 +106,7 @@ async fn a_wrong_password_and_a_wrong_authority_are_named_as_such() {
         [
             ("security.protocol", "ssl"),
             ("ssl.ca.location", authority),
-            // Whether a name is that of an address is not what is tested.
+            // The host name check is not under test.
             ("ssl.endpoint.identification.algorithm", "none"),
         ]
     };
@@ -115,7 +115,8 @@ async fn a_wrong_password_and_a_wrong_authority_are_named_as_such() {
     }
     for (port, properties) in [(sasl, &login("right")[..]), (tls, &trust(&right)[..])] {
         let reader = world.read_with(options(&world, port, properties));
-        // Another broker's topic; that it is missing shows that the broker was reached.
+        // The topic belongs to another broker; the report that it is missing shows that this one
+        // answered.
         reader.until_refused(&[&world.topic, "does not exist"]).await;
         reader.stop().await;
     }

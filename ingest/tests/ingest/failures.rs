@@ -1,4 +1,4 @@
-//! What happens while something is away.
+//! Failures of the broker, the database and the program while records are read.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -51,7 +51,7 @@ async fn a_refused_configuration_names_the_property() {
     assert!(error.to_string().contains("no.such.property"), "{error}");
 }
 
-/// Panics once, in the middle of a batch.
+/// A projection that panics once, in the middle of a batch.
 struct Fragile(AtomicBool);
 
 #[async_trait]

@@ -1,4 +1,4 @@
-//! Who reads what: groups, their members, and what each has read.
+//! Consumer groups: their members, and the records that each reads.
 
 use plaudit_embedded::test_cluster;
 use plaudit_ingest::{GroupProtocol, IngestOptions};
@@ -7,7 +7,7 @@ use crate::world::{Reader, Sent, World, eventually, gift, status};
 
 const USERS: [&str; 6] = ["ann", "ben", "cid", "dan", "eve", "fay"];
 
-/// Each user's gifts are in one partition, as with a key.
+/// Sends gifts for all users. Each user's gifts go to one partition, as with a key.
 async fn gifts_of_all(world: &World, partitions: i32, ids: std::ops::Range<u32>) {
     for (partition, user) in (0..partitions).cycle().zip(USERS) {
         world.gifts(partition, ids.clone().map(|id| (user, id))).await;
@@ -26,7 +26,7 @@ async fn rule_05_reading_a_topic_again_from_its_beginning_changes_nothing() {
     world.until_coins(&all(20)).await;
     reader.stop().await;
 
-    // By their source positions alone: the identities are forgotten.
+    // Without the seen identities, repeats are recognised by source position alone.
     sqlx::query("delete from seen_actions").execute(&world.pool).await.unwrap();
     world.group.push_str("-again");
     let reader = world.read();
@@ -88,7 +88,7 @@ async fn members_come_and_go(protocol: GroupProtocol, instance: bool) {
         let text = reader.lag_metrics();
         text.lines().filter(|line| line.starts_with("plaudit_ingest_lag_records{")).count()
     };
-    // What the other one reads now is its alone.
+    // Neither shows the partitions that the other one reads.
     eventually("each has its own lag series", async || {
         (series(&first) == 2 && series(&second) == 2).then_some(())
     })
@@ -148,8 +148,8 @@ async fn a_static_member_has_its_partitions_again_at_once() {
     reader.stop().await;
 }
 
-/// An assignor that evens out the number of partitions leaves all eight of the first topic on one of
-/// both.
+/// An assignor that only balances the number of partitions would leave all eight of the first topic
+/// on one process.
 #[tokio::test]
 async fn two_processes_share_the_partitions_of_every_topic() {
     for protocol in [GroupProtocol::Classic, GroupProtocol::Consumer] {

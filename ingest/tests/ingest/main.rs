@@ -1,4 +1,4 @@
-//! Reading real topics of a real Kafka into a real `PostgreSQL`.
+//! Tests that read real Kafka topics into a real `PostgreSQL` database.
 
 mod backfills;
 mod connecting;

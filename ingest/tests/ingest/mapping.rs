@@ -1,4 +1,4 @@
-//! Mappings that take long.
+//! Mappings that take a long time.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::world::{Sent, World};
 
-/// Two partitions, mapped by an expression that takes as long as its record makes it.
+/// Creates a world with two partitions and a mapping whose time depends on the record.
 async fn slow_world() -> World {
     let world = World::new(2).await;
     let file = json!({"sources": [{
@@ -32,7 +32,7 @@ fn record(partition: i32, user: &str, id: u32, zeros: usize) -> Sent<'static> {
 #[tokio::test]
 async fn rule_23_a_slow_mapping_stops_neither_other_partitions_nor_the_end() {
     let world = slow_world().await;
-    // Minutes of work, were it not bounded.
+    // Without a limit, these records would take minutes.
     for id in 0..20 {
         world.send(record(0, "ann", id, 1500)).await;
     }

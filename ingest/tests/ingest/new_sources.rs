@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::world::{Sent, World, eventually};
 
-/// Each record gives its user so many coins.
+/// Returns sources that give a record's user `coins` coins.
 fn giving(topic: &str, coins: i64) -> Arc<Sources> {
     let text = json!({"sources": [{
         "topic": topic,
@@ -55,7 +55,7 @@ async fn a_topic_that_new_sources_name_is_read_without_a_restart() {
     world.sources.send_replace(giving(&world.topic, 1));
     until_ann_has(&world, 1).await;
     assert_eq!(reader.partitions_by_topic().len(), 2);
-    // And no longer, once no source file names it.
+    // The topic is no longer read once no source file names it.
     world.sources.send_replace(Arc::default());
     eventually("the topic is left", async || {
         let topics = reader.partitions_by_topic();
@@ -90,7 +90,7 @@ async fn the_last_records_are_read_beside_the_group() {
     assert_eq!(three, ["3", "4", "5"]);
     let missing = last_records(&options, "no.such.topic", 1).await.unwrap_err();
     assert!(missing.to_string().contains("no.such.topic does not exist"), "{missing}");
-    // Nothing was committed: a reader begins at the beginning.
+    // Nothing was committed, so a reader begins with the first record.
     world.sources.send_replace(giving(&world.topic, 1));
     let reader = world.read();
     world.until_parked(6).await;

@@ -1,4 +1,4 @@
-//! When the database is slower than Kafka, and when records are large.
+//! A database that is slower than Kafka, and large records.
 
 use std::time::{Duration, Instant};
 
@@ -23,7 +23,7 @@ async fn reading_pauses_while_the_database_is_slow_and_then_applies_all() {
     assert!(!reader.is_paused());
     let before = paused_ms();
 
-    // By a connection that may idle for as long as it likes.
+    // This connection has no time limit for being idle.
     let mut holding = world.looking.begin().await.unwrap();
     sqlx::query("select pg_advisory_xact_lock(1347174741, lane) from lane_numbers")
         .execute(&mut *holding)
@@ -42,7 +42,7 @@ async fn reading_pauses_while_the_database_is_slow_and_then_applies_all() {
     reader.stop().await;
 }
 
-/// A backlog of 40 MB for one user, whose lane somebody else holds.
+/// Takes the lock of a user's lane and sends a backlog of 40 MB for that user.
 async fn backlog_of_a_held_lane(
     world: &World,
 ) -> (sqlx::Transaction<'static, sqlx::Postgres>, Lane) {
@@ -79,7 +79,7 @@ async fn a_held_lane_with_a_large_backlog_stops_its_own_partition_only() {
         reader.warnings().iter().any(|warning| warning.contains(&warned)).then_some(())
     })
     .await;
-    // Well beyond the time after which a standstill would be named.
+    // Longer than the time after which a standstill is reported.
     let began = Instant::now();
     let mut sent = 0;
     while began.elapsed() < Duration::from_secs(12) {
@@ -113,7 +113,7 @@ async fn rule_21_a_record_of_two_megabytes_is_applied_or_parked_whole_and_the_ot
     let world = World::with_topic(plaudit_embedded::test_cluster::unique_name("large")).await;
     world.create_topic(1).await;
     let large = "x".repeat(2_000_000);
-    // What an action does not need is no part of it.
+    // Fields that the action does not need are dropped, so their size does not count.
     let mut applied = gift_at("ann", "large", 1, "2025-03-29T01:30:00Z");
     applied["note"] = large.clone().into();
     let mut parked_whole = gift_at("ann", "too-large", 1, "2025-03-29T01:30:00Z");

@@ -1,4 +1,4 @@
-//! What records mean, once they are in the log.
+//! Kafka records and the actions or parked records that they become.
 
 use std::sync::Arc;
 
@@ -121,7 +121,7 @@ async fn a_list_of_users_gives_one_action_for_each() {
     reader.stop().await;
 }
 
-/// Kafka's client panics at such a name, on the thread that polls.
+/// The Kafka client panics at such a name, on the polling thread.
 #[tokio::test]
 async fn rule_21_a_header_whose_name_is_not_utf_8_stops_no_one() {
     let world = World::new(1).await;
@@ -141,7 +141,7 @@ async fn rule_21_a_header_whose_name_is_not_utf_8_stops_no_one() {
     );
 }
 
-/// JSON can say NUL, and the database can't keep it as text.
+/// JSON strings may contain NUL, which the database can't store as text.
 #[tokio::test]
 async fn rule_21_headers_and_keys_with_nul_are_kept_with_their_record() {
     let world = World::new(1).await;

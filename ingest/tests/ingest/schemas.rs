@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 
 use crate::world::{Sent, World};
 
-/// Stands for a schema registry: a value is a byte and its JSON, and the byte 1 is a schema that was never
-/// asked for.
+/// Stands in for a schema registry. A value is a schema byte followed by JSON. Schema 1 is not
+/// cached, so it needs the registry.
 #[derive(Debug)]
 struct Registry {
     is_down: AtomicBool,
@@ -26,7 +26,7 @@ impl Decoder for Registry {
     }
 }
 
-/// A topic of Avro records, and a registry that is down.
+/// Maps the topic as Avro, with a registry that is down.
 fn avro(world: &World) -> Arc<Registry> {
     let registry = Arc::new(Registry { is_down: AtomicBool::new(true) });
     let text = json!({"sources": [{
@@ -59,7 +59,7 @@ async fn rule_21_a_partition_waits_for_a_schema_and_loses_nothing() {
     }
     let reader = world.read();
     reader.until_refused(&["records of", "wait", "http://registry:8081"]).await;
-    // What comes before the record is applied, and so is the other partition.
+    // Records before the one that waits are applied, and so is the other partition.
     world.until_coins(&[("ann", 2), ("ben", 3)]).await;
     send(&world, 1, 0, "ben", 3).await;
     send(&world, 0, 0, "ann", 5).await;

@@ -1,4 +1,4 @@
-//! A broker, or a database, that falls silent after the start.
+//! A broker or a database connection that falls silent after the start.
 
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -9,7 +9,8 @@ use sqlx::Connection as _;
 
 use crate::world::{Reader, World, eventually};
 
-/// A process may say for so long that it is ready although it can't do its work; the rest is for a busy machine.
+/// Time limit for a process to stop reporting itself ready when it can't work. Includes a margin
+/// for a busy machine.
 const NAMED_WITHIN: Duration = Duration::from_secs(15);
 
 fn signal(kafka: &Kafka, name: &str) {
@@ -44,7 +45,7 @@ async fn a_broker_that_is_frozen_or_killed_later_makes_reading_unready_until_it_
     kafka.stop().await;
 }
 
-/// The monitor's statement is under way when its connection falls silent: the answer never comes.
+/// The connection falls silent while the monitor waits for a statement, so the answer never comes.
 #[tokio::test]
 async fn a_connection_that_falls_silent_does_not_blind_the_monitor() {
     let world = World::new(1).await;

@@ -1,4 +1,4 @@
-//! Topics that are missing, created again, or lost records.
+//! Topics that are missing, were created again, or have lost records.
 
 use plaudit_embedded::test_cluster;
 use plaudit_event_store::sources;
@@ -26,7 +26,7 @@ async fn a_missing_topic_is_named_and_waited_for() {
 #[tokio::test]
 async fn several_topics_are_read_by_one_reader() {
     let world = World::new(2).await;
-    // Whose topic is all that is used of it.
+    // Only its topic is used.
     let other = World::new(3).await;
     let topics = vec![world.topic.clone(), other.topic.clone()];
     let reader = world.read_with(IngestOptions { topics, ..world.options() });
@@ -56,7 +56,7 @@ async fn a_topic_that_is_missing_stops_no_other() {
     reader.stop().await;
 }
 
-/// Reads five records, then deletes the topic and creates it again with two others.
+/// Reads five records, then deletes the topic and creates it again with two other records.
 async fn recreated() -> World {
     let world = World::new(1).await;
     world.gifts(0, (0..5).map(|id| ("ann", id))).await;
@@ -81,7 +81,7 @@ async fn rule_21_a_topic_created_again_is_refused_until_it_is_accepted() {
         found.to_string().contains(&format!("plaudit ingest accept-new-topic {}", world.topic))
     );
 
-    // Even once it is longer than the one before was, and whoever reads it.
+    // The topic stays refused when it is longer than its predecessor, and for a new reader.
     world.gifts(0, (12..20).map(|id| ("ben", id))).await;
     reader.stop().await;
     let reader = world.read();
@@ -144,7 +144,7 @@ async fn rule_21_records_removed_before_they_were_read_are_named_and_the_rest_is
     let counted = format!(r#"plaudit_records_lost_total{{topic="{topic}"}} 4"#);
     assert!(metrics().contains(&counted), "{counted}");
 
-    // Named once, whoever reads again.
+    // The loss is named once, even if another reader meets it.
     let reader = world.read();
     world.gifts(1, [("ann", 10)]).await;
     world.until_coins(&[("ann", 7)]).await;
@@ -152,7 +152,7 @@ async fn rule_21_records_removed_before_they_were_read_are_named_and_the_rest_is
     assert_eq!(world.parked().await.len(), 1);
 }
 
-/// Little waits in memory, so that a reader soon stands still.
+/// Returns options with small buffers, so that a reader soon stands still.
 fn hesitant(world: &World, group_protocol: GroupProtocol) -> IngestOptions {
     let small = [
         ("queued.max.messages.kbytes", "1"),
@@ -174,7 +174,7 @@ async fn rule_21_records_removed_while_reading_stands_still_are_named() {
         world.gifts(1, [("ben", 0)]).await;
         world.until_coins(&[("ann", 1), ("ben", 1)]).await;
         let mut holding = world.pool.begin().await.unwrap();
-        // Longer than the program lets itself be idle.
+        // Longer than the pool's limit for idle transactions.
         let endless = "set local idle_in_transaction_session_timeout = 0";
         sqlx::query(endless).execute(&mut *holding).await.unwrap();
         sqlx::query("select pg_advisory_xact_lock(1347174741, lane) from lane_numbers")
@@ -190,7 +190,7 @@ async fn rule_21_records_removed_while_reading_stands_still_are_named() {
             world.gifts(0, [("ann", id)]).await;
             world.gifts(1, [("ben", id)]).await;
         }
-        // What is applied and what is named as lost is everything, and nothing is both.
+        // Every record is either applied or named as lost, and none is both.
         eventually("all are applied or named", async || {
             let applied = world.coins().await.get("ann").map_or(0, |(coins, _)| *coins);
             let parked = world.parked().await;

@@ -1,4 +1,4 @@
-//! Transactional producers: markers and aborted records occupy offsets and are never handed out.
+//! Transactional producers: markers and aborted records take up offsets, but are never delivered.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,10 +10,10 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 
 use crate::world::{World, eventually, gift, metrics, status};
 
-/// How long the broker may take to end a transaction.
+/// Time limit for the broker to end a transaction.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A producer whose records are in transactions.
+/// A transactional producer.
 struct Transactional(Arc<BaseProducer>);
 
 impl Transactional {
@@ -82,7 +82,7 @@ async fn the_lag_behind_transactions_reaches_zero() {
             format!(r#"plaudit_ingest_lag_records{{topic="{}",partition="0"}} 0"#, world.topic);
         eventually("the gauge is 0", async || reader.lag_metrics().contains(&gauge).then_some(()))
             .await;
-        // The lag is told by what was read; that is stored a moment later.
+        // The lag follows from what was read; the offset is stored a moment later.
         eventually("the end is stored", async || {
             let status = status(&options, &world).await;
             (status.topics[0].partitions[0].committed_offset == Some(15)).then_some(())
@@ -115,7 +115,7 @@ async fn rule_21_removing_markers_and_aborted_records_is_not_a_loss() {
         };
         read_to(&reader, 8).await;
 
-        // While it is read.
+        // Records are removed while the partition is read.
         world.remove_records(0, 8).await;
         producer.transaction(&world, "ann", 6..7, true).await;
         world.until_coins(&[("ann", 4)]).await;
@@ -123,7 +123,7 @@ async fn rule_21_removing_markers_and_aborted_records_is_not_a_loss() {
         read_to(&reader, 8 + 2 + 3).await;
         reader.stop().await;
 
-        // While it is not.
+        // Records are removed while nobody reads.
         world.remove_records(0, 8 + 2 + 3).await;
         let reader = world.read_with(options);
         producer.transaction(&world, "ann", 9..10, true).await;

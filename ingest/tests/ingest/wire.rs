@@ -1,4 +1,4 @@
-//! A record as bytes, for what no client library sends.
+//! Writes a record byte by byte, for cases that no client library sends.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -21,7 +21,7 @@ pub async fn send(brokers: &str, topic: &str, partition: i32, header: &[u8], val
         answer
     });
     let answer = answer.await.unwrap();
-    // Correlation id, topics, name, partitions, partition; then the error.
+    // The error code follows the correlation id, topics, name, partitions and partition.
     let at = 4 + 4 + 2 + topic.len() + 4 + 4;
     let error = i16::from_be_bytes([answer[at], answer[at + 1]]);
     assert_eq!(error, 0, "the broker takes the record");
@@ -92,7 +92,7 @@ fn counted(bytes: &[u8]) -> Vec<u8> {
     counted
 }
 
-/// Zigzag, seven bits at a time.
+/// Encodes a zigzag varint, seven bits at a time.
 fn varint(value: i32) -> Vec<u8> {
     let mut rest = ((value << 1) ^ (value >> 31)).cast_unsigned();
     let mut bytes = Vec::new();
@@ -107,9 +107,11 @@ fn varint(value: i32) -> Vec<u8> {
     }
 }
 
+/// Computes the CRC bit by bit, which is fast enough for one record.
+///
 /// # Source
 ///
-/// RFC 3720, appendix B.4; bit by bit, since one record is enough.
+/// RFC 3720, appendix B.4.
 fn crc32c(bytes: &[u8]) -> u32 {
     let mut crc = u32::MAX;
     for byte in bytes {

@@ -1,4 +1,4 @@
-//! What the tests share: a database and a topic of one's own, and who reads the one into the other.
+//! The fixture of these tests: a database and a topic of their own, and a reader between them.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
@@ -26,7 +26,7 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-/// Adds up the coins of gifts, and never ends.
+/// A task that adds up the coins of gifts and never completes.
 const TASKS: &str = "
 tasks:
   - id: gifts
@@ -35,16 +35,16 @@ tasks:
     objective: { on: gift.sent, measure: { sum: data.coins }, target: 1000000000 }
 ";
 
-/// The longest that anything may take on a busy machine.
+/// Time limit for any wait, with a margin for a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A database and a topic.
+/// A database, a topic, and a queue that applies actions.
 pub struct World {
     pub brokers: String,
     pub topic: String,
-    /// What the program works with.
+    /// The program's connections.
     pub pool: PgPool,
-    /// What the test looks with. A test that ends the program's connections keeps this.
+    /// The test's own connections. They survive a test that ends the program's.
     pub looking: PgPool,
     pub group: String,
     pub sources: watch::Sender<Arc<Sources>>,
@@ -67,15 +67,15 @@ impl World {
         Self::with_topic(topic).await
     }
 
-    /// The topic need not exist.
+    /// Creates a world for a topic that need not exist yet.
     pub async fn with_topic(topic: String) -> Self {
         Self::projecting(topic, vec![]).await
     }
 
-    /// With projections that are folded in the batch.
+    /// Creates a world with projections that run in the transaction of each batch.
     pub async fn projecting(topic: String, projections: Vec<Arc<dyn BatchProjection>>) -> Self {
         metrics();
-        // RUST_LOG shows what reading says.
+        // Set RUST_LOG to see the reader's log.
         let filter = tracing_subscriber::EnvFilter::from_default_env();
         let _ = tracing_subscriber::fmt().with_env_filter(filter).with_test_writer().try_init();
         let brokers = test_cluster::kafka_brokers().await;
@@ -117,7 +117,7 @@ impl World {
         self.read_over(options, &self.pool)
     }
 
-    /// With what reading asks the database, but for the queue, over a pool of its own.
+    /// Starts a reader whose own queries, apart from the queue's, use the given pool.
     pub fn read_over(&self, options: IngestOptions, pool: &PgPool) -> Reader {
         let stopped = CancellationToken::new();
         let (queue, sources) = (self.queue.clone(), self.sources.subscribe());
@@ -125,7 +125,7 @@ impl World {
         Reader { ingest, stopped }
     }
 
-    /// A pool to the same database through a proxy that can fall silent.
+    /// Returns a pool to the same database through a proxy that can fall silent.
     pub async fn through_proxy(&self) -> (FaultProxy, PgPool) {
         let direct = self.pool.connect_options();
         let proxy = FaultProxy::start(format!("{}:{}", direct.get_host(), direct.get_port()));
@@ -134,7 +134,7 @@ impl World {
         (proxy, self.pool.options().clone().connect_lazy_with(through))
     }
 
-    /// Sends a record and gives its offset.
+    /// Sends a record and returns its offset.
     pub async fn send(&self, record: Sent<'_>) -> i64 {
         let mut headers = OwnedHeaders::new();
         for (key, value) in record.headers {
@@ -150,7 +150,7 @@ impl World {
             Some(value) => sent.payload(value),
             None => sent,
         };
-        // A topic that was created a moment ago is not known to the producer yet.
+        // The producer may not know a new topic yet, and retries.
         self.producer.send(sent, PATIENCE).await.unwrap().offset
     }
 
@@ -163,7 +163,7 @@ impl World {
         futures::future::join_all(sent).await;
     }
 
-    /// What each user has, and in how many steps.
+    /// Returns each user's coins and number of steps.
     pub async fn coins(&self) -> BTreeMap<String, (i64, i64)> {
         let rows: Vec<(String, i64, i64)> = sqlx::query_as(
             "select aggregate_id, count(*), max((payload->>'progress')::bigint) from events
@@ -175,7 +175,7 @@ impl World {
         rows.into_iter().map(|(user, steps, coins)| (user, (coins, steps))).collect()
     }
 
-    /// Waits until the users have these coins, in as many steps.
+    /// Waits until the users have these coins, one coin per step.
     pub async fn until_coins(&self, wanted: &[(&str, i64)]) {
         let wanted: BTreeMap<_, _> =
             wanted.iter().map(|(user, coins)| ((*user).to_owned(), (*coins, *coins))).collect();
@@ -217,7 +217,7 @@ impl World {
     }
 }
 
-/// Who reads.
+/// A running reader.
 pub struct Reader {
     ingest: Ingest,
     stopped: CancellationToken,
@@ -240,7 +240,7 @@ impl Reader {
         self.ingest.health().partitions().len()
     }
 
-    /// How many partitions of each topic this process has.
+    /// Returns the number of partitions that this process has of each topic.
     pub fn partitions_by_topic(&self) -> BTreeMap<String, usize> {
         let mut counts = BTreeMap::new();
         for partition in self.ingest.health().partitions() {
@@ -249,17 +249,17 @@ impl Reader {
         counts
     }
 
-    /// The lag as `/metrics` shows it.
+    /// Returns the lag as `/metrics` shows it.
     pub fn lag_metrics(&self) -> String {
         self.ingest.health().lag_metrics()
     }
 
-    /// Below this everything of the only partition is applied.
+    /// Returns the next offset of the only partition.
     pub fn next_offset(&self) -> Option<i64> {
         self.ingest.health().partitions().first()?.next_offset
     }
 
-    /// Records not applied yet; `None` while a partition is not verified.
+    /// Returns the number of records not applied yet; `None` while a partition is not verified.
     pub fn lag(&self) -> Option<i64> {
         self.ingest.health().partitions().iter().map(|partition| partition.lag).sum()
     }
@@ -268,7 +268,7 @@ impl Reader {
         eventually("reading is ready", async || self.ready().ok()).await;
     }
 
-    /// Waits until readiness is refused for a reason that speaks of all this.
+    /// Waits until readiness is refused with a reason that contains all these words.
     pub async fn until_refused(&self, words: &[&str]) {
         eventually(&format!("readiness is refused with {words:?}"), async || {
             let reason = self.ready().err()?;
@@ -282,7 +282,7 @@ impl Reader {
             .await;
     }
 
-    /// Ends in order.
+    /// Stops the reader in order.
     pub async fn stop(self) {
         self.stopped.cancel();
         self.ingest.join().await;
@@ -296,7 +296,7 @@ pub fn metrics() -> String {
     METRICS.render()
 }
 
-/// How the topics stand, by a broker that may be slow to answer.
+/// Returns the status of the topics, once the broker has answered.
 pub async fn status(options: &IngestOptions, world: &World) -> Status {
     eventually("the broker says how the topics stand", async || {
         plaudit_ingest::status::status(options, &world.pool).await.ok()
@@ -309,7 +309,7 @@ fn looking_at(url: &str) -> PgConnectOptions {
     options.application_name("test")
 }
 
-/// A gift as a CloudEvent in structured mode.
+/// Returns a gift as a CloudEvent in structured mode.
 pub fn gift(user: &str, id: &str, coins: i64) -> Vec<u8> {
     gift_at(user, id, coins, "2025-03-29T01:30:00Z").to_string().into_bytes()
 }
@@ -319,7 +319,7 @@ pub fn gift_at(user: &str, id: &str, coins: i64, time: &str) -> Value {
         "time":time,"data":{"coins":coins}})
 }
 
-/// Waits for a fact.
+/// Waits until `look` returns something.
 pub async fn eventually<T>(fact: &str, look: impl AsyncFnMut() -> Option<T>) -> T {
     waiting::eventually(PATIENCE, fact, look).await
 }

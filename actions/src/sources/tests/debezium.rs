@@ -1,8 +1,8 @@
-//! The recipe for change data capture in docs/sources.md, word by word.
+//! The recipe for change data capture, taken from docs/sources.md.
 
 use super::*;
 
-/// The first block of YAML under the heading of the recipe.
+/// Returns the first YAML block below the recipe's heading.
 fn recipe() -> Sources {
     let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/sources.md");
     let docs = std::fs::read_to_string(docs).unwrap();

@@ -1,8 +1,8 @@
-//! `each`: an action for every entry of a list, with data of its own.
+//! `each`: one action for every entry of a list, with its own data.
 
 use super::*;
 
-/// An entry whose actions are those of the players of a match.
+/// Returns an entry that makes an action for each player of a match, with one field replaced.
 fn of_players(field: &str, expression: &str) -> Value {
     let mut action = json!({"id": "value.id", "source": "'/matches'", "type": "'match.played'",
         "user": "item.name", "time": "timestamp(value.at)",
@@ -28,7 +28,7 @@ fn each_user_has_data_of_its_own() {
     assert_eq!(super::actions(map_value(&numbered, &played()))[1].id, "m-1/ben");
 }
 
-/// As the contract writes it, and with a `when` beside it.
+/// The example of the documentation, plus a `when`.
 #[test]
 fn one_mapping_gives_each_viewer_what_it_watched() {
     let text = r#"
@@ -117,7 +117,8 @@ fn what_a_list_makes_of_a_record_is_bounded() {
     }
 }
 
-/// What is counted is the memory of the copies: a list of small numbers takes some twenty times its text.
+/// The limit counts the memory of the copies: a list of small numbers takes about twenty times its
+/// text.
 #[test]
 fn what_the_data_of_all_users_takes_in_memory_is_bounded() {
     let mut all = of_players("user", "item.names");
@@ -130,11 +131,11 @@ fn what_the_data_of_all_users_takes_in_memory_is_bounded() {
     };
     let fits = with(500, 600);
     assert_eq!(actions(map_value(&of_all, &fits)).len(), 500);
-    // 1.2 MB of text, and 19 MB of memory.
+    // 1.2 MB of text become 19 MB in memory.
     let parked_once = parked(map_value(&of_all, &with(1_000, 600)));
     assert_eq!(parked_once.len(), 1);
     assert!(parked_once[0].reason.contains("bytes of memory"), "{parked_once:?}");
-    // All entries of a topic share it.
+    // All entries of a topic share the limit.
     let mapped = map_value(&twice, &fits);
     let parked = mapped.iter().filter(|mapped| matches!(mapped, Mapped::Park(_))).count();
     assert_eq!((mapped.len() - parked, parked), (500, 1));

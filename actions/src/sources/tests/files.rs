@@ -122,7 +122,8 @@ fn the_sample_is_read() {
     assert_eq!(check(&[sample]), []);
 }
 
-/// Each pattern is within its limit, and all of them together take time and memory in every process.
+/// Each pattern is within its own limit, but together they would cost every process time and
+/// memory.
 #[test]
 fn rule_23_patterns_are_bounded_over_all_files() {
     let file = |name: &str, numbers: std::ops::Range<usize>| {

@@ -1,9 +1,9 @@
-//! Records that are not JSON.
+//! Records in formats other than JSON.
 
 use super::*;
 
-/// Stands for a schema registry: a record is the byte 0 and its JSON; `down` stands for a schema that
-/// can't be had, anything else for one that is not known.
+/// Stands in for a schema registry. A record is the byte 0 followed by JSON; `down` has an
+/// unavailable schema, anything else an unknown one.
 #[derive(Debug)]
 struct Prefixed;
 

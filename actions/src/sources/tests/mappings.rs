@@ -4,7 +4,7 @@ fn value() -> Value {
     json!({"kind": "formed", "id": "e-1", "users": ["ann", "ben"], "at": TIME, "team": 7})
 }
 
-/// What an entry changed at one field makes of a record.
+/// Maps the value with an entry that has one field replaced.
 fn changed(field: &str, expression: &str) -> Vec<Mapped> {
     map_value(&sources(&[entry(field, expression)]), &value())
 }
@@ -26,7 +26,7 @@ fn a_list_of_users_gives_one_action_for_each() {
     assert!(changed("user", "[]").is_empty());
 }
 
-/// Without a limit one record could fill the memory, again after each restart.
+/// Without a limit, one record could fill the memory, and again after each restart.
 #[test]
 fn a_record_with_too_many_users_is_parked_once_as_a_whole() {
     let of_users = |count: usize| {
@@ -52,7 +52,7 @@ fn what_would_be_copied_for_each_user_is_bounded() {
     let whole = parked(large);
     assert_eq!(whole.len(), 1);
     assert!(whole[0].reason.contains("`data` for each of its users"), "{whole:?}");
-    // The same if a copy of the record would be parked for each.
+    // The same limit holds for the copies of a record that would be parked for each user.
     let parked = parked(map_value(&sources(&[entry("id", "value.nothing")]), &value));
     assert_eq!((parked.len(), &parked[0].user), (1, &None));
     assert!(parked[0].reason.contains("once instead of 1000 times"), "{parked:?}");
@@ -180,7 +180,7 @@ fn rule_22_what_fails_before_its_user_is_known_blocks_no_one() {
     }
 }
 
-/// As in the `where` of a task: other records of the topic may have another shape.
+/// As in the `where` of a task, other records of the topic may have another shape.
 #[test]
 fn a_when_that_names_a_missing_field_does_not_apply() {
     for when in ["value.missing == 'formed'", "value.missing", "value.missing.deeper > 1"] {
@@ -192,7 +192,7 @@ fn a_when_that_names_a_missing_field_does_not_apply() {
         let tried = sources.try_record(&record.unwrap().as_raw()).unwrap();
         assert!(matches!(tried[0].outcome, TrialOutcome::DoesNotApply), "{when}");
     }
-    // `||` needs no more than one side that is true, whether the other one is there or not.
+    // `||` needs only one side that is true, even if the other one names a missing field.
     let mut either = entry("user", "value.users");
     either["when"] = "value.missing == 1 || has(value.id)".into();
     assert!(!map_value(&sources(&[either]), &value()).is_empty());

@@ -1,4 +1,4 @@
-//! The set-aside list: every record that can't be understood, with its place and bytes, and no other.
+//! The parked list must hold every unreadable record with its position and bytes, and no other.
 
 use std::collections::HashMap;
 
@@ -12,11 +12,11 @@ use crate::soak::error::SoakError;
 use crate::soak::producer::Sent;
 use crate::soak::traffic::Meaning;
 
-/// What one request may list.
+/// The page size of a request.
 const PAGE: &str = "1000";
 
 impl Audit {
-    /// Compares the list. Gives its length.
+    /// Compares the list. Returns its length.
     pub(super) async fn check_parked(&self, sents: &[Sent]) -> Result<usize, SoakError> {
         let mut wanted: HashMap<(i32, i64), &[u8]> = HashMap::new();
         for sent in sents {

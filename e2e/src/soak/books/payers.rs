@@ -1,4 +1,4 @@
-//! The payers: every line was paid once and nothing else was, and plaudit's books say so.
+//! The payers must have paid every reward once and nothing else, and plaudit's books must say so.
 
 use std::time::{Duration, Instant};
 
@@ -12,18 +12,18 @@ use crate::soak::oracle::{Grant, grants};
 use crate::soak::payers::{KIND, Payment, Payments, Way, acknowledgement};
 use crate::soak::program::said;
 
-/// The time limit for well-behaved payers to pay all that is due.
+/// Time limit for well-behaved payers to pay all that is due.
 const DELIVERED_MAX: Duration = Duration::from_secs(120);
-/// Lines on their way get this long before they are sent again.
+/// Interval between resyncs, so that lines on their way have time to arrive.
 const RESYNC_EVERY: Duration = Duration::from_secs(10);
-/// Of how many delivered lines the payer says in the end that they failed.
+/// The most delivered lines that the payer calls failed at the end.
 const CONTRADICTIONS: usize = 20;
-/// States of what a payer still has to pay, or to say something about.
+/// States in which a payer still has to pay a line or to acknowledge it.
 const UNDELIVERED: [&str; 3] = ["claimed", "delivering", "failed"];
 
 impl Audit {
-    /// Waits until everything is delivered by plaudit's books; what payers refused or forgot is sent again,
-    /// as an operator would.
+    /// Waits until plaudit's books show everything as delivered. Like an operator, sends again what
+    /// payers have refused or forgotten.
     pub(super) async fn deliver_the_rest(&self) -> Result<(), SoakError> {
         let (begun, mut sent_at) = (Instant::now(), None);
         loop {
@@ -45,7 +45,7 @@ impl Audit {
                 let reason = ["--reason", "the payers are back"];
                 let arguments = [&["rewards", "resync", "--since", &since][..], &reason].concat();
                 let output = self.program.run(&arguments).await?;
-                // What was delivered while it ran is refused, and that is right.
+                // Lines that are delivered while it runs are refused, as they should be.
                 tracing::info!("soak: {}", said(&output));
                 sent_at = Some(Instant::now());
             }
@@ -53,7 +53,7 @@ impl Audit {
         }
     }
 
-    /// The first thousand grants in a state.
+    /// Returns the first thousand grants in a state.
     async fn grants_in(&self, state: &str) -> Result<Vec<Value>, SoakError> {
         let query = [("state", state.to_owned()), ("limit", "1000".to_owned())];
         let read = || self.api.get_as_operator(&["v1", "grants"], &query);
@@ -61,7 +61,8 @@ impl Audit {
         Ok(page["grants"].as_array().cloned().unwrap_or_default())
     }
 
-    /// Says of delivered lines that they failed. The comparison of users finds what came of it.
+    /// Reports some delivered lines as failed. The comparison of users checks that this changes
+    /// nothing.
     pub(super) async fn contradict(&self) -> Result<(), SoakError> {
         let delivered = self.grants_in("delivered").await?;
         let actions: Vec<Value> = delivered
@@ -82,7 +83,8 @@ impl Audit {
         Ok(())
     }
 
-    /// Compares what each payer paid with what it owed. Gives how many lines were paid by webhook, and by the topic.
+    /// Compares what each payer paid with what it owed. Returns the number of lines paid by webhook
+    /// and by topic.
     pub(super) async fn check_payers(&self) -> (usize, usize) {
         let is_owed = |grant: &Grant| grant.automatic || self.claimed.contains(&grant.id);
         let earned = self.books.iter().flat_map(|(user, book)| grants(*user, book));
@@ -102,7 +104,7 @@ impl Audit {
         paid
     }
 
-    /// Compares what one payer paid. Gives how many lines that are.
+    /// Compares what one payer paid. Returns the number of lines.
     async fn compare_payer(&self, way: Way, owed: &Payments) -> usize {
         let begun = Instant::now();
         let paid = loop {

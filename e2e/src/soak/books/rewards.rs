@@ -1,4 +1,4 @@
-//! The topic of rewards: every line that is to be paid, at least once, and no other.
+//! The topic of rewards must hold every line that is to be paid at least once, and no other.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::{Duration, Instant};
@@ -17,14 +17,14 @@ use crate::soak::error::SoakError;
 use crate::soak::oracle::{Grant, grants};
 use crate::soak::{REWARDS, REWARDS_PARTITIONS};
 
-/// How long the last rewards may take after the last record was applied.
+/// Time limit for the last rewards after the last record was applied.
 pub(super) const PUBLISHED_MAX: Duration = Duration::from_secs(120);
-/// Nothing unexpected follows if nothing at all followed for this long.
+/// After this long without a message, no further one is expected.
 pub(super) const SILENCE: Duration = Duration::from_secs(2);
 const POLL: Duration = Duration::from_millis(100);
 
 impl Audit {
-    /// Compares the topic. Gives how many grants it holds, and of how many the order was compared.
+    /// Compares the topic. Returns the number of its grants, and of those whose order was compared.
     pub(super) async fn check_topic(&self) -> Result<(usize, usize), SoakError> {
         let mut wanted: HashMap<Uuid, Grant> = HashMap::new();
         let mut unclaimed: HashSet<Uuid> = HashSet::new();
@@ -60,16 +60,17 @@ impl Audit {
         Ok((published.len(), in_order))
     }
 
-    /// A user's grants come in the order in which they became due: with an action, or with a claim.
-    /// What a restart publishes again says nothing about the order. Gives how many were compared with
-    /// one before.
+    /// Checks that a user's grants come in the order in which they became due, by an action or by a
+    /// claim. Messages that a restart repeats don't count. Returns the number of grants that were
+    /// compared with an earlier one.
     fn check_order(&self, order: &[Uuid], wanted: &HashMap<Uuid, Grant>) -> usize {
         let mut compared = 0;
         let mut last: BTreeMap<(u32, bool), (u64, Uuid)> = BTreeMap::new();
         for id in order {
             let Some(grant) = wanted.get(id) else { continue };
             let claimed = self.claimed_at.get(id).copied();
-            // An action and a claim can't be compared: one has a number of ours, one of the lane.
+            // Grants due by an action and by a claim can't be compared: the former are numbered by
+            // the oracle, the latter by their lane.
             let Some(due) = claimed.or(grant.automatic.then_some(grant.reached_by)) else {
                 continue;
             };
@@ -85,7 +86,7 @@ impl Audit {
         compared
     }
 
-    /// All messages of a grant say the same, which is what was earned.
+    /// Checks that all messages of a grant are equal and say what was earned.
     fn check_messages(&self, grant: &Grant, messages: &[Value]) {
         let Grant { reward, .. } = grant;
         let wanted = json!({
@@ -103,16 +104,16 @@ impl Audit {
     }
 }
 
-/// What lies on the topic.
+/// The messages on the topic.
 #[derive(Default)]
 struct Published {
-    /// By the grant's id.
+    /// All messages by grant id.
     messages: HashMap<Uuid, Vec<Value>>,
-    /// Each grant once, as it came first. A user's lie in one partition.
+    /// Each grant once, in the order of first messages. A user's grants are in one partition.
     order: Vec<Uuid>,
 }
 
-/// All messages, once every wanted one is there and silence has followed.
+/// Reads all messages until every expected one has arrived and nothing follows.
 fn read_topic(brokers: &str, wanted: &HashSet<Uuid>) -> Result<Published, SoakError> {
     let consumer: BaseConsumer = ClientConfig::new()
         .set("bootstrap.servers", brokers)
@@ -139,7 +140,7 @@ fn read_topic(brokers: &str, wanted: &HashSet<Uuid>) -> Result<Published, SoakEr
                 continue;
             }
             Some(Err(fatal @ KafkaError::MessageConsumptionFatal(_))) => return Err(fatal.into()),
-            // The client connects again by itself.
+            // The client reconnects by itself.
             Some(Err(passing)) => tracing::info!("soak: the reader of rewards: {passing}"),
             None => {}
         }
@@ -150,7 +151,8 @@ fn read_topic(brokers: &str, wanted: &HashSet<Uuid>) -> Result<Published, SoakEr
     }
 }
 
-/// What is compared of a message. One without an id is found under the id of nobody.
+/// Returns the grant id and the compared fields of a message. Without an id, the nil UUID stands
+/// in.
 fn read_message(key: Option<&[u8]>, payload: Option<&[u8]>) -> (Uuid, Value) {
     let body: Value = serde_json::from_slice(payload.unwrap_or_default()).unwrap_or_default();
     let id = body["id"].as_str().and_then(|id| id.parse().ok()).unwrap_or_default();

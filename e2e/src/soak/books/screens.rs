@@ -1,4 +1,4 @@
-//! The screen and the rewards of every user.
+//! Compares the screen and the rewards of every user.
 
 use std::sync::Arc;
 
@@ -11,11 +11,11 @@ use crate::soak::action::user_name;
 use crate::soak::error::SoakError;
 use crate::soak::oracle::{UserBook, expected_screen, grants};
 
-/// Users that are compared at a time.
+/// The number of users compared at the same time.
 const AT_ONCE: usize = 8;
 
 impl Audit {
-    /// Compares every user. Gives how many there are.
+    /// Compares every user. Returns their number.
     pub(super) async fn check_users(self: &Arc<Self>) -> Result<usize, SoakError> {
         stream::iter(self.books.iter().map(Ok))
             .try_for_each_concurrent(AT_ONCE, |(user, book)| async move {
@@ -26,7 +26,8 @@ impl Audit {
         Ok(self.books.len())
     }
 
-    /// Before and after may lie in different periods: the screen is of one of both moments.
+    /// Compares a screen with the oracle's at the moment before and after the read, between which a
+    /// period may end. It must equal one of them.
     async fn check_screen(&self, user: u32, book: &UserBook) -> Result<(), SoakError> {
         let name = user_name(user);
         let before = Timestamp::now();
@@ -104,7 +105,7 @@ impl Audit {
     }
 }
 
-/// What is compared of a task, in one way of writing it.
+/// Returns the compared fields of a task in a normal form.
 fn comparable_task(task: &Value) -> Value {
     let mut shown = json!({
         "id": task["id"], "kind": task["kind"], "order": task["order"], "state": task["state"],
@@ -168,7 +169,7 @@ fn comparable_period(period: &Value) -> Value {
     })
 }
 
-/// By the time of the comparison, all that was claimed is delivered.
+/// Treats `delivered` as `taken`, since by now all claimed rewards are delivered.
 fn settled(state: &Value) -> Value {
     match state.as_str() {
         Some("delivered") => json!("taken"),
@@ -176,7 +177,7 @@ fn settled(state: &Value) -> Value {
     }
 }
 
-/// Times are compared as instants.
+/// Normalizes a time, so that equal instants are equal.
 fn instant(time: &Value) -> Value {
     let parsed = time.as_str().and_then(|text| text.parse::<Timestamp>().ok());
     parsed.map_or_else(|| time.clone(), |at| json!(at.to_string()))
@@ -186,7 +187,7 @@ fn list(value: &Value) -> Vec<Value> {
     value.as_array().cloned().unwrap_or_default()
 }
 
-/// The paths at which two values differ, with both sides.
+/// Collects the paths at which two values differ, with both values.
 fn differ(path: &str, shown: &Value, wanted: &Value, found: &mut Vec<(String, String)>) {
     match (shown, wanted) {
         (Value::Object(a), Value::Object(b)) => {
@@ -207,12 +208,12 @@ fn differ(path: &str, shown: &Value, wanted: &Value, found: &mut Vec<(String, St
     }
 }
 
-/// The first step of a path.
+/// Returns the first step of a path.
 fn top(path: &str) -> &str {
     path.trim_start_matches('/').split('/').next().unwrap_or_default()
 }
 
-/// Findings are counted by what is wrong.
+/// Returns the kind under which a difference in a field is counted.
 fn kind_of(field: &str) -> &'static str {
     match field {
         "state" => "screen: state",

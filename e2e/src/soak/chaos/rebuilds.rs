@@ -1,4 +1,4 @@
-//! Read models that are built anew, while other things go wrong and when they are killed themselves.
+//! Rebuilds of read models, during other faults and when they are killed themselves.
 
 use std::process::Stdio;
 use std::sync::Arc;
@@ -14,13 +14,14 @@ use crate::soak::findings::Findings;
 use crate::soak::http::Api;
 use crate::soak::program::{Program, said};
 
-/// How long a rebuild may find no room for its last step, or the lock of a killed one still taken.
+/// Time for which a rebuild may fail for want of room in its last step, or because a killed one
+/// still holds the lock.
 const PATIENCE: Duration = Duration::from_secs(180);
-/// How often a rebuild may have ended before it could be caught in the middle.
+/// Attempts to catch a rebuild before it ends.
 const CATCHES: u32 = 20;
 const GLANCE: Duration = Duration::from_millis(5);
 
-/// What plaudit says of a failure that passes.
+/// Plaudit's messages for failures that may pass.
 const PASSING: [&str; 2] =
     ["left no room to put it in place", "is being rebuilt by another process"];
 
@@ -29,24 +30,24 @@ pub struct Rebuilds {
     program: Program,
     api: Arc<Api>,
     findings: Arc<Findings>,
-    /// Crashes of PostgreSQL: they excuse a rebuild that was under way.
+    /// The number of crashes of PostgreSQL. A crash excuses the failure of a running rebuild.
     crashes: Arc<AtomicU64>,
     running: Option<JoinHandle<()>>,
 }
 
 impl Rebuilds {
-    /// None yet.
+    /// Starts without a rebuild.
     pub fn new(program: &Program, api: &Arc<Api>, findings: &Arc<Findings>) -> Self {
         let (program, api, findings) = (program.clone(), Arc::clone(api), Arc::clone(findings));
         Self { program, api, findings, crashes: Arc::default(), running: None }
     }
 
-    /// To be called before PostgreSQL is crashed.
+    /// Counts a crash of PostgreSQL. Call it before the crash.
     pub fn excuse_a_crash(&self) {
         self.crashes.fetch_add(1, Ordering::SeqCst);
     }
 
-    /// Waits for the one that is under way.
+    /// Waits for the running rebuild, if any.
     pub async fn finish(&mut self) -> Result<(), SoakError> {
         match self.running.take() {
             Some(running) => running.await.map_err(|error| SoakError::Broken(error.to_string())),
@@ -54,15 +55,16 @@ impl Rebuilds {
         }
     }
 
-    /// Forgets the one that is under way.
+    /// Abandons the running rebuild, if any.
     pub fn abort(&mut self) {
         if let Some(running) = self.running.take() {
             running.abort();
         }
     }
 
-    /// Starts one in the background; what a crash interrupts goes on with the same command. One that
-    /// was begun before, at the moment named, must not begin anew.
+    /// Starts a rebuild in the background. If a crash interrupts it, the same command continues it.
+    /// If `begun_at` is given, the rebuild was started before at that moment and must not start
+    /// from scratch.
     pub fn start(&mut self, name: &'static str, begun_at: Option<Value>) {
         let (program, api) = (self.program.clone(), Arc::clone(&self.api));
         let (findings, crashes) = (Arc::clone(&self.findings), Arc::clone(&self.crashes));
@@ -96,7 +98,7 @@ impl Rebuilds {
         }));
     }
 
-    /// Kills a rebuild in its middle, and lets the same command go on in the background.
+    /// Kills a rebuild midway, and continues it in the background with the same command.
     pub async fn kill_midway(&mut self, name: &'static str) -> Result<(), SoakError> {
         self.finish().await?;
         for _ in 0..CATCHES {
@@ -115,7 +117,8 @@ impl Rebuilds {
         Err(SoakError::Broken(format!("no rebuild of {name} was ever caught in its middle")))
     }
 
-    /// Lets a rebuild halt, so that it can't end before it is killed. False if it ended before.
+    /// Pauses a rebuild, so that it can't end before it is killed. Returns false if it has ended
+    /// already.
     async fn halt(&self, name: &str, process: &mut Child) -> Result<bool, SoakError> {
         let begun = Instant::now();
         let what = || SoakError::io(format!("watch the rebuild of {name}"));
@@ -133,7 +136,7 @@ impl Rebuilds {
     }
 }
 
-/// What plaudit says of the last rebuild, once one of the instances can.
+/// Returns the status of the last rebuild, as soon as an instance can report it.
 async fn status(api: &Api, name: &str) -> Result<Value, String> {
     let begun = Instant::now();
     loop {

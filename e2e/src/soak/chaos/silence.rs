@@ -1,17 +1,17 @@
-//! A payer that gives no answer any more.
+//! A payer that stops answering.
 
 use std::time::{Duration, Instant};
 
 use super::Chaos;
 use crate::soak::payers::CHANNEL;
 
-/// From the first message without an answer until an instance warns of the endpoint: five messages of a
-/// second each, and something must be due at all.
+/// Time limit from the first unanswered message until an instance warns of the endpoint. That takes
+/// five messages of a second each, and lines that are due.
 const NOTICED_MAX: Duration = Duration::from_secs(60);
 const GLANCE: Duration = Duration::from_millis(250);
 
 impl Chaos {
-    /// Lets the webhook be dead until an instance leaves it alone and says so.
+    /// Silences the webhook until an instance reports that its channel makes no progress.
     pub(super) async fn silence_payer(&self) {
         let before = self.payers.unanswered();
         self.payers.silence(true);

@@ -1,4 +1,4 @@
-//! Whether an instance takes over what another one has left.
+//! Checks that an instance takes over the partitions of one that has stopped.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -9,11 +9,12 @@ use super::{APPLIED_MAX, Chaos};
 use crate::soak::ACTIONS_PARTITIONS;
 use crate::soak::error::SoakError;
 
-/// Each look is a process.
+/// Interval between looks, each of which starts a process.
 const GLANCE: Duration = Duration::from_millis(250);
 
 impl Chaos {
-    /// Waits until records of every partition were applied that came while `gone` was away.
+    /// Waits until the other instance has applied records of every partition that arrived after
+    /// `gone` stopped.
     pub(super) async fn wait_for_takeover(&mut self, gone: usize) -> Result<(), SoakError> {
         let begun = Instant::now();
         let mut ends = BTreeMap::new();
@@ -40,7 +41,7 @@ impl Chaos {
     }
 }
 
-/// By partition.
+/// Returns an offset of each partition.
 fn offsets(status: &Value, name: &str) -> BTreeMap<i64, i64> {
     let topics = status["topics"].as_array().map_or(&[][..], Vec::as_slice);
     let partitions = topics.iter().filter_map(|topic| topic["partitions"].as_array()).flatten();

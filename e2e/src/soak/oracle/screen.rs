@@ -1,4 +1,4 @@
-//! What the task screen must show at a moment.
+//! The expected task screen at a given moment.
 
 use std::collections::HashSet;
 
@@ -15,8 +15,8 @@ use crate::soak::tasks::{Kind, Milestone};
 /// The grants that were claimed.
 pub type Claimed = HashSet<Uuid>;
 
-/// The tasks of a screen, with the states `claimed`, `delivering` and `delivered` of a reward all
-/// called `taken`: how far a payment is depends on the moment.
+/// Returns the tasks of a screen. The states `claimed`, `delivering` and `delivered` of a reward
+/// are all called `taken`, since the progress of a payment depends on the moment.
 pub fn expected_screen(
     user: u32,
     book: &UserBook,
@@ -84,7 +84,7 @@ impl Page<'_> {
         book.task.requires.into_iter().filter(missing).collect()
     }
 
-    /// Of the running cycle only.
+    /// Returns the milestones of the running cycle only.
     fn streak_milestones(&self, book: &TaskBook, streak: &StreakNow) -> Vec<Value> {
         let shown = |milestone: &Milestone| {
             let key = book.streak.cycle.get(&milestone.at).filter(|_| streak.step >= milestone.at);
@@ -128,7 +128,7 @@ impl Page<'_> {
         })
     }
 
-    /// What can be claimed beside what the milestones show, oldest first.
+    /// Returns the claimable milestones that the list of milestones does not show, oldest first.
     fn unclaimed_earlier(
         &self,
         book: &TaskBook,
@@ -156,7 +156,7 @@ impl Page<'_> {
     }
 }
 
-/// A streak as of a moment: it may have broken since the last step.
+/// A streak at a given moment. It may have broken since its last step.
 struct StreakNow {
     current: i64,
     step: i64,

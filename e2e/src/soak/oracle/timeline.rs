@@ -1,4 +1,4 @@
-//! The periods that one task has for one user: a chain without gaps, through changes of zone.
+//! The periods of one task for one user: a chain without gaps, even through changes of zone.
 
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
@@ -7,22 +7,22 @@ use jiff::{Timestamp, ToSpan};
 use crate::soak::action::ZONES;
 use crate::soak::tasks::{Cadence, Unit};
 
-/// One turn. `end` is exclusive.
+/// One period of a task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Period {
-    /// The day, or the week's Monday.
+    /// The day, or the Monday of the week.
     pub first_day: Date,
-    /// From here.
+    /// The first instant.
     pub start: Timestamp,
-    /// Up to here.
+    /// The first instant after it.
     pub end: Timestamp,
 }
 
-/// All periods of a task and user.
+/// All periods of a task for a user.
 #[derive(Debug, Clone)]
 pub struct Timeline {
     cadence: Cadence,
-    /// Ascending. The first one reaches back for ever.
+    /// In ascending order. The first one has no beginning.
     stretches: Vec<Stretch>,
 }
 
@@ -30,18 +30,19 @@ pub struct Timeline {
 #[derive(Debug, Clone)]
 struct Stretch {
     zone: TimeZone,
-    /// The first period, which begins where the last one of the zone before ended.
+    /// The first period. It begins where the last period of the previous zone ended, and is absent
+    /// in the first stretch.
     first: Option<Period>,
 }
 
 impl Timeline {
-    /// One zone from the beginning.
+    /// Creates a timeline with one zone from the beginning.
     pub fn new(cadence: Cadence, zone: usize) -> Self {
         let stretches = vec![Stretch { zone: zone_of(zone), first: None }];
         Self { cadence, stretches }
     }
 
-    /// The period that contains `at`.
+    /// Returns the period that contains `at`.
     pub fn period_at(&self, at: Timestamp) -> Period {
         let begun = |stretch: &&Stretch| stretch.first.is_none_or(|first| first.start <= at);
         let Some(stretch) = self.stretches.iter().rev().find(begun) else {
@@ -53,8 +54,8 @@ impl Timeline {
         }
     }
 
-    /// The user is in another zone from the end of the period that contains `at`. A change that
-    /// waits for the same end is replaced. No change may be older than the one before.
+    /// Changes the zone from the end of the period that contains `at`. Replaces a change that waits
+    /// for the same end. Changes must be made in the order of their times.
     pub fn change_zone(&mut self, at: Timestamp, zone: usize) {
         let (last, zone) = (self.period_at(at), zone_of(zone));
         let start = last.end;
@@ -66,7 +67,7 @@ impl Timeline {
     }
 }
 
-/// The stored name of a period.
+/// Returns the stored key of a period.
 pub fn key(unit: Unit, first_day: Date) -> String {
     match unit {
         Unit::Day => first_day.to_string(),
@@ -88,7 +89,7 @@ fn following(unit: Unit, first_day: Date) -> Date {
     }
 }
 
-/// The first instant of a day that begins at an hour of its own.
+/// Returns the first instant of a day, which begins at the cadence's own hour.
 fn start_of(cadence: Cadence, zone: &TimeZone, day: Date) -> Timestamp {
     let begin = day.at(cadence.day_starts_at, 0, 0, 0);
     zone.to_ambiguous_timestamp(begin).compatible().unwrap_or(Timestamp::MAX)

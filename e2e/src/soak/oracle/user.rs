@@ -1,4 +1,4 @@
-//! One user's tasks as they must be after the records so far.
+//! The expected state of one user's tasks after the records so far.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -8,12 +8,13 @@ use super::timeline::{Period, Timeline, key};
 use crate::soak::action::{Action, Coins, Deed};
 use crate::soak::tasks::{Kind, TASKS, Task};
 
-/// How often a rule decided something: a soak that never meets one proves nothing about it.
+/// The number of times each rule decided something. A soak in which a rule never decides proves
+/// nothing about it.
 #[derive(Debug, Default, Clone, Copy)]
 pub struct Met {
     /// Duplicates.
     pub duplicates: u64,
-    /// Actions that came too late for a task.
+    /// Actions that were too late for a task.
     pub too_late: u64,
     /// Actions that a lock kept out.
     pub locked: u64,
@@ -21,69 +22,69 @@ pub struct Met {
     pub held: u64,
     /// Changes of zone that waited for the end of a period.
     pub zones: u64,
-    /// Streaks that were broken.
+    /// Broken streaks.
     pub broken: u64,
-    /// Streaks that completed a cycle.
+    /// Completed cycles of streaks.
     pub cycles: u64,
 }
 
-/// One user.
+/// The book of one user.
 #[derive(Debug)]
 pub struct UserBook {
-    /// What was met.
+    /// The decisions of the rules.
     pub met: Met,
     seen: HashSet<(u8, u64)>,
-    /// Actions so far.
+    /// The number of actions so far.
     applied: u64,
     zone_told_at: Option<Timestamp>,
-    /// Whether any action ever moved a task.
+    /// True once any action has moved a task.
     counted: bool,
     /// In the order of [`TASKS`].
     pub tasks: Vec<TaskBook>,
 }
 
-/// One task of a user.
+/// The book of one task of a user.
 #[derive(Debug)]
 pub struct TaskBook {
-    /// Its rules.
+    /// The rules of the task.
     pub task: &'static Task,
-    /// Its periods, if it has any.
+    /// The periods, if the task has any.
     pub timeline: Option<Timeline>,
-    /// The latest time of an action that moved it.
+    /// The latest time of an action that moved the task.
     watermark: Option<Timestamp>,
-    /// By period key; those in which something was done.
+    /// By period key: the periods with progress.
     pub turns: BTreeMap<String, Turn>,
-    /// Whether its last milestone was ever reached while unlocked.
+    /// True once the last milestone was reached while unlocked.
     pub completed: bool,
-    /// Periods in a row.
+    /// The streak; only tasks of that kind move it.
     pub streak: Streak,
 }
 
-/// What was done in a period.
+/// The progress in one period.
 #[derive(Debug, Default)]
 pub struct Turn {
-    /// None where there is only one.
+    /// Absent if the task has only one period.
     pub period: Option<Period>,
     /// At most the target.
     pub progress: i64,
-    /// When each milestone was reached.
+    /// Time at which each milestone was reached.
     pub reached: BTreeMap<i64, Timestamp>,
-    /// By which action of the user, counted in the order of the log.
+    /// The number of the user's action that reached each milestone, in the order of the log.
     pub reached_by: BTreeMap<i64, u64>,
     /// Milestones reached while locked.
     held: Vec<i64>,
 }
 
-/// Periods in a row.
+/// A row of periods without a gap.
 #[derive(Debug, Default)]
 pub struct Streak {
-    /// As of the last step.
+    /// The length as of the last step.
     pub current: i64,
-    /// Ever.
+    /// The greatest length so far.
     pub longest: i64,
     /// The period of the last step.
     pub last: Option<Period>,
-    /// Where the milestones of the running cycle were reached, by `at`.
+    /// By milestone: the key of the period in which the running cycle reached it.
     pub cycle: BTreeMap<i64, String>,
 }
 
@@ -96,7 +97,7 @@ impl Default for UserBook {
 }
 
 impl UserBook {
-    /// Takes the next action of the user's partition.
+    /// Applies the next action of the user's partition.
     pub fn apply(&mut self, action: &Action) {
         if !self.seen.insert((action.source, action.id)) {
             self.met.duplicates += 1;
@@ -129,7 +130,7 @@ impl UserBook {
         wanted.is_some_and(|id| self.tasks.iter().any(|book| book.task.id == id && !book.completed))
     }
 
-    /// What was reached while `completed` was missing is reached now.
+    /// Grants the milestones that were reached while `completed` was missing.
     fn release(&mut self, completed: &str, by: (Timestamp, u64)) {
         for book in self.tasks.iter_mut().filter(|book| book.task.requires == Some(completed)) {
             let mut done = false;
@@ -184,7 +185,7 @@ impl TaskBook {
         }
     }
 
-    /// The period of an instant and its key.
+    /// Returns the key and the bounds of the period that contains an instant.
     pub fn period_at(&self, at: Timestamp) -> (String, Option<Period>) {
         match (&self.timeline, self.task.cadence()) {
             (Some(timeline), Some(cadence)) => {
@@ -195,7 +196,7 @@ impl TaskBook {
         }
     }
 
-    /// Whether the action moved the task.
+    /// Counts an action. Returns true if it moved the task.
     fn advance(&mut self, credit: i64, by: (Timestamp, u64), locked: bool, met: &mut Met) -> bool {
         let (at, _) = by;
         let (key, period) = self.period_at(at);
@@ -236,7 +237,7 @@ impl TaskBook {
         true
     }
 
-    /// One more period of the streak.
+    /// Adds one period to the streak.
     fn step(&mut self, key: &str, period: Option<Period>, by: (Timestamp, u64), met: &mut Met) {
         let (Kind::Streak { cycle, .. }, Some(period)) = (self.task.kind, period) else { return };
         let streak = &mut self.streak;
@@ -260,13 +261,13 @@ impl TaskBook {
     }
 }
 
-/// Times are kept to the microsecond; producers may write more.
+/// Cuts a time to whole microseconds, as plaudit does; producers may write more digits.
 fn cut(time: Timestamp) -> Timestamp {
     Timestamp::from_microsecond(time.as_microsecond()).unwrap_or(time)
 }
 
-/// What an action is worth for a task; nothing if the task does not ask for it, its `where` does
-/// not hold, or the measure can't be taken.
+/// Returns the amount by which an action moves a task, or `None` if the task does not listen to it,
+/// its `where` does not hold, or the measure can't be taken.
 fn credit(task: &Task, deed: Deed) -> Option<i64> {
     let credit = match (task.id, deed) {
         ("welcome" | "first-friends", Deed::ProfileCompleted)

@@ -1,4 +1,4 @@
-//! The payer that reads the topic of rewards, and confirms by actions.
+//! The payer that reads the topic of rewards and confirms by actions.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -17,12 +17,12 @@ use super::{KIND, Payment, Shared, Way, acknowledgement};
 use crate::soak::error::SoakError;
 use crate::soak::{REWARDS, REWARDS_PARTITIONS};
 
-/// Answers are gathered for this long, and sent together.
+/// Time for which answers are gathered before they are sent together.
 const GATHER: Duration = Duration::from_millis(200);
 const ANSWERS_MAX: usize = 500;
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// The names of all that is done and should not be.
+/// The faults of this payer.
 pub(super) const ODDITIES: [&str; 4] = [
     "lines of the topic forgotten",
     "lines of the topic said to have failed first",
@@ -30,14 +30,15 @@ pub(super) const ODDITIES: [&str; 4] = [
     "lines of the topic confirmed twice",
 ];
 
-/// Reads the topic from its beginning.
+/// Starts to read the topic from its beginning.
 pub(super) fn start(brokers: &str, shared: Arc<Shared>) -> Result<AbortHandle, SoakError> {
     let consumer: StreamConsumer = ClientConfig::new()
         .set("bootstrap.servers", brokers)
         .set("group.id", "soak-payer") // rdkafka wants one; nothing is committed under it
         .set("enable.auto.commit", "false")
         .set("reconnect.backoff.max.ms", "500")
-        // After a crash of the broker a partition may stand still until its leader is asked for again.
+        // After a crash of the broker, a partition may be stuck until its leader is looked up
+        // again.
         .set("topic.metadata.refresh.interval.ms", "1000")
         .set_log_level(RDKafkaLogLevel::Emerg)
         .create()?;
@@ -57,7 +58,7 @@ async fn run(consumer: StreamConsumer, shared: Arc<Shared>) {
         while answers.len() < ANSWERS_MAX {
             match timeout_at(until, consumer.recv()).await {
                 Ok(Ok(message)) => answers.extend(answer(&message, &mut seen, &shared)),
-                // The client connects again by itself.
+                // The client reconnects by itself.
                 Ok(Err(_)) => sleep(PAUSE).await,
                 Err(_) => break,
             }
@@ -68,7 +69,8 @@ async fn run(consumer: StreamConsumer, shared: Arc<Shared>) {
     }
 }
 
-/// Pays what a message names unless it was paid, and makes the answer, which depends on the message alone.
+/// Pays the grant of a message unless it is already paid, and returns the answers. They depend on
+/// the message alone.
 fn answer(message: &BorrowedMessage, seen: &mut HashSet<Uuid>, shared: &Shared) -> Vec<Value> {
     let body: Value =
         serde_json::from_slice(message.payload().unwrap_or_default()).unwrap_or_default();
@@ -111,7 +113,7 @@ fn answer(message: &BorrowedMessage, seen: &mut HashSet<Uuid>, shared: &Shared) 
     }
 }
 
-/// Sends them until they are durable. They are counted once, however often they arrive.
+/// Sends answers until plaudit has stored them. However often one arrives, it counts once.
 async fn say(answers: &[Value], shared: &Shared) {
     loop {
         match shared.api.post_actions(answers).await {

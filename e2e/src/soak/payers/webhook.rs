@@ -1,4 +1,4 @@
-//! The payer by webhook.
+//! The payer that is called by webhook.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -18,38 +18,38 @@ use uuid::Uuid;
 use super::{CHANNEL, KIND, Payment, Shared, Way, acknowledgement};
 
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
-/// The time limit for an answer, in whole seconds.
+/// Plaudit's time limit for an answer, in whole seconds.
 const TIMEOUT_SECONDS: u64 = 1;
 const LATE: Duration = Duration::from_millis(1_000 * TIMEOUT_SECONDS + 300);
-/// Plaudit no longer waits for an answer by then.
+/// Plaudit has stopped waiting for an answer by then.
 const NEVER: Duration = Duration::from_secs(20);
 
-/// The payer's behaviour for a message.
+/// The payer's behaviour for one message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Manner {
-    /// It pays, and says so.
+    /// Pays, and says so.
     Well,
-    /// It does not pay: 503.
+    /// Does not pay: 503.
     Fails,
-    /// It will never pay: 422.
+    /// Refuses to pay for good: 422.
     Refuses,
-    /// It does not pay, and says so by an action as well.
+    /// Does not pay, and also reports that by an action.
     SaysItFailed,
-    /// It pays, and says so when nobody listens any more.
+    /// Pays, and answers when plaudit has stopped waiting.
     AnswersLate,
-    /// It pays, and answers 500.
+    /// Pays, but answers 500.
     DeniesIt,
-    /// It pays, says so, and says so again by an action.
+    /// Pays, says so, and says so again by an action.
     AnswersTwice,
-    /// It pays, says so, and says by an action that it did not.
+    /// Pays and says so, then reports by an action that it has not.
     ContradictsItself,
-    /// It pays, and never answers.
+    /// Pays, but never answers.
     Forgets,
-    /// It is dead.
+    /// Neither pays nor answers.
     Silent,
 }
 
-/// In turn. Half of them are good, so that the endpoint is not taken for dead.
+/// The behaviours in turn. Half of them are good, so that the endpoint does not count as dead.
 const MANNERS: [Manner; 16] = {
     use Manner::{
         AnswersLate, AnswersTwice, ContradictsItself, DeniesIt, Fails, Forgets, Refuses,
@@ -75,7 +75,7 @@ const MANNERS: [Manner; 16] = {
     ]
 };
 
-/// The names of all manners that are not good.
+/// The faults of this payer.
 pub(super) const ODDITIES: [&str; 9] = [
     "payments refused for the moment",
     "payments refused for good",
@@ -110,7 +110,7 @@ impl Manner {
     }
 }
 
-/// The channel of this payer.
+/// Returns the configuration of this payer's channel.
 pub(super) fn channel(address: &str) -> Value {
     json!({
         "name": CHANNEL, "type": "webhook", "url": format!("http://{address}/pay"),
@@ -129,7 +129,7 @@ pub(super) fn start(listener: TcpListener, shared: Arc<Shared>) -> AbortHandle {
     serving.abort_handle()
 }
 
-/// Enters a message, and says in which manner it is met.
+/// Records a message and returns the behaviour for it.
 fn enter(shared: &Shared, id: Uuid, payment: &Payment) -> Manner {
     let mut ledger = shared.ledger();
     ledger.last_message_at = Some(Instant::now());
@@ -189,7 +189,7 @@ fn say(shared: Arc<Shared>, action: Value) {
     });
 }
 
-/// The grant and the message, if its signature is good.
+/// Returns the grant and the message if the signature is valid.
 fn checked(headers: &HeaderMap, body: &Bytes) -> Option<(Uuid, Value)> {
     let header = |name: &str| headers.get(name)?.to_str().ok();
     let (id, text) = (header("webhook-id")?, std::str::from_utf8(body).ok()?);

@@ -7,7 +7,7 @@ use super::{Draft, Meaning};
 use crate::soak::action::Action;
 use crate::soak::rng::Rng;
 
-/// One of several ways to spoil an action.
+/// Spoils an action in one of several ways.
 pub fn of(action: &Action, rng: &mut Rng) -> Draft {
     let mut envelope = action.envelope();
     let whole = action.structured();
@@ -27,7 +27,7 @@ pub fn of(action: &Action, rng: &mut Rng) -> Draft {
             Some(with(envelope, "data", json!({ "zone": "Mars/Olympus_Mons" })))
         }
         _ => {
-            // Far beyond the tolerance of five minutes, and until the soak is over.
+            // Further ahead than the tolerance of five minutes until the soak is over.
             let future = Timestamp::now() + SignedDuration::from_hours(3);
             Some(with(envelope, "time", json!(future.to_string())))
         }
