@@ -1,4 +1,4 @@
-//! Values of each format.
+//! Decoding values of each format.
 
 use std::collections::BTreeMap;
 
@@ -84,7 +84,7 @@ async fn what_cant_be_decoded_is_unreadable_with_its_reason() {
     }
 }
 
-/// A schema may be anybody's: none may end the process.
+/// Anybody may register a schema; none may end the process.
 #[tokio::test]
 async fn rule_23_no_schema_overflows_the_stack() {
     let list = json!({"type": "record", "name": "List",
