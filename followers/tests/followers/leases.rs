@@ -1,4 +1,4 @@
-//! How processes share the lanes, and what happens to a process that is frozen.
+//! Sharing of the lanes among processes, and processes that are frozen.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
