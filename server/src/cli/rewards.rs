@@ -55,7 +55,8 @@ pub enum RewardsCommand {
         /// With --failed: only those that were first seen to be due at this instant or later.
         #[arg(long, requires = "failed")]
         since: Option<Timestamp>,
-        /// Also what another payer would get than the one that was asked already: both may pay it.
+        /// Also rewards that would go to another payer than the one that was asked before: both may
+        /// pay.
         #[arg(long)]
         to_new_payer: bool,
         /// Reason; kept in the users' histories.
@@ -124,7 +125,8 @@ pub enum RewardsCommand {
         /// Also deliver again what is already delivered: for a payer that was restored itself.
         #[arg(long)]
         delivered: bool,
-        /// Also what another payer would get than the one that was asked already: both may pay it.
+        /// Also rewards that would go to another payer than the one that was asked before: both may
+        /// pay.
         #[arg(long)]
         to_new_payer: bool,
         /// Reason; kept in the users' histories.

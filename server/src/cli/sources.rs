@@ -57,7 +57,7 @@ pub enum SourcesCommand {
         /// The later version.
         #[arg(value_name = "V2")]
         after: u32,
-        /// How to print.
+        /// Output format.
         #[command(flatten)]
         format: Format,
     },
