@@ -27,8 +27,8 @@ use crate::kafka::publisher::{Outgoing, Publisher, Sent, Topic};
 /// The name of the follower's checkpoints and leases.
 const FOLLOWER: &str = "event_topic";
 
-/// Maximum number of events in a round, over all lanes. Far below the 100,000 records that the
-/// Kafka client holds.
+/// Maximum number of events in a round over all lanes, and bounds of one lane's share. Far below
+/// the 100,000 records that the Kafka client holds.
 const ROUND: usize = 5_000;
 const PER_LANE: std::ops::RangeInclusive<usize> = 50..=500;
 

@@ -1,5 +1,5 @@
-//! The follower that queues deliveries: for grants that became payable, for redeliveries, and for
-//! what payers and operators said about grants.
+//! The follower that queues deliveries of payable grants and redeliveries, and settles deliveries
+//! that payers or operators have decided about.
 
 mod page;
 

@@ -16,7 +16,7 @@ pub const CALL_MAX: Duration = Duration::from_secs(3);
 ///
 /// # Errors
 ///
-/// Those of the driver.
+/// Errors of the driver.
 pub async fn begin(connection: &mut PgConnection) -> sqlx::Result<PgTransaction<'_>> {
     let idle = CALL_MAX.as_millis();
     connection

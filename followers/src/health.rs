@@ -47,7 +47,7 @@ pub enum Subject {
     Round,
     /// A part of the follower, by its name, makes no progress.
     Part(&'static str),
-    /// Something that stops no work at the moment, by its name.
+    /// A problem that stops no work yet, by its name.
     Notice(&'static str),
     /// A delivery channel, by its name, makes no progress; the others do.
     Channel(String),

@@ -227,8 +227,8 @@ impl Leases {
         self.processes.store(processes, Ordering::Relaxed);
         let share = usize::try_from((all + members - 1) / members.max(1)).unwrap_or(usize::MAX);
         let (kept, surplus) = renewed.split_at(renewed.len().min(share));
-        // Must precede the commit, after which others can take the surplus: from here on no
-        // checkpoint of these lanes moves.
+        // Must precede the commit, after which others can take the surplus: no further round uses
+        // these lanes. A running round is fenced once they are taken.
         self.keep_only(kept, until);
         sqlx::query(
             "update follower_leases set member = null, expires_at = null

@@ -141,7 +141,7 @@ fn claimable(task: &TaskId, lines: Vec<UnclaimedLine>) -> Vec<ClaimableMilestone
                 version: line.version,
                 reached_at: line.granted_at,
                 rewards: vec![reward],
-                // A screen does not show the end of the period, which only claims need.
+                // Only claims need to know what lapses at the end of the period; a screen does not.
                 terms: ClaimTerms { claim_until: line.claim_until, at_period_end: None },
             }),
         }

@@ -11,7 +11,7 @@ use sqlx::PgPool;
 use crate::ProjectionError;
 use crate::difference::{Differences, UnreadableUsers};
 
-/// The views that can be verified. Batches start from their rows, so a wrong row spreads.
+/// The views that can be verified. Batches start from their rows, too.
 pub const VERIFIABLE: &[&str] = &["task_view", "reward_state"];
 
 /// The rows that are compared.

@@ -155,8 +155,8 @@ pub async fn checked_database(config: &Config) -> Result<(PgPool, LaneCount), Fa
     checked(database(config).await?).await
 }
 
-/// As [`checked_database`], for a server: the settings of the pool suit task screens, followers and
-/// senders.
+/// As [`checked_database`], for a server: the statements of task screens, followers and senders all
+/// look up keys, and the pool is set up for that.
 pub async fn serving_database(config: &Config) -> Result<(PgPool, LaneCount), Failure> {
     checked(answering(config, pool::connect_probing).await?).await
 }

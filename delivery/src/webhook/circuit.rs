@@ -52,7 +52,8 @@ impl Circuit {
     /// Counts a failure, with the wait that the endpoint asked for, if any.
     pub fn fails(&mut self, retry_after: Option<Duration>, now: Instant) {
         self.failures = self.failures.saturating_add(1);
-        // Failures of messages that were on their way when the circuit opened do not count.
+        // Failures of messages that were on their way when the circuit opened do not extend the
+        // wait.
         let is_news = self.opens_at.is_none_or(|opens_at| now >= opens_at);
         if self.is_open() && is_news {
             let wait = self.waits.next().unwrap_or_default();

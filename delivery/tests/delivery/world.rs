@@ -280,7 +280,7 @@ impl World {
         tokio::task::spawn_blocking(move || read_all(&brokers, &topic)).await.unwrap()
     }
 
-    /// Waits until the topic holds at least so many records.
+    /// Waits until the topic holds at least `count` records.
     pub async fn until_published(&self, count: usize) -> Vec<Published> {
         let look = async || Some(self.published().await).filter(|all| all.len() >= count);
         eventually(&format!("{count} rewards are published"), look).await

@@ -25,7 +25,8 @@ pub struct RebuildStatus {
     pub users: u64,
     /// Events folded.
     pub events: u64,
-    /// Events in the log when the load of each lane began.
+    /// Events of the log up to each lane's checkpoint: its head when its load began, later moved by
+    /// catching up.
     pub events_total: u64,
     /// Events per second since the last start or resumption, while loading; `None` before the first
     /// chunk and after the load.
