@@ -54,7 +54,8 @@ fn parse_override(text: &str) -> Result<(String, String), String> {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Runs everything on this machine, with a private PostgreSQL and Kafka, sample tasks and traffic.
+    /// Runs everything on this machine, with a private PostgreSQL and Kafka, sample tasks and
+    /// traffic.
     Dev(DevArgs),
     /// Runs the server.
     Serve(ServeArgs),
@@ -167,8 +168,8 @@ pub enum IngestCommand {
     AcceptNewTopic {
         /// The topic.
         topic: String,
-        /// Accepts it even though it has grown beyond what was read and looks like the old topic. Actions
-        /// older than seven days that are in both count twice.
+        /// Accepts it even though it has grown beyond what was read and looks like the old topic.
+        /// Actions older than seven days that are in both count twice.
         #[arg(long)]
         even_if_it_looks_the_same: bool,
         /// Reason; recorded with your name.
@@ -276,7 +277,8 @@ pub enum AuditCommand {
 pub enum ProjectionsCommand {
     /// Lists read models and their rebuilds.
     List(Format),
-    /// Rebuilds a read model from the log, while clients are served; resumes an interrupted rebuild.
+    /// Rebuilds a read model from the log, while clients are served; resumes an interrupted
+    /// rebuild.
     Rebuild {
         /// The read model.
         name: String,

@@ -13,7 +13,8 @@ use crate::startup;
 pub struct ReadPools {
     /// For followers of the log: delivery, the topic of events, the hash chains.
     pub followers: PgPool,
-    /// For the sweeper, upkeep, the topic monitor, source files, backfills, streams and warnings of `/readyz`.
+    /// For the sweeper, upkeep, the topic monitor, source files, backfills, streams and warnings of
+    /// `/readyz`.
     pub background: PgPool,
     /// For task screens.
     pub screens: PgPool,

@@ -69,7 +69,8 @@ async fn no_more_messages_are_begun_per_second_than_the_channel_says() {
     pay_all(&payer, &json!({"rate_per_second": 2})).await;
     let arrivals = payer.arrivals();
     let lasted = arrivals[arrivals.len() - 1].duration_since(arrivals[0]);
-    // Seven pauses of half a second; the first message may have been late by as much as a connection takes.
+    // Seven pauses of half a second; the first message may have been late by as much as a
+    // connection takes.
     assert!(lasted >= Duration::from_millis(2_500), "{lasted:?}");
 }
 

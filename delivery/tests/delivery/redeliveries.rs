@@ -128,7 +128,8 @@ async fn rule_16_a_renamed_channel_takes_over_and_the_end_of_the_old_one_changes
     assert_eq!(ways(&world, reward.grant).await, new_instead_of_old());
 }
 
-/// Messages that were read ahead while the endpoint asked to be left alone are looked at again before they are sent.
+/// Messages that were read ahead while the endpoint asked to be left alone are looked at again
+/// before they are sent.
 #[tokio::test]
 async fn a_reward_that_was_given_up_and_revoked_is_not_sent_once_the_endpoint_is_back() {
     let world = World::new().await;

@@ -6,7 +6,8 @@ use crate::payer::{Answer, Payer};
 use crate::webhooks::webhook;
 use crate::world::{World, eventually, user_id};
 
-/// A transaction of stock postgres-es is left open. Topic, webhook and upkeep go on without its lane.
+/// A transaction of stock postgres-es is left open. Topic, webhook and upkeep go on without its
+/// lane.
 #[tokio::test]
 async fn rule_23_a_lane_that_is_held_delays_the_rewards_of_its_users_only() {
     let world = World::new().await;

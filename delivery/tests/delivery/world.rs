@@ -345,8 +345,8 @@ impl World {
         tx.commit().await.unwrap();
     }
 
-    /// Turns the row of [`Self::append_raw`] into one that this program can read, as a newer program
-    /// would.
+    /// Turns the row of [`Self::append_raw`] into one that this program can read, as a newer
+    /// program would.
     pub async fn make_readable(&self, user: &str) {
         let payload = json!({
             "type": "rewards_claimed", "task": "team", "version": 1, "milestone": 1, "at": AT,

@@ -1,5 +1,5 @@
-//! The right to rebuild a view: a row with an expiry and an epoch. A process that freezes while it holds the
-//! lease loses it within seconds, and changes nothing when it wakes up.
+//! The right to rebuild a view: a row with an expiry and an epoch. A process that freezes while it
+//! holds the lease loses it within seconds, and changes nothing when it wakes up.
 
 use std::time::Duration;
 

@@ -130,7 +130,8 @@ pub enum TasksCommand {
         #[command(flatten)]
         format: Format,
     },
-    /// Dry run: shows what actions would do, with the catalogue in force or task files. Writes nothing.
+    /// Dry run: shows what actions would do, with the catalogue in force or task files. Writes
+    /// nothing.
     Simulate {
         /// Task files, treated as published; default: the catalogue in force.
         files: Vec<PathBuf>,

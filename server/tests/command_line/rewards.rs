@@ -55,7 +55,8 @@ impl Desk {
             .unwrap();
     }
 
-    /// Appends an event about a grant as stock postgres-es does; the next batch of the user, and `resync`, fold it.
+    /// Appends an event about a grant as stock postgres-es does; the next batch of the user, and
+    /// `resync`, fold it.
     async fn append(&self, grant: &str, event: &str, more: &Value) {
         let mut connection = PgConnection::connect(&self.database).await.unwrap();
         let (user, reward): (String, Value) = sqlx::query_as(
