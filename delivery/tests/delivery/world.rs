@@ -329,7 +329,8 @@ impl World {
         .execute(&mut *tx)
         .await
         .unwrap();
-        // The head is either a stored column or derived from the log.
+        // Before migration 0004 `lanes` was a table with the head; now it derives the head from the
+        // log.
         let is_table: bool =
             sqlx::query_scalar("select relkind = 'r' from pg_class where oid = 'lanes'::regclass")
                 .fetch_one(&mut *tx)
