@@ -1,5 +1,5 @@
-//! Manual corrections of a user's progress and grants. Used by `plaudit tasks` and `plaudit
-//! rewards`.
+//! Manual corrections of a user's progress and grants. Used by `plaudit tasks` and
+//! `plaudit rewards`.
 
 use std::process::ExitCode;
 use std::sync::Arc;
