@@ -1,7 +1,7 @@
-//! Which grants go where: the channels of the configuration.
+//! The channels of the configuration: they choose the payer of each grant.
 //!
-//! Every grant is published to the topic of rewards. The first webhook whose patterns fit it leads to its
-//! payer; without one the topic does.
+//! Every grant is published to the topic of rewards. The first webhook with a matching pattern
+//! leads to its payer; without one the topic does.
 
 mod pattern;
 mod secrets;
@@ -17,20 +17,20 @@ use crate::webhook::Secret;
 use crate::webhook::address::may_be_reached;
 pub use pattern::GrantPattern;
 
-/// Where rewards go.
+/// The configured channels.
 #[derive(Debug, Clone)]
 pub struct Channels {
     /// The topic.
     pub kafka: KafkaChannel,
-    /// In the order in which they are asked whether they take a grant.
+    /// In the order in which they are matched against a grant.
     pub webhooks: Vec<WebhookChannel>,
 }
 
-/// How a payer confirms.
+/// The way in which a payer confirms.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Ack {
-    /// Not at all: what the broker, or the endpoint, has taken counts as delivered.
+    /// No confirmation: a message that the broker or the endpoint accepted counts as delivered.
     None,
     /// By the action `plaudit.reward.delivered` or `plaudit.reward.failed`.
     Action,
@@ -41,40 +41,40 @@ pub enum Ack {
 /// The topic of rewards.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KafkaChannel {
-    /// How its payers confirm.
+    /// The way in which its payers confirm.
     pub ack: Ack,
-    /// How long they may take.
+    /// Time limit for a confirmation.
     pub ack_within: Duration,
 }
 
-/// An endpoint that is told of grants.
+/// An endpoint that receives grants.
 #[derive(Debug, Clone)]
 pub struct WebhookChannel {
-    /// Names it in tables, metrics and logs.
+    /// Name of the channel in tables, metrics and logs.
     pub name: String,
-    /// Where it is.
+    /// Address of the endpoint.
     pub url: Url,
-    /// Each signs every message, so that they can be changed one after the other.
+    /// Every message is signed with each of them, so that they can be replaced one after the other.
     pub secrets: Vec<Secret>,
     /// The grants that it takes.
     pub grants: Vec<GrantPattern>,
-    /// How the payer confirms.
+    /// The way in which the payer confirms.
     pub ack: Ack,
-    /// How long the payer may take to confirm by an action.
+    /// Time limit for a confirmation by an action.
     pub ack_within: Duration,
-    /// Messages on their way at once.
+    /// Maximum number of messages on their way at once, over all processes.
     pub concurrency: usize,
-    /// Messages begun per second at most.
+    /// Maximum number of messages begun per second, over all processes; `None` for no limit.
     pub rate_per_second: Option<f64>,
-    /// How long one attempt may take.
+    /// Time limit for one attempt.
     pub timeout: Duration,
-    /// For how long a message is tried.
+    /// Time after which a message is no longer tried.
     pub retry_for: Duration,
-    /// Whether addresses of private networks, and of this machine, may be reached.
+    /// True if addresses of private networks and of this machine may be reached.
     pub allow_private: bool,
 }
 
-/// How long payers may take to confirm by an action, by default: a payer may stand still over a weekend.
+/// Default time limit for a confirmation by an action: a payer may be down over a weekend.
 const ACK_WITHIN: Duration = Duration::from_secs(72 * 3_600);
 const TIMEOUT: Duration = Duration::from_secs(10);
 const TIMEOUT_MAX: Duration = Duration::from_secs(60);
@@ -82,14 +82,14 @@ const CONCURRENCY: usize = 8;
 const CONCURRENCY_MAX: usize = 256;
 const RATE_MIN: f64 = 0.001;
 const RATE_MAX: f64 = 10_000.0;
-/// The longest `ack_within` and `retry_for`, in days: what is longer is a mistake.
+/// Maximum of `ack_within` and `retry_for`, in days. Anything longer is a mistake.
 const DAYS_MAX: u64 = 365;
 const SECRETS_MAX: usize = 4;
 const CHANNELS_MAX: usize = 64;
 /// The name of the channel of the topic.
 pub const KAFKA: &str = plaudit_event_store::deliveries::IN_ORDER;
 
-/// A channel as it is written.
+/// A channel as written in the configuration.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Written {
@@ -124,7 +124,8 @@ impl Default for Channels {
 }
 
 impl Channels {
-    /// Reads `rewards.channels`, a JSON array. Gives every error, each with the channel it is about.
+    /// Parses `rewards.channels`, a JSON array. Returns all errors, each with the channel it is
+    /// about.
     pub fn parse(json: &str) -> Result<Self, Vec<String>> {
         let list = match serde_json::from_str(json) {
             Ok(Value::Array(list)) => list,
@@ -155,7 +156,7 @@ impl Channels {
                 Err(error) => errors.push(format!("{place}: {error}")),
             }
         }
-        // Errors of other fields show what was written, and a secret may stand in the wrong one.
+        // Errors quote the configuration, and a secret may stand in the wrong field.
         let shown = errors.iter().map(|error| secrets::hide(error)).collect();
         if errors.is_empty() { Ok(channels) } else { Err(shown) }
     }
@@ -194,13 +195,13 @@ impl Channels {
         self.kafka.ack_within = days("ack_within", ack_within, ACK_WITHIN, faults);
     }
 
-    /// The webhook that leads to the payer of such a reward; `None`: the topic does.
+    /// The webhook that leads to the payer of such a reward; `None` if the topic does.
     pub fn payer_of(&self, kind: &str, code: &str) -> Option<&WebhookChannel> {
         self.webhooks.iter().find(|channel| channel.grants.iter().any(|p| p.fits(kind, code)))
     }
 
-    /// The channels that lead to the payers, for those who have rewards sent again. Without webhooks this process may
-    /// just not know them, such as a command line with another configuration.
+    /// The channel that leads to each payer, for redeliveries. Unknown without webhooks: this
+    /// process may just not know them, such as a command line with another configuration.
     pub fn routes(&self) -> PayerRoutes {
         if self.webhooks.is_empty() {
             return PayerRoutes::unknown();
@@ -217,7 +218,7 @@ impl Channels {
         std::iter::once(KAFKA).chain(self.webhooks.iter().map(|channel| channel.name.as_str()))
     }
 
-    /// Whether there is a channel of this name.
+    /// Returns true if there is a channel of this name.
     pub fn has(&self, name: &str) -> bool {
         self.names().any(|known| known == name)
     }
@@ -271,7 +272,7 @@ fn webhook(written: Written, faults: &mut Vec<String>) -> Option<WebhookChannel>
     })
 }
 
-/// Reads the address of an endpoint.
+/// Parses and checks the address of an endpoint.
 pub fn url(text: Option<&str>, allow_private: bool) -> Result<Url, String> {
     let text = text.ok_or("`url` is missing")?;
     let url: Url = text.parse().map_err(|error| format!("`url` is not a valid URL: {error}"))?;
@@ -300,7 +301,7 @@ pub fn url(text: Option<&str>, allow_private: bool) -> Result<Url, String> {
     Ok(url)
 }
 
-/// A duration of up to [`DAYS_MAX`].
+/// Parses a duration of up to [`DAYS_MAX`].
 fn days(
     field: &str,
     written: Option<&str>,

@@ -1,8 +1,8 @@
-//! Every stored event as a record of a topic, where that is switched on.
+//! Publishes every stored event as a record of a topic, if that is switched on.
 //!
-//! A follower of its own: it starts at the beginning of the log, shares the lanes among processes, and moves a
-//! lane's checkpoint once the broker has its events. A user's events lie in one partition, in order. After a
-//! failure some come again, under the same ids.
+//! This is a follower of its own: it starts at the beginning of the log, shares the lanes among
+//! processes, and moves a lane's checkpoint once the broker has its events. A user's events lie in
+//! one partition, in order. After a failure some events are published again, under the same ids.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,24 +27,24 @@ use crate::kafka::publisher::{Outgoing, Publisher, Sent, Topic};
 /// The name of the follower's checkpoints and leases.
 const FOLLOWER: &str = "event_topic";
 
-/// The most events that one round publishes, over all lanes and of one lane. Far below the
-/// 100,000 records that the Kafka client holds.
+/// Maximum number of events in a round over all lanes, and bounds of one lane's share. Far below
+/// the 100,000 records that the Kafka client holds.
 const ROUND: usize = 5_000;
 const PER_LANE: std::ops::RangeInclusive<usize> = 50..=500;
 
-/// The deadline of reading, and of storing, in a round.
+/// Time limit for the reads of a round, and for its writes.
 const DATABASE_MAX: Duration = Duration::from_secs(5);
 
-/// Publishes events until it is told to stop.
+/// The running publication of events.
 #[derive(Debug)]
 pub struct EventTopic {
     runner: Runner,
 }
 
 impl EventTopic {
-    /// Begins to publish. A broker that is not there, or a topic that is missing, is waited for.
+    /// Starts to publish. It waits for a broker that is down and for a missing topic.
     ///
-    /// Ends in order when `stop` is cancelled; [`Self::join`] waits for that.
+    /// Publishing stops in order when `stop` is cancelled; [`Self::join`] waits for that.
     pub fn start(
         topic: &Topic,
         pool: &PgPool,
@@ -70,7 +70,7 @@ impl EventTopic {
         self.runner.health()
     }
 
-    /// Waits for the end, which comes when `stop` of [`Self::start`] is cancelled.
+    /// Waits for the end, after `stop` of [`Self::start`] was cancelled.
     pub async fn join(self) {
         self.runner.join().await;
     }
@@ -79,8 +79,8 @@ impl EventTopic {
 struct EventFollower {
     pool: PgPool,
     publisher: Publisher,
-    /// Looked for before anything is sent: a client that sends to a topic that is missing waits for it
-    /// until its messages have expired.
+    /// Checked before anything is sent: a client that sends to a missing topic waits for it until
+    /// its messages have expired.
     is_topic_found: bool,
 }
 
@@ -118,14 +118,14 @@ impl EventFollower {
         );
         let stored = within(DATABASE_MAX, self.store(&moves)).await;
         stored.map_err(|error| format!("how far events are published can't be stored: {error}"))?;
-        // If all that was tried has failed, the reason is not a lane's.
+        // If everything failed, the cause is not in a single lane.
         match outcomes.iter().find(|outcome| matches!(outcome, LaneOutcome::Failed { .. })) {
             Some(LaneOutcome::Failed { reason, .. }) if moves.is_empty() => Err(reason.clone()),
             _ => Ok(outcomes),
         }
     }
 
-    /// A page of each lane, from what is stored as published.
+    /// Reads a page of each lane, after its stored checkpoint.
     async fn read(&self, spans: &[Span]) -> Result<Vec<(Span, Vec<RawRow>)>, ExecuteError> {
         let per_lane = (ROUND / spans.len().max(1)).clamp(*PER_LANE.start(), *PER_LANE.end());
         let limit = i64::try_from(per_lane).unwrap_or(i64::MAX);
@@ -180,7 +180,8 @@ fn unpublished(topic: &str, cause: &KafkaError) -> String {
     format!("stored events can't be published to the topic {topic}: {cause}")
 }
 
-/// The outcome of each lane, and its new checkpoint: before the first event that the broker has not.
+/// The outcome of each lane, and its new checkpoint: the last event before the first that the
+/// broker does not have.
 fn outcomes(
     pages: &[(Span, Vec<RawRow>)],
     sent: Vec<Sent>,
@@ -221,7 +222,7 @@ fn outgoing(lane: Lane, row: &RawRow) -> Outgoing {
     Outgoing { lane, key: row.user.clone(), body: body(lane, row) }
 }
 
-/// A `CloudEvent` in structured mode. Its id is the position, by which consumers know what comes again.
+/// A `CloudEvent` in structured mode. Its id is the position, by which consumers recognise repeats.
 fn body(lane: Lane, row: &RawRow) -> String {
     let at = Timestamp::from_microsecond(row.recorded_at_us).unwrap_or_default();
     let json = |text: &str| serde_json::from_str(text).unwrap_or_else(|_| Value::from(text));

@@ -1,4 +1,4 @@
-//! The channel of the topic: everything is published in the order of the log, lane by lane.
+//! The sender of the topic: it publishes every grant in the order of the log, lane by lane.
 
 pub mod publisher;
 
@@ -20,19 +20,19 @@ use crate::senders::{Desk, Report};
 use crate::waits;
 use publisher::{Outgoing, Publisher, Sent};
 
-/// How much makes a round, over all lanes: far below the 100,000 records that the Kafka client holds by
-/// default, and acknowledged within a second or so.
+/// Maximum number of records in a round, over all lanes. Far below the 100,000 records that the
+/// Kafka client holds by default, and acknowledged within a second or so.
 const ROUND: usize = 5_000;
-/// At most and at least so much of it from one lane.
+/// Bounds of one lane's share in a round.
 const PER_LANE: std::ops::RangeInclusive<usize> = 50..=500;
-/// How often a missing topic is looked for while nothing is due.
+/// Interval between looks for a missing topic while nothing is due.
 const TOPIC_LOOK_EVERY: Duration = Duration::from_secs(5);
-/// The notice that there is no topic to publish to.
+/// Notice that the topic is missing.
 const TOPIC: Subject = Subject::Notice("topic");
-/// The problem that nothing can be published.
+/// Problem that nothing can be published.
 const PUBLISHING: Subject = Subject::Part("kafka");
 
-/// Why nothing was published.
+/// Error of a round, which then published nothing.
 #[derive(Debug, thiserror::Error)]
 enum PublishError {
     #[error(
@@ -47,18 +47,19 @@ enum PublishError {
     Store(#[from] plaudit_event_store::ExecuteError),
 }
 
-/// Publishes to the topic.
+/// Publishes grants to the topic.
 pub struct KafkaSender {
     pub desk: Desk,
     pub channel: KafkaChannel,
     pub publisher: Publisher,
     pub topic: TopicState,
-    /// Lanes with a record that the broker did not take. Nothing but the first record of each is sent until the broker
-    /// has it: what follows it is sent again every time, and the broker may refuse it for good.
+    /// Lanes with a record that the broker did not take. Only the first record of each is sent
+    /// until the broker has it: those behind it would be sent again every time, and the broker may
+    /// refuse it for good.
     pub failing: BTreeSet<Lane>,
 }
 
-/// What is known of the topic.
+/// Result of the last look for the topic.
 pub enum TopicState {
     Unknown,
     Missing { looked_at: Instant },
@@ -90,7 +91,7 @@ impl KafkaSender {
         self.publisher.close().await;
     }
 
-    /// Publishes what is due, or the beginning of it. Gives how many records.
+    /// Publishes due deliveries, up to a full round. Returns the number of records.
     async fn round(&mut self) -> Result<usize, PublishError> {
         self.desk.store(vec![]).await?;
         let lanes = self.desk.lanes();
@@ -139,7 +140,7 @@ impl KafkaSender {
         attempted("failed", failed.len());
         self.desk.store(reports).await?;
         let topic = self.publisher.topic().to_owned();
-        // If all that was tried has failed, the reason is not a lane's.
+        // If everything failed, the cause is not in a single lane.
         if published == 0
             && let Some((_, cause)) = failed.pop_first()
         {
@@ -154,7 +155,7 @@ impl KafkaSender {
         Ok(published)
     }
 
-    /// Leaves nothing but the first record of each failing lane.
+    /// Removes all but the first record of each failing lane.
     fn keep_first_of_failing(&mut self, due: &mut Vec<Due>) {
         let held = self.desk.held();
         self.failing.retain(|lane| held.contains(lane));
@@ -169,7 +170,7 @@ impl KafkaSender {
         partition: i32,
         offset: i64,
     ) -> Report {
-        // A copy is at its end; another channel leads to the payer.
+        // A copy is finished once it is published; another channel leads to the payer.
         let is_confirmed = !due.pays || self.channel.ack == Ack::None;
         let noted = Noted {
             lane: due.lane,
@@ -189,7 +190,7 @@ impl KafkaSender {
         Report { due, verdict: is_confirmed.then_some(Verdict::Delivered), noted }
     }
 
-    /// Problems of lanes that other processes have now are theirs.
+    /// Drops the problems of lanes that other processes hold now.
     fn forget_lanes(&self) {
         let held = self.desk.held();
         self.desk.health.forget_channels(|name| {
@@ -198,8 +199,8 @@ impl KafkaSender {
         });
     }
 
-    /// Before anything is sent: a client that sends to a topic that is missing waits for it until
-    /// its messages have expired.
+    /// Fails if the topic is missing. Called before anything is sent: a client that sends to a
+    /// missing topic waits for it until its messages have expired.
     async fn find_topic(&mut self) -> Result<(), PublishError> {
         if matches!(self.topic, TopicState::Found) {
             return Ok(());
@@ -216,7 +217,7 @@ impl KafkaSender {
         }
     }
 
-    /// While nothing is due, a missing topic is worth a warning and stops no work.
+    /// Warns of a missing topic while nothing is due; that stops no work yet.
     async fn look_for_topic(&mut self) {
         let is_due = match self.topic {
             TopicState::Unknown => true,

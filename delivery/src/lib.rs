@@ -1,11 +1,11 @@
-//! Grants reach the paying systems: each claimed or automatic reward line leaves once its claim is
-//! committed, and at least once, always under the same id.
+//! Delivers grants to the paying systems. Each claimed or automatic reward line is sent once its
+//! claim is committed, at least once, and always under the same id.
 //!
-//! A follower of the log queues deliveries, one for each channel that a grant goes by, and a sender for each
-//! channel makes them. Only the queue starts a delivery, so a replay or a rebuild sends nothing. Several
-//! processes share the lanes.
+//! A follower of the log queues deliveries, one for each channel of a grant, and a sender for each
+//! channel makes them. Only the queue starts a delivery, so a replay or a rebuild sends nothing.
+//! Several processes share the lanes.
 //!
-//! Beside it, [`event_topic`] publishes every stored event, where that is switched on.
+//! Independent of this, [`event_topic`] publishes every stored event, if that is switched on.
 
 pub mod channels;
 pub mod event_topic;
@@ -44,44 +44,44 @@ pub const FOLLOWER: &str = "delivery";
 /// The name of the upkeep in warnings.
 const UPKEEP: &str = "overdue deliveries";
 
-/// Where rewards go.
+/// Settings of the delivery.
 #[derive(Debug, Clone)]
 pub struct DeliveryOptions {
     /// The topic, by default `plaudit.rewards`.
     pub topic: Topic,
-    /// Which grants go where.
+    /// The channels, which choose the payer of each grant.
     pub channels: Channels,
 }
 
-/// Why delivering did not begin.
+/// Error at the start of the delivery.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// librdkafka does not take its properties.
+    /// librdkafka refuses a property.
     #[error("the Kafka client that publishes refuses its configuration: {0}")]
     Config(#[from] KafkaError),
-    /// A property that is not the operator's to set.
+    /// A property is set that only Plaudit may set.
     #[error("`kafka.properties` can't set `{name}`: {why}")]
     Property {
-        /// Which.
+        /// The property.
         name: &'static str,
         /// The reason.
         why: &'static str,
     },
-    /// The HTTP client of a webhook can't be made.
+    /// The HTTP client of a webhook can't be built.
     #[error("the HTTP client of webhooks can't be made: {0}")]
     Http(#[from] reqwest::Error),
 }
 
-/// Delivers rewards until it is told to stop.
+/// The running delivery.
 #[derive(Debug)]
 pub struct Delivery {
     runner: Runner,
 }
 
 impl Delivery {
-    /// Begins to deliver. A broker that is not there, or a topic that is missing, is waited for.
+    /// Starts the delivery. It waits for a broker that is down and for a missing topic.
     ///
-    /// Ends in order when `stop` is cancelled; [`Self::join`] waits for that.
+    /// The delivery stops in order when `stop` is cancelled; [`Self::join`] waits for that.
     pub fn start(
         options: &DeliveryOptions,
         executor: &Arc<Executor>,
@@ -136,21 +136,21 @@ impl Delivery {
         Ok(Self { runner })
     }
 
-    /// How it does.
+    /// The health of the delivery.
     pub fn health(&self) -> &Arc<FollowerHealth> {
         self.runner.health()
     }
 
-    /// Waits for the end, which comes when `stop` of [`Self::start`] is cancelled.
+    /// Waits for the end of the delivery, after `stop` of [`Self::start`] was cancelled.
     pub async fn join(self) {
         self.runner.join().await;
     }
 }
 
-/// How long after a panic a sender is started anew.
+/// Pause between a panic of a sender and its restart.
 const RESTART_AFTER: Duration = Duration::from_secs(5);
 
-/// Starts a task, and starts it anew should it end unexpectedly.
+/// Runs a task, and restarts it if it panics.
 async fn supervise<F>(name: impl std::fmt::Display, task: impl Fn() -> F + Send, desk: Desk)
 where
     F: Future<Output = ()> + Send + 'static,

@@ -1,4 +1,4 @@
-//! A reward as payers read it: a CloudEvent whose id is the grant.
+//! The message to a payer: a CloudEvent whose id is the grant.
 
 use plaudit_domain::cloud_event::{CloudEvent, STRUCTURED_UTF8};
 use plaudit_domain::ids::UserId;
@@ -8,18 +8,18 @@ use rdkafka::message::{Header, OwnedHeaders};
 use serde::Serialize;
 use serde_json::json;
 
-/// The type of a reward that is to be paid.
+/// CloudEvents type of a reward that must be paid.
 const GRANTED: &str = "plaudit.reward.granted";
 
-/// The type of a message that pays nothing.
+/// CloudEvents type of a test message, which must not be paid.
 const TEST: &str = "plaudit.reward.test";
 
-/// The duty of the reader of a reward.
+/// The duty of the reader of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
-    /// Pay it.
+    /// The reader must pay the reward.
     ToPay,
-    /// Nothing but read it: a webhook leads to the payer.
+    /// The reader must not pay: the payer gets the reward by a webhook.
     Copy,
 }
 
@@ -38,12 +38,12 @@ struct Copied<'a, D: Serialize> {
     plauditcopy: bool,
 }
 
-/// The CloudEvent in structured mode. A copy says so by the extension attribute `plauditcopy`.
+/// Builds the CloudEvent in structured mode. A copy has the extension attribute `plauditcopy`.
 pub fn body(user: &UserId, reward: &Reward, role: Role) -> String {
     body_of_type(GRANTED, user, reward, role)
 }
 
-/// A message of the same shape by which an endpoint is tested. It pays nothing.
+/// Builds a message of the same shape that tests an endpoint and pays nothing.
 pub fn test_body(user: &UserId, reward: &Reward) -> String {
     body_of_type(TEST, user, reward, Role::ToPay)
 }
@@ -69,7 +69,7 @@ fn body_of_type(kind: &str, user: &UserId, reward: &Reward, role: Role) -> Strin
     }
 }
 
-/// What tells a consumer how to read it.
+/// The Kafka headers: the content type of the body.
 pub fn headers() -> OwnedHeaders {
     OwnedHeaders::new().insert(Header { key: "content-type", value: Some(STRUCTURED_UTF8) })
 }

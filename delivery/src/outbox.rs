@@ -1,5 +1,5 @@
-//! The follower that queues: what the log makes payable becomes deliveries, and what was said about them
-//! is noted there.
+//! The follower that queues deliveries of payable grants and redeliveries, and settles deliveries
+//! that payers or operators have decided about.
 
 mod page;
 
@@ -18,7 +18,7 @@ use crate::FOLLOWER;
 use crate::senders::Senders;
 use page::LanePage;
 
-/// Why a round queued nothing.
+/// Error of a round, which then queued nothing.
 #[derive(Debug, thiserror::Error)]
 enum OutboxError {
     #[error("rewards can't be read from the log: {0}")]
@@ -27,7 +27,7 @@ enum OutboxError {
     Store(#[from] ExecuteError),
 }
 
-/// Queues deliveries, and wakes those that send them.
+/// Queues deliveries and wakes their senders.
 pub struct Outbox {
     pub pool: PgPool,
     pub health: Arc<FollowerHealth>,
@@ -43,7 +43,8 @@ impl Handler for Outbox {
         })
     }
 
-    /// The lanes are given back after this, and another process sends from them at once.
+    /// Waits for the senders: the lanes are given back afterwards, and another process sends from
+    /// them at once.
     async fn close(&mut self) {
         self.senders.ended().await;
     }
@@ -66,7 +67,7 @@ impl Outbox {
             }
         }
         match self.store(&due).await {
-            // What can't be stored of an item concerns one lane.
+            // An item that can't be stored holds up its own lane only.
             Err(error) if error.is_about_an_item() && due.len() > 1 => {
                 for page in &due {
                     match self.store(&[page]).await {
@@ -121,7 +122,7 @@ impl Outbox {
         within(CALL_MAX, call).await
     }
 
-    /// Names what can't be read, and keeps it: the checkpoint moves past it.
+    /// Reports unreadable events, and stores them before the checkpoint moves past them.
     async fn note_unreadable(&self, events: &[Unreadable]) -> Result<(), OutboxError> {
         if events.is_empty() {
             return Ok(());

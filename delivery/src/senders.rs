@@ -1,5 +1,5 @@
-//! What the senders of all channels share: the lanes they may send from, what wakes them, and how they change the
-//! users' histories.
+//! Code shared by the senders of all channels: their lanes, how they are woken, and how they change
+//! the users' histories.
 
 mod in_flight;
 mod reports;
@@ -29,16 +29,17 @@ pub use in_flight::InFlight;
 pub use reports::Report;
 use stuck_lanes::StuckLanes;
 
-/// How long it may take to store what came of some attempts, retries included.
+/// Time limit for storing the outcomes of attempts, retries included.
 const STORE_MAX: Duration = Duration::from_secs(8);
-/// The time limit for trying lanes one by one, after all of them together were refused. The rest is tried later.
+/// Time limit for trying lanes one by one, after all of them together were refused. The rest is
+/// tried later.
 const ONE_BY_ONE_MAX: Duration = Duration::from_secs(4);
-/// How long the end waits for attempts that are under way.
+/// Time limit for attempts that are under way when the process stops.
 const END_MAX: Duration = Duration::from_secs(4);
-/// How often a sender looks for what is due without being woken.
+/// Interval at which a sender that is not woken looks for due deliveries.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
-/// The senders of this process, seen from outside.
+/// The senders of this process.
 pub struct Senders {
     channels: Channels,
     wake: watch::Sender<()>,
@@ -56,18 +57,18 @@ impl Senders {
         &self.channels
     }
 
-    /// Tells all senders that something is due.
+    /// Wakes all senders, because something is due.
     pub fn wake(&self) {
         self.wake.send_replace(());
     }
 
-    /// Waits for the end of the senders, which follows from the token that stops the process.
+    /// Waits for the end of the senders, after the token that stops the process was cancelled.
     pub async fn ended(&self) {
         self.tasks.close();
         let _ = tokio::time::timeout(END_MAX, self.tasks.wait()).await;
     }
 
-    /// Makes the desk of one sender. `name` is its channel, or its work.
+    /// Makes the desk of one sender. `name` is its channel or its task.
     pub fn desk(
         &self,
         name: &str,
@@ -92,7 +93,7 @@ impl Senders {
     }
 }
 
-/// The place of work of one sender.
+/// Everything that one sender works with.
 #[derive(Clone)]
 pub struct Desk {
     name: String,
@@ -103,14 +104,15 @@ pub struct Desk {
     woken: watch::Receiver<()>,
     pub in_flight: InFlight,
     pub stop: CancellationToken,
-    /// What was attempted and could not be stored. Nothing more is sent from these lanes until it is, so
-    /// that nothing is sent again because of it.
+    /// Outcomes of attempts that could not be stored yet. Nothing more is sent from their lanes
+    /// until they are, so that nothing is sent twice because of them.
     unstored: Vec<Report>,
     stuck: StuckLanes,
 }
 
 impl Desk {
-    /// The lanes to send from.
+    /// Returns the lanes to send from: those held, without stuck ones and those with unstored
+    /// outcomes.
     pub fn lanes(&mut self) -> Vec<Lane> {
         let mut lanes = self.held.now();
         for lane in self.stuck.forget_lost(&lanes) {
@@ -121,23 +123,24 @@ impl Desk {
         lanes
     }
 
-    /// Tells whether this process still holds the lane. Ask right before sending.
+    /// Returns true if this process may still send from the lane. Must be asked right before
+    /// sending.
     pub fn may_send_from(&self, lane: Lane) -> bool {
         let has_unstored = self.unstored.iter().any(|report| report.due.lane == lane);
         !has_unstored && !self.stuck.is_left_out(lane) && self.held.now().contains(&lane)
     }
 
-    /// The lanes of this process.
+    /// The lanes that this process holds.
     pub fn held(&self) -> Vec<Lane> {
         self.held.now()
     }
 
-    /// The number of processes that send, this one included: each has its share of a channel's limits.
+    /// Number of processes that send, including this one. Each has its share of a channel's limits.
     pub fn processes(&self) -> usize {
         self.held.processes()
     }
 
-    /// Makes one call to the database, in bounded time.
+    /// Makes one call to the database, within [`CALL_MAX`].
     pub async fn call<T>(
         &self,
         work: impl AsyncFnOnce(&mut PgConnection) -> sqlx::Result<T>,
@@ -151,7 +154,7 @@ impl Desk {
         within(CALL_MAX, call).await
     }
 
-    /// Returns when there may be something to do, or all is to end.
+    /// Waits until there may be something to do, or the process stops.
     pub async fn rest(&mut self) {
         tokio::select! {
             _ = self.woken.changed() => {}
@@ -160,14 +163,15 @@ impl Desk {
         }
     }
 
-    /// Waits, unless all is to end.
+    /// Waits for this time, or until the process stops.
     pub async fn pause(&self, wait: Duration) {
         let _ = tokio::time::timeout(wait, self.stop.cancelled()).await;
     }
 
-    /// Notes in the users' histories that these are handed over from now on, and leaves out what was revoked.
-    /// A revocation committed before is seen here, and a later one finds the reward on its way: so a revoked
-    /// reward is never sent to its payer. Copies hand nothing over; of those, too, what was revoked is left out.
+    /// Stores in the users' histories that these deliveries begin, and leaves out revoked rewards.
+    /// A revocation committed before is seen here, and a later one finds the reward on its way: so
+    /// a revoked reward is never sent to its payer. Copies start nothing in the history; revoked
+    /// ones are left out as well.
     pub async fn clear(&mut self, due: Vec<Due>) -> Result<Vec<Due>, ExecuteError> {
         let mut unclear = self.revoked_copies(&due).await?;
         let mut by_user: BTreeMap<(Lane, &UserId), Vec<Reward>> = BTreeMap::new();
@@ -185,13 +189,13 @@ impl Desk {
                 unclear.extend(grants);
             }
         }
-        // Copies of such a lane wait as well, for the order of their users.
+        // Copies of a lane that was left out wait too, to keep the order of their users.
         let is_clear =
             |due: &Due| !unclear.contains(&due.reward.grant) && !left_out.contains(&due.lane);
         Ok(due.into_iter().filter(is_clear).collect())
     }
 
-    /// The copies among these whose rewards were revoked.
+    /// Returns the grants of those copies whose rewards were revoked.
     async fn revoked_copies(&self, due: &[Due]) -> Result<BTreeSet<Uuid>, ExecuteError> {
         let copies = due.iter().filter(|due| !due.pays);
         let keys: Vec<_> = copies.map(|due| (due.lane, due.reward.grant)).collect();
@@ -204,7 +208,7 @@ impl Desk {
         Ok(revoked.map(|(grant, _)| grant).collect())
     }
 
-    /// Executes items. Where that fails because of some lanes, the others are executed without them.
+    /// Executes items. If some lanes make that fail, the others are executed without them.
     async fn execute(&mut self, items: Vec<Item>) -> Result<Executed, ExecuteError> {
         let (stuck, well): (Vec<_>, Vec<_>) =
             items.into_iter().partition(|item| self.stuck.has(item.lane));
@@ -240,7 +244,7 @@ impl Desk {
         Ok(done)
     }
 
-    /// Adds what was applied to `done`, or gives the items back.
+    /// Adds what was applied to `done`, or returns the items with the error.
     async fn try_execute(
         &self,
         items: Vec<Item>,
@@ -259,7 +263,7 @@ impl Desk {
         }
     }
 
-    /// Sends nothing from a lane for a while, and says so.
+    /// Leaves a lane out for a while, with a warning.
     fn leave_out(&mut self, lane: Lane, error: &ExecuteError) {
         self.stuck.add(lane);
         let text = format!(
@@ -269,7 +273,7 @@ impl Desk {
         self.health.report(self.about_lane(lane), text);
     }
 
-    /// The lane gets on again.
+    /// Takes a lane in again after it was stuck.
     fn take_in(&mut self, lane: Lane) {
         if self.stuck.remove(lane) {
             self.health.resolve(&self.about_lane(lane));
@@ -280,7 +284,7 @@ impl Desk {
         Subject::Channel(format!("{}: stuck lane {lane}", self.name))
     }
 
-    /// Names the users in whose histories nothing can be noted.
+    /// Reports the users whose histories can't be written.
     fn report_unnoted(&self, applied: &[(Item, Applied)]) {
         for (item, applied) in applied {
             let (Work::StartDeliveries { user, .. } | Work::SettleDeliveries { user, .. }) =
@@ -290,7 +294,8 @@ impl Desk {
             };
             let about = Subject::User(item.lane, user.to_string());
             match &applied.outcome {
-                // They are sent; for a damaged user they stay `claimed` on the screen.
+                // The rewards are sent all the same; for a damaged user they stay `claimed` on the
+                // screen.
                 Outcome::Failed(reason) => self.health.report(
                     about,
                     format!("rewards of user {user} are sent but that is not noted: {reason}"),
@@ -301,14 +306,14 @@ impl Desk {
     }
 }
 
-/// Items that were applied, and the lanes of those that were not.
+/// The items that were applied, and the lanes of those that were not.
 #[derive(Default)]
 struct Executed {
     applied: Vec<(Item, Applied)>,
     left_out: BTreeSet<Lane>,
 }
 
-/// Tells whether the error may concern some lanes only.
+/// Returns true if the error may concern single lanes only.
 fn is_about_lanes(error: &ExecuteError) -> bool {
     error.is_about_an_item() || matches!(error, ExecuteError::LanesBusy(_))
 }

@@ -1,4 +1,4 @@
-//! What waits, for whoever watches; and what has waited for too long.
+//! Gives up overdue deliveries, and counts the backlog for metrics and warnings.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -14,18 +14,18 @@ use tokio::time::Instant;
 use crate::channels::Channels;
 use crate::senders::{Desk, Report};
 
-/// How often overdue deliveries are looked for.
+/// Interval between looks for overdue deliveries.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
-/// How often the backlog is counted.
+/// Interval between counts of the backlog.
 const COUNT_EVERY: Duration = Duration::from_secs(15);
-/// How many overdue deliveries are given up in one go.
+/// Maximum number of overdue deliveries that are given up at once.
 const OVERDUE_MAX: i64 = 500;
 
-/// Gives up what is overdue, and counts what waits.
+/// Gives up overdue deliveries and counts those that wait.
 pub struct Upkeep {
     desk: Desk,
     channels: Channels,
-    /// Channels that have gauges, and perhaps warnings.
+    /// Channels that have gauges and may have warnings.
     counted: BTreeSet<String>,
 }
 
@@ -57,7 +57,7 @@ impl Upkeep {
         }
     }
 
-    /// Gives up deliveries whose time is over. Says whether there are more.
+    /// Gives up overdue deliveries. Returns true if there may be more.
     async fn give_up(&mut self) -> Result<bool, String> {
         let lanes = self.desk.lanes();
         let take = async |connection: &mut PgConnection| {
@@ -65,7 +65,7 @@ impl Upkeep {
         };
         let mut due = self.desk.call(take).await.map_err(|error| error.to_string())?;
         let is_full = i64::try_from(due.len()).is_ok_and(|count| count == OVERDUE_MAX);
-        // What is on its way is answered within the channel's timeout.
+        // A message that is on its way is answered within the channel's timeout.
         due.retain(|due| !self.desk.in_flight.has(&due.channel, due.reward.grant));
         let mut reports: Vec<Report> = due.iter().map(|due| self.failed(due)).collect();
         let left_out = self.desk.tell(&reports).await.map_err(|error| error.to_string())?;
@@ -73,7 +73,8 @@ impl Upkeep {
         if reports.is_empty() {
             return Ok(false);
         }
-        // What was delivered meanwhile is delivered, although the table of deliveries does not know it yet.
+        // A reward that was delivered in the meantime counts, although the table of deliveries does
+        // not show it yet.
         let keys: Vec<_> = reports.iter().map(|r| (r.due.lane, r.due.reward.grant)).collect();
         let give_up = async |connection: &mut PgConnection| {
             let states = grants::states(&keys, connection).await?;
@@ -125,7 +126,7 @@ impl Upkeep {
         let count =
             async |connection: &mut PgConnection| deliveries::backlog(&lanes, connection).await;
         let mut backlog = self.desk.call(count).await?;
-        // A channel of which nothing is left has its gauges set to 0, and no warnings.
+        // A channel with no deliveries left has its gauges set to 0, and no warnings.
         for channel in &self.counted {
             backlog.entry(channel.clone()).or_default();
         }
@@ -144,7 +145,7 @@ impl Upkeep {
         Ok(())
     }
 
-    /// Warns of what waits for nobody, and of what has failed lately.
+    /// Warns of deliveries that wait for a channel that is not configured, and of recent failures.
     fn report(&self, channel: &str, backlog: &Backlog) {
         let set = |kind: &str, text: Option<String>| {
             let about = Subject::Channel(format!("{channel}: {kind}"));
@@ -168,7 +169,7 @@ impl Upkeep {
             )
         };
         set("failed", (backlog.failed_lately > 0).then(failed));
-        // An endpoint that nothing waits for is asked nothing, so only this ends its warning.
+        // An endpoint with no waiting deliveries is not asked, so no answer would end its warning.
         if backlog.waiting == 0 {
             self.desk.health.resolve(&Subject::Channel(channel.to_owned()));
         }
@@ -178,8 +179,9 @@ impl Upkeep {
 /// Decides how an overdue delivery ends, by the state of its grant.
 fn given_up(report: &Report, grant: Option<RewardState>) -> GivenUp {
     let Report { due, noted, .. } = report;
-    // A reward that was delivered before and sent again, or confirmed before it was sent, did not reach its payer by
-    // this delivery. If it did meanwhile, the event of it settles the delivery after this.
+    // A reward that was sent again after its delivery, or confirmed before it was sent, has not
+    // reached its payer by this delivery. If it does in the meantime, that event settles the
+    // delivery later.
     let is_repeat = due.redeliveries > 0 || due.is_acknowledged;
     let (state, reason) = match grant {
         Some(RewardState::Delivered) if !is_repeat => (DeliveryState::Delivered, None),

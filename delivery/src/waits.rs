@@ -1,4 +1,5 @@
-//! Waits between attempts, each with jitter, so that many who failed together do not come back together.
+//! Waits between attempts. Each has jitter, so that attempts that failed together do not come back
+//! together.
 
 use std::time::Duration;
 
@@ -14,17 +15,17 @@ fn waits(from: Duration, to: Duration) -> ExponentialBackoff {
         .build()
 }
 
-/// Of a sender whose round failed: from a tenth of a second to five.
+/// Waits of a sender after failed rounds: from a tenth of a second to five seconds.
 pub fn short() -> ExponentialBackoff {
     waits(Duration::from_millis(100), Duration::from_secs(5))
 }
 
-/// Of a circuit that is open: from a second to a minute.
+/// Waits of an open circuit: from a second to a minute.
 pub fn of_circuit() -> ExponentialBackoff {
     waits(Duration::from_secs(1), Duration::from_secs(60))
 }
 
-/// Of one message after its n-th attempt, from 1: from a second to an hour.
+/// Wait of a message after this number of attempts, at least 1: from a second to an hour.
 pub fn of_message(attempts: i32) -> Duration {
     let index = usize::try_from(attempts.clamp(1, 20) - 1).unwrap_or_default();
     let mut waits = waits(Duration::from_secs(1), Duration::from_secs(3_600));

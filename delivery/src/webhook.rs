@@ -1,4 +1,5 @@
-//! Webhooks: grants are posted to the endpoints of payers, signed after the Standard Webhooks specification.
+//! Webhooks: posts grants to the endpoints of payers, signed by the Standard Webhooks
+//! specification.
 
 pub(crate) mod address;
 mod circuit;

@@ -1,4 +1,4 @@
-//! How far this process has come in each lane it follows.
+//! This process's progress in each lane that it follows.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -11,12 +11,12 @@ use crate::handler::{LaneOutcome, Span};
 use crate::heads::Heads;
 use crate::lease::Tenure;
 
-/// An idle checkpoint is stored when it is this old: a restart reads that much again, and finds
-/// nothing to do in it.
+/// Age at which the checkpoint of an idle lane is stored. A restart reads that much again, and
+/// finds nothing to do in it.
 const IDLE_CHECKPOINT: Duration = Duration::from_secs(5);
 
-/// The waits after failures: from a tenth of a second to five, each with jitter, so that many who
-/// failed together do not come back together.
+/// Waits after failures: from a tenth of a second to five seconds. Each has jitter, so that
+/// processes that failed together do not retry together.
 pub(crate) fn backoff() -> ExponentialBackoff {
     ExponentialBuilder::default()
         .with_min_delay(Duration::from_millis(100))
@@ -26,12 +26,12 @@ pub(crate) fn backoff() -> ExponentialBackoff {
         .build()
 }
 
-/// The places of the lanes that this process follows.
+/// Progress in the lanes that this process follows.
 #[derive(Default)]
 pub(crate) struct Cursor {
     lanes: BTreeMap<Lane, Place>,
-    /// The last lane that had an outcome: the next round begins after it, so that none is left
-    /// behind when a round is full before it has come around.
+    /// The last lane that had an outcome. The next round begins after it, so that no lane starves
+    /// when a round is full before all lanes had their turn.
     last: Option<Lane>,
 }
 
@@ -39,11 +39,11 @@ struct Place {
     tenure: Tenure,
     /// The stored checkpoint.
     stored: i64,
-    /// Handled up to here; nothing is owed in between.
+    /// Last position that was handled; nothing up to it is left to do.
     handled: i64,
     stored_at: Instant,
     is_first: bool,
-    /// After a failure: when to try again, and how long to wait after the next failure.
+    /// Set after a failure: time of the next try, and the waits after further failures.
     suspended: Option<(Instant, ExponentialBackoff)>,
 }
 
@@ -61,7 +61,7 @@ impl Place {
 }
 
 impl Cursor {
-    /// Takes in which lanes are leased now. A lane that was taken anew begins at its checkpoint.
+    /// Sets the lanes that are leased now. A lane under a new epoch begins at its checkpoint.
     pub fn adopt(&mut self, held: BTreeMap<Lane, Tenure>) {
         self.lanes.retain(|lane, _| held.contains_key(lane));
         for (lane, tenure) in held {
@@ -82,7 +82,7 @@ impl Cursor {
         self.lanes.is_empty()
     }
 
-    /// What there is to do, beginning after the lane of the last outcome.
+    /// Returns the spans to handle, beginning after the lane of the last outcome.
     pub fn due(&self, heads: &Heads, now: Instant) -> Vec<Span> {
         let after_last = self.lanes.iter().filter(|(lane, _)| Some(**lane) > self.last);
         let up_to_last = self.lanes.iter().filter(|(lane, _)| Some(**lane) <= self.last);
@@ -102,7 +102,7 @@ impl Cursor {
             .collect()
     }
 
-    /// Remembers what became of a lane. Gives the reason if it failed.
+    /// Stores the outcome of a lane. Returns the reason if it failed.
     pub fn settle(&mut self, outcome: LaneOutcome) -> Option<(Lane, String)> {
         match outcome {
             LaneOutcome::Handled { lane, up_to, is_stored } => {
@@ -129,7 +129,7 @@ impl Cursor {
         }
     }
 
-    /// When the first suspended lane is tried again.
+    /// Time of the next try of a suspended lane.
     pub fn resumes_at(&self) -> Option<Instant> {
         self.lanes.values().filter_map(|place| Some(place.suspended.as_ref()?.0)).min()
     }

@@ -1,18 +1,18 @@
-//! A follower, as its runner sees it.
+//! The interface between a follower and its runner.
 
 use async_trait::async_trait;
 use plaudit_domain::lane::Lane;
 use plaudit_event_store::CheckpointMove;
 
-/// Handles what lies in the log after the checkpoints.
+/// Handles the events after the checkpoints.
 #[async_trait]
 pub trait Handler: Send + Sync + 'static {
-    /// Handles what the spans hold, or the beginning of it, and gives the outcome of each lane it
-    /// looked at. Lanes without an outcome come again in the next round, before the others.
+    /// Handles the events of the spans, or the first of them, and returns the outcome of each lane
+    /// it looked at. Lanes without an outcome come first in the next round.
     ///
     /// The checkpoint of a lane moves in the transaction of what was written for it. An error
-    /// concerns the round as a whole: nothing more is tried for a while. Dropped at any await when
-    /// the round takes too long or the process stops.
+    /// concerns the round as a whole; the next round follows after a wait. Dropped at any await
+    /// when the round takes too long or the process stops.
     async fn handle(&mut self, spans: &[Span]) -> Result<Vec<LaneOutcome>, String>;
 
     /// Called about once a second while there is nothing to handle.
@@ -27,22 +27,23 @@ pub trait Handler: Send + Sync + 'static {
 pub struct Span {
     /// The lane.
     pub lane: Lane,
-    /// The epoch of the lease: it fences the checkpoint.
+    /// Epoch of the lease, which fences the checkpoint.
     pub epoch: i64,
     /// The stored checkpoint.
     pub stored: i64,
-    /// Everything up to here was handled. At or after `stored`.
+    /// Last position that was handled. At or after `stored`.
     pub after: i64,
     /// The last position of the lane, as last read.
     pub head: i64,
-    /// The first span since this process took the lane; it may be empty.
+    /// True for the first span since this process took the lane. Such a span may be empty.
     pub is_first: bool,
-    /// The stored checkpoint is old: it is worth a write even if nothing was found.
+    /// True if the stored checkpoint is old and worth a write even if nothing was found.
     pub is_store_due: bool,
 }
 
 impl Span {
-    /// The step of the checkpoint to `to`. Fails if this process lost the lane meanwhile.
+    /// Builds the move of the checkpoint to `to`. Its execution fails if this process has lost the
+    /// lane.
     pub fn checkpoint(&self, follower: &'static str, to: i64) -> CheckpointMove {
         CheckpointMove { follower, lane: self.lane, epoch: self.epoch, from: self.stored, to }
     }
@@ -57,14 +58,15 @@ pub enum LaneOutcome {
         lane: Lane,
         /// The last position that was handled; at or after [`Span::after`].
         up_to: i64,
-        /// Whether the checkpoint was moved there too.
+        /// True if the stored checkpoint was moved to `up_to`.
         is_stored: bool,
     },
-    /// The lane is left alone for a while; the others go on. Begins again at the stored checkpoint.
+    /// The lane failed. It is tried again after a wait, from the stored checkpoint; the others go
+    /// on.
     Failed {
         /// The lane.
         lane: Lane,
-        /// Why, for an operator.
+        /// The cause, for an operator.
         reason: String,
     },
 }

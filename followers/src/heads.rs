@@ -1,4 +1,4 @@
-//! One watch of the heads per process: a single task reads them while anybody waits.
+//! The watch of the heads, one per process: a single task reads them while anybody waits.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -14,10 +14,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::bounded::{CALL_MAX, within};
 
-/// How often the heads are read while somebody waits for a position.
+/// Interval between reads while somebody waits for a position.
 const READER_PACE: Duration = Duration::from_millis(5);
 
-/// How long the watch rests after a failed reading.
+/// Pause after a failed read.
 const FAILED_PAUSE: Duration = Duration::from_millis(250);
 
 /// The head of every lane at one moment.
@@ -31,10 +31,10 @@ impl Heads {
     }
 }
 
-/// Why a position was not reached in time.
+/// Error of a wait for a position.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NotReached {
-    /// The log has not come that far.
+    /// The log has not reached the position by the deadline.
     #[error("the log has not reached position {0} yet")]
     Behind(Position),
     /// The heads could not be read.
@@ -42,13 +42,13 @@ pub enum NotReached {
     Unavailable(String),
 }
 
-/// Watches the heads of all lanes for everybody in this process who waits.
+/// Watches the heads of all lanes for all waiters of this process.
 ///
-/// While nobody waits it reads nothing. Waiters never read by themselves, so a thousand of them
+/// It reads nothing while nobody waits. Waiters never read by themselves, so a thousand of them
 /// cost as much as one.
 pub struct HeadWatch {
     pool: PgPool,
-    /// How often somebody wants to look, with how many want that.
+    /// The intervals that waiters asked for, each with their number.
     paces: Mutex<BTreeMap<Duration, usize>>,
     pace_changed: Notify,
     latest: watch::Sender<Reading>,
@@ -57,7 +57,7 @@ pub struct HeadWatch {
 #[derive(Debug, Clone, Default)]
 struct Reading {
     heads: Heads,
-    /// Why the last attempt brought nothing; the heads are those from before.
+    /// Error of the last read; `heads` are then those of an earlier read.
     failure: Option<String>,
 }
 
@@ -76,7 +76,7 @@ impl HeadWatch {
         watch
     }
 
-    /// The heads as last read: old if nobody waited for a while.
+    /// The heads as last read. They are old if nobody has waited for a while.
     pub fn heads(&self) -> Heads {
         self.latest.borrow().heads.clone()
     }
@@ -103,8 +103,8 @@ impl HeadWatch {
         }
     }
 
-    /// The heads once they are others than `known`, read about every `pace`. At the deadline: as
-    /// they are. Fails if they can't be read.
+    /// Returns the heads as soon as they differ from `known`, read about every `pace`; at the
+    /// deadline, whether they differ or not. Fails if they can't be read.
     pub async fn changed_from(
         &self,
         known: &Heads,
@@ -131,10 +131,10 @@ impl HeadWatch {
         }
     }
 
-    /// Reads while anybody waits, each time as soon as the most impatient wants.
+    /// Reads while anybody waits, at the shortest of the wanted intervals.
     async fn read_on(&self) {
         let mut read_at: Option<Instant> = None;
-        // Kept while somebody waits: to ask the pool for each reading costs more than the reading.
+        // Kept while somebody waits: taking one from the pool costs more than the read.
         let mut connection: Option<Borrowed> = None;
         loop {
             let pace = self.paces().first_key_value().map(|(pace, _)| *pace);
@@ -162,7 +162,7 @@ impl HeadWatch {
         }
     }
 
-    /// Gives the connection for the next reading, unless it is closed.
+    /// Returns the connection for the next read; `None` if it was closed after an error.
     async fn read_once(&self, kept: Option<Borrowed>) -> Option<Borrowed> {
         let call = async {
             let mut connection = match kept {
@@ -186,7 +186,7 @@ impl HeadWatch {
         }
     }
 
-    /// Keeps the watch reading for as long as the answer is held.
+    /// Keeps the watch reading until the returned value is dropped.
     fn interest(&self, pace: Duration) -> Interest<'_> {
         *self.paces().entry(pace).or_default() += 1;
         self.pace_changed.notify_one();

@@ -1,4 +1,4 @@
-//! How a follower does: for `/readyz`, for the log, and for whoever asks.
+//! Health of a follower: for `/readyz`, for the log, and for warnings.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard};
@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 
 use plaudit_domain::lane::Lane;
 
-/// A follower that got nothing done for so long makes its process unready.
+/// A follower that made no progress for this long makes its process unready.
 pub const UNREADY_AFTER: Duration = Duration::from_secs(6);
 
-/// How many users with unreadable events are named.
+/// Maximum number of users with unreadable events that are named.
 pub const USERS_NAMED_MAX: usize = 20;
 
 /// The state of a follower in this process.
@@ -22,11 +22,11 @@ pub struct FollowerHealth {
 #[derive(Debug, Default)]
 struct State {
     problems: BTreeMap<Subject, Problem>,
-    /// When the round that is under way began.
+    /// Start of the current round; `None` between rounds.
     round_since: Option<Instant>,
-    /// Users with events that can't be read, by lane: the first ones, each with its reason.
+    /// The first [`USERS_NAMED_MAX`] users with unreadable events, each with the reason.
     users: BTreeMap<(Lane, String), String>,
-    /// How many events of further users were skipped.
+    /// Number of skipped events of further users.
     events_unnamed: usize,
 }
 
@@ -36,42 +36,43 @@ struct Problem {
     since: Instant,
 }
 
-/// What a problem is about; there is at most one for each.
+/// The subject of a problem; each has at most one problem.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Subject {
     /// The task of the follower ended unexpectedly.
     Task,
     /// The leases can't be renewed.
     Lease,
-    /// No lane gets on.
+    /// No lane makes progress.
     Round,
-    /// A part of the follower, by its name, gets nothing done.
+    /// A part of the follower, by its name, makes no progress.
     Part(&'static str),
-    /// Something that stops no work at the moment, by its name.
+    /// A problem that stops no work yet, by its name.
     Notice(&'static str),
-    /// A channel to the outside, by its name, does not get on; the others do.
+    /// A delivery channel, by its name, makes no progress; the others do.
     Channel(String),
-    /// One lane does not get on.
+    /// One lane makes no progress.
     Lane(Lane),
-    /// The work for a user could not be noted.
+    /// The work for a user can't be stored.
     User(Lane, String),
 }
 
 impl Subject {
-    /// Whether nobody's work gets done.
+    /// True if no user's work gets done.
     fn is_blocking(&self) -> bool {
         matches!(self, Self::Task | Self::Lease | Self::Round | Self::Part(_))
     }
 }
 
 impl FollowerHealth {
-    /// The health of a follower that has not begun.
+    /// Health of a follower that has not started yet.
     pub fn new(follower: &'static str) -> Self {
         Self { follower, state: Mutex::default() }
     }
 
-    /// Whether the follower does its work; else what is wrong, and for how long. What affects
-    /// single lanes or users only, or nothing yet, is among the [`Self::warnings`].
+    /// Fails if the follower makes no progress, with the problem and its duration. Problems of
+    /// single lanes or users, and those that stop no work yet, are among the [`Self::warnings`]
+    /// only.
     pub fn ready(&self) -> Result<(), String> {
         self.ready_at(Instant::now())
     }
@@ -117,7 +118,7 @@ impl FollowerHealth {
         warnings
     }
 
-    /// Notes what is wrong, and logs it if that is news.
+    /// Stores a problem, and logs it if it or its text is new.
     pub fn report(&self, about: Subject, text: String) {
         let mut state = self.lock();
         if matches!(about, Subject::User(..)) && !state.problems.contains_key(&about) {
@@ -135,14 +136,14 @@ impl FollowerHealth {
         state.problems.insert(about, Problem { text, since });
     }
 
-    /// Notes that something is right again, and logs it if it was wrong before.
+    /// Removes a problem, and logs that if there was one.
     pub fn resolve(&self, about: &Subject) {
         if let Some(problem) = self.lock().problems.remove(about) {
             tracing::info!("no longer: {}", problem.text);
         }
     }
 
-    /// Names a user of whom an event can't be read.
+    /// Adds a user with an event that can't be read.
     pub fn user_unreadable(&self, lane: Lane, user: &str, reason: &str) {
         let mut state = self.lock();
         let key = (lane, user.to_owned());
@@ -160,7 +161,7 @@ impl FollowerHealth {
             .set(u32::try_from(count).unwrap_or(u32::MAX));
     }
 
-    /// Forgets the named users of lanes: another process follows them.
+    /// Forgets the users and problems of lanes that another process follows now.
     pub(crate) fn forget_lanes(&self, kept: impl Fn(Lane) -> bool) {
         let mut state = self.lock();
         state.users.retain(|(lane, _), _| kept(*lane));
@@ -173,7 +174,7 @@ impl FollowerHealth {
         });
     }
 
-    /// Forgets the problems of channels that are another process's by now.
+    /// Forgets the problems of channels that another process sends for now.
     pub fn forget_channels(&self, kept: impl Fn(&str) -> bool) {
         self.lock().problems.retain(|subject, _| match subject {
             Subject::Channel(name) => kept(name),

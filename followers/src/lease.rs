@@ -16,20 +16,20 @@ use uuid::Uuid;
 use crate::bounded::{CALL_MAX, begin, within};
 use crate::health::{FollowerHealth, Subject};
 
-/// How long a lease holds without being renewed. Another process takes the lanes of one that is
-/// frozen or gone after this and at most [`RENEW_EVERY`] more.
+/// Lifetime of a lease that is not renewed. If a process is frozen or gone, another one takes its
+/// lanes after this and at most [`RENEW_EVERY`] more.
 pub const LEASE: Duration = Duration::from_secs(5);
 
-/// How often leases are renewed, and free ones are looked for.
+/// Interval at which leases are renewed and free ones are taken.
 const RENEW_EVERY: Duration = Duration::from_secs(2);
 
-/// How long a failed turn rests: the next one has another connection.
+/// Pause after a failed turn; the next one uses another connection.
 const RETRY_AFTER: Duration = Duration::from_millis(300);
 
-/// This process stops using a lease so long before it expires: two clocks differ in speed.
+/// Time before its expiry at which this process stops using a lease: two clocks differ in speed.
 const MARGIN: Duration = Duration::from_millis(500);
 
-/// How many groups of lanes a follower has: more processes than this can't share it.
+/// Maximum number of lane groups of a follower, and so of the processes that can share it.
 const GROUPS_MAX: i32 = 16;
 
 /// A lane that this process may follow.
@@ -38,7 +38,7 @@ pub(crate) struct Tenure {
     pub epoch: i64,
     /// The checkpoint when the lease was taken. It may have moved since.
     pub position: i64,
-    /// The lease is not to be used after this.
+    /// The lease must not be used after this.
     pub until: Instant,
 }
 
@@ -69,7 +69,8 @@ impl Leases {
         Self { follower, pool, member: Uuid::new_v4(), health, groups, processes, changed }
     }
 
-    /// The number of processes that have lanes of this follower, or will have some within seconds; at least 1.
+    /// Number of processes that have lanes of this follower or will have some within seconds; at
+    /// least 1.
     pub fn processes(&self) -> usize {
         self.processes.load(Ordering::Relaxed)
     }
@@ -87,7 +88,8 @@ impl Leases {
         held
     }
 
-    /// Reads the checkpoints of the leased lanes again: after a failure it is unknown which moved.
+    /// Reads the checkpoints of the leased lanes again. Needed after a failure, when it is unknown
+    /// which of them moved.
     pub async fn reread(&self) -> sqlx::Result<()> {
         let call = async {
             let mut connection = Borrowed::from(&self.pool).await?;
@@ -113,13 +115,12 @@ impl Leases {
         Ok(())
     }
 
-    /// Returns when leases were taken or lost.
+    /// Waits until leases were taken or lost.
     pub async fn changed(&self) {
         self.changed.notified().await;
     }
 
-    /// Renews leases and shares them with other processes until it is told to stop; then gives them
-    /// back, so that others need not wait for them to expire.
+    /// Renews leases and shares them with other processes until `stop` is cancelled.
     pub async fn keep(&self, stop: CancellationToken) {
         let mut is_made = false;
         while !stop.is_cancelled() {
@@ -140,7 +141,8 @@ impl Leases {
         }
     }
 
-    /// Gives all leases back. Once no round is under way.
+    /// Gives all leases back, so that other processes need not wait for them to expire. Must not be
+    /// called while a round is running.
     pub async fn give_back(&self) {
         self.groups().clear();
         let call = async {
@@ -163,8 +165,8 @@ impl Leases {
         }
     }
 
-    /// One turn: say that this process is there, renew, give back what is more than its share, take
-    /// what is free.
+    /// Registers this process, renews its leases, gives back those beyond its share and takes free
+    /// ones.
     async fn turn(&self, is_made: &mut bool) -> sqlx::Result<()> {
         if !*is_made {
             within(CALL_MAX, self.make()).await?;
@@ -196,7 +198,7 @@ impl Leases {
         Ok(())
     }
 
-    /// Renews what is held and gives back what is too much. Returns this process's share.
+    /// Renews the held leases and gives back those beyond this process's share, which it returns.
     async fn renew(&self) -> sqlx::Result<usize> {
         let until = Instant::now() + LEASE - MARGIN;
         let (groups, epochs): (Vec<i16>, Vec<i64>) =
@@ -219,12 +221,14 @@ impl Leases {
         .bind(self.follower)
         .fetch_one(&mut *tx)
         .await?;
-        // Before lanes change hands: limits that are divided among the processes are never exceeded for long.
+        // Set before lanes change hands, so that limits divided among the processes are not
+        // exceeded for long.
         let processes = usize::try_from(members.min(all).max(1)).unwrap_or(1);
         self.processes.store(processes, Ordering::Relaxed);
         let share = usize::try_from((all + members - 1) / members.max(1)).unwrap_or(usize::MAX);
         let (kept, surplus) = renewed.split_at(renewed.len().min(share));
-        // Before others can take them: what is being done for these lanes moves no checkpoint.
+        // Must precede the commit, after which others can take the surplus: no further round uses
+        // these lanes. A running round is fenced once they are taken.
         self.keep_only(kept, until);
         sqlx::query(
             "update follower_leases set member = null, expires_at = null
@@ -240,7 +244,7 @@ impl Leases {
         Ok(share)
     }
 
-    /// Says that this process is there, and forgets those that are not.
+    /// Registers this process, and deletes those that have expired.
     async fn join(&self, connection: &mut PgConnection) -> sqlx::Result<()> {
         let join = "insert into follower_members (follower, member, expires_at)
                     values ($1, $2, clock_timestamp() + make_interval(secs => $3))
@@ -269,7 +273,7 @@ impl Leases {
         }
     }
 
-    /// Takes one free group, and fences those who had it before.
+    /// Takes one free group, and fences its previous holder.
     async fn take_one(&self, in_use: &[i16]) -> sqlx::Result<Taken> {
         let until = Instant::now() + LEASE - MARGIN;
         let mut connection = Borrowed::from(&self.pool).await?;
@@ -286,7 +290,7 @@ impl Leases {
             connection.give_back();
             return Ok(Taken::NoneFree);
         };
-        // A step of the process before may be under way for longer, if that process is frozen.
+        // The previous holder may be in the middle of a step, for longer if it is frozen.
         tx.execute("set local lock_timeout = '300ms'").await?;
         let lanes = sqlx::query_as(include_str!("lease/fence.sql"))
             .bind(self.follower)
@@ -325,7 +329,7 @@ impl Leases {
 /// The outcome of looking for a free group.
 enum Taken {
     Group,
-    /// Free, but a checkpoint of it is locked: tried again in the next turn.
+    /// Free, but one of its checkpoints is locked. Tried again in the next turn.
     InUse(i16),
     NoneFree,
 }

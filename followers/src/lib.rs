@@ -1,12 +1,9 @@
-//! Code that reads the log by lane from a checkpoint: what every such follower shares.
+//! Code shared by all followers: they read the log lane by lane, each lane from its checkpoint.
 //!
-//! A follower is a [`Handler`]; [`Runner`] feeds it. The lanes are leased in groups, so that several
-//! processes share them. A lease is a row that expires: a process that is frozen loses its lanes
-//! after [`LEASE`], and what it still does when it wakes up moves no checkpoint, because the epoch
+//! A follower is a [`Handler`]; [`Runner`] feeds it. The lanes are leased in groups, so that
+//! several processes share them. A lease is a row that expires: a frozen process loses its lanes
+//! after [`LEASE`]. When it wakes up, it can't move their checkpoints any more, because the epoch
 //! of the lease has risen. Nothing here holds a lock beyond a transaction.
-//!
-//! Every call to the database has a deadline on this side. A connection that missed it is closed
-//! and never given back to the pool.
 
 pub mod bounded;
 mod cursor;

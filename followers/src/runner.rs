@@ -1,4 +1,4 @@
-//! The loop around a handler: which lanes, from where, and what follows a failure.
+//! The loop around a handler: it chooses the lanes and positions, and retries after failures.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,23 +16,23 @@ use crate::heads::{HeadWatch, Heads};
 use crate::health::{FollowerHealth, Subject};
 use crate::lease::Leases;
 
-/// How long one round may take: then it is dropped, and begins again at the checkpoints.
+/// Time limit for one round. Then it is dropped, and the next one starts at the checkpoints.
 pub const ROUND_MAX: Duration = Duration::from_secs(20);
 
-/// How often the heads are read while there is nothing to do.
+/// Interval between reads of the heads while there is nothing to do.
 const IDLE_PACE: Duration = Duration::from_millis(50);
 
-/// How long the loop waits for news at most, before it looks at its leases and its suspended lanes.
+/// Longest wait for new events before the loop checks its leases and suspended lanes.
 const IDLE_MAX: Duration = Duration::from_secs(1);
 
-/// How long a round may still take once the process is to stop. What it did by then and could not
-/// store is done again by the next process.
+/// Time limit for the current round once the process is to stop. Work that it could not store by
+/// then is done again by the next process.
 const STOP_MAX: Duration = Duration::from_secs(5);
 
-/// How long after a panic the handler is made anew.
+/// Pause between a panic of the handler and its restart.
 const RESTART_AFTER: Duration = Duration::from_secs(5);
 
-/// A follower at work.
+/// A running follower.
 #[derive(Debug)]
 pub struct Runner {
     health: Arc<FollowerHealth>,
@@ -40,12 +40,12 @@ pub struct Runner {
     task: JoinHandle<()>,
 }
 
-/// The lanes that a follower has in this process, for work beside its rounds.
+/// The lanes that a follower holds in this process, for work outside its rounds.
 #[derive(Clone)]
 pub struct HeldLanes(Arc<Leases>);
 
 impl HeldLanes {
-    /// Those whose lease has not expired.
+    /// Returns the lanes whose lease has not expired.
     pub fn now(&self) -> Vec<Lane> {
         self.0.held().into_keys().collect()
     }
@@ -63,11 +63,11 @@ impl std::fmt::Debug for HeldLanes {
 }
 
 impl Runner {
-    /// Starts a follower under its permanent name, under which its checkpoints are stored. `handler`
-    /// is asked for another one after a panic. The leases are kept on a connection of their own to
+    /// Starts a follower. Its checkpoints are stored under its name, which must never change.
+    /// `handler` is called again after a panic. The leases are kept on a connection of their own to
     /// the database of `pool`.
     ///
-    /// Ends in order when `stop` is cancelled; [`Self::join`] waits for that.
+    /// The follower stops in order when `stop` is cancelled; [`Self::join`] waits for that.
     pub fn start<H: Handler>(
         follower: &'static str,
         handler: impl Fn() -> H + Send + 'static,
@@ -82,17 +82,17 @@ impl Runner {
         Self { health, held, task }
     }
 
-    /// The lanes that it has in this process.
+    /// The lanes that the follower holds in this process.
     pub fn held_lanes(&self) -> HeldLanes {
         self.held.clone()
     }
 
-    /// How it does.
+    /// The health of the follower.
     pub fn health(&self) -> &Arc<FollowerHealth> {
         &self.health
     }
 
-    /// Waits for the end, which comes when the token of [`Self::start`] is cancelled.
+    /// Waits for the end of the follower, after the token of [`Self::start`] was cancelled.
     pub async fn join(self) {
         if let Err(error) = self.task.await {
             tracing::error!(%error, "a follower has panicked");
@@ -143,9 +143,9 @@ struct Rounds<H> {
     heads: Arc<HeadWatch>,
     health: Arc<FollowerHealth>,
     cursor: Cursor,
-    /// What was remembered is not to be trusted: read the checkpoints first.
+    /// True if the cursor may be wrong: the checkpoints must be read again first.
     is_stale: bool,
-    /// When the handler was last told that it is idle.
+    /// The last call of [`Handler::idle`].
     idle_at: Instant,
     stop: CancellationToken,
 }
@@ -183,7 +183,7 @@ impl<H: Handler> Rounds<H> {
         self.handler.close().await;
     }
 
-    /// One round if there is anything to do; else waits until there may be.
+    /// Runs one round if there is anything to do; else waits until there may be.
     async fn turn(&mut self, heads: &mut Heads) -> Result<(), String> {
         if self.is_stale {
             self.cursor = Cursor::default();

@@ -15,13 +15,13 @@ pub struct Skipped {
     pub user: String,
 }
 
-/// How many are read again when a lane is taken.
+/// Maximum number of skipped events that are read again when a lane is taken.
 const READ_MAX: i64 = 1_000;
 
 impl Skipped {
-    /// Notes events before the checkpoint moves past them. Noting one again changes nothing. The rows of
-    /// their users may lack what the events say, so the next batch folds these users from the log, and
-    /// parks their actions as long as it can't.
+    /// Stores events before the checkpoint moves past them. Storing one again changes nothing. The
+    /// user states may lack what these events say, so the next batch folds the users from the log,
+    /// and parks their actions as long as it can't.
     pub async fn note(
         follower: &str,
         events: &[Unreadable],
@@ -50,7 +50,7 @@ impl Skipped {
         lanes::note_external_appends(&lanes, &users, connection).await
     }
 
-    /// The events that a follower skipped in a lane, in order of the log: the first thousand.
+    /// Returns the first thousand events that a follower skipped in a lane, in order of the log.
     pub async fn of_lane(
         follower: &str,
         lane: Lane,
@@ -69,7 +69,7 @@ impl Skipped {
         Ok(rows.into_iter().map(skipped).collect())
     }
 
-    /// Forgets events that could be read after all, and were handled.
+    /// Deletes events that could be read after all and were handled.
     pub async fn forget(
         follower: &str,
         handled: &[Position],

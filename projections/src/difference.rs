@@ -1,8 +1,8 @@
-//! Rows that are not what the log says, and users of whom the log can't be read.
+//! Rows that differ from the log, and users whose events can't be read.
 
 use plaudit_domain::lane::Lane;
 
-/// A row that is not what the log says.
+/// A row that differs from the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Difference {
     /// The table.
@@ -11,23 +11,23 @@ pub struct Difference {
     pub lane: Lane,
     /// The user.
     pub user: String,
-    /// The row as it is served; `None`: there is none.
+    /// The served row; `None` if it is missing.
     pub live: Option<String>,
-    /// The row as the log has it; `None`: there should be none.
+    /// The row by the log; `None` if there should be none.
     pub log: Option<String>,
 }
 
-/// How many rows differ, and the first of them.
+/// Number of rows that differ, and the first of them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Differences {
-    /// All of them.
+    /// Number of all rows that differ.
     pub count: u64,
     /// The first [`Self::SHOWN_MAX`].
     pub first: Vec<Difference>,
 }
 
 impl Differences {
-    /// How many are told one by one.
+    /// Maximum number of rows that are listed.
     pub const SHOWN_MAX: usize = 20;
 
     pub(crate) fn add(&mut self, difference: Difference) {
@@ -51,21 +51,21 @@ pub struct UnreadableUser {
     pub lane: Lane,
     /// The user.
     pub user: String,
-    /// Which event, and why it can't be read.
+    /// The event, and the reason why it can't be read.
     pub reason: String,
 }
 
-/// How many users can't be read, and the first of them.
+/// Number of users who can't be read, and the first of them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct UnreadableUsers {
-    /// All of them.
+    /// Number of all such users.
     pub count: u64,
     /// The first [`Self::SHOWN_MAX`].
     pub first: Vec<UnreadableUser>,
 }
 
 impl UnreadableUsers {
-    /// How many are named.
+    /// Maximum number of users that are listed.
     pub const SHOWN_MAX: usize = 100;
 
     pub(crate) fn extend(&mut self, lane: Lane, users: Vec<(String, String)>) {

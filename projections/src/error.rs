@@ -1,8 +1,8 @@
-//! Why a projection gave no answer.
+//! Errors of projections.
 
 use plaudit_event_store::ExecuteError;
 
-/// Why a projection was not verified or rebuilt.
+/// Error of a verification or a rebuild.
 #[derive(Debug, thiserror::Error)]
 pub enum ProjectionError {
     /// There is no projection of this name.
@@ -13,7 +13,7 @@ pub enum ProjectionError {
         /// The names that exist.
         known: &'static [&'static str],
     },
-    /// Another process is at it.
+    /// Another process is rebuilding the view.
     #[error(
         "{projection} is being rebuilt by another process; `plaudit projections list` shows how far it is"
     )]
@@ -21,7 +21,7 @@ pub enum ProjectionError {
         /// The projection.
         projection: &'static str,
     },
-    /// There is no rebuild that could be paused, resumed or cancelled.
+    /// There is no rebuild to pause, resume or cancel.
     #[error(
         "no rebuild of {projection} is under way; `plaudit projections rebuild {projection}` starts one"
     )]
@@ -29,7 +29,7 @@ pub enum ProjectionError {
         /// The projection.
         projection: &'static str,
     },
-    /// Writers never left room for the last step, for as long as it may hold them up.
+    /// The swap never got its locks within the time for which it may hold up writers.
     #[error(
         "{projection} is loaded, but writers or readers left no room to put it in place; run `plaudit projections rebuild {projection}` again when there is less load"
     )]
@@ -44,10 +44,10 @@ pub enum ProjectionError {
     Silent {
         /// The projection.
         projection: &'static str,
-        /// The time it was waited for.
+        /// The time without an answer.
         limit: std::time::Duration,
     },
-    /// The log or the database.
+    /// The log can't be read, or the database failed.
     #[error(transparent)]
     Store(#[from] ExecuteError),
 }

@@ -1,4 +1,4 @@
-//! The fold of whole streams: the same rules that keep the live views, fed from the log.
+//! Folds whole streams, by the same rules that maintain the live views.
 
 use plaudit_domain::ids::UserId;
 use plaudit_domain::lane::Lane;
@@ -7,19 +7,19 @@ use plaudit_event_store::reader::{self, Fact, Kinds, UserFacts};
 use plaudit_event_store::rewards::Ledger;
 use sqlx::PgConnection;
 
-/// What of a user is wanted.
+/// The parts of a user to fold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Wanted {
     /// The rules' state.
     State,
-    /// The rewards: they follow from few of the events.
+    /// The rewards, which follow from few of the events.
     Rewards,
     /// Both.
     Both,
 }
 
 impl Wanted {
-    /// The events that it follows from.
+    /// The kinds of events that these parts follow from.
     pub fn kinds(self) -> Kinds {
         if self == Self::Rewards { Kinds::OfRewards } else { Kinds::All }
     }
@@ -31,9 +31,9 @@ pub(crate) struct FoldedUser {
     pub user: UserId,
     pub state: UserTasks,
     pub ledger: Ledger,
-    /// Of the last event that was folded.
+    /// Sequence of the last event that was folded.
     pub sequence: i64,
-    /// How many were folded.
+    /// Number of events that were folded.
     pub events: i64,
 }
 
@@ -67,14 +67,14 @@ pub(crate) struct Folded {
     pub users: Vec<FoldedUser>,
     /// Users with an event that can't be read, with the reason; in order of their ids.
     pub unreadable: Vec<(String, String)>,
-    /// The last of all these users.
+    /// The last of all these users; `None` if there are none.
     pub last: Option<String>,
 }
 
 /// A user whose events are being folded.
 struct Open {
     user: String,
-    /// The fold, or why it can't be made.
+    /// The fold, or the reason why an event can't be read.
     fold: Result<FoldedUser, String>,
 }
 
@@ -102,10 +102,10 @@ impl Open {
     }
 }
 
-/// How many users are asked for at once.
+/// Maximum number of users per query.
 const USERS_AT_ONCE: usize = 64;
 
-/// Folds some users of a lane; those of whom nothing is known are left out.
+/// Folds some users of a lane. Users without events are left out.
 pub(crate) async fn users(
     lane: Lane,
     users: &[&str],
@@ -123,7 +123,8 @@ pub(crate) async fn users(
     Ok(all)
 }
 
-/// The users of a lane in order of their ids, each folded whole however the log is cut into pages.
+/// Folds the users of a lane in order of their ids, each as a whole, wherever the pages of the log
+/// end.
 pub(crate) struct LaneFold {
     lane: Lane,
     wanted: Wanted,
@@ -135,13 +136,13 @@ pub(crate) struct LaneFold {
 }
 
 impl LaneFold {
-    /// Begins with the first user after this one.
+    /// Starts with the first user after this one; `None` for the first of the lane.
     pub fn after(lane: Lane, wanted: Wanted, user: Option<String>) -> Self {
         let after = (user.unwrap_or_default(), i64::MAX);
         Self { lane, wanted, after, open: None, has_ended: false }
     }
 
-    /// Reads a page and gives the users that it completes, maybe none; `None` after the last.
+    /// Reads a page and returns the users that it completes, maybe none; `None` after the last.
     pub async fn next(
         &mut self,
         events: i64,
@@ -177,7 +178,7 @@ impl LaneFold {
         Ok(Some(completed))
     }
 
-    /// Whether the last user was given.
+    /// Returns true if the last user was returned.
     pub fn has_ended(&self) -> bool {
         self.has_ended
     }

@@ -1,9 +1,9 @@
-//! Rebuilding a view from the log while it is served: a new version of its tables beside the old.
+//! Rebuilds a view from the log while it is served: a new version of its tables beside the old.
 //!
-//! Workers take lanes, fold users in order of their ids and load the rows in bulk; each chunk's
-//! checkpoint is in the transaction of its rows, so a rebuild that was killed goes on where it was.
-//! Then come indexes, rounds of catching up event by event, a comparison with the live version, and,
-//! with all lanes locked for a moment, the swap. Readers never fail; writers wait for the last step
+//! Workers take lanes, fold users in order of their ids and load the rows in bulk. Each chunk's
+//! checkpoint is in the transaction of its rows, so a killed rebuild continues where it stopped.
+//! Then follow indexes, rounds of catching up event by event, a comparison with the live version,
+//! and the swap, with all lanes locked for a moment. Readers never fail; writers wait for the swap
 //! only, and three seconds at most. A rebuild has connections of its own.
 
 mod catch_up;
@@ -36,25 +36,27 @@ use run::{Run, StopReason};
 /// The settings of a rebuild.
 #[derive(Debug, Clone, Copy)]
 pub struct RebuildOptions {
-    /// How many lanes are worked on at a time. A rebuild opens a connection of its own for each of
-    /// them and three more, so that neither it nor requests wait for the other.
+    /// Number of lanes that are worked on at a time. A rebuild opens a connection of its own for
+    /// each of them and three more, so that it and requests do not wait for each other.
     pub workers: usize,
-    /// Whether to go on with an earlier rebuild that has not ended.
+    /// The way to treat an earlier rebuild that has not ended.
     pub start: Start,
-    /// How many events are folded between two checkpoints.
+    /// Number of events that are folded between two checkpoints.
     pub chunk_events: u32,
-    /// A rebuild fails when the database has worked on none of its steps for so long: an answer was lost.
+    /// The rebuild fails if the database has worked on none of its steps for this long: an answer
+    /// was lost.
     pub silence_max: Duration,
 }
 
-/// Whether a rebuild goes on with an earlier one that has not ended.
+/// Treatment of an earlier rebuild that has not ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Start {
-    /// Goes on with it; begins a new one if there is none.
+    /// Resumes it; starts a new one if there is none.
     ResumeOrStart,
-    /// Goes on with it, or is refused: it may have been swapped or cancelled since the request.
+    /// Resumes it, or fails if there is none: it may have been swapped or cancelled since the
+    /// request.
     ResumeOnly,
-    /// Drops it and begins a new one.
+    /// Drops it and starts a new one.
     Restart,
 }
 
@@ -72,31 +74,31 @@ impl Default for RebuildOptions {
     }
 }
 
-/// How a rebuild ended.
+/// The end of a rebuild.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RebuildOutcome {
-    /// The new version is live. These rows of the version before were not what the log says.
+    /// The new version is live. These rows of the previous version differed from the log.
     Swapped(Differences),
-    /// The process is to end. The same call goes on where it stopped.
+    /// The process is to end. The same call resumes the rebuild.
     Interrupted,
     /// An operator cancelled it; nothing changed.
     Cancelled,
 }
 
-/// The step that a rebuild is at.
+/// The current step of a rebuild.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
     /// Users are folded and loaded.
     Loading,
-    /// Keys and indexes are made.
+    /// Keys and indexes are created.
     Indexing,
     /// Events that were appended meanwhile are applied.
     CatchingUp,
     /// The new version is compared with the live one.
     Comparing,
-    /// It tries to put the new version in place.
+    /// The new version is put in place.
     Swapping,
-    /// It ended.
+    /// The new version is live.
     Done,
 }
 
@@ -110,7 +112,7 @@ impl Phase {
         Self::Done,
     ];
 
-    /// As stored and shown.
+    /// The text that is stored and shown.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Loading => "loading",
@@ -130,20 +132,20 @@ impl Phase {
 /// Twice as long as the longest pause between two attempts to swap.
 const SILENCE_MAX: Duration = Duration::from_secs(60);
 
-/// How long the end waits for the goodbyes of connections.
+/// Time limit for closing the connections at the end.
 const CLOSE_MAX: Duration = Duration::from_secs(2);
 
-/// How often progress is reported.
+/// Interval between reports of progress.
 const PROGRESS_EVERY: Duration = Duration::from_millis(500);
 
-/// Rebuilds a view, or goes on with a rebuild that was interrupted, paused or failed.
+/// Rebuilds a view, or resumes a rebuild that was interrupted, paused or failed.
 ///
-/// Calls `progress` about twice a second. Cancel-safe: the next call goes on from the last chunk.
+/// Calls `progress` about twice a second. Cancel-safe: the next call resumes after the last chunk.
 ///
 /// # Errors
 ///
-/// [`ProjectionError::AlreadyRunning`] if another process is at it, [`ProjectionError::NotRunning`] if
-/// it was only to go on and there is nothing to go on with.
+/// [`ProjectionError::AlreadyRunning`] if another process rebuilds the view;
+/// [`ProjectionError::NotRunning`] if [`Start::ResumeOnly`] finds nothing to resume.
 pub async fn rebuild(
     pool: &PgPool,
     name: &str,
@@ -189,7 +191,8 @@ pub async fn rebuild(
             () = &mut telling => unreachable!("it tells until the work has ended"),
         }
     };
-    // Some of these connections may be silent: they are not waited for, and the end has one of its own.
+    // Some of these connections may have fallen silent. They are not waited for, and the last steps
+    // use a connection of their own.
     let closed = async { tokio::join!(run.pool.close(), run.questions.close()) };
     let _ = tokio::time::timeout(CLOSE_MAX, closed).await;
     let last = pool::reserved(pool, 1);
@@ -199,7 +202,8 @@ pub async fn rebuild(
     outcome
 }
 
-/// The steps of a rebuild, in order. Those that were done before an interruption find nothing to do.
+/// Runs the steps of a rebuild, in order. Steps that were done before an interruption find nothing
+/// to do.
 async fn steps(run: &Run) -> Result<Differences, StopReason> {
     run.enter(Phase::Loading).await?;
     load::load(run).await?;
@@ -217,7 +221,7 @@ async fn steps(run: &Run) -> Result<Differences, StopReason> {
     Ok(differences)
 }
 
-/// Sets up a new rebuild, unless an earlier one goes on. False if one was to go on and there is none.
+/// Sets up a rebuild, or resumes an earlier one. Returns false if [`Start::ResumeOnly`] finds none.
 async fn prepare(
     view: View,
     start: Start,
@@ -228,7 +232,7 @@ async fn prepare(
     if !lease.hold(&mut tx).await? {
         return Err(ProjectionError::AlreadyRunning { projection: view.name() });
     }
-    // Locked, so that a rebuild that is cancelled at this moment does not run again.
+    // The lock keeps a rebuild that is cancelled at this moment from running again.
     let state: Option<String> =
         sqlx::query_scalar("select state from rebuilds where projection = $1 for update")
             .bind(view.name())
@@ -272,7 +276,7 @@ async fn prepare(
     Ok(true)
 }
 
-/// Stores how the rebuild ended.
+/// Stores the end of the rebuild.
 async fn conclude(
     run: &Run,
     ended: Result<Differences, StopReason>,
@@ -286,7 +290,7 @@ async fn conclude(
             control::drop_new(run.view, run.lease, &mut connection).await?;
             Ok(RebuildOutcome::Cancelled)
         }
-        // Another process goes on with it.
+        // Another process continues the rebuild.
         Err(StopReason::Lost) => {
             Err(ProjectionError::AlreadyRunning { projection: run.view.name() })
         }

@@ -1,5 +1,5 @@
-//! Reading the rows that a task screen is made of. Every row is a function of the user's fold, so the live rows,
-//! rebuilt ones and the audit can only say the same.
+//! Reads the rows of a task screen. Each row is a function of the user's fold, so the live rows,
+//! rebuilt ones and the audit always agree.
 
 mod batching_loader;
 
@@ -20,14 +20,14 @@ pub use batching_loader::BatchingLoader;
 
 use crate::error::undecodable;
 
-/// A user as last projected.
+/// The projected state of a user.
 #[derive(Debug, Clone, PartialEq)]
 pub struct UserView {
     /// The user with all tasks, each with the oldest of its claimable milestones.
     pub state: UserTasks,
-    /// The head of the user's lane at which it was true.
+    /// The head of the user's lane in the same snapshot.
     pub position: Position,
-    /// The catalogue that was in force then.
+    /// The catalogue in the same snapshot.
     pub catalogue_identity: Uuid,
 }
 
@@ -47,8 +47,8 @@ pub async fn load(
     views.into_iter().next().unwrap_or(Err(sqlx::Error::RowNotFound))
 }
 
-/// Reads some users, in the order in which they are named. The outer error is the statement's; a user
-/// whose rows can't be read has one of their own.
+/// Reads some users, in the given order. The outer error is the statement's; a user whose rows
+/// can't be read has one of their own.
 async fn load_all(
     users: &[(Lane, UserId)],
     now: Timestamp,
@@ -71,7 +71,7 @@ async fn load_all(
     Ok(users.iter().zip(by_user).map(|((lane, _), rows)| read_user(&rows, *lane)).collect())
 }
 
-/// A user from their rows: the first columns are the same in each.
+/// Reads a user from their rows; the first columns are the same in each.
 fn read_user(rows: &[&PgRow], lane: Lane) -> sqlx::Result<UserView> {
     let first = rows.first().ok_or(sqlx::Error::RowNotFound)?;
     let mut state = match UserRow::read(first, 3)? {
@@ -93,7 +93,7 @@ fn read_user(rows: &[&PgRow], lane: Lane) -> sqlx::Result<UserView> {
     Ok(UserView { state, position, catalogue_identity: first.try_get(2)? })
 }
 
-/// A line of a claimable milestone, as `load.sql` gives it.
+/// A line of a claimable milestone, as `load.sql` returns it.
 #[derive(Deserialize)]
 struct UnclaimedLine {
     period_key: String,
@@ -110,7 +110,7 @@ struct UnclaimedLine {
     claim_until: Option<Timestamp>,
 }
 
-/// The milestones that lines belong to, which come one milestone after the other.
+/// Groups lines by their milestones. The lines of a milestone follow each other.
 fn claimable(task: &TaskId, lines: Vec<UnclaimedLine>) -> Vec<ClaimableMilestone> {
     let mut milestones: Vec<ClaimableMilestone> = Vec::new();
     for line in lines {
@@ -141,7 +141,7 @@ fn claimable(task: &TaskId, lines: Vec<UnclaimedLine>) -> Vec<ClaimableMilestone
                 version: line.version,
                 reached_at: line.granted_at,
                 rewards: vec![reward],
-                // What lapses with its period, and when, matters to claims and not to a screen.
+                // Only claims need to know what lapses at the end of the period; a screen does not.
                 terms: ClaimTerms { claim_until: line.claim_until, at_period_end: None },
             }),
         }

@@ -1,4 +1,4 @@
-//! Holding the served rows against the log: every column, JSON by its bytes.
+//! Compares the served rows with the log: every column, JSON by its bytes.
 
 mod columns;
 mod lane;
@@ -31,14 +31,14 @@ impl Scope {
     }
 }
 
-/// How far a verification is.
+/// Progress of a verification.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct VerifyProgress {
     /// Users folded.
     pub users: u64,
     /// Events folded.
     pub events: u64,
-    /// Of about how many.
+    /// Approximate number of events to fold.
     pub events_total: u64,
 }
 
@@ -49,30 +49,31 @@ pub struct VerifyReport {
     pub users: u64,
     /// Events in the log.
     pub events: u64,
-    /// Rows that are not what the log says.
+    /// Rows that differ from the log.
     pub differences: Differences,
-    /// Users whose rows await events that stock postgres-es appended: the next batch that touches
-    /// one folds them. Their rows were not compared.
+    /// Users with events that stock postgres-es appended and no batch has folded yet. The next
+    /// batch that touches such a user does. Their rows were not compared.
     pub behind: Vec<(Lane, String)>,
     /// Users with an event that this program can't read. Their rows were not compared either.
     pub unreadable: UnreadableUsers,
 }
 
 impl VerifyReport {
-    /// Whether every row that was compared is what the log says.
+    /// True if every compared row agrees with the log.
     pub fn is_equal(&self) -> bool {
         self.differences.count == 0
     }
 }
 
-/// How many events are folded before rows are compared.
+/// Number of events that are folded before their rows are compared.
 const CHUNK_EVENTS: i64 = 20_000;
 
-/// How long each step of that may take: a connection that has fallen silent ends the verification.
+/// Time limit for each fold and each comparison. A connection that falls silent ends the
+/// verification.
 const CHUNK_MAX: Duration = Duration::from_secs(60);
 
-/// Folds the log and compares it with the rows that are served: of one view, or of all. Each lane
-/// is seen in one snapshot, so writers are not held up and what they do is no difference.
+/// Folds the log and compares it with the served rows, of one view or of all. Each lane is read in
+/// one snapshot, so writers are not held up and their changes are no differences.
 pub async fn verify(
     pool: &PgPool,
     name: Option<&str>,

@@ -5,7 +5,7 @@ use plaudit_event_store::{rewards, states};
 use crate::ProjectionError;
 use crate::fold::Wanted;
 
-/// A view that follows from the log.
+/// A view that is derived from the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum View {
     /// `task_view` with `user_view` and `distinct_values`.
@@ -18,9 +18,9 @@ pub(crate) enum View {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Table {
     pub name: &'static str,
-    /// The rest of the key.
+    /// Key columns after `lane`.
     pub key: &'static [&'static str],
-    /// What follows `lane` and `user_id`.
+    /// Columns after `lane` and `user_id`.
     pub columns: &'static str,
 }
 
@@ -42,7 +42,7 @@ const REWARD_STATE: Table = Table {
 impl View {
     pub const ALL: [Self; 2] = [Self::Tasks, Self::Rewards];
 
-    /// Its name for operators.
+    /// The name that operators use.
     pub fn name(self) -> &'static str {
         match self {
             Self::Tasks => "task_view",
@@ -50,7 +50,7 @@ impl View {
         }
     }
 
-    /// Its tables, in the order in which readers lock them.
+    /// The tables, in the order in which readers lock them.
     pub fn tables(self) -> &'static [Table] {
         match self {
             Self::Tasks => &[USER_VIEW, TASK_VIEW, DISTINCT_VALUES],
@@ -58,7 +58,7 @@ impl View {
         }
     }
 
-    /// The events that its rows follow from.
+    /// The part of a user that its rows are derived from.
     pub fn wanted(self) -> Wanted {
         match self {
             Self::Tasks => Wanted::State,
@@ -66,7 +66,7 @@ impl View {
         }
     }
 
-    /// The view of this name.
+    /// Returns the view of this name.
     pub fn named(name: &str) -> Result<Self, ProjectionError> {
         let unknown = || ProjectionError::Unknown {
             got: name.to_owned(),

@@ -1,4 +1,4 @@
-//! Why a parked record was neither released nor discarded.
+//! Errors of releasing and discarding parked records.
 
 use std::sync::Arc;
 
@@ -6,13 +6,13 @@ use jiff::Timestamp;
 use plaudit_event_store::ExecuteError;
 use uuid::Uuid;
 
-/// Why a parked record was neither released nor discarded. It is parked as before.
+/// Error of a release or discard. The record stays parked.
 #[derive(Debug, thiserror::Error)]
 pub enum ResolveError {
-    /// There is none with this id.
+    /// No parked record has this id.
     #[error("unknown parked record {0}; `plaudit parked list` lists them")]
     Unknown(Uuid),
-    /// Somebody decided about it before.
+    /// The record was released or discarded before.
     #[error("the record {id} is not parked any more: {by} {resolution} it at {at}")]
     Resolved {
         /// The record.
@@ -21,7 +21,7 @@ pub enum ResolveError {
         resolution: String,
         /// The operator who decided.
         by: String,
-        /// When.
+        /// The time of the decision.
         at: Timestamp,
     },
     /// An earlier record of the user is parked.
@@ -37,10 +37,10 @@ pub enum ResolveError {
     /// The action lies in the future.
     #[error("the action is from the future: release it after its `time`, {0}")]
     TooEarly(Timestamp),
-    /// It can't be understood or applied, as before.
+    /// The record still can't be read or applied.
     #[error("the record can't be applied: {0}; fix the cause and release it again, or discard it")]
     Unapplied(String),
-    /// The database.
+    /// The database failed.
     #[error(transparent)]
     Store(Arc<ExecuteError>),
 }

@@ -1,9 +1,9 @@
-//! Parked records are applied after all, or discarded, as an operator decides.
+//! Releases or discards parked records, as an operator decides.
 //!
-//! A record goes the way it went before: through its source mapping, if its topic has one, and then to the
-//! executor, which applies its actions and notes the decision in one transaction. So nothing is lost or applied
-//! twice if the process dies in between: what was applied is remembered by its identity, and what was not is
-//! still parked.
+//! A record takes the same way as before: through its source mapping, if its topic has one, and
+//! then to the executor, which applies its actions and stores the decision in one transaction. So
+//! nothing is lost or applied twice if the process dies in between: applied actions are recognised
+//! by their identities, and the record stays parked until the decision is stored.
 
 mod error;
 mod meaning;

@@ -1,4 +1,4 @@
-//! The meaning of a parked record by the sources in force.
+//! Reads a parked record by the current sources.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -12,7 +12,7 @@ use plaudit_event_store::parked::Parked;
 
 use crate::error::ResolveError;
 
-/// The actions of a parked record: those of its user, or of everybody if it names none.
+/// Returns the actions of a parked record: those of its user, or of all users if it names none.
 pub fn actions_of(
     parked: &Parked,
     sources: &Sources,
@@ -21,7 +21,7 @@ pub fn actions_of(
 ) -> Result<Vec<Action>, ResolveError> {
     let actions = read(parked, sources).map_err(ResolveError::Unapplied)?;
     let latest = parked.at.checked_add(future_tolerance).unwrap_or(Timestamp::MAX);
-    // What was parked for another reason may lie as far ahead as any action.
+    // A record that was parked for another reason may lie as far ahead as any action.
     let is_early =
         |at: Timestamp| at > now && (!parked.repairable || parked.waiting || at > latest);
     match actions.iter().map(|action| action.occurred_at).find(|at| is_early(*at)) {
@@ -65,8 +65,8 @@ fn read(parked: &Parked, sources: &Sources) -> Result<Vec<Action>, String> {
     }
 }
 
-/// An action that was readable when it was parked is kept as a structured `CloudEvent`, whatever the record
-/// looked like. Its id follows from the action's identity.
+/// Reads a record that was parked as an action: it is stored as a structured `CloudEvent`, whatever
+/// the original looked like, and its id follows from the action's identity.
 fn as_action(parked: &Parked) -> Option<Action> {
     let action = cloud_events::from_structured(&parked.bytes).ok()?;
     let id = ParkedRecord::id_of(&format!("action\u{1f}{}", action.identity()));

@@ -1,4 +1,4 @@
-//! Releasing and discarding.
+//! Releases and discards parked records.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,10 +20,10 @@ use uuid::Uuid;
 use crate::error::ResolveError;
 use crate::meaning::actions_of;
 
-/// How many records of a user are released in one step.
+/// Maximum number of a user's records that are released in one step.
 const QUEUE_PAGE: i64 = 100;
 
-/// Decides about parked records as operators say. Cheap to clone.
+/// Releases and discards parked records for operators. Cheap to clone.
 #[derive(Clone)]
 pub struct Resolver {
     pool: PgPool,
@@ -32,42 +32,42 @@ pub struct Resolver {
     future_tolerance: SignedDuration,
 }
 
-/// Who decides, and why.
+/// The operator who decides, with the reason.
 #[derive(Debug, Clone)]
 pub struct Operator {
     /// The `sub` of a token, or a user of the operating system.
     pub by: String,
-    /// Why; a release needs no reason.
+    /// Required to discard, optional to release.
     pub reason: Option<String>,
 }
 
-/// The decision, and what followed.
+/// The result of a release or discard.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Released {
     /// The record.
     pub id: Uuid,
-    /// How many actions were applied, those that waited behind the record included.
+    /// Number of actions that were applied, including those of records that waited behind this one.
     pub applied: usize,
-    /// How many had been applied before.
+    /// Number of actions that had been applied before.
     pub duplicates: usize,
-    /// How many records that waited behind it were released with it.
+    /// Number of records released with it because they waited behind it.
     pub followed: usize,
-    /// The record at which releasing stopped; it and those behind it are still parked.
+    /// The record at which the release stopped. This record and those behind it are still parked.
     pub stopped: Option<Stopped>,
-    /// A position at or after the effect; absent if it lies in several lanes.
+    /// A position at or after the effect; absent if the effect lies in several lanes.
     pub position: Option<Position>,
 }
 
-/// The record at which releasing a user's records ended.
+/// The record at which the release of a user's records stopped.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stopped {
     /// The record that is still parked.
     pub id: Uuid,
-    /// Why.
+    /// The reason why it can't be applied.
     pub reason: String,
 }
 
-/// Why a text is not a reason.
+/// Error of a text that can't be an operator's reason.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a reason has 1 to {max} characters, no control characters among them", max = Operator::REASON_CHARS_MAX)]
 pub struct InvalidReason;
@@ -76,7 +76,7 @@ impl Operator {
     /// The longest reason, in characters.
     pub const REASON_CHARS_MAX: usize = 1_000;
 
-    /// Checks a reason; blank space around it is cut off.
+    /// Checks a reason and trims the blank space around it.
     pub fn checked_reason(text: &str) -> Result<String, InvalidReason> {
         let reason = text.trim();
         let fits = (1..=Self::REASON_CHARS_MAX).contains(&reason.chars().count());
@@ -89,7 +89,7 @@ impl Operator {
 }
 
 impl Resolver {
-    /// A resolver that applies through this queue.
+    /// Makes a resolver that applies actions through `commands`.
     pub fn new(
         pool: PgPool,
         commands: CommandQueue,
@@ -101,11 +101,12 @@ impl Resolver {
         Self { pool, commands, sources, future_tolerance }
     }
 
-    /// Applies a parked record, and then what waited behind it, in order, up to the first that still can't be.
+    /// Applies a parked record and then the records that waited behind it, in order, up to the
+    /// first that still can't be applied.
     ///
     /// # Errors
     ///
-    /// The record itself can't be applied, or it was not its turn. It is parked as before.
+    /// Fails if the record itself can't be applied, or waits behind another one. It stays parked.
     pub async fn release(&self, id: Uuid, operator: &Operator) -> Result<Released, ResolveError> {
         let parked = self.find(id).await?;
         let verdict = ParkedVerdict::Release { reason: operator.reason.clone() };
@@ -120,7 +121,7 @@ impl Resolver {
         Ok(released)
     }
 
-    /// Discards a parked record for good. What waited behind it is applied, in order.
+    /// Discards a parked record for good, and applies the records that waited behind it, in order.
     pub async fn discard(
         &self,
         id: Uuid,
@@ -141,8 +142,8 @@ impl Resolver {
         Ok(released)
     }
 
-    /// Records a decision about a record without a user for ever: it is in no user's history, and upkeep deletes the row of
-    /// the record.
+    /// Stores a decision about a record without a user as an operation, which is kept for ever: no
+    /// user's history holds it, and the upkeep deletes the row of the record.
     async fn record(
         &self,
         kind: OperationKind,
@@ -167,8 +168,8 @@ impl Resolver {
         }
     }
 
-    /// The decision about a record, or the reason why there is none. If somebody else decided between the look and
-    /// the batch, the answer names them.
+    /// Turns the outcome of a decision into its result. If somebody else decided between
+    /// [`Self::find`] and the batch, the error names them.
     async fn begun(&self, id: Uuid, applied: &Applied) -> Result<Released, ResolveError> {
         match &applied.outcome {
             Outcome::ParkedResolved { applied: count, duplicates } => Ok(Released {
@@ -186,7 +187,8 @@ impl Resolver {
         }
     }
 
-    /// The work that records the decision on a parked record, with the actions that a release applies.
+    /// Builds the item that stores the decision about a parked record, with the actions that a
+    /// release applies.
     fn item(
         &self,
         parked: &Parked,
@@ -201,7 +203,7 @@ impl Resolver {
         Item { lane: parked.lane, work, origin: origin(parked) }
     }
 
-    /// Maps a record by the sources of now. Mapping may take a while, and may wait for a schema.
+    /// Maps a record by the current sources. May block for a while, and may wait for a schema.
     async fn actions_of(&self, parked: &Parked) -> Result<Vec<Action>, ResolveError> {
         let (parked, tolerance) = (parked.clone(), self.future_tolerance);
         let now = self.commands.clock().now();
@@ -222,8 +224,9 @@ impl Resolver {
         Ok(self.commands.submit(vec![item]).await?.remove(0))
     }
 
-    /// A record that names no user may mean something for several. Their actions are applied first: if the
-    /// process dies before the decision is noted, the next release finds them applied.
+    /// Releases a record that names no user and may hold actions of several. The actions are
+    /// applied first: if the process dies before the decision is stored, the next release finds
+    /// them applied.
     async fn release_for_many(
         &self,
         parked: &Parked,
@@ -240,7 +243,8 @@ impl Resolver {
         let applied = self.commands.submit(items.collect()).await?;
         let count = |wanted: &Outcome| applied.iter().filter(|a| a.outcome == *wanted).count();
         let (accepted, duplicates) = (count(&Outcome::Accepted), count(&Outcome::Duplicate));
-        // An action that waits behind another record of its user is parked in a record of its own.
+        // If an action waits behind another record of its user, it is parked in a record of its
+        // own.
         let stopped = applied.iter().find_map(|applied| match &applied.outcome {
             Outcome::Parked { id, reason } => Some(Stopped { id: *id, reason: reason.clone() }),
             _ => None,
@@ -256,8 +260,9 @@ impl Resolver {
         Ok(Released { applied: accepted, duplicates, stopped, position, ..noted })
     }
 
-    /// Releases what waits behind a record that was decided. With `causes`, also records that were parked for a
-    /// reason of their own; otherwise it ends at the next of these.
+    /// Releases the records that waited behind a record that was released or discarded. With
+    /// `causes`, it also releases records that were parked for a reason of their own; otherwise it
+    /// stops at the first of these.
     async fn release_waiting(
         &self,
         first: &Parked,
@@ -301,7 +306,7 @@ impl Resolver {
                         released.duplicates += duplicates;
                         released.followed += 1;
                     }
-                    // Somebody else released it meanwhile.
+                    // Somebody else has released or discarded it since.
                     Outcome::NotParked => {}
                     other => {
                         let reason = refusal(waiting.id, other).to_string();
@@ -320,12 +325,12 @@ fn refusal(id: Uuid, outcome: &Outcome) -> ResolveError {
         Outcome::Parked { reason, .. } | Outcome::Failed(reason) => {
             ResolveError::Unapplied(reason.clone())
         }
-        // No such outcome: see `begun`.
+        // Other outcomes are handled in `begun`, or do not occur.
         _ => ResolveError::Unknown(id),
     }
 }
 
-/// The user of a record; one whose id is not allowed is nobody.
+/// The user of a record; `None` if it has none or the id is invalid.
 fn user_of(parked: &Parked) -> Option<UserId> {
     parked.user.clone().and_then(|user| UserId::try_from(user).ok())
 }

@@ -12,14 +12,14 @@ use serde_json::Value as Json;
 
 use crate::schema::SchemaText;
 
-/// The most memory that decoding one value may allocate. A record larger than Kafka's default of 1 MiB decodes to
-/// less than this many times over.
+/// Memory limit for decoding one value, in bytes. Records larger than Kafka's default of 1 MiB
+/// decode to much less.
 const ALLOCATED_BYTES_MAX: usize = 64 * 1024 * 1024;
-/// The deepest nesting of values; a union is a level too. Twice as many overflow the 2 MiB of a thread's stack
-/// in a build without optimisation.
+/// Maximum nesting of values; a union is a level too. Twice as many levels overflow the 2 MiB of a
+/// thread's stack in a build without optimisation.
 const DEPTH_MAX: usize = 32;
 
-/// Sets the bounds of the library, which has them once for the whole process.
+/// Sets the limits of the Avro library. They hold for the whole process.
 pub fn set_bounds() {
     apache_avro::util::max_allocation_bytes(ALLOCATED_BYTES_MAX);
     apache_avro::util::max_decode_recursion_depth(DEPTH_MAX);
@@ -28,7 +28,7 @@ pub fn set_bounds() {
 /// Named types by their full names.
 type Names<'s> = HashMap<Name, &'s Schema>;
 
-/// A schema and those that it refers to.
+/// A compiled schema and the schemas that it refers to.
 pub struct AvroSchema {
     schema: Schema,
     references: Vec<Schema>,
@@ -63,10 +63,10 @@ impl AvroSchema {
     }
 }
 
-/// An Avro value as JSON: as it is, without the name of the branch of a union. Bytes become base64, and
+/// Converts an Avro value to JSON, without the branch names of unions. Bytes become base64, and
 /// decimals their exact text. Dates and times stay the numbers that they are stored as.
 ///
-/// `namespace` is that of the record around it, for names that have none of their own.
+/// `namespace` is that of the enclosing record, for names that have none of their own.
 fn json_of(
     value: Value,
     schema: &Schema,
@@ -131,12 +131,12 @@ fn scalar(value: Value) -> Json {
             let bytes: [u8; 12] = duration.into();
             base64(&bytes)
         }
-        // What is composed was taken apart by its schema.
+        // `json_of` handles composed values by their schemas.
         _ => Json::Null,
     }
 }
 
-/// A fraction as JSON has it; those that JSON has not become the texts of Protobuf's JSON.
+/// Converts a fraction to JSON. NaN and the infinities become strings, as in Protobuf's JSON.
 fn fraction(number: f64) -> Json {
     match serde_json::Number::from_f64(number) {
         Some(number) => number.into(),
@@ -150,8 +150,8 @@ fn base64(bytes: &[u8]) -> Json {
     STANDARD.encode(bytes).into()
 }
 
-/// A decimal in two's complement, most significant byte first, such as `-12.30`. `None`: it has more
-/// than 38 digits, or a scale that no database gives it.
+/// Formats a decimal, such as `-12.30`, from its two's complement, most significant byte first.
+/// `None` if it is empty or longer than 16 bytes, or its scale is above 64.
 fn decimal_text(bytes: &[u8], scale: usize) -> Option<String> {
     if bytes.is_empty() || bytes.len() > size_of::<i128>() || scale > 64 {
         return None;

@@ -5,7 +5,7 @@ use serde_json::Value as Json;
 
 use crate::schema::SchemaText;
 
-/// The base of references if the schema has no `$id`.
+/// Base URI of references if the schema has no `$id`.
 const BASE: &str = "registry:///schema.json";
 
 /// The validator of a schema's values.
@@ -28,7 +28,7 @@ impl JsonSchema {
             registry = registry.add(uri.as_str(), json).map_err(|e| e.to_string())?;
         }
         let registry = registry.prepare().map_err(|e| e.to_string())?;
-        // A pattern must not take long on any text.
+        // Patterns are matched by `regex`, which takes linear time on any text.
         let options = jsonschema::options()
             .with_base_uri(base.as_str())
             .with_registry(&registry)

@@ -1,7 +1,7 @@
-//! Records whose schema lies in a Confluent-compatible schema registry become JSON.
+//! Decodes records to JSON by their schemas in a Confluent-compatible schema registry.
 //!
-//! A value names its schema by a number ([`wire`]). The [`registry`] fetches each schema once, keeps it
-//! compiled, and decodes values by it ([`schema`]). Nothing here knows Kafka.
+//! A value names its schema by a number ([`wire`]). The [`registry`] fetches each schema once,
+//! keeps it compiled, and decodes values by it ([`schema`]). This crate knows nothing of Kafka.
 
 mod avro;
 mod json_schema;

@@ -13,17 +13,17 @@ use serde_json::Value as Json;
 use crate::schema::SchemaText;
 use crate::wire;
 
-/// The name that the schema itself has among the files; no import has it.
+/// File name of the schema itself; no import has this name.
 const FILE: &str = "plaudit/schema.proto";
 
-/// The most bytes that a message may take as JSON. Fields that are not set have their defaults there, so
-/// that a small message may become a large one.
+/// Size limit of a message as JSON, in bytes. Unset fields appear with their defaults, so that a
+/// small message may become a large one.
 const JSON_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// The messages of a schema.
 pub struct ProtobufSchema(FileDescriptor);
 
-/// Finds the schema and those that it imports.
+/// Resolves the schema and its imports by their names.
 struct Files(Vec<(String, String)>);
 
 impl FileResolver for Files {
@@ -35,8 +35,8 @@ impl FileResolver for Files {
     }
 }
 
-/// A schema is the text of a `.proto` file; or the compiled file in base64, as the serializer for Python
-/// registers it and some registries give it back.
+/// Parses a schema: the text of a `.proto` file, or the compiled file in base64, as the serializer
+/// for Python registers it and some registries return it.
 fn file_of(name: &str, text: &str) -> Result<File, protox::Error> {
     let compiled = STANDARD.decode(text.trim()).ok();
     let compiled = compiled.and_then(|bytes| FileDescriptorProto::decode(bytes.as_slice()).ok());
@@ -90,7 +90,7 @@ impl ProtobufSchema {
     }
 }
 
-/// Bytes that end with an error before they are too many.
+/// A writer that fails once it would hold more than [`JSON_BYTES_MAX`].
 struct Bounded(Vec<u8>);
 
 impl Write for Bounded {

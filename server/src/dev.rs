@@ -1,4 +1,5 @@
-//! The additions of `plaudit dev` to a server: private services, tokens, sample traffic, commands to try.
+//! The parts that `plaudit dev` adds to a server: private services, tokens, sample traffic,
+//! commands to try.
 
 pub mod announcement;
 pub mod examples;

@@ -18,7 +18,7 @@ pub fn start(config: &Config) -> Result<(), Failure> {
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
-        // It would be told on standard error, by a macro that panics, that standard error is gone.
+        // The error would go to standard error, by a macro that panics if standard error is gone.
         .log_internal_errors(false)
         .with_ansi(std::io::stderr().is_terminal());
     let started = match config.get("log.format") {

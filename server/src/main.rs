@@ -1,6 +1,6 @@
 //! `plaudit`: one binary, one subcommand per job.
 
-// These macros panic when their reader is gone; `outln!` and `errln!` don't.
+// The macros of std panic when the reader is gone; `outln!` and `errln!` don't.
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
 mod cli;
@@ -28,22 +28,22 @@ use cli::{Cli, Command};
 use config::Config;
 use failure::Failure;
 
-/// Most of what a request allocates is small and short-lived, on whichever thread has the time.
+/// Requests make many small, short-lived allocations, which other threads may free.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Threads may take this long to end after the command has.
+/// Time limit for threads that still run at the end of the command.
 const RUNTIME_SHUTDOWN: Duration = Duration::from_millis(500);
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    // TLS clients need a provider that the process has chosen; only a second choice would fail.
+    // TLS clients need a provider for the whole process. Only a second call would fail.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let outcome = match runtime {
         Ok(runtime) => {
             let outcome = runtime.block_on(run(cli));
-            // What blocks a thread, such as a client of a broker that is gone, delays nobody's end.
+            // A blocked thread, such as a client of a broker that is gone, does not delay the end.
             runtime.shutdown_timeout(RUNTIME_SHUTDOWN);
             outcome
         }
@@ -58,7 +58,8 @@ fn main() -> ExitCode {
     }
 }
 
-/// Commands that need no configuration do not read it, so that errors in it do not matter to them.
+/// Runs the command. Commands that need no configuration do not read it, so that its errors do not
+/// stop them.
 async fn run(cli: Cli) -> Result<ExitCode, Failure> {
     let config = || Config::load(cli.config.as_deref(), std::env::vars_os(), &cli.overrides);
     match cli.command {

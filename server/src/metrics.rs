@@ -1,4 +1,4 @@
-//! The metrics of this process: what they count, in which unit, and where they are kept.
+//! The metrics of this process: names, units, meanings and their recorder.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::failure::Failure;
 
-/// How often metrics forget what fell out of their windows; without it they grow.
+/// Interval at which the recorder drops old samples; without that it grows.
 const UPKEEP: Duration = Duration::from_secs(5);
 
 /// Upper bounds of the buckets of durations, in seconds.
@@ -28,7 +28,7 @@ enum MetricType {
 }
 use MetricType::{Counter, Counters, Gauge, Histogram};
 
-/// Every metric of every crate. `docs/operations.md` has the same with labels.
+/// Every metric of every crate. `docs/operations.md` lists the same, with labels.
 const METRICS: &[Metric] = &[
     (
         Gauge,
@@ -242,8 +242,8 @@ const METRICS: &[Metric] = &[
     ),
 ];
 
-/// Shows every counter without labels from the start: of a series that begins with its first increase, no
-/// increase can be seen.
+/// Exposes every counter without labels from the start: if a series begins with its first increase,
+/// that increase can't be seen.
 fn count_from_zero() {
     for (metric_type, name, ..) in METRICS {
         if let Counter = metric_type {
@@ -252,7 +252,7 @@ fn count_from_zero() {
     }
 }
 
-/// Begins to keep metrics, until `stop`.
+/// Starts to record metrics, until `stop`.
 pub fn start(stop: CancellationToken) -> Result<PrometheusHandle, Failure> {
     let builder = PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Suffix("seconds".to_owned()), &SECONDS)?;
@@ -293,7 +293,7 @@ mod tests {
         }
     }
 
-    /// The names that a source file counts under.
+    /// The names of the metrics that a source file records.
     fn names(source: &str) -> impl Iterator<Item = &str> {
         ["counter!(", "gauge!(", "histogram!("].into_iter().flat_map(move |macro_name| {
             source.split(macro_name).skip(1).filter_map(|rest| {

@@ -1,7 +1,7 @@
-//! The limit of open files. Systems set a low soft limit for the sake of old programs, and let every
-//! process raise it up to the hard limit.
+//! The limit of open files. Systems set a low soft limit for the sake of old programs, and let
+//! every process raise it to the hard limit.
 
-/// Raises the soft limit to the hard limit. Returns what is in force, `None` if nobody can tell.
+/// Raises the soft limit to the hard limit. Returns the new limit, `None` if it is unknown.
 pub fn raise_limit() -> Option<usize> {
     match rlimit::increase_nofile_limit(u64::MAX) {
         Ok(limit) => Some(usize::try_from(limit).unwrap_or(usize::MAX)),

@@ -1,4 +1,4 @@
-//! Who uses the command line: recorded with every change.
+//! The user of the command line, who is recorded with every change.
 
 use plaudit_event_store::catalogue_store::Author;
 use plaudit_event_store::operations::NO_REASON_GIVEN;
@@ -6,13 +6,13 @@ use plaudit_release::Operator;
 
 use crate::failure::Failure;
 
-/// The author of a change that needs no reason, with a checked reason where one is given.
+/// The author of a change with an optional reason, which is checked.
 pub fn author(reason: Option<&str>) -> Result<Author, Failure> {
     let reason = reason.map(Operator::checked_reason).transpose()?;
     Ok(Author { by: name(), reason: Some(or_none_given(reason)) })
 }
 
-/// The reason to record.
+/// The reason to record, or a text that none was given.
 pub fn or_none_given(reason: Option<String>) -> String {
     reason.unwrap_or_else(|| NO_REASON_GIVEN.to_owned())
 }

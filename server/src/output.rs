@@ -1,5 +1,5 @@
-//! The output of commands. Its reader may be gone (`plaudit audit history u1 | head -1`), which must not
-//! panic, as `println!` does; a full disk must not look like success.
+//! The output of commands. If its reader is gone (`plaudit audit history u1 | head -1`), commands
+//! must not panic, as `println!` does; a full disk must not look like success.
 
 use std::fmt::Arguments;
 use std::io::Write as _;
@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::failure::Failure;
 
-/// The error after which standard output takes no more.
+/// The first error of standard output; nothing is written after it.
 static ENDED: OnceLock<std::io::Error> = OnceLock::new();
 
 /// Prints a line of the result on standard output.
@@ -17,7 +17,7 @@ macro_rules! outln {
     ($($text:tt)*) => { $crate::output::line(format_args!($($text)*)) };
 }
 
-/// Prints a line about the command itself, on standard error.
+/// Prints a line about the command itself on standard error.
 macro_rules! errln {
     ($($text:tt)*) => { $crate::output::remark(format_args!($($text)*)) };
 }
@@ -38,7 +38,7 @@ pub fn remark(text: Arguments<'_>) {
     let _ = writeln!(std::io::stderr().lock(), "{text}");
 }
 
-/// Whether standard output takes no more, so that commands can stop early.
+/// True if standard output has failed, so that commands can stop early.
 pub fn has_ended() -> bool {
     ENDED.get().is_some()
 }
@@ -51,7 +51,7 @@ pub fn finish() -> Result<(), Failure> {
     }
 }
 
-/// The word that stands for a value in JSON.
+/// The JSON string of a value, such as a variant's name, without quotes.
 pub fn word(value: &impl Serialize) -> String {
     let word = serde_json::to_value(value).ok();
     word.as_ref().and_then(serde_json::Value::as_str).unwrap_or_default().to_owned()

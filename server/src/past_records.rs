@@ -1,4 +1,4 @@
-//! The past records that Kafka still has, for plans.
+//! Past records that Kafka still has, for plans.
 
 use std::sync::Arc;
 
@@ -11,7 +11,8 @@ use tokio::sync::watch;
 use crate::commands::serve::ingest_options;
 use crate::config::Config;
 
-/// Asks the brokers of the configuration, if it names any, about its topics and those that sources map.
+/// Makes a lookup that asks the configured brokers, if there are any, about the configured topics
+/// and those of the sources.
 pub fn past_lookup(config: &Config, sources: watch::Receiver<Arc<Sources>>) -> PastLookup {
     let options = match ingest_options(config) {
         Ok(options) => options,

@@ -1,5 +1,5 @@
-//! The connections for reading, divided among those who read: slow requests of auditors keep neither screens nor
-//! delivery from theirs.
+//! Connection pools for reading, one for each kind of reader: slow requests of auditors delay
+//! neither screens nor delivery.
 
 use plaudit_event_store::pool;
 use sqlx::PgPool;
@@ -11,9 +11,10 @@ use crate::startup;
 /// A pool for each kind of reader.
 #[derive(Debug, Clone)]
 pub struct ReadPools {
-    /// For what follows the log: delivery, the topic of events, the hash chains.
+    /// For followers of the log: delivery, the topic of events, the hash chains.
     pub followers: PgPool,
-    /// For the sweeper, upkeep, the topic monitor, source files, backfills, streams and warnings of `/readyz`.
+    /// For the sweeper, upkeep, the topic monitor, source files, backfills, streams and warnings of
+    /// `/readyz`.
     pub background: PgPool,
     /// For task screens.
     pub screens: PgPool,
@@ -21,12 +22,13 @@ pub struct ReadPools {
     pub clients: PgPool,
     /// For requests of operators and auditors.
     pub operators: PgPool,
-    /// How many statements for task screens run at a time.
+    /// Maximum number of statements for task screens at a time.
     pub screens_at_once: usize,
 }
 
 impl ReadPools {
-    /// Divides the connections for reading of the database that `pool` leads to. Pools open what they use.
+    /// Divides the connections for reading among pools to the database of `pool`. Pools open
+    /// connections as they need them.
     pub fn divide(pool: &PgPool, config: &Config) -> Result<Self, Failure> {
         let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
         let shares = Shares::of(startup::readers_max(config)?, cores);
@@ -45,7 +47,7 @@ impl ReadPools {
         })
     }
 
-    /// Closes all of them, beside each other.
+    /// Closes all pools concurrently.
     pub async fn close(&self) {
         let Self { followers, background, screens, clients, operators, .. } = self;
         tokio::join!(
@@ -58,7 +60,7 @@ impl ReadPools {
     }
 }
 
-/// How many connections each kind of reader has.
+/// Number of connections of each kind of reader.
 #[derive(Debug, PartialEq, Eq)]
 struct Shares {
     followers: u32,
@@ -66,21 +68,21 @@ struct Shares {
     screens: u32,
     screens_at_once: u32,
     clients: u32,
-    /// 0: they share those of the clients.
+    /// 0 if operators share the connections of the clients.
     operators: u32,
 }
 
 impl Shares {
-    /// Divides so many connections, at least [`startup::READERS_MIN`].
+    /// Divides this number of connections, at least [`startup::READERS_MIN`].
     ///
-    /// Statements for screens are at most half as many as there are cores: the other half makes screens of what they
-    /// bring; with more, each would read for fewer (measured on two cores: 21,000 screens a second with one, 17,000
-    /// with two, 16,000 with four).
+    /// There are at most half as many statements for screens as cores: the other half turns their
+    /// rows into screens. With more statements, each would read fewer users (measured on two cores:
+    /// 21,000 screens a second with one, 17,000 with two, 16,000 with four).
     fn of(readers: u32, cores: usize) -> Self {
         let half_of_cores = u32::try_from(cores / 2).unwrap_or(u32::MAX);
         let work = (readers / 6).clamp(1, 4);
         let screens_at_once = half_of_cores.clamp(1, (readers / 4).max(1));
-        // A spare one, since the pool asks each that comes back whether it is well.
+        // One spare connection, since the pool tests each one that comes back.
         let screens = screens_at_once + u32::from(readers >= 8);
         let others = readers.saturating_sub(2 * work + screens).max(1);
         // A request may hold one connection while it uses another.

@@ -1,4 +1,4 @@
-//! Signals that end this process from outside in an orderly way.
+//! Signals that stop this process in order.
 
 use std::sync::mpsc;
 use std::time::Duration;
@@ -6,25 +6,24 @@ use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
-/// The process ends within this time after the first signal, whatever hangs.
+/// Time limit for the process to end after the first signal, whatever hangs.
 pub const SHUTDOWN_MAX: Duration = Duration::from_millis(9_500);
 
-/// Exit handlers may take this long; then the process is aborted.
+/// Time limit for exit handlers; then the process is aborted.
 const EXIT_MAX: Duration = Duration::from_millis(300);
 
-/// SIGTERM and SIGINT. Either ends the process at once until this is opened, and is remembered afterwards:
-/// open it before anything is started that wants an orderly end.
+/// Receiver of SIGTERM and SIGINT. Until it is opened, either signal kills the process, so it must
+/// be opened before anything that needs an orderly end. Signals that arrive later are remembered.
 ///
-/// They are listened to on a thread of its own, which is there even if all threads of the runtime are
-/// busy.
+/// A thread of its own listens, which runs even if all threads of the runtime are busy.
 #[derive(Debug)]
 pub struct ShutdownSignals {
     received: UnboundedReceiver<()>,
 }
 
 impl ShutdownSignals {
-    /// Begins to listen. With `exit_after`, the process ends that long after the first signal with exit code
-    /// 1, if it has not ended by itself.
+    /// Starts to listen. With `exit_after`, the process exits with code 1 that long after the first
+    /// signal, if it has not ended by itself.
     pub fn listen(exit_after: Option<Duration>) -> std::io::Result<Self> {
         let (sender, received) = unbounded_channel();
         let (begun, begins) = mpsc::channel();
@@ -62,17 +61,18 @@ impl ShutdownSignals {
         Ok(Self { received })
     }
 
-    /// Waits until this process is asked to end.
+    /// Waits for a signal.
     pub async fn next(&mut self) {
         if self.received.recv().await.is_none() {
             std::future::pending::<()>().await;
         }
     }
 
-    /// Does `work` unless this process is asked to end first; `None` if it was.
+    /// Runs `work` until its end or a signal; `None` after a signal.
     pub async fn unless<T>(&mut self, work: impl Future<Output = T>) -> Option<T> {
         tokio::select! {
-            // A child of the same terminal that Ctrl-C has ended would seem to have failed.
+            // Biased: a child that Ctrl-C in the same terminal has ended would look like a failure
+            // of `work`.
             biased;
             () = self.next() => None,
             done = work => Some(done),
@@ -82,7 +82,7 @@ impl ShutdownSignals {
 
 fn exit_late(after: Duration) {
     std::thread::sleep(after);
-    // Whatever runs at an exit may hang too, and so may standard error.
+    // Exit handlers may hang too, and so may standard error.
     std::thread::spawn(|| {
         std::thread::sleep(EXIT_MAX);
         std::process::abort();

@@ -1,4 +1,4 @@
-//! The source files in force: those of the folder, and instead of one of them what was published under its
+//! The current source files: those of the folder, where a published file replaces the one of its
 //! name.
 
 mod watch;
@@ -20,7 +20,8 @@ use crate::output::count;
 
 pub use watch::SourceWatch;
 
-/// The files of the folder as they were at the start, and who decodes what source files map. Cheap to clone.
+/// The files of the folder as of the start, and the decoder for the records that they map. Cheap to
+/// clone.
 #[derive(Debug, Clone)]
 pub struct SourceFiles {
     folder: Arc<[SourceFile]>,
@@ -28,7 +29,7 @@ pub struct SourceFiles {
 }
 
 impl SourceFiles {
-    /// Reads the files of the folder, and refuses what is wrong with them.
+    /// Reads and checks the files of the folder.
     pub fn read(config: &Config) -> Result<Self, Failure> {
         let folder = config.path("sources").unwrap_or_default();
         let files = files_of(&folder).map_err(|errors| refused(&errors))?;
@@ -46,13 +47,13 @@ impl SourceFiles {
         Ok(files)
     }
 
-    /// The mappings of the folder and of what was published.
+    /// Compiles the files of the folder and the published ones.
     pub fn compile(&self, published: &[PublishedFile]) -> Result<Sources, Failure> {
         let sources = Sources::compile(&self.with(published)).map_err(|errors| refused(&errors))?;
         Ok(sources.with_decoder(self.decoder.clone()))
     }
 
-    /// The mappings in force at the moment.
+    /// Compiles the current source files.
     pub async fn in_force(&self, pool: &PgPool) -> Result<Sources, Failure> {
         self.compile(&source_files::in_force(pool).await?.files)
     }
@@ -84,7 +85,7 @@ pub fn decoder(config: &Config) -> Result<Option<Arc<dyn Decoder>>, Failure> {
     Ok(Some(Arc::new(SchemaRegistry::new(url, Handle::current())?)))
 }
 
-/// Names all that is wrong with source files.
+/// An error that lists all faults of source files.
 fn refused(errors: &[SourceError]) -> Failure {
     let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
     let errors = count(lines.len(), "error");

@@ -14,7 +14,8 @@ use crate::config::Config;
 use crate::failure::Failure;
 use crate::output::errln;
 
-/// A pool whose database answers. Tries for `database.startup_timeout`, then names host and port.
+/// Connects to the database. Tries for `database.startup_timeout`; then the error names host and
+/// port.
 pub async fn database(config: &Config) -> Result<PgPool, Failure> {
     answering(config, pool::connect).await
 }
@@ -55,7 +56,8 @@ async fn answering(
     }
 }
 
-/// Reports the wait at once, in the log if there is one: half a minute of silence looks like a hang.
+/// Reports the wait at once, in the log if there is one: half a minute of silence looks like a
+/// hang.
 fn report_waiting(address: &str, error: &sqlx::Error, timeout: Duration) {
     let seconds = timeout.as_secs();
     if tracing::dispatcher::has_been_set() {
@@ -67,7 +69,7 @@ fn report_waiting(address: &str, error: &sqlx::Error, timeout: Duration) {
     }
 }
 
-/// One attempt, outside of the pool, so that its error is the database's own.
+/// Makes one attempt, outside of the pool, so that the error is the database's own.
 async fn connection_attempt(options: &PgConnectOptions) -> sqlx::Result<()> {
     use sqlx::Connection;
     let attempt = sqlx::PgConnection::connect_with(options);
@@ -77,15 +79,16 @@ async fn connection_attempt(options: &PgConnectOptions) -> sqlx::Result<()> {
     tokio::time::timeout(Duration::from_secs(5), attempt).await.map_err(|_| slow())??.close().await
 }
 
-/// Refuses a pooler that gives one session of the database to several connections, as `PgBouncer` does with
-/// `pool_mode = transaction`. Settings, prepared statements and locks would be another connection's.
+/// Fails behind a pooler that shares one database session among several connections, as `PgBouncer`
+/// does with `pool_mode = transaction`: settings, prepared statements and locks would belong to
+/// another connection.
 async fn refuse_shared_sessions(options: &PgConnectOptions, url: &str) -> Result<(), Failure> {
     use sqlx::Connection;
     let asked = async {
         let mut first = sqlx::PgConnection::connect_with(options).await?;
         let pid = backend_pid(&mut first).await?;
         let mut second = sqlx::PgConnection::connect_with(options).await?;
-        // Within a transaction, so that a pooler can't give the session back in between.
+        // The transaction keeps a pooler from giving the session back in between.
         sqlx::raw_sql("begin").execute(&mut second).await?;
         let is_shared =
             backend_pid(&mut second).await? == pid || backend_pid(&mut first).await? != pid;
@@ -112,27 +115,28 @@ async fn refuse_shared_sessions(options: &PgConnectOptions, url: &str) -> Result
     }
 }
 
-/// By the simple protocol: a prepared statement would not survive such a pooler.
+/// Uses the simple protocol: a prepared statement would not survive such a pooler.
 async fn backend_pid(connection: &mut sqlx::PgConnection) -> sqlx::Result<i32> {
     use sqlx::Executor as _;
     use sqlx::Row as _;
     connection.fetch_one(sqlx::raw_sql("select pg_backend_pid()")).await?.try_get(0)
 }
 
-/// Tells whether the database may be there later: a wrong password, name or certificate stays wrong.
+/// Returns true if the database may answer later: a wrong password, name or certificate stays
+/// wrong.
 fn can_wait_for(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Database(db) => {
             db.code().is_some_and(|code| code.starts_with("57P") || code.starts_with("53"))
         }
         sqlx::Error::Configuration(_) | sqlx::Error::Tls(_) => false,
-        // A certificate that is refused.
+        // The certificate was refused.
         sqlx::Error::Io(io) => io.kind() != std::io::ErrorKind::InvalidData,
         _ => true,
     }
 }
 
-/// Host, port and database of an address, without its user.
+/// Host, port and database of an address, without user and password.
 fn address(url: &str) -> String {
     use std::str::FromStr;
     match sqlx::postgres::PgConnectOptions::from_str(url) {
@@ -146,12 +150,13 @@ fn address(url: &str) -> String {
     }
 }
 
-/// A database with the schema of this program.
+/// Connects to a database and checks that it has the schema of this program.
 pub async fn checked_database(config: &Config) -> Result<(PgPool, LaneCount), Failure> {
     checked(database(config).await?).await
 }
 
-/// As [`checked_database`], for a process that serves: its pool is for task screens, followers and senders.
+/// As [`checked_database`], for a server: the statements of task screens, followers and senders all
+/// look up keys, and the pool is set up for that.
 pub async fn serving_database(config: &Config) -> Result<(PgPool, LaneCount), Failure> {
     checked(answering(config, pool::connect_probing).await?).await
 }
@@ -161,8 +166,8 @@ async fn checked(pool: PgPool) -> Result<(PgPool, LaneCount), Failure> {
     Ok((pool, lane_count))
 }
 
-/// An answer of the database to a command, or to a process that starts. A connection that has fallen silent must not
-/// keep an operator waiting for ever.
+/// Waits for an answer of the database to a command or a starting process. A connection that has
+/// fallen silent must not keep an operator waiting for ever.
 pub async fn answer<T, E>(asked: impl Future<Output = Result<T, E>>) -> Result<T, Failure>
 where
     Failure: From<E>,
@@ -187,16 +192,16 @@ where
     Ok(tokio::time::timeout(limit, asked).await.map_err(silent)??)
 }
 
-/// Connections beside those of the workers: for delivery's batches and an operator's.
+/// Connections for writing besides those of the workers: for batches of delivery and of operators.
 const OTHER_WRITERS: u32 = 2;
 
-/// Connections for writing, apart from those for reading.
+/// Makes the pool for writing, separate from those for reading.
 pub fn writers(config: &Config, workers: u32) -> Result<PgPool, Failure> {
     let url = config.require("database.url")?;
     Ok(pool::connect(url, workers + OTHER_WRITERS)?)
 }
 
-/// How many of `database.connections_max` are for reading.
+/// Number of connections for reading, of `database.connections_max`.
 pub fn readers_max(config: &Config) -> Result<u32, Failure> {
     let (all, workers) =
         (config.number("database.connections_max"), config.number("ingest.workers"));
@@ -209,7 +214,7 @@ pub fn readers_max(config: &Config) -> Result<u32, Failure> {
     })
 }
 
-/// The fewest connections for reading of which each kind of reader has its own.
+/// Minimum number of connections for reading, so that each kind of reader has its own.
 pub const READERS_MIN: u32 = 5;
 
 /// The executor of batches.

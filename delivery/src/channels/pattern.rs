@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-/// Which grants a channel takes.
+/// A pattern of the grants that a channel takes.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GrantPattern {
@@ -25,13 +25,14 @@ impl Default for GrantPattern {
 }
 
 impl GrantPattern {
-    /// Whether it takes such a grant.
+    /// Returns true if such a grant matches.
     pub fn fits(&self, kind: &str, code: &str) -> bool {
         fits(&self.kind, kind) && fits(&self.code, code)
     }
 }
 
-/// Goes back to the last `*` only, so that it takes no more than pattern times text.
+/// Matches a text. Backtracks to the last `*` only, so that the time is bounded by the product of
+/// both lengths.
 fn fits(pattern: &str, text: &str) -> bool {
     let (pattern, text) = (pattern.as_bytes(), text.as_bytes());
     let (mut p, mut t, mut star) = (0, 0, None);

@@ -1,9 +1,9 @@
-//! Secrets in the configuration: read, and never shown.
+//! Secrets in the configuration, which are never shown.
 
 use serde::de::{Deserialize as _, Deserializer, Error};
 use serde_json::Value;
 
-/// Reads a list of texts. The error shows nothing of what was written in its place.
+/// Reads a list of strings. The error quotes nothing of what was written instead.
 pub fn list<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
     let wanted = || D::Error::custom("`secrets` is a list of texts, such as [\"whsec_…\"]");
     let Value::Array(list) = Value::deserialize(deserializer)? else { return Err(wanted()) };
@@ -11,10 +11,10 @@ pub fn list<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D
     list.iter().map(text).collect()
 }
 
-/// The length from which on a text that begins like a secret is taken for one.
+/// Minimum length after the prefix for a text to count as a secret.
 const SECRET_MIN: usize = 8;
 
-/// The text with an ellipsis in the place of each secret.
+/// Replaces each secret in a text by an ellipsis.
 pub fn hide(text: &str) -> String {
     const PREFIX: &str = "whsec_";
     let is_part = |c: char| c.is_ascii_alphanumeric() || "+/=-_".contains(c);

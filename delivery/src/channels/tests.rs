@@ -1,4 +1,4 @@
-//! Channels of the configuration, good and bad.
+//! Valid and invalid channels of the configuration.
 
 use super::*;
 

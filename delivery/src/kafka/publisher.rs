@@ -1,4 +1,4 @@
-//! The producer, and how many records are sent in one go without losing anybody's order.
+//! The Kafka producer. It sends batches of records and keeps the order of each user's records.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -11,15 +11,16 @@ use rdkafka::producer::{FutureProducer, FutureRecord, Producer as _};
 
 use crate::{StartError, message};
 
-/// How long the broker may take to say whether there is a topic.
+/// Time limit for the broker's answer whether the topic exists.
 const METADATA_MAX: Duration = Duration::from_secs(5);
-/// How long the client's queue may stay full with nothing of ours in it, and how often to look.
+/// Time for which the client's queue may stay full with no record of ours in it, and the interval
+/// between looks.
 const FULL_MAX: Duration = Duration::from_secs(10);
 const FULL_RETRY_AFTER: Duration = Duration::from_millis(2);
-/// How long the end waits for what is still unsent.
+/// Time limit for sending the remaining records at the end.
 const FLUSH_MAX: Duration = Duration::from_secs(2);
 
-/// Properties that are not the operator's to set, each with its reason.
+/// Properties that only Plaudit may set, each with the reason.
 const REFUSED: &[(&str, &str)] = &[
     ("bootstrap.servers", "the brokers are named by `kafka.brokers`"),
     ("metadata.broker.list", "the brokers are named by `kafka.brokers`"),
@@ -38,7 +39,7 @@ pub struct Topic {
     pub brokers: String,
     /// Its name.
     pub name: String,
-    /// Further properties of the Kafka client, such as TLS and SASL.
+    /// Further properties of the Kafka client, such as those of TLS and SASL.
     pub properties: BTreeMap<String, String>,
 }
 
@@ -46,9 +47,9 @@ pub struct Topic {
 #[derive(Debug, Clone)]
 pub struct Outgoing {
     pub lane: Lane,
-    /// The user.
+    /// The user's id.
     pub key: String,
-    /// In structured mode.
+    /// A `CloudEvent` in structured mode.
     pub body: String,
 }
 
@@ -60,7 +61,7 @@ pub struct Publisher {
 }
 
 impl Publisher {
-    /// Makes the Kafka client. Does not wait for a broker to be there.
+    /// Makes the Kafka client, without waiting for a broker.
     pub fn new(topic: &Topic) -> Result<Self, StartError> {
         if let Some((name, why)) =
             REFUSED.iter().find(|(name, _)| topic.properties.contains_key(*name))
@@ -75,12 +76,12 @@ impl Publisher {
         config
             .set("bootstrap.servers", &topic.brokers)
             .set("client.id", "plaudit-delivery")
-            // Order per user survives retries, and a retried send is not a second record.
+            // Keeps the order per user across retries, and a retried send is not a second record.
             .set("enable.idempotence", "true")
-            // A round waits for its acknowledgements; longer than this and it starts over.
+            // A round waits for its acknowledgements; after this time the record counts as failed.
             .set("message.timeout.ms", "10000")
             .set("linger.ms", "2")
-            // A topic that is missing is named, not made. Only `dev` creates topics.
+            // A missing topic is reported, not created. Only `dev` creates topics.
             .set("allow.auto.create.topics", "false")
             // A broker that is back is found within a second; the default is 10 s.
             .set("reconnect.backoff.max.ms", "1000")
@@ -98,8 +99,8 @@ impl Publisher {
         &self.topic.name
     }
 
-    /// Makes another Kafka client after a fatal error, such as a gap in the sequence of the idempotent producer: the
-    /// client that had it sends nothing more, for ever.
+    /// Replaces the Kafka client after a fatal error, such as a gap in the sequence of the
+    /// idempotent producer. The failed client never sends anything again.
     fn replace_failed_client(&mut self) -> KafkaResult<()> {
         let Some((code, reason)) = self.producer.client().fatal_error() else { return Ok(()) };
         tracing::warn!(
@@ -107,12 +108,12 @@ impl Publisher {
             self.topic()
         );
         let failed = std::mem::replace(&mut self.producer, Self::producer(&self.topic)?);
-        // Its end waits for its threads.
+        // Dropping it blocks until its threads have ended.
         tokio::task::spawn_blocking(move || drop(failed));
         Ok(())
     }
 
-    /// Whether there is a topic to send to.
+    /// Returns true if the topic exists.
     pub async fn finds_topic(&self) -> KafkaResult<bool> {
         let (producer, topic) = (self.producer.clone(), self.topic().to_owned());
         let ask = move || {
@@ -140,9 +141,9 @@ impl Publisher {
         tokio::task::spawn_blocking(ask).await.unwrap_or(Err(KafkaError::Canceled))
     }
 
-    /// Sends records in order and waits until the broker has each of them or never will: nothing of this
-    /// call arrives after it. Gives the outcome of each; what follows a failure in its lane is not sent, and what
-    /// follows a failure of its user counts as not sent.
+    /// Sends records in order and waits until the broker has each of them or never will: none of
+    /// them arrives after the call. Returns the outcome of each. Records behind a failure in their
+    /// lane are not sent; records behind a failure of their user count as not sent.
     pub async fn publish(&mut self, records: &[Outgoing]) -> Vec<Sent> {
         if let Err(cause) = self.replace_failed_client() {
             return vec![Sent::Failed(cause); records.len()];
@@ -165,7 +166,7 @@ impl Publisher {
         round.outcomes
     }
 
-    /// Gives a record to the client, after waiting for those before it if its queue is full.
+    /// Hands a record to the client. If the queue is full, waits for the earlier ones first.
     async fn send(&self, outgoing: &Outgoing, round: &mut Round) -> KafkaResult<DeliveryFuture> {
         let give_up_at = Instant::now() + FULL_MAX;
         loop {
@@ -178,7 +179,7 @@ impl Publisher {
                     if Instant::now() < give_up_at =>
                 {
                     round.settle().await;
-                    // One before it in this lane was not taken: it must not arrive first.
+                    // An earlier record of this lane failed: this one must not arrive before it.
                     if let Some(cause) = round.failed.get(&outgoing.lane) {
                         return Err(cause.clone());
                     }
@@ -190,7 +191,7 @@ impl Publisher {
         }
     }
 
-    /// Waits a moment for what is still unsent.
+    /// Sends the remaining records, within [`FLUSH_MAX`].
     pub async fn close(&self) {
         let producer = self.producer.clone();
         let flushed = tokio::task::spawn_blocking(move || producer.flush(FLUSH_MAX)).await;
@@ -203,12 +204,12 @@ impl Publisher {
 /// The outcome of a record in a round.
 #[derive(Debug, Clone)]
 pub enum Sent {
-    /// The broker has it, in this partition at this offset.
+    /// The broker has the record, in this partition at this offset.
     Stored(i32, i64),
-    /// The broker does not have it.
+    /// The broker does not have the record.
     Failed(KafkaError),
-    /// It is to be sent behind one that failed: one before it in its lane, in which case it was not sent, or one of its
-    /// user, in which case the broker may have it already.
+    /// Must be sent behind an earlier record that failed. If that one is of the same lane, this one
+    /// was not sent; if it is of the same user, the broker may have this one already.
     Held,
 }
 
@@ -220,7 +221,7 @@ struct Round {
 }
 
 impl Round {
-    /// Waits for all that was sent.
+    /// Waits for the outcomes of all records that were sent.
     async fn settle(&mut self) {
         for (index, lane, on_its_way) in std::mem::take(&mut self.sent) {
             let cause = match on_its_way.await {
@@ -237,8 +238,8 @@ impl Round {
     }
 }
 
-/// Counts as held what the broker took although an earlier record of the same user failed. It is sent again behind
-/// that one, so that a user's records end in order.
+/// Counts a stored record as held if an earlier one of the same user failed. It is sent again
+/// behind that one, so that a user's records end in order.
 fn hold_behind_failures(records: &[Outgoing], outcomes: &mut [Sent]) {
     let mut failed = BTreeSet::new();
     for (record, outcome) in records.iter().zip(outcomes) {

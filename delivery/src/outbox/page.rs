@@ -1,4 +1,4 @@
-//! What the log says about deliveries after a checkpoint.
+//! Reads from the log what concerns deliveries after a checkpoint.
 
 use std::collections::HashMap;
 
@@ -18,30 +18,30 @@ use uuid::Uuid;
 use super::FOLLOWER;
 use crate::channels::{Channels, KAFKA};
 
-/// How many events of one lane make a round at most, and of all lanes.
+/// Maximum number of events in a round, of one lane and of all lanes.
 const PAGE: i64 = 500;
 const EVENTS_MAX: usize = 4_000;
 
-/// What is to be written for one lane.
+/// Changes to be stored for one lane.
 pub struct LanePage {
     pub span: Span,
-    /// The log was read up to here.
+    /// Last position of the log that was read.
     pub up_to: i64,
     /// Grants that became payable.
     pub payable: Vec<Queued>,
-    /// Grants that are to be sent again, after `payable`.
+    /// Redeliveries, stored after `payable`.
     pub again: Vec<QueuedAgain>,
-    /// What payers said, after `payable`.
+    /// Final states of deliveries, by payers or revocations, stored after `payable`.
     pub settled: Vec<Settled>,
-    /// What payers said about rewards that were delivered before, after `again`.
+    /// Payers' acknowledgements of rewards that were delivered before, stored after `again`.
     pub acknowledged: Vec<Acknowledged>,
     /// Events that could not be read and are skipped.
     pub unreadable: Vec<Unreadable>,
-    /// Events that were skipped once and can be read now.
+    /// Events that were skipped before and can be read now.
     pub recovered: Vec<Position>,
 }
 
-/// What was last said about a grant.
+/// The last change to a grant on this page.
 enum Last {
     Again(Box<QueuedAgain>),
     Settled(Settled),
@@ -113,7 +113,7 @@ async fn read_span(
     Ok((page, count))
 }
 
-/// Reads again what was skipped: a newer program may be able to.
+/// Reads skipped events again: a newer program may be able to.
 async fn skipped_before(span: Span, connection: &mut PgConnection) -> sqlx::Result<Vec<Entry>> {
     let skipped = Skipped::of_lane(FOLLOWER, span.lane, connection).await?;
     let numbers = skipped.iter().map(|skipped| skipped.position.number);
@@ -125,7 +125,7 @@ async fn skipped_before(span: Span, connection: &mut PgConnection) -> sqlx::Resu
 }
 
 impl LanePage {
-    /// Whether nothing is to be written but the checkpoint.
+    /// True if only the checkpoint must be stored.
     pub fn is_empty(&self) -> bool {
         self.payable.is_empty()
             && self.again.is_empty()
@@ -133,7 +133,7 @@ impl LanePage {
             && self.acknowledged.is_empty()
     }
 
-    /// Takes in an event. One that can't be read concerns its user only.
+    /// Adds an event. An unreadable one concerns its user only.
     fn add(&mut self, entry: Entry, channels: &Channels, last: &mut HashMap<Uuid, Last>) {
         let recorded = match entry {
             Ok(recorded) => recorded,
@@ -176,7 +176,7 @@ impl LanePage {
                 let place = RewardPlace { position: position.number, ordinal: 0 };
                 let (grant, mut rows) =
                     (reward.grant, queued(lane, &user, &reward, place, channels));
-                // What was acknowledged before speaks of an older delivery.
+                // An earlier acknowledgement is about an older delivery.
                 self.acknowledged.retain(|acknowledged| acknowledged.grant != grant);
                 if let Some(paying) = rows.iter().position(|row| row.pays) {
                     let queued = rows.swap_remove(paying);
@@ -196,7 +196,7 @@ impl LanePage {
                     self.acknowledge(Acknowledged { lane, grant, is_delivered: delivered });
                 }
             }
-            // The query asks for none of these, or they make nothing payable.
+            // The query leaves these out, or they make nothing payable.
             Event::MilestoneReached { mode: ClaimMode::Manual, .. }
             | Event::UserUpdated { .. }
             | Event::ProgressRecorded { .. }
@@ -221,7 +221,8 @@ impl LanePage {
         }
     }
 
-    /// Adds an acknowledgement, one for each grant: a payment counts, whatever else the payer said.
+    /// Adds an acknowledgement; there is one for each grant. A payment counts, whatever else the
+    /// payer said.
     fn acknowledge(&mut self, said: Acknowledged) {
         match self.acknowledged.iter_mut().find(|known| known.grant == said.grant) {
             Some(known) => known.is_delivered |= said.is_delivered,
@@ -230,7 +231,7 @@ impl LanePage {
     }
 }
 
-/// The deliveries of a grant: always to the topic, and to the webhook that leads to its payer.
+/// The deliveries of a grant: always to the topic, and by webhook if one leads to its payer.
 fn queued(
     lane: plaudit_domain::lane::Lane,
     user: &UserId,

@@ -1,5 +1,5 @@
-//! The messages that are on their way at the moment, by channel: none of them is sent twice at once, and none is
-//! given up before its answer is there.
+//! The messages that are on their way, by channel. Such a message is not sent a second time, and
+//! not given up before its answer is there.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -25,7 +25,7 @@ impl InFlight {
         self.lock().get(channel).is_some_and(|grants| grants.contains(&grant))
     }
 
-    /// Forgets a channel's messages: its sender starts, so nothing is on its way.
+    /// Removes a channel's messages: its sender starts, so nothing is on its way.
     pub fn forget(&self, channel: &str) {
         self.lock().remove(channel);
     }

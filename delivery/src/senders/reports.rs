@@ -1,4 +1,4 @@
-//! The outcomes of attempts: first in the users' histories, then in the table of deliveries.
+//! Stores the outcomes of attempts, first in the users' histories, then in the table of deliveries.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,14 +17,15 @@ use super::{Desk, is_about_lanes};
 #[derive(Debug, Clone)]
 pub struct Report {
     pub due: Due,
-    /// What the attempt says about the grant, until it is stored in the user's history. It is stored once: a second
-    /// time it could undo a redelivery that was requested in between.
+    /// The attempt's verdict on the grant, until it is stored in the user's history. It must be
+    /// stored only once: a second time it could undo a redelivery requested in between.
     pub verdict: Option<Verdict>,
     pub noted: Noted,
 }
 
 impl Desk {
-    /// Stores what came of attempts, and of earlier ones that could not be stored. What fails is kept.
+    /// Stores the outcomes of attempts, and earlier ones that could not be stored. Keeps those that
+    /// fail.
     pub async fn store(&mut self, reports: Vec<Report>) -> Result<(), ExecuteError> {
         let mut all = std::mem::take(&mut self.unstored);
         all.extend(reports);
@@ -48,7 +49,7 @@ impl Desk {
         self.note(stored).await
     }
 
-    /// Notes attempts in the table of deliveries; where that is refused, lane by lane.
+    /// Stores attempts in the table of deliveries; lane by lane if that is refused.
     async fn note(&mut self, reports: Vec<Report>) -> Result<(), ExecuteError> {
         let Err(error) = self.try_note(&reports).await else {
             reports.iter().for_each(|report| self.take_in(report.due.lane));
@@ -80,7 +81,8 @@ impl Desk {
         Ok(self.call(note).await?)
     }
 
-    /// Writes into the users' histories what is news there. Returns the lanes in which that was not possible.
+    /// Writes the verdicts into the users' histories. Returns the lanes where that was not
+    /// possible.
     pub async fn tell(&mut self, reports: &[Report]) -> Result<BTreeSet<Lane>, ExecuteError> {
         let outdated = self.outdated_failures(reports).await?;
         let mut by_user: BTreeMap<(Lane, &UserId), Vec<&Report>> = BTreeMap::new();
@@ -103,8 +105,9 @@ impl Desk {
         Ok(self.execute(items).await?.left_out)
     }
 
-    /// The grants among these that failed in a delivery that an operator has had made again since, perhaps by another
-    /// channel. Such a failure says nothing about the new delivery; a payment by the old one counts all the same.
+    /// Returns the grants whose failure is outdated, because an operator has requested a redelivery
+    /// since, perhaps by another channel. Such a failure says nothing about the new delivery; a
+    /// payment by the old one counts all the same.
     async fn outdated_failures(&self, reports: &[Report]) -> Result<BTreeSet<Uuid>, ExecuteError> {
         let has_failed = |report: &&Report| matches!(report.verdict, Some(Verdict::Failed { .. }));
         let failed: Vec<&Due> =

@@ -1,12 +1,12 @@
-//! Which addresses webhooks may reach: by default none of a private network, and none of this machine, so
-//! that whoever names an endpoint can't reach what only Plaudit can.
+//! Addresses that webhooks may reach: by default none of a private network and none of this
+//! machine, so that nobody who sets an endpoint can reach what only Plaudit can.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
-/// Whether an address of the public internet; else what it is.
+/// Fails with a description unless this is an address of the public internet.
 ///
 /// Sources: the IANA registries of special-purpose addresses for IPv4 (RFC 6890) and IPv6.
 pub fn may_be_reached(address: IpAddr) -> Result<(), &'static str> {
@@ -57,8 +57,8 @@ fn ipv6(address: Ipv6Addr) -> Result<(), &'static str> {
     }
 }
 
-/// Resolves names, and gives none of the addresses that may not be reached. The connection is made to what
-/// is given here, so no second answer of the name server can lead elsewhere.
+/// Resolves names, without the addresses that may not be reached. The connection is made to one of
+/// the returned addresses, so no second answer of the name server can lead elsewhere.
 #[derive(Debug)]
 pub struct CheckedResolver {
     pub allow_private: bool,

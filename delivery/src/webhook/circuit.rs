@@ -1,5 +1,5 @@
-//! The circuit of an endpoint: after some failures in a row it opens, and one message at a time finds out
-//! whether the endpoint is back.
+//! The circuit breaker of an endpoint: it opens after some failures in a row, and then one message
+//! at a time tests whether the endpoint is back.
 
 use std::time::{Duration, Instant};
 
@@ -7,15 +7,16 @@ use backon::ExponentialBackoff;
 
 use crate::waits;
 
-/// So many failures in a row open the circuit.
+/// Number of failures in a row that opens the circuit.
 const FAILURES_MAX: u32 = 5;
 
 pub struct Circuit {
     failures: u32,
     waits: ExponentialBackoff,
-    /// The open circuit lets nothing through before.
+    /// Time before which the open circuit lets nothing through.
     opens_at: Option<Instant>,
-    /// The endpoint asked for nothing before. An answer to what was on its way does not take that back.
+    /// Time before which the endpoint asked for no message. A success of a message that was on its
+    /// way does not cancel that.
     asked_at: Option<Instant>,
 }
 
@@ -24,7 +25,7 @@ impl Circuit {
         Self { failures: 0, waits: waits::of_circuit(), opens_at: None, asked_at: None }
     }
 
-    /// How many messages may be on their way at once, at this moment.
+    /// Number of messages that may be on their way at once, at this moment.
     pub fn allows(&self, concurrency: usize, now: Instant) -> usize {
         match self.opens_at() {
             Some(until) if now < until => 0,
@@ -33,25 +34,26 @@ impl Circuit {
         }
     }
 
-    /// When something may be sent again.
+    /// Time from which on something may be sent again.
     pub fn opens_at(&self) -> Option<Instant> {
         self.opens_at.max(self.asked_at)
     }
 
-    /// Whether the endpoint has failed too often in a row.
+    /// Returns true if the endpoint has failed too often in a row.
     pub fn is_open(&self) -> bool {
         self.failures >= FAILURES_MAX
     }
 
-    /// The endpoint works.
+    /// Closes the circuit: the endpoint works.
     pub fn succeeds(&mut self) {
         *self = Self { asked_at: self.asked_at, ..Self::new() };
     }
 
-    /// The endpoint does not work, and wants to be left alone for a while, perhaps.
+    /// Counts a failure, with the wait that the endpoint asked for, if any.
     pub fn fails(&mut self, retry_after: Option<Duration>, now: Instant) {
         self.failures = self.failures.saturating_add(1);
-        // What was on its way when it opened says nothing new.
+        // Failures of messages that were on their way when the circuit opened do not extend the
+        // wait.
         let is_news = self.opens_at.is_none_or(|opens_at| now >= opens_at);
         if self.is_open() && is_news {
             let wait = self.waits.next().unwrap_or_default();
@@ -90,7 +92,7 @@ mod tests {
         circuit.fails(Some(Duration::from_secs(20)), now);
         assert_eq!(circuit.allows(8, now + Duration::from_secs(19)), 0);
         assert_eq!(circuit.allows(8, now + Duration::from_secs(21)), 8);
-        // Others were on their way when it asked.
+        // Other messages were on their way when the endpoint asked.
         circuit.succeeds();
         assert_eq!(circuit.allows(8, now + Duration::from_secs(19)), 0);
         assert_eq!(circuit.allows(8, now + Duration::from_secs(21)), 8);

@@ -1,4 +1,4 @@
-//! One attempt: a signed request, and what the endpoint made of it.
+//! One attempt: a signed request and its answer.
 
 use std::time::{Duration, Instant, SystemTime};
 
@@ -11,44 +11,44 @@ use reqwest::{Response, StatusCode, Url};
 use super::address::CheckedResolver;
 use super::{Secret, signature};
 
-/// How much of an answer is read and kept, in bytes. The rest is never read.
+/// Maximum size of an answer that is read and kept, in bytes. The rest is never read.
 const ANSWER_BYTES_MAX: usize = 1_024;
 /// The longest wait that an endpoint may ask for.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(3_600);
-/// How long connections may rest.
+/// Time after which an idle connection is closed.
 const IDLE_MAX: Duration = Duration::from_secs(30);
 
-/// Posts messages. Follows no redirect, goes through no proxy, and reaches no private address unless it is
-/// allowed to.
+/// HTTP client for messages. Follows no redirect, uses no proxy, and reaches private addresses only
+/// if that is allowed.
 #[derive(Debug, Clone)]
 pub struct Client(reqwest::Client);
 
-/// What an endpoint made of a message.
+/// Classification of an endpoint's answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reply {
     /// 2xx.
     Accepted,
     /// 422: the payer will not pay this.
     Refused,
-    /// Another answer about this message; the next one may fare better.
+    /// Another answer about this message; another message may be accepted.
     Rejected,
-    /// No answer, or one that is about the endpoint as a whole.
+    /// No answer, or one about the endpoint as a whole.
     Unavailable,
 }
 
-/// An attempt, and what follows from it.
+/// An attempt and its result.
 #[derive(Debug, Clone)]
 pub struct Posted {
-    /// What the endpoint made of it.
+    /// Classification of the answer.
     pub reply: Reply,
-    /// The endpoint does not want to be asked before.
+    /// Time for which the endpoint wants no further message.
     pub retry_after: Option<Duration>,
-    /// For operators.
+    /// Details for operators.
     pub attempt: Attempt,
 }
 
 impl Client {
-    /// A client of endpoints that may take so long to answer.
+    /// Makes a client; `timeout` limits each request.
     pub fn new(timeout: Duration, allow_private: bool) -> reqwest::Result<Self> {
         let client = reqwest::Client::builder()
             .user_agent(concat!("plaudit/", env!("CARGO_PKG_VERSION")))
@@ -62,7 +62,7 @@ impl Client {
         Ok(Self(client))
     }
 
-    /// Posts a message under its id, which is the same however often it is sent.
+    /// Posts a message under its id, which stays the same in every attempt.
     pub async fn post(&self, url: &Url, secrets: &[Secret], id: &str, body: String) -> Posted {
         let (at, began) = (Timestamp::now(), Instant::now());
         let timestamp = at.as_second();
@@ -96,7 +96,8 @@ fn reply(status: Option<StatusCode>) -> Reply {
     match status.map(|status| status.as_u16()) {
         Some(200..=299) => Reply::Accepted,
         Some(422) => Reply::Refused,
-        // What the endpoint says to everything alike: it is moved, closed to us, or overloaded.
+        // Answers that concern every message alike: the endpoint has moved, is closed to us, or is
+        // overloaded.
         Some(300..=399 | 401 | 403 | 404 | 405 | 408 | 410 | 429 | 500..) | None => {
             Reply::Unavailable
         }
@@ -111,7 +112,7 @@ fn refusal(status: StatusCode, answer: &str) -> String {
     format!("the endpoint answered {}{hint}{said}", status.as_u16())
 }
 
-/// An error with its causes: the outermost alone says "error sending request".
+/// Describes an error by its innermost cause: the outermost only says "error sending request".
 fn told(error: &reqwest::Error) -> String {
     let mut text = if error.is_timeout() {
         "no answer in time".to_owned()
@@ -136,7 +137,7 @@ fn retry_after(response: &Response) -> Option<Duration> {
     wait_named_by(text.trim(), SystemTime::now())
 }
 
-/// `Retry-After`, in seconds or as a date (RFC 9110, 10.2.3), at most [`RETRY_AFTER_MAX`].
+/// Parses `Retry-After`, in seconds or as a date (RFC 9110, 10.2.3); at most [`RETRY_AFTER_MAX`].
 fn wait_named_by(text: &str, now: SystemTime) -> Option<Duration> {
     let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     let wait = if is_number {
@@ -157,7 +158,7 @@ async fn first_bytes(mut response: Response) -> String {
         }
     }
     bytes.truncate(ANSWER_BYTES_MAX);
-    // NUL is no text to PostgreSQL.
+    // PostgreSQL does not accept NUL in text.
     String::from_utf8_lossy(&bytes).replace('\0', "\u{fffd}")
 }
 

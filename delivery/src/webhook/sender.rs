@@ -16,11 +16,12 @@ use crate::message::{self, Role};
 use crate::senders::{Desk, Report};
 use crate::waits;
 
-/// How many messages are read ahead, for each that may be on its way.
+/// Number of messages that are read ahead, per message that may be on its way.
 const READ_AHEAD: usize = 4;
-/// For how long what was read ahead may be sent. What becomes of a reward meanwhile is seen no later than that.
+/// Time for which messages that were read ahead may be sent. Changes to their rewards are seen no
+/// later than that.
 const READY_MAX: Duration = Duration::from_secs(1);
-/// The shortest rest while something is on its way.
+/// Longest wait for answers before the sender looks for due deliveries again.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 /// Posts to one endpoint.
@@ -30,16 +31,16 @@ pub struct WebhookSender {
     pub client: Client,
 }
 
-/// What the sender has on its way.
+/// Messages that are on their way or ready, and the limits on further ones.
 struct Traffic {
     circuit: Circuit,
     posts: JoinSet<(Due, Posted)>,
-    /// Read and not sent yet.
+    /// Read ahead and not sent yet, in reverse order.
     ready: Vec<Due>,
     read_at: Instant,
-    /// By the limit of the rate nothing is sent before.
+    /// Time before which the rate limit allows no message.
     next_at: Instant,
-    /// The table had nothing due when it was last looked at.
+    /// True if the last look found nothing due.
     is_drained: bool,
 }
 
@@ -54,7 +55,7 @@ impl WebhookSender {
             is_drained: false,
         };
         self.desk.in_flight.forget(&self.channel.name);
-        // Another problem than that of the endpoint, which an answer resolves.
+        // Apart from the endpoint's problem, which an answer resolves.
         let rounds = Subject::Channel(format!("{}: rounds", self.channel.name));
         let mut waits = waits::short();
         while !self.desk.stop.is_cancelled() {
@@ -72,7 +73,8 @@ impl WebhookSender {
                 }
             }
         }
-        // What is on its way is answered or out of time soon; what is not stored is sent again.
+        // Messages on their way are answered or time out soon; those whose outcome is not stored
+        // are sent again.
         let mut reports = Vec::new();
         while let Some(done) = traffic.posts.join_next().await {
             reports.extend(
@@ -91,7 +93,7 @@ impl WebhookSender {
         let allowed = traffic.circuit.allows(self.concurrency(), now);
         while traffic.posts.len() < allowed && traffic.next_at <= now {
             let Some(due) = traffic.ready.pop() else { break };
-            // No attempt begins once its delivery may be given up, and none in a lane that another process has now.
+            // No attempt begins once its delivery may be given up, or another process has the lane.
             let is_in_time = due.time_left.is_none_or(|left| traffic.read_at.elapsed() < left);
             if is_in_time && self.desk.may_send_from(due.lane) {
                 self.post(due, traffic);
@@ -100,7 +102,8 @@ impl WebhookSender {
         self.wait(traffic).await
     }
 
-    /// Reads ahead what is due. What can't be sent soon is not kept: it may be given up and revoked meanwhile.
+    /// Reads due messages ahead. Those that can't be sent soon are dropped: they may be given up or
+    /// revoked in the meantime.
     async fn fill(&mut self, traffic: &mut Traffic) -> Result<(), String> {
         let now = Instant::now();
         let allowed = traffic.circuit.allows(self.concurrency(), now);
@@ -126,7 +129,7 @@ impl WebhookSender {
         Ok(())
     }
 
-    /// The number of messages to read ahead: not more than will be begun within [`READY_MAX`].
+    /// Number of messages to read ahead: no more than can be begun within [`READY_MAX`].
     fn ahead(&self, allowed: usize, circuit: &Circuit) -> usize {
         if circuit.is_open() {
             return 1;
@@ -138,12 +141,12 @@ impl WebhookSender {
         (allowed * READ_AHEAD).min(begun.unwrap_or(usize::MAX))
     }
 
-    /// The number of messages that this process may have on their way: its share, and one at least.
+    /// This process's share of the messages on their way; at least 1.
     fn concurrency(&self) -> usize {
         (self.channel.concurrency / self.desk.processes()).max(1)
     }
 
-    /// By this process's share of the rate: how much time lies between the beginnings of two messages at least.
+    /// Minimum time between the beginnings of two messages, by this process's share of the rate.
     fn interval(&self) -> Option<Duration> {
         let processes = f64::from(u32::try_from(self.desk.processes()).unwrap_or(u32::MAX));
         self.channel.rate_per_second.map(|rate| Duration::from_secs_f64(processes / rate))
@@ -187,7 +190,7 @@ impl WebhookSender {
         self.collect(traffic, answered).await
     }
 
-    /// Stores all answers that are there.
+    /// Stores all answers that have arrived.
     async fn collect(
         &mut self,
         traffic: &mut Traffic,
@@ -206,14 +209,14 @@ impl WebhookSender {
         for grant in grants {
             self.desk.in_flight.remove(&self.channel.name, grant);
         }
-        // Read before this was stored, they may be out of date.
+        // They were read before these outcomes could be stored, and may be out of date.
         if stored.is_err() {
             traffic.ready.clear();
         }
         stored.map_err(|error| error.to_string())
     }
 
-    /// What follows from an answer.
+    /// Derives the outcome of a message from its answer.
     fn judge(&self, due: Due, posted: Posted, circuit: &mut Circuit) -> Report {
         let Posted { reply, retry_after, attempt } = posted;
         self.note_circuit(reply, retry_after, attempt.error.as_deref(), circuit);

@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, Mac as _};
 use sha2::Sha256;
 
-/// How long a secret is, in bytes.
+/// Length of a secret, in bytes.
 const BYTES_MIN: usize = 24;
 const BYTES_MAX: usize = 64;
 

@@ -1,4 +1,4 @@
-//! All stored events as a topic.
+//! The topic of all stored events.
 
 use std::collections::BTreeMap;
 
@@ -77,7 +77,7 @@ async fn every_event_is_published_in_order_from_the_beginning_of_the_log() {
     until_all_are_published(&world).await;
     follower.stop().await;
 
-    // The next process goes on where this one has ended.
+    // The next process continues from the checkpoints.
     world.gifts(&["ann"], 3).await;
     let follower = Follower::start(&world);
     until_all_are_published(&world).await;

@@ -1,7 +1,7 @@
-//! The example payers of `examples/payers`, run as they stand: signed messages, repeats, strangers.
+//! The example payers of `examples/payers`, run unchanged: signed messages, repeats, strangers.
 //!
-//! Python's has to run: `dev/install` installs it. Go's and TypeScript's run where there is `go`, and a `node` that runs
-//! TypeScript, which `dev/install` does not install; elsewhere `NOT RUN` is printed for each.
+//! The one in Python must run: `dev/install` installs Python. Those in Go and TypeScript run only
+//! where there is `go`, and a `node` that runs TypeScript; elsewhere `NOT RUN` is printed for each.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -34,7 +34,7 @@ impl Example {
             .args(arguments)
             .arg("0")
             .current_dir(folder)
-            // The second of two secrets is ours: the payer is changing it.
+            // Plaudit signs with the second of two secrets, as while the payer replaces one.
             .env("PAYER_SECRETS", format!("whsec_c3RyYW5nZXJzdHJhbmdlcnN0cmFuZ2Vy,{SECRET}"))
             .env("PAYER_BOOK", &book)
             .stdout(Stdio::piped())
@@ -47,7 +47,7 @@ impl Example {
         Self { url, book, _process: process }
     }
 
-    /// The grants that were paid, with their amounts, from the lines of a file.
+    /// The paid grants with their amounts, from the lines of a file.
     fn lines(&self) -> Vec<(String, i64)> {
         let text = std::fs::read_to_string(&self.book).unwrap();
         let paid = |line: &str| {
@@ -57,7 +57,7 @@ impl Example {
         text.lines().map(paid).collect()
     }
 
-    /// The same from a database of `SQLite`, which Python reads.
+    /// The paid grants with their amounts, from an `SQLite` database that Python reads.
     fn rows(&self) -> Vec<(String, i64)> {
         let script = "import json,sqlite3,sys\n\
             print(json.dumps(sqlite3.connect(sys.argv[1]).execute('select grant_id, amount from payments').fetchall()))";
@@ -80,7 +80,8 @@ fn message(id: &str, kind: &str) -> String {
     .to_string()
 }
 
-/// Does to an example what Plaudit and others do to a payer. Gives the grants that it must have paid.
+/// Sends an example the messages of Plaudit and of strangers. Returns the grants that it must have
+/// paid.
 async fn is_a_payer(example: &Example) -> Vec<(String, i64)> {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let client = Client::new(Duration::from_secs(10), true).unwrap();
@@ -119,14 +120,15 @@ async fn the_payer_in_python_pays_each_grant_once() {
     assert_eq!(sorted(example.rows()), sorted(wanted));
 }
 
-/// Whether a program is there and says so.
+/// Returns true if this program runs and succeeds.
 fn works(program: &str, arguments: &[&str]) -> bool {
     let mut run = Command::new(program);
     run.args(arguments).stdout(Stdio::null()).stderr(Stdio::null());
     run.status().is_ok_and(|status| status.success())
 }
 
-/// Says that an example was skipped. The test harness keeps what macros print of a test that passes, and not this.
+/// Prints that an example was skipped, to stderr itself: the test harness swallows what macros
+/// print in a test that passes.
 fn not_run(what: &str) {
     let _ = writeln!(std::io::stderr(), "NOT RUN: {what}");
 }

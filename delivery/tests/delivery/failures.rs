@@ -1,4 +1,4 @@
-//! What happens while something is away, full or damaged.
+//! Delivery while something is down, full or damaged.
 
 use plaudit_delivery::Delivery;
 use plaudit_embedded::test_cluster;
@@ -72,7 +72,7 @@ async fn settings_that_the_client_refuses_are_an_error_of_the_start() {
     assert!(refused.to_string().contains("no.such.property"), "{refused}");
 }
 
-/// More than one round takes, through a client that holds few: all arrive, in order.
+/// More rewards than fit in a round, through a client with a small queue: all arrive, in order.
 #[tokio::test]
 async fn a_flood_of_rewards_is_published_in_rounds() {
     let world = World::new().await;
@@ -89,7 +89,7 @@ async fn a_flood_of_rewards_is_published_in_rounds() {
     let published = World::by_user(&world.published().await);
     assert_eq!(published.len(), users.len());
     for (user, rewards) in published {
-        // On a machine that is too busy a round may be repeated; nothing is ever left out.
+        // On a very busy machine a round may be repeated; nothing is ever left out.
         let wanted = ["gifts@1/coins", "gifts@1/badge", "gifts@2/coins"];
         let mut reached = 0;
         for reward in &rewards {
@@ -121,7 +121,8 @@ async fn an_event_that_cannot_be_read_concerns_its_user_only() {
     assert_eq!(published["ann"], ["gifts@1/coins", "gifts@1/badge", "gifts@2/coins"]);
     assert_eq!(published[&damaged], ["gifts@1/coins", "gifts@1/badge"]);
 
-    // A process that starts later still names the user. Once the event can be read, it is paid.
+    // A process that starts later still names the user. Once the event can be read, its reward is
+    // paid.
     let deliverer = world.deliver();
     deliverer.until_problem(&[&format!("user {damaged}")]).await;
     deliverer.stop().await;

@@ -1,4 +1,4 @@
-//! Limits for an endpoint: messages at once, messages per second, and none while it is down.
+//! Limits of an endpoint: messages at once and per second, and none while it is down.
 
 use std::time::Duration;
 
@@ -12,10 +12,10 @@ use crate::world::{World, eventually};
 /// A secret that the payers of these tests don't know.
 const NEW_SECRET: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
 
-/// Users who earn two rewards each.
+/// Users, who earn two rewards each.
 const USERS: [&str; 4] = ["ann", "ben", "cid", "dan"];
 
-/// Pays what the users earn, and returns when it is paid.
+/// Has the payer pay all rewards of the users, and waits for that.
 async fn pay_all(payer: &Payer, more: &Value) {
     let world = World::new().await;
     world.gifts(&USERS, 1).await;
@@ -69,7 +69,8 @@ async fn no_more_messages_are_begun_per_second_than_the_channel_says() {
     pay_all(&payer, &json!({"rate_per_second": 2})).await;
     let arrivals = payer.arrivals();
     let lasted = arrivals[arrivals.len() - 1].duration_since(arrivals[0]);
-    // Seven pauses of half a second; the first message may have been late by as much as a connection takes.
+    // Seven pauses of half a second; the first message may have been late by as much as a
+    // connection takes.
     assert!(lasted >= Duration::from_millis(2_500), "{lasted:?}");
 }
 
@@ -85,7 +86,7 @@ async fn an_endpoint_that_fails_is_asked_by_one_message_at_a_time_until_it_is_ba
     until_states(&world, &["delivered"; 2 * USERS.len()]).await;
     deliverer.until_well().await;
     deliverer.stop().await;
-    // At the latest the ninth was sent to find out, and after it nothing for two seconds.
+    // At the latest the ninth message was a test of the open circuit, which then waits two seconds.
     let arrivals = payer.arrivals();
     let waited = arrivals[9].duration_since(arrivals[8]);
     assert!(waited >= Duration::from_secs(2), "{waited:?}");
@@ -128,7 +129,8 @@ async fn a_redirect_leads_nowhere_not_even_to_a_private_address() {
     assert_eq!(hidden.messages().len(), 0);
 }
 
-/// Proxies of the environment would resolve names themselves, behind the check of addresses. The test runs itself
+/// Proxies of the environment would resolve names themselves, past the check of addresses. The test
+/// runs itself again in an environment that names one.
 /// in an environment that names one.
 #[tokio::test]
 async fn no_proxy_of_the_environment_is_used() {

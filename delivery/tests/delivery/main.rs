@@ -1,4 +1,4 @@
-//! Publishing real rewards from a real `PostgreSQL` to a real Kafka.
+//! Delivery from a real `PostgreSQL` to a real Kafka and real endpoints.
 
 mod event_topic;
 mod examples;

@@ -1,5 +1,5 @@
-//! Answers to messages that were sent before an operator had the reward delivered again. They change nothing about the
-//! new delivery.
+//! Answers to messages that were sent before a redelivery was requested. They change nothing about
+//! the new delivery.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::revocations::grant;
 use crate::webhooks::{everything, states, until_states, webhook};
 use crate::world::{World, eventually, user_id};
 
-/// From now on no attempt can be noted in the table of deliveries.
+/// Makes every write of an attempt to the table of deliveries fail.
 async fn refuse_attempts(world: &World) {
     let sql = "create function refuse_attempt() returns trigger language plpgsql as
                    $$ begin raise exception 'the row is damaged'; end $$;
@@ -38,7 +38,7 @@ async fn until_queued_again(world: &World) {
     .await;
 }
 
-/// Waits until the payer has answered these, one after the other, and the last answer has ended the delivery.
+/// Waits until the payer has given these answers, in order, and the delivery has ended.
 async fn until_answered(world: &World, reward: &Reward, statuses: &[u16]) {
     eventually(&format!("{statuses:?} are noted"), async || {
         let way = ways_of(world, reward.grant).await.remove(0);
@@ -49,7 +49,8 @@ async fn until_answered(world: &World, reward: &Reward, statuses: &[u16]) {
     .await;
 }
 
-/// The refusal is in the history, and can't be noted in the table before the operator has the reward sent again.
+/// The refusal is in the history, but can't be stored in the table before the operator requests the
+/// redelivery.
 #[tokio::test]
 async fn rule_16_a_refusal_that_is_noted_late_does_not_end_a_redelivery() {
     let world = World::new().await;
@@ -70,7 +71,8 @@ async fn rule_16_a_refusal_that_is_noted_late_does_not_end_a_redelivery() {
     assert_eq!(events.iter().filter(|event| *event == "reward_failed").count(), 1, "{events:?}");
 }
 
-/// The payer forgot the reward after it had confirmed it: the confirmation must not count for the next message.
+/// The payer forgot the reward after confirming it: the confirmation must not count for the next
+/// message.
 #[tokio::test]
 async fn rule_16_a_confirmation_that_is_noted_late_does_not_end_a_redelivery() {
     let world = World::new().await;
@@ -89,7 +91,7 @@ async fn rule_16_a_confirmation_that_is_noted_late_does_not_end_a_redelivery() {
     assert_eq!(states(&world).await, ["delivered"]);
 }
 
-/// The old payer refuses a reward after another channel has taken it over: the new payer is to decide.
+/// The old payer refuses a reward that another channel has taken over: the new payer decides.
 #[tokio::test]
 async fn rule_16_a_refusal_by_a_channel_that_was_replaced_does_not_fail_the_reward() {
     let world = World::new().await;
@@ -98,7 +100,7 @@ async fn rule_16_a_refusal_by_a_channel_that_was_replaced_does_not_fail_the_rewa
         world.deliver_through(&json!([webhook("old", &payer.url, &everything(), &json!({}))]));
     let reward = grant(&world, "one").await;
     until_asked(&payer, 1).await;
-    // As a process with other settings queues it.
+    // Queued as a process with other settings would.
     let queued = Queued {
         lane: world.lane_of("ann"),
         user: user_id("ann"),

@@ -1,4 +1,4 @@
-//! A payer: a real HTTP server that answers as it is told, and pays a grant once.
+//! A payer: a real HTTP server with prescribed answers that pays each grant once.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -15,7 +15,7 @@ use serde_json::Value;
 
 pub const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
-/// How the payer answers a message, by how many it has got before.
+/// Chooses the answer to a message by the number of messages before it.
 pub type Manners = fn(usize) -> Answer;
 
 #[derive(Debug, Clone)]
@@ -43,12 +43,12 @@ pub struct Payer {
 
 #[derive(Default)]
 struct Seen {
-    /// Every message, by its id: the bodies.
+    /// Id and body of every message.
     messages: Vec<(String, Value)>,
-    /// What was paid, by grant: how often, after dropping repeats.
+    /// The amount that was paid for each grant.
     paid: BTreeMap<String, i64>,
     refused: usize,
-    /// After so many messages that ask for a grant, the next one is paid.
+    /// Number of messages about a grant after which the next one is paid.
     failures_max: usize,
     /// The arrival of each message.
     arrivals: Vec<Instant>,
@@ -62,8 +62,8 @@ impl Payer {
         Self::start_with(manners, usize::MAX).await
     }
 
-    /// A payer that answers `Paid` from the message on that asks for a grant after so many others did. So a
-    /// grant does not wait longer and longer because the messages of all others fell on the good turns.
+    /// Starts a payer that answers `Paid` once it got this number of messages about a grant. So no
+    /// grant waits longer and longer because the messages of others got the good answers.
     pub async fn failing_at_most(times: usize, manners: Manners) -> Self {
         Self::start_with(manners, times).await
     }
@@ -74,7 +74,7 @@ impl Payer {
         Self { url: serve(app).await, seen }
     }
 
-    /// A server that redirects every message.
+    /// Starts a server that redirects every message.
     pub async fn redirecting(to: &str) -> Self {
         let seen = Arc::new(Mutex::new(Seen::default()));
         let header = [("location", to.to_owned())];
@@ -83,17 +83,17 @@ impl Payer {
         Self { url, seen }
     }
 
-    /// How often messages with a good signature came.
+    /// Id and body of every message with a valid signature.
     pub fn messages(&self) -> Vec<(String, Value)> {
         self.seen.lock().unwrap().messages.clone()
     }
 
-    /// What was paid: each grant once.
+    /// The amount that was paid for each grant.
     pub fn paid(&self) -> BTreeMap<String, i64> {
         self.seen.lock().unwrap().paid.clone()
     }
 
-    /// The grants that were asked for, in the order of the messages.
+    /// The grant of each message, in order of arrival.
     pub fn grants(&self) -> Vec<String> {
         self.messages().into_iter().map(|(id, _)| id).collect()
     }
@@ -108,7 +108,7 @@ impl Payer {
         self.seen.lock().unwrap().waiting_max
     }
 
-    /// Messages with a wrong signature.
+    /// Number of messages with a wrong signature.
     pub fn refused(&self) -> usize {
         self.seen.lock().unwrap().refused
     }

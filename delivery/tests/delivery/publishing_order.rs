@@ -1,4 +1,5 @@
-//! A record that the broker does not take: those of its user that it took are sent again behind it.
+//! A record that the broker refuses: later records of the same user that it took are sent again
+//! behind it.
 
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use uuid::Uuid;
 use crate::revocations::{grant, grant_of};
 use crate::world::{Deliverer, PARTITIONS, World, eventually, user_id};
 
-/// A setting of the topic, in bytes.
+/// The topic's limit on the size of a record, in bytes.
 const LIMIT: &str = "max.message.bytes";
 
 fn admin(world: &World) -> AdminClient<DefaultClientContext> {
@@ -38,7 +39,7 @@ async fn too_long_and_short() -> (World, Uuid, Uuid) {
     (world, long.grant, short.grant)
 }
 
-/// From now on the topic takes longer records.
+/// Makes the topic take longer records.
 async fn raise_limit(world: &World) {
     let topic = AlterConfig::new(ResourceSpecifier::Topic(&world.topic)).set(LIMIT, "1000000");
     let admin = admin(world);
@@ -55,7 +56,8 @@ fn deliver(world: &World, property: Option<&str>) -> Deliverer {
     world.deliver_with(&options)
 }
 
-/// Ends the delivery once the topic takes everything. The last word about the two rewards is in their order.
+/// Lets the topic take everything, and ends the delivery. The last records of the two rewards are
+/// in order.
 async fn until_ended_in_order(world: &World, deliverer: Deliverer, long: &Uuid, short: &Uuid) {
     raise_limit(world).await;
     world.until_caught_up().await;
@@ -79,13 +81,13 @@ async fn rule_16_what_arrived_before_an_earlier_reward_of_its_user_is_sent_again
         ids(&world).await.contains(&short).then_some(())
     })
     .await;
-    // It is not sent each time that the first one is tried.
+    // The second one is not sent again with each attempt of the first.
     let repeated = async || Some(ids(&world).await).filter(|ids| ids.len() > 2);
     assert_eq!(within(Duration::from_secs(3), repeated).await, None);
     until_ended_in_order(&world, deliverer, &long, &short).await;
 }
 
-/// With this property the client fails for good when a record is missing from the sequence that it promised.
+/// With this property a record that is missing from its sequence is a fatal error of the client.
 #[tokio::test]
 async fn a_kafka_client_that_failed_for_good_is_replaced() {
     let (world, long, short) = too_long_and_short().await;

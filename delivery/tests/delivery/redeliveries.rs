@@ -1,4 +1,5 @@
-//! Rewards that are sent again, revoked or confirmed while their way to the payer is blocked or changes.
+//! Rewards that are redelivered, revoked or confirmed while their channel to the payer is blocked
+//! or changes.
 
 use std::time::Duration;
 
@@ -16,12 +17,12 @@ use crate::revocations::{deliveries_of, grant, revoke};
 use crate::webhooks::{entries, everything, states, until_states, webhook};
 use crate::world::{World, eventually, user_id};
 
-/// The ways of a grant, the one to the payer first.
+/// The deliveries of a grant, the one to the payer first.
 pub async fn ways_of(world: &World, grant: Uuid) -> Vec<Listed> {
     deliveries::find(&world.pool, grant).await.unwrap().unwrap().deliveries
 }
 
-/// The name, role and state of each way of a grant.
+/// Channel, role and state of each delivery of a grant.
 pub async fn ways(world: &World, grant: Uuid) -> Vec<(String, bool, String)> {
     let ways = ways_of(world, grant).await;
     ways.into_iter().map(|way| (way.channel, way.pays, way.state)).collect()
@@ -36,7 +37,7 @@ pub fn way(channel: &str, pays: bool, state: &str) -> (String, bool, String) {
     (channel.to_owned(), pays, state.to_owned())
 }
 
-/// The ways of a grant that goes by `new` since `old` was taken out.
+/// The deliveries of a grant that goes by `new` after `old` was removed.
 fn new_instead_of_old() -> [(String, bool, String); 3] {
     [way("new", true, "delivered"), way("kafka", false, "delivered"), way("old", false, "replaced")]
 }
@@ -53,7 +54,7 @@ async fn rule_14_a_reward_that_was_rerouted_is_redelivered_by_its_new_way_alone(
     deliverer.stop().await;
     let asked = old.messages().len();
 
-    // The old endpoint stays, for something else.
+    // The old endpoint stays, for other grants.
     let channels = json!([
         webhook("old", &old.url, &json!([{"code": "gold"}]), &json!({})),
         webhook("new", &new.url, &everything(), &json!({})),
@@ -61,7 +62,7 @@ async fn rule_14_a_reward_that_was_rerouted_is_redelivered_by_its_new_way_alone(
     world.redeliver_to_new_payer("ann", reward.grant).await;
     let deliverer = world.deliver_through(&channels);
     until_states(&world, &["delivered"]).await;
-    // What comes later by the old way shows that it has nothing else to send.
+    // A later grant by the old channel shows that it has nothing else to send.
     world.act(&["ann"], "team.formed", 1).await;
     world.claim("ann", "team").await;
     until_asked(&old, asked + 1).await;
@@ -71,7 +72,8 @@ async fn rule_14_a_reward_that_was_rerouted_is_redelivered_by_its_new_way_alone(
     assert_eq!(ways(&world, reward.grant).await, new_instead_of_old());
 }
 
-/// The old payer may have paid without its answer being noted, so a new one is asked only if an operator says so.
+/// The old payer may have paid without its answer being stored, so a new one is asked only if an
+/// operator says so.
 #[tokio::test]
 async fn rule_14_a_reward_that_was_sent_is_not_redelivered_to_another_payer() {
     let world = World::new().await;
@@ -93,7 +95,7 @@ async fn rule_14_a_reward_that_was_sent_is_not_redelivered_to_another_payer() {
     assert!(refusal.contains("channel old") && refusal.contains("by new"), "{refusal}");
     assert!(refusal.contains("--to-new-payer"), "{refusal}");
 
-    // A command line that does not know the channels has it sent again all the same.
+    // A command line that does not know the channels requests the redelivery all the same.
     world.redeliver("ann", reward.grant).await;
     let deliverer = world.deliver_through(&channels);
     until_states(&world, &["delivered"]).await;
@@ -114,7 +116,7 @@ async fn rule_16_a_renamed_channel_takes_over_and_the_end_of_the_old_one_changes
     until_asked(&dead, 1).await;
     deliverer.stop().await;
     world.redeliver_to_new_payer("ann", reward.grant).await;
-    // It is tried for longer than the old one had left.
+    // The new channel fails for longer than the old one had left.
     let payer =
         Payer::start(|before| if before < 4 { Answer::Status(500) } else { Answer::Paid }).await;
     let deliverer =
@@ -126,7 +128,8 @@ async fn rule_16_a_renamed_channel_takes_over_and_the_end_of_the_old_one_changes
     assert_eq!(ways(&world, reward.grant).await, new_instead_of_old());
 }
 
-/// Messages that were read ahead while the endpoint asked to be left alone are looked at again before they are sent.
+/// Messages that were read ahead while the endpoint asked to be left alone are looked at again
+/// before they are sent.
 #[tokio::test]
 async fn a_reward_that_was_given_up_and_revoked_is_not_sent_once_the_endpoint_is_back() {
     let world = World::new().await;
@@ -153,7 +156,8 @@ async fn a_reward_that_was_given_up_and_revoked_is_not_sent_once_the_endpoint_is
     assert_eq!(asked[1], later.grant.to_string());
 }
 
-/// The topic's copy hands nothing over: what the payer was not asked for yet can be revoked.
+/// Publishing the copy hands nothing over: a reward that the payer was not asked to pay yet can be
+/// revoked.
 #[tokio::test]
 async fn a_reward_whose_copy_was_published_can_be_revoked_while_its_endpoint_is_away() {
     let world = World::new().await;
@@ -182,7 +186,7 @@ async fn a_reward_whose_copy_was_published_can_be_revoked_while_its_endpoint_is_
     assert_eq!(payer.grants(), [first.grant.to_string()]);
 }
 
-/// Whoever reads the topic may confirm a copy by mistake. The payer must hear of the reward all the same.
+/// A reader of the topic may confirm a copy by mistake. The payer must get the reward all the same.
 #[tokio::test]
 async fn what_is_confirmed_before_its_webhook_was_asked_is_sent_to_it_all_the_same() {
     let world = World::new().await;
@@ -256,7 +260,7 @@ async fn a_webhook_whose_payer_confirms_by_actions_waits_for_them() {
     assert_eq!(payer.grants(), vec![reward.grant.to_string(); 2]);
 }
 
-/// Every attempt of the documented time is kept, and a redelivery begins with short waits again.
+/// Attempts are kept up to the documented number, and a redelivery begins with short waits again.
 #[tokio::test]
 async fn attempts_are_kept_and_a_redelivery_counts_its_own() {
     let world = World::new().await;

@@ -1,5 +1,5 @@
-//! Rewards that are delivered, and sent again for a payer that forgot them. They stay delivered, so the table of
-//! deliveries alone says whether the payer has them.
+//! Delivered rewards that are sent again because the payer forgot them. They stay delivered, so
+//! that only the table of deliveries says whether the payer has them.
 
 use plaudit_domain::user_tasks::{Reward, RewardState};
 use plaudit_event_store::deliveries::{self, Filter, GrantEntry, Listed};
@@ -11,7 +11,7 @@ use crate::revocations::grant;
 use crate::webhooks::{everything, states, until_states, webhook};
 use crate::world::{World, eventually};
 
-/// What an operator sees of `rewards list --state failed`.
+/// The grants that `rewards list --state failed` shows.
 async fn failed(world: &World) -> Vec<GrantEntry> {
     let filter = Filter { state: Some(RewardState::Failed), limit: 10, ..Filter::default() };
     deliveries::list(&world.pool, &filter).await.unwrap().unwrap().grants
@@ -26,7 +26,7 @@ async fn until_way_is(world: &World, reward: &Reward, state: &str) -> Listed {
     .await
 }
 
-/// The payer does not take the reward again, in whichever way: an operator finds it, and has it sent once more.
+/// The payer does not take the reward again: an operator finds it and sees the reason.
 async fn is_found_after(answer: fn(usize) -> Answer, retry_for: &str, reason: &str) {
     let world = World::new().await;
     let payer = Payer::start(answer).await;
@@ -60,7 +60,8 @@ async fn a_delivered_reward_that_can_not_be_sent_again_in_time_is_listed_as_fail
     is_found_after(is_down, "PT3S", "not delivered in time").await;
 }
 
-/// A payer that confirms by actions confirms what was delivered before; that ends the redelivery.
+/// A payer that confirms by actions confirms a reward that was delivered before; that ends the
+/// redelivery.
 #[tokio::test]
 async fn an_acknowledgement_ends_the_redelivery_of_a_delivered_reward() {
     let world = World::new().await;

@@ -1,5 +1,5 @@
-//! A restore to an earlier moment, in the order of `docs/backup.md`: what was paid is not paid again by a payer that
-//! honours the grant id, and what was revoked is not sent.
+//! A restore to an earlier moment, in the order of `docs/backup.md`: a payer that honours the grant
+//! id pays nothing twice, and revoked rewards are not sent.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use uuid::Uuid;
 use crate::revocations::{grant, revoke};
 use crate::world::{AT, Published, World, user_id};
 
-/// A world over a database that is there, with the topic of another one.
+/// A world on an existing database, with the topic of another world.
 async fn over(url: &str, other: &World) -> World {
     let pool = pool::connect(url, 12).unwrap();
     let lanes = schema::check(&pool).await.unwrap();
@@ -60,7 +60,7 @@ async fn after_a_restore_nothing_is_paid_twice_and_what_was_revoked_is_not_sent(
         test_cluster::create_database_from(test_cluster::database_name(&before.url), "backup");
     let backup = backup.await;
 
-    // What happens after the moment of the backup: all of it is lost.
+    // Everything after the moment of the backup is lost.
     let lost = over(&before.url, &before).await;
     revoke(&lost, &mistake).await;
     lost.claim("cid", "team").await;
@@ -74,8 +74,8 @@ async fn after_a_restore_nothing_is_paid_twice_and_what_was_revoked_is_not_sent(
     assert_eq!(confirm(&lost, "cid", gold).await, Outcome::Accepted);
     assert_eq!(state_of(&lost, "cid", gold).await, "delivered");
 
-    // The restored database, in the documented order: what payers said is read again, then operators and users repeat
-    // what they did, and then it is delivered.
+    // The restored database, in the documented order: payers' reports are read again, operators and
+    // users repeat what they did, and then the delivery starts.
     let restored = over(&backup, &before).await;
     assert_eq!(confirm(&restored, "cid", gold).await, Outcome::Accepted);
     assert_eq!(state_of(&restored, "cid", gold).await, "claimable", "it came too early");
@@ -86,7 +86,7 @@ async fn after_a_restore_nothing_is_paid_twice_and_what_was_revoked_is_not_sent(
     let deliverer = restored.deliver();
     let all = restored.until_published(8).await;
     restored.until_caught_up().await;
-    // What comes later is sent after what was before it.
+    // Later rewards are sent after earlier ones.
     restored.gifts(&["ann"], 2).await;
     let all = restored.until_published(all.len() + 1).await;
     deliverer.stop().await;
@@ -94,7 +94,7 @@ async fn after_a_restore_nothing_is_paid_twice_and_what_was_revoked_is_not_sent(
     assert_eq!(new.len(), 1, "the gift that came later: {all:?}");
     assert!(!ids(&all).contains(&mistake.grant), "{all:?}");
 
-    // The payer knows the grant, and says again what it said.
+    // The payer knows the grant, and repeats its report.
     assert_eq!(confirm(&restored, "cid", gold).await, Outcome::Duplicate);
     assert_eq!(state_of(&restored, "cid", gold).await, "delivered");
 }

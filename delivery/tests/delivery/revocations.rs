@@ -1,4 +1,4 @@
-//! Grants by hand are delivered as others are; one that was revoked is never sent.
+//! Grants by hand are delivered as others are; a revoked one is never sent.
 
 use plaudit_domain::catalogue::definition::Payout;
 use plaudit_domain::user_tasks::{Change, Command, Correction, Reward, Seed};
@@ -28,7 +28,7 @@ pub async fn grant(world: &World, line: &str) -> Reward {
     grant_of(world, line, "coin").await
 }
 
-/// Grants 50 of a code.
+/// Grants 50 of a currency.
 pub async fn grant_of(world: &World, line: &str, code: &str) -> Reward {
     let payout = Payout { kind: "currency".to_owned(), code: code.to_owned(), amount: 50 };
     let outcome = correct(world, Change::Grant { line: line.to_owned(), payout }, None).await;
@@ -61,19 +61,19 @@ async fn a_grant_by_hand_is_published_and_one_that_was_revoked_before_is_not() {
         (deliveries_of(&world, revoked.grant).await == ["revoked"]).then_some(())
     })
     .await;
-    // What comes later is sent after what was before it.
+    // Later rewards are sent after earlier ones.
     world.gifts(&["ann"], 1).await;
     let all = world.until_published(3).await;
     deliverer.stop().await;
     assert_eq!(published[0].id(), kept.grant);
     assert_eq!(published[0].event["data"]["task"], "plaudit.by-hand");
     assert!(all.iter().all(|reward| reward.id() != revoked.grant), "{all:?}");
-    // What is on its way can't be revoked.
+    // A reward that is on its way can't be revoked.
     let outcome = revoke(&world, &kept).await;
     assert!(matches!(outcome, Outcome::Rejected(_)), "{outcome:?}");
 }
 
-/// Neither the payer nor the topic hears of it, although its deliveries had been queued before.
+/// Neither the payer nor the topic gets the reward, although its deliveries had been queued before.
 #[tokio::test]
 async fn a_reward_whose_delivery_waits_is_not_sent_once_it_is_revoked() {
     let world = World::new().await;

@@ -1,4 +1,4 @@
-//! What is published, in which order, and how often.
+//! Content, order and number of the published rewards.
 
 use std::collections::BTreeSet;
 
@@ -11,7 +11,7 @@ use uuid::Uuid;
 use crate::world::{AT, World};
 
 const USERS: [&str; 6] = ["ann", "ben", "cid", "dan", "eve", "fay"];
-/// What each of them gets by two gifts, in order.
+/// The rewards of one user for two gifts, in order.
 const TWO_GIFTS: [&str; 3] = ["gifts@1/coins", "gifts@1/badge", "gifts@2/coins"];
 
 fn grant(user: &str, task: &str, milestone: i64, line: &str) -> Uuid {
@@ -20,7 +20,7 @@ fn grant(user: &str, task: &str, milestone: i64, line: &str) -> Uuid {
     Uuid::new_v5(&NAMESPACE, name.as_bytes())
 }
 
-/// Rule 14: the id follows from what earned it. Rule 16: delivery follows the claim.
+/// Rule 14: the id is derived from the reward's origin. Rule 16: delivery follows the claim.
 #[tokio::test]
 async fn rule_16_automatic_and_claimed_rewards_are_published_as_cloud_events() {
     let world = World::new().await;
@@ -91,7 +91,7 @@ async fn what_was_published_without_a_checkpoint_is_published_again_with_the_sam
     world.gifts(&["ann"], 1).await;
     world.until_caught_up().await;
     deliverer.stop().await;
-    // As if the process had been killed between the two.
+    // As if the process had been killed between publishing and storing that.
     sqlx::query("update deliveries set state = 'waiting'").execute(&world.pool).await.unwrap();
     let deliverer = world.deliver();
     let published = world.until_published(4).await;
@@ -130,7 +130,7 @@ async fn rule_16_a_rebuild_and_a_verification_publish_nothing() {
         assert!(matches!(outcome, RebuildOutcome::Swapped(_)), "{outcome:?}");
     }
     assert!(verify(&world.pool, None, |_| {}).await.unwrap().is_equal());
-    // What comes after has its place right behind what was before.
+    // Events after the rebuild are published right after those before it.
     world.gifts(&["ann"], 2).await;
     let published = world.until_published(14).await;
     world.until_caught_up().await;

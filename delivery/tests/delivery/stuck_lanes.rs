@@ -1,4 +1,4 @@
-//! A lane that another writer holds keeps its own users waiting, and nobody else.
+//! A lane that another writer holds delays its own users and nobody else.
 
 use serde_json::json;
 
@@ -6,7 +6,8 @@ use crate::payer::{Answer, Payer};
 use crate::webhooks::webhook;
 use crate::world::{World, eventually, user_id};
 
-/// A transaction of stock postgres-es is left open. Topic, webhook and upkeep go on without its lane.
+/// A transaction of stock postgres-es is left open. Topic, webhook and upkeep go on without its
+/// lane.
 #[tokio::test]
 async fn rule_23_a_lane_that_is_held_delays_the_rewards_of_its_users_only() {
     let world = World::new().await;
@@ -29,7 +30,7 @@ async fn rule_23_a_lane_that_is_held_delays_the_rewards_of_its_users_only() {
     .unwrap();
 
     let deliverer = world.deliver_through(&channels);
-    // Of the other user both lines are handed over, one by each channel.
+    // Both lines of the other user are handed over, one by each channel.
     let state_of = async |user: &str, state: &str| -> i64 {
         sqlx::query_scalar("select count(*) from reward_state where user_id = $1 and state = $2")
             .bind(user_id(user).as_str())

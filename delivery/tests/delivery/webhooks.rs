@@ -1,4 +1,4 @@
-//! Webhooks: what payers are told, and what follows from their answers.
+//! Webhooks: the messages to payers, and the consequences of their answers.
 
 use std::time::{Duration, Instant};
 
@@ -44,7 +44,7 @@ pub async fn states(world: &World) -> Vec<String> {
     states
 }
 
-/// Waits until all grants have these states. A test that waits in vain shows the grants as they are.
+/// Waits until all grants have these states. On a timeout the grants are printed.
 pub async fn until_states(world: &World, wanted: &[&str]) {
     let reached = async || (states(world).await == wanted).then_some(());
     let is_reached = within(WAIT_MAX, reached).await.is_some();
@@ -52,7 +52,7 @@ pub async fn until_states(world: &World, wanted: &[&str]) {
     assert!(is_reached, "not within {WAIT_MAX:?}: the grants are {wanted:?}, but {found:#?}");
 }
 
-/// The attempts of the only grant that was not sent to the topic alone.
+/// The attempts to deliver the first grant to its payer.
 async fn attempts(world: &World) -> Vec<Attempt> {
     let entry = entries(world).await.remove(0);
     entry.deliveries.into_iter().find(|d| d.pays).unwrap().attempted
@@ -156,7 +156,7 @@ async fn retry_after_is_honoured_and_a_redirect_is_not_followed() {
 #[tokio::test]
 async fn an_endpoint_in_a_private_network_is_refused_also_by_name() {
     let world = World::new().await;
-    // Validation knows addresses; a name is found out when it is resolved.
+    // Validation checks addresses; a name is checked when it is resolved.
     let channels = json!([{"name": "pay", "type": "webhook", "url": "https://localhost:9/hook",
         "secrets": [SECRET]}]);
     let deliverer = world.deliver_through(&channels);
@@ -168,7 +168,7 @@ async fn an_endpoint_in_a_private_network_is_refused_also_by_name() {
     assert!(error.contains("localhost leads to") && error.contains("of this machine"), "{error}");
 }
 
-/// One endpoint is dead, one takes its time: neither keeps the topic, the third one or a user waiting.
+/// One endpoint is dead, one is slow: neither delays the topic, the third endpoint or a user.
 #[tokio::test]
 async fn rule_23_a_dead_endpoint_delays_no_other_channel() {
     let world = World::new().await;
@@ -193,7 +193,7 @@ async fn rule_23_a_dead_endpoint_delays_no_other_channel() {
         (good.paid().len() == users.len()).then_some(())
     })
     .await;
-    // All that the slow one has to do takes a minute.
+    // The slow payer needs a minute for all its messages.
     assert!(began.elapsed() < Duration::from_secs(40), "{:?}", began.elapsed());
     world.until_published(60).await;
     deliverer.until_problem(&["dead", "makes no progress"]).await;
@@ -201,7 +201,7 @@ async fn rule_23_a_dead_endpoint_delays_no_other_channel() {
     deliverer.stop().await;
 }
 
-/// The crash loop in small: a payer that fails, answers late, pays and says that it did not, while the
+/// A small crash loop: a payer fails, answers late, or pays and says that it did not, while the
 /// delivering process comes and goes. Everything is paid once, and nothing else is.
 #[tokio::test]
 async fn rule_14_everything_is_paid_once_whoever_fails() {

@@ -1,4 +1,4 @@
-//! What the tests share: a database and a topic of one's own, users who earn, and who reads the topic.
+//! A database and a topic for each test, users who earn rewards, and a reader of the topic.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -45,10 +45,10 @@ tasks:
 
 pub const PARTITIONS: i32 = 4;
 
-/// The longest that anything may take on a busy machine.
+/// Time limit for every wait, on a busy machine.
 pub const WAIT_MAX: Duration = Duration::from_secs(60);
 
-/// When everything happens; well before any clock that runs the tests.
+/// Time of everything that happens; well before the clock of any machine that runs the tests.
 pub const AT: &str = "2025-03-29T01:30:00Z";
 
 /// A database and a topic.
@@ -87,9 +87,9 @@ impl World {
         Self::with_topic(topic).await
     }
 
-    /// The topic need not exist.
+    /// Makes a world whose topic need not exist.
     pub async fn with_topic(topic: String) -> Self {
-        // RUST_LOG shows what delivering says.
+        // RUST_LOG shows the log of the delivery.
         let filter = tracing_subscriber::EnvFilter::from_default_env();
         let _ = tracing_subscriber::fmt().with_env_filter(filter).with_test_writer().try_init();
         let brokers = test_cluster::kafka_brokers().await;
@@ -121,13 +121,13 @@ impl World {
 
     /// Delivers by these channels.
     pub fn deliver_through(&self, channels: &Value) -> Deliverer {
-        // The program has chosen its provider of TLS when it delivers.
+        // The program installs its TLS provider before it delivers.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let channels = Channels::parse(&channels.to_string()).unwrap();
         self.deliver_with(&DeliveryOptions { channels, ..self.options() })
     }
 
-    /// Delivers by these channels, to be killed.
+    /// Delivers by these channels, in a process that can be killed.
     pub async fn deliver_to_be_killed(&self, channels: &Value) -> Doomed {
         let channels = Channels::parse(&channels.to_string()).unwrap();
         let options = DeliveryOptions { channels, ..self.options() };
@@ -164,7 +164,7 @@ impl World {
         Lane::of(user, self.executor.lane_count())
     }
 
-    /// Users send their gift of this number, all in one batch.
+    /// Users send their n-th gift, all in one batch.
     pub async fn gifts(&self, users: &[&str], number: u32) {
         self.act(users, "gift.sent", number).await;
     }
@@ -187,7 +187,7 @@ impl World {
         assert!(applied.iter().all(|applied| applied.outcome == Outcome::Accepted), "{applied:?}");
     }
 
-    /// Claims what `user` has earned by `task`.
+    /// Claims the rewards that `user` has earned by `task`.
     pub async fn claim(&self, user: &str, task: &str) {
         let work = Work::Claim {
             user: user_id(user),
@@ -202,17 +202,18 @@ impl World {
         assert!(matches!(applied[0].outcome, Outcome::Claimed(_)), "{applied:?}");
     }
 
-    /// An operator wants a grant to be delivered again.
+    /// An operator requests the redelivery of a grant.
     pub async fn redeliver(&self, user: &str, grant: Uuid) {
         self.redeliver_with(user, grant, (false, true)).await;
     }
 
-    /// An operator has a grant delivered by the settings in force, even if another payer was asked before.
+    /// An operator requests a redelivery by the current settings, even if another payer was asked
+    /// before.
     pub async fn redeliver_to_new_payer(&self, user: &str, grant: Uuid) {
         self.redeliver_with(user, grant, (false, false)).await;
     }
 
-    /// A payer forgot what it paid, and an operator has a grant delivered to it again.
+    /// An operator requests the redelivery of a delivered grant, because the payer forgot it.
     pub async fn redeliver_delivered(&self, user: &str, grant: Uuid) {
         self.redeliver_with(user, grant, (true, true)).await;
     }
@@ -242,7 +243,7 @@ impl World {
         self.say(user, grant, "plaudit.reward.delivered").await;
     }
 
-    /// The payer says by an action what became of a grant.
+    /// The payer reports on a grant by an action of this type.
     pub async fn say(&self, user: &str, grant: Uuid, kind: &str) {
         let data = json!({ "grant": grant });
         let parts = Parts {
@@ -273,19 +274,19 @@ impl World {
         Item { lane: self.lane_of(user), work, origin: Origin::Request(Uuid::new_v4()) }
     }
 
-    /// All that the topic holds, in order of each partition.
+    /// Reads all records of the topic, in order of each partition.
     pub async fn published(&self) -> Vec<Published> {
         let (brokers, topic) = (self.brokers.clone(), self.topic.clone());
         tokio::task::spawn_blocking(move || read_all(&brokers, &topic)).await.unwrap()
     }
 
-    /// Waits until the topic holds at least so many records.
+    /// Waits until the topic holds at least `count` records.
     pub async fn until_published(&self, count: usize) -> Vec<Published> {
         let look = async || Some(self.published().await).filter(|all| all.len() >= count);
         eventually(&format!("{count} rewards are published"), look).await
     }
 
-    /// What was published for each user, in order, as [`Published::what`] says.
+    /// The published rewards of each user, in order, as [`Published::what`] describes them.
     pub fn by_user(published: &[Published]) -> BTreeMap<String, Vec<String>> {
         let mut by_user: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for reward in published {
@@ -294,7 +295,7 @@ impl World {
         by_user
     }
 
-    /// Waits until everything in the log is behind the checkpoints, and published.
+    /// Waits until the checkpoints have reached the end of the log and no delivery waits.
     pub async fn until_caught_up(&self) {
         let behind = "select (select count(*) from deliveries where state = 'waiting') + count(*) from lanes l
             left join follower_checkpoints f on f.lane = l.lane and f.follower = 'delivery'
@@ -307,7 +308,7 @@ impl World {
         .await;
     }
 
-    /// Writes a row behind the back of everybody: what no version of Plaudit would accept.
+    /// Inserts an event that no version of Plaudit would accept, around all checks.
     pub async fn append_raw(&self, user: &str, event_type: &str, version: &str, payload: &Value) {
         let lane = self.lane_of(user);
         let mut tx = self.pool.begin().await.unwrap();
@@ -328,7 +329,8 @@ impl World {
         .execute(&mut *tx)
         .await
         .unwrap();
-        // The head may be a stored column, or follow from the log.
+        // Before migration 0004 `lanes` was a table with the head; now it derives the head from the
+        // log.
         let is_table: bool =
             sqlx::query_scalar("select relkind = 'r' from pg_class where oid = 'lanes'::regclass")
                 .fetch_one(&mut *tx)
@@ -344,8 +346,8 @@ impl World {
         tx.commit().await.unwrap();
     }
 
-    /// Turns the row of [`Self::append_raw`] into one that this program can read, as a newer program
-    /// would.
+    /// Turns the row of [`Self::append_raw`] into one that this program can read, as a newer
+    /// program would.
     pub async fn make_readable(&self, user: &str) {
         let payload = json!({
             "type": "rewards_claimed", "task": "team", "version": 1, "milestone": 1, "at": AT,
@@ -381,11 +383,13 @@ impl World {
     }
 }
 
-/// A process that delivers and is killed: it has a runtime of its own, which ends without a word.
+/// A process that delivers and is killed: it has a runtime of its own, which is dropped in the
+/// middle of its work.
 pub struct Doomed(tokio::runtime::Runtime);
 
 impl Doomed {
-    /// Nothing that is under way is stored. Its lanes are free when their leases have expired.
+    /// Kills the process. Nothing that is under way is stored, and its lanes are free when their
+    /// leases have expired.
     pub fn kill(self) {
         self.0.shutdown_background();
     }
@@ -462,7 +466,7 @@ impl Deliverer {
         .await;
     }
 
-    /// Waits until the process is no longer ready. Gives the reason.
+    /// Waits until the process is not ready. Returns the reason.
     pub async fn until_unready(&self) -> String {
         eventually("it is unready", async || self.delivery.health().ready().err()).await
     }
@@ -472,7 +476,7 @@ impl Deliverer {
         eventually("nothing is wrong", look).await;
     }
 
-    /// Ends in order.
+    /// Stops in order.
     pub async fn stop(self) {
         self.stop.cancel();
         self.delivery.join().await;

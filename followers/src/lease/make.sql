@@ -1,4 +1,4 @@
--- What a follower needs that never ran: a lease for each group of lanes, and a checkpoint for each lane.
+-- Rows of a new follower: a lease for each group of lanes, and a checkpoint for each lane.
 with groups as (
     insert into follower_leases (follower, lane_group)
     select $1, n::smallint

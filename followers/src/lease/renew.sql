@@ -1,4 +1,5 @@
--- The leases that this process still has: nobody has taken them, expired or not.
+-- Renews the leases that this process still has, even expired ones, unless another process took
+-- them.
 update follower_leases l
 set expires_at = clock_timestamp() + make_interval(secs => $5)
 from unnest($3::smallint[], $4::bigint[]) held (lane_group, epoch)

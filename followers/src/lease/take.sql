@@ -1,4 +1,4 @@
--- One lease that nobody has, or that has expired. Whoever looks at the same moment takes another.
+-- Takes one lease that is free or expired. A process that does so at the same moment takes another.
 with free as (
     select lane_group from follower_leases
     where follower = $1 and (member is null or expires_at < clock_timestamp())

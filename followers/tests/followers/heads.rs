@@ -33,7 +33,7 @@ async fn whoever_waits_is_woken_when_the_log_has_come_that_far() {
         assert_eq!(waited, Ok(()));
     }
     assert_eq!(watch.heads().of(lane), next.number);
-    // What was read is known: nobody waits for it, or asks.
+    // A position that was read is known: no wait, no further read.
     assert_eq!(watch.wait_for(next, Instant::now()).await, Ok(()));
     stop.cancel();
 }
@@ -54,7 +54,7 @@ async fn a_thousand_waiters_cost_as_many_readings_as_one() {
     for waited in waiting.join_all().await {
         assert_eq!(waited, Err(NotReached::Behind(never)));
     }
-    // One task reads: it never needed a second connection.
+    // A single task reads, on a single connection.
     assert_eq!(proxy.accepted(), 1);
     stop.cancel();
 }

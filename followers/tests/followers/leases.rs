@@ -1,4 +1,4 @@
-//! Who follows which lanes, and what becomes of a process that is frozen.
+//! Sharing of the lanes among processes, and processes that are frozen.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -31,7 +31,7 @@ async fn every_position_is_handled_once_and_several_processes_share_the_lanes() 
     world.until_copied().await;
     stop_second.cancel();
     second.join().await;
-    // It gave its lanes back: nobody waits for them to expire.
+    // The second process gave its lanes back: the first need not wait for them to expire.
     assert_eq!(world.shares().await.iter().sum::<i64>(), 8);
     eventually("the first has all lanes again", async || {
         (world.shares().await == [16]).then_some(())

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 pub const FOLLOWER: &str = "copier";
 pub const LANES: i64 = 16;
 
-/// The longest that anything may take on a busy machine.
+/// Time limit for every wait, on a busy machine.
 const WAIT_MAX: Duration = Duration::from_secs(60);
 
 pub struct World {
@@ -32,7 +32,7 @@ impl World {
         let pool = pool::connect(&url, 8).unwrap();
         let lane_count = LaneCount::try_from(LANES).unwrap();
         schema::migrate(&pool, lane_count).await.unwrap();
-        // No key: a position that is handled twice is there twice.
+        // No key: a position that is handled twice shows as two rows.
         sqlx::query("create table copied (lane smallint, position bigint)")
             .execute(&pool)
             .await
@@ -91,7 +91,7 @@ impl World {
         sqlx::query_scalar(sql).fetch_one(&self.pool).await.unwrap()
     }
 
-    /// How many groups of lanes each process has, in ascending order.
+    /// Number of lane groups of each process, in ascending order.
     pub async fn shares(&self) -> Vec<i64> {
         sqlx::query_scalar(
             "select count(*) from follower_leases
@@ -103,7 +103,7 @@ impl World {
     }
 }
 
-/// Copies the positions of the log, each in the transaction of its checkpoint.
+/// Copies the positions of the log; each checkpoint moves in the transaction of its copies.
 pub struct Copier {
     pub pool: PgPool,
     /// Panics at the first event of this lane, once.

@@ -1,4 +1,4 @@
-//! Catching up: the events after each lane's checkpoint are applied to the new version.
+//! Catches up: applies the events after each lane's checkpoint to the new version.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -14,19 +14,20 @@ use super::{copy, skipped};
 use crate::fold::{self, FoldedUser};
 use crate::view::View;
 
-/// How many events of the log are read at once.
+/// Number of events of the log that are read at once.
 pub(crate) const PAGE: i64 = 2_000;
 
-/// How many users all lanes together keep folded.
+/// Maximum number of folded users in memory, over all lanes.
 const FOLDS_MAX: usize = 10_000;
 
-/// Users of a lane as they were folded last. The first event of a user that is caught up with costs
-/// a fold of the whole history, each one after it costs itself.
+/// Cache of a lane's folded users. The first event of a user costs a fold of the whole history;
+/// each later one only itself.
 #[derive(Default)]
 pub(crate) struct LaneFolds(HashMap<String, FoldedUser>);
 
 impl LaneFolds {
-    /// The user, if the events kept so far and these are one unbroken run.
+    /// Applies events to a cached user. Returns false if the user is not cached, or an event is
+    /// missing in between.
     fn advance(&mut self, user: &str, facts: &[Fact], view: View) -> bool {
         let Some(folded) = self.0.get_mut(user) else { return false };
         let new = facts.iter().filter(|fact| fact.sequence > folded.sequence);
@@ -41,7 +42,7 @@ impl LaneFolds {
     }
 }
 
-/// How many events all lanes together are behind the log.
+/// Number of events that the new version is behind the log, over all lanes.
 pub(crate) async fn behind(run: &Run) -> sqlx::Result<i64> {
     sqlx::query_scalar(
         "select coalesce(sum(l.next_position - 1 - r.position), 0)::bigint
@@ -52,7 +53,7 @@ pub(crate) async fn behind(run: &Run) -> sqlx::Result<i64> {
     .await
 }
 
-/// Brings every lane to the head it has now.
+/// Brings every lane to its current head.
 pub(crate) async fn round(run: &Run) -> Result<(), StopReason> {
     let lanes = run.lanes().await?;
     run.each_lane(lanes, catch_up_lane).await?;
@@ -83,8 +84,8 @@ async fn catch_up_lane(run: Run, lane: Lane) -> Result<(), StopReason> {
     Ok(())
 }
 
-/// The last round, on the connection that holds the lanes: it needs no other. False if it was not
-/// done by the deadline.
+/// Runs the last round, on the connection that holds the lanes and on no other. Returns false if it
+/// was not done by the deadline.
 pub(crate) async fn last_round(
     run: &Run,
     lanes: &[Lane],
@@ -108,8 +109,8 @@ pub(crate) async fn last_round(
     Ok(true)
 }
 
-/// Applies the events of a page; the lane's checkpoint moves with them. Gives where it then is;
-/// `None` if it is not where it was, and nothing was applied.
+/// Applies the events of a page and moves the lane's checkpoint. Returns the new checkpoint; `None`
+/// if it was not at `from`, and nothing was applied.
 async fn apply_page(
     run: &Run,
     lane: Lane,
@@ -140,7 +141,7 @@ async fn apply_page(
     Ok(Some(up_to))
 }
 
-/// The facts of a page by user, without those who are skipped.
+/// Groups the events of a page by user, without skipped users.
 async fn by_user(
     run: &Run,
     lane: Lane,
@@ -163,7 +164,7 @@ async fn by_user(
     Ok(users)
 }
 
-/// Replaces the rows of users by what follows from their events.
+/// Replaces the rows of users by those that follow from their events.
 async fn refold(
     run: &Run,
     lane: Lane,
@@ -192,8 +193,8 @@ async fn refold(
     copy::send(copy::rows_of(run.view, lane, folded), connection).await
 }
 
-/// Adds the rewards that these events grant, and moves those that they move. Applying a page once
-/// more changes nothing: the load may have seen some of it.
+/// Adds the rewards that these events grant, and updates those that they change. Applying a page
+/// again changes nothing: the load may have seen some of it.
 async fn apply_rewards(
     run: &Run,
     lane: Lane,
@@ -236,7 +237,7 @@ async fn apply_rewards(
     .bind(claims().map(|c| c.map(|c| c.position)).collect::<Vec<_>>())
     .execute(&mut *connection)
     .await?;
-    // A grant is made once; should the log tell it twice, the first counts.
+    // A grant is made once; if the log holds it twice, the first counts.
     let granted: Vec<_> =
         changes.iter().flat_map(|c| &c.ledger.granted).map(|row| row.reward.grant).collect();
     let known: Vec<uuid::Uuid> = sqlx::query_scalar(
@@ -252,7 +253,7 @@ async fn apply_rewards(
     copy::send(copy::rows_of(run.view, lane, &changes), connection).await
 }
 
-/// Up to where a lane's log is in the new version, and its head.
+/// The lane's checkpoint in the new version, and its head.
 pub(crate) async fn places(
     run: &Run,
     lane: Lane,

@@ -1,4 +1,4 @@
-//! Comparing the new version with the live one, row by row, before it takes its place.
+//! Compares the new version with the live one, row by row, before the swap.
 
 use futures::TryStreamExt as _;
 use plaudit_domain::lane::Lane;
@@ -21,13 +21,14 @@ pub(crate) async fn compare(run: &Run) -> Result<Differences, StopReason> {
     Ok(all)
 }
 
-/// Compares one lane in one snapshot, but for users who have moved since they were folded, and
-/// those who can't be read.
+/// Compares one lane in one snapshot, without users who have new events since they were folded and
+/// users who can't be read.
 async fn compare_lane(run: Run, lane: Lane) -> Result<Differences, StopReason> {
     let mut connection = run.pool.acquire().await?;
     run.proceed(&mut connection).await?;
     let mut tx = connection.begin().await?;
-    // The planner knows both tables: probing row by row, as the rest of a rebuild does, is wrong here.
+    // Both tables have statistics: lookups row by row, as in the rest of a rebuild, would be slow
+    // here.
     tx.execute(
         "set transaction isolation level repeatable read, read only;
          set local enable_seqscan to default; set local enable_hashjoin to default;
@@ -44,7 +45,7 @@ async fn compare_lane(run: Run, lane: Lane) -> Result<Differences, StopReason> {
     let mut found = Differences::default();
     for table in run.view.tables() {
         let sql = statement(table);
-        // One by one: after a change of what rows look like, all of them differ.
+        // Rows are streamed: after a change of their format all of them differ.
         let mut rows = sqlx::query_as(&sql).bind(lane.0).bind(&moved).fetch(&mut *tx);
         while let Some((user, live, log)) = rows.try_next().await? {
             found.add(Difference { table: table.name, lane, user, live, log });
@@ -54,7 +55,8 @@ async fn compare_lane(run: Run, lane: Lane) -> Result<Differences, StopReason> {
     Ok(found)
 }
 
-/// The rows of a lane that are not the same in both versions, as text: JSON is compared by its bytes.
+/// Selects the rows of a lane that differ between the versions, as text: JSON is compared by its
+/// bytes.
 fn statement(table: &Table) -> String {
     let (name, key) = (table.name, table.key.join(", "));
     format!(

@@ -12,50 +12,52 @@ use super::{Phase, tables};
 use crate::ProjectionError;
 use crate::view::View;
 
-/// How far a rebuild is.
+/// Progress of a rebuild.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RebuildStatus {
     /// The view.
     pub projection: &'static str,
     /// `running`, `paused`, `cancelled`, `swapped` or `failed`.
     pub state: String,
-    /// The step it is at.
+    /// The current step.
     pub phase: Phase,
     /// Users folded.
     pub users: u64,
     /// Events folded.
     pub events: u64,
-    /// Events in the log when each lane was begun.
+    /// Events of the log up to each lane's checkpoint: its head when its load began, later moved by
+    /// catching up.
     pub events_total: u64,
-    /// Events per second since it was last started or resumed; `None` before the first chunk.
+    /// Events per second since the last start or resumption, while loading; `None` before the first
+    /// chunk and after the load.
     pub rate: Option<f64>,
-    /// How long the rest of the load takes at that rate.
+    /// Estimated duration of the rest of the load, at that rate.
     pub remaining: Option<Duration>,
-    /// When it was first started.
+    /// Time of the first start.
     pub started_at: Timestamp,
-    /// When it was swapped.
+    /// Time of the swap.
     pub finished_at: Option<Timestamp>,
-    /// How many rows were not what the log says; `None` before the comparison.
+    /// Number of rows that differed from the log; `None` before the swap.
     pub differences: Option<u64>,
-    /// How many users were skipped, because an event of theirs can't be read; [`super::skipped`]
-    /// names them.
+    /// Number of users who were skipped, because an event of theirs can't be read;
+    /// [`super::skipped`] lists them.
     pub skipped: u64,
     /// The reason of the failure.
     pub error: Option<String>,
 }
 
-/// A view, and the last rebuild of it.
+/// A view and its last rebuild.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ProjectionStatus {
     /// The view.
     pub name: &'static str,
-    /// The version before the last rebuild is still kept.
+    /// True if the version before the last rebuild still exists.
     pub old_kept: bool,
-    /// The rebuild that is under way, or the last one.
+    /// The running or the last rebuild.
     pub rebuild: Option<RebuildStatus>,
 }
 
-/// All views that can be rebuilt.
+/// Lists the views that can be rebuilt.
 pub async fn list(pool: &PgPool) -> Result<Vec<ProjectionStatus>, ProjectionError> {
     let mut all = Vec::new();
     for view in View::ALL {
@@ -70,7 +72,7 @@ pub async fn list(pool: &PgPool) -> Result<Vec<ProjectionStatus>, ProjectionErro
     Ok(all)
 }
 
-/// The rebuild of a view that is under way, or the last one; `None` if there never was one.
+/// Returns the running or the last rebuild of a view; `None` if there never was one.
 pub async fn status(pool: &PgPool, name: &str) -> Result<Option<RebuildStatus>, ProjectionError> {
     Ok(status_of(pool, View::named(name)?).await?)
 }
@@ -125,12 +127,12 @@ fn rate(events: i64, seconds: f64) -> Option<f64> {
     (events > 0 && seconds > 0.0).then(|| events as f64 / seconds)
 }
 
-/// Pauses a running rebuild after its chunk.
+/// Pauses a running rebuild after its current chunk.
 pub async fn pause(pool: &PgPool, name: &str) -> Result<(), ProjectionError> {
     steer(pool, name, "paused", &["running"]).await.map(|_| ())
 }
 
-/// Resumes a paused rebuild. One whose process has ended needs [`super::rebuild`] for it, with
+/// Resumes a paused rebuild. If its process has ended, [`super::rebuild`] must be called too, with
 /// [`super::Start::ResumeOnly`].
 pub async fn resume(pool: &PgPool, name: &str) -> Result<(), ProjectionError> {
     steer(pool, name, "running", &["paused"]).await.map(|_| ())
@@ -139,7 +141,7 @@ pub async fn resume(pool: &PgPool, name: &str) -> Result<(), ProjectionError> {
 /// Cancels a rebuild. The live version stays as it is.
 pub async fn cancel(pool: &PgPool, name: &str) -> Result<(), ProjectionError> {
     let view = steer(pool, name, "cancelled", &["running", "paused", "failed"]).await?;
-    // If no process works on it, nobody else drops the tables.
+    // If no process works on the rebuild, nobody else drops the tables.
     let mut connection = own_connection(pool).await?;
     match Lease::take(view, &mut connection).await {
         Ok(lease) => {
@@ -153,7 +155,7 @@ pub async fn cancel(pool: &PgPool, name: &str) -> Result<(), ProjectionError> {
     Ok(())
 }
 
-/// Drops the new version of a rebuild that was cancelled, unless another process has begun one meanwhile.
+/// Drops the new version of a cancelled rebuild, unless another process has taken the lease since.
 pub(super) async fn drop_new(
     view: View,
     lease: Lease,
@@ -188,7 +190,7 @@ async fn steer(
     }
 }
 
-/// Drops the version from before the last rebuild.
+/// Drops the version before the last rebuild.
 pub async fn drop_old(pool: &PgPool, name: &str) -> Result<(), ProjectionError> {
     let view = View::named(name)?;
     let mut connection = pool.acquire().await?;
@@ -196,7 +198,7 @@ pub async fn drop_old(pool: &PgPool, name: &str) -> Result<(), ProjectionError> 
     Ok(())
 }
 
-/// A connection beside the pool, which may be busy with requests.
+/// Opens a connection outside the pool, which may be busy with requests.
 async fn own_connection(pool: &PgPool) -> sqlx::Result<PgConnection> {
     Ok(pool::reserved_probing(pool, 1).acquire().await?.detach())
 }

@@ -1,4 +1,4 @@
-//! Rows in the binary format of `COPY`: no text to write, to escape or to parse.
+//! Rows in the binary format of `COPY`, which needs no escaping or parsing of text.
 
 use jiff::Timestamp;
 use plaudit_domain::lane::Lane;
@@ -24,10 +24,10 @@ pub(crate) struct Rows {
 
 const SIGNATURE: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
 
-/// PostgreSQL's instants count microseconds from 2000-01-01.
+/// Zero of PostgreSQL's timestamps, 2000-01-01, in microseconds since 1970.
 const EPOCH_MICROSECONDS: i64 = 946_684_800_000_000;
 
-/// How much is sent in one message.
+/// Size of one message, in bytes.
 const MESSAGE_BYTES: usize = 1 << 20;
 
 impl Rows {
@@ -35,7 +35,7 @@ impl Rows {
         Self { table, bytes: SIGNATURE.to_vec(), count: 0 }
     }
 
-    /// Loads them into the table called `into`.
+    /// Loads the rows into the table `into`.
     async fn send(mut self, into: &str, connection: &mut PgConnection) -> sqlx::Result<()> {
         if self.count == 0 {
             return Ok(());
@@ -138,7 +138,7 @@ impl Rows {
     }
 }
 
-/// The rows of users, table by table.
+/// Builds the rows of users, table by table.
 pub(crate) fn rows_of<'u>(
     view: View,
     lane: Lane,

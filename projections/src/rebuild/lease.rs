@@ -1,5 +1,5 @@
-//! The right to rebuild a view: a row with an expiry and an epoch. A process that freezes while it holds the
-//! lease loses it within seconds, and changes nothing when it wakes up.
+//! The right to rebuild a view: a row with an expiry and an epoch. A process that freezes while it
+//! holds the lease loses it within seconds, and changes nothing when it wakes up.
 
 use std::time::Duration;
 
@@ -11,13 +11,13 @@ use super::run::StopReason;
 use crate::ProjectionError;
 use crate::view::View;
 
-/// The time for which a lease holds after it was taken or renewed, by the database's clock.
+/// Lifetime of a lease that is not renewed, by the database's clock.
 const LEASE: Duration = Duration::from_secs(4);
 
-/// The interval of renewals, and the time limit of one.
+/// Interval between renewals, and time limit for one.
 const RENEW_EVERY: Duration = Duration::from_secs(1);
 
-/// The interval at which a process that waits for a lease looks at it.
+/// Interval at which a process that waits for a lease looks at it.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
 /// A lease that this process took.
@@ -28,7 +28,7 @@ pub(super) struct Lease {
 }
 
 impl Lease {
-    /// Takes the lease of a view. Waits for one that nobody renews to expire.
+    /// Takes the lease of a view. If nobody renews the current one, waits until it expires.
     ///
     /// # Errors
     ///
@@ -58,8 +58,8 @@ impl Lease {
         }
     }
 
-    /// Renews the lease until it is lost. Gives the reason: another process took it, or the database gave no answer
-    /// for as long as it holds.
+    /// Renews the lease until it is lost. Returns the reason: another process took it, or the
+    /// database gave no answer for the lifetime of the lease.
     pub async fn keep(self, pool: &PgPool) -> StopReason {
         let mut renewed_at = Instant::now();
         while renewed_at.elapsed() < LEASE {
@@ -84,12 +84,12 @@ impl Lease {
         StopReason::Failed(ProjectionError::Silent { projection, limit })
     }
 
-    /// Rises each time that another process takes the lease.
+    /// The epoch, which rises each time a process takes the lease.
     pub fn epoch(self) -> i64 {
         self.epoch
     }
 
-    /// Tells whether no other process has taken the lease since.
+    /// Returns true if no other process has taken the lease.
     pub async fn is_held(self, connection: &mut PgConnection) -> sqlx::Result<bool> {
         sqlx::query_scalar(
             "select exists (select from rebuild_leases where projection = $1 and epoch = $2)",
@@ -100,7 +100,8 @@ impl Lease {
         .await
     }
 
-    /// As [`Self::is_held`]; until the transaction ends, no other process takes it.
+    /// As [`Self::is_held`], and locks the lease: no other process can take it until the
+    /// transaction ends.
     pub async fn hold(self, connection: &mut PgConnection) -> sqlx::Result<bool> {
         let held: Option<bool> = sqlx::query_scalar(
             "select true from rebuild_leases where projection = $1 and epoch = $2 for update",
@@ -112,7 +113,7 @@ impl Lease {
         Ok(held.is_some())
     }
 
-    /// Gives the lease back. One that could not be given back expires.
+    /// Gives the lease back. If that fails, the lease expires.
     pub async fn give_back(self, database: impl PgExecutor<'_>) {
         let given_back = sqlx::query(
             "update rebuild_leases set leased_until = clock_timestamp()
@@ -127,7 +128,7 @@ impl Lease {
     }
 }
 
-/// The number of times the lease was taken or renewed.
+/// Number of times that the lease was taken or renewed; `None` if it never was.
 async fn renewals(view: View, connection: &mut PgConnection) -> sqlx::Result<Option<i64>> {
     sqlx::query_scalar("select renewals from rebuild_leases where projection = $1")
         .bind(view.name())

@@ -7,7 +7,7 @@ use super::run::{Run, StopReason};
 use super::{copy, skipped};
 use crate::fold::LaneFold;
 
-/// Loads what is not loaded yet.
+/// Loads the lanes that are not loaded yet.
 pub(crate) async fn load(run: &Run) -> Result<(), StopReason> {
     let lanes: Vec<i16> = sqlx::query_scalar(
         "select lane from rebuild_lanes where projection = $1 and not loaded order by lane",
@@ -21,8 +21,8 @@ pub(crate) async fn load(run: &Run) -> Result<(), StopReason> {
 
 async fn load_lane(run: Run, lane: Lane) -> Result<(), StopReason> {
     let mut connection = run.pool.acquire().await?;
-    // What is appended from here on is caught up with later; what a page shows of it already is
-    // folded once more then.
+    // Events from here on are caught up with later. A page of the load may already show some of
+    // them, which are then folded once more.
     sqlx::query(
         "update rebuild_lanes set position = (select next_position - 1 from lanes where lane = $2)
          where projection = $1 and lane = $2 and user_id is null",
@@ -35,8 +35,8 @@ async fn load_lane(run: Run, lane: Lane) -> Result<(), StopReason> {
     Ok(())
 }
 
-/// Loads a lane to its end. False if its checkpoint moved meanwhile: an aborted worker was still
-/// committing.
+/// Loads a lane to its end. Returns false if its checkpoint moved in the meantime: an aborted
+/// worker was still committing.
 async fn load_from_checkpoint(
     run: &Run,
     lane: Lane,

@@ -1,4 +1,4 @@
-//! The things that the steps of a running rebuild share: connections, workers, and when to stop.
+//! Shared state of the steps of a running rebuild: connections, workers, and the reasons to stop.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -16,17 +16,17 @@ use super::{Phase, RebuildOptions};
 use crate::ProjectionError;
 use crate::view::View;
 
-/// The number of connections for the lease, the progress and the look for silence.
+/// Number of connections for the lease, the progress and the detection of silence.
 pub(super) const QUESTIONS: u32 = 3;
 
 /// A running rebuild.
 #[derive(Clone)]
 pub(crate) struct Run {
-    /// Connections of its own that do the work: one for each worker.
+    /// The rebuild's own connections for the work, one for each worker.
     pub pool: PgPool,
-    /// The name of their sessions.
+    /// The name of the sessions of `pool`.
     pub session_name: String,
-    /// [`QUESTIONS`] connections beside the work.
+    /// [`QUESTIONS`] further connections.
     pub questions: PgPool,
     pub silence_max: Duration,
     pub view: View,
@@ -38,10 +38,10 @@ pub(crate) struct Run {
     folds: Arc<Mutex<BTreeMap<Lane, LaneFolds>>>,
 }
 
-/// Why a rebuild stops.
+/// The reason why a rebuild stops.
 #[derive(Debug)]
 pub(crate) enum StopReason {
-    /// The process ends; the next call goes on.
+    /// The process ends; the next call resumes the rebuild.
     Interrupted,
     /// An operator cancelled it.
     Cancelled,
@@ -56,11 +56,11 @@ impl<E: Into<ProjectionError>> From<E> for StopReason {
     }
 }
 
-/// How often a paused rebuild looks whether it may go on.
+/// Interval at which a paused rebuild checks whether it may go on.
 const PAUSE_POLL: Duration = Duration::from_millis(500);
 
 impl Run {
-    /// A rebuild whose work has connections of its own to the database of `pool`.
+    /// Makes a run whose work has connections of its own to the database of `pool`.
     pub async fn new(
         pool: &PgPool,
         questions: PgPool,
@@ -89,12 +89,13 @@ impl Run {
         })
     }
 
-    /// The users of a lane that are kept folded. Whoever fails does not give them back.
+    /// Takes the folded users of a lane out of the cache. A worker that fails does not put them
+    /// back.
     pub fn take_folds(&self, lane: Lane) -> LaneFolds {
         self.folds().remove(&lane).unwrap_or_default()
     }
 
-    /// Gives them back.
+    /// Puts the folded users of a lane back into the cache.
     pub fn keep_folds(&self, lane: Lane, folds: LaneFolds) {
         self.folds().insert(lane, folds);
     }
@@ -103,7 +104,7 @@ impl Run {
         self.folds.lock().expect("nothing panics while it holds the lock")
     }
 
-    /// Waits while the rebuild is paused. Asked before each chunk.
+    /// Waits while the rebuild is paused; fails if it must stop. Called before each chunk.
     pub async fn proceed(&self, connection: &mut PgConnection) -> Result<(), StopReason> {
         loop {
             if self.shutdown.is_cancelled() {
@@ -130,7 +131,7 @@ impl Run {
         }
     }
 
-    /// Stores which step the rebuild is at.
+    /// Stores the current step of the rebuild.
     pub async fn enter(&self, phase: Phase) -> Result<(), StopReason> {
         let mut connection = self.pool.acquire().await?;
         self.proceed(&mut connection).await?;
@@ -146,8 +147,8 @@ impl Run {
         Ok(())
     }
 
-    /// Does `work` in every lane, in as many as there are workers at a time. The first failure ends
-    /// the others, and so does dropping the future.
+    /// Runs `work` for every lane, for as many at a time as there are workers. The first failure
+    /// ends the others, and so does dropping the future.
     pub async fn each_lane<W, F, T>(&self, lanes: Vec<Lane>, work: W) -> Result<Vec<T>, StopReason>
     where
         W: Fn(Self, Lane) -> F,

@@ -1,5 +1,5 @@
-//! Notices a step of a rebuild whose answer never comes. How long a step takes is not known beforehand, but
-//! PostgreSQL knows whether it works on it.
+//! Detects a step of a rebuild whose answer never comes. The duration of a step is not known
+//! beforehand, but PostgreSQL shows whether it works on one.
 
 use std::time::Duration;
 
@@ -9,18 +9,18 @@ use tokio::time::Instant;
 
 use super::run::Run;
 
-/// The time limit of a look.
+/// Time limit for one look.
 const LOOK_MAX: Duration = Duration::from_secs(5);
 
-/// So many looks are made before a silence is judged.
+/// Number of looks within the limit of silence.
 const LOOKS: u32 = 10;
 
-/// Returns when none of the rebuild's sessions has worked for as long as the options allow, although the rebuild
-/// has not ended: an answer was lost. Folding a chunk, a pause between two attempts to swap and a paused rebuild,
-/// which looks twice a second whether it may go on, are all shorter.
+/// Returns once no session of a running rebuild has worked for as long as the options allow: an
+/// answer was lost. Legitimate pauses are shorter: the fold of a chunk, the pause between two
+/// attempts to swap, and a paused rebuild, which asks twice a second whether it may go on.
 pub(super) async fn until_silent(run: &Run) {
     let limit = run.silence_max;
-    // What the sessions showed, and since when they show the same, by our clock.
+    // The last state of the sessions and its beginning, by our clock.
     let (mut shown, mut since) = (Sessions::AtWork, Instant::now());
     loop {
         tokio::time::sleep(limit / LOOKS).await;
@@ -33,14 +33,14 @@ pub(super) async fn until_silent(run: &Run) {
     }
 }
 
-/// The sessions that do a rebuild's work, as PostgreSQL shows them.
+/// State of the sessions that do a rebuild's work, as PostgreSQL shows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Sessions {
-    /// At least one of them has a statement.
+    /// At least one of them executes a statement.
     AtWork,
-    /// None has; the last one that had one ended at this time.
+    /// All are idle; the last statement ended at this time.
     IdleSince(DateTime<Utc>),
-    /// There is none, or the database does not show them: `track_activities` is off.
+    /// There are no sessions, or the database does not show them: `track_activities` is off.
     Unknown,
 }
 

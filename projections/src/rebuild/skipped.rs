@@ -1,5 +1,5 @@
-//! Users who have an event that can't be read: a rebuild goes on without them, and the new version
-//! keeps their rows as they are served.
+//! Users with an event that can't be read. A rebuild goes on without them, and the new version
+//! keeps their served rows.
 
 use plaudit_domain::lane::Lane;
 use sqlx::{PgConnection, PgPool};
@@ -9,7 +9,7 @@ use crate::ProjectionError;
 use crate::difference::{UnreadableUser, UnreadableUsers};
 use crate::view::View;
 
-/// The users that the rebuild of a view that is under way, or the last one, skipped.
+/// The users that the running or the last rebuild of a view skipped.
 pub async fn skipped(pool: &PgPool, name: &str) -> Result<UnreadableUsers, ProjectionError> {
     let view = View::named(name)?;
     let rows: Vec<(i16, String, String, i64)> = sqlx::query_as(
@@ -25,7 +25,7 @@ pub async fn skipped(pool: &PgPool, name: &str) -> Result<UnreadableUsers, Proje
     Ok(UnreadableUsers { count, first: rows.into_iter().map(named).collect() })
 }
 
-/// Notes users who can't be folded, in the transaction of those who could.
+/// Stores users who can't be folded, in the transaction of those who could.
 pub(super) async fn note(
     run: &Run,
     lane: Lane,
@@ -70,8 +70,8 @@ pub(super) async fn users_of(
         .await
 }
 
-/// Copies the served rows of skipped users into the new version. With the lanes locked, so that they
-/// don't change meanwhile.
+/// Copies the served rows of skipped users into the new version. Called with the lanes locked, so
+/// that the rows don't change in the meantime.
 pub(super) async fn carry_over(run: &Run, connection: &mut PgConnection) -> sqlx::Result<()> {
     for table in run.view.tables() {
         let name = table.name;

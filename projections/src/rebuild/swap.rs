@@ -1,9 +1,9 @@
-//! The last step: with all lanes locked nothing is appended, so the new version can catch up with
-//! all there is and take the place of the old one.
+//! The last step: nothing is appended while all lanes are locked, so the new version can catch up
+//! completely and take the place of the old one.
 //!
-//! An attempt holds writers up for three seconds at most, and lets them go if it does not get on. The
-//! pauses between attempts grow, so that writers have most of the time. Whatever an attempt does
-//! under the locks it does on the one connection that holds them.
+//! An attempt holds writers up for three seconds at most, and releases them if it makes no
+//! progress. The pauses between attempts grow, so that writers have most of the time. Under the
+//! locks an attempt uses only the connection that holds them.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -20,23 +20,24 @@ use crate::ProjectionError;
 use crate::difference::Differences;
 use crate::view::View;
 
-/// How long the first attempt waits for the lanes, and how long any: writers of the lanes that it has by then
-/// wait as well. Each attempt waits twice as long as the one before, since batches on a busy machine take long.
+/// Time limit for locking the lanes, of the first attempt and of any. Writers of lanes that are
+/// already locked wait as well. Each attempt may take twice as long as the one before, since
+/// batches on a busy machine take long.
 const LANES_MAX: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(2));
 
-/// How long the last round may take, with all lanes locked.
+/// Time limit for the last round, with all lanes locked.
 const ROUND_MAX: Duration = Duration::from_secs(1);
 
-/// How often the swap is tried.
+/// Maximum number of attempts.
 const ATTEMPTS_MAX: usize = 10;
 
-/// How many rounds without locks an attempt makes at most.
+/// Maximum number of rounds without locks before an attempt.
 const ROUNDS_MAX: u32 = 10;
 
-/// So few events are caught up with in a fraction of [`ROUND_MAX`].
+/// Number of events that can be caught up with in a fraction of [`ROUND_MAX`].
 const BEHIND_MAX: i64 = 2_000;
 
-/// Swaps, with as little time under locks as can be had.
+/// Swaps the versions, with as little time under locks as possible.
 pub(crate) async fn swap(run: &Run, differences: &Differences) -> Result<(), StopReason> {
     let mut pauses = backon::ExponentialBuilder::default()
         .with_min_delay(Duration::from_millis(500))
@@ -64,7 +65,7 @@ pub(crate) async fn swap(run: &Run, differences: &Differences) -> Result<(), Sto
     }
 }
 
-/// One attempt; false if something was in the way, and everybody was let go.
+/// Makes one attempt. Returns false if something was in the way, after all locks were released.
 async fn try_swap(
     run: &Run,
     differences: &Differences,
@@ -90,12 +91,13 @@ async fn under_locks(
     tx: &mut PgConnection,
 ) -> sqlx::Result<bool> {
     tx.execute(sqlx::raw_sql(&tables_held(run.view))).await?;
-    // After that no other process can drop the new tables and begin again, before this transaction ends.
+    // While this transaction holds the locks, no other process can drop the new tables and start
+    // again.
     if !run.lease.is_held(tx).await? {
         return Ok(false);
     }
-    // Should this process freeze with the lanes locked, PostgreSQL lets them go. The time for a statement is for
-    // locking all lanes: those that are locked already hold their writers up.
+    // If this process freezes with the lanes locked, PostgreSQL ends the transaction. The statement
+    // timeout limits the locking of all lanes: those that are locked already hold their writers up.
     let limits = format!(
         "set local idle_in_transaction_session_timeout = '2s'; set local statement_timeout = {}",
         patience.as_millis()
@@ -111,7 +113,7 @@ async fn under_locks(
         return Ok(false);
     }
     skipped::carry_over(run, tx).await?;
-    // Shorter than PostgreSQL's deadlock_timeout (1 s): a reader that came in between is never ended.
+    // Shorter than PostgreSQL's deadlock_timeout (1 s), so that no reader is ended as a deadlock.
     // All readers lock the tables in this order.
     let names: Vec<_> = run.view.tables().iter().map(|table| table.name).collect();
     let lock = format!(
@@ -129,13 +131,13 @@ async fn under_locks(
     .bind(i64::try_from(differences.count).unwrap_or(i64::MAX))
     .execute(tx)
     .await?;
-    // None if it was paused or cancelled at the last moment.
+    // No row is updated if the rebuild was paused or cancelled at the last moment.
     Ok(done.rows_affected() == 1)
 }
 
-/// Holds both versions of the tables against maintenance, before anybody is held up: neither
-/// readers nor writers mind, and an autovacuum in the way is ended once it was waited for longer than
-/// PostgreSQL's `deadlock_timeout` (1 s).
+/// SQL that locks both versions of the tables against maintenance, before any lane is locked. It
+/// blocks neither readers nor writers. PostgreSQL ends an autovacuum that is in the way after its
+/// `deadlock_timeout` (1 s).
 fn tables_held(view: View) -> String {
     let mut sql = String::from("set local lock_timeout = '3s';");
     for table in view.tables() {
@@ -145,7 +147,7 @@ fn tables_held(view: View) -> String {
     sql
 }
 
-/// False for what took too long: a lock, or a statement under the locks.
+/// Turns an error into false if a lock or a statement took too long.
 fn in_time(attempted: sqlx::Result<bool>) -> sqlx::Result<bool> {
     /// `lock_not_available`, `query_canceled`.
     const TOO_LATE: [&str; 2] = ["55P03", "57014"];

@@ -1,4 +1,4 @@
-//! The new version of a view's tables beside the old: made, indexed, put in place, dropped.
+//! Creates, indexes, swaps and drops the versions of a view's tables.
 
 use std::fmt::Write as _;
 
@@ -6,7 +6,7 @@ use sqlx::{Connection as _, Executor as _, PgConnection, Row};
 
 use crate::view::View;
 
-/// Makes empty tables like the live ones, without what would slow the load down.
+/// Creates empty tables like the live ones, without the indexes, which would slow the load down.
 pub(crate) async fn create(view: View, connection: &mut PgConnection) -> sqlx::Result<()> {
     for table in view.tables() {
         let name = table.name;
@@ -24,7 +24,7 @@ pub(crate) async fn create(view: View, connection: &mut PgConnection) -> sqlx::R
     Ok(())
 }
 
-/// Whether the new tables are there.
+/// Returns true if the new tables exist.
 pub(crate) async fn exist(view: View, connection: &mut PgConnection) -> sqlx::Result<bool> {
     let names: Vec<String> = view.tables().iter().map(|t| format!("{}_new", t.name)).collect();
     sqlx::query_scalar(
@@ -51,10 +51,10 @@ pub(crate) async fn drop(
 /// An index of a live table.
 struct Index {
     name: String,
-    /// What follows its name in `add constraint`, if it belongs to one.
+    /// Definition after the name in `add constraint`, if it belongs to a constraint.
     constraint: Option<String>,
     unique: bool,
-    /// From the access method on.
+    /// Definition from `using` on.
     using: String,
 }
 
@@ -82,14 +82,15 @@ async fn indexes(table: &str, connection: &mut PgConnection) -> sqlx::Result<Vec
     rows.iter().map(index).collect()
 }
 
-/// `name`, for the version of its table with this suffix: names of indexes begin with their table's.
+/// Returns the name of an index for the version of its table with this suffix. Names of indexes
+/// begin with their table's.
 fn versioned(name: &str, table: &str, suffix: &str) -> String {
     let rest = name.strip_prefix(table).map_or_else(|| format!("_{name}"), str::to_owned);
     format!("{table}{suffix}{rest}")
 }
 
-/// Gives the new tables the keys and indexes of the live ones, and statistics. An index that is
-/// there already was made before a restart.
+/// Creates the keys and indexes of the live tables on the new ones, and statistics. Skips indexes
+/// that were created before a restart.
 pub(crate) async fn index(view: View, connection: &mut PgConnection) -> sqlx::Result<()> {
     for table in view.tables() {
         let name = table.name;
@@ -110,8 +111,8 @@ pub(crate) async fn index(view: View, connection: &mut PgConnection) -> sqlx::Re
                 None => format!("create {unique}index {new} on {name}_new {}", index.using),
             };
             let mut tx = connection.begin().await?;
-            // The default of 64 MB sorts on disk what 256 MB sorts in memory, for a view of some
-            // million rows.
+            // For a view of some million rows, the default of 64 MB sorts on disk; 256 MB sorts in
+            // memory.
             tx.execute("set local maintenance_work_mem = '256MB'").await?;
             tx.execute(sqlx::raw_sql(&sql)).await?;
             tx.commit().await?;
@@ -121,8 +122,8 @@ pub(crate) async fn index(view: View, connection: &mut PgConnection) -> sqlx::Re
     Ok(())
 }
 
-/// Puts the new tables in the place of the live ones, which become the old version. The one that
-/// was old before is dropped.
+/// Puts the new tables in the place of the live ones, which become the old version. Drops the
+/// previous old version.
 pub(crate) async fn swap(view: View, connection: &mut PgConnection) -> sqlx::Result<()> {
     drop(view, "_old", connection).await?;
     for table in view.tables() {

@@ -1,5 +1,5 @@
-//! Reads that come while others run share a statement: what a read costs the database is mostly the
-//! statement and the round trip, and hardly the rows.
+//! Batches reads of users: those that arrive while others run share a statement, since the
+//! statement and the round trip cost the database most, and the rows hardly anything.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -12,11 +12,11 @@ use tokio::sync::{Semaphore, oneshot};
 
 use super::{UserView, load_all};
 
-/// The most users of one statement. More would make the first of them wait for the last.
+/// Maximum number of users per statement. More would make the first of them wait for the last.
 const USERS_MAX: usize = 64;
 
-/// Reads users' views. A lone read is sent at once. Reads that come while as many statements run as may are
-/// gathered, and the next of them to have its turn reads for all. Cheap to clone.
+/// Reads users' views. A lone read is sent at once. While the maximum number of statements runs,
+/// further reads are gathered, and the next statement reads for all of them. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct BatchingLoader {
     shared: Arc<Shared>,
@@ -29,8 +29,8 @@ struct Shared {
     turns: Semaphore,
     /// In order of arrival.
     waiting: Mutex<Vec<Waiting>>,
-    /// Handed from one turn to the next while somebody waits: a pool asks a connection that comes back
-    /// whether it is well, which is another round trip. With nobody waiting, the pool has them all.
+    /// Connections that pass from one turn to the next while somebody waits: the pool would test a
+    /// returned connection, which is another round trip. If nobody waits, all are in the pool.
     connections: Mutex<Vec<PoolConnection<Postgres>>>,
 }
 
@@ -50,8 +50,8 @@ impl BatchingLoader {
         Self { shared: Arc::new(Shared { pool, clock, turns, waiting, connections }) }
     }
 
-    /// Reads a user: see [`super::load`]. Cancel-safe: if the caller that runs the statement is dropped, another
-    /// waiter runs it.
+    /// Reads a user, as [`super::load`] does. Cancel-safe: if the caller that runs the statement is
+    /// dropped, another waiter runs it.
     ///
     /// # Errors
     ///
@@ -82,7 +82,7 @@ impl Shared {
         answered
     }
 
-    /// Takes the reads that came first, without those whose callers were dropped.
+    /// Takes the oldest reads, without those whose callers were dropped.
     fn next(&self) -> Vec<Waiting> {
         let mut waiting = locked(&self.waiting);
         waiting.retain(|one| !one.answer.is_closed());
@@ -102,7 +102,8 @@ impl Shared {
             None => match self.pool.acquire().await {
                 Ok(connection) => connection,
                 Err(error) => {
-                    // It took as long as anybody may wait for a connection, and so it would for them.
+                    // The time limit for a connection has passed; the other waiters would only wait
+                    // as long in vain.
                     let waiting = std::mem::take(&mut *locked(&self.waiting));
                     return fail(
                         error,
@@ -114,7 +115,7 @@ impl Shared {
         match load_all(&users, self.clock.now(), &mut connection).await {
             Ok(views) => {
                 for (view, answer) in views.into_iter().zip(answers) {
-                    // One user's damaged row is nobody else's error.
+                    // A damaged row of one user does not fail the others.
                     let unreadable = |error: sqlx::Error| {
                         let text = format!("what is shown of a user can't be read: {error}");
                         Arc::new(ExecuteError::Unreadable(text))
@@ -132,7 +133,7 @@ impl Shared {
     }
 }
 
-/// Answers readers with an error that is none of theirs.
+/// Answers all these readers with one error.
 fn fail(error: sqlx::Error, answers: impl IntoIterator<Item = Answer>) {
     let error = Arc::new(ExecuteError::from(error));
     for answer in answers {
@@ -140,7 +141,7 @@ fn fail(error: sqlx::Error, answers: impl IntoIterator<Item = Answer>) {
     }
 }
 
-/// Held for the time of a push or a drain, never over an await. A list is whole whatever panicked.
+/// Locks a list for a push or a drain, never over an await. No panic leaves the list half-changed.
 fn locked<T>(list: &Mutex<Vec<T>>) -> MutexGuard<'_, Vec<T>> {
     list.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,8 +1,10 @@
--- All that task screens need of some users, from one snapshot. $1: their lanes, $2: the users, place by
--- place, $3: now: what is due by then can no longer be claimed, recorded or not. The head of the lane, the catalogue's identity and the user's row come with each row: a user has few.
--- Claimable milestones come with their task, the oldest 40 of them, and only where there are any.
--- `c.the_one` leads the planner to the key, since the connections of screens are told not to scan tables; `offset 0`
--- keeps each probe one of the key, whatever the planner makes of arrays.
+-- All that task screens need of some users, from one snapshot. $1: their lanes; $2: the users, in
+-- the same order; $3: now. A milestone that is due to lapse by then can no longer be claimed, even
+-- if the lapse is not recorded yet. The head of the lane, the catalogue's identity and the user's
+-- row are repeated in each row: a user has few. Claimable milestones come with their task, the
+-- oldest 40 of them, and only if there are any. `c.the_one` leads the planner to the key, since the
+-- connections of screens are told not to scan tables; `offset 0` keeps each probe a lookup by key,
+-- whatever the planner makes of arrays.
 select w.place, l.next_position - 1, c.identity, u.zones, u.attributes, u.updated_at, u.counted,
        case when t.unclaimed_count > 0 then (
            select count(*) from reward_state

@@ -1,4 +1,4 @@
-//! Rows as named texts, to show in what they differ.
+//! Rows as named texts, which show the differences.
 
 use std::fmt::{Debug, Write as _};
 
@@ -63,7 +63,7 @@ impl Columns for ValueChunk {
             let _ = write!(hex, "{byte:02x}");
             hex
         });
-        // The first one names the row.
+        // The first column names the row.
         let key = format!("{} period_key={} chunk={}", self.task, self.period, self.chunk);
         vec![("task_id", key), ("hashes", hashes)]
     }
@@ -118,8 +118,8 @@ impl Columns for UserRow {
     }
 }
 
-/// Two versions of a row: the first column, which names it, and those that differ. Where one is
-/// missing, all of the other.
+/// Formats two versions of a row: the first column, which names it, and the columns that differ. If
+/// one version is missing, all columns of the other.
 pub(super) fn both<R: Columns>(
     live: Option<&R>,
     log: Option<&R>,

@@ -1,4 +1,4 @@
-//! One lane, in one snapshot.
+//! Verifies one lane, in one snapshot.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -18,8 +18,8 @@ use crate::ProjectionError;
 use crate::difference::Difference;
 use crate::fold::{FoldedUser, LaneFold, Wanted};
 
-/// Folds a lane and compares it. Everything is read in order of users, so that a run of users in the
-/// log and the rows of the same run are in memory, and no more.
+/// Folds a lane and compares it with its rows. Both are read in order of users, so that only one
+/// run of users is in memory at a time.
 pub(super) async fn verify(
     scope: Scope,
     lane: Lane,
@@ -28,8 +28,8 @@ pub(super) async fn verify(
     connection: &mut PgConnection,
 ) -> Result<(), ProjectionError> {
     let mut tx = connection.begin_with(BEGIN_PROBING).await?;
-    // Locked before the snapshot is taken: otherwise a rebuild could put tables in place whose rows
-    // this snapshot does not see.
+    // The lock precedes the snapshot: otherwise a rebuild could swap in tables whose rows this
+    // snapshot does not see.
     tx.execute(sqlx::raw_sql(
         "set transaction isolation level repeatable read, read only;
          lock table user_view, task_view, distinct_values, reward_state in access share mode",
@@ -44,7 +44,7 @@ pub(super) async fn verify(
     let mut after: Option<String> = None;
     while let Some(folded) = pool::within(CHUNK_MAX, fold.next(CHUNK_EVENTS, &mut tx)).await? {
         let (users, last) = (folded.users, folded.last);
-        // After the last user of the log there must be no rows either.
+        // There must be no rows after the last user of the log either, so the last run is open.
         let up_to = if fold.has_ended() { None } else { last.clone() };
         if up_to.is_none() && !fold.has_ended() {
             continue; // a long history goes on
@@ -66,11 +66,12 @@ pub(super) async fn verify(
 /// Rows by user.
 type ByUser<R> = BTreeMap<String, Vec<R>>;
 
-/// A run of users: after one (`None`: from the first), up to and including another (`None`: to the
-/// last).
+/// A run of users: after one (from the first if `None`), up to and including another (to the last
+/// if `None`).
 struct Run<'a> {
     lane: Lane,
-    /// Whether stock postgres-es has appended to the lane. Only then may a state be behind the log.
+    /// True if stock postgres-es has appended to the lane. Only then may a user state lag behind
+    /// the log.
     outside: bool,
     after: Option<&'a str>,
     up_to: Option<&'a str>,
@@ -112,8 +113,9 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// The rows of the tasks of these users, and the chunks of their sets, as this version writes them: a set that
-    /// a version before it left in a row is moved to its chunks when the row is next written, and is no difference.
+    /// Reads the task rows of these users and the chunks of their sets, in the form this version
+    /// writes. An earlier version left sets in the row; the next write moves them to chunks, so
+    /// that is no difference.
     async fn live_tasks(
         &self,
         connection: &mut PgConnection,
@@ -138,7 +140,7 @@ impl Run<'_> {
         Ok((tasks, chunks))
     }
 
-    /// The rows of these users, by user.
+    /// Reads the rows of these users, by user.
     async fn live<R>(
         &self,
         table: &str,
@@ -148,7 +150,7 @@ impl Run<'_> {
     ) -> sqlx::Result<ByUser<R>> {
         let mut sql = format!("select user_id, {columns} from {table} where lane = $1");
         let mut bounds = Vec::new();
-        // Only a bound that there is: what may be null is no condition of the key.
+        // Leaves out absent bounds: a condition on a nullable parameter would not use the key.
         for (compared, bound) in [(">", self.after), ("<=", self.up_to)] {
             if let Some(bound) = bound {
                 bounds.push(bound);
@@ -164,7 +166,8 @@ impl Run<'_> {
         Ok(by_user)
     }
 
-    /// The users among these to whom stock postgres-es appended, and whom no batch has touched since.
+    /// Returns the users to whom stock postgres-es appended events and whom no batch has touched
+    /// since.
     async fn appended_to(
         &self,
         users: &[FoldedUser],
@@ -179,10 +182,10 @@ fn name(user: &FoldedUser) -> String {
     user.user.to_string()
 }
 
-/// What is compared goes here.
+/// Compares rows and adds the differences to a report.
 struct Comparison<'r> {
     lane: Lane,
-    /// Users whose rows are not compared: they are behind, or can't be read.
+    /// Users whose rows are not compared, because they are behind or can't be read.
     left_out: Vec<String>,
     report: &'r mut VerifyReport,
 }

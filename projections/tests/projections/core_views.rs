@@ -148,7 +148,7 @@ async fn reads_that_come_together_are_each_answered_with_their_own_user() {
         let (reads, lane, user) = (reads.clone(), world.lane(user), user.clone());
         tokio::spawn(async move { reads.load(lane, &user).await.unwrap() })
     };
-    // Nobody gets on while the rows are withheld: the first has its turn, the others wait for theirs.
+    // The lock blocks all readers: the first runs its statement, the others wait for their turn.
     let mut withheld = world.pool.begin().await.unwrap();
     sqlx::query("lock table task_view in access exclusive mode")
         .execute(&mut *withheld)
@@ -164,7 +164,7 @@ async fn reads_that_come_together_are_each_answered_with_their_own_user() {
     }
     let others: Vec<_> = users[1..].iter().map(|user| (user, read(user))).collect();
     tokio::task::yield_now().await;
-    // The one whose turn it is gives up, and so do some who wait.
+    // The reader whose turn it is gives up, and so do some who wait.
     first.abort();
     for (_, reading) in others.iter().step_by(7) {
         reading.abort();
@@ -178,7 +178,7 @@ async fn reads_that_come_together_are_each_answered_with_their_own_user() {
             assert_eq!(reading.await.unwrap(), alone);
         }
     }
-    // With nobody waiting the pool has all its connections again.
+    // Once nobody waits, the pool has all its connections again.
     let most = world.pool.options().get_max_connections();
     let mut all = Vec::new();
     for _ in 0..most {

@@ -1,4 +1,4 @@
-//! Large sets of distinct values follow from the log as every row does: they are verified, rebuilt and compared.
+//! Large sets of distinct values are verified, rebuilt and compared like every other row.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -111,7 +111,7 @@ async fn sets_grow_and_are_forgotten_while_they_are_rebuilt() {
             see(&world, user, 29, 700 + 40 * step..740 + 40 * step).await;
         }
     }
-    // Both days are over for two of them, and so are their sets.
+    // For two users both days end, and so do their sets.
     for user in &users(2) {
         see(&world, user, 31, 0..1).await;
     }

@@ -1,4 +1,4 @@
-//! Rebuilding while the view is served.
+//! Rebuilds while the view is served.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Once};
@@ -18,7 +18,7 @@ use plaudit_projections::{ProjectionError, task_view};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-/// For what takes a fraction of a second on a machine with nothing else to do.
+/// Time limit for waits that take a fraction of a second on an idle machine.
 const PATIENCE: Duration = Duration::from_secs(180);
 const SMALL: RebuildOptions = RebuildOptions {
     workers: 3,
@@ -183,7 +183,7 @@ async fn readers_and_writers_go_on_while_views_are_rebuilt() {
     world.assert_verified().await;
 }
 
-/// Runs a rebuild until some of it is loaded, then does away with it.
+/// Runs a rebuild until some of it is loaded, then drops it.
 async fn begin_and_drop(world: &World, options: RebuildOptions) -> u64 {
     let (pool, token) = (world.pool.clone(), CancellationToken::new());
     let work =
@@ -207,7 +207,7 @@ async fn a_rebuild_that_was_killed_goes_on_where_it_was() {
     let rows = world.dump().await;
     let tiny = RebuildOptions { workers: 1, chunk_events: 7, ..SMALL };
     let before = begin_and_drop(&world, tiny).await;
-    // Meanwhile a user who was loaded moves on, and a new one comes before those who were.
+    // In the meantime a loaded user gets events, and a new one comes before all loaded ones.
     let first = "!first".parse().unwrap();
     for user in [&first, &users(5)[4]] {
         let at = "2026-05-01T00:00:00Z".parse().unwrap();
@@ -225,7 +225,8 @@ async fn a_rebuild_that_was_killed_goes_on_where_it_was() {
     world.assert_verified().await;
 }
 
-/// A proxy that stops forwarding leaves its connections open: nobody tells the rebuild that no answer will come.
+/// A proxy that stops forwarding leaves its connections open, so that nothing tells the rebuild
+/// that no answer will come.
 #[tokio::test]
 async fn a_rebuild_whose_answer_was_lost_fails_and_goes_on_when_it_is_called_again() {
     let world = busy_world(27).await;
@@ -238,7 +239,7 @@ async fn a_rebuild_whose_answer_was_lost_fails_and_goes_on_when_it_is_called_aga
         ..SMALL
     };
     let once = Once::new();
-    // In the middle of the load, when its connections are at work.
+    // Freezes in the middle of the load, while its connections are in use.
     let freeze = |status: &RebuildStatus| {
         if status.events > 0 {
             once.call_once(|| proxy.freeze());
@@ -311,7 +312,7 @@ async fn one_rebuild_of_a_view_at_a_time_which_can_be_paused_resumed_and_cancell
     assert_eq!(left, 0);
     assert_eq!(world.dump().await, rows);
 
-    // One that nobody is at leaves nothing either.
+    // A rebuild that no process works on leaves nothing either.
     begin_and_drop(&world, tiny).await;
     cancel(&world.pool, "task_view").await.unwrap();
     assert!(matches!(rebuilt(&world, "task_view").await, RebuildOutcome::Swapped(_)));
@@ -347,7 +348,7 @@ async fn what_is_only_to_go_on_begins_nothing() {
     assert_eq!(status(&world.pool, "task_view").await.unwrap().unwrap().state, "cancelled");
 }
 
-/// A process that was frozen for as long as its lease holds finds that another one has it.
+/// A process that was frozen for the lifetime of its lease finds that another one has it.
 #[tokio::test]
 async fn a_rebuild_that_lost_its_lease_ends_and_changes_nothing() {
     let world = busy_world(27).await;

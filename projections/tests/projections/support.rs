@@ -1,4 +1,4 @@
-//! A database of its own for each test, and users who do things.
+//! A database of its own for each test, and users with actions.
 
 use std::sync::Arc;
 
@@ -23,13 +23,13 @@ pub struct World {
 }
 
 impl World {
-    /// The sample tasks, nobody has done anything.
+    /// A world with the sample tasks and no events.
     pub async fn new() -> Self {
         let url = test_cluster::create_database("projections").await;
         Self::open(&url).await
     }
 
-    /// The same, with so many connections for everything but rebuilds.
+    /// The same, with this number of connections for everything but rebuilds.
     pub async fn with_connections(connections: u32) -> Self {
         let url = test_cluster::create_database("projections").await;
         Self::open_with(&url, connections).await
@@ -59,7 +59,7 @@ impl World {
         let batch = Batch { items, checkpoints: vec![] };
         loop {
             match self.executor.execute(&batch).await {
-                // Whoever waited too long for a lane sends the same batch again.
+                // A batch that waited too long for a lane is sent again.
                 Err(ExecuteError::LanesBusy(_)) => {}
                 applied => return applied.unwrap(),
             }
@@ -83,7 +83,7 @@ impl World {
         .unwrap()
     }
 
-    /// Notes the delivery of half of what was claimed.
+    /// Stores the delivery of half of the claimed rewards.
     pub async fn deliver(&self, users: &[UserId]) {
         let mut items = Vec::new();
         for user in users {
@@ -105,7 +105,7 @@ impl World {
         self.apply(items).await;
     }
 
-    /// Writes a row behind the back of everybody: what no version of Plaudit would accept.
+    /// Inserts an event that no version of Plaudit would accept, around all checks.
     pub async fn append_raw(&self, user: &UserId, event_type: &str, version: &str) {
         let lane = self.lane(user);
         let mut tx = self.pool.begin().await.unwrap();
@@ -125,7 +125,8 @@ impl World {
         .execute(&mut *tx)
         .await
         .unwrap();
-        // The head may be a stored column, or follow from the log.
+        // Before migration 0004 `lanes` was a table with the head; now it derives the head from the
+        // log.
         let is_table: bool =
             sqlx::query_scalar("select relkind = 'r' from pg_class where oid = 'lanes'::regclass")
                 .fetch_one(&mut *tx)
@@ -170,7 +171,7 @@ impl Dice {
     }
 }
 
-/// What users do in `count` steps over about three weeks, claims in between.
+/// `count` actions of users over about three weeks, with claims in between.
 pub fn days_of_work(world: &World, users: &[UserId], count: usize, dice: &mut Dice) -> Vec<Item> {
     let base: jiff::Timestamp = "2026-03-20T00:00:00Z".parse().unwrap();
     let minutes = 21 * 24 * 60;

@@ -1,4 +1,4 @@
-//! Putting a rebuilt view in place without starving those who write.
+//! Swaps that do not starve writers.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -13,10 +13,11 @@ use serde_json::json;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-/// For what takes a second or two on a machine with nothing else to do.
+/// Time limit for waits that take a second or two on an idle machine.
 const WAIT_MAX: Duration = Duration::from_secs(180);
 
-/// The longest that a writer may be held up: an attempt's two seconds, on a machine that is busy.
+/// Maximum time for which a writer may be held up: an attempt's three seconds, and some more on a
+/// busy machine.
 const HELD_UP_MAX: Duration = Duration::from_secs(4);
 
 async fn fill(world: &World, users: &[UserId], seed: u64) {
@@ -25,7 +26,7 @@ async fn fill(world: &World, users: &[UserId], seed: u64) {
     }
 }
 
-/// Writes for these users until told to stop. Gives how long the slowest write took.
+/// Writes for these users until told to stop. Returns the duration of the slowest write.
 async fn write_on(
     world: Arc<World>,
     users: Vec<UserId>,
@@ -79,7 +80,7 @@ async fn a_lane_that_somebody_holds_delays_the_swap_and_not_the_writers_of_other
     let world = Arc::new(World::new().await);
     let users = users(40);
     fill(&world, &users, 41).await;
-    // A stock writer that leaves its transaction open.
+    // A writer of stock postgres-es leaves its transaction open.
     let held = &users[9];
     let mut holder = world.pool.begin().await.unwrap();
     sqlx::query(

@@ -27,7 +27,7 @@ async fn verify_names_the_user_and_compares_all_others() {
     assert_eq!((report.unreadable.count, named), (1, vec![damaged.as_str()]));
     assert!(report.unreadable.first[0].reason.contains("2.0"), "{:?}", report.unreadable);
 
-    // Before and after that user, in the same lane and in others.
+    // Changes rows before and after that user, in the same lane and in others.
     let tampered = sqlx::query("update reward_state set amount = amount + 1 where user_id <> $1")
         .bind(damaged.as_str())
         .execute(&world.pool)

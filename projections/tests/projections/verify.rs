@@ -1,4 +1,4 @@
-//! Holding the served rows against the log.
+//! Verification of the served rows against the log.
 
 use crate::support::{Dice, World, action, days_of_work, users};
 use plaudit_event_store::batch::Work;

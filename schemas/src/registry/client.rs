@@ -14,12 +14,12 @@ use serde::de::DeserializeOwned;
 
 use crate::schema::{Reference, SchemaKind, SchemaText};
 
-/// The most bytes of one answer.
+/// Size limit of one answer.
 const ANSWER_BYTES_MAX: usize = 1024 * 1024;
-/// The most schemas that one refers to, directly or not.
+/// Maximum number of schemas that one schema refers to, directly or not.
 const REFERENCES_MAX: usize = 100;
 
-/// A URL at which no registry can be.
+/// Error of a URL that can't be that of a registry.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`schema_registry` is not an http or https URL such as http://registry:8081")]
 pub struct InvalidUrl;
@@ -27,16 +27,16 @@ pub struct InvalidUrl;
 /// The reason why a schema was not fetched.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FetchError {
-    /// The registry does not know it, or it can't be used.
+    /// The registry does not know the schema, or Plaudit can't use it.
     Refused(String),
-    /// The registry can't be asked at the moment.
+    /// The registry does not answer, or answers with an error. May pass.
     Unavailable(String),
 }
 
 pub struct Client {
     http: reqwest::Client,
     base: Url,
-    /// Without its password.
+    /// `base` without user and password.
     shown: String,
 }
 
@@ -83,12 +83,12 @@ impl Client {
         &self.shown
     }
 
-    /// Says that the registry can't be asked, and why.
+    /// Returns a message that the registry can't be asked, with the cause.
     pub fn unavailable(&self, why: impl Display) -> String {
         format!("the schema registry at {} can't be asked: {why}", self.shown)
     }
 
-    /// A schema with all that it refers to.
+    /// Fetches a schema with all that it refers to.
     pub async fn fetch(&self, id: u32) -> Result<SchemaText, FetchError> {
         let answer: Option<Answer> = self.get(&["schemas", "ids", &id.to_string()]).await?;
         let Some(answer) = answer else {
@@ -102,7 +102,7 @@ impl Client {
         Ok(SchemaText { kind, text: answer.schema, references })
     }
 
-    /// Everything that a schema refers to, each after what it refers to itself.
+    /// Fetches everything that a schema refers to, directly or not.
     async fn references(&self, named: Vec<ReferenceAnswer>) -> Result<Vec<Reference>, FetchError> {
         let mut fetched = Vec::new();
         let mut seen = HashSet::new();
@@ -128,7 +128,7 @@ impl Client {
         Ok(fetched)
     }
 
-    /// Gets a path; `None`: the registry does not know it.
+    /// Gets a path; `None` if the registry does not know it.
     async fn get<T: DeserializeOwned>(&self, path: &[&str]) -> Result<Option<T>, FetchError> {
         let unavailable = |why: &dyn Display| FetchError::Unavailable(self.unavailable(why));
         let (status, body) = self.ask(path).await.map_err(|why| unavailable(&why))?;
@@ -152,7 +152,7 @@ impl Client {
         Err(unavailable(&format!("it answers {status} {said}")))
     }
 
-    /// Tells whether this is a registry at all: another server's 404 would park every record.
+    /// Returns true if this is a registry. The 404 of another server would park every record.
     async fn lists_subjects(&self) -> bool {
         self.ask(&["subjects"]).await.is_ok_and(|(status, _)| status.is_success())
     }
@@ -176,7 +176,7 @@ impl Client {
     }
 }
 
-/// An error without the URL, which may hold a password, and with its causes.
+/// The innermost cause of an error, without the URL, which may hold a password.
 fn described(error: &reqwest::Error) -> String {
     let mut causes = Vec::new();
     let mut cause = std::error::Error::source(error);

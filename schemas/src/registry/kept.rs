@@ -1,4 +1,4 @@
-//! The schemas that are kept, by number.
+//! Cache of schemas, by number.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -6,15 +6,15 @@ use std::time::{Duration, Instant};
 
 use crate::schema::Schema;
 
-/// The most schemas that are kept; beyond, the one that was not used for longest goes.
+/// Maximum number of schemas that are kept. Beyond it, the least recently used one is removed.
 const KEPT_MAX: usize = 1_000;
-/// The time for which a refusal holds. A number that is not known may be known a moment later, for example when the
-/// registry's replicas differ.
+/// Time for which a refusal is kept. The registry may know an unknown number a moment later, for
+/// example when its replicas differ.
 const REFUSED_FOR: Duration = Duration::from_secs(10);
-/// A fetch that was begun this long ago has ended without saying so: its runtime is gone.
+/// Age at which a fetch counts as lost: its runtime ended before it could report.
 const FETCHING_MAX: Duration = Duration::from_secs(30);
 
-/// See the module.
+/// Cache of schemas, fetches under way and refusals, by number.
 #[derive(Default)]
 pub struct Kept {
     entries: HashMap<u32, Entry>,
@@ -23,7 +23,7 @@ pub struct Kept {
 
 struct Entry {
     state: EntryState,
-    /// Counts up with each use of any entry.
+    /// Value of [`Kept::uses`] at the last use of this entry.
     used: u64,
 }
 
@@ -56,7 +56,7 @@ impl Kept {
         }
     }
 
-    /// Notes that a schema is being fetched.
+    /// Marks a schema as being fetched.
     pub fn begin(&mut self, id: u32) {
         self.set(id, EntryState::Fetching { since: Instant::now() });
     }

@@ -1,4 +1,4 @@
-//! Values of each format.
+//! Decoding values of each format.
 
 use std::collections::BTreeMap;
 
@@ -7,12 +7,12 @@ use serde_json::{Value, json};
 
 use crate::recorded::{Answer, Recorded, decode, registry, unhex, value};
 
-/// Written by `fastavro` 1: a record with an enum, an array of records, a timestamp, a decimal, unions, a
-/// map, a type of another subject and a type by its name.
+/// Written by `fastavro` 1: a record with an enum, an array of records, a timestamp, a decimal,
+/// unions, a map, a type of another subject and a type by its name.
 const TEAM: &str = "0000000002046531000482808080808080200206416e6e0e0000f6c8b2f3a66704fb32020a5061726973\
                     0002086c616e6704667200020e00";
-/// Written by Google's Protobuf for Python: the second message of its file, with an imported one, nested
-/// ones, a timestamp and an enum.
+/// Written by Google's Protobuf for Python: the second message of its file, with an imported one,
+/// nested ones, a timestamp and an enum.
 const ORDER: &str = "000000000402020881808080808080101203616e6e1a0308872722050a016110022a0b089881a2ce06\
                      10c0a9d33a3001";
 /// A message within the second message: `Order.Line`.
@@ -84,7 +84,7 @@ async fn what_cant_be_decoded_is_unreadable_with_its_reason() {
     }
 }
 
-/// A schema may be anybody's: none may end the process.
+/// Anybody may register a schema; none may end the process.
 #[tokio::test]
 async fn rule_23_no_schema_overflows_the_stack() {
     let list = json!({"type": "record", "name": "List",

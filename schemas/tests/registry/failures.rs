@@ -1,4 +1,4 @@
-//! A registry that is away, slow, or none.
+//! A registry that is down or slow, and servers that are not registries.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
@@ -24,7 +24,7 @@ async fn all_who_want_a_schema_share_one_fetch() {
         assert_eq!(decoded, Ok(json!(7)));
     }
     assert_eq!(recorded.asked_for("/schemas/ids/5"), 1);
-    // The same for one that is not known.
+    // The same holds for an unknown schema.
     for _ in 0..3 {
         let unknown = decode(&registry, Format::JsonSchema, &value(4711, b"7")).await;
         assert!(matches!(unknown, Err(DecodeError::Unreadable(_))));
@@ -60,7 +60,7 @@ async fn a_registry_that_gives_no_answer_is_waited_for_once() {
     let first = decode(&registry, Format::JsonSchema, &score()).await.unwrap_err();
     assert!(first.to_string().contains("no answer within 3 s"), "{first}");
     assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
-    // From now on it is asked in the background.
+    // From now on the fetches run in the background.
     let began = Instant::now();
     for id in [5, 6, 5] {
         let again = decode(&registry, Format::JsonSchema, &value(id, b"7")).await;
@@ -82,7 +82,7 @@ async fn errors_of_the_server_and_other_servers_park_nothing() {
     }
 }
 
-/// Some registries, and proxies before them, give a bare 404.
+/// Some registries, and proxies in front of them, answer a bare 404.
 #[tokio::test]
 async fn a_bare_404_of_a_registry_means_that_it_does_not_know() {
     let mut answers = recorded();

@@ -1,4 +1,4 @@
-//! A registry that gives recorded answers.
+//! A test registry with recorded answers.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -88,7 +88,7 @@ pub fn registry(url: &str) -> SchemaRegistry {
     SchemaRegistry::new(url, Handle::current()).unwrap()
 }
 
-/// Decodes on a thread that may wait.
+/// Decodes on a thread that may block.
 pub async fn decode(
     registry: &SchemaRegistry,
     format: Format,
@@ -103,7 +103,7 @@ pub fn unhex(text: &str) -> Vec<u8> {
     (0..text.len()).step_by(2).map(digit).collect()
 }
 
-/// A value of a schema by its number.
+/// A value that names its schema by this number.
 pub fn value(id: u32, bytes: &[u8]) -> Vec<u8> {
     [&[0], &id.to_be_bytes()[..], bytes].concat()
 }

@@ -55,7 +55,8 @@ pub enum RewardsCommand {
         /// With --failed: only those that were first seen to be due at this instant or later.
         #[arg(long, requires = "failed")]
         since: Option<Timestamp>,
-        /// Also what another payer would get than the one that was asked already: both may pay it.
+        /// Also rewards that would go to another payer than the one that was asked before: both may
+        /// pay.
         #[arg(long)]
         to_new_payer: bool,
         /// Reason; kept in the users' histories.
@@ -75,8 +76,9 @@ pub enum RewardsCommand {
         /// The amount.
         #[arg(long, value_parser = clap::value_parser!(i64).range(1..))]
         amount: i64,
-        /// Name of the grant among the user's grants by hand; each is granted once, ever. Absent: a new one,
-        /// which is printed before anything is granted, so that the command can be repeated with it.
+        /// Name of the grant among the user's grants by hand; each is granted once, ever. Absent: a
+        /// new one, which is printed before anything is granted, so that the command can be
+        /// repeated with it.
         #[arg(long)]
         line: Option<String>,
         /// Stands for a line, as the header of the same name does over HTTP.
@@ -93,7 +95,8 @@ pub enum RewardsCommand {
         /// The grants.
         #[arg(required = true)]
         grants: Vec<Uuid>,
-        /// Also revoke the other lines of an unclaimed milestone: they can only be claimed together.
+        /// Also revoke the other lines of an unclaimed milestone: they can only be claimed
+        /// together.
         #[arg(long)]
         whole_milestone: bool,
         /// The reason; kept in the user's history with your name.
@@ -108,8 +111,9 @@ pub enum RewardsCommand {
         /// End of the span, exclusive.
         #[arg(long)]
         until: Timestamp,
-        /// The payer's payments: CSV with a header, separated by `,` or `;`, or one JSON object per line (.jsonl,
-        /// .ndjson, .json), with the fields `grant` and `amount`. Without it: what has failed.
+        /// The payer's payments: CSV with a header, separated by `,` or `;`, or one JSON object per
+        /// line (.jsonl, .ndjson, .json), with the fields `grant` and `amount`. Without it: what
+        /// has failed.
         #[arg(long, value_name = "FILE")]
         against: Option<PathBuf>,
         #[command(flatten)]
@@ -117,14 +121,15 @@ pub enum RewardsCommand {
     },
     /// Delivers again what became due since a moment, after a restore of Plaudit or of a payer.
     Resync {
-        /// Rewards that became due, were sent or ended at this instant or later, such as the moment that was restored; and what
-        /// was sent before and is not confirmed.
+        /// Rewards that became due, were sent or ended at this instant or later, such as the moment
+        /// that was restored; and what was sent before and is not confirmed.
         #[arg(long)]
         since: Timestamp,
         /// Also deliver again what is already delivered: for a payer that was restored itself.
         #[arg(long)]
         delivered: bool,
-        /// Also what another payer would get than the one that was asked already: both may pay it.
+        /// Also rewards that would go to another payer than the one that was asked before: both may
+        /// pay.
         #[arg(long)]
         to_new_payer: bool,
         /// Reason; kept in the users' histories.

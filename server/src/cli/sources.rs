@@ -22,8 +22,8 @@ pub enum SourcesCommand {
         #[command(flatten)]
         tried: Tried,
     },
-    /// Publishes source files, all or none. They take effect in every process within 2 s, in place of
-    /// the files of the same name in its folder.
+    /// Publishes source files, all or none. They take effect in every process within 2 s, in place
+    /// of the files of the same name in its folder.
     Publish {
         /// Source files; each is published under its name.
         #[arg(required = true)]
@@ -57,7 +57,7 @@ pub enum SourcesCommand {
         /// The later version.
         #[arg(value_name = "V2")]
         after: u32,
-        /// How to print.
+        /// Output format.
         #[command(flatten)]
         format: Format,
     },
@@ -71,7 +71,8 @@ pub enum SourcesCommand {
         #[command(flatten)]
         why: Reason,
     },
-    /// Withdraws a published file. The folder's file of this name takes effect again, if there is one.
+    /// Withdraws a published file. The folder's file of this name takes effect again, if there is
+    /// one.
     Withdraw {
         /// The name of the file, such as teams.yaml.
         name: String,

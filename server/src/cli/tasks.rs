@@ -15,7 +15,7 @@ pub struct TasksArgs {
     /// The bearer token for the server, with the role operator.
     #[arg(long, global = true, value_name = "TOKEN", requires = "url")]
     pub token: Option<String>,
-    /// What to do.
+    /// The operation.
     #[command(subcommand)]
     pub command: TasksCommand,
 }
@@ -69,7 +69,7 @@ pub enum TasksCommand {
         /// The later version.
         #[arg(value_name = "V2")]
         after: u32,
-        /// How to print.
+        /// Output format.
         #[command(flatten)]
         format: Format,
     },
@@ -130,7 +130,8 @@ pub enum TasksCommand {
         #[command(flatten)]
         format: Format,
     },
-    /// Dry run: shows what actions would do, with the catalogue in force or task files. Writes nothing.
+    /// Dry run: shows what actions would do, with the catalogue in force or task files. Writes
+    /// nothing.
     Simulate {
         /// Task files, treated as published; default: the catalogue in force.
         files: Vec<PathBuf>,
@@ -248,7 +249,7 @@ pub struct CorrectionArgs {
     pub why: CorrectionReason,
 }
 
-/// The reason of a correction, and how it is made once and printed.
+/// Options of a correction: its reason, idempotency key and output.
 #[derive(Debug, Clone, Args)]
 pub struct CorrectionReason {
     /// The reason; kept in the user's history with your name.
@@ -262,7 +263,7 @@ pub struct CorrectionReason {
     pub format: Format,
 }
 
-/// Why something is changed.
+/// The reason of a change.
 #[derive(Debug, Clone, Args)]
 pub struct Reason {
     /// Reason; recorded with your name.

@@ -1,4 +1,4 @@
-//! `plaudit audit`: the answers of the HTTP interface to an auditor, without a server.
+//! `plaudit audit`: gives an auditor the answers of the HTTP interface, without a server.
 
 mod history_table;
 
@@ -21,7 +21,7 @@ use crate::failure::Failure;
 use crate::output::{self, count, outln};
 use crate::{logging, startup};
 
-/// Shows a user's history, or their tasks as they were.
+/// Runs `plaudit audit`.
 pub async fn run(config: &Config, command: AuditCommand) -> Result<ExitCode, Failure> {
     logging::start(config)?; // what fails inside is told there
     match command {
@@ -68,7 +68,7 @@ async fn list_operations(
     Ok(ExitCode::SUCCESS)
 }
 
-/// Events are read in pages of this size.
+/// Number of events per page.
 const PAGE: i64 = 1_000;
 
 async fn history(
@@ -101,7 +101,7 @@ async fn history(
         }
     }
     if format == FormatKind::Json {
-        // All of it, so there never is a next page; the shape is that of the HTTP answer.
+        // All events, so there is no next page; the shape is that of the HTTP answer.
         outln!("{}", json!({"user": user, "events": events, "next": null}));
     }
     Ok(ExitCode::SUCCESS)

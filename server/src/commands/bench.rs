@@ -1,11 +1,12 @@
-//! `plaudit bench`: the benchmark is a program of its own, so that what serves carries none of it.
+//! `plaudit bench`: runs the benchmark, which is a separate program, so that the server contains
+//! none of it.
 
 use std::ffi::OsString;
 use std::process::{Command, ExitCode};
 
 use crate::failure::Failure;
 
-/// Runs `plaudit-bench`, which lies beside this program.
+/// Runs `plaudit-bench` from the folder of this program.
 pub fn run(arguments: &[OsString]) -> Result<ExitCode, Failure> {
     let beside = std::env::current_exe()?.with_file_name("plaudit-bench");
     if !beside.exists() {

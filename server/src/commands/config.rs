@@ -18,7 +18,7 @@ pub fn help() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// Prints the settings in force.
+/// Prints the current settings.
 pub fn show(config: &Config) -> ExitCode {
     config.lines().iter().for_each(|line| outln!("{line}"));
     ExitCode::SUCCESS

@@ -1,4 +1,5 @@
-//! Corrections of one user by hand: of progress, and of grants. Used by `plaudit tasks` and `plaudit rewards`.
+//! Manual corrections of a user's progress and grants. Used by `plaudit tasks` and
+//! `plaudit rewards`.
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -23,7 +24,7 @@ use crate::failure::Failure;
 use crate::output::outln;
 use crate::{operator, startup};
 
-/// Corrects in the database: no server is needed.
+/// Makes corrections in the database, without a server.
 pub struct Corrector {
     executor: Arc<Executor>,
     lane_count: LaneCount,
@@ -34,7 +35,7 @@ pub struct Corrector {
 pub struct Why {
     /// Kept in the user's history.
     pub reason: String,
-    /// The same key makes the change once; absent: each call makes it.
+    /// Repeats with the same key make the change once; without a key each call makes it.
     pub idempotency_key: Option<String>,
 }
 
@@ -47,7 +48,7 @@ impl Why {
 }
 
 impl Corrector {
-    /// A corrector over the database of the configuration.
+    /// Opens the configured database.
     pub async fn open(config: &Config) -> Result<Self, Failure> {
         let (pool, lane_count) = startup::checked_database(config).await?;
         let catalogue = Arc::new(CatalogueStore::default());
@@ -56,7 +57,7 @@ impl Corrector {
         Ok(Self { executor, lane_count })
     }
 
-    /// Makes a change. The inner error says why the rules refuse it.
+    /// Makes a change. The inner error is a refusal by the rules.
     pub async fn correct(
         &self,
         user: &UserId,
@@ -97,7 +98,7 @@ impl Corrector {
     }
 }
 
-/// Progress that was corrected, as a server answers it too.
+/// Corrected progress, in the form of the server's answer.
 #[derive(Debug, Deserialize)]
 struct CorrectedProgress {
     task: String,
@@ -108,7 +109,7 @@ struct CorrectedProgress {
     milestones: Vec<i64>,
 }
 
-/// The answer of a server to a correction of progress, made here.
+/// Builds the answer that a server would give to a correction of progress.
 pub fn as_answered(user: &UserId, receipt: &HandReceipt) -> Value {
     let HandChange::ProgressCorrected { task, period, credited, progress, target, reached, grants } =
         &receipt.change
@@ -120,7 +121,7 @@ pub fn as_answered(user: &UserId, receipt: &HandReceipt) -> Value {
         "milestones": reached, "grants": grants})
 }
 
-/// Prints where a period stands after a correction.
+/// Prints the progress of a period after a correction.
 pub fn print_progress(answer: &Value, format: FormatKind) -> Result<ExitCode, Failure> {
     if format == FormatKind::Json {
         outln!("{answer}");
@@ -135,7 +136,7 @@ pub fn print_progress(answer: &Value, format: FormatKind) -> Result<ExitCode, Fa
     Ok(ExitCode::SUCCESS)
 }
 
-/// A streak that was restored, as a server answers it too.
+/// A restored streak, in the form of the server's answer.
 #[derive(Debug, Deserialize)]
 struct RestoredStreak {
     task: String,
@@ -145,7 +146,7 @@ struct RestoredStreak {
     milestones: Vec<i64>,
 }
 
-/// The answer of a server to a restored streak, made here.
+/// Builds the answer that a server would give to a restored streak.
 pub fn restored_as_answered(user: &UserId, receipt: &HandReceipt) -> Value {
     let HandChange::StreakRestored { task, period, current, longest, reached, grants } =
         &receipt.change
@@ -157,7 +158,7 @@ pub fn restored_as_answered(user: &UserId, receipt: &HandReceipt) -> Value {
         "grants": grants})
 }
 
-/// Prints where a streak stands after a period was filled.
+/// Prints a streak after a period was filled.
 pub fn print_restored(answer: &Value, format: FormatKind) -> Result<ExitCode, Failure> {
     if format == FormatKind::Json {
         outln!("{answer}");

@@ -1,4 +1,4 @@
-//! `plaudit dev`: all of it here, and nothing left running.
+//! `plaudit dev`: runs everything on this machine, and leaves nothing running.
 
 use std::process::ExitCode;
 
@@ -21,8 +21,8 @@ use crate::output::outln;
 use crate::signals::ShutdownSignals;
 use crate::{logging, startup};
 
-/// Partitions of the private broker's topics: a power of two, so that users of a partition lie in
-/// lanes of their own.
+/// Partitions of the private broker's topics. A power of two, so that the users of each partition
+/// have lanes of their own.
 const PARTITIONS: i32 = 8;
 
 /// Runs until Ctrl-C.
@@ -36,7 +36,7 @@ pub async fn run(config: &mut Config, args: DevArgs) -> Result<ExitCode, Failure
         config.set("http.listen", listen.clone());
         config.recheck()?;
     }
-    // A taken port is told before minutes are spent on anything else, and a free one is kept.
+    // A port in use is reported before minutes are spent on anything else, and a free one is kept.
     let Some(listener) = signals.unless(serve::listen(config)).await else { return Ok(stopped()) };
     let listener = listener?;
     let folder = Folder::take(&args.dir)?;
@@ -106,7 +106,7 @@ async fn run_beside(
     Ok(())
 }
 
-/// Prepares the services and serves. Safe to drop at any await, as [`serve::start`] is.
+/// Prepares the services and serves. Cancel-safe, as [`serve::start`] is.
 async fn start(
     config: &Config,
     sample: &Sample,
@@ -124,7 +124,7 @@ async fn start(
     serve::start(config, &roles, Some(listener), stop).await
 }
 
-/// Migrates, and publishes the sample tasks that are not there yet.
+/// Migrates the database, and publishes the sample tasks that it does not have yet.
 async fn prepare_database(config: &Config, sample: &Sample) -> Result<(), Failure> {
     let pool = startup::database(config).await?;
     schema::migrate(&pool, LaneCount::try_from(i64::from(config.number("database.lanes")))?)

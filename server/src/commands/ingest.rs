@@ -17,7 +17,7 @@ use crate::output::{count, outln, word};
 use crate::source_files::SourceFiles;
 use crate::{operator, startup};
 
-/// Shows how reading stands, or goes on with a topic that was created again.
+/// Runs `plaudit ingest`.
 pub async fn run(config: &Config, command: IngestCommand) -> Result<ExitCode, Failure> {
     let (files, options) = (SourceFiles::read(config)?, serve::ingest_options(config)?);
     let (pool, _) = startup::checked_database(config).await?;
@@ -40,8 +40,8 @@ pub async fn run(config: &Config, command: IngestCommand) -> Result<ExitCode, Fa
     }
 }
 
-/// Reading a topic from its beginning counts again what is older than identities are remembered, so
-/// the topic has to be another one than was read.
+/// Accepts a recreated topic. It must not be the one that was read: reading that from its beginning
+/// would count actions again that are older than the deduplication window.
 async fn accept_new_topic(
     mut options: IngestOptions,
     pool: &PgPool,

@@ -11,7 +11,7 @@ use crate::failure::Failure;
 use crate::output::outln;
 use crate::startup;
 
-/// Brings the database to this version.
+/// Migrates the database to this version.
 pub async fn run(config: &Config) -> Result<ExitCode, Failure> {
     let lanes = LaneCount::try_from(i64::from(config.number("database.lanes")))?;
     let pool = startup::database(config).await?;

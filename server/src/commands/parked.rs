@@ -89,7 +89,7 @@ pub async fn run(config: &Config, command: ParkedCommand) -> Result<ExitCode, Fa
     Ok(ExitCode::SUCCESS)
 }
 
-/// Applies through an executor of its own: no server is needed.
+/// Makes a resolver with an executor of its own, so that no server is needed.
 async fn resolver(
     config: &Config,
     pool: &PgPool,
@@ -102,7 +102,7 @@ async fn resolver(
     Ok(Resolver::new(pool.clone(), commands, sources, config.duration("future_tolerance")))
 }
 
-/// Exit code 1 if something is still parked that should have followed.
+/// Prints the result. Exit code 1 if a record that should have followed is still parked.
 fn report(resolution: &str, released: &Released, format: FormatKind) -> ExitCode {
     let Released { id, applied, duplicates, followed, stopped, position } = released;
     if format == FormatKind::Json {
@@ -131,10 +131,10 @@ fn report(resolution: &str, released: &Released, format: FormatKind) -> ExitCode
     }
 }
 
-/// The most bytes of a record that are shown to people; `--format json` has all of it.
+/// Maximum number of bytes of a record that are shown to people; `--format json` has all of them.
 const SHOWN_BYTES_MAX: usize = 16 * 1024;
 
-/// Untrusted bytes for a terminal: control characters are escaped.
+/// Formats untrusted bytes for a terminal: control characters are escaped.
 fn shown(bytes: &[u8]) -> String {
     let cut = &bytes[..bytes.len().min(SHOWN_BYTES_MAX)];
     let mut text = String::with_capacity(cut.len());

@@ -62,7 +62,7 @@ pub async fn run(config: &Config, command: ProjectionsCommand) -> Result<ExitCod
     }
 }
 
-/// Records what was done, and says so.
+/// Records an operation and prints that it was done.
 async fn done(
     pool: &PgPool,
     kind: OperationKind,
@@ -115,7 +115,7 @@ fn line(status: &RebuildStatus) -> String {
     )
 }
 
-/// Shows progress: a bar where a terminal watches, a line every few seconds elsewhere.
+/// Shows progress: a bar on a terminal, a line every few seconds elsewhere.
 struct Shown {
     bar: Option<ProgressBar>,
     last_line: Mutex<Option<Instant>>,
@@ -146,7 +146,7 @@ impl Shown {
     }
 }
 
-/// Rebuilds a projection, shows how far it is, and stops at a signal.
+/// Rebuilds a projection and shows its progress. Stops at a signal.
 async fn rebuild_shown(pool: &PgPool, name: &str) -> Result<RebuildOutcome, Failure> {
     let shown = Shown::new();
     let stop = CancellationToken::new();
@@ -160,7 +160,7 @@ async fn rebuild_shown(pool: &PgPool, name: &str) -> Result<RebuildOutcome, Fail
     Ok(rebuild::rebuild(pool, name, RebuildOptions::default(), tell, stop).await?)
 }
 
-/// Fills the projections that a migration emptied. One that was interrupted goes on where it stopped.
+/// Fills the projections that a migration emptied. An interrupted one is resumed.
 pub async fn fill_due(pool: &PgPool) -> Result<(), Failure> {
     for name in startup::answer(schema::projections_due(pool)).await? {
         errln!("filling {name} from the log");
@@ -203,7 +203,7 @@ async fn rebuild_one(pool: &PgPool, name: &str) -> Result<ExitCode, Failure> {
     }
 }
 
-/// Names users with events that can't be read.
+/// Prints the users with events that can't be read.
 fn say_unreadable(users: &UnreadableUsers, what_follows: &str) {
     if users.count == 0 {
         return;

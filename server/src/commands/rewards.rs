@@ -29,10 +29,10 @@ use crate::failure::Failure;
 use crate::output::{count, errln, outln};
 use crate::{operator, startup};
 
-/// How many grants are read, or sent again, at once.
+/// Number of grants that are read or redelivered at once.
 const PAGE: usize = 500;
 
-/// Shows deliveries, and has rewards delivered again.
+/// Runs `plaudit rewards`.
 pub async fn run(config: &Config, command: RewardsCommand) -> Result<ExitCode, Failure> {
     match command {
         RewardsCommand::TestEndpoint { url, secret, allow_private } => {
@@ -93,7 +93,7 @@ pub async fn run(config: &Config, command: RewardsCommand) -> Result<ExitCode, F
     }
 }
 
-/// Says which grants are sent again, in one line.
+/// Describes the filter of a redelivery, in one line.
 fn subject(filter: &Filter) -> String {
     let fields = [
         ("state", filter.state.map(|state| state.as_str().to_owned())),
@@ -182,14 +182,14 @@ async fn show(pool: &PgPool, grant: Uuid, format: FormatKind) -> Result<ExitCode
     Ok(ExitCode::SUCCESS)
 }
 
-/// What a payer said, for a terminal: control characters are escaped.
+/// Formats a payer's text for a terminal: control characters are escaped.
 fn shown(text: &str) -> String {
     text.chars()
         .flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] })
         .collect()
 }
 
-/// Has grants delivered again.
+/// Requests redeliveries of grants.
 struct Again {
     pool: PgPool,
     executor: Arc<Executor>,
@@ -217,7 +217,7 @@ impl Again {
         Ok(Self { pool, executor, reason, by, even_if_delivered, to_new_payer, routes })
     }
 
-    /// Records what is done to many users. What is done to one is in the user's history.
+    /// Records an operation on many users. One on a single user is in that user's history.
     async fn record(&self, kind: OperationKind, subject: &str) -> Result<(), Failure> {
         let author = Author { by: self.by.clone(), reason: Some(self.reason.clone()) };
         Ok(operations::record(kind, subject, &author, &self.pool).await?)
@@ -267,7 +267,8 @@ impl Again {
         Ok(if sent == wanted { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 
-    /// Asks for some grants. Gives how many will be delivered again.
+    /// Requests the redelivery of some grants. Returns the number of those that will be delivered
+    /// again.
     async fn send(&self, entries: &[GrantEntry]) -> Result<usize, Failure> {
         let is_allowed = |entry: &&GrantEntry| match entry.new_payer(&self.routes) {
             Some(refusal) if !self.to_new_payer => {

@@ -1,4 +1,4 @@
-//! `plaudit serve`: wires the parts and drains them in order.
+//! `plaudit serve`: wires the parts together, and drains them at the end.
 
 mod drain;
 mod readiness;
@@ -37,12 +37,14 @@ use crate::{logging, metrics, open_files, startup};
 use readiness::{Parts as ReadinessParts, readiness};
 use screen_probe::ScreenProbe;
 
-/// A shorter secret than its hash is the weakest part of a token.
+/// Minimum length of an HS256 secret. One shorter than the hash would be the weakest part of a
+/// token.
 ///
 /// Source: RFC 7518, section 3.2.
 const HS256_SECRET_BYTES_MIN: usize = 32;
 
-/// File descriptors that are kept for everything but HTTP and the database: Kafka's brokers, logs, files.
+/// File descriptors reserved for everything but HTTP and the database: Kafka's brokers, logs,
+/// files.
 const FILES_RESERVED: usize = 128;
 
 /// Serves until SIGTERM or SIGINT.
@@ -74,14 +76,14 @@ pub struct Serving {
     pools: ReadPools,
 }
 
-/// The options of the parts that are to run.
+/// The options of the parts to start.
 struct Parts {
     api: Option<(Keys, CorsOrigins)>,
     ingest: Option<IngestOptions>,
-    /// Absent without a role that maps records.
+    /// `None` without a role that maps records.
     sources: Option<SourceFiles>,
     delivery: Option<DeliveryOptions>,
-    /// Absent: stored events are not published.
+    /// `None` if stored events are not published.
     events: Option<Topic>,
 }
 
@@ -111,10 +113,10 @@ impl Parts {
     }
 }
 
-/// Starts the parts that `roles` name, and answers at `listener` if there is one.
+/// Starts the parts of `roles`, and serves HTTP at `listener` if there is one.
 ///
-/// Safe to drop at any await: all of them lie before the first part is started, and so does all that
-/// may be wrong with the configuration.
+/// Cancel-safe: every await precedes the start of the first part, and so does everything that may
+/// be wrong with the configuration.
 pub async fn start(
     config: &Config,
     roles: &[Role],
@@ -156,7 +158,8 @@ pub async fn start(
     let digests = roles
         .contains(&Role::Follow)
         .then(|| plaudit_digests::start(&pools.followers, Arc::clone(&heads), stop.clone()));
-    // The last part that may fail: joining the group and leaving it again stops the others for a while.
+    // The last part whose start may fail: joining the group and leaving it again would hold up the
+    // other members.
     let worker = parts.ingest.as_ref().map(|options| BackfillWorker {
         options: Arc::new(options.clone()),
         records_per_second: config.number("backfill.records_per_second"),
@@ -216,7 +219,7 @@ pub async fn start(
                 streams: Streams::start(&pools.background, heads, stop.clone()),
             })
         }
-        // Supervisors check the health of every process.
+        // Supervisors check the health of processes without the API too.
         None => plaudit_api::health_router(health),
     };
     let api =
@@ -224,7 +227,7 @@ pub async fn start(
     Ok(Serving { ingest, api, delivery, events, digests, rebuilds, backfills, pools })
 }
 
-/// The metrics of the process, and with ingestion the lag of each partition.
+/// The metrics of the process, including the lag of each partition if it ingests.
 fn exposition(
     prometheus: metrics_exporter_prometheus::PrometheusHandle,
     ingest: Option<&Ingest>,
@@ -245,8 +248,8 @@ pub async fn listen(config: &Config) -> Result<TcpListener, Failure> {
     })
 }
 
-/// The port that these roles want. Without the role `api` it is for supervisors only, and one that
-/// another process here has is no reason not to work.
+/// Binds the port for these roles. Without the role `api` it only serves supervisors, so a port
+/// that another process has is no reason to fail.
 async fn listen_for(config: &Config, roles: &[Role]) -> Result<Option<TcpListener>, Failure> {
     match listen(config).await {
         Ok(listener) => Ok(Some(listener)),
@@ -266,7 +269,8 @@ fn cors_origins(config: &Config) -> Result<CorsOrigins, Failure> {
     })
 }
 
-/// As many connections as are configured, as far as the operating system gives file descriptors.
+/// The configured number of connections, or fewer if the operating system grants too few file
+/// descriptors.
 fn connection_limits(config: &Config) -> ConnectionLimits {
     let wanted = usize::try_from(config.number("http.connections_max")).unwrap_or(usize::MAX);
     let database = usize::try_from(config.number("database.connections_max")).unwrap_or_default();
@@ -294,8 +298,8 @@ fn serve_http(
     tokio::spawn(plaudit_api::serve(listener, router, limits, stop))
 }
 
-/// The topic of stored events, if it is switched on. Consumers of actions or rewards could not tell them
-/// apart.
+/// The topic of stored events, if it is switched on. It must not be a topic of actions or rewards,
+/// whose consumers could not tell the records apart.
 fn events_topic(config: &Config) -> Result<Option<Topic>, Failure> {
     let Some(name) = config.get("kafka.events_topic") else { return Ok(None) };
     let is_read = config.list("kafka.topics").iter().any(|read| read == name);
@@ -346,7 +350,7 @@ async fn keys(config: &Config) -> Result<Keys, Failure> {
     Ok(Keys::open(&KeyOptions { hs256_secret, jwks, expected }).await?)
 }
 
-/// The options of reading, with the topics of the configuration.
+/// The options of ingestion, with the configured topics.
 pub fn ingest_options(config: &Config) -> Result<IngestOptions, Failure> {
     let mut options = IngestOptions::new(
         config.require("kafka.brokers")?,

@@ -16,7 +16,7 @@ use crate::failure::Failure;
 use crate::output::{count, errln, outln};
 use crate::source_files;
 
-/// Checks, tries, publishes and lists source files.
+/// Runs `plaudit sources`.
 pub async fn run(
     config: &dyn Fn() -> Result<Config, ConfigError>,
     command: SourcesCommand,
@@ -65,7 +65,7 @@ fn check(files: &[PathBuf]) -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// The mappings of one file. The configuration is read only if it needs a schema registry.
+/// Compiles one file. The configuration is read only if the file needs a schema registry.
 fn sources_of(
     file: &Path,
     config: &dyn Fn() -> Result<Config, ConfigError>,

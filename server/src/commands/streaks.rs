@@ -13,7 +13,7 @@ use crate::config::{Config, ConfigError};
 use crate::failure::Failure;
 use crate::output::{count, outln};
 
-/// Declares and lists amnesties, in the database or through a server.
+/// Runs `plaudit streaks`, in the database or through a server.
 pub async fn run(
     config: &dyn Fn() -> Result<Config, ConfigError>,
     args: StreaksArgs,
@@ -44,7 +44,7 @@ pub async fn run(
     Ok(ExitCode::SUCCESS)
 }
 
-/// The span and the tasks.
+/// Describes an amnesty by its span and tasks.
 fn described(amnesty: &DeclaredAmnesty) -> String {
     let AmnestyScope { from, until, tasks } = &amnesty.scope;
     let tasks = match tasks {

@@ -31,10 +31,10 @@ use crate::source_files::SourceFiles;
 use files::{FiledTask, ReadFiles, Told, definitions_of, read, tell_unfit};
 use source::{CatalogueSource, TaskHistory};
 
-/// How long `plan` counts users.
+/// Time limit for `plan` to count users.
 const COUNTING_MAX: Duration = Duration::from_secs(60);
 
-/// Reads, publishes and lists tasks, in the database or through a server.
+/// Runs `plaudit tasks`, in the database or through a server.
 pub async fn run(
     config: &dyn Fn() -> Result<Config, ConfigError>,
     args: TasksArgs,
@@ -51,7 +51,7 @@ pub async fn run(
         TasksCommand::Plan { files, format } => match read(&files) {
             Some(files) => {
                 let source = source().await?;
-                // A server asks its own brokers.
+                // A server asks its own brokers itself.
                 let past = match &source {
                     CatalogueSource::Database(pool, _) => {
                         let config = config()?;
@@ -142,7 +142,8 @@ fn checked(why: &Reason) -> Result<Option<String>, Failure> {
     Ok(why.reason.as_deref().map(Operator::checked_reason).transpose()?)
 }
 
-/// Asks on a terminal. A script that says `retire` is not asked: the contract names the command without `--yes`.
+/// Asks for confirmation on a terminal. A script is not asked: the contract has the command without
+/// `--yes`.
 async fn confirmed(source: &CatalogueSource, id: &str) -> Result<bool, Failure> {
     if !std::io::stdin().is_terminal() {
         return Ok(true);
@@ -182,7 +183,7 @@ fn print_published(task: &TaskId, version: u32, changed: bool) {
     outln!("{what}  {task}  version {version}");
 }
 
-/// Names what does not fit with its place in the files.
+/// Prints refused tasks, each error with its place in the files.
 fn refused(error: source::SourceError, tasks: &[FiledTask<'_>]) -> Result<ExitCode, Failure> {
     let mut told = Told::default();
     match error {

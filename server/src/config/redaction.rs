@@ -1,12 +1,13 @@
-//! Values as `plaudit config` and errors may show them: whatever is not known to be harmless is hidden.
+//! Hides secrets in values that `plaudit config` and errors show: everything that is not known to
+//! be harmless.
 
 use super::{KAFKA_PROPERTIES, SETTINGS};
 
 /// Replaces a hidden value.
 const HIDDEN: &str = "***";
 
-/// Properties of librdkafka whose values are no secrets. Everything else is hidden: passwords, keys, SASL
-/// configuration, and whatever later versions add.
+/// Properties of librdkafka whose values are not secret. All others are hidden: passwords, keys,
+/// SASL configuration, and whatever later versions add.
 ///
 /// Source: librdkafka 2.12, `CONFIGURATION.md`.
 const HARMLESS_PROPERTIES: &[&str] = &[
@@ -122,7 +123,7 @@ const HARMLESS_PROPERTIES: &[&str] = &[
     "topic.metadata.refresh.sparse",
 ];
 
-/// Parameters of a database's address whose values are no secrets.
+/// Parameters of a database address whose values are not secret.
 const HARMLESS_PARAMETERS: &[&str] = &[
     "application_name",
     "dbname",
@@ -137,7 +138,7 @@ const HARMLESS_PARAMETERS: &[&str] = &[
     "user",
 ];
 
-/// A value as it may be shown.
+/// Returns a value for display, hidden if it may be secret.
 pub fn redacted(path: &str, text: &str) -> String {
     let is_harmless = match path.strip_prefix(KAFKA_PROPERTIES) {
         Some(property) => HARMLESS_PROPERTIES.contains(&property),
@@ -145,7 +146,7 @@ pub fn redacted(path: &str, text: &str) -> String {
     };
     match text {
         "" => String::new(),
-        // The default holds none.
+        // An empty list holds no secrets.
         "[]" => text.to_owned(),
         _ if !is_harmless => HIDDEN.to_owned(),
         _ if text.contains("://") => without_credentials(text),
@@ -153,8 +154,8 @@ pub fn redacted(path: &str, text: &str) -> String {
     }
 }
 
-/// An address without its password, and without parameters that are not known to be harmless. One that
-/// can't be read might have its password anywhere.
+/// Hides the password of an address, and parameters that are not known to be harmless. An address
+/// that can't be parsed is hidden as a whole: its password might be anywhere.
 fn without_credentials(text: &str) -> String {
     let Ok(mut address) = text.parse::<reqwest::Url>() else { return HIDDEN.to_owned() };
     if address.password().is_some() && address.set_password(Some(HIDDEN)).is_err() {

@@ -3,15 +3,15 @@
 /// One setting.
 #[derive(Debug)]
 pub struct Setting {
-    /// Its path in the file; the environment's name follows from it.
+    /// Path in the file. The name of the environment variable is derived from it.
     pub path: &'static str,
-    /// In force if the setting is not set.
+    /// The value if the setting is not set; `None` for none.
     pub default: Option<&'static str>,
     /// The kind of value that it takes.
     pub kind: Kind,
-    /// Its meaning.
+    /// Description for `plaudit config --help-settings`.
     pub meaning: &'static str,
-    /// Never shown.
+    /// True if the value is never shown.
     pub secret: bool,
 }
 
@@ -50,7 +50,7 @@ impl Kind {
 }
 
 impl Setting {
-    /// Whether a value is possible; else what is expected.
+    /// Checks a value. The error says what is expected.
     pub fn accepts(&self, text: &str) -> Result<(), String> {
         if matches!(self.kind, Kind::Channels) {
             let faults = plaudit_delivery::Channels::parse(text).err();

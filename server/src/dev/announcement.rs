@@ -24,7 +24,7 @@ pub struct Announcement<'a> {
     pub topic: &'a str,
     /// A token by role.
     pub tokens: BTreeMap<&'static str, String>,
-    /// Whom to look at, and what to try.
+    /// The users to look at and the commands to try.
     pub sample: &'a Sample,
 }
 
@@ -53,7 +53,7 @@ impl Announcement<'_> {
         addresses.chain(tokens).map(line).collect()
     }
 
-    /// The same for people. `dir` is where the private services are, and the file with the variables.
+    /// Prints the announcement. `dir` holds the private services and the file with the variables.
     pub fn print(&self, dir: &Path) {
         let Self { url, brokers, topic, tokens, sample, .. } = self;
         outln!("API {url}");
@@ -79,8 +79,8 @@ impl Announcement<'_> {
     }
 }
 
-/// The command line of Kafka's producer: from the jars of the private broker, or, without them, as a
-/// distribution of Kafka installs it.
+/// The command line of Kafka's producer: with the jars of the private broker if they exist, else
+/// the script of a Kafka distribution.
 fn console_producer(kafka_dir: &Path) -> String {
     match plaudit_embedded::kafka_programs(kafka_dir) {
         Ok((java, jars)) => format!(
@@ -92,7 +92,7 @@ fn console_producer(kafka_dir: &Path) -> String {
     }
 }
 
-/// An address as a client on this machine reaches it.
+/// The URL by which a client on this machine reaches an address.
 pub fn url_of(address: SocketAddr) -> String {
     let port = address.port();
     match address {

@@ -20,7 +20,7 @@ pub struct Example {
     moved_by: Step,
 }
 
-/// The unit by which the times of sample actions are moved, so that they lie where their tasks count them.
+/// The unit by which the times of sample actions are moved, so that their tasks count them.
 #[derive(Debug, Clone, Copy)]
 enum Step {
     Days,
@@ -40,7 +40,7 @@ macro_rules! example {
     };
 }
 
-/// All of them, in the order of `examples/README.md`.
+/// All examples, in the order of `examples/README.md`.
 static EXAMPLES: [Example; 6] = [
     example!("newbie-checklist", Days, "newbie-chest"),
     example!("daily-tasks", Days, "daily-watch"),
@@ -58,8 +58,8 @@ pub fn named(name: &str) -> Result<&'static Example, String> {
 }
 
 impl Example {
-    /// Its actions, moved so that the last of them occurs today or on the last such weekday. What would lie
-    /// ahead of `now` occurs now.
+    /// Its actions, with their times moved so that the last is today or on the last day of the same
+    /// weekday. A time after `now` becomes `now`.
     pub fn actions(&self, now: Timestamp) -> Result<Vec<Value>, Failure> {
         let unreadable = |why: &dyn std::fmt::Display| {
             Failure::new(format!("the actions of the example {}: {why}", self.name))
@@ -76,7 +76,7 @@ impl Example {
         for (action, time) in actions.iter_mut().zip(&mut times) {
             let moved = *time + SignedDuration::from_hours(24 * days);
             action["time"] = moved.min(now).to_string().into();
-            // A make-up names the day that it fills.
+            // A make-up names the day that it fills, which is moved as well.
             let period = action.pointer("/data/period").and_then(Value::as_str);
             if let Some(Ok(day)) = period.map(str::parse::<Date>) {
                 action["data"]["period"] = day.saturating_add(days.days()).to_string().into();
@@ -87,7 +87,7 @@ impl Example {
 }
 
 impl Step {
-    /// By how many days times are moved so that `last` becomes a moment of today, or of the last day like it.
+    /// Number of days by which times are moved, so that `last` is today or on the last day like it.
     fn days(self, last: Timestamp, now: Timestamp) -> i64 {
         let day = |at: Timestamp| at.as_second().div_euclid(24 * 3600);
         let between = day(now) - day(last);

@@ -14,14 +14,14 @@ pub struct Folder {
 }
 
 impl Folder {
-    /// Locks the folder, which is created if need be, and removes the `dev.json` of an earlier run: programs
-    /// wait for that of this run.
+    /// Locks the folder, creating it if necessary, and removes the `dev.json` of an earlier run:
+    /// programs wait for that of this run.
     pub fn take(path: &Path) -> Result<Self, Failure> {
         let at = |path: &Path| {
             let path = path.display().to_string();
             move |error: std::io::Error| Failure::new(format!("{path}: {error}"))
         };
-        // Not private: the user that PostgreSQL runs as must get through.
+        // Not private: PostgreSQL may run as another user and must have access.
         std::fs::create_dir_all(path).map_err(at(path))?;
         let lock_path = path.join("dev.lock");
         let lock = File::create(&lock_path).map_err(at(&lock_path))?;

@@ -1,4 +1,5 @@
-//! The tasks, users and actions that `plaudit dev` begins with: the everyday samples, or an example.
+//! The tasks, users and actions that `plaudit dev` starts with: the everyday samples, or an
+//! example.
 
 use jiff::Timestamp;
 use rdkafka::ClientConfig;
@@ -14,18 +15,18 @@ use crate::failure::Failure;
 /// The sample tasks.
 const SAMPLE_TASKS: &str = include_str!("../../../samples/tasks.yaml");
 
-/// The tasks and traffic that `plaudit dev` begins with.
+/// The tasks and traffic that `plaudit dev` starts with.
 #[derive(Debug)]
 pub struct Sample {
     /// A task file.
     pub tasks: &'static str,
     /// The users, the one to look at first.
     pub users: Vec<String>,
-    /// An action to send by hand, of the first user.
+    /// An action of the first user, to be sent by hand.
     pub action: Value,
-    /// The task to claim then.
+    /// The task to claim afterwards.
     pub claimable: &'static str,
-    /// Sent once; `None`: traffic goes on until the program ends.
+    /// Actions that are sent once; `None` for endless traffic.
     actions: Option<Vec<Value>>,
 }
 
@@ -67,7 +68,7 @@ impl Sample {
         })
     }
 
-    /// Begins to send its actions.
+    /// Starts to send the actions.
     pub fn start(
         &self,
         client: &mut ClientConfig,
@@ -81,7 +82,8 @@ impl Sample {
     }
 }
 
-/// The action as one that occurs now. Under a known id it would be a repeat and change nothing.
+/// Gives an action a new id and the current time. Under a known id it would be a repeat and change
+/// nothing.
 fn anew(mut action: Value) -> Value {
     action["id"] = Uuid::new_v4().to_string().into();
     action["time"] = Timestamp::now().to_string().into();

@@ -7,7 +7,7 @@ use plaudit_embedded::{Kafka, KafkaOptions, Postgres, PostgresOptions};
 use crate::failure::Failure;
 use crate::output::outln;
 
-/// The services beside the server. They end with it.
+/// The services that the server needs. They end with it.
 pub struct Services {
     postgres: Option<Postgres>,
     kafka: Option<Kafka>,
@@ -18,7 +18,7 @@ pub struct Services {
 }
 
 impl Services {
-    /// Starts those that the command line does not name.
+    /// Starts the services that the command line does not name.
     pub async fn start(
         dir: &Path,
         database: Option<String>,
@@ -46,7 +46,7 @@ impl Services {
         Ok(Self { postgres, kafka, database_url, brokers })
     }
 
-    /// Stops those that were started.
+    /// Stops the services that were started.
     pub async fn stop(mut self) {
         if let Some(kafka) = &mut self.kafka {
             kafka.stop().await;

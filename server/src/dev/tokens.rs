@@ -14,7 +14,7 @@ use crate::failure::Failure;
 /// The lifetime of the tokens in seconds: a week.
 const LIFETIME_SECONDS: i64 = 7 * 24 * 3600;
 
-/// The secret, made at the first start and kept readable by its owner only.
+/// Returns the secret, which is created at the first start and readable by its owner only.
 pub fn secret(dir: &Path) -> Result<String, Failure> {
     let path = dir.join("secret");
     if let Ok(secret) = std::fs::read_to_string(&path)
@@ -33,7 +33,7 @@ pub fn secret(dir: &Path) -> Result<String, Failure> {
     Ok(secret)
 }
 
-/// A token for each role. The client's acts for every user, as a game's own backend does.
+/// Makes a token for each role. The client's may act for every user, as a game's own backend does.
 pub fn mint(secret: &str) -> Result<BTreeMap<&'static str, String>, Failure> {
     let expires = jiff::Timestamp::now().as_second() + LIFETIME_SECONDS;
     let key = EncodingKey::from_secret(secret.as_bytes());

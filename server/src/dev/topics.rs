@@ -1,4 +1,4 @@
-//! Creates topics. Only `dev` does.
+//! Creates topics; only `dev` does that.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use rdkafka::types::RDKafkaErrorCode;
 
 use crate::failure::Failure;
 
-/// A broker must answer within this time.
+/// Time limit for an answer of the broker.
 const TIMEOUT: Duration = Duration::from_secs(15);
 
 /// A client of these brokers, with the properties of the configuration.
@@ -23,7 +23,7 @@ pub fn client(brokers: &str, properties: &BTreeMap<String, String>) -> ClientCon
     config
 }
 
-/// Creates topics that are not there yet, each with its number of partitions.
+/// Creates missing topics, each with its number of partitions.
 pub async fn create(
     brokers: &str,
     properties: &BTreeMap<String, String>,

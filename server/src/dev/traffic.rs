@@ -1,4 +1,5 @@
-//! Sample traffic: of a few users for the sample tasks, without end; or the actions of an example, once.
+//! Sample traffic: endless actions of a few users for the sample tasks, or the actions of an
+//! example, once.
 
 use std::time::Duration;
 
@@ -61,7 +62,8 @@ fn producer(client: &mut ClientConfig, timeout_ms: &str) -> Result<FutureProduce
     Ok(client.create()?)
 }
 
-/// The action of a turn: all users arrive, then they send gifts, and a team forms now and then.
+/// The action of a turn: first all users arrive, then they send gifts, and a team forms now and
+/// then.
 fn action(turn: usize) -> (&'static str, Value) {
     let user = USERS[turn % USERS.len()];
     let zones = ["Europe/Paris", "America/New_York", "Asia/Shanghai"];

@@ -1,4 +1,4 @@
-//! Follows publications of source files.
+//! Keeps the mappings up to date with publications of source files.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -14,22 +14,22 @@ use uuid::Uuid;
 use super::SourceFiles;
 use crate::failure::Failure;
 
-/// The pause between looks at the database. A publication must be in force everywhere within 2 s.
+/// Pause between looks at the database. A publication must take effect everywhere within 2 s.
 const EVERY: Duration = Duration::from_millis(500);
 
-/// The time limit of a look.
+/// Time limit for one look.
 const LOOK_MAX: Duration = Duration::from_secs(3);
 
-/// The mappings in force, kept current until the process ends. Cheap to clone.
+/// The current mappings, updated until the process ends. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct SourceWatch {
     current: watch::Receiver<Arc<Sources>>,
-    /// The reason why the newest publication is not in force here, if it is not.
+    /// Set while the newest publication can't take effect here, with the reason.
     problem: Arc<Mutex<Option<String>>>,
 }
 
 impl SourceWatch {
-    /// Reads what is in force, and follows what is published from then on until `stop`.
+    /// Reads the current source files, and follows publications until `stop`.
     pub async fn start(
         files: SourceFiles,
         pool: &PgPool,
@@ -52,12 +52,12 @@ impl SourceWatch {
         Ok(Self { current, problem })
     }
 
-    /// The mappings in force.
+    /// The current mappings.
     pub fn current(&self) -> watch::Receiver<Arc<Sources>> {
         self.current.clone()
     }
 
-    /// The reason why the newest publication is not in force here, if it is not.
+    /// The reason why the newest publication has not taken effect here; `None` if it has.
     pub fn problem(&self) -> Option<String> {
         self.problem.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -68,7 +68,7 @@ struct Follower {
     database: Deadlined,
     sender: watch::Sender<Arc<Sources>>,
     problem: Arc<Mutex<Option<String>>>,
-    /// Of the last publication that was looked at.
+    /// Identity of the last publication that was read.
     identity: Uuid,
 }
 
@@ -76,7 +76,7 @@ impl Follower {
     async fn run(mut self) {
         loop {
             tokio::time::sleep(EVERY).await;
-            // A database that is away is named by others, and asked again.
+            // Other parts report a database that is down; the next look asks again.
             if let Err(error) = self.look().await {
                 tracing::debug!(%error, "published source files can't be read");
             }

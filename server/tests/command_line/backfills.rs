@@ -1,4 +1,4 @@
-//! `plaudit tasks backfill`, and what a plan says of the past.
+//! `plaudit tasks backfill`, and the part of a plan about past actions.
 
 use plaudit_embedded::test_cluster;
 

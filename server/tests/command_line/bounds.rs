@@ -1,4 +1,4 @@
-//! Rule 23 for a whole process: what can't do its work says so, and what is slow keeps nobody else waiting.
+//! Rule 23 for a whole process: one that can't do its work says so, and slow parts delay no others.
 
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,8 @@ use sqlx::{Connection as _, PgConnection};
 use crate::place::{Place, status_of, token};
 use crate::program::{eventually, sample_tasks, scratch};
 
-/// A transaction that changes the columns of a table, and so holds it. Rolled back when it is dropped.
+/// A transaction that changes the columns of a table, and so locks it. Rolled back when it is
+/// dropped.
 async fn locked<'c>(
     table: &str,
     connection: &'c mut PgConnection,
@@ -26,7 +27,7 @@ async fn ready(url: &str) {
     eventually("readiness", async || (status_of(&readyz).await == 200).then_some(())).await;
 }
 
-/// The database answers, nothing waits to be written, and clients get nothing but errors.
+/// The database answers and no write waits, but clients get nothing but errors.
 #[tokio::test]
 async fn a_process_that_can_not_read_screens_is_not_ready() {
     let place = Place::prepare().await;
@@ -46,7 +47,7 @@ async fn a_process_that_can_not_read_screens_is_not_ready() {
     ready(&url).await;
 }
 
-/// What an auditor asks for hangs, many times over. Rewards are delivered, clients are served.
+/// Many requests of an auditor hang. Rewards are still delivered, and clients served.
 #[tokio::test]
 async fn slow_requests_of_operators_keep_neither_delivery_nor_clients_waiting() {
     let mut place = Place::prepare().await;
@@ -68,7 +69,7 @@ async fn slow_requests_of_operators_keep_neither_delivery_nor_clients_waiting() 
     let (_server, url) = place.serve(&[]).await;
     ready(&url).await;
     let mut connection = PgConnection::connect(&place.database).await.unwrap();
-    // Only what is asked here reads it.
+    // Only the requests of this test read this table.
     let mut holder = locked("streak_amnesties", &mut connection).await;
     let asking: Vec<_> = (0..30).map(|_| tokio::spawn(ask_again_and_again(url.clone()))).collect();
     eventually("requests that hang", async || {
@@ -95,7 +96,7 @@ async fn slow_requests_of_operators_keep_neither_delivery_nor_clients_waiting() 
     }
 }
 
-/// Asks for what hangs. The server gives up after some seconds.
+/// Repeats a request that hangs. The server gives up after some seconds.
 async fn ask_again_and_again(url: String) {
     let client = reqwest::Client::new();
     loop {

@@ -102,7 +102,7 @@ async fn rule_24_an_operator_restores_a_streak_by_command() {
     assert_eq!(run(&["tasks", "publish", tasks.to_str().unwrap()]).0, Some(0));
     let days_ago = |days: i64| Timestamp::now() - SignedDuration::from_hours(24 * days);
     signs_in(&database, days_ago(3)).await;
-    // Not yesterday: whenever the day ends meanwhile, this one is over and was missed.
+    // Not yesterday: even if a day ends during the test, this one is over and was missed.
     let missed = days_ago(2).to_string()[..10].to_owned();
     let restore = ["tasks", "restore", "ann", "sign-in", "--period", &missed, "--reason", "case 7"];
     let expected = format!("sign-in {missed}: filled, streak 2, longest 2\nreached milestone 2\n");

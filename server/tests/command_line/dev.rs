@@ -1,4 +1,4 @@
-//! `plaudit dev`: all of it here, and nothing left running.
+//! `plaudit dev`: everything runs on this machine, and nothing is left running.
 
 use std::net::TcpListener;
 use std::path::Path;
@@ -15,7 +15,7 @@ fn dev(dir: &Path) -> Running {
     Running::start(command(&["dev", "--quiet", "--listen", "127.0.0.1:0", "--dir", dir], &[]))
 }
 
-/// What it says of itself to programs, once all of it is there.
+/// The content of `dev.json`, once everything is ready.
 async fn described(running: &mut Running, dir: &Path) -> Value {
     running.line_with("Ready.").await;
     serde_json::from_slice(&std::fs::read(dir.join("dev.json")).unwrap()).unwrap()
@@ -30,7 +30,8 @@ async fn state_of_first_team(described: &Value) -> String {
     answer.json::<Value>().await.unwrap()["state"].as_str().unwrap().to_owned()
 }
 
-/// Does what `curl` would do, which need not be there, with what the shell makes of the line.
+/// Sends the request of a `curl` line, after a shell has expanded it. `curl` itself need not be
+/// installed.
 async fn as_copied(line: &str) -> Value {
     let printed = line.replace("; curl ", "; printf '%s\n' ");
     let printed = Command::new("sh").args(["-c", printed.trim()]).output().unwrap();

@@ -1,4 +1,4 @@
-//! The catalogues of `examples/`: each is valid, its picture shows its screen, and it runs.
+//! The catalogues of `examples/`: each is valid, its picture is up to date, and it runs.
 
 mod picture;
 
@@ -20,14 +20,14 @@ use serde_json::{Value, json};
 
 use crate::program::{Running, command, eventually, plaudit, text};
 
-/// Set to write the pictures anew instead of comparing them.
+/// Environment variable that has the pictures rewritten instead of compared.
 const WRITE: &str = "WRITE_EXAMPLE_PICTURES";
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples")
 }
 
-/// An example, with what it comes to if its actions are decided one after the other.
+/// An example, with the result of its actions, decided one after the other.
 struct Example {
     name: String,
     catalogue: Catalogue,
@@ -93,7 +93,7 @@ impl Example {
     }
 }
 
-/// The folders with a task file.
+/// The names of the folders with a task file.
 fn names() -> Vec<String> {
     let folders = fs::read_dir(folder()).unwrap().map(|entry| entry.unwrap());
     let with_tasks = folders.filter(|folder| folder.path().join("tasks.yaml").exists());
@@ -103,7 +103,7 @@ fn names() -> Vec<String> {
     names
 }
 
-/// `WRITE_EXAMPLE_PICTURES=1 cargo test -p plaudit pictures` writes them anew.
+/// `WRITE_EXAMPLE_PICTURES=1 cargo test -p plaudit pictures` rewrites them.
 #[test]
 fn the_pictures_of_the_examples_show_their_screens() {
     for name in names() {
@@ -136,7 +136,7 @@ fn every_example_has_a_page_and_ids_of_its_own() {
         let file = folder().join(&name).join("tasks.yaml");
         let valid = plaudit(&["tasks", "validate", file.to_str().unwrap()], &[]);
         assert!(valid.status.success(), "{}", text(&valid.stderr));
-        // A field that is missing is no match, which is what these conditions mean.
+        // A missing field does not match, as these conditions intend.
         let is_unwanted =
             |line: &&str| line.starts_with("warning: ") && !line.contains("without `has(");
         let said = text(&valid.stdout);

@@ -1,4 +1,4 @@
-//! The command line as an operator meets it: what is printed, and how a command ends.
+//! The command line as an operator uses it: output and exit codes.
 
 mod backfills;
 mod bounds;
@@ -112,7 +112,7 @@ async fn a_schema_of_another_version_is_refused_with_the_command_that_helps() {
     assert_eq!(newer.status.code(), Some(1), "{}", text(&newer.stderr));
 }
 
-/// What needs no configuration is not kept from its work by a fault in it.
+/// Commands that need no configuration run even if it is faulty.
 #[test]
 fn what_needs_no_configuration_does_not_read_it() {
     let sample = sample_tasks();
@@ -138,7 +138,7 @@ fn other_programs_variables_may_hold_any_bytes() {
     assert!(text(&refused.stderr).contains("PLAUDIT_KAFKA_GROUP"), "{}", text(&refused.stderr));
 }
 
-/// As in `plaudit config --help-settings | head -1`.
+/// The reader is gone, as in `plaudit config --help-settings | head -1`.
 #[test]
 fn a_reader_that_has_gone_is_no_reason_to_panic() {
     for arguments in [&["config", "--help-settings"][..], &["tasks", "schema"]] {

@@ -1,5 +1,5 @@
-//! A database that the first version left: `plaudit migrate` takes it to the new form, with its events untouched, and
-//! everything that was answered before is still true.
+//! A database of the first version: `plaudit migrate` brings it to the current form, leaves its
+//! events untouched, and all earlier answers stay true.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -127,7 +127,8 @@ async fn a_database_of_the_first_version_is_migrated_and_counts_on() {
     assert_eq!(schema::check(&pool).await.unwrap(), 64.try_into().unwrap());
     let executor = executor(&pool);
     let coins = json!({ "coins": 40 });
-    // What was decided is known, whether it moved something or not, and wherever it comes from.
+    // Decided actions are recognised, whether they moved something or not, and wherever they come
+    // from.
     for (offset, user, id, kind) in [
         (40, "ann", "g-1", "gift.sent"),
         (41, "ann", "x-1", "page.viewed"),
@@ -154,7 +155,7 @@ async fn a_database_of_the_first_version_is_migrated_and_counts_on() {
     let by_stock = outcome(&executor, claims("carol", "sign-in", None)).await;
     assert!(matches!(&by_stock, Outcome::Claimed(r) if r.milestone == 3), "{by_stock:?}");
 
-    // Nothing of bob is applied before what was parked is.
+    // No action of bob is applied before his parked one.
     let waits = outcome(&executor, acts(("bob", "t-8", "team.formed"), &json!({}), None)).await;
     assert!(matches!(waits, Outcome::Parked { .. }), "{waits:?}");
     let released = run(&["parked", "release", PARKED, "--reason", "the fault is mended"]);

@@ -1,4 +1,4 @@
-//! A server, and what an operator sees of it from the command line.
+//! A server, as an operator sees it from the command line.
 
 use std::time::{Duration, Instant};
 
@@ -13,7 +13,7 @@ use crate::program::{
 };
 use crate::sources::produce;
 
-/// The commands of the catalogue over HTTP, without the database, say what they say with it.
+/// The commands of the catalogue print the same over HTTP, without the database, as with it.
 fn the_catalogue_by_http_and_by_the_database(place: &Place, url: &str, sample: &str) {
     let operator = token(&["operator"]);
     let far = |arguments: &[&str]| {
@@ -107,7 +107,7 @@ async fn what_a_server_did_is_told_by_the_command_line_as_by_http() {
     let other = get(format!("{url}/v1/parked")).await;
     assert_eq!(other["parked"].as_array().unwrap().len(), 1);
 
-    // The record names no user, so that its end is in no history.
+    // The record names no user, so no history holds the decision about it.
     let operations = place.json(&["audit", "operations"]);
     assert_eq!(operations, get(format!("{url}/v1/audit/operations")).await);
     let last = &operations["operations"][0];
@@ -118,7 +118,7 @@ async fn what_a_server_did_is_told_by_the_command_line_as_by_http() {
 
     the_catalogue_by_http_and_by_the_database(&place, &url, sample.to_str().unwrap());
 
-    // The chain is continued by the server.
+    // The server continues the chain.
     eventually("the digests", async || {
         let found = place.json(&["audit", "verify", "u1"]);
         (found["covered"] == found["events"] && found["intact"] == true).then_some(())
@@ -146,7 +146,7 @@ async fn what_a_server_did_is_told_by_the_command_line_as_by_http() {
     assert_eq!(server.end(Signal::SIGTERM).await.code(), Some(0));
 }
 
-/// Reading a healthy topic again would let old actions count twice.
+/// Reading a healthy topic again would count old actions twice.
 #[tokio::test]
 async fn a_topic_is_accepted_anew_only_if_it_was_created_again() {
     let mut place = Place::prepare().await;
@@ -163,7 +163,7 @@ async fn a_topic_is_accepted_anew_only_if_it_was_created_again() {
     assert_eq!(code, Some(0), "{error}");
     assert_eq!(incarnation().await, 1);
 
-    // It is empty and was read up to 5: another topic under the same name.
+    // The topic is empty but was read up to 5: it is another topic under the same name.
     sources::note_applied(&pool, &topic, 1, [(0, 5)]).await.unwrap();
     let status = place.ingest_status(Some(1)).await;
     assert_eq!(status["topics"][0]["state"], "recreated");
@@ -226,7 +226,7 @@ async fn rule_23_a_server_ends_within_ten_seconds_whatever_hangs() {
     let stopped = Instant::now();
     let ended = server.end(Signal::SIGTERM).await;
     assert_eq!(ended.code(), Some(0), "{}", server.said().join("\n"));
-    // Half a second for the signal to arrive and the process to be gone.
+    // The limit allows half a second for the signal to arrive and the process to end.
     let limit = Duration::from_millis(10_500);
     assert!(stopped.elapsed() < limit, "{:?}:\n{}", stopped.elapsed(), server.said().join("\n"));
 }
@@ -261,7 +261,7 @@ async fn a_server_ends_well_while_its_lanes_are_held() {
 #[tokio::test]
 async fn a_server_whose_keys_were_never_fetched_is_not_ready() {
     let mut place = Place::prepare().await;
-    // It takes connections and says nothing.
+    // This server accepts connections and never answers.
     let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = format!("http://{}/keys", silent.local_addr().unwrap());
     place.set("PLAUDIT_AUTH_JWKS", &address);
@@ -287,7 +287,7 @@ async fn a_server_that_is_stopped_while_it_starts_ends_well() {
     }
 }
 
-/// Nothing is read before it is known that what was read could be served.
+/// Without keys nothing could be served, so nothing is read either.
 #[tokio::test]
 async fn a_server_without_keys_does_not_start() {
     let mut place = Place::prepare().await;

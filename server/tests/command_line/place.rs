@@ -53,7 +53,7 @@ impl Place {
         serde_json::from_str(&out).unwrap_or_else(|error| panic!("{arguments:?}: {error}: {out}"))
     }
 
-    /// Starts a server. Gives it with its address.
+    /// Starts a server. Returns it with its address.
     pub async fn serve(&self, arguments: &[&str]) -> (Running, String) {
         let all = [&["serve"], arguments].concat();
         let mut server = Running::start(command(&all, &self.variables()));
@@ -62,7 +62,7 @@ impl Place {
         (server, format!("http://{address}"))
     }
 
-    /// `accept-new-topic` asks the broker once too.
+    /// Runs `accept-new-topic`, again if the broker is too busy for its single request.
     pub async fn accept(&self, arguments: &[&str]) -> (Option<i32>, String, String) {
         let arguments = [&["ingest", "accept-new-topic", self.topic.as_str()], arguments].concat();
         eventually("an answer of the broker", async || {
@@ -71,7 +71,7 @@ impl Place {
         .await
     }
 
-    /// `ingest status` asks the broker once, which may be busy.
+    /// Runs `ingest status`, again if the broker is too busy for its single request.
     pub async fn ingest_status(&self, wanted: Option<i32>) -> Value {
         eventually("the status of the topic", async || {
             let (code, out, _) = self.run(&["ingest", "status", "--format", "json"]);

@@ -1,4 +1,5 @@
-//! Plaudit behind `PgBouncer` with its stock settings. Without the program the tests say that they are skipped.
+//! Plaudit behind `PgBouncer` with its default settings. Without the program the tests print that
+//! they are skipped.
 
 use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
@@ -20,7 +21,7 @@ fn program() -> Option<PathBuf> {
     found
 }
 
-/// A pooler in front of a new database, and the address of the database through it.
+/// Starts a pooler in front of a new database. Returns it with the address through it.
 async fn behind_a_pooler(program: PathBuf, mode: &str) -> (Running, String) {
     let url = test_cluster::create_database("pooled").await;
     let options = PgConnectOptions::from_str(&url).unwrap();
@@ -29,7 +30,7 @@ async fn behind_a_pooler(program: PathBuf, mode: &str) -> (Running, String) {
     let database = rest.split_once('/').unwrap().1;
     let users = scratch("pooler-users.txt", &format!("\"{user}\" \"{password}\"\n"));
     let port = port::choose_free().unwrap();
-    // It refuses to run as root.
+    // PgBouncer refuses to run as root.
     let is_root = std::fs::metadata("/proc/self").unwrap().uid() == 0;
     let account = if is_root { "user = postgres\n" } else { "" };
     let settings = scratch(

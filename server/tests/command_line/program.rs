@@ -1,4 +1,4 @@
-//! The program under test, and what it works on.
+//! The program under test, and its input.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,7 +12,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use plaudit_embedded::test_cluster;
 
-/// How long anything may take. Several builds and test programs may share two cores.
+/// Time limit for every wait. Several builds and test programs may share two cores.
 pub const PATIENCE: Duration = Duration::from_secs(120);
 
 const GLANCE: Duration = Duration::from_millis(50);
@@ -63,7 +63,7 @@ pub async fn migrated() -> String {
     url
 }
 
-/// Asks again until there is an answer, or `what` was waited for long enough.
+/// Repeats a question until there is an answer. Panics at the time limit.
 pub async fn eventually<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + PATIENCE;
     loop {
@@ -75,7 +75,7 @@ pub async fn eventually<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) 
     }
 }
 
-/// A running program, with all it has said so far. Killed when dropped, as a failed test does.
+/// A running program, with its output so far. Killed when dropped, which happens in a failed test.
 pub struct Running {
     child: Child,
     said: Arc<Mutex<Vec<String>>>,
@@ -94,7 +94,7 @@ impl Running {
         self.said.lock().unwrap().clone()
     }
 
-    /// The first line with `part` in it.
+    /// Waits for the first line that contains `part`.
     pub async fn line_with(&mut self, part: &str) -> String {
         let deadline = Instant::now() + PATIENCE;
         loop {
@@ -109,7 +109,7 @@ impl Running {
         }
     }
 
-    /// The processes that it has started, and theirs, each with when it began.
+    /// Its descendants, each with its start time.
     pub fn descendants(&self) -> BTreeMap<u32, u64> {
         let all = processes();
         let mut found = BTreeMap::new();
@@ -147,7 +147,7 @@ fn collect(from: impl Read + Send + 'static, said: &Arc<Mutex<Vec<String>>>) {
     });
 }
 
-/// Waits until none of these processes is there any more.
+/// Waits until all these processes have ended.
 pub async fn gone(processes_then: BTreeMap<u32, u64>) {
     eventually("the end of all that was started", async || {
         let now = processes();
@@ -157,7 +157,7 @@ pub async fn gone(processes_then: BTreeMap<u32, u64>) {
     .await;
 }
 
-/// Every process that is no mere status: its parent, and when it began.
+/// Every process but zombies, with its parent and its start time.
 fn processes() -> BTreeMap<u32, (u32, u64)> {
     let read = |entry: fs::DirEntry| {
         let pid = entry.file_name().to_str()?.parse().ok()?;

@@ -1,8 +1,8 @@
-//! From one installation to another: export, plan, publish.
+//! Promotion of tasks from one installation to another: export, plan, publish.
 
 use crate::program::{migrated, plaudit, scratch, text};
 
-/// An installation of its own, and what is printed by a command that succeeds.
+/// An installation with a database of its own, by its address.
 struct Installation(String);
 
 impl Installation {

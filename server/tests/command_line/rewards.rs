@@ -8,7 +8,7 @@ use sqlx::{Connection as _, PgConnection};
 
 use crate::program::{migrated, plaudit, scratch, text};
 
-/// A database with rewards that were granted by hand, and an operator at its command line.
+/// A database with grants by hand, and an operator at its command line.
 struct Desk {
     database: String,
 }
@@ -29,7 +29,7 @@ impl Desk {
         (code, read.unwrap_or_else(|error| panic!("{arguments:?}: {error}: {out}{err}")))
     }
 
-    /// Grants a user some coins. Gives the grant.
+    /// Grants a user some coins. Returns the grant.
     fn grant(&self, user: &str, amount: &str) -> String {
         let arguments = ["rewards", "grant", user, "--kind", "currency", "--code", "coin"];
         let rest = ["--amount", amount, "--line", "amends", "--reason", "a test"];
@@ -38,7 +38,7 @@ impl Desk {
         granted["grant"].as_str().unwrap().to_owned()
     }
 
-    /// Does what delivering and a payer do.
+    /// Settles a grant as the delivery does after a payer's answer.
     async fn settle(&self, grant: &str, state: &str) {
         let at = jiff::Timestamp::now().to_string();
         let more = match state {
@@ -55,7 +55,8 @@ impl Desk {
             .unwrap();
     }
 
-    /// Appends an event about a grant as stock postgres-es does; the next batch of the user, and `resync`, fold it.
+    /// Appends an event about a grant as stock postgres-es does; the next batch of the user, and
+    /// `resync`, fold it.
     async fn append(&self, grant: &str, event: &str, more: &Value) {
         let mut connection = PgConnection::connect(&self.database).await.unwrap();
         let (user, reward): (String, Value) = sqlx::query_as(
@@ -148,7 +149,7 @@ async fn grants_are_listed_shown_and_delivered_again_by_command() {
     assert!(history.contains("redelivery_requested") && history.contains("\"os:"), "{history}");
 }
 
-/// The reward was sent by a channel that is not the one of the settings.
+/// The reward was sent by a channel that is no longer configured.
 #[tokio::test]
 async fn rule_14_a_reward_that_was_sent_goes_to_another_payer_only_if_the_operator_says_so() {
     let desk = Desk::open().await;
@@ -216,14 +217,14 @@ async fn grants_are_reconciled_with_what_a_payer_says() {
     assert_eq!(report["states"], json!({"delivered": 4, "claimed": 1}));
     assert_eq!(report["differences"][0]["grant"], json!(missing));
 
-    // What was paid at another time is compared all the same, and nothing of that time is missing.
+    // Payments outside the span are compared all the same, and no grant of the span is missing.
     let (code, report) = reconcile("2020-01-01T00:00:00Z", &from, &["--against", file]);
     let counts = json!({"double": 1, "different_amount": 1, "unconfirmed": 1, "unknown": 1});
     assert_eq!((code, &report["counts"], &report["states"]), (Some(1), &counts, &json!({})));
     let (code, report) = reconcile(&from, until, &[]);
     assert_eq!((code, &report["differences"]), (Some(0), &json!([])), "nobody has failed");
 
-    // A grant whose time is over is pending, with a file of the payer and without.
+    // An overdue grant is pending, with a file of the payer and without.
     desk.queue(claimed, "now() - interval '1 minute'").await;
     let others = scratch("others.csv", &format!("grant,amount\n{paid},5\n"));
     let (code, report) = reconcile(&from, until, &["--against", others.to_str().unwrap()]);
@@ -240,7 +241,7 @@ async fn grants_are_reconciled_with_what_a_payer_says() {
     assert!(error.lines().count() < 25 && error.contains("30 lines"), "{error}");
 }
 
-/// A payer may have paid what was given up without an answer, and revoked then.
+/// A payer may have paid a reward that was given up without an answer and then revoked.
 #[tokio::test]
 async fn a_revoked_grant_that_may_be_paid_is_warned_of_and_reconciled() {
     let desk = Desk::open().await;

@@ -16,7 +16,7 @@ use tokio::net::TcpListener;
 use crate::place::{Place, status_of};
 use crate::program::{eventually, sample_tasks};
 
-/// A folder of one's own.
+/// Makes a new folder.
 fn folder() -> PathBuf {
     let name = test_cluster::unique_name("sources");
     let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
@@ -24,7 +24,7 @@ fn folder() -> PathBuf {
     path
 }
 
-/// Writes a source file by which records of a topic are teams that users have formed.
+/// Writes a source file that maps records of a topic to teams that users have formed.
 fn teams(folder: &Path, topic: &str, format: &str, user: &str) -> String {
     let action = json!({"id": "value.id", "source": "'/teams'", "type": "'team.formed'", "user": user,
         "time": "timestamp(value.at)"});
@@ -127,7 +127,7 @@ async fn a_published_file_is_in_force_within_two_seconds_and_keeps_its_history()
     assert_eq!(server.end(Signal::SIGTERM).await.code(), Some(0));
 }
 
-/// The look at the database is under way when its connection falls silent: the answer never comes.
+/// The connection falls silent during a look at the database: the answer never comes.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_connection_that_falls_silent_does_not_hide_a_published_file() {
     let mut place = Place::prepare().await;
@@ -177,7 +177,7 @@ async fn the_last_records_of_a_topic_are_tried_before_a_file_is_published() {
         said.contains("team.formed of user ann") && said.contains("1 record, 0 would"),
         "{said}"
     );
-    // By the files in force it is no CloudEvent.
+    // By the current files the record must be a CloudEvent, which it is not.
     let (code, said, _) = tried(&[]).await;
     assert_eq!(code, Some(1));
     assert!(said.contains("CloudEvent: parked: `specversion` is missing"), "{said}");

@@ -4,7 +4,7 @@ use sqlx::Connection as _;
 
 use crate::program::{migrated, plaudit, sample_tasks, scratch, text};
 
-/// Refused whole, with every error named by file, line and path.
+/// The file is refused as a whole, with every error named by file, line and path.
 #[test]
 fn rule_11_a_file_with_ten_errors_has_all_ten_named() {
     let file = scratch(
@@ -79,7 +79,7 @@ async fn tasks_are_published_shown_and_retired() {
     assert!(text(&unknown.stderr).contains("unknown task nothing"));
 }
 
-/// What only shows beside other files and the catalogue has its place in a file all the same.
+/// Errors that only show together with other files or the catalogue have a place in a file too.
 #[tokio::test]
 async fn versions_are_compared_and_an_export_publishes_to_the_same() {
     let url = migrated().await;

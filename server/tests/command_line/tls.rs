@@ -1,4 +1,4 @@
-//! TLS to PostgreSQL, with a certificate authority of one's own.
+//! TLS to PostgreSQL, with a private certificate authority.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -52,7 +52,7 @@ async fn the_certificate_of_the_database_is_checked_with_verify_full() {
     let start = || Postgres::start(&data, options.clone());
     let postgres = match start().await {
         Ok(postgres) => postgres,
-        // As root, PostgreSQL runs in a namespace in which it owns these files, or else as `postgres`.
+        // As root, PostgreSQL runs in a namespace where it owns these files, or else as `postgres`.
         Err(_) => {
             run(dir, "chown", &["postgres", "server.key"]);
             start().await.unwrap()

@@ -2,10 +2,10 @@
 
 use serde_json::{Map, Value};
 
-/// The head of the table.
+/// The header of the table.
 pub const HEAD: &str = "   seq  stored at             position  event                task                  period      details";
 
-/// One event, as the HTTP interface describes it (`event`), as a line under [`HEAD`].
+/// Formats an event of the HTTP interface as a line under [`HEAD`].
 pub fn row(event: &Value) -> String {
     let payload = event["payload"].as_object().cloned().unwrap_or_default();
     let reward = payload.get("reward").unwrap_or(&Value::Null);
@@ -18,7 +18,7 @@ pub fn row(event: &Value) -> String {
     format!(
         "{:>6}  {:<20}  {:<8}  {:<19}  {:<20}  {period:<10}  {}  <- {}",
         plain(&event["sequence"]),
-        // To the second; JSON has all of it.
+        // Cut to seconds; JSON has the full time.
         stored_at
             .split('.')
             .next()
@@ -33,7 +33,7 @@ pub fn row(event: &Value) -> String {
     .to_owned()
 }
 
-/// What is not in a column of its own.
+/// The fields of an event that have no column of their own.
 fn details(payload: &Map<String, Value>) -> impl Iterator<Item = String> {
     let in_columns = ["type", "task", "version", "period", "at", "closes_at"];
     payload.iter().filter(move |(name, _)| !in_columns.contains(&name.as_str())).map(
@@ -50,7 +50,7 @@ fn details(payload: &Map<String, Value>) -> impl Iterator<Item = String> {
     )
 }
 
-/// Such as `100 coin (line coins, grant 106e4ee3-…)`.
+/// Formats a reward, such as `100 coin (line coins, grant 106e4ee3-…)`.
 fn reward(reward: &Value) -> String {
     let [amount, code, line, grant] =
         ["amount", "code", "line", "grant"].map(|name| plain(&reward[name]));
@@ -96,7 +96,7 @@ fn cause(event: &Value) -> String {
     named("follower").or(named("command")).unwrap_or("unknown").to_owned()
 }
 
-/// Text without quotes; null is nothing.
+/// A value as text: without quotes, and empty for null.
 fn plain(value: &Value) -> String {
     match value {
         Value::Null => String::new(),

@@ -16,7 +16,7 @@ use crate::failure::Failure;
 use crate::output::{count, errln, outln};
 use crate::startup;
 
-/// Checks what is granted, as task files are checked.
+/// Checks the texts of a grant by the limits of task files.
 pub fn checked(payout: Payout, line: Option<&str>) -> Result<Payout, Failure> {
     let words = [
         ("--kind", Some(payout.kind.as_str()), 200),
@@ -49,7 +49,7 @@ pub async fn grant(
 ) -> Result<ExitCode, Failure> {
     let user = user.parse()?;
     let corrector = Corrector::open(config).await?;
-    // Known to the operator before anything can go wrong.
+    // Printed before anything can fail, so that the operator can repeat the command.
     let line = line.unwrap_or_else(|| {
         let line = Uuid::now_v7().to_string();
         errln!("line {line}; if this ends without an answer, repeat it with --line {line}");
@@ -75,7 +75,7 @@ pub async fn grant(
     Ok(ExitCode::SUCCESS)
 }
 
-/// Revokes grants. Exit code 1 if one of them can't be.
+/// Revokes grants. Exit code 1 if one of them can't be revoked.
 pub async fn revoke(
     config: &Config,
     grants: &[Uuid],
@@ -95,7 +95,7 @@ pub async fn revoke(
             continue;
         };
         let change = Change::Revoke { grant, whole_milestone };
-        // Only what nobody claimed has a milestone to look at.
+        // Only an unclaimed reward has a milestone that must be revoked as a whole.
         let unclaimed = entry.row.state == RewardState::Claimable;
         let reward = Some(entry.row.reward).filter(|_| unclaimed);
         match corrector.correct(&entry.user, (change, reward), why).await? {

@@ -1,5 +1,5 @@
-//! `plaudit rewards test-endpoint`: messages that pay nothing, and whether the endpoint answers as a payer
-//! should.
+//! `plaudit rewards test-endpoint`: sends messages that pay nothing, and checks whether the
+//! endpoint answers as a payer should.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -16,10 +16,10 @@ use crate::config::Config;
 use crate::failure::Failure;
 use crate::output::outln;
 
-/// How long the endpoint may take to answer.
+/// Time limit for an answer of the endpoint.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Sends a signed message, the same again, and one that nobody signed.
+/// Sends a signed message, the same message again, and one with a wrong signature.
 pub async fn test(
     config: &Config,
     url: &str,
@@ -89,7 +89,7 @@ fn report(what: &str, posted: &Posted, wants_2xx: bool) -> bool {
     is_right
 }
 
-/// The secret that was named, or those of the channel with this address.
+/// The given secret, or those of the channel with this address.
 fn secrets(config: &Config, url: &Url, named: Option<&str>) -> Result<Vec<Secret>, Failure> {
     if let Some(named) = named {
         return Ok(vec![Secret::parse(named).map_err(Failure::new)?]);

@@ -1,4 +1,4 @@
-//! `plaudit rewards reconcile`: what was granted, against what a payer says it paid.
+//! `plaudit rewards reconcile`: compares grants with the payments that a payer reports.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -13,7 +13,7 @@ use crate::cli::FormatKind;
 use crate::failure::Failure;
 use crate::output::{count, errln, outln, word};
 
-/// Compares, and prints each difference and how many there are of each kind.
+/// Compares, and prints each difference and the number of each kind.
 pub async fn run(
     pool: &PgPool,
     (from, until): (Timestamp, Timestamp),
@@ -36,7 +36,7 @@ pub async fn run(
     Ok(if report.differences.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// How long each channel may take: as long as it retries, and then as long as its payer may take to confirm by an action.
+/// Time limit of each channel: its retries, and then the confirmation of its payer by an action.
 fn deadlines(channels: &Channels) -> Deadlines {
     let kafka = (deliveries::IN_ORDER.to_owned(), channels.kafka.ack_within);
     let webhooks = channels.webhooks.iter().map(|webhook| {
@@ -61,7 +61,7 @@ fn print(report: &Reconciliation) {
     outln!("differences: {}", named(counts.collect()));
 }
 
-/// Reads the payer's file. Names the first lines that can't be read.
+/// Reads the payer's file. Prints the first lines that can't be read.
 pub fn payments(path: &Path) -> Result<Payments, Failure> {
     let name = path.display();
     let text =

@@ -1,4 +1,4 @@
-//! The end of a process in order: all parts end beside each other, within a time that they share.
+//! Stops a process in order: all parts end concurrently, within a common time limit.
 
 use std::time::Duration;
 
@@ -8,19 +8,19 @@ use plaudit_ingest::Ingest;
 
 use super::Serving;
 
-/// Requests may run this long after the signal to stop: longer than their deadline.
+/// Time limit for requests after the signal to stop; longer than their deadline.
 const REQUESTS_DRAIN: Duration = Duration::from_secs(5);
 
-/// All parts may take this long to end, together. What has not ended by then waits for a lane, a database or a
-/// broker, and is done again by whoever comes next.
+/// Time limit for all parts to end. A part that has not ended by then waits for a lane, a database
+/// or a broker; its work is done again by the next process.
 const DRAIN_MAX: Duration = Duration::from_secs(8);
 
-/// Connections to the database must be given back within this time at the end.
+/// Time limit for closing the connections to the database at the end.
 const POOL_CLOSE: Duration = Duration::from_millis(500);
 
 impl Serving {
-    /// Waits until every part has ended in order, which follows from the token of [`super::start`], or for
-    /// [`DRAIN_MAX`]. They end beside each other: none needs another to end first.
+    /// Waits until every part has ended, after the token of [`super::start`] was cancelled, but at
+    /// most [`DRAIN_MAX`]. They end concurrently: none needs another to end first.
     pub async fn drain(self) {
         let Self { ingest, api, delivery, events, digests, rebuilds, backfills, pools } = self;
         rebuilds.stop.cancel();
@@ -34,14 +34,14 @@ impl Serving {
             ended("the hash chains", DRAIN_MAX, digests.map(Runner::join)),
             ended("a rebuild", DRAIN_MAX, Some(rebuilds.running.wait())),
         );
-        // A client that does not take its answer keeps what it was read with.
+        // A client that does not take its answer keeps the connection that it was read with.
         if tokio::time::timeout(POOL_CLOSE, pools.close()).await.is_err() {
             tracing::warn!("some connections to the database were still in use at the end");
         }
     }
 }
 
-/// Waits for the end of a part, if it runs, for at most so long.
+/// Waits for the end of a part, if it runs, with a time limit.
 async fn ended(part: &str, at_most: Duration, end: Option<impl Future<Output = ()>>) {
     let Some(end) = end else { return };
     if tokio::time::timeout(at_most, end).await.is_err() {

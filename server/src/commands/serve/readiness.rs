@@ -13,7 +13,7 @@ use sqlx::PgPool;
 use super::screen_probe::ScreenProbe;
 use crate::source_files::SourceWatch;
 
-/// What the readiness of a process follows from.
+/// The parts that decide the readiness of a process.
 #[derive(Clone)]
 pub struct Parts {
     pub background: PgPool,

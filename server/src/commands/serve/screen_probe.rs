@@ -1,4 +1,5 @@
-//! Whether task screens can be read: what clients are served, whatever the database answers to a simpler question.
+//! Checks that task screens can be read, as clients read them: a simpler query may succeed while
+//! they fail.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -8,19 +9,20 @@ use plaudit_domain::lane::{Lane, LaneCount};
 use plaudit_projections::task_view::BatchingLoader;
 use tokio_util::sync::CancellationToken;
 
-/// How long the probe rests between two reads.
+/// Pause between two reads.
 const EVERY: Duration = Duration::from_secs(1);
 
-/// The time limit of a read.
+/// Time limit for one read.
 const READ_MAX: Duration = Duration::from_secs(2);
 
-/// So many reads in a row must fail: one may have met a connection that was lost.
+/// Number of failures in a row that makes the process unready. A single read may have hit a lost
+/// connection.
 const FAILURES_MIN: u32 = 2;
 
-/// A user of whom nothing is stored.
+/// A user without stored events.
 const NOBODY: &str = "plaudit.readiness";
 
-/// Reads the same screen again and again, by the statement and the connections of all screens.
+/// Reads the same screen repeatedly, with the statement and the connections of all screens.
 #[derive(Debug, Default)]
 pub struct ScreenProbe {
     failed: Mutex<Option<Failed>>,
@@ -55,12 +57,12 @@ impl ScreenProbe {
         probe
     }
 
-    /// The error says why screens can't be read.
+    /// Fails with the reason if screens can't be read.
     pub fn ready(&self) -> Result<(), String> {
         self.why(|in_a_row| in_a_row >= FAILURES_MIN).map_or(Ok(()), Err)
     }
 
-    /// A failure that may stay the only one.
+    /// A failure that does not make the process unready yet.
     pub fn warning(&self) -> Option<String> {
         self.why(|in_a_row| in_a_row < FAILURES_MIN)
     }

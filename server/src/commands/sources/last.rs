@@ -18,8 +18,8 @@ use crate::output::{count, outln};
 use crate::source_files::SourceFiles;
 use crate::startup;
 
-/// Shows what each record would become, by this file or else by those in force. Exit code 1 if one of them
-/// would be parked.
+/// Shows the outcome of each record by this file, or else by the current files. Exit code 1 if a
+/// record would be parked.
 pub async fn run(
     config: &Config,
     file: Option<&Path>,
@@ -54,7 +54,7 @@ pub async fn run(
     Ok(if parked > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-/// Those of the folder alone where no database is configured.
+/// The current mappings; those of the folder alone if no database is configured.
 async fn in_force(config: &Config) -> Result<Sources, Failure> {
     let files = SourceFiles::read(config)?;
     if config.get("database.url").is_none() {
@@ -64,7 +64,7 @@ async fn in_force(config: &Config) -> Result<Sources, Failure> {
     files.in_force(&pool).await
 }
 
-/// The outcomes of a record by the entries for its topic whose `when` is true.
+/// The outcomes of a record by the entries of its topic whose `when` is true.
 async fn outcomes(
     sources: &Arc<Sources>,
     record: &OwnedRecord,

@@ -19,7 +19,7 @@ use crate::output::{count, errln, outln};
 use crate::source_files::{SourceFiles, name_of};
 use crate::{operator, startup};
 
-/// The most files of one publication, and the most bytes of a name.
+/// Maximum number of files of one publication, and of bytes of a name.
 const FILES_MAX: usize = 100;
 const NAME_BYTES_MAX: usize = 100;
 
@@ -35,7 +35,7 @@ impl From<sqlx::Error> for Refused {
     }
 }
 
-/// Publishes files. All that is wrong with them, or between them and what is published, is named.
+/// Publishes files. Prints all faults in them, and all conflicts with published files.
 pub async fn publish(
     config: &Config,
     files: &[PathBuf],
@@ -105,7 +105,7 @@ fn print_published(published: &[FilePublished]) {
     }
 }
 
-/// The files by name. Two of one name would be one.
+/// Reads the files by name. Two files of the same name are refused: one would replace the other.
 fn read(files: &[PathBuf]) -> Result<Vec<(String, String)>, Failure> {
     if files.len() > FILES_MAX {
         return Err(Failure::new(format!("at most {FILES_MAX} files can be published at once")));
@@ -151,7 +151,7 @@ fn author(why: &Reason) -> Result<Author, Failure> {
     Ok(Author { by: operator::name(), reason })
 }
 
-/// Lists what is in force here.
+/// Lists the current source files of this process's folder and of the database.
 pub async fn list(config: &Config, format: FormatKind) -> Result<ExitCode, Failure> {
     let (pool, _) = startup::checked_database(config).await?;
     let folder = SourceFiles::read(config)?;
@@ -170,7 +170,7 @@ pub async fn list(config: &Config, format: FormatKind) -> Result<ExitCode, Failu
     Ok(ExitCode::SUCCESS)
 }
 
-/// Shows who published a file when, and why.
+/// Lists the versions of a file with author, time and reason.
 pub async fn history(config: &Config, name: &str, format: FormatKind) -> Result<ExitCode, Failure> {
     let (pool, _) = startup::checked_database(config).await?;
     let versions = known(&pool, name).await?;
@@ -221,7 +221,7 @@ pub(super) fn version_of<'v>(
     versions.iter().find(|known| known.version == number).ok_or_else(missing)
 }
 
-/// Takes a published file back.
+/// Withdraws a published file.
 pub async fn withdraw(config: &Config, name: &str, why: &Reason) -> Result<ExitCode, Failure> {
     let author = author(why)?;
     let (pool, _) = startup::checked_database(config).await?;

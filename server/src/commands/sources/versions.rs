@@ -14,13 +14,14 @@ use crate::failure::Failure;
 use crate::output::outln;
 use crate::startup;
 
-/// How long two versions are compared. After that the difference is correct, but no longer the shortest.
+/// Time limit for the search of the shortest difference. After that the difference is correct, but
+/// may be longer.
 const COMPARING_MAX: Duration = Duration::from_secs(2);
 
-/// Lines around a change.
+/// Number of unchanged lines shown around a change.
 const CONTEXT_LINES: usize = 3;
 
-/// Compares two versions of a file line by line. One that withdrew the file has no lines.
+/// Compares two versions of a file line by line. A version that withdrew the file has no lines.
 pub async fn diff(
     config: &Config,
     name: &str,
@@ -52,7 +53,7 @@ pub async fn diff(
     Ok(ExitCode::SUCCESS)
 }
 
-/// Publishes an earlier version again, as a new one. It is checked as any other publication is.
+/// Publishes an earlier version again, as a new one, with the same checks as any publication.
 pub async fn roll_back(
     config: &Config,
     name: &str,

@@ -1,4 +1,4 @@
-//! `plaudit tasks backfill`, and what a plan says of backfills.
+//! `plaudit tasks backfill`, and the part of a plan about backfills.
 
 use std::process::ExitCode;
 

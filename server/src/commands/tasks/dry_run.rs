@@ -17,17 +17,18 @@ use crate::cli::FormatKind;
 use crate::failure::Failure;
 use crate::output::{count, outln};
 
-/// What `simulate` is to try.
+/// The input of `simulate`.
 pub struct Asked {
     /// Task files.
     pub drafts: Vec<TaskDefinition>,
-    /// On whose history.
+    /// The user whose history the actions are added to; `None`: each action's user starts without
+    /// one.
     pub user: Option<String>,
     /// The file with the actions.
     pub actions: Option<PathBuf>,
 }
 
-/// The user, task and action that `why` explains.
+/// The input of `why`.
 pub struct WhyAsked {
     /// The user.
     pub user: String,
@@ -37,7 +38,7 @@ pub struct WhyAsked {
     pub action: Option<PathBuf>,
 }
 
-/// Explains why a task does not move.
+/// Explains why a task does not move for a user.
 pub async fn why(
     source: &CatalogueSource,
     asked: WhyAsked,
@@ -55,7 +56,7 @@ pub async fn why(
     Ok(ExitCode::SUCCESS)
 }
 
-/// Reads the one action of a file.
+/// Reads a file that must hold exactly one action.
 fn read_action(path: &Path, user: &UserId) -> Result<Action, Failure> {
     let mut actions = read_actions(path, Some(user))?;
     let one = actions.pop().filter(|_| actions.is_empty());
@@ -201,8 +202,8 @@ fn plain(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
-/// Reads actions: one, an array, or one a line. With a user, what is missing of their attributes is filled in,
-/// so that a file may hold no more than `{"type": "gift.sent", "data": {"coins": 5}}`.
+/// Reads actions: one, an array, or one per line. With a user, missing attributes are filled in, so
+/// that a file may just hold `{"type": "gift.sent", "data": {"coins": 5}}`.
 fn read_actions(path: &Path, user: Option<&UserId>) -> Result<Vec<Action>, Failure> {
     let named = |why: &dyn std::fmt::Display| Failure::new(format!("{}: {why}", path.display()));
     let text = std::fs::read_to_string(path).map_err(|error| named(&error))?;

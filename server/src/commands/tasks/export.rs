@@ -12,8 +12,8 @@ use super::source::CatalogueSource;
 use crate::failure::Failure;
 use crate::output::{errln, outln};
 
-/// Prints these tasks, or all that are not retired, as a task file. What the file can't say is a comment in it, and
-/// a line of standard error.
+/// Prints these tasks, or all that are not retired, as a task file. Facts that the file can't
+/// express become comments in it, and lines of standard error.
 pub async fn export(source: &CatalogueSource, ids: &[String]) -> Result<ExitCode, Failure> {
     let listed = source.list().await?.into_iter();
     let statuses: BTreeMap<_, _> = listed.map(|task| (task.id, task.status)).collect();
@@ -34,7 +34,7 @@ pub async fn export(source: &CatalogueSource, ids: &[String]) -> Result<ExitCode
     Ok(ExitCode::SUCCESS)
 }
 
-/// The versions in force of these tasks.
+/// Reads the current versions of these tasks.
 async fn in_force(
     source: &CatalogueSource,
     ids: &[TaskId],
@@ -58,7 +58,7 @@ async fn in_force(
     Ok(definitions)
 }
 
-/// Names what is different where the file is published.
+/// Lists the differences between this installation and one where the file is published.
 fn remarks(definitions: &[TaskDefinition], statuses: &BTreeMap<TaskId, Status>) -> Vec<String> {
     let exported: BTreeSet<&TaskId> = definitions.iter().map(|task| &task.id).collect();
     let mut remarks = Vec::new();

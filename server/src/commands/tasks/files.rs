@@ -1,4 +1,4 @@
-//! Task files: reading them, and naming what is wrong with its place.
+//! Reads task files, and prints their errors with their places.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use plaudit_task_file::{Diagnostic, LocatedTask};
 
 use crate::output::{count, errln, outln};
 
-/// Checks task files. What is suspicious is a line of standard output: the files are valid.
+/// Checks task files. Warnings go to standard output: the files are valid.
 pub fn validate(files: &[PathBuf]) -> ExitCode {
     let Some(read) = read(files) else { return ExitCode::FAILURE };
     read.print_warnings();
@@ -26,12 +26,12 @@ pub fn validate(files: &[PathBuf]) -> ExitCode {
 pub struct ReadFiles<'f> {
     /// Their tasks, in the order of the files.
     pub tasks: Vec<FiledTask<'f>>,
-    /// Suspicious parts of the files outside of their tasks.
+    /// Warnings about parts of the files outside of their tasks.
     beside_tasks: Vec<(&'f Path, Diagnostic)>,
 }
 
 impl ReadFiles<'_> {
-    /// Prints what is suspicious in the files by themselves.
+    /// Prints the warnings about the files, without those that need the catalogue.
     pub fn print_warnings(&self) {
         self.print_beside_tasks();
         for FiledTask { file, task } in &self.tasks {
@@ -40,7 +40,7 @@ impl ReadFiles<'_> {
         }
     }
 
-    /// Prints what is suspicious in these tasks, as a plan or a publication says, with its place in the files.
+    /// Prints the warnings of a plan or a publication, with their places in the files.
     pub fn print_warnings_of<'p>(
         &self,
         warned: impl Iterator<Item = (&'p TaskId, &'p [PlannedWarning])>,
@@ -60,7 +60,7 @@ impl ReadFiles<'_> {
     }
 }
 
-/// A warning is part of the result: the lines of standard error are errors.
+/// Prints a warning to standard output: it is part of the result, and standard error is for errors.
 fn print_warning(file: &Path, warning: &Diagnostic) {
     outln!("warning: {}:{warning}", file.display());
 }
@@ -73,24 +73,24 @@ pub struct FiledTask<'f> {
     pub task: LocatedTask,
 }
 
-/// Prints what is wrong, a line for each error.
+/// Prints errors, a line each, and counts them.
 #[derive(Default)]
 pub struct Told(usize);
 
 impl Told {
-    /// One error that has no place in a file.
+    /// Prints an error without a place in a file.
     pub fn plain(&mut self, error: &str) {
         errln!("{error}");
         self.0 += 1;
     }
 
-    /// One error with its place.
+    /// Prints an error with its place.
     pub fn error(&mut self, file: &Path, error: &Diagnostic) {
         errln!("{}:{error}", file.display());
         self.0 += 1;
     }
 
-    /// The last line, if there were errors.
+    /// Prints the last line, with the number of errors, if there were any.
     pub fn sum(&self) {
         if self.0 > 0 {
             errln!("{}; nothing was changed", count(self.0, "error"));
@@ -98,7 +98,7 @@ impl Told {
     }
 }
 
-/// Reads task files; every error goes to standard error, a line each, then their count.
+/// Reads task files. Prints every error on standard error, a line each, then their number.
 pub fn read(files: &[PathBuf]) -> Option<ReadFiles<'_>> {
     let mut all = ReadFiles { tasks: Vec::new(), beside_tasks: Vec::new() };
     let mut told = Told::default();
@@ -123,7 +123,7 @@ pub fn read(files: &[PathBuf]) -> Option<ReadFiles<'_>> {
     (told.0 == 0).then_some(all)
 }
 
-/// Within a file they were refused when it was read.
+/// Refuses ids that several files use. Duplicates within a file were refused when it was read.
 fn refuse_duplicate_ids(tasks: &[FiledTask<'_>], told: &mut Told) {
     let mut first = HashMap::new();
     for FiledTask { file, task } in tasks {
@@ -141,7 +141,7 @@ pub fn definitions_of(tasks: &[FiledTask<'_>]) -> Vec<TaskDefinition> {
     tasks.iter().map(|filed| filed.task.definition.clone()).collect()
 }
 
-/// What only shows beside the catalogue has its place in a file all the same.
+/// Prints a conflict with the catalogue, with its place in the files if it has one.
 pub fn tell_unfit(unfit: &Unfit, tasks: &[FiledTask<'_>], told: &mut Told) {
     match tasks.iter().find(|filed| filed.task.definition.id == unfit.task) {
         Some(FiledTask { file, task }) => told.error(file, &task.diagnostic(&unfit.field, unfit)),

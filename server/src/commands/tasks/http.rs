@@ -17,13 +17,13 @@ use serde_json::{Value, json};
 
 use super::source::{ListedTask, TaskHistory};
 
-/// How long a request may take: the server answers within 5 s.
+/// Time limit for a request: the server answers within 5 s.
 const TIMEOUT: Duration = Duration::from_secs(15);
 
-/// Amnesties of streaks.
+/// Path of the amnesties.
 const AMNESTIES: &str = "/v1/streaks/amnesties";
 
-/// How many entries a list has at most.
+/// Maximum number of entries of a list.
 const LIMIT: u32 = 1_000;
 
 /// A server.
@@ -34,10 +34,10 @@ pub struct HttpCatalogue {
     token: String,
 }
 
-/// Why a server did not do what was asked.
+/// Error of a request to a server.
 #[derive(Debug, thiserror::Error)]
 pub enum HttpError {
-    /// No answer.
+    /// The server does not answer.
     #[error("the server does not answer: {0}")]
     Request(#[from] reqwest::Error),
     /// The input was refused; each error has a place.
@@ -48,10 +48,10 @@ pub enum HttpError {
     Refused {
         /// The HTTP status.
         status: u16,
-        /// What the server says.
+        /// The server's explanation.
         detail: String,
     },
-    /// The answer is not one of this version's.
+    /// The answer is not one of this version.
     #[error("the server's answer can't be read; is it of the same version? {0}")]
     Unreadable(serde_json::Error),
 }
@@ -59,9 +59,9 @@ pub enum HttpError {
 /// One error of refused input.
 #[derive(Debug, Deserialize)]
 pub struct InputError {
-    /// What is wrong.
+    /// The explanation.
     pub detail: String,
-    /// Where: a JSON Pointer.
+    /// Place of the error in the input, a JSON Pointer.
     pub pointer: Option<String>,
 }
 
@@ -100,7 +100,7 @@ struct ListPage {
     next: Option<TaskId>,
 }
 
-/// The part of a task, or of a change of its status, that names the tasks that need it.
+/// The tasks that need a task, in an answer about it or about a change of its status.
 #[derive(Deserialize)]
 struct NeededBy {
     #[serde(default)]
@@ -168,12 +168,12 @@ impl HttpCatalogue {
         Ok(published.published)
     }
 
-    /// What publishing would change.
+    /// Plans a publication.
     pub async fn plan(&self, definitions: &[TaskDefinition]) -> Result<Plan, HttpError> {
         self.answer(self.file("/v1/tasks/plan", definitions)).await
     }
 
-    /// Pauses, resumes or retires a task. Returns the tasks that miss it then.
+    /// Pauses, resumes or retires a task. Returns the tasks that need it.
     pub async fn set_status(
         &self,
         id: &TaskId,
@@ -243,13 +243,13 @@ impl HttpCatalogue {
         Ok(task.needed_by)
     }
 
-    /// The reasons why a task does not move for a user.
+    /// Explains why a task does not move for a user.
     pub async fn why(&self, id: &TaskId, input: &Value) -> Result<Value, HttpError> {
         let path = format!("/v1/tasks/{id}/why");
         self.answer(self.client.post(self.at(&path)).json(input)).await
     }
 
-    /// A dry run.
+    /// Makes a dry run.
     pub async fn simulate(&self, input: &Value) -> Result<Value, HttpError> {
         self.answer(self.client.post(self.at("/v1/tasks/simulate")).json(input)).await
     }
@@ -301,7 +301,7 @@ impl HttpCatalogue {
     }
 }
 
-/// A value in a query.
+/// Encodes a value for a path or a query.
 ///
 /// # Source
 ///

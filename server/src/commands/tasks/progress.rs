@@ -15,14 +15,14 @@ use crate::commands::corrections::{
 use crate::config::{Config, ConfigError};
 use crate::failure::Failure;
 
-/// A wanted change of a period.
+/// A correction of a period.
 #[derive(Debug, Clone, Copy)]
 pub enum Wanted {
-    /// Other progress.
+    /// Changes its progress.
     Adjust(Adjustment),
-    /// Its end.
+    /// Completes it.
     Complete,
-    /// Its beginning.
+    /// Restarts it.
     Reset,
 }
 

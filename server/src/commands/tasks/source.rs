@@ -1,4 +1,4 @@
-//! Where the catalogue is: in the database, or behind a server.
+//! Access to the catalogue, in the database or through a server.
 
 use std::time::Duration;
 
@@ -27,10 +27,10 @@ use crate::config::{Config, ConfigError};
 use crate::failure::Failure;
 use crate::{operator, startup};
 
-/// The most backfills that are listed.
+/// Maximum number of backfills that are listed.
 const BACKFILLS_MAX: i64 = 1_000;
 
-/// Where the catalogue is.
+/// The catalogue, in the database or behind a server.
 pub enum CatalogueSource {
     /// In the database.
     Database(PgPool, LaneCount),
@@ -43,30 +43,30 @@ pub enum CatalogueSource {
 pub struct ListedTask {
     /// Its id.
     pub id: TaskId,
-    /// Whether it moves.
+    /// Active, paused or retired.
     pub status: Status,
-    /// The version in force.
+    /// The current version.
     pub version: u32,
-    /// Of which kind it is.
+    /// The kind of task.
     pub kind: Kind,
-    /// In its default language.
+    /// The title in the default language.
     #[serde(skip_serializing)]
     pub title: String,
-    /// When the version in force was published.
+    /// Time of publication of the current version.
     pub published_at: Timestamp,
 }
 
-/// A task with all that was ever published of it.
+/// A task with all its versions.
 #[derive(Debug, Deserialize)]
 pub struct TaskHistory {
     /// Its id.
     #[serde(rename = "task")]
     pub id: TaskId,
-    /// Whether it moves.
+    /// Active, paused or retired.
     pub status: Status,
     /// Oldest first.
     pub versions: Vec<PublishedVersion>,
-    /// Who changed it and why, oldest first.
+    /// Changes with authors and reasons, oldest first.
     pub changes: Vec<TaskChange>,
 }
 
@@ -79,25 +79,25 @@ pub struct PublishedVersion {
     pub definition: TaskDefinition,
 }
 
-/// Why the catalogue did not answer, or refused.
+/// Error of the catalogue.
 #[derive(Debug, thiserror::Error)]
 pub enum SourceError {
-    /// The catalogue in the database.
+    /// Error of the catalogue in the database.
     #[error(transparent)]
     Catalogue(#[from] PublishError),
-    /// The server.
+    /// Error of the server.
     #[error(transparent)]
     Http(#[from] HttpError),
-    /// An amnesty in the database.
+    /// Error of an amnesty in the database.
     #[error(transparent)]
     Amnesty(#[from] AmnestyError),
-    /// A backfill in the database.
+    /// Error of a backfill in the database.
     #[error(transparent)]
     Backfill(#[from] BackfillChangeError),
-    /// A dry run.
+    /// Error of a dry run.
     #[error(transparent)]
     Simulation(#[from] SimulationError),
-    /// An explanation.
+    /// Error of an explanation.
     #[error(transparent)]
     Why(#[from] WhyError),
 }
@@ -115,7 +115,7 @@ impl From<sqlx::Error> for SourceError {
 }
 
 impl TaskHistory {
-    /// The version in force.
+    /// The current version.
     pub fn current(&self) -> Result<&PublishedVersion, Failure> {
         let none = || Failure::new(format!("task {} has no version", self.id));
         self.versions.last().ok_or_else(none)
@@ -134,7 +134,8 @@ impl TaskHistory {
 }
 
 impl CatalogueSource {
-    /// The server at `url`, or else the database of the configuration, which is read only then.
+    /// Opens the server at `url`, or else the configured database. The configuration is read only
+    /// for the latter.
     pub async fn open(
         url: Option<&str>,
         token: Option<&str>,
@@ -155,7 +156,7 @@ impl CatalogueSource {
                 let catalogue =
                     pool::within(pool::ANSWER_MAX, CatalogueStore::default().newest(pool)).await?;
                 let mut tasks: Vec<_> = catalogue.tasks().iter().map(listed).collect();
-                // As over HTTP.
+                // The order is the same as over HTTP.
                 tasks.sort_by(|a, b| a.id.cmp(&b.id));
                 Ok(tasks)
             }
@@ -200,7 +201,7 @@ impl CatalogueSource {
         }
     }
 
-    /// What publishing would change. A server counts users for as long as a request may take.
+    /// Plans a publication. A server counts users only for as long as a request may take.
     pub async fn plan(
         &self,
         tasks: &[&LocatedTask],
@@ -254,7 +255,7 @@ impl CatalogueSource {
         }
     }
 
-    /// Pauses, resumes or retires a task. Returns the tasks that miss it then.
+    /// Pauses, resumes or retires a task. Returns the tasks that need it, none if it is active.
     pub async fn set_status(
         &self,
         id: &TaskId,
@@ -342,7 +343,7 @@ impl CatalogueSource {
         }
     }
 
-    /// A dry run, as JSON.
+    /// Makes a dry run; the answer is JSON.
     pub async fn simulate(
         &self,
         input: SimulationInput,
@@ -360,7 +361,7 @@ impl CatalogueSource {
         }
     }
 
-    /// The reasons why a task does not move for a user, as JSON.
+    /// Explains why a task does not move for a user; the answer is JSON.
     pub async fn why(
         &self,
         user: UserId,

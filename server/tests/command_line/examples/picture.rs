@@ -1,4 +1,4 @@
-//! A picture of a task screen: what an app could show of the answer to `GET /v1/users/{user}/tasks`.
+//! A picture of a task screen, as an app could show the answer to `GET /v1/users/{user}/tasks`.
 
 use std::fmt::Write as _;
 
@@ -6,10 +6,10 @@ use serde_json::Value;
 
 const WIDTH: i64 = 460;
 const MARGIN: i64 = 14;
-/// Of the text and the bars within a card.
+/// Left edge of the text and the bars within a card.
 const LEFT: i64 = MARGIN + 14;
 const RIGHT: i64 = WIDTH - MARGIN - 14;
-/// Cells of a board in a row.
+/// Number of cells in a row of a board.
 const CELLS: i64 = 7;
 const CELL_HEIGHT: i64 = 62;
 
@@ -196,7 +196,7 @@ fn reward_lines(reward: &Value) -> Vec<String> {
     let pays = |of: &Value| format!("{} × {}", number(&of["amount"]), words(&of["code"]));
     let choices = list(&reward["one_of"]);
     if choices.is_empty() {
-        // A title stands for one of the thing, unless chance decided what it became.
+        // A title alone means one piece, unless chance decided what it became.
         let is_one = reward["kind"] == "item" && reward["amount"] == 1;
         return match title.as_str() {
             "" => vec![pays(reward)],
