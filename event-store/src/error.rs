@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use plaudit_domain::catalogue::BudgetKey;
 use plaudit_domain::lane::Lane;
 
+use crate::lanes::Contention;
 use crate::reader::Unreadable;
 
 /// The reason why a batch has no outcome. Nothing of it was stored, except possibly after
@@ -16,10 +17,10 @@ pub enum ExecuteError {
     /// The database did not answer, or the batch lost to a concurrent writer on every attempt.
     #[error("the database is not available: {0}")]
     Unavailable(#[source] sqlx::Error),
-    /// The lanes are held by another session: another writer, or an open transaction of stock
+    /// Lanes are held by another session: another writer, or an open transaction of stock
     /// postgres-es.
-    #[error("{} held by another writer", lanes_are(.0))]
-    LanesBusy(std::collections::BTreeSet<Lane>),
+    #[error("{}", busy_text(.0))]
+    LanesBusy(Contention),
     /// Other batches used up a budget first. Holds the windows that this batch takes from.
     #[error("a budget no longer holds what was granted of it")]
     BudgetTaken(BTreeSet<BudgetKey>),
@@ -92,11 +93,19 @@ impl ExecuteError {
     }
 }
 
-fn lanes_are(lanes: &std::collections::BTreeSet<Lane>) -> String {
+fn busy_text(Contention { held, gate_closed }: &Contention) -> String {
+    match (held.len(), gate_closed) {
+        (0, true) => "all lanes are being locked, as by the swap of a rebuild".to_owned(),
+        (0, false) => "a lane was held by another writer until a moment ago".to_owned(),
+        (1, _) => format!("lane {} is held by another writer", listed(held)),
+        _ => format!("lanes {} are held by another writer", listed(held)),
+    }
+}
+
+fn listed(lanes: &BTreeSet<Lane>) -> String {
     let named: Vec<String> = lanes.iter().take(8).map(ToString::to_string).collect();
     let more = if lanes.len() > named.len() { ", …" } else { "" };
-    let (noun, verb) = if lanes.len() == 1 { ("lane", "is") } else { ("lanes", "are") };
-    format!("{noun} {}{more} {verb}", named.join(", "))
+    format!("{}{more}", named.join(", "))
 }
 
 /// True if the same statements may work later. False only for errors that the values of an item

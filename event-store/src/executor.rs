@@ -293,7 +293,7 @@ impl Executor {
     ) -> Result<Done<'b>, ExecuteError> {
         let locked = match lanes::lock(&part.lanes(), how.wait, tx).await? {
             LockOutcome::Locked(locked) => locked,
-            LockOutcome::Busy(busy) => return Err(ExecuteError::LanesBusy(busy)),
+            LockOutcome::Busy(contention) => return Err(ExecuteError::LanesBusy(contention)),
         };
         let in_force = self.in_force(locked.catalogue_identity, tx).await?;
         let InForce { catalogue, backfills } = &in_force;

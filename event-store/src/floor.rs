@@ -42,7 +42,7 @@ pub async fn write(
     let mut tx = pool.begin_with(crate::pool::BEGIN_PROBING).await?;
     let locked = match lanes::lock(&in_lanes, LaneWait::UpTo(LANE_WAIT), &mut tx).await? {
         LockOutcome::Locked(locked) => locked,
-        LockOutcome::Busy(busy) => return Err(ExecuteError::LanesBusy(busy)),
+        LockOutcome::Busy(contention) => return Err(ExecuteError::LanesBusy(contention)),
     };
     states::load(&users, states::Verify::Lanes(&BTreeSet::new()), None, &BTreeSet::new(), &mut tx)
         .await?;

@@ -10,6 +10,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use plaudit_domain::lane::{Lane, Position};
+use sqlx::postgres::PgRow;
 use sqlx::{Executor as _, PgConnection, Row};
 use uuid::Uuid;
 
@@ -66,9 +67,26 @@ pub enum LaneWait {
 pub enum LockOutcome {
     /// All lanes are locked.
     Locked(Locked),
-    /// These lanes may be held by another session; after [`LaneWait::UpTo`] these are all the lanes
-    /// asked for. The transaction must be rolled back.
-    Busy(BTreeSet<Lane>),
+    /// Some lanes could not be locked. The transaction must be rolled back.
+    Busy(Contention),
+}
+
+/// What kept lanes from being locked.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Contention {
+    /// The lanes that another session holds. Empty if a lane became free just after the wait for it
+    /// had ended, or if only the gate is closed.
+    pub held: BTreeSet<Lane>,
+    /// True if another session is locking all lanes, as the swap of a rebuild does. Until it ends,
+    /// no lane can be locked.
+    pub gate_closed: bool,
+}
+
+impl Contention {
+    /// True if work of this lane has to wait.
+    pub fn delays(&self, lane: Lane) -> bool {
+        self.gate_closed || self.held.contains(&lane)
+    }
 }
 
 /// Locks lanes for the transaction and reads their heads, in one round trip. The heads are read by
@@ -81,50 +99,52 @@ pub async fn lock(
     wait: LaneWait,
     connection: &mut PgConnection,
 ) -> sqlx::Result<LockOutcome> {
-    lock_by(&lock_sql(lanes, wait, Gate::Pass), lanes, connection).await
-}
-
-/// Locks all lanes, ahead of every batch that has not begun.
-pub async fn lock_all(
-    lanes: &BTreeSet<Lane>,
-    limit: Duration,
-    connection: &mut PgConnection,
-) -> sqlx::Result<LockOutcome> {
-    lock_by(&lock_sql(lanes, LaneWait::UpTo(limit), Gate::Close), lanes, connection).await
-}
-
-async fn lock_by(
-    sql: &str,
-    lanes: &BTreeSet<Lane>,
-    connection: &mut PgConnection,
-) -> sqlx::Result<LockOutcome> {
-    let rows = match connection.fetch_all(sqlx::raw_sql(sql)).await {
-        Ok(rows) => rows,
+    let array = array_of(lanes);
+    let sql = format!("{}; {}", lock_sql(&array, wait), heads_sql(&array));
+    match connection.fetch_all(sqlx::raw_sql(&sql)).await {
+        Ok(rows) => outcome_of(&rows, lanes.len()),
         Err(sqlx::Error::Database(error))
             if error.code().as_deref() == Some(LOCK_NOT_AVAILABLE) =>
         {
-            return Ok(LockOutcome::Busy(lanes.clone()));
+            contention(lanes, connection).await.map(LockOutcome::Busy)
         }
-        Err(error) => return Err(error),
-    };
-    let count = lanes.len();
+        Err(error) => Err(error),
+    }
+}
+
+/// Locks all lanes, ahead of every batch that has not begun. The caller limits the wait by
+/// `statement_timeout`: all locks are taken by one statement.
+pub async fn lock_all(lanes: &BTreeSet<Lane>, connection: &mut PgConnection) -> sqlx::Result<()> {
+    let array = array_of(lanes);
+    let sql = format!(
+        "select pg_advisory_xact_lock({LOCK_CLASS}, key) from unnest('{{{GATE},{array}}}'::integer[]) key"
+    );
+    connection.execute(sqlx::raw_sql(&sql)).await?;
+    Ok(())
+}
+
+/// Finds out what kept lanes from being locked in time, without a further wait. Lanes that are free
+/// by now are locked until the rollback, which follows at once.
+async fn contention(
+    lanes: &BTreeSet<Lane>,
+    connection: &mut PgConnection,
+) -> sqlx::Result<Contention> {
+    let sql = format!("rollback to savepoint lanes; {}", try_sql(&array_of(lanes)));
+    let rows = connection.fetch_all(sqlx::raw_sql(&sql)).await?;
+    let Some((gate, locks)) = rows.split_first() else { return Err(sqlx::Error::RowNotFound) };
+    contention_of(gate, locks)
+}
+
+fn outcome_of(rows: &[PgRow], count: usize) -> sqlx::Result<LockOutcome> {
     let Some((last, rows)) = rows.split_last().filter(|(_, rows)| rows.len() == 2 * count + 1)
     else {
         return Err(sqlx::Error::RowNotFound);
     };
     let Some((gate, rows)) = rows.split_first() else { return Err(sqlx::Error::RowNotFound) };
-    if !gate.try_get::<bool, _>("held")? {
-        return Ok(LockOutcome::Busy(lanes.clone()));
-    }
     let (locks, read) = rows.split_at(count);
-    let mut busy = BTreeSet::new();
-    for lock in locks {
-        if !lock.try_get::<bool, _>("held")? {
-            busy.insert(Lane(lock.try_get("lane")?));
-        }
-    }
-    if !busy.is_empty() {
-        return Ok(LockOutcome::Busy(busy));
+    let contention = contention_of(gate, locks)?;
+    if contention != Contention::default() {
+        return Ok(LockOutcome::Busy(contention));
     }
     let mut heads = BTreeMap::new();
     for row in read {
@@ -144,39 +164,54 @@ async fn lock_by(
     }))
 }
 
-/// The mode in which a writer takes the gate.
-#[derive(Clone, Copy)]
-enum Gate {
-    Pass,
-    Close,
+fn contention_of(gate: &PgRow, locks: &[PgRow]) -> sqlx::Result<Contention> {
+    let mut held = BTreeSet::new();
+    for lock in locks {
+        if !lock.try_get::<bool, _>("held")? {
+            held.insert(Lane(lock.try_get("lane")?));
+        }
+    }
+    Ok(Contention { held, gate_closed: !gate.try_get::<bool, _>("held")? })
 }
 
-fn lock_sql(lanes: &BTreeSet<Lane>, wait: LaneWait, gate: Gate) -> String {
-    let shared = match gate {
-        Gate::Pass => "_shared",
-        Gate::Close => "",
-    };
+fn array_of(lanes: &BTreeSet<Lane>) -> String {
     let mut array = String::with_capacity(lanes.len() * 4);
     for lane in lanes {
         let _ = write!(array, "{}{lane}", if array.is_empty() { "" } else { "," });
     }
-    let lock = match wait {
-        LaneWait::None => format!(
-            "select {GATE} as lane, pg_try_advisory_xact_lock{shared}({LOCK_CLASS}, {GATE}) as held; \
-             select lane, pg_try_advisory_xact_lock({LOCK_CLASS}, lane) as held \
-             from unnest('{{{array}}}'::smallint[]) lane"
-        ),
+    array
+}
+
+/// SQL that locks the gate and lanes.
+fn lock_sql(array: &str, wait: LaneWait) -> String {
+    match wait {
+        LaneWait::None => try_sql(array),
+        // The savepoint allows a look at the lanes after a wait that was too long. It is released
+        // at once: rows written in a subtransaction would have another `xmin`.
         LaneWait::UpTo(limit) => format!(
-            "set local lock_timeout = {}; \
-             select {GATE} as lane, pg_advisory_xact_lock{shared}({LOCK_CLASS}, {GATE})::text is not null as held; \
+            "savepoint lanes; set local lock_timeout = {}; \
+             select {GATE} as lane, pg_advisory_xact_lock_shared({LOCK_CLASS}, {GATE})::text is not null as held; \
              select lane, pg_advisory_xact_lock({LOCK_CLASS}, lane)::text is not null as held \
-             from unnest('{{{array}}}'::smallint[]) lane",
+             from unnest('{{{array}}}'::smallint[]) lane; \
+             release savepoint lanes",
             limit.as_millis().max(1)
         ),
-    };
+    }
+}
+
+/// SQL that tries to lock the gate and lanes, without a wait.
+fn try_sql(array: &str) -> String {
     format!(
-        "{lock}; \
-         select l.lane, coalesce(e.position, 0) as head, coalesce(e.xmin::text::bigint, 0) as last_writer, \
+        "select {GATE} as lane, pg_try_advisory_xact_lock_shared({LOCK_CLASS}, {GATE}) as held; \
+         select lane, pg_try_advisory_xact_lock({LOCK_CLASS}, lane) as held \
+         from unnest('{{{array}}}'::smallint[]) lane"
+    )
+}
+
+/// SQL that reads the heads of lanes and the other inputs of a batch.
+fn heads_sql(array: &str) -> String {
+    format!(
+        "select l.lane, coalesce(e.position, 0) as head, coalesce(e.xmin::text::bigint, 0) as last_writer, \
          exists (select from external_appends a where a.lane = l.lane) as external_appends, \
          exists (select from parked p where p.lane = l.lane and p.repairable \
          and p.resolved_at is null) as parked_blocking \
@@ -220,16 +255,11 @@ pub async fn external_appends(
 ) -> sqlx::Result<BTreeSet<String>> {
     let in_lanes: Vec<i16> = users.iter().map(|(lane, _)| lane.0).collect();
     let names: Vec<&str> = users.iter().map(|(_, user)| *user).collect();
-    let found: Vec<String> = sqlx::query_scalar(
-        "select u.user_id from unnest($1::smallint[], $2::text[]) u (lane, user_id)
-         cross join lateral (
-             select from external_appends where lane = u.lane and user_id = u.user_id limit 1
-         ) e",
-    )
-    .bind(&in_lanes)
-    .bind(&names)
-    .fetch_all(connection)
-    .await?;
+    let found: Vec<String> = sqlx::query_scalar(include_str!("lanes/external_appends.sql"))
+        .bind(&in_lanes)
+        .bind(&names)
+        .fetch_all(connection)
+        .await?;
     Ok(found.into_iter().collect())
 }
 
@@ -240,15 +270,11 @@ pub async fn note_external_appends(
     users: &[&str],
     connection: &mut PgConnection,
 ) -> sqlx::Result<()> {
-    sqlx::query(
-        "insert into external_appends (lane, user_id)
-         select distinct u.lane, u.user_id from unnest($1::smallint[], $2::text[]) u (lane, user_id)
-         on conflict do nothing",
-    )
-    .bind(lanes)
-    .bind(users)
-    .execute(connection)
-    .await?;
+    sqlx::query(include_str!("lanes/note_external_appends.sql"))
+        .bind(lanes)
+        .bind(users)
+        .execute(connection)
+        .await?;
     Ok(())
 }
 
@@ -260,13 +286,10 @@ pub async fn forget_external_appends(
     if users.is_empty() {
         return Ok(());
     }
-    sqlx::query(
-        "delete from external_appends e using unnest($1::smallint[], $2::text[]) u (lane, user_id)
-         where e.lane = u.lane and e.user_id = u.user_id",
-    )
-    .bind(users.iter().map(|(lane, _)| lane.0).collect::<Vec<_>>())
-    .bind(users.iter().map(|(_, user)| *user).collect::<Vec<_>>())
-    .execute(connection)
-    .await?;
+    sqlx::query(include_str!("lanes/forget_external_appends.sql"))
+        .bind(users.iter().map(|(lane, _)| lane.0).collect::<Vec<_>>())
+        .bind(users.iter().map(|(_, user)| *user).collect::<Vec<_>>())
+        .execute(connection)
+        .await?;
     Ok(())
 }

@@ -244,10 +244,15 @@ impl Shared {
             taken = Taken::default();
             match ended {
                 Ok(()) => debug_assert!(left.is_empty(), "all items are answered"),
-                Err(ExecuteError::LanesBusy(busy)) => {
-                    let rest = left.extract_if(.., |entry| !busy.contains(&entry.item.lane));
+                Err(ExecuteError::LanesBusy(contention)) => {
+                    let rest = left.extract_if(.., |entry| !contention.delays(entry.item.lane));
                     taken.extend(rest.collect());
-                    self.put_back(left, LaneWork::rest_busy);
+                    self.put_back(left, |lane, work, now| {
+                        if contention.held.contains(&lane) {
+                            work.note_held(now);
+                        }
+                        work.rest_busy(now);
+                    });
                 }
                 Err(error) => self.fail(left, error),
             }
@@ -292,22 +297,22 @@ impl Shared {
             Failing::note(&mut self.failing(), &error, Instant::now());
         }
         let error = Arc::new(error);
-        let is_request = |entry: &mut Entry| !matches!(entry.item.origin, Origin::Record(_));
+        let is_retried = |entry: &Entry| matches!(entry.item.origin, Origin::Record(_));
         let lanes: BTreeSet<Lane> = left.iter().map(|entry| entry.item.lane).collect();
-        let requests: Vec<Entry> = left.extract_if(.., is_request).collect();
-        self.put_back(left, LaneWork::rest_failed);
+        let failed: Vec<Entry> = left.extract_if(.., |entry| !is_retried(entry)).collect();
+        self.put_back(left, |_, work, now| work.rest_failed(now));
         let mut all = self.lanes();
         for lane in lanes {
             all.of(lane).set_free();
         }
         drop(all);
-        for request in requests {
-            request.ticket.slot.fail(&error);
+        for entry in failed {
+            entry.ticket.slot.fail(&error);
         }
         self.changed.notify_one();
     }
 
-    fn put_back(&self, entries: Vec<Entry>, rest: impl Fn(&mut LaneWork, Instant)) {
+    fn put_back(&self, entries: Vec<Entry>, rest: impl Fn(Lane, &mut LaneWork, Instant)) {
         let now = Instant::now();
         let mut lanes = self.lanes();
         let mut resting = BTreeSet::new();
@@ -316,7 +321,7 @@ impl Shared {
             lanes.of(entry.item.lane).put_back(entry);
         }
         for lane in resting {
-            rest(lanes.of(lane), now);
+            rest(lane, lanes.of(lane), now);
         }
     }
 }

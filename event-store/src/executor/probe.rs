@@ -30,7 +30,7 @@ impl Executor {
             connection.give_back();
             Ok(match outcome {
                 LockOutcome::Locked(_) => BTreeSet::new(),
-                LockOutcome::Busy(held) => held,
+                LockOutcome::Busy(contention) => contention.held,
             })
         })
         .await

@@ -176,8 +176,8 @@ impl LaneWork {
                 break;
             }
             let Some(next) = queue.pop_front() else { break };
-            let is_request = !matches!(next.item.origin, Origin::Record(_));
-            if is_request && next.ticket.slot.is_abandoned() {
+            let is_retried = matches!(next.item.origin, Origin::Record(_));
+            if !is_retried && next.ticket.slot.is_abandoned() {
                 continue;
             }
             taken.weight += next.ticket.weight;
@@ -211,10 +211,14 @@ impl LaneWork {
         self.queue_of(&entry).push_front(entry);
     }
 
-    /// Starts or extends a rest period, because another session holds the lane.
-    pub fn rest_busy(&mut self, now: Instant) {
+    /// Notes that work for the lane found it held by another session.
+    pub fn note_held(&mut self, now: Instant) {
         let since = self.held_since().unwrap_or(now);
         self.held = Some(Held { since, asked_at: now });
+    }
+
+    /// Starts or extends a rest period, because the lane could not be locked.
+    pub fn rest_busy(&mut self, now: Instant) {
         self.rest(now, BUSY_RESTS);
     }
 
@@ -253,6 +257,7 @@ mod tests {
         let mut lane = LaneWork::default();
         let (first, submission) = entry(1, began);
         lane.put_back(first);
+        lane.note_held(began);
         lane.rest_busy(began);
         let later = began + Duration::from_secs(5);
         assert!(!lane.is_to_be_probed(later), "its own work finds out");
@@ -262,11 +267,13 @@ mod tests {
         assert!(taken.is_empty());
         assert_eq!(lane.held_since(), Some(began));
         assert!(lane.is_to_be_probed(later));
+        lane.note_held(later);
         lane.rest_busy(later);
         assert_eq!(lane.held_since(), Some(began), "it was held all the time");
         assert!(lane.is_to_be_probed(began + HELD_ASKED_WITHIN));
         lane.note_free();
         assert!(!lane.is_to_be_probed(later) && lane.held_since().is_none());
+        lane.note_held(later);
         lane.rest_busy(later);
         assert!(!lane.is_to_be_probed(later + HELD_ASKED_WITHIN));
         assert_eq!(lane.held_since(), None, "nobody has asked for it in a while");

@@ -195,9 +195,9 @@ mod tests {
         let began = Instant::now();
         let at = |seconds| began + Duration::from_secs(seconds);
         let mut lanes = lanes(4);
-        lanes.work[0].rest_busy(at(1));
+        lanes.work[0].note_held(at(1));
         assert_eq!(lanes.stall(None, at(20)), None, "its own users only");
-        lanes.work[2].rest_busy(at(2));
+        lanes.work[2].note_held(at(2));
         assert_eq!(lanes.stall(None, at(9)), None, "not yet");
         let stall = |waited| Some(Stall::Held { lanes: 2, waited: Duration::from_secs(waited) });
         assert_eq!(lanes.stall(None, at(10)), stall(9));

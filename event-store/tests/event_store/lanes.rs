@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::support::{Store, TASKS, action, eventually, request};
 use plaudit_domain::lane::Lane;
+use plaudit_event_store::lanes::Contention;
 use plaudit_event_store::{
     Batch, CommandQueue, ExecuteError, Item, Origin, Outcome, SourcePosition,
 };
@@ -115,17 +116,57 @@ async fn writes_that_stand_still_are_named() {
     assert_eq!(queue.stalled(), None);
 }
 
-/// A batch that needs a held lane fails soon, and its error names the lane.
+/// A batch that needs a held lane fails soon, and its error names this lane and no other.
 #[tokio::test]
 async fn a_held_lane_is_named_to_who_needs_it() {
     let store = Store::with_tasks(TASKS).await;
     let _held = stock_writer_left_open(&store, "ann").await;
-    let batch =
-        Batch { items: vec![store.item(sign_in("ann", "1"), request())], checkpoints: vec![] };
+    let lane = Lane::of("ann", store.lane_count);
+    let users = (0..20).map(|n| format!("user-{n}")).chain(["ann".to_owned()]);
+    let items = users.map(|user| store.item(sign_in(&user, "1"), request())).collect();
+    let batch = Batch { items, checkpoints: vec![] };
+    let wanted = Contention { held: [lane].into(), gate_closed: false };
     let error = store.executor.execute(&batch).await.unwrap_err();
-    assert!(matches!(&error, ExecuteError::LanesBusy(lanes) if lanes.len() == 1), "{error}");
+    assert!(matches!(&error, ExecuteError::LanesBusy(found) if *found == wanted), "{error:?}");
+    assert_eq!(error.to_string(), format!("lane {lane} is held by another writer"));
     let (applied, ended) = store.executor.execute_if_free(&batch).await;
-    assert!(applied.is_empty() && matches!(ended, Err(ExecuteError::LanesBusy(_))));
+    assert!(applied.is_empty());
+    assert!(matches!(&ended, Err(ExecuteError::LanesBusy(found)) if *found == wanted), "{ended:?}");
+}
+
+/// While the gate is closed, no lane can be locked, but only those that are held count as held.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_closed_gate_makes_no_lane_count_as_held() {
+    let store = Store::with_tasks(TASKS).await;
+    let queue = CommandQueue::start(store.executor.clone(), 2);
+    let lane = Lane::of("ann", store.lane_count);
+    let mut holder = sqlx::PgConnection::connect_with(&store.pool.connect_options()).await.unwrap();
+    // The key of the gate is -1.
+    sqlx::query("select pg_advisory_lock(x'504C4155'::int, key) from unnest(array[-1, $1]) key")
+        .bind(i32::from(lane.0))
+        .execute(&mut holder)
+        .await
+        .unwrap();
+    let users = (0..20).map(|n| format!("user-{n}")).chain(["ann".to_owned()]);
+    let items: Vec<_> = users.map(|user| store.item(sign_in(&user, "1"), request())).collect();
+    let batch = Batch { items: items.clone(), checkpoints: vec![] };
+    let wanted = Contention { held: [lane].into(), gate_closed: true };
+    for ended in [
+        store.executor.execute(&batch).await.map(drop),
+        store.executor.execute_if_free(&batch).await.1,
+    ] {
+        let Err(ExecuteError::LanesBusy(found)) = &ended else { panic!("{ended:?}") };
+        assert_eq!(*found, wanted);
+    }
+    let waiting = queue.submit(items);
+    let busy = eventually("the held lane is named", async || {
+        Some(queue.busy_lanes()).filter(|busy| !busy.is_empty())
+    })
+    .await;
+    assert_eq!(busy.iter().map(|busy| busy.lane).collect::<Vec<_>>(), [lane]);
+    holder.close().await.unwrap();
+    let applied = tokio::time::timeout(Duration::from_secs(30), waiting).await.unwrap().unwrap();
+    assert!(applied.iter().all(|applied| applied.outcome == Outcome::Accepted), "{applied:?}");
 }
 
 /// Rule 23: batches must not walk the rows that an idle snapshot keeps alive. Compares pages read

@@ -42,22 +42,38 @@ impl LaneFolds {
     }
 }
 
-/// Number of events that the new version is behind the log, over all lanes.
-pub(crate) async fn behind(run: &Run) -> sqlx::Result<i64> {
-    sqlx::query_scalar(
-        "select coalesce(sum(l.next_position - 1 - r.position), 0)::bigint
-         from rebuild_lanes r join lanes l on l.lane = r.lane where r.projection = $1",
+/// A lane in which the new version is behind the log: after this checkpoint, up to this head.
+#[derive(Debug, Clone, Copy, sqlx::FromRow)]
+pub(crate) struct LaneBehind {
+    pub lane: i16,
+    pub position: i64,
+    pub head: i64,
+}
+
+/// The lanes in which the new version is behind the log.
+pub(crate) async fn lanes_behind(
+    run: &Run,
+    connection: &mut PgConnection,
+) -> sqlx::Result<Vec<LaneBehind>> {
+    sqlx::query_as(
+        "select r.lane, r.position, l.next_position - 1 as head
+         from rebuild_lanes r join lanes l on l.lane = r.lane
+         where r.projection = $1 and r.position < l.next_position - 1 order by r.lane",
     )
     .bind(run.view.name())
-    .fetch_one(&run.pool)
+    .fetch_all(connection)
     .await
 }
 
-/// Brings every lane to its current head.
-pub(crate) async fn round(run: &Run) -> Result<(), StopReason> {
-    let lanes = run.lanes().await?;
+/// Brings every lane to its current head. Lanes without new events cost nothing, so that a round is
+/// short and leaves little to the next one. Returns the number of events that were appended during
+/// the round.
+pub(crate) async fn round(run: &Run) -> Result<i64, StopReason> {
+    let behind = lanes_behind(run, &mut *run.pool.acquire().await?).await?;
+    let lanes = behind.into_iter().map(|behind| Lane(behind.lane)).collect();
     run.each_lane(lanes, catch_up_lane).await?;
-    Ok(())
+    let left = lanes_behind(run, &mut *run.pool.acquire().await?).await?;
+    Ok(left.iter().map(|behind| behind.head - behind.position).sum())
 }
 
 async fn catch_up_lane(run: Run, lane: Lane) -> Result<(), StopReason> {
@@ -88,23 +104,22 @@ async fn catch_up_lane(run: Run, lane: Lane) -> Result<(), StopReason> {
 /// was not done by the deadline.
 pub(crate) async fn last_round(
     run: &Run,
-    lanes: &[Lane],
     deadline: Instant,
     connection: &mut PgConnection,
 ) -> sqlx::Result<bool> {
-    for lane in lanes {
-        let mut folds = run.take_folds(*lane);
-        let (mut position, head) = places(run, *lane, connection).await?;
-        while position < head {
-            if deadline < Instant::now() {
-                return Ok(false);
-            }
-            match apply_page(run, *lane, (position, head), &mut folds, connection).await? {
+    for LaneBehind { lane, mut position, head } in lanes_behind(run, connection).await? {
+        let lane = Lane(lane);
+        let mut folds = run.take_folds(lane);
+        while position < head && Instant::now() < deadline {
+            match apply_page(run, lane, (position, head), &mut folds, connection).await? {
                 Some(up_to) => position = up_to,
                 None => return Ok(false),
             }
         }
-        run.keep_folds(*lane, folds);
+        run.keep_folds(lane, folds);
+        if position < head {
+            return Ok(false);
+        }
     }
     Ok(true)
 }
@@ -122,7 +137,8 @@ async fn apply_page(
     let page = reader::facts_after(lane, from, head, kinds, PAGE, &mut *connection).await?;
     let up_to = page.up_to;
     let moved = sqlx::query(
-        "update rebuild_lanes set position = $4 where projection = $1 and lane = $2 and position = $3",
+        "update rebuild_lanes set position = $4, events = events + $4 - $3
+         where projection = $1 and lane = $2 and position = $3",
     )
     .bind(run.view.name())
     .bind(lane.0)

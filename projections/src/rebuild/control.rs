@@ -23,10 +23,10 @@ pub struct RebuildStatus {
     pub phase: Phase,
     /// Users folded.
     pub users: u64,
-    /// Events folded.
+    /// Events folded or caught up with.
     pub events: u64,
-    /// Events of the log up to each lane's checkpoint: its head when its load began, later moved by
-    /// catching up.
+    /// Events of the log up to each lane's checkpoint: its head when its load began. Catching up
+    /// moves both numbers.
     pub events_total: u64,
     /// Events per second since the last start or resumption, while loading; `None` before the first
     /// chunk and after the load.

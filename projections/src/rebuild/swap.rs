@@ -1,16 +1,18 @@
 //! The last step: nothing is appended while all lanes are locked, so the new version can catch up
 //! completely and take the place of the old one.
 //!
-//! An attempt holds writers up for three seconds at most, and releases them if it makes no
-//! progress. The pauses between attempts grow, so that writers have most of the time. Under the
-//! locks an attempt uses only the connection that holds them.
+//! An attempt holds writers up for [`HELD_MAX`] at most, and releases them if it makes no progress.
+//! The pauses between attempts grow, so that writers have most of the time. Under the locks an
+//! attempt uses only the connection that holds them.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::time::Duration;
 
 use backon::BackoffBuilder as _;
 use plaudit_domain::lane::Lane;
-use plaudit_event_store::lanes::{self as lane_locks, LockOutcome};
+use plaudit_event_store::lanes as lane_locks;
+use plaudit_event_store::pool::{ANSWER_MAX, Borrowed, within};
 use sqlx::{Connection as _, Executor as _, PgConnection};
 use tokio::time::Instant;
 
@@ -20,13 +22,18 @@ use crate::ProjectionError;
 use crate::difference::Differences;
 use crate::view::View;
 
+/// Time for which an attempt may hold writers up, from the first lock of a lane until it commits.
+/// Then its session is ended, whatever it does.
+const HELD_MAX: Duration = Duration::from_secs(3);
+
+/// The part of [`HELD_MAX`] that is kept for the steps after the last round: the rows of skipped
+/// users, the locks of the tables, and the renames.
+const LAST_STEPS: Duration = Duration::from_secs(1);
+
 /// Time limit for locking the lanes, of the first attempt and of any. Writers of lanes that are
 /// already locked wait as well. Each attempt may take twice as long as the one before, since
 /// batches on a busy machine take long.
-const LANES_MAX: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(2));
-
-/// Time limit for the last round, with all lanes locked.
-const ROUND_MAX: Duration = Duration::from_secs(1);
+const LANES_MAX: (Duration, Duration) = (Duration::from_millis(250), Duration::from_millis(1_500));
 
 /// Maximum number of attempts.
 const ATTEMPTS_MAX: usize = 10;
@@ -34,8 +41,11 @@ const ATTEMPTS_MAX: usize = 10;
 /// Maximum number of rounds without locks before an attempt.
 const ROUNDS_MAX: u32 = 10;
 
-/// Number of events that can be caught up with in a fraction of [`ROUND_MAX`].
+/// Number of events that can be caught up with under the locks.
 const BEHIND_MAX: i64 = 2_000;
+
+/// Number of events below which another round without locks is not worth its time.
+const BEHIND_FEW: i64 = 100;
 
 /// Swaps the versions, with as little time under locks as possible.
 pub(crate) async fn swap(run: &Run, differences: &Differences) -> Result<(), StopReason> {
@@ -47,12 +57,7 @@ pub(crate) async fn swap(run: &Run, differences: &Differences) -> Result<(), Sto
         .build();
     let mut patience = LANES_MAX.0;
     loop {
-        for _ in 0..ROUNDS_MAX {
-            catch_up::round(run).await?;
-            if catch_up::behind(run).await? <= BEHIND_MAX {
-                break;
-            }
-        }
+        catch_up_closely(run).await?;
         if try_swap(run, differences, patience).await? {
             return Ok(());
         }
@@ -65,37 +70,77 @@ pub(crate) async fn swap(run: &Run, differences: &Differences) -> Result<(), Sto
     }
 }
 
+/// Catches up without locks, until little is left or a round leaves as much as the one before: then
+/// writers append as fast as rounds follow.
+async fn catch_up_closely(run: &Run) -> Result<(), StopReason> {
+    let mut before = i64::MAX;
+    for _ in 0..ROUNDS_MAX {
+        let left = catch_up::round(run).await?;
+        if left <= BEHIND_FEW || (left <= BEHIND_MAX && left > before / 2) {
+            break;
+        }
+        before = left;
+    }
+    Ok(())
+}
+
 /// Makes one attempt. Returns false if something was in the way, after all locks were released.
 async fn try_swap(
     run: &Run,
     differences: &Differences,
     patience: Duration,
 ) -> Result<bool, StopReason> {
-    let lanes = run.lanes().await?;
-    let mut connection = run.pool.acquire().await?;
+    let lanes: BTreeSet<Lane> = run.lanes().await?.into_iter().collect();
+    let mut connection = Borrowed::from(&run.pool).await?;
+    let session: i32 =
+        sqlx::query_scalar("select pg_backend_pid()").fetch_one(&mut **connection).await?;
     let mut tx = connection.begin().await?;
-    let is_swapped = in_time(under_locks(run, &lanes, differences, patience, &mut tx).await)?;
+    if !in_time(before_locks(run, &mut tx).await)? {
+        tx.rollback().await?;
+        connection.give_back();
+        return Ok(false);
+    }
+    let deadline = Instant::now() + HELD_MAX;
+    let held = under_locks(run, &lanes, differences, (patience, deadline), &mut tx);
+    let Ok(attempted) = tokio::time::timeout_at(deadline, held).await else {
+        // PostgreSQL notices a closed connection only after the statement.
+        end_session(run, session).await;
+        tracing::info!("the swap of a rebuild took too long and is tried again");
+        return Ok(false);
+    };
+    let is_swapped = in_time(attempted)?;
     if is_swapped {
         tx.commit().await?;
     } else {
         tx.rollback().await?;
     }
+    connection.give_back();
     Ok(is_swapped)
+}
+
+/// Ends the session of an attempt, and so releases its locks.
+async fn end_session(run: &Run, session: i32) {
+    let ended = sqlx::query("select pg_terminate_backend($1)").bind(session);
+    if let Err(error) = within(ANSWER_MAX, ended.execute(&run.questions)).await {
+        tracing::warn!(%error, "the session of a late swap could not be ended; it ends with its statement");
+    }
+}
+
+/// Takes what holds nobody up. Returns false if the rebuild is no longer this process's.
+async fn before_locks(run: &Run, tx: &mut PgConnection) -> sqlx::Result<bool> {
+    tx.execute(sqlx::raw_sql(&tables_held(run.view))).await?;
+    // While this transaction holds the locks, no other process can drop the new tables and start
+    // again.
+    run.lease.is_held(tx).await
 }
 
 async fn under_locks(
     run: &Run,
-    lanes: &[Lane],
+    lanes: &BTreeSet<Lane>,
     differences: &Differences,
-    patience: Duration,
+    (patience, deadline): (Duration, Instant),
     tx: &mut PgConnection,
 ) -> sqlx::Result<bool> {
-    tx.execute(sqlx::raw_sql(&tables_held(run.view))).await?;
-    // While this transaction holds the locks, no other process can drop the new tables and start
-    // again.
-    if !run.lease.is_held(tx).await? {
-        return Ok(false);
-    }
     // If this process freezes with the lanes locked, PostgreSQL ends the transaction. The statement
     // timeout limits the locking of all lanes: those that are locked already hold their writers up.
     let limits = format!(
@@ -103,13 +148,9 @@ async fn under_locks(
         patience.as_millis()
     );
     tx.execute(sqlx::raw_sql(&limits)).await?;
-    let all = lanes.iter().copied().collect();
-    let held = lane_locks::lock_all(&all, patience, tx).await?;
-    if !matches!(held, LockOutcome::Locked(_)) {
-        return Ok(false);
-    }
+    lane_locks::lock_all(lanes, tx).await?;
     tx.execute("set local statement_timeout = '1s'").await?;
-    if !catch_up::last_round(run, lanes, Instant::now() + ROUND_MAX, tx).await? {
+    if !catch_up::last_round(run, deadline - LAST_STEPS, tx).await? {
         return Ok(false);
     }
     skipped::carry_over(run, tx).await?;

@@ -67,6 +67,8 @@ async fn a_pool_of_four_connections_is_enough_for_writers_beside_a_rebuild() {
             rebuild(&world.pool, view, options, |_| {}, CancellationToken::new()).await.unwrap();
         let RebuildOutcome::Swapped(differences) = outcome else { panic!("{outcome:?}") };
         assert_eq!(differences.first, []);
+        let done = status(&world.pool, view).await.unwrap().unwrap();
+        assert_eq!(done.events, done.events_total, "{view}: all events that came meanwhile count");
     }
     assert!(begun.elapsed() < WAIT_MAX);
     has_ended.store(true, Ordering::Relaxed);
@@ -129,4 +131,67 @@ async fn a_lane_that_somebody_holds_delays_the_swap_and_not_the_writers_of_other
     let report = verify::verify(&world.pool, None, |_| {}).await.unwrap();
     assert!(report.is_equal(), "{:?}", report.differences);
     assert_eq!(report.behind, [(world.lane(held), held.to_string())]);
+}
+
+/// Makes each change of the new tables slow while its session holds all lanes, for as long as
+/// `slow.is_on`. The sequence counts the slow changes, also those that are rolled back.
+const SLOW_SWAP: &str = "
+    create table slow as select true as is_on;
+    create sequence slow_changes;
+    create function slow_change() returns trigger language plpgsql as $$ begin
+        if (select is_on from slow) and exists (
+            select from pg_locks where locktype = 'advisory' and classid::bigint = 1347174741
+              and objid::bigint = 4294967295 and mode = 'ExclusiveLock' and granted and pid = pg_backend_pid()
+        ) then
+            perform nextval('slow_changes'), pg_sleep(0.8);
+        end if;
+        return null;
+    end $$;
+    create trigger slow before insert or delete on user_view_new execute function slow_change();
+    create trigger slow before insert or delete on task_view_new execute function slow_change();
+    create trigger slow before insert or delete on distinct_values_new execute function slow_change();
+";
+
+#[tokio::test]
+async fn an_attempt_of_slow_steps_is_cut_off_and_holds_no_writer_up_for_longer() {
+    let world = Arc::new(World::new().await);
+    let users = users(20);
+    fill(&world, &users, 42).await;
+    let stopped = CancellationToken::new();
+    stopped.cancel();
+    let options = RebuildOptions::default();
+    let begun = rebuild(&world.pool, "task_view", options, |_| {}, stopped).await.unwrap();
+    assert_eq!(begun, RebuildOutcome::Interrupted, "the new tables are there");
+    sqlx::raw_sql(SLOW_SWAP).execute(&world.pool).await.unwrap();
+    let (written, has_ended) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
+    let writer = {
+        let (written, has_ended) = (Arc::clone(&written), Arc::clone(&has_ended));
+        tokio::spawn(write_on(Arc::clone(&world), users, written, has_ended))
+    };
+    let rebuilding = {
+        let world = Arc::clone(&world);
+        tokio::spawn(async move {
+            rebuild(&world.pool, "task_view", options, |_| {}, CancellationToken::new()).await
+        })
+    };
+    // The first attempt has no time for more than four slow changes.
+    let begun = Instant::now();
+    loop {
+        let changes: i64 = sqlx::query_scalar("select last_value from slow_changes")
+            .fetch_one(&world.pool)
+            .await
+            .unwrap();
+        if changes > 4 || rebuilding.is_finished() {
+            break;
+        }
+        assert!(begun.elapsed() < WAIT_MAX, "{changes} slow changes");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    sqlx::query("update slow set is_on = false").execute(&world.pool).await.unwrap();
+    let outcome = rebuilding.await.unwrap().unwrap();
+    assert!(matches!(outcome, RebuildOutcome::Swapped(_)), "{outcome:?}");
+    has_ended.store(true, Ordering::Relaxed);
+    let slowest = writer.await.unwrap();
+    assert!(slowest < HELD_UP_MAX, "a writer was held up for {slowest:?}");
+    world.assert_verified().await;
 }
