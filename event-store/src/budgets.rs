@@ -14,15 +14,13 @@ use sqlx::{PgConnection, PgPool, Row};
 use uuid::Uuid;
 
 use crate::states::undecodable;
+use crate::upkeep;
 
 /// The first key of the advisory locks: 'PLAB' in ASCII. The lanes use 'PLAU'.
 const LOCK_CLASS: i32 = 0x504C_4142;
 
 /// Time limit for waiting for a budget that other batches draw on.
 const LOCK_WAIT: Duration = Duration::from_secs(2);
-
-/// The maximum number of rows that one purge statement deletes.
-const PURGED_MAX: i64 = 10_000;
 
 /// The amount that a batch takes from a window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -108,14 +106,5 @@ pub(crate) async fn take(
 /// Deletes totals replaced by a later one. The last total of each window is kept for ever, because
 /// an action of an earlier day may still arrive.
 pub(crate) async fn purge(pool: &PgPool) -> sqlx::Result<()> {
-    loop {
-        let purged = sqlx::query(include_str!("budgets/purge.sql"))
-            .bind(PURGED_MAX)
-            .execute(pool)
-            .await?
-            .rows_affected();
-        if i64::try_from(purged).is_ok_and(|purged| purged < PURGED_MAX) {
-            return Ok(());
-        }
-    }
+    upkeep::delete_in_steps(pool, include_str!("budgets/purge.sql")).await
 }

@@ -7,6 +7,7 @@ use plaudit_domain::lane::Lane;
 use sqlx::PgConnection;
 
 use crate::batch::SourcePosition;
+use crate::upkeep;
 
 /// The next offset of each lane and source partition: everything below it is applied.
 pub type LaneOffsets = HashMap<(Lane, SourceKey), i64>;
@@ -81,9 +82,8 @@ pub async fn advance(
     Ok(())
 }
 
-/// Deletes all offsets except the last one of each pair. Does not conflict with batches, which only
+/// Deletes offsets that a higher one has replaced. Does not conflict with batches, which only
 /// insert.
-pub async fn purge(pool: &sqlx::PgPool) -> sqlx::Result<u64> {
-    let done = sqlx::query(include_str!("source_offsets/purge.sql")).execute(pool).await?;
-    Ok(done.rows_affected())
+pub async fn purge(pool: &sqlx::PgPool) -> sqlx::Result<()> {
+    upkeep::delete_in_steps(pool, include_str!("source_offsets/purge.sql")).await
 }

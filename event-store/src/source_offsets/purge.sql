@@ -1,5 +1,13 @@
+-- Deletes offsets that a higher one of the same lane and source partition has replaced.
+-- $1: the maximum number of rows.
 delete from lane_offsets o
-using (select lane, topic, incarnation, partition, max(next_offset) as next_offset
-       from lane_offsets group by lane, topic, incarnation, partition having count(*) > 1) last
-where (o.lane, o.topic, o.incarnation, o.partition) = (last.lane, last.topic, last.incarnation, last.partition)
-  and o.next_offset < last.next_offset
+using (
+    select ctid as place from lane_offsets b
+    where exists (
+        select from lane_offsets later
+        where later.lane = b.lane and later.topic = b.topic and later.incarnation = b.incarnation
+          and later.partition = b.partition and later.next_offset > b.next_offset
+    )
+    limit $1
+) overtaken
+where o.ctid = overtaken.place

@@ -31,3 +31,57 @@ async fn a_connection_that_falls_silent_does_not_stop_upkeep() {
     stop.cancel();
     running.await.unwrap();
 }
+
+/// A purge that takes longer than upkeep gives it keeps what it has deleted. Each deleted row takes
+/// a millisecond here, so that all of them take longer than the ten seconds of a task of upkeep.
+#[tokio::test]
+async fn outdated_offsets_are_deleted_in_steps_that_last() {
+    const OFFSETS: i64 = 12_000;
+    let store = Store::with_tasks(TASKS).await;
+    sqlx::raw_sql(
+        "insert into lane_offsets (lane, topic, incarnation, partition, next_offset)
+         select 0, 't', 0, 0, n from generate_series(1, 12000) n;
+         create function slow() returns trigger language plpgsql as
+             $$ begin perform pg_sleep(0.001); return old; end $$;
+         create trigger slow before delete on lane_offsets for each row execute function slow()",
+    )
+    .execute(&store.pool)
+    .await
+    .unwrap();
+    let stop = CancellationToken::new();
+    let executor = Arc::clone(&store.executor);
+    let running = tokio::spawn(upkeep::run(store.pool.clone(), executor, stop.clone()));
+    let left = eventually("some offsets are deleted", async || {
+        let left = store.count("select count(*) from lane_offsets").await;
+        (left < OFFSETS).then_some(left)
+    })
+    .await;
+    assert!(left > 0);
+    assert_eq!(store.count("select max(next_offset) from lane_offsets").await, OFFSETS);
+    stop.cancel();
+    running.await.unwrap();
+}
+
+/// Without slowness, one round deletes all that is outdated.
+#[tokio::test]
+async fn the_last_offset_and_the_last_total_of_each_key_are_kept() {
+    let store = Store::with_tasks(TASKS).await;
+    sqlx::raw_sql(
+        "insert into lane_offsets (lane, topic, incarnation, partition, next_offset)
+         select lane, 't', 0, 0, n from generate_series(0, 1) lane, generate_series(1, 6000) n;
+         insert into budget_takes (budget_id, window_key, used)
+         select budget, 'w', n from unnest('{a,b}'::text[]) budget, generate_series(1, 6000) n",
+    )
+    .execute(&store.pool)
+    .await
+    .unwrap();
+    let stop = CancellationToken::new();
+    let executor = Arc::clone(&store.executor);
+    let running = tokio::spawn(upkeep::run(store.pool.clone(), executor, stop.clone()));
+    let last = "select (select count(*) filter (where next_offset = 6000) * 10 + count(*) from lane_offsets) * 100
+                     + (select count(*) filter (where used = 6000) * 10 + count(*) from budget_takes)";
+    eventually("two of each are left", async || (store.count(last).await == 2222).then_some(()))
+        .await;
+    stop.cancel();
+    running.await.unwrap();
+}
