@@ -92,7 +92,7 @@ struct How<'r> {
     wait: LaneWait,
     limits: decide::Limits,
     /// Fold all states from the log.
-    verify_all: bool,
+    refold_all: bool,
     /// Lock these budgets before deciding, in addition to those that the items are known to need.
     lock_budgets: Option<&'r BTreeSet<BudgetKey>>,
 }
@@ -210,7 +210,7 @@ impl Executor {
             let how = How {
                 wait,
                 limits: retry.limits(),
-                verify_all: retry.verify_all(),
+                refold_all: retry.refold_all(),
                 lock_budgets: retry.lock_budgets(),
             };
             match self.attempt(retry.part(), how, &mut unconfirmed).await {
@@ -307,7 +307,7 @@ impl Executor {
             budgets::lock(needed.budgets.iter(), tx).await?;
         }
         self.recent.open(&locked);
-        let recent = (!how.verify_all).then_some(&self.recent);
+        let recent = (!how.refold_all).then_some(&self.recent);
         let (loaded, needed) =
             load::load(part.items, needed, catalogue, &locked, recent, tx).await?;
         let decided = off_the_runtime(|| {

@@ -44,7 +44,7 @@ pub async fn write(
         LockOutcome::Locked(locked) => locked,
         LockOutcome::Busy(contention) => return Err(ExecuteError::LanesBusy(contention)),
     };
-    states::load(&users, states::Verify::Lanes(&BTreeSet::new()), None, &BTreeSet::new(), &mut tx)
+    states::load(&users, states::Refold::Lanes(&BTreeSet::new()), None, &BTreeSet::new(), &mut tx)
         .await?;
     seen_actions::known(&batch.identities, locked.dedup_window, &mut tx).await?;
     source_offsets::load(&wanted, &mut tx).await?;

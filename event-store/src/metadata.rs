@@ -80,6 +80,8 @@ impl<'a> Metadata<'a> {
                 from.iter().for_each(|at| metadata.add_source_position(at));
             }
             Origin::Request(id) => metadata.request_id = Some(id.to_string().into()),
+            // The same for every kind of event that the sweeper writes, streaks included, so that
+            // readers of stored events need one value only.
             Origin::Sweeper => metadata.sweeper = Some(Cow::Borrowed("rewards")),
             Origin::Follower => metadata.follower = Some(Cow::Borrowed("delivery")),
         }

@@ -49,7 +49,7 @@ pub struct LoadedState {
 
 /// The users to fold from the log even if their rows can be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verify<'a> {
+pub enum Refold<'a> {
     /// Users of these lanes to whom stock postgres-es appended.
     Lanes(&'a BTreeSet<Lane>),
     /// All users: an append met a sequence that the state did not know of.
@@ -63,7 +63,7 @@ pub type NeededUsers = BTreeMap<(Lane, UserId), BTreeSet<TaskId>>;
 /// users and one for tasks; for the `unremembered` it reads everything.
 pub async fn load(
     users: &NeededUsers,
-    verify: Verify<'_>,
+    refold: Refold<'_>,
     recent: Option<&RecentUsers>,
     unremembered: &BTreeSet<UserId>,
     connection: &mut PgConnection,
@@ -76,7 +76,7 @@ pub async fn load(
     loading.read_users(&keys, &mut *connection).await?;
     loading.read_tasks(&keys, &mut *connection).await?;
     let Loading { mut loaded, unreadable, .. } = loading;
-    let suspects = suspects(&keys, verify, unreadable, connection).await?;
+    let suspects = suspects(&keys, refold, unreadable, connection).await?;
     for place in suspects {
         let (lane, user) = keys[place];
         if loaded[place].sequence > 0 {
@@ -202,11 +202,11 @@ fn place_of(row: &PgRow) -> sqlx::Result<usize> {
 /// Returns the indexes of the users who must be folded from the log.
 async fn suspects(
     keys: &[&(Lane, UserId)],
-    verify: Verify<'_>,
+    refold: Refold<'_>,
     unreadable: BTreeSet<usize>,
     connection: &mut PgConnection,
 ) -> sqlx::Result<BTreeSet<usize>> {
-    let Verify::Lanes(lanes) = verify else { return Ok((0..keys.len()).collect()) };
+    let Refold::Lanes(lanes) = refold else { return Ok((0..keys.len()).collect()) };
     let in_lanes = keys.iter().filter(|(lane, _)| lanes.contains(lane));
     let in_lanes: Vec<_> = in_lanes.map(|(lane, user)| (*lane, user.as_str())).collect();
     if in_lanes.is_empty() {

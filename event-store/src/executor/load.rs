@@ -16,7 +16,7 @@ use crate::lanes::Locked;
 use crate::rewards::claimable::{self, FoundClaims};
 use crate::rewards::grants;
 use crate::rewards::waiting;
-use crate::states::{self, LoadedState, NeededUsers, RecentUsers, Verify};
+use crate::states::{self, LoadedState, NeededUsers, RecentUsers, Refold};
 use crate::{
     acknowledgements, budgets, hand_receipts, parked, receipts, reversals, seen_actions,
     source_offsets,
@@ -40,11 +40,12 @@ pub async fn load(
     needed.add_tasks_of_reversed(&found_reversals, catalogue);
     let external = locked.heads.iter().filter(|(_, head)| head.external_appends);
     let external: BTreeSet<Lane> = external.map(|(lane, _)| *lane).collect();
-    let verify = if recent.is_some() { Verify::Lanes(&external) } else { Verify::All };
+    let refold = if recent.is_some() { Refold::Lanes(&external) } else { Refold::All };
     // A claim must not depend on remembered states: lost rows are detected by comparing freshly
     // read ones.
     let claimants = needed.claims.keys().map(|claim| claim.user.clone()).collect();
-    let mut states = states::load(&needed.users, verify, recent, &claimants, tx).await?;
+    let mut states = states::load(&needed.users, refold, recent, &claimants, tx).await?;
+    refold_lost_tasks(&needed.users, &found, &mut states, tx).await?;
     let chunks = chunks_needed(items, catalogue, &states);
     states::load_chunks(&chunks, &mut states, tx).await?;
     add_lost_claims(&needed, &mut found, &mut states, tx).await?;
@@ -83,6 +84,24 @@ async fn load_past(needed: &NeededPast, tx: &mut PgConnection) -> Result<LoadedP
         judged: actions::judged(&needed.actions, tx).await?,
         parked: actions::parked(&needed.parked, tx).await?,
     })
+}
+
+/// Folds users from the log whose tasks have rewards to claim but no state: rows of `task_view` were
+/// lost. A lost task without such rewards looks like one that has not begun; only `verify` finds it.
+async fn refold_lost_tasks(
+    users: &NeededUsers,
+    found: &FoundClaims,
+    states: &mut HashMap<UserId, LoadedState>,
+    tx: &mut PgConnection,
+) -> Result<(), ExecuteError> {
+    let lost: Vec<_> = found.lost_tasks(users, states).collect();
+    for (lane, user) in lost {
+        tracing::error!(%lane, %user, "`task_view` lacks a task of a user; folding the user from the log");
+        if let Some(loaded) = states.get_mut(&user) {
+            states::refold(lane, &user, loaded, tx).await?;
+        }
+    }
+    Ok(())
 }
 
 /// Adds from the log the rows that claims need and that `reward_state` lacks, because it is behind

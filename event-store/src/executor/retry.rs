@@ -35,7 +35,7 @@ pub(super) struct RetryState<'b> {
     /// The answers of the part if a commit was sent: it may have taken effect.
     unconfirmed: Option<Vec<Applied>>,
     /// Set after an append met an unknown sequence, so that states may be behind the log.
-    verify_all: bool,
+    refold_all: bool,
     connections_lost: usize,
     /// The windows used up by other batches. The next attempt locks them before it decides.
     lock_budgets: Option<BTreeSet<BudgetKey>>,
@@ -53,7 +53,7 @@ impl<'b> RetryState<'b> {
             part,
             backoff: backoff.build(),
             unconfirmed: None,
-            verify_all: false,
+            refold_all: false,
             connections_lost: 0,
             lock_budgets: None,
         }
@@ -72,8 +72,8 @@ impl<'b> RetryState<'b> {
     }
 
     /// True if all states are to be folded from the log.
-    pub fn verify_all(&self) -> bool {
-        self.verify_all
+    pub fn refold_all(&self) -> bool {
+        self.refold_all
     }
 
     /// Budgets to lock before deciding, in addition to those that the items are known to need.
@@ -116,7 +116,7 @@ impl<'b> RetryState<'b> {
             // The attempt before may have been committed too, and its effects seen by this one.
             self.unconfirmed = Some(settle(self.unconfirmed.take(), sent));
         }
-        self.verify_all |= is_taken(&cause);
+        self.refold_all |= is_taken(&cause);
         self.connections_lost += usize::from(connection_lost);
         metrics::counter!("plaudit_batch_retries_total").increment(1);
         tracing::debug!(error = %cause, "a batch is tried again");

@@ -15,7 +15,7 @@ use super::{Ledger, RewardRow};
 use crate::batch::{Receipt, ReceiptLine};
 use crate::error::ExecuteError;
 use crate::instant;
-use crate::states::{LoadedState, undecodable};
+use crate::states::{LoadedState, NeededUsers, undecodable};
 
 /// The target of one claim, or of several identical ones.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -216,6 +216,25 @@ impl FoundClaims {
                 && !self.claimable.get(user).is_some_and(|tasks| tasks.contains_key(task))
         };
         lookups.keys().filter(is_lost).map(|lookup| (lookup.lane, lookup.user.clone()))
+    }
+
+    /// Returns the users with a lost row in `task_view`: a task of theirs has something to claim, but
+    /// no state.
+    pub fn lost_tasks<'l>(
+        &'l self,
+        users: &'l NeededUsers,
+        states: &'l HashMap<UserId, LoadedState>,
+    ) -> impl Iterator<Item = (Lane, UserId)> + 'l {
+        let is_lost = |(_, user): &&(Lane, UserId)| {
+            let (Some(tasks), Some(loaded)) = (self.claimable.get(user), states.get(user)) else {
+                return false;
+            };
+            !loaded.refolded
+                && loaded.fault.is_none()
+                && tasks.keys().any(|task| !loaded.state.tasks.contains_key(task))
+        };
+        let users = users.keys().filter(|_| !self.claimable.is_empty());
+        users.filter(is_lost).cloned()
     }
 
     /// Adds the receipts of a user from the log, because the user's rows are behind the log or

@@ -74,9 +74,9 @@ async fn rows_are_as_the_log_has_it(store: &Store) {
     let needed = folded.tasks.keys().cloned().collect();
     let needed = [((lane, user.clone()), needed)].into();
     let none = std::collections::BTreeSet::new();
-    let verify = states::Verify::Lanes(&none);
+    let refold = states::Refold::Lanes(&none);
     let loaded =
-        states::load(&needed, verify, None, &std::collections::BTreeSet::new(), &mut connection)
+        states::load(&needed, refold, None, &std::collections::BTreeSet::new(), &mut connection)
             .await
             .unwrap();
     let rows = |state: &UserTasks| states::rows(state).collect::<Vec<_>>();

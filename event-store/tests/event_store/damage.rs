@@ -61,6 +61,26 @@ async fn a_state_that_is_lost_behind_or_unreadable_is_folded_from_the_log() {
     }
 }
 
+/// A reward without the row of its task shows that the row was lost: the claim takes the reward all
+/// the same, and the row is written again.
+#[tokio::test]
+async fn a_claim_finds_a_task_row_that_was_lost() {
+    let store = Store::with_tasks(TASKS).await;
+    store.act(action("u1", "t", "team.formed", NOON, &json!({}))).await;
+    store.act(action("u1", "s", "user.signed_in", NOON, &json!({}))).await;
+    let tasks = "select count(*) from task_view where user_id = 'u1' and task_id in ('first-team', 'sign-in')";
+    assert_eq!(store.count(tasks).await, 2);
+    let lost = "delete from task_view where user_id = 'u1' and task_id = 'first-team'";
+    sqlx::query(lost).execute(&store.pool).await.unwrap();
+    let batch = Batch { items: vec![claim_all(&store, "u1", None)], checkpoints: vec![] };
+    let applied = store.another_executor().execute(&batch).await.unwrap();
+    let Outcome::ClaimedAll { receipts, .. } = &applied[0].outcome else { panic!("{applied:?}") };
+    let mut claimed: Vec<_> = receipts.iter().map(|receipt| receipt.task.as_str()).collect();
+    claimed.sort_unstable();
+    assert_eq!(claimed, ["first-team", "sign-in"]);
+    assert_eq!(store.count(tasks).await, 2, "the lost row is written again");
+}
+
 /// Rule 21: what can't be applied is parked, and other users continue.
 #[tokio::test]
 async fn actions_of_a_user_whose_log_cannot_be_read_are_parked_and_the_others_go_on() {

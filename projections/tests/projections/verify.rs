@@ -28,6 +28,7 @@ async fn a_row_that_was_tampered_with_is_found_and_shown_with_both_sides() {
             "details=",
         ),
         ("task_view", "user_view", "delete from user_view", "zones="),
+        ("task_view", "task_view", "delete from task_view", "watermark="),
         ("reward_state", "reward_state", "update reward_state set amount = amount + 1", "amount="),
         ("task_view", "task_view", "update task_view set watermark = null", "watermark="),
         (
