@@ -34,7 +34,7 @@ use kafka::publisher::Publisher;
 pub use kafka::publisher::Topic;
 use kafka::{KafkaSender, TopicState};
 use outbox::Outbox;
-use senders::{Desk, Senders};
+use senders::Senders;
 use upkeep::Upkeep;
 use webhook::{Client, WebhookSender};
 
@@ -118,21 +118,29 @@ impl Delivery {
                 KafkaSender { desk, channel, publisher, topic, failing }.run()
             }
         };
-        senders.tasks.spawn(supervise("the sender of the topic", kafka, desk(KAFKA)));
+        let name = "the sender of the topic".to_owned();
+        senders.tasks.spawn(supervise(name, RESTART, kafka, Arc::clone(&health), stop.clone()));
         for (channel, client) in channels.webhooks.iter().cloned().zip(clients) {
             let name = format!("the sender of the channel {}", channel.name);
-            let (own, supervisor) = (desk(&channel.name), desk(&channel.name));
+            let own = desk(&channel.name);
             let sender = move || {
                 let (desk, channel, client) = (own.clone(), channel.clone(), client.clone());
                 WebhookSender { desk, channel, client }.run()
             };
-            senders.tasks.spawn(supervise(name, sender, supervisor));
+            senders.tasks.spawn(supervise(
+                name,
+                RESTART,
+                sender,
+                Arc::clone(&health),
+                stop.clone(),
+            ));
         }
         let upkeep = {
             let (desk, channels) = (desk(UPKEEP), channels.clone());
             move || Upkeep::new(desk.clone(), channels.clone()).run()
         };
-        senders.tasks.spawn(supervise("the upkeep of deliveries", upkeep, desk(UPKEEP)));
+        let name = "the upkeep of deliveries".to_owned();
+        senders.tasks.spawn(supervise(name, RESTART, upkeep, Arc::clone(&health), stop.clone()));
         Ok(Self { runner })
     }
 
@@ -147,20 +155,85 @@ impl Delivery {
     }
 }
 
-/// Pause between a panic of a sender and its restart.
-const RESTART_AFTER: Duration = Duration::from_secs(5);
+/// What follows a panic of a task.
+#[derive(Clone, Copy)]
+struct Restart {
+    /// Pause between the panic and the restart.
+    after: Duration,
+    /// Time without another panic after which the task is taken to work again, so that the warning
+    /// of the panic ends.
+    works_after: Duration,
+}
+
+const RESTART: Restart =
+    Restart { after: Duration::from_secs(5), works_after: Duration::from_secs(60) };
 
 /// Runs a task, and restarts it if it panics.
-async fn supervise<F>(name: impl std::fmt::Display, task: impl Fn() -> F + Send, desk: Desk)
-where
+async fn supervise<F>(
+    name: String,
+    restart: Restart,
+    task: impl Fn() -> F + Send,
+    health: Arc<FollowerHealth>,
+    stop: CancellationToken,
+) where
     F: Future<Output = ()> + Send + 'static,
 {
-    while let Err(error) = tokio::spawn(task()).await {
+    let about = Subject::Channel(name.clone());
+    let mut has_panicked = false;
+    loop {
+        let mut running = tokio::spawn(task());
+        let ended = tokio::select! {
+            ended = &mut running => ended,
+            () = tokio::time::sleep(restart.works_after), if has_panicked => {
+                health.resolve(&about);
+                running.await
+            }
+        };
+        let Err(error) = ended else { return };
+        has_panicked = true;
         let text = format!("{name} ended unexpectedly and is restarted: {error}");
-        desk.health.report(Subject::Channel(name.to_string()), text);
-        desk.pause(RESTART_AFTER).await;
-        if desk.stop.is_cancelled() {
-            break;
+        health.report(about.clone(), text);
+        if stop.run_until_cancelled(tokio::time::sleep(restart.after)).await.is_none() {
+            return;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn the_warning_of_a_panic_ends_once_the_task_works_again() {
+        let health = Arc::new(FollowerHealth::new(FOLLOWER));
+        let (stop, runs) = (CancellationToken::new(), Arc::new(AtomicUsize::new(0)));
+        let task = {
+            let (health, stop, runs) = (Arc::clone(&health), stop.clone(), Arc::clone(&runs));
+            move || {
+                let (health, stop, runs) = (Arc::clone(&health), stop.clone(), Arc::clone(&runs));
+                async move {
+                    assert!(runs.fetch_add(1, Ordering::Relaxed) > 0, "the first run fails");
+                    let warnings = health.warnings();
+                    assert!(warnings[0].contains("ended unexpectedly"), "{warnings:?}");
+                    stop.cancelled().await;
+                }
+            }
+        };
+        let restart =
+            Restart { after: Duration::from_millis(10), works_after: Duration::from_millis(100) };
+        let supervised =
+            supervise("a sender".to_owned(), restart, task, Arc::clone(&health), stop.clone());
+        let supervised = tokio::spawn(supervised);
+        let resolved = async {
+            while runs.load(Ordering::Relaxed) < 2 || !health.warnings().is_empty() {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(30), resolved).await.unwrap();
+        stop.cancel();
+        supervised.await.unwrap();
+        assert_eq!(runs.load(Ordering::Relaxed), 2);
     }
 }

@@ -1,6 +1,7 @@
 //! Health of a follower: for `/readyz`, for the log, and for warnings.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
@@ -11,6 +12,10 @@ pub const UNREADY_AFTER: Duration = Duration::from_secs(6);
 
 /// Maximum number of users with unreadable events that are named.
 pub const USERS_NAMED_MAX: usize = 20;
+
+/// Maximum number of users with unreadable events that are counted. Of those that are not named
+/// only a hash is kept.
+pub const USERS_COUNTED_MAX: usize = 10_000;
 
 /// The state of a follower in this process.
 #[derive(Debug)]
@@ -26,8 +31,17 @@ struct State {
     round_since: Option<Instant>,
     /// The first [`USERS_NAMED_MAX`] users with unreadable events, each with the reason.
     users: BTreeMap<(Lane, String), String>,
-    /// Number of skipped events of further users.
-    events_unnamed: usize,
+    /// Hashes of further users, so that each counts once; at most [`USERS_COUNTED_MAX`] with the
+    /// named ones.
+    unnamed: BTreeSet<(Lane, u64)>,
+}
+
+impl State {
+    fn count_unreadable(&self, follower: &'static str) {
+        let count = self.users.len() + self.unnamed.len();
+        metrics::gauge!("plaudit_follower_users_unreadable", "follower" => follower)
+            .set(u32::try_from(count).unwrap_or(u32::MAX));
+    }
 }
 
 #[derive(Debug)]
@@ -109,10 +123,13 @@ impl FollowerHealth {
                 self.follower
             )
         }));
-        if state.events_unnamed > 0 {
+        if !state.unnamed.is_empty() {
+            let is_full = state.users.len() + state.unnamed.len() >= USERS_COUNTED_MAX;
             warnings.push(format!(
-                "{} also skips {} events of more users; the table `follower_skipped` names them",
-                self.follower, state.events_unnamed
+                "{} also skips events of {}{} more users; the table `follower_skipped` names them",
+                self.follower,
+                if is_full { "at least " } else { "" },
+                state.unnamed.len()
             ));
         }
         warnings
@@ -150,24 +167,25 @@ impl FollowerHealth {
         if state.users.contains_key(&key) {
             return;
         }
-        tracing::error!(follower = self.follower, %lane, user, reason, "an event can't be read and is skipped");
+        let hashed = (lane, hash_of(user));
         if state.users.len() < USERS_NAMED_MAX {
             state.users.insert(key, reason.to_owned());
-        } else {
-            state.events_unnamed += 1;
+            state.unnamed.remove(&hashed);
+        } else if state.unnamed.contains(&hashed) {
+            return;
+        } else if state.users.len() + state.unnamed.len() < USERS_COUNTED_MAX {
+            state.unnamed.insert(hashed);
         }
-        let count = state.users.len() + state.events_unnamed;
-        metrics::gauge!("plaudit_follower_users_unreadable", "follower" => self.follower)
-            .set(u32::try_from(count).unwrap_or(u32::MAX));
+        tracing::error!(follower = self.follower, %lane, user, reason, "an event can't be read and is skipped");
+        state.count_unreadable(self.follower);
     }
 
     /// Forgets the users and problems of lanes that another process follows now.
     pub(crate) fn forget_lanes(&self, kept: impl Fn(Lane) -> bool) {
         let mut state = self.lock();
         state.users.retain(|(lane, _), _| kept(*lane));
-        if state.users.is_empty() {
-            state.events_unnamed = 0;
-        }
+        state.unnamed.retain(|(lane, _)| kept(*lane));
+        state.count_unreadable(self.follower);
         state.problems.retain(|subject, _| match subject {
             Subject::Lane(lane) | Subject::User(lane, _) => kept(*lane),
             _ => true,
@@ -193,6 +211,12 @@ impl FollowerHealth {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().expect("nothing panics while it holds the lock")
     }
+}
+
+fn hash_of(user: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    user.hash(&mut hasher);
+    hasher.finish()
 }
 
 #[cfg(test)]
@@ -230,14 +254,30 @@ mod tests {
     }
 
     #[test]
-    fn the_list_of_users_is_bounded() {
+    fn further_users_are_counted_once_each_and_forgotten_with_their_lanes() {
         let health = FollowerHealth::new("delivery");
         for n in 0..USERS_NAMED_MAX + 5 {
-            health.user_unreadable(Lane(0), &format!("u{n:03}"), "event 1");
-            health.user_unreadable(Lane(0), &format!("u{n:03}"), "event 1");
+            for event in ["event 1", "event 2"] {
+                let lane = Lane(i16::from(n >= USERS_NAMED_MAX));
+                health.user_unreadable(lane, &format!("u{n:03}"), event);
+            }
         }
         let warnings = health.warnings();
         assert_eq!(warnings.len(), USERS_NAMED_MAX + 1);
-        assert!(warnings.last().unwrap().contains("more users"), "{warnings:?}");
+        assert!(warnings.last().unwrap().contains("of 5 more users"), "{warnings:?}");
+        health.forget_lanes(|lane| lane == Lane(0));
+        assert_eq!(health.warnings().len(), USERS_NAMED_MAX);
+        health.forget_lanes(|_| false);
+        assert_eq!(health.warnings(), Vec::<String>::new());
+    }
+
+    #[test]
+    fn no_more_users_are_kept_than_the_bound() {
+        let health = FollowerHealth::new("delivery");
+        for n in 0..USERS_COUNTED_MAX + 5 {
+            health.user_unreadable(Lane(0), &format!("u{n}"), "event 1");
+        }
+        let state = health.lock();
+        assert_eq!(state.users.len() + state.unnamed.len(), USERS_COUNTED_MAX);
     }
 }

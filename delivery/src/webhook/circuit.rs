@@ -14,7 +14,7 @@ pub struct Circuit {
     failures: u32,
     waits: ExponentialBackoff,
     /// Time before which the open circuit lets nothing through.
-    opens_at: Option<Instant>,
+    retry_at: Option<Instant>,
     /// Time before which the endpoint asked for no message. A success of a message that was on its
     /// way does not cancel that.
     asked_at: Option<Instant>,
@@ -22,12 +22,12 @@ pub struct Circuit {
 
 impl Circuit {
     pub fn new() -> Self {
-        Self { failures: 0, waits: waits::of_circuit(), opens_at: None, asked_at: None }
+        Self { failures: 0, waits: waits::of_circuit(), retry_at: None, asked_at: None }
     }
 
     /// Number of messages that may be on their way at once, at this moment.
     pub fn allows(&self, concurrency: usize, now: Instant) -> usize {
-        match self.opens_at() {
+        match self.retry_at() {
             Some(until) if now < until => 0,
             _ if self.is_open() => 1,
             _ => concurrency,
@@ -35,8 +35,8 @@ impl Circuit {
     }
 
     /// Time from which on something may be sent again.
-    pub fn opens_at(&self) -> Option<Instant> {
-        self.opens_at.max(self.asked_at)
+    pub fn retry_at(&self) -> Option<Instant> {
+        self.retry_at.max(self.asked_at)
     }
 
     /// Returns true if the endpoint has failed too often in a row.
@@ -54,10 +54,10 @@ impl Circuit {
         self.failures = self.failures.saturating_add(1);
         // Failures of messages that were on their way when the circuit opened do not extend the
         // wait.
-        let is_news = self.opens_at.is_none_or(|opens_at| now >= opens_at);
+        let is_news = self.retry_at.is_none_or(|retry_at| now >= retry_at);
         if self.is_open() && is_news {
             let wait = self.waits.next().unwrap_or_default();
-            self.opens_at = Some(now + wait);
+            self.retry_at = Some(now + wait);
         }
         self.asked_at = self.asked_at.max(retry_after.map(|wait| now + wait));
     }
@@ -75,9 +75,9 @@ mod tests {
             assert_eq!(circuit.allows(8, now), 8);
         }
         circuit.fails(None, now);
-        let opens_at = circuit.opens_at();
+        let retry_at = circuit.retry_at();
         circuit.fails(None, now);
-        assert_eq!((circuit.allows(8, now), circuit.opens_at()), (0, opens_at));
+        assert_eq!((circuit.allows(8, now), circuit.retry_at()), (0, retry_at));
         let later = now + Duration::from_secs(3);
         assert_eq!(circuit.allows(8, later), 1);
         circuit.fails(None, later);

@@ -169,8 +169,8 @@ impl WebhookSender {
     /// Waits for an answer, or until something may be sent.
     async fn wait(&mut self, traffic: &mut Traffic) -> Result<(), String> {
         let now = Instant::now();
-        let opens_at = traffic.circuit.opens_at().unwrap_or(now);
-        let at = (now + LOOK_EVERY).min(traffic.next_at.max(opens_at).max(now));
+        let retry_at = traffic.circuit.retry_at().unwrap_or(now);
+        let at = (now + LOOK_EVERY).min(traffic.next_at.max(retry_at).max(now));
         if traffic.posts.is_empty() {
             if traffic.is_drained {
                 self.desk.rest().await;
