@@ -149,12 +149,7 @@ pub struct BackfillPartition {
 }
 
 /// Selects the columns of a backfill and the sums over its partitions.
-const STATUS: &str = "select b.*, p.records, p.records_read from backfills b
-    cross join lateral (
-        select sum(end_offset - start_offset)::bigint as records,
-               coalesce(sum(next_offset - start_offset), 0)::bigint as records_read
-        from backfill_partitions where task_id = b.task_id
-    ) p";
+const STATUS: &str = include_str!("backfills/list.sql");
 
 /// Lists backfills, newest first: at most `limit`, without their partitions.
 pub async fn list(pool: &PgPool, limit: i64) -> sqlx::Result<Vec<BackfillStatus>> {
@@ -175,13 +170,10 @@ pub async fn find(pool: &PgPool, task: &TaskId) -> sqlx::Result<Option<BackfillS
 
 /// The partitions that the backfill of a task reads.
 pub async fn partitions(pool: &PgPool, task: &TaskId) -> sqlx::Result<Vec<BackfillPartition>> {
-    let rows = sqlx::query(
-        "select topic, incarnation, partition, start_offset, next_offset, end_offset, kept_from, lost
-         from backfill_partitions where task_id = $1 order by topic, incarnation, partition",
-    )
-    .bind(task.as_str())
-    .fetch_all(pool)
-    .await?;
+    let rows = sqlx::query(include_str!("backfills/partitions.sql"))
+        .bind(task.as_str())
+        .fetch_all(pool)
+        .await?;
     let partition = |row: &PgRow| {
         Ok(BackfillPartition {
             topic: row.try_get(0)?,
@@ -202,14 +194,11 @@ const STUCK_AFTER_SECONDS: f64 = 60.0;
 
 /// Returns one sentence for each running backfill that makes no progress.
 pub async fn warnings(pool: &PgPool) -> sqlx::Result<Vec<String>> {
-    let rows: Vec<(String, Option<String>, f64)> = sqlx::query_as(
-        "select task_id, problem, extract(epoch from now() - progressed_at)::float8 from backfills
-         where state = 'running' and progressed_at < now() - make_interval(secs => $1)
-         order by task_id",
-    )
-    .bind(STUCK_AFTER_SECONDS)
-    .fetch_all(pool)
-    .await?;
+    let rows: Vec<(String, Option<String>, f64)> =
+        sqlx::query_as(include_str!("backfills/stuck.sql"))
+            .bind(STUCK_AFTER_SECONDS)
+            .fetch_all(pool)
+            .await?;
     let sentence = |(task, problem, seconds): (String, Option<String>, f64)| {
         let why = problem.unwrap_or_else(|| {
             "no process works on it, or live actions leave it no room".to_owned()

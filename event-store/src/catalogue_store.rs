@@ -176,17 +176,8 @@ async fn read(connection: &mut PgConnection) -> Result<(Uuid, Catalogue), Execut
 /// The rows of the catalogue: each version, with its task and the catalogue's identity and revision.
 async fn rows(connection: &mut PgConnection) -> Result<Vec<PgRow>, ExecuteError> {
     // One statement, so that a publication is visible completely or not at all.
-    let rows = sqlx::query(
-        "select c.identity, c.revision, v.*
-         from catalogue c
-         left join (
-             select t.task_id, t.status, t.changed_at, v.version, v.definition, v.published_at
-             from tasks t join task_versions v using (task_id)
-         ) v on true
-         order by v.task_id, v.version",
-    )
-    .fetch_all(&mut *connection)
-    .await?;
+    let rows =
+        sqlx::query(include_str!("catalogue_store/load.sql")).fetch_all(&mut *connection).await?;
     Ok(rows)
 }
 

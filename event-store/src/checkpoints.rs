@@ -16,17 +16,14 @@ pub async fn advance(
     let unique: HashSet<_> = moves.iter().map(|m| (m.follower, m.lane)).collect();
     debug_assert_eq!(unique.len(), moves.len(), "one step per follower and lane");
     for step in moves {
-        let done = sqlx::query(
-            "update follower_checkpoints set position = $1
-             where lane = $2 and follower = $3 and position = $4 and epoch = $5",
-        )
-        .bind(step.to)
-        .bind(step.lane.0)
-        .bind(step.follower)
-        .bind(step.from)
-        .bind(step.epoch)
-        .execute(&mut *connection)
-        .await?;
+        let done = sqlx::query(include_str!("checkpoints/advance.sql"))
+            .bind(step.to)
+            .bind(step.lane.0)
+            .bind(step.follower)
+            .bind(step.from)
+            .bind(step.epoch)
+            .execute(&mut *connection)
+            .await?;
         if done.rows_affected() != 1 {
             return Err(ExecuteError::Fenced {
                 follower: step.follower.to_owned(),

@@ -95,7 +95,7 @@ pub async fn record(
     author: &Author,
     pool: &PgPool,
 ) -> sqlx::Result<()> {
-    let sql = "insert into operations (id, operator, operation, subject, reason) values ($1, $2, $3, $4, $5)";
+    let sql = include_str!("operations/begin.sql");
     sqlx::query(sql)
         .bind(Uuid::now_v7())
         .bind(&author.by)
@@ -133,16 +133,13 @@ pub async fn begin(
     if inserted.rows_affected() > 0 {
         return Ok(None);
     }
-    let answer: Option<Json<Value>> = sqlx::query_scalar(
-        "select answer from operations
-         where operator = $1 and operation = $2 and subject = $3 and idempotency_key = $4",
-    )
-    .bind(&author.by)
-    .bind(kind.as_str())
-    .bind(subject)
-    .bind(idempotency_key)
-    .fetch_one(transaction)
-    .await?;
+    let answer: Option<Json<Value>> = sqlx::query_scalar(include_str!("operations/answer.sql"))
+        .bind(&author.by)
+        .bind(kind.as_str())
+        .bind(subject)
+        .bind(idempotency_key)
+        .fetch_one(transaction)
+        .await?;
     Ok(Some(answer.map_or(Value::Null, |answer| answer.0)))
 }
 
@@ -155,17 +152,14 @@ pub async fn end(
     answer: &Value,
     transaction: &mut PgConnection,
 ) -> sqlx::Result<()> {
-    sqlx::query(
-        "update operations set answer = $5
-         where operator = $1 and operation = $2 and subject = $3 and idempotency_key = $4",
-    )
-    .bind(&author.by)
-    .bind(kind.as_str())
-    .bind(subject)
-    .bind(idempotency_key)
-    .bind(Json(answer))
-    .execute(transaction)
-    .await?;
+    sqlx::query(include_str!("operations/set_answer.sql"))
+        .bind(&author.by)
+        .bind(kind.as_str())
+        .bind(subject)
+        .bind(idempotency_key)
+        .bind(Json(answer))
+        .execute(transaction)
+        .await?;
     Ok(())
 }
 
@@ -183,16 +177,12 @@ pub async fn list(
             return Ok(None);
         }
     }
-    let rows = sqlx::query(
-        "select id, at, operator, operation, subject, coalesce(reason, $3) from operations o
-         where $1::uuid is null or (o.at, o.id) < (select p.at, p.id from operations p where p.id = $1)
-         order by o.at desc, o.id desc limit $2",
-    )
-    .bind(before)
-    .bind(i64::from(limit) + 1)
-    .bind(NO_REASON_GIVEN)
-    .fetch_all(pool)
-    .await?;
+    let rows = sqlx::query(include_str!("operations/page.sql"))
+        .bind(before)
+        .bind(i64::from(limit) + 1)
+        .bind(NO_REASON_GIVEN)
+        .fetch_all(pool)
+        .await?;
     let mut operations = rows.iter().map(operation).collect::<sqlx::Result<Vec<_>>>()?;
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     let has_more = operations.len() > limit;

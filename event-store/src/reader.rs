@@ -369,15 +369,12 @@ pub async fn users_after(
     limit: i64,
     connection: &mut PgConnection,
 ) -> Result<(BTreeSet<String>, i64), ExecuteError> {
-    let rows: Vec<(String, i64)> = sqlx::query_as(
-        "select aggregate_id, position from events where lane = $1 and position > $2
-         order by position limit $3",
-    )
-    .bind(lane.0)
-    .bind(after)
-    .bind(limit)
-    .fetch_all(connection)
-    .await?;
+    let rows: Vec<(String, i64)> = sqlx::query_as(include_str!("reader/users_after.sql"))
+        .bind(lane.0)
+        .bind(after)
+        .bind(limit)
+        .fetch_all(connection)
+        .await?;
     let last = rows.last().map_or(after, |(_, position)| *position);
     Ok((rows.into_iter().map(|(user, _)| user).collect(), last))
 }

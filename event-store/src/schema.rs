@@ -66,20 +66,11 @@ pub async fn migrate(pool: &PgPool, lane_count: LaneCount) -> Result<(), SchemaE
 /// Inserts the rows that a new database begins with.
 async fn first_rows(pool: &PgPool, lane_count: LaneCount) -> Result<(), SchemaError> {
     // The number of lanes is fixed from then on, since users would change lanes otherwise.
-    sqlx::query(
-        "insert into lane_numbers (lane) select n::smallint from generate_series(0, $1 - 1) n
-         where not exists (select from lane_numbers)",
-    )
-    .bind(i32::from(lane_count.get()))
-    .execute(pool)
-    .await?;
-    sqlx::query(
-        "insert into follower_checkpoints (follower, lane, position)
-         select follower, lane, 0 from lane_numbers, unnest(array['delivery', 'digests']) follower
-         on conflict do nothing",
-    )
-    .execute(pool)
-    .await?;
+    sqlx::query(include_str!("schema/add_lanes.sql"))
+        .bind(i32::from(lane_count.get()))
+        .execute(pool)
+        .await?;
+    sqlx::query(include_str!("schema/add_checkpoints.sql")).execute(pool).await?;
     // Needed only before the first batch. Later another session may hold the table, which is not an
     // error.
     if let Err(error) = windows::make_partitions(pool).await {

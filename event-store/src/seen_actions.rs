@@ -46,16 +46,12 @@ pub async fn remember_again(
     if identities.is_empty() {
         return Ok(());
     }
-    sqlx::query(
-        "insert into seen_actions (lane, dedup_window, identity)
-         select a.lane, $3, a.identity from unnest($1::smallint[], $2::uuid[]) a (lane, identity)
-         on conflict do nothing",
-    )
-    .bind(identities.iter().map(|(lane, _)| lane.0).collect::<Vec<_>>())
-    .bind(identities.iter().map(|(_, id)| *id).collect::<Vec<_>>())
-    .bind(window)
-    .execute(connection)
-    .await?;
+    sqlx::query(include_str!("seen_actions/remember_again.sql"))
+        .bind(identities.iter().map(|(lane, _)| lane.0).collect::<Vec<_>>())
+        .bind(identities.iter().map(|(_, id)| *id).collect::<Vec<_>>())
+        .bind(window)
+        .execute(connection)
+        .await?;
     Ok(())
 }
 
@@ -96,16 +92,12 @@ pub async fn remember(
     if seen.is_empty() {
         return Ok(());
     }
-    sqlx::query(
-        "insert into seen_actions (lane, dedup_window, identity, sequence)
-         select a.lane, $3, a.identity, a.sequence
-         from unnest($1::smallint[], $2::uuid[], $4::bigint[]) a (lane, identity, sequence)",
-    )
-    .bind(seen.iter().map(|seen| seen.lane.0).collect::<Vec<_>>())
-    .bind(seen.iter().map(|seen| seen.identity).collect::<Vec<_>>())
-    .bind(window)
-    .bind(seen.iter().map(|seen| seen.sequence).collect::<Vec<_>>())
-    .execute(connection)
-    .await?;
+    sqlx::query(include_str!("seen_actions/remember.sql"))
+        .bind(seen.iter().map(|seen| seen.lane.0).collect::<Vec<_>>())
+        .bind(seen.iter().map(|seen| seen.identity).collect::<Vec<_>>())
+        .bind(window)
+        .bind(seen.iter().map(|seen| seen.sequence).collect::<Vec<_>>())
+        .execute(connection)
+        .await?;
     Ok(())
 }

@@ -77,17 +77,8 @@ struct InForce {
 /// Reads the files in force. One statement, so that a publication is visible completely or not at
 /// all.
 async fn read(connection: &mut PgConnection) -> sqlx::Result<PublishedFiles> {
-    let rows: Vec<InForce> = sqlx::query_as(
-        "select s.identity, v.name, v.version, v.content
-         from source_files s
-         left join (
-             select distinct on (name) name, version, content
-             from source_file_versions order by name, version desc
-         ) v on v.content is not null
-         order by v.name",
-    )
-    .fetch_all(connection)
-    .await?;
+    let rows: Vec<InForce> =
+        sqlx::query_as(include_str!("source_files/load.sql")).fetch_all(connection).await?;
     let identity = rows.first().map(|row| row.identity).ok_or(sqlx::Error::RowNotFound)?;
     let files = rows.into_iter().filter_map(|row| {
         let version = number(row.version?);
@@ -147,13 +138,10 @@ pub async fn withdraw(pool: &PgPool, name: &str, author: &Author) -> sqlx::Resul
 
 /// Returns all versions of a file, oldest first; empty if it was never published.
 pub async fn history(pool: &PgPool, name: &str) -> sqlx::Result<Vec<FileVersion>> {
-    let rows: Vec<VersionColumns> = sqlx::query_as(
-        "select version, content, published_at, published_by, reason
-         from source_file_versions where name = $1 order by version",
-    )
-    .bind(name)
-    .fetch_all(pool)
-    .await?;
+    let rows: Vec<VersionColumns> = sqlx::query_as(include_str!("source_files/versions.sql"))
+        .bind(name)
+        .fetch_all(pool)
+        .await?;
     let version = |row: VersionColumns| FileVersion {
         version: number(row.version),
         content: row.content,
@@ -189,18 +177,13 @@ async fn insert(
     content: Option<&str>,
     author: &Author,
 ) -> sqlx::Result<u32> {
-    let version: i32 = sqlx::query_scalar(
-        "insert into source_file_versions (name, version, content, published_by, reason)
-         select $1, coalesce(max(version), 0) + 1, $2, $3, $4
-         from source_file_versions where name = $1
-         returning version",
-    )
-    .bind(name)
-    .bind(content)
-    .bind(&author.by)
-    .bind(&author.reason)
-    .fetch_one(tx)
-    .await?;
+    let version: i32 = sqlx::query_scalar(include_str!("source_files/insert.sql"))
+        .bind(name)
+        .bind(content)
+        .bind(&author.by)
+        .bind(&author.reason)
+        .fetch_one(tx)
+        .await?;
     Ok(number(version))
 }
 

@@ -14,11 +14,7 @@ pub async fn incarnation(pool: &PgPool, topic: &str) -> sqlx::Result<i32> {
 /// Begins a new incarnation of a topic, whose records count as new whatever their offsets. Returns
 /// its number.
 pub async fn accept_new_topic(pool: &PgPool, topic: &str) -> sqlx::Result<i32> {
-    let accept = sqlx::query_scalar(
-        "insert into source_topics (topic, incarnation) values ($1, 1)
-         on conflict (topic) do update set incarnation = source_topics.incarnation + 1, accepted_at = now()
-         returning incarnation",
-    );
+    let accept = sqlx::query_scalar(include_str!("sources/add_topic.sql"));
     accept.bind(topic).fetch_one(pool).await
 }
 
@@ -37,19 +33,11 @@ pub async fn known(
     topic: &str,
     incarnation: i32,
 ) -> sqlx::Result<HashMap<i32, Known>> {
-    let rows: Vec<(i32, i64, i64)> = sqlx::query_as(
-        "select partition, coalesce(max(applied), 0), coalesce(max(seen), 0) from (
-             select partition, next_offset as applied, next_offset as seen
-             from source_partitions where topic = $1 and incarnation = $2
-             union all
-             select partition, null, max(next_offset) from lane_offsets
-             where topic = $1 and incarnation = $2 group by partition
-         ) k group by partition",
-    )
-    .bind(topic)
-    .bind(incarnation)
-    .fetch_all(pool)
-    .await?;
+    let rows: Vec<(i32, i64, i64)> = sqlx::query_as(include_str!("sources/partitions.sql"))
+        .bind(topic)
+        .bind(incarnation)
+        .fetch_all(pool)
+        .await?;
     Ok(rows
         .into_iter()
         .map(|(partition, applied, read)| (partition, Known { applied, read }))
@@ -66,17 +54,12 @@ pub async fn note_applied(
     let mut sorted: Vec<(i32, i64)> = next_offsets.into_iter().collect();
     sorted.sort_unstable();
     let (partitions, next): (Vec<i32>, Vec<i64>) = sorted.into_iter().unzip();
-    sqlx::query(
-        "insert into source_partitions (topic, incarnation, partition, next_offset)
-         select $1, $2, n.partition, n.next_offset from unnest($3::int[], $4::bigint[]) n (partition, next_offset)
-         on conflict (topic, incarnation, partition)
-         do update set next_offset = greatest(source_partitions.next_offset, excluded.next_offset)",
-    )
-    .bind(topic)
-    .bind(incarnation)
-    .bind(&partitions)
-    .bind(&next)
-    .execute(pool)
-    .await?;
+    sqlx::query(include_str!("sources/note_applied.sql"))
+        .bind(topic)
+        .bind(incarnation)
+        .bind(&partitions)
+        .bind(&next)
+        .execute(pool)
+        .await?;
     Ok(())
 }

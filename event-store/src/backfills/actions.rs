@@ -34,15 +34,12 @@ pub(crate) async fn remember(
     if judged.is_empty() {
         return Ok(());
     }
-    sqlx::query(
-        "insert into backfill_actions (lane, task_id, identity)
-         select * from unnest($1::smallint[], $2::text[], $3::uuid[]) on conflict do nothing",
-    )
-    .bind(judged.iter().map(|(lane, ..)| lane.0).collect::<Vec<_>>())
-    .bind(judged.iter().map(|(_, task, _)| task.as_str()).collect::<Vec<_>>())
-    .bind(judged.iter().map(|(.., identity)| *identity).collect::<Vec<_>>())
-    .execute(connection)
-    .await?;
+    sqlx::query(include_str!("remember_actions.sql"))
+        .bind(judged.iter().map(|(lane, ..)| lane.0).collect::<Vec<_>>())
+        .bind(judged.iter().map(|(_, task, _)| task.as_str()).collect::<Vec<_>>())
+        .bind(judged.iter().map(|(.., identity)| *identity).collect::<Vec<_>>())
+        .execute(connection)
+        .await?;
     Ok(())
 }
 
@@ -55,15 +52,11 @@ pub(crate) async fn parked(
     if asked.is_empty() {
         return Ok(HashSet::new());
     }
-    let rows: Vec<Uuid> = sqlx::query_scalar(
-        "select p.id from unnest($1::smallint[], $2::uuid[]) a (lane, id)
-         join parked p on p.lane = a.lane and p.id = a.id
-         where p.resolved_at is null or p.resolution = 'discarded'",
-    )
-    .bind(asked.iter().map(|(lane, _)| lane.0).collect::<Vec<_>>())
-    .bind(asked.iter().map(|(_, id)| *id).collect::<Vec<_>>())
-    .fetch_all(connection)
-    .await?;
+    let rows: Vec<Uuid> = sqlx::query_scalar(include_str!("parked_actions.sql"))
+        .bind(asked.iter().map(|(lane, _)| lane.0).collect::<Vec<_>>())
+        .bind(asked.iter().map(|(_, id)| *id).collect::<Vec<_>>())
+        .fetch_all(connection)
+        .await?;
     Ok(rows.into_iter().collect())
 }
 
@@ -74,27 +67,19 @@ const PURGED_OF_LANE: i64 = 5_000;
 /// waits.
 pub(crate) async fn purge(pool: &PgPool) -> sqlx::Result<()> {
     // A batch decided just before the backfill finished may still have inserted rows.
-    let over: Option<String> = sqlx::query_scalar(
-        "select task_id from backfills where state in ('done', 'cancelled') and purged_at is null
-           and finished_at < now() - interval '1 minute' order by finished_at limit 1",
-    )
-    .fetch_optional(pool)
-    .await?;
+    let over: Option<String> =
+        sqlx::query_scalar(include_str!("to_purge.sql")).fetch_optional(pool).await?;
     let Some(task) = over else { return Ok(()) };
     let mut deleted = 0;
     let lanes: Vec<i16> =
         sqlx::query_scalar("select lane from lane_numbers order by lane").fetch_all(pool).await?;
     for lane in lanes {
-        let done = sqlx::query(
-            "delete from backfill_actions where lane = $1 and task_id = $2 and identity in (
-                 select identity from backfill_actions where lane = $1 and task_id = $2
-                 order by identity limit $3)",
-        )
-        .bind(lane)
-        .bind(&task)
-        .bind(PURGED_OF_LANE)
-        .execute(pool)
-        .await?;
+        let done = sqlx::query(include_str!("purge_actions.sql"))
+            .bind(lane)
+            .bind(&task)
+            .bind(PURGED_OF_LANE)
+            .execute(pool)
+            .await?;
         deleted += done.rows_affected();
     }
     if deleted == 0 {

@@ -33,15 +33,12 @@ pub(crate) async fn load(
     wanted: &BTreeSet<(Lane, TaskId)>,
     connection: &mut PgConnection,
 ) -> sqlx::Result<Bounds> {
-    let rows: Vec<(i16, String, String, i32, i32, i64)> = sqlx::query_as(
-        "select b.lane, b.task_id, b.topic, b.incarnation, b.partition, b.next_offset
-         from unnest($1::smallint[], $2::text[]) w (lane, task_id)
-         join backfill_bounds b on b.lane = w.lane and b.task_id = w.task_id",
-    )
-    .bind(wanted.iter().map(|(lane, _)| lane.0).collect::<Vec<_>>())
-    .bind(wanted.iter().map(|(_, task)| task.as_str()).collect::<Vec<_>>())
-    .fetch_all(connection)
-    .await?;
+    let rows: Vec<(i16, String, String, i32, i32, i64)> =
+        sqlx::query_as(include_str!("bounds.sql"))
+            .bind(wanted.iter().map(|(lane, _)| lane.0).collect::<Vec<_>>())
+            .bind(wanted.iter().map(|(_, task)| task.as_str()).collect::<Vec<_>>())
+            .fetch_all(connection)
+            .await?;
     let bound = |(lane, task, topic, incarnation, partition, next): (
         i16,
         String,
@@ -58,14 +55,10 @@ pub(crate) async fn load(
 
 /// Returns the lanes that have no boundary for a task yet.
 pub async fn unsettled_lanes(pool: &PgPool, task: &TaskId) -> sqlx::Result<Vec<Lane>> {
-    let lanes: Vec<i16> = sqlx::query_scalar(
-        "select n.lane from lane_numbers n
-         where not exists (select from backfill_lanes l where l.lane = n.lane and l.task_id = $1)
-         order by n.lane",
-    )
-    .bind(task.as_str())
-    .fetch_all(pool)
-    .await?;
+    let lanes: Vec<i16> = sqlx::query_scalar(include_str!("lanes_without_bounds.sql"))
+        .bind(task.as_str())
+        .fetch_all(pool)
+        .await?;
     Ok(lanes.into_iter().map(Lane).collect())
 }
 
@@ -75,13 +68,10 @@ pub type PartitionKey = (String, i32, i32);
 /// Returns the end of each source partition for a task: the highest boundary of any lane, and the
 /// first offset not to read.
 pub async fn ends(pool: &PgPool, task: &TaskId) -> sqlx::Result<BTreeMap<PartitionKey, i64>> {
-    let rows: Vec<(String, i32, i32, i64)> = sqlx::query_as(
-        "select topic, incarnation, partition, max(next_offset) from backfill_bounds
-         where task_id = $1 group by topic, incarnation, partition",
-    )
-    .bind(task.as_str())
-    .fetch_all(pool)
-    .await?;
+    let rows: Vec<(String, i32, i32, i64)> = sqlx::query_as(include_str!("applied_offsets.sql"))
+        .bind(task.as_str())
+        .fetch_all(pool)
+        .await?;
     Ok(rows
         .into_iter()
         .map(|(topic, inc, partition, end)| ((topic, inc, partition), end))

@@ -97,7 +97,7 @@ pub async fn change(
             "update backfills set state = 'running', progressed_at = now() where task_id = $1"
         }
         (BackfillChange::Cancel, BackfillState::Running | BackfillState::Paused) => {
-            "update backfills set state = 'cancelled', finished_at = now(), problem = null where task_id = $1"
+            include_str!("cancel.sql")
         }
         (BackfillChange::Release, _) if rewards_from(&rewards)? != BackfillRewards::Hold => {
             return Err(BackfillChangeError::HoldsNothing(task_id));
@@ -107,8 +107,7 @@ pub async fn change(
         }
         (BackfillChange::Release, _) if is_released => return Ok(()),
         (BackfillChange::Release, BackfillState::Done | BackfillState::Cancelled) => {
-            "update backfills set release_at = now(), release_by = $2, release_reason = $3,
-                    leased_until = null, progressed_at = now() where task_id = $1"
+            include_str!("release.sql")
         }
         (BackfillChange::Pause | BackfillChange::Resume | BackfillChange::Cancel, _) => {
             return Err(BackfillChangeError::Over { task: task_id, state });
@@ -134,16 +133,13 @@ async fn note(
     author: &Author,
     connection: &mut PgConnection,
 ) -> sqlx::Result<()> {
-    sqlx::query(
-        "insert into backfill_changes (task_id, changed_at, change, changed_by, reason)
-         values ($1, clock_timestamp(), $2, $3, $4)",
-    )
-    .bind(task.as_str())
-    .bind(change)
-    .bind(&author.by)
-    .bind(&author.reason)
-    .execute(connection)
-    .await?;
+    sqlx::query(include_str!("note_change.sql"))
+        .bind(task.as_str())
+        .bind(change)
+        .bind(&author.by)
+        .bind(&author.reason)
+        .execute(connection)
+        .await?;
     Ok(())
 }
 

@@ -87,29 +87,23 @@ impl Lease {
     /// Renews the lease and returns the state of the backfill. `None`: another process holds the
     /// lease.
     pub async fn renew(&self, pool: &PgPool) -> sqlx::Result<Option<BackfillState>> {
-        let state: Option<String> = sqlx::query_scalar(
-            "update backfills set leased_until = now() + make_interval(secs => $3)
-             where task_id = $1 and epoch = $2 returning state",
-        )
-        .bind(self.task.as_str())
-        .bind(self.epoch)
-        .bind(LEASE_SECONDS)
-        .fetch_optional(pool)
-        .await?;
+        let state: Option<String> = sqlx::query_scalar(include_str!("renew_lease.sql"))
+            .bind(self.task.as_str())
+            .bind(self.epoch)
+            .bind(LEASE_SECONDS)
+            .fetch_optional(pool)
+            .await?;
         state.map(|state| state.parse().map_err(undecodable)).transpose()
     }
 
     /// Releases the lease. Nobody takes it again for `rest` seconds.
     pub async fn give_back(&self, pool: &PgPool, rest: f64) -> sqlx::Result<()> {
-        sqlx::query(
-            "update backfills set holder = null, leased_until = now() + make_interval(secs => $3)
-             where task_id = $1 and epoch = $2",
-        )
-        .bind(self.task.as_str())
-        .bind(self.epoch)
-        .bind(rest)
-        .execute(pool)
-        .await?;
+        sqlx::query(include_str!("give_back_lease.sql"))
+            .bind(self.task.as_str())
+            .bind(self.epoch)
+            .bind(rest)
+            .execute(pool)
+            .await?;
         Ok(())
     }
 
@@ -121,33 +115,26 @@ impl Lease {
         partitions: &[BackfillPartition],
     ) -> sqlx::Result<bool> {
         let mut tx = pool.begin().await?;
-        let mine = sqlx::query(
-            "update backfills set planned_at = now(), progressed_at = now(), problem = null
-             where task_id = $1 and epoch = $2 and planned_at is null",
-        )
-        .bind(self.task.as_str())
-        .bind(self.epoch)
-        .execute(&mut *tx)
-        .await?;
+        let mine = sqlx::query(include_str!("set_planned.sql"))
+            .bind(self.task.as_str())
+            .bind(self.epoch)
+            .execute(&mut *tx)
+            .await?;
         if mine.rows_affected() != 1 {
             return Ok(false);
         }
         for p in partitions {
-            sqlx::query(
-                "insert into backfill_partitions
-                 (task_id, topic, incarnation, partition, start_offset, next_offset, end_offset, kept_from)
-                 values ($1, $2, $3, $4, $5, $6, $7, $8)",
-            )
-            .bind(self.task.as_str())
-            .bind(&p.topic)
-            .bind(p.incarnation)
-            .bind(p.partition)
-            .bind(p.start_offset)
-            .bind(p.next_offset)
-            .bind(p.end_offset)
-            .bind(p.kept_from.map(instant::to_sql))
-            .execute(&mut *tx)
-            .await?;
+            sqlx::query(include_str!("insert_partitions.sql"))
+                .bind(self.task.as_str())
+                .bind(&p.topic)
+                .bind(p.incarnation)
+                .bind(p.partition)
+                .bind(p.start_offset)
+                .bind(p.next_offset)
+                .bind(p.end_offset)
+                .bind(p.kept_from.map(instant::to_sql))
+                .execute(&mut *tx)
+                .await?;
         }
         tx.commit().await?;
         Ok(true)
@@ -163,36 +150,25 @@ impl Lease {
         counts: Counts,
     ) -> sqlx::Result<Option<BackfillState>> {
         let mut tx = pool.begin().await?;
-        let state: Option<String> = sqlx::query_scalar(
-            "update backfills set moved = moved + $3, unmoved = unmoved + $4, failed = failed + $5,
-                    progressed_at = now(), problem = null,
-                    leased_until = now() + make_interval(secs => $6)
-             where task_id = $1 and epoch = $2 returning state",
-        )
-        .bind(self.task.as_str())
-        .bind(self.epoch)
-        .bind(counts.moved)
-        .bind(counts.unmoved)
-        .bind(counts.failed)
-        .bind(LEASE_SECONDS)
-        .fetch_optional(&mut *tx)
-        .await?;
+        let state: Option<String> = sqlx::query_scalar(include_str!("add_counts.sql"))
+            .bind(self.task.as_str())
+            .bind(self.epoch)
+            .bind(counts.moved)
+            .bind(counts.unmoved)
+            .bind(counts.failed)
+            .bind(LEASE_SECONDS)
+            .fetch_optional(&mut *tx)
+            .await?;
         let Some(state) = state else { return Ok(None) };
-        sqlx::query(
-            "update backfill_partitions p set next_offset = n.next_offset, lost = n.lost
-             from unnest($2::text[], $3::int[], $4::int[], $5::bigint[], $6::bigint[])
-                  n (topic, incarnation, partition, next_offset, lost)
-             where p.task_id = $1 and p.topic = n.topic and p.incarnation = n.incarnation
-               and p.partition = n.partition",
-        )
-        .bind(self.task.as_str())
-        .bind(partitions.iter().map(|p| p.topic.as_str()).collect::<Vec<_>>())
-        .bind(partitions.iter().map(|p| p.incarnation).collect::<Vec<_>>())
-        .bind(partitions.iter().map(|p| p.partition).collect::<Vec<_>>())
-        .bind(partitions.iter().map(|p| p.next_offset).collect::<Vec<_>>())
-        .bind(partitions.iter().map(|p| p.lost).collect::<Vec<_>>())
-        .execute(&mut *tx)
-        .await?;
+        sqlx::query(include_str!("advance_partitions.sql"))
+            .bind(self.task.as_str())
+            .bind(partitions.iter().map(|p| p.topic.as_str()).collect::<Vec<_>>())
+            .bind(partitions.iter().map(|p| p.incarnation).collect::<Vec<_>>())
+            .bind(partitions.iter().map(|p| p.partition).collect::<Vec<_>>())
+            .bind(partitions.iter().map(|p| p.next_offset).collect::<Vec<_>>())
+            .bind(partitions.iter().map(|p| p.lost).collect::<Vec<_>>())
+            .execute(&mut *tx)
+            .await?;
         tx.commit().await?;
         Ok(Some(state.parse().map_err(undecodable)?))
     }
@@ -211,15 +187,11 @@ impl Lease {
     /// Marks the backfill as done.
     pub async fn finish(&self, pool: &PgPool) -> sqlx::Result<()> {
         let mut tx = pool.begin().await?;
-        let done = sqlx::query(
-            "update backfills set state = 'done', finished_at = now(), problem = null,
-                    holder = null, leased_until = null
-             where task_id = $1 and epoch = $2 and state = 'running'",
-        )
-        .bind(self.task.as_str())
-        .bind(self.epoch)
-        .execute(&mut *tx)
-        .await?;
+        let done = sqlx::query(include_str!("finish.sql"))
+            .bind(self.task.as_str())
+            .bind(self.epoch)
+            .execute(&mut *tx)
+            .await?;
         if done.rows_affected() == 1 {
             super::changes::tell_everybody(&mut tx).await?;
         }
@@ -229,19 +201,14 @@ impl Lease {
     /// Adds to the number of users whose held rewards were granted. Returns `false` if another
     /// process holds the lease.
     pub async fn released(&self, pool: &PgPool, users: i64, is_all: bool) -> sqlx::Result<bool> {
-        let noted = sqlx::query(
-            "update backfills set released_users = released_users + $3, progressed_at = now(),
-                    released_at = case when $4 then now() end,
-                    leased_until = now() + make_interval(secs => $5)
-             where task_id = $1 and epoch = $2",
-        )
-        .bind(self.task.as_str())
-        .bind(self.epoch)
-        .bind(users)
-        .bind(is_all)
-        .bind(LEASE_SECONDS)
-        .execute(pool)
-        .await?;
+        let noted = sqlx::query(include_str!("advance_release.sql"))
+            .bind(self.task.as_str())
+            .bind(self.epoch)
+            .bind(users)
+            .bind(is_all)
+            .bind(LEASE_SECONDS)
+            .execute(pool)
+            .await?;
         Ok(noted.rows_affected() == 1)
     }
 }

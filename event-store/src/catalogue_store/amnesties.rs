@@ -97,19 +97,15 @@ pub async fn declare_amnesty(
     }
     let tasks: Option<Vec<&str>> =
         scope.tasks.as_ref().map(|tasks| tasks.iter().map(TaskId::as_str).collect());
-    let row = sqlx::query(
-        "insert into streak_amnesties (id, starts_at, ends_at, tasks, declared_by, reason)
-         values ($1, $2, $3, $4, $5, $6)
-         returning id, starts_at, ends_at, tasks, declared_at, declared_by, reason",
-    )
-    .bind(Uuid::now_v7())
-    .bind(instant::to_sql(scope.from))
-    .bind(instant::to_sql(scope.until))
-    .bind(tasks)
-    .bind(by)
-    .bind(reason)
-    .fetch_one(&mut *tx)
-    .await?;
+    let row = sqlx::query(include_str!("amnesties/insert.sql"))
+        .bind(Uuid::now_v7())
+        .bind(instant::to_sql(scope.from))
+        .bind(instant::to_sql(scope.until))
+        .bind(tasks)
+        .bind(by)
+        .bind(reason)
+        .fetch_one(&mut *tx)
+        .await?;
     sqlx::query("update catalogue set revision = revision + 1, identity = gen_random_uuid()")
         .execute(&mut *tx)
         .await?;
@@ -148,12 +144,7 @@ pub async fn amnesties(pool: &PgPool) -> Result<Vec<DeclaredAmnesty>, ExecuteErr
 }
 
 async fn all(connection: &mut PgConnection) -> Result<Vec<DeclaredAmnesty>, ExecuteError> {
-    let rows = sqlx::query(
-        "select id, starts_at, ends_at, tasks, declared_at, declared_by, reason
-         from streak_amnesties order by declared_at, id",
-    )
-    .fetch_all(connection)
-    .await?;
+    let rows = sqlx::query(include_str!("amnesties/load.sql")).fetch_all(connection).await?;
     rows.iter().map(amnesty).collect()
 }
 

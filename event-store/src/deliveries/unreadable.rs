@@ -32,16 +32,13 @@ async fn fail(row: &PgRow, error: &sqlx::Error, connection: &mut PgConnection) -
     let (lane, grant): (i16, Uuid) = (row.try_get("lane")?, row.try_get("grant_id")?);
     let channel: &str = row.try_get("channel")?;
     tracing::error!(%grant, channel, "a row of deliveries can't be read; the delivery fails: {error}");
-    sqlx::query(
-        "update deliveries set state = 'failed', reason = $4, give_up_at = null, settled_at = now()
-         where lane = $1 and grant_id = $2 and channel = $3 and state in ('waiting', 'sent')",
-    )
-    .bind(lane)
-    .bind(grant)
-    .bind(channel)
-    .bind(format!("the row of the delivery can't be read: {error}"))
-    .execute(connection)
-    .await?;
+    sqlx::query(include_str!("fail_unreadable.sql"))
+        .bind(lane)
+        .bind(grant)
+        .bind(channel)
+        .bind(format!("the row of the delivery can't be read: {error}"))
+        .execute(connection)
+        .await?;
     Ok(())
 }
 

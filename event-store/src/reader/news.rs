@@ -13,17 +13,13 @@ pub async fn sequence_at(
     position: i64,
     connection: &mut PgConnection,
 ) -> sqlx::Result<i64> {
-    let found: Option<i64> = sqlx::query_scalar(
-        "select sequence from events
-         where lane = $1 and aggregate_type = $2 and aggregate_id = $3 and position <= $4
-         order by sequence desc limit 1",
-    )
-    .bind(lane.0)
-    .bind(AGGREGATE_TYPE)
-    .bind(user.as_str())
-    .bind(position)
-    .fetch_optional(connection)
-    .await?;
+    let found: Option<i64> = sqlx::query_scalar(include_str!("has_news.sql"))
+        .bind(lane.0)
+        .bind(AGGREGATE_TYPE)
+        .bind(user.as_str())
+        .bind(position)
+        .fetch_optional(connection)
+        .await?;
     Ok(found.unwrap_or(0))
 }
 
@@ -33,19 +29,11 @@ pub async fn users_between(
     spans: &[(Lane, i64, i64)],
     connection: &mut PgConnection,
 ) -> sqlx::Result<Vec<(Lane, String, i64)>> {
-    let rows: Vec<(i16, String, i64)> = sqlx::query_as(
-        "select s.lane, e.aggregate_id, max(e.position)
-         from unnest($1::smallint[], $2::bigint[], $3::bigint[]) s (lane, after, up_to)
-         cross join lateral (
-             select aggregate_id, position from events
-             where lane = s.lane and position > s.after and position <= s.up_to offset 0
-         ) e
-         group by s.lane, e.aggregate_id",
-    )
-    .bind(spans.iter().map(|(lane, ..)| lane.0).collect::<Vec<_>>())
-    .bind(spans.iter().map(|(_, after, _)| *after).collect::<Vec<_>>())
-    .bind(spans.iter().map(|(.., up_to)| *up_to).collect::<Vec<_>>())
-    .fetch_all(connection)
-    .await?;
+    let rows: Vec<(i16, String, i64)> = sqlx::query_as(include_str!("changed_users.sql"))
+        .bind(spans.iter().map(|(lane, ..)| lane.0).collect::<Vec<_>>())
+        .bind(spans.iter().map(|(_, after, _)| *after).collect::<Vec<_>>())
+        .bind(spans.iter().map(|(.., up_to)| *up_to).collect::<Vec<_>>())
+        .fetch_all(connection)
+        .await?;
     Ok(rows.into_iter().map(|(lane, user, position)| (Lane(lane), user, position)).collect())
 }

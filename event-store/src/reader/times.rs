@@ -51,19 +51,12 @@ async fn before(
         }
         let middle = |index: &usize| (bounds[*index].0 + bounds[*index].1 + 1) / 2;
         let middles: Vec<i64> = open.iter().map(middle).collect();
-        let earlier: Vec<bool> = sqlx::query_scalar(
-            "select coalesce(e.recorded_at < $3, false)
-             from unnest($1::smallint[], $2::bigint[]) with ordinality l (lane, number, place)
-             left join lateral (
-                 select recorded_at from events where lane = l.lane and position = l.number
-             ) e on true
-             order by l.place",
-        )
-        .bind(open.iter().map(|index| heads[*index].0.0).collect::<Vec<_>>())
-        .bind(&middles)
-        .bind(instant::to_sql(time))
-        .fetch_all(&mut *connection)
-        .await?;
+        let earlier: Vec<bool> = sqlx::query_scalar(include_str!("is_recorded_before.sql"))
+            .bind(open.iter().map(|index| heads[*index].0.0).collect::<Vec<_>>())
+            .bind(&middles)
+            .bind(instant::to_sql(time))
+            .fetch_all(&mut *connection)
+            .await?;
         for ((index, middle), is_earlier) in open.iter().zip(middles).zip(earlier) {
             if is_earlier {
                 bounds[*index].0 = middle;

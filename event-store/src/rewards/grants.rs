@@ -54,19 +54,11 @@ pub async fn states(
     grants: &[(Lane, Uuid)],
     connection: &mut PgConnection,
 ) -> sqlx::Result<HashMap<Uuid, RewardState>> {
-    let rows = sqlx::query(
-        "select r.grant_id, r.state
-         from unnest($1::smallint[], $2::uuid[]) w (lane, grant_id)
-         cross join lateral (
-             select grant_id, state from reward_state
-             where lane = w.lane and grant_id >= w.grant_id order by grant_id limit 1
-         ) r
-         where r.grant_id = w.grant_id",
-    )
-    .bind(grants.iter().map(|(lane, _)| lane.0).collect::<Vec<_>>())
-    .bind(grants.iter().map(|(_, grant)| *grant).collect::<Vec<_>>())
-    .fetch_all(connection)
-    .await?;
+    let rows = sqlx::query(include_str!("states_of_grants.sql"))
+        .bind(grants.iter().map(|(lane, _)| lane.0).collect::<Vec<_>>())
+        .bind(grants.iter().map(|(_, grant)| *grant).collect::<Vec<_>>())
+        .fetch_all(connection)
+        .await?;
     rows.iter().map(|row| Ok((row.try_get(0)?, super::state_from(row.try_get(1)?)?))).collect()
 }
 
@@ -75,18 +67,8 @@ pub async fn owner(
     grant: Uuid,
     connection: &mut PgConnection,
 ) -> sqlx::Result<Option<(Lane, UserId)>> {
-    let row = sqlx::query(
-        "select r.lane, r.user_id from lanes l
-         cross join lateral (
-             select lane, user_id, grant_id from reward_state
-             where lane = l.lane and grant_id >= $1 order by grant_id limit 1
-         ) r
-         where r.grant_id = $1
-         limit 1",
-    )
-    .bind(grant)
-    .fetch_optional(connection)
-    .await?;
+    let row =
+        sqlx::query(include_str!("grantees.sql")).bind(grant).fetch_optional(connection).await?;
     let Some(row) = row else { return Ok(None) };
     let user: String = row.try_get(1)?;
     Ok(Some((Lane(row.try_get(0)?), user.try_into().map_err(undecodable)?)))

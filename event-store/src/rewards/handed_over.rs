@@ -24,17 +24,13 @@ pub async fn handed_over(
     grants: &[Uuid],
     connection: &mut PgConnection,
 ) -> sqlx::Result<Vec<Uuid>> {
-    let found: Vec<String> = sqlx::query_scalar(
-        "select distinct payload->'reward'->>'grant' from events
-         where lane = $1 and aggregate_type = $2 and aggregate_id = $3 and event_type = 'delivery_started'
-           and payload->'reward'->>'grant' = any($4)",
-    )
-    .bind(lane.0)
-    .bind(AGGREGATE_TYPE)
-    .bind(user.as_str())
-    .bind(grants.iter().map(Uuid::to_string).collect::<Vec<_>>())
-    .fetch_all(connection)
-    .await?;
+    let found: Vec<String> = sqlx::query_scalar(include_str!("handed_over.sql"))
+        .bind(lane.0)
+        .bind(AGGREGATE_TYPE)
+        .bind(user.as_str())
+        .bind(grants.iter().map(Uuid::to_string).collect::<Vec<_>>())
+        .fetch_all(connection)
+        .await?;
     Ok(grants.iter().copied().filter(|grant| found.contains(&grant.to_string())).collect())
 }
 
@@ -47,20 +43,13 @@ pub async fn said_to_be_paid(
     if grants.is_empty() {
         return Ok(HashSet::new());
     }
-    let found: Vec<Uuid> = sqlx::query_scalar(
-        "select w.grant_id from unnest($1::smallint[], $2::text[], $3::uuid[]) w (lane, user_id, grant_id)
-         where exists (
-             select from events
-             where lane = w.lane and aggregate_type = $4 and aggregate_id = w.user_id
-               and event_type = 'acknowledgement_ignored' and (payload->>'delivered')::boolean
-               and lower(payload->>'grant') = w.grant_id::text)",
-    )
-    .bind(grants.iter().map(|(lane, _, _)| lane.0).collect::<Vec<_>>())
-    .bind(grants.iter().map(|(_, user, _)| user.as_str()).collect::<Vec<_>>())
-    .bind(grants.iter().map(|(_, _, grant)| *grant).collect::<Vec<_>>())
-    .bind(AGGREGATE_TYPE)
-    .fetch_all(connection)
-    .await?;
+    let found: Vec<Uuid> = sqlx::query_scalar(include_str!("said_to_be_paid.sql"))
+        .bind(grants.iter().map(|(lane, _, _)| lane.0).collect::<Vec<_>>())
+        .bind(grants.iter().map(|(_, user, _)| user.as_str()).collect::<Vec<_>>())
+        .bind(grants.iter().map(|(_, _, grant)| *grant).collect::<Vec<_>>())
+        .bind(AGGREGATE_TYPE)
+        .fetch_all(connection)
+        .await?;
     Ok(found.into_iter().collect())
 }
 
@@ -83,17 +72,11 @@ pub async fn underway(
     if grants.is_empty() {
         return Ok(HashMap::new());
     }
-    let rows = sqlx::query(
-        "select d.grant_id, d.channel, d.queued_at, d.give_up_at
-         from unnest($1::smallint[], $2::uuid[]) w (lane, grant_id)
-         cross join lateral (
-             select * from deliveries where lane = w.lane and grant_id = w.grant_id and pays
-         ) d",
-    )
-    .bind(grants.iter().map(|(lane, _)| lane.0).collect::<Vec<_>>())
-    .bind(grants.iter().map(|(_, grant)| *grant).collect::<Vec<_>>())
-    .fetch_all(connection)
-    .await?;
+    let rows = sqlx::query(include_str!("underway.sql"))
+        .bind(grants.iter().map(|(lane, _)| lane.0).collect::<Vec<_>>())
+        .bind(grants.iter().map(|(_, grant)| *grant).collect::<Vec<_>>())
+        .fetch_all(connection)
+        .await?;
     let read = |row: &sqlx::postgres::PgRow| {
         let queued_at: DateTime<Utc> = row.try_get(2)?;
         let give_up_at: Option<DateTime<Utc>> = row.try_get(3)?;

@@ -85,26 +85,15 @@ async fn open_next(current: i32, pool: &PgPool) -> sqlx::Result<bool> {
     // An `opened_at` in the future comes from before the database's clock was set back. It counts
     // as now.
     let mut tx = pool.begin().await?;
-    sqlx::query(
-        "update dedup_window d
-         set opened_at = case
-                 when d.opened_at > l.now + interval '1 day' then l.now
-                 else d.opened_at + greatest(l.now - d.looked_at - make_interval(secs => $1), interval '0')
-             end,
-             looked_at = l.now
-         from (select clock_timestamp() as now) l",
-    )
-    .bind(seconds(LOOK_SECONDS_MAX))
-    .execute(&mut *tx)
-    .await?;
-    let opened = sqlx::query(
-        "update dedup_window set current = current + 1, opened_at = clock_timestamp()
-         where current = $1 and opened_at <= clock_timestamp() - make_interval(secs => $2)",
-    )
-    .bind(current)
-    .bind(seconds(WINDOW_SECONDS))
-    .execute(&mut *tx)
-    .await?;
+    sqlx::query(include_str!("windows/look.sql"))
+        .bind(seconds(LOOK_SECONDS_MAX))
+        .execute(&mut *tx)
+        .await?;
+    let opened = sqlx::query(include_str!("windows/open_next.sql"))
+        .bind(current)
+        .bind(seconds(WINDOW_SECONDS))
+        .execute(&mut *tx)
+        .await?;
     tx.commit().await?;
     Ok(opened.rows_affected() == 1)
 }
@@ -136,11 +125,5 @@ async fn drop_old(current: i32, pool: &PgPool) -> sqlx::Result<()> {
 }
 
 async fn partitions(connection: &mut sqlx::PgConnection) -> sqlx::Result<Vec<(String, i32)>> {
-    sqlx::query_as(
-        "select c.relname::text, substring(c.relname from '[0-9]+$')::int
-         from pg_inherits i join pg_class c on c.oid = i.inhrelid
-         where i.inhparent = 'seen_actions'::regclass",
-    )
-    .fetch_all(connection)
-    .await
+    sqlx::query_as(include_str!("windows/partitions.sql")).fetch_all(connection).await
 }

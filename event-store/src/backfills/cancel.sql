@@ -1,0 +1,1 @@
+update backfills set state = 'cancelled', finished_at = now(), problem = null where task_id = $1
