@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use plaudit_domain::lane::Lane;
 use plaudit_domain::user_tasks::Verdict;
 use plaudit_event_store::deliveries::{self, Attempt, DeliveryState, Due, Noted};
-use plaudit_followers::Subject;
+use plaudit_followers::{Subject, backoff};
 use rdkafka::error::KafkaError;
 use sqlx::PgConnection;
 use tokio::time::Instant;
@@ -17,7 +17,6 @@ use tokio::time::Instant;
 use crate::channels::{Ack, KAFKA, KafkaChannel};
 use crate::message::{self, Role};
 use crate::senders::{Desk, Report};
-use crate::waits;
 use publisher::{Outgoing, Publisher, Sent};
 
 /// Maximum number of records in a round, over all lanes. Far below the 100,000 records that the
@@ -68,11 +67,11 @@ pub enum TopicState {
 
 impl KafkaSender {
     pub async fn run(mut self) {
-        let mut waits = waits::short();
+        let mut waits = backoff();
         while !self.desk.stop.is_cancelled() {
             match self.round().await {
                 Ok(published) => {
-                    waits = waits::short();
+                    waits = backoff();
                     self.desk.health.resolve(&PUBLISHING);
                     if published == 0 {
                         self.look_for_topic().await;

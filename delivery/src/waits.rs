@@ -15,11 +15,6 @@ fn waits(from: Duration, to: Duration) -> ExponentialBackoff {
         .build()
 }
 
-/// Waits of a sender after failed rounds: from a tenth of a second to five seconds.
-pub fn short() -> ExponentialBackoff {
-    waits(Duration::from_millis(100), Duration::from_secs(5))
-}
-
 /// Waits of an open circuit: from a second to a minute.
 pub fn of_circuit() -> ExponentialBackoff {
     waits(Duration::from_secs(1), Duration::from_secs(60))

@@ -1,6 +1,7 @@
 //! The work given to the executor, and its outcomes.
 
 mod by_hand;
+mod receipts;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -12,16 +13,15 @@ use plaudit_domain::calendar::PeriodKey;
 use plaudit_domain::ids::{TaskId, UserId};
 use plaudit_domain::lane::{Lane, Position};
 use plaudit_domain::user_tasks::{
-    ClaimRejection, ClaimedMilestone, Command, Event, Rejection, Resolution, Reward, UserTasks,
-    Verdict,
+    ClaimRejection, Command, Event, Rejection, Resolution, Reward, UserTasks, Verdict,
 };
-use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::states::SetKey;
 
 pub use by_hand::{HandChange, HandReceipt, RequestKey};
+pub use receipts::{Receipt, ReceiptLine};
 
 /// Work applied in one transaction.
 #[derive(Debug, Clone, Default)]
@@ -321,81 +321,6 @@ pub struct Applied {
     pub outcome: Outcome,
     /// The head of the lane after the batch.
     pub position: Position,
-}
-
-/// The proof of a claim. A repeated claim returns it unchanged.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Receipt {
-    /// The user who claimed.
-    pub user: UserId,
-    /// The task.
-    pub task: TaskId,
-    /// The period.
-    pub period: PeriodKey,
-    /// The milestone.
-    pub milestone: i64,
-    /// The position of the claim in the log.
-    pub position: String,
-    /// The time at which the claim arrived.
-    pub claimed_at: Timestamp,
-    /// The rewards that were claimed.
-    pub rewards: Vec<ReceiptLine>,
-}
-
-/// One line of a receipt.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ReceiptLine {
-    /// The id of the grant.
-    pub grant: Uuid,
-    /// The name of the line within its milestone.
-    pub line: String,
-    /// The kind of reward, for the payer.
-    pub kind: String,
-    /// The code of the reward, for the payer.
-    pub code: String,
-    /// The number of units.
-    pub amount: i64,
-    /// The state as of the receipt: `claimed`.
-    pub state: String,
-}
-
-impl Receipt {
-    /// Builds the receipt of an earlier claim from its event; `None` for any other event.
-    pub fn of_event(user: &UserId, event: &Event, position: Position) -> Option<Self> {
-        let Event::RewardsClaimed { task, version, period, milestone, at, rewards } = event else {
-            return None;
-        };
-        let claimed = ClaimedMilestone {
-            task: task.clone(),
-            version: *version,
-            period: period.clone(),
-            milestone: *milestone,
-            at: *at,
-            rewards: rewards.clone(),
-        };
-        Some(Self::new(user, &claimed, position))
-    }
-
-    /// Builds the receipt of a claim.
-    pub fn new(user: &UserId, claimed: &ClaimedMilestone, position: Position) -> Self {
-        let line = |r: &Reward| ReceiptLine {
-            grant: r.grant,
-            line: r.line.clone(),
-            kind: r.kind.clone(),
-            code: r.code.clone(),
-            amount: r.amount,
-            state: "claimed".to_owned(),
-        };
-        Self {
-            user: user.clone(),
-            task: claimed.task.clone(),
-            period: claimed.period.key.clone(),
-            milestone: claimed.milestone,
-            position: position.to_string(),
-            claimed_at: claimed.at,
-            rewards: claimed.rewards.iter().map(line).collect(),
-        }
-    }
 }
 
 /// A move of a follower's checkpoint in one lane.

@@ -34,7 +34,7 @@ use decide::DecidedBatch;
 use retry::RetryState;
 
 pub(crate) use bisect::is_same_record;
-pub(crate) use decide::CLAIM_ALL_MAX;
+pub(crate) use decide::{CLAIM_ALL_MAX, tasks_moved_with};
 
 /// Applies batches. Cancel-safe: a cancelled batch is committed completely or not at all, and a
 /// committed one is recognised when it is sent again.

@@ -9,6 +9,7 @@ pub mod lapses;
 mod ledger;
 pub(crate) mod waiting;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
@@ -125,11 +126,11 @@ pub async fn load(
     // Of all rewards of a user, few are claimable at a time.
     let is_of_claimable = state == Some(RewardState::Claimable.as_str());
     let sql = if is_of_claimable {
-        include_str!("rewards/claimable_page.sql")
+        Cow::Borrowed(include_str!("rewards/claimable_page.sql"))
     } else {
-        include_str!("rewards/page.sql")
+        include_str!("rewards/page.sql").replace("{state_as_of}", &state_as_of("$6")).into()
     };
-    let mut asked = sqlx::query(sql)
+    let mut asked = sqlx::query(&sql)
         .bind(lane.0)
         .bind(user.as_str())
         .bind(after.map_or(0, |after| after.position))
@@ -147,6 +148,17 @@ pub async fn load(
     let next = (rows.len() > limit).then(|| rows[limit - 1].place);
     rows.truncate(limit);
     Ok(RewardPage { rows, position: Position { lane, number }, next })
+}
+
+/// SQL for the state of a row `r` of `reward_state` as of a parameter: [`RewardState::as_of`].
+pub(crate) fn state_as_of(now: &str) -> String {
+    format!(
+        "case
+             when r.state <> 'claimable' or r.lapses_at is null or r.lapses_at > {now} then r.state
+             when r.lapses_as = 'granted' then 'claimed'
+             else r.lapses_as
+         end"
+    )
 }
 
 /// The columns of a row after its user, in the order in which [`RewardRow::read`] takes them.

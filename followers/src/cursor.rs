@@ -15,9 +15,9 @@ use crate::lease::Tenure;
 /// finds nothing to do in it.
 const IDLE_CHECKPOINT: Duration = Duration::from_secs(5);
 
-/// Waits after failures: from a tenth of a second to five seconds. Each has jitter, so that
-/// processes that failed together do not retry together.
-pub(crate) fn backoff() -> ExponentialBackoff {
+/// Waits of a follower, or of a sender, after failed rounds: from a tenth of a second to five
+/// seconds. Each has jitter, so that processes that failed together do not retry together.
+pub fn backoff() -> ExponentialBackoff {
     ExponentialBuilder::default()
         .with_min_delay(Duration::from_millis(100))
         .with_max_delay(Duration::from_secs(5))

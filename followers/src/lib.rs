@@ -14,6 +14,7 @@ mod lease;
 mod runner;
 mod skipped;
 
+pub use cursor::backoff;
 pub use handler::{Handler, LaneOutcome, Span};
 pub use heads::{HeadWatch, Heads, NotReached};
 pub use health::{FollowerHealth, Subject, UNREADY_AFTER, USERS_NAMED_MAX};

@@ -10,9 +10,10 @@ use sqlx::PgPool;
 
 use crate::ProjectionError;
 use crate::difference::{Differences, UnreadableUsers};
+use crate::view::View;
 
 /// The views that can be verified. Batches start from their rows, too.
-pub const VERIFIABLE: &[&str] = &["task_view", "reward_state"];
+pub const VERIFIABLE: &[&str] = View::NAMES;
 
 /// The rows that are compared.
 #[derive(Debug, Clone, Copy)]
@@ -23,11 +24,9 @@ struct Scope {
 
 impl Scope {
     fn named(name: Option<&str>) -> Result<Self, ProjectionError> {
-        if let Some(got) = name.filter(|name| !VERIFIABLE.contains(name)) {
-            return Err(ProjectionError::Unknown { got: got.to_owned(), known: VERIFIABLE });
-        }
-        let wanted = |what: &str| name.is_none_or(|name| name == what);
-        Ok(Self { tasks: wanted("task_view"), rewards: wanted("reward_state") })
+        let named = name.map(View::named).transpose()?;
+        let wanted = |view| named.is_none_or(|named| named == view);
+        Ok(Self { tasks: wanted(View::Tasks), rewards: wanted(View::Rewards) })
     }
 }
 

@@ -41,9 +41,10 @@ const REWARD_STATE: Table = Table {
 
 impl View {
     pub const ALL: [Self; 2] = [Self::Tasks, Self::Rewards];
+    pub const NAMES: &'static [&'static str] = &[Self::Tasks.name(), Self::Rewards.name()];
 
     /// The name that operators use.
-    pub fn name(self) -> &'static str {
+    pub const fn name(self) -> &'static str {
         match self {
             Self::Tasks => "task_view",
             Self::Rewards => "reward_state",
@@ -68,10 +69,7 @@ impl View {
 
     /// Returns the view of this name.
     pub fn named(name: &str) -> Result<Self, ProjectionError> {
-        let unknown = || ProjectionError::Unknown {
-            got: name.to_owned(),
-            known: &["task_view", "reward_state"],
-        };
+        let unknown = || ProjectionError::Unknown { got: name.to_owned(), known: Self::NAMES };
         Self::ALL.into_iter().find(|view| view.name() == name).ok_or_else(unknown)
     }
 }

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use plaudit_domain::user_tasks::Verdict;
 use plaudit_event_store::deliveries::{self, DeliveryState, Due, Noted};
-use plaudit_followers::Subject;
+use plaudit_followers::{Subject, backoff};
 use sqlx::PgConnection;
 use tokio::task::JoinSet;
 use uuid::Uuid;
@@ -57,11 +57,11 @@ impl WebhookSender {
         self.desk.in_flight.forget(&self.channel.name);
         // Apart from the endpoint's problem, which an answer resolves.
         let rounds = Subject::Channel(format!("{}: rounds", self.channel.name));
-        let mut waits = waits::short();
+        let mut waits = backoff();
         while !self.desk.stop.is_cancelled() {
             match self.turn(&mut traffic).await {
                 Ok(()) => {
-                    waits = waits::short();
+                    waits = backoff();
                     self.desk.health.resolve(&rounds);
                 }
                 Err(reason) => {

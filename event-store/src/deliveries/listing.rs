@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use super::{Attempt, DeliveryState};
 use crate::instant;
-use crate::rewards::{COLUMNS, RewardRow, grants};
+use crate::rewards::{self, COLUMNS, RewardRow, grants};
 use crate::states::{undecodable, unless_unreadable};
 
 /// Selects the grants to list. Unset fields match everything.
@@ -141,13 +141,6 @@ const ATTEMPTS_SHOWN: i32 = 200;
 const UNDELIVERED: [RewardState; 3] =
     [RewardState::Claimed, RewardState::Delivering, RewardState::Failed];
 
-/// The state as of $7. Same rule as in a page of a user's rewards.
-const STATE_AS_OF: &str = "case
-    when r.state <> 'claimable' or r.lapses_at is null or r.lapses_at > $7 then r.state
-    when r.lapses_as = 'granted' then 'claimed'
-    else r.lapses_as
-end";
-
 /// The remaining conditions on a grant.
 const WANTED: &str = "r.lane = $1 and (r.grant_id > $2 or $3)
     and ($5::text is null or r.code = $5) and ($8::text is null or r.kind = $8)
@@ -192,7 +185,10 @@ async fn of_lane(
                  and {WANTED}
                order by r.grant_id limit $6)) r"
         ),
-        _ => format!("reward_state r where {WANTED} and ($4::text is null or $4 = {STATE_AS_OF})"),
+        _ => {
+            let state = rewards::state_as_of("$7");
+            format!("reward_state r where {WANTED} and ($4::text is null or $4 = {state})")
+        }
     };
     let columns: Vec<String> = COLUMNS.split(", ").map(|name| format!("r.{name}")).collect();
     let sql = format!(

@@ -2,11 +2,11 @@
 
 use plaudit_domain::action::Action;
 use plaudit_domain::catalogue::Catalogue;
-use plaudit_domain::ids::TaskId;
 use plaudit_domain::user_tasks::{Change, Command};
 
 use crate::batch::Work;
-use crate::executor::CLAIM_ALL_MAX;
+use crate::executor::{CLAIM_ALL_MAX, tasks_moved_with};
+use crate::rewards::waiting::WAITING_MAX;
 
 /// The number of tasks, milestones or grants that an item may touch, whichever is largest; at least
 /// 1.
@@ -20,7 +20,7 @@ pub(super) fn weight_of(work: &Work, catalogue: &Catalogue) -> usize {
         Work::Settle { streaks, .. } => streaks.len(),
         Work::StartDeliveries { rewards, .. } => rewards.len(),
         Work::SettleDeliveries { settled, .. } => settled.len(),
-        Work::ReleaseBackfill { task, .. } => tasks_moved_with(task, catalogue),
+        Work::ReleaseBackfill { task, .. } => tasks_moved_with(task, catalogue).len(),
         Work::ByHand { command, .. } => of_command(command, catalogue),
         Work::Claim { .. } | Work::Redeliver { .. } | Work::Park(_) | Work::SettleBackfills => 1,
     };
@@ -30,18 +30,9 @@ pub(super) fn weight_of(work: &Work, catalogue: &Catalogue) -> usize {
 fn of_command(command: &Command, catalogue: &Catalogue) -> usize {
     let Command::Correct(correction) = command else { return 1 };
     match &correction.change {
-        Change::Revoke { .. } => REVOKED_MAX,
+        Change::Revoke { .. } => usize::try_from(WAITING_MAX).unwrap_or(usize::MAX),
         change => change.task().map_or(1, |task| catalogue.states_of_correction(task).len()),
     }
-}
-
-/// The maximum number of a user's milestones loaded for a revocation.
-const REVOKED_MAX: usize = 100;
-
-fn tasks_moved_with(task: &TaskId, catalogue: &Catalogue) -> usize {
-    let versions = catalogue.task(task).map_or(&[][..], |task| &task.versions);
-    let kinds = versions.iter().flat_map(|version| version.definition.listens_to());
-    kinds.map(|kind| catalogue.states_needed(kind).len()).sum()
 }
 
 #[cfg(test)]

@@ -297,14 +297,6 @@ impl FoundClaims {
 /// Builds the receipt of the claim that took these lines; `None` if no claim did.
 fn receipt_of(lane: Lane, key: &MilestoneKey, lines: &[RewardRow]) -> Option<Receipt> {
     let claimed = lines.iter().find_map(|line| line.claimed)?;
-    let receipt_line = |row: &RewardRow| ReceiptLine {
-        grant: row.reward.grant,
-        line: row.reward.line.clone(),
-        kind: row.reward.kind.clone(),
-        code: row.reward.code.clone(),
-        amount: row.reward.amount,
-        state: RewardState::Claimed.as_str().to_owned(),
-    };
     Some(Receipt {
         user: key.user.clone(),
         task: key.task.clone(),
@@ -312,6 +304,6 @@ fn receipt_of(lane: Lane, key: &MilestoneKey, lines: &[RewardRow]) -> Option<Rec
         milestone: key.milestone,
         position: Position { lane, number: claimed.position }.to_string(),
         claimed_at: claimed.at,
-        rewards: lines.iter().map(receipt_line).collect(),
+        rewards: lines.iter().map(|row| ReceiptLine::claimed(&row.reward)).collect(),
     })
 }

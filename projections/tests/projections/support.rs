@@ -125,20 +125,6 @@ impl World {
         .execute(&mut *tx)
         .await
         .unwrap();
-        // Before migration 0004 `lanes` was a table with the head; now it derives the head from the
-        // log.
-        let is_table: bool =
-            sqlx::query_scalar("select relkind = 'r' from pg_class where oid = 'lanes'::regclass")
-                .fetch_one(&mut *tx)
-                .await
-                .unwrap();
-        if is_table {
-            sqlx::query("update lanes set next_position = next_position + 1 where lane = $1")
-                .bind(lane.0)
-                .execute(&mut *tx)
-                .await
-                .unwrap();
-        }
         tx.commit().await.unwrap();
     }
 

@@ -178,12 +178,8 @@ impl Needed {
 
     /// Adds all tasks that an action moving this task may touch.
     fn add_moved_with(&mut self, lane: Lane, user: &UserId, task: &TaskId, catalogue: &Catalogue) {
-        let versions = catalogue.task(task).map_or(&[][..], |task| &task.versions);
-        let kinds = versions.iter().flat_map(|version| version.definition.listens_to());
-        let places = kinds.flat_map(|kind| catalogue.states_needed(kind));
-        let tasks: BTreeSet<TaskId> =
-            places.map(|index| catalogue.tasks()[*index].id.clone()).collect();
-        self.tasks_of(lane, user).extend(tasks);
+        let tasks = tasks_moved_with(task, catalogue);
+        self.tasks_of(lane, user).extend(tasks.into_iter().cloned());
     }
 
     fn tasks_of(&mut self, lane: Lane, user: &UserId) -> &mut BTreeSet<TaskId> {
@@ -206,6 +202,14 @@ impl Needed {
             tasks.extend(granted.map(|grant| grant.reward.task.clone()));
         }
     }
+}
+
+/// The tasks that an action moving this task may touch.
+pub fn tasks_moved_with<'c>(task: &TaskId, catalogue: &'c Catalogue) -> BTreeSet<&'c TaskId> {
+    let versions = catalogue.task(task).map_or(&[][..], |task| &task.versions);
+    let kinds = versions.iter().flat_map(|version| version.definition.listens_to());
+    let places = kinds.flat_map(|kind| catalogue.states_needed(kind));
+    places.map(|index| &catalogue.tasks()[*index].id).collect()
 }
 
 /// The chunks of large value sets in which the values of actions are looked up. Most users have no
