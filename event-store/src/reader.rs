@@ -1,10 +1,9 @@
 //! Reads the log, by user and by lane.
 
+mod facts;
 mod mentions;
 mod news;
 mod times;
-
-use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
 use jiff::Timestamp;
@@ -19,6 +18,9 @@ use crate::aggregate::AGGREGATE_TYPE;
 use crate::error::ExecuteError;
 use crate::{instant, upcasters};
 
+pub use facts::{
+    Fact, FactsPage, Kinds, LogPage, UserFacts, facts_after, users_after, users_page, users_whole,
+};
 pub use mentions::mentions;
 pub use news::{sequence_at, users_between};
 pub use times::{LaneSpan, spans_of_time};
@@ -177,206 +179,6 @@ pub async fn at_positions(
     .fetch_all(connection)
     .await?;
     rows.iter().map(|row| entry(row, lane)).collect()
-}
-
-/// An event with what a fold needs besides: its sequence and position.
-#[derive(Debug, Clone)]
-pub struct Fact {
-    /// The sequence in the user's stream, from 1.
-    pub sequence: i64,
-    /// The number of the position in the lane.
-    pub position: i64,
-    /// The fact.
-    pub event: Event,
-}
-
-/// The kinds of events that a fold needs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kinds {
-    /// All events.
-    All,
-    /// Events that grant rewards or change their states.
-    OfRewards,
-}
-
-impl Kinds {
-    fn condition(self) -> &'static str {
-        match self {
-            Self::All => "",
-            Self::OfRewards => {
-                " and event_type in ('milestone_reached', 'rewards_claimed', 'rewards_expired',
-                                     'rewards_forfeited', 'rewards_granted', 'delivery_started',
-                                     'reward_delivered', 'reward_failed', 'redelivery_requested',
-                                     'reward_granted', 'rewards_revoked')"
-            }
-        }
-    }
-}
-
-/// A user's events, in order.
-#[derive(Debug, Clone)]
-pub struct UserFacts {
-    /// The user, who may have an id that is not allowed if the log is damaged.
-    pub user: String,
-    /// The events before the first unreadable one.
-    pub facts: Vec<Fact>,
-    /// The reason why the rest can't be read; `None` if all were read.
-    pub unreadable: Option<String>,
-}
-
-/// A page of a lane's log in order of users.
-#[derive(Debug, Clone)]
-pub struct FactsPage {
-    /// The users in order of their ids.
-    pub users: Vec<UserFacts>,
-    /// The number of events read.
-    pub events: usize,
-    /// The user and the sequence of the last event.
-    pub last: Option<(String, i64)>,
-}
-
-/// Groups rows of (user, sequence, position, type, version, payload) by user. The rows are in order
-/// of users.
-fn by_user(rows: &[PgRow]) -> sqlx::Result<Vec<UserFacts>> {
-    let mut users: Vec<UserFacts> = Vec::new();
-    for row in rows {
-        let user: &str = row.try_get(0)?;
-        if users.last().is_none_or(|open| open.user != user) {
-            let unreadable = UserId::try_from(user.to_owned()).err().map(|e| e.to_string());
-            users.push(UserFacts { user: user.to_owned(), facts: Vec::new(), unreadable });
-        }
-        let Some(open) = users.last_mut().filter(|open| open.unreadable.is_none()) else {
-            continue;
-        };
-        let (sequence, position) = (row.try_get(1)?, row.try_get(2)?);
-        match upcasters::read(row.try_get(3)?, row.try_get(4)?, row.try_get(5)?) {
-            Ok(event) => open.facts.push(Fact { sequence, position, event }),
-            Err(error) => open.unreadable = Some(format!("event {sequence}: {error}")),
-        }
-    }
-    Ok(users)
-}
-
-/// Reads a page of one lane's log in order of users, beginning after `(user, sequence)`. In this
-/// order each user's history is contiguous.
-pub async fn users_page(
-    lane: Lane,
-    after: (&str, i64),
-    kinds: Kinds,
-    limit: i64,
-    connection: &mut PgConnection,
-) -> sqlx::Result<FactsPage> {
-    let sql = format!(
-        "select aggregate_id, sequence, position, event_type, event_version, payload::text
-         from events
-         where lane = $1 and aggregate_type = $2 and (aggregate_id, sequence) > ($3, $4){}
-         order by aggregate_id, sequence limit $5",
-        kinds.condition()
-    );
-    let rows = sqlx::query(&sql)
-        .bind(lane.0)
-        .bind(AGGREGATE_TYPE)
-        .bind(after.0)
-        .bind(after.1)
-        .bind(limit)
-        .fetch_all(connection)
-        .await?;
-    let last = rows.last().map(|row| Ok::<_, sqlx::Error>((row.try_get(0)?, row.try_get(1)?)));
-    Ok(FactsPage { users: by_user(&rows)?, events: rows.len(), last: last.transpose()? })
-}
-
-/// Reads the whole streams of some users of a lane, in the order of `users`.
-pub async fn users_whole(
-    lane: Lane,
-    users: &[&str],
-    kinds: Kinds,
-    connection: &mut PgConnection,
-) -> sqlx::Result<Vec<UserFacts>> {
-    let sql = format!(
-        "select u.user_id, e.sequence, e.position, e.event_type, e.event_version, e.payload::text
-         from unnest($2::text[]) with ordinality u (user_id, place)
-         cross join lateral (
-             select sequence, position, event_type, event_version, payload from events
-             where lane = $1 and aggregate_type = $3 and aggregate_id = u.user_id{}
-             order by sequence offset 0
-         ) e
-         order by u.place, e.sequence",
-        kinds.condition()
-    );
-    let rows = sqlx::query(&sql)
-        .bind(lane.0)
-        .bind(users)
-        .bind(AGGREGATE_TYPE)
-        .fetch_all(connection)
-        .await?;
-    by_user(&rows)
-}
-
-/// A page of a lane's log, in order.
-#[derive(Debug, Clone)]
-pub struct LogPage {
-    /// Each event with its user, or the reason why it can't be read.
-    pub facts: Vec<(String, Result<Fact, String>)>,
-    /// The position up to which the page covers the log.
-    pub up_to: i64,
-}
-
-/// Reads a page of one lane's log after a position and up to a head, which must be committed.
-pub async fn facts_after(
-    lane: Lane,
-    after: i64,
-    head: i64,
-    kinds: Kinds,
-    limit: i64,
-    connection: &mut PgConnection,
-) -> sqlx::Result<LogPage> {
-    let sql = format!(
-        "select aggregate_id, sequence, position, event_type, event_version, payload::text
-         from events
-         where lane = $1 and position > $2 and position <= $3 and aggregate_type = $4{}
-         order by position limit $5",
-        kinds.condition()
-    );
-    let rows = sqlx::query(&sql)
-        .bind(lane.0)
-        .bind(after)
-        .bind(head)
-        .bind(AGGREGATE_TYPE)
-        .bind(limit)
-        .fetch_all(connection)
-        .await?;
-    let is_full = i64::try_from(rows.len()).is_ok_and(|count| count >= limit);
-    let mut page = LogPage { facts: Vec::with_capacity(rows.len()), up_to: head };
-    for row in &rows {
-        let (sequence, position) = (row.try_get(1)?, row.try_get(2)?);
-        if is_full {
-            page.up_to = position;
-        }
-        let read = upcasters::read(row.try_get(3)?, row.try_get(4)?, row.try_get(5)?);
-        let fact = read
-            .map(|event| Fact { sequence, position, event })
-            .map_err(|error| format!("event {sequence}: {error}"));
-        page.facts.push((row.try_get(0)?, fact));
-    }
-    Ok(page)
-}
-
-/// Returns the users in a page of one lane's log after a position, and the last position of the
-/// page.
-pub async fn users_after(
-    lane: Lane,
-    after: i64,
-    limit: i64,
-    connection: &mut PgConnection,
-) -> Result<(BTreeSet<String>, i64), ExecuteError> {
-    let rows: Vec<(String, i64)> = sqlx::query_as(include_str!("reader/users_after.sql"))
-        .bind(lane.0)
-        .bind(after)
-        .bind(limit)
-        .fetch_all(connection)
-        .await?;
-    let last = rows.last().map_or(after, |(_, position)| *position);
-    Ok((rows.into_iter().map(|(user, _)| user).collect(), last))
 }
 
 /// The event at which folding stops.

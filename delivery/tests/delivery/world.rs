@@ -5,24 +5,24 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use plaudit_delivery::{Channels, Delivery, DeliveryOptions, Topic};
+use plaudit_delivery::{Channels, DeliveryOptions, Topic};
 use plaudit_domain::action::{Action, Parts};
 use plaudit_domain::ids::{TaskId, UserId};
 use plaudit_domain::lane::{Lane, LaneCount};
 use plaudit_embedded::fault_proxy::FaultProxy;
 use plaudit_embedded::{test_cluster, waiting};
-use plaudit_event_store::catalogue_store::{self, CatalogueStore};
+use plaudit_event_store::catalogue_store;
 use plaudit_event_store::{Batch, Executor, Item, Origin, Outcome, Work, pool, schema};
-use plaudit_followers::HeadWatch;
+use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
-use rdkafka::consumer::{BaseConsumer, Consumer as _};
-use rdkafka::message::Headers as _;
-use rdkafka::{ClientConfig, Message as _, Offset, TopicPartitionList};
 use serde_json::{Value, json};
 use sqlx::PgPool;
-use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
+
+pub use crate::deliverer::{Deliverer, Doomed, executor};
+pub use crate::published::Published;
+use crate::published::read_all;
 
 /// The first two milestones of `gifts` are automatic, two lines each; `team` is claimed.
 const TASKS: &str = "
@@ -58,27 +58,6 @@ pub struct World {
     pub brokers: String,
     pub topic: String,
     pub executor: Arc<Executor>,
-}
-
-/// A record of the topic.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Published {
-    pub key: String,
-    pub content_type: String,
-    pub event: Value,
-}
-
-impl Published {
-    pub fn id(&self) -> Uuid {
-        self.event["id"].as_str().unwrap().parse().unwrap()
-    }
-
-    /// Task and line, such as `gifts/coins`, with the milestone.
-    pub fn what(&self) -> String {
-        let data = &self.event["data"];
-        let text = |name: &str| data[name].as_str().unwrap().to_owned();
-        format!("{}@{}/{}", text("task"), data["milestone"], text("line"))
-    }
 }
 
 impl World {
@@ -329,20 +308,6 @@ impl World {
         .execute(&mut *tx)
         .await
         .unwrap();
-        // Before migration 0004 `lanes` was a table with the head; now it derives the head from the
-        // log.
-        let is_table: bool =
-            sqlx::query_scalar("select relkind = 'r' from pg_class where oid = 'lanes'::regclass")
-                .fetch_one(&mut *tx)
-                .await
-                .unwrap();
-        if is_table {
-            sqlx::query("update lanes set next_position = next_position + 1 where lane = $1")
-                .bind(lane.0)
-                .execute(&mut *tx)
-                .await
-                .unwrap();
-        }
         tx.commit().await.unwrap();
     }
 
@@ -383,104 +348,8 @@ impl World {
     }
 }
 
-/// A process that delivers and is killed: it has a runtime of its own, which is dropped in the
-/// middle of its work.
-pub struct Doomed(tokio::runtime::Runtime);
-
-impl Doomed {
-    /// Kills the process. Nothing that is under way is stored, and its lanes are free when their
-    /// leases have expired.
-    pub fn kill(self) {
-        self.0.shutdown_background();
-    }
-}
-
 pub fn user_id(user: &str) -> UserId {
     UserId::try_from(user.to_owned()).unwrap()
-}
-
-fn read_all(brokers: &str, topic: &str) -> Vec<Published> {
-    let consumer: BaseConsumer = ClientConfig::new()
-        .set("bootstrap.servers", brokers)
-        .set("group.id", "nobody")
-        .set("enable.auto.commit", "false")
-        .create()
-        .unwrap();
-    let mut ends = BTreeMap::new();
-    let mut list = TopicPartitionList::new();
-    for partition in 0..PARTITIONS {
-        let (low, high) = consumer.fetch_watermarks(topic, partition, WAIT_MAX).unwrap();
-        if low < high {
-            ends.insert(partition, high);
-            list.add_partition_offset(topic, partition, Offset::Beginning).unwrap();
-        }
-    }
-    consumer.assign(&list).unwrap();
-    let mut published = Vec::new();
-    while !ends.is_empty() {
-        let Some(message) = consumer.poll(WAIT_MAX) else {
-            panic!("no answer within {WAIT_MAX:?}")
-        };
-        let message = message.unwrap();
-        let header = message.headers().unwrap().get(0);
-        assert_eq!(header.key, "content-type");
-        published.push(Published {
-            key: String::from_utf8(message.key().unwrap().to_vec()).unwrap(),
-            content_type: String::from_utf8(header.value.unwrap().to_vec()).unwrap(),
-            event: serde_json::from_slice(message.payload().unwrap()).unwrap(),
-        });
-        if ends.get(&message.partition()).is_some_and(|end| message.offset() + 1 >= *end) {
-            ends.remove(&message.partition());
-        }
-    }
-    published
-}
-
-/// A process that delivers.
-pub struct Deliverer {
-    pub delivery: Delivery,
-    stop: CancellationToken,
-}
-
-fn executor(pool: &PgPool, lanes: LaneCount) -> Arc<Executor> {
-    let catalogue = Arc::new(CatalogueStore::default());
-    let views: Vec<Arc<dyn plaudit_event_store::BatchProjection>> = vec![];
-    Arc::new(Executor::new(pool.clone(), lanes, catalogue, views))
-}
-
-impl Deliverer {
-    fn start(options: &DeliveryOptions, executor: &Arc<Executor>, pool: &PgPool) -> Self {
-        let stop = CancellationToken::new();
-        let heads = HeadWatch::start(pool, stop.clone());
-        let delivery = Delivery::start(options, executor, pool, heads, &stop).unwrap();
-        Self { delivery, stop }
-    }
-
-    /// Waits until a warning contains all these words.
-    pub async fn until_problem(&self, words: &[&str]) {
-        eventually(&format!("a warning with {words:?}"), async || {
-            let problems = self.delivery.health().warnings();
-            let speaks = |problem: &String| words.iter().all(|word| problem.contains(word));
-            problems.iter().any(speaks).then_some(())
-        })
-        .await;
-    }
-
-    /// Waits until the process is not ready. Returns the reason.
-    pub async fn until_unready(&self) -> String {
-        eventually("it is unready", async || self.delivery.health().ready().err()).await
-    }
-
-    pub async fn until_well(&self) {
-        let look = async || self.delivery.health().warnings().is_empty().then_some(());
-        eventually("nothing is wrong", look).await;
-    }
-
-    /// Stops in order.
-    pub async fn stop(self) {
-        self.stop.cancel();
-        self.delivery.join().await;
-    }
 }
 
 /// Waits for a fact.
