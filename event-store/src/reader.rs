@@ -3,6 +3,7 @@
 mod facts;
 mod mentions;
 mod news;
+mod pages;
 mod times;
 
 use chrono::{DateTime, Utc};
@@ -18,11 +19,10 @@ use crate::aggregate::AGGREGATE_TYPE;
 use crate::error::ExecuteError;
 use crate::{instant, upcasters};
 
-pub use facts::{
-    Fact, FactsPage, Kinds, LogPage, UserFacts, facts_after, users_after, users_page, users_whole,
-};
+pub use facts::{Fact, FactsPage, Kinds, UserFacts, users_after, users_page, users_whole};
 pub use mentions::mentions;
 pub use news::{sequence_at, users_between};
+pub use pages::{LanePage, lane_pages};
 pub use times::{LaneSpan, spans_of_time};
 
 /// An event with its envelope.

@@ -6,6 +6,7 @@
 //! and the swap, with all lanes locked for a moment. Readers never fail; writers wait for the swap
 //! only, and three seconds at most. A rebuild has connections of its own.
 
+mod apply;
 mod catch_up;
 mod compare;
 mod control;

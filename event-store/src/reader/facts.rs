@@ -34,7 +34,7 @@ pub enum Kinds {
 
 impl Kinds {
     /// Puts the condition on the event types into a statement.
-    fn restrict(self, sql: &str) -> String {
+    pub(super) fn restrict(self, sql: &str) -> String {
         sql.replace("{kinds}", self.condition())
     }
 
@@ -132,49 +132,6 @@ pub async fn users_whole(
         .fetch_all(connection)
         .await?;
     by_user(&rows)
-}
-
-/// A page of a lane's log, in order.
-#[derive(Debug, Clone)]
-pub struct LogPage {
-    /// Each event with its user, or the reason why it can't be read.
-    pub facts: Vec<(String, Result<Fact, String>)>,
-    /// The position up to which the page covers the log.
-    pub up_to: i64,
-}
-
-/// Reads a page of one lane's log after a position and up to a head, which must be committed.
-pub async fn facts_after(
-    lane: Lane,
-    after: i64,
-    head: i64,
-    kinds: Kinds,
-    limit: i64,
-    connection: &mut PgConnection,
-) -> sqlx::Result<LogPage> {
-    let sql = kinds.restrict(include_str!("facts_after.sql"));
-    let rows = sqlx::query(&sql)
-        .bind(lane.0)
-        .bind(after)
-        .bind(head)
-        .bind(AGGREGATE_TYPE)
-        .bind(limit)
-        .fetch_all(connection)
-        .await?;
-    let is_full = i64::try_from(rows.len()).is_ok_and(|count| count >= limit);
-    let mut page = LogPage { facts: Vec::with_capacity(rows.len()), up_to: head };
-    for row in &rows {
-        let (sequence, position) = (row.try_get(1)?, row.try_get(2)?);
-        if is_full {
-            page.up_to = position;
-        }
-        let read = upcasters::read(row.try_get(3)?, row.try_get(4)?, row.try_get(5)?);
-        let fact = read
-            .map(|event| Fact { sequence, position, event })
-            .map_err(|error| format!("event {sequence}: {error}"));
-        page.facts.push((row.try_get(0)?, fact));
-    }
-    Ok(page)
 }
 
 /// Returns the users in a page of one lane's log after a position, and the last position of the

@@ -5,17 +5,20 @@ use plaudit_domain::lane::Lane;
 use plaudit_event_store::reader;
 use sqlx::{Connection as _, Executor as _};
 
-use super::catch_up::{PAGE, places};
+use super::catch_up::checkpoint_and_head;
 use super::run::{Run, StopReason};
 use super::skipped;
 use crate::difference::{Difference, Differences};
 use crate::view::Table;
 
+/// Number of events of the log that are read at once.
+const PAGE: i64 = 2_000;
+
 /// Finds the rows that differ between the live version and the new one.
 pub(crate) async fn compare(run: &Run) -> Result<Differences, StopReason> {
     let lanes = run.lanes().await?;
     let mut all = Differences::default();
-    for found in run.each_lane(lanes, compare_lane).await? {
+    for found in run.each(lanes, compare_lane).await? {
         all.extend(found);
     }
     Ok(all)
@@ -35,8 +38,9 @@ async fn compare_lane(run: Run, lane: Lane) -> Result<Differences, StopReason> {
          set local enable_mergejoin to default; set local plan_cache_mode = force_custom_plan",
     )
     .await?;
-    let (mut position, head) = places(&run, lane, &mut tx).await?;
-    let mut moved = skipped::users_of(&run, lane, &mut tx).await?;
+    let (mut position, head) = checkpoint_and_head(&run, lane, &mut tx).await?;
+    let skipped = skipped::users_of(&run, &[lane.0], &mut tx).await?;
+    let mut moved: Vec<String> = skipped.into_iter().map(|(_, user)| user).collect();
     while position < head {
         let (users, last) = reader::users_after(lane, position, PAGE, &mut tx).await?;
         moved.extend(users);

@@ -141,11 +141,10 @@ impl Rows {
 /// Builds the rows of users, table by table.
 pub(crate) fn rows_of<'u>(
     view: View,
-    lane: Lane,
-    users: impl IntoIterator<Item = &'u FoldedUser>,
+    users: impl IntoIterator<Item = (Lane, &'u FoldedUser)>,
 ) -> Vec<Rows> {
     let mut tables: Vec<_> = view.tables().iter().copied().map(Rows::new).collect();
-    for folded in users {
+    for (lane, folded) in users {
         let user = folded.user.as_str();
         match (view, tables.as_mut_slice()) {
             (View::Tasks, [users, tasks, values]) => {

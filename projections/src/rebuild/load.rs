@@ -15,7 +15,7 @@ pub(crate) async fn load(run: &Run) -> Result<(), StopReason> {
     .bind(run.view.name())
     .fetch_all(&run.pool)
     .await?;
-    run.each_lane(lanes.into_iter().map(Lane).collect(), load_lane).await?;
+    run.each(lanes.into_iter().map(Lane).collect(), load_lane).await?;
     Ok(())
 }
 
@@ -87,7 +87,8 @@ async fn load_from_checkpoint(
             return Ok(false);
         }
         skipped::note(run, lane, &folded.unreadable, &mut tx).await?;
-        copy::send(copy::rows_of(run.view, lane, &users), &mut tx).await?;
+        let rows = copy::rows_of(run.view, users.iter().map(|user| (lane, user)));
+        copy::send(rows, &mut tx).await?;
         tx.commit().await?;
         checkpoint = last;
     }

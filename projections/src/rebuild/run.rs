@@ -10,7 +10,7 @@ use sqlx::{PgConnection, PgPool};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::catch_up::LaneFolds;
+use super::apply::LaneFolds;
 use super::lease::Lease;
 use super::{Phase, RebuildOptions};
 use crate::ProjectionError;
@@ -147,23 +147,23 @@ impl Run {
         Ok(())
     }
 
-    /// Runs `work` for every lane, for as many at a time as there are workers. The first failure
-    /// ends the others, and so does dropping the future.
-    pub async fn each_lane<W, F, T>(&self, lanes: Vec<Lane>, work: W) -> Result<Vec<T>, StopReason>
+    /// Runs `work` for every share, such as a lane, for as many at a time as there are workers. The
+    /// first failure ends the others, and so does dropping the future.
+    pub async fn each<S, W, F, T>(&self, shares: Vec<S>, work: W) -> Result<Vec<T>, StopReason>
     where
-        W: Fn(Self, Lane) -> F,
+        W: Fn(Self, S) -> F,
         F: Future<Output = Result<T, StopReason>> + Send + 'static,
         T: Send + 'static,
     {
-        let mut waiting = lanes.into_iter();
+        let mut waiting = shares.into_iter();
         let mut at_work = JoinSet::new();
-        for lane in waiting.by_ref().take(self.workers) {
-            at_work.spawn(work(self.clone(), lane));
+        for share in waiting.by_ref().take(self.workers) {
+            at_work.spawn(work(self.clone(), share));
         }
         let mut done = Vec::new();
         while let Some(joined) = at_work.join_next().await {
             let unfinished = |e: tokio::task::JoinError| {
-                ExecuteError::Unreadable(format!("the work on a lane did not end: {e}"))
+                ExecuteError::Unreadable(format!("a rebuild's worker did not end: {e}"))
             };
             match joined.map_err(|e| StopReason::from(unfinished(e))).and_then(|ended| ended) {
                 Ok(ended) => done.push(ended),
@@ -172,8 +172,8 @@ impl Run {
                     return Err(halt);
                 }
             }
-            if let Some(lane) = waiting.next() {
-                at_work.spawn(work(self.clone(), lane));
+            if let Some(share) = waiting.next() {
+                at_work.spawn(work(self.clone(), share));
             }
         }
         Ok(done)

@@ -57,17 +57,19 @@ pub(super) async fn note(
     Ok(())
 }
 
-/// The skipped users of a lane.
+/// The skipped users of these lanes.
 pub(super) async fn users_of(
     run: &Run,
-    lane: Lane,
+    lanes: &[i16],
     connection: &mut PgConnection,
-) -> sqlx::Result<Vec<String>> {
-    sqlx::query_scalar("select user_id from rebuild_skipped where projection = $1 and lane = $2")
-        .bind(run.view.name())
-        .bind(lane.0)
-        .fetch_all(connection)
-        .await
+) -> sqlx::Result<Vec<(i16, String)>> {
+    sqlx::query_as(
+        "select lane, user_id from rebuild_skipped where projection = $1 and lane = any($2)",
+    )
+    .bind(run.view.name())
+    .bind(lanes)
+    .fetch_all(connection)
+    .await
 }
 
 /// Copies the served rows of skipped users into the new version. Called with the lanes locked, so
