@@ -4,7 +4,6 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use plaudit_event_store::catalogue_store::Author;
-use plaudit_event_store::operations::{self, OperationKind};
 use plaudit_projections::ProjectionError;
 use plaudit_projections::rebuild::{self, ProjectionStatus, RebuildOptions, RebuildStatus, Start};
 use serde::Serialize;
@@ -15,7 +14,7 @@ use crate::input::{NamePath, Query};
 use crate::openapi::{operator_shapes, parameters};
 use crate::problem::{Answer, Problem, ProblemBody, causes};
 use crate::reason::Signed;
-use crate::state::{ApiState, Shared};
+use crate::state::{ApiState, Shared, detached};
 
 #[derive(Serialize)]
 struct Projections {
@@ -141,6 +140,7 @@ pub async fn start(
         &state,
         name.clone(),
         start,
+        Some(author),
         move |status| drop(begun_sender.try_send(status.clone())),
         ended_sender,
     );
@@ -155,7 +155,6 @@ pub async fn start(
             },
         },
     };
-    operations::record(OperationKind::Rebuild, &name, &author, &state.operators).await?;
     Ok(accepted(status))
 }
 
@@ -174,18 +173,20 @@ fn accepted(status: RebuildStatus) -> Response {
     (StatusCode::ACCEPTED, no_store(&RebuildEntry::from(status))).into_response()
 }
 
-/// Spawns a rebuild, so that it outlasts its request.
+/// Spawns a rebuild, so that it outlasts its request. It is recorded if it has an author.
 fn run(
     state: &ApiState,
     name: String,
     start: Start,
+    author: Option<Author>,
     progress: impl Fn(&RebuildStatus) + Send + Sync + 'static,
     ended: oneshot::Sender<Result<(), ProjectionError>>,
 ) {
     let (pool, stop) = (state.operators.clone(), state.rebuilds.stop.clone());
     let options = RebuildOptions { start, ..RebuildOptions::default() };
     state.rebuilds.running.spawn(async move {
-        let outcome = rebuild::rebuild(&pool, &name, options, progress, stop).await;
+        let outcome =
+            rebuild::rebuild_by(&pool, &name, options, author.as_ref(), progress, stop).await;
         match &outcome {
             Ok(outcome) => tracing::info!(projection = name, ?outcome, "a rebuild ended"),
             Err(
@@ -215,8 +216,8 @@ pub async fn pause(
     by: Result<Signed, Problem>,
 ) -> Answer {
     let author = author_of(&state, &name, by).await?;
-    rebuild::pause(&state.operators, &name).await?;
-    operations::record(OperationKind::PauseRebuild, &name, &author, &state.operators).await?;
+    let (pool, projection) = (state.operators.clone(), name.clone());
+    detached(async move { rebuild::pause(&pool, &projection, &author).await }).await??;
     show(State(state), NamePath(name)).await
 }
 
@@ -237,10 +238,14 @@ pub async fn resume(
     by: Result<Signed, Problem>,
 ) -> Answer {
     let author = author_of(&state, &name, by).await?;
-    rebuild::resume(&state.operators, &name).await?;
-    operations::record(OperationKind::ResumeRebuild, &name, &author, &state.operators).await?;
-    // Refused, rightly, if another process still runs the rebuild, or has ended it meanwhile.
-    run(&state, name.clone(), Start::ResumeOnly, |_| {}, oneshot::channel().0);
+    let (shared, projection) = (Shared::clone(&state), name.clone());
+    let resumed = detached(async move {
+        rebuild::resume(&shared.operators, &projection, &author).await?;
+        // Refused, rightly, if another process still runs the rebuild, or has ended it meanwhile.
+        run(&shared, projection, Start::ResumeOnly, None, |_| {}, oneshot::channel().0);
+        Ok::<_, ProjectionError>(())
+    });
+    resumed.await??;
     show(State(state), NamePath(name)).await
 }
 
@@ -260,8 +265,8 @@ pub async fn cancel(
     by: Result<Signed, Problem>,
 ) -> Answer {
     let author = author_of(&state, &name, by).await?;
-    rebuild::cancel(&state.operators, &name).await?;
-    operations::record(OperationKind::CancelRebuild, &name, &author, &state.operators).await?;
+    let (pool, projection) = (state.operators.clone(), name.clone());
+    detached(async move { rebuild::cancel(&pool, &projection, &author).await }).await??;
     show(State(state), NamePath(name)).await
 }
 

@@ -1,6 +1,8 @@
 //! Redelivery: an operator has rewards sent again under the same ids, either one or all that match
 //! a filter.
 
+use std::sync::Arc;
+
 use axum::body::Body;
 use axum::extract::{Extension, State};
 use axum::http::HeaderMap;
@@ -13,6 +15,7 @@ use plaudit_event_store::deliveries::{self, Filter, GrantEntry, NewPayer};
 use plaudit_event_store::operations::{self, OperationKind};
 use plaudit_event_store::{Item, Origin, Outcome, Work};
 use serde_json::{Value, json};
+use sqlx::PgPool;
 use tokio::sync::Semaphore;
 use uuid::Uuid;
 
@@ -26,7 +29,7 @@ use crate::input::{GrantPath, idempotency_key};
 use crate::openapi::{operator_shapes, parameters};
 use crate::problem::{Answer, InputError, Problem, ProblemBody, causes};
 use crate::reason::HandBody;
-use crate::state::{ApiState, Shared};
+use crate::state::{ApiState, Shared, detached};
 use crate::telemetry::RequestId;
 
 /// The default and the largest number of grants that one request sends again.
@@ -78,22 +81,42 @@ impl Request {
         }
     }
 
-    /// Does the work once per idempotency key and records the operation. A repeat gets the first
-    /// answer.
+    /// Does the work once per idempotency key and records the operation, even if the client hangs up
+    /// meanwhile. A repeat gets the first answer.
     async fn once(
+        self: Arc<Self>,
+        kind: OperationKind,
+        subject: String,
+        state: &Shared,
+        work: impl Future<Output = Answer<Value>> + Send + 'static,
+    ) -> Answer<Value> {
+        // The turn is awaited with the client: a request that hangs up before its turn does nothing.
+        let turn = match &self.idempotency_key {
+            Some(_) => KEYED.acquire().await.ok(),
+            None => None,
+        };
+        let pool = state.operators.clone();
+        let recorded = async move {
+            let answer = self.recorded(kind, &subject, &pool, work).await;
+            drop(turn);
+            answer
+        };
+        detached(recorded).await?
+    }
+
+    async fn recorded(
         &self,
         kind: OperationKind,
         subject: &str,
-        state: &ApiState,
+        pool: &PgPool,
         work: impl Future<Output = Answer<Value>>,
     ) -> Answer<Value> {
         let Some(key) = &self.idempotency_key else {
             let answer = work.await?;
-            operations::record(kind, subject, &self.author, &state.operators).await?;
+            operations::record(kind, subject, &self.author, pool).await?;
             return Ok(answer);
         };
-        let _turn = KEYED.acquire().await;
-        let mut transaction = state.operators.begin().await?;
+        let mut transaction = pool.begin().await?;
         let before = operations::begin(kind, subject, &self.author, key, &mut transaction).await?;
         if let Some(answer) = before {
             return Ok(answer);
@@ -125,27 +148,32 @@ pub async fn redeliver(
 ) -> Answer {
     let entry = entry_of(&state, grant).await?;
     let (mut body, held) = HandBody::read(&state, &headers, body).await?;
-    let request = Request::read(request, &caller, &headers, &mut body)?;
+    let request = Arc::new(Request::read(request, &caller, &headers, &mut body)?);
     body.finish()?;
-    let one = async {
-        if let Some(refusal) = request.refusal(&entry, &state) {
-            return Err(Problem::Conflict {
-                cause: &causes::NEW_PAYER,
-                detail: refusal.to_string(),
-            });
-        }
-        let (work, origin) = (request.work(&entry, state.now()), Origin::Request(request.id));
-        let applied = apply(&state, &entry.user, work, origin, held).await?;
-        match applied.outcome {
-            Outcome::Accepted => Ok(json!({
-                "grant": grant, "user": entry.user, "position": applied.position.to_string(),
-            })),
-            Outcome::Rejected(rejection) => Err(refused(&rejection)),
-            outcome => Err(unexpected(&outcome)),
-        }
-    };
-    let answer = request.once(OperationKind::Redeliver, &grant.to_string(), &state, one).await?;
+    let one = send_one(Arc::clone(&state), Arc::clone(&request), entry, held);
+    let answer = request.once(OperationKind::Redeliver, grant.to_string(), &state, one).await?;
     Ok(answered(&answer))
+}
+
+async fn send_one(
+    state: Shared,
+    request: Arc<Request>,
+    entry: GrantEntry,
+    held: Held,
+) -> Answer<Value> {
+    if let Some(refusal) = request.refusal(&entry, &state) {
+        return Err(Problem::Conflict { cause: &causes::NEW_PAYER, detail: refusal.to_string() });
+    }
+    let (work, origin) = (request.work(&entry, state.now()), Origin::Request(request.id));
+    let applied = apply(&state, &entry.user, work, origin, held).await?;
+    match applied.outcome {
+        Outcome::Accepted => Ok(json!({
+            "grant": entry.row.reward.grant, "user": entry.user,
+            "position": applied.position.to_string(),
+        })),
+        Outcome::Rejected(rejection) => Err(refused(&rejection)),
+        outcome => Err(unexpected(&outcome)),
+    }
 }
 
 /// Builds the response, with the position in its header if the answer has one.
@@ -174,12 +202,12 @@ pub async fn redeliver_many(
     body: Body,
 ) -> Answer {
     let (mut body, held) = HandBody::read(&state, &headers, body).await?;
-    let request = Request::read(request, &caller, &headers, &mut body)?;
+    let request = Arc::new(Request::read(request, &caller, &headers, &mut body)?);
     let filter = filter(&mut body);
     body.finish()?;
     let subject = subject(&filter);
-    let many = send(&state, &request, &filter, held);
-    let answer = request.once(OperationKind::RedeliverMany, &subject, &state, many).await?;
+    let many = send_many(Arc::clone(&state), Arc::clone(&request), filter, held);
+    let answer = request.once(OperationKind::RedeliverMany, subject, &state, many).await?;
     Ok(answered(&answer))
 }
 
@@ -233,8 +261,13 @@ fn subject(filter: &Filter) -> String {
     named.collect::<Vec<_>>().join(" ")
 }
 
-async fn send(state: &ApiState, request: &Request, filter: &Filter, held: Held) -> Answer<Value> {
-    let page = deliveries::list(&state.operators, filter).await?.ok_or_else(|| {
+async fn send_many(
+    state: Shared,
+    request: Arc<Request>,
+    filter: Filter,
+    held: Held,
+) -> Answer<Value> {
+    let page = deliveries::list(&state.operators, &filter).await?.ok_or_else(|| {
         InputError::body("/after", "unknown grant; use `next` of the previous answer")
     })?;
     let item = |entry: &GrantEntry| Item {
@@ -244,7 +277,7 @@ async fn send(state: &ApiState, request: &Request, filter: &Filter, held: Held) 
     };
     let (mut redelivered, mut refusals, mut wanted) = (Vec::new(), Vec::new(), Vec::new());
     for entry in &page.grants {
-        match request.refusal(entry, state) {
+        match request.refusal(entry, &state) {
             Some(why) => refusals.push(json!({ "grant": why.grant, "detail": why.to_string() })),
             None => wanted.push(entry),
         }

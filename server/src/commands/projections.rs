@@ -6,7 +6,6 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
-use plaudit_event_store::catalogue_store::Author;
 use plaudit_event_store::operations::{self, OperationKind};
 use plaudit_event_store::schema;
 use plaudit_projections::difference::{UnreadableUser, UnreadableUsers};
@@ -37,42 +36,34 @@ pub async fn run(config: &Config, command: ProjectionsCommand) -> Result<ExitCod
         }
         ProjectionsCommand::Pause { name, reason } => {
             let author = operator::author(reason.as_deref())?;
-            startup::answer(rebuild::pause(&pool, &name)).await?;
-            done(&pool, OperationKind::PauseRebuild, &name, &author, "paused").await
+            startup::answer(rebuild::pause(&pool, &name, &author)).await?;
+            outln!("{name}: paused");
+            Ok(ExitCode::SUCCESS)
         }
         ProjectionsCommand::Resume { name, reason } => {
             let author = operator::author(reason.as_deref())?;
-            startup::answer(rebuild::resume(&pool, &name)).await?;
-            done(&pool, OperationKind::ResumeRebuild, &name, &author, "resumed").await
+            startup::answer(rebuild::resume(&pool, &name, &author)).await?;
+            outln!("{name}: resumed");
+            Ok(ExitCode::SUCCESS)
         }
         ProjectionsCommand::Cancel { name, reason } => {
             let author = operator::author(reason.as_deref())?;
-            startup::answer(rebuild::cancel(&pool, &name)).await?;
-            done(&pool, OperationKind::CancelRebuild, &name, &author, "cancelled").await
+            startup::answer(rebuild::cancel(&pool, &name, &author)).await?;
+            outln!("{name}: cancelled");
+            Ok(ExitCode::SUCCESS)
         }
         ProjectionsCommand::DropOld { name, reason } => {
             let author = operator::author(reason.as_deref())?;
             startup::answer(rebuild::drop_old(&pool, &name)).await?;
-            let what = "its old version is dropped";
-            done(&pool, OperationKind::DropOld, &name, &author, what).await
+            startup::answer(operations::record(OperationKind::DropOld, &name, &author, &pool))
+                .await?;
+            outln!("{name}: its old version is dropped");
+            Ok(ExitCode::SUCCESS)
         }
         ProjectionsCommand::Verify { name, format } => {
             verify_all(&pool, name.as_deref(), format.format).await
         }
     }
-}
-
-/// Records an operation and prints that it was done.
-async fn done(
-    pool: &PgPool,
-    kind: OperationKind,
-    name: &str,
-    author: &Author,
-    what: &str,
-) -> Result<ExitCode, Failure> {
-    startup::answer(operations::record(kind, name, author, pool)).await?;
-    outln!("{name}: {what}");
-    Ok(ExitCode::SUCCESS)
 }
 
 async fn list(pool: &PgPool, format: FormatKind) -> Result<ExitCode, Failure> {
