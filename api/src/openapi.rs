@@ -20,11 +20,12 @@ use std::sync::LazyLock;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
 use utoipa::openapi::path::Operation;
+use utoipa::openapi::request_body::RequestBody;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{
     ContentBuilder, PathItem, Ref, RefOr, Required, ResponseBuilder, ServerBuilder,
 };
-use utoipa::{Modify, OpenApi};
+use utoipa::{Modify, OpenApi, ToSchema as _};
 
 use crate::access::is_open;
 use crate::{
@@ -91,8 +92,9 @@ impl Modify for Common {
         for (path, item) in &mut openapi.paths.paths {
             for operation in operations(item) {
                 if let Some(RefOr::T(body)) = &mut operation.request_body {
-                    let optional = is_claim(path) || has_optional_reason(path);
-                    body.required = Some(if optional { Required::False } else { Required::True });
+                    let required =
+                        if may_be_absent(body) { Required::False } else { Required::True };
+                    body.required = Some(required);
                 }
                 if is_open(path) {
                     // An empty list, so that generated clients ask for no token.
@@ -120,16 +122,14 @@ impl Modify for Common {
     }
 }
 
-/// True for claims, whose body is optional.
-fn is_claim(path: &str) -> bool {
-    path.ends_with("/claim") || path.ends_with("/claims")
-}
-
-/// True for changes by hand whose body is optional, because it holds only a reason.
-fn has_optional_reason(path: &str) -> bool {
-    ["/release", "/pause", "/resume", "/retire", "/backfill/cancel"]
-        .iter()
-        .any(|end| path.ends_with(end))
+/// True if the body may be left out: it is a claim, or holds only an optional reason.
+fn may_be_absent(body: &RequestBody) -> bool {
+    let optional = [shapes::Claim::name(), operator_shapes::Reason::name()];
+    let optional = optional.map(|name| RefOr::Ref(Ref::from_schema_name(name)));
+    body.content.values().any(|content| match content {
+        RefOr::T(content) => content.schema.as_ref().is_some_and(|s| optional.contains(s)),
+        RefOr::Ref(_) => false,
+    })
 }
 
 fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
@@ -175,5 +175,25 @@ mod tests {
         let routed: BTreeSet<_> =
             crate::routes().into_iter().map(|(path, _)| path.to_owned()).collect();
         assert_eq!(described, routed);
+    }
+    #[test]
+    fn a_body_is_optional_if_all_of_its_fields_are() {
+        let optional = |path: &str| {
+            let described = serde_json::to_value(Description::openapi()).unwrap();
+            described["paths"][path]["post"]["requestBody"]["required"] == false
+        };
+        let status = ["pause", "resume", "retire"].map(|end| format!("/v1/tasks/{{task}}/{end}"));
+        let backfill = ["pause", "resume", "cancel", "release"]
+            .map(|end| format!("/v1/tasks/{{task}}/backfill/{end}"));
+        let rebuild = ["", "/pause", "/resume", "/cancel"]
+            .map(|end| format!("/v1/projections/{{name}}/rebuild{end}"));
+        for path in status.iter().chain(&backfill).chain(&rebuild) {
+            assert!(optional(path), "{path}");
+        }
+        assert!(optional("/v1/users/{user}/tasks/{task}/claim"));
+        assert!(optional("/v1/parked/{id}/release") && !optional("/v1/parked/{id}/discard"));
+        for path in ["/v1/grants/{grant}/revoke", "/v1/tasks/publish", "/v1/tasks/simulate"] {
+            assert!(!optional(path), "{path}");
+        }
     }
 }

@@ -117,7 +117,7 @@ pub async fn release(
 /// `POST /v1/parked/{id}/discard`: drops a record for good and applies those that waited behind it.
 #[utoipa::path(post, path = "/v1/parked/{id}/discard", tag = "parked", operation_id = "discardParked",
     params(parameters::ParkedRecord),
-    request_body(description = "Why: required", content((operator_shapes::Reason = "application/json"))),
+    request_body(content = operator_shapes::DiscardRequest),
     responses(
         (status = 200, description = "What was applied behind it", body = operator_shapes::Resolved),
         (status = 409, description = "It waits behind another record, or is not parked any more", body = ProblemBody, content_type = "application/problem+json"),

@@ -450,6 +450,12 @@ shapes! {
         #[schema(required = false)]
         reason: Option<String>,
     }
+    /// The request to discard a parked record.
+    DiscardRequest {
+        /// The reason: 1 to 1,000 characters.
+        #[schema(min_length = 1, max_length = 1000)]
+        reason: String,
+    }
     /// The result of releasing or discarding a parked record.
     Resolved {
         /// The record.
