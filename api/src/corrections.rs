@@ -148,19 +148,15 @@ pub async fn adjust(
     body: Body,
 ) -> Answer {
     let wanted: Wanted = |task, period, body| {
-        let by = body.integer("by", "must be an integer: the amount to add, negative to subtract");
-        let to = body.integer("to", "must be an integer of at least 0");
+        if body.has("by") == body.has("to") {
+            body.refuse("by", "exactly one of `by` and `to` is required");
+        }
+        let expected = "must be an integer: the amount to add, negative to subtract";
+        let by = body.integer("by", .., expected);
+        let to = body.integer("to", 0.., "must be an integer of at least 0");
         let adjustment = match (by, to) {
-            (Some(by), None) => Adjustment::By(by),
-            (None, Some(to)) if to >= 0 => Adjustment::To(to),
-            (None, Some(to)) => {
-                body.refuse("to", "must be an integer of at least 0");
-                Adjustment::To(to)
-            }
-            _ => {
-                body.refuse("by", "exactly one of `by` and `to` is required");
-                Adjustment::By(0)
-            }
+            (Some(by), _) => Adjustment::By(by),
+            (None, to) => Adjustment::To(to.unwrap_or_default()),
         };
         Change::Adjust { task, period, adjustment }
     };
@@ -368,12 +364,9 @@ pub async fn grant(
     let kind = body.required_text("kind", PAYER_CHARS_MAX);
     let code = body.required_text("code", PAYER_CHARS_MAX);
     let line = body.text("line", LINE_CHARS_MAX);
-    let amount = body.integer("amount", "must be an integer of at least 1");
-    if amount.is_none_or(|amount| amount < 1) {
-        body.refuse("amount", "must be an integer of at least 1");
-    }
+    let amount = body.required_integer("amount", 1.., "must be an integer of at least 1");
     body.finish()?;
-    let payout = Payout { kind, code, amount: amount.unwrap_or_default() };
+    let payout = Payout { kind, code, amount };
     let change = Change::Grant { line: line.unwrap_or_else(|| author.key()), payout };
     let (receipt, applied) =
         correct(&state, &user, (change, None), (&author, reason), held).await?;

@@ -230,10 +230,7 @@ fn filter(body: &mut HandBody) -> Filter {
         text.parse().map_err(|_| body.refuse("after", "must be the id of a grant")).ok()
     });
     let expected = "must be an integer from 1 to 1000";
-    let limit = body.integer("limit", expected).unwrap_or(LIMIT);
-    if !(1..=LIMIT_MAX).contains(&limit) {
-        body.refuse("limit", expected);
-    }
+    let limit = body.integer("limit", 1..=LIMIT_MAX, expected).unwrap_or(LIMIT);
     Filter {
         state: Some(state),
         kind: body.text("kind", 200),
