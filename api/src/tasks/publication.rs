@@ -13,8 +13,9 @@ use plaudit_task_file::{Diagnostic, FILE_BYTES_MAX, LocatedTask, parse_located};
 use serde::{Deserialize, Serialize};
 
 use super::plan::Plan;
-use super::warnings::{PlannedWarning, warnings_of};
+use super::warnings::{ASKING_MAX, PlannedWarning, warnings_of};
 use crate::auth::Caller;
+use crate::deadline;
 use crate::etag::no_store;
 use crate::in_flight::Held;
 use crate::input::{Query, media_type, read_body, refuse_encoded, unknown_task};
@@ -122,8 +123,11 @@ fn definitions_of(tasks: &[LocatedTask]) -> Vec<TaskDefinition> {
     tasks.iter().map(|task| task.definition.clone()).collect()
 }
 
-/// Time limit for counting the users of all tasks of a plan.
-const COUNTING_MAX: Duration = Duration::from_secs(3);
+/// Time limit for counting the users of all tasks of a plan. It begins after the warnings, and
+/// leaves the request time to answer.
+const COUNTING_MAX: Duration = Duration::from_secs(2);
+const _: () =
+    assert!(ASKING_MAX.as_millis() + COUNTING_MAX.as_millis() < deadline::WORK_MAX.as_millis());
 
 /// `POST /v1/tasks/plan`: the changes that publishing a task file would make, and the users they
 /// reach. Writes nothing.
