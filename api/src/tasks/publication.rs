@@ -152,8 +152,13 @@ pub(super) fn refused(error: PublishError, definitions: &[TaskDefinition]) -> Pr
             Problem::BadInput(reasons.iter().map(|reason| unfit(reason, definitions)).collect())
         }
         PublishError::UnknownTask(task) => unknown_task(task),
-        PublishError::UnknownVersion { .. } | PublishError::Retired(_) => {
+        PublishError::Retired(_) => {
             Problem::Conflict { cause: &causes::TASK_RETIRED, detail: error.to_string() }
+        }
+        // Only a rollback to an earlier version causes this, and no request makes one.
+        PublishError::UnknownVersion { .. } => {
+            tracing::error!(%error, "a publication failed as only a rollback can");
+            Problem::Internal
         }
         PublishError::Store(error) => error.into(),
     }
