@@ -133,8 +133,8 @@ type Wanted = fn(TaskId, Option<PeriodKey>, &mut HandBody) -> Change;
     params(parameters::User, parameters::Task, parameters::Idempotency),
     request_body(content = operator_shapes::Adjustment),
     responses(
-        (status = 200, description = "Where the period stands", body = operator_shapes::CorrectedProgress),
-        (status = 409, description = "The period is closed, a step of a streak, or stands there already", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 200, description = "The period after the correction", body = operator_shapes::CorrectedProgress),
+        (status = 409, description = "The period is closed, a step of a streak, or already has the requested progress", body = ProblemBody, content_type = "application/problem+json"),
         (status = 413, description = "Too large", body = ProblemBody, content_type = "application/problem+json"),
         (status = 415, description = "Not JSON", body = ProblemBody, content_type = "application/problem+json"),
     ))]
@@ -169,7 +169,7 @@ pub async fn adjust(
     params(parameters::User, parameters::Task, parameters::Idempotency),
     request_body(content = operator_shapes::PeriodCorrection),
     responses(
-        (status = 200, description = "Where the period stands", body = operator_shapes::CorrectedProgress),
+        (status = 200, description = "The period after the correction", body = operator_shapes::CorrectedProgress),
         (status = 409, description = "The period is closed, or completed already", body = ProblemBody, content_type = "application/problem+json"),
         (status = 413, description = "Too large", body = ProblemBody, content_type = "application/problem+json"),
         (status = 415, description = "Not JSON", body = ProblemBody, content_type = "application/problem+json"),
@@ -193,7 +193,7 @@ pub async fn complete(
     params(parameters::User, parameters::Task, parameters::Idempotency),
     request_body(content = operator_shapes::PeriodCorrection),
     responses(
-        (status = 200, description = "Where the period stands", body = operator_shapes::CorrectedProgress),
+        (status = 200, description = "The period after the correction", body = operator_shapes::CorrectedProgress),
         (status = 409, description = "The period is closed, or nothing is counted in it", body = ProblemBody, content_type = "application/problem+json"),
         (status = 413, description = "Too large", body = ProblemBody, content_type = "application/problem+json"),
         (status = 415, description = "Not JSON", body = ProblemBody, content_type = "application/problem+json"),
@@ -230,7 +230,7 @@ struct RestoreAnswer {
     params(parameters::User, parameters::Task, parameters::Idempotency),
     request_body(content = operator_shapes::Restoration),
     responses(
-        (status = 200, description = "Where the streak stands", body = operator_shapes::RestoredStreak),
+        (status = 200, description = "The streak after the restoration", body = operator_shapes::RestoredStreak),
         (status = 409, description = "The task has no streak, or the period was not missed, has not ended, or is no longer remembered", body = ProblemBody, content_type = "application/problem+json"),
         (status = 413, description = "Too large", body = ProblemBody, content_type = "application/problem+json"),
         (status = 415, description = "Not JSON", body = ProblemBody, content_type = "application/problem+json"),
@@ -346,7 +346,7 @@ struct GrantAnswer {
     params(parameters::User, parameters::Idempotency),
     request_body(content = operator_shapes::HandGrant),
     responses(
-        (status = 200, description = "What was granted, now or by the first request of this key or line", body = operator_shapes::GrantedByHand),
+        (status = 200, description = "The grant that this request, or the first one with this key or line, made", body = operator_shapes::GrantedByHand),
         (status = 413, description = "Too large", body = ProblemBody, content_type = "application/problem+json"),
         (status = 415, description = "Not JSON", body = ProblemBody, content_type = "application/problem+json"),
     ))]

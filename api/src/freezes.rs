@@ -38,7 +38,7 @@ struct FreezesGranted {
     params(parameters::User, parameters::Task, parameters::Idempotency),
     request_body(content = shapes::FreezeGrant),
     responses(
-        (status = 200, description = "What was added, and what was dropped above `max`", body = shapes::GrantedFreezes),
+        (status = 200, description = "The number of freezes that were added, and dropped above `max`", body = shapes::GrantedFreezes),
         (status = 409, description = "The task is not continuous", body = ProblemBody, content_type = "application/problem+json"),
         (status = 413, description = "Too large", body = ProblemBody, content_type = "application/problem+json"),
         (status = 415, description = "Not JSON", body = ProblemBody, content_type = "application/problem+json"),

@@ -82,8 +82,8 @@ struct Revocation {
     params(parameters::Grant, parameters::Idempotency),
     request_body(content = operator_shapes::RevocationRequest),
     responses(
-        (status = 200, description = "What was revoked", body = operator_shapes::Revocation),
-        (status = 409, description = "It is being delivered, or has come to its end", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 200, description = "The revoked grants", body = operator_shapes::Revocation),
+        (status = 409, description = "The reward is being delivered, or is in a final state", body = ProblemBody, content_type = "application/problem+json"),
         (status = 413, description = "Too large", body = ProblemBody, content_type = "application/problem+json"),
         (status = 415, description = "Not JSON", body = ProblemBody, content_type = "application/problem+json"),
     ))]

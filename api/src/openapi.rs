@@ -51,9 +51,9 @@ use crate::{
         projections::cancel, parked::list, parked::release, parked::discard, pages::home, pages::problems, pages::problem, health::livez, health::readyz, health::metrics, show
     ),
     tags(
-        (name = "users", description = "What a user sees and takes: the task screen, rewards, claims. Role `client`, for its own `sub` or with `act_for`; freezes are granted by `producer` and `operator`, corrections made by `operator`."),
+        (name = "users", description = "A user's task screen, rewards and claims. Role `client`, for its own `sub` or with `act_for`; freezes are granted by `producer` and `operator`, corrections made by `operator`."),
         (name = "actions", description = "Actions over HTTP, answered when they are durable. Role `producer`."),
-        (name = "audit", description = "What happened to a user, because of what, and what it looked like then. Role `auditor`."),
+        (name = "audit", description = "A user's history: the events, their causes, and the task screen at any time. Role `auditor`."),
         (name = "grants", description = "Rewards on their way to the paying systems. Role `operator`; reading also `auditor`."),
         (name = "tasks", description = "The catalogue of tasks and its publication. Role `operator`; reading also `auditor`."),
         (name = "streaks", description = "Amnesties, over which no streak breaks. Role `operator`; reading also `auditor`."),
@@ -109,11 +109,11 @@ impl Modify for Common {
                         ("400", "Bad input; `errors` names each place"),
                         ("401", "No valid token"),
                         ("403", "Not allowed with this token"),
-                        ("404", "Not there"),
+                        ("404", "Not found"),
                         ("500", "A fault in Plaudit"),
                         (
                             "503",
-                            "Not available now, or the position is not reached yet; `Retry-After` says when to come again",
+                            "Not available now, or the position is not reached yet; `Retry-After` says when to try again",
                         ),
                     ],
                 );

@@ -110,7 +110,7 @@ pub async fn show(State(state): State<Shared>, NamePath(name): NamePath) -> Answ
 #[utoipa::path(post, path = "/v1/projections/{name}/rebuild", tag = "projections", operation_id = "startRebuild",
     params(parameters::Projection,
         ("restart" = Option<bool>, Query, description = "Start over even if one is running")),
-    request_body(description = "Why, if that is to be recorded", content((operator_shapes::Reason = "application/json"))),
+    request_body(description = "An optional reason", content((operator_shapes::Reason = "application/json"))),
     responses(
         (status = 202, description = "It has begun", body = operator_shapes::Rebuild),
         (status = 409, description = "Another process is rebuilding it", body = ProblemBody, content_type = "application/problem+json"),
@@ -203,7 +203,7 @@ fn run(
 /// `POST /v1/projections/{name}/rebuild/pause`: pauses the running rebuild.
 #[utoipa::path(post, path = "/v1/projections/{name}/rebuild/pause", tag = "projections", operation_id = "pauseRebuild",
     params(parameters::Projection),
-    request_body(description = "Why, if that is to be recorded", content((operator_shapes::Reason = "application/json"))),
+    request_body(description = "An optional reason", content((operator_shapes::Reason = "application/json"))),
     responses(
         (status = 200, description = "The state of the rebuild", body = operator_shapes::Rebuild),
         (status = 409, description = "No rebuild is running", body = ProblemBody, content_type = "application/problem+json"),
@@ -225,7 +225,7 @@ pub async fn pause(
 /// ran it is gone, this one takes over.
 #[utoipa::path(post, path = "/v1/projections/{name}/rebuild/resume", tag = "projections", operation_id = "resumeRebuild",
     params(parameters::Projection),
-    request_body(description = "Why, if that is to be recorded", content((operator_shapes::Reason = "application/json"))),
+    request_body(description = "An optional reason", content((operator_shapes::Reason = "application/json"))),
     responses(
         (status = 200, description = "The state of the rebuild", body = operator_shapes::Rebuild),
         (status = 409, description = "No rebuild is running", body = ProblemBody, content_type = "application/problem+json"),
@@ -252,7 +252,7 @@ pub async fn resume(
 /// `POST /v1/projections/{name}/rebuild/cancel`: ends the running rebuild.
 #[utoipa::path(post, path = "/v1/projections/{name}/rebuild/cancel", tag = "projections", operation_id = "cancelRebuild",
     params(parameters::Projection),
-    request_body(description = "Why, if that is to be recorded", content((operator_shapes::Reason = "application/json"))),
+    request_body(description = "An optional reason", content((operator_shapes::Reason = "application/json"))),
     responses(
         (status = 200, description = "The state of the rebuild", body = operator_shapes::Rebuild),
         (status = 409, description = "No rebuild is running", body = ProblemBody, content_type = "application/problem+json"),

@@ -190,7 +190,7 @@ fn answered(answer: &Value) -> Response {
     params(parameters::Idempotency),
     request_body(content = operator_shapes::RedeliveryRequest),
     responses(
-        (status = 200, description = "What will be sent again", body = operator_shapes::Redeliveries),
+        (status = 200, description = "The grants that will be sent again", body = operator_shapes::Redeliveries),
         (status = 413, description = "Too large", body = ProblemBody, content_type = "application/problem+json"),
         (status = 415, description = "Not JSON", body = ProblemBody, content_type = "application/problem+json"),
     ))]

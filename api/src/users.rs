@@ -38,7 +38,7 @@ struct OneTask<'a> {
         ("state" = inline(Option<shapes::TaskState>), Query, description = "Only tasks in this state")),
     responses(
         (status = 200, description = "The task screen", body = shapes::TaskScreens),
-        (status = 304, description = "What is shown has not changed"),
+        (status = 304, description = "The content has not changed"),
     ))]
 pub async fn tasks(
     State(state): State<Shared>,
@@ -69,7 +69,7 @@ pub async fn tasks(
     params(parameters::User, parameters::Task, parameters::AtLeast, parameters::Waiting, parameters::Known, parameters::Locale),
     responses(
         (status = 200, description = "The task", body = shapes::OneTaskScreen),
-        (status = 304, description = "What is shown has not changed"),
+        (status = 304, description = "The content has not changed"),
     ))]
 pub async fn task(
     State(state): State<Shared>,

@@ -62,7 +62,7 @@ impl PublishedTask {
 
 /// `POST /v1/tasks/publish`: publishes a task file, all of it or nothing.
 #[utoipa::path(post, path = "/v1/tasks/publish", tag = "tasks", operation_id = "publish",
-    params(("reason" = Option<String>, Query, description = "Why; recorded with the caller's `sub`")),
+    params(("reason" = Option<String>, Query, description = "The reason; it is recorded with the caller's `sub`")),
     request_body(description = "A task file", content((String = "application/yaml"), (Object = "application/json"))),
     responses(
         (status = 200, description = "The published tasks", body = catalogue_shapes::Published),
@@ -134,7 +134,7 @@ const _: () =
 #[utoipa::path(post, path = "/v1/tasks/plan", tag = "tasks", operation_id = "plan",
     request_body(description = "A task file", content((String = "application/yaml"), (Object = "application/json"))),
     responses(
-        (status = 200, description = "What would change", body = catalogue_shapes::Plan),
+        (status = 200, description = "The changes that the publication would make", body = catalogue_shapes::Plan),
         (status = 413, description = "Too large", body = ProblemBody, content_type = "application/problem+json"),
         (status = 415, description = "Neither YAML nor JSON", body = ProblemBody, content_type = "application/problem+json"),
     ))]

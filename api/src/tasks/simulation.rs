@@ -24,9 +24,9 @@ const BODY_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// `POST /v1/tasks/simulate`: the effect of actions under the catalogue in force or with drafts.
 /// Writes nothing.
 #[utoipa::path(post, path = "/v1/tasks/simulate", tag = "tasks", operation_id = "simulate",
-    request_body(description = "What is to be tried", content((catalogue_shapes::SimulationInput = "application/json"))),
+    request_body(description = "A task file, and the user or the actions to try", content((catalogue_shapes::SimulationInput = "application/json"))),
     responses(
-        (status = 200, description = "What would happen", body = catalogue_shapes::Simulation),
+        (status = 200, description = "The effect of the actions", body = catalogue_shapes::Simulation),
         (status = 413, description = "Too large, or too much to compute", body = ProblemBody, content_type = "application/problem+json"),
         (status = 415, description = "Not JSON", body = ProblemBody, content_type = "application/problem+json"),
     ))]

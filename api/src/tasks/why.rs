@@ -21,7 +21,7 @@ use crate::state::Shared;
     params(parameters::Task),
     request_body(description = "The user, and an action to try", content((catalogue_shapes::WhyInput = "application/json"))),
     responses(
-        (status = 200, description = "What stops the task", body = catalogue_shapes::Why),
+        (status = 200, description = "The reasons why the task does not move", body = catalogue_shapes::Why),
         (status = 409, description = "An event of the user can't be read", body = ProblemBody, content_type = "application/problem+json"),
         (status = 413, description = "Too large, or too much to compute", body = ProblemBody, content_type = "application/problem+json"),
         (status = 415, description = "Not JSON", body = ProblemBody, content_type = "application/problem+json"),
@@ -51,7 +51,7 @@ fn read(fields: Map<String, Value>) -> Answer<(UserId, Option<Action>)> {
             "user" => match value.as_str().map(str::parse::<UserId>) {
                 Some(Ok(id)) => user = Some(id),
                 Some(Err(why)) => errors.push(InputError::body("/user", why.to_string())),
-                None => errors.push(InputError::body("/user", "a user id is wanted")),
+                None => errors.push(InputError::body("/user", "must be a user id")),
             },
             "action" if value.is_null() => {}
             "action" => match read_action(&value) {
