@@ -18,50 +18,8 @@ use crate::state::{ApiState, Shared, detached};
 
 #[derive(Serialize)]
 struct Projections {
-    projections: Vec<ProjectionEntry>,
+    projections: Vec<ProjectionStatus>,
     next: Option<&'static str>,
-}
-
-#[derive(Serialize)]
-struct ProjectionEntry {
-    name: &'static str,
-    old_kept: bool,
-    rebuild: Option<RebuildEntry>,
-}
-
-#[derive(Serialize)]
-struct RebuildEntry {
-    projection: &'static str,
-    state: String,
-    phase: &'static str,
-    users: u64,
-    events: u64,
-    events_total: u64,
-    events_per_second: Option<f64>,
-    remaining_seconds: Option<u64>,
-    started_at: jiff::Timestamp,
-    finished_at: Option<jiff::Timestamp>,
-    differences: Option<u64>,
-    error: Option<String>,
-}
-
-impl From<RebuildStatus> for RebuildEntry {
-    fn from(status: RebuildStatus) -> Self {
-        Self {
-            projection: status.projection,
-            state: status.state,
-            phase: status.phase.as_str(),
-            users: status.users,
-            events: status.events,
-            events_total: status.events_total,
-            events_per_second: status.rate,
-            remaining_seconds: status.remaining.map(|remaining| remaining.as_secs()),
-            started_at: status.started_at,
-            finished_at: status.finished_at,
-            differences: status.differences,
-            error: status.error,
-        }
-    }
 }
 
 /// `GET /v1/projections`: the read models, always in the same order.
@@ -71,11 +29,6 @@ impl From<RebuildStatus> for RebuildEntry {
         (status = 200, description = "All of them", body = operator_shapes::Projections),
     ))]
 pub async fn list(State(state): State<Shared>, mut query: Query) -> Answer {
-    let entry = |status: ProjectionStatus| ProjectionEntry {
-        name: status.name,
-        old_kept: status.old_kept,
-        rebuild: status.rebuild.map(Into::into),
-    };
     let (after, limit) = (query.text("after"), query.limit());
     let all = rebuild::list(&state.operators).await?;
     let unknown = "unknown projection; use `next` of the previous page";
@@ -86,7 +39,7 @@ pub async fn list(State(state): State<Shared>, mut query: Query) -> Answer {
     let first = after.and_then(|after| query.checked("after", place(after))).unwrap_or(0);
     query.finish()?;
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-    let mut projections: Vec<_> = all.into_iter().skip(first).map(entry).collect();
+    let mut projections: Vec<_> = all.into_iter().skip(first).collect();
     let next = projections.get(limit).and_then(|_| projections.get(limit - 1)).map(|p| p.name);
     projections.truncate(limit);
     Ok(no_store(&Projections { projections, next }))
@@ -102,7 +55,7 @@ pub async fn show(State(state): State<Shared>, NamePath(name): NamePath) -> Answ
     let status = rebuild::status(&state.operators, &name).await?;
     let detail = format!("{name} was never rebuilt");
     let status = status.ok_or(Problem::NotFound { cause: &causes::NO_REBUILD, detail })?;
-    Ok(no_store(&RebuildEntry::from(status)))
+    Ok(no_store(&status))
 }
 
 /// `POST /v1/projections/{name}/rebuild`: starts a rebuild, or resumes an interrupted one. It runs
@@ -155,7 +108,7 @@ pub async fn start(
             },
         },
     };
-    Ok(accepted(status))
+    Ok(accepted(&status))
 }
 
 /// Returns the author of a change. An unknown projection is reported before errors in the body.
@@ -169,8 +122,8 @@ async fn author_of(state: &ApiState, name: &str, by: Result<Signed, Problem>) ->
     }
 }
 
-fn accepted(status: RebuildStatus) -> Response {
-    (StatusCode::ACCEPTED, no_store(&RebuildEntry::from(status))).into_response()
+fn accepted(status: &RebuildStatus) -> Response {
+    (StatusCode::ACCEPTED, no_store(status)).into_response()
 }
 
 /// Spawns a rebuild, so that it outlasts its request. It is recorded if it has an author.

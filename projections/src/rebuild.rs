@@ -23,6 +23,7 @@ use std::time::Duration;
 use plaudit_event_store::catalogue_store::Author;
 use plaudit_event_store::operations::{self, OperationKind};
 use plaudit_event_store::pool::{self, ANSWER_MAX, within};
+use serde::Serialize;
 use sqlx::{Connection as _, PgConnection, PgPool};
 use tokio_util::sync::CancellationToken;
 
@@ -88,7 +89,8 @@ pub enum RebuildOutcome {
 }
 
 /// The current step of a rebuild.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(into = "&'static str")]
 pub enum Phase {
     /// Users are folded and loaded.
     Loading,
@@ -128,6 +130,12 @@ impl Phase {
 
     fn from_stored(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|phase| phase.as_str() == text)
+    }
+}
+
+impl From<Phase> for &'static str {
+    fn from(phase: Phase) -> Self {
+        phase.as_str()
     }
 }
 

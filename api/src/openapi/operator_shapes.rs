@@ -109,6 +109,9 @@ shapes! {
         finished_at: Option<Instant>,
         /// The number of rows that differed from the log; null before the comparison.
         differences: Option<u64>,
+        /// The number of users who were skipped, because an event of theirs can't be read. Their
+        /// rows stay as they are.
+        skipped_users: u64,
         /// The reason of the failure.
         error: Option<String>,
     }

@@ -156,6 +156,7 @@ async fn a_rebuild_is_started_watched_and_refused_where_there_is_none() {
     };
     let status = tokio::time::timeout(std::time::Duration::from_secs(60), swapped).await.unwrap();
     assert!(status["events"].as_i64() >= Some(1), "{status}");
+    assert_eq!(status["skipped_users"], 0, "{status}");
     let all = api.get(&operator(), "/v1/projections").await;
     let names: Vec<_> =
         all.body["projections"].as_array().unwrap().iter().map(|p| p["name"].clone()).collect();

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use plaudit_event_store::catalogue_store::Author;
 use plaudit_event_store::operations::{self, OperationKind};
 use plaudit_event_store::{instant, pool};
+use serde::{Serialize, Serializer};
 use sqlx::{Connection as _, PgConnection, PgPool, Row};
 
 use super::lease::Lease;
@@ -14,8 +15,8 @@ use super::{Phase, tables};
 use crate::ProjectionError;
 use crate::view::View;
 
-/// Progress of a rebuild.
-#[derive(Debug, Clone, PartialEq)]
+/// Progress of a rebuild, in the form that HTTP and the command line show.
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct RebuildStatus {
     /// The view.
     pub projection: &'static str,
@@ -32,8 +33,10 @@ pub struct RebuildStatus {
     pub events_total: u64,
     /// Events per second since the last start or resumption, while loading; `None` before the first
     /// chunk and after the load.
+    #[serde(rename = "events_per_second")]
     pub rate: Option<f64>,
     /// Estimated duration of the rest of the load, at that rate.
+    #[serde(rename = "remaining_seconds", serialize_with = "in_seconds")]
     pub remaining: Option<Duration>,
     /// Time of the first start.
     pub started_at: Timestamp,
@@ -43,13 +46,19 @@ pub struct RebuildStatus {
     pub differences: Option<u64>,
     /// Number of users who were skipped, because an event of theirs can't be read;
     /// [`super::skipped`] lists them.
+    #[serde(rename = "skipped_users")]
     pub skipped: u64,
     /// The reason of the failure.
     pub error: Option<String>,
 }
 
-/// A view and its last rebuild.
-#[derive(Debug, Clone, PartialEq)]
+#[expect(clippy::ref_option, reason = "serde gives the field by reference")]
+fn in_seconds<S: Serializer>(duration: &Option<Duration>, to: S) -> Result<S::Ok, S::Error> {
+    duration.map(|duration| duration.as_secs()).serialize(to)
+}
+
+/// A view and its last rebuild, in the form that HTTP and the command line show.
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ProjectionStatus {
     /// The view.
     pub name: &'static str,

@@ -69,8 +69,7 @@ pub async fn run(config: &Config, command: ProjectionsCommand) -> Result<ExitCod
 async fn list(pool: &PgPool, format: FormatKind) -> Result<ExitCode, Failure> {
     let all = startup::answer(rebuild::list(pool)).await?;
     if format == FormatKind::Json {
-        let entry = |p: &rebuild::ProjectionStatus| json!({"name": p.name, "old_kept": p.old_kept, "rebuild": p.rebuild.as_ref().map(status_json)});
-        outln!("{}", json!({ "projections": all.iter().map(entry).collect::<Vec<_>>() }));
+        outln!("{}", json!({ "projections": all }));
         return Ok(ExitCode::SUCCESS);
     }
     for projection in &all {
@@ -79,17 +78,6 @@ async fn list(pool: &PgPool, format: FormatKind) -> Result<ExitCode, Failure> {
         outln!("{:<14} {state}{old}", projection.name);
     }
     Ok(ExitCode::SUCCESS)
-}
-
-fn status_json(status: &RebuildStatus) -> serde_json::Value {
-    json!({
-        "state": status.state, "phase": status.phase.as_str(), "users": status.users, "events": status.events,
-        "events_total": status.events_total, "events_per_second": status.rate,
-        "remaining_seconds": status.remaining.map(|r| r.as_secs()),
-        "started_at": status.started_at.to_string(),
-        "finished_at": status.finished_at.map(|at| at.to_string()),
-        "differences": status.differences, "skipped_users": status.skipped, "error": status.error,
-    })
 }
 
 fn line(status: &RebuildStatus) -> String {
