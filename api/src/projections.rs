@@ -10,7 +10,7 @@ use serde::Serialize;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::etag::no_store;
-use crate::input::{NamePath, Query};
+use crate::input::{NamePath, Query, cut_page};
 use crate::openapi::{operator_shapes, parameters};
 use crate::problem::{Answer, Problem, ProblemBody, causes};
 use crate::reason::Signed;
@@ -38,10 +38,8 @@ pub async fn list(State(state): State<Shared>, mut query: Query) -> Answer {
     };
     let first = after.and_then(|after| query.checked("after", place(after))).unwrap_or(0);
     query.finish()?;
-    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     let mut projections: Vec<_> = all.into_iter().skip(first).collect();
-    let next = projections.get(limit).and_then(|_| projections.get(limit - 1)).map(|p| p.name);
-    projections.truncate(limit);
+    let next = cut_page(&mut projections, limit, |last| last.name);
     Ok(no_store(&Projections { projections, next }))
 }
 

@@ -8,9 +8,9 @@ use plaudit_domain::action::Action;
 use plaudit_domain::ids::UserId;
 use serde_json::{Map, Value};
 
-use super::simulation::{read_action, read_object};
+use super::simulation::{BODY_BYTES_MAX, read_action};
 use crate::etag::no_store;
-use crate::input::{KnownTask, pointer_to, unknown_task};
+use crate::input::{KnownTask, pointer_to, read_object, unknown_task};
 use crate::openapi::{catalogue_shapes, parameters};
 use crate::problem::{Answer, InputError, Problem, ProblemBody};
 use crate::state::Shared;
@@ -32,7 +32,7 @@ pub async fn why(
     headers: HeaderMap,
     body: Body,
 ) -> Answer {
-    let (fields, held) = read_object(&state, &headers, body).await?;
+    let (fields, held) = read_object(&state, &headers, body, BODY_BYTES_MAX).await?;
     let (user, action) = read(fields)?;
     let (lanes, catalogue) = (state.executor.lane_count(), state.executor.catalogue());
     let prepared = Why::prepare(user, &task, action, lanes, catalogue, &state.operators).await?;
