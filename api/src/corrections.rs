@@ -20,7 +20,7 @@ use crate::claims::{apply, unexpected};
 use crate::etag::no_store_at;
 use crate::in_flight::Held;
 use crate::input::{TaskPath, UserPath, idempotency_key, unknown_task, unless_unknown};
-use crate::openapi::{operator_shapes, parameters};
+use crate::openapi::{correction_shapes, parameters};
 use crate::problem::{Answer, Problem, ProblemBody, causes};
 use crate::reason::HandBody;
 use crate::state::{ApiState, Shared};
@@ -131,9 +131,9 @@ type Wanted = fn(TaskId, Option<PeriodKey>, &mut HandBody) -> Change;
 /// `POST /v1/users/{user}/tasks/{task}/adjust`: changes the progress of an open period, up or down.
 #[utoipa::path(post, path = "/v1/users/{user}/tasks/{task}/adjust", tag = "users", operation_id = "adjust",
     params(parameters::User, parameters::Task, parameters::Idempotency),
-    request_body(content = operator_shapes::Adjustment),
+    request_body(content = correction_shapes::Adjustment),
     responses(
-        (status = 200, description = "The period after the correction", body = operator_shapes::CorrectedProgress),
+        (status = 200, description = "The period after the correction", body = correction_shapes::CorrectedProgress),
         (status = 409, description = "The period is closed, a step of a streak, or already has the requested progress", body = ProblemBody, content_type = "application/problem+json"),
         (status = 413, description = "Too large", body = ProblemBody, content_type = "application/problem+json"),
         (status = 415, description = "Not JSON", body = ProblemBody, content_type = "application/problem+json"),
@@ -167,9 +167,9 @@ pub async fn adjust(
 /// locked.
 #[utoipa::path(post, path = "/v1/users/{user}/tasks/{task}/complete", tag = "users", operation_id = "complete",
     params(parameters::User, parameters::Task, parameters::Idempotency),
-    request_body(content = operator_shapes::PeriodCorrection),
+    request_body(content = correction_shapes::PeriodCorrection),
     responses(
-        (status = 200, description = "The period after the correction", body = operator_shapes::CorrectedProgress),
+        (status = 200, description = "The period after the correction", body = correction_shapes::CorrectedProgress),
         (status = 409, description = "The period is closed, or completed already", body = ProblemBody, content_type = "application/problem+json"),
         (status = 413, description = "Too large", body = ProblemBody, content_type = "application/problem+json"),
         (status = 415, description = "Not JSON", body = ProblemBody, content_type = "application/problem+json"),
@@ -191,9 +191,9 @@ pub async fn complete(
 /// continuous task.
 #[utoipa::path(post, path = "/v1/users/{user}/tasks/{task}/reset", tag = "users", operation_id = "reset",
     params(parameters::User, parameters::Task, parameters::Idempotency),
-    request_body(content = operator_shapes::PeriodCorrection),
+    request_body(content = correction_shapes::PeriodCorrection),
     responses(
-        (status = 200, description = "The period after the correction", body = operator_shapes::CorrectedProgress),
+        (status = 200, description = "The period after the correction", body = correction_shapes::CorrectedProgress),
         (status = 409, description = "The period is closed, or nothing is counted in it", body = ProblemBody, content_type = "application/problem+json"),
         (status = 413, description = "Too large", body = ProblemBody, content_type = "application/problem+json"),
         (status = 415, description = "Not JSON", body = ProblemBody, content_type = "application/problem+json"),
@@ -228,9 +228,9 @@ struct RestoreAnswer {
 /// does.
 #[utoipa::path(post, path = "/v1/users/{user}/tasks/{task}/restore", tag = "users", operation_id = "restore",
     params(parameters::User, parameters::Task, parameters::Idempotency),
-    request_body(content = operator_shapes::Restoration),
+    request_body(content = correction_shapes::Restoration),
     responses(
-        (status = 200, description = "The streak after the restoration", body = operator_shapes::RestoredStreak),
+        (status = 200, description = "The streak after the restoration", body = correction_shapes::RestoredStreak),
         (status = 409, description = "The task has no streak, or the period was not missed, has not ended, or is no longer remembered", body = ProblemBody, content_type = "application/problem+json"),
         (status = 413, description = "Too large", body = ProblemBody, content_type = "application/problem+json"),
         (status = 415, description = "Not JSON", body = ProblemBody, content_type = "application/problem+json"),
@@ -344,9 +344,9 @@ struct GrantAnswer {
 /// other.
 #[utoipa::path(post, path = "/v1/users/{user}/grants", tag = "users", operation_id = "grantByHand",
     params(parameters::User, parameters::Idempotency),
-    request_body(content = operator_shapes::HandGrant),
+    request_body(content = correction_shapes::HandGrant),
     responses(
-        (status = 200, description = "The grant that this request, or the first one with this key or line, made", body = operator_shapes::GrantedByHand),
+        (status = 200, description = "The grant that this request, or the first one with this key or line, made", body = correction_shapes::GrantedByHand),
         (status = 413, description = "Too large", body = ProblemBody, content_type = "application/problem+json"),
         (status = 415, description = "Not JSON", body = ProblemBody, content_type = "application/problem+json"),
     ))]

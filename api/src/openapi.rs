@@ -11,6 +11,8 @@ macro_rules! shapes {
 
 pub mod audit_shapes;
 pub mod catalogue_shapes;
+pub mod correction_shapes;
+pub mod grant_shapes;
 pub mod operator_shapes;
 pub mod parameters;
 pub mod shapes;

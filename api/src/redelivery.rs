@@ -26,7 +26,7 @@ use crate::etag::{no_store, no_store_at};
 use crate::grants::entry_of;
 use crate::in_flight::Held;
 use crate::input::{GrantPath, idempotency_key};
-use crate::openapi::{operator_shapes, parameters};
+use crate::openapi::{grant_shapes, parameters};
 use crate::problem::{Answer, InputError, Problem, ProblemBody, causes};
 use crate::reason::HandBody;
 use crate::state::{ApiState, Shared, detached};
@@ -131,9 +131,9 @@ impl Request {
 /// `POST /v1/grants/{grant}/redeliver`: sends the reward again, under the same id.
 #[utoipa::path(post, path = "/v1/grants/{grant}/redeliver", tag = "grants", operation_id = "redeliver",
     params(parameters::Grant, parameters::Idempotency),
-    request_body(content = operator_shapes::OneRedeliveryRequest),
+    request_body(content = grant_shapes::OneRedeliveryRequest),
     responses(
-        (status = 200, description = "It will be sent again", body = operator_shapes::Redelivery),
+        (status = 200, description = "It will be sent again", body = grant_shapes::Redelivery),
         (status = 409, description = "It is not claimed, it was delivered, or another payer would get it", body = ProblemBody, content_type = "application/problem+json"),
         (status = 413, description = "Too large", body = ProblemBody, content_type = "application/problem+json"),
         (status = 415, description = "Not JSON", body = ProblemBody, content_type = "application/problem+json"),
@@ -188,9 +188,9 @@ fn answered(answer: &Value) -> Response {
 /// request. Repeat with `after` set to `next` until that is null.
 #[utoipa::path(post, path = "/v1/grants/redeliver", tag = "grants", operation_id = "redeliverMany",
     params(parameters::Idempotency),
-    request_body(content = operator_shapes::RedeliveryRequest),
+    request_body(content = grant_shapes::RedeliveryRequest),
     responses(
-        (status = 200, description = "The grants that will be sent again", body = operator_shapes::Redeliveries),
+        (status = 200, description = "The grants that will be sent again", body = grant_shapes::Redeliveries),
         (status = 413, description = "Too large", body = ProblemBody, content_type = "application/problem+json"),
         (status = 415, description = "Not JSON", body = ProblemBody, content_type = "application/problem+json"),
     ))]
