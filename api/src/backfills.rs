@@ -3,7 +3,7 @@
 use axum::extract::{FromRequestParts, State};
 use axum::http::request::Parts;
 use plaudit_domain::ids::TaskId;
-use plaudit_event_store::backfills::changes::{BackfillChange, BackfillChangeError, change};
+use plaudit_event_store::backfills::changes::{self, BackfillChange, BackfillChangeError};
 use plaudit_event_store::backfills::{self, BackfillStatus};
 use serde::Serialize;
 
@@ -115,10 +115,10 @@ async fn changed(
     State(state): State<Shared>,
     KnownBackfill(task): KnownBackfill,
     Signed(author): Signed,
-    wanted: BackfillChange,
+    change: BackfillChange,
 ) -> Answer {
     let (pool, id) = (state.operators.clone(), task.clone());
-    detached(async move { change(&pool, &id, wanted, &author).await }).await??;
+    detached(async move { changes::change(&pool, &id, change, &author).await }).await??;
     found(&state, &task).await
 }
 

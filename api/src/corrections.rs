@@ -126,7 +126,7 @@ struct CorrectionAnswer {
 }
 
 /// Builds the change from the task, the period and the fields of the body.
-type Wanted = fn(TaskId, Option<PeriodKey>, &mut HandBody) -> Change;
+type ReadChange = fn(TaskId, Option<PeriodKey>, &mut HandBody) -> Change;
 
 /// `POST /v1/users/{user}/tasks/{task}/adjust`: changes the progress of an open period, up or down.
 #[utoipa::path(post, path = "/v1/users/{user}/tasks/{task}/adjust", tag = "users", operation_id = "adjust",
@@ -147,7 +147,7 @@ pub async fn adjust(
     headers: HeaderMap,
     body: Body,
 ) -> Answer {
-    let wanted: Wanted = |task, period, body| {
+    let read_change: ReadChange = |task, period, body| {
         if body.has("by") == body.has("to") {
             body.refuse("by", "exactly one of `by` and `to` is required");
         }
@@ -160,7 +160,7 @@ pub async fn adjust(
         };
         Change::Adjust { task, period, adjustment }
     };
-    progress((state, request, caller), (user, task), headers, body, wanted).await
+    progress((state, request, caller), (user, task), headers, body, read_change).await
 }
 
 /// `POST /v1/users/{user}/tasks/{task}/complete`: completes an open period, even if the task is
@@ -183,8 +183,8 @@ pub async fn complete(
     headers: HeaderMap,
     body: Body,
 ) -> Answer {
-    let wanted: Wanted = |task, period, _| Change::Complete { task, period };
-    progress((state, request, caller), (user, task), headers, body, wanted).await
+    let read_change: ReadChange = |task, period, _| Change::Complete { task, period };
+    progress((state, request, caller), (user, task), headers, body, read_change).await
 }
 
 /// `POST /v1/users/{user}/tasks/{task}/reset`: restarts an open period, or the streak of a
@@ -207,8 +207,8 @@ pub async fn reset(
     headers: HeaderMap,
     body: Body,
 ) -> Answer {
-    let wanted: Wanted = |task, period, _| Change::Reset { task, period };
-    progress((state, request, caller), (user, task), headers, body, wanted).await
+    let read_change: ReadChange = |task, period, _| Change::Reset { task, period };
+    progress((state, request, caller), (user, task), headers, body, read_change).await
 }
 
 #[derive(Serialize)]
@@ -286,14 +286,14 @@ async fn progress(
     (UserPath(user), TaskPath(task)): (UserPath, TaskPath),
     headers: HeaderMap,
     body: Body,
-    wanted: Wanted,
+    read_change: ReadChange,
 ) -> Answer {
     let asked = async {
         let author = Author::read(request, &caller, &headers)?;
         let (mut body, held) = HandBody::read(&state, &headers, body).await?;
         let reason = body.required_reason();
         let period = body.text("period", PERIOD_CHARS_MAX).map(PeriodKey::from);
-        let change = wanted(task.clone(), period, &mut body);
+        let change = read_change(task.clone(), period, &mut body);
         body.finish()?;
         Ok((author, reason, change, held))
     };

@@ -104,8 +104,8 @@ pub async fn revoke(
     let change = Change::Revoke { grant, whole_milestone };
     // Only an unclaimed reward belongs to a milestone that has to be looked at.
     let unclaimed = entry.row.state == RewardState::Claimable;
-    let wanted = (change, Some(entry.row.reward).filter(|_| unclaimed));
-    let (receipt, applied) = correct(&state, &entry.user, wanted, (&author, reason), held).await?;
+    let change = (change, Some(entry.row.reward).filter(|_| unclaimed));
+    let (receipt, applied) = correct(&state, &entry.user, change, (&author, reason), held).await?;
     let HandChange::RewardsRevoked { grants: revoked } = receipt.change else {
         return Err(unexpected(&applied.outcome));
     };

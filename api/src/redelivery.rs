@@ -272,16 +272,16 @@ async fn send_many(
         work: request.work(entry, state.now()),
         origin: Origin::Request(request.id),
     };
-    let (mut redelivered, mut refusals, mut wanted) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut redelivered, mut refusals, mut allowed) = (Vec::new(), Vec::new(), Vec::new());
     for entry in &page.grants {
         match request.refusal(entry, &state) {
             Some(why) => refusals.push(json!({ "grant": why.grant, "detail": why.to_string() })),
-            None => wanted.push(entry),
+            None => allowed.push(entry),
         }
     }
-    let items: Vec<Item> = wanted.iter().copied().map(item).collect();
+    let items: Vec<Item> = allowed.iter().copied().map(item).collect();
     let applied = if items.is_empty() { vec![] } else { state.submit(items, held).await? };
-    for (entry, applied) in wanted.into_iter().zip(applied) {
+    for (entry, applied) in allowed.into_iter().zip(applied) {
         let grant = entry.row.reward.grant;
         match applied.outcome {
             Outcome::Accepted => redelivered.push(grant),

@@ -125,9 +125,9 @@ fn noted<T>(read: Result<T, String>, pointer: &str, errors: &mut Vec<InputError>
 }
 
 fn moment(value: &Value) -> Result<Timestamp, String> {
-    let wanted =
+    let expected =
         || format!("must be an RFC 3339 instant, such as 2026-03-29T01:30:00Z, got {value}");
-    instant(value.as_str().ok_or_else(wanted)?).map_err(|_| wanted())
+    instant(value.as_str().ok_or_else(expected)?).map_err(|_| expected())
 }
 
 fn ids(value: Value, errors: &mut Vec<InputError>) -> Option<Vec<TaskId>> {

@@ -181,10 +181,10 @@ impl Follow {
             Ok(recorded) => (recorded.sequence, recorded.position),
             Err(row) => (row.sequence, row.position),
         };
-        let told = messages::of(&self.state, &self.user, &page, position).await?;
+        let messages = messages::of(&self.state, &self.user, &page, position).await?;
         self.sequence = sequence;
         self.is_behind = i64::try_from(page.len()).is_ok_and(|count| count >= PAGE);
-        self.waiting.extend(told);
+        self.waiting.extend(messages);
         Ok(())
     }
 }

@@ -94,7 +94,7 @@ pub async fn task(
     Ok(etag::answer(&headers, as_of, &OneTask { user: &user, task }))
 }
 
-/// Like [`view`], at the wanted position or later. Reads first, because the position is nearly
+/// Like [`view`], at the position asked for or later. Reads first, because the position is nearly
 /// always reached already, and waits only if it is not.
 async fn view_at(
     at_least: &AtLeast,

@@ -196,10 +196,10 @@ async fn grants_that_failed_are_delivered_again_in_steps_and_once_under_a_key() 
             .await
             .unwrap();
     assert_eq!(recorded.len(), 4, "{recorded:?}");
-    let told = |(_, operator, why): &(String, String, Option<String>)| {
+    let is_by_ops = |(_, operator, why): &(String, String, Option<String>)| {
         operator == "ops" && why.as_deref() == Some(reason)
     };
-    assert!(recorded.iter().all(told), "{recorded:?}");
+    assert!(recorded.iter().all(is_by_ops), "{recorded:?}");
 }
 
 /// The lanes are held until the client is gone, so the work ends without it.

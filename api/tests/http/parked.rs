@@ -46,10 +46,10 @@ async fn rule_22_a_release_applies_what_waited_behind_in_order() {
 
     let path = format!("/v1/parked/{first}/release");
     api.post(&auditor(), &path, &json!(null), &[]).await.is_problem(403, "forbidden");
-    let answer = api.post(&operator(), &path, &json!({"reason": "mended"}), &[]).await;
+    let answer = api.post(&operator(), &path, &json!({"reason": "the cause is fixed"}), &[]).await;
     assert_eq!(answer.status, 200, "{}", answer.text);
-    let told = (&answer.body["applied"], &answer.body["followed"], &answer.body["stopped"]);
-    assert_eq!(told, (&json!(2), &json!(1), &json!(null)), "{}", answer.text);
+    let counts = (&answer.body["applied"], &answer.body["followed"], &answer.body["stopped"]);
+    assert_eq!(counts, (&json!(2), &json!(1), &json!(null)), "{}", answer.text);
     assert_eq!(answer.header("plaudit-position"), answer.body["position"]);
     let screen = api.get(&operator(), "/v1/users/u42/tasks/daily-gifts").await;
     assert_eq!(screen.body["progress"], 30);
@@ -95,7 +95,7 @@ async fn a_page_after_an_unknown_record_is_refused() {
     assert_eq!(after.body, json!({"parked": [], "next": null}), "a page goes on behind it");
 }
 
-/// Two operators decide at the same time, and the later one is told about the earlier decision.
+/// Two operators decide at the same time, and the answer to the later one names the earlier decision.
 #[tokio::test]
 async fn of_two_decisions_at_once_one_is_made_and_the_other_named() {
     let api = Api::start().await;

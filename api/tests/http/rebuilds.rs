@@ -72,8 +72,9 @@ async fn rule_24_whoever_steers_a_rebuild_is_recorded_with_the_reason() {
             .await
             .unwrap();
     let operations: Vec<&str> = recorded.iter().map(|(operation, ..)| operation.as_str()).collect();
-    let wanted = ["rebuild", "pause", "resume", "cancel"].map(|what| format!("projections.{what}"));
-    assert_eq!(operations, wanted);
+    let expected =
+        ["rebuild", "pause", "resume", "cancel"].map(|what| format!("projections.{what}"));
+    assert_eq!(operations, expected);
     assert!(recorded.iter().all(|(_, subject, by, _)| subject == "task_view" && by == "ops"));
     assert_eq!(recorded[3].3.as_deref(), Some("wrong day"));
 }
