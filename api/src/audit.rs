@@ -49,7 +49,7 @@ pub async fn history(
         ("at" = Option<String>, Query, description = "An instant (RFC 3339) or a sequence number; absent: now")),
     responses(
         (status = 200, description = "The task screen as it was", body = audit_shapes::StateThen),
-        (status = 409, description = "An event up to there can't be read", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 409, description = "An event before that moment can't be read", body = ProblemBody, content_type = "application/problem+json"),
     ))]
 pub async fn state(
     State(state): State<Shared>,
@@ -76,7 +76,7 @@ pub async fn state(
 #[utoipa::path(get, path = "/v1/audit/users/{user}/verify", tag = "audit", operation_id = "verifyUser",
     params(parameters::User),
     responses(
-        (status = 200, description = "Whether the events are as they were stored", body = audit_shapes::UserVerification),
+        (status = 200, description = "The result of the verification", body = audit_shapes::UserVerification),
     ))]
 pub async fn verify(State(state): State<Shared>, UserPath(user): UserPath) -> Answer {
     let found =

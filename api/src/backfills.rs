@@ -3,7 +3,7 @@
 use axum::extract::{FromRequestParts, State};
 use axum::http::request::Parts;
 use plaudit_domain::ids::TaskId;
-use plaudit_event_store::backfills::changes::{BackfillChange, BackfillChangeError, change};
+use plaudit_event_store::backfills::changes::{self, BackfillChange, BackfillChangeError};
 use plaudit_event_store::backfills::{self, BackfillStatus};
 use serde::Serialize;
 
@@ -21,7 +21,7 @@ struct Backfills {
 
 /// `GET /v1/backfills`: the newest first, without their partitions.
 #[utoipa::path(get, path = "/v1/backfills", tag = "backfills", operation_id = "listBackfills",
-    params(("limit" = Option<u32>, Query, description = "How many at most, 1 to 1,000; 100 if absent")),
+    params(("limit" = Option<u32>, Query, description = "The largest number of entries, 1 to 1,000; 100 if absent")),
     responses((status = 200, description = "All backfills", body = operator_shapes::Backfills)))]
 pub async fn list(State(state): State<Shared>, mut query: Query) -> Answer {
     let limit = query.limit();
@@ -41,7 +41,7 @@ pub async fn show(State(state): State<Shared>, TaskPath(task): TaskPath) -> Answ
 /// `POST /v1/tasks/{task}/backfill/pause`: stops the backfill until it is resumed.
 #[utoipa::path(post, path = "/v1/tasks/{task}/backfill/pause", tag = "backfills", operation_id = "pauseBackfill",
     params(parameters::Task),
-    request_body(description = "Why, if that is to be recorded", content((operator_shapes::Reason = "application/json"))),
+    request_body(description = "An optional reason", content((operator_shapes::Reason = "application/json"))),
     responses(
         (status = 200, description = "The backfill", body = operator_shapes::Backfill),
         (status = 409, description = "It is over", body = ProblemBody, content_type = "application/problem+json"),
@@ -55,7 +55,7 @@ pub async fn pause(state: State<Shared>, task: KnownBackfill, by: Signed) -> Ans
 /// `POST /v1/tasks/{task}/backfill/resume`: continues a paused backfill.
 #[utoipa::path(post, path = "/v1/tasks/{task}/backfill/resume", tag = "backfills", operation_id = "resumeBackfill",
     params(parameters::Task),
-    request_body(description = "Why, if that is to be recorded", content((operator_shapes::Reason = "application/json"))),
+    request_body(description = "An optional reason", content((operator_shapes::Reason = "application/json"))),
     responses(
         (status = 200, description = "The backfill", body = operator_shapes::Backfill),
         (status = 409, description = "It is over", body = ProblemBody, content_type = "application/problem+json"),
@@ -70,7 +70,7 @@ pub async fn resume(state: State<Shared>, task: KnownBackfill, by: Signed) -> An
 /// counted.
 #[utoipa::path(post, path = "/v1/tasks/{task}/backfill/cancel", tag = "backfills", operation_id = "cancelBackfill",
     params(parameters::Task),
-    request_body(description = "Why, if that is to be recorded", content((operator_shapes::Reason = "application/json"))),
+    request_body(description = "An optional reason", content((operator_shapes::Reason = "application/json"))),
     responses(
         (status = 200, description = "The backfill", body = operator_shapes::Backfill),
         (status = 409, description = "It is done", body = ProblemBody, content_type = "application/problem+json"),
@@ -85,7 +85,7 @@ pub async fn cancel(state: State<Shared>, task: KnownBackfill, by: Signed) -> An
 /// shortly.
 #[utoipa::path(post, path = "/v1/tasks/{task}/backfill/release", tag = "backfills", operation_id = "releaseBackfill",
     params(parameters::Task),
-    request_body(description = "Why, if that is to be recorded", content((operator_shapes::Reason = "application/json"))),
+    request_body(description = "An optional reason", content((operator_shapes::Reason = "application/json"))),
     responses(
         (status = 200, description = "The backfill; `released_at` says when all is granted", body = operator_shapes::Backfill),
         (status = 409, description = "It is not over, or holds nothing back", body = ProblemBody, content_type = "application/problem+json"),
@@ -115,10 +115,10 @@ async fn changed(
     State(state): State<Shared>,
     KnownBackfill(task): KnownBackfill,
     Signed(author): Signed,
-    wanted: BackfillChange,
+    change: BackfillChange,
 ) -> Answer {
     let (pool, id) = (state.operators.clone(), task.clone());
-    detached(async move { change(&pool, &id, wanted, &author).await }).await??;
+    detached(async move { changes::change(&pool, &id, change, &author).await }).await??;
     found(&state, &task).await
 }
 

@@ -135,8 +135,12 @@ pub async fn apply(
     })
 }
 
+/// Returns the problem for work that failed, or has the outcome of another kind of work.
 pub fn unexpected(outcome: &Outcome) -> Problem {
-    tracing::error!(?outcome, "a piece of work has the outcome of another kind");
+    match outcome {
+        Outcome::Failed(reason) => tracing::error!(reason, "a request was not applied: {reason}"),
+        _ => tracing::error!(?outcome, "a piece of work has the outcome of another kind"),
+    }
     Problem::Internal
 }
 

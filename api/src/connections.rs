@@ -126,7 +126,7 @@ fn is_of_the_client(error: &std::io::Error) -> bool {
 /// Answers 503 and reads what the client sends meanwhile: closing a connection with unread bytes
 /// resets it, and the client would never see the answer.
 async fn refuse(mut stream: TcpStream) -> std::io::Result<()> {
-    let problem = Problem::Unavailable("too many connections are open; come again");
+    let problem = Problem::Unavailable("too many connections are open; try again");
     stream.write_all(&problem.into_http1()).await?;
     stream.shutdown().await?;
     let mut thrown_away = [0; 4096];

@@ -20,7 +20,7 @@ use crate::claims::{apply, unexpected};
 use crate::etag::no_store_at;
 use crate::in_flight::Held;
 use crate::input::{TaskPath, UserPath, idempotency_key, unknown_task, unless_unknown};
-use crate::openapi::{operator_shapes, parameters};
+use crate::openapi::{correction_shapes, parameters};
 use crate::problem::{Answer, Problem, ProblemBody, causes};
 use crate::reason::HandBody;
 use crate::state::{ApiState, Shared};
@@ -126,15 +126,15 @@ struct CorrectionAnswer {
 }
 
 /// Builds the change from the task, the period and the fields of the body.
-type Wanted = fn(TaskId, Option<PeriodKey>, &mut HandBody) -> Change;
+type ReadChange = fn(TaskId, Option<PeriodKey>, &mut HandBody) -> Change;
 
 /// `POST /v1/users/{user}/tasks/{task}/adjust`: changes the progress of an open period, up or down.
 #[utoipa::path(post, path = "/v1/users/{user}/tasks/{task}/adjust", tag = "users", operation_id = "adjust",
     params(parameters::User, parameters::Task, parameters::Idempotency),
-    request_body(content = operator_shapes::Adjustment),
+    request_body(content = correction_shapes::Adjustment),
     responses(
-        (status = 200, description = "Where the period stands", body = operator_shapes::CorrectedProgress),
-        (status = 409, description = "The period is closed, a step of a streak, or stands there already", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 200, description = "The period after the correction", body = correction_shapes::CorrectedProgress),
+        (status = 409, description = "The period is closed, a step of a streak, or already has the requested progress", body = ProblemBody, content_type = "application/problem+json"),
         (status = 413, description = "Too large", body = ProblemBody, content_type = "application/problem+json"),
         (status = 415, description = "Not JSON", body = ProblemBody, content_type = "application/problem+json"),
     ))]
@@ -147,33 +147,29 @@ pub async fn adjust(
     headers: HeaderMap,
     body: Body,
 ) -> Answer {
-    let wanted: Wanted = |task, period, body| {
-        let by = body.integer("by", "must be an integer: the amount to add, negative to subtract");
-        let to = body.integer("to", "must be an integer of at least 0");
+    let read_change: ReadChange = |task, period, body| {
+        if body.has("by") == body.has("to") {
+            body.refuse("by", "exactly one of `by` and `to` is required");
+        }
+        let expected = "must be an integer: the amount to add, negative to subtract";
+        let by = body.integer("by", .., expected);
+        let to = body.integer("to", 0.., "must be an integer of at least 0");
         let adjustment = match (by, to) {
-            (Some(by), None) => Adjustment::By(by),
-            (None, Some(to)) if to >= 0 => Adjustment::To(to),
-            (None, Some(to)) => {
-                body.refuse("to", "must be an integer of at least 0");
-                Adjustment::To(to)
-            }
-            _ => {
-                body.refuse("by", "exactly one of `by` and `to` is required");
-                Adjustment::By(0)
-            }
+            (Some(by), _) => Adjustment::By(by),
+            (None, to) => Adjustment::To(to.unwrap_or_default()),
         };
         Change::Adjust { task, period, adjustment }
     };
-    progress((state, request, caller), (user, task), headers, body, wanted).await
+    progress((state, request, caller), (user, task), headers, body, read_change).await
 }
 
 /// `POST /v1/users/{user}/tasks/{task}/complete`: completes an open period, even if the task is
 /// locked.
 #[utoipa::path(post, path = "/v1/users/{user}/tasks/{task}/complete", tag = "users", operation_id = "complete",
     params(parameters::User, parameters::Task, parameters::Idempotency),
-    request_body(content = operator_shapes::PeriodCorrection),
+    request_body(content = correction_shapes::PeriodCorrection),
     responses(
-        (status = 200, description = "Where the period stands", body = operator_shapes::CorrectedProgress),
+        (status = 200, description = "The period after the correction", body = correction_shapes::CorrectedProgress),
         (status = 409, description = "The period is closed, or completed already", body = ProblemBody, content_type = "application/problem+json"),
         (status = 413, description = "Too large", body = ProblemBody, content_type = "application/problem+json"),
         (status = 415, description = "Not JSON", body = ProblemBody, content_type = "application/problem+json"),
@@ -187,17 +183,17 @@ pub async fn complete(
     headers: HeaderMap,
     body: Body,
 ) -> Answer {
-    let wanted: Wanted = |task, period, _| Change::Complete { task, period };
-    progress((state, request, caller), (user, task), headers, body, wanted).await
+    let read_change: ReadChange = |task, period, _| Change::Complete { task, period };
+    progress((state, request, caller), (user, task), headers, body, read_change).await
 }
 
 /// `POST /v1/users/{user}/tasks/{task}/reset`: restarts an open period, or the streak of a
 /// continuous task.
 #[utoipa::path(post, path = "/v1/users/{user}/tasks/{task}/reset", tag = "users", operation_id = "reset",
     params(parameters::User, parameters::Task, parameters::Idempotency),
-    request_body(content = operator_shapes::PeriodCorrection),
+    request_body(content = correction_shapes::PeriodCorrection),
     responses(
-        (status = 200, description = "Where the period stands", body = operator_shapes::CorrectedProgress),
+        (status = 200, description = "The period after the correction", body = correction_shapes::CorrectedProgress),
         (status = 409, description = "The period is closed, or nothing is counted in it", body = ProblemBody, content_type = "application/problem+json"),
         (status = 413, description = "Too large", body = ProblemBody, content_type = "application/problem+json"),
         (status = 415, description = "Not JSON", body = ProblemBody, content_type = "application/problem+json"),
@@ -211,8 +207,8 @@ pub async fn reset(
     headers: HeaderMap,
     body: Body,
 ) -> Answer {
-    let wanted: Wanted = |task, period, _| Change::Reset { task, period };
-    progress((state, request, caller), (user, task), headers, body, wanted).await
+    let read_change: ReadChange = |task, period, _| Change::Reset { task, period };
+    progress((state, request, caller), (user, task), headers, body, read_change).await
 }
 
 #[derive(Serialize)]
@@ -232,9 +228,9 @@ struct RestoreAnswer {
 /// does.
 #[utoipa::path(post, path = "/v1/users/{user}/tasks/{task}/restore", tag = "users", operation_id = "restore",
     params(parameters::User, parameters::Task, parameters::Idempotency),
-    request_body(content = operator_shapes::Restoration),
+    request_body(content = correction_shapes::Restoration),
     responses(
-        (status = 200, description = "Where the streak stands", body = operator_shapes::RestoredStreak),
+        (status = 200, description = "The streak after the restoration", body = correction_shapes::RestoredStreak),
         (status = 409, description = "The task has no streak, or the period was not missed, has not ended, or is no longer remembered", body = ProblemBody, content_type = "application/problem+json"),
         (status = 413, description = "Too large", body = ProblemBody, content_type = "application/problem+json"),
         (status = 415, description = "Not JSON", body = ProblemBody, content_type = "application/problem+json"),
@@ -290,14 +286,14 @@ async fn progress(
     (UserPath(user), TaskPath(task)): (UserPath, TaskPath),
     headers: HeaderMap,
     body: Body,
-    wanted: Wanted,
+    read_change: ReadChange,
 ) -> Answer {
     let asked = async {
         let author = Author::read(request, &caller, &headers)?;
         let (mut body, held) = HandBody::read(&state, &headers, body).await?;
         let reason = body.required_reason();
         let period = body.text("period", PERIOD_CHARS_MAX).map(PeriodKey::from);
-        let change = wanted(task.clone(), period, &mut body);
+        let change = read_change(task.clone(), period, &mut body);
         body.finish()?;
         Ok((author, reason, change, held))
     };
@@ -348,9 +344,9 @@ struct GrantAnswer {
 /// other.
 #[utoipa::path(post, path = "/v1/users/{user}/grants", tag = "users", operation_id = "grantByHand",
     params(parameters::User, parameters::Idempotency),
-    request_body(content = operator_shapes::HandGrant),
+    request_body(content = correction_shapes::HandGrant),
     responses(
-        (status = 200, description = "What was granted, now or by the first request of this key or line", body = operator_shapes::GrantedByHand),
+        (status = 200, description = "The grant that this request, or the first one with this key or line, made", body = correction_shapes::GrantedByHand),
         (status = 413, description = "Too large", body = ProblemBody, content_type = "application/problem+json"),
         (status = 415, description = "Not JSON", body = ProblemBody, content_type = "application/problem+json"),
     ))]
@@ -368,12 +364,9 @@ pub async fn grant(
     let kind = body.required_text("kind", PAYER_CHARS_MAX);
     let code = body.required_text("code", PAYER_CHARS_MAX);
     let line = body.text("line", LINE_CHARS_MAX);
-    let amount = body.integer("amount", "must be an integer of at least 1");
-    if amount.is_none_or(|amount| amount < 1) {
-        body.refuse("amount", "must be an integer of at least 1");
-    }
+    let amount = body.required_integer("amount", 1.., "must be an integer of at least 1");
     body.finish()?;
-    let payout = Payout { kind, code, amount: amount.unwrap_or_default() };
+    let payout = Payout { kind, code, amount };
     let change = Change::Grant { line: line.unwrap_or_else(|| author.key()), payout };
     let (receipt, applied) =
         correct(&state, &user, (change, None), (&author, reason), held).await?;

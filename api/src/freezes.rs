@@ -38,7 +38,7 @@ struct FreezesGranted {
     params(parameters::User, parameters::Task, parameters::Idempotency),
     request_body(content = shapes::FreezeGrant),
     responses(
-        (status = 200, description = "What was added, and what was dropped above `max`", body = shapes::GrantedFreezes),
+        (status = 200, description = "The number of freezes that were added, and dropped above `max`", body = shapes::GrantedFreezes),
         (status = 409, description = "The task is not continuous", body = ProblemBody, content_type = "application/problem+json"),
         (status = 413, description = "Too large", body = ProblemBody, content_type = "application/problem+json"),
         (status = 415, description = "Not JSON", body = ProblemBody, content_type = "application/problem+json"),
@@ -56,13 +56,10 @@ pub async fn grant(
         let author = Author::read(request, &caller, &headers)?;
         let (mut body, held) = HandBody::read(&state, &headers, body).await?;
         let expected = "must be an integer of at least 1: the number of freezes to grant";
-        let count = body.integer("count", expected).filter(|count| *count >= 1);
-        if count.is_none() {
-            body.refuse("count", expected);
-        }
+        let count = body.required_integer("count", 1.., expected);
         let reason = body.reason();
         body.finish()?;
-        Ok((author, count.unwrap_or_default(), reason, held))
+        Ok((author, count, reason, held))
     };
     let (author, count, reason, held) = match asked.await {
         Ok(asked) => asked,

@@ -17,7 +17,7 @@ use crate::claims::unexpected;
 use crate::corrections::{Author, correct};
 use crate::etag::{no_store, no_store_at};
 use crate::input::{GrantPath, Query, unknown_grant};
-use crate::openapi::{operator_shapes, parameters, shapes};
+use crate::openapi::{grant_shapes, parameters, shapes};
 use crate::problem::{Answer, InputError, ProblemBody};
 use crate::reason::HandBody;
 use crate::state::{ApiState, Shared};
@@ -35,7 +35,7 @@ struct Grants {
         ("state" = inline(Option<shapes::RewardState>), Query, description = "Only grants in this state; with `failed` also those that stay delivered, but did not reach their payer when they were sent again"),
         ("code" = Option<String>, Query, description = "Only grants of this code")),
     responses(
-        (status = 200, description = "Grants with their deliveries", body = operator_shapes::Grants),
+        (status = 200, description = "Grants with their deliveries", body = grant_shapes::Grants),
     ))]
 pub async fn list(State(state): State<Shared>, mut query: Query) -> Answer {
     let (after, limit) = (query.parsed::<Uuid>("after"), query.limit());
@@ -54,7 +54,7 @@ pub async fn list(State(state): State<Shared>, mut query: Query) -> Answer {
 /// `GET /v1/grants/{grant}`.
 #[utoipa::path(get, path = "/v1/grants/{grant}", tag = "grants", operation_id = "showGrant",
     params(parameters::Grant),
-    responses((status = 200, description = "The grant with its deliveries", body = operator_shapes::Grant)))]
+    responses((status = 200, description = "The grant with its deliveries", body = grant_shapes::Grant)))]
 pub async fn show(State(state): State<Shared>, GrantPath(grant): GrantPath) -> Answer {
     Ok(no_store(&GrantReport::from(entry_of(&state, grant).await?)))
 }
@@ -80,10 +80,10 @@ struct Revocation {
 /// nor paid.
 #[utoipa::path(post, path = "/v1/grants/{grant}/revoke", tag = "grants", operation_id = "revoke",
     params(parameters::Grant, parameters::Idempotency),
-    request_body(content = operator_shapes::RevocationRequest),
+    request_body(content = grant_shapes::RevocationRequest),
     responses(
-        (status = 200, description = "What was revoked", body = operator_shapes::Revocation),
-        (status = 409, description = "It is being delivered, or has come to its end", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 200, description = "The revoked grants", body = grant_shapes::Revocation),
+        (status = 409, description = "The reward is being delivered, or is in a final state", body = ProblemBody, content_type = "application/problem+json"),
         (status = 413, description = "Too large", body = ProblemBody, content_type = "application/problem+json"),
         (status = 415, description = "Not JSON", body = ProblemBody, content_type = "application/problem+json"),
     ))]
@@ -104,8 +104,8 @@ pub async fn revoke(
     let change = Change::Revoke { grant, whole_milestone };
     // Only an unclaimed reward belongs to a milestone that has to be looked at.
     let unclaimed = entry.row.state == RewardState::Claimable;
-    let wanted = (change, Some(entry.row.reward).filter(|_| unclaimed));
-    let (receipt, applied) = correct(&state, &entry.user, wanted, (&author, reason), held).await?;
+    let change = (change, Some(entry.row.reward).filter(|_| unclaimed));
+    let (receipt, applied) = correct(&state, &entry.user, change, (&author, reason), held).await?;
     let HandChange::RewardsRevoked { grants: revoked } = receipt.change else {
         return Err(unexpected(&applied.outcome));
     };

@@ -102,7 +102,7 @@ pub async fn livez() -> Response {
 #[utoipa::path(get, path = "/readyz", tag = "health", operation_id = "readyz",
     responses(
         (status = 200, description = "All parts can do their work", body = shapes::Health),
-        (status = 503, description = "Not all parts are; `reasons` names them", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 503, description = "A part can't do its work; `reasons` names it", body = ProblemBody, content_type = "application/problem+json"),
     ))]
 pub async fn readyz(State(health): State<Health>) -> Answer {
     let report = health.readiness.check().await;

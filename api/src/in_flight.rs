@@ -60,7 +60,7 @@ impl InFlight {
         let taken = permits.and_then(|n| Arc::clone(&self.left).try_acquire_many_owned(n).ok());
         taken.ok_or_else(|| {
             metrics::counter!("plaudit_http_overload_refusals_total").increment(1);
-            Problem::Unavailable("too many requests are being applied; come again")
+            Problem::Unavailable("too many requests are being applied; try again")
         })
     }
 }

@@ -14,6 +14,7 @@ use futures::StreamExt;
 use percent_encoding::percent_decode_str;
 use plaudit_domain::ids::{TaskId, UserId};
 use plaudit_event_store::parked;
+use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use crate::deadline;
@@ -285,6 +286,23 @@ pub fn refuse_encoded(headers: &HeaderMap) -> Answer<()> {
 /// Time limit for a client to send the body of a request.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// Reads a body of at most `max_bytes` that must be a JSON object.
+pub async fn read_object(
+    state: &ApiState,
+    headers: &HeaderMap,
+    body: Body,
+    max_bytes: usize,
+) -> Answer<(Map<String, Value>, Held)> {
+    refuse_encoded(headers)?;
+    if media_type(headers).is_none_or(|kind| kind != "application/json") {
+        return Err(Problem::UnsupportedMediaType("application/json"));
+    }
+    let (body, held) = read_body(body, max_bytes, &state.in_flight).await?;
+    let fields = serde_json::from_slice(&body)
+        .map_err(|e| InputError::body("", format!("not a JSON object: {e}")))?;
+    Ok((fields, held))
+}
+
 /// Reads a body of at most `max_bytes`, within [`BODY_TIMEOUT`] and the memory that all requests
 /// may hold together.
 pub async fn read_body(
@@ -310,6 +328,15 @@ async fn read_to_end(body: Body, max_bytes: usize, held: &mut Held) -> Answer<By
         read.extend_from_slice(&chunk);
     }
     Ok(read.into())
+}
+
+/// Cuts a list to a page of `limit` entries. Returns the key of its last entry, the `after` of the
+/// next page, if there are more.
+pub fn cut_page<T, K>(entries: &mut Vec<T>, limit: u32, key: impl FnOnce(&T) -> K) -> Option<K> {
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    let has_more = entries.len() > limit;
+    entries.truncate(limit);
+    entries.last().filter(|_| has_more).map(key)
 }
 
 /// Returns the JSON Pointer to a field of the body.
@@ -339,6 +366,15 @@ mod tests {
             Err(Problem::BodyTimeout)
         ));
         assert_eq!(started.elapsed().as_secs(), BODY_TIMEOUT.as_secs());
+    }
+
+    #[test]
+    fn a_page_names_its_last_entry_if_there_are_more() {
+        for (count, expected) in [(0, None), (2, None), (3, Some(2))] {
+            let mut entries: Vec<i32> = (1..=count).collect();
+            assert_eq!(cut_page(&mut entries, 2, |entry| *entry), expected, "{count}");
+            assert_eq!(entries.len(), usize::try_from(count).unwrap().min(2));
+        }
     }
 
     #[test]

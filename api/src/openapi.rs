@@ -11,6 +11,8 @@ macro_rules! shapes {
 
 pub mod audit_shapes;
 pub mod catalogue_shapes;
+pub mod correction_shapes;
+pub mod grant_shapes;
 pub mod operator_shapes;
 pub mod parameters;
 pub mod shapes;
@@ -20,11 +22,12 @@ use std::sync::LazyLock;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
 use utoipa::openapi::path::Operation;
+use utoipa::openapi::request_body::RequestBody;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{
     ContentBuilder, PathItem, Ref, RefOr, Required, ResponseBuilder, ServerBuilder,
 };
-use utoipa::{Modify, OpenApi};
+use utoipa::{Modify, OpenApi, ToSchema as _};
 
 use crate::access::is_open;
 use crate::{
@@ -50,9 +53,9 @@ use crate::{
         projections::cancel, parked::list, parked::release, parked::discard, pages::home, pages::problems, pages::problem, health::livez, health::readyz, health::metrics, show
     ),
     tags(
-        (name = "users", description = "What a user sees and takes: the task screen, rewards, claims. Role `client`, for its own `sub` or with `act_for`; freezes are granted by `producer` and `operator`, corrections made by `operator`."),
+        (name = "users", description = "A user's task screen, rewards and claims. Role `client`, for its own `sub` or with `act_for`; freezes are granted by `producer` and `operator`, corrections made by `operator`."),
         (name = "actions", description = "Actions over HTTP, answered when they are durable. Role `producer`."),
-        (name = "audit", description = "What happened to a user, because of what, and what it looked like then. Role `auditor`."),
+        (name = "audit", description = "A user's history: the events, their causes, and the task screen at any time. Role `auditor`."),
         (name = "grants", description = "Rewards on their way to the paying systems. Role `operator`; reading also `auditor`."),
         (name = "tasks", description = "The catalogue of tasks and its publication. Role `operator`; reading also `auditor`."),
         (name = "streaks", description = "Amnesties, over which no streak breaks. Role `operator`; reading also `auditor`."),
@@ -91,8 +94,9 @@ impl Modify for Common {
         for (path, item) in &mut openapi.paths.paths {
             for operation in operations(item) {
                 if let Some(RefOr::T(body)) = &mut operation.request_body {
-                    let optional = is_claim(path) || has_optional_reason(path);
-                    body.required = Some(if optional { Required::False } else { Required::True });
+                    let required =
+                        if may_be_absent(body) { Required::False } else { Required::True };
+                    body.required = Some(required);
                 }
                 if is_open(path) {
                     // An empty list, so that generated clients ask for no token.
@@ -107,11 +111,11 @@ impl Modify for Common {
                         ("400", "Bad input; `errors` names each place"),
                         ("401", "No valid token"),
                         ("403", "Not allowed with this token"),
-                        ("404", "Not there"),
+                        ("404", "Not found"),
                         ("500", "A fault in Plaudit"),
                         (
                             "503",
-                            "Not available now, or the position is not reached yet; `Retry-After` says when to come again",
+                            "Not available now, or the position is not reached yet; `Retry-After` says when to try again",
                         ),
                     ],
                 );
@@ -120,16 +124,14 @@ impl Modify for Common {
     }
 }
 
-/// True for claims, whose body is optional.
-fn is_claim(path: &str) -> bool {
-    path.ends_with("/claim") || path.ends_with("/claims")
-}
-
-/// True for changes by hand whose body is optional, because it holds only a reason.
-fn has_optional_reason(path: &str) -> bool {
-    ["/release", "/pause", "/resume", "/retire", "/backfill/cancel"]
-        .iter()
-        .any(|end| path.ends_with(end))
+/// True if the body may be left out: it is a claim, or holds only an optional reason.
+fn may_be_absent(body: &RequestBody) -> bool {
+    let optional = [shapes::Claim::name(), operator_shapes::Reason::name()];
+    let optional = optional.map(|name| RefOr::Ref(Ref::from_schema_name(name)));
+    body.content.values().any(|content| match content {
+        RefOr::T(content) => content.schema.as_ref().is_some_and(|s| optional.contains(s)),
+        RefOr::Ref(_) => false,
+    })
 }
 
 fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
@@ -175,5 +177,25 @@ mod tests {
         let routed: BTreeSet<_> =
             crate::routes().into_iter().map(|(path, _)| path.to_owned()).collect();
         assert_eq!(described, routed);
+    }
+    #[test]
+    fn a_body_is_optional_if_all_of_its_fields_are() {
+        let optional = |path: &str| {
+            let described = serde_json::to_value(Description::openapi()).unwrap();
+            described["paths"][path]["post"]["requestBody"]["required"] == false
+        };
+        let status = ["pause", "resume", "retire"].map(|end| format!("/v1/tasks/{{task}}/{end}"));
+        let backfill = ["pause", "resume", "cancel", "release"]
+            .map(|end| format!("/v1/tasks/{{task}}/backfill/{end}"));
+        let rebuild = ["", "/pause", "/resume", "/cancel"]
+            .map(|end| format!("/v1/projections/{{name}}/rebuild{end}"));
+        for path in status.iter().chain(&backfill).chain(&rebuild) {
+            assert!(optional(path), "{path}");
+        }
+        assert!(optional("/v1/users/{user}/tasks/{task}/claim"));
+        assert!(optional("/v1/parked/{id}/release") && !optional("/v1/parked/{id}/discard"));
+        for path in ["/v1/grants/{grant}/revoke", "/v1/tasks/publish", "/v1/tasks/simulate"] {
+            assert!(!optional(path), "{path}");
+        }
     }
 }

@@ -45,7 +45,7 @@ pub async fn home(State(health): State<Health>) -> Response {
              <dl>{api}\
              <dt><a href=/readyz>/readyz</a>, <a href=/livez>/livez</a><dd>health, for load balancers and supervisors\
              <dt><a href=/metrics>/metrics</a><dd>metrics, for Prometheus\
-             <dt><a href=/problems>/problems</a><dd>what each refusal means\
+             <dt><a href=/problems>/problems</a><dd>the meaning of each refusal\
              </dl>",
             env!("CARGO_PKG_VERSION")
         ),

@@ -96,10 +96,10 @@ struct StoppedAt {
 /// `POST /v1/parked/{id}/release`: applies a record again, then the records that waited behind it.
 #[utoipa::path(post, path = "/v1/parked/{id}/release", tag = "parked", operation_id = "releaseParked",
     params(parameters::ParkedRecord),
-    request_body(description = "Why, if that is to be recorded", content((operator_shapes::Reason = "application/json"))),
+    request_body(description = "An optional reason", content((operator_shapes::Reason = "application/json"))),
     responses(
-        (status = 200, description = "What was applied", body = operator_shapes::Resolved),
-        (status = 409, description = "It can't be applied, or not yet", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 200, description = "The result, with the actions that were applied", body = operator_shapes::Resolved),
+        (status = 409, description = "The record can't be applied, or not yet", body = ProblemBody, content_type = "application/problem+json"),
         (status = 413, description = "Too large", body = ProblemBody, content_type = "application/problem+json"),
         (status = 415, description = "Not JSON", body = ProblemBody, content_type = "application/problem+json"),
     ))]
@@ -117,10 +117,10 @@ pub async fn release(
 /// `POST /v1/parked/{id}/discard`: drops a record for good and applies those that waited behind it.
 #[utoipa::path(post, path = "/v1/parked/{id}/discard", tag = "parked", operation_id = "discardParked",
     params(parameters::ParkedRecord),
-    request_body(description = "Why: required", content((operator_shapes::Reason = "application/json"))),
+    request_body(content = operator_shapes::DiscardRequest),
     responses(
-        (status = 200, description = "What was applied behind it", body = operator_shapes::Resolved),
-        (status = 409, description = "It waits behind another record, or is not parked any more", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 200, description = "The result, with the actions that had waited behind the record", body = operator_shapes::Resolved),
+        (status = 409, description = "The record waits behind another one, or is no longer parked", body = ProblemBody, content_type = "application/problem+json"),
         (status = 413, description = "Too large", body = ProblemBody, content_type = "application/problem+json"),
         (status = 415, description = "Not JSON", body = ProblemBody, content_type = "application/problem+json"),
     ))]

@@ -48,20 +48,20 @@ impl AtLeast {
 
     /// True if a read at `position` is recent enough.
     pub fn is_met_at(&self, position: Position) -> bool {
-        self.position.is_none_or(|wanted| wanted.number <= position.number)
+        self.position.is_none_or(|asked| asked.number <= position.number)
     }
 
     /// Waits until the lane has reached the position; refuses the request if it does not in time.
     pub async fn reached(&self, state: &ApiState) -> Answer<()> {
-        let Some(wanted) = self.position else { return Ok(()) };
+        let Some(asked) = self.position else { return Ok(()) };
         if self.wait.is_zero() {
             // The watch may be a moment behind; without a wait the head must be read now.
-            let head = lanes::head(wanted.lane, &mut *state.pool.acquire().await?).await?;
-            return if head.number >= wanted.number { Ok(()) } else { Err(not_reached(wanted)) };
+            let head = lanes::head(asked.lane, &mut *state.pool.acquire().await?).await?;
+            return if head.number >= asked.number { Ok(()) } else { Err(not_reached(asked)) };
         }
-        let waiting = state.heads.wait_for(wanted, Instant::now() + self.wait);
+        let waiting = state.heads.wait_for(asked, Instant::now() + self.wait);
         deadline::not_counted(self.wait, waiting).await.map_err(|error| match error {
-            NotReached::Behind(_) => not_reached(wanted),
+            NotReached::Behind(_) => not_reached(asked),
             NotReached::Unavailable(reason) => {
                 tracing::warn!(reason, "the heads of the lanes can't be read");
                 Problem::Unavailable("the database does not answer; try again")
@@ -70,8 +70,8 @@ impl AtLeast {
     }
 }
 
-fn not_reached(wanted: Position) -> Problem {
-    Problem::PositionNotReached(wanted.to_string())
+fn not_reached(asked: Position) -> Problem {
+    Problem::PositionNotReached(asked.to_string())
 }
 
 /// Returns the seconds of `Prefer: wait=N`; 0 if it is absent or malformed.

@@ -4,65 +4,22 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use plaudit_event_store::catalogue_store::Author;
-use plaudit_event_store::operations::{self, OperationKind};
 use plaudit_projections::ProjectionError;
 use plaudit_projections::rebuild::{self, ProjectionStatus, RebuildOptions, RebuildStatus, Start};
 use serde::Serialize;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::etag::no_store;
-use crate::input::{NamePath, Query};
+use crate::input::{NamePath, Query, cut_page};
 use crate::openapi::{operator_shapes, parameters};
 use crate::problem::{Answer, Problem, ProblemBody, causes};
 use crate::reason::Signed;
-use crate::state::{ApiState, Shared};
+use crate::state::{ApiState, Shared, detached};
 
 #[derive(Serialize)]
 struct Projections {
-    projections: Vec<ProjectionEntry>,
+    projections: Vec<ProjectionStatus>,
     next: Option<&'static str>,
-}
-
-#[derive(Serialize)]
-struct ProjectionEntry {
-    name: &'static str,
-    old_kept: bool,
-    rebuild: Option<RebuildEntry>,
-}
-
-#[derive(Serialize)]
-struct RebuildEntry {
-    projection: &'static str,
-    state: String,
-    phase: &'static str,
-    users: u64,
-    events: u64,
-    events_total: u64,
-    events_per_second: Option<f64>,
-    remaining_seconds: Option<u64>,
-    started_at: jiff::Timestamp,
-    finished_at: Option<jiff::Timestamp>,
-    differences: Option<u64>,
-    error: Option<String>,
-}
-
-impl From<RebuildStatus> for RebuildEntry {
-    fn from(status: RebuildStatus) -> Self {
-        Self {
-            projection: status.projection,
-            state: status.state,
-            phase: status.phase.as_str(),
-            users: status.users,
-            events: status.events,
-            events_total: status.events_total,
-            events_per_second: status.rate,
-            remaining_seconds: status.remaining.map(|remaining| remaining.as_secs()),
-            started_at: status.started_at,
-            finished_at: status.finished_at,
-            differences: status.differences,
-            error: status.error,
-        }
-    }
 }
 
 /// `GET /v1/projections`: the read models, always in the same order.
@@ -72,11 +29,6 @@ impl From<RebuildStatus> for RebuildEntry {
         (status = 200, description = "All of them", body = operator_shapes::Projections),
     ))]
 pub async fn list(State(state): State<Shared>, mut query: Query) -> Answer {
-    let entry = |status: ProjectionStatus| ProjectionEntry {
-        name: status.name,
-        old_kept: status.old_kept,
-        rebuild: status.rebuild.map(Into::into),
-    };
     let (after, limit) = (query.text("after"), query.limit());
     let all = rebuild::list(&state.operators).await?;
     let unknown = "unknown projection; use `next` of the previous page";
@@ -86,10 +38,8 @@ pub async fn list(State(state): State<Shared>, mut query: Query) -> Answer {
     };
     let first = after.and_then(|after| query.checked("after", place(after))).unwrap_or(0);
     query.finish()?;
-    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-    let mut projections: Vec<_> = all.into_iter().skip(first).map(entry).collect();
-    let next = projections.get(limit).and_then(|_| projections.get(limit - 1)).map(|p| p.name);
-    projections.truncate(limit);
+    let mut projections: Vec<_> = all.into_iter().skip(first).collect();
+    let next = cut_page(&mut projections, limit, |last| last.name);
     Ok(no_store(&Projections { projections, next }))
 }
 
@@ -103,7 +53,7 @@ pub async fn show(State(state): State<Shared>, NamePath(name): NamePath) -> Answ
     let status = rebuild::status(&state.operators, &name).await?;
     let detail = format!("{name} was never rebuilt");
     let status = status.ok_or(Problem::NotFound { cause: &causes::NO_REBUILD, detail })?;
-    Ok(no_store(&RebuildEntry::from(status)))
+    Ok(no_store(&status))
 }
 
 /// `POST /v1/projections/{name}/rebuild`: starts a rebuild, or resumes an interrupted one. It runs
@@ -111,7 +61,7 @@ pub async fn show(State(state): State<Shared>, NamePath(name): NamePath) -> Answ
 #[utoipa::path(post, path = "/v1/projections/{name}/rebuild", tag = "projections", operation_id = "startRebuild",
     params(parameters::Projection,
         ("restart" = Option<bool>, Query, description = "Start over even if one is running")),
-    request_body(description = "Why, if that is to be recorded", content((operator_shapes::Reason = "application/json"))),
+    request_body(description = "An optional reason", content((operator_shapes::Reason = "application/json"))),
     responses(
         (status = 202, description = "It has begun", body = operator_shapes::Rebuild),
         (status = 409, description = "Another process is rebuilding it", body = ProblemBody, content_type = "application/problem+json"),
@@ -141,6 +91,7 @@ pub async fn start(
         &state,
         name.clone(),
         start,
+        Some(author),
         move |status| drop(begun_sender.try_send(status.clone())),
         ended_sender,
     );
@@ -155,8 +106,7 @@ pub async fn start(
             },
         },
     };
-    operations::record(OperationKind::Rebuild, &name, &author, &state.operators).await?;
-    Ok(accepted(status))
+    Ok(accepted(&status))
 }
 
 /// Returns the author of a change. An unknown projection is reported before errors in the body.
@@ -170,22 +120,24 @@ async fn author_of(state: &ApiState, name: &str, by: Result<Signed, Problem>) ->
     }
 }
 
-fn accepted(status: RebuildStatus) -> Response {
-    (StatusCode::ACCEPTED, no_store(&RebuildEntry::from(status))).into_response()
+fn accepted(status: &RebuildStatus) -> Response {
+    (StatusCode::ACCEPTED, no_store(status)).into_response()
 }
 
-/// Spawns a rebuild, so that it outlasts its request.
+/// Spawns a rebuild, so that it outlasts its request. It is recorded if it has an author.
 fn run(
     state: &ApiState,
     name: String,
     start: Start,
+    author: Option<Author>,
     progress: impl Fn(&RebuildStatus) + Send + Sync + 'static,
     ended: oneshot::Sender<Result<(), ProjectionError>>,
 ) {
     let (pool, stop) = (state.operators.clone(), state.rebuilds.stop.clone());
     let options = RebuildOptions { start, ..RebuildOptions::default() };
     state.rebuilds.running.spawn(async move {
-        let outcome = rebuild::rebuild(&pool, &name, options, progress, stop).await;
+        let outcome =
+            rebuild::rebuild_by(&pool, &name, options, author.as_ref(), progress, stop).await;
         match &outcome {
             Ok(outcome) => tracing::info!(projection = name, ?outcome, "a rebuild ended"),
             Err(
@@ -202,7 +154,7 @@ fn run(
 /// `POST /v1/projections/{name}/rebuild/pause`: pauses the running rebuild.
 #[utoipa::path(post, path = "/v1/projections/{name}/rebuild/pause", tag = "projections", operation_id = "pauseRebuild",
     params(parameters::Projection),
-    request_body(description = "Why, if that is to be recorded", content((operator_shapes::Reason = "application/json"))),
+    request_body(description = "An optional reason", content((operator_shapes::Reason = "application/json"))),
     responses(
         (status = 200, description = "The state of the rebuild", body = operator_shapes::Rebuild),
         (status = 409, description = "No rebuild is running", body = ProblemBody, content_type = "application/problem+json"),
@@ -215,8 +167,8 @@ pub async fn pause(
     by: Result<Signed, Problem>,
 ) -> Answer {
     let author = author_of(&state, &name, by).await?;
-    rebuild::pause(&state.operators, &name).await?;
-    operations::record(OperationKind::PauseRebuild, &name, &author, &state.operators).await?;
+    let (pool, projection) = (state.operators.clone(), name.clone());
+    detached(async move { rebuild::pause(&pool, &projection, &author).await }).await??;
     show(State(state), NamePath(name)).await
 }
 
@@ -224,7 +176,7 @@ pub async fn pause(
 /// ran it is gone, this one takes over.
 #[utoipa::path(post, path = "/v1/projections/{name}/rebuild/resume", tag = "projections", operation_id = "resumeRebuild",
     params(parameters::Projection),
-    request_body(description = "Why, if that is to be recorded", content((operator_shapes::Reason = "application/json"))),
+    request_body(description = "An optional reason", content((operator_shapes::Reason = "application/json"))),
     responses(
         (status = 200, description = "The state of the rebuild", body = operator_shapes::Rebuild),
         (status = 409, description = "No rebuild is running", body = ProblemBody, content_type = "application/problem+json"),
@@ -237,17 +189,21 @@ pub async fn resume(
     by: Result<Signed, Problem>,
 ) -> Answer {
     let author = author_of(&state, &name, by).await?;
-    rebuild::resume(&state.operators, &name).await?;
-    operations::record(OperationKind::ResumeRebuild, &name, &author, &state.operators).await?;
-    // Refused, rightly, if another process still runs the rebuild, or has ended it meanwhile.
-    run(&state, name.clone(), Start::ResumeOnly, |_| {}, oneshot::channel().0);
+    let (shared, projection) = (Shared::clone(&state), name.clone());
+    let resumed = detached(async move {
+        rebuild::resume(&shared.operators, &projection, &author).await?;
+        // Refused, rightly, if another process still runs the rebuild, or has ended it meanwhile.
+        run(&shared, projection, Start::ResumeOnly, None, |_| {}, oneshot::channel().0);
+        Ok::<_, ProjectionError>(())
+    });
+    resumed.await??;
     show(State(state), NamePath(name)).await
 }
 
 /// `POST /v1/projections/{name}/rebuild/cancel`: ends the running rebuild.
 #[utoipa::path(post, path = "/v1/projections/{name}/rebuild/cancel", tag = "projections", operation_id = "cancelRebuild",
     params(parameters::Projection),
-    request_body(description = "Why, if that is to be recorded", content((operator_shapes::Reason = "application/json"))),
+    request_body(description = "An optional reason", content((operator_shapes::Reason = "application/json"))),
     responses(
         (status = 200, description = "The state of the rebuild", body = operator_shapes::Rebuild),
         (status = 409, description = "No rebuild is running", body = ProblemBody, content_type = "application/problem+json"),
@@ -260,8 +216,8 @@ pub async fn cancel(
     by: Result<Signed, Problem>,
 ) -> Answer {
     let author = author_of(&state, &name, by).await?;
-    rebuild::cancel(&state.operators, &name).await?;
-    operations::record(OperationKind::CancelRebuild, &name, &author, &state.operators).await?;
+    let (pool, projection) = (state.operators.clone(), name.clone());
+    detached(async move { rebuild::cancel(&pool, &projection, &author).await }).await??;
     show(State(state), NamePath(name)).await
 }
 

@@ -1,5 +1,7 @@
 //! Bodies of changes by hand: a JSON object with a `reason` and the operation's own fields.
 
+use std::ops::RangeBounds;
+
 use axum::body::Body;
 use axum::extract::{FromRequest, Request};
 use axum::http::HeaderMap;
@@ -84,19 +86,42 @@ impl HandBody {
     /// Returns the reason, for operations where it is required. A missing reason is an error and
     /// yields an empty text.
     pub fn required_reason(&mut self) -> String {
-        if !self.fields.contains_key("reason") {
+        if !self.has("reason") {
             self.refuse("reason", "a reason is required");
         }
         self.reason().unwrap_or_default()
     }
 
-    /// Returns an integer field.
-    pub fn integer(&mut self, name: &str, expected: &str) -> Option<i64> {
-        let found = integer(&self.fields.remove(name)?);
+    /// True if the body has the field, whether it is valid or not.
+    pub fn has(&self, name: &str) -> bool {
+        self.fields.contains_key(name)
+    }
+
+    /// Returns an integer field. Another value, or one outside the range, is an error.
+    pub fn integer(
+        &mut self,
+        name: &str,
+        range: impl RangeBounds<i64>,
+        expected: &str,
+    ) -> Option<i64> {
+        let found = integer(&self.fields.remove(name)?).filter(|found| range.contains(found));
         if found.is_none() {
             self.refuse(name, expected);
         }
         found
+    }
+
+    /// As [`Self::integer`], for a required field. A missing field is an error and yields 0.
+    pub fn required_integer(
+        &mut self,
+        name: &str,
+        range: impl RangeBounds<i64>,
+        expected: &str,
+    ) -> i64 {
+        if !self.has(name) {
+            self.refuse(name, expected);
+        }
+        self.integer(name, range, expected).unwrap_or_default()
     }
 
     /// Returns a flag; false if it is absent.
@@ -131,7 +156,7 @@ impl HandBody {
     /// As [`Self::text`], for a required field. A missing field is an error and yields an empty
     /// text.
     pub fn required_text(&mut self, name: &str, chars_max: usize) -> String {
-        if !self.fields.contains_key(name) {
+        if !self.has(name) {
             self.refuse(name, "it is missing");
         }
         self.text(name, chars_max).unwrap_or_default()
@@ -170,12 +195,21 @@ mod tests {
         let json = br#"{"count": 1.5, "line": "", "force": "yes", "more/less": 1}"#;
         let mut body = HandBody::parse(json).unwrap();
         body.required_reason();
-        body.integer("count", "must be an integer");
+        body.integer("count", .., "must be an integer");
         body.text("line", 64);
         body.flag("force");
         body.required_text("kind", 200);
         let Err(Problem::BadInput(errors)) = body.finish() else { panic!("refused") };
         let places: Vec<_> = errors.iter().filter_map(|error| error.pointer.as_deref()).collect();
         assert_eq!(places, ["/reason", "/count", "/line", "/force", "/kind", "/more~1less"]);
+    }
+    #[test]
+    fn a_number_that_is_wrong_or_missing_is_reported_once() {
+        for body in ["{}", r#"{"amount": "x"}"#, r#"{"amount": 1.5}"#, r#"{"amount": 0}"#] {
+            let mut read = HandBody::parse(body.as_bytes()).unwrap();
+            read.required_integer("amount", 1.., "must be an integer of at least 1");
+            let Err(Problem::BadInput(errors)) = read.finish() else { panic!("{body}") };
+            assert_eq!(errors.len(), 1, "{body}");
+        }
     }
 }

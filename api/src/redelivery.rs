@@ -1,6 +1,8 @@
 //! Redelivery: an operator has rewards sent again under the same ids, either one or all that match
 //! a filter.
 
+use std::sync::Arc;
+
 use axum::body::Body;
 use axum::extract::{Extension, State};
 use axum::http::HeaderMap;
@@ -13,6 +15,7 @@ use plaudit_event_store::deliveries::{self, Filter, GrantEntry, NewPayer};
 use plaudit_event_store::operations::{self, OperationKind};
 use plaudit_event_store::{Item, Origin, Outcome, Work};
 use serde_json::{Value, json};
+use sqlx::PgPool;
 use tokio::sync::Semaphore;
 use uuid::Uuid;
 
@@ -23,10 +26,10 @@ use crate::etag::{no_store, no_store_at};
 use crate::grants::entry_of;
 use crate::in_flight::Held;
 use crate::input::{GrantPath, idempotency_key};
-use crate::openapi::{operator_shapes, parameters};
+use crate::openapi::{grant_shapes, parameters};
 use crate::problem::{Answer, InputError, Problem, ProblemBody, causes};
 use crate::reason::HandBody;
-use crate::state::{ApiState, Shared};
+use crate::state::{ApiState, Shared, detached};
 use crate::telemetry::RequestId;
 
 /// The default and the largest number of grants that one request sends again.
@@ -78,22 +81,42 @@ impl Request {
         }
     }
 
-    /// Does the work once per idempotency key and records the operation. A repeat gets the first
-    /// answer.
+    /// Does the work once per idempotency key and records the operation, even if the client hangs up
+    /// meanwhile. A repeat gets the first answer.
     async fn once(
+        self: Arc<Self>,
+        kind: OperationKind,
+        subject: String,
+        state: &Shared,
+        work: impl Future<Output = Answer<Value>> + Send + 'static,
+    ) -> Answer<Value> {
+        // The turn is awaited with the client: a request that hangs up before its turn does nothing.
+        let turn = match &self.idempotency_key {
+            Some(_) => KEYED.acquire().await.ok(),
+            None => None,
+        };
+        let pool = state.operators.clone();
+        let recorded = async move {
+            let answer = self.recorded(kind, &subject, &pool, work).await;
+            drop(turn);
+            answer
+        };
+        detached(recorded).await?
+    }
+
+    async fn recorded(
         &self,
         kind: OperationKind,
         subject: &str,
-        state: &ApiState,
+        pool: &PgPool,
         work: impl Future<Output = Answer<Value>>,
     ) -> Answer<Value> {
         let Some(key) = &self.idempotency_key else {
             let answer = work.await?;
-            operations::record(kind, subject, &self.author, &state.operators).await?;
+            operations::record(kind, subject, &self.author, pool).await?;
             return Ok(answer);
         };
-        let _turn = KEYED.acquire().await;
-        let mut transaction = state.operators.begin().await?;
+        let mut transaction = pool.begin().await?;
         let before = operations::begin(kind, subject, &self.author, key, &mut transaction).await?;
         if let Some(answer) = before {
             return Ok(answer);
@@ -108,9 +131,9 @@ impl Request {
 /// `POST /v1/grants/{grant}/redeliver`: sends the reward again, under the same id.
 #[utoipa::path(post, path = "/v1/grants/{grant}/redeliver", tag = "grants", operation_id = "redeliver",
     params(parameters::Grant, parameters::Idempotency),
-    request_body(content = operator_shapes::OneRedeliveryRequest),
+    request_body(content = grant_shapes::OneRedeliveryRequest),
     responses(
-        (status = 200, description = "It will be sent again", body = operator_shapes::Redelivery),
+        (status = 200, description = "It will be sent again", body = grant_shapes::Redelivery),
         (status = 409, description = "It is not claimed, it was delivered, or another payer would get it", body = ProblemBody, content_type = "application/problem+json"),
         (status = 413, description = "Too large", body = ProblemBody, content_type = "application/problem+json"),
         (status = 415, description = "Not JSON", body = ProblemBody, content_type = "application/problem+json"),
@@ -125,27 +148,32 @@ pub async fn redeliver(
 ) -> Answer {
     let entry = entry_of(&state, grant).await?;
     let (mut body, held) = HandBody::read(&state, &headers, body).await?;
-    let request = Request::read(request, &caller, &headers, &mut body)?;
+    let request = Arc::new(Request::read(request, &caller, &headers, &mut body)?);
     body.finish()?;
-    let one = async {
-        if let Some(refusal) = request.refusal(&entry, &state) {
-            return Err(Problem::Conflict {
-                cause: &causes::NEW_PAYER,
-                detail: refusal.to_string(),
-            });
-        }
-        let (work, origin) = (request.work(&entry, state.now()), Origin::Request(request.id));
-        let applied = apply(&state, &entry.user, work, origin, held).await?;
-        match applied.outcome {
-            Outcome::Accepted => Ok(json!({
-                "grant": grant, "user": entry.user, "position": applied.position.to_string(),
-            })),
-            Outcome::Rejected(rejection) => Err(refused(&rejection)),
-            outcome => Err(unexpected(&outcome)),
-        }
-    };
-    let answer = request.once(OperationKind::Redeliver, &grant.to_string(), &state, one).await?;
+    let one = send_one(Arc::clone(&state), Arc::clone(&request), entry, held);
+    let answer = request.once(OperationKind::Redeliver, grant.to_string(), &state, one).await?;
     Ok(answered(&answer))
+}
+
+async fn send_one(
+    state: Shared,
+    request: Arc<Request>,
+    entry: GrantEntry,
+    held: Held,
+) -> Answer<Value> {
+    if let Some(refusal) = request.refusal(&entry, &state) {
+        return Err(Problem::Conflict { cause: &causes::NEW_PAYER, detail: refusal.to_string() });
+    }
+    let (work, origin) = (request.work(&entry, state.now()), Origin::Request(request.id));
+    let applied = apply(&state, &entry.user, work, origin, held).await?;
+    match applied.outcome {
+        Outcome::Accepted => Ok(json!({
+            "grant": entry.row.reward.grant, "user": entry.user,
+            "position": applied.position.to_string(),
+        })),
+        Outcome::Rejected(rejection) => Err(refused(&rejection)),
+        outcome => Err(unexpected(&outcome)),
+    }
 }
 
 /// Builds the response, with the position in its header if the answer has one.
@@ -160,9 +188,9 @@ fn answered(answer: &Value) -> Response {
 /// request. Repeat with `after` set to `next` until that is null.
 #[utoipa::path(post, path = "/v1/grants/redeliver", tag = "grants", operation_id = "redeliverMany",
     params(parameters::Idempotency),
-    request_body(content = operator_shapes::RedeliveryRequest),
+    request_body(content = grant_shapes::RedeliveryRequest),
     responses(
-        (status = 200, description = "What will be sent again", body = operator_shapes::Redeliveries),
+        (status = 200, description = "The grants that will be sent again", body = grant_shapes::Redeliveries),
         (status = 413, description = "Too large", body = ProblemBody, content_type = "application/problem+json"),
         (status = 415, description = "Not JSON", body = ProblemBody, content_type = "application/problem+json"),
     ))]
@@ -174,12 +202,12 @@ pub async fn redeliver_many(
     body: Body,
 ) -> Answer {
     let (mut body, held) = HandBody::read(&state, &headers, body).await?;
-    let request = Request::read(request, &caller, &headers, &mut body)?;
+    let request = Arc::new(Request::read(request, &caller, &headers, &mut body)?);
     let filter = filter(&mut body);
     body.finish()?;
     let subject = subject(&filter);
-    let many = send(&state, &request, &filter, held);
-    let answer = request.once(OperationKind::RedeliverMany, &subject, &state, many).await?;
+    let many = send_many(Arc::clone(&state), Arc::clone(&request), filter, held);
+    let answer = request.once(OperationKind::RedeliverMany, subject, &state, many).await?;
     Ok(answered(&answer))
 }
 
@@ -202,10 +230,7 @@ fn filter(body: &mut HandBody) -> Filter {
         text.parse().map_err(|_| body.refuse("after", "must be the id of a grant")).ok()
     });
     let expected = "must be an integer from 1 to 1000";
-    let limit = body.integer("limit", expected).unwrap_or(LIMIT);
-    if !(1..=LIMIT_MAX).contains(&limit) {
-        body.refuse("limit", expected);
-    }
+    let limit = body.integer("limit", 1..=LIMIT_MAX, expected).unwrap_or(LIMIT);
     Filter {
         state: Some(state),
         kind: body.text("kind", 200),
@@ -233,8 +258,13 @@ fn subject(filter: &Filter) -> String {
     named.collect::<Vec<_>>().join(" ")
 }
 
-async fn send(state: &ApiState, request: &Request, filter: &Filter, held: Held) -> Answer<Value> {
-    let page = deliveries::list(&state.operators, filter).await?.ok_or_else(|| {
+async fn send_many(
+    state: Shared,
+    request: Arc<Request>,
+    filter: Filter,
+    held: Held,
+) -> Answer<Value> {
+    let page = deliveries::list(&state.operators, &filter).await?.ok_or_else(|| {
         InputError::body("/after", "unknown grant; use `next` of the previous answer")
     })?;
     let item = |entry: &GrantEntry| Item {
@@ -242,16 +272,16 @@ async fn send(state: &ApiState, request: &Request, filter: &Filter, held: Held) 
         work: request.work(entry, state.now()),
         origin: Origin::Request(request.id),
     };
-    let (mut redelivered, mut refusals, mut wanted) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut redelivered, mut refusals, mut allowed) = (Vec::new(), Vec::new(), Vec::new());
     for entry in &page.grants {
-        match request.refusal(entry, state) {
+        match request.refusal(entry, &state) {
             Some(why) => refusals.push(json!({ "grant": why.grant, "detail": why.to_string() })),
-            None => wanted.push(entry),
+            None => allowed.push(entry),
         }
     }
-    let items: Vec<Item> = wanted.iter().copied().map(item).collect();
+    let items: Vec<Item> = allowed.iter().copied().map(item).collect();
     let applied = if items.is_empty() { vec![] } else { state.submit(items, held).await? };
-    for (entry, applied) in wanted.into_iter().zip(applied) {
+    for (entry, applied) in allowed.into_iter().zip(applied) {
         let grant = entry.row.reward.grant;
         match applied.outcome {
             Outcome::Accepted => redelivered.push(grant),

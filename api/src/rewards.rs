@@ -45,7 +45,7 @@ pub struct RewardEntry {
         ("state" = inline(Option<shapes::RewardState>), Query, description = "Only rewards in this state")),
     responses(
         (status = 200, description = "The rewards", body = shapes::Rewards),
-        (status = 304, description = "What is shown has not changed"),
+        (status = 304, description = "The content has not changed"),
     ))]
 pub async fn rewards(
     State(state): State<Shared>,

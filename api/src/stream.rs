@@ -51,7 +51,7 @@ const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
     params(parameters::User, parameters::LastEventId),
     responses(
         (status = 200, description = "Server-sent events: `task` with a task as `GET …/tasks/{task}` shows it, `reward` with a line as `GET …/rewards` shows it. `id` is a position; sent back as `Last-Event-ID` it resumes without a gap", body = String, content_type = "text/event-stream"),
-        (status = 503, description = "Too many streams; come again after `Retry-After`", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 503, description = "Too many streams; try again after `Retry-After`", body = ProblemBody, content_type = "application/problem+json"),
     ))]
 pub async fn stream(
     State(state): State<Shared>,
@@ -181,10 +181,10 @@ impl Follow {
             Ok(recorded) => (recorded.sequence, recorded.position),
             Err(row) => (row.sequence, row.position),
         };
-        let told = messages::of(&self.state, &self.user, &page, position).await?;
+        let messages = messages::of(&self.state, &self.user, &page, position).await?;
         self.sequence = sequence;
         self.is_behind = i64::try_from(page.len()).is_ok_and(|count| count >= PAGE);
-        self.waiting.extend(told);
+        self.waiting.extend(messages);
         Ok(())
     }
 }

@@ -11,13 +11,13 @@ pub mod why;
 use axum::extract::State;
 use jiff::Timestamp;
 use plaudit_domain::catalogue::definition::{Kind, TaskDefinition};
-use plaudit_domain::catalogue::{CatalogueTask, Status, TaskVersion};
+use plaudit_domain::catalogue::{CatalogueTask, Status};
 use plaudit_domain::ids::TaskId;
 use plaudit_event_store::catalogue_store::{self, TaskChange};
 use serde::Serialize;
 
 use crate::etag::no_store;
-use crate::input::{Query, TaskPath, unknown_task};
+use crate::input::{Query, TaskPath, cut_page, unknown_task};
 use crate::openapi::{catalogue_shapes, parameters};
 use crate::problem::Answer;
 use crate::state::Shared;
@@ -70,9 +70,7 @@ pub async fn list(State(state): State<Shared>, mut query: Query) -> Answer {
     let mut tasks: Vec<_> =
         catalogue.tasks().iter().filter(|t| after.as_ref().is_none_or(|a| t.id > *a)).collect();
     tasks.sort_by_key(|task| &task.id);
-    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-    let next = tasks.get(limit).and_then(|_| tasks.get(limit - 1)).map(|last| &last.id);
-    tasks.truncate(limit);
+    let next = cut_page(&mut tasks, limit, |last| &last.id);
     Ok(no_store(&Tasks { tasks: tasks.into_iter().map(TaskEntry::of).collect(), next }))
 }
 
@@ -130,12 +128,10 @@ pub async fn versions(
     let catalogue = state.executor.catalogue().newest(&state.operators).await?;
     let task = catalogue.task(&id).ok_or_else(|| unknown_task(&id))?;
     query.finish()?;
-    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-    let later: Vec<_> = task.versions.iter().filter(|v| v.version > after).collect();
-    let next = later.get(limit).and_then(|_| later.get(limit - 1)).map(|last| last.version);
-    let entry = |v: &'_ &'_ std::sync::Arc<TaskVersion>| (v.version, v.published_at);
-    let versions = later.iter().take(limit).map(|v| {
-        let (version, published_at) = entry(v);
+    let mut later: Vec<_> = task.versions.iter().filter(|v| v.version > after).collect();
+    let next = cut_page(&mut later, limit, |last| last.version);
+    let versions = later.into_iter().map(|v| {
+        let (version, published_at) = (v.version, v.published_at);
         VersionEntry { version, published_at, definition: &v.definition }
     });
     let changes = catalogue_store::changes_of(&state.operators, &id).await?;

@@ -38,7 +38,7 @@ struct OneTask<'a> {
         ("state" = inline(Option<shapes::TaskState>), Query, description = "Only tasks in this state")),
     responses(
         (status = 200, description = "The task screen", body = shapes::TaskScreens),
-        (status = 304, description = "What is shown has not changed"),
+        (status = 304, description = "The content has not changed"),
     ))]
 pub async fn tasks(
     State(state): State<Shared>,
@@ -69,7 +69,7 @@ pub async fn tasks(
     params(parameters::User, parameters::Task, parameters::AtLeast, parameters::Waiting, parameters::Known, parameters::Locale),
     responses(
         (status = 200, description = "The task", body = shapes::OneTaskScreen),
-        (status = 304, description = "What is shown has not changed"),
+        (status = 304, description = "The content has not changed"),
     ))]
 pub async fn task(
     State(state): State<Shared>,
@@ -94,7 +94,7 @@ pub async fn task(
     Ok(etag::answer(&headers, as_of, &OneTask { user: &user, task }))
 }
 
-/// Like [`view`], at the wanted position or later. Reads first, because the position is nearly
+/// Like [`view`], at the position asked for or later. Reads first, because the position is nearly
 /// always reached already, and waits only if it is not.
 async fn view_at(
     at_least: &AtLeast,

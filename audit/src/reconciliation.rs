@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use jiff::Timestamp;
 use plaudit_domain::user_tasks::RewardState;
+use plaudit_event_store::reader;
 use plaudit_event_store::rewards::{by_grant, grants, handed_over};
 use serde::Serialize;
 use sqlx::{PgConnection, PgPool};
@@ -19,7 +20,7 @@ pub use payments::{FileFormat, Payments, PaymentsFault};
 use crate::error::AuditError;
 use window::GrantInWindow;
 
-/// Grants of a payer's file that are looked up per query.
+/// Grants that are looked up per query.
 const LOOKED_UP: usize = 500;
 
 /// A difference between a grant and its payments.
@@ -67,7 +68,8 @@ pub struct Difference {
 #[derive(Debug, Default, Serialize)]
 pub struct Reconciliation {
     /// Counts the grants that became payable, were delivered, failed or were revoked within the
-    /// time span, by their present state.
+    /// time span, by their present state. A revoked grant counts too if its payer reported within
+    /// the span that it had paid.
     pub states: BTreeMap<&'static str, u64>,
     /// The number of differences of each kind.
     pub counts: BTreeMap<DifferenceKind, u64>,
@@ -104,8 +106,8 @@ impl Reconciliation {
         let mut report = Self::default();
         let mut payments = payments.map(|payments| payments.by_grant);
         let mut connection = pool.acquire().await?;
-        for span in window::spans(from, until, &mut connection).await? {
-            let (grants, unreadable) = window::grants(span, &mut connection).await?;
+        for span in reader::spans_of_time(from, until, &mut connection).await? {
+            let (grants, unreadable) = window::grants_of(span, &mut connection).await?;
             report.unreadable_events += unreadable;
             for chunk in grants.chunks(LOOKED_UP) {
                 report.compare_chunk(chunk, &mut payments, deadlines, &mut connection).await?;

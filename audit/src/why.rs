@@ -66,7 +66,7 @@ pub struct ActionVerdict {
 #[derive(Debug, thiserror::Error)]
 pub enum WhyError {
     /// There is no such task.
-    #[error("there is no task {0}; `plaudit tasks list` names those there are")]
+    #[error("unknown task {0}; `plaudit tasks list` lists them")]
     UnknownTask(TaskId),
     /// The action can't be simulated.
     #[error(transparent)]
@@ -201,12 +201,12 @@ fn described(id: &TaskId, obstacle: user_tasks::Obstacle) -> Obstacle {
         Found::OutsideWindow(window) => {
             let end = |at: Option<Timestamp>| at.map_or("open".to_owned(), |at| at.to_string());
             let (from, until) = (end(window.from), end(window.until));
-            let detail = format!("now is outside of the task's window: {from} to {until}");
+            let detail = format!("the task's window is not open now: {from} to {until}");
             ("outside_window", detail)
         }
         Found::TooLate { period, watermark } => {
             let closed_by = format!("period {period} was closed by an action of {watermark}");
-            ("too_late", format!("{closed_by}, the latest that the task counted"))
+            ("too_late", format!("{closed_by}, the latest one that the task counted"))
         }
         Found::Completed(period) => {
             let next = next_begins(&period, "it is not repeated");

@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::Value;
 use sqlx::postgres::PgRow;
 use sqlx::types::Json;
-use sqlx::{PgConnection, PgPool, Row};
+use sqlx::{PgConnection, PgExecutor, PgPool, Row};
 use uuid::Uuid;
 
 use crate::catalogue_store::Author;
@@ -88,12 +88,12 @@ pub struct OperationsPage {
     pub next: Option<Uuid>,
 }
 
-/// Records an operation.
+/// Records an operation, in a transaction of its own or in the caller's.
 pub async fn record(
     kind: OperationKind,
     subject: &str,
     author: &Author,
-    pool: &PgPool,
+    database: impl PgExecutor<'_>,
 ) -> sqlx::Result<()> {
     let sql = include_str!("operations/begin.sql");
     sqlx::query(sql)
@@ -102,7 +102,7 @@ pub async fn record(
         .bind(kind.as_str())
         .bind(subject)
         .bind(author.reason.as_deref().unwrap_or(NO_REASON_GIVEN))
-        .execute(pool)
+        .execute(database)
         .await?;
     Ok(())
 }

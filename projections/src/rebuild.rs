@@ -21,7 +21,10 @@ mod tables;
 
 use std::time::Duration;
 
+use plaudit_event_store::catalogue_store::Author;
+use plaudit_event_store::operations::{self, OperationKind};
 use plaudit_event_store::pool::{self, ANSWER_MAX, within};
+use serde::Serialize;
 use sqlx::{Connection as _, PgConnection, PgPool};
 use tokio_util::sync::CancellationToken;
 
@@ -87,7 +90,8 @@ pub enum RebuildOutcome {
 }
 
 /// The current step of a rebuild.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(into = "&'static str")]
 pub enum Phase {
     /// Users are folded and loaded.
     Loading,
@@ -130,6 +134,12 @@ impl Phase {
     }
 }
 
+impl From<Phase> for &'static str {
+    fn from(phase: Phase) -> Self {
+        phase.as_str()
+    }
+}
+
 /// Twice as long as the longest pause between two attempts to swap.
 const SILENCE_MAX: Duration = Duration::from_secs(60);
 
@@ -154,11 +164,25 @@ pub async fn rebuild(
     progress: impl Fn(&RebuildStatus) + Send + Sync,
     shutdown: CancellationToken,
 ) -> Result<RebuildOutcome, ProjectionError> {
+    rebuild_by(pool, name, options, None, progress, shutdown).await
+}
+
+/// As [`rebuild`], for an operator: the operation is recorded in the transaction that starts or
+/// resumes the rebuild, so a refused one is not recorded.
+pub async fn rebuild_by(
+    pool: &PgPool,
+    name: &str,
+    options: RebuildOptions,
+    author: Option<&Author>,
+    progress: impl Fn(&RebuildStatus) + Send + Sync,
+    shutdown: CancellationToken,
+) -> Result<RebuildOutcome, ProjectionError> {
     let view = View::named(name)?;
     let questions = pool::reserved(pool, run::QUESTIONS);
     let mut asking = questions.acquire().await?;
     let lease = within(ANSWER_MAX, Lease::take(view, &mut asking)).await?;
-    let prepared = within(ANSWER_MAX, prepare(view, options.start, lease, &mut asking)).await;
+    let prepared = prepare(view, options.start, lease, author, &mut asking);
+    let prepared = within(ANSWER_MAX, prepared).await;
     drop(asking);
     if !matches!(prepared, Ok(true)) {
         lease.give_back(&questions).await;
@@ -227,6 +251,7 @@ async fn prepare(
     view: View,
     start: Start,
     lease: Lease,
+    author: Option<&Author>,
     guard: &mut PgConnection,
 ) -> Result<bool, ProjectionError> {
     let mut tx = guard.begin().await?;
@@ -272,6 +297,9 @@ async fn prepare(
         ] {
             sqlx::query(sql).bind(view.name()).execute(&mut *tx).await?;
         }
+    }
+    if let Some(author) = author {
+        operations::record(OperationKind::Rebuild, view.name(), author, &mut *tx).await?;
     }
     tx.commit().await?;
     Ok(true)

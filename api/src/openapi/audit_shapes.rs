@@ -92,7 +92,7 @@ shapes! {
         /// The offset.
         offset: Option<i64>,
         /// The number of times the topic was accepted again after it had been deleted and created
-        /// anew.
+        /// again.
         #[schema(required = false, nullable = false)]
         incarnation: Option<i64>,
     }

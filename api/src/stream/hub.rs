@@ -146,14 +146,14 @@ impl Hub {
                 continue;
             }
             let read = heads.changed_from(&known, PACE, Instant::now() + LOOK_MAX).await;
-            let told = match read {
+            let woken = match read {
                 Ok(read) => {
                     known = read;
-                    self.tell(&known, &database).await
+                    self.wake(&known, &database).await
                 }
                 Err(error) => Err(error.to_string()),
             };
-            if let Err(error) = told {
+            if let Err(error) = woken {
                 tracing::debug!(%error, "streams could not look for news");
                 tokio::time::sleep(FAILED_PAUSE).await;
             }
@@ -161,7 +161,7 @@ impl Hub {
     }
 
     /// Finds the users with new events and wakes their streams.
-    async fn tell(&self, heads: &Heads, database: &Deadlined) -> Result<(), String> {
+    async fn wake(&self, heads: &Heads, database: &Deadlined) -> Result<(), String> {
         let spans: Vec<(Lane, i64, i64)> = self
             .lanes()
             .iter()

@@ -61,7 +61,7 @@ pub enum PlannedChange {
 
 impl Plan {
     /// Compares tasks with the catalogue. Counting users and asking for past actions take at most
-    /// `counting_max` together.
+    /// `counting_max` together, beside the time for the warnings.
     pub async fn of(
         located: &[&LocatedTask],
         catalogue: &CatalogueStore,
@@ -74,8 +74,8 @@ impl Plan {
         let definitions: Vec<_> = located.iter().map(|task| task.definition.clone()).collect();
         let after = off_the_runtime(|| with_drafts(&known, &definitions, now));
         let after = after.map_err(PublishError::Unfit)?;
-        let counted_until = Instant::now() + counting_max;
         let warnings = warnings_of(located, &known, pool).await;
+        let counted_until = Instant::now() + counting_max;
         let mut tasks = Vec::with_capacity(located.len());
         for (task, warnings) in located.iter().zip(warnings) {
             let definition = &task.definition;

@@ -13,8 +13,9 @@ use plaudit_task_file::{Diagnostic, FILE_BYTES_MAX, LocatedTask, parse_located};
 use serde::{Deserialize, Serialize};
 
 use super::plan::Plan;
-use super::warnings::{PlannedWarning, warnings_of};
+use super::warnings::{ASKING_MAX, PlannedWarning, warnings_of};
 use crate::auth::Caller;
+use crate::deadline;
 use crate::etag::no_store;
 use crate::in_flight::Held;
 use crate::input::{Query, media_type, read_body, refuse_encoded, unknown_task};
@@ -61,7 +62,7 @@ impl PublishedTask {
 
 /// `POST /v1/tasks/publish`: publishes a task file, all of it or nothing.
 #[utoipa::path(post, path = "/v1/tasks/publish", tag = "tasks", operation_id = "publish",
-    params(("reason" = Option<String>, Query, description = "Why; recorded with the caller's `sub`")),
+    params(("reason" = Option<String>, Query, description = "The reason; it is recorded with the caller's `sub`")),
     request_body(description = "A task file", content((String = "application/yaml"), (Object = "application/json"))),
     responses(
         (status = 200, description = "The published tasks", body = catalogue_shapes::Published),
@@ -122,15 +123,18 @@ fn definitions_of(tasks: &[LocatedTask]) -> Vec<TaskDefinition> {
     tasks.iter().map(|task| task.definition.clone()).collect()
 }
 
-/// Time limit for counting the users of all tasks of a plan.
-const COUNTING_MAX: Duration = Duration::from_secs(3);
+/// Time limit for counting the users of all tasks of a plan. It begins after the warnings, and
+/// leaves the request time to answer.
+const COUNTING_MAX: Duration = Duration::from_secs(2);
+const _: () =
+    assert!(ASKING_MAX.as_millis() + COUNTING_MAX.as_millis() < deadline::WORK_MAX.as_millis());
 
 /// `POST /v1/tasks/plan`: the changes that publishing a task file would make, and the users they
 /// reach. Writes nothing.
 #[utoipa::path(post, path = "/v1/tasks/plan", tag = "tasks", operation_id = "plan",
     request_body(description = "A task file", content((String = "application/yaml"), (Object = "application/json"))),
     responses(
-        (status = 200, description = "What would change", body = catalogue_shapes::Plan),
+        (status = 200, description = "The changes that the publication would make", body = catalogue_shapes::Plan),
         (status = 413, description = "Too large", body = ProblemBody, content_type = "application/problem+json"),
         (status = 415, description = "Neither YAML nor JSON", body = ProblemBody, content_type = "application/problem+json"),
     ))]
@@ -148,8 +152,13 @@ pub(super) fn refused(error: PublishError, definitions: &[TaskDefinition]) -> Pr
             Problem::BadInput(reasons.iter().map(|reason| unfit(reason, definitions)).collect())
         }
         PublishError::UnknownTask(task) => unknown_task(task),
-        PublishError::UnknownVersion { .. } | PublishError::Retired(_) => {
+        PublishError::Retired(_) => {
             Problem::Conflict { cause: &causes::TASK_RETIRED, detail: error.to_string() }
+        }
+        // Only a rollback to an earlier version causes this, and no request makes one.
+        PublishError::UnknownVersion { .. } => {
+            tracing::error!(%error, "a publication failed as only a rollback can");
+            Problem::Internal
         }
         PublishError::Store(error) => error.into(),
     }

@@ -12,26 +12,25 @@ use serde_json::{Map, Value};
 use super::publication::{input_error, unfit};
 use crate::actions::ACTIONS_MAX;
 use crate::etag::no_store;
-use crate::in_flight::Held;
-use crate::input::{media_type, pointer_to, read_body, refuse_encoded};
+use crate::input::{pointer_to, read_object};
 use crate::openapi::catalogue_shapes;
 use crate::problem::{Answer, InputError, Problem, ProblemBody};
-use crate::state::{ApiState, Shared};
+use crate::state::Shared;
 
 /// The largest body, in bytes: a task file and the actions.
-const BODY_BYTES_MAX: usize = 4 * 1024 * 1024;
+pub(super) const BODY_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// `POST /v1/tasks/simulate`: the effect of actions under the catalogue in force or with drafts.
 /// Writes nothing.
 #[utoipa::path(post, path = "/v1/tasks/simulate", tag = "tasks", operation_id = "simulate",
-    request_body(description = "What is to be tried", content((catalogue_shapes::SimulationInput = "application/json"))),
+    request_body(description = "A task file, and the user or the actions to try", content((catalogue_shapes::SimulationInput = "application/json"))),
     responses(
-        (status = 200, description = "What would happen", body = catalogue_shapes::Simulation),
+        (status = 200, description = "The effect of the actions", body = catalogue_shapes::Simulation),
         (status = 413, description = "Too large, or too much to compute", body = ProblemBody, content_type = "application/problem+json"),
         (status = 415, description = "Not JSON", body = ProblemBody, content_type = "application/problem+json"),
     ))]
 pub async fn simulate(State(state): State<Shared>, headers: HeaderMap, body: Body) -> Answer {
-    let (fields, held) = read_object(&state, &headers, body).await?;
+    let (fields, held) = read_object(&state, &headers, body, BODY_BYTES_MAX).await?;
     let input = state.computing.run(|| read(fields)).await?;
     let drafts = input.drafts.clone();
     let refused = |error: SimulationError| match error {
@@ -57,22 +56,6 @@ pub async fn simulate(State(state): State<Shared>, headers: HeaderMap, body: Bod
     let simulated = state.computing.run(|| prepared.run()).await;
     drop(held);
     Ok(no_store(&simulated.map_err(&refused)?))
-}
-
-/// Reads a body that must be a JSON object.
-pub(super) async fn read_object(
-    state: &ApiState,
-    headers: &HeaderMap,
-    body: Body,
-) -> Answer<(Map<String, Value>, Held)> {
-    refuse_encoded(headers)?;
-    if media_type(headers).is_none_or(|kind| kind != "application/json") {
-        return Err(Problem::UnsupportedMediaType("application/json"));
-    }
-    let (body, held) = read_body(body, BODY_BYTES_MAX, &state.in_flight).await?;
-    let fields = serde_json::from_slice(&body)
-        .map_err(|e| InputError::body("", format!("not a JSON object: {e}")))?;
-    Ok((fields, held))
 }
 
 fn read(fields: Map<String, Value>) -> Answer<SimulationInput> {

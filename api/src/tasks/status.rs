@@ -27,7 +27,7 @@ struct Changed {
 /// possible.
 #[utoipa::path(post, path = "/v1/tasks/{task}/pause", tag = "tasks", operation_id = "pauseTask",
     params(parameters::Task),
-    request_body(description = "Why, if that is to be recorded", content((operator_shapes::Reason = "application/json"))),
+    request_body(description = "An optional reason", content((operator_shapes::Reason = "application/json"))),
     responses(
         (status = 200, description = "The task is paused", body = catalogue_shapes::StatusChanged),
         (status = 409, description = "It is retired", body = ProblemBody, content_type = "application/problem+json"),
@@ -41,7 +41,7 @@ pub async fn pause(state: State<Shared>, task: KnownTask, by: Signed) -> Answer 
 /// `POST /v1/tasks/{task}/resume`: a paused task makes progress again.
 #[utoipa::path(post, path = "/v1/tasks/{task}/resume", tag = "tasks", operation_id = "resumeTask",
     params(parameters::Task),
-    request_body(description = "Why, if that is to be recorded", content((operator_shapes::Reason = "application/json"))),
+    request_body(description = "An optional reason", content((operator_shapes::Reason = "application/json"))),
     responses(
         (status = 200, description = "The task is active", body = catalogue_shapes::StatusChanged),
         (status = 409, description = "It is retired", body = ProblemBody, content_type = "application/problem+json"),
@@ -55,7 +55,7 @@ pub async fn resume(state: State<Shared>, task: KnownTask, by: Signed) -> Answer
 /// `POST /v1/tasks/{task}/retire`: the task never makes progress again; claims stay possible.
 #[utoipa::path(post, path = "/v1/tasks/{task}/retire", tag = "tasks", operation_id = "retireTask",
     params(parameters::Task),
-    request_body(description = "Why, if that is to be recorded", content((operator_shapes::Reason = "application/json"))),
+    request_body(description = "An optional reason", content((operator_shapes::Reason = "application/json"))),
     responses(
         (status = 200, description = "The task is retired", body = catalogue_shapes::StatusChanged),
         (status = 413, description = "Too large", body = ProblemBody, content_type = "application/problem+json"),

@@ -13,7 +13,7 @@ use sqlx::PgPool;
 
 /// Time limit for reading the fields of recent actions. If it is exceeded, the warnings about them
 /// are left out.
-const ASKING_MAX: Duration = Duration::from_secs(2);
+pub(super) const ASKING_MAX: Duration = Duration::from_secs(2);
 
 /// A valid but suspicious part of a task.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -8,9 +8,9 @@ use plaudit_domain::action::Action;
 use plaudit_domain::ids::UserId;
 use serde_json::{Map, Value};
 
-use super::simulation::{read_action, read_object};
+use super::simulation::{BODY_BYTES_MAX, read_action};
 use crate::etag::no_store;
-use crate::input::{KnownTask, pointer_to, unknown_task};
+use crate::input::{KnownTask, pointer_to, read_object, unknown_task};
 use crate::openapi::{catalogue_shapes, parameters};
 use crate::problem::{Answer, InputError, Problem, ProblemBody};
 use crate::state::Shared;
@@ -21,7 +21,7 @@ use crate::state::Shared;
     params(parameters::Task),
     request_body(description = "The user, and an action to try", content((catalogue_shapes::WhyInput = "application/json"))),
     responses(
-        (status = 200, description = "What stops the task", body = catalogue_shapes::Why),
+        (status = 200, description = "The reasons why the task does not move", body = catalogue_shapes::Why),
         (status = 409, description = "An event of the user can't be read", body = ProblemBody, content_type = "application/problem+json"),
         (status = 413, description = "Too large, or too much to compute", body = ProblemBody, content_type = "application/problem+json"),
         (status = 415, description = "Not JSON", body = ProblemBody, content_type = "application/problem+json"),
@@ -32,7 +32,7 @@ pub async fn why(
     headers: HeaderMap,
     body: Body,
 ) -> Answer {
-    let (fields, held) = read_object(&state, &headers, body).await?;
+    let (fields, held) = read_object(&state, &headers, body, BODY_BYTES_MAX).await?;
     let (user, action) = read(fields)?;
     let (lanes, catalogue) = (state.executor.lane_count(), state.executor.catalogue());
     let prepared = Why::prepare(user, &task, action, lanes, catalogue, &state.operators).await?;
@@ -51,7 +51,7 @@ fn read(fields: Map<String, Value>) -> Answer<(UserId, Option<Action>)> {
             "user" => match value.as_str().map(str::parse::<UserId>) {
                 Some(Ok(id)) => user = Some(id),
                 Some(Err(why)) => errors.push(InputError::body("/user", why.to_string())),
-                None => errors.push(InputError::body("/user", "a user id is wanted")),
+                None => errors.push(InputError::body("/user", "must be a user id")),
             },
             "action" if value.is_null() => {}
             "action" => match read_action(&value) {

@@ -1,5 +1,6 @@
 //! Payers' acknowledgements of rewards, sent as actions.
 
+use plaudit_audit::{Deadlines, DifferenceKind, Reconciliation};
 use serde_json::{Value, json};
 
 use super::support::{Api, action, auditor, client, operator, producer};
@@ -83,6 +84,39 @@ async fn rule_21_an_acknowledgement_of_an_unknown_grant_is_recorded() {
     assert_eq!(events.len(), 3);
     assert!(events.iter().all(|event| event["type"] == "acknowledgement_ignored"), "{events:?}");
     assert_eq!(state_of(&api, "u42").await, "claimed");
+}
+
+/// The span of the late confirmation has no other event of the grant, as on the day after a
+/// revocation.
+#[tokio::test]
+async fn a_revoked_grant_that_is_reported_as_paid_is_in_the_report_of_that_time() {
+    let api = Api::start().await;
+    let (grant, other) = (claimed(&api, "u42").await, claimed(&api, "u43").await);
+    for grant in [&grant, &other] {
+        let path = format!("/v1/grants/{grant}/revoke");
+        let revoked = api.post(&operator(), &path, &json!({"reason": "a test"}), &[]).await;
+        assert_eq!(revoked.status, 200, "{}", revoked.text);
+    }
+    let now = async || {
+        let sql = "select to_char(clock_timestamp() at time zone 'UTC',
+                                  'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')";
+        let now: String = sqlx::query_scalar(sql).fetch_one(&api.pool).await.unwrap();
+        now.parse::<jiff::Timestamp>().unwrap()
+    };
+    let report = async |span| {
+        let deadlines = Deadlines::default();
+        let report = Reconciliation::read(&api.pool, span, None, &deadlines).await.unwrap();
+        report.differences.iter().map(|d| (d.kind, d.grant.to_string())).collect::<Vec<_>>()
+    };
+    let revoked_by = now().await;
+    say(&api, "u42", "delivered", "a1", json!({"grant": grant})).await;
+    // A report about the grant of another user says nothing about it.
+    say(&api, "u42", "delivered", "a2", json!({"grant": other})).await;
+    let end = now().await;
+    let paid = [(DifferenceKind::PaidRevoked, grant)];
+    assert_eq!(report((revoked_by, end)).await, paid);
+    assert_eq!(report((jiff::Timestamp::UNIX_EPOCH, revoked_by)).await, paid);
+    assert_eq!(report((end, now().await)).await, vec![]);
 }
 
 /// Both are in one batch, and the second is decided after the first.

@@ -68,11 +68,14 @@ async fn what_can_not_be_corrected_is_refused_with_its_place() {
         (json!({"reason": "x"}), "/by"),
         (json!({"by": 1, "to": 2, "reason": "x"}), "/by"),
         (json!({"to": -1, "reason": "x"}), "/to"),
+        (json!({"to": "ten", "reason": "x"}), "/to"),
+        (json!({"by": 1.5, "reason": "x"}), "/by"),
         (json!({"by": 1, "reason": "x", "force": true}), "/force"),
     ] {
         let answer = api.post(&operator(), &path, &body, &[]).await;
         answer.is_problem(400, "bad-input");
         assert_eq!(answer.body["errors"][0]["pointer"], pointer, "{}", answer.text);
+        assert_eq!(answer.body["errors"].as_array().unwrap().len(), 1, "{}", answer.text);
     }
     let none = "/v1/users/u42/tasks/none/adjust";
     api.post(&operator(), none, &json!({}), &[]).await.is_problem(404, "unknown-task");

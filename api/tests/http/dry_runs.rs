@@ -1,5 +1,6 @@
 //! Plans, dry runs, and the authors of changes to the catalogue.
 
+use plaudit_api::{PastLookup, Plan};
 use serde_json::{Value, json};
 
 use super::support::{Api, TASKS, action, auditor, client, operator, request};
@@ -49,6 +50,23 @@ async fn a_plan_counts_users_by_what_would_happen_to_them() {
     let third = format!("{easier_than_the_first}    on_new_version: adopt_if_easier\n");
     let answer = post_file(&api, "/v1/tasks/plan", &third).await;
     assert_eq!(answer.body["tasks"][1]["users"], users(2, 0, 0), "{}", answer.text);
+}
+
+/// The warnings take all of their own time, 2 s, because the fields of recent actions can't be read.
+#[tokio::test]
+async fn a_plan_counts_users_even_if_its_warnings_take_long() {
+    let api = Api::start().await;
+    api.act("ann", "gift.sent", "1", json!({"coins": 150})).await;
+    let file = TASKS.replace("at: 1000", "at: 120");
+    let tasks = plaudit_task_file::parse_located(&file).unwrap().tasks;
+    let located: Vec<_> = tasks.iter().collect();
+    let mut held = api.pool.begin().await.unwrap();
+    sqlx::query("lock table action_fields").execute(&mut *held).await.unwrap();
+    let (catalogue, past) = (api.executor.catalogue(), PastLookup::none("this test has no Kafka"));
+    let limit = std::time::Duration::from_secs(2);
+    let plan = Plan::of(&located, catalogue, &api.pool, &past, limit).await.unwrap();
+    assert!(plan.tasks[1].users.is_some(), "{plan:?}");
+    held.rollback().await.unwrap();
 }
 
 #[tokio::test]

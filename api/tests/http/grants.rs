@@ -196,10 +196,32 @@ async fn grants_that_failed_are_delivered_again_in_steps_and_once_under_a_key() 
             .await
             .unwrap();
     assert_eq!(recorded.len(), 4, "{recorded:?}");
-    let told = |(_, operator, why): &(String, String, Option<String>)| {
+    let is_by_ops = |(_, operator, why): &(String, String, Option<String>)| {
         operator == "ops" && why.as_deref() == Some(reason)
     };
-    assert!(recorded.iter().all(told), "{recorded:?}");
+    assert!(recorded.iter().all(is_by_ops), "{recorded:?}");
+}
+
+/// The lanes are held until the client is gone, so the work ends without it.
+#[tokio::test]
+async fn rule_24_a_redelivery_is_recorded_with_its_key_even_if_its_client_hangs_up() {
+    let api = Api::start().await;
+    let grant = claimed(&api, &["ann"]).await.remove(0);
+    fail(&api, "ann", &grant).await;
+    let (path, body) = (format!("/v1/grants/{grant}/redeliver"), json!({"reason": "a drill"}));
+    let held = api.hold_lanes().await;
+    let begun = "select exists (select from pg_stat_activity
+                                where datname = current_database() and state = 'idle in transaction'
+                                  and query like 'insert into operations%')";
+    api.post_and_hang_up(&path, "case-8", &body, begun).await;
+    held.rollback().await.unwrap();
+    api.until("select exists (select from operations where answer is not null)").await;
+    let key = [("idempotency-key", "case-8")];
+    let again = api.post(&operator(), &path, &body, &key).await;
+    assert_eq!((again.status.as_u16(), &again.body["grant"]), (200, &json!(grant)));
+    let events = "select count(*) from events where event_type = 'redelivery_requested'";
+    let requested: i64 = sqlx::query_scalar(events).fetch_one(&api.pool).await.unwrap();
+    assert_eq!(requested, 1);
 }
 
 /// The reward was sent over a channel that is no longer in the settings.

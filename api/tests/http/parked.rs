@@ -46,10 +46,10 @@ async fn rule_22_a_release_applies_what_waited_behind_in_order() {
 
     let path = format!("/v1/parked/{first}/release");
     api.post(&auditor(), &path, &json!(null), &[]).await.is_problem(403, "forbidden");
-    let answer = api.post(&operator(), &path, &json!({"reason": "mended"}), &[]).await;
+    let answer = api.post(&operator(), &path, &json!({"reason": "the cause is fixed"}), &[]).await;
     assert_eq!(answer.status, 200, "{}", answer.text);
-    let told = (&answer.body["applied"], &answer.body["followed"], &answer.body["stopped"]);
-    assert_eq!(told, (&json!(2), &json!(1), &json!(null)), "{}", answer.text);
+    let counts = (&answer.body["applied"], &answer.body["followed"], &answer.body["stopped"]);
+    assert_eq!(counts, (&json!(2), &json!(1), &json!(null)), "{}", answer.text);
     assert_eq!(answer.header("plaudit-position"), answer.body["position"]);
     let screen = api.get(&operator(), "/v1/users/u42/tasks/daily-gifts").await;
     assert_eq!(screen.body["progress"], 30);
@@ -95,7 +95,7 @@ async fn a_page_after_an_unknown_record_is_refused() {
     assert_eq!(after.body, json!({"parked": [], "next": null}), "a page goes on behind it");
 }
 
-/// Two operators decide at the same time, and the later one is told about the earlier decision.
+/// Two operators decide at the same time, and the answer to the later one names the earlier decision.
 #[tokio::test]
 async fn of_two_decisions_at_once_one_is_made_and_the_other_named() {
     let api = Api::start().await;
@@ -115,10 +115,31 @@ async fn of_two_decisions_at_once_one_is_made_and_the_other_named() {
     }
 }
 
-/// Rule 3: an action from the future blocks no one. Before its time it can be discarded, but not
-/// released.
+/// The action arrives at a process whose clock is an hour slow. By the right clock its time has come.
 #[tokio::test]
-async fn an_action_from_the_future_is_released_in_its_time() {
+async fn rule_3_an_action_from_the_future_is_released_in_its_time() {
+    let api = Api::start().await;
+    let before = |minutes: i64| {
+        (jiff::Timestamp::now() - jiff::SignedDuration::from_mins(minutes)).to_string()
+    };
+    let mut early = action("u42", "gift.sent", "g1", json!({"coins": 10}));
+    early["time"] = json!(before(1));
+    let slow = api.at(&before(60)).await;
+    let parked = slow.post(&producer(), "/v1/actions", &early, &[]).await;
+    let id = parked.body["outcomes"][0]["parked"].as_str().unwrap().to_owned();
+    let path = format!("/v1/parked/{id}/release");
+    let refused = slow.post(&operator(), &path, &json!(null), &[]).await;
+    refused.is_problem(409, "parked-too-early");
+    let done = api.post(&operator(), &path, &json!(null), &[]).await;
+    assert_eq!((done.status.as_u16(), &done.body["applied"]), (200, &json!(1)), "{}", done.text);
+    let history = api.get(&auditor(), "/v1/audit/users/u42/history").await;
+    let events = history.body["events"].as_array().unwrap();
+    assert!(events.iter().any(|event| event["type"] == "progress_recorded"), "{}", history.text);
+}
+
+/// Rule 3: an action from the future blocks no one.
+#[tokio::test]
+async fn an_action_from_the_future_can_be_discarded_but_not_released_before_its_time() {
     let api = Api::start().await;
     let mut late = action("u42", "gift.sent", "g1", json!({"coins": 10}));
     late["time"] = json!("2999-01-01T00:00:00Z");

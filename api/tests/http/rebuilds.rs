@@ -10,11 +10,7 @@ const REBUILD: &str = "/v1/projections/task_view/rebuild";
 /// locks of all lanes until it ends.
 async fn resumed(api: &Api) -> (sqlx::Transaction<'static, sqlx::Postgres>, Value) {
     api.act("u42", "gift.sent", "g1", json!({"coins": 5})).await;
-    let mut held = api.pool.begin().await.unwrap();
-    sqlx::query("select pg_advisory_xact_lock(1347174741, lane) from lane_numbers")
-        .execute(&mut *held)
-        .await
-        .unwrap();
+    let held = api.hold_lanes().await;
     let started = api.post(&operator(), REBUILD, &Value::Null, &[]).await;
     assert_eq!(started.status, 202, "{}", started.text);
     assert_eq!(steer(api, "pause").await["state"], "paused");
@@ -76,8 +72,50 @@ async fn rule_24_whoever_steers_a_rebuild_is_recorded_with_the_reason() {
             .await
             .unwrap();
     let operations: Vec<&str> = recorded.iter().map(|(operation, ..)| operation.as_str()).collect();
-    let wanted = ["rebuild", "pause", "resume", "cancel"].map(|what| format!("projections.{what}"));
-    assert_eq!(operations, wanted);
+    let expected =
+        ["rebuild", "pause", "resume", "cancel"].map(|what| format!("projections.{what}"));
+    assert_eq!(operations, expected);
     assert!(recorded.iter().all(|(_, subject, by, _)| subject == "task_view" && by == "ops"));
     assert_eq!(recorded[3].3.as_deref(), Some("wrong day"));
+}
+
+/// The rebuild is held up before it is stored, until its client is gone.
+#[tokio::test]
+async fn rule_24_a_rebuild_is_recorded_even_if_its_client_hangs_up() {
+    let api = Api::start().await;
+    let mut held = api.pool.begin().await.unwrap();
+    sqlx::query("lock table rebuilds in exclusive mode").execute(&mut *held).await.unwrap();
+    let waits = "select exists (select from pg_locks l join pg_database d on d.oid = l.database
+                                where not granted and relation = 'rebuilds'::regclass
+                                  and datname = current_database())";
+    api.post_and_hang_up(REBUILD, "k1", &json!({"reason": "a drill"}), waits).await;
+    held.rollback().await.unwrap();
+    assert_eq!(ended(&api).await["state"], "swapped");
+    let recorded: Vec<(String, String, String)> =
+        sqlx::query_as("select operation, operator, reason from operations")
+            .fetch_all(&api.pool)
+            .await
+            .unwrap();
+    let expected = ("projections.rebuild", "ops", "a drill");
+    let recorded: Vec<_> =
+        recorded.iter().map(|(what, by, why)| (what.as_str(), by.as_str(), why.as_str())).collect();
+    assert_eq!(recorded, [expected]);
+}
+
+#[tokio::test]
+async fn a_refused_change_of_a_rebuild_is_not_recorded() {
+    let api = Api::start().await;
+    let (held, _) = resumed(&api).await;
+    let count = async || {
+        let sql = "select count(*) from operations";
+        sqlx::query_scalar::<_, i64>(sql).fetch_one(&api.pool).await.unwrap()
+    };
+    let before = count().await;
+    let again = api.post(&operator(), REBUILD, &Value::Null, &[]).await;
+    again.is_problem(409, "rebuild-running");
+    let resume = api.post(&operator(), &format!("{REBUILD}/resume"), &Value::Null, &[]).await;
+    resume.is_problem(409, "no-rebuild-running");
+    assert_eq!(count().await, before);
+    held.rollback().await.unwrap();
+    ended(&api).await;
 }

@@ -248,6 +248,37 @@ impl Api {
         answer.body["outcomes"][0]["position"].as_str().unwrap().to_owned()
     }
 
+    /// Posts JSON as a client that hangs up once the database answers true to `question`.
+    pub async fn post_and_hang_up(&self, path: &str, key: &str, body: &Value, question: &str) {
+        let headers = [("content-type", "application/json"), ("idempotency-key", key)];
+        let sent = request(Method::POST, path, &operator(), &headers, body.to_string().into());
+        let client = tokio::spawn(self.router.clone().oneshot(sent));
+        self.until(question).await;
+        client.abort();
+        assert!(client.await.unwrap_err().is_cancelled());
+    }
+
+    /// Waits until the database answers true to a question.
+    pub async fn until(&self, question: &str) {
+        let asked = async {
+            while !sqlx::query_scalar::<_, bool>(question).fetch_one(&self.pool).await.unwrap() {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        let limit = Duration::from_secs(30);
+        assert!(tokio::time::timeout(limit, asked).await.is_ok(), "never true: {question}");
+    }
+
+    /// Locks all lanes, so that no change of a user is applied until the transaction ends.
+    pub async fn hold_lanes(&self) -> sqlx::Transaction<'static, sqlx::Postgres> {
+        let mut held = self.pool.begin().await.unwrap();
+        sqlx::query("select pg_advisory_xact_lock(1347174741, lane) from lane_numbers")
+            .execute(&mut *held)
+            .await
+            .unwrap();
+        held
+    }
+
     pub fn lane_of(&self, user: &str) -> Lane {
         Lane::of(user, self.executor.lane_count())
     }

@@ -148,7 +148,7 @@ impl Reading {
 }
 
 const NO_HEADER: &str =
-    "a header is wanted that names the columns `grant` and `amount`, separated by , or ;";
+    "the file needs a header that names the columns `grant` and `amount`, separated by , or ;";
 
 /// Returns the columns of grant and amount.
 fn columns_of(header: &StringRecord) -> Option<(usize, usize)> {
@@ -177,16 +177,16 @@ fn of_record(
 }
 
 fn of_object(value: &Value) -> Result<(Uuid, i64), String> {
-    let object = value.as_object().ok_or("an object with grant and amount is wanted")?;
+    let object = value.as_object().ok_or("must be an object with grant and amount")?;
     let field = |name: &str| {
         let found = object.iter().find(|(key, _)| key.eq_ignore_ascii_case(name));
         found.map(|(_, value)| value).ok_or(format!("{name} is missing"))
     };
-    let grant = field("grant")?.as_str().ok_or("grant is no text")?;
+    let grant = field("grant")?.as_str().ok_or("grant must be a text")?;
     let amount = match field("amount")? {
         Value::String(text) => whole(text)?,
         Value::Number(number) => whole(&number.to_string())?,
-        _ => return Err("amount is no number".to_owned()),
+        _ => return Err("amount must be a number".to_owned()),
     };
     Ok((uuid(grant)?, amount))
 }
@@ -238,7 +238,7 @@ mod tests {
         for text in [format!("{ONE},10\n"), String::new(), "\n\n".to_owned(), "a,b\n".to_owned()] {
             let fault = csv(&text).unwrap_err();
             assert_eq!(fault.count, 1);
-            assert!(fault.first[0].1.contains("a header is wanted"), "{fault:?}");
+            assert!(fault.first[0].1.contains("needs a header"), "{fault:?}");
         }
         assert_eq!(csv("grant,amount\n"), Ok(paid(&[])));
     }

@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use jiff::Timestamp;
+use plaudit_event_store::catalogue_store::Author;
+use plaudit_event_store::operations::{self, OperationKind};
 use plaudit_event_store::{instant, pool};
+use serde::{Serialize, Serializer};
 use sqlx::{Connection as _, PgConnection, PgPool, Row};
 
 use super::lease::Lease;
@@ -12,8 +15,8 @@ use super::{Phase, tables};
 use crate::ProjectionError;
 use crate::view::View;
 
-/// Progress of a rebuild.
-#[derive(Debug, Clone, PartialEq)]
+/// Progress of a rebuild, in the form that HTTP and the command line show.
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct RebuildStatus {
     /// The view.
     pub projection: &'static str,
@@ -30,8 +33,10 @@ pub struct RebuildStatus {
     pub events_total: u64,
     /// Events per second since the last start or resumption, while loading; `None` before the first
     /// chunk and after the load.
+    #[serde(rename = "events_per_second")]
     pub rate: Option<f64>,
     /// Estimated duration of the rest of the load, at that rate.
+    #[serde(rename = "remaining_seconds", serialize_with = "in_seconds")]
     pub remaining: Option<Duration>,
     /// Time of the first start.
     pub started_at: Timestamp,
@@ -41,13 +46,19 @@ pub struct RebuildStatus {
     pub differences: Option<u64>,
     /// Number of users who were skipped, because an event of theirs can't be read;
     /// [`super::skipped`] lists them.
+    #[serde(rename = "skipped_users")]
     pub skipped: u64,
     /// The reason of the failure.
     pub error: Option<String>,
 }
 
-/// A view and its last rebuild.
-#[derive(Debug, Clone, PartialEq)]
+#[expect(clippy::ref_option, reason = "serde gives the field by reference")]
+fn in_seconds<S: Serializer>(duration: &Option<Duration>, to: S) -> Result<S::Ok, S::Error> {
+    duration.map(|duration| duration.as_secs()).serialize(to)
+}
+
+/// A view and its last rebuild, in the form that HTTP and the command line show.
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ProjectionStatus {
     /// The view.
     pub name: &'static str,
@@ -127,20 +138,24 @@ fn rate(events: i64, seconds: f64) -> Option<f64> {
     (events > 0 && seconds > 0.0).then(|| events as f64 / seconds)
 }
 
-/// Pauses a running rebuild after its current chunk.
-pub async fn pause(pool: &PgPool, name: &str) -> Result<(), ProjectionError> {
-    steer(pool, name, "paused", &["running"]).await.map(|_| ())
+/// Pauses a running rebuild after its current chunk. As with [`resume`] and [`cancel`], the operation
+/// is recorded in the same transaction.
+pub async fn pause(pool: &PgPool, name: &str, author: &Author) -> Result<(), ProjectionError> {
+    let by = (OperationKind::PauseRebuild, author);
+    steer(pool, name, "paused", &["running"], by).await.map(|_| ())
 }
 
 /// Resumes a paused rebuild. If its process has ended, [`super::rebuild`] must be called too, with
 /// [`super::Start::ResumeOnly`].
-pub async fn resume(pool: &PgPool, name: &str) -> Result<(), ProjectionError> {
-    steer(pool, name, "running", &["paused"]).await.map(|_| ())
+pub async fn resume(pool: &PgPool, name: &str, author: &Author) -> Result<(), ProjectionError> {
+    let by = (OperationKind::ResumeRebuild, author);
+    steer(pool, name, "running", &["paused"], by).await.map(|_| ())
 }
 
 /// Cancels a rebuild. The live version stays as it is.
-pub async fn cancel(pool: &PgPool, name: &str) -> Result<(), ProjectionError> {
-    let view = steer(pool, name, "cancelled", &["running", "paused", "failed"]).await?;
+pub async fn cancel(pool: &PgPool, name: &str, author: &Author) -> Result<(), ProjectionError> {
+    let by = (OperationKind::CancelRebuild, author);
+    let view = steer(pool, name, "cancelled", &["running", "paused", "failed"], by).await?;
     // If no process works on the rebuild, nobody else drops the tables.
     let mut connection = own_connection(pool).await?;
     match Lease::take(view, &mut connection).await {
@@ -173,21 +188,23 @@ async fn steer(
     name: &str,
     to: &str,
     from: &[&str],
+    (kind, author): (OperationKind, &Author),
 ) -> Result<View, ProjectionError> {
     let view = View::named(name)?;
+    let mut tx = pool.begin().await?;
     let done =
         sqlx::query("update rebuilds set state = $2 where projection = $1 and state = any($3)")
             .bind(view.name())
             .bind(to)
             .bind(from)
-            .execute(pool)
+            .execute(&mut *tx)
             .await?;
-    let projection = view.name();
-    if done.rows_affected() == 1 {
-        Ok(view)
-    } else {
-        Err(ProjectionError::NotRunning { projection })
+    if done.rows_affected() != 1 {
+        return Err(ProjectionError::NotRunning { projection: view.name() });
     }
+    operations::record(kind, view.name(), author, &mut *tx).await?;
+    tx.commit().await?;
+    Ok(view)
 }
 
 /// Drops the version before the last rebuild.

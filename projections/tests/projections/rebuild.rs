@@ -8,6 +8,7 @@ use crate::support::{Dice, World, action, days_of_work, users};
 use jiff::Timestamp;
 use plaudit_embedded::test_cluster;
 use plaudit_event_store::batch::Work;
+use plaudit_event_store::catalogue_store::Author;
 use plaudit_event_store::pool;
 use plaudit_event_store::rewards;
 use plaudit_projections::rebuild::{
@@ -26,6 +27,10 @@ const SMALL: RebuildOptions = RebuildOptions {
     chunk_events: 50,
     silence_max: PATIENCE,
 };
+
+fn ops() -> Author {
+    Author { by: "ops".to_owned(), reason: None }
+}
 
 async fn busy_world(seed: u64) -> World {
     let world = World::new().await;
@@ -273,7 +278,7 @@ async fn a_rebuild_stops_between_chunks_when_its_process_ends() {
 #[tokio::test]
 async fn one_rebuild_of_a_view_at_a_time_which_can_be_paused_resumed_and_cancelled() {
     let world = busy_world(25).await;
-    let none = pause(&world.pool, "task_view").await;
+    let none = pause(&world.pool, "task_view", &ops()).await;
     assert!(matches!(none, Err(ProjectionError::NotRunning { .. })));
     let rows = world.dump().await;
 
@@ -287,7 +292,7 @@ async fn one_rebuild_of_a_view_at_a_time_which_can_be_paused_resumed_and_cancell
     };
     let first = start();
     let begun = Instant::now();
-    while let Err(error) = pause(&world.pool, "task_view").await {
+    while let Err(error) = pause(&world.pool, "task_view", &ops()).await {
         assert!(begun.elapsed() < PATIENCE, "never caught in its middle: {error}");
         tokio::task::yield_now().await;
     }
@@ -295,12 +300,12 @@ async fn one_rebuild_of_a_view_at_a_time_which_can_be_paused_resumed_and_cancell
     assert!(matches!(second, Err(ProjectionError::AlreadyRunning { .. })), "{second:?}");
     let at = status(&world.pool, "task_view").await.unwrap().unwrap();
     assert_eq!(at.state, "paused");
-    resume(&world.pool, "task_view").await.unwrap();
+    resume(&world.pool, "task_view", &ops()).await.unwrap();
     assert!(matches!(first.await.unwrap().unwrap(), RebuildOutcome::Swapped(_)));
 
     let third = start();
     let begun = Instant::now();
-    while let Err(error) = cancel(&world.pool, "task_view").await {
+    while let Err(error) = cancel(&world.pool, "task_view", &ops()).await {
         assert!(begun.elapsed() < PATIENCE, "never caught in its middle: {error}");
         tokio::task::yield_now().await;
     }
@@ -314,7 +319,7 @@ async fn one_rebuild_of_a_view_at_a_time_which_can_be_paused_resumed_and_cancell
 
     // A rebuild that no process works on leaves nothing either.
     begin_and_drop(&world, tiny).await;
-    cancel(&world.pool, "task_view").await.unwrap();
+    cancel(&world.pool, "task_view", &ops()).await.unwrap();
     assert!(matches!(rebuilt(&world, "task_view").await, RebuildOutcome::Swapped(_)));
 }
 
@@ -343,7 +348,7 @@ async fn what_is_only_to_go_on_begins_nothing() {
     assert_eq!(status(&world.pool, "task_view").await.unwrap(), Some(swapped));
 
     interrupt().await;
-    cancel(&world.pool, "task_view").await.unwrap();
+    cancel(&world.pool, "task_view", &ops()).await.unwrap();
     refused(&go_on().await);
     assert_eq!(status(&world.pool, "task_view").await.unwrap().unwrap().state, "cancelled");
 }
@@ -359,7 +364,7 @@ async fn a_rebuild_that_lost_its_lease_ends_and_changes_nothing() {
         rebuild(&pool, "task_view", tiny, |_| {}, CancellationToken::new()).await
     });
     let begun = Instant::now();
-    while let Err(error) = pause(&world.pool, "task_view").await {
+    while let Err(error) = pause(&world.pool, "task_view", &ops()).await {
         assert!(begun.elapsed() < PATIENCE, "never caught in its middle: {error}");
         tokio::task::yield_now().await;
     }

@@ -6,7 +6,6 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
-use plaudit_event_store::catalogue_store::Author;
 use plaudit_event_store::operations::{self, OperationKind};
 use plaudit_event_store::schema;
 use plaudit_projections::difference::{UnreadableUser, UnreadableUsers};
@@ -37,24 +36,29 @@ pub async fn run(config: &Config, command: ProjectionsCommand) -> Result<ExitCod
         }
         ProjectionsCommand::Pause { name, reason } => {
             let author = operator::author(reason.as_deref())?;
-            startup::answer(rebuild::pause(&pool, &name)).await?;
-            done(&pool, OperationKind::PauseRebuild, &name, &author, "paused").await
+            startup::answer(rebuild::pause(&pool, &name, &author)).await?;
+            outln!("{name}: paused");
+            Ok(ExitCode::SUCCESS)
         }
         ProjectionsCommand::Resume { name, reason } => {
             let author = operator::author(reason.as_deref())?;
-            startup::answer(rebuild::resume(&pool, &name)).await?;
-            done(&pool, OperationKind::ResumeRebuild, &name, &author, "resumed").await
+            startup::answer(rebuild::resume(&pool, &name, &author)).await?;
+            outln!("{name}: resumed");
+            Ok(ExitCode::SUCCESS)
         }
         ProjectionsCommand::Cancel { name, reason } => {
             let author = operator::author(reason.as_deref())?;
-            startup::answer(rebuild::cancel(&pool, &name)).await?;
-            done(&pool, OperationKind::CancelRebuild, &name, &author, "cancelled").await
+            startup::answer(rebuild::cancel(&pool, &name, &author)).await?;
+            outln!("{name}: cancelled");
+            Ok(ExitCode::SUCCESS)
         }
         ProjectionsCommand::DropOld { name, reason } => {
             let author = operator::author(reason.as_deref())?;
             startup::answer(rebuild::drop_old(&pool, &name)).await?;
-            let what = "its old version is dropped";
-            done(&pool, OperationKind::DropOld, &name, &author, what).await
+            startup::answer(operations::record(OperationKind::DropOld, &name, &author, &pool))
+                .await?;
+            outln!("{name}: its old version is dropped");
+            Ok(ExitCode::SUCCESS)
         }
         ProjectionsCommand::Verify { name, format } => {
             verify_all(&pool, name.as_deref(), format.format).await
@@ -62,24 +66,10 @@ pub async fn run(config: &Config, command: ProjectionsCommand) -> Result<ExitCod
     }
 }
 
-/// Records an operation and prints that it was done.
-async fn done(
-    pool: &PgPool,
-    kind: OperationKind,
-    name: &str,
-    author: &Author,
-    what: &str,
-) -> Result<ExitCode, Failure> {
-    startup::answer(operations::record(kind, name, author, pool)).await?;
-    outln!("{name}: {what}");
-    Ok(ExitCode::SUCCESS)
-}
-
 async fn list(pool: &PgPool, format: FormatKind) -> Result<ExitCode, Failure> {
     let all = startup::answer(rebuild::list(pool)).await?;
     if format == FormatKind::Json {
-        let entry = |p: &rebuild::ProjectionStatus| json!({"name": p.name, "old_kept": p.old_kept, "rebuild": p.rebuild.as_ref().map(status_json)});
-        outln!("{}", json!({ "projections": all.iter().map(entry).collect::<Vec<_>>() }));
+        outln!("{}", json!({ "projections": all }));
         return Ok(ExitCode::SUCCESS);
     }
     for projection in &all {
@@ -88,17 +78,6 @@ async fn list(pool: &PgPool, format: FormatKind) -> Result<ExitCode, Failure> {
         outln!("{:<14} {state}{old}", projection.name);
     }
     Ok(ExitCode::SUCCESS)
-}
-
-fn status_json(status: &RebuildStatus) -> serde_json::Value {
-    json!({
-        "state": status.state, "phase": status.phase.as_str(), "users": status.users, "events": status.events,
-        "events_total": status.events_total, "events_per_second": status.rate,
-        "remaining_seconds": status.remaining.map(|r| r.as_secs()),
-        "started_at": status.started_at.to_string(),
-        "finished_at": status.finished_at.map(|at| at.to_string()),
-        "differences": status.differences, "skipped_users": status.skipped, "error": status.error,
-    })
 }
 
 fn line(status: &RebuildStatus) -> String {
