@@ -37,7 +37,11 @@ fn of_command(command: &Command, catalogue: &Catalogue) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use jiff::Timestamp;
+    use plaudit_domain::catalogue::definition::TaskDefinition;
+    use plaudit_domain::catalogue::{CatalogueTask, Status, TaskVersion};
     use plaudit_domain::lane::Lane;
     use tokio::time::Instant;
     use uuid::Uuid;
@@ -66,5 +70,30 @@ mod tests {
         let mut taken = Taken::default();
         lane.take(&mut taken, ITEMS_MAX, WEIGHT_MAX);
         assert_eq!(taken.into_parts().0.len(), 20);
+    }
+
+    #[test]
+    fn a_task_of_several_action_types_weighs_once() {
+        let yaml = "tasks:
+  - { id: visits, kind: ordinary, objective: { on: [ a, b, c ], target: 3 } }
+  - { id: others, kind: ordinary, objective: { on: c, target: 3 } }";
+        let at = Timestamp::UNIX_EPOCH;
+        let task = |definition: TaskDefinition| CatalogueTask {
+            id: definition.id.clone(),
+            status: Status::Active,
+            status_since: at,
+            versions: vec![Arc::new(TaskVersion::new(definition, 1, at).expect("a task"))],
+            amnesties: vec![],
+        };
+        let definitions = plaudit_task_file::parse(yaml).expect("a task file");
+        let catalogue = Catalogue::new(1, definitions.into_iter().map(task).collect());
+        let work = Work::ReleaseBackfill {
+            user: "ann".parse().expect("a user id"),
+            task: "visits".parse().expect("a task id"),
+            by: "ops".to_owned(),
+            reason: None,
+            at,
+        };
+        assert_eq!(weight_of(&work, &catalogue.expect("a catalogue")), 2);
     }
 }
