@@ -133,9 +133,9 @@ pub enum Event {
     /// A producer reversed an earlier action. The events after this one say what was taken back and
     /// what stands.
     ActionReversed {
-        /// The source of the earlier action; empty if none was named.
+        /// The source of the earlier action; empty if none was named that an action can have.
         source: String,
-        /// The id of the earlier action; empty if none was named.
+        /// The id of the earlier action; empty if none was named that an action can have.
         id: String,
         /// The reason why nothing is taken back; absent: the reversal was accepted.
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -143,7 +143,7 @@ pub enum Event {
         /// The time at which the reversing action occurred.
         at: Timestamp,
     },
-    /// An effect of a reversed action stands.
+    /// An effect of a reversed action is not taken back: it stands, or is gone already.
     CreditKept {
         /// The task.
         task: TaskId,
@@ -151,7 +151,8 @@ pub enum Event {
         version: u32,
         /// The period.
         period: PeriodKey,
-        /// The progress that stands; 0 if the effect is not progress.
+        /// The progress that is not taken back; 0 if the effect is not progress, or if another value
+        /// has replaced it.
         credited: i64,
         /// The reason why the effect is not taken back.
         reason: String,
