@@ -11,5 +11,6 @@ pub mod expression;
 pub mod ids;
 pub mod kinds;
 pub mod lane;
+mod rfc3339;
 pub mod screen;
 pub mod user_tasks;
