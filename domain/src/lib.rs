@@ -13,4 +13,5 @@ pub mod kinds;
 pub mod lane;
 mod rfc3339;
 pub mod screen;
+mod stored_json;
 pub mod user_tasks;

@@ -4,7 +4,7 @@ mod budgeted;
 mod streak;
 
 use jiff::Timestamp;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
@@ -13,6 +13,7 @@ use super::terms::ClaimTerms;
 use crate::calendar::{Period, PeriodKey};
 use crate::catalogue::definition::{ClaimMode, Payout, RewardLine};
 use crate::ids::{TaskId, UserId};
+use crate::stored_json::{default_if_null, is_zero};
 use crate::user_tasks::seen::ValueHash;
 
 pub use budgeted::{Allotment, AllottedAs, Budgeted};
@@ -68,13 +69,13 @@ pub enum Event {
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         held: bool,
         /// The amount carried over from the period before; part of `progress`.
-        #[serde(default, deserialize_with = "zero_if_null", skip_serializing_if = "is_zero")]
+        #[serde(default, deserialize_with = "default_if_null", skip_serializing_if = "is_zero")]
         carried: i64,
         /// The amount beyond the target after the action, for the next period.
-        #[serde(default, deserialize_with = "zero_if_null", skip_serializing_if = "is_zero")]
+        #[serde(default, deserialize_with = "default_if_null", skip_serializing_if = "is_zero")]
         surplus: i64,
         /// The part of `credited` that exceeds the target and counts nowhere.
-        #[serde(default, deserialize_with = "zero_if_null", skip_serializing_if = "is_zero")]
+        #[serde(default, deserialize_with = "default_if_null", skip_serializing_if = "is_zero")]
         dropped: i64,
         /// For `latest`: true if the action is the latest one of its period so far.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -115,10 +116,10 @@ pub enum Event {
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         withheld: bool,
         /// The amount carried over from the period before; part of `progress`.
-        #[serde(default, deserialize_with = "zero_if_null", skip_serializing_if = "is_zero")]
+        #[serde(default, deserialize_with = "default_if_null", skip_serializing_if = "is_zero")]
         carried: i64,
         /// The amount beyond the target after the correction, for the next period.
-        #[serde(default, deserialize_with = "zero_if_null", skip_serializing_if = "is_zero")]
+        #[serde(default, deserialize_with = "default_if_null", skip_serializing_if = "is_zero")]
         surplus: i64,
         /// True if the period starts over and forgets what it had counted; so does the streak, if
         /// the task has one.
@@ -182,7 +183,7 @@ pub enum Event {
         #[serde(
             default,
             skip_serializing_if = "Vec::is_empty",
-            deserialize_with = "streak::null_is_none"
+            deserialize_with = "default_if_null"
         )]
         protected: Vec<Protected>,
         /// The earliest instant of a period that can still be filled; absent: none can.
@@ -665,14 +666,4 @@ pub fn grant_id(
 ) -> Uuid {
     let name = format!("{user}\u{1f}{task}\u{1f}{period}\u{1f}{milestone}\u{1f}{line}");
     Uuid::new_v5(&GRANT_NAMESPACE, name.as_bytes())
-}
-
-/// Reads null as 0: optional fields may be null where stock postgres-es appends.
-fn zero_if_null<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
-    Option::deserialize(deserializer).map(Option::unwrap_or_default)
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it by reference")]
-fn is_zero(number: &i64) -> bool {
-    *number == 0
 }
