@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use plaudit_domain::ids::UserId;
 use plaudit_domain::lane::Lane;
-use plaudit_event_store::pool;
+use plaudit_event_store::pool::{self, Borrowed};
 use plaudit_event_store::raw_log::{self, RawRow};
 use serde::Serialize;
-use sqlx::{PgConnection, PgPool};
+use sqlx::{Connection as _, PgConnection, PgPool, PgTransaction};
 
 use crate::FOLLOWER;
 use crate::chain::Digest;
@@ -123,8 +123,8 @@ impl Remade {
 
 /// Verifies one user.
 pub async fn user(pool: &PgPool, lane: Lane, user: &UserId) -> sqlx::Result<UserVerification> {
-    // One snapshot, so that the digest and the events belong together.
-    let mut tx = pool.begin_with("begin isolation level repeatable read, read only").await?;
+    let mut connection = Borrowed::from(pool).await?;
+    let mut tx = snapshot(&mut connection).await?;
     let checkpoint = checkpoint(lane, &mut tx).await?;
     let stored = stored(lane, &[user.as_str()], &mut tx).await?;
     let name = user.as_str();
@@ -141,13 +141,15 @@ pub async fn user(pool: &PgPool, lane: Lane, user: &UserId) -> sqlx::Result<User
         }
         rows.iter().for_each(|row| remade.add(row));
     }
-    tx.rollback().await?;
+    pool::within(pool::ANSWER_MAX, tx.rollback()).await?;
+    connection.give_back();
     Ok(remade.end())
 }
 
 /// Verifies all users of a lane.
 pub async fn lane(pool: &PgPool, lane: Lane) -> sqlx::Result<LaneVerification> {
-    let mut tx = pool.begin_with("begin isolation level repeatable read, read only").await?;
+    let mut connection = Borrowed::from(pool).await?;
+    let mut tx = snapshot(&mut connection).await?;
     let checkpoint = checkpoint(lane, &mut tx).await?;
     let mut found = LaneVerification::default();
     let mut end = |remade: Option<Remade>| {
@@ -169,7 +171,7 @@ pub async fn lane(pool: &PgPool, lane: Lane) -> sqlx::Result<LaneVerification> {
         let Some(last) = page.last() else { break };
         let mut users: Vec<&str> = page.iter().map(|row| row.user.as_str()).collect();
         users.dedup();
-        let stored = pool::within(pool::ANSWER_MAX, stored(lane, &users, &mut tx)).await?;
+        let stored = stored(lane, &users, &mut tx).await?;
         for row in &page {
             if open.as_ref().is_none_or(|open| open.user != row.user) {
                 end(open.take());
@@ -187,15 +189,23 @@ pub async fn lane(pool: &PgPool, lane: Lane) -> sqlx::Result<LaneVerification> {
         let known = stored(lane, &[&user], &mut tx).await?.get(user.as_str()).copied();
         end(Some(Remade::new(&user, known, checkpoint)));
     }
-    tx.rollback().await?;
+    pool::within(pool::ANSWER_MAX, tx.rollback()).await?;
+    connection.give_back();
     Ok(found)
+}
+
+/// Begins a transaction with one snapshot, so that the digests and the events belong together.
+async fn snapshot(connection: &mut PgConnection) -> sqlx::Result<PgTransaction<'_>> {
+    let begin = connection.begin_with("begin isolation level repeatable read, read only");
+    pool::within(pool::ANSWER_MAX, begin).await
 }
 
 async fn checkpoint(lane: Lane, connection: &mut PgConnection) -> sqlx::Result<i64> {
     let found = sqlx::query_scalar(
         "select position from follower_checkpoints where lane = $1 and follower = $2",
     );
-    Ok(found.bind(lane.0).bind(FOLLOWER).fetch_optional(connection).await?.unwrap_or(0))
+    let found = found.bind(lane.0).bind(FOLLOWER).fetch_optional(connection);
+    Ok(pool::within(pool::ANSWER_MAX, found).await?.unwrap_or(0))
 }
 
 async fn stored(
@@ -203,14 +213,14 @@ async fn stored(
     users: &[&str],
     connection: &mut PgConnection,
 ) -> sqlx::Result<BTreeMap<String, Stored>> {
-    let rows: Vec<(String, i64, Vec<u8>)> = sqlx::query_as(
+    let rows = sqlx::query_as::<_, (String, i64, Vec<u8>)>(
         "select d.user_id, d.sequence, d.digest from unnest($2::text[]) u (user_id)
          join user_digests d on d.lane = $1 and d.user_id = u.user_id",
     )
     .bind(lane.0)
     .bind(users)
-    .fetch_all(connection)
-    .await?;
+    .fetch_all(connection);
+    let rows = pool::within(pool::ANSWER_MAX, rows).await?;
     let stored = |(user, sequence, digest): (String, i64, Vec<u8>)| {
         (user, Stored { sequence, digest: Digest::from_bytes(&digest) })
     };
@@ -222,14 +232,14 @@ async fn without_events(lane: Lane, connection: &mut PgConnection) -> sqlx::Resu
     let mut found = Vec::new();
     let mut after = String::new();
     loop {
-        let page: Vec<String> = sqlx::query_scalar(
+        let page = sqlx::query_scalar::<_, String>(
             "select user_id from user_digests where lane = $1 and user_id > $2 order by user_id limit $3",
         )
         .bind(lane.0)
         .bind(&after)
         .bind(PAGE)
-        .fetch_all(&mut *connection)
-        .await?;
+        .fetch_all(&mut *connection);
+        let page = pool::within(pool::ANSWER_MAX, page).await?;
         let Some(last) = page.last() else { return Ok(found) };
         after.clone_from(last);
         found.extend(

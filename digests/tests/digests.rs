@@ -41,6 +41,54 @@ async fn covered(pool: &PgPool, lane: Lane, user: &UserId, up_to: i64) {
     tokio::time::timeout(Duration::from_secs(60), wait).await.expect("the chain follows the log");
 }
 
+/// Runs a verification while a table is locked, until its time limit has passed.
+async fn while_locked<T: Send + 'static>(
+    table: &str,
+    locking: &mut PgConnection,
+    verification: impl Future<Output = sqlx::Result<T>> + Send + 'static,
+) -> sqlx::Result<T> {
+    sqlx::raw_sql("begin").execute(&mut *locking).await.unwrap();
+    let lock = format!("lock table {table} in access exclusive mode");
+    sqlx::raw_sql(&lock).execute(&mut *locking).await.unwrap();
+    let running = tokio::spawn(verification);
+    let waits = "select exists (select from pg_locks l join pg_database d on d.oid = l.database
+        where d.datname = current_database() and not l.granted and l.relation = $1::regclass)";
+    let until_it_waits = async {
+        while !sqlx::query_scalar::<_, bool>(waits)
+            .bind(table)
+            .fetch_one(&mut *locking)
+            .await
+            .unwrap()
+        {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), until_it_waits).await.expect("it waits");
+    tokio::time::pause();
+    tokio::time::advance(pool::ANSWER_MAX + Duration::from_secs(1)).await;
+    let outcome = running.await.unwrap();
+    tokio::time::resume();
+    sqlx::raw_sql("rollback").execute(&mut *locking).await.unwrap();
+    outcome
+}
+
+#[tokio::test]
+async fn a_database_that_does_not_answer_ends_a_verification() {
+    let url = test_cluster::create_database("digests_silent").await;
+    let pool = pool::connect(&url, 6).unwrap();
+    schema::migrate(&pool, LaneCount::try_from(4).unwrap()).await.unwrap();
+    let mut locking = PgConnection::connect(&url).await.unwrap();
+    let ann: UserId = "ann".parse().unwrap();
+    for table in ["follower_checkpoints", "user_digests"] {
+        let (of, ann) = (pool.clone(), ann.clone());
+        let verification = async move { verify::user(&of, Lane(0), &ann).await };
+        while_locked(table, &mut locking, verification).await.expect_err(table);
+        let of = pool.clone();
+        let verification = async move { verify::lane(&of, Lane(0)).await };
+        while_locked(table, &mut locking, verification).await.expect_err(table);
+    }
+}
+
 #[tokio::test]
 async fn what_is_changed_later_is_noticed() {
     let url = test_cluster::create_database("digests").await;

@@ -3,13 +3,15 @@
 mod body;
 mod recent_fields;
 
-use jiff::{Timestamp, Unit};
+use jiff::Timestamp;
+use jiff::tz::Offset;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use crate::calendar;
 use crate::cloud_event::CloudEvent;
 use crate::ids::{UserId, check_name};
+use crate::rfc3339::{self, Written};
 
 pub use body::{
     ACTION_REVERSED, Acknowledgement, ActionBody, REWARD_DELIVERED, REWARD_FAILED, Reversal,
@@ -140,51 +142,14 @@ pub struct Parts<'a> {
 }
 
 /// Parses an RFC 3339 instant and truncates it to microseconds. Leap seconds are refused.
-///
-/// # Source
-///
-/// RFC 3339, section 5.6; lower-case `t` and `z` are allowed there.
 pub fn instant(text: &str) -> Result<Timestamp, Unreadable> {
     let invalid = || Unreadable::Time(text.to_owned());
-    let bytes = text.as_bytes();
-    let pattern = b"dddd-dd-ddTdd:dd:dd";
-    let fits = |got: u8, want: u8| match want {
-        b'd' => got.is_ascii_digit(),
-        _ => got.eq_ignore_ascii_case(&want),
-    };
-    if bytes.len() < 20 || !bytes.iter().zip(pattern).all(|(got, want)| fits(*got, *want)) {
-        return Err(invalid());
-    }
-    if &bytes[17..19] == b"60" {
-        return Err(invalid());
-    }
-    let mut rest = &text[19..];
-    if let Some(fraction) = rest.strip_prefix('.') {
-        let digits = fraction.bytes().take_while(u8::is_ascii_digit).count();
-        if digits == 0 {
-            return Err(invalid());
-        }
-        rest = &fraction[digits..];
-    }
-    let offset = |rest: &str| {
-        let b = rest.as_bytes();
-        b.len() == 6
-            && (b[0] == b'+' || b[0] == b'-')
-            && b[3] == b':'
-            && [1, 2, 4, 5].iter().all(|i| b[*i].is_ascii_digit())
-            && &b[1..3] < b"24".as_slice()
-            && &b[4..6] < b"60".as_slice()
-    };
-    if !(rest.eq_ignore_ascii_case("z") || offset(rest)) {
-        return Err(invalid());
-    }
-    // jiff accepts at most nine digits of a fraction; further digits are dropped.
-    let (whole, fraction) = (&text[..19], &text[19..text.len() - rest.len()]);
-    let shortened = format!("{whole}{}{rest}", &fraction[..fraction.len().min(10)]);
-    let at: Timestamp = shortened.to_ascii_uppercase().parse().map_err(|_| invalid())?;
-    let round =
-        jiff::TimestampRound::new().smallest(Unit::Microsecond).mode(jiff::RoundMode::Floor);
-    at.round(round).map_err(|_| invalid())
+    let Written { local, offset_seconds } = rfc3339::read(text).ok_or_else(invalid)?;
+    let micros = local.subsec_nanosecond() / 1_000;
+    let cut = local.with().subsec_nanosecond(micros * 1_000).build();
+    let offset = Offset::from_seconds(offset_seconds);
+    let at = cut.and_then(|cut| offset?.to_timestamp(cut));
+    at.map_err(|_| invalid())
 }
 
 /// Returns the length of a JSON object in compact form, in bytes, without storing the text.

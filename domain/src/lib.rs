@@ -11,5 +11,7 @@ pub mod expression;
 pub mod ids;
 pub mod kinds;
 pub mod lane;
+mod rfc3339;
 pub mod screen;
+mod stored_json;
 pub mod user_tasks;

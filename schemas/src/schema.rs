@@ -14,7 +14,7 @@ use crate::protobuf::ProtobufSchema;
 pub struct SchemaText {
     pub kind: SchemaKind,
     pub text: String,
-    /// The schemas that it refers to, directly or not.
+    /// The schemas that it refers to, directly or not. Each comes after those that it refers to.
     pub references: Vec<Reference>,
 }
 

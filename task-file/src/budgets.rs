@@ -39,7 +39,7 @@ impl<'n> Declared<'n> {
             let Some(fields) = place.fields(&known, diagnostics) else { continue };
             let id = fields.require("id", diagnostics).cloned();
             let id = id.and_then(|place| Some((budget_id(&place, diagnostics)?, place)));
-            let terms = terms(&fields, diagnostics);
+            let terms = Terms::read(&fields, diagnostics);
             let Some((id, at)) = id else { continue };
             if let Some((_, earlier)) = declared.by_id.get(&id) {
                 let line = earlier.node.line;
@@ -47,7 +47,7 @@ impl<'n> Declared<'n> {
                     .add(&at, format_args!("{id} is already the id of the budget in line {line}"));
                 continue;
             }
-            let budget = terms.map(|terms| Budget { id: id.clone(), ..terms });
+            let budget = terms.map(|terms| terms.named(id.clone()));
             declared.by_id.insert(id, (budget, at));
         }
         Some(declared)
@@ -122,32 +122,48 @@ fn budget_id(place: &Located<'_>, diagnostics: &mut Diagnostics) -> Option<Budge
     text.to_owned().try_into().map_err(|e| diagnostics.add(place, e)).ok()
 }
 
-/// Reads the terms of a budget. Its id is a placeholder that the caller replaces.
-fn terms(fields: &Fields<'_>, diagnostics: &mut Diagnostics) -> Option<Budget> {
-    let limit = fields.require("limit", diagnostics);
-    let limit = limit.and_then(|place| place.integer_in(0, LIMIT_MAX, diagnostics));
-    let counted = [("amount", Counts::Amount), ("grants", Counts::Grants)];
-    let counts =
-        fields.read_or("counts", Counts::Amount, |place| place.choice(&counted, diagnostics));
-    let every = fields.read_or("every", Cadence::Once, |place| {
-        task::recurrence(place, fields.get("day_starts_at"), diagnostics)
-    });
-    let zone = fields.read_or("zone", "UTC".to_owned(), |place| zone(place, diagnostics));
-    let day_starts_at = fields
-        .read_or("day_starts_at", DayStart::default(), |place| task::day_start(place, diagnostics));
-    for name in ["zone", "day_starts_at"] {
-        if let Some(place) = fields.get(name).filter(|_| fields.get("every").is_none()) {
-            diagnostics.add(place, "has no effect without `every`: the budget is never refilled");
+/// The terms of a budget, whatever its id.
+struct Terms {
+    limit: i64,
+    counts: Counts,
+    every: Cadence,
+    zone: String,
+    day_starts_at: DayStart,
+}
+
+impl Terms {
+    fn read(fields: &Fields<'_>, diagnostics: &mut Diagnostics) -> Option<Self> {
+        let limit = fields.require("limit", diagnostics);
+        let limit = limit.and_then(|place| place.integer_in(0, LIMIT_MAX, diagnostics));
+        let counted = [("amount", Counts::Amount), ("grants", Counts::Grants)];
+        let counts =
+            fields.read_or("counts", Counts::Amount, |place| place.choice(&counted, diagnostics));
+        let every = fields.read_or("every", Cadence::Once, |place| {
+            task::recurrence(place, fields.get("day_starts_at"), diagnostics)
+        });
+        let zone = fields.read_or("zone", "UTC".to_owned(), |place| zone(place, diagnostics));
+        let day_starts_at = fields.read_or("day_starts_at", DayStart::default(), |place| {
+            task::day_start(place, diagnostics)
+        });
+        for name in ["zone", "day_starts_at"] {
+            if let Some(place) = fields.get(name).filter(|_| fields.get("every").is_none()) {
+                diagnostics
+                    .add(place, "has no effect without `every`: the budget is never refilled");
+            }
         }
+        Some(Self {
+            limit: limit?,
+            counts: counts?,
+            every: every?,
+            zone: zone?,
+            day_starts_at: day_starts_at?,
+        })
     }
-    Some(Budget {
-        id: BudgetId::try_from("unnamed".to_owned()).ok()?,
-        limit: limit?,
-        counts: counts?,
-        every: every?,
-        zone: zone?,
-        day_starts_at: day_starts_at?,
-    })
+
+    fn named(self, id: BudgetId) -> Budget {
+        let Self { limit, counts, every, zone, day_starts_at } = self;
+        Budget { id, limit, counts, every, zone, day_starts_at }
+    }
 }
 
 fn zone(place: &Located<'_>, diagnostics: &mut Diagnostics) -> Option<String> {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use plaudit_domain::catalogue::DependencyCycle;
 use plaudit_domain::ids::TaskId;
 
 use crate::located::{Diagnostics, Located};
@@ -66,9 +67,8 @@ fn search<'d>(
         match visits.get(next) {
             Some(Visit::Done) => {}
             Some(Visit::OnPath(start)) => {
-                let cycle = path[*start..].iter().map(|(id, _)| *id);
-                diagnostics
-                    .add(place, format_args!("these tasks depend on each other: {}", named(cycle)));
+                let tasks = path[*start..].iter().map(|(id, _)| (*id).clone()).collect();
+                diagnostics.add(place, DependencyCycle { tasks });
             }
             None => {
                 visits.insert(next, Visit::OnPath(path.len()));
@@ -76,12 +76,4 @@ fn search<'d>(
             }
         }
     }
-}
-
-/// Writes the tasks of a cycle for a message. A long cycle is cut.
-fn named<'d>(cycle: impl ExactSizeIterator<Item = &'d TaskId> + Clone) -> String {
-    const NAMED_MAX: usize = 6;
-    let left_out = (cycle.len() > NAMED_MAX).then_some("…");
-    let names = cycle.clone().take(NAMED_MAX).map(TaskId::as_str).chain(left_out);
-    names.chain(cycle.take(1).map(TaskId::as_str)).collect::<Vec<_>>().join(" needs ")
 }

@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::{Unreadable, identity_of};
 use crate::calendar;
-use crate::ids::UserId;
+use crate::ids::{UserId, check_name};
 
 /// The action type that carries facts about a user: the zone and the attributes that rules use.
 pub const USER_UPDATED: &str = "plaudit.user.updated";
@@ -140,13 +140,14 @@ pub struct Reversal {
 
 impl Reversal {
     fn read(data: &Map<String, Value>) -> Self {
-        let text = |name: &str, chars_max: usize| -> String {
-            let text = data.get(name).and_then(Value::as_str).unwrap_or_default();
-            text.chars().take(chars_max).collect()
+        let text = |name: &str| data.get(name).and_then(Value::as_str).unwrap_or_default();
+        // A name that is cut could be the name of another action.
+        let name = |field: &'static str| match check_name(field, text(field)) {
+            Ok(()) => text(field).to_owned(),
+            Err(_) => String::new(),
         };
-        // Cut to the longest possible name of an action.
-        let target = ReversedAction { source: text("source", 256), id: text("id", 256) };
-        let given = text("reason", REASON_CHARS_MAX);
+        let target = ReversedAction { source: name("source"), id: name("id") };
+        let given: String = text("reason").chars().take(REASON_CHARS_MAX).collect();
         let reason = if given.is_empty() { "the action was reversed".to_owned() } else { given };
         Self { target, reason }
     }
@@ -155,9 +156,9 @@ impl Reversal {
 /// The name of an action that is taken back.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReversedAction {
-    /// The action's source; empty if none was named.
+    /// The action's source; empty if none was named, or one that no action can have.
     pub source: String,
-    /// The action's id; empty if none was named.
+    /// The action's id; empty if none was named, or one that no action can have.
     pub id: String,
 }
 

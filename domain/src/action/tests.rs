@@ -1,6 +1,7 @@
 use serde_json::json;
 
 use super::*;
+use crate::ids::NAME_BYTES_MAX;
 
 #[test]
 fn times_are_cut_to_microseconds() {
@@ -74,4 +75,20 @@ fn an_action_is_written_as_a_cloud_event() {
         "time": "2026-03-29T00:30:00Z", "datacontenttype": "application/json", "data": {"coins": 50},
     });
     assert_eq!(written, wanted);
+}
+
+#[test]
+fn a_reversal_of_a_name_that_no_action_can_have_names_none() {
+    let reversed = |data: Value| {
+        let read = action(("s", "i", ACTION_REVERSED), "u", &data).unwrap();
+        let ActionBody::Reversal(reversal) = read.body() else { panic!("{read:?}") };
+        reversal.target.clone()
+    };
+    let (longest, longer) = ("i".repeat(NAME_BYTES_MAX), "i".repeat(300));
+    assert!(reversed(json!({ "source": "s", "id": longest })).is_named());
+    for (source, id) in [("s", longer.as_str()), (longer.as_str(), "i"), ("s", "a\u{7}")] {
+        let target = reversed(json!({ "source": source, "id": id }));
+        assert!(!target.is_named(), "{target:?}");
+    }
+    assert!(!reversed(json!({ "source": "s", "id": 7 })).is_named());
 }

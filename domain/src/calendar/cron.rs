@@ -51,12 +51,13 @@ impl std::str::FromStr for Cron {
         };
         let read = |text, range| Field::read(text, range).map_err(invalid);
         let cron = Self {
-            minutes: read(minute, &MINUTE)?,
-            hours: read(hour, &HOUR)?,
+            minutes: read(minute, &MINUTE)?.or_any(&MINUTE),
+            hours: read(hour, &HOUR)?.or_any(&HOUR),
             days_of_month: read(day_of_month, &DAY_OF_MONTH)?,
-            months: read(month, &MONTH)?,
+            months: read(month, &MONTH)?.or_any(&MONTH),
             days_of_week: read(day_of_week, &DAY_OF_WEEK)?,
         };
+        let cron = cron.with_days_in_one_spelling();
         if cron.has_days() { Ok(cron) } else { Err(invalid("no month has such a day".into())) }
     }
 }
@@ -75,8 +76,7 @@ impl From<Cron> for String {
     }
 }
 
-/// Writes the schedule in canonical form, however it was spelled. Only a field such as `*/1`, which
-/// lists all values, is not shortened to `*`: for the two day fields that would change the meaning.
+/// Writes the schedule in canonical form, however it was spelled.
 impl fmt::Display for Cron {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let fields = [
@@ -201,6 +201,18 @@ impl Cron {
                 in_this_hour.map(|minute| (hour, minute)).or_else(earlier)
             }
         }
+    }
+
+    /// Returns the schedule with `*` for both fields of days if either lists all of them. Two lists
+    /// are joined by *or*, so every day matches; with one `*`, the other list alone would count.
+    fn with_days_in_one_spelling(self) -> Self {
+        let lists_all = self.days_of_month.lists_all(&DAY_OF_MONTH)
+            || self.days_of_week.lists_all(&DAY_OF_WEEK);
+        if !lists_all {
+            return self;
+        }
+        let days_of_month = Field::any(&DAY_OF_MONTH);
+        Self { days_of_month, days_of_week: Field::any(&DAY_OF_WEEK), ..self }
     }
 
     /// True if any date matches, 29 February included.

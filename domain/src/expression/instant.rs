@@ -2,12 +2,14 @@
 //!
 //! # Source
 //!
-//! CEL language definition, "Abstract Types" and "List of Standard Definitions"; RFC 3339, section 5.6.
+//! CEL language definition, "Abstract Types" and "List of Standard Definitions".
 
 use std::fmt::Write as _;
 
 use jiff::civil::{Date, DateTime, date};
 use jiff::{Span, Timestamp, Unit};
+
+use crate::rfc3339::{self, Written};
 
 const NANOS_PER_SECOND: i128 = 1_000_000_000;
 const SECONDS_PER_DAY: i128 = 86_400;
@@ -40,38 +42,21 @@ impl Instant {
         Self::from_nanos(i128::from(millis) * 1_000_000)
     }
 
+    /// Limit on the length of a written instant, in bytes. Reading one has a fixed price.
+    const TEXT_BYTES_MAX: usize = 64;
+
     /// Parses an RFC 3339 instant. Leap seconds are refused.
     pub fn parse(text: &str) -> Option<Self> {
-        let bytes = text.as_bytes();
-        let pattern = b"dddd-dd-ddTdd:dd:dd";
-        let fits = |got: u8, want: u8| match want {
-            b'd' => got.is_ascii_digit(),
-            _ => got.eq_ignore_ascii_case(&want),
-        };
-        let has_form = (20..=64).contains(&bytes.len())
-            && bytes.iter().zip(pattern).all(|(got, want)| fits(*got, *want));
-        if !has_form || !text.is_ascii() {
+        if text.len() > Self::TEXT_BYTES_MAX {
             return None;
         }
-        let number = |from: usize, to: usize| text[from..to].parse::<i16>().ok();
-        let part = |from: usize| number(from, from + 2).and_then(|part| i8::try_from(part).ok());
-        let at =
-            DateTime::new(number(0, 4)?, part(5)?, part(8)?, part(11)?, part(14)?, part(17)?, 0);
-        let mut rest = &text[19..];
-        let mut nanos = 0;
-        if let Some(fraction) = rest.strip_prefix('.') {
-            let digits = fraction.bytes().take_while(u8::is_ascii_digit).count();
-            nanos = nanos_of(&fraction[..digits])?;
-            rest = &fraction[digits..];
-        }
-        let offset_seconds = offset(rest)?;
-        let at = at.ok()?;
-        let days: i128 = epoch_days(at.date())?.into();
-        let clock = at.time();
+        let Written { local, offset_seconds } = rfc3339::read(text)?;
+        let days: i128 = epoch_days(local.date())?.into();
+        let clock = local.time();
         let seconds = (i128::from(clock.hour()) * 60 + i128::from(clock.minute())) * 60
             + i128::from(clock.second());
-        let seconds = days * SECONDS_PER_DAY + seconds - offset_seconds;
-        Self::from_nanos(seconds * NANOS_PER_SECOND + nanos)
+        let seconds = days * SECONDS_PER_DAY + seconds - i128::from(offset_seconds);
+        Self::from_nanos(seconds * NANOS_PER_SECOND + i128::from(clock.subsec_nanosecond()))
     }
 
     /// Writes RFC 3339 in UTC, with as many digits of a fraction as needed.
@@ -132,32 +117,6 @@ impl Instant {
 
 fn epoch_days(day: Date) -> Option<i32> {
     Some(day.since((Unit::Day, date(1970, 1, 1))).ok()?.get_days())
-}
-
-/// Reads the digits after a decimal point as nanoseconds; further digits are cut.
-fn nanos_of(digits: &str) -> Option<i128> {
-    let kept = &digits[..digits.len().min(9)];
-    let places = u32::try_from(kept.len()).ok()?;
-    Some(kept.parse::<i128>().ok()? * 10_i128.pow(9 - places))
-}
-
-/// Reads `Z`, `+01:00` or `-00:30` as seconds east of UTC.
-fn offset(text: &str) -> Option<i128> {
-    if text.eq_ignore_ascii_case("z") {
-        return Some(0);
-    }
-    let bytes = text.as_bytes();
-    let sign = match bytes.first()? {
-        b'+' => 1,
-        b'-' => -1,
-        _ => return None,
-    };
-    let has_form = bytes.len() == 6
-        && bytes[3] == b':'
-        && [1, 2, 4, 5].iter().all(|index| bytes[*index].is_ascii_digit());
-    let (hours, minutes): (i128, i128) =
-        if has_form { (text[1..3].parse().ok()?, text[4..6].parse().ok()?) } else { return None };
-    (hours < 24 && minutes < 60).then_some(sign * (hours * 3600 + minutes * 60))
 }
 
 fn push_fraction(text: &mut String, nanos: u32) {
@@ -269,14 +228,13 @@ impl Accessor {
 }
 
 /// The offset of a zone at an instant, in seconds east of UTC. The zone is an IANA name, or an
-/// offset such as `+05:30`.
+/// offset such as `+05:30`, whose sign may be missing.
 pub(super) fn zone_offset(zone: &str, at: Instant) -> Option<i32> {
-    if let Some((hours, minutes)) = zone.split_once(':') {
-        let is_short = hours.len() <= 3 && minutes.len() == 2;
-        let sign = if hours.starts_with('-') { -1 } else { 1 };
-        let (hours, minutes): (i32, i32) = (hours.parse().ok()?, minutes.parse().ok()?);
-        let fits = is_short && (-23..=23).contains(&hours) && (0..=59).contains(&minutes);
-        return fits.then_some(hours * 3600 + sign * minutes * 60);
+    if zone.contains(':') {
+        let west = zone.strip_prefix('-');
+        let clock = west.or_else(|| zone.strip_prefix('+')).unwrap_or(zone);
+        let seconds = rfc3339::hours_and_minutes(clock)?;
+        return Some(if west.is_some() { -seconds } else { seconds });
     }
     if zone.is_empty() {
         return Some(0);
@@ -284,4 +242,23 @@ pub(super) fn zone_offset(zone: &str, at: Instant) -> Option<i32> {
     let zone = crate::calendar::zone(zone).ok()?;
     let latest = || Timestamp::MAX;
     Some(zone.to_offset(at.timestamp().unwrap_or_else(latest)).seconds())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_offset_is_two_digits_a_colon_and_two_digits() {
+        let at = Instant::from_seconds(0).unwrap();
+        let offsets =
+            [("+05:30", 19_800), ("-05:30", -19_800), ("-00:30", -1_800), ("02:00", 7_200)];
+        for (zone, seconds) in offsets {
+            assert_eq!(zone_offset(zone, at), Some(seconds), "{zone}");
+        }
+        for zone in ["05:+3", "05:-3", "+5:30", "+-5:30", "--5:30", "24:00", "+05:60", "05:3", ":"]
+        {
+            assert_eq!(zone_offset(zone, at), None, "{zone}");
+        }
+    }
 }

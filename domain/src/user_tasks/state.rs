@@ -17,6 +17,7 @@ use super::seen::Seen;
 use super::terms::ClaimTerms;
 use crate::calendar::{Period, PeriodKey, Zones};
 use crate::ids::TaskId;
+use crate::stored_json::is_zero;
 
 pub use streak::{
     FreezeChange, FreezeState, ReachedStep, ReservedFreeze, StreakState, Stretch, Told,
@@ -313,9 +314,4 @@ pub struct WaitingMilestone {
     pub reached_at: Timestamp,
     /// The rewards to grant once the budget holds them.
     pub rewards: Vec<Reward>,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it by reference")]
-fn is_zero(number: &i64) -> bool {
-    *number == 0
 }

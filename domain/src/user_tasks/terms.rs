@@ -5,7 +5,6 @@
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use super::event::Event;
 use super::state::RewardState;
 use crate::calendar::Period;
 use crate::catalogue::definition::{AtPeriodEnd, ClaimMode, TaskDefinition};
@@ -125,19 +124,6 @@ impl RewardState {
         match (self, terms.lapsed(now)) {
             (Self::Claimable, Some(lapse)) => lapse.becomes.state(),
             _ => self,
-        }
-    }
-}
-
-impl Event {
-    /// The outcome that the event records, for unclaimed rewards and for those that waited for a
-    /// budget; `None` for other events.
-    pub fn lapsed(&self) -> Option<Lapsed> {
-        match self {
-            Self::RewardsExpired(_) => Some(Lapsed::Expired),
-            Self::RewardsForfeited(_) => Some(Lapsed::Forfeited),
-            Self::RewardsGranted(_) => Some(Lapsed::Granted),
-            _ => None,
         }
     }
 }

@@ -364,13 +364,7 @@ impl When {
     fn then(self, expected: &[Event]) {
         let events = self.outcome.unwrap().events;
         assert_eq!(events, expected);
-        let (mut once, mut twice) = (self.state.clone(), self.state);
-        for event in &events {
-            evolve(&mut once, event);
-            evolve(&mut twice, event);
-            evolve(&mut twice, event);
-        }
-        assert_eq!(once, twice, "folding a fact twice");
+        check_folding_twice(&self.state, &events);
     }
 
     /// The facts that follow.
@@ -391,6 +385,18 @@ impl When {
     fn then_rejected(self, expected: &Rejection) {
         assert_eq!(self.outcome.as_ref(), Err(expected));
     }
+}
+
+/// Folding each of these facts twice is the same as once.
+#[track_caller]
+fn check_folding_twice(state: &UserTasks, events: &[Event]) {
+    let (mut once, mut twice) = (state.clone(), state.clone());
+    for event in events {
+        evolve(&mut once, event);
+        evolve(&mut twice, event);
+        evolve(&mut twice, event);
+    }
+    assert_eq!(once, twice, "folding a fact twice");
 }
 
 /// A correction of a period of version 1: `credited` to make `total` of `target`, by whom and why.

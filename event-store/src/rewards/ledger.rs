@@ -5,7 +5,9 @@ use std::collections::HashMap;
 use plaudit_domain::calendar::Period;
 use plaudit_domain::ids::UserId;
 use plaudit_domain::lane::Lane;
-use plaudit_domain::user_tasks::{ClaimTerms, Event, Lapse, Lapsed, Reward, RewardState, outcomes};
+use plaudit_domain::user_tasks::{
+    ClaimTerms, Event, Lapse, Lapsed, Reward, RewardState, UnclaimedRewards, outcomes,
+};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -70,14 +72,9 @@ impl Ledger {
                     self.change(reward, RewardState::Claimed, claimed);
                 }
             }
-            Event::RewardsExpired(unclaimed)
-            | Event::RewardsForfeited(unclaimed)
-            | Event::RewardsGranted(unclaimed) => {
-                let state = event.lapsed().map_or(RewardState::Expired, Lapsed::state);
-                for reward in &unclaimed.rewards {
-                    self.change(reward, state, None);
-                }
-            }
+            Event::RewardsExpired(unclaimed) => self.lapse(unclaimed, Lapsed::Expired),
+            Event::RewardsForfeited(unclaimed) => self.lapse(unclaimed, Lapsed::Forfeited),
+            Event::RewardsGranted(unclaimed) => self.lapse(unclaimed, Lapsed::Granted),
             Event::DeliveryStarted { reward } => self.change(reward, RewardState::Delivering, None),
             Event::RewardDelivered { reward, .. } => {
                 self.change(reward, RewardState::Delivered, None);
@@ -137,6 +134,12 @@ impl Ledger {
             });
             granted.len() - 1
         });
+    }
+
+    fn lapse(&mut self, unclaimed: &UnclaimedRewards, becomes: Lapsed) {
+        for reward in &unclaimed.rewards {
+            self.change(reward, becomes.state(), None);
+        }
     }
 
     fn change(&mut self, reward: &Reward, state: RewardState, claimed: Option<Claimed>) {

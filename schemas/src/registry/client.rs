@@ -102,12 +102,18 @@ impl Client {
         Ok(SchemaText { kind, text: answer.schema, references })
     }
 
-    /// Fetches everything that a schema refers to, directly or not.
+    /// Fetches everything that a schema refers to, directly or not. Each schema comes after those
+    /// that it refers to: the Avro library resolves names in this order.
     async fn references(&self, named: Vec<ReferenceAnswer>) -> Result<Vec<Reference>, FetchError> {
         let mut fetched = Vec::new();
         let mut seen = HashSet::new();
-        let mut waiting = named;
-        while let Some(ReferenceAnswer { name, subject, version }) = waiting.pop() {
+        // The path of a search depth first: each schema, and its references that are not followed yet.
+        let mut path = vec![(None, named.into_iter())];
+        while let Some((_, rest)) = path.last_mut() {
+            let Some(ReferenceAnswer { name, subject, version }) = rest.next() else {
+                fetched.extend(path.pop().and_then(|(complete, _)| complete));
+                continue;
+            };
             if !seen.insert(name.clone()) {
                 continue;
             }
@@ -115,16 +121,15 @@ impl Client {
                 let why = format!("it refers to more than {REFERENCES_MAX} other schemas");
                 return Err(FetchError::Refused(why));
             }
-            let path = ["subjects", &subject, "versions", &version.to_string()];
-            let answer = self.get::<Answer>(&path).await?.ok_or_else(|| {
+            let segments = ["subjects", &subject, "versions", &version.to_string()];
+            let answer = self.get::<Answer>(&segments).await?.ok_or_else(|| {
                 FetchError::Refused(format!(
                     "it refers to version {version} of {subject}, which the registry does not know"
                 ))
             })?;
-            waiting.extend(answer.references);
-            fetched.push(Reference { name, text: answer.schema });
+            let reference = Reference { name, text: answer.schema };
+            path.push((Some(reference), answer.references.into_iter()));
         }
-        fetched.reverse();
         Ok(fetched)
     }
 

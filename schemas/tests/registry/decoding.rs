@@ -40,6 +40,34 @@ async fn an_avro_record_is_its_fields() {
 }
 
 #[tokio::test]
+async fn a_schema_that_is_referred_to_twice_is_found_in_any_order() {
+    let record = |name: &str, fields: &[(&str, &str)]| {
+        let fields: Vec<_> = fields.iter().map(|(n, t)| json!({"name": n, "type": t})).collect();
+        json!({"type": "record", "name": name, "namespace": "game", "fields": fields}).to_string()
+    };
+    let named = |name: &str| json!({"name": format!("game.{name}"), "subject": name, "version": 1});
+    let answer = |schema: &str, references: &[Value]| Answer {
+        status: 200,
+        body: json!({"schema": schema, "schemaType": "AVRO", "references": references}).to_string(),
+    };
+    let round = record("Round", &[("score", "game.Score"), ("best", "game.Best")]);
+    let best = record("Best", &[("score", "game.Score")]);
+    let score = record("Score", &[("points", "int")]);
+    for order in [["Score", "Best"], ["Best", "Score"]] {
+        let answers = BTreeMap::from([
+            ("/schemas/ids/1".to_owned(), answer(&round, &order.map(named))),
+            ("/subjects/Best/versions/1".to_owned(), answer(&best, &[named("Score")])),
+            ("/subjects/Score/versions/1".to_owned(), answer(&score, &[])),
+        ]);
+        let recorded = Recorded::answering(answers, "127.0.0.1:0").await;
+        let decoded = decode(&registry(&recorded.url), Format::Avro, &value(1, &[2, 4])).await;
+        let wanted = json!({"score": {"points": 1}, "best": {"score": {"points": 2}}});
+        assert_eq!(decoded, Ok(wanted), "{order:?}");
+        assert_eq!(recorded.asked_for("/subjects/Score/versions/1"), 1);
+    }
+}
+
+#[tokio::test]
 async fn a_protobuf_message_has_the_names_of_its_file_and_its_defaults() {
     let wanted = json!({
         "order_id": 9_007_199_254_740_993_i64, "user": "ann",

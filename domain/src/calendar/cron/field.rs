@@ -17,6 +17,18 @@ pub const MONTH: Range = Range { name: "month", first: 1, last: 12, names: &MONT
 /// 7 is Sunday too; it is stored as 0.
 pub const DAY_OF_WEEK: Range = Range { name: "day of week", first: 0, last: 7, names: &WEEKDAYS };
 
+impl Range {
+    /// The last value as stored. 7 would be the Sunday of the next week.
+    fn last_stored(&self) -> i8 {
+        if self.last == SUNDAY_AS_LAST { 6 } else { self.last }
+    }
+
+    /// A bit for each value.
+    fn all(&self) -> u64 {
+        (self.first..=self.last_stored()).fold(0, |bits, number| bits | 1 << number)
+    }
+}
+
 const MONTHS: [&str; 12] =
     ["JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC"];
 const WEEKDAYS: [&str; 7] = ["SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"];
@@ -28,7 +40,8 @@ const SUNDAY_AS_LAST: i8 = 7;
 pub struct Field {
     /// Bit n is set if n matches.
     bits: u64,
-    /// True if anything other than `*` was written.
+    /// True if a list of values was written, and not `*`. For most fields, a list of all values is
+    /// read as `*`; see [`Field::lists_all`].
     pub restricted: bool,
 }
 
@@ -43,6 +56,22 @@ impl Field {
             bits = bits & !(1 << SUNDAY_AS_LAST) | 1 << SUNDAY;
         }
         Ok(Self { bits, restricted: text != "*" })
+    }
+
+    /// True if the field is not `*`, but a list of all values of its range.
+    pub fn lists_all(self, range: &Range) -> bool {
+        self.restricted && self.bits == range.all()
+    }
+
+    /// `*`: all values match.
+    pub fn any(range: &Range) -> Self {
+        Self { bits: range.all(), restricted: false }
+    }
+
+    /// This field, or `*` if it lists all values.
+    #[must_use]
+    pub fn or_any(self, range: &Range) -> Self {
+        if self.lists_all(range) { Self::any(range) } else { self }
     }
 
     /// True if `number` matches.
@@ -65,7 +94,7 @@ impl Field {
         if !self.restricted {
             return "*".to_owned();
         }
-        let last = if range.last == SUNDAY_AS_LAST { 6 } else { range.last };
+        let last = range.last_stored();
         let is_step = |step: &i8| {
             let every = (range.first..=last).step_by(usize::from(step.unsigned_abs()));
             every.fold(0, |bits, number| bits | 1 << number) == self.bits
@@ -105,8 +134,7 @@ fn read_item(item: &str, range: &Range) -> Result<u64, String> {
         None => (item, None),
     };
     let (start, end) = if span == "*" {
-        // 7 would be the Sunday of the next week.
-        (range.first, if range.last == SUNDAY_AS_LAST { 6 } else { range.last })
+        (range.first, range.last_stored())
     } else if let Some((start, end)) = span.split_once('-') {
         let (start, end) = (number(start, range)?, number(end, range)?);
         // The range ends on Sunday, so 0 is read as 7.

@@ -104,7 +104,16 @@ fn a_schedule_is_written_in_one_spelling() {
         ("0 5 * * 1", "0 5 * * MON"),
         ("*/15  0-5\t* * mon-FRI", "*/15 0-5 * * MON-FRI"),
         ("0,15,30,45 * 1,2,3 jan,7 0,7", "*/15 * 1-3 JAN,JUL SUN"),
-        ("0 0 1-31 * 0-6", "0 0 1-31 * SUN-SAT"),
+        // A field that lists all of its values is `*`.
+        ("*/1 0-23 * jan-dec *", "* * * * *"),
+        ("0-29,30-59 */1 1 1-12 *", "* * 1 * *"),
+        // So are both fields of days if either lists all of them: they are joined by *or*.
+        ("0 0 1-31 * 0-6", "0 0 * * *"),
+        ("0 0 */1 * MON", "0 0 * * *"),
+        ("0 0 13 * 0-6", "0 0 * * *"),
+        ("0 0 * * 1-7", "0 0 * * *"),
+        ("0 0 * * MON", "0 0 * * MON"),
+        ("0 0 13 * *", "0 0 13 * *"),
         ("1-59/20 */24 */40 1/1 *", ""),
         ("1-59/20 * */40 * *", "1,21,41 * 1 * *"),
     ] {
@@ -114,6 +123,8 @@ fn a_schedule_is_written_in_one_spelling() {
             _ => assert_eq!(cron.unwrap().to_string(), spelling),
         }
     }
+    assert_eq!(cron("*/1 5 * 1-12 *"), cron("* 5 * * *"));
+    check_ticks("0 0 */1 * MON", "UTC", &["2026-03-24T00:00:00Z", "2026-03-25T00:00:00Z"]);
     let stored = serde_json::to_value(cron("0 5 * * 1").cadence).unwrap();
     assert_eq!(stored, serde_json::json!({ "cron": "0 5 * * MON" }));
     assert_eq!(serde_json::from_value::<Cadence>(stored).unwrap(), cron("0 5 * * MON").cadence);

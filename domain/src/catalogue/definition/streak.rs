@@ -3,6 +3,8 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::stored_json::is_zero;
+
 /// The action type by which a user asks to protect a period, named in `data.task` and
 /// `data.period`.
 pub const FREEZE_WISHED: &str = "plaudit.streak.freeze";
@@ -85,9 +87,4 @@ pub struct Pause {
     pub from: Timestamp,
     /// The first instant after the span.
     pub until: Timestamp,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it by reference")]
-fn is_zero(number: &i64) -> bool {
-    *number == 0
 }

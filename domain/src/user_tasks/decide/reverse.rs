@@ -2,6 +2,7 @@
 //! as the exact amount is known.
 
 use std::borrow::Cow;
+use std::cmp::Ordering;
 
 use super::correct::progress::{Author, Corrected};
 use super::{ActionContext, Decision, Earning};
@@ -17,7 +18,7 @@ use crate::user_tasks::evolve::evolve;
 use crate::user_tasks::place::place;
 use crate::user_tasks::seed::Seed;
 use crate::user_tasks::seen::Seen;
-use crate::user_tasks::state::UserTasks;
+use crate::user_tasks::state::{PeriodState, UserTasks};
 
 /// Adds the events of a reversal to those of the action that asks for it: what it takes back, and
 /// what stands.
@@ -31,7 +32,10 @@ pub(super) fn reverse(
     let ActionInput { action, seed, .. } = input;
     let target = &reversal.target;
     let refused = match credited {
-        _ if !target.is_named() => Some("data.source and data.id name the action that is reversed"),
+        _ if !target.is_named() => Some(
+            "data.source and data.id name the action that is reversed, each in 1 to 256 bytes of \
+             text without control characters",
+        ),
         Credited::Unknown => Some(
             "no such action of the user is known; identities are remembered for at least seven days",
         ),
@@ -115,32 +119,26 @@ impl TakeBack<'_> {
             return vec![self.kept(about, *credited, "the period is closed")];
         }
         let judged_by = of.version(*version).unwrap_or(of.current());
-        match how_exactly(fact, &judged_by.definition.objective.measure) {
-            // The value of another action stands already.
-            Exactness::Highest if open.progress > *progress => return vec![],
-            Exactness::Latest(at) if open.seen != Some(Seen::Latest(at)) => return vec![],
-            Exactness::Sum => {}
-            Exactness::Highest => {
-                let reason = "the next lower value of a `max` is not known";
-                return vec![self.kept(about, *credited, reason)];
-            }
-            Exactness::Latest(_) => {
-                let reason = "which value of a `latest` stood before is not known";
-                return vec![self.kept(about, *credited, reason)];
-            }
-            Exactness::Once => {
-                let reason = "another action may have counted the same value, day or completion";
-                return vec![self.kept(about, *credited, reason)];
-            }
+        let exactness = how_exactly(fact, &judged_by.definition.objective.measure);
+        match exactness.fate(open, about, *progress) {
+            Fate::Outdated => return vec![],
+            Fate::Corrected => return vec![self.kept(about, *credited, CORRECTED_BEFORE)],
+            Fate::Replaced => return vec![self.kept(about, 0, REPLACED)],
+            Fate::Stands => {}
         }
         if corrected.is_step() {
-            return vec![self.kept(
-                about,
-                *credited,
-                "the period is a step of the streak, which stands",
-            )];
+            let reason = "the period is a step of the streak, which stands";
+            return vec![self.kept(about, *credited, reason)];
         }
-        self.sum(&corrected, about, credited.saturating_sub(*dropped))
+        let reason = match exactness {
+            Exactness::Sum => {
+                return self.sum(&corrected, about, credited.saturating_sub(*dropped));
+            }
+            Exactness::Highest => "the next lower value of a `max` is not known",
+            Exactness::Latest(_) => "which value of a `latest` stood before is not known",
+            Exactness::Once => "another action may have counted the same value, day or completion",
+        };
+        vec![self.kept(about, *credited, reason)]
     }
 
     /// Takes an amount back from the count or sum of a period.
@@ -159,7 +157,7 @@ impl TakeBack<'_> {
         }
         if taken < amount {
             let reason = match moved_on {
-                0 => "the period holds no more of it: it was corrected before",
+                0 => CORRECTED_BEFORE,
                 _ => "the next period has taken it over",
             };
             events.push(self.kept(about, amount - taken, reason));
@@ -193,10 +191,18 @@ impl TakeBack<'_> {
     }
 }
 
+/// The reason if a credit is gone already.
+const CORRECTED_BEFORE: &str = "the period holds no more of it: it was corrected before";
+
+/// The reason if a period has another value than that of the earlier action.
+const REPLACED: &str =
+    "the period has another value by now, of another action or of a correction, which stands";
+
 /// A task, the version that judged the earlier action, and a period.
 type About<'a> = (&'a TaskId, u32, &'a PeriodKey);
 
 /// The condition under which a credit can be taken back exactly.
+#[derive(Clone, Copy)]
 enum Exactness {
     /// None: the amount is subtracted.
     Sum,
@@ -206,6 +212,48 @@ enum Exactness {
     Latest(jiff::Timestamp),
     /// No other action had the same value.
     Once,
+}
+
+/// The fate of the earlier action's credit, as far as the period shows it.
+enum Fate {
+    /// The period has the credit.
+    Stands,
+    /// A reset or a correction took the credit away.
+    Corrected,
+    /// Another value stands. The period does not show whether it is that of another action, or
+    /// whether a correction raised or lowered the value of this one.
+    Replaced,
+    /// The value of a later action stands.
+    Outdated,
+}
+
+impl Exactness {
+    /// The fate of a credit that brought the period to `progress`.
+    fn fate(self, open: &PeriodState, (_, version, _): About<'_>, progress: i64) -> Fate {
+        match self {
+            Self::Once if open.progress == 0 => Fate::Corrected,
+            // `TakeBack::sum` finds out how much of an amount is left.
+            Self::Sum | Self::Once => Fate::Stands,
+            Self::Highest => match open.progress.cmp(&progress) {
+                Ordering::Greater => Fate::Replaced,
+                Ordering::Equal => Fate::Stands,
+                // The version that the period goes by has a lower target, which cut the value.
+                Ordering::Less if open.completed => Fate::Stands,
+                Ordering::Less => Fate::Corrected,
+            },
+            Self::Latest(at) => match &open.seen {
+                // A completed period forgets the time of its value, and takes no further one.
+                _ if open.completed && progress >= open.progress => Fate::Stands,
+                _ if open.completed => Fate::Replaced,
+                Some(Seen::Latest(latest)) if *latest != at => Fate::Outdated,
+                Some(Seen::Latest(_)) if open.progress != progress => Fate::Replaced,
+                Some(Seen::Latest(_)) => Fate::Stands,
+                // A version that measures otherwise went on from the value.
+                _ if open.version != version && open.progress >= progress => Fate::Stands,
+                _ => Fate::Corrected,
+            },
+        }
+    }
 }
 
 fn how_exactly(fact: &Event, measure: &Measure) -> Exactness {

@@ -48,12 +48,20 @@ pub(crate) fn other_than_step(
 
 /// Returns the events that are due about the streak of a task: which missed periods were protected,
 /// and whether it broke. The call does not change the fate of the streak; the next step records
-/// what is not recorded by then.
+/// what is not recorded by then. None for a retired task: its streaks never go on, so none of them breaks.
 pub fn settle(state: &UserTasks, task: &CatalogueTask, as_of: Timestamp) -> Vec<Event> {
+    if !goes_on(task) {
+        return vec![];
+    }
     let past = state.tasks.get(&task.id);
     let place = place(task, past, &state.zones, as_of);
     let kind = place.version.definition.kind;
     kind.rules().settle(&place, past, &state.zones, as_of)
+}
+
+/// True if the streaks of a task may still go on or break.
+fn goes_on(task: &CatalogueTask) -> bool {
+    task.status != Status::Retired
 }
 
 /// The delay after which the sweeper records a decision about a streak. Actions arrive later than
@@ -61,13 +69,10 @@ pub fn settle(state: &UserTasks, task: &CatalogueTask, as_of: Timestamp) -> Vec<
 /// do not wait for it.
 pub const SWEPT_AFTER: SignedDuration = SignedDuration::from_mins(5);
 
-/// Returns the events that a sweep records about the streak of a task. None for a retired task: its
-/// streaks never go on.
+/// Returns the events that a sweep records about the streak of a task.
 pub(super) fn sweep(state: &UserTasks, task: &CatalogueTask, as_of: Timestamp) -> Vec<Event> {
-    match as_of.checked_sub(SWEPT_AFTER) {
-        Ok(as_of) if task.status != Status::Retired => settle(state, task, as_of),
-        _ => vec![],
-    }
+    let decided_by = as_of.checked_sub(SWEPT_AFTER);
+    decided_by.map_or_else(|_| vec![], |as_of| settle(state, task, as_of))
 }
 
 /// The time at which a sweep has something to record about the streak of a task, by the rules of
@@ -75,7 +80,7 @@ pub(super) fn sweep(state: &UserTasks, task: &CatalogueTask, as_of: Timestamp) -
 pub fn swept_at(state: &UserTasks, task: &CatalogueTask) -> Option<Timestamp> {
     let past = state.tasks.get(&task.id)?;
     let ends_at = past.streak.as_ref()?.last.ends_at?;
-    if task.status == Status::Retired {
+    if !goes_on(task) {
         return None;
     }
     let place = place(task, Some(past), &state.zones, ends_at);

@@ -1,6 +1,6 @@
 //! Parts of the events about streaks.
 
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 
 use crate::calendar::Period;
 use crate::user_tasks::state::{FreezeChange, Stretch};
@@ -39,9 +39,4 @@ pub struct Rejudged {
     /// Recent changes of the user's freezes, oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub freeze_changes: Vec<FreezeChange>,
-}
-
-/// Reads null as an empty list: stock writers may have stored it.
-pub(super) fn null_is_none<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Protected>, D::Error> {
-    Ok(Option::deserialize(from)?.unwrap_or_default())
 }

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::ReachedMilestone;
 use crate::calendar::{Period, PeriodKey};
+use crate::stored_json::is_zero;
 
 /// A streak as of its last step.
 ///
@@ -157,9 +158,4 @@ impl StreakState {
     pub fn has_step(&self, period: &Period) -> bool {
         self.last.key == period.key || self.stretches.iter().any(|stretch| stretch.holds(period))
     }
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it by reference")]
-fn is_zero(number: &i64) -> bool {
-    *number == 0
 }

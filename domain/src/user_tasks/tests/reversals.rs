@@ -73,10 +73,6 @@ fn what_exceeded_the_target_was_never_counted_and_is_not_taken_back() {
 
 #[test]
 fn what_can_not_be_taken_back_is_told() {
-    let of = |measure: Value| {
-        let objective = json!({ "on": ["gift.sent"], "measure": measure, "target": 1_000 });
-        daily(json!({ "objective": objective, "milestones": [{ "at": 1_000, "rewards": [] }] }))
-    };
     for (measure, reason) in [
         (json!({ "max": ["coins"] }), "the next lower value of a `max` is not known"),
         (json!({ "latest": ["coins"] }), "which value of a `latest` stood before is not known"),
@@ -85,7 +81,7 @@ fn what_can_not_be_taken_back_is_told() {
             "another action may have counted the same value, day or completion",
         ),
     ] {
-        let catalogue = catalogue([of(measure)]);
+        let catalogue = catalogue([measuring(measure, 1_000)]);
         let past = given(&catalogue, &[]);
         let facts = facts_of(&past, &coins_sent(7, "29T10:00"));
         let Event::ProgressRecorded { credited, .. } = facts[0] else { panic!("{facts:?}") };
@@ -95,19 +91,102 @@ fn what_can_not_be_taken_back_is_told() {
     }
 }
 
+/// A day of one measure of coins.
+fn measuring(measure: Value, target: i64) -> Value {
+    let objective = json!({ "on": ["gift.sent"], "measure": measure, "target": target });
+    daily(json!({ "objective": objective, "milestones": [{ "at": target, "rewards": [] }] }))
+}
+
+fn max(target: i64) -> Value {
+    measuring(json!({ "max": ["coins"] }), target)
+}
+
+fn latest(target: i64) -> Value {
+    measuring(json!({ "latest": ["coins"] }), target)
+}
+
+const CORRECTED: &str = "the period holds no more of it: it was corrected before";
+const REPLACED: &str =
+    "the period has another value by now, of another action or of a correction, which stands";
+
+fn by_hand(change: Change) -> Input {
+    let (by, reason) = ("ops".to_owned(), "a test".to_owned());
+    Command::Correct(Correction {
+        user: user(),
+        change,
+        by,
+        reason,
+        at: at("29T10:30"),
+        seed: Seed(1),
+    })
+    .into()
+}
+
+fn sets_to(value: i64) -> Input {
+    by_hand(Change::Adjust { task: id("daily"), period: None, adjustment: Adjustment::To(value) })
+}
+
+fn resets() -> Input {
+    by_hand(Change::Reset { task: id("daily"), period: None })
+}
+
+/// The amounts and reasons of what stands once a gift of 7 coins at 10:00 is reversed, if this
+/// happened in between.
+#[track_caller]
+fn stands_of_seven(task: Value, then: &[Input]) -> Vec<(i64, String)> {
+    let catalogue = catalogue([task]);
+    let past = given(&catalogue, &[]);
+    let facts = facts_of(&past, &coins_sent(7, "29T10:00"));
+    let past = past.after(&[coins_sent(7, "29T10:00")]).after(then);
+    let events = past.when(&reverses(Credited::Facts(facts), "29T11:00")).events();
+    assert_eq!(events[0], reversed(None, "29T11:00"));
+    let kept = events[1..].iter().map(|event| match event {
+        Event::CreditKept { credited, reason, .. } => (*credited, reason.clone()),
+        other => panic!("{other:?}"),
+    });
+    kept.collect()
+}
+
 #[test]
-fn a_value_that_no_longer_stands_needs_no_correction() {
-    for measure in [json!({ "max": ["coins"] }), json!({ "latest": ["coins"] })] {
-        let objective = json!({ "on": ["gift.sent"], "measure": measure, "target": 1_000 });
-        let milestones = json!([{ "at": 1_000, "rewards": [] }]);
-        let catalogue =
-            catalogue([daily(json!({ "objective": objective, "milestones": milestones }))]);
-        let past = given(&catalogue, &[]);
-        let facts = facts_of(&past, &coins_sent(7, "29T10:00"));
-        let past = past.after(&[coins_sent(7, "29T10:00"), coins_sent(9, "29T10:01")]);
-        past.when(&reverses(Credited::Facts(facts), "29T11:00"))
-            .then(&[reversed(None, "29T11:00")]);
+fn a_value_that_a_later_action_replaced_needs_no_correction() {
+    assert_eq!(stands_of_seven(latest(1_000), &[coins_sent(9, "29T10:01")]), []);
+    let replaced = [(0, REPLACED.to_owned())];
+    assert_eq!(stands_of_seven(max(1_000), &[coins_sent(9, "29T10:01")]), replaced);
+    assert_eq!(stands_of_seven(max(9), &[coins_sent(9, "29T10:01")]), replaced);
+    assert_eq!(stands_of_seven(latest(9), &[coins_sent(9, "29T10:01")]), replaced);
+}
+
+#[test]
+fn a_value_that_completed_its_period_stands() {
+    let reason = "which value of a `latest` stood before is not known";
+    assert_eq!(stands_of_seven(latest(5), &[]), [(7, reason.to_owned())]);
+    let reason = "the next lower value of a `max` is not known";
+    assert_eq!(stands_of_seven(max(5), &[]), [(7, reason.to_owned())]);
+}
+
+#[test]
+fn a_value_that_completed_a_step_of_a_streak_stands() {
+    let mut step = latest(5);
+    for (name, value) in [("kind", json!("continuous")), ("streak", json!({}))] {
+        step[name] = value;
     }
+    step["milestones"] = json!([{ "at": 1, "rewards": [] }]);
+    let reason = "the period is a step of the streak, which stands";
+    assert_eq!(stands_of_seven(step, &[]), [(7, reason.to_owned())]);
+}
+
+#[test]
+fn a_value_that_was_corrected_before_is_gone_or_replaced() {
+    let gone = [(7, CORRECTED.to_owned())];
+    let replaced = [(0, REPLACED.to_owned())];
+    assert_eq!(stands_of_seven(latest(1_000), &[resets()]), gone);
+    assert_eq!(stands_of_seven(latest(1_000), &[sets_to(9)]), replaced);
+    assert_eq!(stands_of_seven(latest(1_000), &[sets_to(3)]), replaced);
+    assert_eq!(stands_of_seven(max(1_000), &[resets()]), gone);
+    assert_eq!(stands_of_seven(max(1_000), &[sets_to(3)]), gone);
+    assert_eq!(stands_of_seven(max(1_000), &[sets_to(9)]), replaced);
+    let distinct = measuring(json!({ "distinct": ["coins"] }), 1_000);
+    assert_eq!(stands_of_seven(distinct, &[resets()]), [(1, CORRECTED.to_owned())]);
 }
 
 #[test]
@@ -149,15 +228,10 @@ fn what_was_corrected_before_is_taken_back_as_far_as_it_is_there() {
     }))]);
     let past = given(&catalogue, &[]);
     let facts = facts_of(&past, &coins_sent(50, "29T10:00"));
-    let change = Change::Adjust { task: id("daily"), period: None, adjustment: Adjustment::To(20) };
-    let (by, reason) = ("ops".to_owned(), "a test".to_owned());
-    let (at, seed) = (at("29T10:30"), Seed(1));
-    let adjusted =
-        Command::Correct(Correction { user: user(), change, by, reason, at, seed }).into();
-    let past = past.after(&[coins_sent(50, "29T10:00"), adjusted]);
+    let past = past.after(&[coins_sent(50, "29T10:00"), sets_to(20)]);
     past.when(&reverses(Credited::Facts(facts), "29T11:00")).then(&[
         reversed(None, "29T11:00"),
         taken(day(29), [-20, 0, 100], "29T11:00"),
-        kept(&day(29), 30, "the period holds no more of it: it was corrected before", "29T11:00"),
+        kept(&day(29), 30, CORRECTED, "29T11:00"),
     ]);
 }

@@ -82,13 +82,7 @@ impl When {
         let events = self.outcome.unwrap().events;
         let told: Vec<_> = events.iter().filter_map(told).collect();
         assert_eq!(told, expected);
-        let (mut once, mut twice) = (self.state.clone(), self.state);
-        for event in &events {
-            evolve(&mut once, event);
-            evolve(&mut twice, event);
-            evolve(&mut twice, event);
-        }
-        assert_eq!(once, twice, "folding a fact twice");
+        check_folding_twice(&self.state, &events);
     }
 }
 

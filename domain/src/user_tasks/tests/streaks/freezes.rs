@@ -57,6 +57,17 @@ fn a_grant_makes_room_for_what_was_used_by_then() {
 }
 
 #[test]
+fn a_grant_to_a_retired_task_records_nothing_about_its_streak() {
+    let task = || sign_in(&[7], json!({ "streak": { "freezes": { "max": 2 } } }));
+    let (active, retired) = (catalogue([task()]), catalogue_in(Status::Retired, [task()]));
+    let past = given(&active, &[]).after(&on_days([1]));
+    past.when(&grants_freezes(1, "03T00:00"))
+        .then_told(&["broken: 1 to 01", "granted 1, dropped 0, now 1"]);
+    let past = past.under(&retired);
+    past.when(&grants_freezes(1, "03T00:00")).then_told(&["granted 1, dropped 0, now 1"]);
+}
+
+#[test]
 fn only_a_continuous_task_has_freezes() {
     let catalogue = catalogue([daily(json!({ "id": "sign-in" }))]);
     let refused = Rejection::NoStreak { task: id("sign-in") };
