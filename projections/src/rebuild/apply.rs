@@ -68,6 +68,15 @@ impl Folds {
     }
 }
 
+/// Keeps users of a lane whom the load has just folded, as far as there is room: in a small
+/// installation catching up then folds nobody's whole history.
+pub(super) fn keep_loaded(run: &Run, lane: Lane, users: Vec<FoldedUser>) {
+    let mut folds = run.take_folds(lane);
+    let room = (FOLDS_MAX / run.lane_count.max(1)).saturating_sub(folds.len());
+    folds.extend(users.into_iter().take(room).map(|user| (user.user.to_string(), user)));
+    run.keep_folds(lane, folds);
+}
+
 /// The new events of users, by lane and user.
 type Changes = BTreeMap<(Lane, String), Vec<Fact>>;
 

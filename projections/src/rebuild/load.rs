@@ -3,9 +3,11 @@
 use plaudit_domain::lane::Lane;
 use sqlx::{Connection as _, Executor as _, PgConnection};
 
+use super::apply::keep_loaded;
 use super::run::{Run, StopReason};
 use super::{copy, skipped};
 use crate::fold::LaneFold;
+use crate::view::View;
 
 /// Loads the lanes that are not loaded yet.
 pub(crate) async fn load(run: &Run) -> Result<(), StopReason> {
@@ -90,6 +92,9 @@ async fn load_from_checkpoint(
         let rows = copy::rows_of(run.view, users.iter().map(|user| (lane, user)));
         copy::send(rows, &mut tx).await?;
         tx.commit().await?;
+        if run.view == View::Tasks {
+            keep_loaded(run, lane, users);
+        }
         checkpoint = last;
     }
 }
