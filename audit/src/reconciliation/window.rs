@@ -7,6 +7,7 @@ use plaudit_domain::catalogue::definition::ClaimMode;
 use plaudit_domain::ids::UserId;
 use plaudit_domain::lane::Lane;
 use plaudit_domain::user_tasks::{Event, Reward, UnclaimedRewards};
+use plaudit_event_store::pool::{ANSWER_MAX, within};
 use plaudit_event_store::reader::{self, LaneSpan};
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -32,7 +33,7 @@ pub(super) async fn spans(
     until: Timestamp,
     connection: &mut PgConnection,
 ) -> sqlx::Result<Vec<LaneSpan>> {
-    reader::spans_of_time(from, until, connection).await
+    within(ANSWER_MAX, reader::spans_of_time(from, until, connection)).await
 }
 
 /// Returns the grants that the events of a lane are about, and the number of unreadable events.
@@ -43,7 +44,8 @@ pub(super) async fn grants(
     let mut found: HashMap<Uuid, GrantInWindow> = HashMap::new();
     let (mut after, mut unreadable) = (span.after, 0);
     loop {
-        let page = reader::delivery_page(span.lane, after, span.up_to, PAGE, connection).await?;
+        let page = reader::delivery_page(span.lane, after, span.up_to, PAGE, connection);
+        let page = within(ANSWER_MAX, page).await?;
         let is_last = i64::try_from(page.len()).is_ok_and(|count| count < PAGE);
         for entry in page {
             let recorded = match entry {
