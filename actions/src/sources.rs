@@ -247,8 +247,7 @@ fn parked_once(mapped: Vec<Mapped>, record: &RawRecord<'_>) -> Vec<Mapped> {
         return mapped;
     }
     let first = mapped.iter().find_map(reason).unwrap_or_default();
-    let why =
-        format!("parked once instead of {copies} times, with what it means for others: {first}");
+    let why = format!("parked once instead of {copies} times; the first reason: {first}");
     vec![Mapped::Park(ParkReason::unreadable(why))]
 }
 

@@ -120,7 +120,7 @@ impl TopicMonitor {
         let remembered = match read.await {
             Ok(remembered) => remembered,
             Err(error) => {
-                let problem = format!("what was read of the topics can't be looked up: {error}");
+                let problem = format!("the stored offsets of the topics can't be read: {error}");
                 return self.health.report(Subject::TopicMonitor, problem);
             }
         };
@@ -140,7 +140,7 @@ impl TopicMonitor {
         for topic in &remembered {
             let asked: Vec<_> = queries.iter().filter(|q| q.at.topic == topic.topic).collect();
             if let Err(error) = self.check_topic(topic, &asked, &answer).await {
-                let problem = format!("what was read of {} can't be noted: {error}", topic.topic);
+                let problem = format!("the offsets of {} can't be stored: {error}", topic.topic);
                 self.health.report(Subject::TopicMonitor, problem);
             }
         }

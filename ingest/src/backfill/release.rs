@@ -47,7 +47,7 @@ impl BackfillWorker {
                     .map(|applied| &applied.outcome)
                     .find(|outcome| matches!(outcome, Outcome::Failed(_)))
                 {
-                    tracing::error!(task = %lease.task, %lane, "what is held back of a user can't be released: {why}");
+                    tracing::error!(task = %lease.task, %lane, "the held rewards of a user can't be released: {why}");
                 }
                 let released = i64::try_from(released).unwrap_or(i64::MAX);
                 self.note_released(lease, released, false).await?;
