@@ -54,7 +54,7 @@ pub trait Decoder: fmt::Debug + Send + Sync {
 /// The reason why a value was not decoded.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {
-    /// The value can't be decoded now or later without somebody's help. Its record is parked.
+    /// The value can't be decoded now or later without a change by an operator. Its record is parked.
     #[error("{0}")]
     Unreadable(String),
     /// The schema is unavailable at the moment. The record waits.

@@ -7,3 +7,4 @@ pub mod cloud_events;
 pub mod formats;
 pub mod record;
 pub mod sources;
+pub mod topic_name;

@@ -38,7 +38,7 @@ pub enum Mapped {
 pub struct ParkReason {
     /// The user that it concerns; absent if the record could not be read that far.
     pub user: Option<UserId>,
-    /// One line of at most 1,000 characters, plus `…` if it was cut.
+    /// One line of at most 1,000 characters. If it was cut, the last one is `…`.
     pub reason: String,
     /// True if a new mapping can repair the record, so that the user's later actions wait for it.
     pub repairable: bool,
@@ -59,19 +59,17 @@ impl ParkReason {
 
     /// Returns the reason to park an action whose time lies in the future. It blocks no one; once
     /// that time has come, releasing it applies it.
-    /// releasing it applies it.
     pub fn too_early(user: UserId, reason: impl std::fmt::Display) -> Self {
         Self::new(Some(user), reason, false)
     }
 }
 
+/// Returns a text as one line of at most `chars_max` characters. If it is cut, the last one is `…`.
 fn one_line(text: &str, chars_max: usize) -> String {
-    let mut line: String =
-        text.chars().take(chars_max).map(|c| if c.is_control() { ' ' } else { c }).collect();
-    if text.chars().nth(chars_max).is_some() {
-        line.push('…');
-    }
-    line
+    let is_cut = text.chars().nth(chars_max).is_some();
+    let kept = if is_cut { chars_max.saturating_sub(1) } else { chars_max };
+    let line = text.chars().take(kept).map(|c| if c.is_control() { ' ' } else { c });
+    line.chain(is_cut.then_some('…')).collect()
 }
 
 /// The mappings of all source files.
@@ -238,7 +236,7 @@ impl SourceFile {
 
 /// Limits the memory for copies of one record. Each parked part keeps a copy of the record. If all
 /// copies would exceed [`COPIES_BYTES_MAX`], the record is parked once as a whole instead. That
-/// entry names no user, so nobody's later actions wait for it.
+/// entry names no user, so no user's later actions wait for it.
 fn parked_once(mapped: Vec<Mapped>, record: &RawRecord<'_>) -> Vec<Mapped> {
     let reason = |mapped: &Mapped| match mapped {
         Mapped::Park(park) => Some(park.reason.clone()),
@@ -249,8 +247,7 @@ fn parked_once(mapped: Vec<Mapped>, record: &RawRecord<'_>) -> Vec<Mapped> {
         return mapped;
     }
     let first = mapped.iter().find_map(reason).unwrap_or_default();
-    let why =
-        format!("parked once instead of {copies} times, with what it means for others: {first}");
+    let why = format!("parked once instead of {copies} times; the first reason: {first}");
     vec![Mapped::Park(ParkReason::unreadable(why))]
 }
 
@@ -266,7 +263,7 @@ pub fn files_of(dir: &Path) -> Result<Vec<PathBuf>, Vec<SourceError>> {
     for entry in entries {
         let path = entry.map_err(error)?.path();
         let is_source =
-            |e: &std::ffi::OsStr| ["yaml", "yml", "json"].iter().any(|wanted| e == *wanted);
+            |e: &std::ffi::OsStr| ["yaml", "yml", "json"].iter().any(|known| e == *known);
         if path.extension().is_some_and(is_source) {
             files.push(path);
         }

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use jiff::Timestamp;
 use plaudit_domain::user_tasks::RewardState;
+use plaudit_event_store::pool::{ANSWER_MAX, within};
 use plaudit_event_store::reader;
 use plaudit_event_store::rewards::{by_grant, grants, handed_over};
 use serde::Serialize;
@@ -96,7 +97,8 @@ struct Known<'a> {
 
 impl Reconciliation {
     /// Reads the events that were stored in `from..until` and compares their grants with the
-    /// payments. Compares every grant of the payer's file, also those of another time.
+    /// payments. Compares every grant of the payer's file, also those of another time. Each query has
+    /// a time limit, the whole has none: the span may be long.
     pub async fn read(
         pool: &PgPool,
         (from, until): (Timestamp, Timestamp),
@@ -106,7 +108,8 @@ impl Reconciliation {
         let mut report = Self::default();
         let mut payments = payments.map(|payments| payments.by_grant);
         let mut connection = pool.acquire().await?;
-        for span in reader::spans_of_time(from, until, &mut connection).await? {
+        let spans = within(ANSWER_MAX, reader::spans_of_time(from, until, &mut connection)).await?;
+        for span in spans {
             let (grants, unreadable) = window::grants_of(span, &mut connection).await?;
             report.unreadable_events += unreadable;
             for chunk in grants.chunks(LOOKED_UP) {
@@ -132,7 +135,7 @@ impl Reconciliation {
         connection: &mut PgConnection,
     ) -> Result<(), AuditError> {
         let ids: Vec<_> = chunk.iter().map(|found| (found.lane, found.grant)).collect();
-        let states = grants::states(&ids, connection).await?;
+        let states = within(ANSWER_MAX, grants::states(&ids, connection)).await?;
         let overdue = deadlines.overdue(chunk, &states, connection).await?;
         let said_to_be_paid = said_to_be_paid(chunk, &states, connection).await?;
         for found in chunk {
@@ -162,7 +165,7 @@ impl Reconciliation {
         let rest: Vec<_> = rest.into_iter().collect();
         for chunk in rest.chunks(LOOKED_UP) {
             let ids: Vec<Uuid> = chunk.iter().map(|(grant, _)| *grant).collect();
-            let found = by_grant::of_any_lane(&ids, connection).await?;
+            let found = within(ANSWER_MAX, by_grant::of_any_lane(&ids, connection)).await?;
             let found: HashMap<Uuid, _> =
                 found.into_iter().map(|(user, row)| (row.reward.grant, (user, row))).collect();
             for (grant, paid) in chunk {
@@ -199,7 +202,7 @@ async fn said_to_be_paid(
     let revoked = chunk.iter().filter(is_revoked);
     let revoked: Vec<_> =
         revoked.map(|found| (found.lane, found.user.clone(), found.grant)).collect();
-    handed_over::said_to_be_paid(&revoked, connection).await
+    within(ANSWER_MAX, handed_over::said_to_be_paid(&revoked, connection)).await
 }
 
 /// Compares a grant with its payments. Without a payer's file, only differences that Plaudit knows

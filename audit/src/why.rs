@@ -91,18 +91,6 @@ pub struct PreparedWhy {
 }
 
 impl Why {
-    /// Explains a task of a user.
-    pub async fn explain(
-        user: UserId,
-        id: &TaskId,
-        action: Option<Action>,
-        lane_count: LaneCount,
-        catalogue: &CatalogueStore,
-        pool: &PgPool,
-    ) -> Result<Self, WhyError> {
-        Self::prepare(user, id, action, lane_count, catalogue, pool).await?.run()
-    }
-
     /// Reads the data for the explanation.
     pub async fn prepare(
         user: UserId,

@@ -27,21 +27,20 @@ pub type Outcome<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 #[derive(Debug, Parser)]
 #[command(name = "plaudit-bench")]
 pub struct Options {
-    /// Records of the throughput run.
-    #[arg(long, default_value_t = 1_000_000)]
+    /// Records of the throughput run, at least 1,000.
+    #[arg(long, default_value_t = 1_000_000, value_parser = records)]
     pub records: u64,
-    /// Users of the throughput run.
-    #[arg(long, default_value_t = 100_000)]
+    /// Users of the throughput run, at least 10,000: a batch of the SQL baseline has some thousand.
+    #[arg(long, default_value_t = 100_000, value_parser = users)]
     pub users: u64,
-    /// Seconds of each timed run.
-    #[arg(long, default_value_t = 10)]
+    /// Seconds of each timed run, 1 to 600.
+    #[arg(long, default_value_t = 10, value_parser = seconds)]
     pub seconds: u64,
-    /// Undelivered grants of the run with a backlog.
-    #[arg(long, default_value_t = 1_000_000)]
+    /// Undelivered grants of the run with a backlog, up to 100 million.
+    #[arg(long, default_value_t = 1_000_000, value_parser = backlog)]
     pub backlog: u64,
-    /// Runs only these parts: floor, throughput, catalogue, snapshot, stock, latency, screens,
-    /// curves, deliveries, features.
-    #[arg(long, value_delimiter = ',')]
+    /// Runs only these parts.
+    #[arg(long, value_delimiter = ',', value_parser = PARTS)]
     pub only: Vec<String>,
     /// The folder for the plots.
     #[arg(long, default_value = "docs/plots")]
@@ -49,6 +48,42 @@ pub struct Options {
     /// The program under test. The default is the one beside this benchmark.
     #[arg(long)]
     pub plaudit: Option<PathBuf>,
+}
+
+/// The parts of the benchmark, in their order.
+const PARTS: [&str; 10] = [
+    "floor",
+    "throughput",
+    "catalogue",
+    "snapshot",
+    "stock",
+    "latency",
+    "screens",
+    "curves",
+    "deliveries",
+    "features",
+];
+
+fn records(text: &str) -> Result<u64, String> {
+    number("records", text, (1_000, 1_000_000_000))
+}
+
+fn users(text: &str) -> Result<u64, String> {
+    number("users", text, (10_000, 100_000_000))
+}
+
+fn seconds(text: &str) -> Result<u64, String> {
+    number("seconds", text, (1, 600))
+}
+
+fn backlog(text: &str) -> Result<u64, String> {
+    number("grants", text, (0, 100_000_000))
+}
+
+/// Parses a number within these bounds. Outside of them a run would not end, or measure nothing.
+fn number(what: &str, text: &str, (least, most): (u64, u64)) -> Result<u64, String> {
+    let parsed = text.parse().ok().filter(|number: &u64| (least..=most).contains(number));
+    parsed.ok_or_else(|| format!("expected a number of {what} from {least} to {most}"))
 }
 
 impl Options {
@@ -158,5 +193,34 @@ fn report(what: &str, run: &throughput::Run, floor: Option<f64>) {
             "    events, of the floor                        {:>9.2}",
             run.rate * run.events as f64 / floor
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(arguments: &[&str]) -> Result<Options, String> {
+        let arguments = ["plaudit-bench"].iter().chain(arguments);
+        Options::try_parse_from(arguments).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn options_that_would_never_end_or_measure_nothing_are_refused() {
+        let small =
+            ["--records", "150000", "--seconds", "6", "--backlog", "0", "--only", "stock,floor"];
+        let options = parsed(&small).unwrap();
+        assert!(options.wants("floor") && !options.wants("latency"));
+        for (name, value, expected) in [
+            ("--users", "31", "a number of users from 10000"),
+            ("--users", "-1", "a number of users"),
+            ("--seconds", "0", "a number of seconds from 1 to 600"),
+            ("--records", "0", "a number of records from 1000"),
+            ("--backlog", "x", "a number of grants from 0"),
+            ("--only", "flor", "[possible values: floor,"),
+        ] {
+            let error = parsed(&[&format!("{name}={value}")]).unwrap_err();
+            assert!(error.contains(name) && error.contains(expected), "{error}");
+        }
     }
 }

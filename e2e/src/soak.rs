@@ -64,7 +64,8 @@ pub struct Options {
     /// The number of users.
     pub users: u32,
     /// The most changes of zone of a user in the nine days that are played. Plaudit takes 64
-    /// changes within 800 days and refuses further ones; the oracle does not know that rule.
+    /// changes within 800 days as they come, and a further one only 25 days after the last; the oracle
+    /// does not know that rule.
     pub zones_max: u32,
     /// Repeats the traffic and the order of faults.
     pub seed: u64,

@@ -18,7 +18,7 @@ pub enum EmbeddedError {
     /// The data was written by a major version that is not installed.
     #[error(
         "the data in {dir} was written by PostgreSQL {written_by}, but {found} is what is \
-         installed; install PostgreSQL {written_by}, or remove the folder to begin anew",
+         installed; install PostgreSQL {written_by}, or remove the folder to start with an empty database",
         dir = dir.display()
     )]
     PostgresVersion {

@@ -4,7 +4,7 @@ pub(crate) mod admin;
 mod programs;
 mod properties;
 
-use crate::owned_dir::{self, OwnedDir, last_lines};
+use crate::owned_dir::{self, LINES_MAX, OwnedDir, last_lines};
 use crate::server_process::ServerProcess;
 use crate::{EmbeddedError, port};
 use nix::sys::signal::Signal;
@@ -196,7 +196,7 @@ impl Kafka {
         Err(EmbeddedError::Prepare {
             program: "Kafka's StorageTool",
             dir: data_dir,
-            output: last_lines(&String::from_utf8_lossy(&said)),
+            output: last_lines(&String::from_utf8_lossy(&said), LINES_MAX),
         })
     }
 
@@ -205,7 +205,7 @@ impl Kafka {
         let mut command = self.java_command();
         command.arg("kafka.Kafka").arg(self.properties_file());
         let output = self.dir.join("kafka.out");
-        // Killed if this process dies: nobody would wait for an orderly end, and Kafka's log is
+        // Killed if this process dies: no process would wait for an orderly end, and Kafka's log is
         // made for crashes.
         let process =
             self.process.insert(ServerProcess::spawn(&mut command, &output, Signal::SIGKILL)?);

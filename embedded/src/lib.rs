@@ -19,8 +19,11 @@ mod scratch;
 mod server_process;
 pub mod test_cluster;
 pub mod waiting;
+mod watchdog;
 
 pub use error::EmbeddedError;
 pub use kafka::{Kafka, KafkaOptions, kafka_programs};
+pub use owned_dir::last_lines;
 pub use postgres::{Postgres, PostgresOptions};
 pub use scratch::ScratchDir;
+pub use watchdog::Watchdog;

@@ -113,12 +113,14 @@ fn processes_in(program: &str, dir: &Path) -> Vec<Pid> {
 pub(crate) fn tail(log: &Path) -> String {
     let text = fs::read(log).unwrap_or_default();
     let text = String::from_utf8_lossy(&text);
-    last_lines(&text)
+    last_lines(&text, LINES_MAX)
 }
 
-/// Returns the last lines of a text, for an error message.
-pub(crate) fn last_lines(text: &str) -> String {
-    const LINES_MAX: usize = 12;
+/// The most lines of a server's output in an error message.
+pub(crate) const LINES_MAX: usize = 12;
+
+/// Returns the last lines of a text that are not blank, for an error message.
+pub fn last_lines(text: &str, lines_max: usize) -> String {
     let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
-    lines[lines.len().saturating_sub(LINES_MAX)..].join("\n")
+    lines[lines.len().saturating_sub(lines_max)..].join("\n")
 }

@@ -199,6 +199,7 @@ impl Postgres {
         for (name, value) in self.options.as_settings() {
             command.arg("-c").arg(format!("{name}={value}"));
         }
+        let url = self.superuser_url("postgres");
         let log = self.dir.join("postgres.log");
         let process = self.process.insert(ServerProcess::spawn(
             &mut command,
@@ -206,10 +207,6 @@ impl Postgres {
             Signal::SIGQUIT, // ends all backends at once; the next start recovers
         )?);
 
-        let url = format!(
-            "postgres://postgres:{}@127.0.0.1:{}/postgres",
-            self.superuser_password, self.port
-        );
         let begun = Instant::now();
         let error = loop {
             let last = match PgConnection::connect(&url).await {

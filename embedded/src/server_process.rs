@@ -1,6 +1,7 @@
 //! A server as a child process that ends together with this process.
 
 use crate::EmbeddedError;
+use crate::watchdog::Watchdog;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::fs::File;
@@ -15,7 +16,7 @@ const GLANCE: Duration = Duration::from_millis(10);
 #[derive(Debug)]
 pub(crate) struct ServerProcess {
     server: Child,
-    watchdog: Child,
+    watchdog: Watchdog,
 }
 
 impl ServerProcess {
@@ -38,7 +39,7 @@ impl ServerProcess {
             .process_group(0)
             .spawn()
             .map_err(|source| EmbeddedError::Run { program, source })?;
-        match watchdog(server.id(), if_orphaned) {
+        match Watchdog::start(server.id(), if_orphaned) {
             Ok(watchdog) => Ok(Self { server, watchdog }),
             Err(source) => {
                 let _ = server.kill();
@@ -86,25 +87,8 @@ impl Drop for ServerProcess {
     /// Ends the watchdog first: it must never signal a pid that the system has given to another
     /// process.
     fn drop(&mut self) {
-        let _ = self.watchdog.kill();
-        let _ = self.watchdog.wait();
+        self.watchdog.dismiss();
         let _ = self.server.kill();
         let _ = self.server.wait();
     }
-}
-
-/// Starts a shell that waits until this process's end of its pipe is closed, which the kernel does
-/// when this process dies, and then signals `pid`. Linux's parent-death signal would be sent as
-/// soon as the *thread* that spawned the server ends, and threads of an async runtime do end.
-fn watchdog(pid: u32, signal: Signal) -> std::io::Result<Child> {
-    let name = signal.as_str().trim_start_matches("SIG");
-    Command::new("/bin/sh")
-        .args(["-c", r#"trap "" INT TERM HUP; read -r _; kill -s "$0" "$1""#])
-        .args([name, &pid.to_string()])
-        .current_dir("/")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .process_group(0)
-        .spawn()
 }

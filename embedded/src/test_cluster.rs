@@ -78,7 +78,7 @@ pub async fn fault_proxy(url: &str) -> (FaultProxy, String) {
     (proxy, through)
 }
 
-/// Creates a copy of the database `template`, to which nobody may be connected. Returns its URL.
+/// Creates a copy of the database `template`, to which no session may be connected. Returns its URL.
 ///
 /// # Panics
 ///

@@ -56,7 +56,7 @@ pub struct BackfillWorker {
 
 /// The reason why a step of a backfill stopped.
 #[derive(Debug)]
-enum Halt {
+enum StopReason {
     /// Another process has taken the backfill, an operator has paused or cancelled it, or this
     /// process is stopping.
     NotOurs,
@@ -64,13 +64,13 @@ enum Halt {
     Stuck(String),
 }
 
-impl From<sqlx::Error> for Halt {
+impl From<sqlx::Error> for StopReason {
     fn from(error: sqlx::Error) -> Self {
         Self::Stuck(format!("the database: {error}"))
     }
 }
 
-impl From<Arc<ExecuteError>> for Halt {
+impl From<Arc<ExecuteError>> for StopReason {
     fn from(error: Arc<ExecuteError>) -> Self {
         Self::Stuck(error.to_string())
     }
@@ -97,13 +97,13 @@ impl BackfillWorker {
     async fn attend(&self, lease: &Lease) {
         let task = &lease.task;
         let ended = match (&lease.release, lease.state.is_open()) {
-            (Some(wish), false) => self.release(lease, wish).await,
+            (Some(request), false) => self.release(lease, request).await,
             _ => self.backfill(lease).await,
         };
         let rest = match ended {
             Ok(()) => return tracing::info!(%task, "the work on a backfill is done"),
-            Err(Halt::NotOurs) => 0.0,
-            Err(Halt::Stuck(problem)) => {
+            Err(StopReason::NotOurs) => 0.0,
+            Err(StopReason::Stuck(problem)) => {
                 tracing::warn!(%task, "the backfill makes no progress: {problem}");
                 let (lease, problem) = (lease, &problem);
                 let report = |pool| async move { lease.report(&pool, problem).await };
@@ -125,7 +125,7 @@ impl BackfillWorker {
         Arc::new(options.with_topics_of(&self.sources.borrow()))
     }
 
-    async fn backfill(&self, lease: &Lease) -> Result<(), Halt> {
+    async fn backfill(&self, lease: &Lease) -> Result<(), StopReason> {
         self.check_task(lease).await?;
         self.settle(lease).await?;
         if !lease.is_planned {
@@ -135,27 +135,27 @@ impl BackfillWorker {
             let planned = &planned;
             let plan = |pool| async move { lease.plan(&pool, planned).await };
             if !self.database.call(plan).await? {
-                return Err(Halt::NotOurs);
+                return Err(StopReason::NotOurs);
             }
         }
         self.count(lease).await
     }
 
     /// Fails if the task takes no actions at present; its backfill then waits.
-    async fn check_task(&self, lease: &Lease) -> Result<(), Halt> {
+    async fn check_task(&self, lease: &Lease) -> Result<(), StopReason> {
         let newest = |pool| async move { self.queue.catalogue().newest(&pool).await };
         let catalogue = self.database.call(newest).await.map_err(Arc::new)?;
         match catalogue.task(&lease.task).map(|task| task.status) {
             Some(Status::Active) => Ok(()),
-            Some(Status::Paused) => Err(Halt::Stuck(
+            Some(Status::Paused) => Err(StopReason::Stuck(
                 "the task is paused; the backfill continues when it is resumed".to_owned(),
             )),
-            Some(Status::Retired) | None => Err(Halt::NotOurs),
+            Some(Status::Retired) | None => Err(StopReason::NotOurs),
         }
     }
 
     /// Settles where the past ends in every lane, including lanes without traffic.
-    async fn settle(&self, lease: &Lease) -> Result<(), Halt> {
+    async fn settle(&self, lease: &Lease) -> Result<(), StopReason> {
         let unsettled = |pool| async move { bounds::unsettled_lanes(&pool, &lease.task).await };
         let lanes = self.database.call(unsettled).await?;
         if lanes.is_empty() {
@@ -168,23 +168,23 @@ impl BackfillWorker {
     }
 
     /// Applies items as background work and renews the lease meanwhile.
-    async fn apply(&self, lease: &Lease, items: Vec<Item>) -> Result<Vec<Applied>, Halt> {
+    async fn apply(&self, lease: &Lease, items: Vec<Item>) -> Result<Vec<Applied>, StopReason> {
         let mut submission = self.queue.submit(items);
         loop {
             tokio::select! {
                 applied = &mut submission => return Ok(applied?),
-                () = self.stopped.cancelled() => return Err(Halt::NotOurs),
+                () = self.stopped.cancelled() => return Err(StopReason::NotOurs),
                 () = tokio::time::sleep(RENEW_EVERY) => self.renew(lease).await?,
             }
         }
     }
 
-    async fn renew(&self, lease: &Lease) -> Result<(), Halt> {
+    async fn renew(&self, lease: &Lease) -> Result<(), StopReason> {
         go_on(lease, self.database.call(|pool| async move { lease.renew(&pool).await }).await?)
     }
 }
 
 /// Fails if the backfill was paused, cancelled or taken by another process since the lease began.
-fn go_on(lease: &Lease, state: Option<BackfillState>) -> Result<(), Halt> {
-    if state == Some(lease.state) { Ok(()) } else { Err(Halt::NotOurs) }
+fn go_on(lease: &Lease, state: Option<BackfillState>) -> Result<(), StopReason> {
+    if state == Some(lease.state) { Ok(()) } else { Err(StopReason::NotOurs) }
 }

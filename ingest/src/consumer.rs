@@ -69,7 +69,7 @@ pub struct Consumer {
     pub queries: watch::Sender<Vec<OffsetQuery>>,
     /// Cancelled for an orderly stop.
     pub stopped: CancellationToken,
-    /// Cancelled once nobody waits for a batch any longer: at the end, or after a part has failed.
+    /// Cancelled once no part waits for a batch any longer: at the end, or after a part has failed.
     pub abandoned: CancellationToken,
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use plaudit_actions::topic_name::{self, InvalidTopicName};
 use rdkafka::error::KafkaError;
 
 use crate::options::IngestOptions;
@@ -19,10 +20,9 @@ pub enum IngestError {
     /// Neither the settings nor a source file name a topic.
     #[error("no topics are configured to be read; name them by `kafka.topics`")]
     NoTopics,
-    /// A topic's name is invalid. With it in the subscription, the Kafka client would join no
-    /// group.
-    #[error("{0:?} can't be the name of a topic; Kafka takes 1 to 249 of a-z A-Z 0-9 . _ -")]
-    TopicName(String),
+    /// A topic's name is invalid.
+    #[error(transparent)]
+    TopicName(#[from] InvalidTopicName),
     /// A topic is named twice. One of the two may be a typing error.
     #[error("the topic {0} is named twice; remove one of both")]
     TopicTwice(String),
@@ -43,15 +43,7 @@ pub enum IngestError {
 
 /// Refuses options that can't work with any broker.
 pub fn check(options: &IngestOptions) -> Result<(), IngestError> {
-    let is_legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
-    let can_be = |topic: &&String| {
-        (1..=249).contains(&topic.len())
-            && topic.chars().all(is_legal)
-            && !matches!(topic.as_str(), "." | "..")
-    };
-    if let Some(topic) = options.topics.iter().find(|topic| !can_be(topic)) {
-        return Err(IngestError::TopicName(topic.clone()));
-    }
+    options.topics.iter().try_for_each(|topic| topic_name::check(topic))?;
     let mut named = BTreeSet::new();
     if let Some(topic) = options.topics.iter().find(|topic| !named.insert(topic.as_str())) {
         return Err(IngestError::TopicTwice(topic.clone()));
@@ -94,14 +86,12 @@ mod tests {
 
     #[test]
     fn a_name_that_no_topic_can_have_is_refused() {
-        let checked = |topic: &str| check(&IngestOptions::new("b", vec![topic.to_owned()], "g"));
-        for topic in ["plaudit.actions", "a", "Game_Teams-v2", &"x".repeat(249)] {
-            checked(topic).unwrap();
-        }
-        for topic in ["", ".", "..", "a b", "a/b", "ä", "^regex.*", &"x".repeat(250)] {
-            let error = checked(topic).unwrap_err().to_string();
-            assert!(error.contains(topic) && error.contains("249"), "{error}");
-        }
+        let checked = |topics: &[&str]| {
+            let topics = topics.iter().map(|topic| (*topic).to_owned()).collect();
+            check(&IngestOptions::new("b", topics, "g")).map_err(|error| error.to_string())
+        };
+        checked(&["plaudit.actions"]).unwrap();
+        assert!(checked(&["a", ".."]).unwrap_err().contains("\"..\" can't be"));
     }
 
     #[test]

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::error::{self, IngestError};
+use crate::error::IngestError;
 use crate::health::IngestHealth;
 use crate::options::IngestOptions;
 use crate::session::SessionContext;
@@ -43,11 +43,6 @@ impl Ingest {
         sources: watch::Receiver<Arc<Sources>>,
         stopped: CancellationToken,
     ) -> Result<Self, IngestError> {
-        let all = options.clone().with_topics_of(&sources.borrow());
-        if all.topics.is_empty() {
-            return Err(IngestError::NoTopics);
-        }
-        error::check(&all)?;
         let health = Arc::new(IngestHealth::default());
         let context = SessionContext {
             options,

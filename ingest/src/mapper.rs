@@ -69,7 +69,7 @@ pub struct Mapper {
     /// The pass over a partition that ended at a record with an unavailable schema. The rest of
     /// that pass is dropped, since the partition goes back to that record.
     pub withheld: BTreeMap<SourcePartition, u64>,
-    /// Cancelled once nobody waits for the work.
+    /// Cancelled once no part waits for the work.
     pub abandoned: CancellationToken,
 }
 
@@ -130,8 +130,8 @@ impl Mapper {
             && self.withheld.get(&polled.read_up_to().0) == Some(&polled.pass())
     }
 
-    /// Drops this record and the rest of its pass, and tells the consumer before the batch counts
-    /// as mapped.
+    /// Drops this record and the rest of its pass, and signals that to the consumer before the
+    /// batch counts as mapped.
     fn withhold(&mut self, at: SourcePartition, pass: u64, why: String) {
         self.withheld.insert(at.clone(), pass);
         // The consumer's thread is gone only if nothing will be stored.

@@ -2,8 +2,6 @@
 
 mod headers;
 
-pub use headers::read as read_headers;
-
 use jiff::Timestamp;
 use plaudit_actions::record::RawRecord;
 use rdkafka::Message as _;
@@ -20,7 +18,7 @@ pub fn as_record<'m>(message: &'m BorrowedMessage<'_>) -> RawRecord<'m> {
             .to_millis()
             .and_then(|ms| Timestamp::from_millisecond(ms).ok()),
         key: message.key(),
-        headers: message.headers().map(read_headers).unwrap_or_default(),
+        headers: message.headers().map(headers::read).unwrap_or_default(),
         value: message.payload(),
     }
 }

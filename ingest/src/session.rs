@@ -15,7 +15,7 @@ use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::consumer::{self, Consumer};
-use crate::error::IngestError;
+use crate::error::{self, IngestError};
 use crate::health::{IngestHealth, Subject};
 use crate::mapper::{Mapper, MapperBatch};
 use crate::offsets::progress_recorder;
@@ -156,11 +156,15 @@ impl SessionContext {
         }
     }
 
-    /// Starts all parts.
+    /// Starts all parts. Fails if the options, or the topics of the current sources, can't work with
+    /// any broker.
     pub fn start(&self) -> Result<Session, IngestError> {
         let Self { queue, database, health, .. } = self;
-        let options = Arc::new(self.current_options());
-        let options = &options;
+        let options = &Arc::new(self.current_options());
+        if options.topics.is_empty() {
+            return Err(IngestError::NoTopics);
+        }
+        error::check(options)?;
         let stopped = self.stopped.child_token();
         for topic in &options.topics {
             // A series that exists from the start shows its first increase.
@@ -205,17 +209,18 @@ impl SessionContext {
             stopped: stopped.clone(),
             abandoned: abandoned.clone(),
         };
-        let (tell, polling) = oneshot::channel();
+        let (ended_sender, polling) = oneshot::channel();
         thread::Builder::new().name("ingest".to_owned()).spawn(move || {
             let ended = catch_unwind(AssertUnwindSafe(|| consumer.run(client)));
             // The receiver is gone if the runtime has ended.
-            let _ = tell.send(ended.map_err(|panic| described("the thread that polls", &*panic)));
+            let _ = ended_sender
+                .send(ended.map_err(|panic| described("the thread that polls", &*panic)));
         })?;
         let topics = options.topics.clone();
         Ok(Session { topics, stopped, abandoned, polling: Some(polling), mapping, tasks })
     }
 
-    /// Starts one mapper thread per worker. Nobody waits for these threads to end: a mapping may
+    /// Starts one mapper thread per worker. No part waits for these threads to end: a mapping may
     /// take a while, but is harmless once its work is abandoned.
     #[expect(clippy::type_complexity, reason = "taken apart at once by its only caller")]
     fn start_mappers(
@@ -227,7 +232,7 @@ impl SessionContext {
         Vec<mpsc::Sender<(BatchId, MapperBatch)>>,
         tokio_mpsc::UnboundedReceiver<String>,
     )> {
-        let (tell, mapping) = tokio_mpsc::unbounded_channel();
+        let (panics, mapping) = tokio_mpsc::unbounded_channel();
         let router = Router::new(
             self.sources.clone(),
             self.queue.lane_count(),
@@ -246,10 +251,10 @@ impl SessionContext {
                 withheld: BTreeMap::new(),
                 abandoned: abandoned.clone(),
             };
-            let tell = tell.clone();
+            let panics = panics.clone();
             thread::Builder::new().name("ingest-map".to_owned()).spawn(move || {
                 if let Err(panic) = catch_unwind(AssertUnwindSafe(|| mapper.run())) {
-                    let _ = tell.send(described("a thread that maps records", &*panic));
+                    let _ = panics.send(described("a thread that maps records", &*panic));
                 }
             })?;
             senders.push(sender);
@@ -272,7 +277,7 @@ impl Session {
         }
     }
 
-    /// Waits for the end of all parts. They must have been told to stop.
+    /// Waits for the end of all parts. `stopped` must be cancelled.
     async fn finish(mut self) {
         if let Some(Ok(Err(why))) = match self.polling.take() {
             Some(polling) => Some(polling.await),

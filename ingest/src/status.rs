@@ -8,7 +8,7 @@ use serde::Serialize;
 use sqlx::PgPool;
 
 use crate::error::{IngestError, check};
-use crate::offsets::partition_state::{PartitionState, judge};
+use crate::offsets::partition_state::{PartitionState, decide};
 use crate::options::IngestOptions;
 use crate::source_partition::SourcePartition;
 use crate::topic_monitor::broker::Broker;
@@ -139,7 +139,7 @@ fn topic_status(topic: &Remembered, answer: &OffsetAnswer) -> TopicStatus {
         let Some(marks) = answer.watermarks.get(&at).copied() else { continue };
         let committed_offset = answer.committed.get(&at).copied();
         let memory = topic.memory(partition, committed_offset, None);
-        let lost = match judge(marks, memory) {
+        let lost = match decide(marks, memory) {
             PartitionState::Gap { from, until } => until - from,
             PartitionState::Recreated { .. } => {
                 recreated = true;

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::connection_error::ConnectionError;
 use crate::health::{IngestHealth, PartitionStanding, Subject};
-use crate::offsets::partition_state::{Memory, PartitionState, Watermarks, judge};
+use crate::offsets::partition_state::{Memory, PartitionState, Watermarks, decide};
 use crate::offsets::query::{OffsetQuery, OffsetReport};
 use crate::options::IngestOptions;
 use crate::signal::Signal;
@@ -120,7 +120,7 @@ impl TopicMonitor {
         let remembered = match read.await {
             Ok(remembered) => remembered,
             Err(error) => {
-                let problem = format!("what was read of the topics can't be looked up: {error}");
+                let problem = format!("the stored offsets of the topics can't be read: {error}");
                 return self.health.report(Subject::TopicMonitor, problem);
             }
         };
@@ -139,8 +139,8 @@ impl TopicMonitor {
         self.health.resolve(&Subject::Broker);
         for topic in &remembered {
             let asked: Vec<_> = queries.iter().filter(|q| q.at.topic == topic.topic).collect();
-            if let Err(error) = self.judge_topic(topic, &asked, &answer).await {
-                let problem = format!("what was read of {} can't be noted: {error}", topic.topic);
+            if let Err(error) = self.check_topic(topic, &asked, &answer).await {
+                let problem = format!("the offsets of {} can't be stored: {error}", topic.topic);
                 self.health.report(Subject::TopicMonitor, problem);
             }
         }
@@ -162,8 +162,8 @@ impl TopicMonitor {
             .collect();
         // If any partition of a topic waits to be read, all of the topic's partitions are compared
         // first.
-        let judged = remembered.iter().filter(|r| unsure.iter().any(|at| at.topic == r.topic));
-        let whole = judged.flat_map(|r| {
+        let unverified = remembered.iter().filter(|r| unsure.iter().any(|at| at.topic == r.topic));
+        let whole = unverified.flat_map(|r| {
             let partitions = r.known.keys().filter(|p| **p != REFUSED);
             partitions.map(|p| SourcePartition { topic: Arc::clone(&r.topic), partition: *p })
         });
@@ -201,7 +201,7 @@ impl TopicMonitor {
         self.database.call(note).await
     }
 
-    async fn judge_topic(
+    async fn check_topic(
         &self,
         topic: &Remembered,
         asked: &[&OffsetQuery],
@@ -230,7 +230,7 @@ impl TopicMonitor {
             let cursor = query.cursor.filter(|_| same_topic);
             let running = query.standing == PartitionStanding::Running && same_topic;
             let committed = answer.committed.get(&query.at).copied();
-            let state = judge(*marks, topic.memory(query.at.partition, committed, cursor));
+            let state = decide(*marks, topic.memory(query.at.partition, committed, cursor));
             recreated |= matches!(state, PartitionState::Recreated { .. }) && !running;
             if !running {
                 states.push((*query, state));

@@ -70,7 +70,7 @@ pub struct Worker {
     pub batches: UnboundedReceiver<WorkerBatch>,
     pub signals: mpsc::Sender<Signal>,
     pub health: Arc<IngestHealth>,
-    /// Cancelled once nobody waits for the work.
+    /// Cancelled once no part waits for the work.
     pub abandoned: CancellationToken,
 }
 
@@ -105,7 +105,7 @@ impl Worker {
 
     /// Submits a share at once, since each lane of the queue is first in, first out. The returned
     /// future waits until the share is applied. Each share is submitted on its own, so that a lane
-    /// that somebody else holds locked delays only its own share.
+    /// that another process holds locked delays only its own share.
     fn submit(
         &self,
         batch: BatchId,

@@ -12,6 +12,7 @@ use plaudit_domain::user_tasks::{ParkedVerdict, Resolution};
 use plaudit_event_store::catalogue_store::Author;
 use plaudit_event_store::operations::{self, OperationKind};
 use plaudit_event_store::parked::{self, Parked};
+use plaudit_event_store::pool::{ANSWER_MAX, within};
 use plaudit_event_store::{Applied, CommandQueue, Item, Origin, Outcome, ParkedResolution, Work};
 use sqlx::PgPool;
 use tokio::sync::watch;
@@ -131,7 +132,7 @@ impl Resolver {
         let parked = self.find(id).await?;
         let operator = Operator { by: by.to_owned(), reason: Some(reason.clone()) };
         let item = self.item(&parked, ParkedVerdict::Discard { reason }, &operator.by, vec![]);
-        let applied = self.commands.submit(vec![item]).await?;
+        let applied = in_time(self.commands.submit(vec![item])).await?;
         let mut released = self.begun(id, &applied[0]).await?;
         if user_of(&parked).is_none() {
             self.record(OperationKind::DiscardParked, id, &operator).await?;
@@ -151,12 +152,13 @@ impl Resolver {
         operator: &Operator,
     ) -> Result<(), ResolveError> {
         let Operator { by, reason } = operator.clone();
-        operations::record(kind, &id.to_string(), &Author { by, reason }, &self.pool).await?;
-        Ok(())
+        let (id, author) = (id.to_string(), Author { by, reason });
+        in_time(operations::record(kind, &id, &author, &self.pool)).await
     }
 
     async fn find(&self, id: Uuid) -> Result<Parked, ResolveError> {
-        let parked = parked::find(&self.pool, id).await?.ok_or(ResolveError::Unknown(id))?;
+        let found = in_time(parked::find(&self.pool, id)).await?;
+        let parked = found.ok_or(ResolveError::Unknown(id))?;
         match parked.resolved {
             None => Ok(parked),
             Some(resolved) => Err(ResolveError::Resolved {
@@ -168,8 +170,8 @@ impl Resolver {
         }
     }
 
-    /// Turns the outcome of a decision into its result. If somebody else decided between
-    /// [`Self::find`] and the batch, the error names them.
+    /// Turns the outcome of a decision into its result. If another operator decided
+    /// between [`Self::find`] and the batch, the error names them.
     async fn begun(&self, id: Uuid, applied: &Applied) -> Result<Released, ResolveError> {
         match &applied.outcome {
             Outcome::ParkedResolved { applied: count, duplicates } => Ok(Released {
@@ -221,7 +223,7 @@ impl Resolver {
     ) -> Result<Applied, ResolveError> {
         let actions = self.actions_of(parked).await?;
         let item = self.item(parked, verdict, &operator.by, actions);
-        Ok(self.commands.submit(vec![item]).await?.remove(0))
+        Ok(in_time(self.commands.submit(vec![item])).await?.remove(0))
     }
 
     /// Releases a record that names no user and may hold actions of several. The actions are
@@ -240,7 +242,7 @@ impl Resolver {
             work: Work::Action(action),
             origin: origin(parked),
         });
-        let applied = self.commands.submit(items.collect()).await?;
+        let applied = in_time(self.commands.submit(items.collect())).await?;
         let count = |wanted: &Outcome| applied.iter().filter(|a| a.outcome == *wanted).count();
         let (accepted, duplicates) = (count(&Outcome::Accepted), count(&Outcome::Duplicate));
         // If an action waits behind another record of its user, it is parked in a record of its
@@ -253,8 +255,8 @@ impl Resolver {
             [one] => Some(one.position),
             _ => None,
         };
-        let noted =
-            self.commands.submit(vec![self.item(parked, verdict, &operator.by, vec![])]).await?;
+        let decision = self.item(parked, verdict, &operator.by, vec![]);
+        let noted = in_time(self.commands.submit(vec![decision])).await?;
         let noted = self.begun(parked.id, &noted[0]).await?;
         self.record(OperationKind::ReleaseParked, parked.id, operator).await?;
         Ok(Released { applied: accepted, duplicates, stopped, position, ..noted })
@@ -273,7 +275,8 @@ impl Resolver {
         let Some(user) = &first.user else { return Ok(()) };
         let reason = Some(format!("waited behind the parked record {}", first.id));
         loop {
-            let queue = parked::queue_of(&self.pool, first.lane, user, QUEUE_PAGE).await?;
+            let queue = parked::queue_of(&self.pool, first.lane, user, QUEUE_PAGE);
+            let queue = in_time(queue).await?;
             let mut items = Vec::with_capacity(queue.len());
             let mut stopped = None;
             for waiting in &queue {
@@ -297,7 +300,7 @@ impl Resolver {
                 released.stopped = stopped;
                 return Ok(());
             }
-            let applied = self.commands.submit(items).await?;
+            let applied = in_time(self.commands.submit(items)).await?;
             for (waiting, applied) in queue.iter().zip(&applied) {
                 released.position = Some(applied.position);
                 match &applied.outcome {
@@ -306,7 +309,7 @@ impl Resolver {
                         released.duplicates += duplicates;
                         released.followed += 1;
                     }
-                    // Somebody else has released or discarded it since.
+                    // Another operator has released or discarded it since.
                     Outcome::NotParked => {}
                     other => {
                         let reason = refusal(waiting.id, other).to_string();
@@ -317,6 +320,15 @@ impl Resolver {
             }
         }
     }
+}
+
+/// Waits for one answer of the database or the queue. A release has no time limit as a whole, since
+/// many records may follow the first.
+async fn in_time<T, E>(asked: impl Future<Output = Result<T, E>>) -> Result<T, ResolveError>
+where
+    ResolveError: From<E>,
+{
+    within(ANSWER_MAX, async { asked.await.map_err(ResolveError::from) }).await
 }
 
 fn refusal(id: Uuid, outcome: &Outcome) -> ResolveError {

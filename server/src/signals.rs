@@ -51,7 +51,7 @@ impl ShutdownSignals {
                         std::thread::spawn(move || exit_late(after));
                     }
                     if sender.send(()).is_err() {
-                        return; // nobody waits any more; the process is about to end
+                        return; // no task waits any more; the process is about to end
                     }
                 }
             });
@@ -88,7 +88,7 @@ fn exit_late(after: Duration) {
         std::process::abort();
     });
     crate::output::errln!(
-        "plaudit: stopped {:.1} s after the signal with work unfinished; what is not committed is redone after the next start",
+        "plaudit: stopped {:.1} s after the signal with work unfinished; uncommitted work is repeated after the next start",
         after.as_secs_f64()
     );
     std::process::exit(1)

@@ -166,30 +166,31 @@ async fn checked(pool: PgPool) -> Result<(PgPool, LaneCount), Failure> {
     Ok((pool, lane_count))
 }
 
+/// The database did not answer a command within this time.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the database did not answer within {} s; is the network to the host of `database.url` in order? What was asked \
+     for may have been done, so look before you repeat it",
+    .0.as_secs_f32()
+)]
+pub struct NoAnswer(Duration);
+
 /// Waits for an answer of the database to a command or a starting process. A connection that has
 /// fallen silent must not keep an operator waiting for ever.
 pub async fn answer<T, E>(asked: impl Future<Output = Result<T, E>>) -> Result<T, Failure>
 where
     Failure: From<E>,
 {
-    answer_within(pool::ANSWER_MAX, asked).await
+    Ok(answer_within(pool::ANSWER_MAX, asked).await??)
 }
 
-async fn answer_within<T, E>(
+/// Waits at most `limit`, for commands that report an error of their own. The inner result is the
+/// answer.
+pub async fn answer_within<T>(
     limit: Duration,
-    asked: impl Future<Output = Result<T, E>>,
-) -> Result<T, Failure>
-where
-    Failure: From<E>,
-{
-    let silent = |_| {
-        Failure::new(format!(
-            "the database did not answer within {} s; what was asked for may have been done, so look before you \
-             repeat it",
-            limit.as_secs_f32()
-        ))
-    };
-    Ok(tokio::time::timeout(limit, asked).await.map_err(silent)??)
+    asked: impl Future<Output = T>,
+) -> Result<T, NoAnswer> {
+    tokio::time::timeout(limit, asked).await.map_err(|_| NoAnswer(limit))
 }
 
 /// Connections for writing besides those of the workers: for batches of delivery and of operators.
@@ -235,7 +236,9 @@ mod tests {
     async fn a_database_that_falls_silent_ends_a_command() {
         let silent = std::future::pending::<Result<(), sqlx::Error>>();
         let failure = answer_within(Duration::from_millis(10), silent).await.unwrap_err();
-        assert!(failure.to_string().contains("did not answer within 0.01 s"), "{failure}");
+        let failure = failure.to_string();
+        assert!(failure.contains("did not answer within 0.01 s"), "{failure}");
+        assert!(failure.contains("`database.url`"), "{failure}");
         assert_eq!(answer(async { Ok::<_, sqlx::Error>(1) }).await.unwrap(), 1);
     }
 }

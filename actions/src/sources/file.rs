@@ -10,6 +10,7 @@ use super::error::SourceError;
 use super::mapping::Mapping;
 use super::variables;
 use crate::formats::Format;
+use crate::topic_name;
 
 /// The largest source file, in bytes.
 const FILE_BYTES_MAX: usize = 1024 * 1024;
@@ -159,13 +160,8 @@ impl Parser<'_> {
         let node = self.required(fields, "topic")?;
         let path = fields.path_of("topic");
         let topic = self.text(node, &path)?;
-        // The names that Kafka allows.
-        let allowed = |c: char| c.is_ascii_alphanumeric() || ['.', '_', '-'].contains(&c);
-        if (1..=249).contains(&topic.len()) && topic.chars().all(allowed) {
-            return Some(topic.to_owned());
-        }
-        self.error(node, &path, "a topic is 1 to 249 of a-z, A-Z, 0-9, '.', '_' and '-'");
-        None
+        topic_name::check(topic).map_err(|why| self.error(node, &path, why)).ok()?;
+        Some(topic.to_owned())
     }
 
     fn format(&mut self, fields: &Fields<'_, '_>) -> Option<Format> {

@@ -75,6 +75,8 @@ fn a_reason_is_one_short_line() {
         let parked = parked(Sources::default().map(&record).unwrap()).remove(0);
         assert_eq!((&parked.user, parked.repairable), (&None, false));
         let why = parked.reason;
-        assert!(why.chars().count() <= REASON_CHARS_MAX + 1 && !why.contains('\n'), "{why}");
+        assert!(why.chars().count() <= REASON_CHARS_MAX && !why.contains('\n'), "{why}");
     }
+    assert_eq!(one_line("four", 4), "four");
+    assert_eq!(one_line("fi\nve5", 4), "fi …");
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use plaudit_domain::user_tasks::RewardState;
+use plaudit_event_store::pool::{ANSWER_MAX, within};
 use plaudit_event_store::rewards::handed_over;
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -36,7 +37,7 @@ impl Deadlines {
         };
         let due: Vec<_> = grants.iter().filter(is_due).collect();
         let ids: Vec<_> = due.iter().map(|found| (found.lane, found.grant)).collect();
-        let underway = handed_over::underway(&ids, connection).await?;
+        let underway = within(ANSWER_MAX, handed_over::underway(&ids, connection)).await?;
         let now = Timestamp::now();
         let overdue = due.into_iter().filter(|found| {
             let delivery = underway.get(&found.grant);

@@ -7,6 +7,7 @@ use plaudit_domain::catalogue::definition::ClaimMode;
 use plaudit_domain::ids::UserId;
 use plaudit_domain::lane::Lane;
 use plaudit_domain::user_tasks::{Event, Reward, RewardState, UnclaimedRewards};
+use plaudit_event_store::pool::{ANSWER_MAX, within};
 use plaudit_event_store::reader::{self, LaneSpan};
 use plaudit_event_store::rewards::{by_grant, grants};
 use sqlx::PgConnection;
@@ -39,7 +40,8 @@ pub(super) async fn grants_of(
     let mut ignored: HashMap<Uuid, IgnoredPayment> = HashMap::new();
     let (mut after, mut unreadable) = (span.after, 0);
     loop {
-        let page = reader::delivery_page(span.lane, after, span.up_to, PAGE, connection).await?;
+        let page = reader::delivery_page(span.lane, after, span.up_to, PAGE, connection);
+        let page = within(ANSWER_MAX, page).await?;
         let is_last = i64::try_from(page.len()).is_ok_and(|count| count < PAGE);
         for entry in page {
             let recorded = match entry {
@@ -99,10 +101,11 @@ async fn revoked(
     let mut revoked = Vec::new();
     for chunk in reported.chunks(LOOKED_UP) {
         // Most of these grants were delivered before: their payer confirmed them twice.
-        let states = grants::states(chunk, connection).await?;
+        let states = within(ANSWER_MAX, grants::states(chunk, connection)).await?;
         let is_revoked = |grant: &Uuid| states.get(grant) == Some(&RewardState::Revoked);
         let ids: Vec<_> = chunk.iter().map(|(_, grant)| *grant).filter(is_revoked).collect();
-        for (user, row) in by_grant::of_any_lane(&ids, connection).await? {
+        let rows = within(ANSWER_MAX, by_grant::of_any_lane(&ids, connection)).await?;
+        for (user, row) in rows {
             let Reward { grant, amount, .. } = row.reward;
             let Some(report) = ignored.get(&grant).filter(|report| report.user == user) else {
                 continue;

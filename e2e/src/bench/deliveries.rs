@@ -66,7 +66,7 @@ async fn flow(place: &Place, load: Load) -> Outcome<Run> {
     for topic in [&name, &rewards] {
         place.kafka.create_topic(topic, PARTITIONS).await?;
     }
-    owe(&database, load.backlog).await?;
+    add_undelivered(&database, load.backlog).await?;
     let (brokers, topic) = (place.kafka.brokers(), name.clone());
     let users = (records / MILESTONES).max(1);
     tokio::task::spawn_blocking(move || kafka::fill_in_turn(&brokers, &topic, records, users))
@@ -133,10 +133,10 @@ fn channels() -> String {
 
 /// Adds undelivered grants of other users: sent but never confirmed, or waiting for a dead
 /// endpoint.
-async fn owe(database: &Database, count: u64) -> Outcome<()> {
+async fn add_undelivered(database: &Database, count: u64) -> Outcome<()> {
     let lanes = i64::from(database.lane_count.get());
     let both = "from (
-            select n, (n % $2)::smallint lane, 'owed-' || n user_id, md5('owed' || n)::uuid grant_id
+            select n, (n % $2)::smallint lane, 'undelivered-' || n user_id, md5('undelivered' || n)::uuid grant_id
             from generate_series(1, $1) n
         ) o";
     let rows = format!(

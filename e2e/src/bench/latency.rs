@@ -95,6 +95,9 @@ pub async fn run(place: &Place, rate: u64, seconds: u64) -> Outcome<Found> {
     producing.await??;
     child.kill().await?;
     database.finish(place).await?;
+    if times.is_empty() {
+        return Err(format!("no action was timed at {rate} actions/s in {seconds} s").into());
+    }
     times.sort_by(f64::total_cmp);
     let at = |share: f64| times[((times.len() - 1) as f64 * share) as usize];
     Ok(Found { rate, p50_ms: at(0.5), p99_ms: at(0.99), max_ms: at(1.0), samples: times.len() })

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::Parser;
+use clap::{Parser, value_parser};
 use plaudit_e2e::soak::{self, Options};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -13,21 +13,21 @@ use tracing_subscriber::EnvFilter;
 /// Produces traffic while everything is killed and restarted; then every user's books must balance.
 #[derive(Debug, Parser)]
 struct Cli {
-    /// Minutes for which records are produced.
-    #[arg(long, default_value_t = 10.0)]
-    minutes: f64,
+    /// Minutes for which records are produced, 0.1 to 1440.
+    #[arg(long, default_value = "10", value_parser = minutes, value_name = "MINUTES")]
+    minutes: Duration,
     /// Repeats the traffic and the order of faults. The default is taken from the clock.
     #[arg(long)]
     seed: Option<u64>,
-    /// Records per second.
-    #[arg(long, default_value_t = 2000)]
+    /// Records per second, 1 to 1,000,000.
+    #[arg(long, default_value_t = 2000, value_parser = value_parser!(u32).range(1..=1_000_000))]
     rate: u32,
-    /// Users.
-    #[arg(long, default_value_t = 2000)]
+    /// Users, 1 to 1,000,000.
+    #[arg(long, default_value_t = 2000, value_parser = value_parser!(u32).range(1..=1_000_000))]
     users: u32,
-    /// The most changes of zone of a user in the nine days that are played. Plaudit takes 64 within
-    /// 800 days.
-    #[arg(long, default_value_t = 40)]
+    /// The most changes of zone of a user in the nine days that are played, up to 64. Plaudit takes
+    /// 64 changes within 800 days as they come.
+    #[arg(long, default_value_t = 40, value_parser = value_parser!(u32).range(..=64))]
     zones_max: u32,
     /// The program under test. The default is the one beside this program.
     #[arg(long, value_name = "PATH")]
@@ -55,7 +55,7 @@ async fn main() -> ExitCode {
         }
     };
     let options = Options {
-        time: Duration::from_secs_f64(cli.minutes.max(0.0) * 60.0),
+        time: cli.minutes,
         rate: cli.rate,
         users: cli.users,
         zones_max: cli.zones_max,
@@ -79,6 +79,13 @@ async fn main() -> ExitCode {
     }
 }
 
+/// Parses the time of a soak. A shorter one would send no record.
+fn minutes(text: &str) -> Result<Duration, String> {
+    let parsed = text.parse().ok().filter(|minutes: &f64| (0.1..=1440.0).contains(minutes));
+    let minutes = parsed.ok_or("expected a number of minutes from 0.1 to 1440")?;
+    Ok(Duration::from_secs_f64(minutes * 60.0))
+}
+
 async fn stop_on_signal(stop: CancellationToken) {
     let signals = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
     if let (Ok(mut terminate), Ok(mut interrupt)) = signals {
@@ -87,5 +94,23 @@ async fn stop_on_signal(stop: CancellationToken) {
             _ = interrupt.recv() => {}
         }
         stop.cancel();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_under_which_no_record_is_sent_are_refused() {
+        let parsed = |argument: &str| Cli::try_parse_from(["soak", argument]);
+        assert_eq!(parsed("--minutes=0.5").unwrap().minutes, Duration::from_secs(30));
+        for minutes in ["0", "-1", "NaN", "inf", "x", "0.01"] {
+            let error = parsed(&format!("--minutes={minutes}")).unwrap_err().to_string();
+            assert!(error.contains("minutes from 0.1 to 1440"), "{error}");
+        }
+        for argument in ["--rate=0", "--users=0", "--zones-max=65"] {
+            assert!(parsed(argument).is_err(), "{argument}");
+        }
     }
 }

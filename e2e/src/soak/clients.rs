@@ -35,7 +35,7 @@ pub struct Claim {
     pub receipt: Value,
 }
 
-/// Everything that the clients have been told.
+/// All answers that the clients have received.
 #[derive(Debug, Default)]
 pub struct Hands {
     /// All receipts.
@@ -97,7 +97,7 @@ impl Clients {
         running
     }
 
-    /// Locks everything that the clients have been told.
+    /// Locks all answers that the clients have received.
     pub fn hands(&self) -> MutexGuard<'_, Hands> {
         self.hands.lock().unwrap_or_else(PoisonError::into_inner)
     }

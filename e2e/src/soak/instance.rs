@@ -2,16 +2,17 @@
 
 use std::fs::File;
 use std::path::PathBuf;
-use std::process::{ExitStatus, Stdio};
+use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use tokio::process::{Child, Command};
+use plaudit_embedded::{Watchdog, last_lines};
+use tokio::process::Child;
 
 use super::error::SoakError;
 use super::http::Api;
-use super::program::{Program, last_lines};
+use super::program::Program;
 
 /// Time limit from the start of the process until it is ready, with a margin for a busy machine.
 const READY_MAX: Duration = Duration::from_secs(60);
@@ -32,11 +33,11 @@ pub struct Instance {
     running: Option<Running>,
 }
 
-/// A process, and the shell that kills it if the soak itself is killed.
+/// A process, and the shell that kills it if the soak itself is killed. Dropped in this order.
 #[derive(Debug)]
 struct Running {
+    watchdog: Watchdog,
     server: Child,
-    watchdog: Child,
 }
 
 impl Instance {
@@ -56,8 +57,9 @@ impl Instance {
         command.env("PLAUDIT_KAFKA_INSTANCE_ID", &self.name);
         command.stdout(log.try_clone().map_err(SoakError::io(what()))?).stderr(log);
         let server = command.spawn().map_err(SoakError::io(what()))?;
-        let watchdog = watchdog(server.id().unwrap_or_default()).map_err(SoakError::io(what()))?;
-        self.running = Some(Running { server, watchdog });
+        let watchdog = Watchdog::start(server.id().unwrap_or_default(), Signal::SIGKILL);
+        let watchdog = watchdog.map_err(SoakError::io(what()))?;
+        self.running = Some(Running { watchdog, server });
         Ok(())
     }
 
@@ -83,7 +85,7 @@ impl Instance {
     /// Kills the process without warning.
     pub async fn kill(&mut self) {
         if let Some(mut running) = self.running.take() {
-            running.dismiss_watchdog().await;
+            running.watchdog.dismiss();
             let _ = running.server.kill().await; // it may have ended by itself
         }
     }
@@ -91,7 +93,7 @@ impl Instance {
     /// Stops the process in order. Returns its status, or `None` if it had to be killed.
     pub async fn stop(&mut self) -> Option<ExitStatus> {
         let mut running = self.running.take()?;
-        running.dismiss_watchdog().await;
+        running.watchdog.dismiss();
         if let Some(pid) = running.server.id().and_then(|pid| i32::try_from(pid).ok()) {
             let _ = kill(Pid::from_raw(pid), Signal::SIGTERM); // not waited for: still its own pid
         }
@@ -114,26 +116,4 @@ impl Instance {
         let text = std::fs::read(&self.log).unwrap_or_default();
         last_lines(&String::from_utf8_lossy(&text), 15)
     }
-}
-
-impl Running {
-    /// Ends the watchdog, which must go first: it must never signal a pid that the system has given
-    /// to another process.
-    async fn dismiss_watchdog(&mut self) {
-        let _ = self.watchdog.kill().await;
-    }
-}
-
-/// Starts a shell that waits until this process's end of its pipe is closed, which the kernel does
-/// when this process dies, and then kills `pid`.
-fn watchdog(pid: u32) -> std::io::Result<Child> {
-    Command::new("/bin/sh")
-        .args(["-c", r#"trap "" INT TERM HUP; read -r _; kill -s KILL "$0""#, &pid.to_string()])
-        .current_dir("/")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .process_group(0)
-        .kill_on_drop(true)
-        .spawn()
 }

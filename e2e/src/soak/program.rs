@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 use std::time::Duration;
 
+use plaudit_embedded::last_lines;
 use tokio::process::Command;
 
 use super::error::SoakError;
@@ -85,12 +86,6 @@ impl Program {
 pub fn said(output: &Output) -> String {
     let text = [output.stdout.as_slice(), output.stderr.as_slice()].concat();
     last_lines(&String::from_utf8_lossy(&text), 12)
-}
-
-/// Returns the last lines of a text.
-pub fn last_lines(text: &str, count: usize) -> String {
-    let lines: Vec<&str> = text.lines().collect();
-    lines[lines.len().saturating_sub(count)..].join("\n")
 }
 
 /// Finds `plaudit` in the folder of `exe`, and so of the same build profile. It must be built:

@@ -39,7 +39,7 @@ pub enum Meaning {
     /// An action, perhaps one that was sent before.
     Action(Arc<Action>),
     /// A record that must be parked, with these bytes.
-    SetAside(Vec<u8>),
+    Parked(Vec<u8>),
 }
 
 /// The numbers of unusual records.
@@ -75,13 +75,13 @@ pub struct Traffic {
 struct Life {
     /// The latest time of any action so far.
     latest: Option<Timestamp>,
-    zone_told_at: Option<Timestamp>,
+    zone_updated_at: Option<Timestamp>,
     /// The number of changes of zone so far.
     zones: u32,
 }
 
 impl Traffic {
-    /// Creates the traffic of `users` users, of about `records` records. Nobody changes zone more
+    /// Creates the traffic of `users` users, of about `records` records. No user changes zone more
     /// than `zones_max` times.
     pub fn new(seed: u64, users: u32, zones_max: u32, records: u64) -> Self {
         let now = Timestamp::now();
@@ -138,7 +138,7 @@ impl Traffic {
         let life = &mut self.users[action.user as usize];
         life.latest = life.latest.max(Some(action.time));
         if let Deed::UserUpdated(Some(_)) = action.deed {
-            life.zone_told_at = life.zone_told_at.max(Some(action.time));
+            life.zone_updated_at = life.zone_updated_at.max(Some(action.time));
             life.zones += 1;
         }
         let action = Arc::new(action);
@@ -199,9 +199,11 @@ impl Traffic {
         };
         if let (Deed::UserUpdated(_), Some(latest)) = (deed, life.latest) {
             let older = self.rng.chance(100);
-            time = match life.zone_told_at.filter(|_| older) {
+            time = match life.zone_updated_at.filter(|_| older) {
                 // It arrives after a newer update.
-                Some(told) => told - SignedDuration::from_millis(self.rng.between(1, 3_600_000)),
+                Some(updated) => {
+                    updated - SignedDuration::from_millis(self.rng.between(1, 3_600_000))
+                }
                 // Newer than everything the user did, so that past periods stay as they are.
                 None => latest.max(time) + SignedDuration::from_secs(1),
             };

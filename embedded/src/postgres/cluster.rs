@@ -2,7 +2,7 @@
 
 use crate::EmbeddedError;
 use crate::account::Account;
-use crate::owned_dir::{OwnedDir, last_lines};
+use crate::owned_dir::{LINES_MAX, OwnedDir, last_lines};
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, symlink};
@@ -48,10 +48,10 @@ fn reachable_dir(dir: &Path, account: &Account) -> Result<PathBuf, EmbeddedError
             source,
         })?;
         let account_uid = if let Account::Postgres { uid, .. } = account { *uid } else { 0 };
-        // Anybody may write to /var/tmp, so the folder may be somebody else's.
+        // Every user may write to /var/tmp, so the folder may belong to another one.
         if !found.is_dir() || ![0, account_uid].contains(&found.uid()) || found.mode() & 0o077 != 0
         {
-            let source = std::io::Error::other("it belongs to somebody else");
+            let source = std::io::Error::other("it belongs to another user");
             return Err(EmbeddedError::File { action: "use", path: elsewhere, source });
         }
     }
@@ -128,7 +128,7 @@ pub(super) async fn create_if_new(
         return Err(EmbeddedError::Prepare {
             program: "initdb",
             dir: data_dir.to_owned(),
-            output: last_lines(&String::from_utf8_lossy(&said)),
+            output: last_lines(&String::from_utf8_lossy(&said), LINES_MAX),
         });
     }
     fs::rename(&unfinished, data_dir).map_err(EmbeddedError::file("rename", &unfinished))

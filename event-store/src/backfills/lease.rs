@@ -31,12 +31,12 @@ pub struct Lease {
     /// Its state.
     pub state: BackfillState,
     /// An operator's request to grant the held rewards.
-    pub release: Option<ReleaseWish>,
+    pub release: Option<ReleaseRequest>,
 }
 
 /// An operator's request to grant the rewards that a backfill holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ReleaseWish {
+pub struct ReleaseRequest {
     /// The operator.
     pub by: String,
     /// The reason.
@@ -66,7 +66,7 @@ pub async fn take(pool: &PgPool, holder: Uuid) -> sqlx::Result<Option<Lease>> {
     let Some(row) = row else { return Ok(None) };
     let release = match row.try_get::<Option<chrono::DateTime<chrono::Utc>>, _>("release_at")? {
         None => None,
-        Some(at) => Some(ReleaseWish {
+        Some(at) => Some(ReleaseRequest {
             by: row.try_get::<Option<String>, _>("release_by")?.unwrap_or_default(),
             reason: row.try_get("release_reason")?,
             at: instant::from_sql(at),

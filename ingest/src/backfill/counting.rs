@@ -18,11 +18,11 @@ use plaudit_event_store::{
 };
 
 use super::reader::{Chunk, Reader};
-use super::{BackfillWorker, Halt, go_on};
+use super::{BackfillWorker, StopReason, go_on};
 use crate::route::{lane_of_partition, parked_id};
 
 /// The filter for past actions: which of a record's actions the task may count.
-struct Wanted {
+struct PastFilter {
     task: TaskId,
     from: jiff::Timestamp,
     catalogue: Arc<Catalogue>,
@@ -32,21 +32,22 @@ struct Wanted {
 
 impl BackfillWorker {
     /// Reads and counts until the plan is done or a step fails.
-    pub(super) async fn count(&self, lease: &Lease) -> Result<(), Halt> {
+    pub(super) async fn count(&self, lease: &Lease) -> Result<(), StopReason> {
         let partitions = self.still_there(lease).await?;
         let options = Arc::clone(&self.options);
         let mut reader =
-            blocking(move || Reader::open(&options, partitions).map_err(Halt::Stuck)).await??;
+            blocking(move || Reader::open(&options, partitions).map_err(StopReason::Stuck))
+                .await??;
         while !reader.is_done() {
             let began = Instant::now();
-            let wanted = self.wanted(lease);
+            let filter = self.filter(lease);
             let (read, chunk, items) = blocking(move || {
-                let chunk = reader.read().map_err(Halt::Stuck)?;
+                let chunk = reader.read().map_err(StopReason::Stuck)?;
                 let mut items = Vec::new();
                 for (at, record) in &chunk.records {
-                    items.extend(wanted.items(record, at)?);
+                    items.extend(filter.items(record, at)?);
                 }
-                Ok::<_, Halt>((reader, chunk, items))
+                Ok::<_, StopReason>((reader, chunk, items))
             })
             .await??;
             reader = read;
@@ -60,7 +61,7 @@ impl BackfillWorker {
 
     /// Returns the partitions with their progress. If a topic was created again, the unread records
     /// of its old incarnation are gone and count as lost.
-    async fn still_there(&self, lease: &Lease) -> Result<Vec<BackfillPartition>, Halt> {
+    async fn still_there(&self, lease: &Lease) -> Result<Vec<BackfillPartition>, StopReason> {
         let partitions = |pool| async move { backfills::partitions(&pool, &lease.task).await };
         let mut partitions = self.database.call(partitions).await?;
         for p in &mut partitions {
@@ -74,7 +75,7 @@ impl BackfillWorker {
         Ok(partitions)
     }
 
-    async fn incarnation(&self, topic: &str) -> Result<i32, Halt> {
+    async fn incarnation(&self, topic: &str) -> Result<i32, StopReason> {
         let read = |pool| async move { sources::incarnation(&pool, topic).await };
         Ok(self.database.call(read).await?)
     }
@@ -85,13 +86,13 @@ impl BackfillWorker {
         lease: &Lease,
         partitions: &[BackfillPartition],
         counts: Counts,
-    ) -> Result<(), Halt> {
+    ) -> Result<(), StopReason> {
         let advance = |pool| async move { lease.advance(&pool, partitions, counts).await };
         go_on(lease, self.database.call(advance).await?)
     }
 
-    fn wanted(&self, lease: &Lease) -> Wanted {
-        Wanted {
+    fn filter(&self, lease: &Lease) -> PastFilter {
+        PastFilter {
             task: lease.task.clone(),
             from: lease.from,
             catalogue: self.queue.catalogue().current(),
@@ -106,18 +107,18 @@ impl BackfillWorker {
         lease: &Lease,
         chunk: &Chunk,
         items: Vec<Item>,
-    ) -> Result<(), Halt> {
+    ) -> Result<(), StopReason> {
         let places: Vec<SourcePosition> = items.iter().filter_map(place_of).collect();
         let applied = self.apply(lease, items).await?;
         let mut counts = Counts::default();
         for (Applied { outcome, .. }, at) in applied.iter().zip(&places) {
             match outcome {
                 Outcome::Past(PastOutcome::Moved) => counts.moved += 1,
-                Outcome::Past(PastOutcome::Closed) => return Err(Halt::NotOurs),
+                Outcome::Past(PastOutcome::Closed) => return Err(StopReason::NotOurs),
                 Outcome::Failed(reason) => {
                     let (task, topic) = (&lease.task, &at.topic);
                     let (partition, offset) = (at.partition, at.offset);
-                    tracing::error!(%task, %topic, partition, offset, "a past action can't be judged: {reason}");
+                    tracing::error!(%task, %topic, partition, offset, "a past action could not be decided: {reason}");
                     counts.failed += 1;
                 }
                 _ => counts.unmoved += 1,
@@ -135,35 +136,36 @@ impl BackfillWorker {
     }
 
     /// Sleeps as long as the limit of records per second demands.
-    async fn throttle(&self, records: usize, began: Instant) -> Result<(), Halt> {
+    async fn throttle(&self, records: usize, began: Instant) -> Result<(), StopReason> {
         let records = u32::try_from(records).unwrap_or(u32::MAX);
-        let wanted = Duration::from_secs(1) * records / self.records_per_second.max(1);
-        let rest = wanted.saturating_sub(began.elapsed());
+        let least = Duration::from_secs(1) * records / self.records_per_second.max(1);
+        let rest = least.saturating_sub(began.elapsed());
         match tokio::time::timeout(rest, self.stopped.cancelled()).await {
-            Ok(()) => Err(Halt::NotOurs),
-            Err(_) if self.stopped.is_cancelled() => Err(Halt::NotOurs),
+            Ok(()) => Err(StopReason::NotOurs),
+            Err(_) if self.stopped.is_cancelled() => Err(StopReason::NotOurs),
             Err(_) => Ok(()),
         }
     }
 }
 
-impl Wanted {
+impl PastFilter {
     /// Returns the record's actions that the task may count, each for the lane of its user. Records
     /// that can't be read are skipped: the live reader has parked them. Fails if a schema is
     /// unavailable at the moment, so that the backfill waits.
-    fn items(&self, record: &OwnedRecord, at: &SourcePosition) -> Result<Vec<Item>, Halt> {
+    fn items(&self, record: &OwnedRecord, at: &SourcePosition) -> Result<Vec<Item>, StopReason> {
         let record = record.as_raw();
         let mapped = catch_unwind(AssertUnwindSafe(|| self.sources.map(&record)));
         let mapped = mapped.unwrap_or_else(|_| Ok(Vec::new()));
-        let mapped = mapped.map_err(|Unavailable(why)| Halt::Stuck(why))?.into_iter().enumerate();
+        let mapped =
+            mapped.map_err(|Unavailable(why)| StopReason::Stuck(why))?.into_iter().enumerate();
         let actions = mapped.filter_map(|(index, mapped)| match mapped {
-            Mapped::Action(action) if self.is_wanted(&action) => Some(self.item(index, action, at)),
+            Mapped::Action(action) if self.passes(&action) => Some(self.item(index, action, at)),
             Mapped::Action(_) | Mapped::Park(_) => None,
         });
         Ok(actions.collect())
     }
 
-    fn is_wanted(&self, action: &Action) -> bool {
+    fn passes(&self, action: &Action) -> bool {
         let task = self.catalogue.task(&self.task);
         action.occurred_at >= self.from && task.is_some_and(|task| task.is_moved_by(&action.kind))
     }
@@ -194,7 +196,7 @@ fn place_of(item: &Item) -> Option<SourcePosition> {
 
 #[expect(
     clippy::cast_precision_loss,
-    reason = "a gauge need not tell single records of a quadrillion"
+    reason = "a gauge need not be exact to the record beyond a quadrillion"
 )]
 fn remaining(lease: &Lease, records: i64) {
     metrics::gauge!("plaudit_backfill_remaining_records", "task" => lease.task.to_string())
@@ -202,7 +204,9 @@ fn remaining(lease: &Lease, records: i64) {
 }
 
 /// Runs a blocking call to Kafka on the blocking thread pool.
-async fn blocking<T: Send + 'static>(run: impl FnOnce() -> T + Send + 'static) -> Result<T, Halt> {
+async fn blocking<T: Send + 'static>(
+    run: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, StopReason> {
     let ran = tokio::task::spawn_blocking(run).await;
-    ran.map_err(|error| Halt::Stuck(format!("an internal error while reading: {error}")))
+    ran.map_err(|error| StopReason::Stuck(format!("an internal error while reading: {error}")))
 }

@@ -11,7 +11,7 @@ use plaudit_event_store::pool::Deadlined;
 use plaudit_event_store::sources;
 use serde::{Deserialize, Serialize};
 
-use super::Halt;
+use super::StopReason;
 use crate::error::{IngestError, check};
 use crate::offsets::partition_state::Watermarks;
 use crate::options::IngestOptions;
@@ -116,7 +116,7 @@ pub(super) async fn of_backfill(
     lease: &Lease,
     options: &Arc<IngestOptions>,
     database: &Deadlined,
-) -> Result<Vec<BackfillPartition>, Halt> {
+) -> Result<Vec<BackfillPartition>, StopReason> {
     let mut ends: HashMap<SourcePartition, (i32, i64)> = HashMap::new();
     let read = |pool| async move { bounds::ends(&pool, &lease.task).await };
     for ((topic, incarnation, partition), end) in database.call(read).await? {
@@ -155,5 +155,5 @@ pub(super) async fn of_backfill(
         Ok(planned)
     });
     let asked = asked.await.unwrap_or_else(|_| Err("asking the broker failed".to_owned()));
-    asked.map_err(Halt::Stuck)
+    asked.map_err(StopReason::Stuck)
 }

@@ -3,8 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use jiff::Timestamp;
-use plaudit_actions::record::{OwnedRecord, RawRecord};
+use plaudit_actions::record::OwnedRecord;
 use plaudit_event_store::SourcePosition;
 use plaudit_event_store::backfills::BackfillPartition;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
@@ -12,7 +11,7 @@ use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::BorrowedMessage;
 use rdkafka::{Message as _, Offset, TopicPartitionList};
 
-use crate::message::read_headers;
+use crate::message::as_record;
 use crate::options::IngestOptions;
 use crate::topic_monitor::broker::Quiet;
 use crate::topic_monitor::recreated;
@@ -156,24 +155,13 @@ fn take(
     if !is_planned {
         return Ok(None);
     }
-    let headers = message.headers().map(read_headers).unwrap_or_default();
-    let timestamp = message.timestamp().to_millis();
-    let record = RawRecord {
-        topic,
-        partition,
-        offset,
-        timestamp: timestamp.and_then(|ms| Timestamp::from_millisecond(ms).ok()),
-        key: message.key(),
-        headers,
-        value: message.payload(),
-    };
     let at = SourcePosition {
         topic: Arc::clone(&topics[index]),
         incarnation: p.incarnation,
         partition,
         offset,
     };
-    Ok(Some((at, OwnedRecord::from(&record))))
+    Ok(Some((at, OwnedRecord::from(&as_record(message)))))
 }
 
 fn is_read(p: &BackfillPartition) -> bool {

@@ -2,10 +2,10 @@
 
 use plaudit_domain::lane::Lane;
 use plaudit_event_store::backfills::held;
-use plaudit_event_store::backfills::lease::{Lease, ReleaseWish};
+use plaudit_event_store::backfills::lease::{Lease, ReleaseRequest};
 use plaudit_event_store::{Item, Origin, Outcome, PastOutcome, Work};
 
-use super::{BackfillWorker, Halt};
+use super::{BackfillWorker, StopReason};
 
 /// Users read per query.
 const USERS: i64 = 250;
@@ -13,7 +13,11 @@ const USERS: i64 = 250;
 impl BackfillWorker {
     /// Releases the held rewards of all users, lane by lane. Releasing a user twice grants nothing
     /// twice.
-    pub(super) async fn release(&self, lease: &Lease, wish: &ReleaseWish) -> Result<(), Halt> {
+    pub(super) async fn release(
+        &self,
+        lease: &Lease,
+        request: &ReleaseRequest,
+    ) -> Result<(), StopReason> {
         let lanes = i16::try_from(self.queue.lane_count().get()).unwrap_or(i16::MAX);
         for lane in (0..lanes).map(Lane) {
             let mut after = String::new();
@@ -29,9 +33,9 @@ impl BackfillWorker {
                     work: Work::ReleaseBackfill {
                         user,
                         task: lease.task.clone(),
-                        by: wish.by.clone(),
-                        reason: wish.reason.clone(),
-                        at: wish.at,
+                        by: request.by.clone(),
+                        reason: request.reason.clone(),
+                        at: request.at,
                     },
                     origin: Origin::Backfill { task: lease.task.clone(), from: None },
                 };
@@ -43,7 +47,7 @@ impl BackfillWorker {
                     .map(|applied| &applied.outcome)
                     .find(|outcome| matches!(outcome, Outcome::Failed(_)))
                 {
-                    tracing::error!(task = %lease.task, %lane, "what is held back of a user can't be released: {why}");
+                    tracing::error!(task = %lease.task, %lane, "the held rewards of a user can't be released: {why}");
                 }
                 let released = i64::try_from(released).unwrap_or(i64::MAX);
                 self.note_released(lease, released, false).await?;
@@ -52,8 +56,13 @@ impl BackfillWorker {
         self.note_released(lease, 0, true).await
     }
 
-    async fn note_released(&self, lease: &Lease, users: i64, is_all: bool) -> Result<(), Halt> {
+    async fn note_released(
+        &self,
+        lease: &Lease,
+        users: i64,
+        is_all: bool,
+    ) -> Result<(), StopReason> {
         let note = |pool| async move { lease.released(&pool, users, is_all).await };
-        if self.database.call(note).await? { Ok(()) } else { Err(Halt::NotOurs) }
+        if self.database.call(note).await? { Ok(()) } else { Err(StopReason::NotOurs) }
     }
 }

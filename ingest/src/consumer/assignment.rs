@@ -249,11 +249,7 @@ impl Polling {
         }
         (self.needs_verification, self.verified_at) = (false, Some(Instant::now()));
         self.partitions.reverify_all();
-        let mut all = TopicPartitionList::new();
-        for (at, _) in self.partitions.iter() {
-            all.add_partition(&at.topic, at.partition);
-        }
-        reassign(client, all);
+        reassign(client, list_of(self.partitions.iter().map(|(at, _)| at)));
         self.ask();
     }
 
@@ -262,14 +258,18 @@ impl Polling {
     }
 }
 
-fn list_of(at: &SourcePartition) -> TopicPartitionList {
+pub(super) fn list_of<'a>(
+    partitions: impl IntoIterator<Item = &'a SourcePartition>,
+) -> TopicPartitionList {
     let mut list = TopicPartitionList::new();
-    list.add_partition(&at.topic, at.partition);
+    for at in partitions {
+        list.add_partition(&at.topic, at.partition);
+    }
     list
 }
 
 pub(super) fn list_at(at: &SourcePartition, offset: i64) -> KafkaResult<TopicPartitionList> {
-    let mut list = list_of(at);
+    let mut list = list_of([at]);
     list.set_all_offsets(Offset::Offset(offset))?;
     Ok(list)
 }
@@ -287,11 +287,11 @@ fn commit(client: &GroupConsumer, at: &SourcePartition, offset: i64) {
 }
 
 fn pause(client: &GroupConsumer, at: &SourcePartition) {
-    log_failure("pause", &client.pause(&list_of(at)));
+    log_failure("pause", &client.pause(&list_of([at])));
 }
 
 fn resume(client: &GroupConsumer, at: &SourcePartition) {
-    log_failure("resume", &client.resume(&list_of(at)));
+    log_failure("resume", &client.resume(&list_of([at])));
 }
 
 fn listed(partitions: &[SourcePartition]) -> String {

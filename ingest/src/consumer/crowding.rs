@@ -1,5 +1,5 @@
 //! Crowded lanes fill their share of the memory. The partitions that feed them are paused, so that
-//! a lane which somebody else holds locked does not take the room of all others.
+//! a lane that another process holds locked does not take the room of all others.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -8,6 +8,7 @@ use plaudit_domain::lane::Lane;
 use rdkafka::TopicPartitionList;
 use rdkafka::consumer::Consumer as _;
 
+use super::assignment::list_of;
 use super::membership::GroupConsumer;
 use super::{Polling, log_failure};
 use crate::health::{PartitionStanding, Subject};
@@ -76,11 +77,11 @@ impl Polling {
         let is_running = |at: &SourcePartition| {
             self.partitions.get(at).is_some_and(|a| a.standing == PartitionStanding::Running)
         };
-        let mut wanted = self.crowding.feeders();
-        wanted.retain(is_running);
+        let mut feeders = self.crowding.feeders();
+        feeders.retain(is_running);
         let before = &self.crowding.held_back;
-        let news = list(wanted.difference(before));
-        let freed = list(before.difference(&wanted).filter(|at| is_running(at)));
+        let news = list_of(feeders.difference(before));
+        let freed = list_of(before.difference(&feeders).filter(|at| is_running(at)));
         if news.count() > 0 {
             log_failure("pause", &client.pause(&news));
         }
@@ -88,8 +89,8 @@ impl Polling {
         if freed.count() > 0 && !self.backpressure.is_paused() {
             log_failure("resume", &client.resume(&freed));
         }
-        if wanted != *before {
-            self.crowding.held_back = wanted;
+        if feeders != *before {
+            self.crowding.held_back = feeders;
             self.describe_crowding();
         }
         self.note_standstill();
@@ -99,11 +100,7 @@ impl Polling {
     pub(super) fn running(&self) -> TopicPartitionList {
         let running =
             self.partitions.iter().filter(|(_, a)| a.standing == PartitionStanding::Running);
-        let mut list = TopicPartitionList::new();
-        for (at, _) in running.filter(|(at, _)| !self.crowding.holds_back(at)) {
-            list.add_partition(&at.topic, at.partition);
-        }
-        list
+        list_of(running.map(|(at, _)| at).filter(|at| !self.crowding.holds_back(at)))
     }
 
     fn describe_crowding(&self) {
@@ -159,14 +156,6 @@ const NAMED_MAX: usize = 8;
 
 const WHO_HOLDS: &str =
     "`select pid, granted from pg_locks where locktype = 'advisory'` shows who holds a lane";
-
-fn list<'a>(partitions: impl Iterator<Item = &'a SourcePartition>) -> TopicPartitionList {
-    let mut list = TopicPartitionList::new();
-    for at in partitions {
-        list.add_partition(&at.topic, at.partition);
-    }
-    list
-}
 
 #[cfg(test)]
 mod tests {

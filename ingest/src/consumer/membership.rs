@@ -10,6 +10,7 @@ use rdkafka::topic_partition_list::TopicPartitionListElem;
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{Offset, TopicPartitionList};
 
+use super::log_failure;
 use crate::connection_error::ConnectionError;
 use crate::health::{IngestHealth, Subject};
 use crate::source_partition::SourcePartition;
@@ -131,7 +132,7 @@ fn unassign(consumer: &GroupConsumer, partitions: &TopicPartitionList) -> KafkaR
     }
 }
 
-/// Assigns all partitions again, paused, without telling the group. After an error librdkafka is
+/// Assigns all partitions again, paused, without the group's knowledge. After an error librdkafka is
 /// stuck in a partition and refuses even a seek there.
 pub fn reassign(consumer: &GroupConsumer, mut all: TopicPartitionList) {
     let assigned = unassign(consumer, &all).and_then(|()| assign(consumer, &mut all));
@@ -145,10 +146,4 @@ fn listed(partitions: &TopicPartitionList) -> Vec<SourcePartition> {
         partition: e.partition(),
     };
     elements.iter().map(at).collect()
-}
-
-fn log_failure(what: &str, result: &KafkaResult<()>) {
-    if let Err(error) = result {
-        tracing::warn!(%error, "could not {what} partitions as the group said");
-    }
 }

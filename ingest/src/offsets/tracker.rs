@@ -18,7 +18,7 @@ pub struct NextOffset {
 pub type NextOffsets = HashMap<SourcePartition, NextOffset>;
 
 /// The id of a batch in flight.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct BatchId(u64);
 
 /// The part of a batch for one lane.
@@ -40,16 +40,22 @@ pub struct Load {
     pub bytes: usize,
 }
 
-/// The most items of one lane that count in [`Load::items`]. A lane that somebody else holds locked
+/// The most items of one lane that count in [`Load::items`]. A lane that another process holds locked
 /// collects items until it is released; beyond this number they fill their share of the memory, but
 /// do not stop the other lanes.
 const LANE_ITEMS_MAX: usize = 1024;
+
+/// The most batches in flight that keep offsets of their own, which bounds the memory for offsets
+/// to this number for each partition. Only a lane that stands still leaves more batches in flight;
+/// the offsets of a further one are stored together with those of the next.
+const BATCHES_WITH_OFFSETS_MAX: usize = 1024;
 
 /// The batches that are being mapped and applied, oldest first.
 ///
 /// A batch is a set of records that were polled together. Mappers divide it into shares for
 /// lanes, which are applied in any order. The offsets of a batch may be stored once it and all
-/// earlier batches are applied.
+/// earlier batches are applied. Only batches with work in flight are kept, so the bounds of that
+/// work bound their number too: an applied batch hands its offsets to the batch before it.
 #[derive(Debug, Default)]
 pub struct Tracker {
     batches: VecDeque<InFlight>,
@@ -63,6 +69,7 @@ struct InFlight {
     id: BatchId,
     /// Mappers that have not finished it, plus shares that are not applied yet.
     open: usize,
+    /// Its offsets, and those of the applied batches right after it.
     next_offsets: NextOffsets,
 }
 
@@ -117,12 +124,20 @@ impl Tracker {
         mappers: usize,
         records: usize,
         bytes: usize,
-        next_offsets: NextOffsets,
+        mut next_offsets: NextOffsets,
     ) -> BatchId {
         let id = BatchId(self.next_id);
         self.next_id += 1;
         self.unmapped.add(records, bytes);
+        if self.batches.len() >= BATCHES_WITH_OFFSETS_MAX
+            && let Some(last) = self.batches.back_mut()
+        {
+            let mut earlier = std::mem::take(&mut last.next_offsets);
+            earlier.extend(next_offsets);
+            next_offsets = earlier;
+        }
         self.batches.push_back(InFlight { id, open: mappers, next_offsets });
+        self.merge_if_applied(self.batches.len() - 1);
         id
     }
 
@@ -132,9 +147,7 @@ impl Tracker {
         for share in shares {
             self.lanes.entry(share.lane).or_default().add(share.items, share.bytes);
         }
-        if let Some(batch) = self.find(id) {
-            batch.open = (batch.open + shares.len()).saturating_sub(1);
-        }
+        self.change_open(id, |open| (open + shares.len()).saturating_sub(1));
     }
 
     /// Notes that a share of a batch is committed.
@@ -142,9 +155,7 @@ impl Tracker {
         if let Some(lane) = self.lanes.get_mut(&share.lane) {
             lane.subtract(share.items, share.bytes);
         }
-        if let Some(batch) = self.find(id) {
-            batch.open = batch.open.saturating_sub(1);
-        }
+        self.change_open(id, |open| open.saturating_sub(1));
     }
 
     /// Takes the next offsets of the batches that are applied, as far as all earlier ones are too.
@@ -165,10 +176,22 @@ impl Tracker {
         }
     }
 
-    fn find(&mut self, id: BatchId) -> Option<&mut InFlight> {
-        let first = self.batches.front()?.id.0;
-        let at = usize::try_from(id.0.checked_sub(first)?).ok()?;
-        self.batches.get_mut(at)
+    fn change_open(&mut self, id: BatchId, change: impl FnOnce(usize) -> usize) {
+        if let Ok(index) = self.batches.binary_search_by_key(&id, |batch| batch.id) {
+            self.batches[index].open = change(self.batches[index].open);
+            self.merge_if_applied(index);
+        }
+    }
+
+    /// Merges a batch into the one before it if it is applied. Its offsets may be stored exactly
+    /// when that one's may.
+    fn merge_if_applied(&mut self, index: usize) {
+        if index == 0 || self.batches[index].open > 0 {
+            return;
+        }
+        if let Some(applied) = self.batches.remove(index) {
+            self.batches[index - 1].next_offsets.extend(applied.next_offsets);
+        }
     }
 }
 
@@ -267,6 +290,44 @@ mod tests {
         assert_eq!(tracker.load(), load);
         assert_eq!(tracker.fullest_lane(), Some(Lane(1)));
         assert_eq!(tracker.bytes_of(Lane(1)), load.bytes);
+    }
+
+    /// A partition goes on while one share of its first batch waits for its lane.
+    #[test]
+    fn rule_23_applied_batches_behind_a_lane_that_stands_still_take_no_memory() {
+        let mut tracker = Tracker::default();
+        let (held, of_held) = mapped(&mut tracker, 1, offsets(&[(0, 1)]));
+        for offset in 2..10_000 {
+            let (batch, shares) = mapped(&mut tracker, 2, offsets(&[(0, offset)]));
+            for share in &shares {
+                tracker.applied(batch, share);
+            }
+            tracker.begin(0, 0, 0, offsets(&[(1, offset)]));
+        }
+        assert_eq!(tracker.batches.len(), 1);
+        assert_eq!(tracker.committable_offsets(), offsets(&[]));
+        tracker.applied(held, &of_held[0]);
+        assert_eq!(tracker.committable_offsets(), offsets(&[(0, 9_999), (1, 9_999)]));
+        assert!(tracker.is_idle());
+    }
+
+    /// Each batch leaves a share behind, so that none of them is applied.
+    #[test]
+    fn rule_23_the_offsets_of_batches_that_stand_still_are_bounded() {
+        let mut tracker = Tracker::default();
+        let last = 3 * i64::try_from(BATCHES_WITH_OFFSETS_MAX).unwrap();
+        let open: Vec<_> =
+            (1..=last).map(|n| mapped(&mut tracker, 1, offsets(&[(0, n), (1, n)]))).collect();
+        let kept = tracker.batches.iter().map(|batch| batch.next_offsets.len()).sum::<usize>();
+        assert_eq!(kept, 2 * BATCHES_WITH_OFFSETS_MAX);
+        let (newest, rest) = open.split_last().unwrap();
+        for (batch, shares) in rest {
+            tracker.applied(*batch, &shares[0]);
+        }
+        let stored = i64::try_from(BATCHES_WITH_OFFSETS_MAX).unwrap() - 1;
+        assert_eq!(tracker.committable_offsets(), offsets(&[(0, stored), (1, stored)]));
+        tracker.applied(newest.0, &newest.1[0]);
+        assert_eq!(tracker.committable_offsets(), offsets(&[(0, last), (1, last)]));
     }
 
     proptest! {

@@ -172,7 +172,7 @@ tasks:
     wants(BackfillChange::Pause).await.unwrap();
     let (worker, stopped) = work(&world, 1_000_000);
     assert!(wants(BackfillChange::Release).await.is_err(), "it may still hold something back");
-    assert_eq!(status(&world).await.records, None, "nobody works on it");
+    assert_eq!(status(&world).await.records, None, "no worker has begun");
     wants(BackfillChange::Resume).await.unwrap();
     until_done(&world).await;
     until_counted(&world, &[("a", 5), ("b", 1)]).await;

@@ -23,7 +23,7 @@ use crate::{logging, startup};
 
 /// Runs `plaudit audit`.
 pub async fn run(config: &Config, command: AuditCommand) -> Result<ExitCode, Failure> {
-    logging::start(config)?; // what fails inside is told there
+    logging::start(config)?; // failures inside are logged
     match command {
         AuditCommand::History { user, after, format } => {
             history(config, &user.parse()?, after, format.format).await

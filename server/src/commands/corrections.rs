@@ -52,7 +52,7 @@ impl Corrector {
     pub async fn open(config: &Config) -> Result<Self, Failure> {
         let (pool, lane_count) = startup::checked_database(config).await?;
         let catalogue = Arc::new(CatalogueStore::default());
-        catalogue.newest(&pool).await?;
+        startup::answer(catalogue.newest(&pool)).await?;
         let executor = startup::executor(&startup::writers(config, 1)?, lane_count, &catalogue);
         Ok(Self { executor, lane_count })
     }
@@ -89,7 +89,7 @@ impl Corrector {
             origin: Origin::Request(request),
         };
         let batch = Batch { items: vec![item], checkpoints: vec![] };
-        let applied = self.executor.execute(&batch).await?.pop();
+        let applied = startup::answer(Box::pin(self.executor.execute(&batch))).await?.pop();
         match applied.map(|applied| applied.outcome) {
             Some(Outcome::ChangedByHand(receipt)) => Ok(Ok(receipt)),
             Some(Outcome::Rejected(rejection)) => Ok(Err(rejection)),

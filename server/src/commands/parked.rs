@@ -26,12 +26,12 @@ pub async fn run(config: &Config, command: ParkedCommand) -> Result<ExitCode, Fa
     match command {
         ParkedCommand::List { after, limit, format } => {
             if let Some(after) = after
-                && !parked::is_known(&pool, after).await?
+                && !startup::answer(parked::is_known(&pool, after)).await?
             {
-                let what = format!("--after {after}: there is no such record");
+                let what = format!("unknown parked record in --after: {after}");
                 return Err(Failure::new(what));
             }
-            let page = parked::page(&pool, after, i64::from(limit)).await?;
+            let page = startup::answer(parked::page(&pool, after, i64::from(limit))).await?;
             let (list, next) = (page.parked, page.next);
             if format.format == FormatKind::Json {
                 let parked: Vec<_> = list.iter().map(as_json).collect();
@@ -47,7 +47,7 @@ pub async fn run(config: &Config, command: ParkedCommand) -> Result<ExitCode, Fa
             }
         }
         ParkedCommand::Show { id, format } => {
-            let found = parked::find(&pool, id).await?;
+            let found = startup::answer(parked::find(&pool, id)).await?;
             let record = found.ok_or_else(|| {
                 Failure::new(format!(
                     "unknown parked record {id}; `plaudit parked list` lists them"
@@ -96,7 +96,7 @@ async fn resolver(
     lane_count: LaneCount,
 ) -> Result<Resolver, Failure> {
     let executor = startup::executor(pool, lane_count, &Arc::default());
-    let sources = SourceFiles::read(config)?.in_force(pool).await?;
+    let sources = startup::answer(SourceFiles::read(config)?.in_force(pool)).await?;
     let sources = watch::Sender::new(Arc::new(sources)).subscribe();
     let commands = CommandQueue::start(executor, 1);
     Ok(Resolver::new(pool.clone(), commands, sources, config.duration("future_tolerance")))

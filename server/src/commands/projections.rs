@@ -111,7 +111,7 @@ impl Shown {
         Self { bar, last_line: Mutex::new(None) }
     }
 
-    fn tell(&self, done: u64, total: u64, message: impl Fn() -> String) {
+    fn show(&self, done: u64, total: u64, message: impl Fn() -> String) {
         if let Some(bar) = &self.bar {
             bar.set_length(total);
             bar.set_position(done);
@@ -134,9 +134,9 @@ async fn rebuild_shown(pool: &PgPool, name: &str) -> Result<RebuildOutcome, Fail
         signals.next().await;
         on_signal.cancel();
     });
-    let tell =
-        |status: &RebuildStatus| shown.tell(status.events, status.events_total, || line(status));
-    Ok(rebuild::rebuild(pool, name, RebuildOptions::default(), tell, stop).await?)
+    let show =
+        |status: &RebuildStatus| shown.show(status.events, status.events_total, || line(status));
+    Ok(rebuild::rebuild(pool, name, RebuildOptions::default(), show, stop).await?)
 }
 
 /// Fills the projections that a migration emptied. An interrupted one is resumed.
@@ -199,9 +199,9 @@ async fn verify_all(
     format: FormatKind,
 ) -> Result<ExitCode, Failure> {
     let shown = Shown::new();
-    let tell =
-        |p: VerifyProgress| shown.tell(p.events, p.events_total, || format!("{} users", p.users));
-    let report = verify(pool, name, tell).await?;
+    let show =
+        |p: VerifyProgress| shown.show(p.events, p.events_total, || format!("{} users", p.users));
+    let report = verify(pool, name, show).await?;
     if format == FormatKind::Json {
         let difference = |d: &plaudit_projections::difference::Difference| json!({"table": d.table, "lane": d.lane, "user": d.user, "live": d.live, "log": d.log});
         let unreadable =

@@ -114,7 +114,7 @@ fn state_named(name: &str) -> Result<RewardState, Failure> {
 }
 
 async fn list(pool: &PgPool, filter: &Filter, format: FormatKind) -> Result<ExitCode, Failure> {
-    let page = deliveries::list(pool, filter).await?;
+    let page = startup::answer(deliveries::list(pool, filter)).await?;
     let page = page.ok_or_else(|| Failure::new("unknown grant in --after"))?;
     let grants: Vec<GrantReport> = page.grants.into_iter().map(GrantReport::from).collect();
     if format == FormatKind::Json {
@@ -138,7 +138,7 @@ fn in_short(grant: &GrantReport) -> String {
 }
 
 async fn show(pool: &PgPool, grant: Uuid, format: FormatKind) -> Result<ExitCode, Failure> {
-    let found = deliveries::find(pool, grant).await?;
+    let found = startup::answer(deliveries::find(pool, grant)).await?;
     let entry = found.ok_or_else(|| Failure::new(format!("unknown grant {grant}")))?;
     let report = GrantReport::from(entry);
     if format == FormatKind::Json {
@@ -210,7 +210,7 @@ impl Again {
         let reason = Operator::checked_reason(&reason)?;
         let (pool, lane_count) = startup::checked_database(config).await?;
         let catalogue = Arc::new(CatalogueStore::default());
-        catalogue.newest(&pool).await?;
+        startup::answer(catalogue.newest(&pool)).await?;
         let executor = startup::executor(&startup::writers(config, 1)?, lane_count, &catalogue);
         let routes = serve::channels(config)?.routes();
         let by = operator::name();
@@ -220,13 +220,13 @@ impl Again {
     /// Records an operation on many users. One on a single user is in that user's history.
     async fn record(&self, kind: OperationKind, subject: &str) -> Result<(), Failure> {
         let author = Author { by: self.by.clone(), reason: Some(self.reason.clone()) };
-        Ok(operations::record(kind, subject, &author, &self.pool).await?)
+        startup::answer(operations::record(kind, subject, &author, &self.pool)).await
     }
 
     async fn of_grants(&self, grants: &[Uuid]) -> Result<ExitCode, Failure> {
         let (mut entries, mut all_found) = (Vec::new(), true);
         for grant in grants {
-            match deliveries::find(&self.pool, *grant).await? {
+            match startup::answer(deliveries::find(&self.pool, *grant)).await? {
                 Some(entry) => entries.push(entry),
                 None => {
                     errln!("unknown grant {grant}");
@@ -251,7 +251,7 @@ impl Again {
         filter.limit = PAGE;
         let (mut sent, mut wanted) = (0, 0);
         loop {
-            let page = deliveries::list(&self.pool, &filter).await?;
+            let page = startup::answer(deliveries::list(&self.pool, &filter)).await?;
             let page = page.ok_or_else(|| {
                 Failure::new("a grant disappeared from the list; run the command again")
             })?;
@@ -296,7 +296,8 @@ impl Again {
         };
         let batch = Batch { items: entries.iter().map(item).collect(), checkpoints: vec![] };
         let mut sent = 0;
-        for (entry, applied) in entries.iter().zip(self.executor.execute(&batch).await?) {
+        let applied = startup::answer(Box::pin(self.executor.execute(&batch))).await?;
+        for (entry, applied) in entries.iter().zip(applied) {
             match applied.outcome {
                 Outcome::Accepted => sent += 1,
                 Outcome::Rejected(why) => errln!("{why}"),

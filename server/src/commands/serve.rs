@@ -57,7 +57,7 @@ pub async fn run(config: &Config, roles: &[Role]) -> Result<ExitCode, Failure> {
     if let Some(serving) = signals.unless(starting).await {
         let serving = serving?;
         signals.next().await;
-        tracing::info!("stopping: draining what was begun");
+        tracing::info!("stopping: finishing the work that was begun");
         stop.cancel();
         serving.drain().await;
     }
@@ -249,7 +249,7 @@ pub async fn listen(config: &Config) -> Result<TcpListener, Failure> {
 }
 
 /// Binds the port for these roles. Without the role `api` it only serves supervisors, so a port
-/// that another process has is no reason to fail.
+/// that another process has is not a reason to fail.
 async fn listen_for(config: &Config, roles: &[Role]) -> Result<Option<TcpListener>, Failure> {
     match listen(config).await {
         Ok(listener) => Ok(Some(listener)),
@@ -299,7 +299,7 @@ fn serve_http(
 }
 
 /// The topic of stored events, if it is switched on. It must not be a topic of actions or rewards,
-/// whose consumers could not tell the records apart.
+/// whose consumers could not distinguish the records.
 fn events_topic(config: &Config) -> Result<Option<Topic>, Failure> {
     let Some(name) = config.get("kafka.events_topic") else { return Ok(None) };
     let is_read = config.list("kafka.topics").iter().any(|read| read == name);

@@ -28,7 +28,8 @@ use crate::failure::Failure;
 use crate::output::{count, outln, word};
 use crate::past_records::past_lookup;
 use crate::source_files::SourceFiles;
-use files::{FiledTask, ReadFiles, Told, definitions_of, read, tell_unfit};
+use crate::startup;
+use files::{ErrorCount, FiledTask, ReadFiles, definitions_of, print_unfit, read};
 use source::{CatalogueSource, TaskHistory};
 
 /// Time limit for `plan` to count users.
@@ -55,7 +56,8 @@ pub async fn run(
                 let past = match &source {
                     CatalogueSource::Database(pool, _) => {
                         let config = config()?;
-                        let sources = SourceFiles::read(&config)?.in_force(pool).await?;
+                        let files = SourceFiles::read(&config)?;
+                        let sources = startup::answer(files.in_force(pool)).await?;
                         past_lookup(&config, watch::channel(Arc::new(sources)).1)
                     }
                     CatalogueSource::Server(_) => PastLookup::none("the server asks"),
@@ -113,16 +115,16 @@ pub async fn run(
                 (_, Some(to)) => Adjustment::To(to),
                 (by, None) => Adjustment::By(by.unwrap_or_default()),
             };
-            let wanted = progress::Wanted::Adjust(adjustment);
-            progress::correct(server, config, (&user, &task), wanted, how).await
+            let correction = progress::Correction::Adjust(adjustment);
+            progress::correct(server, config, (&user, &task), correction, how).await
         }
         TasksCommand::Complete { user, task, how } => {
-            let wanted = progress::Wanted::Complete;
-            progress::correct(server, config, (&user, &task), wanted, how).await
+            let correction = progress::Correction::Complete;
+            progress::correct(server, config, (&user, &task), correction, how).await
         }
         TasksCommand::Reset { user, task, how } => {
-            let wanted = progress::Wanted::Reset;
-            progress::correct(server, config, (&user, &task), wanted, how).await
+            let correction = progress::Correction::Reset;
+            progress::correct(server, config, (&user, &task), correction, how).await
         }
         TasksCommand::Restore { user, task, period, why } => {
             progress::restore(server, config, (&user, &task), period, why).await
@@ -185,24 +187,24 @@ fn print_published(task: &TaskId, version: u32, changed: bool) {
 
 /// Prints refused tasks, each error with its place in the files.
 fn refused(error: source::SourceError, tasks: &[FiledTask<'_>]) -> Result<ExitCode, Failure> {
-    let mut told = Told::default();
+    let mut printed = ErrorCount::default();
     match error {
         source::SourceError::Catalogue(PublishError::Unfit(reasons)) => {
-            reasons.iter().for_each(|reason| tell_unfit(reason, tasks, &mut told));
+            reasons.iter().for_each(|reason| print_unfit(reason, tasks, &mut printed));
         }
         source::SourceError::Http(http::HttpError::BadInput(errors)) => {
             for error in errors {
                 match error.place().and_then(|(index, field)| Some((tasks.get(index)?, field))) {
                     Some((FiledTask { file, task }, field)) => {
-                        told.error(file, &task.diagnostic(&field, &error.detail));
+                        printed.error(file, &task.diagnostic(&field, &error.detail));
                     }
-                    None => told.plain(&error.detail),
+                    None => printed.plain(&error.detail),
                 }
             }
         }
         other => return Err(other.into()),
     }
-    told.sum();
+    printed.sum();
     Ok(ExitCode::FAILURE)
 }
 
@@ -330,7 +332,7 @@ async fn set_status(
     outln!("{id} is {}", word(&status));
     let lasts = if status == Status::Paused { "until it is resumed" } else { "any more" };
     for dependant in needed_by {
-        outln!("warning: {dependant} needs {id}, which nobody completes {lasts}");
+        outln!("warning: {dependant} needs {id}, which can't be completed {lasts}");
     }
     Ok(ExitCode::SUCCESS)
 }

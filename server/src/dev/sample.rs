@@ -43,7 +43,7 @@ impl Sample {
         let users = traffic::USERS.map(str::to_owned).to_vec();
         let action = json!({"specversion": "1.0", "source": "/me", "type": "team.formed",
             "subject": users[0], "data": {}});
-        let action = anew(action);
+        let action = with_new_id(action);
         Self { tasks: SAMPLE_TASKS, users, action, claimable: "first-team", actions: None }
     }
 
@@ -62,7 +62,7 @@ impl Sample {
         Ok(Self {
             tasks: example.tasks,
             users,
-            action: anew(last),
+            action: with_new_id(last),
             claimable: example.claimable,
             actions: Some(actions),
         })
@@ -84,7 +84,7 @@ impl Sample {
 
 /// Gives an action a new id and the current time. Under a known id it would be a repeat and change
 /// nothing.
-fn anew(mut action: Value) -> Value {
+fn with_new_id(mut action: Value) -> Value {
     action["id"] = Uuid::new_v4().to_string().into();
     action["time"] = Timestamp::now().to_string().into();
     action

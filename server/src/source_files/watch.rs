@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use super::SourceFiles;
 use crate::failure::Failure;
+use crate::startup;
 
 /// Pause between looks at the database. A publication must take effect everywhere within 2 s.
 const EVERY: Duration = Duration::from_millis(500);
@@ -35,7 +36,7 @@ impl SourceWatch {
         pool: &PgPool,
         stop: CancellationToken,
     ) -> Result<Self, Failure> {
-        let published = source_files::in_force(pool).await?;
+        let published = startup::answer(source_files::in_force(pool)).await?;
         let sources = off_the_runtime(|| files.compile(&published.files))?;
         let (sender, current) = watch::channel(Arc::new(sources));
         let problem: Arc<Mutex<Option<String>>> = Arc::default();

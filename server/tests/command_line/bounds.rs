@@ -8,7 +8,7 @@ use serde_json::json;
 use sqlx::{Connection as _, PgConnection};
 
 use crate::place::{Place, status_of, token};
-use crate::program::{eventually, sample_tasks, scratch};
+use crate::program::{Running, command, eventually, migrated, sample_tasks, scratch};
 
 /// A transaction that changes the columns of a table, and so locks it. Rolled back when it is
 /// dropped.
@@ -103,6 +103,46 @@ async fn ask_again_and_again(url: String) {
         let asked = client.get(format!("{url}/v1/streaks/amnesties"));
         let _ = asked.bearer_auth(token(&["auditor"])).send().await;
     }
+}
+
+/// The connection falls silent while a command waits for an answer.
+#[tokio::test]
+async fn a_command_whose_connection_falls_silent_ends_with_an_error_that_names_the_setting() {
+    let database = migrated().await;
+    let mut holder = PgConnection::connect(&database).await.unwrap();
+    let lock =
+        "begin; lock table parked, reward_state, source_files, catalogue in access exclusive mode";
+    sqlx::raw_sql(lock).execute(&mut holder).await.unwrap();
+    tokio::join!(
+        ends_when_frozen(&database, "parked", &["parked", "list"]),
+        ends_when_frozen(&database, "reward_state", &["rewards", "list"]),
+        ends_when_frozen(&database, "source_files", &["sources", "list"]),
+        ends_when_frozen(&database, "catalogue", &["tasks", "why", "u1", "first-team"]),
+    );
+    sqlx::raw_sql("rollback").execute(&mut holder).await.unwrap();
+}
+
+/// Freezes a command's connection once it waits for a table.
+async fn ends_when_frozen(database: &str, table: &str, arguments: &[&str]) {
+    let (proxy, through) = test_cluster::fault_proxy(database).await;
+    let mut running = Running::start(command(arguments, &[("PLAUDIT_DATABASE_URL", &through)]));
+    let mut looking = PgConnection::connect(database).await.unwrap();
+    let waiting =
+        "select count(*) from pg_locks where not granted and relation = $1::text::regclass
+        and database = (select oid from pg_database where datname = current_database())";
+    eventually("the command waits for a table", async || {
+        let waiting = sqlx::query_scalar(waiting).bind(table).fetch_one(&mut looking).await;
+        (waiting.unwrap_or(0_i64) > 0).then_some(())
+    })
+    .await;
+    proxy.freeze();
+    assert_eq!(running.ended().await.code(), Some(1), "{arguments:?}");
+    eventually("an error that names the setting", async || {
+        let said = running.said().join("\n");
+        (said.contains("did not answer within 30 s") && said.contains("`database.url`"))
+            .then_some(())
+    })
+    .await;
 }
 
 /// Waits until something is in the topic.

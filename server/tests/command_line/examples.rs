@@ -113,7 +113,11 @@ fn the_pictures_of_the_examples_show_their_screens() {
             fs::write(&path, &drawn).unwrap();
         }
         let kept = fs::read_to_string(&path).unwrap_or_default();
-        assert!(kept == drawn, "{} is not of this screen; {WRITE}=1 draws it anew", path.display());
+        assert!(
+            kept == drawn,
+            "{} is not of this screen; {WRITE}=1 draws it again",
+            path.display()
+        );
     }
 }
 

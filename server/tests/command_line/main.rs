@@ -89,7 +89,7 @@ fn a_database_that_is_down_is_named_with_host_and_port() {
     let first = message.lines().next().unwrap();
     assert!(
         first.contains("does not answer yet") && first.contains("1 s"),
-        "told at once: {first}"
+        "reported at once: {first}"
     );
 }
 
@@ -152,7 +152,7 @@ fn a_reader_that_has_gone_is_no_reason_to_panic() {
     }
     let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
     let refused = command(&["tasks", "schema"], &[]).stdout(full).output().unwrap();
-    assert_eq!(refused.status.code(), Some(1), "a disk that is full is no success");
+    assert_eq!(refused.status.code(), Some(1), "a full disk is a failure");
     assert!(text(&refused.stderr).contains("standard output"), "{}", text(&refused.stderr));
 }
 

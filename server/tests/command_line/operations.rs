@@ -77,7 +77,7 @@ async fn what_a_server_did_is_told_by_the_command_line_as_by_http() {
         assert!(then == answer, "at {at}:\n{then}\n{answer}");
     }
     let later = place.json(&["audit", "state", "u1", "--at", "2999-01-01T00:00:00Z"]);
-    assert!(later["at"].as_str().unwrap() < "2999", "nobody knows yet what will be: {later}");
+    assert!(later["at"].as_str().unwrap() < "2999", "the future is not known: {later}");
     for bad in ["-1", "yesterday"] {
         let (code, _, error) = place.run(&["audit", "state", "u1", "--at", bad]);
         assert_eq!(code, Some(1), "{error}");

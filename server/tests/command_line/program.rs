@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use plaudit_embedded::test_cluster;
+use plaudit_embedded::{test_cluster, waiting};
 
 /// Time limit for every wait. Several builds and test programs may share two cores.
 pub const PATIENCE: Duration = Duration::from_secs(120);
@@ -64,15 +64,8 @@ pub async fn migrated() -> String {
 }
 
 /// Repeats a question until there is an answer. Panics at the time limit.
-pub async fn eventually<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        if let Some(answer) = ask().await {
-            return answer;
-        }
-        assert!(Instant::now() < deadline, "not within {} s: {what}", PATIENCE.as_secs());
-        tokio::time::sleep(GLANCE).await;
-    }
+pub async fn eventually<T>(what: &str, ask: impl AsyncFnMut() -> Option<T>) -> T {
+    waiting::eventually(PATIENCE, what, ask).await
 }
 
 /// A running program, with its output so far. Killed when dropped, which happens in a failed test.
@@ -126,6 +119,11 @@ impl Running {
 
     pub async fn end(&mut self, signal: Signal) -> ExitStatus {
         kill(Pid::from_raw(self.child.id().cast_signed()), signal).unwrap();
+        self.ended().await
+    }
+
+    /// Waits until the program has ended.
+    pub async fn ended(&mut self) -> ExitStatus {
         let child = &mut self.child;
         eventually("the end of the program", async || child.try_wait().unwrap()).await
     }

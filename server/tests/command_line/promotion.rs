@@ -36,12 +36,12 @@ async fn an_export_says_what_is_different_where_it_is_published() {
     );
     here.said(&["tasks", "publish", file.to_str().unwrap()]);
     let paused = here.said(&["tasks", "pause", "slow"]);
-    let warning = "warning: next needs slow, which nobody completes until it is resumed";
+    let warning = "warning: next needs slow, which can't be completed until it is resumed";
     assert_eq!(paused, format!("slow is paused\n{warning}\n"));
     let retired = here.said(&["tasks", "retire", "gone"]);
     assert_eq!(
         retired,
-        "gone is retired\nwarning: next needs gone, which nobody completes any more\n"
+        "gone is retired\nwarning: next needs gone, which can't be completed any more\n"
     );
     let plan = here.said(&[
         "tasks",

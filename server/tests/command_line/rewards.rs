@@ -222,7 +222,7 @@ async fn grants_are_reconciled_with_what_a_payer_says() {
     let counts = json!({"double": 1, "different_amount": 1, "unconfirmed": 1, "unknown": 1});
     assert_eq!((code, &report["counts"], &report["states"]), (Some(1), &counts, &json!({})));
     let (code, report) = reconcile(&from, until, &[]);
-    assert_eq!((code, &report["differences"]), (Some(0), &json!([])), "nobody has failed");
+    assert_eq!((code, &report["differences"]), (Some(0), &json!([])), "no grant has failed");
 
     // An overdue grant is pending, with a file of the payer and without.
     desk.queue(claimed, "now() - interval '1 minute'").await;
@@ -265,7 +265,7 @@ async fn a_revoked_grant_that_may_be_paid_is_warned_of_and_reconciled() {
         let arguments = ["rewards", "reconcile", "--from", &begun, "--until", until];
         desk.json(&[&arguments[..], rest].concat())
     };
-    assert_eq!(reconcile(&[]).0, Some(0), "nobody has said that it paid");
+    assert_eq!(reconcile(&[]).0, Some(0), "no payer has acknowledged");
     let file = scratch("revoked.csv", &format!("grant,amount\n{paid},5\n"));
     let against = ["--against", file.to_str().unwrap()];
     let (code, report) = reconcile(&against);
@@ -337,7 +337,7 @@ fn an_endpoint_is_tried_without_paying_anything() {
     assert_eq!(code, Some(0), "{said}{error}");
     assert_eq!(said.matches("ok   ").count(), 3, "{said}");
     let (code, said, _) = test(&endpoint([204, 500, 200]), &private);
-    assert_eq!(code, Some(1), "it fails at a repeat, and takes what nobody signed");
+    assert_eq!(code, Some(1), "it fails at a repeat, and accepts an unsigned message");
     assert_eq!(said.matches("WRONG").count(), 2, "{said}");
     let (code, _, error) = test("http://127.0.0.1:9/pay", &[]);
     assert_eq!(code, Some(1));

@@ -50,7 +50,11 @@ fn every_error_is_named_with_its_place() {
         ],
         "{errors:#?}"
     );
-    assert!(errors[0].starts_with("a.yaml:2:12: sources[0].topic: a topic is"), "{}", errors[0]);
+    assert!(
+        errors[0].starts_with("a.yaml:2:12: sources[0].topic: \"a b\" can't be"),
+        "{}",
+        errors[0]
+    );
     assert!(errors[4].contains("quotes of its own: \"'/teams'\""), "{}", errors[4]);
     assert!(errors[5].contains("quotes of its own: \"'team.formed'\""), "{}", errors[5]);
     assert!(errors[6].contains("\"usr\" is not known here, only value, headers"), "{}", errors[6]);
@@ -70,6 +74,14 @@ fn other_shapes_are_refused() {
         ("tasks: []", "sources: is missing"),
         ("sources: [5]", "sources[0]: must be a mapping of topic, format, when, each, action"),
         ("sources: [{topic: t}]", "sources[0].action: is missing"),
+        (
+            "sources: [{topic: '.', action: {}}]",
+            "sources[0].topic: \".\" can't be the name of a topic",
+        ),
+        (
+            "sources: [{topic: .., action: {}}]",
+            "sources[0].topic: \"..\" can't be the name of a topic",
+        ),
         ("sources: [{topic: 5, action: {}}]", "sources[0].topic: must be a text"),
         ("{sources: [{topic: t}]}\n---\n{}", "a file holds one document"),
         ("sources: [{topic: t, topic: u, action: {}}]", "duplicated key in mapping"),

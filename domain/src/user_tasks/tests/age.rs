@@ -80,7 +80,7 @@ fn the_state_stays_small_whatever_the_users_age() {
     }
     assert!(life.events > 3_000, "something was done in that year: {} events", life.events);
     assert_eq!(life.state.tasks.len(), catalogue.tasks().len(), "with every task");
-    // Changes of zone are remembered for two years, and at most 64 of them: some 40 bytes each.
+    // Changes of zone are remembered for 800 days, so all 53 of this year: some 40 bytes each.
     let largest = |days: std::ops::Range<usize>| *sizes[days].iter().max().unwrap();
     let (fifth_month, last_month) = (largest(122..153), largest(335..366));
     assert!(last_month <= fifth_month + 64 * 120, "{fifth_month} bytes, then {last_month}");

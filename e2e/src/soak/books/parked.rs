@@ -20,7 +20,7 @@ impl Audit {
     pub(super) async fn check_parked(&self, sents: &[Sent]) -> Result<usize, SoakError> {
         let mut wanted: HashMap<(i32, i64), &[u8]> = HashMap::new();
         for sent in sents {
-            if let (Meaning::SetAside(bytes), Some(place)) = (&sent.meaning, sent.place) {
+            if let (Meaning::Parked(bytes), Some(place)) = (&sent.meaning, sent.place) {
                 wanted.insert(place, bytes);
             }
         }
@@ -50,7 +50,7 @@ impl Audit {
             let mut query = vec![("limit", PAGE.to_owned())];
             query.extend(after.take().map(|after| ("after", after)));
             let read = || self.api.get_as_operator(&["v1", "parked"], &query);
-            let page = must("the set-aside list", read).await?;
+            let page = must("the parked list", read).await?;
             all.extend(page["parked"].as_array().cloned().unwrap_or_default());
             match page["next"].as_str() {
                 Some(next) => after = Some(next.to_owned()),

@@ -43,15 +43,8 @@ impl Audit {
             return Ok(());
         }
         self.suspect(user);
-        for (number, wanted) in later.iter().enumerate() {
-            let shown = shown.get(number).cloned().unwrap_or_default();
-            let mut differences = Vec::new();
-            differ("", &shown, wanted, &mut differences);
-            for (path, what) in differences {
-                let (task, path) = (wanted["id"].as_str().unwrap_or_default(), top(&path));
-                let kind = kind_of(path);
-                self.findings.add(kind, format!("{name} {task}{what}"));
-            }
+        for (kind, what) in differences(&shown, &later) {
+            self.findings.add(kind, format!("{name} {what}"));
         }
         Ok(())
     }
@@ -187,6 +180,31 @@ fn list(value: &Value) -> Vec<Value> {
     value.as_array().cloned().unwrap_or_default()
 }
 
+/// Returns how a screen differs from the expected one, each difference with its kind. Tasks are
+/// paired by id, so that one that is missing or too many is named as such.
+fn differences(shown: &[Value], wanted: &[Value]) -> Vec<(&'static str, String)> {
+    let id = |task: &Value| task["id"].as_str().unwrap_or_default().to_owned();
+    let mut extra: Vec<&Value> = shown.iter().collect();
+    let mut found = Vec::new();
+    for wanted in wanted {
+        let task = id(wanted);
+        let Some(at) = extra.iter().position(|shown| id(shown) == task) else {
+            found.push(("screen: missing task", task));
+            continue;
+        };
+        let mut paths = Vec::new();
+        differ("", extra.remove(at), wanted, &mut paths);
+        let paths = paths.into_iter().map(|(path, what)| (kind_of(top(&path)), what));
+        found.extend(paths.map(|(kind, what)| (kind, format!("{task}{what}"))));
+    }
+    found.extend(extra.into_iter().map(|task| ("screen: unexpected task", task.to_string())));
+    if found.is_empty() && shown != wanted {
+        let ids: Vec<String> = shown.iter().map(id).collect();
+        found.push(("screen: order of tasks", ids.join(", ")));
+    }
+    found
+}
+
 /// Collects the paths at which two values differ, with both values.
 fn differ(path: &str, shown: &Value, wanted: &Value, found: &mut Vec<(String, String)>) {
     match (shown, wanted) {
@@ -224,5 +242,26 @@ fn kind_of(field: &str) -> &'static str {
         "milestones" => "screen: milestones",
         "unclaimed_from_earlier_periods" => "screen: unclaimed_from_earlier_periods",
         _ => "screen: other",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_task_that_is_missing_unexpected_or_in_another_place_is_a_difference() {
+        let task = |id: &str, progress: u32| json!({ "id": id, "progress": progress });
+        let (a, b, c) = (task("a", 1), task("b", 2), task("c", 3));
+        let kinds = |shown: &[Value], wanted: &[Value]| {
+            differences(shown, wanted).into_iter().map(|(kind, _)| kind).collect::<Vec<_>>()
+        };
+        let wanted = [a.clone(), b.clone()];
+        assert_eq!(kinds(&wanted, &wanted), [""; 0]);
+        assert_eq!(kinds(&[c.clone(), a.clone(), b.clone()], &wanted), ["screen: unexpected task"]);
+        assert_eq!(kinds(&[a.clone(), b.clone(), b.clone()], &wanted), ["screen: unexpected task"]);
+        assert_eq!(kinds(&wanted[1..], &wanted), ["screen: missing task"]);
+        assert_eq!(kinds(&[b.clone(), a.clone()], &wanted), ["screen: order of tasks"]);
+        assert_eq!(kinds(&[a, task("b", 5)], &wanted), ["screen: progress"]);
     }
 }

@@ -32,7 +32,7 @@ pub fn of(action: &Action, rng: &mut Rng) -> Draft {
             Some(with(envelope, "time", json!(future.to_string())))
         }
     };
-    let meaning = Meaning::SetAside(value.clone().unwrap_or_default());
+    let meaning = Meaning::Parked(value.clone().unwrap_or_default());
     Draft { user: action.user, value, headers: None, meaning }
 }
 

@@ -89,7 +89,7 @@ pub async fn revoke(
         if revoked.contains(&grant) {
             continue; // with its milestone
         }
-        let Some(entry) = deliveries::find(&pool, grant).await? else {
+        let Some(entry) = startup::answer(deliveries::find(&pool, grant)).await? else {
             errln!("unknown grant {grant}");
             all_revoked = false;
             continue;
@@ -103,9 +103,8 @@ pub async fn revoke(
                 if let HandChange::RewardsRevoked { grants } = receipt.change {
                     let mut connection = pool.acquire().await?;
                     let (lane, user) = (entry.lane, &entry.user);
-                    for grant in
-                        handed_over::handed_over(lane, user, &grants, &mut connection).await?
-                    {
+                    let asked = handed_over::handed_over(lane, user, &grants, &mut connection);
+                    for grant in startup::answer(asked).await? {
                         errln!("warning: {grant}: {MAY_BE_PAID}");
                     }
                     revoked.extend(grants);

@@ -46,7 +46,7 @@ async fn ended(part: &str, at_most: Duration, end: Option<impl Future<Output = (
     let Some(end) = end else { return };
     if tokio::time::timeout(at_most, end).await.is_err() {
         tracing::warn!(
-            "{part} had not ended {} s after the signal; what is not committed is done again after the next start",
+            "{part} had not ended {} s after the signal; uncommitted work is repeated after the next start",
             at_most.as_secs()
         );
     }

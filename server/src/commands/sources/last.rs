@@ -61,7 +61,7 @@ async fn in_force(config: &Config) -> Result<Sources, Failure> {
         return files.compile(&[]);
     }
     let (pool, _) = startup::checked_database(config).await?;
-    files.in_force(&pool).await
+    startup::answer(files.in_force(&pool)).await
 }
 
 /// The outcomes of a record by the entries of its topic whose `when` is true.

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use plaudit_actions::formats::Format;
 use plaudit_actions::sources::{SourceError, SourceFile, Sources};
 use plaudit_event_store::catalogue_store::Author;
+use plaudit_event_store::pool;
 use plaudit_event_store::source_files::{self, FilePublished, FileVersion, PublishedFile};
 use plaudit_release::Operator;
 use serde_json::json;
@@ -55,7 +56,7 @@ pub(super) async fn publish_named(
 ) -> Result<ExitCode, Failure> {
     let author = author(why)?;
     let mut topics = BTreeSet::new();
-    let before = source_files::in_force(pool).await?.files;
+    let before = startup::answer(source_files::in_force(pool)).await?.files;
     let mut check = |after: &[PublishedFile]| -> Result<(), Refused> {
         let sources = compiled(after).map_err(Refused::Files)?;
         topics = topics_of(&sources);
@@ -66,7 +67,8 @@ pub(super) async fn publish_named(
         }
         Ok(())
     };
-    let published = match source_files::publish(pool, &files, &author, &mut check).await {
+    let publishing = source_files::publish(pool, &files, &author, &mut check);
+    let published = match startup::answer_within(pool::ANSWER_MAX, publishing).await? {
         Ok(published) => published,
         Err(Refused::Store(error)) => return Err(error.into()),
         Err(Refused::Files(errors)) => {
@@ -155,7 +157,7 @@ fn author(why: &Reason) -> Result<Author, Failure> {
 pub async fn list(config: &Config, format: FormatKind) -> Result<ExitCode, Failure> {
     let (pool, _) = startup::checked_database(config).await?;
     let folder = SourceFiles::read(config)?;
-    let published = source_files::in_force(&pool).await?.files;
+    let published = startup::answer(source_files::in_force(&pool)).await?.files;
     let is_published = |name: &String| published.iter().any(|file| file.name == *name);
     let of_folder: Vec<String> = folder.folder_names().filter(|n| !is_published(n)).collect();
     if format == FormatKind::Json {
@@ -226,7 +228,7 @@ pub async fn withdraw(config: &Config, name: &str, why: &Reason) -> Result<ExitC
     let author = author(why)?;
     let (pool, _) = startup::checked_database(config).await?;
     known(&pool, name).await?;
-    match source_files::withdraw(&pool, name, &author).await? {
+    match startup::answer(source_files::withdraw(&pool, name, &author)).await? {
         Some(version) => {
             outln!("{name}  withdrawn with version {version}, in every running process within 2 s");
         }
@@ -236,7 +238,7 @@ pub async fn withdraw(config: &Config, name: &str, why: &Reason) -> Result<ExitC
 }
 
 pub(super) async fn known(pool: &PgPool, name: &str) -> Result<Vec<FileVersion>, Failure> {
-    let versions = source_files::history(pool, name).await?;
+    let versions = startup::answer(source_files::history(pool, name)).await?;
     if versions.is_empty() {
         return Err(Failure::new(format!(
             "unknown source file {name}; `plaudit sources list` lists those published"

@@ -11,6 +11,7 @@ use plaudit_event_store::catalogue_store::{CatalogueStore, PublishError};
 use super::source::CatalogueSource;
 use crate::failure::Failure;
 use crate::output::{errln, outln};
+use crate::startup;
 
 /// Prints these tasks, or all that are not retired, as a task file. Facts that the file can't
 /// express become comments in it, and lines of standard error.
@@ -42,7 +43,7 @@ async fn in_force(
     let mut definitions = Vec::with_capacity(ids.len());
     match source {
         CatalogueSource::Database(pool, _) => {
-            let catalogue = CatalogueStore::default().newest(pool).await?;
+            let catalogue = startup::answer(CatalogueStore::default().newest(pool)).await?;
             for id in ids {
                 let task =
                     catalogue.task(id).ok_or_else(|| PublishError::UnknownTask(id.clone()))?;

@@ -75,9 +75,9 @@ pub struct FiledTask<'f> {
 
 /// Prints errors, a line each, and counts them.
 #[derive(Default)]
-pub struct Told(usize);
+pub struct ErrorCount(usize);
 
-impl Told {
+impl ErrorCount {
     /// Prints an error without a place in a file.
     pub fn plain(&mut self, error: &str) {
         errln!("{error}");
@@ -101,15 +101,15 @@ impl Told {
 /// Reads task files. Prints every error on standard error, a line each, then their number.
 pub fn read(files: &[PathBuf]) -> Option<ReadFiles<'_>> {
     let mut all = ReadFiles { tasks: Vec::new(), beside_tasks: Vec::new() };
-    let mut told = Told::default();
+    let mut printed = ErrorCount::default();
     for file in files {
         match std::fs::read_to_string(file) {
             Err(error) => {
                 errln!("{}:1:1: file: {error}", file.display());
-                told.0 += 1;
+                printed.0 += 1;
             }
             Ok(text) => match plaudit_task_file::parse_located(&text) {
-                Err(found) => found.iter().for_each(|error| told.error(file, error)),
+                Err(found) => found.iter().for_each(|error| printed.error(file, error)),
                 Ok(read) => {
                     let beside = read.warnings.into_iter().map(|warning| (file.as_path(), warning));
                     all.beside_tasks.extend(beside);
@@ -118,20 +118,20 @@ pub fn read(files: &[PathBuf]) -> Option<ReadFiles<'_>> {
             },
         }
     }
-    refuse_duplicate_ids(&all.tasks, &mut told);
-    told.sum();
-    (told.0 == 0).then_some(all)
+    refuse_duplicate_ids(&all.tasks, &mut printed);
+    printed.sum();
+    (printed.0 == 0).then_some(all)
 }
 
 /// Refuses ids that several files use. Duplicates within a file were refused when it was read.
-fn refuse_duplicate_ids(tasks: &[FiledTask<'_>], told: &mut Told) {
+fn refuse_duplicate_ids(tasks: &[FiledTask<'_>], printed: &mut ErrorCount) {
     let mut first = HashMap::new();
     for FiledTask { file, task } in tasks {
         let id = &task.definition.id;
         let earlier: &mut &Path = first.entry(id).or_insert(file);
         if !std::ptr::eq(*earlier, *file) {
             let message = format!("{id} is already the id of a task in {}", earlier.display());
-            told.error(file, &task.diagnostic("id", message));
+            printed.error(file, &task.diagnostic("id", message));
         }
     }
 }
@@ -142,9 +142,11 @@ pub fn definitions_of(tasks: &[FiledTask<'_>]) -> Vec<TaskDefinition> {
 }
 
 /// Prints a conflict with the catalogue, with its place in the files if it has one.
-pub fn tell_unfit(unfit: &Unfit, tasks: &[FiledTask<'_>], told: &mut Told) {
+pub fn print_unfit(unfit: &Unfit, tasks: &[FiledTask<'_>], printed: &mut ErrorCount) {
     match tasks.iter().find(|filed| filed.task.definition.id == unfit.task) {
-        Some(FiledTask { file, task }) => told.error(file, &task.diagnostic(&unfit.field, unfit)),
-        None => told.plain(&unfit.to_string()),
+        Some(FiledTask { file, task }) => {
+            printed.error(file, &task.diagnostic(&unfit.field, unfit));
+        }
+        None => printed.plain(&unfit.to_string()),
     }
 }

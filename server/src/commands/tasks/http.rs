@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, PercentEncode, utf8_percent_encode};
 use plaudit_api::{Plan, PublishedTask};
 use plaudit_domain::catalogue::Status;
 use plaudit_domain::catalogue::definition::TaskDefinition;
@@ -301,24 +302,27 @@ impl HttpCatalogue {
     }
 }
 
-/// Encodes a value for a path or a query.
+/// The characters that are encoded in a path or a query.
 ///
 /// # Source
 ///
 /// RFC 3986, section 2.3: all but the unreserved characters.
-fn percent_encoded(text: &str) -> String {
-    let encoded = |byte: u8| match byte {
-        b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
-            char::from(byte).to_string()
-        }
-        other => format!("%{other:02X}"),
-    };
-    text.bytes().map(encoded).collect()
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// Encodes a value for a path or a query.
+fn percent_encoded(text: &str) -> PercentEncode<'_> {
+    utf8_percent_encode(text, RESERVED)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_value_is_encoded_for_a_path_or_a_query() {
+        assert_eq!(percent_encoded("a-b.c_d~9").to_string(), "a-b.c_d~9");
+        assert_eq!(percent_encoded("a/b?c=ä &#").to_string(), "a%2Fb%3Fc%3D%C3%A4%20%26%23");
+    }
 
     #[test]
     fn a_pointer_names_a_task_and_its_field() {

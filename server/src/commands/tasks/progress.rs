@@ -17,7 +17,7 @@ use crate::failure::Failure;
 
 /// A correction of a period.
 #[derive(Debug, Clone, Copy)]
-pub enum Wanted {
+pub enum Correction {
     /// Changes its progress.
     Adjust(Adjustment),
     /// Completes it.
@@ -31,7 +31,7 @@ pub async fn correct(
     (url, token): (Option<&str>, Option<&str>),
     config: &dyn Fn() -> Result<Config, ConfigError>,
     (user, task): (&str, &str),
-    wanted: Wanted,
+    correction: Correction,
     how: CorrectionArgs,
 ) -> Result<ExitCode, Failure> {
     let (user, task): (UserId, TaskId) = (user.parse()?, task.parse()?);
@@ -40,11 +40,11 @@ pub async fn correct(
     let why = Why::new(&reason, idempotency_key)?;
     if let (Some(url), Some(token)) = (url, token) {
         let server = HttpCatalogue::new(url, token)?;
-        let (verb, mut body) = match wanted {
-            Wanted::Adjust(Adjustment::By(by)) => ("adjust", json!({ "by": by })),
-            Wanted::Adjust(Adjustment::To(to)) => ("adjust", json!({ "to": to })),
-            Wanted::Complete => ("complete", json!({})),
-            Wanted::Reset => ("reset", json!({})),
+        let (verb, mut body) = match correction {
+            Correction::Adjust(Adjustment::By(by)) => ("adjust", json!({ "by": by })),
+            Correction::Adjust(Adjustment::To(to)) => ("adjust", json!({ "to": to })),
+            Correction::Complete => ("complete", json!({})),
+            Correction::Reset => ("reset", json!({})),
         };
         (body["period"], body["reason"]) = (json!(period), json!(why.reason));
         let key = why.idempotency_key.as_deref();
@@ -52,10 +52,10 @@ pub async fn correct(
         return print_progress(&answer, format.format);
     }
     let period = period.map(PeriodKey::from);
-    let change = match wanted {
-        Wanted::Adjust(adjustment) => Change::Adjust { task, period, adjustment },
-        Wanted::Complete => Change::Complete { task, period },
-        Wanted::Reset => Change::Reset { task, period },
+    let change = match correction {
+        Correction::Adjust(adjustment) => Change::Adjust { task, period, adjustment },
+        Correction::Complete => Change::Complete { task, period },
+        Correction::Reset => Change::Reset { task, period },
     };
     let corrector = Corrector::open(&config()?).await?;
     let receipt = corrector.correct(&user, (change, None), &why).await?;

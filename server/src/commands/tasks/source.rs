@@ -25,6 +25,7 @@ use sqlx::PgPool;
 use super::http::{HttpCatalogue, HttpError};
 use crate::config::{Config, ConfigError};
 use crate::failure::Failure;
+use crate::startup::NoAnswer;
 use crate::{operator, startup};
 
 /// Maximum number of backfills that are listed.
@@ -100,6 +101,9 @@ pub enum SourceError {
     /// Error of an explanation.
     #[error(transparent)]
     Why(#[from] WhyError),
+    /// The database did not answer in time.
+    #[error(transparent)]
+    NoAnswer(#[from] NoAnswer),
 }
 
 impl From<ExecuteError> for SourceError {
@@ -153,8 +157,7 @@ impl CatalogueSource {
         match self {
             Self::Server(server) => Ok(server.list().await?),
             Self::Database(pool, _) => {
-                let catalogue =
-                    pool::within(pool::ANSWER_MAX, CatalogueStore::default().newest(pool)).await?;
+                let catalogue = in_time(CatalogueStore::default().newest(pool)).await?;
                 let mut tasks: Vec<_> = catalogue.tasks().iter().map(listed).collect();
                 // The order is the same as over HTTP.
                 tasks.sort_by(|a, b| a.id.cmp(&b.id));
@@ -169,15 +172,14 @@ impl CatalogueSource {
             Self::Server(server) => return Ok(server.history(id).await?),
             Self::Database(pool, _) => pool,
         };
-        let catalogue =
-            pool::within(pool::ANSWER_MAX, CatalogueStore::default().newest(pool)).await?;
+        let catalogue = in_time(CatalogueStore::default().newest(pool)).await?;
         let task = catalogue.task(id).ok_or_else(|| PublishError::UnknownTask(id.clone()))?;
         let versions = task.versions.iter().map(|version| PublishedVersion {
             version: version.version,
             definition: version.definition.clone(),
         });
         let (status, versions) = (task.status, versions.collect());
-        let changes = pool::within(pool::ANSWER_MAX, catalogue_store::changes_of(pool, id)).await?;
+        let changes = in_time(catalogue_store::changes_of(pool, id)).await?;
         Ok(TaskHistory { id: id.clone(), status, versions, changes })
     }
 
@@ -192,10 +194,10 @@ impl CatalogueSource {
             Self::Server(server) => Ok(server.publish(&definitions, reason.as_deref()).await?),
             Self::Database(pool, _) => {
                 let catalogue = CatalogueStore::default();
-                let in_force = pool::within(pool::ANSWER_MAX, catalogue.newest(pool)).await?;
+                let in_force = in_time(catalogue.newest(pool)).await?;
                 let warnings = warnings_of(tasks, &in_force, pool).await;
                 let publishing = catalogue_store::publish(pool, &definitions, author(reason));
-                let published = pool::within(pool::ANSWER_MAX, publishing).await?;
+                let published = in_time(publishing).await?;
                 Ok(PublishedTask::of_all(published, warnings))
             }
         }
@@ -215,7 +217,9 @@ impl CatalogueSource {
             }
             Self::Database(pool, _) => {
                 let catalogue = CatalogueStore::default();
-                Ok(Plan::of(tasks, &catalogue, pool, past, counting_max).await?)
+                let planning = Plan::of(tasks, &catalogue, pool, past, counting_max);
+                let limit = counting_max + pool::ANSWER_MAX;
+                Ok(startup::answer_within(limit, planning).await??)
             }
         }
     }
@@ -231,7 +235,7 @@ impl CatalogueSource {
             Self::Server(server) => server,
             Self::Database(pool, _) => {
                 let rolling_back = catalogue_store::roll_back(pool, id, version, author(reason));
-                return Ok(pool::within(pool::ANSWER_MAX, rolling_back).await?);
+                return Ok(in_time(rolling_back).await?);
             }
         };
         let task = self.history(id).await?;
@@ -248,8 +252,7 @@ impl CatalogueSource {
         match self {
             Self::Server(server) => Ok(server.needed_by(id).await?),
             Self::Database(pool, _) => {
-                let catalogue =
-                    pool::within(pool::ANSWER_MAX, CatalogueStore::default().newest(pool)).await?;
+                let catalogue = in_time(CatalogueStore::default().newest(pool)).await?;
                 Ok(catalogue.needed_by(id).cloned().collect())
             }
         }
@@ -266,11 +269,7 @@ impl CatalogueSource {
             Self::Server(server) => Ok(server.set_status(id, status, reason).await?),
             Self::Database(pool, _) => {
                 let author = author(Some(operator::or_none_given(reason)));
-                pool::within(
-                    pool::ANSWER_MAX,
-                    catalogue_store::set_status(pool, id, status, author),
-                )
-                .await?;
+                in_time(catalogue_store::set_status(pool, id, status, author)).await?;
                 if status == Status::Active { Ok(vec![]) } else { self.needed_by(id).await }
             }
         }
@@ -286,11 +285,7 @@ impl CatalogueSource {
             Self::Server(server) => Ok(server.declare_amnesty(&scope, reason).await?),
             Self::Database(pool, _) => {
                 let by = operator::name();
-                Ok(pool::within(
-                    pool::ANSWER_MAX,
-                    catalogue_store::declare_amnesty(pool, scope, &by, reason),
-                )
-                .await?)
+                in_time(catalogue_store::declare_amnesty(pool, scope, &by, reason)).await
             }
         }
     }
@@ -299,9 +294,7 @@ impl CatalogueSource {
     pub async fn backfills(&self) -> Result<Vec<BackfillStatus>, SourceError> {
         match self {
             Self::Server(server) => Ok(server.backfills().await?),
-            Self::Database(pool, _) => {
-                Ok(pool::within(pool::ANSWER_MAX, backfills::list(pool, BACKFILLS_MAX)).await?)
-            }
+            Self::Database(pool, _) => in_time(backfills::list(pool, BACKFILLS_MAX)).await,
         }
     }
 
@@ -310,7 +303,7 @@ impl CatalogueSource {
         match self {
             Self::Server(server) => Ok(server.backfill(id).await?),
             Self::Database(pool, _) => {
-                let found = pool::within(pool::ANSWER_MAX, backfills::find(pool, id)).await?;
+                let found = in_time(backfills::find(pool, id)).await?;
                 Ok(found.ok_or_else(|| BackfillChangeError::Unknown(id.clone()))?)
             }
         }
@@ -320,9 +313,7 @@ impl CatalogueSource {
     pub async fn amnesties(&self) -> Result<Vec<DeclaredAmnesty>, SourceError> {
         match self {
             Self::Server(server) => Ok(server.amnesties().await?),
-            Self::Database(pool, _) => {
-                Ok(pool::within(pool::ANSWER_MAX, catalogue_store::amnesties(pool)).await?)
-            }
+            Self::Database(pool, _) => in_time(catalogue_store::amnesties(pool)).await,
         }
     }
 
@@ -337,7 +328,7 @@ impl CatalogueSource {
             Self::Server(server) => Ok(server.change_backfill(id, wanted, reason).await?),
             Self::Database(pool, _) => {
                 let author = author(Some(operator::or_none_given(reason)));
-                pool::within(pool::ANSWER_MAX, change(pool, id, wanted, &author)).await?;
+                in_time(change(pool, id, wanted, &author)).await?;
                 self.backfill(id).await
             }
         }
@@ -353,8 +344,8 @@ impl CatalogueSource {
             Self::Server(server) => Ok(server.simulate(&sent).await?),
             Self::Database(pool, lane_count) => {
                 let catalogue = CatalogueStore::default();
-                let prepared = Simulation::prepare(input, *lane_count, &catalogue, pool).await?;
-                let simulated = prepared.run()?;
+                let preparing = Simulation::prepare(input, *lane_count, &catalogue, pool);
+                let simulated = in_time(preparing).await?.run()?;
                 let json = serde_json::to_value(&simulated);
                 Ok(json.map_err(|e| ExecuteError::Unreadable(e.to_string()))?)
             }
@@ -373,12 +364,21 @@ impl CatalogueSource {
             Self::Server(server) => Ok(server.why(task, &sent).await?),
             Self::Database(pool, lane_count) => {
                 let catalogue = CatalogueStore::default();
-                let why = Why::explain(user, task, action, *lane_count, &catalogue, pool).await?;
+                let preparing = Why::prepare(user, task, action, *lane_count, &catalogue, pool);
+                let why = in_time(preparing).await?.run()?;
                 let json = serde_json::to_value(&why);
                 Ok(json.map_err(|e| ExecuteError::Unreadable(e.to_string()))?)
             }
         }
     }
+}
+
+/// Waits for an answer of the database, at most [`pool::ANSWER_MAX`].
+async fn in_time<T, E>(asked: impl Future<Output = Result<T, E>>) -> Result<T, SourceError>
+where
+    SourceError: From<E>,
+{
+    Ok(startup::answer_within(pool::ANSWER_MAX, asked).await??)
 }
 
 fn author(reason: Option<String>) -> Author {
