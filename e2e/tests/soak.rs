@@ -16,7 +16,7 @@ async fn the_books_balance_whatever_is_killed() {
     let plaudit = soak::beside(&std::env::current_exe().unwrap()).unwrap();
     // A debug build takes five times as long for a record and a screen, and some machines have only
     // two cores. The numbers keep the machine busy and still end within 150 s.
-    let many = if cfg!(debug_assertions) { 800 } else { 2000 };
+    let many = if cfg!(debug_assertions) { 400 } else { 2000 };
     let options = Options {
         time: Duration::from_secs(60),
         rate: many,
