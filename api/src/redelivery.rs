@@ -29,7 +29,7 @@ use crate::input::{GrantPath, idempotency_key};
 use crate::openapi::{grant_shapes, parameters};
 use crate::problem::{Answer, InputError, Problem, ProblemBody, causes};
 use crate::reason::HandBody;
-use crate::state::{ApiState, Shared, detached};
+use crate::state::{ApiState, DETACHED_MAX, Shared, detached};
 use crate::telemetry::RequestId;
 
 /// The default and the largest number of grants that one request sends again.
@@ -117,7 +117,9 @@ impl Request {
             return Ok(answer);
         };
         let mut transaction = pool.begin().await?;
-        let before = operations::begin(kind, subject, &self.author, key, &mut transaction).await?;
+        let before =
+            operations::begin(kind, subject, &self.author, key, DETACHED_MAX, &mut transaction)
+                .await?;
         if let Some(answer) = before {
             return Ok(answer);
         }

@@ -108,7 +108,7 @@ impl ApiState {
 
 /// Time limit for work that may outlast its request. The transaction of work that exceeds it is
 /// rolled back, or the pool closes its connection if the database does not answer.
-const DETACHED_MAX: Duration = Duration::from_secs(60);
+pub(crate) const DETACHED_MAX: Duration = Duration::from_secs(60);
 
 /// Runs work to its end even if its request is dropped, for at most [`DETACHED_MAX`].
 pub(crate) async fn detached<T: Send + 'static>(

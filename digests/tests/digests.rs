@@ -41,6 +41,12 @@ async fn covered(pool: &PgPool, lane: Lane, user: &UserId, up_to: i64) {
     tokio::time::timeout(Duration::from_secs(60), wait).await.expect("the chain follows the log");
 }
 
+/// True for the error of a call that got no answer in time, which is not that of PostgreSQL's
+/// `lock_timeout`.
+fn is_silence(error: &sqlx::Error) -> bool {
+    matches!(error, sqlx::Error::Io(error) if error.kind() == std::io::ErrorKind::TimedOut)
+}
+
 /// Runs a verification while a table is locked, until its time limit has passed.
 async fn while_locked<T: Send + 'static>(
     table: &str,
@@ -82,10 +88,12 @@ async fn a_database_that_does_not_answer_ends_a_verification() {
     for table in ["follower_checkpoints", "user_digests"] {
         let (of, ann) = (pool.clone(), ann.clone());
         let verification = async move { verify::user(&of, Lane(0), &ann).await };
-        while_locked(table, &mut locking, verification).await.expect_err(table);
+        let error = while_locked(table, &mut locking, verification).await.expect_err(table);
+        assert!(is_silence(&error), "{table}: {error:?}");
         let of = pool.clone();
         let verification = async move { verify::lane(&of, Lane(0)).await };
-        while_locked(table, &mut locking, verification).await.expect_err(table);
+        let error = while_locked(table, &mut locking, verification).await.expect_err(table);
+        assert!(is_silence(&error), "{table}: {error:?}");
     }
 }
 

@@ -95,10 +95,10 @@ impl ExecuteError {
 
 fn busy_text(Contention { held, gate_closed }: &Contention) -> String {
     match (held.len(), gate_closed) {
-        (0, true) => "all lanes are being locked, as by the swap of a rebuild".to_owned(),
+        (_, true) => "all lanes are being locked, as by the swap of a rebuild".to_owned(),
         (0, false) => "a lane was held by another writer until a moment ago".to_owned(),
-        (1, _) => format!("lane {} is held by another writer", listed(held)),
-        _ => format!("lanes {} are held by another writer", listed(held)),
+        (1, false) => format!("lane {} is held by another writer", listed(held)),
+        (_, false) => format!("lanes {} are held by another writer", listed(held)),
     }
 }
 

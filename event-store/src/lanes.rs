@@ -100,11 +100,11 @@ pub async fn lock(
     connection: &mut PgConnection,
 ) -> sqlx::Result<LockOutcome> {
     let array = array_of(lanes);
-    let sql = format!("{}; {}", lock_sql(&array, wait), heads_sql(&array));
+    let sql = locks_and_heads(&array, wait);
     match connection.fetch_all(sqlx::raw_sql(&sql)).await {
         Ok(rows) => outcome_of(&rows, lanes.len()),
         Err(sqlx::Error::Database(error))
-            if error.code().as_deref() == Some(LOCK_NOT_AVAILABLE) =>
+            if wait != LaneWait::None && error.code().as_deref() == Some(LOCK_NOT_AVAILABLE) =>
         {
             contention(lanes, connection).await.map(LockOutcome::Busy)
         }
@@ -182,18 +182,20 @@ fn array_of(lanes: &BTreeSet<Lane>) -> String {
     array
 }
 
-/// SQL that locks the gate and lanes.
-fn lock_sql(array: &str, wait: LaneWait) -> String {
+/// SQL that locks the gate and lanes, and reads their heads.
+fn locks_and_heads(array: &str, wait: LaneWait) -> String {
+    let heads = heads_sql(array);
     match wait {
-        LaneWait::None => try_sql(array),
-        // The savepoint allows a look at the lanes after a wait that was too long. It is released
-        // at once: rows written in a subtransaction would have another `xmin`.
+        LaneWait::None => format!("{}; {heads}", try_sql(array)),
+        // The savepoint allows a look at the lanes after a wait that was too long, also one for a
+        // table. It is released before anything is written: rows of a subtransaction would have
+        // another `xmin`.
         LaneWait::UpTo(limit) => format!(
             "savepoint lanes; set local lock_timeout = {}; \
              select {GATE} as lane, pg_advisory_xact_lock_shared({LOCK_CLASS}, {GATE})::text is not null as held; \
              select lane, pg_advisory_xact_lock({LOCK_CLASS}, lane)::text is not null as held \
              from unnest('{{{array}}}'::smallint[]) lane; \
-             release savepoint lanes",
+             {heads}; release savepoint lanes",
             limit.as_millis().max(1)
         ),
     }

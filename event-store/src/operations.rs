@@ -1,17 +1,22 @@
 //! `operations`: what operators did by hand apart from events of users, with author, time and
 //! reason.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
 use sqlx::postgres::PgRow;
 use sqlx::types::Json;
-use sqlx::{PgConnection, PgExecutor, PgPool, Row};
+use sqlx::{Executor as _, PgConnection, PgExecutor, PgPool, Row};
 use uuid::Uuid;
 
 use crate::catalogue_store::Author;
 use crate::instant;
+
+/// Added to the time of the work before PostgreSQL ends the session of a process that froze.
+const IDLE_SLACK: Duration = Duration::from_secs(15);
 
 /// Recorded if the operator gave no reason and none is required.
 pub const NO_REASON_GIVEN: &str = "no reason given";
@@ -110,13 +115,20 @@ pub async fn record(
 /// Records an operation under an idempotency key, in a transaction that stays open until its answer
 /// is known. Returns `Some` with the stored answer if it was already done. A concurrent call with
 /// the same key waits until this transaction ends.
+///
+/// The transaction may be idle for as long as `work_max`: the work is done by others, and a session
+/// that PostgreSQL ended meanwhile would lose the record of it.
 pub async fn begin(
     kind: OperationKind,
     subject: &str,
     author: &Author,
     idempotency_key: &str,
+    work_max: Duration,
     transaction: &mut PgConnection,
 ) -> sqlx::Result<Option<Value>> {
+    let idle_max = work_max + IDLE_SLACK;
+    let sql = format!("set local idle_in_transaction_session_timeout = {}", idle_max.as_millis());
+    transaction.execute(sqlx::raw_sql(&sql)).await?;
     let inserted = sqlx::query(
         "insert into operations (id, operator, operation, subject, reason, idempotency_key)
          values ($1, $2, $3, $4, $5, $6)

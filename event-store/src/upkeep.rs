@@ -25,15 +25,14 @@ const EVERY: Duration = Duration::from_secs(60);
 const WORK_MAX: Duration = Duration::from_secs(10);
 
 /// Maximum number of rows that one statement deletes.
-pub(crate) const DELETED_MAX: i64 = 5_000;
+pub(crate) const DELETED_MAX: i64 = 10_000;
 
-/// Maximum number of statements of [`delete_in_steps`]: with [`DELETED_MAX`] more rows than batches
-/// insert in a minute.
+/// Maximum number of statements of [`delete_in_steps`].
 const STEPS_MAX: u32 = 100;
 
 /// Time after which [`delete_in_steps`] begins no further statement. The rest is deleted in the
 /// next round.
-const STEPS_FOR: Duration = Duration::from_secs(4);
+const STEPS_FOR: Duration = Duration::from_secs(6);
 
 /// Deletes rows by a statement that takes the maximum number of rows as `$1`, until it finds no
 /// more, and within bounds. Each statement is a transaction, so that what is deleted stays deleted

@@ -1,5 +1,7 @@
 //! Folds whole streams, by the same rules that maintain the live views.
 
+use std::collections::BTreeMap;
+
 use plaudit_domain::ids::UserId;
 use plaudit_domain::lane::Lane;
 use plaudit_domain::user_tasks::{UserTasks, evolve};
@@ -105,19 +107,18 @@ impl Open {
 /// Maximum number of users per query.
 const USERS_AT_ONCE: usize = 64;
 
-/// Folds some users of a lane. Users without events are left out.
+/// Folds some users, each in its lane. Returns them by lane; users without events are left out.
 pub(crate) async fn users(
-    lane: Lane,
-    users: &[&str],
+    users: &[(Lane, &str)],
     wanted: Wanted,
     connection: &mut PgConnection,
-) -> sqlx::Result<Folded> {
-    let mut all = Folded::default();
+) -> sqlx::Result<BTreeMap<Lane, Folded>> {
+    let mut all: BTreeMap<Lane, Folded> = BTreeMap::new();
     for some in users.chunks(USERS_AT_ONCE) {
-        for facts in reader::users_whole(lane, some, wanted.kinds(), connection).await? {
-            let mut open = Open::new(&facts.user);
+        for facts in reader::users_whole(some, wanted.kinds(), connection).await? {
+            let (lane, mut open) = (facts.lane, Open::new(&facts.user));
             open.record(wanted, facts);
-            open.close(&mut all);
+            open.close(all.entry(lane).or_default());
         }
     }
     Ok(all)

@@ -1,6 +1,7 @@
 //! Reads what was published to a topic.
 
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::message::Headers as _;
@@ -31,6 +32,19 @@ impl Published {
     }
 }
 
+/// The first and the next offset of a partition. A topic that was just created has no leader for a
+/// moment.
+fn watermarks(consumer: &BaseConsumer, topic: &str, partition: i32) -> (i64, i64) {
+    let begun = Instant::now();
+    loop {
+        match consumer.fetch_watermarks(topic, partition, WAIT_MAX) {
+            Ok(marks) => return marks,
+            Err(error) if begun.elapsed() > WAIT_MAX => panic!("{topic}/{partition}: {error}"),
+            Err(_) => std::thread::sleep(Duration::from_millis(50)),
+        }
+    }
+}
+
 /// Reads the topic from its beginning to its end.
 pub fn read_all(brokers: &str, topic: &str) -> Vec<Published> {
     let consumer: BaseConsumer = ClientConfig::new()
@@ -42,7 +56,7 @@ pub fn read_all(brokers: &str, topic: &str) -> Vec<Published> {
     let mut ends = BTreeMap::new();
     let mut list = TopicPartitionList::new();
     for partition in 0..PARTITIONS {
-        let (low, high) = consumer.fetch_watermarks(topic, partition, WAIT_MAX).unwrap();
+        let (low, high) = watermarks(&consumer, topic, partition);
         if low < high {
             ends.insert(partition, high);
             list.add_partition_offset(topic, partition, Offset::Beginning).unwrap();

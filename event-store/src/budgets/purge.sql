@@ -1,11 +1,10 @@
--- Deletes totals replaced by a later one. $1: the maximum number of rows.
-delete from budget_takes t
-using (
-    select ctid as place from budget_takes b
-    where exists (
-        select from budget_takes later
-        where later.budget_id = b.budget_id and later.window_key = b.window_key and later.used > b.used
+-- Deletes totals that a later one has replaced. $1: the maximum number of rows.
+delete from budget_takes where ctid = any (array(
+    select b.ctid from budget_takes b
+    where b.used < (
+        select h.used from budget_takes h
+        where h.budget_id = b.budget_id and h.window_key = b.window_key
+        order by h.used desc limit 1
     )
     limit $1
-) overtaken
-where t.ctid = overtaken.place
+))

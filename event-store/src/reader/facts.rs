@@ -54,6 +54,8 @@ impl Kinds {
 /// A user's events, in order.
 #[derive(Debug, Clone)]
 pub struct UserFacts {
+    /// The lane of the stream.
+    pub lane: Lane,
     /// The user, who may have an id that is not allowed if the log is damaged.
     pub user: String,
     /// The events before the first unreadable one.
@@ -73,21 +75,21 @@ pub struct FactsPage {
     pub last: Option<(String, i64)>,
 }
 
-/// Groups rows of (user, sequence, position, type, version, payload) by user. The rows are in order
-/// of users.
+/// Groups rows of (lane, user, sequence, position, type, version, payload) by lane and user, in
+/// whose order they are.
 fn by_user(rows: &[PgRow]) -> sqlx::Result<Vec<UserFacts>> {
     let mut users: Vec<UserFacts> = Vec::new();
     for row in rows {
-        let user: &str = row.try_get(0)?;
-        if users.last().is_none_or(|open| open.user != user) {
+        let (lane, user): (_, &str) = (Lane(row.try_get(0)?), row.try_get(1)?);
+        if users.last().is_none_or(|open| (open.lane, open.user.as_str()) != (lane, user)) {
             let unreadable = UserId::try_from(user.to_owned()).err().map(|e| e.to_string());
-            users.push(UserFacts { user: user.to_owned(), facts: Vec::new(), unreadable });
+            users.push(UserFacts { lane, user: user.to_owned(), facts: Vec::new(), unreadable });
         }
         let Some(open) = users.last_mut().filter(|open| open.unreadable.is_none()) else {
             continue;
         };
-        let (sequence, position) = (row.try_get(1)?, row.try_get(2)?);
-        match upcasters::read(row.try_get(3)?, row.try_get(4)?, row.try_get(5)?) {
+        let (sequence, position) = (row.try_get(2)?, row.try_get(3)?);
+        match upcasters::read(row.try_get(4)?, row.try_get(5)?, row.try_get(6)?) {
             Ok(event) => open.facts.push(Fact { sequence, position, event }),
             Err(error) => open.unreadable = Some(format!("event {sequence}: {error}")),
         }
@@ -113,21 +115,20 @@ pub async fn users_page(
         .bind(limit)
         .fetch_all(connection)
         .await?;
-    let last = rows.last().map(|row| Ok::<_, sqlx::Error>((row.try_get(0)?, row.try_get(1)?)));
+    let last = rows.last().map(|row| Ok::<_, sqlx::Error>((row.try_get(1)?, row.try_get(2)?)));
     Ok(FactsPage { users: by_user(&rows)?, events: rows.len(), last: last.transpose()? })
 }
 
-/// Reads the whole streams of some users of a lane, in the order of `users`.
+/// Reads the whole streams of some users, each in its lane, in the order of `users`.
 pub async fn users_whole(
-    lane: Lane,
-    users: &[&str],
+    users: &[(Lane, &str)],
     kinds: Kinds,
     connection: &mut PgConnection,
 ) -> sqlx::Result<Vec<UserFacts>> {
     let sql = kinds.restrict(include_str!("users_whole.sql"));
     let rows = sqlx::query(&sql)
-        .bind(lane.0)
-        .bind(users)
+        .bind(users.iter().map(|(lane, _)| lane.0).collect::<Vec<_>>())
+        .bind(users.iter().map(|(_, user)| *user).collect::<Vec<_>>())
         .bind(AGGREGATE_TYPE)
         .fetch_all(connection)
         .await?;

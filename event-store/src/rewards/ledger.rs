@@ -34,7 +34,7 @@ impl Ledger {
     ) -> sqlx::Result<Self> {
         let mut ledger = Self::default();
         let found =
-            reader::users_whole(lane, &[user.as_str()], Kinds::OfRewards, connection).await?;
+            reader::users_whole(&[(lane, user.as_str())], Kinds::OfRewards, connection).await?;
         for fact in found.iter().flat_map(|user| &user.facts) {
             ledger.record(&fact.event, fact.position);
         }

@@ -59,7 +59,7 @@ async fn rewards_of(store: &Store) -> Vec<rewards::RewardRow> {
 async fn facts(store: &Store) -> Vec<Event> {
     let lane = Lane::of("u1", store.lane_count);
     let mut connection = store.pool.acquire().await.unwrap();
-    let found = reader::users_whole(lane, &["u1"], Kinds::All, &mut connection).await.unwrap();
+    let found = reader::users_whole(&[(lane, "u1")], Kinds::All, &mut connection).await.unwrap();
     found.into_iter().flat_map(|user| user.facts).map(|fact| fact.event).collect()
 }
 

@@ -21,31 +21,44 @@ const LANE_PAGE_MIN: usize = 20;
 /// Maximum number of folded users in memory, over all lanes.
 const FOLDS_MAX: usize = 10_000;
 
+/// Number of events up to which a user is kept after the load: one with more may have a state of
+/// some hundred kilobytes.
+const KEPT_EVENTS_MAX: i64 = 1_000;
+
 /// Cache of a lane's folded users. The first event of a user costs a fold of the whole history;
 /// each later one only itself.
 pub(crate) type LaneFolds = HashMap<String, FoldedUser>;
 
-/// The caches of some lanes, while one worker has them.
-pub(super) struct Folds(BTreeMap<Lane, LaneFolds>);
+/// The caches of some lanes, while one worker has them. They are given back on drop, also if the
+/// worker failed: a user may then be ahead of the new version, and events are never applied twice.
+pub(super) struct Folds<'r> {
+    run: &'r Run,
+    lanes: BTreeMap<Lane, LaneFolds>,
+}
 
-impl Folds {
-    /// Takes the caches of these lanes. A worker that fails does not give them back.
-    pub fn take(run: &Run, spans: &[LaneSpan]) -> Self {
-        Self(spans.iter().map(|span| (span.lane, run.take_folds(span.lane))).collect())
+impl Drop for Folds<'_> {
+    fn drop(&mut self) {
+        for (lane, folds) in std::mem::take(&mut self.lanes) {
+            self.run.keep_folds(lane, folds);
+        }
     }
+}
 
-    pub fn give_back(self, run: &Run) {
-        self.0.into_iter().for_each(|(lane, folds)| run.keep_folds(lane, folds));
+impl<'r> Folds<'r> {
+    /// Takes the caches of these lanes.
+    pub fn take(run: &'r Run, spans: &[LaneSpan]) -> Self {
+        let lanes = spans.iter().map(|span| (span.lane, run.take_folds(span.lane))).collect();
+        Self { run, lanes }
     }
 
     fn get(&self, lane: Lane, user: &str) -> Option<&FoldedUser> {
-        self.0.get(&lane)?.get(user)
+        self.lanes.get(&lane)?.get(user)
     }
 
     /// Applies events to a cached user. Returns false if the user is not cached, or an event is
     /// missing in between.
     fn advance(&mut self, lane: Lane, user: &str, facts: &[Fact], view: View) -> bool {
-        let Some(folds) = self.0.get_mut(&lane) else { return false };
+        let Some(folds) = self.lanes.get_mut(&lane) else { return false };
         let Some(folded) = folds.get_mut(user) else { return false };
         let known = folded.sequence;
         for fact in facts.iter().filter(|fact| fact.sequence > known) {
@@ -60,7 +73,7 @@ impl Folds {
 
     /// Adds users of a lane. If there are too many, only those with new events stay.
     fn add(&mut self, lane: Lane, users: Vec<FoldedUser>, max: usize, changes: &Changes) {
-        let folds = self.0.entry(lane).or_default();
+        let folds = self.lanes.entry(lane).or_default();
         if folds.len() + users.len() > max {
             folds.retain(|user, _| changes.contains_key(&(lane, user.clone())));
         }
@@ -73,7 +86,8 @@ impl Folds {
 pub(super) fn keep_loaded(run: &Run, lane: Lane, users: Vec<FoldedUser>) {
     let mut folds = run.take_folds(lane);
     let room = (FOLDS_MAX / run.lane_count.max(1)).saturating_sub(folds.len());
-    folds.extend(users.into_iter().take(room).map(|user| (user.user.to_string(), user)));
+    let small = users.into_iter().filter(|user| user.events <= KEPT_EVENTS_MAX);
+    folds.extend(small.take(room).map(|user| (user.user.to_string(), user)));
     run.keep_folds(lane, folds);
 }
 
@@ -86,7 +100,7 @@ type Changes = BTreeMap<(Lane, String), Vec<Fact>>;
 pub(super) async fn apply(
     run: &Run,
     spans: &[LaneSpan],
-    folds: &mut Folds,
+    folds: &mut Folds<'_>,
     connection: &mut PgConnection,
 ) -> sqlx::Result<Option<Vec<LaneSpan>>> {
     let limit = (PAGE / spans.len().max(1)).max(LANE_PAGE_MIN);
@@ -157,18 +171,17 @@ async fn by_user(
 async fn refold(
     run: &Run,
     changes: &Changes,
-    folds: &mut Folds,
+    folds: &mut Folds<'_>,
     connection: &mut PgConnection,
 ) -> sqlx::Result<()> {
-    let mut unknown: BTreeMap<Lane, Vec<&str>> = BTreeMap::new();
+    let mut unknown: Vec<(Lane, &str)> = Vec::new();
     for ((lane, user), facts) in changes {
         if !folds.advance(*lane, user, facts, run.view) {
-            unknown.entry(*lane).or_default().push(user);
+            unknown.push((*lane, user));
         }
     }
     let max = FOLDS_MAX / run.lane_count.max(1);
-    for (lane, users) in unknown {
-        let folded = fold::users(lane, &users, run.view.wanted(), connection).await?;
+    for (lane, folded) in fold::users(&unknown, run.view.wanted(), connection).await? {
         skipped::note(run, lane, &folded.unreadable, connection).await?;
         folds.add(lane, folded.users, max, changes);
     }

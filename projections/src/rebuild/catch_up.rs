@@ -57,7 +57,6 @@ async fn catch_up_with(run: Run, mut spans: Vec<LaneSpan>) -> Result<(), StopRea
             });
         }
     }
-    folds.give_back(&run);
     Ok(())
 }
 
@@ -76,8 +75,6 @@ pub(crate) async fn last_round(
             None => return Ok(false),
         }
     }
-    // They are ahead of the new version if the attempt ends here; events are never applied twice.
-    folds.give_back(run);
     Ok(spans.is_empty())
 }
 

@@ -207,11 +207,20 @@ async fn steer(
     Ok(view)
 }
 
-/// Drops the version before the last rebuild.
-pub async fn drop_old(pool: &PgPool, name: &str) -> Result<(), ProjectionError> {
+/// Drops the version before the last rebuild. An operator's is recorded in the
+/// same transaction.
+pub async fn drop_old(
+    pool: &PgPool,
+    name: &str,
+    author: Option<&Author>,
+) -> Result<(), ProjectionError> {
     let view = View::named(name)?;
-    let mut connection = pool.acquire().await?;
-    tables::drop(view, "_old", &mut connection).await?;
+    let mut tx = pool.begin().await?;
+    if let Some(author) = author {
+        operations::record(OperationKind::DropOld, name, author, &mut *tx).await?;
+    }
+    tables::drop(view, "_old", &mut tx).await?;
+    tx.commit().await?;
     Ok(())
 }
 

@@ -89,8 +89,7 @@ impl Run {
         })
     }
 
-    /// Takes the folded users of a lane out of the cache. A worker that fails does not put them
-    /// back.
+    /// Takes the folded users of a lane out of the cache.
     pub fn take_folds(&self, lane: Lane) -> LaneFolds {
         self.folds().remove(&lane).unwrap_or_default()
     }

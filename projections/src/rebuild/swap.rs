@@ -141,10 +141,13 @@ async fn under_locks(
     (patience, deadline): (Duration, Instant),
     tx: &mut PgConnection,
 ) -> sqlx::Result<bool> {
+    // A standby that hangs must not hold the commit up, and with it all writers. A failover that
+    // loses the swap loses the record of it too.
     // If this process freezes with the lanes locked, PostgreSQL ends the transaction. The statement
     // timeout limits the locking of all lanes: those that are locked already hold their writers up.
     let limits = format!(
-        "set local idle_in_transaction_session_timeout = '2s'; set local statement_timeout = {}",
+        "set local idle_in_transaction_session_timeout = '2s'; set local synchronous_commit = local;
+         set local statement_timeout = {}",
         patience.as_millis()
     );
     tx.execute(sqlx::raw_sql(&limits)).await?;

@@ -84,7 +84,7 @@ async fn a_rebuilt_view_is_the_live_one_however_often() {
     assert_eq!(status.events, status.events_total);
 
     assert!(list(&world.pool).await.unwrap().iter().all(|projection| projection.old_kept));
-    drop_old(&world.pool, "task_view").await.unwrap();
+    drop_old(&world.pool, "task_view", None).await.unwrap();
     let kept: Vec<_> = list(&world.pool).await.unwrap().iter().map(|p| p.old_kept).collect();
     assert_eq!(kept, [false, true]);
     // Batches go on with the new tables and their old statements.

@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
-use plaudit_event_store::operations::{self, OperationKind};
+use plaudit_event_store::catalogue_store::Author;
 use plaudit_event_store::schema;
 use plaudit_projections::difference::{UnreadableUser, UnreadableUsers};
 use plaudit_projections::rebuild::{self, RebuildOptions, RebuildOutcome, RebuildStatus};
@@ -29,10 +29,7 @@ pub async fn run(config: &Config, command: ProjectionsCommand) -> Result<ExitCod
         ProjectionsCommand::List(format) => list(&pool, format.format).await,
         ProjectionsCommand::Rebuild { name, reason } => {
             let author = operator::author(reason.as_deref())?;
-            startup::answer(rebuild::status(&pool, &name)).await?; // an unknown one is not recorded
-            startup::answer(operations::record(OperationKind::Rebuild, &name, &author, &pool))
-                .await?;
-            rebuild_one(&pool, &name).await
+            rebuild_one(&pool, &name, &author).await
         }
         ProjectionsCommand::Pause { name, reason } => {
             let author = operator::author(reason.as_deref())?;
@@ -54,9 +51,7 @@ pub async fn run(config: &Config, command: ProjectionsCommand) -> Result<ExitCod
         }
         ProjectionsCommand::DropOld { name, reason } => {
             let author = operator::author(reason.as_deref())?;
-            startup::answer(rebuild::drop_old(&pool, &name)).await?;
-            startup::answer(operations::record(OperationKind::DropOld, &name, &author, &pool))
-                .await?;
+            startup::answer(rebuild::drop_old(&pool, &name, Some(&author))).await?;
             outln!("{name}: its old version is dropped");
             Ok(ExitCode::SUCCESS)
         }
@@ -126,7 +121,11 @@ impl Shown {
 }
 
 /// Rebuilds a projection and shows its progress. Stops at a signal.
-async fn rebuild_shown(pool: &PgPool, name: &str) -> Result<RebuildOutcome, Failure> {
+async fn rebuild_shown(
+    pool: &PgPool,
+    name: &str,
+    author: Option<&Author>,
+) -> Result<RebuildOutcome, Failure> {
     let shown = Shown::new();
     let stop = CancellationToken::new();
     let (mut signals, on_signal) = (ShutdownSignals::listen(None)?, stop.clone());
@@ -136,16 +135,17 @@ async fn rebuild_shown(pool: &PgPool, name: &str) -> Result<RebuildOutcome, Fail
     });
     let show =
         |status: &RebuildStatus| shown.show(status.events, status.events_total, || line(status));
-    Ok(rebuild::rebuild(pool, name, RebuildOptions::default(), show, stop).await?)
+    let options = RebuildOptions::default();
+    Ok(rebuild::rebuild_by(pool, name, options, author, show, stop).await?)
 }
 
 /// Fills the projections that a migration emptied. An interrupted one is resumed.
 pub async fn fill_due(pool: &PgPool) -> Result<(), Failure> {
     for name in startup::answer(schema::projections_due(pool)).await? {
         errln!("filling {name} from the log");
-        match rebuild_shown(pool, &name).await? {
+        match rebuild_shown(pool, &name, None).await? {
             RebuildOutcome::Swapped(_) => {
-                startup::answer(rebuild::drop_old(pool, &name)).await?;
+                startup::answer(rebuild::drop_old(pool, &name, None)).await?;
                 startup::answer(schema::projection_filled(pool, &name)).await?;
             }
             RebuildOutcome::Interrupted | RebuildOutcome::Cancelled => {
@@ -158,8 +158,8 @@ pub async fn fill_due(pool: &PgPool) -> Result<(), Failure> {
     Ok(())
 }
 
-async fn rebuild_one(pool: &PgPool, name: &str) -> Result<ExitCode, Failure> {
-    match rebuild_shown(pool, name).await? {
+async fn rebuild_one(pool: &PgPool, name: &str, author: &Author) -> Result<ExitCode, Failure> {
+    match rebuild_shown(pool, name, Some(author)).await? {
         RebuildOutcome::Swapped(differences) => {
             outln!(
                 "{name} is rebuilt and live; rows that differed from the log: {}",
