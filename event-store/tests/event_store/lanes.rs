@@ -1,15 +1,15 @@
 //! A session that holds a lane, or an old snapshot, delays nobody else.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use crate::support::{Store, TASKS, action, eventually, request};
 use plaudit_domain::lane::Lane;
-use plaudit_event_store::lanes::Contention;
+use plaudit_event_store::lanes::{self, Contention};
 use plaudit_event_store::{
     Batch, CommandQueue, ExecuteError, Item, Origin, Outcome, SourcePosition,
 };
 use serde_json::json;
-use sqlx::Connection as _;
 
 const NOON: &str = "2026-03-29T12:00:00Z";
 
@@ -134,37 +134,36 @@ async fn a_held_lane_is_named_to_who_needs_it() {
     assert!(matches!(&ended, Err(ExecuteError::LanesBusy(found)) if *found == wanted), "{ended:?}");
 }
 
-/// While the gate is closed, no lane can be locked, but only those that are held count as held.
+/// While another session locks all lanes, as the swap of a rebuild does, everybody waits, but no
+/// lane is named as held by a writer.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_closed_gate_makes_no_lane_count_as_held() {
+async fn the_lanes_that_a_swap_locks_do_not_count_as_held() {
     let store = Store::with_tasks(TASKS).await;
     let queue = CommandQueue::start(store.executor.clone(), 2);
-    let lane = Lane::of("ann", store.lane_count);
-    let mut holder = sqlx::PgConnection::connect_with(&store.pool.connect_options()).await.unwrap();
-    // The key of the gate is -1.
-    sqlx::query("select pg_advisory_lock(x'504C4155'::int, key) from unnest(array[-1, $1]) key")
-        .bind(i32::from(lane.0))
-        .execute(&mut holder)
-        .await
-        .unwrap();
-    let users = (0..20).map(|n| format!("user-{n}")).chain(["ann".to_owned()]);
-    let items: Vec<_> = users.map(|user| store.item(sign_in(&user, "1"), request())).collect();
+    let count = i16::try_from(store.lane_count.get()).unwrap();
+    let lanes: BTreeSet<Lane> = (0..count).map(Lane).collect();
+    let mut swap = store.pool.begin().await.unwrap();
+    lanes::lock_all(&lanes, &mut swap).await.unwrap();
+    let items: Vec<_> =
+        (0..20).map(|n| store.item(sign_in(&format!("user-{n}"), "1"), request())).collect();
     let batch = Batch { items: items.clone(), checkpoints: vec![] };
-    let wanted = Contention { held: [lane].into(), gate_closed: true };
     for ended in [
         store.executor.execute(&batch).await.map(drop),
         store.executor.execute_if_free(&batch).await.1,
     ] {
         let Err(ExecuteError::LanesBusy(found)) = &ended else { panic!("{ended:?}") };
-        assert_eq!(*found, wanted);
+        assert!(found.gate_closed);
+        let text = ended.unwrap_err().to_string();
+        assert_eq!(text, "all lanes are being locked, as by the swap of a rebuild");
     }
     let waiting = queue.submit(items);
-    let busy = eventually("the held lane is named", async || {
-        Some(queue.busy_lanes()).filter(|busy| !busy.is_empty())
-    })
-    .await;
-    assert_eq!(busy.iter().map(|busy| busy.lane).collect::<Vec<_>>(), [lane]);
-    holder.close().await.unwrap();
+    // Longer than a held lane stays unnamed.
+    let began = Instant::now();
+    while began.elapsed() < Duration::from_secs(4) {
+        assert_eq!(queue.busy_lanes().len(), 0);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    swap.rollback().await.unwrap();
     let applied = tokio::time::timeout(Duration::from_secs(30), waiting).await.unwrap().unwrap();
     assert!(applied.iter().all(|applied| applied.outcome == Outcome::Accepted), "{applied:?}");
 }

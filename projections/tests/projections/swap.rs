@@ -85,6 +85,9 @@ async fn a_lane_that_somebody_holds_delays_the_swap_and_not_the_writers_of_other
     // A writer of stock postgres-es leaves its transaction open.
     let held = &users[9];
     let mut holder = world.pool.begin().await.unwrap();
+    // PostgreSQL would end it in the middle of a rebuild that takes long.
+    let unlimited = "set local idle_in_transaction_session_timeout = 0";
+    sqlx::query(unlimited).execute(&mut *holder).await.unwrap();
     sqlx::query(
         "insert into cqrs_events select 'UserTasks', $1, max(sequence) + 1, 'user_updated', '1.0', $2, '{}'
          from events where aggregate_id = $1",
