@@ -14,7 +14,7 @@ use plaudit_domain::ids::{TaskId, UserId};
 use plaudit_domain::lane::{Lane, LaneCount};
 use plaudit_domain::screen::{ScreenRequest, TaskScreen, screen};
 use plaudit_domain::user_tasks::{ActionInput, Event, Seed, UserTasks, decide_action, evolve};
-use plaudit_event_store::catalogue_store::{CatalogueStore, Unfit, with_drafts};
+use plaudit_event_store::catalogue_store::{CatalogueConflict, CatalogueStore, with_drafts};
 use plaudit_event_store::{budgets, off_the_runtime, reader, seen_actions};
 use serde::Serialize;
 use sqlx::PgPool;
@@ -89,7 +89,7 @@ pub struct SimulatedTask {
 pub enum SimulationError {
     /// The drafts do not fit the catalogue.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
-    Unfit(Vec<Unfit>),
+    Conflicts(Vec<CatalogueConflict>),
     /// An action belongs to another user than the history.
     #[error("action {index} is of user {got}, but the history is of user {wanted}")]
     OtherUser {
@@ -144,7 +144,7 @@ impl Simulation {
             [] => None,
             drafts => {
                 let together = off_the_runtime(|| with_drafts(&in_force, drafts, now));
-                Some(together.map_err(SimulationError::Unfit)?)
+                Some(together.map_err(SimulationError::Conflicts)?)
             }
         };
         let mut states: BTreeMap<UserId, UserTasks> =

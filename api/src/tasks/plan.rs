@@ -73,7 +73,7 @@ impl Plan {
         let now = Timestamp::now();
         let definitions: Vec<_> = located.iter().map(|task| task.definition.clone()).collect();
         let after = off_the_runtime(|| with_drafts(&known, &definitions, now));
-        let after = after.map_err(PublishError::Unfit)?;
+        let after = after.map_err(PublishError::Conflicts)?;
         let warnings = warnings_of(located, &known, pool).await;
         let counted_until = Instant::now() + counting_max;
         let mut tasks = Vec::with_capacity(located.len());

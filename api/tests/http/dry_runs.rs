@@ -39,8 +39,8 @@ async fn a_plan_counts_users_by_what_would_happen_to_them() {
     let adopted = format!("{kept}    on_new_version: adopt\n");
     let answer = post_file(&api, "/v1/tasks/plan", &adopted).await;
     assert_eq!(answer.body["tasks"][1]["users"], users(0, 2, 1), "{}", answer.text);
-    let unfit = TASKS.replace("order: 10", "requires: [ nothing ]");
-    let refused = post_file(&api, "/v1/tasks/plan", &unfit).await;
+    let conflicting = TASKS.replace("order: 10", "requires: [ nothing ]");
+    let refused = post_file(&api, "/v1/tasks/plan", &conflicting).await;
     refused.is_problem(400, "bad-input");
     assert_eq!(refused.body["errors"][0]["pointer"], "/tasks/0/requires/0");
     assert_eq!(api.get(&auditor(), "/v1/tasks/daily-gifts").await.body["version"], 1);

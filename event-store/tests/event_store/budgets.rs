@@ -227,9 +227,9 @@ async fn tasks_that_share_a_budget_are_published_with_the_same_terms() {
     let store = Store::with_tasks(&badges(10, 1, "wait")).await;
     let other = badges(20, 1, "wait").replace("id: gifts", "id: others");
     let refused = catalogue_store::publish(&store.pool, &tasks_of(&other), "test").await;
-    let Err(PublishError::Unfit(unfit)) = refused else { panic!("{refused:?}") };
-    assert_eq!(unfit[0].field, "milestones[0].rewards[1]");
-    assert!(unfit[0].reason.contains("other terms in task gifts"), "{}", unfit[0].reason);
+    let Err(PublishError::Conflicts(conflicts)) = refused else { panic!("{refused:?}") };
+    assert_eq!(conflicts[0].field, "milestones[0].rewards[1]");
+    assert!(conflicts[0].reason.contains("other terms in task gifts"), "{}", conflicts[0].reason);
     let together = [tasks_of(&badges(20, 1, "wait")), tasks_of(&other)].concat();
     catalogue_store::publish(&store.pool, &together, "test").await.unwrap();
 }

@@ -209,7 +209,10 @@ async fn a_retired_task_stops_progress_and_not_claims_and_never_comes_back() {
     stops_progress_and_not_claims(&store, Status::Retired).await;
     let tasks = crate::support::tasks_of(TASKS);
     let reused = catalogue_store::publish(&store.pool, &tasks, "test").await.unwrap_err();
-    assert!(matches!(&reused, PublishError::Unfit(faults) if faults.len() == 1), "{reused}");
+    assert!(
+        matches!(&reused, PublishError::Conflicts(conflicts) if conflicts.len() == 1),
+        "{reused}"
+    );
     let id = "first-team".parse().unwrap();
     let resumed = set_status(&store.pool, &id, Status::Active, "test").await;
     assert!(matches!(resumed, Err(PublishError::Retired(_))));
