@@ -9,7 +9,7 @@ use sqlx::PgConnection;
 
 /// The parts of a user to fold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Wanted {
+pub(crate) enum FoldParts {
     /// The rules' state.
     State,
     /// The rewards, which follow from few of the events.
@@ -18,7 +18,7 @@ pub(crate) enum Wanted {
     Both,
 }
 
-impl Wanted {
+impl FoldParts {
     /// The kinds of events that these parts follow from.
     pub fn kinds(self) -> Kinds {
         if self == Self::Rewards { Kinds::OfRewards } else { Kinds::All }
@@ -48,11 +48,11 @@ impl FoldedUser {
         }
     }
 
-    pub fn record(&mut self, wanted: Wanted, fact: &Fact) {
-        if wanted != Wanted::Rewards {
+    pub fn record(&mut self, parts: FoldParts, fact: &Fact) {
+        if parts != FoldParts::Rewards {
             evolve(&mut self.state, &fact.event);
         }
-        if wanted != Wanted::State {
+        if parts != FoldParts::State {
             self.ledger.record(&fact.event, fact.position);
         }
         self.sequence = fact.sequence;
@@ -84,9 +84,9 @@ impl Open {
         Self { user: user.to_owned(), fold: fold.map_err(|error| error.to_string()) }
     }
 
-    fn record(&mut self, wanted: Wanted, facts: UserFacts) {
+    fn record(&mut self, parts: FoldParts, facts: UserFacts) {
         if let Ok(folded) = &mut self.fold {
-            facts.facts.iter().for_each(|fact| folded.record(wanted, fact));
+            facts.facts.iter().for_each(|fact| folded.record(parts, fact));
             if let Some(reason) = facts.unreadable {
                 self.fold = Err(reason);
             }
@@ -109,14 +109,14 @@ const USERS_AT_ONCE: usize = 64;
 pub(crate) async fn users(
     lane: Lane,
     users: &[&str],
-    wanted: Wanted,
+    parts: FoldParts,
     connection: &mut PgConnection,
 ) -> sqlx::Result<Folded> {
     let mut all = Folded::default();
     for some in users.chunks(USERS_AT_ONCE) {
-        for facts in reader::users_whole(lane, some, wanted.kinds(), connection).await? {
+        for facts in reader::users_whole(lane, some, parts.kinds(), connection).await? {
             let mut open = Open::new(&facts.user);
-            open.record(wanted, facts);
+            open.record(parts, facts);
             open.close(&mut all);
         }
     }
@@ -127,7 +127,7 @@ pub(crate) async fn users(
 /// end.
 pub(crate) struct LaneFold {
     lane: Lane,
-    wanted: Wanted,
+    parts: FoldParts,
     /// The last event that was read.
     after: (String, i64),
     /// The user whose later events may be on the next page.
@@ -137,9 +137,9 @@ pub(crate) struct LaneFold {
 
 impl LaneFold {
     /// Starts with the first user after this one; `None` for the first of the lane.
-    pub fn after(lane: Lane, wanted: Wanted, user: Option<String>) -> Self {
+    pub fn after(lane: Lane, parts: FoldParts, user: Option<String>) -> Self {
         let after = (user.unwrap_or_default(), i64::MAX);
-        Self { lane, wanted, after, open: None, has_ended: false }
+        Self { lane, parts, after, open: None, has_ended: false }
     }
 
     /// Reads a page and returns the users that it completes, maybe none; `None` after the last.
@@ -153,7 +153,7 @@ impl LaneFold {
         }
         let after = (self.after.0.as_str(), self.after.1);
         let page =
-            reader::users_page(self.lane, after, self.wanted.kinds(), events, connection).await?;
+            reader::users_page(self.lane, after, self.parts.kinds(), events, connection).await?;
         let mut completed = Folded::default();
         for facts in page.users {
             if self.open.as_ref().is_none_or(|open| open.user != facts.user)
@@ -162,7 +162,7 @@ impl LaneFold {
                 closed.close(&mut completed);
             }
             if let Some(open) = &mut self.open {
-                open.record(self.wanted, facts);
+                open.record(self.parts, facts);
             }
         }
         let is_full = i64::try_from(page.events).is_ok_and(|count| count >= events);
