@@ -16,7 +16,7 @@ use crate::soak::program::{Program, said};
 
 /// Time for which a rebuild may fail for want of room in its last step, or because a killed one
 /// still holds the lock.
-const PATIENCE: Duration = Duration::from_secs(180);
+const RETRY_MAX: Duration = Duration::from_secs(180);
 /// Attempts to catch a rebuild before it ends.
 const CATCHES: u32 = 20;
 const GLANCE: Duration = Duration::from_millis(5);
@@ -80,7 +80,7 @@ impl Rebuilds {
                 tracing::info!("soak: {what}");
                 let is_passing = PASSING.iter().any(|text| what.contains(text));
                 let is_excused = crashes.load(Ordering::SeqCst) != crashes_before
-                    || (is_passing && begun.elapsed() < PATIENCE);
+                    || (is_passing && begun.elapsed() < RETRY_MAX);
                 if !is_excused {
                     return findings.add("rebuild failed", what);
                 }
@@ -127,7 +127,7 @@ impl Rebuilds {
             if let Ok((200, _)) = self.api.post_as_operator(&path).await {
                 return Ok(true);
             }
-            if begun.elapsed() > PATIENCE {
+            if begun.elapsed() > RETRY_MAX {
                 return Err(SoakError::Broken(format!("the rebuild of {name} never began")));
             }
             tokio::time::sleep(GLANCE).await;
@@ -142,7 +142,7 @@ async fn status(api: &Api, name: &str) -> Result<Value, String> {
     loop {
         match api.get_as_operator(&["v1", "projections", name, "rebuild"], &[]).await {
             Ok((200, status)) => return Ok(status),
-            other if begun.elapsed() > PATIENCE => {
+            other if begun.elapsed() > RETRY_MAX => {
                 return Err(format!("the rebuild of {name} can't be read: {other:?}"));
             }
             _ => tokio::time::sleep(Duration::from_millis(100)).await,
