@@ -32,8 +32,8 @@ pub use evolve::{evolve, fold, outcomes};
 pub use seen::{InvalidValueSet, SEEN_PER_PERIOD_MAX, SMALL_SET_MAX, Seen, ValueHash, ValueSet};
 pub use state::{
     ClaimableMilestone, ClosedPeriod, FreezeChange, FreezeState, Grant, GrantedLine, PeriodState,
-    ReachedMilestone, ReachedStep, ReservedFreeze, RewardState, StreakState, Stretch, TaskState,
-    Told, UnknownRewardState, UserTasks, WaitingMilestone,
+    ReachedMilestone, ReachedStep, RecordedGap, ReservedFreeze, RewardState, StreakState, Stretch,
+    TaskState, UnknownRewardState, UserTasks, WaitingMilestone,
 };
 
 pub use seed::Seed;

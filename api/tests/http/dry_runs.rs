@@ -225,7 +225,7 @@ async fn an_open_period_is_explained_by_the_version_it_goes_by() {
 
 /// Rule 24.
 #[tokio::test]
-async fn changes_of_a_task_are_told_with_who_and_why() {
+async fn the_history_of_a_task_names_the_author_and_reason_of_each_change() {
     let api = Api::start().await;
     let changed = TASKS.replace("Form your first team", "Found a team");
     post_file(&api, "/v1/tasks/publish?reason=clearer", &changed).await;
@@ -244,7 +244,7 @@ async fn changes_of_a_task_are_told_with_who_and_why() {
         .await
         .is_problem(403, "forbidden");
     let history = api.get(&auditor(), "/v1/tasks/first-team/versions").await;
-    let told: Vec<_> = history.body["changes"]
+    let shown: Vec<_> = history.body["changes"]
         .as_array()
         .unwrap()
         .iter()
@@ -264,5 +264,5 @@ async fn changes_of_a_task_are_told_with_who_and_why() {
         ("resumed", None, "ops", Some("no reason given")),
         ("retired", None, "ops", Some("no reason given")),
     ];
-    assert_eq!(told, wanted);
+    assert_eq!(shown, wanted);
 }

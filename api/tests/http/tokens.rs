@@ -274,7 +274,7 @@ async fn keys_at_an_address_are_fetched_once_they_are_there() {
     server.abort();
 }
 
-/// A key server that serves a set until it is told to hang or to send without end.
+/// A key server that serves a set until it is switched to hang or to send without end.
 struct KeyServer {
     url: reqwest::Url,
     fetches: Arc<AtomicUsize>,

@@ -82,7 +82,7 @@ impl Client {
                 let error = (!status.is_success()).then(|| refusal(status, &answer));
                 (Some(status), error, Some(answer), retry_after)
             }
-            Err(error) => (None, Some(told(&error.without_url())), None, None),
+            Err(error) => (None, Some(error_text(&error.without_url())), None, None),
         };
         let duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
         let answer = answer.filter(|answer| !answer.is_empty());
@@ -113,7 +113,7 @@ fn refusal(status: StatusCode, answer: &str) -> String {
 }
 
 /// Describes an error by its innermost cause: the outermost only says "error sending request".
-fn told(error: &reqwest::Error) -> String {
+fn error_text(error: &reqwest::Error) -> String {
     let mut text = if error.is_timeout() {
         "no answer in time".to_owned()
     } else {

@@ -373,11 +373,11 @@ fn update_user(state: &UserTasks, update: &UserUpdate, at: Timestamp) -> Option<
 pub const ATTRIBUTES_BYTES_MAX: usize = 16 * 1024;
 
 /// Checks that the known and the reported attributes together stay within the limit.
-fn attributes_fit(known: &Map<String, Value>, told: &Map<String, Value>) -> Result<(), String> {
+fn attributes_fit(known: &Map<String, Value>, reported: &Map<String, Value>) -> Result<(), String> {
     let mut together = known.clone();
-    merge_attributes(&mut together, told);
+    merge_attributes(&mut together, reported);
     let bytes = serde_json::to_vec(&together).map_or(0, |json| json.len());
-    if told.is_empty() || bytes <= ATTRIBUTES_BYTES_MAX {
+    if reported.is_empty() || bytes <= ATTRIBUTES_BYTES_MAX {
         return Ok(());
     }
     Err(format!("the attributes would take {bytes} bytes, at most {ATTRIBUTES_BYTES_MAX} are kept"))

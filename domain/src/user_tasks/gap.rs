@@ -99,18 +99,18 @@ impl<'a> StreakJudge<'a> {
     /// does nothing more; `None` without a streak, and once its break is recorded.
     pub fn next_decision(&self) -> Option<Timestamp> {
         let streak = self.streak()?;
-        let told = streak.told.unwrap_or_default();
+        let recorded = streak.told.unwrap_or_default();
         let (mut account, mut next) = (self.account(), None);
         let broke_at =
             self.walk(&streak.last, Until::Due(Timestamp::MAX), &mut account, |protected| {
                 let ends_at = protected.period.ends_at;
-                if ends_at <= told.protected_until {
+                if ends_at <= recorded.protected_until {
                     return ControlFlow::Continue(());
                 }
                 next = ends_at.map(|end| self.decided_at(end));
                 ControlFlow::Break(())
             });
-        next.or(broke_at.filter(|_| !told.broken))
+        next.or(broke_at.filter(|_| !recorded.broken))
     }
 
     /// Walks the missed periods after the period of a step until `protects` breaks off. Returns the

@@ -122,13 +122,13 @@ async fn rule_24_a_discarded_record_is_gone_from_the_list_and_stands_in_the_hist
     assert_eq!(discarded[0].outcome, Outcome::ParkedResolved { applied: 0, duplicates: 0 });
     let again = store.execute(vec![decide(&store, "u", id, discard(), vec![])]).await;
     assert_eq!(again[0].outcome, Outcome::NotParked);
-    let told: String = sqlx::query_scalar(
+    let recorded: String = sqlx::query_scalar(
         "select payload ->> 'reason' from events where event_type = 'parked_discarded'",
     )
     .fetch_one(&store.pool)
     .await
     .unwrap();
-    assert_eq!(told, "sent by a test");
+    assert_eq!(recorded, "sent by a test");
     assert!(parked::page(&store.pool, None, 10).await.unwrap().parked.is_empty());
     // The same record again, for example repeated over HTTP, is parked again and not lost.
     let mut again = park(&store, "u", "x");

@@ -219,13 +219,13 @@ async fn the_executor_and_stock_cqrs_write_the_same_events() {
         let (ours, theirs) = (Store::with_tasks(TASKS).await, Store::with_tasks(TASKS).await);
         let stock = stock(&theirs).await;
         for chunk in wishes(seed, 1_400).chunks(67) {
-            let mut told = Vec::new();
+            let mut sent = Vec::new();
             for wish in chunk {
-                told.push(commanded(wish, &ours).await);
+                sent.push(commanded(wish, &ours).await);
             }
-            let items = told.iter().map(|(item, _)| item.clone()).collect();
+            let items = sent.iter().map(|(item, _)| item.clone()).collect();
             let applied = ours.execute(items).await;
-            for ((wish, (_, command)), ours) in chunk.iter().zip(told).zip(applied) {
+            for ((wish, (_, command)), ours) in chunk.iter().zip(sent).zip(applied) {
                 let theirs = stock.execute(&wish.user, command).await;
                 assert!(
                     is_same_answer(&ours.outcome, &theirs),

@@ -40,7 +40,7 @@ fn the_catalogue_by_http_and_by_the_database(place: &Place, url: &str, sample: &
 }
 
 #[tokio::test]
-async fn what_a_server_did_is_told_by_the_command_line_as_by_http() {
+async fn the_command_line_reports_what_a_server_did_as_http_does() {
     let place = Place::prepare().await;
     let sample = sample_tasks();
     assert_eq!(place.run(&["tasks", "publish", sample.to_str().unwrap()]).0, Some(0));

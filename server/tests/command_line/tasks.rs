@@ -201,7 +201,7 @@ async fn a_fault_found_while_publishing_has_its_place() {
 }
 
 #[tokio::test]
-async fn a_status_is_told_in_the_words_of_json() {
+async fn a_status_is_printed_in_the_words_of_json() {
     let url = migrated().await;
     let run = |arguments: &[&str]| plaudit(arguments, &[("PLAUDIT_DATABASE_URL", &url)]);
     let file = scratch(

@@ -27,7 +27,7 @@ fn a_where_sees_the_data_the_action_and_the_user() {
 }
 
 #[test]
-fn a_missing_field_is_told_from_a_failure() {
+fn a_missing_field_differs_from_a_failure() {
     let missing = |source: &str, data: Json| {
         let result = holds(source, data);
         assert!(matches!(result, Err(EvaluationError::Missing(_))), "{source}: {result:?}");

@@ -91,7 +91,7 @@ pub fn swept_at(state: &UserTasks, task: &CatalogueTask) -> Option<Timestamp> {
 /// Returns the events that are due as of a moment.
 pub(crate) fn due(judge: &StreakJudge<'_>, as_of: Timestamp) -> Vec<Event> {
     let gap = judge.tail(as_of, &mut judge.account());
-    gap.map_or_else(Vec::new, |gap| judge.untold(&gap))
+    gap.map_or_else(Vec::new, |gap| judge.unrecorded(&gap))
 }
 
 /// Returns the events of a period that counts: the decisions about missed periods before it, the
@@ -138,7 +138,7 @@ fn advance(
     let mut gap = before.map_or_else(Gap::default, |streak| {
         judge.gap(&streak.last, Until::Step(period.starts_at), &mut account)
     });
-    let mut events = judge.untold(&gap);
+    let mut events = judge.unrecorded(&gap);
     gap.protected.extend(used.into_iter().flat_map(|tail| tail.protected).filter(|protected| {
         protected.by == Protection::Freeze && protected.period.starts_at >= period.starts_at
     }));
@@ -217,13 +217,14 @@ impl StreakState {
 
 impl StreakJudge<'_> {
     /// Returns the events about missed periods after the last step that are not recorded yet.
-    fn untold(&self, gap: &Gap) -> Vec<Event> {
+    fn unrecorded(&self, gap: &Gap) -> Vec<Event> {
         let Some(streak) = self.streak() else { return vec![] };
-        let told = streak.told.unwrap_or_default();
+        let recorded = streak.told.unwrap_or_default();
         let (task, version) = (&self.version.definition.id, self.version.version);
-        let is_untold = |ends_at: Option<Timestamp>| ends_at > told.protected_until;
-        let untold = gap.protected.iter().filter(|protected| is_untold(protected.period.ends_at));
-        let mut events: Vec<_> = untold
+        let is_unrecorded = |ends_at: Option<Timestamp>| ends_at > recorded.protected_until;
+        let unrecorded =
+            gap.protected.iter().filter(|protected| is_unrecorded(protected.period.ends_at));
+        let mut events: Vec<_> = unrecorded
             .filter_map(|protected| {
                 Some(Event::StreakProtected {
                     task: task.clone(),
@@ -235,7 +236,7 @@ impl StreakJudge<'_> {
             })
             .collect();
         // A recorded break is void once an amnesty protects periods after it.
-        if let Some(at) = gap.broke_at.filter(|_| !told.broken || !events.is_empty()) {
+        if let Some(at) = gap.broke_at.filter(|_| !recorded.broken || !events.is_empty()) {
             events.push(Event::StreakBroken {
                 task: task.clone(),
                 version,

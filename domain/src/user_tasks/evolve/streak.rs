@@ -4,8 +4,8 @@ use jiff::Timestamp;
 
 use super::super::event::{Event, Protection, Rejudged};
 use super::super::state::{
-    FreezeChange, FreezeState, ReachedMilestone, ReachedStep, ReservedFreeze, StreakState, Stretch,
-    TaskState, Told,
+    FreezeChange, FreezeState, ReachedMilestone, ReachedStep, RecordedGap, ReservedFreeze,
+    StreakState, Stretch, TaskState,
 };
 use crate::calendar::Period;
 
@@ -74,8 +74,9 @@ impl StreakState {
             self.cycle_from = period.starts_at;
         }
         // Records about periods after this one stay.
-        let is_later = |told: &Told| told.protected_until > period.ends_at;
-        self.told = self.told.filter(is_later).map(|told| Told { broken: false, ..told });
+        let is_later = |recorded: &RecordedGap| recorded.protected_until > period.ends_at;
+        self.told =
+            self.told.filter(is_later).map(|recorded| RecordedGap { broken: false, ..recorded });
         if !is_remembered {
             self.stretches.clear();
         } else if before.last.key == period.key {
@@ -174,9 +175,9 @@ fn count_freezes(freezes: &mut Option<Box<FreezeState>>, event: &Event) {
 /// recorded; the streak then goes on.
 pub(super) fn protect(task: &mut TaskState, period: &Period) {
     if let Some(streak) = &mut task.streak {
-        let told = streak.told.get_or_insert_default();
-        if period.ends_at > told.protected_until {
-            *told = Told { protected_until: period.ends_at, broken: false };
+        let recorded = streak.told.get_or_insert_default();
+        if period.ends_at > recorded.protected_until {
+            *recorded = RecordedGap { protected_until: period.ends_at, broken: false };
         }
     }
 }
@@ -185,8 +186,8 @@ pub(super) fn protect(task: &mut TaskState, period: &Period) {
 /// period may be filled.
 pub(super) fn break_off(task: &mut TaskState) {
     if let Some(streak) = &mut task.streak {
-        let told = streak.told.get_or_insert_with(Told::default);
-        told.broken = true;
+        let recorded = streak.told.get_or_insert_with(RecordedGap::default);
+        recorded.broken = true;
     }
 }
 

@@ -39,7 +39,7 @@ pub struct StreakState {
     pub stretches: Vec<Stretch>,
     /// The decisions about the periods missed since the last step that are recorded; absent: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub told: Option<Told>,
+    pub told: Option<RecordedGap>,
 }
 
 /// A milestone that a step reached.
@@ -85,7 +85,7 @@ impl Stretch {
 /// The decisions about the periods missed since the last step that events record already.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Told {
+pub struct RecordedGap {
     /// The end of the last protected period that is recorded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub protected_until: Option<Timestamp>,

@@ -51,7 +51,7 @@ fn a_user_who_leaves_the_audience_keeps_what_can_be_claimed_and_comes_back_to_th
     let past = past.after(&[claim("daily", "29T12:30")]);
     assert_eq!(shown(&past, "29T13:00"), []);
     let state = state_of_task(&user(), &past.state, &catalogue, at("29T13:00"), &id("daily"));
-    assert_eq!(state, Some(TaskScreenState::InProgress), "what a claim that finds nothing is told");
+    assert_eq!(state, Some(TaskScreenState::InProgress), "reported to a claim of nothing");
     let past = past.after(&[becomes(5, "29T14:00")]);
     let counted = progressed("daily", day(29), [1, 2, 3], "29T15:00");
     past.when(&gift("29T15:00")).then(&[counted]);

@@ -302,7 +302,7 @@ proptest! {
     }
 
     #[test]
-    fn rule_13_the_same_facts_are_told_whoever_looks_when(
+    fn rule_13_sweeps_do_not_change_what_is_recorded_of_a_streak(
         setup in setups(), list in happenings(), lateness_days in 0..3_i64,
     ) {
         let catalogue = setup.catalogue(lateness_days);
@@ -327,10 +327,10 @@ proptest! {
         let (mut looked_at, with_looks) = live(&catalogue, &list, true);
         let (mut left_alone, without) = live(&catalogue, &list, false);
         let decided = |log: &[Event]| -> Vec<Event> {
-            let is_told = |e: &&Event| {
+            let is_decided = |e: &&Event| {
                 !matches!(e, Event::StreakProtected { .. } | Event::StreakBroken { .. })
             };
-            log.iter().filter(is_told).cloned().collect()
+            log.iter().filter(is_decided).cloned().collect()
         };
         prop_assert_eq!(decided(&with_looks), decided(&without));
         for state in [&mut looked_at, &mut left_alone] {
