@@ -90,8 +90,8 @@ pub fn excerpt(text: &str) -> String {
 }
 
 impl<'n> Located<'n> {
-    fn wrong(&self, wanted: impl Display, diagnostics: &mut Diagnostics) {
-        diagnostics.add(self, format_args!("must be {wanted}, got {}", describe(self.node)));
+    fn wrong(&self, expected: impl Display, diagnostics: &mut Diagnostics) {
+        diagnostics.add(self, format_args!("must be {expected}, got {}", describe(self.node)));
     }
 
     /// Reads a text.

@@ -257,12 +257,12 @@ async fn the_history_of_a_task_names_the_author_and_reason_of_each_change() {
             )
         })
         .collect();
-    let wanted = [
+    let expected = [
         ("published", Some(1), "test", None),
         ("published", Some(2), "ops", Some("clearer")),
         ("paused", None, "ops", Some("broken")),
         ("resumed", None, "ops", Some("no reason given")),
         ("retired", None, "ops", Some("no reason given")),
     ];
-    assert_eq!(shown, wanted);
+    assert_eq!(shown, expected);
 }

@@ -389,9 +389,9 @@ async fn keys_that_were_never_fetched_make_the_process_unready_until_they_are() 
     let source = JwksSource::Url(server.url.clone(), reqwest::Client::new());
     let keys = Keys::open(&keys_at(source)).await.unwrap();
     tokio::spawn(keys.clone().refresh());
-    let until = async |wanted: &dyn Fn() -> bool| {
+    let until = async |condition: &dyn Fn() -> bool| {
         let reached = async {
-            while !wanted() {
+            while !condition() {
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
         };

@@ -169,7 +169,7 @@ mod tests {
     #[test]
     fn a_wait_is_a_number_of_seconds_or_a_date_and_an_hour_at_most() {
         let now = httpdate::parse_http_date("Thu, 26 Nov 2026 08:00:00 GMT").unwrap();
-        for (text, wanted) in [
+        for (text, expected) in [
             ("0", Some(0)),
             ("20", Some(20)),
             ("3601", Some(3_600)),
@@ -183,7 +183,7 @@ mod tests {
             ("", None),
         ] {
             let wait = wait_named_by(text, now);
-            assert_eq!(wait, wanted.map(Duration::from_secs), "{text}");
+            assert_eq!(wait, expected.map(Duration::from_secs), "{text}");
         }
     }
 }

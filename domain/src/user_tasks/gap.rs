@@ -312,11 +312,11 @@ impl FreezeAccount<'_> {
         if self.was_used(end) {
             return true;
         }
-        let is_wanted = || match self.freezes.used {
+        let is_usable = || match self.freezes.used {
             FreezeUse::Automatic => true,
             FreezeUse::Manual => self.is_reserved(missed),
         };
-        let is_available = self.freezes.max > 0 && is_wanted() && self.least_since(end) > 0;
+        let is_available = self.freezes.max > 0 && is_usable() && self.least_since(end) > 0;
         if is_available {
             self.used.push(end);
         }

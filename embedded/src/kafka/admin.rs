@@ -38,10 +38,10 @@ pub(crate) async fn create_topic(
     for result in results {
         result.map_err(|(_, code)| broker_error(action(), &code.to_string()))?;
     }
-    let wanted = usize::try_from(partitions).unwrap_or_default();
+    let expected = usize::try_from(partitions).unwrap_or_default();
     wait_until(brokers, name, action(), move |topic| {
         let partitions = topic.map(MetadataTopic::partitions).unwrap_or_default();
-        partitions.len() == wanted && partitions.iter().all(|partition| partition.leader() >= 0)
+        partitions.len() == expected && partitions.iter().all(|partition| partition.leader() >= 0)
     })
     .await
 }

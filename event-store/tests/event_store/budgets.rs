@@ -125,14 +125,14 @@ async fn what_waits_can_be_revoked_and_is_never_granted() {
     assert!(folded.granted.iter().all(|row| row.state == RewardState::Revoked), "{folded:?}");
 }
 
-async fn until(store: &Store, query: &str, wanted: i64) {
+async fn until(store: &Store, query: &str, expected: i64) {
     let reached = async {
-        while store.count(query).await != wanted {
+        while store.count(query).await != expected {
             tokio::task::yield_now().await;
         }
     };
     let reached = tokio::time::timeout(Duration::from_secs(30), reached).await;
-    assert!(reached.is_ok(), "{query} is {}, not {wanted}", store.count(query).await);
+    assert!(reached.is_ok(), "{query} is {}, not {expected}", store.count(query).await);
 }
 
 #[tokio::test(flavor = "multi_thread")]

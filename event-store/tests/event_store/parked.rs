@@ -100,10 +100,10 @@ async fn rule_22_later_actions_wait_and_are_released_in_order() {
     let kinds = "select string_agg(event_type || coalesce(':' || (payload ->> 'progress'), ''), ' ' order by sequence)
                  from events where aggregate_id = 'u'";
     let kinds: String = sqlx::query_scalar(kinds).fetch_one(&store.pool).await.unwrap();
-    let wanted = "progress_recorded:1 milestone_reached task_completed \
+    let expected = "progress_recorded:1 milestone_reached task_completed \
                   progress_recorded:20 parked_released progress_recorded:30 parked_released \
                   progress_recorded:60 parked_released";
-    assert_eq!(kinds, wanted);
+    assert_eq!(kinds, expected);
     assert_eq!(store.act(g0).await.outcome, Outcome::Duplicate, "remembered from then on");
     let free = store.act(action("u", "g3", "gift.sent", NOON, &json!({"coins": 10}))).await;
     assert_eq!(free.outcome, Outcome::Accepted, "nothing blocks the user any more");

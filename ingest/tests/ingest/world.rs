@@ -176,12 +176,12 @@ impl World {
     }
 
     /// Waits until the users have these coins, one coin per step.
-    pub async fn until_coins(&self, wanted: &[(&str, i64)]) {
-        let wanted: BTreeMap<_, _> =
-            wanted.iter().map(|(user, coins)| ((*user).to_owned(), (*coins, *coins))).collect();
-        let reached = async || (self.coins().await == wanted).then_some(());
+    pub async fn until_coins(&self, expected: &[(&str, i64)]) {
+        let expected: BTreeMap<_, _> =
+            expected.iter().map(|(user, coins)| ((*user).to_owned(), (*coins, *coins))).collect();
+        let reached = async || (self.coins().await == expected).then_some(());
         let reached = waiting::within(WAIT_MAX, reached).await;
-        assert!(reached.is_some(), "wanted {wanted:?}, got {:?}", self.coins().await);
+        assert!(reached.is_some(), "expected {expected:?}, got {:?}", self.coins().await);
     }
 
     pub async fn parked(&self) -> Vec<Parked> {
@@ -277,8 +277,8 @@ impl Reader {
         .await;
     }
 
-    pub async fn until_partitions(&self, wanted: impl Fn(usize) -> bool) {
-        eventually("partitions are divided", async || wanted(self.partitions()).then_some(()))
+    pub async fn until_partitions(&self, condition: impl Fn(usize) -> bool) {
+        eventually("partitions are divided", async || condition(self.partitions()).then_some(()))
             .await;
     }
 

@@ -188,8 +188,8 @@ async fn a_topic_is_accepted_anew_only_if_it_was_created_again() {
 async fn every_process_tells_its_supervisor_how_it_is() {
     let place = Place::prepare().await;
     let (mut server, url) = place.serve(&["--roles", "ingest"]).await;
-    for (path, wanted) in [("/livez", 200), ("/metrics", 200), ("/v1/tasks", 404)] {
-        assert_eq!(status_of(&format!("{url}{path}")).await, wanted, "{path}");
+    for (path, expected) in [("/livez", 200), ("/metrics", 200), ("/v1/tasks", 404)] {
+        assert_eq!(status_of(&format!("{url}{path}")).await, expected, "{path}");
     }
     eventually("readiness", async || {
         (status_of(&format!("{url}/readyz")).await == 200).then_some(())

@@ -120,7 +120,7 @@ impl Audit {
             match owed.get(id) {
                 Some(owed) if owed == payment => {}
                 Some(owed) => {
-                    let what = format!("{way:?} {id}: {payment:?}, wanted {owed:?}");
+                    let what = format!("{way:?} {id}: {payment:?}, expected {owed:?}");
                     self.findings.add("a payer paid otherwise than earned", what);
                 }
                 None => {

@@ -126,8 +126,9 @@ impl UserBook {
     }
 
     fn is_locked(&self, index: usize) -> bool {
-        let wanted = self.tasks[index].task.requires;
-        wanted.is_some_and(|id| self.tasks.iter().any(|book| book.task.id == id && !book.completed))
+        let required = self.tasks[index].task.requires;
+        required
+            .is_some_and(|id| self.tasks.iter().any(|book| book.task.id == id && !book.completed))
     }
 
     /// Grants the milestones that were reached while `completed` was missing.
