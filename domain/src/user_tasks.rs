@@ -25,7 +25,7 @@ pub use decide::{
     streak::swept_at,
 };
 pub use event::{
-    Allotment, AllottedAs, Budgeted, Earned, Event, Protected, Protection, Rejudged, Reward,
+    Allotment, AllottedAs, Budgeted, Earned, Event, Protected, Protection, RecomputedPast, Reward,
     UnclaimedRewards,
 };
 pub use evolve::{evolve, fold, outcomes};

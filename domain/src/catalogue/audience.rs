@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn an_audience_is_judged_by_what_is_known_of_the_user() {
+    fn an_audience_is_evaluated_with_what_is_known_of_the_user() {
         let vip = json!({ "where": "user.vip >= 2 && user.id == 'u42' && user.zone != 'UTC'" });
         assert!(has(&vip, &json!({ "vip": 2 })));
         assert!(!has(&vip, &json!({ "vip": 1 })));

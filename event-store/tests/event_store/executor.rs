@@ -42,7 +42,7 @@ async fn the_same_action_never_counts_twice() {
 
 /// Rule 5: a topic read again from its beginning, including records that made no event.
 #[tokio::test]
-async fn a_record_below_the_lanes_offset_is_never_judged_again() {
+async fn a_record_below_the_lanes_offset_is_never_decided_again() {
     let store = Store::with_tasks(TASKS).await;
     let unheard = store.item(action("u1", "x", "later.task", NOON, &json!({})), record(0, 0));
     store.execute(vec![unheard.clone()]).await;

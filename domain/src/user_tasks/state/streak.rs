@@ -1,5 +1,5 @@
 //! The state of a streak: its figures as of the last step, and the part of its past that can still
-//! be judged anew.
+//! be recomputed.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -142,7 +142,7 @@ impl FreezeState {
 }
 
 impl StreakState {
-    /// The last stretch of the streak. If the past can't be judged anew, it holds only the last
+    /// The last stretch of the streak. If the past can't be recomputed, it holds only the last
     /// step.
     pub fn last_stretch(&self) -> Stretch {
         self.stretches.last().cloned().unwrap_or_else(|| Stretch {

@@ -1,4 +1,4 @@
-//! Audiences: judged with the attributes of the moment, on each action and each read.
+//! Audiences: evaluated with the attributes of the moment, on each action and each read.
 
 use serde_json::Map;
 
@@ -58,7 +58,7 @@ fn a_user_who_leaves_the_audience_keeps_what_can_be_claimed_and_comes_back_to_th
 }
 
 #[test]
-fn the_action_that_changes_an_attribute_is_judged_by_what_it_makes_of_the_user() {
+fn an_action_that_changes_an_attribute_is_decided_with_its_new_value() {
     let objective = json!({ "on": ["plaudit.user.updated"], "target": 3 });
     let catalogue = catalogue([for_vips(json!({ "objective": objective }))]);
     let count = |vip| {

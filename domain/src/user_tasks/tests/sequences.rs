@@ -92,7 +92,7 @@ fn zoo_later() -> Vec<Value> {
 #[expect(clippy::large_enum_variant, reason = "a test has a few dozen of them")]
 enum Step {
     Input(Input),
-    /// From here on the later catalogue judges.
+    /// From here on the later catalogue applies.
     Publish,
 }
 

@@ -27,7 +27,7 @@ fn no_streak_breaks_over_an_amnesty_and_it_costs_no_freeze() {
     let past = given(&catalogue, &[]).after(&on_days([2, 3]));
     assert_eq!(shown(&past, "06T12:00"), (2, 2, 1, true));
     past.when(&signs_in("06T09:00")).then_recorded(&["04: pause", "06: 3 of 3"]);
-    // The day after the amnesty is judged as usual.
+    // The day after the amnesty is decided as usual.
     past.when(&signs_in("08T09:00")).then_recorded(&[
         "04: pause",
         "06: freeze",
@@ -78,7 +78,7 @@ fn a_break_recorded_before_an_amnesty_does_not_change_the_streak() {
 
 /// The decision of an earlier step is a fact, and the fold does not look at the catalogue.
 #[test]
-fn an_amnesty_changes_no_streak_that_has_begun_anew() {
+fn an_amnesty_does_not_change_a_restarted_streak() {
     let before = streak(&[7], json!({}));
     let after = with_amnesty(json!({}), ["04T00:00", "05T00:00"]);
     let past = given(&before, &[]).after(&on_days([1, 2, 3, 5])).under(&after);

@@ -114,7 +114,7 @@ fn rule_12_a_make_up_gives_no_freeze_back() {
 }
 
 #[test]
-fn rule_12_a_run_that_is_judged_anew_may_use_freezes_that_were_there_at_that_time() {
+fn rule_12_a_recomputed_run_may_use_freezes_that_were_there_at_that_time() {
     let catalogue = with_make_up(&[7], 5, json!({ "freezes": { "max": 1 } }));
     // The 2nd broke the streak; the freeze came on the 3rd, which it can protect.
     let before = given(&catalogue, &[]).after(&on_days([1]));
@@ -190,7 +190,7 @@ fn one_type_of_action_may_be_both_step_and_make_up() {
 }
 
 /// The step of the 14th began at 05:00, by the hour of the later version; the earlier version
-/// judges the make-up.
+/// applies to the make-up.
 #[test]
 fn rule_12_a_period_is_filled_once_although_days_begin_at_another_hour_by_now() {
     let rules = json!({ "make_up": { "look_back": 4, "on": "user.made_up_day" } });

@@ -1,4 +1,4 @@
-//! Missed periods are judged one by one: a pause, a freeze, grace, then broken.
+//! Missed periods are decided one by one: a pause, a freeze, grace, then broken.
 
 use super::*;
 use Protection::{Freeze, Grace, Pause};
@@ -111,7 +111,7 @@ fn rule_12_a_step_within_a_pause_counts() {
 
 /// Years of pauses must not cost a step of the walk for each day.
 #[test]
-fn rule_23_a_user_who_returns_after_decades_is_judged_at_once() {
+fn rule_23_a_user_who_returns_after_decades_is_decided_at_once() {
     let pauses = json!([
         { "from": "2026-03-02T00:00:00Z", "until": "2500-01-01T00:00:00Z" },
         { "from": "2500-01-05T00:00:00Z", "until": "9000-01-01T12:00:00Z" },
