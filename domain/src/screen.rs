@@ -174,7 +174,7 @@ pub struct RewardScreen {
     pub meta: Meta,
 }
 
-/// The grant of a reward line that is owed.
+/// The grant of a reward line that is due.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct GrantScreen {
     /// The grant's id.

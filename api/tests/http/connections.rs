@@ -95,7 +95,7 @@ async fn bodies_that_are_never_sent_keep_nobody_out() {
     let more = "content-type: application/json\r\ncontent-length: 1000\r\n";
     let mut unsent = Vec::new();
     for n in 0..2 * PLACES {
-        // Half of them have no token: they are refused, but still owe the body.
+        // Half of them have no token: they are refused, but their body is still due.
         let token = if n % 2 == 0 { String::new() } else { producer() };
         let mut connection = TcpStream::connect(address).await.unwrap();
         connection.write_all(head("POST", "/v1/actions", &token, more).as_bytes()).await.unwrap();

@@ -229,14 +229,14 @@ async fn rule_14_everything_is_paid_once_whoever_fails() {
     let expected = vec!["delivered"; 3 * users.len()];
     until_states(&world, &expected).await;
     deliverer.stop().await;
-    let owed: Vec<(Uuid, i64)> =
+    let due: Vec<(Uuid, i64)> =
         sqlx::query_as("select grant_id, amount from reward_state order by grant_id::text")
             .fetch_all(&world.pool)
             .await
             .unwrap();
     let paid: Vec<(String, i64)> = payer.paid().into_iter().collect();
-    let owed: Vec<(String, i64)> = owed.into_iter().map(|(id, n)| (id.to_string(), n)).collect();
-    assert_eq!(paid, owed);
+    let due: Vec<(String, i64)> = due.into_iter().map(|(id, n)| (id.to_string(), n)).collect();
+    assert_eq!(paid, due);
 }
 
 #[tokio::test]

@@ -126,7 +126,7 @@ async fn commanded(wish: &Wish, store: &Store) -> (Item, AggregateCommand) {
             (work, AggregateCommand::Command(claim))
         }
         What::Deliver(dice) => {
-            let owed: Vec<Json<Vec<Reward>>> = sqlx::query_scalar(
+            let due: Vec<Json<Vec<Reward>>> = sqlx::query_scalar(
                 "select payload -> 'rewards' from events
                  where aggregate_id = $1 and (event_type = 'rewards_claimed'
                        or event_type = 'milestone_reached' and payload ->> 'mode' = 'automatic')
@@ -136,7 +136,7 @@ async fn commanded(wish: &Wish, store: &Store) -> (Item, AggregateCommand) {
             .fetch_all(&store.pool)
             .await
             .unwrap();
-            let rewards = owed.get(dice % owed.len().max(1)).map_or(vec![], |Json(r)| r.clone());
+            let rewards = due.get(dice % due.len().max(1)).map_or(vec![], |Json(r)| r.clone());
             let work = Work::StartDeliveries { user, rewards: rewards.clone() };
             (work, AggregateCommand::Command(Command::StartDeliveries { rewards }))
         }
