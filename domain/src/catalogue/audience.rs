@@ -24,7 +24,7 @@ pub fn unguarded_attributes(filter: &Expression) -> Vec<String> {
 
 impl TaskVersion {
     /// True if a user with these attributes has the task. Each action and each read checks this
-    /// anew, with the current attributes. A `where` that names a missing attribute, or can't be
+    /// again, with the current attributes. A `where` that names a missing attribute, or can't be
     /// evaluated within the allowance, leaves the user out.
     pub fn is_in_audience(
         &self,

@@ -225,7 +225,7 @@ async fn a_rebuild_that_was_killed_goes_on_where_it_was() {
     let outcome = rebuilt(&world, "task_view").await;
     assert!(matches!(&outcome, RebuildOutcome::Swapped(d) if d.count == 0), "{outcome:?}");
     let ended = status(&world.pool, "task_view").await.unwrap().unwrap();
-    assert_eq!(ended.started_at, started.started_at, "it began anew");
+    assert_eq!(ended.started_at, started.started_at, "it restarted");
     assert!(world.dump().await.len() > rows.len());
     world.assert_verified().await;
 }
@@ -259,7 +259,7 @@ async fn a_rebuild_whose_answer_was_lost_fails_and_goes_on_when_it_is_called_aga
     let outcome = rebuilt(&world, "task_view").await;
     assert!(matches!(outcome, RebuildOutcome::Swapped(_)), "{outcome:?}");
     let ended = status(&world.pool, "task_view").await.unwrap().unwrap();
-    assert_eq!(ended.started_at, failed.started_at, "it began anew");
+    assert_eq!(ended.started_at, failed.started_at, "it restarted");
     world.assert_verified().await;
 }
 

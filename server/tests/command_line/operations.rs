@@ -148,7 +148,7 @@ async fn the_command_line_reports_what_a_server_did_as_http_does() {
 
 /// Reading a healthy topic again would count old actions twice.
 #[tokio::test]
-async fn a_topic_is_accepted_anew_only_if_it_was_created_again() {
+async fn a_topic_is_accepted_again_only_if_it_was_recreated() {
     let mut place = Place::prepare().await;
     let pool = pool::connect(&place.database, 4).unwrap();
     let topic = place.topic.clone();
