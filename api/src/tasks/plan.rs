@@ -42,7 +42,7 @@ pub struct PlannedTask {
     /// The past actions that a new task would count.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backfill: Option<PlannedBackfill>,
-    /// Valid but suspicious parts of the definition, in the order of the file.
+    /// Valid but questionable parts of the definition, in the order of the file.
     #[serde(default)]
     pub warnings: Vec<PlannedWarning>,
 }

@@ -40,7 +40,7 @@ pub struct PublishedTask {
     pub version: u32,
     /// True if the version is new; false if the definition was already in force.
     pub changed: bool,
-    /// Valid but suspicious parts of the definition, compared with the version that was in force
+    /// Valid but questionable parts of the definition, compared with the version that was in force
     /// before.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<PlannedWarning>,

@@ -132,7 +132,7 @@ async fn a_dry_run_shows_events_and_why_tasks_do_not_move() {
 }
 
 #[tokio::test]
-async fn a_plan_warns_of_what_is_suspicious_beside_the_catalogue() {
+async fn a_plan_warns_of_questionable_tasks_given_the_catalogue() {
     let api = Api::start().await;
     let lowered = TASKS.replace("code: coin, amount: 100 }", "code: coin, amount: 90 }");
     let new = "  - { id: new, kind: ordinary, requires: [ daily-gifts ], objective: { on: x, target: 1, where: data.n > 1 } }\n";
