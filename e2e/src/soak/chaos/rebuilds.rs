@@ -106,7 +106,7 @@ impl Rebuilds {
             command.stdout(Stdio::null()).stderr(Stdio::null());
             let what = || SoakError::io(format!("rebuild {name}"));
             let mut process = command.spawn().map_err(what())?;
-            let is_caught = self.halt(name, &mut process).await?;
+            let is_caught = self.pause(name, &mut process).await?;
             process.kill().await.map_err(what())?;
             if is_caught {
                 let begun_at = status(&self.api, name).await.map_err(SoakError::Broken)?;
@@ -119,7 +119,7 @@ impl Rebuilds {
 
     /// Pauses a rebuild, so that it can't end before it is killed. Returns false if it has ended
     /// already.
-    async fn halt(&self, name: &str, process: &mut Child) -> Result<bool, SoakError> {
+    async fn pause(&self, name: &str, process: &mut Child) -> Result<bool, SoakError> {
         let begun = Instant::now();
         let what = || SoakError::io(format!("watch the rebuild of {name}"));
         while process.try_wait().map_err(what())?.is_none() {
